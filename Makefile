@@ -1,0 +1,61 @@
+# Two commands for visitors: `make demo` and `make test`. Everything else is for developers.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+DEMO ?= runs/demo
+# Seconds of training are what a short demo saves; empty means the whole one.
+DEMO_ARGS ?=
+# Two workers with one thread each use two cores better than one worker with two.
+PYTEST_ARGS ?= -n 2
+
+.PHONY: help setup demo test test-all lint format bench clean
+help:
+	@echo "make demo      set up, simulate a small catalogue, train on it, answer questions about it"
+	@echo "make test      set up and run the tests (under ten minutes on two cores)"
+	@echo "make test-all  the slow tests too"
+	@echo "make lint      ruff and mypy"
+	@echo "make bench     speed and memory, side by side with plain references"
+
+setup: $(VENV)/.installed
+
+# torch goes first, at the pinned version, so that no later requirement picks another build.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11 or run make PYTHON=python3"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --progress-bar off "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: setup
+	@mkdir -p $(DEMO)
+	$(BIN)/python -m dataset_builders simulate --config demo --output $(DEMO)/dataset
+	$(BIN)/accelerate launch $(LAUNCH_ARGS) training/reproduce.py --config training/configs/demo.yaml \
+		--dataset $(DEMO)/dataset --output $(DEMO) $(DEMO_ARGS)
+	@echo
+	@echo "Made: $(DEMO)/dataset (simulated pairs), $(DEMO)/model (load it with from_pretrained),"
+	@echo "      $(DEMO)/metrics.json and $(DEMO)/report.html (the Recall@k% curve)."
+	@echo "Try:  $(BIN)/specclip inspect FILE.pha"
+	@echo "      $(BIN)/specclip retrieve --model $(DEMO)/model FILE.pha"
+	@echo "      $(BIN)/specclip retrieve --model $(DEMO)/model --help"
+
+test: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-all: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache *.egg-info
