@@ -1,0 +1,47 @@
+"""How well spectra and texts find each other, with chance and uncertainty beside every figure.
+
+Importing this loads neither torch nor matplotlib; each name is fetched when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .bootstrap import GroupBootstrap
+    from .plots import plot_recall_curve
+    from .retrieval import MatchRanks, evaluate_retrieval, match_ranks, recall_curve, unique_texts
+
+_HOMES = {
+    "GroupBootstrap": "bootstrap",
+    "MatchRanks": "retrieval",
+    "evaluate_retrieval": "retrieval",
+    "match_ranks": "retrieval",
+    "plot_recall_curve": "plots",
+    "recall_curve": "retrieval",
+    "unique_texts": "retrieval",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_HOMES))
+
+
+__all__ = [
+    "GroupBootstrap",
+    "MatchRanks",
+    "evaluate_retrieval",
+    "match_ranks",
+    "plot_recall_curve",
+    "recall_curve",
+    "unique_texts",
+]

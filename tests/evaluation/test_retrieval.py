@@ -1,0 +1,310 @@
+"""Ranks and recall against brute force, by hand, and on inputs that have no right answer."""
+
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+
+from hf_specclip.evaluation import (
+    GroupBootstrap,
+    evaluate_retrieval,
+    match_ranks,
+    recall_curve,
+    unique_texts,
+)
+from hf_specclip.evaluation.retrieval import DIRECTIONS
+
+
+def shared_space(n=60, m=40, dimension=5, seed=0, noise=1.0):
+    """Spectra near their texts; texts with one spectrum, several, or none."""
+    rng = np.random.default_rng(seed)
+    texts = rng.normal(size=(m, dimension)).astype(np.float32)
+    owner = rng.integers(0, m, size=n)
+    spectra = texts[owner] + noise * rng.normal(size=(n, dimension))
+    return spectra.astype(np.float32), texts, owner
+
+
+def plain_ranks(scores, is_right):
+    """Rank of the best right answer of each row that has one, by sorting: no ties allowed."""
+    ranks = []
+    for row, right in zip(scores, is_right, strict=True):
+        if right.any():
+            order = np.argsort(-row)
+            ranks.append(1 + int(np.flatnonzero(right[order])[0]))
+    return np.array(ranks)
+
+
+def cosine(a, b):
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return (a / np.linalg.norm(a, axis=1, keepdims=True)) @ (
+        b / np.linalg.norm(b, axis=1, keepdims=True)
+    ).T
+
+
+def test_ranks_equal_brute_force_in_both_directions():
+    spectra, texts, owner = shared_space()
+    scores = cosine(spectra, texts)
+    is_right = owner[:, None] == np.arange(len(texts))
+    ranks = match_ranks(spectra, texts, owner, chunk_size=7)
+    forward, backward = ranks["spectrum_to_text"], ranks["text_to_spectrum"]
+    np.testing.assert_array_equal(forward.expected, plain_ranks(scores, is_right))
+    np.testing.assert_array_equal(backward.expected, plain_ranks(scores.T, is_right.T))
+    np.testing.assert_array_equal(backward.query, np.flatnonzero(is_right.any(axis=0)))
+    assert len(backward) < len(texts)  # some texts have no spectrum: distractors, not queries
+    assert (forward.n_gallery, backward.n_gallery) == (len(texts), len(spectra))
+
+
+def test_recall_by_hand():
+    # Four spectra, three texts on a line of angles; text 2 has no spectrum.
+    def at(*degrees):
+        return np.array([[math.cos(math.radians(d)), math.sin(math.radians(d))] for d in degrees])
+
+    spectra, texts = at(10, 50, 60, 80), at(0, 90, 45)
+    owner = [0, 0, 1, 1]
+    # Distances to the texts at 0, 90 and 45 degrees:
+    #   10: 10 80 35 -> own text first. 50: 50 40 5 -> third. 60: 60 30 15 -> second. 80: first.
+    result = evaluate_retrieval(spectra, texts, owner, ["a", "a", "b", "b"], ks=(33, 50, 100))
+    forward = result["spectrum_to_text"]
+    assert (forward["n_queries"], forward["n_gallery"]) == (4, 3)
+    assert forward["recall@33%"]["value"] == 2 / 4  # the first one of three
+    assert forward["recall@50%"]["value"] == 3 / 4  # the first two
+    assert forward["recall@100%"]["value"] == 1
+    assert forward["median_rank"]["value"] == 1.5
+    assert forward["median_rank_fraction"]["value"] == 0.5
+    assert forward["recall@33%"]["chance"] == pytest.approx(1 / 3)
+    assert forward["median_rank"]["chance"] == 2
+    backward = result["text_to_spectrum"]
+    # Text 0 finds 10 first; text 90 finds 80 first: the best of two right answers among four.
+    assert (backward["n_queries"], backward["n_gallery"]) == (2, 4)
+    assert backward["recall@33%"]["value"] == 1
+    # Chance with two right of four and the first two shown: 1 - C(2,2)/C(4,2).
+    assert backward["recall@50%"]["chance"] == pytest.approx(1 - 1 / 6)
+    # Best of two among four: P(rank 1) is exactly one half, so the median lies between 1 and 2.
+    assert backward["median_rank"]["chance"] == 1.5
+
+
+def test_a_hit_is_a_rank_within_the_rounded_up_count():
+    n = 1000
+    spectra = texts = np.stack([np.cos(np.linspace(0, 3, n)), np.sin(np.linspace(0, 3, n))], axis=1)
+    result = evaluate_retrieval(
+        spectra, texts, np.arange(n), np.arange(n), ks=(0.05, 1.1, 10), n_bootstrap=2
+    )
+    # 1.1 % of 1000 is 11, although 1.1 * 1000 / 100 is a little more in floating point.
+    chances = [result["spectrum_to_text"][f"recall@{k}%"]["chance"] for k in (0.05, 1.1, 10)]
+    assert chances == pytest.approx([1 / 1000, 11 / 1000, 100 / 1000], abs=1e-15)
+
+
+def test_ties_count_as_the_mean_over_every_way_of_breaking_them():
+    # Scores of one query: one better, four tied of which two are right, one worse.
+    spectra = np.array([[1, 0], [0.8, 0.6], [0.8, 0.6], [0.8, 0.6], [0.8, 0.6], [0, 1]])
+    owner = np.array([1, 0, 0, 1, 1, 0])  # text 0 is the query at (1, 0); row 5 is right but last
+    texts = np.array([[1.0, 0.0], [-1.0, 0.0]])
+    found = match_ranks(spectra, texts, owner)["text_to_spectrum"]
+    assert (found.greater[0], found.tied[0], found.tied_right[0], found.right[0]) == (1, 4, 2, 3)
+    best = [1 + min(places) + 1 for places in itertools.combinations(range(4), 2)]
+    assert found.expected[0] == pytest.approx(np.mean(best))
+    for top in range(1, 7):
+        assert found.hits(top)[0] == pytest.approx(np.mean([rank <= top for rank in best]))
+
+
+@pytest.mark.parametrize("value", [1.0, 0.0, 1e-30, 3e30])
+def test_collapsed_embeddings_get_exactly_chance(value):
+    n, m = 90, 50
+    owner = np.random.default_rng(1).integers(0, m, size=n)
+    spectra = np.full((n, 8), value, np.float32)
+    texts = np.full((m, 8), value, np.float32)
+    result = evaluate_retrieval(spectra, texts, owner, owner, ks=(1, 5, 10, 25, 60), n_bootstrap=20)
+    for direction in DIRECTIONS:
+        for name, figure in result[direction].items():
+            if name.startswith("recall"):
+                assert figure["value"] == pytest.approx(figure["chance"], abs=1e-12)
+    forward = result["spectrum_to_text"]
+    assert forward["median_rank"]["value"] == forward["median_rank"]["chance"] == (m + 1) / 2
+
+
+def test_chance_is_what_random_embeddings_get():
+    rng = np.random.default_rng(3)
+    owner = np.repeat(np.arange(30), [1, 2, 5] * 10)
+    recall, median, chance = [], [], None
+    for _ in range(200):
+        spectra, texts = rng.normal(size=(len(owner), 16)), rng.normal(size=(30, 16))
+        figures = evaluate_retrieval(spectra, texts, owner, ks=(10,), n_bootstrap=1)
+        chance = figures["text_to_spectrum"]
+        recall.append(chance["recall@10%"]["value"])
+        median.append(chance["median_rank"]["value"])
+    error = np.std(recall) / math.sqrt(200)
+    assert abs(np.mean(recall) - chance["recall@10%"]["chance"]) < 4 * error
+    assert abs(np.mean(median) - chance["median_rank"]["chance"]) < 1.0
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3, 17, 64])
+def test_chunks_change_nothing_even_among_ties(chunk_size):
+    spectra, texts, owner = shared_space(n=50, m=30, dimension=33, seed=5)
+    texts[7], texts[21] = texts[3] * 2, texts[3]  # the same direction: scores must tie exactly
+    spectra[11:20] = spectra[10]
+    whole = match_ranks(spectra, texts, owner, chunk_size=1000)
+    parts = match_ranks(spectra, texts, owner, chunk_size=chunk_size)
+    for direction in DIRECTIONS:
+        for field in ("query", "greater", "tied", "tied_right", "right"):
+            np.testing.assert_array_equal(
+                getattr(parts[direction], field), getattr(whole[direction], field)
+            )
+    assert (whole["spectrum_to_text"].tied[np.isin(owner, [3, 7, 21])] == 3).all()
+
+
+def test_scores_do_not_depend_on_the_order_of_rows_or_dimensions():
+    spectra, texts, owner = shared_space(n=40, m=40, dimension=64, seed=8)
+    shuffle = np.random.default_rng(0).permutation(64)
+    one = match_ranks(spectra, texts, owner)["spectrum_to_text"]
+    other = match_ranks(spectra[::-1, shuffle], texts[:, shuffle], owner[::-1])["spectrum_to_text"]
+    np.testing.assert_array_equal(one.greater, other.greater[::-1])
+    np.testing.assert_array_equal(one.tied, other.tied[::-1])
+
+
+def test_memory_is_bounded_by_the_chunk():
+    import tracemalloc
+
+    rng = np.random.default_rng(0)
+    n = 12_000
+    spectra = rng.normal(size=(n, 4)).astype(np.float32)
+    tracemalloc.start()
+    match_ranks(spectra, spectra, np.arange(n), chunk_size=256)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8e6  # one full score matrix would be 1.2e9 bytes
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"spectrum_embeds": np.full((3, 2), np.nan)}, "spectrum_embeds row 0 holds NaN"),
+        ({"text_embeds": np.array([[1.0, 0], [0, np.inf]])}, "text_embeds row 1 holds NaN"),
+        ({"spectrum_embeds": np.empty((0, 2))}, "spectrum_embeds must have shape"),
+        ({"text_embeds": np.empty((0, 2))}, "text_embeds must have shape"),
+        ({"text_embeds": np.ones((2, 3))}, "shared space of one model"),
+        ({"text_of_spectrum": [0, 1]}, "must be 3 integers"),
+        ({"text_of_spectrum": [0.0, 1.0, 1.0]}, "must be 3 integers"),
+        ({"text_of_spectrum": [0, 1, 2]}, "runs from 0 to 2, but there are 2 texts"),
+        ({"text_of_spectrum": [0, 1, -1]}, "runs from -1"),
+        ({"groups": ["a"]}, "need as many groups"),
+        ({"ks": (0,)}, "percentage"),
+        ({"ks": (101,)}, "percentage"),
+        ({"chunk_size": 0}, "chunk_size"),
+        ({"n_bootstrap": 0}, "n_bootstrap"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(change, message):
+    good = {
+        "spectrum_embeds": np.eye(3, 2) + 0.1,
+        "text_embeds": np.eye(2),
+        "text_of_spectrum": [0, 1, 1],
+        "groups": ["a", "b", "b"],
+    }
+    with pytest.raises(ValueError, match=message):
+        evaluate_retrieval(**(good | change))
+
+
+def test_intervals_equal_a_plain_bootstrap():
+    spectra, texts, owner = shared_space(n=80, m=50, seed=2)
+    groups = owner % 9
+    result = evaluate_retrieval(spectra, texts, owner, groups, ks=(10,), n_bootstrap=300, seed=4)
+    ranks = match_ranks(spectra, texts, owner)["spectrum_to_text"].expected
+    rng = np.random.default_rng(4)
+    recalls, medians = [], []
+    for drawn in rng.integers(9, size=(300, 9)):
+        sample = np.concatenate([ranks[groups == g] for g in np.unique(groups)[drawn]])
+        recalls.append(np.mean(sample <= 5))
+        medians.append(np.median(sample))
+    for name, draws in (("recall@10%", recalls), ("median_rank", medians)):
+        figure = result["spectrum_to_text"][name]
+        low, high = np.quantile(draws, [0.025, 0.975])
+        assert (figure["low"], figure["high"]) == pytest.approx((low, high))
+        assert figure["low"] <= figure["value"] <= figure["high"]
+
+
+def test_bootstrap_covers_the_truth_when_groups_differ():
+    # Ten rows of a group share one value: an interval over rows would be far too narrow.
+    rng = np.random.default_rng(0)
+    covered = 0
+    for seed in range(200):
+        values = np.repeat(rng.normal(size=30), 10)
+        bootstrap = GroupBootstrap(np.repeat(np.arange(30), 10), 300, seed)
+        low, high = bootstrap.interval(bootstrap.means(values))
+        covered += low <= 0 <= high
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_blocks_of_draws_change_nothing():
+    bootstrap = GroupBootstrap(np.arange(50) % 7, 40, 3)
+    whole = np.concatenate(list(bootstrap.weights()))
+    assert (whole.sum(axis=1) == 7).all()
+    for entries in (1, 20, 100):
+        blocks = list(bootstrap.weights(entries))
+        assert len(blocks) > 1
+        np.testing.assert_array_equal(np.concatenate(blocks), whole)
+
+
+def test_one_group_claims_nothing():
+    spectra, texts, owner = shared_space()
+    with pytest.warns(UserWarning, match="one group"):
+        result = evaluate_retrieval(spectra, texts, owner, ["field"] * len(owner))
+    figures = result["spectrum_to_text"]
+    assert (figures["recall@5%"]["low"], figures["recall@5%"]["high"]) == (0, 1)
+    assert (figures["median_rank"]["low"], figures["median_rank"]["high"]) == (1, len(texts))
+
+
+def test_result_is_plain_json_with_the_promised_keys():
+    spectra, texts, owner = shared_space()
+    result = evaluate_retrieval(spectra, texts, owner, owner, n_bootstrap=10)
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    for direction in DIRECTIONS:
+        assert list(result[direction]) == [
+            "n_queries",
+            "n_gallery",
+            *(f"recall@{k}%" for k in (1, 5, 10, 25)),
+            "median_rank",
+            "median_rank_fraction",
+        ]
+        for figure in list(result[direction].values())[2:]:
+            assert list(figure) == ["value", "low", "high", "chance"]
+
+
+def test_tensors_are_taken_as_they_come():
+    import torch
+
+    spectra, texts, owner = shared_space()
+    tensors = [torch.tensor(x, requires_grad=True) for x in (spectra, texts)]
+    from_tensors = evaluate_retrieval(*tensors, torch.tensor(owner), owner, n_bootstrap=5)
+    assert from_tensors == evaluate_retrieval(spectra, texts, owner, owner, n_bootstrap=5)
+    half = match_ranks(tensors[0].bfloat16(), tensors[1].bfloat16(), owner)
+    assert len(half["spectrum_to_text"]) == len(spectra)
+
+
+def test_curve_agrees_with_the_figures():
+    spectra, texts, owner = shared_space(n=200, m=120)
+    for direction in DIRECTIONS:
+        curve = recall_curve(
+            spectra, texts, owner, owner, direction=direction, ks=(1, 5, 10, 25), n_bootstrap=50
+        )
+        result = evaluate_retrieval(spectra, texts, owner, owner, n_bootstrap=50)[direction]
+        for place, k in enumerate((1, 5, 10, 25)):
+            figure = result[f"recall@{k}%"]
+            for name in ("low", "high", "chance"):
+                assert curve[name][place] == pytest.approx(figure[name])
+            assert curve["recall"][place] == pytest.approx(figure["value"])
+    whole = recall_curve(spectra, texts, owner, owner, n_bootstrap=20)
+    assert whole["recall"] == sorted(whole["recall"])
+    assert (whole["k"][-1], whole["recall"][-1], whole["chance"][-1]) == (100, 1, 1)
+    with pytest.raises(ValueError, match="direction"):
+        recall_curve(spectra, texts, owner, direction="sideways")
+
+
+def test_shared_texts_stand_once():
+    embeds = np.arange(10.0).reshape(5, 2)
+    unique, owner = unique_texts(embeds, ["b", "a", "b", "c", "a"])
+    np.testing.assert_array_equal(unique, embeds[[0, 1, 3]])
+    assert owner.tolist() == [0, 1, 0, 2, 1]
+    with pytest.raises(ValueError, match="5 text embeddings and 4 text ids"):
+        unique_texts(embeds, ["a"] * 4)
