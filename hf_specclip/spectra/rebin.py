@@ -1,0 +1,316 @@
+"""From detector channels to the model's energy bins.
+
+ACIS PI channels are 14.6 eV wide and the model's bins 18.75 eV: whole channels assigned to bins by
+their mid-points make a comb of 32 % rms in a smooth spectrum. Two rules avoid it:
+
+- *counts* are dealt: each count of a channel falls, independently and uniformly in energy, into one
+  of the bins the channel overlaps (a multinomial draw with the overlap fractions, as event energies
+  are randomised inside a channel). They stay integers and Poisson, and none is lost;
+- *models* (expected counts) are split by exact overlap.
+
+Draws are a pure function of the detection's seed, the channel and the count: the same on every
+machine, in every process and whatever else is in the batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "background_seed",
+    "deal_counts",
+    "deal_counts_batch",
+    "detection_seed",
+    "energy_grid",
+    "overlap_fractions",
+    "rebin_model",
+]
+
+# A channel with more counts than this is dealt by binomial draws (the same distribution), so that
+# neither time nor memory grows with the counts.
+_ONE_BY_ONE = 10_000
+# Counts drawn at once; bounds the memory of a batch to about 100 MB.
+_CHUNK = 1 << 21
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+_MASK = (1 << 64) - 1
+
+
+def energy_grid(
+    n_bins: int = 400, energy_range: tuple[float, float] = (0.5, 8.0)
+) -> NDArray[np.float64]:
+    """Edges of equal bins.
+
+    Args:
+        n_bins: number of bins.
+        energy_range: lowest and highest edge, keV.
+
+    Returns:
+        (n_bins + 1,) edges, keV.
+
+    Raises:
+        ValueError: no bins, or a range that is not ascending, finite and non-negative.
+    """
+    low, high = (float(edge) for edge in energy_range)
+    if int(n_bins) != n_bins or n_bins < 1:
+        raise ValueError(f"n_bins must be a positive integer, not {n_bins!r}")
+    if not (np.isfinite([low, high]).all() and 0 <= low < high):
+        raise ValueError(f"energy_range must be 0 <= low < high in keV, not {energy_range!r}")
+    return np.linspace(low, high, int(n_bins) + 1)
+
+
+def detection_seed(
+    obsid: int | str | None,
+    obi: int | str | None,
+    region_id: int | str | None,
+    source_name: str | None = "",
+) -> int:
+    """The seed of a detection's draws: 63 bits, the same in every process and on every machine.
+
+    Args:
+        obsid, obi, region_id: the detection in the Chandra Source Catalog; None where unknown.
+        source_name: tells apart sources without catalogue numbers.
+
+    Returns:
+        an integer in [0, 2**63).
+    """
+    parts = [
+        "" if part is None else str(part).strip() for part in (obsid, obi, region_id, source_name)
+    ]
+    digest = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=8, person=b"specclip")
+    return int.from_bytes(digest.digest(), "little") >> 1
+
+
+def background_seed(seed: int) -> int:
+    """The seed for a detection's background, so that it is dealt independently of the source."""
+    return int(_mix(np.asarray([seed & _MASK], dtype=np.uint64) ^ _MIX_2)[0]) >> 1
+
+
+def deal_counts(
+    counts: ArrayLike,
+    channel_edges: ArrayLike,
+    bin_edges: ArrayLike,
+    seed: int,
+    *,
+    outside: bool = False,
+) -> NDArray[np.int64]:
+    """Deal the integer counts of channels over bins; none is split and none is lost.
+
+    Args:
+        counts: (n,) counts, non-negative integers.
+        channel_edges: (n + 1,) ascending edges of the channels, keV.
+        bin_edges: (m + 1,) ascending edges of the bins, keV.
+        seed: of this detection, see `detection_seed`.
+        outside: also return what fell below the first and above the last bin.
+
+    Returns:
+        (m,) counts per bin; with `outside` (m + 2,): below the range, the bins, above the range,
+        which add up to the counts exactly.
+
+    Raises:
+        ValueError: counts that are negative or not integers, edges that do not ascend.
+    """
+    values = np.asarray(counts)
+    if values.ndim != 1:
+        raise ValueError(f"counts must have shape (n,), not {values.shape}")
+    return deal_counts_batch(values[None], channel_edges, bin_edges, [seed], outside=outside)[0]
+
+
+def deal_counts_batch(
+    counts: ArrayLike,
+    channel_edges: ArrayLike,
+    bin_edges: ArrayLike,
+    seeds: ArrayLike,
+    *,
+    outside: bool = False,
+) -> NDArray[np.int64]:
+    """`deal_counts` for many detections with the same channels, without a loop over them.
+
+    Args:
+        counts: (B, n) counts, non-negative integers.
+        channel_edges: (n + 1,) ascending edges of the channels, keV.
+        bin_edges: (m + 1,) ascending edges of the bins, keV.
+        seeds: (B,) one seed for each detection.
+        outside: also return what fell below the first and above the last bin.
+
+    Returns:
+        (B, m), or (B, m + 2) with `outside`. Row i equals ``deal_counts(counts[i], …, seeds[i])``
+        bit for bit.
+
+    Raises:
+        ValueError: as `deal_counts`, or a number of seeds other than B.
+    """
+    values = _whole_counts(counts)
+    lows, widths, edges, destination = _geometry(channel_edges, bin_edges)
+    if values.ndim != 2 or values.shape[1] != lows.size:
+        raise ValueError(f"counts must have shape (B, {lows.size}), not {values.shape}")
+    state = _seed_states(seeds)
+    if state.shape != (values.shape[0],):
+        raise ValueError(f"{values.shape[0]} detections need as many seeds, not {state.shape}")
+
+    n_out = edges.size + 1  # below, the bins, above
+    dealt = np.zeros((values.shape[0], n_out), dtype=np.int64)
+    rows, channels = np.nonzero(values)
+    numbers = values[rows, channels]
+
+    # Most channels of a coarse grid lie inside one bin: nothing to draw.
+    inside = destination[channels] >= 0
+    np.add.at(dealt, (rows[inside], destination[channels[inside]]), numbers[inside])
+    rows, channels, numbers = rows[~inside], channels[~inside], numbers[~inside]
+
+    many = numbers > _ONE_BY_ONE
+    for row, channel, number in zip(rows[many], channels[many], numbers[many], strict=True):
+        low = lows[channel]
+        first, fractions = _fractions_of(low, low + widths[channel], edges)
+        # A generator of its own: its key is the detection and the channel, and nothing else.
+        philox = np.random.Philox(key=int(state[row]) << 64 | int(channel))
+        drawn = np.random.Generator(philox).multinomial(number, fractions)
+        dealt[row, first : first + drawn.size] += drawn
+    rows, channels, numbers = rows[~many], channels[~many], numbers[~many]
+
+    flat = dealt.reshape(-1)
+    for part in _chunks(numbers):
+        repeat = numbers[part]
+        total = int(repeat.sum())
+        # The position of each count among those of its channel.
+        starts = np.cumsum(repeat) - repeat
+        order = np.arange(total) - np.repeat(starts, repeat)
+        row, channel = np.repeat(rows[part], repeat), np.repeat(channels[part], repeat)
+        uniform = _uniform(state[row], channel, order)
+        energy = lows[channel] + uniform * widths[channel]
+        bins = np.searchsorted(edges, energy, side="right")  # 0 is below, m + 1 above
+        # One pass over the rows touched, not over the whole output, for each chunk.
+        first_row = int(row[0])
+        index = (row - first_row) * n_out + bins
+        found = np.bincount(index)
+        flat[first_row * n_out : first_row * n_out + found.size] += found
+    return dealt if outside else np.ascontiguousarray(dealt[:, 1:-1])
+
+
+def overlap_fractions(src_edges: ArrayLike, dst_edges: ArrayLike) -> NDArray[np.float64]:
+    """The share of each source bin that lies in each destination bin.
+
+    Args:
+        src_edges: (n + 1,) ascending edges.
+        dst_edges: (m + 1,) ascending edges, same unit.
+
+    Returns:
+        (n, m) fractions in [0, 1]; a row sums to 1 where the source bin lies inside the
+        destination's range.
+
+    Raises:
+        ValueError: edges that do not ascend.
+    """
+    source, target = (
+        ascending_edges(src_edges, "src_edges"),
+        ascending_edges(dst_edges, "dst_edges"),
+    )
+    return np.diff(_cumulative(source, target), axis=1)
+
+
+def rebin_model(values: ArrayLike, src_edges: ArrayLike, dst_edges: ArrayLike) -> NDArray[Any]:
+    """Rebin expected counts (or any quantity per bin) by exact overlap.
+
+    Args:
+        values: (…, n) amount in each source bin (an integral over the bin, not a density).
+        src_edges: (n + 1,) ascending edges.
+        dst_edges: (m + 1,) ascending edges, same unit.
+
+    Returns:
+        (…, m) amounts; their sum is that of `values` where the destination covers the source.
+
+    Raises:
+        ValueError: shapes that do not fit, edges that do not ascend.
+    """
+    amounts = np.asarray(values, dtype=np.float64)
+    source, target = (
+        ascending_edges(src_edges, "src_edges"),
+        ascending_edges(dst_edges, "dst_edges"),
+    )
+    if amounts.shape[-1] != source.size - 1:
+        raise ValueError(f"values must end in {source.size - 1} bins, not {amounts.shape}")
+    return amounts @ np.diff(_cumulative(source, target), axis=1)
+
+
+def ascending_edges(edges: ArrayLike, name: str) -> NDArray[np.float64]:
+    """(n + 1,) finite, strictly ascending edges as float64, else ValueError naming them."""
+    values = np.asarray(edges, dtype=np.float64)
+    if values.ndim != 1 or values.size < 2:
+        raise ValueError(f"{name} must hold at least two edges, not shape {values.shape}")
+    if not np.isfinite(values).all() or not (np.diff(values) > 0).all():
+        raise ValueError(f"{name} must be finite and strictly ascending")
+    return values
+
+
+def _cumulative(source: NDArray[Any], target: NDArray[Any]) -> NDArray[np.float64]:
+    """(n, m + 1) share of each source bin that lies below each target edge."""
+    return np.clip((target - source[:-1, None]) / np.diff(source)[:, None], 0.0, 1.0)
+
+
+def _whole_counts(counts: ArrayLike) -> NDArray[np.int64]:
+    values = np.asarray(counts)
+    if values.dtype.kind not in "iub":
+        whole = np.asarray(values, dtype=np.float64)
+        if not (np.abs(whole) < 2.0**53).all() or (whole != np.rint(whole)).any():
+            raise ValueError("counts must be whole numbers; use rebin_model for expected counts")
+        values = whole
+    if values.size and values.min() < 0:
+        raise ValueError("counts must not be negative")
+    return values.astype(np.int64)
+
+
+def _geometry(
+    channel_edges: ArrayLike, bin_edges: ArrayLike
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Lower edges and widths of channels, bin edges, and the only bin a channel meets (else −1)."""
+    channels = ascending_edges(channel_edges, "channel_edges")
+    edges = ascending_edges(bin_edges, "bin_edges")
+    first = np.searchsorted(edges, channels[:-1], side="right")
+    last = np.searchsorted(edges, channels[1:], side="left")
+    return channels[:-1], np.diff(channels), edges, np.where(first == last, first, -1)
+
+
+def _fractions_of(low: float, high: float, edges: NDArray[Any]) -> tuple[int, NDArray[np.float64]]:
+    """The first slot (0 is below the range) a channel meets and its share in each slot from it."""
+    first = int(np.searchsorted(edges, low, side="right"))
+    last = int(np.searchsorted(edges, high, side="left"))
+    cuts = np.concatenate([[low], edges[first:last], [high]])
+    return first, np.diff(cuts) / (high - low)
+
+
+def _chunks(numbers: NDArray[np.int64]) -> list[slice]:
+    """Slices of about `_CHUNK` counts each."""
+    if not numbers.size:
+        return []
+    block = (np.cumsum(numbers) - 1) // _CHUNK
+    cuts = [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), numbers.size]
+    return [slice(start, stop) for start, stop in itertools.pairwise(cuts)]
+
+
+def _seed_states(seeds: ArrayLike) -> NDArray[np.uint64]:
+    """Well-mixed states: neighbouring seeds (0, 1, 2…) give unrelated draws."""
+    whole = [int(seed) & _MASK for seed in np.asarray(seeds, dtype=object).reshape(-1)]
+    return _mix(np.asarray(whole, dtype=np.uint64) + _GOLDEN)
+
+
+def _uniform(
+    state: NDArray[np.uint64], channel: NDArray[Any], order: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Uniform numbers in [0, 1), a function of seed, channel and position (SplitMix64)."""
+    counter = (channel.astype(np.uint64) << np.uint64(32)) | order.astype(np.uint64)
+    bits = _mix(state + (counter + np.uint64(1)) * _GOLDEN)
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _mix(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finaliser of SplitMix64 (Steele, Lea & Flood 2014); integers wrap around by design."""
+    bits = (bits ^ (bits >> np.uint64(30))) * _MIX_1
+    bits = (bits ^ (bits >> np.uint64(27))) * _MIX_2
+    return bits ^ (bits >> np.uint64(31))

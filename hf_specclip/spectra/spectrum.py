@@ -1,0 +1,301 @@
+"""One X-ray spectrum with all that is needed to interpret it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .rebin import ascending_edges, background_seed, deal_counts, detection_seed, energy_grid
+
+if TYPE_CHECKING:
+    from .response import EffectiveArea, RedistributionMatrix
+
+__all__ = ["XRaySpectrum"]
+
+# The contract keeps counts as int32; no X-ray observation comes near it.
+MAX_TOTAL_COUNTS = 2**31 - 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class XRaySpectrum:
+    """Counts of one source in the channels of one detector, and how they came about.
+
+    Channels are kept in ascending order of energy, whatever their order in a file. Arrays are
+    copied and read-only. `exposure`, `background_exposure` and `energy_edges` may be astropy
+    quantities of any fitting unit.
+
+    Attributes:
+        counts: (n,) int64, counts in each channel (the whole aperture, background included).
+        energy_edges: (n + 1,) keV, ascending (EBOUNDS).
+        exposure: live time, s.
+        background_counts: (n,) int64, counts of the background region, or None.
+        background_exposure: s; the source's where None is given with background counts.
+        backscal, areascal: OGIP scalings of the source, a number or (n,).
+        background_backscal, background_areascal: the same for the background.
+        arf: effective area, or None.
+        rmf: redistribution matrix, or None.
+        quality, grouping: (n,) OGIP flags, or None; kept, never applied.
+        stat_error: (n,) statistical error in counts where the file states one, or None.
+        poisson_errors: the file's POISSERR, or None.
+        channels: (n,) channel numbers of the file (descending where energies descend), or None.
+        source_name: the catalogue's name, or the header's OBJECT (often the target's), or None.
+        obsid, obi, region_id: the detection in the Chandra Source Catalog, or None.
+        telescope, instrument, detector: as the header has them, or None.
+        ra, dec: position of the source, degrees ICRS, or None.
+        path: file it was read from, or None.
+        energy_from: where the channel energies come from, such as ``EBOUNDS of x.rmf``.
+        notes: what the reader had to make up for (a side file that was not found, …).
+
+    Raises:
+        ValueError: shapes that do not fit, negative or fractional counts, edges that do not ascend,
+            an exposure or scaling that is not a positive number.
+
+    Example:
+        >>> spectrum = XRaySpectrum(counts=[3, 1], energy_edges=[0.5, 1.0, 2.0], exposure=1e4)
+        >>> spectrum.rebinned(n_bins=4, energy_range=(0.0, 2.0))["counts"].sum()
+        np.int64(4)
+    """
+
+    counts: NDArray[np.int64]
+    energy_edges: NDArray[np.float64]
+    exposure: float
+    background_counts: NDArray[np.int64] | None = None
+    background_exposure: float | None = None
+    backscal: float | NDArray[np.float64] = 1.0
+    areascal: float | NDArray[np.float64] = 1.0
+    background_backscal: float | NDArray[np.float64] = 1.0
+    background_areascal: float | NDArray[np.float64] = 1.0
+    arf: EffectiveArea | None = None
+    rmf: RedistributionMatrix | None = None
+    quality: NDArray[np.int64] | None = None
+    grouping: NDArray[np.int64] | None = None
+    stat_error: NDArray[np.float64] | None = None
+    poisson_errors: bool | None = None
+    channels: NDArray[np.int64] | None = None
+    source_name: str | None = None
+    obsid: int | None = None
+    obi: int | None = None
+    region_id: int | None = None
+    telescope: str | None = None
+    instrument: str | None = None
+    detector: str | None = None
+    ra: float | None = None
+    dec: float | None = None
+    path: str | None = None
+    energy_from: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        counts = _counts(self.counts, "counts")
+        n = counts.size
+        edges = ascending_edges(_in_unit(self.energy_edges, "keV"), "energy_edges")
+        if edges.size != n + 1:
+            raise ValueError(f"{n} channels need {n + 1} energy_edges, not {edges.size}")
+        if edges[0] < 0:
+            raise ValueError(f"energy_edges must not be negative (first is {edges[0]:g} keV)")
+        self._set(counts=counts, energy_edges=edges)
+        self._set(exposure=_positive(_in_unit(self.exposure, "s"), "exposure"))
+        self._set(backscal=_scaling(self.backscal, "backscal", n))
+        self._set(areascal=_scaling(self.areascal, "areascal", n))
+
+        if self.background_counts is not None:
+            background = _counts(self.background_counts, "background_counts", n)
+            exposure = self.background_exposure
+            exposure = self.exposure if exposure is None else _in_unit(exposure, "s")
+            self._set(background_counts=background)
+            self._set(background_exposure=_positive(exposure, "background_exposure"))
+        elif self.background_exposure is not None:
+            raise ValueError("background_exposure was given without background_counts")
+        for name in ("background_backscal", "background_areascal"):
+            self._set(**{name: _scaling(getattr(self, name), name, n)})
+
+        for name, kind in (
+            ("quality", np.int64),
+            ("grouping", np.int64),
+            ("channels", np.int64),
+            ("stat_error", np.float64),
+        ):
+            if getattr(self, name) is not None:
+                values = np.array(getattr(self, name), dtype=kind)
+                if values.shape != (n,):
+                    raise ValueError(f"{name} must have shape ({n},), not {values.shape}")
+                self._set(**{name: values})
+        if self.rmf is not None and self.rmf.n_channels != n:
+            raise ValueError(f"the RMF has {self.rmf.n_channels} channels, the spectrum {n}")
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        said = [f"{int(self.counts.sum())} counts in {self.counts.size} channels"]
+        said.append(f"{self.energy_edges[0]:.4g}–{self.energy_edges[-1]:.4g} keV")
+        said.append(f"{self.exposure:.6g} s")
+        if self.background_counts is not None:
+            said.append(f"{int(self.background_counts.sum())} background counts")
+        said += [name.upper() for name in ("arf", "rmf") if getattr(self, name) is not None]
+        label = self.source_name or self.path
+        return f"<XRaySpectrum {label + ': ' if label else ''}{', '.join(said)}>"
+
+    @property
+    def background_scale(self) -> float | NDArray[np.float64]:
+        """Factor that turns counts of the background region into counts expected in the aperture.
+
+        exposure · BACKSCAL · AREASCAL of the source over that of the background (OGIP 92-007): a
+        number, or (n,) where a scaling is per channel; 0 where there is no background. Channels in
+        which the background region has no area get 0.
+        """
+        if self.background_counts is None or self.background_exposure is None:
+            return 0.0
+        source = self.exposure * np.asarray(self.backscal * self.areascal)
+        region = self.background_exposure * np.asarray(
+            self.background_backscal * self.background_areascal
+        )
+        scale = np.divide(
+            source, region, out=np.zeros(np.broadcast(source, region).shape), where=region > 0
+        )
+        return float(scale) if scale.ndim == 0 else scale
+
+    @property
+    def seed(self) -> int:
+        """Seed of this detection's draws (`detection_seed`).
+
+        A spectrum that says nothing about what it is takes its counts for a name: spectra without
+        identifiers must not share their draws, or stacking them would show a comb again.
+        """
+        name = self.source_name or ""
+        if not name and self.obsid is None and self.region_id is None:
+            name = hashlib.blake2b(self.counts.tobytes(), digest_size=8).hexdigest()
+        return detection_seed(self.obsid, self.obi, self.region_id, name)
+
+    def rebinned(
+        self, n_bins: int = 400, energy_range: tuple[float, float] = (0.5, 8.0)
+    ) -> dict[str, Any]:
+        """The spectrum in equal bins, under the names of the data contract.
+
+        Args:
+            n_bins: number of bins.
+            energy_range: keV.
+
+        Returns:
+            ``counts`` and ``background_counts`` (n_bins,) int32, dealt from the channels by
+            `deal_counts` (zeros where there is no background); ``background_scale`` float (where
+            it varies with the channel, the mean weighted by the background's counts; 0 without a
+            background); ``exposure`` s; ``effective_area`` (n_bins,) float32 cm² at the bin
+            centres (AREASCAL included), or None; ``source_name``, ``obsid``, ``obi``,
+            ``region_id``, ``ra``, ``dec``, ``detector``, None where unknown.
+
+        Raises:
+            ValueError: a grid that is not ascending.
+        """
+        edges = energy_grid(n_bins, energy_range)
+        centres = (edges[:-1] + edges[1:]) / 2
+        seed = self.seed
+        background = np.zeros(n_bins, dtype=np.int64)
+        if self.background_counts is not None:
+            region_seed = background_seed(seed)
+            background = deal_counts(self.background_counts, self.energy_edges, edges, region_seed)
+        return {
+            "counts": deal_counts(self.counts, self.energy_edges, edges, seed).astype(np.int32),
+            "background_counts": background.astype(np.int32),
+            "background_scale": self._mean_background_scale(edges),
+            "exposure": self.exposure,
+            "effective_area": self._effective_area(centres),
+            "source_name": self.source_name,
+            "obsid": self.obsid,
+            "obi": self.obi,
+            "region_id": self.region_id,
+            "ra": self.ra,
+            "dec": self.dec,
+            "detector": self.detector,
+        }
+
+    def fold(self, photons: ArrayLike) -> NDArray[np.float64]:
+        """Count rate a model predicts in each channel.
+
+        Args:
+            photons: (…, n_energies) photons/cm²/s in each bin of ``rmf.energy_edges``.
+
+        Returns:
+            (…, n) counts/s, AREASCAL included; background and exposure are not.
+
+        Raises:
+            ValueError: there is no RMF, or the number of energies is not the RMF's.
+        """
+        if self.rmf is None:
+            raise ValueError("folding needs an RMF: give rmf= to read_spectrum")
+        return self.rmf.fold(photons, arf=self.arf) * self.areascal
+
+    def _mean_background_scale(self, edges: NDArray[Any]) -> float:
+        scale = self.background_scale
+        if isinstance(scale, float) or self.background_counts is None:
+            return float(scale)
+        inside = (self.energy_edges[1:] > edges[0]) & (self.energy_edges[:-1] < edges[-1])
+        weights = np.where(inside, self.background_counts, 0)
+        if not weights.any():
+            weights = np.where(inside.any(), inside, True).astype(np.int64)
+        return float(np.average(scale, weights=weights))
+
+    def _effective_area(self, energies: NDArray[Any]) -> NDArray[np.float32] | None:
+        if self.arf is not None:
+            area = self.arf.at(energies)
+        elif self.rmf is not None and self.rmf.includes_area:
+            area = self.rmf.effective_area.at(energies)
+        else:
+            return None
+        if isinstance(self.areascal, np.ndarray):
+            centres = (self.energy_edges[:-1] + self.energy_edges[1:]) / 2
+            return (area * np.interp(energies, centres, self.areascal)).astype(np.float32)
+        return (area * self.areascal).astype(np.float32)
+
+    def replace(self, **changes: Any) -> XRaySpectrum:
+        """A copy with some attributes changed."""
+        old = {field.name: getattr(self, field.name) for field in fields(self)}
+        return XRaySpectrum(**{**old, **changes})
+
+
+def _in_unit(value: Any, unit: str) -> Any:
+    """The number in `unit` where `value` is an astropy quantity, else `value` itself."""
+    return value.to_value(unit) if hasattr(value, "to_value") else value
+
+
+def _counts(values: ArrayLike, name: str, n: int | None = None) -> NDArray[np.int64]:
+    given = np.asarray(values)
+    if given.ndim != 1 or not given.size or (n is not None and given.size != n):
+        wanted = "(n,)" if n is None else f"({n},)"
+        raise ValueError(f"{name} must have shape {wanted}, not {given.shape}")
+    if given.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must be numbers, not {given.dtype}")
+    if not np.isfinite(given).all():
+        raise ValueError(f"{name} must be finite")
+    if given.min() < 0:
+        raise ValueError(f"{name} must not be negative (channel {int(given.argmin())} is)")
+    if given.dtype.kind == "f" and (given != np.rint(given)).any():
+        raise ValueError(f"{name} must be whole numbers")
+    if given.sum(dtype=np.float64) > MAX_TOTAL_COUNTS:
+        raise ValueError(f"{name} add up to more than {MAX_TOTAL_COUNTS:,}")
+    return given.astype(np.int64)
+
+
+def _positive(value: Any, name: str) -> float:
+    number = float(value)
+    if not (np.isfinite(number) and number > 0):
+        raise ValueError(f"{name} must be a positive number, not {number:g}")
+    return number
+
+
+def _scaling(value: Any, name: str, n: int) -> float | NDArray[np.float64]:
+    values = np.array(value, dtype=np.float64)
+    if values.ndim == 0:
+        return _positive(values, name)
+    if values.shape != (n,):
+        raise ValueError(f"{name} must be a number or have shape ({n},), not {values.shape}")
+    if not np.isfinite(values).all() or values.min() < 0 or not values.any():
+        raise ValueError(f"{name} must be finite and not negative, and not zero everywhere")
+    return values
