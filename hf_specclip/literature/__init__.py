@@ -1,0 +1,60 @@
+"""From papers to summaries to vectors: extracts, embedders and the cache that keeps them.
+
+Importing this loads no model library; each name is fetched when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .cache import CachedEmbedder, CacheError, default_cache_dir
+    from .embedder import EmbeddingError, TextEmbedder, get_embedder
+    from .local_embedder import LocalEmbedder
+    from .openai_embedder import OpenAIEmbedder
+    from .sentences import split_sentences
+    from .summary import SECTIONS, embed_summaries, section_mask
+
+_HOMES = {
+    "CacheError": "cache",
+    "CachedEmbedder": "cache",
+    "EmbeddingError": "embedder",
+    "LocalEmbedder": "local_embedder",
+    "OpenAIEmbedder": "openai_embedder",
+    "SECTIONS": "summary",
+    "TextEmbedder": "embedder",
+    "default_cache_dir": "cache",
+    "embed_summaries": "summary",
+    "get_embedder": "embedder",
+    "section_mask": "summary",
+    "split_sentences": "sentences",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_HOMES))
+
+
+__all__ = [
+    "SECTIONS",
+    "CacheError",
+    "CachedEmbedder",
+    "EmbeddingError",
+    "LocalEmbedder",
+    "OpenAIEmbedder",
+    "TextEmbedder",
+    "default_cache_dir",
+    "embed_summaries",
+    "get_embedder",
+    "section_mask",
+    "split_sentences",
+]

@@ -1,0 +1,83 @@
+"""Sentences of scientific prose."""
+
+from __future__ import annotations
+
+import re
+
+# What may stand before a full stop that ends no sentence. Compared in lower case.
+_SHORTENED = """
+    al approx appr ca cf ch col dec deg dr e.g eg eq eqs eqn eqns esp et etc ext fig figs i.e ie jr
+    lum max min mr mrs ms mt no nos obs p pp prof pt ref refs resp sec sect sects sr st tab temp viz
+    vol vols vs
+"""
+# Words that begin a new sentence rather than go on after an abbreviation.
+_BEGINNING = """
+    a after although an as at both by during finally for from further furthermore here however if in
+    it its moreover of on our since such that the their these they this those thus to using we when
+    while with
+"""
+_ABBREVIATIONS = frozenset(_SHORTENED.split())
+_STARTERS = frozenset(_BEGINNING.split())
+# These close a sentence when one of the words above follows ("…, etc. We find…"); others never do.
+_MAY_CLOSE = frozenset({"etc", "al", "no", "max", "min", "temp", "obs", "ext", "dec", "sec"})
+_BORDER = re.compile(r"[.!?][\"'’”)\]}$]*\s+(?=[\"'‘“(\[{$\\]*[A-Z0-9Α-Ω$\\~<>≈])")
+_LAST_WORD = re.compile(r"([^\s(\[{~]+)$")
+
+
+def split_sentences(text: str) -> list[str]:
+    """Sentences of one text, white space made single.
+
+    A full stop ends a sentence when a capital, digit or formula follows, unless it belongs to an
+    abbreviation (`et al.`, `e.g.`, `Fig.`), an initial (`J. Smith`) or lies inside a `$…$` formula
+    or brackets. Decimal numbers have no white space after the point and are never cut.
+
+    Example:
+        >>> split_sentences("We fit $\\\\Gamma = 1.8$ (cf. Smith et al. 2004). It varies.")
+        ['We fit $\\\\Gamma = 1.8$ (cf. Smith et al. 2004).', 'It varies.']
+    """
+    text = " ".join(text.split())
+    sentences = []
+    start = 0
+    for border in _BORDER.finditer(text):
+        stop = border.start()
+        if text[stop] == "." and not _ends(text[start:stop], text[border.end() :]):
+            continue
+        candidate = text[start : border.end()]
+        if _inside_formula(candidate):
+            continue
+        sentences.append(candidate.rstrip())
+        start = border.end()
+    if start < len(text):
+        sentences.append(text[start:])
+    return sentences
+
+
+def _ends(before: str, after: str) -> bool:
+    """Whether the full stop between the two closes a sentence."""
+    match = _LAST_WORD.search(before)
+    if match is None:
+        return True
+    word = match.group(1)
+    bare = word.lower().strip("\"'’”$.,;:")
+    following = re.match(r"[A-Za-z]+", after)
+    starter = following is not None and following.group(0).lower() in _STARTERS
+    if bare in _ABBREVIATIONS:
+        return bare in _MAY_CLOSE and starter
+    if re.fullmatch(r"(?:[A-Za-z]\.)+[A-Za-z]", word):  # U.S, a.k.a, w.r.t
+        return starter
+    # An initial: "J. Smith". A single letter can also be a band or a component: "in band B. We".
+    if re.fullmatch(r"[A-Z]", word):
+        return starter
+    return True
+
+
+def _inside_formula(candidate: str) -> bool:
+    """An odd number of dollars, or an open bracket, means that the stop lies within."""
+    if len(re.findall(r"(?<!\\)\$", candidate)) % 2:
+        return True
+    # Abstracts lose closing brackets now and then: only a near one counts.
+    tail = candidate[-150:]
+    return tail.rfind("(") > tail.rfind(")")
+
+
+__all__ = ["split_sentences"]
