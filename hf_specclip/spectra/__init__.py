@@ -20,8 +20,8 @@ _HOME = {
     "energy_grid": "rebin",
     "overlap_fractions": "rebin",
     "plot_spectrum": "plot",
-    "read_arf": "ogip",
-    "read_rmf": "ogip",
+    "read_arf": "ogip_response",
+    "read_rmf": "ogip_response",
     "read_spectra": "ogip",
     "read_spectrum": "ogip",
     "rebin_model": "rebin",
@@ -31,10 +31,10 @@ __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
     from .errors import SpectrumFileError as SpectrumFileError
-    from .ogip import read_arf as read_arf
-    from .ogip import read_rmf as read_rmf
     from .ogip import read_spectra as read_spectra
     from .ogip import read_spectrum as read_spectrum
+    from .ogip_response import read_arf as read_arf
+    from .ogip_response import read_rmf as read_rmf
     from .plot import plot_spectrum as plot_spectrum
     from .rebin import background_seed as background_seed
     from .rebin import deal_counts as deal_counts

@@ -1,0 +1,507 @@
+"""Binary tables out of FITS files nobody vouches for.
+
+Sizes in a header are claims. Here every claim (rows, row length, repeat counts, heap, pointers of
+variable-length arrays) is checked against the bytes that are there before anything is allocated;
+arrays are then views of these bytes, so a file can cost no more memory than its own (decompressed)
+size, which is bounded. Variable-length arrays come out flat, without a Python loop over rows.
+
+Header cards are parsed by astropy.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io.fits import Card
+from numpy.typing import NDArray
+
+from .errors import SpectrumFileError
+
+__all__ = ["FitsFile", "Header", "Ragged", "Table"]
+
+# Chandra's largest responses take some tens of MB, XRISM's some hundreds.
+MAX_FILE_BYTES = 512 << 20
+MAX_HEADER_BLOCKS = 2_000  # 72,000 cards
+MAX_HDUS = 2_000
+MAX_COLUMNS = 999  # the standard's own limit
+MAX_ROWS = 1 << 22
+MAX_ELEMENTS = 1 << 25  # of one column once its variable-length rows are unpacked
+
+_BLOCK, _CARD = 2880, 80
+_GZIP, _CHUNK = b"\x1f\x8b", 1 << 20
+_TRUNCATED = "get the file again: it is truncated or its header is damaged"
+
+_TFORM = re.compile(r"\s*(\d{0,10})([LXBIJKAEDCMPQ])(.*)")
+_RAGGED_TFORM = re.compile(r"([LXBIJKAEDCM])(?:\((\d{0,12})\))?")
+_TYPES = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
+_BYTES = {**{code: int(kind[-1]) for code, kind in _TYPES.items()}, "A": 1, "L": 1, "C": 8, "M": 16}
+
+
+class Header:
+    """The cards of one HDU; values are parsed (by astropy) when they are asked for."""
+
+    def __init__(self, cards: list[str], path: str, name: str) -> None:
+        self._cards = cards
+        self._path, self._name = path, name
+        self._index: dict[str, int] = {}
+        for number, card in enumerate(cards):
+            self._index.setdefault(card[:8].rstrip().upper(), number)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._index
+
+    def get(self, key: str) -> Any:
+        """Value of a keyword, None where it is absent or empty.
+
+        Raises:
+            SpectrumFileError: a card that is not FITS.
+        """
+        number = self._index.get(key)
+        if number is None or self._cards[number][8:10] != "= ":
+            return None
+        text = self._cards[number]
+        for more in self._cards[number + 1 : number + 1 + 64]:
+            if not more.startswith("CONTINUE"):
+                break
+            text += more
+        try:
+            card = Card.fromstring(text)
+            card.verify("silentfix")
+            value = card.value
+        except Exception as error:  # astropy raises many kinds on damaged cards
+            raise self._bad(key, f"cannot be parsed ({error})") from None
+        if value is None or type(value).__name__ == "Undefined":
+            return None
+        return value.strip() if isinstance(value, str) else value
+
+    def text(self, key: str) -> str | None:
+        """A keyword as text; None where absent or blank."""
+        value = self.get(key)
+        return None if value is None or str(value) == "" else str(value)
+
+    def integer(self, key: str, default: int | None = None) -> int | None:
+        """A keyword as a whole number. Raises SpectrumFileError where it is something else."""
+        value = self.get(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
+            raise self._bad(key, f"must be a whole number, not {value!r}")
+        return int(value)
+
+    def number(self, key: str, default: float | None = None) -> float | None:
+        """A keyword as a finite number. Raises SpectrumFileError where it is something else."""
+        value = self.get(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self._bad(key, f"must be a number, not {value!r}")
+        if not np.isfinite(value):
+            raise self._bad(key, f"must be finite, not {value!r}")
+        return float(value)
+
+    def _bad(self, key: str, problem: str) -> SpectrumFileError:
+        place = f"HDU {self._name}, keyword {key}"
+        return SpectrumFileError(problem, path=self._path, place=place, mend="correct the header")
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """A column whose rows differ in length: row i is ``flat[starts[i] : starts[i] + lengths[i]]``.
+
+    Rows may lie anywhere in `flat` and leave gaps.
+    """
+
+    flat: NDArray[Any]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, column: NDArray[Any] | Ragged) -> Ragged:
+        """Any column in this form: one value a row, or vectors of one length."""
+        if isinstance(column, Ragged):
+            return column
+        wide = column.reshape(column.shape[0], -1)
+        starts = np.arange(wide.shape[0], dtype=np.int64) * wide.shape[1]
+        return cls(wide.reshape(-1), starts, np.full(wide.shape[0], wide.shape[1], dtype=np.int64))
+
+    def first(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
+        """The first ``numbers[i]`` values of each row, joined.
+
+        Raises:
+            ValueError: past the end of a row, or more than `MAX_ELEMENTS`.
+        """
+        if (numbers < 0).any() or (numbers > self.lengths).any():
+            raise ValueError("a row holds fewer values than are needed")
+        total = int(numbers.sum())
+        if total > MAX_ELEMENTS:
+            raise ValueError(f"{total:,} values are more than {MAX_ELEMENTS:,}")
+        ends = np.cumsum(numbers)
+        offsets = np.arange(total) - np.repeat(ends - numbers, numbers)
+        return self.flat[np.repeat(self.starts, numbers) + offsets]
+
+
+@dataclass(frozen=True)
+class _Column:
+    number: int
+    code: str
+    repeat: int
+    offset: int
+    ragged: str | None  # element type of a variable-length array
+
+
+class Table:
+    """One binary table: its header and its columns by name (case does not matter)."""
+
+    def __init__(self, file: FitsFile, index: int, header: Header, start: int, end: int) -> None:
+        self.file, self.index, self.header = file, index, header
+        self._start, self._end = start, end
+        self.name = (header.text("EXTNAME") or "").upper()
+        self.row_bytes = header.integer("NAXIS1", 0) or 0
+        self.n_rows = header.integer("NAXIS2", 0) or 0
+        self._columns: dict[str, _Column] | None = None
+
+    @property
+    def label(self) -> str:
+        """How errors name it."""
+        return f"HDU {self.index} ({self.name or 'unnamed'})"
+
+    def hduclas(self, number: int) -> str:
+        """HDUCLAS1…4 in upper case, empty where absent."""
+        return (self.header.text(f"HDUCLAS{number}") or "").upper()
+
+    def error(self, problem: str, *, column: str | None = None, mend: str) -> SpectrumFileError:
+        """An error that names the file, this HDU and the column."""
+        place = self.label if column is None else f"{self.label}, column {column}"
+        return SpectrumFileError(problem, path=self.file.path, place=place, mend=mend)
+
+    @property
+    def columns(self) -> dict[str, _Column]:
+        """Layout of the columns by upper-case name, in the table's order."""
+        if self._columns is None:
+            if self.n_rows > MAX_ROWS:
+                raise self.error(
+                    f"{self.n_rows:,} rows are more than {MAX_ROWS:,}", mend=_TRUNCATED
+                )
+            self._columns = self._layout()
+        return self._columns
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.columns
+
+    def column(self, name: str) -> NDArray[Any] | Ragged:
+        """A numeric column, scaled by TSCAL and TZERO: (rows,) or (rows, k), or `Ragged`.
+
+        Integers equal to TNULL become NaN (and the column floating).
+
+        Raises:
+            SpectrumFileError: no such column, or one that is not numbers.
+        """
+        spec = self._find(name)
+        if spec.ragged is not None:
+            return self._ragged(name, spec)
+        kind = _TYPES.get(spec.code)
+        if kind is None:
+            raise self.error(f"holds type {spec.code}, not numbers", column=name, mend="see OGIP")
+        field = self._field(spec, kind)
+        return self._scaled(spec, field[:, 0] if spec.repeat == 1 else field)
+
+    def texts(self, name: str) -> list[str]:
+        """A column of strings. Raises SpectrumFileError where there is none of that name."""
+        spec = self._find(name)
+        if spec.code != "A":
+            raise self.error("must hold text", column=name, mend="see OGIP 92-007")
+        field = self._field(spec, f"S{max(spec.repeat, 1)}")[:, 0]
+        return [bytes(value).split(b"\0")[0].decode("ascii", "replace").strip() for value in field]
+
+    def is_text(self, name: str) -> bool:
+        """Whether a column of that name exists and holds strings."""
+        return name in self.columns and self.columns[name].code == "A"
+
+    def limit(self, name: str, which: str = "TLMIN") -> int | None:
+        """TLMIN (or TLMAX) of a column as a whole number, None where absent."""
+        spec = self._find(name)
+        return self.header.integer(f"{which}{spec.number}")
+
+    def unit(self, name: str) -> str | None:
+        """TUNIT of a column, None where absent."""
+        return self.header.text(f"TUNIT{self._find(name).number}")
+
+    def _find(self, name: str) -> _Column:
+        spec = self.columns.get(name)
+        if spec is None:
+            there = ", ".join(self.columns) or "none"
+            raise self.error(f"has no column {name}", mend=f"the columns there are: {there}")
+        return spec
+
+    def _layout(self) -> dict[str, _Column]:
+        count = self.header.integer("TFIELDS", 0) or 0
+        if not 0 <= count <= MAX_COLUMNS:
+            raise self.error(f"TFIELDS = {count} is no number of columns", mend=_TRUNCATED)
+        found: dict[str, _Column] = {}
+        offset = 0
+        for number in range(1, count + 1):
+            form = self.header.text(f"TFORM{number}") or ""
+            match = _TFORM.match(form.upper())
+            if match is None:
+                raise self.error(f"TFORM{number} = {form!r} is no FITS type", mend=_TRUNCATED)
+            repeat, code = int(match[1] or 1), match[2]
+            ragged = None
+            if code in "PQ":
+                inner = _RAGGED_TFORM.match(match[3])
+                if inner is None or repeat > 1:
+                    raise self.error(f"TFORM{number} = {form!r} is no FITS type", mend=_TRUNCATED)
+                ragged, width = inner[1], repeat * (8 if code == "P" else 16)
+            elif code == "X":
+                width = (repeat + 7) // 8
+            else:
+                width = repeat * _BYTES[code]
+            name = (self.header.text(f"TTYPE{number}") or f"COL{number}").upper()
+            found.setdefault(name, _Column(number, code, repeat, offset, ragged))
+            offset += width
+        if offset != self.row_bytes:
+            raise self.error(
+                f"columns take {offset} bytes a row, NAXIS1 says {self.row_bytes}", mend=_TRUNCATED
+            )
+        return found
+
+    def _field(self, spec: _Column, kind: str) -> NDArray[Any]:
+        """(rows, repeat) view of a column's bytes."""
+        size = np.dtype(kind).itemsize
+        repeat = 1 if kind.startswith("S") else spec.repeat
+        if self.n_rows == 0 or repeat == 0:
+            return np.zeros((self.n_rows, repeat), dtype=kind)
+        return np.ndarray(
+            (self.n_rows, repeat),
+            dtype=kind,
+            buffer=self.file.data,
+            offset=self._start + spec.offset,
+            strides=(self.row_bytes, size),
+        )
+
+    def _ragged(self, name: str, spec: _Column) -> Ragged:
+        kind = _TYPES.get(spec.ragged or "")
+        if kind is None:
+            raise self.error(f"holds type {spec.ragged}, not numbers", column=name, mend="see OGIP")
+        size = np.dtype(kind).itemsize
+        table_bytes = self.row_bytes * self.n_rows
+        heap = self.header.integer("THEAP", table_bytes)
+        heap_bytes = self._end - self._start - (heap or 0)
+        if heap is None or heap < table_bytes or heap_bytes < 0:
+            raise self.error(f"THEAP = {heap} points out of the table", mend=_TRUNCATED)
+        if spec.repeat == 0:
+            nothing = np.zeros(self.n_rows, dtype=np.int64)
+            return Ragged(np.zeros(0, dtype=kind), nothing, nothing)
+        pairs = np.ndarray(
+            (self.n_rows, 2),
+            dtype=">i4" if spec.code == "P" else ">i8",
+            buffer=self.file.data,
+            offset=self._start + spec.offset,
+            strides=(self.row_bytes, 4 if spec.code == "P" else 8),
+        ).astype(np.int64)
+        lengths, starts = pairs[:, 0], pairs[:, 1]
+        # Compared by division: a product of two hostile numbers may wrap around.
+        wrong = (lengths < 0) | (starts < 0) | (starts > heap_bytes)
+        wrong |= lengths > (heap_bytes - np.minimum(starts, heap_bytes)) // size
+        wrong &= lengths != 0
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise self.error(
+                f"row {row} points out of the file's data", column=name, mend=_TRUNCATED
+            )
+        if int(lengths.sum()) > MAX_ELEMENTS:
+            raise self.error(
+                f"{int(lengths.sum()):,} values are more than {MAX_ELEMENTS:,}",
+                column=name,
+                mend=_TRUNCATED,
+            )
+        starts = np.where(lengths == 0, 0, starts)
+        base = self._start + heap
+        used = starts[lengths > 0]
+        shift = int(used[0]) % size if used.size else 0
+        if (used % size == shift).all():
+            flat: NDArray[Any] = np.frombuffer(
+                self.file.data, dtype=kind, count=(heap_bytes - shift) // size, offset=base + shift
+            )
+            return Ragged(self._scaled(spec, flat), starts // size, lengths)
+        # Heaps of mixed types need not be aligned: gather bytes, then look at them as numbers.
+        raw = np.frombuffer(self.file.data, dtype="u1", count=heap_bytes, offset=base)
+        packed = Ragged(raw, starts, lengths * size).first(lengths * size)
+        flat = np.frombuffer(packed.tobytes(), dtype=kind)
+        return Ragged(self._scaled(spec, flat), np.cumsum(lengths) - lengths, lengths)
+
+    def _scaled(self, spec: _Column, values: NDArray[Any]) -> NDArray[Any]:
+        """Native byte order, TSCAL, TZERO and TNULL applied."""
+        given = self.header.number(f"TSCAL{spec.number}")
+        scale = 1.0 if given is None else given
+        zero = self.header.number(f"TZERO{spec.number}") or 0.0
+        null = self.header.integer(f"TNULL{spec.number}")
+        native = values.astype(values.dtype.newbyteorder("="), copy=False)
+        missing = None
+        if null is not None and native.dtype.kind in "iu":
+            missing = native == null
+        if scale == 1.0 and zero == 0.0:
+            result = native
+        elif scale == 1.0 and zero.is_integer() and native.dtype.kind in "iu":
+            # Unsigned integers are stored with an offset; they must not pass through floats.
+            if abs(zero) > 2**62 or native.dtype.itemsize == 8:
+                raise self.error("64-bit integers with an offset are not read", mend="see OGIP")
+            result = native.astype(np.int64) + int(zero)
+        else:
+            result = native.astype(np.float64) * scale + zero
+        if missing is not None and missing.any():
+            result = np.where(missing, np.nan, result)
+        return result
+
+
+class FitsFile:
+    """A FITS file read whole into memory, its structure checked.
+
+    Args:
+        path: plain or gzipped; up to `MAX_FILE_BYTES` once decompressed.
+
+    Raises:
+        SpectrumFileError: no such file, not FITS, too large, truncated.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = str(path)
+        self.data = _read_bytes(Path(path))
+        self.tables: list[Table] = []
+        self.primary: Header | None = None
+        position, index = 0, 0
+        while index == 0 or position < len(self.data):
+            if index >= MAX_HDUS:
+                raise self._error(f"more than {MAX_HDUS} HDUs", mend=_TRUNCATED)
+            position = self._read_hdu(position, index)
+            index += 1
+
+    def _error(self, problem: str, *, mend: str, place: str | None = None) -> SpectrumFileError:
+        return SpectrumFileError(problem, path=self.path, place=place, mend=mend)
+
+    def _read_hdu(self, position: int, index: int) -> int:
+        first = self.data[position : position + 10]
+        if first != (b"XTENSION= " if index else b"SIMPLE  = "):
+            if index == 0:
+                raise self._error("is not a FITS file", mend="give a PHA, ARF or RMF file")
+            if not self.data[position:].strip(b" \0"):
+                return len(self.data)  # padding some writers leave at the end
+            raise self._error(f"HDU {index} does not begin with a FITS header", mend=_TRUNCATED)
+        cards: list[str] = []
+        for block in range(MAX_HEADER_BLOCKS):
+            raw = self.data[position + block * _BLOCK : position + (block + 1) * _BLOCK]
+            if len(raw) < _BLOCK:
+                break
+            text = raw.decode("latin-1")
+            cards += [text[at : at + _CARD] for at in range(0, _BLOCK, _CARD)]
+            if any(card.rstrip() == "END" for card in cards[-_BLOCK // _CARD :]):
+                break
+        else:
+            raise self._error(f"the header of HDU {index} has no end", mend=_TRUNCATED)
+        end = next((n for n, card in enumerate(cards) if card.rstrip() == "END"), None)
+        if end is None:
+            raise self._error(f"the header of HDU {index} has no end", mend=_TRUNCATED)
+        data_start = position + -(-len(cards) // (_BLOCK // _CARD)) * _BLOCK
+        header = Header(cards[:end], self.path, str(index))
+
+        axes = header.integer("NAXIS", 0) or 0
+        if not 0 <= axes <= 999:
+            raise self._error(f"NAXIS = {axes} in HDU {index}", mend=_TRUNCATED)
+        size = 1 if axes else 0
+        for axis in range(1, axes + 1):
+            length = header.integer(f"NAXIS{axis}")
+            if length is None or length < 0:
+                raise self._error(f"NAXIS{axis} = {length} in HDU {index}", mend=_TRUNCATED)
+            size *= length
+        extra, groups = header.integer("PCOUNT", 0) or 0, header.integer("GCOUNT", 1)
+        bits = header.integer("BITPIX", 8)
+        if extra < 0 or groups != 1 or bits not in (8, 16, 32, 64, -32, -64):
+            raise self._error(
+                f"PCOUNT = {extra}, GCOUNT = {groups}, BITPIX = {bits} in HDU {index}",
+                mend=_TRUNCATED,
+            )
+        size = (size + extra) * abs(bits) // 8
+        if size > len(self.data) - data_start:
+            there = max(len(self.data) - data_start, 0)
+            raise self._error(
+                f"HDU {index} declares {size:,} bytes of data, {there:,} are there",
+                mend=_TRUNCATED,
+            )
+        if index == 0:
+            self.primary = header
+        elif header.text("XTENSION") == "BINTABLE":
+            if axes != 2 or bits != 8:
+                raise self._error(f"HDU {index} is no binary table", mend=_TRUNCATED)
+            self.tables.append(Table(self, index, header, data_start, data_start + size))
+        return data_start + -(-size // _BLOCK) * _BLOCK
+
+
+def _read_bytes(path: Path) -> bytes | bytearray:
+    """The file's bytes, decompressed; never more than `MAX_FILE_BYTES`."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise SpectrumFileError("is not a regular file", path=path, mend="give a FITS file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise _too_large(path)
+        with path.open("rb") as stream:
+            head = stream.read(2)
+            if head != _GZIP:
+                return head + stream.read(MAX_FILE_BYTES)
+            stream.seek(0)
+            return _gunzip(stream, path)
+    except FileNotFoundError:
+        raise SpectrumFileError("no such file", path=path, mend="check the name") from None
+    except OSError as error:
+        raise SpectrumFileError(
+            f"cannot be read ({error.strerror or error})", path=path, mend="check the file"
+        ) from None
+    except ValueError as error:  # a NUL in the name
+        if isinstance(error, SpectrumFileError):
+            raise
+        raise SpectrumFileError(f"bad file name ({error})", path=repr(path)) from None
+
+
+def _gunzip(stream: Any, path: Path) -> bytearray:
+    found = bytearray()
+    inflater = zlib.decompressobj(wbits=31)
+    pending = b""
+    try:
+        while True:
+            pending = pending or stream.read(_CHUNK)
+            if not pending and inflater.eof:
+                return found
+            if inflater.eof:
+                if not pending.startswith(_GZIP):
+                    if pending.strip(b"\0"):
+                        raise SpectrumFileError(
+                            "bytes follow the gzip stream", path=path, mend=_TRUNCATED
+                        )
+                    pending = b""
+                    continue
+                inflater = zlib.decompressobj(wbits=31)
+            out = inflater.decompress(pending, _CHUNK)
+            if not (pending or out or inflater.eof):
+                raise SpectrumFileError(
+                    "the gzip stream ends too early", path=path, mend=_TRUNCATED
+                )
+            pending = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+            if len(found) + len(out) > MAX_FILE_BYTES:
+                raise _too_large(path)
+            found += out
+    except zlib.error as error:
+        raise SpectrumFileError(
+            f"the gzip stream is damaged ({error})", path=path, mend=_TRUNCATED
+        ) from None
+
+
+def _too_large(path: Path) -> SpectrumFileError:
+    return SpectrumFileError(
+        f"holds more than {MAX_FILE_BYTES >> 20} MiB", path=path, mend="is it a spectrum at all?"
+    )

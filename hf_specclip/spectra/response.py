@@ -1,0 +1,270 @@
+"""What the telescope does to photons: effective area and energy redistribution.
+
+A model gives photons/cm²/s in bins of true energy. The effective area (ARF, cm²) turns them into
+detected events a second, the redistribution matrix (RMF) spreads these over detector channels:
+``counts/s = RMFᵀ (ARF · photons)`` (OGIP CAL/GEN/92-002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .rebin import ascending_edges, overlap_fractions
+
+__all__ = ["EffectiveArea", "RedistributionMatrix", "SparseRows"]
+
+# A matrix of pure redistribution has rows that sum to at most 1 (a little more by rounding and by
+# escape peaks); with the area folded in they sum to cm².
+_LARGEST_PROBABILITY = 1.5
+# Dense matrices larger than this (float64) are built in parts, or not at all.
+_DENSE_BYTES = 512 << 20
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EffectiveArea:
+    """Effective area against true energy (ARF).
+
+    Attributes:
+        energy_edges: (n + 1,) keV, ascending; an astropy quantity is converted.
+        area: (n,) cm², finite and not negative; an astropy quantity is converted.
+        exposure: s, where the file states one.
+        path: file it was read from, or None.
+
+    Raises:
+        ValueError: shapes that do not fit, edges that do not ascend, an area that is negative or
+            not finite.
+    """
+
+    energy_edges: NDArray[np.float64]
+    area: NDArray[np.float64]
+    exposure: float | None = None
+    path: str | None = None
+
+    def __post_init__(self) -> None:
+        edges, area = self.energy_edges, self.area
+        edges = ascending_edges(
+            edges.to_value("keV") if hasattr(edges, "to_value") else edges, "energy_edges"
+        ).copy()
+        area = np.array(area.to_value("cm2") if hasattr(area, "to_value") else area, np.float64)
+        if area.shape != (edges.size - 1,):
+            raise ValueError(f"area must have shape ({edges.size - 1},), not {area.shape}")
+        if not np.isfinite(area).all() or area.min() < 0:
+            raise ValueError("area must be finite and not negative")
+        for name, values in (("energy_edges", edges), ("area", area)):
+            values.setflags(write=False)
+            object.__setattr__(self, name, values)
+
+    def at(self, energies: ArrayLike) -> NDArray[np.float64]:
+        """Area in cm² at `energies` (keV): linear between bin centres, 0 outside the ARF."""
+        energies = np.asarray(energies, dtype=np.float64)
+        centres = (self.energy_edges[:-1] + self.energy_edges[1:]) / 2
+        inside = (energies >= self.energy_edges[0]) & (energies <= self.energy_edges[-1])
+        return np.where(inside, np.interp(energies, centres, self.area), 0.0)
+
+    def on(self, energy_edges: ArrayLike) -> NDArray[np.float64]:
+        """(m,) mean area in cm² in other bins (keV); the stored values where the bins agree."""
+        edges = ascending_edges(energy_edges, "energy_edges")
+        if edges.shape == self.energy_edges.shape and np.allclose(
+            edges, self.energy_edges, rtol=1e-5, atol=1e-5
+        ):
+            return self.area
+        share = overlap_fractions(edges, self.energy_edges)
+        return share @ self.area
+
+
+@dataclass(frozen=True, eq=False)
+class SparseRows:
+    """The non-zero elements of a matrix, row by row.
+
+    Attributes:
+        row, column: (k,) int32 indices, rows ascending.
+        value: (k,) float32 as stored in the file.
+    """
+
+    row: NDArray[np.int32]
+    column: NDArray[np.int32]
+    value: NDArray[np.float32]
+
+
+class RedistributionMatrix:
+    """The probability that a photon of an energy is recorded in a channel (RMF).
+
+    The matrix is unpacked on first use, so that a spectrum can be read for the price of its channel
+    energies alone; what is wrong with it is found then.
+
+    Args:
+        energy_edges: (n_energies + 1,) true energies, keV, ascending.
+        channel_edges: (n_channels + 1,) nominal energies of the channels, keV, ascending (EBOUNDS).
+        matrix: (n_energies, n_channels) array, `SparseRows`, or a function that returns either.
+        includes_area: whether the effective area is folded in (``.rsp``; elements in cm²); None
+            leaves it to the sums of the rows.
+        channels: (n_channels,) channel numbers, descending where energies do; None where unknown.
+        path: file it was read from, or None.
+
+    Raises:
+        ValueError: shapes that do not fit, edges that do not ascend, elements that are negative or
+            not finite (those of a function when it is first called).
+    """
+
+    def __init__(
+        self,
+        energy_edges: ArrayLike,
+        channel_edges: ArrayLike,
+        matrix: ArrayLike | SparseRows | Callable[[], Any],
+        *,
+        includes_area: bool | None = None,
+        channels: ArrayLike | None = None,
+        path: str | None = None,
+    ) -> None:
+        self.energy_edges = ascending_edges(energy_edges, "energy_edges").copy()
+        self.channel_edges = ascending_edges(channel_edges, "channel_edges").copy()
+        self.channels = None if channels is None else np.array(channels, dtype=np.int64)
+        if self.channels is not None and self.channels.shape != (self.n_channels,):
+            raise ValueError(
+                f"channels must have shape ({self.n_channels},), not {self.channels.shape}"
+            )
+        self.path = path
+        self._includes_area = includes_area
+        self._load = matrix if callable(matrix) else None
+        self._rows: SparseRows | None = None
+        if self._load is None:
+            self._rows = self._checked(matrix)
+
+    def __repr__(self) -> str:
+        return (
+            f"<RedistributionMatrix {self.n_energies} energies × {self.n_channels} channels"
+            f"{'' if self.path is None else f', {self.path}'}>"
+        )
+
+    @property
+    def n_energies(self) -> int:
+        """Number of bins of true energy."""
+        return self.energy_edges.size - 1
+
+    @property
+    def n_channels(self) -> int:
+        """Number of detector channels."""
+        return self.channel_edges.size - 1
+
+    @property
+    def elements(self) -> SparseRows:
+        """The non-zero elements; unpacked and checked on first use."""
+        if self._rows is None:
+            assert self._load is not None
+            self._rows = self._checked(self._load())
+        return self._rows
+
+    @property
+    def includes_area(self) -> bool:
+        """Whether the effective area is folded in: `fold` then wants no ARF."""
+        if self._includes_area is None:
+            self._includes_area = bool(self.row_sums.max() > _LARGEST_PROBABILITY)
+        return self._includes_area
+
+    @property
+    def row_sums(self) -> NDArray[np.float64]:
+        """(n_energies,) sum over the channels: about 1, or cm² where the area is folded in."""
+        found = self.elements
+        sums = np.bincount(found.row, weights=found.value, minlength=self.n_energies)
+        return sums.astype(np.float64, copy=False)
+
+    @property
+    def effective_area(self) -> EffectiveArea:
+        """The area folded into the matrix (its row sums). Raises ValueError where there is none."""
+        if not self.includes_area:
+            raise ValueError("this matrix has no effective area folded in; read its ARF")
+        return EffectiveArea(energy_edges=self.energy_edges, area=self.row_sums, path=self.path)
+
+    def dense(self) -> NDArray[np.float32]:
+        """(n_energies, n_channels) float32. Raises ValueError beyond 512 MiB (use `matrix_on`)."""
+        if self.n_energies * self.n_channels * 8 > _DENSE_BYTES:
+            raise ValueError(
+                f"{self.n_energies} × {self.n_channels} elements are too many for a dense matrix; "
+                "use matrix_on with wider bins"
+            )
+        return self._dense_rows(0, self.n_energies).astype(np.float32)
+
+    def fold(self, photons: ArrayLike, arf: EffectiveArea | None = None) -> NDArray[np.float64]:
+        """Count rate a model predicts in each channel.
+
+        Args:
+            photons: (…, n_energies) photons/cm²/s in each bin of `energy_edges`.
+            arf: effective area; left out where the matrix includes it (or to fold events/s).
+
+        Returns:
+            (…, n_channels) counts/s.
+
+        Raises:
+            ValueError: a number of energies other than the matrix's.
+        """
+        rates = np.asarray(photons, dtype=np.float64)
+        if rates.ndim == 0 or rates.shape[-1] != self.n_energies:
+            raise ValueError(f"photons must end in {self.n_energies} energies, not {rates.shape}")
+        if arf is not None:
+            rates = rates * arf.on(self.energy_edges)
+        if rates.ndim == 1:
+            found = self.elements
+            weights = found.value * rates[found.row]
+            summed = np.bincount(found.column, weights=weights, minlength=self.n_channels)
+            return summed.astype(np.float64, copy=False)
+        folded = np.zeros((*rates.shape[:-1], self.n_channels))
+        for start, stop in self._row_blocks():
+            folded += rates[..., start:stop] @ self._dense_rows(start, stop)
+        return folded
+
+    def matrix_on(
+        self, bin_edges: ArrayLike, arf: EffectiveArea | None = None
+    ) -> NDArray[np.float32]:
+        """The matrix straight into energy bins, channels split by exact overlap.
+
+        Args:
+            bin_edges: (n_bins + 1,) keV, such as `energy_grid()`.
+            arf: folded in where given (elements in cm²).
+
+        Returns:
+            (n_energies, n_bins) float32: ``photons @ matrix`` is counts/s per bin.
+
+        Raises:
+            ValueError: edges that do not ascend.
+        """
+        share = overlap_fractions(self.channel_edges, bin_edges)
+        result = np.empty((self.n_energies, share.shape[1]), dtype=np.float32)
+        area = None if arf is None else arf.on(self.energy_edges)
+        for start, stop in self._row_blocks():
+            block = self._dense_rows(start, stop) @ share
+            result[start:stop] = block if area is None else block * area[start:stop, None]
+        return result
+
+    def _row_blocks(self) -> list[tuple[int, int]]:
+        """Ranges of rows whose dense float64 form stays small."""
+        step = max(1, (_DENSE_BYTES // 8) // (8 * self.n_channels))
+        return [
+            (start, min(start + step, self.n_energies)) for start in range(0, self.n_energies, step)
+        ]
+
+    def _dense_rows(self, start: int, stop: int) -> NDArray[np.float64]:
+        found = self.elements
+        part = slice(*np.searchsorted(found.row, [start, stop]))
+        dense = np.zeros((stop - start, self.n_channels))
+        # Groups of one row may overlap; their elements add up.
+        np.add.at(dense, (found.row[part] - start, found.column[part]), found.value[part])
+        return dense
+
+    def _checked(self, matrix: Any) -> SparseRows:
+        if not isinstance(matrix, SparseRows):
+            dense = np.asarray(matrix, dtype=np.float32)
+            if dense.shape != (self.n_energies, self.n_channels):
+                raise ValueError(
+                    f"matrix must have shape ({self.n_energies}, {self.n_channels}), "
+                    f"not {dense.shape}"
+                )
+            row, column = np.nonzero(dense)
+            matrix = SparseRows(row.astype(np.int32), column.astype(np.int32), dense[row, column])
+        if not np.isfinite(matrix.value).all() or (matrix.value < 0).any():
+            raise ValueError("matrix elements must be finite and not negative")
+        return matrix
