@@ -27,6 +27,7 @@ _BUSY_SECONDS = 60.0
 _KEYS_AT_ONCE = 500
 # Texts between commits for an embedder that does not say how it likes them.
 _DEFAULT_BATCH = 256
+_LOCK_FILES = 64
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,8 @@ class CachedEmbedder:
     Entries are found by the SHA-256 of the embedder's name and the text, so that vectors of
     another model, server or dimension are never mixed in. A batch is stored as soon as it is
     there; a process that is killed loses the batch in flight and no more. Processes that start
-    together take turns batch by batch, and each finds what the others have stored.
+    together with the same texts take turns batch by batch, and each finds what the others have
+    stored; where their texts differ they run side by side.
 
     Args:
         embedder: what computes the missing vectors.
@@ -95,7 +97,8 @@ class CachedEmbedder:
         name = self.name
         keys = {text: _key(name, text) for text in texts}
         found = self._read(keys.values())
-        missing = [text for text, key in keys.items() if key not in found]
+        # By key: processes that miss the same texts form the same batches, whatever their order.
+        missing = sorted((t for t, key in keys.items() if key not in found), key=keys.__getitem__)
         if missing:
             found.update(self._compute(missing, keys, progress))
         return np.stack([found[keys[text]] for text in texts])
@@ -106,18 +109,20 @@ class CachedEmbedder:
         from tqdm.auto import tqdm
 
         found: dict[bytes, np.ndarray] = {}
+        done = 0
         with tqdm(total=len(missing), desc="Embedding", unit="text", disable=not progress) as bar:
             for batch in _batches(self.embedder, missing):
                 # Under the lock, what another process has just stored is seen before paying again.
-                with self._turn():
+                with self._turn(keys[batch[0]]):
                     stored = self._read([keys[text] for text in batch])
                     todo = [text for text in batch if keys[text] not in stored]
                     if todo:
-                        vectors = self._ask(todo, done=bar.n, total=len(missing))
+                        vectors = self._ask(todo, done=done, total=len(missing))
                         fresh = {keys[t]: v for t, v in zip(todo, vectors, strict=True)}
                         self._write(fresh, vectors.shape[1])
                         stored.update(fresh)
                 found.update(stored)
+                done += len(batch)
                 bar.update(len(batch))
         return found
 
@@ -142,16 +147,20 @@ class CachedEmbedder:
     # -- the file ---------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Hold this embedder's lock; the system frees it when the process dies."""
+    def _turn(self, key: bytes) -> Iterator[None]:
+        """Hold the lock of the batch that begins with `key`.
+
+        The system frees it when the process dies. A few files serve all batches; two that share
+        one wait for each other and lose nothing but time.
+        """
         from filelock import FileLock
 
-        digest = hashlib.sha256(self.name.encode()).hexdigest()[:16]
-        lock = FileLock(str(self.path.parent / f".{CACHE_FILE}-{digest}.lock"))
+        folder = self.path.parent / ".locks"
+        lock = FileLock(str(folder / f"{key[0] % _LOCK_FILES:02d}.lock"))
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
-        except PermissionError as error:
+        except (PermissionError, NotADirectoryError, FileExistsError) as error:
             raise self._unwritable(error) from error
         except (OSError, NotImplementedError) as error:
             # A file system without locks: entries stay right, a text may be computed twice.

@@ -1,0 +1,306 @@
+"""The cache: nothing computed twice, nothing lost by a kill, nothing mixed, damage noticed."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from embeddings_server import true_vector
+
+from hf_specclip.literature import CachedEmbedder, CacheError, EmbeddingError, default_cache_dir
+from hf_specclip.literature.cache import CACHE_FILE
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+
+
+class Counting:
+    """An embedder that remembers what it was asked; vectors as of the test server."""
+
+    def __init__(self, name="counting", dimension=12):
+        self.name, self.dimension, self.asked = name, dimension, []
+
+    def embed(self, texts, *, progress=False):
+        self.asked += texts
+        return np.stack([true_vector(text, self.dimension) for text in texts])
+
+
+def expected(texts, dimension=12):
+    return np.stack([true_vector(text, dimension) for text in texts])
+
+
+def start(script, *arguments):
+    """A Python process of its own, away from this one's environment of keys and caches."""
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}", "OMP_NUM_THREADS": "1"}
+    environment.pop("OPENAI_API_KEY", None)
+    environment.pop("OPENAI_BASE_URL", None)
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_text_is_computed_once_in_a_call_and_over_calls(tmp_path):
+    inner = Counting()
+    texts = ["a", "b", "a", "c", "b", "a"]
+    cached = CachedEmbedder(inner, tmp_path)
+    np.testing.assert_array_equal(cached.embed(texts), expected(texts))
+    np.testing.assert_array_equal(cached.embed(["c", "d"]), expected(["c", "d"]))
+    again = CachedEmbedder(Counting(), tmp_path)
+    np.testing.assert_array_equal(again.embed(texts), expected(texts))
+    assert sorted(inner.asked) == ["a", "b", "c", "d"]
+    assert (cached.computed, again.computed, again.embedder.asked) == (4, 0, [])
+
+
+def test_many_texts_and_odd_ones(tmp_path):
+    texts = [f"text {i}" for i in range(3000)] + ["Γ\0null", "\udcff lone surrogate", "x" * 100_000]
+    inner = Counting()
+    inner.embed = lambda given, progress=False: np.ones((len(given), 12)) * len(given[0])
+    cached = CachedEmbedder(inner, tmp_path)
+    first = cached.embed(texts)
+    assert first.shape == (3003, 12)
+    np.testing.assert_array_equal(CachedEmbedder(Counting(), tmp_path).embed(texts), first)
+
+
+def test_no_texts_give_an_empty_array(tmp_path):
+    assert CachedEmbedder(Counting(), tmp_path).embed([]).shape == (0, 12)
+
+
+def test_embedders_of_different_names_never_share(tmp_path):
+    one, other = Counting("m@1"), Counting("m@2", dimension=5)
+    CachedEmbedder(one, tmp_path).embed(["a"])
+    np.testing.assert_array_equal(
+        CachedEmbedder(other, tmp_path).embed(["a"]), expected(["a"], dimension=5)
+    )
+    assert other.asked == ["a"]
+    # Name and text are apart: "m" + "1a" is not "m1" + "a".
+    CachedEmbedder(Counting("m"), tmp_path).embed(["1a"])
+    third = Counting("m1")
+    CachedEmbedder(third, tmp_path).embed(["a"])
+    assert third.asked == ["a"]
+
+
+def test_stored_dimension_needs_no_embedder(tmp_path):
+    CachedEmbedder(Counting(), tmp_path).embed(["a"])
+    lazy = Counting()
+    del lazy.dimension
+    assert CachedEmbedder(lazy, tmp_path).dimension == 12
+
+
+def test_bad_answers_are_not_stored(tmp_path):
+    class Diverged(Counting):
+        def embed(self, texts, *, progress=False):
+            return super().embed(texts) * np.nan
+
+    with pytest.raises(EmbeddingError, match="NaN or infinity for 2 of 2"):
+        CachedEmbedder(Diverged(), tmp_path).embed(["a", "b"])
+    np.testing.assert_array_equal(
+        CachedEmbedder(Counting(), tmp_path).embed(["a"]), expected(["a"])
+    )
+
+
+@pytest.mark.parametrize("damage", ["one bit", "short", "long", "swapped"])
+def test_a_damaged_entry_is_computed_again(tmp_path, damage):
+    texts = ["a", "b", "c"]
+    CachedEmbedder(Counting(), tmp_path).embed(texts)
+    with sqlite3.connect(tmp_path / CACHE_FILE) as file:
+        rows = file.execute("SELECT key, vector, checksum FROM embeddings").fetchall()
+        key, vector, checksum = rows[0]
+        if damage == "one bit":
+            vector = vector[:5] + bytes([vector[5] ^ 1]) + vector[6:]
+        elif damage == "swapped":  # a whole entry under another text's key
+            vector, checksum = rows[1][1:]
+        else:
+            vector = vector[:-4] if damage == "short" else vector + b"\0\0\0\0"
+        file.execute(
+            "UPDATE embeddings SET vector=?, checksum=? WHERE key=?", (vector, checksum, key)
+        )
+    inner = Counting()
+    np.testing.assert_array_equal(CachedEmbedder(inner, tmp_path).embed(texts), expected(texts))
+    assert len(inner.asked) == 1
+    mended = Counting()
+    CachedEmbedder(mended, tmp_path).embed(texts)
+    assert mended.asked == []
+
+
+@pytest.mark.parametrize("damage", ["no database", "cut", "scribbled"])
+def test_a_damaged_file_is_named_with_the_way_out(tmp_path, damage):
+    path = tmp_path / CACHE_FILE
+    CachedEmbedder(Counting(), tmp_path).embed([f"text {i}" for i in range(500)])
+    whole = path.read_bytes()
+    broken = {
+        "no database": b"this is not a database, it is a letter to a friend" * 100,
+        "cut": whole[: len(whole) // 3],
+        "scribbled": whole[:4096] + b"\xa5" * (len(whole) - 4096),
+    }[damage]
+    path.write_bytes(broken)
+    with pytest.raises(CacheError, match=r"is damaged .*delete or move it away") as caught:
+        CachedEmbedder(Counting(), tmp_path).embed([f"text {i}" for i in range(500)])
+    assert str(path) in str(caught.value)
+    assert path.read_bytes() == broken  # left for its owner to judge
+    path.unlink()
+    CachedEmbedder(Counting(), tmp_path).embed(["a"])
+
+
+def test_a_file_of_a_later_version_is_left_alone(tmp_path):
+    CachedEmbedder(Counting(), tmp_path).embed(["a"])
+    with sqlite3.connect(tmp_path / CACHE_FILE) as file:
+        file.execute("PRAGMA user_version = 99")
+    with pytest.raises(CacheError, match="has format 99"):
+        CachedEmbedder(Counting(), tmp_path).embed(["a"])
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("a file where the folder should be")
+    with pytest.raises(CacheError, match="file") as caught:
+        CachedEmbedder(Counting(), blocked / "cache").embed(["a"])
+    assert "HF_SPECCLIP_CACHE" in str(caught.value)
+
+
+def test_where_the_cache_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_SPECCLIP_CACHE", str(tmp_path / "mine"))
+    assert default_cache_dir() == tmp_path / "mine"
+    assert CachedEmbedder(Counting()).path == tmp_path / "mine" / CACHE_FILE
+    monkeypatch.delenv("HF_SPECCLIP_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache_dir() == tmp_path / "hf_specclip"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_cache_dir() == tmp_path / ".cache" / "hf_specclip"
+
+
+EMBED_OVER_HTTP = """
+    import sys
+    import numpy as np
+    from hf_specclip.literature import CachedEmbedder, OpenAIEmbedder
+
+    base_url, folder, number, output = sys.argv[1:]
+    embedder = CachedEmbedder(OpenAIEmbedder("tiny", base_url=base_url, batch_size=8), folder)
+    np.save(output, embedder.embed([f"text {i}" for i in range(int(number))]))
+"""
+
+
+def test_killed_at_any_moment_it_goes_on_where_it_was(server, tmp_path):
+    server.delay = 0.03
+    texts = [f"text {i}" for i in range(120)]
+    output = tmp_path / "vectors.npy"
+    # Moments: how many requests the server has had, and a wait that reaches before, into and
+    # after the answer and the commit.
+    moments = [(1, 0.0), (2, 0.02), (2, 0.035), (3, 0.04), (1, 0.06)]
+    for requests, wait in moments:
+        before = len(server.requests)
+        process = start(EMBED_OVER_HTTP, server.base_url, tmp_path, len(texts), output)
+        deadline = time.monotonic() + 60
+        while len(server.requests) < before + requests and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(wait)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    process = start(EMBED_OVER_HTTP, server.base_url, tmp_path, len(texts), output)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    np.testing.assert_array_equal(np.load(output), expected(texts))
+    assert set(server.texts) == set(texts)
+    # Each kill repeats at most the batch in flight.
+    assert len(server.texts) - len(texts) <= 8 * len(moments)
+    assert sum(map(len, server.requests[:9])) < len(texts)  # the kills came in the middle
+
+
+def test_processes_that_start_together_pay_once(server, tmp_path):
+    server.delay = 0.02
+    texts = [f"text {i}" for i in range(64)]
+    outputs = [tmp_path / f"{i}.npy" for i in range(3)]
+    running = [
+        start(EMBED_OVER_HTTP, server.base_url, tmp_path, len(texts), out) for out in outputs
+    ]
+    for process in running:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    for out in outputs:
+        np.testing.assert_array_equal(np.load(out), expected(texts))
+    assert sorted(server.texts) == sorted(texts)
+
+
+def test_processes_with_other_texts_do_not_wait_for_each_other(tmp_path):
+    script = """
+        import sys, time
+        from pathlib import Path
+        import numpy as np
+        from hf_specclip.literature import CachedEmbedder
+
+        folder, text, other = sys.argv[1:]
+
+        class Meeting:
+            name, dimension = "meeting", 2
+            def embed(self, texts, *, progress=False):
+                Path(folder, text).touch()
+                deadline = time.monotonic() + 60
+                while not Path(folder, other).exists():
+                    assert time.monotonic() < deadline, "the other never came this far"
+                    time.sleep(0.01)
+                return np.ones((len(texts), 2))
+
+        CachedEmbedder(Meeting(), folder).embed([text])
+    """
+    # Each is done only when the other is at work too. These texts fall on different locks.
+    running = [start(script, tmp_path, *texts) for texts in (("one", "two"), ("two", "one"))]
+    for process in running:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+
+
+WRITE_WITHOUT_END = """
+    import sys
+    import numpy as np
+    from embeddings_server import true_vector
+    from hf_specclip.literature import CachedEmbedder
+
+    class Quick:
+        name, dimension = "quick", 600
+        def batches(self, texts):
+            return (texts[i : i + 40] for i in range(0, len(texts), 40))
+        def embed(self, texts, *, progress=False):
+            return np.stack([true_vector(text, 600) for text in texts])
+
+    cached = CachedEmbedder(Quick(), sys.argv[1])
+    for part in range(10_000):
+        cached.embed([f"{sys.argv[2]} {part} {i}" for i in range(200)])
+        if part == 0:
+            print("ready", flush=True)
+"""
+
+
+def test_killed_in_the_middle_of_writing_the_file_stays_whole(tmp_path):
+    moments = random.Random(0)
+    for round_ in range(6):
+        processes = [start(WRITE_WITHOUT_END, tmp_path, f"{round_} {i}") for i in range(2)]
+        for process in processes:
+            assert process.stdout.readline() == "ready\n"
+        time.sleep(0.05 + 0.3 * moments.random())
+        for process in processes:
+            process.kill()
+            process.communicate()
+    with sqlite3.connect(tmp_path / CACHE_FILE) as file:
+        assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        number = file.execute("SELECT count(*) FROM embeddings").fetchone()[0]
+    assert number > 200
+    assert number % 40 == 0  # batches are there whole or not at all
+    inner = Counting("quick", dimension=600)
+    # Whole parts are there: the first of the first process, all 200 texts of it.
+    texts = [f"0 0 0 {i}" for i in range(200)]
+    np.testing.assert_array_equal(
+        CachedEmbedder(inner, tmp_path).embed(texts), expected(texts, dimension=600)
+    )
+    assert inner.asked == []

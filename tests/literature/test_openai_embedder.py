@@ -1,0 +1,240 @@
+"""The OpenAI embedder over HTTP, against a server that also fails in every way we know."""
+
+import logging
+import pickle
+import traceback
+
+import numpy as np
+import pytest
+from embeddings_server import DIMENSION, EmbeddingsServer, true_vector
+
+from hf_specclip.literature import CachedEmbedder, EmbeddingError, OpenAIEmbedder, get_embedder
+
+KEY = "sk-proj-Marked0123456789abcdefSECRET"
+TEXTS = [f"A source of kind {i}." for i in range(7)]
+
+
+def expected(texts=TEXTS, dimension=DIMENSION):
+    return np.stack([true_vector(text, dimension) for text in texts])
+
+
+@pytest.fixture(autouse=True)
+def quick_waits(monkeypatch):
+    """The client's own waits between tries, shortened; its rules stay as they are."""
+    import openai._base_client
+
+    monkeypatch.setattr(openai._base_client, "INITIAL_RETRY_DELAY", 0.01)
+    monkeypatch.setattr(openai._base_client, "MAX_RETRY_DELAY", 0.02)
+
+
+@pytest.mark.parametrize("behaviour", ["well", "floats", "shuffled"])
+def test_vectors_are_the_servers_in_the_order_of_the_texts(server, behaviour):
+    server.plan = [behaviour]
+    embedder = OpenAIEmbedder("tiny", base_url=server.base_url)
+    vectors = embedder.embed(TEXTS)
+    assert vectors.dtype == np.float32
+    np.testing.assert_array_equal(vectors, expected())
+    assert embedder.dimension == DIMENSION
+    assert server.bodies[0]["model"] == "tiny"
+    assert len(server.requests) == 1
+
+
+def test_dimension_of_an_unknown_model_is_asked_once(server):
+    embedder = OpenAIEmbedder("tiny", base_url=server.base_url)
+    assert [embedder.dimension, embedder.dimension] == [DIMENSION, DIMENSION]
+    assert len(server.requests) == 1
+    assert OpenAIEmbedder(api_key=KEY).dimension == 1536
+    assert OpenAIEmbedder("text-embedding-3-large", api_key=KEY).dimension == 3072
+
+
+def test_shortened_dimension_is_sent_and_named(server):
+    embedder = OpenAIEmbedder("tiny", base_url=server.base_url, dimensions=6)
+    np.testing.assert_array_equal(embedder.embed(TEXTS), expected(dimension=6))
+    assert server.bodies[0]["dimensions"] == 6
+    assert embedder.name.startswith("openai:tiny#6@")
+
+
+def test_name_tells_model_server_and_dimension_apart_without_secrets():
+    plain = OpenAIEmbedder(api_key=KEY)
+    assert plain.name == "openai:text-embedding-ada-002"
+    other = OpenAIEmbedder("m", base_url="http://me:password@host:81/v1/?token=abc", api_key=KEY)
+    assert other.name == "openai:m@http://host:81/v1"
+    assert "password" not in repr(other)
+
+
+def test_base_url_of_the_environment_is_part_of_the_name(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+    embedder = OpenAIEmbedder("tiny")
+    embedder.embed(TEXTS[:1])
+    assert embedder.name == f"openai:tiny@{server.base_url}"
+
+
+def test_requests_stay_within_the_limits_of_the_api(server):
+    embedder = OpenAIEmbedder("tiny", base_url=server.base_url, batch_size=2048)
+    many = [f"t{i}" for i in range(5000)]
+    assert [len(batch) for batch in embedder.batches(many)] == [2048, 2048, 904]
+    # 20 kB are at most 10,000 tokens for any text with 2 bytes a token: 30 fit in 300,000.
+    long = ["x" * 20_000 for _ in range(70)]
+    assert [len(batch) for batch in embedder.batches(long)] == [30, 30, 10]
+    assert [t for batch in embedder.batches(many) for t in batch] == many
+    with pytest.raises(ValueError, match="2048"):
+        OpenAIEmbedder("tiny", base_url=server.base_url, batch_size=2049)
+
+
+def test_an_overlong_text_is_cut_at_a_word_with_a_recorded_warning(server):
+    embedder = OpenAIEmbedder("tiny", base_url=server.base_url)
+    text = "Γ=1.8 photon index " * 2000
+    with pytest.warns(UserWarning, match=r"cut to 24573: 'Γ=1.8 photon"):
+        embedder.embed([text, "short"])
+    sent = server.requests[0][0]
+    assert text.startswith(sent)
+    assert 24_500 < len(sent.encode()) <= 24_573
+    assert sent.endswith(("photon", "index", "1.8"))
+    assert list(embedder.truncated.values()) == [len(text.encode())]
+    assert server.requests[0][1] == "short"
+
+
+@pytest.mark.parametrize("failure", [429, 500, 503, "drop"])
+def test_passing_failures_are_retried_by_the_client(server, failure):
+    server.plan = [failure, failure, "well"]
+    embedder = OpenAIEmbedder("tiny", base_url=server.base_url)
+    np.testing.assert_array_equal(embedder.embed(TEXTS), expected())
+    assert len(server.requests) == 3
+
+
+def test_retry_after_is_obeyed(server):
+    import time
+
+    server.plan = [429]
+    start = time.perf_counter()
+    OpenAIEmbedder("tiny", base_url=server.base_url).embed(TEXTS)
+    assert time.perf_counter() - start >= 0.2
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "message"),
+    [
+        (429, "quota is used up even after 1 retries: wait"),
+        (500, "failed after 1 retries: run again later"),
+        ("drop", "Check the network and the address http://127.0.0.1"),
+        ("cut short", "Check the network|run again|Run again"),
+        (400, "refuses these texts"),
+        (403, "check OPENAI_API_KEY"),
+        (404, "Check the model's name and base_url"),
+        ("few", "6 vectors for 7 texts"),
+        ("none", "not in the form of OpenAI's embeddings"),
+        ("uneven", "different lengths"),
+        ("nan", "NaN or infinity for 1 of 7 texts"),
+        ("renumbered", "numbered them wrongly"),
+        ("half number", "not in the form of OpenAI's embeddings"),
+        ("other form", "check base_url"),
+        ("not json", "check base_url"),
+    ],
+)
+def test_lasting_failures_say_what_to_do_and_lose_nothing_stored(
+    server, tmp_path, behaviour, message
+):
+    embedder = OpenAIEmbedder("tiny", base_url=server.base_url, max_retries=1, batch_size=7)
+    cached = CachedEmbedder(embedder, tmp_path)
+    every = [f"first {i}" for i in range(7)] + TEXTS
+    server.plan = ["well", behaviour, behaviour]
+    with pytest.raises(EmbeddingError, match=message) as caught:
+        cached.embed(every)
+    assert "7 of 14 new texts are stored in" in str(caught.value)
+    server.plan = []
+    stored, before = server.requests[0], len(server.texts)
+    np.testing.assert_array_equal(cached.embed(every), expected(every))
+    assert sorted(server.texts[before:] + stored) == sorted(every)
+
+
+def test_vectors_of_another_width_than_before_are_refused(server, tmp_path):
+    cached = CachedEmbedder(OpenAIEmbedder("tiny", base_url=server.base_url), tmp_path)
+    cached.embed(TEXTS)
+    fresh = CachedEmbedder(OpenAIEmbedder("tiny", base_url=server.base_url), tmp_path)
+    server.plan = ["narrow"]
+    with pytest.raises(EmbeddingError, match="5 dimensions, but gave 12 before"):
+        fresh.embed(["something new"])
+    server.plan = ["narrow"]
+    with pytest.raises(EmbeddingError, match=r"5 dimensions where 12 were expected"):
+        cached.embedder.embed(["something new"])
+
+
+def test_timeout_says_so(server):
+    server.plan = ["hang"]
+    embedder = OpenAIEmbedder("tiny", base_url=server.base_url, timeout=0.3, max_retries=0)
+    with pytest.raises(EmbeddingError, match=r"No answer within 0.3 s"):
+        embedder.embed(TEXTS)
+
+
+def test_unreachable_server_is_named():
+    embedder = OpenAIEmbedder("tiny", base_url="http://127.0.0.1:9/v1", max_retries=0)
+    with pytest.raises(EmbeddingError, match=r"http://127\.0\.0\.1:9"):
+        embedder.embed(TEXTS)
+
+
+def test_without_a_key_openai_is_not_asked(server):
+    with pytest.raises(EmbeddingError, match=r'export OPENAI_API_KEY.*"offline"'):
+        get_embedder("openai")
+    get_embedder("openai:tiny", base_url=server.base_url)  # one's own server may need none
+
+
+@pytest.mark.parametrize("key", ["sk-Ma rked", "sk-Märked", "sk-Mar\nked"])
+def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(monkeypatch, key):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(ValueError, match="OPENAI_API_KEY holds characters") as caught:
+        OpenAIEmbedder()
+    assert "sk-M" not in str(caught.value)
+
+
+def test_the_key_reaches_the_server_and_nothing_else(monkeypatch, tmp_path, caplog, capfd):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_LOG", "debug")
+    for name in ("openai", "httpx2", "httpcore2", "hf_specclip"):
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    with EmbeddingsServer(key=KEY) as demanding, caplog.at_level(logging.DEBUG):
+        cached = get_embedder("openai:tiny", base_url=demanding.base_url, cache_dir=tmp_path)
+        cached.embed(TEXTS)
+        assert demanding.keys == [f"Bearer {KEY}"]
+        shown = [repr(cached), repr(vars(cached)), repr(vars(cached.embedder)), cached.name]
+        shown.append(str(pickle.dumps(cached.embedder)))
+        # The server repeats the key it refuses, and so must not be quoted.
+        demanding.key = "another"
+        with pytest.raises(EmbeddingError, match="The key was refused") as caught:
+            cached.embed(["new"])
+        shown += [str(caught.value), "".join(traceback.format_exception(caught.value))]
+        error = caught.value
+        while error is not None:
+            shown += [repr(error), repr(vars(error))]
+            error = error.__cause__ or error.__context__
+    shown += [caplog.text, *capfd.readouterr()]
+    assert "Incorrect API key provided: ***" in str(caught.value)
+    for text in shown:
+        assert KEY not in text
+        assert KEY[-10:] not in text
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            assert KEY.encode() not in file.read_bytes()
+
+
+def test_a_copy_in_another_process_takes_its_own_key(server, monkeypatch):
+    embedder = OpenAIEmbedder("tiny", base_url=server.base_url, api_key=KEY)
+    copy = pickle.loads(pickle.dumps(embedder))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-other-process")
+    copy.embed(TEXTS[:1])
+    embedder.embed(TEXTS[:1])
+    assert server.keys == ["Bearer sk-of-the-other-process", f"Bearer {KEY}"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "error", "message"),
+    [
+        (["good", ""], ValueError, "text 1 is empty"),
+        (["  \n"], ValueError, "text 0 is empty"),
+        ([None], TypeError, "NoneType"),
+        ("one string", TypeError, "wrap it in a list"),
+    ],
+)
+def test_what_is_no_text_is_refused_before_any_request(server, texts, error, message):
+    with pytest.raises(error, match=message):
+        OpenAIEmbedder("tiny", base_url=server.base_url).embed(texts)
+    assert server.requests == []

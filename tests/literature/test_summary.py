@@ -1,0 +1,93 @@
+"""Three sections, embedded apart and joined."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from hf_specclip.literature import SECTIONS, embed_summaries, section_mask
+
+SUMMARIES = [
+    {"identity": "A quasar.", "spectrum": "Photon index 1.8.", "context": "Behind a cluster."},
+    {"identity": " A quasar. ", "spectrum": None, "context": "  \n"},
+    {"identity": ""},
+    {"identity": "A pulsar.", "spectrum": "Black body.", "context": None},
+]
+
+
+class Letters:
+    """A vector of three numbers that tells texts apart."""
+
+    name, dimension = "letters", 3
+
+    def __init__(self):
+        self.asked = []
+
+    def embed(self, texts, *, progress=False):
+        self.asked += texts
+        return np.array([[len(t), ord(t[0]), ord(t[-2])] for t in texts], dtype=np.float32)
+
+
+def test_sections_are_those_of_the_model():
+    from hf_specclip.configuration_specclip import SECTIONS as OF_THE_MODEL
+
+    assert tuple(SECTIONS) == tuple(OF_THE_MODEL)
+
+
+def test_sections_stand_in_order_with_zeros_for_the_absent():
+    embedder = Letters()
+    vectors = embed_summaries(SUMMARIES, embedder)
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (4, 9)
+    for row, summary in enumerate(SUMMARIES):
+        for column, section in enumerate(SECTIONS):
+            text = (summary.get(section) or "").strip()
+            wanted = Letters().embed([text])[0] if text else np.zeros(3)
+            np.testing.assert_array_equal(vectors[row, 3 * column : 3 * column + 3], wanted)
+    assert len(embedder.asked) == len(set(embedder.asked)) == 5
+
+
+def test_mask_marks_what_is_there():
+    assert section_mask(SUMMARIES).tolist() == [
+        [True, True, True],
+        [True, False, False],
+        [False, False, False],
+        [True, True, False],
+    ]
+
+
+def test_nothing_to_embed_asks_nothing():
+    embedder = Letters()
+    assert embed_summaries([{}, {"identity": None}], embedder).tolist() == [[0.0] * 9] * 2
+    assert embed_summaries([], embedder).shape == (0, 9)
+    assert section_mask([]).shape == (0, 3)
+    assert embedder.asked == []
+
+
+def test_a_section_that_is_no_text_is_refused():
+    with pytest.raises(TypeError, match="summary 0: spectrum is a float"):
+        section_mask([{"spectrum": float("nan")}])
+
+
+def test_ada_width_is_that_of_the_paper(tmp_path):
+    class Ada(Letters):
+        dimension = 1536
+
+        def embed(self, texts, *, progress=False):
+            return np.ones((len(texts), 1536), dtype=np.float32)
+
+    assert embed_summaries(SUMMARIES, Ada()).shape == (4, 4608)
+
+
+def test_importing_loads_no_heavy_library():
+    heavy = "torch transformers sentence_transformers openai matplotlib evaluate datasets pandas"
+    script = (
+        "import sys, hf_specclip.literature as l, hf_specclip.evaluation as e;"
+        "l.embed_summaries, l.section_mask, l.CachedEmbedder, l.get_embedder, e.evaluate_retrieval;"
+        f"print([m for m in {heavy.split()!r} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
