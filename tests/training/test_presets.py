@@ -1,0 +1,138 @@
+"""Presets: what they hold, and how they refuse."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from training.presets import CONFIGS, Preset, PresetError, load_preset
+
+PRESETS = ("paper", "best", "demo")
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+def leaves(settings, path=()):
+    for item in dataclasses.fields(settings):
+        value = getattr(settings, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value, (*path, item.name))
+        else:
+            yield (*path, item.name)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_load_and_write_every_setting_out(name):
+    preset = load_preset(name)
+    assert preset.name == name
+    assert load_preset(CONFIGS / f"{name}.yaml") == preset
+    import yaml
+
+    content = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    for path in leaves(preset):
+        value = content
+        for key in path:
+            assert key in value, f"{name}.yaml leaves {'.'.join(path)} to a default"
+            value = value[key]
+
+
+def test_paper_says_what_the_paper_says():
+    paper = load_preset("paper")
+    assert paper.spectrum.input_kind == "minmax"
+    assert paper.spectrum.n_bins == 400
+    assert paper.spectrum.energy_range == (0.5, 8.0)
+    assert paper.spectrum.latent_dim == 64
+    assert paper.spectrum.reconstruction_loss == "mae"
+    assert paper.model.shared_dim == 64
+    assert paper.model.contrastive_loss == "infonce_text_to_spectrum"
+    assert paper.align.freeze_spectrum
+    assert paper.pretrain.optimizer == paper.align.optimizer == "adam"
+    assert 1e-4 <= paper.align.lr <= 1e-3
+    assert 16 <= paper.model.projection_hidden_size <= 1024
+    assert 0.1 <= paper.model.dropout <= 0.5
+
+
+def test_paper_marks_every_value_that_the_paper_does_not_state():
+    stated = {
+        "name", "embedder", "input_kind", "n_bins", "energy_range", "latent_dim",
+        "reconstruction_loss", "shared_dim", "contrastive_loss", "optimizer", "freeze_spectrum",
+        "ks",
+    }  # fmt: skip
+    marked, unmarked = set(), set()
+    for line in (CONFIGS / "paper.yaml").read_text().splitlines():
+        key, colon, rest = line.partition(":")
+        if not colon or key.strip().startswith("#") or not rest.split("#")[0].strip():
+            continue
+        (marked if "# not stated" in rest else unmarked).add(key.strip())
+    assert unmarked == stated
+    assert not marked & stated
+    assert len(marked) > 20
+
+
+def test_overrides_win_and_scientific_notation_is_a_number(tmp_path):
+    path = write(tmp_path, "align:\n  lr: 1e-3\n  epochs: 3\n")
+    assert load_preset(path).align.lr == pytest.approx(1e-3)
+    preset = load_preset(path, ["align.lr=3e-4", "model.shared_dim=16", "align.lr=2e-4"])
+    assert preset.align.lr == pytest.approx(2e-4)
+    assert preset.align.epochs == 3
+    assert preset.model.shared_dim == 16
+    assert load_preset(path, ["align.patience=null"]).align.patience is None
+
+
+def test_an_empty_file_is_the_defaults(tmp_path):
+    assert load_preset(write(tmp_path, "")) == Preset()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("algin: {}", r"mine\.yaml: unknown key algin: did you mean 'align'\?"),
+        ("align: {lrr: 1}", r"unknown key align\.lrr: did you mean 'lr'\? allowed here: .*epochs"),
+        ("align: 3", r"align must hold keys, not 3"),
+        ("- 1", r"must hold keys"),
+        ("align: {lr: fast}", r"align\.lr is 'fast', it must be a number"),
+        ("align: {lr: 0}", r"align\.lr is 0, it must be above 0"),
+        ("align: {lr: .inf}", r"must be finite"),
+        ("align: {lr: true}", r"align\.lr is True, it must be a number"),
+        ("align: {epochs: 1.5}", r"must be a whole number"),
+        ("align: {epochs: null}", r"must be a whole number"),
+        ("align: {freeze_spectrum: 1}", r"must be true or false"),
+        ("model: {dropout: 1.2}", r"at least 0 and at most 0\.95"),
+        ("model: {contrastive_loss: infonse}", r"one of .*did you mean 'infonce'\?"),
+        ("spectrum: {energy_range: [8, 0.5]}", r"must rise from above 0"),
+        ("spectrum: {energy_range: [1]}", r"a list of 2 numbers"),
+        ("spectrum: {patch_size: 21}", r"must divide n_bins \(400\): .*20.* would do"),
+        ("spectrum: {num_attention_heads: 3}", r"must be a multiple of num_attention_heads"),
+        ("align: {thinning: 0.5}", r"freeze_spectrum is true"),
+        ("evaluation: {ks: [0, 5]}", r"a percentage above 0"),
+        ("align: {lr: 1}\nalign: {lr: 2}", r"the key 'align' is written twice"),
+        ("align: {lr: [}", r"no valid YAML"),
+        ("text: {embedder: ''}", r"must be a text"),
+    ],
+)
+def test_refusals_name_the_key_and_what_is_allowed(tmp_path, text, message):
+    with pytest.raises(PresetError, match=message):
+        load_preset(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("align.lr", r"write it as key\.path=value"),
+        ("align.lr=-1", r"--set align\.lr=-1: align\.lr is -1"),
+        ("algn.lr=1", r"--set algn\.lr=1: unknown key algn: did you mean 'align'"),
+        ("name.first=1", r"holds a value, no keys"),
+    ],
+)
+def test_refused_overrides_say_which(override, message):
+    with pytest.raises(PresetError, match=message):
+        load_preset("paper", [override])
+
+
+def test_an_unknown_preset_lists_the_known(tmp_path):
+    with pytest.raises(PresetError, match=r"best, demo, paper"):
+        load_preset(tmp_path / "absent.yaml")
