@@ -1,0 +1,155 @@
+"""Checkpoints: whole or absent, of this run or refused."""
+
+import json
+import os
+
+import pytest
+import torch
+
+from training import checkpoint
+from training.checkpoint import CheckpointError, CheckpointFolder, TrainingState
+
+IDENTITY = {"seed": 0, "align": {"lr": 1e-3, "ks": (1, 5)}}
+
+
+def state(step: int) -> TrainingState:
+    tensors = {"model": {"w": torch.full((3, 2), float(step)), "n": torch.tensor(step)}}
+    return TrainingState(step, tensors, {"history": [{"step": step, "loss": 0.1 + step}]})
+
+
+def test_what_is_saved_comes_back_to_the_bit(tmp_path):
+    folder = CheckpointFolder(tmp_path, IDENTITY)
+    saved = state(7)
+    saved.tensors["model"]["w"] = torch.randn(3, 2)
+    folder.save(saved)
+    back = CheckpointFolder(tmp_path, IDENTITY).latest()
+    assert back.step == 7
+    assert back.values == saved.values
+    for name, value in saved.tensors["model"].items():
+        assert torch.equal(back.tensors["model"][name], value)
+        assert back.tensors["model"][name].dtype == value.dtype
+
+
+def test_only_safetensors_and_json_and_only_the_last_two(tmp_path):
+    folder = CheckpointFolder(tmp_path, IDENTITY)
+    for step in (1, 2, 10, 100):
+        folder.save(state(step))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000010", "step-00000100"]
+    files = {p.suffix for p in tmp_path.rglob("*") if p.is_file()}
+    assert files == {".safetensors", ".json"}
+    assert folder.latest().step == 100
+
+
+def test_another_run_is_refused_with_the_difference_and_the_mend(tmp_path):
+    CheckpointFolder(tmp_path, IDENTITY).save(state(1))
+    other = {"seed": 1, "align": {"lr": 1e-3, "ks": [1, 5]}}
+    with pytest.raises(CheckpointError, match=r"seed: was 0, now 1\).*--overwrite.*--output"):
+        CheckpointFolder(tmp_path, other).latest()
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path):
+    folder = CheckpointFolder(tmp_path, IDENTITY)
+    folder.save(state(1))
+    newest = folder.save(state(2))
+    (newest / "model.safetensors").write_bytes(b"\xff" * 20)
+    with pytest.warns(RuntimeWarning, match="step-00000002 is damaged"):
+        assert folder.latest().step == 1
+
+
+@pytest.mark.parametrize("fails", range(1, 6))
+def test_a_failure_at_any_point_of_a_write_leaves_the_last_checkpoint(tmp_path, monkeypatch, fails):
+    folder = CheckpointFolder(tmp_path, IDENTITY)
+    folder.save(state(1))
+    calls = 0
+    real_replace, real_fsync = os.replace, os.fsync
+
+    def failing(real):
+        def call(*arguments):
+            nonlocal calls
+            calls += 1
+            if calls == fails:
+                raise OSError("disk full")
+            return real(*arguments)
+
+        return call
+
+    monkeypatch.setattr(checkpoint.os, "replace", failing(real_replace))
+    monkeypatch.setattr(checkpoint.os, "fsync", failing(real_fsync))
+    with pytest.raises(OSError, match="disk full"):
+        folder.save(state(2))
+    monkeypatch.undo()
+    # Past the rename the new one is whole; before it the old one is untouched.
+    assert folder.latest().step in (1, 2)
+    assert not list(tmp_path.glob(".partial-*"))
+
+
+def test_a_replaced_folder_is_the_old_or_the_new(tmp_path):
+    target = tmp_path / "model"
+    for content in ("old", "new"):
+        with checkpoint.fresh_folder(target) as partial:
+            (partial / "file").write_text(content)
+    assert (target / "file").read_text() == "new"
+    with pytest.raises(FileNotFoundError), checkpoint.fresh_folder(target) as partial:
+        (partial / "absent").rename(partial / "file")
+    assert (target / "file").read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_leftovers_of_a_kill_are_removed(tmp_path):
+    (tmp_path / ".partial-step-1").mkdir()
+    (tmp_path / ".partial-step-1" / "x").write_text("x")
+    (tmp_path / ".partial-file").write_text("x")
+    (tmp_path / "kept").mkdir()
+    checkpoint.clear_partial(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+
+
+def test_json_refuses_what_no_one_can_read(tmp_path):
+    with pytest.raises(ValueError):
+        checkpoint.write_json(tmp_path / "x.json", {"loss": float("nan")})
+    assert not list(tmp_path.iterdir())
+    checkpoint.write_json(tmp_path / "x.json", {1: (2, 3)})
+    assert json.loads((tmp_path / "x.json").read_text()) == {"1": [2, 3]}
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+def test_an_optimizer_goes_on_from_its_tensors(kind):
+    def make():
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 1))
+        return model, kind(model.parameters(), lr=0.1)
+
+    def step(model, optimizer):
+        model(torch.ones(2, 3)).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    model, optimizer = make()
+    for _ in range(3):
+        step(model, optimizer)
+    weights = {k: v.clone() for k, v in model.state_dict().items()}
+    kept = {k: v.clone() for k, v in checkpoint.flatten_optimizer(optimizer).items()}
+    step(model, optimizer)
+
+    other, fresh = make()
+    other.load_state_dict(weights)
+    checkpoint.restore_optimizer(fresh, kept)
+    step(other, fresh)
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_fingerprints_tell_values_shapes_and_types_apart():
+    base = {"a": torch.zeros(2, 3)}
+    prints = {
+        checkpoint.fingerprint(tensors)
+        for tensors in (
+            base,
+            {"b": torch.zeros(2, 3)},
+            {"a": torch.zeros(3, 2)},
+            {"a": torch.zeros(2, 3, dtype=torch.int32)},
+            {"a": torch.tensor([[0.0, 0, 0], [0, 0, 1]])},
+        )
+    }
+    assert len(prints) == 5
+    assert checkpoint.fingerprint({"a": torch.zeros(2, 3)}) == checkpoint.fingerprint(base)
