@@ -1,0 +1,392 @@
+"""The data contract: the columns of a SpecCLIP dataset, whoever built it, and the check on them.
+
+One row is one pair: a detection (one source in one observation) and the summary of what the
+literature says about its source. Simulated, local and archival data share these columns, so that
+training never asks where a row came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Features, List, Value
+
+N_BINS = 400
+ENERGY_RANGE = (0.5, 8.0)
+SPLITS = ("train", "calibration", "validation", "test")
+
+# Variables for which the catalogue gives a 68 % interval. Fit statistics, significance and the
+# variability columns are numbers without one.
+LIMITED_VARIABLES = (
+    "hard_hm",
+    "hard_hs",
+    "hard_ms",
+    "powlaw_gamma",
+    "powlaw_nh",
+    "bb_kt",
+    "bb_nh",
+    "brems_kt",
+    "brems_nh",
+    "apec_kt",
+    "apec_nh",
+)
+# What catalogues and hand-made tables write where they mean "not measured".
+SENTINELS = (-99.0, -999.0, -9999.0)
+
+_VARIABLE_MEANINGS = {
+    "hard_hm": "hardness ratio, (hard − medium) / (hard + medium) of aperture photon fluxes",
+    "hard_hs": "hardness ratio, (hard − soft) / (hard + soft) of aperture photon fluxes",
+    "hard_ms": "hardness ratio, (medium − soft) / (medium + soft) of aperture photon fluxes",
+    "powlaw_gamma": "photon index of the absorbed power-law fit; positive is soft",
+    "powlaw_nh": "hydrogen column of the power-law fit",
+    "powlaw_stat": "reduced χ² of the power-law fit",
+    "bb_kt": "temperature of the absorbed black-body fit",
+    "bb_nh": "hydrogen column of the black-body fit",
+    "bb_stat": "reduced χ² of the black-body fit",
+    "brems_kt": "temperature of the absorbed bremsstrahlung fit",
+    "brems_nh": "hydrogen column of the bremsstrahlung fit",
+    "brems_stat": "reduced χ² of the bremsstrahlung fit",
+    "apec_kt": "temperature of the absorbed thermal-plasma fit",
+    "apec_nh": "hydrogen column of the thermal-plasma fit",
+    "apec_stat": "reduced χ² of the thermal-plasma fit",
+    "flux_significance_b": "signal to noise of the broad-band (0.5–7 keV) flux",
+    "var_prob_b": "probability that the source varied within the observation",
+    "var_index_b": "variability index within the observation, 0 to 10",
+    "var_sigma_b": "standard deviation of the count rate within the observation",
+    "var_inter_prob_b": "probability that the source varied between observations",
+}
+
+
+class ContractError(ValueError):
+    """Data that break the contract; the message names the row, the column and the mend."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the contract.
+
+    Attributes:
+        feature: its `datasets` feature.
+        unit: unit string, empty where there is none.
+        meaning: one line for the dataset card.
+        required: whether a null is an error.
+    """
+
+    feature: object
+    unit: str
+    meaning: str
+    required: bool = True
+
+
+def variable_units() -> dict[str, str]:
+    """The physical variables and their units, in the order the models use.
+
+    Returns:
+        Mapping of name to unit, as `hf_specclip.configuration_specclip.VARIABLES`.
+    """
+    # Imported here: the configuration file pulls in transformers, which `--help` need not wait for.
+    from hf_specclip.configuration_specclip import VARIABLES
+
+    return dict(VARIABLES)
+
+
+@cache
+def contract_columns(n_bins: int = N_BINS, text_dim: int | None = None) -> dict[str, Column]:
+    """Every column of the contract, in order.
+
+    Args:
+        n_bins: number of equal energy bins of a spectrum.
+        text_dim: dimension d of one section's embedding; None for a dataset without
+            `text_embedding`. The column then holds 3·d numbers.
+
+    Returns:
+        Mapping of column name to `Column`.
+    """
+    text, real = Value("string"), Value("float32")
+    counts, curve = List(Value("int32"), length=n_bins), List(real, length=n_bins)
+    columns = {
+        "source_name": Column(text, "", "name of the source, `2CXO J…`"),
+        "obsid": Column(Value("int32"), "", "observation"),
+        "obi": Column(Value("int32"), "", "observation interval within it"),
+        "region_id": Column(Value("int32"), "", "source region within the observation"),
+        "ra": Column(Value("float64"), "deg", "right ascension, ICRS"),
+        "dec": Column(Value("float64"), "deg", "declination, ICRS"),
+        "source_class": Column(text, "", "class of the source, SIMBAD style", False),
+        "group": Column(
+            text, "", "connected component over source, observation, host and linking paper"
+        ),
+        "exposure": Column(real, "s", "live time"),
+        "counts": Column(counts, "ct", "counts in the source aperture, per energy bin"),
+        "background_counts": Column(counts, "ct", "counts in the background region, per bin"),
+        "background_scale": Column(
+            real, "", "factor that turns background-region counts into aperture counts"
+        ),
+        "effective_area": Column(curve, "cm2", "effective area at the bin centres", False),
+        "detector": Column(text, "", "chip or array; never a model input", False),
+        "theta": Column(real, "arcmin", "off-axis angle; never a model input", False),
+        "year": Column(real, "yr", "decimal year of the observation; never a model input", False),
+        "papers": Column(
+            List({"id": text, "id_type": text, "title": text, "year": Value("int32")}),
+            "",
+            "papers behind the summary (bibcode, arxiv or doi)",
+        ),
+        "summary": Column(
+            {"identity": text, "spectrum": text, "context": text},
+            "",
+            "what the source is; what its X-ray emission is like; where it lives",
+        ),
+    }
+    if text_dim is not None:
+        columns["text_embedding"] = Column(
+            List(real, length=3 * text_dim), "", "the three sections embedded apart and joined"
+        )
+    for name, unit in variable_units().items():
+        meaning = _VARIABLE_MEANINGS.get(name, "catalogue variable")
+        columns[name] = Column(real, unit, meaning, False)
+        if name in LIMITED_VARIABLES:
+            for end, word in (("lolim", "lower"), ("hilim", "upper")):
+                columns[f"{name}_{end}"] = Column(real, unit, f"{word} 68 % limit", False)
+    return columns
+
+
+def contract_features(n_bins: int = N_BINS, text_dim: int | None = None) -> Features:
+    """The contract as `datasets.Features`: the one place where columns and types are written.
+
+    Args:
+        n_bins: number of equal energy bins of a spectrum.
+        text_dim: dimension d of one section's embedding, or None where the dataset has no
+            `text_embedding` (its length is 3·d).
+
+    Returns:
+        The features, in the order of the columns.
+    """
+    columns = contract_columns(n_bins, text_dim)
+    return Features({name: column.feature for name, column in columns.items()})
+
+
+def text_dim_of(features: Features | pa.Schema) -> int | None:
+    """Dimension of one section's embedding in a dataset, None where it has no embeddings.
+
+    Args:
+        features: features or Arrow schema of the dataset.
+
+    Raises:
+        ContractError: when `text_embedding` is no list of a fixed length divisible by three.
+    """
+    schema = features if isinstance(features, pa.Schema) else features.arrow_schema
+    if "text_embedding" not in schema.names:
+        return None
+    kind = schema.field("text_embedding").type
+    if not pa.types.is_fixed_size_list(kind) or kind.list_size % 3 or kind.list_size == 0:
+        raise ContractError(
+            f"column 'text_embedding' has type {kind}; it takes a list of fixed length 3·d "
+            "(three sections, embedded apart and joined)"
+        )
+    return kind.list_size // 3
+
+
+def n_bins_of(features: Features | pa.Schema) -> int:
+    """Number of energy bins of a dataset's spectra.
+
+    Args:
+        features: features or Arrow schema of the dataset.
+
+    Raises:
+        ContractError: when there is no column `counts` of lists of a fixed length.
+    """
+    schema = features if isinstance(features, pa.Schema) else features.arrow_schema
+    if "counts" not in schema.names:
+        raise ContractError("there is no column 'counts'; is this a SpecCLIP dataset?")
+    kind = schema.field("counts").type
+    if not pa.types.is_fixed_size_list(kind):
+        raise ContractError(
+            f"column 'counts' has type {kind}; it takes a list of int32 of fixed length"
+        )
+    return kind.list_size
+
+
+def conform_table(table: pa.Table, *, n_bins: int = N_BINS, first_row: int = 0) -> pa.Table:
+    """Put a table into the contract's order and types, and check every value.
+
+    Nullable columns that are missing are added as nulls.
+
+    Args:
+        table: rows of a dataset.
+        n_bins: number of energy bins.
+        first_row: number of the first row, for messages.
+
+    Returns:
+        Table with exactly the contract's schema.
+
+    Raises:
+        ContractError: naming row, column and mend.
+    """
+    columns = contract_columns(n_bins, text_dim_of(table.schema))
+    extra = sorted(set(table.column_names) - set(columns))
+    if extra:
+        raise ContractError(f"columns {extra} are not in the contract: drop or rename them")
+    schema = contract_features(n_bins, text_dim_of(table.schema)).arrow_schema
+    arrays = []
+    for name, column in columns.items():
+        kind = schema.field(name).type
+        if name not in table.column_names:
+            if column.required:
+                raise ContractError(f"column {name!r} ({column.meaning}) is missing: add it")
+            arrays.append(pa.chunked_array([pa.nulls(len(table), kind)]))
+            continue
+        try:
+            arrays.append(table[name].cast(kind))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise ContractError(
+                f"column {name!r} has type {table[name].type} and cannot become {kind}: {error}"
+            ) from None
+    conformed = pa.Table.from_arrays(arrays, schema=schema)
+    validate_table(conformed, n_bins=n_bins, first_row=first_row)
+    return conformed
+
+
+def validate_table(table: pa.Table, *, n_bins: int = N_BINS, first_row: int = 0) -> None:
+    """Check the values of a table that already has the contract's schema.
+
+    Args:
+        table: rows of a dataset.
+        n_bins: number of energy bins.
+        first_row: number of the first row, for messages.
+
+    Raises:
+        ContractError: for the first broken rule, naming row, column and mend.
+    """
+    columns = contract_columns(n_bins, text_dim_of(table.schema))
+
+    def refuse(bad: np.ndarray, name: str, problem: str, mend: str) -> None:
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            value = table[name][row].as_py()
+            shown = f" ({value!r})" if np.isscalar(value) else ""
+            raise ContractError(f"row {first_row + row}, column {name!r}: {problem}{shown}; {mend}")
+
+    for name, column in columns.items():
+        if column.required:
+            refuse(_mask(pc.is_null(table[name])), name, "is null", "every row needs a value")
+    for name in ("source_name", "group"):
+        refuse(_mask(pc.equal(table[name], "")), name, "is empty", "every row needs a name")
+    for name in ("counts", "background_counts"):
+        refuse(
+            (_matrix(table[name], n_bins) < 0).any(axis=1),
+            name,
+            "holds negative counts",
+            "counts are integers from 0 on; subtract no background",
+        )
+    exposure = _numbers(table["exposure"])
+    refuse(
+        ~(np.isfinite(exposure) & (exposure > 0)),
+        "exposure",
+        "is not a positive time",
+        "give the live time in seconds",
+    )
+    scale = _numbers(table["background_scale"])
+    refuse(
+        ~(np.isfinite(scale) & (scale >= 0)),
+        "background_scale",
+        "is not a factor",
+        "give source over background extraction scaling, 0 where there is no background region",
+    )
+    area = _matrix(table["effective_area"], n_bins)
+    known = ~_mask(pc.is_null(table["effective_area"]))
+    refuse(
+        known & ~(np.isfinite(area) & (area >= 0)).all(axis=1),
+        "effective_area",
+        "holds a negative or undefined area",
+        "give cm² at the bin centres, or null",
+    )
+    for name, low, high in (("ra", 0.0, 360.0), ("dec", -90.0, 90.0)):
+        angle = _numbers(table[name])
+        refuse(~((angle >= low) & (angle <= high)), name, "is no such angle", "give degrees, ICRS")
+    sections = table["summary"].combine_chunks()
+    empty = np.ones(len(table), dtype=bool)
+    for section in ("identity", "spectrum", "context"):
+        length = pc.fill_null(pc.utf8_length(pc.struct_field(sections, section)), 0)
+        empty &= _mask(pc.equal(length, 0))
+    refuse(empty, "summary", "has no text", "a row without a summary is no pair: leave it out")
+    for name in variable_units():
+        ends = [f"{name}_{end}" for end in ("lolim", "hilim")] if name in LIMITED_VARIABLES else []
+        for column_name in (name, *ends):
+            value = _numbers(table[column_name])
+            missing = _mask(pc.is_null(table[column_name]))
+            refuse(
+                ~missing & (~np.isfinite(value) | np.isin(value, SENTINELS)),
+                column_name,
+                "holds a number that means 'not measured'",
+                "write null",
+            )
+    if "text_embedding" in table.column_names:
+        vectors = _matrix(
+            table["text_embedding"], table.schema.field("text_embedding").type.list_size
+        )
+        known = ~_mask(pc.is_null(table["text_embedding"]))
+        refuse(
+            known & ~np.isfinite(vectors).all(axis=1),
+            "text_embedding",
+            "holds a number that is not finite",
+            "embed the summary again",
+        )
+
+
+def _mask(values: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    return pc.fill_null(values, False).to_numpy(zero_copy_only=False).astype(bool)
+
+
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    """Values (n,) float64, nan where null."""
+    return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+
+
+def _matrix(column: pa.ChunkedArray, width: int) -> np.ndarray:
+    """Values (n, width) of a column of lists; rows that are null become zeros."""
+    rows = []
+    for chunk in column.chunks:
+        missing = pc.is_null(chunk).to_numpy(zero_copy_only=False)
+        # `flatten` leaves out the lists that are null, whatever lies below them in memory.
+        flat = chunk.flatten()
+        if flat.null_count:
+            raise ContractError("a list holds nulls: lists are null as a whole or not at all")
+        values = flat.to_numpy(zero_copy_only=False).reshape(-1, width)
+        full = np.zeros((len(chunk), width), dtype=values.dtype)
+        full[~missing] = values
+        rows.append(full)
+    return np.concatenate(rows) if rows else np.zeros((0, width))
+
+
+def list_array(values: np.ndarray) -> pa.FixedSizeListArray:
+    """A matrix as an Arrow column of lists of fixed length, without a copy.
+
+    Args:
+        values: array (n, m).
+    """
+    values = np.ascontiguousarray(values)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+
+
+def describe_columns(names: Iterable[str], n_bins: int, text_dim: int | None) -> str:
+    """The columns as a Markdown table, for the dataset card.
+
+    Args:
+        names: the columns to describe.
+        n_bins: number of energy bins.
+        text_dim: dimension of one section's embedding, or None.
+    """
+    columns = contract_columns(n_bins, text_dim)
+    schema = contract_features(n_bins, text_dim).arrow_schema
+    lines = ["| column | type | unit | meaning |", "|---|---|---|---|"]
+    for name in names:
+        kind = str(schema.field(name).type).replace("|", "\\|").replace("element: ", "")
+        null = "" if columns[name].required else " or null"
+        lines.append(
+            f"| `{name}` | {kind}{null} | {columns[name].unit} | {columns[name].meaning} |"
+        )
+    return "\n".join(lines)

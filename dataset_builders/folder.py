@@ -1,0 +1,471 @@
+"""A dataset on disk: Parquet for each split, a card that names the splits, and what made it.
+
+The folder is what a Hub repository of the dataset holds, too: `datasets.load_dataset(folder)` and
+`datasets.load_dataset("user/name")` give the same four splits.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from datasets import Dataset, DatasetDict, Features, load_dataset
+from datasets.exceptions import DatasetGenerationError
+from tqdm.auto import tqdm
+
+from .contract import (
+    ENERGY_RANGE,
+    N_BINS,
+    SPLITS,
+    ContractError,
+    conform_table,
+    contract_features,
+    describe_columns,
+    n_bins_of,
+    text_dim_of,
+)
+
+INFO_FILE = "specclip_dataset.json"
+CARD_FILE = "README.md"
+DATA_FOLDER = "data"
+FORMAT_VERSION = 1
+# About 5 MB of spectra: small enough to stream, large enough to compress.
+ROWS_PER_GROUP = 1000
+# The description is a page; a larger one is a damaged or hostile file.
+MAX_INFO_BYTES = 1 << 22
+
+
+class DatasetFolderError(ValueError):
+    """A dataset folder that cannot be read or written; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class SpecCLIPDatasetInfo:
+    """What made a dataset: the content of `specclip_dataset.json`.
+
+    Attributes:
+        name: short name of the dataset.
+        builder: builder that made it (`simulated`, `local_tables`, …).
+        builder_version: version of that builder.
+        seed: seed of the draws and of the splits.
+        knobs: the builder's settings, as plain values.
+        simulated: whether the spectra and texts come from a simulation.
+        n_bins: number of equal energy bins.
+        energy_range: lower and upper energy of the bins, keV.
+        text_model: model that made `text_embedding`, None where there is none.
+        license: licence identifier for the card.
+        description: how it was made, in Markdown, for the card.
+        rows: number of rows of each split; filled when written.
+        format_version: version of the folder's layout.
+    """
+
+    name: str = "specclip"
+    builder: str = "unknown"
+    builder_version: str = "0"
+    seed: int | None = None
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+    simulated: bool = False
+    n_bins: int = N_BINS
+    energy_range: tuple[float, float] = ENERGY_RANGE
+    text_model: str | None = None
+    license: str = "other"
+    description: str = ""
+    rows: Mapping[str, int] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def energy_edges(self) -> np.ndarray:
+        """Edges of the energy bins, array (n_bins + 1,) of float64, keV."""
+        return np.linspace(*self.energy_range, self.n_bins + 1)
+
+
+def is_dataset_folder(folder: str | Path) -> bool:
+    """Whether a folder holds a SpecCLIP dataset (its description, or Parquet with a card).
+
+    Args:
+        folder: the folder.
+    """
+    folder = Path(folder)
+    return (folder / INFO_FILE).is_file() or (
+        (folder / CARD_FILE).is_file() and bool(_data_files(folder))
+    )
+
+
+def write_dataset(
+    folder: str | Path,
+    splits: Mapping[str, Dataset | pa.Table],
+    info: SpecCLIPDatasetInfo,
+    *,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Path:
+    """Write a dataset: all of it or, when anything fails, nothing.
+
+    Rows are checked against the contract as they pass, a thousand at a time.
+
+    Args:
+        folder: where to; its parent is made.
+        splits: rows of each of the four splits; a split that is absent is written empty.
+        info: what made the dataset; `rows` is filled here.
+        overwrite: replace a dataset that is already there. Anything else is never replaced.
+        progress: show a bar.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DatasetFolderError: when the folder exists and may not be replaced, or a split has an
+            unknown name.
+        ContractError: when a row breaks the contract.
+    """
+    folder = Path(folder)
+    unknown = sorted(set(splits) - set(SPLITS))
+    if unknown:
+        raise DatasetFolderError(f"splits {unknown} are not among {', '.join(SPLITS)}: rename them")
+    check_may_write(folder, overwrite=overwrite)
+    text_dims = {text_dim_of(_schema(part)) for part in splits.values()}
+    if len(text_dims) > 1:
+        raise DatasetFolderError("only some splits have a 'text_embedding': embed all or none")
+    text_dim = text_dims.pop() if text_dims else None
+    schema = contract_features(info.n_bins, text_dim).arrow_schema
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    partial.chmod(0o755)
+    try:
+        (partial / DATA_FOLDER).mkdir()
+        rows, groups_of = {}, {}
+        total = sum(len(part) for part in splits.values())
+        with tqdm(total=total, unit="row", desc="writing", disable=not progress) as bar:
+            for split in SPLITS:
+                groups: set[str] = set()
+                path = partial / _file_of(split)
+                count = 0
+                with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+                    for table in _tables(splits.get(split)):
+                        try:
+                            table = conform_table(table, n_bins=info.n_bins, first_row=count)
+                        except ContractError as error:
+                            raise ContractError(f"split {split!r}: {error}") from None
+                        writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+                        groups.update(pc.unique(table["group"]).to_pylist())
+                        count += len(table)
+                        bar.update(len(table))
+                rows[split], groups_of[split] = count, groups
+        _refuse_cut_groups(groups_of)
+        info = replace(info, rows=rows)
+        text = json.dumps(_to_json(info), indent=2, ensure_ascii=False) + "\n"
+        (partial / INFO_FILE).write_text(text, encoding="utf-8")
+        card = dataset_card(info, {split: len(groups_of[split]) for split in SPLITS}, text_dim)
+        (partial / CARD_FILE).write_text(card, encoding="utf-8")
+        _move_into_place(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def check_may_write(folder: str | Path, *, overwrite: bool) -> None:
+    """Refuse a target that holds something which must not be replaced.
+
+    Args:
+        folder: where a dataset is to be written.
+        overwrite: whether a dataset that is already there may be replaced.
+
+    Raises:
+        DatasetFolderError: saying what is there and what to do.
+    """
+    folder = Path(folder)
+    if folder.is_file() or folder.is_symlink():
+        raise DatasetFolderError(f"{folder} is a file or a link: name another folder")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    # Replacing deletes what was there: only do that to what this module wrote itself.
+    if not (folder / INFO_FILE).is_file():
+        raise DatasetFolderError(f"{folder} holds something else than a dataset: name another one")
+    if not overwrite:
+        raise DatasetFolderError(f"{folder} already holds a dataset: name another or overwrite it")
+
+
+def read_dataset(
+    folder: str | Path, *, cache_dir: str | Path | None = None
+) -> tuple[DatasetDict, SpecCLIPDatasetInfo]:
+    """Read a dataset folder.
+
+    Args:
+        folder: folder written by `write_dataset`, or a Hub download of one.
+        cache_dir: where `datasets` keeps its memory-mapped copy; its default where None.
+
+    Returns:
+        The four splits, and what made them. A folder without `specclip_dataset.json` is taken at
+        the contract's defaults, with a warning.
+
+    Raises:
+        DatasetFolderError: when files are missing or disagree with the description.
+        ContractError: when the columns are not the contract's.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DatasetFolderError(f"{folder} is no folder")
+    info = read_info(folder)
+    named = _card_names_files(folder)
+    files = {} if named else _data_files(folder)
+    if not named and not files:
+        raise DatasetFolderError(
+            f"{folder} holds neither a card that names its files nor "
+            f"'{DATA_FOLDER}/<split>-*.parquet': it is no SpecCLIP dataset"
+        )
+    source = {"path": str(folder)} if named else {"path": "parquet", "data_files": files}
+    try:
+        splits = load_dataset(**source, cache_dir=None if cache_dir is None else str(cache_dir))
+    except (DatasetGenerationError, FileNotFoundError, ValueError, pa.ArrowInvalid) as error:
+        cause = error.__cause__ or error
+        raise DatasetFolderError(f"{folder} cannot be loaded: {cause}") from error
+    splits, info = conform_splits(splits, info, name=str(folder))
+    return splits, info
+
+
+def conform_splits(
+    splits: DatasetDict, info: SpecCLIPDatasetInfo | None, *, name: str
+) -> tuple[DatasetDict, SpecCLIPDatasetInfo]:
+    """Check loaded splits against the contract and their description.
+
+    Nullable columns that are absent are added as nulls; types are cast. Splits that already have
+    the contract's columns are passed through untouched.
+
+    Args:
+        splits: what `datasets.load_dataset` gave.
+        info: what `read_info` gave.
+        name: where they came from, for messages.
+
+    Returns:
+        Splits in the contract's columns, and the description (the defaults where there is none).
+
+    Raises:
+        DatasetFolderError: when a split is missing or rows were lost.
+        ContractError: when the columns are not the contract's.
+    """
+    missing = [split for split in SPLITS if split not in splits]
+    if missing:
+        raise DatasetFolderError(f"{name} has no split {', '.join(missing)}")
+    sizes = {split: len(splits[split]) for split in SPLITS}
+    schema = splits["train"].features.arrow_schema
+    n_bins, text_dim = n_bins_of(schema), text_dim_of(schema)
+    if info is None:
+        warnings.warn(
+            f"{name} has no {INFO_FILE}: taking {N_BINS} bins from {ENERGY_RANGE[0]} to "
+            f"{ENERGY_RANGE[1]} keV for granted",
+            stacklevel=3,
+        )
+        info = SpecCLIPDatasetInfo(name=Path(name).name, rows=sizes)
+    elif info.rows and dict(info.rows) != sizes:
+        raise DatasetFolderError(
+            f"{name}: {INFO_FILE} counts {dict(info.rows)} rows, the files hold {sizes}; "
+            "the copy is incomplete: fetch or build it again"
+        )
+    if n_bins != info.n_bins:
+        raise ContractError(f"{name}: spectra have {n_bins} bins, expected {info.n_bins}")
+    features = contract_features(n_bins, text_dim)
+    if all(splits[split].features == features for split in SPLITS):
+        return DatasetDict({split: splits[split] for split in SPLITS}), info
+    conformed = {}
+    for split in SPLITS:
+        try:
+            conformed[split] = _conform_split(splits[split], n_bins, features)
+        except ContractError as error:
+            raise ContractError(f"{name}, split {split!r}: {error}") from None
+    return DatasetDict(conformed), info
+
+
+def read_info(folder: str | Path) -> SpecCLIPDatasetInfo | None:
+    """Read and check `specclip_dataset.json`.
+
+    Args:
+        folder: the dataset's folder.
+
+    Returns:
+        The description, or None where there is none.
+
+    Raises:
+        DatasetFolderError: when it is damaged or newer than this code.
+    """
+    path = Path(folder) / INFO_FILE
+    if not path.is_file():
+        return None
+    if path.stat().st_size > MAX_INFO_BYTES:
+        raise DatasetFolderError(f"{path} is too large to be a description")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise DatasetFolderError(f"{path} is no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise DatasetFolderError(f"{path} holds no JSON object")
+    version = content.get("format_version", FORMAT_VERSION)
+    if version != FORMAT_VERSION:
+        raise DatasetFolderError(
+            f"{path}: format_version is {version!r}, this code reads {FORMAT_VERSION}"
+        )
+    default = SpecCLIPDatasetInfo().energy_edges
+    edges = content.pop("energy_edges", default)
+    try:
+        edges = np.asarray(edges, dtype=np.float64)
+    except (TypeError, ValueError):
+        edges = np.zeros(0)
+    known = {item.name for item in fields(SpecCLIPDatasetInfo)}
+    content = {key: value for key, value in content.items() if key in known}
+    # Uniform bins are all the contract has; the edges are kept in full so that others may read
+    # them without knowing that.
+    if edges.ndim != 1 or len(edges) < 2 or not np.isfinite(edges).all():
+        raise DatasetFolderError(f"{path}: 'energy_edges' is no list of energies in keV")
+    even = np.linspace(edges[0], edges[-1], len(edges))
+    if not (edges[-1] > edges[0] > 0) or not np.allclose(edges, even, rtol=1e-6):
+        raise DatasetFolderError(f"{path}: 'energy_edges' are not equal bins of rising energy")
+    content["n_bins"] = len(edges) - 1
+    content["energy_range"] = (float(edges[0]), float(edges[-1]))
+    return SpecCLIPDatasetInfo(**content)
+
+
+def dataset_card(info: SpecCLIPDatasetInfo, groups: Mapping[str, int], text_dim: int | None) -> str:
+    """The dataset's README.md, with the YAML that names the four splits.
+
+    Args:
+        info: what made the dataset, with `rows` filled.
+        groups: number of groups of each split.
+        text_dim: dimension of one section's embedding, or None.
+    """
+    total = sum(info.rows.values())
+    sizes = (("n<1K", 1_000), ("1K<n<10K", 10_000), ("10K<n<100K", 100_000))
+    size = next((name for name, limit in sizes if total < limit), "100K<n<1M")
+    tags = ["astronomy", "x-ray", "chandra", "spectra", "specclip"]
+    tags += ["simulated"] if info.simulated else []
+    header = ["---", f"license: {info.license}", f"pretty_name: {json.dumps(info.name)}"]
+    header += ["task_categories:", "- feature-extraction", "tags:", *(f"- {tag}" for tag in tags)]
+    header += ["size_categories:", f"- {size}", "configs:", "- config_name: default"]
+    # Named one by one: file-name inference knows no split called `calibration`.
+    header += ["  data_files:"]
+    for split in SPLITS:
+        header += [f"  - split: {split}", f"    path: {DATA_FOLDER}/{split}-*.parquet"]
+    header += ["---", ""]
+
+    body = [f"# {info.name}", ""]
+    if info.simulated:
+        body += [
+            "> **Simulated.** Every source, spectrum, paper and name here is invented by "
+            "`dataset_builders`. Nothing in it is a measurement of the sky.",
+            "",
+        ]
+    body += [
+        f"{total:,} pairs of an X-ray spectrum ({info.n_bins} bins, {info.energy_range[0]:g} to "
+        f"{info.energy_range[1]:g} keV) and what the literature says about its source.",
+        "",
+        "| split | rows | groups |",
+        "|---|---|---|",
+        *(f"| `{split}` | {info.rows.get(split, 0):,} | {groups[split]:,} |" for split in SPLITS),
+        "",
+        "A group is a connected component over source, shared observation, host and linking paper.",
+        "No split cuts one. `validation` is for choices; `test` is read once.",
+        "",
+        "```python",
+        "from datasets import load_dataset",
+        "",
+        'pairs = load_dataset("path/or/hub-id")  # train, calibration, validation, test',
+        "```",
+        "",
+        "## How it was made",
+        "",
+        info.description.strip() or "No description was given.",
+        "",
+        f"Builder `{info.builder}` {info.builder_version}, seed {info.seed}. Text embeddings: "
+        f"{info.text_model or 'none; they are computed where they are needed'}.",
+        "",
+    ]
+    if info.knobs:
+        body += ["| knob | value |", "|---|---|"]
+        body += [f"| `{name}` | {json.dumps(value)} |" for name, value in info.knobs.items()]
+        body += [""]
+    columns = contract_features(info.n_bins, text_dim)
+    body += ["## Columns", "", describe_columns(columns, info.n_bins, text_dim), ""]
+    return "\n".join(header + body)
+
+
+def _file_of(split: str) -> str:
+    return f"{DATA_FOLDER}/{split}-00000-of-00001.parquet"
+
+
+def _data_files(folder: Path) -> dict[str, list[str]]:
+    found = {
+        split: sorted(str(path) for path in (folder / DATA_FOLDER).glob(f"{split}-*.parquet"))
+        for split in SPLITS
+    }
+    return {split: paths for split, paths in found.items() if paths}
+
+
+def _schema(part: Dataset | pa.Table) -> pa.Schema:
+    return part.schema if isinstance(part, pa.Table) else part.features.arrow_schema
+
+
+def _tables(part: Dataset | pa.Table | None) -> Iterator[pa.Table]:
+    """Rows in tables of one row group each, so that a row's place never depends on its source."""
+    if part is None:
+        return
+    if isinstance(part, Dataset):
+        yield from part.with_format("arrow").iter(ROWS_PER_GROUP)
+        return
+    for start in range(0, len(part), ROWS_PER_GROUP):
+        yield part.slice(start, ROWS_PER_GROUP)
+
+
+def _refuse_cut_groups(groups_of: Mapping[str, set[str]]) -> None:
+    for place, one in enumerate(SPLITS):
+        for other in SPLITS[place + 1 :]:
+            shared = groups_of[one] & groups_of[other]
+            if shared:
+                raise ContractError(
+                    f"group {min(shared)!r} is in {one!r} and in {other!r}: split over groups "
+                    "(dataset_builders.split_groups)"
+                )
+
+
+def _conform_split(part: Dataset, n_bins: int, features: Features) -> Dataset:
+    tables, row = [], 0
+    for table in _tables(part):
+        tables.append(conform_table(table, n_bins=n_bins, first_row=row))
+        row += len(table)
+    table = pa.concat_tables(tables) if tables else features.arrow_schema.empty_table()
+    return Dataset(table)
+
+
+def _card_names_files(folder: Path) -> bool:
+    card = folder / CARD_FILE
+    return card.is_file() and "data_files:" in card.read_text(encoding="utf-8", errors="replace")
+
+
+def _to_json(info: SpecCLIPDatasetInfo) -> dict[str, Any]:
+    content = asdict(info)
+    content["energy_edges"] = [round(float(edge), 9) for edge in info.energy_edges]
+    return content
+
+
+def _move_into_place(partial: Path, folder: Path) -> None:
+    """Rename a finished folder to its name, keeping the old one until the new one is there."""
+    if not folder.is_dir():
+        partial.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-old-"))
+    folder.rename(old / "was")
+    try:
+        partial.rename(folder)
+    except OSError:
+        (old / "was").rename(folder)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,195 @@
+"""Groups that no split may cut, and the splits over them.
+
+Two detections share a field, a host or a paper far more often than chance, and each of these is
+written both in the spectrum (exposure, chip, response) and in the text. A split that cuts one
+measures how well a model remembers the field. So everything that is connected stays together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+
+import numpy as np
+
+from .contract import SPLITS
+
+SURVEY_LIMIT = 20
+FRACTIONS: Mapping[str, float] = {
+    "train": 0.69,
+    "calibration": 0.01,
+    "validation": 0.15,
+    "test": 0.15,
+}
+# A component with a larger share of the rows would be most of a small split by itself.
+LARGEST_SHARE = 0.05
+
+
+class _Components:
+    """Union-find over hashable names, with path halving."""
+
+    def __init__(self) -> None:
+        self._parent: dict[Hashable, Hashable] = {}
+
+    def find(self, name: Hashable) -> Hashable:
+        parent = self._parent
+        parent.setdefault(name, name)
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    def join(self, one: Hashable, other: Hashable) -> None:
+        self._parent[self.find(one)] = self.find(other)
+
+
+def count_sources_of_papers(
+    source_names: Sequence[str], papers: Sequence[Sequence[str]]
+) -> Counter[str]:
+    """Behind the summaries of how many sources each paper is.
+
+    Args:
+        source_names: name of the source, per row.
+        papers: identifiers of the papers behind its summary, per row.
+
+    Returns:
+        Number of different sources for each paper identifier.
+    """
+    pairs = {
+        (paper, source) for source, ids in zip(source_names, papers, strict=True) for paper in ids
+    }
+    return Counter(paper for paper, _ in pairs)
+
+
+def assign_groups(
+    source_names: Sequence[str],
+    obsids: Sequence[int],
+    hosts: Sequence[str | None],
+    papers: Sequence[Sequence[str]],
+    *,
+    survey_limit: int = SURVEY_LIMIT,
+) -> np.ndarray:
+    """Connected components over source, shared observation, host and linking paper.
+
+    A paper links sources when it is behind the summaries of at most `survey_limit` of them;
+    larger ones are surveys and link nothing.
+
+    Args:
+        source_names: name of the source, per row (n).
+        obsids: observation, per row (n).
+        hosts: host (galaxy, cluster of stars or of galaxies) or None, per row (n).
+        papers: identifiers of the papers behind the summary, per row (n).
+        survey_limit: the most sources that a linking paper has.
+
+    Returns:
+        Array (n,) of strings: the group of each row, named after its first source by name.
+    """
+    sources_of = count_sources_of_papers(source_names, papers)
+    components = _Components()
+    for source, obsid, host, ids in zip(source_names, obsids, hosts, papers, strict=True):
+        node = ("source", source)
+        components.join(("observation", int(obsid)), node)
+        if host is not None:
+            components.join(("host", host), node)
+        for paper in ids:
+            if sources_of[paper] <= survey_limit:
+                components.join(("paper", paper), node)
+    roots = [components.find(("source", source)) for source in source_names]
+    name_of: dict[Hashable, str] = {}
+    for root, source in zip(roots, source_names, strict=True):
+        name_of[root] = min(name_of.get(root, source), source)
+    return np.array([name_of[root] for root in roots], dtype=object)
+
+
+def split_groups(
+    groups: Sequence[str],
+    *,
+    seed: int = 0,
+    fractions: Mapping[str, float] = FRACTIONS,
+    largest_share: float = LARGEST_SHARE,
+) -> np.ndarray:
+    """Give every row a split, keeping groups whole and the shares close to `fractions`.
+
+    A group with more than `largest_share` of the rows goes to `train`. The others are drawn in a
+    seeded order; each goes to a split with a chance in proportion to what that split still lacks.
+    Where there are groups enough, no split stays empty.
+
+    Args:
+        groups: group of each row (n).
+        seed: of the draw.
+        fractions: share of the rows for each of the four splits; their sum is 1.
+        largest_share: above this share of the rows a group goes to `train`.
+
+    Returns:
+        Array (n,) of strings out of `SPLITS`.
+
+    Raises:
+        ValueError: when `fractions` names other splits, or does not add up to 1.
+    """
+    if set(fractions) != set(SPLITS) or abs(sum(fractions.values()) - 1.0) > 1e-6:
+        raise ValueError(
+            f"fractions {dict(fractions)} must name {', '.join(SPLITS)} and add up to 1"
+        )
+    names, row_group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    sizes = np.bincount(row_group, minlength=len(names))
+    total = len(row_group)
+    lacking = np.array([fractions[split] * total for split in SPLITS])
+    choice = np.full(len(names), -1)
+    random = np.random.default_rng(np.random.Philox(key=[seed, 0x5711]))
+
+    def put(group: int, split: int) -> None:
+        choice[group] = split
+        lacking[split] -= sizes[group]
+
+    for group in np.flatnonzero(sizes > largest_share * total):
+        put(int(group), 0)
+    order = random.permutation(np.flatnonzero(choice < 0))
+    # The smallest split goes first: later, no group left may be small enough for it.
+    calibration = SPLITS.index("calibration")
+    for group in order:
+        if sizes[group] <= lacking[calibration] + 0.5:
+            put(int(group), calibration)
+    for group in order[choice[order] < 0]:
+        room = np.where(sizes[group] <= lacking + 0.5, np.maximum(lacking, 0.0), 0.0)
+        room[calibration] = 0.0
+        if room.sum() > 0.0:
+            put(int(group), int(random.choice(len(SPLITS), p=room / room.sum())))
+        else:
+            short = lacking.copy()
+            short[calibration] = -np.inf
+            put(int(group), int(np.argmax(short)))
+    # Few, large groups can leave a split with nothing: hand it the smallest group of the fullest.
+    for split in (SPLITS.index("test"), SPLITS.index("validation"), calibration):
+        if fractions[SPLITS[split]] == 0 or (choice == split).any():
+            continue
+        owners = np.bincount(choice, minlength=len(SPLITS))
+        givers = [other for other in range(len(SPLITS)) if owners[other] > 1]
+        if givers:
+            giver = max(givers, key=lambda other: owners[other])
+            members = np.flatnonzero(choice == giver)
+            put(int(members[np.argmin(sizes[members])]), split)
+    return np.array(SPLITS, dtype=object)[choice][row_group]
+
+
+def describe_splits(groups: Sequence[str], splits: Sequence[str]) -> str:
+    """Sizes of the splits, for people.
+
+    Args:
+        groups: group of each row (n).
+        splits: split of each row (n).
+
+    Returns:
+        One line for each split, and one for the largest group.
+    """
+    groups, splits = np.asarray(groups, dtype=object), np.asarray(splits, dtype=object)
+    lines = []
+    for split in SPLITS:
+        rows = splits == split
+        lines.append(
+            f"{split:<12} {rows.sum():>7} rows ({rows.mean() if len(rows) else 0:5.1%})"
+            f" in {len(set(groups[rows])):>6} groups"
+        )
+    if len(groups):
+        name, size = Counter(groups).most_common(1)[0]
+        lines.append(f"largest group: {size} rows ({size / len(groups):.1%}), {name}")
+    return "\n".join(lines)
