@@ -1,0 +1,1 @@
+"""A small universe seen by Chandra, whose truth is known."""

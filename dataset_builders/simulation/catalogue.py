@@ -1,0 +1,620 @@
+"""The simulated catalogue: fields, sources, observations, papers, and the rows they give.
+
+`Universe` first lays everything out (which source is seen when, what was published about it, how
+the rows split), and then makes rows for any range of detections. Every random number comes from a
+counter-based generator whose key is what it is for, so that a row is the same whichever process
+makes it and whatever was made before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from hf_specclip.spectra.rebin import (
+    background_seed,
+    deal_counts_batch,
+    detection_seed,
+    energy_grid,
+)
+
+from ..contract import ENERGY_RANGE, N_BINS, contract_features, list_array
+from ..splits import SURVEY_LIMIT, assign_groups, split_groups
+from . import instrument, populations, prose
+from .populations import CLASS_NAMES, CLASSES, FIELD_KINDS, FIELD_NAMES
+
+# A typical response, counts per absorbed photon/cm² in 0.5–7 keV: turns counts into a flux.
+REFERENCE_AREA = 430.0
+BANDS = {"s": (0.5, 1.2), "m": (1.2, 2.0), "h": (2.0, 7.0), "b": (0.5, 7.0)}
+# Fainter than this, a source in an observation is no detection that has a spectrum.
+LEAST_NET_COUNTS = 18.0
+LEAST_SIGNIFICANCE = 3.5
+MOST_OBSERVATIONS = 8
+# Brighter sources pile up; the catalogue masks them.
+MOST_COUNTS_PER_SECOND = 0.3
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """Every setting of the simulation; recorded in the dataset.
+
+    Attributes:
+        pairs: number of rows.
+        seed: of every draw.
+        faintest_counts: expected counts of the faintest sources of a field.
+        slope: of the number of sources above a flux, N(>S) ∝ S^−slope.
+        more_observations: chance of each further observation of a field.
+        sample_papers: papers on a few sources of different fields, per field.
+        survey_share: share of the sources that are in a survey.
+        survey_size: sources of a survey.
+        survey_limit: a paper behind more sources links none (see `dataset_builders.splits`).
+        stated_numbers: chance that a summary states a measured quantity as a number.
+        stated_words: chance that it tells a quantity in words.
+        silent: chance that the spectral section says nothing about the spectrum.
+    """
+
+    pairs: int = 2000
+    seed: int = 0
+    faintest_counts: float = 24.0
+    slope: float = 0.75
+    more_observations: float = 0.35
+    sample_papers: float = 0.06
+    survey_share: float = 0.35
+    survey_size: int = 60
+    survey_limit: int = SURVEY_LIMIT
+    stated_numbers: float = 0.65
+    stated_words: float = 0.8
+    silent: float = 0.06
+
+    def __post_init__(self) -> None:
+        if self.pairs < 1:
+            raise ValueError(f"pairs is {self.pairs}: ask for at least one")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed is {self.seed}: it must be from 0 to 2**63 − 1")
+        for name in ("more_observations", "sample_papers", "survey_share"):
+            if not 0.0 <= getattr(self, name) <= 0.9:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to 0.9")
+        for name in ("stated_numbers", "stated_words", "silent"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
+        if self.slope <= 0.0 or self.faintest_counts <= 0.0:
+            raise ValueError("slope and faintest_counts must be above 0")
+        if self.survey_size <= self.survey_limit:
+            raise ValueError(
+                f"survey_size {self.survey_size} must be above survey_limit {self.survey_limit}, "
+                "or surveys would link their sources"
+            )
+
+
+def stream(seed: int, *purpose: Hashable) -> np.random.Generator:
+    """A generator of its own for one purpose: its key is the seed and the purpose.
+
+    Args:
+        seed: of the simulation.
+        purpose: plain values that say what the numbers are for.
+    """
+    words = "\x1f".join(str(word) for word in (seed, *purpose))
+    key = hashlib.blake2b(words.encode(), digest_size=16, person=b"specclip-sim").digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The sources, arrays (n).
+
+    Attributes:
+        field: index of the field.
+        place: number within the field.
+        class_index: index into `populations.CLASS_NAMES`.
+        ra, dec: degrees.
+        flux: absorbed photons/cm²/s in 0.5–7 keV, on average over time.
+        spectra: their average spectra.
+        names: `2CXO J…`, unique.
+    """
+
+    field: np.ndarray
+    place: np.ndarray
+    class_index: np.ndarray
+    ra: np.ndarray
+    dec: np.ndarray
+    flux: np.ndarray
+    spectra: populations.Spectra
+    names: np.ndarray
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What was seen when, arrays (n).
+
+    Attributes:
+        source: index of the source.
+        obsid, obi, region_id: the detection.
+        family, year, exposure, theta: of the observation (`ACIS-S`/`ACIS-I`, yr, s, arcmin).
+        flux_factor: flux at that time over the average.
+        hardening: how much harder than the average (in photon index, or in ln kT).
+        background: local background over the quiescent one.
+        background_scale: background-region counts times this are aperture counts.
+    """
+
+    source: np.ndarray
+    obsid: np.ndarray
+    obi: np.ndarray
+    region_id: np.ndarray
+    family: np.ndarray
+    year: np.ndarray
+    exposure: np.ndarray
+    theta: np.ndarray
+    flux_factor: np.ndarray
+    hardening: np.ndarray
+    background: np.ndarray
+    background_scale: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Detections:
+        """Some detections, in the order of `rows`."""
+        return Detections(**{name: column[rows] for name, column in vars(self).items()})
+
+
+class Universe:
+    """A simulated catalogue.
+
+    Args:
+        knobs: its settings.
+
+    Attributes:
+        sources, detections: what there is.
+        groups, splits: of each detection, (pairs,) of strings.
+        papers: of each source, a list of `prose.Paper`.
+    """
+
+    def __init__(self, knobs: Knobs | None = None) -> None:
+        self.knobs = knobs if knobs is not None else Knobs()
+        n_fields = self.knobs.pairs // 3 + 16
+        # How many fields give enough rows depends on the draws; a field's draws depend on how many
+        # there are, so each attempt starts anew.
+        while True:
+            self._lay_out(n_fields)
+            if len(self.detections.source) >= self.knobs.pairs:
+                break
+            n_fields = n_fields * 3 // 2
+        self._keep_first(self.knobs.pairs)
+        self._publish()
+        seen = self.detections.source
+        self.groups = assign_groups(
+            self.sources.names[seen],
+            self.detections.obsid,
+            [self._hosts[self.sources.field[source]] for source in seen],
+            [[paper.id for paper in self.papers[source]] for source in seen],
+            survey_limit=self.knobs.survey_limit,
+        )
+        self.splits = split_groups(self.groups, seed=self.knobs.seed)
+
+    def _lay_out(self, n_fields: int) -> None:
+        knobs = self.knobs
+        random = stream(knobs.seed, "fields")
+        weights = np.array([kind.weight for kind in FIELD_KINDS.values()])
+        kind = random.choice(len(FIELD_NAMES), n_fields, p=weights / weights.sum())
+        mean = np.array([item.mean_sources for item in FIELD_KINDS.values()])[kind]
+        # Geometric numbers: most pointings have one source with a literature, a few have many.
+        n_sources = np.minimum(random.geometric(1.0 / (1.0 + mean)), 14)
+        n_observations = np.minimum(
+            random.geometric(1.0 - knobs.more_observations, n_fields), MOST_OBSERVATIONS
+        )
+        centre_ra = random.uniform(0.0, 360.0, n_fields)
+        centre_dec = np.degrees(np.arcsin(random.uniform(-0.98, 0.98, n_fields)))
+        foreground, distance = np.zeros(n_fields), np.full(n_fields, np.nan)
+        for index, item in enumerate(FIELD_KINDS.values()):
+            rows = kind == index
+            foreground[rows] = item.foreground_nh.draw(random, rows.sum())
+            if item.distance_mpc is not None:
+                distance[rows] = item.distance_mpc.draw(random, rows.sum())
+        self.field_kind, self.foreground_nh, self.distance_mpc = kind, foreground, distance
+        self._hosts: list[str | None] = prose.name_fields(
+            [FIELD_NAMES[index] for index in kind], stream(knobs.seed, "hosts")
+        )
+        self.field_names = list(self._hosts)
+        for index, name in enumerate(kind):
+            if not FIELD_KINDS[FIELD_NAMES[name]].hosted:
+                self._hosts[index] = None
+
+        # Observations.
+        random = stream(knobs.seed, "observations")
+        field_of = np.repeat(np.arange(n_fields), n_observations)
+        n = len(field_of)
+        first_observation = np.cumsum(n_observations) - n_observations
+        long = random.random(n) < 0.7
+        exposure = 1e3 * np.where(
+            long,
+            38.0 * np.exp(0.7 * random.standard_normal(n)),
+            4.2 * np.exp(0.2 * random.standard_normal(n)),
+        )
+        exposure = np.clip(exposure, 400.0, 190_000.0)
+        year = random.uniform(1999.8, 2023.0, n)
+        family = np.where(random.random(n) < 0.58, "ACIS-S", "ACIS-I")
+        # Observation numbers rise with time, as the archive's do.
+        obsid = np.empty(n, dtype=int)
+        obsid[np.argsort(year, kind="stable")] = 100 + 3 * np.arange(n)
+        pointing = random.normal(0.0, 0.6, (n, 2))
+
+        # Sources.
+        random = stream(knobs.seed, "sources")
+        source_field = np.repeat(np.arange(n_fields), n_sources)
+        m = len(source_field)
+        first_source = np.cumsum(n_sources) - n_sources
+        place = np.arange(m) - np.repeat(first_source, n_sources)
+        class_index = self._draw_classes(kind[source_field], place, random)
+        radius = np.where(
+            place == 0,
+            np.abs(random.normal(0.0, 0.4, m)),
+            9.0 * np.sqrt(random.random(m)),
+        )
+        angle = random.uniform(0.0, 2 * np.pi, m)
+        offset = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+        dec = centre_dec[source_field] + offset[:, 1] / 60.0
+        ra = (centre_ra[source_field] + offset[:, 0] / 60.0 / np.cos(np.radians(dec))) % 360.0
+        spectra = populations.draw_spectra(class_index, foreground[source_field], random)
+        # The limit of a field goes down with its exposure, so counts are spread alike everywhere.
+        brightness = np.array([CLASSES[name].brightness for name in CLASS_NAMES])[class_index]
+        counts = knobs.faintest_counts * random.random(m) ** (-1.0 / knobs.slope)
+        counts *= 10.0 ** (brightness * np.abs(random.normal(0.0, 1.0, m)))
+        typical = np.exp(np.add.reduceat(np.log(exposure), first_observation) / n_observations)[
+            source_field
+        ]
+        flux = np.minimum(counts / typical, MOST_COUNTS_PER_SECOND) / REFERENCE_AREA
+
+        # Every source of a field in every observation of it; the faint ones drop out.
+        random = stream(knobs.seed, "detections")
+        pairs_of = n_sources * n_observations
+        field = np.repeat(np.arange(n_fields), pairs_of)
+        within = np.arange(len(field)) - np.repeat(np.cumsum(pairs_of) - pairs_of, pairs_of)
+        source = first_source[field] + within // n_observations[field]
+        seen = first_observation[field] + within % n_observations[field]
+        k = len(source)
+        theta = np.hypot(*(offset[source] - pointing[seen]).T)
+        scatter = np.array([CLASSES[name].variability for name in CLASS_NAMES])
+        varies = scatter[class_index[source]] * np.log(10.0)
+        detections = Detections(
+            source=source,
+            obsid=obsid[seen],
+            obi=np.zeros(k, dtype=int),
+            region_id=place[source] + 1,
+            family=family[seen],
+            year=year[seen],
+            exposure=exposure[seen],
+            theta=theta,
+            flux_factor=np.exp(varies * random.standard_normal(k)),
+            hardening=np.where(varies > 0, 0.06 * random.standard_normal(k), 0.0),
+            # Hosts glow, and wings of neighbours overlap: above the quiescent rate.
+            background=3.0 * np.exp(1.0 * random.standard_normal(k)),
+            background_scale=np.clip(0.056 * np.exp(0.9 * random.standard_normal(k)), 0.004, 1.0),
+        )
+        net = flux[source] * detections.flux_factor * REFERENCE_AREA * detections.exposure
+        net *= instrument.vignetting(theta, np.array([1.5]))[:, 0]
+        rate = np.where(detections.family == "ACIS-S", *instrument.BACKGROUND_RATES.values())
+        behind = rate * instrument.aperture_area(theta) * detections.background
+        behind *= detections.exposure
+        keep = (net > LEAST_NET_COUNTS) & (net / np.sqrt(net + 2 * behind) > LEAST_SIGNIFICANCE)
+        self.sources = Sources(
+            source_field, place, class_index, ra, dec, flux, spectra, np.empty(m, dtype=object)
+        )
+        self.detections = detections.take(np.flatnonzero(keep))
+
+    def _draw_classes(
+        self, kind: np.ndarray, place: np.ndarray, random: np.random.Generator
+    ) -> np.ndarray:
+        uniform = random.random(len(kind))
+        class_index = np.empty(len(kind), dtype=int)
+        for index, item in enumerate(FIELD_KINDS.values()):
+            rows = np.flatnonzero(kind == index)
+            mix = np.array([item.classes.get(name, 0.0) for name in CLASS_NAMES])
+            edges = np.cumsum(mix / mix.sum())
+            chosen = np.searchsorted(edges, uniform[rows], side="right")
+            class_index[rows] = np.minimum(chosen, np.flatnonzero(mix)[-1])
+            if item.target is not None:
+                class_index[rows[place[rows] == 0]] = CLASS_NAMES.index(item.target)
+        return class_index
+
+    def _keep_first(self, pairs: int) -> None:
+        """Leave the first detections, and number the sources that still have one anew."""
+        detections = self.detections.take(np.arange(pairs))
+        kept, number = np.unique(detections.source, return_inverse=True)
+        old = self.sources
+        self.detections = replace(detections, source=number)
+        extended = [CLASSES[CLASS_NAMES[index]].extended for index in old.class_index[kept]]
+        self.sources = Sources(
+            field=old.field[kept],
+            place=old.place[kept],
+            class_index=old.class_index[kept],
+            ra=old.ra[kept],
+            dec=old.dec[kept],
+            flux=old.flux[kept],
+            spectra=old.spectra.take(kept),
+            names=source_names(old.ra[kept], old.dec[kept], np.array(extended)),
+        )
+
+    def _publish(self) -> None:
+        """Papers on single sources, on fields, on small samples, and surveys."""
+        knobs, sources = self.knobs, self.sources
+        n = len(sources.names)
+        random = stream(knobs.seed, "papers")
+        about: list[list[prose.Subject]] = [[] for _ in range(n)]
+        in_field: dict[int, list[int]] = {}
+        for source, field in enumerate(sources.field):
+            in_field.setdefault(int(field), []).append(source)
+
+        number = 0
+
+        def publish(kind: str, members: list[int], name: str) -> None:
+            nonlocal number
+            subject = prose.Subject(kind, number, name)
+            number += 1
+            for member in members:
+                about[member].append(subject)
+
+        own = random.random(n)
+        for field, members in in_field.items():
+            if len(members) > 1 or own[members[0]] < 0.5:
+                publish("field", members[: knobs.survey_limit], self.field_names[field] or "")
+        for source in range(n):
+            if own[source] < 0.55 or not about[source]:
+                publish("source", [source], "")
+        fields = sorted(in_field)
+        by_class: dict[int, list[int]] = {}
+        for source in random.permutation(n):
+            by_class.setdefault(int(sources.class_index[source]), []).append(int(source))
+        for _ in range(int(knobs.sample_papers * len(fields))):
+            members = by_class[int(sources.class_index[random.integers(n)])]
+            start = int(random.integers(len(members)))
+            size = 2 + int(random.random() < 0.3)
+            publish("sample", members[start : start + size], "")
+        surveyed = random.permutation(n)[: int(knobs.survey_share * n)]
+        for start in range(0, len(surveyed) - knobs.survey_limit, knobs.survey_size):
+            members = [int(source) for source in surveyed[start : start + knobs.survey_size]]
+            publish("survey", members, "")
+        self._about = about
+        written: dict[int, prose.Paper] = {}
+        self.papers: list[list[prose.Paper]] = []
+        for source in range(n):
+            label = CLASS_NAMES[sources.class_index[source]]
+            for subject in about[source]:
+                if subject.number not in written:
+                    written[subject.number] = prose.write_paper(
+                        subject,
+                        label,
+                        sources.names[source],
+                        self.field_names[sources.field[source]] or "",
+                        stream(knobs.seed, "paper", subject.number),
+                    )
+            self.papers.append([written[subject.number] for subject in about[source]])
+
+    def summaries(self, sources: np.ndarray) -> list[dict[str, str]]:
+        """The three sections for some sources, from their truth and never from a row's counts.
+
+        Args:
+            sources: indices of sources, (n).
+        """
+        truth = self._truth(sources)
+        texts = []
+        for row, source in enumerate(sources):
+            field = self.sources.field[source]
+            kind = FIELD_NAMES[self.field_kind[field]]
+            facts = prose.Facts(
+                name=self.sources.names[source],
+                class_name=CLASS_NAMES[self.sources.class_index[source]],
+                field_kind=kind,
+                place=int(self.sources.place[source]),
+                host=self.field_names[field],
+                distance_mpc=float(self.distance_mpc[field]),
+                foreground_nh=float(self.foreground_nh[field]),
+                papers=self.papers[source],
+                **{name: float(values[row]) for name, values in truth.items()},
+            )
+            random = stream(self.knobs.seed, "summary", self.sources.names[source])
+            texts.append(
+                prose.write_summary(
+                    facts,
+                    random,
+                    stated_numbers=self.knobs.stated_numbers,
+                    stated_words=self.knobs.stated_words,
+                    silent=self.knobs.silent,
+                )
+            )
+        return texts
+
+    def _truth(self, sources: np.ndarray) -> dict[str, np.ndarray]:
+        """What other observations of the sources would measure without noise."""
+        spectra = self.sources.spectra.take(sources)
+        photons = populations.photon_spectra(spectra)
+        energy = instrument.PHOTON_CENTRES
+        share = {
+            band: photons[:, (energy > low) & (energy < high)].sum(axis=1)
+            for band, (low, high) in BANDS.items()
+        }
+        broad = (energy > BANDS["b"][0]) & (energy < BANDS["b"][1])
+        ergs = photons[:, broad] @ energy[broad] * 1.602177e-9
+        flux = self.sources.flux[sources]
+        return {
+            "flux": flux * ergs,
+            "hardness": (share["h"] - share["s"]) / (share["h"] + share["s"]),
+            "medium_soft": (share["m"] - share["s"]) / (share["m"] + share["s"]),
+            "first": spectra.first,
+            "second": spectra.second,
+            "shape": spectra.shape,
+            "shape2": spectra.shape2,
+            "share2": spectra.share2,
+            "nh": spectra.nh,
+            "abundance": spectra.abundance,
+            "redshift": spectra.redshift,
+        }
+
+    def rows(self, detections: np.ndarray) -> pa.Table:
+        """The rows of some detections.
+
+        The result for a detection depends on it alone, but floating-point sums may depend on the
+        size of the batch in the last digit: ask for the same batches to get the same bytes.
+
+        Args:
+            detections: indices into `detections`, (n).
+
+        Returns:
+            Table with the contract's columns.
+        """
+        seen = self.detections.take(detections)
+        n = len(detections)
+        counts, background, area = self._observe(seen, detections)
+        sources, of_source = np.unique(seen.source, return_inverse=True)
+        texts = self.summaries(sources)
+        papers = [[paper.row() for paper in self.papers[source]] for source in sources]
+        labels = np.array([item.label for item in CLASSES.values()])
+        columns: dict[str, object] = {
+            "source_name": self.sources.names[seen.source],
+            "obsid": seen.obsid,
+            "obi": seen.obi,
+            "region_id": seen.region_id,
+            "ra": np.round(self.sources.ra[seen.source], 6),
+            "dec": np.round(self.sources.dec[seen.source], 6),
+            "source_class": labels[self.sources.class_index[seen.source]],
+            "group": self.groups[detections],
+            "exposure": seen.exposure,
+            "counts": list_array(counts.astype(np.int32)),
+            "background_counts": list_array(background.astype(np.int32)),
+            "background_scale": seen.background_scale,
+            "effective_area": list_array(area.astype(np.float32)),
+            "detector": seen.family,
+            "theta": seen.theta,
+            "year": seen.year,
+            "papers": [papers[index] for index in of_source],
+            "summary": [texts[index] for index in of_source],
+        }
+        columns |= measured_variables(counts, background, seen, area)
+        schema = contract_features(N_BINS).arrow_schema
+        arrays = []
+        for field in schema:
+            values = columns.get(field.name)
+            if values is None:
+                arrays.append(pa.nulls(n, field.type))
+            elif isinstance(values, pa.Array):
+                arrays.append(values.cast(field.type))
+            elif field.name in ("papers", "summary"):
+                arrays.append(pa.array(values, field.type))
+            elif pa.types.is_string(field.type):
+                arrays.append(pa.array([str(value) for value in values], field.type))
+            else:
+                arrays.append(pa.array(values, from_pandas=True).cast(field.type, safe=False))
+        return pa.Table.from_arrays(arrays, schema=schema)
+
+    def _observe(
+        self, seen: Detections, numbers: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Counts and background counts (n, 400), and effective area, as the instrument gives."""
+        spectra = self.sources.spectra.take(seen.source)
+        power_law = spectra.first == populations.POWER_LAW
+        plasma = models_range()
+        shape = np.where(
+            power_law,
+            spectra.shape - seen.hardening,
+            np.clip(spectra.shape * np.exp(seen.hardening), *plasma),
+        )
+        photons = populations.photon_spectra(replace(spectra, shape=shape))
+        photons *= (self.sources.flux[seen.source] * seen.flux_factor)[:, None]
+        epoch = instrument.nearest_epochs(seen.family, seen.year)
+        source = instrument.fold(photons, epoch, seen.theta) * seen.exposure[:, None]
+        behind = instrument.background_rates(epoch, seen.theta, seen.background)
+        behind *= seen.exposure[:, None]
+        channels = np.empty((2, len(numbers), instrument.N_CHANNELS), dtype=np.int64)
+        for row, number in enumerate(numbers):
+            random = stream(self.knobs.seed, "counts", int(number))
+            channels[0, row] = random.poisson(source[row] + behind[row])
+            channels[1, row] = random.poisson(behind[row] / seen.background_scale[row])
+        seeds = [
+            detection_seed(int(obsid), int(obi), int(region), self.sources.names[index])
+            for obsid, obi, region, index in zip(
+                seen.obsid, seen.obi, seen.region_id, seen.source, strict=True
+            )
+        ]
+        bins = energy_grid(N_BINS, ENERGY_RANGE)
+        counts = deal_counts_batch(channels[0], instrument.CHANNEL_EDGES, bins, seeds)
+        background = deal_counts_batch(
+            channels[1], instrument.CHANNEL_EDGES, bins, [background_seed(seed) for seed in seeds]
+        )
+        area = instrument.effective_area(epoch, seen.theta, (bins[1:] + bins[:-1]) / 2)
+        return counts, background, area
+
+
+def models_range() -> tuple[float, float]:
+    """Temperatures that every thermal model covers, keV."""
+    table = populations.models.plasma_temperatures()
+    return float(table[0]), float(table[-1])
+
+
+def source_names(ra: np.ndarray, dec: np.ndarray, extended: np.ndarray) -> np.ndarray:
+    """Catalogue names from positions: cut, not rounded, as the IAU asks; made unique.
+
+    Args:
+        ra, dec: degrees, (n).
+        extended: whether an `X` ends the name, (n).
+    """
+    names, taken = np.empty(len(ra), dtype=object), set()
+    for index, (longitude, latitude, large) in enumerate(zip(ra, dec, extended, strict=True)):
+        tenths = int(longitude / 15.0 * 36000.0)
+        seconds = int(abs(latitude) * 3600.0)
+        while True:
+            sign = "-" if latitude < 0 else "+"
+            name = (
+                f"2CXO J{tenths // 36000:02d}{tenths // 600 % 60:02d}"
+                f"{tenths // 10 % 60:02d}.{tenths % 10}"
+                f"{sign}{seconds // 3600:02d}{seconds // 60 % 60:02d}{seconds % 60:02d}"
+                f"{'X' if large else ''}"
+            )
+            if name not in taken:
+                break
+            tenths = (tenths + 1) % 864000
+        taken.add(name)
+        names[index] = name
+    return names
+
+
+def measured_variables(
+    counts: np.ndarray, background: np.ndarray, seen: Detections, area: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The catalogue columns that follow from counts: hardness ratios and flux significance.
+
+    Photon fluxes of a band are net aperture counts over exposure and mean area; errors of counts
+    are Gehrels' (1986) upper ones, propagated. Ratios are null where neither band has net counts.
+
+    Args:
+        counts, background: in the aperture and in the background region, (n, 400).
+        seen: the detections.
+        area: effective area at the bin centres, cm², (n, 400).
+
+    Returns:
+        Arrays (n) by column, nan where not measured.
+    """
+    edges = energy_grid(N_BINS, ENERGY_RANGE)
+    centres = (edges[1:] + edges[:-1]) / 2
+    flux, error = {}, {}
+    for band, (low, high) in BANDS.items():
+        bins = (centres > low) & (centres < high)
+        on, off = counts[:, bins].sum(axis=1), background[:, bins].sum(axis=1)
+        scale = seen.exposure * area[:, bins].mean(axis=1)
+        net = on - off * seen.background_scale
+        variance = (1.0 + np.sqrt(on + 0.75)) ** 2
+        variance += (seen.background_scale * (1.0 + np.sqrt(off + 0.75))) ** 2
+        flux[band], error[band] = np.maximum(net, 0.0) / scale, np.sqrt(variance) / scale
+    columns = {"flux_significance_b": flux["b"] / error["b"]}
+    for pair in ("hm", "hs", "ms"):
+        x, y = flux[pair[0]], flux[pair[1]]
+        total = x + y
+        known = total > 0.0
+        divisor = np.where(known, total, 1.0)
+        ratio = np.where(known, (x - y) / divisor, np.nan)
+        sigma = 2.0 * np.hypot(y * error[pair[0]], x * error[pair[1]]) / divisor**2
+        # A ratio of ±1 has no error of first order; the missing band's error takes its place.
+        sigma = np.maximum(sigma, np.hypot(error[pair[0]], error[pair[1]]) / (2 * divisor))
+        columns[f"hard_{pair}"] = ratio
+        columns[f"hard_{pair}_lolim"] = np.maximum(ratio - sigma, -1.0)
+        columns[f"hard_{pair}_hilim"] = np.minimum(ratio + sigma, 1.0)
+    return columns
