@@ -1,0 +1,36 @@
+"""Builders of SpecCLIP datasets: simulated, from local tables, and what they share.
+
+`python -m dataset_builders --help` builds a dataset; `load` opens one, whatever form it has.
+"""
+
+from .contract import SPLITS, ContractError, contract_features
+from .folder import (
+    DatasetFolderError,
+    SpecCLIPDatasetInfo,
+    is_dataset_folder,
+    read_dataset,
+    write_dataset,
+)
+from .local_tables import LocalTables, LocalTablesError, is_tables_folder
+from .open_dataset import load
+from .simulated import SimulatedCSC
+from .splits import assign_groups, describe_splits, split_groups
+
+__all__ = [
+    "SPLITS",
+    "ContractError",
+    "DatasetFolderError",
+    "LocalTables",
+    "LocalTablesError",
+    "SimulatedCSC",
+    "SpecCLIPDatasetInfo",
+    "assign_groups",
+    "contract_features",
+    "describe_splits",
+    "is_dataset_folder",
+    "is_tables_folder",
+    "load",
+    "read_dataset",
+    "split_groups",
+    "write_dataset",
+]

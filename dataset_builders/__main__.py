@@ -1,0 +1,187 @@
+"""`python -m dataset_builders`: build a dataset in the contract's form."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+from .contract import ContractError
+from .folder import DatasetFolderError, check_may_write, write_dataset
+from .local_tables import LocalTables, LocalTablesError
+from .simulated import CONFIGS, SimulatedCSC
+from .simulation.catalogue import Knobs
+from .splits import SURVEY_LIMIT, describe_splits
+
+EPILOG = """\
+examples:
+  python -m dataset_builders simulate --config demo --output runs/simulated
+  python -m dataset_builders simulate --config custom --pairs 5000 --seed 3 --output runs/mine
+  python -m dataset_builders tables ../shared/data/csc_semireal --output runs/semireal
+
+The output is a folder that `datasets.load_dataset(FOLDER)` opens with its four splits (train,
+calibration, validation, test) and that training takes as --dataset. No split cuts a group:
+sources that share an observation, a host or a paper stay together.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name; those of the process where None.
+
+    Returns:
+        0, or 2 where the input is at fault (the message says what to do).
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ContractError, DatasetFolderError, LocalTablesError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset_builders",
+        description="Build pairs of X-ray spectra and summaries of the literature.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    simulate = commands.add_parser(
+        "simulate",
+        help="simulate a Chandra catalogue with literature (no network)",
+        description="Simulate sources, Chandra spectra and papers. The truth is known, the same "
+        "seed gives the same bytes, and nothing is fetched.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    simulate.add_argument(
+        "--config",
+        choices=sorted(CONFIGS),
+        default="demo",
+        help="demo: 2,000 pairs in seconds; custom: the same settings, to be changed by --set",
+    )
+    simulate.add_argument("--pairs", type=int, help="number of pairs, instead of the config's")
+    simulate.add_argument("--seed", type=int, help="seed of every draw (default 0)")
+    simulate.add_argument(
+        "--set",
+        metavar="KNOB=VALUE",
+        action="append",
+        default=[],
+        help="change one setting; repeat for more. Knobs: "
+        + ", ".join(f"{item.name}={item.default}" for item in fields(Knobs)),
+    )
+    simulate.add_argument("--processes", type=int, default=1, help="processes (default 1)")
+    _add_output(simulate)
+    simulate.set_defaults(run=_simulate)
+
+    tables = commands.add_parser(
+        "tables",
+        help="turn local tables (detections.parquet, sources.parquet) into a dataset",
+        description="Turn detections.parquet (PI counts and catalogue columns), sources.parquet "
+        "(papers, hosts) and responses/ into the contract's rows. Summaries are sentences of the "
+        "papers' abstracts: no key and no network are needed.",
+    )
+    tables.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the tables")
+    tables.add_argument(
+        "--survey-limit",
+        type=int,
+        default=SURVEY_LIMIT,
+        help="a paper behind more sources is a survey: it links none and feeds no summary alone "
+        "(default %(default)s)",
+    )
+    tables.add_argument(
+        "--keep-survey-only",
+        action="store_true",
+        help="keep sources that only surveys are about; many will share one text",
+    )
+    tables.add_argument("--seed", type=int, default=0, help="seed of the splits (default 0)")
+    _add_output(tables)
+    tables.set_defaults(run=_tables)
+    return parser
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", type=Path, required=True, help="folder to make")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a dataset that is already there"
+    )
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    knobs = replace(CONFIGS[options.config], **_changes(options))
+    check_may_write(options.output, overwrite=options.overwrite)
+    return _build(
+        lambda scratch: SimulatedCSC(options.config, knobs=knobs, cache_dir=scratch),
+        options,
+        max(1, options.processes),
+    )
+
+
+def _changes(options: argparse.Namespace) -> dict[str, int | float]:
+    defaults = {item.name: item.default for item in fields(Knobs)}
+    changes: dict[str, int | float] = {}
+    for text in options.set:
+        name, separator, value = text.partition("=")
+        if not separator or name not in defaults:
+            raise ValueError(f"--set {text}: write KNOB=VALUE with one of {', '.join(defaults)}")
+        try:
+            changes[name] = type(defaults[name])(value)
+        except ValueError:
+            raise ValueError(f"--set {text}: {name} takes a number like {defaults[name]}") from None
+    for name in ("pairs", "seed"):
+        if getattr(options, name) is not None:
+            changes[name] = getattr(options, name)
+    return changes
+
+
+def _tables(options: argparse.Namespace) -> int:
+    check_may_write(options.output, overwrite=options.overwrite)
+    return _build(
+        lambda scratch: LocalTables(
+            options.folder,
+            survey_limit=options.survey_limit,
+            keep_survey_only=options.keep_survey_only,
+            seed=options.seed,
+            cache_dir=scratch,
+        ),
+        options,
+        1,
+    )
+
+
+def _build(make_builder, options: argparse.Namespace, processes: int) -> int:
+    start = time.monotonic()
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the output: the rows pass through the same disk that they end on.
+    with tempfile.TemporaryDirectory(
+        dir=options.output.parent, prefix=".building-", ignore_cleanup_errors=True
+    ) as scratch:
+        builder = make_builder(scratch)
+        builder.download_and_prepare(num_proc=processes if processes > 1 else None)
+        if isinstance(builder, LocalTables):
+            print(builder.plan.counts)
+        splits = builder.as_dataset()
+        groups = [group for part in splits.values() for group in part["group"]]
+        names = [name for name, part in splits.items() for _ in range(len(part))]
+        write_dataset(
+            options.output,
+            splits,
+            builder.description(),
+            overwrite=options.overwrite,
+            progress=True,
+        )
+    print(describe_splits(groups, names))
+    print(f"{options.output}: {len(names)} pairs in {time.monotonic() - start:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
