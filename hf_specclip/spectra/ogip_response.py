@@ -175,12 +175,11 @@ class _Rmf:
 
     def response(self) -> RedistributionMatrix:
         edges, _ = _energy_bins(self.matrix)
-        kind = self.matrix.hduclas(3)
         return RedistributionMatrix(
             edges,
             self.channel_edges,
             _LazyMatrix(self.file.path),
-            includes_area={"FULL": True, "REDIST": False}.get(kind),
+            includes_area=True if self.matrix.hduclas(3) == "FULL" else None,
             channels=self.channels(),
             path=self.file.path,
         )

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["group_channels", "plot_spectrum"]
 
 _INK, _SOURCE, _BACKGROUND, _MODEL = "#26323f", "#1f5fa8", "#9aa5b1", "#d1495b"
+# About as many points as an eye can tell apart in one panel.
+_GROUPS = 80
 
 
 def plot_spectrum(
     spectrum: XRaySpectrum,
     ax: Axes | None = None,
     *,
-    group_counts: int = 15,
+    group_counts: int | None = None,
     energy_range: tuple[float, float] | None = None,
     subtract_background: bool = True,
     model: ArrayLike | None = None,
@@ -39,7 +41,8 @@ def plot_spectrum(
     Args:
         spectrum: what to draw.
         ax: axes to draw in; a new figure's where None.
-        group_counts: fewest counts in a group; 1 leaves only empty channels to be joined.
+        group_counts: fewest counts in a group (1 joins empty channels only); by default 15,
+            fewer in faint spectra (a dozen groups, 3 at least) and more in bright ones (80 groups).
         energy_range: keV; by default 0.5–8 keV for Chandra, else where 99 % of the counts lie.
         subtract_background: draw net rates and the scaled background beside them; otherwise
             the aperture as observed, with the background for comparison.
@@ -53,7 +56,7 @@ def plot_spectrum(
     Raises:
         ValueError: group_counts below 1, or an energy range that holds no channel.
     """
-    if group_counts < 1:
+    if group_counts is not None and group_counts < 1:
         raise ValueError(f"group_counts must be at least 1, not {group_counts}")
     edges = spectrum.energy_edges
     low, high = energy_range or _default_range(spectrum)
@@ -61,7 +64,7 @@ def plot_spectrum(
     if not inside.size:
         raise ValueError(f"no channel lies in {low:g}–{high:g} keV")
     part = slice(inside[0], inside[-1] + 1)
-    starts = group_channels(spectrum.counts[part], group_counts)
+    starts = group_channels(spectrum.counts[part], _least(spectrum.counts[part], group_counts))
     group_edges = edges[part.start : part.stop + 1][np.append(starts, inside.size)]
     per_rate = spectrum.exposure * np.diff(group_edges)
 
@@ -85,22 +88,6 @@ def plot_spectrum(
     ax.set_xscale("log")
     ax.set_yscale("log")
 
-    if expected.any():
-        background_starts = _background_groups(spectrum, part, group_counts)
-        background_edges = edges[part.start : part.stop + 1][
-            np.append(background_starts, inside.size)
-        ]
-        rate = np.add.reduceat(region * scale, background_starts)
-        rate = rate / (spectrum.exposure * np.diff(background_edges))
-        ax.stairs(
-            np.where(rate > 0, rate, np.nan),
-            background_edges,
-            color=_BACKGROUND,
-            linewidth=1.1,
-            label="background, scaled",
-            zorder=1,
-        )
-
     found = drawn - lower > 0
     centre = np.sqrt(group_edges[:-1] * group_edges[1:])
     sides = np.array([centre - group_edges[:-1], group_edges[1:] - centre])
@@ -112,9 +99,10 @@ def plot_spectrum(
         (drawn / per_rate)[found],
         xerr=sides[:, found],
         yerr=np.array([lower, upper])[:, found] / per_rate[found],
-        fmt="none",
-        ecolor=color,
+        fmt="o",
+        color=color,
         elinewidth=1.2,
+        markersize=3.2,
         label=label,
         zorder=3,
     )
@@ -135,9 +123,12 @@ def plot_spectrum(
             label="1σ upper limit",
             zorder=2,
         )
+    if expected.any():
+        _draw_background(ax, spectrum, part, region * scale, group_counts)
     if model is not None:
         _draw_model(ax, np.asarray(model, dtype=np.float64), spectrum, part)
-    _dress(ax, spectrum, (low, high), (drawn / per_rate)[found], limit[weak])
+    lowest = (expected / per_rate)[expected > 0]
+    _dress(ax, spectrum, (low, high), (drawn / per_rate)[found], limit[weak], lowest)
     return ax
 
 
@@ -158,9 +149,35 @@ def group_channels(counts: NDArray[np.int64], least: int) -> NDArray[np.int64]:
         begun = int(total[end])
 
 
-def _background_groups(spectrum: XRaySpectrum, part: slice, group_counts: int) -> NDArray[np.int64]:
+def _least(counts: NDArray[np.int64], asked: int | None) -> int:
+    if asked is not None:
+        return asked
+    total = int(counts.sum())
+    return max(min(15, max(3, total // 12)), total // _GROUPS)
+
+
+def _draw_background(
+    ax: Axes, spectrum: XRaySpectrum, part: slice, scaled: NDArray[Any], asked: int | None
+) -> None:
+    """The background expected in the aperture, grouped by its own counts."""
     assert spectrum.background_counts is not None
-    return group_channels(spectrum.background_counts[part], group_counts)
+    region = spectrum.background_counts[part]
+    starts = group_channels(region, _least(region, asked))
+    edges = spectrum.energy_edges[part.start : part.stop + 1][np.append(starts, region.size)]
+    rate = np.add.reduceat(scaled, starts) / (spectrum.exposure * np.diff(edges))
+    rate = np.where(rate > 0, rate, np.nan)
+    # A log axis has no zero to fill from; the axis cuts this off.
+    floor = np.nanmin(rate) / 1e6
+    ax.stairs(rate, edges, baseline=floor, fill=True, color=_BACKGROUND, alpha=0.16, zorder=0)
+    ax.stairs(
+        rate,
+        edges,
+        baseline=None,
+        color=_BACKGROUND,
+        linewidth=1.1,
+        label="background, scaled",
+        zorder=1,
+    )
 
 
 def _poisson_errors(counts: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -199,6 +216,7 @@ def _dress(
     energy_range: tuple[float, float],
     rates: NDArray[Any],
     limits: NDArray[Any],
+    background: NDArray[Any],
 ) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
@@ -211,7 +229,11 @@ def _dress(
         ax.xaxis.set_minor_formatter(NullFormatter())
     shown = rates if rates.size else limits
     if shown.size:
-        ax.set_ylim(shown.min() / 4, shown.max() * 2.5)
+        # Room for the background, but never more than one and a half decades.
+        bottom = shown.min() / 3
+        if background.size:
+            bottom = max(min(bottom, np.median(background) / 3), bottom / 30)
+        ax.set_ylim(bottom, shown.max() * 3)
     ax.set_xlabel("Energy (keV)", color=_INK)
     ax.set_ylabel(r"counts s$^{-1}$ keV$^{-1}$", color=_INK)
     ax.grid(which="major", color="#e6e9ed", linewidth=0.7)
@@ -224,6 +246,16 @@ def _dress(
         parts.append(f"ObsID {spectrum.obsid}")
     if spectrum.region_id is not None:
         parts.append(f"region {spectrum.region_id}")
-    parts.append(f"{spectrum.exposure / 1e3:.3g} ks")
+    kiloseconds = spectrum.exposure / 1e3
+    parts.append(f"{kiloseconds:,.0f} ks" if kiloseconds >= 100 else f"{kiloseconds:.3g} ks")
+    parts.append(f"{int(spectrum.counts.sum()):,} counts")
     ax.set_title(" · ".join(p for p in parts if p), loc="left", fontsize="medium", color=_INK)
-    ax.legend(frameon=False, labelcolor=_INK, fontsize="small")
+    handles, labels = ax.get_legend_handles_labels()
+    order = sorted(range(len(labels)), key=lambda n: labels[n].startswith(("background", "1σ")))
+    ax.legend(
+        [handles[n] for n in order],
+        [labels[n] for n in order],
+        frameon=False,
+        labelcolor=_INK,
+        fontsize="small",
+    )

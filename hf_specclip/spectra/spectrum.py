@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,7 +141,7 @@ class XRaySpectrum:
         if self.background_counts is not None:
             said.append(f"{int(self.background_counts.sum())} background counts")
         said += [name.upper() for name in ("arf", "rmf") if getattr(self, name) is not None]
-        label = self.source_name or self.path
+        label = self.source_name or (Path(self.path).name if self.path else None)
         return f"<XRaySpectrum {label + ': ' if label else ''}{', '.join(said)}>"
 
     @property

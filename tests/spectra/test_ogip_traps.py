@@ -1,0 +1,682 @@
+"""What OGIP files do to readers: one trap, one test, one file written here."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+from astropy import units as u
+from ogip_writer import (
+    AREA,
+    CHANNEL_EDGES,
+    COUNTS,
+    ENERGY_EDGES,
+    GROUPS,
+    arf_hdu,
+    compress,
+    ebounds_hdu,
+    matrix,
+    matrix_hdu,
+    spectrum_hdu,
+    write,
+    write_set,
+)
+
+from hf_specclip.spectra import (
+    EffectiveArea,
+    SpectrumFileError,
+    XRaySpectrum,
+    read_arf,
+    read_rmf,
+    read_spectra,
+    read_spectrum,
+)
+
+CHANDRA = {"TELESCOP": "CHANDRA", "INSTRUME": "ACIS", "CHANTYPE": "PI"}
+
+
+@pytest.fixture(autouse=True)
+def _no_warnings():
+    """Reading is silent: what was made up for goes to the notes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def assert_is_the_set(spectrum: XRaySpectrum) -> None:
+    assert spectrum.counts.tolist() == COUNTS.tolist()
+    assert np.allclose(spectrum.energy_edges, CHANNEL_EDGES)
+    assert spectrum.background_counts.tolist() == (COUNTS * 4).tolist()
+    assert spectrum.background_scale == pytest.approx(0.25)
+    assert np.allclose(spectrum.arf.area, AREA)
+    assert np.allclose(spectrum.rmf.dense(), matrix())
+    assert spectrum.notes == ()
+
+
+# -- finding the files that belong together
+
+
+def test_side_files_named_in_the_header(tmp_path):
+    assert_is_the_set(read_spectrum(write_set(tmp_path)))
+
+
+def test_relative_name_from_another_folder(tmp_path, monkeypatch):
+    write_set(tmp_path)
+    monkeypatch.chdir(tmp_path.parent)
+    assert_is_the_set(read_spectrum(f"{tmp_path.name}/src.pha"))
+    monkeypatch.chdir(tmp_path)
+    assert_is_the_set(read_spectrum("src.pha"))
+
+
+def test_gzipped_side_files_under_plain_names(tmp_path):
+    path = write_set(tmp_path)
+    for name in ("src.arf", "src.rmf", "src_bg.pha"):
+        compress(tmp_path / name)
+    assert_is_the_set(read_spectrum(path))
+
+
+def test_plain_side_files_under_gzipped_names(tmp_path):
+    path = write_set(
+        tmp_path, ANCRFILE="src.arf.gz", RESPFILE="src.rmf.gz", BACKFILE="src_bg.pha.gz"
+    )
+    assert_is_the_set(read_spectrum(compress(path)))
+
+
+def test_names_with_folders_are_looked_for_beside_the_file_only(tmp_path):
+    secret = tmp_path / "elsewhere"
+    secret.mkdir()
+    write_set(secret)
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    names = {
+        "ANCRFILE": f"{secret}/src.arf",
+        "BACKFILE": "../elsewhere/src_bg.pha",
+        "RESPFILE": "..",
+        **CHANDRA,
+    }
+    spectrum = read_spectrum(write(inside / "src.pha", spectrum_hdu(header=names)))
+    assert spectrum.arf is None
+    assert spectrum.rmf is None
+    assert spectrum.background_counts is None
+    assert "src.arf" in spectrum.notes[1]
+    # The same names do when the files are where they may be.
+    write_set(inside)
+    names["RESPFILE"] = r"C:\data\src.rmf"
+    assert_is_the_set(read_spectrum(write(inside / "src.pha", spectrum_hdu(header=names))))
+
+
+def test_absolute_path_when_the_user_gives_it(tmp_path):
+    (tmp_path / "a").mkdir()
+    write_set(tmp_path / "a")
+    alone = write(tmp_path / "alone.pha", spectrum_hdu())
+    sides = {
+        name: tmp_path / "a" / file
+        for name, file in (("arf", "src.arf"), ("rmf", "src.rmf"), ("background", "src_bg.pha"))
+    }
+    assert_is_the_set(read_spectrum(alone, **sides))
+    with pytest.raises(SpectrumFileError, match="no such file"):
+        read_spectrum(alone, rmf=tmp_path / "absent.rmf")
+
+
+def test_objects_in_place_of_files(tmp_path):
+    path = write_set(tmp_path)
+    area = EffectiveArea(energy_edges=ENERGY_EDGES * u.keV, area=AREA * 2 * u.cm**2)
+    spectrum = read_spectrum(path, arf=area, rmf=read_rmf(tmp_path / "src.rmf"), background="none")
+    assert spectrum.arf is area
+    assert spectrum.background_counts is None
+    again = read_spectrum(path, background=read_spectrum(tmp_path / "src_bg.pha", rmf=spectrum.rmf))
+    assert again.background_scale == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("none", ["none", "NONE", "", " None "])
+def test_none_as_a_file_name(tmp_path, none):
+    header = {"ANCRFILE": none, "RESPFILE": none, "BACKFILE": none, **CHANDRA}
+    spectrum = read_spectrum(write(tmp_path / "a.pha", spectrum_hdu(header=header)))
+    assert (spectrum.arf, spectrum.rmf, spectrum.background_counts) == (None, None, None)
+    assert spectrum.notes == ()
+
+
+def test_missing_side_files_are_noted(tmp_path):
+    header = {"ANCRFILE": "x.arf", "RESPFILE": "x.rmf", "BACKFILE": "x_bg.pha", **CHANDRA}
+    spectrum = read_spectrum(write(tmp_path / "a.pha", spectrum_hdu(header=header)))
+    assert (spectrum.arf, spectrum.rmf, spectrum.background_counts) == (None, None, None)
+    assert [re.search(r"'(.*)'", note)[1] for note in spectrum.notes] == [
+        "x.rmf", "x.arf", "x_bg.pha"
+    ]  # fmt: skip
+
+
+def test_same_stem_where_the_header_says_nothing(tmp_path):
+    write_set(tmp_path)
+    header = {"ANCRFILE": None, "RESPFILE": None, "BACKFILE": None}
+    spectrum = read_spectrum(write(tmp_path / "src.pha", spectrum_hdu(header=header)))
+    assert np.allclose(spectrum.arf.area, AREA)
+    assert np.allclose(spectrum.energy_edges, CHANNEL_EDGES)
+
+
+def test_catalogue_file_with_its_background_inside(tmp_path):
+    """CSC pha3: BACKFILE is the file itself, the background is a second SPECTRUM with BKG."""
+    name = "acisf01575_001N002_r0085_pha3.fits"
+    header = {
+        "BACKFILE": name,
+        "ANCRFILE": name.replace("pha3", "arf3"),
+        "RESPFILE": name.replace("pha3", "rmf3"),
+        "OBJECT": "CSC",
+        "OBS_ID": "1575",
+        "OBI_NUM": 1,
+        "REGIONID": "0085",
+        "RA": 10.63,
+        "DEC": 41.33,
+    }
+    path = write(
+        tmp_path / name,
+        spectrum_hdu(header=header),
+        spectrum_hdu(COUNTS * 4, background=True, header={"BACKSCAL": 8.0}),
+    )
+    # Versions differ between the files of one detection; the newest is taken.
+    write(tmp_path / "acisf01575_001N001_r0085_arf3.fits", arf_hdu(AREA * 3))
+    write(tmp_path / "acisf01575_001N003_r0085_arf3.fits", arf_hdu())
+    write(tmp_path / "acisf01575_001N001_r0086_rmf3.fits", arf_hdu())  # of another region
+    compress(write(tmp_path / "acisf01575_001N001_r0085_rmf3.fits", matrix_hdu(), ebounds_hdu()))
+    for file in (path, compress(path)):
+        if not file.exists():
+            continue
+        spectrum = read_spectrum(file)
+        assert_is_the_set(spectrum)
+        assert (spectrum.obsid, spectrum.obi, spectrum.region_id) == (1575, 1, 85)
+        assert (spectrum.ra, spectrum.dec) == (10.63, 41.33)
+        assert spectrum.source_name is None  # OBJECT is 'CSC' in all of them
+
+
+def test_own_version_goes_before_newer_ones(tmp_path):
+    for version, factor in ((1, 1), (2, 2)):
+        write(tmp_path / f"acisf01575_001N00{version}_e2_r0085_arf3.fits", arf_hdu(AREA * factor))
+    path = write(tmp_path / "acisf01575_001N001_e2_r0085_pha3.fits", spectrum_hdu(header=CHANDRA))
+    assert np.allclose(read_spectrum(path).arf.area, AREA)
+
+
+def test_backfile_is_the_file_itself_without_a_background(tmp_path):
+    header = {"BACKFILE": "a.pha", **CHANDRA}
+    spectrum = read_spectrum(write(tmp_path / "a.pha", spectrum_hdu(header=header)))
+    assert spectrum.background_counts is None
+    assert "a.pha" in spectrum.notes[0]
+
+
+def test_hdu_order_is_arbitrary(tmp_path):
+    write(tmp_path / "src.rmf", ebounds_hdu(), arf_hdu(), matrix_hdu())
+    write(tmp_path / "src.arf", ebounds_hdu(), arf_hdu())
+    back = spectrum_hdu(COUNTS * 4, background=True, header={"BACKSCAL": 8.0})
+    path = write(tmp_path / "src.pha", back, ebounds_hdu(), spectrum_hdu())
+    assert_is_the_set(read_spectrum(path))
+
+
+def test_a_background_file_is_a_spectrum_too(tmp_path):
+    path = write(tmp_path / "b.pha", spectrum_hdu(background=True, header=CHANDRA))
+    spectrum = read_spectrum(path)
+    assert spectrum.counts.sum() == COUNTS.sum()
+    assert spectrum.background_counts is None
+
+
+def test_background_file_that_marks_its_background(tmp_path):
+    write_set(tmp_path)
+    write(
+        tmp_path / "src_bg.pha",
+        spectrum_hdu(COUNTS * 9),
+        spectrum_hdu(COUNTS * 4, background=True, header={"BACKSCAL": 8.0}),
+    )
+    assert_is_the_set(read_spectrum(tmp_path / "src.pha"))
+
+
+def test_extension_and_row_in_a_name(tmp_path):
+    write_set(tmp_path, ANCRFILE="src.arf[SPECRESP]", RESPFILE="src.rmf[1]")
+    assert_is_the_set(read_spectrum(tmp_path / "src.pha"))
+    two = spectrum_hdu(np.stack([COUNTS, COUNTS * 4]), header={"BACKSCAL": 8.0})
+    write(tmp_path / "many.pha", two)
+    write_set(tmp_path, BACKFILE="many.pha{2}")
+    assert_is_the_set(read_spectrum(tmp_path / "src.pha"))
+
+
+# -- spectra
+
+
+def test_type_two(tmp_path):
+    """Many spectra in one table: vectors in cells; keywords turned into columns."""
+    counts = np.stack([COUNTS, COUNTS[::-1], COUNTS * 2])
+    columns = {
+        "SPEC_NUM": np.array([1, 2, 3], dtype=np.int16),
+        "CHANNEL": np.tile(np.arange(1, 9, dtype=np.int32), (3, 1)),
+        "EXPOSURE": np.array([1e3, 2e3, 3e3]),
+        "BACKSCAL": np.array([1.0, 2.0, 4.0]),
+        "QUALITY": np.tile(np.array([0, 0, 2, 0, 0, 0, 0, 0], dtype=np.int16), (3, 1)),
+        "RESPFILE": np.array(["src.rmf", "src.rmf", "absent.rmf"]),
+        "BACKFILE": np.array(["src_bg.pha", "none", "none"]),
+    }
+    write_set(tmp_path)
+    path = write(tmp_path / "two.pha", spectrum_hdu(counts, columns=columns))
+    with pytest.raises(SpectrumFileError, match=r"holds 3 spectra.*row=0…2"):
+        read_spectrum(path)
+    with pytest.raises(SpectrumFileError, match="no row 3"):
+        read_spectrum(path, row=3)
+    with pytest.raises(SpectrumFileError, match=r"absent.rmf.*give rmf="):
+        read_spectra(path)
+    spectra = read_spectra(path, rmf=tmp_path / "src.rmf")
+    assert [s.exposure for s in spectra] == [1e3, 2e3, 3e3]
+    assert [s.backscal for s in spectra] == [1, 2, 4]
+    assert [s.counts.tolist() for s in spectra] == counts.tolist()
+    assert spectra[0].background_scale == pytest.approx(1 / 8)
+    assert spectra[1].background_counts is None
+    assert spectra[2].quality.tolist() == [0, 0, 2, 0, 0, 0, 0, 0]
+    one = read_spectrum(path, row=1)
+    assert one.counts.tolist() == COUNTS[::-1].tolist()
+    assert np.allclose(one.rmf.dense(), matrix())
+
+
+def test_type_two_with_one_row_needs_no_row(tmp_path):
+    write_set(tmp_path)
+    path = write(tmp_path / "src.pha", spectrum_hdu(COUNTS[None]))
+    assert read_spectrum(path).counts.tolist() == COUNTS.tolist()
+    assert len(read_spectra(path)) == 1
+
+
+def test_grating_spectrum_with_its_background_strips(tmp_path):
+    write_set(tmp_path)
+    strips = {
+        "BACKGROUND_UP": (COUNTS * 2)[None].astype(np.int32),
+        "BACKGROUND_DOWN": (COUNTS * 3)[None].astype(np.int32),
+        "BACKSCUP": np.array([4.0]),
+        "BACKSCDN": np.array([6.0]),
+    }
+    path = write(tmp_path / "src.pha", spectrum_hdu(COUNTS[None], columns=strips))
+    spectrum = read_spectrum(path)
+    assert spectrum.background_counts.tolist() == (COUNTS * 5).tolist()
+    assert spectrum.background_scale == pytest.approx(2 / 10)
+
+
+def test_rate_in_place_of_counts(tmp_path):
+    write_set(tmp_path)
+    rate = {"RATE": (COUNTS / 1000.0).astype(np.float32), "STAT_ERR": np.sqrt(COUNTS) / 1000.0}
+    path = write(tmp_path / "src.pha", spectrum_hdu(columns=rate, drop=("COUNTS",)))
+    spectrum = read_spectrum(path)
+    assert spectrum.counts.tolist() == COUNTS.tolist()
+    assert np.allclose(spectrum.stat_error, np.sqrt(COUNTS))
+
+
+def test_rate_that_was_no_count(tmp_path):
+    write_set(tmp_path)
+    rate = {"RATE": (COUNTS + 0.3) / 1000.0}
+    path = write(tmp_path / "src.pha", spectrum_hdu(columns=rate, drop=("COUNTS",)))
+    with pytest.raises(SpectrumFileError, match=r"column RATE: RATE × EXPOSURE is 0.3 in row 0"):
+        read_spectrum(path)
+
+
+def test_whole_counts_stored_as_floats(tmp_path):
+    write_set(tmp_path)
+    path = write(tmp_path / "src.pha", spectrum_hdu(COUNTS.astype(np.float32)))
+    assert read_spectrum(path).counts.tolist() == COUNTS.tolist()
+
+
+def test_fractional_counts(tmp_path):
+    write_set(tmp_path)
+    path = write(tmp_path / "src.pha", spectrum_hdu(COUNTS + 0.5))
+    with pytest.raises(SpectrumFileError, match=r"COUNTS is 0.5.*before background subtraction"):
+        read_spectrum(path)
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        (COUNTS - 1, "negative"),
+        (np.where(COUNTS == 7, np.nan, COUNTS), "finite"),
+        (COUNTS + 2**31 - 20, "too many"),
+    ],
+)
+def test_counts_that_are_none(tmp_path, counts, message):
+    write_set(tmp_path)
+    with pytest.raises(SpectrumFileError, match=rf"column COUNTS: .*{message}"):
+        read_spectrum(
+            write(tmp_path / "src.pha", spectrum_hdu(columns={"COUNTS": np.asarray(counts)}))
+        )
+
+
+def test_unsigned_counts(tmp_path):
+    """FITS has no unsigned integers: 16-bit counters come with TZERO = 32768."""
+    write_set(tmp_path)
+    counts = COUNTS.copy()
+    counts[3] = 40_000
+    hdu = spectrum_hdu(columns={"COUNTS": (counts - 32768).astype(np.int16)})
+    hdu.header["TZERO2"] = 32768
+    assert read_spectrum(write(tmp_path / "src.pha", hdu)).counts.tolist() == counts.tolist()
+
+
+def test_null_counts(tmp_path):
+    write_set(tmp_path)
+    hdu = spectrum_hdu()
+    hdu.header["TNULL2"] = 10
+    with pytest.raises(SpectrumFileError, match="finite"):
+        read_spectrum(write(tmp_path / "src.pha", hdu))
+
+
+@pytest.mark.parametrize("exposure", [None, 0.0, -5.0, "soon"])
+def test_exposure_that_is_none(tmp_path, exposure):
+    path = write_set(tmp_path, EXPOSURE=exposure)
+    with pytest.raises(SpectrumFileError, match="EXPOSURE"):
+        read_spectrum(path)
+
+
+def test_poisserr_quality_and_grouping_are_kept(tmp_path):
+    write_set(tmp_path)
+    flags = {
+        "QUALITY": np.array([2, 0, 0, 0, 0, 0, 0, 5], dtype=np.int16),
+        "GROUPING": np.array([1, 1, -1, -1, 1, -1, -1, -1], dtype=np.int16),
+        "STAT_ERR": 1 + np.sqrt(COUNTS + 0.75),
+    }
+    hdu = spectrum_hdu(columns=flags, header={"POISSERR": False})
+    spectrum = read_spectrum(write(tmp_path / "src.pha", hdu))
+    assert spectrum.poisson_errors is False
+    assert spectrum.quality.tolist() == flags["QUALITY"].tolist()
+    assert spectrum.grouping.tolist() == flags["GROUPING"].tolist()
+    assert np.allclose(spectrum.stat_error, flags["STAT_ERR"])
+    assert spectrum.counts.tolist() == COUNTS.tolist()  # never applied
+
+
+def test_scalings_per_channel(tmp_path):
+    write_set(tmp_path)
+    source, region = np.linspace(1, 2, 8), np.array([2.0, 2, 2, 2, 4, 4, 4, 0])
+    write(tmp_path / "src_bg.pha", spectrum_hdu(COUNTS * 4, columns={"BACKSCAL": region}))
+    spectrum = read_spectrum(
+        write(
+            tmp_path / "src.pha",
+            spectrum_hdu(columns={"AREASCAL": source}, header={"BACKFILE": "src_bg.pha"}),
+        )
+    )
+    expected = np.append(2 * source[:7] / region[:7], 0)
+    assert np.allclose(spectrum.background_scale, expected)
+    assert spectrum.rebinned(5, (0.4, 8.4))["background_scale"] == pytest.approx(
+        np.average(expected, weights=COUNTS * 4)
+    )
+    photons = np.ones(6)
+    assert np.allclose(spectrum.fold(photons), source * (AREA @ matrix()))
+
+
+@pytest.mark.parametrize("name", ["BACKSCAL", "AREASCAL"])
+def test_scalings_that_are_none(tmp_path, name):
+    with pytest.raises(SpectrumFileError, match=name):
+        read_spectrum(write_set(tmp_path, **{name: 0.0}))
+
+
+def test_scalings_default_to_one(tmp_path):
+    spectrum = read_spectrum(write_set(tmp_path, BACKSCAL=None, AREASCAL=None))
+    assert (spectrum.backscal, spectrum.areascal) == (1.0, 1.0)
+
+
+# -- channels
+
+
+@pytest.mark.parametrize("first", [0, 1, 5])
+def test_first_channel(tmp_path, first):
+    """0 for Swift and XMM, 1 for Chandra."""
+    write(
+        tmp_path / "src.rmf",
+        matrix_hdu(first=first, tlmin=first),
+        ebounds_hdu(first=first),
+    )
+    spectrum = read_spectrum(write(tmp_path / "src.pha", spectrum_hdu(first=first)))
+    assert spectrum.counts.tolist() == COUNTS.tolist()
+    assert spectrum.channels.tolist() == list(range(first, first + 8))
+    assert np.allclose(spectrum.rmf.dense(), matrix())
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_ebounds_channels_all_zero(tmp_path, first):
+    zeros = np.zeros(8, dtype=np.int16)
+    path = write(
+        tmp_path / "a.rmf", matrix_hdu(first=first, tlmin=first), ebounds_hdu(channel=zeros)
+    )
+    rmf = read_rmf(path)
+    assert rmf.channels[0] == first
+    assert np.allclose(rmf.dense(), matrix())
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_no_tlmin_at_all(tmp_path, first):
+    path = write(tmp_path / "a.rmf", matrix_hdu(first=first, tlmin=None), ebounds_hdu(first=first))
+    assert np.allclose(read_rmf(path).dense(), matrix())
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_neither_tlmin_nor_ebounds_channels(tmp_path, first):
+    """Nothing says what F_CHAN counts from; a channel 0 among the groups tells."""
+    zeros = np.zeros(8, dtype=np.int16)
+    path = write(
+        tmp_path / "a.rmf", matrix_hdu(first=first, tlmin=None), ebounds_hdu(channel=zeros)
+    )
+    rmf = read_rmf(path)
+    assert rmf.channels[0] == first
+    assert np.allclose(rmf.dense(), matrix())
+
+
+def test_tlmin_above_the_first_channel(tmp_path):
+    path = write(tmp_path / "a.rmf", matrix_hdu(first=0, tlmin=1), ebounds_hdu(first=0))
+    assert np.allclose(read_rmf(path).dense(), matrix())
+
+
+def test_fewer_channels_than_the_response(tmp_path):
+    """OGIP lets a spectrum leave out channels without counts."""
+    write_set(tmp_path)
+    path = write(tmp_path / "src.pha", spectrum_hdu(COUNTS[2:5], first=3))
+    spectrum = read_spectrum(path)
+    assert spectrum.counts.tolist() == [0, 0, 10, 7, 2, 0, 0, 0]
+    sparse = {"CHANNEL": np.array([2, 5, 8], dtype=np.int32)}
+    path = write(tmp_path / "src.pha", spectrum_hdu(np.array([4, 5, 6]), columns=sparse))
+    assert read_spectrum(path).counts.tolist() == [0, 4, 0, 0, 5, 0, 0, 6]
+
+
+def test_channels_off_by_one_between_spectrum_and_response(tmp_path):
+    write_set(tmp_path)
+    spectrum = read_spectrum(write(tmp_path / "src.pha", spectrum_hdu(first=0)))
+    assert spectrum.counts.tolist() == COUNTS.tolist()
+    assert "0…7 taken as 1…8" in spectrum.notes[0]
+
+
+def test_channels_of_another_detector(tmp_path):
+    write_set(tmp_path)
+    path = write(tmp_path / "src.pha", spectrum_hdu(np.ones(20, dtype=int)))
+    with pytest.raises(SpectrumFileError, match=r"20 channels 1…20 do not fit .* 8 .*rmf="):
+        read_spectrum(path)
+
+
+def test_pha_channels_nobody_filled(tmp_path):
+    write_set(tmp_path)
+    columns = {"CHANNEL": np.zeros(8, dtype=np.int32)}
+    assert (
+        read_spectrum(write(tmp_path / "src.pha", spectrum_hdu(columns=columns))).counts.tolist()
+        == COUNTS.tolist()
+    )
+    assert (
+        read_spectrum(write(tmp_path / "src.pha", spectrum_hdu(drop=("CHANNEL",)))).counts.tolist()
+        == COUNTS.tolist()
+    )
+
+
+def test_acis_without_rmf_gets_nominal_energies(tmp_path):
+    path = write(tmp_path / "a.pha", spectrum_hdu(np.ones(1024, dtype=int), header=CHANDRA))
+    spectrum = read_spectrum(path)
+    assert np.allclose(spectrum.energy_edges, 0.0146 * np.arange(1025))
+    assert "14.6 eV" in spectrum.energy_from
+    assert spectrum.rebinned()["effective_area"] is None
+
+
+@pytest.mark.parametrize(
+    "header", [{"TELESCOP": "SWIFT"}, {"INSTRUME": "HRC"}, {"CHANTYPE": "PHA"}]
+)
+def test_no_rmf_and_no_nominal_energies(tmp_path, header):
+    path = write(tmp_path / "a.pha", spectrum_hdu(header={**CHANDRA, **header}))
+    with pytest.raises(SpectrumFileError, match=r"a.pha, HDU 1 .*RESPFILE.*give rmf="):
+        read_spectrum(path)
+
+
+# -- responses
+
+
+@pytest.mark.parametrize("name", ["MATRIX", "RSP_MATRIX", "SPECRESP MATRIX"])
+def test_names_of_the_matrix(tmp_path, name):
+    hdu = matrix_hdu(name=name)
+    for key in ("HDUCLAS1", "HDUCLAS2", "HDUCLAS3"):
+        del hdu.header[key]
+    assert np.allclose(read_rmf(write(tmp_path / "a.rmf", hdu, ebounds_hdu())).dense(), matrix())
+
+
+@pytest.mark.parametrize("kind", ["variable", "fixed"])
+def test_group_arrays(tmp_path, kind):
+    """F_CHAN, N_CHAN and MATRIX as variable-length arrays, or as arrays padded with zeros."""
+    rmf = read_rmf(write(tmp_path / "a.rmf", matrix_hdu(kind=kind), ebounds_hdu()))
+    assert np.allclose(rmf.dense(), matrix())
+    assert np.allclose(rmf.row_sums, matrix().sum(axis=1))
+
+
+def test_group_scalars(tmp_path):
+    groups = [row[:1] for row in GROUPS]
+    path = write(tmp_path / "a.rmf", matrix_hdu(groups, kind="scalar"), ebounds_hdu())
+    assert np.allclose(read_rmf(path).dense(), matrix(groups))
+
+
+def test_groups_that_overlap_add_up(tmp_path):
+    groups = [*GROUPS[:5], [(3, [0.2, 0.3]), (4, [0.4])]]
+    rmf = read_rmf(write(tmp_path / "a.rmf", matrix_hdu(groups), ebounds_hdu()))
+    assert rmf.dense()[5, 3] == pytest.approx(0.7)
+    assert np.allclose(rmf.fold(np.ones(6)), matrix(groups).sum(axis=0))
+
+
+def test_overrun_of_the_last_channel(tmp_path):
+    groups = [*GROUPS[:5], [(7, [0.5, 0.3, 0.1, 0.1])]]
+    rmf = read_rmf(write(tmp_path / "a.rmf", matrix_hdu(groups), ebounds_hdu()))
+    assert np.allclose(rmf.dense()[5], [0, 0, 0, 0, 0, 0, 0.5, 0.3])
+
+
+def test_group_that_begins_outside_the_channels(tmp_path):
+    groups = [*GROUPS[:5], [(9, [0.5])]]
+    rmf = read_rmf(write(tmp_path / "a.rmf", matrix_hdu(groups), ebounds_hdu()))
+    with pytest.raises(SpectrumFileError, match=r"column F_CHAN: row 5 begins outside"):
+        rmf.dense()
+
+
+@pytest.mark.parametrize("hduclas3", ["FULL", "", "REDIST"])
+def test_area_folded_in(tmp_path, hduclas3):
+    """.rsp: fold needs no ARF, and the area is the sum of the rows, whatever the header says."""
+    rsp = matrix_hdu(name="SPECRESP MATRIX", scale=AREA, hduclas3=hduclas3)
+    write(tmp_path / "src.rsp", rsp, ebounds_hdu())
+    write(tmp_path / "src.arf", arf_hdu())  # lies there, and is not meant
+    header = {"RESPFILE": "src.rsp", "ANCRFILE": "none"}
+    spectrum = read_spectrum(write(tmp_path / "src.pha", spectrum_hdu(header=header)))
+    assert spectrum.arf is None
+    assert np.allclose(spectrum.fold(np.ones(6)), AREA @ matrix())
+    assert spectrum.rmf.includes_area
+    area = AREA * matrix().sum(axis=1)
+    assert np.allclose(spectrum.rmf.effective_area.area, area)
+    assert np.allclose(
+        spectrum.rebinned(3, (1.0, 7.0))["effective_area"],
+        np.interp([2, 4, 6], (ENERGY_EDGES[1:] + ENERGY_EDGES[:-1]) / 2, area),
+    )
+
+
+def test_energies_that_descend(tmp_path):
+    """Grating responses count channels in wavelength."""
+    groups = [
+        [(9 - start - len(values) + 1, values[::-1]) for start, values in row[::-1]]
+        for row in GROUPS
+    ]
+    pairs = np.stack([CHANNEL_EDGES[:-1], CHANNEL_EDGES[1:]], axis=1)[::-1]
+    write(tmp_path / "src.rmf", matrix_hdu(groups), ebounds_hdu(pairs))
+    write(tmp_path / "src_bg.pha", spectrum_hdu(COUNTS[::-1] * 4, header={"BACKSCAL": 8.0}))
+    write(tmp_path / "src.arf", arf_hdu())
+    quality = {"QUALITY": np.array([0, 0, 0, 0, 0, 0, 0, 5], dtype=np.int16)}
+    hdu = spectrum_hdu(COUNTS[::-1], columns=quality, header={"BACKFILE": "src_bg.pha"})
+    spectrum = read_spectrum(write(tmp_path / "src.pha", hdu))
+    assert_is_the_set(spectrum)
+    assert spectrum.channels.tolist() == [8, 7, 6, 5, 4, 3, 2, 1]
+    assert spectrum.quality.tolist() == [5, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_true_energies_that_descend(tmp_path):
+    hdu = matrix_hdu(GROUPS[::-1])
+    hdu.data["ENERG_LO"], hdu.data["ENERG_HI"] = ENERGY_EDGES[-2::-1], ENERGY_EDGES[:0:-1]
+    rmf = read_rmf(write(tmp_path / "a.rmf", hdu, ebounds_hdu()))
+    assert np.allclose(rmf.dense(), matrix())
+    arf = arf_hdu(AREA[::-1])
+    arf.data["ENERG_LO"], arf.data["ENERG_HI"] = ENERGY_EDGES[-2::-1], ENERGY_EDGES[:0:-1]
+    assert np.allclose(read_arf(write(tmp_path / "a.arf", arf)).area, AREA)
+
+
+def test_energies_that_begin_at_zero(tmp_path):
+    """A power law diverges at zero: the edge is lifted; channels may begin there."""
+    edges, channels = ENERGY_EDGES - 0.3, CHANNEL_EDGES - 0.4
+    path = write(tmp_path / "a.rmf", matrix_hdu(edges=edges), ebounds_hdu(channels))
+    rmf = read_rmf(path)
+    assert 0 < rmf.energy_edges[0] < 1e-9
+    assert rmf.channel_edges[0] == 0
+    assert read_arf(write(tmp_path / "a.arf", arf_hdu(edges=edges))).energy_edges[0] > 0
+
+
+def test_energies_in_other_units(tmp_path):
+    hdu = ebounds_hdu(CHANNEL_EDGES * 1000)
+    hdu.header["TUNIT2"] = hdu.header["TUNIT3"] = "eV"
+    path = write(tmp_path / "a.rmf", matrix_hdu(), hdu)
+    assert np.allclose(read_rmf(path).channel_edges, CHANNEL_EDGES)
+    hdu.header["TUNIT2"] = "Angstrom"
+    with pytest.raises(SpectrumFileError, match=r"column E_MIN.*Convert it to keV"):
+        read_rmf(write(tmp_path / "b.rmf", matrix_hdu(), hdu))
+
+
+def test_arf_and_rmf_on_different_energies(tmp_path):
+    """Areas are averaged over the matrix's bins."""
+    fine = np.linspace(0.3, 9.3, 61)
+    path = write(tmp_path / "a.arf", arf_hdu(np.repeat(AREA, 10), fine))
+    write_set(tmp_path)
+    spectrum = read_spectrum(tmp_path / "src.pha", arf=path)
+    assert np.allclose(spectrum.fold(np.ones(6)), AREA @ matrix(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("E_MIN", np.nan, "finite"),
+        ("E_MIN", np.inf, "finite"),
+        ("E_MIN", 7.0, "monotonic|gap"),
+        ("E_MAX", 1.9, "gap"),
+        ("CHANNEL", 77, "count up"),
+    ],
+)
+def test_bad_channel_energies(tmp_path, column, value, message):
+    hdu = ebounds_hdu()
+    hdu.data[column][2] = value
+    with pytest.raises(SpectrumFileError, match=rf"column .*{column}.*({message})"):
+        read_rmf(write(tmp_path / "a.rmf", matrix_hdu(), hdu))
+
+
+@pytest.mark.parametrize("value", [-0.1, np.nan, np.inf])
+def test_bad_matrix_elements(tmp_path, value):
+    groups = [*GROUPS[:5], [(2, [0.5, value])]]
+    rmf = read_rmf(write(tmp_path / "a.rmf", matrix_hdu(groups), ebounds_hdu()))
+    with pytest.raises(SpectrumFileError, match="MATRIX: row 5 holds"):
+        rmf.fold(np.ones(6))
+    area = AREA.copy()
+    area[2] = value
+    with pytest.raises(SpectrumFileError, match="column SPECRESP: area must be"):
+        read_arf(write(tmp_path / "a.arf", arf_hdu(area)))
+
+
+def test_a_file_of_the_wrong_kind(tmp_path):
+    write_set(tmp_path)
+    with pytest.raises(SpectrumFileError, match=r"src.arf: holds no SPECTRUM.*arf="):
+        read_spectrum(tmp_path / "src.arf")
+    with pytest.raises(SpectrumFileError, match=r"src.pha: is not an ARF"):
+        read_arf(tmp_path / "src.pha")
+    with pytest.raises(SpectrumFileError, match=r"src.arf: is not an RMF"):
+        read_spectrum(tmp_path / "src.pha", rmf=tmp_path / "src.arf")
+
+
+def test_target_position_is_not_the_sources(tmp_path):
+    path = write_set(tmp_path, RA_TARG=1.0, DEC_TARG=2.0, OBJECT="M 33", OBS_ID="1,2,3")
+    spectrum = read_spectrum(path)
+    assert (spectrum.ra, spectrum.dec) == (None, None)
+    assert spectrum.source_name == "M 33"
+    assert spectrum.obsid is None  # several observations in one spectrum
