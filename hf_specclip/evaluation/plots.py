@@ -1,0 +1,162 @@
+"""Figures of retrieval."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+# Okabe & Ito (2008): told apart with every common kind of colour vision, and in grey by order.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_STYLES = ("-", (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+_INK, _FAINT = "#222222", "#8a8a8a"
+
+
+def plot_recall_curve(
+    curves: Mapping[str, Mapping[str, Any]] | Mapping[str, Any],
+    path: str | os.PathLike[str] | None = None,
+    ax: Any = None,
+    *,
+    title: str | None = None,
+) -> Any:
+    """Recall@k% against k for one or several models, with 95 % bands and chance.
+
+    Args:
+        curves: label -> what `recall_curve` returned; or one such result by itself.
+        path: where to write the figure (.png, .svg, .pdf); nothing is written for None.
+        ax: matplotlib axes to draw in; by default a figure of its own.
+        title: by default the direction and the number of queries.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ImportError: when matplotlib is absent.
+        ValueError: for no curves, or curves of different directions.
+
+    Example:
+        >>> curves = {"best": recall_curve(*best), "paper": recall_curve(*paper)}
+        >>> plot_recall_curve(curves, "recall.png")
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError('figures need matplotlib: pip install "hf-specclip[plot]"') from error
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+    named: dict[str, Mapping[str, Any]]
+    named = {"": curves} if "recall" in curves else dict(curves)  # type: ignore[dict-item]
+    if not named:
+        raise ValueError("no curves to draw")
+    directions = {curve["direction"] for curve in named.values()}
+    if len(directions) > 1:
+        raise ValueError(f"curves of one direction go in one figure, not {sorted(directions)}")
+    figure = None
+    if ax is None:
+        # Not through pyplot: that keeps every figure and may look for a display.
+        figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+        ax = figure.add_subplot()
+
+    for place, curve in enumerate(named.values()):
+        colour = COLOURS[place % len(COLOURS)]
+        style = _STYLES[place % len(_STYLES)]
+        ax.fill_between(
+            curve["k"], curve["low"], curve["high"], color=colour, alpha=0.16, linewidth=0
+        )
+        ax.plot(curve["k"], curve["recall"], color=colour, linestyle=style, linewidth=2)
+    longest = max(named.values(), key=lambda curve: len(curve["k"]))
+    ax.plot(
+        longest["k"],
+        longest["chance"],
+        color=_FAINT,
+        linewidth=1.3,
+        linestyle=(0, (4, 3)),
+        zorder=1,
+    )
+    lowest = min(min(curve["k"]) for curve in named.values())
+    lines = {label: (curve["k"], curve["recall"]) for label, curve in named.items()}
+    lines["chance"] = (longest["k"], longest["chance"])
+    for place, (label, (x, y)) in enumerate(_label_places(lines, lowest).items()):
+        if label:
+            chance = label == "chance" and place == len(named)
+            ax.text(
+                x,
+                y,
+                label,
+                transform=ax.transAxes,
+                ha="center",
+                va="center",
+                color=_FAINT if chance else COLOURS[place % len(COLOURS)],
+                fontstyle="italic" if chance else "normal",
+                fontweight="normal" if chance else "bold",
+            )
+
+    ax.set_xscale("log")
+    ax.set_xlim(lowest, 100)
+    ax.set_ylim(0, 1)
+    ticks = [k for k in (0.01, 0.1, 1, 2, 5, 10, 25, 50, 100) if k >= lowest]
+    if lowest < 0.5:
+        ticks = [k for k in ticks if k != 2]
+    ax.set_xticks(ticks)
+    ax.minorticks_off()
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:g} %"))
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    what, where = next(iter(directions)).split("_to_")
+    plural = {"spectrum": "spectra", "text": "texts"}
+    ax.set_xlabel(f"k, share of the {longest['n_gallery']:,} {plural[where]} looked at", color=_INK)
+    ax.set_ylabel("queries with the right one among them", color=_INK)
+    if title is None:
+        title = f"Recall@k%, {what} → {where}, {longest['n_queries']:,} queries"
+    ax.set_title(title, loc="left", fontsize=11, color=_INK)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_color(_FAINT)
+    ax.tick_params(colors=_INK, length=3)
+    ax.grid(True, color="#e6e6e6", linewidth=0.7)
+    ax.set_axisbelow(True)
+    if path is not None:
+        (figure or ax.figure).savefig(path, dpi=160)
+    return ax
+
+
+def _label_places(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], lowest: float
+) -> dict[str, tuple[float, float]]:
+    """Where the name of each line goes, in fractions of the axes: beside it, clear of others."""
+    span = np.log(100 / lowest) or 1.0
+    grid = np.linspace(0, 1, 200)
+    drawn = {
+        label: np.interp(grid, np.log(np.asarray(k) / lowest) / span, y)
+        for label, (k, y) in lines.items()
+    }
+    places: dict[str, tuple[float, float]] = {}
+    for label, heights in drawn.items():
+        half = 0.009 * len(label) + 0.012
+        best = (-np.inf, (0.5, 0.5))
+        for at in range(10, 190, 3):
+            # Above and to the left of the line, or below and to the right; chance is the lowest.
+            for side in (1,) if label == "chance" else (-1, 1):
+                x, y = grid[at] + side * (half + 0.01), heights[at] - side * 0.035
+                if not (half < x < 1 - half and 0.04 < y < 0.96):
+                    continue
+                near = np.abs(grid - x) <= half
+                gaps = [
+                    np.abs(other[near] - y).min() - (0.02 if name == label else 0.0)
+                    for name, other in drawn.items()
+                ]
+                gaps += [
+                    max(abs(x - px) - half - 0.009 * len(name), abs(y - py))
+                    for name, (px, py) in places.items()
+                ]
+                # Room enough is enough; then the middle of the figure reads best.
+                score = min(*gaps, 0.05) - 0.01 * abs(y - 0.5)
+                best = max(best, (score, (x, y)))
+        places[label] = best[1]
+    return places
+
+
+__all__ = ["plot_recall_curve"]

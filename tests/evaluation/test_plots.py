@@ -1,0 +1,68 @@
+"""The recall figure: what is drawn, and that it can be told apart."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from hf_specclip.evaluation import plot_recall_curve, recall_curve
+
+
+@pytest.fixture(scope="module")
+def curves():
+    rng = np.random.default_rng(0)
+    texts = rng.normal(size=(120, 8))
+    owner = rng.integers(0, 120, 150)
+    return {
+        name: recall_curve(
+            texts[owner] + spread * rng.normal(size=(150, 8)), texts, owner, owner, n_bootstrap=40
+        )
+        for name, spread in (("best", 1.0), ("paper", 2.0), ("earlier", 2.1))
+    }
+
+
+def test_file_is_written_with_curves_bands_and_chance(curves, tmp_path):
+    path = tmp_path / "recall.png"
+    ax = plot_recall_curve(curves, path)
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert path.stat().st_size > 20_000
+    *drawn, chance = ax.lines
+    for line, curve in zip(drawn, curves.values(), strict=True):
+        np.testing.assert_allclose(line.get_ydata(), curve["recall"])
+    np.testing.assert_allclose(chance.get_ydata(), curves["best"]["chance"])
+    assert chance.get_linestyle() == "--"
+    assert len(ax.collections) == 3  # one band each
+    assert len({line.get_color() for line in ax.lines}) == 4
+    assert "120 texts" in ax.get_xlabel()
+    assert "150 queries" in ax.get_title(loc="left")
+
+
+def test_labels_stand_apart_from_each_other_and_from_other_curves(curves):
+    ax = plot_recall_curve(curves)
+    ax.figure.canvas.draw()
+    texts = [text for text in ax.texts if text.get_text()]
+    assert [text.get_text() for text in texts] == ["best", "paper", "earlier", "chance"]
+    boxes = [text.get_window_extent() for text in texts]
+    for place, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[place + 1 :])
+        for line in ax.lines:
+            points = ax.transData.transform(np.column_stack(line.get_data()))
+            steps = np.concatenate([np.linspace(a, b, 50) for a, b in pairwise(points)])
+            assert not any(box.contains(x, y) for x, y in steps)
+
+
+def test_one_curve_and_axes_of_ones_own(curves):
+    from matplotlib.figure import Figure
+
+    ax = Figure().add_subplot()
+    assert plot_recall_curve(curves["best"], ax=ax, title="Mine") is ax
+    assert ax.get_title(loc="left") == "Mine"
+    assert [text.get_text() for text in ax.texts] == ["chance"]
+
+
+def test_what_cannot_share_a_figure_is_refused(curves):
+    other = dict(curves["best"], direction="text_to_spectrum")
+    with pytest.raises(ValueError, match="one direction"):
+        plot_recall_curve({"a": curves["best"], "b": other})
+    with pytest.raises(ValueError, match="no curves"):
+        plot_recall_curve({})
