@@ -59,6 +59,8 @@ class SpectrumSettings:
     intermediate_size: int = _value(256, 1)
     dropout: float = _value(0.1, 0.0, 0.95)
     latent_dim: int = _value(64, 1)
+    decoder_hidden_size: int = _value(128, 1)
+    decoder_layers: int = _value(2, 0)
     reconstruction_loss: Literal["mae", "poisson"] = "mae"
     mask_ratio: float = _value(0.0, 0.0, 0.95)
 
@@ -341,12 +343,13 @@ def _check_together(settings: Any, path: tuple[str, ...], file: str) -> None:
                 f"is {settings.patch_size}, it must divide n_bins ({settings.n_bins}): "
                 f"{', '.join(map(str, close))} would do",
             )
-        if settings.hidden_size % settings.num_attention_heads:
-            refuse(
-                "hidden_size",
-                f"is {settings.hidden_size}, it must be a multiple of num_attention_heads "
-                f"({settings.num_attention_heads})",
-            )
+        for key in ("hidden_size", "decoder_hidden_size"):
+            if getattr(settings, key) % settings.num_attention_heads:
+                refuse(
+                    key,
+                    f"is {getattr(settings, key)}, it must be a multiple of num_attention_heads "
+                    f"({settings.num_attention_heads})",
+                )
     if isinstance(settings, AlignSettings) and settings.freeze_spectrum and settings.thinning < 1:
         refuse(
             "thinning",

@@ -1,0 +1,211 @@
+"""The loop: the same run whatever kills it and however many processes share it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+from toy import SETTINGS, Toy
+
+from training.checkpoint import CheckpointFolder
+from training.loop import Draws, TrainingError, batches_of, better, fit, over_rows, rate_at
+from training.presets import StageSettings
+
+TOY = Path(__file__).with_name("toy.py")
+TWO_PROCESSES = [
+    "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+    "--num_machines", "1", "--main_process_port", "0",
+    "--mixed_precision", "no", "--dynamo_backend", "no",
+]  # fmt: skip
+
+
+ENVIRONMENT = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
+KILLED = -signal.SIGKILL
+# Checkpoints come after steps 3, 6, …; epochs end after 5, 10, …
+KILL_STEPS = (1, 3, 7, 19)
+# Counted in calls that force a file or folder to disk: inside the first checkpoint, between its
+# files and its rename, and inside later ones.
+KILL_WRITES = (0, 3, 5, 7, 9, 14, 20)
+
+
+def result_of(folder: Path):
+    summary = json.loads((folder / "summary.json").read_text())
+    return summary, load_file(folder / "weights.safetensors")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A whole run, and runs that were killed and started again: folder by name."""
+    root = tmp_path_factory.mktemp("toy")
+    kills = {f"step-{n}": ["--kill-at-step", str(n)] for n in KILL_STEPS}
+    kills |= {f"write-{n}": ["--kill-in-write", str(n)] for n in KILL_WRITES}
+    dropout = ["--dropout", "0.3"]
+    plan = [([str(root / "whole"), *dropout], 0)]
+    for name, how in kills.items():
+        plan += [([str(root / name), *dropout, *how], KILLED), ([str(root / name), *dropout], 0)]
+    done = subprocess.run(
+        [sys.executable, str(TOY), "--each", json.dumps([arguments for arguments, _ in plan])],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    codes = json.loads(done.stdout.splitlines()[-1])
+    assert codes == [code for _, code in plan], done.stderr
+    return root
+
+
+def assert_same(one: dict, other: dict) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+
+
+@pytest.mark.parametrize(
+    "name", [*(f"step-{n}" for n in KILL_STEPS), *(f"write-{n}" for n in KILL_WRITES)]
+)
+def test_killed_anywhere_a_rerun_ends_with_the_same_weights(runs, name):
+    summary, weights = result_of(runs / name)
+    whole, same = result_of(runs / "whole")
+    assert_same(weights, same)
+    assert summary["history"] == whole["history"]
+    assert not list((runs / name / "ckpt").glob(".partial-*"))
+
+
+def test_a_rerun_goes_on_from_the_checkpoint(runs):
+    # Killed before step 19 was taken, with a checkpoint after 18: two of 20 are left.
+    assert result_of(runs / "step-19")[0]["taken_here"] == 2
+
+
+def test_a_finished_run_takes_no_step_again(tmp_path):
+    train(tmp_path)
+    task, result = train(tmp_path)
+    assert task.seen == []
+    assert result.steps == 20
+
+
+def test_two_processes_are_two_and_train_as_one_does(tmp_path):
+    subprocess.run(
+        [sys.executable, *TWO_PROCESSES, str(TOY), str(tmp_path / "two")],
+        env=ENVIRONMENT,
+        check=True,
+        timeout=240,
+    )
+    shared, weights = result_of(tmp_path / "two")
+    assert shared["processes"] == 2
+    task, alone = train(tmp_path / "one")
+    assert shared["steps"] == alone.steps == 20
+    for name, value in task.model.state_dict().items():
+        assert torch.allclose(value, weights[name], atol=1e-5), name
+    for one, two in zip(alone.history, shared["history"], strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], abs=1e-5)
+        assert one["train_loss"] == pytest.approx(two["train_loss"], abs=1e-5)
+
+
+def train(folder, task=None, settings=SETTINGS, **arguments):
+    accelerator = Accelerator(cpu=True)
+    task = task or Toy()
+    checkpoints = CheckpointFolder(folder, {"seed": 0})
+    result = fit(
+        accelerator, task, settings, seed=0, checkpoints=checkpoints, progress=False, **arguments
+    )
+    return task, result
+
+
+def test_the_best_weights_are_the_ones_that_stay(tmp_path):
+    task = Toy()
+    real, looks = task.validate, []
+
+    def validate(accelerator):
+        weights = {k: v.clone() for k, v in task.model.state_dict().items()}
+        looks.append(weights)
+        # The second look is the best, whatever the training does.
+        return {"loss": real(accelerator)["loss"] + (0 if len(looks) == 2 else 100)}
+
+    task.validate = validate
+    _, result = train(tmp_path, task)
+    assert len(looks) == 4
+    assert result.best_step == 10
+    assert_same(task.model.state_dict(), looks[1])
+
+
+def test_patience_ends_a_stage_early(tmp_path):
+    task = Toy()
+    task.validate = lambda accelerator: {"loss": 1.0}
+    settings = StageSettings(epochs=50, batch_size=8, patience=3)
+    _, result = train(tmp_path, task, settings)
+    assert result.steps == 4 * 5  # the first look is the best; three more see nothing better
+    assert result.best_step == 5
+
+
+def test_each_epoch_shows_each_row_at_most_once_and_orders_differ(tmp_path):
+    task, _ = train(tmp_path)
+    epochs = [[row for rows in task.seen[i : i + 5] for row in rows] for i in range(0, 20, 5)]
+    assert all(len(set(rows)) == 40 for rows in epochs)
+    assert len({tuple(rows) for rows in epochs}) == 4
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_mend(tmp_path):
+    task = Toy()
+    task.x[3] = np.nan
+    with pytest.raises(TrainingError, match=r"no longer finite.*lower the learning rate"):
+        train(tmp_path, task)
+
+
+def test_max_steps_cuts_a_run_short(tmp_path):
+    _, result = train(tmp_path, max_steps=3)
+    assert result.steps == 3
+    assert len(result.history) == 1
+
+
+def test_draws_depend_on_the_place_in_the_whole_batch_alone():
+    whole = [Draws(1, "align", 5).row(i).random(4) for i in range(8)]
+    second_half = [Draws(1, "align", 5, first=4).row(i).random(4) for i in range(4)]
+    assert np.array_equal(whole[4:], second_half)
+    others = [
+        Draws(2, "align", 5), Draws(1, "spectrum", 5), Draws(1, "align", 6)
+    ]  # fmt: skip
+    values = {tuple(d.row(0).random(4)) for d in [Draws(1, "align", 5), *others]}
+    values |= {tuple(Draws(1, "align", 5).row(0, use=1).random(4))}
+    assert len(values) == 5
+    assert Draws(1, "a", 5).torch_seed(0) != Draws(1, "a", 5).torch_seed(1)
+
+
+def test_batches_shrink_to_what_there_is():
+    assert batches_of(1000, 256, 1) == (256, 3)
+    assert batches_of(100, 256, 1) == (100, 1)
+    assert batches_of(101, 256, 2) == (100, 1)
+    with pytest.raises(TrainingError, match="too few for 4 processes"):
+        batches_of(7, 256, 4)
+
+
+def test_the_rate_rises_then_falls():
+    settings = StageSettings(schedule="cosine", warmup_fraction=0.1)
+    rates = [rate_at(step, 100, settings) for step in range(100)]
+    assert 0 < rates[0] < rates[5] < rates[10] == 1.0
+    assert all(a >= b for a, b in pairwise(rates[10:]))
+    assert rates[-1] == pytest.approx(0.01, abs=1e-3)
+    assert {rate_at(s, 9, StageSettings()) for s in range(9)} == {1.0}
+
+
+def test_recall_is_better_when_larger_and_a_tie_is_not_better():
+    assert better(0.5, 0.4, "recall@5%")
+    assert not better(0.5, 0.4, "loss")
+    assert better(0.3, 0.4, "mean_log_rank")
+    assert not better(0.4, 0.4, "loss")
+    assert not better(0.4, 0.4, "recall@1%")
+
+
+def test_every_row_comes_back_in_order():
+    accelerator = Accelerator(cpu=True)
+    rows = over_rows(accelerator, lambda r: torch.from_numpy(r)[:, None] * 2, 11, batch_size=4)
+    assert rows[:, 0].tolist() == [2 * i for i in range(11)]

@@ -1,0 +1,158 @@
+"""A small task for the loop, and a program that trains it: started by tests, killed by some.
+
+    python toy.py FOLDER [--kill-at-step N | --kill-in-write N] [--dropout X]
+    python toy.py --each '[["FOLDER", "--kill-at-step", "3"], ["FOLDER"]]'
+
+leaves `weights.safetensors` and `summary.json` in FOLDER. `--each` runs several one after the
+other, each in a process of its own that a kill ends, and prints their exit codes as JSON; they
+share the seconds that the imports take.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np
+import torch
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from accelerate import Accelerator
+from safetensors.torch import save_file
+
+from training import checkpoint
+from training.loop import fit, over_rows
+from training.presets import StageSettings
+
+SETTINGS = StageSettings(
+    epochs=4, batch_size=8, lr=0.05, optimizer="adamw", weight_decay=0.01, schedule="cosine",
+    warmup_fraction=0.2, clip_norm=0.5, checkpoint_every=3,
+)  # fmt: skip
+
+
+class Toy:
+    """Least squares through a small network; `dropout` makes the model itself draw numbers."""
+
+    stage, criterion, n_rows = "toy", "loss", 43
+
+    def __init__(self, dropout: float = 0.0):
+        torch.manual_seed(0)
+        self.model = torch.nn.Sequential(
+            torch.nn.Linear(5, 16),
+            torch.nn.Tanh(),
+            torch.nn.Dropout(dropout),
+            torch.nn.Linear(16, 1),
+        )
+        random = np.random.default_rng(0)
+        self.x = random.normal(size=(self.n_rows, 5)).astype(np.float32)
+        self.y = self.x.sum(axis=1, keepdims=True) ** 2 / 5
+        self.seen = []
+
+    def module(self):
+        toy = self
+
+        class Loss(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.inner = toy.model
+
+            def forward(self, x, y):
+                return (self.inner(x) - y).square().mean()
+
+        return Loss()
+
+    def rate_of(self, name):
+        return 0.5 if name.startswith("0.") else 1.0
+
+    def batch(self, rows, draws):
+        self.seen.append(rows.tolist())
+        noise = np.stack([draws.row(i).normal(size=5) for i in range(len(rows))])
+        x = self.x[rows] + 0.01 * noise.astype(np.float32)
+        return {"x": torch.from_numpy(x), "y": torch.from_numpy(self.y[rows])}
+
+    def validate(self, accelerator):
+        def loss(rows):
+            x = torch.from_numpy(self.x[rows])
+            return (self.model(x) - torch.from_numpy(self.y[rows])).square()[:, 0]
+
+        return {"loss": over_rows(accelerator, loss, self.n_rows, batch_size=7).mean().item()}
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kill-at-step", type=int)
+    parser.add_argument("--kill-in-write", type=int)
+    parser.add_argument("--dropout", type=float, default=0.0)
+    options = parser.parse_args(arguments)
+    options.folder.mkdir(exist_ok=True)
+
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    task = Toy(options.dropout)
+    if options.kill_at_step is not None:
+        real_batch = task.batch
+
+        def batch(rows, draws):
+            if draws.step == options.kill_at_step:
+                die()
+            return real_batch(rows, draws)
+
+        task.batch = batch
+    if options.kill_in_write is not None:
+        left, real_sync = options.kill_in_write, checkpoint._sync
+
+        def sync(path):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                die()
+            real_sync(path)
+
+        checkpoint._sync = sync
+    accelerator = Accelerator(cpu=True)
+    folder = checkpoint.CheckpointFolder(options.folder / "ckpt", {"seed": 0})
+    result = fit(accelerator, task, SETTINGS, seed=0, checkpoints=folder, progress=False)
+    if accelerator.is_main_process:
+        save_file(task.model.state_dict(), options.folder / "weights.safetensors")
+        summary = {
+            "processes": accelerator.num_processes,
+            "steps": result.steps,
+            "history": result.history,
+            "taken_here": len(task.seen),
+        }
+        (options.folder / "summary.json").write_text(json.dumps(summary))
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+
+
+def each(runs: list[list[str]]) -> list[int]:
+    """Exit code of each run; below 0 for the signal that ended it."""
+    # Optimizers import it at their first step, which takes longer than a whole run here.
+    importlib.import_module("torch._dynamo")
+    codes = []
+    for arguments in runs:
+        child = os.fork()
+        if child == 0:
+            try:
+                main(arguments)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    return codes
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--each":
+        print(json.dumps(each(json.loads(sys.argv[2]))))
+    else:
+        main(sys.argv[1:])
