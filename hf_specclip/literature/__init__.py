@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .cache import CachedEmbedder, CacheError, default_cache_dir
     from .embedder import EmbeddingError, TextEmbedder, get_embedder
+    from .extractive import extractive_summary
     from .local_embedder import LocalEmbedder
     from .openai_embedder import OpenAIEmbedder
     from .sentences import split_sentences
@@ -26,6 +27,7 @@ _HOMES = {
     "TextEmbedder": "embedder",
     "default_cache_dir": "cache",
     "embed_summaries": "summary",
+    "extractive_summary": "extractive",
     "get_embedder": "embedder",
     "section_mask": "summary",
     "split_sentences": "sentences",
@@ -54,6 +56,7 @@ __all__ = [
     "TextEmbedder",
     "default_cache_dir",
     "embed_summaries",
+    "extractive_summary",
     "get_embedder",
     "section_mask",
     "split_sentences",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 
 # What may stand before a full stop that ends no sentence. Compared in lower case.
 _SHORTENED = """
@@ -36,17 +37,20 @@ def split_sentences(text: str) -> list[str]:
         ['We fit $\\\\Gamma = 1.8$ (cf. Smith et al. 2004).', 'It varies.']
     """
     text = " ".join(text.split())
+    dollars = [mark.start() for mark in re.finditer(r"(?<!\\)\$", text)]
     sentences = []
     start = 0
     for border in _BORDER.finditer(text):
-        stop = border.start()
-        if text[stop] == "." and not _ends(text[start:stop], text[border.end() :]):
+        stop, end = border.start(), border.end()
+        if text[stop] == "." and not _ends(text[max(0, stop - 40) : stop], text[end : end + 40]):
             continue
-        candidate = text[start : border.end()]
-        if _inside_formula(candidate):
+        # An odd number of dollars since the start means that the stop lies within a formula.
+        if (bisect_left(dollars, end) - bisect_left(dollars, start)) % 2:
             continue
-        sentences.append(candidate.rstrip())
-        start = border.end()
+        if _inside_brackets(text[max(start, end - 150) : end]):
+            continue
+        sentences.append(text[start:end].rstrip())
+        start = end
     if start < len(text):
         sentences.append(text[start:])
     return sentences
@@ -71,12 +75,8 @@ def _ends(before: str, after: str) -> bool:
     return True
 
 
-def _inside_formula(candidate: str) -> bool:
-    """An odd number of dollars, or an open bracket, means that the stop lies within."""
-    if len(re.findall(r"(?<!\\)\$", candidate)) % 2:
-        return True
-    # Abstracts lose closing brackets now and then: only a near one counts.
-    tail = candidate[-150:]
+def _inside_brackets(tail: str) -> bool:
+    """Whether a bracket is open; abstracts lose closing ones, so only a near one counts."""
     return tail.rfind("(") > tail.rfind(")")
 
 

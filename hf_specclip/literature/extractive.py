@@ -1,0 +1,438 @@
+"""Summaries made of sentences that stand in the papers' own abstracts: no key, no invention.
+
+The paper this package follows has a language model write its summaries. This is what can be said
+without one: every sentence but the first of `identity` and the frame of `context` is an author's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from .sentences import split_sentences
+
+MAX_WORDS = 100
+# A quoted sentence below this says nothing; above it, it is a list or a lost full stop.
+_SENTENCE_WORDS = (5, 60)
+_TITLES = 4
+
+# Object types of CSC, of catalogues of X-ray sources and of SIMBAD, in words.
+_CLASS_WORDS = {
+    "agn": "an active galactic nucleus",
+    "be star": "a Be star",
+    "be": "a Be star",
+    "bh": "a black hole",
+    "bic": "the brightest galaxy of a cluster",
+    "bla": "a blazar",
+    "bll": "a BL Lac object",
+    "burster": "an X-ray burster",
+    "by": "a BY Draconis variable star",
+    "clg": "a cluster of galaxies",
+    "cv o": "a cataclysmic variable",
+    "cv v": "a cataclysmic variable",
+    "cv": "a cataclysmic variable",
+    "eb": "an eclipsing binary star",
+    "fl": "a flare star",
+    "g": "a galaxy",
+    "galaxy": "a galaxy",
+    "gc": "a globular cluster",
+    "gig": "a galaxy in a group",
+    "glc": "a globular cluster",
+    "globular cluster": "in a globular cluster",
+    "grg": "a group of galaxies",
+    "gls": "a gravitational lens system",
+    "hii": "an H II region",
+    "hm star": "a high-mass star",
+    "hmxb": "a high-mass X-ray binary",
+    "hmxrb": "a high-mass X-ray binary",
+    "hxb": "a high-mass X-ray binary",
+    "lev": "a gravitational lens",
+    "lin": "a LINER galaxy",
+    "lm star": "a low-mass star",
+    "lmxb": "a low-mass X-ray binary",
+    "lmxrb": "a low-mass X-ray binary",
+    "lxb": "a low-mass X-ray binary",
+    "n": "a neutron star",
+    "no": "a nova",
+    "ns bin": "a neutron star in a binary",
+    "ns": "a neutron star",
+    "pn": "a planetary nebula",
+    "psr": "a pulsar",
+    "puls": "a pulsar",
+    "pulsar": "a pulsar",
+    "qso": "a quasar",
+    "rs": "an RS Canum Venaticorum star",
+    "sbg": "a starburst galaxy",
+    "sn": "a supernova",
+    "snr": "a supernova remnant",
+    "star": "a star",
+    "sy1": "a Seyfert 1 galaxy",
+    "sy2": "a Seyfert 2 galaxy",
+    "syg": "a Seyfert galaxy",
+    "tt": "a T Tauri star",
+    "ulx": "an ultraluminous X-ray source",
+    "wr": "a Wolf-Rayet star",
+    "x": "an X-ray source",
+    "x ray binary": "an X-ray binary",
+    "x ray pulsar": "an X-ray pulsar",
+    "xb": "an X-ray binary",
+    "y o": "a young stellar object",
+    "yso": "a young stellar object",
+}
+_NO_CLASS = {"", "unidentified", "unknown", "other", "none", "nan"}
+
+# What a sentence about X-ray emission holds, and how much each says.
+_XRAY_TERMS = [
+    (re.compile(pattern, re.IGNORECASE), weight)
+    for pattern, weight in (
+        (r"photon ind(?:ex|ices)|\bgamma\s*[=~≈]|Γ", 3),
+        (r"power[- ]law", 3),
+        (r"black[- ]?body|bremsstrahlung|\bthermal (?:plasma|component|emission)|\bmekal\b", 3),
+        (r"\bN_?\{?(?:\\rm )?H\b|column densit|hydrogen column|\babsor(?:bed|ption)\b", 3),
+        (r"\bkT\b|plasma temperature|\bkeV\b", 2),
+        (r"X-ray (?:spectr|luminosit|flux|emission|variab|lumin)", 2),
+        (r"\bspectr(?:um|a|al)\b|hardness", 2),
+        (r"L_?\{?(?:\\rm )?X\b|erg(?:s)?(?:\s|/|\\|\$|~|,)", 2),
+        (r"\bvariab|\bflar(?:e|ing)|pulsation|\bburst|outburst|quiescen|eclips", 1),
+        (r"\bhard(?:er|ening)?\b|\bsoft(?:er|ening)?\b", 1),
+        (r"X-?ray|Chandra|XMM|NuSTAR|Swift|ROSAT|ASCA|Suzaku|NICER", 1),
+    )
+]
+# One of these tells an X-ray spectrum from an optical one.
+_IS_XRAY = re.compile(
+    r"X-?ray|\bkeV\b|photon ind|column densit|\bN_H\b|bremsstrahlung|\bkT\b|erg/s|\berg |"
+    r"Chandra|XMM|NuSTAR|NICER|ROSAT|Suzaku|ASCA|RXTE|Swift|eROSITA|Einstein Observatory",
+    re.IGNORECASE,
+)
+# In a paper about the host this is one object there, seldom the one that is summarised.
+_ONE_OBJECT = re.compile(
+    r"\b(?:the|this|our) (?:\w+ )?"
+    r"(?:source|object|system|transient|pulsar|binary|star|AGN|quasar)\b",
+    re.IGNORECASE,
+)
+_IS_SOMETHING = re.compile(
+    r"\b(?:is|are|was|as) (?:an?|the|likely|probably|most likely)\b|identif|classif|counterpart|"
+    r"candidate|\bnature of\b|consistent with (?:a|an|being)\b",
+    re.IGNORECASE,
+)
+_ABOUT_THE_PAPER = re.compile(
+    r"^(?:\W*(?:here|in this (?:paper|work|letter|study)|we (?:present|report|describe|discuss|"
+    r"review|propose|show that our|also discuss)))\b|\bis (?:discussed|presented)\b|"
+    r"\bthis (?:paper|thesis) (?:presents|describes|is)\b|©|https?://",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    text: str
+    paper: int
+    place: int
+    own: bool  # of a paper about the source, or it names the source
+    xray_paper: bool
+
+    @property
+    def words(self) -> int:
+        return len(self.text.split())
+
+
+def extractive_summary(
+    name: str,
+    aliases: Sequence[str] | None = None,
+    host: str | None = None,
+    source_class: str | None = None,
+    papers: Iterable[Mapping[str, Any]] = (),
+    is_survey: Sequence[bool] | None = None,
+) -> dict[str, str | None]:
+    """Three sections about a source, from the catalogue and its papers.
+
+    * `identity`: name, other names, class and host in words, and the sentences that say what the
+      source is.
+    * `spectrum`: sentences about its X-ray emission; where its own papers have none, those of
+      X-ray papers about the host, and marked as such.
+    * `context`: where it lies, the titles of the papers, and what else they say.
+
+    The same input gives the same text. A survey (a paper behind very many sources) is quoted only
+    where it names this source, and never when there are no other papers.
+
+    Args:
+        name: of the source, e.g. `2CXO J004243.9+411610`.
+        aliases: other names.
+        host: galaxy or cluster it lies in.
+        source_class: a type of CSC catalogues or SIMBAD, e.g. `LMXB`, `QSO`, `CV*`.
+        papers: mappings with `title`, `abstract` (may be empty), `about` (`"source"` or `"host"`)
+            and `xray` (bool); missing ones count as empty, `"host"` and False.
+        is_survey: for each paper; by default none is.
+
+    Returns:
+        `{"identity", "spectrum", "context"}`, at most `MAX_WORDS` words each; None where nothing
+        is known, and all three None where every paper is a survey.
+
+    Raises:
+        ValueError: when `is_survey` has another length than `papers`.
+
+    Example:
+        >>> extractive_summary("2CXO J1", ["X-7"], "NGC0598", "HMXB")["identity"]
+        '2CXO J1, also known as X-7, is a high-mass X-ray binary in NGC 598.'
+    """
+    papers = list(papers)
+    surveys = [False] * len(papers) if is_survey is None else [bool(flag) for flag in is_survey]
+    if len(surveys) != len(papers):
+        raise ValueError(
+            f"{len(papers)} papers need as many flags in is_survey, not {len(surveys)}"
+        )
+    if papers and all(surveys):
+        return {"identity": None, "spectrum": None, "context": None}
+    names = [_known(alias) for alias in aliases if _known(alias)] if aliases is not None else []
+    names = list(dict.fromkeys(n for n in names if n != name))
+    place = _readable_host(_known(host))
+    named = _name_pattern([name, *names])
+    sentences = _sentences(papers, surveys, named)
+    used: set[str] = set()
+    identity = _identity(name, names, _known(source_class), place, sentences, named, used)
+    spectrum = _spectrum(place, sentences, named, used)
+    context = _context(place, papers, surveys, sentences, used)
+    return {"identity": identity, "spectrum": spectrum, "context": context}
+
+
+def _identity(
+    name: str,
+    aliases: list[str],
+    source_class: str,
+    host: str,
+    sentences: list[_Sentence],
+    named: re.Pattern[str],
+    used: set[str],
+) -> str | None:
+    kind = _class_in_words(source_class)
+    own = [s for s in sentences if s.own]
+    if not (kind or host or aliases or own):
+        return None  # a name alone says nothing
+    opening = _plain(name)
+    if aliases:
+        opening += f", also known as {_plain(', '.join(aliases[:4]))},"
+    opening += f" is {kind or 'an X-ray source'}"
+    if host and not (kind and kind.endswith(host)):
+        opening += f" in {host}"
+    scored = [
+        (3 * bool(named.search(_squeezed(s.text))) + 2 * bool(_IS_SOMETHING.search(s.text)), s)
+        for s in own
+    ]
+    best = [(score, s) for score, s in scored if score >= 4]
+    if not best and host:
+        # Failing that, what the host is.
+        spelled = re.escape(host).replace(r"\ ", r"[\s-]?")
+        subject = re.compile(rf"{spelled}\b[^.;]{{0,40}}?\bis (?:an?|the|one)\b")
+        best = [(1, s) for s in sentences if subject.search(s.text)][:1]
+    return _compose(opening + ".", best, used, most=2)
+
+
+def _spectrum(
+    host: str, sentences: list[_Sentence], named: re.Pattern[str], used: set[str]
+) -> str | None:
+    def rated(candidates: list[_Sentence]) -> list[tuple[int, _Sentence]]:
+        scores = []
+        for sentence in candidates:
+            score = _xray_score(sentence.text)
+            if score >= 3:
+                scores.append((score + 2 * bool(named.search(_squeezed(sentence.text))), sentence))
+        return scores
+
+    own = rated([s for s in sentences if s.own])
+    if own:
+        return _compose("", own, used, most=4)
+    # What is true of the host's sources need not be true of this one: the reader is told.
+    theirs = rated([s for s in sentences if s.xray_paper and not _ONE_OBJECT.search(s.text)])
+    if not theirs:
+        return None
+    opening = f"X-ray studies of {host or 'its surroundings'}:"
+    return _compose(opening, theirs, used, most=3, needed=True)
+
+
+def _context(
+    host: str,
+    papers: list[Mapping[str, Any]],
+    surveys: list[bool],
+    sentences: list[_Sentence],
+    used: set[str],
+) -> str | None:
+    titles = []
+    order = sorted(range(len(papers)), key=lambda i: _paper_rank(papers[i], i))
+    for number in order:
+        title = _plain(_known(papers[number].get("title"))).rstrip(".")
+        if title and not surveys[number]:
+            titles.append(title)
+    titles = list(dict.fromkeys(titles))
+    if not titles and not any(s.text not in used for s in sentences):
+        return None  # where it lies, `identity` has said
+    opening = f"It lies in {host}." if host else ""
+    for count in range(min(_TITLES, len(titles)), 0, -1):
+        stop = "" if titles[count - 1].endswith(("?", "!")) else "."
+        listed = f"{opening} Studied in: {'; '.join(titles[:count])}{stop}".strip()
+        if len(listed.split()) <= MAX_WORDS * 2 // 3 or count == 1:
+            opening = listed
+            break
+    # Openings of abstracts say why an object is studied.
+    rest = [(2 * s.own + (s.place == 0), s) for s in sentences if s.text not in used]
+    return _compose(opening, rest, used, most=4)
+
+
+def _compose(
+    opening: str,
+    scored: list[tuple[int, _Sentence]],
+    used: set[str],
+    *,
+    most: int,
+    needed: bool = False,
+) -> str | None:
+    """The opening and the best sentences that fit, in the order in which they were written."""
+    room = MAX_WORDS - len(opening.split())
+    ranked = sorted(scored, key=lambda pair: (-pair[0], pair[1].paper, pair[1].place))
+    chosen: list[_Sentence] = []
+    for _, sentence in ranked:
+        if len(chosen) == most:
+            break
+        if sentence.text in used or sentence.words > room:
+            continue
+        used.add(sentence.text)
+        chosen.append(sentence)
+        room -= sentence.words
+    if needed and not chosen:
+        return None
+    chosen.sort(key=lambda s: (s.paper, s.place))
+    text = " ".join([opening, *(s.text for s in chosen)]).strip()
+    words = text.split()
+    if len(words) > MAX_WORDS:
+        text = " ".join(words[: MAX_WORDS - 1]) + " …"
+    return text or None
+
+
+def _sentences(
+    papers: list[Mapping[str, Any]], surveys: list[bool], named: re.Pattern[str]
+) -> list[_Sentence]:
+    """Every sentence fit to be quoted, the papers about the source first."""
+    result = []
+    seen = set()
+    order = sorted(range(len(papers)), key=lambda i: _paper_rank(papers[i], i))
+    for rank, number in enumerate(order):
+        paper = papers[number]
+        about_source = paper.get("about") == "source"
+        for place, text in enumerate(_plain_sentences(_known(paper.get("abstract")))):
+            names_it = bool(named.search(_squeezed(text)))
+            fewest, longest = _SENTENCE_WORDS
+            if (
+                text in seen
+                or not fewest <= len(text.split()) <= longest
+                or (_ABOUT_THE_PAPER.search(text) and not names_it)
+                or (surveys[number] and not names_it)
+            ):
+                continue
+            seen.add(text)
+            result.append(
+                _Sentence(text, rank, place, about_source or names_it, bool(paper.get("xray")))
+            )
+    return result
+
+
+# A paper about a host is read for each of its sources: what depends on it alone is kept.
+@lru_cache(maxsize=4096)
+def _plain_sentences(abstract: str) -> tuple[str, ...]:
+    abstract = re.sub(r"^\W*abridged\W*", "", abstract, flags=re.IGNORECASE)
+    return tuple(_plain(sentence) for sentence in split_sentences(abstract))
+
+
+@lru_cache(maxsize=65536)
+def _xray_score(text: str) -> int:
+    """How much a sentence says about an X-ray spectrum; 0 for one about another kind of light."""
+    if not _IS_XRAY.search(text):
+        return 0
+    return sum(weight for term, weight in _XRAY_TERMS if term.search(text))
+
+
+def _paper_rank(paper: Mapping[str, Any], number: int) -> tuple[bool, bool, int]:
+    return (paper.get("about") != "source", not paper.get("xray"), number)
+
+
+def _class_in_words(source_class: str) -> str:
+    """A class as a noun phrase; an unknown one is quoted, an empty one gives ''."""
+    code = re.sub(r"[\s_*-]+", " ", source_class.lower()).strip()
+    candidate = code.endswith("?")
+    code = code.rstrip("? ").strip()
+    if code in _NO_CLASS:
+        return ""
+    phrase = _CLASS_WORDS.get(code)
+    if phrase is None:
+        # Some catalogues join several: "LMXRB GLOBULAR CLUSTER", "HMXRB BE STAR X-RAY PULSAR".
+        phrases = []
+        rest = code
+        while rest:
+            fits = [c for c in _CLASS_WORDS if rest == c or rest.startswith(c + " ")]
+            if not fits:
+                return f"classified as {_plain(source_class.strip())}"
+            longest = max(fits, key=len)
+            phrases.append(_CLASS_WORDS[longest])
+            rest = rest[len(longest) :].strip()
+        phrase = phrases[0]
+        for more in phrases[1:]:
+            phrase += f" {more}" if more.startswith("in ") else f" with {more}"
+    return f"possibly {phrase}" if candidate else phrase
+
+
+def _readable_host(host: str) -> str:
+    """`NGC0224` as a reader writes it: `NGC 224`."""
+    match = re.fullmatch(r"(NGC|IC|UGC|PGC)\s*0*(\d+\w?)", host.strip())
+    return f"{match.group(1)} {match.group(2)}" if match else _plain(host)
+
+
+def _name_pattern(names: Sequence[str]) -> re.Pattern[str]:
+    """Finds any of the names in `_squeezed` text; names too short to be sure of are left out."""
+    squeezed = [_squeezed(name) for name in names]
+    long = [re.escape(name) for name in squeezed if len(name) >= 5]
+    return re.compile("|".join(rf"(?<!\d){name}(?!\d)" for name in long) or r"(?!)")
+
+
+@lru_cache(maxsize=65536)
+def _squeezed(text: str) -> str:
+    """Lower case without spaces, dashes or formula marks, as names are written in many ways."""
+    return re.sub(r"[\s~$\\{}_,()-]+", "", text.lower().replace("−", "-").replace("–", "-"))
+
+
+def _known(value: Any) -> str:
+    """Tables write what is not known as None, NaN or ''."""
+    return value.strip() if isinstance(value, str) else ""
+
+
+_GREEK = {
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "lambda": "λ",
+    "mu": "μ", "nu": "ν", "omega": "ω", "sigma": "σ", "tau": "τ", "chi": "χ", "phi": "φ",
+    "eta": "η", "theta": "θ", "rho": "ρ", "pi": "π", "kappa": "κ", "zeta": "ζ", "xi": "ξ",
+    "Gamma": "Γ", "Delta": "Δ", "Lambda": "Λ", "Omega": "Ω", "Sigma": "Σ",
+}  # fmt: skip
+_SYMBOLS = _GREEK | {
+    "sim": "~", "simeq": "≈", "approx": "≈", "pm": "±", "times": "×", "leq": "≤", "le": "≤",
+    "geq": "≥", "ge": "≥", "lesssim": "≲", "gtrsim": "≳", "ll": "≪", "gg": "≫", "odot": "⊙",
+    "dot": "", "deg": "°", "circ": "°", "AA": "Å", "cdot": "·", "prime": "′", "propto": "∝",
+    "rm": "", "mathrm": "", "text": "", "textit": "", "it": "", "em": "", "emph": "", "bf": "",
+    "textbf": "", "mathit": "", "mathcal": "", "left": "", "right": "", "quad": " ", "sun": "⊙",
+    "rightarrow": "→", "to": "→", "infty": "∞", "hbox": "", "mbox": "", "farcs": "″", "arcsec": "″",
+    "arcmin": "′", "farcm": "′", "textsuperscript": "^", "textsubscript": "_", "ensuremath": "",
+    "msun": "M⊙", "Msun": "M⊙",
+}  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    """LaTeX as a reader would type it: `$10^{38}$ erg\\,s$^{-1}$` becomes `10^38 erg s^-1`."""
+    # A tilde joins words in LaTeX ("NGC~6397") and means "about" where it stands apart.
+    text = re.sub(r"(?<=[\w$}.])~(?=[\w\\$(])", " ", text)
+    text = re.sub(r"\\[,;: !]", " ", text)
+    text = re.sub(r"\\([a-zA-Z]+)\*? ?", lambda m: _SYMBOLS.get(m.group(1), m.group(1)), text)
+    text = re.sub(r"\\([&%$#_{}])", r"\1", text)
+    text = re.sub(r"[{}$]|\\", "", text)
+    text = text.replace("---", " – ").replace("``", '"').replace("''", '"')
+    return " ".join(text.split())
+
+
+__all__ = ["MAX_WORDS", "extractive_summary"]
