@@ -13,6 +13,13 @@ import numpy as np
 FORMATS = (".parquet", ".fits", ".ecsv", ".jsonl")
 
 
+def check_format(path: str | os.PathLike[str]) -> None:
+    """Raises ValueError where the ending of `path` is none of `FORMATS`."""
+    ending = Path(path).suffix
+    if ending not in FORMATS:
+        raise ValueError(f"{path}: cannot write {ending!r}; use {', '.join(FORMATS)}")
+
+
 def write_table(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> Path:
     """Write rows that share their columns; a failed write leaves an older file as it was.
 
@@ -25,8 +32,7 @@ def write_table(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str])
         ImportError: for Parquet without pyarrow.
     """
     target = Path(path)
-    if target.suffix not in FORMATS:
-        raise ValueError(f"{target}: cannot write {target.suffix!r}; use {', '.join(FORMATS)}")
+    check_format(target)
     if not rows:
         raise ValueError(f"{target}: no rows to write")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -99,4 +105,4 @@ def _ascii(text: str) -> str:
     return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
-__all__ = ["FORMATS", "write_table"]
+__all__ = ["FORMATS", "check_format", "write_table"]
