@@ -451,11 +451,10 @@ def _read_bytes(path: Path) -> bytes | bytearray:
         if status.st_size > MAX_FILE_BYTES:
             raise _too_large(path)
         with path.open("rb") as stream:
-            head = stream.read(2)
-            if head != _GZIP:
-                return head + stream.read(MAX_FILE_BYTES)
+            head = stream.read(len(_GZIP))
             stream.seek(0)
-            return _gunzip(stream, path)
+            # A file may grow while it is read; `read(n)` allocates n bytes at once.
+            return _gunzip(stream, path) if head == _GZIP else stream.read(status.st_size)
     except FileNotFoundError:
         raise SpectrumFileError("no such file", path=path, mend="check the name") from None
     except OSError as error:

@@ -229,10 +229,11 @@ class _Rmf:
         within = np.arange(value.size) - np.repeat(ends - n_chan, n_chan)
         column = np.repeat(start, n_chan) + within
         row = np.repeat(group_row, n_chan)
-        if not np.isfinite(value).all() or (value < 0).any():
-            bad = int(row[np.argmax(~np.isfinite(value) | (value < 0))])
+        wrong = ~((value >= 0) & (value < 1e10))  # cm² at most
+        if wrong.any():
+            bad = int(row[np.argmax(wrong)])
             raise table.error(
-                f"row {bad} holds elements that are negative or not finite",
+                f"row {bad} holds elements that are negative, not finite or beyond reason",
                 column="MATRIX",
                 mend=_REMAKE,
             )

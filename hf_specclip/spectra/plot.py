@@ -35,7 +35,7 @@ def plot_spectrum(
     """Draw a spectrum with its background.
 
     Channels are grouped for display only, each group reaching at least `group_counts` counts in the
-    aperture. Errors are Poisson, asymmetric (Gehrels 1986, eqs. 7 and 11) with the background's
+    aperture. Errors are Poisson, asymmetric (Gehrels 1986) with the background's
     propagated; a group whose net rate is not above zero by its lower error is an upper limit.
 
     Args:
@@ -181,7 +181,7 @@ def _draw_background(
 
 
 def _poisson_errors(counts: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """1σ errors down and up of Poisson counts (Gehrels 1986, ApJ 303, 336, eqs. 7 and 14)."""
+    """1σ errors down and up of Poisson counts (Gehrels 1986, ApJ 303, 336)."""
     upper = 1 + np.sqrt(counts + 0.75)
     with np.errstate(divide="ignore", invalid="ignore"):
         least = counts * (1 - 1 / (9 * counts) - 1 / (3 * np.sqrt(counts))) ** 3

@@ -21,6 +21,8 @@ __all__ = ["EffectiveArea", "RedistributionMatrix", "SparseRows"]
 # A matrix of pure redistribution has rows that sum to at most 1 (a little more by rounding and by
 # escape peaks); with the area folded in they sum to cm².
 _LARGEST_PROBABILITY = 1.5
+# No telescope is a square kilometre; larger numbers are damage, and overflow single precision.
+_LARGEST_AREA = 1e10
 # Dense matrices larger than this (float64) are built in parts, or not at all.
 _DENSE_BYTES = 512 << 20
 
@@ -31,13 +33,13 @@ class EffectiveArea:
 
     Attributes:
         energy_edges: (n + 1,) keV, ascending; an astropy quantity is converted.
-        area: (n,) cm², finite and not negative; an astropy quantity is converted.
+        area: (n,) cm², not negative; an astropy quantity is converted.
         exposure: s, where the file states one.
         path: file it was read from, or None.
 
     Raises:
-        ValueError: shapes that do not fit, edges that do not ascend, an area that is negative or
-            not finite.
+        ValueError: shapes that do not fit, edges that do not ascend, an area that is negative,
+            not finite or beyond a square kilometre.
     """
 
     energy_edges: NDArray[np.float64]
@@ -53,8 +55,8 @@ class EffectiveArea:
         area = np.array(area.to_value("cm2") if hasattr(area, "to_value") else area, np.float64)
         if area.shape != (edges.size - 1,):
             raise ValueError(f"area must have shape ({edges.size - 1},), not {area.shape}")
-        if not np.isfinite(area).all() or area.min() < 0:
-            raise ValueError("area must be finite and not negative")
+        if not ((area >= 0) & (area < _LARGEST_AREA)).all():
+            raise ValueError(f"area must be from 0 to {_LARGEST_AREA:g} cm²")
         for name, values in (("energy_edges", edges), ("area", area)):
             values.setflags(write=False)
             object.__setattr__(self, name, values)
@@ -265,6 +267,6 @@ class RedistributionMatrix:
                 )
             row, column = np.nonzero(dense)
             matrix = SparseRows(row.astype(np.int32), column.astype(np.int32), dense[row, column])
-        if not np.isfinite(matrix.value).all() or (matrix.value < 0).any():
-            raise ValueError("matrix elements must be finite and not negative")
+        if not ((matrix.value >= 0) & (matrix.value < _LARGEST_AREA)).all():
+            raise ValueError(f"matrix elements must be from 0 to {_LARGEST_AREA:g}")
         return matrix

@@ -19,6 +19,8 @@ __all__ = ["XRaySpectrum"]
 
 # The contract keeps counts as int32; no X-ray observation comes near it.
 MAX_TOTAL_COUNTS = 2**31 - 1
+# Exposures, areas and their ratios beyond this are damage; products of them stay finite.
+MAX_RATIO = 1e15
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -113,6 +115,8 @@ class XRaySpectrum:
             raise ValueError("background_exposure was given without background_counts")
         for name in ("background_backscal", "background_areascal"):
             self._set(**{name: _scaling(getattr(self, name), name, n)})
+        if np.max(self.background_scale) > MAX_RATIO:
+            raise ValueError(f"a background_scale of {np.max(self.background_scale):g} is no area")
 
         for name, kind in (
             ("quality", np.int64),
@@ -286,8 +290,8 @@ def _counts(values: ArrayLike, name: str, n: int | None = None) -> NDArray[np.in
 
 def _positive(value: Any, name: str) -> float:
     number = float(value)
-    if not (np.isfinite(number) and number > 0):
-        raise ValueError(f"{name} must be a positive number, not {number:g}")
+    if not 1 / MAX_RATIO <= number <= MAX_RATIO:
+        raise ValueError(f"{name} must be a positive number within reason, not {number:g}")
     return number
 
 
@@ -297,6 +301,7 @@ def _scaling(value: Any, name: str, n: int) -> float | NDArray[np.float64]:
         return _positive(values, name)
     if values.shape != (n,):
         raise ValueError(f"{name} must be a number or have shape ({n},), not {values.shape}")
-    if not np.isfinite(values).all() or values.min() < 0 or not values.any():
-        raise ValueError(f"{name} must be finite and not negative, and not zero everywhere")
+    used = values[values != 0]
+    if not used.size or not ((used >= 1 / MAX_RATIO) & (used <= MAX_RATIO)).all():
+        raise ValueError(f"{name} must be positive and within reason, or zero in some channels")
     return values

@@ -110,7 +110,7 @@ def test_areas_that_are_none(area):
 def test_matrices_that_are_none():
     with pytest.raises(ValueError, match="shape"):
         RedistributionMatrix([1, 2, 3], [1, 2], np.ones((1, 1)))
-    with pytest.raises(ValueError, match="negative"):
+    with pytest.raises(ValueError, match="elements"):
         RedistributionMatrix([1, 2], [1, 2], -np.ones((1, 1)))
     with pytest.raises(ValueError, match="energy_edges"):
         RedistributionMatrix([2, 1], [1, 2], np.ones((1, 1)))

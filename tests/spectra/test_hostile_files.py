@@ -1,0 +1,411 @@
+"""Files that are damaged or lie: an error that says so, soon and in little memory."""
+
+import gzip
+import os
+import time
+import tracemalloc
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ogip_writer import (
+    COUNTS,
+    arf_hdu,
+    ebounds_hdu,
+    matrix_hdu,
+    spectrum_hdu,
+    write,
+    write_set,
+)
+
+from hf_specclip.spectra import (
+    SpectrumFileError,
+    XRaySpectrum,
+    fits_table,
+    read_arf,
+    read_rmf,
+    read_spectra,
+    read_spectrum,
+)
+
+# Damaged files tried for each kind of damage; raise it to search.
+ROUNDS = int(os.environ.get("SPECCLIP_FUZZ_ROUNDS", "15"))
+SECONDS = 5.0
+MEGABYTES = 100
+
+
+@pytest.fixture
+def bounded():
+    """Fails a test that takes long or much memory, whatever it raises."""
+    tracemalloc.start()
+    begin = time.perf_counter()
+    yield
+    seconds = time.perf_counter() - begin
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seconds < SECONDS
+    assert peak < MEGABYTES << 20
+
+
+def edited(path: Path, **cards: object) -> Path:
+    """Overwrite cards in place, sizes and all, as no FITS library would."""
+    data = path.read_bytes()
+    for key, value in cards.items():
+        at = data.rindex(f"{key:<8}=".encode())
+        said = f"'{value}'" if isinstance(value, str) else str(value)
+        data = data[:at] + f"{key:<8}= {said:>20}".ljust(80).encode() + data[at + 80 :]
+    path.write_bytes(data)
+    return path
+
+
+# -- no spectrum at all
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(SpectrumFileError, match=r"absent.pha: no such file"):
+        read_spectrum(tmp_path / "absent.pha")
+    with pytest.raises(SpectrumFileError, match="bad file name"):
+        read_spectrum("a\0b.pha")
+    with pytest.raises(SpectrumFileError, match="cannot be read"):
+        read_spectrum(tmp_path / ("x" * 300))
+
+
+def test_not_a_regular_file(tmp_path, bounded):
+    """A pipe would be waited for without end."""
+    os.mkfifo(tmp_path / "pipe.pha")
+    for path in (tmp_path, tmp_path / "pipe.pha", "/dev/zero"):
+        with pytest.raises(SpectrumFileError, match="not a regular file"):
+            read_spectrum(path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\0" * 5000, b"hello", b"\x1f\x8b", gzip.compress(b""), gzip.compress(b"hello"),
+     b"SIMPLE  =                    T", b"SIMPLE  =                    T".ljust(2880)],
+    ids=lambda data: f"{len(data)}-{data[:8]!r}",
+)  # fmt: skip
+def test_not_fits(tmp_path, data, bounded):
+    path = tmp_path / "a.pha"
+    path.write_bytes(data)
+    with pytest.raises(SpectrumFileError, match=r"a\.pha"):
+        read_spectrum(path)
+
+
+def test_no_table(tmp_path):
+    with pytest.raises(SpectrumFileError, match="holds no SPECTRUM extension, only no tables"):
+        read_spectrum(write(tmp_path / "a.pha"))
+
+
+def test_the_error_names_file_place_and_mend(tmp_path):
+    with pytest.raises(SpectrumFileError) as caught:
+        read_spectrum(write(tmp_path / "a.pha", spectrum_hdu()))
+    error = caught.value
+    assert isinstance(error, ValueError)
+    assert error.path == str(tmp_path / "a.pha")
+    assert error.place == "HDU 1 (SPECTRUM), keyword RESPFILE"
+    assert "give rmf=" in error.mend
+    for part in (error.path, error.place, error.problem, error.mend[1:]):
+        assert part in str(error)
+
+
+# -- cut short
+
+
+def test_every_truncation_is_found(tmp_path, bounded):
+    """Astropy warns and pads; numbers out of padding would be worse than none."""
+    path = write_set(tmp_path)
+    whole = path.read_bytes()
+    data_end = whole.rindex(b"END" + b" " * 77)
+    data_end += -data_end % 2880 + COUNTS.size * 8  # the padding after it holds nothing
+    cuts = {0, 1, 79, 2879, 2880, 2881, len(whole) // 2, data_end - 1, *range(100, data_end, 501)}
+    for cut in sorted(cuts):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(SpectrumFileError):
+            read_spectrum(path)
+    path.write_bytes(whole[:data_end])
+    assert read_spectrum(path).counts.tolist() == COUNTS.tolist()
+
+
+@pytest.mark.parametrize("side", ["src.rmf", "src.arf", "src_bg.pha"])
+def test_truncated_side_files(tmp_path, side):
+    path = write_set(tmp_path)
+    data = (tmp_path / side).read_bytes()
+    (tmp_path / side).write_bytes(data[: len(data) - 2880])
+    with pytest.raises(SpectrumFileError, match=side):
+        read_spectrum(path)
+
+
+def test_truncated_gzip(tmp_path, bounded):
+    path = write_set(tmp_path)
+    data = gzip.compress(path.read_bytes())
+    target = tmp_path / "src.pha.gz"
+    for cut in (3, 11, len(data) // 2, len(data) - 9, len(data) - 1):
+        target.write_bytes(data[:cut])
+        with pytest.raises(SpectrumFileError, match="gzip"):
+            read_spectrum(target)
+    target.write_bytes(data[:-8] + b"\0" * 8)  # the checksum
+    with pytest.raises(SpectrumFileError, match="gzip stream is damaged"):
+        read_spectrum(target)
+    target.write_bytes(data + b"more")
+    with pytest.raises(SpectrumFileError, match="follow the gzip stream"):
+        read_spectrum(target)
+    target.write_bytes(data + b"\0" * 512)
+    assert read_spectrum(target).counts.sum() == COUNTS.sum()
+    half = len(path.read_bytes()) // 2
+    parts = [path.read_bytes()[:half], path.read_bytes()[half:]]
+    target.write_bytes(b"".join(map(gzip.compress, parts)))  # two members are one stream
+    assert read_spectrum(target).counts.sum() == COUNTS.sum()
+
+
+# -- sizes that lie
+
+
+def test_gzip_bomb(tmp_path, monkeypatch, bounded):
+    monkeypatch.setattr(fits_table, "MAX_FILE_BYTES", 8 << 20)
+    path = tmp_path / "bomb.pha.gz"
+    member = gzip.compress(b"\0" * (4 << 20), 9)
+    path.write_bytes(member * 200)  # 800 MB out of 0.8
+    with pytest.raises(SpectrumFileError, match="more than 8 MiB"):
+        read_spectrum(path)
+
+
+def test_large_file_is_not_read(tmp_path, monkeypatch):
+    path = write_set(tmp_path)
+    monkeypatch.setattr(fits_table, "MAX_FILE_BYTES", 1000)
+    with pytest.raises(SpectrumFileError, match="more than 0 MiB"):
+        read_spectrum(path)
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {"NAXIS2": 10**12},
+        {"NAXIS2": 10**19},
+        {"NAXIS1": 10**9},
+        {"NAXIS1": 0, "NAXIS2": 10**15},
+        {"NAXIS2": -8},
+        {"NAXIS": 999},
+        {"NAXIS": -1},
+        {"NAXIS": 1},
+        {"PCOUNT": 10**15},
+        {"PCOUNT": -1},
+        {"GCOUNT": 10**9},
+        {"BITPIX": 7},
+        {"TFIELDS": 10**6},
+        {"TFIELDS": 1},
+        {"TFIELDS": -2},
+        {"TFORM2": "999999999J"},
+        {"TFORM2": "99999999999J"},
+        {"TFORM2": "1PJ(8)"},
+        {"TFORM2": "Z"},
+        {"TFORM2": "1A"},
+        {"TFORM1": "0J", "TFORM2": "2J"},
+        {"DETCHANS": 10**12},
+        {"NAXIS2": 8.5},
+        {"NAXIS2": "eight"},
+        {"NAXIS2": "T"},
+    ],
+    ids=str,
+)
+def test_sizes_that_lie(tmp_path, cards, bounded):
+    path = edited(write_set(tmp_path), **cards)
+    with pytest.raises(SpectrumFileError, match=r"src\.pha"):
+        read_spectra(path)
+
+
+@pytest.mark.parametrize("cards", [{"NAXIS1": 0, "NAXIS2": 0}, {"NAXIS2": 0}], ids=str)
+def test_empty_tables(tmp_path, cards):
+    path = edited(write_set(tmp_path), **cards)
+    with pytest.raises(SpectrumFileError):
+        read_spectra(path)
+
+
+def test_endless_header(tmp_path, bounded):
+    path = tmp_path / "a.pha"
+    card = b"COMMENT no end".ljust(80)
+    path.write_bytes(b"SIMPLE  =                    T".ljust(80) + card * 160_000)
+    with pytest.raises(SpectrumFileError, match="has no end"):
+        read_spectrum(path)
+
+
+def test_countless_hdus(tmp_path, bounded):
+    extension = (
+        b"XTENSION= 'IMAGE   '".ljust(80) + b"BITPIX  =                    8".ljust(80)
+        + b"NAXIS   =                    0".ljust(80) + b"END".ljust(80)
+    ).ljust(2880)  # fmt: skip
+    primary = b"SIMPLE  =                    T".ljust(80) + extension[80:]
+    path = tmp_path / "a.pha"
+    path.write_bytes(primary + extension * 5_000)
+    with pytest.raises(SpectrumFileError, match="HDUs"):
+        read_spectrum(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("N_GRP", 32767), ("N_GRP", -1)],
+)
+def test_groups_that_lie(tmp_path, name, value, bounded):
+    hdu = matrix_hdu()
+    hdu.data[name][:] = value
+    with pytest.raises(SpectrumFileError, match=name):
+        read_rmf(write(tmp_path / "a.rmf", hdu, ebounds_hdu())).dense()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("N_CHAN", 32767), ("N_CHAN", -1), ("F_CHAN", -5), ("F_CHAN", 9000)]
+)
+@pytest.mark.parametrize("kind", ["variable", "fixed"])
+def test_channels_that_lie(tmp_path, name, value, kind, bounded):
+    groups = [[(1, [0.5, 0.5])]] * 6
+    hdu = matrix_hdu(groups, kind=kind)
+    if kind == "fixed":
+        hdu.data[name][:] = value
+    else:
+        for row in range(6):
+            hdu.data[name][row][:] = value
+    path = write(tmp_path / "a.rmf", hdu, ebounds_hdu())
+    with pytest.raises(SpectrumFileError, match=rf"{name}"):
+        read_rmf(path).fold(np.ones(6))
+
+
+@pytest.mark.parametrize(
+    ("length", "start"),
+    [(2**31 - 1, 0), (-1, 0), (4, 2**31 - 1), (4, -8), (10**6, 10**6), (2**30, 2**30)],
+)
+def test_pointers_that_lie(tmp_path, length, start, bounded):
+    """Variable-length arrays are pointers into the file: they must stay inside."""
+    path = write(tmp_path / "a.rmf", ebounds_hdu(), matrix_hdu())
+    data = bytearray(path.read_bytes())
+    # N_GRP is the third column; F_CHAN, N_CHAN and MATRIX follow with 8 bytes each.
+    rows = data.rindex(b"END" + b" " * 77)
+    rows += -rows % 2880
+    at = rows + 4 + 4 + 2 + 8 + 8
+    data[at : at + 8] = np.array([length, start], dtype=">i4").tobytes()
+    path.write_bytes(bytes(data))
+    with pytest.raises(
+        SpectrumFileError, match=r"column MATRIX: .*(points out of|values are more)"
+    ):
+        read_rmf(path).dense()
+
+
+def test_pointers_that_share_their_target(tmp_path, monkeypatch, bounded):
+    """A small file must not unfold into a large matrix."""
+    monkeypatch.setattr(fits_table, "MAX_ELEMENTS", 30)
+    groups = [[(1, [0.125] * 8)]] * 6
+    path = write(tmp_path / "a.rmf", matrix_hdu(groups), ebounds_hdu())
+    with pytest.raises(SpectrumFileError, match="48 values are more than 30"):
+        read_rmf(path).dense()
+
+
+def test_names_that_lie(tmp_path, bounded):
+    """Names in headers stay in the folder, however they are written."""
+    for name in ("/etc/passwd", "..", ".", "../../etc/passwd", "a" * 60 + "/", "src.pha", "|ls"):
+        header = {
+            "ANCRFILE": name,
+            "RESPFILE": name,
+            "BACKFILE": name,
+            "TELESCOP": "CHANDRA",
+            "INSTRUME": "ACIS",
+        }
+        path = write(tmp_path / "src.pha", spectrum_hdu(header=header))
+        if name == "src.pha":  # a spectrum is no response
+            with pytest.raises(SpectrumFileError, match="is not an RMF"):
+                read_spectrum(path)
+        else:
+            assert read_spectrum(path).rmf is None
+
+
+# -- damage at random
+
+
+def _read_all(path: Path) -> None:
+    """Valid numbers or `SpectrumFileError`; anything else is the failure looked for."""
+    try:
+        spectra = read_spectra(path)
+        for spectrum in spectra:
+            assert isinstance(spectrum, XRaySpectrum)
+            assert spectrum.counts.min() >= 0
+            assert np.isfinite(spectrum.energy_edges).all()
+            assert (np.diff(spectrum.energy_edges) > 0).all()
+            assert spectrum.exposure > 0
+            assert np.isfinite(spectrum.background_scale).all()
+            row = spectrum.rebinned()
+            assert row["counts"].sum() <= spectrum.counts.sum()
+            assert np.isfinite(np.float32(row["background_scale"]))
+            if row["effective_area"] is not None:
+                assert np.isfinite(row["effective_area"]).all()
+            if spectrum.rmf is not None:
+                assert np.isfinite(spectrum.fold(np.ones(spectrum.rmf.n_energies))).all()
+    except SpectrumFileError as error:
+        if str(path.parent) not in str(error):
+            raise AssertionError(f"the error names no file: {error}") from error
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "zero", "swap", "digits"])
+@pytest.mark.parametrize("target", ["src.pha", "src.rmf", "src.arf", "src_bg.pha", "src.pha.gz"])
+def test_random_damage(tmp_path, target, damage):
+    path = write_set(tmp_path)
+    if target.endswith(".gz"):
+        (tmp_path / target).write_bytes(gzip.compress(path.read_bytes()))
+        path = tmp_path / target
+    victim = tmp_path / target
+    whole = victim.read_bytes()
+    rng = np.random.default_rng([len(whole), *damage.encode()])
+    slowest = 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", category=UserWarning, module="astropy")
+        for _ in range(ROUNDS):
+            data = bytearray(whole)
+            at = int(rng.integers(len(data)))
+            if damage == "flip":
+                for place in rng.integers(len(data), size=int(rng.integers(1, 6))):
+                    data[place] ^= 1 << int(rng.integers(8))
+            elif damage == "cut":
+                data = data[:at]
+            elif damage == "zero":
+                data[at : at + int(rng.integers(1, 600))] = b""
+            elif damage == "swap":
+                other = int(rng.integers(len(data)))
+                data[at : at + 80], data[other : other + 80] = (
+                    data[other : other + 80],
+                    data[at : at + 80],
+                )
+            else:
+                digits = [n for n, byte in enumerate(data) if 48 <= byte <= 57]
+                for place in rng.choice(digits, size=3):
+                    data[place] = int(rng.integers(48, 58))
+            victim.write_bytes(bytes(data))
+            begin = time.perf_counter()
+            _read_all(path)
+            slowest = max(slowest, time.perf_counter() - begin)
+    assert slowest < SECONDS
+
+
+def test_random_bytes_in_the_data(tmp_path):
+    """Headers intact, every number at risk."""
+    path = write(
+        tmp_path / "src.pha",
+        spectrum_hdu(columns={"STAT_ERR": np.sqrt(COUNTS), "AREASCAL": np.ones(8)}),
+    )
+    write(tmp_path / "src.arf", arf_hdu())
+    write(tmp_path / "src.rmf", matrix_hdu(), ebounds_hdu())
+    rng = np.random.default_rng(5)
+    for victim in (path, tmp_path / "src.arf", tmp_path / "src.rmf"):
+        whole = victim.read_bytes()
+        start = whole.index(b"END" + b" " * 77, 2880)
+        start += -start % 2880
+        for _ in range(2 * ROUNDS):
+            data = bytearray(whole)
+            for place in rng.integers(start, min(start + 250, len(data)), size=2):
+                data[place] = int(rng.integers(256))
+            victim.write_bytes(bytes(data))
+            _read_all(path)
+            if victim.suffix == ".arf":
+                try:
+                    area = read_arf(victim)
+                except SpectrumFileError:
+                    continue
+                assert np.isfinite(area.area).all()
+        victim.write_bytes(whole)
