@@ -1,1 +1,104 @@
-"""X-ray spectra and the literature about their sources in one embedding space."""
+"""X-ray spectra and the literature about their sources in one embedding space.
+
+Everything is loaded when it is first used: importing the package costs nothing and imports neither
+torch nor transformers. The first model name registers the models with transformers' `Auto` classes.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from .configuration_specclip import SECTIONS as SECTIONS
+    from .configuration_specclip import VARIABLES as VARIABLES
+    from .configuration_specclip import SpecCLIPConfig as SpecCLIPConfig
+    from .configuration_specclip import SpecCLIPSpectrumConfig as SpecCLIPSpectrumConfig
+    from .configuration_specclip import SpecCLIPTextConfig as SpecCLIPTextConfig
+    from .evaluation import evaluate_retrieval as evaluate_retrieval
+    from .feature_extraction_specclip import SpecCLIPFeatureExtractor as SpecCLIPFeatureExtractor
+    from .index import SpecCLIPIndex as SpecCLIPIndex
+    from .literature import get_embedder as get_embedder
+    from .modeling_specclip import (
+        SpecCLIPForSpectrumPreTraining as SpecCLIPForSpectrumPreTraining,
+    )
+    from .modeling_specclip import SpecCLIPModel as SpecCLIPModel
+    from .modeling_specclip import SpecCLIPSpectrumModel as SpecCLIPSpectrumModel
+    from .modeling_specclip import SpecCLIPTextModel as SpecCLIPTextModel
+    from .processing_specclip import SpecCLIPProcessor as SpecCLIPProcessor
+    from .spectra import XRaySpectrum as XRaySpectrum
+    from .spectra import read_spectrum as read_spectrum
+
+_CONSTANTS = {"SECTIONS": "configuration_specclip", "VARIABLES": "configuration_specclip"}
+_MODEL_NAMES = {
+    "SpecCLIPConfig": "configuration_specclip",
+    "SpecCLIPSpectrumConfig": "configuration_specclip",
+    "SpecCLIPTextConfig": "configuration_specclip",
+    "SpecCLIPFeatureExtractor": "feature_extraction_specclip",
+    "SpecCLIPForSpectrumPreTraining": "modeling_specclip",
+    "SpecCLIPModel": "modeling_specclip",
+    "SpecCLIPSpectrumModel": "modeling_specclip",
+    "SpecCLIPTextModel": "modeling_specclip",
+    "SpecCLIPProcessor": "processing_specclip",
+}
+_HOMES = {
+    **_CONSTANTS,
+    **_MODEL_NAMES,
+    "SpecCLIPIndex": "index",
+    "XRaySpectrum": "spectra",
+    "evaluate_retrieval": "evaluation",
+    "get_embedder": "literature",
+    "read_spectrum": "spectra",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _MODEL_NAMES:
+        _register()
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
+
+def _register() -> None:
+    """Makes `AutoModel.from_pretrained` and its siblings know the models without remote code."""
+    from transformers import (
+        AutoConfig,
+        AutoFeatureExtractor,
+        AutoModel,
+        AutoModelForPreTraining,
+        AutoProcessor,
+    )
+
+    from . import configuration_specclip as configuration
+    from . import modeling_specclip as modeling
+    from .feature_extraction_specclip import SpecCLIPFeatureExtractor
+    from .processing_specclip import SpecCLIPProcessor
+
+    models = {
+        configuration.SpecCLIPSpectrumConfig: modeling.SpecCLIPSpectrumModel,
+        configuration.SpecCLIPTextConfig: modeling.SpecCLIPTextModel,
+        configuration.SpecCLIPConfig: modeling.SpecCLIPModel,
+    }
+    for config, model in models.items():
+        AutoConfig.register(config.model_type, config, exist_ok=True)
+        AutoModel.register(config, model, exist_ok=True)
+    for config in (configuration.SpecCLIPSpectrumConfig, configuration.SpecCLIPConfig):
+        AutoFeatureExtractor.register(config, SpecCLIPFeatureExtractor, exist_ok=True)
+        AutoProcessor.register(config, SpecCLIPProcessor, exist_ok=True)
+    AutoModelForPreTraining.register(
+        configuration.SpecCLIPSpectrumConfig,
+        modeling.SpecCLIPForSpectrumPreTraining,
+        exist_ok=True,
+    )
+
+
+__all__ = sorted([*_HOMES, "__version__"])
