@@ -1,0 +1,401 @@
+"""Align spectra with texts: the second stage.
+
+    accelerate launch training/align.py --config paper --dataset DIR --output runs/mine
+
+starts from `runs/mine/spectrum` and leaves `runs/mine/model`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if not __package__:  # run as a file: the repository takes the place of its folder `training`
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import argparse
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from hf_specclip import (
+    SpecCLIPConfig,
+    SpecCLIPFeatureExtractor,
+    SpecCLIPForSpectrumPreTraining,
+    SpecCLIPModel,
+    SpecCLIPProcessor,
+)
+from hf_specclip.evaluation import match_ranks
+from hf_specclip.index import GALLERY_FOLDER, SpecCLIPIndex
+from training.checkpoint import (
+    TRAINING_FILE,
+    CheckpointError,
+    CheckpointFolder,
+    fingerprint,
+    fresh_folder,
+    write_json,
+)
+from training.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
+from training.data import PairData, TrainingDataError, embed_texts, hide_sections, load_pairs, thin
+from training.loop import Draws, FitResult, fit, over_rows
+from training.presets import AlignSettings, Preset
+from training.pretrain_spectrum import STAGE as SPECTRUM
+from training.pretrain_spectrum import describe, finished, settings_of
+
+STAGE = "align"
+MODEL = "model"
+
+
+class AlignTask:
+    """What the loop needs to know of the second stage (`training.loop.Task`).
+
+    A frozen encoder gives the same latents at every step, so they are computed once.
+    """
+
+    stage = STAGE
+
+    def __init__(
+        self,
+        model: SpecCLIPModel,
+        extractor: SpecCLIPFeatureExtractor,
+        pairs: PairData,
+        settings: AlignSettings,
+        accelerator: Accelerator,
+    ):
+        self.model, self.extractor, self.pairs, self.settings = model, extractor, pairs, settings
+        self.criterion = settings.criterion
+        self.n_rows = len(pairs.splits["train"])
+        self.texts = torch.from_numpy(pairs.texts.embeddings)
+        self.latents: dict[str, torch.Tensor] = {}
+        if settings.freeze_spectrum:
+            model.to(accelerator.device).eval()
+            with torch.no_grad():
+                self.latents = {
+                    split: latents_of(model, extractor, pairs, split, accelerator)
+                    for split in ("train", "validation")
+                }
+
+    def module(self) -> torch.nn.Module:
+        return _AlignmentLoss(self.model)
+
+    def rate_of(self, name: str) -> float:
+        return self.settings.encoder_lr_scale if name.startswith("spectrum_model.") else 1.0
+
+    def batch(self, rows: np.ndarray, draws: Draws) -> dict[str, torch.Tensor]:
+        split = self.pairs.splits["train"]
+        if self.latents:
+            inputs = {"latents": self.latents["train"][rows]}
+        else:
+            spectra = thin(split.spectra(rows), self.settings.thinning, draws)
+            inputs = dict(self.extractor(spectra, return_tensors="pt"))
+        ids = split.text_ids[rows]
+        mask = hide_sections(
+            self.pairs.texts.section_mask[ids], self.settings.section_dropout, draws
+        )
+        return {
+            **inputs,
+            "text_embeds": self.texts[ids],
+            "section_mask": torch.from_numpy(mask),
+            "text_ids": torch.from_numpy(ids),
+        }
+
+    def validate(self, accelerator: Accelerator) -> dict[str, float]:
+        spectra = (
+            over_rows(
+                accelerator,
+                lambda rows: _shared(
+                    self.model, self.latents["validation"][rows].to(accelerator.device)
+                ),
+                len(self.latents["validation"]),
+            )
+            if self.latents
+            else embed_spectra(self.model, self.extractor, self.pairs, "validation", accelerator)
+        )
+        texts, owner = embed_split_texts(self.model, self.pairs, "validation", accelerator)
+        ranks = match_ranks(spectra, texts, owner)["spectrum_to_text"]
+        expected = ranks.expected
+        return {
+            "loss": self._loss(spectra, texts[owner], torch.from_numpy(owner)),
+            "mean_log_rank": float(np.log(expected).mean()),
+            "median_rank_fraction": float(np.median(expected)) / ranks.n_gallery,
+            **{
+                f"recall@{k}%": float(ranks.hits(math.ceil(k * ranks.n_gallery / 100)).mean())
+                for k in (1, 5)
+            },
+        }
+
+    def _loss(self, spectra: torch.Tensor, texts: torch.Tensor, ids: torch.Tensor) -> float:
+        """The contrastive loss in batches of the size trained with, so that the two compare.
+
+        Rows of one field lie side by side in a dataset: a fixed shuffle parts them.
+        """
+        order = Draws(0, "validation", 0).permutation(len(spectra))
+        parts = np.array_split(order, -(-len(order) // self.settings.batch_size))
+        device = self.model.device
+        losses = [
+            self.model._contrastive_loss(*(t[part].to(device) for t in (spectra, texts, ids)))
+            for part in parts
+        ]
+        weights = np.array([len(part) for part in parts]) / len(order)
+        return float(np.dot(weights, [loss.item() for loss in losses]))
+
+
+class _AlignmentLoss(torch.nn.Module):
+    """The dual encoder with its loss as the only output, from spectra or from their latents."""
+
+    def __init__(self, model: SpecCLIPModel):
+        super().__init__()
+        self.model = model
+
+    def forward(self, latents: torch.Tensor | None = None, **inputs: torch.Tensor) -> torch.Tensor:
+        if latents is None:
+            return self.model(**inputs, return_loss=True).loss
+        texts = self.model.get_text_features(
+            inputs["text_embeds"], inputs["section_mask"]
+        ).pooler_output
+        spectra = _shared(self.model, latents)
+        return self.model._contrastive_loss(spectra, texts, inputs["text_ids"])
+
+
+def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:
+    """Train the dual encoder, or find that it is trained already, and leave it in `model/`.
+
+    Args:
+        run: see `Run`.
+        pairs: with embedded texts.
+        spectrum: folder of the pretrained autoencoder; `spectrum/` of the run where None.
+
+    Raises:
+        CheckpointError: when the output holds another run's, or there is no autoencoder.
+        TrainingError: when training cannot go on.
+    """
+    target = run.output / MODEL
+    model, extractor, identity = build(run, pairs, spectrum or run.output / SPECTRUM)
+    if found := finished(target, identity):
+        return found
+    task = AlignTask(model, extractor, pairs, run.preset.align, run.accelerator)
+    result = fit(
+        run.accelerator,
+        task,
+        run.preset.align,
+        seed=run.seed,
+        checkpoints=CheckpointFolder(run.checkpoints(STAGE), identity),
+        max_steps=run.max_steps,
+    )
+    model.to(run.accelerator.device).eval()
+    gallery = gallery_of(model, pairs, run.accelerator)
+    if run.is_main:
+        with fresh_folder(target) as partial:
+            model.save_pretrained(partial)
+            SpecCLIPProcessor(extractor).save_pretrained(partial)
+            gallery.save(partial / GALLERY_FOLDER)
+            write_json(partial / TRAINING_FILE, {"identity": identity, "result": result.to_dict()})
+    run.accelerator.wait_for_everyone()
+    return result
+
+
+def build(
+    run: Run, pairs: PairData, spectrum: Path
+) -> tuple[SpecCLIPModel, SpecCLIPFeatureExtractor, dict[str, Any]]:
+    """The dual encoder around a pretrained encoder, and all that decides what it will become."""
+    if not (spectrum / TRAINING_FILE).is_file():
+        raise CheckpointError(
+            f"{spectrum} holds no pretrained autoencoder: run training/pretrain_spectrum.py with "
+            "the same --config, --dataset and --output first (with --set pretrain.epochs=0 to "
+            "start from fresh weights)"
+        )
+    settings, texts = run.preset.model, pairs.texts
+    pretrained = SpecCLIPForSpectrumPreTraining.from_pretrained(spectrum)
+    extractor = SpecCLIPFeatureExtractor.from_pretrained(spectrum)
+    _refuse_other_encoder(run.preset, pretrained.config.to_dict(), spectrum)
+    sections = texts.section_mask.shape[1]
+    config = SpecCLIPConfig(
+        spectrum_config=pretrained.config.to_dict(),
+        text_config={
+            "embedding_dim": texts.embeddings.shape[1] // sections,
+            "n_sections": sections,
+            "embedder_name": texts.model,
+        },
+        shared_dim=settings.shared_dim,
+        projection_hidden_size=settings.projection_hidden_size,
+        projection_layers=settings.projection_layers,
+        dropout=settings.dropout,
+        contrastive_loss=settings.contrastive_loss,
+        multi_positive=settings.multi_positive,
+        logit_scale_init_value=-math.log(settings.temperature),
+        learn_logit_scale=settings.learn_temperature,
+        freeze_spectrum_encoder=run.preset.align.freeze_spectrum,
+    )
+    torch.manual_seed(Draws(run.seed, f"{STAGE} weights", 0).torch_seed(0))
+    model = SpecCLIPModel(config)
+    model.spectrum_model.load_state_dict(pretrained.spectrum_model.state_dict())
+    known, _ = pairs.texts_of("train")
+    model.text_model.fit_statistics(
+        torch.from_numpy(texts.embeddings[known]), torch.from_numpy(texts.section_mask[known])
+    )
+    identity = {
+        "stage": STAGE,
+        "seed": run.seed,
+        "max_steps": run.max_steps,
+        "precision": run.preset.precision,
+        "dataset": pairs.fingerprint,
+        "text_model": texts.model,
+        "text_embeddings": fingerprint({"texts": torch.from_numpy(texts.embeddings)}),
+        "spectrum_weights": fingerprint(pretrained.state_dict()),
+        "model": dataclasses.asdict(settings),
+        "align": settings_of(run.preset.align),
+    }
+    return model, extractor, identity
+
+
+def embed_spectra(
+    model: SpecCLIPModel,
+    extractor: SpecCLIPFeatureExtractor,
+    pairs: PairData,
+    split: str,
+    accelerator: Accelerator,
+) -> torch.Tensor:
+    """Shared embeddings (n, D) of the spectra of a split, float32 on the CPU of every process."""
+    return _over_spectra(
+        lambda **inputs: model.get_spectrum_features(**inputs).pooler_output,
+        extractor,
+        pairs,
+        split,
+        accelerator,
+    )
+
+
+def latents_of(
+    model: SpecCLIPModel,
+    extractor: SpecCLIPFeatureExtractor,
+    pairs: PairData,
+    split: str,
+    accelerator: Accelerator,
+) -> torch.Tensor:
+    """Latents (n, latent_dim) of the spectra of a split, float32 on the CPU of every process."""
+    return _over_spectra(
+        lambda **inputs: model.spectrum_model(**inputs).pooler_output,
+        extractor,
+        pairs,
+        split,
+        accelerator,
+    )
+
+
+def embed_texts_of(
+    model: SpecCLIPModel, pairs: PairData, rows: np.ndarray, accelerator: Accelerator
+) -> torch.Tensor:
+    """Shared embeddings (k, D) of some texts, float32 on the CPU of every process."""
+    texts = pairs.texts
+
+    def embed(places: np.ndarray) -> torch.Tensor:
+        vectors = torch.from_numpy(texts.embeddings[rows[places]])
+        mask = torch.from_numpy(texts.section_mask[rows[places]])
+        return model.get_text_features(
+            vectors.to(accelerator.device), mask.to(accelerator.device)
+        ).pooler_output
+
+    return over_rows(accelerator, embed, len(rows))
+
+
+def embed_split_texts(
+    model: SpecCLIPModel, pairs: PairData, split: str, accelerator: Accelerator
+) -> tuple[torch.Tensor, np.ndarray]:
+    """Embeddings (k, D) of the distinct texts of a split, and which of them each row has (n,)."""
+    rows, owner = pairs.texts_of(split)
+    return embed_texts_of(model, pairs, rows, accelerator), owner
+
+
+@torch.no_grad()
+def gallery_of(model: SpecCLIPModel, pairs: PairData, accelerator: Accelerator) -> SpecCLIPIndex:
+    """All texts of a dataset where the model puts them; travels with the model."""
+    vectors = embed_texts_of(model, pairs, np.arange(len(pairs.texts)), accelerator)
+    return SpecCLIPIndex(pairs.texts.entries, vectors.numpy())
+
+
+def _over_spectra(
+    function: Any,
+    extractor: SpecCLIPFeatureExtractor,
+    pairs: PairData,
+    split: str,
+    accelerator: Accelerator,
+) -> torch.Tensor:
+    arrays = pairs.splits[split]
+
+    def embed(rows: np.ndarray) -> torch.Tensor:
+        inputs = extractor(arrays.spectra(rows), return_tensors="pt")
+        return function(**{k: v.to(accelerator.device) for k, v in inputs.items()})
+
+    return over_rows(accelerator, embed, len(arrays))
+
+
+def _shared(model: SpecCLIPModel, latents: torch.Tensor) -> torch.Tensor:
+    projected = model.spectrum_projection(latents)
+    return torch.nn.functional.normalize(projected.float(), dim=-1)
+
+
+def _refuse_other_encoder(preset: Preset, found: dict[str, Any], folder: Path) -> None:
+    """Settings of the preset that the pretrained encoder was not built with."""
+    wanted = dataclasses.asdict(preset.spectrum)
+    wanted["energy_range"] = tuple(wanted["energy_range"])
+    other = [
+        f"{key} {found[key]!r}, not {value!r}"
+        for key, value in wanted.items()
+        if (tuple(found[key]) if isinstance(found[key], list) else found[key]) != value
+    ]
+    if other:
+        raise CheckpointError(
+            f"{folder} was trained with {', '.join(other)}: pretrain with this preset, or name "
+            "the preset it was trained with"
+        )
+
+
+def require_texts(pairs: PairData) -> None:
+    """Refuse a dataset whose texts are all empty."""
+    if not pairs.texts.section_mask.any():
+        raise TrainingDataError(
+            f"{pairs.name} has no text in any summary: there is nothing to align"
+        )
+
+
+def main(arguments: argparse.Namespace, preset: Preset) -> None:
+    """Run the command."""
+    run = start(arguments, preset, [f"{CHECKPOINTS}/{STAGE}", MODEL, LOGS])
+    with run.stage("data") as made:
+        with run.accelerator.main_process_first():
+            pairs = load_pairs(run.dataset, run.cache_dir)
+        made.append(", ".join(f"{name} {rows:,}" for name, rows in pairs.sizes.items()) + " rows")
+    with run.stage("text embeddings") as made:
+        with run.accelerator.main_process_first():
+            embed_texts(pairs, preset.text.embedder, cache_dir=run.cache_dir, progress=run.is_main)
+        made.append(f"{len(pairs.texts):,} texts by {pairs.texts.model or 'an unnamed model'}")
+    with run.stage("alignment") as made:
+        spectrum = None if arguments.spectrum is None else Path(arguments.spectrum)
+        result = align(run, pairs, spectrum)
+        made.append(f"{run.output / MODEL}: {describe(result)}")
+    finish(run)
+
+
+if __name__ == "__main__":
+    options = parser(
+        "Align X-ray spectra with the texts about their sources in one shared space.",
+        """\
+Starts from DIR/spectrum (training/pretrain_spectrum.py) and leaves DIR/model: a SpecCLIPModel
+with its processor, for from_pretrained, and gallery/ with all texts of the dataset, for
+`specclip retrieve --model DIR/model FILE`. A rerun of the same command goes on where the last
+one stopped.
+
+  accelerate launch training/align.py --config best --dataset DATASET --output DIR
+  accelerate launch training/align.py --config best --dataset DATASET --output DIR2 \\
+      --spectrum DIR/spectrum --set align.lr=3e-4""",
+    )
+    options.add_argument(
+        "--spectrum",
+        metavar="DIR",
+        help="the pretrained autoencoder (default: spectrum in the output folder)",
+    )
+    sys.exit(call(main, options.parse_args()))
