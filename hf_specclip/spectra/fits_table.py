@@ -51,6 +51,7 @@ class Header:
         self._cards = cards
         self._path, self._name = path, name
         self._index: dict[str, int] = {}
+        self._values: dict[str, Any] = {}
         for number, card in enumerate(cards):
             self._index.setdefault(card[:8].rstrip().upper(), number)
 
@@ -63,6 +64,11 @@ class Header:
         Raises:
             SpectrumFileError: a card that is not FITS.
         """
+        if key not in self._values:
+            self._values[key] = self._parse(key)
+        return self._values[key]
+
+    def _parse(self, key: str) -> Any:
         number = self._index.get(key)
         if number is None or self._cards[number][8:10] != "= ":
             return None
@@ -72,9 +78,7 @@ class Header:
                 break
             text += more
         try:
-            card = Card.fromstring(text)
-            card.verify("silentfix")
-            value = card.value
+            value = Card.fromstring(text).value
         except Exception as error:  # astropy raises many kinds on damaged cards
             raise self._bad(key, f"cannot be parsed ({error})") from None
         if value is None or type(value).__name__ == "Undefined":

