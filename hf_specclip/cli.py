@@ -1,0 +1,394 @@
+"""The command line: `specclip inspect | embed | retrieve`.
+
+It reads arguments and prints; what it prints is computed by the library. Heavy imports live in the
+commands that need them, so that `specclip --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .spectra import XRaySpectrum
+
+BATCH_SIZE = 256
+
+DESCRIPTION = """\
+X-ray spectra and what the literature says about their sources, in one space.
+
+  specclip inspect  acisf01575_001N001_r0085_pha3.fits.gz   what is in this file?
+  specclip retrieve --model DIR spectrum.pha                which papers does it resemble?
+  specclip embed    --model DIR *.pha -o embeddings.parquet vectors for your own analysis
+"""
+
+INSPECT = """\
+Read spectra (PHA I or II) with their responses and background and say what is in them.
+
+The ARF, RMF and background are found through the file's own header and beside the file; the
+catalogue's names (…_pha3 → …_arf3, …_rmf3) and gzipped files are understood.
+
+  specclip inspect source.pi
+  specclip inspect --json source.pi | jq .exposure_s
+  specclip inspect --plot source.png source.pi
+"""
+
+EMBED = """\
+Turn spectra into vectors: the unit vector in the space shared with the literature, and the
+spectral encoder's latent. One row for each spectrum; a file that cannot be read is named on
+standard error and left out, and the others are written all the same.
+
+  specclip embed --model runs/demo/model *.pha -o embeddings.parquet
+  specclip embed --model user/name source.pi -o embeddings.fits
+"""
+
+RETRIEVE = """\
+Find the literature a spectrum resembles most, among the texts the model carries (its gallery).
+
+The score is the cosine similarity in the shared space, −1 to 1: it ranks, it is not a probability.
+
+  specclip retrieve --model runs/demo/model source.pi
+  specclip retrieve --model runs/demo/model --top 3 --json source.pi
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status (0 done, 1 a file failed, 2 wrong usage)."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except BrokenPipeError:  # the reader of the pipe has seen enough
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        print("specclip: stopped", file=sys.stderr)
+        return 130
+    except (OSError, ValueError, ImportError) as error:
+        print(f"specclip: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("specclip", description=DESCRIPTION, formatter_class=form)
+    parser.add_argument("--version", action="version", version=f"specclip {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    inspect = commands.add_parser(
+        "inspect", help="what is in a spectrum file", description=INSPECT, formatter_class=form
+    )
+    inspect.add_argument("--plot", metavar="IMAGE", help="also draw the spectrum (png, pdf, svg)")
+    inspect.set_defaults(run=_inspect)
+
+    embed = commands.add_parser(
+        "embed", help="spectra to vectors", description=EMBED, formatter_class=form
+    )
+    embed.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        type=Path,
+        help="table to write: .parquet, .fits, .ecsv or .jsonl",
+    )
+    embed.set_defaults(run=_embed)
+
+    retrieve = commands.add_parser(
+        "retrieve",
+        help="the literature a spectrum resembles",
+        description=RETRIEVE,
+        formatter_class=form,
+    )
+    retrieve.add_argument(
+        "--top", type=_positive, default=5, metavar="K", help="texts to show (default 5)"
+    )
+    retrieve.set_defaults(run=_retrieve)
+
+    for command in (embed, retrieve):
+        command.add_argument(
+            "--model", required=True, help="a model folder, or user/name on the Hub"
+        )
+    for command in (inspect, embed, retrieve):
+        command.add_argument("files", nargs="+", metavar="FILE", help="PHA file (may be gzipped)")
+        command.add_argument("--json", action="store_true", help="print JSON instead of text")
+        sides = command.add_argument_group("side files, where they cannot be found by themselves")
+        sides.add_argument("--arf", help="effective area (only with a single FILE)")
+        sides.add_argument("--rmf", help="redistribution matrix (only with a single FILE)")
+        sides.add_argument("--background", help="background spectrum (only with a single FILE)")
+    return parser
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    reader = _Reader(arguments)
+    found = []
+    for spectrum, place in reader:
+        found.append(_facts(spectrum, place))
+        if arguments.plot:
+            _plot(spectrum, Path(arguments.plot), len(found))
+        if not arguments.json:
+            print(_facts_text(found[-1]))
+    if arguments.json:
+        _print_json(found)
+    return reader.status
+
+
+def _embed(arguments: argparse.Namespace) -> int:
+    from .tables import check_format, write_table
+
+    check_format(arguments.output)  # before the work, not after it
+    model, extractor = _load(arguments.model)
+    reader = _Reader(arguments)
+    table: list[dict[str, Any]] = []
+    for batch in _batches(reader):
+        embeddings, latents = _vectors(model, extractor, [spectrum for spectrum, _ in batch])
+        for (spectrum, place), embedding, latent in zip(batch, embeddings, latents, strict=True):
+            facts = _facts(spectrum, place)
+            names = ("file", "row", "source_name", "obsid", "obi", "region_id", "ra", "dec")
+            row = {name: facts[name] for name in (*names, "exposure_s", "total_counts")}
+            table.append({**row, "embedding": embedding, "latent": latent})
+    if table:
+        write_table(table, arguments.output)
+    written = {"output": str(arguments.output) if table else None, "spectra": len(table)}
+    if arguments.json:
+        _print_json(written)
+    elif table:
+        print(f"{len(table)} spectra → {arguments.output}")
+    return reader.status
+
+
+def _retrieve(arguments: argparse.Namespace) -> int:
+    from .index import SpecCLIPIndex, paper_url
+
+    model, extractor = _load(arguments.model)
+    gallery = SpecCLIPIndex.from_pretrained(arguments.model)
+    reader = _Reader(arguments)
+    answers = []
+    for batch in _batches(reader):
+        embeddings, _ = _vectors(model, extractor, [spectrum for spectrum, _ in batch])
+        for (_, place), hits in zip(batch, gallery.search(embeddings, arguments.top), strict=True):
+            literature = []
+            for hit in hits:
+                entry = hit.entry
+                papers = [{**paper, "url": paper_url(paper)} for paper in entry.get("papers", [])]
+                literature.append(
+                    {
+                        "rank": hit.rank,
+                        "score": round(hit.score, 4),
+                        "id": entry["id"],
+                        "source_names": entry.get("source_names", []),
+                        "papers": papers,
+                        "summary": entry.get("summary", {}),
+                    }
+                )
+            answers.append({**place, "gallery": len(gallery), "literature": literature})
+            if not arguments.json:
+                print(_literature_text(answers[-1]))
+    if arguments.json:
+        _print_json(answers)
+    return reader.status
+
+
+class _Reader:
+    """Iterates over the spectra of the files named; what cannot be read is told and counted."""
+
+    def __init__(self, arguments: argparse.Namespace):
+        self.files = arguments.files
+        self.sides = {name: getattr(arguments, name) for name in ("arf", "rmf", "background")}
+        if len(self.files) > 1 and any(self.sides.values()):
+            raise ValueError("--arf, --rmf and --background go with a single FILE")
+        self.status = 0
+
+    def __iter__(self) -> Iterator[tuple[XRaySpectrum, dict[str, Any]]]:
+        from tqdm import tqdm
+
+        from .spectra import read_spectra
+
+        for file in tqdm(self.files, "reading", unit="file", leave=False, delay=2, disable=None):
+            try:
+                spectra = read_spectra(file, **self.sides)
+            except (OSError, ValueError) as error:
+                message = str(error)
+                where = "" if str(file) in message else f"{file}: "
+                print(f"specclip: {where}{message}", file=sys.stderr)
+                self.status = 1
+                continue
+            for row, spectrum in enumerate(spectra):
+                yield spectrum, {"file": str(file), "row": row if len(spectra) > 1 else None}
+
+
+def _batches(reader: _Reader) -> Iterator[list[tuple[XRaySpectrum, dict[str, Any]]]]:
+    batch = []
+    for item in reader:
+        batch.append(item)
+        if len(batch) == BATCH_SIZE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _load(name: str) -> tuple[Any, Any]:
+    from transformers.utils import logging
+
+    from . import SpecCLIPFeatureExtractor, SpecCLIPModel
+
+    logging.disable_progress_bar()
+    model = SpecCLIPModel.from_pretrained(name)
+    return model.eval(), SpecCLIPFeatureExtractor.from_pretrained(name)
+
+
+def _vectors(model: Any, extractor: Any, spectra: list[XRaySpectrum]) -> tuple[Any, Any]:
+    """Unit vectors in the shared space (B, D) and latents (B, 64), as numpy arrays."""
+    import torch
+
+    inputs = extractor(spectra, return_tensors="pt")
+    with torch.inference_mode():
+        features = model.get_spectrum_features(**inputs)
+        latents = model.spectrum_model(**inputs).pooler_output
+    return features.pooler_output.float().numpy(), latents.float().numpy()
+
+
+def _facts(spectrum: XRaySpectrum, place: dict[str, Any]) -> dict[str, Any]:
+    """What `inspect` says, under names that carry their units."""
+    binned = spectrum.rebinned()
+    counts = int(binned["counts"].sum())
+    scale = float(binned["background_scale"] or 0.0)
+    region = int(binned["background_counts"].sum())
+    has_background = spectrum.background_counts is not None
+    net = counts - scale * region
+    # Gaussian propagation of two Poisson counts: good enough to read, not to publish.
+    net_error = (counts + scale**2 * region) ** 0.5
+    area = binned["effective_area"]
+    return {
+        **place,
+        "source_name": spectrum.source_name,
+        "obsid": spectrum.obsid,
+        "obi": spectrum.obi,
+        "region_id": spectrum.region_id,
+        "telescope": spectrum.telescope,
+        "instrument": spectrum.instrument,
+        "detector": spectrum.detector,
+        "ra": spectrum.ra,
+        "dec": spectrum.dec,
+        "exposure_s": float(spectrum.exposure),
+        "channels": len(spectrum.counts),
+        "energy_range_kev": [float(spectrum.energy_edges[0]), float(spectrum.energy_edges[-1])],
+        "total_counts": int(spectrum.counts.sum()),
+        "background_total_counts": (
+            int(spectrum.background_counts.sum())  # type: ignore[union-attr]
+            if has_background
+            else None
+        ),
+        "background_scale": scale if has_background else None,
+        "counts_0.5_8kev": counts,
+        "net_counts_0.5_8kev": net,
+        "net_counts_error_0.5_8kev": net_error,
+        "net_rate_0.5_8kev_per_s": net / spectrum.exposure,
+        "effective_area_max_cm2": None if area is None else float(area.max()),
+        "arf": _name(spectrum.arf),
+        "rmf": _name(spectrum.rmf),
+    }
+
+
+def _name(response: Any) -> str | None:
+    path = getattr(response, "path", None)
+    return None if response is None else Path(path).name if path else "in memory"
+
+
+def _facts_text(facts: dict[str, Any]) -> str:
+    def line(label: str, text: str) -> str:
+        return f"  {label:<14}{text}"
+
+    title = facts["file"] + (f"  [row {facts['row']}]" if facts["row"] is not None else "")
+    lines = [title]
+    if facts["source_name"]:
+        lines.append(line("source", facts["source_name"]))
+    observation = [
+        f"{label} {facts[name]}"
+        for name, label in (("obsid", "ObsID"), ("obi", "OBI"), ("region_id", "region"))
+        if facts[name] is not None
+    ]
+    if observation:
+        lines.append(line("observation", ", ".join(observation)))
+    detector, instrument = facts["detector"] or "", facts["instrument"] or ""
+    named = detector if detector.startswith(instrument) else f"{instrument} {detector}"
+    if facts["telescope"] or named:
+        lines.append(line("instrument", f"{facts['telescope'] or ''} {named}".strip()))
+    low, high = facts["energy_range_kev"]
+    lines += [
+        line("exposure", f"{facts['exposure_s']:,.1f} s"),
+        line("channels", f"{facts['channels']}, {low:.3g}–{high:.4g} keV"),
+        line(
+            "counts", f"{facts['total_counts']:,} in all, {facts['counts_0.5_8kev']:,} at 0.5–8 keV"
+        ),
+    ]
+    if facts["background_total_counts"] is None:
+        lines.append(line("background", "none found"))
+    else:
+        lines.append(
+            line(
+                "background",
+                f"{facts['background_total_counts']:,} counts in its region, "
+                f"× {facts['background_scale']:.4g} in the aperture",
+            )
+        )
+    lines.append(
+        line(
+            "net",
+            f"{facts['net_counts_0.5_8kev']:,.1f} ± {facts['net_counts_error_0.5_8kev']:,.1f} "
+            f"counts, {facts['net_rate_0.5_8kev_per_s']:.4g} ct/s at 0.5–8 keV",
+        )
+    )
+    peak = facts["effective_area_max_cm2"]
+    area = "" if peak is None else f" (up to {peak:,.0f} cm² at 0.5–8 keV)"
+    lines.append(line("ARF", f"{facts['arf'] or 'none found'}{area}"))
+    lines.append(line("RMF", facts["rmf"] or "none found"))
+    return "\n".join(lines)
+
+
+def _literature_text(answer: dict[str, Any]) -> str:
+    title = answer["file"] + (f"  [row {answer['row']}]" if answer["row"] is not None else "")
+    lines = [f"{title}  (closest of {answer['gallery']:,} texts)"]
+    for text in answer["literature"]:
+        sources = text["source_names"]
+        more = f" and {len(sources) - 2} more" if len(sources) > 2 else ""
+        lines.append(f"\n {text['rank']:>2}. {text['score']:+.3f}  {', '.join(sources[:2])}{more}")
+        said = next((words for words in text["summary"].values() if words), None)
+        if said:
+            lines.append(f"     {said if len(said) <= 240 else said[:239] + '…'}")
+        for paper in text["papers"]:
+            year = f" ({paper['year']})" if paper.get("year") else ""
+            where = paper["url"] or paper["id"]
+            lines.append(f"     · {paper.get('title') or 'untitled'}{year}  {where}")
+    return "\n".join(lines)
+
+
+def _plot(spectrum: XRaySpectrum, path: Path, number: int) -> None:
+    from .spectra import plot_spectrum
+
+    axes = plot_spectrum(spectrum)
+    if number > 1:  # one image for each spectrum
+        path = path.with_name(f"{path.stem}_{number}{path.suffix}")
+    axes.figure.savefig(path, dpi=150, bbox_inches="tight")
+    print(f"drew {path}", file=sys.stderr)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    print()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
