@@ -241,7 +241,7 @@ def conform_table(table: pa.Table, *, n_bins: int = N_BINS, first_row: int = 0) 
             continue
         try:
             arrays.append(table[name].cast(kind))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        except pa.ArrowException as error:
             raise ContractError(
                 f"column {name!r} has type {table[name].type} and cannot become {kind}: {error}"
             ) from None

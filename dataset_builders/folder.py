@@ -90,15 +90,13 @@ class SpecCLIPDatasetInfo:
 
 
 def is_dataset_folder(folder: str | Path) -> bool:
-    """Whether a folder holds a SpecCLIP dataset (its description, or Parquet with a card).
+    """Whether a folder looks like a dataset: a description, a card with files, or our Parquet.
 
     Args:
         folder: the folder.
     """
     folder = Path(folder)
-    return (folder / INFO_FILE).is_file() or (
-        (folder / CARD_FILE).is_file() and bool(_data_files(folder))
-    )
+    return (folder / INFO_FILE).is_file() or _card_names_files(folder) or bool(_data_files(folder))
 
 
 def write_dataset(

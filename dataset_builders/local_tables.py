@@ -281,7 +281,7 @@ def _make_plan(folder: Path, knobs: dict[str, Any]) -> _Plan:
             hosts[source],
             classes[source],
             papers[source],
-            {i for i in ids[source] if sources_of[i] > limit},
+            set() if survey_only[source] else {i for i in ids[source] if sources_of[i] > limit},
         )
         if not any(text.values()):
             silent += 1

@@ -23,6 +23,8 @@ FRACTIONS: Mapping[str, float] = {
 }
 # A component with a larger share of the rows would be most of a small split by itself.
 LARGEST_SHARE = 0.05
+# Draws tried; the one closest to the wanted shares is kept.
+ATTEMPTS = 4
 
 
 class _Components:
@@ -132,16 +134,38 @@ def split_groups(
         )
     names, row_group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     sizes = np.bincount(row_group, minlength=len(names))
-    total = len(row_group)
-    lacking = np.array([fractions[split] * total for split in SPLITS])
-    choice = np.full(len(names), -1)
-    random = np.random.default_rng(np.random.Philox(key=[seed, 0x5711]))
+    targets = np.array([fractions[split] for split in SPLITS]) * len(row_group)
+    random = np.random.Generator(np.random.Philox(key=[seed, 0x5711]))
+    attempts = [
+        _draw_splits(sizes, targets, largest_share, random)
+        for _ in range(ATTEMPTS if len(names) < 20_000 else 1)
+    ]
+
+    def misfit(choice: np.ndarray) -> float:
+        rows = np.bincount(choice, weights=sizes, minlength=len(SPLITS))
+        return float((((rows - targets) ** 2) / np.maximum(targets, 1.0)).sum())
+
+    return np.array(SPLITS, dtype=object)[min(attempts, key=misfit)][row_group]
+
+
+def _draw_splits(
+    sizes: np.ndarray, targets: np.ndarray, largest_share: float, random: np.random.Generator
+) -> np.ndarray:
+    """One draw of a split (index into `SPLITS`) for each group.
+
+    Args:
+        sizes: rows of each group, (g).
+        targets: rows wanted in each split, (4).
+        largest_share: above this share of the rows a group goes to `train`.
+        random: generator.
+    """
+    choice, lacking = np.full(len(sizes), -1), targets.astype(float)
 
     def put(group: int, split: int) -> None:
         choice[group] = split
         lacking[split] -= sizes[group]
 
-    for group in np.flatnonzero(sizes > largest_share * total):
+    for group in np.flatnonzero(sizes > largest_share * sizes.sum()):
         put(int(group), 0)
     order = random.permutation(np.flatnonzero(choice < 0))
     # The smallest split goes first: later, no group left may be small enough for it.
@@ -149,26 +173,27 @@ def split_groups(
     for group in order:
         if sizes[group] <= lacking[calibration] + 0.5:
             put(int(group), calibration)
-    for group in order[choice[order] < 0]:
+    rest = order[choice[order] < 0]
+    for group, uniform in zip(rest, random.random(len(rest)), strict=True):
         room = np.where(sizes[group] <= lacking + 0.5, np.maximum(lacking, 0.0), 0.0)
         room[calibration] = 0.0
         if room.sum() > 0.0:
-            put(int(group), int(random.choice(len(SPLITS), p=room / room.sum())))
+            reached = np.cumsum(room)
+            put(int(group), int(np.searchsorted(reached, uniform * reached[-1], side="right")))
         else:
-            short = lacking.copy()
+            short = np.where(targets > 0.0, lacking, -np.inf)
             short[calibration] = -np.inf
             put(int(group), int(np.argmax(short)))
     # Few, large groups can leave a split with nothing: hand it the smallest group of the fullest.
     for split in (SPLITS.index("test"), SPLITS.index("validation"), calibration):
-        if fractions[SPLITS[split]] == 0 or (choice == split).any():
+        if targets[split] == 0 or (choice == split).any():
             continue
         owners = np.bincount(choice, minlength=len(SPLITS))
-        givers = [other for other in range(len(SPLITS)) if owners[other] > 1]
-        if givers:
-            giver = max(givers, key=lambda other: owners[other])
+        giver = int(np.argmax(owners))
+        if owners[giver] > 1:
             members = np.flatnonzero(choice == giver)
             put(int(members[np.argmin(sizes[members])]), split)
-    return np.array(SPLITS, dtype=object)[choice][row_group]
+    return choice
 
 
 def describe_splits(groups: Sequence[str], splits: Sequence[str]) -> str:

@@ -59,16 +59,16 @@ class Knobs:
 
     pairs: int = 2000
     seed: int = 0
-    faintest_counts: float = 24.0
-    slope: float = 0.75
+    faintest_counts: float = 22.0
+    slope: float = 0.8
     more_observations: float = 0.35
     sample_papers: float = 0.06
     survey_share: float = 0.35
     survey_size: int = 60
     survey_limit: int = SURVEY_LIMIT
     stated_numbers: float = 0.65
-    stated_words: float = 0.8
-    silent: float = 0.06
+    stated_words: float = 0.95
+    silent: float = 0.04
 
     def __post_init__(self) -> None:
         if self.pairs < 1:
@@ -231,7 +231,8 @@ class Universe:
             38.0 * np.exp(0.7 * random.standard_normal(n)),
             4.2 * np.exp(0.2 * random.standard_normal(n)),
         )
-        exposure = np.clip(exposure, 400.0, 190_000.0)
+        depth = np.array([item.depth for item in FIELD_KINDS.values()])[kind[field_of]]
+        exposure = np.clip(exposure * depth, 400.0, 190_000.0)
         year = random.uniform(1999.8, 2023.0, n)
         family = np.where(random.random(n) < 0.58, "ACIS-S", "ACIS-I")
         # Observation numbers rise with time, as the archive's do.
@@ -259,7 +260,7 @@ class Universe:
         # The limit of a field goes down with its exposure, so counts are spread alike everywhere.
         brightness = np.array([CLASSES[name].brightness for name in CLASS_NAMES])[class_index]
         counts = knobs.faintest_counts * random.random(m) ** (-1.0 / knobs.slope)
-        counts *= 10.0 ** (brightness * np.abs(random.normal(0.0, 1.0, m)))
+        counts *= 10.0 ** (brightness * random.normal(1.0, 0.5, m))
         typical = np.exp(np.add.reduceat(np.log(exposure), first_observation) / n_observations)[
             source_field
         ]

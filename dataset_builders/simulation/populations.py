@@ -86,7 +86,8 @@ class SourceClass:
         redshift: of the source; 0 for Galactic and nearby ones.
         abundance: of the metals, Anders & Grevesse.
         variability: scatter of the flux between observations, dex.
-        brightness: how much brighter than the field's detection limit, dex.
+        brightness: how much brighter than the faintest of a field its members are, dex: what
+            is known in radio or optical light first is bright or faint in X-rays as it may.
         extended: whether Chandra resolves it (an `X` ends its name; its spectrum does not vary).
     """
 
@@ -110,6 +111,7 @@ CLASSES: Mapping[str, SourceClass] = {
         LogNormal(0.01, 0.5, high=1.0),
         redshift=LogNormal(1.1, 0.22, 0.2, 4.0),
         variability=0.12,
+        brightness=0.0,
     ),
     # Nandra & Pounds 1994; Gierliński & Done 2004 (soft excess of kT 0.1–0.15 keV).
     "seyfert1": SourceClass(
@@ -119,7 +121,7 @@ CLASSES: Mapping[str, SourceClass] = {
         LogNormal(0.02, 0.5, high=1.0),
         redshift=LogNormal(0.06, 0.35, 0.003, 0.5),
         variability=0.2,
-        brightness=0.3,
+        brightness=0.6,
     ),
     # Risaliti et al. 1999 (columns); Noguchi et al. 2010 (scattered light of 0.3–10 %).
     "seyfert2": SourceClass(
@@ -135,7 +137,7 @@ CLASSES: Mapping[str, SourceClass] = {
         LogNormal(10.0, 0.55, 0.8, 120.0),
         redshift=LogNormal(0.04, 0.35, 0.003, 0.3),
         variability=0.12,
-        brightness=0.1,
+        brightness=0.2,
     ),
     # Lin et al. 2009; Irwin et al. 2003 (nearby galaxies: Γ ≈ 1.6).
     "lmxb": SourceClass(
@@ -144,7 +146,7 @@ CLASSES: Mapping[str, SourceClass] = {
         Component(BLACK_BODY, Normal(0.9, 0.3, 0.3, 2.0), 0.4, Normal(0.35, 0.15, 0.05, 0.8)),
         LogNormal(0.05, 0.5, high=5.0),
         variability=0.25,
-        brightness=0.2,
+        brightness=0.15,
     ),
     # White, Swank & Holt 1983; Walter et al. 2015: hard and absorbed at the source.
     "hmxb": SourceClass(
@@ -162,7 +164,7 @@ CLASSES: Mapping[str, SourceClass] = {
         Component(BLACK_BODY, Normal(0.22, 0.06, 0.1, 0.5), 0.6, Normal(0.35, 0.15, 0.05, 0.8)),
         LogNormal(0.2, 0.35, 0.01, 3.0),
         variability=0.2,
-        brightness=0.6,
+        brightness=0.5,
     ),
     # Mukai 2017: shock-heated columns and boundary layers of 5–30 keV.
     "cv": SourceClass(
@@ -171,6 +173,7 @@ CLASSES: Mapping[str, SourceClass] = {
         None,
         LogNormal(0.06, 0.5, high=3.0),
         variability=0.2,
+        brightness=0.0,
     ),
     # Güdel & Nazé 2009: two temperatures, metals below the Sun's.
     "star": SourceClass(
@@ -180,6 +183,7 @@ CLASSES: Mapping[str, SourceClass] = {
         LogNormal(0.01, 0.4, high=0.3),
         abundance=LogNormal(0.3, 0.2, 0.05, 1.5),
         variability=0.2,
+        brightness=0.1,
     ),
     # Preibisch et al. 2005; CSC YSOs: Γ 2.8, N_H 60 (16–108) e20.
     "yso": SourceClass(
@@ -189,6 +193,7 @@ CLASSES: Mapping[str, SourceClass] = {
         LogNormal(0.7, 0.45, 0.02, 20.0),
         abundance=LogNormal(0.3, 0.15, 0.1, 1.0),
         variability=0.3,
+        brightness=0.0,
     ),
     # Long 2017; Maggi et al. 2016 (kT 0.2–0.9 keV).
     "snr": SourceClass(
@@ -198,7 +203,7 @@ CLASSES: Mapping[str, SourceClass] = {
         LogNormal(0.15, 0.4, 0.01, 3.0),
         abundance=LogNormal(0.8, 0.25, 0.2, 4.0),
         variability=0.0,
-        brightness=0.4,
+        brightness=0.6,
         extended=True,
     ),
     # Vikhlinin et al. 2006: 2–10 keV, a third of the Sun's metals.
@@ -210,7 +215,7 @@ CLASSES: Mapping[str, SourceClass] = {
         redshift=LogNormal(0.2, 0.3, 0.03, 1.2),
         abundance=Normal(0.33, 0.08, 0.1, 0.8),
         variability=0.0,
-        brightness=0.8,
+        brightness=1.0,
         extended=True,
     ),
     # Becker 2009: surface of 0.1–0.25 keV and a magnetospheric power law.
@@ -220,6 +225,7 @@ CLASSES: Mapping[str, SourceClass] = {
         Component(POWER_LAW, Normal(1.6, 0.25, 0.9, 2.4), 0.7, Normal(0.35, 0.2, 0.05, 0.9)),
         LogNormal(0.05, 0.4, high=2.0),
         variability=0.03,
+        brightness=0.3,
     ),
 }
 CLASS_NAMES = tuple(CLASSES)
@@ -237,6 +243,7 @@ class FieldKind:
         foreground_nh: Galactic column, 1e22 cm⁻².
         distance_mpc: distance of the host, None where the sources have none in common.
         hosted: whether all sources belong to one host.
+        depth: exposure over the typical one.
     """
 
     weight: float
@@ -246,6 +253,7 @@ class FieldKind:
     foreground_nh: Distribution
     distance_mpc: Distribution | None
     hosted: bool
+    depth: float
 
 
 FIELD_KINDS: Mapping[str, FieldKind] = {
@@ -257,6 +265,7 @@ FIELD_KINDS: Mapping[str, FieldKind] = {
         LogNormal(0.025, 0.2, 0.006, 0.3),
         None,
         False,
+        1.7,
     ),
     "galaxy": FieldKind(
         0.26,
@@ -266,6 +275,7 @@ FIELD_KINDS: Mapping[str, FieldKind] = {
         LogNormal(0.04, 0.25, 0.01, 0.5),
         LogNormal(9.0, 0.4, 0.7, 40.0),
         True,
+        0.8,
     ),
     "globular": FieldKind(
         0.10,
@@ -275,6 +285,7 @@ FIELD_KINDS: Mapping[str, FieldKind] = {
         LogNormal(0.15, 0.35, 0.01, 2.0),
         LogNormal(0.006, 0.2, 0.002, 0.02),
         True,
+        1.0,
     ),
     "nursery": FieldKind(
         0.10,
@@ -284,6 +295,7 @@ FIELD_KINDS: Mapping[str, FieldKind] = {
         LogNormal(0.1, 0.25, 0.02, 1.0),
         LogNormal(0.0008, 0.3, 0.00013, 0.003),
         True,
+        1.5,
     ),
     "cluster": FieldKind(
         0.10,
@@ -293,6 +305,7 @@ FIELD_KINDS: Mapping[str, FieldKind] = {
         LogNormal(0.035, 0.2, 0.01, 0.2),
         None,
         True,
+        0.7,
     ),
     "plane": FieldKind(
         0.14,
@@ -302,6 +315,7 @@ FIELD_KINDS: Mapping[str, FieldKind] = {
         LogNormal(0.5, 0.4, 0.02, 5.0),
         LogNormal(0.003, 0.3, 0.0003, 0.012),
         False,
+        0.5,
     ),
 }
 FIELD_NAMES = tuple(FIELD_KINDS)

@@ -330,32 +330,39 @@ _SPECTRUM_OPENING = (
     "The emission is usually modelled as {model}",
     "Previous work settled on {model}",
 )
+# Scales in words: everything below the limit, and how it is put. The phrases of a step share their
+# vocabulary, as reviews do when they sort sources.
 _HARDNESS_WORDS = (
-    (-0.75, ("extremely soft", "supersoft, with hardly any photons above 2 keV", "very soft")),
-    (-0.45, ("soft", "rather soft", "dominated by photons below 1.2 keV")),
-    (-0.15, ("moderately soft", "of intermediate softness", "typical of unabsorbed sources")),
-    (0.15, ("neither soft nor hard", "of medium hardness", "flat across the band")),
-    (0.5, ("hard", "fairly hard", "harder than average")),
-    (0.85, ("very hard", "dominated by photons above 2 keV", "notably hard")),
-    (9.0, ("extremely hard", "seen only above 2 keV", "among the hardest known")),
+    (-0.8, ("supersoft, glowing below 1 keV only", "extremely soft, with no photons above 2 keV")),
+    (-0.5, ("very soft and thermal-looking", "soft, dominated by photons below 1.2 keV")),
+    (-0.2, ("moderately soft", "somewhat soft, as unabsorbed sources are")),
+    (0.1, ("neither soft nor hard", "of intermediate hardness", "of average X-ray colours")),
+    (0.45, ("moderately hard", "somewhat hard", "harder than most")),
+    (0.8, ("very hard and flat", "hard, dominated by photons above 2 keV")),
+    (9.0, ("extremely hard, seen above 2 keV only", "among the hardest, with no soft photons")),
 )
 _ABSORPTION_WORDS = (
-    (0.03, ("hardly any absorption", "negligible absorption", "a nearly clear line of sight")),
-    (0.12, ("little absorption", "weak absorption close to the Galactic value")),
-    (0.5, ("moderate absorption", "a moderate hydrogen column")),
-    (2.0, ("strong absorption", "a large column that removes the soft photons")),
-    (10.0, ("heavy absorption", "very heavy obscuration", "a deeply embedded emitter")),
+    (
+        0.03,
+        ("no absorption beyond a trace", "an unobscured, transparent line of sight"),
+    ),
+    (0.12, ("little absorption", "a thin foreground with weak absorption")),
+    (0.5, ("moderate absorption", "a moderate column of gas and dust")),
+    (2.0, ("strong absorption", "a dusty sightline whose gas removes the soft photons")),
+    (10.0, ("heavy obscuration", "a buried emitter behind very heavy absorption")),
     (
         1e9,
-        ("extreme, nearly Compton-thick obscuration", "a Compton-thick or nearly so absorber"),
+        ("extreme, nearly Compton-thick obscuration", "a Compton-thick shroud around the source"),
     ),
 )
 _BRIGHTNESS_WORDS = (
-    (-14.0, ("very faint", "close to the detection limit", "among the faintest in the sample")),
-    (-13.4, ("faint", "rather faint")),
-    (-12.8, ("of moderate brightness", "moderately bright")),
-    (-12.2, ("bright", "fairly bright")),
-    (9.0, ("very bright", "among the brightest of its kind", "exceptionally bright")),
+    (-14.3, ("extremely faint, at the detection limit", "barely detected, one of the faintest")),
+    (-13.8, ("very faint, with few photons", "a dim source that needs deep exposures")),
+    (-13.4, ("faint", "rather dim")),
+    (-13.0, ("of modest brightness", "moderately faint")),
+    (-12.6, ("moderately bright", "fairly bright")),
+    (-12.1, ("bright, with good photon statistics", "bright and easily detected")),
+    (9.0, ("extremely bright, with superb statistics", "among the brightest X-ray sources known")),
 )
 _SILENT = (
     "No spectral analysis has been published; the papers give a position and a detection only.",
@@ -569,9 +576,9 @@ def write_summary(
         Mapping with `identity`, `spectrum` and `context`.
     """
     return {
-        "identity": _identity(facts, random),
+        "identity": _identity(facts, random, 0.7 * stated_words),
         "spectrum": _spectrum(facts, random, stated_numbers, stated_words, silent),
-        "context": _context(facts, random),
+        "context": _context(facts, random, 0.5 * stated_words),
     }
 
 
@@ -581,7 +588,7 @@ def _article(label: str) -> str:
     return "an" if vowel else "a"
 
 
-def _identity(facts: Facts, random: Random) -> str:
+def _identity(facts: Facts, random: Random, portrait: float) -> str:
     label = _pick(random, _LABELS[facts.class_name])
     article = _article(label)
     where = ""
@@ -617,7 +624,9 @@ def _identity(facts: Facts, random: Random) -> str:
                 edot=int(random.integers(33, 38)),
             )
         )
-    if random.random() < 0.25:
+    if random.random() < portrait:
+        sentences.append(_portrait(facts, random))
+    if random.random() < 0.15:
         sentences.append(
             _pick(
                 random,
@@ -668,7 +677,7 @@ def _spectrum(
         (stated_words, lambda: _hardness(facts, random)),
         (stated_words, lambda: _absorption(facts, random, stated_numbers)),
         (stated_words, lambda: _brightness(facts, random, stated_numbers)),
-        (0.35, lambda: _pick(random, _VARIABILITY[facts.class_name])),
+        (0.25, lambda: _pick(random, _VARIABILITY[facts.class_name])),
         (0.3 if kind == PLASMA else 0.0, lambda: _metals(facts, random)),
     )
     for chance, write in parts:
@@ -802,6 +811,45 @@ def _brightness(facts: Facts, random: Random, stated_numbers: float) -> str:
     )
 
 
+def _portrait(facts: Facts, random: Random) -> str:
+    """One sentence on how the source looks in X-rays, as introductions have it."""
+    flux = log10(facts.flux) + _measured(0.0, 0.1, random)
+    hardness = _measured(facts.hardness, 0.08, random)
+    brightness = _word(flux, _BRIGHTNESS_WORDS, random)
+    colour = _word(hardness, _HARDNESS_WORDS, random)
+    return _pick(
+        random,
+        (
+            "As X-ray sources go it is {brightness}; in colour it is {colour}.",
+            "In X-rays it is {colour}. It is {brightness}.",
+            "It stands out as {colour}, and is {brightness}.",
+        ),
+        brightness=brightness,
+        colour=colour,
+    )
+
+
+def _remark(facts: Facts, random: Random) -> str:
+    """Why it was easy or hard to study, or what lies in front of it."""
+    if random.random() < 0.6:
+        flux = log10(facts.flux) + _measured(0.0, 0.1, random)
+        return _pick(
+            random,
+            (
+                "It was {choice} for study, being {word}.",
+                "Being {word}, it was {choice} for detailed work.",
+            ),
+            choice="a natural choice" if flux > -13.0 else "a difficult choice",
+            word=_word(flux, _BRIGHTNESS_WORDS, random),
+        )
+    column = facts.nh * np.exp(_measured(0.0, 0.2, random))
+    return _pick(
+        random,
+        ("Its surroundings mean {word}.", "One reason for interest is {word}."),
+        word=_word(column, _ABSORPTION_WORDS, random),
+    )
+
+
 def _metals(facts: Facts, random: Random) -> str:
     value = max(0.05, _measured(facts.abundance, 0.15 * facts.abundance, random))
     return _pick(
@@ -815,7 +863,7 @@ def _metals(facts: Facts, random: Random) -> str:
     )
 
 
-def _context(facts: Facts, random: Random) -> str:
+def _context(facts: Facts, random: Random, remark: float) -> str:
     sentences = [
         _pick(
             random,
@@ -827,10 +875,11 @@ def _context(facts: Facts, random: Random) -> str:
     ]
     if random.random() < 0.8:
         sentences.append(_pick(random, _WHY[facts.class_name]))
-    if facts.field_kind == "plane" or random.random() < 0.2:
+    if random.random() < remark:
+        sentences.append(_remark(facts, random))
+    if facts.field_kind == "plane" and random.random() < 0.5:
         words = _word(facts.foreground_nh, _ABSORPTION_WORDS, random)
-        if random.random() < 0.5:
-            sentences.append(f"The sightline through the Galaxy has {words}.")
+        sentences.append(f"The sightline through the Galaxy has {words}.")
     if random.random() < 0.6 and facts.papers:
         paper = facts.papers[int(random.integers(len(facts.papers)))]
         sentences.append(
