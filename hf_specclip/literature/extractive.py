@@ -187,7 +187,9 @@ def extractive_summary(
     if papers and all(surveys):
         return {"identity": None, "spectrum": None, "context": None}
     names = [_known(alias) for alias in aliases if _known(alias)] if aliases is not None else []
-    names = list(dict.fromkeys(n for n in names if n != name))
+    # Catalogues repeat one name in several spellings: "V* V1033 Sco", "V1033 SCO".
+    spellings = {_squeezed(re.sub(r"^(?:V\*|\*+|NAME)\s+", "", n)): n for n in reversed(names)}
+    names = [n for n in spellings.values() if n != name][::-1]
     place = _readable_host(_known(host))
     named = _name_pattern([name, *names])
     sentences = _sentences(papers, surveys, named)

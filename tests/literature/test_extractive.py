@@ -125,6 +125,13 @@ def test_classes_are_said_in_words(code, words):
     assert _class_in_words(code) == words
 
 
+def test_spellings_of_one_name_are_given_once():
+    aliases = ["GRO J1655-40", "V* V1033 Sco", "V1033 SCO", "V1033 Sco", "2CXO J1"]
+    assert extractive_summary("2CXO J1", aliases)["identity"] == (
+        "2CXO J1, also known as GRO J1655-40, V* V1033 Sco, is an X-ray source."
+    )
+
+
 def test_formulas_become_readable():
     assert _plain(r"$10^{38}$ erg\,s$^{-1}$ at 10\,GeV, NGC~6362, ~8 %") == (
         "10^38 erg s^-1 at 10 GeV, NGC 6362, ~8 %"
