@@ -287,7 +287,8 @@ def _cell(table: Table, row: int | None, name: str) -> NDArray[np.float64]:
         found = np.atleast_1d(values[row])
     if not found.size:
         raise table.error("is empty", column=name, mend="make the spectrum again")
-    return found.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # signalling NaNs; what is not finite is refused later
+        return found.astype(np.float64)
 
 
 def _per_row(

@@ -91,7 +91,8 @@ def _vector(table: Table, name: str) -> NDArray[np.float64]:
         raise table.error("must hold one number a row", column=name, mend="see OGIP 92-007")
     if not values.size:
         raise table.error("has no rows", mend="make the file again")
-    return values.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # signalling NaNs; what is not finite is refused later
+        return values.astype(np.float64)
 
 
 def _contiguous(

@@ -384,6 +384,7 @@ def test_random_damage(tmp_path, target, damage):
     assert slowest < SECONDS
 
 
+@pytest.mark.filterwarnings("error")
 def test_random_bytes_in_the_data(tmp_path):
     """Headers intact, every number at risk."""
     path = write(
