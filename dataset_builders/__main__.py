@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from .contract import ContractError
-from .folder import DatasetFolderError, check_may_write, write_dataset
+from .folder import DatasetFolderError, built_splits, check_may_write, write_dataset
 from .local_tables import LocalTables, LocalTablesError
 from .simulated import CONFIGS, SimulatedCSC
 from .simulation.catalogue import Knobs
@@ -168,7 +168,7 @@ def _build(make_builder, options: argparse.Namespace, processes: int) -> int:
         builder.download_and_prepare(num_proc=processes if processes > 1 else None)
         if isinstance(builder, LocalTables):
             print(builder.plan.counts)
-        splits = builder.as_dataset()
+        splits = built_splits(builder)
         groups = [group for part in splits.values() for group in part["group"]]
         names = [name for name, part in splits.items() for _ in range(len(part))]
         write_dataset(

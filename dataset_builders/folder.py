@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from datasets import Dataset, DatasetDict, Features, load_dataset
+from datasets import Dataset, DatasetBuilder, DatasetDict, Features, load_dataset
 from datasets.exceptions import DatasetGenerationError
 from tqdm.auto import tqdm
 
@@ -144,11 +144,18 @@ def write_dataset(
         (partial / DATA_FOLDER).mkdir()
         rows, groups_of = {}, {}
         total = sum(len(part) for part in splits.values())
+        if not total:
+            raise DatasetFolderError(f"there are no rows to write to {folder}")
         with tqdm(total=total, unit="row", desc="writing", disable=not progress) as bar:
             for split in SPLITS:
                 groups: set[str] = set()
                 path = partial / _file_of(split)
                 count = 0
+                # `datasets` loads nothing at all where one split has no row: an empty one (there
+                # were fewer than four groups) has no file, and is known by its count of 0.
+                if not len(splits.get(split, ())):
+                    rows[split], groups_of[split] = 0, groups
+                    continue
                 with pq.ParquetWriter(path, schema, compression="zstd") as writer:
                     for table in _tables(splits.get(split)):
                         try:
@@ -170,6 +177,21 @@ def write_dataset(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def built_splits(builder: DatasetBuilder) -> dict[str, Dataset]:
+    """The splits that a builder prepared; those without rows are left out.
+
+    Args:
+        builder: one that has run `download_and_prepare`.
+    """
+    sizes = builder.info.splits or {}
+    # `as_dataset()` without a split stumbles over an empty one.
+    return {
+        split: builder.as_dataset(split=split)
+        for split in SPLITS
+        if split in sizes and sizes[split].num_examples
+    }
 
 
 def check_may_write(folder: str | Path, *, overwrite: bool) -> None:
@@ -252,11 +274,15 @@ def conform_splits(
         DatasetFolderError: when a split is missing or rows were lost.
         ContractError: when the columns are not the contract's.
     """
-    missing = [split for split in SPLITS if split not in splits]
+    empty = {split for split in SPLITS if info is not None and info.rows.get(split) == 0}
+    missing = [split for split in SPLITS if split not in splits and split not in empty]
     if missing:
         raise DatasetFolderError(f"{name} has no split {', '.join(missing)}")
+    some = next(iter(splits.values()))
+    for split in empty - set(splits):
+        splits[split] = Dataset(some.features.arrow_schema.empty_table())
     sizes = {split: len(splits[split]) for split in SPLITS}
-    schema = splits["train"].features.arrow_schema
+    schema = some.features.arrow_schema
     n_bins, text_dim = n_bins_of(schema), text_dim_of(schema)
     if info is None:
         warnings.warn(
@@ -350,7 +376,7 @@ def dataset_card(info: SpecCLIPDatasetInfo, groups: Mapping[str, int], text_dim:
     header += ["size_categories:", f"- {size}", "configs:", "- config_name: default"]
     # Named one by one: file-name inference knows no split called `calibration`.
     header += ["  data_files:"]
-    for split in SPLITS:
+    for split in (split for split in SPLITS if info.rows.get(split, 0)):
         header += [f"  - split: {split}", f"    path: {DATA_FOLDER}/{split}-*.parquet"]
     header += ["---", ""]
 

@@ -14,6 +14,7 @@ from .folder import (
     INFO_FILE,
     DatasetFolderError,
     SpecCLIPDatasetInfo,
+    built_splits,
     conform_splits,
     is_dataset_folder,
     read_dataset,
@@ -90,7 +91,8 @@ def _build_once(
         builder = LocalTables(folder, cache_dir=scratch, **knobs)
         builder.download_and_prepare()
         try:
-            write_dataset(built, builder.as_dataset(), builder.description(), progress=progress)
+            rows = built_splits(builder)
+            write_dataset(built, rows, builder.description(), progress=progress)
         except DatasetFolderError:
             # Another process was faster; what it wrote is the same.
             if not is_dataset_folder(built):

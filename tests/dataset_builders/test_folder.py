@@ -296,12 +296,24 @@ def test_spectra_of_another_length_need_their_description(splits, tmp_path):
         write_dataset(tmp_path / "wrong", parts, INFO)
 
 
+def test_too_few_groups_for_four_splits_still_load(splits, tmp_path):
+    out = write_dataset(tmp_path / "set", {"train": splits["train"]}, INFO)
+    loaded, _ = read_dataset(out, cache_dir=tmp_path / "cache")
+    assert {name: len(part) for name, part in loaded.items()} == {
+        "train": len(splits["train"]), "calibration": 0, "validation": 0, "test": 0
+    }  # fmt: skip
+    assert loaded["test"].features == contract_features()
+    assert list(load_dataset(str(out), cache_dir=str(tmp_path / "cache"))) == ["train"]
+    with pytest.raises(DatasetFolderError, match="no rows"):
+        write_dataset(tmp_path / "none", {}, INFO)
+
+
 def test_is_dataset_folder(folder, tmp_path):
     assert is_dataset_folder(folder)
     assert not is_dataset_folder(tmp_path)
 
 
-def test_help_is_quick_and_teaches(repository):
+def test_help_teaches(repository):
     done = subprocess.run(
         [sys.executable, "-m", "dataset_builders", "simulate", "--help"],
         cwd=repository,

@@ -1,0 +1,363 @@
+"""The simulated catalogue: physics, determinism, honesty."""
+
+import re
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from dataset_builders import SimulatedCSC, read_dataset
+from dataset_builders.__main__ import main
+from dataset_builders.contract import SPLITS
+from dataset_builders.simulation import instrument, populations, prose
+from dataset_builders.simulation.catalogue import (
+    BANDS,
+    Knobs,
+    Universe,
+    source_names,
+    stream,
+)
+from dataset_builders.splits import count_sources_of_papers
+from hf_specclip.spectra import models
+from hf_specclip.spectra.rebin import energy_grid
+
+
+@pytest.fixture(scope="module")
+def universe():
+    return Universe(Knobs(pairs=600, seed=2))
+
+
+@pytest.fixture(scope="module")
+def rows(universe):
+    return universe.rows(np.arange(600))
+
+
+def simulate(folder, *more):
+    code = main(["simulate", "--pairs", "60", "--seed", "4", "--output", str(folder), *more])
+    assert code == 0
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_processes(
+    tmp_path, capsys, monkeypatch
+):
+    # Batches small enough for a second process to have something to do.
+    monkeypatch.setattr("dataset_builders.simulated.BATCH", 16)
+    one = simulate(tmp_path / "one")
+    two = simulate(tmp_path / "two", "--processes", "2")
+    assert one == two
+    assert "train" in capsys.readouterr().out
+    other = tmp_path / "other"
+    assert main(["simulate", "--pairs", "60", "--seed", "5", "--output", str(other)]) == 0
+    name = "data/train-00000-of-00001.parquet"
+    assert (other / name).read_bytes() != one[name]
+
+
+def test_the_command_line_teaches(tmp_path, capsys):
+    (tmp_path / "note.txt").write_text("mine")
+    assert main(["simulate", "--output", str(tmp_path), "--overwrite"]) == 2
+    assert "something else" in capsys.readouterr().err
+    out = str(tmp_path / "set")
+    assert main(["simulate", "--set", "mood=1", "--output", out]) == 2
+    assert "faintest_counts" in capsys.readouterr().err
+    assert main(["simulate", "--pairs", "0", "--output", out]) == 2
+    assert "at least one" in capsys.readouterr().err
+    assert main(["simulate", "--config", "custom", "--pairs", "20", "--set", "silent=1",
+                 "--output", out]) == 0  # fmt: skip
+    _, info = read_dataset(out, cache_dir=tmp_path / "cache")
+    assert info.knobs["silent"] == 1.0
+    assert info.simulated
+
+
+def test_builder_gives_the_four_splits_and_keeps_settings_apart(tmp_path):
+    small = SimulatedCSC("demo", pairs=30, cache_dir=tmp_path)
+    other = SimulatedCSC("demo", pairs=31, cache_dir=tmp_path)
+    assert small.cache_dir != other.cache_dir
+    for builder, pairs in ((small, 30), (other, 31)):
+        builder.download_and_prepare()
+        splits = builder.as_dataset()
+        assert list(splits) == list(SPLITS)
+        assert sum(len(part) for part in splits.values()) == pairs
+    with pytest.raises(ValueError, match="demo"):
+        SimulatedCSC("huge")
+
+
+@pytest.mark.parametrize("pairs", [1, 7])
+def test_small_universes_work(pairs):
+    universe = Universe(Knobs(pairs=pairs))
+    assert len(universe.rows(np.arange(pairs))) == pairs
+
+
+def test_no_split_cuts_what_belongs_together(universe):
+    seen = universe.detections.source
+    papers = [[paper.id for paper in universe.papers[source]] for source in seen]
+    sources_of = count_sources_of_papers(universe.sources.names[seen], papers)
+    assert max(sources_of.values()) > 20  # there are surveys
+    where = {}
+    for row, split in enumerate(universe.splits):
+        field = universe.sources.field[seen[row]]
+        keys = [("source", seen[row]), ("obsid", universe.detections.obsid[row]), ("host", field)]
+        keys += [("paper", paper) for paper in papers[row] if sources_of[paper] <= 20]
+        for key in keys:
+            where.setdefault(key, set()).add(split)
+    assert all(len(found) == 1 for found in where.values())
+    assert set(universe.splits) == set(SPLITS)
+
+
+def test_sources_share_observations_hosts_and_papers(universe):
+    seen = universe.detections.source
+    assert np.bincount(seen).max() > 1
+    assert np.unique(universe.detections.obsid, return_counts=True)[1].max() > 1
+    assert len(set(universe.groups)) < len(universe.sources.names)
+    assert len(set(universe.sources.names)) == len(universe.sources.names)
+    assert all(universe.papers)
+
+
+def test_marginals_are_like_the_catalogues(universe, rows):
+    counts = np.array(rows["counts"].to_pylist()).sum(axis=1)
+    low, middle, high = np.percentile(counts, [10, 50, 90])
+    # The catalogue's ACIS detections with literature: 28, 89, 708 counts.
+    assert low < 45
+    assert 60 < middle < 150
+    assert 400 < high < 1800
+    exposure = np.percentile(rows["exposure"].to_numpy(), [25, 50, 75])
+    # 4.7, 25.8, 49.4 ks.
+    assert exposure[0] < 9e3
+    assert 18e3 < exposure[1] < 36e3
+    assert 38e3 < exposure[2] < 65e3
+    hardness = rows["hard_hs"].to_numpy()
+    assert np.nanpercentile(hardness, 5) < -0.6
+    assert np.nanpercentile(hardness, 95) > 0.6
+
+
+def test_counts_are_poisson_around_the_folded_spectrum(universe):
+    # Many draws of one detection, against its expectation.
+    detection = np.zeros(400, dtype=int)
+    seen = universe.detections.take(detection)
+    counts, background, area = universe._observe(seen, np.arange(10_000, 10_400))
+    total = counts.sum(axis=1)
+    assert total.var(ddof=1) == pytest.approx(total.mean(), rel=0.3)
+    spectra = universe.sources.spectra.take(seen.source[:1])
+    power_law = spectra.first[0] == populations.POWER_LAW
+    shape = (
+        spectra.shape - seen.hardening[:1]
+        if power_law
+        else spectra.shape * np.exp(seen.hardening[:1])
+    )
+    photons = populations.photon_spectra(populations.Spectra(**{**vars(spectra), "shape": shape}))
+    flux = universe.sources.flux[seen.source[0]] * seen.flux_factor[0]
+    edges = energy_grid()
+    inside = (instrument.PHOTON_CENTRES > 0.8) & (instrument.PHOTON_CENTRES < 7.0)
+    detected = photons[0, inside] * np.interp(
+        instrument.PHOTON_CENTRES[inside], (edges[1:] + edges[:-1]) / 2, area[0]
+    )
+    bins = (edges[:-1] > 0.8) & (edges[1:] < 7.0)
+    net = counts - background * seen.background_scale[:, None]
+    # Redistribution moves a few per cent over the ends of the band.
+    expected = flux * seen.exposure[0] * detected.sum()
+    error = 3 * net[:, bins].sum(axis=1).std() / 20
+    assert net[:, bins].sum(axis=1).mean() == pytest.approx(expected, abs=0.06 * expected + error)
+
+
+def test_spectra_arrive_with_one_photon_in_the_band(universe):
+    photons = populations.photon_spectra(universe.sources.spectra)
+    energy = instrument.PHOTON_CENTRES
+    band = (energy > 0.5) & (energy < 7.0)
+    np.testing.assert_allclose(photons[:, band].sum(axis=1), 1.0)
+    assert (photons >= 0.0).all()
+
+
+def test_redistribution_keeps_photons_and_has_the_tabulated_width():
+    for epoch in instrument.load_epochs():
+        np.testing.assert_allclose(epoch.redistribution.sum(axis=1), 1.0, atol=1e-6)
+    epoch = instrument.load_epochs()[0]
+    line = epoch.redistribution[np.argmin(np.abs(instrument.PHOTON_CENTRES - 6.0))]
+    centres = (instrument.CHANNEL_EDGES[1:] + instrument.CHANNEL_EDGES[:-1]) / 2
+    mean = (line * centres).sum()
+    sigma = np.sqrt((line * (centres - mean) ** 2).sum())
+    assert mean == pytest.approx(6.0, abs=0.01)
+    assert sigma * 2.355 == pytest.approx(0.156, rel=0.02)  # aciss_2001.8 at 6 keV
+
+
+def test_contamination_eats_soft_photons_with_time():
+    families = np.array(["ACIS-S"] * 3)
+    early, middle, late = instrument.nearest_epochs(families, np.array([2000.0, 2008.0, 2022.0]))
+    area = instrument.effective_area(np.array([early, middle, late]), np.zeros(3), np.array([0.7]))
+    assert area[0, 0] > area[1, 0] > area[2, 0]
+    off_axis = instrument.vignetting(np.array([0.0, 10.0]), np.array([1.5, 6.4]))
+    np.testing.assert_allclose(off_axis, [[1.0, 1.0], [0.82, 0.65]], atol=0.02)
+
+
+def test_a_known_line_lands_where_it_should(universe):
+    photons = np.zeros((1, len(instrument.PHOTON_CENTRES)))
+    photons[0, np.argmin(np.abs(instrument.PHOTON_CENTRES - 2.0))] = 1.0
+    rate = instrument.fold(photons, np.array([0]), np.zeros(1))
+    area = instrument.effective_area(np.array([0]), np.zeros(1), np.array([2.0]))[0, 0]
+    assert rate.sum() == pytest.approx(area, rel=0.02)
+    # 2 keV is in the channel that covers (c − 1)·14.6 eV to c·14.6 eV.
+    assert abs(int(rate[0].argmax()) + 1 - int(np.ceil(2.0 / 0.0146))) <= 1
+
+
+def test_hardness_ratios_follow_their_definition(universe, rows):
+    edges = energy_grid()
+    centres = (edges[1:] + edges[:-1]) / 2
+    row = int(np.argmax(rows["flux_significance_b"].to_numpy()))
+    counts, background, area = (
+        np.array(rows[name][row].as_py())
+        for name in ("counts", "background_counts", "effective_area")
+    )
+    net = counts - background * rows["background_scale"][row].as_py()
+    flux = {}
+    for band in "smh":
+        inside = (centres > BANDS[band][0]) & (centres < BANDS[band][1])
+        flux[band] = max(net[inside].sum(), 0.0) / area[inside].mean()
+    expected = (flux["h"] - flux["s"]) / (flux["h"] + flux["s"])
+    assert rows["hard_hs"][row].as_py() == pytest.approx(expected, abs=1e-5)
+    for name in ("hard_hm", "hard_hs", "hard_ms"):
+        value, low, high = (
+            rows[column].to_numpy() for column in (name, f"{name}_lolim", f"{name}_hilim")
+        )
+        known = np.isfinite(value)
+        assert known.mean() > 0.95
+        assert (low[known] <= value[known]).all()
+        assert (value[known] <= high[known]).all()
+        assert np.abs(value[known]).max() <= 1.0
+    assert rows["powlaw_gamma"].null_count == 600
+
+
+def test_limits_cover_the_truth(universe):
+    """68 % limits hold it in about 68 % of many observations of a well-exposed source."""
+    net = universe.sources.flux[universe.detections.source] * universe.detections.exposure
+    detection = int(np.argsort(net)[len(net) * 3 // 4])
+    seen = universe.detections.take(np.full(300, detection))
+    from dataset_builders.simulation.catalogue import measured_variables
+
+    counts, background, area = universe._observe(seen, np.arange(20_000, 20_300))
+    columns = measured_variables(counts, background, seen, area)
+    middle = np.nanmean(columns["hard_ms"])
+    inside = (columns["hard_ms_lolim"] < middle) & (middle < columns["hard_ms_hilim"])
+    assert 0.6 < inside.mean() < 0.9
+
+
+def test_the_text_never_tells_the_rows_own_numbers(universe):
+    """What is stated depends on the source alone: redrawing its counts leaves it as it was."""
+    sources = np.arange(len(universe.sources.names))
+    texts = universe.summaries(sources)
+    assert universe.summaries(sources[:5]) == texts[:5]
+    for detection in range(0, 600, 7):
+        source = universe.detections.source[detection]
+        text = " ".join(texts[source].values())
+        exposure = universe.detections.exposure[detection]
+        for told in (
+            f"{exposure:.0f}",
+            f"{exposure / 1e3:.1f} ks",
+            universe.detections.family[detection],
+        ):
+            assert told not in text
+        assert not re.search(rf"\b{universe.detections.obsid[detection]}\b", text) or (
+            universe.detections.obsid[detection] < 2100  # may coincide with a year or a field
+        )
+
+
+def test_stated_values_have_errors_of_their_own(universe):
+    """Stated photon indices scatter about the truth, and not with the row's counts."""
+    spectra, kinds = universe.sources.spectra, universe.sources
+    stated, truth, residual = [], [], []
+    counts = np.array(universe.rows(np.arange(600))["hard_hs"].to_numpy())
+    first = {
+        int(source): row for row, source in reversed(list(enumerate(universe.detections.source)))
+    }
+    texts = universe.summaries(np.arange(len(kinds.names)))
+    expected = universe._truth(np.arange(len(kinds.names)))["hardness"]
+    for source, text in enumerate(texts):
+        found = re.search(r"(?:Γ = |photon index |Γ ≈ )(\d\.\d+)", text["spectrum"])
+        if found and spectra.first[source] == populations.POWER_LAW:
+            stated.append(float(found[1]))
+            truth.append(spectra.shape[source])
+            residual.append(counts[first[source]] - expected[source])
+    error = np.array(stated) - np.array(truth)
+    assert len(error) > 30
+    assert 0.03 < error.std() < 0.5
+    assert abs(error.mean()) < 4 * error.std() / np.sqrt(len(error))
+    known = np.isfinite(residual)
+    correlation = np.corrcoef(error[known], np.array(residual)[known])[0, 1]
+    assert abs(correlation) < 4 / np.sqrt(known.sum())
+
+
+def test_summaries_are_varied_and_of_the_right_length(universe):
+    texts = universe.summaries(np.arange(len(universe.sources.names)))
+    whole = [" ".join(text.values()) for text in texts]
+    assert len(set(whole)) == len(whole)
+    words = np.array([len(text.split()) for text in whole])
+    assert np.percentile(words, 2) > 40
+    assert words.max() < 250
+    assert all(text[section] for text in texts for section in ("identity", "spectrum", "context"))
+    assert not any("{" in text or "  " in text or "nan" in text.split() for text in whole)
+    spectra = [text["spectrum"] for text in texts]
+    assert 0 < sum(text in prose._SILENT for text in spectra) < len(spectra) / 5
+
+
+def test_words_follow_the_truth(universe):
+    sources = np.arange(len(universe.sources.names))
+    truth = universe._truth(sources)["hardness"]
+    texts = [text["spectrum"] for text in universe.summaries(sources)]
+    soft = [t for t, text in zip(truth, texts, strict=True) if "very soft and thermal" in text]
+    hard = [t for t, text in zip(truth, texts, strict=True) if "very hard and flat" in text]
+    assert np.mean(soft) < -0.4
+    assert np.mean(hard) > 0.3
+
+
+def test_names_cut_positions_and_stay_unique():
+    ra, dec = np.array([10.6847083, 10.6847083, 359.99999]), np.array([41.26875, 41.26875, -0.5])
+    names = source_names(ra, dec, np.array([False, False, True]))
+    assert names[0] == "2CXO J004244.3+411607"
+    assert names[1] != names[0]
+    assert names[2] == "2CXO J235959.9-003000X"
+
+
+def test_invented_hosts_are_outside_real_catalogues():
+    names = prose.name_fields(["galaxy", "cluster"] * 300, stream(0, "test"))
+    assert len(set(names)) == 600
+    for name in names:
+        catalogue, number = name.split()
+        last = {"NGC": 7840, "IC": 5386, "UGC": 12921, "Abell": 4076, "MACS": 2400, "ZwCl": 9999}
+        assert int(number) > last[catalogue]
+
+
+def test_bibcodes_have_nineteen_characters(universe):
+    ids = {paper.id for papers in universe.papers for paper in papers}
+    assert all(re.fullmatch(r"20\d\dSimAp[.\d]{9}[A-Z]", identifier) for identifier in ids)
+
+
+def test_streams_are_independent_of_each_other():
+    one, two = stream(1, "a", 2).random(4), stream(1, "a", 3).random(4)
+    np.testing.assert_array_equal(one, stream(1, "a", 2).random(4))
+    assert (one != two).all()
+
+
+def test_temperatures_stay_inside_the_plasma_table():
+    low, high = models.plasma_temperatures()[[0, -1]]
+    for kind in populations.CLASSES.values():
+        for component in (kind.first, kind.second):
+            if component is not None and component.kind == populations.PLASMA:
+                assert low < component.shape.low
+                assert component.shape.high < high
+
+
+def test_knobs_are_checked():
+    for wrong in ({"pairs": 0}, {"seed": -1}, {"silent": 2.0}, {"survey_size": 5}, {"slope": 0.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            Knobs(**wrong)
+
+
+def test_folder_of_a_simulation_is_complete(tmp_path):
+    simulate(tmp_path / "set")
+    total = sum(
+        pq.read_metadata(path).num_rows for path in (tmp_path / "set" / "data").glob("*.parquet")
+    )
+    assert total == 60
+    assert "**Simulated.**" in (tmp_path / "set" / "README.md").read_text()
