@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import DatasetDict, config, load_dataset
+from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 
@@ -48,7 +49,7 @@ def load(
         The four splits, and what made them.
 
     Raises:
-        DatasetFolderError: when the folder is neither, or damaged.
+        DatasetFolderError: when the folder is neither, or damaged, or nothing has that name.
         LocalTablesError: when the tables are.
         ContractError: when rows break the contract.
     """
@@ -68,7 +69,12 @@ def load(
     name = str(dataset)
     if folder.is_absolute() or name.startswith(".") or name.count("/") != 1:
         raise DatasetFolderError(f"{dataset} is neither a folder nor a dataset id 'user/name'")
-    splits = load_dataset(name, cache_dir=None if cache_dir is None else str(cache_dir))
+    try:
+        splits = load_dataset(name, cache_dir=None if cache_dir is None else str(cache_dir))
+    except (DatasetNotFoundError, OSError) as error:
+        raise DatasetFolderError(
+            f"{name} is no folder here, and as a dataset on the Hub it gave: {error}"
+        ) from error
     try:
         path = hf_hub_download(name, INFO_FILE, repo_type="dataset", cache_dir=cache_dir)
         info = read_info(Path(path).parent)

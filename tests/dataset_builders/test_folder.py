@@ -243,6 +243,10 @@ def test_damaged_folders_are_named(folder, tmp_path):
         read_dataset(tmp_path / "absent")
     with pytest.raises(DatasetFolderError, match="neither"):
         load(tmp_path)
+    with pytest.raises(DatasetFolderError, match="neither a folder nor a dataset id"):
+        load("runs/demo/dataset-with-a-typo")
+    with pytest.raises(DatasetFolderError, match="no folder here, and as a dataset on the Hub"):
+        load("nobody/nothing", tmp_path / "cache")
     for number, (edit, message) in enumerate(
         [
             (lambda f: (f / "specclip_dataset.json").write_text("{"), "no JSON"),
