@@ -83,7 +83,7 @@ def _register() -> None:
     from .feature_extraction_specclip import SpecCLIPFeatureExtractor
     from .processing_specclip import SpecCLIPProcessor
 
-    models = {
+    models: dict[Any, Any] = {
         configuration.SpecCLIPSpectrumConfig: modeling.SpecCLIPSpectrumModel,
         configuration.SpecCLIPTextConfig: modeling.SpecCLIPTextModel,
         configuration.SpecCLIPConfig: modeling.SpecCLIPModel,

@@ -6,6 +6,7 @@ beside the weights and load with `trust_remote_code=True` where the package is n
 
 import difflib
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
@@ -74,7 +75,7 @@ _MAX_BINS = 2**16 - 1
 _MAX_EV = 2**20 - 1
 
 
-def input_signature(input_kind: str, n_bins: int, energy_range: tuple[float, float]) -> int:
+def input_signature(input_kind: str, n_bins: int, energy_range: Sequence[float]) -> int:
     """One integer that stands for how a spectrum was turned into tensors.
 
     The feature extractor writes it beside its tensors and the model compares it with its own, so
@@ -107,7 +108,7 @@ def describe_input_signature(signature: int) -> str:
     return words if version == INPUT_FORMAT else f"{words}, format {version} (not {INPUT_FORMAT})"
 
 
-def check_input_settings(input_kind: str, n_bins: int, energy_range: tuple[float, float]) -> None:
+def check_input_settings(input_kind: str, n_bins: int, energy_range: Sequence[float]) -> None:
     """Refuses settings no spectrum can be given in.
 
     Raises:
@@ -117,6 +118,8 @@ def check_input_settings(input_kind: str, n_bins: int, energy_range: tuple[float
         raise ValueError(f"input_kind is {input_kind!r}, it must be one of {', '.join(_KINDS)}")
     if isinstance(n_bins, bool) or not isinstance(n_bins, int) or not 1 <= n_bins <= _MAX_BINS:
         raise ValueError(f"n_bins is {n_bins!r}, it must be a whole number from 1 to {_MAX_BINS}")
+    if len(energy_range) != 2:
+        raise ValueError(f"energy_range is {energy_range}, it must be (low, high) in keV")
     low, high = energy_range
     if not 0 <= low < high <= _MAX_EV / 1000:
         raise ValueError(
@@ -206,7 +209,9 @@ class SpecCLIPSpectrumConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any):
         _refuse_typing_errors(self, kwargs)
-        self.energy_range = tuple(float(edge) for edge in self.energy_range)  # JSON has lists only
+        if len(self.energy_range) == 2:  # else the validation says so
+            low, high = self.energy_range
+            self.energy_range = (float(low), float(high))  # JSON has lists only
         if self.input_kind in CHANNELS:
             given = {"num_channels": self.num_channels, "num_globals": self.num_globals}
             right = {
@@ -224,8 +229,6 @@ class SpecCLIPSpectrumConfig(PreTrainedConfig):
 
     def validate_architecture(self):
         """Part of `@strict`-powered validation."""
-        if len(self.energy_range) != 2:
-            raise ValueError(f"energy_range is {self.energy_range}, it must be (low, high) in keV")
         check_input_settings(self.input_kind, self.n_bins, self.energy_range)
         _check_positive(
             self,
@@ -260,7 +263,7 @@ class SpecCLIPSpectrumConfig(PreTrainedConfig):
     @property
     def input_signature(self) -> int:
         """What the tensors of a fitting feature extractor are marked with."""
-        return input_signature(self.input_kind, self.n_bins, tuple(self.energy_range))
+        return input_signature(self.input_kind, self.n_bins, self.energy_range)
 
 
 @strict
@@ -313,7 +316,7 @@ class SpecCLIPTextConfig(PreTrainedConfig):
         if encoder is None and self.text_encoder is not None:
             encoder = AutoConfig.from_pretrained(self.text_encoder)
         elif isinstance(encoder, dict):
-            kind = encoder.get("model_type")
+            kind = str(encoder.get("model_type"))
             if kind not in CONFIG_MAPPING:
                 raise ValueError(
                     f"text_encoder_config has model_type {kind!r}, which transformers does not "
@@ -385,8 +388,8 @@ class SpecCLIPConfig(PreTrainedConfig):
 
     model_type = "specclip"
     sub_configs_defaults = {  # noqa: RUF012
-        "spectrum_config": SpecCLIPSpectrumConfig,
-        "text_config": SpecCLIPTextConfig,
+        "spectrum_config": SpecCLIPSpectrumConfig,  # type: ignore[dict-item]
+        "text_config": SpecCLIPTextConfig,  # type: ignore[dict-item]
     }
 
     spectrum_config: dict | SpecCLIPSpectrumConfig | None = None

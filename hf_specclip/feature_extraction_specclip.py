@@ -87,8 +87,7 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
         input_format: int = INPUT_FORMAT,
         **kwargs: Any,
     ):
-        low, high = energy_range
-        check_input_settings(input_kind, n_bins, (low, high))
+        check_input_settings(input_kind, n_bins, energy_range)
         if input_format != INPUT_FORMAT:
             raise ValueError(
                 f"this feature extractor was saved with input format {input_format}, the code here "
@@ -97,7 +96,7 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
             )
         self.input_kind = input_kind
         self.n_bins = n_bins
-        self.energy_range = [float(low), float(high)]  # a list, as in JSON
+        self.energy_range = [float(edge) for edge in energy_range]  # a list, as in JSON
         self.input_format = input_format
         kwargs.pop("feature_extractor_type", None)
         super().__init__(**kwargs)
@@ -105,8 +104,7 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
     @property
     def input_signature(self) -> int:
         """What the tensors are marked with, see `configuration_specclip.input_signature`."""
-        low, high = self.energy_range
-        return input_signature(self.input_kind, self.n_bins, (low, high))
+        return input_signature(self.input_kind, self.n_bins, self.energy_range)
 
     def __call__(
         self,
@@ -175,11 +173,10 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
             if columns["counts"].ndim == 1:
                 columns = {name: None if c is None else [c] for name, c in columns.items()}
             return columns
-        if isinstance(spectra, str | os.PathLike) or not isinstance(spectra, Sequence):
-            spectra = [spectra]
-        if not spectra:
+        many = isinstance(spectra, Sequence) and not isinstance(spectra, str)
+        rows = [self._row(each, row) for row, each in enumerate(spectra if many else [spectra])]
+        if not rows:
             raise ValueError("no spectra given")
-        rows = [self._row(spectrum, row) for row, spectrum in enumerate(spectra)]
         columns = {name: [row.get(name) for row in rows] for name in _COLUMNS}
         missing = [row for row, counts in enumerate(columns["counts"]) if counts is None]
         if missing:

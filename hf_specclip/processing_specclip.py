@@ -131,8 +131,9 @@ class SpecCLIPProcessor(ProcessorMixin):
             "feature_extractor": self.feature_extractor.to_dict(),
             "has_tokenizer": self.tokenizer is not None,
         }
-        if getattr(self, "auto_map", None) is not None:
-            settings["auto_map"] = self.auto_map
+        auto_map = getattr(self, "auto_map", None)
+        if auto_map is not None:
+            settings["auto_map"] = auto_map
         return settings
 
     def save_pretrained(

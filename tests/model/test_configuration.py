@@ -1,0 +1,150 @@
+"""Configurations refuse what cannot work, and come back from JSON as they were."""
+
+import pytest
+
+from hf_specclip import (
+    SECTIONS,
+    VARIABLES,
+    SpecCLIPConfig,
+    SpecCLIPSpectrumConfig,
+    SpecCLIPTextConfig,
+)
+from hf_specclip.configuration_specclip import (
+    CHANNELS,
+    GLOBALS,
+    describe_input_signature,
+    input_signature,
+)
+
+
+def test_variables_and_sections():
+    assert len(VARIABLES) == 20
+    assert list(VARIABLES)[:4] == ["hard_hm", "hard_hs", "hard_ms", "powlaw_gamma"]
+    assert VARIABLES["brems_nh"] == "1e20 cm-2"
+    assert VARIABLES["apec_kt"] == "keV"
+    assert SECTIONS == ("identity", "spectrum", "context")
+
+
+def test_defaults_are_the_paper():
+    config = SpecCLIPConfig()
+    assert config.spectrum_config.n_bins == 400
+    assert config.spectrum_config.energy_range == (0.5, 8.0)
+    assert config.spectrum_config.input_kind == "minmax"
+    assert config.spectrum_config.latent_dim == 64
+    assert config.text_config.n_sections * config.text_config.embedding_dim == 4608
+    assert config.shared_dim == 64
+    assert config.contrastive_loss == "infonce_text_to_spectrum"
+
+
+@pytest.mark.parametrize("kind", ["minmax", "physics"])
+def test_channels_follow_from_the_input_kind(kind):
+    config = SpecCLIPSpectrumConfig(input_kind=kind)
+    assert config.num_channels == len(CHANNELS[kind])
+    assert config.num_globals == len(GLOBALS[kind]) == len(set(GLOBALS[kind]))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SpecCLIPSpectrumConfig(n_bins=30, patch_size=5, energy_range=(1, 10), mask_ratio=0.5),
+        SpecCLIPTextConfig(embedding_dim=384, embedder_name="all-MiniLM-L6-v2"),
+        SpecCLIPConfig(
+            spectrum_config={"input_kind": "physics", "n_bins": 200},
+            text_config={"embedding_dim": 7},
+            contrastive_loss="sigmoid",
+            freeze_spectrum_encoder=True,
+        ),
+    ],
+)
+def test_round_trip(config, tmp_path):
+    config.save_pretrained(tmp_path)
+    loaded = type(config).from_pretrained(tmp_path)
+    before, after = config.to_dict(), loaded.to_dict()
+    assert before == after
+
+
+def test_sub_configs_as_dicts_or_objects_are_the_same():
+    as_dict = SpecCLIPConfig(spectrum_config={"n_bins": 200}, text_config={"embedding_dim": 3})
+    as_object = SpecCLIPConfig(
+        spectrum_config=SpecCLIPSpectrumConfig(n_bins=200),
+        text_config=SpecCLIPTextConfig(embedding_dim=3),
+    )
+    assert as_dict.to_dict() == as_object.to_dict()
+    assert isinstance(as_dict.spectrum_config, SpecCLIPSpectrumConfig)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_bins": 410}, r"no multiple of patch_size \(20\).*such as .*\b10\b"),
+        ({"hidden_size": 30}, "hidden_size .* no multiple of num_attention_heads"),
+        ({"input_kind": "fancy"}, "minmax.*physics"),
+        ({"n_bins": 400.5}, "n_bins"),
+        ({"n_bins": 0}, "n_bins"),
+        ({"energy_range": (8.0, 0.5)}, "energy_range .* must rise"),
+        ({"energy_range": [1.0]}, "energy_range .* must be \\(low, high\\)|expected a tuple"),
+        ({"dropout": 1.5}, "dropout is 1.5"),
+        ({"mask_ratio": -0.1}, "mask_ratio"),
+        ({"num_channels": 7}, "num_channels is 7"),
+        ({"patchsize": 20}, "did you mean 'patch_size'"),
+        ({"reconstruction_loss": "mse"}, "mae.*poisson"),
+        ({"num_hidden_layers": -1}, "must not be negative"),
+    ],
+)
+def test_impossible_spectrum_settings(settings, message):
+    with pytest.raises(Exception, match=message):
+        SpecCLIPSpectrumConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"shared_dim": 0}, "shared_dim is 0"),
+        ({"contrastive_loss": "triplet"}, "infonce"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"shared_dims": 3}, "did you mean 'shared_dim'"),
+        ({"spectrum_config": {"n_bins": 401}}, "no multiple"),
+    ],
+)
+def test_impossible_model_settings(settings, message):
+    with pytest.raises(Exception, match=message):
+        SpecCLIPConfig(**settings)
+
+
+def test_text_encoder_settings(tiny_bert, tmp_path):
+    config = SpecCLIPTextConfig(text_encoder=str(tiny_bert))
+    assert config.embedding_dim == 8  # follows from the encoder
+    config.save_pretrained(tmp_path)
+    loaded = SpecCLIPTextConfig.from_pretrained(tmp_path)
+    assert loaded.text_encoder_config.to_dict() == config.text_encoder_config.to_dict()
+    with pytest.raises(ValueError, match="the text encoder gives 8"):
+        SpecCLIPTextConfig(text_encoder=str(tiny_bert), embedding_dim=9)
+    with pytest.raises(ValueError, match="transformers does not know"):
+        SpecCLIPTextConfig(text_encoder_config={"model_type": "no_such_model"})
+
+
+@pytest.mark.parametrize(
+    "settings", [("minmax", 400, (0.5, 8.0)), ("physics", 65535, (0.0, 1048.575))]
+)
+def test_signature_can_be_read_back(settings):
+    signature = input_signature(*settings)
+    assert 0 < signature < 2**63
+    words = describe_input_signature(signature)
+    kind, n_bins, (low, high) = settings
+    assert words == f"input_kind={kind!r}, n_bins={n_bins}, energy_range=({low:g}, {high:g}) keV"
+
+
+def test_signatures_differ():
+    settings = [
+        (kind, n_bins, energies)
+        for kind in ("minmax", "physics")
+        for n_bins in (200, 400)
+        for energies in ((0.5, 8.0), (0.5, 7.0), (0.3, 8.0))
+    ]
+    assert len({input_signature(*each) for each in settings}) == len(settings)
+
+
+def test_unknown_signatures_are_told():
+    assert "unknown input" in describe_input_signature(0)
+    other_format = input_signature("minmax", 400, (0.5, 8.0)) + (1 << 60)
+    assert "format 2" in describe_input_signature(other_format)
