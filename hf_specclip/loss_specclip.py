@@ -4,7 +4,7 @@ Pure functions of tensors. They compute in float32 whatever the model runs in (f
 float64), because temperatures and sums of exponentials do not survive bfloat16.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -58,7 +58,7 @@ def info_nce_loss(
     >>> loss = info_nce_loss(spectra, texts, 1 / 0.07, text_ids=text_ids, direction="both")
     ```"""
     with _full_precision(spectrum_embeds):
-        logits = _similarities(text_embeds, spectrum_embeds) * _widen(logit_scale)
+        logits = _similarities(text_embeds, spectrum_embeds) * at_least_float32(logit_scale)
         positive = _positives(text_ids, logits)
         losses = []
         if direction in ("text_to_spectrum", "both"):
@@ -111,8 +111,8 @@ def sigmoid_loss(
     >>> loss = sigmoid_loss(spectra, texts, logit_scale=10.0, logit_bias=-10.0)
     ```"""
     with _full_precision(spectrum_embeds):
-        logits = _similarities(text_embeds, spectrum_embeds) * _widen(logit_scale)
-        logits = logits + _widen(logit_bias)
+        logits = _similarities(text_embeds, spectrum_embeds) * at_least_float32(logit_scale)
+        logits = logits + at_least_float32(logit_bias)
         signs = 2 * _positives(text_ids, logits).to(logits.dtype) - 1
         return -F.logsigmoid(signs * logits).sum() / logits.shape[0]
 
@@ -150,11 +150,11 @@ def poisson_nll(
     >>> loss = poisson_nll(torch.zeros(4, 400), counts, exposure=torch.full((4,), 0.3))
     ```"""
     with _full_precision(log_source_rate):
-        log_expected = _widen(log_source_rate)
+        log_expected = at_least_float32(log_source_rate)
         if exposure is not None:
-            log_expected = log_expected + torch.log(_widen(exposure))[:, None]
+            log_expected = log_expected + torch.log(at_least_float32(exposure))[:, None]
         if background is not None:
-            log_expected = torch.logaddexp(log_expected, torch.log(_widen(background)))
+            log_expected = torch.logaddexp(log_expected, torch.log(at_least_float32(background)))
         return (log_expected.exp() - counts.to(log_expected.dtype) * log_expected).mean()
 
 
@@ -218,14 +218,15 @@ class _GatherWithGradient(torch.autograd.Function):
         return total[ctx.start : ctx.start + ctx.rows]
 
 
+def at_least_float32(value: Any) -> Any:
+    """Half precision to float32; everything else, plain numbers included, as it is."""
+    half = isinstance(value, torch.Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+    return value.float() if half else value
+
+
 def _full_precision(tensor: torch.Tensor) -> torch.autocast:
     """Switches autocast off, which would bring bfloat16 back."""
     return torch.autocast(device_type=tensor.device.type, enabled=False)
-
-
-def _widen(value: torch.Tensor | float) -> torch.Tensor:
-    tensor = torch.as_tensor(value)
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def _similarities(texts: torch.Tensor, spectra: torch.Tensor) -> torch.Tensor:
@@ -234,7 +235,10 @@ def _similarities(texts: torch.Tensor, spectra: torch.Tensor) -> torch.Tensor:
             f"spectrum_embeds {tuple(spectra.shape)} and text_embeds {tuple(texts.shape)} must be "
             "(n, d) alike, row by row"
         )
-    return F.normalize(_widen(texts), dim=-1) @ F.normalize(_widen(spectra), dim=-1).t()
+    return (
+        F.normalize(at_least_float32(texts), dim=-1)
+        @ F.normalize(at_least_float32(spectra), dim=-1).t()
+    )
 
 
 def _positives(text_ids: torch.Tensor | None, logits: torch.Tensor) -> torch.Tensor:
@@ -253,4 +257,10 @@ def _mean_positive_nll(logits: torch.Tensor, positive: torch.Tensor) -> torch.Te
     return -(weights * log_probabilities).sum(dim=-1).mean()
 
 
-__all__ = ["gather_with_gradient", "info_nce_loss", "poisson_nll", "sigmoid_loss"]
+__all__ = [
+    "at_least_float32",
+    "gather_with_gradient",
+    "info_nce_loss",
+    "poisson_nll",
+    "sigmoid_loss",
+]

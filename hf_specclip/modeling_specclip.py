@@ -1,5 +1,9 @@
 """The SpecCLIP models: a spectrum encoder, the autoencoder around it, and the dual encoder."""
 
+# Configurations fill in their optional fields, modules hide their types behind `__getattr__`, and
+# what a forward pass is given depends on the configuration; a type checker knows none of it.
+# mypy: disable-error-code="arg-type, assignment, operator, union-attr"
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,7 +26,13 @@ from .configuration_specclip import (
     SpecCLIPTextConfig,
     describe_input_signature,
 )
-from .loss_specclip import gather_with_gradient, info_nce_loss, poisson_nll, sigmoid_loss
+from .loss_specclip import (
+    at_least_float32,
+    gather_with_gradient,
+    info_nce_loss,
+    poisson_nll,
+    sigmoid_loss,
+)
 
 logger = logging.get_logger(__name__)
 
@@ -100,11 +110,13 @@ class SpecCLIPStatistics(nn.Module):
         self.fitted.fill_(True)
 
     def normalise(self, values: torch.Tensor) -> torch.Tensor:
-        """In float32, whatever the model runs in: large inputs with small differences need it."""
-        return (values.float() - self.mean.float()) / self.std.float()
+        """In float32 at least: large inputs with small differences need it."""
+        wide = at_least_float32
+        return (wide(values) - wide(self.mean)) / wide(self.std)
 
     def restore(self, values: torch.Tensor) -> torch.Tensor:
-        return values.float() * self.std.float() + self.mean.float()
+        wide = at_least_float32
+        return wide(values) * wide(self.std) + wide(self.mean)
 
 
 class SpecCLIPSpectrumEmbeddings(nn.Module):
@@ -113,7 +125,7 @@ class SpecCLIPSpectrumEmbeddings(nn.Module):
     def __init__(self, config: SpecCLIPSpectrumConfig):
         super().__init__()
         self.config = config
-        self.class_token = nn.Parameter(torch.empty(1, 1, config.hidden_size))
+        self.class_token = nn.Parameter(torch.empty(config.hidden_size))
         self.position_embedding = nn.Parameter(
             torch.empty(1, config.num_patches, config.hidden_size)
         )
@@ -123,7 +135,7 @@ class SpecCLIPSpectrumEmbeddings(nn.Module):
         if config.num_globals:
             self.global_embedding = nn.Linear(config.num_globals, config.hidden_size)
         if config.mask_ratio:
-            self.mask_token = nn.Parameter(torch.empty(1, 1, config.hidden_size))
+            self.mask_token = nn.Parameter(torch.empty(config.hidden_size))
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
@@ -137,7 +149,7 @@ class SpecCLIPSpectrumEmbeddings(nn.Module):
         tokens = self.patch_embedding(patches.transpose(1, 2).flatten(2))
         if masked is not None:
             tokens = torch.where(masked[:, :, None], self.mask_token.to(tokens.dtype), tokens)
-        parts = [self.class_token.expand(batch, -1, -1), tokens + self.position_embedding]
+        parts = [self.class_token.expand(batch, 1, -1), tokens + self.position_embedding]
         if global_values is not None:
             parts.insert(1, self.global_embedding(global_values)[:, None])
         return self.dropout(torch.cat(parts, dim=1))
@@ -279,10 +291,11 @@ class SpecCLIPPreTrainedModel(PreTrainedModel):
             init.ones_(module.weight)
             init.zeros_(module.bias)
         elif isinstance(module, SpecCLIPSpectrumEmbeddings):
-            init.normal_(module.class_token, std=0.02)
+            # As long as other tokens: the first norm would blow up the gradients of a short one.
+            init.normal_(module.class_token, std=1.0)
             init.normal_(module.position_embedding, std=0.02)
-            if self.spectrum_settings.mask_ratio:
-                init.normal_(module.mask_token, std=0.02)
+            if module.config.mask_ratio:
+                init.normal_(module.mask_token, std=1.0)
         elif isinstance(module, SpecCLIPSpectrumDecoder):
             # Each bin is told from the others by these alone.
             init.normal_(module.position_embedding, std=1.0)
@@ -294,11 +307,6 @@ class SpecCLIPPreTrainedModel(PreTrainedModel):
             init.constant_(module.logit_scale, self.config.logit_scale_init_value)
             if module.logit_bias is not None:
                 init.constant_(module.logit_bias, self.config.logit_bias_init_value)
-
-    @property
-    def spectrum_settings(self) -> SpecCLIPSpectrumConfig:
-        """The spectrum side's configuration, whichever model this is."""
-        return getattr(self.config, "spectrum_config", self.config)
 
 
 class SpecCLIPSpectrumModel(SpecCLIPPreTrainedModel):
@@ -542,7 +550,9 @@ class SpecCLIPForSpectrumPreTraining(SpecCLIPPreTrainedModel):
         decoded = self.decoder(latent)
         loss = None
         if self.config.reconstruction_loss == "poisson":
-            reconstruction = decoded[:, 0].float() + self.log_rate_offset.float()
+            reconstruction = at_least_float32(decoded[:, 0]) + at_least_float32(
+                self.log_rate_offset
+            )
             # Beyond this rate a step would overflow; no detector counts so fast.
             reconstruction = reconstruction.clamp(max=20.0)
             if target_counts is not None:
@@ -551,7 +561,7 @@ class SpecCLIPForSpectrumPreTraining(SpecCLIPPreTrainedModel):
                 )
         else:
             reconstruction = self.spectrum_model.value_statistics.restore(decoded)
-            loss = (reconstruction - spectrum_values.float()).abs().mean()
+            loss = (reconstruction - at_least_float32(spectrum_values)).abs().mean()
         return SpecCLIPPreTrainingOutput(loss=loss, reconstruction=reconstruction, latent=latent)
 
     def _draw_mask(self, values: torch.Tensor) -> torch.Tensor:
@@ -863,7 +873,7 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         if has_spectra and has_texts:
             logits = spectra @ texts.t() * self._scale()
             if self.logit_bias is not None:
-                logits = logits + self.logit_bias.float()
+                logits = logits + at_least_float32(self.logit_bias)
         if return_loss:
             if logits is None:
                 raise ValueError("return_loss needs spectra and texts")
@@ -878,7 +888,7 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         )
 
     def _scale(self) -> torch.Tensor:
-        return self.logit_scale.float().exp().clamp(max=MAX_LOGIT_SCALE)
+        return at_least_float32(self.logit_scale).exp().clamp(max=MAX_LOGIT_SCALE)
 
     def _contrastive_loss(
         self, spectra: torch.Tensor, texts: torch.Tensor, text_ids: torch.Tensor | None
@@ -897,7 +907,7 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
 
 def _unit(embeds: torch.Tensor) -> torch.Tensor:
     """L2-normalised in float32: cosines of close neighbours differ by less than bfloat16 tells."""
-    return F.normalize(embeds.float(), dim=-1)
+    return F.normalize(at_least_float32(embeds), dim=-1)
 
 
 def _without_pooler(encoder: PreTrainedModel) -> PreTrainedModel:

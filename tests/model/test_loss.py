@@ -1,0 +1,203 @@
+"""Losses and their gradients against plain loops in float64."""
+
+import math
+
+import pytest
+import torch
+
+from hf_specclip.loss_specclip import (
+    gather_with_gradient,
+    info_nce_loss,
+    poisson_nll,
+    sigmoid_loss,
+)
+
+IDS = {"distinct": None, "shared": [0, 1, 0, 2, 1, 0]}
+
+
+def pair(n=6, d=4, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        torch.randn(n, d, generator=generator, dtype=torch.float64, requires_grad=True)
+        for _ in range(2)
+    ]
+
+
+def text_ids(name):
+    return None if IDS[name] is None else torch.tensor(IDS[name])
+
+
+def similarities(texts, spectra, scale):
+    """Rows are texts."""
+    texts, spectra = texts.detach(), spectra.detach()
+    return [
+        [scale * float(t @ x) / math.sqrt(float(t @ t) * float(x @ x)) for x in spectra]
+        for t in texts
+    ]
+
+
+def positives(name, i):
+    ids = IDS[name] or list(range(6))
+    return [j for j in range(6) if ids[j] == ids[i]]
+
+
+def info_nce_by_hand(table, name):
+    total = 0.0
+    for i, row in enumerate(table):
+        top = max(row)
+        log_sum = top + math.log(sum(math.exp(value - top) for value in row))
+        total += sum(log_sum - row[p] for p in positives(name, i)) / len(positives(name, i))
+    return total / len(table)
+
+
+@pytest.mark.parametrize("name", IDS)
+@pytest.mark.parametrize("scale", [1.0, 1 / 0.07, 100.0])
+def test_info_nce_by_hand(name, scale):
+    spectra, texts = pair()
+    table = similarities(texts, spectra, scale)
+    turned = [list(column) for column in zip(*table, strict=True)]
+    by_text, by_spectrum = info_nce_by_hand(table, name), info_nce_by_hand(turned, name)
+    expected = {
+        "text_to_spectrum": by_text,
+        "spectrum_to_text": by_spectrum,
+        "both": (by_text + by_spectrum) / 2,
+    }
+    for direction, value in expected.items():
+        loss = info_nce_loss(spectra, texts, scale, text_ids(name), direction)
+        assert loss.item() == pytest.approx(value, rel=1e-10)
+
+
+def test_info_nce_is_one_directional_by_default():
+    spectra, texts = pair()
+    one = info_nce_loss(spectra, texts, 5.0)
+    assert one == info_nce_loss(spectra, texts, 5.0, direction="text_to_spectrum")
+    assert one != info_nce_loss(texts, spectra, 5.0)
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_sigmoid_by_hand(name):
+    spectra, texts = pair()
+    scale, bias = 4.0, -1.5
+    total = 0.0
+    for i, row in enumerate(similarities(texts, spectra, scale)):
+        for j, value in enumerate(row):
+            sign = 1 if j in positives(name, i) else -1
+            total += math.log1p(math.exp(-sign * (value + bias)))
+    loss = sigmoid_loss(spectra, texts, scale, bias, text_ids(name))
+    assert loss.item() == pytest.approx(total / 6, rel=1e-10)
+
+
+def test_poisson_by_hand():
+    generator = torch.Generator().manual_seed(0)
+    log_rate = torch.randn(3, 5, generator=generator, dtype=torch.float64)
+    counts = torch.poisson(torch.full((3, 5), 2.0), generator=generator)
+    exposure = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
+    background = torch.rand(3, 5, generator=generator, dtype=torch.float64)
+    background[0] = 0.0
+    total = 0.0
+    for i in range(3):
+        for j in range(5):
+            expected = float(exposure[i]) * math.exp(log_rate[i, j]) + float(background[i, j])
+            total += expected - float(counts[i, j]) * math.log(expected)
+    loss = poisson_nll(log_rate, counts, exposure, background)
+    assert loss.item() == pytest.approx(total / 15, rel=1e-10)
+    plain = poisson_nll(log_rate, counts)
+    assert plain.item() == pytest.approx(
+        torch.nn.functional.poisson_nll_loss(log_rate, counts.double()).item()
+    )
+
+
+@pytest.mark.parametrize("name", IDS)
+@pytest.mark.parametrize("direction", ["text_to_spectrum", "spectrum_to_text", "both"])
+def test_info_nce_gradients(name, direction):
+    scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda x, t, s: info_nce_loss(x, t, s, text_ids(name), direction), (*pair(), scale)
+    )
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_sigmoid_gradients(name):
+    scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    bias = torch.tensor(-2.0, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda x, t, s, b: sigmoid_loss(x, t, s, b, text_ids(name)), (*pair(), scale, bias)
+    )
+
+
+def test_poisson_gradients():
+    log_rate = torch.randn(2, 4, dtype=torch.float64, requires_grad=True)
+    counts = torch.tensor([[0, 1, 2, 0], [3, 0, 0, 1]])
+    exposure = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    background = torch.tensor([[0.0, 0.1, 0.2, 0.0], [1.0, 0.0, 0.0, 0.5]], dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda rate: poisson_nll(rate, counts, exposure, background), log_rate
+    )
+
+
+def test_shared_texts_are_pulled_together():
+    # Spectra 0 and 1 share text 0; with ids the loss of a model that knows it is lower than that
+    # of one that keeps them apart, without ids it cannot be.
+    texts = torch.eye(3, dtype=torch.float64)[[0, 0, 1, 2]]
+    together = texts.clone()
+    ids = torch.tensor([0, 0, 1, 2])
+    apart = together.clone()
+    apart[1] = -apart[1]
+    assert info_nce_loss(together, texts, 10.0, ids) < info_nce_loss(apart, texts, 10.0, ids)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_widened(dtype):
+    spectra, texts = (x.detach().to(dtype) for x in pair())
+    for loss, reference in (
+        (
+            info_nce_loss(spectra, texts, torch.tensor(14.0, dtype=dtype)),
+            info_nce_loss(spectra.float(), texts.float(), 14.0),
+        ),
+        (
+            sigmoid_loss(spectra, texts, torch.tensor(14.0, dtype=dtype), -10.0),
+            sigmoid_loss(spectra.float(), texts.float(), 14.0, -10.0),
+        ),
+        (
+            poisson_nll(spectra, torch.ones(6, 4)),
+            poisson_nll(spectra.float(), torch.ones(6, 4)),
+        ),
+    ):
+        assert loss.dtype == torch.float32
+        assert loss == reference
+
+
+def test_autocast_does_not_narrow():
+    spectra, texts = (x.detach().float() for x in pair())
+    outside = info_nce_loss(spectra, texts, 14.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = info_nce_loss(spectra, texts, 14.0)
+    assert inside.dtype == torch.float32
+    assert inside == outside
+
+
+def test_extreme_similarities_stay_finite():
+    spectra = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], requires_grad=True)
+    texts = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
+    for loss in (
+        info_nce_loss(spectra, texts, 100.0, direction="both"),
+        sigmoid_loss(spectra, texts, 100.0, -10.0),
+    ):
+        assert torch.isfinite(loss)
+        (gradient,) = torch.autograd.grad(loss, spectra)
+        assert torch.isfinite(gradient).all()
+
+
+def test_what_is_refused():
+    spectra, texts = pair()
+    with pytest.raises(ValueError, match="must be \\(n, d\\) alike"):
+        info_nce_loss(spectra[:3], texts, 1.0)
+    with pytest.raises(ValueError, match="text_ids are \\(2,\\)"):
+        info_nce_loss(spectra, texts, 1.0, torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="direction is 'up'"):
+        info_nce_loss(spectra, texts, 1.0, direction="up")
+
+
+def test_gathering_alone_changes_nothing():
+    rows = torch.randn(3, 2)
+    assert gather_with_gradient(rows) is rows
