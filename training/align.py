@@ -205,7 +205,7 @@ def build(
     if not (spectrum / TRAINING_FILE).is_file():
         raise CheckpointError(
             f"{spectrum} holds no pretrained autoencoder: run training/pretrain_spectrum.py with "
-            "the same --config, --dataset and --output first (with --set pretrain.epochs=0 to "
+            "the same --config, --dataset and --output first (with --set pretrain.steps=0 to "
             "start from fresh weights)"
         )
     settings, texts = run.preset.model, pairs.texts
@@ -380,8 +380,9 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     finish(run)
 
 
-if __name__ == "__main__":
-    options = parser(
+def options() -> argparse.ArgumentParser:
+    """What the command takes."""
+    command = parser(
         "Align X-ray spectra with the texts about their sources in one shared space.",
         """\
 Starts from DIR/spectrum (training/pretrain_spectrum.py) and leaves DIR/model: a SpecCLIPModel
@@ -393,9 +394,13 @@ one stopped.
   accelerate launch training/align.py --config best --dataset DATASET --output DIR2 \\
       --spectrum DIR/spectrum --set align.lr=3e-4""",
     )
-    options.add_argument(
+    command.add_argument(
         "--spectrum",
         metavar="DIR",
         help="the pretrained autoencoder (default: spectrum in the output folder)",
     )
-    sys.exit(call(main, options.parse_args()))
+    return command
+
+
+if __name__ == "__main__":
+    sys.exit(call(main, options().parse_args()))

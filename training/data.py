@@ -336,8 +336,8 @@ def _embeddings(arrays: dict[str, SplitArrays], n_texts: int, dataset: Any) -> n
 def _refuse_cut_groups(arrays: dict[str, SplitArrays], dataset: Any) -> None:
     home: dict[str, str] = {}
     for name, split in arrays.items():
-        for group in np.unique(split.groups):
-            other = home.setdefault(str(group), name)
+        for group in np.unique(split.groups).tolist():
+            other = home.setdefault(group, name)
             if other != name:
                 raise TrainingDataError(
                     f"{dataset}: group {group!r} is in {other} and in {name}, so what is measured "

@@ -155,9 +155,7 @@ def fit(
         TrainingError: for too few rows, or a loss that is not finite.
     """
     batch_size, per_epoch = batches_of(task.n_rows, settings.batch_size, accelerator.num_processes)
-    total = settings.epochs * per_epoch
-    if max_steps is not None:
-        total = min(total, max_steps)
+    total = settings.steps if max_steps is None else min(settings.steps, max_steps)
     if total == 0:
         return FitResult()
 
@@ -217,9 +215,8 @@ def fit(
             result.steps = step = step + 1
             bar.update()
 
-            epoch, place = divmod(step, per_epoch)
             last = step == total
-            if last or (place == 0 and epoch % settings.validate_every == 0):
+            if last or step % settings.validate_every == 0:
                 entry = {"step": step, "epoch": step / per_epoch, "train_loss": running.mean(step)}
                 module.eval()
                 with torch.no_grad(), accelerator.autocast():

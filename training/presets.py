@@ -86,7 +86,7 @@ class StageSettings:
     """How one stage is trained.
 
     Attributes:
-        epochs: passes over `train`.
+        steps: batches to learn from, over as many passes through `train` as that takes.
         batch_size: rows of one step, over all processes together; shrinks to the size of `train`.
         optimizer: `adam` (decay is part of the gradient) or `adamw` (decay stands beside it).
         lr: highest learning rate.
@@ -94,7 +94,7 @@ class StageSettings:
         schedule: `constant`, or `cosine` down to a hundredth of `lr`.
         warmup_fraction: share of the steps over which the rate rises linearly from zero.
         clip_norm: largest norm of the gradient, null for no clipping.
-        validate_every: epochs between two looks at `validation`.
+        validate_every: steps between two looks at `validation`.
         patience: stop after so many looks without a better one; null for never.
         checkpoint_every: steps between two checkpoints.
         thinning: smallest share of the counts that Poisson thinning keeps, drawn evenly in the
@@ -102,7 +102,7 @@ class StageSettings:
             the observation had been shorter.
     """
 
-    epochs: int = _value(100, 0)
+    steps: int = _value(2000, 0)
     batch_size: int = _value(256, 2)
     optimizer: Literal["adam", "adamw"] = "adam"
     lr: float = _value(5e-4, above=0.0)
@@ -110,7 +110,7 @@ class StageSettings:
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_fraction: float = _value(0.0, 0.0, 1.0)
     clip_norm: float | None = _value(None, above=0.0)
-    validate_every: int = _value(1, 1)
+    validate_every: int = _value(50, 1)
     patience: int | None = _value(None, 1)
     checkpoint_every: int = _value(500, 1)
     thinning: float = _value(1.0, 0.001, 1.0)
@@ -118,7 +118,7 @@ class StageSettings:
 
 @dataclass(frozen=True)
 class PretrainSettings(StageSettings):
-    """The first stage: the autoencoder of spectra. `epochs: 0` leaves the encoder as drawn."""
+    """The first stage: the autoencoder of spectra. `steps: 0` leaves the encoder as drawn."""
 
 
 @dataclass(frozen=True)

@@ -241,8 +241,9 @@ def describe(result: FitResult) -> str:
     return f"{result.steps:,} steps, best on validation {result.best:.4g} at {result.best_step:,}"
 
 
-if __name__ == "__main__":
-    options = parser(
+def options() -> argparse.ArgumentParser:
+    """What the command takes."""
+    command = parser(
         "Train the autoencoder of X-ray spectra on the spectra of a dataset, without its texts.",
         """\
 Leaves DIR/spectrum (a SpecCLIPForSpectrumPreTraining and its feature extractor, for
@@ -252,4 +253,8 @@ A rerun of the same command goes on where the last one stopped.
   accelerate launch training/pretrain_spectrum.py --config paper --dataset DATASET --output DIR
   accelerate launch training/align.py --config paper --dataset DATASET --output DIR""",
     )
-    sys.exit(call(main, options.parse_args()))
+    return command
+
+
+if __name__ == "__main__":
+    sys.exit(call(main, options().parse_args()))

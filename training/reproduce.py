@@ -296,8 +296,9 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     finish(run)
 
 
-if __name__ == "__main__":
-    options = parser(
+def options() -> argparse.ArgumentParser:
+    """What the command takes."""
+    command = parser(
         "Train SpecCLIP from a dataset to a report by one command.",
         """\
 Leaves in DIR:
@@ -312,4 +313,8 @@ Leaves in DIR:
       --output runs/demo
   specclip retrieve --model runs/demo/model FILE.pha""",
     )
-    sys.exit(call(main, options.parse_args()))
+    return command
+
+
+if __name__ == "__main__":
+    sys.exit(call(main, options().parse_args()))

@@ -29,7 +29,7 @@ TWO_PROCESSES = [
 
 ENVIRONMENT = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
 KILLED = -signal.SIGKILL
-# Checkpoints come after steps 3, 6, …; epochs end after 5, 10, …
+# Checkpoints come after steps 3, 6, …; looks at validation, and new epochs, after 5, 10, …
 KILL_STEPS = (1, 3, 7, 19)
 # Counted in calls that force a file or folder to disk: inside the first checkpoint, between its
 # files and its rename, and inside later ones.
@@ -141,7 +141,7 @@ def test_the_best_weights_are_the_ones_that_stay(tmp_path):
 def test_patience_ends_a_stage_early(tmp_path):
     task = Toy()
     task.validate = lambda accelerator: {"loss": 1.0}
-    settings = StageSettings(epochs=50, batch_size=8, patience=3)
+    settings = StageSettings(steps=250, validate_every=5, batch_size=8, patience=3)
     _, result = train(tmp_path, task, settings)
     assert result.steps == 4 * 5  # the first look is the best; three more see nothing better
     assert result.best_step == 5

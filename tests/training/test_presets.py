@@ -74,11 +74,11 @@ def test_paper_marks_every_value_that_the_paper_does_not_state():
 
 
 def test_overrides_win_and_scientific_notation_is_a_number(tmp_path):
-    path = write(tmp_path, "align:\n  lr: 1e-3\n  epochs: 3\n")
+    path = write(tmp_path, "align:\n  lr: 1e-3\n  steps: 3\n")
     assert load_preset(path).align.lr == pytest.approx(1e-3)
     preset = load_preset(path, ["align.lr=3e-4", "model.shared_dim=16", "align.lr=2e-4"])
     assert preset.align.lr == pytest.approx(2e-4)
-    assert preset.align.epochs == 3
+    assert preset.align.steps == 3
     assert preset.model.shared_dim == 16
     assert load_preset(path, ["align.patience=null"]).align.patience is None
 
@@ -91,15 +91,15 @@ def test_an_empty_file_is_the_defaults(tmp_path):
     ("text", "message"),
     [
         ("algin: {}", r"mine\.yaml: unknown key algin: did you mean 'align'\?"),
-        ("align: {lrr: 1}", r"unknown key align\.lrr: did you mean 'lr'\? allowed here: .*epochs"),
+        ("align: {lrr: 1}", r"unknown key align\.lrr: did you mean 'lr'\? allowed here: .*steps"),
         ("align: 3", r"align must hold keys, not 3"),
         ("- 1", r"must hold keys"),
         ("align: {lr: fast}", r"align\.lr is 'fast', it must be a number"),
         ("align: {lr: 0}", r"align\.lr is 0, it must be above 0"),
         ("align: {lr: .inf}", r"must be finite"),
         ("align: {lr: true}", r"align\.lr is True, it must be a number"),
-        ("align: {epochs: 1.5}", r"must be a whole number"),
-        ("align: {epochs: null}", r"must be a whole number"),
+        ("align: {steps: 1.5}", r"must be a whole number"),
+        ("align: {steps: null}", r"must be a whole number"),
         ("align: {freeze_spectrum: 1}", r"must be true or false"),
         ("model: {dropout: 1.2}", r"at least 0 and at most 0\.95"),
         ("model: {contrastive_loss: infonse}", r"one of .*did you mean 'infonce'\?"),

@@ -31,8 +31,8 @@ from training.loop import fit, over_rows
 from training.presets import StageSettings
 
 SETTINGS = StageSettings(
-    epochs=4, batch_size=8, lr=0.05, optimizer="adamw", weight_decay=0.01, schedule="cosine",
-    warmup_fraction=0.2, clip_norm=0.5, checkpoint_every=3,
+    steps=20, validate_every=5, batch_size=8, lr=0.05, optimizer="adamw", weight_decay=0.01,
+    schedule="cosine", warmup_fraction=0.2, clip_norm=0.5, checkpoint_every=3,
 )  # fmt: skip
 
 

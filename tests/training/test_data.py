@@ -1,0 +1,158 @@
+"""What becomes of a dataset before training sees it."""
+
+import numpy as np
+import pytest
+from conftest import SIZES, TEXT_DIM, make_dataset, rows
+from datasets import Dataset, DatasetDict
+
+import dataset_builders
+from dataset_builders.folder import SpecCLIPDatasetInfo
+from training.data import TrainingDataError, embed_texts, hide_sections, load_pairs, thin
+from training.loop import Draws
+
+
+@pytest.fixture(scope="module")
+def pairs(tiny_dataset, tmp_path_factory):
+    return load_pairs(tiny_dataset, tmp_path_factory.mktemp("cache"))
+
+
+def given(monkeypatch, **splits):
+    """Let `load_pairs` meet these splits, past the checks of whoever wrote them."""
+    found = DatasetDict({name: Dataset(table) for name, table in splits.items()})
+    info = SpecCLIPDatasetInfo(name="given")
+    monkeypatch.setattr(dataset_builders, "load", lambda *_: (found, info))
+
+
+def test_arrays_are_the_rows(pairs):
+    assert pairs.sizes == SIZES
+    table = rows(SIZES["train"], "train", embedded=True)
+    train = pairs.splits["train"]
+    assert np.array_equal(train.counts, np.array(table["counts"].to_pylist()))
+    assert np.array_equal(train.background_counts, np.array(table["background_counts"].to_pylist()))
+    assert np.allclose(train.exposure, table["exposure"].to_numpy())
+    assert train.counts.dtype.kind == "i"
+    assert train.groups.tolist() == table["group"].to_pylist()
+
+
+def test_equal_texts_are_one_text(pairs):
+    train = pairs.splits["train"]
+    assert len(pairs.texts) == sum(SIZES.values()) // 2
+    assert np.array_equal(train.text_ids[::2], train.text_ids[1::2])
+    known, owner = pairs.texts_of("test")
+    assert len(known) == SIZES["test"] // 2
+    assert np.array_equal(known[owner], pairs.splits["test"].text_ids)
+    first = pairs.texts.entries[0]
+    assert first["source_names"] == ["2CXO Jtra0000"]
+    assert [paper["id"] for paper in first["papers"]] == ["2020Test0"]
+    assert first["summary"]["context"] is None
+    assert pairs.texts.section_mask[0].tolist() == [True, True, False]
+    assert len({entry["id"] for entry in pairs.texts.entries}) == len(pairs.texts)
+
+
+def test_the_datasets_own_embeddings_are_kept(pairs):
+    table = rows(SIZES["train"], "train", embedded=True)
+    own = np.array(table["text_embedding"].to_pylist(), dtype=np.float32)
+    assert np.array_equal(pairs.texts.embeddings[pairs.splits["train"].text_ids], own)
+    assert pairs.texts.model == "test-embedder"
+    before = pairs.texts.embeddings
+    embed_texts(pairs, "no such embedder: never asked")
+    assert pairs.texts.embeddings is before
+    assert not pairs.embedded_here
+
+
+def test_texts_are_embedded_section_by_section_where_the_column_is_absent(tmp_path, monkeypatch):
+    import training.data
+
+    class Counting:
+        name, dimension = "counting", TEXT_DIM
+
+        def embed(self, texts, *, progress=False):
+            return np.array([[len(t)] * TEXT_DIM for t in texts], dtype=np.float32)
+
+    monkeypatch.setattr(training.data, "get_embedder", lambda spec, cache_dir: Counting())
+    pairs = load_pairs(make_dataset(tmp_path / "plain", embedded=False), tmp_path / "cache")
+    assert pairs.texts.embeddings is None
+    embed_texts(pairs, "offline", cache_dir=tmp_path)
+    assert pairs.embedded_here
+    assert pairs.texts.model == "counting"
+    lengths = pairs.texts.embeddings[:, ::TEXT_DIM]
+    for row, entry in zip(lengths, pairs.texts.entries, strict=True):
+        assert row.tolist() == [len(text or "") for text in entry["summary"].values()]
+
+
+def test_the_fingerprint_follows_the_content(pairs, tiny_dataset, tmp_path):
+    assert load_pairs(tiny_dataset, tmp_path).fingerprint == pairs.fingerprint
+    other = make_dataset(tmp_path / "other", sizes={**SIZES, "test": 22})
+    assert load_pairs(other, tmp_path).fingerprint != pairs.fingerprint
+
+
+@pytest.mark.parametrize("empty", ["train", "validation"])
+def test_a_split_that_training_needs(tmp_path, empty):
+    folder = make_dataset(tmp_path / "d", sizes={k: v for k, v in SIZES.items() if k != empty})
+    with pytest.raises(TrainingDataError, match=rf"no rows in {empty}.*split_groups"):
+        load_pairs(folder, tmp_path)
+
+
+def test_a_missing_column_is_named(monkeypatch):
+    parts = {name: rows(8, name, embedded=True).drop_columns(["exposure"]) for name in SIZES}
+    given(monkeypatch, **parts)
+    with pytest.raises(TrainingDataError, match=r"lacks exposure \(live time in seconds\)"):
+        load_pairs("given")
+
+
+def test_a_group_in_two_splits_is_refused(monkeypatch):
+    part = rows(8, "train", embedded=True)
+    given(monkeypatch, train=part, validation=part)
+    with pytest.raises(TrainingDataError, match=r"group 'train-0' is in train and in validation"):
+        load_pairs("given")
+
+
+def test_half_embedded_texts_are_refused(monkeypatch):
+    part = rows(8, "train", embedded=True)
+    vectors = part["text_embedding"].to_pylist()
+    vectors[3] = None
+    place = part.column_names.index("text_embedding")
+    import pyarrow as pa
+
+    kind = pa.list_(pa.float32(), 3 * TEXT_DIM)
+    part = part.set_column(place, "text_embedding", pa.array(vectors, kind))
+    given(monkeypatch, train=part, validation=rows(8, "validation", embedded=True))
+    with pytest.raises(TrainingDataError, match=r"text_embedding is null in 1 rows of train"):
+        load_pairs("given")
+
+
+def test_thinning_shortens_the_observation():
+    n = 400
+    spectra = {
+        "counts": np.full((n, 50), 40, dtype=np.int32),
+        "background_counts": np.full((n, 50), 80, dtype=np.int32),
+        "background_scale": np.full(n, 0.1, dtype=np.float32),
+        "exposure": np.full(n, 1000.0, dtype=np.float32),
+    }
+    thinned = thin(spectra, 0.1, Draws(0, "align", 3))
+    kept = thinned["exposure"] / 1000
+    assert kept.min() >= 0.1
+    assert kept.max() <= 1
+    assert np.log(kept).mean() == pytest.approx(np.log(0.1) / 2, abs=0.12)
+    for column, before in (("counts", 2000), ("background_counts", 4000)):
+        assert thinned[column].dtype == np.int32
+        after = thinned[column].sum(axis=1)
+        error = np.sqrt(before * kept * (1 - kept)) + 1e-9
+        assert np.abs((after - before * kept) / error).mean() == pytest.approx(0.8, abs=0.12)
+    assert np.array_equal(thinned["background_scale"], spectra["background_scale"])
+    assert spectra["counts"].min() == 40  # the dataset itself stays
+    half = {name: values[200:] for name, values in spectra.items()}
+    again = thin(half, 0.1, Draws(0, "align", 3, first=200))
+    assert np.array_equal(again["counts"], thinned["counts"][200:])
+    same = thin(spectra, 1.0, Draws(0, "align", 3))
+    assert np.array_equal(same["counts"], spectra["counts"])
+
+
+def test_hidden_sections_never_leave_a_text_empty():
+    mask = np.array([[True, True, True], [True, False, False], [False, False, False]] * 200)
+    hidden = hide_sections(mask, 0.5, Draws(0, "align", 0))
+    assert not (hidden & ~mask).any()
+    assert (hidden.any(axis=1) == mask.any(axis=1)).all()
+    # Three sections at 0.5, the empty outcome replaced by one of three: (3·0.5 + 0.125) / 3.
+    assert hidden[::3].mean() == pytest.approx(0.5 + 0.125 / 3, abs=0.05)
+    assert hide_sections(mask, 0.0, Draws(0, "align", 0)) is mask
