@@ -369,12 +369,18 @@ def _literature_text(answer: dict[str, Any]) -> str:
 
 
 def _plot(spectrum: XRaySpectrum, path: Path, number: int) -> None:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("drawing needs matplotlib: pip install hf-specclip[plot]") from error
+
     from .spectra import plot_spectrum
 
-    axes = plot_spectrum(spectrum)
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    plot_spectrum(spectrum, figure.subplots())
     if number > 1:  # one image for each spectrum
         path = path.with_name(f"{path.stem}_{number}{path.suffix}")
-    axes.figure.savefig(path, dpi=150, bbox_inches="tight")
+    figure.savefig(path, dpi=150)
     print(f"drew {path}", file=sys.stderr)
 
 
