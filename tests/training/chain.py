@@ -1,0 +1,63 @@
+"""Runs of the training commands, each in a process of its own; some are killed on the way.
+
+    python chain.py '[{"command": "reproduce", "arguments": [...], "kill": ["align", 5]}, …]'
+
+prints the exit codes as JSON (below 0 for a signal). The runs share the seconds of the imports.
+`kill` names a stage and the step whose batch is never finished.
+"""
+
+import importlib
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from training import align, commands, pretrain_spectrum, reproduce
+
+COMMANDS = {"reproduce": reproduce, "align": align, "pretrain_spectrum": pretrain_spectrum}
+TASKS = {"align": align.AlignTask, "spectrum": pretrain_spectrum.SpectrumTask}
+
+
+def kill_at(stage: str, step: int) -> None:
+    task = TASKS[stage]
+    real = task.batch
+
+    def batch(self, rows, draws):
+        if draws.step == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(self, rows, draws)
+
+    task.batch = batch
+
+
+def each(runs: list[dict]) -> list[int]:
+    # Imported at the first use, by whoever comes first: once here saves it in every run.
+    for name in ("torch._dynamo", "tensorboard", "matplotlib.figure", "datasets"):
+        importlib.import_module(name)
+    codes = []
+    for run in runs:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                if "kill" in run:
+                    kill_at(*run["kill"])
+                module = COMMANDS[run["command"]]
+                sys.argv = [f"training/{run['command']}.py", *run["arguments"]]
+                code = commands.call(module.main, module.options().parse_args(run["arguments"]))
+            except BaseException:
+                traceback.print_exc()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    return codes
+
+
+if __name__ == "__main__":
+    print(json.dumps(each(json.loads(sys.argv[1]))))

@@ -1,0 +1,270 @@
+"""The commands as a whole: what they leave, what they refuse, and what a kill or a second process
+changes (nothing)."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import RICH, SIZES
+from safetensors.torch import load_file
+
+from training.checkpoint import TRAINING_FILE
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+ENVIRONMENT = {
+    **os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
+    "PYTHONPATH": str(ROOT),
+}  # fmt: skip
+NO_DROPOUT = ["spectrum.dropout=0", "model.dropout=0"]
+
+
+def arguments(dataset, preset, output, *sets: str, extra: tuple[str, ...] = ()) -> list[str]:
+    settings = [word for change in sets for word in ("--set", change)]
+    paths = ["--config", preset, "--dataset", dataset, "--output", output]
+    return [str(word) for word in (*paths, *settings, *extra)]
+
+
+@pytest.fixture(scope="module")
+def done(tiny_dataset, tiny_preset, tmp_path_factory):
+    """All runs on one process: their folder, exit codes by name, and what they said."""
+    root = tmp_path_factory.mktemp("runs")
+
+    def run(name, output, *sets, command="reproduce", extra=(), kill=None):
+        words = arguments(tiny_dataset, tiny_preset, root / output, *sets, extra=extra)
+        words += ["--cache-dir", str(root / "cache")]
+        plan[name] = {"command": command, "arguments": words} | ({"kill": kill} if kill else {})
+
+    plan: dict[str, dict] = {}
+    run("paper", "paper")
+    run("paper again", "paper")
+    run("paper, other seed", "paper", extra=("--seed", "1"))
+    run("rich", "rich", *RICH)
+    for stage, step in (("spectrum", 3), ("align", 7)):
+        run(f"rich killed in {stage}", f"rich-{stage}", *RICH, kill=(stage, step))
+        run(f"rich resumed in {stage}", f"rich-{stage}", *RICH)
+    run("without pretraining", "alone", command="align")
+    run("pretraining", "alone", command="pretrain_spectrum", extra=("--max-steps", "4"))
+    run("alignment", "alone", command="align", extra=("--max-steps", "4"))
+    run("overwritten", "alone", command="align", extra=("--max-steps", "5", "--overwrite"))
+    run("one process", "one", *RICH, *NO_DROPOUT, "spectrum.mask_ratio=0")
+    run("typing error", "never", "algin.lr=1")
+    result = subprocess.run(
+        [sys.executable, str(HERE / "chain.py"), json.dumps(list(plan.values()))],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        cwd=root,
+    )
+    assert result.returncode == 0, result.stderr[-4000:]
+    codes = dict(zip(plan, json.loads(result.stdout.splitlines()[-1]), strict=True))
+    return root, codes, result.stdout, result.stderr
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def assert_same(one: Path, other: Path) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+def test_every_run_ended_as_it_should(done):
+    _, codes, _, errors = done
+    killed = {name for name in codes if "killed" in name}
+    refused = {"paper, other seed", "without pretraining", "typing error"}
+    for name, code in codes.items():
+        expected = -signal.SIGKILL if name in killed else 2 if name in refused else 0
+        assert code == expected, f"{name}\n{errors[-3000:]}"
+
+
+def test_metrics_have_the_promised_form(done):
+    metrics = json.loads((done[0] / "paper" / "metrics.json").read_text())
+    assert metrics["dataset"] == "tiny"
+    assert metrics["preset"] == "tiny"
+    assert metrics["seed"] == 0
+    assert metrics["splits"] == SIZES
+    assert metrics["simulated"] is True
+    assert metrics["text_model"] == "test-embedder"
+    names = ["recall@1%", "recall@5%", "recall@10%", "recall@25%"]
+    for found in (metrics["retrieval"], metrics["validation"]["retrieval"]):
+        assert set(found) == {"spectrum_to_text", "text_to_spectrum"}
+        for direction, (queries, gallery) in {
+            "spectrum_to_text": (20, 10), "text_to_spectrum": (10, 20)
+        }.items():  # fmt: skip
+            figures = found[direction]
+            assert (figures["n_queries"], figures["n_gallery"]) == (queries, gallery)
+            assert set(figures) == {
+                "n_queries", "n_gallery", "median_rank", "median_rank_fraction", *names
+            }  # fmt: skip
+            for name in [*names, "median_rank", "median_rank_fraction"]:
+                figure = figures[name]
+                assert set(figure) == {"value", "low", "high", "chance"}
+                assert figure["low"] <= figure["value"] <= figure["high"]
+            assert all(0 <= figures[n]["value"] <= 1 for n in names)
+        # ⌈1 % of 10⌉ is one text of ten.
+        assert found["spectrum_to_text"]["recall@1%"]["chance"] == pytest.approx(0.1)
+
+
+def test_the_model_loads_and_gives_what_was_measured(done, tiny_dataset, tmp_path):
+    from hf_specclip import SpecCLIPIndex, SpecCLIPModel, SpecCLIPProcessor
+    from hf_specclip.evaluation import evaluate_retrieval
+    from training.data import load_pairs
+
+    folder = done[0] / "paper" / "model"
+    model = SpecCLIPModel.from_pretrained(folder).eval()
+    processor = SpecCLIPProcessor.from_pretrained(folder)
+    gallery = SpecCLIPIndex.load(folder / "gallery")
+    pairs = load_pairs(tiny_dataset, tmp_path)
+    assert len(gallery) == len(pairs.texts)
+    assert {entry["split"] for entry in gallery.entries} == set(SIZES)
+    assert model.config.text_config.embedder_name == "test-embedder"
+    test = pairs.splits["test"]
+    inputs = processor.feature_extractor(test.spectra(slice(None)), return_tensors="pt")
+    with torch.no_grad():
+        spectra = model.get_spectrum_features(**inputs).pooler_output
+    known, owner = pairs.texts_of("test")
+    found = evaluate_retrieval(
+        spectra, gallery.embeddings[known], owner, test.groups, n_bootstrap=50
+    )
+    said = json.loads((done[0] / "paper" / "metrics.json").read_text())["retrieval"]
+    for direction, figures in found.items():
+        for name, figure in figures.items():
+            assert said[direction][name] == pytest.approx(figure, abs=1e-9), name
+
+
+def test_frozen_latents_train_as_the_whole_model_would(tiny_dataset, tiny_preset, done, tmp_path):
+    """The shortcut through precomputed latents is the same loss and the same gradients."""
+    from accelerate import Accelerator
+
+    from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
+    from training.align import AlignTask
+    from training.data import load_pairs
+    from training.loop import Draws
+    from training.presets import load_preset
+
+    pairs = load_pairs(tiny_dataset, tmp_path)
+    folder = done[0] / "paper" / "model"
+    model = SpecCLIPModel.from_pretrained(folder)
+    extractor = SpecCLIPFeatureExtractor.from_pretrained(folder)
+    settings = load_preset(tiny_preset).align
+    task = AlignTask(model, extractor, pairs, settings, Accelerator(cpu=True))
+    rows, draws = np.arange(12), Draws(0, "align", 0)
+    module = task.module().eval()
+    short = module(**task.batch(rows, draws))
+    short.backward()
+    gradients = {k: p.grad.clone() for k, p in model.named_parameters() if p.grad is not None}
+    assert not any(name.startswith("spectrum_model.") for name in gradients)
+    model.zero_grad()
+    task.latents = {}
+    whole = module(**task.batch(rows, draws))
+    whole.backward()
+    assert torch.allclose(short, whole, atol=1e-6)
+    for name, gradient in gradients.items():
+        assert torch.allclose(gradient, model.get_parameter(name).grad, atol=1e-6), name
+
+
+def test_the_report_stands_alone_and_says_what_it_must(done):
+    folder = done[0] / "paper"
+    page = (folder / "report.html").read_text()
+    text = (folder / "report.md").read_text()
+    assert page.count("data:image/png;base64,") == 2
+    assert not re.search(r"(src|href)=\"(?!data:)", page)
+    assert "<script" not in page
+    for words in ("simulated", "Simulated.", "chance", "test-embedder", "training/reproduce.py",
+                  "seed 0", "recall_curve.png"):  # fmt: skip
+        assert words in text, words
+    assert "Ada-002" not in text  # the dataset brought its own embeddings
+    for name in re.findall(r"\]\((figures/[^)]+)\)", text):
+        assert (folder / name).is_file()
+
+
+def test_nothing_left_behind_is_a_pickle(done):
+    allowed = {".safetensors", ".json", ".jsonl", ".md", ".html", ".png", ".py"}
+    for path in (done[0] / "rich").rglob("*"):
+        if path.is_file() and "logs" not in path.parts:
+            assert path.suffix in allowed, path
+    assert list((done[0] / "rich" / "logs").rglob("events.out.tfevents*"))
+    assert not list((done[0] / "rich").rglob(".partial-*"))
+
+
+@pytest.mark.parametrize("stage", ["spectrum", "align"])
+def test_killed_and_resumed_the_chain_ends_with_the_same_weights(done, stage):
+    for folder in ("spectrum", "model"):
+        assert_same(done[0] / "rich" / folder, done[0] / f"rich-{stage}" / folder)
+    for name in ("retrieval", "validation"):
+        one, other = (
+            json.loads((done[0] / run / "metrics.json").read_text())[name]
+            for run in ("rich", f"rich-{stage}")
+        )
+        assert one == other
+
+
+def test_a_run_with_another_seed_is_refused_with_the_mend(done):
+    assert re.search(r"error: .*spectrum was made with other settings \(seed: was 0, now 1\)\. "
+                     r"Give --overwrite", done[3])  # fmt: skip
+
+
+def test_alignment_needs_a_pretrained_encoder(done):
+    assert "holds no pretrained autoencoder: run training/pretrain_spectrum.py" in done[3]
+
+
+def test_a_typing_error_stops_before_anything_is_made(done):
+    assert "unknown key algin: did you mean 'align'?" in done[3]
+    assert not (done[0] / "never").exists()
+
+
+def test_overwriting_replaces_the_stage_alone(done):
+    record = json.loads((done[0] / "alone" / "model" / TRAINING_FILE).read_text())
+    assert record["result"]["steps"] == 5
+    record = json.loads((done[0] / "alone" / "spectrum" / TRAINING_FILE).read_text())
+    assert record["result"]["steps"] == 4
+
+
+def test_two_real_processes_train_as_one(done, tiny_dataset, tiny_preset, tmp_path):
+    """Contrastive loss over both batches, thinning, hidden sections: the same to 1e-5."""
+    words = arguments(
+        tiny_dataset, tiny_preset, tmp_path / "two", *RICH, *NO_DROPOUT, "spectrum.mask_ratio=0",
+        extra=("--cache-dir", str(tmp_path / "cache")),
+    )  # fmt: skip
+    launcher = [
+        "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+        "--num_machines", "1", "--main_process_port", "0", "--mixed_precision", "no",
+        "--dynamo_backend", "no",
+    ]  # fmt: skip
+    script = str(ROOT / "training" / "reproduce.py")
+    environment = {k: v for k, v in ENVIRONMENT.items() if k != "PYTHONPATH"}
+    result = subprocess.run(
+        [sys.executable, *launcher, script, *words],
+        env=environment, capture_output=True, text=True, timeout=280, cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-3000:]
+    metrics = json.loads((tmp_path / "two" / "metrics.json").read_text())
+    assert metrics["processes"] == 2
+    for folder in ("spectrum", "model"):
+        one, two = weights(done[0] / "one" / folder), weights(tmp_path / "two" / folder)
+        assert one.keys() == two.keys()
+        for name, value in one.items():
+            if name.endswith("attention.qkv.bias"):
+                # Attention does not depend on the bias of its keys: the gradient there is rounding
+                # alone, and Adam brings rounding to full size.
+                value, two[name] = (b.view(3, -1)[[0, 2]] for b in (value, two[name]))
+            assert torch.allclose(value.float(), two[name].float(), atol=2e-5), name
+    records = [
+        json.loads((folder / "model" / TRAINING_FILE).read_text())["result"]["history"]
+        for folder in (done[0] / "one", tmp_path / "two")
+    ]
+    for one, two in zip(*records, strict=True):
+        assert one["train_loss"] == pytest.approx(two["train_loss"], abs=1e-5)
+        assert one["loss"] == pytest.approx(two["loss"], abs=1e-5)
