@@ -74,7 +74,7 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
     >>> extractor = SpecCLIPFeatureExtractor(input_kind="physics")
     >>> inputs = extractor(np.ones((2, 400), int), exposure=[1e4, 2e4], return_tensors="pt")
     >>> {name: tuple(tensor.shape) for name, tensor in inputs.items()}
-    {'spectrum_values': (2, 3, 400), 'input_signature': (2,), 'spectrum_globals': (2, 37)}
+    {'spectrum_values': (2, 3, 400), 'spectrum_globals': (2, 37), 'input_signature': (2,)}
     ```"""
 
     model_input_names = ["spectrum_values", "spectrum_globals", "input_signature"]  # noqa: RUF012
@@ -165,6 +165,7 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
         elif any(value is not None for value in given.values()):
             names = ", ".join(name for name, value in given.items() if value is not None)
             raise ValueError(f"{names} as keyword goes with an array of counts only")
+        columns: dict[str, Any]
         if isinstance(spectra, Mapping):
             columns = {name: spectra.get(name) for name in _COLUMNS}
             if columns["counts"] is None:

@@ -261,6 +261,15 @@ class SpecCLIPPreTrainedModel(PreTrainedModel):
     _no_split_modules = ["SpecCLIPLayer"]  # noqa: RUF012
     _supports_sdpa = True
     _supports_attention_backend = True
+    # A temperature or a mean in bfloat16 would be another one.
+    _keep_in_fp32_modules_strict = [  # noqa: RUF012
+        "logit_scale",
+        "logit_bias",
+        "value_statistics",
+        "global_statistics",
+        "text_statistics",
+        "log_rate_offset",
+    ]
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any):
@@ -277,7 +286,15 @@ class SpecCLIPPreTrainedModel(PreTrainedModel):
                 "use_safetensors out, and convert the weights with safetensors.torch.save_file"
             )
         kwargs["use_safetensors"] = True
-        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        # Loading replaces parameters by new ones, which all learn.
+        for module in (loaded[0] if isinstance(loaded, tuple) else loaded).modules():
+            if isinstance(module, SpecCLIPPreTrainedModel):
+                module._set_trainable()
+        return loaded
+
+    def _set_trainable(self) -> None:
+        """Freezes what the configuration says is frozen."""
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -767,11 +784,11 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         self.spectrum_projection = SpecCLIPProjection(config, config.spectrum_config.latent_dim)
         joined = config.text_config.n_sections * config.text_config.embedding_dim
         self.text_projection = SpecCLIPProjection(config, joined)
-        self.logit_scale = nn.Parameter(torch.empty(()), requires_grad=config.learn_logit_scale)
+        self.logit_scale = nn.Parameter(torch.empty(()))
         # A parameter that no loss uses would hang a distributed run.
         sigmoid = config.contrastive_loss == "sigmoid"
         self.logit_bias = nn.Parameter(torch.empty(())) if sigmoid else None
-        self.freeze_spectrum_encoder(config.freeze_spectrum_encoder)
+        self._set_trainable()
         self.post_init()
 
     def freeze_spectrum_encoder(self, freeze: bool = True) -> None:
@@ -780,7 +797,7 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         A frozen encoder gets no gradients and runs without dropout in training, too.
         """
         self.config.freeze_spectrum_encoder = freeze
-        self.spectrum_model.requires_grad_(not freeze)
+        self._set_trainable()
         self.train(self.training)
 
     def train(self, mode: bool = True):
@@ -788,6 +805,10 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         if self.config.freeze_spectrum_encoder:
             self.spectrum_model.eval()
         return self
+
+    def _set_trainable(self) -> None:
+        self.spectrum_model.requires_grad_(not self.config.freeze_spectrum_encoder)
+        self.logit_scale.requires_grad_(self.config.learn_logit_scale)
 
     @can_return_tuple
     def get_spectrum_features(
