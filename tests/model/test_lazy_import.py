@@ -1,0 +1,67 @@
+"""Importing the package costs nothing, and its names arrive when they are used."""
+
+import subprocess
+import sys
+
+import pytest
+
+import hf_specclip
+
+HEAVY = ("torch", "transformers", "numpy", "astropy", "datasets")
+
+
+def run(code):
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_is_light():
+    # The best of three: a busy machine is slow now and then, a heavy import always.
+    code = f"""
+import sys, time
+start = time.perf_counter()
+import hf_specclip
+seconds = time.perf_counter() - start
+assert hf_specclip.__version__
+heavy = [name for name in {HEAVY} if name in sys.modules]
+assert not heavy, heavy
+print(seconds)
+"""
+    assert min(float(run(code)) for _ in range(3)) < 0.1
+
+
+def test_listing_names_is_light():
+    assert "[]" in run(
+        "import sys, hf_specclip; dir(hf_specclip); hf_specclip.__all__; "
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+
+
+@pytest.mark.parametrize("name", hf_specclip.__all__)
+def test_every_public_name_exists(name):
+    assert name in dir(hf_specclip)
+    assert getattr(hf_specclip, name) is not None
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(AttributeError, match="no attribute 'SpecCLOP'"):
+        _ = hf_specclip.SpecCLOP
+
+
+def test_the_first_model_name_registers_the_auto_classes():
+    run("""
+import hf_specclip
+config = hf_specclip.SpecCLIPConfig(
+    spectrum_config={"num_hidden_layers": 1}, text_config={"embedding_dim": 4}
+)
+from transformers import AutoConfig, AutoModel, AutoModelForPreTraining
+assert type(AutoConfig.for_model("specclip")) is hf_specclip.SpecCLIPConfig
+assert type(AutoModel.from_config(config)) is hf_specclip.SpecCLIPModel
+assert type(AutoModel.from_config(config.spectrum_config)) is hf_specclip.SpecCLIPSpectrumModel
+pretraining = AutoModelForPreTraining.from_config(config.spectrum_config)
+assert type(pretraining) is hf_specclip.SpecCLIPForSpectrumPreTraining
+hf_specclip._register()  # again does no harm
+""")
