@@ -790,6 +790,7 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         self.logit_bias = nn.Parameter(torch.empty(())) if sigmoid else None
         self._set_trainable()
         self.post_init()
+        self.train()
 
     def freeze_spectrum_encoder(self, freeze: bool = True) -> None:
         """Keeps the spectrum encoder as it is, or lets it learn again; recorded in the config.
@@ -898,7 +899,7 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         if return_loss:
             if logits is None:
                 raise ValueError("return_loss needs spectra and texts")
-            loss = self._contrastive_loss(spectra, texts, text_ids)
+            loss = self.contrastive_loss(spectra, texts, text_ids)
         return SpecCLIPOutput(
             loss=loss,
             logits_per_spectrum=logits,
@@ -908,22 +909,37 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
             spectrum_latent=latent,
         )
 
-    def _scale(self) -> torch.Tensor:
-        return at_least_float32(self.logit_scale).exp().clamp(max=MAX_LOGIT_SCALE)
-
-    def _contrastive_loss(
-        self, spectra: torch.Tensor, texts: torch.Tensor, text_ids: torch.Tensor | None
+    def contrastive_loss(
+        self,
+        spectrum_embeds: torch.Tensor,
+        text_embeds: torch.Tensor,
+        text_ids: torch.Tensor | None = None,
     ) -> torch.Tensor:
+        """The configured loss between points of the shared space, as `forward` computes it.
+
+        Args:
+            spectrum_embeds: (batch, shared_dim).
+            text_embeds: (batch, shared_dim), row i belonging to spectrum i.
+            text_ids: (batch,) integers, equal where texts are equal; used with `multi_positive`.
+
+        Returns:
+            A scalar in float32 or better, over the batches of all processes while gradients are
+            enabled (see `gather_with_gradient`), else over this process's.
+        """
         if not self.config.multi_positive:
             text_ids = None
         if torch.is_grad_enabled():
-            spectra, texts = gather_with_gradient(spectra), gather_with_gradient(texts)
+            spectrum_embeds = gather_with_gradient(spectrum_embeds)
+            text_embeds = gather_with_gradient(text_embeds)
             text_ids = None if text_ids is None else gather_with_gradient(text_ids)
+        pairs = (spectrum_embeds, text_embeds, self._scale())
         if self.config.contrastive_loss == "sigmoid":
-            return sigmoid_loss(spectra, texts, self._scale(), self.logit_bias, text_ids)
+            return sigmoid_loss(*pairs, self.logit_bias, text_ids)
         both = self.config.contrastive_loss == "infonce"
-        direction = "both" if both else "text_to_spectrum"
-        return info_nce_loss(spectra, texts, self._scale(), text_ids, direction)
+        return info_nce_loss(*pairs, text_ids, "both" if both else "text_to_spectrum")
+
+    def _scale(self) -> torch.Tensor:
+        return at_least_float32(self.logit_scale).exp().clamp(max=MAX_LOGIT_SCALE)
 
 
 def _unit(embeds: torch.Tensor) -> torch.Tensor:

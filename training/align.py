@@ -137,7 +137,7 @@ class AlignTask:
         parts = np.array_split(order, -(-len(order) // self.settings.batch_size))
         device = self.model.device
         losses = [
-            self.model._contrastive_loss(*(t[part].to(device) for t in (spectra, texts, ids)))
+            self.model.contrastive_loss(*(t[part].to(device) for t in (spectra, texts, ids)))
             for part in parts
         ]
         weights = np.array([len(part) for part in parts]) / len(order)
@@ -158,7 +158,7 @@ class _AlignmentLoss(torch.nn.Module):
             inputs["text_embeds"], inputs["section_mask"]
         ).pooler_output
         spectra = _shared(self.model, latents)
-        return self.model._contrastive_loss(spectra, texts, inputs["text_ids"])
+        return self.model.contrastive_loss(spectra, texts, inputs["text_ids"])
 
 
 def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:

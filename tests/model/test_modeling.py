@@ -141,6 +141,8 @@ def test_loss_is_that_of_the_loss_file(small_model, small_batch, loss, shared):
         "sigmoid": lambda: sigmoid_loss(*arguments, model.logit_bias, used),
     }
     torch.testing.assert_close(output.loss, expected[loss]())
+    again = model.contrastive_loss(output.spectrum_embeds, output.text_embeds, ids)
+    assert torch.equal(again, output.loss)
     other = model(**batch, return_loss=True).loss
     assert torch.equal(output.loss, other) != shared
 
@@ -505,6 +507,7 @@ def test_a_frozen_encoder_stays_as_it_is(small_model, small_batch, tmp_path):
 
 def test_a_frozen_encoder_may_learn_again(small_model, small_batch):
     model = small_model(freeze_spectrum_encoder=True).train()
+    assert not model.spectrum_model.training
     assert not any(p.requires_grad for p in model.spectrum_model.parameters())
     model.freeze_spectrum_encoder(False)
     assert model.spectrum_model.training
