@@ -316,12 +316,18 @@ def _is_counts(spectra: Any) -> bool:
 
 
 def _array(column: Any, name: str) -> np.ndarray:
+    if isinstance(column, list | tuple):
+        missing = [row for row, value in enumerate(column) if value is None]
+        if missing:
+            raise ValueError(f"row {missing[0]}: no {name}")
     if hasattr(column, "detach"):  # a torch tensor, wherever it is
         column = column.detach().cpu().numpy()
     elif isinstance(column, list | tuple) and column and hasattr(column[0], "detach"):
         column = [row.detach().cpu().numpy() for row in column]
     try:
-        return np.asarray(column)
+        array = np.asarray(column)
+        # A column of a data frame holds its rows as objects.
+        return np.stack(list(array)) if array.dtype == object and array.ndim == 1 else array
     except ValueError:
         lengths = sorted({len(row) for row in column})
         raise ValueError(
@@ -331,10 +337,6 @@ def _array(column: Any, name: str) -> np.ndarray:
 
 def _numbers(column: Any, name: str, batch: int, above_zero: bool) -> np.ndarray:
     """One number for each spectrum, float32 (B,)."""
-    if isinstance(column, list | tuple):
-        missing = [row for row, value in enumerate(column) if value is None]
-        if missing:
-            raise ValueError(f"row {missing[0]}: no {name}")
     numbers = _array(column, name).astype(np.float64).reshape(-1)
     if len(numbers) != batch:
         raise ValueError(f"{len(numbers)} values of {name} beside {batch} spectra")

@@ -184,6 +184,8 @@ def test_all_forms_of_input_agree():
     counts, rest = batch["counts"], {k: v for k, v in batch.items() if k != "counts"}
     tensors = {name: torch.from_numpy(column) for name, column in batch.items()}
     lists = {name: column.tolist() for name, column in batch.items()}
+    as_objects = np.empty(5, dtype=object)
+    as_objects[:] = list(counts)
     extractor = SpecCLIPFeatureExtractor("physics")
     expected = extractor(batch)
     forms = {
@@ -194,6 +196,7 @@ def test_all_forms_of_input_agree():
         "list of arrays": extractor(list(counts), **rest),
         "dict of tensors": extractor(tensors),
         "dict of lists": extractor(lists),
+        "columns of a data frame": extractor({**batch, "counts": as_objects}),
         "whole floats": extractor({**batch, "counts": counts.astype(np.float64)}),
         "spectra": extractor([Rebinnable(row) for row in rows(batch)]),
     }
@@ -299,6 +302,7 @@ def bad(name, row, value, column=None):
         ({"counts": [[1, 2], [1]], "exposure": [1, 1]}, "rows of different lengths"),
         ({"counts": np.ones((2, 400), bool), "exposure": [1, 1]}, "of type bool"),
         ({"exposure": [1.0]}, "no 'counts' among"),
+        ({"counts": [np.ones(400, int), None], "exposure": [1.0, 1.0]}, "row 1: no counts"),
         ([{"counts": np.ones(400, int), "exposure": 1.0}, {"exposure": 1.0}], "row 1: no 'counts'"),
         ([object()], "row 0: cannot take a object for a spectrum"),
         ([], "no spectra given"),
