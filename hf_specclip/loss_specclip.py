@@ -10,6 +10,9 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
+# Which axis of the logits (texts × spectra) the softmax runs over, by who chooses.
+_CHOOSERS = {"text_to_spectrum": (1,), "spectrum_to_text": (0,), "both": (1, 0)}
+
 
 def info_nce_loss(
     spectrum_embeds: torch.Tensor,
@@ -57,19 +60,17 @@ def info_nce_loss(
     >>> text_ids = torch.tensor([0, 0, 1, 2, 3, 4, 5, 6])  # two detections of one source
     >>> loss = info_nce_loss(spectra, texts, 1 / 0.07, text_ids=text_ids, direction="both")
     ```"""
+    if direction not in _CHOOSERS:
+        raise ValueError(f"direction is {direction!r}, it must be one of {', '.join(_CHOOSERS)}")
     with _full_precision(spectrum_embeds):
-        logits = _similarities(text_embeds, spectrum_embeds) * at_least_float32(logit_scale)
-        positive = _positives(text_ids, logits)
-        losses = []
-        if direction in ("text_to_spectrum", "both"):
-            losses.append(_mean_positive_nll(logits, positive))
-        if direction in ("spectrum_to_text", "both"):
-            losses.append(_mean_positive_nll(logits.t(), positive))
-        if not losses:
-            raise ValueError(
-                f"direction is {direction!r}, it must be text_to_spectrum, spectrum_to_text or both"
-            )
-        return torch.stack(losses).mean()
+        texts, spectra = _unit_pairs(text_embeds, spectrum_embeds)
+        scale = at_least_float32(logit_scale)
+        logits = texts @ spectra.t() * scale
+        spread = [logits.logsumexp(dim=dim).mean() for dim in _CHOOSERS[direction]]
+        # The mean of a row's positive similarities is its similarity with the mean of its
+        # positives: no n × n mask is built. Summed over rows it is the same in both directions.
+        attraction = (texts * _mean_of_equals(spectra, text_ids)).sum(dim=-1).mean() * scale
+        return torch.stack(spread).mean() - attraction
 
 
 def sigmoid_loss(
@@ -111,8 +112,8 @@ def sigmoid_loss(
     >>> loss = sigmoid_loss(spectra, texts, logit_scale=10.0, logit_bias=-10.0)
     ```"""
     with _full_precision(spectrum_embeds):
-        logits = _similarities(text_embeds, spectrum_embeds) * at_least_float32(logit_scale)
-        logits = logits + at_least_float32(logit_bias)
+        texts, spectra = _unit_pairs(text_embeds, spectrum_embeds)
+        logits = texts @ spectra.t() * at_least_float32(logit_scale) + at_least_float32(logit_bias)
         signs = 2 * _positives(text_ids, logits).to(logits.dtype) - 1
         return -F.logsigmoid(signs * logits).sum() / logits.shape[0]
 
@@ -229,32 +230,37 @@ def _full_precision(tensor: torch.Tensor) -> torch.autocast:
     return torch.autocast(device_type=tensor.device.type, enabled=False)
 
 
-def _similarities(texts: torch.Tensor, spectra: torch.Tensor) -> torch.Tensor:
+def _unit_pairs(texts: torch.Tensor, spectra: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     if texts.shape != spectra.shape or texts.ndim != 2:
         raise ValueError(
             f"spectrum_embeds {tuple(spectra.shape)} and text_embeds {tuple(texts.shape)} must be "
             "(n, d) alike, row by row"
         )
-    return (
-        F.normalize(at_least_float32(texts), dim=-1)
-        @ F.normalize(at_least_float32(spectra), dim=-1).t()
-    )
+    texts, spectra = at_least_float32(texts), at_least_float32(spectra)
+    return F.normalize(texts, dim=-1), F.normalize(spectra, dim=-1)
+
+
+def _check_ids(text_ids: torch.Tensor, n: int) -> None:
+    if text_ids.shape != (n,):
+        raise ValueError(f"text_ids are {tuple(text_ids.shape)}, they must be ({n},)")
 
 
 def _positives(text_ids: torch.Tensor | None, logits: torch.Tensor) -> torch.Tensor:
     n = logits.shape[0]
     if text_ids is None:
         return torch.eye(n, dtype=torch.bool, device=logits.device)
-    if text_ids.shape != (n,):
-        raise ValueError(f"text_ids are {tuple(text_ids.shape)}, they must be ({n},)")
+    _check_ids(text_ids, n)
     return text_ids[:, None] == text_ids[None, :]
 
 
-def _mean_positive_nll(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
-    log_probabilities = F.log_softmax(logits, dim=-1)
-    weights = positive.to(logits.dtype)
-    weights = weights / weights.sum(dim=-1, keepdim=True)
-    return -(weights * log_probabilities).sum(dim=-1).mean()
+def _mean_of_equals(embeds: torch.Tensor, text_ids: torch.Tensor | None) -> torch.Tensor:
+    """Each row replaced by the mean over the rows that share its text."""
+    if text_ids is None:
+        return embeds
+    _check_ids(text_ids, len(embeds))
+    _, place, number = torch.unique(text_ids, return_inverse=True, return_counts=True)
+    sums = embeds.new_zeros(len(number), embeds.shape[1]).index_add(0, place, embeds)
+    return (sums / number[:, None].to(embeds.dtype))[place]
 
 
 __all__ = [
