@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from .contract import ContractError
 from .folder import DatasetFolderError, built_splits, check_may_write, write_dataset
 from .local_tables import LocalTables, LocalTablesError
-from .simulated import CONFIGS, SimulatedCSC
+from .simulated import CONFIGS, simulate
 from .simulation.catalogue import Knobs
 from .splits import SURVEY_LIMIT, describe_splits
 
@@ -55,22 +57,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    simulate = commands.add_parser(
+    simulating = commands.add_parser(
         "simulate",
         help="simulate a Chandra catalogue with literature (no network)",
         description="Simulate sources, Chandra spectra and papers. The truth is known, the same "
         "seed gives the same bytes, and nothing is fetched.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    simulate.add_argument(
+    simulating.add_argument(
         "--config",
         choices=sorted(CONFIGS),
         default="demo",
-        help="demo: 2,000 pairs in seconds; custom: the same settings, to be changed by --set",
+        help="demo: 2,000 pairs; paper: the paper's 11,447; large: 100,000; custom: 2,000, to be "
+        "changed by --set",
     )
-    simulate.add_argument("--pairs", type=int, help="number of pairs, instead of the config's")
-    simulate.add_argument("--seed", type=int, help="seed of every draw (default 0)")
-    simulate.add_argument(
+    simulating.add_argument("--pairs", type=int, help="number of pairs, instead of the config's")
+    simulating.add_argument("--seed", type=int, help="seed of every draw (default 0)")
+    simulating.add_argument(
         "--set",
         metavar="KNOB=VALUE",
         action="append",
@@ -78,9 +81,14 @@ def _parser() -> argparse.ArgumentParser:
         help="change one setting; repeat for more. Knobs: "
         + ", ".join(f"{item.name}={item.default}" for item in fields(Knobs)),
     )
-    simulate.add_argument("--processes", type=int, default=1, help="processes (default 1)")
-    _add_output(simulate)
-    simulate.set_defaults(run=_simulate)
+    simulating.add_argument(
+        "--processes",
+        type=int,
+        default=default_processes(),
+        help="processes; the bytes do not depend on it (default: the cores, here %(default)s)",
+    )
+    _add_output(simulating)
+    simulating.set_defaults(run=_simulate)
 
     tables = commands.add_parser(
         "tables",
@@ -108,6 +116,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def default_processes() -> int:
+    """As many as cores that this process may use; more than eight would wait for the disk."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        cores = os.cpu_count() or 1
+    return min(cores, 8)
+
+
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
     parser.add_argument(
@@ -116,26 +133,36 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def _simulate(options: argparse.Namespace) -> int:
+    start = time.monotonic()
     knobs = replace(CONFIGS[options.config], **_changes(options))
-    check_may_write(options.output, overwrite=options.overwrite)
-    return _build(
-        lambda scratch: SimulatedCSC(options.config, knobs=knobs, cache_dir=scratch),
-        options,
-        max(1, options.processes),
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    universe = simulate(
+        options.output,
+        knobs,
+        config_name=options.config,
+        processes=max(1, options.processes),
+        overwrite=options.overwrite,
+        progress=True,
     )
+    print(describe_splits(universe.groups, universe.splits))
+    print(f"{options.output}: {knobs.pairs} pairs in {time.monotonic() - start:.0f} s")
+    return 0
 
 
-def _changes(options: argparse.Namespace) -> dict[str, int | float]:
+def _changes(options: argparse.Namespace) -> dict[str, Any]:
     defaults = {item.name: item.default for item in fields(Knobs)}
-    changes: dict[str, int | float] = {}
+    changes: dict[str, Any] = {}
     for text in options.set:
         name, separator, value = text.partition("=")
         if not separator or name not in defaults:
             raise ValueError(f"--set {text}: write KNOB=VALUE with one of {', '.join(defaults)}")
         try:
-            changes[name] = type(defaults[name])(value)
-        except ValueError:
-            raise ValueError(f"--set {text}: {name} takes a number like {defaults[name]}") from None
+            kind = type(defaults[name])
+            changes[name] = {"true": True, "false": False}[value] if kind is bool else kind(value)
+        except (KeyError, ValueError):
+            raise ValueError(
+                f"--set {text}: {name} takes a value like {str(defaults[name]).lower()}"
+            ) from None
     for name in ("pairs", "seed"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
@@ -144,30 +171,21 @@ def _changes(options: argparse.Namespace) -> dict[str, int | float]:
 
 def _tables(options: argparse.Namespace) -> int:
     check_may_write(options.output, overwrite=options.overwrite)
-    return _build(
-        lambda scratch: LocalTables(
-            options.folder,
-            survey_limit=options.survey_limit,
-            keep_survey_only=options.keep_survey_only,
-            seed=options.seed,
-            cache_dir=scratch,
-        ),
-        options,
-        1,
-    )
-
-
-def _build(make_builder, options: argparse.Namespace, processes: int) -> int:
     start = time.monotonic()
     options.output.parent.mkdir(parents=True, exist_ok=True)
     # Beside the output: the rows pass through the same disk that they end on.
     with tempfile.TemporaryDirectory(
         dir=options.output.parent, prefix=".building-", ignore_cleanup_errors=True
     ) as scratch:
-        builder = make_builder(scratch)
-        builder.download_and_prepare(num_proc=processes if processes > 1 else None)
-        if isinstance(builder, LocalTables):
-            print(builder.plan.counts)
+        builder = LocalTables(
+            options.folder,
+            survey_limit=options.survey_limit,
+            keep_survey_only=options.keep_survey_only,
+            seed=options.seed,
+            cache_dir=scratch,
+        )
+        builder.download_and_prepare()
+        print(builder.plan.counts)
         splits = built_splits(builder)
         groups = [group for part in splits.values() for group in part["group"]]
         names = [name for name, part in splits.items() for _ in range(len(part))]

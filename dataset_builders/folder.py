@@ -10,7 +10,7 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,24 @@ class SpecCLIPDatasetInfo:
         return np.linspace(*self.energy_range, self.n_bins + 1)
 
 
+@dataclass(frozen=True)
+class TableStream:
+    """Rows that are made while they are written.
+
+    Attributes:
+        n_rows: how many there are.
+        schema: their columns.
+        tables: the rows in order, in tables of any length; read once.
+    """
+
+    n_rows: int
+    schema: pa.Schema
+    tables: Iterable[pa.Table]
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+
 def is_dataset_folder(folder: str | Path) -> bool:
     """Whether a folder looks like a dataset: a description, a card with files, or our Parquet.
 
@@ -101,7 +119,7 @@ def is_dataset_folder(folder: str | Path) -> bool:
 
 def write_dataset(
     folder: str | Path,
-    splits: Mapping[str, Dataset | pa.Table],
+    splits: Mapping[str, Dataset | pa.Table | TableStream],
     info: SpecCLIPDatasetInfo,
     *,
     overwrite: bool = False,
@@ -433,16 +451,26 @@ def _data_files(folder: Path) -> dict[str, list[str]]:
     return {split: paths for split, paths in found.items() if paths}
 
 
-def _schema(part: Dataset | pa.Table) -> pa.Schema:
-    return part.schema if isinstance(part, pa.Table) else part.features.arrow_schema
+def _schema(part: Dataset | pa.Table | TableStream) -> pa.Schema:
+    return part.features.arrow_schema if isinstance(part, Dataset) else part.schema
 
 
-def _tables(part: Dataset | pa.Table | None) -> Iterator[pa.Table]:
+def _tables(part: Dataset | pa.Table | TableStream | None) -> Iterator[pa.Table]:
     """Rows in tables of one row group each, so that a row's place never depends on its source."""
     if part is None:
         return
     if isinstance(part, Dataset):
         yield from part.with_format("arrow").iter(ROWS_PER_GROUP)
+        return
+    if isinstance(part, TableStream):
+        waiting = part.schema.empty_table()
+        for table in part.tables:
+            waiting = pa.concat_tables([waiting, table])
+            while len(waiting) >= ROWS_PER_GROUP:
+                yield waiting.slice(0, ROWS_PER_GROUP).combine_chunks()
+                waiting = waiting.slice(ROWS_PER_GROUP)
+        if len(waiting):
+            yield waiting.combine_chunks()
         return
     for start in range(0, len(part), ROWS_PER_GROUP):
         yield part.slice(start, ROWS_PER_GROUP)

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import datasets
-import numpy as np
 import pyarrow as pa
 
 from .contract import SPLITS, contract_features
-from .folder import SpecCLIPDatasetInfo
+from .folder import SpecCLIPDatasetInfo, check_may_write, write_dataset
+from .shards import code_fingerprint, simulated_splits
 from .simulation.catalogue import Knobs, Universe
 
 # Raise it whenever the same knobs give other rows.
-VERSION = "0.1.0"
-# Rows made at once; part of what fixes the bytes, so it is no setting.
-BATCH = 500
+VERSION = "0.2.0"
 
-CONFIGS: Mapping[str, Knobs] = {"demo": Knobs(pairs=2000), "custom": Knobs()}
+# `paper` has the paper's number of pairs; its splits are the default ones, 69, 1, 15 and 15 %.
+CONFIGS: Mapping[str, Knobs] = {
+    "demo": Knobs(pairs=2000),
+    "paper": Knobs(pairs=11_447),
+    "large": Knobs(pairs=100_000),
+    "custom": Knobs(),
+}
 
 DESCRIPTION = """\
 Fields (surveys, galaxies, globular clusters, star-forming regions, clusters of galaxies, the
@@ -58,10 +64,11 @@ class SimulatedCSC(datasets.ArrowBasedBuilder):
     """A Chandra catalogue with literature, simulated: no network, no key, known truth.
 
     Args:
-        config_name: `demo` (2,000 pairs) or `custom`.
+        config_name: `demo` (2,000 pairs), `paper` (11,447), `large` (100,000) or `custom`.
         pairs: number of pairs, instead of the configuration's.
         seed: of every draw, instead of the configuration's.
         knobs: all settings at once, instead of the configuration's.
+        processes: how many make rows; the rows do not depend on it.
         cache_dir: where `datasets` keeps what it made.
 
     Raises:
@@ -83,6 +90,7 @@ class SimulatedCSC(datasets.ArrowBasedBuilder):
         pairs: int | None = None,
         seed: int | None = None,
         knobs: Knobs | None = None,
+        processes: int = 1,
         cache_dir: str | Path | None = None,
     ) -> None:
         if config_name not in CONFIGS:
@@ -93,6 +101,7 @@ class SimulatedCSC(datasets.ArrowBasedBuilder):
         changes = {"pairs": pairs, "seed": seed}
         knobs = replace(knobs, **{k: v for k, v in changes.items() if v is not None})
         self.knobs = knobs
+        self.processes = processes
         self._universe: Universe | None = None
         # Without a name and a hash of its own, `datasets` files every builder of this module and
         # every setting under the same key, and hands out the first one's rows.
@@ -115,16 +124,7 @@ class SimulatedCSC(datasets.ArrowBasedBuilder):
 
     def description(self) -> SpecCLIPDatasetInfo:
         """What to write beside the rows."""
-        return SpecCLIPDatasetInfo(
-            name=f"SimulatedCSC {self.config.name}",
-            builder="simulated",
-            builder_version=VERSION,
-            seed=self.knobs.seed,
-            knobs=asdict(self.knobs),
-            simulated=True,
-            license="cc0-1.0",
-            description=DESCRIPTION,
-        )
+        return describe(self.config.name, self.knobs)
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(description=DESCRIPTION, features=contract_features())
@@ -132,16 +132,75 @@ class SimulatedCSC(datasets.ArrowBasedBuilder):
     def _split_generators(
         self, dl_manager: datasets.DownloadManager
     ) -> list[datasets.SplitGenerator]:
-        generators = []
-        for split in SPLITS:
-            rows = np.flatnonzero(self.universe.splits == split)
-            # A list: `datasets` shares it out over its processes, batch by batch.
-            batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-            generators.append(datasets.SplitGenerator(name=split, gen_kwargs={"batches": batches}))
-        return generators
+        return [
+            datasets.SplitGenerator(name=split, gen_kwargs={"split": split}) for split in SPLITS
+        ]
 
-    def _generate_tables(
-        self, batches: list[np.ndarray]
-    ) -> Iterator[tuple[int | datasets.builder.Key, pa.Table]]:
-        for number, rows in enumerate(batches):
-            yield datasets.builder.Key(number, 0), self.universe.rows(rows)
+    def _generate_tables(self, split: str) -> Iterator[tuple[int | datasets.builder.Key, pa.Table]]:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            simulated_splits(
+                self.universe, folder, splits=(split,), processes=self.processes
+            ) as splits,
+        ):
+            for number, table in enumerate(splits[split].tables):
+                yield datasets.builder.Key(number, 0), table
+
+
+def simulate(
+    output: str | Path,
+    knobs: Knobs,
+    *,
+    config_name: str = "custom",
+    processes: int = 1,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Universe:
+    """Simulate a dataset into a folder. A run that was killed goes on where it was.
+
+    Batches of rows wait in a hidden folder beside the output until all are there.
+
+    Args:
+        output: folder to make.
+        knobs: the settings.
+        config_name: name of the configuration, for the card.
+        processes: how many make rows; the bytes do not depend on it.
+        overwrite: replace a dataset that is already there.
+        progress: show a bar.
+
+    Returns:
+        The universe that was observed.
+
+    Raises:
+        DatasetFolderError: when the output may not be written, or another run is making it.
+    """
+    output = Path(output)
+    check_may_write(output, overwrite=overwrite)
+    settings = json.dumps({"knobs": asdict(knobs), "code": code_fingerprint()}, sort_keys=True)
+    key = hashlib.blake2b(f"{VERSION} {settings}".encode(), digest_size=6).hexdigest()
+    folder = output.parent / f".{output.name}-rows-{key}"
+    universe = Universe(knobs)
+    info = describe(config_name, knobs)
+    with simulated_splits(universe, folder, processes=processes, progress=progress) as splits:
+        write_dataset(output, splits, info, overwrite=overwrite)
+    shutil.rmtree(folder)
+    return universe
+
+
+def describe(config_name: str, knobs: Knobs) -> SpecCLIPDatasetInfo:
+    """What to write beside the rows.
+
+    Args:
+        config_name: name of the configuration.
+        knobs: the settings.
+    """
+    return SpecCLIPDatasetInfo(
+        name=f"SimulatedCSC {config_name}",
+        builder="simulated",
+        builder_version=VERSION,
+        seed=knobs.seed,
+        knobs=asdict(knobs),
+        simulated=True,
+        license="cc0-1.0",
+        description=DESCRIPTION,
+    )

@@ -9,8 +9,9 @@ makes it and whatever was made before.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from random import Random
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from hf_specclip.spectra.rebin import (
     energy_grid,
 )
 
-from ..contract import ENERGY_RANGE, N_BINS, contract_features, list_array
+from ..contract import ENERGY_RANGE, N_BINS, SPLITS, contract_features, list_array
 from ..splits import SURVEY_LIMIT, assign_groups, split_groups
 from . import instrument, populations, prose
 from .populations import CLASS_NAMES, CLASSES, FIELD_KINDS, FIELD_NAMES
@@ -97,9 +98,23 @@ def stream(seed: int, *purpose: Hashable) -> np.random.Generator:
         seed: of the simulation.
         purpose: plain values that say what the numbers are for.
     """
+    return np.random.Generator(np.random.Philox(key=_key(seed, purpose)))
+
+
+def text_stream(seed: int, *purpose: Hashable) -> Random:
+    """As `stream`, for choices one at a time: ten times faster at them than NumPy.
+
+    Args:
+        seed: of the simulation.
+        purpose: plain values that say what the numbers are for.
+    """
+    return Random(_key(seed, purpose))
+
+
+def _key(seed: int, purpose: tuple[Hashable, ...]) -> int:
     words = "\x1f".join(str(word) for word in (seed, *purpose))
     key = hashlib.blake2b(words.encode(), digest_size=16, person=b"specclip-sim").digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
+    return int.from_bytes(key, "little")
 
 
 @dataclass(frozen=True)
@@ -158,6 +173,21 @@ class Detections:
         return Detections(**{name: column[rows] for name, column in vars(self).items()})
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Rows that are made together: whole sources of one split.
+
+    Attributes:
+        split: name of the split.
+        number: of the batch within its split.
+        rows: indices of detections, (n).
+    """
+
+    split: str
+    number: int
+    rows: np.ndarray
+
+
 class Universe:
     """A simulated catalogue.
 
@@ -213,7 +243,7 @@ class Universe:
                 distance[rows] = item.distance_mpc.draw(random, rows.sum())
         self.field_kind, self.foreground_nh, self.distance_mpc = kind, foreground, distance
         self._hosts: list[str | None] = prose.name_fields(
-            [FIELD_NAMES[index] for index in kind], stream(knobs.seed, "hosts")
+            [FIELD_NAMES[index] for index in kind], text_stream(knobs.seed, "hosts")
         )
         self.field_names = list(self._hosts)
         for index, name in enumerate(kind):
@@ -387,9 +417,29 @@ class Universe:
                         label,
                         sources.names[source],
                         self.field_names[sources.field[source]] or "",
-                        stream(knobs.seed, "paper", subject.number),
+                        text_stream(knobs.seed, "paper", subject.number),
                     )
             self.papers.append([written[subject.number] for subject in about[source]])
+
+    def batches(self, size: int, splits: Sequence[str] = SPLITS) -> list[Batch]:
+        """The rows in batches of about a size, in order; none cuts a source.
+
+        Args:
+            size: rows of a batch; the last source may bring a few more.
+            splits: those wanted.
+        """
+        batches = []
+        for split in splits:
+            rows = np.flatnonzero(self.splits == split)
+            source = self.detections.source[rows]
+            last = np.flatnonzero(np.append(source[1:] != source[:-1], True)[: len(rows)])
+            start = number = 0
+            while start < len(rows):
+                later = np.searchsorted(last, start + size - 1)
+                stop = int(last[min(later, len(last) - 1)]) + 1
+                batches.append(Batch(split, number, rows[start:stop]))
+                start, number = stop, number + 1
+        return batches
 
     def summaries(self, sources: np.ndarray) -> list[dict[str, str]]:
         """The three sections for some sources, from their truth and never from a row's counts.
@@ -413,7 +463,7 @@ class Universe:
                 papers=self.papers[source],
                 **{name: float(values[row]) for name, values in truth.items()},
             )
-            random = stream(self.knobs.seed, "summary", self.sources.names[source])
+            random = text_stream(self.knobs.seed, "summary", self.sources.names[source])
             texts.append(
                 prose.write_summary(
                     facts,

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isfinite, log10
-
-import numpy as np
+from math import exp, floor, isfinite, log10, pi
+from random import Random
 
 from .populations import BLACK_BODY, BREMSSTRAHLUNG, PLASMA, POWER_LAW
 
-Random = np.random.Generator
 JOURNAL = "SimAp"
 KEV_IN_MK = 11.6
 MPC_IN_CM = 3.0857e24
@@ -155,7 +153,7 @@ _AUTHORS = (
 
 
 def _pick(random: Random, options: Sequence[str], **slots: object) -> str:
-    return options[int(random.integers(len(options)))].format(**slots)
+    return options[random.randrange(len(options))].format(**slots)
 
 
 def name_fields(kinds: Sequence[str], random: Random) -> list[str]:
@@ -166,26 +164,29 @@ def name_fields(kinds: Sequence[str], random: Random) -> list[str]:
         random: generator.
     """
     names, taken = [], set()
+    # As many numbers as leave most of them free, so that drawing again soon finds one.
+    most = max(100_000, 4 * len(kinds))
+    few, many = max(700, 2 * len(kinds)), max(5000, 2 * len(kinds))
     for kind in kinds:
         while True:
-            number = int(random.integers(1, 100_000))
-            place = _CONSTELLATIONS[int(random.integers(len(_CONSTELLATIONS)))]
+            number = random.randrange(1, most)
+            place = _CONSTELLATIONS[random.randrange(len(_CONSTELLATIONS))]
             if kind == "galaxy":
                 # NGC ends at 7840, IC at 5386, UGC at 12921.
                 catalogue, first = (("NGC", 7841), ("IC", 5387), ("UGC", 12922))[number % 3]
-                name = f"{catalogue} {first + number % 5000}"
+                name = f"{catalogue} {first + number % many}"
             elif kind == "globular":
-                name = f"{('Terzan', 'Palomar', 'Djorg')[number % 3]} {20 + number % 700}"
+                name = f"{('Terzan', 'Palomar', 'Djorg')[number % 3]} {20 + number % few}"
             elif kind == "nursery":
                 suffix = ("OB", "cloud", "nebula")[number % 3]
-                name = f"{place} {suffix} {10 + number % 300}"
+                name = f"{place} {suffix} {10 + number % few}"
             elif kind == "cluster":
                 catalogue, first = (("Abell", 5000), ("MACS", 20000), ("ZwCl", 10000))[number % 3]
-                name = f"{catalogue} {first + number % 5000}"
+                name = f"{catalogue} {first + number % many}"
             elif kind == "plane":
-                name = f"the {place} plane field {1 + number % 900}"
+                name = f"the {place} plane field {1 + number % few}"
             else:
-                name = f"the {place} deep field {1 + number % 900}"
+                name = f"the {place} deep field {1 + number % few}"
             if name not in taken:
                 break
         taken.add(name)
@@ -512,7 +513,7 @@ def write_paper(subject: Subject, class_name: str, source: str, host: str, rando
         host: name of its field or host.
         random: generator.
     """
-    year = int(random.integers(2001, 2025))
+    year = random.randrange(2001, 2025)
     label = _LABELS[class_name][0]
     article = _article(label)
     options = {
@@ -550,7 +551,7 @@ def write_paper(subject: Subject, class_name: str, source: str, host: str, rando
         number=subject.number % 90 + 1,
     )
     volume, page = 1 + subject.number // 9000, 1 + subject.number % 9000
-    initial = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[int(random.integers(26))]
+    initial = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[random.randrange(26)]
     bibcode = f"{year}{JOURNAL}{volume:.>4d}.{page:.>4d}{initial}"
     return Paper(bibcode, title[0].upper() + title[1:], year)
 
@@ -615,13 +616,13 @@ def _identity(facts: Facts, random: Random, portrait: float) -> str:
                 _EVIDENCE[facts.class_name],
                 magnitude=random.uniform(17.0, 25.0),
                 bright=random.uniform(7.0, 14.0),
-                mass=int(random.integers(2, 90)),
+                mass=random.randrange(2, 90),
                 hours=random.uniform(1.3, 12.0),
-                seconds=int(random.integers(3, 900)),
-                arcsec=int(random.integers(4, 60)),
-                kyr=int(random.integers(1, 30)),
-                period=int(random.integers(2, 400)),
-                edot=int(random.integers(33, 38)),
+                seconds=random.randrange(3, 900),
+                arcsec=random.randrange(4, 60),
+                kyr=random.randrange(1, 30),
+                period=random.randrange(2, 400),
+                edot=random.randrange(33, 38),
             )
         )
     if random.random() < portrait:
@@ -683,12 +684,14 @@ def _spectrum(
     for chance, write in parts:
         if random.random() < chance:
             details.append(write())
-    return " ".join(sentences + [details[index] for index in random.permutation(len(details))])
+    return " ".join(
+        sentences + [details[index] for index in random.sample(range(len(details)), len(details))]
+    )
 
 
 def _measured(value: float, error: float, random: Random) -> float:
     """A value as another observation would have it."""
-    return value + error * float(random.standard_normal())
+    return value + error * random.gauss(0.0, 1.0)
 
 
 def _stated_shape(kind: int, value: float, random: Random) -> str:
@@ -749,9 +752,9 @@ def _hardness(facts: Facts, random: Random) -> str:
 
 def _absorption(facts: Facts, random: Random, stated_numbers: float) -> str:
     error = 10.0 ** random.uniform(-1.2, -0.6)
-    column = facts.nh * np.exp(_measured(0.0, error, random))
+    column = facts.nh * exp(_measured(0.0, error, random))
     if random.random() < stated_numbers:
-        exponent = int(np.floor(log10(column * 1e22)))
+        exponent = floor(log10(column * 1e22))
         return _pick(
             random,
             (
@@ -772,12 +775,12 @@ def _absorption(facts: Facts, random: Random, stated_numbers: float) -> str:
 
 def _brightness(facts: Facts, random: Random, stated_numbers: float) -> str:
     # Other observations caught it at another time.
-    flux = facts.flux * np.exp(_measured(0.0, 0.2, random))
+    flux = facts.flux * exp(_measured(0.0, 0.2, random))
     luminous = isfinite(facts.distance_mpc) and facts.field_kind != "cluster"
     if random.random() < stated_numbers:
         if luminous and random.random() < 0.4:
-            luminosity = 4 * np.pi * (facts.distance_mpc * MPC_IN_CM) ** 2 * flux
-            exponent = int(np.floor(log10(luminosity)))
+            luminosity = 4 * pi * (facts.distance_mpc * MPC_IN_CM) ** 2 * flux
+            exponent = floor(log10(luminosity))
             return _pick(
                 random,
                 (
@@ -788,7 +791,7 @@ def _brightness(facts: Facts, random: Random, stated_numbers: float) -> str:
                 exponent=exponent,
                 word=_word(log10(flux), _BRIGHTNESS_WORDS, random),
             )
-        exponent = int(np.floor(log10(flux)))
+        exponent = floor(log10(flux))
         return _pick(
             random,
             (
@@ -842,7 +845,7 @@ def _remark(facts: Facts, random: Random) -> str:
             choice="a natural choice" if flux > -13.0 else "a difficult choice",
             word=_word(flux, _BRIGHTNESS_WORDS, random),
         )
-    column = facts.nh * np.exp(_measured(0.0, 0.2, random))
+    column = facts.nh * exp(_measured(0.0, 0.2, random))
     return _pick(
         random,
         ("Its surroundings mean {word}.", "One reason for interest is {word}."),
@@ -881,12 +884,12 @@ def _context(facts: Facts, random: Random, remark: float) -> str:
         words = _word(facts.foreground_nh, _ABSORPTION_WORDS, random)
         sentences.append(f"The sightline through the Galaxy has {words}.")
     if random.random() < 0.6 and facts.papers:
-        paper = facts.papers[int(random.integers(len(facts.papers)))]
+        paper = facts.papers[random.randrange(len(facts.papers))]
         sentences.append(
             _pick(
                 random,
                 _BACKED_BY,
-                author=_AUTHORS[int(random.integers(len(_AUTHORS)))],
+                author=_AUTHORS[random.randrange(len(_AUTHORS))],
                 year=paper.year,
                 title=paper.title,
             )
