@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 _HOME = {
     "EffectiveArea": "response",
+    "FitResult": "fit",
     "RedistributionMatrix": "response",
     "SpectrumFileError": "errors",
     "XRaySpectrum": "spectrum",
@@ -18,6 +19,8 @@ _HOME = {
     "deal_counts_batch": "rebin",
     "detection_seed": "rebin",
     "energy_grid": "rebin",
+    "fit_counts": "fit",
+    "fit_spectra": "fit",
     "overlap_fractions": "rebin",
     "plot_spectrum": "plot",
     "read_arf": "ogip_response",
@@ -31,6 +34,9 @@ __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
     from .errors import SpectrumFileError as SpectrumFileError
+    from .fit import FitResult as FitResult
+    from .fit import fit_counts as fit_counts
+    from .fit import fit_spectra as fit_spectra
     from .ogip import read_spectra as read_spectra
     from .ogip import read_spectrum as read_spectrum
     from .ogip_response import read_arf as read_arf
