@@ -1,0 +1,225 @@
+"""Energy bins, batches of parameters, and integrals over bins that the models share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+# Bins wider than this, in ln E, are cut before a spectrum and a transmission are multiplied. The
+# error of a step is a twelfth of its square times both slopes (10 and 45: 1e-3).
+FINE_STEP = 0.005
+# Widest step of a Gauss–Legendre rule of four nodes, in ln E; good to 1e-7 for slopes up to 20.
+_WIDEST_STEP = 0.1
+# Spacing in log10 E of the values from which the slow part of a spectrum is interpolated.
+_SLOW_STEP = 0.05
+# Rows are worked on so many numbers at a time: they stay in the cache, and memory stays bounded.
+_CELLS = 1 << 18
+
+
+def refine_edges(edges: ArrayLike, widest: float = FINE_STEP) -> Array:
+    """Edges with more edges between them, for products that are not even inside a bin.
+
+    Args:
+        edges: bin edges (n + 1,), keV, rising and positive.
+        widest: the widest step left, in ln E.
+
+    Returns:
+        Edges (m + 1,), keV, with all of `edges` among them.
+
+    Raises:
+        ValueError: for edges that do not rise from a positive energy, or a step that is not
+            positive.
+    """
+    if not widest > 0.0:
+        raise ValueError(f"widest must be a step in ln E above 0, not {widest}")
+    return _cut(check_edges(edges), widest)[0]
+
+
+def sum_bins(values: ArrayLike, fine_edges: ArrayLike, edges: ArrayLike) -> Array:
+    """Photons per bin from photons per finer bin.
+
+    Args:
+        values: S + (m,), on the finer bins.
+        fine_edges: (m + 1,), keV, as `refine_edges` gives them.
+        edges: (n + 1,), keV, all of them among the finer edges.
+
+    Returns:
+        S + (n,).
+
+    Raises:
+        ValueError: where an edge is not among the finer ones, or `values` are of another length.
+    """
+    fine, grid = check_edges(fine_edges), check_edges(edges)
+    photons = np.asarray(values, dtype=np.float64)
+    if photons.shape[-1:] != (len(fine) - 1,):
+        raise ValueError(
+            f"values must have {len(fine) - 1} bins, one less than fine_edges, "
+            f"not the shape {photons.shape}"
+        )
+    places = np.searchsorted(fine, grid)
+    if places[-1] == len(fine) or np.any(fine[places] != grid):
+        raise ValueError("every edge must be among fine_edges: make them with refine_edges(edges)")
+    return np.add.reduceat(photons[..., : places[-1]], places[:-1], axis=-1)
+
+
+def check_edges(edges: ArrayLike) -> Array:
+    grid = np.asarray(edges, dtype=np.float64)
+    if grid.ndim != 1 or len(grid) < 2 or not np.isfinite(grid).all():
+        raise ValueError("edges must be a list of at least two finite energies in keV")
+    if grid[0] <= 0.0 or np.any(np.diff(grid) <= 0.0):
+        raise ValueError("edges must rise from an energy above 0 keV")
+    return grid
+
+
+def check_parameters(
+    *,
+    finite: Sequence[tuple[str, ArrayLike]] = (),
+    positive: Sequence[tuple[str, ArrayLike]] = (),
+    not_negative: Sequence[tuple[str, ArrayLike]] = (),
+    redshift: ArrayLike = 0.0,
+) -> None:
+    """Raises ValueError, by name, for parameters that no source can have."""
+    for name, values in finite:
+        if not np.all(np.isfinite(np.asarray(values, dtype=np.float64))):
+            raise ValueError(f"{name} must be finite")
+    for name, values in positive:
+        array = np.asarray(values, dtype=np.float64)
+        if not np.all((array > 0.0) & np.isfinite(array)):
+            raise ValueError(f"{name} must be above 0 and finite")
+    for name, values in not_negative:
+        array = np.asarray(values, dtype=np.float64)
+        if not np.all((array >= 0.0) & np.isfinite(array)):
+            raise ValueError(f"{name} must be 0 or more, and finite")
+    shift = np.asarray(redshift, dtype=np.float64)
+    if not np.all((shift > -1.0) & np.isfinite(shift)):
+        raise ValueError("redshift must be above -1 and finite")
+
+
+def in_rows(
+    compute: Callable[..., Array], parameters: Sequence[ArrayLike], n_bins: int, width: int
+) -> Array:
+    """Calls a model with a few parameter sets at a time.
+
+    Args:
+        compute: maps parameters (m, 1) each to (m, n_bins).
+        parameters: broadcast against each other, to S.
+        n_bins: of the result.
+        width: numbers that one parameter set needs in between.
+
+    Returns:
+        S + (n_bins,).
+    """
+    arrays = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in parameters))
+    shape = arrays[0].shape
+    columns = [array.reshape(-1, 1) for array in arrays]
+    n_rows = len(columns[0])
+    result = np.empty((n_rows, n_bins))
+    step = max(1, _CELLS // max(width, 1))
+    for start in range(0, n_rows, step):
+        rows = slice(start, start + step)
+        result[rows] = compute(*(column[rows] for column in columns))
+    return result.reshape((*shape, n_bins))
+
+
+def quadrature(
+    grid: Array, widest: float = _WIDEST_STEP, n_nodes: int = 4
+) -> tuple[Array, Array, NDArray[np.intp]]:
+    """Gauss–Legendre rule of every bin, however wide.
+
+    Args:
+        grid: bin edges (n + 1,).
+        widest: step in ln E; wider bins are cut.
+        n_nodes: nodes of each step.
+
+    Returns:
+        Energies and weights (n_nodes, m) of m steps, and the first step of each bin (n,).
+    """
+    fine, first = _cut(grid, widest)
+    nodes, weights = _gauss_legendre(n_nodes)
+    middle, half = (fine[1:] + fine[:-1]) / 2, np.diff(fine) / 2
+    return middle + nodes[:, None] * half, weights[:, None] * half, first
+
+
+@cache
+def _gauss_legendre(n_nodes: int) -> tuple[Array, Array]:
+    return np.polynomial.legendre.leggauss(n_nodes)
+
+
+def integrate_decay(
+    edges: Array,
+    parameters: Sequence[ArrayLike],
+    log_slow: Callable[..., Array],
+    decay: Callable[..., Array],
+) -> Array:
+    """Integral of exp(slow(E) − decay · E) over each bin.
+
+    Args:
+        edges: bin edges (n + 1,).
+        parameters: broadcast against each other, to S.
+        log_slow: slow(E) from energies (k,) and parameters (m, 1), (m, k); it must be smooth in
+            ln E, and is interpolated (a power law exactly).
+        decay: 1/keV, from parameters (m, 1), (m, 1).
+
+    Returns:
+        S + (n,).
+    """
+    energies, weights, first = quadrature(edges)
+    # Values at the same energies whatever the grid: the photons of two grids then agree.
+    log_energies = np.log10(energies) / _SLOW_STEP
+    lowest = int(np.floor(log_energies.min())) - 1
+    n_coarse = int(np.ceil(log_energies.max())) + 2 - lowest
+    coarse = 10.0 ** ((lowest + np.arange(n_coarse)) * _SLOW_STEP)
+    left, taps = cubic_taps(log_energies - lowest, n_coarse)
+    whole = len(first) == energies.shape[1]
+
+    def rows(*chunk: Array) -> Array:
+        slow, rate = log_slow(coarse, *chunk), decay(*chunk)
+        total = np.zeros((len(rate), energies.shape[1]))
+        for node in range(len(energies)):
+            exponent = -rate * energies[node]
+            for tap in range(4):
+                exponent += taps[tap, node] * slow[:, left[node] + tap]
+            total += weights[node] * np.exp(exponent)
+        return total if whole else np.add.reduceat(total, first, axis=1)
+
+    return in_rows(rows, parameters, len(edges) - 1, energies.shape[1])
+
+
+def cubic_taps(place: Array, size: int) -> tuple[NDArray[np.intp], Array]:
+    """Lagrange's cubic through four neighbours of an even table.
+
+    Args:
+        place: where to interpolate, in steps from the first entry, any shape S.
+        size: entries of the table.
+
+    Returns:
+        Index of the first neighbour, S, and the weights of the four, (4,) + S.
+    """
+    left = np.clip(np.floor(place).astype(np.intp) - 1, 0, size - 4)
+    t = place - left - 1.0
+    weights = np.stack(
+        [
+            -t * (t - 1) * (t - 2) / 6,
+            (t + 1) * (t - 1) * (t - 2) / 2,
+            -(t + 1) * t * (t - 2) / 2,
+            (t + 1) * t * (t - 1) / 6,
+        ]
+    )
+    return left, weights
+
+
+def _cut(grid: Array, widest: float) -> tuple[Array, NDArray[np.intp]]:
+    """Edges with steps of at most `widest` in ln E, and where each bin begins among them."""
+    logs = np.log(grid)
+    steps = np.maximum(1, np.ceil(np.diff(logs) / widest)).astype(np.intp)
+    first = np.concatenate([[0], np.cumsum(steps)])
+    within = np.arange(first[-1]) - np.repeat(first[:-1], steps)
+    fine = np.exp(np.repeat(logs[:-1], steps) + within * np.repeat(np.diff(logs) / steps, steps))
+    fine = np.append(fine, grid[-1])
+    fine[first] = grid
+    return fine, first[:-1]

@@ -1,0 +1,217 @@
+"""Absorption: limits, published cross-sections, redshift, covering, and products inside bins."""
+
+import numpy as np
+import pytest
+from astropy import units
+
+from hf_specclip.spectra import models
+
+EDGES = np.linspace(0.5, 8.0, 401)
+
+
+def test_no_absorber_lets_all_through_and_a_thick_one_none():
+    clear, thin, thick = models.phabs(EDGES, [0.0, 1e-6, 1e4])
+    np.testing.assert_array_equal(clear, 1.0)
+    np.testing.assert_allclose(thin, 1.0, atol=1e-4)
+    assert thick.max() < 1e-20
+
+
+def test_absorption_is_exponential_in_the_column():
+    edges = np.array([1.0, 1.0001])
+    sigma = models.photoelectric_cross_section(1.00005)
+    one, ten = models.phabs(edges, [0.1, 1.0])
+    assert one[0] == pytest.approx(np.exp(-0.1 * sigma), rel=1e-6)
+    assert ten[0] == pytest.approx(one[0] ** 10, rel=1e-6)
+
+
+def midpoints(density, edges, n=4000):
+    """Integral over each bin by very many midpoints: tables with kinks are no work for `quad`."""
+    shares = (np.arange(n) + 0.5) / n
+    widths = np.diff(edges)
+    energies = edges[:-1, None] + widths[:, None] * shares
+    return density(energies).mean(axis=1) * widths
+
+
+@pytest.mark.parametrize(("column", "redshift"), [(0.03, 0.0), (1.0, 0.0), (3.0, 0.7), (20.0, 4.0)])
+def test_bins_hold_the_mean_transmission(column, redshift):
+    # Carbon's, oxygen's, iron's and the other edges lie inside these bins.
+    edges = np.array([0.2, 0.3, 0.45, 0.55, 0.7, 0.72, 0.9, 2.0, 6.0, 7.5, 10.0])
+    expected = midpoints(
+        lambda e: np.exp(-column * models.photoelectric_cross_section(e * (1.0 + redshift))), edges
+    )
+    flux = models.phabs(edges, column, redshift=redshift)
+    np.testing.assert_allclose(flux, expected / np.diff(edges), rtol=1e-4)
+
+
+def test_gas_at_a_redshift_absorbs_where_it_is():
+    np.testing.assert_allclose(
+        models.phabs(EDGES, 2.0, redshift=1.5), models.phabs(EDGES * 2.5, 2.0), rtol=2e-4
+    )
+    each = models.phabs(EDGES, [2.0, 1.0], redshift=[1.5, 0.0])
+    np.testing.assert_allclose(each[1], models.phabs(EDGES, 1.0), rtol=1e-12)
+    # Hydrogen's gas at z = 1 hides a source less than the same gas here.
+    assert (models.phabs(EDGES, 1.0, redshift=1.0) > models.phabs(EDGES, 1.0)).all()
+
+
+def test_partial_covering_lets_the_rest_through():
+    full = models.phabs(EDGES, 5.0)
+    half, none, thick = models.phabs(EDGES, [5.0, 5.0, 1e5], covering=[0.5, 0.0, 0.9])
+    np.testing.assert_allclose(half, 0.5 * full + 0.5, rtol=1e-14)
+    np.testing.assert_array_equal(none, 1.0)
+    np.testing.assert_allclose(thick, 0.1, rtol=1e-12)
+    # Fully covered, tiny transmissions keep their digits.
+    tiny = models.phabs(EDGES, 10.0, covering=1.0)[0]
+    assert 0.0 < tiny < 1e-25
+
+
+def test_tbabs_is_phabs_with_another_cross_section():
+    np.testing.assert_array_equal(
+        models.tbabs(EDGES, 0.5, redshift=0.1, covering=0.8),
+        models.phabs(EDGES, 0.5, cross_section="tbabs_wilm", redshift=0.1, covering=0.8),
+    )
+    # Fewer metals: as much absorption as from 1.4 times the column at 1 keV (0.65 to 0.75 between
+    # oxygen's and iron's edges).
+    ratio = models.photoelectric_cross_section([0.6, 1.0, 5.0], "tbabs_wilm")
+    ratio /= models.photoelectric_cross_section([0.6, 1.0, 5.0])
+    np.testing.assert_allclose(ratio, [0.747, 0.694, 0.652], rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("energy", "sigma"),
+    [
+        (0.30, 29.48),
+        (0.35, 18.90),
+        (0.45, 9.675),
+        (0.65, 6.297),
+        (1.00, 2.591),
+        (1.50, 0.9184),
+        (2.00, 0.4552),
+        (3.00, 0.1550),
+        (5.00, 0.03700),
+        (6.50, 0.01721),
+        (8.00, 0.02092),
+        (9.50, 0.01342),
+    ],
+)
+def test_cross_sections_are_those_of_published_polynomials(energy, sigma):
+    # Balucinska-Church & McCammon 1992 (helium: Yan et al. 1998) summed over the abundances of
+    # Anders & Grevesse, 1e-22 cm². The table's atoms are newer; their edges lie up to 13 eV higher.
+    column = models.photoelectric_cross_section(energy) * 1e-22 * units.cm**2
+    assert column.to_value(1e-22 * units.cm**2) == pytest.approx(sigma, rel=0.05)
+
+
+MORRISON_MCCAMMON = {  # up to keV: c0, c1, c2 of (c0 + c1 E + c2 E²) / E³, 1e-24 cm²
+    0.400: (78.1, 18.8, 4.3),
+    0.532: (71.4, 66.8, -51.4),
+    0.707: (95.5, 145.8, -61.1),
+    0.867: (308.9, -380.6, 294.0),
+    1.303: (120.6, 169.3, -47.7),
+    1.840: (141.3, 146.8, -31.5),
+    2.471: (202.7, 104.7, -17.0),
+    3.210: (342.7, 18.7, 0.0),
+    4.038: (352.2, 18.7, 0.0),
+    7.111: (433.9, -2.4, 0.75),
+}
+
+
+@pytest.mark.parametrize("energy", [0.47, 0.6, 0.68, 0.8, 0.95, 1.0, 1.2, 1.6, 2.0, 2.3, 3.0, 5.0])
+def test_cross_sections_are_near_those_of_wabs(energy):
+    # Morrison & McCammon 1983, older abundances (iron is a quarter less above 7 keV).
+    c0, c1, c2 = next(c for top, c in MORRISON_MCCAMMON.items() if energy < top)
+    expected = (c0 + c1 * energy + c2 * energy**2) / energy**3 / 100.0
+    assert models.photoelectric_cross_section(energy) == pytest.approx(expected, rel=0.075)
+
+
+@pytest.mark.parametrize(
+    ("element", "edge", "jump"),
+    [("C", 0.291, 1.1), ("O", 0.538, 1.7), ("Fe L", 0.724, 1.1), ("Ne", 0.870, 1.08),
+     ("Mg", 1.308, 1.04), ("Si", 1.844, 1.07), ("S", 2.479, 1.04), ("Fe K", 7.124, 2.1)],
+)  # fmt: skip
+def test_edges_lie_where_the_elements_have_them(element, edge, jump):
+    below, above = models.photoelectric_cross_section([edge - 0.015, edge + 0.015])
+    # Without an edge the cross-section falls as E^(−3) or a little less.
+    smooth = ((edge + 0.015) / (edge - 0.015)) ** -2.6
+    assert above / below / smooth == pytest.approx(jump, rel=0.08), element
+
+
+def test_beyond_the_table_the_cross_section_goes_on():
+    near, far = models.photoelectric_cross_section([15.0, 30.0])
+    assert -3.5 < np.log(far / near) / np.log(2.0) < -2.5
+    assert models.photoelectric_cross_section(0.05) > models.photoelectric_cross_section(0.1)
+
+
+SOURCES = {
+    "power law": (lambda e: models.power_law(e, 1.8), lambda e: e**-1.8),
+    "soft black body": (
+        lambda e: models.black_body(e, 0.1),
+        lambda e: 8.0525e4 * e**2 / np.expm1(e / 0.1),
+    ),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(("column", "redshift"), [(0.05, 0.0), (0.5, 0.0), (2.0, 0.0), (9.0, 1.3)])
+@pytest.mark.parametrize("edges", [EDGES, np.array([0.5, 1.2, 2.0, 7.0])], ids=["19 eV", "bands"])
+def test_absorbed_is_right_inside_the_bins(source, column, redshift, edges):
+    model, density = SOURCES[source]
+
+    def behind_gas(energy):
+        sigma = models.photoelectric_cross_section(energy * (1.0 + redshift))
+        return density(energy) * np.exp(-column * sigma)
+
+    flux = models.absorbed(edges, model, lambda e: models.phabs(e, column, redshift=redshift))
+    expected = midpoints(behind_gas, edges)
+    error = np.abs(flux / expected - 1.0)
+    oxygen = (edges[:-1] < 0.538) & (edges[1:] > 0.538) & (len(edges) > 100)
+    assert error[~oxygen].max() < 1e-3
+    assert error.max() < 6e-3
+
+
+def test_bin_values_multiplied_are_off_where_absorbed_is_not():
+    right = models.absorbed(EDGES, SOURCES["soft black body"][0], lambda e: models.phabs(e, 2.0))
+    product = SOURCES["soft black body"][0](EDGES) * models.phabs(EDGES, 2.0)
+    assert np.abs(product / right - 1.0).max() > 0.03
+    thin = models.absorbed(EDGES, SOURCES["power law"][0], lambda e: models.phabs(e, 0.5))
+    product = SOURCES["power law"][0](EDGES) * models.phabs(EDGES, 0.5)
+    assert np.abs(product / thin - 1.0).max() < 2.5e-3
+
+
+def test_absorbed_takes_sums_and_batches():
+    flux = models.absorbed(
+        EDGES,
+        lambda e: models.power_law(e, [1.5, 2.0], 1e-3) + models.gaussian_line(e, 6.4, 0.05, 1e-4),
+        lambda e: models.phabs(e, 0.03) * models.phabs(e, [[1.0], [5.0], [9.0]], redshift=0.2),
+    )
+    assert flux.shape == (3, 2, 400)
+    assert (np.diff(flux.sum(axis=-1), axis=0) < 0.0).all()
+
+
+def test_refined_edges_hold_the_bins_and_sum_to_them():
+    fine = models.refine_edges(EDGES, 0.001)
+    assert set(EDGES) <= set(fine)
+    assert np.diff(np.log(fine)).max() <= 0.001 * (1.0 + 1e-9)
+    flux = models.sum_bins(models.power_law(fine, [1.7, 3.0]), fine, EDGES)
+    np.testing.assert_allclose(flux, models.power_law(EDGES, [1.7, 3.0]), rtol=1e-10)
+    # Part of the finer grid only.
+    inner = models.sum_bins(models.power_law(fine, 1.7), fine, EDGES[10:20])
+    np.testing.assert_allclose(inner, models.power_law(EDGES[10:20], 1.7), rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: models.phabs(EDGES, -1.0), "nh_1e22"),
+        (lambda: models.phabs(EDGES, np.nan), "nh_1e22"),
+        (lambda: models.phabs(EDGES, 1.0, cross_section="wabs"), "phabs_angr"),
+        (lambda: models.phabs(EDGES, 1.0, covering=1.1), "covering"),
+        (lambda: models.phabs(EDGES, 1.0, redshift=-2.0), "redshift"),
+        (lambda: models.photoelectric_cross_section(1.0, "wabs"), "tbabs_wilm"),
+        (lambda: models.refine_edges(EDGES, 0.0), "widest"),
+        (lambda: models.sum_bins(np.ones(400), EDGES, [0.51, 0.6]), "refine_edges"),
+        (lambda: models.sum_bins(np.ones(400), EDGES, [0.5, 9.0]), "refine_edges"),
+        (lambda: models.sum_bins(np.ones(399), EDGES, EDGES), "400 bins"),
+    ],
+)
+def test_impossible_parameters_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
