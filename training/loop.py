@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -173,6 +174,14 @@ def fit(
         result = FitResult(**state.values["result"])
         finished = state.values["finished"]
         running.total, running.count = state.values["running"]
+        before = state.values["processes"]
+        if before != accelerator.num_processes and accelerator.is_main_process:
+            warnings.warn(
+                f"{task.stage} goes on with {accelerator.num_processes} process(es) after "
+                f"{before}: as good, but not equal to the last bit to a run that was never stopped",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     share = batch_size // accelerator.num_processes
     first = accelerator.process_index * share
@@ -255,6 +264,7 @@ def fit(
                                 "result": result.to_dict(),
                                 "running": [running.total, running.count],
                                 "finished": last,
+                                "processes": accelerator.num_processes,
                             },
                         )
                     )
