@@ -1,4 +1,4 @@
-"""The command line: `specclip inspect | embed | retrieve`.
+"""The command line: `specclip inspect | fit | retrieve | embed`.
 
 It reads arguments and prints; what it prints is computed by the library. Heavy imports live in the
 commands that need them, so that `specclip --help` answers at once.
@@ -7,12 +7,13 @@ commands that need them, so that `specclip --help` answers at once.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import fit_cli
+from .cli_files import SpectrumReader, add_file_arguments, print_json
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ DESCRIPTION = """\
 X-ray spectra and what the literature says about their sources, in one space.
 
   specclip inspect  acisf01575_001N001_r0085_pha3.fits.gz   what is in this file?
+  specclip fit      spectrum.pha                            the catalogue's spectral parameters
   specclip retrieve --model DIR spectrum.pha                which papers does it resemble?
   specclip embed    --model DIR *.pha -o embeddings.parquet vectors for your own analysis
 """
@@ -114,17 +116,13 @@ def _parser() -> argparse.ArgumentParser:
             "--model", required=True, help="a model folder, or user/name on the Hub"
         )
     for command in (inspect, embed, retrieve):
-        command.add_argument("files", nargs="+", metavar="FILE", help="PHA file (may be gzipped)")
-        command.add_argument("--json", action="store_true", help="print JSON instead of text")
-        sides = command.add_argument_group("side files, where they cannot be found by themselves")
-        sides.add_argument("--arf", help="effective area (only with a single FILE)")
-        sides.add_argument("--rmf", help="redistribution matrix (only with a single FILE)")
-        sides.add_argument("--background", help="background spectrum (only with a single FILE)")
+        add_file_arguments(command)
+    fit_cli.add_command(commands)
     return parser
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
-    reader = _Reader(arguments)
+    reader = SpectrumReader(arguments)
     found = []
     for spectrum, place in reader:
         found.append(_facts(spectrum, place))
@@ -133,7 +131,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
         if not arguments.json:
             print(_facts_text(found[-1]))
     if arguments.json:
-        _print_json(found)
+        print_json(found)
     return reader.status
 
 
@@ -142,7 +140,7 @@ def _embed(arguments: argparse.Namespace) -> int:
 
     check_format(arguments.output)  # before the work, not after it
     model, extractor = _load(arguments.model)
-    reader = _Reader(arguments)
+    reader = SpectrumReader(arguments)
     table: list[dict[str, Any]] = []
     for batch in _batches(reader):
         embeddings, latents = _vectors(model, extractor, [spectrum for spectrum, _ in batch])
@@ -155,7 +153,7 @@ def _embed(arguments: argparse.Namespace) -> int:
         write_table(table, arguments.output)
     written = {"output": str(arguments.output) if table else None, "spectra": len(table)}
     if arguments.json:
-        _print_json(written)
+        print_json(written)
     elif table:
         print(f"{len(table)} spectra → {arguments.output}")
     return reader.status
@@ -166,7 +164,7 @@ def _retrieve(arguments: argparse.Namespace) -> int:
 
     model, extractor = _load(arguments.model)
     gallery = SpecCLIPIndex.from_pretrained(arguments.model)
-    reader = _Reader(arguments)
+    reader = SpectrumReader(arguments)
     answers = []
     for batch in _batches(reader):
         embeddings, _ = _vectors(model, extractor, [spectrum for spectrum, _ in batch])
@@ -189,39 +187,11 @@ def _retrieve(arguments: argparse.Namespace) -> int:
             if not arguments.json:
                 print(_literature_text(answers[-1]))
     if arguments.json:
-        _print_json(answers)
+        print_json(answers)
     return reader.status
 
 
-class _Reader:
-    """Iterates over the spectra of the files named; what cannot be read is told and counted."""
-
-    def __init__(self, arguments: argparse.Namespace):
-        self.files = arguments.files
-        self.sides = {name: getattr(arguments, name) for name in ("arf", "rmf", "background")}
-        if len(self.files) > 1 and any(self.sides.values()):
-            raise ValueError("--arf, --rmf and --background go with a single FILE")
-        self.status = 0
-
-    def __iter__(self) -> Iterator[tuple[XRaySpectrum, dict[str, Any]]]:
-        from tqdm import tqdm
-
-        from .spectra import read_spectra
-
-        for file in tqdm(self.files, "reading", unit="file", leave=False, delay=2, disable=None):
-            try:
-                spectra = read_spectra(file, **self.sides)
-            except (OSError, ValueError) as error:
-                message = str(error)
-                where = "" if str(file) in message else f"{file}: "
-                print(f"specclip: {where}{message}", file=sys.stderr)
-                self.status = 1
-                continue
-            for row, spectrum in enumerate(spectra):
-                yield spectrum, {"file": str(file), "row": row if len(spectra) > 1 else None}
-
-
-def _batches(reader: _Reader) -> Iterator[list[tuple[XRaySpectrum, dict[str, Any]]]]:
+def _batches(reader: SpectrumReader) -> Iterator[list[tuple[XRaySpectrum, dict[str, Any]]]]:
     batch = []
     for item in reader:
         batch.append(item)
@@ -389,11 +359,6 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return value
-
-
-def _print_json(value: Any) -> None:
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False, default=str)
-    print()
 
 
 if __name__ == "__main__":

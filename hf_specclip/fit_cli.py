@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .cli_files import SpectrumReader, add_file_arguments, print_json
+
 if TYPE_CHECKING:
     from .spectra import XRaySpectrum
     from .spectra.fit import FitResult, FittedParameter
@@ -43,8 +45,7 @@ def add_command(subparsers: Any) -> argparse.ArgumentParser:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="PHA file (may be gzipped)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_file_arguments(parser)
     parser.add_argument(
         "--models",
         nargs="+",
@@ -77,20 +78,15 @@ def add_command(subparsers: Any) -> argparse.ArgumentParser:
         metavar="N",
         help="fit spectra with more net counts than this (default 150)",
     )
-    sides = parser.add_argument_group("side files, where they cannot be found by themselves")
-    sides.add_argument("--arf", help="effective area (only with a single FILE)")
-    sides.add_argument("--rmf", help="redistribution matrix (only with a single FILE)")
-    sides.add_argument("--background", help="background spectrum (only with a single FILE)")
     parser.set_defaults(run=run)
     return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Fit the spectra of the files; 1 where a file could not be read or fitted, else 0."""
-    from .cli import _print_json, _Reader
     from .spectra.fit import fit_spectra
 
-    reader = _Reader(arguments)
+    reader = SpectrumReader(arguments)
     status, found = 0, []
     for spectrum, place in reader:
         try:
@@ -112,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.json:
             print(_text(result, found[-1]))
     if arguments.json:
-        _print_json(found)
+        print_json(found)
     return max(status, reader.status)
 
 
