@@ -19,7 +19,7 @@ from .shards import code_fingerprint, simulated_splits
 from .simulation.catalogue import Knobs, Universe
 
 # Raise it whenever the same knobs give other rows.
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 
 # `paper` has the paper's number of pairs; its splits are the default ones, 69, 1, 15 and 15 %.
 CONFIGS: Mapping[str, Knobs] = {
@@ -41,11 +41,15 @@ Summaries are written from the truth, with errors of their own and rounded as pa
 observations, never this row's counts. Some say little about the spectrum. Papers and hosts are
 shared among sources; surveys link none. Hosts and bibcodes are invented.
 
+Hardness ratios and flux significance are modes and 68 % intervals of the posteriors that the
+catalogue defines, with Poisson source and background. Sources flare, pulse or flicker within
+observations and change between them, as their class does; the variability columns come from event
+times by the catalogue's test (Gregory & Loredo), its index and its comparison of observations.
+
 Known departures from reality: areas change in steps between epochs; the redistribution is a
-Gaussian without escape peak or tail; vignetting and apertures follow simple formulae; sources vary
-between observations, not within one; no pile-up. Hardness ratios and flux significance are
-measured from the counts with propagated errors; the catalogue's fits and variability columns are
-null. The sentences come from templates.
+Gaussian without escape peak or tail; vignetting and apertures follow simple formulae; colours do
+not change within an observation; no pile-up, gaps or dither. The catalogue's fits are null. The
+sentences come from templates.
 """
 
 

@@ -25,7 +25,7 @@ from hf_specclip.spectra.rebin import (
 
 from ..contract import ENERGY_RANGE, N_BINS, SPLITS, contract_features, list_array
 from ..splits import SURVEY_LIMIT, assign_groups, split_groups
-from . import instrument, populations, prose
+from . import instrument, photometry, populations, prose, timing
 from .populations import CLASS_NAMES, CLASSES, FIELD_KINDS, FIELD_NAMES
 
 # A typical response, counts per absorbed photon/cm² in 0.5–7 keV: turns counts into a flux.
@@ -153,6 +153,7 @@ class Detections:
         hardening: how much harder than the average (in photon index, or in ln kT).
         background: local background over the quiescent one.
         background_scale: background-region counts times this are aperture counts.
+        light: how the sources behaved meanwhile.
     """
 
     source: np.ndarray
@@ -167,10 +168,33 @@ class Detections:
     hardening: np.ndarray
     background: np.ndarray
     background_scale: np.ndarray
+    light: timing.LightCurves
 
     def take(self, rows: np.ndarray) -> Detections:
         """Some detections, in the order of `rows`."""
-        return Detections(**{name: column[rows] for name, column in vars(self).items()})
+        columns = {name: column[rows] for name, column in vars(self).items() if name != "light"}
+        return Detections(**columns, light=self.light.take(rows))
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the instrument gave for n detections.
+
+    Attributes:
+        channels, background_channels: counts in the aperture and in the background region, in PI
+            channels, (n, instrument.N_CHANNELS).
+        counts, background: the same in the contract's bins, (n, 400).
+        area: effective area at the bins' centres, cm², (n, 400).
+        times: counts of the aperture in 0.5–7 keV, in equal parts of the observation,
+            (n, timing.N_TIMES).
+    """
+
+    channels: np.ndarray
+    background_channels: np.ndarray
+    counts: np.ndarray
+    background: np.ndarray
+    area: np.ndarray
+    times: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -307,6 +331,9 @@ class Universe:
         theta = np.hypot(*(offset[source] - pointing[seen]).T)
         scatter = np.array([CLASSES[name].variability for name in CLASS_NAMES])
         varies = scatter[class_index[source]] * np.log(10.0)
+        light = populations.draw_light_curves(
+            class_index, source, exposure[seen], stream(knobs.seed, "light curves")
+        )
         detections = Detections(
             source=source,
             obsid=obsid[seen],
@@ -316,11 +343,13 @@ class Universe:
             year=year[seen],
             exposure=exposure[seen],
             theta=theta,
-            flux_factor=np.exp(varies * random.standard_normal(k)),
+            flux_factor=np.exp(varies * random.standard_normal(k))
+            * light.flare_boost(exposure[seen]),
             hardening=np.where(varies > 0, 0.06 * random.standard_normal(k), 0.0),
             # Hosts glow, and wings of neighbours overlap: above the quiescent rate.
             background=3.0 * np.exp(1.0 * random.standard_normal(k)),
             background_scale=np.clip(0.056 * np.exp(0.9 * random.standard_normal(k)), 0.004, 1.0),
+            light=light,
         )
         net = flux[source] * detections.flux_factor * REFERENCE_AREA * detections.exposure
         net *= instrument.vignetting(theta, np.array([1.5]))[:, 0]
@@ -515,7 +544,11 @@ class Universe:
         """
         seen = self.detections.take(detections)
         n = len(detections)
-        counts, background, area = self._observe(seen, detections)
+        # Variability between observations takes all of a source's.
+        together = np.flatnonzero(np.isin(self.detections.source, seen.source))
+        observed = self._observe(self.detections.take(together), together)
+        variables = measured_variables(observed, self.detections.take(together))
+        place = np.searchsorted(together, detections)
         sources, of_source = np.unique(seen.source, return_inverse=True)
         texts = self.summaries(sources)
         papers = [[paper.row() for paper in self.papers[source]] for source in sources]
@@ -530,17 +563,17 @@ class Universe:
             "source_class": labels[self.sources.class_index[seen.source]],
             "group": self.groups[detections],
             "exposure": seen.exposure,
-            "counts": list_array(counts.astype(np.int32)),
-            "background_counts": list_array(background.astype(np.int32)),
+            "counts": list_array(observed.counts[place].astype(np.int32)),
+            "background_counts": list_array(observed.background[place].astype(np.int32)),
             "background_scale": seen.background_scale,
-            "effective_area": list_array(area.astype(np.float32)),
+            "effective_area": list_array(observed.area[place].astype(np.float32)),
             "detector": seen.family,
             "theta": seen.theta,
             "year": seen.year,
             "papers": [papers[index] for index in of_source],
             "summary": [texts[index] for index in of_source],
         }
-        columns |= measured_variables(counts, background, seen, area)
+        columns |= {name: values[place] for name, values in variables.items()}
         schema = contract_features(N_BINS).arrow_schema
         arrays = []
         for field in schema:
@@ -557,10 +590,8 @@ class Universe:
                 arrays.append(pa.array(values, from_pandas=True).cast(field.type, safe=False))
         return pa.Table.from_arrays(arrays, schema=schema)
 
-    def _observe(
-        self, seen: Detections, numbers: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Counts and background counts (n, 400), and effective area, as the instrument gives."""
+    def _observe(self, seen: Detections, numbers: np.ndarray) -> Observed:
+        """What the instrument gives for some detections; their numbers fix the draws."""
         spectra = self.sources.spectra.take(seen.source)
         power_law = spectra.first == populations.POWER_LAW
         plasma = models_range()
@@ -576,10 +607,12 @@ class Universe:
         behind = instrument.background_rates(epoch, seen.theta, seen.background)
         behind *= seen.exposure[:, None]
         channels = np.empty((2, len(numbers), instrument.N_CHANNELS), dtype=np.int64)
-        for row, number in enumerate(numbers):
-            random = stream(self.knobs.seed, "counts", int(number))
+        noise = np.empty((len(numbers), 2, timing.N_OCTAVES))
+        streams = [stream(self.knobs.seed, "counts", int(number)) for number in numbers]
+        for row, random in enumerate(streams):
             channels[0, row] = random.poisson(source[row] + behind[row])
             channels[1, row] = random.poisson(behind[row] / seen.background_scale[row])
+            noise[row] = random.random((2, timing.N_OCTAVES))
         seeds = [
             detection_seed(int(obsid), int(obi), int(region), self.sources.names[index])
             for obsid, obi, region, index in zip(
@@ -591,8 +624,30 @@ class Universe:
         background = deal_counts_batch(
             channels[1], instrument.CHANNEL_EDGES, bins, [background_seed(seed) for seed in seeds]
         )
+        # Given their number, events of a Poisson process fall independently, as the rate has it;
+        # colours do not change meanwhile.
+        rates = seen.light.rates(seen.exposure, noise)
+        inside = instrument.channels_within(BANDS["b"])
+        constant = behind[:, inside].sum(axis=1) / source[:, inside].sum(axis=1)
+        rates = (rates + constant[:, None]) / (timing.N_TIMES * (1.0 + constant[:, None]))
+        rates /= rates.sum(axis=1, keepdims=True)
+        in_band = counts[:, bins_within("b")].sum(axis=1)
+        times = np.stack(
+            [
+                random.multinomial(number, rate)
+                for random, number, rate in zip(streams, in_band, rates, strict=True)
+            ]
+        )
         area = instrument.effective_area(epoch, seen.theta, (bins[1:] + bins[:-1]) / 2)
-        return counts, background, area
+        return Observed(channels[0], channels[1], counts, background, area, times)
+
+
+def bins_within(band: str) -> np.ndarray:
+    """Which of the contract's bins lie in a band, (400,) of booleans."""
+    edges = energy_grid(N_BINS, ENERGY_RANGE)
+    centres = (edges[1:] + edges[:-1]) / 2
+    low, high = BANDS[band]
+    return (centres > low) & (centres < high)
 
 
 def models_range() -> tuple[float, float]:
@@ -628,44 +683,44 @@ def source_names(ra: np.ndarray, dec: np.ndarray, extended: np.ndarray) -> np.nd
     return names
 
 
-def measured_variables(
-    counts: np.ndarray, background: np.ndarray, seen: Detections, area: np.ndarray
-) -> dict[str, np.ndarray]:
-    """The catalogue columns that follow from counts: hardness ratios and flux significance.
-
-    Photon fluxes of a band are net aperture counts over exposure and mean area; errors of counts
-    are Gehrels' (1986) upper ones, propagated. Ratios are null where neither band has net counts.
+def measured_variables(observed: Observed, seen: Detections) -> dict[str, np.ndarray]:
+    """The catalogue columns that follow from counts: hardness, significance, variability.
 
     Args:
-        counts, background: in the aperture and in the background region, (n, 400).
-        seen: the detections.
-        area: effective area at the bin centres, cm², (n, 400).
+        observed: what the instrument gave for the detections.
+        seen: the detections; all there are of each source.
 
     Returns:
-        Arrays (n) by column, nan where not measured.
+        Arrays (n) by column, nan where the catalogue has nothing.
     """
-    edges = energy_grid(N_BINS, ENERGY_RANGE)
-    centres = (edges[1:] + edges[:-1]) / 2
-    flux, error = {}, {}
-    for band, (low, high) in BANDS.items():
-        bins = (centres > low) & (centres < high)
-        on, off = counts[:, bins].sum(axis=1), background[:, bins].sum(axis=1)
-        scale = seen.exposure * area[:, bins].mean(axis=1)
-        net = on - off * seen.background_scale
-        variance = (1.0 + np.sqrt(on + 0.75)) ** 2
-        variance += (seen.background_scale * (1.0 + np.sqrt(off + 0.75))) ** 2
-        flux[band], error[band] = np.maximum(net, 0.0) / scale, np.sqrt(variance) / scale
-    columns = {"flux_significance_b": flux["b"] / error["b"]}
+    bands = {}
+    for name in BANDS:
+        inside = bins_within(name)
+        counts, area = observed.counts[:, inside], observed.area[:, inside]
+        number = counts.sum(axis=1)
+        # Each count is as many photons as its own energy's area says; without any, the mean does.
+        per_count = np.where(
+            number > 0,
+            (counts / area).sum(axis=1) / np.maximum(number, 1),
+            1.0 / area.mean(axis=1),
+        )
+        bands[name] = photometry.Band(
+            number,
+            observed.background[:, inside].sum(axis=1),
+            seen.background_scale,
+            per_count / seen.exposure,
+        )
+    columns = {"flux_significance_b": photometry.flux_significance(bands["b"])}
     for pair in ("hm", "hs", "ms"):
-        x, y = flux[pair[0]], flux[pair[1]]
-        total = x + y
-        known = total > 0.0
-        divisor = np.where(known, total, 1.0)
-        ratio = np.where(known, (x - y) / divisor, np.nan)
-        sigma = 2.0 * np.hypot(y * error[pair[0]], x * error[pair[1]]) / divisor**2
-        # A ratio of ±1 has no error of first order; the missing band's error takes its place.
-        sigma = np.maximum(sigma, np.hypot(error[pair[0]], error[pair[1]]) / (2 * divisor))
-        columns[f"hard_{pair}"] = ratio
-        columns[f"hard_{pair}_lolim"] = np.maximum(ratio - sigma, -1.0)
-        columns[f"hard_{pair}_hilim"] = np.minimum(ratio + sigma, 1.0)
+        found = photometry.hardness_ratio(bands[pair[0]], bands[pair[1]])
+        for end, values in zip(("", "_lolim", "_hilim"), found, strict=True):
+            columns[f"hard_{pair}{end}"] = values
+    columns |= timing.within_observation(observed.times, seen.exposure)
+    broad = bands["b"]
+    columns["var_inter_prob_b"] = timing.between_observations(
+        seen.source,
+        broad.counts,
+        broad.scale * broad.background,
+        1.0 / broad.flux_per_count,
+    )
     return columns

@@ -79,6 +79,12 @@ def load_epochs() -> tuple[Epoch, ...]:
     return tuple(epochs)
 
 
+def channels_within(band: tuple[float, float]) -> np.ndarray:
+    """Which channels have their middle in an energy range (keV), (560,) of booleans."""
+    middle = (CHANNEL_EDGES[1:] + CHANNEL_EDGES[:-1]) / 2
+    return (middle > band[0]) & (middle < band[1])
+
+
 def nearest_epochs(family: np.ndarray, year: np.ndarray) -> np.ndarray:
     """Index into `load_epochs()` of the nearest calibration of the same array.
 

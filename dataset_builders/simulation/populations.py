@@ -16,6 +16,7 @@ import numpy as np
 from hf_specclip.spectra import models
 
 from .instrument import PHOTON_CENTRES, PHOTON_EDGES
+from .timing import LightCurves
 
 # Components of a spectrum; the index is what `Spectra.first` and `.second` hold.
 COMPONENTS = ("power_law", "black_body", "bremsstrahlung", "plasma")
@@ -76,6 +77,29 @@ class Component:
 
 
 @dataclass(frozen=True)
+class Behaviour:
+    """How sources of a class vary within an observation.
+
+    Attributes:
+        scatter: standard deviation of ln(rate) of red noise over an observation of 30 ks.
+        period: s, of a modulation; None for classes without.
+        periodic: share of the sources that are modulated.
+        pulsed: amplitude of the modulation, 0 to 1.
+        flares: mean number in 100 ks.
+        flare: height over the quiescent rate.
+        flare_decay: exponential time, s.
+    """
+
+    scatter: LogNormal = LogNormal(0.02, 0.2, high=0.2)
+    period: LogNormal | None = None
+    periodic: float = 0.0
+    pulsed: Normal = Normal(0.3, 0.15, 0.05, 0.9)
+    flares: float = 0.0
+    flare: LogNormal = LogNormal(2.0, 0.4, high=60.0)
+    flare_decay: LogNormal = LogNormal(4e3, 0.25, 300.0, 40e3)
+
+
+@dataclass(frozen=True)
 class SourceClass:
     """A class of sources.
 
@@ -89,7 +113,8 @@ class SourceClass:
         variability: scatter of the flux between observations, dex.
         brightness: how much brighter than the faintest of a field its members are, dex: what
             is known in radio or optical light first is bright or faint in X-rays as it may.
-        extended: whether Chandra resolves it (an `X` ends its name; its spectrum does not vary).
+        extended: whether Chandra resolves it (an `X` ends its name; it does not vary).
+        behaviour: how it varies within an observation.
     """
 
     label: str
@@ -101,6 +126,7 @@ class SourceClass:
     variability: float = 0.1
     brightness: float = 0.0
     extended: bool = False
+    behaviour: Behaviour = Behaviour()
 
 
 CLASSES: Mapping[str, SourceClass] = {
@@ -113,6 +139,7 @@ CLASSES: Mapping[str, SourceClass] = {
         redshift=LogNormal(1.1, 0.22, 0.2, 4.0),
         variability=0.12,
         brightness=0.0,
+        behaviour=Behaviour(LogNormal(0.03, 0.25, high=0.3)),
     ),
     # Nandra & Pounds 1994; Gierliński & Done 2004 (soft excess of kT 0.1–0.15 keV).
     "seyfert1": SourceClass(
@@ -123,6 +150,7 @@ CLASSES: Mapping[str, SourceClass] = {
         redshift=LogNormal(0.06, 0.35, 0.003, 0.5),
         variability=0.2,
         brightness=0.6,
+        behaviour=Behaviour(LogNormal(0.12, 0.3, high=0.6)),
     ),
     # Risaliti et al. 1999 (columns); Noguchi et al. 2010 (scattered light of 0.3–10 %).
     "seyfert2": SourceClass(
@@ -139,6 +167,7 @@ CLASSES: Mapping[str, SourceClass] = {
         redshift=LogNormal(0.04, 0.35, 0.003, 0.3),
         variability=0.12,
         brightness=0.2,
+        behaviour=Behaviour(LogNormal(0.05, 0.3, high=0.4)),
     ),
     # Lin et al. 2009; Irwin et al. 2003 (nearby galaxies: Γ ≈ 1.6).
     "lmxb": SourceClass(
@@ -148,6 +177,7 @@ CLASSES: Mapping[str, SourceClass] = {
         LogNormal(0.05, 0.5, high=5.0),
         variability=0.25,
         brightness=0.15,
+        behaviour=Behaviour(LogNormal(0.06, 0.35, high=0.6), LogNormal(15e3, 0.3, 2.5e3), 0.15),
     ),
     # White, Swank & Holt 1983; Walter et al. 2015: hard and absorbed at the source.
     "hmxb": SourceClass(
@@ -157,6 +187,7 @@ CLASSES: Mapping[str, SourceClass] = {
         LogNormal(0.9, 0.6, 0.02, 60.0),
         variability=0.35,
         brightness=0.2,
+        behaviour=Behaviour(LogNormal(0.15, 0.3, high=0.8), LogNormal(300.0, 0.6, 1.0, 2e4), 0.6),
     ),
     # Swartz et al. 2004; Kaaret, Feng & Roberts 2017: a cool disc beside a steep continuum.
     "ulx": SourceClass(
@@ -166,6 +197,7 @@ CLASSES: Mapping[str, SourceClass] = {
         LogNormal(0.2, 0.35, 0.01, 3.0),
         variability=0.2,
         brightness=0.5,
+        behaviour=Behaviour(LogNormal(0.05, 0.35, high=0.6)),
     ),
     # Mukai 2017: shock-heated columns and boundary layers of 5–30 keV.
     "cv": SourceClass(
@@ -175,6 +207,7 @@ CLASSES: Mapping[str, SourceClass] = {
         LogNormal(0.06, 0.5, high=3.0),
         variability=0.2,
         brightness=0.0,
+        behaviour=Behaviour(LogNormal(0.08, 0.3, high=0.6), LogNormal(3e3, 0.5, 200.0, 4e4), 0.4),
     ),
     # Güdel & Nazé 2009: two temperatures, metals below the Sun's.
     "star": SourceClass(
@@ -185,6 +218,7 @@ CLASSES: Mapping[str, SourceClass] = {
         abundance=LogNormal(0.3, 0.2, 0.05, 1.5),
         variability=0.2,
         brightness=0.1,
+        behaviour=Behaviour(LogNormal(0.06, 0.3, high=0.5), flares=0.9),
     ),
     # Preibisch et al. 2005; CSC YSOs: Γ 2.8, N_H 60 (16–108) e20.
     "yso": SourceClass(
@@ -195,6 +229,12 @@ CLASSES: Mapping[str, SourceClass] = {
         abundance=LogNormal(0.3, 0.15, 0.1, 1.0),
         variability=0.3,
         brightness=0.0,
+        behaviour=Behaviour(
+            LogNormal(0.08, 0.3, high=0.5),
+            flares=0.35,
+            flare=LogNormal(4.0, 0.4, high=100.0),
+            flare_decay=LogNormal(8e3, 0.3, 1e3, 6e4),
+        ),
     ),
     # Long 2017; Maggi et al. 2016 (kT 0.2–0.9 keV).
     "snr": SourceClass(
@@ -227,6 +267,7 @@ CLASSES: Mapping[str, SourceClass] = {
         LogNormal(0.05, 0.4, high=2.0),
         variability=0.03,
         brightness=0.3,
+        behaviour=Behaviour(LogNormal(0.01, 0.2), LogNormal(0.15, 0.5, 1e-3, 12.0), 0.8),
     ),
 }
 CLASS_NAMES = tuple(CLASSES)
@@ -384,6 +425,45 @@ def draw_spectra(
     for name in ("nh", "nh2"):
         values[name] = np.minimum(values[name], MOST_ABSORBED)
     return Spectra(**values)
+
+
+def draw_light_curves(
+    class_index: np.ndarray, source: np.ndarray, exposure: np.ndarray, random: np.random.Generator
+) -> LightCurves:
+    """Draw how sources behave in their observations.
+
+    Args:
+        class_index: of each source, index into `CLASS_NAMES`, (m).
+        source: observed, index into `class_index`, (n).
+        exposure: of each observation, s, (n).
+        random: generator; the draws depend on it and on the order of sources and observations.
+    """
+    m, n = len(class_index), len(source)
+    of_source = {"scatter": np.zeros(m), "period": np.zeros(m), "pulsed": np.zeros(m)}
+    values = {item.name: np.zeros(n) for item in fields(LightCurves)}
+    values["phase"], values["flare_start"] = random.random(n), random.random(n)
+    values["flare_decay"][:] = 1.0
+    chance = random.random(n)
+    for index, name in enumerate(CLASS_NAMES):
+        kind = CLASSES[name].behaviour
+        if CLASSES[name].extended:
+            continue
+        rows = np.flatnonzero(class_index == index)
+        of_source["scatter"][rows] = kind.scatter.draw(random, len(rows))
+        if kind.period is not None:
+            has = random.random(len(rows)) < kind.periodic
+            of_source["period"][rows] = np.where(has, kind.period.draw(random, len(rows)), 0.0)
+            of_source["pulsed"][rows] = np.where(has, kind.pulsed.draw(random, len(rows)), 0.0)
+        rows = np.flatnonzero(class_index[source] == index)
+        flares = chance[rows] < -np.expm1(-kind.flares * exposure[rows] / 1e5)
+        values["flare"][rows] = np.where(flares, kind.flare.draw(random, len(rows)), 0.0)
+        values["flare_decay"][rows] = kind.flare_decay.draw(random, len(rows))
+    for name, column in of_source.items():
+        values[name] = column[source]
+    # Red noise: longer observations see more of it.
+    longer = (exposure / 30e3) ** 0.3
+    values["scatter"] *= longer * np.exp(0.4 * random.standard_normal(n))
+    return LightCurves(**values)
 
 
 def photon_spectra(spectra: Spectra) -> np.ndarray:

@@ -1,0 +1,245 @@
+"""How sources vary, and what the catalogue says about it: light curves, event times, tests.
+
+Within an observation the catalogue compares a constant rate with rates in m equal bins, for many m
+and all phases (Gregory & Loredo 1992, ApJ 398, 146), and sorts the odds into an index from 0 to 10
+(Evans et al. 2010, ApJS 189, 37, table 9). Between observations it compares one flux for all with a
+flux for each.
+
+The odds for m bins are averaged from 2 to the largest m whose odds reach those of the best over √e,
+as the catalogue's tool does; the light curve is the mean over m (1 for a constant rate) and phase,
+weighted by their odds. What is approximate: times are kept to 1/240 of the observation, so that m
+runs over the divisors of 240, each standing for the numbers up to the next; phases wrap around the
+end; there are no gaps, dither or dead time; errors of the light curve are σ² = rate · m̄ / T.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cache
+from math import erfc, exp, lgamma, log, sqrt
+
+import numpy as np
+
+# Bins of a light curve; 240 has many divisors.
+N_TIMES = 240
+_DIVISORS = tuple(m for m in range(2, N_TIMES + 1) if N_TIMES % m == 0)
+# The catalogue's bins are never shorter than this, s.
+_SHORTEST_BIN = 50.0
+# Octaves of the noise of a source without period or flares.
+N_OCTAVES = 7
+# Fewer counts than this have no light curve.
+LEAST_COUNTS = 10
+
+
+@dataclass(frozen=True)
+class LightCurves:
+    """How sources behaved during observations, arrays (n).
+
+    Attributes:
+        scatter: standard deviation of ln(rate), of noise with equal power in each octave.
+        period: s; 0 where there is none.
+        pulsed: amplitude of the modulation, 0 to 1.
+        phase: of the modulation at the start, 0 to 1.
+        flare: height of a flare over the quiescent rate; 0 where there is none.
+        flare_start: share of the observation that is over when it begins.
+        flare_decay: its exponential time, s.
+    """
+
+    scatter: np.ndarray
+    period: np.ndarray
+    pulsed: np.ndarray
+    phase: np.ndarray
+    flare: np.ndarray
+    flare_start: np.ndarray
+    flare_decay: np.ndarray
+
+    def take(self, rows: np.ndarray) -> LightCurves:
+        """Those of some rows, in their order."""
+        return LightCurves(**{item.name: getattr(self, item.name)[rows] for item in fields(self)})
+
+    def flare_boost(self, exposure: np.ndarray) -> np.ndarray:
+        """Mean rate over the quiescent one, (n)."""
+        left = (1.0 - self.flare_start) * exposure
+        decayed = -np.expm1(-left / self.flare_decay)
+        return 1.0 + self.flare * self.flare_decay / exposure * decayed
+
+    def rates(self, exposure: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Relative rates, with a mean of one.
+
+        Args:
+            exposure: length of each observation, s, (n).
+            noise: uniform numbers for frequency and phase of each octave, (n, 2, N_OCTAVES).
+
+        Returns:
+            (n, N_TIMES).
+        """
+        time = (np.arange(N_TIMES) + 0.5) / N_TIMES
+        cycles = 0.4 * 2.0 ** (np.arange(N_OCTAVES) + noise[:, 0])
+        angle = 2.0 * np.pi * (cycles[:, :, None] * time + noise[:, 1, :, None])
+        logs = np.sqrt(2.0 / N_OCTAVES) * self.scatter[:, None] * np.sin(angle).sum(axis=1)
+        rate = np.exp(logs)
+        turns = np.divide(
+            exposure, self.period, out=np.zeros_like(exposure), where=self.period > 0.0
+        )
+        # Faster than the bins, a modulation averages out.
+        depth = self.pulsed * np.sinc(turns / N_TIMES)
+        angle = 2.0 * np.pi * (turns[:, None] * time + self.phase[:, None])
+        rate *= 1.0 + depth[:, None] * np.sin(angle)
+        since = (time - self.flare_start[:, None]) * exposure[:, None]
+        fading = np.exp(-np.maximum(since, 0.0) / self.flare_decay[:, None])
+        rate *= 1.0 + self.flare[:, None] * np.where(since >= 0.0, fading, 0.0)
+        return rate / rate.mean(axis=1, keepdims=True)
+
+
+def within_observation(counts: np.ndarray, exposure: np.ndarray) -> dict[str, np.ndarray]:
+    """The catalogue's test for variability within an observation.
+
+    Args:
+        counts: in equal parts of each observation, (n, N_TIMES).
+        exposure: s, (n).
+
+    Returns:
+        `var_prob_b`, `var_index_b` and `var_sigma_b` (counts/s), (n) each; nan with fewer than
+        `LEAST_COUNTS` counts.
+    """
+    n, number = len(counts), counts.sum(axis=1)
+    factorial = _log_factorial(int(number.max(initial=0)) + N_TIMES)
+    most = np.clip(exposure / _SHORTEST_BIN, 2.0, 3000.0)
+    # Sums over the windows that begin at each time, the end wrapped around.
+    sums = np.zeros((n, 2 * N_TIMES + 1), dtype=np.int64)
+    np.cumsum(np.concatenate([counts, counts], axis=1), axis=1, out=sums[:, 1:])
+    divisors, odds = np.array(_DIVISORS), []
+    for m in _DIVISORS:
+        width = N_TIMES // m
+        window = sums[:, width : width + N_TIMES] - sums[:, :N_TIMES]
+        by_phase = factorial[window].reshape(n, m, width).sum(axis=1)
+        constant = factorial[m - 1] + number * np.log(m) - factorial[number + m - 1]
+        odds.append(by_phase + (constant - np.log(width))[:, None])
+    of_number = np.stack([np.logaddexp.reduce(by_phase, axis=1) for by_phase in odds], axis=1)
+    of_number[divisors > most[:, None]] = -np.inf
+    fit = of_number >= of_number.max(axis=1, keepdims=True) - 0.5
+    last = len(divisors) - 1 - fit[:, ::-1].argmax(axis=1)
+    # A divisor stands for the numbers up to the next, the last one for itself.
+    stands = np.where(
+        np.arange(len(divisors)) < last[:, None], np.append(np.diff(divisors), 1), 1.0
+    )
+    stands[np.arange(len(divisors)) > last[:, None]] = 0.0
+    with np.errstate(divide="ignore"):
+        prior = np.log(stands / (divisors[last] - 1.0)[:, None])
+    odds = [by_phase + prior[:, [place]] for place, by_phase in enumerate(odds)]
+    total = np.logaddexp.reduce(of_number + prior, axis=1)
+    # All weights add up to one, with that of a constant rate.
+    everything = np.logaddexp(0.0, total)
+
+    probability = np.exp(total - everything)
+    curve, bins = np.repeat((1.0 - probability)[:, None], N_TIMES, axis=1), 1.0 - probability
+    for m, by_phase in zip(_DIVISORS, odds, strict=True):
+        weight = np.exp(by_phase - everything[:, None])
+        width = N_TIMES // m
+        window = sums[:, width : width + N_TIMES] - sums[:, :N_TIMES]
+        # The rate at a time comes from the one bin of each phase that holds it.
+        rate = (window + 1.0) * np.tile(weight, m) * (m / (number + m))[:, None]
+        ends = np.zeros((n, N_TIMES + width))
+        wrapped = np.concatenate([rate[:, N_TIMES - width + 1 :], rate], axis=1)
+        np.cumsum(wrapped, axis=1, out=ends[:, 1:])
+        curve += ends[:, width:] - ends[:, :N_TIMES]
+        bins += m * weight.sum(axis=1)
+
+    mean = number / exposure
+    curve *= mean[:, None]
+    level = curve.mean(axis=1, keepdims=True)
+    error = np.sqrt(curve * (bins / exposure)[:, None])
+    away = np.abs(curve - level) / np.maximum(error, 1e-30)
+    quiet = ((away < 3.0).mean(axis=1) > 0.997) & (away < 5.0).all(axis=1)
+    known = number >= LEAST_COUNTS
+    columns = {
+        "var_prob_b": probability,
+        "var_index_b": variability_index(probability, total / np.log(10.0), quiet),
+        "var_sigma_b": curve.std(axis=1),
+    }
+    return {name: np.where(known, values, np.nan) for name, values in columns.items()}
+
+
+def variability_index(
+    probability: np.ndarray, log_odds: np.ndarray, quiet: np.ndarray
+) -> np.ndarray:
+    """The catalogue's index, 0 to 10 (Evans et al. 2010, table 9).
+
+    Args:
+        probability: of variability, (n).
+        log_odds: decimal logarithm of the odds, (n).
+        quiet: whether the light curve stays within 3 σ of its mean for 99.7 % of the time, and
+            within 5 σ always, (n).
+    """
+    index = np.select(
+        [probability <= 0.5, probability < 2 / 3, probability < 0.9],
+        [0, np.where(quiet, 1, np.where(probability < 0.6, 3, 4)), np.where(quiet, 2, 5)],
+        6 + np.searchsorted([2.0, 4.0, 10.0, 30.0], log_odds, side="right"),
+    )
+    return index.astype(float)
+
+
+def between_observations(
+    source: np.ndarray, counts: np.ndarray, background: np.ndarray, sensitivity: np.ndarray
+) -> np.ndarray:
+    """Probability that a source varied between observations, for each of its rows.
+
+    Twice the logarithm of the likelihood ratio between a flux for each observation and one for all
+    follows χ² with one degree of freedom less than there are observations. The likelihood is
+    Poisson's, with the background known.
+
+    Args:
+        source: index of the source, (n).
+        counts: in the aperture, (n).
+        background: expected of them, (n).
+        sensitivity: counts for one unit of flux, (n).
+
+    Returns:
+        (n), nan for sources with a single observation.
+    """
+    _, owner, number = np.unique(source, return_inverse=True, return_counts=True)
+    together = np.bincount(owner, sensitivity)
+    behind = np.maximum(background, 1e-6)
+    net = np.maximum(counts - background, 0.0)
+    flux = np.maximum(np.bincount(owner, net), 0.5) / together
+    # Expectation–maximisation: each step raises the likelihood; the background is a small part.
+    for _ in range(60):
+        expected = flux[owner] * sensitivity
+        flux = np.bincount(owner, counts * expected / (expected + behind)) / together
+
+    def log_likelihood(expected: np.ndarray) -> np.ndarray:
+        return counts * np.log(expected + behind) - expected
+
+    gain = log_likelihood(net) - log_likelihood(flux[owner] * sensitivity)
+    ratio = np.maximum(2.0 * np.bincount(owner, gain), 0.0)
+    probability = [
+        chi_square_cdf(value, k - 1) if k > 1 else np.nan
+        for value, k in zip(ratio, number, strict=True)
+    ]
+    return np.array(probability)[owner]
+
+
+def chi_square_cdf(value: float, degrees: int) -> float:
+    """Probability that χ² is below a value, in closed form.
+
+    Args:
+        value: 0 or more.
+        degrees: of freedom, 1 or more.
+    """
+    half = value / 2.0
+    if half <= 0.0:
+        return 0.0
+    odd = degrees % 2
+    powers = [k - 0.5 * odd for k in range(odd, degrees // 2 + odd)]
+    tail = sum(exp(power * log(half) - half - lgamma(power + 1.0)) for power in powers)
+    return min(1.0, max(0.0, 1.0 - tail - odd * erfc(sqrt(half))))
+
+
+@cache
+def _log_factorial_table(size: int) -> np.ndarray:
+    return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, size + 1)))])
+
+
+def _log_factorial(largest: int) -> np.ndarray:
+    """ln k! for k from 0 to at least `largest`."""
+    return _log_factorial_table(1 << max(10, int(largest).bit_length()))
