@@ -23,6 +23,7 @@ from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
 from hf_specclip.evaluation import evaluate_retrieval, plot_recall_curve, recall_curve
 from training.align import MODEL, align, embed_spectra, embed_split_texts, require_texts
 from training.align import STAGE as ALIGN
+from training.card import write_model_card
 from training.checkpoint import write_json
 from training.commands import CHECKPOINTS, LOGS, Run, call, finish, format_seconds, parser, start
 from training.data import PairData, TrainingDataError, embed_texts, load_pairs
@@ -101,6 +102,7 @@ def reproduce(run: Run) -> dict[str, Any]:
         metrics = _metrics(run, pairs, test, validation)
         if run.is_main:
             write_json(run.output / METRICS, metrics)
+            write_model_card(run.output / MODEL, metrics)
         made.append(f"{run.output / METRICS}")
         made += _headline(test, simulated=pairs.info.simulated)
     with run.stage("report") as made:
@@ -302,7 +304,8 @@ def options() -> argparse.ArgumentParser:
         "Train SpecCLIP from a dataset to a report by one command.",
         """\
 Leaves in DIR:
-  model/         a SpecCLIPModel with its processor, for from_pretrained, and the gallery of texts
+  model/         a SpecCLIPModel with its processor, for from_pretrained, the gallery of texts and
+                 a card of what was measured
   spectrum/      the pretrained autoencoder of spectra
   metrics.json   Recall@k% and median rank on the test split, with intervals and chance
   report.html    the same with the Recall@k% curve (report.md, figures/)
