@@ -12,8 +12,8 @@ Limits and bias, measured on 400 simulated power laws (Γ = 1.8, N_H = 5e21 cm�
 groups themselves do some of that: with variances from the data, groups that happen to be low weigh
 more, which steepens spectra (+0.3 at 1000 counts with the leftover channels kept), and leaving out
 those channels, which is where a steep spectrum has few counts, flattens them. With the C-statistic
-Γ is off by −0.1 of its error at 200 counts in groups of 16 (W itself is biased where channels have
-next to no background counts: −0.2 in groups of 1).
+they hold the truth in 66 % of spectra of 200 counts, and Γ is off by less than 0.05 of its error.
+In groups of 1, W is biased (−0.2 of the error): most channels have no background counts at all.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ __all__ = ["Chi2DataVar", "Minimum", "PoissonDeviance", "SpectraBatch", "limits"
 
 # Smallest model counts in a group whose logarithm is taken.
 _TINY = 1e-30
+# A search whose later half has gained less than this has arrived.
+_STALLED = 0.01
 # A lower minimum met on the way to a limit is taken up when it is lower by this much.
 _IMPROVEMENT = 1e-3
 
@@ -263,7 +265,10 @@ def minimise(
     )
     rows = torch.arange(len(start))
     here, damping = result, torch.full_like(value, 1e-4)
-    for _ in range(max_iterations):
+    halfway = torch.full_like(value, torch.inf)
+    for iteration in range(max_iterations):
+        if iteration == max_iterations // 2:
+            halfway[rows] = here.value
         step, fall = _box_step(here.point, gradient, here.curvature, damping, free, model)
         # A step that damping has made tiny ends the search too (at a kink of the plasma's table).
         settled = (fall <= tolerance) & ((damping < 1.0) | (fall <= 0.1 * tolerance))
@@ -286,8 +291,12 @@ def minimise(
         here.norm = torch.where(better, norm, here.norm)
         gradient = torch.where(better[..., None], slope, gradient)
         here.curvature = torch.where(better[..., None, None], curvature, here.curvature)
-        damping = torch.where(better, damping / 10.0, damping * 8.0).clamp(1e-7, 1e12)
+        damping = torch.where(better, damping / 10.0, (damping * 10.0).clamp(min=0.1))
+        damping = damping.clamp(1e-7, 1e12)
     result.put(rows, here)
+    # In a long valley (a model far from the data) steps stay short to the end: that will do, where
+    # the later half of them has not mattered.
+    result.converged |= halfway - result.value < _STALLED
     return result
 
 
@@ -395,9 +404,13 @@ def _limits_once(
     distance = (2.0 * delta / alone).sqrt().clamp(max=1.0)
     distance = torch.minimum(distance, reach)
     lean = -cross / others.clamp(min=_TINY) * sign
+    other_low = model.lower[1 - fixed]
+    other_high = model.upper[1 - fixed]
+    other_centre = centre[:, 1 - fixed]
+    # One that a bound holds back stays there at first.
+    lean = torch.where((other_centre > other_low) & (other_centre < other_high), lean, 0.0)
 
     shape = distance.shape
-    other_centre = centre[:, 1 - fixed]
     inner, outer = torch.zeros(shape), torch.full(shape, torch.inf)
     inner, outer = inner.double(), outer.double()
     rise_in, rise_out = torch.full_like(inner, -1.0), torch.full_like(inner, torch.nan)
@@ -406,8 +419,6 @@ def _limits_once(
     done = reach <= 0
     lowest, where = floor.clone(), centre.clone()
     rows = torch.arange(len(centre))
-    other_low = model.lower[1 - fixed]
-    other_high = model.upper[1 - fixed]
     last_side = torch.zeros(shape)
 
     for _ in range(30):
@@ -426,6 +437,8 @@ def _limits_once(
         # Where the other parameter should be: between the ends of the bracket, or along its lean.
         width = outer - inner
         between = other_in + (other_out - other_in) * ((distance - inner) / width)
+        # Ends far apart lie in different valleys: then on from the inner one.
+        between = torch.where((other_out - other_in).abs() < 1.0, between, other_in)
         guess = torch.where(torch.isfinite(outer), between, other_in + lean * (distance - inner))
         guess = torch.minimum(torch.maximum(guess, other_low), other_high)
         mine_at = here[:, fixed] + sign * distance
@@ -446,11 +459,16 @@ def _limits_once(
         chosen = at.point[torch.arange(len(rows)), low_index]
         where[rows] = torch.where(lower[:, None], chosen, where[rows])
 
-        close = (rise.abs() < 0.003) | (torch.isfinite(outer) & (width < 1e-4 * outer))
+        narrow = torch.isfinite(outer) & (width < 1e-3 * outer)
+        # A narrow bracket whose inner end is still low: its outer end was a higher valley. On.
+        outer = torch.where(narrow & (rise < -0.02), torch.inf, outer)
+        close = (rise.abs() < 0.02) | (narrow & (rise > 0))
         at_bound = (rise < 0) & (distance >= reach)
         fresh = ~done & close & ~at_bound
-        answer[rows] = torch.where(fresh, mine_at, answer[rows])
-        # A little beyond or short of the limit: the model's curvature settles the rest.
+        # From there the root of the rise is straight enough.
+        ahead = torch.minimum(distance / (1.0 + rise.clamp(-0.02, 0.02)), reach)
+        limit = here[:, fixed] + sign * ahead
+        answer[rows] = torch.where(fresh, limit, answer[rows])
         done = done | close | at_bound
 
         beyond = rise > 0
