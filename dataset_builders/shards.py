@@ -161,6 +161,10 @@ _universe: Universe | None = None
 def _start_worker(universe: Universe) -> None:
     global _universe
     _universe = universe
+    if universe.knobs.fits:
+        import torch
+
+        torch.set_num_threads(1)
 
     def follow(parent: multiprocessing.process.BaseProcess) -> None:
         parent.join()

@@ -25,7 +25,7 @@ from hf_specclip.spectra.rebin import (
 
 from ..contract import ENERGY_RANGE, N_BINS, SPLITS, contract_features, list_array
 from ..splits import SURVEY_LIMIT, assign_groups, split_groups
-from . import instrument, photometry, populations, prose, timing
+from . import instrument, photometry, populations, prose, spectral_fits, timing
 from .populations import CLASS_NAMES, CLASSES, FIELD_KINDS, FIELD_NAMES
 
 # A typical response, counts per absorbed photon/cm² in 0.5–7 keV: turns counts into a flux.
@@ -56,6 +56,7 @@ class Knobs:
         stated_numbers: chance that a summary states a measured quantity as a number.
         stated_words: chance that it tells a quantity in words.
         silent: chance that the spectral section says nothing about the spectrum.
+        fits: whether the catalogue's four models are fitted to spectra with counts enough.
     """
 
     pairs: int = 2000
@@ -70,6 +71,7 @@ class Knobs:
     stated_numbers: float = 0.65
     stated_words: float = 0.95
     silent: float = 0.04
+    fits: bool = True
 
     def __post_init__(self) -> None:
         if self.pairs < 1:
@@ -574,6 +576,15 @@ class Universe:
             "summary": [texts[index] for index in of_source],
         }
         columns |= {name: values[place] for name, values in variables.items()}
+        if self.knobs.fits:
+            columns |= spectral_fits.fit_columns(
+                observed.channels[place],
+                observed.background_channels[place],
+                seen.background_scale,
+                seen.exposure,
+                instrument.nearest_epochs(seen.family, seen.year),
+                seen.theta,
+            )
         schema = contract_features(N_BINS).arrow_schema
         arrays = []
         for field in schema:

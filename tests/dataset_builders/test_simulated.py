@@ -32,7 +32,7 @@ from hf_specclip.spectra.rebin import energy_grid
 
 @pytest.fixture(scope="module")
 def universe():
-    return Universe(Knobs(pairs=600, seed=2))
+    return Universe(Knobs(pairs=600, seed=2, fits=False))
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ if __name__ == "__main__":
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(tmp_path, monkeypatch, capsys):
     (tmp_path / "run.py").write_text(KILLED)
-    arguments = ["simulate", "--pairs", "60", "--seed", "4", "--output"]
+    arguments = ["simulate", "--set", "fits=false", "--pairs", "60", "--seed", "4", "--output"]
     command = [sys.executable, str(tmp_path / "run.py"), *arguments, str(tmp_path / "set")]
     process = subprocess.Popen([*command, "--processes", "1"], cwd=Path(__file__).parents[2],
                                env={**os.environ, "PYTHONPATH": "."},
@@ -97,10 +97,10 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(tmp_path, monkeypatch, 
         time.sleep(0.05)
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*.arrow")}
     monkeypatch.setattr("dataset_builders.shards.BATCH", 8)
-    again = simulate(tmp_path / "set")
+    again = simulate(tmp_path / "set", "--set", "fits=false")
     assert not folder.exists()
     assert 0 < len(before) < 9
-    assert again == simulate(tmp_path / "whole")
+    assert again == simulate(tmp_path / "whole", "--set", "fits=false")
 
 
 def alive(lock):
@@ -145,16 +145,21 @@ def test_the_command_line_teaches(tmp_path, capsys):
     assert "faintest_counts" in capsys.readouterr().err
     assert main(["simulate", "--pairs", "0", "--output", out]) == 2
     assert "at least one" in capsys.readouterr().err
+    assert main(["simulate", "--set", "fits=maybe", "--output", out]) == 2
+    assert "like true" in capsys.readouterr().err
     assert main(["simulate", "--config", "custom", "--pairs", "20", "--set", "silent=1",
-                 "--output", out]) == 0  # fmt: skip
-    _, info = read_dataset(out, cache_dir=tmp_path / "cache")
+                 "--set", "fits=false", "--output", out]) == 0  # fmt: skip
+    splits, info = read_dataset(out, cache_dir=tmp_path / "cache")
     assert info.knobs["silent"] == 1.0
+    assert info.knobs["fits"] is False
+    assert all(value is None for value in splits["train"]["powlaw_gamma"])
     assert info.simulated
 
 
 def test_builder_gives_the_four_splits_and_keeps_settings_apart(tmp_path):
-    small = SimulatedCSC("demo", pairs=30, cache_dir=tmp_path)
-    other = SimulatedCSC("demo", pairs=31, cache_dir=tmp_path)
+    knobs = Knobs(fits=False)
+    small = SimulatedCSC("demo", pairs=30, knobs=knobs, cache_dir=tmp_path)
+    other = SimulatedCSC("demo", pairs=31, knobs=knobs, cache_dir=tmp_path)
     assert small.cache_dir != other.cache_dir
     for builder, pairs in ((small, 30), (other, 31)):
         builder.download_and_prepare()
@@ -167,7 +172,7 @@ def test_builder_gives_the_four_splits_and_keeps_settings_apart(tmp_path):
 
 @pytest.mark.parametrize("pairs", [1, 7])
 def test_small_universes_work(pairs):
-    universe = Universe(Knobs(pairs=pairs))
+    universe = Universe(Knobs(pairs=pairs, fits=False))
     assert len(universe.rows(np.arange(pairs))) == pairs
 
 
@@ -471,7 +476,7 @@ def test_knobs_are_checked():
 
 
 def test_folder_of_a_simulation_is_complete(tmp_path):
-    simulate(tmp_path / "set")
+    simulate(tmp_path / "set", "--set", "fits=false")
     total = sum(
         pq.read_metadata(path).num_rows for path in (tmp_path / "set" / "data").glob("*.parquet")
     )
