@@ -133,7 +133,7 @@ def contract_columns(n_bins: int = N_BINS, text_dim: int | None = None) -> dict[
         "papers": Column(
             List({"id": text, "id_type": text, "title": text, "year": Value("int32")}),
             "",
-            "papers behind the summary (bibcode, arxiv or doi)",
+            "papers behind the summary (bibcode, arxiv or doi; simulated where it is invented)",
         ),
         "summary": Column(
             {"identity": text, "spectrum": text, "context": text},

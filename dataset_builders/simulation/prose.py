@@ -44,8 +44,8 @@ class Paper:
     year: int
 
     def row(self) -> dict[str, object]:
-        """As the contract's `papers` has it."""
-        return {"id": self.id, "id_type": "bibcode", "title": self.title, "year": self.year}
+        """As the contract's `papers` has it; the type keeps it from being linked to ADS."""
+        return {"id": self.id, "id_type": "simulated", "title": self.title, "year": self.year}
 
 
 @dataclass(frozen=True)
