@@ -161,6 +161,7 @@ def test_an_absent_gallery_says_how_to_make_one(tmp_path):
         ({"id": "astro-ph/0101001", "id_type": "arXiv"}, "https://arxiv.org/abs/astro-ph/0101001"),
         ({"id": "10.1000/x<y>", "id_type": "doi"}, "https://doi.org/10.1000/x%3Cy%3E"),
         ({"id": "javascript:alert(1)", "id_type": "url"}, None),
+        ({"id": "2002SimAp...1..251W", "id_type": "simulated"}, None),
         ({}, None),
     ],
 )
