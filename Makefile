@@ -4,8 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 DEMO ?= runs/demo
-# Seconds of training are what a short demo saves; empty means the whole one.
+# More for training/reproduce.py, such as DEMO_ARGS="--max-steps 20" for a smoke test.
 DEMO_ARGS ?=
+# Said in full, accelerate asks for no configuration and gives no advice.
+LAUNCH_ARGS ?= --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 # Two workers with one thread each use two cores better than one worker with two.
 PYTEST_ARGS ?= -n 2
 
