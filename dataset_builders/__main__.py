@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -12,12 +13,16 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
+from .compare import Marginals, comparison_table, compute_catalogue_marginals
 from .contract import ContractError
-from .folder import DatasetFolderError, built_splits, check_may_write, write_dataset
+from .folder import DATA_FOLDER, DatasetFolderError, built_splits, check_may_write, write_dataset
 from .local_tables import LocalTables, LocalTablesError
 from .simulated import CONFIGS, simulate
 from .simulation.catalogue import Knobs
 from .splits import SURVEY_LIMIT, describe_splits
+from .variety import describe_variety, measure_variety
 
 EPILOG = """\
 examples:
@@ -90,6 +95,23 @@ def _parser() -> argparse.ArgumentParser:
     _add_output(simulating)
     simulating.set_defaults(run=_simulate)
 
+    comparing = commands.add_parser(
+        "compare",
+        help="print a dataset's distributions beside the real catalogue's",
+        description="Percentiles of a dataset's rows (all splits) beside those of the Chandra "
+        "Source Catalog, and how varied its summaries are.",
+    )
+    comparing.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the dataset")
+    comparing.set_defaults(run=_compare)
+
+    marginals = commands.add_parser(
+        "marginals",
+        help="compute the catalogue's percentiles that `compare` shows, from its tables",
+    )
+    marginals.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the tables")
+    marginals.add_argument("--output", type=Path, required=True, help="JSON file to write")
+    marginals.set_defaults(run=_marginals)
+
     tables = commands.add_parser(
         "tables",
         help="turn local tables (detections.parquet, sources.parquet) into a dataset",
@@ -146,6 +168,31 @@ def _simulate(options: argparse.Namespace) -> int:
     )
     print(describe_splits(universe.groups, universe.splits))
     print(f"{options.output}: {knobs.pairs} pairs in {time.monotonic() - start:.0f} s")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    marginals, texts = Marginals(), set()
+    files = sorted((options.folder / DATA_FOLDER).glob("*.parquet"))
+    if not files:
+        raise DatasetFolderError(f"{options.folder} holds no {DATA_FOLDER}/*.parquet")
+    for path in files:
+        file = pq.ParquetFile(path)
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            marginals.add(table)
+            texts.update(
+                " ".join(filter(None, row.values())) for row in table["summary"].to_pylist()
+            )
+    print(comparison_table(marginals.quantiles()))
+    print()
+    print(describe_variety(measure_variety(sorted(texts))))
+    return 0
+
+
+def _marginals(options: argparse.Namespace) -> int:
+    found = compute_catalogue_marginals(options.folder)
+    options.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

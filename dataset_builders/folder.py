@@ -10,7 +10,7 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,7 @@ def write_dataset(
     splits: Mapping[str, Dataset | pa.Table | TableStream],
     info: SpecCLIPDatasetInfo,
     *,
+    remarks: Callable[[], str] | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> Path:
@@ -133,6 +134,7 @@ def write_dataset(
         folder: where to; its parent is made.
         splits: rows of each of the four splits; a split that is absent is written empty.
         info: what made the dataset; `rows` is filled here.
+        remarks: called when all rows are written; what it returns is added to the description.
         overwrite: replace a dataset that is already there. Anything else is never replaced.
         progress: show a bar.
 
@@ -186,6 +188,8 @@ def write_dataset(
                         bar.update(len(table))
                 rows[split], groups_of[split] = count, groups
         _refuse_cut_groups(groups_of)
+        if remarks is not None:
+            info = replace(info, description=f"{info.description.rstrip()}\n\n{remarks()}")
         info = replace(info, rows=rows)
         text = json.dumps(_to_json(info), indent=2, ensure_ascii=False) + "\n"
         (partial / INFO_FILE).write_text(text, encoding="utf-8")

@@ -11,15 +11,18 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pyarrow as pa
 
+from .compare import CITATION, Marginals, comparison_table
 from .contract import SPLITS, contract_features
 from .folder import SpecCLIPDatasetInfo, check_may_write, write_dataset
 from .shards import code_fingerprint, simulated_splits
 from .simulation.catalogue import Knobs, Universe
+from .variety import describe_variety, measure_variety
 
 # Raise it whenever the same knobs give other rows.
-VERSION = "0.4.0"
+VERSION = "0.5.0"
 
 # `paper` has the paper's number of pairs; its splits are the default ones, 69, 1, 15 and 15 %.
 CONFIGS: Mapping[str, Knobs] = {
@@ -31,28 +34,47 @@ CONFIGS: Mapping[str, Knobs] = {
 
 DESCRIPTION = """\
 Fields (surveys, galaxies, globular clusters, star-forming regions, clusters of galaxies, the
-Galactic plane) hold sources of twelve classes. Each spectrum is one or two components (power law,
-black body, bremsstrahlung, thermal plasma from AtomDB) behind cold absorbers, folded through
-Chandra's ACIS-S or ACIS-I at the nearest of six calibrated epochs, with Poisson counts in the
-source aperture and in a background region. Counts fall into PI channels of 14.6 eV and are dealt
-over the bins as those of real spectra are.
+Galactic plane) hold sources of twenty classes, whose parameters follow the literature named in
+`populations.py`. A spectrum is one or two components (power law, black body, disc, bremsstrahlung,
+thermal plasma from AtomDB), with Fe K where the class has it, behind the Galaxy's gas and its own,
+which may be redshifted or cover a part. It is folded through Chandra's ACIS-S or ACIS-I at the
+nearest of six calibrated epochs, with Poisson counts in the source aperture and in a background
+region. Counts fall into PI channels of 14.6 eV and are dealt over the bins as those of real spectra
+are.
+
+Sources flare, pulse or flicker within observations and change between them, as their class does.
+Hardness ratios and flux significance are modes and 68 % intervals of the posteriors that the
+catalogue defines; the variability columns come from event times by the catalogue's test (Gregory &
+Loredo), its index and its comparison of observations. Spectra with more than 150 net counts are
+fitted with the catalogue's four models in its way (the knob `fits`).
 
 Summaries are written from the truth, with errors of their own and rounded as papers round: other
-observations, never this row's counts. Some say little about the spectrum. Papers and hosts are
-shared among sources; surveys link none. Hosts and bibcodes are invented.
-
-Hardness ratios and flux significance are modes and 68 % intervals of the posteriors that the
-catalogue defines, with Poisson source and background. Sources flare, pulse or flicker within
-observations and change between them, as their class does; the variability columns come from event
-times by the catalogue's test (Gregory & Loredo), its index and its comparison of observations.
-Spectra with more than 150 net counts are fitted with the catalogue's four models in its way (the
-knob `fits`).
+observations, never this row's counts. Some say little about the spectrum, a few are mistaken.
+Papers and hosts are shared among sources; surveys link none. Hosts and bibcodes are invented.
 
 Known departures from reality: areas change in steps between epochs; the redistribution is a
-Gaussian without escape peak or tail; vignetting and apertures follow simple formulae; colours do
-not change within an observation; no pile-up, gaps or dither. The sentences come from
-templates.
+Gaussian without escape peak or tail; vignetting and apertures follow simple formulae; glow of hosts
+has the colours of the particle background; colours do not change within an observation; no pile-up,
+gaps or dither; hardness ratios spread somewhat more than the real ones, and fewer sources have
+several observations. The sentences come from templates.
 """
+
+# Added when the rows are there.
+REMARKS = """\
+### Beside the real catalogue
+
+Percentiles of the rows here, of all splits, beside those of {citation}; in brackets the share of
+rows that have the quantity. Counts are those in the aperture in 0.5–7 keV, background the ones
+expected among them. CSC 2.0 has no plasma fits.
+
+{table}
+
+### The summaries
+
+{variety}
+"""
+# Enough to know how varied they are.
+MOST_SUMMARIES = 3000
 
 
 @dataclass
@@ -187,8 +209,24 @@ def simulate(
     folder = output.parent / f".{output.name}-rows-{key}"
     universe = Universe(knobs)
     info = describe(config_name, knobs)
+    marginals = Marginals()
+
+    def remarks() -> str:
+        sources = np.arange(len(universe.sources.names))
+        some = sources[:: max(1, len(sources) // MOST_SUMMARIES)]
+        texts = [" ".join(text.values()) for text in universe.summaries(some)]
+        return REMARKS.format(
+            table=comparison_table(marginals.quantiles()),
+            citation=CITATION,
+            variety=describe_variety(measure_variety(texts)),
+        )
+
     with simulated_splits(universe, folder, processes=processes, progress=progress) as splits:
-        write_dataset(output, splits, info, overwrite=overwrite)
+        followed = {
+            split: replace(stream, tables=marginals.follow(stream.tables))
+            for split, stream in splits.items()
+        }
+        write_dataset(output, followed, info, remarks=remarks, overwrite=overwrite)
     shutil.rmtree(folder)
     return universe
 

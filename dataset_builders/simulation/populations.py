@@ -19,12 +19,14 @@ from .instrument import PHOTON_CENTRES, PHOTON_EDGES
 from .timing import LightCurves
 
 # Components of a spectrum; the index is what `Spectra.first` and `.second` hold.
-COMPONENTS = ("power_law", "black_body", "bremsstrahlung", "plasma")
-POWER_LAW, BLACK_BODY, BREMSSTRAHLUNG, PLASMA = range(4)
+COMPONENTS = ("power_law", "black_body", "bremsstrahlung", "plasma", "disk")
+POWER_LAW, BLACK_BODY, BREMSSTRAHLUNG, PLASMA, DISK = range(5)
 NONE = -1
 BROAD_BAND = (0.5, 7.0)
 # Thomson-thick columns do not block the band entirely; beyond this the tables say nothing new.
 MOST_ABSORBED = 200.0
+# In the frame of the farthest source, keV; gas lets everything through there.
+HIGHEST_ENERGY = 45.0
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,11 @@ class SourceClass:
         label: SIMBAD-style class, the contract's `source_class`.
         first: main component.
         second: further component, or None.
-        local_nh: column of the source's own absorber, 1e22 cm⁻².
+        local_nh: column of the source's own absorber, at its redshift, 1e22 cm⁻².
         redshift: of the source; 0 for Galactic and nearby ones.
         abundance: of the metals, Anders & Grevesse.
+        covering: share of the main component that the local absorber covers.
+        line: equivalent width of the Fe K line at 6.4 keV, keV.
         variability: scatter of the flux between observations, dex.
         brightness: how much brighter than the faintest of a field its members are, dex: what
             is known in radio or optical light first is bright or faint in X-rays as it may.
@@ -123,36 +127,52 @@ class SourceClass:
     local_nh: Distribution
     redshift: Distribution = Normal(0.0, 0.0)
     abundance: Distribution = Normal(1.0, 0.0)
+    covering: Distribution = Normal(1.0, 0.0)
+    line: Distribution = Normal(0.0, 0.0)
     variability: float = 0.1
     brightness: float = 0.0
     extended: bool = False
     behaviour: Behaviour = Behaviour()
 
 
+# Sources of the numbers stand beside each class: medians and scatter as they give them, rounded.
 CLASSES: Mapping[str, SourceClass] = {
-    # Vignali et al. 2005; Just et al. 2007; CSC QSOs: Γ 1.93 (1.72–2.24), N_H 5 (0–14) e20.
+    # Just et al. 2007 (Γ 1.92 ± 0.2); variability: Paolillo et al. 2004, Gibson & Brandt 2012.
     "qso": SourceClass(
         "QSO",
-        Component(POWER_LAW, Normal(1.95, 0.2, 1.2, 3.0)),
+        Component(POWER_LAW, Normal(1.9, 0.22, 1.1, 3.0)),
         None,
-        LogNormal(0.01, 0.5, high=1.0),
+        LogNormal(0.05, 0.7, high=20.0),
         redshift=LogNormal(1.1, 0.22, 0.2, 4.0),
         variability=0.12,
-        brightness=0.0,
         behaviour=Behaviour(LogNormal(0.03, 0.25, high=0.3)),
     ),
-    # Nandra & Pounds 1994; Gierliński & Done 2004 (soft excess of kT 0.1–0.15 keV).
+    # Chartas et al. 2002, Pooley et al. 2007: quasars, with microlensing of tenths of a magnitude.
+    "lensed_qso": SourceClass(
+        "LensedQ",
+        Component(POWER_LAW, Normal(1.85, 0.2, 1.2, 2.6)),
+        None,
+        LogNormal(0.05, 0.6, high=5.0),
+        redshift=LogNormal(1.7, 0.15, 0.6, 4.0),
+        variability=0.16,
+        brightness=0.5,
+        behaviour=Behaviour(LogNormal(0.03, 0.25, high=0.3)),
+    ),
+    # Nandra & Pounds 1994; Gierliński & Done 2004 (soft excess of kT 0.1–0.15 keV); Fe K of 80 eV:
+    # Bianchi et al. 2007; variability: González-Martín & Vaughan 2012.
     "seyfert1": SourceClass(
         "Seyfert_1",
-        Component(POWER_LAW, Normal(1.8, 0.2, 1.1, 2.8)),
-        Component(BLACK_BODY, Normal(0.12, 0.02, 0.07), 0.5, Normal(0.3, 0.1, 0.05, 0.6)),
-        LogNormal(0.02, 0.5, high=1.0),
+        Component(POWER_LAW, Normal(1.8, 0.25, 1.0, 2.8)),
+        Component(BLACK_BODY, Normal(0.12, 0.02, 0.07), 0.45, Normal(0.25, 0.1, 0.05, 0.6)),
+        LogNormal(0.03, 0.7, high=20.0),
         redshift=LogNormal(0.06, 0.35, 0.003, 0.5),
+        line=LogNormal(0.08, 0.2, high=0.3),
         variability=0.2,
-        brightness=0.6,
-        behaviour=Behaviour(LogNormal(0.12, 0.3, high=0.6)),
+        brightness=0.4,
+        behaviour=Behaviour(LogNormal(0.1, 0.3, high=0.6)),
     ),
-    # Risaliti et al. 1999 (columns); Noguchi et al. 2010 (scattered light of 0.3–10 %).
+    # Risaliti et al. 1999 (columns); Noguchi et al. 2010 (scattered light of 0.3–10 %); Guainazzi
+    # et al. 2005 (Fe K).
     "seyfert2": SourceClass(
         "Seyfert_2",
         Component(POWER_LAW, Normal(1.8, 0.2, 1.1, 2.6)),
@@ -163,28 +183,43 @@ CLASSES: Mapping[str, SourceClass] = {
             LogNormal(0.02, 0.35, 0.002, 0.15),
             local_nh=False,
         ),
-        LogNormal(10.0, 0.55, 0.8, 120.0),
-        redshift=LogNormal(0.04, 0.35, 0.003, 0.3),
+        LogNormal(3.5, 0.65, 0.3, 120.0),
+        redshift=LogNormal(0.06, 0.45, 0.003, 1.0),
+        line=LogNormal(0.2, 0.3, high=1.5),
         variability=0.12,
-        brightness=0.2,
         behaviour=Behaviour(LogNormal(0.05, 0.3, high=0.4)),
     ),
-    # Lin et al. 2009; Irwin et al. 2003 (nearby galaxies: Γ ≈ 1.6).
+    # Auchettl et al. 2017, Saxton et al. 2020: soft thermal light that fades over years.
+    "tde": SourceClass(
+        "TDE",
+        Component(BLACK_BODY, LogNormal(0.075, 0.1, 0.045, 0.15)),
+        Component(POWER_LAW, Normal(2.6, 0.5, 1.6, 4.0), 0.6, Normal(0.1, 0.06, 0.01, 0.4)),
+        LogNormal(0.03, 0.4, high=0.5),
+        redshift=LogNormal(0.07, 0.3, 0.01, 0.4),
+        variability=0.6,
+        brightness=0.3,
+        behaviour=Behaviour(LogNormal(0.08, 0.3, high=0.5)),
+    ),
+    # Irwin et al. 2003 (nearby galaxies: Γ 1.6, or a disc of 1–2 keV); Lin et al. 2009.
     "lmxb": SourceClass(
         "LMXB",
-        Component(POWER_LAW, Normal(1.65, 0.2, 1.1, 2.6)),
-        Component(BLACK_BODY, Normal(0.9, 0.3, 0.3, 2.0), 0.4, Normal(0.35, 0.15, 0.05, 0.8)),
-        LogNormal(0.05, 0.5, high=5.0),
+        Component(POWER_LAW, Normal(1.68, 0.26, 1.0, 2.8)),
+        Component(DISK, LogNormal(1.0, 0.15, 0.3, 2.5), 0.4, Normal(0.4, 0.2, 0.05, 0.9)),
+        LogNormal(0.05, 0.45, high=8.0),
         variability=0.25,
         brightness=0.15,
-        behaviour=Behaviour(LogNormal(0.06, 0.35, high=0.6), LogNormal(15e3, 0.3, 2.5e3), 0.15),
+        behaviour=Behaviour(
+            LogNormal(0.06, 0.35, high=0.6), LogNormal(15e3, 0.3, 2.5e3, 9e4), 0.15
+        ),
     ),
-    # White, Swank & Holt 1983; Walter et al. 2015: hard and absorbed at the source.
+    # White, Swank & Holt 1983; Walter et al. 2015: hard, absorbed at the source, with Fe K; periods
+    # of 1–1000 s: Corbet 1986.
     "hmxb": SourceClass(
         "HMXB",
-        Component(POWER_LAW, Normal(1.0, 0.3, 0.2, 2.0)),
+        Component(POWER_LAW, Normal(1.25, 0.35, 0.1, 2.2)),
         None,
-        LogNormal(0.9, 0.6, 0.02, 60.0),
+        LogNormal(0.25, 0.6, 0.02, 60.0),
+        line=LogNormal(0.06, 0.35, high=1.0),
         variability=0.35,
         brightness=0.2,
         behaviour=Behaviour(LogNormal(0.15, 0.3, high=0.8), LogNormal(300.0, 0.6, 1.0, 2e4), 0.6),
@@ -192,35 +227,63 @@ CLASSES: Mapping[str, SourceClass] = {
     # Swartz et al. 2004; Kaaret, Feng & Roberts 2017: a cool disc beside a steep continuum.
     "ulx": SourceClass(
         "ULX",
-        Component(POWER_LAW, Normal(2.0, 0.35, 1.2, 3.3)),
-        Component(BLACK_BODY, Normal(0.22, 0.06, 0.1, 0.5), 0.6, Normal(0.35, 0.15, 0.05, 0.8)),
-        LogNormal(0.2, 0.35, 0.01, 3.0),
+        Component(POWER_LAW, Normal(1.95, 0.4, 1.0, 3.3)),
+        Component(DISK, LogNormal(0.25, 0.12, 0.1, 0.6), 0.5, Normal(0.3, 0.15, 0.05, 0.8)),
+        LogNormal(0.2, 0.4, 0.01, 4.0),
         variability=0.2,
         brightness=0.5,
         behaviour=Behaviour(LogNormal(0.05, 0.35, high=0.6)),
     ),
-    # Mukai 2017: shock-heated columns and boundary layers of 5–30 keV.
+    # Bachetti et al. 2014, Pintore et al. 2017, Walton et al. 2018: harder, seconds of period, and
+    # changes of a factor of ten.
+    "ulx_pulsar": SourceClass(
+        "ULX_pulsar",
+        Component(POWER_LAW, Normal(1.15, 0.2, 0.6, 1.7)),
+        Component(DISK, LogNormal(0.35, 0.12, 0.15, 0.8), 0.6, Normal(0.2, 0.1, 0.05, 0.6)),
+        LogNormal(0.25, 0.4, 0.01, 4.0),
+        variability=0.45,
+        brightness=0.6,
+        behaviour=Behaviour(LogNormal(0.08, 0.3, high=0.6), LogNormal(2.0, 0.4, 0.4, 40.0), 1.0),
+    ),
+    # Ezuka & Ishida 1999, Mukai 2017: tall shocks of 10–40 keV behind gas that covers a part, with
+    # Fe K of 150 eV; spin periods of 200–8000 s.
+    "cv_magnetic": SourceClass(
+        "MagCV",
+        Component(BREMSSTRAHLUNG, LogNormal(20.0, 0.22, 6.0, 60.0)),
+        None,
+        LogNormal(3.0, 0.4, 0.05, 40.0),
+        covering=Normal(0.5, 0.15, 0.1, 0.95),
+        line=LogNormal(0.14, 0.2, high=0.5),
+        variability=0.2,
+        behaviour=Behaviour(
+            LogNormal(0.08, 0.3, high=0.6),
+            LogNormal(1500.0, 0.45, 200.0, 3e4),
+            0.8,
+            Normal(0.35, 0.15, 0.05, 0.9),
+        ),
+    ),
+    # Byckling et al. 2010, Pandel et al. 2005: cooling plasma whose mean is 3–10 keV.
     "cv": SourceClass(
         "CV*",
-        Component(BREMSSTRAHLUNG, LogNormal(11.0, 0.3, 2.0, 60.0)),
+        Component(PLASMA, LogNormal(6.0, 0.25, 1.5, 25.0)),
         None,
         LogNormal(0.06, 0.5, high=3.0),
+        abundance=LogNormal(0.8, 0.15, 0.2, 2.0),
         variability=0.2,
-        brightness=0.0,
-        behaviour=Behaviour(LogNormal(0.08, 0.3, high=0.6), LogNormal(3e3, 0.5, 200.0, 4e4), 0.4),
+        behaviour=Behaviour(LogNormal(0.12, 0.3, high=0.7), LogNormal(12e3, 0.3, 4e3, 6e4), 0.25),
     ),
-    # Güdel & Nazé 2009: two temperatures, metals below the Sun's.
+    # Güdel 2004, Güdel & Nazé 2009: two temperatures, metals below the Sun's; flares of hours.
     "star": SourceClass(
         "Star",
-        Component(PLASMA, LogNormal(0.75, 0.13, 0.25, 2.0)),
-        Component(PLASMA, LogNormal(0.28, 0.1, 0.1, 0.6), 0.7, Normal(0.35, 0.15, 0.05, 0.8)),
+        Component(PLASMA, LogNormal(0.85, 0.15, 0.25, 2.5)),
+        Component(PLASMA, LogNormal(0.3, 0.1, 0.1, 0.6), 0.6, Normal(0.3, 0.15, 0.05, 0.8)),
         LogNormal(0.01, 0.4, high=0.3),
         abundance=LogNormal(0.3, 0.2, 0.05, 1.5),
         variability=0.2,
         brightness=0.1,
         behaviour=Behaviour(LogNormal(0.06, 0.3, high=0.5), flares=0.9),
     ),
-    # Preibisch et al. 2005; CSC YSOs: Γ 2.8, N_H 60 (16–108) e20.
+    # Getman et al. 2005, Preibisch et al. 2005; flares: Wolk et al. 2005, Getman et al. 2008.
     "yso": SourceClass(
         "YSO",
         Component(PLASMA, LogNormal(2.6, 0.2, 1.0, 10.0)),
@@ -228,7 +291,6 @@ CLASSES: Mapping[str, SourceClass] = {
         LogNormal(0.7, 0.45, 0.02, 20.0),
         abundance=LogNormal(0.3, 0.15, 0.1, 1.0),
         variability=0.3,
-        brightness=0.0,
         behaviour=Behaviour(
             LogNormal(0.08, 0.3, high=0.5),
             flares=0.35,
@@ -236,13 +298,35 @@ CLASSES: Mapping[str, SourceClass] = {
             flare_decay=LogNormal(8e3, 0.3, 1e3, 6e4),
         ),
     ),
+    # Nazé 2009, Rauw et al. 2015: shocks in winds, 0.3–0.7 keV, steady.
+    "ob_star": SourceClass(
+        "OB*",
+        Component(PLASMA, LogNormal(0.6, 0.1, 0.2, 1.5)),
+        Component(PLASMA, LogNormal(1.9, 0.15, 1.0, 4.0), 0.4, Normal(0.3, 0.15, 0.05, 0.7)),
+        LogNormal(0.5, 0.25, 0.1, 4.0),
+        abundance=Normal(1.0, 0.15, 0.5, 1.5),
+        variability=0.05,
+        brightness=0.4,
+        behaviour=Behaviour(LogNormal(0.01, 0.2, high=0.1)),
+    ),
     # Long 2017; Maggi et al. 2016 (kT 0.2–0.9 keV).
     "snr": SourceClass(
         "SNR",
-        Component(PLASMA, LogNormal(0.5, 0.17, 0.15, 2.0)),
+        Component(PLASMA, LogNormal(0.55, 0.17, 0.15, 2.0)),
         None,
-        LogNormal(0.15, 0.4, 0.01, 3.0),
+        LogNormal(0.2, 0.4, 0.01, 3.0),
         abundance=LogNormal(0.8, 0.25, 0.2, 4.0),
+        variability=0.0,
+        brightness=0.5,
+        extended=True,
+    ),
+    # Boroson, Kim & Fabbiano 2011; Mineo et al. 2012: 0.2–1.2 keV.
+    "hot_gas": SourceClass(
+        "HotGas",
+        Component(PLASMA, LogNormal(0.6, 0.17, 0.2, 1.5)),
+        Component(POWER_LAW, Normal(1.6, 0.1, 1.2, 2.0), 0.7, Normal(0.3, 0.15, 0.05, 0.7)),
+        LogNormal(0.01, 0.3, high=0.2),
+        abundance=LogNormal(0.5, 0.25, 0.1, 2.0),
         variability=0.0,
         brightness=0.6,
         extended=True,
@@ -256,18 +340,46 @@ CLASSES: Mapping[str, SourceClass] = {
         redshift=LogNormal(0.2, 0.3, 0.03, 1.2),
         abundance=Normal(0.33, 0.08, 0.1, 0.8),
         variability=0.0,
-        brightness=1.0,
+        brightness=0.9,
         extended=True,
     ),
-    # Becker 2009: surface of 0.1–0.25 keV and a magnetospheric power law.
+    # Becker 2009: surface of 0.1–0.25 keV and a magnetospheric power law; nebulae: Kargaltsev &
+    # Pavlov 2008 (Γ 1–2).
     "pulsar": SourceClass(
         "Pulsar",
-        Component(BLACK_BODY, LogNormal(0.17, 0.1, 0.08, 0.4)),
-        Component(POWER_LAW, Normal(1.6, 0.25, 0.9, 2.4), 0.7, Normal(0.35, 0.2, 0.05, 0.9)),
-        LogNormal(0.05, 0.4, high=2.0),
+        Component(POWER_LAW, Normal(1.55, 0.25, 0.8, 2.4)),
+        Component(BLACK_BODY, LogNormal(0.16, 0.1, 0.08, 0.4), 0.55, Normal(0.45, 0.2, 0.05, 0.9)),
+        LogNormal(0.1, 0.4, high=2.0),
         variability=0.03,
         brightness=0.3,
-        behaviour=Behaviour(LogNormal(0.01, 0.2), LogNormal(0.15, 0.5, 1e-3, 12.0), 0.8),
+        behaviour=Behaviour(LogNormal(0.01, 0.2, high=0.1), LogNormal(0.15, 0.4, 0.03, 5.0), 0.8),
+    ),
+    # Bogdanov et al. 2006, Heinke et al. 2006: polar caps of 0.1–0.25 keV, or an intrabinary shock
+    # of Γ 1–1.5.
+    "msp": SourceClass(
+        "MSP",
+        Component(BLACK_BODY, LogNormal(0.18, 0.1, 0.1, 0.35)),
+        Component(POWER_LAW, Normal(1.3, 0.25, 0.8, 2.0), 0.5, Normal(0.4, 0.2, 0.05, 0.9)),
+        LogNormal(0.02, 0.4, high=0.5),
+        variability=0.03,
+        behaviour=Behaviour(LogNormal(0.02, 0.2, high=0.2), LogNormal(20e3, 0.3, 5e3, 9e4), 0.2),
+    ),
+    # Olausen & Kaspi 2014: kT 0.3–0.6 keV and a steep tail behind 1e22 cm⁻² and more; outbursts.
+    "magnetar": SourceClass(
+        "Magnetar",
+        Component(BLACK_BODY, LogNormal(0.45, 0.1, 0.25, 0.9)),
+        Component(POWER_LAW, Normal(2.8, 0.5, 1.5, 4.2), 0.7, Normal(0.4, 0.15, 0.05, 0.8)),
+        LogNormal(1.2, 0.3, 0.1, 10.0),
+        variability=0.4,
+        brightness=0.7,
+        behaviour=Behaviour(
+            LogNormal(0.03, 0.3, high=0.3),
+            LogNormal(6.0, 0.2, 2.0, 12.0),
+            1.0,
+            flares=0.1,
+            flare=LogNormal(3.0, 0.3, high=50.0),
+            flare_decay=LogNormal(500.0, 0.3, 100.0, 5e3),
+        ),
     ),
 }
 CLASS_NAMES = tuple(CLASSES)
@@ -300,38 +412,55 @@ class FieldKind:
 
 FIELD_KINDS: Mapping[str, FieldKind] = {
     "survey": FieldKind(
-        0.30,
-        {"qso": 0.45, "seyfert1": 0.22, "seyfert2": 0.25, "star": 0.08},
+        0.24,
+        {
+            "qso": 0.46,
+            "seyfert1": 0.22,
+            "seyfert2": 0.20,
+            "lensed_qso": 0.04,
+            "star": 0.06,
+            "tde": 0.02,
+        },
         None,
         0.8,
-        LogNormal(0.025, 0.2, 0.006, 0.3),
+        LogNormal(0.05, 0.35, 0.006, 0.6),
         None,
         False,
         1.7,
     ),
     "galaxy": FieldKind(
-        0.26,
-        {"lmxb": 0.36, "hmxb": 0.18, "ulx": 0.22, "snr": 0.18, "seyfert1": 0.06},
+        0.30,
+        {
+            "lmxb": 0.46,
+            "hmxb": 0.17,
+            "ulx": 0.13,
+            "ulx_pulsar": 0.05,
+            "snr": 0.06,
+            "hot_gas": 0.05,
+            "seyfert1": 0.04,
+            "seyfert2": 0.03,
+            "tde": 0.01,
+        },
         None,
         1.6,
-        LogNormal(0.04, 0.25, 0.01, 0.5),
+        LogNormal(0.05, 0.35, 0.01, 1.0),
         LogNormal(9.0, 0.4, 0.7, 40.0),
         True,
         0.8,
     ),
     "globular": FieldKind(
-        0.10,
-        {"cv": 0.45, "lmxb": 0.2, "pulsar": 0.25, "star": 0.1},
+        0.13,
+        {"cv": 0.28, "cv_magnetic": 0.12, "lmxb": 0.40, "msp": 0.12, "star": 0.08},
         None,
         1.4,
-        LogNormal(0.15, 0.35, 0.01, 2.0),
+        LogNormal(0.14, 0.35, 0.01, 2.0),
         LogNormal(0.006, 0.2, 0.002, 0.02),
         True,
         1.0,
     ),
     "nursery": FieldKind(
         0.10,
-        {"yso": 0.85, "star": 0.15},
+        {"yso": 0.84, "ob_star": 0.06, "star": 0.1},
         None,
         1.8,
         LogNormal(0.1, 0.25, 0.02, 1.0),
@@ -340,21 +469,31 @@ FIELD_KINDS: Mapping[str, FieldKind] = {
         1.5,
     ),
     "cluster": FieldKind(
-        0.10,
-        {"qso": 0.4, "seyfert1": 0.35, "seyfert2": 0.25},
+        0.06,
+        {"qso": 0.35, "seyfert1": 0.25, "seyfert2": 0.3, "lensed_qso": 0.1},
         "cluster",
         0.6,
-        LogNormal(0.035, 0.2, 0.01, 0.2),
+        LogNormal(0.05, 0.3, 0.01, 0.2),
         None,
         True,
         0.7,
     ),
     "plane": FieldKind(
-        0.14,
-        {"cv": 0.22, "lmxb": 0.16, "hmxb": 0.2, "pulsar": 0.2, "star": 0.12, "snr": 0.1},
+        0.17,
+        {
+            "cv": 0.08,
+            "cv_magnetic": 0.16,
+            "lmxb": 0.20,
+            "hmxb": 0.16,
+            "pulsar": 0.16,
+            "magnetar": 0.09,
+            "star": 0.07,
+            "snr": 0.05,
+            "ob_star": 0.03,
+        },
         None,
         0.4,
-        LogNormal(0.5, 0.4, 0.02, 5.0),
+        LogNormal(0.28, 0.35, 0.02, 5.0),
         LogNormal(0.003, 0.3, 0.0003, 0.012),
         False,
         0.5,
@@ -371,9 +510,13 @@ class Spectra:
         first, second: index into `COMPONENTS`, −1 where there is no second.
         shape, shape2: photon index, or temperature in keV.
         share2: share of the unabsorbed 0.5–7 keV photons in the second.
-        nh, nh2: column in front of each, 1e22 cm⁻².
+        nh, nh2: column in front of each, Galactic and local, 1e22 cm⁻².
+        galactic_nh: the part of them at redshift 0.
+        covering: share of the first that the local part covers.
         abundance: metals of a plasma.
-        redshift: of a plasma (a power law looks the same at any).
+        redshift: of a plasma, of the line and of the local absorber (the temperatures of other
+            components, and a power law, are as observed).
+        line: equivalent width of Fe K at 6.4 keV in the source's frame, keV.
     """
 
     first: np.ndarray
@@ -383,8 +526,11 @@ class Spectra:
     share2: np.ndarray
     nh: np.ndarray
     nh2: np.ndarray
+    galactic_nh: np.ndarray
+    covering: np.ndarray
     abundance: np.ndarray
     redshift: np.ndarray
+    line: np.ndarray
 
     def take(self, rows: np.ndarray) -> Spectra:
         """The spectra of some rows, in their order."""
@@ -405,6 +551,7 @@ def draw_spectra(
     values = {item.name: np.zeros(n) for item in fields(Spectra)}
     values["first"], values["second"] = np.zeros(n, dtype=int), np.full(n, NONE)
     values["abundance"][:] = 1.0
+    values["galactic_nh"] = np.minimum(foreground_nh, MOST_ABSORBED)
     for index, name in enumerate(CLASS_NAMES):
         kind = CLASSES[name]
         rows = np.flatnonzero(class_index == index)
@@ -415,6 +562,8 @@ def draw_spectra(
         values["nh"][rows] = foreground_nh[rows] + local
         values["abundance"][rows] = kind.abundance.draw(random, m)
         values["redshift"][rows] = kind.redshift.draw(random, m)
+        values["covering"][rows] = kind.covering.draw(random, m)
+        values["line"][rows] = kind.line.draw(random, m)
         if kind.second is not None:
             has = random.random(m) < kind.second.chance
             values["second"][rows] = np.where(has, kind.second.kind, NONE)
@@ -477,18 +626,36 @@ def photon_spectra(spectra: Spectra) -> np.ndarray:
     """
     band = (BROAD_BAND[0] < PHOTON_CENTRES) & (BROAD_BAND[1] > PHOTON_CENTRES)
     total = np.zeros((len(spectra.first), len(PHOTON_CENTRES)))
-    for component, shape, column, share in (
-        (spectra.first, spectra.shape, spectra.nh, 1.0 - spectra.share2),
-        (spectra.second, spectra.shape2, spectra.nh2, spectra.share2),
+    everything = np.ones(len(spectra.first))
+    for component, shape, column, share, covering in (
+        (spectra.first, spectra.shape, spectra.nh, 1.0 - spectra.share2, spectra.covering),
+        (spectra.second, spectra.shape2, spectra.nh2, spectra.share2, everything),
     ):
+        local = np.maximum(column - spectra.galactic_nh, 0.0)
         for kind in range(len(COMPONENTS)):
             rows = np.flatnonzero(component == kind)
             if not len(rows):
                 continue
             photons = _component(kind, shape[rows], spectra.abundance[rows], spectra.redshift[rows])
             photons *= (share[rows] / photons[:, band].sum(axis=1))[:, None]
-            total[rows] += photons * _transmission(column[rows])
+            if component is spectra.first:
+                _add_line(photons, spectra.line[rows], spectra.redshift[rows])
+            through = _transmission(local[rows], spectra.redshift[rows])
+            part = covering[rows] < 1.0
+            through[part] = 1.0 + covering[rows][part, None] * (through[part] - 1.0)
+            total[rows] += photons * through
+    total *= _transmission(spectra.galactic_nh, np.zeros(len(total)))
     return total / total[:, band].sum(axis=1, keepdims=True)
+
+
+def _add_line(photons: np.ndarray, width: np.ndarray, redshift: np.ndarray) -> None:
+    """Add Fe K, narrower than the detector resolves, to a continuum (n, 870)."""
+    energy = 6.4 / (1.0 + redshift)
+    step = PHOTON_EDGES[1] - PHOTON_EDGES[0]
+    rows = np.flatnonzero(width > 0.0)
+    place = ((energy[rows] - PHOTON_EDGES[0]) / step).astype(int)
+    # Equivalent widths are those in the source's frame; observed ones are smaller by 1 + z.
+    photons[rows, place] += photons[rows, place] / step * width[rows] / (1.0 + redshift[rows])
 
 
 def _component(
@@ -510,18 +677,38 @@ def _component(
 @cache
 def _continua(kind: int) -> tuple[np.ndarray, np.ndarray]:
     """ln kT (k), and the photons of a continuum at each, (k, 870)."""
-    low, high = {BLACK_BODY: (0.03, 5.0), BREMSSTRAHLUNG: (0.1, 120.0)}[kind]
+    low, high = {BLACK_BODY: (0.03, 5.0), BREMSSTRAHLUNG: (0.1, 120.0), DISK: (0.05, 5.0)}[kind]
     log_kt = np.linspace(np.log(low), np.log(high), int(np.log(high / low) / 0.01) + 1)
-    model = {BLACK_BODY: models.black_body, BREMSSTRAHLUNG: models.bremsstrahlung}[kind]
+    model = {
+        BLACK_BODY: models.black_body,
+        BREMSSTRAHLUNG: models.bremsstrahlung,
+        DISK: models.disk_black_body,
+    }[kind]
     return log_kt, model(PHOTON_EDGES, np.exp(log_kt))
 
 
-def _transmission(column: np.ndarray) -> np.ndarray:
-    """What gas of each column (1e22 cm⁻²) lets through, at the middle of each bin: 10 eV are few
-    enough for that (0.2 % off where half of the photons at 0.5 keV are stopped)."""
-    return np.exp(-column[:, None] * _cross_section())
+def _transmission(column: np.ndarray, redshift: np.ndarray) -> np.ndarray:
+    """What gas (1e22 cm⁻², at a redshift) lets through, at the middle of each bin, (n, 870).
+
+    Bins of 10 eV are narrow enough for that: 0.2 % off where half of the photons at 0.5 keV stop.
+    """
+    grid, sigma = _cross_section()
+    result = np.empty((len(column), len(PHOTON_CENTRES)))
+    near = redshift < 1e-3
+    result[near] = np.exp(-column[near, None] * sigma[: len(PHOTON_CENTRES)])
+    # A grid of 10 eV reaches up to where the highest redshift moves it.
+    energies = PHOTON_CENTRES * (1.0 + redshift[~near, None])
+    place = np.minimum((energies - grid[0]) / (grid[1] - grid[0]), len(grid) - 1.001)
+    lower = place.astype(int)
+    part = place - lower
+    moved = (1.0 - part) * sigma[lower] + part * sigma[lower + 1]
+    result[~near] = np.exp(-column[~near, None] * moved)
+    return result
 
 
 @cache
-def _cross_section() -> np.ndarray:
-    return models.photoelectric_cross_section(PHOTON_CENTRES)
+def _cross_section() -> tuple[np.ndarray, np.ndarray]:
+    """Energies from the first photon's on, 10 eV apart, and the cross-sections there."""
+    step = PHOTON_EDGES[1] - PHOTON_EDGES[0]
+    grid = PHOTON_CENTRES[0] + step * np.arange(int(HIGHEST_ENERGY / step))
+    return grid, models.photoelectric_cross_section(grid)

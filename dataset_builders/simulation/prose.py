@@ -9,11 +9,11 @@ and bibcodes name a journal (`SimAp`) that does not exist.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, floor, isfinite, log10, pi
 from random import Random
 
-from .populations import BLACK_BODY, BREMSSTRAHLUNG, PLASMA, POWER_LAW
+from .populations import BLACK_BODY, BREMSSTRAHLUNG, DISK, PLASMA, POWER_LAW
 
 JOURNAL = "SimAp"
 KEV_IN_MK = 11.6
@@ -63,7 +63,8 @@ class Facts:
         papers: the papers about it.
         flux: absorbed, 0.5–7 keV, erg/cm²/s.
         hardness, medium_soft: (h − s)/(h + s) and (m − s)/(m + s) of absorbed photon fluxes.
-        first, second, shape, shape2, share2, nh, abundance, redshift: see `populations.Spectra`.
+        first, second, shape, shape2, share2, nh, abundance, redshift, line, covering: see
+            `populations.Spectra`.
     """
 
     name: str
@@ -85,6 +86,8 @@ class Facts:
     nh: float
     abundance: float
     redshift: float
+    line: float
+    covering: float
 
 
 _CONSTELLATIONS = (
@@ -219,8 +222,8 @@ _LABELS = {
     "cv": (
         "cataclysmic variable",
         "accreting white dwarf",
-        "intermediate polar candidate",
-        "magnetic cataclysmic variable",
+        "dwarf nova",
+        "non-magnetic cataclysmic variable",
     ),
     "star": (
         "active star",
@@ -239,8 +242,48 @@ _LABELS = {
     "pulsar": (
         "rotation-powered pulsar",
         "middle-aged pulsar",
+        "young pulsar with a nebula",
+        "isolated neutron star",
+    ),
+    "lensed_qso": (
+        "lensed quasar",
+        "gravitationally lensed quasar",
+        "multiply imaged quasar",
+    ),
+    "tde": (
+        "tidal disruption event",
+        "candidate tidal disruption event",
+        "fading nuclear transient",
+    ),
+    "ulx_pulsar": (
+        "pulsating ultraluminous X-ray source",
+        "ULX pulsar",
+        "super-Eddington X-ray pulsar",
+    ),
+    "cv_magnetic": (
+        "magnetic cataclysmic variable",
+        "intermediate polar",
+        "polar candidate",
+    ),
+    "ob_star": (
+        "OB star",
+        "massive early-type star",
+        "hot star with a strong wind",
+    ),
+    "hot_gas": (
+        "halo of hot gas",
+        "hot interstellar medium of a galaxy",
+        "diffuse galactic corona",
+    ),
+    "msp": (
         "millisecond pulsar",
-        "cooling neutron star",
+        "recycled pulsar",
+        "binary millisecond pulsar",
+    ),
+    "magnetar": (
+        "magnetar",
+        "anomalous X-ray pulsar",
+        "soft gamma repeater",
     ),
 }
 _EVIDENCE = {
@@ -277,7 +320,7 @@ _EVIDENCE = {
     "cv": (
         "A faint blue counterpart with H-alpha excess was found with Hubble.",
         "Its optical light is modulated at {hours:.1f} hours, the likely orbital period.",
-        "Spectroscopy shows strong He II emission, typical of magnetic accretion.",
+        "Dwarf-nova outbursts recur every few weeks in the optical.",
     ),
     "star": (
         "The counterpart is a bright star of magnitude {bright:.1f} with a large proper motion.",
@@ -304,8 +347,51 @@ _EVIDENCE = {
         "Its spin-down luminosity is of order 10^{edot} erg/s.",
         "Gamma-ray pulsations have been seen with Fermi.",
     ),
+    "lensed_qso": (
+        "Hubble resolves {images} images around a foreground galaxy.",
+        "Time delays of some {days} days between its images were measured.",
+        "Its images share one redshift and flicker as microlensing makes them.",
+    ),
+    "tde": (
+        "It was absent from earlier X-ray surveys and faded over {years} years.",
+        "An optical flare on a blue continuum preceded the X-rays by months.",
+        "The host is a quiescent galaxy without narrow-line activity.",
+    ),
+    "ulx_pulsar": (
+        "Coherent pulsations at {spin:.1f} s show that the accretor is a neutron star.",
+        "The pulsations come and go, and the spin period shortens from year to year.",
+    ),
+    "cv_magnetic": (
+        "Its X-rays and optical light are modulated at {seconds} s, the spin of the white dwarf.",
+        "Circular polarisation in the optical shows a field of some {mass} megagauss.",
+        "Strong He II emission is typical of magnetic accretion.",
+    ),
+    "ob_star": (
+        "The optical spectrum is that of an early type, O or B, with P Cygni profiles.",
+        "The ratio of X-ray to bolometric luminosity is near 10^-7, as in single hot stars.",
+        "The counterpart of magnitude {bright:.1f} is one of the brightest members.",
+    ),
+    "hot_gas": (
+        "The emission is extended by {arcsec} arcsec and follows the stars.",
+        "No point source dominates; the light is diffuse.",
+        "Its radial profile is a beta model with a core of {arcsec} arcsec.",
+    ),
+    "msp": (
+        "Radio timing gives a period of {few:.2f} ms and a companion of low mass.",
+        "It was found in a radio search of the core and coincides with the X-ray source.",
+        "Gamma-ray pulsations were folded with the radio ephemeris.",
+    ),
+    "magnetar": (
+        "It spins once in {spin:.1f} s and slows down fast, which implies a field above 10^14 G.",
+        "Bursts of hard X-rays triggered its discovery.",
+        "No companion is seen, and rotation cannot power its light.",
+    ),
 }
 _IDENTITY = (
+    "We discuss {name}, {a_label}{where}.",
+    "On the evidence so far {name} is {a_label}{where}.",
+    "The X-ray source {name} is most likely {a_label}{where}.",
+    "In the catalogues {name} appears as {a_label}{where}.",
     "{name} is {a_label}{where}.",
     "The source {name} has been identified with {a_label}{where}.",
     "{a_label_cap}{where}, catalogued in X-rays as {name}.",
@@ -323,6 +409,11 @@ _MODEL_NAMES = {
         "a thermal plasma model",
     ),
 }
+_MODEL_NAMES[DISK] = (
+    "a multicolour disc",
+    "thermal emission from an accretion disc",
+    "a disc black body",
+)
 _SPECTRUM_OPENING = (
     "The X-ray spectrum is described by {model}",
     "Its spectrum is well fitted with {model}",
@@ -330,6 +421,11 @@ _SPECTRUM_OPENING = (
     "The X-ray spectrum is accounted for by {model}",
     "The emission is usually modelled as {model}",
     "Previous work settled on {model}",
+    "Among simple models the best is {model}",
+    "Chandra and XMM-Newton data together are reproduced by {model}",
+    "A good description of the X-ray continuum is {model}",
+    "The preferred model is {model}",
+    "Statistically acceptable fits are obtained with {model}",
 )
 # Scales in words: everything below the limit, and how it is put. The phrases of a step share their
 # vocabulary, as reviews do when they sort sources.
@@ -393,7 +489,7 @@ _VARIABILITY = {
         "The flux varied by a factor of a few over the years.",
         "Its curvature at high energies suggests super-Eddington accretion.",
     ),
-    "cv": ("Modulation on the spin period is claimed.", "It flickers, as accreting dwarfs do."),
+    "cv": ("The X-rays vanish in optical outburst.", "It flickers, as accreting dwarfs do."),
     "star": ("A flare was caught once.", "The corona is quiet outside a few flares."),
     "yso": (
         "Powerful flares with decay times of hours occur.",
@@ -410,6 +506,38 @@ _VARIABILITY = {
     "pulsar": (
         "The thermal light is pulsed with a low amplitude.",
         "The emission is steady, as expected of a cooling surface.",
+    ),
+    "lensed_qso": (
+        "Microlensing makes single images change by tenths of a magnitude.",
+        "The flux ratios of the images differ from those in the optical.",
+    ),
+    "tde": (
+        "Between visits the flux fell by an order of magnitude.",
+        "The light curve follows a power law of time close to t^-5/3.",
+    ),
+    "ulx_pulsar": (
+        "It drops by a factor of ten or more for months, perhaps as the propeller sets in.",
+        "Bright and faint states alternate over some sixty days.",
+    ),
+    "cv_magnetic": (
+        "A fluorescent iron line at 6.4 keV stands beside those of the hot plasma.",
+        "The modulation on the spin period is strongest at low energies.",
+    ),
+    "ob_star": (
+        "The flux is steady, as expected for shocks spread through a wind.",
+        "Lines of neon and magnesium are broad and blue-shifted.",
+    ),
+    "hot_gas": (
+        "Lines of iron L dominate near 1 keV.",
+        "The gas is cooler in the outskirts than in the centre.",
+    ),
+    "msp": (
+        "The X-rays are modulated over the orbit, as a shock between the stars would be.",
+        "The thermal light of the polar caps is steady.",
+    ),
+    "magnetar": (
+        "Outbursts raise the flux a hundredfold, and it decays over months.",
+        "Short bursts come in storms.",
     ),
 }
 _CONTEXT = {
@@ -471,7 +599,7 @@ _WHY = {
         "It is a laboratory for accretion above the Eddington limit.",
     ),
     "cv": (
-        "Such systems dominate the hard Galactic ridge emission.",
+        "Its boundary layer tests how discs end on white dwarfs.",
         "It is part of the census of close white-dwarf binaries.",
     ),
     "star": (
@@ -494,7 +622,68 @@ _WHY = {
         "Its surface temperature tests how neutron stars cool.",
         "Timing and X-rays together bear on the equation of state of dense matter.",
     ),
+    "lensed_qso": (
+        "Its time delays measure the Hubble constant.",
+        "Microlensing of its images sizes the X-ray corona.",
+    ),
+    "tde": (
+        "Such events light up black holes that are otherwise dark.",
+        "It shows how an accretion disc forms within months.",
+    ),
+    "ulx_pulsar": (
+        "It proves that neutron stars can shine far above their Eddington limit.",
+        "Its magnetic field is debated between 10^12 and 10^14 G.",
+    ),
+    "cv_magnetic": (
+        "It serves to weigh white dwarfs by the temperature of their shocks.",
+        "Such systems dominate the hard Galactic ridge emission.",
+    ),
+    "ob_star": (
+        "X-rays from its wind test how instabilities of line driving grow.",
+        "It was looked at for signs of colliding winds.",
+    ),
+    "hot_gas": (
+        "The amount of gas tells how supernovae and black holes heat galaxies.",
+        "It was studied to weigh the dark halo.",
+    ),
+    "msp": (
+        "Its polar caps bear on the radius of neutron stars.",
+        "It helps to count the binaries that dense cores make.",
+    ),
+    "magnetar": (
+        "It is a test case for matter in the strongest fields known.",
+        "Its kin are suspected behind fast radio bursts.",
+    ),
 }
+# How the work was done, and what it is not about: abstracts hold much that no spectrum shows.
+_METHODS = (
+    "Astrometry was tied to {survey} with a residual of {tenth:.1f} arcsec.",
+    "A search of {survey} images within {tenth:.1f} arcsec yields {few} possible counterparts.",
+    "The probability of a chance coincidence is put at {percent} per cent.",
+    "Source properties were extracted with the standard pipeline and checked by eye.",
+    "Simultaneous radio observations at {ghz} GHz gave an upper limit only.",
+    "Photometry in {few} bands was used to model the spectral energy distribution.",
+    "Spectroscopy with a {metres} m telescope was attempted under poor seeing.",
+    "Archival plates going back {decades} decades show nothing unusual.",
+    "A machine-learning classifier gives the adopted class a score of {score:.2f}.",
+    "The authors caution that crowding may affect the photometry.",
+    "Extinction was taken from dust maps and assumed to be foreground.",
+    "Selection effects were treated with simulations of artificial sources.",
+    "The sample is complete to about {percent} per cent at the flux limit.",
+    "Follow-up with {survey} is under way.",
+    "Results were compared with those from XMM-Newton, and agree within the errors.",
+    "Swift monitored the position for {few} weeks.",
+    "A Bayesian block analysis was run on the combined event list.",
+    "No counterpart is listed in catalogues of gamma-ray sources.",
+    "The mid-infrared colours place it away from the stellar locus.",
+    "Distances come from {survey} where it has them and from the host otherwise.",
+    "Earlier claims rest on a position that was wrong by {arcsec} arcsec.",
+    "The referee's question about pile-up is answered in an appendix.",
+    "Spectra were grouped, and models compared by likelihood ratios.",
+    "Data from {few} epochs were stacked before detection.",
+)
+_SURVEYS = ("Gaia", "2MASS", "Pan-STARRS", "WISE", "SDSS", "Spitzer", "the VLA", "DECam", "UKIDSS")
+FEWEST_WORDS = 60
 _BACKED_BY = (
     "{author} et al. ({year}) discuss it under the title “{title}”.",
     "The main reference is {author} et al. ({year}).",
@@ -563,6 +752,7 @@ def write_summary(
     stated_numbers: float,
     stated_words: float,
     silent: float,
+    wrong: float,
 ) -> dict[str, str]:
     """The three sections of a source's summary.
 
@@ -572,15 +762,50 @@ def write_summary(
         stated_numbers: chance that a measured quantity is stated as a number.
         stated_words: chance that a quantity is told in words.
         silent: chance that the spectral section says nothing about the spectrum.
+        wrong: chance that the literature is mistaken about the source.
 
     Returns:
         Mapping with `identity`, `spectrum` and `context`.
     """
-    return {
-        "identity": _identity(facts, random, 0.7 * stated_words),
-        "spectrum": _spectrum(facts, random, stated_numbers, stated_words, silent),
-        "context": _context(facts, random, 0.5 * stated_words),
-    }
+    if random.random() < wrong:
+        facts = _mistaken(facts, random)
+    identity = _identity(facts, random, 0.7 * stated_words)
+    spectrum = _spectrum(facts, random, stated_numbers, stated_words, silent)
+    context = _context(facts, random, 0.5 * stated_words)
+    # One or none at random, and as many as a text needs to be one.
+    methods = random.sample(range(len(_METHODS)), len(_METHODS))
+    wanted = random.randrange(3)
+    while wanted > 0 or sum(len(text.split()) for text in (identity, spectrum, context)) < (
+        FEWEST_WORDS
+    ):
+        context = f"{context} {_method(_METHODS[methods.pop()], random)}"
+        wanted -= 1
+    return {"identity": identity, "spectrum": spectrum, "context": context}
+
+
+def _method(sentence: str, random: Random) -> str:
+    return sentence.format(
+        survey=_SURVEYS[random.randrange(len(_SURVEYS))],
+        tenth=random.uniform(0.1, 1.5),
+        few=random.randrange(2, 9),
+        percent=random.randrange(1, 95),
+        ghz=(1.4, 3, 5.5, 9)[random.randrange(4)],
+        metres=(2.5, 4, 6.5, 8, 10)[random.randrange(5)],
+        decades=random.randrange(2, 10),
+        score=random.uniform(0.5, 0.99),
+        arcsec=random.randrange(2, 40),
+    )
+
+
+def _mistaken(facts: Facts, random: Random) -> Facts:
+    """The facts as somebody had them who took another source for this one, or a poor fit."""
+    return replace(
+        facts,
+        shape=facts.shape * exp(random.gauss(0.0, 0.35)),
+        nh=facts.nh * exp(random.gauss(0.0, 1.5)),
+        flux=facts.flux * exp(random.gauss(0.0, 1.2)),
+        hardness=random.uniform(-0.9, 0.9),
+    )
 
 
 def _article(label: str) -> str:
@@ -623,6 +848,11 @@ def _identity(facts: Facts, random: Random, portrait: float) -> str:
                 kyr=random.randrange(1, 30),
                 period=random.randrange(2, 400),
                 edot=random.randrange(33, 38),
+                images=(2, 4)[random.randrange(2)],
+                days=random.randrange(5, 160),
+                years=random.randrange(1, 9),
+                spin=random.uniform(0.8, 11.0),
+                few=random.uniform(1.6, 12.0),
             )
         )
     if random.random() < portrait:
@@ -745,6 +975,9 @@ def _hardness(facts: Facts, random: Random) -> str:
             "Judged by its X-ray colours, it is {word}.",
             "In hardness it is {word}.",
             "Overall the source is {word}.",
+            "Quantile analysis finds the spectrum {word}.",
+            "Compared with its neighbours in the field, it is {word}.",
+            "Hardness ratios show that it is {word}.",
         ),
         word=_word(value, _HARDNESS_WORDS, random),
     )

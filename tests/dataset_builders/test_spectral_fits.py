@@ -18,6 +18,9 @@ def simulated(n, counts, photon_index, column, random):
         share2=zeros,
         nh=np.full(n, column),
         nh2=zeros,
+        galactic_nh=np.full(n, column),
+        covering=ones,
+        line=zeros,
         abundance=ones,
         redshift=zeros,
     )
