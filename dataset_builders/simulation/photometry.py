@@ -10,6 +10,7 @@ mode, and the smallest interval that holds 68 % of it (Evans et al. 2010, ApJS 1
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -37,6 +38,17 @@ class Band:
     background: np.ndarray
     scale: np.ndarray
     flux_per_count: np.ndarray
+
+    @cached_property
+    def log_flux(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Posterior of ln(flux) on even nodes: the first, (n), their distance, (n), and the density
+        at `_NODES` of them, up to a factor, (n, k)."""
+        low, high = np.log(_reach(self))
+        step = (high - low) / (_NODES - 1)
+        grid = low[:, None] + step[:, None] * np.arange(_NODES)
+        density = log_likelihood(self, np.exp(grid)) + grid
+        density = np.exp(density - density.max(axis=1, keepdims=True))
+        return low + np.log(self.flux_per_count), step, density
 
 
 def log_likelihood(band: Band, source_counts: np.ndarray) -> np.ndarray:
@@ -96,14 +108,7 @@ def hardness_ratio(hard: Band, soft: Band) -> tuple[np.ndarray, np.ndarray, np.n
         Mode of the posterior, and lower and upper end of the smallest interval that holds 68 % of
         it; nan where neither band has a count.
     """
-    tables = []
-    for band in (hard, soft):
-        low, high = np.log(_reach(band))
-        step = (high - low) / (_NODES - 1)
-        grid = low[:, None] + step[:, None] * np.arange(_NODES)
-        density = log_likelihood(band, np.exp(grid)) + grid
-        density = np.exp(density - density.max(axis=1, keepdims=True))
-        tables.append((low + np.log(band.flux_per_count), step, density))
+    tables = (hard.log_flux, soft.log_flux)
     # The narrower posterior is the one summed over: the other way its peaks would make a comb.
     swap = tables[0][1] < tables[1][1]
     wide, narrow = (
