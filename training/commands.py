@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .checkpoint import TRAINING_FILE, clear_partial
+from .checkpoint import clear_partial
 from .presets import Preset, PresetError, load_preset
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
+# Marks an output folder as training's own, so that --overwrite removes nothing else.
+RUN_MARK = ".specclip-run.json"
 
 
 @dataclass
@@ -171,8 +173,7 @@ def start(arguments: argparse.Namespace, preset: Preset, made: Sequence[str]) ->
     )
     if accelerator.is_main_process:
         output.mkdir(parents=True, exist_ok=True)
-        if arguments.overwrite:
-            remove_earlier(output, made)
+        claim(output, made, arguments.overwrite)
         clear_partial(output)
     accelerator.wait_for_everyone()
     accelerator.init_trackers("training")
@@ -194,21 +195,26 @@ def finish(run: Run) -> None:
     run.accelerator.end_training()
 
 
-def remove_earlier(output: Path, made: Sequence[str]) -> None:
-    """Remove what an earlier run made; a folder that no run of ours made stays and is refused.
+def claim(output: Path, made: Sequence[str], overwrite: bool) -> None:
+    """Mark a folder as a run's own; with `overwrite`, first remove what an earlier run made there.
 
     Raises:
-        PresetError: when a folder in the way holds no `training.json`.
+        PresetError: when something in the way was not made by training.
     """
-    for name in made:
-        path = output / name
-        ours = name.split("/")[0] in (CHECKPOINTS, LOGS, "figures")
-        if path.is_dir():
-            if not (ours or (path / TRAINING_FILE).is_file()):
-                raise PresetError(f"{path} was not made by training: move it, or choose --output")
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+    mark = output / RUN_MARK
+    in_the_way = [name for name in made if os.path.lexists(output / name)]
+    if in_the_way and not mark.is_file():
+        raise PresetError(
+            f"{output} holds {', '.join(in_the_way)}, which training did not make: move it, or "
+            "choose another --output"
+        )
+    mark.write_text("{}\n", encoding="utf-8")
+    if overwrite:
+        for path in (output / name for name in in_the_way):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def call(main: Callable[[argparse.Namespace, Preset], None], arguments: argparse.Namespace) -> int:
@@ -277,12 +283,13 @@ def _steps(text: str) -> int:
 __all__ = [
     "CHECKPOINTS",
     "LOGS",
+    "RUN_MARK",
     "Run",
     "call",
+    "claim",
     "command_line",
     "finish",
     "format_seconds",
     "parser",
-    "remove_earlier",
     "start",
 ]

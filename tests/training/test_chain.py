@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import RICH, SIZES
 from safetensors.torch import load_file
+from tiny_dataset import RICH, SIZES
 
 from training.checkpoint import TRAINING_FILE
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import SIZES, TEXT_DIM, make_dataset, rows
 from datasets import Dataset, DatasetDict
+from tiny_dataset import SIZES, TEXT_DIM, make_dataset, rows
 
 import dataset_builders
 from dataset_builders.folder import SpecCLIPDatasetInfo
