@@ -33,6 +33,7 @@ from .contract import (
     describe_columns,
     n_bins_of,
     text_dim_of,
+    validate_table,
 )
 
 INFO_FILE = "specclip_dataset.json"
@@ -234,8 +235,18 @@ def check_may_write(folder: str | Path, *, overwrite: bool) -> None:
     # Replacing deletes what was there: only do that to what this module wrote itself.
     if not (folder / INFO_FILE).is_file():
         raise DatasetFolderError(f"{folder} holds something else than a dataset: name another one")
+    foreign = {entry.name for entry in folder.iterdir()} - {INFO_FILE, CARD_FILE, DATA_FOLDER}
+    if overwrite and foreign:
+        raise DatasetFolderError(
+            f"{folder} also holds {', '.join(sorted(foreign)[:5])}, which overwriting would "
+            "delete: move it, or name another folder"
+        )
     if not overwrite:
-        raise DatasetFolderError(f"{folder} already holds a dataset: name another or overwrite it")
+        raise DatasetFolderError(f"{folder} already holds a dataset: name another, or --overwrite")
+
+
+# What the description must be where it is given: "false" would be taken for true.
+_INFO_KINDS = {"rows": dict, "knobs": dict, "simulated": bool, "name": str, "description": str}
 
 
 def read_dataset(
@@ -282,7 +293,7 @@ def conform_splits(
     """Check loaded splits against the contract and their description.
 
     Nullable columns that are absent are added as nulls; types are cast. Splits that already have
-    the contract's columns are passed through untouched.
+    the contract's columns are checked and passed through as they are.
 
     Args:
         splits: what `datasets.load_dataset` gave.
@@ -322,6 +333,8 @@ def conform_splits(
         raise ContractError(f"{name}: spectra have {n_bins} bins, expected {info.n_bins}")
     features = contract_features(n_bins, text_dim)
     if all(splits[split].features == features for split in SPLITS):
+        for split in SPLITS:
+            _check_rows(splits[split], n_bins, name=f"{name}, split {split!r}")
         return DatasetDict({split: splits[split] for split in SPLITS}), info
     conformed = {}
     for split in SPLITS:
@@ -330,6 +343,16 @@ def conform_splits(
         except ContractError as error:
             raise ContractError(f"{name}, split {split!r}: {error}") from None
     return DatasetDict(conformed), info
+
+
+def _check_rows(rows: Dataset, n_bins: int, *, name: str) -> None:
+    checked = 0
+    for table in _tables(rows):
+        try:
+            validate_table(table, n_bins=n_bins, first_row=checked)
+        except ContractError as error:
+            raise ContractError(f"{name}: {error}") from None
+        checked += len(table)
 
 
 def read_info(folder: str | Path) -> SpecCLIPDatasetInfo | None:
@@ -375,6 +398,9 @@ def read_info(folder: str | Path) -> SpecCLIPDatasetInfo | None:
     even = np.linspace(edges[0], edges[-1], len(edges))
     if not (edges[-1] > edges[0] > 0) or not np.allclose(edges, even, rtol=1e-6):
         raise DatasetFolderError(f"{path}: 'energy_edges' are not equal bins of rising energy")
+    for key, kind in _INFO_KINDS.items():
+        if key in content and not isinstance(content[key], kind):
+            raise DatasetFolderError(f"{path}: {key!r} is {content[key]!r}, not a {kind.__name__}")
     content["n_bins"] = len(edges) - 1
     content["energy_range"] = (float(edges[0]), float(edges[-1]))
     return SpecCLIPDatasetInfo(**content)

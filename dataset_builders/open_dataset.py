@@ -9,7 +9,7 @@ from typing import Any
 from datasets import DatasetDict, config, load_dataset
 from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from .folder import (
     INFO_FILE,
@@ -78,6 +78,10 @@ def load(
     try:
         path = hf_hub_download(name, INFO_FILE, repo_type="dataset", cache_dir=cache_dir)
         info = read_info(Path(path).parent)
+    except LocalEntryNotFoundError as error:  # not reached, which is not the same as not there
+        raise DatasetFolderError(
+            f"{name}: {INFO_FILE} could not be fetched ({error}): connect and run again"
+        ) from error
     except EntryNotFoundError:
         info = None
     return conform_splits(splits, info, name=name)

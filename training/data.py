@@ -270,6 +270,10 @@ def _arrays(table: pa.Table, text_ids: np.ndarray) -> SplitArrays:
 def _matrix(table: pa.Table, column: str) -> np.ndarray:
     """A column of lists of one length as an array (n, length)."""
     values = table[column]
+    if values.null_count:  # flattened, they would shift every later row onto another's text
+        raise TrainingDataError(
+            f"column {column!r} is null in {values.null_count} rows: leave those rows out"
+        )
     width = values.type.list_size
     parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in values.chunks]
     return np.concatenate([*parts, np.empty(0, parts[0].dtype if parts else "int32")]).reshape(

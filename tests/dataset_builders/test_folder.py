@@ -1,6 +1,7 @@
 """The contract on disk: what is written, what is refused, and what others read."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -328,3 +329,29 @@ def test_help_teaches(repository):
     )
     assert "--seed" in done.stdout
     assert "faintest_counts" in done.stdout
+
+
+def test_overwriting_deletes_nothing_of_others(splits, tmp_path):
+    target = write_dataset(tmp_path / "mine", splits, INFO)
+    (target / "my_notes.txt").write_text("keep")
+    with pytest.raises(DatasetFolderError, match=r"my_notes\.txt"):
+        write_dataset(target, splits, INFO, overwrite=True)
+    assert (target / "my_notes.txt").read_text() == "keep"
+
+
+def test_rows_that_others_wrote_are_checked(folder, tmp_path):
+    """Right types are not yet right values."""
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (path,) = (copy / "data").glob("validation-*.parquet")
+    table = pq.read_table(path)
+    pq.write_table(replaced(table, "exposure", [float("nan")] * len(table)), path)
+    with pytest.raises(ContractError, match="exposure"):
+        read_dataset(copy, cache_dir=tmp_path / "cache")
+
+
+def test_a_description_of_wrong_kinds_is_refused(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    content = json.loads((copy / "specclip_dataset.json").read_text())
+    (copy / "specclip_dataset.json").write_text(json.dumps({**content, "simulated": "false"}))
+    with pytest.raises(DatasetFolderError, match="simulated"):
+        read_dataset(copy, cache_dir=tmp_path / "cache")
