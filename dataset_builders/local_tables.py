@@ -45,6 +45,7 @@ from .contract import (
     variable_units,
 )
 from .folder import SpecCLIPDatasetInfo
+from .shards import code_fingerprint
 from .splits import SURVEY_LIMIT, assign_groups, count_sources_of_papers, split_groups
 
 VERSION = "0.1.0"
@@ -157,7 +158,8 @@ class LocalTables(datasets.ArrowBasedBuilder):
             for path in tables_files(self.folder)
         ]
         # All that decides the rows: files, settings, code.
-        settings = json.dumps([VERSION, str(self.folder.resolve()), files, self.knobs])
+        code = code_fingerprint()
+        settings = json.dumps([VERSION, code, str(self.folder.resolve()), files, self.knobs])
         self.key = hashlib.blake2b(settings.encode(), digest_size=16).hexdigest()
         super().__init__(
             cache_dir=None if cache_dir is None else str(cache_dir),
@@ -291,11 +293,12 @@ def _make_plan(folder: Path, knobs: dict[str, Any]) -> _Plan:
         texts.append(text)
     rows = np.flatnonzero(kept[of_source] >= 0)
     group = np.full(len(detections), "", dtype=object)
-    if rows.size:
-        group[rows] = _groups(sources, sources_path, detections, of_source, rows, ids, hosts, limit)
     split = np.full(len(detections), "", dtype=object)
     if rows.size:
-        split[rows] = split_groups(group[rows], seed=knobs["split_seed"])
+        group[rows], connected = _groups(
+            sources, sources_path, detections, of_source, rows, ids, hosts, limit
+        )
+        split[rows] = split_groups(connected, seed=knobs["split_seed"])
     return _Plan(
         split=split,
         group=group,
@@ -323,23 +326,31 @@ def _groups(
     ids: list[list[str]],
     hosts: list[str | None],
     limit: int,
-) -> np.ndarray:
-    """Group of each kept detection: the table's own, or the connected component."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Group of each kept detection, and what no split may cut.
+
+    The two are the same connected components, unless the table brings groups of its own. Those are
+    kept as they are; but they may part sources that share a field, a host or a paper, so splits
+    are drawn over the components that join them.
+    """
     used = of_source[rows]
+    own = None
     if "group" in sources.column_names:
-        own = _optional_texts(sources, "group")
+        of = _optional_texts(sources, "group")
         for source in np.unique(used):
-            if own[source] is None:
+            if of[source] is None:
                 _refuse(path, "group", int(source), "is empty", "name a group, or drop the column")
-        return np.array([own[source] for source in used], dtype=object)
+        own = np.array([of[source] for source in used], dtype=object)
     names = sources["name"].to_pylist()
-    return assign_groups(
+    connected = assign_groups(
         [names[source] for source in used],
         detections["obsid"].to_numpy()[rows],
         [hosts[source] for source in used],
         [ids[source] for source in used],
         survey_limit=limit,
+        own=own,
     )
+    return (connected if own is None else own), connected
 
 
 def _summarise(

@@ -121,13 +121,13 @@ def simulated_splits(
 
 def code_fingerprint() -> str:
     """A hash of the code that makes rows: batches that other code made belong to another set."""
-    digest = hashlib.blake2b(digest_size=8)
-    here = Path(__file__).parent
-    import hf_specclip.spectra
+    import hf_specclip
 
-    spectra = Path(hf_specclip.spectra.__file__).parent
-    for path in sorted([*here.rglob("*.py"), *spectra.rglob("*.py")]):
-        digest.update(path.read_bytes())
+    digest = hashlib.blake2b(digest_size=8)
+    package = Path(hf_specclip.__file__).parent
+    for folder in (Path(__file__).parent, package / "spectra", package / "literature"):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

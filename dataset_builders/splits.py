@@ -70,6 +70,7 @@ def assign_groups(
     papers: Sequence[Sequence[str]],
     *,
     survey_limit: int = SURVEY_LIMIT,
+    own: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Connected components over source, shared observation, host and linking paper.
 
@@ -82,17 +83,22 @@ def assign_groups(
         hosts: host (galaxy, cluster of stars or of galaxies) or None, per row (n).
         papers: identifiers of the papers behind the summary, per row (n).
         survey_limit: the most sources that a linking paper has.
+        own: groups that somebody else found, per row (n), to be kept whole as well.
 
     Returns:
         Array (n,) of strings: the group of each row, named after its first source by name.
     """
     sources_of = count_sources_of_papers(source_names, papers)
     components = _Components()
-    for source, obsid, host, ids in zip(source_names, obsids, hosts, papers, strict=True):
+    own = [None] * len(source_names) if own is None else own
+    rows = zip(source_names, obsids, hosts, papers, own, strict=True)
+    for source, obsid, host, ids, group in rows:
         node = ("source", source)
         components.join(("observation", int(obsid)), node)
-        if host is not None:
-            components.join(("host", host), node)
+        if host is not None:  # NGC5139 is NGC 5139
+            components.join(("host", "".join(host.split()).casefold()), node)
+        if group is not None:
+            components.join(("group", group), node)
         for paper in ids:
             if sources_of[paper] <= survey_limit:
                 components.join(("paper", paper), node)

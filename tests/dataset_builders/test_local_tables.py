@@ -265,8 +265,29 @@ def test_the_real_tables_convert(real_data, tmp_path):
     kept = builder.plan.split != ""
     assert builder.plan.counts.rows == kept.sum() > 1000
     groups = builder.plan.group
-    where = {}
+    where: dict[str, set[str]] = {}
     for group, split in zip(groups[kept], builder.plan.split[kept], strict=True):
         where.setdefault(group, set()).add(split)
     assert all(len(found) == 1 for found in where.values())
     assert set(builder.plan.split[kept]) == set(SPLITS)
+
+
+def test_a_paper_between_groups_of_the_table_crosses_no_split(tmp_path):
+    """The table parts every source; a paper behind two of them has to bring them together."""
+    n = 40
+    papers = [[paper(i // 2, f"pair {i // 2}")] for i in range(n)]
+    folder = make_tables(tmp_path / "in", n, group=[f"g{i}" for i in range(n)], papers=papers)
+    builder, _ = rows_of(folder, tmp_path)
+    home: dict[str, str] = {}
+    for split, rows in built_splits(builder).items():
+        for row in rows:
+            assert row["group"].startswith("g")
+            for behind in row["papers"]:
+                assert home.setdefault(behind["id"], split) == split
+    assert len(set(home.values())) == 4
+
+
+def test_another_code_builds_again(tables, tmp_path, monkeypatch):
+    key = LocalTables(tables).key
+    monkeypatch.setattr("dataset_builders.local_tables.code_fingerprint", lambda: "other")
+    assert LocalTables(tables).key != key

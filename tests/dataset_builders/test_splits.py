@@ -137,3 +137,15 @@ def test_sizes_are_printed():
     assert "train" in text
     assert "2 rows (66.7%) in      1 groups" in text
     assert "largest group: 2 rows" in text
+
+
+def test_spellings_of_a_host_are_one_host():
+    groups = assign_groups(["A", "B"], [1, 2], ["NGC5139", "ngc 5139"], [[], []])
+    assert groups[0] == groups[1]
+
+
+def test_groups_of_others_are_kept_whole_and_joined_by_what_they_share():
+    own = ["x", "x", "y", "z"]
+    papers = [[], ["p"], ["p"], []]
+    groups = assign_groups(["A", "B", "C", "D"], [1, 2, 3, 4], [None] * 4, papers, own=own)
+    assert groups[0] == groups[1] == groups[2] != groups[3]
