@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from .spectra import XRaySpectrum
 
 BATCH_SIZE = 256
+# What `embed` says of each spectrum beside its vectors.
+EMBED_COLUMNS = {
+    "file": str,
+    "row": int,
+    "source_name": str,
+    "obsid": int,
+    "obi": int,
+    "region_id": int,
+    "ra": float,
+    "dec": float,
+    "exposure_s": float,
+    "total_counts": int,
+}
 
 DESCRIPTION = """\
 X-ray spectra and what the literature says about their sources, in one space.
@@ -37,7 +50,7 @@ The ARF, RMF and background are found through the file's own header and beside t
 catalogue's names (…_pha3 → …_arf3, …_rmf3) and gzipped files are understood.
 
   specclip inspect source.pi
-  specclip inspect --json source.pi | jq .exposure_s
+  specclip inspect --json source.pi | jq '.[].exposure_s'
   specclip inspect --plot source.png source.pi
 """
 
@@ -146,11 +159,10 @@ def _embed(arguments: argparse.Namespace) -> int:
         embeddings, latents = _vectors(model, extractor, [spectrum for spectrum, _ in batch])
         for (spectrum, place), embedding, latent in zip(batch, embeddings, latents, strict=True):
             facts = _facts(spectrum, place)
-            names = ("file", "row", "source_name", "obsid", "obi", "region_id", "ra", "dec")
-            row = {name: facts[name] for name in (*names, "exposure_s", "total_counts")}
+            row = {name: facts[name] for name in EMBED_COLUMNS}
             table.append({**row, "embedding": embedding, "latent": latent})
     if table:
-        write_table(table, arguments.output)
+        write_table(table, arguments.output, EMBED_COLUMNS)
     written = {"output": str(arguments.output) if table else None, "spectra": len(table)}
     if arguments.json:
         print_json(written)
@@ -203,11 +215,27 @@ def _batches(reader: SpectrumReader) -> Iterator[list[tuple[XRaySpectrum, dict[s
 
 
 def _load(name: str) -> tuple[Any, Any]:
+    from transformers import PreTrainedConfig
     from transformers.utils import logging
 
-    from . import SpecCLIPFeatureExtractor, SpecCLIPModel
+    from . import SpecCLIPConfig, SpecCLIPFeatureExtractor, SpecCLIPModel
 
     logging.disable_progress_bar()
+    folder = Path(name)
+    if not folder.is_dir() and (
+        folder.is_absolute() or name.startswith(".") or name.count("/") > 1
+    ):
+        raise ValueError(f"there is no folder {name}")
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        below = [path.parent.name for path in folder.glob("*/config.json")]
+        hint = f"; below it: {', '.join(sorted(below))}" if below else ""
+        raise ValueError(f"{name} is no model folder (no config.json){hint}")
+    kind = PreTrainedConfig.get_config_dict(name)[0].get("model_type")
+    if kind != SpecCLIPConfig.model_type:
+        raise ValueError(
+            f"{name} holds a {kind} model; this needs a dual encoder "
+            f"({SpecCLIPConfig.model_type}), as training leaves it in model/"
+        )
     model = SpecCLIPModel.from_pretrained(name)
     return model.eval(), SpecCLIPFeatureExtractor.from_pretrained(name)
 
@@ -262,6 +290,7 @@ def _facts(spectrum: XRaySpectrum, place: dict[str, Any]) -> dict[str, Any]:
         "effective_area_max_cm2": None if area is None else float(area.max()),
         "arf": _name(spectrum.arf),
         "rmf": _name(spectrum.rmf),
+        "notes": list(spectrum.notes),
     }
 
 
@@ -318,6 +347,7 @@ def _facts_text(facts: dict[str, Any]) -> str:
     area = "" if peak is None else f" (up to {peak:,.0f} cm² at 0.5–8 keV)"
     lines.append(line("ARF", f"{facts['arf'] or 'none found'}{area}"))
     lines.append(line("RMF", facts["rmf"] or "none found"))
+    lines += [line("note", note) for note in facts["notes"]]
     return "\n".join(lines)
 
 

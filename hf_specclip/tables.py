@@ -20,12 +20,18 @@ def check_format(path: str | os.PathLike[str]) -> None:
         raise ValueError(f"{path}: cannot write {ending!r}; use {', '.join(FORMATS)}")
 
 
-def write_table(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> Path:
+def write_table(
+    rows: Sequence[Mapping[str, Any]],
+    path: str | os.PathLike[str],
+    types: Mapping[str, type] | None = None,
+) -> Path:
     """Write rows that share their columns; a failed write leaves an older file as it was.
 
     Args:
         rows: mappings from column to string, number, None or one-dimensional array.
         path: ends in `.parquet` (needs pyarrow), `.fits`, `.ecsv` or `.jsonl`.
+        types: `str`, `int` or `float` of columns that may hold nothing but None, so that the
+            columns of a file never depend on what was in it.
 
     Raises:
         ValueError: for another ending, or no rows.
@@ -40,18 +46,20 @@ def write_table(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str])
     fresh = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
     try:
         if target.suffix == ".parquet":
-            _write_parquet(rows, fresh)
+            _write_parquet(rows, fresh, types or {})
         elif target.suffix == ".jsonl":
             _write_json_lines(rows, fresh)
         else:
-            _write_astropy(rows, fresh)
+            _write_astropy(rows, fresh, types or {})
         fresh.replace(target)
     finally:
         fresh.unlink(missing_ok=True)
     return target
 
 
-def _write_parquet(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def _write_parquet(
+    rows: Sequence[Mapping[str, Any]], path: Path, types: Mapping[str, type]
+) -> None:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -59,6 +67,7 @@ def _write_parquet(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         raise ImportError(
             "writing Parquet needs pyarrow: pip install pyarrow, or write .fits, .ecsv or .jsonl"
         ) from error
+    arrow = {str: pa.string(), int: pa.int64(), float: pa.float64()}
     columns: dict[str, Any] = {}
     for name in rows[0]:
         values = [row[name] for row in rows]
@@ -68,7 +77,7 @@ def _write_parquet(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             flat = pa.array(block.reshape(-1))
             columns[name] = pa.FixedSizeListArray.from_arrays(flat, block.shape[1])
         else:
-            columns[name] = pa.array(values)
+            columns[name] = pa.array(values, arrow[types[name]] if name in types else None)
     pq.write_table(pa.table(columns), path)
 
 
@@ -79,7 +88,9 @@ def _write_json_lines(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             lines.write(json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _write_astropy(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def _write_astropy(
+    rows: Sequence[Mapping[str, Any]], path: Path, types: Mapping[str, type]
+) -> None:
     from astropy.table import MaskedColumn, Table
 
     table = Table()
@@ -88,10 +99,11 @@ def _write_astropy(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         if path.suffix == ".fits":  # the standard knows ASCII alone: α becomes \\u03b1
             values = [_ascii(value) if isinstance(value, str) else value for value in values]
         absent = [value is None for value in values]
-        if all(absent):
+        if all(absent) and name not in types:
             continue  # a column of nothing has no type to be written in
         if any(absent):
-            filler = type(next(value for value in values if value is not None))()
+            kind = types.get(name) or type(next(value for value in values if value is not None))
+            filler = kind()
             filled = [filler if value is None else value for value in values]
             table[name] = MaskedColumn(filled, mask=absent)
         elif isinstance(values[0], np.ndarray):

@@ -202,7 +202,8 @@ def test_retrieve_equals_the_library(spectra, model_folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["retrieve", "--model", "{tmp}/none", "{file}"], "none"),
+        (["retrieve", "--model", "{tmp}/none", "{file}"], "no folder"),
+        (["retrieve", "--model", "{tmp}", "{file}"], "no model folder"),
         (["embed", "--model", "{model}", "{file}", "-o", "{tmp}/out.pkl"], r".parquet"),
         (["inspect", "--arf", "x.arf", "{file}", "{file}"], "single FILE"),
     ],
@@ -213,6 +214,22 @@ def test_wrong_use_gets_a_sentence(arguments, message, spectra, model_folder, tm
     said = capsys.readouterr().err
     assert message in said
     assert "Traceback" not in said
+
+
+def test_an_autoencoder_is_no_dual_encoder(spectra, tmp_path, capsys):
+    from hf_specclip import SpecCLIPForSpectrumPreTraining, SpecCLIPSpectrumConfig
+
+    config = SpecCLIPSpectrumConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
+    SpecCLIPForSpectrumPreTraining(config).save_pretrained(tmp_path / "spectrum")
+    assert main(["retrieve", "--model", str(tmp_path / "spectrum"), str(spectra[0])]) == 1
+    assert "needs a dual encoder" in capsys.readouterr().err
+
+
+def test_a_response_that_is_named_but_absent_is_told(spectra, capsys):
+    with fits.open(spectra[0], mode="update") as hdus:
+        hdus[1].header["ANCRFILE"] = "gone.arf"
+    main(["inspect", str(spectra[0])])
+    assert "gone.arf" in capsys.readouterr().out
 
 
 def test_a_gallery_of_another_model_is_refused(spectra, model_folder, tmp_path, capsys):

@@ -30,7 +30,7 @@ def test_good_files_are_fitted_and_the_bad_one_named(specclip, spectra, tmp_path
     bad = tmp_path / "bad.pha"
     bad.write_text("not a spectrum")
     good, faint = spectra / "3c273" / "3c273.pi", spectra / "obs1" / "obs1.pi"
-    assert specclip("--json", "--models", "powlaw", "bb", "--", good, bad, faint) == 1
+    assert specclip("--json", "--models", "powlaw,bb", "--", good, bad, faint) == 1
     output = capsys.readouterr()
     first, second = json.loads(output.out)
     assert "bad.pha" in output.err
@@ -42,7 +42,7 @@ def test_good_files_are_fitted_and_the_bad_one_named(specclip, spectra, tmp_path
 
 
 def test_text_gives_values_with_units_and_limits(specclip, spectra, capsys):
-    assert specclip(spectra / "3c273" / "3c273.pi", "--models", "powlaw", "bb") == 0
+    assert specclip(spectra / "3c273" / "3c273.pi", "--models", "powlaw,bb") == 0
     power_law, black_body = capsys.readouterr().out.splitlines()[2:]
     assert power_law.split()[:5] == ["power", "law", "Γ", "1.96", "(1.86"]
     assert "χ²/dof 41.5/34" in power_law

@@ -66,3 +66,14 @@ def test_other_endings_and_empty_tables_are_refused(rows, tmp_path):
         write_table(rows, tmp_path / "out.pkl")
     with pytest.raises(ValueError, match="no rows"):
         write_table([], tmp_path / "out.fits")
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".fits", ".ecsv"])
+def test_a_column_of_nothing_keeps_its_type(rows, tmp_path, ending):
+    path = write_table(rows, tmp_path / f"out{ending}", {"ra": float, "obsid": int})
+    if ending == ".parquet":
+        assert str(pq.read_table(path).schema.field("ra").type) == "double"
+    else:
+        table = Table.read(path)
+        assert table["ra"].dtype.kind == "f"
+        assert np.ma.getmaskarray(table["ra"]).all()
