@@ -142,8 +142,13 @@ class SpecCLIPIndex:
             if target.exists():
                 old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
                 target.rename(old / target.name)
-                fresh.rename(target)
-                shutil.rmtree(old)
+                try:
+                    fresh.rename(target)
+                except OSError:
+                    (old / target.name).rename(target)
+                    raise
+                finally:
+                    shutil.rmtree(old, ignore_errors=True)
             else:
                 fresh.rename(target)
         except BaseException:

@@ -1,6 +1,7 @@
 """The gallery: search, and a folder that survives damage."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,6 +112,23 @@ def test_a_failed_save_leaves_the_older_gallery(index, tmp_path):
     broken.entries[1]["score"] = float("nan")  # NaN is not JSON
     with pytest.raises(ValueError, match="JSON"):
         broken.save(folder)
+    assert SpecCLIPIndex.load(folder).entries == index.entries
+    assert [p.name for p in tmp_path.iterdir()] == ["gallery"]
+
+
+def test_a_failed_replacement_brings_the_older_gallery_back(index, tmp_path, monkeypatch):
+    folder = index.save(tmp_path / "gallery")
+    rename = Path.rename
+
+    def fails_on_the_new_one(self, target):
+        if self.name.startswith(".gallery-") and Path(target) == folder:
+            raise OSError("disk gone")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails_on_the_new_one)
+    with pytest.raises(OSError, match="disk gone"):
+        SpecCLIPIndex(entries(2), np.eye(2)).save(folder)
+    monkeypatch.undo()
     assert SpecCLIPIndex.load(folder).entries == index.entries
     assert [p.name for p in tmp_path.iterdir()] == ["gallery"]
 
