@@ -939,7 +939,10 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         return info_nce_loss(*pairs, text_ids, "both" if both else "text_to_spectrum")
 
     def _scale(self) -> torch.Tensor:
-        return at_least_float32(self.logit_scale).exp().clamp(max=MAX_LOGIT_SCALE)
+        scale = at_least_float32(self.logit_scale).exp()
+        # The value is bounded, the gradient is not: beyond the bound a clamp's would be zero, and
+        # the temperature could never come back.
+        return scale + (scale.clamp(max=MAX_LOGIT_SCALE) - scale).detach()
 
 
 def _unit(embeds: torch.Tensor) -> torch.Tensor:

@@ -687,3 +687,13 @@ def test_torch_compile_with_inductor(small_model, small_batch):
         expected = model(**batch).logits_per_spectrum
         output = torch.compile(model, fullgraph=True)(**batch).logits_per_spectrum
     torch.testing.assert_close(output, expected)
+
+
+def test_the_temperature_comes_back_from_its_bound():
+    """A clamp has no gradient beyond the bound: the parameter would be stuck there."""
+    model = SpecCLIPModel(SpecCLIPConfig())
+    model.logit_scale.data.fill_(4.7)  # exp(4.7) = 110, the bound is 100
+    scale = model._scale()
+    assert scale.item() == pytest.approx(100.0)
+    scale.backward()
+    assert model.logit_scale.grad.item() > 0
