@@ -29,9 +29,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e ".[dev]"
 	@touch $@
 
-demo: setup
-	@mkdir -p $(DEMO)
-	$(BIN)/python -m dataset_builders simulate --config demo --output $(DEMO)/dataset
+demo: setup $(DEMO)/dataset/specclip_dataset.json
 	$(BIN)/accelerate launch $(LAUNCH_ARGS) training/reproduce.py --config training/configs/demo.yaml \
 		--dataset $(DEMO)/dataset --output $(DEMO) $(DEMO_ARGS)
 	@echo
@@ -40,6 +38,11 @@ demo: setup
 	@echo "Try:  $(BIN)/specclip inspect FILE.pha"
 	@echo "      $(BIN)/specclip retrieve --model $(DEMO)/model FILE.pha"
 	@echo "      $(BIN)/specclip retrieve --model $(DEMO)/model --help"
+
+# A file, so that a demo that was stopped goes on with the sky it had.
+$(DEMO)/dataset/specclip_dataset.json: | setup
+	@mkdir -p $(DEMO)
+	$(BIN)/python -m dataset_builders simulate --config demo --output $(DEMO)/dataset
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
