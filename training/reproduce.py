@@ -174,9 +174,9 @@ def _report(
     retrieval = [
         Paragraph(
             f"Measured on the {word}`test` split, which was read once, at the end. A hit is a rank "
-            "within the top k % of the gallery; each distinct text stands in it once. Intervals "
-            "(95 %) come from resampling whole groups, and chance is what a gallery in random "
-            "order gives."
+            "within the top k % of the gallery, rounded up to whole texts; each distinct text "
+            "stands in it once. Intervals (95 %) come from resampling whole groups, and chance is "
+            "what a gallery in random order gives."
         ),
         retrieval_table(metrics["retrieval"]),
         Figure(recall, f"Recall@k% against k, with its 95 % band and chance ({word}test spectra)."),
