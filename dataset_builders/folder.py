@@ -6,6 +6,7 @@ The folder is what a Hub repository of the dataset holds, too: `datasets.load_da
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from datasets import Dataset, DatasetBuilder, DatasetDict, Features, load_dataset
+from datasets import Dataset, DatasetBuilder, DatasetDict, Features, config, load_dataset
 from datasets.exceptions import DatasetGenerationError
 from tqdm.auto import tqdm
 
@@ -279,12 +280,28 @@ def read_dataset(
         )
     source = {"path": str(folder)} if named else {"path": "parquet", "data_files": files}
     try:
-        splits = load_dataset(**source, cache_dir=None if cache_dir is None else str(cache_dir))
+        splits = load_dataset(**source, cache_dir=str(_cache_of(folder, cache_dir)))
     except (DatasetGenerationError, FileNotFoundError, ValueError, pa.ArrowInvalid) as error:
         cause = error.__cause__ or error
         raise DatasetFolderError(f"{folder} cannot be loaded: {cause}") from error
     splits, info = conform_splits(splits, info, name=str(folder))
     return splits, info
+
+
+def _cache_of(folder: Path, cache_dir: str | Path | None) -> Path:
+    """Where `datasets` keeps its copy of these very files.
+
+    Its own key for a folder knows the folder's name, not what is in it: a dataset made anew, or
+    one at the same relative path elsewhere, would come back as the older one.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    facts = [
+        (path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
+        for path in files
+    ]
+    key = json.dumps([str(folder.resolve()), facts])
+    root = Path(config.HF_DATASETS_CACHE if cache_dir is None else cache_dir)
+    return root / "specclip-loaded" / hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
 
 
 def conform_splits(

@@ -355,3 +355,15 @@ def test_a_description_of_wrong_kinds_is_refused(folder, tmp_path):
     (copy / "specclip_dataset.json").write_text(json.dumps({**content, "simulated": "false"}))
     with pytest.raises(DatasetFolderError, match="simulated"):
         read_dataset(copy, cache_dir=tmp_path / "cache")
+
+
+def test_a_dataset_made_anew_is_read_anew(splits, tmp_path):
+    """`datasets` would answer from its copy of the older one."""
+    out = write_dataset(tmp_path / "set", splits, INFO)
+    before, _ = read_dataset(out, cache_dir=tmp_path / "cache")
+    fewer = {name: part.slice(0, len(part) - 1) for name, part in splits.items()}
+    write_dataset(out, fewer, INFO, overwrite=True)
+    after, _ = read_dataset(out, cache_dir=tmp_path / "cache")
+    assert {name: len(part) + 1 for name, part in after.items()} == {
+        name: len(part) for name, part in before.items()
+    }
