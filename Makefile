@@ -6,8 +6,11 @@ TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 DEMO ?= runs/demo
 # More for training/reproduce.py, such as DEMO_ARGS="--max-steps 20" for a smoke test.
 DEMO_ARGS ?=
-# Said in full, accelerate asks for no configuration and gives no advice.
-LAUNCH_ARGS ?= --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
+# Said in full, accelerate asks for no configuration and gives no advice. On its own it would give
+# a process one thread.
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+LAUNCH_ARGS ?= --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+	--num_cpu_threads_per_process $(CORES)
 # Two workers with one thread each use two cores better than one worker with two.
 PYTEST_ARGS ?= -n 2
 
