@@ -24,6 +24,8 @@ from datasets import Dataset, DatasetBuilder, DatasetDict, Features, config, loa
 from datasets.exceptions import DatasetGenerationError
 from tqdm.auto import tqdm
 
+from hf_specclip.folders import replace_folder
+
 from .contract import (
     ENERGY_RANGE,
     N_BINS,
@@ -197,7 +199,7 @@ def write_dataset(
         (partial / INFO_FILE).write_text(text, encoding="utf-8")
         card = dataset_card(info, {split: len(groups_of[split]) for split in SPLITS}, text_dim)
         (partial / CARD_FILE).write_text(card, encoding="utf-8")
-        _move_into_place(partial, folder)
+        replace_folder(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
@@ -552,19 +554,3 @@ def _to_json(info: SpecCLIPDatasetInfo) -> dict[str, Any]:
     content = asdict(info)
     content["energy_edges"] = [round(float(edge), 9) for edge in info.energy_edges]
     return content
-
-
-def _move_into_place(partial: Path, folder: Path) -> None:
-    """Rename a finished folder to its name, keeping the old one until the new one is there."""
-    if not folder.is_dir():
-        partial.rename(folder)
-        return
-    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-old-"))
-    folder.rename(old / "was")
-    try:
-        partial.rename(folder)
-    except OSError:
-        (old / "was").rename(folder)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)

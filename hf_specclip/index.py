@@ -19,6 +19,8 @@ from urllib.parse import quote
 
 import numpy as np
 
+from .folders import replace_folder
+
 ENTRIES_FILE = "entries.jsonl"
 EMBEDDINGS_FILE = "embeddings.safetensors"
 GALLERY_FOLDER = "gallery"
@@ -139,18 +141,7 @@ class SpecCLIPIndex:
                     lines.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
             save_file({"embeddings": self.embeddings}, str(fresh / EMBEDDINGS_FILE))
             fresh.chmod(0o755)  # mkdtemp's 0700 would hide the gallery from other users
-            if target.exists():
-                old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-                target.rename(old / target.name)
-                try:
-                    fresh.rename(target)
-                except OSError:
-                    (old / target.name).rename(target)
-                    raise
-                finally:
-                    shutil.rmtree(old, ignore_errors=True)
-            else:
-                fresh.rename(target)
+            replace_folder(fresh, target)
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
             raise

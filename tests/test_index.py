@@ -118,14 +118,14 @@ def test_a_failed_save_leaves_the_older_gallery(index, tmp_path):
 
 def test_a_failed_replacement_brings_the_older_gallery_back(index, tmp_path, monkeypatch):
     folder = index.save(tmp_path / "gallery")
-    rename = Path.rename
+    replace = Path.replace
 
     def fails_on_the_new_one(self, target):
         if self.name.startswith(".gallery-") and Path(target) == folder:
             raise OSError("disk gone")
-        return rename(self, target)
+        return replace(self, target)
 
-    monkeypatch.setattr(Path, "rename", fails_on_the_new_one)
+    monkeypatch.setattr(Path, "replace", fails_on_the_new_one)
     with pytest.raises(OSError, match="disk gone"):
         SpecCLIPIndex(entries(2), np.eye(2)).save(folder)
     monkeypatch.undo()

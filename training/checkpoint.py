@@ -22,6 +22,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from hf_specclip.folders import replace_folder
+
 STATE_FILE = "state.json"
 TRAINING_FILE = "training.json"
 KEEP = 2
@@ -159,20 +161,8 @@ def fresh_folder(target: str | Path) -> Iterator[Path]:
         partial.chmod(0o755)  # mkdtemp's 0700 would hide the result from other users
         for path in [*partial.rglob("*"), partial]:
             _sync(path)
-        if target.exists():
-            # A folder with content cannot be replaced in one step: the old one steps aside. A kill
-            # between the two renames costs the work since the last checkpoint, nothing else.
-            aside = Path(tempfile.mkdtemp(prefix=f".partial-{target.name}-", dir=target.parent))
-            target.replace(aside / target.name)
-            try:
-                partial.replace(target)
-            except OSError:
-                (aside / target.name).replace(target)
-                raise
-            finally:
-                shutil.rmtree(aside, ignore_errors=True)
-        else:
-            partial.replace(target)
+        # A kill between its two renames costs the work since the last checkpoint, nothing else.
+        replace_folder(partial, target, prefix=f".partial-{target.name}-")
         _sync(target.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
