@@ -60,6 +60,19 @@ class Section:
     blocks: list[Paragraph | Code | Table | Figure] = field(default_factory=list)
 
 
+@dataclass
+class Study:
+    """What one part of the evaluation found.
+
+    Attributes:
+        metrics: figures for `metrics.json`, plain numbers and text.
+        sections: the same for people.
+    """
+
+    metrics: dict[str, Any]
+    sections: list[Section]
+
+
 def write_report(folder: str | Path, title: str, sections: Sequence[Section]) -> tuple[Path, Path]:
     """Write `report.md` and `report.html`.
 
@@ -222,6 +235,7 @@ __all__ = [
     "Figure",
     "Paragraph",
     "Section",
+    "Study",
     "Table",
     "plot_history",
     "retrieval_table",

@@ -1,0 +1,78 @@
+"""What the studies read of a trained run."""
+
+import numpy as np
+import pytest
+from accelerate import Accelerator
+from tiny_dataset import RICH, SIZES, TEXT_DIM
+
+from training.align import align
+from training.commands import Run
+from training.data import load_pairs
+from training.presets import load_preset
+from training.pretrain_spectrum import pretrain
+from training.representations import REPRESENTATIONS, representations_of
+
+
+@pytest.fixture(scope="module", params=[[], RICH], ids=["frozen", "trained along"])
+def found(request, tiny_dataset, tiny_preset, tmp_path_factory):
+    run = Run(
+        preset=load_preset(tiny_preset, request.param),
+        dataset=str(tiny_dataset),
+        output=tmp_path_factory.mktemp("run"),
+        seed=0,
+        max_steps=6,
+        cache_dir=tmp_path_factory.mktemp("cache"),
+        accelerator=Accelerator(cpu=True),
+        command="",
+    )
+    pairs = load_pairs(run.dataset, run.cache_dir)
+    pretrain(run, pairs)
+    align(run, pairs)
+    return run, pairs, representations_of(run, pairs)
+
+
+def test_every_split_has_all_parts_in_the_order_of_its_rows(found):
+    _, pairs, reps = found
+    widths = {"spectrum": 8, "text": 3 * TEXT_DIM, "shared_spectrum": 8, "shared_text": 8}
+    widths |= {"shared_both": 16, "everything": 8 + 3 * TEXT_DIM + 16}
+    for split, n in SIZES.items():
+        part = reps[split]
+        assert len(part) == n
+        assert {name: part.matrix(name).shape for name in REPRESENTATIONS} == {
+            name: (n, width) for name, width in widths.items()
+        }
+        assert np.array_equal(part.groups, pairs.splits[split].groups)
+        for name in ("shared_spectrum", "shared_text"):
+            np.testing.assert_allclose(
+                np.linalg.norm(part.matrix(name), axis=1), 1.0, rtol=1e-5, err_msg=name
+            )
+        # Two detections of a source share its text.
+        same = part.text_ids[:-1] == part.text_ids[1:]
+        assert np.array_equal(part.shared_text[:-1][same], part.shared_text[1:][same])
+        assert same.any()
+
+
+def test_the_latent_before_alignment_is_kept_apart(found):
+    run, _, reps = found
+    part = reps["test"]
+    frozen = run.preset.align.freeze_spectrum
+    assert np.array_equal(part.spectrum, part.encoder) == frozen
+
+
+def test_absent_sections_are_zero_and_absent_columns_nan(found):
+    _, _, reps = found
+    part = reps["train"]
+    sections = part.text.reshape(len(part), 3, -1)
+    assert not part.section_mask.all()
+    assert (sections[~part.section_mask] == 0).all()
+    assert (np.abs(sections[part.section_mask]).sum(axis=1) > 0).all()
+    assert np.isnan(part.targets["powlaw_gamma"]).all()
+    assert part.classes.tolist() == [None] * len(part)
+
+
+def test_features_tell_bright_from_faint(found):
+    _, pairs, reps = found
+    part, split = reps["train"], pairs.splits["train"]
+    counts = split.counts.sum(axis=1)
+    related = [abs(np.corrcoef(column, np.log(counts))[0, 1]) for column in part.features.T]
+    assert max(related) > 0.9
