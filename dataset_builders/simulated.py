@@ -22,7 +22,7 @@ from .simulation.catalogue import Knobs, Universe
 from .variety import describe_variety, measure_variety
 
 # Raise it whenever the same knobs give other rows.
-VERSION = "0.5.0"
+VERSION = "0.6.0"
 
 # `paper` has the paper's number of pairs; its splits are the default ones, 69, 1, 15 and 15 %.
 CONFIGS: Mapping[str, Knobs] = {

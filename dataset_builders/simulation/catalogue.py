@@ -480,34 +480,51 @@ class Universe:
         Args:
             sources: indices of sources, (n).
         """
+        return [dict(summary.sections) for summary in self._written(sources)]
+
+    def statements(self, sources: np.ndarray) -> list[tuple[prose.Statement, ...]]:
+        """What the summaries of some sources state, in a form that has a likelihood.
+
+        Args:
+            sources: indices of sources, (n).
+        """
+        return [summary.statements for summary in self._written(sources)]
+
+    def facts(self, sources: np.ndarray) -> list[prose.Facts]:
+        """The truth about some sources, as their summaries are drawn from it.
+
+        Args:
+            sources: indices of sources, (n).
+        """
         truth = self._truth(sources)
-        texts = []
-        for row, source in enumerate(sources):
-            field = self.sources.field[source]
-            kind = FIELD_NAMES[self.field_kind[field]]
-            facts = prose.Facts(
+        return [
+            prose.Facts(
                 name=self.sources.names[source],
                 class_name=CLASS_NAMES[self.sources.class_index[source]],
-                field_kind=kind,
+                field_kind=FIELD_NAMES[self.field_kind[self.sources.field[source]]],
                 place=int(self.sources.place[source]),
-                host=self.field_names[field],
-                distance_mpc=float(self.distance_mpc[field]),
-                foreground_nh=float(self.foreground_nh[field]),
+                host=self.field_names[self.sources.field[source]] or "",
+                distance_mpc=float(self.distance_mpc[self.sources.field[source]]),
+                foreground_nh=float(self.foreground_nh[self.sources.field[source]]),
                 papers=self.papers[source],
                 **{name: float(values[row]) for name, values in truth.items()},
             )
-            random = text_stream(self.knobs.seed, "summary", self.sources.names[source])
-            texts.append(
-                prose.write_summary(
-                    facts,
-                    random,
-                    stated_numbers=self.knobs.stated_numbers,
-                    stated_words=self.knobs.stated_words,
-                    silent=self.knobs.silent,
-                    wrong=self.knobs.wrong,
-                )
+            for row, source in enumerate(sources)
+        ]
+
+    def _written(self, sources: np.ndarray) -> list[prose.Summary]:
+        knobs = self.knobs
+        return [
+            prose.write_summary(
+                facts,
+                text_stream(knobs.seed, "summary", facts.name),
+                stated_numbers=knobs.stated_numbers,
+                stated_words=knobs.stated_words,
+                silent=knobs.silent,
+                wrong=knobs.wrong,
             )
-        return texts
+            for facts in self.facts(sources)
+        ]
 
     def _truth(self, sources: np.ndarray) -> dict[str, np.ndarray]:
         """What other observations of the sources would measure without noise."""

@@ -25,6 +25,13 @@ from dataset_builders.simulation.catalogue import (
     stream,
     text_stream,
 )
+from dataset_builders.simulation.prose.class_words import (
+    BEHAVIOUR,
+    CLASS_LABELS,
+    EVIDENCE,
+    MOTIVE,
+)
+from dataset_builders.simulation.prose.spectrum import SILENT
 from dataset_builders.splits import count_sources_of_papers
 from hf_specclip.spectra import models
 from hf_specclip.spectra.rebin import energy_grid
@@ -446,7 +453,7 @@ def test_summaries_are_varied_and_of_the_right_length(universe):
     assert all(text[section] for text in texts for section in ("identity", "spectrum", "context"))
     assert not any("{" in text or "  " in text or "nan" in text.split() for text in whole)
     spectra = [text["spectrum"] for text in texts]
-    assert 0 < sum(text in prose._SILENT for text in spectra) < len(spectra) / 5
+    assert 0 < sum(text in SILENT for text in spectra) < len(spectra) / 5
 
 
 def test_words_follow_the_truth(universe):
@@ -494,7 +501,7 @@ def test_streams_are_independent_of_each_other():
 
 def test_every_class_has_its_words_and_sources():
     for name in populations.CLASSES:
-        for words in (prose._LABELS, prose._EVIDENCE, prose._VARIABILITY, prose._WHY):
+        for words in (CLASS_LABELS, EVIDENCE, BEHAVIOUR, MOTIVE):
             assert len(words[name]) >= 2
     lived = {name for kind in populations.FIELD_KINDS.values() for name in kind.classes}
     lived |= {kind.target for kind in populations.FIELD_KINDS.values()} - {None}

@@ -1,0 +1,72 @@
+"""What is true of a source, and the papers about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import pi
+
+MPC_IN_CM = 3.0857e24
+
+
+@dataclass(frozen=True)
+class Paper:
+    """One invented paper."""
+
+    id: str
+    title: str
+    year: int
+
+    def row(self) -> dict[str, object]:
+        """As the contract's `papers` has it; the type keeps it from being linked to ADS."""
+        return {"id": self.id, "id_type": "simulated", "title": self.title, "year": self.year}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The truth about a source, from which its summary is drawn.
+
+    Attributes:
+        name: `2CXO J…`.
+        class_name: key of `populations.CLASSES`.
+        field_kind: key of `populations.FIELD_KINDS`.
+        place: number within the field; 0 is in the middle.
+        host: name of the field or host.
+        distance_mpc: of the host, nan where there is none.
+        foreground_nh: Galactic column, 1e22 cm⁻².
+        papers: the papers about it.
+        flux: absorbed, 0.5–7 keV, erg/cm²/s.
+        hardness, medium_soft: (h − s)/(h + s) and (m − s)/(m + s) of absorbed photon fluxes.
+        first, second, shape, shape2, share2, nh, abundance, redshift, line, covering: see
+            `populations.Spectra`.
+    """
+
+    name: str
+    class_name: str
+    field_kind: str
+    place: int
+    host: str
+    distance_mpc: float
+    foreground_nh: float
+    papers: Sequence[Paper]
+    flux: float
+    hardness: float
+    medium_soft: float
+    first: float
+    second: float
+    shape: float
+    shape2: float
+    share2: float
+    nh: float
+    abundance: float
+    redshift: float
+    line: float
+    covering: float
+
+    @property
+    def luminosity(self) -> float:
+        """4πd² times the flux, erg/s; nan without a distance."""
+        return 4 * pi * (self.distance_mpc * MPC_IN_CM) ** 2 * self.flux
+
+
+__all__ = ["MPC_IN_CM", "Facts", "Paper"]

@@ -1,0 +1,86 @@
+"""Invented papers: titles and bibcodes of a journal that does not exist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from .class_words import CLASS_LABELS
+from .facts import Paper
+
+JOURNAL = "SimAp"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a paper is about.
+
+    Attributes:
+        kind: `source`, `field`, `sample` or `survey`.
+        number: of the paper, unique.
+        name: name of the field, for papers on one.
+    """
+
+    kind: str
+    number: int
+    name: str
+
+
+def write_paper(subject: Subject, class_name: str, source: str, host: str, random: Random) -> Paper:
+    """Invent a paper.
+
+    Args:
+        subject: what it is about.
+        class_name: key of `populations.CLASSES` of its (first) source.
+        source: name of that source.
+        host: name of its field or host.
+        random: generator.
+    """
+    year = random.randrange(2001, 2025)
+    label = CLASS_LABELS[class_name][0]
+    article = article_of(label)
+    options = {
+        "source": (
+            "An X-ray view of the {label} {short}",
+            "{short}: {article} {label} revisited",
+            "The nature of {short}, {article} {label}",
+            "Multi-wavelength observations of the {label} {short}",
+        ),
+        "field": (
+            "A Chandra study of {host}",
+            "X-ray point sources in {host}",
+            "The X-ray population of {host}: catalogue and classification",
+            "{host} in X-rays",
+        ),
+        "sample": (
+            "A small sample of {label} systems seen with Chandra",
+            "Spectral properties of selected {label} systems",
+            "Comparing {label} spectra across environments",
+        ),
+        "survey": (
+            "A serendipitous survey of X-ray sources. Paper {roman}",
+            "A wide-area catalogue of Chandra counterparts, release {number}",
+            "Machine classification of X-ray sources, data set {number}",
+        ),
+    }[subject.kind]
+    title = options[random.randrange(len(options))].format(
+        label=label,
+        article=article,
+        short=source.removeprefix("2CXO "),
+        host=host,
+        roman=("I", "II", "III", "IV", "V")[subject.number % 5],
+        number=subject.number % 90 + 1,
+    )
+    volume, page = 1 + subject.number // 9000, 1 + subject.number % 9000
+    initial = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[random.randrange(26)]
+    bibcode = f"{year}{JOURNAL}{volume:.>4d}.{page:.>4d}{initial}"
+    return Paper(bibcode, title[0].upper() + title[1:], year)
+
+
+def article_of(label: str) -> str:
+    """`a` or `an`, by the sound: LMXB and HMXB are spelt out, ULX begins like `you`."""
+    vowel = label[0] in "aeiouAEIO" or label.startswith(("LMXB", "HMXB"))
+    return "an" if vowel else "a"
+
+
+__all__ = ["JOURNAL", "Subject", "article_of", "write_paper"]

@@ -1,0 +1,137 @@
+"""Who writes a summary: measures, rounds, puts things into words, and notes what was stated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, inf
+from random import Random
+
+from .statements import Statement
+
+LINEAR, LOG = "linear", "log"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A quantity as another observation had it.
+
+    Attributes:
+        quantity: as in `Statement`.
+        value: measured, in the units of `Facts`.
+        error: standard deviation behind it, in `scale`.
+        scale: `linear` or `log`.
+    """
+
+    quantity: str
+    value: float
+    error: float
+    scale: str
+
+
+@dataclass(frozen=True)
+class WordScale:
+    """A scale in words.
+
+    Attributes:
+        steps: everything below the limit (and not below the one before), and how it is put. The
+            phrases of a step share their vocabulary, as reviews do when they sort sources.
+    """
+
+    steps: Sequence[tuple[float, Sequence[str]]]
+
+    def step(self, value: float) -> tuple[float, float, Sequence[str]]:
+        """Lower and upper limit of the step that holds a value, and its phrases."""
+        low = -inf
+        for limit, phrases in self.steps:
+            if value < limit:
+                return low, limit, phrases
+            low = limit
+        raise ValueError(f"{value} is beyond the last step of the scale")
+
+
+class Reporter:
+    """Writes one summary.
+
+    Args:
+        random: generator of this summary.
+
+    Attributes:
+        statements: what has been stated so far.
+    """
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.statements: list[Statement] = []
+
+    def chance(self, probability: float) -> bool:
+        """Whether something of this probability happens."""
+        return self.random.random() < probability
+
+    def pick(self, options: Sequence[str], **slots: object) -> str:
+        """One of several ways to put something, filled in."""
+        return options[self.random.randrange(len(options))].format(**slots)
+
+    def measure(
+        self, quantity: str, truth: float, error: float, scale: str = LINEAR
+    ) -> Measurement:
+        """Observe a quantity at another time, with an error of its own."""
+        deviation = error * self.random.gauss(0.0, 1.0)
+        value = truth * exp(deviation) if scale == LOG else truth + deviation
+        return Measurement(quantity, value, error, scale)
+
+    def again(self, found: Measurement, quantity: str, value: float) -> Measurement:
+        """The same measurement as another quantity that is proportional to it."""
+        return Measurement(quantity, value, found.error, found.scale)
+
+    def label(self, quantity: str, label: str) -> None:
+        """Note that a label was said."""
+        self.statements.append(Statement(quantity, label=label))
+
+    def word(self, found: Measurement, scale: WordScale) -> str:
+        """Say a measurement in words."""
+        low, high, phrases = scale.step(found.value)
+        self._note(found, low, high)
+        return self.pick(phrases)
+
+    def aside(self, found: Measurement, scale: WordScale) -> str:
+        """The word beside a number of the same measurement, which says nothing more."""
+        return self.pick(scale.step(found.value)[2])
+
+    def decimal(self, found: Measurement, digits: int) -> str:
+        """Say a measurement with so many decimal places."""
+        text, half = f"{found.value:.{digits}f}", 0.5 * 10.0**-digits
+        self._note(found, float(text) - half, float(text) + half)
+        return text
+
+    def significant(self, found: Measurement, digits: int, unit: float = 1.0) -> tuple[str, int]:
+        """Say a positive measurement with so many significant digits.
+
+        Args:
+            found: the measurement.
+            digits: how many.
+            unit: what one in the text is, in the units of `Facts`.
+
+        Returns:
+            Mantissa as text, and exponent of ten.
+        """
+        mantissa, exponent = f"{found.value / unit:.{digits - 1}e}".split("e")
+        ten = 10.0 ** int(exponent)
+        half = 0.5 * 10.0 ** (1 - digits)
+        # Below a power of ten the numbers lie ten times as dense.
+        below = half / 10.0 if float(mantissa) == 1.0 else half
+        self._note(
+            found, (float(mantissa) - below) * ten * unit, (float(mantissa) + half) * ten * unit
+        )
+        return mantissa, int(exponent)
+
+    def plain(self, found: Measurement, digits: int, unit: float = 1.0) -> str:
+        """The same written out, without a power of ten."""
+        mantissa, exponent = self.significant(found, digits, unit)
+        return f"{float(mantissa) * 10.0**exponent:.{max(0, digits - 1 - exponent)}f}"
+
+    def _note(self, found: Measurement, low: float, high: float) -> None:
+        self.statements.append(Statement(found.quantity, low, high, found.error, found.scale))
+
+
+__all__ = ["LINEAR", "LOG", "Measurement", "Reporter", "WordScale"]
