@@ -1,7 +1,9 @@
 """Absorption: limits, published cross-sections, redshift, covering, and products inside bins."""
 
+import balucinska_church
 import numpy as np
 import pytest
+import verner_yakovlev
 from astropy import units
 
 from hf_specclip.spectra import models
@@ -76,28 +78,37 @@ def test_tbabs_is_phabs_with_another_cross_section():
     np.testing.assert_allclose(ratio, [0.747, 0.694, 0.652], rtol=0.01)
 
 
-@pytest.mark.parametrize(
-    ("energy", "sigma"),
-    [
-        (0.30, 29.48),
-        (0.35, 18.90),
-        (0.45, 9.675),
-        (0.65, 6.297),
-        (1.00, 2.591),
-        (1.50, 0.9184),
-        (2.00, 0.4552),
-        (3.00, 0.1550),
-        (5.00, 0.03700),
-        (6.50, 0.01721),
-        (8.00, 0.02092),
-        (9.50, 0.01342),
-    ],
-)
-def test_cross_sections_are_those_of_published_polynomials(energy, sigma):
-    # Balucinska-Church & McCammon 1992 (helium: Yan et al. 1998) summed over the abundances of
-    # Anders & Grevesse, 1e-22 cm². The table's atoms are newer; their edges lie up to 13 eV higher.
-    column = models.photoelectric_cross_section(energy) * 1e-22 * units.cm**2
-    assert column.to_value(1e-22 * units.cm**2) == pytest.approx(sigma, rel=0.05)
+def away_from_edges(lowest=0.3, highest=10.0, margin=0.03):
+    """Energies, keV, at which no element that matters has an edge within a share of the energy."""
+    energy = np.geomspace(lowest, highest, 2000)
+    edges = np.array([0.284, 0.405, 0.535, 0.709, 0.722, 0.868, 1.073, 1.305, 1.563, 1.843, 2.474,
+                      3.203, 4.040, 5.993, 7.118, 8.340])  # fmt: skip
+    return energy[(np.abs(np.log(energy[:, None] / edges)) > margin).all(axis=1)]
+
+
+def test_cross_sections_are_those_of_verner():
+    energy = away_from_edges()
+    ours = models.photoelectric_cross_section(energy) * 1e-22 * units.cm**2
+    published = verner_yakovlev.cross_section(energy) * 1e-18 * units.cm**2 / 1e4
+    np.testing.assert_allclose((ours / published).to_value(""), 1.0, rtol=3e-3)
+
+
+def test_interstellar_gas_is_made_of_the_atoms_of_verner():
+    """What differs is what `tbabs` has besides: molecular hydrogen (soft) and grains (oxygen)."""
+    energy = away_from_edges()
+    atoms = verner_yakovlev.cross_section(energy, verner_yakovlev.WILMS, verner_yakovlev.yan_helium)
+    ratio = models.photoelectric_cross_section(energy, "tbabs_wilm") / atoms
+    np.testing.assert_allclose(ratio[energy > 0.75], 1.0, rtol=7e-3)
+    np.testing.assert_allclose(ratio[energy < 0.52], 1.012, rtol=4e-3)
+    np.testing.assert_allclose(ratio, 1.0, rtol=0.06)
+
+
+def test_cross_sections_are_near_those_of_balucinska_church():
+    energy = away_from_edges()
+    ratio = models.photoelectric_cross_section(energy) / balucinska_church.cross_section(energy)
+    assert ratio.min() > 0.93
+    assert ratio.max() < 1.02
+    assert np.median(ratio) == pytest.approx(0.973, abs=0.005)
 
 
 MORRISON_MCCAMMON = {  # up to keV: c0, c1, c2 of (c0 + c1 E + c2 E²) / E³, 1e-24 cm²
