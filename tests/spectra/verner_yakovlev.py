@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 # Nuclear charge, l, threshold and E₀ (eV), σ₀ (1e-18 cm²), y_a, P, y_w.
-SUBSHELLS = np.array(
+SUBSHELLS = np.loadtxt(
     """
     1 0 13.60 0.4298 5.475e4 32.88 2.963 0
     6 1 11.26 9.435 1152 5.687 6.336 0.4474
@@ -88,9 +88,8 @@ SUBSHELLS = np.array(
     28 1 876.0 304.3 86.11 78.68 3.408 1.680e-5
     28 0 1024 113.2 9.424 27.12 5.643 0
     28 0 8348 736.6 28.36 36.22 2.316 0
-    """.split(),
-    dtype=float,
-).reshape(-1, 8)
+    """.splitlines()
+)
 
 # Numbers per hydrogen atom, Anders & Grevesse (1989, GeCoA 53, 197).
 ANDERS_GREVESSE = {
