@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .configuration_specclip import SpecCLIPConfig as SpecCLIPConfig
     from .configuration_specclip import SpecCLIPSpectrumConfig as SpecCLIPSpectrumConfig
     from .configuration_specclip import SpecCLIPTextConfig as SpecCLIPTextConfig
+    from .configuration_specclip_ensemble import SpecCLIPEnsembleConfig as SpecCLIPEnsembleConfig
     from .evaluation import evaluate_retrieval as evaluate_retrieval
     from .feature_extraction_specclip import SpecCLIPFeatureExtractor as SpecCLIPFeatureExtractor
     from .index import SpecCLIPIndex as SpecCLIPIndex
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .modeling_specclip import SpecCLIPModel as SpecCLIPModel
     from .modeling_specclip import SpecCLIPSpectrumModel as SpecCLIPSpectrumModel
     from .modeling_specclip import SpecCLIPTextModel as SpecCLIPTextModel
+    from .modeling_specclip_ensemble import SpecCLIPEnsembleModel as SpecCLIPEnsembleModel
     from .processing_specclip import SpecCLIPProcessor as SpecCLIPProcessor
     from .spectra import XRaySpectrum as XRaySpectrum
     from .spectra import read_spectrum as read_spectrum
@@ -36,6 +38,8 @@ _MODEL_NAMES = {
     "SpecCLIPConfig": "configuration_specclip",
     "SpecCLIPSpectrumConfig": "configuration_specclip",
     "SpecCLIPTextConfig": "configuration_specclip",
+    "SpecCLIPEnsembleConfig": "configuration_specclip_ensemble",
+    "SpecCLIPEnsembleModel": "modeling_specclip_ensemble",
     "SpecCLIPFeatureExtractor": "feature_extraction_specclip",
     "SpecCLIPForSpectrumPreTraining": "modeling_specclip",
     "SpecCLIPModel": "modeling_specclip",
@@ -80,18 +84,25 @@ def _register() -> None:
 
     from . import configuration_specclip as configuration
     from . import modeling_specclip as modeling
+    from .configuration_specclip_ensemble import SpecCLIPEnsembleConfig
     from .feature_extraction_specclip import SpecCLIPFeatureExtractor
+    from .modeling_specclip_ensemble import SpecCLIPEnsembleModel
     from .processing_specclip import SpecCLIPProcessor
 
     models: dict[Any, Any] = {
         configuration.SpecCLIPSpectrumConfig: modeling.SpecCLIPSpectrumModel,
         configuration.SpecCLIPTextConfig: modeling.SpecCLIPTextModel,
         configuration.SpecCLIPConfig: modeling.SpecCLIPModel,
+        SpecCLIPEnsembleConfig: SpecCLIPEnsembleModel,
     }
     for config, model in models.items():
         AutoConfig.register(config.model_type, config, exist_ok=True)
         AutoModel.register(config, model, exist_ok=True)
-    for config in (configuration.SpecCLIPSpectrumConfig, configuration.SpecCLIPConfig):
+    for config in (
+        configuration.SpecCLIPSpectrumConfig,
+        configuration.SpecCLIPConfig,
+        SpecCLIPEnsembleConfig,
+    ):
         AutoFeatureExtractor.register(config, SpecCLIPFeatureExtractor, exist_ok=True)
         AutoProcessor.register(config, SpecCLIPProcessor, exist_ok=True)
     AutoModelForPreTraining.register(

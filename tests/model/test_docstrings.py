@@ -6,12 +6,20 @@ import re
 
 import pytest
 
-FILES = ("configuration", "feature_extraction", "loss", "modeling", "processing")
+FILES = (
+    "configuration_specclip",
+    "configuration_specclip_ensemble",
+    "feature_extraction_specclip",
+    "loss_specclip",
+    "modeling_specclip",
+    "modeling_specclip_ensemble",
+    "processing_specclip",
+)
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_examples(file):
-    module = importlib.import_module(f"hf_specclip.{file}_specclip")
+    module = importlib.import_module(f"hf_specclip.{file}")
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     # A closing fence right below the output would be read as part of it.
     parser = doctest.DocTestParser()

@@ -1,0 +1,120 @@
+"""Configuration of the ensemble of dual encoders."""
+
+import math
+from typing import Any
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+from .configuration_specclip import SpecCLIPConfig, SpecCLIPSpectrumConfig, SpecCLIPTextConfig
+
+# Members read one input: what the feature extractor and the embedder make for all of them.
+_SAME_SPECTRUM = ("input_kind", "n_bins", "energy_range")
+_SAME_TEXT = ("embedding_dim", "n_sections", "embedder_name", "text_encoder")
+# What says how a file was written, not what the model is.
+_RECORDS = ("transformers_version", "architectures", "auto_map", "_name_or_path")
+
+
+@strict
+class SpecCLIPEnsembleConfig(PreTrainedConfig):
+    r"""
+    Configuration of several dual encoders that answer together ([`SpecCLIPEnsembleModel`]).
+
+    Args:
+        members (`list[dict]`):
+            What the configuration of each member ([`SpecCLIPConfig`]) holds. All of them take the
+            same spectra and the same text embeddings.
+        weights (`list[float]`, *optional*):
+            Weight of each member's similarity, above 0; brought to a sum of 1. Equal where left
+            out.
+        encoder_of (`list[int]`, *optional*):
+            Which spectrum encoder each member uses, counted from 0 in order of first use. Members
+            trained on one frozen encoder share it. Where left out, each has its own.
+
+    Example:
+
+    ```python
+    >>> from hf_specclip import SpecCLIPConfig, SpecCLIPEnsembleConfig
+
+    >>> member = SpecCLIPConfig(text_config={"embedding_dim": 384}).to_dict()
+    >>> config = SpecCLIPEnsembleConfig(members=[member, member], weights=[3, 1])
+    >>> config.weights, config.shared_dim
+    ([0.75, 0.25], 128)
+    ```"""
+
+    model_type = "specclip_ensemble"
+
+    members: list[dict] | None = None
+    weights: list[float | int] | None = None
+    encoder_of: list[int] | None = None
+
+    def __post_init__(self, **kwargs: Any):
+        self.members = [_settings(member) for member in self.members or [{}]]
+        count = len(self.members)
+        weights = [1.0] * count if self.weights is None else self.weights
+        if len(weights) != count or not all(math.isfinite(w) and w > 0 for w in weights):
+            raise ValueError(
+                f"weights are {weights}, they must be {count} numbers above 0, one for each member"
+            )
+        total = math.fsum(weights)
+        # Left alone where they add up already, so that saving and loading changes no bit.
+        self.weights = [
+            float(w) if math.isclose(total, 1.0, rel_tol=1e-12) else w / total for w in weights
+        ]
+        if self.encoder_of is None:
+            self.encoder_of = list(range(count))
+        _refuse_other_encoders(self.encoder_of, count)
+        self._refuse_other_inputs()
+        super().__post_init__(**kwargs)
+
+    def _refuse_other_inputs(self) -> None:
+        configs = self.member_configs
+        for side, names in (("spectrum_config", _SAME_SPECTRUM), ("text_config", _SAME_TEXT)):
+            for name in names:
+                values = [getattr(getattr(config, side), name) for config in configs]
+                if any(value != values[0] for value in values):
+                    raise ValueError(
+                        f"members differ in {side}.{name} ({values}): members of an ensemble read "
+                        "the same spectra and the same text embeddings"
+                    )
+
+    @property
+    def member_configs(self) -> list[SpecCLIPConfig]:
+        """The members' configurations."""
+        return [SpecCLIPConfig(**member) for member in self.members or []]
+
+    @property
+    def spectrum_config(self) -> SpecCLIPSpectrumConfig:
+        """What spectra are read as; of the first member."""
+        return self.member_configs[0].spectrum_config  # type: ignore[return-value]
+
+    @property
+    def text_config(self) -> SpecCLIPTextConfig:
+        """What texts are read as; of the first member."""
+        return self.member_configs[0].text_config  # type: ignore[return-value]
+
+    @property
+    def shared_dim(self) -> int:
+        """Size of the joined space: the members' sizes added up."""
+        return sum(config.shared_dim for config in self.member_configs)
+
+
+def _settings(member: dict) -> dict:
+    return {k: v for k, v in SpecCLIPConfig(**member).to_dict().items() if k not in _RECORDS}
+
+
+def _refuse_other_encoders(encoder_of: list[int], members: int) -> None:
+    if len(encoder_of) != members:
+        raise ValueError(f"encoder_of names {len(encoder_of)} encoders for {members} members")
+    known = 0
+    for encoder in encoder_of:
+        if not 0 <= encoder <= known:
+            raise ValueError(
+                f"encoder_of is {encoder_of}: encoders count from 0 in order of first use"
+            )
+        known = max(known, encoder + 1)
+
+
+SpecCLIPEnsembleConfig.register_for_auto_class()
+
+__all__ = ["SpecCLIPEnsembleConfig"]
