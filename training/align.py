@@ -16,6 +16,7 @@ if not __package__:  # run as a file: the repository takes the place of its fold
 import argparse
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,8 @@ MODEL = "model"
 class AlignTask:
     """What the loop needs to know of the second stage (`training.loop.Task`).
 
-    A frozen encoder gives the same latents at every step, so they are computed once.
+    A frozen encoder gives the same latents at every step, so they are computed once, or given:
+    `latents` of `train` and `validation`, each (n, latent_dim).
     """
 
     stage = STAGE
@@ -65,13 +67,14 @@ class AlignTask:
         pairs: PairData,
         settings: AlignSettings,
         accelerator: Accelerator,
+        latents: Mapping[str, torch.Tensor] | None = None,
     ):
         self.model, self.extractor, self.pairs, self.settings = model, extractor, pairs, settings
         self.criterion = settings.criterion
         self.n_rows = len(pairs.splits["train"])
         self.texts = torch.from_numpy(pairs.texts.embeddings)
-        self.latents: dict[str, torch.Tensor] = {}
-        if settings.freeze_spectrum:
+        self.latents = dict(latents or {}) if settings.freeze_spectrum else {}
+        if settings.freeze_spectrum and not self.latents:
             model.to(accelerator.device).eval()
             with torch.no_grad():
                 self.latents = {
