@@ -360,11 +360,15 @@ class Universe:
         rate = np.where(detections.family == "ACIS-S", *instrument.BACKGROUND_RATES.values())
         behind = rate * instrument.aperture_area(theta) * detections.background
         behind *= detections.exposure
-        keep = (net > LEAST_NET_COUNTS) & (net / np.sqrt(net + 2 * behind) > LEAST_SIGNIFICANCE)
+        keep = self._seen(net, behind)
         self.sources = Sources(
             source_field, place, class_index, ra, dec, flux, spectra, np.empty(m, dtype=object)
         )
         self.detections = detections.take(np.flatnonzero(keep))
+
+    def _seen(self, net: np.ndarray, behind: np.ndarray) -> np.ndarray:
+        """Which detections there are, of all sources in all observations of their fields."""
+        return is_detected(net, behind)
 
     def _draw_classes(
         self, kind: np.ndarray, place: np.ndarray, random: np.random.Generator
@@ -673,6 +677,16 @@ class Universe:
         )
         area = instrument.effective_area(epoch, seen.theta, (bins[1:] + bins[:-1]) / 2)
         return Observed(channels[0], channels[1], counts, background, area, times)
+
+
+def is_detected(net: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """Whether a source has a spectrum in the catalogue.
+
+    Args:
+        net: expected source counts in 0.5–7 keV, for `REFERENCE_AREA`.
+        behind: expected background counts in the aperture.
+    """
+    return (net > LEAST_NET_COUNTS) & (net / np.sqrt(net + 2 * behind) > LEAST_SIGNIFICANCE)
 
 
 def bins_within(band: str) -> np.ndarray:
