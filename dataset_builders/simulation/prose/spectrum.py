@@ -12,6 +12,10 @@ from .reporter import LOG, Reporter
 from .scales import ABSORPTION, BRIGHTNESS, HARDNESS, MODEL_NAMES
 
 KEV_IN_MK = 11.6
+# A second component with more than this share of the photons is told of with this chance: so the
+# absence of a word on one says something.
+LEAST_SHARE = 0.1
+SECOND_TOLD = 0.7
 _SPECTRUM_OPENING = (
     "The X-ray spectrum is described by {model}",
     "Its spectrum is well fitted with {model}",
@@ -59,7 +63,7 @@ def write_spectrum(
     shape = f" {_shape('shape', kind, facts.shape, reporter)}" if number else ""
     sentences = [f"{opening}{shape}."]
     second = int(facts.second)
-    if second >= 0 and facts.share2 > 0.1 and reporter.chance(0.7):
+    if second >= 0 and facts.share2 > LEAST_SHARE and reporter.chance(SECOND_TOLD):
         reporter.label("second", COMPONENTS[second])
         other = reporter.pick(MODEL_NAMES[second])
         stated = reporter.chance(0.5)
@@ -188,4 +192,4 @@ def _metals(facts: Facts, reporter: Reporter) -> str:
     )[form].format(value=reporter.decimal(found, 2 if form == 1 else 1))
 
 
-__all__ = ["KEV_IN_MK", "SILENT", "write_spectrum"]
+__all__ = ["KEV_IN_MK", "LEAST_SHARE", "SECOND_TOLD", "SILENT", "write_spectrum"]
