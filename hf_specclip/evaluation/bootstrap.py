@@ -67,6 +67,12 @@ class GroupBootstrap:
             drawn += np.arange(shape[0])[:, None] * self.n_groups
             yield np.bincount(drawn.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
 
+    def row_weights(self) -> Iterator[np.ndarray]:
+        """How often each draw took each row: blocks (draws, n) of int64, as `weights` by group."""
+        entries = max(1, _ENTRIES_AT_ONCE // len(self._index)) * self.n_groups
+        for weights in self.weights(entries):
+            yield weights[:, self._index]
+
     def means(self, values: np.ndarray) -> np.ndarray:
         """Mean of each draw: values (n,) or (n, c) -> (n_bootstrap,) or (n_bootstrap, c)."""
         values = np.asarray(values, dtype=np.float64)

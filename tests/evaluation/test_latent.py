@@ -1,0 +1,171 @@
+"""Correlations and the geometry of a latent space: what was planted is found, chance is chance."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import pearsonr, spearmanr
+
+from hf_specclip.evaluation.latent import (
+    alignment_and_uniformity,
+    correlate,
+    held_out_strength,
+)
+
+
+def planted(n=400, k=16, seed=0):
+    """Points whose dimension 5 carries `known`; `noise` is carried by none."""
+    random = np.random.default_rng(seed)
+    points = random.normal(size=(n, k))
+    known = -points[:, 5] + 0.5 * random.normal(size=n)
+    known[::7] = np.nan
+    variables = {"known": known, "noise": random.normal(size=n), "absent": np.full(n, np.nan)}
+    return points, variables, np.arange(n) // 2
+
+
+def test_coefficients_are_those_of_scipy_over_the_known_rows():
+    points, variables, groups = planted()
+    for method, reference in (("pearson", pearsonr), ("spearman", spearmanr)):
+        found = correlate(points, variables, groups, method=method, n_bootstrap=20)
+        rows = np.isfinite(variables["known"])
+        expected = [
+            reference(points[rows, d], variables["known"][rows]).statistic for d in range(16)
+        ]
+        np.testing.assert_allclose(found.rho[0], expected, atol=1e-12)
+        assert found.n.tolist() == [int(rows.sum()), 400, 0]
+
+
+def test_what_was_planted_is_found_and_what_was_not_is_at_chance():
+    points, variables, groups = planted()
+    found = correlate(points, variables, groups, n_bootstrap=300)
+    assert found.best[0] == 5
+    assert found.rho[0, 5] < 0
+    assert found.low[0] > 0.8 > found.null[0]
+    assert found.low[0] < found.strength[0] < found.high[0]
+    # The best of 16 dimensions over noise lies below what chance gives in 95 % of all cases.
+    assert found.strength[1] < 1.3 * found.null[1]
+    assert found.null[1] < 0.2
+    assert found.best[2] == -1
+    assert math.isnan(found.strength[2])
+    assert found.mean["value"] == pytest.approx(np.nanmean(found.strength))
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_chance_is_held_in_nineteen_of_twenty_cases_for_whole_groups_of_like_rows():
+    """Rows of one group are all but copies: 40 things were measured, not 400."""
+    above, by_rows = [], []
+    for seed in range(60):
+        random = np.random.default_rng([seed, 9])
+        groups = np.repeat(np.arange(40), 10)
+        points = random.normal(size=(40, 8))[groups] + 0.05 * random.normal(size=(400, 8))
+        noise = {"y": random.normal(size=40)[groups]}
+        found = correlate(points, noise, groups, n_bootstrap=2, n_permutations=100)
+        above.append(bool(found.strength[0] > found.null[0]))
+        alone = correlate(points, noise, np.arange(400), n_bootstrap=2, n_permutations=20)
+        by_rows.append(bool(alone.strength[0] > alone.null[0]))
+    assert np.mean(above) < 0.15
+    assert np.mean(by_rows) > 0.8  # the same without groups would call all of it significant
+
+
+def test_the_choice_made_elsewhere_is_not_flattered():
+    points, variables, groups = planted(n=60, k=200)
+    chosen = correlate(points, variables, groups, n_bootstrap=10)
+    fresh, others, _ = planted(n=3000, k=200, seed=1)
+    strength = held_out_strength(chosen, fresh, others)
+    assert chosen.strength[1] > 0.3  # the best of 200 over 60 rows of noise
+    assert abs(strength[1]) < 0.06
+    assert strength[0] > 0.85
+    assert math.isnan(strength[2])
+
+
+def test_dimensions_and_variables_that_do_not_vary():
+    points, variables, groups = planted()
+    points[:, 3] = 0.1
+    variables["flat"] = np.full(len(points), 0.3)
+    found = correlate(points, variables, groups, n_bootstrap=20)
+    assert np.isnan(found.rho[0, 3])
+    assert found.best[3] == -1
+    assert np.isfinite(found.mean["value"])
+
+
+def test_same_seed_same_figures_and_others_for_another():
+    points, variables, groups = planted()
+    one, two, three = (
+        correlate(points, variables, groups, n_bootstrap=40, seed=s).to_dict() for s in (0, 0, 1)
+    )
+    assert one == two
+    assert one != three
+
+
+def test_interval_covers_the_truth():
+    """ρ is 1/√2 by construction."""
+    inside = []
+    for seed in range(80):
+        random = np.random.default_rng([seed, 4])
+        x = random.normal(size=(60, 1))[np.repeat(np.arange(60), 3)]
+        y = (x[:, 0] + random.normal(size=60)[np.repeat(np.arange(60), 3)]) / np.sqrt(2)
+        found = correlate(
+            x, {"y": y}, np.repeat(np.arange(60), 3), n_bootstrap=200, n_permutations=2
+        )
+        inside.append(bool(found.low[0] <= 1 / np.sqrt(2) <= found.high[0]))
+    assert 0.86 < np.mean(inside) <= 1.0
+
+
+def unit(vectors):
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_uniform_points_have_the_uniformity_of_the_sphere_and_random_pairs_no_alignment():
+    random = np.random.default_rng(0)
+    x, y = unit(random.normal(size=(900, 6))), unit(random.normal(size=(900, 6)))
+    found = alignment_and_uniformity(x, y, np.arange(900), n_bootstrap=200)
+    for name in ("uniformity_spectrum", "uniformity_text"):
+        figure = found[name]
+        assert figure["value"] == pytest.approx(figure["chance"], abs=0.02)
+    assert found["alignment"]["low"] < found["alignment"]["chance"] < found["alignment"]["high"]
+    assert found["modality_gap"]["value"] < found["modality_gap"]["chance"]
+
+
+def test_pairs_apart_and_together():
+    random = np.random.default_rng(1)
+    x = unit(random.normal(size=(300, 6)))
+    same = alignment_and_uniformity(x, x, np.arange(300), n_bootstrap=50)
+    assert same["alignment"]["value"] == pytest.approx(0, abs=1e-12)
+    assert same["modality_gap"]["value"] == pytest.approx(0, abs=1e-12)
+    shifted = unit(x + np.array([1.5, 0, 0, 0, 0, 0]))
+    apart = alignment_and_uniformity(x, shifted, np.arange(300), n_bootstrap=50)
+    assert apart["modality_gap"]["low"] > 5 * apart["modality_gap"]["chance"]
+    assert apart["uniformity_text"]["value"] > apart["uniformity_spectrum"]["value"] + 0.1
+    collapsed = np.tile(unit(np.ones((1, 6))), (300, 1))
+    figures = alignment_and_uniformity(x, collapsed, np.arange(300), n_bootstrap=50)
+    assert figures["uniformity_text"]["value"] == pytest.approx(0, abs=1e-9)
+
+
+def test_uniformity_leaves_out_pairs_of_one_group():
+    random = np.random.default_rng(2)
+    x = unit(random.normal(size=(100, 5)))
+    once = alignment_and_uniformity(x, x, np.arange(100), n_bootstrap=20)
+    twice = alignment_and_uniformity(
+        np.repeat(x, 2, axis=0), np.repeat(x, 2, axis=0), np.repeat(np.arange(100), 2),
+        n_bootstrap=20,
+    )  # fmt: skip
+    for name in ("value", "low", "high"):
+        assert twice["uniformity_text"][name] == pytest.approx(once["uniformity_text"][name])
+
+
+def test_wrong_input_is_refused_with_a_word_on_it():
+    points, variables, groups = planted(n=40)
+    with pytest.raises(ValueError, match="pearson, spearman"):
+        correlate(points, variables, groups, method="kendall")
+    with pytest.raises(ValueError, match="as many groups"):
+        correlate(points, variables, groups[:-1])
+    with pytest.raises(ValueError, match="variable known must have"):
+        correlate(points[:-2], variables, groups[:-2])
+    points[3, 1] = np.nan
+    with pytest.raises(ValueError, match="point 3"):
+        correlate(points, variables, groups)
+    with pytest.raises(ValueError, match="unit length"):
+        alignment_and_uniformity(np.ones((4, 2)), np.ones((4, 2)), np.arange(4))
+    with pytest.raises(ValueError, match="all rows are of one"):
+        alignment_and_uniformity(np.eye(4), np.eye(4), np.zeros(4))

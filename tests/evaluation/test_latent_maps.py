@@ -1,0 +1,117 @@
+"""Maps keep neighbours together and do not change; figures show what they were given."""
+
+import numpy as np
+import pytest
+
+from hf_specclip.evaluation.latent import correlate
+from hf_specclip.evaluation.latent_maps import map_points, sample_rows
+from hf_specclip.evaluation.latent_plots import (
+    plot_correlations,
+    plot_map_classes,
+    plot_map_variables,
+    plot_probes,
+)
+
+
+@pytest.fixture(scope="module")
+def clusters():
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 30)
+    return 8 * np.eye(3, 10)[labels] + random.normal(size=(90, 10)), labels
+
+
+def purity(places, labels):
+    distance = np.linalg.norm(places[:, None] - places[None], axis=2)
+    np.fill_diagonal(distance, np.inf)
+    return (labels[np.argsort(distance, axis=1)[:, :5]] == labels[:, None]).mean()
+
+
+def test_tsne_keeps_neighbours_and_is_repeatable(clusters):
+    points, labels = clusters
+    places = map_points(points, seed=3)
+    assert purity(places, labels) > 0.95
+    np.testing.assert_array_equal(places, map_points(points, seed=3))
+
+
+@pytest.mark.slow
+def test_umap_keeps_neighbours_and_is_repeatable(clusters):
+    pytest.importorskip("umap")
+    points, labels = clusters
+    places = map_points(points, "UMAP", seed=3)
+    assert purity(places, labels) > 0.95
+    np.testing.assert_array_equal(places, map_points(points, "UMAP", seed=3))
+
+
+def test_umap_says_what_to_install(clusters, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "umap", None)
+    with pytest.raises(ImportError, match="umap-learn"):
+        map_points(clusters[0], "UMAP")
+
+
+def test_what_cannot_be_mapped_is_refused(clusters):
+    with pytest.raises(ValueError, match="t-SNE, UMAP"):
+        map_points(clusters[0], "PCA")
+    with pytest.raises(ValueError, match="at least 10"):
+        map_points(clusters[0][:5])
+    with pytest.raises(ValueError, match="finite"):
+        map_points(np.full((20, 3), np.nan))
+
+
+def test_sampled_rows_are_drawn_once_each():
+    rows = sample_rows(1000, 100, seed=1)
+    assert len(set(rows.tolist())) == 100
+    assert (np.diff(rows) > 0).all()
+    np.testing.assert_array_equal(rows, sample_rows(1000, 100, seed=1))
+    np.testing.assert_array_equal(sample_rows(5, 100), np.arange(5))
+
+
+def test_heat_map_shows_the_coefficients_with_a_ring_on_the_best(clusters, tmp_path):
+    points, labels = clusters
+    variables = {"label": labels.astype(float), "dim 4": points[:, 4], "none": np.full(90, np.nan)}
+    found = correlate(points, variables, np.arange(90), n_bootstrap=20, n_permutations=20)
+    path = tmp_path / "heat.png"
+    figure = plot_correlations({"one": found, "two": found}, path)
+    assert path.read_bytes()[:4] == b"\x89PNG"
+    panel = figure.axes[0]
+    shown = np.asarray(panel.images[0].get_array())
+    rings = panel.collections[0].get_offsets()
+    assert len(rings) == 2
+    for column, row in np.asarray(rings).astype(int):
+        assert abs(shown[row, column]) == pytest.approx(found.strength[row])
+    assert f"{found.mean['value']:.2f}" in panel.get_title(loc="left")
+    with pytest.raises(ValueError, match="same variables"):
+        plot_correlations({})
+
+
+def test_maps_are_coloured_by_rank_and_unknown_rows_are_apart(clusters, tmp_path):
+    points, _ = clusters
+    values = np.exp(points[:, 0])
+    values[:10] = np.nan
+    figure = plot_map_variables(points[:, :2], {"x": values}, tmp_path / "v.png", title="T")
+    grey, dots = figure.axes[0].collections
+    assert len(grey.get_offsets()) == 10
+    ranks = np.asarray(dots.get_array())
+    assert ranks.max() == 1.0
+    assert ranks.min() == pytest.approx(1 / 80)
+    assert (tmp_path / "v.png").stat().st_size > 5000
+
+
+def test_classes_have_a_colour_each_and_rare_ones_share_grey(clusters, tmp_path):
+    points, labels = clusters
+    names = np.array(["a", "b", "c"], dtype=object)[labels]
+    names[0], names[1] = None, "rare"
+    figure = plot_map_classes({"map": points[:, :2]}, names, tmp_path / "c.png", most=3)
+    grey, *dots = figure.axes[0].collections
+    assert len(grey.get_offsets()) == 2
+    assert sorted(len(d.get_offsets()) for d in dots) == [28, 30, 30]
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend == ["b (30)", "c (30)", "a (28)"]
+
+
+def test_probe_figure_has_the_bound(tmp_path):
+    figure = plot_probes(
+        {"year": {"shared": {"value": 0.1, "low": 0.0, "high": 0.2}}}, 0.15, tmp_path / "p.png"
+    )
+    lines = [line.get_xdata() for line in figure.axes[0].lines]
+    assert [0.15, 0.15] in [list(x) for x in lines]
+    assert [0.0, 0.2] in [list(x) for x in lines]

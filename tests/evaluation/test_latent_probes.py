@@ -1,0 +1,132 @@
+"""Probes read what is there, and nothing where there is nothing."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
+
+from hf_specclip.evaluation.bootstrap import GroupBootstrap
+from hf_specclip.evaluation.latent_probes import ProbeError, class_probe, label_probe, value_probe
+from hf_specclip.evaluation.roc import recall_at_top, roc_auc, weighted_figure
+
+
+def rows(n, seed):
+    random = np.random.default_rng(seed)
+    points = random.normal(size=(n, 6))
+    classes = np.array(["a", "b", "c"], dtype=object)[np.argmax(points[:, :3], axis=1)]
+    classes[:5] = None
+    return points, classes, points[:, 1] ** 2 + 0.1 * random.normal(size=n), np.arange(n) // 3
+
+
+def test_class_is_read_and_shuffled_classes_are_not():
+    train, names, _, _ = rows(600, 0)
+    points, classes, _, groups = rows(400, 1)
+    found = class_probe(train, names, points, classes, groups, n_bootstrap=200)
+    assert found["accuracy"]["low"] > 0.85
+    assert found["balanced_accuracy"]["chance"] == pytest.approx(1 / 3)
+    assert found["n"] == 395
+    shuffled = np.random.default_rng(2).permutation(names)
+    lost = class_probe(train, shuffled, points, classes, groups, n_bootstrap=200)
+    figure = lost["balanced_accuracy"]
+    assert figure["low"] - 0.05 < figure["chance"] < figure["high"] + 0.05
+
+
+def test_a_class_never_seen_counts_as_a_miss():
+    train, names, _, _ = rows(600, 0)
+    points, classes, _, groups = rows(400, 1)
+    classes[classes == "c"] = "new"
+    found = class_probe(train, names, points, classes, groups, n_bootstrap=20)
+    assert found["recall"]["new"] == 0.0
+    assert found["n_classes"] == 3
+    assert found["balanced_accuracy"]["value"] < 2 / 3
+
+
+def test_balanced_accuracy_is_that_of_scikit_learn_in_every_draw():
+    from hf_specclip.evaluation.latent_probes import _balanced, _explained
+
+    random = np.random.default_rng(0)
+    truth = random.choice(["a", "b", "c"], 90)
+    guess = random.choice(["a", "b", "c"], 90)
+    weights = random.integers(0, 3, size=(5, 90))
+    numbers, guesses = random.normal(size=(2, 90))
+    balanced = _balanced(guess == truth, truth, ["a", "b", "c"])(weights)
+    explained = _explained(numbers, numbers - guesses)(weights)
+    for row, w in enumerate(weights):
+        repeated = np.repeat(np.arange(90), w)
+        expected = balanced_accuracy_score(truth[repeated], guess[repeated])
+        assert balanced[row] == pytest.approx(expected)
+        assert explained[row] == pytest.approx(r2_score(numbers[repeated], guesses[repeated]))
+
+
+def test_values_are_read_by_trees_where_a_line_cannot():
+    train, _, values, _ = rows(900, 0)
+    points, _, truth, groups = rows(400, 1)
+    values[::9] = np.nan
+    found = value_probe(train, values, points, truth, groups, n_bootstrap=200)
+    assert found["n_train"] == 800
+    assert found["boosting"]["low"] > 0.8
+    assert found["ridge"]["value"] < 0.1
+    shuffled = np.random.default_rng(2).permutation(values)
+    lost = value_probe(train, shuffled, points, truth, groups, n_bootstrap=50)
+    assert max(lost["boosting"]["value"], lost["ridge"]["value"]) < 0.05
+    again = value_probe(train, values, points, truth, groups, n_bootstrap=200)
+    assert again == found
+
+
+def test_labels_are_read_with_their_auc():
+    train, names, _, _ = rows(600, 0)
+    points, classes, _, groups = rows(400, 1)
+    found = label_probe(train, names == "a", points, classes == "a", groups, n_bootstrap=50)
+    assert found["auc"]["low"] > 0.95
+    assert found["label"] == "False"
+
+
+def test_too_little_to_learn_from_is_said():
+    train, names, values, _ = rows(60, 0)
+    points, classes, truth, groups = rows(60, 1)
+    with pytest.raises(ProbeError, match="too few"):
+        class_probe(train, [None] * 60, points, classes, groups)
+    with pytest.raises(ProbeError, match="all the same"):
+        value_probe(train, np.zeros(60), points, truth, groups)
+    with pytest.raises(ProbeError, match="ACIS"):
+        label_probe(train, ["ACIS-S"] * 40 + ["ACIS-I"] * 20, points, ["ACIS-S"] * 60, groups)
+    assert names is not None
+    assert values is not None
+    assert classes is not None
+
+
+def test_auc_and_recall_are_those_of_every_draw_written_out():
+    random = np.random.default_rng(3)
+    scores = random.integers(0, 9, 120).astype(float)  # many ties
+    positive = random.random(120) < 0.2
+    groups = np.arange(120) // 4
+    bootstrap = GroupBootstrap(groups, 60, 5)
+    areas, recalls = [], []
+    for weights in bootstrap.row_weights():
+        for w in weights:
+            repeated = np.repeat(np.arange(120), w)
+            areas.append(roc_auc_score(positive[repeated], scores[repeated]))
+            s, p = scores[repeated], positive[repeated]
+            places = int(np.ceil(0.1 * len(s) - 1e-9))
+            edge = np.sort(s)[::-1][places - 1]
+            left = places - (s > edge).sum()
+            share = np.where(s > edge, 1.0, np.where(s == edge, left / (s == edge).sum(), 0.0))
+            recalls.append((share * p).sum() / p.sum())
+    found = roc_auc(scores, positive, bootstrap)
+    assert found["value"] == pytest.approx(roc_auc_score(positive, scores))
+    assert (found["low"], found["high"]) == pytest.approx(np.quantile(areas, [0.025, 0.975]))
+    top = recall_at_top(scores, positive, 0.1, bootstrap)
+    assert (top["low"], top["high"]) == pytest.approx(np.quantile(recalls, [0.025, 0.975]))
+    assert top["chance"] == pytest.approx(0.1)
+    assert top["most"] == pytest.approx(12 / positive.sum())
+
+
+def test_auc_of_nothing_to_tell_apart():
+    with pytest.raises(ValueError, match="both kinds"):
+        roc_auc(np.arange(4.0), np.zeros(4, bool))
+    with pytest.raises(ValueError, match="score 1"):
+        roc_auc(np.array([0.0, np.nan]), np.array([True, False]))
+    with pytest.raises(ValueError, match="fraction"):
+        recall_at_top(np.arange(4.0), np.arange(4) > 2, 0.0)
+    one = weighted_figure(lambda w: w.sum(axis=1), 3, GroupBootstrap([1, 1, 1], 5))
+    assert one["value"] == 3
+    assert np.isnan(one["low"])
