@@ -107,18 +107,7 @@ class AlignTask:
         }
 
     def validate(self, accelerator: Accelerator) -> dict[str, float]:
-        spectra = (
-            over_rows(
-                accelerator,
-                lambda rows: _shared(
-                    self.model, self.latents["validation"][rows].to(accelerator.device)
-                ),
-                len(self.latents["validation"]),
-            )
-            if self.latents
-            else embed_spectra(self.model, self.extractor, self.pairs, "validation", accelerator)
-        )
-        texts, owner = embed_split_texts(self.model, self.pairs, "validation", accelerator)
+        spectra, texts, owner = self.embedded(accelerator)
         ranks = match_ranks(spectra, texts, owner)["spectrum_to_text"]
         expected = ranks.expected
         return {
@@ -130,6 +119,21 @@ class AlignTask:
                 for k in (1, 5)
             },
         }
+
+    def embedded(self, accelerator: Accelerator) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+        """`validation` in the shared space: spectra (n, D), texts (k, D), text of each row (n,)."""
+        spectra = (
+            over_rows(
+                accelerator,
+                lambda rows: _shared(
+                    self.model, self.latents["validation"][rows].to(accelerator.device)
+                ),
+                len(self.latents["validation"]),
+            )
+            if self.latents
+            else embed_spectra(self.model, self.extractor, self.pairs, "validation", accelerator)
+        )
+        return spectra, *embed_split_texts(self.model, self.pairs, "validation", accelerator)
 
     def _loss(self, spectra: torch.Tensor, texts: torch.Tensor, ids: torch.Tensor) -> float:
         """The contrastive loss in batches of the size trained with, so that the two compare.
