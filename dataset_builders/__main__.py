@@ -21,6 +21,7 @@ from .folder import DATA_FOLDER, DatasetFolderError, built_splits, check_may_wri
 from .local_tables import LocalTables, LocalTablesError
 from .simulated import CONFIGS, simulate
 from .simulation.catalogue import Knobs
+from .simulation.response_files import find_responses
 from .splits import SURVEY_LIMIT, describe_splits
 from .variety import describe_variety, measure_variety
 
@@ -28,6 +29,7 @@ EPILOG = """\
 examples:
   python -m dataset_builders simulate --config demo --output runs/simulated
   python -m dataset_builders simulate --config custom --pairs 5000 --seed 3 --output runs/mine
+  python -m dataset_builders simulate --config custom --responses my_arfs --output runs/mine
   python -m dataset_builders tables ../shared/data/csc_semireal --output runs/semireal
 
 The output is a folder that `datasets.load_dataset(FOLDER)` opens with its four splits (train,
@@ -84,7 +86,16 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         help="change one setting; repeat for more. Knobs: "
-        + ", ".join(f"{item.name}={item.default}" for item in fields(Knobs)),
+        + ", ".join(f"{name}={value}" for name, value in _settable().items()),
+    )
+    simulating.add_argument(
+        "--responses",
+        type=Path,
+        metavar="PATH",
+        help="fold through real ARF and RMF files in place of the tabulated ACIS epochs: a folder "
+        "of them (x.arf beside x.rmf), or a text file with `ARF RMF` on each line; an observation "
+        "gets one of them by lot. Areas are used as they are; --set response_vignetting=true takes "
+        "them as on axis",
     )
     simulating.add_argument(
         "--processes",
@@ -197,7 +208,7 @@ def _marginals(options: argparse.Namespace) -> int:
 
 
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
-    defaults = {item.name: item.default for item in fields(Knobs)}
+    defaults = _settable()
     changes: dict[str, Any] = {}
     for text in options.set:
         name, separator, value = text.partition("=")
@@ -213,7 +224,14 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     for name in ("pairs", "seed"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
+    if options.responses is not None:
+        changes["responses"] = find_responses(options.responses)
     return changes
+
+
+def _settable() -> dict[str, Any]:
+    """The knobs that are single values, with their defaults; files have an option of their own."""
+    return {item.name: item.default for item in fields(Knobs) if item.name != "responses"}
 
 
 def _tables(options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import datasets
@@ -57,6 +57,19 @@ Gaussian without escape peak or tail; vignetting and apertures follow simple for
 has the colours of the particle background; colours do not change within an observation; no pile-up,
 gaps or dither; hardness ratios spread somewhat more than the real ones, and fewer sources have
 several observations. The sentences come from templates.
+"""
+
+# Added where the settings ask for other physics or another instrument.
+OTHER_RESPONSES = """
+In place of the tabulated epochs, each observation is folded through one of these pairs of ARF and
+RMF files, drawn by lot: {files}. `effective_area` is the ARF's{vignetting}, `detector` what the
+files say; the background has the shape and rate of ACIS whatever the file.
+"""
+OTHER_ABSORPTION = """
+Gas absorbs as `tbabs` has it (Wilms, Allen & McCray 2000); the catalogue's fits use `phabs`.
+"""
+CUT_OFFS = """
+Power laws of high-mass X-ray binaries and ultraluminous sources are cut off exponentially.
 """
 
 # Added when the rows are there.
@@ -133,7 +146,7 @@ class SimulatedCSC(datasets.ArrowBasedBuilder):
         self._universe: Universe | None = None
         # Without a name and a hash of its own, `datasets` files every builder of this module and
         # every setting under the same key, and hands out the first one's rows.
-        settings = json.dumps(asdict(knobs), sort_keys=True)
+        settings = json.dumps(knobs.record(), sort_keys=True)
         super().__init__(
             cache_dir=None if cache_dir is None else str(cache_dir),
             dataset_name="simulated_csc",
@@ -204,7 +217,7 @@ def simulate(
     """
     output = Path(output)
     check_may_write(output, overwrite=overwrite)
-    settings = json.dumps({"knobs": asdict(knobs), "code": code_fingerprint()}, sort_keys=True)
+    settings = json.dumps({"knobs": knobs.record(), "code": code_fingerprint()}, sort_keys=True)
     key = hashlib.blake2b(f"{VERSION} {settings}".encode(), digest_size=6).hexdigest()
     folder = output.parent / f".{output.name}-rows-{key}"
     universe = Universe(knobs)
@@ -238,13 +251,23 @@ def describe(config_name: str, knobs: Knobs) -> SpecCLIPDatasetInfo:
         config_name: name of the configuration.
         knobs: the settings.
     """
+    record, description = knobs.record(), DESCRIPTION
+    if knobs.responses:
+        description += OTHER_RESPONSES.format(
+            files="; ".join(item["files"] for item in record["responses"]),
+            vignetting=" times the simulation's vignetting" if knobs.response_vignetting else "",
+        )
+    if knobs.absorption == "tbabs":
+        description += OTHER_ABSORPTION
+    if knobs.cutoffs:
+        description += CUT_OFFS
     return SpecCLIPDatasetInfo(
         name=f"SimulatedCSC {config_name}",
         builder="simulated",
         builder_version=VERSION,
         seed=knobs.seed,
-        knobs=asdict(knobs),
+        knobs=record,
         simulated=True,
         license="cc0-1.0",
-        description=DESCRIPTION,
+        description=description,
     )

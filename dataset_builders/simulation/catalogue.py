@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from random import Random
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +26,15 @@ from hf_specclip.spectra.rebin import (
 
 from ..contract import ENERGY_RANGE, N_BINS, SPLITS, contract_features, list_array
 from ..splits import SURVEY_LIMIT, assign_groups, split_groups
-from . import instrument, photometry, populations, prose, spectral_fits, timing
+from . import (
+    instrument,
+    photometry,
+    populations,
+    prose,
+    response_files,
+    spectral_fits,
+    timing,
+)
 from .populations import CLASS_NAMES, CLASSES, FIELD_KINDS, FIELD_NAMES
 
 # A typical response, counts per absorbed photon/cm² in 0.5–7 keV: turns counts into a flux.
@@ -58,6 +67,13 @@ class Knobs:
         silent: chance that the spectral section says nothing about the spectrum.
         wrong: chance that the literature is mistaken about a source's flux, column and spectrum.
         fits: whether the catalogue's four models are fitted to spectra with counts enough.
+        absorption: `phabs`, or `tbabs` for the interstellar medium of Wilms et al. (2000); fits are
+            the catalogue's either way.
+        cutoffs: whether power laws of accreting neutron stars and ULXs are cut off.
+        responses: paths of ARF and RMF files to fold through in place of the tabulated epochs, as
+            `response_files.find_responses` gives them; an observation gets one of them by lot.
+        response_vignetting: whether the areas of those files are taken as on axis and get the
+            simulation's vignetting; otherwise they are used as they are.
     """
 
     pairs: int = 2000
@@ -74,6 +90,10 @@ class Knobs:
     silent: float = 0.04
     wrong: float = 0.03
     fits: bool = True
+    absorption: str = "phabs"
+    cutoffs: bool = False
+    responses: tuple[tuple[str, str], ...] = ()
+    response_vignetting: bool = False
 
     def __post_init__(self) -> None:
         if self.pairs < 1:
@@ -88,11 +108,22 @@ class Knobs:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
         if self.slope <= 0.0 or self.faintest_counts <= 0.0:
             raise ValueError("slope and faintest_counts must be above 0")
+        if self.absorption not in populations.ABSORPTIONS:
+            raise ValueError(
+                f"absorption is {self.absorption!r}: {' or '.join(populations.ABSORPTIONS)}"
+            )
         if self.survey_size <= self.survey_limit:
             raise ValueError(
                 f"survey_size {self.survey_size} must be above survey_limit {self.survey_limit}, "
                 "or surveys would link their sources"
             )
+
+    def record(self) -> dict[str, Any]:
+        """The settings as plain values; files by their content, not by where they lie."""
+        files = response_files.load_responses(self.responses)
+        return asdict(self) | {
+            "responses": [{"files": item.name, "blake2b": item.digest} for item in files]
+        }
 
 
 def stream(seed: int, *purpose: Hashable) -> np.random.Generator:
@@ -152,7 +183,9 @@ class Detections:
     Attributes:
         source: index of the source.
         obsid, obi, region_id: the detection.
-        family, year, exposure, theta: of the observation (`ACIS-S`/`ACIS-I`, yr, s, arcmin).
+        family, year, exposure, theta: of the observation (`ACIS-S`, `ACIS-I` or empty where a file
+            of the response does not say; yr, s, arcmin).
+        response: index into `Universe.responses`.
         flux_factor: flux at that time over the average.
         hardening: how much harder than the average (in photon index, or in ln kT).
         background: local background over the quiescent one.
@@ -168,6 +201,7 @@ class Detections:
     year: np.ndarray
     exposure: np.ndarray
     theta: np.ndarray
+    response: np.ndarray
     flux_factor: np.ndarray
     hardening: np.ndarray
     background: np.ndarray
@@ -185,8 +219,8 @@ class Observed:
     """What the instrument gave for n detections.
 
     Attributes:
-        channels, background_channels: counts in the aperture and in the background region, in PI
-            channels, (n, instrument.N_CHANNELS).
+        channels, background_channels: counts in the aperture and in the background region, in the
+            channels of each one's response, (n, C).
         counts, background: the same in the contract's bins, (n, 400).
         area: effective area at the bins' centres, cm², (n, 400).
         times: counts of the aperture in 0.5–7 keV, in equal parts of the observation,
@@ -226,10 +260,17 @@ class Universe:
         sources, detections: what there is.
         groups, splits: of each detection, (pairs,) of strings.
         papers: of each source, a list of `prose.Paper`.
+        responses: what `detections.response` counts.
     """
 
     def __init__(self, knobs: Knobs | None = None) -> None:
         self.knobs = knobs if knobs is not None else Knobs()
+        self._response_files = tuple(
+            item.response
+            for item in response_files.load_responses(
+                self.knobs.responses, vignetted=not self.knobs.response_vignetting
+            )
+        )
         n_fields = self.knobs.pairs // 3 + 16
         # How many fields give enough rows depends on the draws; a field's draws depend on how many
         # there are, so each attempt starts anew.
@@ -249,6 +290,10 @@ class Universe:
             survey_limit=self.knobs.survey_limit,
         )
         self.splits = split_groups(self.groups, seed=self.knobs.seed)
+
+    @property
+    def responses(self) -> tuple[instrument.Response, ...]:
+        return self._response_files or instrument.load_epochs()
 
     def _lay_out(self, n_fields: int) -> None:
         knobs = self.knobs
@@ -297,6 +342,14 @@ class Universe:
         obsid = np.empty(n, dtype=int)
         obsid[np.argsort(year, kind="stable")] = 100 + 3 * np.arange(n)
         pointing = random.normal(0.0, 0.5, (n, 2))
+        if self._response_files:
+            response = stream(knobs.seed, "responses").integers(len(self.responses), size=n)
+            family = np.array([item.family for item in self.responses])[response]
+            areas = np.array([instrument.typical_area(item) for item in self.responses])
+        else:
+            response = instrument.nearest_epochs(family, year)
+            areas = np.full(len(self.responses), REFERENCE_AREA)
+        reference_area = areas.mean()
 
         # Sources.
         random = stream(knobs.seed, "sources")
@@ -316,6 +369,9 @@ class Universe:
         dec = centre_dec[source_field] + offset[:, 1] / 60.0
         ra = (centre_ra[source_field] + offset[:, 0] / 60.0 / np.cos(np.radians(dec))) % 360.0
         spectra = populations.draw_spectra(class_index, foreground[source_field], random)
+        if knobs.cutoffs:
+            cutoff = populations.draw_cutoffs(class_index, stream(knobs.seed, "cutoffs"))
+            spectra = replace(spectra, cutoff=cutoff)
         # The limit of a field goes down with its exposure, so counts are spread alike everywhere.
         brightness = np.array([CLASSES[name].brightness for name in CLASS_NAMES])[class_index]
         counts = knobs.faintest_counts * random.random(m) ** (-1.0 / knobs.slope)
@@ -323,7 +379,7 @@ class Universe:
         typical = np.exp(np.add.reduceat(np.log(exposure), first_observation) / n_observations)[
             source_field
         ]
-        flux = np.minimum(counts / typical, MOST_COUNTS_PER_SECOND) / REFERENCE_AREA
+        flux = np.minimum(counts / typical, MOST_COUNTS_PER_SECOND) / reference_area
 
         # Every source of a field in every observation of it; the faint ones drop out.
         random = stream(knobs.seed, "detections")
@@ -348,6 +404,7 @@ class Universe:
             year=year[seen],
             exposure=exposure[seen],
             theta=theta,
+            response=response[seen],
             flux_factor=np.exp(varies * random.standard_normal(k))
             * light.flare_boost(exposure[seen]),
             hardening=np.where(varies > 0, 0.06 * random.standard_normal(k), 0.0),
@@ -355,9 +412,12 @@ class Universe:
             background_scale=np.clip(0.056 * np.exp(0.9 * random.standard_normal(k)), 0.004, 1.0),
             light=light,
         )
-        net = flux[source] * detections.flux_factor * REFERENCE_AREA * detections.exposure
-        net *= instrument.vignetting(theta, np.array([1.5]))[:, 0]
-        rate = np.where(detections.family == "ACIS-S", *instrument.BACKGROUND_RATES.values())
+        net = flux[source] * detections.flux_factor * areas[detections.response]
+        net *= detections.exposure
+        vignetted = np.array([item.vignetted for item in self.responses])[detections.response]
+        at_angle = instrument.vignetting(theta, np.array([1.5]))[:, 0]
+        net *= np.where(vignetted, 1.0, at_angle)
+        rate = instrument.quiescent_background(detections.family)
         behind = rate * instrument.aperture_area(theta) * detections.background
         behind *= detections.exposure
         keep = self._seen(net, behind)
@@ -533,7 +593,7 @@ class Universe:
     def _truth(self, sources: np.ndarray) -> dict[str, np.ndarray]:
         """What other observations of the sources would measure without noise."""
         spectra = self.sources.spectra.take(sources)
-        photons = populations.photon_spectra(spectra)
+        photons = populations.photon_spectra(spectra, self.knobs.absorption)
         energy = instrument.PHOTON_CENTRES
         share = {
             band: photons[:, (energy > low) & (energy < high)].sum(axis=1)
@@ -595,7 +655,7 @@ class Universe:
             "background_counts": list_array(observed.background[place].astype(np.int32)),
             "background_scale": seen.background_scale,
             "effective_area": list_array(observed.area[place].astype(np.float32)),
-            "detector": seen.family,
+            "detector": [str(name) or None for name in seen.family],
             "theta": seen.theta,
             "year": seen.year,
             "papers": [papers[index] for index in of_source],
@@ -608,8 +668,9 @@ class Universe:
                 observed.background_channels[place],
                 seen.background_scale,
                 seen.exposure,
-                instrument.nearest_epochs(seen.family, seen.year),
+                seen.response,
                 seen.theta,
+                self.responses,
             )
         schema = contract_features(N_BINS).arrow_schema
         arrays = []
@@ -622,7 +683,8 @@ class Universe:
             elif field.name in ("papers", "summary"):
                 arrays.append(pa.array(values, field.type))
             elif pa.types.is_string(field.type):
-                arrays.append(pa.array([str(value) for value in values], field.type))
+                texts = [None if value is None else str(value) for value in values]
+                arrays.append(pa.array(texts, field.type))
             else:
                 arrays.append(pa.array(values, from_pandas=True).cast(field.type, safe=False))
         return pa.Table.from_arrays(arrays, schema=schema)
@@ -637,13 +699,14 @@ class Universe:
             spectra.shape - seen.hardening,
             np.clip(spectra.shape * np.exp(seen.hardening), *plasma),
         )
-        photons = populations.photon_spectra(replace(spectra, shape=shape))
+        photons = populations.photon_spectra(replace(spectra, shape=shape), self.knobs.absorption)
         photons *= (self.sources.flux[seen.source] * seen.flux_factor)[:, None]
-        epoch = instrument.nearest_epochs(seen.family, seen.year)
-        source = instrument.fold(photons, epoch, seen.theta) * seen.exposure[:, None]
-        behind = instrument.background_rates(epoch, seen.theta, seen.background)
+        responses = self.responses
+        source = instrument.fold(photons, seen.response, seen.theta, responses)
+        source *= seen.exposure[:, None]
+        behind = instrument.background_rates(seen.response, seen.theta, seen.background, responses)
         behind *= seen.exposure[:, None]
-        channels = np.empty((2, len(numbers), instrument.N_CHANNELS), dtype=np.int64)
+        channels = np.empty((2, *source.shape), dtype=np.int64)
         noise = np.empty((len(numbers), 2, timing.N_OCTAVES))
         streams = [stream(self.knobs.seed, "counts", int(number)) for number in numbers]
         for row, random in enumerate(streams):
@@ -657,15 +720,24 @@ class Universe:
             )
         ]
         bins = energy_grid(N_BINS, ENERGY_RANGE)
-        counts = deal_counts_batch(channels[0], instrument.CHANNEL_EDGES, bins, seeds)
-        background = deal_counts_batch(
-            channels[1], instrument.CHANNEL_EDGES, bins, [background_seed(seed) for seed in seeds]
-        )
+        counts, background = np.zeros((2, len(numbers), N_BINS), dtype=np.int64)
+        constant = np.empty(len(numbers))
+        grid_of, grids = instrument.channel_grids(self.responses)
+        for number in np.unique(grid_of[seen.response]):
+            rows = np.flatnonzero(grid_of[seen.response] == number)
+            edges, n = grids[number], len(grids[number]) - 1
+            own = [seeds[row] for row in rows]
+            counts[rows] = deal_counts_batch(channels[0, rows, :n], edges, bins, own)
+            background[rows] = deal_counts_batch(
+                channels[1, rows, :n], edges, bins, [background_seed(seed) for seed in own]
+            )
+            inside = instrument.channels_within(BANDS["b"], edges)
+            constant[rows] = behind[rows, :n][:, inside].sum(axis=1) / source[rows, :n][
+                :, inside
+            ].sum(axis=1)
         # Given their number, events of a Poisson process fall independently, as the rate has it;
         # colours do not change meanwhile.
         rates = seen.light.rates(seen.exposure, noise)
-        inside = instrument.channels_within(BANDS["b"])
-        constant = behind[:, inside].sum(axis=1) / source[:, inside].sum(axis=1)
         rates = (rates + constant[:, None]) / (timing.N_TIMES * (1.0 + constant[:, None]))
         rates /= rates.sum(axis=1, keepdims=True)
         in_band = counts[:, bins_within("b")].sum(axis=1)
@@ -675,7 +747,8 @@ class Universe:
                 for random, number, rate in zip(streams, in_band, rates, strict=True)
             ]
         )
-        area = instrument.effective_area(epoch, seen.theta, (bins[1:] + bins[:-1]) / 2)
+        centres = (bins[1:] + bins[:-1]) / 2
+        area = instrument.effective_area(seen.response, seen.theta, centres, responses)
         return Observed(channels[0], channels[1], counts, background, area, times)
 
 

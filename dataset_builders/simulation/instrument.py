@@ -2,11 +2,13 @@
 
 Three epochs of the S array and three of the I array come from the tables of
 `hf_specclip.spectra`. The growing contamination is in the areas; the redistribution is a Gaussian
-of the tabulated width. What is approximate is said where it is used.
+of the tabulated width. What is approximate is said where it is used. Responses read from files
+(`response_files`) take the place of the epochs where they are given.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -14,6 +16,7 @@ from math import erf
 
 import numpy as np
 
+from hf_specclip.spectra import models
 from hf_specclip.spectra.rebin import overlap_fractions
 
 # Photon energies: 10 eV bins, as the plasma table. Photons of 9 keV fall below 8 keV no more.
@@ -32,16 +35,21 @@ BACKGROUND_RATES = {"ACIS-S": 3.1e-6, "ACIS-I": 1.2e-6}
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """One array at one date.
+class Response:
+    """What one array at one date, or a pair of files, makes of photons.
 
     Attributes:
-        family: `ACIS-S` or `ACIS-I`.
-        year: decimal year of the calibration.
-        area: on-axis effective area at `PHOTON_CENTRES`, cm², (870,).
-        redistribution: share of the photons of each energy in each channel, (870, 560).
-        background: share of the 0.5–7 keV background in each channel, (560,); the channels of
-            that band add up to one.
+        family: `ACIS-S` or `ACIS-I`; empty where a file does not say.
+        year: decimal year of the calibration; nan where unknown.
+        area: effective area, mean over each bin of `PHOTON_EDGES`, cm², (870,); on axis, unless
+            `vignetted`.
+        redistribution: share of the photons of each bin in each channel, (870, C); spectra are
+            folded in its precision.
+        background: share of the 0.5–7 keV background in each channel, (C,); the channels of that
+            band add up to one.
+        channel_edges: keV, (C + 1,).
+        curve: energies (keV) and areas (cm²) between which the area at an energy is interpolated.
+        vignetted: whether the area already has the vignetting.
     """
 
     family: str
@@ -49,14 +57,16 @@ class Epoch:
     area: np.ndarray
     redistribution: np.ndarray
     background: np.ndarray
+    channel_edges: np.ndarray
+    curve: tuple[np.ndarray, np.ndarray]
+    vignetted: bool = False
 
 
 @cache
-def load_epochs() -> tuple[Epoch, ...]:
+def load_epochs() -> tuple[Response, ...]:
     """The six epochs, in the order of the tables."""
     area_names, areas = _table("acis_effective_area.csv")
     width_names, widths = _table("acis_resolution.csv")
-    background_names, background = _table("acis_background.csv")
     epochs = []
     for name in area_names[1:]:
         label = name.removesuffix("_cm2")
@@ -66,23 +76,55 @@ def load_epochs() -> tuple[Epoch, ...]:
         fwhm = np.interp(
             PHOTON_CENTRES, widths[:, 0], widths[:, width_names.index(f"{label}_fwhm_kev")]
         )
-        counts = background[:, background_names.index(f"{detector}_counts")]
         epochs.append(
-            Epoch(
+            Response(
                 family,
                 float(year),
                 area,
                 _redistribution(fwhm / FWHM_PER_SIGMA),
-                _background_shape(background[:, 0], counts),
+                background_shape(family, CHANNEL_EDGES),
+                CHANNEL_EDGES,
+                (PHOTON_CENTRES, area),
             )
         )
     return tuple(epochs)
 
 
-def channels_within(band: tuple[float, float]) -> np.ndarray:
-    """Which channels have their middle in an energy range (keV), (560,) of booleans."""
-    middle = (CHANNEL_EDGES[1:] + CHANNEL_EDGES[:-1]) / 2
+def background_shape(family: str, channel_edges: np.ndarray) -> np.ndarray:
+    """Share of the 0.5–7 keV background in channels; outside the table (0.3–10 keV) there is none.
+
+    Args:
+        family: `ACIS-S` or `ACIS-I`; an unknown detector gets the former's.
+        channel_edges: keV, (C + 1,).
+
+    Returns:
+        (C,).
+    """
+    names, table = _table("acis_background.csv")
+    lower = table[:, 0]
+    counts = table[:, names.index("acisi_counts" if family == "ACIS-I" else "aciss_counts")]
+    edges = np.append(lower, 2 * lower[-1] - lower[-2])
+    band = ((lower > 0.499) & (lower < 6.999)) * counts
+    return counts @ overlap_fractions(edges, channel_edges) / band.sum()
+
+
+def channels_within(
+    band: tuple[float, float], channel_edges: np.ndarray = CHANNEL_EDGES
+) -> np.ndarray:
+    """Which channels have their middle in an energy range (keV), (C,) of booleans."""
+    middle = (channel_edges[1:] + channel_edges[:-1]) / 2
     return (middle > band[0]) & (middle < band[1])
+
+
+def channel_grids(responses: Sequence[Response]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The channels of the responses, each grid once.
+
+    Returns:
+        Index of each response's grid, (R,), and the edges of the grids, keV.
+    """
+    known: dict[bytes, int] = {}
+    index = [known.setdefault(item.channel_edges.tobytes(), len(known)) for item in responses]
+    return np.array(index), [np.frombuffer(edges) for edges in known]
 
 
 def nearest_epochs(family: np.ndarray, year: np.ndarray) -> np.ndarray:
@@ -141,58 +183,124 @@ def local_background(theta: np.ndarray, normal: np.ndarray) -> np.ndarray:
     return median * 10.0 ** ((0.25 + 0.55 * np.exp(-theta / 5.0)) * normal)
 
 
-def effective_area(epoch: np.ndarray, theta: np.ndarray, energy: np.ndarray) -> np.ndarray:
+def effective_area(
+    epoch: np.ndarray,
+    theta: np.ndarray,
+    energy: np.ndarray,
+    responses: Sequence[Response] | None = None,
+) -> np.ndarray:
     """Effective area of each detection.
 
     Args:
-        epoch: index into `load_epochs()`, (B).
+        epoch: index into the responses, (B).
         theta: off-axis angle, arcmin, (B).
         energy: keV, (n).
+        responses: those of the telescope; `load_epochs()` where None.
 
     Returns:
-        cm², (B, n).
+        cm², (B, n); 0 outside a file's energies.
     """
-    on_axis = np.stack([np.interp(energy, PHOTON_CENTRES, item.area) for item in load_epochs()])
-    return on_axis[epoch] * vignetting(theta, energy)
+    items = load_epochs() if responses is None else responses
+    on_axis = np.stack([np.interp(energy, *item.curve) for item in items])
+    return on_axis[epoch] * _vignetting_of(epoch, theta, energy, items)
 
 
-def fold(photons: np.ndarray, epoch: np.ndarray, theta: np.ndarray) -> np.ndarray:
+def binned_area(
+    epoch: np.ndarray, theta: np.ndarray, responses: Sequence[Response] | None = None
+) -> np.ndarray:
+    """Effective area of each detection, mean over each bin of `PHOTON_EDGES`.
+
+    Args:
+        epoch, theta, responses: see `effective_area`.
+
+    Returns:
+        cm², (B, 870).
+    """
+    items = load_epochs() if responses is None else responses
+    on_axis = np.stack([item.area for item in items])
+    return on_axis[epoch] * _vignetting_of(epoch, theta, PHOTON_CENTRES, items)
+
+
+def fold(
+    photons: np.ndarray,
+    epoch: np.ndarray,
+    theta: np.ndarray,
+    responses: Sequence[Response] | None = None,
+) -> np.ndarray:
     """Expected count rates of spectra seen by the instrument.
 
-    In float64 although float32 would do for the physics: the last digit of a float32 product
-    depends on how many threads made it, and a Poisson draw can turn on it.
+    With the epochs' tables in float64 although float32 would do for the physics: the last digit of
+    a float32 product depends on how many threads made it, and a Poisson draw can turn on it.
+    Matrices from files are float32, as files have them; rows are always made by one thread.
 
     Args:
         photons: photons/cm²/s on `PHOTON_EDGES`, (B, 870).
-        epoch: index into `load_epochs()`, (B).
+        epoch: index into the responses, (B).
         theta: off-axis angle, arcmin, (B).
+        responses: those of the telescope; `load_epochs()` where None.
 
     Returns:
-        Counts/s in each PI channel, (B, 560).
+        Counts/s in each channel, (B, C) with C of the response that has most; 0 beyond its own.
     """
-    seen = photons * effective_area(epoch, theta, PHOTON_CENTRES)
-    rates = np.zeros((len(photons), N_CHANNELS))
+    items = load_epochs() if responses is None else responses
+    seen = photons * binned_area(epoch, theta, items)
+    rates = np.zeros((len(photons), max(len(item.background) for item in items)))
     for index in np.unique(epoch):
-        rows = epoch == index
-        rates[rows] = seen[rows] @ load_epochs()[index].redistribution
+        rows, matrix = epoch == index, items[index].redistribution
+        rates[rows, : matrix.shape[1]] = seen[rows].astype(matrix.dtype, copy=False) @ matrix
     return rates
 
 
-def background_rates(epoch: np.ndarray, theta: np.ndarray, brightness: np.ndarray) -> np.ndarray:
+def typical_area(response: Response) -> float:
+    """Counts of a typical source per photon/cm² in 0.5–7 keV: turns counts into a flux.
+
+    The source is a power law of Γ = 1.7 behind 1e21 cm⁻².
+    """
+    band = (PHOTON_CENTRES > 0.5) & (PHOTON_CENTRES < 7.0)
+    photons = models.power_law(PHOTON_EDGES, 1.7) * models.phabs(PHOTON_EDGES, 0.1)
+    seen = photons * response.area @ response.redistribution
+    return float(
+        seen[channels_within((0.5, 7.0), response.channel_edges)].sum() / photons[band].sum()
+    )
+
+
+def background_rates(
+    epoch: np.ndarray,
+    theta: np.ndarray,
+    brightness: np.ndarray,
+    responses: Sequence[Response] | None = None,
+) -> np.ndarray:
     """Expected background in the source aperture.
 
     Args:
-        epoch: index into `load_epochs()`, (B).
+        epoch: index into the responses, (B).
         theta: off-axis angle, arcmin, (B).
         brightness: local background over the quiescent one (host's glow, flares), (B).
+        responses: those of the telescope; `load_epochs()` where None.
 
     Returns:
-        Counts/s in each PI channel, (B, 560).
+        Counts/s in each channel, (B, C) as `fold`.
     """
-    epochs = load_epochs()
-    rate = np.array([BACKGROUND_RATES[item.family] for item in epochs])[epoch]
-    shape = np.stack([item.background for item in epochs])[epoch]
-    return (rate * aperture_area(theta) * brightness)[:, None] * shape
+    items = load_epochs() if responses is None else responses
+    rate = quiescent_background(np.array([item.family for item in items]))[epoch]
+    shapes = np.zeros((len(items), max(len(item.background) for item in items)))
+    for shape, item in zip(shapes, items, strict=True):
+        shape[: len(item.background)] = item.background
+    return (rate * aperture_area(theta) * brightness)[:, None] * shapes[epoch]
+
+
+def quiescent_background(family: np.ndarray) -> np.ndarray:
+    """Background of arrays (`ACIS-S`, `ACIS-I`; others as the former), counts/s/arcsec², (n)."""
+    return np.where(family == "ACIS-I", BACKGROUND_RATES["ACIS-I"], BACKGROUND_RATES["ACIS-S"])
+
+
+def _vignetting_of(
+    epoch: np.ndarray, theta: np.ndarray, energy: np.ndarray, responses: Sequence[Response]
+) -> np.ndarray:
+    """`vignetting` of each detection, 1 where the response has it already, (B, n)."""
+    factor = vignetting(theta, energy)
+    factor[np.array([item.vignetted for item in responses])[epoch]] = 1.0
+    return factor
 
 
 def _redistribution(sigma: np.ndarray) -> np.ndarray:
@@ -202,13 +310,6 @@ def _redistribution(sigma: np.ndarray) -> np.ndarray:
     below = (distance > 0).astype(float)
     below[near] = [0.5 + 0.5 * erf(value) for value in distance[near] / np.sqrt(2.0)]
     return np.diff(below, axis=1)
-
-
-def _background_shape(lower: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Background on the channels; outside the table (0.3–10 keV) there is none."""
-    edges = np.append(lower, 2 * lower[-1] - lower[-2])
-    band = ((lower > 0.499) & (lower < 6.999)) * counts
-    return counts @ overlap_fractions(edges, CHANNEL_EDGES) / band.sum()
 
 
 def _table(name: str) -> tuple[list[str], np.ndarray]:

@@ -23,6 +23,8 @@ COMPONENTS = ("power_law", "black_body", "bremsstrahlung", "plasma", "disk")
 POWER_LAW, BLACK_BODY, BREMSSTRAHLUNG, PLASMA, DISK = range(5)
 NONE = -1
 BROAD_BAND = (0.5, 7.0)
+# Names of absorption and the cross-sections behind them.
+ABSORPTIONS = {"phabs": "phabs_angr", "tbabs": "tbabs_wilm"}
 # Thomson-thick columns do not block the band entirely; beyond this the tables say nothing new.
 MOST_ABSORBED = 200.0
 # In the frame of the farthest source, keV; gas lets everything through there.
@@ -114,6 +116,8 @@ class SourceClass:
         abundance: of the metals, Anders & Grevesse.
         covering: share of the main component that the local absorber covers.
         line: equivalent width of the Fe K line at 6.4 keV, keV.
+        cutoff: e-folding energy of the power law, keV, where it is low enough to matter and the
+            simulation is asked for it.
         variability: scatter of the flux between observations, dex.
         brightness: how much brighter than the faintest of a field its members are, dex: what
             is known in radio or optical light first is bright or faint in X-rays as it may.
@@ -129,6 +133,7 @@ class SourceClass:
     abundance: Distribution = Normal(1.0, 0.0)
     covering: Distribution = Normal(1.0, 0.0)
     line: Distribution = Normal(0.0, 0.0)
+    cutoff: Distribution | None = None
     variability: float = 0.1
     brightness: float = 0.0
     extended: bool = False
@@ -213,23 +218,26 @@ CLASSES: Mapping[str, SourceClass] = {
         ),
     ),
     # White, Swank & Holt 1983; Walter et al. 2015: hard, absorbed at the source, with Fe K; periods
-    # of 1–1000 s: Corbet 1986.
+    # of 1–1000 s: Corbet 1986; cut-offs: Coburn et al. 2002.
     "hmxb": SourceClass(
         "HMXB",
         Component(POWER_LAW, Normal(1.25, 0.35, 0.1, 2.2)),
         None,
         LogNormal(0.25, 0.6, 0.02, 60.0),
         line=LogNormal(0.06, 0.35, high=1.0),
+        cutoff=LogNormal(15.0, 0.2, 5.0, 60.0),
         variability=0.35,
         brightness=0.2,
         behaviour=Behaviour(LogNormal(0.15, 0.3, high=0.8), LogNormal(300.0, 0.6, 1.0, 2e4), 0.6),
     ),
-    # Swartz et al. 2004; Kaaret, Feng & Roberts 2017: a cool disc beside a steep continuum.
+    # Swartz et al. 2004; Kaaret, Feng & Roberts 2017: a cool disc beside a steep continuum, which
+    # turns over at some keV (Gladstone et al. 2009).
     "ulx": SourceClass(
         "ULX",
         Component(POWER_LAW, Normal(1.95, 0.4, 1.0, 3.3)),
         Component(DISK, LogNormal(0.25, 0.12, 0.1, 0.6), 0.5, Normal(0.3, 0.15, 0.05, 0.8)),
         LogNormal(0.2, 0.4, 0.01, 4.0),
+        cutoff=LogNormal(7.0, 0.2, 3.0, 30.0),
         variability=0.2,
         brightness=0.5,
         behaviour=Behaviour(LogNormal(0.05, 0.35, high=0.6)),
@@ -241,6 +249,7 @@ CLASSES: Mapping[str, SourceClass] = {
         Component(POWER_LAW, Normal(1.15, 0.2, 0.6, 1.7)),
         Component(DISK, LogNormal(0.35, 0.12, 0.15, 0.8), 0.6, Normal(0.2, 0.1, 0.05, 0.6)),
         LogNormal(0.25, 0.4, 0.01, 4.0),
+        cutoff=LogNormal(8.0, 0.12, 4.0, 20.0),
         variability=0.45,
         brightness=0.6,
         behaviour=Behaviour(LogNormal(0.08, 0.3, high=0.6), LogNormal(2.0, 0.4, 0.4, 40.0), 1.0),
@@ -517,6 +526,8 @@ class Spectra:
         redshift: of a plasma, of the line and of the local absorber (the temperatures of other
             components, and a power law, are as observed).
         line: equivalent width of Fe K at 6.4 keV in the source's frame, keV.
+        cutoff: e-folding energy of power laws, keV as observed; infinite where there is none, as
+            everywhere by default.
     """
 
     first: np.ndarray
@@ -531,6 +542,11 @@ class Spectra:
     abundance: np.ndarray
     redshift: np.ndarray
     line: np.ndarray
+    cutoff: np.ndarray = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.cutoff is None:
+            object.__setattr__(self, "cutoff", np.full(len(self.first), np.inf))
 
     def take(self, rows: np.ndarray) -> Spectra:
         """The spectra of some rows, in their order."""
@@ -550,6 +566,7 @@ def draw_spectra(
     n = len(class_index)
     values = {item.name: np.zeros(n) for item in fields(Spectra)}
     values["first"], values["second"] = np.zeros(n, dtype=int), np.full(n, NONE)
+    values["cutoff"][:] = np.inf
     values["abundance"][:] = 1.0
     values["galactic_nh"] = np.minimum(foreground_nh, MOST_ABSORBED)
     for index, name in enumerate(CLASS_NAMES):
@@ -574,6 +591,24 @@ def draw_spectra(
     for name in ("nh", "nh2"):
         values[name] = np.minimum(values[name], MOST_ABSORBED)
     return Spectra(**values)
+
+
+def draw_cutoffs(class_index: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Draw where the power laws of sources are cut off.
+
+    Args:
+        class_index: index into `CLASS_NAMES`, (n).
+        random: generator; the draws depend on it and on the order of the sources.
+
+    Returns:
+        e-folding energies, keV, infinite for classes without, (n).
+    """
+    found = np.full(len(class_index), np.inf)
+    for index, kind in enumerate(CLASSES.values()):
+        if kind.cutoff is not None:
+            rows = np.flatnonzero(class_index == index)
+            found[rows] = kind.cutoff.draw(random, len(rows))
+    return found
 
 
 def draw_light_curves(
@@ -615,11 +650,12 @@ def draw_light_curves(
     return LightCurves(**values)
 
 
-def photon_spectra(spectra: Spectra) -> np.ndarray:
+def photon_spectra(spectra: Spectra, absorption: str = "phabs") -> np.ndarray:
     """Spectra as they arrive, for one absorbed photon/cm²/s in 0.5–7 keV.
 
     Args:
         spectra: parameters of n spectra.
+        absorption: of `ABSORPTIONS`.
 
     Returns:
         Photons/cm²/s on `instrument.PHOTON_EDGES`, (n, 870).
@@ -637,14 +673,19 @@ def photon_spectra(spectra: Spectra) -> np.ndarray:
             if not len(rows):
                 continue
             photons = _component(kind, shape[rows], spectra.abundance[rows], spectra.redshift[rows])
+            cut = np.flatnonzero(np.isfinite(spectra.cutoff[rows])) if kind == POWER_LAW else []
+            if len(cut):
+                photons[cut] = models.cutoff_power_law(
+                    PHOTON_EDGES, shape[rows][cut], spectra.cutoff[rows][cut]
+                )
             photons *= (share[rows] / photons[:, band].sum(axis=1))[:, None]
             if component is spectra.first:
                 _add_line(photons, spectra.line[rows], spectra.redshift[rows])
-            through = _transmission(local[rows], spectra.redshift[rows])
+            through = _transmission(local[rows], spectra.redshift[rows], absorption)
             part = covering[rows] < 1.0
             through[part] = 1.0 + covering[rows][part, None] * (through[part] - 1.0)
             total[rows] += photons * through
-    total *= _transmission(spectra.galactic_nh, np.zeros(len(total)))
+    total *= _transmission(spectra.galactic_nh, np.zeros(len(total)), absorption)
     return total / total[:, band].sum(axis=1, keepdims=True)
 
 
@@ -687,12 +728,12 @@ def _continua(kind: int) -> tuple[np.ndarray, np.ndarray]:
     return log_kt, model(PHOTON_EDGES, np.exp(log_kt))
 
 
-def _transmission(column: np.ndarray, redshift: np.ndarray) -> np.ndarray:
+def _transmission(column: np.ndarray, redshift: np.ndarray, absorption: str) -> np.ndarray:
     """What gas (1e22 cm⁻², at a redshift) lets through, at the middle of each bin, (n, 870).
 
     Bins of 10 eV are narrow enough for that: 0.2 % off where half of the photons at 0.5 keV stop.
     """
-    grid, sigma = _cross_section()
+    grid, sigma = _cross_section(ABSORPTIONS[absorption])
     result = np.empty((len(column), len(PHOTON_CENTRES)))
     near = redshift < 1e-3
     result[near] = np.exp(-column[near, None] * sigma[: len(PHOTON_CENTRES)])
@@ -707,8 +748,8 @@ def _transmission(column: np.ndarray, redshift: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _cross_section() -> tuple[np.ndarray, np.ndarray]:
+def _cross_section(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Energies from the first photon's on, 10 eV apart, and the cross-sections there."""
     step = PHOTON_EDGES[1] - PHOTON_EDGES[0]
     grid = PHOTON_CENTRES[0] + step * np.arange(int(HIGHEST_ENERGY / step))
-    return grid, models.photoelectric_cross_section(grid)
+    return grid, models.photoelectric_cross_section(grid, name)

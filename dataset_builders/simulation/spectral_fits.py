@@ -6,7 +6,7 @@ subtracted, χ² with the data's variance, more than 150 net counts); here it ge
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -37,16 +37,18 @@ def fit_columns(
     exposure: np.ndarray,
     epoch: np.ndarray,
     theta: np.ndarray,
+    responses: Sequence[instrument.Response] | None = None,
 ) -> dict[str, np.ndarray]:
     """The catalogue's columns of the four models.
 
     Args:
-        channels, background: counts in the aperture and in the background region, in PI channels,
-            (n, instrument.N_CHANNELS).
+        channels, background: counts in the aperture and in the background region, in the channels
+            of each spectrum's response, (n, C).
         background_scale: background-region counts times this are aperture counts, (n).
         exposure: s, (n).
-        epoch: index into `instrument.load_epochs()`, (n).
+        epoch: index into the responses, (n).
         theta: off-axis angle, arcmin, (n).
+        responses: those of the telescope; `instrument.load_epochs()` where None.
 
     Returns:
         Arrays (n) by column, nan where the catalogue does not fit or the fit finds no limit.
@@ -54,21 +56,23 @@ def fit_columns(
     # Imported here: it brings torch, which a simulation without fits need not wait for.
     from hf_specclip.spectra.fit import fit_counts
 
+    items = instrument.load_epochs() if responses is None else responses
     columns = {name: np.full(len(channels), np.nan) for name in COLUMNS}
     for index in np.unique(epoch):
-        rows = np.flatnonzero(epoch == index)
-        area = instrument.effective_area(epoch[rows], theta[rows], instrument.PHOTON_CENTRES)
+        rows, item = np.flatnonzero(epoch == index), items[index]
+        n_channels = len(item.background)
+        area = instrument.binned_area(epoch[rows], theta[rows], items)
         table = fit_counts(
-            channels[rows],
-            background[rows],
+            channels[rows, :n_channels],
+            background[rows, :n_channels],
             background_scale[rows],
             exposure[rows],
-            redistribution=_redistribution(int(index)),
+            redistribution=_redistribution(item),
             effective_area=np.add.reduceat(area, _BINS, axis=1) / _widths(),
             energy_edges=np.append(
                 instrument.PHOTON_EDGES[:-1][_BINS], instrument.PHOTON_EDGES[-1]
             ),
-            channel_edges=instrument.CHANNEL_EDGES,
+            channel_edges=item.channel_edges,
         )
         for name, column in columns.items():
             column[rows] = table[name]
@@ -80,9 +84,9 @@ def _widths() -> np.ndarray:
     return np.diff(np.append(_BINS, len(instrument.PHOTON_CENTRES)))
 
 
-@cache
-def _redistribution(epoch: int) -> np.ndarray:
+def _redistribution(item: instrument.Response) -> np.ndarray:
     """Mean over the bins put together, weighted by their area."""
-    item = instrument.load_epochs()[epoch]
     weighted = np.add.reduceat(item.redistribution * item.area[:, None], _BINS, axis=0)
-    return weighted / np.add.reduceat(item.area, _BINS)[:, None]
+    area = np.add.reduceat(item.area, _BINS)[:, None]
+    # No photon of a bin without area is seen: what its row holds is never asked for.
+    return np.divide(weighted, area, out=np.zeros_like(weighted), where=area > 0.0)
