@@ -1,0 +1,25 @@
+"""Servers stand in `servers/`; tests import them by their file's name."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "servers"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "spectra"))
+
+from dataset_builders.sky.retry import Patience
+
+
+@pytest.fixture(autouse=True)
+def no_keys(monkeypatch, tmp_path):
+    """The environment holds no keys, and no home with any."""
+    for name in ("ADS_DEV_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def patience():
+    """Impatient: tests wait for nothing."""
+    return Patience(attempts=5, first_wait=0.01, longest_wait=0.05, read=5.0)

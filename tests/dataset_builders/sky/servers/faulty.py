@@ -1,0 +1,160 @@
+"""A real HTTP server on loopback that counts its requests and misbehaves on demand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+FAULTS = (429, 500, "drop", "truncate", "html", "slow")
+
+
+@dataclass
+class Request:
+    """What was asked."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+    at: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class Answer:
+    """What is answered."""
+
+    content: bytes
+    kind: str = "application/octet-stream"
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def json(cls, value: Any, status: int = 200, **headers: str) -> Answer:
+        return cls(json.dumps(value).encode(), "application/json", status, headers)
+
+
+class FaultyServer:
+    """Answers through `respond(request)` until closed.
+
+    Attributes:
+        url: where it listens.
+        requests: all of them, in order, answered well or not.
+        plan: faults of the next requests, taken from the front: a status, "drop", "truncate",
+            "html", "slow" (`slow` seconds), or None.
+        rate: share of further requests that fail, drawn from `FAULTS` (the same for a seed).
+        delay: s before every answer.
+        retry_after: what a 429 asks for, s.
+    """
+
+    def __init__(self, respond: Callable[[Request], Answer] | None = None) -> None:
+        if respond is not None:
+            self.respond = respond
+        self.requests: list[Request] = []
+        self.plan: list[Any] = []
+        self.rate = 0.0
+        self.delay = 0.0
+        self.slow = 1.0
+        self.retry_after = "0.05"
+        self.failures: Counter = Counter()
+        self.lock = threading.Lock()
+        owner = self
+
+        class Handler(_Handler):
+            state = owner
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
+
+    def __enter__(self) -> FaultyServer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def respond(self, request: Request) -> Answer:
+        return Answer.json({"path": request.path})
+
+    def next_fault(self) -> Any:
+        """The fault of this request; called under the lock."""
+        if self.plan:
+            return self.plan.pop(0)
+        number = len(self.requests)
+        draw = hashlib.sha256(f"fault {number}".encode()).digest()
+        if int.from_bytes(draw[:4], "big") / 2**32 < self.rate:
+            return FAULTS[draw[4] % len(FAULTS)]
+        return None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    state: FaultyServer
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        state = self.state
+        parts = urlsplit(self.path)
+        length = int(self.headers.get("Content-Length") or 0)
+        request = Request(
+            self.command,
+            parts.path,
+            {key: values[0] for key, values in parse_qs(parts.query).items()},
+            dict(self.headers),
+            self.rfile.read(length),
+        )
+        with state.lock:
+            fault = state.next_fault()
+            state.requests.append(request)
+            if fault is not None:
+                state.failures[fault] += 1
+        if state.delay:
+            time.sleep(state.delay)
+        try:
+            self.answer(request, fault)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    do_POST = do_DELETE = do_GET
+
+    def answer(self, request: Request, fault: Any) -> None:
+        if fault == "drop":
+            self.close_connection = True
+            self.connection.close()
+            return
+        if isinstance(fault, int):
+            headers = {"Retry-After": self.state.retry_after} if fault == 429 else {}
+            self.send(Answer(b"failing on demand", "text/plain", fault, headers))
+            return
+        if fault == "html":
+            self.send(Answer(b"<html>please log in</html>", "text/html"))
+            return
+        if fault == "slow":
+            time.sleep(self.state.slow)
+        answer = self.state.respond(request)
+        self.send(answer, len(answer.content) // 2 if fault == "truncate" else None)
+
+    def send(self, answer: Answer, cut: int | None = None) -> None:
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.kind)
+        self.send_header("Content-Length", str(len(answer.content)))
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer.content[:cut])
+        if cut is not None:
+            self.wfile.flush()
+            self.close_connection = True
