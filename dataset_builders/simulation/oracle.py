@@ -1,0 +1,148 @@
+"""The ideal observer of the simulated universe: what could be known, at best.
+
+It knows how the universe was made, and reads from each text everything that is stated in it; it
+does not know the truth of any source. Whoever ranks the texts for a spectrum by
+
+    p(spectrum i | text t) = ∫ p(i | θ) p(θ | t) dθ,
+
+the likelihood of the spectrum under the sources that the text allows, cannot be beaten by anyone
+who has the spectrum, its background, exposure and response, and the text. The integral is a sum
+over a bank of sources (`oracle_bank`). Text and spectrum share the source and not the moment:
+fluxes and colours change in between as the class does.
+
+What it leaves aside: names (of hosts, fields, sources), the place in the field, other detections of
+the source, arrival times; the exact redshift within a blur smaller than the detector's; colours of
+single members follow the moment, not the mean. Exposure counts as evidence on the field and on the
+flux, since count rate and counts, which every model sees, give it away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from .oracle_bank import Bank
+from .oracle_prior import LOG_FLUX, STEP, Prior
+from .oracle_spectra import Spectra, log_likelihoods
+
+# Below e^−700 of the best member, sums are taken in a gentler power: the order is kept.
+_GENTLE = 0.02
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the observer thinks of n spectra and t texts.
+
+    Attributes:
+        scores: ln p(spectrum | text) − ln p(spectrum), (n, t) float64.
+        evidence: ln p(spectrum) up to a constant of its own, (n).
+        effective: members of the bank that speak for each spectrum, 1 / Σ p², (n).
+        from_spectrum: members drawn from the posterior given the spectrum, (n, k).
+        from_both: the same given the spectrum and its own text, (n, k).
+    """
+
+    scores: np.ndarray
+    evidence: np.ndarray
+    effective: np.ndarray
+    from_spectrum: np.ndarray
+    from_both: np.ndarray
+
+
+@torch.no_grad()
+def observe(
+    prior: Prior,
+    bank: Bank,
+    spectra: Spectra,
+    text_of_spectrum: np.ndarray | None = None,
+    *,
+    draws: int = 0,
+    exposure_counts: bool = True,
+    seed: int = 0,
+    progress: bool = False,
+) -> Observation:
+    """Compare spectra with the texts of a bank.
+
+    Args:
+        prior: that the bank was drawn with.
+        bank: sources.
+        spectra: observed ones.
+        text_of_spectrum: the text of each, for `from_both`, (n).
+        draws: members drawn from each posterior.
+        exposure_counts: take an exposure as evidence on the field and the flux.
+        seed: of those draws.
+        progress: show a bar.
+    """
+    n, m = len(spectra), len(bank)
+    n_texts = sum(len(texts) for texts in bank.texts)
+    scores = np.full((n, n_texts), -np.inf)
+    evidence, effective = np.empty(n), np.empty(n)
+    drawn = np.zeros((2, n, draws), dtype=np.int64)
+    random = np.random.default_rng(seed)
+    log_prior = torch.from_numpy(bank.log_prior)
+    log_flux = torch.from_numpy((bank.log_flux + bank.log_boost).astype(np.float32))
+    scatter = torch.from_numpy(bank.scatter.astype(np.float32))
+    by_exposure = torch.from_numpy(_log_exposure_factor(prior, bank)) if exposure_counts else None
+    weights = [torch.from_numpy(one).double() for one in bank.text_weights]
+    bins = prior.exposure_bin(spectra.exposure)
+    members = [bank.members(row) for row in range(len(prior.strata))]
+    home = np.full(n_texts, -1)
+    for row, texts in enumerate(bank.texts):
+        home[texts] = row
+    for row in tqdm(
+        range(n), desc="the ideal observer", unit="spectrum", disable=not progress, delay=2,
+        leave=False,
+    ):
+        found = log_likelihoods(spectra, row, bank.rates[spectra.epoch[row]], log_flux, scatter)
+        found = found.double()
+        if by_exposure is not None:
+            found += by_exposure[bins[row]]
+        posterior = found + log_prior
+        evidence[row] = torch.logsumexp(posterior, 0)
+        posterior = (posterior - evidence[row]).exp_()
+        effective[row] = 1.0 / float(posterior.square().sum())
+        for of_stratum, texts, own in zip(members, bank.texts, weights, strict=True):
+            if not len(texts):
+                continue
+            here = found[of_stratum]
+            top = here.max()
+            here = here - top
+            total = own @ here.exp()
+            result = total.log()
+            lost = torch.nonzero(total <= 1e-290).ravel()
+            if len(lost):
+                result[lost] = (own[lost] @ (_GENTLE * here).exp()).log() / _GENTLE
+            scores[row, texts] = (result + top).numpy() - evidence[row]
+        if draws:
+            drawn[0, row] = _draw(posterior.numpy(), draws, random)
+            if text_of_spectrum is not None:
+                text = int(text_of_spectrum[row])
+                stratum = home[text]
+                place = int(np.searchsorted(bank.texts[stratum], text))
+                here = found[members[stratum]]
+                both = weights[stratum][place] * (here - here.max()).exp()
+                if float(both.sum()) <= 0.0:
+                    both = weights[stratum][place] + 1e-300
+                drawn[1, row] = members[stratum].start + _draw(both.numpy(), draws, random)
+    return Observation(np.nan_to_num(scores, neginf=-1e30), evidence, effective, *drawn)
+
+
+def _log_exposure_factor(prior: Prior, bank: Bank) -> np.ndarray:
+    """ln of p(exposure, flux) over the flux's density in the bank, (exposure bins, m) float32."""
+    cell = np.rint((bank.log_flux - LOG_FLUX[0]) / STEP).astype(int)
+    cell = np.clip(cell, 0, len(LOG_FLUX) - 1)
+    joint = prior.joint[bank.stratum, :, cell]
+    alone = prior.share[bank.stratum] * prior.flux[bank.stratum, cell]
+    ratio = joint.T / np.maximum(alone, 1e-300)
+    return np.log(np.maximum(ratio, 1e-30)).astype(np.float32)
+
+
+def _draw(weights: np.ndarray, number: int, random: np.random.Generator) -> np.ndarray:
+    edges = np.cumsum(weights)
+    at = (np.arange(number) + random.random()) / number * edges[-1]
+    return np.minimum(np.searchsorted(edges, at), len(weights) - 1)
+
+
+__all__ = ["Observation", "observe"]
