@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 _HOME = {
     "EffectiveArea": "response",
-    "FitResult": "fit",
+    "FitResult": "fit_result",
     "RedistributionMatrix": "response",
     "SpectrumFileError": "errors",
     "XRaySpectrum": "spectrum",
@@ -34,9 +34,9 @@ __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
     from .errors import SpectrumFileError as SpectrumFileError
-    from .fit import FitResult as FitResult
     from .fit import fit_counts as fit_counts
     from .fit import fit_spectra as fit_spectra
+    from .fit_result import FitResult as FitResult
     from .ogip import read_spectra as read_spectra
     from .ogip import read_spectrum as read_spectrum
     from .ogip_response import read_arf as read_arf

@@ -18,10 +18,9 @@ In groups of 1, W is biased (−0.2 of the error): most channels have no backgro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,15 +28,18 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from .fit_engine import Chi2DataVar, Minimum, PoissonDeviance, SpectraBatch, limits, minimise
-from .fit_groups import Groups, group_channels, noticed_channels
+from .fit_engine import Minimum, SpectraBatch, limits, minimise
+from .fit_folding import Folding, chunks_of, float_tensor
+from .fit_groups import group_channels, noticed_channels
 from .fit_models import (
     MODELS,
     ModelDefinition,
     TabulatedModel,
     column_from_internal,
     column_to_internal,
+    model_definitions,
 )
+from .fit_result import FitResult, FittedParameter, ModelFit, result_of_row
 from .rebin import ascending_edges
 from .spectrum import XRaySpectrum
 
@@ -62,96 +64,6 @@ COLUMN_UNIT = 100.0
 _START_COLUMNS = (0.0, 0.02, 0.1, 0.3, 1.0, 3.0, 10.0, 40.0)
 _START_SHAPES = 14
 _STARTS = 2
-# Spectra dealt with at once, and the bytes of their responses.
-_CHUNK_SPECTRA = 128
-_CHUNK_BYTES = 48 << 20
-# From this many spectra on, the response is worth taking apart into its components; those below
-# this share of the largest change no model by more than 1e-4 of its peak.
-_MANY = 16
-_SMALLEST_COMPONENT = 1e-4
-# Of those, the ones that no spectrum of a model has in more than this share are left out.
-_SMALLEST_SHARE = 1e-6
-
-
-@dataclass(frozen=True)
-class FittedParameter:
-    """A best value and its 68 % limits; a limit is None where a bound is met first.
-
-    Attributes:
-        value: in the catalogue's unit.
-        low, high: where the statistic, minimised over the other parameters, has risen by 1.
-        unit: "keV", "1e20 cm-2", or "" for numbers.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
-    unit: str = ""
-
-
-@dataclass(frozen=True)
-class ModelFit:
-    """One model fitted to one spectrum.
-
-    Attributes:
-        name: `powlaw`, `bb`, `brems` or `apec`.
-        parameters: `gamma` or `kt` (keV), `nh` (1e20 cm⁻²) and `ampl` or `norm` (XSPEC's units, no
-            limits); empty where there is no fit.
-        statistic: its value at the best fit (χ², C or W), or None.
-        dof: degrees of freedom, groups − 3, or None.
-        converged: whether a minimum was found.
-        reason: why there is no fit, or None.
-    """
-
-    name: str
-    parameters: Mapping[str, FittedParameter] = field(default_factory=dict)
-    statistic: float | None = None
-    dof: int | None = None
-    converged: bool = False
-    reason: str | None = None
-
-    @property
-    def reduced(self) -> float | None:
-        """Statistic over degrees of freedom: the catalogue's `*_stat`."""
-        return None if self.statistic is None or not self.dof else self.statistic / self.dof
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What the catalogue would say about one spectrum.
-
-    Attributes:
-        net_counts: counts − scaled background in the fitted range.
-        n_groups: groups fitted.
-        statistic: `chi2datavar` or `cstat`.
-        energy_range: keV, the outer edges of the channels noticed.
-        models: by name, in the order asked for.
-    """
-
-    net_counts: float
-    n_groups: int
-    statistic: str
-    energy_range: tuple[float, float]
-    models: Mapping[str, ModelFit]
-
-    def columns(self) -> dict[str, float | None]:
-        """The catalogue's columns, None where it would have none.
-
-        ``powlaw_gamma``, ``powlaw_gamma_lolim``, ``powlaw_gamma_hilim``, ``powlaw_nh``, …,
-        ``powlaw_ampl``, ``powlaw_stat`` (reduced), and so on for each model.
-        """
-        found: dict[str, float | None] = {}
-        for name, fit in self.models.items():
-            definition = MODELS[name]
-            for short in (definition.shape_name, "nh"):
-                parameter = fit.parameters.get(short)
-                found[f"{name}_{short}"] = parameter.value if parameter else None
-                found[f"{name}_{short}_lolim"] = parameter.low if parameter else None
-                found[f"{name}_{short}_hilim"] = parameter.high if parameter else None
-            norm = fit.parameters.get(definition.norm_name)
-            found[f"{name}_{definition.norm_name}"] = norm.value if norm else None
-            found[f"{name}_stat"] = fit.reduced
-        return found
 
 
 def fit_spectra(
@@ -225,7 +137,7 @@ def fit_spectra(
         noticed = noticed_channels(first.energy_edges, energy_range)
         ends = (float(first.energy_edges[noticed.start]), float(first.energy_edges[noticed.stop]))
         for row, index in enumerate(indices):
-            results[index] = _result(table, row, models, statistic, ends)
+            results[index] = result_of_row(table, row, models, statistic, ends)
     return [result for result in results if result is not None]
 
 
@@ -272,7 +184,7 @@ def fit_counts(
     Raises:
         ValueError: unknown names, or shapes that do not fit.
     """
-    definitions = _definitions(models)
+    definitions = model_definitions(models)
     if statistic not in STATISTICS:
         raise ValueError(f"statistic {statistic!r} is unknown: {' or '.join(STATISTICS)}")
     # χ² wants full groups; for a likelihood channels without counts say as much as those with.
@@ -333,12 +245,12 @@ def fit_counts(
     if not wanted.size:
         return table
 
-    folding = _Folding(matrix[:, noticed], area, photons, seconds, wanted.size)
+    folding = Folding(matrix[:, noticed], area, photons, seconds, wanted.size)
     tabulated = [TabulatedModel(definition, folding.edges) for definition in definitions]
     seen = [folding.seen(model) for model in tabulated]
     # Neighbours in the number of groups share a chunk: less padding.
     wanted = wanted[np.argsort(groups.number[wanted], kind="stable")]
-    chunks = _chunks(groups.number[wanted], max(below.shape[1] for _, below in seen))
+    chunks = chunks_of(groups.number[wanted], max(below.shape[1] for _, below in seen))
     data = (source, region, scale)
 
     def fit_chunk(chunk: slice) -> int:
@@ -371,86 +283,6 @@ def _one_thread_each(n_chunks: int) -> Iterator[ThreadPoolExecutor]:
             yield pool
     finally:
         torch.set_num_threads(n_threads)
-
-
-class _Folding:
-    """Energies that matter and the cumulative response from which groups are cut."""
-
-    def __init__(
-        self,
-        matrix: NDArray[Any],
-        area: NDArray[Any],
-        edges: NDArray[Any],
-        exposure: NDArray[Any],
-        n_spectra: int,
-    ) -> None:
-        widest = area.max(axis=0) if area.ndim == 2 else area
-        seen = np.flatnonzero(matrix.any(axis=1) & (widest > 0) & (np.diff(edges) > 0))
-        if not seen.size:
-            raise ValueError("the response records nothing in the fitted range: check ARF and RMF")
-        rows = slice(int(seen[0]), int(seen[-1]) + 1)
-        self.edges = edges[rows.start : rows.stop + 1]
-        seconds = _tensor(exposure)
-        if area.ndim == 1:
-            matrix, self.area = matrix[rows] * area[rows, None], None
-        else:
-            # What the spectra share goes into the matrix, and so into its components.
-            mean = area[:, rows].mean(axis=0)
-            matrix = matrix[rows] * mean[:, None]
-            self.area = _tensor(area[:, rows] / np.where(mean > 0, mean, 1.0))
-        self.exposure = seconds
-        matrix = np.asarray(matrix, dtype=np.float64)
-        self.components = None
-        self.many = n_spectra >= _MANY
-        if self.many:
-            # A detector resolves far fewer energies than its matrix has rows.
-            left, strength, right = np.linalg.svd(matrix, full_matrices=False)
-            kept = strength > _SMALLEST_COMPONENT * strength[0]
-            self.components = _tensor(left[:, kept] * strength[kept])
-            matrix = right[kept]
-        below = np.zeros((matrix.shape[1] + 1, matrix.shape[0]))
-        np.cumsum(matrix.T, axis=0, out=below[1:])
-        self.below = torch.from_numpy(below)
-
-    def seen(self, model: TabulatedModel) -> tuple[Tensor | None, Tensor]:
-        """The components that spectra of a model have, and the cumulative response to them."""
-        if self.components is None or self.area is not None:
-            return self.components, self.below
-        photons, _ = model.photons(model.samples(), slopes=False)
-        found = photons[:, 0] @ self.components
-        found /= found.norm(dim=1, keepdim=True)
-        strength, turned = torch.linalg.eigh(found.T @ found)
-        kept = strength > _SMALLEST_SHARE**2 * strength[-1]
-        return self.components @ turned[:, kept], self.below @ turned[:, kept]
-
-    def batch(
-        self,
-        rows: NDArray[np.int64],
-        groups: Groups,
-        statistic: str,
-        data: tuple[Any, Any, Any],
-        seen: tuple[Tensor | None, Tensor],
-    ) -> SpectraBatch:
-        """The response and statistic of some spectra."""
-        components, below = seen
-        response = below[torch.from_numpy(groups.stops)]
-        response -= below[torch.from_numpy(groups.starts)]
-        response *= self.exposure[rows][:, None, None]
-        area = None if self.area is None else self.area[rows]
-        source, region, scale = (values[rows] for values in data)
-        counts = groups.sum(source)
-        if statistic == "chi2datavar":
-            net = counts - groups.sum(scale * region)
-            variance = counts + groups.sum(scale**2 * region)
-            variance[variance <= 0] = np.inf
-            chi2 = Chi2DataVar(_tensor(net), _tensor(variance))
-            return SpectraBatch(response, chi2, components, area)
-        behind = groups.sum(region)
-        # Where the factor changes inside a group, its mean over the group's channels.
-        width = np.maximum(groups.stops - groups.starts, 1)
-        factor = groups.sum(scale) / width
-        deviance = PoissonDeviance(_tensor(counts), _tensor(behind), _tensor(factor))
-        return SpectraBatch(response, deviance, components, area)
 
 
 def _fit_model(
@@ -496,7 +328,7 @@ def _starts(batch: SpectraBatch, model: TabulatedModel) -> Tensor:
     if definition.logarithmic:
         low, high = max(low, np.log(0.06)), min(high, np.log(30.0))
     shapes = torch.linspace(low, high, _START_SHAPES, dtype=torch.float64)
-    columns = _tensor(column_to_internal(np.asarray(_START_COLUMNS)))
+    columns = float_tensor(column_to_internal(np.asarray(_START_COLUMNS)))
     points = torch.cartesian_prod(shapes, columns)
     value = batch.scan(model, points).reshape(-1, 1, len(shapes), len(columns))
     deepest = -torch.nn.functional.max_pool2d(-value, 3, stride=1, padding=1)
@@ -516,16 +348,6 @@ def _best_of(minimum: Minimum) -> Minimum:
     )
 
 
-def _definitions(names: Sequence[str]) -> list[ModelDefinition]:
-    wanted = [names] if isinstance(names, str) else list(names)
-    for name in wanted:
-        if name not in MODELS:
-            raise ValueError(f"model {name!r} is unknown: {', '.join(MODELS)}")
-    if not wanted:
-        raise ValueError(f"no model to fit: give some of {', '.join(MODELS)}")
-    return [MODELS[name] for name in wanted]
-
-
 def _add_empty_columns(
     table: dict[str, NDArray[Any]], definition: ModelDefinition, n_spectra: int
 ) -> None:
@@ -536,63 +358,6 @@ def _add_empty_columns(
     ):
         table[f"{name}_{short}"] = np.full(n_spectra, np.nan)
     table[f"{name}_converged"] = np.zeros(n_spectra, dtype=bool)
-
-
-def _chunks(numbers: NDArray[np.int64], n_components: int) -> list[slice]:
-    """Slices of spectra, ordered by their number of groups, whose responses fit in memory."""
-    chunks, start = [], 0
-    while start < len(numbers):
-        stop = start + 1
-        while stop < len(numbers) and (
-            (stop + 1 - start) * int(numbers[stop]) * n_components * 8 <= _CHUNK_BYTES
-            and stop - start < _CHUNK_SPECTRA
-        ):
-            stop += 1
-        chunks.append(slice(start, stop))
-        start = stop
-    return chunks
-
-
-def _result(
-    table: Mapping[str, NDArray[Any]],
-    row: int,
-    models: Sequence[str],
-    statistic: str,
-    energy_range: tuple[float, float],
-) -> FitResult:
-    def number(column: str) -> float | None:
-        value = float(table[column][row])
-        return value if np.isfinite(value) else None
-
-    fits = {}
-    for definition in _definitions(models):
-        name, shape = definition.name, definition.shape_name
-        if not table[f"{name}_converged"][row]:
-            reason = table["reason"][row] or "the fit did not converge"
-            fits[name] = ModelFit(name, reason=reason)
-            continue
-        parameters = {}
-        for short, unit in ((shape, "keV" if shape == "kt" else ""), ("nh", "1e20 cm-2")):
-            column = f"{name}_{short}"
-            parameters[short] = FittedParameter(
-                float(table[column][row]),
-                number(f"{column}_lolim"),
-                number(f"{column}_hilim"),
-                unit,
-            )
-        norm = float(table[f"{name}_{definition.norm_name}"][row])
-        parameters[definition.norm_name] = FittedParameter(norm, None, None)
-        dof = int(table[f"{name}_dof"][row])
-        fits[name] = ModelFit(
-            name, parameters, float(table[f"{name}_stat"][row]) * dof, dof, converged=True
-        )
-    return FitResult(
-        net_counts=float(table["net_counts"][row]),
-        n_groups=int(table["n_groups"][row]),
-        statistic=statistic,
-        energy_range=energy_range,
-        models=fits,
-    )
 
 
 def _label(spectrum: XRaySpectrum) -> str:
@@ -626,10 +391,6 @@ def _background(spectrum: XRaySpectrum) -> NDArray[np.int64]:
 
 def _scale(spectrum: XRaySpectrum) -> NDArray[np.float64]:
     return np.broadcast_to(np.asarray(spectrum.background_scale), spectrum.counts.shape)
-
-
-def _tensor(values: NDArray[Any]) -> Tensor:
-    return torch.from_numpy(np.array(values, dtype=np.float64))
 
 
 def _progress(

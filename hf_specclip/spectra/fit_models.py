@@ -7,7 +7,7 @@ own energies and interpolated, so there is one definition of each model in the p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from . import models
 
-__all__ = ["MODELS", "ModelDefinition", "TabulatedModel"]
+__all__ = ["MODELS", "ModelDefinition", "TabulatedModel", "model_definitions"]
 
 # Between columns of this size and none, steps are taken in N_H, above in its logarithm (1e22 cm⁻²).
 COLUMN_SCALE = 0.05
@@ -77,6 +77,17 @@ MODELS = {
         ),
     )
 }
+
+
+def model_definitions(names: Sequence[str]) -> list[ModelDefinition]:
+    """The models of these names. Raises ValueError for an unknown one, or none at all."""
+    wanted = [names] if isinstance(names, str) else list(names)
+    for name in wanted:
+        if name not in MODELS:
+            raise ValueError(f"model {name!r} is unknown: {', '.join(MODELS)}")
+    if not wanted:
+        raise ValueError(f"no model to fit: give some of {', '.join(MODELS)}")
+    return [MODELS[name] for name in wanted]
 
 
 def column_to_internal(column: NDArray) -> NDArray:
