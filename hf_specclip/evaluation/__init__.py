@@ -11,15 +11,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .bootstrap import GroupBootstrap
     from .plots import plot_recall_curve
-    from .retrieval import MatchRanks, evaluate_retrieval, match_ranks, recall_curve, unique_texts
+    from .retrieval import (
+        MatchRanks,
+        curve_of_ranks,
+        evaluate_ranks,
+        evaluate_retrieval,
+        match_ranks,
+        recall_curve,
+        score_ranks,
+        unique_texts,
+    )
 
 _HOMES = {
     "GroupBootstrap": "bootstrap",
     "MatchRanks": "retrieval",
+    "curve_of_ranks": "retrieval",
+    "evaluate_ranks": "retrieval",
     "evaluate_retrieval": "retrieval",
     "match_ranks": "retrieval",
     "plot_recall_curve": "plots",
     "recall_curve": "retrieval",
+    "score_ranks": "retrieval",
     "unique_texts": "retrieval",
 }
 
@@ -39,9 +51,12 @@ def __dir__() -> list[str]:
 __all__ = [
     "GroupBootstrap",
     "MatchRanks",
+    "curve_of_ranks",
+    "evaluate_ranks",
     "evaluate_retrieval",
     "match_ranks",
     "plot_recall_curve",
     "recall_curve",
+    "score_ranks",
     "unique_texts",
 ]

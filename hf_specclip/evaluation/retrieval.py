@@ -165,6 +165,56 @@ def match_ranks(
     }
 
 
+def score_ranks(scores: Any, text_of_spectrum: Any) -> dict[str, MatchRanks]:
+    """Rank of the right answer of every query, by a matrix of scores, in both directions.
+
+    For whoever ranks by something else than a cosine, such as a likelihood.
+
+    Args:
+        scores: (n, m) of spectra and distinct texts, the larger the better; a column or a row may
+            be anything's own scale, but both directions read the same matrix.
+        text_of_spectrum: (n,) integers, the column of each spectrum's text.
+
+    Returns:
+        As `match_ranks`.
+
+    Raises:
+        ValueError: for an empty or wrong shape, an index outside the texts, or NaN.
+    """
+    matrix = _array(scores)
+    if matrix.ndim != 2 or matrix.size == 0:
+        raise ValueError(f"scores must have shape (n, m) with n and m above 0, not {matrix.shape}")
+    if np.isnan(matrix).any():
+        raise ValueError("scores hold NaN")
+    n, m = matrix.shape
+    owner = _text_index(text_of_spectrum, n, m)
+    own = matrix[np.arange(n), owner]
+    best = np.full(m, -np.inf)
+    np.maximum.at(best, owner, own)
+    right = np.bincount(owner, minlength=m)
+    tied_right = np.bincount(owner[own == best[owner]], minlength=m)
+    asked = np.flatnonzero(right)
+    one = np.ones(n, dtype=np.int64)
+    return {
+        "spectrum_to_text": MatchRanks(
+            np.arange(n),
+            _true(matrix > own[:, None], axis=1),
+            _true(matrix == own[:, None], axis=1),
+            one,
+            one,
+            m,
+        ),
+        "text_to_spectrum": MatchRanks(
+            asked,
+            _true(matrix > best, axis=0)[asked],
+            _true(matrix == best, axis=0)[asked],
+            tied_right[asked],
+            right[asked],
+            n,
+        ),
+    }
+
+
 def evaluate_retrieval(
     spectrum_embeds: Any,
     text_embeds: Any,
@@ -206,9 +256,26 @@ def evaluate_retrieval(
         >>> result["spectrum_to_text"]["recall@5%"]
         {'value': 0.31, 'low': 0.27, 'high': 0.35, 'chance': 0.0502}
     """
+    ranks = match_ranks(spectrum_embeds, text_embeds, text_of_spectrum, chunk_size=chunk_size)
+    return evaluate_ranks(ranks, text_of_spectrum, groups, ks, n_bootstrap, seed)
+
+
+def evaluate_ranks(
+    ranks: dict[str, MatchRanks],
+    text_of_spectrum: Any,
+    groups: Sequence[Any] | np.ndarray | None = None,
+    ks: Sequence[float] = (1, 5, 10, 25),
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """`evaluate_retrieval` for ranks that are there, however they were found.
+
+    Args:
+        ranks: of `match_ranks` or `score_ranks`.
+        (others), returns, raises: as for `evaluate_retrieval`.
+    """
     percentages = [_percentage(k) for k in ks]
     owner = np.asarray(text_of_spectrum)
-    ranks = match_ranks(spectrum_embeds, text_embeds, owner, chunk_size=chunk_size)
     labels = _group_labels(groups, owner)
     result: dict[str, dict[str, Any]] = {}
     for direction in DIRECTIONS:
@@ -262,10 +329,38 @@ def recall_curve(
     Raises:
         ValueError: as `evaluate_retrieval`, and for an unknown direction.
     """
+    ranks = match_ranks(spectrum_embeds, text_embeds, text_of_spectrum, chunk_size=chunk_size)
+    return curve_of_ranks(
+        ranks,
+        text_of_spectrum,
+        groups,
+        direction=direction,
+        ks=ks,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
+
+
+def curve_of_ranks(
+    ranks: dict[str, MatchRanks],
+    text_of_spectrum: Any,
+    groups: Sequence[Any] | np.ndarray | None = None,
+    *,
+    direction: str = "spectrum_to_text",
+    ks: Iterable[float] | None = None,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """`recall_curve` for ranks that are there, however they were found.
+
+    Args:
+        ranks: of `match_ranks` or `score_ranks`.
+        (others), returns, raises: as for `recall_curve`.
+    """
     if direction not in DIRECTIONS:
         raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}")
     owner = np.asarray(text_of_spectrum)
-    found = match_ranks(spectrum_embeds, text_embeds, owner, chunk_size=chunk_size)[direction]
+    found = ranks[direction]
     n = found.n_gallery
     if ks is None:
         tops = np.unique(np.rint(np.geomspace(1, n, 60)).astype(int))
@@ -433,8 +528,11 @@ def _figure(value: float, interval: tuple[Any, Any], chance: float) -> dict[str,
 __all__ = [
     "DIRECTIONS",
     "MatchRanks",
+    "curve_of_ranks",
+    "evaluate_ranks",
     "evaluate_retrieval",
     "match_ranks",
     "recall_curve",
+    "score_ranks",
     "unique_texts",
 ]

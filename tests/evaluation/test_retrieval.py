@@ -9,9 +9,12 @@ import pytest
 
 from hf_specclip.evaluation import (
     GroupBootstrap,
+    curve_of_ranks,
+    evaluate_ranks,
     evaluate_retrieval,
     match_ranks,
     recall_curve,
+    score_ranks,
     unique_texts,
 )
 from hf_specclip.evaluation.retrieval import DIRECTIONS
@@ -308,3 +311,29 @@ def test_shared_texts_stand_once():
     assert owner.tolist() == [0, 1, 0, 2, 1]
     with pytest.raises(ValueError, match="5 text embeddings and 4 text ids"):
         unique_texts(embeds, ["a"] * 4)
+
+
+def test_scores_of_cosines_give_the_ranks_of_the_embeddings():
+    random = np.random.default_rng(5)
+    spectra, texts = random.normal(size=(40, 6)), random.normal(size=(17, 6))
+    owner = random.integers(17, size=40)
+    unit = [one / np.linalg.norm(one, axis=1, keepdims=True) for one in (spectra, texts)]
+    by_scores = score_ranks(unit[0] @ unit[1].T, owner)
+    by_cosine = match_ranks(spectra, texts, owner)
+    for direction, found in by_cosine.items():
+        for name, values in vars(found).items():
+            np.testing.assert_array_equal(getattr(by_scores[direction], name), values)
+    groups = owner % 5
+    assert evaluate_ranks(by_scores, owner, groups) == evaluate_retrieval(
+        spectra, texts, owner, groups
+    )
+    assert curve_of_ranks(by_scores, owner, groups) == recall_curve(spectra, texts, owner, groups)
+
+
+def test_scores_that_are_no_matrix_or_nan_are_refused():
+    with pytest.raises(ValueError, match="shape"):
+        score_ranks(np.zeros(4), [0])
+    with pytest.raises(ValueError, match="NaN"):
+        score_ranks(np.full((2, 2), np.nan), [0, 1])
+    with pytest.raises(ValueError, match="2 texts"):
+        score_ranks(np.zeros((2, 2)), [0, 2])
