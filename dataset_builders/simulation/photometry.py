@@ -129,11 +129,11 @@ def hardness_ratio(hard: Band, soft: Band) -> tuple[np.ndarray, np.ndarray, np.n
     padded[:, 2 * reach : 2 * reach + _NODES] = density
     nodes = np.arange(-reach, _NODES + reach)
     total = np.zeros((len(density), len(nodes)))
-    rows = np.arange(len(density))[:, None]
+    # Each row's nodes are neighbours: one copy of a piece, not a gather of numbers.
+    pieces = np.lib.stride_tricks.sliding_window_view(padded, len(nodes), axis=1)
+    first, rows = reach + np.clip(offsets, -reach, reach), np.arange(len(density))
     for column in range(2 * _HALF + 1):
-        shift = np.clip(offsets[:, column], -reach, reach)
-        index = nodes + 2 * reach + shift[:, None]
-        total += weights[:, column, None] * padded[rows, index]
+        total += weights[:, column, None] * pieces[rows, first[:, column]]
     u = (low - middle)[:, None] + step[:, None] * nodes
     u = np.where(swap[:, None], -u, u)
     order = np.where(swap, -1, 1)

@@ -112,7 +112,7 @@ def within_observation(counts: np.ndarray, exposure: np.ndarray) -> dict[str, np
     for m in _DIVISORS:
         width = N_TIMES // m
         window = sums[:, width : width + N_TIMES] - sums[:, :N_TIMES]
-        by_phase = factorial[window].reshape(n, m, width).sum(axis=1)
+        by_phase = factorial.take(window).reshape(n, m, width).sum(axis=1)
         constant = factorial[m - 1] + number * np.log(m) - factorial[number + m - 1]
         odds.append(by_phase + (constant - np.log(width))[:, None])
     of_number = np.stack([np.logaddexp.reduce(by_phase, axis=1) for by_phase in odds], axis=1)
