@@ -3,7 +3,8 @@
     python chain.py '[{"command": "reproduce", "arguments": [...], "kill": ["align", 5]}, …]'
 
 prints the exit codes as JSON (below 0 for a signal). The runs share the seconds of the imports.
-`kill` names a stage and the step whose batch is never finished.
+`kill` names a stage and the step whose batch is never finished; where the command trains a stage
+several times, a third entry says in which of them.
 """
 
 import importlib
@@ -17,18 +18,19 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from training import align, commands, pretrain_spectrum, reproduce
+from training import align, commands, pretrain_spectrum
 
-COMMANDS = {"reproduce": reproduce, "align": align, "pretrain_spectrum": pretrain_spectrum}
 TASKS = {"align": align.AlignTask, "spectrum": pretrain_spectrum.SpectrumTask}
 
 
-def kill_at(stage: str, step: int) -> None:
+def kill_at(stage: str, step: int, times: int = 1) -> None:
     task = TASKS[stage]
-    real = task.batch
+    real, seen = task.batch, []
 
     def batch(self, rows, draws):
         if draws.step == step:
+            seen.append(step)
+        if len(seen) == times:
             os.kill(os.getpid(), signal.SIGKILL)
         return real(self, rows, draws)
 
@@ -47,7 +49,7 @@ def each(runs: list[dict]) -> list[int]:
             try:
                 if "kill" in run:
                     kill_at(*run["kill"])
-                module = COMMANDS[run["command"]]
+                module = importlib.import_module(f"training.{run['command']}")
                 sys.argv = [f"training/{run['command']}.py", *run["arguments"]]
                 code = commands.call(module.main, module.options().parse_args(run["arguments"]))
             except BaseException:
