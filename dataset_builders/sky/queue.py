@@ -185,7 +185,8 @@ class WorkQueue:
         Raises:
             QueueError: for an id that this process has not claimed (nothing is written then).
         """
-        rows = [("got", None, json.dumps(value), name) for name, value in (got or {}).items()]
+        rows: list[tuple[str, str | None, str | None, str]] = []
+        rows += [("got", None, json.dumps(value), name) for name, value in (got or {}).items()]
         rows += [("absent", why, None, name) for name, why in (absent or {}).items()]
         rows += [("failed", why, None, name) for name, why in (failed or {}).items()]
         with self._writing() as connection:

@@ -1,0 +1,136 @@
+"""A small, simulated Chandra Source Catalog in the tables of the real one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tap_server import TapServer
+
+from dataset_builders.contract import LIMITED_VARIABLES, variable_units
+
+MASTER = {
+    "name": "TEXT", "ra": "REAL", "dec": "REAL", "err_ellipse_r0": "REAL",
+    "err_ellipse_r1": "REAL", "err_ellipse_ang": "REAL", "pileup_flag": "TEXT",
+    "var_inter_prob_b": "REAL",
+}  # fmt: skip
+MASTER_STACK = {
+    "name": "TEXT",
+    "detect_stack_id": "TEXT",
+    "region_id": "INTEGER",
+    "match_type": "TEXT",
+}
+STACK = {"detect_stack_id": "TEXT", "region_id": "INTEGER"}
+STACK_OBSERVATION = {
+    "detect_stack_id": "TEXT", "region_id": "INTEGER", "obsid": "INTEGER", "obi": "INTEGER",
+}  # fmt: skip
+OBSERVATION = {
+    "obsid": "INTEGER", "obi": "INTEGER", "region_id": "INTEGER", "instrument": "TEXT",
+    "detector": "TEXT", "theta": "REAL", "livetime": "REAL", "gti_mjd_obs": "REAL",
+    "src_cnts_aper_b": "REAL", "sat_src_flag": "TEXT", "streak_src_flag": "TEXT",
+    **{
+        column: "REAL"
+        for name in variable_units()
+        if not name.startswith("var_inter")
+        for column in (
+            name, *([f"{name}_lolim", f"{name}_hilim"] if name in LIMITED_VARIABLES else [])
+        )
+    },
+}  # fmt: skip
+
+
+def csc_name(ra: float, dec: float) -> str:
+    """The name the catalogue gives a position: cut off, not rounded."""
+    tenths = int(ra / 15 * 36000)
+    hours, rest = divmod(tenths, 36000)
+    minutes, tenths = divmod(rest, 600)
+    arcsec = int(abs(dec) * 3600)
+    degrees, rest = divmod(arcsec, 3600)
+    arcmin, arcsec = divmod(rest, 60)
+    sign = "-" if dec < 0 else "+"
+    return (
+        f"2CXO J{hours:02d}{minutes:02d}{tenths // 10:02d}.{tenths % 10}"
+        f"{sign}{degrees:02d}{arcmin:02d}{arcsec:02d}"
+    )
+
+
+class Sky:
+    """Sources and detections, drawn from a seed.
+
+    Every source is seen in `per_source` observations, numbered from 1000 on; `observations` say
+    how many fields there are.
+
+    Attributes:
+        master, detections: rows of `master_source`, and of `observation_source` with the source's
+            name in `name`.
+    """
+
+    def __init__(self, n: int = 40, per_source: int = 3, observations: int = 12, seed: int = 1):
+        random = np.random.default_rng(seed)
+        self.master: list[dict[str, Any]] = []
+        self.detections: list[dict[str, Any]] = []
+        # Far enough apart that no error ellipse reaches another source.
+        for source in range(n):
+            ra = float((source * 9.0 + random.uniform(0, 4)) % 360)
+            dec = float(random.uniform(-80, 80))
+            self.master.append(
+                {
+                    "name": csc_name(ra, dec),
+                    "ra": ra,
+                    "dec": dec,
+                    "err_ellipse_r0": float(random.uniform(0.5, 3)),
+                    "err_ellipse_r1": float(random.uniform(0.3, 0.5)),
+                    "err_ellipse_ang": float(random.uniform(0, 180)),
+                    "pileup_flag": "FALSE",
+                    "var_inter_prob_b": float(random.uniform(0, 1)),
+                }
+            )
+            for visit in range(per_source):
+                obsid = 1000 + (source + 5 * visit) % observations
+                self.detections.append(self._detection(source, obsid, random))
+        self.match_types = ["u"] * n
+
+    def _detection(self, source: int, obsid: int, random: np.random.Generator) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "name": self.master[source]["name"],
+            "obsid": obsid,
+            "obi": 0,
+            "region_id": source + 1,
+            "instrument": "ACIS  ",
+            "detector": "ACIS-7",
+            "theta": float(random.uniform(0, 8)),
+            "livetime": 1e4,
+            "gti_mjd_obs": 52000.0 + obsid,
+            "src_cnts_aper_b": float(random.uniform(20, 900)),
+            "sat_src_flag": "FALSE",
+            "streak_src_flag": "FALSE",
+        }
+        for column, kind in OBSERVATION.items():
+            if column not in row and kind == "REAL":
+                value = float(random.uniform(0.1, 5))
+                row[column] = None if random.uniform() < 0.2 else value
+        return row
+
+    def load(self, server: TapServer) -> TapServer:
+        """Put everything into a TAP service."""
+        nh = {name: "10**20 cm**-2" for name in OBSERVATION if name.endswith("_nh")}
+        server.add_table("csc21.master_source", self.master, MASTER)
+        stacks = [
+            {
+                "name": row["name"],
+                "detect_stack_id": f"stack{number // 4}   ",
+                "region_id": number + 1,
+                "match_type": f"{self.match_types[number]} ",
+            }
+            for number, row in enumerate(self.master)
+        ]
+        stack_of = {row["name"]: row for row in stacks}
+        server.add_table("csc21.master_stack_assoc", stacks, MASTER_STACK)
+        server.add_table("csc21.stack_source", stacks, STACK)
+        rows = [
+            {**stack_of[row["name"]], "obsid": row["obsid"], "obi": row["obi"]}
+            for row in self.detections
+        ]
+        server.add_table("csc21.stack_observation_assoc", rows, STACK_OBSERVATION)
+        server.add_table("csc21.observation_source", self.detections, OBSERVATION, units=nh)
+        return server

@@ -1,0 +1,327 @@
+"""The catalogue over TAP: joins, pages, flags, names; spoken to by the real pyvo."""
+
+import dataclasses
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from astropy.units import Unit
+from csc_tables import Sky
+from tap_server import TapServer
+
+from dataset_builders.contract import LIMITED_VARIABLES, variable_units
+from dataset_builders.sky.catalogue import (
+    SCHEMA,
+    Catalogue,
+    CatalogueError,
+    Limits,
+    read_catalogue,
+)
+from dataset_builders.sky.positions import Position, separation
+from dataset_builders.sky.queue import WorkQueue
+from dataset_builders.sky.retry import RefusedError, Service, ServiceError
+from dataset_builders.sky.sources import matched_names, names_of, resolve_names, want_names
+from dataset_builders.sky.tap import TapClient
+
+
+@pytest.fixture
+def sky():
+    return Sky()
+
+
+@pytest.fixture
+def server(sky):
+    with sky.load(TapServer()) as running:
+        yield running
+
+
+def client_of(server, patience, **settings):
+    service = Service("Chandra Source Catalog", per_second=1000, patience=patience)
+    return TapClient(f"{server.url}/tap", service, **settings)
+
+
+@pytest.fixture
+def client(server, patience):
+    return client_of(server, patience)
+
+
+@pytest.fixture
+def queue(tmp_path):
+    return WorkQueue(tmp_path / "queue.sqlite")
+
+
+def fetched(client, queue, folder, want, **settings):
+    catalogue = Catalogue(client, queue, folder, **settings)
+    want(catalogue)
+    catalogue.fetch()
+    return read_catalogue(folder).to_pylist()
+
+
+def keys(rows):
+    return [(row["name"], row["obsid"], row["obi"], row["region_id"]) for row in rows]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_detections_come_with_their_sources(server, patience, queue, sky, tmp_path, asynchronous):
+    client = client_of(server, patience, asynchronous=asynchronous)
+    rows = fetched(client, queue, tmp_path, lambda c: c.want_everything())
+    assert keys(rows) == sorted(keys(sky.detections))
+    truth = dict(zip(keys(sky.detections), sky.detections, strict=True))
+    master = {row["name"]: row for row in sky.master}
+    columns = [
+        *variable_units(),
+        *(f"{name}_{end}" for name in LIMITED_VARIABLES for end in ("lolim", "hilim")),
+    ]
+    assert len(columns) == 42
+    nulls = 0
+    for row, key in zip(rows, keys(rows), strict=True):
+        assert row["instrument"] == "ACIS"
+        assert row["ra"] == master[row["name"]]["ra"]
+        assert row["var_inter_prob_b"] == master[row["name"]]["var_inter_prob_b"]
+        for name in columns:
+            expected = {**master[row["name"]], **truth[key]}[name]
+            assert row[name] == expected
+            nulls += expected is None
+    assert nulls > 300
+    assert any("o.obsid BETWEEN" in query for query in server.queries)
+    assert not server.jobs  # none is left lying there
+
+
+def test_other_instruments_and_other_matches_are_left_out(server, client, queue, sky, tmp_path):
+    server.database.execute(
+        "UPDATE csc21_observation_source SET instrument = 'HRC' WHERE obsid = 1003"
+    )
+    ambiguous = sky.master[0]["name"]
+    server.database.execute(
+        "UPDATE csc21_master_stack_assoc SET match_type = 'a ' WHERE name = ?", (ambiguous,)
+    )
+    rows = fetched(client, queue, tmp_path, lambda c: c.want_everything())
+    expected = [row for row in sky.detections if row["obsid"] != 1003 and row["name"] != ambiguous]
+    assert keys(rows) == sorted(keys(expected))
+    assert 0 < len(rows) < len(sky.detections)
+
+
+def test_flagged_detections_stay_with_the_reason(server, client, queue, sky, tmp_path):
+    piled, streaked = sky.master[3]["name"], sky.detections[0]
+    run = server.database.execute
+    run("UPDATE csc21_master_source SET pileup_flag = 'TRUE ' WHERE name = ?", (piled,))
+    run(
+        "UPDATE csc21_observation_source SET streak_src_flag = 'TRUE', sat_src_flag = 'TRUE' "
+        "WHERE obsid = ? AND region_id = ?",
+        (streaked["obsid"], streaked["region_id"]),
+    )
+    rows = fetched(client, queue, tmp_path, lambda c: c.want_everything())
+    assert len(rows) == len(sky.detections)
+    masked = {
+        key: row["masked"] for key, row in zip(keys(rows), rows, strict=True) if row["masked"]
+    }
+    assert masked.pop(*[keys([streaked])[0]]) == "saturated, on a readout streak"
+    assert set(masked.values()) == {"pileup"}
+    assert {key[0] for key in masked} == {piled}
+    assert len(masked) == 3
+
+
+@pytest.mark.parametrize("page_rows", [1, 17, 40, 1000])
+def test_pages_neither_lose_nor_repeat_a_row(server, client, queue, sky, tmp_path, page_rows):
+    if page_rows == 1:
+        server.database.execute("DELETE FROM csc21_observation_source WHERE obsid > 1000")
+    rows = fetched(client, queue, tmp_path, lambda c: c.want_everything(), page_rows=page_rows)
+    left = server.database.execute("SELECT count(*) FROM csc21_observation_source").fetchone()[0]
+    assert len(rows) == left
+    pages = sorted((tmp_path / "catalogue").glob("*.parquet"))
+    assert sum(pq.read_metadata(page).num_rows for page in pages) == left
+    assert max(pq.read_metadata(page).num_rows for page in pages) <= page_rows
+
+
+def test_a_service_that_sends_fewer_rows_than_asked_is_asked_on(sky, patience, queue, tmp_path):
+    with sky.load(TapServer(max_rows=10)) as server:
+        server.database.execute("DELETE FROM TAP_SCHEMA_columns")  # one that lists no columns
+        client = client_of(server, patience)
+        rows = fetched(client, queue, tmp_path, lambda c: c.want_everything())
+        assert keys(rows) == sorted(keys(sky.detections))
+
+
+def test_pages_that_are_there_are_not_asked_for_again(server, client, queue, sky, tmp_path):
+    catalogue = Catalogue(client, queue, tmp_path, page_rows=25)
+    catalogue.want_everything()
+    server.plan = [None, None, None, None] + [500] * 5  # columns twice, two pages, then no more
+    with pytest.raises(ServiceError, match="answered 500"):
+        catalogue.fetch()
+    assert queue.counts("catalogue")["wanted"] == 1
+    server.queries.clear()
+    again = Catalogue(client, WorkQueue(queue.path), tmp_path, page_rows=25)
+    again.want_everything()
+    again.fetch()
+    pages = [query for query in server.queries if "TOP 25" in query]
+    assert len(pages) == 3  # 120 rows, of which 50 were there
+    assert all("o.obsid >" in page for page in pages)
+    assert keys(read_catalogue(tmp_path).to_pylist()) == sorted(keys(sky.detections))
+    whole = tmp_path / "whole"
+    fetched(
+        client, WorkQueue(whole / "q.sqlite"), whole, lambda c: c.want_everything(), page_rows=25
+    )
+    for page in sorted((tmp_path / "catalogue").iterdir()):
+        assert page.read_bytes() == (whole / "catalogue" / page.name).read_bytes()
+    assert Catalogue(client, queue, tmp_path).want_everything() == 0
+
+
+def test_rows_survive_a_tenth_of_failing_requests(server, client, queue, sky, tmp_path):
+    server.rate, server.slow = 0.3, 0.01
+    rows = fetched(client, queue, tmp_path, lambda c: c.want_everything(), page_rows=5)
+    assert keys(rows) == sorted(keys(sky.detections))
+    assert sum(server.failures.values()) >= 4
+
+
+def test_a_cone_is_round(server, client, queue, sky, tmp_path):
+    centre = Position(sky.master[0]["ra"], sky.master[0]["dec"])
+    radius = 40.0
+    rows = fetched(
+        client, queue, tmp_path, lambda c: c.want_cone(centre.ra, centre.dec, radius), page_rows=9
+    )
+    inside = {
+        row["name"]
+        for row in sky.master
+        if separation(centre, Position(row["ra"], row["dec"])) <= radius
+    }
+    assert 2 < len(inside) < 30
+    assert keys(rows) == sorted(keys(row for row in sky.detections if row["name"] in inside))
+    with pytest.raises(ValueError, match="cone 400"):
+        Catalogue(client, queue, tmp_path).want_cone(400, 0, 1)
+
+
+def test_limits_are_asked_for(client, queue, sky, tmp_path):
+    limits = Limits(min_counts=300, max_theta=5, min_significance=1)
+    rows = fetched(client, queue, tmp_path, lambda c: c.want_everything(), limits=limits)
+    expected = [
+        row
+        for row in sky.detections
+        if row["src_cnts_aper_b"] >= 300
+        and row["theta"] <= 5
+        and (row["flux_significance_b"] or 0) >= 1
+    ]
+    assert 0 < len(expected) < len(sky.detections)
+    assert keys(rows) == sorted(keys(expected))
+
+
+def test_every_name_is_accounted_for(server, client, queue, sky, tmp_path):
+    known = [row["name"] for row in sky.master]
+    # What an older release might have called the sixth source: 1″ north of where it is now.
+    sixth = sky.master[5]
+    moved = dict(sixth, err_ellipse_r0=4.0, err_ellipse_r1=4.0)
+    server.database.execute(
+        "UPDATE csc21_master_source SET err_ellipse_r0 = 4, err_ellipse_r1 = 4 WHERE name = ?",
+        (sixth["name"],),
+    )
+    from csc_tables import csc_name
+
+    older = csc_name(moved["ra"], moved["dec"] + 1.5 / 3600)
+    assert older != sixth["name"]
+    asked = [
+        known[0],
+        known[1].replace("2CXO ", ""),
+        older,
+        f"{sky.master[7]['ra']:.5f} {sky.master[7]['dec']:+.5f}",
+        "2CXO J120000.0-890000",
+        "Cyg X-1",
+    ]
+    assert want_names(queue, [*asked, *asked]) == 6
+    resolve_names(client, queue)
+    found = {item.id: item for item in queue.items("names")}
+    assert found[known[0]].result == {"name": known[0], "how": "name"}
+    assert found[asked[1]].result["name"] == known[1]
+    assert found[older].result["name"] == sixth["name"]
+    assert found[older].result["how"] == "position"
+    assert 0 < found[older].result["arcsec"] < 3
+    assert found[asked[3]].result["name"] == known[7]
+    assert "no source's error ellipse" in found[asked[4]].why
+    assert "is neither a name" in found["Cyg X-1"].why
+    assert matched_names(queue) == sorted([known[0], known[1], sixth["name"], known[7]])
+    catalogue = Catalogue(client, queue, tmp_path)
+    catalogue.want_sources(matched_names(queue))
+    catalogue.fetch()
+    names = {row["name"] for row in read_catalogue(tmp_path).to_pylist()}
+    assert names == set(matched_names(queue))
+
+
+def test_outside_the_ellipse_is_another_source(server, client, queue, sky):
+    source = sky.master[2]
+    server.database.execute(
+        "UPDATE csc21_master_source SET err_ellipse_r0 = 6, err_ellipse_r1 = 1, "
+        "err_ellipse_ang = 0 WHERE name = ?",
+        (source["name"],),
+    )
+    north = f"{source['ra']:.6f} {source['dec'] + 4 / 3600:+.6f}"
+    south = f"{source['ra']:.6f} {source['dec'] - 7 / 3600:+.6f}"
+    want_names(queue, [north, south])
+    resolve_names(client, queue)
+    found = {item.id: item.state for item in queue.items("names")}
+    assert found == {north: "got", south: "absent"}
+
+
+def test_many_names_go_in_few_questions(server, client, queue, sky):
+    want_names(queue, [row["name"] for row in sky.master] + [f"{ra}.5 80" for ra in range(60)])
+    resolve_names(client, queue)
+    assert sum(queue.counts("names").values()) == 100
+    assert len(server.queries) <= 1 + 3
+
+
+def test_quotes_in_names_stay_in_the_name(client, queue):
+    want_names(queue, ["x' OR '1'='1", "2CXO J000000.0+000000' --"])
+    resolve_names(client, queue)
+    assert queue.counts("names")["absent"] == 2
+
+
+def test_names_of_a_file():
+    text = "# my list\n2CXO J1\n\n  J2  # the second\n"
+    assert names_of(text) == ["2CXO J1", "J2"]
+
+
+def test_a_table_without_a_column_is_named(server, client, queue, tmp_path):
+    server.database.execute("DELETE FROM TAP_SCHEMA_columns WHERE column_name = 'hard_hs'")
+    catalogue = Catalogue(client, queue, tmp_path)
+    catalogue.want_everything()
+    with pytest.raises(
+        CatalogueError, match=r"observation_source has no hard_hs; is this CSC 2\.1"
+    ):
+        catalogue.fetch()
+    assert queue.counts("catalogue")["wanted"] == 1
+
+
+def test_a_question_that_is_not_understood_is_shown(client):
+    with pytest.raises(
+        RefusedError, match=r"no such table.*The question was: SELECT x FROM nowhere"
+    ):
+        client.query("SELECT x FROM nowhere", "a test")
+
+
+def test_a_table_that_breaks_off_is_asked_for_again(server, client):
+    whole = server.respond
+    answers = []
+
+    def respond(request):
+        answer = whole(request)
+        answers.append(answer)
+        if len(answers) == 1:
+            answer = dataclasses.replace(answer, content=answer.content[:-40])
+        return answer
+
+    server.respond = respond
+    assert client.query("SELECT COUNT(*) AS n FROM csc21.master_source", "x").rows == [{"n": 40}]
+    assert len(answers) == 2
+
+
+def test_missing_numbers_are_null_whatever_stands_for_them(server, client, queue, sky, tmp_path):
+    run = server.database.execute
+    run("UPDATE csc21_observation_source SET hard_hs = 'nan', powlaw_nh = -999.0")
+    rows = fetched(client, queue, tmp_path, lambda c: c.want_everything())
+    assert {row["hard_hs"] for row in rows} == {row["powlaw_nh"] for row in rows} == {None}
+
+
+def test_units_are_kept(client, queue, tmp_path):
+    fetched(client, queue, tmp_path, lambda c: c.want_everything())
+    [page] = (tmp_path / "catalogue").glob("*.parquet")
+    units = json.loads(pq.read_schema(page).metadata[b"page"])["units"]
+    assert Unit(units["powlaw_nh"]) == Unit("1e20 cm-2")
+    assert pq.read_table(page).schema.remove_metadata() == SCHEMA
+    assert pa.types.is_float64(SCHEMA.field("powlaw_nh").type)

@@ -1,0 +1,107 @@
+"""Names and the positions in them."""
+
+import math
+
+import numpy as np
+import pytest
+from csc_tables import csc_name
+
+from dataset_builders.sky.positions import (
+    Ellipse,
+    Position,
+    box_condition,
+    normalise_name,
+    offsets,
+    separation,
+    stated_position,
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2CXO J004243.9+411610",
+        "  2CXOJ004243.9+411610 ",
+        "CXO J004243.9+411610",
+        "J004243.9+411610",
+        "J004243.9 +411610",
+        "004243.9+411610",
+    ],
+)
+def test_spellings_of_one_name(text):
+    assert normalise_name(text) == "2CXO J004243.9+411610"
+
+
+def test_dashes_and_extended_sources():
+    assert normalise_name("2CXO J004722.6−252050") == "2CXO J004722.6-252050"
+    assert normalise_name("J004722.6-252050x") == "2CXO J004722.6-252050X"
+
+
+@pytest.mark.parametrize(
+    "text", ["Cyg X-1", "2CXO J0042+4116", "", "2CXO J004243.9+41161", "10 20"]
+)
+def test_what_is_no_name(text):
+    assert normalise_name(text) is None
+
+
+def test_a_stated_position_is_as_near_as_it_says():
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        truth = Position(random.uniform(0, 360), random.uniform(-89, 89))
+        stated = stated_position(csc_name(truth.ra, truth.dec))
+        assert separation(truth, stated) * 3600 <= stated.uncertainty + 1e-6
+        assert stated.uncertainty < 1
+
+
+def test_positions_in_degrees():
+    assert stated_position("10.68, +41.27") == Position(10.68, 41.27)
+    assert stated_position("10.68 −41.27") == Position(10.68, -41.27)
+    assert stated_position("361 10") is None
+    assert stated_position("10 95") is None
+    assert stated_position("2CXO J254243.9+411610") is None
+
+
+def test_the_ellipse_points_where_it_says():
+    # 10″ long towards north-east, 1″ across.
+    ellipse = Ellipse(100.0, 60.0, 10.0, 1.0, 45.0)
+    step = 5 / 3600 / math.sqrt(2)
+    along = Position(100.0 + step / math.cos(math.radians(60)), 60.0 + step)
+    across = Position(100.0 - step / math.cos(math.radians(60)), 60.0 + step)
+    assert ellipse.distance(along) == pytest.approx(0.5, rel=1e-3)
+    assert ellipse.distance(across) == pytest.approx(5.0, rel=1e-3)
+    widened = Position(across.ra, across.dec, 4.0)
+    assert ellipse.distance(widened) == pytest.approx(1.0, rel=1e-3)
+
+
+def test_offsets_agree_with_astropy():
+    from astropy import units as u
+    from astropy.coordinates import SkyCoord
+
+    origin = Position(359.9999, -71.0)
+    other = Position(0.0009, -71.0004)
+    east, north = offsets(origin, other)
+    frame = SkyCoord(origin.ra, origin.dec, unit="deg").skyoffset_frame()
+    seen = SkyCoord(other.ra, other.dec, unit="deg").transform_to(frame)
+    assert east == pytest.approx(seen.lon.to_value(u.arcsec), rel=1e-5)
+    assert north == pytest.approx(seen.lat.to_value(u.arcsec), rel=1e-5)
+
+
+@pytest.mark.parametrize(("ra", "dec"), [(10.0, 0.0), (0.01, 30.0), (359.9, -60.0), (50.0, 89.5)])
+def test_the_box_holds_all_that_is_near(ra, dec):
+    import sqlite3
+
+    radius = 1.0
+    random = np.random.default_rng(1)
+    condition = box_condition(ra, dec, radius, "ra", "dec")
+    rows = [(float(random.uniform(0, 360)), float(random.uniform(-90, 90))) for _ in range(2000)]
+    for _ in range(2000):
+        east = float(random.uniform(-2, 2)) / math.cos(math.radians(dec))
+        rows.append(((ra + east) % 360, min(90.0, dec + float(random.uniform(-1.2, 1.2)))))
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE TABLE t (ra REAL, dec REAL)")
+    database.executemany("INSERT INTO t VALUES (?, ?)", rows)
+    found = set(database.execute(f"SELECT ra, dec FROM t WHERE {condition}").fetchall())
+    near = {row for row in rows if separation(Position(ra, dec), Position(*row)) <= radius}
+    assert len(near) > 300
+    assert near <= found
+    assert len(found) < 3000
