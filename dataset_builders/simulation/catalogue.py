@@ -44,6 +44,8 @@ BANDS = {"s": (0.5, 1.2), "m": (1.2, 2.0), "h": (2.0, 7.0), "b": (0.5, 7.0)}
 LEAST_NET_COUNTS = 18.0
 LEAST_SIGNIFICANCE = 3.0
 MOST_OBSERVATIONS = 8
+# Standard deviation of `Detections.hardening`, for sources that vary.
+HARDENING = 0.06
 # Brighter sources pile up; the catalogue masks them.
 MOST_COUNTS_PER_SECOND = 0.3
 
@@ -407,7 +409,7 @@ class Universe:
             response=response[seen],
             flux_factor=np.exp(varies * random.standard_normal(k))
             * light.flare_boost(exposure[seen]),
-            hardening=np.where(varies > 0, 0.06 * random.standard_normal(k), 0.0),
+            hardening=np.where(varies > 0, HARDENING * random.standard_normal(k), 0.0),
             background=instrument.local_background(theta, random.standard_normal(k)),
             background_scale=np.clip(0.056 * np.exp(0.9 * random.standard_normal(k)), 0.004, 1.0),
             light=light,
@@ -689,23 +691,54 @@ class Universe:
                 arrays.append(pa.array(values, from_pandas=True).cast(field.type, safe=False))
         return pa.Table.from_arrays(arrays, schema=schema)
 
-    def _observe(self, seen: Detections, numbers: np.ndarray) -> Observed:
-        """What the instrument gives for some detections; their numbers fix the draws."""
-        spectra = self.sources.spectra.take(seen.source)
-        power_law = spectra.first == populations.POWER_LAW
-        plasma = models_range()
-        shape = np.where(
-            power_law,
-            spectra.shape - seen.hardening,
-            np.clip(spectra.shape * np.exp(seen.hardening), *plasma),
-        )
-        photons = populations.photon_spectra(replace(spectra, shape=shape), self.knobs.absorption)
+    def observe(self, detections: np.ndarray) -> Observed:
+        """What the instrument gave for some detections.
+
+        Args:
+            detections: indices into `detections`, (n).
+        """
+        return self._observe(self.detections.take(detections), detections)
+
+    def expected(self, detections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What it would give without noise.
+
+        Args:
+            detections: indices into `detections`, (n).
+
+        Returns:
+            Counts of the source and of the background in the aperture, in the channels of each
+            one's response, (n, C) each.
+        """
+        return self._expected(self.detections.take(detections))
+
+    def photons(self, detections: np.ndarray) -> np.ndarray:
+        """What arrives from the sources at the time of some detections.
+
+        Args:
+            detections: indices into `detections`, (n).
+
+        Returns:
+            Photons/cm²/s on `instrument.PHOTON_EDGES`, (n, 870).
+        """
+        return self._photons(self.detections.take(detections))
+
+    def _photons(self, seen: Detections) -> np.ndarray:
+        spectra = at_the_time(self.sources.spectra.take(seen.source), seen.hardening)
+        photons = populations.photon_spectra(spectra, self.knobs.absorption)
         photons *= (self.sources.flux[seen.source] * seen.flux_factor)[:, None]
-        responses = self.responses
+        return photons
+
+    def _expected(self, seen: Detections) -> tuple[np.ndarray, np.ndarray]:
+        photons, responses = self._photons(seen), self.responses
         source = instrument.fold(photons, seen.response, seen.theta, responses)
         source *= seen.exposure[:, None]
         behind = instrument.background_rates(seen.response, seen.theta, seen.background, responses)
         behind *= seen.exposure[:, None]
+        return source, behind
+
+    def _observe(self, seen: Detections, numbers: np.ndarray) -> Observed:
+        """What the instrument gives for some detections; their numbers fix the draws."""
+        source, behind = self._expected(seen)
         channels = np.empty((2, *source.shape), dtype=np.int64)
         noise = np.empty((len(numbers), 2, timing.N_OCTAVES))
         streams = [stream(self.knobs.seed, "counts", int(number)) for number in numbers]
@@ -748,8 +781,23 @@ class Universe:
             ]
         )
         centres = (bins[1:] + bins[:-1]) / 2
-        area = instrument.effective_area(seen.response, seen.theta, centres, responses)
+        area = instrument.effective_area(seen.response, seen.theta, centres, self.responses)
         return Observed(channels[0], channels[1], counts, background, area, times)
+
+
+def at_the_time(spectra: populations.Spectra, hardening: np.ndarray) -> populations.Spectra:
+    """Average spectra as they are at the time of an observation.
+
+    Args:
+        spectra: n spectra.
+        hardening: see `Detections`, (n).
+    """
+    shape = np.where(
+        spectra.first == populations.POWER_LAW,
+        spectra.shape - hardening,
+        np.clip(spectra.shape * np.exp(hardening), *models_range()),
+    )
+    return replace(spectra, shape=shape)
 
 
 def is_detected(net: np.ndarray, behind: np.ndarray) -> np.ndarray:

@@ -75,7 +75,7 @@ def observe(
         seed: of those draws.
         progress: show a bar.
     """
-    n, m = len(spectra), len(bank)
+    n = len(spectra)
     n_texts = sum(len(texts) for texts in bank.texts)
     scores = np.full((n, n_texts), -np.inf)
     evidence, effective = np.empty(n), np.empty(n)
@@ -92,7 +92,11 @@ def observe(
     for row, texts in enumerate(bank.texts):
         home[texts] = row
     for row in tqdm(
-        range(n), desc="the ideal observer", unit="spectrum", disable=not progress, delay=2,
+        range(n),
+        desc="the ideal observer",
+        unit="spectrum",
+        disable=not progress,
+        delay=2,
         leave=False,
     ):
         found = log_likelihoods(spectra, row, bank.rates[spectra.epoch[row]], log_flux, scatter)

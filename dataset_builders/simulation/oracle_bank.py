@@ -18,7 +18,7 @@ import torch
 from tqdm.auto import tqdm
 
 from . import instrument, populations
-from .catalogue import BANDS, Knobs, models_range, stream
+from .catalogue import BANDS, HARDENING, Knobs, at_the_time, stream
 from .oracle_prior import LOG_FLUX, STEP, Prior
 from .oracle_spectra import fold_all
 from .oracle_text import TextTables
@@ -33,7 +33,6 @@ _POOL = 60_000
 _POOL_PER_TEXT = 2_000
 _LARGEST_POOL = 240_000
 _CHUNK = 1_000
-_HARDENING = 0.06
 # Parameters of a pool that texts state, as `populations.Spectra` has them.
 _STATED = ("shape", "nh", "redshift", "abundance")
 
@@ -83,9 +82,7 @@ class Bank:
         result = np.zeros(sum(len(texts) for texts in self.texts))
         for texts, weights in zip(self.texts, self.text_weights, strict=True):
             squares = (weights**2).sum(axis=1)
-            result[texts] = np.divide(
-                1.0, squares, out=np.zeros(len(texts)), where=squares > 0.0
-            )
+            result[texts] = np.divide(1.0, squares, out=np.zeros(len(texts)), where=squares > 0.0)
         return result
 
 
@@ -122,8 +119,12 @@ def draw_bank(
         )
     parts = []
     bar = tqdm(
-        total=len(prior.strata), desc="the observer's bank", unit="class", disable=not progress,
-        delay=2, leave=False,
+        total=len(prior.strata),
+        desc="the observer's bank",
+        unit="class",
+        disable=not progress,
+        delay=2,
+        leave=False,
     )
     n_texts = max(len(texts), 1)
     with ThreadPoolExecutor(max(1, torch.get_num_threads())) as threads:
@@ -131,7 +132,7 @@ def draw_bank(
             own = np.flatnonzero(belongs == row)
             plain = _PLAIN * prior.share[row] + _EVEN / len(prior.strata)
             pointed = (1.0 - _PLAIN - _EVEN) * len(own) / n_texts
-            number = max(int(round(size * (plain + pointed))), 64)
+            number = max(round(size * (plain + pointed)), 64)
             random = stream(seed, "oracle", row)
             parts.append(
                 _stratum(
@@ -167,18 +168,6 @@ def draw_bank(
         text_weights=tuple(part["weights"] for part in parts),
         **joined,
     )
-
-
-def observed_spectra_of(
-    spectra: populations.Spectra, hardening: np.ndarray
-) -> populations.Spectra:
-    """Spectra at the time of an observation, as `catalogue.Universe` has them."""
-    shape = np.where(
-        spectra.first == populations.POWER_LAW,
-        spectra.shape - hardening,
-        np.clip(spectra.shape * np.exp(hardening), *models_range()),
-    )
-    return replace(spectra, shape=shape)
 
 
 def true_colours(photons: np.ndarray) -> dict[str, np.ndarray]:
@@ -220,8 +209,8 @@ def _stratum(prior, row, texts, own, number, plain, knobs, random, threads):
     log_weight = -np.log(favour[chosen] * n_pool * number)
     spectra = pool.take(chosen)
     varies = source_class.variability > 0.0
-    hardening = _HARDENING * random.standard_normal(number) * varies
-    observed = observed_spectra_of(spectra, hardening)
+    hardening = HARDENING * random.standard_normal(number) * varies
+    observed = at_the_time(spectra, hardening)
     truth, rates = _photons(observed, knobs.absorption, threads)
     flux, log_ratio = _draw_fluxes(prior, row, texts, own, spectra, truth, random)
     log_prior = np.log(prior.share[row]) + log_weight + log_ratio
@@ -341,4 +330,4 @@ def _join(parts: list[populations.Spectra]) -> populations.Spectra:
     )
 
 
-__all__ = ["Bank", "draw_bank", "observed_spectra_of", "true_colours"]
+__all__ = ["Bank", "draw_bank", "true_colours"]

@@ -109,9 +109,7 @@ def count_prior(knobs: Knobs, n_fields: int = _FIELDS) -> Prior:
         ]
     )
     n_seen = seen.sum()
-    share = np.array(
-        [np.sum(seen & (of_class == c) & (kind == k)) for c, k in strata], dtype=float
-    )
+    share = np.array([np.sum(seen & (of_class == c) & (kind == k)) for c, k in strata], dtype=float)
     joint = np.zeros((len(strata), _EXPOSURE_BINS, len(LOG_FLUX)))
     flux = np.zeros((len(strata), len(LOG_FLUX)))
     for row, (c, k) in enumerate(strata):

@@ -215,10 +215,10 @@ def _over_amplitudes(
     scatter: torch.Tensor,
     least: torch.Tensor | None,
 ) -> torch.Tensor:
-    """ln ∫ N(u; start, scatter²) exp(level + number ln(1 − share + share eᵘ) − expected (eᵘ − 1)) du.
+    """ln ∫ N(u; start, scatter²) exp(level + n ln(1 − q + q eᵘ) − expected (eᵘ − 1)) du.
 
-    By Laplace's method about the integrand's own maximum, with the next order; and of it the part
-    above `least`.
+    n is `number` and q is `share`. By Laplace's method about the integrand's own maximum, with the
+    next order; and of it the part above `least`.
     """
     precision = scatter.clamp(min=1e-3).pow(-2)
     counted = number * share

@@ -76,7 +76,9 @@ def learn_mistakes(example: Facts, chance: float) -> Mistakes:
     drawn = [mistaken(example, random) for _ in range(_MISTAKES)]
     for name, value in vars(example).items():
         if name not in MISTAKABLE and any(repr(vars(one)[name]) != repr(value) for one in drawn):
-            raise ValueError(f"texts are mistaken about {name}, and the observer knows nothing of it")
+            raise ValueError(
+                f"texts are mistaken about {name}, and the observer knows nothing of it"
+            )
     levels = (np.arange(_MISTAKE_NODES) + 0.5) / _MISTAKE_NODES
     found = {
         name: np.quantile([getattr(one, name) for one in drawn], levels) for name in MISTAKABLE
@@ -151,14 +153,12 @@ class TextTables:
         there = (second >= 0) & (share > LEAST_SHARE)
         said = self.second[texts, None]
         silent = np.where(self.told[texts, None] & there, 1.0 - SECOND_TOLD, 1.0)
-        return np.where(
-            said >= 0, (there & (second == said)) * SECOND_TOLD, silent
-        ).astype(np.float32)
+        return np.where(said >= 0, (there & (second == said)) * SECOND_TOLD, silent).astype(
+            np.float32
+        )
 
 
-def tabulate(
-    statements: Sequence[Sequence[Statement]], mistakes: Mistakes
-) -> TextTables:
+def tabulate(statements: Sequence[Sequence[Statement]], mistakes: Mistakes) -> TextTables:
     """Tables of some texts.
 
     Args:
@@ -186,7 +186,9 @@ def tabulate(
         if "second" in labels:
             second[row] = COMPONENTS.index(labels.pop("second"))
         if labels:
-            raise ValueError(f"text {row} states {', '.join(labels)}, which the observer cannot read")
+            raise ValueError(
+                f"text {row} states {', '.join(labels)}, which the observer cannot read"
+            )
         distance = [one for one in said if one.quantity == "distance_mpc"]
         for one in said:
             if one.label or one.quantity == "distance_mpc":
@@ -204,9 +206,7 @@ def tabulate(
             right[name][row, : len(grid)] *= table
             stated[name][row] += 1
     wrong = {name: _smeared(name, right[name], of_class, mistakes) for name in MISTAKABLE}
-    return TextTables(
-        of_class, kind, second, told, right, wrong, float(mistakes.chance), stated
-    )
+    return TextTables(of_class, kind, second, told, right, wrong, float(mistakes.chance), stated)
 
 
 def _smeared(

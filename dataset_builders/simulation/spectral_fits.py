@@ -38,6 +38,8 @@ def fit_columns(
     epoch: np.ndarray,
     theta: np.ndarray,
     responses: Sequence[instrument.Response] | None = None,
+    *,
+    limits: bool = True,
 ) -> dict[str, np.ndarray]:
     """The catalogue's columns of the four models.
 
@@ -49,6 +51,7 @@ def fit_columns(
         epoch: index into the responses, (n).
         theta: off-axis angle, arcmin, (n).
         responses: those of the telescope; `instrument.load_epochs()` where None.
+        limits: find the 68 % limits.
 
     Returns:
         Arrays (n) by column, nan where the catalogue does not fit or the fit finds no limit.
@@ -73,6 +76,7 @@ def fit_columns(
                 instrument.PHOTON_EDGES[:-1][_BINS], instrument.PHOTON_EDGES[-1]
             ),
             channel_edges=item.channel_edges,
+            limits=limits,
         )
         for name, column in columns.items():
             column[rows] = table[name]
