@@ -110,6 +110,7 @@ class PairData:
         fingerprint: hash of spectra, texts and splits: two datasets with one fingerprint train
             alike.
         embedded_here: whether the texts were embedded by this run, not by the dataset's maker.
+        leaky: whether the splits cut groups, for a warning (`training.leaky`).
     """
 
     name: str
@@ -118,6 +119,7 @@ class PairData:
     info: SpecCLIPDatasetInfo
     fingerprint: str
     embedded_here: bool = False
+    leaky: bool = False
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -186,7 +188,7 @@ def load_pairs(dataset: str | Path, cache_dir: str | Path | None = None) -> Pair
         splits=arrays,
         texts=texts,
         info=info,
-        fingerprint=_fingerprint(arrays, entries),
+        fingerprint=fingerprint_of(arrays, entries),
     )
 
 
@@ -350,7 +352,8 @@ def _refuse_cut_groups(arrays: dict[str, SplitArrays], dataset: Any) -> None:
                 )
 
 
-def _fingerprint(arrays: dict[str, SplitArrays], entries: list[dict]) -> str:
+def fingerprint_of(arrays: dict[str, SplitArrays], entries: list[dict]) -> str:
+    """Hash of spectra, texts and splits, see `PairData`."""
     digest = hashlib.sha256()
     for name, split in arrays.items():
         digest.update(f"{name}|{len(split)}|".encode())
@@ -370,6 +373,7 @@ __all__ = [
     "Texts",
     "TrainingDataError",
     "embed_texts",
+    "fingerprint_of",
     "hide_sections",
     "load_pairs",
     "thin",

@@ -1,0 +1,108 @@
+"""The pair split leaks, says so, and changes nothing else."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from tiny_dataset import SIZES
+
+from training.data import SPLITS, load_pairs
+from training.leaky import leaky_section, leaky_split, shared_with_train
+
+
+@pytest.fixture(scope="module")
+def pairs(tiny_dataset, tmp_path_factory):
+    return load_pairs(tiny_dataset, tmp_path_factory.mktemp("cache"))
+
+
+def test_rows_are_dealt_anew_and_none_is_lost(pairs):
+    leaky = leaky_split(pairs)
+    assert leaky.sizes == SIZES
+    for column in ("source_name", "obsid"):
+        before, after = (
+            sorted(str(v) for s in SPLITS for v in data.splits[s].table[column].to_pylist())
+            for data in (pairs, leaky)
+        )
+        assert before == after
+    known = {
+        (name, obsid): (split.counts[row], split.text_ids[row], split.groups[row])
+        for split in pairs.splits.values()
+        for row, (name, obsid) in enumerate(
+            zip(*(split.table[c].to_pylist() for c in ("source_name", "obsid")), strict=True)
+        )
+    }
+    for split in leaky.splits.values():
+        assert len(split.counts) == len(split.table) == len(split.groups)
+        names = (split.table[c].to_pylist() for c in ("source_name", "obsid"))
+        for row, key in enumerate(zip(*names, strict=True)):
+            counts, text, group = known[key]
+            assert (split.counts[row] == counts).all()
+            assert (split.text_ids[row], split.groups[row]) == (text, group)
+            assert split.table["counts"][row].as_py() == counts.tolist()
+
+
+def test_it_leaks_and_is_labelled(pairs):
+    assert shared_with_train(pairs) == {"source": 0, "text": 0, "group": 0}
+    leaky = leaky_split(pairs)
+    shared = shared_with_train(leaky)
+    assert min(shared.values()) > 0.3
+    assert leaky.leaky
+    assert not pairs.leaky
+    assert leaky.fingerprint.startswith("leaky-")
+    assert "leaky" in leaky.name
+    assert "leaky" in leaky.info.name
+    assert pairs.texts.entries[0]["split"] == "train"
+
+
+def test_the_draw_follows_the_seed_alone(pairs):
+    one, same, other = leaky_split(pairs, 1), leaky_split(pairs, 1), leaky_split(pairs, 2)
+    assert one.fingerprint == same.fingerprint
+    assert one.fingerprint != other.fingerprint
+    assert (one.splits["test"].text_ids == same.splits["test"].text_ids).all()
+
+
+def test_texts_stay_the_same_rows(pairs):
+    leaky = leaky_split(pairs)
+    assert leaky.texts.embeddings is pairs.texts.embeddings
+    for before, after in zip(pairs.texts.entries, leaky.texts.entries, strict=True):
+        assert {**before, "split": None} == {**after, "split": None}
+    for name in SPLITS:
+        for text in np.unique(leaky.splits[name].text_ids):
+            home = leaky.texts.entries[text]["split"]
+            assert SPLITS.index(home) <= SPLITS.index(name)
+
+
+def test_the_section_warns(pairs):
+    figure = {"value": 0.1, "low": 0.05, "high": 0.15, "chance": 0.01}
+    clean = {"spectrum_to_text": {"n_queries": 5, "recall@1%": figure}}
+    leaked = {"spectrum_to_text": {"n_queries": 5, "recall@1%": {**figure, "value": 0.3}}}
+    shared = {"source": 0.5, "text": 0.25, "group": 0.75}
+    section = leaky_section(clean, leaked, shared, simulated=False)
+    text, table = section.blocks
+    for words in ("A warning, not a result", "50%", "25%", "75%"):
+        assert words in text.text
+    assert table.rows == [
+        ["Recall@1%", "**10.0% (5.0% to 15.0%)**", "30.0% (5.0% to 15.0%)", "1.0%"]
+    ]
+
+
+def test_it_trains_like_any_other(pairs, tiny_preset, tmp_path):
+    """The alignment takes it as it takes the leak-free pairs."""
+    from accelerate import Accelerator
+
+    from hf_specclip import SpecCLIPConfig, SpecCLIPFeatureExtractor, SpecCLIPModel
+    from training.align import AlignTask
+    from training.loop import Draws
+    from training.presets import load_preset
+
+    preset = load_preset(tiny_preset)
+    settings = dataclasses.asdict(preset.spectrum)
+    model = SpecCLIPModel(
+        SpecCLIPConfig(spectrum_config=settings, text_config={"embedding_dim": 6}, shared_dim=4)
+    )
+    task = AlignTask(
+        model, SpecCLIPFeatureExtractor(), leaky_split(pairs), preset.align, Accelerator(cpu=True)
+    )
+    batch = task.batch(np.arange(8), Draws(0, "align", 0))
+    assert task.module()(**batch).isfinite()
+    assert 0 < task.validate(Accelerator(cpu=True))["median_rank_fraction"] <= 1
