@@ -1,0 +1,67 @@
+"""The retrieval sections hold both directions, chance and the ideal observer."""
+
+import numpy as np
+import pytest
+
+from hf_specclip.evaluation import evaluate_retrieval, recall_curve
+from training.report import write_report
+from training.report_retrieval import IDEAL, retrieval_sections
+
+
+@pytest.fixture(scope="module")
+def measured():
+    random = np.random.default_rng(0)
+    texts = random.normal(size=(80, 6))
+    owner = np.arange(120) % 80
+    models, curves = {}, {"spectrum_to_text": {}, "text_to_spectrum": {}}
+    for label, noise in (("paper", 2.0), ("ensemble", 1.0), (IDEAL, 0.5)):
+        spectra = texts[owner] + noise * random.normal(size=(120, 6))
+        models[label] = evaluate_retrieval(spectra, texts, owner, n_bootstrap=50)
+        for direction, found in curves.items():
+            found[label] = recall_curve(spectra, texts, owner, direction=direction, n_bootstrap=50)
+    return models, curves
+
+
+def test_every_model_is_a_row_with_chance_and_the_ideal_observer(measured, tmp_path):
+    models, curves = measured
+    shown = {label: models[label] for label in ("paper", "ensemble")}
+    sections = retrieval_sections(
+        shown, curves, tmp_path / "figures", simulated=True, ideal=models[IDEAL]
+    )
+    assert [s.title for s in sections] == [
+        "Retrieval, spectrum → text", "Retrieval, text → spectrum"
+    ]  # fmt: skip
+    for section, direction in zip(sections, curves, strict=True):
+        table = next(block for block in section.blocks if hasattr(block, "rows"))
+        assert [row[0] for row in table.rows] == ["paper", "ensemble", IDEAL, "chance"]
+        for label, row in zip(("paper", "ensemble", IDEAL), table.rows, strict=False):
+            figure = models[label][direction]["recall@5%"]
+            place = list(table.head).index("Recall@5%")
+            assert row[place].startswith(f"**{figure['value']:.1%}** ({figure['low']:.1%} to")
+        assert (tmp_path / "figures" / f"recall_{direction}.png").stat().st_size > 5000
+    _, page = write_report(tmp_path, "Test", sections)
+    text = page.read_text()
+    assert text.count("data:image/png") == 2
+    assert "simulated" in text
+    assert "exact likelihood" in text
+
+
+def test_without_an_ideal_observer_none_is_spoken_of(measured, tmp_path):
+    models, curves = measured
+    one = {direction: {"paper": found["paper"]} for direction, found in curves.items()}
+    sections = retrieval_sections(
+        {"paper": models["paper"]}, one, tmp_path, simulated=False, split="validation"
+    )
+    assert "ideal observer" not in str(sections)
+    assert "simulated" not in str(sections)
+    assert "`validation` split, for comparison" in sections[0].blocks[0].text
+
+
+def test_what_chance_could_do_is_said(tmp_path):
+    random = np.random.default_rng(1)
+    figures = evaluate_retrieval(
+        random.normal(size=(60, 4)), random.normal(size=(60, 4)), np.arange(60), n_bootstrap=50
+    )
+    sections = retrieval_sections({"random": figures}, {}, tmp_path, simulated=False)
+    assert "Not told apart from chance" in str(sections[0].blocks)
+    assert "of random" in str(sections[0].blocks)
