@@ -1,0 +1,251 @@
+"""A comparison's numbers against runs made by hand, and the runs that it refuses."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from hf_specclip.evaluation import GroupBootstrap
+from training.compare import ComparisonError, comparison_study
+
+N, GALLERY = 200, 100
+GROUPS = [f"g{i // 4}" for i in range(N)]
+RANDOM = np.random.default_rng(0)
+PAPER = RANDOM.integers(1, GALLERY + 1, N).astype(float)
+BETTER = np.maximum(1, np.floor(PAPER / 2))
+IDEAL = np.maximum(1, np.floor(PAPER / 4))
+ERROR = RANDOM.exponential(1.0, N)
+
+
+def make_run(
+    folder: Path,
+    preset: str,
+    ranks: np.ndarray = PAPER,
+    *,
+    seed: int = 0,
+    fingerprint: str = "same",
+    errors: dict | None = None,
+    settings: dict | None = None,
+    ceiling: dict | None = None,
+    ideal: np.ndarray | None = None,
+    ids: str = "q",
+) -> Path:
+    """What reproduce.py leaves, as far as a comparison reads it."""
+    (folder / "evaluation").mkdir(parents=True)
+    chance = {
+        name: {"value": 0.5, "low": 0.4, "high": 0.6, "chance": value}
+        for name, value in (("recall@1%", 0.01), ("recall@5%", 0.05), ("median_rank", 50.5),
+                            ("median_rank_fraction", 0.505))
+    }  # fmt: skip
+    metrics = {
+        "dataset": "made by hand", "dataset_fingerprint": fingerprint, "simulated": True,
+        "preset": preset, "seed": seed, "max_steps": None, "text_model": "test",
+        "settings": {"evaluation": {"ks": [1.0, 5.0]}, **(settings or {})},
+        "splits": {"test": N},
+        "retrieval": dict.fromkeys(("spectrum_to_text", "text_to_spectrum"), chance),
+        **({"ceiling": ceiling} if ceiling else {}),
+    }  # fmt: skip
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    tensors = {}
+    for direction in ("spectrum_to_text", "text_to_spectrum"):
+        tensors[f"test.{direction}.rank"] = ranks
+        tensors[f"test.{direction}.gallery"] = np.array([GALLERY])
+    if ideal is not None:
+        tensors["test.spectrum_to_text.ideal"] = ideal
+    save_file(tensors, folder / "evaluation" / "ranks.safetensors")
+    queries = {"ids": [f"{ids}{i}" for i in range(N)], "groups": GROUPS}
+    (folder / "evaluation" / "queries.json").write_text(
+        json.dumps({"test": dict.fromkeys(("spectrum_to_text", "text_to_spectrum"), queries)})
+    )
+    if errors:
+        save_file(
+            {f"test.{method}.{name}": values for method, found in errors.items()
+             for name, values in found.items()},
+            folder / "evaluation" / "errors.safetensors",
+        )  # fmt: skip
+    return folder
+
+
+def compare(tmp_path, *runs):
+    return comparison_study(list(runs), tmp_path / "figures")
+
+
+def test_differences_are_taken_query_by_query(tmp_path):
+    study = compare(
+        tmp_path,
+        make_run(tmp_path / "paper", "paper"),
+        make_run(tmp_path / "best", "best", BETTER),
+    )
+    found = study.metrics["retrieval"]["spectrum_to_text"]
+    for k in (1, 5):
+        one, other = (float((ranks <= k).mean()) for ranks in (PAPER, BETTER))
+        assert found["presets"]["paper"][f"recall@{k}%"]["value"] == pytest.approx(one)
+        assert found["presets"]["best"][f"recall@{k}%"]["value"] == pytest.approx(other)
+        figure = found["differences"]["best"][f"recall@{k}%"]
+        assert figure["value"] == pytest.approx(other - one)
+        bootstrap = GroupBootstrap(GROUPS, 1000, seed=0)
+        before, after = (ranks <= k for ranks in (PAPER, BETTER))
+        low, high = bootstrap.interval(bootstrap.means(after.astype(float) - before))
+        assert (figure["low"], figure["high"]) == pytest.approx((low, high))
+    assert found["presets"]["paper"]["recall@1%"]["chance"] == 0.01
+    log = found["differences"]["best"]["mean_log_rank"]
+    assert log["value"] == pytest.approx(np.log(BETTER).mean() - np.log(PAPER).mean())
+    # Unpaired, the two would differ by their whole spread; query by query it is far surer.
+    alone = found["presets"]["paper"]["mean_log_rank"]
+    assert log["high"] - log["low"] < 0.5 * (alone["high"] - alone["low"])
+    median = found["differences"]["best"]["median_rank"]["value"]
+    assert median == np.median(BETTER) - np.median(PAPER)
+
+
+def test_no_difference_where_there_is_none(tmp_path):
+    study = compare(tmp_path, make_run(tmp_path / "a", "one"), make_run(tmp_path / "b", "two"))
+    for figure in study.metrics["retrieval"]["spectrum_to_text"]["differences"]["two"].values():
+        assert figure == {"value": 0, "low": 0, "high": 0}
+
+
+def test_seeds_of_one_preset_count_as_one_by_their_median(tmp_path):
+    ranks = [PAPER, BETTER, np.full(N, float(GALLERY))]
+    runs = [make_run(tmp_path / f"p{s}", "paper", r, seed=s) for s, r in enumerate(ranks)]
+    study = compare(tmp_path, *runs, make_run(tmp_path / "best", "best", BETTER))
+    assert study.metrics["presets"]["paper"]["seeds"] == [0, 1, 2]
+    figure = study.metrics["retrieval"]["spectrum_to_text"]["presets"]["paper"]["recall@5%"]
+    values = [float((r <= 5).mean()) for r in ranks]
+    assert figure["seeds"] == pytest.approx(values)
+    assert figure["value"] == pytest.approx(np.median(values))
+    assert "seeds 0.0% to" in str(study.sections[1].blocks[0])
+
+
+def test_the_gap_to_the_ideal_observer(tmp_path):
+    study = compare(
+        tmp_path,
+        make_run(tmp_path / "paper", "paper", ideal=IDEAL),
+        make_run(tmp_path / "best", "best", BETTER, ideal=IDEAL),
+    )
+    found = study.metrics["retrieval"]["spectrum_to_text"]["differences"]["best"]
+    paper, best, ideal = (float((r <= 1).mean()) for r in (PAPER, BETTER, IDEAL))
+    closed = found["gap_closed"]["recall@1%"]
+    assert closed["value"] == pytest.approx(1 - (ideal - best) / (ideal - paper))
+    assert closed["low"] < closed["value"] < closed["high"]
+    logs = [math.log(np.median(r)) for r in (PAPER, BETTER, IDEAL)]
+    assert found["gap_closed"]["log_median_rank"]["value"] == pytest.approx(
+        1 - (logs[2] - logs[1]) / (logs[2] - logs[0])
+    )
+    assert found["share_of_ideal"]["recall@1%"]["value"] == pytest.approx(best / ideal)
+    assert "gap_closed" not in study.metrics["retrieval"]["text_to_spectrum"]["differences"]["best"]
+
+
+def test_an_ideal_observer_known_by_its_figures_alone(tmp_path):
+    ceiling = {"retrieval": {"spectrum_to_text": {"recall@1%": {"value": 0.5}}}}
+    study = compare(
+        tmp_path,
+        make_run(tmp_path / "paper", "paper", ceiling=ceiling),
+        make_run(tmp_path / "best", "best", BETTER, ceiling=ceiling),
+    )
+    found = study.metrics["retrieval"]["spectrum_to_text"]
+    paper, best = (float((r <= 1).mean()) for r in (PAPER, BETTER))
+    assert found["differences"]["best"]["gap_closed"]["recall@1%"]["value"] == pytest.approx(
+        1 - (0.5 - best) / (0.5 - paper)
+    )
+    assert set(found["differences"]["best"]["gap_closed"]) == {"recall@1%"}
+
+
+def test_errors_are_compared_on_the_rows_that_all_have(tmp_path):
+    some = np.where(np.arange(N) % 3 == 0, np.nan, ERROR)
+    paper = {"spectrum": {"gamma": ERROR, "nh": ERROR}, "moe": {"gamma": some, "nh": ERROR / 2}}
+    best = {"moe": {"gamma": ERROR / 4, "nh": ERROR / 4}}
+    study = compare(
+        tmp_path,
+        make_run(tmp_path / "paper", "paper", errors=paper),
+        make_run(tmp_path / "best", "best", BETTER, errors=best),
+    )
+    found = study.metrics["regression"]
+    known = np.isfinite(some)
+    assert found["n_rows"] == {"gamma": int(known.sum()), "nh": N}
+    assert found["mae"]["paper"]["moe"]["gamma"]["value"] == pytest.approx(ERROR[known].mean())
+    assert found["mae"]["best"]["moe"]["gamma"]["value"] == pytest.approx(ERROR[known].mean() / 4)
+    gain = found["gain"]["best"]["moe"]
+    assert gain["spectrum"]["mean"]["value"] == pytest.approx(0.75)
+    assert gain["moe"]["gamma"]["value"] == pytest.approx(0.75)
+    assert gain["moe"]["nh"]["value"] == pytest.approx(0.5)
+    assert gain["moe"]["mean"] == pytest.approx({"value": 0.625, "low": 0.625, "high": 0.625})
+    text = str(study.sections[-1].blocks)
+    assert "MAE, moe" in text
+    assert "62.5% (62.5% to 62.5%)" in text
+
+
+def test_without_errors_retrieval_is_compared_alone(tmp_path):
+    study = compare(
+        tmp_path,
+        make_run(tmp_path / "a", "one", errors={"moe": {"gamma": ERROR}}),
+        make_run(tmp_path / "b", "two"),
+    )
+    assert study.metrics["regression"] is None
+    assert [section.title for section in study.sections][-1] == "Retrieval, text → spectrum"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"fingerprint": "other"}, "other data or splits"),
+        ({"ids": "x"}, "asked other queries"),
+        ({"preset": "paper", "seed": 0}, "second run of preset paper with seed 0"),
+        ({"preset": "paper", "seed": 1}, "all runs are of one preset"),
+    ],
+)
+def test_runs_that_do_not_compare_are_refused(tmp_path, change, words):
+    one = make_run(tmp_path / "a", "paper")
+    other = make_run(tmp_path / "b", **{"preset": "best", **change})
+    with pytest.raises(ComparisonError, match=words):
+        compare(tmp_path, one, other)
+
+
+def test_two_settings_under_one_name_are_told_apart(tmp_path):
+    one = make_run(tmp_path / "a", "paper")
+    other = make_run(tmp_path / "b", "paper", BETTER, settings={"model": {"shared_dim": 128}})
+    assert list(compare(tmp_path, one, other).metrics["presets"]) == ["paper", "paper (2)"]
+
+
+def test_a_folder_without_a_run_is_refused_with_the_mend(tmp_path):
+    with pytest.raises(ComparisonError, match=r"run training/reproduce\.py"):
+        compare(tmp_path, tmp_path / "nowhere", make_run(tmp_path / "a", "paper"))
+    damaged = make_run(tmp_path / "b", "best")
+    (damaged / "evaluation" / "ranks.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(ComparisonError, match="b holds no finished run"):
+        compare(tmp_path, damaged)
+
+
+def test_the_command_writes_the_report(tmp_path, repository):
+    runs = [
+        make_run(tmp_path / "paper", "paper", ideal=IDEAL, errors={"moe": {"gamma": ERROR}}),
+        make_run(tmp_path / "best", "best", BETTER, ideal=IDEAL, errors={"moe": {"gamma": ERROR}}),
+    ]
+    script = str(repository / "training" / "compare.py")
+    output = tmp_path / "comparison"
+    done = subprocess.run(
+        [sys.executable, script, *map(str, runs), "--output", str(output)],
+        capture_output=True, text=True, timeout=120, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((output / "comparison.json").read_text())
+    assert found["retrieval"]["spectrum_to_text"]["ideal"]["recall@1%"]["value"] > 0
+    page = (output / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 1
+    for words in (
+        "ideal observer",
+        "chance",
+        "best − paper",
+        "gap from paper to ideal",
+        "Simulated",
+    ):
+        assert words in page, words
+    again = subprocess.run(
+        [sys.executable, script, str(runs[0]), "--output", str(output)],
+        capture_output=True, text=True, timeout=120, cwd=tmp_path,
+    )  # fmt: skip
+    assert again.returncode == 1
+    assert again.stderr.startswith("error: all runs are of one preset")
