@@ -218,7 +218,7 @@ def _load(name: str) -> tuple[Any, Any]:
     from transformers import PreTrainedConfig
     from transformers.utils import logging
 
-    from . import SpecCLIPConfig, SpecCLIPFeatureExtractor, SpecCLIPModel
+    from . import SpecCLIPEnsembleModel, SpecCLIPFeatureExtractor, SpecCLIPModel
 
     logging.disable_progress_bar()
     folder = Path(name)
@@ -231,12 +231,14 @@ def _load(name: str) -> tuple[Any, Any]:
         hint = f"; below it: {', '.join(sorted(below))}" if below else ""
         raise ValueError(f"{name} is no model folder (no config.json){hint}")
     kind = PreTrainedConfig.get_config_dict(name)[0].get("model_type")
-    if kind != SpecCLIPConfig.model_type:
+    classes: Any = (SpecCLIPModel, SpecCLIPEnsembleModel)
+    models = {each.config_class.model_type: each for each in classes}
+    if kind not in models:
         raise ValueError(
-            f"{name} holds a {kind} model; this needs a dual encoder "
-            f"({SpecCLIPConfig.model_type}), as training leaves it in model/"
+            f"{name} holds a {kind} model; this needs a dual encoder ({' or '.join(models)}), as "
+            "training leaves it in model/ and ensemble/"
         )
-    model = SpecCLIPModel.from_pretrained(name)
+    model = models[kind].from_pretrained(name)
     return model.eval(), SpecCLIPFeatureExtractor.from_pretrained(name)
 
 

@@ -199,6 +199,22 @@ def test_retrieve_equals_the_library(spectra, model_folder, capsys):
     assert first["score"] == pytest.approx(hit.score, abs=1e-4)
 
 
+def test_an_ensemble_answers_as_a_model_does(spectra, model_folder, tmp_path, capsys):
+    import shutil
+
+    from hf_specclip import SpecCLIPEnsembleModel, SpecCLIPModel
+
+    folder = tmp_path / "ensemble"
+    shutil.copytree(model_folder, folder)
+    member = SpecCLIPModel.from_pretrained(model_folder)
+    SpecCLIPEnsembleModel.from_members([member]).save_pretrained(folder)
+    found = []
+    for model in (model_folder, folder):
+        assert main(["retrieve", "--model", str(model), "--json", str(spectra[1])]) == 0
+        found.append(json.loads(capsys.readouterr().out)[0]["literature"])
+    assert [hit["id"] for hit in found[0]] == [hit["id"] for hit in found[1]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
