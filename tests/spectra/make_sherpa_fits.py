@@ -21,6 +21,10 @@ from sherpa.astro import ui
 
 from hf_specclip.spectra import models
 
+COMMAND = (
+    "PYTHONPATH=. python tests/spectra/make_sherpa_fits.py ../shared/data "
+    "tests/spectra/data/sherpa_fits.json"
+)
 # File below chandra_spectra/, counts in a group, and statistic.
 CASES = [
     ("csc_1575/acisf01575_001N001_r0085_pha3.fits.gz", 16, "chi2datavar"),
@@ -50,7 +54,8 @@ def main(folder: Path, output: Path) -> None:
             fits.append(fit(folder / "chandra_spectra" / file, group, statistic, name))
             fits[-1]["file"] = file
             print(json.dumps(fits[-1]), file=sys.stderr)
-    output.write_text(json.dumps({"sherpa": sherpa.__version__, "fits": fits}, indent=1) + "\n")
+    found = {"command": COMMAND, "sherpa": sherpa.__version__, "fits": fits}
+    output.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def fit(path: Path, group: int, statistic: str, name: str) -> dict:

@@ -20,6 +20,7 @@ import sherpa
 from sherpa.astro.ui.utils import Session
 from sherpa.models.basic import PowLaw1D
 
+COMMAND = "python tests/spectra/make_sherpa_reference.py ../shared/data/chandra_spectra"
 GAMMA, NORM = 1.7, 1e-4
 FILES = (
     "3c273/3c273.pi",
@@ -76,7 +77,11 @@ def main() -> None:
     found = {name: describe(folder, name) for name in FILES}
     for name, values in found.items():
         print(f"{name}: read by Sherpa in {values.pop('seconds') * 1e3:.0f} ms")
-    about = {"sherpa": sherpa.__version__, "power_law": {"gamma": GAMMA, "norm": NORM}}
+    about = {
+        "command": COMMAND,
+        "sherpa": sherpa.__version__,
+        "power_law": {"gamma": GAMMA, "norm": NORM},
+    }
     target = Path(__file__).parent / "data" / "sherpa_reference.json"
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps({**about, "files": found}, indent=1) + "\n")

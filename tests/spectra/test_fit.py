@@ -4,54 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from math import erf
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from known_spectra import (
+    CHANNELS,
+    ENERGIES,
+    NOTICED,
+    RESPONSE,
+    TRUTHS,
+    absorbed_power_law,
+    draw,
+    fit,
+)
 
 from hf_specclip.spectra import RedistributionMatrix, XRaySpectrum, models
-from hf_specclip.spectra.fit import CATALOGUE_MODELS, fit_counts, fit_spectra
+from hf_specclip.spectra.fit import CATALOGUE_MODELS, fit_spectra
 from hf_specclip.spectra.fit_groups import group_channels, noticed_channels
-
-ENERGIES = np.linspace(0.3, 9.0, 291)  # 30 eV bins: quick to fold
-CHANNELS = np.linspace(0.2, 8.5, 401)
-
-
-def response() -> NDArray[np.float64]:
-    """A detector like ACIS: Gaussian redistribution, an area that falls to both ends, cm²."""
-    middle = (ENERGIES[1:] + ENERGIES[:-1]) / 2
-    width = 0.045 + 0.008 * middle
-    area = 600 * np.exp(-0.4 * np.log(middle / 1.6) ** 2) * np.exp(-((0.55 / middle) ** 3))
-    below = np.vectorize(erf)((CHANNELS - middle[:, None]) / (width[:, None] * np.sqrt(2)))
-    return area[:, None] * np.diff(below, axis=1) / 2
-
-
-RESPONSE = response()
-NOTICED = noticed_channels(CHANNELS, (0.5, 7.0))
-
-
-def expected(flux: NDArray[np.float64], counts: float) -> NDArray[np.float64]:
-    """(n,) model counts in the channels, `counts` of them in 0.5–7 keV."""
-    folded = flux @ RESPONSE
-    return folded * counts / folded[..., NOTICED].sum(-1, keepdims=True)
-
-
-def fit(counts, background=None, scale=0.0, exposure=1e4, **options):
-    given = {"redistribution": RESPONSE, "energy_edges": ENERGIES, "channel_edges": CHANNELS}
-    return fit_counts(np.atleast_2d(counts), background, scale, exposure, **{**given, **options})
-
-
-def absorbed_power_law(index: float = 1.8, column: float = 0.2) -> NDArray[np.float64]:
-    return models.power_law(ENERGIES, index) * models.phabs(ENERGIES, column)
-
-
-TRUTHS = {
-    "powlaw": (models.power_law, 1.8),
-    "bb": (models.black_body, 0.6),
-    "brems": (models.bremsstrahlung, 4.0),
-    "apec": (models.thermal_plasma, 2.0),
-}
 
 
 @pytest.mark.parametrize("statistic", ["chi2datavar", "cstat"])
@@ -69,14 +38,6 @@ def test_noiseless_spectrum_gives_its_own_parameters(name, statistic):
     assert table[f"{name}_stat"][0] < 0.1
     for short in (column, f"{name}_nh"):
         assert table[f"{short}_lolim"][0] < table[short][0] < table[f"{short}_hilim"][0]
-
-
-def draw(flux, counts, n_spectra, seed, background=0.0):
-    """(B, n) Poisson counts of a source and of a region ten times the aperture."""
-    rng = np.random.default_rng(seed)
-    behind = np.full(len(CHANNELS) - 1, background / (NOTICED.stop - NOTICED.start))
-    source = rng.poisson(expected(flux, counts) + behind, (n_spectra, len(behind)))
-    return source, rng.poisson(10 * behind, source.shape)
 
 
 class TestAgainstAPlainSearch:
@@ -264,30 +225,3 @@ class TestGroups:
 def test_reading_spectra_does_not_load_torch():
     code = "import sys, hf_specclip.spectra as s; s.XRaySpectrum; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("counts", "statistic", "bias"),
-    # How far the mean photon index lies from the truth, in units of its error.
-    [(200, "chi2datavar", 0.4), (1000, "chi2datavar", 0.25), (200, "cstat", 0.2)],
-)
-def test_limits_cover_the_truth_as_often_as_they_say(counts, statistic, bias):
-    n_spectra = 400
-    source, region = draw(
-        absorbed_power_law(1.8, 0.5), counts, n_spectra, 11, background=counts / 20
-    )
-    table = fit(*(source, region, 0.1), models=["powlaw"], statistic=statistic, min_net_counts=50)
-    assert table["powlaw_converged"].all()
-    for name, truth in (("powlaw_gamma", 1.8), ("powlaw_nh", 50.0)):
-        low, high = (
-            np.nan_to_num(table[f"{name}_{end}"], nan=at)
-            for end, at in (("lolim", -np.inf), ("hilim", np.inf))
-        )
-        covered = ((low <= truth) & (truth <= high)).mean()
-        print(f"{name} at {counts} counts, {statistic}: covered {covered:.3f}")
-        assert 0.60 < covered < 0.75
-    width = (table["powlaw_gamma_hilim"] - table["powlaw_gamma_lolim"]) / 2
-    shift = np.median((table["powlaw_gamma"] - 1.8) / width)
-    print(f"photon index at {counts} counts, {statistic}: shifted by {shift:+.2f} of its error")
-    assert abs(shift) < bias

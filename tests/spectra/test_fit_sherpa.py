@@ -14,8 +14,15 @@ import pytest
 from hf_specclip.spectra import read_spectrum
 from hf_specclip.spectra.fit import FittedParameter, ModelFit, fit_spectra
 
-STORED = json.loads((Path(__file__).parent / "data" / "sherpa_fits.json").read_text())["fits"]
+FILE = json.loads((Path(__file__).parent / "data" / "sherpa_fits.json").read_text())
+STORED = FILE["fits"]
 CASES = sorted({(fit["file"], fit["group"], fit["statistic"]) for fit in STORED})
+
+
+def test_the_numbers_say_where_they_come_from(repository):
+    [script] = [word for word in FILE["command"].split() if word.endswith(".py")]
+    assert '"command": COMMAND, "sherpa": sherpa.__version__' in (repository / script).read_text()
+    assert FILE["sherpa"].startswith("4.")
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{Path(case[0]).parent}-{case[2]}")

@@ -1,0 +1,68 @@
+"""How often the 68 % limits of fits hold the truth, for the four models on simulated spectra.
+
+The numbers that the slow tests print are those of the table in `hf_specclip.spectra.fit`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from known_spectra import ENERGIES, TRUTHS, draw, fit
+
+from hf_specclip.spectra import models
+from hf_specclip.spectra.fit import CATALOGUE_MODELS
+
+COLUMN = 0.5  # 1e22 cm⁻²
+
+
+def inside(name, counts, statistic, n_spectra, seed=11):
+    """Whether the limits of shape and column hold the truth, (2, n); and the shape's mean shift in
+    units of its error.
+
+    A limit that a bound leaves open holds everything on its side.
+    """
+    photons, shape = TRUTHS[name]
+    flux = photons(ENERGIES, shape) * models.phabs(ENERGIES, COLUMN)
+    source, region = draw(flux, counts, n_spectra, seed, background=counts / 20)
+    table = fit(source, region, 0.1, models=[name], statistic=statistic, min_net_counts=50)
+    assert table[f"{name}_converged"].all()
+    column = f"{name}_{'gamma' if name == 'powlaw' else 'kt'}"
+    held = []
+    for parameter, truth in ((column, shape), (f"{name}_nh", 100 * COLUMN)):
+        low = np.nan_to_num(table[f"{parameter}_lolim"], nan=-np.inf)
+        high = np.nan_to_num(table[f"{parameter}_hilim"], nan=np.inf)
+        held.append((low <= truth) & (truth <= high))
+    error = (table[f"{column}_hilim"] - table[f"{column}_lolim"]) / 2
+    return np.array(held), float(np.nanmedian((table[column] - shape) / error))
+
+
+def test_limits_hold_the_truth_in_two_of_three_spectra():
+    held = np.concatenate([inside(name, 200, "cstat", 40)[0] for name in CATALOGUE_MODELS], axis=1)
+    # 320 pairs, of which the two of a spectrum are not independent: ± 3 %.
+    assert held.mean() == pytest.approx(0.683, abs=0.07)
+    assert held.mean(axis=1) == pytest.approx(0.683, abs=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CATALOGUE_MODELS)
+@pytest.mark.parametrize("counts", [200, 1000])
+def test_limits_of_the_likelihood_cover_as_they_say(name, counts):
+    held, shift = inside(name, counts, "cstat", 500)
+    print(
+        f"{name} cstat {counts}: shape, N_H held in {held.mean(axis=1)}, shape off {shift:+.2f} σ"
+    )
+    # The binomial error is 2.1 %.
+    assert held.mean(axis=1) == pytest.approx(0.683, abs=0.05)
+    assert abs(shift) < 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CATALOGUE_MODELS)
+@pytest.mark.parametrize("counts", [200, 1000])
+def test_limits_of_chi2_cover_nearly_as_they_say(name, counts):
+    held, shift = inside(name, counts, "chi2datavar", 500)
+    print(f"{name} χ² {counts}: shape, N_H held in {held.mean(axis=1)}, shape off {shift:+.2f} σ")
+    # Variances from the data bias χ²; how much is what the fitter's docstring says.
+    assert (held.mean(axis=1) > 0.55).all()
+    assert (held.mean(axis=1) < 0.74).all()
+    assert abs(shift) < 0.6
