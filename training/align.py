@@ -42,7 +42,7 @@ from training.checkpoint import (
 )
 from training.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
 from training.data import PairData, TrainingDataError, embed_texts, hide_sections, load_pairs, thin
-from training.loop import Draws, FitResult, fit, over_rows
+from training.loop import Draws, FitResult, TrainingError, fit, over_rows
 from training.presets import AlignSettings, Preset
 from training.pretrain_spectrum import STAGE as SPECTRUM
 from training.pretrain_spectrum import describe, finished, settings_of
@@ -133,7 +133,13 @@ class AlignTask:
             if self.latents
             else embed_spectra(self.model, self.extractor, self.pairs, "validation", accelerator)
         )
-        return spectra, *embed_split_texts(self.model, self.pairs, "validation", accelerator)
+        texts, owner = embed_split_texts(self.model, self.pairs, "validation", accelerator)
+        if not (spectra.isfinite().all() and texts.isfinite().all()):
+            raise TrainingError(
+                "the embeddings of validation are no longer finite: lower the learning rate (now "
+                f"{self.settings.lr:g}) or clip the gradient (clip_norm)"
+            )
+        return spectra, texts, owner
 
     def _loss(self, spectra: torch.Tensor, texts: torch.Tensor, ids: torch.Tensor) -> float:
         """The contrastive loss in batches of the size trained with, so that the two compare.
