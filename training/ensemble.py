@@ -28,7 +28,13 @@ from hf_specclip import (
     SpecCLIPModel,
     SpecCLIPProcessor,
 )
-from hf_specclip.evaluation import GroupBootstrap, evaluate_retrieval, match_ranks
+from hf_specclip.evaluation import (
+    GroupBootstrap,
+    curve_of_ranks,
+    evaluate_ranks,
+    match_ranks,
+    plot_recall_curve,
+)
 from hf_specclip.index import GALLERY_FOLDER
 from training.align import MODEL, embed_spectra, embed_split_texts, gallery_of, require_texts
 from training.checkpoint import (
@@ -44,12 +50,13 @@ from training.commands import LOGS, Run, call, finish, parser, start
 from training.data import PairData, TrainingDataError, embed_texts, load_pairs
 from training.loop import better
 from training.presets import Preset
-from training.report import Code, Paragraph, Section, Study, Table, to_markdown
+from training.report import Code, Figure, Paragraph, Section, Study, Table, to_markdown
 from training.sweep import RESULTS as SEARCH
 from training.sweep import TRIALS
 
 ENSEMBLE = "ensemble"
 METRICS, REPORT = "ensemble.json", "ensemble.md"
+FIGURES, FIGURE = "figures", "ensemble_recall.png"
 CRITERIA = ("mean_log_rank", "median_rank_fraction", "recall@1%", "recall@5%")
 
 
@@ -207,7 +214,15 @@ def study_ensemble(
         "command": run.command,
         "processes": run.accelerator.num_processes,
     }  # fmt: skip
-    return Study(metrics, [_section(metrics)])
+    section = _section(metrics)
+    section.blocks.append(
+        Figure(
+            run.output / FIGURES / FIGURE,
+            "Recall@k% against k on test, the single best model and the ensemble, with 95 % bands "
+            "and chance.",
+        )
+    )
+    return Study(metrics, [section])
 
 
 def refuse_other_data(folder: Path, pairs: PairData) -> None:
@@ -270,14 +285,21 @@ def _on_test(run: Run, pairs: PairData, ensemble: Any, single: SpecCLIPModel) ->
     """Retrieval of both on `test`, and the difference, query by query."""
     groups, settings = pairs.splits["test"].groups, run.preset.evaluation
     extractor = SpecCLIPFeatureExtractor.from_pretrained(run.output / ENSEMBLE)
-    figures, ranks = {}, {}
+    draws = {"n_bootstrap": settings.n_bootstrap, "seed": 0}
+    figures, curves, ranks = {}, {}, {}
     for name, model in (("single", single.to(run.accelerator.device)), ("ensemble", ensemble)):
         spectra = embed_spectra(model, extractor, pairs, "test", run.accelerator)
         texts, owner = embed_split_texts(model, pairs, "test", run.accelerator)
-        figures[name] = evaluate_retrieval(
-            spectra, texts, owner, groups, ks=settings.ks, n_bootstrap=settings.n_bootstrap, seed=0
-        )
-        ranks[name] = match_ranks(spectra, texts, owner)["spectrum_to_text"]
+        found = match_ranks(spectra, texts, owner)
+        figures[name] = evaluate_ranks(found, owner, groups, settings.ks, **draws)
+        label = "single best" if name == "single" else name
+        curves[label] = curve_of_ranks(found, owner, groups, **draws)
+        ranks[name] = found["spectrum_to_text"]
+    if run.is_main:
+        (run.output / FIGURES).mkdir(exist_ok=True)
+        word = "simulated " if pairs.info.simulated else ""
+        title = f"Recall@k%, {word}spectrum → text, {len(ranks['single']):,} queries"
+        plot_recall_curve(curves, run.output / FIGURES / FIGURE, title=title)
     bootstrap = GroupBootstrap(groups, settings.n_bootstrap, seed=0)
     n = ranks["single"].n_gallery
     gains = {}
@@ -358,7 +380,7 @@ def _interval(figure: dict[str, float]) -> str:
 
 def main(arguments: argparse.Namespace, preset: Preset) -> None:
     """Run the command."""
-    run = start(arguments, preset, [ENSEMBLE, METRICS, REPORT, LOGS])
+    run = start(arguments, preset, [ENSEMBLE, METRICS, REPORT, f"{FIGURES}/{FIGURE}", LOGS])
     with run.stage("data") as made:
         with run.accelerator.main_process_first():
             pairs = load_pairs(run.dataset, run.cache_dir)

@@ -135,6 +135,8 @@ def test_what_is_saved_gives_what_was_measured(combined, tiny_dataset, tmp_path)
     text = (folder / "ensemble.md").read_text()
     for words in ("single best", "difference", "chance", "simulated", "read once"):
         assert words in text, words
+    assert (folder / "figures" / "ensemble_recall.png").stat().st_size > 5000
+    assert "](figures/ensemble_recall.png)" in text
     assert str(combined[0]) not in text.split("## How it was made")[0]
 
 
