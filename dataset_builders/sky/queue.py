@@ -218,6 +218,36 @@ class WorkQueue:
                 (stage, *states),
             ).rowcount
 
+    def put(self, stage: str, results: Mapping[str, Any]) -> None:
+        """Keep results that came along with others; items already got or claimed stay."""
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT INTO items (stage, id, state, payload, result) "
+                "VALUES (?, ?, 'got', '{}', ?) ON CONFLICT (stage, id) DO UPDATE SET "
+                "state = 'got', why = NULL, result = excluded.result "
+                "WHERE items.state NOT IN ('got', 'claimed')",
+                [(stage, name, json.dumps(value)) for name, value in results.items()],
+            )
+
+    def again(self, stage: str, ids: Iterable[str]) -> None:
+        """Want items again that had ended."""
+        with self._writing() as connection:
+            connection.executemany(
+                "UPDATE items SET state = 'wanted', why = NULL, result = NULL "
+                "WHERE stage = ? AND id = ? AND state != 'claimed'",
+                [(stage, name) for name in ids],
+            )
+
+    def total(self, stage: str, key: str) -> tuple[int, float]:
+        """How many items were got, and the sum of a number in their results."""
+        with self._open() as connection:
+            n, total = connection.execute(
+                "SELECT count(*), total(json_extract(result, ?)) FROM items "
+                "WHERE stage = ? AND state = 'got'",
+                (f"$.{key}", stage),
+            ).fetchone()
+        return int(n), float(total)
+
     def counts(self, stage: str) -> dict[str, int]:
         """How many items are in each state, zeros included."""
         with self._open() as connection:

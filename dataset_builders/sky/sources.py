@@ -43,7 +43,7 @@ def want_names(queue: WorkQueue, names: Iterable[str]) -> int:
     Returns:
         How many are new.
     """
-    wanted = {name.strip(): {} for name in names if name.strip()}
+    wanted: dict[str, Any] = {name.strip(): {} for name in names if name.strip()}
     return queue.add(STAGE, wanted)
 
 

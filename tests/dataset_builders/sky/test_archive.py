@@ -1,0 +1,464 @@
+"""The archive: every detection is accounted for, whatever fails and whoever is killed."""
+
+import gzip
+import io
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from archive_server import ArchiveServer, detection_files, real_files
+from worker import start_worker
+
+from dataset_builders.sky.archive import SpectrumArchive, read_spectra_index
+from dataset_builders.sky.files import DiskError
+from dataset_builders.sky.products import Product, newest, product_of
+from dataset_builders.sky.queue import WorkQueue
+from dataset_builders.sky.retry import ExhaustedError, RefusedError, Service, ServiceError
+from hf_specclip.spectra import read_spectrum
+
+NAMES = [f"{1000 + i // 3}.0.{i + 1}" for i in range(23)]
+
+
+@pytest.fixture(scope="module")
+def files():
+    return {name: detection_files(name) for name in NAMES}
+
+
+@pytest.fixture
+def server(files):
+    with ArchiveServer(files) as running:
+        yield running
+
+
+@pytest.fixture
+def make(server, patience, tmp_path):
+    def archive(folder=tmp_path, **settings):
+        service = Service("Chandra archive", per_second=1000, patience=patience)
+        queue = WorkQueue(folder / "queue.sqlite")
+        settings = {"batch": 5, "workers": 2, "url": f"{server.url}/csccli", **settings}
+        return SpectrumArchive(service, queue, folder, **settings)
+
+    return archive
+
+
+def stored(folder):
+    """Every file below the folder of spectra, with its content."""
+    root = Path(folder) / "spectra"
+    return {
+        str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()
+    }
+
+
+def expected(files):
+    return {product_of(name).path: content for of in files.values() for name, content in of.items()}
+
+
+@pytest.mark.parametrize("batch", [1, 5, 22, 23, 100])
+def test_the_first_and_the_last_come_too(make, server, files, tmp_path, batch):
+    archive = make(batch=batch)
+    assert archive.want(NAMES) == 23
+    assert archive.want(NAMES[:3]) == 0
+    seen = []
+    counts = archive.fetch(seen.append)
+    assert counts["got"] == sum(seen) == 23
+    assert set(server.asked) == set(NAMES)
+    assert set(server.asked.values()) == {1}
+    assert len(server.requests) == -(-23 // batch)
+    assert stored(tmp_path) == expected(files)
+
+
+def test_what_lies_there_is_read_with_responses_and_background(make, tmp_path):
+    archive = make()
+    archive.want(NAMES)
+    archive.fetch()
+    index = read_spectra_index(archive.queue, tmp_path)
+    assert sorted(index) == sorted(NAMES)
+    for name, path in index.items():
+        spectrum = read_spectrum(path)
+        region = int(name.split(".")[2])
+        assert spectrum.obsid == int(name.split(".")[0])
+        assert spectrum.rmf is not None
+        assert spectrum.arf.at(np.array([1.0]))[0] == pytest.approx(
+            10.0 * (1 + region % 7), rel=1e-6
+        )  # fmt: skip
+        np.testing.assert_array_equal(spectrum.background_counts, spectrum.counts * 3)
+        assert not spectrum.notes
+
+
+def test_versions_may_differ_and_the_newest_counts(make, server, tmp_path):
+    server.files = {
+        "77.1.4": {**detection_files("77.1.4", version=2, arf_version=3)},
+        "78.0.1": {
+            **detection_files("78.0.1", version=1, seed=1),
+            **detection_files("78.0.1", version=4, seed=2),
+        },
+    }
+    archive = make()
+    archive.want(server.files)
+    archive.fetch()
+    names = [Path(path).name for path in stored(tmp_path)]
+    assert "acisf00077_001N002_r0004_pha3.fits.gz" in names
+    assert "acisf00077_001N003_r0004_arf3.fits.gz" in names
+    assert not any("N001_r0001" in name for name in names)
+    index = read_spectra_index(archive.queue, tmp_path)
+    assert read_spectrum(index["77.1.4"]).arf is not None
+    assert "N004" in index["78.0.1"].name
+
+
+def test_parts_of_interleaved_exposures_stay_apart(make, server, tmp_path):
+    server.files = {
+        "79.0.2": {**detection_files("79.0.2", part=1), **detection_files("79.0.2", part=2)},
+        "80.0.2": detection_files("80.0.2", part=2),
+    }
+    archive = make()
+    archive.want(server.files)
+    assert archive.fetch()["got"] == 2
+    assert len(stored(tmp_path)) == 9
+    index = read_spectra_index(archive.queue, tmp_path)
+    assert "_e1_" in index["79.0.2"].name
+    assert "_e2_" in index["80.0.2"].name
+    assert read_spectrum(index["80.0.2"]).rmf is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "product"),
+    [
+        ("acisf01575_001N001_r0085_pha3.fits.gz", Product("1575.1.85", 0, "spectrum", 1)),
+        ("x/y/acisf04938_000N012_r10043_rmf3.fits", Product("4938.0.10043", 0, "rmf", 12)),
+        ("acisf01575_001N003_e2_r0085_arf3.fits", Product("1575.1.85", 2, "arf", 3)),
+        ("acisf01575_001N001_r0085_regevt3.fits.gz", None),
+        ("hrcf01575_001N001_r0085_pha3.fits.gz", None),
+        ("../../etc/passwd", None),
+    ],
+)
+def test_names_of_files(name, product):
+    assert product_of(name) == product
+    if product is not None:
+        assert product_of(product.path) == product
+
+
+def test_the_newest_of_each_kind():
+    old, new = Product("1.0.1", 0, "arf", 1), Product("1.0.1", 0, "arf", 9)
+    other = Product("1.0.1", 2, "arf", 2)
+    assert newest([new, old, other]) == [new, other]
+
+
+def test_what_is_absent_is_told_from_what_failed(make, server, files):
+    gone, broken, half = NAMES[0], NAMES[7], NAMES[12]
+    del server.files[gone]
+    [arf] = [name for name in server.files[half] if "arf3" in name]
+    del server.files[half][arf]
+    [pha] = [name for name in server.files[broken] if "pha3" in name]
+    server.files[broken][pha] = b"\x1f\x8bnot gzip after all"
+    archive = make()
+    archive.want(NAMES)
+    counts = archive.fetch()
+    assert counts == {"wanted": 0, "claimed": 0, "got": 21, "absent": 1, "failed": 1}
+    found = {item.id: item for item in archive.queue.items("spectra")}
+    assert found[gone].why == "the archive has no spectrum of it"
+    assert found[half].result["missing"] == ["arf"]
+    assert found[NAMES[1]].result["missing"] == []
+    assert "Chandra archive, acisf" in found[broken].why
+    assert "sent a file that the gzip stream is damaged" in found[broken].why
+    # Mended at the archive, it comes with the next run, and nothing else is asked for.
+    server.files[broken][pha] = files[broken][pha]
+    server.asked.clear()
+    archive.queue.retry("spectra")
+    assert archive.fetch()["got"] == 22
+    assert set(server.asked) == {broken}
+
+
+def test_what_a_batch_leaves_out_is_asked_for_by_itself(make, server, files, tmp_path):
+    server.hidden = {name for of in list(files.values())[::3] for name in of}
+    archive = make()
+    archive.want(NAMES)
+    assert archive.fetch()["got"] == 23
+    assert stored(tmp_path) == expected(files)
+    assert set(server.sent) == server.hidden
+    assert set(server.sent.values()) == {1}
+
+
+def test_one_detection_that_spoils_batches_costs_only_itself(make, server, files, tmp_path):
+    server.spoiled = {NAMES[9]}
+    archive = make()
+    archive.want(NAMES)
+    assert archive.fetch()["got"] == 23
+    assert stored(tmp_path) == expected(files)
+
+
+@pytest.mark.parametrize("damage", ["crc", "cut", "other tables", "other observation"])
+def test_files_that_are_not_sound_are_asked_for_again(make, server, files, tmp_path, damage):
+    victim = NAMES[4]
+    names = sorted(files[victim])
+    bad = dict(files[victim])
+    pha = names[1]
+    if damage == "crc":
+        bad[pha] = bad[pha][:-6] + bytes([bad[pha][-6] ^ 1]) + bad[pha][-5:]
+    elif damage == "cut":
+        bad[pha] = gzip.compress(gzip.decompress(bad[pha])[:-2880])
+    elif damage == "other tables":
+        bad[pha] = bad[names[0]]
+    else:
+        bad[pha] = next(c for n, c in files[NAMES[20]].items() if "pha3" in n)
+    original = server.respond
+    spoilt = []
+
+    def respond(request):
+        server.files[victim] = files[victim] if spoilt else bad
+        if victim in request.query["packageset"] if "packageset" in request.query else False:
+            spoilt.append(1)
+        return original(request)
+
+    server.respond = respond
+    archive = make(workers=1)
+    archive.want(NAMES[:6])
+    assert archive.fetch()["got"] == 6
+    assert stored(tmp_path) == expected({name: files[name] for name in NAMES[:6]})
+    assert server.sent[pha] == 1
+
+
+def test_a_tenth_of_failing_requests_loses_nothing(make, server, files, tmp_path):
+    server.rate, server.slow = 0.3, 0.05
+    archive = make(batch=1)
+    archive.want(NAMES)
+    counts = archive.fetch()
+    while counts["failed"]:
+        archive.queue.retry("spectra")
+        counts = archive.fetch()
+    assert counts["got"] == 23
+    assert stored(tmp_path) == expected(files)
+    assert len(server.failures) >= 3
+
+
+def test_names_in_a_tar_are_data(make, server, files, tmp_path):
+    link = tarfile.TarInfo("acisf09999_000N001_r0001_pha3.fits.gz")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    climbing = tarfile.TarInfo("../../../acisf01000_000N009_r0001_pha3.fits.gz")
+    unasked = tarfile.TarInfo("acisf08888_000N001_r0001_pha3.fits.gz")
+    climbing.size = unasked.size = 4
+    server.extra = [(link, b""), (climbing, b"evil"), (unasked, b"evil")]
+    archive = make()
+    archive.want(NAMES[:1])
+    archive.fetch()
+    # The newer one that climbs is no sound file: what is sound was asked for by itself.
+    assert set(stored(tmp_path)) == set(expected({NAMES[0]: files[NAMES[0]]}))
+    assert not list(tmp_path.parent.glob("acisf*"))
+
+
+def test_members_that_are_not_gzipped_are_compressed_alike_each_time(make, server, tmp_path):
+    server.plain = True
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        archive = make(folder)
+        archive.want(NAMES[:3])
+        archive.fetch()
+        time.sleep(1.1)  # a time stamp in the gzip header would differ
+    first, second = stored(tmp_path / "a"), stored(tmp_path / "b")
+    assert first == second
+    assert len(first) == 9
+
+
+def test_checksums_are_kept_and_compared(make, server, tmp_path):
+    archive = make()
+    archive.want(NAMES)
+    archive.fetch()
+    assert archive.audit() == {}
+    index = read_spectra_index(archive.queue, tmp_path)
+    index[NAMES[2]].write_bytes(index[NAMES[3]].read_bytes())
+    index[NAMES[5]].unlink()
+    bad = archive.audit()
+    assert set(bad) == {NAMES[2], NAMES[5]}
+    assert "has changed" in bad[NAMES[2]]
+    assert "is gone" in bad[NAMES[5]]
+    server.asked.clear()
+    assert archive.fetch()["got"] == 23
+    assert set(server.asked) == {NAMES[2], NAMES[5]}
+    assert archive.audit() == {}
+
+
+def test_disk_use_is_bounded_and_forecast(make, server, files, tmp_path):
+    total = sum(len(content) for of in files.values() for content in of.values())
+    archive = make(workers=1)
+    archive.want(NAMES)
+    before = archive.forecast()
+    assert before.detections == 23
+    assert before.bytes_each == pytest.approx(1.103e6, rel=1e-3)  # nothing known yet
+    # Room for the first batch as guessed, and for about half of all as they are.
+    archive.max_disk = 5_600_000
+    archive.queue.claim("spectra", 18)  # elsewhere, for the time being
+    archive.fetch()
+    archive.queue.close()
+    archive.max_disk = int(total * 0.6)
+    with pytest.raises(DiskError, match=r"of the .* MB allowed \(--max-disk\): \d+ detections"):
+        archive.fetch()
+    used = sum(map(len, stored(tmp_path).values()))
+    assert 0.3 * total < used <= archive.max_disk
+    forecast = archive.forecast()
+    assert forecast.bytes_stored == used
+    archive.max_disk = None
+    archive.fetch()
+    assert abs(forecast.bytes_needed + used - total) < 0.1 * total
+    assert sum(map(len, stored(tmp_path).values())) == total
+
+
+def test_a_full_disk_stops_with_a_clear_message_and_loses_nothing(
+    make, files, tmp_path, monkeypatch
+):
+    import errno
+
+    import dataset_builders.sky.files as module
+
+    archive = make(workers=1)
+    archive.want(NAMES)
+    written = []
+    real_sync = module.os.fsync
+
+    def fsync(descriptor):
+        written.append(descriptor)
+        if len(written) == 20:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real_sync(descriptor)
+
+    monkeypatch.setattr(module.os, "fsync", fsync)
+    with pytest.raises(DiskError, match="is full: make room and run again"):
+        archive.fetch()
+    assert not list((tmp_path / "spectra").rglob(".partial-*"))
+    counts = archive.queue.counts("spectra")
+    assert counts["claimed"] == 0
+    assert counts["got"] >= 5
+    assert archive.fetch()["got"] == 23
+    assert stored(tmp_path) == expected(files)
+
+
+def test_an_archive_that_is_down_stops_the_run_and_blames_no_detection(make, server):
+    server.plan = [500] * 1000
+    archive = make()
+    archive.want(NAMES)
+    with pytest.raises(ServiceError, match="answered 500"):
+        archive.fetch()
+    assert archive.queue.counts("spectra")["wanted"] == 23
+    server.plan = []
+    assert archive.fetch()["got"] == 23
+
+
+def test_a_spent_allowance_stops_the_run(make, server):
+    server.retry_after = "9000"
+    server.plan = [None, 429, 429, 429]
+    archive = make()
+    archive.want(NAMES)
+    with pytest.raises(ExhaustedError, match="Run again then"):
+        archive.fetch()
+    counts = archive.queue.counts("spectra")
+    assert counts["got"] >= 5
+    assert counts["failed"] == counts["claimed"] == 0
+
+
+def test_refusal_is_told(make, server):
+    server.plan = [403] * 1000
+    archive = make()
+    archive.want(NAMES)
+    with pytest.raises(RefusedError, match="answered 403"):
+        archive.fetch()
+
+
+def test_what_is_no_detection_is_refused(make):
+    with pytest.raises(ValueError, match=r"obsid\.obi\.region_id"):
+        make().want(["2CXO J004243.9+411610"])
+    with pytest.raises(ValueError, match="spectrum"):
+        make(kinds=("arf",))
+
+
+def test_kinds_can_be_left_out(make, files, tmp_path):
+    archive = make(kinds=("spectrum", "arf"))
+    archive.want(NAMES)
+    assert archive.fetch()["got"] == 23
+    assert not any("rmf3" in path for path in stored(tmp_path))
+    assert archive.forecast().detections == 0
+
+
+CODE = """
+from pathlib import Path
+from dataset_builders.sky.archive import SpectrumArchive
+from dataset_builders.sky.queue import WorkQueue
+from dataset_builders.sky.retry import Service
+folder = Path({folder!r})
+service = Service("Chandra archive", per_second=1000)
+archive = SpectrumArchive(
+    service, WorkQueue(folder / "queue.sqlite"), folder, batch=3, workers=2, url={url!r}
+)
+print("go", flush=True)
+print(archive.fetch(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("times", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_again_and_again_it_ends_with_the_same_bytes(make, server, files, tmp_path, times):
+    make(batch=3).want(NAMES)
+    code = CODE.format(folder=str(tmp_path), url=f"{server.url}/csccli")
+    random = np.random.default_rng(3)
+    server.delay = 0.06 if times < 10 else 0.4
+    kills = 0
+    for _ in range(times):
+        worker = start_worker(code)
+        worker.stdout.readline()
+        time.sleep(float(random.uniform(0.02, 4 * server.delay)))
+        if worker.poll() is None:
+            worker.kill()
+            kills += 1
+        worker.wait()
+    assert kills >= times / 2
+    worker = start_worker(code)
+    assert "'got': 23" in worker.communicate(timeout=60)[0]
+    assert {k: v for k, v in stored(tmp_path).items() if ".partial-" not in k} == expected(files)
+    assert set(server.asked) == set(NAMES)
+    # In flight at a kill: two batches of three.
+    assert sum(server.asked.values()) - 23 <= kills * 2 * 3
+    assert len(server.requests) - 8 <= kills * 2 + kills  # and batches that a kill left uneven
+    assert make().audit() == {}
+
+
+def test_processes_share_a_shard(make, server, files, tmp_path):
+    make().want(NAMES)
+    server.delay = 0.02
+    code = CODE.format(folder=str(tmp_path), url=f"{server.url}/csccli")
+    workers = [start_worker(code) for _ in range(3)]
+    for worker in workers:
+        worker.communicate(timeout=60)
+    assert stored(tmp_path) == expected(files)
+    assert set(server.asked.values()) == {1}
+
+
+def test_real_files_of_the_catalogue(make, server, real_data, tmp_path):
+    server.files = real_files(real_data / "chandra_spectra")
+    archive = make(tmp_path / "real")
+    archive.want(server.files)
+    assert archive.fetch()["got"] == len(server.files) == 2
+    for detection, path in read_spectra_index(archive.queue, tmp_path / "real").items():
+        spectrum = read_spectrum(path)
+        assert f"{spectrum.obsid}.{spectrum.obi}.{spectrum.region_id}" == detection
+        assert spectrum.arf is not None
+        assert spectrum.rmf is not None
+        assert spectrum.background_counts.sum() > 0
+    each = archive.forecast().bytes_each
+    assert 1e6 < each < 1.3e6
+
+
+def test_tar_files_that_break_off_are_asked_for_again(make, server, files, tmp_path):
+    original = server.respond
+    cut = []
+
+    def respond(request):
+        answer = original(request)
+        if not cut:
+            cut.append(answer.content)
+            sink = io.BytesIO(answer.content)
+            answer.content = sink.read(len(answer.content) // 2)
+        return answer
+
+    server.respond = respond
+    archive = make(workers=1, batch=30)
+    archive.want(NAMES)
+    archive.fetch()
+    assert stored(tmp_path) == expected(files)
+    assert len(server.requests) == 2
