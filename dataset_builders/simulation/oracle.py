@@ -25,7 +25,7 @@ import torch
 from tqdm.auto import tqdm
 
 from .oracle_bank import Bank
-from .oracle_prior import LOG_FLUX, STEP, Prior
+from .oracle_prior import Prior
 from .oracle_spectra import Spectra, log_likelihoods
 
 # Below e^−700 of the best member, sums are taken in a gentler power: the order is kept.
@@ -38,6 +38,7 @@ class Observation:
 
     Attributes:
         scores: ln p(spectrum | text) − ln p(spectrum), (n, t) float64.
+        half_scores: the same by every other member of the bank: what doubling the bank changes.
         evidence: ln p(spectrum) up to a constant of its own, (n).
         effective: members of the bank that speak for each spectrum, 1 / Σ p², (n).
         from_spectrum: members drawn from the posterior given the spectrum, (n, k).
@@ -45,6 +46,7 @@ class Observation:
     """
 
     scores: np.ndarray
+    half_scores: np.ndarray
     evidence: np.ndarray
     effective: np.ndarray
     from_spectrum: np.ndarray
@@ -59,7 +61,6 @@ def observe(
     text_of_spectrum: np.ndarray | None = None,
     *,
     draws: int = 0,
-    exposure_counts: bool = True,
     seed: int = 0,
     progress: bool = False,
 ) -> Observation:
@@ -71,22 +72,22 @@ def observe(
         spectra: observed ones.
         text_of_spectrum: the text of each, for `from_both`, (n).
         draws: members drawn from each posterior.
-        exposure_counts: take an exposure as evidence on the field and the flux.
         seed: of those draws.
         progress: show a bar.
     """
     n = len(spectra)
     n_texts = sum(len(texts) for texts in bank.texts)
-    scores = np.full((n, n_texts), -np.inf)
+    scores, half_scores = np.full((2, n, n_texts), -np.inf)
     evidence, effective = np.empty(n), np.empty(n)
     drawn = np.zeros((2, n, draws), dtype=np.int64)
     random = np.random.default_rng(seed)
     log_prior = torch.from_numpy(bank.log_prior)
     log_flux = torch.from_numpy((bank.log_flux + bank.log_boost).astype(np.float32))
     scatter = torch.from_numpy(bank.scatter.astype(np.float32))
-    by_exposure = torch.from_numpy(_log_exposure_factor(prior, bank)) if exposure_counts else None
     weights = [torch.from_numpy(one).double() for one in bank.text_weights]
-    bins = prior.exposure_bin(spectra.exposure)
+    halves = [
+        one[:, ::2] / one[:, ::2].sum(dim=1, keepdim=True).clamp(min=1e-300) for one in weights
+    ]
     members = [bank.members(row) for row in range(len(prior.strata))]
     home = np.full(n_texts, -1)
     for row, texts in enumerate(bank.texts):
@@ -101,24 +102,18 @@ def observe(
     ):
         found = log_likelihoods(spectra, row, bank.rates[spectra.epoch[row]], log_flux, scatter)
         found = found.double()
-        if by_exposure is not None:
-            found += by_exposure[bins[row]]
+        visit = prior.visit_density(float(spectra.exposure[row]), bank.log_usual)
+        found += torch.from_numpy(np.log(np.maximum(visit, 1e-30)) - bank.log_chance)
         posterior = found + log_prior
         evidence[row] = torch.logsumexp(posterior, 0)
         posterior = (posterior - evidence[row]).exp_()
         effective[row] = 1.0 / float(posterior.square().sum())
-        for of_stratum, texts, own in zip(members, bank.texts, weights, strict=True):
-            if not len(texts):
-                continue
-            here = found[of_stratum]
-            top = here.max()
-            here = here - top
-            total = own @ here.exp()
-            result = total.log()
-            lost = torch.nonzero(total <= 1e-290).ravel()
-            if len(lost):
-                result[lost] = (own[lost] @ (_GENTLE * here).exp()).log() / _GENTLE
-            scores[row, texts] = (result + top).numpy() - evidence[row]
+        half_evidence = torch.logsumexp((found + log_prior)[::2], 0)
+        for of_stratum, texts, own, half in zip(members, bank.texts, weights, halves, strict=True):
+            if len(texts):
+                here = found[of_stratum]
+                scores[row, texts] = _log_mean(own, here) - evidence[row]
+                half_scores[row, texts] = _log_mean(half, here[::2]) - float(half_evidence)
         if draws:
             drawn[0, row] = _draw(posterior.numpy(), draws, random)
             if text_of_spectrum is not None:
@@ -130,17 +125,24 @@ def observe(
                 if float(both.sum()) <= 0.0:
                     both = weights[stratum][place] + 1e-300
                 drawn[1, row] = members[stratum].start + _draw(both.numpy(), draws, random)
-    return Observation(np.nan_to_num(scores, neginf=-1e30), evidence, effective, *drawn)
+    scores, half_scores = (np.nan_to_num(one, neginf=-1e30) for one in (scores, half_scores))
+    return Observation(scores, half_scores, evidence, effective, *drawn)
 
 
-def _log_exposure_factor(prior: Prior, bank: Bank) -> np.ndarray:
-    """ln of p(exposure, flux) over the flux's density in the bank, (exposure bins, m) float32."""
-    cell = np.rint((bank.log_flux - LOG_FLUX[0]) / STEP).astype(int)
-    cell = np.clip(cell, 0, len(LOG_FLUX) - 1)
-    joint = prior.joint[bank.stratum, :, cell]
-    alone = prior.share[bank.stratum] * prior.flux[bank.stratum, cell]
-    ratio = joint.T / np.maximum(alone, 1e-300)
-    return np.log(np.maximum(ratio, 1e-30)).astype(np.float32)
+def _normalised(weights: torch.Tensor) -> torch.Tensor:
+    return weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-300)
+
+
+def _log_mean(weights: torch.Tensor, log_values: torch.Tensor) -> np.ndarray:
+    """ln Σ w exp(v) for each row of weights (t, m), (t)."""
+    top = log_values.max()
+    values = log_values - top
+    total = weights @ values.exp()
+    result = total.log()
+    lost = torch.nonzero(total <= 1e-290).ravel()
+    if len(lost):
+        result[lost] = (weights[lost] @ (_GENTLE * values).exp()).log() / _GENTLE
+    return (result + top).numpy()
 
 
 def _draw(weights: np.ndarray, number: int, random: np.random.Generator) -> np.ndarray:

@@ -12,14 +12,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from . import instrument, populations
-from .catalogue import BANDS, HARDENING, Knobs, at_the_time, stream
-from .oracle_prior import LOG_FLUX, STEP, Prior
+from .catalogue import BANDS, HARDENING, REFERENCE_AREA, Knobs, at_the_time, stream
+from .oracle_prior import LOG_COUNTS, LOG_EXPOSURE, STEP, Prior
 from .oracle_spectra import fold_all
 from .oracle_text import TextTables
 from .populations import CLASS_NAMES, CLASSES, FIELD_KINDS, FIELD_NAMES
@@ -27,11 +28,11 @@ from .populations import CLASS_NAMES, CLASSES, FIELD_KINDS, FIELD_NAMES
 ERG_PER_KEV = 1.602177e-9
 # Of the bank: drawn from the population as it is, and from strata alike.
 _PLAIN, _EVEN = 0.2, 0.1
-# Of the fluxes of a stratum that has texts: drawn from the population as it is.
-_PLAIN_FLUX = 0.2
-_POOL = 60_000
+# Of the counts and exposures of a stratum that has texts: drawn from the population as it is.
+_PLAIN_COUNTS = 0.2
+_POOL = 40_000
 _POOL_PER_TEXT = 2_000
-_LARGEST_POOL = 240_000
+_LARGEST_POOL = 160_000
 _CHUNK = 1_000
 # Parameters of a pool that texts state, as `populations.Spectra` has them.
 _STATED = ("shape", "nh", "redshift", "abundance")
@@ -48,6 +49,8 @@ class Bank:
         observed: the same at the time of the observation (colours vary).
         log_prior: ln of each member's share of the population, (m); the shares add up to about one.
         log_flux: ln of the mean photon flux, 0.5–7 keV, (m).
+        log_usual: ln of the exposure that is usual for the field, s, (m).
+        log_chance: ln of the chance to be seen, over that of all sources, (m).
         log_boost: ln of what flares add to it meanwhile, (m).
         scatter: standard deviation of ln(flux) between observations, (m).
         rates: counts/s for 1 photon/cm²/s, `fold_all`, (6, b, m).
@@ -63,6 +66,8 @@ class Bank:
     observed: populations.Spectra
     log_prior: np.ndarray
     log_flux: np.ndarray
+    log_usual: np.ndarray
+    log_chance: np.ndarray
     log_boost: np.ndarray
     scatter: np.ndarray
     rates: torch.Tensor
@@ -117,42 +122,39 @@ def draw_bank(
             f"a text has a {CLASS_NAMES[texts.class_index[row]]} in a field of kind "
             f"{FIELD_NAMES[texts.kind[row]]}, where the population has none"
         )
-    parts = []
-    bar = tqdm(
-        total=len(prior.strata),
-        desc="the observer's bank",
-        unit="class",
-        disable=not progress,
-        delay=2,
-        leave=False,
-    )
     n_texts = max(len(texts), 1)
+
+    def draw(row: int) -> dict[str, Any]:
+        own = np.flatnonzero(belongs == row)
+        plain = _PLAIN * prior.share[row] + _EVEN / len(prior.strata)
+        pointed = (1.0 - _PLAIN - _EVEN) * len(own) / n_texts
+        number = max(round(size * (plain + pointed)), 64)
+        random = stream(seed, "oracle", row)
+        return _stratum(prior, row, texts, own, number, plain / (plain + pointed), knobs, random)
+
+    rows = range(len(prior.strata))
     with ThreadPoolExecutor(max(1, torch.get_num_threads())) as threads:
-        for row in range(len(prior.strata)):
-            own = np.flatnonzero(belongs == row)
-            plain = _PLAIN * prior.share[row] + _EVEN / len(prior.strata)
-            pointed = (1.0 - _PLAIN - _EVEN) * len(own) / n_texts
-            number = max(round(size * (plain + pointed)), 64)
-            random = stream(seed, "oracle", row)
-            parts.append(
-                _stratum(
-                    prior,
-                    row,
-                    texts,
-                    own,
-                    number,
-                    plain / (plain + pointed),
-                    knobs,
-                    random,
-                    threads,
-                )
-            )
-            bar.update()
-    bar.close()
+        bar = tqdm(
+            threads.map(draw, rows),
+            total=len(rows),
+            desc="the observer's bank",
+            unit="class",
+            disable=not progress,
+            delay=2,
+            leave=False,
+        )
+        parts = list(bar)
     first_of = np.concatenate([[0], np.cumsum([len(part["log_prior"]) for part in parts])])
     joined = {
         name: np.concatenate([part[name] for part in parts])
-        for name in ("log_prior", "log_flux", "log_boost", "scatter")
+        for name in (
+            "log_prior",
+            "log_flux",
+            "log_usual",
+            "log_chance",
+            "log_boost",
+            "scatter",
+        )
     }
     return Bank(
         stratum=np.repeat(np.arange(len(parts)), np.diff(first_of)),
@@ -186,7 +188,17 @@ def true_colours(photons: np.ndarray) -> dict[str, np.ndarray]:
     return {"hardness": colours["hard_hs"], "log_ergs": np.log(ergs), **colours}
 
 
-def _stratum(prior, row, texts, own, number, plain, knobs, random, threads):
+def _stratum(
+    prior: Prior,
+    row: int,
+    texts: TextTables,
+    own: np.ndarray,
+    number: int,
+    plain: float,
+    knobs: Knobs,
+    random: np.random.Generator,
+) -> dict[str, Any]:
+    """The bank's members of one stratum; `plain` of them are drawn as the population has them."""
     of_class, kind = prior.strata[row]
     source_class = CLASSES[CLASS_NAMES[of_class]]
     n_pool = min(_POOL + _POOL_PER_TEXT * len(own), _LARGEST_POOL)
@@ -211,14 +223,14 @@ def _stratum(prior, row, texts, own, number, plain, knobs, random, threads):
     varies = source_class.variability > 0.0
     hardening = HARDENING * random.standard_normal(number) * varies
     observed = at_the_time(spectra, hardening)
-    truth, rates = _photons(observed, knobs.absorption, threads)
-    flux, log_ratio = _draw_fluxes(prior, row, texts, own, spectra, truth, random)
+    truth, rates = _photons(observed, knobs.absorption)
+    drawn, log_ratio = _draw_counts(prior, row, texts, own, spectra, truth, random)
     log_prior = np.log(prior.share[row]) + log_weight + log_ratio
     flares = prior.flares[of_class]
     weights = np.zeros((len(own), number))
     if len(own):
-        weights = (1.0 - texts.mistaken) * _joint(texts, own, spectra, truth, flux, wrong=False)
-        weights = weights + texts.mistaken * _joint(texts, own, spectra, truth, flux, wrong=True)
+        weights = (1.0 - texts.mistaken) * _joint(texts, own, spectra, truth, drawn, wrong=False)
+        weights = weights + texts.mistaken * _joint(texts, own, spectra, truth, drawn, wrong=True)
         weights = weights * np.exp(log_prior - log_prior.max())
         total = weights.sum(axis=1, keepdims=True)
         weights = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0.0)
@@ -226,7 +238,9 @@ def _stratum(prior, row, texts, own, number, plain, knobs, random, threads):
         "spectra": spectra,
         "observed": observed,
         "log_prior": log_prior,
-        "log_flux": flux,
+        "log_flux": drawn.log_counts - drawn.log_usual - np.log(REFERENCE_AREA),
+        "log_usual": drawn.log_usual,
+        "log_chance": np.log(np.interp(drawn.log_counts, LOG_COUNTS, prior.chance[row])),
         "log_boost": flares[random.integers(len(flares), size=number)],
         "scatter": np.full(number, source_class.variability * np.log(10.0)),
         "rates": rates,
@@ -240,81 +254,133 @@ def _agreement(texts: TextTables, some: np.ndarray, pool: populations.Spectra) -
     """p(what is stated of parameters | pool), hardness and flux left out, (t, n)."""
     result = texts.second_likelihood(some, pool.second, pool.share2)
     for name in _STATED:
-        result *= texts.likelihood(name, some, getattr(pool, name))
-    result *= texts.likelihood("foreground_nh", some, pool.galactic_nh)
+        result *= texts.likelihood(name, some, getattr(pool, name), rough=True)
+    result *= texts.likelihood("foreground_nh", some, pool.galactic_nh, rough=True)
     for row in np.flatnonzero(texts.stated["shape2"][some]):
-        result[row] *= texts.likelihood("shape2", some[row : row + 1], pool.shape2)[0]
+        result[row] *= texts.likelihood("shape2", some[row : row + 1], pool.shape2, rough=True)[0]
     return result
 
 
-def _joint(texts, own, spectra, truth, flux, *, wrong: bool) -> np.ndarray:
+def _joint(
+    texts: TextTables,
+    own: np.ndarray,
+    spectra: populations.Spectra,
+    truth: Mapping[str, np.ndarray],
+    drawn: _Drawn,
+    *,
+    wrong: bool,
+) -> np.ndarray:
     """p(everything a text states | member), (t, m)."""
     result = texts.second_likelihood(own, spectra.second, spectra.share2).astype(np.float64)
     for name in (*_STATED, "shape2"):
         result *= texts.likelihood(name, own, getattr(spectra, name), wrong=wrong)
     result *= texts.likelihood("foreground_nh", own, spectra.galactic_nh)
-    result *= texts.likelihood("hardness", own, truth["hardness"], wrong=wrong)
-    result *= texts.likelihood("flux", own, np.exp(flux + truth["log_ergs"]), wrong=wrong)
+    result *= _colours(texts, own, truth, wrong=wrong)
+    result *= texts.likelihood("photons", own, np.exp(drawn.log_counts), wrong=wrong)
+    log_flux = drawn.log_counts - drawn.log_usual - np.log(REFERENCE_AREA) + truth["log_ergs"]
+    result *= texts.likelihood("flux", own, np.exp(log_flux), wrong=wrong)
     return result
 
 
-def _draw_fluxes(prior, row, texts, own, spectra, truth, random):
-    """ln(flux) of each member, and ln of its chance in the population over that of the draw."""
+def _colours(
+    texts: TextTables, own: np.ndarray, truth: Mapping[str, np.ndarray], *, wrong: bool = False
+) -> np.ndarray:
+    """p(colours as stated | members), (t, m)."""
+    result = texts.likelihood("hardness", own, truth["hardness"], wrong=wrong)
+    result *= texts.likelihood("medium_soft", own, truth["hard_ms"], wrong=wrong)
+    return result
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """ln(counts in a usual exposure) and ln(usual exposure) of members, (m) each."""
+
+    log_counts: np.ndarray
+    log_usual: np.ndarray
+
+
+def _draw_counts(
+    prior: Prior,
+    row: int,
+    texts: TextTables,
+    own: np.ndarray,
+    spectra: populations.Spectra,
+    truth: Mapping[str, np.ndarray],
+    random: np.random.Generator,
+) -> tuple[_Drawn, np.ndarray]:
+    """How bright members are, and ln of the chance of that in the population over that here.
+
+    A member follows the population or one of the texts that agree with its spectrum: first its
+    counts by what the text says of them, then the exposure by what it says of the flux.
+    """
     m = len(spectra.shape)
-    density = prior.flux[row] * STEP
-    chosen = np.full(m, -1)
+    counts, exposure = prior.counts[row], prior.exposure[row]
+    # ln(flux) is ln(counts) + `bright` − ln(exposure); in whole steps, as the tables are.
+    bright = truth["log_ergs"] - np.log(REFERENCE_AREA)
+    lowest = np.floor(bright.min() / STEP) * STEP if m else 0.0
+    step = np.rint((bright - lowest) / STEP).astype(int)
+    base = lowest + LOG_COUNTS[0] - LOG_EXPOSURE[-1]
+    width = len(LOG_COUNTS) + len(LOG_EXPOSURE) + int(step.max(initial=0)) + 1
+    by_flux = texts.likelihood("flux", own, np.exp(base + STEP * np.arange(width)))
+    chosen, fit = np.full(m, -1), np.zeros((0, m))
     if len(own):
         fit = _agreement(texts, own, spectra).astype(np.float64)
-        fit *= texts.likelihood("hardness", own, truth["hardness"])
+        fit *= _colours(texts, own, truth)
         total = fit.sum(axis=0)
         # Where no text agrees, all are as good.
         fit[:, total <= 1e-200] = 1.0
-        fit *= (1.0 - _PLAIN_FLUX) / fit.sum(axis=0)
+        fit *= (1.0 - _PLAIN_COUNTS) / fit.sum(axis=0)
         chosen = (np.cumsum(fit, axis=0) < random.random(m)).sum(axis=0)
         chosen[chosen >= len(own)] = -1
-    cell = np.empty(m, dtype=int)
-    uniform = random.random(m)
-    # Energies of photons in steps, as fine as those of the flux.
-    step = np.rint((truth["log_ergs"] - truth["log_ergs"].min()) / STEP).astype(int)
-    ergs = truth["log_ergs"].min() + STEP * np.arange(step.max() + 1)
-    tables = np.empty((len(own), len(ergs), len(LOG_FLUX)), dtype=np.float32)
-    for index, value in enumerate(ergs):
-        if len(own):
-            tables[:, index] = texts.likelihood("flux", own, np.exp(LOG_FLUX + value)) * density
-    norm = tables.sum(axis=2, keepdims=True)
-    tables = np.where(norm > 1e-30, tables / np.maximum(norm, 1e-30), density).astype(np.float32)
-    plain = np.cumsum(density)
+    photons = texts.likelihood("photons", own, np.exp(LOG_COUNTS)) * counts
+    norm = photons.sum(axis=1, keepdims=True)
+    photons = np.where(norm > 1e-30, photons / np.maximum(norm, 1e-30), counts)
+    # Sum over exposures for each text and each step of ln(counts) + `bright`.
+    last = len(LOG_EXPOSURE) - 1
+    places = last - np.arange(len(LOG_EXPOSURE))
+    reach = np.stack([by_flux[:, places + at] @ exposure for at in range(width - last)], axis=1)
+    first, second = random.random((2, m))
+    cell, usual = np.empty((2, m), dtype=int)
     for text in range(-1, len(own)):
         members = np.flatnonzero(chosen == text)
         if not len(members):
             continue
+        edges = np.cumsum(counts if text < 0 else photons[text])
+        here = np.searchsorted(edges, first[members] * edges[-1])
+        cell[members] = here = np.minimum(here, len(LOG_COUNTS) - 1)
         if text < 0:
-            cell[members] = np.searchsorted(plain, uniform[members] * plain[-1])
-            continue
-        cumulative = np.cumsum(tables[text], axis=1)[step[members]]
-        cell[members] = (cumulative < (uniform[members] * cumulative[:, -1])[:, None]).sum(axis=1)
-    cell = np.minimum(cell, len(LOG_FLUX) - 1)
-    drawn = _PLAIN_FLUX if len(own) else 1.0
-    drawn = np.full(m, drawn) * density[cell]
+            weights = np.broadcast_to(exposure, (len(members), len(exposure)))
+        else:
+            weights = by_flux[text][places + (here + step[members])[:, None]] * exposure
+            weights = np.where(weights.sum(axis=1, keepdims=True) > 1e-30, weights, exposure)
+        edges = np.cumsum(weights, axis=1)
+        usual[members] = (edges < (second[members] * edges[:, -1])[:, None]).sum(axis=1)
+    usual = np.minimum(usual, last)
+    ratio = np.full(m, _PLAIN_COUNTS if len(own) else 1.0)
+    plain = np.maximum(counts[cell], 1e-300)
     for text in range(len(own)):
-        drawn += fit[text] * tables[text][step, cell]
-    flux = LOG_FLUX[cell] + STEP * (random.random(m) - 0.5)
-    return flux, np.log(np.maximum(density[cell], 1e-300)) - np.log(drawn)
+        total = reach[text][cell + step]
+        by_exposure = by_flux[text][places[usual] + cell + step] / np.maximum(total, 1e-30)
+        by_exposure = np.where(total > 1e-30, by_exposure, 1.0)
+        ratio += fit[text] * photons[text][cell] / plain * by_exposure
+    jitter = STEP * (random.random((2, m)) - 0.5)
+    drawn = _Drawn(LOG_COUNTS[cell] + jitter[0], LOG_EXPOSURE[usual] + jitter[1])
+    return drawn, -np.log(ratio)
 
 
-def _photons(spectra: populations.Spectra, absorption: str, threads: ThreadPoolExecutor):
+def _photons(
+    spectra: populations.Spectra, absorption: str
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Quantities of the spectra and their counts in each epoch."""
-    n = len(spectra.shape)
-
-    def chunk(start: int):
-        photons = populations.photon_spectra(
-            spectra.take(np.arange(start, min(start + _CHUNK, n))), absorption
-        )
-        return true_colours(photons), fold_all(photons)
-
-    found = list(threads.map(chunk, range(0, n, _CHUNK)))
-    truth = {name: np.concatenate([one[name] for one, _ in found]) for name in found[0][0]}
-    return truth, np.concatenate([rates for _, rates in found], axis=2)
+    truth, rates = [], []
+    for start in range(0, len(spectra.shape), _CHUNK):
+        some = np.arange(start, min(start + _CHUNK, len(spectra.shape)))
+        photons = populations.photon_spectra(spectra.take(some), absorption)
+        truth.append(true_colours(photons))
+        rates.append(fold_all(photons))
+    names = truth[0]
+    joined = {name: np.concatenate([one[name] for one in truth]) for name in names}
+    return joined, np.concatenate(rates, axis=2)
 
 
 def _systematic(chance: np.ndarray, number: int, random: np.random.Generator) -> np.ndarray:

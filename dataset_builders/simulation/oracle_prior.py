@@ -1,7 +1,7 @@
 """What is known of a source before its spectrum or a text about it is read.
 
 Everything is counted in a universe of the same knobs and another seed, far larger than the dataset,
-with the sources that are not seen left in: how classes, kinds of field, exposures and fluxes go
+with the sources that are not seen left in: how classes, kinds of field, exposures and counts go
 together, and who is seen.
 """
 
@@ -17,11 +17,14 @@ from .populations import CLASS_NAMES, CLASSES, FIELD_NAMES
 # Fields that are counted: some hundred thousand detections.
 _FIELDS = 80_000
 _SEED_OFFSET = 7_919
-_EXPOSURE_BINS = 12
-# Steps of the tables over ln(flux) and ln(expected counts).
+# Steps of the tables over ln(counts in a usual exposure) and ln(usual exposure).
 STEP = 0.1
-_LOG_COUNTS = np.arange(0.0, 12.0, STEP)
-LOG_FLUX = np.arange(-20.0, -5.0, STEP)
+LOG_COUNTS = np.arange(0.0, 12.0, STEP)
+LOG_EXPOSURE = np.arange(5.0, 13.0, STEP)
+# ln(exposure) − ln(usual exposure).
+_VISITS = np.arange(-2.0, 2.001, 0.05)
+# Fainter sources are hardly ever seen, and what is counted of them means little.
+_LEAST_CHANCE = 2e-3
 
 
 class _Everything(Universe):
@@ -39,31 +42,45 @@ class _Everything(Universe):
 
 @dataclass(frozen=True)
 class Prior:
-    """Chances that hold before anything is read.
+    """Chances that hold before anything is read, of detections unless it says otherwise.
 
-    A stratum is a class in a kind of field.
+    A stratum is a class in a kind of field. Within one, the counts that a source gives in an
+    exposure as is usual for its field do not depend on how long that is.
 
     Attributes:
         strata: (s, 2) int, class and kind of field (indices into `CLASS_NAMES`, `FIELD_NAMES`).
         share: (s,) share of the detections in each.
-        exposure_edges: (e + 1,) ln s.
-        joint: (s, e, f) of source–observation pairs, seen or not, per pair that is seen: mass in
-            each bin of exposure, density in ln(flux) on `LOG_FLUX`.
-        flux: (s, f) density of ln(flux) of detections on `LOG_FLUX`.
+        counts: (s, c) chance of each step of ln(counts in a usual exposure), `LOG_COUNTS`.
+        chance: (s, c) chance of a source of so many counts to be seen, over that of all sources.
+        exposure: (s, e) chance of each step of ln(usual exposure), `LOG_EXPOSURE`.
+        visits: (e, v) density of ln(exposure) about ln(usual exposure), for each of the latter, of
+            all observations.
         flares: for each class, ln(mean rate over quiescent rate) of some observations.
     """
 
     strata: np.ndarray
     share: np.ndarray
-    exposure_edges: np.ndarray
-    joint: np.ndarray
-    flux: np.ndarray
+    counts: np.ndarray
+    chance: np.ndarray
+    exposure: np.ndarray
+    visits: np.ndarray
     flares: tuple[np.ndarray, ...]
 
-    def exposure_bin(self, exposure: np.ndarray) -> np.ndarray:
-        """Bin of each exposure (s)."""
-        inner = self.exposure_edges[1:-1]
-        return np.searchsorted(inner, np.log(exposure), side="right")
+    def visit_density(self, exposure: float, log_usual: np.ndarray) -> np.ndarray:
+        """Density of ln(exposure) of an observation of fields with a usual exposure, (m).
+
+        Args:
+            exposure: s.
+            log_usual: ln of the usual ones, (m).
+        """
+        place = (np.log(exposure) - log_usual - _VISITS[0]) / (_VISITS[1] - _VISITS[0])
+        inside = (place >= 0.0) & (place <= len(_VISITS) - 1)
+        lower = np.clip(place.astype(int), 0, len(_VISITS) - 2)
+        part = place - lower
+        cell = np.clip(np.rint((log_usual - LOG_EXPOSURE[0]) / STEP).astype(int), 0, None)
+        cell = np.minimum(cell, len(LOG_EXPOSURE) - 1)
+        found = (1.0 - part) * self.visits[cell, lower] + part * self.visits[cell, lower + 1]
+        return np.where(inside, found, 0.0)
 
 
 def count_prior(knobs: Knobs, n_fields: int = _FIELDS) -> Prior:
@@ -78,74 +95,78 @@ def count_prior(knobs: Knobs, n_fields: int = _FIELDS) -> Prior:
     pairs, sources, seen = sky.detections, sky.sources, sky.seen
     of_class = sources.class_index[pairs.source]
     kind = sky.field_kind[sources.field[pairs.source]]
-    log_exposure, log_flux = np.log(pairs.exposure), np.log(sources.flux[pairs.source])
-    log_counts = log_flux + log_exposure + np.log(REFERENCE_AREA)
-    edges = np.quantile(log_exposure[seen], np.linspace(0.0, 1.0, _EXPOSURE_BINS + 1))
-    edges[0], edges[-1] = -np.inf, np.inf
-    bins = np.searchsorted(edges[1:-1], log_exposure, side="right")
-    middles = np.array([log_exposure[bins == e].mean() for e in range(_EXPOSURE_BINS)])
-
-    # Counts that are expected in an observation do not depend on the kind of field, and on the
-    # class through its brightness alone: pooled, they are smooth.
+    usual = np.log(sky.usual_exposure[sources.field[pairs.source]])
+    log_counts = np.log(sources.flux[pairs.source] * REFERENCE_AREA) + usual
+    # The expected counts depend on the class through its brightness alone: pooled, they are smooth.
     brightness = np.array([CLASSES[name].brightness for name in CLASS_NAMES])
-    density = np.zeros((len(CLASS_NAMES), _EXPOSURE_BINS, len(_LOG_COUNTS)))
+    density = np.empty((len(CLASS_NAMES), len(LOG_COUNTS)))
     for value in np.unique(brightness):
         alike = brightness == value
-        for e in range(_EXPOSURE_BINS):
-            rows = alike[of_class] & (bins == e)
-            density[alike, e] = _histogram(log_counts[rows])
-    detected = np.stack(
-        [
-            _chance_to_be_seen(log_counts[of_class == c], seen[of_class == c])
-            for c in range(len(CLASS_NAMES))
-        ]
+        density[alike] = _histogram(log_counts[alike[of_class]], LOG_COUNTS)
+    # Who is seen depends on how the class varies.
+    scatter = np.array([CLASSES[name].variability for name in CLASS_NAMES])
+    detected = np.empty_like(density)
+    for value in np.unique(scatter):
+        alike = scatter == value
+        rows = alike[of_class]
+        detected[alike] = _chance_to_be_seen(log_counts[rows], seen[rows])
+    strata, share = np.unique(
+        np.stack([of_class[seen], kind[seen]], axis=1), axis=0, return_counts=True
     )
-    strata = np.array(
-        [
-            (c, k)
-            for c in range(len(CLASS_NAMES))
-            for k in range(len(FIELD_NAMES))
-            if np.any(seen & (of_class == c) & (kind == k))
-        ]
+    counts = (density * detected)[strata[:, 0]]
+    counts /= counts.sum(axis=1, keepdims=True)
+    by_kind = np.stack(
+        [_histogram(usual[seen & (kind == k)], LOG_EXPOSURE) for k in range(len(FIELD_NAMES))]
     )
-    n_seen = seen.sum()
-    share = np.array([np.sum(seen & (of_class == c) & (kind == k)) for c, k in strata], dtype=float)
-    joint = np.zeros((len(strata), _EXPOSURE_BINS, len(LOG_FLUX)))
-    flux = np.zeros((len(strata), len(LOG_FLUX)))
-    for row, (c, k) in enumerate(strata):
-        of_kind = np.bincount(bins[kind == k], minlength=_EXPOSURE_BINS) / np.sum(kind == k)
-        for e in range(_EXPOSURE_BINS):
-            at = LOG_FLUX + middles[e] + np.log(REFERENCE_AREA)
-            here = np.interp(at, _LOG_COUNTS, density[c, e], left=0.0, right=0.0)
-            joint[row, e] = of_kind[e] * here
-            flux[row] += of_kind[e] * here * np.interp(at, _LOG_COUNTS, detected[c])
-        total = flux[row].sum() * STEP
-        flux[row] /= total
-        joint[row] *= share[row] / n_seen / total
     flares = tuple(
         np.log(pairs.light.take(rows).flare_boost(pairs.exposure[rows]))
         for rows in (np.flatnonzero(seen & (of_class == c))[:20_000] for c in range(len(CLASSES)))
     )
-    return Prior(strata, share / n_seen, edges, joint, flux, flares)
+    return Prior(
+        strata=strata,
+        share=share / seen.sum(),
+        counts=counts,
+        chance=detected[strata[:, 0]] / seen.mean(),
+        exposure=by_kind[strata[:, 1]],
+        visits=_visits(usual, np.log(pairs.exposure) - usual),
+        flares=flares,
+    )
 
 
-def _histogram(values: np.ndarray) -> np.ndarray:
-    """Density on `_LOG_COUNTS`, smoothed by one step."""
-    edges = np.append(_LOG_COUNTS, _LOG_COUNTS[-1] + STEP) - STEP / 2
+def _visits(usual: np.ndarray, off: np.ndarray) -> np.ndarray:
+    """Densities of `off` on `_VISITS`, for each step of `usual`."""
+    result = np.zeros((len(LOG_EXPOSURE), len(_VISITS)))
+    for row, middle in enumerate(LOG_EXPOSURE):
+        near = np.abs(usual - middle) < STEP
+        # With few, none is dense: at the ends of the range.
+        if near.sum() < 200:
+            near = np.argsort(np.abs(usual - middle))[:2000]
+        step = _VISITS[1] - _VISITS[0]
+        edges = np.append(_VISITS, _VISITS[-1] + step) - step / 2
+        found = np.histogram(np.clip(off[near], _VISITS[0], _VISITS[-1]), edges)[0]
+        smooth = np.convolve(found, (0.25, 0.5, 0.25), mode="same")
+        result[row] = smooth / smooth.sum() / step
+    return result
+
+
+def _histogram(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Chance of each step of a grid, smoothed by one step."""
+    edges = np.append(grid, grid[-1] + STEP) - STEP / 2
     counts, _ = np.histogram(values, edges)
     smooth = np.convolve(counts, (0.25, 0.5, 0.25), mode="same")
-    return smooth / max(smooth.sum(), 1.0) / STEP
+    return smooth / max(smooth.sum(), 1.0)
 
 
 def _chance_to_be_seen(log_counts: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Share of sources that are seen, on `_LOG_COUNTS`."""
-    edges = np.append(_LOG_COUNTS, _LOG_COUNTS[-1] + STEP) - STEP / 2
+    """Share of sources that are seen, on `LOG_COUNTS`."""
+    edges = np.append(LOG_COUNTS, LOG_COUNTS[-1] + STEP) - STEP / 2
     kernel = np.exp(-0.5 * (np.arange(-4, 5) / 1.5) ** 2)
     everyone = np.convolve(np.histogram(log_counts, edges)[0], kernel, mode="same")
     those = np.convolve(np.histogram(log_counts[seen], edges)[0], kernel, mode="same")
     # Where there are none, brighter ones are seen and fainter ones are not.
     known = everyone > 5.0
-    return np.interp(_LOG_COUNTS, _LOG_COUNTS[known], those[known] / everyone[known])
+    found = np.interp(LOG_COUNTS, LOG_COUNTS[known], those[known] / everyone[known])
+    return np.maximum(found, _LEAST_CHANCE)
 
 
-__all__ = ["LOG_FLUX", "STEP", "Prior", "count_prior"]
+__all__ = ["LOG_COUNTS", "LOG_EXPOSURE", "STEP", "Prior", "count_prior"]

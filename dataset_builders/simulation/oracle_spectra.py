@@ -172,6 +172,33 @@ def log_likelihoods(
     Returns:
         (m) float32, without the term Σ ln x! that all models share.
     """
+    parts, scale, start = _prepared(spectra, row, rates, log_flux)
+    least = float(spectra.least_log_flux[row]) - scale.log() if detected else None
+    return _over_amplitudes(*parts, start, scatter, least)
+
+
+@torch.no_grad()
+def amplitudes(
+    spectra: Spectra,
+    row: int,
+    rates: torch.Tensor,
+    log_flux: torch.Tensor,
+    scatter: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Middle and width of the posterior of ln(flux) at the time, for one spectrum and each model.
+
+    Args:
+        (all): as for `log_likelihoods`.
+    """
+    (_, number, share, expected), scale, start = _prepared(spectra, row, rates, log_flux)
+    u, stiff = _peak(number, share, expected, start, scatter)
+    return u + scale.log(), stiff.rsqrt()
+
+
+def _prepared(
+    spectra: Spectra, row: int, rates: torch.Tensor, log_flux: torch.Tensor
+) -> tuple[tuple[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor, torch.Tensor]:
+    """L₀ (without N₀), n, q and N₀ of the module's formula; the flux at N₀; `log_flux` as u."""
     dimming = instrument.vignetting(spectra.theta[row : row + 1], bin_centres())[0]
     dimming = torch.from_numpy((dimming * spectra.exposure[row]).astype(np.float32))
     counts = torch.from_numpy(spectra.counts[row])
@@ -195,15 +222,7 @@ def log_likelihoods(
     share = (curve / slope.clamp(min=1e-6)).clamp(1e-6, 1.0 - 1e-6)
     level = level - expected - float(behind.sum())
     start = log_flux - scale.log()  # where the scatter's middle lies in u
-    return _over_amplitudes(
-        level,
-        slope / share,
-        share,
-        expected,
-        start,
-        scatter,
-        float(spectra.least_log_flux[row]) - scale.log() if detected else None,
-    )
+    return (level, slope / share, share, expected), scale, start
 
 
 def _over_amplitudes(
@@ -221,6 +240,25 @@ def _over_amplitudes(
     next order; and of it the part above `least`.
     """
     precision = scatter.clamp(min=1e-3).pow(-2)
+    u, stiff = _peak(number, share, expected, start, scatter)
+    _, _, third, fourth = _derivatives(u, number, share, expected)
+    value = level + number * (share * torch.expm1(u)).log1p() - expected * torch.expm1(u)
+    value = value - 0.5 * precision * (u - start) ** 2 - 0.5 * (stiff / precision).log()
+    value = value + (5 / 24 * third**2 / stiff**3 + fourth / (8 * stiff**2)).clamp(-0.3, 0.3)
+    if least is not None:
+        value = value + torch.special.log_ndtr((u - least) * stiff.sqrt()).clamp(min=-1e4)
+    return value
+
+
+def _peak(
+    number: torch.Tensor,
+    share: torch.Tensor,
+    expected: float,
+    start: torch.Tensor,
+    scatter: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where the integrand has its maximum in u, and minus its logarithm's second derivative."""
+    precision = scatter.clamp(min=1e-3).pow(-2)
     counted = number * share
     # Between where the scatter has its middle and where the counts do, by their weights.
     u = (start.clamp(-4.0, 4.0) * precision) / (precision + counted + 1.0)
@@ -228,14 +266,8 @@ def _over_amplitudes(
         first, second, _, _ = _derivatives(u, number, share, expected)
         gradient = first - precision * (u - start)
         u = u + (gradient / (precision - second).clamp(min=0.5)).clamp(-0.7, 0.7)
-    _, second, third, fourth = _derivatives(u, number, share, expected)
-    stiff = (precision - second).clamp(min=0.5)
-    value = level + number * (share * torch.expm1(u)).log1p() - expected * torch.expm1(u)
-    value = value - 0.5 * precision * (u - start) ** 2 - 0.5 * (stiff / precision).log()
-    value = value + (5 / 24 * third**2 / stiff**3 + fourth / (8 * stiff**2)).clamp(-0.3, 0.3)
-    if least is not None:
-        value = value + torch.special.log_ndtr((u - least) * stiff.sqrt()).clamp(min=-1e4)
-    return value
+    _, second, _, _ = _derivatives(u, number, share, expected)
+    return u, (precision - second).clamp(min=0.5)
 
 
 def _derivatives(
@@ -266,6 +298,7 @@ def band_bins() -> np.ndarray:
 
 __all__ = [
     "Spectra",
+    "amplitudes",
     "band_bins",
     "bin_starts",
     "fold_all",

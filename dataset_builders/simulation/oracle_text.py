@@ -35,7 +35,9 @@ _GRIDS: Mapping[str, np.ndarray] = {
     "abundance": np.arange(log(0.02), log(10.0), 0.01),
     "redshift": np.arange(0.0, log(6.0), 0.004),
     "flux": np.arange(log(1e-18), log(1e-8), 0.02),
+    "photons": np.arange(-1.0, 14.0, 0.02),
     "hardness": np.arange(-1.0, 1.001, 0.005),
+    "medium_soft": np.arange(-1.0, 1.001, 0.005),
 }
 # Stated redshifts are exact for the eye of ACIS; blurred in ln(1 + z) by less than the detector's
 # resolution, they can be compared with sources that were drawn beforehand.
@@ -43,22 +45,25 @@ _REDSHIFT_BLUR = 0.02
 _MISTAKES = 4000
 _MISTAKE_NODES = 201
 _DISTANCES = 4000
-MISTAKABLE = ("shape", "nh", "flux", "hardness")
+# A mistake on one of these is a factor; on one of the others, a value that takes its place.
+_FACTORS = ("shape", "nh", "flux", "photons")
+_COLOURS = ("hardness", "medium_soft")
+MISTAKABLE = (*_FACTORS, *_COLOURS)
 
 
 @dataclass(frozen=True)
 class Mistakes:
-    """How far off mistaken texts are.
+    """How far off mistaken texts are. Each quantity is taken for itself.
 
     Attributes:
         chance: that a text is mistaken.
-        factors: for `shape`, `nh` and `flux`, equally likely factors on the truth.
-        hardness: equally likely values that take the place of the truth.
+        factors: for some quantities, equally likely factors on the truth.
+        values: for others, equally likely values that take the place of the truth.
     """
 
     chance: float
     factors: Mapping[str, np.ndarray]
-    hardness: np.ndarray
+    values: Mapping[str, np.ndarray]
 
 
 def learn_mistakes(example: Facts, chance: float) -> Mistakes:
@@ -72,19 +77,20 @@ def learn_mistakes(example: Facts, chance: float) -> Mistakes:
         ValueError: when a mistake is about something that is not expected here.
     """
     random = Random(0)
-    example = replace(example, shape=1.0, nh=1.0, flux=1.0)
+    example = replace(example, **dict.fromkeys(_FACTORS, 1.0))
     drawn = [mistaken(example, random) for _ in range(_MISTAKES)]
     for name, value in vars(example).items():
         if name not in MISTAKABLE and any(repr(vars(one)[name]) != repr(value) for one in drawn):
-            raise ValueError(
-                f"texts are mistaken about {name}, and the observer knows nothing of it"
-            )
+            raise ValueError(f"texts are mistaken about {name}: the observer cannot tell")
     levels = (np.arange(_MISTAKE_NODES) + 0.5) / _MISTAKE_NODES
     found = {
         name: np.quantile([getattr(one, name) for one in drawn], levels) for name in MISTAKABLE
     }
-    hardness = found.pop("hardness")
-    return Mistakes(chance, found, hardness)
+    return Mistakes(
+        chance,
+        {name: found[name] for name in _FACTORS},
+        {name: found[name] for name in _COLOURS},
+    )
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,13 @@ class TextTables:
         return len(self.class_index)
 
     def likelihood(
-        self, quantity: str, texts: np.ndarray, truth: np.ndarray, *, wrong: bool = False
+        self,
+        quantity: str,
+        texts: np.ndarray,
+        truth: np.ndarray,
+        *,
+        wrong: bool = False,
+        rough: bool = False,
     ) -> np.ndarray:
         """p(what some texts state about a quantity | its true value).
 
@@ -123,6 +135,7 @@ class TextTables:
             texts: indices, (k); all of one class.
             truth: true values, (m), in the units of `Facts`.
             wrong: for mistaken texts.
+            rough: at the nearest node of the grid, twice as fast.
 
         Returns:
             (k, m) float32.
@@ -130,14 +143,20 @@ class TextTables:
         tables = self.wrong if wrong and quantity in self.wrong else self.right
         said = self.stated[quantity][texts] > 0
         result = np.ones((len(texts), len(truth)), dtype=np.float32)
-        if said.any():
-            grid = _grid_of(quantity, int(self.class_index[texts[0]]))
-            at = _coordinate(quantity, int(self.class_index[texts[0]]), truth)
-            place = np.clip((at - grid[0]) / (grid[1] - grid[0]), 0.0, len(grid) - 1.001)
-            lower = place.astype(int)
-            part = (place - lower).astype(np.float32)
-            rows = tables[quantity][texts[said], : len(grid)].astype(np.float32)
-            result[said] = rows[:, lower] * (1.0 - part) + rows[:, lower + 1] * part
+        if not said.any():
+            return result
+        of_class = int(self.class_index[texts[0]])
+        grid = _grid_of(quantity, of_class)
+        place = (_coordinate(quantity, of_class, truth) - grid[0]) / (grid[1] - grid[0])
+        place = np.clip(place, 0.0, len(grid) - 1.001)
+        rows = tables[quantity][texts[said], : len(grid)].astype(np.float32)
+        if rough:
+            result[said] = np.take(rows, np.rint(place).astype(int), axis=1)
+            return result
+        lower = place.astype(int)
+        part = (place - lower).astype(np.float32)
+        found = np.take(rows, lower, axis=1) * (1.0 - part)
+        result[said] = found + np.take(rows, lower + 1, axis=1) * part
         return result
 
     def second_likelihood(
@@ -150,12 +169,15 @@ class TextTables:
             second: index into `COMPONENTS`, −1 where there is none, (m).
             share: of the photons, (m).
         """
-        there = (second >= 0) & (share > LEAST_SHARE)
-        said = self.second[texts, None]
-        silent = np.where(self.told[texts, None] & there, 1.0 - SECOND_TOLD, 1.0)
-        return np.where(said >= 0, (there & (second == said)) * SECOND_TOLD, silent).astype(
-            np.float32
-        )
+        # Kinds of members are few: no second (0), or one of each component.
+        kind = np.where((second >= 0) & (share > LEAST_SHARE), second + 1, 0)
+        told = self.second[texts]
+        table = np.zeros((len(texts), len(COMPONENTS) + 1), dtype=np.float32)
+        table[told < 0] = 1.0
+        table[(told < 0) & self.told[texts], 1:] = 1.0 - SECOND_TOLD
+        stated = np.flatnonzero(told >= 0)
+        table[stated, told[stated] + 1] = SECOND_TOLD
+        return np.take(table, kind, axis=1)
 
 
 def tabulate(statements: Sequence[Sequence[Statement]], mistakes: Mistakes) -> TextTables:
@@ -214,11 +236,9 @@ def _smeared(
 ) -> np.ndarray:
     """Tables for a truth that was first mistaken, (t, g): the mean over mistakes."""
     wrong = np.ones_like(right)
-    if quantity == "hardness":
-        grid = _GRIDS[quantity]
-        wrong[:] = np.stack([np.interp(mistakes.hardness, grid, row).mean() for row in right])[
-            :, None
-        ]
+    if quantity in mistakes.values:
+        grid, values = _GRIDS[quantity], mistakes.values[quantity]
+        wrong[:] = np.stack([np.interp(values, grid, row).mean() for row in right])[:, None]
         return wrong
     linear = np.array([_is_linear(quantity, index) for index in of_class], dtype=bool)
     for rows in (np.flatnonzero(linear), np.flatnonzero(~linear)):
@@ -244,7 +264,7 @@ def _is_linear(quantity: str, of_class: int) -> bool:
         return kind.first.kind == POWER_LAW
     if quantity == "shape2":
         return kind.second is not None and kind.second.kind == POWER_LAW
-    return quantity == "hardness"
+    return quantity in _COLOURS
 
 
 def _width(quantity: str) -> int:
