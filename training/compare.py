@@ -277,7 +277,7 @@ def compare_regression(arms: Sequence[Arm]) -> dict[str, Any] | None:
         for name in next(iter(first.errors.values()))
         if all(name in run.errors[m] for arm in arms for run in arm.runs for m in arm.methods)
     ]
-    rows, usable = {}, []
+    rows: dict[str, np.ndarray] = {}
     for name in variables:
         stacked = [run.errors[m][name] for arm in arms for run in arm.runs for m in arm.methods]
         if (
@@ -285,10 +285,10 @@ def compare_regression(arms: Sequence[Arm]) -> dict[str, Any] | None:
             > 1
         ):
             raise ComparisonError(f"the runs have errors of {name} for different numbers of rows")
-        valid = np.isfinite(stacked).all(axis=0)
+        valid = np.asarray(np.isfinite(stacked).all(axis=0))
         if valid.any():
             rows[name] = valid
-            usable.append(name)
+    usable = list(rows)
     # (seeds, draws, variables) for each method of each preset, the first draw being the data.
     errors = {
         (arm.label, method): np.stack(
@@ -361,10 +361,10 @@ def _differences(
     if ideal is None:
         return result
     result["gap_closed"], result["share_of_ideal"] = {}, {}
-    for name, scale in (("recall@1%", None), ("median_rank", np.log)):
+    scales: dict[str, Any] = {"recall@1%": np.asarray, "median_rank": np.log}
+    for name, scale in scales.items():
         if name not in reference[0] or name not in ideal:
             continue
-        scale = scale or (lambda x: x)
         before, after = (float(np.median(side[0][name])) for side in (reference, other))
         # The medians of the draws vary with the same groups as the ideal observer's.
         value = _closed(*(scale(np.array([x])) for x in (before, after, ideal[name][0])))[0]

@@ -285,15 +285,15 @@ def _on_test(run: Run, pairs: PairData, ensemble: Any, single: SpecCLIPModel) ->
     """Retrieval of both on `test`, and the difference, query by query."""
     groups, settings = pairs.splits["test"].groups, run.preset.evaluation
     extractor = SpecCLIPFeatureExtractor.from_pretrained(run.output / ENSEMBLE)
-    draws = {"n_bootstrap": settings.n_bootstrap, "seed": 0}
+    n_bootstrap = settings.n_bootstrap
     figures, curves, ranks = {}, {}, {}
     for name, model in (("single", single.to(run.accelerator.device)), ("ensemble", ensemble)):
         spectra = embed_spectra(model, extractor, pairs, "test", run.accelerator)
         texts, owner = embed_split_texts(model, pairs, "test", run.accelerator)
         found = match_ranks(spectra, texts, owner)
-        figures[name] = evaluate_ranks(found, owner, groups, settings.ks, **draws)
+        figures[name] = evaluate_ranks(found, owner, groups, settings.ks, n_bootstrap)
         label = "single best" if name == "single" else name
-        curves[label] = curve_of_ranks(found, owner, groups, **draws)
+        curves[label] = curve_of_ranks(found, owner, groups, n_bootstrap=n_bootstrap)
         ranks[name] = found["spectrum_to_text"]
     if run.is_main:
         (run.output / FIGURES).mkdir(exist_ok=True)

@@ -51,7 +51,7 @@ def retrieval_sections(
             " The ideal observer ranks by the exact likelihood of the spectrum under what each "
             "text states: no model can be expected to do better."
         )
-    sections = []
+    sections: list[Section] = []
     for direction, title in TITLES.items():
         section = Section(f"Retrieval, {title}", [])
         if not sections:

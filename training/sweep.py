@@ -258,7 +258,8 @@ def results_of(output: Path, trials: Sequence[Trial], criterion: str) -> dict[st
         key = json.dumps(sorted(trial.settings.items()))
         point = points.setdefault(key, {"settings": dict(trial.settings), "trials": []})
         point["trials"].append({"name": trial.name, **entry})
-    whole, failed = [], []
+    whole: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
     for point in points.values():
         (failed if any("failed" in t for t in point["trials"]) else whole).append(point)
     for point in whole:

@@ -51,6 +51,7 @@ def searched(tiny_dataset, tiny_preset, tmp_path_factory):
     run("grown", "grown", "--trials", "4")
     run("other settings", "whole", "--set", "align.steps=9")
     run("wild", "wild", grid="wild.yaml")
+    run("unfrozen", "unfrozen", "--set", "align.freeze_spectrum=false", "--trials", "1")
     run("seeds", "seeds", "--trials", "1", "--seeds", "2", "--criterion", "recall@5%")
     result = subprocess.run(
         [sys.executable, CHAIN, json.dumps(list(plan.values()))],
@@ -144,6 +145,17 @@ def test_a_trial_that_diverges_is_a_result_and_not_the_end(searched):
     assert [point["settings"] for point in failed] == [{"align.lr": 1e30}]
     assert "not finite" in failed[0]["trials"][0]["failed"] or "no longer" in str(failed)
     assert "Diverged" in (searched[0] / "wild" / "sweep.md").read_text()
+
+
+def test_an_encoder_that_learns_shares_no_latents(searched):
+    folder = searched[0] / "unfrozen"
+    ((point,), failed) = table(folder)
+    assert not failed
+    assert not (folder / "latents.safetensors").exists()
+    trained = load_file(folder / "trials" / point["trials"][0]["name"] / "model/model.safetensors")
+    before = load_file(searched[0] / "encoder" / "spectrum" / "model.safetensors")
+    name = "spectrum_model.embeddings.patch_embedding.weight"
+    assert not (trained[name] == before[name]).all()
 
 
 def test_seeds_of_one_point_stand_in_one_row(searched):
