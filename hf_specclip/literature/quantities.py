@@ -1,0 +1,155 @@
+"""Physical quantities read from scientific prose, as numbers.
+
+A sentence embedding knows that a flux is stated and hardly which: digits are split into pieces that
+mean nothing by themselves. Here the value, its unit and its kind are read by rule, from any prose.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from .embedder import check_texts
+
+# A number, with a power of ten in any of the ways papers and plain text write it.
+_MINUS = "−–-"
+_NUMBER = (
+    r"(?<![\w.])(?P<mantissa>\d+(?:\.\d+)?)"
+    rf"(?:\s*(?:×|x|\\times)\s*10\s*\^?\s*\{{?(?P<power>[+{_MINUS}]?\d+)\}}?"
+    rf"|[eE](?P<exponent>[+{_MINUS}]?\d+))?"
+)
+_ERROR = r"(?:\s*(?:±|\+/-|\\pm)\s*\d+(?:\.\d+)?)?"
+_PER_CM2 = rf"cm\s*\^?\s*\{{?[{_MINUS}]\s*2\}}?"
+_PER_S = rf"s\s*\^?\s*\{{?[{_MINUS}]\s*1\}}?"
+_ERG_PER_S = rf"ergs?\s*(?:/\s*s(?:ec)?\b|{_PER_S})"
+_FLUX = (
+    rf"(?:ergs?\s*/\s*\(?\s*cm\^?\{{?2\}}?\s*[/\s]\s*s\)?|ergs?\s*/\s*s\s*/\s*cm\^?\{{?2\}}?"
+    rf"|ergs?\s*{_PER_CM2}\s*{_PER_S}|{_ERG_PER_S}\s*{_PER_CM2})"
+)
+
+
+def _with_unit(unit: str) -> re.Pattern[str]:
+    return re.compile(rf"{_NUMBER}{_ERROR}\s*{unit}")
+
+
+def _after_name(name: str) -> re.Pattern[str]:
+    # What may stand between a name and its number holds no other number and ends no clause.
+    return re.compile(rf"(?:{name})[^0-9.;,]{{0,16}}?{_NUMBER}")
+
+
+_KELVIN_PER_KEV = 1.1604518e7
+# For each kind: patterns, and the factor that brings what each finds to one unit.
+_KINDS: dict[str, tuple[tuple[re.Pattern[str], float], ...]] = {
+    "flux": ((_with_unit(_FLUX), 1.0),),
+    "luminosity": ((_with_unit(rf"{_ERG_PER_S}(?!\s*(?:/|{_PER_CM2}))"), 1.0),),
+    "column": ((_with_unit(rf"(?:atoms?\s*|H\s*)?{_PER_CM2}(?!\s*s)"), 1.0),),
+    "temperature": (
+        (
+            re.compile(rf"(?:kT|temperatures?)[^0-9.;,]{{0,24}}?{_NUMBER}{_ERROR}\s*keV"),
+            1.0,
+        ),
+        (_with_unit(r"(?:million\s*K\b|MK\b)"), 1e6 / _KELVIN_PER_KEV),
+    ),
+    "photon_index": ((_after_name(r"photon ind(?:ex|ices)|Γ|\\Gamma|Gamma|slope"), 1.0),),
+    "redshift": ((_after_name(r"redshift|\bz\s*[=≈~]"), 1.0),),
+    "distance": (
+        (_with_unit(r"Gpc\b"), 1e9),
+        (_with_unit(r"Mpc\b"), 1e6),
+        (_with_unit(r"kpc\b"), 1e3),
+        (_with_unit(r"pc\b"), 1.0),
+    ),
+    "abundance": (
+        (_with_unit(r"(?:of\s+)?(?:the\s+)?solar\b(?!\s+(?:mass|lumin|radi))"), 1.0),
+        (_with_unit(r"Z_?\{?(?:sun|⊙|\\odot)\}?"), 1.0),
+    ),
+}
+KINDS = tuple(_KINDS)
+# Subtracted from the (logarithmic) value, so that a stated typical value is near 0, as none is.
+_TYPICAL = {
+    "flux": -13.0,
+    "luminosity": 38.0,
+    "column": 21.5,
+    "temperature": 0.0,
+    "photon_index": 1.8,
+    "redshift": 0.0,
+    "distance": 6.0,
+    "abundance": 0.0,
+}
+# Values this far from the typical one are misread or mistyped: no column density is 1e5 cm⁻².
+_FARTHEST = 8.0
+# How many of a kind are kept: a spectrum may have two components.
+_KEPT = 2
+
+
+def find_quantities(text: str) -> dict[str, list[float]]:
+    """The quantities that a text states, in the order in which it states them.
+
+    Args:
+        text: prose; `1.1 × 10^-13 erg/cm^2/s`, `2e21 cm^-2`, `kT = 0.9 ± 0.1 keV`, `Γ ≈ 1.8`,
+            `4.3 Mpc` and their LaTeX forms are understood.
+
+    Returns:
+        For each of `KINDS` found: flux erg/cm²/s, luminosity erg/s, column cm⁻², temperature keV,
+        photon_index, redshift, distance pc, abundance (solar).
+
+    Example:
+        >>> find_quantities("An absorbed power law with Γ ≈ 1.8 and N_H = 2e21 cm^-2.")
+        {'column': [2e+21], 'photon_index': [1.8]}
+    """
+    text = text.replace("$", "")  # cm$^{-2}$ as cm^{-2}
+    found: dict[str, list[float]] = {}
+    for kind, patterns in _KINDS.items():
+        places = [
+            (match.start("mantissa"), _value(match) * factor)
+            for pattern, factor in patterns
+            for match in pattern.finditer(text)
+        ]
+        values = [value for _, value in sorted(places) if _sensible(kind, value)]
+        if values:
+            found[kind] = values
+    return found
+
+
+class QuantityEmbedder:
+    """Stated quantities as a vector: for each of the first two of a kind, whether it is stated and
+    its value (a decimal logarithm, except for the photon index and the redshift) less a typical
+    one; zeros where it is not.
+    """
+
+    name = "quantities-1"
+    dimension = len(KINDS) * _KEPT * 2
+
+    def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
+        """Texts (n, none empty) -> float32 (n, d)."""
+        texts = check_texts(texts)
+        vectors = np.zeros((len(texts), len(KINDS), _KEPT, 2), dtype=np.float32)
+        for row, text in enumerate(texts):
+            for kind, values in find_quantities(text).items():
+                for place, value in enumerate(values[:_KEPT]):
+                    scaled = _scaled(kind, value) - _TYPICAL[kind]
+                    vectors[row, KINDS.index(kind), place] = 1.0, scaled
+        return vectors.reshape(len(texts), -1)
+
+
+def _value(match: re.Match[str]) -> float:
+    power = match["power"] or match["exponent"] or "0"
+    for sign in _MINUS:
+        power = power.replace(sign, "-")
+    # Beyond these no double holds it, and no quantity is.
+    return float(match["mantissa"]) * 10.0 ** max(-300, min(300, int(power)))
+
+
+def _scaled(kind: str, value: float) -> float:
+    return value if kind in ("photon_index", "redshift") else math.log10(value)
+
+
+def _sensible(kind: str, value: float) -> bool:
+    if not (math.isfinite(value) and value > 0):
+        return False
+    return abs(_scaled(kind, value) - _TYPICAL[kind]) <= _FARTHEST
+
+
+__all__ = ["KINDS", "QuantityEmbedder", "find_quantities"]
