@@ -147,6 +147,10 @@ class SpecCLIPSpectrumConfig(PreTrainedConfig):
             Channels along the bins; follows from `input_kind`.
         num_globals (`int`, *optional*):
             Numbers for the whole spectrum; follows from `input_kind`.
+        encoder (`str`, defaults to `"transformer"`):
+            `"transformer"`: over patches of the bins (the paper). `"mlp"`: fully connected, on the
+            numbers for the whole spectrum alone; needs an `input_kind` that has them. Some tens of
+            counts say little more than their sums over bands, and it is some hundred times faster.
         patch_size (`int`, defaults to 20):
             Bins in one token.
         hidden_size (`int`, defaults to 128):
@@ -193,6 +197,7 @@ class SpecCLIPSpectrumConfig(PreTrainedConfig):
     input_kind: InputKind = "minmax"
     num_channels: int | None = None
     num_globals: int | None = None
+    encoder: Literal["transformer", "mlp"] = "transformer"
     patch_size: int = 20
     hidden_size: int = 128
     num_hidden_layers: int = 4
@@ -240,6 +245,13 @@ class SpecCLIPSpectrumConfig(PreTrainedConfig):
             "decoder_hidden_size",
         )
         _check_share(self, "dropout", "mask_ratio")
+        if self.encoder == "mlp" and not self.num_globals:
+            raise ValueError(
+                f'encoder "mlp" reads numbers for the whole spectrum, and input_kind '
+                f'{self.input_kind!r} has none: choose "physics", or encoder "transformer"'
+            )
+        if self.encoder == "mlp" and self.mask_ratio:
+            raise ValueError('mask_ratio hides patches, and encoder "mlp" has none: set it to 0')
         if self.num_hidden_layers < 0 or self.decoder_layers < 0:
             raise ValueError("num_hidden_layers and decoder_layers must not be negative")
         if self.n_bins % self.patch_size:
@@ -279,6 +291,10 @@ class SpecCLIPTextConfig(PreTrainedConfig):
             all-MiniLM-L6-v2. With a text encoder it follows from that.
         n_sections (`int`, defaults to 3):
             Number of sections.
+        max_deviation (`float`, *optional*):
+            Normalised embeddings are cut off this many standard deviations from the mean: a word
+            that hardly any text has would stand out a hundredfold in one that does. Left out,
+            nothing is cut.
         embedder_name (`str`, *optional*):
             What made the embeddings the model was trained on. Others must come from the same.
         text_encoder (`str`, *optional*):
@@ -304,6 +320,7 @@ class SpecCLIPTextConfig(PreTrainedConfig):
 
     embedding_dim: int | None = None
     n_sections: int = len(SECTIONS)
+    max_deviation: float | int | None = None
     embedder_name: str | None = None
     text_encoder: str | None = None
     text_encoder_config: dict | PreTrainedConfig | None = None
@@ -339,6 +356,8 @@ class SpecCLIPTextConfig(PreTrainedConfig):
     def validate_architecture(self):
         """Part of `@strict`-powered validation."""
         _check_positive(self, "embedding_dim", "n_sections", "max_length")
+        if self.max_deviation is not None and not self.max_deviation > 0:
+            raise ValueError(f"max_deviation is {self.max_deviation}, it must be above 0")
 
 
 @strict
@@ -359,6 +378,11 @@ class SpecCLIPConfig(PreTrainedConfig):
             Linear layers in each of them.
         dropout (`float`, defaults to 0.2):
             Dropout between them.
+        text_dropout (`float`, *optional*):
+            The same in the network of the texts, where it differs: a text is thousands of numbers
+            and is overlearned long before the spectra are learned.
+        projection_norm (`bool`, defaults to `False`):
+            Whether each hidden layer of the two networks ends in a layer norm.
         contrastive_loss (`str`, defaults to `"infonce_text_to_spectrum"`):
             `"infonce_text_to_spectrum"`: the paper's, each text chooses among the spectra.
             `"infonce"`: the mean of both directions. `"sigmoid"`: every pair by itself.
@@ -398,6 +422,8 @@ class SpecCLIPConfig(PreTrainedConfig):
     projection_hidden_size: int = 512
     projection_layers: int = 2
     dropout: float | int = 0.2
+    text_dropout: float | int | None = None
+    projection_norm: bool = False
     contrastive_loss: Literal["infonce_text_to_spectrum", "infonce", "sigmoid"] = (
         "infonce_text_to_spectrum"
     )
@@ -415,6 +441,8 @@ class SpecCLIPConfig(PreTrainedConfig):
         """Part of `@strict`-powered validation."""
         _check_positive(self, "shared_dim", "projection_hidden_size", "projection_layers")
         _check_share(self, "dropout")
+        if self.text_dropout is not None:
+            _check_share(self, "text_dropout")
 
 
 def _check_positive(config: PreTrainedConfig, *names: str) -> None:

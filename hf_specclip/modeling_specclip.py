@@ -225,6 +225,26 @@ class SpecCLIPLayer(GradientCheckpointingLayer):
         return hidden_states + self.dropout(self.fc2(inner))
 
 
+class SpecCLIPNumbersEncoder(nn.Module):
+    """Fully connected network on the numbers for the whole spectrum."""
+
+    def __init__(self, config: SpecCLIPSpectrumConfig):
+        super().__init__()
+        widths = [config.num_globals] + [config.hidden_size] * config.num_hidden_layers
+        self.layers = nn.ModuleList([nn.Linear(a, b) for a, b in pairwise(widths)])
+        self.norms = nn.ModuleList(
+            [nn.LayerNorm(width, eps=config.layer_norm_eps) for width in widths[1:]]
+        )
+        self.activation = ACT2FN[config.hidden_act]
+        self.dropout = nn.Dropout(config.dropout)
+        self.out_features = widths[-1]
+
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            numbers = self.dropout(norm(self.activation(layer(numbers))))
+        return numbers
+
+
 class SpecCLIPSpectrumDecoder(nn.Module):
     """From the latent alone back to the bins: the latent has to carry everything."""
 
@@ -329,7 +349,8 @@ class SpecCLIPPreTrainedModel(PreTrainedModel):
 class SpecCLIPSpectrumModel(SpecCLIPPreTrainedModel):
     """
     Spectrum encoder: patches of energy bins, and a token of global numbers, through a pre-norm
-    transformer into one latent.
+    transformer into one latent; or, with `encoder="mlp"`, the global numbers alone through a fully
+    connected network.
 
     Example:
 
@@ -352,12 +373,16 @@ class SpecCLIPSpectrumModel(SpecCLIPPreTrainedModel):
         self.value_statistics = SpecCLIPStatistics((config.num_channels, 1))
         if config.num_globals:
             self.global_statistics = SpecCLIPStatistics((config.num_globals,))
-        self.embeddings = SpecCLIPSpectrumEmbeddings(config)
-        self.layers = nn.ModuleList(
-            [SpecCLIPLayer(config, config.hidden_size) for _ in range(config.num_hidden_layers)]
-        )
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.latent_head = nn.Linear(config.hidden_size, config.latent_dim)
+        if config.encoder == "mlp":
+            self.numbers_encoder = SpecCLIPNumbersEncoder(config)
+            self.latent_head = nn.Linear(self.numbers_encoder.out_features, config.latent_dim)
+        else:
+            self.embeddings = SpecCLIPSpectrumEmbeddings(config)
+            self.layers = nn.ModuleList(
+                [SpecCLIPLayer(config, config.hidden_size) for _ in range(config.num_hidden_layers)]
+            )
+            self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+            self.latent_head = nn.Linear(config.hidden_size, config.latent_dim)
         self.gradient_checkpointing = False
         self._fit_is_known = False
         self.post_init()
@@ -417,6 +442,13 @@ class SpecCLIPSpectrumModel(SpecCLIPPreTrainedModel):
         if not torch.compiler.is_compiling():
             self._check_settings(input_signature)
         dtype = self.latent_head.weight.dtype
+        if self.config.encoder == "mlp":
+            numbers = self.global_statistics.normalise(spectrum_globals).to(dtype)
+            hidden_states = self.numbers_encoder(numbers)
+            return BaseModelOutputWithPooling(
+                last_hidden_state=hidden_states[:, None],
+                pooler_output=self.latent_head(hidden_states),
+            )
         values = self.value_statistics.normalise(spectrum_values).to(dtype)
         numbers = None
         if self.config.num_globals:
@@ -691,6 +723,9 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
             text_embeds = self._encode(input_ids, attention_mask)
         mask = self._mask(text_embeds, section_mask)
         sections = self.text_statistics.normalise(self._sections(text_embeds))
+        if self.config.max_deviation is not None:
+            most = self.config.max_deviation
+            sections = sections.clamp(-most, most)
         dtype = self.absent_sections.dtype
         joined = torch.where(mask[:, :, None], sections.to(dtype), self.absent_sections)
         return BaseModelOutputWithPooling(pooler_output=joined.flatten(1))
@@ -745,17 +780,20 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
 class SpecCLIPProjection(nn.Module):
     """Fully connected network into the shared space."""
 
-    def __init__(self, config: SpecCLIPConfig, in_features: int):
+    def __init__(self, config: SpecCLIPConfig, in_features: int, dropout: float | None = None):
         super().__init__()
         widths = [in_features]
         widths += [config.projection_hidden_size] * (config.projection_layers - 1)
         self.hidden = nn.ModuleList([nn.Linear(a, b) for a, b in pairwise(widths)])
+        self.norms = nn.ModuleList(
+            [nn.LayerNorm(b) if config.projection_norm else nn.Identity() for b in widths[1:]]
+        )
         self.out = nn.Linear(widths[-1], config.shared_dim)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = nn.Dropout(config.dropout if dropout is None else dropout)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        for layer in self.hidden:
-            features = self.dropout(F.relu(layer(features)))
+        for layer, norm in zip(self.hidden, self.norms, strict=True):
+            features = self.dropout(norm(F.relu(layer(features))))
         return self.out(features)
 
 
@@ -783,7 +821,7 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         self.text_model = SpecCLIPTextModel._from_config(config.text_config)
         self.spectrum_projection = SpecCLIPProjection(config, config.spectrum_config.latent_dim)
         joined = config.text_config.n_sections * config.text_config.embedding_dim
-        self.text_projection = SpecCLIPProjection(config, joined)
+        self.text_projection = SpecCLIPProjection(config, joined, config.text_dropout)
         self.logit_scale = nn.Parameter(torch.empty(()))
         # A parameter that no loss uses would hang a distributed run.
         sigmoid = config.contrastive_loss == "sigmoid"

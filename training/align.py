@@ -43,7 +43,7 @@ from training.checkpoint import (
 from training.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
 from training.data import PairData, TrainingDataError, embed_texts, hide_sections, load_pairs, thin
 from training.loop import Draws, FitResult, TrainingError, fit, over_rows
-from training.presets import AlignSettings, Preset
+from training.presets import AlignSettings, Preset, settings_record
 from training.pretrain_spectrum import STAGE as SPECTRUM
 from training.pretrain_spectrum import describe, finished, settings_of
 
@@ -232,11 +232,14 @@ def build(
             "embedding_dim": texts.embeddings.shape[1] // sections,
             "n_sections": sections,
             "embedder_name": texts.model,
+            "max_deviation": settings.text_max_deviation,
         },
         shared_dim=settings.shared_dim,
         projection_hidden_size=settings.projection_hidden_size,
         projection_layers=settings.projection_layers,
         dropout=settings.dropout,
+        text_dropout=settings.text_dropout,
+        projection_norm=settings.projection_norm,
         contrastive_loss=settings.contrastive_loss,
         multi_positive=settings.multi_positive,
         logit_scale_init_value=-math.log(settings.temperature),
@@ -259,7 +262,7 @@ def build(
         "text_model": texts.model,
         "text_embeddings": fingerprint({"texts": torch.from_numpy(texts.embeddings)}),
         "spectrum_weights": fingerprint(pretrained.state_dict()),
-        "model": dataclasses.asdict(settings),
+        "model": settings_record(settings),
         "align": settings_of(run.preset.align),
     }
     return model, extractor, identity

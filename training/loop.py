@@ -163,6 +163,7 @@ def fit(
     optimizer = _optimizer(task, settings)
     module, optimizer = accelerator.prepare(task.module(), optimizer)
     result, best_weights = FitResult(), {}
+    average = WeightAverage(task.model, settings.ema)
     finished, running = False, _RunningLoss(accelerator)
     if accelerator.is_main_process:
         checkpoints.clear_partial()
@@ -171,6 +172,7 @@ def fit(
         task.model.load_state_dict(state.tensors["model"])
         restore_optimizer(optimizer, state.tensors["optimizer"])
         best_weights = state.tensors.get("best", {})
+        average.restore(state.tensors.get("average", {}))
         result = FitResult(**state.values["result"])
         finished = state.values["finished"]
         running.total, running.count = state.values["running"]
@@ -221,12 +223,14 @@ def fit(
             optimizer.step()
             optimizer.zero_grad()
             running.add(loss)
+            average.update(step)
             result.steps = step = step + 1
             bar.update()
 
             last = step == total
             if last or step % settings.validate_every == 0:
                 entry = {"step": step, "epoch": step / per_epoch, "train_loss": running.mean(step)}
+                average.swap()
                 module.eval()
                 with torch.no_grad(), accelerator.autocast():
                     entry |= task.validate(accelerator)
@@ -241,6 +245,7 @@ def fit(
                         name: tensor.detach().to("cpu", copy=True)
                         for name, tensor in task.model.state_dict().items()
                     }
+                average.swap()
                 _log(accelerator, task.stage, entry, rate)
                 bar.set_postfix(
                     {"loss": f"{entry['train_loss']:.4g}", task.criterion: f"{value:.4g}"}
@@ -256,6 +261,8 @@ def fit(
                     }
                     if best_weights:
                         groups["best"] = best_weights
+                    if average.weights:
+                        groups["average"] = average.weights
                     checkpoints.save(
                         TrainingState(
                             step,
@@ -335,6 +342,46 @@ def over_rows(
     if values.dtype.is_floating_point:
         values = values.float()
     return accelerator.gather(values)[:n_rows].cpu()
+
+
+class WeightAverage:
+    """A running mean of a model's weights over the steps, which measures better than the last step.
+
+    Args:
+        model: whose trained parameters are averaged.
+        decay: share of the old mean that a step leaves, 0 for no averaging. The first steps leave
+            less, so that where the weights came from is soon forgotten.
+    """
+
+    def __init__(self, model: torch.nn.Module, decay: float):
+        self._decay = decay
+        self._live = {
+            name: parameter
+            for name, parameter in model.named_parameters()
+            if decay > 0.0 and parameter.requires_grad
+        }
+        self.weights = {name: p.detach().clone() for name, p in self._live.items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take the weights after a step (counted from 0) into the mean."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        for name, parameter in self._live.items():
+            # A model may have gone to its device since.
+            self.weights[name] = self.weights[name].to(parameter.device).lerp_(parameter, 1 - decay)
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Change places: the mean becomes the model's weights, and back."""
+        for name, parameter in self._live.items():
+            kept = parameter.detach().clone()
+            parameter.copy_(self.weights[name])
+            self.weights[name] = kept
+
+    def restore(self, weights: dict[str, torch.Tensor]) -> None:
+        """Go on from a checkpoint."""
+        if self._live:
+            self.weights = {name: weights[name].clone() for name in self._live}
 
 
 class _EpochRows:
@@ -434,6 +481,7 @@ __all__ = [
     "FitResult",
     "Task",
     "TrainingError",
+    "WeightAverage",
     "batches_of",
     "better",
     "fit",

@@ -27,10 +27,20 @@ class PresetError(ValueError):
 
 
 def _value(
-    default: Any, low: float | None = None, high: float | None = None, *, above: float | None = None
+    default: Any,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    above: float | None = None,
+    later: bool = False,
 ) -> Any:
-    """A field with its bounds: `low` and `high` are allowed themselves, `above` is not."""
-    return field(default=default, metadata={"low": low, "high": high, "above": above})
+    """A field with its bounds: `low` and `high` are allowed themselves, `above` is not.
+
+    `later` marks a setting that older runs did not have and whose default leaves all as it was:
+    see `settings_record`.
+    """
+    bounds = {"low": low, "high": high, "above": above}
+    return field(default=default, metadata={**bounds, "later": later})
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,8 @@ class TextSettings:
 
     Attributes:
         embedder: what embeds the summaries of a dataset without `text_embedding`: `offline`,
-            `openai[:MODEL]` or `local:PATH_OR_HUB_ID`.
+            `openai[:MODEL]` or `local:PATH_OR_HUB_ID`, each with `+words` or `+quantities` behind it
+            if wanted.
     """
 
     embedder: str = "offline"
@@ -50,6 +61,7 @@ class SpectrumSettings:
     """Input and encoder of the spectra, see `SpecCLIPSpectrumConfig` for the meaning of each."""
 
     input_kind: Literal["minmax", "physics"] = "minmax"
+    encoder: Literal["transformer", "mlp"] = _value("transformer", later=True)
     n_bins: int = _value(400, 1)
     energy_range: tuple[float, float] = (0.5, 8.0)
     patch_size: int = _value(20, 1)
@@ -67,12 +79,16 @@ class SpectrumSettings:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """The dual encoder, see `SpecCLIPConfig` for the meaning of each."""
+    """The dual encoder, see `SpecCLIPConfig` for the meaning of each (`text_max_deviation` is
+    `max_deviation` of `SpecCLIPTextConfig`)."""
 
     shared_dim: int = _value(64, 1)
     projection_hidden_size: int = _value(512, 1)
     projection_layers: int = _value(2, 1)
     dropout: float = _value(0.2, 0.0, 0.95)
+    text_dropout: float | None = _value(None, 0.0, 0.95, later=True)
+    text_max_deviation: float | None = _value(None, above=0.0, later=True)
+    projection_norm: bool = _value(False, later=True)
     contrastive_loss: Literal["infonce_text_to_spectrum", "infonce", "sigmoid"] = (
         "infonce_text_to_spectrum"
     )
@@ -97,6 +113,9 @@ class StageSettings:
         validate_every: steps between two looks at `validation`.
         patience: stop after so many looks without a better one; null for never.
         checkpoint_every: steps between two checkpoints.
+        ema: the weights that are validated and kept are a running mean over steps, to which each
+            step adds 1 − ema of its own (more at the start, where that would be little); 0 for the
+            weights of the step itself.
         thinning: smallest share of the counts that Poisson thinning keeps, drawn evenly in the
             logarithm up to 1; 1 for none. Counts, background and exposure shrink together, as if
             the observation had been shorter.
@@ -113,6 +132,7 @@ class StageSettings:
     validate_every: int = _value(50, 1)
     patience: int | None = _value(None, 1)
     checkpoint_every: int = _value(500, 1)
+    ema: float = _value(0.0, 0.0, 0.99999, later=True)
     thinning: float = _value(1.0, 0.001, 1.0)
 
 
@@ -175,6 +195,19 @@ class Preset:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON writes and reads them."""
         return _plain(dataclasses.asdict(self))
+
+
+def settings_record(settings: Any) -> dict[str, Any]:
+    """Settings as a run's identity records them.
+
+    A setting that came later is left out where it has the value that changes nothing, so that a run
+    from before it goes on as what it is: the same.
+    """
+    return {
+        item.name: getattr(settings, item.name)
+        for item in fields(settings)
+        if not (item.metadata.get("later") and getattr(settings, item.name) == item.default)
+    }
 
 
 def load_preset(path: str | Path, overrides: Sequence[str] = ()) -> Preset:
@@ -350,6 +383,10 @@ def _check_together(settings: Any, path: tuple[str, ...], file: str) -> None:
                     f"is {getattr(settings, key)}, it must be a multiple of num_attention_heads "
                     f"({settings.num_attention_heads})",
                 )
+        if settings.encoder == "mlp" and settings.input_kind == "minmax":
+            refuse("encoder", 'is "mlp", which needs input_kind "physics"')
+        if settings.encoder == "mlp" and settings.mask_ratio:
+            refuse("mask_ratio", 'hides patches, which encoder "mlp" has none of: set it to 0')
     if isinstance(settings, AlignSettings) and settings.freeze_spectrum and settings.thinning < 1:
         refuse(
             "thinning",
@@ -378,4 +415,5 @@ __all__ = [
     "StageSettings",
     "TextSettings",
     "load_preset",
+    "settings_record",
 ]

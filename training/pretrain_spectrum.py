@@ -38,7 +38,7 @@ from training.checkpoint import (
 from training.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
 from training.data import PairData, TrainingDataError, load_pairs, thin
 from training.loop import Draws, FitResult, fit, over_rows
-from training.presets import Preset, SpectrumSettings, StageSettings
+from training.presets import Preset, SpectrumSettings, StageSettings, settings_record
 
 STAGE = "spectrum"
 # Rows that the normalisation is fitted on; a mean over more is no better, only larger in memory.
@@ -174,14 +174,14 @@ def identity_of(run: Run, pairs: PairData) -> dict[str, Any]:
         "max_steps": run.max_steps,
         "precision": run.preset.precision,
         "dataset": pairs.fingerprint,
-        "spectrum": dataclasses.asdict(run.preset.spectrum),
+        "spectrum": settings_record(run.preset.spectrum),
         "pretrain": settings_of(run.preset.pretrain),
     }
 
 
 def settings_of(settings: StageSettings) -> dict[str, Any]:
     """The settings of a stage that decide its result."""
-    return {k: v for k, v in dataclasses.asdict(settings).items() if k not in _IDLE}
+    return {k: v for k, v in settings_record(settings).items() if k not in _IDLE}
 
 
 def finished(folder: Path, identity: dict[str, Any]) -> FitResult | None:

@@ -58,7 +58,7 @@ def test_paper_says_what_the_paper_says():
 
 def test_paper_marks_every_value_that_the_paper_does_not_state():
     stated = {
-        "name", "embedder", "input_kind", "n_bins", "energy_range", "latent_dim",
+        "name", "embedder", "input_kind", "encoder", "n_bins", "energy_range", "latent_dim",
         "reconstruction_loss", "shared_dim", "contrastive_loss", "optimizer", "freeze_spectrum",
         "ks",
     }  # fmt: skip
