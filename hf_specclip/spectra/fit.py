@@ -6,14 +6,23 @@ detection with more than 150 net counts (Evans et al. 2010, ApJS 189, 37; Evans 
 the data, `phabs` absorption with the abundances of Anders & Grevesse. `fit_spectra` does that to
 spectra read from files, `fit_counts` to arrays of counts that share a response.
 
-Limits and bias, measured on 400 simulated power laws (Γ = 1.8, N_H = 5e21 cm⁻², 5 % background;
-`tests/spectra/test_fit.py`, slow tests): with χ² the 68 % limits hold the true Γ and N_H in 64 and
-63 % of spectra of 200 counts, 66 and 68 % of 1000; Γ is off by −0.2 and +0.1 of its error. The
-groups themselves do some of that: with variances from the data, groups that happen to be low weigh
-more, which steepens spectra (+0.3 at 1000 counts with the leftover channels kept), and leaving out
-those channels, which is where a steep spectrum has few counts, flattens them. With the C-statistic
-they hold the truth in 66 % of spectra of 200 counts, and Γ is off by less than 0.05 of its error.
-In groups of 1, W is biased (−0.2 of the error): most channels have no background counts at all.
+Limits and bias, measured on simulated spectra of known truth behind 5e21 cm⁻², with 5 % background
+(`tests/spectra/test_fit_coverage.py`, slow tests; Γ = 1.8, black body of 0.6 keV, bremsstrahlung of
+4 keV, plasma of 2 keV; binomial errors 1 to 2.4 %). The 68 % limits of shape and N_H hold the truth
+in so many spectra, and the median shape is off by so many of its errors:
+
+=========  ================  ================  ================  ================
+counts     powlaw            bb                brems             apec
+=========  ================  ================  ================  ================
+χ², 200    67, 68 %; −0.15   68, 69 %; +0.20   70, 69 %; +0.10   65, 64 %; +0.10
+χ², 1000   69, 68 %; +0.08   67, 67 %; −0.09   66, 67 %; −0.06   67, 67 %; −0.12
+C, 200     69, 67 %; −0.01   68, 71 %; −0.08   70, 70 %; −0.04   67, 65 %; 0.00
+C, 1000    69, 69 %; +0.03   66, 65 %; +0.03   69, 69 %; +0.03   65, 64 %; +0.05
+=========  ================  ================  ================  ================
+
+With χ² groups that happen to be low weigh more, which steepens spectra (+0.3 at 1000 counts with
+the leftover channels kept), and leaving out those channels, which is where a steep spectrum has few
+counts, flattens them. In groups of 1, W is biased (−0.2 of the error): most channels have no background counts at all.
 """
 
 from __future__ import annotations
