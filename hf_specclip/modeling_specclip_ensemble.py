@@ -19,9 +19,7 @@ from .modeling_specclip import (
     SpecCLIPModel,
     SpecCLIPOutput,
     SpecCLIPPreTrainedModel,
-    SpecCLIPProjection,
     SpecCLIPSpectrumModel,
-    SpecCLIPTextModel,
 )
 
 
@@ -53,10 +51,11 @@ class SpecCLIPEnsembleMember(nn.Module):
 
     def __init__(self, config: SpecCLIPConfig):
         super().__init__()
-        self.text_model = SpecCLIPTextModel._from_config(config.text_config)
-        self.spectrum_projection = SpecCLIPProjection(config, config.spectrum_config.latent_dim)
-        joined = config.text_config.n_sections * config.text_config.embedding_dim
-        self.text_projection = SpecCLIPProjection(config, joined)
+        # Built where it is trained, so that it cannot come to differ.
+        whole = SpecCLIPModel._from_config(config)
+        self.text_model = whole.text_model
+        self.spectrum_projection = whole.spectrum_projection
+        self.text_projection = whole.text_projection
 
 
 class SpecCLIPEnsembleModel(SpecCLIPPreTrainedModel):
