@@ -49,7 +49,7 @@ from training.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, star
 from training.data import PairData, embed_texts, load_pairs
 from training.grid import Trial, plan_trials, read_grid
 from training.loop import TrainingError, better, fit
-from training.presets import Preset
+from training.presets import Preset, settings_record
 from training.pretrain_spectrum import STAGE as SPECTRUM
 from training.pretrain_spectrum import describe, pretrain, settings_of
 from training.report import Code, Paragraph, Section, to_markdown
@@ -149,7 +149,10 @@ def train(
     model, extractor, identity = build(own, pairs, spectrum)
     settings, accelerator = trial.preset.align, run.accelerator
     task = AlignTask(model, extractor, pairs, settings, accelerator, latents)
-    record = {"settings": dict(trial.settings), "seed": trial.seed, "identity": identity}
+    record = {
+        "settings": dict(trial.settings), "seed": trial.seed,
+        "identity": identity_of(identity, trial),
+    }  # fmt: skip
     try:
         result = fit(
             accelerator,
@@ -198,7 +201,7 @@ def identity_of(identity: dict[str, Any], trial: Trial) -> dict[str, Any]:
     return {
         **identity,
         "seed": trial.seed,
-        "model": dataclasses.asdict(trial.preset.model),
+        "model": settings_record(trial.preset.model),
         "align": settings_of(trial.preset.align),
     }
 
