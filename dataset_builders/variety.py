@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hf_specclip.literature.sentences import split_sentences
+
 # Summaries compared with each other; all pairs of more would take long and say the same.
 SAMPLE = 500
 _TOKEN = re.compile(r"[^\W\d_]+|#+|[^\w\s]")
@@ -23,7 +25,7 @@ def measure_variety(texts: Sequence[str], *, seed: int = 0) -> dict[str, float]:
         seed: of the sample that is compared.
 
     Returns:
-        `texts`; `distinct_1` to `distinct_4`, different n-grams over all n-grams of the sample;
+        `texts`; `sentences`, different sentences over all sentences of the sample; `distinct_1` to `distinct_4`, different n-grams over all n-grams of the sample;
         `neighbour_10`, `neighbour_50`, percentiles of the Jaccard distance of word trigrams to the
         nearest other text (0 the same words, 1 none in common); `words_min`, `words_median`,
         `words_max` of all texts.
@@ -33,6 +35,10 @@ def measure_variety(texts: Sequence[str], *, seed: int = 0) -> dict[str, float]:
     random = np.random.Generator(np.random.Philox(key=[seed, 0x7E87]))
     chosen = random.permutation(len(texts))[:SAMPLE]
     sample = [_TOKEN.findall(_masked(texts[int(index)])) for index in chosen]
+    sentences = [
+        sentence for index in chosen for sentence in split_sentences(_masked(texts[int(index)]))
+    ]
+    found["sentences"] = round(len(set(sentences)) / max(len(sentences), 1), 4)
     for n in (1, 2, 3, 4):
         grams = [gram for tokens in sample for gram in _grams(tokens, n)]
         found[f"distinct_{n}"] = round(len(set(grams)) / max(len(grams), 1), 4)
@@ -55,7 +61,7 @@ def describe_variety(measured: dict[str, float]) -> str:
         "names masked, "
         + ", ".join(f"{measured[f'distinct_{n}']:.1%}" for n in (1, 2, 3, 4))
         + f" of the 1-, 2-, 3- and 4-grams in {min(int(measured['texts']), SAMPLE)} of them are "
-        "different. The Jaccard distance of word trigrams to the nearest other summary (0 the "
+        f"different, and {measured['sentences']:.0%} of the sentences. The Jaccard distance of word trigrams to the nearest other summary (0 the "
         f"same, 1 none shared) is {measured['neighbour_50']:.2f} in the median and "
         f"{measured['neighbour_10']:.2f} at the 10th percentile."
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -57,7 +58,8 @@ class Knobs:
     Attributes:
         pairs: number of rows.
         seed: of every draw.
-        faintest_counts: expected counts of the faintest sources of a field.
+        faintest_counts: expected counts of the faintest sources of a field in an exposure as is
+            usual for it.
         slope: of the number of sources above a flux, N(>S) ∝ S^−slope.
         more_observations: chance of each further observation of a field.
         sample_papers: papers on a few sources of different fields, per field.
@@ -66,6 +68,8 @@ class Knobs:
         survey_limit: a paper behind more sources links none (see `dataset_builders.splits`).
         stated_numbers: chance that a summary states a measured quantity as a number.
         stated_words: chance that it tells a quantity in words.
+        repeated: chance that the other two sections bring up colour and brightness, too.
+        stated_errors: factor on the errors of what summaries state.
         silent: chance that the spectral section says nothing about the spectrum.
         wrong: chance that the literature is mistaken about a source's flux, column and spectrum.
         fits: whether the catalogue's four models are fitted to spectra with counts enough.
@@ -80,17 +84,19 @@ class Knobs:
 
     pairs: int = 2000
     seed: int = 0
-    faintest_counts: float = 22.0
-    slope: float = 1.1
+    faintest_counts: float = 150.0
+    slope: float = 0.8
     more_observations: float = 0.42
     sample_papers: float = 0.06
     survey_share: float = 0.35
     survey_size: int = 60
     survey_limit: int = SURVEY_LIMIT
     stated_numbers: float = 0.65
-    stated_words: float = 0.95
-    silent: float = 0.04
-    wrong: float = 0.03
+    stated_words: float = 0.97
+    repeated: float = 0.9
+    stated_errors: float = 1.0
+    silent: float = 0.02
+    wrong: float = 0.02
     fits: bool = True
     absorption: str = "phabs"
     cutoffs: bool = False
@@ -105,11 +111,13 @@ class Knobs:
         for name in ("more_observations", "sample_papers", "survey_share"):
             if not 0.0 <= getattr(self, name) <= 0.9:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to 0.9")
-        for name in ("stated_numbers", "stated_words", "silent", "wrong"):
+        for name in ("stated_numbers", "stated_words", "repeated", "silent", "wrong"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
         if self.slope <= 0.0 or self.faintest_counts <= 0.0:
             raise ValueError("slope and faintest_counts must be above 0")
+        if self.stated_errors <= 0.0:
+            raise ValueError("stated_errors must be above 0")
         if self.absorption not in populations.ABSORPTIONS:
             raise ValueError(
                 f"absorption is {self.absorption!r}: {' or '.join(populations.ABSORPTIONS)}"
@@ -330,14 +338,14 @@ class Universe:
         field_of = np.repeat(np.arange(n_fields), n_observations)
         n = len(field_of)
         first_observation = np.cumsum(n_observations) - n_observations
-        long = random.random(n) < 0.64
-        exposure = 1e3 * np.where(
-            long,
-            40.0 * np.exp(0.68 * random.standard_normal(n)),
-            4.4 * np.exp(0.12 * random.standard_normal(n)),
-        )
-        depth = np.array([item.depth for item in FIELD_KINDS.values()])[kind[field_of]]
-        exposure = np.clip(exposure * depth, 400.0, 190_000.0)
+        # Who comes back to a field does so with about the same depth: most of the spread of
+        # exposures is between fields, a smaller part between the visits to one.
+        long = random.random(n_fields) < 0.64
+        depth = np.array([item.depth for item in FIELD_KINDS.values()])[kind]
+        between = np.where(long, 0.60, 0.10) * random.standard_normal(n_fields)
+        self.usual_exposure = 1e3 * depth * np.where(long, 40.0, 4.4) * np.exp(between)
+        within = np.where(long, 0.32, 0.06)[field_of] * random.standard_normal(n)
+        exposure = np.clip(self.usual_exposure[field_of] * np.exp(within), 400.0, 190_000.0)
         year = random.uniform(1999.8, 2023.0, n)
         family = np.where(random.random(n) < 0.58, "ACIS-S", "ACIS-I")
         # Observation numbers rise with time, as the archive's do.
@@ -378,10 +386,8 @@ class Universe:
         brightness = np.array([CLASSES[name].brightness for name in CLASS_NAMES])[class_index]
         counts = knobs.faintest_counts * random.random(m) ** (-1.0 / knobs.slope)
         counts *= 10.0 ** (0.7 * brightness * random.normal(1.0, 0.5, m))
-        typical = np.exp(np.add.reduceat(np.log(exposure), first_observation) / n_observations)[
-            source_field
-        ]
-        flux = np.minimum(counts / typical, MOST_COUNTS_PER_SECOND) / reference_area
+        usual = self.usual_exposure[source_field]
+        flux = np.minimum(counts / usual, MOST_COUNTS_PER_SECOND) / reference_area
 
         # Every source of a field in every observation of it; the faint ones drop out.
         random = stream(knobs.seed, "detections")
@@ -573,10 +579,16 @@ class Universe:
                 distance_mpc=float(self.distance_mpc[self.sources.field[source]]),
                 foreground_nh=float(self.foreground_nh[self.sources.field[source]]),
                 papers=self.papers[source],
+                photons=float(self.usual_counts[source]),
                 **{name: float(values[row]) for name, values in truth.items()},
             )
             for row, source in enumerate(sources)
         ]
+
+    @cached_property
+    def usual_counts(self) -> np.ndarray:
+        """Counts of each source on axis in an exposure as is usual for its field, (n)."""
+        return self.sources.flux * REFERENCE_AREA * self.usual_exposure[self.sources.field]
 
     def _written(self, sources: np.ndarray) -> list[prose.Summary]:
         knobs = self.knobs
@@ -586,8 +598,10 @@ class Universe:
                 text_stream(knobs.seed, "summary", facts.name),
                 stated_numbers=knobs.stated_numbers,
                 stated_words=knobs.stated_words,
+                repeated=knobs.repeated,
                 silent=knobs.silent,
                 wrong=knobs.wrong,
+                errors=knobs.stated_errors,
             )
             for facts in self.facts(sources)
         ]

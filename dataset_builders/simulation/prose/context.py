@@ -6,9 +6,10 @@ from math import isfinite
 
 from .class_words import MOTIVE
 from .facts import Facts
+from .grammar import expand
 from .names import AUTHORS
-from .reporter import LOG, Reporter
-from .scales import ABSORPTION, BRIGHTNESS
+from .reporter import LOG, Reporter, shuffled
+from .scales import ABSORPTION, HARDNESS, PHOTONS
 
 _CONTEXT = {
     "survey": (
@@ -50,6 +51,32 @@ _BACKED_BY = (
     "Work on it goes back to {author} et al. ({year}).",
 )
 
+# From so many photons on a source counts as easy to study: a limit of `scales.PHOTONS`.
+_MANY = 480.0
+_SIGHTLINE = (
+    "The sightline through the Galaxy has {word}.",
+    "<The Milky Way|Our Galaxy> <adds|puts> {word}<| in front>.",
+    "<Maps of neutral hydrogen|Dust maps> <show|give> {word} on this line of sight.",
+)
+_EASY = ("a natural choice", "an easy target", "a rewarding target")
+_HARD = ("a difficult choice", "a demanding target", "an awkward target")
+_STUDIED = (
+    "It was {choice} for <study|detailed work>, with {word} in <a typical exposure|each visit>.",
+    "With {word} <per observation|in the usual exposure>, it was {choice}<| for such work>.",
+    "<What made it|It was> {choice}<: {word} in an ordinary exposure|, given {word} per pointing>.",
+)
+_COLOURED = (
+    "<Among the sources of its field|In the colour-colour diagram> it is {word}.",
+    "It <drew attention|was noted> <because|since> it is {word}.",
+    "<Population studies|Diagrams of X-ray colours> <file it as|show it as one that is> {word}.",
+    "Being {word}, it <helps|served> to <separate|tell apart> <classes|populations>.",
+)
+_VEILED = (
+    "Its <surroundings|position> <mean|imply> {word}.",
+    "<One reason for interest|Of interest> is {word}.",
+    "<Extinction in the optical|Reddening> <agrees with|confirms> {word}.",
+)
+
 
 def write_context(facts: Facts, reporter: Reporter, *, remark: float) -> str:
     """The section `context`.
@@ -61,7 +88,7 @@ def write_context(facts: Facts, reporter: Reporter, *, remark: float) -> str:
     """
     reporter.label("host", facts.field_kind)
     places = _CONTEXT[facts.field_kind]
-    place = places[reporter.random.randrange(len(places))]
+    place = expand(places[reporter.random.randrange(len(places))], reporter.random)
     sentences = [
         place.format(
             host=facts.host,
@@ -77,7 +104,7 @@ def write_context(facts: Facts, reporter: Reporter, *, remark: float) -> str:
         # From maps of gas and dust, which are good to a tenth.
         found = reporter.measure("foreground_nh", facts.foreground_nh, 0.1, LOG)
         words = reporter.word(found, ABSORPTION)
-        sentences.append(f"The sightline through the Galaxy has {words}.")
+        sentences.append(reporter.pick(_SIGHTLINE, word=words))
     if reporter.chance(0.6) and facts.papers:
         paper = facts.papers[reporter.random.randrange(len(facts.papers))]
         sentences.append(
@@ -88,27 +115,26 @@ def write_context(facts: Facts, reporter: Reporter, *, remark: float) -> str:
                 title=paper.title,
             )
         )
-    return " ".join(sentences)
+    return " ".join([sentences[0], *shuffled(sentences[1:], reporter)])
 
 
 def _remark(facts: Facts, reporter: Reporter) -> str:
-    """Why it was easy or hard to study, or what lies in front of it."""
-    if reporter.chance(0.6):
-        flux = reporter.measure("flux", facts.flux, 0.23, LOG)
+    """Why it was easy or hard to study, what colour it has, or what lies in front of it."""
+    about = reporter.random.random()
+    if about < 0.4:
+        found = reporter.measure("photons", facts.photons, 0.2, LOG)
         # The choice follows from the step of the scale, so it says nothing more.
+        easy = PHOTONS.step(found.value)[0] >= _MANY
         return reporter.pick(
-            (
-                "It was {choice} for study, being {word}.",
-                "Being {word}, it was {choice} for detailed work.",
-            ),
-            choice="a natural choice" if flux.value > 1e-13 else "a difficult choice",
-            word=reporter.word(flux, BRIGHTNESS),
+            _STUDIED,
+            choice=reporter.pick(_EASY if easy else _HARD),
+            word=reporter.word(found, PHOTONS),
         )
-    column = reporter.measure("nh", facts.nh, 0.2, LOG)
-    return reporter.pick(
-        ("Its surroundings mean {word}.", "One reason for interest is {word}."),
-        word=reporter.word(column, ABSORPTION),
-    )
+    if about < 0.8:
+        found = reporter.measure("hardness", facts.hardness, 0.06)
+        return reporter.pick(_COLOURED, word=reporter.word(found, HARDNESS))
+    column = reporter.measure("nh", facts.nh, 0.15, LOG)
+    return reporter.pick(_VEILED, word=reporter.word(column, ABSORPTION))
 
 
 def _distance(facts: Facts, reporter: Reporter) -> str:

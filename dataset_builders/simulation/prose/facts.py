@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import pi
+from math import nan, pi
 
 MPC_IN_CM = 3.0857e24
 
@@ -36,6 +36,7 @@ class Facts:
         foreground_nh: Galactic column, 1e22 cm⁻².
         papers: the papers about it.
         flux: absorbed, 0.5–7 keV, erg/cm²/s.
+        photons: counts expected on axis from an exposure as long as is usual for its field.
         hardness, medium_soft: (h − s)/(h + s) and (m − s)/(m + s) of absorbed photon fluxes.
         first, second, shape, shape2, share2, nh, abundance, redshift, line, covering: see
             `populations.Spectra`.
@@ -62,6 +63,7 @@ class Facts:
     redshift: float
     line: float
     covering: float
+    photons: float = nan
 
     @property
     def luminosity(self) -> float:

@@ -5,20 +5,51 @@ from __future__ import annotations
 from .class_words import CLASS_LABELS, EVIDENCE
 from .facts import Facts
 from .papers import article_of
-from .reporter import LOG, Reporter
-from .scales import BRIGHTNESS, HARDNESS
+from .reporter import LOG, Reporter, shuffled
+from .scales import BRIGHTNESS, HARDNESS, PHOTONS
 
 _IDENTITY = (
-    "We discuss {name}, {a_label}{where}.",
-    "On the evidence so far {name} is {a_label}{where}.",
-    "The X-ray source {name} is most likely {a_label}{where}.",
-    "In the catalogues {name} appears as {a_label}{where}.",
-    "{name} is {a_label}{where}.",
-    "The source {name} has been identified with {a_label}{where}.",
-    "{a_label_cap}{where}, catalogued in X-rays as {name}.",
-    "Several authors classify {name} as {a_label}{where}.",
-    "{name} is listed in the literature as {a_label}{where}.",
-    "Known to observers as {alias}, {name} is {a_label}{where}.",
+    "<We discuss|This entry concerns|The subject here is> {name}, {a_label}{where}.",
+    "<On the evidence so far|By all accounts|To present knowledge>,<| the X-ray source> {name} is "
+    "{a_label}{where}.",
+    "<The X-ray source|The Chandra source|> {name} is <most likely|in all likelihood|probably> "
+    "{a_label}{where}.",
+    "In <the catalogues|published lists|several catalogues> {name} <appears|is entered|figures> as "
+    "{a_label}{where}.",
+    "{name} <is|turns out to be|was shown to be> {a_label}{where}.",
+    "The source {name} <has been|was> identified with {a_label}{where}.",
+    "{a_label_cap}{where}, <catalogued|known|listed> in X-rays as {name}.",
+    "<Several authors|Most authors|Two groups independently> classify {name} as {a_label}{where}.",
+    "{name} is <listed|described|treated> in the literature as {a_label}{where}.",
+    "Known <to observers|in the field|> as {alias}, {name} is {a_label}{where}.",
+    "<The counterpart of|Behind> {name} <is|stands|one finds> {a_label}{where}.",
+    "{a_label_cap}{where} <gives rise to|is behind|accounts for> the X-ray source {name}.",
+)
+_WHERE = (" in {host}", " belonging to {host}", " of {host}", " seen in {host}")
+_PORTRAIT = (
+    "<As X-ray sources go|By the standards of Chandra|In general> it is {brightness}<; in colour "
+    "it is|, and in colour> {colour}.",
+    "In X-rays it is {colour}<. It is also| and> {brightness}.",
+    "<It stands out as|Observers describe it as|It is best known as> {colour}, and is "
+    "{brightness}.",
+    "<Reviews|Introductions> <call|describe> it <|as >{brightness} and {colour}.",
+    "Its <X-ray light|emission> is {colour}<;|, and> the source itself is {brightness}.",
+)
+_DEPTH = (
+    "<A Chandra exposure of usual depth|A typical Chandra pointing|A routine observation> "
+    "<collects|gathers|yields> {photons}.",
+    "<Archival|Existing> <observations|exposures> <hold|contain|offer> {photons} <each|apiece|per "
+    "visit>.",
+    "<One visit|A single pointing> <brings|gives|leaves> {photons}<| to work with>.",
+    "<Detected|Seen> with {photons} in <a typical exposure|one ordinary visit>, it was <included|"
+    "kept> in the <sample|catalogue>.",
+)
+_VERDICT = (
+    "The <identification|association> is <considered|regarded as|thought to be> secure.",
+    "The classification <remains|is still> <tentative|provisional|a matter of debate>.",
+    "<Chance alignment|A chance coincidence> was <ruled out|excluded><| at high confidence>.",
+    "An alternative identification has not been <excluded|ruled out>.",
+    "<Later|Subsequent> work <confirmed|did not question|adopted> this <view|identification>.",
 )
 
 
@@ -41,7 +72,7 @@ def write_identity(facts: Facts, reporter: Reporter, *, portrait: float) -> str:
         found = reporter.measure("redshift", facts.redshift, 3e-4)
         where = f" at redshift {reporter.decimal(found, digits)}"
     elif facts.field_kind in ("galaxy", "globular", "nursery") and reporter.chance(0.6):
-        where = reporter.pick((" in {host}", " belonging to {host}", " of {host}"), host=facts.host)
+        where = reporter.pick(_WHERE, host=facts.host)
     sentences = [
         reporter.pick(
             _IDENTITY,
@@ -74,30 +105,20 @@ def write_identity(facts: Facts, reporter: Reporter, *, portrait: float) -> str:
         )
     if reporter.chance(portrait):
         sentences.append(_portrait(facts, reporter))
-    if reporter.chance(0.15):
-        sentences.append(
-            reporter.pick(
-                (
-                    "The identification is considered secure.",
-                    "The classification remains tentative.",
-                    "Chance alignment was ruled out at high confidence.",
-                    "An alternative identification has not been excluded.",
-                )
-            )
-        )
-    return " ".join(sentences)
+    if reporter.chance(portrait):
+        found = reporter.measure("photons", facts.photons, 0.2, LOG)
+        sentences.append(reporter.pick(_DEPTH, photons=reporter.word(found, PHOTONS)))
+    if reporter.chance(0.2):
+        sentences.append(reporter.pick(_VERDICT))
+    return " ".join([sentences[0], *shuffled(sentences[1:], reporter)])
 
 
 def _portrait(facts: Facts, reporter: Reporter) -> str:
     """One sentence on how the source looks in X-rays, as introductions have it."""
-    flux = reporter.measure("flux", facts.flux, 0.23, LOG)
-    hardness = reporter.measure("hardness", facts.hardness, 0.08)
+    flux = reporter.measure("flux", facts.flux, 0.2, LOG)
+    hardness = reporter.measure("hardness", facts.hardness, 0.06)
     return reporter.pick(
-        (
-            "As X-ray sources go it is {brightness}; in colour it is {colour}.",
-            "In X-rays it is {colour}. It is {brightness}.",
-            "It stands out as {colour}, and is {brightness}.",
-        ),
+        _PORTRAIT,
         brightness=reporter.word(flux, BRIGHTNESS),
         colour=reporter.word(hardness, HARDNESS),
     )

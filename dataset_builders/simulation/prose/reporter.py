@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import exp, inf
 from random import Random
 
+from .grammar import expand
 from .statements import Statement
 
 LINEAR, LOG = "linear", "log"
@@ -55,13 +56,15 @@ class Reporter:
 
     Args:
         random: generator of this summary.
+        errors: factor on the errors of all measurements.
 
     Attributes:
         statements: what has been stated so far.
     """
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, errors: float = 1.0) -> None:
         self.random = random
+        self.errors = errors
         self.statements: list[Statement] = []
 
     def chance(self, probability: float) -> bool:
@@ -70,12 +73,14 @@ class Reporter:
 
     def pick(self, options: Sequence[str], **slots: object) -> str:
         """One of several ways to put something, filled in."""
-        return options[self.random.randrange(len(options))].format(**slots)
+        template = options[self.random.randrange(len(options))]
+        return expand(template, self.random).format(**slots)
 
     def measure(
         self, quantity: str, truth: float, error: float, scale: str = LINEAR
     ) -> Measurement:
         """Observe a quantity at another time, with an error of its own."""
+        error *= self.errors
         deviation = error * self.random.gauss(0.0, 1.0)
         value = truth * exp(deviation) if scale == LOG else truth + deviation
         return Measurement(quantity, value, error, scale)
@@ -134,4 +139,9 @@ class Reporter:
         self.statements.append(Statement(found.quantity, low, high, found.error, found.scale))
 
 
-__all__ = ["LINEAR", "LOG", "Measurement", "Reporter", "WordScale"]
+def shuffled(sentences: Sequence[str], reporter: Reporter) -> list[str]:
+    """The sentences in any order."""
+    return reporter.random.sample(list(sentences), len(sentences))
+
+
+__all__ = ["LINEAR", "LOG", "Measurement", "Reporter", "WordScale", "shuffled"]

@@ -8,26 +8,110 @@ from math import isfinite
 from ..populations import COMPONENTS, PLASMA, POWER_LAW
 from .class_words import BEHAVIOUR
 from .facts import Facts
-from .reporter import LOG, Reporter
-from .scales import ABSORPTION, BRIGHTNESS, HARDNESS, MODEL_NAMES
+from .reporter import LOG, Reporter, shuffled
+from .scales import (
+    ABSORPTION,
+    BRIGHTNESS,
+    HARDNESS,
+    LOW_ENERGIES,
+    MODEL_NAMES,
+    PHOTONS,
+    SLOPES,
+    TEMPERATURES,
+)
 
 KEV_IN_MK = 11.6
 # A second component with more than this share of the photons is told of with this chance: so the
 # absence of a word on one says something.
 LEAST_SHARE = 0.1
 SECOND_TOLD = 0.7
-_SPECTRUM_OPENING = (
-    "The X-ray spectrum is described by {model}",
-    "Its spectrum is well fitted with {model}",
-    "Fits in the literature use {model}",
-    "The X-ray spectrum is accounted for by {model}",
-    "The emission is usually modelled as {model}",
-    "Previous work settled on {model}",
-    "Among simple models the best is {model}",
-    "Chandra and XMM-Newton data together are reproduced by {model}",
-    "A good description of the X-ray continuum is {model}",
-    "The preferred model is {model}",
-    "Statistically acceptable fits are obtained with {model}",
+_OPENING = (
+    "The X-ray <spectrum|continuum> is <described|accounted for|reproduced> by {model}",
+    "Its <spectrum|X-ray spectrum> is <well fitted|adequately fitted|best fitted> with {model}",
+    "<Fits in the literature|Published fits|Most analyses> use {model}",
+    "The emission is <usually|commonly|best> <modelled|parametrised> as {model}",
+    "<Previous work settled|Earlier studies agreed> on {model}",
+    "Among <simple|one-component> models the best is {model}",
+    "<Chandra and XMM-Newton data together|Joint data of several missions> <are reproduced|are "
+    "matched> by {model}",
+    "A good description of the <X-ray continuum|spectral shape> is {model}",
+    "The <preferred|adopted|favoured> model is {model}",
+    "<Statistically acceptable|Good> fits are <obtained|found> with {model}",
+    "<Spectroscopy at CCD resolution|Imaging spectroscopy> <points to|favours|calls for> {model}",
+)
+_SECOND = (
+    "A second component, {other}{shape}, is <needed|required|demanded by the residuals>.",
+    "Adding {other}{shape} <improves the fit|removes the residuals|is a clear improvement>.",
+    "There is also <evidence for|a contribution of|a trace of> {other}{shape}.",
+    "<On top of this|Beside it> <comes|stands|one needs> {other}{shape}.",
+)
+_SLOPE_WORDS = (
+    "The power law is {word}.",
+    "<Its|The> slope <counts as|was called|is>, in <words|plain words>, {word}.",
+    "As power laws go, <this one|it> is {word}.",
+)
+_HEAT_WORDS = (
+    "The emitter is {word}.",
+    "<In temperature|As to its heat> <it|the emitter> is {word}.",
+    "<Fits|The data> <say|imply> that it is {word}.",
+)
+_COLOURS = (
+    "The <spectrum|emission> is {word}.",
+    "<Judged by|Going by|From> its X-ray colours, it is {word}.",
+    "In hardness it is {word}.",
+    "<Overall|On the whole|All in all> the source is {word}.",
+    "Quantile analysis <finds|shows|has> the spectrum {word}.",
+    "<Compared with|Beside> its neighbours in the field, it is {word}.",
+    "Hardness ratios <show|indicate|tell> that it is {word}.",
+    "<The ratio of hard to soft photons|The hardness ratio> <makes|marks> it {word}.",
+)
+_SOFT_END = (
+    "<The spectrum|The continuum|The light> {word}.",
+    "<Towards|At> low energies <the spectrum|it> {word}.",
+    "<In the soft band|At the soft end> the emission {word}.",
+    "<Medium and soft bands|The soft colours> show that it {word}.",
+)
+_ABSORBED = (
+    "<There is|One finds|Fits give> {word}.",
+    "The <spectrum|low-energy end> <shows|reveals|betrays> {word}.",
+    "<Fits|Models> require {word}.",
+    "<In front of it|Along the line of sight> lies {word}.",
+)
+_COLUMN = (
+    "The <column density|absorbing column|hydrogen column> is {mantissa} × 10^{exponent} cm^-2.",
+    "It shows {word}, with N_H <≈|of about|near> {mantissa}e{exponent} cm^-2.",
+    "An absorbing column of <about|some|roughly> {mantissa}e{exponent} cm^-2 is <required|needed>.",
+    "<There is|One finds> {word}<: the column is| with a column of> {mantissa}e{exponent} cm^-2.",
+)
+_BRIGHT = (
+    "It is {word} in X-rays.",
+    "The X-ray source is {word}<| in the broad band>.",
+    "<As an X-ray source|In the 0.5-7 keV band> it is {word}.",
+    "<To Chandra|Seen from Earth> it is {word}.",
+)
+_FLUX = (
+    "The 0.5-7 keV flux is {mantissa} × 10^{exponent} erg/cm^2/s.",
+    "With {mantissa}e{exponent} erg/cm^2/s it is {word}.",
+    "It is {word}, at {mantissa}e{exponent} erg/cm^2/s<| in 0.5-7 keV>.",
+    "<Its flux of|A flux of> {mantissa} × 10^{exponent} erg/cm^2/s <makes|marks> it {word}.",
+)
+_LUMINOSITY = (
+    "The luminosity is {mantissa} × 10^{exponent} erg/s.",
+    "It radiates some {mantissa}e{exponent} erg/s and is {word} in X-rays.",
+    "It is {word}, and its luminosity is <near|about|some> {mantissa}e{exponent} erg/s.",
+)
+_STATISTICS = (
+    "<The fits rest on|Such fits use|The spectrum holds> {word} <each|per observation|in an "
+    "ordinary visit>.",
+    "With {word} <in a typical exposure|per pointing>, <the errors are what they are|the "
+    "parameters follow|models were compared>.",
+    "<A usual exposure|An exposure of the common length> <has|gives|leaves the analyst with> "
+    "{word}.",
+)
+_METALS = (
+    "Metals are at {value} of the solar <abundance|value>.",
+    "The abundance is {value} solar.",
+    "<An abundance|A metallicity> of {value} solar is found.",
 )
 SILENT = (
     "No spectral analysis has been published; the papers give a position and a detection only.",
@@ -58,10 +142,9 @@ def write_spectrum(
         return reporter.pick(SILENT)
     kind = int(facts.first)
     reporter.label("model", COMPONENTS[kind])
-    opening = reporter.pick(_SPECTRUM_OPENING, model=reporter.pick(MODEL_NAMES[kind]))
     number = reporter.chance(stated_numbers)
     shape = f" {_shape('shape', kind, facts.shape, reporter)}" if number else ""
-    sentences = [f"{opening}{shape}."]
+    sentences = [reporter.pick(_OPENING, model=reporter.pick(MODEL_NAMES[kind])) + f"{shape}."]
     second = int(facts.second)
     if second >= 0 and facts.share2 > LEAST_SHARE and reporter.chance(SECOND_TOLD):
         reporter.label("second", COMPONENTS[second])
@@ -69,24 +152,23 @@ def write_spectrum(
         stated = reporter.chance(0.5)
         sentences.append(
             reporter.pick(
-                (
-                    "A second component, {other}{shape}, is needed.",
-                    "Adding {other}{shape} improves the fit.",
-                    "There is also evidence for {other}{shape}.",
-                ),
+                _SECOND,
                 other=other,
                 shape=f" {_shape('shape2', second, facts.shape2, reporter)}" if stated else "",
             )
         )
     parts: tuple[tuple[float, Callable[[], str]], ...] = (
+        (0.7 * stated_words, lambda: _shape_in_words(kind, facts, reporter)),
         (stated_words, lambda: _hardness(facts, reporter)),
+        (stated_words, lambda: _soft_end(facts, reporter)),
         (stated_words, lambda: _absorption(facts, reporter, stated_numbers)),
         (stated_words, lambda: _brightness(facts, reporter, stated_numbers)),
+        (stated_words, lambda: _statistics(facts, reporter)),
         (0.25, lambda: reporter.pick(BEHAVIOUR[facts.class_name])),
         (0.3 if kind == PLASMA else 0.0, lambda: _metals(facts, reporter)),
     )
     details = [write() for chance, write in parts if reporter.chance(chance)]
-    return " ".join(sentences + reporter.random.sample(details, len(details)))
+    return " ".join([*sentences, *shuffled(details, reporter)])
 
 
 def _shape(quantity: str, kind: int, value: float, reporter: Reporter) -> str:
@@ -120,76 +202,70 @@ def _shape(quantity: str, kind: int, value: float, reporter: Reporter) -> str:
     )
 
 
+def _shape_in_words(kind: int, facts: Facts, reporter: Reporter) -> str:
+    if kind == POWER_LAW:
+        found = reporter.measure("shape", facts.shape, 0.1)
+        return reporter.pick(_SLOPE_WORDS, word=reporter.word(found, SLOPES))
+    found = reporter.measure("shape", facts.shape, 0.1, LOG)
+    return reporter.pick(_HEAT_WORDS, word=reporter.word(found, TEMPERATURES))
+
+
 def _hardness(facts: Facts, reporter: Reporter) -> str:
-    return reporter.pick(
-        (
-            "The spectrum is {word}.",
-            "Judged by its X-ray colours, it is {word}.",
-            "In hardness it is {word}.",
-            "Overall the source is {word}.",
-            "Quantile analysis finds the spectrum {word}.",
-            "Compared with its neighbours in the field, it is {word}.",
-            "Hardness ratios show that it is {word}.",
-        ),
-        word=reporter.word(reporter.measure("hardness", facts.hardness, 0.08), HARDNESS),
-    )
+    found = reporter.measure("hardness", facts.hardness, 0.06)
+    return reporter.pick(_COLOURS, word=reporter.word(found, HARDNESS))
+
+
+def _soft_end(facts: Facts, reporter: Reporter) -> str:
+    found = reporter.measure("medium_soft", facts.medium_soft, 0.06)
+    return reporter.pick(_SOFT_END, word=reporter.word(found, LOW_ENERGIES))
+
+
+def _statistics(facts: Facts, reporter: Reporter) -> str:
+    found = reporter.measure("photons", facts.photons, 0.2, LOG)
+    return reporter.pick(_STATISTICS, word=reporter.word(found, PHOTONS))
 
 
 def _absorption(facts: Facts, reporter: Reporter, stated_numbers: float) -> str:
     error = 10.0 ** reporter.random.uniform(-1.2, -0.6)
     column = reporter.measure("nh", facts.nh, error, LOG)
     if not reporter.chance(stated_numbers):
-        return reporter.pick(
-            ("There is {word}.", "The spectrum shows {word}.", "Fits require {word}."),
-            word=reporter.word(column, ABSORPTION),
-        )
-    form = reporter.random.randrange(3)
+        return reporter.pick(_ABSORBED, word=reporter.word(column, ABSORPTION))
+    form = reporter.random.randrange(len(_COLUMN))
     mantissa, exponent = reporter.significant(column, 1 if form == 2 else 2, 1e-22)
-    return (
-        "The column density is {mantissa} × 10^{exponent} cm^-2.",
-        "It shows {word}, with N_H ≈ {mantissa}e{exponent} cm^-2.",
-        "An absorbing column of about {mantissa}e{exponent} cm^-2 is required.",
-    )[form].format(mantissa=mantissa, exponent=exponent, word=reporter.aside(column, ABSORPTION))
+    return reporter.pick(
+        _COLUMN[form : form + 1],
+        mantissa=mantissa,
+        exponent=exponent,
+        word=reporter.aside(column, ABSORPTION),
+    )
 
 
 def _brightness(facts: Facts, reporter: Reporter, stated_numbers: float) -> str:
     # Other observations caught it at another time.
     flux = reporter.measure("flux", facts.flux, 0.2, LOG)
     if not reporter.chance(stated_numbers):
-        return reporter.pick(
-            (
-                "It is {word} in X-rays.",
-                "The X-ray source is {word}.",
-                "As an X-ray source it is {word}.",
-            ),
-            word=reporter.word(flux, BRIGHTNESS),
-        )
-    form = reporter.random.randrange(3)
+        return reporter.pick(_BRIGHT, word=reporter.word(flux, BRIGHTNESS))
     luminous = isfinite(facts.distance_mpc) and facts.field_kind != "cluster"
     if luminous and reporter.chance(0.4):
+        frames = _LUMINOSITY
+        form = reporter.random.randrange(len(frames))
         found = reporter.again(flux, "luminosity", flux.value * facts.luminosity / facts.flux)
         mantissa, exponent = reporter.significant(found, 2 if form == 0 else 1)
-        return (
-            "The luminosity is {mantissa} × 10^{exponent} erg/s.",
-            "It radiates some {mantissa}e{exponent} erg/s and is {word} in X-rays.",
-            "It is {word}, and its luminosity is near {mantissa}e{exponent} erg/s.",
-        )[form].format(mantissa=mantissa, exponent=exponent, word=reporter.aside(flux, BRIGHTNESS))
-    mantissa, exponent = reporter.significant(flux, 1 if form == 1 else 2)
-    return (
-        "The 0.5-7 keV flux is {mantissa} × 10^{exponent} erg/cm^2/s.",
-        "With {mantissa}e{exponent} erg/cm^2/s it is {word}.",
-        "It is {word}, at {mantissa}e{exponent} erg/cm^2/s.",
-    )[form].format(mantissa=mantissa, exponent=exponent, word=reporter.aside(flux, BRIGHTNESS))
+    else:
+        frames = _FLUX
+        form = reporter.random.randrange(len(frames))
+        mantissa, exponent = reporter.significant(flux, 1 if form == 1 else 2)
+    return reporter.pick(
+        frames[form : form + 1],
+        mantissa=mantissa,
+        exponent=exponent,
+        word=reporter.aside(flux, BRIGHTNESS),
+    )
 
 
 def _metals(facts: Facts, reporter: Reporter) -> str:
-    form = reporter.random.randrange(3)
     found = reporter.measure("abundance", facts.abundance, 0.15, LOG)
-    return (
-        "Metals are at {value} of the solar abundance.",
-        "The abundance is {value} solar.",
-        "An abundance of {value} solar is found.",
-    )[form].format(value=reporter.decimal(found, 2 if form == 1 else 1))
+    return reporter.pick(_METALS, value=reporter.decimal(found, 1 + reporter.random.randrange(2)))
 
 
 __all__ = ["KEV_IN_MK", "LEAST_SHARE", "SECOND_TOLD", "SILENT", "write_spectrum"]

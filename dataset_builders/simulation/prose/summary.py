@@ -23,8 +23,10 @@ def write_summary(
     *,
     stated_numbers: float,
     stated_words: float,
+    repeated: float,
     silent: float,
     wrong: float,
+    errors: float = 1.0,
 ) -> Summary:
     """The three sections of a source's summary, and what they state.
 
@@ -33,14 +35,17 @@ def write_summary(
         random: generator of this source; what is stated has errors drawn from it.
         stated_numbers: chance that a measured quantity is stated as a number.
         stated_words: chance that a quantity is told in words.
+        repeated: chance that the first and the last section bring up colour and brightness, too,
+            each from measurements of its own.
         silent: chance that the spectral section says nothing about the spectrum.
         wrong: chance that the literature is mistaken about the source.
+        errors: factor on the errors of all measurements.
     """
-    reporter = Reporter(random)
+    reporter = Reporter(random, errors)
     is_mistaken = reporter.chance(wrong)
     if is_mistaken:
         facts = mistaken(facts, random)
-    identity = write_identity(facts, reporter, portrait=0.7 * stated_words)
+    identity = write_identity(facts, reporter, portrait=repeated)
     spectrum = write_spectrum(
         facts,
         reporter,
@@ -48,7 +53,7 @@ def write_summary(
         stated_words=stated_words,
         silent=silent,
     )
-    context = write_context(facts, reporter, remark=0.5 * stated_words)
+    context = write_context(facts, reporter, remark=repeated)
     # One or none at random, and as many as a text needs to be one.
     methods = random.sample(range(len(METHODS)), len(METHODS))
     wanted = random.randrange(3)
@@ -66,12 +71,15 @@ def write_summary(
 
 def mistaken(facts: Facts, random: Random) -> Facts:
     """The facts as somebody had them who took another source for this one, or a poor fit."""
+    flux = exp(random.gauss(0.0, 1.2))
     return replace(
         facts,
         shape=facts.shape * exp(random.gauss(0.0, 0.35)),
         nh=facts.nh * exp(random.gauss(0.0, 1.5)),
-        flux=facts.flux * exp(random.gauss(0.0, 1.2)),
+        flux=facts.flux * flux,
+        photons=facts.photons * flux,
         hardness=random.uniform(-0.9, 0.9),
+        medium_soft=random.uniform(-0.9, 0.7),
     )
 
 

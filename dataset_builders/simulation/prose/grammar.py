@@ -1,0 +1,76 @@
+"""Sentences that can be put in many ways: `<a|b>` is one of two, `<a|>` may be left out."""
+
+from __future__ import annotations
+
+from functools import cache
+from random import Random
+
+# A text is its parts in order; a part is plain text, or the options of a choice.
+_Parts = tuple["str | tuple[_Parts, ...]", ...]
+
+
+def expand(template: str, random: Random) -> str:
+    """One way to put a template; choices may lie within choices.
+
+    Args:
+        template: such as `It <is|was> <very <soft|hard>|faint>.`
+        random: chooses, all options of a choice alike.
+
+    Raises:
+        ValueError: for brackets that do not match.
+    """
+    return _written(_parse(template), random)
+
+
+def count_ways(template: str) -> int:
+    """In how many ways a template can be put."""
+    return _ways(_parse(template))
+
+
+def _written(parts: _Parts, random: Random) -> str:
+    return "".join(
+        part if isinstance(part, str) else _written(part[random.randrange(len(part))], random)
+        for part in parts
+    )
+
+
+def _ways(parts: _Parts) -> int:
+    number = 1
+    for part in parts:
+        if not isinstance(part, str):
+            number *= sum(_ways(option) for option in part)
+    return number
+
+
+@cache
+def _parse(template: str) -> _Parts:
+    parts, end = _sequence(template, 0, within=False)
+    if end != len(template):
+        raise ValueError(f"a choice ends that never began: {template!r}")
+    return parts
+
+
+def _sequence(template: str, start: int, *, within: bool) -> tuple[_Parts, int]:
+    """Parts from a place on, and where they end: at `|` or `>` within a choice, else at the end."""
+    parts: list[str | tuple[_Parts, ...]] = []
+    text, place = "", start
+    while place < len(template):
+        letter = template[place]
+        if letter == "<":
+            options: list[_Parts] = []
+            while template[place] != ">":
+                option, place = _sequence(template, place + 1, within=True)
+                if place >= len(template):
+                    raise ValueError(f"a choice never ends: {template!r}")
+                options.append(option)
+            parts += [text, tuple(options)]
+            text = ""
+        elif letter == ">" or (letter == "|" and within):
+            break
+        else:
+            text += letter
+        place += 1
+    return (*parts, text), place
+
+
+__all__ = ["count_ways", "expand"]

@@ -1,0 +1,93 @@
+"""How varied the summaries of a dataset are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from hf_specclip.literature.sentences import split_sentences
+
+# Summaries compared with each other; all pairs of more would take long and say the same.
+SAMPLE = 500
+_TOKEN = re.compile(r"[^\W\d_]+|#+|[^\w\s]")
+
+
+def measure_variety(texts: Sequence[str], *, seed: int = 0) -> dict[str, float]:
+    """Distinct n-grams, distances to the nearest neighbour, and lengths.
+
+    Numbers and names of sources are put as `#` first: they make every text distinct and none
+    varied.
+
+    Args:
+        texts: different summaries, (n).
+        seed: of the sample that is compared.
+
+    Returns:
+        `texts`; `sentences`, different sentences over all sentences of the sample; `distinct_1` to
+        `distinct_4`, different n-grams over all n-grams of the sample;
+        `neighbour_10`, `neighbour_50`, percentiles of the Jaccard distance of word trigrams to the
+        nearest other text (0 the same words, 1 none in common); `words_min`, `words_median`,
+        `words_max` of all texts.
+    """
+    words = np.array([len(text.split()) for text in texts]) if len(texts) else np.zeros(1)
+    found: dict[str, float] = {"texts": len(texts)}
+    random = np.random.Generator(np.random.Philox(key=[seed, 0x7E87]))
+    chosen = random.permutation(len(texts))[:SAMPLE]
+    sample = [_TOKEN.findall(_masked(texts[int(index)])) for index in chosen]
+    sentences = [
+        sentence for index in chosen for sentence in split_sentences(_masked(texts[int(index)]))
+    ]
+    found["sentences"] = round(len(set(sentences)) / max(len(sentences), 1), 4)
+    for n in (1, 2, 3, 4):
+        grams = [gram for tokens in sample for gram in _grams(tokens, n)]
+        found[f"distinct_{n}"] = round(len(set(grams)) / max(len(grams), 1), 4)
+    nearest = _nearest(
+        [set(zip(tokens, tokens[1:], tokens[2:], strict=False)) for tokens in sample]
+    )
+    for percent in (10, 50):
+        found[f"neighbour_{percent}"] = round(float(np.percentile(nearest, percent)), 4)
+    found["words_min"] = int(words.min())
+    found["words_median"] = int(np.median(words))
+    found["words_max"] = int(words.max())
+    return found
+
+
+def describe_variety(measured: dict[str, float]) -> str:
+    """The same as a sentence or two."""
+    return (
+        f"{measured['texts']:,} different summaries of {measured['words_min']} to "
+        f"{measured['words_max']} words (median {measured['words_median']}). With numbers and "
+        "names masked, "
+        + ", ".join(f"{measured[f'distinct_{n}']:.1%}" for n in (1, 2, 3, 4))
+        + f" of the 1-, 2-, 3- and 4-grams in {min(int(measured['texts']), SAMPLE)} of them are "
+        f"different, and {measured['sentences']:.0%} of the sentences. The "
+        "Jaccard distance of word trigrams to the nearest other summary (0 the "
+        f"same, 1 none shared) is {measured['neighbour_50']:.2f} in the median and "
+        f"{measured['neighbour_10']:.2f} at the 10th percentile."
+    )
+
+
+def _grams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:
+    return [tuple(tokens[start : start + n]) for start in range(len(tokens) - n + 1)]
+
+
+def _masked(text: str) -> str:
+    text = re.sub(r"2CXO J[\d.+-]+X?", "#", text)
+    return re.sub(r"\d[\d.,]*", "#", text.lower())
+
+
+def _nearest(sets: Sequence[set[tuple[str, ...]]]) -> np.ndarray:
+    """Jaccard distance of each set to its nearest neighbour, (n)."""
+    if len(sets) < 2:
+        return np.ones(1)
+    number = {gram: place for place, gram in enumerate(sorted(set().union(*sets)))}
+    present = np.zeros((len(sets), len(number)), dtype=np.float32)
+    for row, grams in enumerate(sets):
+        present[row, [number[gram] for gram in grams]] = 1.0
+    common = present @ present.T
+    sizes = present.sum(axis=1)
+    similarity = common / np.maximum(sizes[:, None] + sizes - common, 1.0)
+    np.fill_diagonal(similarity, 0.0)
+    return 1.0 - similarity.max(axis=1)
