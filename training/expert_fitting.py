@@ -80,13 +80,13 @@ class FitSettings:
     """
 
     n_folds: int = 5
-    text_components: int = 128
+    text_components: int = 64
     network_hidden: tuple[int, ...] = (256, 128)
-    network_epochs: int = 30
+    network_epochs: int = 20
     network_dropout: float = 0.3
-    trees: int = 80
-    leaves: int = 16
-    tree_depth: int = 6
+    trees: int = 30
+    leaves: int = 8
+    tree_depth: int = 5
     tree_rate: float = 0.1
     neighbours: tuple[int, ...] = (5, 10, 20, 40)
     gate_steps: int = 150
@@ -155,15 +155,16 @@ def fit_gate(
         for name, inputs in robust.items()
     ]
     for suffix, inputs in (("", list(VIEWS)), ("_without_text", _WITHOUT_TEXT)):
-        # A node more than the leaves and the splits of a full tree is never needed.
-        nodes = {"n_trees": settings.trees, "n_nodes": 2 * settings.leaves - 1,
-                 "depth": settings.tree_depth}  # fmt: skip
         experts += [
             {"name": f"ridge{suffix}", "kind": "ridge", "inputs": inputs},
-            {"name": f"trees{suffix}", "kind": "trees", "inputs": inputs, **nodes},
             {"name": f"network{suffix}", "kind": "network", "inputs": inputs,
              "hidden": list(settings.network_hidden)},
         ]  # fmt: skip
+    if settings.trees:
+        # A full tree has a leaf more than splits.
+        nodes = {"n_trees": settings.trees, "n_nodes": 2 * settings.leaves - 1,
+                 "depth": settings.tree_depth}  # fmt: skip
+        experts.append({"name": "trees", "kind": "trees", "inputs": ["features"], **nodes})
     width = pool.views["text"].shape[1]
     components = min(settings.text_components, width, len(pool))
     fit = _Fit(pool, variables, experts, "gate", spectrum_input, components, settings)
@@ -195,9 +196,7 @@ class _Fit:
         settings: FitSettings,
     ):
         self.settings = settings
-        texts, first, text_of_row = np.unique(
-            pool.text_ids, return_index=True, return_inverse=True
-        )
+        texts, first, text_of_row = np.unique(pool.text_ids, return_index=True, return_inverse=True)
         names = GLOBALS["physics"]
         gated = [n for n in names if n.startswith(("log_", "hard_")) or n == "significance"]
         features = pool.views["features"].shape[1]
@@ -507,7 +506,7 @@ def _fit_network(fit: _Fit, place: int) -> None:
             distance = (network(inputs[chosen]) - targets[chosen]).abs()
             return (distance * weights[chosen]).mean()
 
-        _descend(network, loss, len(rows), settings.network_epochs, 256, 2e-3, generator)
+        _descend(network, loss, len(rows), settings.network_epochs, 512, 4e-3, generator)
         linear = [layer for layer in network if isinstance(layer, nn.Linear)]
         members.append(
             {f"weight_{i}": layer.weight.detach() for i, layer in enumerate(linear)}

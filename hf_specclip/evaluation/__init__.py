@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .bootstrap import GroupBootstrap
     from .plots import plot_recall_curve
+    from .regression import evaluate_coverage, evaluate_regression
     from .retrieval import (
         MatchRanks,
         curve_of_ranks,
@@ -26,7 +27,9 @@ _HOMES = {
     "GroupBootstrap": "bootstrap",
     "MatchRanks": "retrieval",
     "curve_of_ranks": "retrieval",
+    "evaluate_coverage": "regression",
     "evaluate_ranks": "retrieval",
+    "evaluate_regression": "regression",
     "evaluate_retrieval": "retrieval",
     "match_ranks": "retrieval",
     "plot_recall_curve": "plots",
@@ -52,7 +55,9 @@ __all__ = [
     "GroupBootstrap",
     "MatchRanks",
     "curve_of_ranks",
+    "evaluate_coverage",
     "evaluate_ranks",
+    "evaluate_regression",
     "evaluate_retrieval",
     "match_ranks",
     "plot_recall_curve",
