@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .configuration_specclip import SpecCLIPSpectrumConfig as SpecCLIPSpectrumConfig
     from .configuration_specclip import SpecCLIPTextConfig as SpecCLIPTextConfig
     from .configuration_specclip_ensemble import SpecCLIPEnsembleConfig as SpecCLIPEnsembleConfig
+    from .configuration_specclip_moe import SpecCLIPMoEConfig as SpecCLIPMoEConfig
+    from .evaluation import evaluate_regression as evaluate_regression
     from .evaluation import evaluate_retrieval as evaluate_retrieval
     from .feature_extraction_specclip import SpecCLIPFeatureExtractor as SpecCLIPFeatureExtractor
     from .index import SpecCLIPIndex as SpecCLIPIndex
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from .modeling_specclip import SpecCLIPSpectrumModel as SpecCLIPSpectrumModel
     from .modeling_specclip import SpecCLIPTextModel as SpecCLIPTextModel
     from .modeling_specclip_ensemble import SpecCLIPEnsembleModel as SpecCLIPEnsembleModel
+    from .modeling_specclip_moe import SpecCLIPMoEForRegression as SpecCLIPMoEForRegression
     from .processing_specclip import SpecCLIPProcessor as SpecCLIPProcessor
     from .spectra import XRaySpectrum as XRaySpectrum
     from .spectra import read_spectrum as read_spectrum
@@ -38,6 +41,7 @@ _MODEL_NAMES = {
     "SpecCLIPConfig": "configuration_specclip",
     "SpecCLIPSpectrumConfig": "configuration_specclip",
     "SpecCLIPTextConfig": "configuration_specclip",
+    "SpecCLIPMoEConfig": "configuration_specclip_moe",
     "SpecCLIPEnsembleConfig": "configuration_specclip_ensemble",
     "SpecCLIPEnsembleModel": "modeling_specclip_ensemble",
     "SpecCLIPFeatureExtractor": "feature_extraction_specclip",
@@ -45,6 +49,7 @@ _MODEL_NAMES = {
     "SpecCLIPModel": "modeling_specclip",
     "SpecCLIPSpectrumModel": "modeling_specclip",
     "SpecCLIPTextModel": "modeling_specclip",
+    "SpecCLIPMoEForRegression": "modeling_specclip_moe",
     "SpecCLIPProcessor": "processing_specclip",
 }
 _HOMES = {
@@ -52,6 +57,7 @@ _HOMES = {
     **_MODEL_NAMES,
     "SpecCLIPIndex": "index",
     "XRaySpectrum": "spectra",
+    "evaluate_regression": "evaluation",
     "evaluate_retrieval": "evaluation",
     "get_embedder": "literature",
     "read_spectrum": "spectra",
@@ -83,7 +89,9 @@ def _register() -> None:
     )
 
     from . import configuration_specclip as configuration
+    from . import configuration_specclip_moe as moe_configuration
     from . import modeling_specclip as modeling
+    from . import modeling_specclip_moe as moe_modeling
     from .configuration_specclip_ensemble import SpecCLIPEnsembleConfig
     from .feature_extraction_specclip import SpecCLIPFeatureExtractor
     from .modeling_specclip_ensemble import SpecCLIPEnsembleModel
