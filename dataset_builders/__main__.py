@@ -16,9 +16,10 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from .compare import Marginals, comparison_table, compute_catalogue_marginals
-from .contract import ContractError
+from .contract import SPLITS, ContractError
 from .folder import DATA_FOLDER, DatasetFolderError, built_splits, check_may_write, write_dataset
 from .local_tables import LocalTables, LocalTablesError
+from .open_dataset import load
 from .simulated import CONFIGS, simulate
 from .simulation.catalogue import Knobs
 from .simulation.response_files import find_responses
@@ -115,6 +116,27 @@ def _parser() -> argparse.ArgumentParser:
     comparing.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the dataset")
     comparing.set_defaults(run=_compare)
 
+    observing = commands.add_parser(
+        "oracle",
+        help="print what an ideal observer reaches on a simulated dataset",
+        description="The ceiling for retrieval and the floor for the errors of the variables, on "
+        "rows that `simulate` made with this version. Read `validation` to choose; `test` is for "
+        "the end.",
+    )
+    observing.add_argument("dataset", metavar="DATASET", help="folder of the dataset")
+    observing.add_argument("--split", default="validation", choices=SPLITS)
+    observing.add_argument(
+        "--members",
+        type=int,
+        help="sources that the observer sums over (more: less noise, more time)",
+    )
+    observing.add_argument(
+        "--retrieval-only", action="store_true", help="leave the variables out: half of the time"
+    )
+    observing.add_argument("--seed", type=int, default=0, help="of the observer's draws")
+    observing.add_argument("--output", type=Path, help="JSON file for all figures")
+    observing.set_defaults(run=_oracle)
+
     marginals = commands.add_parser(
         "marginals",
         help="compute the catalogue's percentiles that `compare` shows, from its tables",
@@ -198,6 +220,34 @@ def _compare(options: argparse.Namespace) -> int:
     print(comparison_table(marginals.quantiles()))
     print()
     print(describe_variety(measure_variety(sorted(texts))))
+    return 0
+
+
+def _oracle(options: argparse.Namespace) -> int:
+    # Imported here: it brings torch, which no other command of this program waits for.
+    from .simulation.oracle_report import describe_ceiling, to_text
+    from .simulation.oracle_study import MEMBERS, measure_ceiling
+
+    splits, info = load(options.dataset)
+    rows = splits[options.split]
+    if not len(rows):
+        raise DatasetFolderError(f"{options.dataset} has no rows in {options.split}")
+    start = time.monotonic()
+    found = measure_ceiling(
+        info,
+        rows.with_format("arrow")[:],
+        members=MEMBERS if options.members is None else options.members,
+        variables=not options.retrieval_only,
+        seed=options.seed,
+        progress=True,
+    )
+    print(f"Simulated {info.name}, {options.split}: {len(rows):,} spectra\n")
+    print(to_text(describe_ceiling(found.metrics)))
+    if options.output is not None:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"dataset": info.name, "split": options.split} | found.metrics, indent=1)
+        options.output.write_text(text + "\n", encoding="utf-8")
+    print(f"\n{time.monotonic() - start:.0f} s")
     return 0
 
 

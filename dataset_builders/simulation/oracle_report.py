@@ -1,0 +1,154 @@
+"""What the ideal observer found, as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_DIRECTIONS = {"spectrum_to_text": "spectrum → text", "text_to_spectrum": "text → spectrum"}
+
+
+@dataclass(frozen=True)
+class Description:
+    """Text and tables.
+
+    Attributes:
+        about: a paragraph.
+        tables: title, head and rows of each.
+    """
+
+    about: str
+    tables: Sequence[tuple[str, list[str], list[list[str]]]]
+
+
+def describe_ceiling(metrics: Mapping[str, Any]) -> Description:
+    """Put the metrics of `oracle_study.Ceiling` into words and tables.
+
+    Args:
+        metrics: of a `Ceiling`.
+    """
+    monte_carlo = metrics["monte_carlo"]
+    gain = monte_carlo["gain_by_doubling"]["spectrum_to_text"]
+    per_text = monte_carlo["effective_per_text"]["0.5"]
+    per_spectrum = monte_carlo["effective_per_spectrum"]["0.5"]
+    about = (
+        "Who knows how the universe was made, and reads in each text all that is stated, ranks by "
+        "the exact likelihood of the spectrum under that. The integral is a sum over "
+        f"{monte_carlo['members']:,} sources, of which {per_text:.0f} count for the median text "
+        f"and {per_spectrum:.0f} for the median spectrum; the last doubling of their number "
+        "changed "
+        + ", ".join(f"{_title(name)} by {100 * value:+.1f} points" for name, value in gain.items())
+        + ". Noise in the sums makes the figures too low, if anything."
+    )
+    tables = [_retrieval(metrics["retrieval"])]
+    if metrics.get("variables"):
+        tables.append(_variables(metrics["variables"]))
+    if metrics.get("power_laws"):
+        tables.append(_power_laws(metrics["power_laws"]))
+    return Description(about, tables)
+
+
+def to_text(description: Description) -> str:
+    """As Markdown, for a terminal."""
+    parts = [description.about]
+    for title, head, rows in description.tables:
+        widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+        lines = [
+            "| "
+            + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            + " |"
+            for row in [head, ["-" * width for width in widths], *rows]
+        ]
+        parts += [title, "\n".join(lines)]
+    return "\n\n".join(parts)
+
+
+def _retrieval(figures: Mapping[str, Any]) -> tuple[str, list[str], list[list[str]]]:
+    rows = []
+    for direction, title in _DIRECTIONS.items():
+        found = figures[direction]
+        for name, figure in found.items():
+            if isinstance(figure, Mapping) and name != "median_rank":
+                value, low, high, chance = (
+                    f"{100 * figure[key]:.1f} %" for key in ("value", "low", "high", "chance")
+                )
+                rows.append([title, _title(name), value, f"{low} to {high}", chance])
+    return (
+        "The ceiling for retrieval:",
+        ["direction", "figure", "ideal observer", "95 % interval", "chance"],
+        rows,
+    )
+
+
+def _variables(figures: Mapping[str, Any]) -> tuple[str, list[str], list[list[str]]]:
+    rows = []
+    for name, found in figures.items():
+        if not found["n"]:
+            rows.append([name, "0", "", "", "", "", "", found["reason"]])
+            continue
+        mae = found["mae"]
+        rows.append(
+            [
+                name,
+                f"{found['n']:,}",
+                *(_error(mae[given]["truth"]) for given in ("spectrum", "text", "both")),
+                _error(mae["spectrum"]["catalogue"]),
+                _error(found["catalogue_against_truth"]),
+                _error(found["one_guess_against_truth"]),
+            ]
+        )
+    return (
+        "Mean absolute errors of posterior medians. Against the truth (what a measurement without "
+        "noise would give) they are a floor. Against the catalogue's values they are none: those "
+        "are computed from the very spectrum, noise included, and can be computed again. The last "
+        "columns are the catalogue's own error, and that of one guess for all:",
+        [
+            "variable",
+            "rows",
+            "spectrum",
+            "text",
+            "both",
+            "spectrum against catalogue",
+            "catalogue against truth",
+            "one guess against truth",
+        ],
+        rows,
+    )
+
+
+def _power_laws(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[str], list[list[str]]]:
+    body = []
+    for row in rows:
+        low, high = row["counts"]
+        cells = [f"{low:g} and more" if high is None else f"{low:g}–{high:g}", str(row["n"])]
+        for name in ("gamma", "log10_nh"):
+            cells += [f"{row[name][key]:.2f}" for key in ("observer", "cramer_rao", "population")]
+        body.append(cells)
+    return (
+        "Single power laws, from the spectrum alone: the observer's root mean square error, the "
+        "median Cramér–Rao limit of estimates without prior knowledge, and the spread of the "
+        "sources:",
+        [
+            "source counts",
+            "rows",
+            "Γ: observer",
+            "limit",
+            "spread",
+            "log N_H (dex): observer",
+            "limit",
+            "spread",
+        ],
+        body,
+    )
+
+
+def _title(name: str) -> str:
+    return name.replace("recall@", "Recall@").replace("_fraction", " / gallery").replace("_", " ")
+
+
+def _error(figure: Mapping[str, float]) -> str:
+    return f"{figure['value']:.3g} ({figure['low']:.3g} to {figure['high']:.3g})"
+
+
+__all__ = ["Description", "describe_ceiling", "to_text"]
