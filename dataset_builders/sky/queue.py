@@ -272,6 +272,12 @@ class WorkQueue:
             yield from map(_item, rows)
             last = rows[-1][1]
 
+    def results(self, stage: str, ids: Iterable[str]) -> dict[str, Any]:
+        """Results of those of these items that were got."""
+        with self._open() as connection:
+            items = self._select(connection, stage, list(dict.fromkeys(ids)))
+        return {item.id: item.result for item in items if item.state == "got"}
+
     def merge(self, shards: Iterable[str | os.PathLike[str]]) -> int:
         """Take over what other shards hold.
 

@@ -386,8 +386,8 @@ class _PoliteSession(requests.Session):
             if wait is not None:
                 service.pace.hold(wait)  # the other threads wait as well
             raise _Passing(f"answered {status}", wait)
-        if wait is not None:
-            service.pace.hold(min(wait, patience.longest_asked))
+        if wait is not None and wait <= patience.longest_asked:
+            service.pace.hold(wait)
 
     def _read(self, answer: requests.Response) -> None:
         """Read the answer whole and check it; it can then be read again, as a stream too."""

@@ -143,6 +143,7 @@ class TapServer(FaultyServer):
                 cursor = self.database.execute(_sql(query))
                 names = [column[0] for column in cursor.description]
                 rows = cursor.fetchmany(limit + 1)
+                cursor.close()  # an open one keeps uploads from being dropped
             except sqlite3.Error as error:
                 return Answer(_error(str(error)), XML, 400)
             finally:

@@ -1,0 +1,373 @@
+"""SIMBAD and ADS: who a source is, which papers are about it, and which are surveys."""
+
+import logging
+import traceback
+
+import pytest
+from ads_server import AdsServer
+from simbad_tables import load_simbad
+from tap_server import TapServer
+
+from dataset_builders.sky.ads import Ads, ads_service, ads_token
+from dataset_builders.sky.bibliography import count_papers, literature, want_papers
+from dataset_builders.sky.queue import WorkQueue
+from dataset_builders.sky.ranking import name_pattern, rank_papers
+from dataset_builders.sky.retry import ExhaustedError, RefusedError, Service, ServiceError
+from dataset_builders.sky.simbad import fetch_objects, names_of_type, want_sources
+from dataset_builders.sky.tap import TapClient
+
+TOKEN = "MARKED-ads-token-0815-do-not-show"
+N = 30
+NAMES = [f"2CXO J00{i:02d}00.0+100000" for i in range(N)]
+
+
+def bibcode(number):
+    return f"{2000 + number % 20}ApJ...{number:03d}...{number % 1000:03d}A"
+
+
+SURVEY, FAMOUS = bibcode(500), bibcode(501)
+
+
+def world():
+    """30 sources: object i has papers 3i…3i+2; the survey is about all, one of M 31 about 15."""
+    galaxy = {
+        "oid": 7000,
+        "main_id": "M  31",
+        "otype": "AGN",
+        "ra": 10.68,
+        "dec": 41.27,
+        "names": [],
+    }
+    objects = [galaxy]
+    papers, references, links = [], [], []
+    for i, name in enumerate(NAMES):
+        # Every third source is known by its place alone, 0.5″ off.
+        names = [f"X-{i}  of M 31", f"[ABC2001] {i}"] + ([] if i % 3 == 2 else [name])
+        objects.append(
+            {
+                "oid": 100 + i,
+                "main_id": f"NAME Source  Number {i}",
+                "otype": "LXB" if i % 2 else "QSO",
+                "ra": 0.25 * i,
+                "dec": 10.0 + 0.5 / 3600,
+                "names": names,
+            }
+        )
+        links += [(7000, 100 + i, 90)] if i < 15 else []
+        for k in range(3):
+            code = bibcode(3 * i + k)
+            title = f"The spectrum of X-{i} of M 31" if k == 0 else f"Sources of field {k}"
+            papers.append(
+                {"bibcode": code, "year": int(code[:4]), "title": title, "nbobject": 10**k}
+            )
+            references.append((100 + i, code, [9, 2, 1][k]))
+        references.append((100 + i, SURVEY, 1))
+        if i < 15:
+            references.append((100 + i, FAMOUS, 2))
+    papers.append({"bibcode": SURVEY, "year": 2019, "title": "A catalogue", "nbobject": 9000})
+    papers.append({"bibcode": FAMOUS, "year": 2020, "title": "M 31 in X-rays", "nbobject": 60})
+    return objects, papers, references, links
+
+
+@pytest.fixture
+def simbad_server():
+    with load_simbad(TapServer(), *world()) as running:
+        yield running
+
+
+@pytest.fixture
+def ads_server():
+    _, papers, _, _ = world()
+    known = []
+    for n, paper in enumerate(papers):
+        entry = {k: v for k, v in paper.items() if k != "nbobject"}
+        entry["abstract"] = f"We study {paper['title']} with Chandra. Photon index 1.{n}."
+        entry["year"] = str(paper["year"])
+        known.append(entry)
+    extra = [
+        {
+            "bibcode": f"2024MNRAS.{n:03d}...{n:02d}Z",
+            "title": f"Another view {n}",
+            "abstract": "x",
+            "year": "2024",
+        }
+        for n in range(25)
+    ]
+    # The journal took one paper that SIMBAD knows as a preprint.
+    known[0] = {**known[0], "bibcode": "2001Natur.111..222A", "identifier": [bibcode(0)]}
+    about = {100: [paper["bibcode"] for paper in extra], 101: [bibcode(3), extra[0]["bibcode"]]}
+    objects = {"Source Number 0": 100, "Source Number 1": 101}
+    with AdsServer([*known, *extra], objects, about, TOKEN) as running:
+        yield running
+
+
+@pytest.fixture
+def queue(tmp_path):
+    return WorkQueue(tmp_path / "queue.sqlite")
+
+
+@pytest.fixture
+def client(simbad_server, patience):
+    service = Service("SIMBAD", per_second=1000, patience=patience)
+    return TapClient(f"{simbad_server.url}/tap", service)
+
+
+@pytest.fixture
+def ads(ads_server, queue, patience):
+    service = ads_service(TOKEN, patience=patience, per_second=1000)
+    return Ads(service, queue, url=ads_server.url, rows=10)
+
+
+def want_all(queue):
+    rows = [
+        {
+            "name": name,
+            "ra": 0.25 * i,
+            "dec": 10.0,
+            "err_ellipse_r0": 0.8,
+            "err_ellipse_r1": 0.6,
+            "err_ellipse_ang": 30.0,
+        }
+        for i, name in enumerate(NAMES)
+    ]
+    return want_sources(queue, rows)
+
+
+def everything(client, queue, ads):
+    want_all(queue)
+    fetch_objects(client, queue)
+    want_papers(queue, ads)
+    ads.fetch_objects()
+    ads.fetch_papers()
+    return {source.name: source for source in literature(queue)}
+
+
+def test_sources_are_found_by_name_and_by_place(client, queue, simbad_server):
+    assert want_all(queue) == N
+    want_sources(queue, [{"name": "2CXO J110000.0-200000", "ra": 165.0, "dec": -20.0}])
+    fetch_objects(client, queue)
+    found = {item.id: item for item in queue.items("simbad")}
+    assert found["2CXO J110000.0-200000"].state == "absent"
+    assert "no object of that name" in found["2CXO J110000.0-200000"].why
+    for i, name in enumerate(NAMES):
+        result = found[name].result
+        assert result["main_id"] == f"NAME Source Number {i}"
+        assert result["how"] == ("position" if i % 3 == 2 else "name")
+        assert result["otype"] == ("LXB" if i % 2 else "QSO")
+        assert result["host"] == ("M 31" if i < 15 else None)
+        assert f"X-{i} of M 31" in result["aliases"]
+        codes = [reference["bibcode"] for reference in result["references"]]
+        assert codes == sorted(codes)
+        assert {bibcode(3 * i), bibcode(3 * i + 1), bibcode(3 * i + 2), SURVEY} <= set(codes)
+        first = next(r for r in result["references"] if r["bibcode"] == bibcode(3 * i))
+        assert (first["frequency"], first["objects"]) == (9, 1)
+    by_place = found[NAMES[2]].result
+    assert by_place["arcsec"] == pytest.approx(0.5, abs=0.01)
+    # All sources went up together: names, places, then three questions and one about columns.
+    assert len(simbad_server.queries) == 6
+    assert simbad_server.uploads[0] == N + 1
+
+
+def test_a_place_outside_the_ellipse_is_not_taken(client, queue, simbad_server):
+    simbad_server.database.execute("UPDATE basic SET dec = dec + 3.0 / 3600")
+    want_all(queue)
+    fetch_objects(client, queue)
+    states = {item.id: item.state for item in queue.items("simbad")}
+    assert {i for i, name in enumerate(NAMES) if states[name] == "absent"} == set(range(2, N, 3))
+
+
+def test_answers_that_overflow_are_asked_for_in_parts(patience, queue):
+    # Fewer rows than one object has references.
+    with load_simbad(TapServer(max_rows=2), *world()) as server:
+        server.database.execute("DELETE FROM TAP_SCHEMA_columns")
+        client = TapClient(
+            f"{server.url}/tap", Service("SIMBAD", per_second=1000, patience=patience)
+        )
+        rows = [{"name": name, "ra": 0.25 * i, "dec": 10.0} for i, name in enumerate(NAMES[:4])]
+        want_sources(queue, rows)
+        fetch_objects(client, queue)
+    for i, item in enumerate(queue.items("simbad")):
+        codes = {reference["bibcode"] for reference in item.result["references"]}
+        assert codes == {*(bibcode(3 * i + k) for k in range(3)), SURVEY, FAMOUS}
+
+
+def test_names_of_a_type_come_in_pages(client, simbad_server):
+    names = names_of_type(client, "LXB", page=4)
+    assert names == sorted(name for i, name in enumerate(NAMES) if i % 2 and i % 3 != 2)
+    assert len(simbad_server.queries) >= 3
+
+
+def test_papers_are_ranked_and_surveys_set_apart(client, queue, ads, ads_server):
+    sources = everything(client, queue, ads)
+    assert list(sources) == NAMES
+    fifth = sources[NAMES[5]]
+    assert fifth.papers[0].id == bibcode(15)  # it names the source, and often
+    assert fifth.papers[0].about == "source"
+    assert "Photon index" in fifth.papers[0].abstract
+    assert fifth.papers[0].year == int(bibcode(15)[:4])
+    assert fifth.papers[-1].id == SURVEY
+    assert fifth.papers[-1].survey
+    assert fifth.papers[-1].sources == N
+    famous = next(paper for paper in fifth.papers if paper.id == FAMOUS)
+    assert (famous.survey, famous.sources, famous.xray) == (False, 15, True)
+    behind = [paper.id for paper in fifth.behind_summary()]
+    assert SURVEY not in behind
+    assert set(behind) == {bibcode(15), bibcode(16), bibcode(17), FAMOUS}
+    assert [paper.id for paper in fifth.behind_summary(1)] == [bibcode(15)]
+    assert fifth.aliases[0] == "NAME Source Number 5"
+    assert (fifth.source_class, fifth.host) == ("LXB", "M 31")
+
+
+def test_the_object_is_resolved_first_and_all_pages_are_read(client, queue, ads, ads_server):
+    sources = everything(client, queue, ads)
+    zero = {paper.id for paper in sources[NAMES[0]].papers}
+    assert sum(code.startswith("2024MNRAS") for code in zero) == 25
+    assert ads_server.largest_rows == 10  # so there were three pages
+    paths = [request.path for request in ads_server.requests]
+    assert paths.count("/objects/query") == N
+    assert queue.counts("ads-objects")["absent"] == N - 2
+    assert queue.counts("papers")["wanted"] == 0
+
+
+def test_a_preprint_and_its_journal_are_one_paper(client, queue, ads):
+    sources = everything(client, queue, ads)
+    codes = [paper.id for paper in sources[NAMES[0]].papers]
+    assert "2001Natur.111..222A" in codes
+    assert bibcode(0) not in codes
+    assert len(codes) == len(set(codes))
+    assert count_papers(queue)["2001Natur.111..222A"] == 1
+
+
+def test_no_paper_is_asked_for_twice(client, queue, ads, ads_server):
+    everything(client, queue, ads)
+    want_papers(queue, ads)
+    ads.fetch_objects()
+    ads.fetch_papers()
+    assert set(ads_server.asked.values()) == {1}
+    assert set(ads_server.searched.values()) == {1}
+
+
+def test_bibcodes_that_ads_does_not_have_are_accounted_for(client, queue, ads, ads_server):
+    del ads_server.papers[bibcode(7)]
+    sources = everything(client, queue, ads)
+    absent = list(queue.items("papers", ["absent"]))
+    assert [item.id for item in absent] == [bibcode(7)]
+    paper = next(paper for paper in sources[NAMES[2]].papers if paper.id == bibcode(7))
+    assert paper.title == "Sources of field 1"  # SIMBAD's
+    assert paper.abstract is None
+
+
+def test_failing_requests_lose_nothing(client, queue, ads, ads_server, simbad_server):
+    for server in (ads_server, simbad_server):
+        server.rate, server.slow = 0.2, 0.02
+    sources = everything(client, queue, ads)
+    assert len(sources) == N
+    assert all(len(source.papers) >= 4 for source in sources.values())
+    assert all(paper.abstract for source in sources.values() for paper in source.papers)
+    assert sum(ads_server.failures.values()) > 3
+
+
+def test_an_allowance_used_up_stops_and_goes_on_the_next_day(client, queue, ads, ads_server):
+    ads_server.allowance = 12
+    with pytest.raises(ExhaustedError, match=r"used up until .*Run again then"):
+        everything(client, queue, ads)
+    counts = queue.counts("ads-objects")
+    assert counts["claimed"] == 0
+    done = counts["got"] + counts["absent"]
+    assert 3 < done < N
+    ads_server.allowance = 5000
+    ads_server.searched.clear()
+    ads.fetch_objects()
+    assert sum(ads_server.searched.values()) == N - done
+    assert ads.service.remaining < 5000
+
+
+def test_an_expired_token_stops_with_the_way_out_and_shows_nothing(
+    client, queue, ads, ads_server, tmp_path, caplog, capfd
+):
+    logging.getLogger("urllib3").setLevel(logging.DEBUG)
+    want_all(queue)
+    fetch_objects(client, queue)
+    want_papers(queue, ads)
+    ads.fetch_objects()
+    ads_server.token = "another"
+    with caplog.at_level(logging.DEBUG), pytest.raises(RefusedError) as caught:
+        ads.fetch_papers()
+    message = str(caught.value)
+    assert "answered 401" in message
+    assert "ADS_DEV_KEY or ~/.ads/dev_key" in message
+    assert queue.counts("papers")["claimed"] == 0
+    shown = [message, "".join(traceback.format_exception(caught.value)), caplog.text]
+    shown += [*capfd.readouterr(), repr(ads), repr(vars(ads)), repr(vars(ads.service))]
+    for text in shown:
+        assert TOKEN not in text
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or TOKEN.encode() not in file.read_bytes()
+    ads_server.token = TOKEN
+    ads.fetch_papers()
+    assert queue.counts("papers")["wanted"] == 0
+
+
+def test_the_token_comes_from_the_environment_or_the_file(monkeypatch, tmp_path):
+    assert ads_token() is None
+    with pytest.raises(ServiceError, match=r"there is none\. Check ADS_DEV_KEY"):
+        ads_service()
+    path = tmp_path / "home" / ".ads" / "dev_key"
+    path.parent.mkdir(parents=True)
+    path.write_text("from-the-file\n")
+    assert ads_token() == "from-the-file"
+    monkeypatch.setenv("ADS_DEV_KEY", "from-the-environment")
+    assert ads_token() == "from-the-environment"
+    monkeypatch.setenv("ADS_DEV_KEY", "Märked token")
+    with pytest.raises(ValueError, match="characters that no token has") as caught:
+        ads_token()
+    assert "rked" not in str(caught.value)
+
+
+def test_an_answer_in_another_form_is_refused(queue, ads, ads_server):
+    ads_server.search = lambda query: {"docs": "none"}
+    ads.want_papers([bibcode(1)])
+    with pytest.raises(ServiceError, match="in a form that is not that of its search"):
+        ads.fetch_papers()
+    assert queue.counts("papers")["wanted"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("NGC 300 X-1", "Observations of NGC300 X-1.", True),
+        ("NGC 300 X-1", "Observations of NGC 300 X–1 in outburst", True),
+        ("NGC 300 X-1", "Observations of NGC 300 X-12", False),
+        ("NGC 300 X-1", "Observations of NGC 3001", False),
+        ("M 31", "the galaxy M 31", False),  # too short to be sure
+        ("NAME Crab Pulsar", "the crab pulsar wind", True),
+        ("V* V404 Cyg", "V404  Cyg and others", True),
+        ("2CXO J004243.9+411610", "CXO J004243.9+411610", False),
+        ("2CXO J004243.9+411610", "2CXO J004243.9+411610 is", True),
+        ("a (b[c", "a (b[c", False),
+    ],
+)
+def test_names_in_texts(name, text, found):
+    pattern = name_pattern([name])
+    assert bool(pattern and pattern.search(text)) == found
+
+
+def test_the_rank_grows_with_each_sign():
+    codes = ["0", "title", "abstract", "often", "crowd"]
+    references = [
+        {"bibcode": c, "title": "On things", "year": 2000, "frequency": 0, "objects": 10}
+        for c in codes
+    ]
+    references[1]["title"] = "On ABC 1234"
+    references[3]["frequency"] = 7
+    references[4]["objects"] = 10_000
+    papers = {"abstract": {"abstract": "ABC 1234 is bright."}}
+    ranked = rank_papers(["ABC 1234"], references, papers, {}, 20)
+    assert [paper.id for paper in ranked] == ["often", "title", "abstract", "0", "crowd"]
+    score = {paper.id: paper.score for paper in ranked}
+    assert score["title"] - score["0"] == 3
+    assert score["abstract"] - score["0"] == 2
+    assert score["often"] - score["0"] == 3
+    assert score["0"] - score["crowd"] == 2
+    shuffled = rank_papers(["ABC 1234"], references[::-1], papers, {}, 20)
+    assert shuffled == ranked
