@@ -3,7 +3,7 @@
 The package ships quantiles of the catalogue (`simulation/csc_marginals.json`), no row of it.
 `python -m dataset_builders marginals FOLDER` computed them, from two tables of the Chandra Source
 Catalog 2.0 (Evans et al. 2010, ApJS 189, 37; 2024, ApJS 274, 22): detections of sources with
-literature, and all ACIS detections with more than 18 net counts.
+literature, all ACIS detections with more than 18 net counts, and those bright enough to be fitted.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ QUANTITIES = (
 )
 CITATION = "Chandra Source Catalog 2.0 (Evans et al. 2010, ApJS 189, 37; 2024, ApJS 274, 22)"
 LEAST_NET_COUNTS = 18.0
+# What the catalogue fits spectral models to.
+LEAST_FITTED = 150.0
 
 Values = Mapping[str, np.ndarray]
 
@@ -203,13 +205,18 @@ def compute_catalogue_marginals(folder: str | Path) -> dict[str, Any]:
     acis = np.array([str(value).strip() == "ACIS" for value in table["instrument"].to_pylist()])
     net = _float(table["src_cnts_aper_b"])
     piled = _float(table["pileup_flag"]) > 0
-    keep = acis & (net > LEAST_NET_COUNTS) & ~piled
-    everything = {name: _float(table[name])[keep] for name in columns}
-    everything |= {
-        "counts": _float(table["cnts_aper_b"])[keep],
-        "exposure": _float(table["livetime"])[keep],
-        "theta": _float(table["theta"])[keep],
-    }
+
+    def brighter_than(least: float) -> tuple[int, dict[str, np.ndarray]]:
+        keep = acis & (net > least) & ~piled
+        found = {name: _float(table[name])[keep] for name in columns}
+        found |= {
+            "counts": _float(table["cnts_aper_b"])[keep],
+            "exposure": _float(table["livetime"])[keep],
+            "theta": _float(table["theta"])[keep],
+        }
+        return int(keep.sum()), found
+
+    samples = {"everything": LEAST_NET_COUNTS, "fitted": LEAST_FITTED}
     return {
         "citation": CITATION,
         "percentiles": list(PERCENTILES),
@@ -218,9 +225,13 @@ def compute_catalogue_marginals(folder: str | Path) -> dict[str, Any]:
                 "title": f"CSC 2.0, sources with literature ({len(counts):,})",
                 "marginals": quantiles_of(literature),
             },
-            "everything": {
-                "title": f"CSC 2.0, ACIS, over 18 net counts ({int(keep.sum()):,})",
-                "marginals": quantiles_of(everything),
+            **{
+                name: {
+                    "title": f"CSC 2.0, ACIS, over {least:.0f} net counts ({number:,})",
+                    "marginals": quantiles_of(values),
+                }
+                for name, least in samples.items()
+                for number, values in [brighter_than(least)]
             },
         },
     }
