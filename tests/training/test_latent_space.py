@@ -1,0 +1,69 @@
+"""The study of the latent spaces: figures that hold, and words where nothing can be measured."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from study_rows import invented, invented_run, invented_split
+
+import training.latent_space as latent_space
+from training.checkpoint import write_json
+from training.report import Figure, to_markdown, write_report
+from training.studies import without_nan
+
+
+@pytest.fixture(autouse=True)
+def no_umap(monkeypatch):
+    """Its import compiles for seconds; what it draws has a test of its own."""
+    monkeypatch.setattr(latent_space, "MAPS", ("t-SNE",))
+
+
+def test_study_finds_what_is_there(tmp_path):
+    run = invented_run(tmp_path)
+    study = latent_space.study_latent_space(run, invented(), simulated=True)
+    write_json(tmp_path / "metrics.json", without_nan(study.metrics))
+    found = study.metrics["correlations"]["spectrum"]["pearson"]["variables"]
+    assert found["hard_hs"]["dimension"] == 0
+    assert found["hard_hs"]["low"] > 0.7 > found["hard_hs"]["null"]
+    assert found["powlaw_gamma"]["value"] < 2 * found["powlaw_gamma"]["null"]
+    assert found["bb_kt"]["value"] is None
+    assert study.metrics["class_probe"]["text"]["accuracy"]["low"] > 0.8
+    metadata = study.metrics["metadata"]
+    assert metadata["exposure (log)"]["verdict"].startswith("above the bound")
+    assert metadata["year"]["verdict"].startswith("below the bound")
+    assert metadata["detector"]["shared_spectrum"]["auc"]["value"] < 0.65
+    figures = [b.path for s in study.sections for b in s.blocks if isinstance(b, Figure)]
+    assert len(figures) == 5
+    assert all(path.is_file() and path.parent == tmp_path / "figures" for path in figures)
+    markdown, _ = write_report(tmp_path, "T", study.sections)
+    text = markdown.read_text()
+    assert "simulated" in text
+    assert "0.82" in text  # the paper's figure for hard_hs
+
+
+def test_what_the_data_lack_is_said(tmp_path):
+    reps = {
+        name: replace(one, classes=np.full(len(one), None))
+        for name, one in invented(metadata=False).items()
+    }
+    run = invented_run(tmp_path)
+    run.is_main = False  # another process draws the figures
+    study = latent_space.study_latent_space(run, reps)
+    assert not (tmp_path / "figures").exists()
+    assert len(study.metrics["metadata"]["skipped"]) == 3
+    assert "skipped" in study.metrics["class_probe"]
+    text = to_markdown("T", study.sections, tmp_path)
+    assert "simulated" not in text
+    assert "No probe" in text
+
+
+def test_a_split_of_a_few_rows_is_not_measured(tmp_path):
+    reps = {**invented(), "test": invented_split(8, "test")}
+    study = latent_space.study_latent_space(invented_run(tmp_path), reps)
+    assert "8 rows" in study.metrics["skipped"]
+
+
+def test_nan_becomes_null_all_the_way_down():
+    assert without_nan({"a": [1.0, float("nan")], "b": (float("inf"), "x", 2)}) == {
+        "a": [1.0, None], "b": [None, "x", 2],
+    }  # fmt: skip

@@ -1,0 +1,76 @@
+"""The study of outliers: a detector left behind, a rare kind looked for, and reasons given."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from study_rows import invented, invented_run
+from tiny_dataset import TINY
+
+from hf_specclip.outliers import SpecCLIPOutlierDetector
+from training.checkpoint import write_json
+from training.outliers import band_counts, main, options, outlier_rows, study_outliers
+from training.presets import load_preset
+from training.report import write_report
+from training.studies import without_nan
+
+
+def test_study_leaves_a_detector_and_finds_the_rare_kind(tmp_path):
+    run, reps = invented_run(tmp_path), invented()
+    study = study_outliers(run, reps, simulated=True)
+    write_json(tmp_path / "metrics.json", without_nan(study.metrics))
+    detector = SpecCLIPOutlierDetector.from_pretrained(tmp_path)
+    rows = outlier_rows(reps["test"])
+    percentile = detector.score(rows).percentile()
+    assert study.metrics["reference"] == "calibration and validation"
+    assert study.metrics["top"][0]["percentile"] == pytest.approx(percentile.max())
+    assert len(study.metrics["top"]) == 2
+    injected = study.metrics["injection"]["new"]["TDE"]
+    assert injected["n"] == int((reps["test"].classes == "TDE").sum())
+    assert injected["detectors"]["combined"]["auc"]["value"] > 0.95
+    assert study.metrics["injection"]["rare"]["TDE"]["n_train"] > 0
+    assert set(study.metrics["by_class"]["combined"]) >= {"QSO", "Seyfert_1", "LMXB"}
+    assert "quasars_less_other_nuclei" in study.metrics
+    markdown, _ = write_report(tmp_path, "T", study.sections)
+    assert (tmp_path / "figures" / "outliers_by_class.png").is_file()
+    assert "simulated" in markdown.read_text()
+
+
+def test_without_classes_the_reason_is_given(tmp_path):
+    reps = {n: replace(one, classes=np.full(len(one), None)) for n, one in invented().items()}
+    study = study_outliers(invented_run(tmp_path), reps)
+    assert "no row of this split" in study.metrics["injection"]["skipped"]
+    assert study.metrics["by_class"] == {"isolation_forest": {}, "combined": {}}
+
+
+def test_absent_sections_are_not_taken_for_vectors():
+    reps = invented()["test"]
+    mask = np.array(reps.section_mask)
+    mask[0], mask[1] = False, [False, True, True]
+    rows = outlier_rows(replace(reps, section_mask=mask))
+    assert np.isnan(rows.text[0]).all()
+    assert np.isfinite(rows.text[1]).all()
+    assert np.isnan(rows.identity[:2]).all()
+    np.testing.assert_array_equal(rows.identity[2], reps.text[2, :6])
+
+
+def test_bands_hold_the_counts_of_their_bins():
+    table = invented()["test"].table
+    net, error = band_counts(table)
+    centres = 0.5 + 7.5 * (np.arange(400) + 0.5) / 400
+    counts = np.array(table["counts"].to_pylist())
+    background = np.array(table["background_counts"].to_pylist())
+    medium = (centres >= 1.2) & (centres < 2.0)
+    source, behind = counts[:, medium].sum(axis=1), background[:, medium].sum(axis=1)
+    np.testing.assert_allclose(net[:, 1], source - 0.1 * behind, rtol=1e-6)
+    np.testing.assert_allclose(error[:, 1], np.sqrt(source + 0.01 * behind), rtol=1e-6)
+
+
+def test_a_run_that_is_not_finished_is_refused(tmp_path):
+    preset = tmp_path / "tiny.yaml"
+    preset.write_text(TINY)
+    arguments = options().parse_args(
+        ["--config", str(preset), "--dataset", "nowhere", "--output", str(tmp_path / "run")]
+    )
+    with pytest.raises(ValueError, match=r"has no spectrum/.*reproduce.py"):
+        main(arguments, load_preset(preset))
