@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .quantities import QuantityEmbedder, find_quantities
     from .sentences import split_sentences
     from .summary import SECTIONS, embed_summaries, section_mask
+    from .terms import TermEmbedder, find_gradings
     from .words import WordEmbedder
 
 _HOMES = {
@@ -29,12 +30,14 @@ _HOMES = {
     "OpenAIEmbedder": "openai_embedder",
     "QuantityEmbedder": "quantities",
     "SECTIONS": "summary",
+    "TermEmbedder": "terms",
     "TextEmbedder": "embedder",
     "WordEmbedder": "words",
     "default_cache_dir": "cache",
     "embed_summaries": "summary",
     "extractive_summary": "extractive",
     "get_embedder": "embedder",
+    "find_gradings": "terms",
     "find_quantities": "quantities",
     "section_mask": "summary",
     "split_sentences": "sentences",
@@ -62,11 +65,13 @@ __all__ = [
     "LocalEmbedder",
     "OpenAIEmbedder",
     "QuantityEmbedder",
+    "TermEmbedder",
     "TextEmbedder",
     "WordEmbedder",
     "default_cache_dir",
     "embed_summaries",
     "extractive_summary",
+    "find_gradings",
     "find_quantities",
     "get_embedder",
     "section_mask",

