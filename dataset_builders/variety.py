@@ -25,7 +25,8 @@ def measure_variety(texts: Sequence[str], *, seed: int = 0) -> dict[str, float]:
         seed: of the sample that is compared.
 
     Returns:
-        `texts`; `sentences`, different sentences over all sentences of the sample; `distinct_1` to `distinct_4`, different n-grams over all n-grams of the sample;
+        `texts`; `sentences`, different sentences over all sentences of the sample; `distinct_1` to
+        `distinct_4`, different n-grams over all n-grams of the sample;
         `neighbour_10`, `neighbour_50`, percentiles of the Jaccard distance of word trigrams to the
         nearest other text (0 the same words, 1 none in common); `words_min`, `words_median`,
         `words_max` of all texts.
@@ -61,7 +62,8 @@ def describe_variety(measured: dict[str, float]) -> str:
         "names masked, "
         + ", ".join(f"{measured[f'distinct_{n}']:.1%}" for n in (1, 2, 3, 4))
         + f" of the 1-, 2-, 3- and 4-grams in {min(int(measured['texts']), SAMPLE)} of them are "
-        f"different, and {measured['sentences']:.0%} of the sentences. The Jaccard distance of word trigrams to the nearest other summary (0 the "
+        f"different, and {measured['sentences']:.0%} of the sentences. The Jaccard distance of "
+        "word trigrams to the nearest other summary (0 the "
         f"same, 1 none shared) is {measured['neighbour_50']:.2f} in the median and "
         f"{measured['neighbour_10']:.2f} at the 10th percentile."
     )

@@ -84,8 +84,8 @@ class Knobs:
 
     pairs: int = 2000
     seed: int = 0
-    faintest_counts: float = 150.0
-    slope: float = 0.8
+    faintest_counts: float = 130.0
+    slope: float = 0.6
     more_observations: float = 0.42
     sample_papers: float = 0.06
     survey_share: float = 0.35

@@ -12,7 +12,7 @@ _IDENTITY = (
     "<We discuss|This entry concerns|The subject here is> {name}, {a_label}{where}.",
     "<On the evidence so far|By all accounts|To present knowledge>,<| the X-ray source> {name} is "
     "{a_label}{where}.",
-    "<The X-ray source|The Chandra source|> {name} is <most likely|in all likelihood|probably> "
+    "<The X-ray source |The Chandra source |>{name} is <most likely|in all likelihood|probably> "
     "{a_label}{where}.",
     "In <the catalogues|published lists|several catalogues> {name} <appears|is entered|figures> as "
     "{a_label}{where}.",
@@ -21,7 +21,7 @@ _IDENTITY = (
     "{a_label_cap}{where}, <catalogued|known|listed> in X-rays as {name}.",
     "<Several authors|Most authors|Two groups independently> classify {name} as {a_label}{where}.",
     "{name} is <listed|described|treated> in the literature as {a_label}{where}.",
-    "Known <to observers|in the field|> as {alias}, {name} is {a_label}{where}.",
+    "Known <to observers |in the field |>as {alias}, {name} is {a_label}{where}.",
     "<The counterpart of|Behind> {name} <is|stands|one finds> {a_label}{where}.",
     "{a_label_cap}{where} <gives rise to|is behind|accounts for> the X-ray source {name}.",
 )
