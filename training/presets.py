@@ -49,8 +49,8 @@ class TextSettings:
 
     Attributes:
         embedder: what embeds the summaries of a dataset without `text_embedding`: `offline`,
-            `openai[:MODEL]` or `local:PATH_OR_HUB_ID`, each with `+words` or `+quantities` behind it
-            if wanted.
+            `openai[:MODEL]`, `local:PATH_OR_HUB_ID`, `words`, `terms` or `quantities`, or several
+            joined by `+` (see `hf_specclip.literature.get_embedder`).
     """
 
     embedder: str = "offline"

@@ -115,7 +115,7 @@ _TERMS = {
     "thermal": r"thermal",
     "non-thermal": r"non-?thermal|synchrotron|comptoni[sz]\w+",
     "second component": r"(?:second|additional|another|two|extra)[- ]?"
-    r"(?:thermal |spectral )?(?:components?|temperature)|soft excess|two-temperature|adding|plus an?\b",
+    r"(?:thermal |spectral )?(?:components?|temperature)|soft excess|two-temperature|adding",
     "iron": r"iron|fe k\w*|6\.[4-9] kev",
     "lines": r"lines?|line-rich",
     "partial covering": r"partial(?:ly)? cover\w+|covering",
