@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .modeling_specclip import SpecCLIPTextModel as SpecCLIPTextModel
     from .modeling_specclip_ensemble import SpecCLIPEnsembleModel as SpecCLIPEnsembleModel
     from .modeling_specclip_moe import SpecCLIPMoEForRegression as SpecCLIPMoEForRegression
+    from .outliers import OutlierRows as OutlierRows
+    from .outliers import SpecCLIPOutlierDetector as SpecCLIPOutlierDetector
     from .processing_specclip import SpecCLIPProcessor as SpecCLIPProcessor
     from .spectra import XRaySpectrum as XRaySpectrum
     from .spectra import read_spectrum as read_spectrum
@@ -55,7 +57,9 @@ _MODEL_NAMES = {
 _HOMES = {
     **_CONSTANTS,
     **_MODEL_NAMES,
+    "OutlierRows": "outliers",
     "SpecCLIPIndex": "index",
+    "SpecCLIPOutlierDetector": "outliers",
     "XRaySpectrum": "spectra",
     "evaluate_regression": "evaluation",
     "evaluate_retrieval": "evaluation",
