@@ -93,12 +93,12 @@ def _register() -> None:
     )
 
     from . import configuration_specclip as configuration
-    from . import configuration_specclip_moe as moe_configuration
     from . import modeling_specclip as modeling
-    from . import modeling_specclip_moe as moe_modeling
     from .configuration_specclip_ensemble import SpecCLIPEnsembleConfig
+    from .configuration_specclip_moe import SpecCLIPMoEConfig
     from .feature_extraction_specclip import SpecCLIPFeatureExtractor
     from .modeling_specclip_ensemble import SpecCLIPEnsembleModel
+    from .modeling_specclip_moe import SpecCLIPMoEForRegression
     from .processing_specclip import SpecCLIPProcessor
 
     models: dict[Any, Any] = {
@@ -106,6 +106,7 @@ def _register() -> None:
         configuration.SpecCLIPTextConfig: modeling.SpecCLIPTextModel,
         configuration.SpecCLIPConfig: modeling.SpecCLIPModel,
         SpecCLIPEnsembleConfig: SpecCLIPEnsembleModel,
+        SpecCLIPMoEConfig: SpecCLIPMoEForRegression,
     }
     for config, model in models.items():
         AutoConfig.register(config.model_type, config, exist_ok=True)

@@ -453,15 +453,16 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
     config: SpecCLIPMoEConfig
     base_model_prefix = "moe"
     main_input_name = "encoder"
-    # A threshold or a distance in bfloat16 would be another one.
-    _keep_in_fp32_modules_strict = [  # noqa: RUF012
-        "scale",
-        "view_of",
-        "gate_scale",
-        "bank",
-        "experts",
-        "panels",
-    ]
+    # Nothing is left to a lower precision: see `from_pretrained`.
+    _keep_in_fp32_modules_strict = None
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any):
+        """See `PreTrainedModel.from_pretrained`; always float32, whatever `dtype` says: a threshold
+        or a distance in bfloat16 would be another one."""
+        kwargs.pop("torch_dtype", None)
+        kwargs["dtype"] = torch.float32
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def __init__(self, config: SpecCLIPMoEConfig):
         super().__init__(config)

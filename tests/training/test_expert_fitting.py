@@ -1,4 +1,4 @@
-"""What is fitted does what it says: honest folds, trees equal to scikit-learn's, gates, coverage."""
+"""What is fitted does what it says: honest folds, trees as scikit-learn's, gates, coverage."""
 
 import numpy as np
 import pytest
@@ -91,7 +91,7 @@ def test_trees_as_tensors_equal_scikit_learn():
         loss="absolute_error", max_iter=20, max_leaf_nodes=8, max_depth=5, min_samples_leaf=5
     ).fit(x, y)
     config = SpecCLIPMoEConfig(
-        variables=["y"], n_folds=2, views={name: 7 for name in SpecCLIPMoEConfig().views}
+        variables=["y"], n_folds=2, views=dict.fromkeys(SpecCLIPMoEConfig().views, 7)
     )
     trees = SpecCLIPMoETrees(
         config, {"inputs": ["features"], "n_trees": 25, "n_nodes": 15, "depth": 5}

@@ -1,0 +1,180 @@
+"""The study of the experts on small data: what it reports, leaves, and takes up again."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from accelerate import Accelerator
+from expert_data import QUICK
+
+from hf_specclip import VARIABLES, SpecCLIPMoEForRegression
+from hf_specclip.configuration_specclip import GLOBALS
+from training import experts
+from training.checkpoint import CheckpointError
+from training.commands import Run
+from training.presets import Preset
+from training.report import to_markdown
+from training.representations import SplitRepresentations
+from training.studies import without_nan
+
+SIZES = {"train": 160, "calibration": 10, "validation": 60, "test": 80}
+
+
+def split(name: str, n: int) -> SplitRepresentations:
+    """Rows that four hidden numbers lie behind; the rarer variables are known for half of them."""
+    random, fixed = np.random.default_rng([3, len(name), n]), np.random.default_rng(4)
+    group = np.arange(n) // 2
+    hidden = random.normal(size=(n // 2 + 1, 4))[group]
+
+    def seen(width: int, unit: bool = False, shared: bool = False) -> np.ndarray:
+        noise = random.normal(size=(n // 2 + 1, width))[group] if shared else random.normal(
+            size=(n, width))  # fmt: skip
+        values = hidden @ fixed.normal(size=(4, width)) + 0.5 * noise
+        if unit:
+            values /= np.linalg.norm(values, axis=1, keepdims=True)
+        return values.astype(np.float32)
+
+    spectrum, text = seen(8), seen(12, shared=True)
+    features = seen(len(GLOBALS["physics"]))
+    features[:, GLOBALS["physics"].index("log_counts")] = random.uniform(1, 3, n)
+    targets = {v: hidden[:, i % 4] + 0.3 * random.normal(size=n) for i, v in enumerate(VARIABLES)}
+    for variable in list(VARIABLES)[10:]:
+        targets[variable][random.random(n) < 0.5] = np.nan
+    targets["var_inter_prob_b"][:] = np.nan
+    return SplitRepresentations(
+        spectrum=spectrum,
+        encoder=spectrum,
+        text=text,
+        section_mask=np.ones((n, 3), bool),
+        shared_spectrum=seen(5, unit=True),
+        shared_text=seen(5, unit=True, shared=True),
+        features=features,
+        targets=targets,
+        lower={v: t - 0.3 for v, t in targets.items()},
+        upper={v: t + 0.3 for v, t in targets.items()},
+        groups=np.array([f"{name}-{g}" for g in group]),
+        text_ids=group + 1000 * len(name),
+        classes=np.array([None if g % 5 == 0 else "AGN" if g % 2 else "LMXB" for g in group],
+                         dtype=object),
+        table=pa.table({"row": np.arange(n)}),
+    )  # fmt: skip
+
+
+def run_in(folder: Path, name: str = "best", seed: int = 0) -> Run:
+    preset = dataclasses.replace(Preset(), name=name)
+    preset = dataclasses.replace(
+        preset, evaluation=dataclasses.replace(preset.evaluation, n_bootstrap=50)
+    )
+    return Run(
+        preset=preset, dataset="none", output=folder, seed=seed, max_steps=None, cache_dir=None,
+        accelerator=Accelerator(cpu=True), command="",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def reps():
+    return {name: split(name, n) for name, n in SIZES.items()}
+
+
+@pytest.fixture(scope="module")
+def done(reps, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    truth = {
+        "truth": {v: t + 0.0 for v, t in reps["test"].targets.items()},
+        "floor": {"hard_hs": 0.2},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experts, "FitSettings", _quick)
+        study = experts.study_experts(run_in(folder), reps, truth=truth, simulated=True)
+    return folder, study
+
+
+def _quick(seed: int):
+    return dataclasses.replace(QUICK, seed=seed, trees=0, n_folds=3)
+
+
+def test_the_metrics_are_whole_and_plain(done):
+    metrics = done[1].metrics
+    json.dumps(without_nan(metrics), allow_nan=False)
+    assert set(metrics["knn"]) == {
+        "spectrum", "text", "shared_spectrum", "shared_text", "shared_both", "everything"
+    }  # fmt: skip
+    for mode in ("select", "gate"):
+        entries = metrics[mode]["variables"]
+        assert entries["var_inter_prob_b"] == {"n": 0}
+        answered = [e for e in entries.values() if e["n"]]
+        assert len(answered) == 19
+        for entry in answered:
+            assert entry["mae"]["low"] <= entry["mae"]["value"] <= entry["mae"]["high"]
+            assert {"guess", "baseline", "gain", "gain_over_guess"} <= set(entry)
+        assert metrics[mode]["mean_gain_over_guess"]["low"] > 0
+    # The gain of spectra alone over spectra alone.
+    assert metrics["knn"]["spectrum"]["mean_gain"]["value"] == 0
+    assert metrics["gate_over_select"]["value"] > 0
+    missing = metrics["missing_text"]["gate"]
+    assert set(missing) == {"retrieved", "without_text"}
+    for entry in missing.values():
+        assert entry["price"]["low"] <= entry["price"]["value"] <= entry["price"]["high"]
+    assert metrics["truth"]["floor"] == {"hard_hs": 0.2}
+    same = metrics["gate"]["variables"]["hard_hs"]["mae"]["value"]
+    assert metrics["truth"]["gate"]["hard_hs"]["value"] == pytest.approx(same)
+
+
+def test_coverage_is_split_by_counts(done):
+    found = done[1].metrics["coverage"]["gate"]["full"]["90"]
+    assert set(found["by"]) == {
+        "0 to 50 counts", "50 to 150 counts", "150 to 500 counts", "over 500 counts"
+    }  # fmt: skip
+    assert sum(entry["n"] for entry in found["by"].values()) == found["overall"]["n"]
+    assert 0.8 < found["overall"]["value"] <= 1
+
+
+def test_the_report_says_what_it_must(done):
+    folder, study = done
+    text = to_markdown("experts", study.sections, folder)
+    for words in ("simulated `test`", "median guess", "gate over spectra", "Intervals",
+                  "Without the text", "floor", "hard_hs", "figures/gate.png",
+                  "figures/gate_by_class.png"):  # fmt: skip
+        assert words in text, words
+    for name in ("gate.png", "gate_by_class.png"):
+        assert (folder / "figures" / name).stat().st_size > 5000
+
+
+def test_the_headline_is_left_as_a_model(done, reps, tmp_path):
+    folder, _ = done
+    model = SpecCLIPMoEForRegression.from_pretrained(folder / "moe")
+    assert model.config.mode == "gate"
+    assert model.config.spectrum_input == "encoder"
+    assert (folder / "checkpoints" / "moe_select" / "config.json").is_file()
+    assert not list(folder.rglob(".partial-*"))
+    assert experts.HEADLINE["paper"] == "select"
+
+
+def test_a_rerun_takes_up_what_is_fitted_and_refuses_another(done, reps, monkeypatch):
+    folder, study = done
+
+    def never(*_, **__):
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(experts, "FitSettings", _quick)
+    monkeypatch.setattr(experts, "fit_gate", never)
+    monkeypatch.setattr(experts, "fit_select", never)
+    again = experts.study_experts(run_in(folder), reps, simulated=True)
+    assert again.metrics["gate"] == study.metrics["gate"]
+    assert again.metrics["coverage"] == study.metrics["coverage"]
+    with pytest.raises(CheckpointError, match="other settings"):
+        experts.study_experts(run_in(folder, seed=1), reps)
+
+
+def test_a_spectrum_latent_of_its_own_is_asked_for_by_select_alone(reps, tmp_path, monkeypatch):
+    other = {
+        name: dataclasses.replace(part, encoder=part.encoder[:, ::-1].copy())
+        for name, part in reps.items()
+    }
+    monkeypatch.setattr(experts, "FitSettings", _quick)
+    model = experts._fitted(run_in(tmp_path), other, "select", "gate")
+    assert model.config.spectrum_input == "spectrum"
+    assert experts._ask(model, other["test"])["full"]["predictions"].shape == (80, 20)
