@@ -95,13 +95,16 @@ def study_ceiling(run: Run, pairs: PairData, split: str) -> Study | None:
         `variables` and `power_laws`.
     """
     found = ceiling_of(run, pairs, split)
-    if found is None:
-        return None
-    parts = describe_ceiling(found.metrics)
+    return None if found is None else Study(found.metrics, [ceiling_section(found.metrics)])
+
+
+def ceiling_section(metrics: Mapping[str, Any]) -> Section:
+    """The ideal observer's figures as a section of a report."""
+    parts = describe_ceiling(metrics)
     section = Section("The ideal observer (simulated data)", [Paragraph(parts.about)])
     for title, head, rows in parts.tables:
         section.blocks += [Paragraph(title), Table(head, rows)]
-    return Study(found.metrics, [section])
+    return section
 
 
 def _keep(found: Ceiling, figures: Path, arrays: Path) -> None:
@@ -137,4 +140,4 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     return {name: found[name] for name in ("recall@1%", "recall@5%", "median_rank_fraction")}
 
 
-__all__ = ["ceiling_of", "headline", "study_ceiling"]
+__all__ = ["ceiling_of", "ceiling_section", "headline", "study_ceiling"]

@@ -1,4 +1,4 @@
-"""The whole chain by one command: data, pretraining, texts, alignment, evaluation, report.
+"""Every result of the paper by one command: data, training, evaluation, studies, report.
 
 accelerate launch training/reproduce.py --config paper --dataset DIR --output runs/paper
 """
@@ -12,62 +12,71 @@ if not __package__:  # run as a file: the repository takes the place of its fold
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
-import json
+import dataclasses
 import platform
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
-import torch
-
-from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
-from hf_specclip.evaluation import evaluate_retrieval, plot_recall_curve, recall_curve
-from training.align import MODEL, align, embed_spectra, embed_split_texts, require_texts
+from training.align import MODEL, align, require_texts
 from training.align import STAGE as ALIGN
 from training.card import write_model_card
+from training.ceiling import Ceiling, ceiling_of, ceiling_section
 from training.checkpoint import write_json
-from training.commands import CHECKPOINTS, LOGS, Run, call, finish, format_seconds, parser, start
+from training.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
+from training.compare import comparison_study
 from training.data import PairData, TrainingDataError, embed_texts, load_pairs
+from training.experts import study_experts
+from training.latent_space import study_latent_space
+from training.leaky import leaky_section, leaky_split, shared_with_train
 from training.loop import FitResult
+from training.measure import EVALUATION, measure, save_ranks
+from training.outliers import study_outliers
 from training.presets import Preset
 from training.pretrain_spectrum import STAGE as SPECTRUM
 from training.pretrain_spectrum import describe, pretrain
-from training.report import (
-    Code,
-    Figure,
-    Paragraph,
-    Section,
-    Table,
-    plot_history,
-    retrieval_table,
-    write_report,
+from training.report import Paragraph, Section, Study, retrieval_table, write_report
+from training.report_retrieval import IDEAL, retrieval_sections
+from training.report_run import (
+    command_section,
+    data_section,
+    text_model,
+    texts_section,
+    training_section,
 )
+from training.representations import representations_of
+from training.studies import without_nan
 
 METRICS = "metrics.json"
 FIGURES = "figures"
-_PACKAGES = ("torch", "transformers", "datasets", "accelerate", "numpy")
+PAIR_SPLIT = "pair_split"
+# Each reads the representations and leaves its own artefacts; the names are what --studies takes.
+STUDIES: dict[str, Callable[..., Study]] = {
+    "experts": study_experts,
+    "latent_space": study_latent_space,
+    "outliers": study_outliers,
+}
+ARTEFACTS = {"experts": ("moe",), "outliers": ("outliers",)}
+CEILING = "ceiling"
+# What the ideal observer's best estimate is given.
+BOTH = "both"
+_PACKAGES = ("torch", "transformers", "datasets", "accelerate", "scikit-learn", "numpy")
 
 
-@torch.no_grad()
-def evaluate(run: Run, pairs: PairData, split: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Retrieval of a split by the model in the output folder, in both directions.
-
-    Returns:
-        What `evaluate_retrieval` gives, and the curve from spectrum to text.
-    """
-    model = SpecCLIPModel.from_pretrained(run.output / MODEL).to(run.accelerator.device).eval()
-    extractor = SpecCLIPFeatureExtractor.from_pretrained(run.output / MODEL)
-    spectra = embed_spectra(model, extractor, pairs, split, run.accelerator)
-    texts, owner = embed_split_texts(model, pairs, split, run.accelerator)
-    groups, settings = pairs.splits[split].groups, run.preset.evaluation
-    figures = evaluate_retrieval(
-        spectra, texts, owner, groups, ks=settings.ks, n_bootstrap=settings.n_bootstrap, seed=0
-    )
-    curve = recall_curve(spectra, texts, owner, groups, n_bootstrap=settings.n_bootstrap, seed=0)
-    return figures, curve
-
-
-def reproduce(run: Run) -> dict[str, Any]:
+def reproduce(
+    run: Run,
+    studies: Sequence[str] = (CEILING, *STUDIES),
+    *,
+    beside: Sequence[Path] = (),
+    also_pair_split: bool = False,
+) -> dict[str, Any]:
     """Run the chain; what is finished already is kept.
+
+    Args:
+        run: see `Run`.
+        studies: which of `STUDIES`, and `ceiling`, follow retrieval.
+        beside: folders of finished runs on the same data to compare with.
+        also_pair_split: train and measure once more on a split that cuts groups, as a warning.
 
     Returns:
         What `metrics.json` holds.
@@ -84,6 +93,81 @@ def reproduce(run: Run) -> dict[str, Any]:
         sizes = ", ".join(f"{name} {rows:,}" for name, rows in pairs.sizes.items())
         what = "simulated pairs" if pairs.info.simulated else "pairs"
         made.append(f"{sum(pairs.sizes.values()):,} {what} ({sizes}), {len(pairs.texts):,} texts")
+    stages = train(run, pairs)
+    ceiling = None
+    if CEILING in studies and pairs.info.simulated:
+        with run.stage("ideal observer") as made:
+            with run.accelerator.main_process_first():
+                ceiling = ceiling_of(run, pairs, "test")
+            if ceiling is None:
+                made.append("none: the dataset does not say how it was simulated")
+    with run.stage("retrieval") as made:
+        validation, _ = measure(run, pairs, "validation")
+        test, curves = measure(run, pairs, "test")
+        save_ranks(run, pairs, "test", ideal=ceiling.ranks if ceiling else None)
+        made += _headline(test, simulated=pairs.info.simulated)
+    metrics = _metrics(run, pairs, test, validation)
+    if ceiling is not None:
+        metrics[CEILING] = ceiling.metrics
+    found = _study(run, pairs, studies, metrics, ceiling)
+    sections = _retrieval_sections(run, metrics, curves, pairs.info.simulated)
+    if ceiling is not None:
+        sections.append(ceiling_section(ceiling.metrics))
+    sections += [section for study in found for section in study.sections]
+    if also_pair_split:
+        metrics[PAIR_SPLIT], section = pair_split(run, pairs, test)
+        sections.append(section)
+    metrics["seconds"] = {name: round(value, 2) for name, value in run.seconds.items()}
+    if run.is_main:
+        write_json(run.output / METRICS, without_nan(metrics))
+        write_model_card(run.output / MODEL, metrics)
+    if beside:
+        with run.stage("comparison"):
+            study = comparison_study([*beside, run.output], run.output / FIGURES)
+        metrics["comparison"] = study.metrics
+        sections = study.sections + sections
+        if run.is_main:
+            write_json(run.output / METRICS, without_nan(metrics))
+    with run.stage("report") as made:
+        if run.is_main:
+            sections += [
+                data_section(pairs),
+                texts_section(run.preset, pairs),
+                training_section(run, stages, run.output / FIGURES),
+                Section(
+                    "Validation, for comparison",
+                    [
+                        Paragraph("What the weights were chosen by; biased upwards, not a result."),
+                        retrieval_table(metrics["validation"]["retrieval"]),
+                    ],
+                ),
+                command_section(run, metrics),
+            ]
+            title = f"SpecCLIP, preset {run.preset.name}"
+            title += " (simulated data)" if pairs.info.simulated else ""
+            made += [str(path) for path in write_report(run.output, title, sections)]
+            made.append(str(run.output / METRICS))
+    return metrics
+
+
+def _retrieval_sections(
+    run: Run, metrics: dict[str, Any], curves: dict[str, Any], simulated: bool
+) -> list[Section]:
+    ceiling, label = metrics.get(CEILING, {}), run.preset.name
+    drawn = {direction: {label: curve} for direction, curve in curves.items()}
+    for direction, curve in ceiling.get("curves", {}).items():
+        drawn[direction][IDEAL] = curve
+    return retrieval_sections(
+        {label: metrics["retrieval"]},
+        drawn,
+        run.output / FIGURES,
+        simulated=simulated,
+        ideal=ceiling.get("retrieval"),
+    )
+
+
+def train(run: Run, pairs: PairData) -> dict[str, FitResult]:
+    """Pretraining, text embeddings and alignment; what is finished already is kept."""
     with run.stage("pretraining") as made:
         pretrained = pretrain(run, pairs)
         made.append(f"{run.output / SPECTRUM}: {describe(pretrained)}")
@@ -92,24 +176,64 @@ def reproduce(run: Run) -> dict[str, Any]:
             embedder = run.preset.text.embedder
             embed_texts(pairs, embedder, cache_dir=run.cache_dir, progress=run.is_main)
         origin = "embedded here" if pairs.embedded_here else "as the dataset brings them"
-        made.append(f"{len(pairs.texts):,} texts by {_text_model(pairs)}, {origin}")
+        made.append(f"{len(pairs.texts):,} texts by {text_model(pairs)}, {origin}")
     with run.stage("alignment") as made:
         aligned = align(run, pairs)
         made.append(f"{run.output / MODEL}: {describe(aligned)}")
-    with run.stage("evaluation") as made:
-        validation, _ = evaluate(run, pairs, "validation")
-        test, curve = evaluate(run, pairs, "test")
-        metrics = _metrics(run, pairs, test, validation)
-        if run.is_main:
-            write_json(run.output / METRICS, metrics)
-            write_model_card(run.output / MODEL, metrics)
-        made.append(f"{run.output / METRICS}")
-        made += _headline(test, simulated=pairs.info.simulated)
-    with run.stage("report") as made:
-        if run.is_main:
-            stages = {SPECTRUM: pretrained, ALIGN: aligned}
-            made += [str(path) for path in _report(run, pairs, metrics, curve, stages)]
-    return metrics
+    return {SPECTRUM: pretrained, ALIGN: aligned}
+
+
+def pair_split(
+    run: Run, pairs: PairData, leak_free: dict[str, Any]
+) -> tuple[dict[str, Any], Section]:
+    """The same preset trained and measured on a split at random over pairs, which leaks.
+
+    Returns:
+        Its figures, a warning and no result, and the section that says so.
+    """
+    run.say("── the same on a split that cuts groups, as a warning")
+    other = dataclasses.replace(run, output=run.output / PAIR_SPLIT, seconds={})
+    other.output.mkdir(exist_ok=True)
+    leaky = leaky_split(pairs, run.seed)
+    train(other, leaky)
+    figures, _ = measure(other, leaky, "test")
+    shared = shared_with_train(leaky)
+    section = leaky_section(leak_free, figures, shared, simulated=pairs.info.simulated)
+    return {"split": leaky.name, "shared_with_train": shared, "retrieval": figures}, section
+
+
+def _study(
+    run: Run,
+    pairs: PairData,
+    wanted: Sequence[str],
+    metrics: dict[str, Any],
+    ceiling: Ceiling | None,
+) -> list[Study]:
+    if not any(name in STUDIES for name in wanted):
+        return []
+    with run.stage("representations"):
+        reps = representations_of(run, pairs)
+    found = []
+    for name, function in STUDIES.items():
+        if name not in wanted:
+            continue
+        more = {"truth": _truth(ceiling)} if name == "experts" and ceiling is not None else {}
+        with run.stage(name.replace("_", " ")) as made:
+            study = function(run, reps, simulated=pairs.info.simulated, **more)
+            made += [f"{run.output / folder}" for folder in ARTEFACTS.get(name, ())]
+        metrics[name] = study.metrics
+        found.append(study)
+    return found
+
+
+def _truth(ceiling: Ceiling) -> dict[str, Any]:
+    """The values behind the rows, and the ideal observer's errors, as the experts' study asks."""
+    floors = {
+        name: figures["mae"][BOTH]["truth"]["value"]
+        for name, figures in ceiling.metrics.get("variables", {}).items()
+        if figures.get("n")
+    }
+    return {"truth": ceiling.truth, "floor": floors}
 
 
 def _metrics(
@@ -130,7 +254,6 @@ def _metrics(
         "settings": run.preset.to_dict(),
         "command": run.command,
         "processes": run.accelerator.num_processes,
-        "seconds": {name: round(value, 2) for name, value in run.seconds.items()},
         "versions": {
             "python": platform.python_version(),
             "hf_specclip": version("hf-specclip"),
@@ -152,171 +275,84 @@ def _headline(figures: dict[str, Any], simulated: bool) -> list[str]:
     return lines
 
 
-def _text_model(pairs: PairData) -> str:
-    return pairs.texts.model or "a model the dataset does not name"
-
-
-def _report(
-    run: Run,
-    pairs: PairData,
-    metrics: dict[str, Any],
-    curve: dict[str, Any],
-    stages: dict[str, FitResult],
-) -> tuple[Path, Path]:
-    simulated = pairs.info.simulated
-    figures = run.output / FIGURES
-    figures.mkdir(exist_ok=True)
-    word = "simulated " if simulated else ""
-    recall = figures / "recall_curve.png"
-    title = f"Recall@k%, {word}spectrum → text, {curve['n_queries']:,} queries"
-    plot_recall_curve({run.preset.name: curve}, recall, title=title)
-
-    retrieval = [
-        Paragraph(
-            f"Measured on the {word}`test` split, which was read once, at the end. A hit is a rank "
-            "within the top k % of the gallery, rounded up to whole texts; each distinct text "
-            "stands in it once. Intervals (95 %) come from resampling whole groups, and chance is "
-            "what a gallery in random order gives."
-        ),
-        retrieval_table(metrics["retrieval"]),
-        Figure(recall, f"Recall@k% against k, with its 95 % band and chance ({word}test spectra)."),
-    ]
-    if chance := _within_chance(metrics["retrieval"]):
-        retrieval.insert(1, Paragraph(chance))
-    sections = [
-        Section("Result", retrieval),
-        Section("Data", [Paragraph(_about_data(pairs)), _split_table(pairs)]),
-        Section("Texts", [Paragraph(_about_texts(run.preset, pairs))]),
-    ]
-    training = [
-        Table(
-            ["stage", "steps", "kept at step", "best on validation", "time"],
-            [
-                [
-                    name,
-                    f"{stage.steps:,}",
-                    f"{stage.best_step:,}",
-                    "–" if stage.best is None else f"{stage.best:.4g}",
-                    format_seconds(stage.seconds),
-                ]
-                for name, stage in stages.items()
-            ],
-        )
-    ]
-    histories = {name: stage.history for name, stage in stages.items() if stage.history}
-    if histories:
-        kept = {name: stages[name].best_step for name in histories}
-        training.append(
-            Figure(
-                plot_history(histories, kept, figures / "loss_curves.png"),
-                f"Loss against step; the dashed line marks the weights that were kept "
-                f"(alignment: best {run.preset.align.criterion} on validation).",
-            )
-        )
-    sections.append(Section("Training", training))
-    sections.append(
-        Section(
-            "Validation, for comparison",
-            [
-                Paragraph("What the weights were chosen by; biased upwards, not a result."),
-                retrieval_table(metrics["validation"]["retrieval"]),
-            ],
-        )
-    )
-    sections.append(
-        Section(
-            "How it was made",
-            [
-                Code(run.command),
-                Paragraph(
-                    f"Preset `{run.preset.name}`, seed {run.seed}, "
-                    f"{run.accelerator.num_processes} process(es) on `{run.accelerator.device}`"
-                    + (f", at most {run.max_steps} steps a stage" if run.max_steps else "")
-                    + ". "
-                    + ", ".join(f"{k} {v}" for k, v in metrics["versions"].items())
-                    + "."
-                ),
-                Code(json.dumps(metrics["settings"], indent=1)),
-            ],
-        )
-    )
-    name = f"SpecCLIP, preset {run.preset.name}" + (" (simulated data)" if simulated else "")
-    return write_report(run.output, name, sections)
-
-
-def _about_data(pairs: PairData) -> str:
-    where = f"`{pairs.info.name}`" + (f" from `{pairs.name}`" if not pairs.info.simulated else "")
-    text = f"{sum(pairs.sizes.values()):,} pairs of a spectrum and a text, {where}"
-    if pairs.info.simulated:
-        text = f"**Simulated.** {text}: every source, spectrum and text is invented"
-    return (
-        f"{text}. Splits keep groups whole: no source, observation, host or linking paper is in "
-        "two of them."
-    )
-
-
-def _split_table(pairs: PairData) -> Table:
-    rows = []
-    for name, split in pairs.splits.items():
-        texts, _ = pairs.texts_of(name)
-        groups = len(set(split.groups.tolist()))
-        rows.append([name, f"{len(split):,}", f"{len(texts):,}", f"{groups:,}"])
-    return Table(["split", "pairs", "distinct texts", "groups"], rows)
-
-
-def _about_texts(preset: Preset, pairs: PairData) -> str:
-    sections, width = pairs.texts.section_mask.shape[1], pairs.texts.embeddings.shape[1]
-    text = (
-        f"{sections} sections of each summary, embedded apart by `{_text_model(pairs)}` and joined "
-        f"({width:,} numbers)."
-    )
-    if pairs.embedded_here and preset.text.embedder == "offline":
-        text += (
-            " **The offline embedder stood in for OpenAI's Ada-002**, which the paper used: the "
-            "dataset brings no `text_embedding`, and the offline model needs no key."
-        )
-    return text
-
-
-def _within_chance(figures: dict[str, Any]) -> str | None:
-    found = figures["spectrum_to_text"]
-    names = [name for name in found if name.startswith("recall")]
-    inside = [n for n in names if found[n]["low"] <= found[n]["chance"]]
-    if not inside:
-        return None
-    listed = ", ".join(name.replace("recall", "Recall") for name in inside)
-    return f"**Not told apart from chance** (the interval reaches down to it): {listed}."
-
-
 def main(arguments: argparse.Namespace, preset: Preset) -> None:
     """Run the command."""
     made = [
-        CHECKPOINTS, LOGS, SPECTRUM, MODEL, FIGURES, METRICS, "report.md", "report.html",
+        CHECKPOINTS, LOGS, SPECTRUM, MODEL, FIGURES, EVALUATION, METRICS, PAIR_SPLIT, "moe",
+        "outliers", "report.md", "report.html",
     ]  # fmt: skip
     run = start(arguments, preset, made)
-    reproduce(run)
+    reproduce(
+        run,
+        arguments.studies,
+        beside=arguments.beside,
+        also_pair_split=arguments.also_pair_split,
+    )
     finish(run)
 
 
 def options() -> argparse.ArgumentParser:
     """What the command takes."""
     command = parser(
-        "Train SpecCLIP from a dataset to a report by one command.",
+        "Train SpecCLIP and measure it, from a dataset to a report by one command.",
         """\
 Leaves in DIR:
   model/         a SpecCLIPModel with its processor, for from_pretrained, the gallery of texts and
                  a card of what was measured
   spectrum/      the pretrained autoencoder of spectra
-  metrics.json   Recall@k% and median rank on the test split, with intervals and chance
-  report.html    the same with the Recall@k% curve (report.md, figures/)
+  moe/           the mixture of experts that estimates the physical variables
+  outliers/      the detectors of unusual sources
+  metrics.json   every figure, with its interval and baseline
+  report.html    the same as tables and figures (report.md, figures/)
+  evaluation/    ranks and errors row by row, for comparisons between runs
   checkpoints/   a rerun of the same command goes on from here, whatever stopped the last one
 
   python -m dataset_builders simulate --config demo --output runs/demo/dataset
   accelerate launch training/reproduce.py --config demo --dataset runs/demo/dataset \\
       --output runs/demo
-  specclip retrieve --model runs/demo/model FILE.pha""",
+  specclip retrieve --model runs/demo/model FILE.pha
+
+The paper and what goes beyond it, side by side:
+  accelerate launch training/reproduce.py --config paper --dataset DATASET --output runs/paper
+  accelerate launch training/reproduce.py --config best --dataset DATASET --output runs/best \\
+      --beside runs/paper""",
+    )
+    command.add_argument(
+        "--studies",
+        type=_studies,
+        default=(CEILING, *STUDIES),
+        metavar="NAME,…",
+        help="what follows retrieval: all (the default), none, or some of "
+        f"{', '.join((CEILING, *STUDIES))}. {CEILING} is the ideal observer, on simulated data",
+    )
+    command.add_argument(
+        "--beside",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="finished runs on the same data to compare with, such as that of the paper's preset",
+    )
+    command.add_argument(
+        "--also-pair-split",
+        action="store_true",
+        help="train and measure once more on a split at random over pairs, which cuts sources and "
+        "fields: shown beside the result as a warning of what leakage does",
     )
     return command
+
+
+def _studies(text: str) -> tuple[str, ...]:
+    known = (CEILING, *STUDIES)
+    if text in ("all", "none"):
+        return known if text == "all" else ()
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in known:
+            raise argparse.ArgumentTypeError(
+                f"no study {name!r}: give all, none, or some of {', '.join(known)}"
+            )
+    return names
 
 
 if __name__ == "__main__":

@@ -37,8 +37,9 @@ def done(tiny_dataset, tiny_preset, tmp_path_factory):
     """All runs on one process: their folder, exit codes by name, and what they said."""
     root = tmp_path_factory.mktemp("runs")
 
-    def run(name, output, *sets, command="reproduce", extra=(), kill=None):
+    def run(name, output, *sets, command="reproduce", extra=(), kill=None, studies="none"):
         words = arguments(tiny_dataset, tiny_preset, root / output, *sets, extra=extra)
+        words += ["--studies", studies] if command == "reproduce" else []
         words += ["--cache-dir", str(root / "cache")]
         plan[name] = {"command": command, "arguments": words} | ({"kill": kill} if kill else {})
 
@@ -46,7 +47,7 @@ def done(tiny_dataset, tiny_preset, tmp_path_factory):
     run("paper", "paper")
     run("paper again", "paper")
     run("paper, other seed", "paper", extra=("--seed", "1"))
-    run("rich", "rich", *RICH)
+    run("rich", "rich", *RICH, studies="all")
     for stage, step in (("spectrum", 3), ("align", 7)):
         run(f"rich killed in {stage}", f"rich-{stage}", *RICH, kill=(stage, step))
         run(f"rich resumed in {stage}", f"rich-{stage}", *RICH)
@@ -183,7 +184,7 @@ def test_the_report_stands_alone_and_says_what_it_must(done):
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     assert "<script" not in page
     for words in ("simulated", "Simulated.", "chance", "test-embedder", "training/reproduce.py",
-                  "seed 0", "recall_curve.png"):  # fmt: skip
+                  "seed 0", "recall_spectrum_to_text.png"):  # fmt: skip
         assert words in text, words
     assert "Ada-002" not in text  # the dataset brought its own embeddings
     for name in re.findall(r"\]\((figures/[^)]+)\)", text):
