@@ -42,9 +42,9 @@ _TITLES = {
     "mahalanobis": "Mahalanobis distance, shared space",
     "spectrum_neighbours": "distance to near spectra, shared space",
     "text_neighbours": "distance to near texts, shared space",
-    "text_density": "the same over the neighbours' own",
+    "text_density": "near texts, over the neighbours' own distances",
     "identity_neighbours": "distance to near texts on what it is",
-    "identity_density": "the same over the neighbours' own",
+    "identity_density": "near texts on what it is, over the neighbours' own",
     "feature_neighbours": "distance in plain numbers of the counts",
     "disagreement": "spectrum against text",
     "variables": "variables against the neighbours'",
@@ -194,7 +194,8 @@ def _injection_section(
             "fitted without any of them. `rare`: `train` keeps the share it has. The embedding "
             "itself was trained with them either way. Where a text names its class, distances "
             "between texts find a kind that was never met because it is called by another name; "
-            "what the spectrum alone shows is in the rows on spectra and counts."
+            "what the spectrum alone shows is in the rows on spectra and counts. Where more of a kind than "
+            "the ten neighbours of each distance are in `train`, it is no longer far from its like."
         )
     )
     for key, natural in (("new", False), ("rare", True)):
