@@ -108,12 +108,12 @@ def observe(
         evidence[row] = torch.logsumexp(posterior, 0)
         posterior = (posterior - evidence[row]).exp_()
         effective[row] = 1.0 / float(posterior.square().sum())
-        half_evidence = torch.logsumexp((found + log_prior)[::2], 0)
+        half_evidence = float(torch.logsumexp((found + log_prior)[::2], 0)) + np.log(2.0)
         for of_stratum, texts, own, half in zip(members, bank.texts, weights, halves, strict=True):
             if len(texts):
                 here = found[of_stratum]
                 scores[row, texts] = _log_mean(own, here) - evidence[row]
-                half_scores[row, texts] = _log_mean(half, here[::2]) - float(half_evidence)
+                half_scores[row, texts] = _log_mean(half, here[::2]) - half_evidence
         if draws:
             drawn[0, row] = _draw(posterior.numpy(), draws, random)
             if text_of_spectrum is not None:

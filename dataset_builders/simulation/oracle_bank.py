@@ -33,6 +33,8 @@ _PLAIN_COUNTS = 0.2
 _POOL = 40_000
 _POOL_PER_TEXT = 2_000
 _LARGEST_POOL = 160_000
+# A small bank needs no large pool.
+_LEAST_POOL, _POOL_PER_MEMBER = 2_000, 60
 _CHUNK = 1_000
 # Parameters of a pool that texts state, as `populations.Spectra` has them.
 _STATED = ("shape", "nh", "redshift", "abundance")
@@ -201,7 +203,9 @@ def _stratum(
     """The bank's members of one stratum; `plain` of them are drawn as the population has them."""
     of_class, kind = prior.strata[row]
     source_class = CLASSES[CLASS_NAMES[of_class]]
-    n_pool = min(_POOL + _POOL_PER_TEXT * len(own), _LARGEST_POOL)
+    n_pool = min(
+        _POOL + _POOL_PER_TEXT * len(own), _LARGEST_POOL, _LEAST_POOL + _POOL_PER_MEMBER * number
+    )
     foreground = FIELD_KINDS[FIELD_NAMES[kind]].foreground_nh.draw(random, n_pool)
     pool = populations.draw_spectra(np.full(n_pool, of_class), foreground, random)
     if knobs.cutoffs:

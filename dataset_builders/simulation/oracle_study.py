@@ -30,7 +30,7 @@ from .oracle_spectra import Spectra
 from .oracle_text import TextTables, learn_mistakes, tabulate
 from .oracle_truth import WITHOUT_TRUTH, known_truth, variables_of
 
-MEMBERS = 100_000
+MEMBERS = 150_000
 DRAWS = 200
 DIRECTIONS = ("spectrum_to_text", "text_to_spectrum")
 COUNT_EDGES = (0, 50, 100, 200, 500, 1000, np.inf)

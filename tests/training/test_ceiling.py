@@ -1,0 +1,94 @@
+"""The ideal observer beside a run: kept in the cache, in the order of the pairs; the calibration."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from dataset_builders.folder import write_dataset
+from dataset_builders.simulated import describe
+from dataset_builders.simulation.catalogue import Knobs, Universe
+from training import ceiling
+from training.calibration import TARGETS, judge, options, table
+from training.ceiling import ceiling_of, headline, study_ceiling
+from training.data import load_pairs
+
+KNOBS = Knobs(pairs=80, seed=2, fits=False)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    universe, folder = Universe(KNOBS), tmp_path_factory.mktemp("ceiling") / "dataset"
+    groups = sorted(set(universe.groups))
+    half = np.isin(universe.groups, groups[: len(groups) // 2])
+    rows = {
+        name: universe.rows(np.flatnonzero(some))
+        for name, some in (("train", half), ("validation", ~half))
+    }
+    write_dataset(folder, rows, describe("custom", KNOBS))
+    return load_pairs(folder)
+
+
+@pytest.fixture
+def run(tmp_path):
+    evaluation = SimpleNamespace(ks=(5, 25), n_bootstrap=20)
+    return SimpleNamespace(
+        preset=SimpleNamespace(evaluation=evaluation), cache_dir=tmp_path, is_main=True
+    )
+
+
+def test_what_was_found_is_kept(run, pairs, monkeypatch):
+    found = ceiling_of(run, pairs, "validation", members=900)
+    assert len(found.ranks["spectrum_to_text"]) == len(pairs.splits["validation"])
+    assert len(found.truth["hard_hs"]) == len(pairs.splits["validation"])
+    assert set(found.metrics["retrieval"]["spectrum_to_text"]) >= {"recall@5%", "recall@25%"}
+
+    def never(*arguments, **settings):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(ceiling, "measure_ceiling", never)
+    again = ceiling_of(run, pairs, "validation", members=900)
+    assert again.metrics == json.loads(json.dumps(found.metrics))
+    for one, other in ((found.ranks, again.ranks), (found.truth, again.truth)):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+    with pytest.raises(AssertionError, match="measured again"):
+        ceiling_of(run, pairs, "train", members=900)
+
+
+def test_real_data_has_no_ideal_observer(run, pairs, monkeypatch):
+    info = SimpleNamespace(simulated=False, builder="local_tables")
+    assert study_ceiling(run, SimpleNamespace(info=info), "validation") is None
+
+
+def figures(**values):
+    return {
+        name: {"value": value, "low": value - 0.01, "high": value + 0.01, "chance": 0.01}
+        for name, value in values.items()
+    }
+
+
+def test_calibration_says_what_is_outside():
+    inside = figures(**{"recall@1%": 0.2, "recall@5%": 0.5, "median_rank_fraction": 0.049})
+    assert judge(inside) == []
+    assert "OUTSIDE" not in table(inside, inside)
+    outside = inside | figures(**{"recall@5%": 0.3})
+    assert judge(outside) == ["Recall@5%"]
+    assert table(outside, inside).count("OUTSIDE") == 1
+    for target in TARGETS:
+        assert target.low <= target.paper <= target.high
+
+
+def test_calibration_needs_an_output_only():
+    given = options().parse_args(["--output", "runs/calibration"])
+    assert given.config == "paper"
+    assert given.dataset is None
+
+
+def test_headline_is_from_spectrum_to_text():
+    found = figures(**{"recall@1%": 0.2, "recall@5%": 0.5, "median_rank_fraction": 0.049})
+    assert headline({"spectrum_to_text": found, "text_to_spectrum": {}}) == found
