@@ -23,6 +23,7 @@ from .open_dataset import load
 from .simulated import CONFIGS, simulate
 from .simulation.catalogue import Knobs
 from .simulation.response_files import find_responses
+from .sky.command import add_command as add_build_command
 from .splits import SURVEY_LIMIT, describe_splits
 from .variety import describe_variety, measure_variety
 
@@ -168,6 +169,8 @@ def _parser() -> argparse.ArgumentParser:
     tables.add_argument("--seed", type=int, default=0, help="seed of the splits (default 0)")
     _add_output(tables)
     tables.set_defaults(run=_tables)
+
+    add_build_command(commands)
     return parser
 
 

@@ -212,7 +212,7 @@ class Ads:
 
 def _paper(entry: Mapping[str, Any]) -> dict[str, Any]:
     title = entry.get("title") or []
-    year = entry.get("year")
+    year = str(entry.get("year") or "")
     return {
         "bibcode": str(entry["bibcode"]),
         "identifier": [str(name) for name in entry.get("identifier") or []],
@@ -220,7 +220,7 @@ def _paper(entry: Mapping[str, Any]) -> dict[str, Any]:
         if title
         else None,
         "abstract": " ".join(str(entry.get("abstract") or "").split()) or None,
-        "year": int(year) if str(year or "").isdigit() else None,
+        "year": int(year) if year.isdigit() else None,
         "doctype": entry.get("doctype"),
         "citations": entry.get("citation_count"),
     }

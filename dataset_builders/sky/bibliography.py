@@ -54,7 +54,8 @@ def want_papers(queue: WorkQueue, ads: Ads, *, search_objects: bool = True) -> t
     Returns:
         How many sources and how many papers are new.
     """
-    names, codes = {}, set()
+    names: dict[str, list[str]] = {}
+    codes: set[str] = set()
     for item in queue.items(SIMBAD_STAGE, ["got"]):
         codes.update(reference["bibcode"] for reference in item.result["references"])
         names[item.id] = _names_for_ads(item.id, item.result["main_id"], item.result["aliases"])

@@ -218,6 +218,14 @@ class WorkQueue:
                 (stage, *states),
             ).rowcount
 
+    def remove(self, stage: str, ids: Iterable[str]) -> None:
+        """Forget items that nobody has claimed."""
+        with self._writing() as connection:
+            connection.executemany(
+                "DELETE FROM items WHERE stage = ? AND id = ? AND state != 'claimed'",
+                [(stage, name) for name in ids],
+            )
+
     def put(self, stage: str, results: Mapping[str, Any]) -> None:
         """Keep results that came along with others; items already got or claimed stay."""
         with self._writing() as connection:

@@ -114,7 +114,7 @@ def _identify(client: TapClient, items: Sequence[Item]) -> dict[str, Row]:
     """The object of each source that has one: by name, else the one deepest in its ellipse."""
     about = f"{len(items)} sources from {items[0].id}"
     names = [item.id for item in items]
-    table = {"num": list(range(len(names))), "name": names}
+    table: dict[str, Sequence[Any]] = {"num": list(range(len(names))), "name": names}
     answer = _all_rows(
         client,
         f"SELECT u.num AS num, {_OBJECT} FROM TAP_UPLOAD.sources AS u "

@@ -1,0 +1,141 @@
+"""Spectra in the contract's bins: read, dealt and kept in parts, so that a kill loses little."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf_specclip.spectra import SpectrumFileError, read_spectrum
+
+from ..contract import ENERGY_RANGE, N_BINS, list_array
+from .files import write_whole
+from .queue import WorkQueue
+
+STAGE = "counts"
+FOLDER = "counts"
+AT_ONCE = 250
+SCHEMA = pa.schema(
+    [
+        ("detection", pa.string()),
+        ("exposure", pa.float32()),
+        ("counts", pa.list_(pa.int32(), N_BINS)),
+        ("background_counts", pa.list_(pa.int32(), N_BINS)),
+        ("background_scale", pa.float32()),
+        ("effective_area", pa.list_(pa.float32(), N_BINS)),
+    ]
+)
+
+
+def want_counts(queue: WorkQueue, detections: Mapping[str, tuple[str, Path]]) -> list[str]:
+    """Want spectra in bins.
+
+    Args:
+        queue: of the build.
+        detections: `obsid.obi.region_id` -> name of the source, and the spectrum's file.
+
+    Returns:
+        The parts that hold them, whether new or from an earlier run. Their names tell what is in
+        them: other detections make other parts.
+    """
+    names = sorted(detections)
+    parts: dict[str, Any] = {}
+    for start in range(0, len(names), AT_ONCE):
+        some = [
+            [n, detections[n][0], str(detections[n][1])] for n in names[start : start + AT_ONCE]
+        ]
+        said = "\n".join("\t".join(entry[:2]) for entry in some)
+        digest = hashlib.sha256(said.encode()).hexdigest()[:12]
+        parts[f"part-{start // AT_ONCE:05d}-{digest}"] = {"spectra": some}
+    queue.add(STAGE, parts)
+    return list(parts)
+
+
+def make_counts(
+    queue: WorkQueue, folder: str | Path, progress: Callable[[int], None] = lambda n: None
+) -> None:
+    """Read every wanted spectrum and deal its counts over the bins.
+
+    A part's result says which of its spectra could not be read, and why.
+
+    Args:
+        queue: of the build.
+        folder: of the build; parts go to its `counts`.
+        progress: called with the number of spectra done.
+    """
+    while items := queue.claim(STAGE, 1):
+        [part] = items
+        try:
+            rows, unreadable = _read(part.payload["spectra"], lambda: progress(1))
+            write_whole(Path(folder) / FOLDER / f"{part.id}.parquet", _parquet(rows))
+        except BaseException:
+            queue.release(STAGE, [part.id])
+            raise
+        queue.finish(STAGE, {part.id: {"unreadable": unreadable, "rows": len(rows)}})
+
+
+def read_counts(
+    queue: WorkQueue, folder: str | Path, parts: Sequence[str]
+) -> tuple[pa.Table, dict[str, str]]:
+    """What `make_counts` made.
+
+    Args:
+        queue: of the build.
+        folder: of the build.
+        parts: those wanted.
+
+    Returns:
+        Rows of `SCHEMA`, and the spectra that could not be read with the reasons.
+    """
+    results = queue.results(STAGE, parts)
+    unreadable: dict[str, str] = {}
+    for part in parts:
+        unreadable.update(results[part]["unreadable"])
+    paths = [Path(folder) / FOLDER / f"{part}.parquet" for part in parts]
+    tables = [pq.read_table(path) for path in paths]
+    return pa.concat_tables([SCHEMA.empty_table(), *tables]), unreadable
+
+
+def _read(
+    spectra: Sequence[Sequence[str]], progress: Callable[[], None]
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    rows, unreadable = [], {}
+    for detection, name, path in spectra:
+        obsid, obi, region = map(int, detection.split("."))
+        try:
+            spectrum = read_spectrum(path)
+            # The draws are seeded by the catalogue's identifiers, as for every other source of
+            # data, whatever a file's header calls itself.
+            spectrum = spectrum.replace(source_name=name, obsid=obsid, obi=obi, region_id=region)
+            rows.append({"detection": detection, **spectrum.rebinned(N_BINS, ENERGY_RANGE)})
+        except SpectrumFileError as error:
+            unreadable[detection] = error.problem
+        progress()
+    return rows, unreadable
+
+
+def _parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    columns: list[pa.Array] = []
+    for field in SCHEMA:
+        values = [row[field.name] for row in rows]
+        if not pa.types.is_fixed_size_list(field.type):
+            columns.append(pa.array(values, field.type))
+            continue
+        known = [value is not None for value in values]
+        full = np.stack([value for value in values if value is not None] or [np.zeros(N_BINS)])
+        place = np.cumsum(known) - 1
+        index = pa.array(np.maximum(place, 0), mask=~np.array(known, dtype=bool))
+        kind = field.type.value_type.to_pandas_dtype()
+        columns.append(list_array(full.astype(kind)).take(index).cast(field.type))
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), sink, compression="zstd")
+    return sink.getvalue()
+
+
+__all__ = ["make_counts", "read_counts", "want_counts"]

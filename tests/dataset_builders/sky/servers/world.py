@@ -1,0 +1,137 @@
+"""All services of a build, over one small, simulated sky."""
+
+from __future__ import annotations
+
+import contextlib
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from ads_server import AdsServer
+from archive_server import N_ACIS_CHANNELS, ArchiveServer, acis_files
+from csc_tables import Sky
+from simbad_tables import load_simbad
+from tap_server import TapServer
+
+TYPES = ("LXB", "QSO", "CV*", "HXB")
+SURVEY = "2019ApJS..240....1S"
+
+
+class World:
+    """Sources with two papers each, and a survey behind all of them.
+
+    Attributes:
+        sky: the catalogue.
+        csc, simbad, archive, ads: the servers.
+    """
+
+    def __init__(
+        self, n: int = 12, per_source: int = 2, *, observations: int = 12, token: str = "t0ken"
+    ) -> None:
+        self.sky = Sky(n, per_source, observations)
+        self.token = token
+        self.archive = ArchiveServer(
+            {
+                f"{row['obsid']}.{row['obi']}.{row['region_id']}": self._files(row)
+                for row in self.sky.detections
+            }
+        )
+        self.csc = self.sky.load(TapServer())
+        objects, papers, references = [], [], []
+        for i, row in enumerate(self.sky.master):
+            name = f"XYZ {1000 + i}"
+            objects.append(
+                {
+                    "oid": 100 + i,
+                    "main_id": name,
+                    "otype": TYPES[i % len(TYPES)],
+                    "ra": row["ra"],
+                    "dec": row["dec"],
+                    "names": [row["name"], name],
+                }
+            )
+            for k in range(2):
+                code = f"{2001 + i % 20}ApJ...{100 + i}..{100 + k}A"
+                papers.append(
+                    {
+                        "bibcode": code,
+                        "year": int(code[:4]),
+                        "title": f"The X-ray spectrum of {name}"
+                        if k
+                        else f"{name} in optical light",
+                        "nbobject": 1 + k,
+                    }
+                )
+                references.append((100 + i, code, 3))
+            references.append((100 + i, SURVEY, 1))
+        survey = {"bibcode": SURVEY, "year": 2019, "title": "A survey", "nbobject": 90_000}
+        self.simbad = load_simbad(TapServer(), objects, [*papers, survey], references)
+        known = [
+            {
+                "bibcode": paper["bibcode"],
+                "title": paper["title"],
+                "year": str(paper["year"]),
+                "abstract": self._abstract(number, paper["title"]),
+            }
+            for number, paper in enumerate([*papers, survey])
+        ]
+        about = {
+            100 + i: [paper["bibcode"] for paper in papers[2 * i : 2 * i + 2]] for i in range(n)
+        }
+        resolved = {f"XYZ {1000 + i}": 100 + i for i in range(n)}
+        self.ads = AdsServer(known, resolved, about, token)
+        self.servers = (self.csc, self.simbad, self.archive, self.ads)
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with contextlib.ExitStack() as stack:
+            for server in self.servers:
+                stack.enter_context(server)
+
+    @property
+    def services(self) -> dict[str, str]:
+        """Addresses, by the names of `build.Services`."""
+        return {
+            "csc_tap": f"{self.csc.url}/tap",
+            "simbad_tap": f"{self.simbad.url}/tap",
+            "archive": f"{self.archive.url}/csccli",
+            "ads": self.ads.url,
+        }
+
+    @property
+    def names(self) -> list[str]:
+        """Of all sources."""
+        return [row["name"] for row in self.sky.master]
+
+    def requests(self) -> int:
+        """Received by all servers."""
+        return sum(len(server.requests) for server in self.servers)
+
+    def _files(self, row: dict[str, Any]) -> dict[str, bytes]:
+        random = np.random.default_rng([row["obsid"], row["region_id"]])
+        energy = 0.0146 * (np.arange(N_ACIS_CHANNELS) + 0.5)
+        shape = np.where(energy > 0.3, np.exp(-energy / (1 + row["region_id"] % 4)), 0.0)
+        counts = random.poisson(300 * shape / shape.sum())
+        return acis_files(
+            f"{row['obsid']}.{row['obi']}.{row['region_id']}",
+            counts,
+            random.poisson(0.2, N_ACIS_CHANNELS),
+            exposure=row["livetime"],
+            scale=0.05,
+        )
+
+    @staticmethod
+    def _abstract(number: int, title: str) -> str:
+        index = 1.2 + number % 13 / 10
+        return (
+            f"We present {title} as seen with Chandra. The spectrum is an absorbed power law with "
+            f"a photon index of {index:.1f} and a column density of {2 + number % 7}e21 cm^-2. "
+            "The source is a compact object that accretes from its companion."
+        )
