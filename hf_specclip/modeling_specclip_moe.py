@@ -392,7 +392,7 @@ class SpecCLIPMoEPanel(_Stored):
     def difficulty(self, inputs: torch.Tensor, fold: int | None = None) -> torch.Tensor:
         """Expected distance from the truth (batch, variables), on the scale of the experts."""
         folds = range(len(self.difficulty_bias_0)) if fold is None else [fold]
-        total = 0
+        total = torch.zeros((), device=inputs.device)
         for f in folds:
             hidden = F.linear(inputs, self.difficulty_weight_0[f], self.difficulty_bias_0[f])
             total = total + F.linear(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from hf_specclip.configuration_specclip import GLOBALS
 from hf_specclip.configuration_specclip_moe import PANELS, TEXT_VIEWS, VIEWS
 from hf_specclip.modeling_specclip_moe import ASINH, LINEAR, LOG, weighted_median
 
+SpectrumInput = Literal["encoder", "spectrum"]
 # Fewer known values than this say nothing about a variable: it stays nan.
 FEWEST = 20
 # The six representations of the paper, as the views they join.
@@ -73,7 +74,7 @@ class FitSettings:
         n_folds: of the groups.
         text_components: principal components of the text the stronger experts see.
         network_hidden, network_epochs, network_dropout: of the small networks.
-        trees, leaves, tree_depth, tree_rate: of the boosting on the plain features; none by default:
+        trees, leaves, tree_depth, tree_rate: of boosting on the plain features; none by default:
             fitting 20 variables over 5 folds takes minutes, where the networks take seconds.
         neighbours: candidates for k of the robust k-NN.
         gate_steps: of the gate's optimiser.
@@ -115,7 +116,7 @@ def fit_select(
     pool: ExpertData,
     validation: ExpertData,
     variables: Sequence[str],
-    spectrum_input: str,
+    spectrum_input: SpectrumInput,
     settings: FitSettings,
 ) -> SpecCLIPMoEForRegression:
     """The paper's mixture: k-NN with k = 3 on six representations, and for each variable the one
@@ -145,7 +146,7 @@ def fit_select(
 def fit_gate(
     pool: ExpertData,
     variables: Sequence[str],
-    spectrum_input: str,
+    spectrum_input: SpectrumInput,
     settings: FitSettings,
 ) -> SpecCLIPMoEForRegression:
     """Stronger experts, and for each variable the gate over them that honest answers favour."""
@@ -191,8 +192,8 @@ class _Fit:
         pool: ExpertData,
         variables: Sequence[str],
         experts: list[dict[str, Any]],
-        mode: str,
-        spectrum_input: str,
+        mode: Literal["select", "gate"],
+        spectrum_input: SpectrumInput,
         components: int | None,
         settings: FitSettings,
     ):
@@ -264,7 +265,7 @@ class _Fit:
                 _, size, axes = torch.pca_lowrank(scaled, q=rank, center=False, niter=4)
                 factor = (size.square().mean() / len(scaled)).sqrt().clamp(min=1e-6)
                 view.put(components=axes / factor)
-                values, mask = scaled @ view.components, None
+                values = scaled @ view.components
             else:
                 values = view(values, torch.from_numpy(pool.section_mask) if name == "text" else
                               None)  # fmt: skip
@@ -273,7 +274,7 @@ class _Fit:
 
     def honest_answers(self) -> dict[str, torch.Tensor]:
         """What the experts say of each row without having seen its fold, in every circumstance."""
-        experts = self.config.experts
+        experts = self.config.experts or []
         with_text = [i for i, e in enumerate(experts) if set(e["inputs"]) & set(TEXT_VIEWS)]
         shape = (len(self.folds), len(experts), self.config.num_variables)
         full, found = torch.zeros(shape), torch.zeros(shape)
@@ -411,10 +412,10 @@ def _fit_ridge(fit: _Fit, place: int) -> None:
             said = inputs[held] @ found + bias[fold, :, variable]
             error[:, variable] += (said - targets[held, variable, None]).abs().sum(dim=0)
     best = error.argmin(dim=0)
-    variable = torch.arange(variables)
+    every = torch.arange(variables)
     expert.put(
-        weight=weight[:, best, :, variable].permute(1, 2, 0).float(),
-        bias=bias[:, best, variable].float(),
+        weight=weight[:, best, :, every].permute(1, 2, 0).float(),
+        bias=bias[:, best, every].float(),
     )
 
 
@@ -576,7 +577,7 @@ def _tune_neighbours(fit: _Fit) -> None:
     patterns = bank.patterns()
     shares = {name: view.share for name, view in model.view_of.items()}
     candidates = [(k, power) for k in fit.settings.neighbours for power in (0.0, 2.0)]
-    places = [i for i, e in enumerate(fit.config.experts) if e["kind"] == "neighbours"]
+    places = [i for i, e in enumerate(fit.config.experts or []) if e["kind"] == "neighbours"]
     variables = fit.config.num_variables
     totals = {place: torch.zeros(len(candidates), variables) for place in places}
     from hf_specclip.modeling_specclip_moe import _Query
@@ -626,7 +627,7 @@ def _fit_panel_gate(fit: _Fit, panel: str, answers: torch.Tensor) -> torch.Tenso
         Predictions (n, variables) on the scale of the experts, by gates that had not seen the fold.
     """
     part = fit.model.panels[panel]
-    inputs, experts = fit.gate_inputs[panel], len(fit.config.experts)
+    inputs = fit.gate_inputs[panel]
     blocks = torch.from_numpy(fit.folds % min(3, fit.settings.n_folds))
     honest = {kind: torch.zeros_like(fit.targets) for kind in ("best", "constant", "row")}
     for block in range(int(blocks.max()) + 1):
@@ -647,7 +648,6 @@ def _fit_panel_gate(fit: _Fit, panel: str, answers: torch.Tensor) -> torch.Tenso
             mixed[:, better] = honest[kind][:, better]
             lowest = torch.where(better, error[kind], lowest)
         part.put(bias=bias, weight=weight)
-    assert bias.shape[1] == experts
     return mixed
 
 

@@ -27,7 +27,7 @@ from hf_specclip.configuration_specclip_moe import PANELS, VIEWS
 from hf_specclip.evaluation import evaluate_coverage, evaluate_regression
 from training.checkpoint import TRAINING_FILE, fingerprint, fresh_folder, refuse_other, write_json
 from training.commands import CHECKPOINTS, Run, call, claim, parser
-from training.expert_fitting import ExpertData, FitSettings, fit_gate, fit_select
+from training.expert_fitting import ExpertData, FitSettings, SpectrumInput, fit_gate, fit_select
 from training.expert_plots import plot_gate, plot_gate_by_class
 from training.presets import Preset
 from training.report import Figure, Paragraph, Section, Study, Table
@@ -88,7 +88,7 @@ def study_experts(
     figures = run.output / "figures" if figures is None else figures
     drawn = []
     if run.is_main:
-        names = [expert["name"] for expert in models["gate"].config.experts]
+        names = [expert["name"] for expert in models["gate"].config.experts or []]
         weights = found["gate"]["full"]["gate_weights"]
         drawn = [
             Figure(
@@ -294,7 +294,7 @@ def _fitted(
     # The paper looks at the latent before alignment, which only differs where the encoder was
     # trained along; what is to answer anywhere must do with the aligned model's.
     same = all(np.array_equal(part.spectrum, part.encoder) for part in reps.values())
-    spectrum = "encoder" if same or mode == "gate" else "spectrum"
+    spectrum: SpectrumInput = "encoder" if same or mode == "gate" else "spectrum"
     settings = FitSettings(seed=run.seed)
     pool = expert_data([reps["train"], reps["calibration"]], spectrum)
     validation = expert_data([reps["validation"]], spectrum)
@@ -335,9 +335,10 @@ def _fingerprint(*parts: ExpertData) -> str:
 
 def _neighbours(model: SpecCLIPMoEForRegression) -> dict[str, dict[str, int]]:
     """The k that was chosen, by expert and variable."""
+    names, experts = model.config.variables or [], list[Any](model.experts)
     return {
-        settings["name"]: dict(zip(model.config.variables, expert.k.tolist(), strict=True))
-        for settings, expert in zip(model.config.experts, model.experts, strict=True)
+        settings["name"]: dict(zip(names, expert.k.tolist(), strict=True))
+        for settings, expert in zip(model.config.experts or [], experts, strict=True)
         if settings["kind"] == "neighbours"
     }
 

@@ -86,9 +86,9 @@ def evaluate_regression(
     # Sums over the groups of a draw, so that every method and variable sees the same draws; a
     # variable's mean is over the rows of the draw where it is known.
     share = bootstrap.means(known.astype(np.float64))
-    values = {"predictions": said, **others}
+    methods = {"predictions": said, **others}
     wrong = {name: np.where(known, np.abs(v - np.where(known, truth, 0)), 0.0) for name, v in
-             values.items()}  # fmt: skip
+             methods.items()}  # fmt: skip
     with np.errstate(divide="ignore", invalid="ignore"):
         draws = {name: bootstrap.means(error) / share for name, error in wrong.items()}
         mae = {name: error.sum(axis=0) / known.sum(axis=0) for name, error in wrong.items()}
