@@ -37,6 +37,7 @@ QUASARS, ACTIVE = ("QSO",), ("AGN", "Seyfert", "Seyfert_1", "Seyfert_2", "Seyfer
 ENERGY_RANGE = (0.5, 8.0)
 TOP = 0.01
 MOST_TOLD = 40
+K = 10
 _TITLES = {
     "isolation_forest": "Isolation Forest (the paper)",
     "mahalanobis": "Mahalanobis distance, shared space",
@@ -77,7 +78,7 @@ def study_outliers(
     # Fewer rows than this cannot tell a percentile from the next.
     ruler = held if split == "test" and held is not None and len(held) >= 200 else None
     try:
-        detector = SpecCLIPOutlierDetector.fit(train, ruler, seed=run.seed)
+        detector = SpecCLIPOutlierDetector.fit(train, ruler, k=K, seed=run.seed)
     except ValueError as error:
         why = f"No detector: {error}."
         return Study({"skipped": str(error)}, [Section("Outliers", [Paragraph(why)])])
@@ -194,14 +195,15 @@ def _injection_section(
             "fitted without any of them. `rare`: `train` keeps the share it has. The embedding "
             "itself was trained with them either way. Where a text names its class, distances "
             "between texts find a kind that was never met because it is called by another name; "
-            "what the spectrum alone shows is in the rows on spectra and counts. Where more of a kind than "
-            "the ten neighbours of each distance are in `train`, it is no longer far from its like."
+            "what the spectrum alone shows is in the rows on spectra and counts. Where `train` has "
+            f"more of a kind than the {K} neighbours of each distance, it is no longer far from "
+            "its like."
         )
     )
     for key, natural in (("new", False), ("rare", True)):
         found = injection_test(
             train, here, kinds, natural=natural, n_bootstrap=run.preset.evaluation.n_bootstrap,
-            seed=run.seed,
+            seed=run.seed, k=K,
         )  # fmt: skip
         metrics["injection"][key] = found
         rows = []
