@@ -330,7 +330,7 @@ def _section(metrics: dict[str, Any]) -> Section:
     word = "simulated " if metrics["simulated"] else ""
     gain = metrics["validation_gain"]["mean_log_rank"]
     selection = Table(
-        ["added", "members' weights", *CRITERIA],
+        ["added", "weight of each", *CRITERIA],
         [
             [
                 step["added"],

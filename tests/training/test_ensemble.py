@@ -80,7 +80,7 @@ def combined(tiny_dataset, tiny_preset, tmp_path_factory):
         [sys.executable, str(HERE / "chain.py"), json.dumps(list(plan.values()))],
         env={**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1",
              "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=280, cwd=root,
+        capture_output=True, text=True, timeout=600, cwd=root,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-4000:]
     codes = dict(zip(plan, json.loads(result.stdout.splitlines()[-1]), strict=True))
