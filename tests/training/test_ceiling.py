@@ -1,4 +1,4 @@
-"""The ideal observer beside a run: kept in the cache, in the order of the pairs; the calibration."""
+"""The ideal observer beside a run, kept in the cache; the calibration's table."""
 
 from __future__ import annotations
 
