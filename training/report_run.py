@@ -21,8 +21,10 @@ def data_section(pairs: PairData) -> Section:
     if pairs.info.simulated:
         text = f"**Simulated.** {text}: every source, spectrum and text is invented"
     text += (
-        ". Splits keep groups whole: no source, observation, host or linking paper is in two of "
-        "them."
+        ". **The split cuts groups** (drawn over pairs): what it shows is a warning, no result."
+        if pairs.leaky
+        else ". Splits keep groups whole: no source, observation, host or linking paper is in two "
+        "of them."
     )
     rows = []
     for name, split in pairs.splits.items():
