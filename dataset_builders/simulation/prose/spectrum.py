@@ -247,7 +247,7 @@ def _brightness(facts: Facts, reporter: Reporter, stated_numbers: float) -> str:
         return reporter.pick(_BRIGHT, word=reporter.word(flux, BRIGHTNESS))
     luminous = isfinite(facts.distance_mpc) and facts.field_kind != "cluster"
     if luminous and reporter.chance(0.4):
-        frames = _LUMINOSITY
+        frames: tuple[str, ...] = _LUMINOSITY
         form = reporter.random.randrange(len(frames))
         found = reporter.again(flux, "luminosity", flux.value * facts.luminosity / facts.flux)
         mantissa, exponent = reporter.significant(found, 2 if form == 0 else 1)
