@@ -16,7 +16,16 @@ from safetensors.torch import load_file
 from toy import SETTINGS, Toy
 
 from training.checkpoint import CheckpointFolder
-from training.loop import Draws, TrainingError, batches_of, better, fit, over_rows, rate_at
+from training.loop import (
+    Draws,
+    TrainingError,
+    WeightAverage,
+    batches_of,
+    better,
+    fit,
+    over_rows,
+    rate_at,
+)
 from training.presets import StageSettings
 
 TOY = Path(__file__).with_name("toy.py")
@@ -217,3 +226,25 @@ def test_every_row_comes_back_in_order():
     accelerator = Accelerator(cpu=True)
     rows = over_rows(accelerator, lambda r: torch.from_numpy(r)[:, None] * 2, 11, batch_size=4)
     assert rows[:, 0].tolist() == [2 * i for i in range(11)]
+
+
+def test_averaged_weights_change_places_with_the_live_ones():
+    model = torch.nn.Linear(2, 1, bias=False)
+    with torch.no_grad():
+        model.weight.fill_(0.0)
+    average = WeightAverage(model, 0.75)
+    means, mean = [], 0.0
+    for step in range(40):
+        with torch.no_grad():
+            model.weight.fill_(float(step))
+        average.update(step)
+        decay = min(0.75, (1 + step) / (10 + step))
+        mean = decay * mean + (1 - decay) * step
+        means.append(mean)
+    assert means[0] == 0.0
+    assert average.weights["weight"].numpy() == pytest.approx(means[-1], rel=1e-5)
+    average.swap()
+    assert model.weight.detach().numpy() == pytest.approx(means[-1], rel=1e-5)
+    average.swap()
+    assert model.weight.detach().numpy() == pytest.approx(39.0)
+    assert not WeightAverage(model, 0.0).weights

@@ -136,3 +136,35 @@ def test_refused_overrides_say_which(override, message):
 def test_an_unknown_preset_lists_the_known(tmp_path):
     with pytest.raises(PresetError, match=r"best, demo, paper"):
         load_preset(tmp_path / "absent.yaml")
+
+
+def test_an_identity_leaves_out_what_came_later_and_changes_nothing():
+    from dataclasses import replace
+
+    from training.presets import settings_record
+
+    paper = load_preset("paper")
+    assert not {"encoder"} & set(settings_record(paper.spectrum))
+    assert not {"text_dropout", "text_max_deviation", "projection_norm"} & set(
+        settings_record(paper.model)
+    )
+    assert "ema" not in settings_record(paper.align)
+    assert settings_record(replace(paper.align, ema=0.9))["ema"] == 0.9
+    assert settings_record(paper.align)["thinning"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["spectrum.encoder=mlp"], "spectrum.encoder"),
+        (
+            ["spectrum.encoder=mlp", "spectrum.input_kind=physics", "spectrum.mask_ratio=0.2"],
+            "spectrum.mask_ratio",
+        ),
+        (["model.text_dropout=1.0"], "model.text_dropout"),
+        (["align.ema=1.0"], "align.ema"),
+    ],
+)
+def test_settings_of_best_are_checked(overrides, key):
+    with pytest.raises(PresetError, match=key):
+        load_preset("paper", overrides)

@@ -26,6 +26,7 @@ RICH = [
     "spectrum.mask_ratio=0.25", "pretrain.thinning=0.3", "align.thinning=0.3",
     "align.freeze_spectrum=false", "align.section_dropout=0.3", "align.criterion=mean_log_rank",
     "model.contrastive_loss=infonce", "align.optimizer=adamw", "align.schedule=cosine",
+    "align.ema=0.8",
 ]  # fmt: skip
 
 

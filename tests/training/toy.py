@@ -32,7 +32,7 @@ from training.presets import StageSettings
 
 SETTINGS = StageSettings(
     steps=20, validate_every=5, batch_size=8, lr=0.05, optimizer="adamw", weight_decay=0.01,
-    schedule="cosine", warmup_fraction=0.2, clip_norm=0.5, checkpoint_every=3,
+    schedule="cosine", warmup_fraction=0.2, clip_norm=0.5, checkpoint_every=3, ema=0.7,
 )  # fmt: skip
 
 
