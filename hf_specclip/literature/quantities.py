@@ -40,6 +40,7 @@ def _after_name(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?:{name})[^0-9.;,]{{0,16}}?{_NUMBER}")
 
 
+_QUALIFIED = r"(?:(?:net|source|x-ray|X-ray|background-subtracted|detected)\s+){0,2}"
 _KELVIN_PER_KEV = 1.1604518e7
 # For each kind: patterns, and the factor that brings what each finds to one unit.
 _KINDS: dict[str, tuple[tuple[re.Pattern[str], float], ...]] = {
@@ -65,6 +66,13 @@ _KINDS: dict[str, tuple[tuple[re.Pattern[str], float], ...]] = {
         (_with_unit(r"(?:of\s+)?(?:the\s+)?solar\b(?!\s+(?:mass|lumin|radi))"), 1.0),
         (_with_unit(r"Z_?\{?(?:sun|⊙|\\odot)\}?"), 1.0),
     ),
+    "counts": (
+        (_with_unit(rf"{_QUALIFIED}(?:counts|photons|events)\b(?!\s*(?:/|s\b|per\b|s\^))"), 1.0),
+    ),
+    "count_rate": (
+        (_with_unit(rf"{_QUALIFIED}(?:counts?|cts?|photons)\s*(?:/\s*s|{_PER_S}|per second)"), 1.0),
+        (_with_unit(rf"{_QUALIFIED}(?:counts?|cts?|photons)\s*(?:/\s*ks|per kilosecond)"), 1e-3),
+    ),
 }
 KINDS = tuple(_KINDS)
 # Subtracted from the (logarithmic) value, so that a stated typical value is near 0, as none is.
@@ -77,9 +85,12 @@ _TYPICAL = {
     "redshift": 0.0,
     "distance": 6.0,
     "abundance": 0.0,
+    "counts": 2.0,
+    "count_rate": -2.5,
 }
 # Values this far from the typical one are misread or mistyped: no column density is 1e5 cm⁻².
 _FARTHEST = 8.0
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
 # How many of a kind are kept: a spectrum may have two components.
 _KEPT = 2
 
@@ -93,13 +104,13 @@ def find_quantities(text: str) -> dict[str, list[float]]:
 
     Returns:
         For each of `KINDS` found: flux erg/cm²/s, luminosity erg/s, column cm⁻², temperature keV,
-        photon_index, redshift, distance pc, abundance (solar).
+        photon_index, redshift, distance pc, abundance (solar), counts, count_rate counts/s.
 
     Example:
         >>> find_quantities("An absorbed power law with Γ ≈ 1.8 and N_H = 2e21 cm^-2.")
         {'column': [2e+21], 'photon_index': [1.8]}
     """
-    text = text.replace("$", "")  # cm$^{-2}$ as cm^{-2}
+    text = _THOUSANDS.sub("", text.replace("$", ""))  # cm$^{-2}$ as cm^{-2}, 1,200 as 1200
     found: dict[str, list[float]] = {}
     for kind, patterns in _KINDS.items():
         places = [
@@ -119,7 +130,7 @@ class QuantityEmbedder:
     one; zeros where it is not.
     """
 
-    name = "quantities-1"
+    name = "quantities-2"
     dimension = len(KINDS) * _KEPT * 2
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:

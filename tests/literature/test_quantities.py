@@ -27,6 +27,11 @@ from hf_specclip.literature.quantities import KINDS
         ("at z = 2.1", "redshift", 2.1),
         ("NGC 1234, at 4.5 Mpc", "distance", 4.5e6),
         ("3.8 kpc away", "distance", 3800.0),
+        ("some 1,240 net counts were collected", "counts", 1240.0),
+        ("with 85 photons", "counts", 85.0),
+        ("at 0.013 counts/s", "count_rate", 0.013),
+        ("3.5 ct s^-1", "count_rate", 3.5),
+        ("2.0 counts per kilosecond", "count_rate", 0.002),
         ("metals at 0.4 of the solar abundance", "abundance", 0.4),
     ],
 )

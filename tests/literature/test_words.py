@@ -51,9 +51,9 @@ def test_joined_embedders_stand_side_by_side():
 
 def test_extras_are_asked_for_behind_the_embedder(tmp_path):
     embedder = get_embedder("offline+words+quantities", cache_dir=tmp_path)
-    assert [part.name for part in embedder.parts][1:] == ["words-1024-1", "quantities-1"]
+    assert [part.name for part in embedder.parts][1:] == ["words-1024-1", "quantities-2"]
     assert get_embedder("offline", cache_dir=tmp_path).name == embedder.parts[0].name
-    assert get_embedder("terms+quantities").name == "terms-1+quantities-1"
+    assert get_embedder("terms+quantities").name == "terms-1+quantities-2"
     assert get_embedder("words").name == "words-1024-1"
     for wrong in ("offline+words+words", "terms+terms", "offline+", "offline+colours", "+words"):
         with pytest.raises(ValueError, match="embedder"):
