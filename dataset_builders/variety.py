@@ -36,8 +36,9 @@ def measure_variety(texts: Sequence[str], *, seed: int = 0) -> dict[str, float]:
     random = np.random.Generator(np.random.Philox(key=[seed, 0x7E87]))
     chosen = random.permutation(len(texts))[:SAMPLE]
     sample = [_TOKEN.findall(_masked(texts[int(index)])) for index in chosen]
+    # Masked after they are split: where a sentence ends is seen by its capitals.
     sentences = [
-        sentence for index in chosen for sentence in split_sentences(_masked(texts[int(index)]))
+        _masked(sentence) for index in chosen for sentence in split_sentences(texts[int(index)])
     ]
     found["sentences"] = round(len(set(sentences)) / max(len(sentences), 1), 4)
     for n in (1, 2, 3, 4):
