@@ -27,13 +27,12 @@ from safetensors.numpy import load_file
 
 from hf_specclip.evaluation import GroupBootstrap
 from training.checkpoint import write_json
-from training.measure import EVALUATION, QUERIES, RANKS
+from training.measure import ERRORS, EVALUATION, QUERIES, RANKS
 from training.report import Code, Section, Study, write_report
 from training.report_compare import comparison_sections, plot_curves
 from training.report_retrieval import IDEAL, TITLES
 
 METRICS, RESULTS = "metrics.json", "comparison.json"
-ERRORS = "errors.safetensors"
 SPLIT = "test"
 DIRECTIONS = tuple(TITLES)
 N_BOOTSTRAP = 1000

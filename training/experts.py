@@ -29,6 +29,7 @@ from training.checkpoint import TRAINING_FILE, fingerprint, fresh_folder, refuse
 from training.commands import CHECKPOINTS, Run, call, claim, parser
 from training.expert_fitting import ExpertData, FitSettings, SpectrumInput, fit_gate, fit_select
 from training.expert_plots import plot_gate, plot_gate_by_class
+from training.measure import ERRORS, EVALUATION, write_tensors
 from training.presets import Preset
 from training.report import Figure, Paragraph, Section, Study, Table
 from training.representations import REPRESENTATIONS, SplitRepresentations
@@ -85,6 +86,8 @@ def study_experts(
                               .n_bootstrap, truth)  # fmt: skip
     metrics |= {"split": split, "simulated": simulated, "headline": headline}
     metrics["neighbours"] = _neighbours(models["gate"])
+    if run.is_main:
+        save_errors(run, found, rows, split)
     figures = run.output / "figures" if figures is None else figures
     drawn = []
     if run.is_main:
@@ -107,6 +110,28 @@ def study_experts(
                 )
             )  # fmt: skip
     return Study(metrics, _sections(metrics, drawn, simulated))
+
+
+def save_errors(
+    run: Run, found: Mapping[str, Mapping[str, Any]], rows: SplitRepresentations, split: str
+) -> None:
+    """Keep the absolute error of each row, so that runs can be compared row by row.
+
+    `evaluation/errors.safetensors` has `SPLIT.METHOD.VARIABLE` (n,), nan where nothing is known;
+    the methods are the paper's k-NN on each representation and the two mixtures.
+    """
+    full = {mode: found[mode]["full"] for mode in MODES}
+    said = {
+        f"knn {name}": full["select"]["expert_predictions"][:, place]
+        for place, name in enumerate(REPRESENTATIONS)
+    }
+    said |= {f"moe {mode}": full[mode]["predictions"] for mode in MODES}
+    tensors = {
+        f"{split}.{method}.{name}": np.abs(values[:, place] - rows.targets[name])
+        for method, values in said.items()
+        for place, name in enumerate(VARIABLES)
+    }
+    write_tensors(run.output / EVALUATION / ERRORS, tensors)
 
 
 def expert_data(parts: Sequence[SplitRepresentations], spectrum: str = "encoder") -> ExpertData:

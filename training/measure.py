@@ -20,7 +20,7 @@ from .commands import Run
 from .data import PairData
 
 EVALUATION = "evaluation"
-RANKS, QUERIES = "ranks.safetensors", "queries.json"
+RANKS, ERRORS, QUERIES = "ranks.safetensors", "errors.safetensors", "queries.json"
 
 
 @torch.no_grad()
@@ -114,6 +114,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
 
 
 __all__ = [
+    "ERRORS",
     "EVALUATION",
     "QUERIES",
     "RANKS",
