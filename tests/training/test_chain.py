@@ -47,7 +47,7 @@ def done(tiny_dataset, tiny_preset, tmp_path_factory):
     run("paper", "paper")
     run("paper again", "paper")
     run("paper, other seed", "paper", extra=("--seed", "1"))
-    run("rich", "rich", *RICH, studies="all")
+    run("rich", "rich", *RICH)
     for stage, step in (("spectrum", 3), ("align", 7)):
         run(f"rich killed in {stage}", f"rich-{stage}", *RICH, kill=(stage, step))
         run(f"rich resumed in {stage}", f"rich-{stage}", *RICH)
@@ -237,7 +237,7 @@ def test_two_real_processes_train_as_one(done, tiny_dataset, tiny_preset, tmp_pa
     """Contrastive loss over both batches, thinning, hidden sections: the same to 1e-5."""
     words = arguments(
         tiny_dataset, tiny_preset, tmp_path / "two", *RICH, *NO_DROPOUT, "spectrum.mask_ratio=0",
-        extra=("--cache-dir", str(tmp_path / "cache")),
+        extra=("--cache-dir", str(tmp_path / "cache"), "--studies", "none"),
     )  # fmt: skip
     launcher = [
         "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
