@@ -59,8 +59,8 @@ some 150 net counts; see the table). With the counts of all detections, fewer th
 the median, min-max normalised shapes keep so little of a source that the paper's recipe stays far
 from the paper's figures even with texts that give the exact truth. The
 knobs of the summaries (`stated_numbers`, `stated_words`, `repeated`, `stated_errors`, `silent`,
-`wrong`) say how much they tell. They are chosen once, for the `paper` preset, on `validation`
-(`training/calibration.py` measures it), and for no other model.
+`wrong`) say how much they tell; they are for the `paper` preset, read on `validation`, and for no
+other model. `training/calibration.py` measures where that preset stands beside the paper.
 
 Where the summaries depart from real literature: nearly every one describes the X-ray spectrum, in
 the same dimensions (hardness, low energies, absorption, brightness, depth, slope or temperature),
