@@ -10,7 +10,7 @@ import datetime
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from .products import KINDS, detection_id
 from .queue import WorkQueue
 from .retry import Patience, Service
 from .simbad import SIMBAD_TAP
+from .summaries import ModelSummariser
 from .tap import TapClient
 from .texts import ExtractiveSummariser, Summariser, read_summaries, write_summaries
 
@@ -46,6 +47,8 @@ STAGES = (
 )
 QUEUE_FILE = "queue.sqlite"
 BEGUN_FILE = "begun.json"
+# Abstracts of papers on X-ray sources have about 200 words.
+_USUAL_ABSTRACT = "emission " * 160
 DESCRIPTION = """\
 Detections of the Chandra Source Catalog 2.1 (Evans et al. 2024, ApJS 274, 22) with their spectra
 from the Chandra archive, and the papers that SIMBAD (Wenger et al. 2000, A&AS 143, 9) and NASA's
@@ -368,8 +371,24 @@ class Build:
             f"spectra: at most {disk}, {disk.seconds / 3600:.2f} h at the least\n"
             f"papers: {len(codes):,} that SIMBAD lists for {known:,} sources, {len(got):,} of them "
             f"are there; about {requests:,} requests to ADS ({days:.2f} days of its allowance)\n"
-            f"summaries: {self.summariser.name}"
+            f"summaries: {self.summariser.name}{self._forecast_summaries()}"
         )
+
+    def _forecast_summaries(self) -> str:
+        """What a model's summaries will take; abstracts that are not there yet as the usual ones.
+
+        Before ADS has been asked, papers are stood for by a text of the usual length.
+        """
+        if not isinstance(self.summariser, ModelSummariser):
+            return " (no cost)"
+        done = read_summaries(self.queue)
+        pairs = []
+        for source in self._literature():
+            papers = source.behind_summary(self.options.papers_each)
+            if papers and source.name not in done:
+                stood = [p if p.abstract else replace(p, abstract=_USUAL_ABSTRACT) for p in papers]
+                pairs.append((source, stood))
+        return f": {self.summariser.forecast(pairs)}"
 
     # -- what stages share
 

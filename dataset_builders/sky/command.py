@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..splits import SURVEY_LIMIT
+from .answers import AnswerCache
 from .archive import STAGE as SPECTRA_STAGE
 from .assemble import AssembleError
 from .bibliography import PAPERS_EACH
@@ -19,6 +20,9 @@ from .products import KINDS
 from .queue import QueueError
 from .retry import ServiceError
 from .sources import names_of
+from .summaries import CapReachedError, ModelError, ModelSummariser
+from .texts import STAGE as TEXTS_STAGE
+from .texts import ExtractiveSummariser, Summariser
 
 EPILOG = """\
 examples:
@@ -62,6 +66,10 @@ def add_command(commands: Any) -> None:
     add("--no-object-search", action="store_true", help="use only SIMBAD's references")
     add("--papers-each", type=int, default=PAPERS_EACH, help="behind a summary (%(default)s)")
     add("--survey-limit", type=int, default=SURVEY_LIMIT, help="see `tables --help`")
+    add("--summariser", default="extractive", help="extractive (no key), openai, openai:MODEL")
+    add("--llm-url", help="of an OpenAI-compatible server, ending in /v1")
+    add("--max-dollars", type=float, help="that summaries may cost")
+    add("--token-prices", type=float, nargs=2, metavar=("IN", "OUT"), help="$ a million tokens")
     add("--embedder", help="embed the summaries: offline, openai, openai:MODEL, local:PATH")
     add("--seed", type=int, default=0, help="of the splits (default 0)")
     for name in ("csc-tap", "archive", "simbad-tap", "ads"):
@@ -104,9 +112,17 @@ def run(options: argparse.Namespace) -> int:
     )
     work = options.work or options.output.with_name(options.output.name + ".work")
     try:
-        build = Build(work, selection, services, settings, progress=True)
+        build = Build(
+            work,
+            selection,
+            services,
+            settings,
+            summariser=_summariser(options, work),
+            progress=True,
+        )
         if options.retry:
             build.queue.retry(SPECTRA_STAGE)
+            build.queue.retry(TEXTS_STAGE)
         if options.dry_run:
             build.run(("names", "catalogue", "objects"), options.output)
             print(build.account())
@@ -116,8 +132,10 @@ def run(options: argparse.Namespace) -> int:
         print(build.account())
     except (
         AssembleError,
+        CapReachedError,
         CatalogueError,
         DiskError,
+        ModelError,
         QueueError,
         ServiceError,
         BuildError,
@@ -125,6 +143,21 @@ def run(options: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _summariser(options: argparse.Namespace, work: Path) -> Summariser:
+    kind, _, model = options.summariser.partition(":")
+    if kind == "extractive" and not model:
+        return ExtractiveSummariser()
+    if kind != "openai":
+        raise BuildError(f"--summariser {options.summariser}: extractive, openai or openai:MODEL")
+    return ModelSummariser(
+        AnswerCache(work / "answers.sqlite"),
+        **({"model": model} if model else {}),
+        base_url=options.llm_url,
+        max_dollars=options.max_dollars,
+        prices=tuple(options.token_prices) if options.token_prices else None,
+    )
 
 
 def _bytes(text: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, Protocol
 
 from hf_specclip.literature import SECTIONS, extractive_summary
@@ -10,19 +11,19 @@ from hf_specclip.literature import SECTIONS, extractive_summary
 from .bibliography import SourceLiterature
 from .queue import WorkQueue
 from .ranking import RankedPaper
+from .summaries import SummaryError
 
 STAGE = "summaries"
 AT_ONCE = 20
 
 
 class Summariser(Protocol):
-    """What writes the three sections.
+    """What writes the three sections; with an attribute `workers`, in so many threads."""
 
-    Attributes:
-        name: of it and of all that changes its texts, for the card and the queue.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """Of it and of all that changes its texts, for the card and the queue."""
+        ...
 
     def summarise(
         self, source: SourceLiterature, papers: Sequence[RankedPaper]
@@ -83,28 +84,48 @@ def write_summaries(
     ]
     queue.remove(STAGE, stale)
     queue.add(STAGE, wanted)
-    while items := queue.claim(STAGE, AT_ONCE):
-        left = [item.id for item in items]
-        try:
-            for item in items:
-                about = known.get(item.id)
-                papers = () if about is None else about.behind_summary(papers_each)
-                sections: Mapping[str, str | None] = {}
-                if about is not None and papers:
-                    sections = summariser.summarise(about, papers)
-                if any(sections.get(name) for name in SECTIONS):
-                    result = {
-                        "sections": {name: sections.get(name) for name in SECTIONS},
-                        "papers": [paper.id for paper in papers],
-                    }
-                    queue.finish(STAGE, {item.id: result})
-                else:
-                    why = "its papers say nothing" if papers else "no paper but surveys"
-                    queue.finish(STAGE, absent={item.id: why})
-                left.remove(item.id)
-                progress(1)
-        finally:
-            queue.release(STAGE, left)
+    workers = max(1, getattr(summariser, "workers", 1))
+    with ThreadPoolExecutor(workers) as pool:
+        while items := queue.claim(STAGE, AT_ONCE):
+            waiting = {
+                pool.submit(_summarise, summariser, known.get(item.id), papers_each): item.id
+                for item in items
+            }
+            left = set(waiting.values())
+            try:
+                for future in as_completed(waiting):
+                    name = waiting[future]
+                    try:
+                        result = future.result()
+                    except SummaryError as error:
+                        queue.finish(STAGE, failed={name: str(error)})
+                    else:
+                        if isinstance(result, str):
+                            queue.finish(STAGE, absent={name: result})
+                        else:
+                            queue.finish(STAGE, {name: result})
+                    left.remove(name)
+                    progress(1)
+            finally:
+                for future in waiting:
+                    future.cancel()
+                queue.release(STAGE, left)
+
+
+def _summarise(
+    summariser: Summariser, source: SourceLiterature | None, papers_each: int
+) -> dict[str, Any] | str:
+    """The record of a source's summary, or why there is none."""
+    papers = () if source is None else source.behind_summary(papers_each)
+    if source is None or not papers:
+        return "no paper but surveys"
+    sections = summariser.summarise(source, papers)
+    if not any(sections.get(name) for name in SECTIONS):
+        return "its papers say nothing"
+    return {
+        "sections": {name: sections.get(name) for name in SECTIONS},
+        "papers": [paper.id for paper in papers],
+    }
 
 
 def read_summaries(queue: WorkQueue) -> dict[str, dict[str, str | None]]:

@@ -57,8 +57,8 @@ def csc_name(ra: float, dec: float) -> str:
 class Sky:
     """Sources and detections, drawn from a seed.
 
-    Every source is seen in `per_source` observations, numbered from 1000 on; `observations` say
-    how many fields there are.
+    Every source is seen in `per_source` of so many `observations`, numbered from 1000 on; those of
+    one field see the same sources.
 
     Attributes:
         master, detections: rows of `master_source`, and of `observation_source` with the source's
@@ -86,7 +86,8 @@ class Sky:
                 }
             )
             for visit in range(per_source):
-                obsid = 1000 + (source + 5 * visit) % observations
+                fields = observations // per_source
+                obsid = 1000 + source % fields + visit * fields
                 self.detections.append(self._detection(source, obsid, random))
         self.match_types = ["u"] * n
 

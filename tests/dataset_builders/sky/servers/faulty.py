@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.command,
             parts.path,
             {key: values[0] for key, values in parse_qs(parts.query).items()},
-            dict(self.headers),
+            {name.title(): value for name, value in self.headers.items()},
             self.rfile.read(length),
         )
         with state.lock:
