@@ -130,8 +130,8 @@ def _band_departures(rows: OutlierRows, place: int, around: np.ndarray) -> np.nd
     if not len(shapes) or not np.isfinite([*counts, *errors]).all():
         return None
     expected = shapes.mean(axis=0) * max(float(counts.sum()), 0.0)
-    # The spread is that of the counts expected, and of the background: a band with hardly any counts
-    # would else seem to be known best of all.
+    # The spread is that of the counts expected, and of the background: a band with hardly any
+    # counts would else seem to be known best of all.
     background = np.maximum(errors**2 - counts, 0.0)
     return (counts - expected) / np.sqrt(np.maximum(expected + background, 1.0))
 
