@@ -27,7 +27,14 @@ from hf_specclip.configuration_specclip_moe import PANELS, VIEWS
 from hf_specclip.evaluation import evaluate_coverage, evaluate_regression
 from training.checkpoint import TRAINING_FILE, fingerprint, fresh_folder, refuse_other, write_json
 from training.commands import CHECKPOINTS, Run, call, claim, parser
-from training.expert_fitting import ExpertData, FitSettings, SpectrumInput, fit_gate, fit_select
+from training.expert_fitting import (
+    FEWEST,
+    ExpertData,
+    FitSettings,
+    SpectrumInput,
+    fit_gate,
+    fit_select,
+)
 from training.expert_plots import plot_gate, plot_gate_by_class
 from training.measure import ERRORS, EVALUATION, write_tensors
 from training.presets import Preset
@@ -78,6 +85,10 @@ def study_experts(
         simulated: whether the data are, for the words of the report.
         figures: folder of the figures, by default `figures` of the run.
     """
+    seen = [name for name in VARIABLES if np.isfinite(reps["train"].targets[name]).sum() >= FEWEST]
+    if not seen or not any(np.isfinite(reps[split].targets[name]).any() for name in seen):
+        why = f"No variable is known for {FEWEST} rows of train and any of {split}."
+        return Study({"skipped": why}, [Section("Physical variables", [Paragraph(why)])])
     headline = HEADLINE.get(run.preset.name, "gate")
     models = {mode: _fitted(run, reps, mode, headline) for mode in MODES}
     rows = reps[split]

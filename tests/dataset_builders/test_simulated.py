@@ -219,10 +219,10 @@ def test_marginals_are_like_the_catalogues(universe, rows):
     assert 0.6 < middle / real[2] < 1.6
     assert 0.3 < high / real[4] < 2.0
     exposure = np.percentile(rows["exposure"].to_numpy(), [25, 50, 75])
-    # 4.7, 25.8, 49.4 ks.
+    # 4.7, 18.0, 42.8 ks.
     assert exposure[0] < 9e3
-    assert 18e3 < exposure[1] < 36e3
-    assert 38e3 < exposure[2] < 65e3
+    assert 11e3 < exposure[1] < 30e3
+    assert 30e3 < exposure[2] < 60e3
     hardness = rows["hard_hs"].to_numpy()
     assert np.nanpercentile(hardness, 5) < -0.6
     assert np.nanpercentile(hardness, 95) > 0.6
@@ -339,9 +339,16 @@ def test_rows_do_not_depend_on_what_is_made_with_them(universe, rows):
 
 
 def test_limits_cover_the_truth(universe):
-    """68 % limits hold it in about 68 % of many observations of a well-exposed source."""
+    """68 % limits hold it in about 68 % of many observations of a well-exposed source.
+
+    Of an early one: where contamination has eaten the soft response, single counts at its low end
+    stand for so many photons that they scatter more than the limits, which go by the number of
+    counts, allow for.
+    """
     net = universe.sources.flux[universe.detections.source] * universe.detections.exposure
-    detection = int(np.argsort(net)[len(net) * 3 // 4])
+    seen = universe.detections
+    early = np.flatnonzero((seen.year < 2003) & (seen.light.flare == 0.0))
+    detection = int(early[np.argsort(net[early])[len(early) // 2]])
     seen = universe.detections.take(np.full(400, detection))
     assert universe.detections.light.flare[detection] == 0.0
     observed = universe._observe(seen, np.arange(20_000, 20_400))

@@ -180,7 +180,7 @@ def test_the_report_stands_alone_and_says_what_it_must(done):
     folder = done[0] / "paper"
     page = (folder / "report.html").read_text()
     text = (folder / "report.md").read_text()
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/png;base64,") == 3
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     assert "<script" not in page
     for words in ("simulated", "Simulated.", "chance", "test-embedder", "training/reproduce.py",
