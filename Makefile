@@ -37,7 +37,8 @@ demo: setup $(DEMO)/dataset/specclip_dataset.json
 		--dataset $(DEMO)/dataset --output $(DEMO) $(DEMO_ARGS)
 	@echo
 	@echo "Made: $(DEMO)/dataset (simulated pairs), $(DEMO)/model (load it with from_pretrained),"
-	@echo "      $(DEMO)/metrics.json and $(DEMO)/report.html (the Recall@k% curve)."
+	@echo "      $(DEMO)/moe (estimates physical variables), $(DEMO)/outliers (finds the odd ones),"
+	@echo "      $(DEMO)/metrics.json and $(DEMO)/report.html (all tables and figures)."
 	@echo "Try:  $(BIN)/specclip inspect FILE.pha"
 	@echo "      $(BIN)/specclip retrieve --model $(DEMO)/model FILE.pha"
 	@echo "      $(BIN)/specclip retrieve --model $(DEMO)/model --help"
