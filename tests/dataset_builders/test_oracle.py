@@ -235,19 +235,20 @@ def test_exact_statements_and_bright_sources_leave_no_doubt(universe, prior, see
     assert np.median(ranks.expected) == 1.0
 
 
-def test_weights_of_the_bank_are_the_population(prior, observed):
+def test_weights_of_the_bank_are_the_population(universe, prior, seen):
     """However a bank was drawn, weighted means over it are those of the population."""
-    bank, _ = observed
+    _, sources, _, _ = seen
+    bank = draw_bank(prior, read_texts(universe, sources), 100_000, knobs=universe.knobs)
     weights = np.exp(bank.log_prior)
     assert weights.sum() == pytest.approx(1.0, abs=0.15)
     by_stratum = np.bincount(bank.stratum, weights, minlength=len(prior.share))
     large = prior.share > 0.03
-    # So small a bank scatters by a fifth in each stratum; with 24,000 members, by a tenth.
-    np.testing.assert_allclose(by_stratum[large], prior.share[large], rtol=0.7)
+    # A bank of 6,000 would scatter by a fifth in each stratum.
+    np.testing.assert_allclose(by_stratum[large], prior.share[large], rtol=0.25)
     for row in np.flatnonzero(large):
         members = bank.members(row)
         mean = np.average(bank.log_usual[members], weights=weights[members])
-        assert mean == pytest.approx(prior.exposure[row] @ LOG_EXPOSURE, abs=0.8)
+        assert mean == pytest.approx(prior.exposure[row] @ LOG_EXPOSURE, abs=0.25)
 
 
 def test_doubling_the_bank_changes_little(seen, observed):
@@ -276,13 +277,13 @@ def test_posteriors_are_calibrated(prior):
         detections.theta,
     )
     sources, text = np.unique(detections.source, return_inverse=True)
-    bank = draw_bank(prior, read_texts(universe, sources), 20_000, knobs=universe.knobs)
+    bank = draw_bank(prior, read_texts(universe, sources), 250_000, knobs=universe.knobs)
     observation = observe(prior, bank, spectra, text, draws=200)
     truth = true_colours(universe.photons(rows))
     random = np.random.default_rng(0)
     # Few members agree with the brightest spectra: there the sum is too coarse to be tested.
     fine = observation.effective > 30
-    assert fine.sum() > 50
+    assert fine.mean() > 0.5
     for name in ("hard_hs", "hard_ms", "hardness"):
         drawn = bank.truth[name][observation.from_spectrum]
         below = (drawn < truth[name][:, None]).mean(axis=1)
