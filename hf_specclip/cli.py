@@ -1,4 +1,4 @@
-"""The command line: `specclip inspect | fit | retrieve | embed`.
+"""The command line: `specclip inspect | fit | retrieve | embed | publish`.
 
 It reads arguments and prints; what it prints is computed by the library. Heavy imports live in the
 commands that need them, so that `specclip --help` answers at once.
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import fit_cli
+from . import fit_cli, publish_cli
 from .cli_files import SpectrumReader, add_file_arguments, print_json
 from .version import __version__
 
@@ -41,6 +41,7 @@ X-ray spectra and what the literature says about their sources, in one space.
   specclip fit      spectrum.pha                            the catalogue's spectral parameters
   specclip retrieve --model DIR spectrum.pha                which papers does it resemble?
   specclip embed    --model DIR *.pha -o embeddings.parquet vectors for your own analysis
+  specclip publish  model DIR user/name                     put it on the Hugging Face Hub
 """
 
 INSPECT = """\
@@ -131,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (inspect, embed, retrieve):
         add_file_arguments(command)
     fit_cli.add_command(commands)
+    publish_cli.add_command(commands)
     return parser
 
 
