@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .hub_cards import card_of, tagged
+from .hub_configurations import DEFAULT, as_configuration
 from .hub_kinds import CARD_FILE, KINDS, METRICS_FILE, Kind, PublishError, files_of
 from .hub_spaces import metric_files, metric_folder, space_files
 from .version import __version__
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_CONFIG = re.compile(r"[A-Za-z0-9][\w-]*")
 _KEPT = (".gitattributes",)
 _PREFIXES = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 _STORAGE = ("storage limit", "quota", "storage quota", "exceeded")
@@ -55,6 +57,7 @@ def publish(
     revision: str | None = None,
     metrics: str | os.PathLike[str] | None = None,
     model: str | None = None,
+    config: str | None = None,
     token: str | None = None,
 ) -> Published:
     """Put a model, a head, a dataset or a Space on the Hub, as one commit.
@@ -72,6 +75,7 @@ def publish(
         metrics: the `metrics.json` of the run, for the card; looked for in the folder and beside
             it. The folder's own card is held against it.
         model: for a Space, the published model it shows (default: `repo_id` as a model).
+        config: for a dataset, the configuration it becomes, beside others in the same repository.
         token: of a user who may write there; by default the one that is logged in, or `HF_TOKEN`.
 
     Raises:
@@ -81,6 +85,10 @@ def publish(
 
     chosen = _kind(kind)
     _check_name(repo_id)
+    if config is not None and (chosen.name != "dataset" or not _CONFIG.fullmatch(config)):
+        raise PublishError(
+            f"config {config!r}: give a name of letters and digits to a dataset only"
+        )
     api = HfApi(token=token, library_name="hf_specclip", library_version=__version__)
     model = model or repo_id
     contents = _contents(chosen, Path(folder), repo_id, metrics, model, api.endpoint)
@@ -97,6 +105,9 @@ def publish(
     if not created:
         _refuse_others(chosen, repo_id, there, info, private)
     head = str(info.sha)
+    if chosen.name == "dataset":
+        old = _card_there(api, repo_id, head) if CARD_FILE in there else None
+        contents, there = as_configuration(contents, there, old, config or DEFAULT, repo_id)
     commit = _commit(api, chosen, repo_id, branch, head, contents, there - set(contents), user)
     return Published(
         repo_id=repo_id,
@@ -161,6 +172,12 @@ def _contents(
     if figures is not None:
         contents[METRICS_FILE] = figures
     return contents
+
+
+def _card_there(api: HfApi, repo_id: str, revision: str) -> str:
+    with _told(f"the card of {repo_id} could not be read"):
+        path = api.hf_hub_download(repo_id, CARD_FILE, repo_type="dataset", revision=revision)
+        return Path(path).read_text(encoding="utf-8")
 
 
 def _require_model(api: HfApi, model: str) -> None:

@@ -58,6 +58,11 @@ def add_command(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--model", metavar="USER/NAME", help="the model that a space shows (default: its own name)"
     )
+    parser.add_argument(
+        "--config",
+        metavar="NAME",
+        help="the configuration a dataset becomes (default: the default)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.set_defaults(run=run)
     return parser
@@ -75,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         revision=arguments.revision,
         metrics=arguments.metrics,
         model=arguments.model,
+        config=arguments.config,
     )
     if arguments.json:
         print_json(asdict(done))

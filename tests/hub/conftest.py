@@ -1,11 +1,28 @@
 """A local Hub, and clients that talk to it."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from server import HubServer
+
+STORED = Path(__file__).with_name("data") / "stored"
+
+
+@pytest.fixture(scope="session")
+def _stored_once(tmp_path_factory):
+    from make_stored import assemble
+
+    return assemble(STORED, tmp_path_factory.mktemp("stored") / "run")
+
+
+@pytest.fixture
+def stored_run(_stored_once, tmp_path):
+    """A copy of the stored run: model, moe, spectrum, outliers, metrics.json."""
+    return Path(shutil.copytree(_stored_once, tmp_path / "run"))
 
 
 @pytest.fixture

@@ -173,7 +173,8 @@ class HubStore:
             for name in gone:
                 del files[name]
         files |= added
-        self.check_quota(repository, files.values())
+        if tip is not None:
+            self.check_quota(repository, files.values())
         body = json.dumps([tip, title, _now(), {n: b.sha256 for n, b in sorted(files.items())}])
         oid = hashlib.sha1(body.encode()).hexdigest()
         commit = Commit(oid, tip, title, repository.owner, _now(), files)
