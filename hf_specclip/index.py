@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from .folders import replace_folder
+from .folders import refuse_links_out, replace_folder
 
 ENTRIES_FILE = "entries.jsonl"
 EMBEDDINGS_FILE = "embeddings.safetensors"
@@ -165,6 +165,7 @@ class SpecCLIPIndex:
                     f"{path} has no {name}: a gallery is made by training, or by "
                     "SpecCLIPIndex(entries, embeddings).save(folder)"
                 )
+        refuse_links_out(path, IndexFormatError)
         try:
             embeddings = load_file(str(path / EMBEDDINGS_FILE))["embeddings"]
         except (SafetensorError, KeyError, ValueError) as error:
