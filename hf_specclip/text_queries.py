@@ -103,19 +103,18 @@ class TextQueries:
                 }
             return self.model.get_text_features(**inputs).pooler_output.float().cpu().numpy()
 
-    def embed_query(self, text: str, section: str | None = None) -> np.ndarray:
+    def embed_query(self, text: str, section: str = "identity") -> np.ndarray:
         """A question in free words as a unit vector (D,).
 
         Args:
             text: such as `"heavily absorbed pulsating ULX"`.
-            section: the part of a summary it stands for; by default it is tried both as what the
-                source is and as what its spectrum is like, and the mean is taken.
+            section: the part of a summary it stands for. What sources are called and how bright,
+                hard or absorbed they are is said in `identity`; parameters of models, such as
+                `"black body with kT = 0.1 keV"`, are better asked for as `spectrum`.
         """
-        if section is not None and section not in SECTIONS:
+        if section not in SECTIONS:
             raise ValueError(f"section is {section!r}, it must be one of {', '.join(SECTIONS)}")
-        sections = (section,) if section else ("identity", "spectrum")
-        mean = self.embed([{name: text} for name in sections]).mean(axis=0)
-        return mean / np.linalg.norm(mean)
+        return self.embed([{section: text}])[0]
 
     def _tokens(self, summaries: list[Mapping[str, str | None]]) -> Any:
         from . import SpecCLIPProcessor
