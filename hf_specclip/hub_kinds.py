@@ -24,7 +24,7 @@ _MODEL_FILES = (
     "config.json",
     "model*.safetensors",
     "model.safetensors.index.json",
-    "*_specclip*.py",
+    "*.py",
 )
 _EXTRACTOR = "preprocessor_config.json"
 _DETECTOR = ("detector.json", "reference.jsonl", "detector.safetensors")
@@ -72,7 +72,8 @@ KINDS = {
                 *_MODEL_FILES, "*processor_config.json", "tokenizer*.json", "vocab.*",
                 "special_tokens_map.json", "merges.txt", "gallery/*", "zero_shot/*",
                 # Of a folder that brings its head and detector along.
-                *(f"moe/{name}" for name in _MODEL_FILES), *(f"outliers/{name}" for name in _DETECTOR),
+                *(f"moe/{name}" for name in _MODEL_FILES),
+                *(f"outliers/{name}" for name in _DETECTOR),
             ),
             model_types=("specclip", "specclip_ensemble"),
             made_by="training leaves one in model/, training/ensemble.py in ensemble/",
