@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Features, List, Value
 
+from hf_specclip.variables_specclip import VARIABLES
+
 N_BINS = 400
 ENERGY_RANGE = (0.5, 8.0)
 SPLITS = ("train", "calibration", "validation", "test")
@@ -87,11 +89,8 @@ def variable_units() -> dict[str, str]:
     """The physical variables and their units, in the order the models use.
 
     Returns:
-        Mapping of name to unit, as `hf_specclip.configuration_specclip.VARIABLES`.
+        Mapping of name to unit, as `hf_specclip.VARIABLES`.
     """
-    # Imported here: the configuration file pulls in transformers, which `--help` need not wait for.
-    from hf_specclip.configuration_specclip import VARIABLES
-
     return dict(VARIABLES)
 
 
