@@ -14,7 +14,6 @@ if not __package__:  # run as a file: the repository takes the place of its fold
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
-import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -204,7 +203,8 @@ def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:
     if run.is_main:
         with fresh_folder(target) as partial:
             model.save_pretrained(partial)
-            SpecCLIPProcessor(extractor).save_pretrained(partial)
+            processor = SpecCLIPProcessor(extractor, sections=pairs.info.domain.sections)
+            processor.save_pretrained(partial)
             gallery.save(partial / GALLERY_FOLDER)
             write_json(partial / TRAINING_FILE, {"identity": identity, "result": result.to_dict()})
     run.accelerator.wait_for_everyone()
@@ -225,12 +225,11 @@ def build(
     pretrained = SpecCLIPForSpectrumPreTraining.from_pretrained(spectrum)
     extractor = SpecCLIPFeatureExtractor.from_pretrained(spectrum)
     _refuse_other_encoder(run.preset, pretrained.config.to_dict(), spectrum)
-    sections = texts.section_mask.shape[1]
     config = SpecCLIPConfig(
         spectrum_config=pretrained.config.to_dict(),
         text_config={
-            "embedding_dim": texts.embeddings.shape[1] // sections,
-            "n_sections": sections,
+            "embedding_dim": texts.embeddings.shape[1] // texts.section_mask.shape[1],
+            "sections": list(pairs.info.domain.sections),
             "embedder_name": texts.model,
             "max_deviation": settings.text_max_deviation,
         },
@@ -356,18 +355,21 @@ def _shared(model: SpecCLIPModel, latents: torch.Tensor) -> torch.Tensor:
 
 def _refuse_other_encoder(preset: Preset, found: dict[str, Any], folder: Path) -> None:
     """Settings of the preset that the pretrained encoder was not built with."""
-    wanted = dataclasses.asdict(preset.spectrum)
-    wanted["energy_range"] = tuple(wanted["energy_range"])
     other = [
         f"{key} {found[key]!r}, not {value!r}"
-        for key, value in wanted.items()
-        if (tuple(found[key]) if isinstance(found[key], list) else found[key]) != value
+        for key, value in preset.to_dict()["spectrum"].items()
+        if _plain(found[key]) != value
     ]
     if other:
         raise CheckpointError(
             f"{folder} was trained with {', '.join(other)}: pretrain with this preset, or name "
             "the preset it was trained with"
         )
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, however deep: a configuration holds either."""
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def require_texts(pairs: PairData) -> None:

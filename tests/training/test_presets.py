@@ -168,3 +168,12 @@ def test_an_identity_leaves_out_what_came_later_and_changes_nothing():
 def test_settings_of_best_are_checked(overrides, key):
     with pytest.raises(PresetError, match=key):
         load_preset("paper", overrides)
+
+
+def test_the_bands_are_those_of_the_models():
+    from hf_specclip import configuration_specclip as models
+    from training import presets
+
+    assert (presets.BANDS, presets.WINDOWS) == (models.BANDS, models.WINDOWS)
+    with pytest.raises(PresetError, match="three pairs"):
+        load_preset("demo", ["spectrum.bands=[[1, 2], [2, 3]]"])
