@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from .configuration_specclip import SpecCLIPTextConfig as SpecCLIPTextConfig
     from .configuration_specclip_ensemble import SpecCLIPEnsembleConfig as SpecCLIPEnsembleConfig
     from .configuration_specclip_moe import SpecCLIPMoEConfig as SpecCLIPMoEConfig
+    from .describe import Describer as Describer
+    from .description import Description as Description
     from .evaluation import evaluate_regression as evaluate_regression
     from .evaluation import evaluate_retrieval as evaluate_retrieval
     from .feature_extraction_specclip import SpecCLIPFeatureExtractor as SpecCLIPFeatureExtractor
+    from .index import IndexFilter as IndexFilter
     from .index import SpecCLIPIndex as SpecCLIPIndex
     from .literature import get_embedder as get_embedder
     from .modeling_specclip import (
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from .processing_specclip import SpecCLIPProcessor as SpecCLIPProcessor
     from .spectra import XRaySpectrum as XRaySpectrum
     from .spectra import read_spectrum as read_spectrum
+    from .zero_shot import ZeroShotClasses as ZeroShotClasses
 
 _CONSTANTS = {"SECTIONS": "configuration_specclip", "VARIABLES": "configuration_specclip"}
 _MODEL_NAMES = {
@@ -57,10 +61,14 @@ _MODEL_NAMES = {
 _HOMES = {
     **_CONSTANTS,
     **_MODEL_NAMES,
+    "Describer": "describe",
+    "Description": "description",
+    "IndexFilter": "index",
     "OutlierRows": "outliers",
     "SpecCLIPIndex": "index",
     "SpecCLIPOutlierDetector": "outliers",
     "XRaySpectrum": "spectra",
+    "ZeroShotClasses": "zero_shot",
     "evaluate_regression": "evaluation",
     "evaluate_retrieval": "evaluation",
     "get_embedder": "literature",
