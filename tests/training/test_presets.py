@@ -103,7 +103,7 @@ def test_an_empty_file_is_the_defaults(tmp_path):
         ("align: {freeze_spectrum: 1}", r"must be true or false"),
         ("model: {dropout: 1.2}", r"at least 0 and at most 0\.95"),
         ("model: {contrastive_loss: infonse}", r"one of .*did you mean 'infonce'\?"),
-        ("spectrum: {energy_range: [8, 0.5]}", r"must rise from above 0"),
+        ("spectrum: {energy_range: [8, 0.5]}", r"must rise from at least 0"),
         ("spectrum: {energy_range: [1]}", r"a list of 2 numbers"),
         ("spectrum: {patch_size: 21}", r"must divide n_bins \(400\): .*20.* would do"),
         ("spectrum: {num_attention_heads: 3}", r"must be a multiple of num_attention_heads"),
