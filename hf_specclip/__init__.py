@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .modeling_specclip_moe import SpecCLIPMoEForRegression as SpecCLIPMoEForRegression
     from .outliers import OutlierRows as OutlierRows
     from .outliers import SpecCLIPOutlierDetector as SpecCLIPOutlierDetector
+    from .pipelines import pipeline as pipeline
     from .processing_specclip import SpecCLIPProcessor as SpecCLIPProcessor
     from .spectra import XRaySpectrum as XRaySpectrum
     from .spectra import read_spectrum as read_spectrum
@@ -72,6 +73,7 @@ _HOMES = {
     "evaluate_regression": "evaluation",
     "evaluate_retrieval": "evaluation",
     "get_embedder": "literature",
+    "pipeline": "pipelines",
     "read_spectrum": "spectra",
 }
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-# A sentence fills one section of a summary; `{name}` takes a name with its article.
+# A sentence fills one section of a summary; `{name}` takes a name with its article, `{spectrum}`
+# and `{context}` what is usual of the class. A template that asks for what is not known is left
+# out.
 TEMPLATES: tuple[Mapping[str, str], ...] = (
     {"identity": "The X-ray source is {name}."},
-    {"identity": "It is identified as {name}."},
-    {"identity": "Chandra detects {name}."},
-    {"identity": "Its optical counterpart and its X-ray colours make it {name}."},
-    {"identity": "{Name} accounts for the X-ray emission."},
+    {"identity": "It is identified as {name}.", "spectrum": "{spectrum}"},
+    {
+        "identity": "{Name} accounts for the X-ray emission.",
+        "spectrum": "{spectrum}",
+        "context": "{context}",
+    },
 )
 
 # SIMBAD's object types, as catalogues and papers write them, and names in prose.
@@ -65,6 +69,103 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "NS": ("a neutron star", "an isolated neutron star"),
     "BH": ("a black hole", "an accreting black hole"),
 }  # fmt: skip
+# What is usual of a class, from reviews of the field: the spectrum, and where and how it is found.
+_USUAL: dict[str, tuple[str, str]] = {
+    "QSO": (
+        "Its X-ray spectrum is an unabsorbed power law with a photon index of 1.9.",
+        "It was found in a deep extragalactic survey.",
+    ),
+    "LensedQ": (
+        "Its X-ray spectrum is a power law with a photon index of 1.9 and hardly any absorption.",
+        "Its images are lensed by a foreground galaxy.",
+    ),
+    "AGN": (
+        "Its X-ray spectrum is a power law with a photon index of 1.8 and moderate absorption.",
+        "It lies in the nucleus of its host galaxy.",
+    ),
+    "Seyfert_1": (
+        "Its X-ray spectrum is a power law with a photon index of 1.8, little absorption, a "
+        "soft excess and an iron line.",
+        "It lies in the nucleus of its host galaxy and is variable.",
+    ),
+    "Seyfert_2": (
+        "Its X-ray spectrum is a hard power law with a photon index of 1.8, heavily absorbed "
+        "with N_H = 1e23 cm^-2, and an iron line.",
+        "It lies in the nucleus of its host galaxy.",
+    ),
+    "TDE": (
+        "Its X-ray spectrum is very soft, a black body with kT = 0.1 keV.",
+        "The transient flared in the nucleus of its host galaxy and faded.",
+    ),
+    "LMXB": (
+        "Its X-ray spectrum is a power law with a photon index of 1.7 or a disc black body, "
+        "with little absorption.",
+        "It belongs to an early-type galaxy or a globular cluster and is variable.",
+    ),
+    "HMXB": (
+        "Its X-ray spectrum is a hard power law with a photon index of 1.1 and strong absorption.",
+        "It belongs to a star-forming galaxy and is variable.",
+    ),
+    "ULX": (
+        "Its X-ray spectrum is a power law with a photon index of 2.0 or a disc black body, at "
+        "a luminosity of 3e39 erg/s.",
+        "It lies off the nucleus of a star-forming galaxy.",
+    ),
+    "ULX_pulsar": (
+        "Its X-ray spectrum is a hard power law with a photon index of 1.3 and a cutoff, at a "
+        "luminosity of 5e39 erg/s.",
+        "Coherent pulsations show an accreting neutron star. It lies off the nucleus of a "
+        "star-forming galaxy.",
+    ),
+    "CV*": (
+        "Its X-ray spectrum is that of an optically thin plasma, bremsstrahlung with kT = 8 "
+        "keV, with little absorption.",
+        "It is variable on the orbital period.",
+    ),
+    "MagCV": (
+        "Its X-ray spectrum is hard, bremsstrahlung with kT = 20 keV, a partially covering "
+        "absorber and an iron line.",
+        "It is modulated on the spin period of the white dwarf and lies in the Galactic plane.",
+    ),
+    "Star": (
+        "Its X-ray spectrum is soft, a thermal plasma with kT = 0.8 keV, unabsorbed.",
+        "Its corona flares.",
+    ),
+    "OB*": (
+        "Its X-ray spectrum is soft, a thermal plasma with kT = 0.6 keV and moderate absorption.",
+        "It belongs to a star-forming region and is steady.",
+    ),
+    "YSO": (
+        "Its X-ray spectrum is a thermal plasma with kT = 2.5 keV and strong absorption.",
+        "It belongs to a star-forming region and flares.",
+    ),
+    "SNR": (
+        "Its X-ray spectrum is soft and rich in lines, a thermal plasma with kT = 0.6 keV.",
+        "It is extended and steady.",
+    ),
+    "HotGas": (
+        "Its X-ray spectrum is soft, a thermal plasma with kT = 0.5 keV.",
+        "The diffuse emission of the galaxy is extended and steady.",
+    ),
+    "ClG": (
+        "Its X-ray spectrum is a thermal plasma with kT = 4 keV and an abundance of 0.3 solar.",
+        "The intracluster gas is extended and steady.",
+    ),
+    "Pulsar": (
+        "Its X-ray spectrum is a non-thermal power law with a photon index of 1.5 and a black "
+        "body.",
+        "It is steady, spins down, and lies in the Galactic plane.",
+    ),
+    "MSP": (
+        "Its X-ray spectrum is soft, a black body with kT = 0.2 keV.",
+        "It belongs to a globular cluster and is steady.",
+    ),
+    "Magnetar": (
+        "Its X-ray spectrum is a black body with kT = 0.5 keV and a steep power law, strongly "
+        "absorbed.",
+        "It bursts, pulsates, and lies in the Galactic plane.",
+    ),
+}
 _OTHER_SPELLINGS = {
     "seyfert1": "Seyfert_1", "sy1": "Seyfert_1", "seyfert2": "Seyfert_2", "sy2": "Seyfert_2",
     "lensedq_candidate": "LensedQ", "tde_candidate": "TDE", "cv": "CV*", "cataclyv*": "CV*",
@@ -81,12 +182,10 @@ def class_names(kind: str) -> tuple[str, ...]:
         >>> class_names("LMXB")[0]
         'a low-mass X-ray binary'
     """
-    plain = kind.strip()
-    known = {name.lower(): name for name in _NAMES}
-    key = known.get(plain.lower(), _OTHER_SPELLINGS.get(plain.lower()))
+    key = _known(kind)
     if key is not None:
         return _NAMES[key]
-    words = plain.strip("*? ").replace("_", " ")
+    words = kind.strip("*? ").replace("_", " ")
     if words.lower().startswith(("a ", "an ", "the ")):
         return (words,)
     return (f"{'an' if words[:1].lower() in 'aeiou' else 'a'} {words}",)
@@ -99,26 +198,48 @@ def class_prompts(
 
     Args:
         kind: class, such as `"LMXB"`, or words, such as `"a white dwarf in outburst"`.
-        templates: section -> sentence with `{name}` or `{Name}`.
+        templates: see `TEMPLATES`.
 
     Raises:
-        ValueError: for an empty class, or a template without a name.
+        ValueError: for an empty class, or templates none of which says what it is.
     """
-    if not kind.strip():
+    if not kind.strip("*? "):
         raise ValueError("a class needs a name")
+    spectrum, context = _USUAL.get(_known(kind) or "", ("", ""))
     prompts = []
     for template in templates:
-        if not any("{name}" in text or "{Name}" in text for text in template.values()):
-            raise ValueError(f"the template {dict(template)} has no {{name}} to fill in")
+        asked = " ".join(template.values())
+        if ("{spectrum}" in asked and not spectrum) or ("{context}" in asked and not context):
+            continue
         for name in class_names(kind):
-            filled = {
-                # Replaced and not formatted: a template may come from a file, and braces in
-                # `str.format` reach into objects.
-                section: text.replace("{name}", name).replace("{Name}", name[:1].upper() + name[1:])
-                for section, text in template.items()
+            words = {
+                "{name}": name,
+                "{Name}": name[:1].upper() + name[1:],
+                "{spectrum}": spectrum,
+                "{context}": context,
             }
-            prompts.append(filled)
+            prompts.append({section: _filled(text, words) for section, text in template.items()})
+    if not any("{name}" in t or "{Name}" in t for each in templates for t in each.values()):
+        raise ValueError("no template says {name}: the classes would not be told apart")
+    if not prompts:
+        raise ValueError(f"every template asks for what is usual of {kind!r}, which is not known")
     return prompts
+
+
+def _filled(text: str, words: Mapping[str, str]) -> str:
+    # Replaced and not formatted: a template may come from a file, and braces in `str.format` reach
+    # into objects.
+    for mark, word in words.items():
+        text = text.replace(mark, word)
+    return text
+
+
+def _known(kind: str) -> str | None:
+    plain = kind.strip().lower()
+    for name in _NAMES:
+        if name.lower() == plain:
+            return name
+    return _OTHER_SPELLINGS.get(plain)
 
 
 __all__ = ["TEMPLATES", "class_names", "class_prompts"]

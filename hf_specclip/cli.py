@@ -1,4 +1,4 @@
-"""The command line: `specclip inspect | fit | retrieve | embed`.
+"""The command line: `specclip describe | classify | search | …`.
 
 It reads arguments and prints; what it prints is computed by the library. Heavy imports live in the
 commands that need them, so that `specclip --help` answers at once.
@@ -12,7 +12,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import fit_cli
+from . import (
+    app_cli,
+    classify_cli,
+    describe_cli,
+    fit_cli,
+    index_cli,
+    outliers_cli,
+    report_cli,
+    search_cli,
+)
 from .cli_files import SpectrumReader, add_file_arguments, print_json
 from .version import __version__
 
@@ -37,9 +46,14 @@ EMBED_COLUMNS = {
 DESCRIPTION = """\
 X-ray spectra and what the literature says about their sources, in one space.
 
+  specclip describe acisf01575_001N001_r0085_pha3.fits.gz   what is it, and what is it like?
   specclip inspect  acisf01575_001N001_r0085_pha3.fits.gz   what is in this file?
   specclip fit      spectrum.pha                            the catalogue's spectral parameters
   specclip retrieve --model DIR spectrum.pha                which papers does it resemble?
+  specclip classify --model DIR *.pha                       of which class?
+  specclip search   "heavily absorbed pulsating ULX"        spectra and papers, by words
+  specclip outliers --model DIR *.pha                       which are unlike the others?
+  specclip report   --model DIR *.pha -o report.html        all of this as a page
   specclip embed    --model DIR *.pha -o embeddings.parquet vectors for your own analysis
 """
 
@@ -130,7 +144,14 @@ def _parser() -> argparse.ArgumentParser:
         )
     for command in (inspect, embed, retrieve):
         add_file_arguments(command)
+    describe_cli.add_command(commands)
+    classify_cli.add_command(commands)
+    search_cli.add_command(commands)
+    outliers_cli.add_command(commands)
+    report_cli.add_command(commands)
+    index_cli.add_command(commands)
     fit_cli.add_command(commands)
+    app_cli.add_command(commands)
     return parser
 
 
@@ -215,7 +236,7 @@ def _batches(reader: SpectrumReader) -> Iterator[list[tuple[XRaySpectrum, dict[s
 
 
 def _load(name: str) -> tuple[Any, Any]:
-    from .trained_run import load_dual_encoder
+    from .dual_encoder import load_dual_encoder
 
     return load_dual_encoder(name)
 

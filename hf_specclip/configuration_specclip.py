@@ -328,6 +328,12 @@ class SpecCLIPSpectrumConfig(PreTrainedConfig):
                 )
 
     @property
+    def grid(self) -> dict[str, Any]:
+        """What a `SpecCLIPFeatureExtractor` takes beside the kind of input."""
+        names = ("n_bins", "energy_range", "axis", "bands", "windows")
+        return {name: getattr(self, name) for name in names}
+
+    @property
     def num_patches(self) -> int:
         return self.n_bins // self.patch_size
 

@@ -7,7 +7,7 @@ print(describer.describe("source.pi"))
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .description import Description, LiteratureHit, OutlierScore, Paper, SimilarSource, Variable
+from .dual_encoder import load_from
 from .index import GALLERY_FOLDER, Hit, IndexFilter, SpecCLIPIndex, paper_url
 from .index_files import ENTRIES_FILE
 from .index_map import place_between
-from .trained_run import TrainedRun, find_run, load_from
+from .trained_run import TrainedRun, find_run
 from .zero_shot import CONFIG_FILE as CLASSES_FILE
 from .zero_shot import ZERO_SHOT_FOLDER, ZeroShotClasses
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .spectra import XRaySpectrum
     from .text_queries import TextQueries
 
+PARTS = ("index", "moe", "outliers", "classes")
 BATCH_SIZE = 64
 # Neighbours that a place on the map is the weighted mean of.
 _PLACED_BY = 5
@@ -85,6 +87,7 @@ class Describer:
         index: str | os.PathLike[str] | None = None,
         embedder: TextEmbedder | None = None,
         device: str | None = None,
+        parts: Collection[str] = PARTS,
         **hub: Any,
     ) -> Describer:
         """Load a model and what lies with it.
@@ -97,28 +100,31 @@ class Describer:
             moe, outliers, index: where they lie elsewhere: a folder or `user/name`.
             embedder: of the questions, where it is not the one the model names.
             device: such as `"cuda"`; the CPU by default.
+            parts: which of `PARTS` are loaded and answer.
             hub: for the model's repository: `revision`, `token`, `local_files_only`, …
 
         Raises:
             ValueError: where there is no dual encoder.
             IndexFormatError, OutlierFormatError, OSError: for damaged files.
         """
+        if unknown := set(parts) - set(PARTS):
+            raise ValueError(f"there is no part {min(unknown)!r}, only {', '.join(PARTS)}")
         run = find_run(model, **hub)
         network, extractor = load_from(run)
         if device is not None:
             network.to(device)
         # A token is for every repository asked, a revision for the model's only.
         shared = {key: value for key, value in hub.items() if key != "revision"}
-        experts = _experts(run, moe, network.device, shared)
+        experts = _experts(run, moe, network.device, shared) if "moe" in parts else None
         from .text_queries import TextQueries
 
         return cls(
             network,
             extractor,
-            index=_index(run, index, shared),
+            index=_index(run, index, shared) if "index" in parts else None,
             moe=experts,
-            outliers=_detector(run, outliers, shared),
-            classes=_classes(run),
+            outliers=_detector(run, outliers, shared) if "outliers" in parts else None,
+            classes=_classes(run) if "classes" in parts else None,
             pretrained=_pretrained(run, network, experts),
             queries=TextQueries(network, embedder, run.model),
             name=run.name,
@@ -176,7 +182,7 @@ class Describer:
         Raises:
             ValueError: where no classes are given and the model has none.
         """
-        known = self._known_classes(classes)
+        known = self.known_classes(classes)
         return _by_probability(known, known.probabilities(self.embed(spectra)))
 
     def search(
@@ -185,7 +191,7 @@ class Describer:
         *,
         top_k: int = 10,
         kind: str = "spectra",
-        section: str | None = None,
+        section: str = "identity",
         where: IndexFilter | None = None,
     ) -> list[LiteratureHit] | list[SimilarSource]:
         """Spectra, or papers, that go with a question in free words.
@@ -256,6 +262,35 @@ class Describer:
         )
         return _stored_spectrum(index, index.find(name)[0] if place is None else place)[0]
 
+    def knows(self, name: str) -> bool:
+        """Whether a name is that of a source in the index."""
+        if self.index is None:
+            return False
+        try:
+            self.index.find(name)
+        except KeyError:
+            return False
+        return True
+
+    def known_classes(self, classes: Sequence[str] | None) -> ZeroShotClasses:
+        """The classes of the model, or others by their names, at the model's temperature.
+
+        Raises:
+            ValueError: where none are given and the model brings none.
+        """
+        if classes is not None:
+            if not classes:
+                raise ValueError("no classes to tell apart: name two or more")
+            temperature = (
+                self.classes.temperature
+                if self.classes is not None
+                else 1.0 / float(self.model.logit_scale.exp())
+            )
+            return ZeroShotClasses.from_prompts(classes, self.queries.embed, temperature)
+        if self.classes is None:
+            raise ValueError(f"{self.name} brings no classes: name them (classes=)")
+        return self.classes
+
     @property
     def queries(self) -> TextQueries:
         """Turns text into vectors."""
@@ -273,27 +308,13 @@ class Describer:
             )
         return self.index
 
-    def _known_classes(self, classes: Sequence[str] | None) -> ZeroShotClasses:
-        if classes is not None:
-            if not classes:
-                raise ValueError("no classes to tell apart: name two or more")
-            temperature = (
-                self.classes.temperature
-                if self.classes is not None
-                else 1.0 / float(self.model.logit_scale.exp())
-            )
-            return ZeroShotClasses.from_prompts(classes, self.queries.embed, temperature)
-        if self.classes is None:
-            raise ValueError(f"{self.name} brings no classes: name them (classes=)")
-        return self.classes
-
     def _taken(self, item: Any) -> tuple[str | None, XRaySpectrum, dict[str, Any]]:
         """Label, spectrum and columns on the model's grid of whatever was given."""
         settings = self.model.config.spectrum_config
         grid = {"n_bins": settings.n_bins, "energy_range": tuple(settings.energy_range)}
         if isinstance(item, str | os.PathLike):
             label = os.fspath(item)
-            if not Path(label).exists() and self._knows(label):
+            if not Path(label).exists() and self.knows(label):
                 assert self.index is not None  # it knows the name
                 spectrum, columns = _stored_spectrum(self.index, self.index.find(label)[0])
                 return label, spectrum, columns
@@ -316,15 +337,6 @@ class Describer:
             )
         return item.path, item, item.rebinned(**grid)
 
-    def _knows(self, name: str) -> bool:
-        if self.index is None:
-            return False
-        try:
-            self.index.find(name)
-        except KeyError:
-            return False
-        return True
-
     def _points(self, columns: list[dict[str, Any]]) -> dict[str, Any]:
         """Points in the shared space and what the experts look at, as arrays and tensors."""
         import torch
@@ -339,8 +351,8 @@ class Describer:
         own = tensors(self.extractor)
         described = own
         if self.extractor.input_kind != "physics":
-            layout = {"n_bins": self.extractor.n_bins, "energy_range": self.extractor.energy_range}
-            described = tensors(SpecCLIPFeatureExtractor("physics", **layout))
+            grid = self.model.config.spectrum_config.grid
+            described = tensors(SpecCLIPFeatureExtractor("physics", **grid))
         with torch.inference_mode():
             # One pass gives the latent and the point.
             output = self.model(**own)
@@ -424,6 +436,8 @@ class Describer:
                     log_scale=bool(log[place]),
                 )
                 for place, name in enumerate(self.moe.config.variables)
+                # A variable that no row of the training data had is estimated by nothing.
+                if np.isfinite(values[row][place])
             )
             for row in range(n)
         ]
@@ -499,7 +513,7 @@ class Describer:
     def _group(self, spectrum: XRaySpectrum, row: int) -> str:
         """A source of the catalogue must not be its own neighbour."""
         name = spectrum.source_name
-        if name and self.index is not None and self._knows(name):
+        if name and self.index is not None and self.knows(name):
             entry = self.index.spectra.entries[self.index.find(name)[0]]
             if isinstance(entry.get("group"), str):
                 return entry["group"]
@@ -684,4 +698,4 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-__all__ = ["Describer"]
+__all__ = ["PARTS", "Describer"]

@@ -36,14 +36,26 @@ def lay_out(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
         return _principal_axes(points)
     if len(rows) == len(points):
         return drawn
-    result = np.empty((len(points), 2), np.float32)
-    for start in range(0, len(points), _ROWS_AT_ONCE):
-        block = slice(start, start + _ROWS_AT_ONCE)
-        cosine = points[block] @ points[rows].T
-        near = np.argpartition(-cosine, _NEIGHBOURS - 1, axis=1)[:, :_NEIGHBOURS]
-        close = np.take_along_axis(cosine, near, axis=1)
-        result[block] = place_between(close, drawn[near])
+    result = place_among(points, points[rows], drawn)
     result[rows] = drawn
+    return result
+
+
+def place_among(vectors: np.ndarray, bank: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Places (n, 2) of vectors (n, D) between the nearest of a bank (m, D) whose places are known.
+
+    Args:
+        vectors, bank: of unit length.
+        positions: (m, 2).
+    """
+    k = min(_NEIGHBOURS, len(bank))
+    result = np.empty((len(vectors), 2), np.float32)
+    for start in range(0, len(vectors), _ROWS_AT_ONCE):
+        block = slice(start, start + _ROWS_AT_ONCE)
+        cosine = vectors[block] @ bank.T
+        near = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
+        close = np.take_along_axis(cosine, near, axis=1)
+        result[block] = place_between(close, np.asarray(positions)[near])
     return result
 
 
@@ -68,4 +80,4 @@ def _principal_axes(points: np.ndarray) -> np.ndarray:
     return result
 
 
-__all__ = ["MAP_POINTS", "lay_out", "place_between"]
+__all__ = ["MAP_POINTS", "lay_out", "place_among", "place_between"]

@@ -61,40 +61,18 @@ def find_run(name_or_path: str | os.PathLike[str], **hub: Any) -> TrainedRun:
         folder = Path(snapshot_download(name, allow_patterns=list(_FETCHED), **hub))
     inside = [folder / each for each in MODEL_FOLDERS]
     for model in (folder, *inside):
-        if _model_type(model) in MODEL_TYPES:
+        if model_type(model) in MODEL_TYPES:
             # Around a snapshot of the Hub lie other revisions, not the run.
             root = folder if model != folder else folder.parent if local else folder
             return TrainedRun(model, root, name)
     if (folder / "config.json").is_file():
         raise ValueError(
-            f"{name} holds a {_model_type(folder)} model; this needs a dual encoder "
+            f"{name} holds a {model_type(folder)} model; this needs a dual encoder "
             f"({' or '.join(MODEL_TYPES)}), as training leaves it in model/ and ensemble/"
         )
     below = sorted(path.parent.name for path in folder.glob("*/config.json"))
     hint = f"; below it: {', '.join(below)}" if below else ""
     raise ValueError(f"{name} is no model folder (no config.json){hint}")
-
-
-def load_dual_encoder(name_or_path: str | os.PathLike[str], **hub: Any) -> tuple[Any, Any]:
-    """The model, ready to answer, and its feature extractor.
-
-    Args:
-        name_or_path, hub: see `find_run`.
-    """
-    return load_from(find_run(name_or_path, **hub))
-
-
-def load_from(run: TrainedRun) -> tuple[Any, Any]:
-    """The same of a run that was found."""
-    from transformers.utils import logging
-
-    from . import SpecCLIPEnsembleModel, SpecCLIPFeatureExtractor, SpecCLIPModel
-
-    logging.disable_progress_bar()
-    classes: Any = (SpecCLIPModel, SpecCLIPEnsembleModel)
-    models = dict(zip(MODEL_TYPES, classes, strict=True))
-    model = models[_model_type(run.model)].from_pretrained(run.model)
-    return model.eval(), SpecCLIPFeatureExtractor.from_pretrained(run.model)
 
 
 def refuse_missing_folder(name: str) -> None:
@@ -104,7 +82,8 @@ def refuse_missing_folder(name: str) -> None:
         raise ValueError(f"there is no folder {name}")
 
 
-def _model_type(folder: Path) -> str:
+def model_type(folder: Path) -> str:
+    """What the configuration in a folder says it is of; "unknown" without one."""
     path = folder / "config.json"
     if not path.is_file() or path.stat().st_size > MAX_CONFIG_BYTES:
         return "unknown"
@@ -115,4 +94,4 @@ def _model_type(folder: Path) -> str:
     return str(config.get("model_type")) if isinstance(config, dict) else "unknown"
 
 
-__all__ = ["TrainedRun", "find_run", "load_dual_encoder", "load_from", "refuse_missing_folder"]
+__all__ = ["MODEL_TYPES", "TrainedRun", "find_run", "model_type", "refuse_missing_folder"]

@@ -131,14 +131,7 @@ def build(
     axis = (pairs.info.domain.axis, pairs.info.domain.axis_unit)
     config = SpecCLIPSpectrumConfig(**dataclasses.asdict(settings), axis=axis)
     model = SpecCLIPForSpectrumPreTraining(config)
-    extractor = SpecCLIPFeatureExtractor(
-        settings.input_kind,
-        n_bins=settings.n_bins,
-        energy_range=settings.energy_range,
-        axis=axis,
-        bands=settings.bands,
-        windows=settings.windows,
-    )
+    extractor = SpecCLIPFeatureExtractor(settings.input_kind, **config.grid)
     train = pairs.splits["train"]
     spectra = train.spectra(slice(None, None, -(-len(train) // STATISTICS_ROWS)))
     inputs = extractor(spectra, return_tensors="pt")

@@ -165,13 +165,9 @@ def _of_split(
 
 
 def _features(extractor: SpecCLIPFeatureExtractor, arrays: SplitArrays) -> np.ndarray:
+    grid = ("n_bins", "energy_range", "axis", "bands", "windows")
     physics = SpecCLIPFeatureExtractor(
-        input_kind="physics",
-        n_bins=extractor.n_bins,
-        energy_range=extractor.energy_range,
-        axis=extractor.axis,
-        bands=extractor.bands,
-        windows=extractor.windows,
+        "physics", **{name: getattr(extractor, name) for name in grid}
     )
     if not len(arrays):
         return np.zeros((0, 0), np.float32)
