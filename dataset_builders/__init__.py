@@ -3,7 +3,9 @@
 `python -m dataset_builders --help` builds a dataset; `load` opens one, whatever form it has.
 """
 
+from .arrays import write_arrays
 from .contract import SPLITS, ContractError, contract_features
+from .domain import Domain
 from .folder import (
     DatasetFolderError,
     SpecCLIPDatasetInfo,
@@ -20,6 +22,7 @@ __all__ = [
     "SPLITS",
     "ContractError",
     "DatasetFolderError",
+    "Domain",
     "LocalTables",
     "LocalTablesError",
     "SimulatedCSC",
@@ -32,5 +35,6 @@ __all__ = [
     "load",
     "read_dataset",
     "split_groups",
+    "write_arrays",
     "write_dataset",
 ]

@@ -38,6 +38,7 @@ from .contract import (
     text_dim_of,
     validate_table,
 )
+from .domain import XRAY, Domain
 
 INFO_FILE = "specclip_dataset.json"
 CARD_FILE = "README.md"
@@ -65,7 +66,8 @@ class SpecCLIPDatasetInfo:
         knobs: the builder's settings, as plain values.
         simulated: whether the spectra and texts come from a simulation.
         n_bins: number of equal energy bins.
-        energy_range: lower and upper energy of the bins, keV.
+        energy_range: lower and upper energy of the bins, keV (or along the domain's axis).
+        domain: axis, sections and variables, where they are not those of an X-ray spectrum.
         text_model: model that made `text_embedding`, None where there is none.
         license: licence identifier for the card.
         description: how it was made, in Markdown, for the card.
@@ -81,6 +83,7 @@ class SpecCLIPDatasetInfo:
     simulated: bool = False
     n_bins: int = N_BINS
     energy_range: tuple[float, float] = ENERGY_RANGE
+    domain: Domain = XRAY
     text_model: str | None = None
     license: str = "other"
     description: str = ""
@@ -155,11 +158,11 @@ def write_dataset(
     if unknown:
         raise DatasetFolderError(f"splits {unknown} are not among {', '.join(SPLITS)}: rename them")
     check_may_write(folder, overwrite=overwrite)
-    text_dims = {text_dim_of(_schema(part)) for part in splits.values()}
+    text_dims = {text_dim_of(_schema(part), info.domain) for part in splits.values()}
     if len(text_dims) > 1:
         raise DatasetFolderError("only some splits have a 'text_embedding': embed all or none")
     text_dim = text_dims.pop() if text_dims else None
-    schema = contract_features(info.n_bins, text_dim).arrow_schema
+    schema = contract_features(info.n_bins, text_dim, info.domain).arrow_schema
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
@@ -183,7 +186,9 @@ def write_dataset(
                 with pq.ParquetWriter(path, schema, compression="zstd") as writer:
                     for table in _tables(splits.get(split)):
                         try:
-                            table = conform_table(table, n_bins=info.n_bins, first_row=count)
+                            table = conform_table(
+                                table, n_bins=info.n_bins, first_row=count, domain=info.domain
+                            )
                         except ContractError as error:
                             raise ContractError(f"split {split!r}: {error}") from None
                         writer.write_table(table, row_group_size=ROWS_PER_GROUP)
@@ -335,7 +340,8 @@ def conform_splits(
         splits[split] = Dataset(some.features.arrow_schema.empty_table())
     sizes = {split: len(splits[split]) for split in SPLITS}
     schema = some.features.arrow_schema
-    n_bins, text_dim = n_bins_of(schema), text_dim_of(schema)
+    domain = XRAY if info is None else info.domain
+    n_bins, text_dim = n_bins_of(schema), text_dim_of(schema, domain)
     if info is None:
         warnings.warn(
             f"{name} has no {INFO_FILE}: taking {N_BINS} bins from {ENERGY_RANGE[0]} to "
@@ -350,25 +356,25 @@ def conform_splits(
         )
     if n_bins != info.n_bins:
         raise ContractError(f"{name}: spectra have {n_bins} bins, expected {info.n_bins}")
-    features = contract_features(n_bins, text_dim)
+    features = contract_features(n_bins, text_dim, domain)
     if all(splits[split].features == features for split in SPLITS):
         for split in SPLITS:
-            _check_rows(splits[split], n_bins, name=f"{name}, split {split!r}")
+            _check_rows(splits[split], n_bins, domain, name=f"{name}, split {split!r}")
         return DatasetDict({split: splits[split] for split in SPLITS}), info
     conformed = {}
     for split in SPLITS:
         try:
-            conformed[split] = _conform_split(splits[split], n_bins, features)
+            conformed[split] = _conform_split(splits[split], n_bins, features, domain)
         except ContractError as error:
             raise ContractError(f"{name}, split {split!r}: {error}") from None
     return DatasetDict(conformed), info
 
 
-def _check_rows(rows: Dataset, n_bins: int, *, name: str) -> None:
+def _check_rows(rows: Dataset, n_bins: int, domain: Domain, *, name: str) -> None:
     checked = 0
     for table in _tables(rows):
         try:
-            validate_table(table, n_bins=n_bins, first_row=checked)
+            validate_table(table, n_bins=n_bins, first_row=checked, domain=domain)
         except ContractError as error:
             raise ContractError(f"{name}: {error}") from None
         checked += len(table)
@@ -415,11 +421,16 @@ def read_info(folder: str | Path) -> SpecCLIPDatasetInfo | None:
     if edges.ndim != 1 or len(edges) < 2 or not np.isfinite(edges).all():
         raise DatasetFolderError(f"{path}: 'energy_edges' is no list of energies in keV")
     even = np.linspace(edges[0], edges[-1], len(edges))
-    if not (edges[-1] > edges[0] > 0) or not np.allclose(edges, even, rtol=1e-6):
+    if not (edges[-1] > edges[0] >= 0) or not np.allclose(edges, even, rtol=1e-6):
         raise DatasetFolderError(f"{path}: 'energy_edges' are not equal bins of rising energy")
     for key, kind in _INFO_KINDS.items():
         if key in content and not isinstance(content[key], kind):
             raise DatasetFolderError(f"{path}: {key!r} is {content[key]!r}, not a {kind.__name__}")
+    if "domain" in content:
+        try:
+            content["domain"] = Domain.from_dict(content["domain"])
+        except ValueError as error:
+            raise DatasetFolderError(f"{path}: {error}") from None
     content["n_bins"] = len(edges) - 1
     content["energy_range"] = (float(edges[0]), float(edges[-1]))
     return SpecCLIPDatasetInfo(**content)
@@ -436,7 +447,8 @@ def dataset_card(info: SpecCLIPDatasetInfo, groups: Mapping[str, int], text_dim:
     total = sum(info.rows.values())
     sizes = (("n<1K", 1_000), ("1K<n<10K", 10_000), ("10K<n<100K", 100_000))
     size = next((name for name, limit in sizes if total < limit), "100K<n<1M")
-    tags = ["astronomy", "x-ray", "chandra", "spectra", "specclip"]
+    tags = ["astronomy", "specclip"]
+    tags[1:1] = ["x-ray", "chandra", "spectra"] if info.domain == XRAY else []
     tags += ["simulated"] if info.simulated else []
     header = ["---", f"license: {info.license}", f"pretty_name: {json.dumps(info.name)}"]
     header += ["task_categories:", "- feature-extraction", "tags:", *(f"- {tag}" for tag in tags)]
@@ -455,8 +467,9 @@ def dataset_card(info: SpecCLIPDatasetInfo, groups: Mapping[str, int], text_dim:
             "",
         ]
     body += [
-        f"{total:,} pairs of an X-ray spectrum ({info.n_bins} bins, {info.energy_range[0]:g} to "
-        f"{info.energy_range[1]:g} keV) and what the literature says about its source.",
+        f"{total:,} pairs of {_observation(info.domain)} ({info.n_bins} bins, "
+        f"{info.energy_range[0]:g} to {info.energy_range[1]:g} {info.domain.axis_unit}) and what "
+        "the literature says about its source.",
         "",
         "| split | rows | groups |",
         "|---|---|---|",
@@ -483,9 +496,14 @@ def dataset_card(info: SpecCLIPDatasetInfo, groups: Mapping[str, int], text_dim:
         body += ["| knob | value |", "|---|---|"]
         body += [f"| `{name}` | {json.dumps(value)} |" for name, value in info.knobs.items()]
         body += [""]
-    columns = contract_features(info.n_bins, text_dim)
-    body += ["## Columns", "", describe_columns(columns, info.n_bins, text_dim), ""]
+    columns = contract_features(info.n_bins, text_dim, info.domain)
+    described = describe_columns(columns, info.n_bins, text_dim, info.domain)
+    body += ["## Columns", "", described, ""]
     return "\n".join(header + body)
+
+
+def _observation(domain: Domain) -> str:
+    return "an X-ray spectrum" if domain == XRAY else f"counts along {domain.axis}"
 
 
 def _file_of(split: str) -> str:
@@ -536,10 +554,10 @@ def _refuse_cut_groups(groups_of: Mapping[str, set[str]]) -> None:
                 )
 
 
-def _conform_split(part: Dataset, n_bins: int, features: Features) -> Dataset:
+def _conform_split(part: Dataset, n_bins: int, features: Features, domain: Domain) -> Dataset:
     tables, row = [], 0
     for table in _tables(part):
-        tables.append(conform_table(table, n_bins=n_bins, first_row=row))
+        tables.append(conform_table(table, n_bins=n_bins, first_row=row, domain=domain))
         row += len(table)
     table = pa.concat_tables(tables) if tables else features.arrow_schema.empty_table()
     return Dataset(table)
@@ -552,5 +570,8 @@ def _card_names_files(folder: Path) -> bool:
 
 def _to_json(info: SpecCLIPDatasetInfo) -> dict[str, Any]:
     content = asdict(info)
+    # Left out where it says nothing: the usual datasets stay as they always were.
+    del content["domain"]
+    content |= {} if info.domain == XRAY else {"domain": info.domain.to_dict()}
     content["energy_edges"] = [round(float(edge), 9) for edge in info.energy_edges]
     return content

@@ -54,6 +54,8 @@ def write_model_card(folder: str | Path, metrics: Mapping[str, Any]) -> Path:
         shared_dim=model.config.shared_dim,
         n_bins=spectrum.n_bins,
         energy_range=spectrum.energy_range,
+        axis_unit=spectrum.axis[1],
+        sections=model.config.text_config.sections,
         input_kind=spectrum.input_kind,
         parameters=model.num_parameters(),
         total_seconds=sum(metrics["seconds"].values()),

@@ -128,10 +128,10 @@ def build(
     settings = run.preset.spectrum
     check_bins(settings, pairs)
     torch.manual_seed(Draws(run.seed, f"{STAGE} weights", 0).torch_seed(0))
-    model = SpecCLIPForSpectrumPreTraining(SpecCLIPSpectrumConfig(**dataclasses.asdict(settings)))
-    extractor = SpecCLIPFeatureExtractor(
-        settings.input_kind, n_bins=settings.n_bins, energy_range=settings.energy_range
-    )
+    axis = (pairs.info.domain.axis, pairs.info.domain.axis_unit)
+    config = SpecCLIPSpectrumConfig(**dataclasses.asdict(settings), axis=axis)
+    model = SpecCLIPForSpectrumPreTraining(config)
+    extractor = SpecCLIPFeatureExtractor(settings.input_kind, **config.grid)
     train = pairs.splits["train"]
     spectra = train.spectra(slice(None, None, -(-len(train) // STATISTICS_ROWS)))
     inputs = extractor(spectra, return_tensors="pt")
@@ -154,16 +154,25 @@ def targets(
 
 
 def check_bins(settings: SpectrumSettings, pairs: PairData) -> None:
-    """Refuse a preset for other energy bins than the dataset's."""
+    """Refuse a preset for other bins than the dataset's, or bands that these do not reach."""
     found = pairs.info.n_bins, tuple(pairs.info.energy_range)
     if found != (settings.n_bins, tuple(settings.energy_range)):
         low, high = found[1]
+        unit = pairs.info.domain.axis_unit
         raise TrainingDataError(
-            f"{pairs.name} has {found[0]} bins from {low:g} to {high:g} keV, the preset asks for "
-            f"{settings.n_bins} from {settings.energy_range[0]:g} to "
+            f"{pairs.name} has {found[0]} bins from {low:g} to {high:g} {unit}, the preset asks "
+            f"for {settings.n_bins} from {settings.energy_range[0]:g} to "
             f"{settings.energy_range[1]:g}: give --set spectrum.n_bins={found[0]} "
             f"--set 'spectrum.energy_range=[{low:g}, {high:g}]'"
         )
+    low, high = settings.energy_range
+    for band in settings.bands:
+        if settings.input_kind == "physics" and not (band[0] < high and band[1] > low):
+            raise TrainingDataError(
+                f"spectrum.bands: {list(band)} lies outside of {low:g} to {high:g} "
+                f"{pairs.info.domain.axis_unit}, so what compares it would say nothing: give "
+                "--set 'spectrum.bands=[[…, …], […, …], […, …]]' with three bands on this axis"
+            )
 
 
 def identity_of(run: Run, pairs: PairData) -> dict[str, Any]:

@@ -46,6 +46,7 @@ from training.report_run import (
 )
 from training.representations import representations_of
 from training.studies import without_nan
+from training.zero_shot import study_zero_shot
 
 METRICS = "metrics.json"
 FIGURES = "figures"
@@ -55,6 +56,7 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "experts": study_experts,
     "latent_space": study_latent_space,
     "outliers": study_outliers,
+    "zero_shot": study_zero_shot,
 }
 ARTEFACTS = {"experts": ("moe",), "outliers": ("outliers",)}
 CEILING = "ceiling"
@@ -298,7 +300,7 @@ def options() -> argparse.ArgumentParser:
         """\
 Leaves in DIR:
   model/         a SpecCLIPModel with its processor, for from_pretrained, the gallery of texts and
-                 a card of what was measured
+                 spectra, the classes it tells apart and a card of what was measured
   spectrum/      the pretrained autoencoder of spectra
   moe/           the mixture of experts that estimates the physical variables
   outliers/      the detectors of unusual sources
@@ -310,7 +312,7 @@ Leaves in DIR:
   python -m dataset_builders simulate --config demo --output runs/demo/dataset
   accelerate launch training/reproduce.py --config demo --dataset runs/demo/dataset \\
       --output runs/demo
-  specclip retrieve --model runs/demo/model FILE.pha
+  specclip describe --model runs/demo FILE.pha
 
 The paper and what goes beyond it, side by side:
   accelerate launch training/reproduce.py --config paper --dataset DATASET --output runs/paper
