@@ -263,6 +263,7 @@ def _is_for_the_user(error: Exception) -> bool:
             "LocalTablesError",
             "EmbeddingError",
             "CacheError",
+            "PublishError",
         }
     )
 
