@@ -26,7 +26,7 @@ def several_processes() -> bool:
 
 
 class LogSumExp(torch.autograd.Function):
-    """`(sum_i log sum_j exp(s r_i·c_j), sum_j log sum_i exp(s r_i·c_j))`, either 0 if not asked for.
+    """`(sum_i log sum_j exp(s r_i·c_j), sum_j log sum_i exp(s r_i·c_j))`, 0 for one not wanted.
 
     With `shared`, the rows are those of this process and the sums over i run over all processes;
     the first result is over this process's rows, the second (the same everywhere) has a gradient
@@ -90,7 +90,7 @@ class LogSumExp(torch.autograd.Function):
 
 
 class SoftplusSum(torch.autograd.Function):
-    """`sum_ij log(1 + exp(s r_i·c_j + b))`, the sigmoid loss of pairs that do not belong together."""
+    """`sum_ij log(1 + exp(s r_i·c_j + b))`, the sigmoid loss where no pair belongs together."""
 
     @staticmethod
     def forward(  # type: ignore[override]

@@ -269,9 +269,7 @@ def in_mini_batches(
 
     if not torch.is_grad_enabled():
         return torch.cat([part(start) for start in range(0, n, size)])
-    return torch.cat(
-        [checkpoint(part, start, use_reentrant=False) for start in range(0, n, size)]
-    )
+    return torch.cat([checkpoint(part, start, use_reentrant=False) for start in range(0, n, size)])
 
 
 def _rows_of_processes(local: torch.Tensor) -> list[int]:

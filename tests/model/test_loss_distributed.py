@@ -199,9 +199,7 @@ def test_loss_and_gradients_of_a_model_are_those_of_one_process(processes, world
 
 @pytest.mark.parametrize(("world", "split"), CASES)
 @pytest.mark.parametrize("loss", FUNCTIONS)
-def test_every_loss_has_one_process_gradients_however_it_is_computed(
-    processes, world, split, loss
-):
+def test_every_loss_has_one_process_gradients_however_it_is_computed(processes, world, split, loss):
     _, batch, results = processes
     if loss == "poisson" and not all(SPLITS[world][split]):
         return  # a mean over no rows is not defined
