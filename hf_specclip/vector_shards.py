@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-INDEX_FILE = "vectors.faiss"
-INDEX_ABOUT = "vectors.json"
+INDEX_FILE = "_vectors.faiss"
+INDEX_ABOUT = "_vectors.json"
 # Similarities held at once, 64 MB.
 SCORES_AT_ONCE = 1 << 24
 # Vectors that an index learns its cells from.

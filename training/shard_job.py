@@ -19,7 +19,8 @@ from tqdm.auto import tqdm
 
 from .checkpoint import CheckpointError, clear_partial, refuse_other, write_json
 
-JOB_FILE = "job.json"
+# pyarrow and datasets pass over what begins with an underscore.
+JOB_FILE = "_job.json"
 
 
 def work_through(
