@@ -183,7 +183,7 @@ def write_dataset(
                 if not len(splits.get(split, ())):
                     rows[split], groups_of[split] = 0, groups
                     continue
-                with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+                with pq.ParquetWriter(path, schema, **_compact(schema)) as writer:
                     for table in _tables(splits.get(split)):
                         try:
                             table = conform_table(
@@ -508,6 +508,31 @@ def _observation(domain: Domain) -> str:
 
 def _file_of(split: str) -> str:
     return f"{DATA_FOLDER}/{split}-00000-of-00001.parquet"
+
+
+def _compact(schema: pa.Schema) -> dict[str, Any]:
+    """How Parquet keeps the columns smallest, every bit as it was.
+
+    Counts repeat (most are 0), so a dictionary of them takes a tenth of dense float32. Curves and
+    vectors never do: their bytes are laid out by significance instead, which halves an area.
+    """
+    # Names of leaves, as Parquet counts them, are those that an empty file gets.
+    sink = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), sink)
+    leaves = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
+    paths = [leaves.column(number).path for number in range(len(leaves))]
+    curves = {
+        name
+        for name in schema.names
+        if pa.types.is_fixed_size_list(schema.field(name).type)
+        and pa.types.is_floating(schema.field(name).type.value_type)
+    }
+    bytewise = [path for path in paths if path.split(".")[0] in curves]
+    return {
+        "compression": "zstd",
+        "use_dictionary": [path for path in paths if path not in bytewise],
+        "column_encoding": dict.fromkeys(bytewise, "BYTE_STREAM_SPLIT"),
+    }
 
 
 def _data_files(folder: Path) -> dict[str, list[str]]:

@@ -256,7 +256,8 @@ def dataset_card(folder: Path, name: str) -> str:
 
 def _model_values(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
     config = read_json(folder / "config.json")
-    spectrum = config.get("spectrum_config") or config["members"][0]["spectrum_config"]
+    member = config if "spectrum_config" in config else config["members"][0]
+    spectrum, text = member["spectrum_config"], member["text_config"]
     found = {
         key: [(title, name, row) for title, name, row in _retrieval(table)]
         for key, table in (
@@ -268,8 +269,8 @@ def _model_values(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
         "shared_dim": config.get("shared_dim") or config["members"][0]["shared_dim"],
         "n_bins": spectrum["n_bins"],
         "energy_range": spectrum["energy_range"],
-        "axis_unit": (spectrum.get("axis") or AXIS)[1],
-        "sections": text.get("sections") or SECTIONS,
+        "axis_unit": (spectrum.get("axis") or ("energy", "keV"))[1],
+        "sections": text.get("sections") or list(SECTIONS),
         "input_kind": spectrum["input_kind"],
         "numbers": _numbers_in(folder),
         "ideal": [
