@@ -1,9 +1,10 @@
-"""Builders of SpecCLIP datasets: simulated, from local tables, and what they share.
+"""Builders of SpecCLIP datasets: simulated, from local tables, from the sky, and what they share.
 
 `python -m dataset_builders --help` builds a dataset; `load` opens one, whatever form it has.
 """
 
-from .contract import SPLITS, ContractError, contract_features
+from .contract import SPLITS, ContractError, contract_features, spectra_features
+from .csc_papers import CSCPapers
 from .folder import (
     DatasetFolderError,
     SpecCLIPDatasetInfo,
@@ -18,6 +19,7 @@ from .splits import assign_groups, describe_splits, split_groups
 
 __all__ = [
     "SPLITS",
+    "CSCPapers",
     "ContractError",
     "DatasetFolderError",
     "LocalTables",
@@ -31,6 +33,7 @@ __all__ = [
     "is_tables_folder",
     "load",
     "read_dataset",
+    "spectra_features",
     "split_groups",
     "write_dataset",
 ]

@@ -96,29 +96,33 @@ def variable_units() -> dict[str, str]:
 
 
 @cache
-def contract_columns(n_bins: int = N_BINS, text_dim: int | None = None) -> dict[str, Column]:
+def contract_columns(
+    n_bins: int = N_BINS, text_dim: int | None = None, text: bool = True
+) -> dict[str, Column]:
     """Every column of the contract, in order.
 
     Args:
         n_bins: number of equal energy bins of a spectrum.
         text_dim: dimension d of one section's embedding; None for a dataset without
             `text_embedding`. The column then holds 3·d numbers.
+        text: whether rows are pairs. Spectra by themselves (`spectra_features`) have neither
+            `papers` nor `summary`, and say in `paired` whether a pair holds them.
 
     Returns:
         Mapping of column name to `Column`.
     """
-    text, real = Value("string"), Value("float32")
+    words, real = Value("string"), Value("float32")
     counts, curve = List(Value("int32"), length=n_bins), List(real, length=n_bins)
     columns = {
-        "source_name": Column(text, "", "name of the source, `2CXO J…`"),
+        "source_name": Column(words, "", "name of the source, `2CXO J…`"),
         "obsid": Column(Value("int32"), "", "observation"),
         "obi": Column(Value("int32"), "", "observation interval within it"),
         "region_id": Column(Value("int32"), "", "source region within the observation"),
         "ra": Column(Value("float64"), "deg", "right ascension, ICRS"),
         "dec": Column(Value("float64"), "deg", "declination, ICRS"),
-        "source_class": Column(text, "", "class of the source, SIMBAD style", False),
+        "source_class": Column(words, "", "class of the source, SIMBAD style", False),
         "group": Column(
-            text, "", "connected component over source, observation, host and linking paper"
+            words, "", "connected component over source, observation, host and linking paper"
         ),
         "exposure": Column(real, "s", "live time"),
         "counts": Column(counts, "ct", "counts in the source aperture, per energy bin"),
@@ -127,20 +131,23 @@ def contract_columns(n_bins: int = N_BINS, text_dim: int | None = None) -> dict[
             real, "", "factor that turns background-region counts into aperture counts"
         ),
         "effective_area": Column(curve, "cm2", "effective area at the bin centres", False),
-        "detector": Column(text, "", "chip or array; never a model input", False),
+        "detector": Column(words, "", "chip or array; never a model input", False),
         "theta": Column(real, "arcmin", "off-axis angle; never a model input", False),
         "year": Column(real, "yr", "decimal year of the observation; never a model input", False),
-        "papers": Column(
-            List({"id": text, "id_type": text, "title": text, "year": Value("int32")}),
+    }
+    if not text:
+        columns["paired"] = Column(Value("bool"), "", "whether a row of `default` holds it, too")
+    else:
+        columns["papers"] = Column(
+            List({"id": words, "id_type": words, "title": words, "year": Value("int32")}),
             "",
             "papers behind the summary (bibcode, arxiv or doi; simulated where it is invented)",
-        ),
-        "summary": Column(
-            {"identity": text, "spectrum": text, "context": text},
+        )
+        columns["summary"] = Column(
+            {"identity": words, "spectrum": words, "context": words},
             "",
             "what the source is; what its X-ray emission is like; where it lives",
-        ),
-    }
+        )
     if text_dim is not None:
         columns["text_embedding"] = Column(
             List(real, length=3 * text_dim), "", "the three sections embedded apart and joined"
@@ -166,6 +173,16 @@ def contract_features(n_bins: int = N_BINS, text_dim: int | None = None) -> Feat
         The features, in the order of the columns.
     """
     columns = contract_columns(n_bins, text_dim)
+    return Features({name: column.feature for name, column in columns.items()})
+
+
+def spectra_features(n_bins: int = N_BINS) -> Features:
+    """The columns of spectra by themselves, for pretraining: the contract's without the texts.
+
+    Args:
+        n_bins: number of equal energy bins of a spectrum.
+    """
+    columns = contract_columns(n_bins, text=False)
     return Features({name: column.feature for name, column in columns.items()})
 
 
@@ -210,7 +227,9 @@ def n_bins_of(features: Features | pa.Schema) -> int:
     return kind.list_size
 
 
-def conform_table(table: pa.Table, *, n_bins: int = N_BINS, first_row: int = 0) -> pa.Table:
+def conform_table(
+    table: pa.Table, *, n_bins: int = N_BINS, first_row: int = 0, text: bool = True
+) -> pa.Table:
     """Put a table into the contract's order and types, and check every value.
 
     Nullable columns that are missing are added as nulls.
@@ -219,6 +238,7 @@ def conform_table(table: pa.Table, *, n_bins: int = N_BINS, first_row: int = 0) 
         table: rows of a dataset.
         n_bins: number of energy bins.
         first_row: number of the first row, for messages.
+        text: whether rows are pairs; see `contract_columns`.
 
     Returns:
         Table with exactly the contract's schema.
@@ -226,11 +246,11 @@ def conform_table(table: pa.Table, *, n_bins: int = N_BINS, first_row: int = 0) 
     Raises:
         ContractError: naming row, column and mend.
     """
-    columns = contract_columns(n_bins, text_dim_of(table.schema))
+    columns = contract_columns(n_bins, text_dim_of(table.schema), text)
     extra = sorted(set(table.column_names) - set(columns))
     if extra:
         raise ContractError(f"columns {extra} are not in the contract: drop or rename them")
-    schema = contract_features(n_bins, text_dim_of(table.schema)).arrow_schema
+    schema = Features({name: column.feature for name, column in columns.items()}).arrow_schema
     arrays = []
     for name, column in columns.items():
         kind = schema.field(name).type
@@ -261,7 +281,8 @@ def validate_table(table: pa.Table, *, n_bins: int = N_BINS, first_row: int = 0)
     Raises:
         ContractError: for the first broken rule, naming row, column and mend.
     """
-    columns = contract_columns(n_bins, text_dim_of(table.schema))
+    text = "summary" in table.column_names
+    columns = contract_columns(n_bins, text_dim_of(table.schema), text)
 
     def refuse(bad: np.ndarray, name: str, problem: str, mend: str) -> None:
         if bad.any():
@@ -307,12 +328,13 @@ def validate_table(table: pa.Table, *, n_bins: int = N_BINS, first_row: int = 0)
     for name, low, high in (("ra", 0.0, 360.0), ("dec", -90.0, 90.0)):
         angle = _numbers(table[name])
         refuse(~((angle >= low) & (angle <= high)), name, "is no such angle", "give degrees, ICRS")
-    sections = table["summary"].combine_chunks()
-    empty = np.ones(len(table), dtype=bool)
-    for section in ("identity", "spectrum", "context"):
-        length = pc.fill_null(pc.utf8_length(pc.struct_field(sections, section)), 0)
-        empty &= _mask(pc.equal(length, 0))
-    refuse(empty, "summary", "has no text", "a row without a summary is no pair: leave it out")
+    if text:
+        sections = table["summary"].combine_chunks()
+        empty = np.ones(len(table), dtype=bool)
+        for section in ("identity", "spectrum", "context"):
+            length = pc.fill_null(pc.utf8_length(pc.struct_field(sections, section)), 0)
+            empty &= _mask(pc.equal(length, 0))
+        refuse(empty, "summary", "has no text", "a row without a summary is no pair: leave it out")
     for name in variable_units():
         ends = [f"{name}_{end}" for end in ("lolim", "hilim")] if name in LIMITED_VARIABLES else []
         for column_name in (name, *ends):
