@@ -21,6 +21,8 @@ from typing import Any
 from filelock import FileLock
 from tqdm.auto import tqdm
 
+from hf_specclip.literature.openai_embedder import DEFAULT_MODEL, DIMENSIONS
+
 from ..csc_papers import VERSION, CSCPapers
 from ..folder import INFO_FILE, SpecCLIPDatasetInfo, check_may_write, read_info
 from ..splits import SURVEY_LIMIT
@@ -452,7 +454,7 @@ class Build:
                 usual_output=USUAL_OUTPUT_TOKENS,
                 fixed_input=model.fixed_bytes if model else 0,
                 model_batches=self.options.model_batches,
-                text_dim=self._embed().dimension if self.options.embedder else 0,
+                text_dim=self._vector_length(),
             )
             title = (
                 "The whole Chandra Source Catalog 2.1, before anything was fetched: its size is "
@@ -506,8 +508,15 @@ class Build:
             summaries=cost,
             texts=0 if embedded else len(with_text),
             text_tokens=sum(map(len, made)) / len(made) / BYTES_A_TOKEN if made else usual,
-            text_dim=self._embed().dimension if self.options.embedder else 0,
+            text_dim=self._vector_length(),
         )
+
+    def _vector_length(self) -> int:
+        """Numbers of one section's embedding, as far as can be said without asking a server."""
+        kind, _, model = (self.options.embedder or "").partition("+")[0].partition(":")
+        if kind == "openai":
+            return DIMENSIONS.get(model or DEFAULT_MODEL, DIMENSIONS[DEFAULT_MODEL])
+        return self._embed().dimension if kind else 0
 
     def _full_texts_left(self, literature: Literature) -> int:
         if not self.options.full_texts:
