@@ -8,8 +8,10 @@ left in the one before.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
+import itertools
 import json
 import time
 from collections import Counter
@@ -35,7 +37,7 @@ from .bibliography import Literature
 from .catalogue import CSC_TAP, Catalogue, Limits, read_catalogue
 from .files import write_whole
 from .finished import QUEUE_FILE, spectrum_files, usable_detections, write_finished
-from .forecast import Forecast, Numbers, forecast_of, whole_catalogue
+from .forecast import Forecast, Numbers, forecast_of, text_tokens, whole_catalogue
 from .full_texts import ARXIV, FullTexts
 from .memory import AnswerMemory
 from .positions import normalise_name
@@ -45,7 +47,7 @@ from .queue import WorkQueue
 from .retry import Patience, Service
 from .shard import Shard
 from .simbad import SIMBAD_TAP
-from .summaries import BYTES_A_TOKEN, USUAL_OUTPUT_TOKENS, ModelSummariser
+from .summaries import BYTES_A_TOKEN, USUAL_OUTPUT_TOKENS, ModelSummariser, SummaryError
 from .tap import TapClient
 from .texts import ExtractiveSummariser, Summariser, read_summaries, write_summaries
 
@@ -419,8 +421,12 @@ class Build:
 
     # -- what it will take
 
-    def sample(self) -> None:
-        """Fetch a little of the spectra and papers, to know how large they are; it is kept."""
+    def sample(self, questions: int = 0) -> None:
+        """Fetch a little of the spectra and papers, to know how large they are; it is kept.
+
+        Args:
+            questions: to ask the model, too: how long its answers are cannot be known otherwise.
+        """
         archive = self._archive()
         archive.want(self._wanted_detections())
         if not self.queue.counts(SPECTRA_STAGE)["got"]:
@@ -430,6 +436,12 @@ class Build:
         ads = self._want_papers()
         if not self.queue.counts(PAPERS_STAGE)["got"]:
             ads.fetch_papers(most=1)
+        if questions and isinstance(self.summariser, ModelSummariser):
+            some = (pair for pair in self._to_summarise(self._literature()))
+            known = ((s, p) for s, p in some if any(paper.abstract for paper in p))
+            for source, papers in itertools.islice(known, questions):
+                with contextlib.suppress(SummaryError):
+                    self.summariser.summarise(source, papers)
 
     def forecast(self) -> Forecast:
         """What the rest of the build will take, as far as is known by now.
@@ -489,9 +501,8 @@ class Build:
             )
             cost = model.forecast(pairs, batches=self.options.model_batches)
         made = [" ".join(filter(None, sections.values())) for sections in done.values()]
-        usual = 0.8 * (
-            cost.output_tokens / cost.questions if cost and cost.questions else USUAL_OUTPUT_TOKENS
-        )
+        answer = cost.output_tokens / cost.questions if cost and cost.questions else None
+        usual = text_tokens(USUAL_OUTPUT_TOKENS if answer is None else answer)
         embedded = self.queue.counts(embeddings.STAGE)["got"]
         return Numbers(
             sources=len(set(table["name"].to_pylist())),

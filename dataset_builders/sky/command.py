@@ -86,6 +86,13 @@ def add_command(commands: Any) -> None:
         help="fetch catalogue, SIMBAD and a sample, forecast the "
         "rest; of --everything, say what it would take and fetch nothing",
     )
+    add(
+        "--sample-summaries",
+        type=int,
+        default=0,
+        metavar="N",
+        help="with --dry-run, ask the model N questions, to know how long its answers are",
+    )
     add("--push", metavar="USER/NAME", help="publish the dataset on the Hub")
     add("--private", action="store_true", help="publish it for yourself alone")
     add("--max-disk", type=_bytes, metavar="SIZE", help="that spectra may take, such as 50GB")
@@ -220,7 +227,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.dry_run:
         if not selection.everything:
             build.run(("names", "catalogue", "objects"), options.output)
-            build.sample()
+            build.sample(options.sample_summaries)
             print(build.account())
         print(build.forecast())
         return 0

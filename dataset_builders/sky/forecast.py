@@ -37,6 +37,8 @@ CORE_SECONDS: Mapping[str, float] = {
 # Seconds of a model for an answer, and of OpenAI for a request of embeddings: usual values.
 _ANSWER_SECONDS, _VECTORS_SECONDS = 4.0, 2.0
 _TEXTS_A_REQUEST = 512
+# Of an answer, beside its sections: names of the fields, quotes, one bibcode.
+_FORM_TOKENS = 22.0
 ADA_DOLLARS = 0.10  # a million tokens (openai.com/api/pricing)
 # Bytes of a row in Parquet: spectrum and columns; papers and summary; a number of an embedding.
 _ROW_BYTES, _TEXT_BYTES, _VECTOR_BYTES = 2_500.0, 2_500.0, 4.0
@@ -273,9 +275,14 @@ def whole_catalogue(
         rows=round(wanted * ASSUMED_SUMMARIES),
         summaries=cost,
         texts=texts,
-        text_tokens=0.8 * usual_output,
+        text_tokens=text_tokens(usual_output),
         text_dim=text_dim,
     )
+
+
+def text_tokens(answer: float) -> float:
+    """Tokens of the three sections in a model's answer of so many."""
+    return max(0.0, answer - _FORM_TOKENS)
 
 
 def _longer(seconds: float, stage: str, items: int) -> float:
@@ -294,4 +301,4 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
-__all__ = ["CORE_SECONDS", "Forecast", "Numbers", "forecast_of", "whole_catalogue"]
+__all__ = ["CORE_SECONDS", "Forecast", "Numbers", "forecast_of", "text_tokens", "whole_catalogue"]

@@ -24,8 +24,14 @@ def test_the_forecast_is_within_a_tenth(monkeypatch, tmp_path, n, batches):
         dry = build(world, tmp_path / "work", **options)
         dry.run(("names", "catalogue", "objects"), tmp_path / "none")
         dry.sample()
-        said = dry.forecast()
+        assert dry.forecast().numbers.summaries.questions == n
         assert not world.chat.requests
+        # How long a model's answers are shows when it has given some.
+        dry.sample(questions=3)
+        said = dry.forecast()
+        before = dry.summariser.cache.spent()
+        paid = before.input_tokens * 0.15e-6 + before.output_tokens * 0.6e-6
+        assert before.answers == len(world.chat.bodies) == 3
         assert not world.vectors.requests
         asked = len(world.ads.requests)
         assert asked <= 1
@@ -43,11 +49,14 @@ def test_the_forecast_is_within_a_tenth(monkeypatch, tmp_path, n, batches):
         assert said.archive_requests == pytest.approx(len(retrieved) - 1, rel=0.1)
         assert said.ads_requests == pytest.approx(len(world.ads.requests) - asked, rel=0.1)
         spent = real.summariser.cache.spent()
-        assert numbers.summaries.questions == len(world.chat.bodies) == n
-        assert numbers.summaries.input_tokens == pytest.approx(spent.input_tokens, rel=0.1)
-        assert numbers.summaries.output_tokens == pytest.approx(spent.output_tokens, rel=0.1)
-        paid = 100.0 - real.summariser.money_left()
-        assert numbers.summaries.dollars == pytest.approx(paid, rel=0.1)
+        asked_for = numbers.summaries
+        assert asked_for.questions == len(world.chat.bodies) - 3
+        tokens_in = spent.input_tokens - before.input_tokens
+        tokens_out = spent.output_tokens - before.output_tokens
+        assert asked_for.input_tokens == pytest.approx(tokens_in, rel=0.1)
+        assert asked_for.output_tokens == pytest.approx(tokens_out, rel=0.1)
+        paid = 100.0 - real.summariser.money_left() - paid
+        assert asked_for.dollars == pytest.approx(paid, rel=0.1)
         embedded = sum(len(text) / 4 * times for text, times in world.vectors.asked.items())
         assert said.embedding_tokens == pytest.approx(embedded, rel=0.1)
         # Afterwards nothing is left to do.

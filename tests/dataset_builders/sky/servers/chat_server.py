@@ -184,8 +184,9 @@ def plain_summary(messages: list[dict[str, str]]) -> dict[str, Any]:
 def full_summary(messages: list[dict[str, str]]) -> dict[str, Any]:
     """Three sections as long as a model's."""
     short = plain_summary(messages)
+    name = json.loads(messages[1]["content"])["source"]["name"]
     filler = (
-        " It was observed with several instruments over many years, and the authors discuss what "
+        f" {name} was observed with several instruments over many years, and authors ask what "
         "the measured flux and its changes mean for the accretion of matter onto the compact "
         "object in this system, and how it compares with others of its class in that galaxy."
     )
