@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .hub_kinds import CARD_FILE, KINDS, METRICS_FILE, Kind, PublishError, read_json
+from .variables_specclip import SECTIONS
 
 # The wheel has the templates inside the package, a checkout beside it.
 _TEMPLATES = ("model_cards", "../model_cards")
