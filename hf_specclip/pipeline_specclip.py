@@ -6,7 +6,8 @@ weights.
 """
 
 # A pipeline's parts are optional in its base class; a type checker cannot know which are there.
-# mypy: disable-error-code="arg-type, union-attr, misc, override, assignment, operator, return-value"
+# mypy: disable-error-code="arg-type, union-attr, misc, override"
+# mypy: disable-error-code="assignment, operator, return-value"
 
 import importlib
 import os
