@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ _QUESTIONS = ("heavily absorbed pulsating ULX", "soft thermal emission of a supe
               "variable quasar with a flat spectrum")  # fmt: skip
 # What `show` fills, in this order.
 _PARTS = ("message", "results", "facts", "spectrum", "classes", "literature", "variables", "map",
-          "outlier", "similar", "exports", "found", "files")  # fmt: skip
+          "outlier", "similar", "exports", "found", "files", "compare", "open")  # fmt: skip
 
 
 class Page(gr.Blocks):
@@ -88,7 +89,7 @@ def build_app(
     """
     describer = model if isinstance(model, Describer) else Describer.from_pretrained(model, **hub)
     answers = _Answers(describer, max_bytes, max_seconds)
-    page = Page(title=TITLE, analytics_enabled=False, delete_cache=_LEFTOVERS)
+    page = Page(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=_LEFTOVERS)
     page.max_bytes = max_bytes
     with page:
         _lay_out(page, answers)
@@ -183,6 +184,8 @@ class _Answers:
     def show(self, spectrum: Any) -> list[Any]:
         """Everything the model says of a spectrum."""
         found = self.describer.describe(spectrum)
+        if found.file is not None:  # where it lay for a moment says nothing
+            found = replace(found, file=Path(found.file).name)
         parts = {
             "message": "",
             "results": gr.update(visible=True),
@@ -197,13 +200,15 @@ class _Answers:
             "exports": html.exports(found),
             "found": found,
             "files": None,
+            "compare": "",  # so that the same click means something again
+            "open": "",
         }
         return [parts[name] for name in _PARTS]
 
     def refuse(self, words: str) -> list[Any]:
         """A sentence, and no results that could be taken for those of the file."""
         parts = {"message": html.message(words), "results": gr.update(visible=False),
-                 "found": None, "files": None}  # fmt: skip
+                 "found": None, "files": None, "compare": "", "open": ""}  # fmt: skip
         return [parts.get(name, gr.skip()) for name in _PARTS]
 
     def _map(self, found: Description, compared: str | None = None) -> Any:
@@ -227,10 +232,11 @@ def _lay_out(page: Page, answers: _Answers) -> None:
         with gr.Tab("A spectrum", id="spectrum"):
             with gr.Row(equal_height=True):
                 parts["files"] = gr.File(
-                    label="PHA file, with its ARF, RMF and background or without",
+                    label="PHA file (and ARF, RMF, background)",
                     file_count="multiple",
-                    height=150,
+                    height=160,
                     elem_id="sc-files",
+                    min_width=280,
                     scale=3,
                 )
                 chosen = gr.Dropdown(
@@ -239,6 +245,7 @@ def _lay_out(page: Page, answers: _Answers) -> None:
                     label="or a source of the catalogue",
                     elem_id="sc-examples",
                     visible=answers.searchable,
+                    min_width=280,
                     scale=2,
                 )
             parts["message"] = gr.HTML(padding=False, elem_id="sc-message")
@@ -246,11 +253,13 @@ def _lay_out(page: Page, answers: _Answers) -> None:
                 parts["facts"] = gr.HTML(padding=False)
                 parts["exports"] = gr.HTML(padding=False)
                 with gr.Row():
-                    with gr.Column(scale=3, min_width=320):
+                    with gr.Column(scale=5, min_width=320):
                         parts["spectrum"] = _plot("sc-spectrum", "spectrum")
+                        with gr.Column(visible=answers.points is not None, elem_classes="sc-plot"):
+                            gr.HTML(html.map_title(), padding=False)
+                            parts["map"] = _plot("sc-map", "map of the catalogue")
                         parts["literature"] = gr.HTML(padding=False)
-                        parts["map"] = _plot("sc-map", "map of the catalogue", answers.points)
-                    with gr.Column(scale=2, min_width=320):
+                    with gr.Column(scale=4, min_width=320):
                         for name in ("classes", "outlier", "similar", "variables"):
                             parts[name] = gr.HTML(padding=False)
         with gr.Tab("Search in words", id="search", visible=index is not None):
@@ -260,6 +269,7 @@ def _lay_out(page: Page, answers: _Answers) -> None:
                     placeholder=_QUESTIONS[0],
                     max_length=MAX_QUESTION,
                     elem_id="sc-question",
+                    min_width=280,
                     scale=4,
                 )
                 kind = gr.Radio(
@@ -274,20 +284,20 @@ def _lay_out(page: Page, answers: _Answers) -> None:
             told = gr.HTML(padding=False)
             listed = gr.HTML(padding=False, elem_id="sc-listed")
     # What a click on a point or a button means; see page.js.
-    compare = gr.Textbox(visible="hidden", elem_id="sc-compare")
-    opened = gr.Textbox(visible="hidden", elem_id="sc-open")
+    parts["compare"] = gr.Textbox(visible="hidden", elem_id="sc-compare")
+    parts["open"] = gr.Textbox(visible="hidden", elem_id="sc-open")
     parts["found"] = gr.State(None, time_to_live=_SESSION_SECONDS)
 
     everything = [parts[name] for name in _PARTS]
     private: dict[str, Any] = {"api_visibility": "private"}
     parts["files"].upload(answers.uploaded, parts["files"], everything, **private)
     chosen.input(answers.opened, chosen, everything, **private)
-    opened.input(answers.opened, opened, everything, **private).then(
+    parts["open"].change(answers.opened, parts["open"], everything, **private).then(
         lambda: gr.Tabs(selected="spectrum"), None, tabs, **private
     )
-    compare.input(
+    parts["compare"].change(
         answers.compared,
-        [compare, parts["found"]],
+        [parts["compare"], parts["found"]],
         [parts["message"], parts["spectrum"], parts["map"]],
         show_progress="hidden",
         **private,
@@ -303,18 +313,12 @@ def _lay_out(page: Page, answers: _Answers) -> None:
     page.load(None, None, None, js=script, **private)
 
 
-def _plot(name: str, label: str, shown: Any = True) -> gr.Plot:
-    return gr.Plot(
-        label=label,
-        show_label=False,
-        elem_id=name,
-        elem_classes="sc-plot",
-        visible=shown is not None,
-    )
+def _plot(name: str, label: str) -> gr.Plot:
+    return gr.Plot(label=label, show_label=False, elem_id=name, elem_classes="sc-plot")
 
 
 def _label(found: Description) -> str:
-    return str(found.source.get("source_name") or Path(found.title).name)
+    return str(found.source.get("source_name") or "this spectrum")
 
 
 def _sentence(error: Exception) -> str:

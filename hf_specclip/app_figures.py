@@ -131,11 +131,13 @@ def map_figure(
     figure.update_layout(
         **_layout(height=460),
         xaxis=axis,
-        yaxis={**axis, "scaleanchor": "x"},
+        yaxis=axis,
         dragmode="pan",
         hovermode="closest",
-        legend={"orientation": "h", "y": -0.02, "yanchor": "top", "itemsizing": "constant"},
+        legend={"orientation": "h", "y": 0, "yanchor": "top", "itemsizing": "constant"},
+        showlegend=True,
     )
+    figure.update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 8})
     return figure
 
 
@@ -221,6 +223,7 @@ def _mark(figure: Any, place: Sequence[float], label: str, marker: Mapping[str, 
             y=[float(place[1])],
             mode="markers",
             name=label,
+            showlegend=False,
             marker=marker,
             text=[label],
             hovertemplate="%{text}<extra></extra>",

@@ -80,17 +80,23 @@ def variables(found: Sequence[Variable]) -> str:
     if not found:
         return _card("Variables", _absent("This model brings no experts for variables."))
     rows = "".join(
-        f"<tr><th>{escape(one.name)}</th><td><b>{_number(one.value)}</b></td>"
+        f"<tr><th>{escape(one.name)} <small>{escape(_unit(one.unit))}</small></th>"
+        f"<td><b>{_number(one.value)}</b></td>"
         f"<td>{_number(one.lower_68)} – {_number(one.upper_68)}</td>"
-        f'<td class="sc-wide">{_number(one.lower_90)} – {_number(one.upper_90)}</td>'
-        f"<td>{escape(_unit(one.unit))}</td></tr>"
+        f'<td class="sc-wide">{_number(one.lower_90)} – {_number(one.upper_90)}</td></tr>'
         for one in found
     )
-    head = (
-        '<thead><tr><th>variable</th><td>estimate</td><td>68 %</td><td class="sc-wide">90 %</td>'
-        "<td>unit</td></tr></thead>"
+    head = '<tr><th>variable</th><td>estimate</td><td>68 %</td><td class="sc-wide">90 %</td></tr>'
+    return _card("Variables", _table(head, rows), "with intervals")
+
+
+def map_title() -> str:
+    """What the map is, and what can be done with it."""
+    return (
+        '<div class="sc-title"><h2>Map of the catalogue</h2><p class="sc-soft">★ is this spectrum; '
+        "near is alike, and nothing else can be read from it. Scroll or pinch to zoom, click a "
+        "source to compare.</p></div>"
     )
-    return _card("Variables", f"<table>{head}<tbody>{rows}</tbody></table>", "catalogue units")
 
 
 def outlier(found: OutlierScore | None) -> str:
@@ -114,18 +120,14 @@ def similar(found: Sequence[SimilarSource]) -> str:
     if not found:
         return _card("Similar sources", _absent("This model brings no spectra to compare with."))
     rows = "".join(
-        f"<tr><td>{one.score:+.2f}</td><th>{escape(one.name)}</th>"
-        f"<td>{escape(one.source_class or '–')}</td>"
-        f'<td class="sc-wide">{"–" if one.counts is None else f"{one.counts:,}"}</td>'
+        f"<tr><th>{escape(one.name)}<br><small>{escape(one.source_class or 'no class')}"
+        f"{_counts(one)}</small></th><td>{one.score:+.2f}</td>"
         f'<td><button class="sc-button" data-compare="{escape(one.id)}" '
         f'aria-label="compare with {escape(one.name)}">compare</button></td></tr>'
         for one in found
     )
-    head = (
-        '<thead><tr><td>score</td><th>source</th><td>class</td><td class="sc-wide">counts</td>'
-        "<td></td></tr></thead>"
-    )
-    return _card("Similar sources", f"<table>{head}<tbody>{rows}</tbody></table>")
+    head = "<tr><th>source</th><td>score</td><td></td></tr>"
+    return _card("Similar sources", _table(head, rows))
 
 
 def answers(found: Iterable[tuple[SimilarSource, str]]) -> str:
@@ -133,7 +135,7 @@ def answers(found: Iterable[tuple[SimilarSource, str]]) -> str:
     cards = "".join(
         f'<article class="sc-answer"><h3>{escape(one.name)}</h3>'
         f'<p class="sc-soft">{escape(one.source_class or "no class")}'
-        f"{'' if one.counts is None else f' · {one.counts:,} counts'} · score {one.score:+.2f}</p>"
+        f"{_counts(one)} · {one.score:+.2f}</p>"
         f'{drawing}<button class="sc-button" data-open="{escape(one.id)}">describe</button>'
         "</article>"
         for one, drawing in found
@@ -158,6 +160,14 @@ def exports(found: Description) -> str:
         for suffix, (kind, text) in content.items()
     )
     return f'<div class="sc-export"><span>Export</span>{links}</div>'
+
+
+def _counts(one: SimilarSource) -> str:
+    return "" if one.counts is None else f" · {one.counts:,} counts"
+
+
+def _table(head: str, rows: str) -> str:
+    return f'<div class="sc-scroll"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
 
 
 def _stem(found: Description) -> str:
@@ -227,6 +237,7 @@ __all__ = [
     "facts",
     "header",
     "literature",
+    "map_title",
     "message",
     "outlier",
     "similar",
