@@ -35,6 +35,17 @@ def replace_folder(fresh: Path, target: Path, prefix: str | None = None) -> None
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def refuse_links_out(folder: Path, error: type[Exception] = ValueError) -> None:
+    """Refuse a folder in which a link leads out of it.
+
+    Raises:
+        ValueError: or `error`; names the link.
+    """
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() and not stays_inside(folder, path):
+            raise error(f"{path} leads out of {folder}: put the file itself there")
+
+
 def stays_inside(folder: Path, path: Path) -> bool:
     """Whether a file that is reached through a folder lies in it, links followed.
 
@@ -50,4 +61,4 @@ def stays_inside(folder: Path, path: Path) -> bool:
     return target.is_relative_to(Path(*parts[:place]) / "blobs")
 
 
-__all__ = ["replace_folder", "stays_inside"]
+__all__ = ["refuse_links_out", "replace_folder", "stays_inside"]

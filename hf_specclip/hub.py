@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .hub_cards import card_of, tagged
+from .hub_cards import card_of, find_metrics, tagged
 from .hub_configurations import DEFAULT, as_configuration
 from .hub_kinds import CARD_FILE, KINDS, METRICS_FILE, Kind, PublishError, files_of
 from .hub_spaces import metric_files, metric_folder, space_files
@@ -90,11 +90,12 @@ def publish(
             f"config {config!r}: give a name of letters and digits to a dataset only"
         )
     api = HfApi(token=token, library_name="hf_specclip", library_version=__version__)
-    model = model or repo_id
-    contents = _contents(chosen, Path(folder), repo_id, metrics, model, api.endpoint)
+    contents = _contents(chosen, Path(folder), repo_id, metrics)
     user = _user(api)
     if chosen.name == "space":
-        _require_model(api, model)
+        model = model or repo_id
+        beside = _beside(api, model)
+        contents = space_files(Path(folder), repo_id, model, api.endpoint, beside)
     created = _create(api, chosen, repo_id, private, user)
     branch = revision or "main"
     with _told(f"{repo_id} could not be read"):
@@ -151,16 +152,12 @@ def _kind(name: str) -> Kind:
 
 
 def _contents(
-    kind: Kind,
-    folder: Path,
-    repo_id: str,
-    metrics: str | os.PathLike[str] | None,
-    model: str,
-    endpoint: str,
+    kind: Kind, folder: Path, repo_id: str, metrics: str | os.PathLike[str] | None
 ) -> dict[str, Path | bytes]:
-    """All files of the repository, the card among them, before anything is asked of the Hub."""
-    if kind.name == "space":
-        return space_files(folder, repo_id, model, endpoint)
+    """The files of the repository, the card among them, before anything is asked of the Hub."""
+    if kind.name == "space":  # rests on what is there
+        find_metrics(folder, metrics)
+        return {}
     contents: dict[str, Path | bytes]
     if kind.name == "metric":
         contents = metric_files(folder, repo_id)
@@ -180,14 +177,24 @@ def _card_there(api: HfApi, repo_id: str, revision: str) -> str:
         return Path(path).read_text(encoding="utf-8")
 
 
-def _require_model(api: HfApi, model: str) -> None:
+def _beside(api: HfApi, model: str) -> dict[str, str]:
+    """What was published with a model: kind -> repository.
+
+    Raises:
+        PublishError: there is no such model.
+    """
     with _told(f"{model} could not be looked for"):
-        found = api.repo_exists(model)
-    if not found:
-        raise PublishError(
-            f"there is no model {model} that the page could show: publish it first (specclip "
-            "publish model), or name another with --model"
-        )
+        if not api.repo_exists(model):
+            raise PublishError(
+                f"there is no model {model} that the page could show: publish it first (specclip "
+                "publish model), or name another with --model"
+            )
+        named = {kind: f"{model}-{kind}" for kind in ("moe", "outliers")}
+        return {
+            kind: name
+            for kind, name in named.items()
+            if api.repo_exists(name) and KINDS[kind].tag in (api.model_info(name).tags or ())
+        }
 
 
 def _user(api: HfApi) -> str:

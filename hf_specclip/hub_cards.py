@@ -10,20 +10,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .hub_kinds import CARD_FILE, KINDS, METRICS_FILE, Kind, PublishError, read_json
-from .variables_specclip import SECTIONS
+from .hub_card_values import VALUES, CardError, front_matter, pins_of, title_of
+from .hub_kinds import CARD_FILE, METRICS_FILE, Kind, read_json
 
 # The wheel has the templates inside the package, a checkout beside it.
 _TEMPLATES = ("model_cards", "../model_cards")
 # A run's figures are some hundred kilobytes; a larger file is none of ours.
 MAX_METRICS_BYTES = 1 << 26
-MAX_HEADER_BYTES = 1 << 24
 MEASURED = ("model", "moe", "spectrum", "outliers")
 HERE = "."  # how a card calls the folder it lies in, until that has a name on the Hub
 
@@ -31,13 +29,10 @@ _COMMON = (
     "dataset", "preset", "seed", "splits", "simulated", "text_model", "dataset_fingerprint",
     "command", "processes", "seconds", "versions", "compute",
 )  # fmt: skip
-_DIRECTIONS = {"spectrum_to_text": "spectrum → text", "text_to_spectrum": "text → spectrum"}
-_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:[eE][+-]?\d+)?")
+# Where something is to be found is no result.
+_IDENTIFIER = re.compile(r"(?:https?://|arXiv:|doi:)\S+", re.IGNORECASE)
 _FRONT = re.compile(r"\A---\r?\n(.*?)\r?\n---\r?\n", re.DOTALL)
-
-
-class CardError(PublishError):
-    """A card that says what was not measured, or cannot be made; the message says the way out."""
 
 
 def card_of(
@@ -157,10 +152,10 @@ def fill(kind: str, folder: Path, figures: Mapping[str, Any], name: str = HERE) 
             **{key: figures.get(key) for key in _COMMON},
             "name": name,
             "total_seconds": sum((figures.get("seconds") or {}).values()),
-            "pins": _pins(figures["versions"]),
-            **_VALUES[kind](folder, figures),
+            "pins": pins_of(figures["versions"]),
+            **VALUES[kind](folder, figures),
         }
-        values["card_data"] = _front_matter(kind, values)
+        values["card_data"] = _yaml(front_matter(kind, values))
     except (KeyError, TypeError, AttributeError) as error:
         raise CardError(
             f"the metrics lack {error} for the card of {folder}: measure it with "
@@ -172,9 +167,9 @@ def fill(kind: str, folder: Path, figures: Mapping[str, Any], name: str = HERE) 
 def check_card(card: str, right: str, path: Path) -> None:
     """Refuse a card with a number that was not measured.
 
-    Lines of the card as it would be written are free, and so are words. In other lines a number has
-    to stand on that card, too; in tables, and beside a per cent sign, the line has to. The results
-    in the front matter have to be the same.
+    A line with a number has to stand on the card as it would be written; links, arXiv and DOI
+    identifiers do not count, and words are free. The results in the front matter have to be the
+    same.
 
     Args:
         card: as somebody edited it.
@@ -200,16 +195,14 @@ def check_card(card: str, right: str, path: Path) -> None:
             "delete the file to have it written anew"
         )
     lines = {line.strip() for line in right.splitlines()}
-    numbers = set(_NUMBER.findall(right))
     start = front[0].count("\n") if front else 0
     for place, line in enumerate(card.splitlines()[start:], start=start + 1):
         if line.strip() in lines:
             continue
-        result = line.lstrip().startswith("|") or "%" in line
-        strange = [n for n in _NUMBER.findall(line) if result or n not in numbers]
+        strange = _NUMBER.findall(_IDENTIFIER.sub("", line))
         if strange:
             raise CardError(
-                f"{path} line {place} says {strange[0]}, which is not what metrics.json gives "
+                f"{path} line {place} says {strange[0]}, which metrics.json does not "
                 f"({line.strip()[:60]!r}): take it out, or delete the file to have it written anew"
             )
 
@@ -255,192 +248,6 @@ def dataset_card(folder: Path, name: str) -> str:
     return render("dataset", data, name=name, info=info, splits=splits, rows=rows)
 
 
-def _model_values(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
-    config = read_json(folder / "config.json")
-    member = config if "spectrum_config" in config else config["members"][0]
-    spectrum, text = member["spectrum_config"], member["text_config"]
-    found = {
-        key: [(title, name, row) for title, name, row in _retrieval(table)]
-        for key, table in (
-            ("results", figures["retrieval"]),
-            ("ideal", (figures.get("ceiling") or {}).get("retrieval") or {}),
-        )
-    }
-    return {
-        "shared_dim": config.get("shared_dim") or config["members"][0]["shared_dim"],
-        "n_bins": spectrum["n_bins"],
-        "energy_range": spectrum["energy_range"],
-        "axis_unit": (spectrum.get("axis") or ("energy", "keV"))[1],
-        "sections": text.get("sections") or list(SECTIONS),
-        "input_kind": spectrum["input_kind"],
-        "numbers": _numbers_in(folder),
-        "ideal": [
-            (title, name, row) for title, name, row in found["ideal"] if name.startswith("recall")
-        ],
-        "results": found["results"],
-        "evaluated": [
-            _result("retrieval", f"{title}, {_title(name)}", name, row, figures)
-            for title, name, row in found["results"]
-        ],
-    }
-
-
-def _moe_values(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
-    config, experts = read_json(folder / "config.json"), figures["experts"]
-    if "skipped" in experts or "gate" not in experts:
-        raise KeyError("experts")
-    headline = experts["headline"]
-    measured = experts[headline]["variables"]
-    rows = [
-        {"name": name, **measured[name]["mae"], "n": measured[name]["n"],
-         "spectra_alone": measured[name]["baseline"]}
-        for name in config["variables"]
-        if name in measured and measured[name].get("n")
-    ]  # fmt: skip
-    coverage = experts["coverage"][headline]["full"]
-    return {
-        "experts": [expert["name"] for expert in config["experts"]],
-        "bank_rows": config["bank_rows"],
-        "bank_texts": config["bank_texts"],
-        "spectrum_input": config["spectrum_input"],
-        "mode": headline,
-        "variables": rows,
-        "gain": experts[headline]["mean_gain"],
-        "missing": {
-            name: found["mean_gain"] for name, found in experts["missing_text"][headline].items()
-        },
-        "coverage": {level: found["overall"] for level, found in coverage.items()},
-        "split": experts["split"],
-        "numbers": _numbers_in(folder),
-        "evaluated": [
-            _result(
-                "tabular-regression", f"{row['name']}, mean absolute error", "mae", row, figures
-            )
-            for row in rows
-        ],
-    }
-
-
-def _spectrum_values(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
-    config = read_json(folder / "config.json")
-    found = ((figures.get("latent_space") or {}).get("correlations") or {}).get("spectrum") or {}
-    rows = [
-        {"name": name, **row} for name, row in ((found.get("pearson") or {}).get("variables") or {})
-        .items() if isinstance(row, Mapping) and row.get("value") is not None
-    ]  # fmt: skip
-    return {
-        "n_bins": config["n_bins"],
-        "energy_range": config["energy_range"],
-        "input_kind": config["input_kind"],
-        "latent_dim": config["latent_dim"],
-        "loss": config["reconstruction_loss"],
-        "numbers": _numbers_in(folder),
-        "trained": (figures.get("training") or {}).get("spectrum") or {},
-        "correlations": rows,
-        "mean": (found.get("pearson") or {}).get("mean") or {},
-        "evaluated": [],
-    }
-
-
-def _outlier_values(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
-    config, study = read_json(folder / "detector.json"), figures["outliers"]
-    injection = study.get("injection") or {}
-    rows = [
-        (circumstance, kind, detector, found["n"], figure)
-        for circumstance, kinds in injection.items() if isinstance(kinds, Mapping)
-        for kind, found in kinds.items() if kind == "together" and isinstance(found, Mapping)
-        for detector, measured in found["detectors"].items()
-        for name, figure in measured.items() if name == "auc"
-    ]  # fmt: skip
-    return {
-        "rows": config["rows"],
-        "k": config["k"],
-        "variables": config["variables"],
-        "reference": study.get("reference"),
-        "reference_rows": study.get("reference_rows"),
-        "found": rows,
-        "evaluated": [
-            _result("outlier-detection", f"{detector}, {circumstance} classes, ROC-AUC", "roc_auc",
-                    figure, figures)
-            for circumstance, _, detector, _, figure in rows
-        ],
-    }  # fmt: skip
-
-
-_VALUES = {
-    "model": _model_values,
-    "moe": _moe_values,
-    "spectrum": _spectrum_values,
-    "outliers": _outlier_values,
-}
-_TITLES = {
-    "model": "SpecCLIP",
-    "moe": "SpecCLIP mixture of experts",
-    "spectrum": "SpecCLIP spectral autoencoder",
-    "outliers": "SpecCLIP outlier detector",
-}
-_PIPELINES = {"model": "feature-extraction", "moe": "tabular-regression"}
-
-
-def _front_matter(kind: str, values: Mapping[str, Any]) -> str:
-    from huggingface_hub import ModelCardData
-
-    tags = ["astronomy", "x-ray", "chandra", "spectra", "specclip", KINDS[kind].tag]
-    tags += ["contrastive-learning"] if kind == "model" else []
-    tags += ["simulated-data"] if values["simulated"] else []
-    data = ModelCardData(
-        license="apache-2.0",
-        library_name="hf_specclip" if kind == "outliers" else "transformers",
-        pipeline_tag=_PIPELINES.get(kind),
-        tags=tags,
-        model_name=f"{_TITLES[kind]} {values['preset']}" if values["evaluated"] else None,
-        eval_results=values["evaluated"] or None,
-    )
-    return _yaml(data.to_dict())
-
-
-def _result(
-    task: str, title: str, metric: str, figure: Mapping[str, float], figures: Mapping[str, Any]
-) -> Any:
-    """One entry of the model-index: the value as it was measured, with its interval."""
-    from huggingface_hub import EvalResult
-
-    names = {
-        "retrieval": "retrieval between spectra and texts",
-        "tabular-regression": "physical variables",
-        "outlier-detection": "finding rare classes",
-    }
-    kind = "simulated pairs" if figures["simulated"] else "pairs"
-    more = {key: figure[key] for key in ("low", "high", "chance") if key in figure}
-    words = f"95 % interval {figure['low']:.4g} to {figure['high']:.4g}"
-    if "chance" in figure:
-        words += f", chance {figure['chance']:.4g}"
-    return EvalResult(
-        task_type=task,
-        task_name=names[task],
-        dataset_type=figures["dataset"],
-        dataset_name=f"{figures['dataset']} ({kind})",
-        dataset_split="test",
-        metric_type=metric,
-        metric_value=figure["value"],
-        metric_name=f"{title} ({words})",
-        metric_args=more,
-    )
-
-
-def _retrieval(table: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, float]]]:
-    for direction, title in _DIRECTIONS.items():
-        for name, figure in (table.get(direction) or {}).items():
-            if isinstance(figure, Mapping):
-                yield title, name, figure
-
-
-def _title(name: str) -> str:
-    if name.startswith("recall"):
-        return name.replace("recall", "Recall")
-    return "median rank" if name == "median_rank" else "median rank / gallery"
-
-
 def _project(metrics: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     found = {}
     for name, inner in wanted.items():
@@ -461,37 +268,6 @@ def _placeless(word: str) -> str:
     )
 
 
-def _pins(versions: Mapping[str, str]) -> dict[str, str]:
-    """`pip install` requirements of what it was made with; builds of torch differ by machine."""
-    return {
-        name.replace("_", "-"): str(version).split("+")[0]
-        for name, version in versions.items()
-        if name != "python"
-    }
-
-
-def _numbers_in(folder: Path) -> int:
-    """How many numbers the weights hold, from the headers of the safetensors files."""
-    total = 0
-    for path in sorted(folder.glob("model*.safetensors")):
-        with path.open("rb") as file:
-            first = file.read(8)
-            size = struct.unpack("<Q", first)[0] if len(first) == 8 else MAX_HEADER_BYTES + 1
-            if size > MAX_HEADER_BYTES:
-                raise CardError(f"{path} is no safetensors file, or is damaged: save it again")
-            try:
-                header = json.loads(file.read(size))
-                shapes = [t["shape"] for name, t in header.items() if name != "__metadata__"]
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise CardError(f"{path} is no safetensors file, or is damaged: {error}") from error
-        for shape in shapes:
-            product = 1
-            for length in shape:
-                product *= length
-            total += product
-    return total
-
-
 @cache
 def _environment() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -508,7 +284,7 @@ def _environment() -> Any:
         "percent": lambda value: "–" if value is None else f"{value:.1%}",
         "short": lambda value: "–" if value is None else f"{value:.3g}",
         "count": lambda value: f"{value:,}",
-        "title": _title,
+        "title": title_of,
         "line": lambda text: " ".join(str(text).split()),
     }
     return environment

@@ -24,9 +24,10 @@ _MODEL_FILES = (
     "config.json",
     "model*.safetensors",
     "model.safetensors.index.json",
-    "*_specclip*.py",
+    "*.py",
 )
 _EXTRACTOR = "preprocessor_config.json"
+_DETECTOR = ("detector.json", "reference.jsonl", "detector.safetensors")
 
 
 class PublishError(ValueError):
@@ -69,7 +70,10 @@ KINDS = {
             needed=("config.json", "model*.safetensors", "*processor_config.json"),
             files=(
                 *_MODEL_FILES, "*processor_config.json", "tokenizer*.json", "vocab.*",
-                "special_tokens_map.json", "merges.txt", "gallery/*",
+                "special_tokens_map.json", "merges.txt", "gallery/*", "zero_shot/*",
+                # Of a folder that brings its head and detector along.
+                *(f"moe/{name}" for name in _MODEL_FILES),
+                *(f"outliers/{name}" for name in _DETECTOR),
             ),
             model_types=("specclip", "specclip_ensemble"),
             made_by="training leaves one in model/, training/ensemble.py in ensemble/",
@@ -93,8 +97,8 @@ KINDS = {
         Kind(
             "outliers",
             "model",
-            needed=("detector.json", "reference.jsonl", "detector.safetensors"),
-            files=("detector.json", "reference.jsonl", "detector.safetensors"),
+            needed=_DETECTOR,
+            files=_DETECTOR,
             made_by="training leaves one in outliers/",
         ),
         Kind(
@@ -191,13 +195,16 @@ def _check_type(kind: Kind, folder: Path) -> None:
 def _check_code(folder: Path, files: Mapping[str, Path]) -> None:
     """The model files that `trust_remote_code` needs are all there."""
     path = folder / "config.json"
-    classes = read_json(path).get("auto_map")
+    config = read_json(path)
+    classes = config.get("auto_map")
     if not isinstance(classes, dict) or not classes:
         raise PublishError(
             f"{path} names no classes (auto_map): save the model again with save_pretrained, so "
             "that it loads with trust_remote_code where hf_specclip is not installed"
         )
-    wanted = {f"{str(name).split('.')[0]}.py" for name in classes.values()}
+    pipelines = config.get("custom_pipelines") or {}
+    named = [*classes.values(), *(each.get("impl") for each in pipelines.values())]
+    wanted = {f"{str(name).split('.')[0]}.py" for name in named}
     seen: set[str] = set()
     while wanted:
         name = wanted.pop()

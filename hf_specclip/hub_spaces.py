@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,19 @@ _APP = '''\
 """The page of hf_specclip around one model. A Space starts it with `python app.py`."""
 
 from hf_specclip.app import build_app
+from hf_specclip.describe import Describer
 
-page = build_app({model})
+page = build_app(Describer.from_pretrained({arguments}))
 
 if __name__ == "__main__":
     page.launch()
 '''
-_CODE = (".py", ".csv", ".npz", ".json", ".md", ".typed", ".css")
+_CODE = (".py", ".csv", ".npz", ".json", ".md", ".typed", ".css", ".js")
 
 
-def space_files(folder: Path, repo_id: str, model: str, endpoint: str) -> dict[str, Path | bytes]:
+def space_files(
+    folder: Path, repo_id: str, model: str, endpoint: str, beside: Mapping[str, str]
+) -> dict[str, Path | bytes]:
     """A Gradio Space that shows a published model, its card included.
 
     The package's own code goes along, so that the Space needs from the package index only what the
@@ -38,6 +42,7 @@ def space_files(folder: Path, repo_id: str, model: str, endpoint: str) -> dict[s
         repo_id: of the Space.
         model: what the page loads, `user/name`.
         endpoint: of the Hub, for links.
+        beside: repositories of what goes with the model, by kind (`moe`, `outliers`).
 
     Raises:
         PublishError: the package's requirements are not known.
@@ -56,7 +61,7 @@ def space_files(folder: Path, repo_id: str, model: str, endpoint: str) -> dict[s
         "app_file": "app.py",
         "pinned": False,
         "license": "apache-2.0",
-        "models": [model],
+        "models": [model, *beside.values()],
         "tags": ["astronomy", "x-ray", "spectra", "specclip", KINDS["space"].tag],
         "short_description": "What the literature says about an X-ray spectrum",
     }
@@ -71,6 +76,7 @@ def space_files(folder: Path, repo_id: str, model: str, endpoint: str) -> dict[s
         simulated=bool(figures["simulated"]),
         version=__version__,
     )
+    arguments = [json.dumps(model), *(f"{kind}={json.dumps(n)}" for kind, n in beside.items())]
     package = Path(__file__).resolve().parent
     code = {
         f"{package.name}/{path.relative_to(package).as_posix()}": path
@@ -79,7 +85,7 @@ def space_files(folder: Path, repo_id: str, model: str, endpoint: str) -> dict[s
     }
     return {
         CARD_FILE: card.encode(),
-        "app.py": _APP.format(model=json.dumps(model)).encode(),
+        "app.py": _APP.format(arguments=", ".join(arguments)).encode(),
         "requirements.txt": "".join(f"{line}\n" for line in requirements("app")).encode(),
         **code,
     }

@@ -234,11 +234,13 @@ def test_only_safetensors_and_only_what_belongs_is_published(local_hub, stored_r
 
 
 def test_space_and_metric(local_hub, stored_run, stranger, tmp_path):
-    publish("model", stored_run / "model", "ada/stored")
+    for kind, name in (("model", "stored"), ("moe", "stored-moe"), ("outliers", "stored-outliers")):
+        publish(kind, stored_run / kind, f"ada/{name}")
     publish("space", stored_run, "ada/page", model="ada/stored")
     page = pulled("ada/page", repo_type="space")
     assert HfApi().space_info("ada/page").sdk == "gradio"
-    assert 'build_app("ada/stored")' in (page / "app.py").read_text()
+    named = '"ada/stored", moe="ada/stored-moe", outliers="ada/stored-outliers"'
+    assert f"build_app(Describer.from_pretrained({named}))" in (page / "app.py").read_text()
     needed = (page / "requirements.txt").read_text().splitlines()
     assert any(line.startswith("torch>=") for line in needed)
     assert not any("hf-specclip" in line or ";" in line for line in needed)
