@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from .ads import PAPERS_AT_ONCE
 from .catalogue import NAMES_AT_ONCE, SLICE_DEGREES
 from .products import USUAL_BYTES
+from .rates import CORE_SECONDS
 from .simbad import AT_ONCE as OBJECTS_AT_ONCE
 from .summaries import BATCH_SHARE, BYTES_A_TOKEN, CostForecast
 
@@ -24,16 +25,6 @@ if TYPE_CHECKING:
 ADS_A_DAY = 5000
 # Requests to SIMBAD for each portion: by name, by position, identifiers, hosts, references.
 _SIMBAD_REQUESTS = 5
-# Seconds of one core for an item, as `python -m benchmarks sky` measures them.
-CORE_SECONDS: Mapping[str, float] = {
-    "catalogue": 2.0e-4,
-    "objects": 2.0e-3,
-    "papers": 1.0e-3,
-    "spectra": 8.0e-3,
-    "counts": 2.0e-2,
-    "summaries": 5.0e-3,
-    "dataset": 2.0e-3,
-}
 # Seconds of a model for an answer, and of OpenAI for a request of embeddings: usual values.
 _ANSWER_SECONDS, _VECTORS_SECONDS = 4.0, 2.0
 _TEXTS_A_REQUEST = 512
@@ -159,6 +150,7 @@ def forecast_of(
     options: Options,
     services: Services,
     *,
+    rates: Mapping[str, float] = CORE_SECONDS,
     model_batches: bool = False,
     model_workers: int = 4,
     embedder: str | None = None,
@@ -170,6 +162,7 @@ def forecast_of(
     Args:
         numbers: how much there is.
         options, services: of the build.
+        rates: seconds of one core for an item of each stage.
         model_batches: whether the model is asked in batches.
         model_workers: questions to it at once.
         embedder: name of the embedder, or None.
@@ -186,18 +179,22 @@ def forecast_of(
     pages = -(-n.detections // options.page_rows)
     pages += 360 // SLICE_DEGREES if whole else -(-n.sources // NAMES_AT_ONCE)
     portions = -(-n.sources // OBJECTS_AT_ONCE)
+
+    def longer(asking: float, stage: str, items: int) -> float:
+        return max(asking, rates[stage] * items)
+
     seconds = {
-        "catalogue": _longer(pages / services.csc_per_second, "catalogue", n.detections),
-        "objects": _longer(
+        "catalogue": longer(pages / services.csc_per_second, "catalogue", n.detections),
+        "objects": longer(
             _SIMBAD_REQUESTS * portions / services.simbad_per_second, "objects", n.sources
         ),
         "papers": max(
-            _longer(ads_requests / services.ads_per_second, "papers", n.papers_left),
+            longer(ads_requests / services.ads_per_second, "papers", n.papers_left),
             (math.ceil(ads_requests / ADS_A_DAY) - 1) * 86_400.0,
         ),
-        "spectra": _longer(archive_requests / services.archive_per_second, "spectra", n.spectra),
-        "counts": CORE_SECONDS["counts"] * n.spectra,
-        "summaries": CORE_SECONDS["summaries"] * n.texts,
+        "spectra": longer(archive_requests / services.archive_per_second, "spectra", n.spectra),
+        "counts": rates["counts"] * n.spectra,
+        "summaries": rates["summaries"] * n.texts,
     }
     if n.full_texts:
         seconds["full texts"] = n.full_texts / services.arxiv_per_second
@@ -208,8 +205,8 @@ def forecast_of(
         )
     if n.text_dim:
         seconds["embeddings"] = 3 * n.texts / _TEXTS_A_REQUEST * _VECTORS_SECONDS
-    seconds["dataset"] = CORE_SECONDS["dataset"] * 2 * n.rows
     copies = 3 if n.text_dim else 2
+    seconds["dataset"] = rates["dataset"] * copies * n.rows
     row_bytes = copies * _ROW_BYTES + (copies - 1) * _TEXT_BYTES
     return Forecast(
         numbers=n,
@@ -285,10 +282,6 @@ def text_tokens(answer: float) -> float:
     return max(0.0, answer - _FORM_TOKENS)
 
 
-def _longer(seconds: float, stage: str, items: int) -> float:
-    return max(seconds, CORE_SECONDS[stage] * items)
-
-
 def _size(n: float) -> str:
     return f"{n / 1e9:,.1f} GB" if n >= 1e9 else f"{n / 1e6:,.1f} MB"
 
@@ -301,4 +294,4 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
-__all__ = ["CORE_SECONDS", "Forecast", "Numbers", "forecast_of", "text_tokens", "whole_catalogue"]
+__all__ = ["Forecast", "Numbers", "forecast_of", "text_tokens", "whole_catalogue"]
