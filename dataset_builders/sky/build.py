@@ -454,12 +454,11 @@ class Build:
         anything was fetched: the plan for it.
         """
         model = self.summariser if isinstance(self.summariser, ModelSummariser) else None
-        embedder = self._embed().name if self.options.embedder else None
         settings: dict[str, Any] = {
             "rates": core_seconds(self.work),
             "model_batches": self.options.model_batches,
             "model_workers": model.workers if model else 1,
-            "embedder": embedder,
+            "embedder": self.options.embedder,
             "whole": self.selection.everything,
         }
         nothing_yet = not sum(self.queue.counts(catalogue.STAGE).values())
@@ -474,8 +473,8 @@ class Build:
                 text_dim=self._vector_length(),
             )
             title = (
-                "The whole Chandra Source Catalog 2.1, before anything was fetched: its size is "
-                "counted, what the literature knows of it is assumed"
+                "The whole Chandra Source Catalog 2.1, before anything was fetched (its size is "
+                "known, what the literature says of it assumed)"
             )
             return forecast_of(numbers, self.options, self.services, title=title, **settings)
         return forecast_of(self._numbers(model), self.options, self.services, **settings)
@@ -521,6 +520,7 @@ class Build:
             spectra_bytes=disk.bytes_each,
             stored=disk.bytes_stored,
             rows=sum(name in with_text for name in table["name"].to_pylist()),
+            alone=disk.detections + self.queue.counts(SPECTRA_STAGE)["got"],
             summaries=cost,
             texts=0 if embedded else len(with_text),
             text_tokens=sum(map(len, made)) / len(made) / BYTES_A_TOKEN if made else usual,

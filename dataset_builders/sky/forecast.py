@@ -58,7 +58,8 @@ class Numbers:
         spectra: detections whose files are still to be fetched.
         spectra_bytes: of one detection's files.
         stored: bytes of files already there.
-        rows: of the dataset, at most.
+        rows: pairs of the dataset, at most.
+        alone: spectra of the dataset, with or without a pair.
         summaries: what a model will take; None for the extractive summariser.
         texts: summaries to embed.
         text_tokens: of one of them.
@@ -76,6 +77,7 @@ class Numbers:
     spectra_bytes: float
     stored: int
     rows: int
+    alone: int
     summaries: CostForecast | None
     texts: int
     text_tokens: float
@@ -93,6 +95,7 @@ class Forecast:
         dataset_bytes: of all configurations.
         embedding_tokens, embedding_dollars: dollars are None where the price is not known.
         seconds: of each stage, with one process.
+        core_seconds: of them, how long the processor works.
         title: what it is of.
     """
 
@@ -104,6 +107,7 @@ class Forecast:
     embedding_tokens: float
     embedding_dollars: float | None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    core_seconds: float = 0.0
     title: str = ""
 
     @property
@@ -137,9 +141,13 @@ class Forecast:
                 f"embeddings: {3 * n.texts:,} texts, about {self.embedding_tokens:,.0f} tokens, "
                 f"{price}"
             )
-        lines.append(f"dataset: at most {n.rows:,} pairs, about {_size(self.dataset_bytes)}")
         lines.append(
-            f"time: about {_duration(sum(self.seconds.values()))} with one process: "
+            f"dataset: at most {n.rows:,} pairs and {n.alone:,} spectra, about "
+            f"{_size(self.dataset_bytes)}"
+        )
+        lines.append(
+            f"time: about {_duration(sum(self.seconds.values()))} with one process, of which the "
+            f"processor works {_duration(self.core_seconds)}: "
             + ", ".join(f"{stage} {_duration(s)}" for stage, s in self.seconds.items())
         )
         return "\n".join(lines)
@@ -165,7 +173,7 @@ def forecast_of(
         rates: seconds of one core for an item of each stage.
         model_batches: whether the model is asked in batches.
         model_workers: questions to it at once.
-        embedder: name of the embedder, or None.
+        embedder: as the build was given it, or None.
         whole: whether the catalogue comes in slices of the sky rather than by name.
         title: what it is of.
     """
@@ -175,7 +183,8 @@ def forecast_of(
     tokens = n.texts * n.text_tokens if n.text_dim else 0.0
     dollars: float | None = 0.0
     if n.text_dim and embedder and embedder.startswith("openai"):
-        dollars = tokens * ADA_DOLLARS / 1e6 if "ada-002" in embedder else None
+        known = embedder.partition("+")[0] in ("openai", "openai:text-embedding-ada-002")
+        dollars = tokens * ADA_DOLLARS / 1e6 if known else None
     pages = -(-n.detections // options.page_rows)
     pages += 360 // SLICE_DEGREES if whole else -(-n.sources // NAMES_AT_ONCE)
     portions = -(-n.sources // OBJECTS_AT_ONCE)
@@ -207,16 +216,26 @@ def forecast_of(
         seconds["embeddings"] = 3 * n.texts / _TEXTS_A_REQUEST * _VECTORS_SECONDS
     copies = 3 if n.text_dim else 2
     seconds["dataset"] = rates["dataset"] * copies * n.rows
-    row_bytes = copies * _ROW_BYTES + (copies - 1) * _TEXT_BYTES
+    pairs = n.rows * (copies - 1) * (_ROW_BYTES + _TEXT_BYTES)
+    work = {
+        "catalogue": n.detections,
+        "objects": n.sources,
+        "papers": n.papers_left,
+        "spectra": n.spectra,
+        "counts": n.spectra,
+        "summaries": n.texts,
+        "dataset": copies * n.rows,
+    }
     return Forecast(
         numbers=n,
         archive_requests=archive_requests,
         ads_requests=ads_requests,
         spectra_bytes=n.spectra * n.spectra_bytes,
-        dataset_bytes=n.rows * (row_bytes + 3 * n.text_dim * _VECTOR_BYTES),
+        dataset_bytes=pairs + n.alone * _ROW_BYTES + 3 * n.rows * n.text_dim * _VECTOR_BYTES,
         embedding_tokens=tokens,
         embedding_dollars=dollars,
         seconds=seconds,
+        core_seconds=sum(rates[stage] * items for stage, items in work.items()),
         title=title,
     )
 
@@ -269,7 +288,8 @@ def whole_catalogue(
         spectra=wanted,
         spectra_bytes=each,
         stored=0,
-        rows=round(wanted * ASSUMED_SUMMARIES),
+        rows=round(CSC_DETECTIONS * ASSUMED_KNOWN * ASSUMED_SUMMARIES),
+        alone=wanted,
         summaries=cost,
         texts=texts,
         text_tokens=text_tokens(usual_output),
