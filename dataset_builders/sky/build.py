@@ -44,6 +44,7 @@ from .positions import normalise_name
 from .products import KINDS, detection_id
 from .provenance import DESCRIPTION, provenance
 from .queue import WorkQueue
+from .rates import core_seconds, note_rate
 from .retry import Patience, Service
 from .shard import Shard
 from .simbad import SIMBAD_TAP
@@ -229,10 +230,13 @@ class Build:
         for stage in STAGES:
             if stage not in stages:
                 continue
+            before, began = self._done(stage, output), time.process_time()
             if stage == "dataset":
                 self.dataset(output, overwrite=overwrite)
             else:
                 getattr(self, stage)()
+            took = time.process_time() - began
+            note_rate(self.work, stage, self._done(stage, output) - before, took)
 
     # -- the stages
 
@@ -450,11 +454,11 @@ class Build:
         anything was fetched: the plan for it.
         """
         model = self.summariser if isinstance(self.summariser, ModelSummariser) else None
-        embedder = self._embed().name if self.options.embedder else None
         settings: dict[str, Any] = {
+            "rates": core_seconds(self.work),
             "model_batches": self.options.model_batches,
             "model_workers": model.workers if model else 1,
-            "embedder": embedder,
+            "embedder": self.options.embedder,
             "whole": self.selection.everything,
         }
         nothing_yet = not sum(self.queue.counts(catalogue.STAGE).values())
@@ -469,8 +473,8 @@ class Build:
                 text_dim=self._vector_length(),
             )
             title = (
-                "The whole Chandra Source Catalog 2.1, before anything was fetched: its size is "
-                "counted, what the literature knows of it is assumed"
+                "The whole Chandra Source Catalog 2.1, before anything was fetched (its size is "
+                "known, what the literature says of it assumed)"
             )
             return forecast_of(numbers, self.options, self.services, title=title, **settings)
         return forecast_of(self._numbers(model), self.options, self.services, **settings)
@@ -516,6 +520,7 @@ class Build:
             spectra_bytes=disk.bytes_each,
             stored=disk.bytes_stored,
             rows=sum(name in with_text for name in table["name"].to_pylist()),
+            alone=disk.detections + self.queue.counts(SPECTRA_STAGE)["got"],
             summaries=cost,
             texts=0 if embedded else len(with_text),
             text_tokens=sum(map(len, made)) / len(made) / BYTES_A_TOKEN if made else usual,
@@ -606,6 +611,22 @@ class Build:
         ads = Ads(self._ads, self.queue, url=self.services.ads)
         bibliography.want_papers(self.queue, ads, search_objects=self.options.search_objects)
         return ads
+
+    def _done(self, stage: str, output: str | Path) -> int:
+        """Items that a stage has finished so far, in the unit that forecasts count in."""
+        if stage == "catalogue":
+            return int(self.queue.total(catalogue.STAGE, "rows")[1])
+        if stage == "dataset":
+            info = read_info(output) if (Path(output) / INFO_FILE).is_file() else None
+            configurations = info.configurations.values() if info else ()
+            rows = [info.rows if info else {}, *configurations]
+            return sum(sum(of.values()) for of in rows)
+        # Spectra lie in bins in parts; there are as many of them as came from the archive.
+        names = {"objects": simbad.STAGE, "counts": SPECTRA_STAGE}
+        if stage == "counts" and not sum(self.queue.counts(counts.STAGE).values()):
+            return 0
+        states = self.queue.counts(names.get(stage, stage))
+        return states["got"] + states["absent"] + states["failed"]
 
     def _to_summarise(self, known: Literature) -> Any:
         """Sources that have no summary yet, with the papers behind it."""

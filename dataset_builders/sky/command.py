@@ -281,6 +281,7 @@ def _summariser(options: argparse.Namespace, work: Path) -> Summariser:
         base_url=options.llm_url,
         max_dollars=options.max_dollars,
         prices=tuple(options.token_prices) if options.token_prices else None,
+        may_ask=not options.dry_run or options.sample_summaries > 0,
     )
 
 

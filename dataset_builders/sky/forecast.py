@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from .ads import PAPERS_AT_ONCE
 from .catalogue import NAMES_AT_ONCE, SLICE_DEGREES
 from .products import USUAL_BYTES
+from .rates import CORE_SECONDS
 from .simbad import AT_ONCE as OBJECTS_AT_ONCE
 from .summaries import BATCH_SHARE, BYTES_A_TOKEN, CostForecast
 
@@ -24,16 +25,6 @@ if TYPE_CHECKING:
 ADS_A_DAY = 5000
 # Requests to SIMBAD for each portion: by name, by position, identifiers, hosts, references.
 _SIMBAD_REQUESTS = 5
-# Seconds of one core for an item, as `python -m benchmarks sky` measures them.
-CORE_SECONDS: Mapping[str, float] = {
-    "catalogue": 2.0e-4,
-    "objects": 2.0e-3,
-    "papers": 1.0e-3,
-    "spectra": 8.0e-3,
-    "counts": 2.0e-2,
-    "summaries": 5.0e-3,
-    "dataset": 2.0e-3,
-}
 # Seconds of a model for an answer, and of OpenAI for a request of embeddings: usual values.
 _ANSWER_SECONDS, _VECTORS_SECONDS = 4.0, 2.0
 _TEXTS_A_REQUEST = 512
@@ -67,7 +58,8 @@ class Numbers:
         spectra: detections whose files are still to be fetched.
         spectra_bytes: of one detection's files.
         stored: bytes of files already there.
-        rows: of the dataset, at most.
+        rows: pairs of the dataset, at most.
+        alone: spectra of the dataset, with or without a pair.
         summaries: what a model will take; None for the extractive summariser.
         texts: summaries to embed.
         text_tokens: of one of them.
@@ -85,6 +77,7 @@ class Numbers:
     spectra_bytes: float
     stored: int
     rows: int
+    alone: int
     summaries: CostForecast | None
     texts: int
     text_tokens: float
@@ -102,6 +95,7 @@ class Forecast:
         dataset_bytes: of all configurations.
         embedding_tokens, embedding_dollars: dollars are None where the price is not known.
         seconds: of each stage, with one process.
+        core_seconds: of them, how long the processor works.
         title: what it is of.
     """
 
@@ -113,6 +107,7 @@ class Forecast:
     embedding_tokens: float
     embedding_dollars: float | None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    core_seconds: float = 0.0
     title: str = ""
 
     @property
@@ -146,9 +141,13 @@ class Forecast:
                 f"embeddings: {3 * n.texts:,} texts, about {self.embedding_tokens:,.0f} tokens, "
                 f"{price}"
             )
-        lines.append(f"dataset: at most {n.rows:,} pairs, about {_size(self.dataset_bytes)}")
         lines.append(
-            f"time: about {_duration(sum(self.seconds.values()))} with one process: "
+            f"dataset: at most {n.rows:,} pairs and {n.alone:,} spectra, about "
+            f"{_size(self.dataset_bytes)}"
+        )
+        lines.append(
+            f"time: about {_duration(sum(self.seconds.values()))} with one process, of which the "
+            f"processor works {_duration(self.core_seconds)}: "
             + ", ".join(f"{stage} {_duration(s)}" for stage, s in self.seconds.items())
         )
         return "\n".join(lines)
@@ -159,6 +158,7 @@ def forecast_of(
     options: Options,
     services: Services,
     *,
+    rates: Mapping[str, float] = CORE_SECONDS,
     model_batches: bool = False,
     model_workers: int = 4,
     embedder: str | None = None,
@@ -170,9 +170,10 @@ def forecast_of(
     Args:
         numbers: how much there is.
         options, services: of the build.
+        rates: seconds of one core for an item of each stage.
         model_batches: whether the model is asked in batches.
         model_workers: questions to it at once.
-        embedder: name of the embedder, or None.
+        embedder: as the build was given it, or None.
         whole: whether the catalogue comes in slices of the sky rather than by name.
         title: what it is of.
     """
@@ -182,22 +183,27 @@ def forecast_of(
     tokens = n.texts * n.text_tokens if n.text_dim else 0.0
     dollars: float | None = 0.0
     if n.text_dim and embedder and embedder.startswith("openai"):
-        dollars = tokens * ADA_DOLLARS / 1e6 if "ada-002" in embedder else None
+        known = embedder.partition("+")[0] in ("openai", "openai:text-embedding-ada-002")
+        dollars = tokens * ADA_DOLLARS / 1e6 if known else None
     pages = -(-n.detections // options.page_rows)
     pages += 360 // SLICE_DEGREES if whole else -(-n.sources // NAMES_AT_ONCE)
     portions = -(-n.sources // OBJECTS_AT_ONCE)
+
+    def longer(asking: float, stage: str, items: int) -> float:
+        return max(asking, rates[stage] * items)
+
     seconds = {
-        "catalogue": _longer(pages / services.csc_per_second, "catalogue", n.detections),
-        "objects": _longer(
+        "catalogue": longer(pages / services.csc_per_second, "catalogue", n.detections),
+        "objects": longer(
             _SIMBAD_REQUESTS * portions / services.simbad_per_second, "objects", n.sources
         ),
         "papers": max(
-            _longer(ads_requests / services.ads_per_second, "papers", n.papers_left),
+            longer(ads_requests / services.ads_per_second, "papers", n.papers_left),
             (math.ceil(ads_requests / ADS_A_DAY) - 1) * 86_400.0,
         ),
-        "spectra": _longer(archive_requests / services.archive_per_second, "spectra", n.spectra),
-        "counts": CORE_SECONDS["counts"] * n.spectra,
-        "summaries": CORE_SECONDS["summaries"] * n.texts,
+        "spectra": longer(archive_requests / services.archive_per_second, "spectra", n.spectra),
+        "counts": rates["counts"] * n.spectra,
+        "summaries": rates["summaries"] * n.texts,
     }
     if n.full_texts:
         seconds["full texts"] = n.full_texts / services.arxiv_per_second
@@ -208,18 +214,28 @@ def forecast_of(
         )
     if n.text_dim:
         seconds["embeddings"] = 3 * n.texts / _TEXTS_A_REQUEST * _VECTORS_SECONDS
-    seconds["dataset"] = CORE_SECONDS["dataset"] * 2 * n.rows
     copies = 3 if n.text_dim else 2
-    row_bytes = copies * _ROW_BYTES + (copies - 1) * _TEXT_BYTES
+    seconds["dataset"] = rates["dataset"] * copies * n.rows
+    pairs = n.rows * (copies - 1) * (_ROW_BYTES + _TEXT_BYTES)
+    work = {
+        "catalogue": n.detections,
+        "objects": n.sources,
+        "papers": n.papers_left,
+        "spectra": n.spectra,
+        "counts": n.spectra,
+        "summaries": n.texts,
+        "dataset": copies * n.rows,
+    }
     return Forecast(
         numbers=n,
         archive_requests=archive_requests,
         ads_requests=ads_requests,
         spectra_bytes=n.spectra * n.spectra_bytes,
-        dataset_bytes=n.rows * (row_bytes + 3 * n.text_dim * _VECTOR_BYTES),
+        dataset_bytes=pairs + n.alone * _ROW_BYTES + 3 * n.rows * n.text_dim * _VECTOR_BYTES,
         embedding_tokens=tokens,
         embedding_dollars=dollars,
         seconds=seconds,
+        core_seconds=sum(rates[stage] * items for stage, items in work.items()),
         title=title,
     )
 
@@ -272,7 +288,8 @@ def whole_catalogue(
         spectra=wanted,
         spectra_bytes=each,
         stored=0,
-        rows=round(wanted * ASSUMED_SUMMARIES),
+        rows=round(CSC_DETECTIONS * ASSUMED_KNOWN * ASSUMED_SUMMARIES),
+        alone=wanted,
         summaries=cost,
         texts=texts,
         text_tokens=text_tokens(usual_output),
@@ -283,10 +300,6 @@ def whole_catalogue(
 def text_tokens(answer: float) -> float:
     """Tokens of the three sections in a model's answer of so many."""
     return max(0.0, answer - _FORM_TOKENS)
-
-
-def _longer(seconds: float, stage: str, items: int) -> float:
-    return max(seconds, CORE_SECONDS[stage] * items)
 
 
 def _size(n: float) -> str:
@@ -301,4 +314,4 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
-__all__ = ["CORE_SECONDS", "Forecast", "Numbers", "forecast_of", "text_tokens", "whole_catalogue"]
+__all__ = ["Forecast", "Numbers", "forecast_of", "text_tokens", "whole_catalogue"]

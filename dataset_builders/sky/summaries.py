@@ -127,6 +127,7 @@ class ModelSummariser:
         workers: questions at once.
         timeout: s, for an answer.
         max_retries: of the client, after failures that pass.
+        may_ask: whether questions will be asked; a forecast alone needs no key.
 
     Attributes:
         asked: questions sent.
@@ -150,6 +151,7 @@ class ModelSummariser:
         workers: int = 4,
         timeout: float = 120.0,
         max_retries: int = 5,
+        may_ask: bool = True,
     ) -> None:
         try:
             import openai
@@ -172,7 +174,7 @@ class ModelSummariser:
         self._longest = timeout * (max_retries + 1)
         self._plain = False
         key = os.environ.get("OPENAI_API_KEY", "").strip()
-        if not key and self.base_url.rstrip("/") == DEFAULT_BASE_URL:
+        if may_ask and not key and self.base_url.rstrip("/") == DEFAULT_BASE_URL:
             raise ModelError(
                 "OpenAI needs a key: export OPENAI_API_KEY=… (platform.openai.com), or use "
                 "--summariser extractive, which needs none"
