@@ -48,9 +48,7 @@ def contrastive_loss(small: bool = False) -> Iterator[Comparison]:
             and backward(lambda s, t, scale=scale: ClipLoss()(s, t, scale)),
             "the product alone": backward(lambda s, t, scale=scale: (t @ s.t() * scale).mean()),
         }
-        yield compare(
-            f"contrastive loss, {n:,} pairs of {width}", (n, "pairs"), rivals, repeats
-        )
+        yield compare(f"contrastive loss, {n:,} pairs of {width}", (n, "pairs"), rivals, repeats)
 
 
 def cached_loss(small: bool = False) -> Iterator[Comparison]:
@@ -84,9 +82,7 @@ def cached_loss(small: bool = False) -> Iterator[Comparison]:
         f"{name} {large:,}": step(large, mini),
     }
     sizes = {f"{name} {large:,}": large}
-    yield compare(
-        "training step, default encoder", (n, "pairs"), rivals, 1 if small else 3, sizes
-    )
+    yield compare("training step, default encoder", (n, "pairs"), rivals, 1 if small else 3, sizes)
 
 
 def _cached_peer(
