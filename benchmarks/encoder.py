@@ -36,10 +36,14 @@ def encoder(small: bool = False) -> Iterator[Comparison]:
     # As large as AstroCLIP's SpecFormer (43 M) and as CLIP's ViT-B (86 M), on these bins.
     specformer = ours(
         patch_size=10, hidden_size=768, num_hidden_layers=6, num_attention_heads=6,
-        intermediate_size=3072,
+        intermediate_size=3072, decoder_hidden_size=768,
     )  # fmt: skip
     vit = ours(
-        hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072
+        hidden_size=768,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        intermediate_size=3072,
+        decoder_hidden_size=768,
     )
     patch_tst = PatchTSTModel(
         PatchTSTConfig(

@@ -31,10 +31,13 @@ def contrastive_loss(small: bool = False) -> Iterator[Comparison]:
             loss: Loss, spectra: torch.Tensor = spectra, texts: torch.Tensor = texts
         ) -> Callable[[], object]:
             def run() -> None:
-                unit = F.normalize(spectra, dim=-1), F.normalize(texts, dim=-1)
-                torch.autograd.grad(loss(*unit), (spectra, texts))
+                torch.autograd.grad(loss(spectra, texts), (spectra, texts))
 
             return run
+
+        def of_unit(loss: Loss) -> Loss:
+            """Ours brings embeddings to unit length itself; for the others it is done here."""
+            return lambda s, t: loss(F.normalize(s, dim=-1), F.normalize(t, dim=-1))
 
         def ours(s: torch.Tensor, t: torch.Tensor, scale: torch.Tensor = scale) -> torch.Tensor:
             return info_nce_loss(s, t, scale, direction="both")
@@ -42,15 +45,15 @@ def contrastive_loss(small: bool = False) -> Iterator[Comparison]:
         rivals = {
             "info_nce_loss(both)": backward(ours),
             "transformers CLIP": backward(
-                lambda s, t, scale=scale: image_text_contrastive_loss(t @ s.t() * scale)
+                of_unit(lambda s, t, scale=scale: image_text_contrastive_loss(t @ s.t() * scale))
             ),
             "open_clip ClipLoss": ClipLoss
-            and backward(lambda s, t, scale=scale: ClipLoss()(s, t, scale)),
-            "the product alone": backward(lambda s, t, scale=scale: (t @ s.t() * scale).mean()),
+            and backward(of_unit(lambda s, t, scale=scale: ClipLoss()(s, t, scale))),
+            "the product alone": backward(
+                of_unit(lambda s, t, scale=scale: (t @ s.t() * scale).mean())
+            ),
         }
-        yield compare(
-            f"contrastive loss, {n:,} pairs of {width}", (n, "pairs"), rivals, repeats
-        )
+        yield compare(f"contrastive loss, {n:,} pairs of {width}", (n, "pairs"), rivals, repeats)
 
 
 def cached_loss(small: bool = False) -> Iterator[Comparison]:
@@ -84,9 +87,7 @@ def cached_loss(small: bool = False) -> Iterator[Comparison]:
         f"{name} {large:,}": step(large, mini),
     }
     sizes = {f"{name} {large:,}": large}
-    yield compare(
-        "training step, default encoder", (n, "pairs"), rivals, 1 if small else 3, sizes
-    )
+    yield compare("training step, default encoder", (n, "pairs"), rivals, 1 if small else 3, sizes)
 
 
 def _cached_peer(

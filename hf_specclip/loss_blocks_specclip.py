@@ -201,7 +201,7 @@ def _gradients(
     Args:
         weights: (rows, block of products, room of its shape) -> gradient of each product.
     """
-    by_rows, by_columns = torch.empty_like(rows), torch.zeros_like(columns)
+    by_rows, by_columns = torch.empty_like(rows), torch.empty_like(columns)
     size = max(1, BLOCK_PAIRS // max(1, len(columns)))
     work = rows.new_empty(min(size, len(rows)), len(columns))
     blocks = (
@@ -215,7 +215,9 @@ def _gradients(
     for at, block in blocks:
         weight = weights(at, block, work[: at.stop - at.start])
         torch.mm(weight, columns, out=by_rows[at])
-        by_columns.addmm_(weight.t(), rows[at])
+        by_columns.addmm_(weight.t(), rows[at], beta=float(at.start > 0))
+    if not len(rows):
+        by_columns.zero_()
     by_scale = (by_rows * rows).sum().to(scale.dtype)
     return by_rows.mul_(scale), by_columns.mul_(scale), by_scale
 

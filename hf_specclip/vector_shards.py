@@ -75,7 +75,7 @@ class VectorShards:
 
         column = pq.read_table(self.files[file], columns=["embedding"])["embedding"]
         flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return flat.reshape(-1, self.dimension).astype(np.float32, copy=False)
+        return flat.reshape(-1, self.dimension).astype(np.float32, copy=not flat.flags.writeable)
 
     def rows(self, places: Sequence[int] | np.ndarray) -> list[dict[str, Any]]:
         """All other columns of some rows, as mappings, in the order given."""
@@ -124,14 +124,17 @@ class VectorShards:
             index = self._loaded()
             index.nprobe = min(probes, index.nlist)
             return index.search(asked, top_k)
+        import torch
+
+        question = torch.from_numpy(asked)
         best: tuple[np.ndarray, np.ndarray] | None = None
         for file in range(len(self.files)):
             vectors = self.vectors(file)
             step = max(1, SCORES_AT_ONCE // max(1, len(asked)))
             for start in range(0, len(vectors), step):
-                scores = asked @ vectors[start : start + step].T
-                kept = _top(scores, min(top_k, scores.shape[1]))
-                hits = np.take_along_axis(scores, kept, axis=1), kept + self.starts[file] + start
+                some = torch.from_numpy(vectors[start : start + step])
+                scores, kept = (question @ some.T).topk(min(top_k, len(some)), dim=1)
+                hits = scores.numpy(), kept.numpy() + self.starts[file] + start
                 best = hits if best is None else merge_hits([best, hits], top_k)
         assert best is not None
         return merge_hits([best], top_k)
@@ -206,13 +209,6 @@ def merge_hits(
     places = np.concatenate([places for _, places in found], axis=1)
     order = np.lexsort((places, -scores), axis=1)[:, :top_k]
     return np.take_along_axis(scores, order, axis=1), np.take_along_axis(places, order, axis=1)
-
-
-def _top(scores: np.ndarray, k: int) -> np.ndarray:
-    """Columns (B, k) of the largest, in no order."""
-    if k >= scores.shape[1]:
-        return np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
-    return np.argpartition(-scores, k - 1, axis=1)[:, :k]
 
 
 def _faiss() -> Any:

@@ -23,13 +23,17 @@ import torch
 from accelerate import Accelerator
 from tqdm.auto import tqdm
 
-from .checkpoint import (
-    CheckpointFolder,
-    TrainingState,
-    flatten_optimizer,
-    restore_optimizer,
-)
+from .checkpoint import CheckpointFolder, TrainingState
 from .presets import StageSettings
+from .sharding import (
+    is_sharded,
+    like,
+    load_whole,
+    load_whole_optimizer,
+    twin_of,
+    whole,
+    whole_optimizer,
+)
 
 # What the draws are for: streams of one (seed, stage, step) that never meet.
 _EPOCH, _PROCESS, _ROW = range(3)
@@ -200,17 +204,22 @@ def fit(
     if total == 0:
         return FitResult()
 
-    optimizer = _optimizer(task, settings)
-    module, optimizer = accelerator.prepare(task.module(), optimizer)
+    # What is cut into parts can no longer be validated or saved: a copy is.
+    sharded = is_sharded(accelerator)
+    trained = twin_of(task) if sharded else task
+    optimizer = _optimizer(trained, settings)
+    module, optimizer = accelerator.prepare(trained.module(), optimizer)
+    if sharded:
+        task.model.to(accelerator.device)
     result, best_weights = FitResult(), {}
-    average = WeightAverage(task.model, settings.ema)
+    average = WeightAverage(trained.model, settings.ema)
     finished, running = False, _RunningLoss(accelerator)
     if accelerator.is_main_process:
         checkpoints.clear_partial()
     accelerator.wait_for_everyone()
     if state := checkpoints.latest():
-        task.model.load_state_dict(state.tensors["model"])
-        restore_optimizer(optimizer, state.tensors["optimizer"])
+        load_whole(trained.model, state.tensors["model"])
+        load_whole_optimizer(optimizer, state.tensors["optimizer"])
         best_weights = state.tensors.get("best", {})
         average.restore(state.tensors.get("average", {}))
         result = FitResult(**state.values["result"])
@@ -272,10 +281,13 @@ def fit(
             if last or step % settings.validate_every == 0:
                 entry = {"step": step, "epoch": step / per_epoch, "train_loss": running.mean(step)}
                 average.swap()
-                module.eval()
+                looked_at = whole(trained.model.state_dict())
+                if sharded:
+                    task.model.load_state_dict(looked_at)
+                task.model.eval()
                 with torch.no_grad(), accelerator.autocast():
                     entry |= task.validate(accelerator)
-                module.train()
+                task.model.train()
                 result.history.append(entry)
                 value = entry[task.criterion]
                 if not math.isfinite(value):
@@ -284,7 +296,7 @@ def fit(
                     result.best, result.best_step = value, step
                     best_weights = {
                         name: tensor.detach().to("cpu", copy=True)
-                        for name, tensor in task.model.state_dict().items()
+                        for name, tensor in looked_at.items()
                     }
                 average.swap()
                 _log(accelerator, task.stage, entry, rate)
@@ -295,15 +307,14 @@ def fit(
             if last or step % settings.checkpoint_every == 0:
                 running.collect(step)
                 result.seconds = spent + time.monotonic() - started
+                groups = {
+                    "model": whole(trained.model.state_dict()),
+                    "optimizer": whole_optimizer(optimizer),
+                    "best": best_weights,
+                    "average": whole(average.weights),
+                }
                 if accelerator.is_main_process:
-                    groups = {
-                        "model": task.model.state_dict(),
-                        "optimizer": flatten_optimizer(optimizer),
-                    }
-                    if best_weights:
-                        groups["best"] = best_weights
-                    if average.weights:
-                        groups["average"] = average.weights
+                    groups = {name: tensors for name, tensors in groups.items() if tensors}
                     checkpoints.save(
                         TrainingState(
                             step,
@@ -427,7 +438,9 @@ class WeightAverage:
     def restore(self, weights: dict[str, torch.Tensor]) -> None:
         """Go on from a checkpoint."""
         if self._live:
-            self.weights = {name: weights[name].clone() for name in self._live}
+            self.weights = {
+                name: like(weights[name], live).clone() for name, live in self._live.items()
+            }
 
 
 class _RunningLoss:

@@ -178,6 +178,22 @@ def test_a_run_goes_on_with_other_processes(two_processes):
     assert result.steps == 20
 
 
+@pytest.mark.slow
+def test_weights_in_parts_train_and_resume_as_whole_ones(two_processes, tmp_path):
+    killed = on_two_processes(
+        tmp_path / "parts", "--shard", "--kill-at-step", "7", "--kill-process", "1"
+    )
+    assert killed.returncode != 0
+    resumed = on_two_processes(tmp_path / "parts", "--shard")
+    assert resumed.returncode == 0, resumed.stderr
+    summary, weights = result_of(tmp_path / "parts")
+    assert summary["processes"] == 2
+    assert summary["taken_here"] == 20 - 6
+    _, expected = result_of(two_processes[0] / "whole")
+    for name, value in weights.items():
+        assert torch.allclose(value, expected[name], atol=1e-5), name
+
+
 def test_parts_of_a_batch_are_whole_and_even():
     for size, processes in ((8, 2), (9, 2), (7, 3), (64, 5)):
         parts = [part_of(size, process, processes) for process in range(processes)]
