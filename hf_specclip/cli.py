@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import (
+    app_cli,
     classify_cli,
     describe_cli,
     fit_cli,
     index_cli,
     outliers_cli,
+    publish_cli,
     report_cli,
     search_cli,
 )
@@ -54,6 +56,7 @@ X-ray spectra and what the literature says about their sources, in one space.
   specclip outliers --model DIR *.pha                       which are unlike the others?
   specclip report   --model DIR *.pha -o report.html        all of this as a page
   specclip embed    --model DIR *.pha -o embeddings.parquet vectors for your own analysis
+  specclip publish  model DIR user/name                     put it on the Hugging Face Hub
 """
 
 INSPECT = """\
@@ -150,6 +153,8 @@ def _parser() -> argparse.ArgumentParser:
     report_cli.add_command(commands)
     index_cli.add_command(commands)
     fit_cli.add_command(commands)
+    app_cli.add_command(commands)
+    publish_cli.add_command(commands)
     return parser
 
 

@@ -349,8 +349,8 @@ class Describer:
         own = tensors(self.extractor)
         described = own
         if self.extractor.input_kind != "physics":
-            layout = {"n_bins": self.extractor.n_bins, "energy_range": self.extractor.energy_range}
-            described = tensors(SpecCLIPFeatureExtractor("physics", **layout))
+            grid = self.model.config.spectrum_config.grid
+            described = tensors(SpecCLIPFeatureExtractor("physics", **grid))
         with torch.inference_mode():
             # One pass gives the latent and the point.
             output = self.model(**own)
