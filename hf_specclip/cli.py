@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import (
+    app_cli,
     classify_cli,
     describe_cli,
     fit_cli,
@@ -152,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     report_cli.add_command(commands)
     index_cli.add_command(commands)
     fit_cli.add_command(commands)
+    app_cli.add_command(commands)
     publish_cli.add_command(commands)
     return parser
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .hub_kinds import KINDS, PublishError, read_json
+from .variables_specclip import SECTIONS
 
 _DIRECTIONS = {"spectrum_to_text": "spectrum → text", "text_to_spectrum": "text → spectrum"}
 
@@ -18,7 +19,8 @@ class CardError(PublishError):
 
 def _model_values(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
     config = read_json(folder / "config.json")
-    spectrum = config.get("spectrum_config") or config["members"][0]["spectrum_config"]
+    member = config if "spectrum_config" in config else config["members"][0]
+    spectrum, text = member["spectrum_config"], member["text_config"]
     found = {
         key: [(title, name, row) for title, name, row in _retrieval(table)]
         for key, table in (
@@ -30,6 +32,8 @@ def _model_values(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
         "shared_dim": config.get("shared_dim") or config["members"][0]["shared_dim"],
         "n_bins": spectrum["n_bins"],
         "energy_range": spectrum["energy_range"],
+        "axis_unit": (spectrum.get("axis") or ("energy", "keV"))[1],
+        "sections": text.get("sections") or list(SECTIONS),
         "input_kind": spectrum["input_kind"],
         "numbers": _numbers_in(folder),
         "ideal": [

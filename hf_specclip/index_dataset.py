@@ -14,12 +14,12 @@ import numpy as np
 from .index import SpecCLIPIndex
 from .index_build import build_index, facts_of
 from .index_map import place_among
+from .literature import SECTIONS
 
 if TYPE_CHECKING:
     from .describe import Describer
     from .spectra import XRaySpectrum
 
-SECTIONS = ("identity", "spectrum", "context")
 _ROWS_AT_ONCE = 256
 _NEEDED = ("counts", "exposure", "summary", "source_name")
 _TOLD = ("source_name", "obsid", "obi", "region_id", "ra", "dec", "source_class", "group")

@@ -281,9 +281,7 @@ class SpectrumParametersPipeline(SpectrumPipeline):
                 "model's: use SpecCLIPMoEForRegression.predict(…, spectrum_model=…)"
             )
         settings = self.model.config.spectrum_config
-        self._physics = SpecCLIPFeatureExtractor(
-            "physics", n_bins=settings.n_bins, energy_range=settings.energy_range
-        )
+        self._physics = SpecCLIPFeatureExtractor("physics", **settings.grid)
 
     def _sanitize_parameters(self, variables: Any = None) -> tuple[dict, dict, dict]:
         if variables is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .literature import SECTIONS, TextEmbedder, embed_summaries, get_embedder, section_mask
+from .literature import TextEmbedder, embed_summaries, get_embedder, section_mask
 
 # What embedders call themselves, and how one asks for them.
 _READERS = (
@@ -76,6 +76,11 @@ class TextQueries:
         self.model, self._embedder, self._folder = model, embedder, folder
         self._processor: Any = None
 
+    @property
+    def sections(self) -> list[str]:
+        """Names of the sections of the model's texts."""
+        return list(self.model.config.text_config.sections)
+
     def embed(self, summaries: Sequence[Mapping[str, str | None]]) -> np.ndarray:
         """Summaries (section -> text) to unit vectors (n, D) float32.
 
@@ -84,7 +89,7 @@ class TextQueries:
         """
         import torch
 
-        mask = section_mask(summaries)
+        mask = section_mask(summaries, self.sections)
         for row, (summary, present) in enumerate(zip(summaries, mask, strict=True)):
             if not present.any():
                 raise ValueError(f"text {row} is empty: there is nothing to look for")
@@ -96,7 +101,7 @@ class TextQueries:
             else:
                 if self._embedder is None:
                     self._embedder = embedder_named(self.model.config.text_config.embedder_name)
-                vectors = embed_summaries(summaries, self._embedder)
+                vectors = embed_summaries(summaries, self._embedder, sections=self.sections)
                 inputs = {
                     "text_embeds": torch.from_numpy(vectors).to(self.model.device),
                     "section_mask": torch.from_numpy(mask).to(self.model.device),
@@ -112,8 +117,9 @@ class TextQueries:
                 hard or absorbed they are is said in `identity`; parameters of models, such as
                 `"black body with kT = 0.1 keV"`, are better asked for as `spectrum`.
         """
-        if section not in SECTIONS:
-            raise ValueError(f"section is {section!r}, it must be one of {', '.join(SECTIONS)}")
+        if section not in self.sections:
+            known = ", ".join(self.sections)
+            raise ValueError(f"section is {section!r}, it must be one of {known}")
         return self.embed([{section: text}])[0]
 
     def _tokens(self, summaries: list[Mapping[str, str | None]]) -> Any:

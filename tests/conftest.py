@@ -36,7 +36,9 @@ def tiny_run(tmp_path_factory) -> Path:
     from filelock import FileLock
 
     root = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):  # workers have folders of their own below a common one
+    if os.environ.get(
+        "PYTEST_XDIST_WORKER"
+    ):  # workers have folders of their own below a common one
         root = root.parent
     folder = root / "tiny_run" / "demo"
     folder.parent.mkdir(exist_ok=True)

@@ -257,6 +257,7 @@ def _is_for_the_user(error: Exception) -> bool:
             "CheckpointError",
             "TrainingError",
             "TrainingDataError",
+            "ParquetRowsError",
             "ComparisonError",
             "ContractError",
             "DatasetFolderError",

@@ -182,7 +182,8 @@ def study_ensemble(
             ensemble.config.custom_pipelines = custom_pipelines()
             ensemble.save_pretrained(partial)
             save_code(partial)
-            SpecCLIPProcessor(extractor).save_pretrained(partial)
+            processor = SpecCLIPProcessor(extractor, sections=pairs.info.domain.sections)
+            processor.save_pretrained(partial)
             gallery.save(partial / GALLERY_FOLDER)
             if classes is not None:
                 classes.save_pretrained(partial)

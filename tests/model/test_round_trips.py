@@ -151,6 +151,7 @@ for place in (folder, again):
         "loss_specclip.py",
         "modeling_specclip.py",
         "processing_specclip.py",
+        "variables_specclip.py",
     }
 
 
