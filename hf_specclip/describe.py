@@ -528,7 +528,8 @@ class Describer:
         return float(x), float(y)
 
     def _similar(self, hits: Sequence[Hit]) -> list[SimilarSource]:
-        assert self.index is not None  # it gave the hits
+        if self.index is None:
+            return []
         places = self.index.spectra.columns.get("map")
         return [_similar(hit, None if places is None else places[hit.place]) for hit in hits]
 
