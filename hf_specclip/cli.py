@@ -55,6 +55,7 @@ X-ray spectra and what the literature says about their sources, in one space.
   specclip outliers --model DIR *.pha                       which are unlike the others?
   specclip report   --model DIR *.pha -o report.html        all of this as a page
   specclip embed    --model DIR *.pha -o embeddings.parquet vectors for your own analysis
+  specclip app      --model DIR                             a page to drop spectra on
 """
 
 INSPECT = """\

@@ -90,6 +90,16 @@ def test_a_model_without_experts_or_spectra_says_so(tiny_run, uploads, tmp_path)
     assert not path.exists()  # what was dropped is gone
 
 
+def test_a_model_of_another_axis_is_refused(tiny_run, uploads):
+    from hf_specclip.app import build_app
+    from hf_specclip.describe import Describer
+
+    describer = Describer.from_pretrained(tiny_run)
+    describer.model.config.spectrum_config.axis = ("wavelength", "nm")
+    with pytest.raises(ValueError, match="counts along wavelength in nm"):
+        build_app(describer)
+
+
 def test_the_command_says_what_it_lacks(capsys, tmp_path):
     from hf_specclip.cli import main
 
