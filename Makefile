@@ -41,6 +41,7 @@ demo: setup $(DEMO)/dataset/specclip_dataset.json
 	@echo "      $(DEMO)/metrics.json and $(DEMO)/report.html (all tables and figures)."
 	@echo "Try:  $(BIN)/specclip describe --model $(DEMO) FILE.pha"
 	@echo "      $(BIN)/specclip search --model $(DEMO) \"heavily absorbed pulsating ULX\""
+	@echo "      $(BIN)/specclip app --model $(DEMO)"
 	@echo "      $(BIN)/specclip describe --help"
 
 # A file, so that a demo that was stopped goes on with the sky it had.

@@ -241,7 +241,7 @@ def _row(one: Description) -> dict[str, tuple[Any, str]]:
         "closest_source": (one.similar[0].name if one.similar else "", ""),
         "closest_source_score": (one.similar[0].score if one.similar else None, ""),
         "outlier_score": (one.outlier.score if one.outlier else None, ""),
-        "outlier_percentile": (one.outlier.percentile if one.outlier else None, "%"),
+        "outlier_percentile": (one.outlier.percentile if one.outlier else None, ""),
     }
     for variable in one.variables:
         unit = _VOUNIT.get(variable.unit, variable.unit)
