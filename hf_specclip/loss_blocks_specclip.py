@@ -12,12 +12,14 @@ import torch
 import torch.distributed as dist
 from torch.autograd.function import once_differentiable
 
-# Pairs held at once while they are worked on: what fits beside the operands in a CPU's cache.
+# Pairs held at once while they are worked on: what fits beside the operands in a CPU's cache, and
+# what keeps an accelerator busy.
 BLOCK_PAIRS = 2**21
+ACCELERATOR_BLOCK_PAIRS = 2**26
 # Pairs kept from forward to backward: 256 MiB in float32.
 KEPT_PAIRS = 2**26
-# Exponentials of similarities up to these neither overflow when summed nor vanish.
-_SAFE_SCALE = {torch.float32: 60.0, torch.float64: 600.0}
+# Exponentials of similarities up to these neither overflow when summed nor vanish when divided.
+_SAFE_SCALE = {torch.float32: 40.0, torch.float64: 400.0}
 
 
 def several_processes() -> bool:
@@ -176,12 +178,17 @@ def _room(ctx, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor | None
     return rows.new_empty(len(rows), len(columns))
 
 
+def _rows_at_once(columns: torch.Tensor) -> int:
+    pairs = BLOCK_PAIRS if columns.device.type == "cpu" else ACCELERATOR_BLOCK_PAIRS
+    return max(1, pairs // max(1, len(columns)))
+
+
 def _products(
     rows: torch.Tensor, columns: torch.Tensor, scale: torch.Tensor, kept: torch.Tensor | None
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """The scaled products of some rows with all columns, in `kept` or in one place again."""
     scaled, across = rows * scale, columns.t()
-    size = max(1, BLOCK_PAIRS // max(1, len(columns)))
+    size = _rows_at_once(columns)
     work = None if kept is not None else rows.new_empty(min(size, len(rows)), len(columns))
     for start in range(0, len(rows), size):
         at = slice(start, min(start + size, len(rows)))
@@ -202,7 +209,7 @@ def _gradients(
         weights: (rows, block of products, room of its shape) -> gradient of each product.
     """
     by_rows, by_columns = torch.empty_like(rows), torch.empty_like(columns)
-    size = max(1, BLOCK_PAIRS // max(1, len(columns)))
+    size = _rows_at_once(columns)
     work = rows.new_empty(min(size, len(rows)), len(columns))
     blocks = (
         _products(rows, columns, scale, None)
@@ -223,6 +230,7 @@ def _gradients(
 
 
 __all__ = [
+    "ACCELERATOR_BLOCK_PAIRS",
     "BLOCK_PAIRS",
     "KEPT_PAIRS",
     "LogSumExp",
