@@ -99,7 +99,7 @@ class SoftplusSum(torch.autograd.Function):
         ctx, rows: torch.Tensor, columns: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
     ) -> torch.Tensor:
         kept = _room(ctx, rows, columns)
-        total = torch.zeros((), dtype=torch.float64, device=rows.device)
+        total = torch.zeros((), dtype=_wide(rows), device=rows.device)
         for _, block in _products(rows, columns, scale, kept):
             total += torch.nn.functional.softplus(block.add_(bias)).sum()
         ctx.save_for_backward(rows, columns, scale, bias, kept)
@@ -142,9 +142,7 @@ class _ColumnSums:
     """Logarithm of the sums of exponentials down the columns, over blocks of rows as they come."""
 
     def __init__(self, columns: torch.Tensor, safe: bool):
-        # A sum over many blocks; on a device without float64 their number is no trouble.
-        wide = torch.float64 if columns.device.type != "mps" else columns.dtype
-        self._sums = torch.zeros(len(columns), dtype=wide, device=columns.device)
+        self._sums = torch.zeros(len(columns), dtype=_wide(columns), device=columns.device)
         self._most = None if safe else torch.full_like(columns[:, 0], -torch.inf)
         self._dtype = columns.dtype
 
@@ -169,6 +167,11 @@ class _ColumnSums:
         sums = (logs - most).exp()
         dist.all_reduce(sums)
         return (sums.log() + most).to(self._dtype)
+
+
+def _wide(values: torch.Tensor) -> torch.dtype:
+    """For sums over blocks: float64 where the device has it."""
+    return values.dtype if values.device.type == "mps" else torch.float64
 
 
 def _room(ctx, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor | None:
