@@ -39,9 +39,9 @@ demo: setup $(DEMO)/dataset/specclip_dataset.json
 	@echo "Made: $(DEMO)/dataset (simulated pairs), $(DEMO)/model (load it with from_pretrained),"
 	@echo "      $(DEMO)/moe (estimates physical variables), $(DEMO)/outliers (finds the odd ones),"
 	@echo "      $(DEMO)/metrics.json and $(DEMO)/report.html (all tables and figures)."
-	@echo "Try:  $(BIN)/specclip inspect FILE.pha"
-	@echo "      $(BIN)/specclip retrieve --model $(DEMO)/model FILE.pha"
-	@echo "      $(BIN)/specclip retrieve --model $(DEMO)/model --help"
+	@echo "Try:  $(BIN)/specclip describe --model $(DEMO) FILE.pha"
+	@echo "      $(BIN)/specclip search --model $(DEMO) \"heavily absorbed pulsating ULX\""
+	@echo "      $(BIN)/specclip describe --help"
 
 # A file, so that a demo that was stopped goes on with the sky it had.
 $(DEMO)/dataset/specclip_dataset.json: | setup

@@ -3,8 +3,10 @@
 `python -m dataset_builders --help` builds a dataset; `load` opens one, whatever form it has.
 """
 
+from .arrays import write_arrays
 from .contract import SPLITS, ContractError, contract_features, spectra_features
 from .csc_papers import CSCPapers
+from .domain import Domain
 from .folder import (
     DatasetFolderError,
     SpecCLIPDatasetInfo,
@@ -22,6 +24,7 @@ __all__ = [
     "CSCPapers",
     "ContractError",
     "DatasetFolderError",
+    "Domain",
     "LocalTables",
     "LocalTablesError",
     "SimulatedCSC",
@@ -35,5 +38,6 @@ __all__ = [
     "read_dataset",
     "spectra_features",
     "split_groups",
+    "write_arrays",
     "write_dataset",
 ]

@@ -16,6 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Features, List, Value
 
+from hf_specclip.variables_specclip import VARIABLES
+
+from .domain import XRAY, Domain
+
 N_BINS = 400
 ENERGY_RANGE = (0.5, 8.0)
 SPLITS = ("train", "calibration", "validation", "test")
@@ -83,28 +87,38 @@ class Column:
     required: bool = True
 
 
-def variable_units() -> dict[str, str]:
+def variable_units(domain: Domain = XRAY) -> dict[str, str]:
     """The physical variables and their units, in the order the models use.
 
     Returns:
-        Mapping of name to unit, as `hf_specclip.configuration_specclip.VARIABLES`.
+        Mapping of name to unit: the domain's own, or those of the Chandra Source Catalog
+        (`hf_specclip.VARIABLES`) where it names none.
     """
-    # Imported here: the configuration file pulls in transformers, which `--help` need not wait for.
-    from hf_specclip.configuration_specclip import VARIABLES
-
+    if domain.variables is not None:
+        return dict(domain.variables)
     return dict(VARIABLES)
+
+
+def limited_variables(domain: Domain = XRAY) -> tuple[str, ...]:
+    """The variables with columns for a 68 % interval."""
+    return LIMITED_VARIABLES if domain.variables is None else tuple(dict(domain.variables))
 
 
 @cache
 def contract_columns(
-    n_bins: int = N_BINS, text_dim: int | None = None, text: bool = True
+    n_bins: int = N_BINS,
+    text_dim: int | None = None,
+    domain: Domain = XRAY,
+    *,
+    text: bool = True,
 ) -> dict[str, Column]:
     """Every column of the contract, in order.
 
     Args:
         n_bins: number of equal energy bins of a spectrum.
         text_dim: dimension d of one section's embedding; None for a dataset without
-            `text_embedding`. The column then holds 3·d numbers.
+            `text_embedding`. The column then holds d numbers for each section.
+        domain: axis, sections and variables.
         text: whether rows are pairs. Spectra by themselves (`spectra_features`) have neither
             `papers` nor `summary`, and say in `paired` whether a pair holds them.
 
@@ -118,14 +132,14 @@ def contract_columns(
         "obsid": Column(Value("int32"), "", "observation"),
         "obi": Column(Value("int32"), "", "observation interval within it"),
         "region_id": Column(Value("int32"), "", "source region within the observation"),
-        "ra": Column(Value("float64"), "deg", "right ascension, ICRS"),
-        "dec": Column(Value("float64"), "deg", "declination, ICRS"),
+        "ra": Column(Value("float64"), "deg", "right ascension, ICRS", domain.on_sky),
+        "dec": Column(Value("float64"), "deg", "declination, ICRS", domain.on_sky),
         "source_class": Column(words, "", "class of the source, SIMBAD style", False),
         "group": Column(
             words, "", "connected component over source, observation, host and linking paper"
         ),
         "exposure": Column(real, "s", "live time"),
-        "counts": Column(counts, "ct", "counts in the source aperture, per energy bin"),
+        "counts": Column(counts, "ct", f"counts in the source aperture, per {domain.axis} bin"),
         "background_counts": Column(counts, "ct", "counts in the background region, per bin"),
         "background_scale": Column(
             real, "", "factor that turns background-region counts into aperture counts"
@@ -144,35 +158,42 @@ def contract_columns(
             "papers behind the summary (bibcode, arxiv or doi; simulated where it is invented)",
         )
         columns["summary"] = Column(
-            {"identity": words, "spectrum": words, "context": words},
+            dict.fromkeys(domain.sections, words),
             "",
-            "what the source is; what its X-ray emission is like; where it lives",
+            "what the source is; what its X-ray emission is like; where it lives"
+            if domain.sections == XRAY.sections
+            else "texts about it: " + ", ".join(domain.sections),
         )
     if text_dim is not None:
         columns["text_embedding"] = Column(
-            List(real, length=3 * text_dim), "", "the three sections embedded apart and joined"
+            List(real, length=len(domain.sections) * text_dim),
+            "",
+            "the sections embedded apart and joined",
         )
-    for name, unit in variable_units().items():
+    for name, unit in variable_units(domain).items():
         meaning = _VARIABLE_MEANINGS.get(name, "catalogue variable")
         columns[name] = Column(real, unit, meaning, False)
-        if name in LIMITED_VARIABLES:
+        if name in limited_variables(domain):
             for end, word in (("lolim", "lower"), ("hilim", "upper")):
                 columns[f"{name}_{end}"] = Column(real, unit, f"{word} 68 % limit", False)
     return columns
 
 
-def contract_features(n_bins: int = N_BINS, text_dim: int | None = None) -> Features:
+def contract_features(
+    n_bins: int = N_BINS, text_dim: int | None = None, domain: Domain = XRAY
+) -> Features:
     """The contract as `datasets.Features`: the one place where columns and types are written.
 
     Args:
         n_bins: number of equal energy bins of a spectrum.
         text_dim: dimension d of one section's embedding, or None where the dataset has no
-            `text_embedding` (its length is 3·d).
+            `text_embedding` (its length is d for each section).
+        domain: axis, sections and variables.
 
     Returns:
         The features, in the order of the columns.
     """
-    columns = contract_columns(n_bins, text_dim)
+    columns = contract_columns(n_bins, text_dim, domain)
     return Features({name: column.feature for name, column in columns.items()})
 
 
@@ -186,25 +207,28 @@ def spectra_features(n_bins: int = N_BINS) -> Features:
     return Features({name: column.feature for name, column in columns.items()})
 
 
-def text_dim_of(features: Features | pa.Schema) -> int | None:
+def text_dim_of(features: Features | pa.Schema, domain: Domain = XRAY) -> int | None:
     """Dimension of one section's embedding in a dataset, None where it has no embeddings.
 
     Args:
         features: features or Arrow schema of the dataset.
+        domain: its sections count.
 
     Raises:
-        ContractError: when `text_embedding` is no list of a fixed length divisible by three.
+        ContractError: when `text_embedding` is no list of a fixed length that the number of
+            sections divides.
     """
     schema = features if isinstance(features, pa.Schema) else features.arrow_schema
     if "text_embedding" not in schema.names:
         return None
     kind = schema.field("text_embedding").type
-    if not pa.types.is_fixed_size_list(kind) or kind.list_size % 3 or kind.list_size == 0:
+    n = len(domain.sections)
+    if not pa.types.is_fixed_size_list(kind) or kind.list_size % n or kind.list_size == 0:
         raise ContractError(
-            f"column 'text_embedding' has type {kind}; it takes a list of fixed length 3·d "
-            "(three sections, embedded apart and joined)"
+            f"column 'text_embedding' has type {kind}; it takes a list of fixed length {n}·d "
+            f"({n} sections, embedded apart and joined)"
         )
-    return kind.list_size // 3
+    return kind.list_size // n
 
 
 def n_bins_of(features: Features | pa.Schema) -> int:
@@ -228,7 +252,12 @@ def n_bins_of(features: Features | pa.Schema) -> int:
 
 
 def conform_table(
-    table: pa.Table, *, n_bins: int = N_BINS, first_row: int = 0, text: bool = True
+    table: pa.Table,
+    *,
+    n_bins: int = N_BINS,
+    first_row: int = 0,
+    domain: Domain = XRAY,
+    text: bool = True,
 ) -> pa.Table:
     """Put a table into the contract's order and types, and check every value.
 
@@ -238,6 +267,7 @@ def conform_table(
         table: rows of a dataset.
         n_bins: number of energy bins.
         first_row: number of the first row, for messages.
+        domain: axis, sections and variables.
         text: whether rows are pairs; see `contract_columns`.
 
     Returns:
@@ -246,7 +276,7 @@ def conform_table(
     Raises:
         ContractError: naming row, column and mend.
     """
-    columns = contract_columns(n_bins, text_dim_of(table.schema), text)
+    columns = contract_columns(n_bins, text_dim_of(table.schema, domain), domain, text=text)
     extra = sorted(set(table.column_names) - set(columns))
     if extra:
         raise ContractError(f"columns {extra} are not in the contract: drop or rename them")
@@ -266,23 +296,26 @@ def conform_table(
                 f"column {name!r} has type {table[name].type} and cannot become {kind}: {error}"
             ) from None
     conformed = pa.Table.from_arrays(arrays, schema=schema)
-    validate_table(conformed, n_bins=n_bins, first_row=first_row)
+    validate_table(conformed, n_bins=n_bins, first_row=first_row, domain=domain)
     return conformed
 
 
-def validate_table(table: pa.Table, *, n_bins: int = N_BINS, first_row: int = 0) -> None:
+def validate_table(
+    table: pa.Table, *, n_bins: int = N_BINS, first_row: int = 0, domain: Domain = XRAY
+) -> None:
     """Check the values of a table that already has the contract's schema.
 
     Args:
         table: rows of a dataset.
         n_bins: number of energy bins.
         first_row: number of the first row, for messages.
+        domain: axis, sections and variables.
 
     Raises:
         ContractError: for the first broken rule, naming row, column and mend.
     """
     text = "summary" in table.column_names
-    columns = contract_columns(n_bins, text_dim_of(table.schema), text)
+    columns = contract_columns(n_bins, text_dim_of(table.schema, domain), domain, text=text)
 
     def refuse(bad: np.ndarray, name: str, problem: str, mend: str) -> None:
         if bad.any():
@@ -326,17 +359,23 @@ def validate_table(table: pa.Table, *, n_bins: int = N_BINS, first_row: int = 0)
         "give cm² at the bin centres, or null",
     )
     for name, low, high in (("ra", 0.0, 360.0), ("dec", -90.0, 90.0)):
-        angle = _numbers(table[name])
-        refuse(~((angle >= low) & (angle <= high)), name, "is no such angle", "give degrees, ICRS")
+        angle, absent = _numbers(table[name]), _mask(pc.is_null(table[name]))
+        refuse(
+            ~absent & ~((angle >= low) & (angle <= high)),
+            name,
+            "is no such angle",
+            "give degrees, ICRS",
+        )
     if text:
         sections = table["summary"].combine_chunks()
         empty = np.ones(len(table), dtype=bool)
-        for section in ("identity", "spectrum", "context"):
+        for section in domain.sections:
             length = pc.fill_null(pc.utf8_length(pc.struct_field(sections, section)), 0)
             empty &= _mask(pc.equal(length, 0))
         refuse(empty, "summary", "has no text", "a row without a summary is no pair: leave it out")
-    for name in variable_units():
-        ends = [f"{name}_{end}" for end in ("lolim", "hilim")] if name in LIMITED_VARIABLES else []
+    limited = limited_variables(domain)
+    for name in variable_units(domain):
+        ends = [f"{name}_{end}" for end in ("lolim", "hilim")] if name in limited else []
         for column_name in (name, *ends):
             value = _numbers(table[column_name])
             missing = _mask(pc.is_null(table[column_name]))
@@ -394,16 +433,19 @@ def list_array(values: np.ndarray) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
 
 
-def describe_columns(names: Iterable[str], n_bins: int, text_dim: int | None) -> str:
+def describe_columns(
+    names: Iterable[str], n_bins: int, text_dim: int | None, domain: Domain = XRAY
+) -> str:
     """The columns as a Markdown table, for the dataset card.
 
     Args:
         names: the columns to describe.
         n_bins: number of energy bins.
         text_dim: dimension of one section's embedding, or None.
+        domain: axis, sections and variables.
     """
-    columns = contract_columns(n_bins, text_dim)
-    schema = contract_features(n_bins, text_dim).arrow_schema
+    columns = contract_columns(n_bins, text_dim, domain)
+    schema = contract_features(n_bins, text_dim, domain).arrow_schema
     lines = ["| column | type | unit | meaning |", "|---|---|---|---|"]
     for name in names:
         kind = str(schema.field(name).type).replace("|", "\\|").replace("element: ", "")

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .configuration_specclip import SECTIONS as SECTIONS
-    from .configuration_specclip import VARIABLES as VARIABLES
     from .configuration_specclip import SpecCLIPConfig as SpecCLIPConfig
     from .configuration_specclip import SpecCLIPSpectrumConfig as SpecCLIPSpectrumConfig
     from .configuration_specclip import SpecCLIPTextConfig as SpecCLIPTextConfig
     from .configuration_specclip_ensemble import SpecCLIPEnsembleConfig as SpecCLIPEnsembleConfig
     from .configuration_specclip_moe import SpecCLIPMoEConfig as SpecCLIPMoEConfig
+    from .describe import Describer as Describer
+    from .description import Description as Description
     from .evaluation import evaluate_regression as evaluate_regression
     from .evaluation import evaluate_retrieval as evaluate_retrieval
     from .feature_extraction_specclip import SpecCLIPFeatureExtractor as SpecCLIPFeatureExtractor
+    from .index import IndexFilter as IndexFilter
     from .index import SpecCLIPIndex as SpecCLIPIndex
     from .literature import get_embedder as get_embedder
     from .modeling_specclip import (
@@ -34,11 +35,15 @@ if TYPE_CHECKING:
     from .modeling_specclip_moe import SpecCLIPMoEForRegression as SpecCLIPMoEForRegression
     from .outliers import OutlierRows as OutlierRows
     from .outliers import SpecCLIPOutlierDetector as SpecCLIPOutlierDetector
+    from .pipelines import pipeline as pipeline
     from .processing_specclip import SpecCLIPProcessor as SpecCLIPProcessor
     from .spectra import XRaySpectrum as XRaySpectrum
     from .spectra import read_spectrum as read_spectrum
+    from .variables_specclip import SECTIONS as SECTIONS
+    from .variables_specclip import VARIABLES as VARIABLES
+    from .zero_shot import ZeroShotClasses as ZeroShotClasses
 
-_CONSTANTS = {"SECTIONS": "configuration_specclip", "VARIABLES": "configuration_specclip"}
+_CONSTANTS = {"SECTIONS": "variables_specclip", "VARIABLES": "variables_specclip"}
 _MODEL_NAMES = {
     "SpecCLIPConfig": "configuration_specclip",
     "SpecCLIPSpectrumConfig": "configuration_specclip",
@@ -57,13 +62,18 @@ _MODEL_NAMES = {
 _HOMES = {
     **_CONSTANTS,
     **_MODEL_NAMES,
+    "Describer": "describe",
+    "Description": "description",
+    "IndexFilter": "index",
     "OutlierRows": "outliers",
     "SpecCLIPIndex": "index",
     "SpecCLIPOutlierDetector": "outliers",
     "XRaySpectrum": "spectra",
+    "ZeroShotClasses": "zero_shot",
     "evaluate_regression": "evaluation",
     "evaluate_retrieval": "evaluation",
     "get_embedder": "literature",
+    "pipeline": "pipelines",
     "read_spectrum": "spectra",
 }
 

@@ -1,4 +1,4 @@
-"""The command line: `specclip inspect | fit | retrieve | embed`.
+"""The command line: `specclip describe | classify | search | …`.
 
 It reads arguments and prints; what it prints is computed by the library. Heavy imports live in the
 commands that need them, so that `specclip --help` answers at once.
@@ -12,7 +12,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import fit_cli
+from . import (
+    app_cli,
+    classify_cli,
+    describe_cli,
+    fit_cli,
+    index_cli,
+    outliers_cli,
+    publish_cli,
+    report_cli,
+    search_cli,
+)
 from .cli_files import SpectrumReader, add_file_arguments, print_json
 from .version import __version__
 
@@ -37,10 +47,16 @@ EMBED_COLUMNS = {
 DESCRIPTION = """\
 X-ray spectra and what the literature says about their sources, in one space.
 
+  specclip describe acisf01575_001N001_r0085_pha3.fits.gz   what is it, and what is it like?
   specclip inspect  acisf01575_001N001_r0085_pha3.fits.gz   what is in this file?
   specclip fit      spectrum.pha                            the catalogue's spectral parameters
   specclip retrieve --model DIR spectrum.pha                which papers does it resemble?
+  specclip classify --model DIR *.pha                       of which class?
+  specclip search   "heavily absorbed pulsating ULX"        spectra and papers, by words
+  specclip outliers --model DIR *.pha                       which are unlike the others?
+  specclip report   --model DIR *.pha -o report.html        all of this as a page
   specclip embed    --model DIR *.pha -o embeddings.parquet vectors for your own analysis
+  specclip publish  model DIR user/name                     put it on the Hugging Face Hub
 """
 
 INSPECT = """\
@@ -130,7 +146,15 @@ def _parser() -> argparse.ArgumentParser:
         )
     for command in (inspect, embed, retrieve):
         add_file_arguments(command)
+    describe_cli.add_command(commands)
+    classify_cli.add_command(commands)
+    search_cli.add_command(commands)
+    outliers_cli.add_command(commands)
+    report_cli.add_command(commands)
+    index_cli.add_command(commands)
     fit_cli.add_command(commands)
+    app_cli.add_command(commands)
+    publish_cli.add_command(commands)
     return parser
 
 
@@ -215,31 +239,9 @@ def _batches(reader: SpectrumReader) -> Iterator[list[tuple[XRaySpectrum, dict[s
 
 
 def _load(name: str) -> tuple[Any, Any]:
-    from transformers import PreTrainedConfig
-    from transformers.utils import logging
+    from .dual_encoder import load_dual_encoder
 
-    from . import SpecCLIPEnsembleModel, SpecCLIPFeatureExtractor, SpecCLIPModel
-
-    logging.disable_progress_bar()
-    folder = Path(name)
-    if not folder.is_dir() and (
-        folder.is_absolute() or name.startswith(".") or name.count("/") > 1
-    ):
-        raise ValueError(f"there is no folder {name}")
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        below = [path.parent.name for path in folder.glob("*/config.json")]
-        hint = f"; below it: {', '.join(sorted(below))}" if below else ""
-        raise ValueError(f"{name} is no model folder (no config.json){hint}")
-    kind = PreTrainedConfig.get_config_dict(name)[0].get("model_type")
-    classes: Any = (SpecCLIPModel, SpecCLIPEnsembleModel)
-    models = {each.config_class.model_type: each for each in classes}
-    if kind not in models:
-        raise ValueError(
-            f"{name} holds a {kind} model; this needs a dual encoder ({' or '.join(models)}), as "
-            "training leaves it in model/ and ensemble/"
-        )
-    model = models[kind].from_pretrained(name)
-    return model.eval(), SpecCLIPFeatureExtractor.from_pretrained(name)
+    return load_dual_encoder(name)
 
 
 def _vectors(model: Any, extractor: Any, spectra: list[XRaySpectrum]) -> tuple[Any, Any]:
@@ -254,51 +256,10 @@ def _vectors(model: Any, extractor: Any, spectra: list[XRaySpectrum]) -> tuple[A
 
 
 def _facts(spectrum: XRaySpectrum, place: dict[str, Any]) -> dict[str, Any]:
-    """What `inspect` says, under names that carry their units."""
-    binned = spectrum.rebinned()
-    counts = int(binned["counts"].sum())
-    scale = float(binned["background_scale"] or 0.0)
-    region = int(binned["background_counts"].sum())
-    has_background = spectrum.background_counts is not None
-    net = counts - scale * region
-    # Gaussian propagation of two Poisson counts: good enough to read, not to publish.
-    net_error = (counts + scale**2 * region) ** 0.5
-    area = binned["effective_area"]
-    return {
-        **place,
-        "source_name": spectrum.source_name,
-        "obsid": spectrum.obsid,
-        "obi": spectrum.obi,
-        "region_id": spectrum.region_id,
-        "telescope": spectrum.telescope,
-        "instrument": spectrum.instrument,
-        "detector": spectrum.detector,
-        "ra": spectrum.ra,
-        "dec": spectrum.dec,
-        "exposure_s": float(spectrum.exposure),
-        "channels": len(spectrum.counts),
-        "energy_range_kev": [float(spectrum.energy_edges[0]), float(spectrum.energy_edges[-1])],
-        "total_counts": int(spectrum.counts.sum()),
-        "background_total_counts": (
-            int(spectrum.background_counts.sum())  # type: ignore[union-attr]
-            if has_background
-            else None
-        ),
-        "background_scale": scale if has_background else None,
-        "counts_0.5_8kev": counts,
-        "net_counts_0.5_8kev": net,
-        "net_counts_error_0.5_8kev": net_error,
-        "net_rate_0.5_8kev_per_s": net / spectrum.exposure,
-        "effective_area_max_cm2": None if area is None else float(area.max()),
-        "arf": _name(spectrum.arf),
-        "rmf": _name(spectrum.rmf),
-        "notes": list(spectrum.notes),
-    }
+    """What `inspect` says."""
+    from .spectra.facts import spectrum_facts
 
-
-def _name(response: Any) -> str | None:
-    path = getattr(response, "path", None)
-    return None if response is None else Path(path).name if path else "in memory"
+    return {**place, **spectrum_facts(spectrum)}
 
 
 def _facts_text(facts: dict[str, Any]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,21 +24,31 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class SpectrumReader:
-    """Iterates over the spectra of the files named; what cannot be read is told and counted."""
+    """Iterates over the spectra of the files named; what cannot be read is told and counted.
 
-    def __init__(self, arguments: argparse.Namespace):
+    Args:
+        arguments: of `add_file_arguments`.
+        known: whether a word that is no file names a spectrum all the same; it is then given as
+            it is.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, known: Callable[[str], bool] | None = None):
         self.files = arguments.files
+        self.known = known
         self.sides = {name: getattr(arguments, name) for name in ("arf", "rmf", "background")}
         if len(self.files) > 1 and any(self.sides.values()):
             raise ValueError("--arf, --rmf and --background go with a single FILE")
         self.status = 0
 
-    def __iter__(self) -> Iterator[tuple[XRaySpectrum, dict[str, Any]]]:
+    def __iter__(self) -> Iterator[tuple[XRaySpectrum | Any, dict[str, Any]]]:
         from tqdm import tqdm
 
         from .spectra import read_spectra
 
         for file in tqdm(self.files, "reading", unit="file", leave=False, delay=2, disable=None):
+            if self.known is not None and not Path(file).exists() and self.known(file):
+                yield file, {"file": file, "row": None}
+                continue
             try:
                 spectra = read_spectra(file, **self.sides)
             except (OSError, ValueError) as error:

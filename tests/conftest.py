@@ -1,6 +1,8 @@
 """What every test may use."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,4 +27,30 @@ def real_data() -> Path:
     folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("real data absent: ../shared/data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory) -> Path:
+    """A run as training leaves it (see `tiny_run.py`), made once for all workers; read only."""
+    from filelock import FileLock
+
+    root = tmp_path_factory.getbasetemp()
+    if os.environ.get(
+        "PYTEST_XDIST_WORKER"
+    ):  # workers have folders of their own below a common one
+        root = root.parent
+    folder = root / "tiny_run" / "demo"
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(str(folder.parent / "lock")):
+        if not (folder / "report.html").is_file():
+            done = subprocess.run(
+                [sys.executable, str(ROOT / "tests" / "tiny_run.py"), str(folder)],
+                env={**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"},
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr[-4000:]
     return folder

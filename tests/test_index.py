@@ -60,7 +60,7 @@ def test_search_takes_tensors_in_any_precision(index):
 def test_search_in_pieces_equals_whole(index, monkeypatch):
     queries = np.random.default_rng(2).normal(size=(11, 8))
     whole = index.search(queries, top_k=50)
-    monkeypatch.setattr("hf_specclip.index.SCORES_AT_ONCE", 100)
+    monkeypatch.setattr("hf_specclip.index_part.SCORES_AT_ONCE", 100)
     assert [[h.entry["id"] for h in hits] for hits in index.search(queries, top_k=50)] == [
         [h.entry["id"] for h in hits] for hits in whole
     ]

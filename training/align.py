@@ -14,7 +14,6 @@ if not __package__:  # run as a file: the repository takes the place of its fold
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
-import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +31,9 @@ from hf_specclip import (
 )
 from hf_specclip.evaluation import match_ranks
 from hf_specclip.index import GALLERY_FOLDER, SpecCLIPIndex
+from hf_specclip.loss_specclip import in_mini_batches
+from hf_specclip.pipeline_specclip import custom_pipelines, save_code
+from hf_specclip.zero_shot import ZeroShotClasses
 from training.checkpoint import (
     TRAINING_FILE,
     CheckpointError,
@@ -42,7 +44,8 @@ from training.checkpoint import (
 )
 from training.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
 from training.data import PairData, TrainingDataError, embed_texts, hide_sections, load_pairs, thin
-from training.loop import Draws, FitResult, TrainingError, fit, over_rows
+from training.gallery import classes_from, gallery_from
+from training.loop import Draws, FitResult, Order, TrainingError, fit, over_rows
 from training.presets import AlignSettings, Preset, settings_record
 from training.pretrain_spectrum import STAGE as SPECTRUM
 from training.pretrain_spectrum import describe, finished, settings_of
@@ -59,6 +62,7 @@ class AlignTask:
     """
 
     stage = STAGE
+    over_all = True
 
     def __init__(
         self,
@@ -82,8 +86,11 @@ class AlignTask:
                     for split in ("train", "validation")
                 }
 
+    def order(self, seed: int) -> Order:
+        return self.pairs.splits["train"].order(seed, self.stage)
+
     def module(self) -> torch.nn.Module:
-        return _AlignmentLoss(self.model)
+        return _AlignmentLoss(self.model, self.settings.mini_batch)
 
     def rate_of(self, name: str) -> float:
         return self.settings.encoder_lr_scale if name.startswith("spectrum_model.") else 1.0
@@ -160,18 +167,25 @@ class AlignTask:
 class _AlignmentLoss(torch.nn.Module):
     """The dual encoder with its loss as the only output, from spectra or from their latents."""
 
-    def __init__(self, model: SpecCLIPModel):
+    def __init__(self, model: SpecCLIPModel, mini_batch: int | None):
         super().__init__()
-        self.model = model
+        self.model, self.mini_batch = model, mini_batch
 
-    def forward(self, latents: torch.Tensor | None = None, **inputs: torch.Tensor) -> torch.Tensor:
-        if latents is None:
-            return self.model(**inputs, return_loss=True).loss
-        texts = self.model.get_text_features(
-            inputs["text_embeds"], inputs["section_mask"]
-        ).pooler_output
-        spectra = _shared(self.model, latents)
-        return self.model.contrastive_loss(spectra, texts, inputs["text_ids"])
+    def forward(self, text_ids: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
+        texts = {name: inputs.pop(name) for name in ("text_embeds", "section_mask")}
+        return self.model.contrastive_loss(
+            in_mini_batches(self._spectra, inputs, self.mini_batch),
+            in_mini_batches(self._texts, texts, self.mini_batch),
+            text_ids,
+        )
+
+    def _spectra(self, latents: torch.Tensor | None = None, **inputs: torch.Tensor) -> torch.Tensor:
+        if latents is not None:
+            return _shared(self.model, latents)
+        return self.model.get_spectrum_features(**inputs).pooler_output
+
+    def _texts(self, **inputs: torch.Tensor) -> torch.Tensor:
+        return self.model.get_text_features(**inputs).pooler_output
 
 
 def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:
@@ -200,12 +214,17 @@ def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:
         max_steps=run.max_steps,
     )
     model.to(run.accelerator.device).eval()
-    gallery = gallery_of(model, pairs, run.accelerator)
+    gallery, classes = companions_of(model, extractor, pairs, run)
     if run.is_main:
         with fresh_folder(target) as partial:
+            model.config.custom_pipelines = custom_pipelines()
             model.save_pretrained(partial)
-            SpecCLIPProcessor(extractor).save_pretrained(partial)
+            save_code(partial)
+            processor = SpecCLIPProcessor(extractor, sections=pairs.info.domain.sections)
+            processor.save_pretrained(partial)
             gallery.save(partial / GALLERY_FOLDER)
+            if classes is not None:
+                classes.save_pretrained(partial)
             write_json(partial / TRAINING_FILE, {"identity": identity, "result": result.to_dict()})
     run.accelerator.wait_for_everyone()
     return result
@@ -225,12 +244,11 @@ def build(
     pretrained = SpecCLIPForSpectrumPreTraining.from_pretrained(spectrum)
     extractor = SpecCLIPFeatureExtractor.from_pretrained(spectrum)
     _refuse_other_encoder(run.preset, pretrained.config.to_dict(), spectrum)
-    sections = texts.section_mask.shape[1]
     config = SpecCLIPConfig(
         spectrum_config=pretrained.config.to_dict(),
         text_config={
-            "embedding_dim": texts.embeddings.shape[1] // sections,
-            "n_sections": sections,
+            "embedding_dim": texts.embeddings.shape[1] // texts.section_mask.shape[1],
+            "sections": list(pairs.info.domain.sections),
             "embedder_name": texts.model,
             "max_deviation": settings.text_max_deviation,
         },
@@ -327,10 +345,36 @@ def embed_split_texts(
 
 
 @torch.no_grad()
-def gallery_of(model: SpecCLIPModel, pairs: PairData, accelerator: Accelerator) -> SpecCLIPIndex:
-    """All texts of a dataset where the model puts them; travels with the model."""
-    vectors = embed_texts_of(model, pairs, np.arange(len(pairs.texts)), accelerator)
-    return SpecCLIPIndex(pairs.texts.entries, vectors.numpy())
+def companions_of(
+    model: SpecCLIPModel, extractor: SpecCLIPFeatureExtractor, pairs: PairData, run: Run
+) -> tuple[SpecCLIPIndex, ZeroShotClasses | None]:
+    """What travels with a model: all texts and spectra of its dataset where the model puts them,
+    and the classes it tells apart; None where the dataset has none."""
+    accelerator = run.accelerator
+    texts = embed_texts_of(model, pairs, np.arange(len(pairs.texts)), accelerator)
+    spectra = {
+        split: (
+            embed_spectra(model, extractor, pairs, split, accelerator).numpy()
+            if len(arrays)
+            else np.zeros((0, texts.shape[1]), np.float32)
+        )
+        for split, arrays in pairs.splits.items()
+    }
+    gallery = gallery_from(
+        pairs,
+        texts.numpy(),
+        spectra,
+        energy_range=extractor.energy_range,
+        seed=run.seed,
+        # Only what is saved is worth the time.
+        with_map=run.is_main,
+    )
+    classes, told = None, ""
+    if run.is_main:
+        embedder = run.preset.text.embedder
+        classes, told = classes_from(model, pairs, spectra, embedder, run.cache_dir)
+        run.say(f"   zero-shot classes: {told}")
+    return gallery, classes
 
 
 def _over_spectra(
@@ -356,18 +400,21 @@ def _shared(model: SpecCLIPModel, latents: torch.Tensor) -> torch.Tensor:
 
 def _refuse_other_encoder(preset: Preset, found: dict[str, Any], folder: Path) -> None:
     """Settings of the preset that the pretrained encoder was not built with."""
-    wanted = dataclasses.asdict(preset.spectrum)
-    wanted["energy_range"] = tuple(wanted["energy_range"])
     other = [
         f"{key} {found[key]!r}, not {value!r}"
-        for key, value in wanted.items()
-        if (tuple(found[key]) if isinstance(found[key], list) else found[key]) != value
+        for key, value in preset.to_dict()["spectrum"].items()
+        if _plain(found[key]) != value
     ]
     if other:
         raise CheckpointError(
             f"{folder} was trained with {', '.join(other)}: pretrain with this preset, or name "
             "the preset it was trained with"
         )
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, however deep: a configuration holds either."""
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def require_texts(pairs: PairData) -> None:
@@ -402,9 +449,9 @@ def options() -> argparse.ArgumentParser:
         "Align X-ray spectra with the texts about their sources in one shared space.",
         """\
 Starts from DIR/spectrum (training/pretrain_spectrum.py) and leaves DIR/model: a SpecCLIPModel
-with its processor, for from_pretrained, and gallery/ with all texts of the dataset, for
-`specclip retrieve --model DIR/model FILE`. A rerun of the same command goes on where the last
-one stopped.
+with its processor, for from_pretrained, gallery/ with all texts and spectra of the dataset, and
+the classes it tells apart, for `specclip describe --model DIR FILE`. A rerun of the same command
+goes on where the last one stopped.
 
   accelerate launch training/align.py --config best --dataset DATASET --output DIR
   accelerate launch training/align.py --config best --dataset DATASET --output DIR2 \\

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from hf_specclip.literature import SECTIONS, embed_summaries, get_embedder, section_mask
+from hf_specclip.literature import embed_summaries, get_embedder, section_mask
 
-from .loop import Draws
+from .loop import Draws, Order, Shuffled
 
 if TYPE_CHECKING:
     from dataset_builders.folder import SpecCLIPDatasetInfo
@@ -32,7 +32,7 @@ _NEEDED = {
     "background_counts": "counts per energy bin in the background region (zeros where none)",
     "background_scale": "factor from background region to aperture (0 where none)",
     "exposure": "live time in seconds",
-    "summary": "the texts: a struct of identity, spectrum, context",
+    "summary": "the texts: a struct of the sections",
     "group": "what no split may cut; see dataset_builders.assign_groups",
     "source_name": "name of the source",
 }
@@ -40,6 +40,22 @@ _NEEDED = {
 
 class TrainingDataError(ValueError):
     """A dataset that cannot be trained on; the message names the column or split and the mend."""
+
+
+class SpectraSource(Protocol):
+    """The spectra of one split, in memory or where they lie."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+
+    def spectra(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The columns that the feature extractor takes, for some rows."""
+
+    def sample(self, n: int) -> dict[str, np.ndarray]:
+        """The same for about n rows (all, where there are fewer) from all over the split."""
+
+    def order(self, seed: int, stage: str) -> Order:
+        """Which rows make up each batch of a stage."""
 
 
 @dataclass
@@ -76,14 +92,22 @@ class SplitArrays:
             "exposure": self.exposure[rows],
         }
 
+    def sample(self, n: int) -> dict[str, np.ndarray]:
+        """See `SpectraSource.sample`."""
+        return self.spectra(slice(None, None, -(-len(self) // n)))
+
+    def order(self, seed: int, stage: str) -> Order:
+        """See `SpectraSource.order`."""
+        return Shuffled(seed, stage, len(self))
+
 
 @dataclass
 class Texts:
     """Every distinct summary of a dataset, all splits together.
 
     Attributes:
-        embeddings: (m, 3·d) float32; None until they are asked for.
-        section_mask: (m, 3) bool, which sections have something to say.
+        embeddings: (m, sections·d) float32; None until they are asked for.
+        section_mask: (m, sections) bool, which sections have something to say.
         entries: for each its `id`, `source_names`, `papers`, `summary` and `split`, as a gallery
             holds them.
         model: name of the embedder behind `embeddings`; None where the dataset does not say.
@@ -168,10 +192,11 @@ def load_pairs(dataset: str | Path, cache_dir: str | Path | None = None) -> Pair
     tables = {
         name: reference.slice(0, 0) if table is None else table for name, table in tables.items()
     }
+    sections = info.domain.sections
     places: dict[tuple[str | None, ...], int] = {}
     entries: list[dict[str, Any]] = []
     arrays = {
-        name: _arrays(table, _text_ids(table, name, places, entries))
+        name: _arrays(table, _text_ids(table, name, sections, places, entries))
         for name, table in tables.items()
     }
     _refuse_cut_groups(arrays, dataset)
@@ -179,7 +204,7 @@ def load_pairs(dataset: str | Path, cache_dir: str | Path | None = None) -> Pair
         entry["id"] = _text_id(entry["summary"])
     texts = Texts(
         embeddings=_embeddings(arrays, len(entries), dataset),
-        section_mask=section_mask([entry["summary"] for entry in entries]),
+        section_mask=section_mask([entry["summary"] for entry in entries], sections),
         entries=entries,
         model=info.text_model,
     )
@@ -207,7 +232,9 @@ def embed_texts(
         return
     source = get_embedder(embedder, cache_dir=cache_dir)
     summaries = [entry["summary"] for entry in pairs.texts.entries]
-    pairs.texts.embeddings = embed_summaries(summaries, source, progress=progress)
+    pairs.texts.embeddings = embed_summaries(
+        summaries, source, sections=pairs.info.domain.sections, progress=progress
+    )
     pairs.texts.model = source.name
     pairs.embedded_here = True
 
@@ -240,7 +267,7 @@ def hide_sections(mask: np.ndarray, chance: float, draws: Draws) -> np.ndarray:
     """Section dropout: hide each section with a chance, but never all that a text has.
 
     Args:
-        mask: (n, 3) bool, sections present.
+        mask: (n, sections) bool, those present.
         chance: that a present section is hidden.
         draws: of the step.
     """
@@ -284,7 +311,11 @@ def _matrix(table: pa.Table, column: str) -> np.ndarray:
 
 
 def _text_ids(
-    table: pa.Table, split: str, places: dict[tuple[str | None, ...], int], entries: list[dict]
+    table: pa.Table,
+    split: str,
+    sections: Sequence[str],
+    places: dict[tuple[str | None, ...], int],
+    entries: list[dict],
 ) -> np.ndarray:
     """Number each row's text, adding those not seen before."""
     papers = (
@@ -293,7 +324,7 @@ def _text_ids(
     ids = np.empty(table.num_rows, dtype=np.int64)
     rows = zip(table["summary"].to_pylist(), table["source_name"].to_pylist(), papers, strict=True)
     for row, (summary, source, behind) in enumerate(rows):
-        key = tuple((summary.get(s) or "").strip() for s in SECTIONS)
+        key = tuple((summary.get(s) or "").strip() for s in sections)
         if key not in places:
             places[key] = len(entries)
             entries.append(
@@ -301,7 +332,7 @@ def _text_ids(
                     "id": "",
                     "source_names": [],
                     "papers": [],
-                    "summary": {s: t or None for s, t in zip(SECTIONS, key, strict=True)},
+                    "summary": {s: t or None for s, t in zip(sections, key, strict=True)},
                     "split": split,
                 }
             )
@@ -369,6 +400,7 @@ def fingerprint_of(arrays: dict[str, SplitArrays], entries: list[dict]) -> str:
 
 __all__ = [
     "PairData",
+    "SpectraSource",
     "SplitArrays",
     "Texts",
     "TrainingDataError",

@@ -36,7 +36,8 @@ from hf_specclip.evaluation import (
     plot_recall_curve,
 )
 from hf_specclip.index import GALLERY_FOLDER
-from training.align import MODEL, embed_spectra, embed_split_texts, gallery_of, require_texts
+from hf_specclip.pipeline_specclip import custom_pipelines, save_code
+from training.align import MODEL, companions_of, embed_spectra, embed_split_texts, require_texts
 from training.checkpoint import (
     TRAINING_FILE,
     CheckpointError,
@@ -174,13 +175,18 @@ def study_ensemble(
     weights = [chosen.count(place) / len(chosen) for place in members]
     models = [SpecCLIPModel.from_pretrained(candidates[place]).eval() for place in members]
     ensemble = SpecCLIPEnsembleModel.from_members(models, weights).to(run.accelerator.device)
-    gallery = gallery_of(ensemble, pairs, run.accelerator)
+    extractor = SpecCLIPFeatureExtractor.from_pretrained(candidates[members[0]])
+    gallery, classes = companions_of(ensemble, extractor, pairs, run)
     if run.is_main:
         with fresh_folder(run.output / ENSEMBLE) as partial:
+            ensemble.config.custom_pipelines = custom_pipelines()
             ensemble.save_pretrained(partial)
-            extractor = SpecCLIPFeatureExtractor.from_pretrained(candidates[members[0]])
-            SpecCLIPProcessor(extractor).save_pretrained(partial)
+            save_code(partial)
+            processor = SpecCLIPProcessor(extractor, sections=pairs.info.domain.sections)
+            processor.save_pretrained(partial)
             gallery.save(partial / GALLERY_FOLDER)
+            if classes is not None:
+                classes.save_pretrained(partial)
     run.accelerator.wait_for_everyone()
 
     single = match_ranks(split[members[0]].spectra, split[members[0]].texts, owner)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hf_specclip import VARIABLES, SpecCLIPMoEForRegression
+from hf_specclip import SpecCLIPMoEForRegression
 from hf_specclip.configuration_specclip import GLOBALS
 from hf_specclip.configuration_specclip_moe import PANELS, VIEWS
 from hf_specclip.evaluation import evaluate_coverage, evaluate_regression
@@ -85,7 +85,8 @@ def study_experts(
         simulated: whether the data are, for the words of the report.
         figures: folder of the figures, by default `figures` of the run.
     """
-    seen = [name for name in VARIABLES if np.isfinite(reps["train"].targets[name]).sum() >= FEWEST]
+    variables = list(reps["train"].targets)
+    seen = [name for name in variables if np.isfinite(reps["train"].targets[name]).sum() >= FEWEST]
     if not seen or not any(np.isfinite(reps[split].targets[name]).any() for name in seen):
         why = f"No variable is known for {FEWEST} rows of train and any of {split}."
         return Study({"skipped": why}, [Section("Physical variables", [Paragraph(why)])])
@@ -106,7 +107,7 @@ def study_experts(
         weights = found["gate"]["full"]["gate_weights"]
         drawn = [
             Figure(
-                plot_gate(weights.mean(axis=0), list(VARIABLES), names, figures / "gate.png"),
+                plot_gate(weights.mean(axis=0), variables, names, figures / "gate.png"),
                 "Mean weight of each expert for each variable.",
             ),
         ]
@@ -114,7 +115,7 @@ def study_experts(
             drawn.append(
                 Figure(
                     plot_gate_by_class(
-                        weights, rows.classes, list(VARIABLES), names,
+                        weights, rows.classes, variables, names,
                         figures / "gate_by_class.png",
                     ),
                     "Weight of the experts that use the text, by class of the source.",
@@ -140,7 +141,7 @@ def save_errors(
     tensors = {
         f"{split}.{method}.{name}": np.abs(values[:, place] - rows.targets[name])
         for method, values in said.items()
-        for place, name in enumerate(VARIABLES)
+        for place, name in enumerate(rows.targets)
     }
     write_tensors(run.output / EVALUATION / ERRORS, tensors)
 
@@ -160,7 +161,7 @@ def expert_data(parts: Sequence[SplitRepresentations], spectrum: str = "encoder"
 
     def columns(name: str) -> np.ndarray:
         return np.concatenate(
-            [np.stack([getattr(p, name)[v] for v in VARIABLES], axis=1) for p in parts]
+            [np.stack([getattr(p, name)[v] for v in p.targets], axis=1) for p in parts]
         )
 
     return ExpertData(
@@ -192,7 +193,7 @@ def measure_experts(
         n_bootstrap: draws behind each interval.
         truth: see `study_experts`.
     """
-    names = list(VARIABLES)
+    names = list(rows.targets)
     wanted = np.stack([rows.targets[name] for name in names], axis=1)
     known = [np.isfinite(train.targets[name]).any() for name in names]
     guess = np.array([np.nanmedian(train.targets[n]) if k else np.nan for n, k in
@@ -220,7 +221,7 @@ def measure_experts(
         metrics[mode] = score(full[mode]["predictions"], spectra)
     gate = full["gate"]["predictions"]
     metrics["gate_over_select"] = score(gate, full["select"]["predictions"])["mean_gain"]
-    metrics["against_best_expert"] = _against_best(full["gate"], wanted, rows.groups, n_bootstrap)
+    metrics["against_best_expert"] = _against_best(full["gate"], wanted, rows, n_bootstrap)
     metrics["missing_text"] = {
         mode: {
             panel: {
@@ -262,7 +263,10 @@ def measure_experts(
 
 
 def _against_best(
-    output: Mapping[str, np.ndarray], wanted: np.ndarray, groups: np.ndarray, n_bootstrap: int
+    output: Mapping[str, np.ndarray],
+    wanted: np.ndarray,
+    rows: SplitRepresentations,
+    n_bootstrap: int,
 ) -> dict[str, Any]:
     """The gate against whichever expert turned out best on these rows, variable by variable: a
     comparison that favours the expert, which is chosen in hindsight."""
@@ -275,7 +279,7 @@ def _against_best(
     best = mean.argmin(axis=0)
     chosen = said[:, best, np.arange(said.shape[2])]
     result = evaluate_regression(
-        output["predictions"], wanted, groups, variables=list(VARIABLES), baseline=chosen,
+        output["predictions"], wanted, rows.groups, variables=list(rows.targets), baseline=chosen,
         n_bootstrap=n_bootstrap,
     )  # fmt: skip
     return {
@@ -346,7 +350,7 @@ def _fitted(
         refuse_other(json.loads(record.read_text(encoding="utf-8"))["identity"], identity, folder)
         return SpecCLIPMoEForRegression.from_pretrained(folder).eval()
     if run.is_main:
-        names = list(VARIABLES)
+        names = list(reps["train"].targets)
         if mode == "select":
             model = fit_select(pool, validation, names, spectrum, settings)
         else:

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hf_specclip import VARIABLES
 from hf_specclip.evaluation.latent import (
     METHODS,
     MIN_ROWS,
@@ -174,7 +173,7 @@ def _correlation_section(
     )  # fmt: skip
     shown = [n for n in ("spectrum", "text", "shared_spectrum", "shared_text") if n in spaces]
     rows = []
-    for v, variable in enumerate(VARIABLES):
+    for v, variable in enumerate(here.targets):
         cells = [variable, f"{found['spectrum']['pearson'].n[v]:,}"]
         for name in shown:
             one = found[name]["pearson"]
@@ -399,8 +398,8 @@ def _map_section(
         )
     ]
     variables = {
-        f"{name} [{VARIABLES[name]}]" if VARIABLES[name] else name: here.targets[name][rows]
-        for name in MAP_VARIABLES
+        f"{name} [{here.units[name]}]" if here.units[name] else name: here.targets[name][rows]
+        for name in [v for v in MAP_VARIABLES if v in here.targets] or list(here.targets)[:8]
     }
     for method, places in maps.items():
         path = figures / f"map_{method.lower().replace('-', '')}.png"

@@ -12,17 +12,16 @@ if not __package__:  # run as a file: the repository takes the place of its fold
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from hf_specclip import SECTIONS
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
 from hf_specclip.evaluation.outliers import injection_test, plot_scores_by_class, scores_by_class
-from hf_specclip.outliers import BANDS, DETECTORS, OutlierRows, SpecCLIPOutlierDetector
+from hf_specclip.outliers import DETECTORS, OutlierRows, SpecCLIPOutlierDetector
 from hf_specclip.outliers_oddities import Oddity, describe_outliers
 from training.commands import Run, call, parser
 from training.presets import Preset
@@ -34,7 +33,6 @@ OUTLIERS, FIGURES = "outliers", "figures"
 # Kinds that an injection test hides: of the simulated catalogue, and as SIMBAD names them.
 RARE = ("LensedQ", "LensedQ_Candidate", "ULX_pulsar", "TDE", "TDE_Candidate")
 QUASARS, ACTIVE = ("QSO",), ("AGN", "Seyfert", "Seyfert_1", "Seyfert_2", "Seyfert1", "Seyfert2")
-ENERGY_RANGE = (0.5, 8.0)
 TOP = 0.01
 MOST_TOLD = 40
 K = 10
@@ -108,7 +106,7 @@ def study_outliers(
     sections = [
         _injection_section(run, train, here, word, metrics, intro),
         _class_section(run, scores.percentile, here, figures, word, metrics),
-        _top_section(detector, here, scores, word, metrics),
+        _top_section(detector, here, scores, reps[split].bands, word, metrics),
     ]
     return Study(metrics, sections)
 
@@ -116,12 +114,13 @@ def study_outliers(
 def outlier_rows(reps: SplitRepresentations) -> OutlierRows:
     """What a detector looks at, from the representations of a split."""
     width = reps.text.shape[1] // max(reps.section_mask.shape[1], 1)
-    place = SECTIONS.index("identity")
+    # The section on what it is: the first, where none is called so.
+    place = reps.sections.index("identity") if "identity" in reps.sections else 0
     identity = np.array(reps.text[:, place * width : (place + 1) * width], np.float32)
     identity[~reps.section_mask[:, place]] = np.nan
     text = np.array(reps.shared_text, np.float32)
     text[~reps.section_mask.any(axis=1)] = np.nan
-    counts, errors = band_counts(reps.table)
+    counts, errors = band_counts(reps.table, reps.energy_range, reps.bands)
     return OutlierRows(
         spectrum=reps.shared_spectrum,
         text=text,
@@ -136,19 +135,27 @@ def outlier_rows(reps: SplitRepresentations) -> OutlierRows:
     )
 
 
-def band_counts(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """Net counts in `BANDS` and their standard deviations, (n, 3) each; bins by their centre."""
+def band_counts(
+    table: pa.Table, energy_range: Sequence[float], bands: Sequence[Sequence[float]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Net counts in three bands and their standard deviations, (n, 3) each; bins by their centre.
+
+    Args:
+        table: with `counts`, `background_counts` and `background_scale`.
+        energy_range: ends of the bins.
+        bands: three pairs on the same axis.
+    """
     width = table.schema.field("counts").type.list_size
-    edges = np.linspace(*ENERGY_RANGE, width + 1)
+    edges = np.linspace(*energy_range, width + 1)
     centres = 0.5 * (edges[1:] + edges[:-1])
 
-    def bands(column: str) -> np.ndarray:
+    def summed(column: str) -> np.ndarray:
         parts = [chunk.flatten().to_numpy() for chunk in table[column].chunks]
         counts = np.concatenate([*parts, np.empty(0)]).reshape(-1, width)
-        inside = [(centres >= low) & (centres < high) for low, high in BANDS.values()]
+        inside = [(centres >= low) & (centres < high) for low, high in bands]
         return counts @ np.stack(inside, axis=1).astype(float)
 
-    source, background = bands("counts"), bands("background_counts")
+    source, background = summed("counts"), summed("background_counts")
     scale = table["background_scale"].to_numpy().astype(float)[:, None]
     return source - scale * background, np.sqrt(source + scale**2 * background)
 
@@ -313,6 +320,7 @@ def _top_section(
     detector: SpecCLIPOutlierDetector,
     here: OutlierRows,
     scores: Any,
+    bands: Sequence[Sequence[float]],
     word: str,
     metrics: dict[str, Any],
 ) -> Section:
@@ -322,11 +330,12 @@ def _top_section(
     metrics["top"] = [asdict(one) for one in found]
     rows = [_told(one, float(raw[one.row])) for one in found[:MOST_TOLD]]
     text = (
-        f"The oddest 1 % of the {word}rows ({len(found)}), oddest first. The band is the one of s "
-        "(0.5–1.2 keV), m (1.2–2) and h (2–7) whose net counts depart most from the mean shape of "
-        "the ten nearest sources at this brightness; the variable is the one that departs most "
-        "from the neighbours' median, in robust standard deviations of what is usual; the last "
-        "column is the percentile of the disagreement of spectrum and text."
+        f"The oddest 1 % of the {word}rows ({len(found)}), oddest first. The band is the one of s, "
+        f"m and h ({', '.join(f'{low:g}–{high:g}' for low, high in bands)} along the spectrum) "
+        "whose net counts depart most from the mean shape of the ten nearest sources at this "
+        "brightness; the variable is the one that departs most from the neighbours' median, in "
+        "robust standard deviations of what is usual; the last column is the percentile of the "
+        "disagreement of spectrum and text."
     )
     head = ["source", "class", "score", "percentile", "most odd in", "nearest", "band", "variable",
             "spectrum against text"]  # fmt: skip

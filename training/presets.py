@@ -19,6 +19,10 @@ from typing import Any, Literal
 
 import yaml
 
+# As in `hf_specclip.configuration_specclip`, which is slow to import; a test keeps them equal.
+BANDS = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
+WINDOWS = (0.3, 0.4)
+
 CONFIGS = Path(__file__).resolve().parent / "configs"
 
 
@@ -58,12 +62,17 @@ class TextSettings:
 
 @dataclass(frozen=True)
 class SpectrumSettings:
-    """Input and encoder of the spectra, see `SpecCLIPSpectrumConfig` for the meaning of each."""
+    """Input and encoder of the spectra, see `SpecCLIPSpectrumConfig` for the meaning of each.
+
+    `energy_range`, `bands` and `windows` are along the axis of the dataset, in its unit.
+    """
 
     input_kind: Literal["minmax", "physics"] = "minmax"
     encoder: Literal["transformer", "mlp"] = _value("transformer", later=True)
     n_bins: int = _value(400, 1)
     energy_range: tuple[float, float] = (0.5, 8.0)
+    bands: tuple[tuple[float, float], ...] = _value(BANDS, later=True)
+    windows: tuple[float, float] = _value(WINDOWS, above=0.0, later=True)
     patch_size: int = _value(20, 1)
     hidden_size: int = _value(128, 1)
     num_hidden_layers: int = _value(4, 1)
@@ -104,6 +113,8 @@ class StageSettings:
     Attributes:
         steps: batches to learn from, over as many passes through `train` as that takes.
         batch_size: rows of one step, over all processes together; shrinks to the size of `train`.
+        mini_batch: rows that go through the encoders at once on each process, null for all. The
+            loss stays that of the whole batch; memory falls, and time rises by a forward pass.
         optimizer: `adam` (decay is part of the gradient) or `adamw` (decay stands beside it).
         lr: highest learning rate.
         weight_decay: decay of the weights (biases, norms and single numbers are spared).
@@ -123,6 +134,7 @@ class StageSettings:
 
     steps: int = _value(2000, 0)
     batch_size: int = _value(256, 2)
+    mini_batch: int | None = _value(None, 1, later=True)
     optimizer: Literal["adam", "adamw"] = "adam"
     lr: float = _value(5e-4, above=0.0)
     weight_decay: float = _value(0.0, 0.0)
@@ -366,8 +378,10 @@ def _check_together(settings: Any, path: tuple[str, ...], file: str) -> None:
 
     if isinstance(settings, SpectrumSettings):
         low, high = settings.energy_range
-        if not 0 < low < high:
-            refuse("energy_range", f"is {[low, high]}, it must rise from above 0 (keV)")
+        if not 0 <= low < high:
+            refuse("energy_range", f"is {[low, high]}, it must rise from at least 0")
+        if len(settings.bands) != 3 or any(not 0 <= a < b for a, b in settings.bands):
+            refuse("bands", f"are {_plain(settings.bands)}, they must be three pairs [low, high]")
         if settings.n_bins % settings.patch_size:
             divisors = [n for n in range(1, settings.n_bins + 1) if settings.n_bins % n == 0]
             close = sorted(sorted(divisors, key=lambda n: abs(n - settings.patch_size))[:4])

@@ -7,7 +7,8 @@ and everything together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +16,13 @@ import torch
 from accelerate import Accelerator
 
 from hf_specclip import (
+    SECTIONS,
     VARIABLES,
     SpecCLIPFeatureExtractor,
     SpecCLIPForSpectrumPreTraining,
     SpecCLIPModel,
 )
+from hf_specclip.configuration_specclip import BANDS
 
 from .align import MODEL, embed_spectra, embed_texts_of, latents_of
 from .commands import Run
@@ -44,8 +47,9 @@ class SplitRepresentations:
     Attributes:
         spectrum: (n, latent_dim) latent of the pretrained autoencoder, before alignment.
         encoder: (n, latent_dim) latent of the aligned model; the same where it was frozen.
-        text: (n, 3·d) embedded sections, joined, before alignment; zeros where one is absent.
-        section_mask: (n, 3) bool, which sections have something to say.
+        text: (n, sections·d) embedded sections, joined, before alignment; zeros where one is
+            absent.
+        section_mask: (n, sections) bool, which of them have something to say.
         shared_spectrum, shared_text: (n, D) points in the shared space, of unit length.
         features: (n, F) numbers that describe a spectrum as a whole (rates, bands, hardness), as
             the feature extractor of kind `physics` gives them, whatever the preset's input is.
@@ -55,6 +59,9 @@ class SplitRepresentations:
         text_ids: (n,) int64, equal for equal texts.
         classes: (n,) object, class of the source, None where unknown.
         table: all columns of the contract.
+        units: of the variables, in the same order.
+        sections: names of the sections.
+        energy_range, bands: ends of the axis, and the three bands compared along it.
     """
 
     spectrum: np.ndarray
@@ -71,6 +78,10 @@ class SplitRepresentations:
     text_ids: np.ndarray
     classes: np.ndarray
     table: pa.Table
+    units: Mapping[str, str] = field(default_factory=lambda: dict(VARIABLES))
+    sections: tuple[str, ...] = SECTIONS
+    energy_range: tuple[float, float] = (0.5, 8.0)
+    bands: tuple[tuple[float, float], ...] = BANDS
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -115,6 +126,8 @@ def _of_split(
     split: str,
     accelerator: Accelerator,
 ) -> SplitRepresentations:
+    from dataset_builders.contract import variable_units  # here: it brings `datasets` along
+
     arrays, texts = pairs.splits[split], pairs.texts
     ids, owner = pairs.texts_of(split)
     mask = texts.section_mask[arrays.text_ids]
@@ -122,6 +135,7 @@ def _of_split(
     vectors = texts.embeddings[arrays.text_ids].reshape(len(arrays), sections, -1)
     before = latents_of(pretrained, extractor, pairs, split, accelerator).numpy()
     frozen = model.config.freeze_spectrum_encoder
+    units = variable_units(pairs.info.domain)
     return SplitRepresentations(
         spectrum=before,
         encoder=(
@@ -132,9 +146,9 @@ def _of_split(
         shared_spectrum=embed_spectra(model, extractor, pairs, split, accelerator).numpy(),
         shared_text=embed_texts_of(model, pairs, ids, accelerator).numpy()[owner],
         features=_features(extractor, arrays),
-        targets={name: _numbers(arrays.table, name) for name in VARIABLES},
-        lower={name: _numbers(arrays.table, f"{name}_lolim") for name in VARIABLES},
-        upper={name: _numbers(arrays.table, f"{name}_hilim") for name in VARIABLES},
+        targets={name: _numbers(arrays.table, name) for name in units},
+        lower={name: _numbers(arrays.table, f"{name}_lolim") for name in units},
+        upper={name: _numbers(arrays.table, f"{name}_hilim") for name in units},
         groups=arrays.groups,
         text_ids=arrays.text_ids,
         classes=(
@@ -143,12 +157,17 @@ def _of_split(
             else np.full(len(arrays), None)
         ),
         table=arrays.table,
+        units=units,
+        sections=pairs.info.domain.sections,
+        energy_range=pairs.info.energy_range,
+        bands=tuple((low, high) for low, high in extractor.bands),
     )
 
 
 def _features(extractor: SpecCLIPFeatureExtractor, arrays: SplitArrays) -> np.ndarray:
+    grid = ("n_bins", "energy_range", "axis", "bands", "windows")
     physics = SpecCLIPFeatureExtractor(
-        input_kind="physics", n_bins=extractor.n_bins, energy_range=extractor.energy_range
+        "physics", **{name: getattr(extractor, name) for name in grid}
     )
     if not len(arrays):
         return np.zeros((0, 0), np.float32)

@@ -48,7 +48,9 @@ def write_finished(
     work: str | Path, info: SpecCLIPDatasetInfo, survey_limit: int, embedder: str | None
 ) -> None:
     """Say with which settings the work becomes a dataset."""
-    content = {"info": asdict(info), "survey_limit": survey_limit, "embedder": embedder}
+    record = asdict(info)
+    del record["domain"]  # always that of an X-ray spectrum
+    content = {"info": record, "survey_limit": survey_limit, "embedder": embedder}
     text = json.dumps(content, indent=1, ensure_ascii=False)
     write_whole(Path(work) / FINISHED_FILE, text.encode())
 

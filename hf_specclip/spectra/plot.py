@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .grouped_rates import GroupedRates, group_rates
 from .rebin import ascending_edges
 
 if TYPE_CHECKING:
@@ -14,11 +15,9 @@ if TYPE_CHECKING:
 
     from .spectrum import XRaySpectrum
 
-__all__ = ["group_channels", "plot_spectrum"]
+__all__ = ["plot_spectrum"]
 
 _INK, _SOURCE, _BACKGROUND, _MODEL = "#26323f", "#1f5fa8", "#9aa5b1", "#d1495b"
-# About as many points as an eye can tell apart in one panel.
-_GROUPS = 80
 
 
 def plot_spectrum(
@@ -56,30 +55,13 @@ def plot_spectrum(
     Raises:
         ValueError: group_counts below 1, or an energy range that holds no channel.
     """
-    if group_counts is not None and group_counts < 1:
-        raise ValueError(f"group_counts must be at least 1, not {group_counts}")
-    edges = spectrum.energy_edges
-    low, high = energy_range or _default_range(spectrum)
-    inside = np.flatnonzero((edges[:-1] >= low) & (edges[1:] <= high))
-    if not inside.size:
-        raise ValueError(f"no channel lies in {low:g}–{high:g} keV")
-    part = slice(inside[0], inside[-1] + 1)
-    starts = group_channels(spectrum.counts[part], _least(spectrum.counts[part], group_counts))
-    group_edges = edges[part.start : part.stop + 1][np.append(starts, inside.size)]
-    per_rate = spectrum.exposure * np.diff(group_edges)
-
-    counts = np.add.reduceat(spectrum.counts[part], starts)
-    lower, upper = _poisson_errors(counts)
-    expected, variance = np.zeros(counts.size), np.zeros(counts.size)
-    if spectrum.background_counts is not None:
-        region = spectrum.background_counts[part]
-        scale = np.broadcast_to(spectrum.background_scale, spectrum.counts.shape)[part]
-        expected = np.add.reduceat(region * scale, starts)
-        variance = np.add.reduceat(region * scale**2, starts)
-    drawn = counts.astype(np.float64)
-    if subtract_background:
-        drawn = drawn - expected
-        lower, upper = np.hypot(lower, np.sqrt(variance)), np.hypot(upper, np.sqrt(variance))
+    points = group_rates(
+        spectrum,
+        group_counts=group_counts,
+        energy_range=energy_range,
+        subtract_background=subtract_background,
+    )
+    low, high = points.energy_range
 
     if ax is None:
         import matplotlib.pyplot as plt
@@ -88,17 +70,15 @@ def plot_spectrum(
     ax.set_xscale("log")
     ax.set_yscale("log")
 
-    found = drawn - lower > 0
-    centre = np.sqrt(group_edges[:-1] * group_edges[1:])
-    sides = np.array([centre - group_edges[:-1], group_edges[1:] - centre])
+    found, weak = points.found, points.weak
     if label is None:
         label = spectrum.source_name or "source"
-        label += ", net" if subtract_background and expected.any() else ""
+        label += ", net" if subtract_background and points.has_background else ""
     ax.errorbar(
-        centre[found],
-        (drawn / per_rate)[found],
-        xerr=sides[:, found],
-        yerr=np.array([lower, upper])[:, found] / per_rate[found],
+        points.centre[found],
+        points.rate[found],
+        xerr=points.sides[:, found],
+        yerr=points.errors[:, found],
         fmt="o",
         color=color,
         elinewidth=1.2,
@@ -106,14 +86,12 @@ def plot_spectrum(
         label=label,
         zorder=3,
     )
-    limit = (np.maximum(drawn, 0) + upper) / per_rate
-    weak = ~found & (upper > 0)
     if weak.any():
         ax.errorbar(
-            centre[weak],
-            limit[weak],
-            xerr=sides[:, weak],
-            yerr=0.25 * limit[weak],
+            points.centre[weak],
+            points.limit[weak],
+            xerr=points.sides[:, weak],
+            yerr=0.25 * points.limit[weak],
             uplims=True,
             fmt="none",
             ecolor=color,
@@ -123,48 +101,18 @@ def plot_spectrum(
             label="1σ upper limit",
             zorder=2,
         )
-    if expected.any():
-        _draw_background(ax, spectrum, part, region * scale, group_counts)
+    if points.has_background:
+        _draw_background(ax, points)
     if model is not None:
-        _draw_model(ax, np.asarray(model, dtype=np.float64), spectrum, part)
-    lowest = (expected / per_rate)[expected > 0]
-    _dress(ax, spectrum, (low, high), (drawn / per_rate)[found], limit[weak], lowest)
+        _draw_model(ax, np.asarray(model, dtype=np.float64), spectrum, points.part)
+    lowest = points.expected[points.expected > 0]
+    _dress(ax, spectrum, (low, high), points.rate[found], points.limit[weak], lowest)
     return ax
 
 
-def group_channels(counts: NDArray[np.int64], least: int) -> NDArray[np.int64]:
-    """First channel of each group of neighbours with at least `least` counts.
-
-    What is left at the end joins the last group. There is always one group.
-    """
-    # Groups end where the running sum since the last end reaches `least`; a jump from end to end
-    # by bisection, so the loop runs once a group and not once a channel.
-    total = np.cumsum(counts)
-    starts, begun = [0], 0
-    while True:
-        end = int(np.searchsorted(total, begun + least))
-        if end >= total.size - 1 or total[-1] - total[end] < least:
-            return np.array(starts)
-        starts.append(end + 1)
-        begun = int(total[end])
-
-
-def _least(counts: NDArray[np.int64], asked: int | None) -> int:
-    if asked is not None:
-        return asked
-    total = int(counts.sum())
-    return max(min(15, max(3, total // 12)), total // _GROUPS)
-
-
-def _draw_background(
-    ax: Axes, spectrum: XRaySpectrum, part: slice, scaled: NDArray[Any], asked: int | None
-) -> None:
+def _draw_background(ax: Axes, points: GroupedRates) -> None:
     """The background expected in the aperture, grouped by its own counts."""
-    assert spectrum.background_counts is not None
-    region = spectrum.background_counts[part]
-    starts = group_channels(region, _least(region, asked))
-    edges = spectrum.energy_edges[part.start : part.stop + 1][np.append(starts, region.size)]
-    rate = np.add.reduceat(scaled, starts) / (spectrum.exposure * np.diff(edges))
+    edges, rate = points.background_edges, points.background_rate
     rate = np.where(rate > 0, rate, np.nan)
     # A log axis has no zero to fill from; the axis cuts this off.
     floor = np.nanmin(rate) / 1e6
@@ -178,27 +126,6 @@ def _draw_background(
         label="background, scaled",
         zorder=1,
     )
-
-
-def _poisson_errors(counts: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """1σ errors down and up of Poisson counts (Gehrels 1986, ApJ 303, 336)."""
-    upper = 1 + np.sqrt(counts + 0.75)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        least = counts * (1 - 1 / (9 * counts) - 1 / (3 * np.sqrt(counts))) ** 3
-    return np.where(counts > 0, counts - least, 0.0), upper
-
-
-def _default_range(spectrum: XRaySpectrum) -> tuple[float, float]:
-    edges = spectrum.energy_edges
-    if (spectrum.telescope or "").upper() == "CHANDRA" and edges[0] < 8 and edges[-1] > 0.5:
-        return max(0.5, edges[0]), min(8.0, edges[-1])
-    share = np.cumsum(spectrum.counts) / max(spectrum.counts.sum(), 1)
-    first = int(np.searchsorted(share, 0.005))
-    last = int(np.searchsorted(share, 0.995))
-    if last <= first:
-        first, last = 0, edges.size - 2
-    low = edges[first] if edges[first] > 0 else edges[first + 1] / 2
-    return float(low), float(edges[last + 1])
 
 
 def _draw_model(ax: Axes, model: NDArray[Any], spectrum: XRaySpectrum, part: slice) -> None:

@@ -88,7 +88,7 @@ def test_sub_configs_as_dicts_or_objects_are_the_same():
         ({"num_channels": 7}, "num_channels is 7"),
         ({"patchsize": 20}, "did you mean 'patch_size'"),
         ({"reconstruction_loss": "mse"}, "mae.*poisson"),
-        ({"num_hidden_layers": -1}, "must not be negative"),
+        ({"num_hidden_layers": -1}, "must be 0 to 1000"),
     ],
 )
 def test_impossible_spectrum_settings(settings, message):
@@ -148,3 +148,48 @@ def test_unknown_signatures_are_told():
     assert "unknown input" in describe_input_signature(0)
     other_format = input_signature("minmax", 400, (0.5, 8.0)) + (1 << 60)
     assert "format 2" in describe_input_signature(other_format)
+
+
+def test_signatures_of_models_saved_before_other_axes_stay():
+    assert input_signature("minmax", 400, (0.5, 8.0)) == 1153361309782253376
+    assert input_signature("physics", 400, (0.5, 8.0)) == 1225418903820181312
+    assert SpecCLIPSpectrumConfig().input_signature == 1153361309782253376
+
+
+def test_each_setting_of_the_axis_makes_another_signature():
+    settings = [
+        {},
+        {"axis": ("wavelength", "keV")},
+        {"axis": ("energy", "nm")},
+        {"bands": [[0.5, 1], [1, 2], [2, 8]]},
+        {"windows": (1, 2)},
+    ]
+    found = [SpecCLIPSpectrumConfig(**each).input_signature for each in settings]
+    assert len(set(found)) == len(found)
+    assert all(0 < signature < 2**63 for signature in found)
+    assert "another axis, bands or windows" in describe_input_signature(found[1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"bands": [[1, 2], [2, 3]]}, "bands are .* three pairs"),
+        ({"bands": [[1, 2], [3, 2], [4, 5]]}, "bands are"),
+        ({"windows": [0, 1]}, "windows are .* above 0"),
+        ({"axis": ("energy", "")}, "axis is .* a name and a unit"),
+        ({"energy_range": (3000, 9000), "axis": ("wavelength", "Å")}, "choose a larger unit"),
+    ],
+)
+def test_an_axis_that_cannot_be_is_refused(settings, message):
+    with pytest.raises(Exception, match=message):
+        SpecCLIPSpectrumConfig(**settings)
+
+
+def test_sections_are_named_and_counted():
+    assert SpecCLIPTextConfig().sections == ["identity", "spectrum", "context"]
+    assert SpecCLIPTextConfig(n_sections=2).sections == ["section_1", "section_2"]
+    assert SpecCLIPTextConfig(sections=["star", "population"]).n_sections == 2
+    with pytest.raises(ValueError, match="2 sections are named"):
+        SpecCLIPTextConfig(sections=["a", "b"], n_sections=4)
+    with pytest.raises(Exception, match="must be different"):
+        SpecCLIPTextConfig(sections=["a", "a", "b"])

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from hf_specclip.spectra import XRaySpectrum, plot_spectrum, read_spectrum
-from hf_specclip.spectra.plot import _poisson_errors, group_channels
+from hf_specclip.spectra.grouped_rates import group_channels
+from hf_specclip.spectra.grouped_rates import poisson_errors as _poisson_errors
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import pytest
 from study_rows import invented, invented_run
 from tiny_dataset import TINY
 
+from hf_specclip.configuration_specclip import BANDS
 from hf_specclip.outliers import SpecCLIPOutlierDetector
 from training.checkpoint import write_json
 from training.outliers import band_counts, main, options, outlier_rows, study_outliers
@@ -56,7 +57,7 @@ def test_absent_sections_are_not_taken_for_vectors():
 
 def test_bands_hold_the_counts_of_their_bins():
     table = invented()["test"].table
-    net, error = band_counts(table)
+    net, error = band_counts(table, (0.5, 8.0), BANDS)
     centres = 0.5 + 7.5 * (np.arange(400) + 0.5) / 400
     counts = np.array(table["counts"].to_pylist())
     background = np.array(table["background_counts"].to_pylist())

@@ -103,7 +103,7 @@ def test_an_empty_file_is_the_defaults(tmp_path):
         ("align: {freeze_spectrum: 1}", r"must be true or false"),
         ("model: {dropout: 1.2}", r"at least 0 and at most 0\.95"),
         ("model: {contrastive_loss: infonse}", r"one of .*did you mean 'infonce'\?"),
-        ("spectrum: {energy_range: [8, 0.5]}", r"must rise from above 0"),
+        ("spectrum: {energy_range: [8, 0.5]}", r"must rise from at least 0"),
         ("spectrum: {energy_range: [1]}", r"a list of 2 numbers"),
         ("spectrum: {patch_size: 21}", r"must divide n_bins \(400\): .*20.* would do"),
         ("spectrum: {num_attention_heads: 3}", r"must be a multiple of num_attention_heads"),
@@ -168,3 +168,12 @@ def test_an_identity_leaves_out_what_came_later_and_changes_nothing():
 def test_settings_of_best_are_checked(overrides, key):
     with pytest.raises(PresetError, match=key):
         load_preset("paper", overrides)
+
+
+def test_the_bands_are_those_of_the_models():
+    from hf_specclip import configuration_specclip as models
+    from training import presets
+
+    assert (presets.BANDS, presets.WINDOWS) == (models.BANDS, models.WINDOWS)
+    with pytest.raises(PresetError, match="three pairs"):
+        load_preset("demo", ["spectrum.bands=[[1, 2], [2, 3]]"])

@@ -1,0 +1,60 @@
+"""What there is to say of a spectrum before any model has seen it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .spectrum import XRaySpectrum
+
+__all__ = ["spectrum_facts"]
+
+
+def spectrum_facts(spectrum: XRaySpectrum) -> dict[str, Any]:
+    """Plain values under names that carry their units; None where something is not known.
+
+    Net counts have the error of two Poisson counts by Gaussian propagation: good enough to read,
+    not to publish.
+    """
+    binned = spectrum.rebinned()
+    counts = int(binned["counts"].sum())
+    scale = float(binned["background_scale"] or 0.0)
+    region = int(binned["background_counts"].sum())
+    has_background = spectrum.background_counts is not None
+    net = counts - scale * region
+    net_error = (counts + scale**2 * region) ** 0.5
+    area = binned["effective_area"]
+    return {
+        "source_name": spectrum.source_name,
+        "obsid": spectrum.obsid,
+        "obi": spectrum.obi,
+        "region_id": spectrum.region_id,
+        "telescope": spectrum.telescope,
+        "instrument": spectrum.instrument,
+        "detector": spectrum.detector,
+        "ra": spectrum.ra,
+        "dec": spectrum.dec,
+        "exposure_s": float(spectrum.exposure),
+        "channels": len(spectrum.counts),
+        "energy_range_kev": [float(spectrum.energy_edges[0]), float(spectrum.energy_edges[-1])],
+        "total_counts": int(spectrum.counts.sum()),
+        "background_total_counts": (
+            int(spectrum.background_counts.sum())  # type: ignore[union-attr]
+            if has_background
+            else None
+        ),
+        "background_scale": scale if has_background else None,
+        "counts_0.5_8kev": counts,
+        "net_counts_0.5_8kev": net,
+        "net_counts_error_0.5_8kev": net_error,
+        "net_rate_0.5_8kev_per_s": net / spectrum.exposure,
+        "effective_area_max_cm2": None if area is None else float(area.max()),
+        "arf": _name(spectrum.arf),
+        "rmf": _name(spectrum.rmf),
+        "notes": list(spectrum.notes),
+    }
+
+
+def _name(response: Any) -> str | None:
+    path = getattr(response, "path", None)
+    return None if response is None else Path(path).name if path else "in memory"

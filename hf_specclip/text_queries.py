@@ -1,0 +1,135 @@
+"""Free text as points in the shared space, by the embedder a model was trained with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .literature import TextEmbedder, embed_summaries, get_embedder, section_mask
+
+# What embedders call themselves, and how one asks for them.
+_READERS = (
+    (re.compile(r"(?:^|\+)words-\d+-1$"), "words"),
+    (re.compile(r"(?:^|\+)terms-1$"), "terms"),
+    (re.compile(r"(?:^|\+)quantities-2$"), "quantities"),
+)
+MAX_QUERY = 20_000
+
+
+def embedder_named(name: str | None, cache_dir: Any = None) -> TextEmbedder:
+    """The embedder behind a name that a model or dataset recorded.
+
+    Args:
+        name: such as `terms-1+quantities-2` or `openai:text-embedding-ada-002`.
+        cache_dir: of the embeddings.
+
+    Raises:
+        ValueError: where the name does not say how to get it, or what it gives is another one.
+        ImportError, EmbeddingError: see `get_embedder`.
+    """
+    from .literature.local_embedder import OFFLINE_MODEL
+
+    if not name:
+        raise ValueError(
+            "the model does not record what embedded its texts: give embedder=, see "
+            "hf_specclip.get_embedder"
+        )
+    left = name
+    readers: list[str] = []
+    while left and (found := next(((p, r) for p, r in _READERS if p.search(left)), None)):
+        left = found[0].sub("", left)
+        readers.insert(0, found[1])
+    if left.startswith("openai:") and "@" not in left and "#" not in left:
+        spec = left
+    elif left.startswith(f"{OFFLINE_MODEL}@"):
+        spec = "offline"
+    elif not left:
+        spec = ""
+    else:
+        raise ValueError(
+            f"the model's texts were embedded by {name!r}, which cannot be found by its name: give "
+            "embedder=, see hf_specclip.get_embedder"
+        )
+    embedder = get_embedder("+".join([*([spec] if spec else []), *readers]), cache_dir=cache_dir)
+    if embedder.name != name:
+        raise ValueError(
+            f"the model's texts were embedded by {name!r}, here there is {embedder.name!r}: "
+            "install the version the model was trained with, or give embedder="
+        )
+    return embedder
+
+
+class TextQueries:
+    """Turns text into points of a model's shared space.
+
+    Args:
+        model: a dual encoder.
+        embedder: by default the one the model was trained with, got when it is first needed.
+        folder: of the model, for its tokenizer where it reads tokens.
+    """
+
+    def __init__(self, model: Any, embedder: TextEmbedder | None = None, folder: Any = None):
+        self.model, self._embedder, self._folder = model, embedder, folder
+        self._processor: Any = None
+
+    @property
+    def sections(self) -> list[str]:
+        """Names of the sections of the model's texts."""
+        return list(self.model.config.text_config.sections)
+
+    def embed(self, summaries: Sequence[Mapping[str, str | None]]) -> np.ndarray:
+        """Summaries (section -> text) to unit vectors (n, D) float32.
+
+        Raises:
+            ValueError: for a summary that says nothing, or is too long; else see `embedder_named`.
+        """
+        import torch
+
+        mask = section_mask(summaries, self.sections)
+        for row, (summary, present) in enumerate(zip(summaries, mask, strict=True)):
+            if not present.any():
+                raise ValueError(f"text {row} is empty: there is nothing to look for")
+            if sum(len(text or "") for text in summary.values()) > MAX_QUERY:
+                raise ValueError(f"text {row} is longer than {MAX_QUERY:,} characters: shorten it")
+        with torch.inference_mode():
+            if self.model.config.text_config.text_encoder_config is not None:
+                inputs = self._tokens(list(summaries)).to(self.model.device)
+            else:
+                if self._embedder is None:
+                    self._embedder = embedder_named(self.model.config.text_config.embedder_name)
+                vectors = embed_summaries(summaries, self._embedder, sections=self.sections)
+                inputs = {
+                    "text_embeds": torch.from_numpy(vectors).to(self.model.device),
+                    "section_mask": torch.from_numpy(mask).to(self.model.device),
+                }
+            return self.model.get_text_features(**inputs).pooler_output.float().cpu().numpy()
+
+    def embed_query(self, text: str, section: str = "identity") -> np.ndarray:
+        """A question in free words as a unit vector (D,).
+
+        Args:
+            text: such as `"heavily absorbed pulsating ULX"`.
+            section: the part of a summary it stands for. What sources are called and how bright,
+                hard or absorbed they are is said in `identity`; parameters of models, such as
+                `"black body with kT = 0.1 keV"`, are better asked for as `spectrum`.
+        """
+        if section not in self.sections:
+            known = ", ".join(self.sections)
+            raise ValueError(f"section is {section!r}, it must be one of {known}")
+        return self.embed([{section: text}])[0]
+
+    def _tokens(self, summaries: list[Mapping[str, str | None]]) -> Any:
+        from . import SpecCLIPProcessor
+
+        if self._processor is None:
+            if self._folder is None:
+                raise ValueError("this model reads tokens: give the folder of its tokenizer")
+            self._processor = SpecCLIPProcessor.from_pretrained(Path(self._folder))
+        return self._processor(text=summaries, return_tensors="pt")
+
+
+__all__ = ["TextQueries", "embedder_named"]
