@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from test_cli import write_pha
 from test_round_trips import bare
 
@@ -60,6 +61,7 @@ def test_every_kind_of_input_gives_the_same(pipes, task, file):
         pipe(table, batch_size=3),
         pipe(table["counts"], **{name: table[name] for name in keys[1:]}),
         pipe(iter_of([spectrum, row, str(file)])),
+        pipe(Dataset.from_dict({name: list(values) for name, values in table.items()})),
     ):
         many = list(many)
         assert len(many) == 3
@@ -121,6 +123,7 @@ def test_conditions_and_choices(pipes, file):
         ("spectrum-parameters", "file", {"variables": ["colour"]}, "no variable 'colour'"),
         ("spectrum-feature-extraction", "file", {"space": "outer"}, "shared or latent"),
         ("spectrum-feature-extraction", {"rate": [1]}, {}, "no 'counts'"),
+        ("spectrum-feature-extraction", 3, {}, "cannot take a int"),
         ("spectrum-feature-extraction", "file", {"exposure": 1.0}, "array of counts"),
         ("zero-shot-spectrum-classification", "file", {"candidate_labels": ["", "b"]}, "name"),
     ],
