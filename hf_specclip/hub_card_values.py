@@ -151,13 +151,14 @@ def front_matter(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
     tags = ["astronomy", "x-ray", "chandra", "spectra", "specclip", KINDS[kind].tag]
     tags += ["contrastive-learning"] if kind == "model" else []
     tags += ["simulated-data"] if values["simulated"] else []
+    evaluated = [result for result in values["evaluated"] if result.metric_value is not None]
     data = ModelCardData(
         license="apache-2.0",
         library_name="hf_specclip" if kind == "outliers" else "transformers",
         pipeline_tag=_PIPELINES.get(kind),
         tags=tags,
-        model_name=f"{_TITLES[kind]} {values['preset']}" if values["evaluated"] else None,
-        eval_results=values["evaluated"] or None,
+        model_name=f"{_TITLES[kind]} {values['preset']}" if evaluated else None,
+        eval_results=evaluated or None,
     )
     return dict(data.to_dict())
 
@@ -174,10 +175,13 @@ def _result(
         "outlier-detection": "finding rare classes",
     }
     kind = "simulated pairs" if figures["simulated"] else "pairs"
-    more = {key: figure[key] for key in ("low", "high", "chance") if key in figure}
-    words = f"95 % interval {figure['low']:.4g} to {figure['high']:.4g}"
-    if "chance" in figure:
-        words += f", chance {figure['chance']:.4g}"
+    # Too few groups for an interval, or rows for a value, leave None.
+    more = {key: figure[key] for key in ("low", "high", "chance") if figure.get(key) is not None}
+    words = "no interval"
+    if "low" in more and "high" in more:
+        words = f"95 % interval {more['low']:.4g} to {more['high']:.4g}"
+    if "chance" in more:
+        words += f", chance {more['chance']:.4g}"
     return EvalResult(
         task_type=task,
         task_name=names[task],

@@ -132,7 +132,7 @@ def reproduce(
     metrics["seconds"] = {name: round(value, 2) for name, value in run.seconds.items()}
     if run.is_main:
         write_json(run.output / METRICS, without_nan(metrics))
-        write_cards(run.output, metrics)
+        write_cards(run.output, without_nan(metrics))
     if beside:
         with run.stage("comparison"):
             study = comparison_study([*beside, run.output], run.output / FIGURES)

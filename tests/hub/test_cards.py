@@ -180,6 +180,27 @@ def test_what_is_missing_is_named(stored_run, metrics, tmp_path):
             write_card("model", stored_run / "model", fewer)
 
 
+def test_what_could_not_be_measured_is_left_open(stored_run, metrics):
+    """Too few rows or groups: without_nan leaves None, and the card a dash."""
+    table = metrics["retrieval"]["spectrum_to_text"]
+    table["recall@1%"] = {"value": None, "low": None, "high": None, "chance": 0.1}
+    table["recall@5%"] |= {"low": None, "high": None}
+    experts = metrics["experts"][metrics["experts"]["headline"]]
+    experts["variables"]["hard_hs"]["mae"] |= {"value": None, "low": None, "high": None}
+    experts["mean_gain"] = dict.fromkeys(("value", "low", "high"))
+    metrics["outliers"]["injection"]["new"]["together"]["detectors"]["combined"]["auc"]["low"] = (
+        None
+    )
+    text = card(stored_run, "model", metrics)
+    assert "| spectrum → text | Recall@1% | – | – – – |" in text
+    assert not list(_card_errors(text, "model"))
+    first = ModelCard(text).data.eval_results[0]
+    assert first.metric_type == "recall@5%"
+    assert "no interval" in first.metric_name
+    for kind in ("moe", "outliers"):
+        assert not list(_card_errors(card(stored_run, kind, metrics), "model"))
+
+
 def test_strange_names_stay_names(stored_run, metrics):
     strange = {**metrics, "preset": "x: [\n---\ny", "dataset": "a: b #"}
     front = yaml.safe_load(
