@@ -4,48 +4,108 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-from .rebinning import rebinning
-from .retrieval import retrieval
+import torch
+
+from .catalogue import catalogue
+from .data import datasets, streaming
+from .encoder import encoder
+from .growth import growth
+from .loss import cached_loss, contrastive_loss
+from .retrieval import retrieval, search
 from .side_by_side import Comparison
-from .training import contrastive_loss, encoder
+from .spectra import fitting, folding, reading, rebinning
+from .start import cold_start, processes
 
-BENCHMARKS: dict[str, Callable[[], Iterable[Comparison]]] = {
+BENCHMARKS: dict[str, Callable[[bool], Iterable[Any]]] = {
+    "start": cold_start,
+    "reading": reading,
     "rebinning": rebinning,
-    "retrieval": retrieval,
-    "loss": contrastive_loss,
+    "folding": folding,
+    "fitting": fitting,
     "encoder": encoder,
+    "loss": contrastive_loss,
+    "cached": cached_loss,
+    "processes": processes,
+    "retrieval": retrieval,
+    "search": search,
+    "datasets": datasets,
+    "streaming": streaming,
+    "catalogue": catalogue,
+    "growth": growth,
 }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Print one table and, where asked, write it as JSON."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--json", metavar="FILE", help="also write the rows here")
-    arguments = parser.parse_args()
-    unknown = sorted(set(arguments.names) - set(BENCHMARKS))
+    parser.add_argument(
+        "--small", action="store_true", help="tiny sizes: does it run, not how fast"
+    )
+    options = parser.parse_args(arguments)
+    unknown = sorted(set(options.names) - set(BENCHMARKS))
     if unknown:
         parser.error(f"no benchmark called {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
-    rows = []
-    print(f"{'task':<54}{'way':<42}{'median':>10}{'±':>9}{'per s':>12}{'× ours':>8}")
-    for name in arguments.names or BENCHMARKS:
-        for comparison in BENCHMARKS[name]():
-            for row in comparison.rows():
-                rows.append(row)
-                print(
-                    f"{row['task']:<54}{row['rival']:<42}{1e3 * row['median_s']:>8.1f}ms"
-                    f"{1e3 * row['spread_s']:>7.1f}ms{row['per_second']:>12,.0f}"
-                    f"{row['times_ours']:>8.2f}"
-                )
-            for rival in comparison.absent:
-                print(f"{comparison.task:<54}{rival:<42}not installed, skipped")
-    if arguments.json:
-        record = {"machine": platform.machine(), "python": platform.python_version(), "rows": rows}
-        Path(arguments.json).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    record: dict[str, Any] = machine()
+    rows: list[dict[str, object]] = []
+    print(
+        f"{'task':<48}{'way':<42}{'median':>11}{'±':>10}{'per s':>12}{'× ours':>8}{'CPU ×':>8}"
+        f"{'MiB':>8}"
+    )
+    for name in options.names or BENCHMARKS:
+        started = time.monotonic()
+        for found in BENCHMARKS[name](options.small):
+            for row in found.rows() if isinstance(found, Comparison) else [found]:
+                rows.append({"benchmark": name, "load": os.getloadavg()[0], **row})
+                print(line_of(row), flush=True)
+            if isinstance(found, Comparison):
+                for rival in found.absent:
+                    print(f"{found.task:<48}{rival:<42}not installed, skipped", flush=True)
+        record.setdefault("seconds", {})[name] = round(time.monotonic() - started, 1)
+    record["rows"] = rows
+    if options.json:
+        Path(options.json).parent.mkdir(parents=True, exist_ok=True)
+        Path(options.json).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def line_of(row: dict[str, Any]) -> str:
+    """A row of the table: a way to do a task, or what another benchmark found."""
+    if "rival" in row:
+        return (
+            f"{row['task']:<48}{row['rival']:<42}{1e3 * row['median_s']:>9.1f}ms"
+            f"{1e3 * row['spread_s']:>8.1f}ms{row['per_second']:>12,.0f}"
+            f"{row['times_ours']:>8.2f}{row['cpu_times_ours']:>8.2f}{row['peak_mib']:>8.0f}"
+        )
+    facts = {name: value for name, value in row.items() if name != "task"}
+    shown = ", ".join(f"{name} {_short(value)}" for name, value in facts.items())
+    return f"{row['task']:<48}{shown}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, list):
+        return "/".join(_short(item) for item in value)
+    return str(value)
 
 
 if __name__ == "__main__":

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from hf_specclip.evaluation.retrieval import match_ranks
 from hf_specclip.index import SpecCLIPIndex
+from hf_specclip.vector_shards import VectorShards
 
+from .peers import installed
 from .side_by_side import Comparison, compare
 
+WIDTH = 64
 
-def retrieval() -> Iterator[Comparison]:
-    """Exact ranks with ties against a plain float32 product; top-k against a full sort."""
-    n, width = 4_000, 64
+
+def retrieval(small: bool = False) -> Iterator[Comparison]:
+    """Exact ranks with ties, against a plain float32 product."""
+    n = 100 if small else 4_000
     rng = np.random.default_rng(0)
-    texts = rng.normal(size=(n, width)).astype(np.float32)
-    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
-    spectra = texts + 0.2 * rng.normal(size=(n, width)).astype(np.float32)
-    spectra /= np.linalg.norm(spectra, axis=1, keepdims=True)
+    texts = unit(rng.normal(size=(n, WIDTH)))
+    spectra = unit(texts + 0.2 * rng.normal(size=(n, WIDTH)))
 
     def plain() -> None:
         scores = spectra @ texts.T
@@ -36,14 +42,62 @@ def retrieval() -> Iterator[Comparison]:
             ),
             "float32 product, whole, no ties": plain,
         },
+        5,
     )
 
-    index = SpecCLIPIndex([{"id": str(i)} for i in range(n)], texts)
-    yield compare(
-        f"10 closest of {n:,}",
-        (500, "queries"),
-        {
-            "SpecCLIPIndex.search": lambda: index.search(spectra[:500], 10),
-            "full argsort": lambda: np.argsort(-(spectra[:500] @ texts.T), axis=1)[:, :10],
-        },
-    )
+
+def search(small: bool = False) -> Iterator[Comparison]:
+    """The ten closest: exact and approximate, against FAISS used directly and semantic_search."""
+    n, n_queries = (500, 10) if small else (100_000, 200)
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(max(10, n // 50), WIDTH))
+    vectors = unit(centres[rng.integers(len(centres), size=n)] + rng.normal(size=(n, WIDTH)))
+    queries = unit(vectors[:n_queries] + 0.3 * rng.normal(size=(n_queries, WIDTH)) / 8)
+    faiss, sentences = installed("faiss"), installed("sentence_transformers.util")
+    index = SpecCLIPIndex([{"id": str(i)} for i in range(n)], vectors)
+    with tempfile.TemporaryDirectory() as folder:
+        for number, part in enumerate(np.array_split(vectors, 4)):
+            column = pa.FixedSizeListArray.from_arrays(pa.array(part.reshape(-1)), WIDTH)
+            pq.write_table(pa.table({"embedding": column}), Path(folder) / f"part-{number}.parquet")
+        shards = VectorShards(folder)
+        rivals: dict[str, Callable[[], object] | None] = {
+            "SpecCLIPIndex.search": lambda: index.search(queries, 10),
+            "VectorShards.search, exact, from disk": lambda: shards.search(queries, 10),
+            "full argsort": lambda: np.argsort(-(queries @ vectors.T), axis=1)[:, :10],
+        }
+        direct = approximate = None
+        if faiss is not None:
+            flat = faiss.IndexFlatIP(WIDTH)
+            flat.add(vectors)
+            direct = lambda: flat.search(queries, 10)  # noqa: E731
+            shards.build()
+            cells = max(1, min(round(4 * n**0.5), n // 40))
+            ivf = faiss.index_factory(WIDTH, f"IVF{cells},SQ8", faiss.METRIC_INNER_PRODUCT)
+            ivf.train(vectors)
+            ivf.add(vectors)
+            ivf.nprobe = 16
+            approximate = lambda: ivf.search(queries, 10)  # noqa: E731
+        rivals["FAISS IndexFlatIP"] = direct
+        rivals["sentence-transformers semantic_search"] = (
+            None
+            if sentences is None
+            else lambda: sentences.semantic_search(queries, vectors, top_k=10)
+        )
+        yield compare(f"10 closest of {n:,}, exact", (n_queries, "queries"), rivals, 3)
+        if faiss is not None:
+            yield compare(
+                f"10 closest of {n:,}, approximate",
+                (n_queries, "queries"),
+                {
+                    "VectorShards.search(exact=False)": lambda: shards.search(
+                        queries, 10, exact=False
+                    ),
+                    "FAISS IVF, SQ8": approximate,
+                },
+                5,
+            )
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of length 1, float32."""
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)

@@ -7,9 +7,11 @@ same work, run interleaved so that both meet the same noise.
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -18,20 +20,31 @@ class Comparison:
 
     Attributes:
         task: what they did.
-        size: how many items each call handled, and what an item is.
+        size: how many items a call handled by rival, and what an item is.
         seconds: rival → times of its calls; the first rival is ours.
+        cpu_seconds: rival → times that its calls kept the processors busy, all threads together.
+        peak_mib: rival → memory that a call took beyond what was there before it, MiB.
         absent: rivals that are not installed here.
     """
 
     task: str
-    size: tuple[int, str]
+    size: tuple[Mapping[str, int], str]
     seconds: Mapping[str, list[float]]
+    cpu_seconds: Mapping[str, list[float]]
+    peak_mib: Mapping[str, float]
     absent: tuple[str, ...] = field(default=())
 
     def rows(self) -> list[dict[str, object]]:
-        """One row a rival: median, spread (half the range of the middle half), rate, ratio."""
-        medians = {name: statistics.median(times) for name, times in self.seconds.items()}
-        ours = next(iter(medians.values()))
+        """One row a rival: median, spread (half the range of the middle half), rate, ratios.
+
+        `times_ours` and `cpu_times_ours` compare the time of one item.
+        """
+        items, item = self.size
+        ours = next(iter(self.seconds))
+
+        def an_item(times: Mapping[str, list[float]], name: str) -> float:
+            return statistics.median(times[name]) / items[name]
+
         rows: list[dict[str, object]] = []
         for name, times in self.seconds.items():
             quartiles = statistics.quantiles(times, n=4) if len(times) > 1 else [times[0]] * 3
@@ -39,11 +52,14 @@ class Comparison:
                 {
                     "task": self.task,
                     "rival": name,
-                    "median_s": medians[name],
+                    "median_s": statistics.median(times),
                     "spread_s": (quartiles[2] - quartiles[0]) / 2,
-                    "per_second": self.size[0] / medians[name],
-                    "item": self.size[1],
-                    "times_ours": medians[name] / ours,
+                    "per_second": 1 / an_item(self.seconds, name),
+                    "item": item,
+                    "times_ours": an_item(self.seconds, name) / an_item(self.seconds, ours),
+                    "cpu_times_ours": an_item(self.cpu_seconds, name)
+                    / max(an_item(self.cpu_seconds, ours), 1e-12),
+                    "peak_mib": self.peak_mib[name],
                 }
             )
         return rows
@@ -54,19 +70,71 @@ def compare(
     size: tuple[int, str],
     rivals: Mapping[str, Callable[[], object] | None],
     repeats: int = 7,
+    sizes: Mapping[str, int] | None = None,
 ) -> Comparison:
     """Time every rival `repeats` times, in turn, after one untimed call each.
 
     Args:
+        task: what they do.
+        size: items that a call handles, and what an item is.
         rivals: name → call; None for one that is not installed. The first must be ours.
+        repeats: timed calls of each.
+        sizes: items by rival, for those whose calls handle another number.
     """
     present = {name: call for name, call in rivals.items() if call is not None}
-    for call in present.values():
-        call()
+    peak = {name: peak_memory(call) for name, call in present.items()}
     seconds: dict[str, list[float]] = {name: [] for name in present}
+    busy: dict[str, list[float]] = {name: [] for name in present}
     for _ in range(repeats):
         for name, call in present.items():
-            start = time.perf_counter()
+            start, start_busy = time.perf_counter(), time.process_time()
             call()
             seconds[name].append(time.perf_counter() - start)
-    return Comparison(task, size, seconds, tuple(n for n in rivals if n not in present))
+            busy[name].append(time.process_time() - start_busy)
+    items = {name: (sizes or {}).get(name, size[0]) for name in present}
+    absent = tuple(n for n in rivals if n not in present)
+    return Comparison(task, (items, size[1]), seconds, busy, peak, absent)
+
+
+def peak_memory(call: Callable[[], object]) -> float:
+    """MiB of this process during a call beyond what it had before; called once.
+
+    Linux keeps the peak and lets it be set back. Elsewhere it is looked up every millisecond.
+    """
+    before = _resident()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        call()
+        return max(0.0, _status("VmHWM") - before)
+    except OSError:
+        pass
+    most, over = [before], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.001):
+            most[0] = max(most[0], _resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        call()
+    finally:
+        over.set()
+        watcher.join()
+    return max(0.0, most[0] - before)
+
+
+def _resident() -> float:
+    try:
+        return _status("VmRSS")
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _status(key: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key):
+            return int(line.split()[1]) / 1024
+    raise OSError(f"/proc/self/status has no {key}")

@@ -1,10 +1,11 @@
-"""Builders of SpecCLIP datasets: simulated, from local tables, and what they share.
+"""Builders of SpecCLIP datasets: simulated, from local tables, from the sky, and what they share.
 
 `python -m dataset_builders --help` builds a dataset; `load` opens one, whatever form it has.
 """
 
 from .arrays import write_arrays
-from .contract import SPLITS, ContractError, contract_features
+from .contract import SPLITS, ContractError, contract_features, spectra_features
+from .csc_papers import CSCPapers
 from .domain import Domain
 from .folder import (
     DatasetFolderError,
@@ -20,6 +21,7 @@ from .splits import assign_groups, describe_splits, split_groups
 
 __all__ = [
     "SPLITS",
+    "CSCPapers",
     "ContractError",
     "DatasetFolderError",
     "Domain",
@@ -34,6 +36,7 @@ __all__ = [
     "is_tables_folder",
     "load",
     "read_dataset",
+    "spectra_features",
     "split_groups",
     "write_arrays",
     "write_dataset",

@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Features, List, Value
 
+from hf_specclip.variables_specclip import VARIABLES
+
 from .domain import XRAY, Domain
 
 N_BINS = 400
@@ -90,13 +92,10 @@ def variable_units(domain: Domain = XRAY) -> dict[str, str]:
 
     Returns:
         Mapping of name to unit: the domain's own, or those of the Chandra Source Catalog
-        (`hf_specclip.configuration_specclip.VARIABLES`) where it names none.
+        (`hf_specclip.VARIABLES`) where it names none.
     """
     if domain.variables is not None:
         return dict(domain.variables)
-    # Imported here: the configuration file pulls in transformers, which `--help` need not wait for.
-    from hf_specclip.configuration_specclip import VARIABLES
-
     return dict(VARIABLES)
 
 
@@ -107,7 +106,11 @@ def limited_variables(domain: Domain = XRAY) -> tuple[str, ...]:
 
 @cache
 def contract_columns(
-    n_bins: int = N_BINS, text_dim: int | None = None, domain: Domain = XRAY
+    n_bins: int = N_BINS,
+    text_dim: int | None = None,
+    domain: Domain = XRAY,
+    *,
+    text: bool = True,
 ) -> dict[str, Column]:
     """Every column of the contract, in order.
 
@@ -116,22 +119,24 @@ def contract_columns(
         text_dim: dimension d of one section's embedding; None for a dataset without
             `text_embedding`. The column then holds d numbers for each section.
         domain: axis, sections and variables.
+        text: whether rows are pairs. Spectra by themselves (`spectra_features`) have neither
+            `papers` nor `summary`, and say in `paired` whether a pair holds them.
 
     Returns:
         Mapping of column name to `Column`.
     """
-    text, real = Value("string"), Value("float32")
+    words, real = Value("string"), Value("float32")
     counts, curve = List(Value("int32"), length=n_bins), List(real, length=n_bins)
     columns = {
-        "source_name": Column(text, "", "name of the source, `2CXO J…`"),
+        "source_name": Column(words, "", "name of the source, `2CXO J…`"),
         "obsid": Column(Value("int32"), "", "observation"),
         "obi": Column(Value("int32"), "", "observation interval within it"),
         "region_id": Column(Value("int32"), "", "source region within the observation"),
         "ra": Column(Value("float64"), "deg", "right ascension, ICRS", domain.on_sky),
         "dec": Column(Value("float64"), "deg", "declination, ICRS", domain.on_sky),
-        "source_class": Column(text, "", "class of the source, SIMBAD style", False),
+        "source_class": Column(words, "", "class of the source, SIMBAD style", False),
         "group": Column(
-            text, "", "connected component over source, observation, host and linking paper"
+            words, "", "connected component over source, observation, host and linking paper"
         ),
         "exposure": Column(real, "s", "live time"),
         "counts": Column(counts, "ct", f"counts in the source aperture, per {domain.axis} bin"),
@@ -140,22 +145,25 @@ def contract_columns(
             real, "", "factor that turns background-region counts into aperture counts"
         ),
         "effective_area": Column(curve, "cm2", "effective area at the bin centres", False),
-        "detector": Column(text, "", "chip or array; never a model input", False),
+        "detector": Column(words, "", "chip or array; never a model input", False),
         "theta": Column(real, "arcmin", "off-axis angle; never a model input", False),
         "year": Column(real, "yr", "decimal year of the observation; never a model input", False),
-        "papers": Column(
-            List({"id": text, "id_type": text, "title": text, "year": Value("int32")}),
+    }
+    if not text:
+        columns["paired"] = Column(Value("bool"), "", "whether a row of `default` holds it, too")
+    else:
+        columns["papers"] = Column(
+            List({"id": words, "id_type": words, "title": words, "year": Value("int32")}),
             "",
             "papers behind the summary (bibcode, arxiv or doi; simulated where it is invented)",
-        ),
-        "summary": Column(
-            dict.fromkeys(domain.sections, text),
+        )
+        columns["summary"] = Column(
+            dict.fromkeys(domain.sections, words),
             "",
             "what the source is; what its X-ray emission is like; where it lives"
             if domain.sections == XRAY.sections
             else "texts about it: " + ", ".join(domain.sections),
-        ),
-    }
+        )
     if text_dim is not None:
         columns["text_embedding"] = Column(
             List(real, length=len(domain.sections) * text_dim),
@@ -186,6 +194,16 @@ def contract_features(
         The features, in the order of the columns.
     """
     columns = contract_columns(n_bins, text_dim, domain)
+    return Features({name: column.feature for name, column in columns.items()})
+
+
+def spectra_features(n_bins: int = N_BINS) -> Features:
+    """The columns of spectra by themselves, for pretraining: the contract's without the texts.
+
+    Args:
+        n_bins: number of equal energy bins of a spectrum.
+    """
+    columns = contract_columns(n_bins, text=False)
     return Features({name: column.feature for name, column in columns.items()})
 
 
@@ -234,7 +252,12 @@ def n_bins_of(features: Features | pa.Schema) -> int:
 
 
 def conform_table(
-    table: pa.Table, *, n_bins: int = N_BINS, first_row: int = 0, domain: Domain = XRAY
+    table: pa.Table,
+    *,
+    n_bins: int = N_BINS,
+    first_row: int = 0,
+    domain: Domain = XRAY,
+    text: bool = True,
 ) -> pa.Table:
     """Put a table into the contract's order and types, and check every value.
 
@@ -245,6 +268,7 @@ def conform_table(
         n_bins: number of energy bins.
         first_row: number of the first row, for messages.
         domain: axis, sections and variables.
+        text: whether rows are pairs; see `contract_columns`.
 
     Returns:
         Table with exactly the contract's schema.
@@ -252,12 +276,11 @@ def conform_table(
     Raises:
         ContractError: naming row, column and mend.
     """
-    text_dim = text_dim_of(table.schema, domain)
-    columns = contract_columns(n_bins, text_dim, domain)
+    columns = contract_columns(n_bins, text_dim_of(table.schema, domain), domain, text=text)
     extra = sorted(set(table.column_names) - set(columns))
     if extra:
         raise ContractError(f"columns {extra} are not in the contract: drop or rename them")
-    schema = contract_features(n_bins, text_dim, domain).arrow_schema
+    schema = Features({name: column.feature for name, column in columns.items()}).arrow_schema
     arrays = []
     for name, column in columns.items():
         kind = schema.field(name).type
@@ -291,7 +314,8 @@ def validate_table(
     Raises:
         ContractError: for the first broken rule, naming row, column and mend.
     """
-    columns = contract_columns(n_bins, text_dim_of(table.schema, domain), domain)
+    text = "summary" in table.column_names
+    columns = contract_columns(n_bins, text_dim_of(table.schema, domain), domain, text=text)
 
     def refuse(bad: np.ndarray, name: str, problem: str, mend: str) -> None:
         if bad.any():
@@ -342,12 +366,13 @@ def validate_table(
             "is no such angle",
             "give degrees, ICRS",
         )
-    sections = table["summary"].combine_chunks()
-    empty = np.ones(len(table), dtype=bool)
-    for section in domain.sections:
-        length = pc.fill_null(pc.utf8_length(pc.struct_field(sections, section)), 0)
-        empty &= _mask(pc.equal(length, 0))
-    refuse(empty, "summary", "has no text", "a row without a summary is no pair: leave it out")
+    if text:
+        sections = table["summary"].combine_chunks()
+        empty = np.ones(len(table), dtype=bool)
+        for section in domain.sections:
+            length = pc.fill_null(pc.utf8_length(pc.struct_field(sections, section)), 0)
+            empty &= _mask(pc.equal(length, 0))
+        refuse(empty, "summary", "has no text", "a row without a summary is no pair: leave it out")
     limited = limited_variables(domain)
     for name in variable_units(domain):
         ends = [f"{name}_{end}" for end in ("lolim", "hilim")] if name in limited else []

@@ -46,6 +46,15 @@ DATA_FOLDER = "data"
 FORMAT_VERSION = 1
 # About 5 MB of spectra: small enough to stream, large enough to compress.
 ROWS_PER_GROUP = 1000
+# A file of pairs with embeddings of 4,608 numbers then stays below 2 GB.
+ROWS_PER_FILE = 100_000
+# What a dataset may hold beside its pairs (configuration `default`), each in a folder of its name.
+EMBEDDED, SPECTRA = "embedded", "spectra"
+CONFIGURATIONS = {
+    EMBEDDED: "the pairs with `text_embedding`",
+    SPECTRA: "spectra by themselves, for pretraining: those of the pairs (`paired`) and those of "
+    "sources without a summary, in the same groups and splits",
+}
 # The description is a page; a larger one is a damaged or hostile file.
 MAX_INFO_BYTES = 1 << 22
 
@@ -72,6 +81,8 @@ class SpecCLIPDatasetInfo:
         license: licence identifier for the card.
         description: how it was made, in Markdown, for the card.
         rows: number of rows of each split; filled when written.
+        configurations: number of rows of each split of what there is beside the pairs (see
+            `CONFIGURATIONS`); filled when written.
         format_version: version of the folder's layout.
     """
 
@@ -88,6 +99,7 @@ class SpecCLIPDatasetInfo:
     license: str = "other"
     description: str = ""
     rows: Mapping[str, int] = field(default_factory=dict)
+    configurations: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     @property
@@ -129,9 +141,11 @@ def write_dataset(
     splits: Mapping[str, Dataset | pa.Table | TableStream],
     info: SpecCLIPDatasetInfo,
     *,
+    more: Mapping[str, Mapping[str, TableStream]] | None = None,
     remarks: Callable[[], str] | None = None,
     overwrite: bool = False,
     progress: bool = False,
+    rows_per_file: int = ROWS_PER_FILE,
 ) -> Path:
     """Write a dataset: all of it or, when anything fails, nothing.
 
@@ -140,10 +154,12 @@ def write_dataset(
     Args:
         folder: where to; its parent is made.
         splits: rows of each of the four splits; a split that is absent is written empty.
-        info: what made the dataset; `rows` is filled here.
+        info: what made the dataset; `rows` and `configurations` are filled here.
+        more: further configurations (see `CONFIGURATIONS`) and the rows of their splits.
         remarks: called when all rows are written; what it returns is added to the description.
         overwrite: replace a dataset that is already there. Anything else is never replaced.
         progress: show a bar.
+        rows_per_file: rows in a Parquet file, at most.
 
     Returns:
         The folder.
@@ -154,52 +170,41 @@ def write_dataset(
         ContractError: when a row breaks the contract.
     """
     folder = Path(folder)
-    unknown = sorted(set(splits) - set(SPLITS))
-    if unknown:
-        raise DatasetFolderError(f"splits {unknown} are not among {', '.join(SPLITS)}: rename them")
+    more = {name: more[name] for name in CONFIGURATIONS if name in (more or {})} if more else {}
+    for parts in (splits, *more.values()):
+        unknown = sorted(set(parts) - set(SPLITS))
+        if unknown:
+            raise DatasetFolderError(
+                f"splits {unknown} are not among {', '.join(SPLITS)}: rename them"
+            )
     check_may_write(folder, overwrite=overwrite)
-    text_dims = {text_dim_of(_schema(part), info.domain) for part in splits.values()}
-    if len(text_dims) > 1:
-        raise DatasetFolderError("only some splits have a 'text_embedding': embed all or none")
-    text_dim = text_dims.pop() if text_dims else None
-    schema = contract_features(info.n_bins, text_dim, info.domain).arrow_schema
+    text_dim = _text_dim(splits, info.domain)
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     partial.chmod(0o755)
     try:
-        (partial / DATA_FOLDER).mkdir()
-        rows, groups_of = {}, {}
-        total = sum(len(part) for part in splits.values())
-        if not total:
+        total = sum(len(part) for parts in (splits, *more.values()) for part in parts.values())
+        if not sum(len(part) for part in splits.values()):
             raise DatasetFolderError(f"there are no rows to write to {folder}")
         with tqdm(total=total, unit="row", desc="writing", disable=not progress) as bar:
-            for split in SPLITS:
-                groups: set[str] = set()
-                path = partial / _file_of(split)
-                count = 0
-                # `datasets` loads nothing at all where one split has no row: an empty one (there
-                # were fewer than four groups) has no file, and is known by its count of 0.
-                if not len(splits.get(split, ())):
-                    rows[split], groups_of[split] = 0, groups
-                    continue
-                with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-                    for table in _tables(splits.get(split)):
-                        try:
-                            table = conform_table(
-                                table, n_bins=info.n_bins, first_row=count, domain=info.domain
-                            )
-                        except ContractError as error:
-                            raise ContractError(f"split {split!r}: {error}") from None
-                        writer.write_table(table, row_group_size=ROWS_PER_GROUP)
-                        groups.update(pc.unique(table["group"]).to_pylist())
-                        count += len(table)
-                        bar.update(len(table))
-                rows[split], groups_of[split] = count, groups
+
+            def write(place: Path, parts: Mapping[str, Any]) -> tuple[dict[str, int], _Groups]:
+                return _write_splits(place, parts, info, rows_per_file, bar.update)
+
+            rows, groups_of = write(partial / DATA_FOLDER, splits)
+            written = {name: write(partial / name, parts) for name, parts in more.items()}
         _refuse_cut_groups(groups_of)
+        together = {split: set(groups) for split, groups in groups_of.items()}
+        for _, others in written.values():
+            for split, groups in others.items():
+                together[split] |= groups
+        _refuse_cut_groups(together)
         if remarks is not None:
             info = replace(info, description=f"{info.description.rstrip()}\n\n{remarks()}")
-        info = replace(info, rows=rows)
+        info = replace(
+            info, rows=rows, configurations={name: n for name, (n, _) in written.items()}
+        )
         text = json.dumps(_to_json(info), indent=2, ensure_ascii=False) + "\n"
         (partial / INFO_FILE).write_text(text, encoding="utf-8")
         card = dataset_card(info, {split: len(groups_of[split]) for split in SPLITS}, text_dim)
@@ -208,6 +213,73 @@ def write_dataset(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+# The groups of each split.
+_Groups = dict[str, set[str]]
+
+
+def _write_splits(
+    folder: Path,
+    splits: Mapping[str, Dataset | pa.Table | TableStream],
+    info: SpecCLIPDatasetInfo,
+    rows_per_file: int,
+    progress: Callable[[int], object],
+) -> tuple[dict[str, int], _Groups]:
+    """Write the splits of one configuration into its folder.
+
+    Returns:
+        Rows, and groups, of each split.
+    """
+    folder.mkdir()
+    if rows_per_file > ROWS_PER_GROUP:
+        rows_per_file -= rows_per_file % ROWS_PER_GROUP  # files end where row groups end
+    rows: dict[str, int] = {}
+    groups_of: _Groups = {}
+    for split in SPLITS:
+        part = splits.get(split)
+        groups: set[str] = set()
+        rows[split], groups_of[split] = 0, groups
+        # `datasets` loads nothing at all where one split has no row: an empty one (there were
+        # fewer than four groups) has no file, and is known by its count of 0.
+        if part is None or not len(part):
+            continue
+        n_files = -(-len(part) // rows_per_file)
+        count, writer = 0, None
+        try:
+            for table in _tables(part, rows_per_file):
+                try:
+                    text = "paired" not in table.column_names
+                    table = conform_table(
+                        table,
+                        n_bins=info.n_bins,
+                        first_row=count,
+                        domain=info.domain,
+                        text=text,
+                    )
+                except ContractError as error:
+                    raise ContractError(f"split {split!r}: {error}") from None
+                if count % rows_per_file == 0:
+                    if writer is not None:
+                        writer.close()
+                    name = f"{split}-{count // rows_per_file:05d}-of-{n_files:05d}.parquet"
+                    writer = pq.ParquetWriter(folder / name, table.schema, **_compact(table.schema))
+                writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+                groups.update(pc.unique(table["group"]).to_pylist())
+                count += len(table)
+                progress(len(table))
+        finally:
+            if writer is not None:
+                writer.close()
+        rows[split] = count
+    return rows, groups_of
+
+
+def _text_dim(splits: Mapping[str, Dataset | pa.Table | TableStream], domain: Domain) -> int | None:
+    text_dims = {text_dim_of(_schema(part), domain) for part in splits.values()}
+    if len(text_dims) > 1:
+        raise DatasetFolderError("only some splits have a 'text_embedding': embed all or none")
+    return text_dims.pop() if text_dims else None
 
 
 def built_splits(builder: DatasetBuilder) -> dict[str, Dataset]:
@@ -243,7 +315,8 @@ def check_may_write(folder: str | Path, *, overwrite: bool) -> None:
     # Replacing deletes what was there: only do that to what this module wrote itself.
     if not (folder / INFO_FILE).is_file():
         raise DatasetFolderError(f"{folder} holds something else than a dataset: name another one")
-    foreign = {entry.name for entry in folder.iterdir()} - {INFO_FILE, CARD_FILE, DATA_FOLDER}
+    own = {INFO_FILE, CARD_FILE, DATA_FOLDER, *CONFIGURATIONS}
+    foreign = {entry.name for entry in folder.iterdir()} - own
     if overwrite and foreign:
         raise DatasetFolderError(
             f"{folder} also holds {', '.join(sorted(foreign)[:5])}, which overwriting would "
@@ -254,13 +327,20 @@ def check_may_write(folder: str | Path, *, overwrite: bool) -> None:
 
 
 # What the description must be where it is given: "false" would be taken for true.
-_INFO_KINDS = {"rows": dict, "knobs": dict, "simulated": bool, "name": str, "description": str}
+_INFO_KINDS = {
+    "rows": dict,
+    "configurations": dict,
+    "knobs": dict,
+    "simulated": bool,
+    "name": str,
+    "description": str,
+}
 
 
 def read_dataset(
     folder: str | Path, *, cache_dir: str | Path | None = None
 ) -> tuple[DatasetDict, SpecCLIPDatasetInfo]:
-    """Read a dataset folder.
+    """Read the pairs of a dataset folder, with their embeddings where it has any.
 
     Args:
         folder: folder written by `write_dataset`, or a Hub download of one.
@@ -285,7 +365,9 @@ def read_dataset(
             f"{folder} holds neither a card that names its files nor "
             f"'{DATA_FOLDER}/<split>-*.parquet': it is no SpecCLIP dataset"
         )
-    source = {"path": str(folder)} if named else {"path": "parquet", "data_files": files}
+    source: dict[str, Any] = {"path": "parquet", "data_files": files}
+    if named:
+        source = {"path": str(folder), "name": pairs_configuration(info)}
     try:
         splits = load_dataset(**source, cache_dir=str(_cache_of(folder, cache_dir)))
     except (DatasetGenerationError, FileNotFoundError, ValueError, pa.ArrowInvalid) as error:
@@ -293,6 +375,11 @@ def read_dataset(
         raise DatasetFolderError(f"{folder} cannot be loaded: {cause}") from error
     splits, info = conform_splits(splits, info, name=str(folder))
     return splits, info
+
+
+def pairs_configuration(info: SpecCLIPDatasetInfo | None) -> str | None:
+    """The configuration that holds the most about the pairs; None for the only one."""
+    return EMBEDDED if info is not None and EMBEDDED in info.configurations else None
 
 
 def _cache_of(folder: Path, cache_dir: str | Path | None) -> Path:
@@ -455,8 +542,11 @@ def dataset_card(info: SpecCLIPDatasetInfo, groups: Mapping[str, int], text_dim:
     header += ["size_categories:", f"- {size}", "configs:", "- config_name: default"]
     # Named one by one: file-name inference knows no split called `calibration`.
     header += ["  data_files:"]
-    for split in (split for split in SPLITS if info.rows.get(split, 0)):
-        header += [f"  - split: {split}", f"    path: {DATA_FOLDER}/{split}-*.parquet"]
+    for name, rows in {DATA_FOLDER: info.rows, **info.configurations}.items():
+        if name != DATA_FOLDER:
+            header += [f"- config_name: {name}", "  data_files:"]
+        for split in (split for split in SPLITS if rows.get(split, 0)):
+            header += [f"  - split: {split}", f"    path: {name}/{split}-*.parquet"]
     header += ["---", ""]
 
     body = [f"# {info.name}", ""]
@@ -475,6 +565,7 @@ def dataset_card(info: SpecCLIPDatasetInfo, groups: Mapping[str, int], text_dim:
         "|---|---|---|",
         *(f"| `{split}` | {info.rows.get(split, 0):,} | {groups[split]:,} |" for split in SPLITS),
         "",
+        *_configurations(info),
         "A group is a connected component over source, shared observation, host and linking paper.",
         "No split cuts one. `validation` is for choices; `test` is read once.",
         "",
@@ -506,8 +597,40 @@ def _observation(domain: Domain) -> str:
     return "an X-ray spectrum" if domain == XRAY else f"counts along {domain.axis}"
 
 
-def _file_of(split: str) -> str:
-    return f"{DATA_FOLDER}/{split}-00000-of-00001.parquet"
+def _configurations(info: SpecCLIPDatasetInfo) -> list[str]:
+    """Lines of the card on what there is beside the pairs."""
+    if not info.configurations:
+        return []
+    lines = ["| configuration | rows | what |", "|---|---|---|"]
+    lines += [f"| `default` | {sum(info.rows.values()):,} | the pairs |"]
+    for name, rows in info.configurations.items():
+        lines += [f"| `{name}` | {sum(rows.values()):,} | {CONFIGURATIONS[name]} |"]
+    return [*lines, ""]
+
+
+def _compact(schema: pa.Schema) -> dict[str, Any]:
+    """How Parquet keeps the columns smallest, every bit as it was.
+
+    Counts repeat (most are 0), so a dictionary of them takes a tenth of dense float32. Curves and
+    vectors never do: their bytes are laid out by significance instead, which halves an area.
+    """
+    # Names of leaves, as Parquet counts them, are those that an empty file gets.
+    sink = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), sink)
+    leaves = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
+    paths = [leaves.column(number).path for number in range(len(leaves))]
+    curves = {
+        name
+        for name in schema.names
+        if pa.types.is_fixed_size_list(schema.field(name).type)
+        and pa.types.is_floating(schema.field(name).type.value_type)
+    }
+    bytewise = [path for path in paths if path.split(".")[0] in curves]
+    return {
+        "compression": "zstd",
+        "use_dictionary": [path for path in paths if path not in bytewise],
+        "column_encoding": dict.fromkeys(bytewise, "BYTE_STREAM_SPLIT"),
+    }
 
 
 def _data_files(folder: Path) -> dict[str, list[str]]:
@@ -522,25 +645,28 @@ def _schema(part: Dataset | pa.Table | TableStream) -> pa.Schema:
     return part.features.arrow_schema if isinstance(part, Dataset) else part.schema
 
 
-def _tables(part: Dataset | pa.Table | TableStream | None) -> Iterator[pa.Table]:
+def _tables(
+    part: Dataset | pa.Table | TableStream | None, most: int = ROWS_PER_GROUP
+) -> Iterator[pa.Table]:
     """Rows in tables of one row group each, so that a row's place never depends on its source."""
+    size = min(ROWS_PER_GROUP, most)
     if part is None:
         return
     if isinstance(part, Dataset):
-        yield from part.with_format("arrow").iter(ROWS_PER_GROUP)
+        yield from part.with_format("arrow").iter(size)
         return
     if isinstance(part, TableStream):
         waiting = part.schema.empty_table()
         for table in part.tables:
             waiting = pa.concat_tables([waiting, table])
-            while len(waiting) >= ROWS_PER_GROUP:
-                yield waiting.slice(0, ROWS_PER_GROUP).combine_chunks()
-                waiting = waiting.slice(ROWS_PER_GROUP)
+            while len(waiting) >= size:
+                yield waiting.slice(0, size).combine_chunks()
+                waiting = waiting.slice(size)
         if len(waiting):
             yield waiting.combine_chunks()
         return
-    for start in range(0, len(part), ROWS_PER_GROUP):
-        yield part.slice(start, ROWS_PER_GROUP)
+    for start in range(0, len(part), size):
+        yield part.slice(start, size)
 
 
 def _refuse_cut_groups(groups_of: Mapping[str, set[str]]) -> None:

@@ -9,7 +9,11 @@ from typing import Any
 from datasets import DatasetDict, config, load_dataset
 from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
 
 from .folder import (
     INFO_FILE,
@@ -18,6 +22,7 @@ from .folder import (
     built_splits,
     conform_splits,
     is_dataset_folder,
+    pairs_configuration,
     read_dataset,
     read_info,
     write_dataset,
@@ -70,20 +75,25 @@ def load(
     if folder.is_absolute() or name.startswith(".") or name.count("/") != 1:
         raise DatasetFolderError(f"{dataset} is neither a folder nor a dataset id 'user/name'")
     try:
-        splits = load_dataset(name, cache_dir=None if cache_dir is None else str(cache_dir))
+        path = hf_hub_download(name, INFO_FILE, repo_type="dataset", cache_dir=cache_dir)
+        info = read_info(Path(path).parent)
+    except (RepositoryNotFoundError, LocalEntryNotFoundError) as error:
+        # The second is raised where the Hub is not reached, which is not the same as not there.
+        raise DatasetFolderError(
+            f"{name} is no folder here, and as a dataset on the Hub it gave: {error}"
+        ) from error
+    except EntryNotFoundError:
+        info = None
+    try:
+        splits = load_dataset(
+            name,
+            pairs_configuration(info),
+            cache_dir=None if cache_dir is None else str(cache_dir),
+        )
     except (DatasetNotFoundError, OSError) as error:
         raise DatasetFolderError(
             f"{name} is no folder here, and as a dataset on the Hub it gave: {error}"
         ) from error
-    try:
-        path = hf_hub_download(name, INFO_FILE, repo_type="dataset", cache_dir=cache_dir)
-        info = read_info(Path(path).parent)
-    except LocalEntryNotFoundError as error:  # not reached, which is not the same as not there
-        raise DatasetFolderError(
-            f"{name}: {INFO_FILE} could not be fetched ({error}): connect and run again"
-        ) from error
-    except EntryNotFoundError:
-        info = None
     return conform_splits(splits, info, name=name)
 
 

@@ -91,7 +91,7 @@ def simulated_splits(
             if missing:
                 pool = ProcessPoolExecutor(
                     min(processes, len(missing)),
-                    mp_context=_processes(),
+                    mp_context=_processes(universe.knobs.fits),
                     initializer=_start_worker,
                     initargs=(universe,),
                 )
@@ -131,12 +131,12 @@ def code_fingerprint() -> str:
     return digest.hexdigest()
 
 
-def _processes() -> multiprocessing.context.BaseContext:
+def _processes(fits: bool) -> multiprocessing.context.BaseContext:
     """How to start processes: from a server that has imported what they need and has no threads."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "hf_specclip.configuration_specclip"])
+    context.set_forkserver_preload([__name__, *(["torch"] if fits else [])])
     return context
 
 

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .configuration_specclip import SECTIONS as SECTIONS
-    from .configuration_specclip import VARIABLES as VARIABLES
     from .configuration_specclip import SpecCLIPConfig as SpecCLIPConfig
     from .configuration_specclip import SpecCLIPSpectrumConfig as SpecCLIPSpectrumConfig
     from .configuration_specclip import SpecCLIPTextConfig as SpecCLIPTextConfig
@@ -41,9 +39,11 @@ if TYPE_CHECKING:
     from .processing_specclip import SpecCLIPProcessor as SpecCLIPProcessor
     from .spectra import XRaySpectrum as XRaySpectrum
     from .spectra import read_spectrum as read_spectrum
+    from .variables_specclip import SECTIONS as SECTIONS
+    from .variables_specclip import VARIABLES as VARIABLES
     from .zero_shot import ZeroShotClasses as ZeroShotClasses
 
-_CONSTANTS = {"SECTIONS": "configuration_specclip", "VARIABLES": "configuration_specclip"}
+_CONSTANTS = {"SECTIONS": "variables_specclip", "VARIABLES": "variables_specclip"}
 _MODEL_NAMES = {
     "SpecCLIPConfig": "configuration_specclip",
     "SpecCLIPSpectrumConfig": "configuration_specclip",

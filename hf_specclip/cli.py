@@ -19,6 +19,7 @@ from . import (
     fit_cli,
     index_cli,
     outliers_cli,
+    publish_cli,
     report_cli,
     search_cli,
 )
@@ -55,6 +56,7 @@ X-ray spectra and what the literature says about their sources, in one space.
   specclip outliers --model DIR *.pha                       which are unlike the others?
   specclip report   --model DIR *.pha -o report.html        all of this as a page
   specclip embed    --model DIR *.pha -o embeddings.parquet vectors for your own analysis
+  specclip publish  model DIR user/name                     put it on the Hugging Face Hub
   specclip app      --model DIR                             a page to drop spectra on
 """
 
@@ -153,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     index_cli.add_command(commands)
     fit_cli.add_command(commands)
     app_cli.add_command(commands)
+    publish_cli.add_command(commands)
     return parser
 
 

@@ -14,33 +14,8 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
-# The 20 variables a source is described by, named as in the Chandra Source Catalog, and their units
-# ("" where dimensionless). `*_stat` is a reduced chi square; `*_nh` counts 1e20 hydrogen atoms.
-VARIABLES = {
-    "hard_hm": "",
-    "hard_hs": "",
-    "hard_ms": "",
-    "powlaw_gamma": "",
-    "powlaw_nh": "1e20 cm-2",
-    "powlaw_stat": "",
-    "bb_kt": "keV",
-    "bb_nh": "1e20 cm-2",
-    "bb_stat": "",
-    "brems_kt": "keV",
-    "brems_nh": "1e20 cm-2",
-    "brems_stat": "",
-    "apec_kt": "keV",
-    "apec_nh": "1e20 cm-2",
-    "apec_stat": "",
-    "flux_significance_b": "",
-    "var_prob_b": "",
-    "var_index_b": "",
-    "var_sigma_b": "ct/s",
-    "var_inter_prob_b": "",
-}
-
-# The three texts of a summary, in the order in which their embeddings are joined.
-SECTIONS = ("identity", "spectrum", "context")
+from .checkpoint_specclip import refuse_foreign_settings
+from .variables_specclip import SECTIONS, VARIABLES
 
 # The axis of a spectrum, and what of it is summed (soft, medium and hard band of the Chandra Source
 # Catalog) or averaged (over which counts form the shape, and the background), in its unit. The
@@ -82,6 +57,8 @@ _KINDS = tuple(CHANNELS)
 # Raised whenever the meaning of a channel or a global number changes (at most 6).
 INPUT_FORMAT = 1
 _MAX_BINS = 2**16 - 1
+# Layers are made one by one: a damaged number would keep a process busy for hours.
+MAX_LAYERS = 1000
 _MAX_EV = 2**20 - 1
 # Stands in the place of the format for settings that are no spectrum of the default axis and bands.
 _HASHED = 7
@@ -173,8 +150,22 @@ def check_input_settings(
         raise ValueError(f"windows are {windows}, they must be two widths above 0")
 
 
+class SpecCLIPPreTrainedConfig(PreTrainedConfig):
+    """What the configurations share: a saved one may not lead elsewhere."""
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any):
+        """See `PreTrainedConfig.from_dict`.
+
+        Raises:
+            ValueError: it names code or files that did not come with it.
+        """
+        refuse_foreign_settings(config_dict)
+        return super().from_dict(config_dict, **kwargs)
+
+
 @strict
-class SpecCLIPSpectrumConfig(PreTrainedConfig):
+class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
     r"""
     Configuration of the spectrum encoder ([`SpecCLIPSpectrumModel`]) and of the autoencoder around
     it ([`SpecCLIPForSpectrumPreTraining`]).
@@ -311,8 +302,9 @@ class SpecCLIPSpectrumConfig(PreTrainedConfig):
             )
         if self.encoder == "mlp" and self.mask_ratio:
             raise ValueError('mask_ratio hides patches, and encoder "mlp" has none: set it to 0')
-        if self.num_hidden_layers < 0 or self.decoder_layers < 0:
-            raise ValueError("num_hidden_layers and decoder_layers must not be negative")
+        for name in ("num_hidden_layers", "decoder_layers"):
+            if not 0 <= getattr(self, name) <= MAX_LAYERS:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be 0 to {MAX_LAYERS}")
         if self.n_bins % self.patch_size:
             divisors = (n for n in range(1, self.n_bins + 1) if self.n_bins % n == 0)
             closest = sorted(divisors, key=lambda n: abs(math.log(n / self.patch_size)))[:3]
@@ -351,7 +343,7 @@ class SpecCLIPSpectrumConfig(PreTrainedConfig):
 
 
 @strict
-class SpecCLIPTextConfig(PreTrainedConfig):
+class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
     r"""
     Configuration of the text side ([`SpecCLIPTextModel`]): the sections of a summary, embedded
     apart and joined. The embeddings are given (the paper's way), or made by a text encoder inside
@@ -450,7 +442,7 @@ class SpecCLIPTextConfig(PreTrainedConfig):
 
 
 @strict
-class SpecCLIPConfig(PreTrainedConfig):
+class SpecCLIPConfig(SpecCLIPPreTrainedConfig):
     r"""
     Configuration of the dual encoder ([`SpecCLIPModel`]).
 
@@ -529,6 +521,8 @@ class SpecCLIPConfig(PreTrainedConfig):
     def validate_architecture(self):
         """Part of `@strict`-powered validation."""
         _check_positive(self, "shared_dim", "projection_hidden_size", "projection_layers")
+        if self.projection_layers > MAX_LAYERS:
+            raise ValueError(f"projection_layers is {self.projection_layers}, above {MAX_LAYERS}")
         _check_share(self, "dropout")
         if self.text_dropout is not None:
             _check_share(self, "text_dropout")
@@ -565,6 +559,7 @@ __all__ = [
     "SECTIONS",
     "VARIABLES",
     "SpecCLIPConfig",
+    "SpecCLIPPreTrainedConfig",
     "SpecCLIPSpectrumConfig",
     "SpecCLIPTextConfig",
 ]

@@ -4,9 +4,13 @@ import math
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
 
-from .configuration_specclip import SpecCLIPConfig, SpecCLIPSpectrumConfig, SpecCLIPTextConfig
+from .configuration_specclip import (
+    SpecCLIPConfig,
+    SpecCLIPPreTrainedConfig,
+    SpecCLIPSpectrumConfig,
+    SpecCLIPTextConfig,
+)
 
 # Members read one input: what the feature extractor and the embedder make for all of them.
 _SAME_SPECTRUM = ("input_kind", "n_bins", "energy_range")
@@ -16,7 +20,7 @@ _RECORDS = ("transformers_version", "architectures", "auto_map", "_name_or_path"
 
 
 @strict
-class SpecCLIPEnsembleConfig(PreTrainedConfig):
+class SpecCLIPEnsembleConfig(SpecCLIPPreTrainedConfig):
     r"""
     Configuration of several dual encoders that answer together ([`SpecCLIPEnsembleModel`]).
 

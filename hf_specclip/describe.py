@@ -34,6 +34,8 @@ BATCH_SIZE = 64
 # Neighbours that a place on the map is the weighted mean of.
 _PLACED_BY = 5
 _FEW_COUNTS = 100
+# About what fitting finds.
+_UNFITTED = 0.2
 _VIEWS = {"spectrum_neighbours": "near spectra", "feature_neighbours": "numbers of the counts"}
 _BANDS = {"s": "0.5–1.2 keV", "m": "1.2–2 keV", "h": "2–7 keV"}
 
@@ -273,7 +275,8 @@ class Describer:
         return True
 
     def known_classes(self, classes: Sequence[str] | None) -> ZeroShotClasses:
-        """The classes of the model, or others by their names, at the model's temperature.
+        """The classes of the model, or others by their names, at the model's temperature (one that
+        was fitted to nothing where the model brings none: the order holds, the shares may not).
 
         Raises:
             ValueError: where none are given and the model brings none.
@@ -281,11 +284,7 @@ class Describer:
         if classes is not None:
             if not classes:
                 raise ValueError("no classes to tell apart: name two or more")
-            temperature = (
-                self.classes.temperature
-                if self.classes is not None
-                else 1.0 / float(self.model.logit_scale.exp())
-            )
+            temperature = _UNFITTED if self.classes is None else self.classes.temperature
             return ZeroShotClasses.from_prompts(classes, self.queries.embed, temperature)
         if self.classes is None:
             raise ValueError(f"{self.name} brings no classes: name them (classes=)")

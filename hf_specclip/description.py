@@ -183,7 +183,10 @@ class Description:
         return page([self])
 
     def plot(self, axes: Any = None) -> Any:
-        """Draw the spectrum, and where it lies on the catalogue's map; needs matplotlib.
+        """Draw the spectrum with the likeliest classes beside it; needs matplotlib.
+
+        Args:
+            axes: of one panel, which takes the spectrum alone; a new figure where None.
 
         Returns:
             The figure.

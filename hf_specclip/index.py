@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from .folders import refuse_links_out
 from .index_files import (
     ABOUT_FILE,
     EMBEDDINGS_FILE,
@@ -253,6 +254,8 @@ class SpecCLIPIndex:
         """
         path = Path(folder)
         parts: list[Any] = []
+        if path.is_dir():
+            refuse_links_out(path, IndexFormatError)
         for lines, tensors in (
             (ENTRIES_FILE, EMBEDDINGS_FILE),
             (SPECTRA_FILE, SPECTRUM_TENSORS_FILE),

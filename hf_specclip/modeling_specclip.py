@@ -20,6 +20,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import ModelOutput, can_return_tuple, logging
 
+from .checkpoint_specclip import refuse_unsafe_folder
 from .configuration_specclip import (
     SpecCLIPConfig,
     SpecCLIPSpectrumConfig,
@@ -28,7 +29,6 @@ from .configuration_specclip import (
 )
 from .loss_specclip import (
     at_least_float32,
-    gather_with_gradient,
     info_nce_loss,
     poisson_nll,
     sigmoid_loss,
@@ -271,6 +271,10 @@ class SpecCLIPSpectrumDecoder(nn.Module):
         return patches.transpose(1, 2).flatten(2)
 
 
+# Ten times a text encoder of 200 million; what asks for more would fill the memory first.
+MAX_NUMBERS = 2**31
+
+
 class SpecCLIPPreTrainedModel(PreTrainedModel):
     """Weights, their drawing and their loading; safetensors only, never a pickle."""
 
@@ -296,7 +300,8 @@ class SpecCLIPPreTrainedModel(PreTrainedModel):
         """See `PreTrainedModel.from_pretrained`.
 
         Raises:
-            ValueError: pickled weights were asked for.
+            ValueError: pickled weights were asked for, or the folder or its configuration leads
+                elsewhere.
             OSError: there are no safetensors weights; a `pytorch_model.bin` is not read, because
                 unpickling a file runs what is written in it.
         """
@@ -306,12 +311,29 @@ class SpecCLIPPreTrainedModel(PreTrainedModel):
                 "use_safetensors out, and convert the weights with safetensors.torch.save_file"
             )
         kwargs["use_safetensors"] = True
+        if pretrained_model_name_or_path is not None:
+            refuse_unsafe_folder(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         # Loading replaces parameters by new ones, which all learn.
         for module in (loaded[0] if isinstance(loaded, tuple) else loaded).modules():
             if isinstance(module, SpecCLIPPreTrainedModel):
                 module._set_trainable()
         return loaded
+
+    def post_init(self) -> None:
+        """See `PreTrainedModel.post_init`.
+
+        Raises:
+            ValueError: the model would be absurdly large. Nothing of a checkpoint is in memory
+                yet when `from_pretrained` comes here.
+        """
+        size = sum(value.numel() for value in (*self.parameters(), *self.buffers()))
+        if size > MAX_NUMBERS:
+            raise ValueError(
+                f"this configuration asks for {size:,} numbers, more than {MAX_NUMBERS:,}: it is "
+                "damaged, or not of a SpecCLIP model"
+            )
+        super().post_init()
 
     def _set_trainable(self) -> None:
         """Freezes what the configuration says is frozen."""
@@ -914,7 +936,7 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         return_loss (`bool`, *optional*):
             Whether to compute the contrastive loss. Spectrum i then belongs to text i. In
             `torch.distributed`, and while gradients are enabled, the loss is that of the batches of
-            all processes together (see `gather_with_gradient` for the convention).
+            all processes together (see `info_nce_loss`, `across_processes`).
         """
         has_spectra = spectrum_values is not None
         has_texts = text_embeds is not None or input_ids is not None
@@ -962,19 +984,16 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
 
         Returns:
             A scalar in float32 or better, over the batches of all processes while gradients are
-            enabled (see `gather_with_gradient`), else over this process's.
+            enabled (see `info_nce_loss`, `across_processes`), else over this process's.
         """
         if not self.config.multi_positive:
             text_ids = None
-        if torch.is_grad_enabled():
-            spectrum_embeds = gather_with_gradient(spectrum_embeds)
-            text_embeds = gather_with_gradient(text_embeds)
-            text_ids = None if text_ids is None else gather_with_gradient(text_ids)
+        together = torch.is_grad_enabled()
         pairs = (spectrum_embeds, text_embeds, self._scale())
         if self.config.contrastive_loss == "sigmoid":
-            return sigmoid_loss(*pairs, self.logit_bias, text_ids)
+            return sigmoid_loss(*pairs, self.logit_bias, text_ids, together)
         both = self.config.contrastive_loss == "infonce"
-        return info_nce_loss(*pairs, text_ids, "both" if both else "text_to_spectrum")
+        return info_nce_loss(*pairs, text_ids, "both" if both else "text_to_spectrum", together)
 
     def _scale(self) -> torch.Tensor:
         scale = at_least_float32(self.logit_scale).exp()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .folders import replace_folder
+from .folders import refuse_links_out, replace_folder
 from .outliers_forest import IsolationForestArrays
 from .version import __version__
 
@@ -99,6 +99,7 @@ def read_detector(name_or_path: str | os.PathLike[str], **hub: Any) -> SpecCLIPO
                 f"{folder} has no {name}: an outlier detector is made by training/outliers.py, or "
                 "by SpecCLIPOutlierDetector.fit(rows).save_pretrained(folder)"
             )
+    refuse_links_out(folder, OutlierFormatError)
     try:
         return _assemble(folder)
     except OutlierFormatError:

@@ -142,7 +142,7 @@ def test_the_model_is_found_or_asked_for(ask, files, tiny_run, tmp_path, monkeyp
 
 
 def test_an_index_is_built_as_training_built_it(ask, tiny_run, tmp_path):
-    status, out, _ = ask("index", "build", "--model", tiny_run, "--dataset", tiny_run / "dataset",
+    status, _, _ = ask("index", "build", "--model", tiny_run, "--dataset", tiny_run / "dataset",
                          "-o", tmp_path / "index", "--json", model=None)  # fmt: skip
     assert status == 0
     made = SpecCLIPIndex.load(tmp_path / "index")

@@ -31,6 +31,7 @@ from hf_specclip import (
 )
 from hf_specclip.evaluation import match_ranks
 from hf_specclip.index import GALLERY_FOLDER, SpecCLIPIndex
+from hf_specclip.loss_specclip import in_mini_batches
 from hf_specclip.pipeline_specclip import custom_pipelines, save_code
 from hf_specclip.zero_shot import ZeroShotClasses
 from training.checkpoint import (
@@ -44,7 +45,7 @@ from training.checkpoint import (
 from training.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
 from training.data import PairData, TrainingDataError, embed_texts, hide_sections, load_pairs, thin
 from training.gallery import classes_from, gallery_from
-from training.loop import Draws, FitResult, TrainingError, fit, over_rows
+from training.loop import Draws, FitResult, Order, TrainingError, fit, over_rows
 from training.presets import AlignSettings, Preset, settings_record
 from training.pretrain_spectrum import STAGE as SPECTRUM
 from training.pretrain_spectrum import describe, finished, settings_of
@@ -61,6 +62,7 @@ class AlignTask:
     """
 
     stage = STAGE
+    over_all = True
 
     def __init__(
         self,
@@ -84,8 +86,11 @@ class AlignTask:
                     for split in ("train", "validation")
                 }
 
+    def order(self, seed: int) -> Order:
+        return self.pairs.splits["train"].order(seed, self.stage)
+
     def module(self) -> torch.nn.Module:
-        return _AlignmentLoss(self.model)
+        return _AlignmentLoss(self.model, self.settings.mini_batch)
 
     def rate_of(self, name: str) -> float:
         return self.settings.encoder_lr_scale if name.startswith("spectrum_model.") else 1.0
@@ -162,18 +167,25 @@ class AlignTask:
 class _AlignmentLoss(torch.nn.Module):
     """The dual encoder with its loss as the only output, from spectra or from their latents."""
 
-    def __init__(self, model: SpecCLIPModel):
+    def __init__(self, model: SpecCLIPModel, mini_batch: int | None):
         super().__init__()
-        self.model = model
+        self.model, self.mini_batch = model, mini_batch
 
-    def forward(self, latents: torch.Tensor | None = None, **inputs: torch.Tensor) -> torch.Tensor:
-        if latents is None:
-            return self.model(**inputs, return_loss=True).loss
-        texts = self.model.get_text_features(
-            inputs["text_embeds"], inputs["section_mask"]
-        ).pooler_output
-        spectra = _shared(self.model, latents)
-        return self.model.contrastive_loss(spectra, texts, inputs["text_ids"])
+    def forward(self, text_ids: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
+        texts = {name: inputs.pop(name) for name in ("text_embeds", "section_mask")}
+        return self.model.contrastive_loss(
+            in_mini_batches(self._spectra, inputs, self.mini_batch),
+            in_mini_batches(self._texts, texts, self.mini_batch),
+            text_ids,
+        )
+
+    def _spectra(self, latents: torch.Tensor | None = None, **inputs: torch.Tensor) -> torch.Tensor:
+        if latents is not None:
+            return _shared(self.model, latents)
+        return self.model.get_spectrum_features(**inputs).pooler_output
+
+    def _texts(self, **inputs: torch.Tensor) -> torch.Tensor:
+        return self.model.get_text_features(**inputs).pooler_output
 
 
 def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:

@@ -257,12 +257,14 @@ def _is_for_the_user(error: Exception) -> bool:
             "CheckpointError",
             "TrainingError",
             "TrainingDataError",
+            "ParquetRowsError",
             "ComparisonError",
             "ContractError",
             "DatasetFolderError",
             "LocalTablesError",
             "EmbeddingError",
             "CacheError",
+            "PublishError",
         }
     )
 

@@ -11,14 +11,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from hf_specclip.literature import embed_summaries, get_embedder, section_mask
 
-from .loop import Draws
+from .loop import Draws, Order, Shuffled
 
 if TYPE_CHECKING:
     from dataset_builders.folder import SpecCLIPDatasetInfo
@@ -40,6 +40,22 @@ _NEEDED = {
 
 class TrainingDataError(ValueError):
     """A dataset that cannot be trained on; the message names the column or split and the mend."""
+
+
+class SpectraSource(Protocol):
+    """The spectra of one split, in memory or where they lie."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+
+    def spectra(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The columns that the feature extractor takes, for some rows."""
+
+    def sample(self, n: int) -> dict[str, np.ndarray]:
+        """The same for about n rows (all, where there are fewer) from all over the split."""
+
+    def order(self, seed: int, stage: str) -> Order:
+        """Which rows make up each batch of a stage."""
 
 
 @dataclass
@@ -75,6 +91,14 @@ class SplitArrays:
             "background_scale": self.background_scale[rows],
             "exposure": self.exposure[rows],
         }
+
+    def sample(self, n: int) -> dict[str, np.ndarray]:
+        """See `SpectraSource.sample`."""
+        return self.spectra(slice(None, None, -(-len(self) // n)))
+
+    def order(self, seed: int, stage: str) -> Order:
+        """See `SpectraSource.order`."""
+        return Shuffled(seed, stage, len(self))
 
 
 @dataclass
@@ -376,6 +400,7 @@ def fingerprint_of(arrays: dict[str, SplitArrays], entries: list[dict]) -> str:
 
 __all__ = [
     "PairData",
+    "SpectraSource",
     "SplitArrays",
     "Texts",
     "TrainingDataError",

@@ -8,11 +8,12 @@ it had not been.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -22,13 +23,17 @@ import torch
 from accelerate import Accelerator
 from tqdm.auto import tqdm
 
-from .checkpoint import (
-    CheckpointFolder,
-    TrainingState,
-    flatten_optimizer,
-    restore_optimizer,
-)
+from .checkpoint import CheckpointFolder, TrainingState
 from .presets import StageSettings
+from .sharding import (
+    is_sharded,
+    like,
+    load_whole,
+    load_whole_optimizer,
+    twin_of,
+    whole,
+    whole_optimizer,
+)
 
 # What the draws are for: streams of one (seed, stage, step) that never meet.
 _EPOCH, _PROCESS, _ROW = range(3)
@@ -62,9 +67,9 @@ class Draws:
         """
         return self._generator(self._first + place, _ROW + use)
 
-    def permutation(self, n: int) -> np.ndarray:
-        """A permutation of n rows; give the epoch as `step`."""
-        return self._generator(0, _EPOCH).permutation(n)
+    def permutation(self, n: int, part: int = 0) -> np.ndarray:
+        """A permutation of n rows; give the epoch as `step`. Each `part` has one of its own."""
+        return self._generator(part, _EPOCH).permutation(n)
 
     def torch_seed(self, process: int) -> int:
         """A seed for dropout inside the model: its own for each process."""
@@ -77,6 +82,39 @@ class Draws:
         )
 
 
+class Order(Protocol):
+    """Which rows make up the batch of a step; the same on any number of processes."""
+
+    def rows(self, step: int, size: int) -> np.ndarray:
+        """Row numbers (size,) of the batch of a step (from 0), of which each process takes a part
+        side by side."""
+
+
+class Shuffled:
+    """Every epoch is a permutation of all rows.
+
+    The rows left over at its end wait for another: a contrastive loss over a smaller batch is
+    another loss.
+
+    Args:
+        seed: of the run.
+        stage: name of the stage.
+        n_rows: rows in all.
+    """
+
+    def __init__(self, seed: int, stage: str, n_rows: int):
+        self._seed, self._stage, self._n = seed, stage, n_rows
+        self._epoch, self._rows = -1, np.empty(0, dtype=np.int64)
+
+    def rows(self, step: int, size: int) -> np.ndarray:
+        """See `Order.rows`."""
+        epoch, place = divmod(step, self._n // size)
+        if epoch != self._epoch:
+            draws = Draws(self._seed, self._stage, epoch)
+            self._epoch, self._rows = epoch, draws.permutation(self._n)
+        return self._rows[place * size : (place + 1) * size]
+
+
 class Task(Protocol):
     """What one stage brings to the loop.
 
@@ -84,6 +122,8 @@ class Task(Protocol):
         stage: its name, part of every seed.
         model: what is trained and checkpointed.
         n_rows: rows to train on.
+        over_all: whether the loss of `module` is over the batch of all processes together (a
+            contrastive loss); else it is the mean over this process' rows.
         criterion: the key of `validate`'s answer that picks the best weights; recall is better
             when larger, everything else when smaller.
     """
@@ -91,7 +131,11 @@ class Task(Protocol):
     stage: str
     model: torch.nn.Module
     n_rows: int
+    over_all: bool
     criterion: str
+
+    def order(self, seed: int) -> Order:
+        """Which rows make up each batch: `Shuffled`, or one that suits where the rows lie."""
 
     def module(self) -> torch.nn.Module:
         """A module over the model's parameters whose forward takes a batch and gives the loss."""
@@ -160,17 +204,22 @@ def fit(
     if total == 0:
         return FitResult()
 
-    optimizer = _optimizer(task, settings)
-    module, optimizer = accelerator.prepare(task.module(), optimizer)
+    # What is cut into parts can no longer be validated or saved: a copy is.
+    sharded = is_sharded(accelerator)
+    trained = twin_of(task) if sharded else task
+    optimizer = _optimizer(trained, settings)
+    module, optimizer = accelerator.prepare(trained.module(), optimizer)
+    if sharded:
+        task.model.to(accelerator.device)
     result, best_weights = FitResult(), {}
-    average = WeightAverage(task.model, settings.ema)
+    average = WeightAverage(trained.model, settings.ema)
     finished, running = False, _RunningLoss(accelerator)
     if accelerator.is_main_process:
         checkpoints.clear_partial()
     accelerator.wait_for_everyone()
     if state := checkpoints.latest():
-        task.model.load_state_dict(state.tensors["model"])
-        restore_optimizer(optimizer, state.tensors["optimizer"])
+        load_whole(trained.model, state.tensors["model"])
+        load_whole_optimizer(optimizer, state.tensors["optimizer"])
         best_weights = state.tensors.get("best", {})
         average.restore(state.tensors.get("average", {}))
         result = FitResult(**state.values["result"])
@@ -185,15 +234,14 @@ def fit(
                 stacklevel=2,
             )
 
-    share = batch_size // accelerator.num_processes
-    first = accelerator.process_index * share
-    epoch_rows = _EpochRows(seed, task)
+    part = part_of(batch_size, accelerator.process_index, accelerator.num_processes)
+    # Gradients are averaged over processes: a mean over more rows has to count for more.
+    weight = (part.stop - part.start) * accelerator.num_processes / batch_size
+    order = task.order(seed)
 
     def prepare(step: int) -> dict[str, torch.Tensor]:
-        epoch, place = divmod(step, per_epoch)
-        start = place * batch_size + first
-        rows = epoch_rows(epoch)[start : start + share]
-        return task.batch(rows, Draws(seed, task.stage, step, first))
+        rows = order.rows(step, batch_size)[part]
+        return task.batch(rows, Draws(seed, task.stage, step, part.start))
 
     bar = tqdm(
         total=total,
@@ -205,7 +253,7 @@ def fit(
     started, spent = time.monotonic(), result.seconds
     module.train()
     # The next batch is made while the model works on this one.
-    with bar, ThreadPoolExecutor(max_workers=1) as ahead:
+    with bar, _other_processes(accelerator, task.stage), ThreadPoolExecutor(max_workers=1) as ahead:
         waiting = None if finished else ahead.submit(prepare, result.steps)
         while not finished:
             step = result.steps
@@ -217,6 +265,8 @@ def fit(
                 group["lr"] = rate * group["rate"]
             torch.manual_seed(Draws(seed, task.stage, step).torch_seed(accelerator.process_index))
             loss = module(**{k: v.to(accelerator.device) for k, v in inputs.items()})
+            if not task.over_all:
+                loss = loss * weight
             accelerator.backward(loss)
             if settings.clip_norm is not None:
                 accelerator.clip_grad_norm_(module.parameters(), settings.clip_norm)
@@ -231,10 +281,13 @@ def fit(
             if last or step % settings.validate_every == 0:
                 entry = {"step": step, "epoch": step / per_epoch, "train_loss": running.mean(step)}
                 average.swap()
-                module.eval()
+                looked_at = whole(trained.model.state_dict())
+                if sharded:
+                    task.model.load_state_dict(looked_at)
+                task.model.eval()
                 with torch.no_grad(), accelerator.autocast():
                     entry |= task.validate(accelerator)
-                module.train()
+                task.model.train()
                 result.history.append(entry)
                 value = entry[task.criterion]
                 if not math.isfinite(value):
@@ -243,7 +296,7 @@ def fit(
                     result.best, result.best_step = value, step
                     best_weights = {
                         name: tensor.detach().to("cpu", copy=True)
-                        for name, tensor in task.model.state_dict().items()
+                        for name, tensor in looked_at.items()
                     }
                 average.swap()
                 _log(accelerator, task.stage, entry, rate)
@@ -254,15 +307,14 @@ def fit(
             if last or step % settings.checkpoint_every == 0:
                 running.collect(step)
                 result.seconds = spent + time.monotonic() - started
+                groups = {
+                    "model": whole(trained.model.state_dict()),
+                    "optimizer": whole_optimizer(optimizer),
+                    "best": best_weights,
+                    "average": whole(average.weights),
+                }
                 if accelerator.is_main_process:
-                    groups = {
-                        "model": task.model.state_dict(),
-                        "optimizer": flatten_optimizer(optimizer),
-                    }
-                    if best_weights:
-                        groups["best"] = best_weights
-                    if average.weights:
-                        groups["average"] = average.weights
+                    groups = {name: tensors for name, tensors in groups.items() if tensors}
                     checkpoints.save(
                         TrainingState(
                             step,
@@ -285,19 +337,24 @@ def fit(
 def batches_of(n_rows: int, batch_size: int, processes: int) -> tuple[int, int]:
     """Rows of a step over all processes together, and steps of an epoch.
 
-    The rows left over at the end of an epoch wait for another permutation: a contrastive loss over
-    a smaller batch is another loss.
+    Both are the same on any number of processes: where it does not divide a batch, the parts of
+    the processes differ by a row (`part_of`).
 
     Raises:
         TrainingError: when there are too few rows for the processes.
     """
-    size = min(batch_size, n_rows) // processes * processes
+    size = min(batch_size, n_rows)
     if size // processes < 2:
         raise TrainingError(
             f"{n_rows} rows in batches of {batch_size} are too few for {processes} processes: a "
             "process needs two rows or more. Use fewer processes, larger batches or more rows"
         )
     return size, n_rows // size
+
+
+def part_of(size: int, process: int, processes: int) -> slice:
+    """The rows of a batch that fall to a process."""
+    return slice(process * size // processes, (process + 1) * size // processes)
 
 
 def rate_at(step: int, total: int, settings: StageSettings) -> float:
@@ -381,21 +438,9 @@ class WeightAverage:
     def restore(self, weights: dict[str, torch.Tensor]) -> None:
         """Go on from a checkpoint."""
         if self._live:
-            self.weights = {name: weights[name].clone() for name in self._live}
-
-
-class _EpochRows:
-    """The permutation of an epoch; the last one is kept."""
-
-    def __init__(self, seed: int, task: Task):
-        self._seed, self._task = seed, task
-        self._epoch, self._rows = -1, np.empty(0, dtype=np.int64)
-
-    def __call__(self, epoch: int) -> np.ndarray:
-        if epoch != self._epoch:
-            draws = Draws(self._seed, self._task.stage, epoch)
-            self._epoch, self._rows = epoch, draws.permutation(self._task.n_rows)
-        return self._rows
+            self.weights = {
+                name: like(weights[name], live).clone() for name, live in self._live.items()
+            }
 
 
 class _RunningLoss:
@@ -451,6 +496,22 @@ def _optimizer(task: Task, settings: StageSettings) -> torch.optim.Optimizer:
     )
 
 
+@contextlib.contextmanager
+def _other_processes(accelerator: Accelerator, stage: str) -> Iterator[None]:
+    """Says what it means when a collective fails: another process is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        lost = isinstance(error, torch.distributed.DistError) or "gloo" in str(error).lower()
+        if accelerator.num_processes < 2 or not lost:
+            raise
+        raise TrainingError(
+            f"{stage}: another of the {accelerator.num_processes} processes has ended (killed, out "
+            "of memory, or an error of its own above). Give the same command again: it goes on "
+            "from the last checkpoint"
+        ) from error
+
+
 def _patience_is_over(result: FitResult, settings: StageSettings) -> bool:
     if settings.patience is None:
         return False
@@ -479,6 +540,8 @@ def history_of(history: Iterable[dict[str, float]], name: str) -> tuple[list[flo
 __all__ = [
     "Draws",
     "FitResult",
+    "Order",
+    "Shuffled",
     "Task",
     "TrainingError",
     "WeightAverage",
@@ -487,5 +550,6 @@ __all__ = [
     "fit",
     "history_of",
     "over_rows",
+    "part_of",
     "rate_at",
 ]

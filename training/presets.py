@@ -113,6 +113,8 @@ class StageSettings:
     Attributes:
         steps: batches to learn from, over as many passes through `train` as that takes.
         batch_size: rows of one step, over all processes together; shrinks to the size of `train`.
+        mini_batch: rows that go through the encoders at once on each process, null for all. The
+            loss stays that of the whole batch; memory falls, and time rises by a forward pass.
         optimizer: `adam` (decay is part of the gradient) or `adamw` (decay stands beside it).
         lr: highest learning rate.
         weight_decay: decay of the weights (biases, norms and single numbers are spared).
@@ -132,6 +134,7 @@ class StageSettings:
 
     steps: int = _value(2000, 0)
     batch_size: int = _value(256, 2)
+    mini_batch: int | None = _value(None, 1, later=True)
     optimizer: Literal["adam", "adamw"] = "adam"
     lr: float = _value(5e-4, above=0.0)
     weight_decay: float = _value(0.0, 0.0)

@@ -27,6 +27,7 @@ from hf_specclip import (
     SpecCLIPForSpectrumPreTraining,
     SpecCLIPSpectrumConfig,
 )
+from hf_specclip.loss_specclip import in_mini_batches
 from training.checkpoint import (
     TRAINING_FILE,
     CheckpointError,
@@ -37,8 +38,9 @@ from training.checkpoint import (
 )
 from training.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
 from training.data import PairData, TrainingDataError, load_pairs, thin
-from training.loop import Draws, FitResult, fit, over_rows
+from training.loop import Draws, FitResult, Order, fit, over_rows
 from training.presets import Preset, SpectrumSettings, StageSettings, settings_record
+from training.streamed import stream_spectra
 
 STAGE = "spectrum"
 # Rows that the normalisation is fitted on; a mean over more is no better, only larger in memory.
@@ -51,6 +53,7 @@ class SpectrumTask:
     """What the loop needs to know of the first stage (`training.loop.Task`)."""
 
     stage = STAGE
+    over_all = False
     criterion = "loss"
 
     def __init__(
@@ -63,8 +66,11 @@ class SpectrumTask:
         self.model, self.extractor, self.pairs, self.settings = model, extractor, pairs, settings
         self.n_rows = len(pairs.splits["train"])
 
+    def order(self, seed: int) -> Order:
+        return self.pairs.splits["train"].order(seed, self.stage)
+
     def module(self) -> torch.nn.Module:
-        return _LossOf(self.model)
+        return _LossOf(self.model, self.settings.mini_batch)
 
     def rate_of(self, name: str) -> float:
         return 1.0
@@ -132,8 +138,7 @@ def build(
     config = SpecCLIPSpectrumConfig(**dataclasses.asdict(settings), axis=axis)
     model = SpecCLIPForSpectrumPreTraining(config)
     extractor = SpecCLIPFeatureExtractor(settings.input_kind, **config.grid)
-    train = pairs.splits["train"]
-    spectra = train.spectra(slice(None, None, -(-len(train) // STATISTICS_ROWS)))
+    spectra = pairs.splits["train"].sample(STATISTICS_ROWS)
     inputs = extractor(spectra, return_tensors="pt")
     model.fit_statistics(
         inputs["spectrum_values"], inputs.get("spectrum_globals"), **targets(model, spectra)
@@ -219,14 +224,20 @@ def finished(folder: Path, identity: dict[str, Any]) -> FitResult | None:
 
 
 class _LossOf(torch.nn.Module):
-    """The model with its loss as the only output."""
+    """The model with its loss, the mean over the rows, as the only output."""
 
-    def __init__(self, model: torch.nn.Module):
+    def __init__(self, model: SpecCLIPForSpectrumPreTraining, mini_batch: int | None):
         super().__init__()
-        self.model = model
+        self.model, self.mini_batch = model, mini_batch
 
     def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
-        return self.model(**inputs).loss
+        if self.mini_batch is None:
+            return self.model(**inputs).loss
+
+        def per_row(**part: torch.Tensor) -> torch.Tensor:
+            return self.model(**part).loss.expand(len(part["spectrum_values"]))
+
+        return in_mini_batches(per_row, inputs, self.mini_batch).mean()
 
 
 def main(arguments: argparse.Namespace, preset: Preset) -> None:
@@ -235,7 +246,8 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     run = start(arguments, preset, [f"{CHECKPOINTS}/{STAGE}", STAGE, LOGS])
     with run.stage("data") as made:
         with run.accelerator.main_process_first():
-            pairs = load_pairs(run.dataset, run.cache_dir)
+            read = stream_spectra if arguments.stream else load_pairs
+            pairs = read(run.dataset, run.cache_dir)
         made.append(", ".join(f"{name} {rows:,}" for name, rows in pairs.sizes.items()) + " rows")
     with run.stage("pretraining") as made:
         result = pretrain(run, pairs)
@@ -261,6 +273,12 @@ A rerun of the same command goes on where the last one stopped.
 
   accelerate launch training/pretrain_spectrum.py --config paper --dataset DATASET --output DIR
   accelerate launch training/align.py --config paper --dataset DATASET --output DIR""",
+    )
+    command.add_argument(
+        "--stream",
+        action="store_true",
+        help="read spectra while training, each process those it needs, in place of loading the "
+        "dataset first: for millions of them, here or on the Hub",
     )
     return command
 

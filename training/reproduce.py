@@ -13,14 +13,20 @@ if not __package__:  # run as a file: the repository takes the place of its fold
 
 import argparse
 import dataclasses
+import os
 import platform
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
+import torch
+
+from hf_specclip.hub import check_login, publish
+from hf_specclip.hub_cards import MEASURED
+from hf_specclip.hub_kinds import CARD_FILE
 from training.align import MODEL, align, require_texts
 from training.align import STAGE as ALIGN
-from training.card import write_model_card
+from training.card import write_cards
 from training.ceiling import Ceiling, ceiling_of, ceiling_section
 from training.checkpoint import write_json
 from training.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
@@ -109,6 +115,10 @@ def reproduce(
         save_ranks(run, pairs, "test", ideal=ceiling.ranks if ceiling else None)
         made += _headline(test, simulated=pairs.info.simulated)
     metrics = _metrics(run, pairs, test, validation)
+    metrics["training"] = {
+        name: {"steps": fitted.steps, "best_step": fitted.best_step, "best": fitted.best}
+        for name, fitted in stages.items()
+    }
     if ceiling is not None:
         metrics[CEILING] = ceiling.metrics
     found = _study(run, pairs, studies, metrics, ceiling)
@@ -122,7 +132,7 @@ def reproduce(
     metrics["seconds"] = {name: round(value, 2) for name, value in run.seconds.items()}
     if run.is_main:
         write_json(run.output / METRICS, without_nan(metrics))
-        write_model_card(run.output / MODEL, metrics)
+        write_cards(run.output, metrics)
     if beside:
         with run.stage("comparison"):
             study = comparison_study([*beside, run.output], run.output / FIGURES)
@@ -256,12 +266,20 @@ def _metrics(
         "settings": run.preset.to_dict(),
         "command": run.command,
         "processes": run.accelerator.num_processes,
+        "compute": {"device": _device(run), "cores": os.cpu_count()},
         "versions": {
             "python": platform.python_version(),
             "hf_specclip": version("hf-specclip"),
             **{name: version(name) for name in _PACKAGES},
         },
     }
+
+
+def _device(run: Run) -> str:
+    device = run.accelerator.device
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.machine() if device.type == "cpu" else device.type
 
 
 def _headline(figures: dict[str, Any], simulated: bool) -> list[str]:
@@ -283,6 +301,8 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
         CHECKPOINTS, LOGS, SPECTRUM, MODEL, FIGURES, EVALUATION, METRICS, PAIR_SPLIT, "moe",
         "outliers", "report.md", "report.html",
     ]  # fmt: skip
+    if arguments.push:
+        check_login(arguments.push)  # before the work, not after it
     run = start(arguments, preset, made)
     reproduce(
         run,
@@ -290,7 +310,24 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
         beside=arguments.beside,
         also_pair_split=arguments.also_pair_split,
     )
+    if arguments.push and run.is_main:
+        push(run, arguments.push, private=arguments.private)
     finish(run)
+
+
+def push(run: Run, name: str, *, private: bool = False) -> None:
+    """Publish what the run made: the model as `name`, what goes with it as `name-moe` and so on.
+
+    Raises:
+        PublishError: what was published before it stays; the run is kept, and `specclip publish`
+            goes on from there.
+    """
+    with run.stage("push") as made:
+        for kind in MEASURED:
+            if (run.output / kind / CARD_FILE).is_file():
+                repo_id = name if kind == MODEL else f"{name}-{kind}"
+                done = publish(kind, run.output / kind, repo_id, private=private)
+                made.append(f"{done.url} at {done.commit[:7]}")
 
 
 def options() -> argparse.ArgumentParser:
@@ -334,6 +371,15 @@ The paper and what goes beyond it, side by side:
         default=[],
         metavar="RUN",
         help="finished runs on the same data to compare with, such as that of the paper's preset",
+    )
+    command.add_argument(
+        "--push",
+        metavar="USER/NAME",
+        help="publish the model on the Hugging Face Hub when all is measured, and what goes with "
+        "it as USER/NAME-moe, -spectrum and -outliers; needs `hf auth login` or HF_TOKEN",
+    )
+    command.add_argument(
+        "--private", action="store_true", help="with --push: make new repositories private"
     )
     command.add_argument(
         "--also-pair-split",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .memory import AnswerMemory
 from .queue import Item, WorkQueue
 from .retry import AbsentError, Patience, Service, ServiceError
 
@@ -22,6 +24,7 @@ OBJECTS_AT_ONCE = 20
 ROWS = 200
 MAX_PAPERS = 2000
 FIELDS = ("bibcode", "identifier", "title", "abstract", "year", "doctype", "citation_count")
+_ARXIV = re.compile(r"(?:\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?")
 ADVICE = (
     "Check ADS_DEV_KEY or ~/.ads/dev_key (a new token: ui.adsabs.harvard.edu, Account, API Token)."
 )
@@ -82,6 +85,7 @@ class Ads:
     def __init__(
         self, service: Service, queue: WorkQueue, *, url: str = ADS, rows: int = ROWS
     ) -> None:
+        self.memory = AnswerMemory(queue)
         self.service = service
         self.queue = queue
         self.url = url.rstrip("/")
@@ -121,14 +125,27 @@ class Ads:
                     none = {} if papers else {item.id: "ADS has no paper about it"}
                     got = {item.id: sorted(papers)} if papers else {}
                     self.queue.finish(OBJECTS_STAGE, got, absent=none)
+                    self.memory.forget()
                     left.remove(item.id)
                     progress(1)
             finally:
                 self.queue.release(OBJECTS_STAGE, left)
 
-    def fetch_papers(self, progress: Callable[[int], None] = lambda n: None) -> None:
-        """Get what ADS says of every wanted paper; raises as `fetch_objects`."""
-        while items := self.queue.claim(PAPERS_STAGE, PAPERS_AT_ONCE):
+    def fetch_papers(
+        self, progress: Callable[[int], None] = lambda n: None, *, most: int | None = None
+    ) -> None:
+        """Get what ADS says of every wanted paper; raises as `fetch_objects`.
+
+        Args:
+            progress: called with the number of papers done.
+            most: papers to get now, or None for all.
+        """
+        done = 0
+        while most is None or done < most:
+            items = self.queue.claim(PAPERS_STAGE, PAPERS_AT_ONCE)
+            if not items:
+                return
+            done += len(items)
             codes = [item.id for item in items]
             try:
                 got = self._papers(codes)
@@ -137,6 +154,7 @@ class Ads:
                 raise
             absent = {code: "ADS has no such bibcode" for code in codes if code not in got}
             self.queue.finish(PAPERS_STAGE, got, absent=absent)
+            self.memory.forget()
             progress(len(codes))
 
     def _about(self, item: Item) -> dict[str, Any]:
@@ -146,7 +164,7 @@ class Ads:
             return {}
         asked = " OR ".join(f'object:"{name}"' for name in names)
         try:
-            answer = self.service.json(
+            answer = self._json(
                 "POST", f"{self.url}/objects/query", item.id, json={"query": [asked]}
             )
         except AbsentError:
@@ -157,33 +175,33 @@ class Ads:
         if not isinstance(query, str) or "object:" in query or not query.strip():
             return {}
         papers = {}
-        for paper in self.search(query, item.id):
-            del paper["identifier"]
+        for paper, _ in self._search(query, item.id):
             papers[paper["bibcode"]] = paper
         return papers
 
     def _papers(self, codes: Sequence[str]) -> dict[str, Any]:
         query = "identifier:(" + " OR ".join(f'"{code}"' for code in codes) + ")"
         wanted, found = set(codes), {}
-        for paper in self.search(query, f"{len(codes)} papers from {codes[0]}"):
+        for paper, identifiers in self._search(query, f"{len(codes)} papers from {codes[0]}"):
             # A preprint's code finds the journal's paper: it is kept under the code asked for.
-            for code in wanted & {paper["bibcode"], *paper.pop("identifier")}:
+            for code in wanted & {paper["bibcode"], *identifiers}:
                 found[code] = paper
         return found
 
-    def search(self, query: str, item: str) -> Iterator[dict[str, Any]]:
-        """All papers that match, page by page, at most `MAX_PAPERS`.
+    def _json(self, method: str, url: str, item: str, **options: Any) -> Any:
+        """An answer's JSON, asked for once for as long as the item is worked on."""
+        question = [method, url, options]
+        answer = self.memory.recall(question)
+        if answer is None:
+            answer = self.service.json(method, url, item, **options)
+            self.memory.keep(question, answer)
+        return answer
 
-        Args:
-            query: in the language of ADS.
-            item: what it is about, for messages.
-
-        Yields:
-            `bibcode`, `identifier`, `title`, `abstract`, `year`, `doctype`, `citations`.
-        """
+    def _search(self, query: str, item: str) -> Iterator[tuple[dict[str, Any], list[str]]]:
+        """All papers that match, page by page, at most `MAX_PAPERS`, each with its identifiers."""
         start, total = 0, 1
         while start < min(total, MAX_PAPERS):
-            answer = self.service.json(
+            answer = self._json(
                 "GET",
                 f"{self.url}/search/query",
                 item,
@@ -210,12 +228,12 @@ class Ads:
             start += len(papers)
 
 
-def _paper(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _paper(entry: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    identifiers = [str(name) for name in entry.get("identifier") or []]
     title = entry.get("title") or []
     year = str(entry.get("year") or "")
-    return {
+    paper = {
         "bibcode": str(entry["bibcode"]),
-        "identifier": [str(name) for name in entry.get("identifier") or []],
         "title": " ".join(str(title[0] if isinstance(title, list) else title).split()) or None
         if title
         else None,
@@ -223,7 +241,17 @@ def _paper(entry: Mapping[str, Any]) -> dict[str, Any]:
         "year": int(year) if year.isdigit() else None,
         "doctype": entry.get("doctype"),
         "citations": entry.get("citation_count"),
+        "arxiv": arxiv_identifier(identifiers),
     }
+    return paper, identifiers
+
+
+def arxiv_identifier(identifiers: Iterable[str]) -> str | None:
+    """The arXiv number among a paper's identifiers, as ADS lists them."""
+    for name in identifiers:
+        if name.lower().startswith("arxiv:") and _ARXIV.fullmatch(name[6:]):
+            return name[6:]
+    return None
 
 
 __all__ = ["ADS", "OBJECTS_STAGE", "PAPERS_STAGE", "Ads", "ads_service", "ads_token"]

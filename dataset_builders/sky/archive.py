@@ -143,11 +143,14 @@ class SpectrumArchive:
             seconds=requests * self.service.pace.interval,
         )
 
-    def fetch(self, progress: Callable[[int], None] = lambda n: None) -> dict[str, int]:
+    def fetch(
+        self, progress: Callable[[int], None] = lambda n: None, *, most: int | None = None
+    ) -> dict[str, int]:
         """Fetch every wanted detection; what is already there is not asked for again.
 
         Args:
             progress: called with the number of detections finished.
+            most: detections to fetch now (in whole batches), or None for all.
 
         Returns:
             How many detections are in each state.
@@ -160,12 +163,14 @@ class SpectrumArchive:
         running: set[Future[int]] = set()
         with ThreadPoolExecutor(self.workers) as pool:
             try:
+                begun = 0
                 while True:
-                    while len(running) < self.workers:
+                    while len(running) < self.workers and (most is None or begun < most):
                         self._check_room(len(running))
                         items = self.queue.claim(STAGE, self.batch)
                         if not items:
                             break
+                        begun += len(items)
                         running.add(pool.submit(self._fetch_batch, items))
                     if not running:
                         return self.queue.counts(STAGE)

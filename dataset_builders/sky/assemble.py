@@ -1,10 +1,10 @@
-"""The finished work of a build as the contract's rows."""
+"""The finished work of a build as the contract's rows, in each of a dataset's configurations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,16 +15,18 @@ from ..contract import (
     N_BINS,
     SPLITS,
     contract_features,
-    list_array,
+    spectra_features,
     variable_units,
 )
-from ..folder import SpecCLIPDatasetInfo, TableStream, write_dataset
-from ..splits import assign_groups, split_groups
-from .bibliography import SourceLiterature
+from ..folder import EMBEDDED, SPECTRA, TableStream
+from ..splits import SURVEY_LIMIT, assign_groups, split_groups
+from .parts import Parts
 from .products import detection_id
 
+PAIRS = "default"
 _AT_ONCE = 500
 _DAYS_A_YEAR, _MJD_2000 = 365.25, 51544.5
+_KEY = ("name", "obsid", "obi", "region_id")
 
 
 class AssembleError(RuntimeError):
@@ -32,145 +34,176 @@ class AssembleError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class SourceFacts:
+    """What rows need of a source that SIMBAD knows.
+
+    Attributes:
+        source_class: SIMBAD's type, or None.
+        host: what it lies in, or None.
+    """
+
+    source_class: str | None = None
+    host: str | None = None
+
+
+_UNKNOWN = SourceFacts()
+
+
+@dataclass(frozen=True)
 class Assembly:
     """What goes into a dataset.
 
     Attributes:
-        catalogue: rows of `catalogue.SCHEMA`.
-        spectra: rows of `counts.SCHEMA`.
-        literature: source -> what is known of it.
+        catalogue: rows of `catalogue.SCHEMA`, those that are usable.
+        spectra: rows of `counts.SCHEMA` by detection.
+        sources: source -> what is known of it.
         papers: source -> the papers behind its summary, as `RankedPaper.as_dict` gives them.
         summaries: source -> the three sections.
-        embeddings: source -> (3·d,) float32, or None for a dataset without.
+        embeddings: `text_embedding` by source, or None.
+        survey_limit: papers behind more sources link none.
+        seed: of the splits.
     """
 
     catalogue: pa.Table
-    spectra: pa.Table
-    literature: Mapping[str, SourceLiterature]
+    spectra: Parts
+    sources: Mapping[str, SourceFacts]
     papers: Mapping[str, Sequence[Mapping[str, Any]]]
     summaries: Mapping[str, Mapping[str, str | None]]
-    embeddings: Mapping[str, np.ndarray] | None = None
+    embeddings: Parts | None = None
+    survey_limit: int = SURVEY_LIMIT
+    seed: int = 0
 
+    @cached_property
+    def rows(self) -> AssembledRows:
+        """Which detections become rows, and where.
 
-def write_assembly(
-    folder: str | Path,
-    assembly: Assembly,
-    info: SpecCLIPDatasetInfo,
-    *,
-    survey_limit: int,
-    seed: int,
-    overwrite: bool = False,
-    progress: bool = False,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Write the rows of every detection that has a spectrum and a summary.
-
-    Args:
-        folder: where to.
-        assembly: what there is.
-        info: what made it.
-        survey_limit: papers behind more sources link none.
-        seed: of the splits.
-        overwrite: replace a dataset that is already there.
-        progress: show a bar.
-
-    Returns:
-        Group and split of each row, for `describe_splits`.
-
-    Raises:
-        AssembleError: when there is no such detection.
-    """
-    spectrum_of = {name: row for row, name in enumerate(assembly.spectra["detection"].to_pylist())}
-    keys = list(zip(*(assembly.catalogue[c].to_pylist() for c in _KEY), strict=True))
-    names = [key[0] for key in keys]
-    ids = [detection_id(*key[1:]) for key in keys]
-    rows = np.array(
-        [
-            row
-            for row, (name, detection) in enumerate(zip(names, ids, strict=True))
-            if detection in spectrum_of and name in assembly.summaries
-        ],
-        dtype=np.int64,
-    )
-    if not rows.size:
-        raise AssembleError(
-            f"of {len(names):,} detections none has both a spectrum ({len(spectrum_of):,} do) and "
-            f"a summary ({len(assembly.summaries):,} sources have one): nothing can be written"
-        )
-    sources = [names[row] for row in rows]
-    groups = assign_groups(
-        sources,
-        [keys[row][1] for row in rows],
-        [assembly.literature[name].host for name in sources],
-        [[str(paper["id"]) for paper in assembly.papers[name]] for name in sources],
-        survey_limit=survey_limit,
-    )
-    splits = split_groups(list(groups), seed=seed)
-    width = None
-    if assembly.embeddings is not None:
-        width = len(next(iter(assembly.embeddings.values()))) // 3
-    schema = contract_features(N_BINS, width).arrow_schema
-
-    def tables(split: str) -> Iterator[pa.Table]:
-        chosen = np.flatnonzero(splits == split)
-        for start in range(0, len(chosen), _AT_ONCE):
-            part = chosen[start : start + _AT_ONCE]
-            at = [spectrum_of[ids[rows[place]]] for place in part]
-            yield _table(
-                assembly,
-                assembly.catalogue.take(pa.array(rows[part])),
-                assembly.spectra.take(pa.array(at, pa.int64())),
-                groups[part],
-                schema,
+        Raises:
+            AssembleError: when there is not one pair.
+        """
+        keys = list(zip(*(self.catalogue[c].to_pylist() for c in _KEY), strict=True))
+        ids = [detection_id(*key[1:]) for key in keys]
+        places = [place for place, detection in enumerate(ids) if detection in self.spectra]
+        names = [keys[place][0] for place in places]
+        paired = np.array([name in self.summaries for name in names], dtype=bool)
+        if not paired.any():
+            raise AssembleError(
+                f"of {len(keys):,} detections none has both a spectrum ({len(places):,} do) and a "
+                f"summary ({len(self.summaries):,} sources have one): nothing can be written"
             )
+        # Detections without a text link fields and hosts as well: pretraining on them must not
+        # show the encoder what it is measured on.
+        groups = assign_groups(
+            names,
+            [keys[place][1] for place in places],
+            [self.sources.get(name, _UNKNOWN).host for name in names],
+            [[str(paper["id"]) for paper in self.papers.get(name, ())] for name in names],
+            survey_limit=self.survey_limit,
+        )
+        splits = np.full(len(places), "", dtype=object)
+        splits[paired] = split_groups(list(groups[paired]), seed=self.seed)
+        split_of = dict(zip(groups[paired], splits[paired], strict=True))
+        alone = np.array([group not in split_of for group in groups], dtype=bool)
+        if alone.any():
+            fresh = split_groups(list(groups[alone]), seed=self.seed)
+            split_of.update(zip(groups[alone], fresh, strict=True))
+        splits = np.array([split_of[group] for group in groups], dtype=object)
+        return AssembledRows(
+            np.array(places, dtype=np.int64),
+            [ids[place] for place in places],
+            names,
+            paired,
+            groups,
+            splits,
+        )
 
-    streams = {
-        split: TableStream(int((splits == split).sum()), schema, tables(split)) for split in SPLITS
-    }
-    write_dataset(folder, streams, info, overwrite=overwrite, progress=progress)
-    return groups, splits
+    @property
+    def configurations(self) -> tuple[str, ...]:
+        """Those that there are: `default` and `spectra`, and `embedded` where there are vectors."""
+        return (PAIRS, *((EMBEDDED,) if self.embeddings is not None else ()), SPECTRA)
+
+    def schema(self, configuration: str) -> pa.Schema:
+        """Columns of a configuration."""
+        if configuration == SPECTRA:
+            return spectra_features(N_BINS).arrow_schema
+        width = None
+        if configuration == EMBEDDED and self.embeddings is not None:
+            width = self.embeddings.schema.field("text_embedding").type.list_size // 3
+        return contract_features(N_BINS, width).arrow_schema
+
+    def streams(self, configuration: str) -> dict[str, TableStream]:
+        """Rows of each split of a configuration."""
+        return {split: self.stream(configuration, split) for split in SPLITS}
+
+    def stream(self, configuration: str, split: str) -> TableStream:
+        """Rows of one split of a configuration, in the order of sources and detections."""
+        chosen = self.rows.splits == split
+        if configuration != SPECTRA:
+            chosen = chosen & self.rows.paired
+        rows = np.flatnonzero(chosen)
+        return TableStream(
+            len(rows), self.schema(configuration), self._tables(rows, self.schema(configuration))
+        )
+
+    def _tables(self, rows: np.ndarray, schema: pa.Schema) -> Iterator[pa.Table]:
+        for start in range(0, len(rows), _AT_ONCE):
+            yield self._table(rows[start : start + _AT_ONCE], schema)
+
+    def _table(self, some: np.ndarray, schema: pa.Schema) -> pa.Table:
+        rows = self.rows
+        catalogue = self.catalogue.take(pa.array(rows.places[some]))
+        spectra = self.spectra.take([rows.detections[row] for row in some])
+        names = [rows.names[row] for row in some]
+        mjd = catalogue["gti_mjd_obs"].to_numpy()
+        year = 2000.0 + (mjd.astype(float) - _MJD_2000) / _DAYS_A_YEAR
+        columns: dict[str, Any] = {
+            "source_name": names,
+            "source_class": [self.sources.get(name, _UNKNOWN).source_class for name in names],
+            "group": list(rows.groups[some]),
+            "year": pa.array(year, from_pandas=True),
+            "paired": pa.array(rows.paired[some]),
+        }
+        if "summary" in schema.names:
+            columns["papers"] = [
+                [{key: paper[key] for key in ("id", "id_type", "title", "year")} for paper in of]
+                for of in (self.papers[name] for name in names)
+            ]
+            columns["summary"] = [dict(self.summaries[name]) for name in names]
+        if "text_embedding" in schema.names and self.embeddings is not None:
+            columns["text_embedding"] = self.embeddings.take(names)["text_embedding"]
+        plain = ["obsid", "obi", "region_id", "ra", "dec", "detector", "theta", *variable_units()]
+        plain += [f"{name}_{end}" for name in LIMITED_VARIABLES for end in ("lolim", "hilim")]
+        columns |= {name: catalogue[name] for name in plain}
+        columns |= {name: spectra[name] for name in spectra.column_names if name != "detection"}
+        arrays = []
+        for field in schema:
+            values = columns[field.name]
+            if isinstance(values, pa.ChunkedArray):
+                values = values.combine_chunks()
+            if isinstance(values, pa.Array):
+                arrays.append(values.cast(field.type, safe=False))
+            else:
+                arrays.append(pa.array(values, field.type))
+        return pa.Table.from_arrays(arrays, schema=schema)
 
 
-_KEY = ("name", "obsid", "obi", "region_id")
+@dataclass(frozen=True)
+class AssembledRows:
+    """The detections that have a spectrum, n of them.
+
+    Attributes:
+        places: (n,) rows of the catalogue.
+        detections: `obsid.obi.region_id`.
+        names: of their sources.
+        paired: (n,) bool, whether their source has a summary.
+        groups, splits: (n,) of strings.
+    """
+
+    places: np.ndarray
+    detections: Sequence[str]
+    names: Sequence[str]
+    paired: np.ndarray
+    groups: np.ndarray
+    splits: np.ndarray
 
 
-def _table(
-    assembly: Assembly,
-    catalogue: pa.Table,
-    spectra: pa.Table,
-    groups: np.ndarray,
-    schema: pa.Schema,
-) -> pa.Table:
-    names = catalogue["name"].to_pylist()
-    mjd = catalogue["gti_mjd_obs"].to_numpy()
-    year = 2000.0 + (mjd.astype(float) - _MJD_2000) / _DAYS_A_YEAR
-    columns: dict[str, Any] = {
-        "source_name": names,
-        "source_class": [assembly.literature[name].source_class for name in names],
-        "group": list(groups),
-        "year": pa.array(year, from_pandas=True),
-        "papers": [
-            [{key: paper[key] for key in ("id", "id_type", "title", "year")} for paper in of]
-            for of in (assembly.papers[name] for name in names)
-        ],
-        "summary": [dict(assembly.summaries[name]) for name in names],
-    }
-    if assembly.embeddings is not None:
-        stacked = np.stack([assembly.embeddings[name] for name in names])
-        columns["text_embedding"] = list_array(stacked.astype(np.float32))
-    plain = ["obsid", "obi", "region_id", "ra", "dec", "detector", "theta", *variable_units()]
-    plain += [f"{name}_{end}" for name in LIMITED_VARIABLES for end in ("lolim", "hilim")]
-    columns |= {name: catalogue[name].combine_chunks() for name in plain}
-    columns |= {
-        name: spectra[name].combine_chunks() for name in spectra.column_names if name != "detection"
-    }
-    arrays = []
-    for field in schema:
-        values = columns[field.name]
-        if isinstance(values, pa.Array):
-            arrays.append(values.cast(field.type, safe=False))
-        else:
-            arrays.append(pa.array(values, field.type))
-    return pa.Table.from_arrays(arrays, schema=schema)
-
-
-__all__ = ["AssembleError", "Assembly", "write_assembly"]
+__all__ = ["PAIRS", "AssembleError", "AssembledRows", "Assembly", "SourceFacts"]

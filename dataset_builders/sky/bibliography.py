@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..splits import SURVEY_LIMIT, count_sources_of_papers
 from .ads import OBJECTS_STAGE, PAPERS_STAGE, Ads
@@ -63,43 +64,63 @@ def want_papers(queue: WorkQueue, ads: Ads, *, search_objects: bool = True) -> t
     return objects, ads.want_papers(sorted(codes))
 
 
-def literature(queue: WorkQueue, *, survey_limit: int = SURVEY_LIMIT) -> Iterator[SourceLiterature]:
-    """What was found about every source that SIMBAD knows, in the order of their names.
+class Literature:
+    """What was found about the sources that SIMBAD knows, each worked out when it is asked for.
 
     Args:
         queue: of the build.
         survey_limit: a paper behind more sources is a survey.
     """
-    same = _same_papers(queue)
-    sources_of = count_papers(queue)
-    searched = {item.id: item.result for item in queue.items(OBJECTS_STAGE, ["got"])}
-    for item in queue.items(SIMBAD_STAGE, ["got"]):
-        known = item.result
+
+    def __init__(self, queue: WorkQueue, *, survey_limit: int = SURVEY_LIMIT) -> None:
+        self.queue = queue
+        self.survey_limit = survey_limit
+        self._same = _same_papers(queue)
+        self._searched = {item.id: item.result for item in queue.items(OBJECTS_STAGE, ["got"])}
+        self._sources_of = _count_papers(queue, self._same, self._searched)
+
+    def __iter__(self) -> Iterator[SourceLiterature]:
+        """All of them, in the order of their names."""
+        for item in self.queue.items(SIMBAD_STAGE, ["got"]):
+            yield self._of(item.id, item.result)
+
+    def of(self, name: str) -> SourceLiterature | None:
+        """One of them; None for a source that SIMBAD does not know."""
+        known = self.queue.results(SIMBAD_STAGE, [name])
+        return self._of(name, known[name]) if name in known else None
+
+    def _of(self, name: str, known: Mapping[str, Any]) -> SourceLiterature:
         references = [
-            {**reference, "bibcode": same.get(reference["bibcode"], reference["bibcode"])}
+            {**reference, "bibcode": self._same.get(reference["bibcode"], reference["bibcode"])}
             for reference in known["references"]
         ]
         codes = {reference["bibcode"] for reference in references}
-        references += [{"bibcode": c} for c in searched.get(item.id, []) if c not in codes]
+        references += [{"bibcode": c} for c in self._searched.get(name, []) if c not in codes]
         asked = [r["bibcode"] for r in (*known["references"], *references)]
-        papers = {p["bibcode"]: p for p in queue.results(PAPERS_STAGE, asked).values()}
+        papers = {p["bibcode"]: p for p in self.queue.results(PAPERS_STAGE, asked).values()}
         aliases = [known["main_id"], *known["aliases"]]
-        aliases = [name for name in dict.fromkeys(aliases) if name != item.id]
-        yield SourceLiterature(
-            name=item.id,
+        aliases = [alias for alias in dict.fromkeys(aliases) if alias != name]
+        ranked = rank_papers(
+            [name, *aliases], references, papers, self._sources_of, self.survey_limit
+        )
+        return SourceLiterature(
+            name=name,
             aliases=tuple(aliases),
             source_class=known["otype"] or None,
             host=known["host"],
-            papers=tuple(
-                rank_papers([item.id, *aliases], references, papers, sources_of, survey_limit)
-            ),
+            papers=tuple(ranked),
         )
 
 
 def count_papers(queue: WorkQueue) -> Counter[str]:
     """Behind how many sources of the build each paper is."""
-    same = _same_papers(queue)
     searched = {item.id: item.result for item in queue.items(OBJECTS_STAGE, ["got"])}
+    return _count_papers(queue, _same_papers(queue), searched)
+
+
+def _count_papers(
+    queue: WorkQueue, same: Mapping[str, str], searched: Mapping[str, Sequence[str]]
+) -> Counter[str]:
     names, codes = [], []
     for item in queue.items(SIMBAD_STAGE, ["got"]):
         own = {same.get(r["bibcode"], r["bibcode"]) for r in item.result["references"]}
@@ -121,4 +142,4 @@ def _names_for_ads(name: str, main_id: str, aliases: list[str]) -> list[str]:
     return list(dict.fromkeys(names))[:_NAMES_EACH]
 
 
-__all__ = ["PAPERS_EACH", "SourceLiterature", "count_papers", "literature", "want_papers"]
+__all__ = ["PAPERS_EACH", "Literature", "SourceLiterature", "count_papers", "want_papers"]

@@ -1,61 +1,79 @@
 """The stages of a build, each of which can be run alone, killed, and run again.
 
 A work folder holds the queue and what was fetched; the dataset is made of it at the end. Stages
-find what earlier ones left in the queue, so that the order is all they agree on.
+find what earlier ones left in the queue, so that the order is all they agree on. Several processes
+of one machine may work in one folder: each takes what is wanted, and a stage begins when nobody is
+left in the one before.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import hashlib
+import itertools
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from filelock import FileLock
 from tqdm.auto import tqdm
 
-from ..folder import SpecCLIPDatasetInfo, check_may_write
-from ..splits import SURVEY_LIMIT, describe_splits
-from . import bibliography, catalogue, counts, simbad, sources, texts
-from .ads import ADS, OBJECTS_STAGE, PAPERS_AT_ONCE, PAPERS_STAGE, Ads, ads_service
-from .archive import CSCCLI, SpectrumArchive, read_spectra_index
+from hf_specclip.literature.openai_embedder import DEFAULT_MODEL, DIMENSIONS
+
+from ..csc_papers import VERSION, CSCPapers
+from ..folder import INFO_FILE, SpecCLIPDatasetInfo, check_may_write, read_info
+from ..splits import SURVEY_LIMIT
+from . import bibliography, catalogue, counts, embeddings, full_texts, simbad, sources, texts
+from .ads import ADS, OBJECTS_STAGE, PAPERS_STAGE, Ads, ads_service, ads_token
+from .archive import CSCCLI, SpectrumArchive
 from .archive import STAGE as SPECTRA_STAGE
-from .assemble import Assembly, write_assembly
+from .batches import POLL_SECONDS, BatchRunner
+from .bibliography import Literature
 from .catalogue import CSC_TAP, Catalogue, Limits, read_catalogue
 from .files import write_whole
+from .finished import QUEUE_FILE, spectrum_files, usable_detections, write_finished
+from .forecast import Forecast, Numbers, forecast_of, text_tokens, whole_catalogue
+from .full_texts import ARXIV, FullTexts
+from .memory import AnswerMemory
+from .positions import normalise_name
 from .products import KINDS, detection_id
+from .provenance import DESCRIPTION, provenance
 from .queue import WorkQueue
+from .rates import core_seconds, note_rate
 from .retry import Patience, Service
+from .shard import Shard
 from .simbad import SIMBAD_TAP
-from .summaries import ModelSummariser
+from .summaries import BYTES_A_TOKEN, USUAL_OUTPUT_TOKENS, ModelSummariser, SummaryError
 from .tap import TapClient
 from .texts import ExtractiveSummariser, Summariser, read_summaries, write_summaries
 
-VERSION = "0.1.0"
 STAGES = (
     "names",
     "catalogue",
     "objects",
     "papers",
+    "full_texts",
     "spectra",
     "counts",
     "summaries",
+    "embeddings",
     "dataset",
 )
-QUEUE_FILE = "queue.sqlite"
+# A shard leaves the rest to the merged build: which papers are surveys shows in the whole alone.
+SHARD_STAGES = STAGES[:7]
 BEGUN_FILE = "begun.json"
+SELECTION_STAGE = "selection"
+# Between two looks at what other processes are still doing.
+_LOOK_SECONDS = 0.2
+# The most of a user's question that goes onto the card.
+_SHOWN_ADQL = 2000
 # Abstracts of papers on X-ray sources have about 200 words.
 _USUAL_ABSTRACT = "emission " * 160
-DESCRIPTION = """\
-Detections of the Chandra Source Catalog 2.1 (Evans et al. 2024, ApJS 274, 22) with their spectra
-from the Chandra archive, and the papers that SIMBAD (Wenger et al. 2000, A&AS 143, 9) and NASA's
-Astrophysics Data System list for their sources. HRC detections are not among them; neither are
-those that the catalogue flags as piled up, saturated or on a readout streak. Counts are dealt over
-the energy bins by a multinomial draw seeded by the detection. What was not measured is null.
-"""
 
 
 class BuildError(RuntimeError):
@@ -89,7 +107,7 @@ class Selection:
             "names": len(self.names) or None,
             "cone": list(self.cone) if self.cone else None,
             "otype": self.otype,
-            "adql": self.adql,
+            "adql": self.adql[:_SHOWN_ADQL] if self.adql else None,
             "everything": self.everything or None,
             **limits,
         }
@@ -104,11 +122,14 @@ class Services:
     archive: str = CSCCLI
     simbad_tap: str = SIMBAD_TAP
     ads: str = ADS
+    arxiv: tuple[str, ...] = ARXIV
     patience: Patience | None = None
     csc_per_second: float = 2.0
     archive_per_second: float = 3.0
     simbad_per_second: float = simbad.PER_SECOND
     ads_per_second: float = 3.0
+    arxiv_per_second: float = full_texts.PER_SECOND
+    model_poll: float = POLL_SECONDS
 
 
 @dataclass(frozen=True)
@@ -122,9 +143,14 @@ class Options:
         search_objects: ask ADS for papers about each object, beside SIMBAD's references.
         papers_each: papers behind a summary.
         survey_limit: a paper behind more sources is a survey.
+        full_texts: read open full texts where there are any, not only abstracts.
+        unpaired: fetch spectra of sources without any paper, too, for pretraining.
         embedder: see `hf_specclip.literature.get_embedder`, or None for no embeddings.
+        embedder_url: of an OpenAI-compatible server for it, or None.
+        model_batches: send questions to the model as batches (half the price, within a day).
         seed: of the splits.
         page_rows: rows in a page of the catalogue.
+        shard: the share of this work folder, or None for all.
     """
 
     kinds: tuple[str, ...] = tuple(KINDS)
@@ -134,9 +160,14 @@ class Options:
     search_objects: bool = True
     papers_each: int = bibliography.PAPERS_EACH
     survey_limit: int = SURVEY_LIMIT
+    full_texts: bool = False
+    unpaired: bool = False
     embedder: str | None = None
+    embedder_url: str | None = None
+    model_batches: bool = False
     seed: int = 0
     page_rows: int = catalogue.PAGE_ROWS
+    shard: Shard | None = None
 
 
 class Build:
@@ -172,7 +203,10 @@ class Build:
         self.progress = progress
         self.queue = WorkQueue(self.work / QUEUE_FILE)
         self._clients: dict[str, Any] = {}
+        self._embedder: Any = None
         self.begun = self._begin()
+        if self.options.full_texts and isinstance(self.summariser, ModelSummariser):
+            self.summariser.full_text = FullTexts(self._arxiv, self.queue, self.work).of
 
     def run(self, stages: Sequence[str], output: str | Path, *, overwrite: bool = False) -> None:
         """Run stages in their order.
@@ -185,32 +219,36 @@ class Build:
         unknown = sorted(set(stages) - set(STAGES))
         if unknown:
             raise BuildError(f"stages {unknown} are not among {', '.join(STAGES)}")
+        if self.options.shard is not None and set(stages) - set(SHARD_STAGES):
+            raise BuildError(
+                f"a shard ends with `{SHARD_STAGES[-1]}`: which papers are surveys shows in the "
+                "whole alone. `python -m dataset_builders merge` joins the shards, and a build in "
+                "the merged folder goes on"
+            )
         if "dataset" in stages:
             check_may_write(output, overwrite=overwrite)  # said now, not after days
         for stage in STAGES:
             if stage not in stages:
                 continue
+            before, began = self._done(stage, output), time.process_time()
             if stage == "dataset":
                 self.dataset(output, overwrite=overwrite)
             else:
                 getattr(self, stage)()
+            took = time.process_time() - began
+            note_rate(self.work, stage, self._done(stage, output) - before, took)
 
     # -- the stages
 
     def names(self) -> None:
         """From what was asked for to sources of the catalogue."""
-        client = self._csc
-        wanted = list(self.selection.names)
-        if self.selection.otype:
-            wanted += simbad.names_of_type(self._simbad, self.selection.otype)
-        if self.selection.adql:
-            answer = client.query(self.selection.adql, "the ADQL given")
-            if answer.rows and "name" not in answer.rows[0]:
-                raise BuildError("the ADQL's answer has no column `name`: select m.name AS name")
-            wanted += [str(row["name"]) for row in answer.rows]
+        wanted = [*self.selection.names, *self._selected()]
+        shard = self.options.shard
+        if shard is not None:
+            wanted = [name for name in wanted if shard.has(normalise_name(name) or name.strip())]
         sources.want_names(self.queue, wanted)
         with self._bar(sources.STAGE, "names") as bar:
-            sources.resolve_names(client, self.queue, bar)
+            self._all_of(sources.STAGE, lambda: sources.resolve_names(self._csc, self.queue, bar))
 
     def catalogue(self) -> None:
         """Every detection of the sources, in pages."""
@@ -221,71 +259,102 @@ class Build:
             limits=self.selection.limits,
             page_rows=self.options.page_rows,
         )
+        shard = self.options.shard
         fetching.want_sources(sources.matched_names(self.queue))
         if self.selection.cone is not None:
-            fetching.want_cone(*self.selection.cone)
+            fetching.want_cone(*self.selection.cone, shard)
         if self.selection.everything:
-            fetching.want_everything()
+            fetching.want_everything(shard)
         with tqdm(desc="catalogue", unit="row", disable=not self.progress) as bar:
-            fetching.fetch(bar.update)
+            self._all_of(catalogue.STAGE, lambda: fetching.fetch(bar.update))
 
     def objects(self) -> None:
         """What SIMBAD knows of every source."""
         columns = ("name", "ra", "dec", "err_ellipse_r0", "err_ellipse_r1", "err_ellipse_ang")
-        table = self._usable().select(columns)
+        table = usable_detections(self.work).select(columns)
         simbad.want_sources(self.queue, {row["name"]: row for row in table.to_pylist()}.values())
         with self._bar(simbad.STAGE, "SIMBAD") as bar:
-            simbad.fetch_objects(self._simbad, self.queue, bar)
+            self._all_of(simbad.STAGE, lambda: simbad.fetch_objects(self._simbad, self.queue, bar))
 
     def papers(self) -> None:
         """Papers and abstracts from ADS."""
-        ads = Ads(self._ads, self.queue, url=self.services.ads)
-        bibliography.want_papers(self.queue, ads, search_objects=self.options.search_objects)
+        ads = self._want_papers()
         with self._bar(OBJECTS_STAGE, "ADS objects") as bar:
-            ads.fetch_objects(bar)
+            self._all_of(OBJECTS_STAGE, lambda: ads.fetch_objects(bar))
         with self._bar(PAPERS_STAGE, "ADS papers") as bar:
-            ads.fetch_papers(bar)
+            self._all_of(PAPERS_STAGE, lambda: ads.fetch_papers(bar))
+
+    def full_texts(self) -> None:
+        """Open full texts of the papers behind summaries, where they are asked for."""
+        if not self.options.full_texts:
+            return
+        fetching = FullTexts(self._arxiv, self.queue, self.work)
+        fetching.want(
+            paper.id
+            for source in self._literature()
+            for paper in source.behind_summary(self.options.papers_each)
+        )
+        with self._bar(full_texts.STAGE, "full texts") as bar:
+            self._all_of(full_texts.STAGE, lambda: fetching.fetch(bar))
 
     def spectra(self) -> None:
-        """Files from the archive, for detections whose sources have papers of their own."""
+        """Files from the archive, for detections whose sources have papers."""
         archive = self._archive()
         archive.want(self._wanted_detections())
         with self._bar(SPECTRA_STAGE, "spectra") as bar:
-            archive.fetch(bar)
+            self._all_of(SPECTRA_STAGE, lambda: archive.fetch(bar))
 
     def counts(self) -> None:
         """Spectra in the contract's bins."""
-        counts.want_counts(self.queue, self._spectra_files())
+        counts.want_counts(self.queue, spectrum_files(self.queue, self.work))
         with tqdm(desc="counts", unit="spectrum", disable=not self.progress) as bar:
-            counts.make_counts(self.queue, self.work, bar.update)
+            self._all_of(
+                counts.STAGE, lambda: counts.make_counts(self.queue, self.work, bar.update)
+            )
 
     def summaries(self) -> None:
         """Three sections for every source."""
-        known = list(self._literature())
+        known = self._literature()
+        if self.options.model_batches and isinstance(self.summariser, ModelSummariser):
+            with tqdm(desc="batches", unit="answer", disable=not self.progress) as bar:
+                runner = BatchRunner(
+                    self.summariser, self.queue, self.work, poll=self.services.model_poll
+                )
+                runner.run(lambda: self._to_summarise(known), bar.update)
         with tqdm(desc="summaries", unit="source", disable=not self.progress) as bar:
-            write_summaries(
-                self.queue,
-                known,
-                self.summariser,
-                papers_each=self.options.papers_each,
-                progress=bar.update,
+            self._all_of(
+                texts.STAGE,
+                lambda: write_summaries(
+                    self.queue,
+                    known,
+                    self.summariser,
+                    papers_each=self.options.papers_each,
+                    find=known.of,
+                    progress=bar.update,
+                ),
+            )
+
+    def embeddings(self) -> None:
+        """Vectors of the summaries, where an embedder was named."""
+        if self.options.embedder is None:
+            return
+        summaries, embedder = read_summaries(self.queue), self._embed()
+        embeddings.want_embeddings(self.queue, summaries, embedder.name)
+        with tqdm(desc="embeddings", unit="source", disable=not self.progress) as bar:
+            self._all_of(
+                embeddings.STAGE,
+                lambda: embeddings.make_embeddings(
+                    self.queue, self.work, summaries, embedder, bar.update
+                ),
             )
 
     def dataset(self, output: str | Path, *, overwrite: bool = False) -> None:
-        """The contract's folder."""
-        parts = counts.want_counts(self.queue, self._spectra_files())
-        if self.queue.counts(counts.STAGE)["wanted"]:
+        """The contract's folder; the first of several processes writes it."""
+        spectra = spectrum_files(self.queue, self.work)
+        done, unreadable = counts.read_counts(self.queue, self.work, spectra)
+        if len(done) + len(unreadable) < len(spectra):
             raise BuildError("spectra are not yet in bins: run the stage `counts` first")
-        spectra, unreadable = counts.read_counts(self.queue, self.work, parts)
-        literature = {source.name: source for source in self._literature()}
-        summaries = read_summaries(self.queue)
-        papers = {}
-        for item in self.queue.items(texts.STAGE, ["got"]):
-            by_id = {paper.id: paper.as_dict() for paper in literature[item.id].papers}
-            papers[item.id] = [by_id[code] for code in item.result["papers"]]
-        assembly = Assembly(
-            self._usable(), spectra, literature, papers, summaries, self._embeddings(summaries)
-        )
+        embedder = self._embed().name if self.options.embedder is not None else None
         info = SpecCLIPDatasetInfo(
             name=Path(output).resolve().name,
             builder="csc",
@@ -298,27 +367,26 @@ class Build:
                 "summaries": self.summariser.name,
                 "papers_each": self.options.papers_each,
                 "survey_limit": self.options.survey_limit,
-                "services": [
-                    self.services.csc_tap,
-                    self.services.archive,
-                    self.services.simbad_tap,
-                    self.services.ads,
-                ],
+                "full_texts": self.options.full_texts,
             },
-            text_model=self.options.embedder,
-            description=f"{DESCRIPTION}\n{self.account(unreadable)}",
+            text_model=embedder,
+            description="\n\n".join(
+                (
+                    DESCRIPTION,
+                    self.account(unreadable),
+                    provenance(
+                        self.selection, self.services, self.begun["date"], self.summariser, embedder
+                    ),
+                )
+            ),
         )
-        groups, splits = write_assembly(
-            output,
-            assembly,
-            info,
-            survey_limit=self.options.survey_limit,
-            seed=self.options.seed,
-            overwrite=overwrite,
-            progress=self.progress,
-        )
+        with FileLock(self.work / "dataset.lock"):
+            if self._is_written(output, info):
+                return  # another process of this build was faster
+            write_finished(self.work, info, self.options.survey_limit, embedder)
+            sizes = CSCPapers(self.work).write(output, overwrite=overwrite, progress=self.progress)
         if self.progress:
-            print(describe_splits(list(groups), list(splits)))
+            print(sizes)
 
     # -- what became of everything
 
@@ -328,7 +396,7 @@ class Build:
         masked = Counter(reason for reason in table["masked"].to_pylist() if reason)
         of = self.queue.counts
         name, spectrum, known = of(sources.STAGE), of(SPECTRA_STAGE), of(simbad.STAGE)
-        text = of(texts.STAGE)
+        text, paper, whole = of(texts.STAGE), of(PAPERS_STAGE), of(full_texts.STAGE)
         sentences = []
         if sum(name.values()):
             sentences.append(
@@ -343,6 +411,11 @@ class Build:
             f"SIMBAD knows {known['got']:,} of {sum(known.values()):,} sources; {text['got']:,} "
             "have a summary."
         )
+        sentences.append(f"ADS knows {paper['got']:,} of {sum(paper.values()):,} papers.")
+        if sum(whole.values()):
+            sentences.append(
+                f"Of {sum(whole.values()):,} full texts asked for, {whole['got']:,} are open."
+            )
         sentences.append(
             f"Of {sum(spectrum.values()):,} spectra asked for, {spectrum['got']:,} came, "
             f"{spectrum['absent']:,} are not in the archive and {spectrum['failed']:,} failed; "
@@ -350,62 +423,236 @@ class Build:
         )
         return " ".join(sentences)
 
-    def forecast(self) -> str:
-        """What the rest of the build will take, as far as is known by now."""
+    # -- what it will take
+
+    def sample(self, questions: int = 0) -> None:
+        """Fetch a little of the spectra and papers, to know how large they are; it is kept.
+
+        Args:
+            questions: to ask the model, too: how long its answers are cannot be known otherwise.
+        """
         archive = self._archive()
-        archive.want(self._wanted_detections(papers_known=False))
-        disk = archive.forecast()
-        known = self.queue.counts(simbad.STAGE)["got"]
-        codes = {
-            reference["bibcode"]
-            for item in self.queue.items(simbad.STAGE, ["got"])
-            for reference in item.result["references"]
+        archive.want(self._wanted_detections())
+        if not self.queue.counts(SPECTRA_STAGE)["got"]:
+            archive.fetch(most=self.options.batch)
+        if ads_token() is None:
+            return  # papers are then taken to be as long as usual
+        ads = self._want_papers()
+        if not self.queue.counts(PAPERS_STAGE)["got"]:
+            ads.fetch_papers(most=1)
+        if questions and isinstance(self.summariser, ModelSummariser):
+            some = (pair for pair in self._to_summarise(self._literature()))
+            known = ((s, p) for s, p in some if any(paper.abstract for paper in p))
+            for source, papers in itertools.islice(known, questions):
+                with contextlib.suppress(SummaryError):
+                    self.summariser.summarise(source, papers)
+
+    def forecast(self) -> Forecast:
+        """What the rest of the build will take, as far as is known by now.
+
+        After the stages `names`, `catalogue` and `objects`; or, of the whole catalogue, before
+        anything was fetched: the plan for it.
+        """
+        model = self.summariser if isinstance(self.summariser, ModelSummariser) else None
+        settings: dict[str, Any] = {
+            "rates": core_seconds(self.work),
+            "model_batches": self.options.model_batches,
+            "model_workers": model.workers if model else 1,
+            "embedder": self.options.embedder,
+            "whole": self.selection.everything,
         }
+        nothing_yet = not sum(self.queue.counts(catalogue.STAGE).values())
+        if self.selection.everything and nothing_yet:
+            numbers = whole_catalogue(
+                self.options,
+                prices=model.prices if model else None,
+                usual_abstract=len(_USUAL_ABSTRACT),
+                usual_output=USUAL_OUTPUT_TOKENS,
+                fixed_input=model.fixed_bytes if model else 0,
+                model_batches=self.options.model_batches,
+                text_dim=self._vector_length(),
+            )
+            title = (
+                "The whole Chandra Source Catalog 2.1, before anything was fetched (its size is "
+                "known, what the literature says of it assumed)"
+            )
+            return forecast_of(numbers, self.options, self.services, title=title, **settings)
+        return forecast_of(self._numbers(model), self.options, self.services, **settings)
+
+    def _numbers(self, model: ModelSummariser | None) -> Numbers:
+        archive = self._archive()
+        archive.want(self._wanted_detections())
+        disk = archive.forecast()
+        table = usable_detections(self.work)
+        codes: set[str] = set()
+        for item in self.queue.items(simbad.STAGE, ["got"]):
+            codes.update(reference["bibcode"] for reference in item.result["references"])
         got = set(self.queue.results(PAPERS_STAGE, codes))
-        requests = -(-len(codes - got) // PAPERS_AT_ONCE)
         searched = self.queue.counts(OBJECTS_STAGE)
+        known = self.queue.counts(simbad.STAGE)["got"]
         left = known - searched["got"] - searched["absent"]
-        requests += 2 * left if self.options.search_objects else 0
-        days = requests / 5000
-        return (
-            f"spectra: at most {disk}, {disk.seconds / 3600:.2f} h at the least\n"
-            f"papers: {len(codes):,} that SIMBAD lists for {known:,} sources, {len(got):,} of them "
-            f"are there; about {requests:,} requests to ADS ({days:.2f} days of its allowance)\n"
-            f"summaries: {self.summariser.name}{self._forecast_summaries()}"
+        literature = self._literature()
+        with_text = {
+            source.name for source in literature if source.behind_summary(self.options.papers_each)
+        }
+        done = read_summaries(self.queue)
+        cost = None
+        if model is not None:
+            abstract = self._usual_abstract()
+            pairs = (
+                (source, [p if p.abstract else replace(p, abstract=abstract) for p in papers])
+                for source, papers in self._to_summarise(literature)
+            )
+            cost = model.forecast(pairs, batches=self.options.model_batches)
+        made = [" ".join(filter(None, sections.values())) for sections in done.values()]
+        answer = cost.output_tokens / cost.questions if cost and cost.questions else None
+        usual = text_tokens(USUAL_OUTPUT_TOKENS if answer is None else answer)
+        embedded = self.queue.counts(embeddings.STAGE)["got"]
+        return Numbers(
+            sources=len(set(table["name"].to_pylist())),
+            detections=len(table),
+            known=known,
+            searches=left if self.options.search_objects else 0,
+            papers=len(codes),
+            papers_left=len(codes - got),
+            full_texts=self._full_texts_left(literature),
+            spectra=disk.detections,
+            spectra_bytes=disk.bytes_each,
+            stored=disk.bytes_stored,
+            rows=sum(name in with_text for name in table["name"].to_pylist()),
+            alone=disk.detections + self.queue.counts(SPECTRA_STAGE)["got"],
+            summaries=cost,
+            texts=0 if embedded else len(with_text),
+            text_tokens=sum(map(len, made)) / len(made) / BYTES_A_TOKEN if made else usual,
+            text_dim=self._vector_length(),
         )
 
-    def _forecast_summaries(self) -> str:
-        """What a model's summaries will take; abstracts that are not there yet as the usual ones.
+    def _vector_length(self) -> int:
+        """Numbers of one section's embedding, as far as can be said without asking a server."""
+        kind, _, model = (self.options.embedder or "").partition("+")[0].partition(":")
+        if kind == "openai":
+            return DIMENSIONS.get(model or DEFAULT_MODEL, DIMENSIONS[DEFAULT_MODEL])
+        return self._embed().dimension if kind else 0
 
-        Before ADS has been asked, papers are stood for by a text of the usual length.
-        """
-        if not isinstance(self.summariser, ModelSummariser):
-            return " (no cost)"
-        done = read_summaries(self.queue)
-        pairs = []
-        for source in self._literature():
-            papers = source.behind_summary(self.options.papers_each)
-            if papers and source.name not in done:
-                stood = [p if p.abstract else replace(p, abstract=_USUAL_ABSTRACT) for p in papers]
-                pairs.append((source, stood))
-        return f": {self.summariser.forecast(pairs)}"
+    def _full_texts_left(self, literature: Literature) -> int:
+        if not self.options.full_texts:
+            return 0
+        wanted = {
+            paper.id
+            for source in literature
+            for paper in source.behind_summary(self.options.papers_each)
+        }
+        states = self.queue.counts(full_texts.STAGE)
+        return max(0, len(wanted) - states["got"] - states["absent"])
+
+    def _usual_abstract(self) -> str:
+        """A text as long as the abstracts that are there, or as abstracts are as a rule."""
+        lengths = [
+            len(item.result["abstract"].encode())
+            for item in self.queue.items(PAPERS_STAGE, ["got"])
+            if item.result["abstract"]
+        ]
+        if not lengths:
+            return _USUAL_ABSTRACT
+        mean = round(sum(lengths) / len(lengths))
+        return (_USUAL_ABSTRACT * (mean // len(_USUAL_ABSTRACT) + 1))[:mean]
 
     # -- what stages share
+
+    def _selected(self) -> list[str]:
+        """Names that a type or a question leads to; each is asked for once."""
+        wanted = {}
+        if self.selection.otype:
+            wanted[f"type {self.selection.otype}"] = {"otype": self.selection.otype}
+        if self.selection.adql:
+            digest = hashlib.sha256(self.selection.adql.encode()).hexdigest()[:16]
+            wanted[f"question {digest}"] = {"adql": self.selection.adql}
+        self.queue.add(SELECTION_STAGE, wanted)
+
+        def select() -> None:
+            while items := self.queue.claim(SELECTION_STAGE, 1):
+                [item] = items
+                try:
+                    names = self._names_of(item.payload)
+                except BaseException:
+                    self.queue.release(SELECTION_STAGE, [item.id])
+                    raise
+                self.queue.finish(SELECTION_STAGE, {item.id: names})
+                self._csc.forget()
+                self._simbad.forget()
+
+        self._all_of(SELECTION_STAGE, select)
+        found = self.queue.results(SELECTION_STAGE, wanted)
+        return [name for key in wanted for name in found[key]]
+
+    def _names_of(self, payload: dict[str, str]) -> list[str]:
+        if "otype" in payload:
+            return simbad.names_of_type(self._simbad, payload["otype"])
+        answer = self._csc.query(payload["adql"], "the ADQL given")
+        if answer.rows and "name" not in answer.rows[0]:
+            raise BuildError("the ADQL's answer has no column `name`: select m.name AS name")
+        if answer.overflow:
+            raise BuildError(
+                f"the catalogue sends no more than {len(answer.rows):,} rows for the ADQL given, "
+                "and there are more: narrow it down, or build in several parts"
+            )
+        return sorted({str(row["name"]) for row in answer.rows})
+
+    def _all_of(self, stage: str, work: Callable[[], object]) -> None:
+        """Work on a stage until nothing is left of it, with this process or another."""
+        while True:
+            work()
+            states = self.queue.counts(stage)
+            if not states["wanted"] and not states["claimed"]:
+                return
+            time.sleep(_LOOK_SECONDS)  # others are at it; should one die, its items come back
+
+    def _want_papers(self) -> Ads:
+        ads = Ads(self._ads, self.queue, url=self.services.ads)
+        bibliography.want_papers(self.queue, ads, search_objects=self.options.search_objects)
+        return ads
+
+    def _done(self, stage: str, output: str | Path) -> int:
+        """Items that a stage has finished so far, in the unit that forecasts count in."""
+        if stage == "catalogue":
+            return int(self.queue.total(catalogue.STAGE, "rows")[1])
+        if stage == "dataset":
+            info = read_info(output) if (Path(output) / INFO_FILE).is_file() else None
+            configurations = info.configurations.values() if info else ()
+            rows = [info.rows if info else {}, *configurations]
+            return sum(sum(of.values()) for of in rows)
+        # Spectra lie in bins in parts; there are as many of them as came from the archive.
+        names = {"objects": simbad.STAGE, "counts": SPECTRA_STAGE}
+        if stage == "counts" and not sum(self.queue.counts(counts.STAGE).values()):
+            return 0
+        states = self.queue.counts(names.get(stage, stage))
+        return states["got"] + states["absent"] + states["failed"]
+
+    def _to_summarise(self, known: Literature) -> Any:
+        """Sources that have no summary yet, with the papers behind it."""
+        done = set(read_summaries(self.queue))
+        for source in known:
+            papers = source.behind_summary(self.options.papers_each)
+            if papers and source.name not in done:
+                yield source, papers
 
     def _begin(self) -> dict[str, Any]:
         """What this work folder is for: written by the first run, compared by all others."""
         path = self.work / BEGUN_FILE
-        names = sorted(self.selection.names)
+        shard = self.options.shard
         fresh = {
-            "selection": {**self.selection.facts(), "names": names},
+            "selection": {**self.selection.facts(), "names": sorted(self.selection.names)},
             "kinds": list(self.options.kinds),
+            "shard": str(shard) if shard else None,
             "version": VERSION,
         }
+        if self.selection.adql:
+            fresh["selection"]["adql"] = self.selection.adql
         if not path.is_file():
             today = datetime.datetime.now(datetime.UTC).date().isoformat()
             write_whole(path, json.dumps({**fresh, "date": today}, indent=1).encode())
         found = json.loads(path.read_text(encoding="utf-8"))
-        changed = [key for key in ("selection", "kinds") if found[key] != fresh[key]]
+        changed = [key for key in ("selection", "kinds", "shard") if found[key] != fresh[key]]
         if changed:
             raise BuildError(
                 f"{self.work} holds the work of another build ({', '.join(changed)} differ): name "
@@ -413,49 +660,51 @@ class Build:
             )
         return found
 
-    def _usable(self) -> Any:
-        table = read_catalogue(self.work)
-        return table.filter(table["masked"].is_null())
+    def _is_written(self, output: str | Path, info: SpecCLIPDatasetInfo) -> bool:
+        if not (Path(output) / INFO_FILE).is_file():
+            return False
+        there = read_info(output)
+        facts = ("name", "builder", "builder_version", "seed", "knobs", "text_model")
+        return (
+            there is not None
+            and all(getattr(there, name) == getattr(info, name) for name in facts)
+            and there.description == info.description
+            and bool(there.rows)
+        )
 
-    def _literature(self) -> Any:
-        return bibliography.literature(self.queue, survey_limit=self.options.survey_limit)
+    def _literature(self) -> Literature:
+        return Literature(self.queue, survey_limit=self.options.survey_limit)
 
-    def _wanted_detections(self, *, papers_known: bool = True) -> list[str]:
-        """Detections of sources that can have a summary: a spectrum without one is no pair."""
-        if papers_known:
-            with_papers = {s.name for s in self._literature() if s.behind_summary()}
-        else:
-            with_papers = {
+    def _wanted_detections(self) -> list[str]:
+        """Detections of sources with a paper; surveys count, for which they are shows at the end.
+
+        With `unpaired`, all detections.
+        """
+        with_papers: set[str] | None = None
+        if not self.options.unpaired:
+            with_papers = {i.id for i in self.queue.items(OBJECTS_STAGE, ["got"]) if i.result}
+            with_papers |= {
                 item.id
                 for item in self.queue.items(simbad.STAGE, ["got"])
                 if item.result["references"]
             }
-        rows = self._usable().select(["name", "obsid", "obi", "region_id"]).to_pylist()
+        table = usable_detections(self.work).select(["name", "obsid", "obi", "region_id"])
         return sorted(
             detection_id(row["obsid"], row["obi"], row["region_id"])
-            for row in rows
-            if row["name"] in with_papers
+            for row in table.to_pylist()
+            if with_papers is None or row["name"] in with_papers
         )
 
-    def _spectra_files(self) -> dict[str, tuple[str, Path]]:
-        index = read_spectra_index(self.queue, self.work)
-        rows = self._usable().select(["name", "obsid", "obi", "region_id"]).to_pylist()
-        found = {}
-        for row in rows:
-            detection = detection_id(row["obsid"], row["obi"], row["region_id"])
-            if detection in index:
-                found[detection] = (row["name"], index[detection])
-        return found
+    def _embed(self) -> Any:
+        if self._embedder is None and self.options.embedder is not None:
+            from hf_specclip.literature import get_embedder
 
-    def _embeddings(self, summaries: dict[str, dict[str, str | None]]) -> Any:
-        if self.options.embedder is None:
-            return None
-        from hf_specclip.literature import embed_summaries, get_embedder
-
-        names = sorted(summaries)
-        embedder = get_embedder(self.options.embedder, cache_dir=self.work / "embeddings")
-        vectors = embed_summaries([summaries[n] for n in names], embedder, progress=self.progress)
-        return dict(zip(names, np.asarray(vectors, dtype=np.float32), strict=True))
+            self._embedder = get_embedder(
+                self.options.embedder,
+                cache_dir=self.work / embeddings.CACHE_FOLDER,
+                base_url=self.options.embedder_url,
+            )
+        return self._embedder
 
     def _archive(self) -> SpectrumArchive:
         if "archive" not in self._clients:
@@ -491,9 +740,18 @@ class Build:
             )
         return self._clients["ads"]
 
+    @property
+    def _arxiv(self) -> full_texts.ArxivService:
+        if "arxiv" not in self._clients:
+            service = self._service("arXiv", self.services.arxiv_per_second)
+            self._clients["arxiv"] = full_texts.ArxivService(service, self.services.arxiv)
+        return self._clients["arxiv"]
+
     def _tap(self, name: str, url: str, per_second: float) -> TapClient:
         if name not in self._clients:
-            self._clients[name] = TapClient(url, self._service(name, per_second))
+            self._clients[name] = TapClient(
+                url, self._service(name, per_second), memory=AnswerMemory(self.queue)
+            )
         return self._clients[name]
 
     def _service(self, name: str, per_second: float) -> Service:
@@ -520,4 +778,4 @@ class _Bar:
         self._bar.close()
 
 
-__all__ = ["STAGES", "Build", "BuildError", "Options", "Selection", "Services"]
+__all__ = ["SHARD_STAGES", "STAGES", "Build", "BuildError", "Options", "Selection", "Services"]

@@ -24,6 +24,7 @@ from .files import write_whole
 from .positions import Position, box_condition, separation
 from .queue import Item, WorkQueue
 from .retry import ServiceError
+from .shard import Shard
 from .tap import Row, TapClient, quoted, quoted_list
 
 CSC_TAP = "http://cda.cfa.harvard.edu/csc21tap"
@@ -33,8 +34,9 @@ FOLDER = "catalogue"
 PAGE_ROWS = 5000
 # Sources in one question: their names stay well inside what a URL or form may hold.
 NAMES_AT_ONCE = 100
-# Observations in one part of the whole catalogue: about 40,000 detections.
-OBSERVATIONS_AT_ONCE = 1000
+# The whole catalogue comes in slices of so many degrees of right ascension: of about 18,000
+# detections in the mean, and each source in one of them.
+SLICE_DEGREES = 5
 
 _JOINS = """\
 FROM csc21.master_source m, csc21.master_stack_assoc a, csc21.stack_source s,
@@ -143,6 +145,7 @@ class Catalogue:
         folder: of the build; pages go to its `catalogue`.
         limits: which detections are wanted.
         page_rows: rows in a page.
+        slice_degrees: of right ascension, in a part of the whole catalogue.
     """
 
     def __init__(
@@ -153,54 +156,65 @@ class Catalogue:
         *,
         limits: Limits | None = None,
         page_rows: int = PAGE_ROWS,
+        slice_degrees: int = SLICE_DEGREES,
     ) -> None:
         self.client = client
         self.queue = queue
         self.folder = Path(folder) / FOLDER
         self.limits = limits or Limits()
         self.page_rows = page_rows
+        self.slice_degrees = slice_degrees
         self._select: str | None = None
 
     # -- what is wanted
 
     def want_sources(self, names: Iterable[str]) -> int:
-        """Want every detection of these sources; gives how many parts are new."""
-        names = sorted(set(names))
+        """Want every detection of these sources; gives how many parts are new.
+
+        Sources that an earlier run, or another shard, has wanted are in its parts.
+        """
+        known = {n for i in self.queue.items(STAGE) for n in i.payload.get("names", ())}
+        names = sorted(set(names) - known)
         parts = {}
         for start in range(0, len(names), NAMES_AT_ONCE):
             some = names[start : start + NAMES_AT_ONCE]
             digest = hashlib.sha256("\n".join(some).encode()).hexdigest()[:12]
-            parts[f"names-{start // NAMES_AT_ONCE:05d}-{digest}"] = {"names": some}
+            parts[f"names-{digest}"] = {"names": some}
         return self.queue.add(STAGE, parts)
 
-    def want_cone(self, ra: float, dec: float, radius: float) -> int:
-        """Want the detections of every source within `radius` degrees of a place."""
+    def want_cone(self, ra: float, dec: float, radius: float, shard: Shard | None = None) -> int:
+        """Want the detections of every source within `radius` degrees of a place.
+
+        Args:
+            ra, dec: of the place, degrees.
+            radius: degrees.
+            shard: keep the sources of this one, or of all.
+        """
         if not (0 <= ra < 360 and abs(dec) <= 90 and 0 < radius <= 180):
             raise ValueError(
                 f"cone {ra} {dec} {radius}: give right ascension (0 to 360), declination (−90 to "
                 "90) and a radius, in degrees"
             )
         name = f"cone-{ra:.6f}{dec:+.6f}-{radius:.6f}"
-        return self.queue.add(STAGE, {name: {"cone": [ra, dec, radius]}})
+        payload: dict[str, Any] = {"cone": [ra, dec, radius]}
+        if shard is not None:
+            name += f"-{shard.number}-of-{shard.of}"
+            payload["shard"] = [shard.number, shard.of]
+        elif any(item.id.startswith(f"{name}-") for item in self.queue.items(STAGE)):
+            return 0  # its shards were merged into this queue
+        return self.queue.add(STAGE, {name: payload})
 
-    def want_everything(self) -> int:
-        """Want the whole catalogue, in parts by number of the observation."""
-        answer = self.client.query(
-            "SELECT MIN(obsid) AS lowest, MAX(obsid) AS highest FROM csc21.observation_source",
-            "range of observations",
+    def want_everything(self, shard: Shard | None = None) -> int:
+        """Want the whole catalogue, or a shard's slices of it."""
+        slices = range(0, 360, self.slice_degrees)
+        return self.queue.add(
+            STAGE,
+            {
+                f"ra-{west:03d}": {"ra": [west, west + self.slice_degrees]}
+                for number, west in enumerate(slices)
+                if shard is None or shard.has_number(number)
+            },
         )
-        lowest, highest = (
-            answer.rows[0][end] if answer.rows else None for end in ("lowest", "highest")
-        )
-        if lowest is None or highest is None:
-            raise CatalogueError(f"{self.client.url}: csc21.observation_source is empty")
-        parts = {}
-        for start in range(
-            lowest - lowest % OBSERVATIONS_AT_ONCE, highest + 1, OBSERVATIONS_AT_ONCE
-        ):
-            stop = start + OBSERVATIONS_AT_ONCE - 1
-            parts[f"obsid-{start:06d}"] = {"obsids": [start, stop]}
-        return self.queue.add(STAGE, parts)
 
     # -- fetching
 
@@ -232,7 +246,10 @@ class Catalogue:
             rows, last, after = rows + about["rows"], about["last"], about["after"]
         while not last:
             answer = self.client.query(
-                self._adql(where, after), f"{part.id}, page {len(pages)}", max_rows=self.page_rows
+                self._adql(where, after),
+                f"{part.id}, page {len(pages)}",
+                max_rows=self.page_rows,
+                remember=False,
             )
             found = [_checked(row, self.client.url) for row in answer.rows]
             # A service that sends fewer rows than it may has no more, unless it says so.
@@ -312,12 +329,15 @@ def _condition(payload: Mapping[str, Any]) -> tuple[str, Callable[[Row], bool]]:
     if "cone" in payload:
         ra, dec, radius = payload["cone"]
         centre = Position(ra, dec)
-        return (
-            box_condition(ra, dec, radius, "m.ra", "m.dec"),
-            lambda row: separation(centre, Position(row["ra"], row["dec"])) <= radius,
-        )
-    first, last = payload["obsids"]
-    return f"o.obsid BETWEEN {int(first)} AND {int(last)}", lambda row: True
+        shard = Shard(*payload["shard"]) if "shard" in payload else None
+
+        def inside(row: Row) -> bool:
+            near = separation(centre, Position(row["ra"], row["dec"])) <= radius
+            return near and (shard is None or shard.has(row["name"]))
+
+        return box_condition(ra, dec, radius, "m.ra", "m.dec"), inside
+    west, east = payload["ra"]
+    return f"m.ra >= {int(west)} AND m.ra < {int(east)}", lambda row: True
 
 
 def _checked(row: Row, url: str) -> Row:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
+from hf_specclip.literature import CacheError, EmbeddingError
+
+from ..csc_papers import push_folder
 from ..splits import SURVEY_LIMIT
-from .answers import AnswerCache
+from .answers import AnswerCache, AnswerCacheError
 from .archive import STAGE as SPECTRA_STAGE
 from .assemble import AssembleError
 from .bibliography import PAPERS_EACH
-from .build import STAGES, Build, BuildError, Options, Selection, Services
+from .build import SHARD_STAGES, STAGES, Build, BuildError, Options, Selection, Services
 from .catalogue import CatalogueError, Limits
 from .files import DiskError
+from .full_texts import STAGE as FULL_TEXTS_STAGE
+from .merge import MergeError, merge_shards
 from .products import KINDS
 from .queue import QueueError
 from .retry import ServiceError
+from .shard import Shard
 from .sources import names_of
 from .summaries import CapReachedError, ModelError, ModelSummariser
 from .texts import STAGE as TEXTS_STAGE
@@ -29,6 +37,13 @@ examples:
   python -m dataset_builders build --source csc --names names.txt --output runs/mine --dry-run
   python -m dataset_builders build --source csc --cone 10.68 41.27 0.2 --output runs/m31
   python -m dataset_builders build --source csc --class LXB --max-disk 20GB --output runs/binaries
+  python -m dataset_builders build --source csc --names names.txt --output runs/mine \\
+      --summariser openai --model-batches --embedder openai --push user/name
+  python -m dataset_builders build --source csc --everything --output runs/csc --dry-run
+
+Several processes on one machine: give the command several times, or launch it with accelerate
+(`accelerate launch … -m dataset_builders build …`). Several machines: each builds a share with
+--shard 1/4 … 4/4, and `python -m dataset_builders merge` joins them.
 
 ADS needs a token: ADS_DEV_KEY or ~/.ads/dev_key (ui.adsabs.harvard.edu, Account, API Token).
 Everything fetched lies in the work folder (OUTPUT.work): a build that was stopped, however it was,
@@ -58,27 +73,106 @@ def add_command(commands: Any) -> None:
     add("--output", type=Path, required=True, help="folder to make")
     add("--work", type=Path, help="folder of what is fetched (default OUTPUT.work)")
     add("--overwrite", action="store_true", help="replace a dataset that is already there")
-    add("--stages", default=",".join(STAGES), help="some of %(default)s")
+    add(
+        "--stages",
+        help=f"some of {','.join(STAGES)} (default: all, of a shard those before "
+        "summaries), or push, to publish a dataset that is there",
+    )
+    add("--shard", type=_shard, metavar="I/N", help="build the I-th of N shares of the sources")
     add("--retry", action="store_true", help="ask again for what failed")
-    add("--dry-run", action="store_true", help="fetch catalogue and SIMBAD, forecast the rest")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="fetch catalogue, SIMBAD and a sample, forecast the "
+        "rest; of --everything, say what it would take and fetch nothing",
+    )
+    add(
+        "--sample-summaries",
+        type=int,
+        default=0,
+        metavar="N",
+        help="with --dry-run, ask the model N questions, to know how long its answers are",
+    )
+    add("--push", metavar="USER/NAME", help="publish the dataset on the Hub")
+    add("--private", action="store_true", help="publish it for yourself alone")
     add("--max-disk", type=_bytes, metavar="SIZE", help="that spectra may take, such as 50GB")
+    add(
+        "--unpaired",
+        action="store_true",
+        help="spectra of sources without papers, too, for pretraining",
+    )
+    add(
+        "--full-texts",
+        action="store_true",
+        help="give open full texts to the model, beside abstracts",
+    )
     add("--kinds", default=",".join(KINDS), help="files to fetch (default %(default)s)")
     add("--no-object-search", action="store_true", help="use only SIMBAD's references")
     add("--papers-each", type=int, default=PAPERS_EACH, help="behind a summary (%(default)s)")
     add("--survey-limit", type=int, default=SURVEY_LIMIT, help="see `tables --help`")
     add("--summariser", default="extractive", help="extractive (no key), openai, openai:MODEL")
     add("--llm-url", help="of an OpenAI-compatible server, ending in /v1")
+    add(
+        "--model-batches",
+        action="store_true",
+        help="ask the model in batches: half the price, within a day",
+    )
     add("--max-dollars", type=float, help="that summaries may cost")
     add("--token-prices", type=float, nargs=2, metavar=("IN", "OUT"), help="$ a million tokens")
     add("--embedder", help="embed the summaries: offline, openai, openai:MODEL, local:PATH")
+    add("--embedder-url", help="of an OpenAI-compatible server for --embedder openai")
     add("--seed", type=int, default=0, help="of the splits (default 0)")
-    for name in ("csc-tap", "archive", "simbad-tap", "ads"):
+    for name in ("csc-tap", "archive", "simbad-tap", "ads", "arxiv"):
         add(f"--{name}", help=argparse.SUPPRESS)  # another address of the service
+    # Services of one's own need no politeness.
+    add("--per-second", type=float, help=argparse.SUPPRESS)
+    add("--model-poll", type=float, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
+
+    merging = commands.add_parser(
+        "merge",
+        help="join the shards of a build",
+        description="Join the work folders of all shards of a build. The build command with --work "
+        "MERGED then goes on with summaries, embeddings and dataset.",
+    )
+    merging.add_argument("shards", type=Path, nargs="+", metavar="WORK", help="folder of a shard")
+    merging.add_argument("--work", type=Path, required=True, help="folder to make")
+    merging.add_argument(
+        "--spectra", action="store_true", help="bring the archive's files along, too"
+    )
+    merging.set_defaults(run=merge)
+
+
+def merge(options: argparse.Namespace) -> int:
+    """Join shards; 0, or 2 where that cannot be."""
+    try:
+        merged = merge_shards(options.shards, options.work, spectra=options.spectra)
+    except STOPS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{options.work}: {merged:,} items of {len(options.shards)} shards")
+    print(f"go on with the build command, --work {options.work} in place of --shard")
+    return 0
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the build; 0, or 2 where it had to stop (the message says what to do)."""
+    try:
+        return _run(options)
+    except STOPS as error:
+        print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(
+            f"error: the disk is full ({error.filename or options.output}): make room and run "
+            "again; nothing that was fetched is lost",
+            file=sys.stderr,
+        )
+    return 2
+
+
+def _run(options: argparse.Namespace) -> int:
     names = names_of(options.names.read_text(encoding="utf-8")) if options.names else []
     selection = Selection(
         names=tuple(names),
@@ -88,61 +182,91 @@ def run(options: argparse.Namespace) -> int:
         everything=options.everything,
         limits=Limits(options.min_significance, options.min_counts, options.max_theta),
     )
+    if options.stages == "push":
+        return _push(options)
     if not selection.facts():
-        print(
-            "error: say which sources: --names, --cone, --class, --adql or --everything",
-            file=sys.stderr,
-        )
-        return 2
-    addresses = {
+        raise BuildError("say which sources: --names, --cone, --class, --adql or --everything")
+    addresses: dict[str, Any] = {
         "csc_tap": options.csc_tap,
         "archive": options.archive,
         "simbad_tap": options.simbad_tap,
         "ads": options.ads,
+        "arxiv": (options.arxiv,) if options.arxiv else None,
+        "model_poll": options.model_poll,
     }
-    services = Services(**{name: url for name, url in addresses.items() if url})
+    if options.per_second:
+        paces = ("csc", "archive", "simbad", "ads", "arxiv")
+        addresses |= {f"{name}_per_second": options.per_second for name in paces}
+    services = Services(**{name: value for name, value in addresses.items() if value})
     settings = Options(
         kinds=tuple(options.kinds.split(",")),
         max_disk=options.max_disk,
         search_objects=not options.no_object_search,
         papers_each=options.papers_each,
         survey_limit=options.survey_limit,
+        full_texts=options.full_texts,
+        unpaired=options.unpaired,
         embedder=options.embedder,
+        embedder_url=options.embedder_url,
+        model_batches=options.model_batches,
         seed=options.seed,
+        shard=options.shard,
     )
-    work = options.work or options.output.with_name(options.output.name + ".work")
-    try:
-        build = Build(
-            work,
-            selection,
-            services,
-            settings,
-            summariser=_summariser(options, work),
-            progress=True,
-        )
-        if options.retry:
-            build.queue.retry(SPECTRA_STAGE)
-            build.queue.retry(TEXTS_STAGE)
-        if options.dry_run:
+    work = options.work or options.output.with_name(
+        f"{options.output.name}.work"
+        + (f"-{options.shard.number}-of-{options.shard.of}" if options.shard else "")
+    )
+    # Of the processes that accelerate starts, the first speaks and writes the dataset.
+    first = os.environ.get("RANK", "0") == "0"
+    build = Build(
+        work, selection, services, settings, summariser=_summariser(options, work), progress=first
+    )
+    if options.retry and first:
+        for stage in (SPECTRA_STAGE, FULL_TEXTS_STAGE, TEXTS_STAGE):
+            build.queue.retry(stage)
+    if options.dry_run:
+        if not selection.everything:
             build.run(("names", "catalogue", "objects"), options.output)
+            build.sample(options.sample_summaries)
             print(build.account())
-            print(build.forecast())
-            return 0
-        build.run(options.stages.split(","), options.output, overwrite=options.overwrite)
+        print(build.forecast())
+        return 0
+    stages = options.stages.split(",") if options.stages else list(STAGES)
+    if options.shard and not options.stages:
+        stages = list(SHARD_STAGES)
+    if not first:
+        stages = [stage for stage in stages if stage != "dataset"]
+    build.run(stages, options.output, overwrite=options.overwrite)
+    if first:
         print(build.account())
-    except (
-        AssembleError,
-        CapReachedError,
-        CatalogueError,
-        DiskError,
-        ModelError,
-        QueueError,
-        ServiceError,
-        BuildError,
-    ) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        if options.push and "dataset" in stages:
+            return _push(options)
     return 0
+
+
+def _push(options: argparse.Namespace) -> int:
+    if not options.push:
+        raise BuildError("the stage `push` needs --push USER/NAME")
+    push_folder(options.output, options.push, private=options.private or None)
+    print(f"published as {options.push}")
+    return 0
+
+
+# What ends a build with a message and not with a traceback; all that was fetched is kept.
+STOPS = (
+    AnswerCacheError,
+    AssembleError,
+    CacheError,
+    CapReachedError,
+    CatalogueError,
+    DiskError,
+    EmbeddingError,
+    MergeError,
+    ModelError,
+    QueueError,
+    ServiceError,
+    BuildError,
+)
 
 
 def _summariser(options: argparse.Namespace, work: Path) -> Summariser:
@@ -157,7 +281,15 @@ def _summariser(options: argparse.Namespace, work: Path) -> Summariser:
         base_url=options.llm_url,
         max_dollars=options.max_dollars,
         prices=tuple(options.token_prices) if options.token_prices else None,
+        may_ask=not options.dry_run or options.sample_summaries > 0,
     )
+
+
+def _shard(text: str) -> Shard:
+    try:
+        return Shard.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _bytes(text: str) -> int:

@@ -16,6 +16,7 @@ from hf_specclip.spectra import SpectrumFileError, read_spectrum
 
 from ..contract import ENERGY_RANGE, N_BINS, list_array
 from .files import write_whole
+from .parts import Parts
 from .queue import WorkQueue
 
 STAGE = "counts"
@@ -33,28 +34,31 @@ SCHEMA = pa.schema(
 )
 
 
-def want_counts(queue: WorkQueue, detections: Mapping[str, tuple[str, Path]]) -> list[str]:
+def want_counts(queue: WorkQueue, detections: Mapping[str, tuple[str, str]]) -> int:
     """Want spectra in bins.
 
     Args:
         queue: of the build.
-        detections: `obsid.obi.region_id` -> name of the source, and the spectrum's file.
+        detections: `obsid.obi.region_id` -> name of the source, and the spectrum's file below the
+            folder of the build.
 
     Returns:
-        The parts that hold them, whether new or from an earlier run. Their names tell what is in
-        them: other detections make other parts.
+        How many spectra are new: those that no part holds, from whatever run or shard it came.
+        Parts follow the names of sources, as the rows of a dataset do.
     """
-    names = sorted(detections)
+    known = {tuple(entry[:2]) for item in queue.items(STAGE) for entry in item.payload["spectra"]}
+    fresh = sorted(
+        (name, detection, path)
+        for detection, (name, path) in detections.items()
+        if (detection, name) not in known
+    )
     parts: dict[str, Any] = {}
-    for start in range(0, len(names), AT_ONCE):
-        some = [
-            [n, detections[n][0], str(detections[n][1])] for n in names[start : start + AT_ONCE]
-        ]
+    for start in range(0, len(fresh), AT_ONCE):
+        some = [[detection, name, path] for name, detection, path in fresh[start : start + AT_ONCE]]
         said = "\n".join("\t".join(entry[:2]) for entry in some)
-        digest = hashlib.sha256(said.encode()).hexdigest()[:12]
-        parts[f"part-{start // AT_ONCE:05d}-{digest}"] = {"spectra": some}
+        parts[f"part-{hashlib.sha256(said.encode()).hexdigest()[:16]}"] = {"spectra": some}
     queue.add(STAGE, parts)
-    return list(parts)
+    return len(fresh)
 
 
 def make_counts(
@@ -72,44 +76,49 @@ def make_counts(
     while items := queue.claim(STAGE, 1):
         [part] = items
         try:
-            rows, unreadable = _read(part.payload["spectra"], lambda: progress(1))
+            rows, unreadable = _read(part.payload["spectra"], Path(folder), lambda: progress(1))
             write_whole(Path(folder) / FOLDER / f"{part.id}.parquet", _parquet(rows))
         except BaseException:
             queue.release(STAGE, [part.id])
             raise
-        queue.finish(STAGE, {part.id: {"unreadable": unreadable, "rows": len(rows)}})
+        found = [row["detection"] for row in rows]
+        queue.finish(STAGE, {part.id: {"unreadable": unreadable, "detections": found}})
 
 
 def read_counts(
-    queue: WorkQueue, folder: str | Path, parts: Sequence[str]
-) -> tuple[pa.Table, dict[str, str]]:
+    queue: WorkQueue, folder: str | Path, detections: Mapping[str, tuple[str, str]]
+) -> tuple[Parts, dict[str, str]]:
     """What `make_counts` made.
 
     Args:
         queue: of the build.
         folder: of the build.
-        parts: those wanted.
+        detections: those wanted, as for `want_counts`.
 
     Returns:
-        Rows of `SCHEMA`, and the spectra that could not be read with the reasons.
+        Rows of `SCHEMA` by detection, and the spectra that could not be read with the reasons.
     """
-    results = queue.results(STAGE, parts)
+    place_of: dict[str, tuple[Path, int]] = {}
     unreadable: dict[str, str] = {}
-    for part in parts:
-        unreadable.update(results[part]["unreadable"])
-    paths = [Path(folder) / FOLDER / f"{part}.parquet" for part in parts]
-    tables = [pq.read_table(path) for path in paths]
-    return pa.concat_tables([SCHEMA.empty_table(), *tables]), unreadable
+    for item in queue.items(STAGE, ["got"]):
+        names = {detection: name for detection, name, _ in item.payload["spectra"]}
+        path = Path(folder) / FOLDER / f"{item.id}.parquet"
+        wanted = {d for d, name in names.items() if d in detections and detections[d][0] == name}
+        for row, detection in enumerate(item.result["detections"]):
+            if detection in wanted:
+                place_of.setdefault(detection, (path, row))
+        unreadable.update({d: why for d, why in item.result["unreadable"].items() if d in wanted})
+    return Parts(SCHEMA, place_of), unreadable
 
 
 def _read(
-    spectra: Sequence[Sequence[str]], progress: Callable[[], None]
+    spectra: Sequence[Sequence[str]], folder: Path, progress: Callable[[], None]
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     rows, unreadable = [], {}
     for detection, name, path in spectra:
         obsid, obi, region = map(int, detection.split("."))
         try:
-            spectrum = read_spectrum(path)
+            spectrum = read_spectrum(folder / path)
             # The draws are seeded by the catalogue's identifiers, as for every other source of
             # data, whatever a file's header calls itself.
             spectrum = spectrum.replace(source_name=name, obsid=obsid, obi=obi, region_id=region)

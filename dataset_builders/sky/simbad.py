@@ -85,6 +85,7 @@ def fetch_objects(
             {name: {**row, **details[row["oid"]]} for name, row in found.items()},
             absent={name: why for name in ids if name not in found},
         )
+        client.forget()
         progress(len(ids))
 
 

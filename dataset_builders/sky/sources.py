@@ -79,6 +79,7 @@ def resolve_names(
             queue.release(STAGE, ids)
             raise
         queue.finish(STAGE, got, absent=absent)
+        client.forget()
         progress(len(ids))
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,15 @@ from urllib.parse import urlsplit
 
 from hf_specclip.literature import SECTIONS
 
-from .answers import Answer, AnswerCache
+from .answers import Answer, AnswerCache, Spent
 from .bibliography import SourceLiterature
 from .ranking import RankedPaper
 
 DEFAULT_MODEL = "gpt-4o-mini"
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 PROMPTS = Path(__file__).parent / "prompts"
+# In a batch, which is answered within a day, prices are half.
+BATCH_SHARE = 0.5
 # US dollars for a million tokens, in and out (openai.com/api/pricing).
 PRICES: Mapping[str, tuple[float, float]] = {"gpt-4o-mini": (0.15, 0.60)}
 # English prose has 4 to 5 bytes a token, formulae about 3: counting would need a vocabulary from
@@ -33,7 +35,7 @@ PRICES: Mapping[str, tuple[float, float]] = {"gpt-4o-mini": (0.15, 0.60)}
 BYTES_A_TOKEN = 4.0
 _FEWEST_BYTES_A_TOKEN = 2.5
 MAX_OUTPUT_TOKENS = 900
-_USUAL_OUTPUT_TOKENS = 350
+USUAL_OUTPUT_TOKENS = 350
 # Of papers in one question: far inside a window of 128,000 tokens, where models still read well.
 MAX_BYTES = 60_000
 ATTEMPTS = 3
@@ -44,6 +46,11 @@ _COMMON = frozenset(
         *("the", "of", "and", "a", "an", "in", "is", "are", "to", "with"),
         *("as", "from", "by", "at", "for", "its", "it", "that", "was", "on"),
     )
+)
+_FENCED = re.compile(r"\s*```(?:json)?\s*(.*?)\s*```\s*", re.DOTALL)
+# What servers that know no structured output call it when they refuse a question.
+_FORM_WORDS = re.compile(
+    r"response_format|json_schema|max_completion_tokens|\bseed\b|unsupported|extra", re.IGNORECASE
 )
 _SECRETS = re.compile(r"sk-[\w-]{6,}|(?i:bearer)\s+\S+")
 _SCHEMA = {
@@ -63,6 +70,18 @@ class SummaryError(RuntimeError):
 
 class CapReachedError(RuntimeError):
     """The next question could cost more than is allowed; everything answered is kept."""
+
+
+class _Unanswered(Exception):
+    """A question whose answer is not there, where none may be asked."""
+
+    def __init__(self, messages: Sequence[Mapping[str, str]]) -> None:
+        super().__init__()
+        self.messages = messages
+
+
+class _FormRefusedError(Exception):
+    """The server knows no structured output."""
 
 
 class ModelError(RuntimeError):
@@ -108,9 +127,12 @@ class ModelSummariser:
         workers: questions at once.
         timeout: s, for an answer.
         max_retries: of the client, after failures that pass.
+        may_ask: whether questions will be asked; a forecast alone needs no key.
 
     Attributes:
         asked: questions sent.
+        full_text: gives the text of a paper by its id, or None; without it, abstracts are read.
+        client: of OpenAI.
 
     Raises:
         ModelError: when OpenAI itself is asked and there is no key.
@@ -129,6 +151,7 @@ class ModelSummariser:
         workers: int = 4,
         timeout: float = 120.0,
         max_retries: int = 5,
+        may_ask: bool = True,
     ) -> None:
         try:
             import openai
@@ -146,15 +169,17 @@ class ModelSummariser:
         self.max_dollars = max_dollars
         self.workers = workers
         self.asked = 0
+        self.full_text: Callable[[str], str | None] | None = None
         self._lock = threading.Lock()
-        self._reserved = 0.0
+        self._longest = timeout * (max_retries + 1)
+        self._plain = False
         key = os.environ.get("OPENAI_API_KEY", "").strip()
-        if not key and self.base_url.rstrip("/") == DEFAULT_BASE_URL:
+        if may_ask and not key and self.base_url.rstrip("/") == DEFAULT_BASE_URL:
             raise ModelError(
                 "OpenAI needs a key: export OPENAI_API_KEY=… (platform.openai.com), or use "
                 "--summariser extractive, which needs none"
             )
-        self._client = openai.OpenAI(
+        self.client = openai.OpenAI(
             api_key=key or "none",
             base_url=self.base_url,
             timeout=timeout,
@@ -173,7 +198,7 @@ class ModelSummariser:
             name += f", {parts.scheme}://{parts.hostname}" + (
                 f":{parts.port}" if parts.port else ""
             )
-        return name
+        return name + (", full texts" if self.full_text is not None else "")
 
     def summarise(
         self, source: SourceLiterature, papers: Sequence[RankedPaper]
@@ -191,25 +216,61 @@ class ModelSummariser:
             CapReachedError: the next question could exceed the cap.
             ModelError: the server refuses or cannot be reached.
         """
-        documents = [_document(paper) for paper in papers if paper.title or paper.abstract]
+        documents = self._documents(papers)
         if not documents:
             return {}
         ids = [document["id"] for document in documents]
         portions = list(_portions(documents, MAX_BYTES))
         if len(portions) > 1:
-            notes: list[Mapping[str, Any]] = []
-            for portion in portions:
-                found = self._ask("notes", source, portion, ids)
-                text = " ".join(found[name] or "" for name in SECTIONS)
-                notes.append({"id": ", ".join(found["papers"]) or "notes", "text": text})
-            portions = [notes]
-        found = self._ask("summary", source, portions[0], ids)
-        return {name: found[name] for name in SECTIONS}
+            found = [self._ask("notes", source, portion, ids) for portion in portions]
+            portions = [_notes(found)]
+        return _sections(self._ask("summary", source, portions[0], ids))
+
+    def unanswered(
+        self, source: SourceLiterature, papers: Sequence[RankedPaper]
+    ) -> list[Sequence[Mapping[str, str]]]:
+        """The questions to ask next for a source: messages of each, none where all is answered.
+
+        Args:
+            source: what is known of it.
+            papers: behind the summary.
+        """
+        documents = self._documents(papers)
+        if not documents:
+            return []
+        ids = [document["id"] for document in documents]
+        portions = list(_portions(documents, MAX_BYTES))
+        found, left = [], []
+
+        def look(kind: str, portion: Sequence[Mapping[str, Any]]) -> None:
+            try:
+                found.append(self._ask(kind, source, portion, ids, may_send=False))
+            except _Unanswered as question:
+                left.append(question.messages)
+
+        try:
+            if len(portions) > 1:
+                for portion in portions:
+                    look("notes", portion)
+                if left:
+                    return left
+                portions = [_notes(found)]
+            look("summary", portions[0])
+        except SummaryError:
+            return []
+        return left
 
     def forecast(
-        self, sources: Sequence[tuple[SourceLiterature, Sequence[RankedPaper]]]
+        self,
+        sources: Iterable[tuple[SourceLiterature, Sequence[RankedPaper]]],
+        *,
+        batches: bool = False,
     ) -> CostForecast:
         """What sources will take that are not in the cache; nothing is asked.
+
+        Args:
+            sources: each with the papers behind its summary.
+            batches: whether the questions go in batches.
 
         Tokens for a byte, and tokens of an answer, are those counted so far where there are any.
         """
@@ -217,21 +278,43 @@ class ModelSummariser:
         per_byte = (
             spent.input_tokens / spent.input_bytes if spent.input_bytes else 1 / BYTES_A_TOKEN
         )
-        out = spent.output_tokens / spent.answers if spent.answers else _USUAL_OUTPUT_TOKENS
+        out = spent.output_tokens / spent.answers if spent.answers else USUAL_OUTPUT_TOKENS
         questions, size = 0, 0
         for source, papers in sources:
-            documents = [_document(paper) for paper in papers if paper.title or paper.abstract]
-            portions = list(_portions(documents, MAX_BYTES))
+            portions = list(_portions(self._documents(papers), MAX_BYTES))
             kind = "notes" if len(portions) > 1 else "summary"
             for portion in portions:
                 messages = self._messages(kind, source, portion)
-                if self.cache.get(self._key(messages)) is None:
+                if self.cache.get(self.key(messages)) is None:
                     questions += 1
                     size += _size(messages)
+            if len(portions) > 1:  # the summary of the notes
+                questions += 1
+                size += len(portions) * round(out * BYTES_A_TOKEN)
         tokens_in, tokens_out = size * per_byte, questions * out
-        return CostForecast(questions, tokens_in, tokens_out, self._dollars(tokens_in, tokens_out))
+        dollars = self.dollars(tokens_in, tokens_out)
+        if dollars is not None and batches:
+            dollars *= BATCH_SHARE
+        return CostForecast(questions, tokens_in, tokens_out, dollars)
+
+    @property
+    def fixed_bytes(self) -> int:
+        """Of a question, beside the papers."""
+        source = SourceLiterature("2CXO J000000.0+000000", ("alias",) * 5, "X", "host", ())
+        return _size(self._messages("summary", source, ()))
 
     # -- one question
+
+    def _documents(self, papers: Sequence[RankedPaper]) -> list[dict[str, Any]]:
+        documents = []
+        for paper in papers:
+            text = self.full_text(paper.id) if self.full_text is not None else None
+            text = text or paper.abstract
+            if paper.title or text:
+                documents.append(
+                    {"id": paper.id, "year": paper.year, "title": paper.title, "text": text}
+                )
+        return documents
 
     def _messages(
         self, kind: str, source: SourceLiterature, documents: Sequence[Mapping[str, Any]]
@@ -243,12 +326,14 @@ class ModelSummariser:
             "host": source.host,
         }
         data = json.dumps({"source": about, "papers": list(documents)}, ensure_ascii=False)
+        task = [*self.prompt[kind], *([self.prompt["form"]] if self._plain else [])]
         return [
-            {"role": "system", "content": " ".join(self.prompt[kind])},
+            {"role": "system", "content": " ".join(task)},
             {"role": "user", "content": data},
         ]
 
-    def _key(self, messages: Sequence[Mapping[str, str]]) -> bytes:
+    def key(self, messages: Sequence[Mapping[str, str]]) -> bytes:
+        """Of a question, in the cache."""
         return AnswerCache.key([self.name, messages])
 
     def _ask(
@@ -257,16 +342,24 @@ class ModelSummariser:
         source: SourceLiterature,
         documents: Sequence[Mapping[str, Any]],
         ids: Sequence[str],
+        *,
+        may_send: bool = True,
     ) -> dict[str, Any]:
         messages = self._messages(kind, source, documents)
         problem = ""
         for _ in range(ATTEMPTS):
-            key = self._key(messages)
-            answer = self.cache.get(key)
+            answer = self.cache.get(self.key(messages))
+            if answer is None and not may_send:
+                raise _Unanswered(messages)
             if answer is None:
-                answer = self._send(messages, source.name)
+                try:
+                    answer = self._send(messages, source.name)
+                except _FormRefusedError:
+                    # A server without structured output is asked in words.
+                    self._plain = True
+                    return self._ask(kind, source, documents, ids)
                 # Paid for, it is kept, whether it can be used or not.
-                self.cache.put(key, answer)
+                self.cache.put(self.key(messages), answer)
             found = _parsed(answer.content)
             wrong = problem_of(found, ids, self.prompt["max_words"])
             if wrong is None and found is not None:
@@ -279,67 +372,107 @@ class ModelSummariser:
             ]
         raise SummaryError(f"{self.name}, {source.name}: {ATTEMPTS} answers refused: {problem}")
 
+    def body(self, messages: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+        """What is sent for a question."""
+        asked: dict[str, Any] = {"model": self.model, "messages": list(messages), "temperature": 0}
+        if self._plain:
+            return {**asked, "max_tokens": MAX_OUTPUT_TOKENS}
+        form = {"name": "summary", "strict": True, "schema": _SCHEMA}
+        return {
+            **asked,
+            "seed": 0,
+            "max_completion_tokens": MAX_OUTPUT_TOKENS,
+            "response_format": {"type": "json_schema", "json_schema": form},
+        }
+
+    def worst(self, messages: Sequence[Mapping[str, str]], *, batched: bool = False) -> float:
+        """The most dollars that a question can cost; 0 where the price is not known."""
+        most = self.dollars(_size(messages) / _FEWEST_BYTES_A_TOKEN, MAX_OUTPUT_TOKENS) or 0.0
+        return most * BATCH_SHARE if batched else most
+
+    def money_left(self) -> float | None:
+        """Dollars that may still be spent; None without a cap."""
+        if self.max_dollars is None:
+            return None
+        return self.max_dollars - self._paid(self.cache.spent()) - self.cache.set_aside()
+
+    def answer_of(self, completion: Any, messages: Sequence[Mapping[str, str]]) -> Answer:
+        """What a chat completion of the client says.
+
+        Raises:
+            ValueError, TypeError, AttributeError, IndexError: when it is none.
+        """
+        content = completion.choices[0].message.content or ""
+        usage, size = completion.usage, _size(messages)
+        return Answer(
+            content,
+            usage.prompt_tokens if usage else round(size / BYTES_A_TOKEN),
+            usage.completion_tokens if usage else round(len(content) / BYTES_A_TOKEN),
+            size,
+        )
+
     def _send(self, messages: Sequence[Mapping[str, str]], item: str) -> Answer:
         import openai
 
-        size = _size(messages)
-        asked: Any = list(messages)
-        form: Any = {
-            "type": "json_schema",
-            "json_schema": {"name": "summary", "strict": True, "schema": _SCHEMA},
-        }
-        worst = self._dollars(size / _FEWEST_BYTES_A_TOKEN, MAX_OUTPUT_TOKENS) or 0.0
-        self._reserve(worst, item)
-        try:
-            answer = self._client.chat.completions.create(
-                model=self.model,
-                messages=asked,
-                temperature=0,
-                seed=0,
-                max_completion_tokens=MAX_OUTPUT_TOKENS,
-                response_format=form,
-            )
-            content = answer.choices[0].message.content or ""
-            usage = answer.usage
-            return Answer(
-                content,
-                usage.prompt_tokens if usage else round(size / BYTES_A_TOKEN),
-                usage.completion_tokens if usage else round(len(content) / BYTES_A_TOKEN),
-                size,
-            )
-        except openai.OpenAIError as error:
-            message = f"{str(error)[:400]}. {_way_out(getattr(error, 'status_code', None))}"
-        except (ValueError, TypeError, AttributeError, IndexError) as error:
-            message = f"sent an answer in another form than OpenAI's ({error}). Check base_url"
-        finally:
-            with self._lock:
-                self._reserved -= worst
-        # Outside the handlers: the client's error holds the request and with it the key.
-        raise ModelError(self._scrub(f"{self.name}, {item}: {message}"))
-
-    def _reserve(self, dollars: float, item: str) -> None:
+        aside = self.set_aside(self.worst(messages), item, self._longest)
         with self._lock:
             self.asked += 1
-            self._reserved += dollars
-            if self.max_dollars is None:
-                return
-            spent = self.cache.spent()
-            paid = self._dollars(spent.input_tokens, spent.output_tokens) or 0.0
-            if paid + self._reserved > self.max_dollars:
-                self._reserved -= dollars
-                self.asked -= 1
-                raise CapReachedError(
-                    f"{self.name}, {item}: ${paid:.4f} are spent, and the next question could go "
-                    f"over the cap of ${self.max_dollars:.2f}; every answer is kept: run again "
-                    "with a higher cap to go on"
-                )
+        refused = False
+        try:
+            for last in (False, False, True):
+                completion = self.client.chat.completions.create(**self.body(messages))
+                try:
+                    return self.answer_of(completion, messages)
+                except (ValueError, TypeError, AttributeError, IndexError) as error:
+                    if last:
+                        message = f"sent an answer in another form than OpenAI's ({error})."
+        except openai.OpenAIError as error:
+            message = f"{str(error)[:400]}. {_way_out(getattr(error, 'status_code', None))}"
+            refused = getattr(error, "status_code", None) in (400, 404, 422, 501) and bool(
+                _FORM_WORDS.search(str(error))
+            )
+        except (ValueError, TypeError) as error:  # what the client could not parse
+            message = f"sent an answer in another form than OpenAI's ({error}). Check base_url"
+        finally:
+            self.cache.release(aside)
+        if refused and not self._plain:
+            raise _FormRefusedError
+        # Outside the handlers: the client's error holds the request and with it the key.
+        raise ModelError(self.scrub(f"{self.name}, {item}: {message}"))
 
-    def _dollars(self, tokens_in: float, tokens_out: float) -> float | None:
+    def set_aside(self, dollars: float, item: str, seconds: float) -> str | None:
+        """Set money aside for questions; what is given back goes to `cache.release`.
+
+        Raises:
+            CapReachedError: when all together could then pass the cap.
+        """
+        if self.max_dollars is None:
+            return None
+        aside, paid = self.cache.reserve(dollars, self.max_dollars, self._paid, seconds)
+        if aside is None:
+            raise CapReachedError(
+                f"{self.name}, {item}: ${paid:.4f} are spent, and the next question could go over "
+                f"the cap of ${self.max_dollars:.2f}; every answer is kept: run again with a "
+                "higher cap to go on"
+            )
+        return aside
+
+    def _paid(self, spent: Spent) -> float:
+        alone = self.dollars(
+            spent.input_tokens - spent.batched_input_tokens,
+            spent.output_tokens - spent.batched_output_tokens,
+        )
+        batched = self.dollars(spent.batched_input_tokens, spent.batched_output_tokens)
+        return (alone or 0.0) + BATCH_SHARE * (batched or 0.0)
+
+    def dollars(self, tokens_in: float, tokens_out: float) -> float | None:
+        """Their price, outside batches; None where it is not known."""
         if self.prices is None:
             return None
         return (tokens_in * self.prices[0] + tokens_out * self.prices[1]) / 1e6
 
-    def _scrub(self, text: str) -> str:
+    def scrub(self, text: str) -> str:
+        """A text without the key, and without what looks like one."""
         key = os.environ.get("OPENAI_API_KEY", "").strip()
         return _SECRETS.sub("***", text.replace(key, "***") if key else text)
 
@@ -383,14 +516,26 @@ def problem_of(found: Any, ids: Sequence[str], max_words: int) -> str | None:
 
 
 def _parsed(content: str) -> Any:
+    fenced = _FENCED.fullmatch(content)
     try:
-        return json.loads(content)
+        return json.loads(fenced[1] if fenced else content)
     except ValueError:
         return None
 
 
-def _document(paper: RankedPaper) -> dict[str, Any]:
-    return {"id": paper.id, "year": paper.year, "title": paper.title, "text": paper.abstract}
+def _notes(found: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Notes as documents of the question that follows."""
+    return [
+        {
+            "id": ", ".join(notes["papers"]) or "notes",
+            "text": " ".join(notes[name] or "" for name in SECTIONS),
+        }
+        for notes in found
+    ]
+
+
+def _sections(found: Mapping[str, Any]) -> dict[str, str | None]:
+    return {name: found[name] for name in SECTIONS}
 
 
 def _portions(

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .memory import AnswerMemory
 from .retry import RefusedError, Service, ServiceError
 
 Row = dict[str, Any]
@@ -45,9 +46,17 @@ class TapClient:
         url: its base.
         service: how to ask it.
         asynchronous: send questions as jobs, for services that cut long ones off.
+        memory: where answers are kept until `forget`, or None.
     """
 
-    def __init__(self, url: str, service: Service, *, asynchronous: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        service: Service,
+        *,
+        asynchronous: bool = False,
+        memory: AnswerMemory | None = None,
+    ) -> None:
         try:
             import pyvo
         except ImportError as error:
@@ -55,6 +64,7 @@ class TapClient:
         self.url = url
         self.service = service
         self.asynchronous = asynchronous
+        self.memory = memory
         self._tap = pyvo.dal.TAPService(url, session=service.session)
         self._columns: dict[str, set[str]] = {}
 
@@ -65,19 +75,43 @@ class TapClient:
         *,
         uploads: Mapping[str, Mapping[str, Sequence[Any]]] | None = None,
         max_rows: int | None = None,
+        remember: bool = True,
     ) -> TapAnswer:
-        """Ask.
+        """Ask, unless the answer is remembered.
 
         Args:
             adql: the question.
             item: what it is about, for messages.
             uploads: tables sent along: name -> column -> values; `TAP_UPLOAD.name` in the ADQL.
             max_rows: the most rows to send.
+            remember: keep the answer until `forget`; not for one that is stored at once.
 
         Raises:
             RefusedError: the service does not understand the question.
             ServiceError: it failed again and again.
         """
+        if self.memory is None or not remember:
+            return self._ask(adql, item, uploads, max_rows)
+        question = [self.url, adql, uploads, max_rows]
+        found = self.memory.recall(question)
+        if found is not None:
+            return TapAnswer(**found)
+        answer = self._ask(adql, item, uploads, max_rows)
+        self.memory.keep(question, vars(answer))
+        return answer
+
+    def forget(self) -> None:
+        """Drop the answers kept: the items they were for are finished."""
+        if self.memory is not None:
+            self.memory.forget()
+
+    def _ask(
+        self,
+        adql: str,
+        item: str,
+        uploads: Mapping[str, Mapping[str, Sequence[Any]]] | None,
+        max_rows: int | None,
+    ) -> TapAnswer:
         import pyvo
         from astropy.table import Table
 
@@ -108,12 +142,20 @@ class TapClient:
     def columns(self, table: str) -> set[str]:
         """Lower-case names of a table's columns, as the service lists them (asked once)."""
         if table not in self._columns:
-            answer = self.query(
-                f"SELECT column_name FROM TAP_SCHEMA.columns WHERE table_name = {quoted(table)}",
-                f"columns of {table}",
-                max_rows=5000,
-            )
-            self._columns[table] = {row["column_name"].lower() for row in answer.rows}
+            question = [self.url, "columns", table]
+            names = self.memory.recall(question, for_good=True) if self.memory else None
+            if names is None:
+                answer = self._ask(
+                    "SELECT column_name FROM TAP_SCHEMA.columns "
+                    f"WHERE table_name = {quoted(table)}",
+                    f"columns of {table}",
+                    None,
+                    5000,
+                )
+                names = sorted({row["column_name"].lower() for row in answer.rows})
+                if self.memory:
+                    self.memory.keep(question, names)
+            self._columns[table] = set(names)
         return self._columns[table]
 
 

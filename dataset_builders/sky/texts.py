@@ -56,7 +56,8 @@ def write_summaries(
     summariser: Summariser,
     *,
     papers_each: int,
-    progress: Callable[[int], None] = lambda n: None,
+    find: Callable[[str], SourceLiterature | None] | None = None,
+    progress: Callable[[int], object] = lambda n: None,
 ) -> None:
     """Summarise every source that has papers of its own; those done before are kept.
 
@@ -64,17 +65,20 @@ def write_summaries(
 
     Args:
         queue: of the build.
-        sources: with their papers.
+        sources: with their papers; read once, one at a time.
         summariser: what writes.
         papers_each: papers behind a summary, at most.
+        find: gives one of the sources again; without it, all are held in memory.
         progress: called with the number of sources finished.
 
     Raises:
         whatever the summariser raises to stop; what it has written is kept.
     """
-    known = {source.name: source for source in sources}
+    if find is None:
+        held = {source.name: source for source in sources}
+        sources, find = held.values(), held.get
     wanted: dict[str, Any] = {}
-    for source in known.values():
+    for source in sources:
         ids = [paper.id for paper in source.behind_summary(papers_each)]
         wanted[source.name] = {"papers": ids, "summariser": summariser.name}
     stale = [
@@ -88,7 +92,7 @@ def write_summaries(
     with ThreadPoolExecutor(workers) as pool:
         while items := queue.claim(STAGE, AT_ONCE):
             waiting = {
-                pool.submit(_summarise, summariser, known.get(item.id), papers_each): item.id
+                pool.submit(_summarise, summariser, find(item.id), papers_each): item.id
                 for item in items
             }
             left = set(waiting.values())
@@ -128,9 +132,20 @@ def _summarise(
     }
 
 
+def read_summary_papers(queue: WorkQueue) -> dict[str, list[str]]:
+    """Source -> ids of the papers behind its summary."""
+    return {item.id: item.result["papers"] for item in queue.items(STAGE, ["got"])}
+
+
 def read_summaries(queue: WorkQueue) -> dict[str, dict[str, str | None]]:
     """Source -> its three sections, for all that have any."""
     return {item.id: item.result["sections"] for item in queue.items(STAGE, ["got"])}
 
 
-__all__ = ["ExtractiveSummariser", "Summariser", "read_summaries", "write_summaries"]
+__all__ = [
+    "ExtractiveSummariser",
+    "Summariser",
+    "read_summaries",
+    "read_summary_papers",
+    "write_summaries",
+]

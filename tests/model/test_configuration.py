@@ -88,7 +88,7 @@ def test_sub_configs_as_dicts_or_objects_are_the_same():
         ({"num_channels": 7}, "num_channels is 7"),
         ({"patchsize": 20}, "did you mean 'patch_size'"),
         ({"reconstruction_loss": "mse"}, "mae.*poisson"),
-        ({"num_hidden_layers": -1}, "must not be negative"),
+        ({"num_hidden_layers": -1}, "must be 0 to 1000"),
     ],
 )
 def test_impossible_spectrum_settings(settings, message):

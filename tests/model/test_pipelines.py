@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from test_cli import write_pha
 from test_round_trips import bare
 
@@ -60,6 +61,7 @@ def test_every_kind_of_input_gives_the_same(pipes, task, file):
         pipe(table, batch_size=3),
         pipe(table["counts"], **{name: table[name] for name in keys[1:]}),
         pipe(iter_of([spectrum, row, str(file)])),
+        pipe(Dataset.from_dict({name: list(values) for name, values in table.items()})),
     ):
         many = list(many)
         assert len(many) == 3
@@ -121,6 +123,7 @@ def test_conditions_and_choices(pipes, file):
         ("spectrum-parameters", "file", {"variables": ["colour"]}, "no variable 'colour'"),
         ("spectrum-feature-extraction", "file", {"space": "outer"}, "shared or latent"),
         ("spectrum-feature-extraction", {"rate": [1]}, {}, "no 'counts'"),
+        ("spectrum-feature-extraction", 3, {}, "cannot take a int"),
         ("spectrum-feature-extraction", "file", {"exposure": 1.0}, "array of counts"),
         ("zero-shot-spectrum-classification", "file", {"candidate_labels": ["", "b"]}, "name"),
     ],
@@ -147,10 +150,40 @@ def test_a_model_without_companions_says_what_is_missing(tiny_run, tmp_path, fil
     assert len(named(str(file))) == 5
 
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def in_hub_cache(run, cache):
+    """What `huggingface_hub` keeps of a repository that was fetched: model, experts, detector."""
+    repository = cache / "models--user--name"
+    snapshot = repository / "snapshots" / COMMIT
+    shutil.copytree(run / "model", snapshot)
+    for part in ("moe", "outliers"):
+        shutil.copytree(run / part, snapshot / part)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+
+
+def test_a_describer_comes_from_the_cache_of_the_hub(tiny_run, file, tmp_path):
+    in_hub_cache(tiny_run, tmp_path / "cache")
+    cached = {"cache_dir": tmp_path / "cache", "local_files_only": True}
+    found = Describer.from_pretrained("user/name", **cached).describe(file).to_dict()
+    expected = Describer.from_pretrained(tiny_run).describe(file).to_dict()
+    assert found.pop("model") == "user/name"
+    expected.pop("model")
+    assert found == expected
+    by_commit = Describer.from_pretrained("user/name", revision=COMMIT, **cached)
+    assert by_commit.moe is not None
+    with pytest.raises(OSError, match="other"):
+        Describer.from_pretrained("user/other", **cached)
+
+
 def test_they_load_where_the_package_is_not_installed(pipes, tiny_run, file, tmp_path):
-    """From what training left, and once more from what a pipeline saved there."""
+    """From what training left, from the Hub's cache without a network, and from what a pipeline
+    saved there."""
     row = read_spectrum(file).rebinned()
     np.savez(tmp_path / "row.npz", counts=row["counts"], exposure=row["exposure"])
+    in_hub_cache(tiny_run, tmp_path / "hf_home" / "hub")
     code = """
 import json
 import numpy as np
@@ -158,15 +191,16 @@ from transformers import pipeline
 counts = np.load(sys.argv[3])
 row = {name: counts[name] for name in counts.files}
 tasks = json.loads(sys.argv[4])
-for place in (folder, again):
-    found = {}
+results = {}
+for place in (str(folder), "user/name", str(again)):
+    found = results[place] = {}
     for task in tasks:
-        pipe = pipeline(task, model=str(place), **trust)
+        pipe = pipeline(task, model=place, **trust)
         assert type(pipe).__module__.startswith("transformers_modules"), type(pipe)
         found[task] = pipe(row)
-        if place == folder and task == "spectrum-parameters":
+        if place == "user/name" and task == "spectrum-parameters":
             pipe.save_pretrained(again)
-    (Path(sys.argv[3]).parent / f"{place.name}.json").write_text(json.dumps(found))
+(Path(sys.argv[3]).parent / "results.json").write_text(json.dumps(list(results.values())))
 pipe = pipeline("zero-shot-spectrum-classification", model=str(again), **trust)
 try:
     pipe(row, candidate_labels=["a", "b"])
@@ -178,8 +212,10 @@ else:
     again = tmp_path / "again"
     bare(code, tmp_path, tiny_run / "model", again, tmp_path / "row.npz", json.dumps(TASKS))
     plain = {"counts": row["counts"], "exposure": row["exposure"]}
-    for name in ("model", "again"):
-        found = json.loads((tmp_path / f"{name}.json").read_text())
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert len(results) == 3
+    for found in results:
         for task in TASKS:
             assert_close(found[task], json.loads(json.dumps(pipes[task](plain))))
-    assert {path.name for path in again.iterdir() if path.is_dir()} >= {"gallery", "moe"}
+    folders = {path.name for path in again.iterdir() if path.is_dir()}
+    assert folders >= {"gallery", "zero_shot", "moe", "outliers"}

@@ -145,11 +145,13 @@ for place in (folder, again):
     for name, value in model.state_dict().items():
         assert torch.equal(ours.state_dict()[name], value), name
     assert {file.name for file in again.glob("*.py")} == {
+        "checkpoint_specclip.py",
         "configuration_specclip.py",
         "feature_extraction_specclip.py",
         "loss_specclip.py",
         "modeling_specclip.py",
         "processing_specclip.py",
+        "variables_specclip.py",
     }
 
 

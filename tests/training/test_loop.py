@@ -1,7 +1,9 @@
 """The loop: the same run whatever kills it and however many processes share it."""
 
+import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from training.loop import (
     better,
     fit,
     over_rows,
+    part_of,
     rate_at,
 )
 from training.presets import StageSettings
@@ -110,22 +113,94 @@ def test_another_number_of_processes_is_told(tmp_path):
         train(tmp_path)
 
 
-def test_two_processes_are_two_and_train_as_one_does(tmp_path):
-    subprocess.run(
-        [sys.executable, *TWO_PROCESSES, str(TOY), str(tmp_path / "two")],
+def on_two_processes(folder: Path, *options: str) -> subprocess.CompletedProcess:
+    # Nine rows in a batch: four for one process, five for the other.
+    return subprocess.run(
+        [sys.executable, *TWO_PROCESSES, str(TOY), str(folder), "--batch-size", "9", *options],
         env=ENVIRONMENT,
-        check=True,
+        capture_output=True,
+        text=True,
         timeout=240,
     )
-    shared, weights = result_of(tmp_path / "two")
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """A whole run on two processes, and one that lost a process and was started again."""
+    root = tmp_path_factory.mktemp("two")
+    whole = on_two_processes(root / "whole")
+    assert whole.returncode == 0, whole.stderr
+    killed = on_two_processes(root / "killed", "--kill-at-step", "7", "--kill-process", "1")
+    shutil.copytree(root / "killed", root / "resumed-on-one")
+    resumed = on_two_processes(root / "killed")
+    assert resumed.returncode == 0, resumed.stderr
+    return root, killed
+
+
+def test_two_processes_are_two_and_train_as_one_does(two_processes, tmp_path):
+    shared, weights = result_of(two_processes[0] / "whole")
     assert shared["processes"] == 2
-    task, alone = train(tmp_path / "one")
+    settings = dataclasses.replace(SETTINGS, batch_size=9)
+    task, alone = train(tmp_path, settings=settings)
     assert shared["steps"] == alone.steps == 20
     for name, value in task.model.state_dict().items():
         assert torch.allclose(value, weights[name], atol=1e-5), name
     for one, two in zip(alone.history, shared["history"], strict=True):
         assert one["loss"] == pytest.approx(two["loss"], abs=1e-5)
         assert one["train_loss"] == pytest.approx(two["train_loss"], abs=1e-5)
+
+
+def test_a_process_that_is_killed_ends_the_run_with_a_word(two_processes):
+    _, killed = two_processes
+    assert killed.returncode not in (0, None)
+    assert "[process 0] error: toy: another of the 2 processes has ended" in killed.stderr
+    assert "Give the same command again" in killed.stderr
+
+
+def test_after_a_killed_process_a_rerun_ends_with_the_same_weights(two_processes):
+    root, _ = two_processes
+    summary, weights = result_of(root / "killed")
+    whole, same = result_of(root / "whole")
+    assert_same(weights, same)
+    assert summary["history"] == whole["history"]
+    assert summary["taken_here"] == 20 - 6  # the checkpoint before the kill was after step 6
+
+
+def test_a_run_goes_on_with_other_processes(two_processes):
+    root, _ = two_processes
+    settings = dataclasses.replace(SETTINGS, batch_size=9)
+    with pytest.warns(RuntimeWarning, match=r"toy goes on with 1 process\(es\) after 2"):
+        task, result = train(root / "resumed-on-one" / "ckpt", settings=settings)
+    assert len(task.seen) == 20 - 6
+    _, weights = result_of(root / "whole")
+    for name, value in task.model.state_dict().items():
+        assert torch.allclose(value, weights[name], atol=1e-5), name
+    assert result.steps == 20
+
+
+@pytest.mark.slow
+def test_weights_in_parts_train_and_resume_as_whole_ones(two_processes, tmp_path):
+    killed = on_two_processes(
+        tmp_path / "parts", "--shard", "--kill-at-step", "7", "--kill-process", "1"
+    )
+    assert killed.returncode != 0
+    resumed = on_two_processes(tmp_path / "parts", "--shard")
+    assert resumed.returncode == 0, resumed.stderr
+    summary, weights = result_of(tmp_path / "parts")
+    assert summary["processes"] == 2
+    assert summary["taken_here"] == 20 - 6
+    _, expected = result_of(two_processes[0] / "whole")
+    for name, value in weights.items():
+        assert torch.allclose(value, expected[name], atol=1e-5), name
+
+
+def test_parts_of_a_batch_are_whole_and_even():
+    for size, processes in ((8, 2), (9, 2), (7, 3), (64, 5)):
+        parts = [part_of(size, process, processes) for process in range(processes)]
+        rows = [row for part in parts for row in range(size)[part]]
+        assert rows == list(range(size))
+        lengths = [part.stop - part.start for part in parts]
+        assert max(lengths) - min(lengths) <= 1
 
 
 def train(folder, task=None, settings=SETTINGS, **arguments):
@@ -200,7 +275,7 @@ def test_draws_depend_on_the_place_in_the_whole_batch_alone():
 def test_batches_shrink_to_what_there_is():
     assert batches_of(1000, 256, 1) == (256, 3)
     assert batches_of(100, 256, 1) == (100, 1)
-    assert batches_of(101, 256, 2) == (100, 1)
+    assert batches_of(101, 256, 2) == (101, 1)
     with pytest.raises(TrainingError, match="too few for 4 processes"):
         batches_of(7, 256, 4)
 

@@ -1,6 +1,7 @@
 """A small task for the loop, and a program that trains it: started by tests, killed by some.
 
-    python toy.py FOLDER [--kill-at-step N | --kill-in-write N] [--dropout X]
+    python toy.py FOLDER [--kill-at-step N [--kill-process P] | --kill-in-write N] [--dropout X]
+        [--batch-size N] [--shard]
     python toy.py --each '[["FOLDER", "--kill-at-step", "3"], ["FOLDER"]]'
 
 leaves `weights.safetensors` and `summary.json` in FOLDER. `--each` runs several one after the
@@ -9,6 +10,7 @@ share the seconds that the imports take.
 """
 
 import argparse
+import dataclasses
 import importlib
 import json
 import os
@@ -24,10 +26,11 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from safetensors.torch import save_file
 
-from training import checkpoint
-from training.loop import fit, over_rows
+from training import checkpoint, loop
+from training.loop import Shuffled, TrainingError, fit, over_rows
 from training.presets import StageSettings
 
 SETTINGS = StageSettings(
@@ -39,7 +42,7 @@ SETTINGS = StageSettings(
 class Toy:
     """Least squares through a small network; `dropout` makes the model itself draw numbers."""
 
-    stage, criterion, n_rows = "toy", "loss", 43
+    stage, criterion, n_rows, over_all = "toy", "loss", 43, False
 
     def __init__(self, dropout: float = 0.0):
         torch.manual_seed(0)
@@ -67,6 +70,9 @@ class Toy:
 
         return Loss()
 
+    def order(self, seed):
+        return Shuffled(seed, self.stage, self.n_rows)
+
     def rate_of(self, name):
         return 0.5 if name.startswith("0.") else 1.0
 
@@ -84,24 +90,52 @@ class Toy:
         return {"loss": over_rows(accelerator, loss, self.n_rows, batch_size=7).mean().item()}
 
 
+def shard(accelerator: Accelerator) -> None:
+    """Cut weights into parts as accelerate does on GPUs with FSDP 2; it offers none on CPUs."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    def prepare(module, optimizer):
+        places = {parameter: name for name, parameter in module.named_parameters()}
+        names = [[places[p] for p in group["params"]] for group in optimizer.param_groups]
+        fully_shard(module, mesh=init_device_mesh("cpu", (accelerator.num_processes,)))
+        parts = dict(module.named_parameters())
+        for group, own in zip(optimizer.param_groups, names, strict=True):
+            group["params"] = [parts[name] for name in own]
+        return module, accelerator.prepare_optimizer(optimizer)
+
+    accelerator.prepare = prepare
+    accelerator.state.distributed_type = DistributedType.FSDP
+    accelerator.clip_grad_norm_ = lambda parameters, most: torch.nn.utils.clip_grad_norm_(
+        list(parameters), most
+    )
+    loop.is_sharded = lambda accelerator: True
+
+
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kill-at-step", type=int)
+    parser.add_argument("--kill-process", type=int, default=0)
     parser.add_argument("--kill-in-write", type=int)
+    parser.add_argument("--batch-size", type=int, default=SETTINGS.batch_size)
     parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--shard", action="store_true")
     options = parser.parse_args(arguments)
     options.folder.mkdir(exist_ok=True)
 
     def die():
         os.kill(os.getpid(), signal.SIGKILL)
 
+    accelerator, killed = Accelerator(cpu=True), options.kill_process
+    if options.shard:
+        shard(accelerator)
     task = Toy(options.dropout)
     if options.kill_at_step is not None:
         real_batch = task.batch
 
         def batch(rows, draws):
-            if draws.step == options.kill_at_step:
+            if draws.step == options.kill_at_step and accelerator.process_index == killed:
                 die()
             return real_batch(rows, draws)
 
@@ -117,9 +151,13 @@ def main(arguments: list[str]) -> None:
             real_sync(path)
 
         checkpoint._sync = sync
-    accelerator = Accelerator(cpu=True)
     folder = checkpoint.CheckpointFolder(options.folder / "ckpt", {"seed": 0})
-    result = fit(accelerator, task, SETTINGS, seed=0, checkpoints=folder, progress=False)
+    settings = dataclasses.replace(SETTINGS, batch_size=options.batch_size)
+    try:
+        result = fit(accelerator, task, settings, seed=0, checkpoints=folder, progress=False)
+    except TrainingError as error:  # as training.commands.call shows it
+        print(f"[process {accelerator.process_index}] error: {error}", file=sys.stderr, flush=True)
+        sys.exit(2)
     if accelerator.is_main_process:
         save_file(task.model.state_dict(), options.folder / "weights.safetensors")
         summary = {

@@ -9,7 +9,7 @@ from simbad_tables import load_simbad
 from tap_server import TapServer
 
 from dataset_builders.sky.ads import Ads, ads_service, ads_token
-from dataset_builders.sky.bibliography import count_papers, literature, want_papers
+from dataset_builders.sky.bibliography import Literature, count_papers, want_papers
 from dataset_builders.sky.queue import WorkQueue
 from dataset_builders.sky.ranking import name_pattern, rank_papers
 from dataset_builders.sky.retry import ExhaustedError, RefusedError, Service, ServiceError
@@ -139,7 +139,7 @@ def everything(client, queue, ads):
     want_papers(queue, ads)
     ads.fetch_objects()
     ads.fetch_papers()
-    return {source.name: source for source in literature(queue)}
+    return {source.name: source for source in Literature(queue)}
 
 
 def test_sources_are_found_by_name_and_by_place(client, queue, simbad_server):

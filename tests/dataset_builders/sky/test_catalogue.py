@@ -21,6 +21,7 @@ from dataset_builders.sky.catalogue import (
 from dataset_builders.sky.positions import Position, separation
 from dataset_builders.sky.queue import WorkQueue
 from dataset_builders.sky.retry import RefusedError, Service, ServiceError
+from dataset_builders.sky.shard import Shard
 from dataset_builders.sky.sources import matched_names, names_of, resolve_names, want_names
 from dataset_builders.sky.tap import TapClient
 
@@ -52,7 +53,7 @@ def queue(tmp_path):
 
 
 def fetched(client, queue, folder, want, **settings):
-    catalogue = Catalogue(client, queue, folder, **settings)
+    catalogue = Catalogue(client, queue, folder, **{"slice_degrees": 360, **settings})
     want(catalogue)
     catalogue.fetch()
     return read_catalogue(folder).to_pylist()
@@ -84,7 +85,7 @@ def test_detections_come_with_their_sources(server, patience, queue, sky, tmp_pa
             assert row[name] == expected
             nulls += expected is None
     assert nulls > 300
-    assert any("o.obsid BETWEEN" in query for query in server.queries)
+    assert any("m.ra >= 0 AND m.ra < 360" in query for query in server.queries)
     assert not server.jobs  # none is left lying there
 
 
@@ -143,14 +144,14 @@ def test_a_service_that_sends_fewer_rows_than_asked_is_asked_on(sky, patience, q
 
 
 def test_pages_that_are_there_are_not_asked_for_again(server, client, queue, sky, tmp_path):
-    catalogue = Catalogue(client, queue, tmp_path, page_rows=25)
+    catalogue = Catalogue(client, queue, tmp_path, page_rows=25, slice_degrees=360)
     catalogue.want_everything()
     server.plan = [None, None, None, None] + [500] * 5  # columns twice, two pages, then no more
     with pytest.raises(ServiceError, match="answered 500"):
         catalogue.fetch()
     assert queue.counts("catalogue")["wanted"] == 1
     server.queries.clear()
-    again = Catalogue(client, WorkQueue(queue.path), tmp_path, page_rows=25)
+    again = Catalogue(client, WorkQueue(queue.path), tmp_path, page_rows=25, slice_degrees=360)
     again.want_everything()
     again.fetch()
     pages = [query for query in server.queries if "TOP 25" in query]
@@ -163,7 +164,23 @@ def test_pages_that_are_there_are_not_asked_for_again(server, client, queue, sky
     )
     for page in sorted((tmp_path / "catalogue").iterdir()):
         assert page.read_bytes() == (whole / "catalogue" / page.name).read_bytes()
-    assert Catalogue(client, queue, tmp_path).want_everything() == 0
+    assert Catalogue(client, queue, tmp_path, slice_degrees=360).want_everything() == 0
+
+
+def test_the_sky_comes_in_slices_and_shards_share_them(client, queue, sky, tmp_path):
+    found = []
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        catalogue = Catalogue(client, WorkQueue(folder / "q.sqlite"), folder, slice_degrees=30)
+        assert catalogue.want_everything(Shard(number, 2)) == 6
+        catalogue.fetch()
+        found.append({row["name"] for row in read_catalogue(folder).to_pylist()})
+    assert not found[0] & found[1]
+    assert found[0] | found[1] == {row["name"] for row in sky.master}
+    with pytest.raises(ValueError, match="shard 3/2"):
+        Shard.parse("3/2")
+    with pytest.raises(ValueError, match="such as 2/8"):
+        Shard.parse("two")
 
 
 def test_rows_survive_a_tenth_of_failing_requests(server, client, queue, sky, tmp_path):
@@ -279,7 +296,7 @@ def test_names_of_a_file():
 
 def test_a_table_without_a_column_is_named(server, client, queue, tmp_path):
     server.database.execute("DELETE FROM TAP_SCHEMA_columns WHERE column_name = 'hard_hs'")
-    catalogue = Catalogue(client, queue, tmp_path)
+    catalogue = Catalogue(client, queue, tmp_path, slice_degrees=360)
     catalogue.want_everything()
     with pytest.raises(
         CatalogueError, match=r"observation_source has no hard_hs; is this CSC 2\.1"

@@ -1,13 +1,17 @@
-"""Chat completions as OpenAI gives them, with answers made for the tests."""
+"""Chat completions as OpenAI gives them, one by one and in batches, with answers for the tests."""
 
 from __future__ import annotations
 
+import email
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from faulty import Answer, FaultyServer, Request
+
+UNSUPPORTED = ("response_format", "seed", "max_completion_tokens")
 
 
 class ChatServer(FaultyServer):
@@ -15,14 +19,27 @@ class ChatServer(FaultyServer):
 
     Attributes:
         write: messages -> the answer (anything but a string becomes JSON).
-        bodies: the JSON of every request.
+        bodies: the JSON of every question, in whatever way it came.
+        asked: how often each question was asked for an answer.
         key: the one that is demanded, or None.
+        plain: refuse questions with a form for the answer, as servers do that know none.
+        files, batches: of the batch interface, by their ids.
+        looks: how many looks at a batch find it still running.
+        spoil: custom_id -> whether that line of a batch fails.
+        end_as: status in which batches end, and the share of their lines that is then answered.
     """
 
     def __init__(self, write: Callable[[list[dict[str, str]]], Any] | None = None) -> None:
         self.write = write or plain_summary
         self.bodies: list[dict[str, Any]] = []
+        self.asked: Counter = Counter()
         self.key: str | None = None
+        self.plain = False
+        self.files: dict[str, bytes] = {}
+        self.batches: dict[str, dict[str, Any]] = {}
+        self.looks = 1
+        self.spoil: Callable[[str], bool] = lambda name: False
+        self.end_as: list[tuple[str, float]] = []
         super().__init__()
         self.base_url = f"{self.url}/v1"
 
@@ -30,10 +47,37 @@ class ChatServer(FaultyServer):
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if self.key is not None and given != self.key:
             return Answer.json({"error": {"message": f"Incorrect API key provided: {given}"}}, 401)
-        body = json.loads(request.body)
+        path = request.path.removeprefix("/v1")
+        if path == "/chat/completions":
+            body = json.loads(request.body)
+            refused = [name for name in UNSUPPORTED if name in body]
+            if self.plain and refused:
+                return Answer.json({"detail": f"Unsupported fields in the request: {refused}"}, 422)
+            return Answer.json(self.complete(body))
+        if path == "/files" and request.method == "POST":
+            return self._file(request)
+        if path.startswith("/files/") and path.endswith("/content"):
+            return Answer(self.files[path.split("/")[2]], "application/octet-stream")
+        if path == "/batches" and request.method == "POST":
+            return self._batch(json.loads(request.body))
+        if path == "/batches":
+            data = [self._shown(batch) for batch in reversed(self.batches.values())]
+            return Answer.json({"object": "list", "data": data, "has_more": False})
+        if path.startswith("/batches/"):
+            batch = self.batches[path.split("/")[2]]
+            with self.lock:
+                batch["looks"] -= 1
+                if batch["looks"] < 0 and batch["status"] == "in_progress":
+                    self._end(batch)
+            return Answer.json(self._shown(batch))
+        return Answer.json({"error": {"message": f"no such path {path}"}}, 404)
+
+    def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The completion of a question."""
+        content = self.write(body["messages"])
         with self.lock:
             self.bodies.append(body)
-        content = self.write(body["messages"])
+            self.asked[json.dumps(body["messages"], sort_keys=True)] += 1
         text = content if isinstance(content, str) else json.dumps(content)
         size = sum(len(message["content"]) for message in body["messages"])
         usage = {"prompt_tokens": size // 4, "completion_tokens": len(text) // 4}
@@ -42,16 +86,87 @@ class ChatServer(FaultyServer):
             "finish_reason": "stop",
             "message": {"role": "assistant", "content": text},
         }
+        return {
+            "id": "chat-1",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": body["model"],
+            "choices": [choice],
+            "usage": {**usage, "total_tokens": sum(usage.values())},
+        }
+
+    # -- batches
+
+    def _file(self, request: Request) -> Answer:
+        kind = request.headers["Content-Type"]
+        message = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + request.body)
+        parts = {
+            p.get_param("name", header="content-disposition"): p for p in message.get_payload()
+        }
+        assert parts["purpose"].get_payload() == "batch"
+        content = parts["file"].get_payload(decode=True)
+        name = f"file-{len(self.files)}"
+        self.files[name] = content
         return Answer.json(
             {
-                "id": "chat-1",
-                "object": "chat.completion",
-                "created": int(time.time()),
-                "model": body["model"],
-                "choices": [choice],
-                "usage": {**usage, "total_tokens": sum(usage.values())},
+                "id": name,
+                "object": "file",
+                "bytes": len(content),
+                "created_at": int(time.time()),
+                "filename": parts["file"].get_filename(),
+                "purpose": "batch",
+                "status": "processed",
             }
         )
+
+    def _batch(self, body: dict[str, Any]) -> Answer:
+        assert body["endpoint"] == "/v1/chat/completions"
+        assert body["completion_window"] == "24h"
+        name = f"batch_{len(self.batches)}"
+        self.batches[name] = {
+            "id": name,
+            "object": "batch",
+            "endpoint": body["endpoint"],
+            "completion_window": "24h",
+            "created_at": int(time.time()),
+            "input_file_id": body["input_file_id"],
+            "metadata": body.get("metadata"),
+            "status": "in_progress",
+            "looks": self.looks,
+        }
+        return Answer.json(self._shown(self.batches[name]))
+
+    def _end(self, batch: dict[str, Any]) -> None:
+        status, share = self.end_as.pop(0) if self.end_as else ("completed", 1.0)
+        lines = [json.loads(line) for line in self.files[batch["input_file_id"]].splitlines()]
+        good, bad = [], []
+        for line in lines[: round(share * len(lines))]:
+            entry = {"id": "r", "custom_id": line["custom_id"]}
+            if self.spoil(line["custom_id"]):
+                error = {"code": "server_error", "message": "it failed"}
+                bad.append({**entry, "response": None, "error": error})
+                continue
+            self.lock.release()  # `complete` takes it
+            try:
+                answer = {
+                    "status_code": 200,
+                    "request_id": "q",
+                    "body": self.complete(line["body"]),
+                }
+            finally:
+                self.lock.acquire()
+            good.append({**entry, "response": answer, "error": None})
+        batch["status"] = status
+        for kind, found in (("output_file_id", good), ("error_file_id", bad)):
+            if found:
+                name = f"file-{len(self.files)}"
+                # Lines come in any order.
+                self.files[name] = b"\n".join(json.dumps(e).encode() for e in reversed(found))
+                batch[kind] = name
+
+    @staticmethod
+    def _shown(batch: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in batch.items() if key != "looks"}
 
 
 def plain_summary(messages: list[dict[str, str]]) -> dict[str, Any]:
@@ -63,4 +178,21 @@ def plain_summary(messages: list[dict[str, str]]) -> dict[str, Any]:
         "spectrum": "The spectrum is an absorbed power law with a photon index of 1.7.",
         "context": None,
         "papers": [data["papers"][0]["id"]] if "," not in data["papers"][0]["id"] else [],
+    }
+
+
+def full_summary(messages: list[dict[str, str]]) -> dict[str, Any]:
+    """Three sections as long as a model's."""
+    short = plain_summary(messages)
+    name = json.loads(messages[1]["content"])["source"]["name"]
+    filler = (
+        f" {name} was observed with several instruments over many years, and authors ask what "
+        "the measured flux and its changes mean for the accretion of matter onto the compact "
+        "object in this system, and how it compares with others of its class in that galaxy."
+    )
+    return {
+        **short,
+        "identity": short["identity"] + filler,
+        "spectrum": short["spectrum"] + filler,
+        "context": "It lies in the outskirts of its host." + filler,
     }

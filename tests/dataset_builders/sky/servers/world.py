@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 from ads_server import AdsServer
 from archive_server import N_ACIS_CHANNELS, ArchiveServer, acis_files
+from arxiv_server import ArxivServer
+from chat_server import ChatServer, full_summary
 from csc_tables import Sky
 from simbad_tables import load_simbad
 from tap_server import TapServer
+from vectors_server import VectorsServer
 
 TYPES = ("LXB", "QSO", "CV*", "HXB")
 SURVEY = "2019ApJS..240....1S"
@@ -22,7 +25,8 @@ class World:
 
     Attributes:
         sky: the catalogue.
-        csc, simbad, archive, ads: the servers.
+        csc, simbad, archive, ads, arxiv: the servers of the sky.
+        chat, vectors: those of models.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class World:
                 "bibcode": paper["bibcode"],
                 "title": paper["title"],
                 "year": str(paper["year"]),
+                "identifier": [paper["bibcode"], f"arXiv:2001.{number:05d}"],
                 "abstract": self._abstract(number, paper["title"]),
             }
             for number, paper in enumerate([*papers, survey])
@@ -80,7 +85,26 @@ class World:
         }
         resolved = {f"XYZ {1000 + i}": 100 + i for i in range(n)}
         self.ads = AdsServer(known, resolved, about, token)
-        self.servers = (self.csc, self.simbad, self.archive, self.ads)
+        # Every second paper is open.
+        self.arxiv = ArxivServer(
+            {
+                f"2001.{number:05d}": [
+                    f"{self._abstract(number, 'This paper')} {part}"
+                    for part in ("First. " * 120, "Second. " * 120, "Third. " * 120)
+                ]
+                for number in range(0, len(known), 2)
+            }
+        )
+        self.chat, self.vectors = ChatServer(full_summary), VectorsServer()
+        self.servers = (
+            self.csc,
+            self.simbad,
+            self.archive,
+            self.ads,
+            self.arxiv,
+            self.chat,
+            self.vectors,
+        )
 
     def __enter__(self) -> World:
         return self
@@ -103,7 +127,15 @@ class World:
             "simbad_tap": f"{self.simbad.url}/tap",
             "archive": f"{self.archive.url}/csccli",
             "ads": self.ads.url,
+            "arxiv": (f"{self.arxiv.url}/html",),
         }
+
+    @property
+    def arguments(self) -> list[str]:
+        """The same, for the command line, and no politeness."""
+        addresses = {**self.services, "arxiv": self.services["arxiv"][0]}
+        words = [f"--{name.replace('_', '-')}={url}" for name, url in addresses.items()]
+        return [*words, "--per-second=500", "--model-poll=0.02"]
 
     @property
     def names(self) -> list[str]:

@@ -1,0 +1,82 @@
+"""Embedding and indexing a whole catalogue: time and memory by its size."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def catalogue(small: bool = False, sizes: tuple[int, ...] = (10_000, 40_000)) -> Iterator[dict]:
+    """Rows of seconds and peak memory for each size, in a process of its own each."""
+    from .data import write_counts
+
+    for n in (200, 400) if small else sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            path = write_counts(Path(folder) / "catalogue.parquet", n, group=100 if small else 1000)
+            done = subprocess.run(
+                [sys.executable, "-m", "benchmarks.catalogue", str(path)],
+                cwd=ROOT,
+                env={**os.environ, "ACCELERATE_USE_CPU": "1"},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+        yield {"task": "embedding and indexing a catalogue", "spectra": n} | json.loads(
+            done.stdout.splitlines()[-1]
+        )
+
+
+def main(path: Path) -> None:
+    """Embed and index the spectra of a file; print what it took."""
+    import resource
+
+    import torch
+    from accelerate import Accelerator
+
+    from hf_specclip import SpecCLIPConfig, SpecCLIPFeatureExtractor, SpecCLIPModel
+    from hf_specclip.vector_shards import VectorShards
+    from training.embed_catalogue import embed_catalogue
+
+    torch.manual_seed(0)
+    model = SpecCLIPModel(
+        SpecCLIPConfig(spectrum_config={"input_kind": "physics"}, text_config={"embedding_dim": 64})
+    )
+    extractor = SpecCLIPFeatureExtractor(input_kind="physics")
+    output = path.with_name("vectors")
+    marks = [(time.perf_counter(), time.process_time())]
+    embed_catalogue(Accelerator(cpu=True), model, extractor, [str(path)], output, progress=False)
+    marks.append((time.perf_counter(), time.process_time()))
+    shards = VectorShards(output)
+    indexed = True
+    try:
+        shards.build()
+    except ImportError:
+        indexed = False
+    marks.append((time.perf_counter(), time.process_time()))
+    places = np.linspace(0, len(shards) - 1, 100).astype(int)
+    queries = shards.vectors(0)[places % len(shards.vectors(0))]
+    shards.search(queries, 10, exact=not indexed)
+    facts = {
+        "embedding_s": marks[1][0] - marks[0][0],
+        "embedding_cpu_s": marks[1][1] - marks[0][1],
+        "indexing_s": marks[2][0] - marks[1][0],
+        "indexing_cpu_s": marks[2][1] - marks[1][1],
+        "indexed_by": "FAISS" if indexed else "not installed, exact search only",
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "bytes_a_spectrum": path.stat().st_size / len(shards),
+    }
+    print(json.dumps(facts), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,82 @@
+"""Write the README's table of speed from measured results.
+
+    python -m benchmarks --json runs/bench.json
+    python -m benchmarks.readme runs/bench.json README.md
+
+replaces what stands between `<!-- speed -->` and `<!-- /speed -->`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+BEGIN, END = "<!-- speed -->", "<!-- /speed -->"
+
+
+def table(record: dict[str, Any]) -> str:
+    """The results as Markdown: one row a rival, ours named with its rate.
+
+    Args:
+        record: what `python -m benchmarks --json` wrote.
+    """
+    lines = [
+        f"Measured with {record['threads']} thread(s) on {record['cores']} cores "
+        f"({record['machine']}, Python {record['python']}, torch {record['torch']}), rivals in "
+        "turn; × is their time for the same work over ours, in seconds and in processor time.",
+        "",
+        "| task | ours | rival | × (processor) | MiB ours / rival |",
+        "|---|---|---|---|---|",
+    ]
+    ours: dict[str, dict[str, Any]] = {}
+    others: list[str] = []
+    for row in record["rows"]:
+        if "rival" not in row:
+            others.append(_sentence(row))
+            continue
+        first = ours.setdefault(row["task"], row)
+        if first is row and _has_rivals(record, row["task"]):
+            continue
+        rival = "" if first is row else row["rival"]
+        ratio = "" if first is row else f"{row['times_ours']:.2f} ({row['cpu_times_ours']:.2f})"
+        memory = f"{first['peak_mib']:,.0f}" + (
+            "" if first is row else f" / {row['peak_mib']:,.0f}"
+        )
+        rate = f"{first['rival']}: {first['per_second']:,.0f} {first['item']}/s"
+        lines.append(f"| {row['task']} | {rate} | {rival} | {ratio} | {memory} |")
+    return "\n".join([*lines, *([""] if others else []), *others])
+
+
+def write(record: dict[str, Any], readme: Path) -> None:
+    """Put the table into a README that has the two marks.
+
+    Raises:
+        ValueError: when it has not.
+    """
+    text = readme.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"{readme} needs one {BEGIN} and one {END} after it")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    readme.write_text(f"{before}{BEGIN}\n{table(record)}\n{END}{after}", encoding="utf-8")
+
+
+def _has_rivals(record: dict[str, Any], task: str) -> bool:
+    return sum(row["task"] == task for row in record["rows"]) > 1
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    if "exponent" in row:
+        return f"- {row['task']}: time ∝ size^{row['exponent']:.2f} up to {row['sizes'][-1]:,}"
+    return (
+        f"- {row['task']}, {row['spectra']:,} spectra: {row['embedding_s']:,.0f} s embedding and "
+        f"{row['indexing_s']:,.0f} s indexing (processor {row['embedding_cpu_s']:,.0f} s and "
+        f"{row['indexing_cpu_s']:,.0f} s), {row['peak_mib']:,.0f} MiB at most, "
+        f"{row['bytes_a_spectrum']:.0f} bytes a spectrum on disk"
+    )
+
+
+if __name__ == "__main__":
+    write(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), Path(sys.argv[2]))

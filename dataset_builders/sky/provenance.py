@@ -1,0 +1,80 @@
+"""Where the rows of a build come from, for the card: services, questions, dates, terms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from .build import Selection, Services
+    from .texts import Summariser
+
+DESCRIPTION = """\
+Detections of the Chandra Source Catalog 2.1 with their spectra from the Chandra archive, and the
+papers that SIMBAD and NASA's Astrophysics Data System list for their sources. HRC detections are
+not among them; neither are those that the catalogue flags as piled up, saturated or on a readout
+streak. Counts are dealt over the energy bins by a multinomial draw seeded by the detection. What
+was not measured is null."""
+
+_TERMS = """\
+### Licence
+
+Chandra data and the catalogue are in the public domain (please cite them as below). Titles and
+bibcodes are bibliographic facts from SIMBAD and ADS. Summaries by extraction quote sentences of
+abstracts, which are their publishers'; summaries by a model are in its words, and may be mistaken.
+That is why the card says `other`: check what your use needs before passing the texts on.
+
+### Citations
+
+* Evans et al. 2024, ApJS 274, 22: the Chandra Source Catalog, release 2.
+* Wenger et al. 2000, A&AS 143, 9: SIMBAD, operated at CDS, Strasbourg, France.
+* This dataset has made use of NASA's Astrophysics Data System Bibliographic Services.
+* arXiv:2603.04516: the pairing of spectra with summaries of the literature.
+* The papers behind a summary are in the column `papers`."""
+
+
+def provenance(
+    selection: Selection,
+    services: Services,
+    date: str,
+    summariser: Summariser,
+    embedder: str | None,
+) -> str:
+    """Services, questions, versions, licence and citations, in Markdown.
+
+    Args:
+        selection: which sources were asked for.
+        services: where.
+        date: when the build began.
+        summariser: what wrote the summaries.
+        embedder: name of what embedded them, or None.
+    """
+    asked = ", ".join(f"{name} {value}" for name, value in selection.facts().items())
+    rows = [
+        ("detections", _address(services.csc_tap), f"TAP: {asked}", "CSC 2.1"),
+        ("spectra", _address(services.archive), "files of these detections", "rel2.1"),
+        ("identifiers, references", _address(services.simbad_tap), "by name, else position", "—"),
+        ("papers, abstracts", _address(services.ads), "by bibcode and object", "v1"),
+        ("summaries", "—", "papers most about the source", summariser.name),
+    ]
+    if embedder:
+        rows.append(("text_embedding", "—", "the three sections apart", embedder))
+    lines = ["### Provenance", "", f"The build began on {date}.", ""]
+    lines += ["| what | service | question | version |", "|---|---|---|---|"]
+    lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
+    return "\n".join([*lines, "", _TERMS])
+
+
+def _address(url: str) -> str:
+    """Without user, password and query, which may be secrets."""
+    parts = urlsplit(url)
+    return (
+        f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "") + parts.path
+    )
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+__all__ = ["DESCRIPTION", "provenance"]

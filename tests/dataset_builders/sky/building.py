@@ -1,0 +1,57 @@
+"""Builds over a small world, for the tests."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from dataset_builders.folder import read_dataset
+from dataset_builders.sky.answers import AnswerCache
+from dataset_builders.sky.build import Build, Options, Selection, Services
+from dataset_builders.sky.retry import Patience
+from dataset_builders.sky.summaries import ModelSummariser
+
+TOKEN = "MARKED-build-token-2342"
+KEY = "sk-MARKED-model-key-7151"
+QUICK = Patience(attempts=6, first_wait=0.01, longest_wait=0.05, read=5.0)
+FAST: dict[str, Any] = {f"{name}_per_second": 500.0 for name in ("csc", "archive", "simbad", "ads")}
+FAST |= {"arxiv_per_second": 500.0, "model_poll": 0.02}
+
+
+def build(world, work, names=None, *, model=False, whole=False, **options) -> Build:
+    """A build of a world; with a model for summaries, or with every stage there is (`whole`)."""
+    options = {"kinds": ("spectrum", "arf"), "batch": 4, "workers": 2, "survey_limit": 5, **options}
+    if whole:
+        options = {
+            "full_texts": True,
+            "embedder": "openai",
+            "embedder_url": world.vectors.base_url,
+            **options,
+        }
+    summariser = None
+    if model or whole:
+        cache = AnswerCache(Path(work) / "answers.sqlite")
+        summariser = ModelSummariser(cache, base_url=world.chat.base_url, workers=2)
+    return Build(
+        work,
+        Selection(names=tuple(world.names if names is None else names)),
+        Services(**world.services, patience=QUICK, **FAST),
+        Options(**options),
+        summariser=summariser,
+    )
+
+
+def digest(folder: Path) -> str:
+    """Hash of all files below a folder and their names."""
+    found = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*")):
+        if path.is_file():
+            found.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return found.hexdigest()
+
+
+def rows_of(folder: Path, tmp_path: Path):
+    """All pairs of a dataset, and what made it."""
+    splits, info = read_dataset(folder, cache_dir=tmp_path / "cache")
+    return [row for part in splits.values() for row in part], info

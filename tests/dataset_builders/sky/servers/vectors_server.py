@@ -1,0 +1,54 @@
+"""Embeddings as OpenAI gives them: a vector from each text's hash."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import Counter
+
+import numpy as np
+from faulty import Answer, FaultyServer, Request
+
+DIMENSION = 8
+
+
+def true_vector(text: str) -> np.ndarray:
+    """What the server gives for a text, (8,) float32."""
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    return np.random.default_rng(seed).normal(size=DIMENSION).astype(np.float32)
+
+
+class VectorsServer(FaultyServer):
+    """Answers `POST /v1/embeddings`.
+
+    Attributes:
+        asked: how often each text was asked for.
+        key: the one that is demanded, or None.
+    """
+
+    def __init__(self) -> None:
+        self.asked: Counter = Counter()
+        self.key: str | None = None
+        super().__init__()
+        self.base_url = f"{self.url}/v1"
+
+    def respond(self, request: Request) -> Answer:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self.key is not None and given != self.key:
+            return Answer.json({"error": {"message": f"Incorrect API key provided: {given}"}}, 401)
+        body = json.loads(request.body)
+        with self.lock:
+            self.asked.update(body["input"])
+        data = []
+        for index, text in enumerate(body["input"]):
+            vector = true_vector(text)
+            value = (
+                base64.b64encode(vector.tobytes()).decode()
+                if body.get("encoding_format") == "base64"
+                else vector.tolist()
+            )
+            data.append({"object": "embedding", "index": index, "embedding": value})
+        usage = {"prompt_tokens": 1, "total_tokens": 1}
+        whole = {"object": "list", "data": data, "model": body["model"], "usage": usage}
+        return Answer.json(whole)

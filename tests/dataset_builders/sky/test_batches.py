@@ -1,0 +1,198 @@
+"""Questions in batches: sent once, found again after a kill, checked like single ones."""
+
+import json
+import traceback
+
+import pytest
+from building import KEY
+from chat_server import ChatServer, plain_summary
+from worker import start_worker
+
+from dataset_builders.sky.answers import AnswerCache
+from dataset_builders.sky.batches import BatchRunner
+from dataset_builders.sky.bibliography import SourceLiterature
+from dataset_builders.sky.queue import WorkQueue
+from dataset_builders.sky.ranking import RankedPaper
+from dataset_builders.sky.summaries import CapReachedError, ModelError, ModelSummariser
+from dataset_builders.sky.texts import read_summaries, write_summaries
+
+N = 12
+
+
+def source(number, abstract="The source is a neutron star with a photon index of 1.7."):
+    paper = RankedPaper(
+        id=f"2010ApJ...700..{100 + number}A",
+        id_type="bibcode",
+        title=f"On X-{number}",
+        abstract=abstract,
+        year=2010,
+        about="source",
+        xray=True,
+        score=3.0,
+        survey=False,
+        sources=1,
+    )
+    name = f"2CXO J{number:06d}.0+000000"
+    return SourceLiterature(name, ("X-1",), "LXB", "M 31", (paper,))
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with ChatServer() as running:
+        running.key = KEY
+        yield running
+
+
+def runner(server, folder, most=100, **settings):
+    cache = AnswerCache(folder / "answers.sqlite")
+    model = ModelSummariser(cache, base_url=server.base_url, **{"max_retries": 2, **settings})
+    queue = WorkQueue(folder / "queue.sqlite")
+    return BatchRunner(model, queue, folder, poll=0.01, most=most)
+
+
+def run(runner, sources):
+    runner.run(lambda: [(s, s.papers) for s in sources])
+    write_summaries(runner.queue, sources, runner.summariser, papers_each=5)
+    return read_summaries(runner.queue)
+
+
+def test_all_questions_go_in_batches_and_none_alone(server, tmp_path):
+    sources = [source(n) for n in range(N)]
+    found = run(runner(server, tmp_path, most=5), sources)
+    assert len(found) == N
+    assert len(server.batches) == 3
+    assert not [r for r in server.requests if r.path.endswith("/chat/completions")]
+    assert set(server.asked.values()) == {1}
+    alone = tmp_path / "alone"
+    single = runner(server, alone)
+    write_summaries(single.queue, sources, single.summariser, papers_each=5)
+    assert read_summaries(single.queue) == found
+    for line in server.files["file-0"].splitlines():
+        entry = json.loads(line)
+        assert (entry["method"], entry["url"]) == ("POST", "/v1/chat/completions")
+        assert entry["body"]["response_format"]["type"] == "json_schema"
+
+
+def test_a_batch_costs_half(server, tmp_path):
+    sources = [source(n) for n in range(N)]
+    asking = runner(server, tmp_path, max_dollars=1.0)
+    run(asking, sources)
+    alone = runner(server, tmp_path / "alone", max_dollars=1.0)
+    write_summaries(alone.queue, sources, alone.summariser, papers_each=5)
+    paid = [1.0 - made.summariser.money_left() for made in (asking, alone)]
+    assert paid[0] == pytest.approx(paid[1] / 2)
+    forecasts = [
+        alone.summariser.forecast([(source(99), source(99).papers)], batches=b).dollars
+        for b in (True, False)
+    ]
+    assert forecasts[0] == pytest.approx(forecasts[1] / 2)
+
+
+def test_long_papers_and_bad_answers_take_further_rounds(server, tmp_path):
+    text = " ".join(f"word{n}" for n in range(16_000))
+    sources = [source(0, text), source(1), source(2)]
+    refused = []
+
+    def write(messages):
+        if "X-2" in messages[1]["content"] and len(messages) == 2:
+            refused.append(messages)
+            return "HACKED"
+        return plain_summary(messages)
+
+    server.write = write
+    found = run(runner(server, tmp_path), sources)
+    assert len(found) == 3
+    assert len(refused) == 1
+    assert len(server.batches) == 2  # notes and the rest; the summary of the notes, a second try
+    assert not [r for r in server.requests if r.path.endswith("/chat/completions")]
+
+
+def test_lines_that_fail_and_batches_that_expire_are_sent_again(server, tmp_path):
+    seen = []
+    server.spoil = lambda name: seen.append(name) or len(seen) <= 3
+    server.end_as = [("expired", 0.5)]
+    found = run(runner(server, tmp_path), [source(n) for n in range(N)])
+    assert len(found) == N
+    assert set(server.asked.values()) == {1}
+    # Six lines of the first ended, three of them badly; the second had nine.
+    assert [
+        len(server.files[b["input_file_id"]].splitlines()) for b in server.batches.values()
+    ] == [
+        12,
+        9,
+    ]
+
+
+def test_a_batch_that_brings_nothing_stops_it_with_the_reason(server, tmp_path):
+    server.spoil = lambda name: True
+    with pytest.raises(ModelError, match=r"brought no answer .*it failed"):
+        run(runner(server, tmp_path), [source(0)])
+    server.spoil = lambda name: False
+    assert len(run(runner(server, tmp_path), [source(0)])) == 1
+
+
+def test_the_cap_counts_what_is_under_way(server, tmp_path):
+    sources = [source(n) for n in range(N)]
+    made = runner(server, tmp_path, max_dollars=1.0, prices=(500.0, 500.0))
+    with pytest.raises(CapReachedError, match="every answer is kept"):
+        run(made, sources)
+    assert 0 < len(server.asked) < N
+    assert made.summariser.money_left() >= 0
+    run(runner(server, tmp_path, max_dollars=100.0, prices=(500.0, 500.0)), sources)
+    assert set(server.asked.values()) == {1}
+
+
+CODE = """
+import os
+from pathlib import Path
+from test_batches import runner, source, N
+class At: base_url = {url!r}
+made = runner(At, Path({folder!r}))
+moment = {moment!r}
+if moment == "after the request":
+    keep = made._keep
+    def _keep(name, state, **facts):
+        if "batch" in facts:
+            os.kill(os.getpid(), 9)
+        keep(name, state, **facts)
+    made._keep = _keep
+if moment == "before the answers":
+    made.summariser.cache.put_all = lambda answers: os.kill(os.getpid(), 9)
+sources = [source(n) for n in range(N)]
+made.run(lambda: [(s, s.papers) for s in sources])
+"""
+
+
+@pytest.mark.parametrize(
+    "moment", ["after the request", pytest.param("before the answers", marks=pytest.mark.slow)]
+)
+def test_a_kill_costs_no_second_batch(server, tmp_path, moment):
+    here = f"import sys; sys.path[:0] = {[str(p) for p in _places()]!r}\n"
+    code = here + CODE.format(url=server.base_url, folder=str(tmp_path), moment=moment)
+    worker = start_worker(code)
+    assert worker.wait(timeout=120) == -9
+    assert len(server.batches) == 1
+    found = run(runner(server, tmp_path), [source(n) for n in range(N)])
+    assert len(found) == N
+    assert len(server.batches) == 1
+    assert set(server.asked.values()) == {1}
+
+
+def _places():
+    from pathlib import Path
+
+    here = Path(__file__).parent
+    return here, here / "servers", here.parents[1] / "spectra"
+
+
+def test_a_refused_key_is_told_and_not_shown(server, tmp_path, caplog):
+    server.key = "another"
+    with pytest.raises(ModelError, match="check key, limits and network") as caught:
+        run(runner(server, tmp_path), [source(0)])
+    shown = "".join(traceback.format_exception(caught.value)) + caplog.text
+    assert KEY not in shown
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or KEY.encode() not in path.read_bytes()
+    server.key = KEY
+    assert len(run(runner(server, tmp_path), [source(0)])) == 1

@@ -1,0 +1,134 @@
+"""The builder over finished work: configurations, card, streaming, the Hub."""
+
+import shutil
+
+import numpy as np
+import pytest
+from building import KEY, TOKEN, build
+from datasets import Features, load_dataset
+from vectors_server import DIMENSION, true_vector
+from world import World
+
+from dataset_builders import CSCPapers, load
+from dataset_builders.contract import SPLITS, contract_features, spectra_features
+from dataset_builders.folder import read_info
+from dataset_builders.sky.assemble import AssembleError
+from dataset_builders.sky.build import STAGES
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A finished work folder and dataset; two of twelve sources have only a survey."""
+    root = tmp_path_factory.mktemp("papers")
+    with World(token=TOKEN) as world, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADS_DEV_KEY", TOKEN)
+        patch.setenv("OPENAI_API_KEY", KEY)
+        patch.setenv("HF_DATASETS_CACHE", str(root / "cache"))
+        for oid in (103, 107):
+            world.simbad.database.execute(
+                "DELETE FROM has_ref WHERE oidref = ? AND obj_freq = 3", (oid,)
+            )
+            world.ads.about[oid] = []
+        build(world, root / "work", whole=True).run(STAGES, root / "dataset")
+        yield world, root
+
+
+def test_three_configurations_of_one_sky(built, tmp_path):
+    world, root = built
+    pairs = load_dataset(str(root / "dataset"), cache_dir=str(tmp_path))
+    embedded = load_dataset(str(root / "dataset"), "embedded", cache_dir=str(tmp_path))
+    spectra = load_dataset(str(root / "dataset"), "spectra", cache_dir=str(tmp_path))
+    assert pairs["train"].features == contract_features()
+    assert embedded["train"].features == contract_features(400, DIMENSION)
+    assert spectra["train"].features == spectra_features()
+    assert sum(map(len, pairs.values())) == sum(map(len, embedded.values())) == 20
+    assert sum(map(len, spectra.values())) == 24
+    # Every split is the same sources in all of them, and no group is cut.
+    group_of = {}
+    for parts in (pairs, embedded, spectra):
+        for split, part in parts.items():
+            for row in part:
+                assert group_of.setdefault(row["group"], split) == split
+    for split in pairs:
+        keys = [(r["source_name"], r["obsid"]) for r in pairs[split]]
+        assert keys == [(r["source_name"], r["obsid"]) for r in embedded[split]]
+        assert keys == [(r["source_name"], r["obsid"]) for r in spectra[split] if r["paired"]]
+        for one, other in zip(pairs[split], embedded[split], strict=True):
+            assert one == {k: v for k, v in other.items() if k != "text_embedding"}
+            expected = [true_vector(one["summary"][s]) for s in ("identity", "spectrum", "context")]
+            np.testing.assert_array_equal(
+                np.array(other["text_embedding"], np.float32), np.concatenate(expected)
+            )
+    alone = [row for part in spectra.values() for row in part if not row["paired"]]
+    assert {row["source_name"] for row in alone} == {world.names[3], world.names[7]}
+    assert all(sum(row["counts"]) > 0 for row in alone)
+
+
+def test_a_folder_streams_and_loads_with_its_vectors(built, tmp_path):
+    _, root = built
+    rows = load_dataset(str(root / "dataset"), "embedded", streaming=True, split="train")
+    first = next(iter(rows))
+    assert len(first["counts"]) == 400
+    assert len(first["text_embedding"]) == 3 * DIMENSION
+    splits, info = load(root / "dataset", tmp_path)
+    assert "text_embedding" in splits["train"].column_names
+    assert set(info.configurations) == {"embedded", "spectra"}
+
+
+def test_the_card_says_where_everything_comes_from(built):
+    world, root = built
+    card = (root / "dataset" / "README.md").read_text()
+    for piece in (
+        "- config_name: default",
+        "- config_name: embedded",
+        "- config_name: spectra",
+        "| `spectra` | 24 |",
+        f"| detections | {world.csc.url}/tap | TAP: names 12 | CSC 2.1 |",
+        "openai:gpt-4o-mini, prompt v1",
+        "openai:text-embedding-ada-002@",
+        "Evans et al. 2024, ApJS 274, 22",
+        "Wenger et al. 2000",
+        "arXiv:2603.04516",
+        "### Licence",
+        "SIMBAD knows 12 of 12 sources; 10 have a summary",
+    ):
+        assert piece in card, piece
+    assert "MARKED" not in card
+
+
+def test_the_builder_makes_what_the_folder_holds(built, tmp_path):
+    _, root = built
+    for name in ("default", "embedded", "spectra"):
+        builder = CSCPapers(root / "work", name, cache_dir=tmp_path)
+        builder.download_and_prepare()
+        made = builder.as_dataset()
+        there = load_dataset(str(root / "dataset"), name, cache_dir=str(tmp_path / "other"))
+        for split in SPLITS:
+            if split in there:
+                assert made[split].to_list() == there[split].to_list()
+        assert isinstance(builder.info.features, Features)
+        assert "Evans et al. 2024" in builder.info.description
+    with pytest.raises(ValueError, match=r"'embeded' is not in .*: default, embedded, spectra"):
+        CSCPapers(root / "work", "embeded")
+
+
+def test_two_works_are_never_mixed_up(built, tmp_path):
+    _, root = built
+    shutil.copytree(root / "work", tmp_path / "work")
+    first = CSCPapers(root / "work", cache_dir=tmp_path)
+    second = CSCPapers(tmp_path / "work", cache_dir=tmp_path)
+    assert first.cache_dir != second.cache_dir
+    with pytest.raises(AssembleError, match="run `python -m dataset_builders build` to its end"):
+        CSCPapers(tmp_path)
+
+
+def test_without_an_embedder_there_are_two(built, monkeypatch, tmp_path):
+    world, root = built
+    monkeypatch.setenv("ADS_DEV_KEY", TOKEN)
+    shutil.copytree(root / "work", tmp_path / "work")
+    build(world, tmp_path / "work").run(STAGES, tmp_path / "dataset")
+    assert set(read_info(tmp_path / "dataset").configurations) == {"spectra"}
+    splits, _ = load(tmp_path / "dataset", tmp_path / "cache")
+    assert "text_embedding" not in splits["train"].column_names
+    with pytest.raises(ValueError, match="build with --embedder for it"):
+        CSCPapers(tmp_path / "work", "embedded")

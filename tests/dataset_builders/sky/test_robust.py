@@ -1,0 +1,199 @@
+"""Kills, failing services and expired keys: nothing is lost, nothing is asked for twice."""
+
+import logging
+import os
+import time
+import traceback
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from building import KEY, TOKEN, build, digest
+from worker import start_worker
+from world import World
+
+from dataset_builders.sky.build import STAGES
+from dataset_builders.sky.command import STOPS
+
+HERE = Path(__file__).parent
+PLACES = [str(HERE), str(HERE / "servers"), str(HERE.parents[1] / "spectra")]
+# Requests that each stage may have under way.
+IN_FLIGHT = {
+    "names": 1, "catalogue": 1, "objects": 1, "papers": 1, "full_texts": 1, "spectra": 2,
+    "counts": 0, "summaries": 2, "embeddings": 1, "dataset": 0,
+}  # fmt: skip
+
+CODE = """
+import sys
+sys.path[:0] = {places!r}
+from building import build
+from dataset_builders.sky.build import STAGES
+
+class Chat: base_url = {chat!r}
+class Vectors: base_url = {vectors!r}
+class World:
+    names, services, chat, vectors = {names!r}, {services!r}, Chat, Vectors
+
+made = build(World, {work!r}, whole=True)
+for stage in STAGES:
+    print(stage, flush=True)
+    made.run([stage], {output!r}, overwrite=True)
+print("done", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory):
+    """A world with the digest of what was made of it in peace, and the requests that took."""
+    root = tmp_path_factory.mktemp("calm")
+    with World(token=TOKEN) as world, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADS_DEV_KEY", TOKEN)
+        patch.setenv("OPENAI_API_KEY", KEY)
+        build(world, root / "work", whole=True).run(STAGES, root / "one")
+        yield world, digest(root / "one"), world.requests()
+
+
+@pytest.fixture
+def keys(monkeypatch):
+    monkeypatch.setenv("ADS_DEV_KEY", TOKEN)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+def kill_in(world, work, output, stage, seconds):
+    """Run a build and kill it so long after a stage has begun; None where it came to its end."""
+    code = CODE.format(
+        places=PLACES, chat=world.chat.base_url, vectors=world.vectors.base_url,
+        names=world.names, services=world.services, work=str(work), output=str(output),
+    )  # fmt: skip
+    worker = start_worker(code)
+    lines = []
+    for line in worker.stdout:
+        lines.append(line.strip())
+        if lines[-1] in (stage, "done"):
+            break
+    if lines[-1] != "done":
+        time.sleep(seconds)
+        worker.kill()
+    rest, _ = worker.communicate(timeout=120)
+    lines += rest.split()
+    assert lines, "it did not even begin"
+    return None if lines[-1] == "done" else lines[-1]
+
+
+def check_after_kills(calm, killed, work, output):
+    world, expected, requests = calm
+    for server in world.servers:
+        server.delay = 0.0
+    build(world, work, whole=True).run(STAGES, output, overwrite=True)
+    assert digest(output) == expected
+    repeats = world.requests() - requests
+    allowed = sum(IN_FLIGHT[stage] for stage in killed)
+    assert repeats <= allowed, (repeats, Counter(killed))
+
+
+def forget(world, delay):
+    for server in world.servers:
+        server.requests.clear()
+        server.delay = delay
+
+
+def test_killed_in_the_costly_stages_it_ends_with_the_same_bytes(calm, keys, tmp_path):
+    forget(calm[0], 0.05)
+    work, output = tmp_path / "work", tmp_path / "one"
+    killed = [kill_in(calm[0], work, output, stage, 0.12) for stage in ("papers", "summaries")]
+    check_after_kills(calm, [stage for stage in killed if stage], work, output)
+    assert all(killed)
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_in_every_stage_it_ends_with_the_same_bytes(calm, keys, tmp_path):
+    forget(calm[0], 0.1)
+    work, output = tmp_path / "work", tmp_path / "one"
+    random = np.random.default_rng(11)
+    killed = []
+    for stage in STAGES:
+        for _ in range(2):
+            killed.append(kill_in(calm[0], work, output, stage, random.uniform(0.01, 0.15)))
+    print(Counter(killed))
+    assert len([stage for stage in killed if stage]) == 20
+    assert set(killed) == set(STAGES)
+    check_after_kills(calm, killed, work, output)
+
+
+def test_a_tenth_of_failing_requests_changes_nothing(calm, keys, tmp_path):
+    world, expected, _ = calm
+    forget(world, 0.0)
+    for server in world.servers:
+        server.failures.clear()
+        server.rate, server.slow = 0.1, 0.05
+    # And each kind of failure once for certain, at each server that is asked often enough.
+    for server in (world.csc, world.simbad, world.archive, world.ads, world.arxiv):
+        server.plan = [None, 429, 500, None, "drop", "truncate", None, "html", "slow"]
+    # The client waits half a second and more before it asks a model again.
+    world.chat.plan = [429, None, "truncate", None, "html", None, "slow"]
+    world.vectors.plan = ["drop"]
+    said = []
+    for _ in range(10):
+        try:
+            build(world, tmp_path / "work", whole=True).run(STAGES, tmp_path / "one")
+            break
+        except STOPS as error:  # a stop is one with a message, and nothing is lost
+            said.append(str(error))
+    for server in world.servers:
+        server.rate, server.plan = 0.0, []
+    assert digest(tmp_path / "one") == expected, said
+    total = sum((server.failures for server in world.servers), Counter())
+    assert set(total) == {429, 500, "drop", "truncate", "html", "slow"}
+    assert len(said) <= 3, said
+
+
+def test_keys_that_expire_stop_it_and_fresh_ones_go_on(calm, tmp_path, monkeypatch, caplog, capfd):
+    """And none of them is ever shown or kept."""
+    world, expected, requests = calm
+    forget(world, 0.0)
+    for name in ("openai", "httpx2", "httpcore2", "urllib3", "dataset_builders"):
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    monkeypatch.setenv("ADS_DEV_KEY", TOKEN)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    fresh = {"ads": f"{TOKEN}-fresh", "chat": f"{KEY}-fresh", "vectors": f"{KEY}-fresh"}
+    shown = []
+    # ADS answers five times, the model three times; then they know the old key no more.
+    respond = {name: getattr(world, name).respond for name in fresh}
+
+    def expiring(name, left):
+        server = getattr(world, name)
+
+        def answer(request):
+            if len(server.requests) > left:
+                if name == "ads":
+                    server.token = fresh[name]
+                else:
+                    server.key = fresh[name]
+            return respond[name](request)
+
+        server.respond = answer
+
+    for name, left in (("ads", 5), ("chat", 3), ("vectors", 0)):
+        expiring(name, left)
+    ways = ["Check ADS_DEV_KEY", "check OPENAI_API_KEY"]
+    with caplog.at_level(logging.DEBUG):
+        for way, variable, value in zip(
+            ways, ("ADS_DEV_KEY", "OPENAI_API_KEY"), (fresh["ads"], fresh["chat"]), strict=True
+        ):
+            with pytest.raises(STOPS, match=way) as caught:
+                build(world, tmp_path / "work", whole=True).run(STAGES, tmp_path / "one")
+            shown += traceback.format_exception(caught.value)
+            monkeypatch.setenv(variable, value)
+        build(world, tmp_path / "work", whole=True).run(STAGES, tmp_path / "one")
+    for name in fresh:
+        getattr(world, name).respond = respond[name]
+    world.ads.token, world.chat.key, world.vectors.key = TOKEN, None, None
+    assert digest(tmp_path / "one") == expected
+    # The first process asks ADS once in vain, the second the model with two threads.
+    assert world.requests() <= requests + 1 + 2 + 1
+    for text in ("".join(shown), caplog.text, *capfd.readouterr()):
+        assert "MARKED" not in text
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or b"MARKED" not in path.read_bytes(), path
+    assert os.environ["ADS_DEV_KEY"].startswith(TOKEN)

@@ -1,0 +1,151 @@
+"""Configuration of the mixture of experts for physical variables."""
+
+from typing import Any, Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+from .configuration_specclip import VARIABLES
+
+# What the experts look at. `spectrum` is the latent of the encoder, `features` are the numbers that
+# the feature extractor of kind "physics" gives for a whole spectrum.
+VIEWS = ("spectrum", "text", "shared_spectrum", "shared_text", "features")
+TEXT_VIEWS = ("text", "shared_text")
+# The circumstances an answer is given in; each has a gate and conformal scores of its own.
+PANELS = ("full", "retrieved", "without_text")
+EXPERT_KINDS = ("median", "neighbours", "ridge", "trees", "network")
+
+
+@strict
+class SpecCLIPMoEConfig(PreTrainedConfig):
+    r"""
+    Configuration of [`SpecCLIPMoEForRegression`]. Most of it is the shape of what was fitted, and
+    is written by the fit.
+
+    Args:
+        variables (`list[str]`):
+            Names of the variables, in the order of the predictions; the 20 of the paper by default.
+        mode (`str`, defaults to `"gate"`):
+            `"select"`: one expert answers for a variable (the paper). `"gate"`: a gate weighs them.
+        views (`dict[str, int]`):
+            Width of each input as it is given: `spectrum`, `text`, `shared_spectrum`,
+            `shared_text`, `features`.
+        spectrum_input (`str`, defaults to `"encoder"`):
+            Which argument of the forward pass is the view `spectrum`: `"encoder"`, the latent of
+            the aligned model's encoder, or `"spectrum"`, that of the pretrained autoencoder.
+        text_components (`int`, *optional*):
+            Principal components the text is brought down to; left as it is where `None`.
+        n_sections (`int`, defaults to 3):
+            Sections of a text.
+        bank_rows (`int`, defaults to 1), bank_texts (`int`, defaults to 1):
+            Pairs with known variables, and distinct texts among them.
+        experts (`list[dict]`):
+            Each with `name`, `kind` (one of `median`, `neighbours`, `ridge`, `trees`, `network`)
+            and `inputs`, the views it looks at. `neighbours` also has `average` (`"mean"` or
+            `"median"`); `trees` has `n_trees`, `n_nodes` and `depth`; `network` has `hidden`, the
+            widths of its layers.
+        n_folds (`int`, defaults to 5):
+            Members of a fitted expert, each fitted without one fold of the groups.
+        gate_features (`list[int]`):
+            Which of the `features` the gate looks at, beside the agreement of spectrum and text and
+            the sections that are present.
+        difficulty_hidden (`int`, defaults to 64):
+            Width of the network that says how far an answer may be off.
+        n_scores (`int`, defaults to 1):
+            Conformal scores kept for each variable and panel.
+        retrieved_texts (`int`, defaults to 32):
+            Texts that stand in for an absent one.
+        retrieval_scale (`float`, defaults to 14.3):
+            Inverse temperature of their weights.
+        without_text (`str`, defaults to `"retrieved"`):
+            What is done for a row without text: `"retrieved"`, the texts its spectrum finds stand
+            in; `"without_text"`, experts that need none answer.
+
+    Example:
+
+    ```python
+    >>> from hf_specclip import SpecCLIPMoEConfig
+
+    >>> config = SpecCLIPMoEConfig(variables=["powlaw_gamma"], mode="select")
+    >>> config.num_experts
+    1
+    ```"""
+
+    model_type = "specclip_moe"
+
+    variables: list[str] | None = None
+    mode: Literal["select", "gate"] = "gate"
+    views: dict[str, int] | None = None
+    spectrum_input: Literal["encoder", "spectrum"] = "encoder"
+    text_components: int | None = None
+    n_sections: int = 3
+    bank_rows: int = 1
+    bank_texts: int = 1
+    experts: list[dict] | None = None
+    n_folds: int = 5
+    gate_features: list[int] | None = None
+    difficulty_hidden: int = 64
+    n_scores: int = 1
+    retrieved_texts: int = 32
+    retrieval_scale: float | int = 14.3
+    without_text: Literal["retrieved", "without_text"] = "retrieved"
+
+    def __post_init__(self, **kwargs: Any):
+        if self.variables is None:
+            self.variables = list(VARIABLES)
+        if self.views is None:
+            self.views = dict.fromkeys(VIEWS, 1)
+        if self.experts is None:
+            self.experts = [{"name": "median", "kind": "median", "inputs": []}]
+        if self.gate_features is None:
+            self.gate_features = []
+        super().__post_init__(**kwargs)
+
+    def validate_architecture(self):
+        """Part of `@strict`-powered validation."""
+        if not self.variables or len(set(self.variables)) != len(self.variables):
+            raise ValueError("variables must be a list of different names")
+        if set(self.views or ()) != set(VIEWS):
+            raise ValueError(f"views must give the width of {', '.join(VIEWS)}")
+        names = [expert.get("name") for expert in self.experts or ()]
+        if not names or len(set(names)) != len(names):
+            raise ValueError("experts must be a list of settings with different names")
+        for expert in self.experts or ():
+            if expert.get("kind") not in EXPERT_KINDS:
+                raise ValueError(
+                    f"expert {expert.get('name')!r} is of kind {expert.get('kind')!r}, it must be "
+                    f"one of {', '.join(EXPERT_KINDS)}"
+                )
+            unknown = set(expert.get("inputs", ())) - set(VIEWS)
+            if unknown:
+                raise ValueError(
+                    f"expert {expert['name']!r} looks at {sorted(unknown)}: there are only "
+                    f"{', '.join(VIEWS)}"
+                )
+        features = (self.views or {})["features"]
+        if any(not 0 <= place < features for place in self.gate_features or ()):
+            raise ValueError(f"gate_features must be places among the {features} features")
+
+    @property
+    def num_variables(self) -> int:
+        return len(self.variables or ())
+
+    @property
+    def num_experts(self) -> int:
+        return len(self.experts or ())
+
+    @property
+    def num_gate_inputs(self) -> int:
+        """What the gate sees: some features, the cosine of spectrum and text, the sections."""
+        return len(self.gate_features or ()) + 1 + self.n_sections
+
+    def width(self, view: str) -> int:
+        """Width of a view as the experts see it."""
+        if view == "text" and self.text_components is not None:
+            return self.text_components
+        return (self.views or {})[view]
+
+
+SpecCLIPMoEConfig.register_for_auto_class()
+
+__all__ = ["EXPERT_KINDS", "PANELS", "TEXT_VIEWS", "VIEWS", "SpecCLIPMoEConfig"]

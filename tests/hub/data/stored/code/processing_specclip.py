@@ -1,0 +1,186 @@
+"""Spectra and texts together, as the SpecCLIP models take them."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.processing_utils import ProcessorMixin
+
+from .configuration_specclip import SECTIONS
+
+
+class SpecCLIPProcessor(ProcessorMixin):
+    r"""
+    Puts a [`SpecCLIPFeatureExtractor`] and, where the model reads tokens, a tokenizer into one.
+
+    Args:
+        feature_extractor (`SpecCLIPFeatureExtractor`): for the spectra.
+        tokenizer (`PreTrainedTokenizerBase`, *optional*): of the model's text encoder.
+
+    Example:
+
+    ```python
+    >>> import numpy as np
+    >>> from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPProcessor
+
+    >>> processor = SpecCLIPProcessor(SpecCLIPFeatureExtractor())
+    >>> query = np.random.default_rng(0).normal(size=(2, 384))  # two embedded questions
+    >>> inputs = processor(text_embeds=query, section="spectrum", return_tensors="pt")
+    >>> tuple(inputs["text_embeds"].shape), inputs["section_mask"][0].tolist()
+    ((2, 1152), [False, True, False])
+    ```"""
+
+    def __init__(
+        self, feature_extractor: Any = None, tokenizer: PreTrainedTokenizerBase | None = None
+    ):
+        super().__init__(feature_extractor)
+        if tokenizer is not None:
+            self.check_argument_for_proper_class("tokenizer", tokenizer)
+        self.tokenizer = tokenizer
+
+    def __call__(
+        self,
+        spectra: Any = None,
+        text: Any = None,
+        *,
+        text_embeds: Any = None,
+        section: str | None = None,
+        max_length: int = 256,
+        return_tensors: str | None = "pt",
+        **spectrum_arguments: Any,
+    ) -> BatchFeature:
+        """
+        Args:
+            spectra: whatever [`SpecCLIPFeatureExtractor`] takes.
+            text: a summary (a mapping of sections to texts, absent or None where there is none), a
+                plain text, which fills one section, or a list of these. Needs a tokenizer.
+            text_embeds: embeddings in place of text: of whole summaries (B, 3·d), in which zeros
+                stand for an absent section; or, where `section` is given, of plain texts, (B, d)
+                or (d,).
+            section: the section plain texts fill: `"identity"`, `"spectrum"` (where left out) or
+                `"context"`.
+            max_length: tokens of one section, the rest is cut off.
+            return_tensors: `"pt"` (the default) or `"np"`.
+            **spectrum_arguments: `exposure` and others beside an array of counts.
+
+        Returns:
+            `BatchFeature`: of spectra, what the feature extractor gives; of texts `input_ids` and
+            `attention_mask` (B, 3, L), or `text_embeds` (B, 3·d) float32, with `section_mask`.
+
+        Raises:
+            ValueError: nothing given, text without a tokenizer, an unknown section, embeddings of
+                another shape or not finite.
+        """
+        if spectra is None and text is None and text_embeds is None:
+            raise ValueError("give spectra, text or text_embeds")
+        if text is not None and text_embeds is not None:
+            raise ValueError("give either text or text_embeds")
+        if section is not None and section not in SECTIONS:
+            raise ValueError(f"section is {section!r}, it must be one of {', '.join(SECTIONS)}")
+        data: dict[str, Any] = {}
+        if spectra is not None:
+            data.update(self.feature_extractor(spectra, **spectrum_arguments))
+        if text is not None:
+            data.update(self._tokens(text, section or "spectrum", max_length))
+        if text_embeds is not None:
+            data.update(_embeddings(text_embeds, section))
+        return BatchFeature(data, tensor_type=return_tensors)
+
+    def _tokens(self, text: Any, section: str, max_length: int) -> dict[str, np.ndarray]:
+        if self.tokenizer is None:
+            raise ValueError(
+                "this processor has no tokenizer, its model takes embeddings: embed the text with "
+                "the embedder the model was trained with (text_config.embedder_name) and pass "
+                "text_embeds"
+            )
+        texts = [text] if isinstance(text, str | Mapping) else list(text)
+        summaries = [{section: each} if isinstance(each, str) else each for each in texts]
+        for row, summary in enumerate(summaries):
+            if unknown := set(summary) - set(SECTIONS):
+                raise ValueError(
+                    f"row {row}: unknown section {min(unknown)!r}, there are {', '.join(SECTIONS)}"
+                )
+        flat = [(summary.get(name) or "").strip() for summary in summaries for name in SECTIONS]
+        encoded = self.tokenizer(
+            flat, padding=True, truncation=True, max_length=max_length, return_tensors="np"
+        )
+        shape = (len(summaries), len(SECTIONS))
+        return {
+            "input_ids": encoded["input_ids"].reshape(*shape, -1),
+            "attention_mask": encoded["attention_mask"].reshape(*shape, -1),
+            "section_mask": np.array([bool(words) for words in flat]).reshape(shape),
+        }
+
+    @classmethod
+    def get_attributes(cls) -> list[str]:
+        # The tokenizer is optional, which ProcessorMixin does not know: it is dealt with below.
+        return ["feature_extractor"]
+
+    @property
+    def model_input_names(self) -> list[str]:
+        texts = ["input_ids", "attention_mask"] if self.tokenizer is not None else ["text_embeds"]
+        return [*self.feature_extractor.model_input_names, *texts, "section_mask"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `processor_config.json` holds; the tokenizer has files of its own."""
+        settings: dict[str, Any] = {
+            "processor_class": type(self).__name__,
+            "feature_extractor": self.feature_extractor.to_dict(),
+            "has_tokenizer": self.tokenizer is not None,
+        }
+        auto_map = getattr(self, "auto_map", None)
+        if auto_map is not None:
+            settings["auto_map"] = auto_map
+        return settings
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any
+    ) -> Any:
+        """See `ProcessorMixin.save_pretrained`; the tokenizer is saved in the same folder."""
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(save_directory)
+        return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+
+    @classmethod
+    def _get_arguments_from_pretrained(
+        cls, pretrained_model_name_or_path: Any, processor_dict: dict | None = None, **kwargs: Any
+    ) -> list[Any]:
+        arguments = super()._get_arguments_from_pretrained(
+            pretrained_model_name_or_path, processor_dict, **kwargs
+        )
+        if (processor_dict or {}).get("has_tokenizer"):
+            tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)
+            arguments.append(tokenizer)
+        return arguments
+
+
+def _embeddings(text_embeds: Any, section: str | None) -> dict[str, np.ndarray]:
+    if hasattr(text_embeds, "detach"):
+        text_embeds = text_embeds.detach().cpu().float().numpy()
+    embeds = np.array(text_embeds, dtype=np.float32, ndmin=2)
+    if embeds.ndim != 2:
+        raise ValueError(f"text_embeds are {embeds.shape}, they must be (batch, size)")
+    if not np.isfinite(embeds).all():
+        row = int(np.argmax(~np.isfinite(embeds).all(axis=1)))
+        raise ValueError(f"row {row}: text_embeds hold NaN or infinity")
+    n = len(SECTIONS)
+    if section is not None:
+        joined = np.zeros((len(embeds), n, embeds.shape[1]), dtype=np.float32)
+        joined[:, SECTIONS.index(section)] = embeds
+    elif embeds.shape[1] % n:
+        raise ValueError(
+            f"text_embeds have {embeds.shape[1]} numbers, which are not {n} sections: give "
+            "section= for embeddings of plain texts"
+        )
+    else:
+        joined = embeds.reshape(len(embeds), n, -1)
+    mask = (joined != 0).any(axis=-1)
+    return {"text_embeds": joined.reshape(len(embeds), -1), "section_mask": mask}
+
+
+SpecCLIPProcessor.register_for_auto_class()
+
+__all__ = ["SpecCLIPProcessor"]

@@ -1,0 +1,226 @@
+"""Repositories on disk for the local Hub: contents by hash, commits and references as JSON.
+
+A commit is one file that is renamed into place, and a branch points at it only afterwards: whatever
+stops in between, the branch still shows what it showed before.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+TYPES = ("models", "datasets", "spaces")
+GITATTRIBUTES = "".join(
+    f"{pattern} filter=lfs diff=lfs merge=lfs -text\n"
+    for pattern in ("*.safetensors", "*.parquet", "*.bin", "*.arrow", "*.npz", "*.gz", "*.pkl")
+)
+LFS_FROM_BYTES = 10_000_000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+
+
+class Refusal(Exception):
+    """An answer other than success: a status, the Hub's own code for it, and words."""
+
+    def __init__(self, status: int, message: str, code: str | None = None, **more: Any):
+        super().__init__(message)
+        self.status, self.message, self.code, self.more = status, message, code, more
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A file of a commit."""
+
+    sha256: str
+    size: int
+    git_oid: str
+    lfs: bool
+
+    @property
+    def etag(self) -> str:
+        return self.sha256 if self.lfs else self.git_oid
+
+
+@dataclass
+class Commit:
+    """A state of the files, and what came before it."""
+
+    oid: str
+    parent: str | None
+    title: str
+    author: str
+    date: str
+    files: dict[str, Blob]
+
+
+@dataclass
+class Repository:
+    """One model, dataset or Space: its commits and what its branches and tags point at."""
+
+    kind: str
+    name: str
+    private: bool
+    created: str
+    sdk: str | None = None
+    branches: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    commits: dict[str, Commit] = field(default_factory=dict)
+
+    @property
+    def owner(self) -> str:
+        return self.name.split("/")[0]
+
+    def commit(self, revision: str) -> Commit:
+        """What a branch, a tag or a commit's id stands for."""
+        oid = self.branches.get(revision) or self.tags.get(revision) or revision
+        if oid not in self.commits:
+            raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+        return self.commits[oid]
+
+    def history(self, revision: str) -> Iterator[Commit]:
+        commit: Commit | None = self.commit(revision)
+        while commit is not None:
+            yield commit
+            commit = self.commits[commit.parent] if commit.parent else None
+
+
+class HubStore:
+    """All repositories under a folder.
+
+    Args:
+        root: where they lie; what is there already is served again.
+        quota: bytes that one owner may store, or None.
+    """
+
+    def __init__(self, root: Path, quota: int | None = None):
+        self.root, self.quota = root, quota
+        self.lock = threading.RLock()
+        self.repositories: dict[tuple[str, str], Repository] = {}
+        (root / "objects").mkdir(parents=True, exist_ok=True)
+        for path in sorted(root.glob("repositories/*/*/*.json")):
+            found = json.loads(path.read_text())
+            commits = {
+                oid: Commit(**{**c, "files": {n: Blob(**b) for n, b in c["files"].items()}})
+                for oid, c in found.pop("commits").items()
+            }
+            repository = Repository(**found, commits=commits)
+            self.repositories[repository.kind, repository.name] = repository
+
+    def object_path(self, sha256: str) -> Path:
+        if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+            raise Refusal(404, "no such object")
+        return self.root / "objects" / sha256
+
+    def put(self, content: bytes) -> Blob:
+        """Keep some bytes."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        path = self.object_path(sha256)
+        if not path.exists():
+            partial = path.with_name(f".{sha256}-{threading.get_ident()}")
+            partial.write_bytes(content)
+            partial.replace(path)
+        return Blob(sha256, len(content), git, lfs=False)
+
+    def create(self, kind: str, name: str, private: bool, sdk: str | None) -> Repository:
+        if kind not in TYPES or not all(_NAME.fullmatch(part) for part in name.split("/")):
+            raise Refusal(400, f"Invalid repository name or type: {kind} {name!r}")
+        if (kind, name) in self.repositories:
+            raise Refusal(409, f"You already created this {kind[:-1]} repo: {name}")
+        repository = Repository(kind, name, private, _now(), sdk)
+        self.repositories[kind, name] = repository
+        attributes = self.put(GITATTRIBUTES.encode())
+        self.add_commit(repository, "main", "initial commit", {".gitattributes": attributes}, set())
+        return repository
+
+    def delete(self, repository: Repository) -> None:
+        del self.repositories[repository.kind, repository.name]
+        self._file(repository).unlink(missing_ok=True)
+
+    def add_commit(
+        self,
+        repository: Repository,
+        branch: str,
+        title: str,
+        added: Mapping[str, Blob],
+        removed: set[str],
+        parent: str | None = None,
+    ) -> Commit:
+        """One commit at the tip of a branch: `removed` names files, or folders with a final `/`."""
+        tip = repository.branches.get(branch)
+        if tip is None and repository.commits:
+            raise Refusal(404, f"Invalid rev id: {branch}", "RevisionNotFound")
+        if parent is not None and parent != tip:
+            raise Refusal(412, "A commit has happened since. Please refresh and try again.")
+        for path in added:
+            parts = PurePosixPath(path).parts
+            if not parts or path.startswith("/") or ".." in parts or ".git" in parts:
+                raise Refusal(400, f"invalid path {path!r}")
+        files = dict(repository.commits[tip].files) if tip else {}
+        for path in removed:
+            gone = [
+                name for name in files if name == path or name.startswith(f"{path.strip('/')}/")
+            ]
+            if not gone:
+                raise Refusal(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
+            for name in gone:
+                del files[name]
+        files |= added
+        if tip is not None:
+            self.check_quota(repository, files.values())
+        body = json.dumps([tip, title, _now(), {n: b.sha256 for n, b in sorted(files.items())}])
+        oid = hashlib.sha1(body.encode()).hexdigest()
+        commit = Commit(oid, tip, title, repository.owner, _now(), files)
+        repository.commits[oid] = commit
+        repository.branches[branch] = oid
+        self.save(repository)
+        return commit
+
+    def check_quota(self, repository: Repository, more: Any) -> None:
+        """Refuse what would take an owner beyond the quota."""
+        if self.quota is None:
+            return
+        stored = {
+            blob.sha256: blob.size
+            for other in self.repositories.values()
+            if other.owner == repository.owner
+            for commit in other.commits.values()
+            for blob in commit.files.values()
+        }
+        stored |= {blob.sha256: blob.size for blob in more}
+        if sum(stored.values()) > self.quota:
+            raise Refusal(
+                403,
+                "Storage limit reached, please upgrade your plan to increase your storage limit. "
+                "https://hf.co/docs/hub/storage-limits",
+            )
+
+    def is_lfs(self, repository: Repository, revision: str, path: str, size: int, sample: bytes):
+        """Whether a file goes through LFS: by the repository's attributes, size or content."""
+        blob = repository.commit(revision).files.get(".gitattributes")
+        lines = self.object_path(blob.sha256).read_text().splitlines() if blob else []
+        patterns = [line.split()[0] for line in lines if "filter=lfs" in line]
+        name = PurePosixPath(path).name
+        matched = any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+        return matched or size > LFS_FROM_BYTES or b"\0" in sample
+
+    def save(self, repository: Repository) -> None:
+        path = self._file(repository)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(repository, default=lambda item: item.__dict__))
+        partial.replace(path)
+
+    def _file(self, repository: Repository) -> Path:
+        return self.root / "repositories" / repository.kind / f"{repository.name}.json"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

@@ -1,0 +1,225 @@
+"""Cards say what was measured, in a form the Hub accepts, and hold no other number."""
+
+import json
+import re
+import shutil
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+from server import _card_errors
+
+from hf_specclip.hub_cards import CardError, card_of, figures_of, find_metrics, write_card
+from hf_specclip.hub_kinds import KINDS, PublishError
+from hf_specclip.hub_spaces import metric_files, requirements
+
+MEASURED = ("model", "moe", "spectrum", "outliers")
+NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:[eE][+-]?\d+)?")
+
+
+@pytest.fixture
+def metrics(stored_run):
+    return json.loads((stored_run / "metrics.json").read_text())
+
+
+def card(stored_run, kind, metrics):
+    return write_card(kind, stored_run / kind, metrics).read_text(encoding="utf-8")
+
+
+def leaves(value):
+    if isinstance(value, dict):
+        yield from value  # the names of figures hold numbers, too
+        for inner in value.values():
+            yield from leaves(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from leaves(inner)
+    else:
+        yield value
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+def test_the_hub_reads_the_results(stored_run, metrics, kind, repository):
+    text = card(stored_run, kind, metrics)
+    assert not list(_card_errors(text, "model"))
+    data = ModelCard(text).data
+    assert data.license == "apache-2.0"
+    assert {"simulated-data", KINDS[kind].tag} <= set(data.tags)
+    assert "Trained on simulated data" in text
+    for heading in ("Use", "Training data", "Recipe", "Results", "Limits", "Made with", "Citing"):
+        assert f"\n## {heading}\n" in text
+    for result in data.eval_results or []:
+        assert result.dataset_split == "test"
+        assert "simulated" in result.dataset_name
+        assert result.metric_args["low"] <= result.metric_value <= result.metric_args["high"]
+        assert result.metric_value in set(leaves(metrics))
+
+
+def test_every_figure_of_retrieval_is_there(stored_run, metrics):
+    data = ModelCard(card(stored_run, "model", metrics)).data
+    measured = [
+        (name, figure["value"])
+        for direction in ("spectrum_to_text", "text_to_spectrum")
+        for name, figure in metrics["retrieval"][direction].items()
+        if isinstance(figure, dict)
+    ]
+    assert [(r.metric_type, r.metric_value) for r in data.eval_results] == measured
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+def test_a_card_holds_no_number_that_was_not_measured(stored_run, metrics, kind, repository):
+    """What is not in the template is in metrics.json or in the saved thing, rounded as shown."""
+    body = card(stored_run, kind, metrics).split("\n---\n", 1)[1]
+    template = (repository / "model_cards" / f"{kind}.md").read_text(encoding="utf-8")
+    template += (repository / "model_cards" / "_measured.md").read_text(encoding="utf-8")
+    words = set(NUMBER.findall(re.sub(r"{{.*?}}|{%.*?%}|{#.*?#}", " ", template, flags=re.DOTALL)))
+    # A template by itself states no result: whole numbers, and the paper's and catalogue's names.
+    assert {word for word in words if "." in word} <= {"2603.04516", "2.0"}
+    config = stored_run / kind / ("detector.json" if kind == "outliers" else "config.json")
+    known = set(words)
+    values = [*leaves(figures_of(kind, metrics)), *leaves(json.loads(config.read_text()))]
+    for value in values:
+        if isinstance(value, str):
+            known |= set(NUMBER.findall(value))
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            size = abs(value)
+            known |= {f"{size:.1f}", f"{size:.3g}", f"{size:,}", f"{size:g}", f"{100 * size:.1f}"}
+    known |= {f"{sum(metrics['seconds'].values()):.0f}", "%"}
+    found = set(NUMBER.findall(body))
+    extra = {n for n in found - known if not re.search(rf"\b{re.escape(n)} numbers", body)}
+    extra -= {str(len(json.loads(config.read_text()).get("experts", [])))}
+    assert not extra
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+def test_other_metrics_make_another_card(stored_run, metrics, kind):
+    before = card(stored_run, kind, metrics)
+
+    def shifted(value, key=""):
+        if isinstance(value, dict):
+            return {name: shifted(inner, name) for name, inner in value.items()}
+        return value + 0.111 if isinstance(value, float) and key in ("value", "best") else value
+
+    studies = ("retrieval", "experts", "latent_space", "outliers", "training")
+    changed = {k: shifted(v) if k in studies else v for k, v in metrics.items()}
+    assert card(stored_run, kind, changed) != before
+
+
+def forged(stored_run, old, new):
+    path = stored_run / "model" / "README.md"
+    text = path.read_text(encoding="utf-8")
+    assert re.search(old, text)
+    path.write_text(re.sub(old, new, text, count=1), encoding="utf-8")
+    return card_of(KINDS["model"], stored_run / "model", "ada/x")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (r"\| Recall@1% \| [\d.]+%", "| Recall@1% | 99.9%"),  # a table's value
+        (r"## Limits\n", "## Limits\n\nIt finds 97.3 of a hundred.\n"),  # a sentence's
+        (r"## Limits\n", "## Limits\n\nRecall@1% is 95 %.\n"),  # a number of another place
+        (r"value: 0\.\d+", "value: 0.999"),  # the front matter's
+        (r"low: 0\.0\n", "low: 0.5\n"),  # an interval's
+        (r"in 1 process", "in 64 process"),
+        (r"torch==2\.\d+", "torch==9.9"),
+        (r"\| train \| \d+ \|", "| train | 11,447 |"),
+        (r"\A---\n", "----\n"),
+    ],
+)
+def test_a_forged_number_is_found(stored_run, old, new):
+    with pytest.raises(CardError, match=r"README\.md"):
+        forged(stored_run, old, new)
+
+
+def test_words_may_be_edited(stored_run):
+    added = "## Limits\n\nFor students; ask Ada. See arXiv:2401.01234, https://x.org/2.\n"
+    text, figures = forged(stored_run, r"## Limits\n", added)
+    assert "ask Ada" in text
+    assert json.loads(figures)["retrieval"]
+    text, _ = forged(stored_run, r"license: apache-2.0", "license: mit")
+    assert ModelCard(text).data.license == "mit"
+
+
+def test_an_untouched_card_gets_its_name(stored_run):
+    text, _ = card_of(KINDS["moe"], stored_run / "moe", "ada/experts")
+    assert 'from_pretrained("ada/experts")' in text
+    assert "this folder" not in text
+
+
+def test_paths_of_the_machine_stay_at_home(stored_run, metrics):
+    metrics["dataset"] = "/home/somebody/sky"
+    metrics["command"] = (
+        "accelerate launch /home/somebody/training/reproduce.py --output /scratch/x"
+    )
+    text = card(stored_run, "model", metrics)
+    assert "somebody" not in text
+    assert "scratch" not in text
+    assert "accelerate launch reproduce.py --output x" in text
+    beside = json.dumps(figures_of("model", metrics))
+    assert "somebody" not in beside
+
+
+def test_what_is_missing_is_named(stored_run, metrics, tmp_path):
+    (stored_run / "metrics.json").rename(tmp_path / "elsewhere.json")
+    with pytest.raises(CardError, match="--metrics"):
+        card_of(KINDS["model"], stored_run / "model", "ada/x")
+    assert card_of(KINDS["model"], stored_run / "model", "ada/x", tmp_path / "elsewhere.json")
+    for text, message in (("[]", "no JSON object"), ("{", "not JSON"), ("[" * 99_999, "not JSON")):
+        (stored_run / "metrics.json").write_text(text)
+        with pytest.raises(CardError, match=message):
+            find_metrics(stored_run / "model", None)
+    for name in ("retrieval", "versions", "splits"):
+        fewer = {key: value for key, value in metrics.items() if key != name}
+        with pytest.raises(CardError, match="reproduce"):
+            write_card("model", stored_run / "model", fewer)
+
+
+def test_strange_names_stay_names(stored_run, metrics):
+    strange = {**metrics, "preset": "x: [\n---\ny", "dataset": "a: b #"}
+    front = yaml.safe_load(
+        card(stored_run, "model", strange).split("\n---\n")[0].removeprefix("---\n")
+    )
+    assert front["model-index"][0]["name"].startswith("SpecCLIP x: [")
+
+
+def test_a_card_leaves_the_model_as_it_was(stored_run, metrics):
+    folder = stored_run / "model"
+    before = {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix not in ("", ".md")}
+    write_card("model", folder, metrics)
+    after = {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix not in ("", ".md")}
+    assert after == before
+
+
+def test_a_dataset_without_a_card_gets_one(tmp_path):
+    (tmp_path / "data").mkdir()
+    for split in ("train", "calibration"):
+        (tmp_path / "data" / f"{split}-00000-of-00001.parquet").touch()
+    info = {"name": "Sky", "simulated": True, "rows": {"train": 12}, "description": "Drawn by lot."}
+    (tmp_path / "specclip_dataset.json").write_text(json.dumps(info))
+    text, _ = card_of(KINDS["dataset"], tmp_path, "ada/sky")
+    assert not list(_card_errors(text, "dataset"))
+    data = ModelCard(text).data
+    assert [f["split"] for f in data.configs[0]["data_files"]] == ["calibration", "train"]
+    assert "> **Simulated.**" in text
+    assert "| `train` | 12 |" in text
+    assert 'load_dataset("ada/sky")' in text
+    shutil.rmtree(tmp_path / "data")
+    with pytest.raises(CardError, match="name the files after their splits"):
+        card_of(KINDS["dataset"], tmp_path, "ada/sky")
+
+
+def test_requirements_of_a_space_are_the_packages_own():
+    core = requirements()
+    assert any(line.startswith("transformers>=") for line in core)
+    assert not any(line.startswith("matplotlib") for line in core)
+    assert any(line.startswith("matplotlib>=") for line in requirements("app"))
+    with pytest.raises(PublishError, match="no extra"):
+        requirements("no-such-extra")
+
+
+def test_a_metric_gets_the_name_of_its_repository(tmp_path):
+    files = metric_files(tmp_path.__class__("specclip_retrieval"), "ada/recall")
+    assert set(files) == {"recall.py", "requirements.txt"}
+    with pytest.raises(PublishError):
+        metric_files(tmp_path / "nothing", "ada/recall")

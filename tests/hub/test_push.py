@@ -1,0 +1,64 @@
+"""`--push` of training/reproduce.py: all that a run made, and nothing trained in vain."""
+
+import pytest
+from accelerate import Accelerator
+from huggingface_hub import HfApi
+
+from hf_specclip.hub_cards import find_metrics
+from training import commands, reproduce
+from training.card import write_cards
+from training.commands import Run
+from training.presets import load_preset
+
+
+@pytest.fixture
+def run(stored_run):
+    return Run(
+        preset=load_preset("demo", []),
+        dataset="sky",
+        output=stored_run,
+        seed=0,
+        max_steps=None,
+        cache_dir=None,
+        accelerator=Accelerator(cpu=True),
+        command="",
+    )
+
+
+def test_everything_measured_is_pushed(local_hub, run, capsys):
+    reproduce.push(run, "ada/stored", private=True)
+    names = ("ada/stored", "ada/stored-moe", "ada/stored-spectrum", "ada/stored-outliers")
+    said = capsys.readouterr().out
+    for name in names:
+        info = HfApi().model_info(name)
+        assert info.private
+        assert "README.md" in {file.rfilename for file in info.siblings}
+        assert f"{local_hub.url}/{name} at {info.sha[:7]}" in said
+
+
+def test_a_study_left_out_leaves_no_card(run, stored_run):
+    for kind in ("model", "moe", "spectrum", "outliers"):
+        (stored_run / kind / "README.md").unlink()
+    metrics = find_metrics(stored_run, None)
+    metrics["experts"] = {"skipped": "too few rows"}
+    del metrics["outliers"]
+    made = {path.parent.name for path in write_cards(stored_run, metrics)}
+    assert made == {"model", "spectrum"}
+
+
+@pytest.mark.parametrize(
+    ("name", "token", "message"),
+    [
+        ("ada/stored", "hf_wrong", "does not know this token"),
+        ("stored", "hf_ada", "give user/name"),
+    ],
+)
+def test_a_push_that_cannot_work_stops_before_training(
+    local_hub, tmp_path, monkeypatch, capsys, name, token, message
+):
+    monkeypatch.setenv("HF_TOKEN", token)
+    words = ["--config", "demo", "--dataset", "none", "--output", str(tmp_path / "run")]
+    arguments = reproduce.options().parse_args([*words, "--push", name])
+    assert commands.call(reproduce.main, arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,186 @@
+"""Embed every spectrum of a dataset, millions of them, as a job that shares, stops and goes on.
+
+    accelerate launch training/embed_catalogue.py --model runs/best/model --dataset DATASET \\
+        --output runs/catalogue
+
+leaves `runs/catalogue/part-*.parquet`, and with `--index` what `VectorShards` searches.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if not __package__:  # run as a file: the repository takes the place of its folder `training`
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import argparse
+
+import numpy as np
+import pyarrow as pa
+import torch
+from accelerate import Accelerator
+
+from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
+from training.checkpoint import CheckpointError, fingerprint
+from training.parquet_rows import ParquetRows, ParquetRowsError, arrays_of, files_of
+from training.shard_job import work_through
+from training.streamed import SPECTRUM_COLUMNS
+
+NAMES = ("source_name", "obsid", "obi", "region_id")
+# Row groups of one file; about ten thousand rows, so that a kill costs seconds of work.
+GROUPS_IN_A_UNIT = 10
+
+
+def embed_catalogue(
+    accelerator: Accelerator,
+    model: SpecCLIPModel,
+    extractor: SpecCLIPFeatureExtractor,
+    files: list[str],
+    output: str | Path,
+    *,
+    batch_size: int = 512,
+    half: bool = False,
+    progress: bool = True,
+) -> list[Path]:
+    """Embed the spectra of some Parquet files.
+
+    Args:
+        accelerator: processes, devices and precision.
+        model, extractor: see `SpecCLIPModel.get_spectrum_features`.
+        files: Parquet files in the contract's columns.
+        output: folder of the results; see `training.shard_job.work_through`.
+        batch_size: spectra at once on each process.
+        half: keep vectors in float16 (half the size; cosines to 1e-3).
+        progress: show a bar.
+
+    Returns:
+        The files: `source_name`, `obsid`, `obi`, `region_id` and `embedding` (unit length), rows
+        in the order of the dataset.
+
+    Raises:
+        CheckpointError: when `output` holds the embeddings of another model or other rows.
+        ParquetRowsError: when files cannot be read.
+    """
+    rows = ParquetRows(files, [*NAMES, *SPECTRUM_COLUMNS])
+    groups = np.array_split(
+        np.arange(len(rows.sizes)), max(1, -(-len(rows.sizes) // GROUPS_IN_A_UNIT))
+    )
+    model = model.to(accelerator.device).eval()
+
+    def make(numbers: np.ndarray) -> pa.Table:
+        return pa.concat_tables([embedded(rows.table(int(number))) for number in numbers])
+
+    def embedded(table: pa.Table) -> pa.Table:
+        spectra = arrays_of(table.select(SPECTRUM_COLUMNS))
+        parts = []
+        for start in range(0, len(table), batch_size):
+            batch = {name: values[start : start + batch_size] for name, values in spectra.items()}
+            inputs = extractor(batch, return_tensors="pt").to(accelerator.device)
+            with torch.inference_mode(), accelerator.autocast():
+                parts.append(model.get_spectrum_features(**inputs).pooler_output.float().cpu())
+        vectors = torch.cat(parts).numpy().astype(np.float16 if half else np.float32)
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+        return table.select(NAMES).append_column("embedding", column)
+
+    identity = {
+        "job": "embed_catalogue",
+        "model": fingerprint(model.state_dict()),
+        "rows": rows.fingerprint,
+        "half": half,
+    }
+    return work_through(
+        accelerator,
+        groups,
+        output,
+        make,
+        identity=identity,
+        what="file",
+        progress=progress,
+    )
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Run the command."""
+    accelerator = Accelerator(mixed_precision="bf16" if arguments.bfloat16 else "no")
+    files = files_of(arguments.dataset)
+    wanted = arguments.split or list(files)
+    unknown = sorted(set(wanted) - set(files))
+    if unknown:
+        raise ParquetRowsError(
+            f"{arguments.dataset} has no split {', '.join(unknown)}: there are {', '.join(files)}"
+        )
+    model = SpecCLIPModel.from_pretrained(arguments.model)
+    extractor = SpecCLIPFeatureExtractor.from_pretrained(arguments.model)
+    paths = embed_catalogue(
+        accelerator,
+        model,
+        extractor,
+        [file for split in wanted for file in files[split]],
+        arguments.output,
+        batch_size=arguments.batch_size,
+        half=arguments.half,
+    )
+    if accelerator.is_main_process:
+        print(f"{len(paths):,} files in {arguments.output}")
+        if arguments.index:
+            from hf_specclip.vector_shards import VectorShards
+
+            shards = VectorShards(arguments.output)
+            shards.build()
+            print(f"{len(shards):,} vectors indexed in {arguments.output}")
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+
+
+def options() -> argparse.ArgumentParser:
+    """What the command takes."""
+    command = argparse.ArgumentParser(
+        description="Embed every spectrum of a dataset into a model's shared space.",
+        epilog="""\
+Leaves DIR/part-*.parquet: names and unit vectors, a table that pyarrow, pandas and datasets read
+as one. A rerun makes what is missing, on any number of processes.
+
+  accelerate launch training/embed_catalogue.py --model runs/best/model --dataset DATASET \\
+      --output DIR --index
+  from hf_specclip.vector_shards import VectorShards
+  VectorShards("DIR").search(vectors, top_k=10)""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--model", required=True, metavar="DIR|HUB_ID", help="a SpecCLIPModel")
+    command.add_argument(
+        "--dataset",
+        required=True,
+        metavar="FOLDER|HUB_ID",
+        help="a dataset of Parquet files in the contract's columns; rows are read as they are "
+        "needed, each by one process",
+    )
+    command.add_argument(
+        "--split", action="append", metavar="NAME", help="may be repeated (default: all splits)"
+    )
+    command.add_argument("--output", required=True, metavar="DIR", help="folder of the vectors")
+    command.add_argument(
+        "--batch-size", type=int, default=512, metavar="N", help="spectra at once (default: 512)"
+    )
+    command.add_argument("--half", action="store_true", help="keep vectors in float16")
+    command.add_argument("--bfloat16", action="store_true", help="run the encoder in bfloat16")
+    command.add_argument(
+        "--index",
+        action="store_true",
+        help="then build an approximate index for fast search (needs faiss-cpu)",
+    )
+    return command
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Run the command; errors that the user can mend become one line."""
+    try:
+        main(arguments)
+    except (CheckpointError, ParquetRowsError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(call(options().parse_args()))

@@ -1,0 +1,208 @@
+"""Fit the spectra of many PHA files, as the Chandra Source Catalog does, as a job that shares,
+stops and goes on.
+
+    accelerate launch training/fit_catalogue.py --files FOLDER --output runs/fits
+
+leaves `runs/fits/part-*.parquet`, one table.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if not __package__:  # run as a file: the repository takes the place of its folder `training`
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import argparse
+import hashlib
+from typing import Any
+
+import pyarrow as pa
+from accelerate import Accelerator
+
+from hf_specclip.spectra import SpectrumFileError, XRaySpectrum, read_spectra
+from hf_specclip.spectra.fit import CATALOGUE_MODELS, fit_spectra
+from training.checkpoint import CheckpointError
+from training.shard_job import work_through
+
+FILES_IN_A_UNIT = 64
+PATTERNS = ("*.pha", "*.pha.gz", "*.pi", "*.pi.gz", "*pha3.fits", "*pha3.fits.gz")
+
+
+def fit_catalogue(
+    accelerator: Accelerator,
+    files: list[Path],
+    output: str | Path,
+    *,
+    models: tuple[str, ...] = CATALOGUE_MODELS,
+    limits: bool = True,
+    progress: bool = True,
+) -> list[Path]:
+    """Fit every spectrum of some files.
+
+    Args:
+        accelerator: the processes that share the files; one with one thread a core is fastest.
+        files: PHA files, their responses beside them.
+        output: folder of the results; see `training.shard_job.work_through`.
+        models, limits: see `hf_specclip.spectra.fit.fit_spectra`.
+        progress: show a bar.
+
+    Returns:
+        The files: `file`, `row`, `net_counts`, `n_groups`, the catalogue's columns of each model,
+        and `error`, why a file or spectrum has none.
+
+    Raises:
+        CheckpointError: when `output` holds fits of other files or models.
+    """
+    units = [
+        files[start : start + FILES_IN_A_UNIT] for start in range(0, len(files), FILES_IN_A_UNIT)
+    ]
+    listed = hashlib.sha256("\n".join(str(file) for file in files).encode()).hexdigest()[:16]
+    identity = {
+        "job": "fit_catalogue",
+        "files": listed,
+        "models": list(models),
+        "limits": limits,
+    }
+
+    def make(unit: list[Path]) -> pa.Table:
+        return _table(unit, models, limits)
+
+    return work_through(
+        accelerator, units, output, make, identity=identity, what="file", progress=progress
+    )
+
+
+def files_in(place: str | Path) -> list[Path]:
+    """The PHA files that a text file lists one a line, or of a folder and those in it, by name.
+
+    Raises:
+        FileNotFoundError: when there is none.
+    """
+    place = Path(place)
+    if place.is_dir():
+        found = sorted({path for pattern in PATTERNS for path in place.rglob(pattern)})
+        found = [path for path in found if not _is_background_name(path)]
+    else:
+        lines = place.read_text(encoding="utf-8").splitlines()
+        found = [place.parent / line.strip() for line in lines if line.strip()]
+    if not found:
+        raise FileNotFoundError(f"{place} holds no PHA file ({', '.join(PATTERNS)})")
+    return found
+
+
+def _is_background_name(path: Path) -> bool:
+    stem = path.name.removesuffix(".gz").rpartition(".")[0].lower()
+    return stem.endswith(("_bg", "_bkg", "-bg", "-bkg"))
+
+
+def _table(files: list[Path], models: tuple[str, ...], limits: bool) -> pa.Table:
+    rows: list[dict[str, Any]] = []
+    fitted: list[XRaySpectrum] = []
+    places: list[int] = []
+    for file in files:
+        try:
+            spectra = read_spectra(file)
+        except SpectrumFileError as error:
+            rows.append({"file": str(file), "row": None, "error": str(error)})
+            continue
+        for number, spectrum in enumerate(spectra):
+            rows.append({"file": str(file), "row": number, "error": None})
+            if spectrum.rmf is None:
+                rows[-1]["error"] = "no RMF beside the file: a fit needs one"
+            else:
+                places.append(len(rows) - 1)
+                fitted.append(spectrum)
+    for place, spectrum in zip(places, fitted, strict=True):
+        try:
+            [result] = fit_spectra(spectrum, models, limits=limits)
+        except ValueError as error:  # what is wrong with a response is found when it is used
+            rows[place]["error"] = str(error)
+            continue
+        rows[place] |= {
+            "net_counts": result.net_counts,
+            "n_groups": result.n_groups,
+            **result.columns(),
+        }
+    return pa.Table.from_pylist(rows, schema=_schema(models))
+
+
+def _schema(models: tuple[str, ...]) -> pa.Schema:
+    from hf_specclip.spectra.fit_models import MODELS
+
+    columns: list[tuple[str, pa.DataType]] = [
+        ("file", pa.string()),
+        ("row", pa.int32()),
+        ("net_counts", pa.float64()),
+        ("n_groups", pa.int32()),
+    ]
+    for model in models:
+        definition = MODELS[model]
+        for short in (definition.shape_name, "nh"):
+            columns += [(f"{model}_{short}{end}", pa.float64()) for end in ("", "_lolim", "_hilim")]
+        columns += [
+            (f"{model}_{definition.norm_name}", pa.float64()),
+            (f"{model}_stat", pa.float64()),
+        ]
+    return pa.schema([*columns, ("error", pa.string())])
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Run the command."""
+    accelerator = Accelerator(cpu=True)
+    paths = fit_catalogue(
+        accelerator,
+        files_in(arguments.files),
+        arguments.output,
+        models=tuple(arguments.model or CATALOGUE_MODELS),
+        limits=not arguments.no_limits,
+    )
+    if accelerator.is_main_process:
+        print(f"{len(paths):,} files in {arguments.output}")
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+
+
+def options() -> argparse.ArgumentParser:
+    """What the command takes."""
+    command = argparse.ArgumentParser(
+        description="Fit the spectra of many PHA files as the Chandra Source Catalog does.",
+        epilog="""\
+Leaves DIR/part-*.parquet: the catalogue's columns with 68 % limits, and for what could not be fit
+the reason. A rerun makes what is missing, on any number of processes.
+
+  accelerate launch training/fit_catalogue.py --files FOLDER --output DIR
+  ACCELERATE_USE_CPU=1 accelerate launch --config_file training/configs/accelerate/ddp_cpu.yaml \\
+      training/fit_catalogue.py --files list.txt --output DIR""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "--files",
+        required=True,
+        metavar="FOLDER|LIST",
+        help="folder of PHA files with their responses, or a text file with one name a line",
+    )
+    command.add_argument("--output", required=True, metavar="DIR", help="folder of the results")
+    command.add_argument(
+        "--model",
+        action="append",
+        choices=CATALOGUE_MODELS,
+        help="may be repeated (default: all four)",
+    )
+    command.add_argument("--no-limits", action="store_true", help="leave the 68 %% limits out")
+    return command
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Run the command; errors that the user can mend become one line."""
+    try:
+        main(arguments)
+    except (CheckpointError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(call(options().parse_args()))
