@@ -38,14 +38,15 @@ NAMES_AT_ONCE = 100
 # detections in the mean, and each source in one of them.
 SLICE_DEGREES = 5
 
+# Texts come padded with blanks, which not every service leaves out of comparisons: hence LIKE.
 _JOINS = """\
 FROM csc21.master_source m, csc21.master_stack_assoc a, csc21.stack_source s,
 csc21.stack_observation_assoc b, csc21.observation_source o
-WHERE m.name = a.name AND a.match_type = 'u'
+WHERE m.name = a.name AND a.match_type LIKE 'u%'
 AND s.detect_stack_id = a.detect_stack_id AND s.region_id = a.region_id
 AND s.detect_stack_id = b.detect_stack_id AND s.region_id = b.region_id
 AND o.obsid = b.obsid AND o.obi = b.obi AND o.region_id = b.region_id
-AND o.instrument = 'ACIS'"""
+AND o.instrument LIKE 'ACIS%'"""
 _TABLES = {"m": "csc21.master_source", "o": "csc21.observation_source"}
 
 

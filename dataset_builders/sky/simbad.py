@@ -186,11 +186,12 @@ def _details(client: TapClient, oids: Sequence[int]) -> dict[int, Row]:
     if not oids:
         return details
     about = f"{len(oids)} objects from {oids[0]}"
-    table = {"oid": list(oids)}
+    # Not `oid`: PostgreSQL, behind many services, has columns of that name in tables of its own.
+    table = {"object": list(oids)}
     names = _all_rows(
         client,
-        "SELECT u.oid AS oid, i.id AS id FROM TAP_UPLOAD.objects AS u "
-        "JOIN ident AS i ON i.oidref = u.oid",
+        "SELECT u.object AS oid, i.id AS id FROM TAP_UPLOAD.objects AS u "
+        "JOIN ident AS i ON i.oidref = u.object",
         "objects",
         table,
         f"identifiers of {about}",
@@ -199,8 +200,8 @@ def _details(client: TapClient, oids: Sequence[int]) -> dict[int, Row]:
         details[row["oid"]]["aliases"].append(" ".join(row["id"].split()))
     parents = _all_rows(
         client,
-        "SELECT u.oid AS oid, p.main_id AS name, p.otype AS otype, h.membership AS membership "
-        "FROM TAP_UPLOAD.objects AS u JOIN h_link AS h ON h.child = u.oid "
+        "SELECT u.object AS oid, p.main_id AS name, p.otype AS otype, h.membership AS membership "
+        "FROM TAP_UPLOAD.objects AS u JOIN h_link AS h ON h.child = u.object "
         "JOIN basic AS p ON p.oid = h.parent",
         "objects",
         table,
@@ -218,9 +219,10 @@ def _details(client: TapClient, oids: Sequence[int]) -> dict[int, Row]:
     objects = "r.nbobject" if not there or "nbobject" in there else "NULL"
     papers = _all_rows(
         client,
-        "SELECT u.oid AS oid, r.bibcode AS bibcode, r.year AS year, r.title AS title, "
+        # `year` is a word of ADQL's own.
+        'SELECT u.object AS oid, r.bibcode AS bibcode, r."year" AS published, r.title AS title, '
         f"h.obj_freq AS frequency, {objects} AS objects FROM TAP_UPLOAD.objects AS u "
-        "JOIN has_ref AS h ON h.oidref = u.oid JOIN ref AS r ON r.oidbib = h.oidbibref",
+        "JOIN has_ref AS h ON h.oidref = u.object JOIN ref AS r ON r.oidbib = h.oidbibref",
         "objects",
         table,
         f"references of {about}",
@@ -228,6 +230,7 @@ def _details(client: TapClient, oids: Sequence[int]) -> dict[int, Row]:
     )
     for row in papers:
         oid = row.pop("oid")
+        row["year"] = row.pop("published")
         details[oid]["references"].append(row)
     for detail in details.values():
         detail["aliases"] = sorted(set(detail["aliases"]))

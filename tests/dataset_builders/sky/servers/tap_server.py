@@ -183,8 +183,6 @@ def _sql(adql: str) -> str:
         for piece in pieces[::2]
     ]
     sql = "'".join(pieces)
-    # Many services compare texts without regard to trailing blanks.
-    sql = re.sub(r"\b(\w\.\w+) = '", r"RTRIM(\1) = '", sql)
     top = re.match(r"\s*SELECT\s+(DISTINCT\s+)?TOP\s+(\d+)\s", sql, flags=re.IGNORECASE)
     if top:
         sql = f"SELECT {top[1] or ''}{sql[top.end() :]} LIMIT {top[2]}"
