@@ -1,14 +1,9 @@
 """What a build publishes: every configuration under its name, for whoever streams it."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-SKY = Path(__file__).parents[1] / "dataset_builders" / "sky"
-sys.path[:0] = [str(SKY), str(SKY / "servers"), str(SKY.parents[1] / "spectra")]
-
 from building import KEY, TOKEN, build, digest
 from world import World
 
@@ -17,6 +12,7 @@ from dataset_builders.__main__ import main
 from dataset_builders.csc_papers import push_folder
 from dataset_builders.sky.build import STAGES
 
+ROOT = Path(__file__).resolve().parents[2]
 READ = """
 import json, sys
 from datasets import get_dataset_config_names, load_dataset
@@ -69,15 +65,15 @@ def test_the_builder_publishes_and_a_second_version_replaces_the_first(
     assert digest(small / "data") == digest(built / "dataset" / "data")
     CSCPapers(built / "work").push_to_hub("ada/csc")
     assert json.loads(stranger(READ).stdout) == first
-    read = "from dataset_builders import load; s, i = load('ada/csc'); print(i.builder, len(s['train']))"
-    code = f"import sys; sys.path.insert(0, {str(SKY.parents[2])!r}); {read}"
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from dataset_builders import load; "
+    code += "splits, info = load('ada/csc'); print(info.builder, len(splits['train']))"
     assert stranger(code).stdout.split() == ["csc", str(first["default"]["rows"]["train"])]
 
 
 def test_a_push_that_fails_says_so_and_loses_nothing(built, local_hub, monkeypatch, capfd):
     before = digest(built / "dataset")
     monkeypatch.setenv("HF_TOKEN", "hf_MARKED_expired")
-    with pytest.raises(DatasetFolderError, match="was not published.*push again"):
+    with pytest.raises(DatasetFolderError, match=r"was not published.*push again"):
         push_folder(built / "dataset", "ada/csc")
     words = ["build", "--output", str(built / "dataset"), "--stages", "push"]
     assert main([*words, "--push", "ada/csc"]) == 2
