@@ -108,3 +108,34 @@ def test_the_command_says_what_it_lacks(capsys, tmp_path):
     with pytest.raises(SystemExit):
         main(["app", "--port", "70000"])
     assert "70000 is no port" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_command_serves_the_page_and_leaves_nothing(tiny_run, tmp_path):
+    import os
+    import signal
+    import socket
+    import subprocess
+    import sys
+    import urllib.request
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["-m", "hf_specclip.cli", "app", "--model", str(tiny_run), "--port", str(port)]
+    served = subprocess.Popen(
+        [sys.executable, *words],
+        env={**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert f"http://127.0.0.1:{port}" in served.stdout.readline()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+            assert "SpecCLIP" in answer.read().decode()
+        assert list(tmp_path.glob("specclip-app-*"))
+        served.send_signal(signal.SIGINT)
+        assert served.wait(timeout=60) == 0
+    finally:
+        served.kill()
+    assert not list(tmp_path.glob("specclip-app-*"))
