@@ -95,16 +95,19 @@ def publish(
     if chosen.name == "space":
         model = model or repo_id
         beside = _beside(api, model)
-        contents = space_files(Path(folder), repo_id, model, api.endpoint, beside)
+        contents = space_files(Path(folder), repo_id, model, api.endpoint, beside, metrics)
     created = _create(api, chosen, repo_id, private, user)
+    if not created:
+        with _told(f"{repo_id} could not be read"):
+            _refuse_others(
+                chosen, repo_id, api.repo_info(repo_id, repo_type=chosen.repo_type), private
+            )
     branch = revision or "main"
-    with _told(f"{repo_id} could not be read"):
+    with _told(f"branch {branch} of {repo_id} could not be opened"):
         if branch != "main":
             api.create_branch(repo_id, branch=branch, repo_type=chosen.repo_type, exist_ok=True)
         info: Any = api.repo_info(repo_id, revision=branch, repo_type=chosen.repo_type)
-    there = {file.rfilename for file in info.siblings or ()} - set(_KEPT)
-    if not created:
-        _refuse_others(chosen, repo_id, there, info, private)
+    there = _files(info)
     head = str(info.sha)
     if chosen.name == "dataset":
         old = _card_there(api, repo_id, head) if CARD_FILE in there else None
@@ -250,16 +253,18 @@ def _exists(api: HfApi, kind: Kind, repo_id: str) -> bool:
         return api.repo_exists(repo_id, repo_type=kind.repo_type)
 
 
-def _refuse_others(
-    kind: Kind, repo_id: str, there: Iterable[str], info: Any, private: bool
-) -> None:
+def _files(info: Any) -> set[str]:
+    return {file.rfilename for file in info.siblings or ()} - set(_KEPT)
+
+
+def _refuse_others(kind: Kind, repo_id: str, info: Any, private: bool) -> None:
     """An existing repository is written only when it holds the same kind of thing, or nothing."""
     if private and not info.private:
         raise PublishError(
             f"{repo_id} exists and everyone can read it: make it private in its settings first, or "
             "choose another name"
         )
-    if not set(there):
+    if not _files(info):
         return
     tags = set(info.tags or ()) | set((info.card_data or {}).get("tags") or ())
     if kind.tag in tags or (kind.name == "dataset" and "specclip" in tags):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -30,7 +31,12 @@ _CODE = (".py", ".csv", ".npz", ".json", ".md", ".typed", ".css", ".js")
 
 
 def space_files(
-    folder: Path, repo_id: str, model: str, endpoint: str, beside: Mapping[str, str]
+    folder: Path,
+    repo_id: str,
+    model: str,
+    endpoint: str,
+    beside: Mapping[str, str],
+    metrics: str | os.PathLike[str] | None = None,
 ) -> dict[str, Path | bytes]:
     """A Gradio Space that shows a published model, its card included.
 
@@ -43,12 +49,13 @@ def space_files(
         model: what the page loads, `user/name`.
         endpoint: of the Hub, for links.
         beside: repositories of what goes with the model, by kind (`moe`, `outliers`).
+        metrics: the `metrics.json` of the run, where it lies elsewhere.
 
     Raises:
         PublishError: the package's requirements are not known.
         CardError: the folder belongs to no measured run.
     """
-    figures = find_metrics(folder, None)
+    figures = find_metrics(folder, metrics)
     if "simulated" not in figures:
         raise CardError(f"the metrics of {folder} do not say whether the data were simulated")
     title = repo_id.split("/")[1].replace("-", " ").replace("_", " ")

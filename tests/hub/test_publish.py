@@ -190,7 +190,9 @@ def test_refusals_say_the_way_out(local_hub, stored_run, capsys, monkeypatch, tm
     assert "holds a model of hf_specclip" in refused(capsys, "moe", moe, "ada/stored")
     HfApi().create_repo("ada/other")
     HfApi().upload_file(path_or_fileobj=b"x", path_in_repo="a.txt", repo_id="ada/other")
-    assert "did not publish" in refused(capsys, "model", model, "ada/other")
+    said = refused(capsys, "model", model, "ada/other", "--revision", "trial")
+    assert "did not publish" in said
+    assert [branch.name for branch in HfApi().list_repo_refs("ada/other").branches] == ["main"]
     assert "choose ada/stored" in refused(capsys, "model", model, "bob/stored")
     assert "give user/name" in refused(capsys, "model", model, "stored")
     assert "specclip publish moe" in refused(capsys, "model", moe, "ada/x")
@@ -204,6 +206,8 @@ def test_refusals_say_the_way_out(local_hub, stored_run, capsys, monkeypatch, tm
     local_hub.store.quota = None
     monkeypatch.setenv("HF_TOKEN", "hf_bob")
     assert "bob may not write to ada/stored" in refused(capsys, "model", model, "ada/stored")
+    said = refused(capsys, "model", model, "ada/stored", "--revision", "trial")
+    assert "branch trial of ada/stored could not be opened" in said
     monkeypatch.setenv("HF_TOKEN", "hf_wrong_and_secret")
     said = refused(capsys, "model", model, "ada/stored")
     assert "does not know this token" in said
