@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .hub_cards import card_of, find_metrics, tagged
 from .hub_configurations import DEFAULT, as_configuration
-from .hub_kinds import CARD_FILE, KINDS, METRICS_FILE, Kind, PublishError, files_of
+from .hub_kinds import CARD_FILE, KINDS, METRICS_FILE, Kind, PublishError, files_of, without_places
 from .hub_spaces import metric_files, metric_folder, space_files
 from .version import __version__
 
@@ -167,6 +167,8 @@ def _contents(
         folder = metric_folder(folder)
     else:
         contents = dict(files_of(kind, folder))
+        for name in [name for name in contents if Path(name).name == "config.json"]:
+            contents[name] = without_places(folder / name)
     card, figures = card_of(kind, folder, repo_id, metrics)
     contents[CARD_FILE] = tagged(card, kind).encode()
     if figures is not None:

@@ -145,6 +145,21 @@ def files_of(kind: Kind, folder: Path) -> dict[str, Path]:
     return chosen
 
 
+def without_places(path: Path) -> bytes:
+    """A `config.json` without the folders of the machine it was made on, else as it is."""
+
+    def cleaned(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {k: cleaned(v) for k, v in value.items() if k != "_name_or_path"}
+        return [cleaned(item) for item in value] if isinstance(value, list) else value
+
+    config = read_json(path)
+    kept = cleaned(config)
+    if kept == config:
+        return path.read_bytes()
+    return (json.dumps(kept, indent=2, ensure_ascii=False) + "\n").encode()
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A small JSON object.
 
@@ -219,4 +234,4 @@ def _check_code(folder: Path, files: Mapping[str, Path]) -> None:
         wanted |= {f"{module}.py" for module in imported} - seen
 
 
-__all__ = ["KINDS", "Kind", "PublishError", "files_of", "read_json"]
+__all__ = ["KINDS", "Kind", "PublishError", "files_of", "read_json", "without_places"]

@@ -244,8 +244,10 @@ def build(
     pretrained = SpecCLIPForSpectrumPreTraining.from_pretrained(spectrum)
     extractor = SpecCLIPFeatureExtractor.from_pretrained(spectrum)
     _refuse_other_encoder(run.preset, pretrained.config.to_dict(), spectrum)
+    encoder = pretrained.config.to_dict()
+    encoder.pop("_name_or_path", None)  # where it lay on this machine
     config = SpecCLIPConfig(
-        spectrum_config=pretrained.config.to_dict(),
+        spectrum_config=encoder,
         text_config={
             "embedding_dim": texts.embeddings.shape[1] // texts.section_mask.shape[1],
             "sections": list(pairs.info.domain.sections),

@@ -244,6 +244,17 @@ def test_only_safetensors_and_only_what_belongs_is_published(local_hub, stored_r
         publish("model", model, "ada/stored")
 
 
+def test_no_place_of_the_machine_is_published(local_hub, stored_run):
+    path = stored_run / "model" / "config.json"
+    config = json.loads(path.read_text())
+    config["spectrum_config"]["_name_or_path"] = "/home/ada/runs/spectrum"
+    path.write_text(json.dumps(config))
+    publish("model", stored_run / "model", "ada/stored")
+    del config["spectrum_config"]["_name_or_path"]
+    assert json.loads((pulled("ada/stored") / "config.json").read_text()) == config
+    assert SpecCLIPModel.from_pretrained("ada/stored")
+
+
 def test_space_and_metric(local_hub, stored_run, stranger, tmp_path):
     for kind, name in (("model", "stored"), ("moe", "stored-moe"), ("outliers", "stored-outliers")):
         publish(kind, stored_run / kind, f"ada/{name}")

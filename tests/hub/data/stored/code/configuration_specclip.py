@@ -5,6 +5,8 @@ beside the weights and load with `trust_remote_code=True` where the package is n
 """
 
 import difflib
+import hashlib
+import json
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -13,34 +15,15 @@ from huggingface_hub.dataclasses import strict
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from .checkpoint_specclip import refuse_foreign_settings
+from .variables_specclip import SECTIONS, VARIABLES
 
-# The 20 variables a source is described by, named as in the Chandra Source Catalog, and their units
-# ("" where dimensionless). `*_stat` is a reduced chi square; `*_nh` counts 1e20 hydrogen atoms.
-VARIABLES = {
-    "hard_hm": "",
-    "hard_hs": "",
-    "hard_ms": "",
-    "powlaw_gamma": "",
-    "powlaw_nh": "1e20 cm-2",
-    "powlaw_stat": "",
-    "bb_kt": "keV",
-    "bb_nh": "1e20 cm-2",
-    "bb_stat": "",
-    "brems_kt": "keV",
-    "brems_nh": "1e20 cm-2",
-    "brems_stat": "",
-    "apec_kt": "keV",
-    "apec_nh": "1e20 cm-2",
-    "apec_stat": "",
-    "flux_significance_b": "",
-    "var_prob_b": "",
-    "var_index_b": "",
-    "var_sigma_b": "ct/s",
-    "var_inter_prob_b": "",
-}
-
-# The three texts of a summary, in the order in which their embeddings are joined.
-SECTIONS = ("identity", "spectrum", "context")
+# The axis of a spectrum, and what of it is summed (soft, medium and hard band of the Chandra Source
+# Catalog) or averaged (over which counts form the shape, and the background), in its unit. The
+# detector blurs what is narrower (ACIS resolves 0.1 to 0.2 keV), and the background, which has few
+# counts in a bin, changes slowly.
+AXIS = ("energy", "keV")
+BANDS = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
+WINDOWS = (0.3, 0.4)
 
 N_BANDS = 13
 # What the encoder is given, by kind of input: channels along the energy bins, and numbers that
@@ -71,29 +54,49 @@ GLOBALS = {
 
 InputKind = Literal["minmax", "physics"]
 _KINDS = tuple(CHANNELS)
-# Raised whenever the meaning of a channel or a global number changes (at most 7).
+# Raised whenever the meaning of a channel or a global number changes (at most 6).
 INPUT_FORMAT = 1
 _MAX_BINS = 2**16 - 1
 # Layers are made one by one: a damaged number would keep a process busy for hours.
 MAX_LAYERS = 1000
 _MAX_EV = 2**20 - 1
+# Stands in the place of the format for settings that are no spectrum of the default axis and bands.
+_HASHED = 7
 
 
-def input_signature(input_kind: str, n_bins: int, energy_range: Sequence[float]) -> int:
+def input_signature(
+    input_kind: str,
+    n_bins: int,
+    energy_range: Sequence[float],
+    *,
+    axis: Sequence[str] = AXIS,
+    bands: Sequence[Sequence[float]] = BANDS,
+    windows: Sequence[float] = WINDOWS,
+) -> int:
     """One integer that stands for how a spectrum was turned into tensors.
 
     The feature extractor writes it beside its tensors and the model compares it with its own, so
     that tensors made for another model are refused. It can be read back with
-    `describe_input_signature`. Energies count to 1 eV.
+    `describe_input_signature`. Energies count to 1 eV. Another axis, other bands or other windows
+    than the default make it a hash, which can be compared only.
 
     Args:
         input_kind: `"minmax"` or `"physics"`.
-        n_bins: number of energy bins.
-        energy_range: keV.
+        n_bins: number of bins.
+        energy_range: ends of the axis, in its unit.
+        axis: name and unit of the axis.
+        bands: the three bands that are compared, in its unit.
+        windows: what shape and background are averaged over, in its unit.
 
     Returns:
         A positive integer below 2**63.
     """
+    bands, windows = [list(map(float, band)) for band in bands], list(map(float, windows))
+    if (tuple(axis), bands, windows) != (AXIS, [list(band) for band in BANDS], list(WINDOWS)):
+        settings = [INPUT_FORMAT, input_kind, n_bins, list(map(float, energy_range))]
+        content = json.dumps([*settings, list(axis), bands, windows])
+        digest = hashlib.blake2b(content.encode(), digest_size=8).digest()
+        return (_HASHED << 60) | (int.from_bytes(digest, "big") >> 4)
     low, high = (round(1000 * energy) for energy in energy_range)
     code = INPUT_FORMAT
     for value, bits in ((_KINDS.index(input_kind), 4), (n_bins, 16), (low, 20), (high, 20)):
@@ -103,6 +106,8 @@ def input_signature(input_kind: str, n_bins: int, energy_range: Sequence[float])
 
 def describe_input_signature(signature: int) -> str:
     """Says in words what an `input_signature` stands for."""
+    if signature >> 60 == _HASHED:
+        return f"settings of another axis, bands or windows (signature {signature})"
     low_high, rest = signature & (2**40 - 1), signature >> 40
     n_bins, kind, version = rest & (2**16 - 1), (rest >> 16) & 15, rest >> 20
     if not 0 < version < 8 or kind >= len(_KINDS) or not n_bins:
@@ -112,8 +117,15 @@ def describe_input_signature(signature: int) -> str:
     return words if version == INPUT_FORMAT else f"{words}, format {version} (not {INPUT_FORMAT})"
 
 
-def check_input_settings(input_kind: str, n_bins: int, energy_range: Sequence[float]) -> None:
-    """Refuses settings no spectrum can be given in.
+def check_input_settings(
+    input_kind: str,
+    n_bins: int,
+    energy_range: Sequence[float],
+    axis: Sequence[str] = AXIS,
+    bands: Sequence[Sequence[float]] = BANDS,
+    windows: Sequence[float] = WINDOWS,
+) -> None:
+    """Refuses settings no spectrum can be given in; the arguments are those of `input_signature`.
 
     Raises:
         ValueError: says which setting, what it is and what it may be.
@@ -123,13 +135,19 @@ def check_input_settings(input_kind: str, n_bins: int, energy_range: Sequence[fl
     if isinstance(n_bins, bool) or not isinstance(n_bins, int) or not 1 <= n_bins <= _MAX_BINS:
         raise ValueError(f"n_bins is {n_bins!r}, it must be a whole number from 1 to {_MAX_BINS}")
     if len(energy_range) != 2:
-        raise ValueError(f"energy_range is {energy_range}, it must be (low, high) in keV")
+        raise ValueError(f"energy_range is {energy_range}, it must be (low, high) in {axis[-1]}")
     low, high = energy_range
     if not 0 <= low < high <= _MAX_EV / 1000:
         raise ValueError(
             f"energy_range is {(low, high)}, it must rise from at least 0 to at most "
-            f"{_MAX_EV / 1000:g} keV"
+            f"{_MAX_EV / 1000:g} {axis[-1]}: choose a larger unit"
         )
+    if len(axis) != 2 or not all(isinstance(word, str) and word for word in axis):
+        raise ValueError(f"axis is {axis}, it must be a name and a unit, such as {AXIS}")
+    if len(bands) != 3 or any(len(band) != 2 or not band[0] < band[1] for band in bands):
+        raise ValueError(f"bands are {bands}, they must be three pairs (low, high)")
+    if len(windows) != 2 or not all(width > 0 for width in windows):
+        raise ValueError(f"windows are {windows}, they must be two widths above 0")
 
 
 class SpecCLIPPreTrainedConfig(PreTrainedConfig):
@@ -156,7 +174,13 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
         n_bins (`int`, defaults to 400):
             Number of equal energy bins; a multiple of `patch_size`.
         energy_range (`tuple[float, float]`, defaults to `(0.5, 8.0)`):
-            Lower and upper edge of the bins, keV.
+            Lower and upper edge of the bins, in the unit of the axis (keV).
+        axis (`tuple[str, str]`, defaults to `("energy", "keV")`):
+            Name and unit of what the counts lie along: a wavelength or a time are as good.
+        bands (three pairs of floats, defaults to 0.5–1.2, 1.2–2 and 2–7):
+            What `"physics"` compares in its three ratios, in the unit of the axis.
+        windows (`tuple[float, float]`, defaults to `(0.3, 0.4)`):
+            Widths over which `"physics"` averages the shape and the background, in the same unit.
         input_kind (`str`, defaults to `"minmax"`):
             `"minmax"`: the paper's input, count rates per bin, min-max normalised for each spectrum
             by itself. `"physics"`: counts, background and shape along the bins, and numbers with
@@ -212,6 +236,9 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
 
     n_bins: int = 400
     energy_range: tuple[float | int, float | int] | list[float | int] = (0.5, 8.0)
+    axis: tuple[str, str] | list[str] = AXIS
+    bands: tuple | list = BANDS
+    windows: tuple[float | int, float | int] | list[float | int] = WINDOWS
     input_kind: InputKind = "minmax"
     num_channels: int | None = None
     num_globals: int | None = None
@@ -235,6 +262,9 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
         if len(self.energy_range) == 2:  # else the validation says so
             low, high = self.energy_range
             self.energy_range = (float(low), float(high))  # JSON has lists only
+        self.axis = tuple(self.axis)  # type: ignore[assignment]
+        self.bands = tuple(tuple(map(float, band)) for band in self.bands)
+        self.windows = tuple(map(float, self.windows))  # type: ignore[assignment]
         if self.input_kind in CHANNELS:
             given = {"num_channels": self.num_channels, "num_globals": self.num_globals}
             right = {
@@ -252,7 +282,9 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
 
     def validate_architecture(self):
         """Part of `@strict`-powered validation."""
-        check_input_settings(self.input_kind, self.n_bins, self.energy_range)
+        check_input_settings(
+            self.input_kind, self.n_bins, self.energy_range, self.axis, self.bands, self.windows
+        )
         _check_positive(
             self,
             "patch_size",
@@ -288,19 +320,32 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
                 )
 
     @property
+    def grid(self) -> dict[str, Any]:
+        """What a `SpecCLIPFeatureExtractor` takes beside the kind of input."""
+        names = ("n_bins", "energy_range", "axis", "bands", "windows")
+        return {name: getattr(self, name) for name in names}
+
+    @property
     def num_patches(self) -> int:
         return self.n_bins // self.patch_size
 
     @property
     def input_signature(self) -> int:
         """What the tensors of a fitting feature extractor are marked with."""
-        return input_signature(self.input_kind, self.n_bins, self.energy_range)
+        return input_signature(
+            self.input_kind,
+            self.n_bins,
+            self.energy_range,
+            axis=self.axis,
+            bands=self.bands,
+            windows=self.windows,
+        )
 
 
 @strict
 class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
     r"""
-    Configuration of the text side ([`SpecCLIPTextModel`]): three sections of a summary, embedded
+    Configuration of the text side ([`SpecCLIPTextModel`]): the sections of a summary, embedded
     apart and joined. The embeddings are given (the paper's way), or made by a text encoder inside
     the model.
 
@@ -309,7 +354,10 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
             Size of the embedding of one section: 1,536 for OpenAI's Ada-002 (the paper), 384 for
             all-MiniLM-L6-v2. With a text encoder it follows from that.
         n_sections (`int`, defaults to 3):
-            Number of sections.
+            Number of sections; follows from `sections` where those are named.
+        sections (`list[str]`, *optional*):
+            Their names, in the order of the embeddings; `identity`, `spectrum` and `context` where
+            there are three and nothing is said.
         max_deviation (`float`, *optional*):
             Normalised embeddings are cut off this many standard deviations from the mean: a word
             that hardly any text has would stand out a hundredfold in one that does. Left out,
@@ -339,6 +387,7 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
 
     embedding_dim: int | None = None
     n_sections: int = len(SECTIONS)
+    sections: list[str] | tuple[str, ...] | None = None
     max_deviation: float | int | None = None
     embedder_name: str | None = None
     text_encoder: str | None = None
@@ -348,6 +397,16 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any):
         _refuse_typing_errors(self, kwargs)
+        if self.sections is None:
+            plain = self.n_sections == len(SECTIONS)
+            names = SECTIONS if plain else [f"section_{i + 1}" for i in range(self.n_sections)]
+            self.sections = list(names)
+        elif self.n_sections not in (len(SECTIONS), len(self.sections)):
+            raise ValueError(
+                f"n_sections is {self.n_sections}, but {len(self.sections)} sections are named: "
+                "leave it out"
+            )
+        self.sections, self.n_sections = list(self.sections), len(self.sections)
         encoder = self.text_encoder_config
         if encoder is None and self.text_encoder is not None:
             encoder = AutoConfig.from_pretrained(self.text_encoder)
@@ -375,6 +434,9 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
     def validate_architecture(self):
         """Part of `@strict`-powered validation."""
         _check_positive(self, "embedding_dim", "n_sections", "max_length")
+        names = self.sections or ()
+        if len(set(names)) != len(names) or not all(names):
+            raise ValueError(f"sections are {list(names)}, they must be different names")
         if self.max_deviation is not None and not self.max_deviation > 0:
             raise ValueError(f"max_deviation is {self.max_deviation}, it must be above 0")
 

@@ -11,18 +11,14 @@ import numpy as np
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
 from .configuration_specclip import (
+    AXIS,
+    BANDS,
     INPUT_FORMAT,
     N_BANDS,
+    WINDOWS,
     check_input_settings,
     input_signature,
 )
-
-# Soft, medium and hard band of the Chandra Source Catalog, keV.
-HARDNESS_BANDS = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
-# Widths over which counts are averaged, keV: the detector blurs narrower features (ACIS resolves
-# 0.1 to 0.2 keV), and the background, which has few counts in a bin, changes slowly.
-SHAPE_WINDOW = 0.3
-BACKGROUND_WINDOW = 0.4
 
 _COLUMNS = ("counts", "exposure", "background_counts", "background_scale")
 
@@ -64,6 +60,12 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
         input_kind (`str`, defaults to `"minmax"`): `"minmax"` or `"physics"`.
         n_bins (`int`, defaults to 400): number of equal energy bins.
         energy_range (`tuple[float, float]`, defaults to `(0.5, 8.0)`): their outer edges, keV.
+        axis (`tuple[str, str]`, defaults to `("energy", "keV")`): name and unit of what the counts
+            lie along. `energy_range`, `bands` and `windows` are in this unit. Files and
+            `XRaySpectrum` are taken along the energy in keV only, counts along any axis.
+        bands (three pairs of floats, defaults to 0.5–1.2, 1.2–2, 2–7): s, m and h above.
+        windows (`tuple[float, float]`, defaults to `(0.3, 0.4)`): widths over which `shape` and
+            `background` are averaged.
 
     Example:
 
@@ -84,10 +86,13 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
         input_kind: str = "minmax",
         n_bins: int = 400,
         energy_range: Sequence[float] = (0.5, 8.0),
+        axis: Sequence[str] = AXIS,
+        bands: Sequence[Sequence[float]] = BANDS,
+        windows: Sequence[float] = WINDOWS,
         input_format: int = INPUT_FORMAT,
         **kwargs: Any,
     ):
-        check_input_settings(input_kind, n_bins, energy_range)
+        check_input_settings(input_kind, n_bins, energy_range, axis, bands, windows)
         if input_format != INPUT_FORMAT:
             raise ValueError(
                 f"this feature extractor was saved with input format {input_format}, the code here "
@@ -97,6 +102,9 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
         self.input_kind = input_kind
         self.n_bins = n_bins
         self.energy_range = [float(edge) for edge in energy_range]  # a list, as in JSON
+        self.axis = list(axis)
+        self.bands = [[float(edge) for edge in band] for band in bands]
+        self.windows = [float(width) for width in windows]
         self.input_format = input_format
         kwargs.pop("feature_extractor_type", None)
         super().__init__(**kwargs)
@@ -104,7 +112,14 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
     @property
     def input_signature(self) -> int:
         """What the tensors are marked with, see `configuration_specclip.input_signature`."""
-        return input_signature(self.input_kind, self.n_bins, self.energy_range)
+        return input_signature(
+            self.input_kind,
+            self.n_bins,
+            self.energy_range,
+            axis=self.axis,
+            bands=self.bands,
+            windows=self.windows,
+        )
 
     def __call__(
         self,
@@ -187,6 +202,11 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
     def _row(self, spectrum: Any, row: int) -> Mapping[str, Any]:
         if isinstance(spectrum, Mapping):
             return spectrum
+        if tuple(self.axis) != AXIS:
+            raise ValueError(
+                f"row {row}: this model's axis is {self.axis[0]} in {self.axis[1]}, so it takes no "
+                f"{type(spectrum).__name__}: give a dict with 'counts' in its {self.n_bins} bins"
+            )
         if isinstance(spectrum, str | os.PathLike):
             spectrum = _read(spectrum)
         if not hasattr(spectrum, "rebinned"):
@@ -264,7 +284,7 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
     ) -> tuple[np.ndarray, np.ndarray]:
         low, high = self.energy_range
         width = (high - low) / self.n_bins
-        bands = _band_matrix(self.n_bins, low, high)
+        bands = _band_matrix(self.n_bins, low, high, tuple(map(tuple, self.bands)))
         # Columns of `bands`: all bins, then the 13 bands, then soft, medium and hard.
         source, region = counts @ bands, background @ bands
         net = source - scale * region
@@ -276,13 +296,13 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
         # Written in place throughout: fresh memory costs more than the arithmetic.
         values = np.empty((len(counts), 3, self.n_bins), dtype=np.float32)
         _stabilise(counts, values[:, 0])
-        _running_mean(background, BACKGROUND_WINDOW / width, values[:, 1])
+        _running_mean(background, self.windows[1] / width, values[:, 1])
         values[:, 1] *= scale
         _stabilise(values[:, 1], values[:, 1])
         shape = values[:, 2]
         np.multiply(background, -scale, out=shape)
         shape += counts
-        _running_mean(shape, SHAPE_WINDOW / width, shape)
+        _running_mean(shape, self.windows[0] / width, shape)
         shape *= self.n_bins / norm
         np.copysign(np.log1p(np.abs(shape)), shape, out=shape)
 
@@ -404,13 +424,15 @@ def _hardness(net: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 @lru_cache(maxsize=16)
-def _band_matrix(n_bins: int, low: float, high: float) -> np.ndarray:
+def _band_matrix(
+    n_bins: int, low: float, high: float, compared: tuple[tuple[float, ...], ...]
+) -> np.ndarray:
     """Share of each bin in: all, the 13 bands of equal ratio, s, m and h. (n_bins, 17) float32."""
     edges = np.linspace(low, high, n_bins + 1)
     start = max(low, high / 1000)  # bands of equal ratio cannot begin at 0 keV
     steps = np.geomspace(start, high, N_BANDS + 1)
     steps[0], steps[-1] = low, high
-    bands = [(low, high), *pairwise(steps), *HARDNESS_BANDS]
+    bands = [(low, high), *pairwise(steps), *compared]
     overlaps = [
         np.clip(np.minimum(edges[1:], top) - np.maximum(edges[:-1], bottom), 0, None)
         for bottom, top in bands

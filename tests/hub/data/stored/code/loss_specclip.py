@@ -1,17 +1,20 @@
-"""Contrastive losses between spectra and texts, and the gathering of batches across processes.
+"""Contrastive losses between spectra and texts, over large batches and across processes.
 
 Pure functions of tensors. They compute in float32 whatever the model runs in (float64 stays
 float64), because temperatures and sums of exponentials do not survive bfloat16.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
 
-# Which axis of the logits (texts × spectra) the softmax runs over, by who chooses.
-_CHOOSERS = {"text_to_spectrum": (1,), "spectrum_to_text": (0,), "both": (1, 0)}
+from .loss_blocks_specclip import LogSumExp, SoftplusSum, SumOverProcesses, several_processes
+
+_DIRECTIONS = ("text_to_spectrum", "spectrum_to_text", "both")
 
 
 def info_nce_loss(
@@ -20,6 +23,7 @@ def info_nce_loss(
     logit_scale: torch.Tensor | float,
     text_ids: torch.Tensor | None = None,
     direction: Literal["text_to_spectrum", "spectrum_to_text", "both"] = "text_to_spectrum",
+    across_processes: bool = False,
 ) -> torch.Tensor:
     r"""
     InfoNCE over cosine similarities: each text has to find its spectrum among all the spectra of
@@ -40,14 +44,17 @@ def info_nce_loss(
         logit_scale: inverse temperature (not its logarithm).
         text_ids: `(n,)` integers, equal where texts are equal. `None`: row i goes with row i alone.
         direction: who chooses among whom.
+        across_processes: whether the batch is that of all processes of `torch.distributed`
+            together, of which each gives its rows (all must take part, forward and backward). The
+            loss is then the same on all, and gradients are what `gather_with_gradient` says.
 
     Returns:
         The mean over the rows, a scalar in float32 or better.
 
     When to use:
-        The default for batches of some hundred pairs. With `text_ids` where a batch may hold a text
-        twice: otherwise equal texts are pushed apart. Larger batches give more negatives; across
-        processes gather first (see `gather_with_gradient`).
+        The default. With `text_ids` where a batch may hold a text twice: otherwise equal texts are
+        pushed apart. Larger batches give more negatives, at a memory that grows with n, not n²;
+        where the encoders' own memory is the limit, see `in_mini_batches`.
 
     Example:
 
@@ -60,17 +67,27 @@ def info_nce_loss(
     >>> text_ids = torch.tensor([0, 0, 1, 2, 3, 4, 5, 6])  # two detections of one source
     >>> loss = info_nce_loss(spectra, texts, 1 / 0.07, text_ids=text_ids, direction="both")
     ```"""
-    if direction not in _CHOOSERS:
-        raise ValueError(f"direction is {direction!r}, it must be one of {', '.join(_CHOOSERS)}")
+    if direction not in _DIRECTIONS:
+        raise ValueError(f"direction is {direction!r}, it must be one of {', '.join(_DIRECTIONS)}")
     with _full_precision(spectrum_embeds):
         texts, spectra = _unit_pairs(text_embeds, spectrum_embeds)
-        scale = at_least_float32(logit_scale)
-        logits = texts @ spectra.t() * scale
-        spread = [logits.logsumexp(dim=dim).mean() for dim in _CHOOSERS[direction]]
+        scale = _as_scalar(logit_scale, texts)
+        batch = _Batch(texts, spectra, text_ids, across_processes)
+        by_text, by_spectrum = LogSumExp.apply(
+            texts,
+            batch.spectra,
+            scale,
+            direction != "spectrum_to_text",
+            direction != "text_to_spectrum",
+            batch.shared,
+        )
+        spread = batch.sum_over_processes(by_text) + by_spectrum
+        if direction == "both":
+            spread = spread / 2
         # The mean of a row's positive similarities is its similarity with the mean of its
         # positives: no n × n mask is built. Summed over rows it is the same in both directions.
-        attraction = (texts * _mean_of_equals(spectra, text_ids)).sum(dim=-1).mean() * scale
-        return torch.stack(spread).mean() - attraction
+        attraction = batch.sum_over_processes((texts * batch.mean_of_positives()).sum())
+        return (spread - attraction * scale) / len(batch.spectra)
 
 
 def sigmoid_loss(
@@ -79,6 +96,7 @@ def sigmoid_loss(
     logit_scale: torch.Tensor | float,
     logit_bias: torch.Tensor | float,
     text_ids: torch.Tensor | None = None,
+    across_processes: bool = False,
 ) -> torch.Tensor:
     r"""
     Sigmoid loss (Zhai et al. 2023, SigLIP): each of the n × n pairs is judged by itself, whether
@@ -94,6 +112,7 @@ def sigmoid_loss(
         logit_scale: t, the inverse temperature (not its logarithm).
         logit_bias: b; start near −10, since nearly all pairs do not belong together.
         text_ids: `(n,)` integers, equal where texts are equal. `None`: row i goes with row i alone.
+        across_processes: see `info_nce_loss`.
 
     Returns:
         The sum over the pairs divided by n, a scalar in float32 or better.
@@ -113,9 +132,14 @@ def sigmoid_loss(
     ```"""
     with _full_precision(spectrum_embeds):
         texts, spectra = _unit_pairs(text_embeds, spectrum_embeds)
-        logits = texts @ spectra.t() * at_least_float32(logit_scale) + at_least_float32(logit_bias)
-        signs = 2 * _positives(text_ids, logits).to(logits.dtype) - 1
-        return -F.logsigmoid(signs * logits).sum() / logits.shape[0]
+        scale, bias = _as_scalar(logit_scale, texts), _as_scalar(logit_bias, texts)
+        batch = _Batch(texts, spectra, text_ids, across_processes)
+        # As if no pair belonged together; those that do then differ by their logit alone,
+        # since −log σ(x) = −log σ(−x) − x.
+        apart = SoftplusSum.apply(texts, batch.spectra, scale, bias)
+        total, number = batch.sum_of_positives()
+        together = (texts * total).sum() * scale + number.sum() * bias
+        return batch.sum_over_processes(apart - together) / len(batch.spectra)
 
 
 def poisson_nll(
@@ -164,10 +188,10 @@ def gather_with_gradient(local: torch.Tensor) -> torch.Tensor:
     Joins the rows of all processes, `(n_0 + n_1 + …, …)` in the order of the ranks, so that
     gradients flow back to where each row came from. Numbers of rows may differ, and may be 0.
 
-    Every process then computes the same loss over the whole batch. The backward pass sums over the
-    processes what each of their losses says about a row, which makes the gradient of each row the
-    right one times the number of processes; `DistributedDataParallel` (and accelerate, which uses
-    it) averages the parameters' gradients over the processes, and that average is exactly the
+    Every process may then compute the same loss over the whole batch. The backward pass sums over
+    the processes what each of their losses says about a row, which makes the gradient of each row
+    the right one times the number of processes; `DistributedDataParallel` (and accelerate, which
+    uses it) averages the parameters' gradients over the processes, and that average is exactly the
     gradient of one process with the whole batch. A loss computed on gathered rows must therefore
     not be scaled by the number of processes. All processes must take part, forward and backward.
 
@@ -178,8 +202,9 @@ def gather_with_gradient(local: torch.Tensor) -> torch.Tensor:
         All rows. Outside `torch.distributed`, and with one process, `local` itself.
 
     When to use:
-        Before a contrastive loss in training on several processes: `accelerator.gather` and
+        Before a loss of your own in training on several processes: `accelerator.gather` and
         `torch.distributed.all_gather` carry no gradient, and the loss looks right all the same.
+        The losses of this file do it themselves, and share the work, with `across_processes`.
 
     Example:
 
@@ -192,18 +217,72 @@ def gather_with_gradient(local: torch.Tensor) -> torch.Tensor:
     >>> loss = info_nce_loss(gather_with_gradient(spectra), gather_with_gradient(texts), 1 / 0.07)
     >>> loss.backward()
     ```"""
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    if not several_processes():
         return local
-    return _GatherWithGradient.apply(local)
+    return _GatherWithGradient.apply(local, _rows_of_processes(local))
+
+
+def in_mini_batches(
+    function: Callable[..., torch.Tensor], inputs: Mapping[str, torch.Tensor], size: int | None
+) -> torch.Tensor:
+    """
+    Applies an encoder to a batch some rows at a time, so that memory grows with the mini-batch
+    while the loss is still that of the whole batch (gradient caching, Gao et al. 2021).
+
+    Nothing inside the encoder is kept; the backward pass runs it again, mini-batch by mini-batch,
+    with the same random numbers. Gradients are exact, at the price of a second forward pass.
+
+    Args:
+        function: takes the inputs by name, gives `(rows, …)`; each row must depend on its own
+            inputs alone.
+        inputs: tensors `(n, …)` of as many rows.
+        size: rows at once; `None` for all.
+
+    Returns:
+        `(n, …)`, as `function(**inputs)` would give.
+
+    When to use:
+        Where a batch large enough for its negatives does not fit in memory, on one process or
+        several. Accumulating the gradients of smaller batches would be another loss.
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_specclip.loss_specclip import in_mini_batches, info_nce_loss
+
+    >>> encoder, texts = torch.nn.Linear(400, 64), torch.randn(4096, 64)
+    >>> spectra = in_mini_batches(encoder, {"input": torch.randn(4096, 400)}, size=512)
+    >>> info_nce_loss(spectra, texts, logit_scale=1 / 0.07).backward()
+    ```"""
+    rows = {len(value) for value in inputs.values()}
+    if len(rows) != 1:
+        raise ValueError(f"inputs have {sorted(rows)} rows, they must have equally many")
+    if size is not None and size < 1:
+        raise ValueError(f"mini-batches of {size} rows: give 1 or more, or None for all at once")
+    n = rows.pop()
+    if size is None or n <= size:
+        return function(**inputs)
+
+    def part(start: int) -> torch.Tensor:
+        return function(**{name: value[start : start + size] for name, value in inputs.items()})
+
+    if not torch.is_grad_enabled():
+        return torch.cat([part(start) for start in range(0, n, size)])
+    return torch.cat([checkpoint(part, start, use_reentrant=False) for start in range(0, n, size)])
+
+
+def _rows_of_processes(local: torch.Tensor) -> list[int]:
+    """How many rows each process has."""
+    size = torch.tensor([local.shape[0]], device=local.device)
+    sizes = [torch.empty_like(size) for _ in range(dist.get_world_size())]
+    dist.all_gather(sizes, size)
+    return [int(n) for n in sizes]
 
 
 class _GatherWithGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, local: torch.Tensor) -> torch.Tensor:
-        size = torch.tensor([local.shape[0]], device=local.device)
-        sizes = [torch.empty_like(size) for _ in range(dist.get_world_size())]
-        dist.all_gather(sizes, size)
-        rows = [int(n) for n in sizes]
+    def forward(ctx, local: torch.Tensor, rows: list[int]) -> torch.Tensor:  # type: ignore[override]
         ctx.start, ctx.rows = sum(rows[: dist.get_rank()]), local.shape[0]
         # Collectives want equal shapes: pad to the longest, cut off afterwards.
         padded = local.new_zeros(max(rows), *local.shape[1:])
@@ -213,10 +292,53 @@ class _GatherWithGradient(torch.autograd.Function):
         return torch.cat([part[:n] for part, n in zip(parts, rows, strict=True)])
 
     @staticmethod
-    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def backward(ctx, gradient: torch.Tensor):  # type: ignore[override]
         total = gradient.contiguous().clone()
         dist.all_reduce(total)
-        return total[ctx.start : ctx.start + ctx.rows]
+        return total[ctx.start : ctx.start + ctx.rows], None
+
+
+class _Batch:
+    """This process's texts among the spectra of the whole batch."""
+
+    def __init__(
+        self,
+        texts: torch.Tensor,
+        spectra: torch.Tensor,
+        text_ids: torch.Tensor | None,
+        across_processes: bool,
+    ):
+        n = len(texts)
+        if text_ids is not None and text_ids.shape != (n,):
+            raise ValueError(f"text_ids are {tuple(text_ids.shape)}, they must be ({n},)")
+        self.shared = across_processes and several_processes()
+        self._own = slice(0, n)
+        if self.shared:
+            rows = _rows_of_processes(texts)
+            start = sum(rows[: dist.get_rank()])
+            self._own = slice(start, start + n)
+            spectra = _GatherWithGradient.apply(spectra, rows)
+            if text_ids is not None:
+                text_ids = _GatherWithGradient.apply(text_ids, rows)
+        self.spectra, self._ids = spectra, text_ids
+
+    def sum_of_positives(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """For each own text the sum of the spectra that share it, and their number (rows, 1)."""
+        own = self.spectra[self._own]
+        if self._ids is None:
+            return own, torch.ones_like(own[:, :1])
+        _, place, number = torch.unique(self._ids, return_inverse=True, return_counts=True)
+        sums = own.new_zeros(len(number), own.shape[1]).index_add(0, place, self.spectra)
+        place = place[self._own]
+        return sums[place], number[place, None].to(own.dtype)
+
+    def mean_of_positives(self) -> torch.Tensor:
+        """For each own text the mean of the spectra that share it."""
+        total, number = self.sum_of_positives()
+        return total / number
+
+    def sum_over_processes(self, value: torch.Tensor) -> torch.Tensor:
+        return SumOverProcesses.apply(value) if self.shared else value
 
 
 def at_least_float32(value: Any) -> Any:
@@ -240,32 +362,15 @@ def _unit_pairs(texts: torch.Tensor, spectra: torch.Tensor) -> tuple[torch.Tenso
     return F.normalize(texts, dim=-1), F.normalize(spectra, dim=-1)
 
 
-def _check_ids(text_ids: torch.Tensor, n: int) -> None:
-    if text_ids.shape != (n,):
-        raise ValueError(f"text_ids are {tuple(text_ids.shape)}, they must be ({n},)")
-
-
-def _positives(text_ids: torch.Tensor | None, logits: torch.Tensor) -> torch.Tensor:
-    n = logits.shape[0]
-    if text_ids is None:
-        return torch.eye(n, dtype=torch.bool, device=logits.device)
-    _check_ids(text_ids, n)
-    return text_ids[:, None] == text_ids[None, :]
-
-
-def _mean_of_equals(embeds: torch.Tensor, text_ids: torch.Tensor | None) -> torch.Tensor:
-    """Each row replaced by the mean over the rows that share its text."""
-    if text_ids is None:
-        return embeds
-    _check_ids(text_ids, len(embeds))
-    _, place, number = torch.unique(text_ids, return_inverse=True, return_counts=True)
-    sums = embeds.new_zeros(len(number), embeds.shape[1]).index_add(0, place, embeds)
-    return (sums / number[:, None].to(embeds.dtype))[place]
+def _as_scalar(value: torch.Tensor | float, like: torch.Tensor) -> torch.Tensor:
+    """A temperature or bias as a tensor of the type that the loss is computed in."""
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device)
 
 
 __all__ = [
     "at_least_float32",
     "gather_with_gradient",
+    "in_mini_batches",
     "info_nce_loss",
     "poisson_nll",
     "sigmoid_loss",

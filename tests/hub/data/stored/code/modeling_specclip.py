@@ -29,7 +29,6 @@ from .configuration_specclip import (
 )
 from .loss_specclip import (
     at_least_float32,
-    gather_with_gradient,
     info_nce_loss,
     poisson_nll,
     sigmoid_loss,
@@ -937,7 +936,7 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         return_loss (`bool`, *optional*):
             Whether to compute the contrastive loss. Spectrum i then belongs to text i. In
             `torch.distributed`, and while gradients are enabled, the loss is that of the batches of
-            all processes together (see `gather_with_gradient` for the convention).
+            all processes together (see `info_nce_loss`, `across_processes`).
         """
         has_spectra = spectrum_values is not None
         has_texts = text_embeds is not None or input_ids is not None
@@ -985,19 +984,16 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
 
         Returns:
             A scalar in float32 or better, over the batches of all processes while gradients are
-            enabled (see `gather_with_gradient`), else over this process's.
+            enabled (see `info_nce_loss`, `across_processes`), else over this process's.
         """
         if not self.config.multi_positive:
             text_ids = None
-        if torch.is_grad_enabled():
-            spectrum_embeds = gather_with_gradient(spectrum_embeds)
-            text_embeds = gather_with_gradient(text_embeds)
-            text_ids = None if text_ids is None else gather_with_gradient(text_ids)
+        together = torch.is_grad_enabled()
         pairs = (spectrum_embeds, text_embeds, self._scale())
         if self.config.contrastive_loss == "sigmoid":
-            return sigmoid_loss(*pairs, self.logit_bias, text_ids)
+            return sigmoid_loss(*pairs, self.logit_bias, text_ids, together)
         both = self.config.contrastive_loss == "infonce"
-        return info_nce_loss(*pairs, text_ids, "both" if both else "text_to_spectrum")
+        return info_nce_loss(*pairs, text_ids, "both" if both else "text_to_spectrum", together)
 
     def _scale(self) -> torch.Tensor:
         scale = at_least_float32(self.logit_scale).exp()

@@ -741,7 +741,7 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
             ValueError: from the feature extractor or `forward`.
         """
         settings = model.config.spectrum_config
-        layout = {"n_bins": settings.n_bins, "energy_range": settings.energy_range}
+        layout = settings.grid
         physics = SpecCLIPFeatureExtractor("physics", **layout)
         device = model.device
 

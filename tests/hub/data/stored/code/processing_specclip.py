@@ -1,7 +1,7 @@
 """Spectra and texts together, as the SpecCLIP models take them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ class SpecCLIPProcessor(ProcessorMixin):
     Args:
         feature_extractor (`SpecCLIPFeatureExtractor`): for the spectra.
         tokenizer (`PreTrainedTokenizerBase`, *optional*): of the model's text encoder.
+        sections (`list[str]`, defaults to `identity`, `spectrum` and `context`): of a summary, in
+            the order of the embeddings.
 
     Example:
 
@@ -34,12 +36,16 @@ class SpecCLIPProcessor(ProcessorMixin):
     ```"""
 
     def __init__(
-        self, feature_extractor: Any = None, tokenizer: PreTrainedTokenizerBase | None = None
+        self,
+        feature_extractor: Any = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        sections: Sequence[str] = SECTIONS,
     ):
         super().__init__(feature_extractor)
         if tokenizer is not None:
             self.check_argument_for_proper_class("tokenizer", tokenizer)
         self.tokenizer = tokenizer
+        self.sections = list(sections)
 
     def __call__(
         self,
@@ -60,8 +66,8 @@ class SpecCLIPProcessor(ProcessorMixin):
             text_embeds: embeddings in place of text: of whole summaries (B, 3·d), in which zeros
                 stand for an absent section; or, where `section` is given, of plain texts, (B, d)
                 or (d,).
-            section: the section plain texts fill: `"identity"`, `"spectrum"` (where left out) or
-                `"context"`.
+            section: the section plain texts fill; where left out `"spectrum"`, or the first
+                where none is called that.
             max_length: tokens of one section, the rest is cut off.
             return_tensors: `"pt"` (the default) or `"np"`.
             **spectrum_arguments: `exposure` and others beside an array of counts.
@@ -78,15 +84,18 @@ class SpecCLIPProcessor(ProcessorMixin):
             raise ValueError("give spectra, text or text_embeds")
         if text is not None and text_embeds is not None:
             raise ValueError("give either text or text_embeds")
-        if section is not None and section not in SECTIONS:
-            raise ValueError(f"section is {section!r}, it must be one of {', '.join(SECTIONS)}")
+        if section is not None and section not in self.sections:
+            raise ValueError(
+                f"section is {section!r}, it must be one of {', '.join(self.sections)}"
+            )
         data: dict[str, Any] = {}
         if spectra is not None:
             data.update(self.feature_extractor(spectra, **spectrum_arguments))
         if text is not None:
-            data.update(self._tokens(text, section or "spectrum", max_length))
+            usual = "spectrum" if "spectrum" in self.sections else self.sections[0]
+            data.update(self._tokens(text, section or usual, max_length))
         if text_embeds is not None:
-            data.update(_embeddings(text_embeds, section))
+            data.update(_embeddings(text_embeds, section, self.sections))
         return BatchFeature(data, tensor_type=return_tensors)
 
     def _tokens(self, text: Any, section: str, max_length: int) -> dict[str, np.ndarray]:
@@ -99,15 +108,18 @@ class SpecCLIPProcessor(ProcessorMixin):
         texts = [text] if isinstance(text, str | Mapping) else list(text)
         summaries = [{section: each} if isinstance(each, str) else each for each in texts]
         for row, summary in enumerate(summaries):
-            if unknown := set(summary) - set(SECTIONS):
+            if unknown := set(summary) - set(self.sections):
                 raise ValueError(
-                    f"row {row}: unknown section {min(unknown)!r}, there are {', '.join(SECTIONS)}"
+                    f"row {row}: unknown section {min(unknown)!r}, there are "
+                    f"{', '.join(self.sections)}"
                 )
-        flat = [(summary.get(name) or "").strip() for summary in summaries for name in SECTIONS]
+        flat = [
+            (summary.get(name) or "").strip() for summary in summaries for name in self.sections
+        ]
         encoded = self.tokenizer(
             flat, padding=True, truncation=True, max_length=max_length, return_tensors="np"
         )
-        shape = (len(summaries), len(SECTIONS))
+        shape = (len(summaries), len(self.sections))
         return {
             "input_ids": encoded["input_ids"].reshape(*shape, -1),
             "attention_mask": encoded["attention_mask"].reshape(*shape, -1),
@@ -130,6 +142,7 @@ class SpecCLIPProcessor(ProcessorMixin):
             "processor_class": type(self).__name__,
             "feature_extractor": self.feature_extractor.to_dict(),
             "has_tokenizer": self.tokenizer is not None,
+            "sections": self.sections,
         }
         auto_map = getattr(self, "auto_map", None)
         if auto_map is not None:
@@ -157,7 +170,9 @@ class SpecCLIPProcessor(ProcessorMixin):
         return arguments
 
 
-def _embeddings(text_embeds: Any, section: str | None) -> dict[str, np.ndarray]:
+def _embeddings(
+    text_embeds: Any, section: str | None, sections: Sequence[str]
+) -> dict[str, np.ndarray]:
     if hasattr(text_embeds, "detach"):
         text_embeds = text_embeds.detach().cpu().float().numpy()
     embeds = np.array(text_embeds, dtype=np.float32, ndmin=2)
@@ -166,10 +181,10 @@ def _embeddings(text_embeds: Any, section: str | None) -> dict[str, np.ndarray]:
     if not np.isfinite(embeds).all():
         row = int(np.argmax(~np.isfinite(embeds).all(axis=1)))
         raise ValueError(f"row {row}: text_embeds hold NaN or infinity")
-    n = len(SECTIONS)
+    n = len(sections)
     if section is not None:
         joined = np.zeros((len(embeds), n, embeds.shape[1]), dtype=np.float32)
-        joined[:, SECTIONS.index(section)] = embeds
+        joined[:, sections.index(section)] = embeds
     elif embeds.shape[1] % n:
         raise ValueError(
             f"text_embeds have {embeds.shape[1]} numbers, which are not {n} sections: give "
