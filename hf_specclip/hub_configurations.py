@@ -67,7 +67,12 @@ def as_configuration(
         placed = {f"{config}/{name}": content for name, content in contents.items()}
         belongs = {name for name in there if name.startswith(f"{config}/")}
         front = old or own
-    entries = [_moved(entry, config) for entry in own.data.get("configs") or []]
+    entries = [_moved(entry, config) for entry in own.data.get("configs") or _by_name(contents)]
+    if len(entries) != 1:
+        raise PublishError(
+            f"the card names {len(entries)} configurations: publish the folders of each one by "
+            "itself, with --config"
+        )
     front.data["configs"] = sorted([*others, *entries], key=lambda e: e["config_name"] != DEFAULT)
     names = [entry["config_name"] for entry in front.data["configs"]]
     placed[CARD_FILE] = _with_table(str(front.content), names, repo_id).encode()
@@ -87,6 +92,15 @@ def _moved(entry: Mapping[str, Any], config: str) -> dict[str, Any]:
         for item in entry["data_files"]
     ]
     return {"config_name": config, "data_files": files}
+
+
+def _by_name(contents: Mapping[str, Path | bytes]) -> list[dict[str, Any]]:
+    """One configuration of the splits that the files are named after, for a card without any."""
+    splits = sorted(
+        {Path(name).name.split("-")[0] for name in contents if name.endswith(".parquet")}
+    )
+    files = [{"split": split, "path": f"data/{split}-*.parquet"} for split in splits]
+    return [{"config_name": DEFAULT, "data_files": files}]
 
 
 def _listed(path: str | list[str]) -> list[str]:

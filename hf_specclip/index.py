@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from .folders import refuse_links_out
+from .checkpoint_specclip import refuse_links_out
 from .index_files import (
     ABOUT_FILE,
     EMBEDDINGS_FILE,

@@ -8,28 +8,24 @@ left in the one before.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hashlib
-import itertools
 import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from hf_specclip.literature.openai_embedder import DEFAULT_MODEL, DIMENSIONS
-
 from ..csc_papers import VERSION, CSCPapers
 from ..folder import INFO_FILE, SpecCLIPDatasetInfo, check_may_write, read_info
 from ..splits import SURVEY_LIMIT
 from . import bibliography, catalogue, counts, embeddings, full_texts, simbad, sources, texts
-from .ads import ADS, OBJECTS_STAGE, PAPERS_STAGE, Ads, ads_service, ads_token
+from .ads import ADS, OBJECTS_STAGE, PAPERS_STAGE, Ads, ads_service
 from .archive import CSCCLI, SpectrumArchive
 from .archive import STAGE as SPECTRA_STAGE
 from .batches import POLL_SECONDS, BatchRunner
@@ -37,18 +33,17 @@ from .bibliography import Literature
 from .catalogue import CSC_TAP, Catalogue, Limits, read_catalogue
 from .files import write_whole
 from .finished import QUEUE_FILE, spectrum_files, usable_detections, write_finished
-from .forecast import Forecast, Numbers, forecast_of, text_tokens, whole_catalogue
 from .full_texts import ARXIV, FullTexts
 from .memory import AnswerMemory
 from .positions import normalise_name
 from .products import KINDS, detection_id
 from .provenance import DESCRIPTION, provenance
 from .queue import WorkQueue
-from .rates import core_seconds, note_rate
+from .rates import note_rate
 from .retry import Patience, Service
 from .shard import Shard
 from .simbad import SIMBAD_TAP
-from .summaries import BYTES_A_TOKEN, USUAL_OUTPUT_TOKENS, ModelSummariser, SummaryError
+from .summaries import ModelSummariser
 from .tap import TapClient
 from .texts import ExtractiveSummariser, Summariser, read_summaries, write_summaries
 
@@ -72,8 +67,6 @@ SELECTION_STAGE = "selection"
 _LOOK_SECONDS = 0.2
 # The most of a user's question that goes onto the card.
 _SHOWN_ADQL = 2000
-# Abstracts of papers on X-ray sources have about 200 words.
-_USUAL_ABSTRACT = "emission " * 160
 
 
 class BuildError(RuntimeError):
@@ -278,7 +271,7 @@ class Build:
 
     def papers(self) -> None:
         """Papers and abstracts from ADS."""
-        ads = self._want_papers()
+        ads = self.want_papers()
         with self._bar(OBJECTS_STAGE, "ADS objects") as bar:
             self._all_of(OBJECTS_STAGE, lambda: ads.fetch_objects(bar))
         with self._bar(PAPERS_STAGE, "ADS papers") as bar:
@@ -291,7 +284,7 @@ class Build:
         fetching = FullTexts(self._arxiv, self.queue, self.work)
         fetching.want(
             paper.id
-            for source in self._literature()
+            for source in self.literature()
             for paper in source.behind_summary(self.options.papers_each)
         )
         with self._bar(full_texts.STAGE, "full texts") as bar:
@@ -299,8 +292,8 @@ class Build:
 
     def spectra(self) -> None:
         """Files from the archive, for detections whose sources have papers."""
-        archive = self._archive()
-        archive.want(self._wanted_detections())
+        archive = self.archive()
+        archive.want(self.wanted_detections())
         with self._bar(SPECTRA_STAGE, "spectra") as bar:
             self._all_of(SPECTRA_STAGE, lambda: archive.fetch(bar))
 
@@ -314,13 +307,13 @@ class Build:
 
     def summaries(self) -> None:
         """Three sections for every source."""
-        known = self._literature()
+        known = self.literature()
         if self.options.model_batches and isinstance(self.summariser, ModelSummariser):
             with tqdm(desc="batches", unit="answer", disable=not self.progress) as bar:
                 runner = BatchRunner(
                     self.summariser, self.queue, self.work, poll=self.services.model_poll
                 )
-                runner.run(lambda: self._to_summarise(known), bar.update)
+                runner.run(lambda: self.to_summarise(known), bar.update)
         with tqdm(desc="summaries", unit="source", disable=not self.progress) as bar:
             self._all_of(
                 texts.STAGE,
@@ -338,7 +331,7 @@ class Build:
         """Vectors of the summaries, where an embedder was named."""
         if self.options.embedder is None:
             return
-        summaries, embedder = read_summaries(self.queue), self._embed()
+        summaries, embedder = read_summaries(self.queue), self.embedder()
         embeddings.want_embeddings(self.queue, summaries, embedder.name)
         with tqdm(desc="embeddings", unit="source", disable=not self.progress) as bar:
             self._all_of(
@@ -354,7 +347,7 @@ class Build:
         done, unreadable = counts.read_counts(self.queue, self.work, spectra)
         if len(done) + len(unreadable) < len(spectra):
             raise BuildError("spectra are not yet in bins: run the stage `counts` first")
-        embedder = self._embed().name if self.options.embedder is not None else None
+        embedder = self.embedder().name if self.options.embedder is not None else None
         info = SpecCLIPDatasetInfo(
             name=Path(output).resolve().name,
             builder="csc",
@@ -381,7 +374,7 @@ class Build:
             ),
         )
         with FileLock(self.work / "dataset.lock"):
-            if self._is_written(output, info):
+            if not overwrite and self._is_written(output, info):
                 return  # another process of this build was faster
             write_finished(self.work, info, self.options.survey_limit, embedder)
             sizes = CSCPapers(self.work).write(output, overwrite=overwrite, progress=self.progress)
@@ -422,140 +415,6 @@ class Build:
             f"{len(unreadable or {}):,} could not be read."
         )
         return " ".join(sentences)
-
-    # -- what it will take
-
-    def sample(self, questions: int = 0) -> None:
-        """Fetch a little of the spectra and papers, to know how large they are; it is kept.
-
-        Args:
-            questions: to ask the model, too: how long its answers are cannot be known otherwise.
-        """
-        archive = self._archive()
-        archive.want(self._wanted_detections())
-        if not self.queue.counts(SPECTRA_STAGE)["got"]:
-            archive.fetch(most=self.options.batch)
-        if ads_token() is None:
-            return  # papers are then taken to be as long as usual
-        ads = self._want_papers()
-        if not self.queue.counts(PAPERS_STAGE)["got"]:
-            ads.fetch_papers(most=1)
-        if questions and isinstance(self.summariser, ModelSummariser):
-            some = (pair for pair in self._to_summarise(self._literature()))
-            known = ((s, p) for s, p in some if any(paper.abstract for paper in p))
-            for source, papers in itertools.islice(known, questions):
-                with contextlib.suppress(SummaryError):
-                    self.summariser.summarise(source, papers)
-
-    def forecast(self) -> Forecast:
-        """What the rest of the build will take, as far as is known by now.
-
-        After the stages `names`, `catalogue` and `objects`; or, of the whole catalogue, before
-        anything was fetched: the plan for it.
-        """
-        model = self.summariser if isinstance(self.summariser, ModelSummariser) else None
-        settings: dict[str, Any] = {
-            "rates": core_seconds(self.work),
-            "model_batches": self.options.model_batches,
-            "model_workers": model.workers if model else 1,
-            "embedder": self.options.embedder,
-            "whole": self.selection.everything,
-        }
-        nothing_yet = not sum(self.queue.counts(catalogue.STAGE).values())
-        if self.selection.everything and nothing_yet:
-            numbers = whole_catalogue(
-                self.options,
-                prices=model.prices if model else None,
-                usual_abstract=len(_USUAL_ABSTRACT),
-                usual_output=USUAL_OUTPUT_TOKENS,
-                fixed_input=model.fixed_bytes if model else 0,
-                model_batches=self.options.model_batches,
-                text_dim=self._vector_length(),
-            )
-            title = (
-                "The whole Chandra Source Catalog 2.1, before anything was fetched (its size is "
-                "known, what the literature says of it assumed)"
-            )
-            return forecast_of(numbers, self.options, self.services, title=title, **settings)
-        return forecast_of(self._numbers(model), self.options, self.services, **settings)
-
-    def _numbers(self, model: ModelSummariser | None) -> Numbers:
-        archive = self._archive()
-        archive.want(self._wanted_detections())
-        disk = archive.forecast()
-        table = usable_detections(self.work)
-        codes: set[str] = set()
-        for item in self.queue.items(simbad.STAGE, ["got"]):
-            codes.update(reference["bibcode"] for reference in item.result["references"])
-        got = set(self.queue.results(PAPERS_STAGE, codes))
-        searched = self.queue.counts(OBJECTS_STAGE)
-        known = self.queue.counts(simbad.STAGE)["got"]
-        left = known - searched["got"] - searched["absent"]
-        literature = self._literature()
-        with_text = {
-            source.name for source in literature if source.behind_summary(self.options.papers_each)
-        }
-        done = read_summaries(self.queue)
-        cost = None
-        if model is not None:
-            abstract = self._usual_abstract()
-            pairs = (
-                (source, [p if p.abstract else replace(p, abstract=abstract) for p in papers])
-                for source, papers in self._to_summarise(literature)
-            )
-            cost = model.forecast(pairs, batches=self.options.model_batches)
-        made = [" ".join(filter(None, sections.values())) for sections in done.values()]
-        answer = cost.output_tokens / cost.questions if cost and cost.questions else None
-        usual = text_tokens(USUAL_OUTPUT_TOKENS if answer is None else answer)
-        embedded = self.queue.counts(embeddings.STAGE)["got"]
-        return Numbers(
-            sources=len(set(table["name"].to_pylist())),
-            detections=len(table),
-            known=known,
-            searches=left if self.options.search_objects else 0,
-            papers=len(codes),
-            papers_left=len(codes - got),
-            full_texts=self._full_texts_left(literature),
-            spectra=disk.detections,
-            spectra_bytes=disk.bytes_each,
-            stored=disk.bytes_stored,
-            rows=sum(name in with_text for name in table["name"].to_pylist()),
-            alone=disk.detections + self.queue.counts(SPECTRA_STAGE)["got"],
-            summaries=cost,
-            texts=0 if embedded else len(with_text),
-            text_tokens=sum(map(len, made)) / len(made) / BYTES_A_TOKEN if made else usual,
-            text_dim=self._vector_length(),
-        )
-
-    def _vector_length(self) -> int:
-        """Numbers of one section's embedding, as far as can be said without asking a server."""
-        kind, _, model = (self.options.embedder or "").partition("+")[0].partition(":")
-        if kind == "openai":
-            return DIMENSIONS.get(model or DEFAULT_MODEL, DIMENSIONS[DEFAULT_MODEL])
-        return self._embed().dimension if kind else 0
-
-    def _full_texts_left(self, literature: Literature) -> int:
-        if not self.options.full_texts:
-            return 0
-        wanted = {
-            paper.id
-            for source in literature
-            for paper in source.behind_summary(self.options.papers_each)
-        }
-        states = self.queue.counts(full_texts.STAGE)
-        return max(0, len(wanted) - states["got"] - states["absent"])
-
-    def _usual_abstract(self) -> str:
-        """A text as long as the abstracts that are there, or as abstracts are as a rule."""
-        lengths = [
-            len(item.result["abstract"].encode())
-            for item in self.queue.items(PAPERS_STAGE, ["got"])
-            if item.result["abstract"]
-        ]
-        if not lengths:
-            return _USUAL_ABSTRACT
-        mean = round(sum(lengths) / len(lengths))
-        return (_USUAL_ABSTRACT * (mean // len(_USUAL_ABSTRACT) + 1))[:mean]
 
     # -- what stages share
 
@@ -607,7 +466,8 @@ class Build:
                 return
             time.sleep(_LOOK_SECONDS)  # others are at it; should one die, its items come back
 
-    def _want_papers(self) -> Ads:
+    def want_papers(self) -> Ads:
+        """Want from ADS what SIMBAD's answers lead to; gives ADS."""
         ads = Ads(self._ads, self.queue, url=self.services.ads)
         bibliography.want_papers(self.queue, ads, search_objects=self.options.search_objects)
         return ads
@@ -628,7 +488,7 @@ class Build:
         states = self.queue.counts(names.get(stage, stage))
         return states["got"] + states["absent"] + states["failed"]
 
-    def _to_summarise(self, known: Literature) -> Any:
+    def to_summarise(self, known: Literature) -> Any:
         """Sources that have no summary yet, with the papers behind it."""
         done = set(read_summaries(self.queue))
         for source in known:
@@ -651,7 +511,14 @@ class Build:
         if not path.is_file():
             today = datetime.datetime.now(datetime.UTC).date().isoformat()
             write_whole(path, json.dumps({**fresh, "date": today}, indent=1).encode())
-        found = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            found = {key: found[key] for key in ("selection", "kinds", "shard", "date")}
+        except (ValueError, KeyError, TypeError) as error:
+            raise BuildError(
+                f"{path} is damaged ({type(error).__name__}): delete it, and run the same command "
+                "again; nothing else is lost"
+            ) from None
         changed = [key for key in ("selection", "kinds", "shard") if found[key] != fresh[key]]
         if changed:
             raise BuildError(
@@ -672,10 +539,11 @@ class Build:
             and bool(there.rows)
         )
 
-    def _literature(self) -> Literature:
+    def literature(self) -> Literature:
+        """What was found about every source so far."""
         return Literature(self.queue, survey_limit=self.options.survey_limit)
 
-    def _wanted_detections(self) -> list[str]:
+    def wanted_detections(self) -> list[str]:
         """Detections of sources with a paper; surveys count, for which they are shows at the end.
 
         With `unpaired`, all detections.
@@ -695,7 +563,8 @@ class Build:
             if with_papers is None or row["name"] in with_papers
         )
 
-    def _embed(self) -> Any:
+    def embedder(self) -> Any:
+        """The embedder that was named, behind a cache in the work folder; None for none."""
         if self._embedder is None and self.options.embedder is not None:
             from hf_specclip.literature import get_embedder
 
@@ -706,7 +575,8 @@ class Build:
             )
         return self._embedder
 
-    def _archive(self) -> SpectrumArchive:
+    def archive(self) -> SpectrumArchive:
+        """The archive, with the work folder's state."""
         if "archive" not in self._clients:
             self._clients["archive"] = SpectrumArchive(
                 self._service("Chandra archive", self.services.archive_per_second),

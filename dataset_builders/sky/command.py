@@ -20,6 +20,7 @@ from .assemble import AssembleError
 from .bibliography import PAPERS_EACH
 from .build import SHARD_STAGES, STAGES, Build, BuildError, Options, Selection, Services
 from .catalogue import CatalogueError, Limits
+from .dry_run import FIRST_STAGES, DryRun
 from .files import DiskError
 from .full_texts import STAGE as FULL_TEXTS_STAGE
 from .merge import MergeError, merge_shards
@@ -225,11 +226,12 @@ def _run(options: argparse.Namespace) -> int:
         for stage in (SPECTRA_STAGE, FULL_TEXTS_STAGE, TEXTS_STAGE):
             build.queue.retry(stage)
     if options.dry_run:
+        dry = DryRun(build)
         if not selection.everything:
-            build.run(("names", "catalogue", "objects"), options.output)
-            build.sample(options.sample_summaries)
+            build.run(FIRST_STAGES, options.output)
+            dry.sample(options.sample_summaries)
             print(build.account())
-        print(build.forecast())
+        print(dry.forecast())
         return 0
     stages = options.stages.split(",") if options.stages else list(STAGES)
     if options.shard and not options.stages:

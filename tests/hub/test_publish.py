@@ -286,9 +286,14 @@ def test_datasets_with_configurations_streamed_and_offline(
     local_hub, stored_run, stranger, tmp_path
 ):
     first, second = make_dataset(tmp_path / "sky"), make_dataset(tmp_path / "deep", seed=1)
+    (tmp_path / "deep" / "README.md").write_text("---\nlicense: mit\n---\n# Deep\n")
     done = publish("dataset", tmp_path / "sky", "ada/sky")  # brings no card: one is written
     assert "README.md" in done.files
     publish("dataset", tmp_path / "deep", "ada/sky", config="deep")
+    root, own = (hf_hub_download("ada/sky", f"{folder}README.md", repo_type="dataset")
+                 for folder in ("", "deep/"))  # fmt: skip
+    assert 'load_dataset("ada/sky", "deep")' in Path(root).read_text()
+    assert "# Deep" in Path(own).read_text()
     # The other configuration stays where one is written anew.
     (tmp_path / "sky" / "data" / "test-00000-of-00001.parquet").unlink()
     del first["test"]

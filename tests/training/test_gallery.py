@@ -1,12 +1,14 @@
 """What travels with a model: whose rows, under which split, and what the classes are fitted to."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from study_rows import invented_run, invented_split
 from tiny_dataset import SIZES
 
-from hf_specclip import SpecCLIPIndex, ZeroShotClasses
+from hf_specclip import SECTIONS, SpecCLIPIndex, ZeroShotClasses
 from hf_specclip.zero_shot import _loss
 from training.data import load_pairs
 from training.gallery import classes_from, gallery_from
@@ -73,14 +75,16 @@ class _Model(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.config = type("C", (), {"text_config": type("T", (), {
-            "text_encoder_config": None, "embedder_name": "terms-1"})})  # fmt: skip
+        texts = SimpleNamespace(
+            text_encoder_config=None, embedder_name="terms-1", sections=SECTIONS
+        )
+        self.config = SimpleNamespace(text_config=texts)
         self.device = torch.device("cpu")
 
     def get_text_features(self, text_embeds, section_mask):
         torch.manual_seed(0)
         matrix = torch.randn(text_embeds.shape[1], 8)
-        return type("O", (), {"pooler_output": text_embeds @ matrix + 1e-3})
+        return SimpleNamespace(pooler_output=text_embeds @ matrix + 1e-3)
 
 
 def with_classes(pairs, seed=0):

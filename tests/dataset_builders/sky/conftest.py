@@ -1,12 +1,6 @@
-"""Servers stand in `servers/`; tests import them by their file's name."""
-
-import sys
-from pathlib import Path
+"""What every test of a build has: no keys, and little patience."""
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "servers"))
-sys.path.insert(0, str(Path(__file__).parents[2] / "spectra"))
 
 from dataset_builders.sky.retry import Patience
 

@@ -131,6 +131,16 @@ def test_stages_out_of_order_are_refused(built, monkeypatch, tmp_path):
         made.run(("name",), tmp_path / "c")
     with pytest.raises(BuildError, match="holds the work of another build"):
         build(world, tmp_path / "work", names=world.names[:3])
+    begun = tmp_path / "work" / "begun.json"
+    begun.write_text(begun.read_text()[:-20])
+    with pytest.raises(BuildError, match=r"is damaged .*delete it"):
+        build(world, tmp_path / "work")
+    begun.unlink()
+    shutil.copytree(root / "dataset", tmp_path / "dataset")
+    for path in (tmp_path / "dataset" / "data").glob("train-*"):
+        path.unlink()
+    build(world, tmp_path / "work").run(STAGES, tmp_path / "dataset", overwrite=True)
+    assert digest(tmp_path / "dataset") == digest(root / "dataset")
 
 
 def test_the_command_forecasts_builds_and_shows_no_token(world, tmp_path, capfd):

@@ -6,6 +6,7 @@ from world import World
 
 from dataset_builders.__main__ import main
 from dataset_builders.sky.build import STAGES
+from dataset_builders.sky.dry_run import FIRST_STAGES, DryRun
 
 
 @pytest.mark.parametrize(
@@ -22,13 +23,14 @@ def test_the_forecast_is_within_a_tenth(monkeypatch, tmp_path, n, batches):
             "model_batches": batches,
         }
         dry = build(world, tmp_path / "work", **options)
-        dry.run(("names", "catalogue", "objects"), tmp_path / "none")
-        dry.sample()
-        assert dry.forecast().numbers.summaries.questions == n
+        dry.run(FIRST_STAGES, tmp_path / "none")
+        ahead = DryRun(dry)
+        ahead.sample()
+        assert ahead.forecast().numbers.summaries.questions == n
         assert not world.chat.requests
         # How long a model's answers are shows when it has given some.
-        dry.sample(questions=3)
-        said = dry.forecast()
+        ahead.sample(questions=3)
+        said = ahead.forecast()
         before = dry.summariser.cache.spent()
         paid = before.input_tokens * 0.15e-6 + before.output_tokens * 0.6e-6
         assert before.answers == len(world.chat.bodies) == 3
@@ -43,7 +45,7 @@ def test_the_forecast_is_within_a_tenth(monkeypatch, tmp_path, n, batches):
         numbers = said.numbers
         assert numbers.detections == numbers.rows == 2 * n
         assert numbers.known == numbers.sources == n
-        _, stored = real._archive()._count_stored()
+        _, stored = real.archive()._count_stored()
         assert numbers.stored + said.spectra_bytes == pytest.approx(stored, rel=0.1)
         retrieved = [r for r in world.archive.requests if r.path.endswith("/retrieve")]
         assert said.archive_requests == pytest.approx(len(retrieved) - 1, rel=0.1)
@@ -60,7 +62,7 @@ def test_the_forecast_is_within_a_tenth(monkeypatch, tmp_path, n, batches):
         embedded = sum(len(text) / 4 * times for text, times in world.vectors.asked.items())
         assert said.embedding_tokens == pytest.approx(embedded, rel=0.1)
         # Afterwards nothing is left to do.
-        left = real.forecast()
+        left = DryRun(real).forecast()
         assert (left.archive_requests, left.ads_requests, left.spectra_bytes) == (0, 0, 0)
         assert left.numbers.summaries.questions == left.embedding_tokens == 0
 
@@ -70,7 +72,7 @@ def test_the_whole_catalogue_has_a_plan_without_the_network(tmp_path, capfd):
     arguments += ["--kinds", "spectrum,arf", "--no-object-search", "--csc-tap=http://127.0.0.1:9"]
     assert main(arguments) == 0
     said = capfd.readouterr().out
-    assert "The whole Chandra Source Catalog 2.1, before anything was fetched" in said
+    assert "The whole Chandra Source Catalog 2.1, before it was fetched" in said
     assert "1,304,376 of 407,806 sources" in said
     assert "summaries: extractive, no cost" in said
     assert "time: about" in said

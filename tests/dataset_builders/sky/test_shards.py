@@ -184,6 +184,6 @@ def test_a_cone_is_shared_among_shards_and_merged(built, keys, tmp_path):
     made.run(STAGES, tmp_path / "dataset")
     assert world.requests() == asked
     assert "Of 24 ACIS detections" in made.account()
-    assert not made._archive().audit()
+    assert not made.archive().audit()
     begun = json.loads((tmp_path / "merged" / "begun.json").read_text())
     assert begun["shard"] is None
