@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-# Before Gradio is imported, which would else report to its makers, and write to a shared folder.
+# Before Gradio is imported, which would else report to its makers.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 try:

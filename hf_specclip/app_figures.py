@@ -133,7 +133,7 @@ def map_figure(
         **_layout(height=460),
         xaxis=axis,
         yaxis=axis,
-        dragmode="pan",
+        dragmode="zoom",
         hovermode="closest",
         legend={"orientation": "h", "y": 0, "yanchor": "top", "itemsizing": "constant"},
         showlegend=True,
@@ -255,6 +255,12 @@ def _layout(height: int) -> dict[str, Any]:
         "plot_bgcolor": "#ffffff",
         "hoverlabel": {"bgcolor": "#ffffff", "font": _FONT},
         "autosize": True,
+        "modebar": {
+            "bgcolor": "rgba(255,255,255,0.85)",
+            "color": _BACKGROUND,
+            "activecolor": _SOURCE,
+            "remove": ["lasso2d", "select2d", "autoScale2d"],
+        },
     }
 
 

@@ -95,8 +95,8 @@ def map_title() -> str:
     """What the map is, and what can be done with it."""
     return (
         '<div class="sc-title"><h2>Map of the catalogue</h2><p class="sc-soft">★ is this spectrum; '
-        "near is alike, and nothing else can be read from it. Scroll or pinch to zoom, click a "
-        "source to compare.</p></div>"
+        "near is alike, and nothing else can be read from it. Click a source to compare, drag a "
+        "box to zoom, double-click to come back.</p></div>"
     )
 
 

@@ -22,8 +22,11 @@ COMMANDS = [
     for line in text.splitlines()
     if line.startswith("$ specclip ")
 ]
-# A block that needs a repository of its own, and the test that runs it, where that stands.
-ELSEWHERE = {'load_dataset("user/name"': "tests/dataset_builders/sky/test_csc_papers.py"}
+# Blocks that need a repository or a large job of their own, and the tests that make their calls.
+ELSEWHERE = {
+    'load_dataset("user/name"': "tests/dataset_builders/sky/test_csc_papers.py",
+    'VectorShards("runs/vectors")': "tests/training/test_embed_catalogue.py",
+}
 CSC = "acisf01575_001N001_r0085_pha3.fits.gz"
 
 
@@ -85,9 +88,11 @@ def test_python(folder, monkeypatch, capsys):
 def test_what_is_run_elsewhere_is_run_there(mark):
     [block] = [text for kind, text in BLOCKS if kind == "python" and mark in text]
     test = (ROOT / ELSEWHERE[mark]).read_text(encoding="utf-8")
-    for call in re.findall(r"load_dataset\(.*\)", block):
-        asked = re.findall(r'"(\w+)"|(streaming=True)', call.partition(",")[2])
-        assert all(word in test for words in asked for word in words), call
+    code = re.sub(r"#.*", "", block)
+    # Every function that is called, and every setting it is given.
+    asked = {*re.findall(r"(\w+)\(", code), *re.findall(r"\b(\w+)=", code)}
+    asked |= set(re.findall(r'"(\w+)"', code))
+    assert {word for word in asked if word not in test} == set(), ELSEWHERE[mark]
 
 
 def test_there_is_something_to_run():

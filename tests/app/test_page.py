@@ -79,6 +79,17 @@ def test_a_spectrum_is_described_compared_and_exported(visit, folder, uploads, t
         arg=first,
     )
 
+    box = page.locator("#sc-map .nsewdrag").bounding_box()
+    ends = "document.querySelector('#sc-map .js-plotly-plot').layout.xaxis.range"
+    before = page.evaluate(ends)
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.6 * box["height"], steps=5)
+    page.mouse.up()
+    page.wait_for_function(
+        f"before => {ends}[1] - {ends}[0] < 0.5 * before", arg=before[1] - before[0]
+    )
+
     files = {}
     for kind in ("JSON", "ECSV", "HTML"):
         with page.expect_download() as download:
