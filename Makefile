@@ -20,7 +20,7 @@ help:
 	@echo "make test      set up and run the tests (under ten minutes on two cores)"
 	@echo "make test-all  the slow tests too"
 	@echo "make lint      ruff and mypy"
-	@echo "make bench     speed and memory, side by side with plain references"
+	@echo "make bench     speed and memory, side by side with peers where installed (20 minutes)"
 
 setup: $(VENV)/.installed
 
@@ -41,6 +41,7 @@ demo: setup $(DEMO)/dataset/specclip_dataset.json
 	@echo "      $(DEMO)/metrics.json and $(DEMO)/report.html (all tables and figures)."
 	@echo "Try:  $(BIN)/specclip describe --model $(DEMO) FILE.pha"
 	@echo "      $(BIN)/specclip search --model $(DEMO) \"heavily absorbed pulsating ULX\""
+	@echo "      $(BIN)/specclip app --model $(DEMO)"
 	@echo "      $(BIN)/specclip describe --help"
 
 # A file, so that a demo that was stopped goes on with the sky it had.
@@ -63,8 +64,9 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The README's table: $(BIN)/python -m benchmarks.readme runs/bench.json README.md
 bench: setup
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --json runs/bench.json
 
 clean:
 	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -57,46 +57,73 @@ def contrastive_loss(small: bool = False) -> Iterator[Comparison]:
 
 
 def cached_loss(small: bool = False) -> Iterator[Comparison]:
-    """A batch through the default encoder at once, and mini-batch by mini-batch."""
+    """A batch through an encoder at once, and mini-batch by mini-batch."""
     n, mini, large = (32, 8, 64) if small else (1024, 128, 16_384)
-    model = SpecCLIPSpectrumModel(SpecCLIPSpectrumConfig()).train()
-    values = torch.rand(large, 1, 400, generator=torch.Generator().manual_seed(0))
-    signature = torch.full((large,), model.config.input_signature)
+    default = SpecCLIPSpectrumModel(SpecCLIPSpectrumConfig()).train()
+    best = SpecCLIPSpectrumModel(
+        SpecCLIPSpectrumConfig(
+            input_kind="physics", encoder="mlp", hidden_size=256, num_hidden_layers=2
+        )
+    ).train()
     texts = torch.randn(large, 64, generator=torch.Generator().manual_seed(1))
 
-    def encode(spectrum_values: torch.Tensor, input_signature: torch.Tensor) -> torch.Tensor:
-        return model(spectrum_values, input_signature=input_signature).pooler_output
+    def inputs_of(model: SpecCLIPSpectrumModel) -> dict[str, torch.Tensor]:
+        config, generator = model.config, torch.Generator().manual_seed(0)
+        shape = (large, config.num_channels, config.n_bins)
+        inputs = {
+            "spectrum_values": torch.rand(shape, generator=generator),
+            "input_signature": torch.full((large,), config.input_signature),
+        }
+        if config.num_globals:
+            numbers = torch.rand(large, config.num_globals, generator=generator)
+            inputs["spectrum_globals"] = numbers
+        return inputs
 
-    def step(rows: int, size: int | None) -> Callable[[], object]:
-        inputs = {"spectrum_values": values[:rows], "input_signature": signature[:rows]}
+    def step(
+        model: SpecCLIPSpectrumModel, inputs: dict[str, torch.Tensor], rows: int, size: int | None
+    ) -> Callable[[], object]:
+        def encode(**part: torch.Tensor) -> torch.Tensor:
+            return model(**part).pooler_output
 
         def run() -> None:
             model.zero_grad()
-            spectra = in_mini_batches(encode, inputs, size)
+            part = {name: value[:rows] for name, value in inputs.items()}
+            spectra = in_mini_batches(encode, part, size)
             info_nce_loss(spectra, texts[:rows], 14.3, direction="both").backward()
 
         return run
 
-    name = f"in mini-batches of {mini}, batch of"
+    inputs = inputs_of(default)
     rivals = {
-        f"{name} {n:,}": step(n, mini),
-        f"plain, batch of {n:,}": step(n, None),
-        f"sentence-transformers cached, batch of {n:,}": _cached_peer(
-            encode, model, values[:n], signature[:n], texts[:n], mini
+        f"in mini-batches of {mini}": step(default, inputs, n, mini),
+        "whole": step(default, inputs, n, None),
+        "sentence-transformers' cached loss": _cached_peer(
+            default, {name: value[:n] for name, value in inputs.items()}, texts[:n], mini
         ),
-        f"{name} {large:,}": step(large, mini),
     }
-    sizes = {f"{name} {large:,}": large}
-    yield compare("training step, default encoder", (n, "pairs"), rivals, 1 if small else 3, sizes)
+    yield compare(f"training step of {n:,}, default encoder", (n, "pairs"), rivals, 2)
+    ours = f"in mini-batches of {mini}"
+    yield compare(
+        f"training step of {large:,}, default encoder",
+        (large, "pairs"),
+        {ours: step(default, inputs, large, mini), f"whole, of {n:,}": rivals["whole"]},
+        1,
+        {f"whole, of {n:,}": n},
+    )
+    inputs = inputs_of(best)
+    yield compare(
+        f"training step of {large:,}, encoder of `best`",
+        (large, "pairs"),
+        {
+            f"in mini-batches of {8 * mini}": step(best, inputs, large, 8 * mini),
+            "whole": step(best, inputs, large, None),
+        },
+        2,
+    )
 
 
 def _cached_peer(
-    encode: Callable[..., torch.Tensor],
-    model: torch.nn.Module,
-    values: torch.Tensor,
-    signature: torch.Tensor,
-    texts: torch.Tensor,
-    mini: int,
+    model: SpecCLIPSpectrumModel, inputs: dict[str, torch.Tensor], texts: torch.Tensor, mini: int
 ) -> Callable[[], object] | None:
     """sentence-transformers' cached loss over the same encoder; texts pass as they are."""
     library = installed("sentence_transformers")
@@ -113,7 +140,7 @@ def _cached_peer(
             if "texts" in features:
                 embedding = F.normalize(features["texts"], dim=-1)
             else:
-                embedding = encode(features["values"], features["signature"])
+                embedding = self.model(**features).pooler_output
             return {**features, "sentence_embedding": embedding}
 
     loss = losses.CachedMultipleNegativesRankingLoss(
@@ -121,10 +148,9 @@ def _cached_peer(
         scale=14.3,
         mini_batch_size=mini,
     )
-    features = [{"values": values, "signature": signature}, {"texts": texts.clone()}]
 
     def run() -> None:
         model.zero_grad()
-        loss([dict(part) for part in features], None).backward()
+        loss([dict(inputs), {"texts": texts.clone()}], None).backward()
 
     return run

@@ -3,13 +3,15 @@
     python -m benchmarks --json runs/bench.json
     python -m benchmarks.readme runs/bench.json README.md
 
-replaces what stands between `<!-- speed -->` and `<!-- /speed -->`.
+replaces what stands between `<!-- speed -->` and `<!-- /speed -->`. Several files of results, of
+one machine, may be given before the README: a benchmark that is in two is taken from the last.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,12 @@ def table(record: dict[str, Any]) -> str:
     Args:
         record: what `python -m benchmarks --json` wrote.
     """
+    load = max(row.get("load", 0.0) for row in record["rows"])
     lines = [
         f"Measured with {record['threads']} thread(s) on {record['cores']} cores "
         f"({record['machine']}, Python {record['python']}, torch {record['torch']}), rivals in "
-        "turn; × is their time for the same work over ours, in seconds and in processor time.",
+        f"turn, with a load average up to {load:.0f}. What lasts are ratios: × is a rival's time "
+        "for the same work over ours, in seconds and, in brackets, in processor time.",
         "",
         "| task | ours | rival | × (processor) | MiB ours / rival |",
         "|---|---|---|---|---|",
@@ -63,6 +67,24 @@ def write(record: dict[str, Any], readme: Path) -> None:
     readme.write_text(f"{before}{BEGIN}\n{table(record)}\n{END}{after}", encoding="utf-8")
 
 
+def joined(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Several runs as one: each benchmark from the last that has it.
+
+    Raises:
+        ValueError: when they were not measured alike.
+    """
+    facts = [
+        {k: v for k, v in record.items() if k not in ("rows", "seconds")} for record in records
+    ]
+    if any(other != facts[0] for other in facts):
+        raise ValueError(f"these were not measured alike: {facts}")
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        names = {row["benchmark"] for row in record["rows"]}
+        rows |= {name: [r for r in record["rows"] if r["benchmark"] == name] for name in names}
+    return {**facts[0], "rows": [row for found in rows.values() for row in found]}
+
+
 def _has_rivals(record: dict[str, Any], task: str) -> bool:
     return sum(row["task"] == task for row in record["rows"]) > 1
 
@@ -79,4 +101,5 @@ def _sentence(row: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    write(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), Path(sys.argv[2]))
+    *results, page = map(Path, sys.argv[1:])
+    write(joined([json.loads(file.read_text(encoding="utf-8")) for file in results]), page)

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-# Before Gradio is imported, which would else report to its makers, and write to a shared folder.
+# Before Gradio is imported, which would else report to its makers.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 try:
@@ -88,6 +88,12 @@ def build_app(
         ValueError, OSError: where the model cannot be loaded.
     """
     describer = model if isinstance(model, Describer) else Describer.from_pretrained(model, **hub)
+    axis, unit = describer.model.config.spectrum_config.axis
+    if unit != "keV":
+        raise ValueError(
+            f"{describer.name} reads counts along {axis} in {unit}, and the page shows X-ray "
+            "spectra: ask it from Python"
+        )
     answers = _Answers(describer, max_bytes, max_seconds)
     page = Page(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=_LEFTOVERS)
     page.max_bytes = max_bytes
@@ -227,7 +233,8 @@ def _lay_out(page: Page, answers: _Answers) -> None:
     parts: dict[str, Any] = {}
     index = answers.describer.index
     papers, spectra = (0, 0) if index is None else (len(index.papers), len(index.spectra))
-    gr.HTML(html.header(answers.describer.name, papers, spectra), padding=False)
+    simulated = index is not None and bool(index.about.get("simulated"))
+    gr.HTML(html.header(answers.describer.name, papers, spectra, simulated), padding=False)
     with gr.Tabs() as tabs:
         with gr.Tab("A spectrum", id="spectrum"):
             with gr.Row(equal_height=True):

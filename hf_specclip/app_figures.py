@@ -100,7 +100,7 @@ def map_figure(
     shown = common[: len(_CLASS_COLOURS)]
     figure = go.Figure()
 
-    def add(rows: np.ndarray, title: str, colour: str) -> None:
+    def add(rows: np.ndarray, title: str, colour: str, place: int = 1) -> None:
         told = [f"{name}<br>{kind}" for name, kind in zip(names[rows], kinds[rows], strict=True)]
         figure.add_trace(
             kind_of_mark(
@@ -108,6 +108,7 @@ def map_figure(
                 y=positions[rows, 1],
                 mode="markers",
                 name=title,
+                legendrank=place,
                 marker={"color": colour, "size": 6, "opacity": 0.65},
                 customdata=ids[rows].tolist(),
                 text=told,
@@ -117,7 +118,7 @@ def map_figure(
 
     rest = ~np.isin(kinds, shown)
     if rest.any():
-        add(rest, "other classes" if shown else "sources", _REST)
+        add(rest, "other classes" if shown else "sources", _REST, place=2)
     for kind, colour in zip(shown, _CLASS_COLOURS, strict=False):
         add(kinds == kind, kind, colour)
     place = np.flatnonzero(ids == compared)
@@ -132,7 +133,7 @@ def map_figure(
         **_layout(height=460),
         xaxis=axis,
         yaxis=axis,
-        dragmode="pan",
+        dragmode="zoom",
         hovermode="closest",
         legend={"orientation": "h", "y": 0, "yanchor": "top", "itemsizing": "constant"},
         showlegend=True,
@@ -254,6 +255,12 @@ def _layout(height: int) -> dict[str, Any]:
         "plot_bgcolor": "#ffffff",
         "hoverlabel": {"bgcolor": "#ffffff", "font": _FONT},
         "autosize": True,
+        "modebar": {
+            "bgcolor": "rgba(255,255,255,0.85)",
+            "color": _BACKGROUND,
+            "activecolor": _SOURCE,
+            "remove": ["lasso2d", "select2d", "autoScale2d"],
+        },
     }
 
 

@@ -16,9 +16,10 @@ _CLASSES_SHOWN = 8
 _PAPERS_SHOWN = 4
 
 
-def header(model: str, papers: int, spectra: int) -> str:
-    """Title of the page, and what is searched."""
+def header(model: str, papers: int, spectra: int, simulated: bool) -> str:
+    """Title of the page, what is searched, and whether any of it is real."""
     searched = f"{papers:,} texts and {spectra:,} spectra" if spectra else f"{papers:,} texts"
+    searched += ", all simulated: sources and papers are invented" if simulated else ""
     return (
         '<header class="sc-head"><h1>SpecCLIP</h1><p>Drop an X-ray spectrum: see the literature '
         "it resembles, what it may be, and how unusual it is.</p>"
@@ -94,8 +95,8 @@ def map_title() -> str:
     """What the map is, and what can be done with it."""
     return (
         '<div class="sc-title"><h2>Map of the catalogue</h2><p class="sc-soft">★ is this spectrum; '
-        "near is alike, and nothing else can be read from it. Scroll or pinch to zoom, click a "
-        "source to compare.</p></div>"
+        "near is alike, and nothing else can be read from it. Click a source to compare, drag a "
+        "box to zoom, double-click to come back.</p></div>"
     )
 
 
@@ -227,7 +228,10 @@ def _unit(unit: str) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "?" if value is None else f"{value:.3g}".replace("-", "−")
+    if value is None:
+        return "?"
+    words = f"{value:.3g}" if abs(value) >= 1e-3 or value == 0 else f"{value:.1e}"
+    return words.replace("e-0", "e-").replace("-", "−")
 
 
 __all__ = [

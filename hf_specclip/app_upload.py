@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,24 +44,34 @@ def read_upload(
     with tempfile.TemporaryDirectory(prefix="specclip-") as name:
         folder = Path(name)
         _gather(files, folder, max_bytes)
-        # A thread cannot be stopped, only left: its folder goes, and with it what it reads.
-        worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="specclip-upload")
         try:
-            reading: Future[XRaySpectrum] = worker.submit(_read, folder)
-            return reading.result(timeout=max_seconds)
-        except TookTooLong:
-            raise UploadError(
-                f"Reading took longer than {max_seconds:g} seconds and was given up: try a smaller "
-                "response file, or the PHA file alone."
-            ) from None
+            return _within(max_seconds, folder)
         except UploadError:
             raise
         except MemoryError:
             raise UploadError("The files need more memory than there is here.") from None
         except (OSError, ValueError) as error:
             raise UploadError(_without_folder(str(error), folder)) from None
-        finally:
-            worker.shutdown(wait=False)
+
+
+def _within(seconds: float, folder: Path) -> XRaySpectrum:
+    """Read a folder, or give it up. A thread cannot be stopped, only left: its files go."""
+    done: Future[XRaySpectrum] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(_read(folder))
+        except BaseException as error:
+            done.set_exception(error)
+
+    Thread(target=work, name="specclip-upload", daemon=True).start()
+    try:
+        return done.result(timeout=seconds)
+    except TookTooLong:
+        raise UploadError(
+            f"Reading took longer than {seconds:g} seconds and was given up: try a smaller "
+            "response file, or the PHA file alone."
+        ) from None
 
 
 def _gather(files: Sequence[str | Path], folder: Path, max_bytes: int) -> None:
@@ -85,17 +96,19 @@ def _gather(files: Sequence[str | Path], folder: Path, max_bytes: int) -> None:
 def _read(folder: Path) -> XRaySpectrum:
     from .spectra import SpectrumFileError, read_spectra
 
-    found: dict[Path, list[XRaySpectrum]] = {}
-    refused: dict[Path, SpectrumFileError] = {}
+    # None for a spectrum whose energies only an RMF among the files can tell.
+    found: dict[Path, list[XRaySpectrum] | None] = {}
+    sides: dict[Path, str] = {}
     for path in sorted(folder.iterdir()):
         try:
             found[path] = read_spectra(path)
         except SpectrumFileError as error:
-            refused[path] = error
-    sides = {path: kind for path in refused if (kind := _kind(path)) is not None}
-    for path, refusal in refused.items():
-        if path not in sides:
-            raise refusal
+            if "RESPFILE" in (error.place or ""):
+                found[path] = None
+            elif kind := _kind(path):
+                sides[path] = kind
+            else:
+                raise
     if not found:
         names = ", ".join(f"{path.name} ({kind})" for path, kind in sides.items())
         raise UploadError(
@@ -103,22 +116,23 @@ def _read(folder: Path) -> XRaySpectrum:
         )
     chosen = _choose(found)
     spectra = found[chosen]
+    # What the header does not name is still meant, where only one of its kind was dropped.
+    given: dict[str, Path] = {}
+    for kind in ("arf", "rmf"):
+        paths = [path for path, of in sides.items() if of == kind]
+        if len(paths) == 1 and (spectra is None or getattr(spectra[0], kind) is None):
+            given[kind] = paths[0]
+    others = [path for path in found if path != chosen]
+    if len(others) == 1 and (spectra is None or spectra[0].background_counts is None):
+        given["background"] = others[0]
+    if spectra is None or given:
+        spectra = read_spectra(chosen, **given)
     if len(spectra) > 1:
         raise UploadError(
             f"{chosen.name} holds {len(spectra)} spectra, and one is shown at a time: specclip "
             "describe takes them all."
         )
-    spectrum = spectra[0]
-    # What the header does not name is still meant, where only one of its kind was dropped.
-    given = {}
-    for kind in ("arf", "rmf"):
-        paths = [path for path, of in sides.items() if of == kind]
-        if getattr(spectrum, kind) is None and len(paths) == 1:
-            given[kind] = paths[0]
-    others = [path for path in found if path != chosen]
-    if spectrum.background_counts is None and len(others) == 1:
-        given["background"] = others[0]
-    return read_spectra(chosen, **given)[0] if given else spectrum
+    return spectra[0]
 
 
 def _kind(path: Path) -> str | None:
@@ -134,13 +148,13 @@ def _kind(path: Path) -> str | None:
     return None
 
 
-def _choose(found: dict[Path, list[XRaySpectrum]]) -> Path:
+def _choose(found: dict[Path, list[XRaySpectrum] | None]) -> Path:
     """The source among spectra: the one with a background, else not named like one."""
     if len(found) == 1:
         return next(iter(found))
-    with_background = [p for p, all_ in found.items() if all_[0].background_counts is not None]
+    whole = [p for p, all_ in found.items() if all_ and all_[0].background_counts is not None]
     named = [p for p in found if not any(w in p.name.lower() for w in ("bkg", "_bg", "back"))]
-    for candidates in (with_background, named):
+    for candidates in (whole, named):
         if len(candidates) == 1:
             return candidates[0]
     names = " and ".join(path.name for path in found)

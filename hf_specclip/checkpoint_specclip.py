@@ -62,9 +62,7 @@ def refuse_unsafe_folder(name_or_path: Any, subfolder: str = "") -> None:
     folder = Path(os.fspath(name_or_path)) / subfolder
     if not folder.is_dir():
         return
-    for path in sorted(folder.iterdir()):
-        if path.is_symlink() and not _is_own(folder, path.resolve()):
-            raise ValueError(f"{path} leads out of {folder}: put the file itself there")
+    refuse_links_out(folder)
     if (folder / "adapter_config.json").exists():
         raise ValueError(
             f"{folder} holds adapter_config.json, by which the weights of another folder would be "
@@ -85,6 +83,29 @@ def refuse_unsafe_folder(name_or_path: Any, subfolder: str = "") -> None:
         )
 
 
+def refuse_links_out(folder: Path, error: type[Exception] = ValueError) -> None:
+    """Refuses a folder in which a link leads out of it.
+
+    Raises:
+        ValueError: or `error`; names the link.
+    """
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() and not stays_inside(folder, path):
+            raise error(f"{path} leads out of {folder}: put the file itself there")
+
+
+def stays_inside(folder: Path, path: Path) -> bool:
+    """Whether a file that is reached through a folder lies in it, links followed.
+
+    The snapshots of a Hub cache link to blobs beside them, which are the repository's own.
+    """
+    home, target = folder.resolve(), path.resolve()
+    if target.is_relative_to(home):
+        return True
+    snapshots = next((each for each in home.parents if each.name == "snapshots"), None)
+    return snapshots is not None and target.is_relative_to(snapshots.parent / "blobs")
+
+
 def _check_index(path: Path) -> None:
     if path.stat().st_size > MAX_INDEX_BYTES:
         raise ValueError(f"{path} is larger than {MAX_INDEX_BYTES} bytes")
@@ -102,17 +123,13 @@ def _check_index(path: Path) -> None:
             )
 
 
-def _is_own(folder: Path, target: Path) -> bool:
-    """Whether a link stays in the folder, or leads to the blobs beside a snapshot of the cache."""
-    home = folder.resolve()
-    if target.is_relative_to(home):
-        return True
-    snapshots = next((parent for parent in home.parents if parent.name == "snapshots"), None)
-    return snapshots is not None and target.is_relative_to(snapshots.parent / "blobs")
-
-
 def _values(value: Any) -> list[Any]:
     return list(value.values()) if isinstance(value, Mapping) else [value]
 
 
-__all__ = ["refuse_foreign_settings", "refuse_unsafe_folder"]
+__all__ = [
+    "refuse_foreign_settings",
+    "refuse_links_out",
+    "refuse_unsafe_folder",
+    "stays_inside",
+]

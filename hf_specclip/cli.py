@@ -57,6 +57,7 @@ X-ray spectra and what the literature says about their sources, in one space.
   specclip report   --model DIR *.pha -o report.html        all of this as a page
   specclip embed    --model DIR *.pha -o embeddings.parquet vectors for your own analysis
   specclip publish  model DIR user/name                     put it on the Hugging Face Hub
+  specclip app      --model DIR                             a page to drop spectra on
 """
 
 INSPECT = """\

@@ -34,6 +34,8 @@ BATCH_SIZE = 64
 # Neighbours that a place on the map is the weighted mean of.
 _PLACED_BY = 5
 _FEW_COUNTS = 100
+# About what fitting finds.
+_UNFITTED = 0.2
 _VIEWS = {"spectrum_neighbours": "near spectra", "feature_neighbours": "numbers of the counts"}
 _BANDS = {"s": "0.5–1.2 keV", "m": "1.2–2 keV", "h": "2–7 keV"}
 
@@ -273,7 +275,8 @@ class Describer:
         return True
 
     def known_classes(self, classes: Sequence[str] | None) -> ZeroShotClasses:
-        """The classes of the model, or others by their names, at the model's temperature.
+        """The classes of the model, or others by their names, at the model's temperature (one that
+        was fitted to nothing where the model brings none: the order holds, the shares may not).
 
         Raises:
             ValueError: where none are given and the model brings none.
@@ -281,11 +284,7 @@ class Describer:
         if classes is not None:
             if not classes:
                 raise ValueError("no classes to tell apart: name two or more")
-            temperature = (
-                self.classes.temperature
-                if self.classes is not None
-                else 1.0 / float(self.model.logit_scale.exp())
-            )
+            temperature = _UNFITTED if self.classes is None else self.classes.temperature
             return ZeroShotClasses.from_prompts(classes, self.queries.embed, temperature)
         if self.classes is None:
             raise ValueError(f"{self.name} brings no classes: name them (classes=)")
@@ -318,14 +317,13 @@ class Describer:
                 assert self.index is not None  # it knows the name
                 spectrum, columns = _stored_spectrum(self.index, self.index.find(label)[0])
                 return label, spectrum, columns
-            from .spectra import read_spectrum
-
-            try:
-                spectrum = read_spectrum(label)
-            except FileNotFoundError as error:
+            if not Path(label).exists():
                 raise FileNotFoundError(
                     f"{label}: there is no such file, and no source of that name in the index"
-                ) from error
+                )
+            from .spectra import read_spectrum
+
+            spectrum = read_spectrum(label)
             return label, spectrum, spectrum.rebinned(**grid)
         if isinstance(item, Mapping):
             spectrum = _of_columns(item, grid["energy_range"])
@@ -528,7 +526,8 @@ class Describer:
         return float(x), float(y)
 
     def _similar(self, hits: Sequence[Hit]) -> list[SimilarSource]:
-        assert self.index is not None  # it gave the hits
+        if self.index is None:
+            return []
         places = self.index.spectra.columns.get("map")
         return [_similar(hit, None if places is None else places[hit.place]) for hit in hits]
 
@@ -647,32 +646,39 @@ def _stored_spectrum(index: SpecCLIPIndex, place: int) -> tuple[XRaySpectrum, di
     if "background_counts" in columns:
         found["background_counts"] = np.array(columns["background_counts"][place], np.int32)
         found["background_scale"] = float(columns["background_scale"][place])
-    for name in ("source_name", "obsid", "obi", "region_id", "ra", "dec"):
-        found[name] = entry.get(name)
+    found["source_name"] = _text(entry.get("source_name"))
+    found |= {name: _whole(entry.get(name)) for name in ("obsid", "obi", "region_id")}
+    found |= {name: _real(entry.get(name)) for name in ("ra", "dec")}
     low, high = index.about["energy_range"]
     return _of_columns(found, (float(low), float(high))), found
 
 
 def _literature(hit: Hit) -> LiteratureHit:
     entry = hit.entry
+    papers = entry.get("papers")
+    summary = entry.get("summary")
     return LiteratureHit(
         rank=hit.rank,
         score=round(hit.score, 4),
         id=entry["id"],
-        source_names=tuple(str(name) for name in entry.get("source_names") or ()),
+        source_names=tuple(str(name) for name in _listed(entry.get("source_names"))),
         papers=tuple(
             Paper(
                 id=str(paper.get("id") or ""),
                 id_type=str(paper.get("id_type") or ""),
-                title=paper.get("title"),
-                year=paper.get("year"),
+                title=_text(paper.get("title")),
+                year=_whole(paper.get("year")),
                 link=paper_url(paper),
             )
-            for paper in entry.get("papers") or ()
+            for paper in _listed(papers)
             if isinstance(paper, Mapping)
         ),
-        summary=dict(entry.get("summary") or {}),
-        split=entry.get("split"),
+        summary=(
+            {str(key): _text(words) for key, words in summary.items()}
+            if isinstance(summary, Mapping)
+            else {}
+        ),
+        split=_text(entry.get("split")),
     )
 
 
@@ -683,15 +689,33 @@ def _similar(hit: Hit, place: Any) -> SimilarSource:
         score=round(hit.score, 4),
         id=entry["id"],
         name=str(entry.get("source_name") or entry["id"]),
-        source_class=entry.get("class"),
-        obsid=entry.get("obsid"),
-        counts=entry.get("counts"),
-        exposure_s=entry.get("exposure"),
-        ra=entry.get("ra"),
-        dec=entry.get("dec"),
+        source_class=_text(entry.get("class")),
+        obsid=_whole(entry.get("obsid")),
+        counts=_whole(entry.get("counts")),
+        exposure_s=_real(entry.get("exposure")),
+        ra=_real(entry.get("ra")),
+        dec=_real(entry.get("dec")),
         map_position=None if place is None else (float(place[0]), float(place[1])),
-        split=entry.get("split"),
+        split=_text(entry.get("split")),
     )
+
+
+# An index may come from strangers: what is not of the kind it should be is not known.
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _real(value: Any) -> float | None:
+    known = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+    return float(value) if known else None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _finite(value: float) -> float | None:

@@ -183,7 +183,10 @@ class Description:
         return page([self])
 
     def plot(self, axes: Any = None) -> Any:
-        """Draw the spectrum, and where it lies on the catalogue's map; needs matplotlib.
+        """Draw the spectrum with the likeliest classes beside it; needs matplotlib.
+
+        Args:
+            axes: of one panel, which takes the spectrum alone; a new figure where None.
 
         Returns:
             The figure.
@@ -241,7 +244,7 @@ def _row(one: Description) -> dict[str, tuple[Any, str]]:
         "closest_source": (one.similar[0].name if one.similar else "", ""),
         "closest_source_score": (one.similar[0].score if one.similar else None, ""),
         "outlier_score": (one.outlier.score if one.outlier else None, ""),
-        "outlier_percentile": (one.outlier.percentile if one.outlier else None, "%"),
+        "outlier_percentile": (one.outlier.percentile if one.outlier else None, ""),
     }
     for variable in one.variables:
         unit = _VOUNIT.get(variable.unit, variable.unit)

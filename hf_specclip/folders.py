@@ -1,4 +1,4 @@
-"""Folders that are replaced only by whole ones, and files that lie in them and nowhere else."""
+"""Folders that are replaced only by whole ones."""
 
 from __future__ import annotations
 
@@ -35,30 +35,4 @@ def replace_folder(fresh: Path, target: Path, prefix: str | None = None) -> None
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def refuse_links_out(folder: Path, error: type[Exception] = ValueError) -> None:
-    """Refuse a folder in which a link leads out of it.
-
-    Raises:
-        ValueError: or `error`; names the link.
-    """
-    for path in sorted(folder.iterdir()):
-        if path.is_symlink() and not stays_inside(folder, path):
-            raise error(f"{path} leads out of {folder}: put the file itself there")
-
-
-def stays_inside(folder: Path, path: Path) -> bool:
-    """Whether a file that is reached through a folder lies in it, links followed.
-
-    The snapshots of a Hub cache link to blobs beside them, which are the repository's own.
-    """
-    home, target = folder.resolve(), path.resolve()
-    if target.is_relative_to(home):
-        return True
-    parts = home.parts
-    if "snapshots" not in parts:
-        return False
-    place = len(parts) - 1 - parts[::-1].index("snapshots")
-    return target.is_relative_to(Path(*parts[:place]) / "blobs")
-
-
-__all__ = ["refuse_links_out", "replace_folder", "stays_inside"]
+__all__ = ["replace_folder"]

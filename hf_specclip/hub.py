@@ -22,7 +22,7 @@ _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _CONFIG = re.compile(r"[A-Za-z0-9][\w-]*")
 _KEPT = (".gitattributes",)
 _PREFIXES = {"model": "", "dataset": "datasets/", "space": "spaces/"}
-_STORAGE = ("storage limit", "quota", "storage quota", "exceeded")
+_STORAGE = ("storage limit", "storage quota", "quota")
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,10 @@ def as_configuration(
 
     own = parsed(_text(contents[CARD_FILE]))
     old = None if card_there is None else parsed(card_there)
-    brought = {str(entry.get("config_name")) for entry in own.data.get("configs") or []}
-    brought -= {DEFAULT, "None"}
+    named = own.data.get("configs") or _by_name(contents)
+    # A build from the sky brings configurations of its own beside the pairs; a single one is
+    # the pairs, whatever it is called.
+    brought = {str(entry.get("config_name")) for entry in named if len(named) > 1} - {DEFAULT}
     replaced = {config, *brought} if config == DEFAULT else {config}
     others = [
         entry
@@ -72,9 +74,15 @@ def as_configuration(
         placed = {f"{config}/{n}": c for n, c in contents.items() if not n.startswith(left)}
         belongs = {name for name in there if name.startswith(f"{config}/")}
         front = old or own
+    without = [n for n in sorted(brought) if not any(c.startswith(f"{n}/") for c in contents)]
+    if without or len(named) != len(brought) + 1:
+        raise PublishError(
+            f"the card names {len(named)} configurations: publish the folders of each one by "
+            "itself, with --config"
+        )
     entries = [
         entry if entry.get("config_name") in brought else _moved(entry, config)
-        for entry in own.data.get("configs") or []
+        for entry in named
         if config == DEFAULT or entry.get("config_name") not in brought
     ]
     front.data["configs"] = sorted([*others, *entries], key=lambda e: e["config_name"] != DEFAULT)
@@ -96,6 +104,15 @@ def _moved(entry: Mapping[str, Any], config: str) -> dict[str, Any]:
         for item in entry["data_files"]
     ]
     return {"config_name": config, "data_files": files}
+
+
+def _by_name(contents: Mapping[str, Path | bytes]) -> list[dict[str, Any]]:
+    """One configuration of the splits that the files are named after, for a card without any."""
+    splits = sorted(
+        {Path(name).name.split("-")[0] for name in contents if name.endswith(".parquet")}
+    )
+    files = [{"split": split, "path": f"data/{split}-*.parquet"} for split in splits]
+    return [{"config_name": DEFAULT, "data_files": files}]
 
 
 def _listed(path: str | list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .folders import stays_inside
+from .checkpoint_specclip import stays_inside
 
 CARD_FILE = "README.md"
 METRICS_FILE = "metrics.json"

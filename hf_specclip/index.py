@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from .folders import refuse_links_out
+from .checkpoint_specclip import refuse_links_out
 from .index_files import (
     ABOUT_FILE,
     EMBEDDINGS_FILE,
@@ -25,6 +25,7 @@ from .index_files import (
     SPECTRA_FILE,
     SPECTRUM_TENSORS_FILE,
     IndexFormatError,
+    check_columns,
     map_tensors,
     read_about,
     read_entries,
@@ -166,7 +167,7 @@ class SpecCLIPIndex:
                 key = plain_name(str(entry.get("source_name") or entry["id"]))
                 self._by_name.setdefault(key, []).append(place)
             for places in self._by_name.values():
-                places.sort(key=lambda place: -float(self.spectra.entries[place].get("counts", 0)))
+                places.sort(key=lambda place: -_counts(self.spectra.entries[place]))
         found = self._by_name.get(plain_name(name))
         if not found:
             known = f"{len(self._by_name):,} sources" if self._by_name else "no spectra"
@@ -274,10 +275,19 @@ class SpecCLIPIndex:
                     f"{path / tensors} holds no readable `embeddings`: fetch or build the gallery "
                     "again"
                 )
-            parts.append((list(read_entries(path / lines)), columns.pop("embeddings"), columns))
+            entries = list(read_entries(path / lines))
+            for name, values in columns.items():
+                if values.ndim == 0 or len(values) != len(entries):
+                    raise IndexFormatError(
+                        f"{path / tensors}: {name} is {values.shape}, but {lines} has "
+                        f"{len(entries)} lines: the two do not belong together; fetch or build "
+                        "the gallery again"
+                    )
+            parts.append((entries, columns.pop("embeddings"), columns))
         more: dict[str, Any] = {}
         if len(parts) == 2:
             entries, vectors, columns = parts[1]
+            check_columns(columns, path / SPECTRUM_TENSORS_FILE)
             more = {"spectra": entries, "spectrum_embeddings": vectors, "spectrum_columns": columns}
         try:
             return cls(*parts[0][:2], **more, about=read_about(path / ABOUT_FILE))
@@ -301,6 +311,11 @@ class SpecCLIPIndex:
             patterns = [f"{GALLERY_FOLDER}/{name}" for name in FILES]
             folder = Path(snapshot_download(str(name_or_path), allow_patterns=patterns, **hub))
         return cls.load(folder / GALLERY_FOLDER)
+
+
+def _counts(entry: Mapping[str, Any]) -> float:
+    found = entry.get("counts")
+    return float(found) if isinstance(found, int | float) else 0.0
 
 
 def plain_name(name: str) -> str:

@@ -17,6 +17,9 @@ _FACTS = {
 }  # fmt: skip
 # Sources that a text tells filters about; a survey has more than anyone looks for.
 _MOST_SOURCES = 500
+# Spectra that an index keeps the counts of, some kilobyte each; more can be searched among, but not
+# described by their names.
+MOST_COUNTS = 200_000
 
 
 def build_index(
@@ -67,7 +70,7 @@ def build_index(
     columns = {
         name: np.concatenate([np.asarray(splits[split][name]) for split in names])
         for name in ("counts", "background_counts", "background_scale", "exposure")
-        if names
+        if names and len(entries) <= MOST_COUNTS
     }
     for name in ("counts", "background_counts"):
         if name in columns:

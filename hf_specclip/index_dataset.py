@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from .describe import Describer
     from .spectra import XRaySpectrum
 
-SECTIONS = ("identity", "spectrum", "context")
 _ROWS_AT_ONCE = 256
 _NEEDED = ("counts", "exposure", "summary", "source_name")
 _TOLD = ("source_name", "obsid", "obi", "region_id", "ra", "dec", "source_class", "group")
@@ -59,7 +58,11 @@ def index_dataset(
         if not len(rows):
             continue
         text_of[name] = np.array(
-            [_text(texts, row, name) for row in rows.remove_columns(_heavy(rows))], np.int64
+            [
+                _text(texts, row, name, describer.queries.sections)
+                for row in rows.remove_columns(_heavy(rows))
+            ],
+            np.int64,
         )
         columns[name], vectors[name] = _embedded(describer, rows, settings.n_bins, progress)
     if not texts:
@@ -179,9 +182,11 @@ def _embedded(
     return {**joined, **told}, np.concatenate(vectors)
 
 
-def _text(texts: dict[str, dict[str, Any]], row: Mapping[str, Any], split: str) -> int:
+def _text(
+    texts: dict[str, dict[str, Any]], row: Mapping[str, Any], split: str, sections: Sequence[str]
+) -> int:
     """The place of a row's text among those seen, where it is put if it is new."""
-    summary = {s: (row["summary"].get(s) or "").strip() or None for s in SECTIONS}
+    summary = {s: (row["summary"].get(s) or "").strip() or None for s in sections}
     content = json.dumps(summary, sort_keys=True, ensure_ascii=False)
     key = hashlib.sha256(content.encode()).hexdigest()[:16]
     if key not in texts:

@@ -123,6 +123,34 @@ def map_tensors(path: Path) -> dict[str, np.ndarray]:
         raise IndexFormatError(f"{path} holds no readable tensors ({error}): {mend}") from error
 
 
+def check_columns(columns: Mapping[str, np.ndarray], path: Path) -> None:
+    """That the columns the package reads have the form it reads.
+
+    Raises:
+        IndexFormatError: naming the column.
+    """
+    bins = columns["counts"].shape[1:] if "counts" in columns else ()
+    forms = {
+        "map": ("f", (2,)),
+        "counts": ("iu", bins),
+        "background_counts": ("iu", bins),
+        "background_scale": ("f", ()),
+        "exposure": ("f", ()),
+    }
+    for name, (kinds, shape) in forms.items():
+        values = columns.get(name)
+        if values is None:
+            continue
+        fits = values.dtype.kind in kinds and values.shape[1:] == shape
+        if name == "counts":
+            fits = fits and values.ndim == 2 and "exposure" in columns
+        if not fits or (kinds == "f" and not np.isfinite(values).all()):
+            raise IndexFormatError(
+                f"{path}: {name} is {values.dtype} {values.shape}, or not finite: fetch or build "
+                "the gallery again"
+            )
+
+
 def read_about(path: Path) -> dict[str, Any]:
     """What an index was made from; nothing where the file is absent.
 
@@ -139,6 +167,14 @@ def read_about(path: Path) -> dict[str, Any]:
         raise IndexFormatError(f"{path} is not JSON: {error}") from error
     if not isinstance(about, dict):
         raise IndexFormatError(f"{path} is not a JSON object")
+    edges = about.get("energy_range", [0.5, 8.0])
+    if not (
+        isinstance(edges, list)
+        and len(edges) == 2
+        and all(isinstance(edge, int | float) for edge in edges)
+        and 0 <= edges[0] < edges[1] < math.inf
+    ):
+        raise IndexFormatError(f"{path}: energy_range is {edges!r}, it must be two energies in keV")
     return about
 
 
@@ -165,6 +201,7 @@ __all__ = [
     "SPECTRA_FILE",
     "SPECTRUM_TENSORS_FILE",
     "IndexFormatError",
+    "check_columns",
     "map_tensors",
     "read_about",
     "read_entries",

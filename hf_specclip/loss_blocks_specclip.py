@@ -12,12 +12,14 @@ import torch
 import torch.distributed as dist
 from torch.autograd.function import once_differentiable
 
-# Pairs held at once while they are worked on: what fits beside the operands in a CPU's cache.
+# Pairs held at once while they are worked on: what fits beside the operands in a CPU's cache, and
+# what keeps an accelerator busy.
 BLOCK_PAIRS = 2**21
+ACCELERATOR_BLOCK_PAIRS = 2**26
 # Pairs kept from forward to backward: 256 MiB in float32.
 KEPT_PAIRS = 2**26
-# Exponentials of similarities up to these neither overflow when summed nor vanish.
-_SAFE_SCALE = {torch.float32: 60.0, torch.float64: 600.0}
+# Exponentials of similarities up to these neither overflow when summed nor vanish when divided.
+_SAFE_SCALE = {torch.float32: 40.0, torch.float64: 400.0}
 
 
 def several_processes() -> bool:
@@ -97,7 +99,7 @@ class SoftplusSum(torch.autograd.Function):
         ctx, rows: torch.Tensor, columns: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
     ) -> torch.Tensor:
         kept = _room(ctx, rows, columns)
-        total = torch.zeros((), dtype=torch.float64, device=rows.device)
+        total = torch.zeros((), dtype=_wide(rows), device=rows.device)
         for _, block in _products(rows, columns, scale, kept):
             total += torch.nn.functional.softplus(block.add_(bias)).sum()
         ctx.save_for_backward(rows, columns, scale, bias, kept)
@@ -140,9 +142,7 @@ class _ColumnSums:
     """Logarithm of the sums of exponentials down the columns, over blocks of rows as they come."""
 
     def __init__(self, columns: torch.Tensor, safe: bool):
-        # A sum over many blocks; on a device without float64 their number is no trouble.
-        wide = torch.float64 if columns.device.type != "mps" else columns.dtype
-        self._sums = torch.zeros(len(columns), dtype=wide, device=columns.device)
+        self._sums = torch.zeros(len(columns), dtype=_wide(columns), device=columns.device)
         self._most = None if safe else torch.full_like(columns[:, 0], -torch.inf)
         self._dtype = columns.dtype
 
@@ -169,6 +169,11 @@ class _ColumnSums:
         return (sums.log() + most).to(self._dtype)
 
 
+def _wide(values: torch.Tensor) -> torch.dtype:
+    """For sums over blocks: float64 where the device has it."""
+    return values.dtype if values.device.type == "mps" else torch.float64
+
+
 def _room(ctx, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor | None:
     """Where all similarities are kept; None for too many, and where no one will go backward."""
     if not any(ctx.needs_input_grad) or len(rows) * len(columns) > KEPT_PAIRS:
@@ -176,12 +181,17 @@ def _room(ctx, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor | None
     return rows.new_empty(len(rows), len(columns))
 
 
+def _rows_at_once(columns: torch.Tensor) -> int:
+    pairs = BLOCK_PAIRS if columns.device.type == "cpu" else ACCELERATOR_BLOCK_PAIRS
+    return max(1, pairs // max(1, len(columns)))
+
+
 def _products(
     rows: torch.Tensor, columns: torch.Tensor, scale: torch.Tensor, kept: torch.Tensor | None
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """The scaled products of some rows with all columns, in `kept` or in one place again."""
     scaled, across = rows * scale, columns.t()
-    size = max(1, BLOCK_PAIRS // max(1, len(columns)))
+    size = _rows_at_once(columns)
     work = None if kept is not None else rows.new_empty(min(size, len(rows)), len(columns))
     for start in range(0, len(rows), size):
         at = slice(start, min(start + size, len(rows)))
@@ -202,7 +212,7 @@ def _gradients(
         weights: (rows, block of products, room of its shape) -> gradient of each product.
     """
     by_rows, by_columns = torch.empty_like(rows), torch.empty_like(columns)
-    size = max(1, BLOCK_PAIRS // max(1, len(columns)))
+    size = _rows_at_once(columns)
     work = rows.new_empty(min(size, len(rows)), len(columns))
     blocks = (
         _products(rows, columns, scale, None)
@@ -223,6 +233,7 @@ def _gradients(
 
 
 __all__ = [
+    "ACCELERATOR_BLOCK_PAIRS",
     "BLOCK_PAIRS",
     "KEPT_PAIRS",
     "LogSumExp",

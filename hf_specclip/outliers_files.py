@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .folders import refuse_links_out, replace_folder
+from .checkpoint_specclip import refuse_links_out
+from .folders import replace_folder
 from .outliers_forest import IsolationForestArrays
 from .version import __version__
 

@@ -39,7 +39,8 @@ class SpectrumPipeline(Pipeline):
 
     Inputs: the path of a PHA file (where `hf_specclip` is installed), an `XRaySpectrum`, an array
     of counts (bins,) with `exposure=` (and `background_counts=`, `background_scale=`), a mapping of
-    these; or a list of such, an array (n, bins), or a mapping of arrays, which give a list.
+    these; or a list of such, an array (n, bins), or a mapping of arrays, which give a list; or a
+    generator or dataset of such, which give a generator.
     """
 
     _load_processor = False
@@ -62,6 +63,8 @@ class SpectrumPipeline(Pipeline):
         columns = {name: kwargs.pop(name) for name in _COLUMNS if name in kwargs}
         items = _items(spectra, columns)
         if items is None:  # a generator or a dataset, taken one by one
+            if not isinstance(spectra, torch.utils.data.Dataset):
+                spectra = (each for each in spectra)
             return super().__call__(spectra, **kwargs)
         one = not isinstance(items, list)
         if not one and not items:
@@ -369,6 +372,11 @@ def _items(spectra: Any, columns: Mapping[str, Any]) -> Any:
     if _is_array(spectra):
         return _rows({"counts": spectra, **columns})
     _refuse(columns)
+    if not hasattr(spectra, "__iter__") and not isinstance(spectra, torch.utils.data.Dataset):
+        raise ValueError(
+            f"cannot take a {type(spectra).__name__} for spectra: give the path of a PHA file, an "
+            "XRaySpectrum, counts, a mapping with counts, or many of these"
+        )
     return None
 
 

@@ -50,6 +50,7 @@ def find_run(name_or_path: str | os.PathLike[str], **hub: Any) -> TrainedRun:
 
     Raises:
         ValueError: where there is no dual encoder; the message says what there is.
+        OSError: where the Hub does not give it.
     """
     name = os.fspath(name_or_path)
     folder = Path(name)
@@ -58,7 +59,12 @@ def find_run(name_or_path: str | os.PathLike[str], **hub: Any) -> TrainedRun:
         refuse_missing_folder(name)
         from huggingface_hub import snapshot_download
 
-        folder = Path(snapshot_download(name, allow_patterns=list(_FETCHED), **hub))
+        try:
+            folder = Path(snapshot_download(name, allow_patterns=list(_FETCHED), **hub))
+        except (OSError, ValueError) as error:
+            raise OSError(
+                f"{name} is no folder here, and the Hub does not give it: {error}"
+            ) from error
     inside = [folder / each for each in MODEL_FOLDERS]
     for model in (folder, *inside):
         if model_type(model) in MODEL_TYPES:

@@ -20,8 +20,8 @@ INDEX_FILE = "_vectors.faiss"
 INDEX_ABOUT = "_vectors.json"
 # Similarities held at once, 64 MB.
 SCORES_AT_ONCE = 1 << 24
-# Vectors that an index learns its cells from.
-TRAINING_VECTORS = 200_000
+# Vectors that an index learns each of its cells from; FAISS asks for 39 or more.
+TRAINING_VECTORS = 50
 
 
 class VectorShards:
@@ -157,7 +157,7 @@ class VectorShards:
         index = faiss.index_factory(
             self.dimension, f"IVF{cells},{kind}", faiss.METRIC_INNER_PRODUCT
         )
-        step = max(1, len(self) // TRAINING_VECTORS)
+        step = max(1, len(self) // (TRAINING_VECTORS * cells))
         index.train(np.concatenate([self.vectors(file)[::step] for file in range(len(self.files))]))
         for file in range(len(self.files)):
             index.add(self.vectors(file))

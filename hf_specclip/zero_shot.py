@@ -164,8 +164,10 @@ class ZeroShotClasses:
             if config["format"] != FORMAT or config["version"] != VERSION:
                 raise ValueError(f"not {FORMAT} version {VERSION}: update hf_specclip")
             classes = config["classes"]
-            if not 0 < len(classes) <= MAX_CLASSES or not all(
-                isinstance(name, str) and 0 < len(name) <= MAX_NAME for name in classes
+            if (
+                not isinstance(classes, list)
+                or not 0 < len(classes) <= MAX_CLASSES
+                or not all(isinstance(name, str) and 0 < len(name) <= MAX_NAME for name in classes)
             ):
                 raise ValueError("`classes` must be a list of short names")
             vectors = map_tensors(path / TENSORS_FILE)["embeddings"]

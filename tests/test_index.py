@@ -149,7 +149,7 @@ def _truncate(path):
         (
             "entries.jsonl",
             lambda p: p.write_text(json.dumps({"id": "only"}) + "\n"),
-            "1 entries need embeddings",
+            "do not belong together",
         ),
     ],
 )

@@ -91,7 +91,7 @@ def classes_from(
         queries = TextQueries(model, texts)
         found = ZeroShotClasses.from_prompts(kinds, queries.embed, temperature=1.0)
     except (ValueError, ImportError, EmbeddingError) as error:
-        return None, f"the texts' embedder is not at hand ({error})"
+        return None, f"their names could not be embedded ({error})"
     places = {kind: place for place, kind in enumerate(kinds)}
     truth, points = [], []
     for split in FITTED_ON:

@@ -21,6 +21,9 @@ from datasets import load_dataset_builder
 
 from .loop import Draws, part_of
 
+# Bytes that are fetched beyond those asked for, from afar.
+READ_AHEAD = 1 << 16
+
 
 class ParquetRowsError(ValueError):
     """Files that cannot be read as rows of spectra; the message names the file and the mend."""
@@ -207,7 +210,7 @@ def _array(values: pa.Array | pa.ChunkedArray, name: str) -> np.ndarray:
 
 
 def _open(file: str) -> Any:
-    return fsspec.open(file, "rb").open()
+    return fsspec.open(file, "rb", block_size=READ_AHEAD).open()
 
 
 __all__ = ["Lanes", "ParquetRows", "ParquetRowsError", "arrays_of", "files_of"]

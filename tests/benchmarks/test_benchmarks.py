@@ -74,6 +74,15 @@ def test_the_readme_is_written_from_the_results(record, tmp_path):
         readme.write(record, page)
 
 
+def test_several_runs_are_joined_the_last_first():
+    one = {"cores": 2, "rows": [{"benchmark": "a", "n": 1}, {"benchmark": "b", "n": 1}]}
+    two = {"cores": 2, "rows": [{"benchmark": "b", "n": 2}]}
+    rows = readme.joined([one, two])["rows"]
+    assert [(row["benchmark"], row["n"]) for row in rows] == [("a", 1), ("b", 2)]
+    with pytest.raises(ValueError, match="not measured alike"):
+        readme.joined([one, {**two, "cores": 4}])
+
+
 def test_absent_peers_are_said(monkeypatch, capsys):
     for name in ("faiss", "sentence_transformers.util", "open_clip"):
         monkeypatch.setitem(sys.modules, name, None)

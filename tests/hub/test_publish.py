@@ -1,7 +1,14 @@
 """Pushes to a Hub and pulls from it: bit-equal, whole or not at all, and clear when refused."""
 
 import json
+import os
 import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -279,9 +286,14 @@ def test_datasets_with_configurations_streamed_and_offline(
     local_hub, stored_run, stranger, tmp_path
 ):
     first, second = make_dataset(tmp_path / "sky"), make_dataset(tmp_path / "deep", seed=1)
+    (tmp_path / "deep" / "README.md").write_text("---\nlicense: mit\n---\n# Deep\n")
     done = publish("dataset", tmp_path / "sky", "ada/sky")  # brings no card: one is written
     assert "README.md" in done.files
     publish("dataset", tmp_path / "deep", "ada/sky", config="deep")
+    root, own = (hf_hub_download("ada/sky", f"{folder}README.md", repo_type="dataset")
+                 for folder in ("", "deep/"))  # fmt: skip
+    assert 'load_dataset("ada/sky", "deep")' in Path(root).read_text()
+    assert "# Deep" in Path(own).read_text()
     # The other configuration stays where one is written anew.
     (tmp_path / "sky" / "data" / "test-00000-of-00001.parquet").unlink()
     del first["test"]
@@ -313,3 +325,45 @@ print(json.dumps(found))
     assert offline["gallery"] == online["gallery"] > 0
     assert len(local_hub.requests) == asked
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.slow
+def test_a_published_page_serves(local_hub, stored_run, tmp_path):
+    """Started as a Space starts it, in its own folder, it answers."""
+    pytest.importorskip("gradio")
+    pytest.importorskip("hf_specclip.app")
+    for kind, name in (("model", "stored"), ("moe", "stored-moe")):
+        publish(kind, stored_run / kind, f"ada/{name}")
+    publish("space", stored_run, "ada/page", model="ada/stored")
+    page = pulled("ada/page", repo_type="space", local_dir=tmp_path / "page")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "HF_"))}
+    environment = {
+        **kept,
+        "HF_ENDPOINT": local_hub.url,
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HOME": str(tmp_path / "hf_home"),
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_ANALYTICS_ENABLED": "False",
+    }
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=page, env=environment, stdout=log, stderr=log
+        )
+        try:
+            for _ in range(180):
+                assert process.poll() is None, (tmp_path / "log").read_text()[-2000:]
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+                        assert answer.status == 200
+                        assert b"gradio" in answer.read()
+                        break
+                except urllib.error.URLError:
+                    time.sleep(1)
+            else:
+                raise AssertionError((tmp_path / "log").read_text()[-2000:])
+        finally:
+            process.terminate()
+            process.wait(30)

@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
+from hf_specclip import loss_blocks_specclip
 from hf_specclip.loss_specclip import (
     gather_with_gradient,
+    in_mini_batches,
     info_nce_loss,
     poisson_nll,
     sigmoid_loss,
@@ -196,6 +198,75 @@ def test_what_is_refused():
         info_nce_loss(spectra, texts, 1.0, torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="direction is 'up'"):
         info_nce_loss(spectra, texts, 1.0, direction="up")
+
+
+@pytest.mark.parametrize("scale", [1.0, 39.0, 41.0, 100.0])
+@pytest.mark.parametrize("direction", ["text_to_spectrum", "spectrum_to_text", "both"])
+def test_float32_agrees_with_float64_at_every_temperature(scale, direction):
+    spectra, texts = (x.detach() for x in pair(n=300, d=16))
+    found, expected = [], []
+    for dtype, results in ((torch.float32, found), (torch.float64, expected)):
+        inputs = [x.to(dtype).requires_grad_() for x in (spectra, texts)]
+        s = torch.tensor(scale, dtype=dtype, requires_grad=True)
+        loss = info_nce_loss(*inputs, s, direction=direction)
+        results += [loss.detach(), *torch.autograd.grad(loss, (*inputs, s))]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=2e-4, atol=2e-6)
+
+
+def test_memory_does_not_grow_with_the_square_of_the_batch(monkeypatch):
+    # Similarities of this batch would take 64 times what is kept, and are made in blocks.
+    monkeypatch.setattr(loss_blocks_specclip, "KEPT_PAIRS", 2**12)
+    monkeypatch.setattr(loss_blocks_specclip, "BLOCK_PAIRS", 2**12)
+    made = []
+    real = torch.Tensor.new_empty
+
+    def new_empty(self, *shape, **more):
+        made.append(torch.Size(shape).numel())
+        return real(self, *shape, **more)
+
+    monkeypatch.setattr(torch.Tensor, "new_empty", new_empty)
+    spectra, texts = pair(n=512, d=4)
+    info_nce_loss(spectra, texts, 10.0, direction="both").backward()
+    assert made
+    assert max(made) <= 2**12
+
+
+def test_in_mini_batches_nothing_changes_but_the_memory():
+    torch.manual_seed(0)
+    encoder = torch.nn.Sequential(
+        torch.nn.Linear(6, 8), torch.nn.Dropout(0.5), torch.nn.Tanh(), torch.nn.Linear(8, 4)
+    ).double()
+    inputs = torch.randn(7, 6, dtype=torch.float64)
+    _, texts = pair(n=7)
+    results = []
+    for size in (None, 7, 3, 1):
+        encoder.eval().zero_grad()
+        spectra = in_mini_batches(encoder, {"input": inputs}, size)
+        loss = info_nce_loss(spectra, texts, 5.0)
+        loss.backward()
+        results.append([loss.detach(), *(p.grad.clone() for p in encoder.parameters())])
+    for other in results[1:]:
+        for one, two in zip(results[0], other, strict=True):
+            torch.testing.assert_close(one, two, rtol=0, atol=1e-12)
+    # Dropout hides the same in both passes: a gradient of what was computed, not of another draw.
+    encoder.train().zero_grad()
+    torch.manual_seed(1)
+    spectra = in_mini_batches(encoder, {"input": inputs}, 3)
+    spectra.sum().backward()
+    kept = encoder[3].weight.grad.clone()
+    encoder.zero_grad()
+    torch.manual_seed(1)
+    torch.cat([encoder(inputs[at : at + 3]) for at in (0, 3, 6)]).sum().backward()
+    torch.testing.assert_close(kept, encoder[3].weight.grad, rtol=0, atol=1e-12)
+
+
+def test_mini_batches_that_cannot_be():
+    rows = torch.zeros(3, 2)
+    with pytest.raises(ValueError, match=r"inputs have \[2, 3\] rows"):
+        in_mini_batches(torch.add, {"input": rows, "other": rows[:2]}, 1)
+    with pytest.raises(ValueError, match="mini-batches of 0 rows"):
+        in_mini_batches(torch.neg, {"input": rows}, 0)
 
 
 def test_gathering_alone_changes_nothing():

@@ -148,6 +148,7 @@ for place in (folder, again):
         "checkpoint_specclip.py",
         "configuration_specclip.py",
         "feature_extraction_specclip.py",
+        "loss_blocks_specclip.py",
         "loss_specclip.py",
         "modeling_specclip.py",
         "processing_specclip.py",
@@ -231,14 +232,20 @@ for place in (folder, again):
 
 
 def test_model_files_import_nothing_of_the_package():
+    """Neither they nor what the pipelines bring along: one flat folder, each from its siblings."""
     import ast
+
+    from transformers.dynamic_module_utils import get_relative_import_files
 
     import hf_specclip
 
     folder = Path(hf_specclip.__file__).parent
     files = sorted(folder.glob("*_specclip.py"))
+    brought = get_relative_import_files(folder / "pipeline_specclip.py")
+    files += sorted({Path(file) for file in brought} - set(files))
     names = {file.stem for file in files}
     assert len(files) >= 5
+    assert all(file.parent == folder for file in files)
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):

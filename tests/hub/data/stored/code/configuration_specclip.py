@@ -12,6 +12,8 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
+from .checkpoint_specclip import refuse_foreign_settings
+
 # The 20 variables a source is described by, named as in the Chandra Source Catalog, and their units
 # ("" where dimensionless). `*_stat` is a reduced chi square; `*_nh` counts 1e20 hydrogen atoms.
 VARIABLES = {
@@ -72,6 +74,8 @@ _KINDS = tuple(CHANNELS)
 # Raised whenever the meaning of a channel or a global number changes (at most 7).
 INPUT_FORMAT = 1
 _MAX_BINS = 2**16 - 1
+# Layers are made one by one: a damaged number would keep a process busy for hours.
+MAX_LAYERS = 1000
 _MAX_EV = 2**20 - 1
 
 
@@ -128,8 +132,22 @@ def check_input_settings(input_kind: str, n_bins: int, energy_range: Sequence[fl
         )
 
 
+class SpecCLIPPreTrainedConfig(PreTrainedConfig):
+    """What the configurations share: a saved one may not lead elsewhere."""
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any):
+        """See `PreTrainedConfig.from_dict`.
+
+        Raises:
+            ValueError: it names code or files that did not come with it.
+        """
+        refuse_foreign_settings(config_dict)
+        return super().from_dict(config_dict, **kwargs)
+
+
 @strict
-class SpecCLIPSpectrumConfig(PreTrainedConfig):
+class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
     r"""
     Configuration of the spectrum encoder ([`SpecCLIPSpectrumModel`]) and of the autoencoder around
     it ([`SpecCLIPForSpectrumPreTraining`]).
@@ -252,8 +270,9 @@ class SpecCLIPSpectrumConfig(PreTrainedConfig):
             )
         if self.encoder == "mlp" and self.mask_ratio:
             raise ValueError('mask_ratio hides patches, and encoder "mlp" has none: set it to 0')
-        if self.num_hidden_layers < 0 or self.decoder_layers < 0:
-            raise ValueError("num_hidden_layers and decoder_layers must not be negative")
+        for name in ("num_hidden_layers", "decoder_layers"):
+            if not 0 <= getattr(self, name) <= MAX_LAYERS:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be 0 to {MAX_LAYERS}")
         if self.n_bins % self.patch_size:
             divisors = (n for n in range(1, self.n_bins + 1) if self.n_bins % n == 0)
             closest = sorted(divisors, key=lambda n: abs(math.log(n / self.patch_size)))[:3]
@@ -279,7 +298,7 @@ class SpecCLIPSpectrumConfig(PreTrainedConfig):
 
 
 @strict
-class SpecCLIPTextConfig(PreTrainedConfig):
+class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
     r"""
     Configuration of the text side ([`SpecCLIPTextModel`]): three sections of a summary, embedded
     apart and joined. The embeddings are given (the paper's way), or made by a text encoder inside
@@ -361,7 +380,7 @@ class SpecCLIPTextConfig(PreTrainedConfig):
 
 
 @strict
-class SpecCLIPConfig(PreTrainedConfig):
+class SpecCLIPConfig(SpecCLIPPreTrainedConfig):
     r"""
     Configuration of the dual encoder ([`SpecCLIPModel`]).
 
@@ -440,6 +459,8 @@ class SpecCLIPConfig(PreTrainedConfig):
     def validate_architecture(self):
         """Part of `@strict`-powered validation."""
         _check_positive(self, "shared_dim", "projection_hidden_size", "projection_layers")
+        if self.projection_layers > MAX_LAYERS:
+            raise ValueError(f"projection_layers is {self.projection_layers}, above {MAX_LAYERS}")
         _check_share(self, "dropout")
         if self.text_dropout is not None:
             _check_share(self, "text_dropout")
@@ -476,6 +497,7 @@ __all__ = [
     "SECTIONS",
     "VARIABLES",
     "SpecCLIPConfig",
+    "SpecCLIPPreTrainedConfig",
     "SpecCLIPSpectrumConfig",
     "SpecCLIPTextConfig",
 ]

@@ -3,9 +3,8 @@
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
 
-from .configuration_specclip import VARIABLES
+from .configuration_specclip import VARIABLES, SpecCLIPPreTrainedConfig
 
 # What the experts look at. `spectrum` is the latent of the encoder, `features` are the numbers that
 # the feature extractor of kind "physics" gives for a whole spectrum.
@@ -17,7 +16,7 @@ EXPERT_KINDS = ("median", "neighbours", "ridge", "trees", "network")
 
 
 @strict
-class SpecCLIPMoEConfig(PreTrainedConfig):
+class SpecCLIPMoEConfig(SpecCLIPPreTrainedConfig):
     r"""
     Configuration of [`SpecCLIPMoEForRegression`]. Most of it is the shape of what was fitted, and
     is written by the fit.

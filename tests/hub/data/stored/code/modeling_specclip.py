@@ -20,6 +20,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import ModelOutput, can_return_tuple, logging
 
+from .checkpoint_specclip import refuse_unsafe_folder
 from .configuration_specclip import (
     SpecCLIPConfig,
     SpecCLIPSpectrumConfig,
@@ -271,6 +272,10 @@ class SpecCLIPSpectrumDecoder(nn.Module):
         return patches.transpose(1, 2).flatten(2)
 
 
+# Ten times a text encoder of 200 million; what asks for more would fill the memory first.
+MAX_NUMBERS = 2**31
+
+
 class SpecCLIPPreTrainedModel(PreTrainedModel):
     """Weights, their drawing and their loading; safetensors only, never a pickle."""
 
@@ -296,7 +301,8 @@ class SpecCLIPPreTrainedModel(PreTrainedModel):
         """See `PreTrainedModel.from_pretrained`.
 
         Raises:
-            ValueError: pickled weights were asked for.
+            ValueError: pickled weights were asked for, or the folder or its configuration leads
+                elsewhere.
             OSError: there are no safetensors weights; a `pytorch_model.bin` is not read, because
                 unpickling a file runs what is written in it.
         """
@@ -306,12 +312,29 @@ class SpecCLIPPreTrainedModel(PreTrainedModel):
                 "use_safetensors out, and convert the weights with safetensors.torch.save_file"
             )
         kwargs["use_safetensors"] = True
+        if pretrained_model_name_or_path is not None:
+            refuse_unsafe_folder(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         # Loading replaces parameters by new ones, which all learn.
         for module in (loaded[0] if isinstance(loaded, tuple) else loaded).modules():
             if isinstance(module, SpecCLIPPreTrainedModel):
                 module._set_trainable()
         return loaded
+
+    def post_init(self) -> None:
+        """See `PreTrainedModel.post_init`.
+
+        Raises:
+            ValueError: the model would be absurdly large. Nothing of a checkpoint is in memory
+                yet when `from_pretrained` comes here.
+        """
+        size = sum(value.numel() for value in (*self.parameters(), *self.buffers()))
+        if size > MAX_NUMBERS:
+            raise ValueError(
+                f"this configuration asks for {size:,} numbers, more than {MAX_NUMBERS:,}: it is "
+                "damaged, or not of a SpecCLIP model"
+            )
+        super().post_init()
 
     def _set_trainable(self) -> None:
         """Freezes what the configuration says is frozen."""

@@ -1,0 +1,141 @@
+"""Parts of the page without a browser: what files are taken for, and what text may not do."""
+
+from threading import Event
+
+import numpy as np
+import pytest
+from ogip_writer import arf_hdu, ebounds_hdu, matrix_hdu, spectrum_hdu, write, write_set
+from test_cli import write_pha
+
+from hf_specclip import app_upload
+from hf_specclip.app_html import answers, facts, literature, message
+from hf_specclip.app_upload import MAX_FILES, UploadError, read_upload
+from hf_specclip.description import Description, LiteratureHit, Paper, SimilarSource
+
+EVIL = '<img src=x onerror="alert(1)">'
+
+
+def test_side_files_are_found_by_their_header_and_by_what_they_are(tmp_path):
+    named = write_set(tmp_path)
+    spectrum = read_upload(sorted(tmp_path.iterdir()))
+    assert spectrum.arf is not None
+    assert spectrum.rmf is not None
+    assert named.is_file()
+    other = tmp_path / "unnamed"
+    other.mkdir()
+    write(other / "a.pha", spectrum_hdu(header={"RESPFILE": "none", "ANCRFILE": "none"}))
+    write(other / "b.fits", arf_hdu())
+    write(other / "c.fits", matrix_hdu(), ebounds_hdu())
+    spectrum = read_upload(sorted(other.iterdir()))
+    assert spectrum.arf is not None
+    assert spectrum.rmf is not None
+
+
+def test_bounds(tmp_path, monkeypatch):
+    path = write_pha(tmp_path / "source.pi", np.ones(1024, int))
+    with pytest.raises(UploadError, match=r"source.pi has .* MB, more than the"):
+        read_upload([path], max_bytes=100)
+    with pytest.raises(UploadError, match="too many"):
+        read_upload([path] * (MAX_FILES + 1))
+    with pytest.raises(UploadError, match=r"Two files are called source.pi"):
+        read_upload([path, path])
+    with pytest.raises(UploadError, match="No file arrived"):
+        read_upload([])
+    forever = Event()
+    monkeypatch.setattr(app_upload, "_read", lambda folder: forever.wait())
+    with pytest.raises(UploadError, match=r"longer than 0.1 seconds"):
+        read_upload([path], max_seconds=0.1)
+    forever.set()
+
+
+def test_the_source_is_told_from_its_background(tmp_path):
+    write_pha(tmp_path / "src.pi", np.full(1024, 3))
+    write(tmp_path / "src_bkg.pi", spectrum_hdu(np.ones(1024, int), background=True))
+    assert read_upload(sorted(tmp_path.iterdir())).counts[0] == 3
+
+
+def test_nothing_from_a_file_or_an_index_becomes_markup():
+    paper = Paper(EVIL, "bibcode", EVIL, 2020, 'https://x.org/"><script>')
+    bad = Paper("1", "other", "title", None, "javascript:alert(1)")
+    hit = LiteratureHit(1, 0.5, EVIL, (EVIL,), (paper, bad), {EVIL: EVIL})
+    source = SimilarSource(1, 0.5, '"><script>', EVIL, EVIL, 1, 10, 1.0, None, None, None)
+    found = Description(
+        file=EVIL, source={"source_name": EVIL, "net_counts_0.5_8kev": 1.0, "exposure_s": 1.0,
+                           "net_counts_error_0.5_8kev": 1.0, "telescope": EVIL, "arf": EVIL},
+        model="m", literature=(), similar=(), classes={}, variables=(), outlier=None,
+        map_position=None, notes=(EVIL,), gallery={}, spectrum=None,
+    )  # fmt: skip
+    for text in (literature([hit], 1), answers([(source, "")]), facts(found), message(EVIL)):
+        assert "<img" not in text
+        assert "<script" not in text
+        assert "javascript:" not in text
+
+
+def test_a_model_without_experts_or_spectra_says_so(tiny_run, uploads, tmp_path):
+    import shutil
+
+    from hf_specclip.app import _Answers
+    from hf_specclip.describe import Describer
+
+    shutil.copytree(tiny_run / "model", tmp_path / "model")
+    for part in ("zero_shot", "gallery"):
+        shutil.rmtree(tmp_path / "model" / part, ignore_errors=True)
+    shown = _Answers(Describer.from_pretrained(tmp_path / "model"), 1 << 20, 5.0)
+    path = write_pha(tmp_path / "source.pi", np.ones(1024, int))
+    parts = shown.uploaded([str(path)])
+    text = " ".join(part for part in parts if isinstance(part, str))
+    for words in ("no classes", "no literature", "no experts", "no detector", "no spectra"):
+        assert f"This model brings {words}" in text
+    assert shown.examples() == []
+    assert not path.exists()  # what was dropped is gone
+
+
+def test_a_model_of_another_axis_is_refused(tiny_run, uploads):
+    from hf_specclip.app import build_app
+    from hf_specclip.describe import Describer
+
+    describer = Describer.from_pretrained(tiny_run)
+    describer.model.config.spectrum_config.axis = ("wavelength", "nm")
+    with pytest.raises(ValueError, match="counts along wavelength in nm"):
+        build_app(describer)
+
+
+def test_the_command_says_what_it_lacks(capsys, tmp_path):
+    from hf_specclip.cli import main
+
+    assert main(["app", "--model", str(tmp_path / "nowhere")]) == 1
+    assert "nowhere" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["app", "--port", "70000"])
+    assert "70000 is no port" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_command_serves_the_page_and_leaves_nothing(tiny_run, tmp_path):
+    import os
+    import signal
+    import socket
+    import subprocess
+    import sys
+    import urllib.request
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["-m", "hf_specclip.cli", "app", "--model", str(tiny_run), "--port", str(port)]
+    served = subprocess.Popen(
+        [sys.executable, *words],
+        env={**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert f"http://127.0.0.1:{port}" in served.stdout.readline()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+            assert "SpecCLIP" in answer.read().decode()
+        assert list(tmp_path.glob("specclip-app-*"))
+        served.send_signal(signal.SIGINT)
+        assert served.wait(timeout=60) == 0
+    finally:
+        served.kill()
+    assert not list(tmp_path.glob("specclip-app-*"))

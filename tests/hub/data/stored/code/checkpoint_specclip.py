@@ -1,0 +1,118 @@
+"""What is looked at before a checkpoint is believed: settings and files that lead elsewhere.
+
+A configuration is data that anyone may have written. Nothing in it may name code to be run, or
+files outside the folder it came with.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+# The largest of our configurations, with hundreds of experts, is a hundredth of this.
+MAX_CONFIG_BYTES = 1 << 22
+MAX_INDEX_BYTES = 1 << 26
+_IMPLEMENTATIONS = ("attn_implementation", "experts_implementation")
+_ELSEWHERE = ("quantization_config", "transformers_weights")
+
+
+def refuse_foreign_settings(config: Any, place: str = "config.json") -> None:
+    """Refuses settings by which a saved configuration would fetch or run something else.
+
+    Args:
+        config: as read from JSON; looked at to the bottom.
+        place: where in it this is, for the message.
+
+    Raises:
+        ValueError: names the setting.
+    """
+    if isinstance(config, list):
+        for number, item in enumerate(config):
+            refuse_foreign_settings(item, f"{place}[{number}]")
+    if not isinstance(config, Mapping):
+        return
+    for name, value in config.items():
+        bare = str(name).lstrip("_").removesuffix("_internal")
+        if bare in _IMPLEMENTATIONS and any("/" in str(each) for each in _values(value)):
+            raise ValueError(
+                f"{place}: {name} {value!r} would run a kernel fetched from elsewhere: remove it, "
+                f"and give {bare}= to from_pretrained where you trust it"
+            )
+        if bare in _ELSEWHERE and value is not None:
+            raise ValueError(f"{place}: {name} is nothing that SpecCLIP saves: remove it")
+        refuse_foreign_settings(value, f"{place}, {name}")
+    if config.get("text_encoder") is not None and config.get("text_encoder_config") is None:
+        raise ValueError(
+            f"{place}: text_encoder {config['text_encoder']!r} is without its "
+            "text_encoder_config, so that loading would read elsewhere: save the model again with "
+            "save_pretrained"
+        )
+
+
+def refuse_unsafe_folder(name_or_path: Any, subfolder: str = "") -> None:
+    """Refuses a local folder whose files lead out of it, or whose weights are pickles alone.
+
+    A name on the Hub is left to the Hub's client, which places files itself.
+
+    Raises:
+        ValueError: names the file.
+        OSError: there are weights, and none in safetensors.
+    """
+    folder = Path(os.fspath(name_or_path)) / subfolder
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() and not _is_own(folder, path.resolve()):
+            raise ValueError(f"{path} leads out of {folder}: put the file itself there")
+    if (folder / "adapter_config.json").exists():
+        raise ValueError(
+            f"{folder} holds adapter_config.json, by which the weights of another folder would be "
+            "loaded: SpecCLIP has no adapters, remove it"
+        )
+    config = folder / "config.json"
+    if config.is_file() and config.stat().st_size > MAX_CONFIG_BYTES:
+        raise ValueError(f"{config} is larger than {MAX_CONFIG_BYTES} bytes: it is none of ours")
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        _check_index(index)
+    pickles = [path.name for path in folder.glob("*.bin")]
+    if pickles and not any(folder.glob("*.safetensors")):
+        raise OSError(
+            f"{folder} holds {', '.join(sorted(pickles)[:3])} and no model.safetensors: pickles "
+            "are not read, because a pickle can run any code. Convert the weights with "
+            "safetensors.torch.save_file"
+        )
+
+
+def _check_index(path: Path) -> None:
+    if path.stat().st_size > MAX_INDEX_BYTES:
+        raise ValueError(f"{path} is larger than {MAX_INDEX_BYTES} bytes")
+    try:
+        names = set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is no index of weights ({error}): save the model again"
+        ) from error
+    for name in names:
+        plain = isinstance(name, str) and name == Path(name).name and "\\" not in name
+        if not plain or not name.endswith(".safetensors"):
+            raise ValueError(
+                f"{path} names the file {name!r}: weights lie beside it, as .safetensors"
+            )
+
+
+def _is_own(folder: Path, target: Path) -> bool:
+    """Whether a link stays in the folder, or leads to the blobs beside a snapshot of the cache."""
+    home = folder.resolve()
+    if target.is_relative_to(home):
+        return True
+    snapshots = next((parent for parent in home.parents if parent.name == "snapshots"), None)
+    return snapshots is not None and target.is_relative_to(snapshots.parent / "blobs")
+
+
+def _values(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, Mapping) else [value]
+
+
+__all__ = ["refuse_foreign_settings", "refuse_unsafe_folder"]

@@ -1,0 +1,172 @@
+"""Indexes on disk: data, never code, and looked at before it is believed.
+
+`entries.jsonl` holds one JSON object a line for each text, `embeddings.safetensors` their vectors
+in the same order; `spectra.jsonl` and `spectra.safetensors` the same of the spectra, with their
+columns; `index.json` what the index was made from. An index without spectra lacks the last three.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .folders import replace_folder
+
+ENTRIES_FILE = "entries.jsonl"
+EMBEDDINGS_FILE = "embeddings.safetensors"
+SPECTRA_FILE = "spectra.jsonl"
+SPECTRUM_TENSORS_FILE = "spectra.safetensors"
+ABOUT_FILE = "index.json"
+FILES = (ENTRIES_FILE, EMBEDDINGS_FILE, SPECTRA_FILE, SPECTRUM_TENSORS_FILE, ABOUT_FILE)
+# A summary and its papers are a few kilobytes; a longer line is a damaged or hostile file.
+MAX_ENTRY_BYTES = 1 << 20
+MAX_ENTRIES = 20_000_000
+MAX_HEADER_BYTES = MAX_ABOUT_BYTES = 1 << 20
+_TYPES = {
+    "F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32,
+    "I16": np.int16, "I8": np.int8, "U8": np.uint8, "U16": np.uint16, "U32": np.uint32,
+}  # fmt: skip
+
+
+class IndexFormatError(ValueError):
+    """A gallery folder that cannot be read; the message names the file, the place and the mend."""
+
+
+def write_folder(
+    target: Path,
+    texts: tuple[list[dict[str, Any]], dict[str, np.ndarray]],
+    spectra: tuple[list[dict[str, Any]], dict[str, np.ndarray]] | None,
+    about: Mapping[str, Any],
+) -> Path:
+    """Write an index, replacing an older one there only once the new one is whole.
+
+    Args:
+        target: folder.
+        texts: entries, and tensors by name; `embeddings` is one.
+        spectra: the same.
+        about: plain values.
+    """
+    from safetensors.numpy import save_file
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        files = [(ENTRIES_FILE, EMBEDDINGS_FILE, texts)]
+        if spectra is not None:
+            files.append((SPECTRA_FILE, SPECTRUM_TENSORS_FILE, spectra))
+        for lines_name, tensors_name, (entries, tensors) in files:
+            with (fresh / lines_name).open("w", encoding="utf-8") as lines:
+                for entry in entries:
+                    lines.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
+            whole = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+            save_file(whole, str(fresh / tensors_name))
+        if about:
+            text = json.dumps(dict(about), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+            (fresh / ABOUT_FILE).write_text(text, encoding="utf-8")
+        fresh.chmod(0o755)  # mkdtemp's 0700 would hide the gallery from other users
+        replace_folder(fresh, target)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    return target
+
+
+def read_entries(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a file of JSON lines.
+
+    Raises:
+        IndexFormatError: for a line that is too long or no JSON object, or too many lines.
+    """
+    with path.open("rb") as lines:
+        number = 0
+        while line := lines.readline(MAX_ENTRY_BYTES + 1):
+            number += 1
+            if len(line) > MAX_ENTRY_BYTES or number > MAX_ENTRIES:
+                raise IndexFormatError(
+                    f"{path} line {number} is longer than {MAX_ENTRY_BYTES} bytes, or beyond "
+                    f"{MAX_ENTRIES:,}: fetch or build the gallery again"
+                )
+            try:
+                entry = json.loads(line)
+            except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise IndexFormatError(f"{path} line {number} is not JSON: {error}") from error
+            if not isinstance(entry, dict):
+                raise IndexFormatError(f"{path} line {number} is not a JSON object")
+            yield entry
+
+
+def map_tensors(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a safetensors file, left on disk and read where they are used.
+
+    Raises:
+        IndexFormatError: for a file that is damaged or asks for what it does not hold.
+    """
+    mend = "fetch or build the gallery again"
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
+                raise ValueError(f"a header of {length} bytes")
+            header = json.loads(file.read(length))
+        header.pop("__metadata__", None)
+        start = 8 + length
+        return {name: _mapped(path, name, layout, start, size) for name, layout in header.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise IndexFormatError(f"{path} holds no readable tensors ({error}): {mend}") from error
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """What an index was made from; nothing where the file is absent.
+
+    Raises:
+        IndexFormatError: for a file that is too large or no JSON object.
+    """
+    if not path.is_file():
+        return {}
+    if path.stat().st_size > MAX_ABOUT_BYTES:
+        raise IndexFormatError(f"{path} is larger than {MAX_ABOUT_BYTES} bytes")
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise IndexFormatError(f"{path} is not JSON: {error}") from error
+    if not isinstance(about, dict):
+        raise IndexFormatError(f"{path} is not a JSON object")
+    return about
+
+
+def _mapped(path: Path, name: str, layout: Any, start: int, size: int) -> np.ndarray:
+    kind, shape = _TYPES[layout["dtype"]], tuple(layout["shape"])
+    begin, end = layout["data_offsets"]
+    if len(shape) > 3 or not all(
+        isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in (*shape, begin, end)
+    ):
+        raise ValueError(f"{name} has the shape {shape}")
+    needed = math.prod(shape) * np.dtype(kind).itemsize
+    if end - begin != needed or start + end > size:
+        raise ValueError(f"{name} needs {needed} bytes, the file gives {end - begin}")
+    if not needed:
+        return np.zeros(shape, kind)
+    return np.memmap(path, dtype=kind, mode="r", offset=start + begin, shape=shape)
+
+
+__all__ = [
+    "ABOUT_FILE",
+    "EMBEDDINGS_FILE",
+    "ENTRIES_FILE",
+    "FILES",
+    "SPECTRA_FILE",
+    "SPECTRUM_TENSORS_FILE",
+    "IndexFormatError",
+    "map_tensors",
+    "read_about",
+    "read_entries",
+    "write_folder",
+]

@@ -1,0 +1,97 @@
+"""What training leaves, wherever it lies: the dual encoder and what travels beside it.
+
+A run is a folder with `model/`, `moe/`, `outliers/` and `spectrum/`; a model folder, or a
+repository on the Hub, may hold `moe/` and `outliers/` itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MODEL_FOLDERS = ("model", "ensemble")
+MODEL_TYPES = ("specclip", "specclip_ensemble")
+MAX_CONFIG_BYTES = 1 << 24
+# No code: what a repository brings along for others is neither fetched nor run.
+_FETCHED = ("*.json", "*.jsonl", "*.safetensors", "*.txt", "*.model")
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """Folders of what was trained together.
+
+    Attributes:
+        model: the dual encoder.
+        root: the run around it, or the same.
+        name: what was asked for.
+    """
+
+    model: Path
+    root: Path
+    name: str
+
+    def folder(self, part: str, needed_file: str = "config.json") -> Path | None:
+        """`moe/`, `outliers/`, … inside the model or beside it; None where there is none."""
+        for home in (self.model, self.root):
+            if (home / part / needed_file).is_file():
+                return home / part
+        return None
+
+
+def find_run(name_or_path: str | os.PathLike[str], **hub: Any) -> TrainedRun:
+    """Find the parts of a trained run.
+
+    Args:
+        name_or_path: a run, a model folder, or `user/name` on the Hub.
+        hub: passed to `huggingface_hub.snapshot_download` (`revision`, `token`, …).
+
+    Raises:
+        ValueError: where there is no dual encoder; the message says what there is.
+    """
+    name = os.fspath(name_or_path)
+    folder = Path(name)
+    local = folder.is_dir()
+    if not local:
+        refuse_missing_folder(name)
+        from huggingface_hub import snapshot_download
+
+        folder = Path(snapshot_download(name, allow_patterns=list(_FETCHED), **hub))
+    inside = [folder / each for each in MODEL_FOLDERS]
+    for model in (folder, *inside):
+        if model_type(model) in MODEL_TYPES:
+            # Around a snapshot of the Hub lie other revisions, not the run.
+            root = folder if model != folder else folder.parent if local else folder
+            return TrainedRun(model, root, name)
+    if (folder / "config.json").is_file():
+        raise ValueError(
+            f"{name} holds a {model_type(folder)} model; this needs a dual encoder "
+            f"({' or '.join(MODEL_TYPES)}), as training leaves it in model/ and ensemble/"
+        )
+    below = sorted(path.parent.name for path in folder.glob("*/config.json"))
+    hint = f"; below it: {', '.join(below)}" if below else ""
+    raise ValueError(f"{name} is no model folder (no config.json){hint}")
+
+
+def refuse_missing_folder(name: str) -> None:
+    """Raises ValueError for what looks like a path, and so is no name on the Hub."""
+    path = Path(name)
+    if path.is_absolute() or name.startswith(".") or name.count("/") > 1:
+        raise ValueError(f"there is no folder {name}")
+
+
+def model_type(folder: Path) -> str:
+    """What the configuration in a folder says it is of; "unknown" without one."""
+    path = folder / "config.json"
+    if not path.is_file() or path.stat().st_size > MAX_CONFIG_BYTES:
+        return "unknown"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON ({error}): fetch or train the model again") from error
+    return str(config.get("model_type")) if isinstance(config, dict) else "unknown"
+
+
+__all__ = ["MODEL_TYPES", "TrainedRun", "find_run", "model_type", "refuse_missing_folder"]

@@ -1,0 +1,160 @@
+"""What travels with a model: whose rows, under which split, and what the classes are fitted to."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from study_rows import invented_run, invented_split
+from tiny_dataset import SIZES
+
+from hf_specclip import SECTIONS, SpecCLIPIndex, ZeroShotClasses
+from hf_specclip.zero_shot import _loss
+from training.data import load_pairs
+from training.gallery import classes_from, gallery_from
+from training.zero_shot import study_zero_shot
+
+
+@pytest.fixture
+def pairs(tiny_dataset):
+    return load_pairs(tiny_dataset)
+
+
+def vectors_of(pairs, seed=0):
+    random = np.random.default_rng(seed)
+    return {name: random.normal(size=(n, 8)).astype(np.float32) for name, n in pairs.sizes.items()}
+
+
+def test_every_row_goes_in_with_its_split_and_group(pairs, tmp_path):
+    spectra = vectors_of(pairs)
+    texts = np.random.default_rng(1).normal(size=(len(pairs.texts), 8))
+    index = gallery_from(pairs, texts, spectra, energy_range=(0.5, 8.0), seed=0, with_map=True)
+    index.save(tmp_path / "gallery")
+    index = SpecCLIPIndex.load(tmp_path / "gallery")
+    assert len(index.spectra) == sum(SIZES.values())
+    assert index.about["simulated"] is True
+    assert index.about["dataset_fingerprint"] == pairs.fingerprint
+    start = 0
+    for split, n in SIZES.items():
+        own = [entry for entry in index.spectra.entries if entry["split"] == split]
+        assert len(own) == n
+        arrays = pairs.splits[split]
+        for row, entry in enumerate(index.spectra.entries[start : start + n]):
+            assert entry["group"] == arrays.groups[row]
+            text = pairs.texts.entries[arrays.text_ids[row]]
+            assert entry["text"] == text["id"]
+            assert entry["source_name"] in text["source_names"]
+            kept = index.spectra.columns["counts"][start + row]
+            np.testing.assert_array_equal(kept, arrays.counts[row])
+        start += n
+    # A text carries the groups of its sources, so that a search can leave them out.
+    for entry in index.entries:
+        assert entry["groups"]
+        assert all(group.startswith(entry["split"]) for group in entry["groups"])
+    assert index.spectra.columns["map"].shape == (sum(SIZES.values()), 2)
+
+
+class _Named:
+    """A table with classes, in place of the dataset's without."""
+
+    def __init__(self, table, classes):
+        self.column_names = [*table.column_names, "source_class"]
+        self._table, self._classes = table, classes
+
+    def __getitem__(self, name):
+        if name == "source_class":
+            return self
+        return self._table[name]
+
+    def to_pylist(self):
+        return self._classes
+
+
+class _Model(torch.nn.Module):
+    """Points of texts that depend on the text alone."""
+
+    def __init__(self):
+        super().__init__()
+        texts = SimpleNamespace(
+            text_encoder_config=None, embedder_name="terms-1", sections=SECTIONS
+        )
+        self.config = SimpleNamespace(text_config=texts)
+        self.device = torch.device("cpu")
+
+    def get_text_features(self, text_embeds, section_mask):
+        torch.manual_seed(0)
+        matrix = torch.randn(text_embeds.shape[1], 8)
+        return SimpleNamespace(pooler_output=text_embeds @ matrix + 1e-3)
+
+
+def with_classes(pairs, seed=0):
+    random = np.random.default_rng(seed)
+    for name, split in pairs.splits.items():
+        kinds = random.choice(["LMXB", "QSO", "SNR"], len(split)).tolist()
+        if name == "test":
+            kinds = [str(kind) for kind in random.permutation(kinds)]
+        split.table = _Named(split.table, kinds)
+    pairs.texts.model = "terms-1"
+    return pairs
+
+
+def test_classes_are_fitted_to_rows_that_nothing_else_was(pairs, tmp_path):
+    pairs, spectra = with_classes(pairs), vectors_of(pairs)
+    found, told = classes_from(_Model(), pairs, spectra, "terms")
+    assert found.classes == ("LMXB", "QSO", "SNR")
+    rows = SIZES["calibration"] + SIZES["validation"]
+    assert found.about["fitted_on"] == ["calibration", "validation"]
+    assert found.about["rows"] == rows
+    assert "3 classes" in told
+    points = np.concatenate([spectra["calibration"], spectra["validation"]])
+    names = [c for s in ("calibration", "validation") for c in pairs.splits[s].table.to_pylist()]
+    truth = np.array([found.classes.index(name) for name in names])
+    similarities = found.similarities(points)
+    best = _loss(similarities, truth, np.log(found.temperature))
+    for other in (0.8, 1.25):
+        assert best <= _loss(similarities, truth, np.log(found.temperature * other)) + 1e-9
+    # Nothing of test or train moves it.
+    spectra["test"] = -spectra["test"]
+    spectra["train"] = -spectra["train"]
+    again, _ = classes_from(_Model(), pairs, spectra, "terms")
+    assert again.temperature == found.temperature
+
+
+def test_without_classes_or_embedder_there_are_none_and_it_says_why(pairs):
+    assert classes_from(_Model(), pairs, vectors_of(pairs), "terms") == (
+        None, "fewer than two classes with five rows of train"
+    )  # fmt: skip
+    pairs = with_classes(pairs)
+    pairs.texts.model = "nobody-knows@0"
+    found, why = classes_from(_Model(), pairs, vectors_of(pairs), "terms")
+    assert found is None
+    assert "nobody-knows@0" in why
+
+
+def test_the_study_sets_names_against_labels(tmp_path):
+    reps = {name: invented_split(n, name) for name, n in (("train", 400), ("test", 200))}
+    run = invented_run(tmp_path)
+    study = study_zero_shot(run, reps, simulated=True)
+    assert "skipped" in study.metrics
+    kinds = sorted(set(reps["train"].classes.tolist()))
+    centres = np.stack(
+        [reps["train"].shared_spectrum[reps["train"].classes == k].mean(axis=0) for k in kinds]
+    )
+    ZeroShotClasses(kinds, centres, 0.2).save_pretrained(tmp_path / "model")
+    study = study_zero_shot(run, reps, simulated=True)
+    metrics = study.metrics
+    known = ZeroShotClasses.from_pretrained(tmp_path / "model")
+    shares = known.probabilities(reps["test"].shared_spectrum)
+    right = np.array(kinds)[shares.argmax(axis=1)] == reps["test"].classes
+    assert metrics["accuracy"]["value"] == pytest.approx(right.mean())
+    recall = [right[reps["test"].classes == kind].mean() for kind in kinds]
+    assert metrics["balanced_accuracy"]["value"] == pytest.approx(np.mean(recall))
+    for name in ("accuracy", "balanced_accuracy", "top_3"):
+        figure = metrics[name]
+        assert figure["low"] <= figure["value"] <= figure["high"]
+        assert 0 < figure["chance"] < 1
+    assert metrics["top_3"]["value"] >= metrics["accuracy"]["value"]
+    assert metrics["probe"]["accuracy"]["value"] > metrics["accuracy"]["chance"]
+    assert 0 <= metrics["calibration_error"] <= 1
+    words = " ".join(str(block) for block in study.sections[0].blocks)
+    assert "simulated" in words
