@@ -51,10 +51,15 @@ def as_configuration(
 
     own = parsed(_text(contents[CARD_FILE]))
     old = None if card_there is None else parsed(card_there)
+    named = own.data.get("configs") or _by_name(contents)
+    # A build from the sky brings configurations of its own beside the pairs; a single one is
+    # the pairs, whatever it is called.
+    brought = {str(entry.get("config_name")) for entry in named if len(named) > 1} - {DEFAULT}
+    replaced = {config, *brought} if config == DEFAULT else {config}
     others = [
         entry
         for entry in (old.data.get("configs") if old else None) or []
-        if isinstance(entry, dict) and entry.get("config_name") not in (None, config)
+        if isinstance(entry, dict) and entry.get("config_name") not in (None, *replaced)
     ]
     folders = tuple(
         f"{entry['config_name']}/" for entry in others if entry["config_name"] != DEFAULT
@@ -64,15 +69,22 @@ def as_configuration(
         belongs = {name for name in there if not name.startswith(folders or ("\0",))}
         front = own
     else:
-        placed = {f"{config}/{name}": content for name, content in contents.items()}
+        # Under another name, a dataset is its pairs alone.
+        left = tuple(f"{name}/" for name in brought)
+        placed = {f"{config}/{n}": c for n, c in contents.items() if not n.startswith(left)}
         belongs = {name for name in there if name.startswith(f"{config}/")}
         front = old or own
-    entries = [_moved(entry, config) for entry in own.data.get("configs") or _by_name(contents)]
-    if len(entries) != 1:
+    without = [n for n in sorted(brought) if not any(c.startswith(f"{n}/") for c in contents)]
+    if without or len(named) != len(brought) + 1:
         raise PublishError(
-            f"the card names {len(entries)} configurations: publish the folders of each one by "
+            f"the card names {len(named)} configurations: publish the folders of each one by "
             "itself, with --config"
         )
+    entries = [
+        entry if entry.get("config_name") in brought else _moved(entry, config)
+        for entry in named
+        if config == DEFAULT or entry.get("config_name") not in brought
+    ]
     front.data["configs"] = sorted([*others, *entries], key=lambda e: e["config_name"] != DEFAULT)
     names = [entry["config_name"] for entry in front.data["configs"]]
     placed[CARD_FILE] = _with_table(str(front.content), names, repo_id).encode()

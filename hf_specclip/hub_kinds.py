@@ -105,7 +105,13 @@ KINDS = {
             "dataset",
             "dataset",
             needed=("data/*.parquet",),
-            files=("specclip_dataset.json", "data/*.parquet"),
+            # A build from the sky brings two configurations beside its pairs.
+            files=(
+                "specclip_dataset.json",
+                "data/*.parquet",
+                "embedded/*.parquet",
+                "spectra/*.parquet",
+            ),
             made_by="python -m dataset_builders makes one",
         ),
         Kind("metric", "space", needed=("*.py",), files=("*.py", "requirements.txt")),

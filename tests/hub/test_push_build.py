@@ -11,6 +11,7 @@ from dataset_builders import CSCPapers, DatasetFolderError
 from dataset_builders.__main__ import main
 from dataset_builders.csc_papers import push_folder
 from dataset_builders.sky.build import STAGES
+from hf_specclip.hub import publish
 
 ROOT = Path(__file__).resolve().parents[2]
 READ = """
@@ -53,6 +54,21 @@ def test_a_stranger_streams_every_configuration(built, local_hub, stranger):
     assert "summary" not in found["spectra"]["columns"]
     assert sorted(found["spectra"]["counts"]) == sorted(found["default"]["counts"])
     assert min(found["spectra"]["counts"]) > 0
+
+
+def test_publishing_the_folder_is_the_same(built, local_hub, stranger):
+    publish("dataset", built / "dataset", "ada/csc")
+    found = json.loads(stranger(READ).stdout)
+    assert set(found) == {"default", "embedded", "spectra"}
+    assert found["embedded"]["vector"] == 24
+    before = {name: of["rows"] for name, of in found.items()}
+    assert not publish("dataset", built / "dataset", "ada/csc").changed
+    publish("dataset", built / "dataset", "ada/csc", config="other")
+    found = json.loads(stranger(READ).stdout)
+    assert {name: of["rows"] for name, of in found.items()} == {
+        **before,
+        "other": before["default"],
+    }
 
 
 def test_the_builder_publishes_and_a_second_version_replaces_the_first(
