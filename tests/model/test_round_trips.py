@@ -147,6 +147,7 @@ for place in (folder, again):
     assert {file.name for file in again.glob("*.py")} == {
         "configuration_specclip.py",
         "feature_extraction_specclip.py",
+        "loss_blocks_specclip.py",
         "loss_specclip.py",
         "modeling_specclip.py",
         "processing_specclip.py",
