@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from datasets import disable_progress_bars
 
 from dataset_builders.__main__ import main as dataset_builders
 from dataset_builders.contract import list_array
@@ -24,6 +25,7 @@ from .side_by_side import Comparison, compare
 def datasets(small: bool = False) -> Iterator[Comparison]:
     """Simulating on one process and two; loading against reading the Parquet files alone."""
     n = 60 if small else 400
+    disable_progress_bars()
     with tempfile.TemporaryDirectory() as name:
         folder, made = Path(name), iter(range(1000))
 

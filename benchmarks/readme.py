@@ -31,7 +31,7 @@ def table(record: dict[str, Any]) -> str:
         f"turn, with a load average up to {load:.0f}. What lasts are ratios: × is a rival's time "
         "for the same work over ours, in seconds and, in brackets, in processor time.",
         "",
-        "| task | ours | rival | × (processor) | MiB ours / rival |",
+        "| task | ours | rival | × (processor) | MiB, ours and rival's |",
         "|---|---|---|---|---|",
     ]
     ours: dict[str, dict[str, Any]] = {}
@@ -45,11 +45,10 @@ def table(record: dict[str, Any]) -> str:
             continue
         rival = "" if first is row else row["rival"]
         ratio = "" if first is row else f"{row['times_ours']:.2f} ({row['cpu_times_ours']:.2f})"
-        memory = f"{first['peak_mib']:,.0f}" + (
-            "" if first is row else f" / {row['peak_mib']:,.0f}"
+        memory = _memory(first) if first is row else f"{_memory(first)}, {_memory(row)}"
+        lines.append(
+            f"| {row['task']} | {first['rival']}{_rate(first)} | {rival} | {ratio} | {memory} |"
         )
-        rate = f"{first['rival']}: {first['per_second']:,.0f} {first['item']}/s"
-        lines.append(f"| {row['task']} | {rate} | {rival} | {ratio} | {memory} |")
     return "\n".join([*lines, *([""] if others else []), *others])
 
 
@@ -80,9 +79,20 @@ def joined(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         raise ValueError(f"these were not measured alike: {facts}")
     rows: dict[str, list[dict[str, Any]]] = {}
     for record in records:
-        names = {row["benchmark"] for row in record["rows"]}
+        names = dict.fromkeys(row["benchmark"] for row in record["rows"])
         rows |= {name: [r for r in record["rows"] if r["benchmark"] == name] for name in names}
     return {**facts[0], "rows": [row for found in rows.values() for row in found]}
+
+
+def _rate(row: dict[str, Any]) -> str:
+    """What one processor does in a second: on a busy machine seconds themselves say little."""
+    if "per_cpu_second" not in row:
+        return ""
+    return f", {row['per_cpu_second']:,.0f} {row['item']} a processor second"
+
+
+def _memory(row: dict[str, Any]) -> str:
+    return "–" if row.get("peak_mib") is None else f"{row['peak_mib']:,.0f}"
 
 
 def _has_rivals(record: dict[str, Any], task: str) -> bool:

@@ -38,7 +38,7 @@ class Comparison:
     absent: tuple[str, ...] = field(default=())
 
     def rows(self) -> list[dict[str, object]]:
-        """One row a rival: median, spread (half the range of the middle half), rate, ratios.
+        """One row a rival: median, spread (half the range of the middle half), rates, ratios.
 
         `times_ours` and `cpu_times_ours` compare the time of one item.
         """
@@ -59,6 +59,7 @@ class Comparison:
                     "spread_s": (quartiles[2] - quartiles[0]) / 2,
                     "per_second": 1 / an_item(self.seconds, name),
                     "item": item,
+                    "per_cpu_second": 1 / max(an_item(self.cpu_seconds, name), 1e-12),
                     "times_ours": an_item(self.seconds, name) / an_item(self.seconds, ours),
                     "cpu_times_ours": an_item(self.cpu_seconds, name)
                     / max(an_item(self.cpu_seconds, ours), 1e-12),
