@@ -27,6 +27,34 @@ def several_processes() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
+def log_sum_exp(
+    rows: torch.Tensor,
+    columns: torch.Tensor,
+    scale: torch.Tensor,
+    over_columns: bool,
+    over_rows: bool,
+    shared: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """See `LogSumExp`; in one product where `torch.compile` traces, which no block may leave."""
+    if not torch.compiler.is_compiling() or shared:
+        return LogSumExp.apply(rows, columns, scale, over_columns, over_rows, shared)
+    products = rows @ columns.T * scale
+    nothing = rows.new_zeros(())
+    return (
+        products.logsumexp(dim=1).sum() if over_columns else nothing,
+        products.logsumexp(dim=0).sum() if over_rows else nothing,
+    )
+
+
+def softplus_sum(
+    rows: torch.Tensor, columns: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
+) -> torch.Tensor:
+    """See `SoftplusSum`; in one product where `torch.compile` traces."""
+    if not torch.compiler.is_compiling():
+        return SoftplusSum.apply(rows, columns, scale, bias)
+    return torch.nn.functional.softplus(rows @ columns.T * scale + bias).sum()
+
+
 class LogSumExp(torch.autograd.Function):
     """`(sum_i log sum_j exp(s r_i·c_j), sum_j log sum_i exp(s r_i·c_j))`, 0 for one not wanted.
 
@@ -239,5 +267,7 @@ __all__ = [
     "LogSumExp",
     "SoftplusSum",
     "SumOverProcesses",
+    "log_sum_exp",
     "several_processes",
+    "softplus_sum",
 ]

@@ -12,7 +12,12 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
-from .loss_blocks_specclip import LogSumExp, SoftplusSum, SumOverProcesses, several_processes
+from .loss_blocks_specclip import (
+    SumOverProcesses,
+    log_sum_exp,
+    several_processes,
+    softplus_sum,
+)
 
 _DIRECTIONS = ("text_to_spectrum", "spectrum_to_text", "both")
 
@@ -73,7 +78,7 @@ def info_nce_loss(
         texts, spectra = _unit_pairs(text_embeds, spectrum_embeds)
         scale = _as_scalar(logit_scale, texts)
         batch = _Batch(texts, spectra, text_ids, across_processes)
-        by_text, by_spectrum = LogSumExp.apply(
+        by_text, by_spectrum = log_sum_exp(
             texts,
             batch.spectra,
             scale,
@@ -136,7 +141,7 @@ def sigmoid_loss(
         batch = _Batch(texts, spectra, text_ids, across_processes)
         # As if no pair belonged together; those that do then differ by their logit alone,
         # since −log σ(x) = −log σ(−x) − x.
-        apart = SoftplusSum.apply(texts, batch.spectra, scale, bias)
+        apart = softplus_sum(texts, batch.spectra, scale, bias)
         total, number = batch.sum_of_positives()
         together = (texts * total).sum() * scale + number.sum() * bias
         return batch.sum_over_processes(apart - together) / len(batch.spectra)
