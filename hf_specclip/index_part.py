@@ -192,15 +192,16 @@ def _unit(vectors: np.ndarray, what: str, before: int = 0) -> np.ndarray:
 def _largest(scores: np.ndarray, k: int) -> np.ndarray:
     """Positions of the k largest of each row, largest first, ties in order of position."""
     if k < scores.shape[1]:
-        # Partitioning first keeps a large gallery linear. Among equal scores at the k-th place it
-        # picks freely, so those are taken again in order.
-        kth = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]
-        picks = []
-        for row, bound in zip(scores, kth[:, 0], strict=True):
-            above = np.flatnonzero(row > bound)
-            level = np.flatnonzero(row == bound)[: k - len(above)]
-            picks.append(np.sort(np.concatenate([above, level])))
-        chosen = np.stack(picks)
+        import torch  # an order of magnitude faster at this than NumPy
+
+        values, found = (part.numpy() for part in torch.from_numpy(scores).topk(k + 1, dim=1))
+        chosen = found[:, :k]
+        # Among equal scores at the k-th place it picks freely: those are taken again in order.
+        for row in np.flatnonzero(values[:, k] == values[:, k - 1]):
+            above = np.flatnonzero(scores[row] > values[row, k])
+            level = np.flatnonzero(scores[row] == values[row, k])[: k - len(above)]
+            chosen[row] = np.concatenate([above, level])
+        chosen = np.sort(chosen, axis=1)
     else:
         chosen = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
     order = np.argsort(-np.take_along_axis(scores, chosen, axis=1), axis=1, kind="stable")
