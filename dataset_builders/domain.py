@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SECTIONS = ("identity", "spectrum", "context")
+from hf_specclip.variables_specclip import AXIS, SECTIONS
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Domain:
         ValueError: for names that are empty or repeated.
     """
 
-    axis: str = "energy"
-    axis_unit: str = "keV"
+    axis: str = AXIS[0]
+    axis_unit: str = AXIS[1]
     sections: tuple[str, ...] = SECTIONS
     variables: tuple[tuple[str, str], ...] | None = None
     on_sky: bool = True

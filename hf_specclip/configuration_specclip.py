@@ -15,13 +15,12 @@ from huggingface_hub.dataclasses import strict
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from .checkpoint_specclip import refuse_foreign_settings
-from .variables_specclip import SECTIONS, VARIABLES
+from .variables_specclip import AXIS, SECTIONS, VARIABLES
 
-# The axis of a spectrum, and what of it is summed (soft, medium and hard band of the Chandra Source
-# Catalog) or averaged (over which counts form the shape, and the background), in its unit. The
+# What of a spectrum's axis is summed (soft, medium and hard band of the Chandra Source Catalog) or
+# averaged (over which counts form the shape, and the background), in its unit. The
 # detector blurs what is narrower (ACIS resolves 0.1 to 0.2 keV), and the background, which has few
 # counts in a bin, changes slowly.
-AXIS = ("energy", "keV")
 BANDS = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
 WINDOWS = (0.3, 0.4)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .hub_kinds import KINDS, PublishError, read_json
-from .variables_specclip import SECTIONS
+from .variables_specclip import AXIS, SECTIONS
 
 _DIRECTIONS = {"spectrum_to_text": "spectrum → text", "text_to_spectrum": "text → spectrum"}
 
@@ -32,7 +32,7 @@ def _model_values(folder: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
         "shared_dim": config.get("shared_dim") or config["members"][0]["shared_dim"],
         "n_bins": spectrum["n_bins"],
         "energy_range": spectrum["energy_range"],
-        "axis_unit": (spectrum.get("axis") or ("energy", "keV"))[1],
+        "axis_unit": (spectrum.get("axis") or AXIS)[1],
         "sections": text.get("sections") or list(SECTIONS),
         "input_kind": spectrum["input_kind"],
         "numbers": _numbers_in(folder),

@@ -1,4 +1,4 @@
-"""Names that models and datasets share: the physical variables and the sections of a summary.
+"""Names that models and datasets share: physical variables, sections of a summary, the axis.
 
 They stand apart from the configuration so that whoever makes a dataset need not wait for
 transformers.
@@ -32,4 +32,7 @@ VARIABLES = {
 # The three texts of a summary, in the order in which their embeddings are joined.
 SECTIONS = ("identity", "spectrum", "context")
 
-__all__ = ["SECTIONS", "VARIABLES"]
+# What the counts of a spectrum lie along, and its unit.
+AXIS = ("energy", "keV")
+
+__all__ = ["AXIS", "SECTIONS", "VARIABLES"]

@@ -40,7 +40,7 @@ from training.measure import ERRORS, EVALUATION, write_tensors
 from training.presets import Preset
 from training.report import Figure, Paragraph, Section, Study, Table
 from training.representations import REPRESENTATIONS, SplitRepresentations
-from training.studies import run_study
+from training.studies import add_split, run_study
 
 STAGE = "experts"
 MOE = "moe"
@@ -579,10 +579,7 @@ def options() -> argparse.ArgumentParser:
 Leaves DIR/moe (a SpecCLIPMoEForRegression, for from_pretrained) and DIR/experts/: metrics.json,
 report.html, report.md and figures. A rerun keeps what is fitted already.""",
     )
-    command.add_argument(
-        "--split", default="test", choices=["validation", "test"],
-        help="measured on (default: %(default)s); choose by validation only",
-    )  # fmt: skip
+    add_split(command)
     return command
 
 

@@ -36,9 +36,9 @@ from hf_specclip.evaluation.latent_plots import (
 from hf_specclip.evaluation.latent_probes import ProbeError, class_probe, label_probe, value_probe
 from training.commands import Run, call, parser
 from training.presets import Preset
-from training.report import Figure, Paragraph, Section, Study, Table
+from training.report import Figure, Paragraph, Section, Study, Table, with_interval
 from training.representations import SplitRepresentations
-from training.studies import run_study
+from training.studies import add_split, run_study
 
 FIGURES = "figures"
 # arXiv 2603.04516, section on the latent space: Pearson |ρ| of the best dimension.
@@ -162,10 +162,10 @@ def _correlation_section(
             [
                 _TITLES[name],
                 str(spaces[name].shape[1]),
-                _interval(found[name]["pearson"].mean),
+                with_interval(found[name]["pearson"].mean),
                 f"{found[name]['pearson'].mean['chance']:.2f}",
                 f"{PAPER_MEAN[name]:.2f}" if name in PAPER_MEAN else "–",
-                _interval(found[name]["spearman"].mean),
+                with_interval(found[name]["spearman"].mean),
                 _text(_number(held[name])),
             ]
             for name in spaces
@@ -237,7 +237,7 @@ def _geometry_section(
         "modality_gap": ("modality gap, distance of the two means", "places swapped, 95 %"),
     }
     rows = [
-        [title, _interval(found[key]), f"{found[key]['chance']:.3f}", what]
+        [title, with_interval(found[key]), f"{found[key]['chance']:.3f}", what]
         for key, (title, what) in names.items()
     ]
     text = (
@@ -274,9 +274,9 @@ def _class_section(
         rows.append(
             [
                 _TITLES[name],
-                _interval(accuracy, "{:.1%}"),
+                with_interval(accuracy, "{:.1%}"),
                 f"{accuracy['chance']:.1%}",
-                _interval(balanced, "{:.1%}"),
+                with_interval(balanced, "{:.1%}"),
                 f"{balanced['chance']:.1%}",
             ]
         )
@@ -332,8 +332,8 @@ def _metadata_section(
         verdicts.append(f"{quantity} {verdict}")
         for name, one in found.items():
             rows.append(
-                [f"{quantity} from {_TITLES[name]}", "R²", _interval(one["ridge"]),
-                 _interval(one["boosting"]), "0"]
+                [f"{quantity} from {_TITLES[name]}", "R²", with_interval(one["ridge"]),
+                 with_interval(one["boosting"]), "0"]
             )  # fmt: skip
     try:
         for name in embeddings:
@@ -344,7 +344,7 @@ def _metadata_section(
             metrics["metadata"].setdefault("detector", {})[name] = one
             rows.append(
                 [f"detector from {_TITLES[name]}", "balanced accuracy, AUC",
-                 _interval(one["balanced_accuracy"]), _interval(one["auc"]),
+                 with_interval(one["balanced_accuracy"]), with_interval(one["auc"]),
                  f"{one['balanced_accuracy']['chance']:.2f}, 0.5"]
             )  # fmt: skip
     except ProbeError as error:
@@ -416,7 +416,7 @@ def _map_section(
 
 def _verdict(found: Mapping[str, Any]) -> str:
     best = max((found["ridge"], found["boosting"]), key=lambda figure: figure["value"])
-    value = f"R² {_interval(best)}"
+    value = f"R² {with_interval(best)}"
     if best["value"] >= METADATA_BOUND:
         return f"above the bound ({value})"
     if best["high"] >= METADATA_BOUND:
@@ -448,11 +448,6 @@ def _text(value: float | None) -> str:
     return "–" if value is None or not np.isfinite(value) else f"{value:.2f}"
 
 
-def _interval(figure: Mapping[str, float], form: str = "{:.2f}") -> str:
-    value, low, high = (form.format(figure[key]) for key in ("value", "low", "high"))
-    return f"{value} ({low} to {high})"
-
-
 def main(arguments: argparse.Namespace, preset: Preset) -> None:
     """Run the command."""
     run_study("latent_space", study_latent_space, arguments, preset)
@@ -464,10 +459,7 @@ def options() -> argparse.ArgumentParser:
         "Look into the latent spaces of a finished run.",
         "Leaves DIR/latent_space/: metrics.json, report.html, report.md and figures.",
     )
-    command.add_argument(
-        "--split", default="test", choices=["validation", "test"],
-        help="measured on (default: %(default)s); choose by validation only",
-    )  # fmt: skip
+    add_split(command)
     return command
 
 

@@ -25,9 +25,9 @@ from hf_specclip.outliers import DETECTORS, OutlierRows, SpecCLIPOutlierDetector
 from hf_specclip.outliers_oddities import Oddity, describe_outliers
 from training.commands import Run, call, parser
 from training.presets import Preset
-from training.report import Figure, Paragraph, Section, Study, Table
+from training.report import Figure, Paragraph, Section, Study, Table, with_interval
 from training.representations import SplitRepresentations
-from training.studies import run_study
+from training.studies import add_split, run_study
 
 OUTLIERS, FIGURES = "outliers", "figures"
 # Kinds that an injection test hides: of the simulated catalogue, and as SIMBAD names them.
@@ -225,9 +225,9 @@ def _injection_section(
                     [
                         f"{'all' if kind == 'together' else kind} ({one['n']} of {one['n_groups']} "
                         f"groups among {one['n_others']:,}): {_TITLES[name]}",
-                        _interval(figures["auc"], "{:.2f}"),
+                        with_interval(figures["auc"], "{:.2f}"),
                         *[
-                            f"{_interval(r, '{:.0%}')}, chance {r['chance']:.1%}, "
+                            f"{with_interval(r, '{:.0%}')}, chance {r['chance']:.1%}, "
                             f"at most {r['most']:.0%}"
                             for r in recalls
                         ],
@@ -265,7 +265,7 @@ def _class_section(
                 cell
                 for name in ("isolation_forest", "combined")
                 for cell in (
-                    _interval(found[name][kind], "{:.0f}"),
+                    with_interval(found[name][kind], "{:.0f}"),
                     f"{found[name][kind]['lower']:.0f} to {found[name][kind]['upper']:.0f}",
                 )
             ],
@@ -312,7 +312,7 @@ def _quasars(
     verdict = "above" if low > 0 else "below" if high < 0 else "not told apart from"
     return (
         f"The paper finds quasars above other active nuclei; here, by its Isolation Forest, their "
-        f"median is {verdict} theirs (difference in percentile {_interval(figure, '{:.0f}')})."
+        f"median is {verdict} theirs (difference in percentile {with_interval(figure, '{:.0f}')})."
     )
 
 
@@ -356,11 +356,6 @@ def _told(one: Oddity, score: float) -> list[str]:
             _TITLES[one.strongest], near, band, variable, apart]  # fmt: skip
 
 
-def _interval(figure: Mapping[str, float], form: str) -> str:
-    value, low, high = (form.format(figure[key]) for key in ("value", "low", "high"))
-    return f"{value} ({low} to {high})"
-
-
 def main(arguments: argparse.Namespace, preset: Preset) -> None:
     """Run the command."""
     run_study("outlier_study", study_outliers, arguments, preset)
@@ -373,10 +368,7 @@ def options() -> argparse.ArgumentParser:
         "Leaves DIR/outliers/, a SpecCLIPOutlierDetector, and DIR/outlier_study/: metrics.json,\n"
         "report.html, report.md and figures.",
     )
-    command.add_argument(
-        "--split", default="test", choices=["validation", "test"],
-        help="looked at (default: %(default)s); choose by validation only",
-    )  # fmt: skip
+    add_split(command)
     return command
 
 

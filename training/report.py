@@ -160,6 +160,17 @@ def retrieval_table(figures: Mapping[str, Mapping[str, Any]]) -> Table:
     return Table(head, rows)
 
 
+def with_interval(figure: Mapping[str, float], form: str = "{:.2f}") -> str:
+    """A figure and its interval, as `0.42 (0.38 to 0.45)`.
+
+    Args:
+        figure: with `value`, `low` and `high`.
+        form: of a number.
+    """
+    value, low, high = (form.format(figure[key]) for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
 def plot_history(
     histories: Mapping[str, Sequence[Mapping[str, float]]],
     best_steps: Mapping[str, int],
@@ -241,5 +252,6 @@ __all__ = [
     "retrieval_table",
     "to_html",
     "to_markdown",
+    "with_interval",
     "write_report",
 ]

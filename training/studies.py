@@ -69,6 +69,21 @@ def run_study(
     finish(run)
 
 
+def add_split(command: argparse.ArgumentParser, why: str = "choose by validation only") -> None:
+    """Let a study's command say which split it measures on.
+
+    Args:
+        command: the command.
+        why: what speaks for either.
+    """
+    command.add_argument(
+        "--split",
+        default="test",
+        choices=["validation", "test"],
+        help=f"measured on (default: %(default)s); {why}",
+    )
+
+
 def without_nan(value: Any) -> Any:
     """A tree of values with None in place of each figure that there is none of: JSON has no NaN."""
     if isinstance(value, Mapping):
@@ -80,4 +95,4 @@ def without_nan(value: Any) -> Any:
     return value
 
 
-__all__ = ["run_study", "without_nan"]
+__all__ = ["add_split", "run_study", "without_nan"]

@@ -25,9 +25,9 @@ from hf_specclip.zero_shot import CONFIG_FILE, ZERO_SHOT_FOLDER, calibration_err
 from training.align import MODEL
 from training.commands import Run, call, parser
 from training.presets import Preset
-from training.report import Paragraph, Section, Study, Table
+from training.report import Paragraph, Section, Study, Table, with_interval
 from training.representations import SplitRepresentations
-from training.studies import run_study
+from training.studies import add_split, run_study
 
 TITLE = "Zero-shot classes"
 
@@ -121,8 +121,8 @@ def _section(metrics: dict[str, Any], word: str) -> Section:
     rows = [
         [
             title,
-            _interval(metrics[name]),
-            _interval(probe[name]) if name in probe else "–",
+            with_interval(metrics[name], "{:.1%}"),
+            with_interval(probe[name], "{:.1%}") if name in probe else "–",
             f"{metrics[name]['chance']:.1%}",
         ]
         for name, title in names.items()
@@ -155,10 +155,6 @@ def _skipped(why: str) -> Study:
     return Study({"skipped": why}, [Section(TITLE, [Paragraph(f"Not measured: {why}.")])])
 
 
-def _interval(figure: Mapping[str, float]) -> str:
-    return f"{figure['value']:.1%} ({figure['low']:.1%} to {figure['high']:.1%})"
-
-
 def main(arguments: argparse.Namespace, preset: Preset) -> None:
     """Run the command."""
     run_study("zero_shot_study", study_zero_shot, arguments, preset)
@@ -170,10 +166,7 @@ def options() -> argparse.ArgumentParser:
         "Measure the classes of a finished run that are told apart by what they are called.",
         "Leaves DIR/zero_shot_study/: metrics.json, report.html and report.md.",
     )
-    command.add_argument(
-        "--split", default="test", choices=["validation", "test"],
-        help="measured on (default: %(default)s); the temperature was fitted to validation",
-    )  # fmt: skip
+    add_split(command, "the temperature was fitted to validation")
     return command
 
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .transaction import transaction
+
 FORMAT_VERSION = 2
 _BUSY_SECONDS = 120.0
 _SCHEMA = """
@@ -192,15 +194,8 @@ class AnswerCache:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._open() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+        with self._open() as connection, transaction(connection):
+            yield connection
 
     def _unusable(self, error: Exception) -> AnswerCacheError:
         text = str(error)

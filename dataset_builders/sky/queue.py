@@ -23,6 +23,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from .transaction import transaction
+
 FORMAT_VERSION = 1
 STATES = ("wanted", "claimed", "got", "absent", "failed")
 # How long one waits for another process's commit, which takes milliseconds.
@@ -399,16 +401,8 @@ class WorkQueue:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._open() as connection:
-            # IMMEDIATE takes the write lock at once: two writers cannot wait for each other.
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back itself
-                    connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+        with self._open() as connection, transaction(connection):
+            yield connection
 
     def _unusable(self, error: Exception) -> QueueError:
         text = str(error)

@@ -6,11 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..variables_specclip import SECTIONS
 from .embedder import TextEmbedder
-
-# The same names as in `configuration_specclip.py`, which this package does not import; a test
-# keeps the two equal.
-SECTIONS = ("identity", "spectrum", "context")
 
 
 def section_mask(
