@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from threading import Event
 from typing import Any, Protocol
 
 from hf_specclip.literature import SECTIONS, extractive_summary
@@ -89,12 +90,23 @@ def write_summaries(
     queue.remove(STAGE, stale)
     queue.add(STAGE, wanted)
     workers = max(1, getattr(summariser, "workers", 1))
+    # A refused key stops all threads at once: each further question would be asked in vain.
+    stopped = Event()
+
+    def write(source: SourceLiterature | None) -> dict[str, Any] | str | None:
+        if stopped.is_set():
+            return None
+        try:
+            return _summarise(summariser, source, papers_each)
+        except SummaryError:
+            raise
+        except BaseException:
+            stopped.set()
+            raise
+
     with ThreadPoolExecutor(workers) as pool:
         while items := queue.claim(STAGE, AT_ONCE):
-            waiting = {
-                pool.submit(_summarise, summariser, find(item.id), papers_each): item.id
-                for item in items
-            }
+            waiting = {pool.submit(write, find(item.id)): item.id for item in items}
             left = set(waiting.values())
             try:
                 for future in as_completed(waiting):
@@ -104,6 +116,8 @@ def write_summaries(
                     except SummaryError as error:
                         queue.finish(STAGE, failed={name: str(error)})
                     else:
+                        if result is None:
+                            continue
                         if isinstance(result, str):
                             queue.finish(STAGE, absent={name: result})
                         else:

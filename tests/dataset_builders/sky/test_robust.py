@@ -148,7 +148,6 @@ def test_a_tenth_of_failing_requests_changes_nothing(calm, keys, tmp_path):
     assert len(said) <= 3, said
 
 
-@pytest.mark.slow  # its count of repeats leaves out what was in flight: it fails one time in four
 def test_keys_that_expire_stop_it_and_fresh_ones_go_on(calm, tmp_path, monkeypatch, caplog, capfd):
     """And none of them is ever shown or kept."""
     world, expected, requests = calm

@@ -1,0 +1,50 @@
+"""The stage that writes summaries, over summarisers of any kind."""
+
+import time
+
+import pytest
+
+from dataset_builders.sky.bibliography import SourceLiterature
+from dataset_builders.sky.queue import WorkQueue
+from dataset_builders.sky.ranking import RankedPaper
+from dataset_builders.sky.texts import STAGE, write_summaries
+
+
+class Refused:
+    """A model whose key has expired."""
+
+    name, workers = "refused", 1
+
+    def __init__(self):
+        self.asked = 0
+
+    def summarise(self, source, papers):
+        self.asked += 1
+        raise PermissionError("the key is known no more")
+
+
+def test_a_summariser_that_stops_is_asked_no_further_question(tmp_path):
+    paper = RankedPaper(
+        "2020A&A...600A...1X",
+        "bibcode",
+        "A title",
+        "An abstract.",
+        2020,
+        "source",
+        True,
+        1.0,
+        False,
+        1,
+    )
+    some = [SourceLiterature(f"2CXO J{i:06d}", (), None, None, (paper,)) for i in range(20)]
+    queue, model = WorkQueue(tmp_path / "queue.sqlite"), Refused()
+    by_name = {source.name: source for source in some}
+
+    def find(name):
+        time.sleep(0.002)  # the thread that asks is ahead of the one that hands out
+        return by_name[name]
+
+    with pytest.raises(PermissionError):
+        write_summaries(queue, some, model, papers_each=5, find=find)
+    assert model.asked == 1
+    assert queue.counts(STAGE)["wanted"] == 20
