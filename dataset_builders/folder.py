@@ -263,7 +263,9 @@ def _write_splits(
                     if writer is not None:
                         writer.close()
                     name = f"{split}-{count // rows_per_file:05d}-of-{n_files:05d}.parquet"
-                    writer = pq.ParquetWriter(folder / name, table.schema, **_compact(table.schema))
+                    writer = pq.ParquetWriter(
+                        folder / name, table.schema, **compact_storage(table.schema)
+                    )
                 writer.write_table(table, row_group_size=ROWS_PER_GROUP)
                 groups.update(pc.unique(table["group"]).to_pylist())
                 count += len(table)
@@ -608,7 +610,7 @@ def _configurations(info: SpecCLIPDatasetInfo) -> list[str]:
     return [*lines, ""]
 
 
-def _compact(schema: pa.Schema) -> dict[str, Any]:
+def compact_storage(schema: pa.Schema) -> dict[str, Any]:
     """How Parquet keeps the columns smallest, every bit as it was.
 
     Counts repeat (most are 0), so a dictionary of them takes a tenth of dense float32. Curves and

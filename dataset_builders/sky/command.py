@@ -92,7 +92,8 @@ def add_command(commands: Any) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="with --dry-run, ask the model N questions, to know how long its answers are",
+        help="with --dry-run, ask the model N questions, to know how long its answers are "
+        "and how long they take",
     )
     add("--push", metavar="USER/NAME", help="publish the dataset on the Hub")
     add("--private", action="store_true", help="publish it for yourself alone")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +16,9 @@ from .archive import STAGE as SPECTRA_STAGE
 from .bibliography import Literature
 from .build import Build
 from .finished import usable_detections
-from .forecast import Forecast, Numbers, forecast_of, text_tokens, whole_catalogue
-from .rates import core_seconds
+from .forecast import ANSWER_SECONDS, Forecast, Numbers, forecast_of, text_tokens, whole_catalogue
+from .rates import core_seconds, note_rate, seconds_each
+from .row_sizes import measure_sizes
 from .summaries import BYTES_A_TOKEN, USUAL_OUTPUT_TOKENS, ModelSummariser, SummaryError
 from .texts import read_summaries
 
@@ -24,6 +26,9 @@ from .texts import read_summaries
 FIRST_STAGES = ("names", "catalogue", "objects")
 # Abstracts of papers on X-ray sources have about 200 words.
 _USUAL_ABSTRACT = "emission " * 160
+ANSWERS = "answers"  # seconds of each are noted under this name
+# Sources whose summary is looked for, to know how long one is.
+_LOOKED_AT = 50
 
 
 class DryRun:
@@ -46,6 +51,7 @@ class DryRun:
         archive.want(self.build.wanted_detections())
         if not self.build.queue.counts(SPECTRA_STAGE)["got"]:
             archive.fetch(most=self.build.options.batch)
+        self.build.counts()
         if ads_token() is None:
             return  # papers are then taken to be as long as usual
         ads = self.build.want_papers()
@@ -55,8 +61,11 @@ class DryRun:
             some = (pair for pair in self.build.to_summarise(self.build.literature()))
             known = ((s, p) for s, p in some if any(paper.abstract for paper in p))
             for source, papers in itertools.islice(known, questions):
+                asked, began = self.build.summariser.asked, time.perf_counter()
                 with contextlib.suppress(SummaryError):
                     self.build.summariser.summarise(source, papers)
+                took = time.perf_counter() - began
+                note_rate(self.build.work, ANSWERS, self.build.summariser.asked - asked, took)
 
     def forecast(self) -> Forecast:
         """What the rest of the build will take, as far as is known by now.
@@ -70,6 +79,7 @@ class DryRun:
             "rates": core_seconds(self.build.work),
             "model_batches": self.build.options.model_batches,
             "model_workers": model.workers if model else 1,
+            "answer_seconds": seconds_each(self.build.work, ANSWERS, ANSWER_SECONDS),
             "embedder": self.build.options.embedder,
             "whole": self.build.selection.everything,
         }
@@ -114,11 +124,11 @@ class DryRun:
         known = self.build.queue.counts(simbad.STAGE)["got"]
         left = known - searched["got"] - searched["absent"]
         literature = self.build.literature()
-        with_text = {
-            source.name
+        behind = {
+            source.name: source.behind_summary(self.build.options.papers_each)
             for source in literature
-            if source.behind_summary(self.build.options.papers_each)
         }
+        with_text = {name for name, papers in behind.items() if papers}
         done = read_summaries(self.build.queue)
         cost = None
         if model is not None:
@@ -146,10 +156,33 @@ class DryRun:
             rows=sum(name in with_text for name in table["name"].to_pylist()),
             alone=disk.detections + self.build.queue.counts(SPECTRA_STAGE)["got"],
             summaries=cost,
+            told=len(with_text),
+            sizes=measure_sizes(
+                self.build.queue,
+                self.build.work,
+                made or self._sampled_texts(literature),
+                [
+                    " ".join(f"{paper.id} {paper.title}" for paper in papers)
+                    for papers in behind.values()
+                    if papers and all(paper.title for paper in papers)
+                ],
+            ),
             texts=0 if embedded else len(with_text),
             text_tokens=sum(map(len, made)) / len(made) / BYTES_A_TOKEN if made else usual,
             text_dim=self._vector_length(),
         )
+
+    def _sampled_texts(self, literature: Literature) -> list[str]:
+        """Summaries that cost nothing: of the extractive summariser, or answered already."""
+        summariser, found = self.build.summariser, []
+        for source, papers in itertools.islice(self.build.to_summarise(literature), _LOOKED_AT):
+            if not any(paper.abstract for paper in papers):
+                continue
+            if isinstance(summariser, ModelSummariser) and summariser.unanswered(source, papers):
+                continue
+            with contextlib.suppress(SummaryError):
+                found.append(" ".join(filter(None, summariser.summarise(source, papers).values())))
+        return found
 
     def _vector_length(self) -> int:
         """Numbers of one section's embedding, as far as can be said without asking a server."""

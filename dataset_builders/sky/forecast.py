@@ -16,6 +16,7 @@ from .ads import PAPERS_AT_ONCE
 from .catalogue import NAMES_AT_ONCE, SLICE_DEGREES
 from .products import USUAL_BYTES
 from .rates import CORE_SECONDS
+from .row_sizes import RowSizes
 from .simbad import AT_ONCE as OBJECTS_AT_ONCE
 from .summaries import BATCH_SHARE, BYTES_A_TOKEN, CostForecast
 
@@ -26,13 +27,11 @@ ADS_A_DAY = 5000
 # Requests to SIMBAD for each portion: by name, by position, identifiers, hosts, references.
 _SIMBAD_REQUESTS = 5
 # Seconds of a model for an answer, and of OpenAI for a request of embeddings: usual values.
-_ANSWER_SECONDS, _VECTORS_SECONDS = 4.0, 2.0
+ANSWER_SECONDS, _VECTORS_SECONDS = 4.0, 2.0
 _TEXTS_A_REQUEST = 512
 # Of an answer, beside its sections: names of the fields, quotes, one bibcode.
 _FORM_TOKENS = 22.0
 ADA_DOLLARS = 0.10  # a million tokens (openai.com/api/pricing)
-# Bytes of a row in Parquet: spectrum and columns; papers and summary; a number of an embedding.
-_ROW_BYTES, _TEXT_BYTES, _VECTOR_BYTES = 2_500.0, 2_500.0, 4.0
 
 # Evans et al. 2024, ApJS 274, 22.
 CSC_SOURCES, CSC_DETECTIONS = 407_806, 1_304_376
@@ -61,6 +60,8 @@ class Numbers:
         rows: pairs of the dataset, at most.
         alone: spectra of the dataset, with or without a pair.
         summaries: what a model will take; None for the extractive summariser.
+        told: sources with a summary, once all is done.
+        sizes: of rows in Parquet.
         texts: summaries to embed.
         text_tokens: of one of them.
         text_dim: numbers of one section's embedding; 0 for none.
@@ -79,6 +80,8 @@ class Numbers:
     rows: int
     alone: int
     summaries: CostForecast | None
+    told: int
+    sizes: RowSizes
     texts: int
     text_tokens: float
     text_dim: int
@@ -161,6 +164,7 @@ def forecast_of(
     rates: Mapping[str, float] = CORE_SECONDS,
     model_batches: bool = False,
     model_workers: int = 4,
+    answer_seconds: float = ANSWER_SECONDS,
     embedder: str | None = None,
     whole: bool = False,
     title: str = "",
@@ -173,6 +177,7 @@ def forecast_of(
         rates: seconds of one core for an item of each stage.
         model_batches: whether the model is asked in batches.
         model_workers: questions to it at once.
+        answer_seconds: from a question to its answer.
         embedder: as the build was given it, or None.
         whole: whether the catalogue comes in slices of the sky rather than by name.
         title: what it is of.
@@ -208,7 +213,7 @@ def forecast_of(
     if n.full_texts:
         seconds["full texts"] = n.full_texts / services.arxiv_per_second
     if n.summaries is not None:
-        asking = n.summaries.questions * _ANSWER_SECONDS / model_workers
+        asking = n.summaries.questions * answer_seconds / model_workers
         seconds["summaries"] = max(
             seconds["summaries"], min(asking, 86_400.0) if model_batches else asking
         )
@@ -216,7 +221,6 @@ def forecast_of(
         seconds["embeddings"] = 3 * n.texts / _TEXTS_A_REQUEST * _VECTORS_SECONDS
     copies = 3 if n.text_dim else 2
     seconds["dataset"] = rates["dataset"] * copies * n.rows
-    pairs = n.rows * (copies - 1) * (_ROW_BYTES + _TEXT_BYTES)
     work = {
         "catalogue": n.detections,
         "objects": n.sources,
@@ -231,7 +235,7 @@ def forecast_of(
         archive_requests=archive_requests,
         ads_requests=ads_requests,
         spectra_bytes=n.spectra * n.spectra_bytes,
-        dataset_bytes=pairs + n.alone * _ROW_BYTES + 3 * n.rows * n.text_dim * _VECTOR_BYTES,
+        dataset_bytes=n.sizes.dataset(n.rows, n.alone, n.told, n.text_dim),
         embedding_tokens=tokens,
         embedding_dollars=dollars,
         seconds=seconds,
@@ -291,6 +295,8 @@ def whole_catalogue(
         rows=round(CSC_DETECTIONS * ASSUMED_KNOWN * ASSUMED_SUMMARIES),
         alone=wanted,
         summaries=cost,
+        told=texts,
+        sizes=RowSizes(),
         texts=texts,
         text_tokens=text_tokens(usual_output),
         text_dim=text_dim,
@@ -314,4 +320,4 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
-__all__ = ["Forecast", "Numbers", "forecast_of", "text_tokens", "whole_catalogue"]
+__all__ = ["ANSWER_SECONDS", "Forecast", "Numbers", "forecast_of", "text_tokens", "whole_catalogue"]

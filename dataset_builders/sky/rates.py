@@ -43,6 +43,12 @@ def core_seconds(work: str | Path) -> dict[str, float]:
     return {**CORE_SECONDS, **measured}
 
 
+def seconds_each(work: str | Path, name: str, usual: float) -> float:
+    """Mean of what was noted under a name, however few there were; else the usual value."""
+    n, total = _read(work).get(name, (0, 0.0))
+    return total / n if n else usual
+
+
 def _read(work: str | Path) -> dict[str, tuple[int, float]]:
     try:
         found = json.loads((Path(work) / RATES_FILE).read_text(encoding="utf-8"))
@@ -51,4 +57,4 @@ def _read(work: str | Path) -> dict[str, tuple[int, float]]:
         return {}
 
 
-__all__ = ["CORE_SECONDS", "core_seconds", "note_rate"]
+__all__ = ["CORE_SECONDS", "core_seconds", "note_rate", "seconds_each"]

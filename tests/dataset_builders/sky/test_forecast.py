@@ -1,11 +1,13 @@
 """What a dry run says, beside what the run then takes."""
 
+import time
+
 import pytest
 from building import KEY, TOKEN, build
 from world import World
 
 from dataset_builders.__main__ import main
-from dataset_builders.sky.build import STAGES
+from dataset_builders.sky.build import STAGES, Build, Services
 from dataset_builders.sky.dry_run import FIRST_STAGES, DryRun
 
 
@@ -16,6 +18,7 @@ def test_the_forecast_is_within_a_tenth(monkeypatch, tmp_path, n, batches):
     monkeypatch.setenv("ADS_DEV_KEY", TOKEN)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with World(n, token=TOKEN) as world:
+        world.vectors.dimension = 1536  # as Ada's, which cannot be told without asking
         options = {
             "model": True,
             "embedder": "openai",
@@ -61,10 +64,43 @@ def test_the_forecast_is_within_a_tenth(monkeypatch, tmp_path, n, batches):
         assert asked_for.dollars == pytest.approx(paid, rel=0.1)
         embedded = sum(len(text) / 4 * times for text, times in world.vectors.asked.items())
         assert said.embedding_tokens == pytest.approx(embedded, rel=0.1)
+        size = sum(path.stat().st_size for path in (tmp_path / "one").rglob("*.parquet"))
+        assert said.dataset_bytes == pytest.approx(size, rel=0.1)
         # Afterwards nothing is left to do.
         left = DryRun(real).forecast()
         assert (left.archive_requests, left.ads_requests, left.spectra_bytes) == (0, 0, 0)
         assert left.numbers.summaries.questions == left.embedding_tokens == 0
+
+
+@pytest.mark.slow
+def test_the_forecast_of_hours_is_within_a_tenth(monkeypatch, tmp_path):
+    """At the pace agreed with the services, and of a model that takes its time."""
+    monkeypatch.setenv("ADS_DEV_KEY", TOKEN)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with World(110, token=TOKEN) as world:
+        world.chat.delay = 0.4
+
+        def paced():
+            quick = build(world, tmp_path / "work", model=True)
+            return Build(
+                tmp_path / "work",
+                quick.selection,
+                Services(**world.services),
+                quick.options,
+                summariser=quick.summariser,
+            )
+
+        dry = paced()
+        dry.run(FIRST_STAGES, tmp_path / "none")
+        ahead = DryRun(dry)
+        ahead.sample(questions=3)
+        said = ahead.forecast().seconds
+        real, began = paced(), time.monotonic()
+        real.run(STAGES, tmp_path / "one")
+        took = time.monotonic() - began
+    print(f"{took:.0f} s, forecast {dict(said)}")
+    left = sum(s for stage, s in said.items() if stage not in FIRST_STAGES)
+    assert left == pytest.approx(took, rel=0.1)
 
 
 def test_the_whole_catalogue_has_a_plan_without_the_network(tmp_path, capfd):

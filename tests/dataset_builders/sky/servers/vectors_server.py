@@ -13,10 +13,10 @@ from faulty import Answer, FaultyServer, Request
 DIMENSION = 8
 
 
-def true_vector(text: str) -> np.ndarray:
-    """What the server gives for a text, (8,) float32."""
+def true_vector(text: str, dimension: int = DIMENSION) -> np.ndarray:
+    """What the server gives for a text, (dimension) float32."""
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-    return np.random.default_rng(seed).normal(size=DIMENSION).astype(np.float32)
+    return np.random.default_rng(seed).normal(size=dimension).astype(np.float32)
 
 
 class VectorsServer(FaultyServer):
@@ -24,11 +24,13 @@ class VectorsServer(FaultyServer):
 
     Attributes:
         asked: how often each text was asked for.
+        dimension: of the vectors.
         key: the one that is demanded, or None.
     """
 
     def __init__(self) -> None:
         self.asked: Counter = Counter()
+        self.dimension = DIMENSION
         self.key: str | None = None
         super().__init__()
         self.base_url = f"{self.url}/v1"
@@ -42,7 +44,7 @@ class VectorsServer(FaultyServer):
             self.asked.update(body["input"])
         data = []
         for index, text in enumerate(body["input"]):
-            vector = true_vector(text)
+            vector = true_vector(text, self.dimension)
             value = (
                 base64.b64encode(vector.tobytes()).decode()
                 if body.get("encoding_format") == "base64"
