@@ -18,7 +18,7 @@ from .build import Build
 from .finished import usable_detections
 from .forecast import ANSWER_SECONDS, Forecast, Numbers, forecast_of, text_tokens, whole_catalogue
 from .rates import core_seconds, note_rate, seconds_each
-from .row_sizes import measure_sizes
+from .row_sizes import SAMPLE, measure_sizes
 from .summaries import BYTES_A_TOKEN, USUAL_OUTPUT_TOKENS, ModelSummariser, SummaryError
 from .texts import read_summaries
 
@@ -124,11 +124,14 @@ class DryRun:
         known = self.build.queue.counts(simbad.STAGE)["got"]
         left = known - searched["got"] - searched["absent"]
         literature = self.build.literature()
-        behind = {
-            source.name: source.behind_summary(self.build.options.papers_each)
-            for source in literature
-        }
-        with_text = {name for name, papers in behind.items() if papers}
+        with_text: set[str] = set()
+        titles: list[str] = []  # of a few sources: all papers of a large build fill the memory
+        for source in literature:
+            papers = source.behind_summary(self.build.options.papers_each)
+            if papers:
+                with_text.add(source.name)
+                if len(titles) < SAMPLE and all(paper.title for paper in papers):
+                    titles.append(" ".join(f"{paper.id} {paper.title}" for paper in papers))
         done = read_summaries(self.build.queue)
         cost = None
         if model is not None:
@@ -161,11 +164,7 @@ class DryRun:
                 self.build.queue,
                 self.build.work,
                 made or self._sampled_texts(literature),
-                [
-                    " ".join(f"{paper.id} {paper.title}" for paper in papers)
-                    for papers in behind.values()
-                    if papers and all(paper.title for paper in papers)
-                ],
+                titles,
             ),
             texts=0 if embedded else len(with_text),
             text_tokens=sum(map(len, made)) / len(made) / BYTES_A_TOKEN if made else usual,

@@ -22,8 +22,8 @@ GROUP_BYTES, GROUP_BYTES_WITHOUT_TEXT, COLUMN_BYTES = 33_600.0, 25_500.0, 200.0
 # A number of a vector: float32 laid out by significance.
 NUMBER_BYTES = 3.45
 _SPECTRUM_COLUMNS = ("counts", "background_counts", "effective_area")
-# More would take longer than it teaches.
-_SAMPLE = 200
+# Rows that are measured: more would take longer than it teaches.
+SAMPLE = 200
 _FEWEST = 4
 
 
@@ -70,7 +70,7 @@ def measure_sizes(
     """
     usual = RowSizes()
     parts, _ = read_counts(queue, work, spectrum_files(queue, work))
-    table = parts.take(sorted(parts.place_of)[:_SAMPLE]).select(_SPECTRUM_COLUMNS)
+    table = parts.take(sorted(parts.place_of)[:SAMPLE]).select(_SPECTRUM_COLUMNS)
     spectrum = usual.spectrum if len(table) < _FEWEST else _each(table)
     if min(len(texts), len(papers)) < 2:
         return RowSizes(spectrum, usual.text)
@@ -78,7 +78,7 @@ def measure_sizes(
 
 
 def _column(texts: Sequence[str]) -> pa.Table:
-    return pa.table({"text": pa.array(texts[:_SAMPLE], pa.string())})
+    return pa.table({"text": pa.array(texts[:SAMPLE], pa.string())})
 
 
 def _each(table: pa.Table) -> float:
@@ -98,4 +98,4 @@ def _groups(rows: int) -> int:
     return sum(math.ceil(share * rows / ROWS_PER_GROUP) for share in FRACTIONS.values())
 
 
-__all__ = ["RowSizes", "measure_sizes"]
+__all__ = ["SAMPLE", "RowSizes", "measure_sizes"]
