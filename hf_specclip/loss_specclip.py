@@ -269,12 +269,15 @@ def in_mini_batches(
     if size is None or n <= size:
         return function(**inputs)
 
-    def part(start: int) -> torch.Tensor:
-        return function(**{name: value[start : start + size] for name, value in inputs.items()})
+    def part(*values: torch.Tensor) -> torch.Tensor:
+        return function(**dict(zip(inputs, values, strict=True)))
 
+    parts = zip(*(value.split(size) for value in inputs.values()), strict=True)
     if not torch.is_grad_enabled():
-        return torch.cat([part(start) for start in range(0, n, size)])
-    return torch.cat([checkpoint(part, start, use_reentrant=False) for start in range(0, n, size)])
+        return torch.cat([part(*values) for values in parts])
+    # The tensors are arguments, not in the closure: checkpoint keeps the random numbers of the
+    # devices of its arguments alone, and other dropout in the second pass is another gradient.
+    return torch.cat([checkpoint(part, *values, use_reentrant=False) for values in parts])
 
 
 def _rows_of_processes(local: torch.Tensor) -> list[int]:
