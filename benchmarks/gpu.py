@@ -2,8 +2,8 @@
 
 Training pairs a second and model FLOP utilisation (what the matrix products of the model need, by
 what the device does in a product of its own), and the contrastive loss against its three products
-alone, at batches of 1k to 64k. Without an accelerator it runs on the CPU, with `--small` in
-seconds; the device's name stands in every row.
+alone and against other people's (their time over ours), at batches of 1k to 64k. Without an
+accelerator it runs on the CPU, with `--small` in seconds; the device's name stands in every row.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
+from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPModel
 from hf_specclip.loss_specclip import in_mini_batches, info_nce_loss
+
+from .peers import open_clip_loss
 
 BATCHES = (1024, 4096, 16_384, 65_536)
 # Rows that go through the encoders at once; a larger batch is made of these.
@@ -103,6 +107,20 @@ def loss_kernel(device: torch.device, batches: tuple[int, ...], width: int = 512
                 info_nce_loss(spectra, texts, scale, direction="both"), (spectra, texts)
             )
 
+        def dense(
+            loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+            spectra: torch.Tensor = spectra,
+            texts: torch.Tensor = texts,
+        ) -> None:
+            unit = F.normalize(spectra, dim=-1), F.normalize(texts, dim=-1)
+            torch.autograd.grad(loss(*unit), (spectra, texts))
+
+        peers = {
+            "transformers": lambda s, t, scale=scale: image_text_contrastive_loss(t @ s.t() * scale)
+        }
+        if ClipLoss := open_clip_loss():
+            peers["open_clip"] = lambda s, t, scale=scale, loss=ClipLoss: loss()(s, t, scale)
+
         def products(
             spectra: torch.Tensor = fixed[0],
             texts: torch.Tensor = fixed[1],
@@ -117,11 +135,19 @@ def loss_kernel(device: torch.device, batches: tuple[int, ...], width: int = 512
 
         ours, memory = timed(device, loss)
         limit, _ = timed(device, products)
+        rivals = {}
+        for name, peer in peers.items():
+            try:
+                rivals[f"times_{name}"] = timed(device, lambda peer=peer: dense(peer))[0] / ours
+            except torch.OutOfMemoryError:
+                rivals[f"times_{name}"] = "out of memory"
+                torch.cuda.empty_cache()
         yield {
             "task": f"contrastive loss, width {width}",
             "batch": batch,
             "pairs_per_second": batch / ours,
             "share_of_matmul_limit": limit / ours,
+            **rivals,
             "peak_mib": memory,
         }
 

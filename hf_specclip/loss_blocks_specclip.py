@@ -73,9 +73,9 @@ class LogSumExp(torch.autograd.Function):
         over_rows: bool,
         shared: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        # One exponential then serves both directions. Elsewhere than on a CPU the look at the scale
-        # would make the host wait, and a second exponential costs little.
-        safe = rows.device.type == "cpu" and float(scale) <= _SAFE_SCALE[rows.dtype]
+        # One exponential then serves both directions, forward and backward. An accelerator's host
+        # waits for the scale, which costs less than a quarter of the passes over all pairs do.
+        safe = not _recorded(rows) and float(scale) <= _SAFE_SCALE[rows.dtype]
         kept = _room(ctx, rows, columns)
         by_row = rows.new_zeros(len(rows) if over_columns else 0)
         by_column = _ColumnSums(columns, safe) if over_rows else None
@@ -195,6 +195,11 @@ class _ColumnSums:
         sums = (logs - most).exp()
         dist.all_reduce(sums)
         return (sums.log() + most).to(self._dtype)
+
+
+def _recorded(rows: torch.Tensor) -> bool:
+    """Whether a CUDA graph records what is launched: no value may be looked at then."""
+    return rows.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 def _wide(values: torch.Tensor) -> torch.dtype:
