@@ -66,12 +66,8 @@ class Knobs:
         survey_share: share of the sources that are in a survey.
         survey_size: sources of a survey.
         survey_limit: a paper behind more sources links none (see `dataset_builders.splits`).
-        stated_numbers: chance that a summary states a measured quantity as a number.
-        stated_words: chance that it tells a quantity in words.
-        repeated: chance that the other two sections bring up colour and brightness, too.
-        stated_errors: factor on the errors of what summaries state.
-        silent: chance that the spectral section says nothing about the spectrum.
-        wrong: chance that the literature is mistaken about a source's flux, column and spectrum.
+        usual, stated_numbers, stated_words, repeated, asides, named, silent, wrong, stated_errors:
+            what the literature tells, and how: see `prose.Manner`.
         fits: whether the catalogue's four models are fitted to spectra with counts enough.
         absorption: `phabs`, or `tbabs` for the interstellar medium of Wilms et al. (2000); fits are
             the catalogue's either way.
@@ -91,12 +87,15 @@ class Knobs:
     survey_share: float = 0.35
     survey_size: int = 60
     survey_limit: int = SURVEY_LIMIT
-    stated_numbers: float = 0.65
-    stated_words: float = 0.97
-    repeated: float = 0.9
-    stated_errors: float = 1.0
-    silent: float = 0.02
-    wrong: float = 0.02
+    usual: float = prose.Manner.usual
+    stated_numbers: float = prose.Manner.stated_numbers
+    stated_words: float = prose.Manner.stated_words
+    repeated: float = prose.Manner.repeated
+    asides: float = prose.Manner.asides
+    named: float = prose.Manner.named
+    silent: float = prose.Manner.silent
+    wrong: float = prose.Manner.wrong
+    stated_errors: float = prose.Manner.stated_errors
     fits: bool = True
     absorption: str = "phabs"
     cutoffs: bool = False
@@ -111,13 +110,9 @@ class Knobs:
         for name in ("more_observations", "sample_papers", "survey_share"):
             if not 0.0 <= getattr(self, name) <= 0.9:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to 0.9")
-        for name in ("stated_numbers", "stated_words", "repeated", "silent", "wrong"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
         if self.slope <= 0.0 or self.faintest_counts <= 0.0:
             raise ValueError("slope and faintest_counts must be above 0")
-        if self.stated_errors <= 0.0:
-            raise ValueError("stated_errors must be above 0")
+        self.manner  # noqa: B018  (checks what it holds)
         if self.absorption not in populations.ABSORPTIONS:
             raise ValueError(
                 f"absorption is {self.absorption!r}: {' or '.join(populations.ABSORPTIONS)}"
@@ -127,6 +122,11 @@ class Knobs:
                 f"survey_size {self.survey_size} must be above survey_limit {self.survey_limit}, "
                 "or surveys would link their sources"
             )
+
+    @property
+    def manner(self) -> prose.Manner:
+        """What the literature tells, and how."""
+        return prose.Manner(**{name: getattr(self, name) for name in prose.MANNERS})
 
     def record(self) -> dict[str, Any]:
         """The settings as plain values; files by their content, not by where they lie."""
@@ -591,18 +591,9 @@ class Universe:
         return self.sources.flux * REFERENCE_AREA * self.usual_exposure[self.sources.field]
 
     def _written(self, sources: np.ndarray) -> list[prose.Summary]:
-        knobs = self.knobs
+        seed, manner = self.knobs.seed, self.knobs.manner
         return [
-            prose.write_summary(
-                facts,
-                text_stream(knobs.seed, "summary", facts.name),
-                stated_numbers=knobs.stated_numbers,
-                stated_words=knobs.stated_words,
-                repeated=knobs.repeated,
-                silent=knobs.silent,
-                wrong=knobs.wrong,
-                errors=knobs.stated_errors,
-            )
+            prose.write_summary(facts, text_stream(seed, "summary", facts.name), manner)
             for facts in self.facts(sources)
         ]
 

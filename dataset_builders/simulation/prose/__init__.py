@@ -8,13 +8,16 @@ bibcodes name a journal (`SimAp`) that does not exist.
 """
 
 from .facts import Facts, Paper
+from .manner import MANNERS, Manner
 from .names import name_fields
 from .papers import Subject, write_paper
 from .statements import Statement, Summary
 from .summary import mistaken, write_summary
 
 __all__ = [
+    "MANNERS",
     "Facts",
+    "Manner",
     "Paper",
     "Statement",
     "Subject",

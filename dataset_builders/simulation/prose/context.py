@@ -6,106 +6,72 @@ from math import isfinite
 
 from .class_words import MOTIVE
 from .facts import Facts
-from .grammar import expand
 from .names import AUTHORS
-from .reporter import LOG, Reporter, shuffled
-from .scales import ABSORPTION, HARDNESS, PHOTONS
+from .reporter import LOG, Measurement, Reporter
+from .scales import ABSORPTION, BRIGHTNESS, PHOTONS
 
-_CONTEXT = {
-    "survey": (
-        "It lies in {host}, an extragalactic survey with deep optical and infrared imaging.",
-        "The region belongs to {host}, observed to trace the growth of black holes.",
-        "{host_cap} was surveyed to resolve the cosmic X-ray background, and this source with it.",
-    ),
-    "galaxy": (
-        "It resides in {host}, a galaxy at {distance}.",
-        "The host is {host} ({distance}), whose X-ray source population was studied as a whole.",
-        "It is one of the point sources of {host}, at {distance}.",
-        "{host}, at {distance}, was observed for its star formation and X-ray binaries.",
-    ),
-    "globular": (
-        "It belongs to the globular cluster {host} at {distance}.",
-        "The globular cluster {host}, {distance} away, hosts it near its core.",
-        "Close encounters in the dense core of {host} explain such systems.",
-    ),
-    "nursery": (
-        "It is a member of the star-forming region {host} at {distance}.",
-        "The young association {host}, {distance} away, was observed to find its members.",
-        "{host} is a nursery of low-mass and massive stars, {distance} from the Sun.",
-    ),
-    "cluster": (
-        "It is seen towards the cluster of galaxies {host}.",
-        "The field is that of {host}, observed for its hot gas and mass.",
-        "{host} was imaged to study how clusters assemble.",
-    ),
-    "plane": (
-        "It lies in {host}, close to the Galactic plane, at a distance near {distance}.",
-        "The source is in {host}, part of a census of faint Galactic X-ray sources.",
-        "{host_cap} was chosen as a window on the Milky Way's compact objects.",
-    ),
+# Of each kind of field, what it is and how a source is in it.
+_PLACES = {
+    "survey": "an extragalactic survey field",
+    "galaxy": "a nearby galaxy with many X-ray sources",
+    "globular": "a globular cluster",
+    "nursery": "a star-forming region",
+    "cluster": "the field of a cluster of galaxies",
+    "plane": "a field of the Galactic plane",
 }
+_WHERE = ("It lies in {place}{distance}.", "It was found in {place}{distance}.")
+_NAMED = (
+    "It lies in {host}, {place}{distance}.",
+    "It was found in {host}, {place}{distance}.",
+)
+_SEEN = (
+    "It is {word}, with {photons} in a typical exposure.",
+    "It is {word}, and a typical exposure gives {photons}.",
+)
 _BACKED_BY = (
-    "{author} et al. ({year}) discuss it under the title “{title}”.",
     "The main reference is {author} et al. ({year}).",
+    "{author} et al. ({year}) discuss it under the title “{title}”.",
     "See {author} et al. ({year}) for the full analysis.",
     "Work on it goes back to {author} et al. ({year}).",
 )
-
-# From so many photons on a source counts as easy to study: a limit of `scales.PHOTONS`.
-_MANY = 480.0
 _SIGHTLINE = (
     "The sightline through the Galaxy has {word}.",
-    "<The Milky Way|Our Galaxy> <adds|puts> {word}<| in front>.",
-    "<Maps of neutral hydrogen|Dust maps> <show|give> {word} on this line of sight.",
+    "Maps of neutral hydrogen show {word} on this line of sight.",
 )
-_EASY = ("a natural choice", "an easy target", "a rewarding target")
-_HARD = ("a difficult choice", "a demanding target", "an awkward target")
-_STUDIED = (
-    "It was {choice} for <study|detailed work>, with {word} in <a typical exposure|each visit>.",
-    "With {word} <per observation|in the usual exposure>, it was {choice}<| for such work>.",
-    "<What made it|It was> {choice}<: {word} in an ordinary exposure|, given {word} per pointing>.",
-)
-_COLOURED = (
-    "<Among the sources of its field|In the colour-colour diagram> it is {word}.",
-    "It <drew attention|was noted> <because|since> it is {word}.",
-    "<Population studies|Diagrams of X-ray colours> <file it as|show it as one that is> {word}.",
-    "Being {word}, it <helps|served> to <separate|tell apart> <classes|populations>.",
-)
-_VEILED = (
-    "Its <surroundings|position> <mean|imply> {word}.",
-    "<One reason for interest|Of interest> is {word}.",
-    "<Extinction in the optical|Reddening> <agrees with|confirms> {word}.",
-)
+# Kinds of field whose distance is that of their sources.
+_AT_ONE_DISTANCE = ("galaxy", "globular", "nursery", "plane")
 
 
-def write_context(facts: Facts, reporter: Reporter, *, remark: float) -> str:
-    """The section `context`.
+def write_context(facts: Facts, reporter: Reporter) -> str:
+    """The section `context`: its surroundings, and how well it can be studied.
 
     Args:
         facts: what the literature has as true.
         reporter: writes and notes.
-        remark: chance of a sentence on why it was easy or hard to study.
     """
+    manner = reporter.manner
     reporter.label("host", facts.field_kind)
-    places = _CONTEXT[facts.field_kind]
-    place = expand(places[reporter.random.randrange(len(places))], reporter.random)
+    distance = ""
+    known = facts.field_kind in _AT_ONE_DISTANCE and isfinite(facts.distance_mpc)
+    if known and reporter.chance(manner.stated_numbers):
+        distance = f" at a distance of {_distance(facts, reporter)}"
     sentences = [
-        place.format(
+        reporter.pick(
+            _NAMED if reporter.chance(manner.named) else _WHERE,
+            place=_PLACES[facts.field_kind],
             host=facts.host,
-            host_cap=facts.host[0].upper() + facts.host[1:],
-            distance=_distance(facts, reporter) if "{distance}" in place else "",
+            distance=distance,
         )
     ]
-    if reporter.chance(0.8):
+    if reporter.chance(manner.stated_words):
+        sentences.append(_seen(facts, reporter))
+    if reporter.chance(manner.asides):
         sentences.append(reporter.pick(MOTIVE[facts.class_name]))
-    if reporter.chance(remark):
-        sentences.append(_remark(facts, reporter))
-    if facts.field_kind == "plane" and reporter.chance(0.5):
+    if facts.field_kind == "plane" and reporter.chance(manner.asides):
         # From maps of gas and dust, which are good to a tenth.
         found = reporter.measure("foreground_nh", facts.foreground_nh, 0.1, LOG)
-        words = reporter.word(found, ABSORPTION)
-        sentences.append(reporter.pick(_SIGHTLINE, word=words))
-    if reporter.chance(0.6) and facts.papers:
+        sentences.append(reporter.pick(_SIGHTLINE, word=reporter.word(found, ABSORPTION)))
+    if facts.papers and reporter.chance(manner.asides):
         paper = facts.papers[reporter.random.randrange(len(facts.papers))]
         sentences.append(
             reporter.pick(
@@ -115,31 +81,32 @@ def write_context(facts: Facts, reporter: Reporter, *, remark: float) -> str:
                 title=paper.title,
             )
         )
-    return " ".join([sentences[0], *shuffled(sentences[1:], reporter)])
+    return " ".join(sentences)
 
 
-def _remark(facts: Facts, reporter: Reporter) -> str:
-    """Why it was easy or hard to study, what colour it has, or what lies in front of it."""
-    about = reporter.random.random()
-    if about < 0.4:
-        found = reporter.measure("photons", facts.photons, 0.2, LOG)
-        # The choice follows from the step of the scale, so it says nothing more.
-        easy = PHOTONS.step(found.value)[0] >= _MANY
-        return reporter.pick(
-            _STUDIED,
-            choice=reporter.pick(_EASY if easy else _HARD),
-            word=reporter.word(found, PHOTONS),
-        )
-    if about < 0.8:
-        found = reporter.measure("hardness", facts.hardness, 0.06)
-        return reporter.pick(_COLOURED, word=reporter.word(found, HARDNESS))
-    column = reporter.measure("nh", facts.nh, 0.15, LOG)
-    return reporter.pick(_VEILED, word=reporter.word(column, ABSORPTION))
+def _seen(facts: Facts, reporter: Reporter) -> str:
+    """How bright it is, and how many photons it gives."""
+    # Other observations caught it at another time.
+    flux = reporter.measure("flux", facts.flux, 0.2, LOG)
+    photons = reporter.measure("photons", facts.photons, 0.2, LOG)
+    if reporter.chance(reporter.manner.stated_numbers):
+        word = f"{reporter.aside(flux, BRIGHTNESS)} at {_power(flux, facts, reporter)}"
+    else:
+        word = f"{reporter.word(flux, BRIGHTNESS)} in X-rays"
+    return reporter.pick(_SEEN, word=word, photons=reporter.word(photons, PHOTONS))
+
+
+def _power(flux: Measurement, facts: Facts, reporter: Reporter) -> str:
+    """Its flux or, where the distance is known, at times its luminosity, as a number."""
+    if facts.field_kind != "cluster" and isfinite(facts.distance_mpc) and reporter.chance(0.4):
+        found = reporter.again(flux, "luminosity", flux.value * facts.luminosity / facts.flux)
+        mantissa, exponent = reporter.significant(found, 2)
+        return f"{mantissa}e{exponent} erg/s"
+    mantissa, exponent = reporter.significant(flux, 2)
+    return f"{mantissa}e{exponent} erg/cm^2/s"
 
 
 def _distance(facts: Facts, reporter: Reporter) -> str:
-    if not isfinite(facts.distance_mpc):
-        return "an unknown distance"
     # One ladder or another.
     found = reporter.measure("distance_mpc", facts.distance_mpc, 0.05, LOG)
     if found.value >= 0.1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from random import Random
 
@@ -20,6 +21,11 @@ def expand(template: str, random: Random) -> str:
         ValueError: for brackets that do not match.
     """
     return _written(_parse(template), random)
+
+
+def plainest(template: str) -> str:
+    """The first way to put a template, of each choice the first option."""
+    return "".join(_first(_parse(template)))
 
 
 def count_ways(template: str) -> int:
@@ -48,6 +54,14 @@ def _written(parts: _Parts, random: Random) -> str:
     for part in parts:
         text += part if part.__class__ is str else _written(part[below(random, len(part))], random)
     return text
+
+
+def _first(parts: _Parts) -> Iterator[str]:
+    for part in parts:
+        if isinstance(part, str):
+            yield part
+        else:
+            yield from _first(part[0])
 
 
 def _ways(parts: _Parts) -> int:
@@ -89,4 +103,4 @@ def _sequence(template: str, start: int, *, within: bool) -> tuple[_Parts, int]:
     return (*parts, text), place
 
 
-__all__ = ["count_ways", "expand"]
+__all__ = ["below", "count_ways", "expand", "plainest"]

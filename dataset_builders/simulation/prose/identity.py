@@ -5,47 +5,23 @@ from __future__ import annotations
 from .class_words import CLASS_LABELS, EVIDENCE
 from .facts import Facts
 from .papers import article_of
-from .reporter import LOG, Reporter, shuffled
-from .scales import BRIGHTNESS, HARDNESS, PHOTONS
+from .reporter import LOG, Reporter
+from .scales import BRIGHTNESS, HARDNESS
 
 _IDENTITY = (
-    "<We discuss|This entry concerns|The subject here is> {name}, {a_label}{where}.",
-    "<On the evidence so far|By all accounts|To present knowledge>,<| the X-ray source> {name} is "
-    "{a_label}{where}.",
-    "<The X-ray source |The Chandra source |>{name} is <most likely|in all likelihood|probably> "
-    "{a_label}{where}.",
-    "In <the catalogues|published lists|several catalogues> {name} <appears|is entered|figures> as "
-    "{a_label}{where}.",
-    "{name} <is|turns out to be|was shown to be> {a_label}{where}.",
-    "The source {name} <has been|was> identified with {a_label}{where}.",
-    "{a_label_cap}{where}, <catalogued|known|listed> in X-rays as {name}.",
-    "<Several authors|Most authors|Two groups independently> classify {name} as {a_label}{where}.",
-    "{name} is <listed|described|treated> in the literature as {a_label}{where}.",
-    "Known <to observers |in the field |>as {alias}, {name} is {a_label}{where}.",
-    "<The counterpart of|Behind> {name} <is|stands|one finds> {a_label}{where}.",
-    "{a_label_cap}{where} <gives rise to|is behind|accounts for> the X-ray source {name}.",
+    "The source is {a_label}{where}.",
+    "It is {a_label}{where}.",
 )
-_WHERE = (" in {host}", " belonging to {host}", " of {host}", " seen in {host}")
+_NAMED = (
+    "{name} is {a_label}{where}.",
+    "{name}, <known|also known> as {alias}, is {a_label}{where}.",
+)
 _PORTRAIT = (
-    "<As X-ray sources go|By the standards of Chandra|In general> it is {brightness}<; in colour "
-    "it is|, and in colour> {colour}.",
-    "In X-rays it is {colour}<. It is also| and> {brightness}.",
-    "<It stands out as|Observers describe it as|It is best known as> {colour}, and is "
-    "{brightness}.",
-    "<Reviews|Introductions> <call|describe> it <|as >{brightness} and {colour}.",
-    "Its <X-ray light|emission> is {colour}<;|, and> the source itself is {brightness}.",
-)
-_DEPTH = (
-    "<A Chandra exposure of usual depth|A typical Chandra pointing|A routine observation> "
-    "<collects|gathers|yields> {photons}.",
-    "<Archival|Existing> <observations|exposures> <hold|contain|offer> {photons} <each|apiece|per "
-    "visit>.",
-    "<One visit|A single pointing> <brings|gives|leaves> {photons}<| to work with>.",
-    "<Detected|Seen> with {photons} in <a typical exposure|one ordinary visit>, it was <included|"
-    "kept> in the <sample|catalogue>.",
+    "In X-rays it is {brightness} and {colour}.",
+    "It is {brightness} and {colour} in X-rays.",
 )
 _VERDICT = (
-    "The <identification|association> is <considered|regarded as|thought to be> secure.",
+    "The identification is <considered|regarded as|thought to be> secure.",
     "The classification <remains|is still> <tentative|provisional|a matter of debate>.",
     "<Chance alignment|A chance coincidence> was <ruled out|excluded><| at high confidence>.",
     "An alternative identification has not been <excluded|ruled out>.",
@@ -53,64 +29,38 @@ _VERDICT = (
 )
 
 
-def write_identity(facts: Facts, reporter: Reporter, *, portrait: float) -> str:
-    """The section `identity`.
+def write_identity(facts: Facts, reporter: Reporter) -> str:
+    """The section `identity`: class, brightness and colour, and at times what shows the class.
 
     Args:
         facts: what the literature has as true.
         reporter: writes and notes.
-        portrait: chance of a sentence on how the source looks in X-rays.
     """
-    random = reporter.random
+    manner = reporter.manner
     label = reporter.pick(CLASS_LABELS[facts.class_name])
     reporter.label("class", facts.class_name)
-    article = article_of(label)
     where = ""
-    if facts.redshift > 0.0 and reporter.chance(0.75):
+    if facts.redshift > 0.0 and reporter.chance(manner.stated_numbers):
         digits = 3 if facts.redshift < 0.3 else 2
         # From lines in optical spectra.
         found = reporter.measure("redshift", facts.redshift, 3e-4)
         where = f" at redshift {reporter.decimal(found, digits)}"
-    elif facts.field_kind in ("galaxy", "globular", "nursery") and reporter.chance(0.6):
-        where = reporter.pick(_WHERE, host=facts.host)
     sentences = [
         reporter.pick(
-            _IDENTITY,
+            _NAMED if reporter.chance(manner.named) else _IDENTITY,
             name=facts.name,
-            a_label=f"{article} {label}",
-            a_label_cap=f"{article.capitalize()} {label}",
+            a_label=f"{article_of(label)} {label}",
             where=where,
             alias=f"{facts.host.removeprefix('the ')} X-{facts.place + 1}",
         )
     ]
-    if reporter.chance(0.8):
-        sentences.append(
-            reporter.pick(
-                EVIDENCE[facts.class_name],
-                magnitude=random.uniform(17.0, 25.0),
-                bright=random.uniform(7.0, 14.0),
-                mass=random.randrange(2, 90),
-                hours=random.uniform(1.3, 12.0),
-                seconds=random.randrange(3, 900),
-                arcsec=random.randrange(4, 60),
-                kyr=random.randrange(1, 30),
-                period=random.randrange(2, 400),
-                edot=random.randrange(33, 38),
-                images=(2, 4)[random.randrange(2)],
-                days=random.randrange(5, 160),
-                years=random.randrange(1, 9),
-                spin=random.uniform(0.8, 11.0),
-                few=random.uniform(1.6, 12.0),
-            )
-        )
-    if reporter.chance(portrait):
+    if reporter.chance(manner.repeated):
         sentences.append(_portrait(facts, reporter))
-    if reporter.chance(portrait):
-        found = reporter.measure("photons", facts.photons, 0.2, LOG)
-        sentences.append(reporter.pick(_DEPTH, photons=reporter.word(found, PHOTONS)))
-    if reporter.chance(0.2):
+    if reporter.chance(manner.asides):
+        sentences.append(_evidence(facts, reporter))
+    if reporter.chance(manner.asides):
         sentences.append(reporter.pick(_VERDICT))
-    return " ".join([sentences[0], *shuffled(sentences[1:], reporter)])
+    return " ".join(sentences)
 
 
 def _portrait(facts: Facts, reporter: Reporter) -> str:
@@ -121,6 +71,28 @@ def _portrait(facts: Facts, reporter: Reporter) -> str:
         _PORTRAIT,
         brightness=reporter.word(flux, BRIGHTNESS),
         colour=reporter.word(hardness, HARDNESS),
+    )
+
+
+def _evidence(facts: Facts, reporter: Reporter) -> str:
+    """What shows the class, with numbers that mean nothing."""
+    random = reporter.random
+    return reporter.pick(
+        EVIDENCE[facts.class_name],
+        magnitude=random.uniform(17.0, 25.0),
+        bright=random.uniform(7.0, 14.0),
+        mass=random.randrange(2, 90),
+        hours=random.uniform(1.3, 12.0),
+        seconds=random.randrange(3, 900),
+        arcsec=random.randrange(4, 60),
+        kyr=random.randrange(1, 30),
+        period=random.randrange(2, 400),
+        edot=random.randrange(33, 38),
+        images=(2, 4)[random.randrange(2)],
+        days=random.randrange(5, 160),
+        years=random.randrange(1, 9),
+        spin=random.uniform(0.8, 11.0),
+        few=random.uniform(1.6, 12.0),
     )
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from math import exp, inf
 from random import Random
 
-from .grammar import expand
+from .grammar import below, expand, plainest
+from .manner import Manner
 from .statements import Statement
 
 LINEAR, LOG = "linear", "log"
@@ -35,18 +36,18 @@ class WordScale:
     """A scale in words.
 
     Attributes:
-        steps: everything below the limit (and not below the one before), and how it is put. The
-            phrases of a step share their vocabulary, as reviews do when they sort sources.
+        steps: everything below the limit (and not below the one before), and how it is put: in one
+            way, as catalogues and reviews do when they sort sources.
     """
 
-    steps: Sequence[tuple[float, Sequence[str]]]
+    steps: Sequence[tuple[float, str]]
 
-    def step(self, value: float) -> tuple[float, float, Sequence[str]]:
-        """Lower and upper limit of the step that holds a value, and its phrases."""
+    def step(self, value: float) -> tuple[float, float, str]:
+        """Lower and upper limit of the step that holds a value, and its phrase."""
         low = -inf
-        for limit, phrases in self.steps:
+        for limit, phrase in self.steps:
             if value < limit:
-                return low, limit, phrases
+                return low, limit, phrase
             low = limit
         raise ValueError(f"{value} is beyond the last step of the scale")
 
@@ -56,15 +57,16 @@ class Reporter:
 
     Args:
         random: generator of this summary.
-        errors: factor on the errors of all measurements.
+        manner: how much is told, and how.
 
     Attributes:
         statements: what has been stated so far.
     """
 
-    def __init__(self, random: Random, errors: float = 1.0) -> None:
+    def __init__(self, random: Random, manner: Manner) -> None:
         self.random = random
-        self.errors = errors
+        self.manner = manner
+        self._usual = self.chance(manner.usual)
         self.statements: list[Statement] = []
 
     def chance(self, probability: float) -> bool:
@@ -72,15 +74,16 @@ class Reporter:
         return self.random.random() < probability
 
     def pick(self, options: Sequence[str], **slots: object) -> str:
-        """One of several ways to put something, filled in."""
-        template = options[self.random.randrange(len(options))]
-        return expand(template, self.random).format(**slots)
+        """One of several ways to put something, filled in; the first is the usual one."""
+        if self._usual:
+            return plainest(options[0]).format(**slots)
+        return expand(options[below(self.random, len(options))], self.random).format(**slots)
 
     def measure(
         self, quantity: str, truth: float, error: float, scale: str = LINEAR
     ) -> Measurement:
         """Observe a quantity at another time, with an error of its own."""
-        error *= self.errors
+        error *= self.manner.stated_errors
         deviation = error * self.random.gauss(0.0, 1.0)
         value = truth * exp(deviation) if scale == LOG else truth + deviation
         return Measurement(quantity, value, error, scale)
@@ -95,13 +98,13 @@ class Reporter:
 
     def word(self, found: Measurement, scale: WordScale) -> str:
         """Say a measurement in words."""
-        low, high, phrases = scale.step(found.value)
+        low, high, phrase = scale.step(found.value)
         self._note(found, low, high)
-        return self.pick(phrases)
+        return phrase
 
     def aside(self, found: Measurement, scale: WordScale) -> str:
         """The word beside a number of the same measurement, which says nothing more."""
-        return self.pick(scale.step(found.value)[2])
+        return scale.step(found.value)[2]
 
     def decimal(self, found: Measurement, digits: int) -> str:
         """Say a measurement with so many decimal places."""
@@ -139,9 +142,4 @@ class Reporter:
         self.statements.append(Statement(found.quantity, low, high, found.error, found.scale))
 
 
-def shuffled(sentences: Sequence[str], reporter: Reporter) -> list[str]:
-    """The sentences in any order."""
-    return reporter.random.sample(list(sentences), len(sentences))
-
-
-__all__ = ["LINEAR", "LOG", "Measurement", "Reporter", "WordScale", "shuffled"]
+__all__ = ["LINEAR", "LOG", "Measurement", "Reporter", "WordScale"]
