@@ -369,7 +369,9 @@ def test_summaries_vary():
 
 
 def test_a_talkative_literature_varies_more(summaries):
-    found = measure_variety([whole(summary) for summary in summaries])
+    texts = [whole(summary) for summary in summaries]
+    assert len(set(texts)) == len(texts)
+    found = measure_variety(texts)
     assert found["neighbour_50"] > 0.6
     assert found["distinct_4"] > 0.08
     assert found["words_min"] >= 60

@@ -10,7 +10,7 @@ from .names import AUTHORS
 from .reporter import LOG, Measurement, Reporter
 from .scales import ABSORPTION, BRIGHTNESS, PHOTONS
 
-# Of each kind of field, what it is and how a source is in it.
+# What each kind of field is.
 _PLACES = {
     "survey": "an extragalactic survey field",
     "galaxy": "a nearby galaxy with many X-ray sources",
