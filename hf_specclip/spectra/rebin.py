@@ -34,8 +34,8 @@ __all__ = [
 # A channel with more counts than this is dealt by binomial draws (the same distribution), so that
 # neither time nor memory grows with the counts.
 _ONE_BY_ONE = 10_000
-# Counts drawn at once; bounds the memory of a batch to about 100 MB.
-_CHUNK = 1 << 21
+# Counts drawn at once: what they need stays in the processor's cache.
+_CHUNK = 1 << 15
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -148,7 +148,7 @@ def deal_counts_batch(
         ValueError: as `deal_counts`, or a number of seeds other than B.
     """
     values = _whole_counts(counts)
-    lows, widths, edges, destination = _geometry(channel_edges, bin_edges)
+    lows, widths, edges, first, destination = _geometry(channel_edges, bin_edges)
     if values.ndim != 2 or values.shape[1] != lows.size:
         raise ValueError(f"counts must have shape (B, {lows.size}), not {values.shape}")
     state = _seed_states(seeds)
@@ -168,29 +168,31 @@ def deal_counts_batch(
     many = numbers > _ONE_BY_ONE
     for row, channel, number in zip(rows[many], channels[many], numbers[many], strict=True):
         low = lows[channel]
-        first, fractions = _fractions_of(low, low + widths[channel], edges)
+        slot, fractions = _fractions_of(low, low + widths[channel], edges)
         # A generator of its own: its key is the detection and the channel, and nothing else.
         philox = np.random.Philox(key=int(state[row]) << 64 | int(channel))
         drawn = np.random.Generator(philox).multinomial(number, fractions)
-        dealt[row, first : first + drawn.size] += drawn
+        dealt[row, slot : slot + drawn.size] += drawn
     rows, channels, numbers = rows[~many], channels[~many], numbers[~many]
 
-    flat = dealt.reshape(-1)
+    # What the counts of a channel share: where their random numbers begin, and where they can go.
+    begin, slots = state[rows] + _counters(channels), rows * n_out + first[channels]
+    crossed, flat = _crossed_edges(lows + widths, edges, first), dealt.reshape(-1)
     for part in _chunks(numbers):
-        repeat = numbers[part]
-        total = int(repeat.sum())
-        # The position of each count among those of its channel.
+        repeat, own = numbers[part], channels[part]
         starts = np.cumsum(repeat) - repeat
-        order = np.arange(total) - np.repeat(starts, repeat)
-        row, channel = np.repeat(rows[part], repeat), np.repeat(channels[part], repeat)
-        uniform = _uniform(state[row], channel, order)
-        energy = lows[channel] + uniform * widths[channel]
-        bins = np.searchsorted(edges, energy, side="right")  # 0 is below, m + 1 above
-        # One pass over the rows touched, not over the whole output, for each chunk.
-        first_row = int(row[0])
-        index = (row - first_row) * n_out + bins
-        found = np.bincount(index)
-        flat[first_row * n_out : first_row * n_out + found.size] += found
+        steps = np.repeat(begin[part] - starts.astype(np.uint64) * _GOLDEN, repeat)
+        energy = np.repeat(lows[own], repeat) + _uniform(steps) * np.repeat(widths[own], repeat)
+        # One comparison for each edge inside a channel: there are one or two, and a search of all
+        # edges for each count takes several times as long.
+        left, last = repeat, flat.size - 1
+        for step, edge in enumerate(crossed):
+            beyond = energy >= np.repeat(edge[own], repeat)
+            above = np.add.reduceat(beyond, starts, dtype=np.int64)
+            # Channels that cross fewer edges add nothing, some of it past the end.
+            np.add.at(flat, np.minimum(slots[part] + step, last), left - above)
+            left = above
+        np.add.at(flat, np.minimum(slots[part] + len(crossed), last), left)
     return dealt if outside else np.ascontiguousarray(dealt[:, 1:-1])
 
 
@@ -268,13 +270,28 @@ def _whole_counts(counts: ArrayLike) -> NDArray[np.int64]:
 
 def _geometry(
     channel_edges: ArrayLike, bin_edges: ArrayLike
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Lower edges and widths of channels, bin edges, and the only bin a channel meets (else −1)."""
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Lower edges and widths of channels, bin edges, the first slot a channel meets (0 is below the
+    bins), and the only one (else −1)."""
     channels = ascending_edges(channel_edges, "channel_edges")
     edges = ascending_edges(bin_edges, "bin_edges")
     first = np.searchsorted(edges, channels[:-1], side="right")
     last = np.searchsorted(edges, channels[1:], side="left")
-    return channels[:-1], np.diff(channels), edges, np.where(first == last, first, -1)
+    only = np.where(first == last, first, -1)
+    return channels[:-1], np.diff(channels), edges, first, only
+
+
+def _crossed_edges(
+    highs: NDArray[Any], edges: NDArray[Any], first: NDArray[Any]
+) -> list[NDArray[np.float64]]:
+    """The first, second… edge that counts of each channel may lie above, infinite where none is.
+
+    An edge at the top of a channel is one: energies are rounded.
+    """
+    number = np.maximum(np.searchsorted(edges, highs, side="right") - first, 0)
+    most = int(number.max(initial=0))
+    padded = np.append(edges, np.full(most, np.inf))
+    return [np.where(step < number, padded[first + step], np.inf) for step in range(most)]
 
 
 def _fractions_of(low: float, high: float, edges: NDArray[Any]) -> tuple[int, NDArray[np.float64]]:
@@ -300,12 +317,14 @@ def _seed_states(seeds: ArrayLike) -> NDArray[np.uint64]:
     return _mix(np.asarray(whole, dtype=np.uint64) + _GOLDEN)
 
 
-def _uniform(
-    state: NDArray[np.uint64], channel: NDArray[Any], order: NDArray[Any]
-) -> NDArray[np.float64]:
-    """Uniform numbers in [0, 1), a function of seed, channel and position (SplitMix64)."""
-    counter = (channel.astype(np.uint64) << np.uint64(32)) | order.astype(np.uint64)
-    bits = _mix(state + (counter + np.uint64(1)) * _GOLDEN)
+def _counters(channel: NDArray[Any]) -> NDArray[np.uint64]:
+    """What a detection's state has grown by at the first count of a channel."""
+    return ((channel.astype(np.uint64) << np.uint64(32)) + np.uint64(1)) * _GOLDEN
+
+
+def _uniform(begin: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Uniform numbers in [0, 1): the n-th is n steps from its beginning (SplitMix64)."""
+    bits = _mix(begin + np.arange(begin.size, dtype=np.uint64) * _GOLDEN)
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
