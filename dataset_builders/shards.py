@@ -7,9 +7,12 @@ that what a kill leaves behind is whole, and the next run makes only what is mis
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import multiprocessing
+import multiprocessing.forkserver
 import os
+import pickle
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -93,7 +96,9 @@ def simulated_splits(
                     min(processes, len(missing)),
                     mp_context=_processes(universe.knobs.fits),
                     initializer=_start_worker,
-                    initargs=(universe,),
+                    # As bytes: the first process then need not have read them all for the next
+                    # to be started.
+                    initargs=(pickle.dumps(universe, pickle.HIGHEST_PROTOCOL),),
                 )
                 with _one_thread():
                     for number in missing:
@@ -117,6 +122,17 @@ def simulated_splits(
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
         lock.release()
+
+
+def prepare_processes(fits: bool) -> None:
+    """Have what the processes are forked from import its modules while something else is done.
+
+    Args:
+        fits: whether they will fit spectra.
+    """
+    if _processes(fits).get_start_method() == "forkserver":
+        with _one_thread():
+            multiprocessing.forkserver.ensure_running()
 
 
 def code_fingerprint() -> str:
@@ -158,10 +174,15 @@ def _one_thread() -> Iterator[None]:
 _universe: Universe | None = None
 
 
-def _start_worker(universe: Universe) -> None:
+def _start_worker(universe: bytes) -> None:
     global _universe
-    _universe = universe
-    if universe.knobs.fits:
+    # A hundred thousand papers and names that stay: no collection needs to look at them again.
+    gc.disable()
+    _universe = pickle.loads(universe)  # from the parent process
+    gc.freeze()
+    gc.enable()
+    assert _universe is not None
+    if _universe.knobs.fits:
         import torch
 
         torch.set_num_threads(1)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from .compare import CITATION, Marginals, comparison_table
 from .contract import SPLITS, contract_features
 from .folder import SpecCLIPDatasetInfo, check_may_write, write_dataset
-from .shards import code_fingerprint, simulated_splits
+from .shards import code_fingerprint, prepare_processes, simulated_splits
 from .simulation.catalogue import Knobs, Universe
 from .variety import describe_variety, measure_variety
 
@@ -252,6 +252,7 @@ def simulate(
     settings = json.dumps({"knobs": knobs.record(), "code": code_fingerprint()}, sort_keys=True)
     key = hashlib.blake2b(f"{VERSION} {settings}".encode(), digest_size=6).hexdigest()
     folder = output.parent / f".{output.name}-rows-{key}"
+    prepare_processes(knobs.fits)
     universe = Universe(knobs)
     info = describe(config_name, knobs)
     marginals = Marginals()
