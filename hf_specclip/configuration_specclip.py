@@ -31,6 +31,7 @@ N_BANDS = 13
 CHANNELS = {
     "minmax": ("rate",),
     "physics": ("counts", "background", "shape"),
+    "flux": ("counts", "background", "shape"),
 }
 GLOBALS = {
     "minmax": (),
@@ -50,8 +51,14 @@ GLOBALS = {
         "hard_ms_error",
     ),
 }
+# The same numbers with fluxes in place of rates.
+GLOBALS["flux"] = (
+    "log_flux",
+    "log_energy_flux",
+    *(name for name in GLOBALS["physics"] if name != "log_net_rate"),
+)
 
-InputKind = Literal["minmax", "physics"]
+InputKind = Literal["minmax", "physics", "flux"]
 _KINDS = tuple(CHANNELS)
 # Raised whenever the meaning of a channel or a global number changes (at most 6).
 INPUT_FORMAT = 1
@@ -61,6 +68,11 @@ MAX_LAYERS = 1000
 _MAX_EV = 2**20 - 1
 # Stands in the place of the format for settings that are no spectrum of the default axis and bands.
 _HASHED = 7
+
+
+def describing_kind(input_kind: str) -> str:
+    """The kind of input whose numbers describe the spectra of a model: its own, if it has any."""
+    return input_kind if GLOBALS[input_kind] else "physics"
 
 
 def input_signature(
@@ -80,7 +92,7 @@ def input_signature(
     than the default make it a hash, which can be compared only.
 
     Args:
-        input_kind: `"minmax"` or `"physics"`.
+        input_kind: `"minmax"`, `"physics"` or `"flux"`.
         n_bins: number of bins.
         energy_range: ends of the axis, in its unit.
         axis: name and unit of the axis.
@@ -177,13 +189,14 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
         axis (`tuple[str, str]`, defaults to `("energy", "keV")`):
             Name and unit of what the counts lie along: a wavelength or a time are as good.
         bands (three pairs of floats, defaults to 0.5–1.2, 1.2–2 and 2–7):
-            What `"physics"` compares in its three ratios, in the unit of the axis.
+            What `"physics"` and `"flux"` compare in three ratios, in the unit of the axis.
         windows (`tuple[float, float]`, defaults to `(0.3, 0.4)`):
-            Widths over which `"physics"` averages the shape and the background, in the same unit.
+            Widths over which they average the shape and the background, in the same unit.
         input_kind (`str`, defaults to `"minmax"`):
             `"minmax"`: the paper's input, count rates per bin, min-max normalised for each spectrum
             by itself. `"physics"`: counts, background and shape along the bins, and numbers with
-            their uncertainties for the whole spectrum (see [`SpecCLIPFeatureExtractor`]).
+            their uncertainties for the whole spectrum. `"flux"`: the same with the numbers made of
+            fluxes, for which the effective area is needed (see [`SpecCLIPFeatureExtractor`]).
         num_channels (`int`, *optional*):
             Channels along the bins; follows from `input_kind`.
         num_globals (`int`, *optional*):
@@ -297,7 +310,7 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
         if self.encoder == "mlp" and not self.num_globals:
             raise ValueError(
                 f'encoder "mlp" reads numbers for the whole spectrum, and input_kind '
-                f'{self.input_kind!r} has none: choose "physics", or encoder "transformer"'
+                f'{self.input_kind!r} has none: choose "flux", or encoder "transformer"'
             )
         if self.encoder == "mlp" and self.mask_ratio:
             raise ValueError('mask_ratio hides patches, and encoder "mlp" has none: set it to 0')

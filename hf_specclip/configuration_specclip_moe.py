@@ -7,7 +7,7 @@ from huggingface_hub.dataclasses import strict
 from .configuration_specclip import VARIABLES, SpecCLIPPreTrainedConfig
 
 # What the experts look at. `spectrum` is the latent of the encoder, `features` are the numbers that
-# the feature extractor of kind "physics" gives for a whole spectrum.
+# the feature extractor gives for a whole spectrum, of kind "physics" where the model's has none.
 VIEWS = ("spectrum", "text", "shared_spectrum", "shared_text", "features")
 TEXT_VIEWS = ("text", "shared_text")
 # The circumstances an answer is given in; each has a gate and conformal scores of its own.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .configuration_specclip import describing_kind
 from .description import Description, LiteratureHit, OutlierScore, Paper, SimilarSource, Variable
 from .dual_encoder import load_from
 from .index import GALLERY_FOLDER, Hit, IndexFilter, SpecCLIPIndex, paper_url
@@ -137,8 +138,8 @@ class Describer:
 
         Args:
             spectrum: the path of a PHA file, an `XRaySpectrum`, a mapping with `counts` (n_bins,),
-                `exposure` (s) and perhaps `background_counts` and `background_scale`, or the name
-                of a source that the index knows.
+                `exposure` (s) and perhaps `background_counts`, `background_scale` and
+                `effective_area` (cm²), or the name of a source that the index knows.
             top_k: texts and sources to name.
 
         Raises:
@@ -348,9 +349,10 @@ class Describer:
 
         own = tensors(self.extractor)
         described = own
-        if self.extractor.input_kind != "physics":
+        kind = describing_kind(self.extractor.input_kind)
+        if self.extractor.input_kind != kind:
             grid = self.model.config.spectrum_config.grid
-            described = tensors(SpecCLIPFeatureExtractor("physics", **grid))
+            described = tensors(SpecCLIPFeatureExtractor(kind, **grid))
         with torch.inference_mode():
             # One pass gives the latent and the point.
             output = self.model(**own)
@@ -646,6 +648,9 @@ def _stored_spectrum(index: SpecCLIPIndex, place: int) -> tuple[XRaySpectrum, di
     if "background_counts" in columns:
         found["background_counts"] = np.array(columns["background_counts"][place], np.int32)
         found["background_scale"] = float(columns["background_scale"][place])
+    if "effective_area" in columns:
+        area = np.array(columns["effective_area"][place], np.float32)
+        found["effective_area"] = area if area.any() else None
     found["source_name"] = _text(entry.get("source_name"))
     found |= {name: _whole(entry.get(name)) for name in ("obsid", "obi", "region_id")}
     found |= {name: _real(entry.get(name)) for name in ("ra", "dec")}

@@ -20,7 +20,15 @@ from .configuration_specclip import (
     input_signature,
 )
 
-_COLUMNS = ("counts", "exposure", "background_counts", "background_scale")
+_COLUMNS = ("counts", "exposure", "background_counts", "background_scale", "effective_area")
+# Stands in for an area that is not known: the mean of the six epochs of ACIS-S and ACIS-I, 1999 to
+# 2022, on axis, whose tables the simulation has from the Chandra calibration database. keV, cm².
+_USUAL_AREA = (
+    (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 1.8, 2.0, 2.1, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0),
+    (96, 123, 182, 268, 346, 410, 514, 605, 568, 498, 295, 343, 366, 380, 308, 189, 94, 36),
+)
+# Below this share of the best band's area nothing is divided by it.
+_LEAST_AREA = 1e-3
 
 
 class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
@@ -53,11 +61,23 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
     - `hard_hm`, `hard_hs`, `hard_ms` (x − y)/(x + y) of net counts plus one half in the bands
       s 0.5–1.2, m 1.2–2 and h 2–7 keV, with propagated errors of at most 1.
 
+    With `input_kind="flux"` the same channels come with numbers that the telescope has been taken
+    out of. The effective area at 0.5 keV fell thirty-fold over Chandra's life, so that counts alone
+    say little of how soft a source is. In each of the 13 bands the net counts and their σ are
+    divided by exposure and mean effective area, and of these fluxes (photons/cm²/s) come
+
+    - `log_flux` and `log_energy_flux` (keV/cm²/s): log10(sqrt(max(F, 0)² + σ²)) of their sums;
+    - the fractions, ratios and errors as above, of fluxes in place of counts;
+    - `log_counts`, `log_net_counts`, `log_background` and `significance` as they are.
+
+    Where `effective_area` is not given (or not a number throughout a row), that of a usual ACIS
+    observation stands in, and along another axis than the energy 1.
+
     All are finite without counts. Exposure, effective area, detector, off-axis angle and date are
     never given by themselves: they tell where the telescope pointed, and so which source it was.
 
     Args:
-        input_kind (`str`, defaults to `"minmax"`): `"minmax"` or `"physics"`.
+        input_kind (`str`, defaults to `"minmax"`): `"minmax"`, `"physics"` or `"flux"`.
         n_bins (`int`, defaults to 400): number of equal energy bins.
         energy_range (`tuple[float, float]`, defaults to `(0.5, 8.0)`): their outer edges, keV.
         axis (`tuple[str, str]`, defaults to `("energy", "keV")`): name and unit of what the counts
@@ -128,6 +148,7 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
         exposure: Any = None,
         background_counts: Any = None,
         background_scale: Any = None,
+        effective_area: Any = None,
         return_tensors: str | None = None,
     ) -> BatchFeature:
         """
@@ -135,30 +156,32 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
             spectra: one spectrum or many, as
                 - a dict of columns: `counts` (B, n_bins) or (n_bins,), `exposure` (B,) s,
                   `background_counts` like `counts`, `background_scale` (B,), the factor that turns
-                  them into counts of the source aperture; others are ignored. The fastest way;
+                  them into counts of the source aperture, `effective_area` like `counts`, cm² in
+                  the middle of each bin; others are ignored. The fastest way;
                 - an array of counts (B, n_bins) or (n_bins,), the rest as keywords;
                 - anything with `.rebinned(n_bins=, energy_range=)`, such as an `XRaySpectrum`;
                 - the path of a PHA file, where `hf_specclip` is installed;
                 - a list of dicts, of spectra or of paths.
                 Without a background (absent or None) none is subtracted.
-            exposure: seconds, only beside an array of counts; likewise `background_counts` and
-                `background_scale`.
+            exposure: seconds, only beside an array of counts; likewise `background_counts`,
+                `background_scale` and `effective_area`.
             return_tensors: `"pt"` for torch tensors, else numpy arrays.
 
         Returns:
             `BatchFeature` of `spectrum_values` (B, C, n_bins) float32, `input_signature` (B,) int64
-            and, for `"physics"`, `spectrum_globals` (B, G) float32; B = 1 for a single spectrum.
+            and, but for `"minmax"`, `spectrum_globals` (B, G) float32; B = 1 for a single spectrum.
 
         Raises:
             ValueError: counts that are negative, fractional or not finite, in the wrong number of
-                bins, or a missing or impossible exposure or background scale; the message names
-                the row and what to do.
+                bins, or a missing or impossible exposure, background scale or effective area; the
+                message names the row and what to do.
             ImportError: a path, where `hf_specclip` is not installed.
         """
         given = {
             "exposure": exposure,
             "background_counts": background_counts,
             "background_scale": background_scale,
+            "effective_area": effective_area,
         }
         columns = self._columns(spectra, given)
         counts = self._counts(columns["counts"], "counts")
@@ -168,7 +191,10 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
         else:
             seconds = self._exposure(columns["exposure"], len(counts))
             background, scale = self._background(columns, len(counts))
-            values, numbers = self._physics(counts, seconds, background, scale)
+            area = None
+            if self.input_kind == "flux":
+                area = self._area(columns["effective_area"], len(counts))
+            values, numbers = self._physics(counts, seconds, background, scale, area)
             data = {"spectrum_values": values, "spectrum_globals": numbers}
         data["input_signature"] = np.full(len(counts), self.input_signature, dtype=np.int64)
         return BatchFeature(data, tensor_type=return_tensors)
@@ -279,9 +305,38 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
             scales = [0.0 if scale is None else scale for scale in scales]
         return counts, _numbers(scales, "background_scale", batch, above_zero=False)[:, None]
 
+    def _area(self, column: Any, batch: int) -> np.ndarray:
+        """Effective area in each bin, float32 (B, n_bins)."""
+        low, high = self.energy_range
+        edges = np.linspace(low, high, self.n_bins + 1)
+        usual = np.ones(self.n_bins, dtype=np.float32)
+        if tuple(self.axis) == AXIS:
+            usual = np.interp((edges[1:] + edges[:-1]) / 2, *_USUAL_AREA).astype(np.float32)
+        if isinstance(column, list | tuple):
+            column = [usual if row is None else row for row in column]
+        elif column is None:
+            return np.broadcast_to(usual, (batch, self.n_bins))
+        area = _array(column, "effective_area").astype(np.float32)
+        if area.shape != (batch, self.n_bins):
+            raise ValueError(
+                f"effective_area has the shape {area.shape}, the counts need "
+                f"{(batch, self.n_bins)}: give cm² in the middle of each bin, or leave it out"
+            )
+        area = np.where(np.isnan(area).all(axis=1, keepdims=True), usual, area)
+        _refuse_rows(~np.isfinite(area), "effective_area", "is not finite", area)
+        _refuse_rows(area < 0, "effective_area", "is negative", area)
+        _refuse_rows(area.max(axis=1)[:, None] <= 0, "effective_area", "as everywhere", area)
+        return area
+
     def _physics(
-        self, counts: np.ndarray, exposure: np.ndarray, background: np.ndarray, scale: np.ndarray
+        self,
+        counts: np.ndarray,
+        exposure: np.ndarray,
+        background: np.ndarray,
+        scale: np.ndarray,
+        area: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Channels and numbers; those of fluxes where an area is given."""
         low, high = self.energy_range
         width = (high - low) / self.n_bins
         bands = _band_matrix(self.n_bins, low, high, tuple(map(tuple, self.bands)))
@@ -306,24 +361,61 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
         shape *= self.n_bins / norm
         np.copysign(np.log1p(np.abs(shape)), shape, out=shape)
 
-        fractions = slice(1, 1 + N_BANDS)
-        ratios, ratio_errors = _hardness(net[:, 1 + N_BANDS :], variance[:, 1 + N_BANDS :])
+        parts, compared = slice(1, 1 + N_BANDS), slice(1 + N_BANDS, None)
         log_net = np.log10(positive + 1)
+        if area is None:
+            brightness = [log_net - np.log10(exposure)[:, None]]
+            shares = [net[:, parts] / norm, np.sqrt(variance[:, parts]) / norm]
+            ratios = _hardness(net[:, compared], variance[:, compared])
+        else:
+            areas = area @ bands[:, parts] / bands[:, parts].sum(axis=0)
+            areas = np.maximum(areas, _LEAST_AREA * areas.max(axis=1, keepdims=True))
+            areas *= exposure[:, None]
+            brightness, shares, ratios = self._fluxes(
+                net[:, parts] / areas, variance[:, parts] / areas**2, areas.mean(axis=1)
+            )
         numbers = np.concatenate(
             [
-                log_net - np.log10(exposure)[:, None],
+                *brightness,
                 np.log10(source[:, :1] + 1),
                 log_net,
                 np.log10(scale * region[:, :1] + 1),
                 np.arcsinh(total / np.sqrt(total_variance)),
-                net[:, fractions] / norm,
-                np.sqrt(variance[:, fractions]) / norm,
-                ratios,
-                ratio_errors,
+                *shares,
+                *ratios,
             ],
             axis=1,
         )
         return values, numbers.astype(np.float32)
+
+    def _fluxes(
+        self, flux: np.ndarray, variance: np.ndarray, sensitivity: np.ndarray
+    ) -> tuple[list[np.ndarray], list[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """What is said of fluxes.
+
+        Args:
+            flux, variance: in the bands of equal ratio, photons/cm²/s and its square, (B, 13).
+            sensitivity: counts for one photon/cm²/s, on average, (B,).
+
+        Returns:
+            The logarithms of the sums, the fractions with their errors, the ratios with theirs.
+        """
+        edges = _band_edges(*self.energy_range)
+        middles = np.sqrt(edges[1:] * edges[:-1]) if edges[0] > 0 else (edges[1:] + edges[:-1]) / 2
+        norm, energy = (
+            np.sqrt(np.maximum(flux @ weights, 0) ** 2 + variance @ weights**2)[:, None]
+            for weights in (np.ones(N_BANDS), middles)
+        )
+        # A flux that is level within each band is shared out among s, m and h. As counts of a
+        # detector of one area at all energies, half a count is what it is without fluxes.
+        shared = _overlaps(edges[:-1], edges[1:], self.bands)
+        counts = (flux @ shared) * sensitivity[:, None]
+        errors = (variance @ shared**2) * sensitivity[:, None] ** 2
+        return (
+            [np.log10(norm), np.log10(energy)],
+            [flux / norm, np.sqrt(variance) / norm],
+            _hardness(counts, errors),
+        )
 
 
 def _is_counts(spectra: Any) -> bool:
@@ -429,17 +521,27 @@ def _band_matrix(
 ) -> np.ndarray:
     """Share of each bin in: all, the 13 bands of equal ratio, s, m and h. (n_bins, 17) float32."""
     edges = np.linspace(low, high, n_bins + 1)
-    start = max(low, high / 1000)  # bands of equal ratio cannot begin at 0 keV
-    steps = np.geomspace(start, high, N_BANDS + 1)
-    steps[0], steps[-1] = low, high
-    bands = [(low, high), *pairwise(steps), *compared]
-    overlaps = [
-        np.clip(np.minimum(edges[1:], top) - np.maximum(edges[:-1], bottom), 0, None)
-        for bottom, top in bands
-    ]
-    matrix = (np.stack(overlaps, axis=1) / np.diff(edges)[:, None]).astype(np.float32)
+    bands = [(low, high), *pairwise(_band_edges(low, high)), *compared]
+    matrix = _overlaps(edges[:-1], edges[1:], bands).astype(np.float32)
     matrix.setflags(write=False)
     return matrix
+
+
+def _band_edges(low: float, high: float) -> np.ndarray:
+    """Edges of the 13 bands of equal ratio, (14,)."""
+    start = max(low, high / 1000)  # they cannot begin at 0 keV
+    steps = np.geomspace(start, high, N_BANDS + 1)
+    steps[0], steps[-1] = low, high
+    return steps
+
+
+def _overlaps(lower: np.ndarray, upper: np.ndarray, bands: Sequence[Sequence[float]]) -> np.ndarray:
+    """Share of each interval (n) that lies in each band (m), (n, m)."""
+    shares = [
+        np.clip(np.minimum(upper, top) - np.maximum(lower, bottom), 0, None)
+        for bottom, top in bands
+    ]
+    return np.stack(shares, axis=1) / (upper - lower)[:, None]
 
 
 SpecCLIPFeatureExtractor.register_for_auto_class()

@@ -20,6 +20,7 @@ _MOST_SOURCES = 500
 # Spectra that an index keeps the counts of, some kilobyte each; more can be searched among, but not
 # described by their names.
 MOST_COUNTS = 200_000
+AREA = "effective_area"
 
 
 def build_index(
@@ -43,8 +44,9 @@ def build_index(
         texts: entries, see `SpecCLIPIndex`.
         text_vectors: (n, D).
         splits: columns of the data contract by split: `counts` and `background_counts` (m, bins),
-            `background_scale` and `exposure` (m,), and where there are `source_name`, `obsid`,
-            `obi`, `region_id`, `ra`, `dec`, `source_class`, `group` as lists.
+            `background_scale` and `exposure` (m,), for models that look at it `effective_area`
+            (m, bins), and where there are `source_name`, `obsid`, `obi`, `region_id`, `ra`, `dec`,
+            `source_class`, `group` as lists.
         spectrum_vectors: (m, D) by split.
         text_of: (m,) place of each row's text, by split.
         energy_range: of the bins, keV.
@@ -69,9 +71,11 @@ def build_index(
     stacked = np.concatenate(vectors) if vectors else np.zeros((0, text_vectors.shape[1]))
     columns = {
         name: np.concatenate([np.asarray(splits[split][name]) for split in names])
-        for name in ("counts", "background_counts", "background_scale", "exposure")
-        if names and len(entries) <= MOST_COUNTS
+        for name in ("counts", "background_counts", "background_scale", "exposure", AREA)
+        if names and len(entries) <= MOST_COUNTS and all(name in splits[split] for split in names)
     }
+    if AREA in columns:
+        columns[AREA] = stored_area(columns[AREA])
     for name in ("counts", "background_counts"):
         if name in columns:
             columns[name] = _smallest(columns[name])
@@ -88,6 +92,12 @@ def build_index(
         spectrum_columns=columns,
         about={"energy_range": [float(edge) for edge in energy_range], **(about or {})},
     )
+
+
+def stored_area(area: np.ndarray) -> np.ndarray:
+    """Effective areas (m, bins), cm², as an index keeps them: to a part in 2,000, and 0 throughout
+    where a row's is not known (nan)."""
+    return np.clip(np.nan_to_num(np.asarray(area), nan=0.0), 0.0, 6e4).astype(np.float16)
 
 
 def facts_of(columns: Mapping[str, Any]) -> list[dict[str, Any]]:

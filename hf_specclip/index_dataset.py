@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .index import SpecCLIPIndex
-from .index_build import build_index, facts_of
+from .index_build import AREA, build_index, facts_of, stored_area
 from .index_map import place_among
 
 if TYPE_CHECKING:
@@ -121,6 +121,9 @@ def add_spectra(
     }
     for name in ("background_scale", "exposure"):
         columns[name] = np.array([row[name] for row in rows], np.float32)
+    none = np.zeros(settings.n_bins, np.float32)
+    areas = [row[AREA] for row in rows]
+    columns[AREA] = stored_area(np.stack([none if area is None else area for area in areas]))
     told = {name: [row.get(name) for row in rows] for name in _TOLD}
     entries = [
         {"id": name, **fact, "split": None}
@@ -168,6 +171,10 @@ def _embedded(
             ),
             "exposure": np.asarray(some["exposure"], np.float32),
         }
+        if describer.extractor.input_kind == "flux" and AREA in some:
+            unknown = np.full(n_bins, np.nan, np.float32)
+            areas = [unknown if area is None else area for area in some[AREA]]
+            part[AREA] = np.stack(areas).astype(np.float32)
         parts.append(part)
         vectors.append(
             describer.embed(

@@ -136,6 +136,7 @@ def check_columns(columns: Mapping[str, np.ndarray], path: Path) -> None:
         "background_counts": ("iu", bins),
         "background_scale": ("f", ()),
         "exposure": ("f", ()),
+        "effective_area": ("f", bins),
     }
     for name, (kinds, shape) in forms.items():
         values = columns.get(name)

@@ -516,7 +516,7 @@ class SpecCLIPSpectrumModel(SpecCLIPPreTrainedModel):
                     f"{describe_input_signature(expected)}. Use the SpecCLIPFeatureExtractor "
                     "saved with the model"
                 )
-        if not self._fit_is_known and self.config.input_kind == "physics" and not self.training:
+        if not self._fit_is_known and self.config.input_kind != "minmax" and not self.training:
             self._fit_is_known = True  # once: a look at the buffer makes an accelerator wait
             if not self.statistics_fitted:
                 logger.warning_once(

@@ -19,6 +19,7 @@ from torch import nn
 from transformers import initialization as init
 from transformers.utils import ModelOutput, can_return_tuple
 
+from .configuration_specclip import describing_kind
 from .configuration_specclip_moe import PANELS, TEXT_VIEWS, SpecCLIPMoEConfig
 from .feature_extraction_specclip import SpecCLIPFeatureExtractor
 from .modeling_specclip import SpecCLIPPreTrainedModel
@@ -640,7 +641,8 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
         shared_spectrum, shared_text (`torch.FloatTensor` of shape `(batch, shared_dim)`):
             Points in the shared space; `shared_text` goes with `text`.
         features (`torch.FloatTensor` of shape `(batch, features)`):
-            `spectrum_globals` of a [`SpecCLIPFeatureExtractor`] of kind `"physics"`.
+            `spectrum_globals` of a [`SpecCLIPFeatureExtractor`], of kind `"physics"` where the
+            model's own has none.
         without_text (`str`, *optional*):
             What is done for rows without text, by default `config.without_text`.
         """
@@ -742,15 +744,15 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
         """
         settings = model.config.spectrum_config
         layout = settings.grid
-        physics = SpecCLIPFeatureExtractor("physics", **layout)
+        kind = describing_kind(settings.input_kind)
         device = model.device
 
         def tensors(extractor: SpecCLIPFeatureExtractor) -> dict[str, torch.Tensor]:
             return {k: v.to(device) for k, v in extractor(spectra, return_tensors="pt").items()}
 
-        described = tensors(physics)
+        described = tensors(SpecCLIPFeatureExtractor(kind, **layout))
         own = described
-        if settings.input_kind != "physics":
+        if settings.input_kind != kind:
             own = tensors(SpecCLIPFeatureExtractor(settings.input_kind, **layout))
         output = model(**own, text_embeds=text_embeds, section_mask=section_mask)
         before = None

@@ -21,7 +21,7 @@ import torch
 from transformers import Pipeline
 from transformers.dynamic_module_utils import custom_object_save
 
-from .configuration_specclip import VARIABLES
+from .configuration_specclip import VARIABLES, describing_kind
 from .feature_extraction_specclip import SpecCLIPFeatureExtractor
 from .index import SpecCLIPIndex, paper_url
 from .index_filter import IndexFilter
@@ -29,7 +29,7 @@ from .modeling_specclip_moe import SpecCLIPMoEForRegression
 from .trained_run import find_run
 from .zero_shot import ZeroShotClasses
 
-_COLUMNS = ("exposure", "background_counts", "background_scale")
+_COLUMNS = ("exposure", "background_counts", "background_scale", "effective_area")
 # What travels with a model in folders of its own.
 _COMPANIONS = ("gallery", "zero_shot", "moe", "outliers")
 
@@ -38,9 +38,9 @@ class SpectrumPipeline(Pipeline):
     """What the pipelines on spectra share.
 
     Inputs: the path of a PHA file (where `hf_specclip` is installed), an `XRaySpectrum`, an array
-    of counts (bins,) with `exposure=` (and `background_counts=`, `background_scale=`), a mapping of
-    these; or a list of such, an array (n, bins), or a mapping of arrays, which give a list; or a
-    generator or dataset of such, which give a generator.
+    of counts (bins,) with `exposure=` (and `background_counts=`, `background_scale=`,
+    `effective_area=`), a mapping of these; or a list of such, an array (n, bins), or a mapping of
+    arrays, which give a list; or a generator or dataset of such, which give a generator.
     """
 
     _load_processor = False
@@ -284,7 +284,9 @@ class SpectrumParametersPipeline(SpectrumPipeline):
                 "model's: use SpecCLIPMoEForRegression.predict(…, spectrum_model=…)"
             )
         settings = self.model.config.spectrum_config
-        self._physics = SpecCLIPFeatureExtractor("physics", **settings.grid)
+        self._describing = SpecCLIPFeatureExtractor(
+            describing_kind(settings.input_kind), **settings.grid
+        )
 
     def _sanitize_parameters(self, variables: Any = None) -> tuple[dict, dict, dict]:
         if variables is None:
@@ -293,10 +295,10 @@ class SpectrumParametersPipeline(SpectrumPipeline):
 
     def preprocess(self, spectrum: Any) -> Any:
         inputs = super().preprocess(spectrum)
-        if self.feature_extractor.input_kind == "physics":
+        if self.feature_extractor.input_kind == self._describing.input_kind:
             numbers = inputs["spectrum_globals"]
         else:
-            numbers = self._physics(spectrum, return_tensors="pt")["spectrum_globals"]
+            numbers = self._describing(spectrum, return_tensors="pt")["spectrum_globals"]
         return {**inputs, "features": numbers}
 
     def _forward(self, inputs: Any) -> dict[str, torch.Tensor]:

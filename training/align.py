@@ -370,6 +370,7 @@ def companions_of(
         seed=run.seed,
         # Only what is saved is worth the time.
         with_map=run.is_main,
+        with_area=extractor.input_kind == "flux",
     )
     classes, told = None, ""
     if run.is_main:

@@ -19,6 +19,7 @@ import pyarrow as pa
 from hf_specclip.literature import embed_summaries, get_embedder, section_mask
 
 from .loop import Draws, Order, Shuffled
+from .parquet_rows import arrays_of
 
 if TYPE_CHECKING:
     from dataset_builders.folder import SpecCLIPDatasetInfo
@@ -66,6 +67,8 @@ class SplitArrays:
         counts: (n, n_bins) int32.
         background_counts: (n, n_bins) int32.
         background_scale: (n,) float32.
+        effective_area: (n, n_bins) float32, cm², nan throughout where a row has none; None where
+            the dataset has no such column.
         exposure: (n,) float32, s.
         text_ids: (n,) int64, the row of each pair's text in `Texts`; equal text, equal number.
         groups: (n,) str.
@@ -75,6 +78,7 @@ class SplitArrays:
     counts: np.ndarray
     background_counts: np.ndarray
     background_scale: np.ndarray
+    effective_area: np.ndarray | None
     exposure: np.ndarray
     text_ids: np.ndarray
     groups: np.ndarray
@@ -85,12 +89,9 @@ class SplitArrays:
 
     def spectra(self, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
         """The columns that the feature extractor takes, for some rows."""
-        return {
-            "counts": self.counts[rows],
-            "background_counts": self.background_counts[rows],
-            "background_scale": self.background_scale[rows],
-            "exposure": self.exposure[rows],
-        }
+        names = ("counts", "background_counts", "background_scale", "effective_area", "exposure")
+        columns = {name: getattr(self, name) for name in names}
+        return {name: values[rows] for name, values in columns.items() if values is not None}
 
     def sample(self, n: int) -> dict[str, np.ndarray]:
         """See `SpectraSource.sample`."""
@@ -253,7 +254,9 @@ def thin(spectra: Mapping[str, np.ndarray], smallest: float, draws: Draws) -> di
     """
     if smallest >= 1.0:
         return dict(spectra)
-    result = {name: np.array(values) for name, values in spectra.items()}
+    result = dict(spectra)
+    for column in ("counts", "background_counts", "exposure"):
+        result[column] = np.array(spectra[column])
     for row in range(len(result["exposure"])):
         random = draws.row(row, use=_THINNING)
         kept = smallest ** random.random()
@@ -289,6 +292,7 @@ def _arrays(table: pa.Table, text_ids: np.ndarray) -> SplitArrays:
         counts=_matrix(table, "counts"),
         background_counts=_matrix(table, "background_counts"),
         background_scale=table["background_scale"].to_numpy().astype(np.float32),
+        effective_area=_areas(table),
         exposure=table["exposure"].to_numpy().astype(np.float32),
         text_ids=text_ids,
         groups=np.array(table["group"].to_pylist(), dtype=str),
@@ -308,6 +312,13 @@ def _matrix(table: pa.Table, column: str) -> np.ndarray:
     return np.concatenate([*parts, np.empty(0, parts[0].dtype if parts else "int32")]).reshape(
         -1, width
     )
+
+
+def _areas(table: pa.Table) -> np.ndarray | None:
+    """See `SplitArrays`."""
+    if "effective_area" not in table.column_names:
+        return None
+    return arrays_of(table.select(["effective_area"]))["effective_area"]
 
 
 def _text_ids(

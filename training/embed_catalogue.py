@@ -25,7 +25,7 @@ from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
 from training.checkpoint import CheckpointError, fingerprint
 from training.parquet_rows import ParquetRows, ParquetRowsError, arrays_of, files_of
 from training.shard_job import work_through
-from training.streamed import SPECTRUM_COLUMNS
+from training.streamed import AREA_COLUMNS, SPECTRUM_COLUMNS
 
 NAMES = ("source_name", "obsid", "obi", "region_id")
 # Row groups of one file; about ten thousand rows, so that a kill costs seconds of work.
@@ -62,7 +62,9 @@ def embed_catalogue(
         CheckpointError: when `output` holds the embeddings of another model or other rows.
         ParquetRowsError: when files cannot be read.
     """
-    rows = ParquetRows(files, [*NAMES, *SPECTRUM_COLUMNS])
+    optional = AREA_COLUMNS if extractor.input_kind == "flux" else ()
+    rows = ParquetRows(files, [*NAMES, *SPECTRUM_COLUMNS], optional=optional)
+    columns = [name for name in rows.columns if name not in NAMES]
     groups = np.array_split(
         np.arange(len(rows.sizes)), max(1, -(-len(rows.sizes) // GROUPS_IN_A_UNIT))
     )
@@ -72,7 +74,7 @@ def embed_catalogue(
         return pa.concat_tables([embedded(rows.table(int(number))) for number in numbers])
 
     def embedded(table: pa.Table) -> pa.Table:
-        spectra = arrays_of(table.select(SPECTRUM_COLUMNS))
+        spectra = arrays_of(table.select(columns))
         parts = []
         for start in range(0, len(table), batch_size):
             batch = {name: values[start : start + batch_size] for name, values in spectra.items()}

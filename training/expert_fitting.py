@@ -46,6 +46,7 @@ class ExpertData:
         targets, lower, upper: (n, variables) float64, nan where unknown.
         groups: (n,) str.
         text_ids: (n,) equal for equal texts.
+        feature_names: of the columns of the view `features`.
     """
 
     views: dict[str, np.ndarray]
@@ -55,6 +56,7 @@ class ExpertData:
     upper: np.ndarray
     groups: np.ndarray
     text_ids: np.ndarray
+    feature_names: tuple[str, ...] = GLOBALS["physics"]
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -199,7 +201,7 @@ class _Fit:
     ):
         self.settings = settings
         texts, first, text_of_row = np.unique(pool.text_ids, return_index=True, return_inverse=True)
-        names = GLOBALS["physics"]
+        names = pool.feature_names
         gated = [n for n in names if n.startswith(("log_", "hard_")) or n == "significance"]
         features = pool.views["features"].shape[1]
         known = np.isfinite(pool.targets)

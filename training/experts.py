@@ -22,7 +22,6 @@ import numpy as np
 import torch
 
 from hf_specclip import SpecCLIPMoEForRegression
-from hf_specclip.configuration_specclip import GLOBALS
 from hf_specclip.configuration_specclip_moe import PANELS, VIEWS
 from hf_specclip.evaluation import evaluate_coverage, evaluate_regression
 from training.checkpoint import TRAINING_FILE, fingerprint, fresh_folder, refuse_other, write_json
@@ -172,6 +171,7 @@ def expert_data(parts: Sequence[SplitRepresentations], spectrum: str = "encoder"
         upper=columns("upper"),
         groups=joined("groups"),
         text_ids=joined("text_ids"),
+        feature_names=parts[0].feature_names,
     )
 
 
@@ -235,7 +235,7 @@ def measure_experts(
         }
         for mode in MODES
     }
-    counts = 10 ** rows.features[:, GLOBALS["physics"].index("log_counts")] - 1
+    counts = 10 ** rows.features[:, rows.feature_names.index("log_counts")] - 1
     by = {
         f"{low:g} to {high:g} counts" if np.isfinite(high) else f"over {low:g} counts":
         (counts >= low) & (counts < high)

@@ -33,6 +33,7 @@ def gallery_from(
     energy_range: Any,
     seed: int,
     with_map: bool,
+    with_area: bool = False,
 ) -> SpecCLIPIndex:
     """The index of a dataset: every text and every spectrum, with its split.
 
@@ -43,11 +44,12 @@ def gallery_from(
         energy_range: of the bins, keV.
         seed: of the map.
         with_map: whether there is to be one.
+        with_area: keep the effective areas, for a model that looks at them.
     """
     return build_index(
         pairs.texts.entries,
         text_vectors,
-        {name: _columns(split) for name, split in pairs.splits.items()},
+        {name: _columns(split, with_area) for name, split in pairs.splits.items()},
         spectrum_vectors,
         {name: split.text_ids for name, split in pairs.splits.items()},
         energy_range=energy_range,
@@ -122,11 +124,14 @@ def _classes(split: SplitArrays) -> list[str | None]:
     return split.table["source_class"].to_pylist()
 
 
-def _columns(split: SplitArrays) -> dict[str, Any]:
+def _columns(split: SplitArrays, with_area: bool) -> dict[str, Any]:
     told = {
         name: split.table[name].to_pylist() for name in _COLUMNS if name in split.table.column_names
     }
-    return {**split.spectra(slice(None)), **told}
+    spectra = split.spectra(slice(None))
+    if not with_area:
+        spectra.pop("effective_area", None)
+    return {**spectra, **told}
 
 
 __all__ = ["FITTED_ON", "MIN_ROWS", "classes_from", "gallery_from"]

@@ -39,7 +39,7 @@ def leaky_split(pairs: PairData, seed: int = 0) -> PairData:
     tables = [pairs.splits[name].table for name in SPLITS]
     whole = SplitArrays(
         **{
-            field.name: np.concatenate([getattr(pairs.splits[n], field.name) for n in SPLITS])
+            field.name: _joined([getattr(pairs.splits[n], field.name) for n in SPLITS])
             for field in dataclasses.fields(SplitArrays)
             if field.name != "table"
         },
@@ -113,12 +113,17 @@ def leaky_section(
 def _rows(whole: SplitArrays, rows: np.ndarray) -> SplitArrays:
     return SplitArrays(
         **{
-            field.name: getattr(whole, field.name)[rows]
+            field.name: None if (values := getattr(whole, field.name)) is None else values[rows]
             for field in dataclasses.fields(SplitArrays)
             if field.name != "table"
         },
         table=whole.table.take(pa.array(rows)),
     )
+
+
+def _joined(parts: list[np.ndarray | None]) -> np.ndarray | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None
 
 
 def _sources(split: SplitArrays) -> np.ndarray:

@@ -35,6 +35,7 @@ class ParquetRows:
     Args:
         files: paths or URLs (`hf://…`), in order.
         columns: those that are read.
+        optional: columns that are read, too, where all files have them.
         keep: row groups held in memory.
 
     Attributes:
@@ -44,8 +45,15 @@ class ParquetRows:
         ParquetRowsError: a file that is no Parquet, or lacks a column.
     """
 
-    def __init__(self, files: Sequence[str], columns: Sequence[str], keep: int = 8):
+    def __init__(
+        self,
+        files: Sequence[str],
+        columns: Sequence[str],
+        keep: int = 8,
+        optional: Sequence[str] = (),
+    ):
         self.files, self.columns, self.keep = list(files), list(columns), keep
+        optional = list(optional)
         self._footers, self._groups = [], []
         sizes: list[int] = []
         for number, file in enumerate(self.files):
@@ -56,13 +64,16 @@ class ParquetRows:
                 raise ParquetRowsError(
                     f"{file} cannot be read as Parquet ({error}): fetch or build the dataset again"
                 ) from error
-            missing = sorted(set(self.columns) - set(footer.schema.to_arrow_schema().names))
+            names = set(footer.schema.to_arrow_schema().names)
+            optional = [name for name in optional if name in names]
+            missing = sorted(set(self.columns) - names)
             if missing:
                 raise ParquetRowsError(f"{file} lacks the columns {', '.join(missing)}")
             self._footers.append(footer)
             for group in range(footer.num_row_groups):
                 self._groups.append((number, group))
                 sizes.append(footer.row_group(group).num_rows)
+        self.columns += optional
         self.sizes = np.array(sizes, dtype=np.int64)
         self._starts = np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
         self._held: OrderedDict[int, dict[str, np.ndarray]] = OrderedDict()
@@ -194,18 +205,26 @@ def files_of(dataset: str | Path) -> dict[str, list[str]]:
 
 
 def arrays_of(table: pa.Table) -> dict[str, np.ndarray]:
-    """Columns of numbers, and of lists of one length, as arrays."""
+    """Columns of numbers, and of lists of one length, as arrays; a null list of floats is nan."""
     return {name: _array(table[name].combine_chunks(), name) for name in table.column_names}
 
 
 def _array(values: pa.Array | pa.ChunkedArray, name: str) -> np.ndarray:
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
-    if values.null_count:
+    lists = pa.types.is_fixed_size_list(values.type)
+    fillable = lists and pa.types.is_floating(values.type.value_type)
+    if values.null_count and not fillable:
         raise ParquetRowsError(f"column {name!r} is null in {values.null_count} rows: fill them")
-    if pa.types.is_fixed_size_list(values.type):
+    if lists:
+        # Nulls are left out of what is flattened.
         flat = values.flatten().to_numpy(zero_copy_only=False)
-        return flat.reshape(len(values), values.type.list_size)
+        found = flat.reshape(len(values) - values.null_count, values.type.list_size)
+        if not values.null_count:
+            return found
+        filled = np.full((len(values), found.shape[1]), np.nan, found.dtype)
+        filled[values.is_valid().to_numpy(zero_copy_only=False)] = found
+        return filled
     return values.to_numpy(zero_copy_only=False)
 
 

@@ -67,7 +67,7 @@ class SpectrumSettings:
     `energy_range`, `bands` and `windows` are along the axis of the dataset, in its unit.
     """
 
-    input_kind: Literal["minmax", "physics"] = "minmax"
+    input_kind: Literal["minmax", "physics", "flux"] = "minmax"
     encoder: Literal["transformer", "mlp"] = _value("transformer", later=True)
     n_bins: int = _value(400, 1)
     energy_range: tuple[float, float] = (0.5, 8.0)
@@ -398,7 +398,7 @@ def _check_together(settings: Any, path: tuple[str, ...], file: str) -> None:
                     f"({settings.num_attention_heads})",
                 )
         if settings.encoder == "mlp" and settings.input_kind == "minmax":
-            refuse("encoder", 'is "mlp", which needs input_kind "physics"')
+            refuse("encoder", 'is "mlp", which needs input_kind "physics" or "flux"')
         if settings.encoder == "mlp" and settings.mask_ratio:
             refuse("mask_ratio", 'hides patches, which encoder "mlp" has none of: set it to 0')
     if isinstance(settings, AlignSettings) and settings.freeze_spectrum and settings.thinning < 1:

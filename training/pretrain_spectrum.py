@@ -172,7 +172,7 @@ def check_bins(settings: SpectrumSettings, pairs: PairData) -> None:
         )
     low, high = settings.energy_range
     for band in settings.bands:
-        if settings.input_kind == "physics" and not (band[0] < high and band[1] > low):
+        if settings.input_kind != "minmax" and not (band[0] < high and band[1] > low):
             raise TrainingDataError(
                 f"spectrum.bands: {list(band)} lies outside of {low:g} to {high:g} "
                 f"{pairs.info.domain.axis_unit}, so what compares it would say nothing: give "
@@ -246,8 +246,11 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     run = start(arguments, preset, [f"{CHECKPOINTS}/{STAGE}", STAGE, LOGS])
     with run.stage("data") as made:
         with run.accelerator.main_process_first():
-            read = stream_spectra if arguments.stream else load_pairs
-            pairs = read(run.dataset, run.cache_dir)
+            if arguments.stream:
+                area = run.preset.spectrum.input_kind == "flux"
+                pairs = stream_spectra(run.dataset, run.cache_dir, with_area=area)
+            else:
+                pairs = load_pairs(run.dataset, run.cache_dir)
         made.append(", ".join(f"{name} {rows:,}" for name, rows in pairs.sizes.items()) + " rows")
     with run.stage("pretraining") as made:
         result = pretrain(run, pairs)

@@ -22,7 +22,7 @@ from hf_specclip import (
     SpecCLIPForSpectrumPreTraining,
     SpecCLIPModel,
 )
-from hf_specclip.configuration_specclip import BANDS
+from hf_specclip.configuration_specclip import BANDS, GLOBALS, describing_kind
 
 from .align import MODEL, embed_spectra, embed_texts_of, latents_of
 from .commands import Run
@@ -52,7 +52,7 @@ class SplitRepresentations:
         section_mask: (n, sections) bool, which of them have something to say.
         shared_spectrum, shared_text: (n, D) points in the shared space, of unit length.
         features: (n, F) numbers that describe a spectrum as a whole (rates, bands, hardness), as
-            the feature extractor of kind `physics` gives them, whatever the preset's input is.
+            the feature extractor gives them; of kind `physics` where the preset's has none.
         targets: the physical variables by name, (n,) float64 in catalogue units, nan where null.
         lower, upper: their 68 % limits, nan where the catalogue has none.
         groups: (n,) str, what no split cuts.
@@ -62,6 +62,7 @@ class SplitRepresentations:
         units: of the variables, in the same order.
         sections: names of the sections.
         energy_range, bands: ends of the axis, and the three bands compared along it.
+        feature_names: of the columns of `features`.
     """
 
     spectrum: np.ndarray
@@ -82,6 +83,7 @@ class SplitRepresentations:
     sections: tuple[str, ...] = SECTIONS
     energy_range: tuple[float, float] = (0.5, 8.0)
     bands: tuple[tuple[float, float], ...] = BANDS
+    feature_names: tuple[str, ...] = GLOBALS["physics"]
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -161,17 +163,18 @@ def _of_split(
         sections=pairs.info.domain.sections,
         energy_range=pairs.info.energy_range,
         bands=tuple((low, high) for low, high in extractor.bands),
+        feature_names=GLOBALS[describing_kind(extractor.input_kind)],
     )
 
 
 def _features(extractor: SpecCLIPFeatureExtractor, arrays: SplitArrays) -> np.ndarray:
     grid = ("n_bins", "energy_range", "axis", "bands", "windows")
-    physics = SpecCLIPFeatureExtractor(
-        "physics", **{name: getattr(extractor, name) for name in grid}
+    describing = SpecCLIPFeatureExtractor(
+        describing_kind(extractor.input_kind), **{name: getattr(extractor, name) for name in grid}
     )
     if not len(arrays):
         return np.zeros((0, 0), np.float32)
-    found = physics(arrays.spectra(slice(None)), return_tensors="np")
+    found = describing(arrays.spectra(slice(None)), return_tensors="np")
     return np.asarray(found["spectrum_globals"], np.float32)
 
 

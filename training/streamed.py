@@ -13,6 +13,8 @@ from .loop import Order
 from .parquet_rows import Lanes, ParquetRows, files_of
 
 SPECTRUM_COLUMNS = ("counts", "background_counts", "background_scale", "exposure")
+# What else the input kind "flux" looks at, where it is known.
+AREA_COLUMNS = ("effective_area",)
 LANES = 64
 
 
@@ -21,11 +23,17 @@ class StreamedSpectra(SpectraSource):
 
     Args:
         files: Parquet files of the split.
+        with_area: read the effective areas, too, where the files have them.
     """
 
-    def __init__(self, files: list[str]):
+    def __init__(self, files: list[str], with_area: bool = False):
         # One for each lane, where one process has them all, and some for lanes between two.
-        self.source = ParquetRows(files, SPECTRUM_COLUMNS, keep=LANES + LANES // 4)
+        self.source = ParquetRows(
+            files,
+            SPECTRUM_COLUMNS,
+            keep=LANES + LANES // 4,
+            optional=AREA_COLUMNS if with_area else (),
+        )
 
     def __len__(self) -> int:
         return len(self.source)
@@ -52,13 +60,16 @@ class StreamedSpectra(SpectraSource):
         return Lanes(seed, stage, self.source.sizes, LANES)
 
 
-def stream_spectra(dataset: str | Path, cache_dir: str | Path | None = None) -> PairData:
+def stream_spectra(
+    dataset: str | Path, cache_dir: str | Path | None = None, *, with_area: bool = False
+) -> PairData:
     """A dataset for pretraining, of which nothing is read yet but the footers of its files.
 
     Args:
         dataset: a folder in the contract's form, or the id of such a dataset on the Hub. Rows are
             taken as they are: whoever wrote them has checked them against the contract.
         cache_dir: of the Hub's files.
+        with_area: read the effective areas, too, which the input kind "flux" looks at.
 
     Raises:
         TrainingDataError: when `train` or `validation` has no rows.
@@ -70,7 +81,7 @@ def stream_spectra(dataset: str | Path, cache_dir: str | Path | None = None) -> 
     for name in ("train", "validation"):
         if not files.get(name):
             raise TrainingDataError(f"{dataset} has no rows in {name}: pretraining needs both")
-    splits = {name: StreamedSpectra(files[name]) for name in ("train", "validation")}
+    splits = {name: StreamedSpectra(files[name], with_area) for name in ("train", "validation")}
     if Path(dataset).is_dir():
         info = read_info(Path(dataset))
     else:
@@ -90,4 +101,4 @@ def stream_spectra(dataset: str | Path, cache_dir: str | Path | None = None) -> 
     )
 
 
-__all__ = ["LANES", "SPECTRUM_COLUMNS", "StreamedSpectra", "stream_spectra"]
+__all__ = ["AREA_COLUMNS", "LANES", "SPECTRUM_COLUMNS", "StreamedSpectra", "stream_spectra"]
