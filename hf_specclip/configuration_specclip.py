@@ -310,7 +310,7 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
         if self.encoder == "mlp" and not self.num_globals:
             raise ValueError(
                 f'encoder "mlp" reads numbers for the whole spectrum, and input_kind '
-                f'{self.input_kind!r} has none: choose "flux", or encoder "transformer"'
+                f'{self.input_kind!r} has none: choose "flux" or "physics", or another encoder'
             )
         if self.encoder == "mlp" and self.mask_ratio:
             raise ValueError('mask_ratio hides patches, and encoder "mlp" has none: set it to 0')
@@ -374,6 +374,10 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
             Normalised embeddings are cut off this many standard deviations from the mean: a word
             that hardly any text has would stand out a hundredfold in one that does. Left out,
             nothing is cut.
+        min_deviation (`float`, *optional*):
+            Dimensions that vary less than this over the training texts, in the embedder's own unit,
+            are not looked at: of words that few texts have, nothing can be learned but the texts
+            themselves. Left out, all are.
         embedder_name (`str`, *optional*):
             What made the embeddings the model was trained on. Others must come from the same.
         text_encoder (`str`, *optional*):
@@ -401,6 +405,7 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
     n_sections: int = len(SECTIONS)
     sections: list[str] | tuple[str, ...] | None = None
     max_deviation: float | int | None = None
+    min_deviation: float | int | None = None
     embedder_name: str | None = None
     text_encoder: str | None = None
     text_encoder_config: dict | PreTrainedConfig | None = None
@@ -451,6 +456,8 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
             raise ValueError(f"sections are {list(names)}, they must be different names")
         if self.max_deviation is not None and not self.max_deviation > 0:
             raise ValueError(f"max_deviation is {self.max_deviation}, it must be above 0")
+        if self.min_deviation is not None and not self.min_deviation >= 0:
+            raise ValueError(f"min_deviation is {self.min_deviation}, it must be at least 0")
 
 
 @strict

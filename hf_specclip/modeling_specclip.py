@@ -713,7 +713,11 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
             raise ValueError("text_embeds hold NaN or infinity")
         mean = (sections * weights).sum(dim=0) / present
         variance = ((sections - mean).square() * weights).sum(dim=0) / present
-        self.text_statistics.set(mean, variance.sqrt())
+        std = variance.sqrt()
+        if self.config.min_deviation is not None:
+            # On a scale this wide they vanish, in texts of any kind.
+            std = torch.where(std < self.config.min_deviation, torch.full_like(std, 1e6), std)
+        self.text_statistics.set(mean, std)
 
     @can_return_tuple
     def forward(

@@ -253,6 +253,7 @@ def build(
             "sections": list(pairs.info.domain.sections),
             "embedder_name": texts.model,
             "max_deviation": settings.text_max_deviation,
+            "min_deviation": settings.text_min_deviation,
         },
         shared_dim=settings.shared_dim,
         projection_hidden_size=settings.projection_hidden_size,

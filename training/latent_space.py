@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from hf_specclip.evaluation import evaluate_retrieval
 from hf_specclip.evaluation.latent import (
     METHODS,
     MIN_ROWS,
@@ -33,7 +34,13 @@ from hf_specclip.evaluation.latent_plots import (
     plot_map_variables,
     plot_probes,
 )
-from hf_specclip.evaluation.latent_probes import ProbeError, class_probe, label_probe, value_probe
+from hf_specclip.evaluation.latent_probes import (
+    ProbeError,
+    class_probe,
+    label_probe,
+    value_probe,
+    without_readable,
+)
 from training.commands import Run, call, parser
 from training.presets import Preset
 from training.report import Figure, Paragraph, Section, Study, Table, with_interval
@@ -349,6 +356,10 @@ def _metadata_section(
             )  # fmt: skip
     except ProbeError as error:
         skipped.append(f"detector: {error}")
+    price: dict[str, Any] = {}
+    if verdicts:
+        price = _metadata_price(run, train, here, [known for known, _ in quantities.values()])
+        metrics["metadata"]["price"] = price
     blocks: list[Any] = [
         Paragraph(
             "Exposure, off-axis angle, year and detector belong to the observation: what can be "
@@ -361,6 +372,20 @@ def _metadata_section(
     ]
     if verdicts:
         blocks.append(Paragraph("**Verdict:** " + "; ".join(verdicts) + "."))
+    if verdicts:
+        blocks.append(
+            Paragraph(
+                "**Why, and what it costs.** None of this is an input. But a spectrum shows how "
+                "many counts there were (as a number, or by how ragged it is) and, where it is not "
+                "normalised, how bright its source is: the ratio is exposure times area. Both are "
+                "needed, the counts to know how far the rest can be trusted, and because papers "
+                "say how many photons they had. With the directions taken out of spectra and texts "
+                "along which exposure, off-axis angle and year are read linearly, Recall@1% of the "
+                f"{word}rows is {with_interval(price['without'], '{:.1%}')} in place of "
+                f"{with_interval(price['with'], '{:.1%}')}: so much of it may be owed to them. No "
+                "field is in two splits, so it is no memory of fields."
+            )
+        )
     if rows:
         blocks.append(Table(["what is read", "measure", "linear", "boosted trees", "chance"], rows))
     if skipped:
@@ -372,6 +397,28 @@ def _metadata_section(
         caption = f"Observing metadata read from embeddings of {word}spectra; the better probe."
         blocks.append(Figure(path, caption))
     return Section(title, blocks)
+
+
+def _metadata_price(
+    run: Run,
+    train: SplitRepresentations,
+    here: SplitRepresentations,
+    known: Sequence[np.ndarray],
+) -> dict[str, Any]:
+    """Recall@1% from spectra to texts `with` and `without` what metadata can be read by."""
+    _, first, owner = np.unique(here.text_ids, return_index=True, return_inverse=True)
+    points = here.shared_spectrum, here.shared_text[first]
+    found = {
+        "with": points,
+        "without": without_readable(train.shared_spectrum, np.stack(known, axis=1), *points),
+    }
+    settings = run.preset.evaluation
+    return {
+        name: evaluate_retrieval(
+            *pair, owner, here.groups, ks=[1], n_bootstrap=settings.n_bootstrap, seed=run.seed
+        )["spectrum_to_text"]["recall@1%"]
+        for name, pair in found.items()
+    }
 
 
 def _map_section(

@@ -88,8 +88,8 @@ class SpectrumSettings:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """The dual encoder, see `SpecCLIPConfig` for the meaning of each (`text_max_deviation` is
-    `max_deviation` of `SpecCLIPTextConfig`)."""
+    """The dual encoder, see `SpecCLIPConfig` for the meaning of each (`text_max_deviation` and
+    `text_min_deviation` are `max_deviation` and `min_deviation` of `SpecCLIPTextConfig`)."""
 
     shared_dim: int = _value(64, 1)
     projection_hidden_size: int = _value(512, 1)
@@ -97,6 +97,7 @@ class ModelSettings:
     dropout: float = _value(0.2, 0.0, 0.95)
     text_dropout: float | None = _value(None, 0.0, 0.95, later=True)
     text_max_deviation: float | None = _value(None, above=0.0, later=True)
+    text_min_deviation: float | None = _value(None, 0.0, later=True)
     projection_norm: bool = _value(False, later=True)
     contrastive_loss: Literal["infonce_text_to_spectrum", "infonce", "sigmoid"] = (
         "infonce_text_to_spectrum"

@@ -141,6 +141,40 @@ def value_probe(
     return result
 
 
+def without_readable(
+    train: np.ndarray, train_values: np.ndarray, *points: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Points of a shared space without the directions along which a linear probe reads values.
+
+    Args:
+        train: (m, K), where the directions are found by ridge regression.
+        train_values: (m, V), nan where unknown; a column without known or varying values is passed
+            over.
+        points: (n, K) each, such as spectra and texts of the space.
+
+    Returns:
+        The points with what lies along the directions taken out, of unit length.
+    """
+    from sklearn.linear_model import RidgeCV
+
+    train = np.asarray(train, np.float64)
+    directions = []
+    for values in np.asarray(train_values, np.float64).T:
+        known = np.isfinite(values)
+        if known.sum() < MIN_ROWS or not np.ptp(values[known]) > 0:
+            continue
+        x, _ = _standardised(train[known], train[:1])
+        spread = train[known].std(axis=0)
+        slope = RidgeCV(alphas=np.logspace(-1, 5, 13)).fit(x, values[known]).coef_
+        directions.append(slope / np.where(spread > 0, spread, 1.0))
+    basis = np.linalg.qr(np.stack(directions, axis=1))[0] if directions else train[:0].T
+    left = [np.asarray(one, np.float64) for one in points]
+    left = [one - (one @ basis) @ basis.T for one in left]
+    return tuple(
+        one / np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-12) for one in left
+    )
+
+
 def label_probe(
     train: np.ndarray,
     train_labels: Sequence[Any],

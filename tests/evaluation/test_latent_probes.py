@@ -5,7 +5,13 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
 
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
-from hf_specclip.evaluation.latent_probes import ProbeError, class_probe, label_probe, value_probe
+from hf_specclip.evaluation.latent_probes import (
+    ProbeError,
+    class_probe,
+    label_probe,
+    value_probe,
+    without_readable,
+)
 from hf_specclip.evaluation.roc import recall_at_top, roc_auc, weighted_figure
 
 
@@ -78,6 +84,35 @@ def test_labels_are_read_with_their_auc():
     found = label_probe(train, names == "a", points, classes == "a", groups, n_bootstrap=50)
     assert found["auc"]["low"] > 0.95
     assert found["label"] == "False"
+
+
+def test_what_a_line_reads_can_be_taken_out():
+    random = np.random.default_rng(4)
+    points = random.standard_normal((600, 8))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    values = points @ random.standard_normal(8)
+    other = points @ random.standard_normal(8)
+    train, test = slice(0, 300), slice(300, 600)
+    unknown = np.full(300, np.nan)
+    known = np.stack([values[train], unknown], axis=1)
+    left, again = without_readable(points[train], known, points, points[test])
+    assert np.allclose(np.linalg.norm(left, axis=1), 1.0)
+    assert np.array_equal(again, left[test])
+    groups = np.arange(300)
+
+    def read(matrix, numbers):
+        found = value_probe(
+            matrix[train], numbers[train], matrix[test], numbers[test], groups, n_bootstrap=10
+        )
+        return found["ridge"]["value"]
+
+    assert read(points, values) > 0.95
+    assert read(left, values) < 0.1
+    # Seven of eight directions are still there.
+    assert read(left, other) > 0.5
+    # Nothing known, nothing taken out.
+    [same] = without_readable(points[train], unknown[:, None], points)
+    assert np.allclose(same, points)
 
 
 def test_too_little_to_learn_from_is_said():

@@ -1,6 +1,7 @@
 """The input kind "flux": numbers that the telescope has been taken out of."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def by_hand(counts, exposure, background, scale, area):
     """What the docstring of the feature extractor says, in float64 and loops."""
     steps = [0.5 * 16 ** (k / 13) for k in range(14)]
     bands, middles = [], []
-    for low, high in zip(steps[:-1], steps[1:], strict=True):
+    for low, high in pairwise(steps):
         shares = [
             max(0.0, min(high, EDGES[i + 1]) - max(low, EDGES[i])) / (EDGES[i + 1] - EDGES[i])
             for i in range(400)

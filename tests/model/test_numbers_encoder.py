@@ -82,3 +82,24 @@ def test_rare_words_are_cut_off_at_the_deviation():
     assert pooled[None][0, 3] > 10
     assert pooled[3.0][0, 3] == 3.0
     assert torch.equal(pooled[3.0], pooled[None].clamp(-3, 3))
+
+
+def test_dimensions_that_hardly_vary_are_not_looked_at():
+    random = torch.Generator().manual_seed(0)
+    texts = torch.randn(400, 24, generator=random)
+    texts[:, 5] *= 0.01
+    texts[:, 6] = 0.0
+    config = SpecCLIPTextConfig(embedding_dim=8, min_deviation=0.1)
+    model = SpecCLIPTextModel(config).eval()
+    model.fit_statistics(texts)
+    plain = SpecCLIPTextModel(SpecCLIPTextConfig(embedding_dim=8)).eval()
+    plain.fit_statistics(texts)
+    # Another text may have what no training text had.
+    other = texts[:3] + 1.0
+    found, expected = model(other).pooler_output, plain(other).pooler_output
+    assert found[:, 5:7].abs().max() < 1e-4
+    assert expected[:, 5:7].abs().max() > 0.5
+    kept = [i for i in range(24) if i not in (5, 6)]
+    assert torch.equal(found[:, kept], expected[:, kept])
+    with pytest.raises(StrictDataclassClassValidationError, match="min_deviation"):
+        SpecCLIPTextConfig(embedding_dim=8, min_deviation=-1.0)

@@ -32,6 +32,8 @@ def test_study_finds_what_is_there(tmp_path):
     assert metadata["exposure (log)"]["verdict"].startswith("above the bound")
     assert metadata["year"]["verdict"].startswith("below the bound")
     assert metadata["detector"]["shared_spectrum"]["auc"]["value"] < 0.65
+    assert 0.0 <= metadata["price"]["without"]["value"] <= 1.0
+    assert metadata["price"]["with"]["chance"] == metadata["price"]["without"]["chance"]
     figures = [b.path for s in study.sections for b in s.blocks if isinstance(b, Figure)]
     assert len(figures) == 5
     assert all(path.is_file() and path.parent == tmp_path / "figures" for path in figures)
@@ -39,6 +41,7 @@ def test_study_finds_what_is_there(tmp_path):
     text = markdown.read_text()
     assert "simulated" in text
     assert "0.82" in text  # the paper's figure for hard_hs
+    assert "what it costs" in text
 
 
 def test_what_the_data_lack_is_said(tmp_path):
