@@ -27,6 +27,8 @@ _USUAL_AREA = (
     (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 1.8, 2.0, 2.1, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0),
     (96, 123, 182, 268, 346, 410, 514, 605, 568, 498, 295, 343, 366, 380, 308, 189, 94, 36),
 )
+# ACIS sees nothing beyond, keV: harder spectra are another telescope's.
+_HIGHEST = 12.0
 # Below this share of the best band's area nothing is divided by it.
 _LEAST_AREA = 1e-3
 
@@ -71,7 +73,7 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
     - `log_counts`, `log_net_counts`, `log_background` and `significance` as they are.
 
     Where `effective_area` is not given (or not a number throughout a row), that of a usual ACIS
-    observation stands in, and along another axis than the energy 1.
+    observation stands in, and 1 along another axis or beyond 12 keV.
 
     All are finite without counts. Exposure, effective area, detector, off-axis angle and date are
     never given by themselves: they tell where the telescope pointed, and so which source it was.
@@ -310,7 +312,7 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
         low, high = self.energy_range
         edges = np.linspace(low, high, self.n_bins + 1)
         usual = np.ones(self.n_bins, dtype=np.float32)
-        if tuple(self.axis) == AXIS:
+        if tuple(self.axis) == AXIS and high <= _HIGHEST:
             usual = np.interp((edges[1:] + edges[:-1]) / 2, *_USUAL_AREA).astype(np.float32)
         if isinstance(column, list | tuple):
             column = [usual if row is None else row for row in column]
