@@ -286,7 +286,7 @@ class Describer:
             if not classes:
                 raise ValueError("no classes to tell apart: name two or more")
             temperature = _UNFITTED if self.classes is None else self.classes.temperature
-            return ZeroShotClasses.from_prompts(classes, self.queries.embed, temperature)
+            return ZeroShotClasses.from_prompts(classes, self.queries.embed_prompts, temperature)
         if self.classes is None:
             raise ValueError(f"{self.name} brings no classes: name them (classes=)")
         return self.classes

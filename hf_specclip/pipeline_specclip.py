@@ -244,7 +244,7 @@ class ZeroShotSpectrumClassificationPipeline(SpectrumPipeline):
                     "leave candidate_labels out"
                 ) from error
             run = self._run()
-            embed = queries.TextQueries(self.model, None, run and run.model).embed
+            embed = queries.TextQueries(self.model, None, run and run.model).embed_prompts
             self._asked[labels] = ZeroShotClasses.from_prompts(labels, embed, self._own.temperature)
         return self._asked[labels]
 

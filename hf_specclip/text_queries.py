@@ -81,8 +81,16 @@ class TextQueries:
         """Names of the sections of the model's texts."""
         return list(self.model.config.text_config.sections)
 
-    def embed(self, summaries: Sequence[Mapping[str, str | None]]) -> np.ndarray:
+    def embed(
+        self, summaries: Sequence[Mapping[str, str | None]], *, partial: bool = False
+    ) -> np.ndarray:
         """Summaries (section -> text) to unit vectors (n, D) float32.
+
+        Args:
+            summaries: what to embed.
+            partial: they are a few words each, no whole summaries: what they do not mention, in
+                sections as well as in words, is not known. It gets the mean of the training texts,
+                where a whole summary that lacks it would say that it is not so.
 
         Raises:
             ValueError: for a summary that says nothing, or is too long; else see `embedder_named`.
@@ -102,6 +110,10 @@ class TextQueries:
                 if self._embedder is None:
                     self._embedder = embedder_named(self.model.config.text_config.embedder_name)
                 vectors = embed_summaries(summaries, self._embedder, sections=self.sections)
+                if partial:
+                    usual = self._usual(vectors.shape[1])
+                    vectors = np.where(vectors == 0, usual, vectors).astype(np.float32)
+                    mask = np.ones_like(mask)
                 inputs = {
                     "text_embeds": torch.from_numpy(vectors).to(self.model.device),
                     "section_mask": torch.from_numpy(mask).to(self.model.device),
@@ -120,7 +132,23 @@ class TextQueries:
         if section not in self.sections:
             known = ", ".join(self.sections)
             raise ValueError(f"section is {section!r}, it must be one of {known}")
-        return self.embed([{section: text}])[0]
+        return self.embed([{section: text}], partial=True)[0]
+
+    def embed_prompts(self, summaries: Sequence[Mapping[str, str | None]]) -> np.ndarray:
+        """`embed` of a few words each, such as the names of classes."""
+        return self.embed(summaries, partial=True)
+
+    def _usual(self, width: int) -> np.ndarray:
+        """Mean of the training texts, all sections joined, (width,)."""
+        # The members of an ensemble learned from the same texts.
+        member = getattr(self.model, "members", [self.model])[0]
+        mean = member.text_model.text_statistics.mean.flatten().float().cpu().numpy()
+        if len(mean) != width:
+            raise ValueError(
+                f"the texts are embedded in {width} numbers, the model needs {len(mean)}: use the "
+                "embedder it was trained with"
+            )
+        return mean
 
     def _tokens(self, summaries: list[Mapping[str, str | None]]) -> Any:
         from . import SpecCLIPProcessor

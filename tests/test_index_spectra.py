@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hf_specclip import IndexFilter, SpecCLIPIndex
+from hf_specclip.describe import _stored_spectrum
 from hf_specclip.index import IndexFormatError, plain_name
 from hf_specclip.index_build import build_index
 from hf_specclip.index_filter import separation
@@ -64,6 +65,30 @@ def index(rows):
         energy_range=(0.5, 8.0),
         about={"simulated": True},
     )
+
+
+def test_areas_are_kept_for_who_looks_at_them(rows, tmp_path):
+    area = np.linspace(10.0, 700.0, 20, dtype=np.float32).repeat(N).reshape(20, N).T.copy()
+    area[3] = np.nan  # not known
+    columns = {**rows["columns"], "effective_area": area}
+    entries = [
+        {"id": f"t{i}", "source_names": [], "papers": [], "summary": {}, "split": "train"}
+        for i in range(N // 4)
+    ]
+    built = build_index(
+        entries,
+        rows["texts"],
+        {"train": columns},
+        {"train": rows["vectors"]},
+        {"train": rows["text_of"]},
+        energy_range=(0.5, 8.0),
+    )
+    built.save(tmp_path / "index")
+    loaded = SpecCLIPIndex.load(tmp_path / "index")
+    _, known = _stored_spectrum(loaded, 2)
+    _, unknown = _stored_spectrum(loaded, 3)
+    np.testing.assert_allclose(known["effective_area"], area[2], rtol=1e-3)
+    assert unknown["effective_area"] is None
 
 
 def test_both_directions_and_both_kinds(index, rows):

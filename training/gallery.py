@@ -91,7 +91,7 @@ def classes_from(
     try:
         texts = _embedder(pairs, embedder, cache_dir)
         queries = TextQueries(model, texts)
-        found = ZeroShotClasses.from_prompts(kinds, queries.embed, temperature=1.0)
+        found = ZeroShotClasses.from_prompts(kinds, queries.embed_prompts, temperature=1.0)
     except (ValueError, ImportError, EmbeddingError) as error:
         return None, f"their names could not be embedded ({error})"
     places = {kind: place for place, kind in enumerate(kinds)}

@@ -9,6 +9,7 @@ from study_rows import invented_run, invented_split
 from tiny_dataset import SIZES
 
 from hf_specclip import SECTIONS, SpecCLIPIndex, ZeroShotClasses
+from hf_specclip.literature.terms import TermEmbedder
 from hf_specclip.zero_shot import _loss
 from training.data import load_pairs
 from training.gallery import classes_from, gallery_from
@@ -79,6 +80,8 @@ class _Model(torch.nn.Module):
             text_encoder_config=None, embedder_name="terms-1", sections=SECTIONS
         )
         self.config = SimpleNamespace(text_config=texts)
+        mean = torch.zeros(len(SECTIONS), TermEmbedder.dimension)
+        self.text_model = SimpleNamespace(text_statistics=SimpleNamespace(mean=mean))
         self.device = torch.device("cpu")
 
     def get_text_features(self, text_embeds, section_mask):

@@ -11,7 +11,8 @@ from tiny_dataset import make_dataset, rows
 
 from training import pretrain_spectrum
 from training.commands import call
-from training.loop import part_of
+from training.data import thin
+from training.loop import Draws, part_of
 from training.parquet_rows import Lanes, ParquetRows, ParquetRowsError, files_of
 from training.streamed import SPECTRUM_COLUMNS, StreamedSpectra, stream_spectra
 
@@ -38,6 +39,19 @@ def test_rows_come_as_they_are_asked_for(table, files):
     for name in SPECTRUM_COLUMNS:
         expected = np.array(table[name].to_pylist())[wanted]
         np.testing.assert_array_equal(found[name], expected.astype(found[name].dtype))
+
+
+def test_areas_are_read_where_they_are_looked_at(table, files):
+    wanted = np.array([3, 0, 239, 10, 120])  # of 3 and 10 none is known
+    assert "effective_area" not in StreamedSpectra(files).spectra(wanted)
+    found = StreamedSpectra(files, with_area=True).spectra(wanted)
+    known = [1, 2, 4]
+    expected = np.array([table["effective_area"][int(wanted[i])].as_py() for i in known])
+    np.testing.assert_array_equal(found["effective_area"][known], expected.astype(np.float32))
+    assert np.isnan(found["effective_area"][[0, 3]]).all()
+    thinned = thin(found, 0.5, Draws(0, "test", 0))
+    assert thinned["effective_area"] is found["effective_area"]
+    assert thinned["counts"].sum() < found["counts"].sum()
 
 
 def test_memory_holds_so_many_groups_and_no_more(files):

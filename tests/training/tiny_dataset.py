@@ -22,7 +22,7 @@ evaluation: {n_bootstrap: 50}
 """
 # As TINY, with everything that draws random numbers: thinning, masking, hidden sections, dropout.
 RICH = [
-    "spectrum.input_kind=physics", "spectrum.reconstruction_loss=poisson",
+    "spectrum.input_kind=flux", "spectrum.reconstruction_loss=poisson",
     "spectrum.mask_ratio=0.25", "pretrain.thinning=0.3", "align.thinning=0.3",
     "align.freeze_spectrum=false", "align.section_dropout=0.3", "align.criterion=mean_log_rank",
     "model.contrastive_loss=infonce", "align.optimizer=adamw", "align.schedule=cosine",
@@ -49,6 +49,11 @@ def rows(n: int, split: str, *, embedded: bool, seed: int = 0) -> pa.Table:
         "counts": list_array(random.poisson(rate).astype(np.int32)),
         "background_counts": list_array(random.poisson(0.5, (n, 400)).astype(np.int32)),
         "background_scale": np.full(n, 0.05, dtype=np.float32),
+        # Here and there it is not known.
+        "effective_area": pa.array(
+            [None if i % 7 == 3 else np.linspace(50 + 5 * (i % 5), 600, 400) for i in range(n)],
+            pa.list_(pa.float32(), 400),
+        ),
         "papers": [[{"id": f"2020Test{i}", "id_type": "bibcode", "title": "T", "year": 2020}]
                    for i in source],
         "summary": [
