@@ -193,3 +193,19 @@ def test_hard_x_rays_are_no_business_of_acis():
     )
     found = extractor(counts, exposure=[10.0, 10.0])["spectrum_globals"]
     np.testing.assert_allclose(10 ** found[:, 0], counts.sum(axis=1) / 10, rtol=0.02)
+
+
+def test_a_spectrum_brings_its_area():
+    class Spectrum:
+        def __init__(self, row):
+            self.row = row
+
+        def rebinned(self, n_bins, energy_range):
+            assert (n_bins, energy_range) == (400, (0.5, 8.0))
+            return self.row
+
+    batch = columns(OLD)
+    extractor = SpecCLIPFeatureExtractor("flux")
+    rows = [{name: values[i] for name, values in batch.items()} for i in range(4)]
+    found = extractor([Spectrum(row) for row in rows])["spectrum_globals"]
+    assert np.array_equal(found, extractor(batch)["spectrum_globals"])
