@@ -88,7 +88,7 @@ def test_what_was_trained_answers_for_counts_on_its_own_axis(runs):
     assert set(hits[0].entry["summary"]) == {"star", "population"}
     with pytest.raises(ValueError, match=r"axis is wavelength in nm, so it takes no PosixPath"):
         extractor([Path("source.pi")])
-    other = SpecCLIPFeatureExtractor("physics", n_bins=260, energy_range=(380.0, 900.0))
+    other = SpecCLIPFeatureExtractor("flux", n_bins=260, energy_range=(380.0, 900.0))
     with pytest.raises(ValueError, match="another model"):
         model.get_spectrum_features(**other(np.ones((1, 260), int), exposure=1.0,
                                             return_tensors="pt"))  # fmt: skip
