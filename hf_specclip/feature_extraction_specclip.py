@@ -22,7 +22,7 @@ from .configuration_specclip import (
 
 _COLUMNS = ("counts", "exposure", "background_counts", "background_scale", "effective_area")
 # Stands in for an area that is not known: the mean of the six epochs of ACIS-S and ACIS-I, 1999 to
-# 2022, on axis, whose tables the simulation has from the Chandra calibration database. keV, cm².
+# 2016, on axis, in `acis_effective_area.csv` of the simulation (Chandra calibration). keV, cm².
 _USUAL_AREA = (
     (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 1.8, 2.0, 2.1, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0),
     (96, 123, 182, 268, 346, 410, 514, 605, 568, 498, 295, 343, 366, 380, 308, 189, 94, 36),
@@ -64,9 +64,10 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
       s 0.5–1.2, m 1.2–2 and h 2–7 keV, with propagated errors of at most 1.
 
     With `input_kind="flux"` the same channels come with numbers that the telescope has been taken
-    out of. The effective area at 0.5 keV fell thirty-fold over Chandra's life, so that counts alone
-    say little of how soft a source is. In each of the 13 bands the net counts and their σ are
-    divided by exposure and mean effective area, and of these fluxes (photons/cm²/s) come
+    out of. The effective area at 0.5 keV is 205 cm² for ACIS-S in 2001 and 7 cm² for ACIS-I in
+    2016, so that counts alone say little of how soft a source is. In each of the 13 bands the net
+    counts and their σ are divided by exposure and mean effective area, and of these fluxes
+    (photons/cm²/s) come
 
     - `log_flux` and `log_energy_flux` (keV/cm²/s): log10(sqrt(max(F, 0)² + σ²)) of their sums;
     - the fractions, ratios and errors as above, of fluxes in place of counts;

@@ -12,7 +12,7 @@ from hf_specclip.configuration_specclip import GLOBALS
 EDGES = np.linspace(0.5, 8.0, 401)
 CENTRES = (EDGES[1:] + EDGES[:-1]) / 2
 NAMES = GLOBALS["flux"]
-# Areas as those of ACIS-S in 1999 and ACIS-I in 2022: contamination takes the low energies.
+# Areas as those of ACIS-S in 2001 and ACIS-I in 2016: contamination takes the low energies.
 NEW = np.interp(CENTRES, [0.5, 1.0, 1.5, 2.0, 2.1, 4.0, 8.0], [205, 568, 707, 629, 365, 399, 34])
 OLD = np.interp(CENTRES, [0.5, 1.0, 1.5, 2.0, 2.1, 4.0, 8.0], [7, 193, 462, 361, 224, 375, 48])
 
@@ -137,7 +137,7 @@ def test_an_area_that_is_not_known_is_a_usual_one():
     assert np.array_equal(mixed[2], usual[2])
     known = extractor(batch)["spectrum_globals"]
     assert np.array_equal(mixed[[0, 1, 3]], known[[0, 1, 3]])
-    # Within a factor of two of the truth, for a telescope as it was in 1999.
+    # Within a factor of two of the truth, for a telescope as it was in 2001.
     assert np.abs(usual[:, 0] - known[:, 0]).max() < 0.3
 
 
