@@ -114,7 +114,7 @@ def folding(small: bool = False) -> Iterator[Comparison]:
         "folding, 1,070 energies to 1,024 channels",
         (n, "spectra"),
         {
-            "RedistributionMatrix.fold": lambda: rmf.fold(photons, arf),
+            "RedistributionMatrix.fold": lambda: rmf.fold(photons, arf, out),
             "the matrix product alone": lambda: np.matmul(photons, dense, out=out),
             name: None if absent else fold_sherpa,
         },

@@ -191,44 +191,52 @@ class RedistributionMatrix:
             )
         return self._dense_rows(0, self.n_energies).astype(np.float32)
 
-    def fold(self, photons: ArrayLike, arf: EffectiveArea | None = None) -> NDArray[Any]:
+    def fold(
+        self,
+        photons: ArrayLike,
+        arf: EffectiveArea | None = None,
+        out: NDArray[Any] | None = None,
+    ) -> NDArray[Any]:
         """Count rate a model predicts in each channel.
 
         Args:
             photons: (…, n_energies) photons/cm²/s in each bin of `energy_edges`. Many at once cost
                 one matrix product; float32 halves its time.
             arf: effective area; left out where the matrix includes it (or to fold events/s).
+            out: where to put the rates, of the result's shape and type; for many models batch by
+                batch, which need not ask for memory anew each time.
 
         Returns:
-            (…, n_channels) counts/s, float32 for such photons and float64 for all others.
+            (…, n_channels) counts/s, float32 for such photons and float64 for all others; `out`
+            where given.
 
         Raises:
-            ValueError: a number of energies other than the matrix's.
+            ValueError: a number of energies other than the matrix's, an `out` that does not fit.
         """
         rates = np.asarray(photons)
         if rates.dtype != np.float32:
             rates = rates.astype(np.float64, copy=False)
         if rates.ndim == 0 or rates.shape[-1] != self.n_energies:
             raise ValueError(f"photons must end in {self.n_energies} energies, not {rates.shape}")
+        shape = (*rates.shape[:-1], self.n_channels)
+        if out is None:
+            out = np.empty(shape, dtype=rates.dtype)
+        elif out.shape != shape or out.dtype != rates.dtype:
+            raise ValueError(f"out must be {rates.dtype} {shape}, not {out.dtype} {out.shape}")
+        area = None if arf is None else arf.on(self.energy_edges)
         if rates.ndim == 1:
             found = self.elements
-            weights = (
-                found.value
-                * (rates if arf is None else rates * arf.on(self.energy_edges))[found.row]
-            )
-            summed = np.bincount(found.column, weights=weights, minlength=self.n_channels)
-            return summed.astype(rates.dtype, copy=False)
+            weights = found.value * (rates if area is None else rates * area)[found.row]
+            out[:] = np.bincount(found.column, weights=weights, minlength=self.n_channels)
+            return out
         # The area goes to the matrix: there are fewer elements in it than in many spectra.
-        area = None if arf is None else arf.on(self.energy_edges)
-        folded: NDArray[Any] | None = None
         for start, stop in self._row_blocks():
-            block = self._dense_rows(start, stop)
-            if area is not None:
-                block *= area[start:stop, None]
-            part = rates[..., start:stop] @ block.astype(rates.dtype, copy=False)
-            folded = part if folded is None else folded + part
-        assert folded is not None
-        return folded
+            block = self._dense_rows(start, stop, area).astype(rates.dtype, copy=False)
+            if start == 0:
+                np.matmul(rates[..., :stop], block, out=out)
+            else:
+                out += rates[..., start:stop] @ block
+        return out
 
     def matrix_on(
         self, bin_edges: ArrayLike, arf: EffectiveArea | None = None
@@ -260,13 +268,17 @@ class RedistributionMatrix:
             (start, min(start + step, self.n_energies)) for start in range(0, self.n_energies, step)
         ]
 
-    def _dense_rows(self, start: int, stop: int) -> NDArray[np.float64]:
+    def _dense_rows(
+        self, start: int, stop: int, area: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Rows of the matrix, times the area of their energies where one is given."""
         found = self.elements
         part = slice(*np.searchsorted(found.row, [start, stop]))
         # Groups of one row may overlap; their elements add up.
         places = (found.row[part] - start).astype(np.int64) * self.n_channels + found.column[part]
         n_places = (stop - start) * self.n_channels
-        dense = np.bincount(places, weights=found.value[part], minlength=n_places)
+        values = found.value[part] if area is None else found.value[part] * area[found.row[part]]
+        dense = np.bincount(places, weights=values, minlength=n_places)
         return dense.astype(np.float64, copy=False).reshape(stop - start, self.n_channels)
 
     def _checked(self, matrix: Any) -> SparseRows:

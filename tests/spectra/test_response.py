@@ -42,6 +42,19 @@ def test_fold_is_the_matrix_product(rmf, arf):
     assert np.allclose(rmf.fold(np.ones(87)).sum(), 87)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(87,), (4, 87)])
+def test_fold_into_what_is_there(rmf, arf, dtype, shape):
+    photons = np.random.default_rng(0).random(shape).astype(dtype)
+    out = np.full((*shape[:-1], 1024), np.nan, dtype=dtype)
+    assert rmf.fold(photons, arf, out) is out
+    assert np.array_equal(out, rmf.fold(photons, arf))
+    with pytest.raises(ValueError, match="out must be"):
+        rmf.fold(photons, arf, out[..., :-1])
+    with pytest.raises(ValueError, match="out must be"):
+        rmf.fold(photons, arf, out.astype(np.float16))
+
+
 def test_fold_refuses_other_energies(rmf):
     with pytest.raises(ValueError, match="87 energies"):
         rmf.fold(np.ones(88))
@@ -67,6 +80,9 @@ def test_large_matrices_go_in_blocks(rmf, monkeypatch):
     assert len(rmf._row_blocks()) == 9
     assert np.allclose(rmf.matrix_on(energy_grid()), whole)
     assert np.allclose(rmf.fold(np.ones((2, 87)))[0], rmf.fold(np.ones(87)), rtol=1e-6)
+    area = np.linspace(1, 2, 87)
+    arf = EffectiveArea(energy_edges=ENERGIES, area=area)
+    assert np.allclose(rmf.fold(np.ones((2, 87)), arf)[0], rmf.fold(area), rtol=1e-6)
     with pytest.raises(ValueError, match="matrix_on"):
         rmf.dense()
 
