@@ -12,7 +12,7 @@ VIEWS = ("spectrum", "text", "shared_spectrum", "shared_text", "features")
 TEXT_VIEWS = ("text", "shared_text")
 # The circumstances an answer is given in; each has a gate and conformal scores of its own.
 PANELS = ("full", "retrieved", "without_text")
-EXPERT_KINDS = ("median", "neighbours", "ridge", "trees", "network")
+EXPERT_KINDS = ("median", "neighbours", "ridge", "trees", "network", "distribution")
 
 
 @strict
@@ -39,10 +39,10 @@ class SpecCLIPMoEConfig(SpecCLIPPreTrainedConfig):
         bank_rows (`int`, defaults to 1), bank_texts (`int`, defaults to 1):
             Pairs with known variables, and distinct texts among them.
         experts (`list[dict]`):
-            Each with `name`, `kind` (one of `median`, `neighbours`, `ridge`, `trees`, `network`)
-            and `inputs`, the views it looks at. `neighbours` also has `average` (`"mean"` or
-            `"median"`); `trees` has `n_trees`, `n_nodes` and `depth`; `network` has `hidden`, the
-            widths of its layers.
+            Each with `name`, `kind` (one of `median`, `neighbours`, `ridge`, `trees`, `network`,
+            `distribution`) and `inputs`, the views it looks at. `neighbours` also has `average`
+            (`"mean"` or `"median"`); `trees` has `n_trees`, `n_nodes` and `depth`; `network` and
+            `distribution` have `hidden`, the widths of their layers, and the latter `bins`.
         n_folds (`int`, defaults to 5):
             Members of a fitted expert, each fitted without one fold of the groups.
         gate_features (`list[int]`):

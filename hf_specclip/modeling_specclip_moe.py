@@ -9,6 +9,7 @@ bank), trees, ridge and network weights, gates and conformal scores. Fitting is 
 # mypy: disable-error-code="arg-type, assignment, operator, union-attr, index, misc"
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -265,7 +266,14 @@ class SpecCLIPMoENeighbours(_Stored):
         return scale(result)
 
 
-class SpecCLIPMoERidge(_Stored):
+class _Folded(_Stored):
+    """An expert that was fitted: one member for each fold, and their mean in use."""
+
+    def answer(self, query: _Query, folds: Sequence[int]) -> torch.Tensor:
+        return torch.stack([self.member(query, fold) for fold in folds]).mean(dim=0)
+
+
+class SpecCLIPMoERidge(_Folded):
     """Linear in its inputs, one member for each fold."""
 
     def __init__(self, config: SpecCLIPMoEConfig, settings: dict[str, Any]):
@@ -279,7 +287,7 @@ class SpecCLIPMoERidge(_Stored):
         return query.joined(self.inputs) @ self.weight[fold] + self.bias[fold]
 
 
-class SpecCLIPMoETrees(_Stored):
+class SpecCLIPMoETrees(_Folded):
     """Boosted regression trees as tables of nodes, walked from the root, all trees at once.
 
     A leaf points at itself, so that a walk of `depth` steps ends in a leaf wherever that is.
@@ -312,14 +320,14 @@ class SpecCLIPMoETrees(_Stored):
         return (torch.cat(parts) + self.baseline[fold]).to(inputs.dtype)
 
 
-class SpecCLIPMoENetwork(_Stored):
+class SpecCLIPMoENetwork(_Folded):
     """A small fully connected network for all variables together, one member for each fold."""
 
-    def __init__(self, config: SpecCLIPMoEConfig, settings: dict[str, Any]):
+    def __init__(self, config: SpecCLIPMoEConfig, settings: dict[str, Any], outputs: int = 1):
         super().__init__()
         self.inputs = list(settings["inputs"])
         widths = [sum(config.width(name) for name in self.inputs), *settings["hidden"]]
-        widths.append(config.num_variables)
+        widths.append(config.num_variables * outputs)
         self.n_layers = len(widths) - 1
         folds = config.n_folds
         for layer, (a, b) in enumerate(pairwise(widths)):
@@ -334,6 +342,47 @@ class SpecCLIPMoENetwork(_Stored):
             if layer + 1 < self.n_layers:
                 hidden = F.gelu(hidden)
         return hidden
+
+
+class SpecCLIPMoEDistribution(SpecCLIPMoENetwork):
+    """The median of a distribution over bins, which a network says of each variable.
+
+    A network that is trained on the absolute error answers the commonest value for ever where most
+    rows share one, and falls between two peaks where there are two. The median of what it deems
+    likely has the smallest expected error there, too. Members add up their probabilities.
+    """
+
+    def __init__(self, config: SpecCLIPMoEConfig, settings: dict[str, Any]):
+        super().__init__(config, settings, settings["bins"])
+        shape = (config.num_variables, settings["bins"])
+        # The median of what fell into a bin; whether all of that is one value; whether it is used.
+        self.store(value=shape)
+        self.store(dtype=torch.bool, atom=shape, used=shape)
+
+    def answer(self, query: _Query, folds: Sequence[int]) -> torch.Tensor:
+        total = torch.zeros((), device=self.value.device)
+        for fold in folds:
+            logits = self.member(query, fold).unflatten(1, self.value.shape)
+            total = total + logits.masked_fill(~self.used, -1e9).softmax(dim=2)
+        return self.median(total / len(folds))
+
+    def median(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """Medians (batch, variables) of distributions (batch, variables, bins).
+
+        A bin of one value holds all its probability there. Any other has half of it on either side
+        of its value, and values between those of two bins lie on the line that joins them.
+        """
+        above = probabilities.cumsum(dim=2)
+        half = torch.where(self.atom, 0.0, probabilities / 2)
+        start, end = above - probabilities + half, above - half
+        last = (self.used.sum(dim=1) - 1).clamp(min=0)[:, None].expand(len(above), -1, 1)
+        place = (end < 0.5).sum(dim=2, keepdim=True).minimum(last)
+        before = (place - 1).clamp(min=0)
+        value = self.value.expand(len(above), -1, -1)
+        low, high = value.gather(2, before), value.gather(2, place)
+        from_, to = end.gather(2, before), start.gather(2, place)
+        share = ((0.5 - from_) / (to - from_).clamp(min=1e-9)).clamp(0.0, 1.0)
+        return torch.where(place == 0, high, low + share * (high - low))[..., 0]
 
 
 class SpecCLIPMoEPanel(_Stored):
@@ -425,6 +474,7 @@ _EXPERTS = {
     "ridge": SpecCLIPMoERidge,
     "trees": SpecCLIPMoETrees,
     "network": SpecCLIPMoENetwork,
+    "distribution": SpecCLIPMoEDistribution,
 }
 
 
@@ -612,7 +662,7 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
         if settings["kind"] == "median":
             return expert.member(query, 0)
         folds = range(self.config.n_folds) if query.fold is None else [query.fold]
-        return torch.stack([expert.member(query, f) for f in folds]).mean(dim=0)
+        return expert.answer(query, folds)
 
     @can_return_tuple
     def forward(

@@ -1,5 +1,5 @@
-"""Fit a mixture of experts: k-NN, ridge, boosted trees and small networks, gates and conformal
-scores, all cross-fitted over the groups.
+"""Fit a mixture of experts: k-NN, ridge, boosted trees, small networks and distributions, gates and
+conformal scores, all cross-fitted over the groups.
 
 Every expert has one member for each fold of the groups, fitted without that fold. A member's answer
 on its own fold is an honest one: gates, difficulty and conformal scores are learned from those. In
@@ -8,7 +8,7 @@ use, the members' mean answers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,6 +24,8 @@ from hf_specclip.modeling_specclip_moe import ASINH, LINEAR, LOG, weighted_media
 SpectrumInput = Literal["encoder", "spectrum"]
 # Fewer known values than this say nothing about a variable: it stays nan.
 FEWEST = 20
+# Rows of `validation` that know a variable, for them to decide on its gate.
+FEWEST_JUDGES = 100
 # The six representations of the paper, as the views they join.
 REPRESENTATION_VIEWS = {
     "spectrum": ["spectrum"],
@@ -76,6 +78,8 @@ class FitSettings:
         n_folds: of the groups.
         text_components: principal components of the text the stronger experts see.
         network_hidden, network_epochs, network_dropout: of the small networks.
+        distribution_bins: that a distribution is told in: each holds as many known values, so many
+            that the widest, in a heavy tail, does not decide the mean error.
         trees, leaves, tree_depth, tree_rate: of boosting on the plain features; none by default:
             fitting 20 variables over 5 folds takes minutes, where the networks take seconds.
         neighbours: candidates for k of the robust k-NN.
@@ -88,6 +92,7 @@ class FitSettings:
     network_hidden: tuple[int, ...] = (256, 128)
     network_epochs: int = 20
     network_dropout: float = 0.3
+    distribution_bins: int = 64
     trees: int = 0
     leaves: int = 8
     tree_depth: int = 5
@@ -147,11 +152,17 @@ def fit_select(
 
 def fit_gate(
     pool: ExpertData,
+    validation: ExpertData,
     variables: Sequence[str],
     spectrum_input: SpectrumInput,
     settings: FitSettings,
 ) -> SpecCLIPMoEForRegression:
-    """Stronger experts, and for each variable the gate over them that honest answers favour."""
+    """Stronger experts, and for each variable a gate over them.
+
+    Experts and gates learn on `pool`, from honest answers. `validation` has a say in which kind of
+    gate answers: the model that brought the views was trained on the pairs of the pool, where its
+    shared space looks better than it is.
+    """
     robust = {**REPRESENTATION_VIEWS, "features": ["features"]}
     experts: list[dict[str, Any]] = [{"name": "median", "kind": "median", "inputs": []}]
     experts += [
@@ -163,6 +174,8 @@ def fit_gate(
             {"name": f"ridge{suffix}", "kind": "ridge", "inputs": inputs},
             {"name": f"network{suffix}", "kind": "network", "inputs": inputs,
              "hidden": list(settings.network_hidden)},
+            {"name": f"distribution{suffix}", "kind": "distribution", "inputs": inputs,
+             "hidden": list(settings.network_hidden), "bins": settings.distribution_bins},
         ]  # fmt: skip
     if settings.trees:
         # A full tree has a leaf more than splits.
@@ -180,8 +193,16 @@ def fit_gate(
     with torch.no_grad():
         _tune_neighbours(fit)
         answers = fit.honest_answers()
+        views = fit.model.prepare(**validation.tensors())
+        bare = {name: v for name, v in views.items() if name not in (*TEXT_VIEWS, "sections")}
     for panel in PANELS:
-        mixed = _fit_panel_gate(fit, panel, answers[panel])
+        seen = {"full": views, "retrieved": fit.model.stand_in(bare), "without_text": bare}[panel]
+        with torch.no_grad():
+            held = _Held(
+                fit.model.answers(seen).nan_to_num(0.0), fit.model.gate_inputs(seen),
+                torch.from_numpy(validation.targets).float(),
+            )  # fmt: skip
+        mixed = _fit_panel_gate(fit, panel, answers[panel], held)
         fit.calibrate(panel, answers[panel], mixed)
     return fit.model
 
@@ -484,12 +505,74 @@ def tree_tables(boosting: Any, n_trees: int, n_nodes: int) -> dict[str, np.ndarr
 
 def _fit_network(fit: _Fit, place: int) -> None:
     """Small networks on the median loss, all variables together."""
+    targets = fit.targets.nan_to_num(0.0)
+    weights = fit.weights / _share_known(fit)
+
+    def loss(said: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return ((said - targets[rows]).abs() * weights[rows]).mean()
+
+    _fit_layers(fit, place, fit.config.num_variables, loss)
+
+
+def _fit_distribution(fit: _Fit, place: int) -> None:
+    """Small networks on the likelihood of the bins that the values of all variables fall into."""
+    expert = fit.model.experts[place]
+    variables, bins = expert.value.shape
+    labels = torch.zeros(fit.targets.shape, dtype=torch.int64)
+    value = torch.zeros(variables, bins)
+    atom, used = (torch.zeros(variables, bins, dtype=torch.bool) for _ in range(2))
+    for variable in range(variables):
+        known = fit.known[:, variable]
+        if known.sum() < FEWEST:
+            continue
+        values = fit.targets[known, variable].double()
+        edges, times = torch.quantile(values, torch.linspace(0, 1, bins + 1).double()[1:-1]).unique(
+            return_counts=True
+        )
+        # A value that many rows share has a bin of its own.
+        beyond = torch.nextafter(edges[times > 1], torch.tensor(torch.inf).double())
+        within = torch.bucketize(values, torch.cat([edges, beyond]).sort().values, right=True)
+        filled, within = within.unique(return_inverse=True)
+        labels[known, variable] = within
+        for number in range(len(filled)):
+            inside = values[within == number]
+            value[variable, number] = inside.median()
+            atom[variable, number] = inside.min() == inside.max()
+        used[variable, : len(filled)] = True
+    expert.put(value=value, atom=atom, used=used)
+    weights = fit.known / _share_known(fit)
+
+    def loss(said: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        logits = said.unflatten(1, (variables, bins)).masked_fill(~used, -1e9)
+        unlikely = nn.functional.cross_entropy(
+            logits.transpose(1, 2), labels[rows], reduction="none"
+        )
+        return (unlikely * weights[rows]).mean()
+
+    _fit_layers(fit, place, variables * bins, loss)
+
+
+def _share_known(fit: _Fit) -> torch.Tensor:
+    """So that a variable known for few rows counts as much as the others."""
+    return fit.known.float().mean(dim=0).clamp(min=1e-6)
+
+
+def _fit_layers(
+    fit: _Fit,
+    place: int,
+    outputs: int,
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+) -> None:
+    """One network for each fold, trained on the rows outside it.
+
+    Args:
+        fit: what is fitted.
+        place: of the expert.
+        outputs: width of the last layer.
+        loss: of its outputs for some rows, and those rows.
+    """
     expert, settings = fit.model.experts[place], fit.settings
     inputs = torch.cat([fit.views[name] for name in expert.inputs], dim=1).clamp(-8.0, 8.0)
-    targets = fit.targets.nan_to_num(0.0)
-    # A variable known for few rows counts as much as the others.
-    share = fit.known.float().mean(dim=0).clamp(min=1e-6)
-    weights = fit.weights / share
     members = []
     for fold in range(settings.n_folds):
         rows = torch.from_numpy(np.flatnonzero(fit.folds != fold))
@@ -501,16 +584,15 @@ def _fit_network(fit: _Fit, place: int) -> None:
         for hidden in settings.network_hidden:
             layers += [nn.Linear(width, hidden), nn.GELU(), nn.Dropout(settings.network_dropout)]
             width = hidden
-        network = nn.Sequential(*layers, nn.Linear(width, fit.config.num_variables))
+        network = nn.Sequential(*layers, nn.Linear(width, outputs))
 
-        def loss(
+        def of_batch(
             batch: torch.Tensor, network: nn.Module = network, rows: torch.Tensor = rows
         ) -> torch.Tensor:
             chosen = rows[batch]
-            distance = (network(inputs[chosen]) - targets[chosen]).abs()
-            return (distance * weights[chosen]).mean()
+            return loss(network(inputs[chosen]), chosen)
 
-        _descend(network, loss, len(rows), settings.network_epochs, 512, 4e-3, generator)
+        _descend(network, of_batch, len(rows), settings.network_epochs, 512, 4e-3, generator)
         linear = [layer for layer in network if isinstance(layer, nn.Linear)]
         members.append(
             {f"weight_{i}": layer.weight.detach() for i, layer in enumerate(linear)}
@@ -619,11 +701,25 @@ def _tune_neighbours(fit: _Fit) -> None:
         )
 
 
-def _fit_panel_gate(fit: _Fit, panel: str, answers: torch.Tensor) -> torch.Tensor:
+@dataclass(frozen=True)
+class _Held:
+    """Rows of `validation` in one circumstance: what the experts say of them (n, experts,
+    variables), what the gate sees (n, gate) and what is true (n, variables), in catalogue units."""
+
+    answers: torch.Tensor
+    gate_inputs: torch.Tensor
+    raw: torch.Tensor
+
+
+def _fit_panel_gate(
+    fit: _Fit, panel: str, answers: torch.Tensor, validation: _Held
+) -> torch.Tensor:
     """Choose a gate for each variable and put it into the model.
 
-    Three kinds compete on folds they have not seen: the one best expert, constant weights, and
-    weights that depend on the row. A freer kind has to be better by more than a thousandth.
+    Three kinds compete: the one best expert, constant weights, and weights that depend on the row.
+    Two judges weigh alike: the folds of the pool that a gate has not seen, which are many rows, and
+    `validation`, which is no part of what brought the views; for a variable that few of its rows
+    know, the pool alone. A freer kind has to be better by more than a thousandth.
 
     Returns:
         Predictions (n, variables) on the scale of the experts, by gates that had not seen the fold.
@@ -639,9 +735,17 @@ def _fit_panel_gate(fit: _Fit, panel: str, answers: torch.Tensor) -> torch.Tenso
                 part.put(**gate)
                 honest[kind][held], _ = part.mix(answers[held], inputs[held])
     final = _gates(fit, panel, answers, inputs, torch.ones_like(blocks, dtype=torch.bool))
+    judged = validation.raw.isfinite().sum(dim=0) >= FEWEST_JUDGES
     with torch.no_grad():
-        error = {kind: _errors(fit.model, said[:, None], fit.raw)[:, 0]
-                 for kind, said in honest.items()}  # fmt: skip
+        error = {}
+        for kind, gate in final.items():
+            part.put(**gate)
+            said, _ = part.mix(validation.answers, validation.gate_inputs)
+            own, other = (
+                _errors(fit.model, predicted[:, None], raw)[:, 0]
+                for predicted, raw in ((said, validation.raw), (honest[kind], fit.raw))
+            )
+            error[kind] = torch.where(judged, (own * other).sqrt(), other)
         bias, weight = final["best"]["bias"].clone(), torch.zeros_like(part.weight)
         mixed, lowest = honest["best"].clone(), error["best"].clone()
         for kind in ("constant", "row"):
@@ -725,6 +829,7 @@ _FITTERS: Mapping[str, Any] = {
     "ridge": _fit_ridge,
     "trees": _fit_trees,
     "network": _fit_network,
+    "distribution": _fit_distribution,
 }
 
 __all__ = [

@@ -354,7 +354,7 @@ def _fitted(
         if mode == "select":
             model = fit_select(pool, validation, names, spectrum, settings)
         else:
-            model = fit_gate(pool, names, spectrum, settings)
+            model = fit_gate(pool, validation, names, spectrum, settings)
         with fresh_folder(folder) as partial:
             model.save_pretrained(partial)
             write_json(partial / TRAINING_FILE, {"identity": identity})

@@ -30,6 +30,8 @@ EVERY_KIND = [
     {"name": "trees", "kind": "trees", "inputs": ["features"], "n_trees": 3, "n_nodes": 3,
      "depth": 1},
     {"name": "network", "kind": "network", "inputs": ["spectrum"], "hidden": [4]},
+    {"name": "distribution", "kind": "distribution", "inputs": ["spectrum", "text"],
+     "hidden": [4], "bins": 5},
 ]  # fmt: skip
 
 
@@ -51,6 +53,8 @@ def build(seed=0, **changes) -> SpecCLIPMoEForRegression:
             if name.endswith(("left", "right")):
                 step = torch.tensor([1 if name.endswith("left") else 2, 1, 2])
                 value.copy_(step.expand_as(value))
+            elif name.endswith(("atom", "used")):
+                value.copy_(torch.arange(value.shape[1]) < (2 if name.endswith("atom") else 4))
             elif name.endswith("feature"):
                 value.random_(0, FEATURES, generator=generator)
             elif name.endswith(("text_of_row", "fold")):
@@ -84,8 +88,8 @@ def test_the_output_has_the_promised_form():
     for name in ("predictions", "lower_68", "upper_68", "lower_90", "upper_90"):
         assert output[name].shape == (7, 2), name
         assert output[name].dtype == torch.float32
-    assert output.expert_predictions.shape == (7, 5, 2)
-    assert output.gate_weights.shape == (7, 2, 5)
+    assert output.expert_predictions.shape == (7, 6, 2)
+    assert output.gate_weights.shape == (7, 2, 6)
     assert torch.allclose(output.gate_weights.sum(dim=2), torch.ones(7, 2), atol=1e-6)
     assert (output.lower_90 <= output.lower_68).all()
     assert (output.upper_68 <= output.upper_90).all()
@@ -261,6 +265,31 @@ def test_the_weighted_median_is_numpys_where_weights_are_equal():
     weights = torch.tensor([[1.0, 5.0, 1.0]])
     assert weighted_median(torch.tensor([[9.0, 2.0, 1.0]]), weights).item() == 2.0
     assert weighted_median(torch.ones(1, 3), torch.zeros(1, 3)).item() == 0.0
+
+
+def test_the_median_of_a_distribution():
+    expert = build().experts[5]
+    expert.put(
+        value=torch.tensor([[0.0, 1.0, 2.0, 4.0, 99.0]]).repeat(2, 1),
+        atom=torch.tensor([[True, False, False, False, False]]).repeat(2, 1),
+    )  # fmt: skip
+    cases = {
+        (0.6, 0.4, 0.0, 0.0): 0.0,  # more than half of all rows share one value
+        (0.4, 0.6, 0.0, 0.0): 1 / 3,  # on the line from the end of the 0s to the middle of the 1s
+        (0.0, 0.5, 0.5, 0.0): 1.5,
+        (0.0, 0.0, 0.5, 0.5): 3.0,
+        (0.0, 1.0, 0.0, 0.0): 1.0,
+        (0.0, 0.0, 0.0, 1.0): 4.0,
+        (0.1, 0.2, 0.4, 0.3): 2.0,
+    }
+    for likely, wanted in cases.items():
+        said = expert.median(torch.tensor([[[*likely, 0.0]] * 2]))
+        assert said[0].tolist() == pytest.approx([wanted] * 2, abs=1e-6), likely
+    random = torch.rand(200, 2, 5, generator=torch.Generator().manual_seed(0))
+    random[:, :, 4] = 0
+    said = expert.median(random / random.sum(dim=2, keepdim=True))
+    assert ((said >= 0) & (said <= 4)).all()
+    assert len(said.unique()) > 200
 
 
 @pytest.mark.parametrize("module", [configuration, modeling])

@@ -1,5 +1,7 @@
 """What is fitted does what it says: honest folds, trees as scikit-learn's, gates, coverage."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -25,7 +27,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def gate(data):
-    return fit_gate(data[0], NAMES, "encoder", QUICK)
+    return fit_gate(data[0], data[1], NAMES, "encoder", QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -186,15 +188,46 @@ def test_without_text_the_bare_panel_uses_no_expert_with_text(gate, data):
     assert output.expert_predictions[:, with_text].isnan().all()
 
 
+def test_a_distribution_finds_what_is_seldom_where_the_median_network_does_not():
+    """Three in four rows are 0; the others, which a view tells with some doubt, are about 8."""
+    parts = []
+    for n, seed in ((1500, 1), (300, 2), (900, 3)):
+        part, random = make(n, seed), np.random.default_rng(seed)
+        seldom = part.views["spectrum"][:, 0] + random.normal(size=n) > 1.2
+        value = np.where(seldom, 8 + random.normal(size=n).round(), 0.0)
+        targets = np.stack([value, np.full(n, np.nan)], axis=1)
+        parts.append(dataclasses.replace(part, targets=targets, lower=targets, upper=targets))
+    settings = dataclasses.replace(
+        QUICK, network_hidden=(32,), network_epochs=60, distribution_bins=16
+    )
+    model = fit_gate(parts[0], parts[1], ["seldom", "unknown"], "encoder", settings)
+    with torch.no_grad():
+        output = model(**asked(parts[2]))
+    names = [expert["name"] for expert in model.config.experts]
+    error = {
+        name: np.abs(output.expert_predictions[:, place, 0].numpy() - parts[2].targets[:, 0]).mean()
+        for place, name in enumerate(names)
+    }
+    assert error["distribution"] < 0.85 * error["median"], error
+    assert error["distribution"] < error["network"], error
+    gate = np.abs(output.predictions[:, 0].numpy() - parts[2].targets[:, 0]).mean()
+    assert gate < 1.05 * min(error.values())
+    assert output.predictions[:, 1].isnan().all()
+    expert = model.experts[names.index("distribution")]
+    assert expert.atom[0, 0]
+    assert not expert.used[1].any()
+    # Three in four values are one: of 16 bins, those inside it are not used.
+    assert 2 < expert.used[0].sum() < 8
+
+
 def test_the_fit_is_the_same_again(gate, data):
-    again = fit_gate(data[0], NAMES, "encoder", QUICK)
+    again = fit_gate(data[0], data[1], NAMES, "encoder", QUICK)
     one, two = gate.state_dict(), again.state_dict()
     for name, value in one.items():
         assert torch.equal(value.nan_to_num(), two[name].nan_to_num()), name
 
 
 def test_settings_are_plain_values():
-    import dataclasses
     import json
 
     json.dumps(dataclasses.asdict(FitSettings()))
