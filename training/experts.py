@@ -219,6 +219,8 @@ def measure_experts(
     }  # fmt: skip
     for mode in MODES:
         metrics[mode] = score(full[mode]["predictions"], spectra)
+    _, chosen = _in_hindsight(full["select"]["expert_predictions"], wanted)
+    metrics["select_in_hindsight"] = score(chosen, spectra)["mean_gain"]
     gate = full["gate"]["predictions"]
     metrics["gate_over_select"] = score(gate, full["select"]["predictions"])["mean_gain"]
     metrics["against_best_expert"] = _against_best(full["gate"], wanted, rows, n_bootstrap)
@@ -270,14 +272,7 @@ def _against_best(
 ) -> dict[str, Any]:
     """The gate against whichever expert turned out best on these rows, variable by variable: a
     comparison that favours the expert, which is chosen in hindsight."""
-    said = output["expert_predictions"]
-    with np.errstate(invalid="ignore"):
-        error = np.abs(said - wanted[:, None])
-    known = np.isfinite(wanted).any(axis=0)
-    mean = np.full(error.shape[1:], np.inf)
-    mean[:, known] = np.nanmean(error[:, :, known], axis=0)
-    best = mean.argmin(axis=0)
-    chosen = said[:, best, np.arange(said.shape[2])]
+    best, chosen = _in_hindsight(output["expert_predictions"], wanted)
     result = evaluate_regression(
         output["predictions"], wanted, rows.groups, variables=list(rows.targets), baseline=chosen,
         n_bootstrap=n_bootstrap,
@@ -287,6 +282,23 @@ def _against_best(
         for (name, entry), place in zip(result["variables"].items(), best, strict=True)
         if "gain" in entry
     }
+
+
+def _in_hindsight(said: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each variable the expert with the smallest error on these very rows, (variables,), and
+    what it says of them, (n, variables).
+
+    Args:
+        said: (n, experts, variables).
+        wanted: (n, variables), nan where unknown.
+    """
+    with np.errstate(invalid="ignore"):
+        error = np.abs(said - wanted[:, None])
+    known = np.isfinite(wanted).any(axis=0)
+    mean = np.full(error.shape[1:], np.inf)
+    mean[:, known] = np.nanmean(error[:, :, known], axis=0)
+    best = mean.argmin(axis=0)
+    return best, said[:, best, np.arange(said.shape[2])]
 
 
 def _against_truth(
@@ -388,6 +400,7 @@ def _sections(metrics: Mapping[str, Any], drawn: list[Figure], simulated: bool) 
     split = metrics["split"]
     gains = {
         "select over spectra": metrics["select"].get("mean_gain"),
+        "the same, had it been chosen on this split": metrics["select_in_hindsight"],
         "gate over spectra": metrics["gate"].get("mean_gain"),
         "gate over select": metrics["gate_over_select"],
         "select over the median guess": metrics["select"].get("mean_gain_over_guess"),

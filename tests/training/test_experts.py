@@ -114,6 +114,10 @@ def test_the_metrics_are_whole_and_plain(done):
     # The gain of spectra alone over spectra alone.
     assert metrics["knn"]["spectrum"]["mean_gain"]["value"] == 0
     assert metrics["gate_over_select"]["value"] > 0
+    gains = [metrics["knn"][name]["variables"] for name in metrics["knn"]]
+    most = [max(entry[v]["gain"]["value"] for entry in gains) for v in gains[0] if gains[0][v]["n"]]
+    assert metrics["select_in_hindsight"]["value"] == pytest.approx(np.mean(most))
+    assert metrics["select_in_hindsight"]["value"] >= metrics["select"]["mean_gain"]["value"]
     missing = metrics["missing_text"]["gate"]
     assert set(missing) == {"retrieved", "without_text"}
     for entry in missing.values():
@@ -136,6 +140,7 @@ def test_the_report_says_what_it_must(done):
     folder, study = done
     text = to_markdown("experts", study.sections, folder)
     for words in ("simulated `test`", "median guess", "gate over spectra", "Intervals",
+                  "had it been chosen on this split",
                   "Without the text", "floor", "hard_hs", "figures/gate.png",
                   "figures/gate_by_class.png"):  # fmt: skip
         assert words in text, words
