@@ -35,7 +35,7 @@ def hub_server(tmp_path):
 @pytest.fixture
 def local_hub(hub_server, tmp_path, monkeypatch):
     """The local Hub as this process's own, with an empty cache; ada is logged in."""
-    import huggingface_hub
+    import huggingface_hub.hf_api
     from huggingface_hub import constants
 
     for name, value in {
