@@ -75,8 +75,8 @@ def study_experts(
 
     Args:
         run: whose output folder is written to.
-        reps: by split; experts learn on train and calibration, the paper's choice is made on
-            validation, and `split` is measured on.
+        reps: by split; experts learn on train and calibration, validation makes the paper's choice
+            and has a say in the kind of gate, and `split` is measured on.
         truth: of simulated data, `{"truth": {variable: (n,)}, "floor": {variable: error}}` for the
             rows of `split`: the values behind the catalogue's, and the smallest mean absolute error
             that any method can have; either may be absent.
@@ -416,8 +416,9 @@ def _sections(metrics: Mapping[str, Any], drawn: list[Figure], simulated: bool) 
             f"Mean absolute errors on the {word}`{split}` split, in catalogue units. k-NN (k = 3) "
             "on six representations, as in the paper; *select* takes for each variable the "
             "representation with the smallest error on `validation` (the paper's mixture of "
-            "experts); *gate* weighs stronger experts. Text embeddings are those of the sections "
-            "before alignment. Neighbours come from train and calibration."
+            "experts); *gate* weighs stronger experts, and `validation` has a say in whether it "
+            "does so row by row, alike for all, or trusts one of them. Text embeddings are those "
+            "of the sections before alignment. Neighbours come from train and calibration."
         ),
         summary,
         _error_table(metrics),
