@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
                 print(line_of(row), flush=True)
             if isinstance(found, Comparison):
                 for rival in found.absent:
-                    print(f"{found.task:<48}{rival:<42}not installed, skipped", flush=True)
+                    print(f"{found.task:<48}{rival:<42}not here, or no room: skipped", flush=True)
         record.setdefault("seconds", {})[name] = round(time.monotonic() - started, 1)
     record["rows"] = rows
     if options.json:

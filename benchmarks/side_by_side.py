@@ -6,8 +6,6 @@ same work, run interleaved so that both meet the same noise.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
 import statistics
 import threading
@@ -15,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from hf_specclip.free_memory_specclip import return_free_memory
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Comparison:
         seconds: rival → times of its calls; the first rival is ours.
         cpu_seconds: rival → times that its calls kept the processors busy, all threads together.
         peak_mib: rival → memory that a call took beyond what was there before it, MiB.
-        absent: rivals that are not installed here.
+        absent: rivals that are not installed here, or have no room.
     """
 
     task: str
@@ -81,7 +81,8 @@ def compare(
     Args:
         task: what they do.
         size: items that a call handles, and what an item is.
-        rivals: name → call; None for one that is not installed. The first must be ours.
+        rivals: name → call; None for one that is not installed, or has no room. The first must
+            be ours.
         repeats: timed calls of each.
         sizes: items by rival, for those whose calls handle another number.
     """
@@ -105,7 +106,8 @@ def peak_memory(call: Callable[[], object]) -> float:
 
     Linux keeps the peak and lets it be set back. Elsewhere it is looked up every millisecond.
     """
-    _give_back()
+    gc.collect()  # or what one rival left would hide what the next one takes
+    return_free_memory()
     before = _resident()
     try:
         Path("/proc/self/clear_refs").write_text("5")
@@ -127,13 +129,6 @@ def peak_memory(call: Callable[[], object]) -> float:
         over.set()
         watcher.join()
     return max(0.0, most[0] - before)
-
-
-def _give_back() -> None:
-    """Freed memory back to the system, or what one rival left would hide what the next takes."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # a C library other than glibc
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _resident() -> float:

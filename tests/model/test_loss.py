@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hf_specclip import loss_blocks_specclip
+from hf_specclip.dropout_masks_specclip import KeptMasks
 from hf_specclip.loss_specclip import (
     gather_with_gradient,
     in_mini_batches,
@@ -274,6 +275,73 @@ def test_dropout_hides_the_same_in_both_passes(device):
     for ours, plain in zip(kept, encoder.parameters(), strict=True):
         bound = 1e-12 if ours.dtype == torch.float64 else 1e-6
         torch.testing.assert_close(ours, plain.grad, rtol=0, atol=bound)
+
+
+class Noisy(torch.nn.Module):
+    """Random numbers of every sort: dropout of modules, functions and attention, and others."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(6, 9), torch.nn.Linear(9, 4)
+        self.module = torch.nn.Dropout(0.3)
+        self.in_place = torch.nn.Dropout(0.2, inplace=True)
+
+    def forward(self, input):
+        hidden = self.module(self.first(input).tanh())
+        hidden = hidden + torch.rand_like(hidden)
+        hidden = torch.nn.functional.dropout(hidden, p=0.4, training=self.training)
+        hidden = torch.nn.functional.alpha_dropout(hidden, 0.1, training=self.training)
+        heads = hidden.view(len(hidden), 1, 3, 3)
+        attended = torch.nn.functional.scaled_dot_product_attention(
+            heads, heads, heads, dropout_p=0.25
+        )
+        hidden = attended.reshape(len(hidden), 9)
+        return torch.nn.functional.dropout(self.in_place(self.second(hidden)), 0.0)
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("inner", [False, True], ids=["", "checkpoints inside"])
+def test_the_second_pass_plays_back_what_the_first_drew(inner, precision):
+    """To the bit, as often as it is run, whatever else is drawn in between."""
+    torch.manual_seed(0)
+    noisy, inputs = Noisy(), torch.randn(7, 6)
+
+    def encoder(input):
+        if inner:
+            return torch.utils.checkpoint.checkpoint(noisy, input, use_reentrant=False)
+        return noisy(input)
+
+    def gradients(embeds, backwards=1):
+        noisy.zero_grad()
+        for left in reversed(range(backwards)):
+            embeds.float().square().sum().backward(retain_graph=left > 0)
+        return [parameter.grad.clone() / backwards for parameter in noisy.parameters()]
+
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        torch.manual_seed(1)
+        whole = torch.cat([encoder(input=inputs[at : at + 3]) for at in (0, 3, 6)])
+        drawn = torch.get_rng_state()
+        torch.manual_seed(1)
+        parts = in_mini_batches(encoder, {"input": inputs}, 3)
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert torch.equal(parts, whole)
+    expected = gradients(whole)
+    torch.rand(5)  # another state than that of the first pass
+    for ours, plain in zip(gradients(parts, backwards=2), expected, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-6, atol=1e-6)
+
+
+def test_a_mask_is_kept_at_a_bit_an_entry():
+    keep, play = KeptMasks().contexts()
+    ones = torch.ones(1000, 100)
+    with keep:
+        first = torch.nn.functional.dropout(ones, 0.25)
+    torch.manual_seed(12)
+    with play:
+        assert torch.equal(torch.nn.functional.dropout(ones, 0.25), first)
+    bits, _ = keep.masks.kept
+    assert bits.nbytes == ones.numel() / 8
+    torch.testing.assert_close(first.mean().item(), 1.0, rtol=0, atol=0.02)
 
 
 def test_mini_batches_that_cannot_be():
