@@ -239,8 +239,9 @@ def in_mini_batches(
     Applies an encoder to a batch some rows at a time, so that memory grows with the mini-batch
     while the loss is still that of the whole batch (gradient caching, Gao et al. 2021).
 
-    Nothing inside the encoder is kept; the backward pass runs it again, mini-batch by mini-batch,
-    with the same random numbers. Gradients are exact, at the price of a second forward pass.
+    Nothing inside the encoder is kept but, on a CPU, what dropout hid, at a bit an entry; the
+    backward pass runs it again, mini-batch by mini-batch, with the same random numbers. Gradients
+    are exact, at the price of a second forward pass.
 
     Args:
         function: takes the inputs by name, gives `(rows, …)`; each row must depend on its own
