@@ -358,8 +358,6 @@ class ModelSummariser:
                     # A server without structured output is asked in words.
                     self._plain = True
                     return self._ask(kind, source, documents, ids)
-                # Paid for, it is kept, whether it can be used or not.
-                self.cache.put(self.key(messages), answer)
             found = _parsed(answer.content)
             wrong = problem_of(found, ids, self.prompt["max_words"])
             if wrong is None and found is not None:
@@ -422,10 +420,15 @@ class ModelSummariser:
             for last in (False, False, True):
                 completion = self.client.chat.completions.create(**self.body(messages))
                 try:
-                    return self.answer_of(completion, messages)
+                    answer = self.answer_of(completion, messages)
                 except (ValueError, TypeError, AttributeError, IndexError) as error:
                     if last:
                         message = f"sent an answer in another form than OpenAI's ({error})."
+                    continue
+                # Paid for, it is kept, whether it can be used or not; before its money is given
+                # back, as another thread could spend it again in between.
+                self.cache.put(self.key(messages), answer)
+                return answer
         except openai.OpenAIError as error:
             message = f"{str(error)[:400]}. {_way_out(getattr(error, 'status_code', None))}"
             refused = getattr(error, "status_code", None) in (400, 404, 422, 501) and bool(

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import threading
+import time
 import traceback
 
 import pytest
@@ -182,6 +184,28 @@ def test_the_cap_stops_before_it_is_passed_and_keeps_what_was_answered(make, ser
     assert len(server.bodies) == 30
     with pytest.raises(ValueError, match="price of other is not known"):
         make(model="other", max_dollars=1.0)
+
+
+def test_the_cap_holds_while_an_answer_is_being_stored(make, server, monkeypatch):
+    """Threads that wait for the disk have paid: others must not spend that money again."""
+    store = AnswerCache.put
+
+    def slowly(cache, key, answer):
+        time.sleep(0.5)
+        store(cache, key, answer)
+
+    monkeypatch.setattr(AnswerCache, "put", slowly)
+    model = make(max_dollars=1.6, prices=(1000.0, 1000.0))  # an answer costs 0.35, at most 1.37
+    first = threading.Thread(target=model.summarise, args=(source(0), [paper(0)]))
+    first.start()
+    while not server.bodies:
+        time.sleep(0.01)
+    time.sleep(0.2)  # the answer is here, and not stored
+    with pytest.raises(CapReachedError):
+        model.summarise(source(1), [paper(1)])
+    first.join()
+    assert model.cache.get(model.key(server.bodies[0]["messages"])) is not None
+    assert model.cache.set_aside() == 0
 
 
 def test_the_forecast_is_near_what_is_then_used(make, server):
