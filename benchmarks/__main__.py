@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME …] [--json FILE]`: every benchmark, or those named."""
+"""`python -m benchmarks [NAME …] [--json FILE]`: every benchmark but the long, or those named."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .catalogue import catalogue
 from .data import datasets, streaming
 from .encoder import encoder
 from .growth import growth
+from .large_index import large_index
 from .loss import cached_loss, contrastive_loss
 from .retrieval import retrieval, search
 from .side_by_side import Comparison
@@ -39,13 +40,21 @@ BENCHMARKS: dict[str, Callable[[bool], Iterable[Any]]] = {
     "streaming": streaming,
     "catalogue": catalogue,
     "growth": growth,
+    "index": large_index,
 }
+# Run when named: with it the whole would take more than twenty minutes.
+LONG = {"index"}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Print one table and, where asked, write it as JSON."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"{', '.join(BENCHMARKS)}; long: {', '.join(LONG)}",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the rows here")
     parser.add_argument(
         "--small", action="store_true", help="tiny sizes: does it run, not how fast"
@@ -60,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         f"{'task':<48}{'way':<42}{'median':>11}{'±':>10}{'per s':>12}{'× ours':>8}{'CPU ×':>8}"
         f"{'MiB':>8}"
     )
-    for name in options.names or BENCHMARKS:
+    for name in options.names or [n for n in BENCHMARKS if n not in LONG]:
         started = time.monotonic()
         for found in BENCHMARKS[name](options.small):
             for row in found.rows() if isinstance(found, Comparison) else [found]:

@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from hf_specclip.evaluation import GroupBootstrap
+from hf_specclip.evaluation.retrieval import MatchRanks
 from training.checkpoint import write_json
 from training.measure import ERRORS, EVALUATION, QUERIES, RANKS
 from training.report import Code, Section, Study, write_report
@@ -50,8 +51,8 @@ class FinishedRun:
         folder: its output folder.
         metrics: its `metrics.json`.
         ranks: by direction and part: `rank` (q,) from 1, `gallery` (1,), and where they were
-            kept `right` (q,), the number of right answers, and `ideal` (q,), the ideal observer's
-            ranks.
+            kept `greater`, `tied`, `tied_right`, `right` (q,) as in `MatchRanks`, and `ideal` (q,),
+            the ideal observer's ranks.
         queries: by direction the `ids` and `groups` of the queries.
         errors: absolute errors (n,) by method and variable, nan where there is none.
     """
@@ -250,7 +251,7 @@ def compare_retrieval(
         for label, ranks in parts.items():
             curves[label] = _curve(ranks, direction, n, bootstrap, chance)
         if "ideal" in first.ranks[direction]:
-            kept = first.ranks[direction]["ideal"].astype(np.float64)
+            kept = _untied(first.ranks[direction]["ideal"], n)
             curves[IDEAL] = _curve([kept], direction, n, bootstrap, chance)
         elif _ceiling(first).get("curve", {}).get("direction") == direction:
             curves[IDEAL] = _ceiling(first)["curve"]
@@ -319,18 +320,30 @@ def compare_regression(arms: Sequence[Arm]) -> dict[str, Any] | None:
     return result
 
 
-def _ranks(run: FinishedRun, direction: str) -> np.ndarray:
-    return run.ranks[direction]["rank"].astype(np.float64)
+def _ranks(run: FinishedRun, direction: str) -> MatchRanks:
+    kept = run.ranks[direction]
+    n = int(kept["gallery"][0])
+    if "tied" not in kept:
+        return _untied(kept["rank"], n)
+    parts = {part: kept[part] for part in ("greater", "tied", "tied_right", "right")}
+    return MatchRanks(query=np.arange(len(kept["rank"])), **parts, n_gallery=n)
+
+
+def _untied(rank: np.ndarray, n: int) -> MatchRanks:
+    """Ranks from 1 as those of queries of which one answer is right, and ties with none."""
+    one = np.ones(len(rank), dtype=np.int64)
+    return MatchRanks(np.arange(len(rank)), rank.astype(np.float64) - 1, one, one, one, n)
 
 
 def _drawn(
-    ranks: Sequence[np.ndarray], ks: Sequence[float], n: int, bootstrap: GroupBootstrap
+    ranks: Sequence[MatchRanks], ks: Sequence[float], n: int, bootstrap: GroupBootstrap
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Each figure for each seed (s,), and its median over the seeds in each draw (b,)."""
     values: dict[str, list[float]] = {}
     draws: dict[str, list[np.ndarray]] = {}
-    for rank in ranks:
-        columns = {f"recall@{k:g}%": rank <= _top(k, n) for k in ks}
+    for found in ranks:
+        rank = found.expected
+        columns = {f"recall@{k:g}%": found.hits(_top(k, n)) for k in ks}
         columns["mean_log_rank"] = np.log(rank)
         for name, column in columns.items():
             values.setdefault(name, []).append(float(column.mean()))
@@ -341,8 +354,8 @@ def _drawn(
         draws.setdefault("median_rank", []).append(medians)
         draws.setdefault("median_rank_fraction", []).append(medians / n)
     return (
-        {name: np.array(found) for name, found in values.items()},
-        {name: np.median(found, axis=0) for name, found in draws.items()},
+        {name: np.array(seeds) for name, seeds in values.items()},
+        {name: np.median(seeds, axis=0) for name, seeds in draws.items()},
     )
 
 
@@ -393,7 +406,7 @@ def _ideal(
 ) -> dict[str, tuple[float, np.ndarray]] | None:
     """Figures of the ideal observer and their draws; a figure known alone is taken as certain."""
     if "ideal" in run.ranks[direction]:
-        values, draws = _drawn([run.ranks[direction]["ideal"].astype(float)], ks, n, bootstrap)
+        values, draws = _drawn([_untied(run.ranks[direction]["ideal"], n)], ks, n, bootstrap)
         return {name: (float(values[name][0]), draws[name]) for name in values}
     found = _ceiling(run).get("retrieval", {}).get(direction)
     if not found:
@@ -429,14 +442,14 @@ def _chance_curve(run: FinishedRun, direction: str, n: int) -> np.ndarray | None
 
 
 def _curve(
-    ranks: Sequence[np.ndarray],
+    ranks: Sequence[MatchRanks],
     direction: str,
     n: int,
     bootstrap: GroupBootstrap,
     chance: np.ndarray,
 ) -> dict[str, Any]:
     tops = _tops(n)
-    hits = [rank[:, None] <= tops for rank in ranks]
+    hits = [np.stack([found.hits(int(top)) for top in tops], axis=1) for found in ranks]
     low, high = bootstrap.interval(np.median([bootstrap.means(h) for h in hits], axis=0))
     return {
         "direction": direction,

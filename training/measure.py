@@ -65,9 +65,10 @@ def save_ranks(
         ideal: the ideal observer's ranks of the same queries by direction, where there is one.
 
     Returns:
-        The folder: `ranks.safetensors` has `SPLIT.DIRECTION.rank` (q,), `.right` (q,), `.gallery`
-        (1,) and, where given, `.ideal` (q,); `queries.json` the `ids` and `groups` of the queries
-        under `[SPLIT][DIRECTION]`.
+        The folder: `ranks.safetensors` has `SPLIT.DIRECTION.rank` (q,), ties at their mean,
+        `.greater`, `.tied`, `.tied_right`, `.right` (q,) as in `MatchRanks`, `.gallery` (1,) and,
+        where given, `.ideal` (q,); `queries.json` the `ids` and `groups` of the queries under
+        `[SPLIT][DIRECTION]`.
     """
     spectra, texts, owner = embedded(run, pairs, split)
     folder = run.output / EVALUATION
@@ -92,7 +93,8 @@ def save_ranks(
     for direction, ranks in match_ranks(spectra, texts, owner).items():
         names, groups = described[direction]
         tensors[f"{split}.{direction}.rank"] = ranks.expected.astype(np.float64)
-        tensors[f"{split}.{direction}.right"] = ranks.right
+        for part in ("greater", "tied", "tied_right", "right"):
+            tensors[f"{split}.{direction}.{part}"] = getattr(ranks, part)
         tensors[f"{split}.{direction}.gallery"] = np.array([ranks.n_gallery])
         if ideal is not None:
             tensors[f"{split}.{direction}.ideal"] = np.asarray(ideal[direction], np.float64)

@@ -1,0 +1,90 @@
+"""An index of ten million vectors on one machine: time, memory and what it finds, by size."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROOT = Path(__file__).resolve().parents[1]
+WIDTH, QUERIES, TOP, ROWS_A_FILE = 64, 200, 10, 500_000
+
+
+def large_index(small: bool = False) -> Iterator[dict[str, Any]]:
+    """A row for one million and for ten, each in a process of its own."""
+    from .peers import installed
+
+    for n in (2_000,) if small else (1_000_000, 10_000_000):
+        task = "index of vectors in clusters of some 50"
+        if installed("faiss") is None:
+            yield {"task": task, "vectors": n, "skipped": "FAISS is not installed"}
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            write_vectors(Path(folder), n)
+            done = subprocess.run(
+                [sys.executable, "-m", "benchmarks.large_index", folder],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+        yield {"task": task, "vectors": n} | json.loads(done.stdout.splitlines()[-1])
+
+
+def write_vectors(folder: Path, n: int) -> None:
+    """Unit vectors around centres drawn at random, in files as `embed_catalogue` writes them."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(max(10, n // 50), WIDTH)).astype(np.float32)
+    for number, start in enumerate(range(0, n, ROWS_A_FILE)):
+        rows = min(ROWS_A_FILE, n - start)
+        part = centres[rng.integers(len(centres), size=rows)]
+        part += rng.standard_normal(part.shape, np.float32)
+        part /= np.linalg.norm(part, axis=1, keepdims=True)
+        column = pa.FixedSizeListArray.from_arrays(pa.array(part.reshape(-1)), WIDTH)
+        pq.write_table(pa.table({"embedding": column}), folder / f"part-{number:05}.parquet")
+
+
+def main(folder: str) -> None:
+    """Build the index of a folder, ask it and the exact search; print what it took."""
+    import resource
+
+    from hf_specclip.vector_shards import VectorShards
+
+    shards, marks = VectorShards(folder), [time.perf_counter()]
+    path = shards.build()
+    marks.append(time.perf_counter())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Near vectors that are there, and none of them.
+    queries = shards.vectors(0)[:QUERIES]
+    queries = queries + 0.04 * np.random.default_rng(1).standard_normal(queries.shape, np.float32)
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    shards.search(queries[:1], TOP, exact=False)  # the threads are there
+    marks.append(time.perf_counter())
+    _, found = shards.search(queries, TOP, exact=False)
+    marks.append(time.perf_counter())
+    _, right = shards.search(queries, TOP)
+    marks.append(time.perf_counter())
+    building, _, approximate, exact = np.diff(marks)
+    shared = [len(set(a) & set(b)) for a, b in zip(found.tolist(), right.tolist(), strict=True)]
+    facts = {
+        "building_s": building,
+        "index_mb": path.stat().st_size / 1e6,
+        "peak_mib": peak / 1024,
+        "approximate_ms_a_query": 1e3 * approximate / QUERIES,
+        "exact_ms_a_query": 1e3 * exact / QUERIES,
+        "found_of_the_closest_ten": float(np.mean(shared)),
+    }
+    print(json.dumps(facts), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
