@@ -102,6 +102,15 @@ def _has_rivals(record: dict[str, Any], task: str) -> bool:
 def _sentence(row: dict[str, Any]) -> str:
     if "exponent" in row:
         return f"- {row['task']}: time ∝ size^{row['exponent']:.2f} up to {row['sizes'][-1]:,}"
+    if "skipped" in row:
+        return f"- {row['task']}, {row['vectors']:,}: {row['skipped']}"
+    if "vectors" in row:
+        return (
+            f"- {row['task']}, {row['vectors']:,}: built in {row['building_s']:,.0f} s, "
+            f"{row['peak_mib']:,.0f} MiB at most, {row['index_mb']:,.0f} MB on disk; a query "
+            f"{row['approximate_ms_a_query']:.2g} ms ({row['found_of_the_closest_ten']:.1f} of the "
+            f"closest ten found), exact {row['exact_ms_a_query']:.2g} ms"
+        )
     return (
         f"- {row['task']}, {row['spectra']:,} spectra: {row['embedding_s']:,.0f} s embedding and "
         f"{row['indexing_s']:,.0f} s indexing (processor {row['embedding_cpu_s']:,.0f} s and "

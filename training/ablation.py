@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from scipy.stats import t as student
 
 from training.align import MODEL, build, require_texts
 from training.checkpoint import plain, write_json, write_text
@@ -41,9 +42,7 @@ from training.sweep import METRICS, TRIALS, by_itself, finished, identity_of, tr
 RESULTS, REPORT, SPECTRA = "ablation.json", "ablation.md", "spectra"
 WHOLE = "whole preset"
 FIGURES = ("recall@1%", "recall@5%", "median_rank_fraction", "mean_log_rank")
-# A difference of means counts when it is this many times its standard error over seeds: about 95 %
-# for three seeds on each side, whose scatter is known with four degrees of freedom.
-_STANDARD_ERRORS = 2.8
+_CONFIDENCE = 0.95
 
 
 def read_ablations(path: str | Path) -> dict[str, list[str]]:
@@ -132,11 +131,12 @@ def results_of(
     Returns:
         One entry each: `name`, `settings`, `seeds`, and for each figure `mean`, `spread` (standard
         deviation over seeds), `values`, and except for the whole `loss` (how much worse it is than
-        the whole; negative where better) with its `error`; `helps` of the ingredient that is
-        missing: true or false where the loss in the criterion stands out of the scatter of the
-        seeds, null where it does not.
+        the whole, mean over the seeds; negative where better) with its `error` (a standard error:
+        a seed gives both the same start and the same batches, so that what it does to both goes
+        out); `helps` of the ingredient that is missing: true or false where the loss in the
+        criterion has one sign in its 95 % interval (Student's t), null where it has not.
     """
-    values: dict[str, dict[str, list[float]]] = {}
+    values: dict[str, dict[str, dict[int, float]]] = {}
     settings: dict[str, Mapping[str, Any]] = {}
     failed: dict[str, str] = {}
     seeds: dict[str, list[int]] = {}
@@ -144,12 +144,12 @@ def results_of(
         content = json.loads((output / TRIALS / trial.name / METRICS).read_text(encoding="utf-8"))
         settings[name] = trial.settings
         seeds.setdefault(name, []).append(trial.seed)
-        figures = values.setdefault(name, {figure: [] for figure in FIGURES})
+        figures = values.setdefault(name, {figure: {} for figure in FIGURES})
         if "failed" in content:
             failed[name] = content["failed"]
             continue
         for figure in FIGURES:
-            figures[figure].append(content["validation"][figure])
+            figures[figure][trial.seed] = content["validation"][figure]
     whole = values[WHOLE]
     entries = []
     for name, figures in values.items():
@@ -161,25 +161,25 @@ def results_of(
             entry["failed"] = failed[name]
             continue
         entry["figures"] = {}
-        for figure, found in figures.items():
+        for figure, by_seed in figures.items():
+            found = list(by_seed.values())
             entry["figures"][figure] = {
                 "mean": float(np.mean(found)), "spread": _spread(found), "values": found,
             }  # fmt: skip
-            if name != WHOLE and whole[figure]:
+            if name != WHOLE:
                 sign = 1.0 if better(1, 0, figure) else -1.0
-                entry["figures"][figure] |= {
-                    "loss": sign * float(np.mean(whole[figure]) - np.mean(found)),
-                    "error": float(
-                        np.sqrt(
-                            _spread(found) ** 2 / len(found)
-                            + _spread(whole[figure]) ** 2 / len(whole[figure])
-                        )
-                    ),
-                }
-        if name != WHOLE and whole[criterion]:
-            judged = entry["figures"][criterion]
-            stands_out = abs(judged["loss"]) > _STANDARD_ERRORS * judged["error"]
-            entry["helps"] = judged["loss"] > 0 if stands_out and len(seeds[name]) > 1 else None
+                both = [seed for seed in by_seed if seed in whole[figure]]
+                losses = [sign * (whole[figure][seed] - by_seed[seed]) for seed in both]
+                if losses:
+                    error = _spread(losses) / len(losses) ** 0.5
+                    entry["figures"][figure] |= {
+                        "loss": float(np.mean(losses)), "error": error, "pairs": len(losses),
+                    }  # fmt: skip
+        judged = entry["figures"][criterion]
+        if "loss" in judged:
+            pairs = judged["pairs"]
+            stands_out = pairs > 1 and abs(judged["loss"]) > _errors(pairs) * judged["error"]
+            entry["helps"] = judged["loss"] > 0 if stands_out else None
     return entries
 
 
@@ -189,18 +189,23 @@ def ablation_sections(metrics: Mapping[str, Any]) -> list[Section]:
     rows = []
     for entry in metrics["entries"]:
         if "failed" in entry:
-            rows.append([entry["name"], *["diverged"] * len(FIGURES), "yes"])
+            rows.append([entry["name"], *["diverged"] * len(FIGURES), "", "yes"])
             continue
         cells = [_cell(figure, entry["figures"][figure]) for figure in FIGURES]
         verdict = {True: "yes", False: "**no, it harms**", None: "within the scatter"}
-        rows.append([entry["name"], *cells, verdict[entry["helps"]] if "helps" in entry else ""])
-    head = ["without", *(f.replace("recall", "Recall").replace("_", " ") for f in FIGURES)]
+        judged, loss = entry["figures"][metrics["criterion"]], ""
+        if "loss" in judged:
+            loss = _cell(metrics["criterion"], {"mean": judged["loss"], "spread": judged["error"]})
+        said = verdict[entry["helps"]] if "helps" in entry else ""
+        rows.append([entry["name"], *cells, loss, said])
+    shown = {figure: figure.replace("recall", "Recall").replace("_", " ") for figure in FIGURES}
+    head = ["without", *shown.values(), f"worse in {shown[metrics['criterion']]}"]
     text = (
         f"Each line is the preset `{metrics['preset']}` without one ingredient, on the "
         f"{simulated}`validation` of {metrics['dataset']}: mean ± standard deviation over "
-        f"{metrics['seeds']} seeds. An ingredient helps when {metrics['criterion']} is worse "
-        f"without it by more than {_STANDARD_ERRORS} standard errors of the difference. `test` "
-        "was not looked at."
+        f"{metrics['seeds']} seeds; how much worse, seed by seed: mean ± standard error. An "
+        f"ingredient helps when the {_CONFIDENCE:.0%} interval of that (Student's t) is above "
+        "zero. `test` was not looked at."
     )
     return [
         Section(
@@ -220,6 +225,11 @@ def _cell(figure: str, found: Mapping[str, Any]) -> str:
     return f"{found['mean']:.3f} ± {found['spread']:.3f}"
 
 
+def _errors(n: int) -> float:
+    """Half the interval of a mean of `n` values, in its standard errors."""
+    return float(student.ppf((1 + _CONFIDENCE) / 2, n - 1))
+
+
 def _spread(values: Sequence[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
@@ -235,6 +245,8 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
             )
         ablations = {name: ablations[name] for name in ablations if name in arguments.only}
     trials = plan(arguments.config, arguments.overrides, ablations, arguments.seed, arguments.seeds)
+    own = preset.align.criterion
+    criterion = arguments.criterion or (own if own in FIGURES else FIGURES[0])
     run = start(arguments, preset, [TRIALS, SPECTRA, RESULTS, REPORT, LOGS])
     with run.stage("data") as made:
         with run.accelerator.main_process_first():
@@ -253,12 +265,12 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
             "simulated": pairs.info.simulated,
             "preset": preset.name,
             "settings": preset.to_dict(),
-            "criterion": arguments.criterion,
+            "criterion": criterion,
             "seed": arguments.seed,
             "seeds": arguments.seeds,
             "max_steps": run.max_steps,
             "command": run.command,
-            "entries": results_of(run.output, trials, arguments.criterion),
+            "entries": results_of(run.output, trials, criterion),
         }
         write_json(run.output / RESULTS, metrics)
         report = to_markdown("Ablation", ablation_sections(metrics), run.output)
@@ -302,8 +314,8 @@ process.
     command.add_argument(
         "--criterion",
         choices=FIGURES,
-        default=FIGURES[0],
-        help="what says whether an ingredient helps (default: %(default)s)",
+        help="what says whether an ingredient helps (default: what the preset chooses checkpoints "
+        f"by, where it is one of these, else {FIGURES[0]})",
     )
     return command
 

@@ -60,6 +60,10 @@ def test_the_readme_is_written_from_the_results(record, tmp_path):
         {"task": "embedding and indexing a catalogue", "spectra": 1000, "embedding_s": 2.0,
          "embedding_cpu_s": 2.0, "indexing_s": 1.0, "indexing_cpu_s": 1.0, "peak_mib": 500.0,
          "bytes_a_spectrum": 300.0},
+        {"task": "an index", "vectors": 2_000_000, "building_s": 61.0, "index_mb": 144.0,
+         "peak_mib": 900.0, "approximate_ms_a_query": 0.123, "exact_ms_a_query": 45.0,
+         "found_of_the_closest_ten": 9.87},
+        {"task": "an index", "vectors": 20, "skipped": "no FAISS here"},
     ]}  # fmt: skip
     readme.write(record, page)
     text = page.read_text()
@@ -67,6 +71,9 @@ def test_the_readme_is_written_from_the_results(record, tmp_path):
     assert text.endswith(f"{readme.END}\nafter\n")
     assert "stale words" not in text
     assert "size^1.01 up to 100" in text
+    assert "- an index, 2,000,000: built in 61 s, 900 MiB at most, 144 MB on disk" in text
+    assert "a query 0.12 ms (9.9 of the closest ten found), exact 45 ms" in text
+    assert "- an index, 20: no FAISS here" in text
     assert "| transformers CLIP |" in text
     assert "1,000 spectra: 2 s embedding" in text
     page.write_text("no marks")

@@ -44,6 +44,9 @@ def test_an_ingredient_helps_only_beyond_the_scatter(tmp_path):
     assert figure["mean"] == pytest.approx(0.11)
     assert figure["spread"] == pytest.approx(0.01)
     assert figure["loss"] == pytest.approx(0.10)
+    # Seed by seed it is the same loss, though the seeds themselves scatter.
+    assert figure["error"] == pytest.approx(0.0)
+    assert entries["same"]["figures"]["recall@1%"]["error"] == pytest.approx(0.02 / 3)
     # Smaller is better for a rank, so there the same numbers say the opposite.
     assert entries["worse"]["figures"]["mean_log_rank"]["loss"] == pytest.approx(-0.10)
     assert "failed" in entries["wild"]
@@ -52,6 +55,7 @@ def test_an_ingredient_helps_only_beyond_the_scatter(tmp_path):
         "command": "c", "entries": list(entries.values()),
     }  # fmt: skip
     table = ablation_sections(metrics)[0].blocks[1]
+    assert [row[-2] for row in table.rows][:3] == ["", "10.0% ± 0.0%", "0.7% ± 0.7%"]
     assert [row[-1] for row in table.rows] == [
         "", "yes", "within the scatter", "**no, it harms**", "yes",
     ]  # fmt: skip
