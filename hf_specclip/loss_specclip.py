@@ -382,8 +382,8 @@ def _unit_pairs(texts: torch.Tensor, spectra: torch.Tensor) -> tuple[torch.Tenso
 
 
 def _as_scalar(value: torch.Tensor | float, like: torch.Tensor) -> torch.Tensor:
-    """A temperature or bias as a tensor of the type that the loss is computed in."""
-    return torch.as_tensor(value, dtype=like.dtype, device=like.device)
+    """A temperature or bias as a scalar of the type that the loss is computed in."""
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device).reshape(())
 
 
 __all__ = [

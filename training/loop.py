@@ -283,7 +283,7 @@ def fit(
                 average.swap()
                 looked_at = whole(trained.model.state_dict())
                 if sharded:
-                    task.model.load_state_dict(looked_at)
+                    load_whole(task.model, looked_at)
                 task.model.eval()
                 with torch.no_grad(), accelerator.autocast():
                     entry |= task.validate(accelerator)
@@ -328,7 +328,7 @@ def fit(
                         )
                     )
             finished = last
-    task.model.load_state_dict(best_weights)
+    load_whole(task.model, best_weights)
     accelerator.wait_for_everyone()
     accelerator.free_memory()
     return result

@@ -1,7 +1,8 @@
 """Weights that lie in parts on several processes (FSDP), and whole ones made of them.
 
 Checkpoints, validation and what is saved know whole weights alone, so a run goes on with or without
-sharding. A process holds the whole model once beside its part, for validation.
+sharding. A process holds the whole model once beside its part, for validation. FSDP cuts no
+scalars, such as the logarithm of a temperature: where weights are cut, they are vectors of one.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ def twin_of(task: Any) -> Any:
     """The same task around a copy of its model, to be cut into parts; data are shared."""
     twin = copy.copy(task)
     twin.model = copy.deepcopy(task.model)
+    for module in twin.model.modules():
+        for name, scalar in list(module.named_parameters(recurse=False)):
+            if scalar.dim() == 0:
+                vector = scalar.detach().reshape(1)
+                setattr(module, name, torch.nn.Parameter(vector, scalar.requires_grad))
     return twin
 
 
@@ -74,7 +80,8 @@ def load_whole_optimizer(
     for key, value in tensors.items():
         parameter = parameters[int(key.partition(".")[0])]
         # Moments have the shape of their parameter; a count of steps has none.
-        cut[key] = like(value, parameter) if value.shape == parameter.shape else value
+        is_moment = value.numel() == parameter.numel() and not key.endswith(".step")
+        cut[key] = like(value, parameter) if is_moment else value
     restore_optimizer(optimizer, cut)
 
 
@@ -83,7 +90,12 @@ def _parted(value: torch.Tensor) -> bool:
 
 
 def like(value: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """A whole tensor in parts as another one is; itself where that is whole."""
+    """A whole tensor in parts as another one is; itself where that is whole.
+
+    A scalar becomes a vector of one where the other is one, and the reverse.
+    """
+    if value.numel() == other.numel() == 1:
+        value = value.reshape(other.shape)
     if not _parted(other):
         return value
     from torch.distributed.tensor import distribute_tensor

@@ -233,24 +233,35 @@ def test_overwriting_replaces_the_stage_alone(done):
     assert record["result"]["steps"] == 4
 
 
-def test_two_real_processes_train_as_one(done, tiny_dataset, tiny_preset, tmp_path):
+LAUNCH = ["-m", "accelerate.commands.launch", "--num_processes", "2", "--main_process_port", "0"]
+WHOLE_WEIGHTS = [
+    "--multi_gpu", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+]  # fmt: skip
+PARTED = ["--config_file", str(ROOT / "training" / "configs" / "accelerate" / "fsdp.yaml")]
+
+
+@pytest.mark.parametrize(
+    "how", ["whole weights", pytest.param("weights in parts", marks=pytest.mark.slow)]
+)
+def test_two_real_processes_train_as_one(how, done, tiny_dataset, tiny_preset, tmp_path):
     """Contrastive loss over both batches, thinning, hidden sections: the same to 1e-5."""
     words = arguments(
         tiny_dataset, tiny_preset, tmp_path / "two", *RICH, *NO_DROPOUT, "spectrum.mask_ratio=0",
         extra=("--cache-dir", str(tmp_path / "cache"), "--studies", "none"),
     )  # fmt: skip
-    launcher = [
-        "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-        "--num_machines", "1", "--main_process_port", "0", "--mixed_precision", "no",
-        "--dynamo_backend", "no",
-    ]  # fmt: skip
     script = str(ROOT / "training" / "reproduce.py")
+    parted = how == "weights in parts"
+    program = (
+        [*PARTED, str(HERE / "fsdp_on_cpu.py"), script] if parted else [*WHOLE_WEIGHTS, script]
+    )
     environment = {k: v for k, v in ENVIRONMENT.items() if k != "PYTHONPATH"}
     result = subprocess.run(
-        [sys.executable, *launcher, script, *words],
+        [sys.executable, *LAUNCH, *program, *words],
         env=environment, capture_output=True, text=True, timeout=280, cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-3000:]
+    if parted:  # autoencoder and model, on each process
+        assert result.stderr.count("models in parts: 2\n") == 2
     metrics = json.loads((tmp_path / "two" / "metrics.json").read_text())
     assert metrics["processes"] == 2
     for folder in ("spectrum", "model"):

@@ -32,12 +32,12 @@ from training.loop import (
 from training.presets import StageSettings
 
 TOY = Path(__file__).with_name("toy.py")
-TWO_PROCESSES = [
-    "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-    "--num_machines", "1", "--main_process_port", "0",
-    "--mixed_precision", "no", "--dynamo_backend", "no",
+CONFIGS = TOY.parents[2] / "training" / "configs" / "accelerate"
+LAUNCH = ["-m", "accelerate.commands.launch", "--num_processes", "2", "--main_process_port", "0"]
+WHOLE_WEIGHTS = [
+    "--multi_gpu", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
 ]  # fmt: skip
-
+PARTED = ["--config_file", str(CONFIGS / "fsdp.yaml"), str(TOY.with_name("fsdp_on_cpu.py"))]
 
 ENVIRONMENT = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
 KILLED = -signal.SIGKILL
@@ -113,10 +113,12 @@ def test_another_number_of_processes_is_told(tmp_path):
         train(tmp_path)
 
 
-def on_two_processes(folder: Path, *options: str) -> subprocess.CompletedProcess:
+def on_two_processes(
+    folder: Path, *options: str, how: list[str] = WHOLE_WEIGHTS
+) -> subprocess.CompletedProcess:
     # Nine rows in a batch: four for one process, five for the other.
     return subprocess.run(
-        [sys.executable, *TWO_PROCESSES, str(TOY), str(folder), "--batch-size", "9", *options],
+        [sys.executable, *LAUNCH, *how, str(TOY), str(folder), "--batch-size", "9", *options],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -180,12 +182,12 @@ def test_a_run_goes_on_with_other_processes(two_processes):
 
 @pytest.mark.slow
 def test_weights_in_parts_train_and_resume_as_whole_ones(two_processes, tmp_path):
-    killed = on_two_processes(
-        tmp_path / "parts", "--shard", "--kill-at-step", "7", "--kill-process", "1"
-    )
+    folder = tmp_path / "parts"
+    killed = on_two_processes(folder, "--kill-at-step", "7", "--kill-process", "1", how=PARTED)
     assert killed.returncode != 0
-    resumed = on_two_processes(tmp_path / "parts", "--shard")
+    resumed = on_two_processes(folder, how=PARTED)
     assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stderr.count("models in parts: 1\n") == 2
     summary, weights = result_of(tmp_path / "parts")
     assert summary["processes"] == 2
     assert summary["taken_here"] == 20 - 6

@@ -1,7 +1,7 @@
 """A small task for the loop, and a program that trains it: started by tests, killed by some.
 
     python toy.py FOLDER [--kill-at-step N [--kill-process P] | --kill-in-write N] [--dropout X]
-        [--batch-size N] [--shard]
+        [--batch-size N]
     python toy.py --each '[["FOLDER", "--kill-at-step", "3"], ["FOLDER"]]'
 
 leaves `weights.safetensors` and `summary.json` in FOLDER. `--each` runs several one after the
@@ -26,10 +26,9 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
 from safetensors.torch import save_file
 
-from training import checkpoint, loop
+from training import checkpoint
 from training.loop import Shuffled, TrainingError, fit, over_rows
 from training.presets import StageSettings
 
@@ -90,28 +89,6 @@ class Toy:
         return {"loss": over_rows(accelerator, loss, self.n_rows, batch_size=7).mean().item()}
 
 
-def shard(accelerator: Accelerator) -> None:
-    """Cut weights into parts as accelerate does on GPUs with FSDP 2; it offers none on CPUs."""
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
-
-    def prepare(module, optimizer):
-        places = {parameter: name for name, parameter in module.named_parameters()}
-        names = [[places[p] for p in group["params"]] for group in optimizer.param_groups]
-        fully_shard(module, mesh=init_device_mesh("cpu", (accelerator.num_processes,)))
-        parts = dict(module.named_parameters())
-        for group, own in zip(optimizer.param_groups, names, strict=True):
-            group["params"] = [parts[name] for name in own]
-        return module, accelerator.prepare_optimizer(optimizer)
-
-    accelerator.prepare = prepare
-    accelerator.state.distributed_type = DistributedType.FSDP
-    accelerator.clip_grad_norm_ = lambda parameters, most: torch.nn.utils.clip_grad_norm_(
-        list(parameters), most
-    )
-    loop.is_sharded = lambda accelerator: True
-
-
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -120,7 +97,6 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--kill-in-write", type=int)
     parser.add_argument("--batch-size", type=int, default=SETTINGS.batch_size)
     parser.add_argument("--dropout", type=float, default=0.0)
-    parser.add_argument("--shard", action="store_true")
     options = parser.parse_args(arguments)
     options.folder.mkdir(exist_ok=True)
 
@@ -128,8 +104,6 @@ def main(arguments: list[str]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     accelerator, killed = Accelerator(cpu=True), options.kill_process
-    if options.shard:
-        shard(accelerator)
     task = Toy(options.dropout)
     if options.kill_at_step is not None:
         real_batch = task.batch

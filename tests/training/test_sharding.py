@@ -1,0 +1,62 @@
+"""Scalars, which FSDP does not cut: vectors of one while it trains, scalars in all that is kept.
+
+Real parts are in `test_loop.py` and `test_chain.py`, on two processes.
+"""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from training.sharding import load_whole, load_whole_optimizer, twin_of, whole, whole_optimizer
+
+
+class Scaled(torch.nn.Module):
+    """A line with a temperature, and an offset that is not learned."""
+
+    def __init__(self):
+        super().__init__()
+        self.line = torch.nn.Linear(3, 1)
+        self.scale = torch.nn.Parameter(torch.tensor(0.5))
+        self.offset = torch.nn.Parameter(torch.tensor(0.1), requires_grad=False)
+
+    def forward(self, x):
+        return self.line(x) * self.scale.exp() + self.offset
+
+
+def train(model, optimizer, steps):
+    x = torch.arange(12.0).reshape(4, 3) / 12
+    for _ in range(steps):
+        loss = (model(x) - 1).square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def test_a_twin_has_vectors_of_one_for_scalars():
+    task = SimpleNamespace(model=Scaled(), data=[1])
+    twin = twin_of(task)
+    assert twin.data is task.data
+    assert twin.model.scale.shape == twin.model.offset.shape == (1,)
+    assert twin.model.scale.requires_grad
+    assert not twin.model.offset.requires_grad
+    assert task.model.scale.shape == ()
+    assert twin.model.line.weight is not task.model.line.weight
+
+
+@pytest.mark.parametrize("first", ["scalars", "vectors of one"])
+def test_a_run_goes_on_from_scalars_to_vectors_and_back(first):
+    torch.manual_seed(0)
+    task = SimpleNamespace(model=Scaled())
+    reference, other = twin_of(task).model, twin_of(task).model
+    one, two = (task.model, other) if first == "scalars" else (other, task.model)
+
+    optimizers = {m: torch.optim.AdamW(m.parameters(), lr=0.1) for m in (reference, one, two)}
+    train(reference, optimizers[reference], 6)
+    train(one, optimizers[one], 3)
+    load_whole(two, whole(one.state_dict()))
+    load_whole_optimizer(optimizers[two], whole_optimizer(optimizers[one]))
+    assert optimizers[two].state[two.scale]["step"].shape == ()
+    train(two, optimizers[two], 3)
+    for (name, value), expected in zip(two.named_parameters(), reference.parameters(), strict=True):
+        assert torch.allclose(value.reshape(expected.shape), expected, atol=1e-6), name
