@@ -41,6 +41,7 @@ from training.outliers import study_outliers
 from training.presets import Preset
 from training.pretrain_spectrum import STAGE as SPECTRUM
 from training.pretrain_spectrum import describe, pretrain
+from training.questions import study_questions
 from training.report import Paragraph, Section, Study, retrieval_table, write_report
 from training.report_retrieval import IDEAL, retrieval_sections
 from training.report_run import (
@@ -63,6 +64,7 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "latent_space": study_latent_space,
     "outliers": study_outliers,
     "zero_shot": study_zero_shot,
+    "questions": study_questions,
 }
 ARTEFACTS = {"experts": ("moe",), "outliers": ("outliers",)}
 CEILING = "ceiling"

@@ -29,6 +29,21 @@ def roc_auc(
     Raises:
         ValueError: when a score is not finite, or all rows are of one kind.
     """
+    return {**weighted_figure(auc_of(scores, positive), len(scores), bootstrap), "chance": 0.5}
+
+
+def auc_of(scores: np.ndarray, positive: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """The area under the curve as a function of row weights, for `weighted_figure`.
+
+    Args:
+        scores, positive: see `roc_auc`.
+
+    Returns:
+        From weights (draws, n) to areas (draws,), nan for a draw without rows of both kinds.
+
+    Raises:
+        ValueError: see `roc_auc`.
+    """
     scores, positive = _checked(scores, positive)
     values, place = np.unique(scores, return_inverse=True)
     order = np.argsort(place, kind="stable")
@@ -43,7 +58,7 @@ def roc_auc(
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(pairs > 0, (right * below).sum(axis=1) / pairs, np.nan)
 
-    return {**weighted_figure(area, len(scores), bootstrap), "chance": 0.5}
+    return area
 
 
 def recall_at_top(
@@ -134,4 +149,4 @@ def _checked(
     return values, kinds
 
 
-__all__ = ["recall_at_top", "roc_auc", "weighted_figure"]
+__all__ = ["auc_of", "recall_at_top", "roc_auc", "weighted_figure"]
