@@ -22,7 +22,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "default": {},
     "best": {"encoder": "mlp", "hidden_size": 256, "num_hidden_layers": 2},
 }
-SIZES = {"default": (4_000, 16_000), "best": (20_000, 80_000, 320_000)}
+SIZES = {"default": (4_000, 16_000), "best": (10_000, 100_000, 1_000_000)}
 
 
 def catalogue(

@@ -81,6 +81,7 @@ def main(folder: str) -> None:
         "peak_mib": peak / 1024,
         "approximate_ms_a_query": 1e3 * approximate / QUERIES,
         "exact_ms_a_query": 1e3 * exact / QUERIES,
+        "cells_looked_into": shards.index_facts["probes"],
         "found_of_the_closest_ten": float(np.mean(shared)),
     }
     print(json.dumps(facts), flush=True)

@@ -75,7 +75,7 @@ def search(small: bool = False) -> Iterator[Comparison]:
             ivf = faiss.index_factory(WIDTH, f"IVF{cells},SQ8", faiss.METRIC_INNER_PRODUCT)
             ivf.train(vectors)
             ivf.add(vectors)
-            ivf.nprobe = 16
+            ivf.nprobe = shards.index_facts["probes"]
             approximate = lambda: ivf.search(queries, 10)  # noqa: E731
         rivals["FAISS IndexFlatIP"] = direct
         rivals["sentence-transformers semantic_search"] = (

@@ -22,6 +22,9 @@ INDEX_ABOUT = "_vectors.json"
 SCORES_AT_ONCE = 1 << 24
 # Vectors that an index learns each of its cells from; FAISS asks for 39 or more.
 TRAINING_VECTORS = 50
+# An index looks into so many cells that it finds this share of the closest ten of some vectors, or
+# that twice as many would find hardly more.
+WANTED, CLOSEST, TRIED, HARDLY, FEWEST_PROBES = 0.9, 10, 200, 0.01, 8
 
 
 class VectorShards:
@@ -29,6 +32,11 @@ class VectorShards:
 
     Args:
         folder: that holds the files, `*.parquet`, taken in the order of their names.
+
+    Attributes:
+        dimension: of the vectors.
+        index_facts: of the index, once it is made or asked: `probes`, the cells that a search looks
+            into, and `found`, the share of the closest ten that it finds.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -65,6 +73,7 @@ class VectorShards:
         self.dimension: int = widths.pop()
         self.starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self._index: Any = None
+        self.index_facts: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -95,7 +104,7 @@ class VectorShards:
         return [found[place] for place in wanted.tolist()]
 
     def search(
-        self, queries: Any, top_k: int = 10, *, exact: bool = True, probes: int = 16
+        self, queries: Any, top_k: int = 10, *, exact: bool = True, probes: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """The vectors closest to each query by cosine similarity.
 
@@ -103,7 +112,8 @@ class VectorShards:
             queries: array or tensor (B, D) or (D,) of unit length.
             top_k: how many, at most as many as there are.
             exact: compare with every vector; else ask the index that `build` made.
-            probes: cells of the index that are looked into.
+            probes: cells of the index that are looked into, by default as many as `build` found
+                to be needed (`index_facts`).
 
         Returns:
             Scores and places (B, top_k), closest first; a place that the index did not find is −1.
@@ -122,7 +132,8 @@ class VectorShards:
         top_k = min(top_k, len(self))
         if not exact:
             index = self._loaded()
-            index.nprobe = min(probes, index.nlist)
+            wanted = self.index_facts["probes"] if probes is None else probes
+            index.nprobe = max(1, min(wanted, index.nlist))
             return index.search(asked, top_k)
         import torch
 
@@ -143,7 +154,8 @@ class VectorShards:
         """Make an index of cells (FAISS IVF) with vectors in 8 bits a number, and keep it.
 
         Memory is that of the index, D + 8 bytes a vector (72 MB a million at D = 64), and of one
-        file.
+        file. How many cells a search has to look into is tried on some of the vectors themselves,
+        against the exact search.
 
         Args:
             bits: 8 or 4 for each number of a vector.
@@ -164,11 +176,38 @@ class VectorShards:
         path, partial = self.folder / INDEX_FILE, self.folder / f".partial-{INDEX_FILE}"
         faiss.write_index(index, str(partial))
         partial.replace(path)
-        about = self.folder / f".partial-{INDEX_ABOUT}"
-        about.write_text(json.dumps(self._facts()), encoding="utf-8")
-        about.replace(self.folder / INDEX_ABOUT)
         self._index = index
+        self.index_facts = self._tried(index)
+        about = self.folder / f".partial-{INDEX_ABOUT}"
+        about.write_text(json.dumps(self._facts() | self.index_facts), encoding="utf-8")
+        about.replace(self.folder / INDEX_ABOUT)
         return path
+
+    def _tried(self, index: Any) -> dict[str, Any]:
+        """Cells to look into, and the share of the closest that is found with so many."""
+        places = np.unique(np.linspace(0, len(self) - 1, min(TRIED, len(self))).astype(np.int64))
+        of_file = np.searchsorted(self.starts, places, side="right") - 1
+        asked = np.concatenate(
+            [
+                self.vectors(file)[places[of_file == file] - self.starts[file]]
+                for file in np.unique(of_file).tolist()
+            ]
+        )
+        # A vector finds itself in any case: one more is asked for, and it does not count.
+        most = min(CLOSEST + 1, len(self))
+        right = self.search(asked, most)[1]
+        probes, found, last = min(FEWEST_PROBES, index.nlist), 0.0, -1.0
+        while True:
+            index.nprobe = probes
+            hits = index.search(asked, most)[1]
+            others = [
+                set(a) & (set(b) - {own})
+                for a, b, own in zip(hits.tolist(), right.tolist(), places.tolist(), strict=True)
+            ]
+            found = float(np.mean([len(same) for same in others])) / max(1, most - 1)
+            if found >= WANTED or found - last < HARDLY or probes == index.nlist:
+                return {"probes": probes, "found": found}
+            probes, last = min(2 * probes, index.nlist), found
 
     def _loaded(self) -> Any:
         if self._index is None:
@@ -176,14 +215,17 @@ class VectorShards:
             if not path.is_file():
                 raise FileNotFoundError(f"{self.folder} has no {INDEX_FILE}: call build() first")
             try:
-                facts = json.loads(about.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                facts = None
+                facts = dict(json.loads(about.read_text(encoding="utf-8")))
+                tried = {"probes": int(facts.pop("probes")), "found": float(facts.pop("found"))}
+            except (OSError, ValueError, TypeError, KeyError):
+                facts = {}
             if facts != self._facts():
                 raise ValueError(
-                    f"{path} was made from other files than {self.folder} holds: call build() again"
+                    f"{path} was made from other files than {self.folder} holds, or by an older "
+                    "version: call build() again"
                 )
             self._index = _faiss().read_index(str(path))
+            self.index_facts = tried
         return self._index
 
     def _facts(self) -> dict[str, Any]:

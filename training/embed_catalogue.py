@@ -130,7 +130,11 @@ def main(arguments: argparse.Namespace) -> None:
 
             shards = VectorShards(arguments.output)
             shards.build()
-            print(f"{len(shards):,} vectors indexed in {arguments.output}")
+            found = shards.index_facts["found"]
+            print(
+                f"{len(shards):,} vectors indexed in {arguments.output}; a search of the index "
+                f"finds {found:.0%} of the closest ten"
+            )
     accelerator.wait_for_everyone()
     accelerator.end_training()
 

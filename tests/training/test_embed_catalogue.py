@@ -167,15 +167,38 @@ def test_an_index_is_kept_and_refused_for_other_files(shards):
         found.search(vectors[:2], exact=False)
     found.build()
     again = VectorShards(found.folder)
-    _, places = again.search(vectors[:50], top_k=5, exact=False, probes=100)
     _, exact = again.search(vectors[:50], top_k=5)
-    same = [len(set(a) & set(b)) / 5 for a, b in zip(places.tolist(), exact.tolist(), strict=True)]
-    assert np.mean(same) > 0.9  # all cells are looked into; eight bits cost a little
-    content = json.loads((found.folder / "_vectors.json").read_text())
-    content["files"][0][1] += 1
-    (found.folder / "_vectors.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"made from other files.*call build\(\) again"):
-        VectorShards(found.folder).search(vectors[:2], exact=False)
+
+    def share(**settings):
+        _, places = again.search(vectors[:50], top_k=5, exact=False, **settings)
+        pairs = zip(places.tolist(), exact.tolist(), strict=True)
+        return np.mean([len(set(a) & set(b)) / 5 for a, b in pairs])
+
+    assert share(probes=100) > 0.9  # all cells are looked into; eight bits cost a little
+    # As many as are needed by default, which was tried on these very vectors.
+    assert again.index_facts == found.index_facts
+    assert share() == pytest.approx(again.index_facts["found"], abs=0.05)
+    assert again.index_facts["found"] > 0.9
+    assert share(probes=1) < 0.9
+    about = found.folder / "_vectors.json"
+    content = json.loads(about.read_text())
+    other = {**content, "files": [["p0.parquet", 1], *content["files"][1:]]}
+    older = {name: value for name, value in content.items() if name != "probes"}
+    for wrong in (other, older, []):
+        about.write_text(json.dumps(wrong))
+        with pytest.raises(ValueError, match=r"made from other files.*call build\(\) again"):
+            VectorShards(found.folder).search(vectors[:2], exact=False)
+
+
+def test_an_index_of_few_vectors_looks_into_all_it_has(shards, monkeypatch):
+    pytest.importorskip("faiss")
+    found, vectors = shards
+    monkeypatch.setattr("hf_specclip.vector_shards.WANTED", 2.0)  # more than there is
+    monkeypatch.setattr("hf_specclip.vector_shards.HARDLY", -1.0)
+    found.build()
+    assert found.index_facts["probes"] == found._index.nlist
+    assert found.index_facts["found"] <= 1.0
+    assert (found.search(vectors[:3], top_k=2000, exact=False)[1] >= 0).sum() == 3 * 900
 
 
 def test_what_is_refused(shards, tmp_path):
