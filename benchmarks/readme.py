@@ -29,7 +29,8 @@ def table(record: dict[str, Any]) -> str:
         f"Measured with {record['threads']} thread(s) on {record['cores']} cores "
         f"({record['machine']}, Python {record['python']}, torch {record['torch']}), rivals in "
         f"turn, with a load average up to {load:.0f}. What lasts are ratios: × is a rival's time "
-        "for the same work over ours, in seconds and, in brackets, in processor time.",
+        "for the same work over ours, in seconds and, in brackets, in processor time. Memory is "
+        "what a call takes beyond what was there, without that of processes it starts.",
         "",
         "| task | ours | rival | × (processor) | MiB, ours and rival's |",
         "|---|---|---|---|---|",
