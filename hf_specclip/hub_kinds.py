@@ -71,6 +71,7 @@ KINDS = {
             files=(
                 *_MODEL_FILES, "*processor_config.json", "tokenizer*.json", "vocab.*",
                 "special_tokens_map.json", "merges.txt", "gallery/*", "zero_shot/*",
+                "known_texts/*",
                 # Of a folder that brings its head and detector along.
                 *(f"moe/{name}" for name in _MODEL_FILES),
                 *(f"outliers/{name}" for name in _DETECTOR),

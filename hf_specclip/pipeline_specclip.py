@@ -31,7 +31,7 @@ from .zero_shot import ZeroShotClasses
 
 _COLUMNS = ("exposure", "background_counts", "background_scale", "effective_area")
 # What travels with a model in folders of its own.
-_COMPANIONS = ("gallery", "zero_shot", "moe", "outliers")
+_COMPANIONS = ("gallery", "zero_shot", "known_texts", "moe", "outliers")
 
 
 class SpectrumPipeline(Pipeline):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .known_texts import KNOWN_FOLDER, KnownTexts
 from .literature import TextEmbedder, embed_summaries, get_embedder, section_mask
 
 # What embedders call themselves, and how one asks for them.
@@ -69,12 +70,24 @@ class TextQueries:
     Args:
         model: a dual encoder.
         embedder: by default the one the model was trained with, got when it is first needed.
-        folder: of the model, for its tokenizer where it reads tokens.
+        folder: of the model, for its known texts, and for its tokenizer where it reads tokens; by
+            default the one it was loaded from.
+        known: the known texts, where they are no folder's yet.
     """
 
-    def __init__(self, model: Any, embedder: TextEmbedder | None = None, folder: Any = None):
+    def __init__(
+        self,
+        model: Any,
+        embedder: TextEmbedder | None = None,
+        folder: Any = None,
+        known: KnownTexts | None = None,
+    ):
+        home = getattr(model, "name_or_path", "")
+        if folder is None and home and Path(home).is_dir():
+            folder = home
         self.model, self._embedder, self._folder = model, embedder, folder
         self._processor: Any = None
+        self._known = known
 
     @property
     def sections(self) -> list[str]:
@@ -89,11 +102,14 @@ class TextQueries:
         Args:
             summaries: what to embed.
             partial: they are a few words each, no whole summaries: what they do not mention, in
-                sections as well as in words, is not known. It gets the mean of the training texts,
-                where a whole summary that lacks it would say that it is not so.
+                sections as well as in words, is not known. The model's known texts stand in for
+                them (`KnownTexts.stand_in`). Where it brings none, or none says anything of it,
+                what is not mentioned gets the mean of the training texts, where a whole summary
+                that lacks it would say that it is not so.
 
         Raises:
             ValueError: for a summary that says nothing, or is too long; else see `embedder_named`.
+            KnownTextsError: for damaged known texts.
         """
         import torch
 
@@ -103,6 +119,7 @@ class TextQueries:
                 raise ValueError(f"text {row} is empty: there is nothing to look for")
             if sum(len(text or "") for text in summary.values()) > MAX_QUERY:
                 raise ValueError(f"text {row} is longer than {MAX_QUERY:,} characters: shorten it")
+        standing_in = None
         with torch.inference_mode():
             if self.model.config.text_config.text_encoder_config is not None:
                 inputs = self._tokens(list(summaries)).to(self.model.device)
@@ -110,6 +127,8 @@ class TextQueries:
                 if self._embedder is None:
                     self._embedder = embedder_named(self.model.config.text_config.embedder_name)
                 vectors = embed_summaries(summaries, self._embedder, sections=self.sections)
+                if partial and (known := self._known_texts()) is not None:
+                    standing_in = known.stand_in(vectors)
                 if partial:
                     usual = self._usual(vectors.shape[1])
                     vectors = np.where(vectors == 0, usual, vectors).astype(np.float32)
@@ -118,7 +137,10 @@ class TextQueries:
                     "text_embeds": torch.from_numpy(vectors).to(self.model.device),
                     "section_mask": torch.from_numpy(mask).to(self.model.device),
                 }
-            return self.model.get_text_features(**inputs).pooler_output.float().cpu().numpy()
+            points = self.model.get_text_features(**inputs).pooler_output.float().cpu().numpy()
+        if standing_in is None:
+            return points
+        return np.where(np.isfinite(standing_in), standing_in, points)
 
     def embed_query(self, text: str, section: str = "identity") -> np.ndarray:
         """A question in free words as a unit vector (D,).
@@ -137,6 +159,13 @@ class TextQueries:
     def embed_prompts(self, summaries: Sequence[Mapping[str, str | None]]) -> np.ndarray:
         """`embed` of a few words each, such as the names of classes."""
         return self.embed(summaries, partial=True)
+
+    def _known_texts(self) -> KnownTexts | None:
+        if self._known is None and self._folder is not None:
+            if not (Path(self._folder) / KNOWN_FOLDER).is_dir():
+                return None
+            self._known = KnownTexts.from_pretrained(self._folder)
+        return self._known
 
     def _usual(self, width: int) -> np.ndarray:
         """Mean of the training texts, all sections joined, (width,)."""

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPModel
-from hf_specclip.literature import get_embedder
+from hf_specclip.known_texts import KnownTexts
+from hf_specclip.literature import embed_summaries, get_embedder
 from hf_specclip.text_queries import TextQueries
 
 SECTIONS = ("identity", "spectrum", "context")
@@ -64,3 +65,29 @@ def test_another_embedder_is_refused(queries):
     other = TextQueries(queries.model, get_embedder("quantities"))
     with pytest.raises(ValueError, match="use the embedder it was trained with"):
         other.embed_query("a flux of 1e-13 erg/cm^2/s")
+
+
+def test_known_texts_stand_in_for_questions_and_not_for_summaries(queries, tmp_path):
+    model, embedder = queries.model, queries._embedder
+    summaries = [
+        {"identity": f"It is a {kind}.", "spectrum": f"It is {colour}.", "context": "A survey."}
+        for kind in KINDS
+        for colour in COLOURS
+        for _ in range(20)
+    ]
+    vectors = embed_summaries(summaries, embedder, sections=SECTIONS)
+    KnownTexts(vectors, queries.embed(summaries)).save_pretrained(tmp_path)
+    asking = TextQueries(model, embedder, folder=tmp_path)
+    quasars = queries.embed(summaries[:40]).mean(axis=0)
+    quasars /= np.linalg.norm(quasars)
+    assert asking.embed_query("quasar") @ quasars > 0.99
+    assert asking.embed_query("quasar") @ quasars > queries.embed_query("quasar") @ quasars
+    # Nothing that any of them says: as without them.
+    odd = "supernova remnant"
+    np.testing.assert_array_equal(asking.embed_query(odd), queries.embed_query(odd))
+    np.testing.assert_array_equal(asking.embed(summaries[:3]), queries.embed(summaries[:3]))
+    # By default those of the folder the model came from.
+    model.save_pretrained(tmp_path)
+    loaded = SpecCLIPModel.from_pretrained(tmp_path).eval()
+    [found] = TextQueries(loaded).embed_prompts([{"identity": "quasar"}])
+    np.testing.assert_allclose(found, asking.embed_query("quasar"), atol=1e-6)

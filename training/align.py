@@ -16,6 +16,7 @@ if not __package__:  # run as a file: the repository takes the place of its fold
 import argparse
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from hf_specclip import (
 )
 from hf_specclip.evaluation import match_ranks
 from hf_specclip.index import GALLERY_FOLDER, SpecCLIPIndex
+from hf_specclip.known_texts import KnownTexts
 from hf_specclip.loss_specclip import in_mini_batches
 from hf_specclip.pipeline_specclip import custom_pipelines, save_code
 from hf_specclip.zero_shot import ZeroShotClasses
@@ -44,7 +46,7 @@ from training.checkpoint import (
 )
 from training.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
 from training.data import PairData, TrainingDataError, embed_texts, hide_sections, load_pairs, thin
-from training.gallery import classes_from, gallery_from
+from training.gallery import classes_from, gallery_from, known_texts_from
 from training.loop import Draws, FitResult, Order, TrainingError, fit, over_rows
 from training.presets import AlignSettings, Preset, settings_record
 from training.pretrain_spectrum import STAGE as SPECTRUM
@@ -214,7 +216,7 @@ def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:
         max_steps=run.max_steps,
     )
     model.to(run.accelerator.device).eval()
-    gallery, classes = companions_of(model, extractor, pairs, run)
+    companions = companions_of(model, extractor, pairs, run)
     if run.is_main:
         with fresh_folder(target) as partial:
             model.config.custom_pipelines = custom_pipelines()
@@ -222,9 +224,7 @@ def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:
             save_code(partial)
             processor = SpecCLIPProcessor(extractor, sections=pairs.info.domain.sections)
             processor.save_pretrained(partial)
-            gallery.save(partial / GALLERY_FOLDER)
-            if classes is not None:
-                classes.save_pretrained(partial)
+            companions.save(partial)
             write_json(partial / TRAINING_FILE, {"identity": identity, "result": result.to_dict()})
     run.accelerator.wait_for_everyone()
     return result
@@ -347,12 +347,33 @@ def embed_split_texts(
     return embed_texts_of(model, pairs, rows, accelerator), owner
 
 
+@dataclass(frozen=True)
+class Companions:
+    """What travels with a model.
+
+    Attributes:
+        gallery: all texts and spectra of its dataset where the model puts them.
+        classes: that it tells apart; None where the dataset has none.
+        known: the texts it learned from, which stand in for questions; None where it has none.
+    """
+
+    gallery: SpecCLIPIndex
+    classes: ZeroShotClasses | None
+    known: KnownTexts | None
+
+    def save(self, folder: Path) -> None:
+        """Write each into a folder of its own inside the model's."""
+        self.gallery.save(folder / GALLERY_FOLDER)
+        for companion in (self.classes, self.known):
+            if companion is not None:
+                companion.save_pretrained(folder)
+
+
 @torch.no_grad()
 def companions_of(
     model: SpecCLIPModel, extractor: SpecCLIPFeatureExtractor, pairs: PairData, run: Run
-) -> tuple[SpecCLIPIndex, ZeroShotClasses | None]:
-    """What travels with a model: all texts and spectra of its dataset where the model puts them,
-    and the classes it tells apart; None where the dataset has none."""
+) -> Companions:
+    """All texts and spectra of a dataset where a model puts them, and what follows from them."""
     accelerator = run.accelerator
     texts = embed_texts_of(model, pairs, np.arange(len(pairs.texts)), accelerator)
     spectra = {
@@ -373,12 +394,12 @@ def companions_of(
         with_map=run.is_main,
         with_area=extractor.input_kind == "flux",
     )
-    classes, told = None, ""
+    known, classes = known_texts_from(pairs, texts.numpy()), None
     if run.is_main:
         embedder = run.preset.text.embedder
-        classes, told = classes_from(model, pairs, spectra, embedder, run.cache_dir)
+        classes, told = classes_from(model, pairs, spectra, embedder, run.cache_dir, known)
         run.say(f"   zero-shot classes: {told}")
-    return gallery, classes
+    return Companions(gallery, classes, known)
 
 
 def _over_spectra(
@@ -453,9 +474,9 @@ def options() -> argparse.ArgumentParser:
         "Align X-ray spectra with the texts about their sources in one shared space.",
         """\
 Starts from DIR/spectrum (training/pretrain_spectrum.py) and leaves DIR/model: a SpecCLIPModel
-with its processor, for from_pretrained, gallery/ with all texts and spectra of the dataset, and
-the classes it tells apart, for `specclip describe --model DIR FILE`. A rerun of the same command
-goes on where the last one stopped.
+with its processor, for from_pretrained, gallery/ with all texts and spectra of the dataset, the
+classes it tells apart, for `specclip describe --model DIR FILE`, and known_texts/, which stand in
+for questions. A rerun of the same command goes on where the last one stopped.
 
   accelerate launch training/align.py --config best --dataset DATASET --output DIR
   accelerate launch training/align.py --config best --dataset DATASET --output DIR2 \\

@@ -35,7 +35,6 @@ from hf_specclip.evaluation import (
     match_ranks,
     plot_recall_curve,
 )
-from hf_specclip.index import GALLERY_FOLDER
 from hf_specclip.pipeline_specclip import custom_pipelines, save_code
 from training.align import MODEL, companions_of, embed_spectra, embed_split_texts, require_texts
 from training.checkpoint import (
@@ -176,7 +175,7 @@ def study_ensemble(
     models = [SpecCLIPModel.from_pretrained(candidates[place]).eval() for place in members]
     ensemble = SpecCLIPEnsembleModel.from_members(models, weights).to(run.accelerator.device)
     extractor = SpecCLIPFeatureExtractor.from_pretrained(candidates[members[0]])
-    gallery, classes = companions_of(ensemble, extractor, pairs, run)
+    companions = companions_of(ensemble, extractor, pairs, run)
     if run.is_main:
         with fresh_folder(run.output / ENSEMBLE) as partial:
             ensemble.config.custom_pipelines = custom_pipelines()
@@ -184,9 +183,7 @@ def study_ensemble(
             save_code(partial)
             processor = SpecCLIPProcessor(extractor, sections=pairs.info.domain.sections)
             processor.save_pretrained(partial)
-            gallery.save(partial / GALLERY_FOLDER)
-            if classes is not None:
-                classes.save_pretrained(partial)
+            companions.save(partial)
     run.accelerator.wait_for_everyone()
 
     single = match_ranks(split[members[0]].spectra, split[members[0]].texts, owner)

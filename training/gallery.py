@@ -10,6 +10,7 @@ import numpy as np
 
 from hf_specclip import SpecCLIPIndex, ZeroShotClasses
 from hf_specclip.index_build import build_index
+from hf_specclip.known_texts import KnownTexts
 from hf_specclip.literature import EmbeddingError, TextEmbedder, get_embedder
 from hf_specclip.text_queries import TextQueries, embedder_named
 from hf_specclip.zero_shot import fit_temperature
@@ -70,6 +71,7 @@ def classes_from(
     spectrum_vectors: Mapping[str, np.ndarray],
     embedder: str,
     cache_dir: str | Path | None = None,
+    known: KnownTexts | None = None,
 ) -> tuple[ZeroShotClasses | None, str]:
     """Classes by what they are called, their temperature fitted to rows that no weight saw.
 
@@ -79,6 +81,7 @@ def classes_from(
         spectrum_vectors: (n, D) by split.
         embedder: of the preset; used where it embedded the dataset's texts.
         cache_dir: of the embeddings.
+        known: the model's known texts, see `known_texts_from`.
 
     Returns:
         The classes and what was done; None and why where there can be none.
@@ -90,7 +93,7 @@ def classes_from(
         return None, "fewer than two classes with five rows of train"
     try:
         texts = _embedder(pairs, embedder, cache_dir)
-        queries = TextQueries(model, texts)
+        queries = TextQueries(model, texts, known=known)
         found = ZeroShotClasses.from_prompts(kinds, queries.embed_prompts, temperature=1.0)
     except (ValueError, ImportError, EmbeddingError) as error:
         return None, f"their names could not be embedded ({error})"
@@ -110,6 +113,22 @@ def classes_from(
         ZeroShotClasses(kinds, found.embeddings, temperature, about),
         f"{len(kinds)} classes by name, temperature {temperature:.3g} from {len(truth):,} rows",
     )
+
+
+def known_texts_from(pairs: PairData, text_vectors: np.ndarray) -> KnownTexts | None:
+    """The texts to learn from, which stand in for questions; no other split is seen.
+
+    Args:
+        pairs: its dataset, with embedded texts.
+        text_vectors: (m, D), one for each of `pairs.texts`.
+
+    Returns:
+        None where `train` is empty, or the model reads tokens.
+    """
+    rows, _ = pairs.texts_of("train")
+    if not len(rows) or pairs.texts.embeddings is None:
+        return None
+    return KnownTexts(pairs.texts.embeddings[rows], text_vectors[rows])
 
 
 def _embedder(pairs: PairData, embedder: str, cache_dir: Any) -> TextEmbedder:
@@ -134,4 +153,4 @@ def _columns(split: SplitArrays, with_area: bool) -> dict[str, Any]:
     return {**spectra, **told}
 
 
-__all__ = ["FITTED_ON", "MIN_ROWS", "classes_from", "gallery_from"]
+__all__ = ["FITTED_ON", "MIN_ROWS", "classes_from", "gallery_from", "known_texts_from"]

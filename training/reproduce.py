@@ -339,7 +339,8 @@ def options() -> argparse.ArgumentParser:
         """\
 Leaves in DIR:
   model/         a SpecCLIPModel with its processor, for from_pretrained, the gallery of texts and
-                 spectra, the classes it tells apart and a card of what was measured
+                 spectra, the classes it tells apart, the texts that stand in for questions and a
+                 card of what was measured
   spectrum/      the pretrained autoencoder of spectra
   moe/           the mixture of experts that estimates the physical variables
   outliers/      the detectors of unusual sources

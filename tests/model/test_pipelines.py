@@ -218,4 +218,4 @@ else:
         for task in TASKS:
             assert_close(found[task], json.loads(json.dumps(pipes[task](plain))))
     folders = {path.name for path in again.iterdir() if path.is_dir()}
-    assert folders >= {"gallery", "zero_shot", "moe", "outliers"}
+    assert folders >= {"gallery", "zero_shot", "known_texts", "moe", "outliers"}

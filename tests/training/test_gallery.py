@@ -12,7 +12,7 @@ from hf_specclip import SECTIONS, SpecCLIPIndex, ZeroShotClasses
 from hf_specclip.literature.terms import TermEmbedder
 from hf_specclip.zero_shot import _loss
 from training.data import load_pairs
-from training.gallery import classes_from, gallery_from
+from training.gallery import classes_from, gallery_from, known_texts_from
 from training.zero_shot import study_zero_shot
 
 
@@ -132,6 +132,19 @@ def test_without_classes_or_embedder_there_are_none_and_it_says_why(pairs):
     found, why = classes_from(_Model(), pairs, vectors_of(pairs), "terms")
     assert found is None
     assert "nobody-knows@0" in why
+
+
+def test_texts_to_learn_from_and_no_others_are_known(pairs):
+    points = np.random.default_rng(0).normal(size=(len(pairs.texts), 8)).astype(np.float32)
+    known = known_texts_from(pairs, points)
+    rows, _ = pairs.texts_of("train")
+    assert 0 < len(rows) < len(pairs.texts)
+    np.testing.assert_array_equal(known.points, points[rows])
+    # Each stands in for itself, with the closest of the others.
+    found = known.stand_in(pairs.texts.embeddings[rows])
+    assert np.isfinite(found).all()
+    pairs.texts.embeddings = None
+    assert known_texts_from(pairs, points) is None
 
 
 def test_the_study_sets_names_against_labels(tmp_path):
