@@ -17,7 +17,7 @@ PYTEST_ARGS ?= -n 2
 .PHONY: help setup demo test test-all lint format bench clean
 help:
 	@echo "make demo      set up, simulate a small catalogue, train on it, answer questions about it"
-	@echo "make test      set up and run the tests (under ten minutes on two cores)"
+	@echo "make test      set up and run the tests (some 13 minutes on two cores)"
 	@echo "make test-all  the slow tests too"
 	@echo "make lint      ruff and mypy"
 	@echo "make bench     speed and memory, side by side with peers where installed (20 minutes)"
