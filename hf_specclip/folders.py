@@ -4,7 +4,27 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A folder to write into, which gets its name when the block ends, and goes where it fails.
+
+    Args:
+        target: its name to be; an older one there stays until then.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield fresh
+        fresh.chmod(0o755)  # mkdtemp's 0700 would hide it from other users
+        replace_folder(fresh, target)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
 
 
 def replace_folder(fresh: Path, target: Path, prefix: str | None = None) -> None:
@@ -35,4 +55,4 @@ def replace_folder(fresh: Path, target: Path, prefix: str | None = None) -> None
         shutil.rmtree(aside, ignore_errors=True)
 
 
-__all__ = ["replace_folder"]
+__all__ = ["replace_folder", "whole_folder"]

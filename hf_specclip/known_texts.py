@@ -9,13 +9,11 @@ spaces.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from .folders import replace_folder
+from .folders import whole_folder
 from .index_files import IndexFormatError, map_tensors
 
 KNOWN_FOLDER, TENSORS_FILE = "known_texts", "texts.safetensors"
@@ -116,21 +114,14 @@ class KnownTexts:
         from safetensors.numpy import save_file
 
         target = Path(folder) / KNOWN_FOLDER
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         tensors: dict[str, np.ndarray] = {
             "rows": self._rows,
             "values": self._values,
             "starts": self._starts,
             "points": self.points,
         }
-        try:
+        with whole_folder(target) as fresh:
             save_file(tensors, str(fresh / TENSORS_FILE))
-            fresh.chmod(0o755)  # mkdtemp's 0700 would hide it from other users
-            replace_folder(fresh, target)
-        except BaseException:
-            shutil.rmtree(fresh, ignore_errors=True)
-            raise
         return target
 
     @classmethod

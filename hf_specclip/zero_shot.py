@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .class_prompts import TEMPLATES, class_prompts
-from .folders import replace_folder
+from .folders import whole_folder
 from .index_files import map_tensors
 
 ZERO_SHOT_FOLDER = "zero_shot"
@@ -120,8 +118,6 @@ class ZeroShotClasses:
         from safetensors.numpy import save_file
 
         target = Path(folder) / ZERO_SHOT_FOLDER
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         config = {
             "format": FORMAT,
             "version": VERSION,
@@ -129,15 +125,10 @@ class ZeroShotClasses:
             "temperature": self.temperature,
             "about": self.about,
         }
-        try:
-            text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        with whole_folder(target) as fresh:
             (fresh / CONFIG_FILE).write_text(text, encoding="utf-8")
             save_file({"embeddings": self.embeddings}, str(fresh / TENSORS_FILE))
-            fresh.chmod(0o755)  # mkdtemp's 0700 would hide it from other users
-            replace_folder(fresh, target)
-        except BaseException:
-            shutil.rmtree(fresh, ignore_errors=True)
-            raise
         return target
 
     @classmethod
