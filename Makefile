@@ -47,7 +47,7 @@ demo: setup $(DEMO)/dataset/specclip_dataset.json
 # A file, so that a demo that was stopped goes on with the sky it had.
 $(DEMO)/dataset/specclip_dataset.json: | setup
 	@mkdir -p $(DEMO)
-	$(BIN)/python -m dataset_builders simulate --config demo --output $(DEMO)/dataset
+	$(BIN)/python -m specclip_datasets simulate --config demo --output $(DEMO)/dataset
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)

@@ -12,12 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import disable_progress_bars
-
-from dataset_builders.__main__ import main as dataset_builders
-from dataset_builders.contract import list_array
-from training.data import load_pairs
-from training.parquet_rows import Lanes
-from training.streamed import SPECTRUM_COLUMNS, StreamedSpectra
+from specclip_datasets.__main__ import main as dataset_builders
+from specclip_datasets.contract import list_array
+from specclip_training.data.pairs import load_pairs
+from specclip_training.data.parquet_rows import Lanes
+from specclip_training.data.streamed import SPECTRUM_COLUMNS, StreamedSpectra
 
 from .side_by_side import Comparison, compare
 

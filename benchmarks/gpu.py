@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPModel
-from hf_specclip.loss_specclip import in_mini_batches, info_nce_loss
+from hf_specclip.models.loss_specclip import in_mini_batches, info_nce_loss
 
 from .peers import open_clip_loss
 

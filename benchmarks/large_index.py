@@ -57,7 +57,7 @@ def main(folder: str) -> None:
     """Build the index of a folder, ask it and the exact search; print what it took."""
     import resource
 
-    from hf_specclip.vector_shards import VectorShards
+    from hf_specclip.search.vector_shards import VectorShards
 
     shards, marks = VectorShards(folder), [time.perf_counter()]
     path = shards.build()

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
 from hf_specclip import SpecCLIPSpectrumConfig, SpecCLIPSpectrumModel
-from hf_specclip.loss_specclip import in_mini_batches, info_nce_loss
+from hf_specclip.models.loss_specclip import in_mini_batches, info_nce_loss
 
 from .peers import installed, open_clip_loss
 from .side_by_side import Comparison, compare

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_specclip.evaluation.retrieval import match_ranks
-from hf_specclip.index import SpecCLIPIndex
-from hf_specclip.vector_shards import VectorShards
+from hf_specclip.search.index import SpecCLIPIndex
+from hf_specclip.search.vector_shards import VectorShards
 
 from .peers import installed
 from .side_by_side import Comparison, compare

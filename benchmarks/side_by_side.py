@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hf_specclip.free_memory_specclip import return_free_memory
+from hf_specclip.models.free_memory_specclip import return_free_memory
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from hf_specclip.spectra import read_spectrum
-from hf_specclip.spectra.fit import fit_spectra
-from hf_specclip.spectra.models import phabs, power_law
+from hf_specclip.spectra.emission import phabs, power_law
+from hf_specclip.spectra.fitting.fit import fit_spectra
 from hf_specclip.spectra.rebin import deal_counts_batch, energy_grid, overlap_fractions
 
 from .peers import installed

@@ -26,7 +26,7 @@ def cold_start(small: bool = False) -> Iterator[Comparison]:
         "cold start",
         (1, "starts"),
         {
-            "specclip --help": run("-m", "hf_specclip.cli", "--help"),
+            "specclip --help": run("-m", "hf_specclip.cli.main", "--help"),
             "python alone": run("-c", "pass"),
             "import numpy": run("-c", "import numpy"),
         },

@@ -1,11 +1,10 @@
 """Builders of SpecCLIP datasets: simulated, from local tables, from the sky, and what they share.
 
-`python -m dataset_builders --help` builds a dataset; `load` opens one, whatever form it has.
+`python -m specclip_datasets --help` builds a dataset; `load` opens one, whatever form it has.
 """
 
 from .arrays import write_arrays
 from .contract import SPLITS, ContractError, contract_features, spectra_features
-from .csc_papers import CSCPapers
 from .domain import Domain
 from .folder import (
     DatasetFolderError,
@@ -14,10 +13,11 @@ from .folder import (
     read_dataset,
     write_dataset,
 )
-from .local_tables import LocalTables, LocalTablesError, is_tables_folder
 from .open_dataset import load
-from .simulated import SimulatedCSC
+from .simulation.builder import SimulatedCSC
+from .sky.builder import CSCPapers
 from .splits import assign_groups, describe_splits, split_groups
+from .tables import LocalTables, LocalTablesError, is_tables_folder
 
 __all__ = [
     "SPLITS",

@@ -1,4 +1,4 @@
-"""`python -m dataset_builders`: build a dataset in the contract's form."""
+"""`python -m specclip_datasets`: build a dataset in the contract's form."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from .compare import Marginals, comparison_table, compute_catalogue_marginals
 from .contract import SPLITS, ContractError
 from .folder import DATA_FOLDER, DatasetFolderError, built_splits, check_may_write, write_dataset
-from .local_tables import LocalTables, LocalTablesError
 from .open_dataset import load
-from .simulated import CONFIGS, simulate
+from .simulation.builder import CONFIGS, simulate
 from .simulation.catalogue import Knobs
+from .simulation.compare import Marginals, comparison_table, compute_catalogue_marginals
 from .simulation.response_files import find_responses
 from .sky.command import add_command as add_build_command
 from .splits import SURVEY_LIMIT, describe_splits
+from .tables import LocalTables, LocalTablesError
 from .variety import describe_variety, measure_variety
 
 EPILOG = """\
 examples:
-  python -m dataset_builders simulate --config demo --output runs/simulated
-  python -m dataset_builders simulate --config custom --pairs 5000 --seed 3 --output runs/mine
-  python -m dataset_builders simulate --config custom --responses my_arfs --output runs/mine
-  python -m dataset_builders tables ../shared/data/csc_semireal --output runs/semireal
+  specclip dataset simulate --config demo --output runs/simulated
+  specclip dataset simulate --config custom --pairs 5000 --seed 3 --output runs/mine
+  specclip dataset simulate --config custom --responses my_arfs --output runs/mine
+  specclip dataset tables my_tables --output runs/mine
 
 The output is a folder that `datasets.load_dataset(FOLDER)` opens with its four splits (train,
 calibration, validation, test) and that training takes as --dataset. No split cuts a group:
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m dataset_builders",
+        prog="specclip dataset",
         description="Build pairs of X-ray spectra and summaries of the literature.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -228,8 +228,8 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _oracle(options: argparse.Namespace) -> int:
     # Imported here: it brings torch, which no other command of this program waits for.
-    from .simulation.oracle_report import describe_ceiling, to_text
-    from .simulation.oracle_study import MEMBERS, measure_ceiling
+    from .simulation.oracle.report import describe_ceiling, to_text
+    from .simulation.oracle.study import MEMBERS, measure_ceiling
 
     splits, info = load(options.dataset)
     rows = splits[options.split]

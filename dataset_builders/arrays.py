@@ -38,7 +38,7 @@ def write_arrays(
         counts: (n, n_bins) whole numbers.
         exposure: (n,) time over which they were counted, s.
         summary: (n,) texts by section of the domain.
-        group: (n,) what no split may cut (see `dataset_builders.assign_groups`); the source alone
+        group: (n,) what no split may cut (see `specclip_datasets.assign_groups`); the source alone
             where None, which is right only where sources share nothing.
         background_counts: (n, n_bins) whole numbers; none where None.
         background_scale: (n,) or one number, from background region to aperture.

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Features, List, Value
 
-from hf_specclip.variables_specclip import VARIABLES
+from hf_specclip.errors import SpecCLIPError
+from hf_specclip.models.variables_specclip import VARIABLES
 
 from .domain import XRAY, Domain
 
@@ -66,7 +67,7 @@ _VARIABLE_MEANINGS = {
 }
 
 
-class ContractError(ValueError):
+class ContractError(SpecCLIPError, ValueError):
     """Data that break the contract; the message names the row, the column and the mend."""
 
 

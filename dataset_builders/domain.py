@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hf_specclip.variables_specclip import AXIS, SECTIONS
+from hf_specclip.models.variables_specclip import AXIS, SECTIONS
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from datasets import Dataset, DatasetBuilder, DatasetDict, Features, config, loa
 from datasets.exceptions import DatasetGenerationError
 from tqdm.auto import tqdm
 
-from hf_specclip.folders import replace_folder
+from hf_specclip.errors import SpecCLIPError
+from hf_specclip.storage import replace_folder
 
 from .contract import (
     ENERGY_RANGE,
@@ -59,7 +60,7 @@ CONFIGURATIONS = {
 MAX_INFO_BYTES = 1 << 22
 
 
-class DatasetFolderError(ValueError):
+class DatasetFolderError(SpecCLIPError, ValueError):
     """A dataset folder that cannot be read or written; the message says what to do."""
 
 
@@ -678,7 +679,7 @@ def _refuse_cut_groups(groups_of: Mapping[str, set[str]]) -> None:
             if shared:
                 raise ContractError(
                     f"group {min(shared)!r} is in {one!r} and in {other!r}: split over groups "
-                    "(dataset_builders.split_groups)"
+                    "(specclip_datasets.split_groups)"
                 )
 
 

@@ -27,7 +27,7 @@ from .folder import (
     read_info,
     write_dataset,
 )
-from .local_tables import LocalTables, is_tables_folder
+from .tables import LocalTables, is_tables_folder
 
 
 def load(

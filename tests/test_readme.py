@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_cli import write_pha
 
-from hf_specclip.cli import main
+from hf_specclip.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -26,10 +26,11 @@ PAIRS = 300
 
 
 def make(folder: Path) -> None:
-    from dataset_builders.simulated import simulate
-    from dataset_builders.simulation.catalogue import Knobs
-    from training import commands, experts, reproduce
-    from training.expert_fitting import FitSettings
+    from specclip_datasets.simulation.builder import simulate
+    from specclip_datasets.simulation.catalogue import Knobs
+    from specclip_training import experts, reproduce
+    from specclip_training.engine import commands
+    from specclip_training.studies.expert_fitting import FitSettings
 
     folder.mkdir(parents=True, exist_ok=True)
     preset = folder.with_name(f"{folder.name}.yaml")
@@ -49,7 +50,4 @@ def make(folder: Path) -> None:
     if commands.call(reproduce.main, arguments) != 0:
         raise SystemExit("the tiny run failed")
 
-
-if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
     make(Path(sys.argv[1]))

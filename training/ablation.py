@@ -7,37 +7,33 @@ leaves `ablation.json` and `ablation.md`. `test` is not looked at.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if not __package__:  # run as a file: the repository takes the place of its folder `training`
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
 import dataclasses
 import hashlib
 import json
 import re
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 from scipy.stats import t as student
+from specclip_training.align import MODEL, build, require_texts
+from specclip_training.data.pairs import PairData, embed_texts, load_pairs
+from specclip_training.engine.commands import LOGS, Run, call, parser, start
+from specclip_training.engine.grid import Trial
+from specclip_training.engine.loop import better
+from specclip_training.engine.presets import CONFIGS, Preset, PresetError, load_preset
+from specclip_training.pretrain_spectrum import STAGE as SPECTRUM
+from specclip_training.pretrain_spectrum import identity_of as spectrum_identity
+from specclip_training.pretrain_spectrum import pretrain
+from specclip_training.reports.blocks import Code, Paragraph, Section, Table, to_markdown
+from specclip_training.sweep import METRICS, TRIALS, by_itself, finished, identity_of, train
 
-from training.align import MODEL, build, require_texts
-from training.checkpoint import plain, write_json, write_text
-from training.commands import LOGS, Run, call, parser, start
-from training.data import PairData, embed_texts, load_pairs
-from training.grid import Trial
-from training.loop import better
-from training.presets import CONFIGS, Preset, PresetError, load_preset
-from training.pretrain_spectrum import STAGE as SPECTRUM
-from training.pretrain_spectrum import identity_of as spectrum_identity
-from training.pretrain_spectrum import pretrain
-from training.report import Code, Paragraph, Section, Table, to_markdown
-from training.sweep import METRICS, TRIALS, by_itself, finished, identity_of, train
+from hf_specclip.storage import to_json, write_json, write_text
 
 RESULTS, REPORT, SPECTRA = "ablation.json", "ablation.md", "spectra"
 WHOLE = "whole preset"
@@ -109,7 +105,7 @@ def run_trials(run: Run, pairs: PairData, trials: Sequence[tuple[str, Trial]]) -
             embedded = {key: dataclasses.replace(pairs, texts=own_texts)}
             embed_texts(embedded[key], key, cache_dir=run.cache_dir, progress=run.is_main)
         own = dataclasses.replace(run, preset=trial.preset, seed=trial.seed)
-        made_from = json.dumps(plain(spectrum_identity(own, pairs)), sort_keys=True)
+        made_from = json.dumps(to_json(spectrum_identity(own, pairs)), sort_keys=True)
         folder = run.output / SPECTRA / hashlib.sha256(made_from.encode()).hexdigest()[:12]
         own = dataclasses.replace(own, output=folder)
         pretrain(own, pairs)

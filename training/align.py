@@ -7,21 +7,37 @@ starts from `runs/mine/spectrum` and leaves `runs/mine/model`.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if not __package__:  # run as a file: the repository takes the place of its folder `training`
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from specclip_training.data.pairs import (
+    PairData,
+    TrainingDataError,
+    embed_texts,
+    hide_sections,
+    load_pairs,
+    thin,
+)
+from specclip_training.engine.checkpoint import (
+    TRAINING_FILE,
+    CheckpointError,
+    CheckpointFolder,
+    fingerprint,
+)
+from specclip_training.engine.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
+from specclip_training.engine.loop import Draws, FitResult, Order, TrainingError, fit, over_rows
+from specclip_training.engine.presets import AlignSettings, Preset, settings_record
+from specclip_training.pretrain_spectrum import STAGE as SPECTRUM
+from specclip_training.pretrain_spectrum import describe, finished, settings_of
+from specclip_training.stages.gallery import classes_from, gallery_from, known_texts_from
 
 from hf_specclip import (
     SpecCLIPConfig,
@@ -30,34 +46,20 @@ from hf_specclip import (
     SpecCLIPModel,
     SpecCLIPProcessor,
 )
+from hf_specclip.classify.zero_shot import ZeroShotClasses
 from hf_specclip.evaluation import match_ranks
-from hf_specclip.index import GALLERY_FOLDER, SpecCLIPIndex
-from hf_specclip.known_texts import KnownTexts
-from hf_specclip.loss_specclip import in_mini_batches
-from hf_specclip.pipeline_specclip import custom_pipelines, save_code
-from hf_specclip.zero_shot import ZeroShotClasses
-from training.checkpoint import (
-    TRAINING_FILE,
-    CheckpointError,
-    CheckpointFolder,
-    fingerprint,
-    fresh_folder,
-    write_json,
-)
-from training.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
-from training.data import PairData, TrainingDataError, embed_texts, hide_sections, load_pairs, thin
-from training.gallery import classes_from, gallery_from, known_texts_from
-from training.loop import Draws, FitResult, Order, TrainingError, fit, over_rows
-from training.presets import AlignSettings, Preset, settings_record
-from training.pretrain_spectrum import STAGE as SPECTRUM
-from training.pretrain_spectrum import describe, finished, settings_of
+from hf_specclip.models.loss_specclip import in_mini_batches
+from hf_specclip.models.pipeline_specclip import custom_pipelines, save_code
+from hf_specclip.search.index import GALLERY_FOLDER, SpecCLIPIndex
+from hf_specclip.search.known_texts import KnownTexts
+from hf_specclip.storage import atomic_folder, write_json
 
 STAGE = "align"
 MODEL = "model"
 
 
 class AlignTask:
-    """What the loop needs to know of the second stage (`training.loop.Task`).
+    """What the loop needs to know of the second stage (`specclip_training.engine.loop.Task`).
 
     A frozen encoder gives the same latents at every step, so they are computed once, or given:
     `latents` of `train` and `validation`, each (n, latent_dim).
@@ -218,7 +220,7 @@ def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:
     model.to(run.accelerator.device).eval()
     companions = companions_of(model, extractor, pairs, run)
     if run.is_main:
-        with fresh_folder(target) as partial:
+        with atomic_folder(target) as partial:
             model.config.custom_pipelines = custom_pipelines()
             model.save_pretrained(partial)
             save_code(partial)

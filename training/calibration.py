@@ -9,27 +9,24 @@ paper's, the band that the simulation is to meet, the ideal observer and chance.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if not __package__:  # run as a file: the repository takes the place of its folder `training`
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from training.align import MODEL, align, require_texts
-from training.align import STAGE as ALIGN
-from training.ceiling import ceiling_of, headline
-from training.checkpoint import write_json
-from training.commands import CHECKPOINTS, LOGS, call, finish, parser, start
-from training.data import embed_texts, load_pairs
-from training.measure import measure
-from training.presets import Preset
-from training.pretrain_spectrum import STAGE as SPECTRUM
-from training.pretrain_spectrum import describe, pretrain
+from specclip_training.align import MODEL, align, require_texts
+from specclip_training.align import STAGE as ALIGN
+from specclip_training.data.pairs import embed_texts, load_pairs
+from specclip_training.engine.commands import CHECKPOINTS, LOGS, call, finish, parser, start
+from specclip_training.engine.presets import Preset
+from specclip_training.pretrain_spectrum import STAGE as SPECTRUM
+from specclip_training.pretrain_spectrum import describe, pretrain
+from specclip_training.studies.ceiling import ceiling_of, headline
+from specclip_training.studies.measure import measure
+
+from hf_specclip.storage import write_json
 
 CALIBRATION = "calibration.json"
 DATASET = "dataset"
@@ -150,8 +147,8 @@ def calibrate(arguments: argparse.Namespace, preset: Preset) -> dict[str, Any]:
 
 def make_dataset(folder: Path) -> None:
     """The `paper` configuration with its default knobs, where it is not there yet."""
-    from dataset_builders.folder import is_dataset_folder
-    from dataset_builders.simulated import CONFIGS, simulate
+    from specclip_datasets.folder import is_dataset_folder
+    from specclip_datasets.simulation.builder import CONFIGS, simulate
 
     if not is_dataset_folder(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)

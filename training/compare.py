@@ -5,33 +5,30 @@ python training/compare.py runs/paper runs/best --output runs/comparison
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if not __package__:  # run as a file: the repository takes the place of its folder `training`
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
 import json
 import math
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
+from specclip_training.reports.blocks import Code, Section, Study, write_report
+from specclip_training.reports.compare import comparison_sections, plot_curves
+from specclip_training.reports.retrieval import IDEAL, TITLES
+from specclip_training.studies.measure import ERRORS, EVALUATION, QUERIES, RANKS
 
+from hf_specclip.errors import SpecCLIPError
 from hf_specclip.evaluation import GroupBootstrap
 from hf_specclip.evaluation.retrieval import MatchRanks
-from training.checkpoint import write_json
-from training.measure import ERRORS, EVALUATION, QUERIES, RANKS
-from training.report import Code, Section, Study, write_report
-from training.report_compare import comparison_sections, plot_curves
-from training.report_retrieval import IDEAL, TITLES
+from hf_specclip.storage import write_json
 
 METRICS, RESULTS = "metrics.json", "comparison.json"
 SPLIT = "test"
@@ -39,7 +36,7 @@ DIRECTIONS = tuple(TITLES)
 N_BOOTSTRAP = 1000
 
 
-class ComparisonError(ValueError):
+class ComparisonError(SpecCLIPError, ValueError):
     """Runs that cannot be compared; the message says why and what to do."""
 
 

@@ -8,24 +8,20 @@ leaves `runs/catalogue/part-*.parquet`, and with `--index` what `VectorShards` s
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
-
-if not __package__:  # run as a file: the repository takes the place of its folder `training`
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
-import argparse
 
 import numpy as np
 import pyarrow as pa
 import torch
 from accelerate import Accelerator
+from specclip_training.data.parquet_rows import ParquetRows, ParquetRowsError, arrays_of, files_of
+from specclip_training.data.shard_job import work_through
+from specclip_training.data.streamed import AREA_COLUMNS, SPECTRUM_COLUMNS
+from specclip_training.engine.checkpoint import CheckpointError, fingerprint
 
 from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
-from training.checkpoint import CheckpointError, fingerprint
-from training.parquet_rows import ParquetRows, ParquetRowsError, arrays_of, files_of
-from training.shard_job import work_through
-from training.streamed import AREA_COLUMNS, SPECTRUM_COLUMNS
 
 NAMES = ("source_name", "obsid", "obi", "region_id")
 # Row groups of one file; about ten thousand rows, so that a kill costs seconds of work.
@@ -49,7 +45,7 @@ def embed_catalogue(
         accelerator: processes, devices and precision.
         model, extractor: see `SpecCLIPModel.get_spectrum_features`.
         files: Parquet files in the contract's columns.
-        output: folder of the results; see `training.shard_job.work_through`.
+        output: folder of the results; see `specclip_training.data.shard_job.work_through`.
         batch_size: spectra at once on each process.
         half: keep vectors in float16 (half the size; cosines to 1e-3).
         progress: show a bar.
@@ -126,7 +122,7 @@ def main(arguments: argparse.Namespace) -> None:
     if accelerator.is_main_process:
         print(f"{len(paths):,} files in {arguments.output}")
         if arguments.index:
-            from hf_specclip.vector_shards import VectorShards
+            from hf_specclip.search.vector_shards import VectorShards
 
             shards = VectorShards(arguments.output)
             shards.build()
@@ -149,7 +145,7 @@ as one. A rerun makes what is missing, on any number of processes.
 
   accelerate launch training/embed_catalogue.py --model runs/best/model --dataset DATASET \\
       --output DIR --index
-  from hf_specclip.vector_shards import VectorShards
+  from hf_specclip.search.vector_shards import VectorShards
   VectorShards("DIR").search(vectors, top_k=10)""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

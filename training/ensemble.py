@@ -5,22 +5,46 @@ accelerate launch training/ensemble.py --config paper --dataset DIR --output run
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if not __package__:  # run as a file: the repository takes the place of its folder `training`
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from specclip_training.align import (
+    MODEL,
+    companions_of,
+    embed_spectra,
+    embed_split_texts,
+    require_texts,
+)
+from specclip_training.data.pairs import PairData, TrainingDataError, embed_texts, load_pairs
+from specclip_training.engine.checkpoint import (
+    TRAINING_FILE,
+    CheckpointError,
+    fingerprint,
+    refuse_other,
+)
+from specclip_training.engine.commands import LOGS, Run, call, finish, parser, start
+from specclip_training.engine.loop import better
+from specclip_training.engine.presets import Preset
+from specclip_training.reports.blocks import (
+    Code,
+    Figure,
+    Paragraph,
+    Section,
+    Study,
+    Table,
+    to_markdown,
+)
+from specclip_training.sweep import RESULTS as SEARCH
+from specclip_training.sweep import TRIALS
 
 from hf_specclip import (
     SpecCLIPEnsembleModel,
@@ -35,24 +59,8 @@ from hf_specclip.evaluation import (
     match_ranks,
     plot_recall_curve,
 )
-from hf_specclip.pipeline_specclip import custom_pipelines, save_code
-from training.align import MODEL, companions_of, embed_spectra, embed_split_texts, require_texts
-from training.checkpoint import (
-    TRAINING_FILE,
-    CheckpointError,
-    fingerprint,
-    fresh_folder,
-    refuse_other,
-    write_json,
-    write_text,
-)
-from training.commands import LOGS, Run, call, finish, parser, start
-from training.data import PairData, TrainingDataError, embed_texts, load_pairs
-from training.loop import better
-from training.presets import Preset
-from training.report import Code, Figure, Paragraph, Section, Study, Table, to_markdown
-from training.sweep import RESULTS as SEARCH
-from training.sweep import TRIALS
+from hf_specclip.models.pipeline_specclip import custom_pipelines, save_code
+from hf_specclip.storage import atomic_folder, write_json, write_text
 
 ENSEMBLE = "ensemble"
 METRICS, REPORT = "ensemble.json", "ensemble.md"
@@ -177,7 +185,7 @@ def study_ensemble(
     extractor = SpecCLIPFeatureExtractor.from_pretrained(candidates[members[0]])
     companions = companions_of(ensemble, extractor, pairs, run)
     if run.is_main:
-        with fresh_folder(run.output / ENSEMBLE) as partial:
+        with atomic_folder(run.output / ENSEMBLE) as partial:
             ensemble.config.custom_pipelines = custom_pipelines()
             ensemble.save_pretrained(partial)
             save_code(partial)

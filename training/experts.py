@@ -5,28 +5,23 @@ accelerate launch training/experts.py --config paper --dataset DIR --output runs
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if not __package__:  # run as a file: the repository takes the place of its folder `training`
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-
-from hf_specclip import SpecCLIPMoEForRegression
-from hf_specclip.configuration_specclip_moe import PANELS, VIEWS
-from hf_specclip.evaluation import evaluate_coverage, evaluate_regression
-from training.checkpoint import TRAINING_FILE, fingerprint, fresh_folder, refuse_other, write_json
-from training.commands import CHECKPOINTS, Run, call, claim, parser
-from training.expert_fitting import (
+from specclip_training.engine.checkpoint import TRAINING_FILE, fingerprint, refuse_other
+from specclip_training.engine.commands import CHECKPOINTS, Run, call, claim, parser
+from specclip_training.engine.presets import Preset
+from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table
+from specclip_training.studies.expert_figures import plot_gate, plot_gate_by_class
+from specclip_training.studies.expert_fitting import (
     FEWEST,
     ExpertData,
     FitSettings,
@@ -34,12 +29,14 @@ from training.expert_fitting import (
     fit_gate,
     fit_select,
 )
-from training.expert_plots import plot_gate, plot_gate_by_class
-from training.measure import ERRORS, EVALUATION, write_tensors
-from training.presets import Preset
-from training.report import Figure, Paragraph, Section, Study, Table
-from training.representations import REPRESENTATIONS, SplitRepresentations
-from training.studies import add_split, run_study
+from specclip_training.studies.measure import ERRORS, EVALUATION, write_tensors
+from specclip_training.studies.representations import REPRESENTATIONS, SplitRepresentations
+from specclip_training.studies.run_study import add_split, run_study
+
+from hf_specclip import SpecCLIPMoEForRegression
+from hf_specclip.evaluation import evaluate_coverage, evaluate_regression
+from hf_specclip.models.configuration_specclip_moe import PANELS, VIEWS
+from hf_specclip.storage import atomic_folder, write_json
 
 STAGE = "experts"
 MOE = "moe"
@@ -367,7 +364,7 @@ def _fitted(
             model = fit_select(pool, validation, names, spectrum, settings)
         else:
             model = fit_gate(pool, validation, names, spectrum, settings)
-        with fresh_folder(folder) as partial:
+        with atomic_folder(folder) as partial:
             model.save_pretrained(partial)
             write_json(partial / TRAINING_FILE, {"identity": identity})
     run.accelerator.wait_for_everyone()

@@ -8,23 +8,19 @@ leaves `runs/fits/part-*.parquet`, one table.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if not __package__:  # run as a file: the repository takes the place of its folder `training`
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
 import hashlib
+import sys
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from accelerate import Accelerator
+from specclip_training.data.shard_job import work_through
+from specclip_training.engine.checkpoint import CheckpointError
 
 from hf_specclip.spectra import SpectrumFileError, XRaySpectrum, read_spectra
-from hf_specclip.spectra.fit import CATALOGUE_MODELS, fit_spectra
-from training.checkpoint import CheckpointError
-from training.shard_job import work_through
+from hf_specclip.spectra.fitting.fit import CATALOGUE_MODELS, fit_spectra
 
 FILES_IN_A_UNIT = 64
 PATTERNS = ("*.pha", "*.pha.gz", "*.pi", "*.pi.gz", "*pha3.fits", "*pha3.fits.gz")
@@ -44,8 +40,8 @@ def fit_catalogue(
     Args:
         accelerator: the processes that share the files; one with one thread a core is fastest.
         files: PHA files, their responses beside them.
-        output: folder of the results; see `training.shard_job.work_through`.
-        models, limits: see `hf_specclip.spectra.fit.fit_spectra`.
+        output: folder of the results; see `specclip_training.data.shard_job.work_through`.
+        models, limits: see `hf_specclip.spectra.fitting.fit.fit_spectra`.
         progress: show a bar.
 
     Returns:
@@ -129,7 +125,7 @@ def _table(files: list[Path], models: tuple[str, ...], limits: bool) -> pa.Table
 
 
 def _schema(models: tuple[str, ...]) -> pa.Schema:
-    from hf_specclip.spectra.fit_models import MODELS
+    from hf_specclip.spectra.fitting.models import MODELS
 
     columns: list[tuple[str, pa.DataType]] = [
         ("file", pa.string()),

@@ -5,18 +5,19 @@ accelerate launch training/latent_space.py --config paper --dataset DIR --output
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if not __package__:  # run as a file: the repository takes the place of its folder `training`
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from specclip_training.engine.commands import Run, call, parser
+from specclip_training.engine.presets import Preset
+from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table, with_interval
+from specclip_training.studies.representations import SplitRepresentations
+from specclip_training.studies.run_study import add_split, run_study
 
 from hf_specclip.evaluation import evaluate_retrieval
 from hf_specclip.evaluation.latent import (
@@ -41,11 +42,6 @@ from hf_specclip.evaluation.latent_probes import (
     value_probe,
     without_readable,
 )
-from training.commands import Run, call, parser
-from training.presets import Preset
-from training.report import Figure, Paragraph, Section, Study, Table, with_interval
-from training.representations import SplitRepresentations
-from training.studies import add_split, run_study
 
 FIGURES = "figures"
 # arXiv 2603.04516, section on the latent space: Pearson |ρ| of the best dimension.

@@ -5,29 +5,29 @@ accelerate launch training/outliers.py --config paper --dataset DIR --output run
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if not __package__:  # run as a file: the repository takes the place of its folder `training`
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from specclip_training.engine.commands import Run, call, parser
+from specclip_training.engine.presets import Preset
+from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table, with_interval
+from specclip_training.studies.outlier_figures import (
+    injection_test,
+    plot_scores_by_class,
+    scores_by_class,
+)
+from specclip_training.studies.representations import SplitRepresentations
+from specclip_training.studies.run_study import add_split, run_study
 
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
-from hf_specclip.evaluation.outliers import injection_test, plot_scores_by_class, scores_by_class
-from hf_specclip.outliers import DETECTORS, OutlierRows, SpecCLIPOutlierDetector
-from hf_specclip.outliers_oddities import Oddity, describe_outliers
-from training.commands import Run, call, parser
-from training.presets import Preset
-from training.report import Figure, Paragraph, Section, Study, Table, with_interval
-from training.representations import SplitRepresentations
-from training.studies import add_split, run_study
+from hf_specclip.outliers.detector import DETECTORS, OutlierRows, SpecCLIPOutlierDetector
+from hf_specclip.outliers.explain import Oddity, describe_outliers
 
 OUTLIERS, FIGURES = "outliers", "figures"
 # Kinds that an injection test hides: of the simulated catalogue, and as SIMBAD names them.

@@ -7,40 +7,40 @@ leaves `runs/mine/spectrum`, which `training/align.py` starts from.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if not __package__:  # run as a file: the repository takes the place of its folder `training`
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
 import dataclasses
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from specclip_training.data.pairs import PairData, TrainingDataError, load_pairs, thin
+from specclip_training.data.streamed import stream_spectra
+from specclip_training.engine.checkpoint import (
+    TRAINING_FILE,
+    CheckpointError,
+    CheckpointFolder,
+    refuse_other,
+)
+from specclip_training.engine.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
+from specclip_training.engine.loop import Draws, FitResult, Order, fit, over_rows
+from specclip_training.engine.presets import (
+    Preset,
+    SpectrumSettings,
+    StageSettings,
+    settings_record,
+)
 
 from hf_specclip import (
     SpecCLIPFeatureExtractor,
     SpecCLIPForSpectrumPreTraining,
     SpecCLIPSpectrumConfig,
 )
-from hf_specclip.loss_specclip import in_mini_batches
-from training.checkpoint import (
-    TRAINING_FILE,
-    CheckpointError,
-    CheckpointFolder,
-    fresh_folder,
-    refuse_other,
-    write_json,
-)
-from training.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
-from training.data import PairData, TrainingDataError, load_pairs, thin
-from training.loop import Draws, FitResult, Order, fit, over_rows
-from training.presets import Preset, SpectrumSettings, StageSettings, settings_record
-from training.streamed import stream_spectra
+from hf_specclip.models.loss_specclip import in_mini_batches
+from hf_specclip.storage import atomic_folder, write_json
 
 STAGE = "spectrum"
 # Rows that the normalisation is fitted on; a mean over more is no better, only larger in memory.
@@ -50,7 +50,7 @@ _IDLE = ("checkpoint_every",)
 
 
 class SpectrumTask:
-    """What the loop needs to know of the first stage (`training.loop.Task`)."""
+    """What the loop needs to know of the first stage (`specclip_training.engine.loop.Task`)."""
 
     stage = STAGE
     over_all = False
@@ -119,7 +119,7 @@ def pretrain(run: Run, pairs: PairData) -> FitResult:
         max_steps=run.max_steps,
     )
     if run.is_main:
-        with fresh_folder(target) as partial:
+        with atomic_folder(target) as partial:
             model.save_pretrained(partial)
             extractor.save_pretrained(partial)
             write_json(partial / TRAINING_FILE, {"identity": identity, "result": result.to_dict()})

@@ -5,33 +5,29 @@ accelerate launch training/questions.py --config best --dataset DIR --output run
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if not __package__:  # run as a file: the repository takes the place of its folder `training`
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from specclip_training.align import MODEL
+from specclip_training.engine.commands import Run, call, parser
+from specclip_training.engine.presets import CONFIGS, Preset
+from specclip_training.reports.blocks import Paragraph, Section, Study, Table, with_interval
+from specclip_training.studies.representations import SplitRepresentations
+from specclip_training.studies.run_study import add_split, run_study
 from tqdm.auto import tqdm
 
 from hf_specclip import SpecCLIPModel
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
 from hf_specclip.evaluation.roc import auc_of
 from hf_specclip.literature import EmbeddingError
-from hf_specclip.text_queries import TextQueries
-from training.align import MODEL
-from training.commands import Run, call, parser
-from training.presets import CONFIGS, Preset
-from training.report import Paragraph, Section, Study, Table, with_interval
-from training.representations import SplitRepresentations
-from training.studies import add_split, run_study
+from hf_specclip.search.text_queries import TextQueries
 
 TITLE = "Questions in words"
 QUESTIONS = CONFIGS / "questions.yaml"

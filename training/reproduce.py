@@ -5,55 +5,57 @@ accelerate launch training/reproduce.py --config paper --dataset DIR --output ru
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if not __package__:  # run as a file: the repository takes the place of its folder `training`
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
 import dataclasses
 import os
 import platform
+import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
-
-from hf_specclip.hub import check_login, publish
-from hf_specclip.hub_cards import MEASURED
-from hf_specclip.hub_kinds import CARD_FILE
-from training.align import MODEL, align, require_texts
-from training.align import STAGE as ALIGN
-from training.card import write_cards
-from training.ceiling import Ceiling, ceiling_of, ceiling_section
-from training.checkpoint import write_json
-from training.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
-from training.compare import comparison_study
-from training.data import PairData, TrainingDataError, embed_texts, load_pairs
-from training.experts import study_experts
-from training.latent_space import study_latent_space
-from training.leaky import leaky_section, leaky_split, shared_with_train
-from training.loop import FitResult
-from training.measure import EVALUATION, measure, save_ranks
-from training.outliers import study_outliers
-from training.presets import Preset
-from training.pretrain_spectrum import STAGE as SPECTRUM
-from training.pretrain_spectrum import describe, pretrain
-from training.questions import study_questions
-from training.report import Paragraph, Section, Study, retrieval_table, write_report
-from training.report_retrieval import IDEAL, retrieval_sections
-from training.report_run import (
+from specclip_training.align import MODEL, align, require_texts
+from specclip_training.align import STAGE as ALIGN
+from specclip_training.compare import comparison_study
+from specclip_training.data.pairs import PairData, TrainingDataError, embed_texts, load_pairs
+from specclip_training.engine.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
+from specclip_training.engine.loop import FitResult
+from specclip_training.engine.presets import Preset
+from specclip_training.experts import study_experts
+from specclip_training.latent_space import study_latent_space
+from specclip_training.outliers import study_outliers
+from specclip_training.pretrain_spectrum import STAGE as SPECTRUM
+from specclip_training.pretrain_spectrum import describe, pretrain
+from specclip_training.questions import study_questions
+from specclip_training.reports.blocks import (
+    Paragraph,
+    Section,
+    Study,
+    retrieval_table,
+    write_report,
+)
+from specclip_training.reports.retrieval import IDEAL, retrieval_sections
+from specclip_training.reports.run import (
     command_section,
     data_section,
     text_model,
     texts_section,
     training_section,
 )
-from training.representations import representations_of
-from training.studies import without_nan
-from training.zero_shot import study_zero_shot
+from specclip_training.studies.card import write_cards
+from specclip_training.studies.ceiling import Ceiling, ceiling_of, ceiling_section
+from specclip_training.studies.measure import EVALUATION, measure, save_ranks
+from specclip_training.studies.pair_split import leaky_section, leaky_split, shared_with_train
+from specclip_training.studies.representations import representations_of
+from specclip_training.studies.run_study import without_nan
+from specclip_training.zero_shot import study_zero_shot
+
+from hf_specclip.hub.cards import MEASURED
+from hf_specclip.hub.kinds import CARD_FILE
+from hf_specclip.hub.publish import check_login, publish
+from hf_specclip.storage import write_json
 
 METRICS = "metrics.json"
 FIGURES = "figures"
@@ -98,7 +100,7 @@ def reproduce(
         if not len(pairs.splits["test"]):
             raise TrainingDataError(
                 f"{pairs.name} has no rows in test: there is nothing to measure on. Split it over "
-                "its groups (dataset_builders.split_groups)"
+                "its groups (specclip_datasets.split_groups)"
             )
         sizes = ", ".join(f"{name} {rows:,}" for name, rows in pairs.sizes.items())
         what = "simulated pairs" if pairs.info.simulated else "pairs"
@@ -349,7 +351,7 @@ Leaves in DIR:
   evaluation/    ranks and errors row by row, for comparisons between runs
   checkpoints/   a rerun of the same command goes on from here, whatever stopped the last one
 
-  python -m dataset_builders simulate --config demo --output runs/demo/dataset
+  python -m specclip_datasets simulate --config demo --output runs/demo/dataset
   accelerate launch training/reproduce.py --config demo --dataset runs/demo/dataset \\
       --output runs/demo
   specclip describe --model runs/demo FILE.pha

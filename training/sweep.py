@@ -6,20 +6,16 @@ accelerate launch training/sweep.py --config paper --dataset DIR --output runs/s
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if not __package__:  # run as a file: the repository takes the place of its folder `training`
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
 import contextlib
 import dataclasses
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,30 +26,27 @@ from accelerate.state import AcceleratorState
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from specclip_training.align import MODEL, AlignTask, build, latents_of, require_texts
+from specclip_training.data.pairs import PairData, embed_texts, load_pairs
+from specclip_training.engine.checkpoint import (
+    TRAINING_FILE,
+    CheckpointError,
+    CheckpointFolder,
+    refuse_other,
+)
+from specclip_training.engine.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
+from specclip_training.engine.grid import Trial, plan_trials, read_grid
+from specclip_training.engine.loop import TrainingError, better, fit
+from specclip_training.engine.presets import Preset, settings_record
+from specclip_training.pretrain_spectrum import STAGE as SPECTRUM
+from specclip_training.pretrain_spectrum import describe, pretrain, settings_of
+from specclip_training.reports.blocks import Code, Paragraph, Section, to_markdown
+from specclip_training.reports.sweep import effects_table, trials_table
 from tqdm.auto import tqdm
 
 from hf_specclip import SpecCLIPProcessor
 from hf_specclip.evaluation import GroupBootstrap, evaluate_retrieval, match_ranks
-from training.align import MODEL, AlignTask, build, latents_of, require_texts
-from training.checkpoint import (
-    TRAINING_FILE,
-    CheckpointError,
-    CheckpointFolder,
-    clear_partial,
-    fresh_folder,
-    refuse_other,
-    write_json,
-    write_text,
-)
-from training.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
-from training.data import PairData, embed_texts, load_pairs
-from training.grid import Trial, plan_trials, read_grid
-from training.loop import TrainingError, better, fit
-from training.presets import Preset, settings_record
-from training.pretrain_spectrum import STAGE as SPECTRUM
-from training.pretrain_spectrum import describe, pretrain, settings_of
-from training.report import Code, Paragraph, Section, to_markdown
-from training.report_sweep import effects_table, trials_table
+from hf_specclip.storage import atomic_folder, remove_partial, write_json, write_text
 
 TRIALS = "trials"
 METRICS = "metrics.json"
@@ -144,7 +137,7 @@ def train(
     """
     folder = run.output / TRIALS / trial.name
     folder.mkdir(parents=True, exist_ok=True)
-    clear_partial(folder)
+    remove_partial(folder)
     own = dataclasses.replace(run, preset=trial.preset, seed=trial.seed, output=folder)
     model, extractor, identity = build(own, pairs, spectrum)
     settings, accelerator = trial.preset.align, run.accelerator
@@ -168,7 +161,7 @@ def train(
         return
     model.to(accelerator.device).eval()
     figures = measured(task, trial.preset, accelerator)
-    with fresh_folder(folder / MODEL) as partial:
+    with atomic_folder(folder / MODEL) as partial:
         model.save_pretrained(partial)
         SpecCLIPProcessor(extractor).save_pretrained(partial)
         write_json(partial / TRAINING_FILE, {"identity": identity, "result": result.to_dict()})

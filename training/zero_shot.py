@@ -5,29 +5,25 @@ accelerate launch training/zero_shot.py --config paper --dataset DIR --output ru
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if not __package__:  # run as a file: the repository takes the place of its folder `training`
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import argparse
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from specclip_training.align import MODEL
+from specclip_training.engine.commands import Run, call, parser
+from specclip_training.engine.presets import Preset
+from specclip_training.reports.blocks import Paragraph, Section, Study, Table, with_interval
+from specclip_training.studies.representations import SplitRepresentations
+from specclip_training.studies.run_study import add_split, run_study
 
 from hf_specclip import ZeroShotClasses
+from hf_specclip.classify.zero_shot import CONFIG_FILE, ZERO_SHOT_FOLDER, calibration_error
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
 from hf_specclip.evaluation.latent_probes import ProbeError, class_probe
 from hf_specclip.evaluation.roc import weighted_figure
-from hf_specclip.zero_shot import CONFIG_FILE, ZERO_SHOT_FOLDER, calibration_error
-from training.align import MODEL
-from training.commands import Run, call, parser
-from training.presets import Preset
-from training.report import Paragraph, Section, Study, Table, with_interval
-from training.representations import SplitRepresentations
-from training.studies import add_split, run_study
 
 TITLE = "Zero-shot classes"
 

@@ -65,7 +65,7 @@ class Knobs:
         sample_papers: papers on a few sources of different fields, per field.
         survey_share: share of the sources that are in a survey.
         survey_size: sources of a survey.
-        survey_limit: a paper behind more sources links none (see `dataset_builders.splits`).
+        survey_limit: a paper behind more sources links none (see `specclip_datasets.splits`).
         usual, stated_numbers, stated_words, repeated, asides, named, silent, wrong, stated_errors:
             what the literature tells, and how: see `prose.Manner`.
         fits: whether the catalogue's four models are fitted to spectra with counts enough.

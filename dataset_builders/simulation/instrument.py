@@ -16,7 +16,7 @@ from math import erf
 
 import numpy as np
 
-from hf_specclip.spectra import models
+from hf_specclip.spectra import emission as models
 from hf_specclip.spectra.rebin import overlap_fractions
 
 # Photon energies: 10 eV bins, as the plasma table. Photons of 9 keV fall below 8 keV no more.

@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-from hf_specclip.spectra import models
+from hf_specclip.spectra import emission as models
 
 from .instrument import PHOTON_CENTRES, PHOTON_EDGES
 from .timing import LightCurves

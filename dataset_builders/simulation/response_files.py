@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from hf_specclip.spectra import EffectiveArea, RedistributionMatrix, read_arf, read_rmf
-from hf_specclip.spectra.fits_table import FitsFile
+from hf_specclip.spectra.ogip.fits_table import FitsFile
 from hf_specclip.spectra.rebin import energy_grid, overlap_fractions
 
 from ..contract import ENERGY_RANGE, N_BINS

@@ -1,7 +1,7 @@
 """Fits of the catalogue's four models to simulated spectra.
 
-`hf_specclip.spectra.fit` does what the catalogue does (0.5–7 keV, groups of 16 counts, background
-subtracted, χ² with the data's variance, more than 150 net counts); here it gets the responses.
+`hf_specclip.spectra.fit_counts` does what the catalogue does (0.5–7 keV, groups of 16 counts,
+`hf_specclip.spectra.fit_counts` does what the catalogue does (0.5–7 keV, groups of 16 counts,
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def fit_columns(
         Arrays (n) by column, nan where the catalogue does not fit or the fit finds no limit.
     """
     # Imported here: it brings torch, which a simulation without fits need not wait for.
-    from hf_specclip.spectra.fit import fit_counts
+    from hf_specclip.spectra.fitting.fit import fit_counts
 
     items = instrument.load_epochs() if responses is None else responses
     columns = {name: np.full(len(channels), np.nan) for name in COLUMNS}

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from hf_specclip.errors import SpecCLIPError
+
 from ..contract import (
     LIMITED_VARIABLES,
     N_BINS,
@@ -20,8 +22,8 @@ from ..contract import (
 )
 from ..folder import EMBEDDED, SPECTRA, TableStream
 from ..splits import SURVEY_LIMIT, assign_groups, split_groups
-from .parts import Parts
-from .products import detection_id
+from .services.products import detection_id
+from .work.parts import Parts
 
 PAIRS = "default"
 _AT_ONCE = 500
@@ -29,7 +31,7 @@ _DAYS_A_YEAR, _MJD_2000 = 365.25, 51544.5
 _KEY = ("name", "obsid", "obi", "region_id")
 
 
-class AssembleError(RuntimeError):
+class AssembleError(SpecCLIPError, RuntimeError):
     """There is nothing to make a dataset of; the message says where it was lost."""
 
 

@@ -21,31 +21,35 @@ from typing import Any
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from ..csc_papers import VERSION, CSCPapers
+from hf_specclip.errors import SpecCLIPError
+from hf_specclip.storage import write_bytes
+
 from ..folder import INFO_FILE, SpecCLIPDatasetInfo, check_may_write, read_info
 from ..splits import SURVEY_LIMIT
-from . import bibliography, catalogue, counts, embeddings, full_texts, simbad, sources, texts
-from .ads import ADS, OBJECTS_STAGE, PAPERS_STAGE, Ads, ads_service
-from .archive import CSCCLI, SpectrumArchive
-from .archive import STAGE as SPECTRA_STAGE
-from .batches import POLL_SECONDS, BatchRunner
-from .bibliography import Literature
-from .catalogue import CSC_TAP, Catalogue, Limits, read_catalogue
-from .files import write_whole
+from . import counts
+from .builder import VERSION, CSCPapers
 from .finished import QUEUE_FILE, spectrum_files, usable_detections, write_finished
-from .full_texts import ARXIV, FullTexts
-from .memory import AnswerMemory
-from .positions import normalise_name
-from .products import KINDS, detection_id
+from .literature import bibliography, embeddings, texts
+from .literature.batches import POLL_SECONDS, BatchRunner
+from .literature.bibliography import Literature
+from .literature.summaries import ModelSummariser
+from .literature.texts import ExtractiveSummariser, Summariser, read_summaries, write_summaries
 from .provenance import DESCRIPTION, provenance
-from .queue import WorkQueue
-from .rates import note_rate
-from .retry import Patience, Service
-from .shard import Shard
-from .simbad import SIMBAD_TAP
-from .summaries import ModelSummariser
-from .tap import TapClient
-from .texts import ExtractiveSummariser, Summariser, read_summaries, write_summaries
+from .services import catalogue, full_texts, simbad, sources
+from .services.ads import ADS, OBJECTS_STAGE, PAPERS_STAGE, Ads, ads_service
+from .services.archive import CSCCLI, SpectrumArchive
+from .services.archive import STAGE as SPECTRA_STAGE
+from .services.catalogue import CSC_TAP, Catalogue, Limits, read_catalogue
+from .services.full_texts import ARXIV, FullTexts
+from .services.polite_session import Patience, Service
+from .services.positions import normalise_name
+from .services.products import KINDS, detection_id
+from .services.simbad import SIMBAD_TAP
+from .services.tap import TapClient
+from .work.memory import AnswerMemory
+from .work.queue import WorkQueue
+from .work.rates import note_rate
+from .work.shard import Shard
 
 STAGES = (
     "names",
@@ -69,7 +73,7 @@ _LOOK_SECONDS = 0.2
 _SHOWN_ADQL = 2000
 
 
-class BuildError(RuntimeError):
+class BuildError(SpecCLIPError, RuntimeError):
     """A build that cannot go on; the message says what to do."""
 
 
@@ -215,7 +219,7 @@ class Build:
         if self.options.shard is not None and set(stages) - set(SHARD_STAGES):
             raise BuildError(
                 f"a shard ends with `{SHARD_STAGES[-1]}`: which papers are surveys shows in the "
-                "whole alone. `python -m dataset_builders merge` joins the shards, and a build in "
+                "whole alone. `python -m specclip_datasets merge` joins the shards, and a build in "
                 "the merged folder goes on"
             )
         if "dataset" in stages:
@@ -510,7 +514,7 @@ class Build:
             fresh["selection"]["adql"] = self.selection.adql
         if not path.is_file():
             today = datetime.datetime.now(datetime.UTC).date().isoformat()
-            write_whole(path, json.dumps({**fresh, "date": today}, indent=1).encode())
+            write_bytes(path, json.dumps({**fresh, "date": today}, indent=1).encode())
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             found = {key: found[key] for key in ("selection", "kinds", "shard", "date")}

@@ -1,4 +1,4 @@
-"""`python -m dataset_builders build`: from names on the sky to a dataset."""
+"""`python -m specclip_datasets build`: from names on the sky to a dataset."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from pathlib import Path
 from typing import Any
 
 from hf_specclip.literature import CacheError, EmbeddingError
+from hf_specclip.storage import DiskError
 
-from ..csc_papers import push_folder
 from ..splits import SURVEY_LIMIT
-from .answers import AnswerCache, AnswerCacheError
-from .archive import STAGE as SPECTRA_STAGE
 from .assemble import AssembleError
-from .bibliography import PAPERS_EACH
 from .build import SHARD_STAGES, STAGES, Build, BuildError, Options, Selection, Services
-from .catalogue import CatalogueError, Limits
-from .dry_run import FIRST_STAGES, DryRun
-from .files import DiskError
-from .full_texts import STAGE as FULL_TEXTS_STAGE
+from .builder import push_folder
+from .literature.answers import AnswerCache, AnswerCacheError
+from .literature.bibliography import PAPERS_EACH
+from .literature.summaries import CapReachedError, ModelError, ModelSummariser
+from .literature.texts import STAGE as TEXTS_STAGE
+from .literature.texts import ExtractiveSummariser, Summariser
 from .merge import MergeError, merge_shards
-from .products import KINDS
-from .queue import QueueError
-from .retry import ServiceError
-from .shard import Shard
-from .sources import names_of
-from .summaries import CapReachedError, ModelError, ModelSummariser
-from .texts import STAGE as TEXTS_STAGE
-from .texts import ExtractiveSummariser, Summariser
+from .plan.dry_run import FIRST_STAGES, DryRun
+from .services.archive import STAGE as SPECTRA_STAGE
+from .services.catalogue import CatalogueError, Limits
+from .services.full_texts import STAGE as FULL_TEXTS_STAGE
+from .services.polite_session import ServiceError
+from .services.products import KINDS
+from .services.sources import names_of
+from .work.queue import QueueError
+from .work.shard import Shard
 
 EPILOG = """\
 examples:
-  python -m dataset_builders build --source csc --names names.txt --output runs/mine --dry-run
-  python -m dataset_builders build --source csc --cone 10.68 41.27 0.2 --output runs/m31
-  python -m dataset_builders build --source csc --class LXB --max-disk 20GB --output runs/binaries
-  python -m dataset_builders build --source csc --names names.txt --output runs/mine \\
+  python -m specclip_datasets build --source csc --names names.txt --output runs/mine --dry-run
+  python -m specclip_datasets build --source csc --cone 10.68 41.27 0.2 --output runs/m31
+  python -m specclip_datasets build --source csc --class LXB --max-disk 20GB --output runs/binaries
+  python -m specclip_datasets build --source csc --names names.txt --output runs/mine \\
       --summariser openai --model-batches --embedder openai --push user/name
-  python -m dataset_builders build --source csc --everything --output runs/csc --dry-run
+  python -m specclip_datasets build --source csc --everything --output runs/csc --dry-run
 
 Several processes on one machine: give the command several times, or launch it with accelerate
-(`accelerate launch … -m dataset_builders build …`). Several machines: each builds a share with
---shard 1/4 … 4/4, and `python -m dataset_builders merge` joins them.
+(`accelerate launch … -m specclip_datasets build …`). Several machines: each builds a share with
+--shard 1/4 … 4/4, and `python -m specclip_datasets merge` joins them.
 
 ADS needs a token: ADS_DEV_KEY or ~/.ads/dev_key (ui.adsabs.harvard.edu, Account, API Token).
 Everything fetched lies in the work folder (OUTPUT.work): a build that was stopped, however it was,

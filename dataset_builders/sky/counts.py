@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_specclip.spectra import SpectrumFileError, read_spectrum
+from hf_specclip.storage import write_bytes
 
 from ..contract import ENERGY_RANGE, N_BINS, list_array
-from .files import write_whole
-from .parts import Parts
-from .queue import WorkQueue
+from .work.parts import Parts
+from .work.queue import WorkQueue
 
 STAGE = "counts"
 FOLDER = "counts"
@@ -77,7 +77,7 @@ def make_counts(
         [part] = items
         try:
             rows, unreadable = _read(part.payload["spectra"], Path(folder), lambda: progress(1))
-            write_whole(Path(folder) / FOLDER / f"{part.id}.parquet", _parquet(rows))
+            write_bytes(Path(folder) / FOLDER / f"{part.id}.parquet", _parquet(rows))
         except BaseException:
             queue.release(STAGE, [part.id])
             raise

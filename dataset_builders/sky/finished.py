@@ -9,18 +9,19 @@ from typing import Any
 
 import pyarrow as pa
 
+from hf_specclip.storage import write_bytes
+
 from ..folder import SpecCLIPDatasetInfo
 from . import counts
-from .archive import read_spectra_index
 from .assemble import AssembleError, Assembly, SourceFacts
-from .bibliography import Literature
-from .catalogue import read_catalogue
-from .embeddings import read_embeddings
-from .files import write_whole
-from .products import detection_id
-from .queue import WorkQueue
-from .simbad import STAGE as SIMBAD_STAGE
-from .texts import read_summaries, read_summary_papers
+from .literature.bibliography import Literature
+from .literature.embeddings import read_embeddings
+from .literature.texts import read_summaries, read_summary_papers
+from .services.archive import read_spectra_index
+from .services.catalogue import read_catalogue
+from .services.products import detection_id
+from .services.simbad import STAGE as SIMBAD_STAGE
+from .work.queue import WorkQueue
 
 QUEUE_FILE = "queue.sqlite"
 FINISHED_FILE = "finished.json"
@@ -52,7 +53,7 @@ def write_finished(
     del record["domain"]  # always that of an X-ray spectrum
     content = {"info": record, "survey_limit": survey_limit, "embedder": embedder}
     text = json.dumps(content, indent=1, ensure_ascii=False)
-    write_whole(Path(work) / FINISHED_FILE, text.encode())
+    write_bytes(Path(work) / FINISHED_FILE, text.encode())
 
 
 def read_finished(work: str | Path) -> tuple[Assembly, SpecCLIPDatasetInfo]:
@@ -76,7 +77,7 @@ def read_finished(work: str | Path) -> tuple[Assembly, SpecCLIPDatasetInfo]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AssembleError(
             f"{work} is no finished work folder ({FINISHED_FILE}: {type(error).__name__}): run "
-            "`python -m dataset_builders build` to its end first"
+            "`python -m specclip_datasets build` to its end first"
         ) from None
     queue = WorkQueue(work / QUEUE_FILE)
     spectra, _ = counts.read_counts(queue, work, spectrum_files(queue, work))

@@ -10,14 +10,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import catalogue, counts, embeddings, full_texts
-from .answers import AnswerCache
-from .archive import FOLDER as SPECTRA_FOLDER
+from hf_specclip.errors import SpecCLIPError
+from hf_specclip.storage import PARTIAL, write_bytes
+
+from . import counts
 from .build import BEGUN_FILE, SHARD_STAGES
-from .files import PARTIAL, write_whole
 from .finished import QUEUE_FILE
-from .queue import WorkQueue
-from .shard import Shard
+from .literature import embeddings
+from .literature.answers import AnswerCache
+from .services import catalogue, full_texts
+from .services.archive import FOLDER as SPECTRA_FOLDER
+from .work.queue import WorkQueue
+from .work.shard import Shard
 
 ANSWERS_FILE = "answers.sqlite"
 _FOLDERS = (catalogue.FOLDER, counts.FOLDER, full_texts.FOLDER, embeddings.FOLDER)
@@ -35,7 +39,7 @@ _QUEUE_STAGES = (
 )
 
 
-class MergeError(RuntimeError):
+class MergeError(SpecCLIPError, RuntimeError):
     """Folders that are not the shards of one build; the message says what is wrong with which."""
 
 
@@ -66,7 +70,7 @@ def merge_shards(shards: Sequence[str | Path], work: str | Path, *, spectra: boo
     answers = [folder / ANSWERS_FILE for folder in folders if (folder / ANSWERS_FILE).is_file()]
     if answers:
         AnswerCache(work / ANSWERS_FILE).merge(answers)
-    write_whole(work / BEGUN_FILE, json.dumps(begun, indent=1).encode())
+    write_bytes(work / BEGUN_FILE, json.dumps(begun, indent=1).encode())
     return merged
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from .build import Selection, Services
-    from .texts import Summariser
+    from .literature.texts import Summariser
 
 DESCRIPTION = """\
 Detections of the Chandra Source Catalog 2.1 with their spectra from the Chandra archive, and the

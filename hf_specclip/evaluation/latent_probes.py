@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import SpecCLIPError
 from .bootstrap import GroupBootstrap
 from .roc import roc_auc, weighted_figure
 
 MIN_ROWS = 20
 
 
-class ProbeError(ValueError):
+class ProbeError(SpecCLIPError, ValueError):
     """A probe that cannot be made of these rows; the message says why."""
 
 

@@ -8,11 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-
-import numpy as np
-
-from .embedder import check_texts
 
 # A number, with a power of ten in any of the ways papers and plain text write it.
 _MINUS = "−–-"
@@ -76,7 +71,7 @@ _KINDS: dict[str, tuple[tuple[re.Pattern[str], float], ...]] = {
 }
 KINDS = tuple(_KINDS)
 # Subtracted from the (logarithmic) value, so that a stated typical value is near 0, as none is.
-_TYPICAL = {
+TYPICAL = {
     "flux": -13.0,
     "luminosity": 38.0,
     "column": 21.5,
@@ -91,8 +86,6 @@ _TYPICAL = {
 # Values this far from the typical one are misread or mistyped: no column density is 1e5 cm⁻².
 _FARTHEST = 8.0
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
-# How many of a kind are kept: a spectrum may have two components.
-_KEPT = 2
 
 
 def find_quantities(text: str) -> dict[str, list[float]]:
@@ -124,27 +117,6 @@ def find_quantities(text: str) -> dict[str, list[float]]:
     return found
 
 
-class QuantityEmbedder:
-    """Stated quantities as a vector: for each of the first two of a kind, whether it is stated and
-    its value (a decimal logarithm, except for the photon index and the redshift) less a typical
-    one; zeros where it is not.
-    """
-
-    name = "quantities-2"
-    dimension = len(KINDS) * _KEPT * 2
-
-    def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
-        """Texts (n, none empty) -> float32 (n, d)."""
-        texts = check_texts(texts)
-        vectors = np.zeros((len(texts), len(KINDS), _KEPT, 2), dtype=np.float32)
-        for row, text in enumerate(texts):
-            for kind, values in find_quantities(text).items():
-                for place, value in enumerate(values[:_KEPT]):
-                    scaled = _scaled(kind, value) - _TYPICAL[kind]
-                    vectors[row, KINDS.index(kind), place] = 1.0, scaled
-        return vectors.reshape(len(texts), -1)
-
-
 def _value(match: re.Match[str]) -> float:
     power = match["power"] or match["exponent"] or "0"
     for sign in _MINUS:
@@ -153,14 +125,14 @@ def _value(match: re.Match[str]) -> float:
     return float(match["mantissa"]) * 10.0 ** max(-300, min(300, int(power)))
 
 
-def _scaled(kind: str, value: float) -> float:
+def scaled(kind: str, value: float) -> float:
     return value if kind in ("photon_index", "redshift") else math.log10(value)
 
 
 def _sensible(kind: str, value: float) -> bool:
     if not (math.isfinite(value) and value > 0):
         return False
-    return abs(_scaled(kind, value) - _TYPICAL[kind]) <= _FARTHEST
+    return abs(scaled(kind, value) - TYPICAL[kind]) <= _FARTHEST
 
 
-__all__ = ["KINDS", "QuantityEmbedder", "find_quantities"]
+__all__ = ["KINDS", "TYPICAL", "find_quantities", "scaled"]

@@ -17,7 +17,7 @@ def uploads(tmp_path_factory):
 @pytest.fixture(scope="session")
 def served(tiny_run, uploads):
     """Address of the page of a tiny run."""
-    from hf_specclip.app import build_app
+    from hf_specclip.app.page import build_app
 
     page = build_app(tiny_run, max_bytes=3 << 20)
     _, address, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True)

@@ -7,10 +7,10 @@ import pytest
 from ogip_writer import arf_hdu, ebounds_hdu, matrix_hdu, spectrum_hdu, write, write_set
 from test_cli import write_pha
 
-from hf_specclip import app_upload
-from hf_specclip.app_html import answers, facts, literature, message
-from hf_specclip.app_upload import MAX_FILES, UploadError, read_upload
-from hf_specclip.description import Description, LiteratureHit, Paper, SimilarSource
+from hf_specclip.app.html import answers, facts, literature, message
+from hf_specclip.app.page import upload as app_upload
+from hf_specclip.app.upload import MAX_FILES, UploadError, read_upload
+from hf_specclip.describe.description import Description, LiteratureHit, Paper, SimilarSource
 
 EVIL = '<img src=x onerror="alert(1)">'
 
@@ -74,8 +74,8 @@ def test_nothing_from_a_file_or_an_index_becomes_markup():
 def test_a_model_without_experts_or_spectra_says_so(tiny_run, uploads, tmp_path):
     import shutil
 
-    from hf_specclip.app import _Answers
-    from hf_specclip.describe import Describer
+    from hf_specclip.app.page import _Answers
+    from hf_specclip.describe.describer import Describer
 
     shutil.copytree(tiny_run / "model", tmp_path / "model")
     for part in ("zero_shot", "gallery"):
@@ -91,8 +91,8 @@ def test_a_model_without_experts_or_spectra_says_so(tiny_run, uploads, tmp_path)
 
 
 def test_a_model_of_another_axis_is_refused(tiny_run, uploads):
-    from hf_specclip.app import build_app
-    from hf_specclip.describe import Describer
+    from hf_specclip.app.page import build_app
+    from hf_specclip.describe.describer import Describer
 
     describer = Describer.from_pretrained(tiny_run)
     describer.model.config.spectrum_config.axis = ("wavelength", "nm")
@@ -101,7 +101,7 @@ def test_a_model_of_another_axis_is_refused(tiny_run, uploads):
 
 
 def test_the_command_says_what_it_lacks(capsys, tmp_path):
-    from hf_specclip.cli import main
+    from hf_specclip.cli.main import main
 
     assert main(["app", "--model", str(tmp_path / "nowhere")]) == 1
     assert "nowhere" in capsys.readouterr().err
@@ -122,7 +122,7 @@ def test_the_command_serves_the_page_and_leaves_nothing(tiny_run, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = ["-m", "hf_specclip.cli", "app", "--model", str(tiny_run), "--port", str(port)]
+    words = ["-m", "hf_specclip.cli.main", "app", "--model", str(tiny_run), "--port", str(port)]
     served = subprocess.Popen(
         [sys.executable, *words],
         env={**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"},

@@ -4,8 +4,7 @@ import json
 
 import numpy as np
 import pytest
-
-from dataset_builders import (
+from specclip_datasets import (
     ContractError,
     DatasetFolderError,
     Domain,
@@ -13,7 +12,7 @@ from dataset_builders import (
     read_dataset,
     write_arrays,
 )
-from dataset_builders.contract import contract_features
+from specclip_datasets.contract import contract_features
 
 CURVES = Domain("time", "ks", ("star", "behaviour"), (("period", "ks"), ("depth", "")), False)
 INFO = SpecCLIPDatasetInfo("curves", n_bins=40, energy_range=(0.0, 20.0), domain=CURVES, seed=1)

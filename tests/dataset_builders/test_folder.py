@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, DatasetDict, load_dataset
-
-from dataset_builders import (
+from specclip_datasets import (
     ContractError,
     DatasetFolderError,
     SpecCLIPDatasetInfo,
@@ -21,7 +20,7 @@ from dataset_builders import (
     read_dataset,
     write_dataset,
 )
-from dataset_builders.contract import (
+from specclip_datasets.contract import (
     LIMITED_VARIABLES,
     SPLITS,
     conform_table,
@@ -29,7 +28,7 @@ from dataset_builders.contract import (
     list_array,
     variable_units,
 )
-from dataset_builders.simulation.catalogue import Knobs, Universe
+from specclip_datasets.simulation.catalogue import Knobs, Universe
 
 INFO = SpecCLIPDatasetInfo(name="test", builder="test", builder_version="1", seed=3)
 
@@ -320,7 +319,7 @@ def test_is_dataset_folder(folder, tmp_path):
 
 def test_help_teaches(repository):
     done = subprocess.run(
-        [sys.executable, "-m", "dataset_builders", "simulate", "--help"],
+        [sys.executable, "-m", "specclip_datasets", "simulate", "--help"],
         cwd=repository,
         capture_output=True,
         text=True,

@@ -7,12 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
-
-from dataset_builders import LocalTables, LocalTablesError, load
-from dataset_builders.__main__ import main
-from dataset_builders.contract import SPLITS
-from dataset_builders.folder import built_splits
-from dataset_builders.local_tables import _id_type, _year_of
+from specclip_datasets import LocalTables, LocalTablesError, load
+from specclip_datasets.__main__ import main
+from specclip_datasets.contract import SPLITS
+from specclip_datasets.folder import built_splits
+from specclip_datasets.tables import _id_type, _year_of
 
 ABSTRACT = (
     "We present an X-ray study of {name}. The spectrum is an absorbed power law with a photon "
@@ -289,5 +288,5 @@ def test_a_paper_between_groups_of_the_table_crosses_no_split(tmp_path):
 
 def test_another_code_builds_again(tables, tmp_path, monkeypatch):
     key = LocalTables(tables).key
-    monkeypatch.setattr("dataset_builders.local_tables.code_fingerprint", lambda: "other")
+    monkeypatch.setattr("specclip_datasets.tables.code_fingerprint", lambda: "other")
     assert LocalTables(tables).key != key

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-
-from dataset_builders.contract import SPLITS
-from dataset_builders.splits import (
+from specclip_datasets.contract import SPLITS
+from specclip_datasets.splits import (
     assign_groups,
     count_sources_of_papers,
     describe_splits,

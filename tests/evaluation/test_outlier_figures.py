@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-
-from hf_specclip.evaluation.outliers import (
+from specclip_training.studies.outlier_figures import (
     detection_figures,
     injection_test,
     plot_scores_by_class,
     scores_by_class,
 )
-from hf_specclip.outliers import DETECTORS, OutlierRows
+
+from hf_specclip.outliers.detector import DETECTORS, OutlierRows
 
 
 def unit(vectors):

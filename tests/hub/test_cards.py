@@ -9,9 +9,9 @@ import yaml
 from huggingface_hub import ModelCard
 from server import _card_errors
 
-from hf_specclip.hub_cards import CardError, card_of, figures_of, find_metrics, write_card
-from hf_specclip.hub_kinds import KINDS, PublishError
-from hf_specclip.hub_spaces import metric_files, requirements
+from hf_specclip.hub.cards import CardError, card_of, figures_of, find_metrics, write_card
+from hf_specclip.hub.kinds import KINDS, PublishError
+from hf_specclip.hub.spaces import metric_files, requirements
 
 MEASURED = ("model", "moe", "spectrum", "outliers")
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:[eE][+-]?\d+)?")

@@ -24,10 +24,10 @@ from hf_specclip import (
     SpecCLIPOutlierDetector,
     SpecCLIPProcessor,
 )
-from hf_specclip.hub import PublishError, publish
-from hf_specclip.hub_cards import CardError, card_of, write_card
-from hf_specclip.hub_kinds import KINDS
-from hf_specclip.hub_kinds import files_of as files_to_publish
+from hf_specclip.hub.cards import CardError, card_of, write_card
+from hf_specclip.hub.kinds import KINDS
+from hf_specclip.hub.kinds import files_of as files_to_publish
+from hf_specclip.hub.publish import PublishError, publish
 
 CLASSES = {
     "model": SpecCLIPModel,
@@ -135,7 +135,7 @@ def test_a_configuration_names_no_code_without_trust(stored_run, tmp_path):
     (folder / "configuration_specclip.py").write_text(f"open({str(ran)!r}, 'w')\n")
     assert type(AutoConfig.from_pretrained(folder)).__module__.startswith("hf_specclip")
     model = AutoModel.from_pretrained(folder)
-    assert type(model).__module__ == "hf_specclip.modeling_specclip"
+    assert type(model).__module__ == "hf_specclip.models.modeling_specclip"
     SpecCLIPModel.from_pretrained(folder)
     SpecCLIPProcessor.from_pretrained(folder)
     SpecCLIPFeatureExtractor.from_pretrained(folder)

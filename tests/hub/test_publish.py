@@ -25,11 +25,11 @@ from hf_specclip import (
     SpecCLIPMoEForRegression,
     SpecCLIPOutlierDetector,
 )
-from hf_specclip import hub as hub_module
-from hf_specclip.cli import main
-from hf_specclip.hub import PublishError, publish
-from hf_specclip.hub_kinds import KINDS
-from hf_specclip.publish_cli import KINDS as NAMED
+from hf_specclip.cli.main import main
+from hf_specclip.cli.publish import KINDS as NAMED
+from hf_specclip.hub.kinds import KINDS
+from hf_specclip.hub.publish import PublishError, publish
+from hf_specclip.hub.publish import publish as hub_module
 
 
 def pulled(repo_id, **more):
@@ -346,7 +346,7 @@ print(json.dumps(found))
 def test_a_published_page_serves(local_hub, stored_run, tmp_path):
     """Started as a Space starts it, in its own folder, it answers."""
     pytest.importorskip("gradio")
-    pytest.importorskip("hf_specclip.app")
+    pytest.importorskip("hf_specclip.app.page")
     for kind, name in (("model", "stored"), ("moe", "stored-moe")):
         publish(kind, stored_run / kind, f"ada/{name}")
     publish("space", stored_run, "ada/page", model="ada/stored")

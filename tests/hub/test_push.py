@@ -3,12 +3,13 @@
 import pytest
 from accelerate import Accelerator
 from huggingface_hub import HfApi
+from specclip_training import reproduce
+from specclip_training.engine import commands
+from specclip_training.engine.commands import Run
+from specclip_training.engine.presets import load_preset
+from specclip_training.studies.card import write_cards
 
-from hf_specclip.hub_cards import find_metrics
-from training import commands, reproduce
-from training.card import write_cards
-from training.commands import Run
-from training.presets import load_preset
+from hf_specclip.hub.cards import find_metrics
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from building import KEY, TOKEN, build, digest
+from specclip_datasets import CSCPapers, DatasetFolderError
+from specclip_datasets.__main__ import main
+from specclip_datasets.sky.build import STAGES
+from specclip_datasets.sky.builder import push_folder
 from world import World
 
-from dataset_builders import CSCPapers, DatasetFolderError
-from dataset_builders.__main__ import main
-from dataset_builders.csc_papers import push_folder
-from dataset_builders.sky.build import STAGES
-from hf_specclip.hub import publish
+from hf_specclip.hub.publish import publish
 
 ROOT = Path(__file__).resolve().parents[2]
 READ = """
@@ -81,7 +81,7 @@ def test_the_builder_publishes_and_a_second_version_replaces_the_first(
     assert digest(small / "data") == digest(built / "dataset" / "data")
     CSCPapers(built / "work").push_to_hub("ada/csc")
     assert json.loads(stranger(READ).stdout) == first
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from dataset_builders import load; "
+    code = "from specclip_datasets import load; "
     code += "splits, info = load('ada/csc'); print(info.builder, len(splits['train']))"
     assert stranger(code).stdout.split() == ["csc", str(first["default"]["rows"]["train"])]
 

@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_specclip.hub import publish
+from hf_specclip.hub.publish import publish
 
 ROWS, GROUP = 4000, 20
 CODE = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 import numpy as np
-from training.streamed import stream_spectra
+from specclip_training.data.streamed import stream_spectra
 pairs = stream_spectra("ada/stream")
 train = pairs.splits["train"]
 rows = train.order(0, "spectrum").rows(0, 32)

@@ -15,7 +15,7 @@ import pytest
 from embeddings_server import true_vector
 
 from hf_specclip.literature import CachedEmbedder, CacheError, EmbeddingError, default_cache_dir
-from hf_specclip.literature.cache import CACHE_FILE
+from hf_specclip.literature.embedders.cache import CACHE_FILE
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from hf_specclip.literature import SECTIONS, extractive_summary
-from hf_specclip.literature.extractive import MAX_WORDS, _class_in_words, _plain
+from hf_specclip.literature.extractive_summary import MAX_WORDS, _class_in_words, _plain
 
 OWN = {
     "title": "Chandra spectroscopy of M33 X-7",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hf_specclip.literature import LocalEmbedder, TextEmbedder, get_embedder
-from hf_specclip.literature.local_embedder import offline_embedder
+from hf_specclip.literature.embedders.local import offline_embedder
 
 FACT = "The spectrum is an absorbed power law with a photon index of 1.8. "
 OTHER = "The host is a spiral galaxy in a nearby group. "

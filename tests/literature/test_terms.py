@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hf_specclip.literature import TermEmbedder, find_gradings
-from hf_specclip.literature.terms import SCALES, TERMS
+from hf_specclip.literature.embedders.terms import SCALES, TERMS
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from math import erf
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_specclip.spectra import models
-from hf_specclip.spectra.fit import fit_counts
-from hf_specclip.spectra.fit_groups import noticed_channels
+from hf_specclip.spectra import emission as models
+from hf_specclip.spectra.fitting.fit import fit_counts
+from hf_specclip.spectra.fitting.groups import noticed_channels
 
 ENERGIES = np.linspace(0.3, 9.0, 291)  # 30 eV bins: quick to fold
 CHANNELS = np.linspace(0.2, 8.5, 401)

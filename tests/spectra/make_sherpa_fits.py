@@ -19,7 +19,7 @@ import numpy as np
 import sherpa
 from sherpa.astro import ui
 
-from hf_specclip.spectra import models
+from hf_specclip.spectra import emission as models
 
 COMMAND = (
     "PYTHONPATH=. python tests/spectra/make_sherpa_fits.py ../shared/data "

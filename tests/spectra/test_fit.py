@@ -18,9 +18,10 @@ from known_spectra import (
     fit,
 )
 
-from hf_specclip.spectra import RedistributionMatrix, XRaySpectrum, models
-from hf_specclip.spectra.fit import CATALOGUE_MODELS, fit_spectra
-from hf_specclip.spectra.fit_groups import group_channels, noticed_channels
+from hf_specclip.spectra import RedistributionMatrix, XRaySpectrum
+from hf_specclip.spectra import emission as models
+from hf_specclip.spectra.fitting.fit import CATALOGUE_MODELS, fit_spectra
+from hf_specclip.spectra.fitting.groups import group_channels, noticed_channels
 
 
 @pytest.mark.parametrize("statistic", ["chi2datavar", "cstat"])
@@ -96,7 +97,7 @@ class TestAgainstAPlainSearch:
 def test_w_is_the_lowest_over_every_background():
     import torch
 
-    from hf_specclip.spectra.fit_engine import PoissonDeviance
+    from hf_specclip.spectra.fitting.engine import PoissonDeviance
 
     source = np.array([[4.0, 0.0, 7.0, 3.0, 0.0]])
     region = np.array([[9.0, 5.0, 0.0, 0.0, 0.0]])

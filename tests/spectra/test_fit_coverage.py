@@ -1,6 +1,6 @@
 """How often the 68 % limits of fits hold the truth, for the four models on simulated spectra.
 
-The numbers that the slow tests print are those of the table in `hf_specclip.spectra.fit`.
+The numbers that the slow tests print are those of the table in `hf_specclip.spectra.fitting.fit`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from known_spectra import ENERGIES, TRUTHS, draw, fit
 
-from hf_specclip.spectra import models
-from hf_specclip.spectra.fit import CATALOGUE_MODELS
+from hf_specclip.spectra import emission as models
+from hf_specclip.spectra.fitting.fit import CATALOGUE_MODELS
 
 COLUMN = 0.5  # 1e22 cm⁻²
 

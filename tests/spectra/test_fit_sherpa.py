@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hf_specclip.spectra import read_spectrum
-from hf_specclip.spectra.fit import FittedParameter, ModelFit, fit_spectra
+from hf_specclip.spectra.fitting.fit import FittedParameter, ModelFit, fit_spectra
 
 FILE = json.loads((Path(__file__).parent / "data" / "sherpa_fits.json").read_text())
 STORED = FILE["fits"]

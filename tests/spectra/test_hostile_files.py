@@ -22,12 +22,12 @@ from ogip_writer import (
 from hf_specclip.spectra import (
     SpectrumFileError,
     XRaySpectrum,
-    fits_table,
     read_arf,
     read_rmf,
     read_spectra,
     read_spectrum,
 )
+from hf_specclip.spectra.ogip.spectra import fits_table
 
 # Damaged files tried for each kind of damage; raise it to search.
 ROUNDS = int(os.environ.get("SPECCLIP_FUZZ_ROUNDS", "15"))

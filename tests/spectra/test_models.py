@@ -8,7 +8,7 @@ import pytest
 from astropy import constants, units
 from scipy import integrate, special, stats
 
-from hf_specclip.spectra import models
+from hf_specclip.spectra import emission as models
 
 EDGES = np.linspace(0.5, 8.0, 401)
 COARSE = np.array([0.5, 0.9, 2.0, 7.0, 8.0])

@@ -6,7 +6,7 @@ import pytest
 import verner_yakovlev
 from astropy import units
 
-from hf_specclip.spectra import models
+from hf_specclip.spectra import emission as models
 
 EDGES = np.linspace(0.5, 8.0, 401)
 

@@ -8,7 +8,7 @@ from astropy import constants, units
 from scipy.integrate import quad
 from scipy.special import k0e
 
-from hf_specclip.spectra import models
+from hf_specclip.spectra import emission as models
 
 RYDBERG = 13.605693e-3  # keV
 

@@ -13,12 +13,9 @@ import os
 import signal
 import sys
 import traceback
-from pathlib import Path
 
-if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
-
-from training import align, commands, pretrain_spectrum
+from specclip_training import align, pretrain_spectrum
+from specclip_training.engine import commands
 
 TASKS = {"align": align.AlignTask, "spectrum": pretrain_spectrum.SpectrumTask}
 
@@ -49,7 +46,7 @@ def each(runs: list[dict]) -> list[int]:
             try:
                 if "kill" in run:
                     kill_at(*run["kill"])
-                module = importlib.import_module(f"training.{run['command']}")
+                module = importlib.import_module(f"specclip_training.{run['command']}")
                 sys.argv = [f"training/{run['command']}.py", *run["arguments"]]
                 code = commands.call(module.main, module.options().parse_args(run["arguments"]))
             except BaseException:

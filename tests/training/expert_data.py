@@ -1,8 +1,7 @@
 """Small data with known structure for the mixture of experts."""
 
 import numpy as np
-
-from training.expert_fitting import ExpertData, FitSettings
+from specclip_training.studies.expert_fitting import ExpertData, FitSettings
 
 NAMES = ["plain", "positive", "signed", "rare", "unknown"]
 QUICK = FitSettings(

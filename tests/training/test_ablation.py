@@ -3,9 +3,15 @@
 import json
 
 import pytest
-
-from training.ablation import FIGURES, WHOLE, ablation_sections, plan, read_ablations, results_of
-from training.presets import PresetError
+from specclip_training.ablation import (
+    FIGURES,
+    WHOLE,
+    ablation_sections,
+    plan,
+    read_ablations,
+    results_of,
+)
+from specclip_training.engine.presets import PresetError
 
 
 def leave(folder, trials, figures):

@@ -7,14 +7,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-from dataset_builders.folder import write_dataset
-from dataset_builders.simulated import describe
-from dataset_builders.simulation.catalogue import Knobs, Universe
-from training import ceiling
-from training.calibration import TARGETS, judge, options, table
-from training.ceiling import ceiling_of, headline, study_ceiling
-from training.data import load_pairs
+from specclip_datasets.folder import write_dataset
+from specclip_datasets.simulation.builder import describe
+from specclip_datasets.simulation.catalogue import Knobs, Universe
+from specclip_training.calibration import TARGETS, judge, options, table
+from specclip_training.data.pairs import load_pairs
+from specclip_training.studies import ceiling
+from specclip_training.studies.ceiling import ceiling_of, headline, study_ceiling
 
 KNOBS = Knobs(pairs=80, seed=2, fits=False)
 

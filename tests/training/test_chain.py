@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from specclip_training.engine.checkpoint import TRAINING_FILE
 from tiny_dataset import RICH, SIZES
-
-from training.checkpoint import TRAINING_FILE
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -119,10 +118,11 @@ def test_metrics_have_the_promised_form(done):
 
 
 def test_the_model_loads_and_gives_what_was_measured(done, tiny_dataset, tmp_path):
+    from specclip_training.data.pairs import load_pairs
+
     from hf_specclip import SpecCLIPIndex, SpecCLIPModel, SpecCLIPProcessor
     from hf_specclip.evaluation import evaluate_retrieval
-    from hf_specclip.known_texts import KnownTexts
-    from training.data import load_pairs
+    from hf_specclip.search.known_texts import KnownTexts
 
     folder = done[0] / "paper" / "model"
     model = SpecCLIPModel.from_pretrained(folder).eval()
@@ -152,12 +152,12 @@ def test_the_model_loads_and_gives_what_was_measured(done, tiny_dataset, tmp_pat
 def test_frozen_latents_train_as_the_whole_model_would(tiny_dataset, tiny_preset, done, tmp_path):
     """The shortcut through precomputed latents is the same loss and the same gradients."""
     from accelerate import Accelerator
+    from specclip_training.align import AlignTask
+    from specclip_training.data.pairs import load_pairs
+    from specclip_training.engine.loop import Draws
+    from specclip_training.engine.presets import load_preset
 
     from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
-    from training.align import AlignTask
-    from training.data import load_pairs
-    from training.loop import Draws
-    from training.presets import load_preset
 
     pairs = load_pairs(tiny_dataset, tmp_path)
     folder = done[0] / "paper" / "model"

@@ -5,9 +5,8 @@ import os
 
 import pytest
 import torch
-
-from training import checkpoint
-from training.checkpoint import CheckpointError, CheckpointFolder, TrainingState
+from specclip_training.engine import checkpoint
+from specclip_training.engine.checkpoint import CheckpointError, CheckpointFolder, TrainingState
 
 IDENTITY = {"seed": 0, "align": {"lr": 1e-3, "ks": (1, 5)}}
 

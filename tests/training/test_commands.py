@@ -1,9 +1,8 @@
 """What a run may remove, and what it may not."""
 
 import pytest
-
-from training.commands import claim
-from training.presets import PresetError
+from specclip_training.engine.commands import claim
+from specclip_training.engine.presets import PresetError
 
 MADE = ["checkpoints", "logs", "figures", "report.md"]
 

@@ -2,13 +2,18 @@
 
 import numpy as np
 import pytest
+import specclip_datasets
 from datasets import Dataset, DatasetDict
+from specclip_datasets.folder import SpecCLIPDatasetInfo
+from specclip_training.data.pairs import (
+    TrainingDataError,
+    embed_texts,
+    hide_sections,
+    load_pairs,
+    thin,
+)
+from specclip_training.engine.loop import Draws
 from tiny_dataset import SIZES, TEXT_DIM, make_dataset, rows
-
-import dataset_builders
-from dataset_builders.folder import SpecCLIPDatasetInfo
-from training.data import TrainingDataError, embed_texts, hide_sections, load_pairs, thin
-from training.loop import Draws
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +25,7 @@ def given(monkeypatch, **splits):
     """Let `load_pairs` meet these splits, past the checks of whoever wrote them."""
     found = DatasetDict({name: Dataset(table) for name, table in splits.items()})
     info = SpecCLIPDatasetInfo(name="given")
-    monkeypatch.setattr(dataset_builders, "load", lambda *_: (found, info))
+    monkeypatch.setattr(specclip_datasets, "load", lambda *_: (found, info))
 
 
 def test_arrays_are_the_rows(pairs):
@@ -61,7 +66,7 @@ def test_the_datasets_own_embeddings_are_kept(pairs):
 
 
 def test_texts_are_embedded_section_by_section_where_the_column_is_absent(tmp_path, monkeypatch):
-    import training.data
+    import specclip_training.data.pairs
 
     class Counting:
         name, dimension = "counting", TEXT_DIM
@@ -69,7 +74,9 @@ def test_texts_are_embedded_section_by_section_where_the_column_is_absent(tmp_pa
         def embed(self, texts, *, progress=False):
             return np.array([[len(t)] * TEXT_DIM for t in texts], dtype=np.float32)
 
-    monkeypatch.setattr(training.data, "get_embedder", lambda spec, cache_dir: Counting())
+    monkeypatch.setattr(
+        specclip_training.data.pairs, "get_embedder", lambda spec, cache_dir: Counting()
+    )
     pairs = load_pairs(make_dataset(tmp_path / "plain", embedded=False), tmp_path / "cache")
     assert pairs.texts.embeddings is None
     embed_texts(pairs, "offline", cache_dir=tmp_path)

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from accelerate import Accelerator
+from specclip_training import embed_catalogue as job
+from specclip_training.engine.checkpoint import CheckpointError
 from tiny_dataset import make_dataset
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPFeatureExtractor, SpecCLIPModel
-from hf_specclip.vector_shards import VectorShards, merge_hits
-from training import embed_catalogue as job
-from training.checkpoint import CheckpointError
+from hf_specclip.search.vector_shards import VectorShards, merge_hits
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
@@ -150,7 +150,7 @@ def shards(tmp_path):
 
 def test_search_finds_what_a_full_sort_finds(shards, monkeypatch):
     found, vectors = shards
-    monkeypatch.setattr("hf_specclip.vector_shards.SCORES_AT_ONCE", 500)
+    monkeypatch.setattr("hf_specclip.search.vector_shards.SCORES_AT_ONCE", 500)
     scores, places = found.search(vectors[:5], top_k=7)
     expected = np.argsort(-(vectors[:5] @ vectors.T), axis=1)[:, :7]
     np.testing.assert_array_equal(places, expected)
@@ -193,8 +193,8 @@ def test_an_index_is_kept_and_refused_for_other_files(shards):
 def test_an_index_of_few_vectors_looks_into_all_it_has(shards, monkeypatch):
     pytest.importorskip("faiss")
     found, vectors = shards
-    monkeypatch.setattr("hf_specclip.vector_shards.WANTED", 2.0)  # more than there is
-    monkeypatch.setattr("hf_specclip.vector_shards.HARDLY", -1.0)
+    monkeypatch.setattr("hf_specclip.search.vector_shards.WANTED", 2.0)  # more than there is
+    monkeypatch.setattr("hf_specclip.search.vector_shards.HARDLY", -1.0)
     found.build()
     assert found.index_facts["probes"] == found._index.nlist
     assert found.index_facts["found"] <= 1.0

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from training.ensemble import Embedded, joined, select
+from specclip_training.ensemble import Embedded, joined, select
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -96,9 +95,10 @@ def test_the_commands_end_as_they_should(combined):
 
 
 def test_what_is_saved_gives_what_was_measured(combined, tiny_dataset, tmp_path):
+    from specclip_training.data.pairs import load_pairs
+
     from hf_specclip import SpecCLIPEnsembleModel, SpecCLIPIndex, SpecCLIPProcessor
     from hf_specclip.evaluation import evaluate_retrieval
-    from training.data import load_pairs
 
     folder = combined[0] / "search"
     said = json.loads((folder / "ensemble.json").read_text())
@@ -160,11 +160,10 @@ def test_an_ensemble_of_one_run_measures_what_the_run_did(combined):
 
 
 def test_models_of_another_dataset_are_refused(combined, tiny_dataset, tmp_path):
+    from specclip_training.data.pairs import load_pairs
+    from specclip_training.engine.checkpoint import CheckpointError
+    from specclip_training.ensemble import best_trials, refuse_other_data
     from tiny_dataset import make_dataset
-
-    from training.checkpoint import CheckpointError
-    from training.data import load_pairs
-    from training.ensemble import best_trials, refuse_other_data
 
     sizes = {"train": 40, "calibration": 4, "validation": 20, "test": 20}
     pairs = load_pairs(make_dataset(tmp_path / "other", sizes=sizes), tmp_path)

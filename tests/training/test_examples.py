@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from specclip_datasets import read_dataset
 
-from dataset_builders import read_dataset
 from hf_specclip import (
     SpecCLIPFeatureExtractor,
     SpecCLIPIndex,

@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 import torch
 from expert_data import NAMES, QUICK, asked, make
-
-from hf_specclip import SpecCLIPMoEForRegression
-from hf_specclip.modeling_specclip_moe import ASINH, LINEAR, LOG
-from training.expert_fitting import (
+from specclip_training.studies.expert_fitting import (
     FitSettings,
     fit_gate,
     fit_scale,
@@ -18,6 +15,9 @@ from training.expert_fitting import (
     limit_weights,
     tree_tables,
 )
+
+from hf_specclip import SpecCLIPMoEForRegression
+from hf_specclip.models.modeling_specclip_moe import ASINH, LINEAR, LOG
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_trees_as_tensors_equal_scikit_learn():
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     from hf_specclip import SpecCLIPMoEConfig
-    from hf_specclip.modeling_specclip_moe import SpecCLIPMoETrees, _Query
+    from hf_specclip.models.modeling_specclip_moe import SpecCLIPMoETrees, _Query
 
     random = np.random.default_rng(0)
     x = random.normal(size=(300, 7)).astype(np.float32)

@@ -9,16 +9,16 @@ import pyarrow as pa
 import pytest
 from accelerate import Accelerator
 from expert_data import QUICK
+from specclip_training import experts
+from specclip_training.engine.checkpoint import CheckpointError
+from specclip_training.engine.commands import Run
+from specclip_training.engine.presets import Preset
+from specclip_training.reports.blocks import to_markdown
+from specclip_training.studies.representations import SplitRepresentations
+from specclip_training.studies.run_study import without_nan
 
 from hf_specclip import VARIABLES, SpecCLIPMoEForRegression
-from hf_specclip.configuration_specclip import GLOBALS
-from training import experts
-from training.checkpoint import CheckpointError
-from training.commands import Run
-from training.presets import Preset
-from training.report import to_markdown
-from training.representations import SplitRepresentations
-from training.studies import without_nan
+from hf_specclip.models.configuration_specclip import GLOBALS
 
 SIZES = {"train": 160, "calibration": 10, "validation": 60, "test": 80}
 

@@ -5,15 +5,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from specclip_training.data.pairs import load_pairs
+from specclip_training.stages.gallery import classes_from, gallery_from, known_texts_from
+from specclip_training.zero_shot import study_zero_shot
 from study_rows import invented_run, invented_split
 from tiny_dataset import SIZES
 
 from hf_specclip import SECTIONS, SpecCLIPIndex, ZeroShotClasses
-from hf_specclip.literature.terms import TermEmbedder
-from hf_specclip.zero_shot import _loss
-from training.data import load_pairs
-from training.gallery import classes_from, gallery_from, known_texts_from
-from training.zero_shot import study_zero_shot
+from hf_specclip.classify.zero_shot import _loss
+from hf_specclip.literature.embedders.terms import TermEmbedder
 
 
 @pytest.fixture

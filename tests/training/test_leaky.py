@@ -4,10 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from specclip_training.data.pairs import SPLITS, load_pairs
+from specclip_training.studies.pair_split import leaky_section, leaky_split, shared_with_train
 from tiny_dataset import SIZES
-
-from training.data import SPLITS, load_pairs
-from training.leaky import leaky_section, leaky_split, shared_with_train
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +88,11 @@ def test_the_section_warns(pairs):
 def test_it_trains_like_any_other(pairs, tiny_preset, tmp_path):
     """The alignment takes it as it takes the leak-free pairs."""
     from accelerate import Accelerator
+    from specclip_training.align import AlignTask
+    from specclip_training.engine.loop import Draws
+    from specclip_training.engine.presets import load_preset
 
     from hf_specclip import SpecCLIPConfig, SpecCLIPFeatureExtractor, SpecCLIPModel
-    from training.align import AlignTask
-    from training.loop import Draws
-    from training.presets import load_preset
 
     preset = load_preset(tiny_preset)
     settings = dataclasses.asdict(preset.spectrum)

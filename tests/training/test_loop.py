@@ -15,10 +15,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
-from toy import SETTINGS, Toy
-
-from training.checkpoint import CheckpointFolder
-from training.loop import (
+from specclip_training.engine.checkpoint import CheckpointFolder
+from specclip_training.engine.loop import (
     Draws,
     TrainingError,
     WeightAverage,
@@ -29,7 +27,8 @@ from training.loop import (
     part_of,
     rate_at,
 )
-from training.presets import StageSettings
+from specclip_training.engine.presets import StageSettings
+from toy import SETTINGS, Toy
 
 TOY = Path(__file__).with_name("toy.py")
 CONFIGS = TOY.parents[2] / "training" / "configs" / "accelerate"

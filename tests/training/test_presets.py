@@ -4,8 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-
-from training.presets import CONFIGS, Preset, PresetError, load_preset
+from specclip_training.engine.presets import CONFIGS, Preset, PresetError, load_preset
 
 PRESETS = ("paper", "best", "demo")
 
@@ -141,7 +140,7 @@ def test_an_unknown_preset_lists_the_known(tmp_path):
 def test_an_identity_leaves_out_what_came_later_and_changes_nothing():
     from dataclasses import replace
 
-    from training.presets import settings_record
+    from specclip_training.engine.presets import settings_record
 
     paper = load_preset("paper")
     assert not {"encoder"} & set(settings_record(paper.spectrum))
@@ -171,8 +170,9 @@ def test_settings_of_best_are_checked(overrides, key):
 
 
 def test_the_bands_are_those_of_the_models():
-    from hf_specclip import configuration_specclip as models
-    from training import presets
+    from specclip_training.engine import presets
+
+    from hf_specclip.models import configuration_specclip as models
 
     assert (presets.BANDS, presets.WINDOWS) == (models.BANDS, models.WINDOWS)
     with pytest.raises(PresetError, match="three pairs"):

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 from accelerate import Accelerator
+from specclip_training.align import align
+from specclip_training.data.pairs import load_pairs
+from specclip_training.engine.commands import Run
+from specclip_training.engine.presets import load_preset
+from specclip_training.pretrain_spectrum import pretrain
+from specclip_training.studies.representations import REPRESENTATIONS, representations_of
 from tiny_dataset import RICH, SIZES, TEXT_DIM
-
-from training.align import align
-from training.commands import Run
-from training.data import load_pairs
-from training.presets import load_preset
-from training.pretrain_spectrum import pretrain
-from training.representations import REPRESENTATIONS, representations_of
 
 
 @pytest.fixture(scope="module", params=[[], RICH], ids=["frozen", "trained along"])

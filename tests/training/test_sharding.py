@@ -7,8 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-
-from training.sharding import load_whole, load_whole_optimizer, twin_of, whole, whole_optimizer
+from specclip_training.engine.sharding import (
+    load_whole,
+    load_whole_optimizer,
+    twin_of,
+    whole,
+    whole_optimizer,
+)
 
 
 class Scaled(torch.nn.Module):

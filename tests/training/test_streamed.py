@@ -7,14 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from specclip_training import pretrain_spectrum
+from specclip_training.data.pairs import thin
+from specclip_training.data.parquet_rows import Lanes, ParquetRows, ParquetRowsError, files_of
+from specclip_training.data.streamed import SPECTRUM_COLUMNS, StreamedSpectra, stream_spectra
+from specclip_training.engine.commands import call
+from specclip_training.engine.loop import Draws, part_of
 from tiny_dataset import make_dataset, rows
-
-from training import pretrain_spectrum
-from training.commands import call
-from training.data import thin
-from training.loop import Draws, part_of
-from training.parquet_rows import Lanes, ParquetRows, ParquetRowsError, files_of
-from training.streamed import SPECTRUM_COLUMNS, StreamedSpectra, stream_spectra
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +136,7 @@ def served(tmp_path):
 
 
 def test_from_afar_only_what_is_needed_is_fetched(served, monkeypatch):
-    monkeypatch.setattr("training.parquet_rows.READ_AHEAD", 1024)
+    monkeypatch.setattr("specclip_training.data.parquet_rows.READ_AHEAD", 1024)
     url, sent, file = served
     afar = ParquetRows([url], SPECTRUM_COLUMNS)
     found = afar.take(np.array([3, 1450]))

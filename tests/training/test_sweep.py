@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import yaml
 from safetensors.torch import load_file
-
-from training.grid import plan_trials, read_grid
-from training.presets import PresetError, load_preset
+from specclip_training.engine.grid import plan_trials, read_grid
+from specclip_training.engine.presets import PresetError, load_preset
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-
-from dataset_builders.contract import list_array
-from dataset_builders.folder import SpecCLIPDatasetInfo, write_dataset
+from specclip_datasets.contract import list_array
+from specclip_datasets.folder import SpecCLIPDatasetInfo, write_dataset
 
 TEXT_DIM = 6
 SIZES = {"train": 60, "calibration": 4, "validation": 20, "test": 20}

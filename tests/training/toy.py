@@ -21,16 +21,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
-if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
-
 from accelerate import Accelerator
 from safetensors.torch import save_file
-
-from training import checkpoint
-from training.loop import Shuffled, TrainingError, fit, over_rows
-from training.presets import StageSettings
+from specclip_training.engine import checkpoint
+from specclip_training.engine.loop import Shuffled, TrainingError, fit, over_rows
+from specclip_training.engine.presets import StageSettings
 
 SETTINGS = StageSettings(
     steps=20, validate_every=5, batch_size=8, lr=0.05, optimizer="adamw", weight_decay=0.01,
@@ -129,7 +124,7 @@ def main(arguments: list[str]) -> None:
     settings = dataclasses.replace(SETTINGS, batch_size=options.batch_size)
     try:
         result = fit(accelerator, task, settings, seed=0, checkpoints=folder, progress=False)
-    except TrainingError as error:  # as training.commands.call shows it
+    except TrainingError as error:  # as specclip_training.engine.commands.call shows it
         print(f"[process {accelerator.process_index}] error: {error}", file=sys.stderr, flush=True)
         sys.exit(2)
     if accelerator.is_main_process:

@@ -7,14 +7,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from specclip_datasets import Domain, SpecCLIPDatasetInfo, write_arrays
+from specclip_training.engine.commands import call
+from specclip_training.reproduce import main, options
 
-if not __package__:  # run as a file: the repository takes the place of this folder
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
-
-from dataset_builders import Domain, SpecCLIPDatasetInfo, write_arrays
-from hf_specclip.spectra.models import absorbed, cutoff_power_law, phabs
-from training.commands import call
-from training.reproduce import main, options
+from hf_specclip.spectra.emission import absorbed, cutoff_power_law, phabs
 
 output, n = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1200
 random = np.random.default_rng(0)

@@ -7,13 +7,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-
-if not __package__:  # run as a file: the repository takes the place of this folder
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
-
-from dataset_builders import Domain, SpecCLIPDatasetInfo, write_arrays
-from training.commands import call
-from training.reproduce import main, options
+from specclip_datasets import Domain, SpecCLIPDatasetInfo, write_arrays
+from specclip_training.engine.commands import call
+from specclip_training.reproduce import main, options
 
 output, n = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1200
 random = np.random.default_rng(0)

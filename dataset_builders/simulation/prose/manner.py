@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 class Manner:
     """Chances that decide what summaries tell, and how.
 
-    The defaults are the calibration's (see `dataset_builders.simulated`).
+    The defaults are the calibration's (see `specclip_datasets.simulation.builder`).
 
     Attributes:
         usual: chance that a summary is written in the usual words throughout; otherwise each of the

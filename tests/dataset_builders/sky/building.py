@@ -6,11 +6,11 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from dataset_builders.folder import read_dataset
-from dataset_builders.sky.answers import AnswerCache
-from dataset_builders.sky.build import Build, Options, Selection, Services
-from dataset_builders.sky.retry import Patience
-from dataset_builders.sky.summaries import ModelSummariser
+from specclip_datasets.folder import read_dataset
+from specclip_datasets.sky.build import Build, Options, Selection, Services
+from specclip_datasets.sky.literature.answers import AnswerCache
+from specclip_datasets.sky.literature.summaries import ModelSummariser
+from specclip_datasets.sky.services.polite_session import Patience
 
 TOKEN = "MARKED-build-token-2342"
 KEY = "sk-MARKED-model-key-7151"

@@ -1,8 +1,7 @@
 """What every test of a build has: no keys, and little patience."""
 
 import pytest
-
-from dataset_builders.sky.retry import Patience
+from specclip_datasets.sky.services.polite_session import Patience
 
 
 @pytest.fixture(autouse=True)

@@ -9,14 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from archive_server import ArchiveServer, detection_files, real_files
+from specclip_datasets.sky.services.archive import SpectrumArchive, read_spectra_index
+from specclip_datasets.sky.services.polite_session import (
+    ExhaustedError,
+    RefusedError,
+    Service,
+    ServiceError,
+)
+from specclip_datasets.sky.services.products import Product, newest, product_of
+from specclip_datasets.sky.work.queue import WorkQueue
 from worker import start_worker
 
-from dataset_builders.sky.archive import SpectrumArchive, read_spectra_index
-from dataset_builders.sky.files import DiskError
-from dataset_builders.sky.products import Product, newest, product_of
-from dataset_builders.sky.queue import WorkQueue
-from dataset_builders.sky.retry import ExhaustedError, RefusedError, Service, ServiceError
 from hf_specclip.spectra import read_spectrum
+from hf_specclip.storage import DiskError
 
 NAMES = [f"{1000 + i // 3}.0.{i + 1}" for i in range(23)]
 
@@ -307,7 +312,7 @@ def test_a_full_disk_stops_with_a_clear_message_and_loses_nothing(
 ):
     import errno
 
-    import dataset_builders.sky.files as module
+    import specclip_datasets.sky.files as module
 
     archive = make(workers=1)
     archive.want(NAMES)
@@ -379,9 +384,9 @@ def test_kinds_can_be_left_out(make, files, tmp_path):
 
 CODE = """
 from pathlib import Path
-from dataset_builders.sky.archive import SpectrumArchive
-from dataset_builders.sky.queue import WorkQueue
-from dataset_builders.sky.retry import Service
+from specclip_datasets.sky.services.archive import SpectrumArchive
+from specclip_datasets.sky.work.queue import WorkQueue
+from specclip_datasets.sky.services.polite_session import Service
 folder = Path({folder!r})
 service = Service("Chandra archive", per_second=1000)
 archive = SpectrumArchive(

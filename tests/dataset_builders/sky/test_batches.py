@@ -6,15 +6,14 @@ import traceback
 import pytest
 from building import KEY
 from chat_server import ChatServer, plain_summary
+from specclip_datasets.sky.literature.answers import AnswerCache
+from specclip_datasets.sky.literature.batches import BatchRunner
+from specclip_datasets.sky.literature.bibliography import SourceLiterature
+from specclip_datasets.sky.literature.ranking import RankedPaper
+from specclip_datasets.sky.literature.summaries import CapReachedError, ModelError, ModelSummariser
+from specclip_datasets.sky.literature.texts import read_summaries, write_summaries
+from specclip_datasets.sky.work.queue import WorkQueue
 from worker import start_worker
-
-from dataset_builders.sky.answers import AnswerCache
-from dataset_builders.sky.batches import BatchRunner
-from dataset_builders.sky.bibliography import SourceLiterature
-from dataset_builders.sky.queue import WorkQueue
-from dataset_builders.sky.ranking import RankedPaper
-from dataset_builders.sky.summaries import CapReachedError, ModelError, ModelSummariser
-from dataset_builders.sky.texts import read_summaries, write_summaries
 
 N = 12
 

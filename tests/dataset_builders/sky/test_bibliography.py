@@ -6,15 +6,19 @@ import traceback
 import pytest
 from ads_server import AdsServer
 from simbad_tables import load_simbad
+from specclip_datasets.sky.literature.bibliography import Literature, count_papers, want_papers
+from specclip_datasets.sky.literature.ranking import name_pattern, rank_papers
+from specclip_datasets.sky.services.ads import Ads, ads_service, ads_token
+from specclip_datasets.sky.services.polite_session import (
+    ExhaustedError,
+    RefusedError,
+    Service,
+    ServiceError,
+)
+from specclip_datasets.sky.services.simbad import fetch_objects, names_of_type, want_sources
+from specclip_datasets.sky.services.tap import TapClient
+from specclip_datasets.sky.work.queue import WorkQueue
 from tap_server import TapServer
-
-from dataset_builders.sky.ads import Ads, ads_service, ads_token
-from dataset_builders.sky.bibliography import Literature, count_papers, want_papers
-from dataset_builders.sky.queue import WorkQueue
-from dataset_builders.sky.ranking import name_pattern, rank_papers
-from dataset_builders.sky.retry import ExhaustedError, RefusedError, Service, ServiceError
-from dataset_builders.sky.simbad import fetch_objects, names_of_type, want_sources
-from dataset_builders.sky.tap import TapClient
 
 TOKEN = "MARKED-ads-token-0815-do-not-show"
 N = 30

@@ -7,11 +7,11 @@ import subprocess
 import numpy as np
 import pytest
 from building import FAST, KEY, QUICK, TOKEN, build, digest, rows_of
+from specclip_datasets.__main__ import main
+from specclip_datasets.sky.build import STAGES, Build, BuildError, Selection, Services
+from specclip_datasets.sky.literature.texts import read_summaries
 from world import SURVEY, World
 
-from dataset_builders.__main__ import main
-from dataset_builders.sky.build import STAGES, Build, BuildError, Selection, Services
-from dataset_builders.sky.texts import read_summaries
 from hf_specclip.spectra.rebin import deal_counts, detection_seed, energy_grid
 
 
@@ -233,7 +233,7 @@ def test_a_disk_that_is_full_stops_it_with_a_message(world, tmp_path):
             resize = f"remount,size={kilobytes}k"
             subprocess.run(["mount", "-o", resize, str(small)], check=True)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("dataset_builders.sky.archive.SPARE_BYTES", 0)
+                patch.setattr("specclip_datasets.sky.services.archive.SPARE_BYTES", 0)
                 done, text = run_command(arguments)
             if done == 0:
                 break

@@ -8,22 +8,26 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.units import Unit
 from csc_tables import Sky
-from tap_server import TapServer
-
-from dataset_builders.contract import LIMITED_VARIABLES, variable_units
-from dataset_builders.sky.catalogue import (
+from specclip_datasets.contract import LIMITED_VARIABLES, variable_units
+from specclip_datasets.sky.services.catalogue import (
     SCHEMA,
     Catalogue,
     CatalogueError,
     Limits,
     read_catalogue,
 )
-from dataset_builders.sky.positions import Position, separation
-from dataset_builders.sky.queue import WorkQueue
-from dataset_builders.sky.retry import RefusedError, Service, ServiceError
-from dataset_builders.sky.shard import Shard
-from dataset_builders.sky.sources import matched_names, names_of, resolve_names, want_names
-from dataset_builders.sky.tap import TapClient
+from specclip_datasets.sky.services.polite_session import RefusedError, Service, ServiceError
+from specclip_datasets.sky.services.positions import Position, separation
+from specclip_datasets.sky.services.sources import (
+    matched_names,
+    names_of,
+    resolve_names,
+    want_names,
+)
+from specclip_datasets.sky.services.tap import TapClient
+from specclip_datasets.sky.work.queue import WorkQueue
+from specclip_datasets.sky.work.shard import Shard
+from tap_server import TapServer
 
 
 @pytest.fixture

@@ -4,14 +4,13 @@ import re
 
 import pytest
 from dachs_service import DachsService, why_not
+from specclip_datasets.sky.services import simbad
+from specclip_datasets.sky.services.catalogue import Catalogue, read_catalogue
+from specclip_datasets.sky.services.polite_session import Patience, Service
+from specclip_datasets.sky.services.sources import resolve_names, want_names
+from specclip_datasets.sky.services.tap import TapClient
+from specclip_datasets.sky.work.queue import WorkQueue
 from world import World
-
-from dataset_builders.sky import simbad
-from dataset_builders.sky.catalogue import Catalogue, read_catalogue
-from dataset_builders.sky.queue import WorkQueue
-from dataset_builders.sky.retry import Patience, Service
-from dataset_builders.sky.sources import resolve_names, want_names
-from dataset_builders.sky.tap import TapClient
 
 pytestmark = [
     pytest.mark.slow,

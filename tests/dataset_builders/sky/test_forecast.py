@@ -4,11 +4,10 @@ import time
 
 import pytest
 from building import KEY, TOKEN, build
+from specclip_datasets.__main__ import main
+from specclip_datasets.sky.build import STAGES, Build, Services
+from specclip_datasets.sky.plan.dry_run import FIRST_STAGES, DryRun
 from world import World
-
-from dataset_builders.__main__ import main
-from dataset_builders.sky.build import STAGES, Build, Services
-from dataset_builders.sky.dry_run import FIRST_STAGES, DryRun
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,15 @@
 
 import pytest
 from arxiv_server import PAGE, ArxivServer
-
-from dataset_builders.sky.ads import arxiv_identifier
-from dataset_builders.sky.full_texts import (
+from specclip_datasets.sky.services.ads import arxiv_identifier
+from specclip_datasets.sky.services.full_texts import (
     MAX_TEXT_BYTES,
     ArxivService,
     FullTexts,
     text_of_html,
 )
-from dataset_builders.sky.queue import WorkQueue
-from dataset_builders.sky.retry import Service, ServiceError
+from specclip_datasets.sky.services.polite_session import Service, ServiceError
+from specclip_datasets.sky.work.queue import WorkQueue
 
 WORDS = ["The source is bright in X-rays. " * 100, "It varies within hours &amp; days."]
 

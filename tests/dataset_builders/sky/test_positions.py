@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 from csc_tables import csc_name
-
-from dataset_builders.sky.positions import (
+from specclip_datasets.sky.services.positions import (
     Ellipse,
     Position,
     box_condition,

@@ -8,9 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from specclip_datasets.sky.work.queue import QueueError, WorkQueue
 from worker import start_worker
-
-from dataset_builders.sky.queue import QueueError, WorkQueue
 
 
 @pytest.fixture
@@ -23,7 +22,7 @@ def script(path, body):
     head = f"""
         import os
         import time
-        from dataset_builders.sky.queue import WorkQueue
+        from specclip_datasets.sky.work.queue import WorkQueue
         queue = WorkQueue({str(path)!r})
     """
     return start_worker(textwrap.dedent(head) + textwrap.dedent(body))

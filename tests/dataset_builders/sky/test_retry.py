@@ -10,9 +10,7 @@ import traceback
 
 import pytest
 from faulty import Answer, FaultyServer
-from worker import start_worker
-
-from dataset_builders.sky.retry import (
+from specclip_datasets.sky.services.polite_session import (
     AbsentError,
     ExhaustedError,
     Pace,
@@ -21,6 +19,7 @@ from dataset_builders.sky.retry import (
     Service,
     ServiceError,
 )
+from worker import start_worker
 
 TOKEN = "MARKED-secret-4711-do-not-show"
 
@@ -146,7 +145,7 @@ def test_an_allowance_used_up_holds_the_next_request(server, service):
 
 def test_waits_grow_and_never_fall_together(server, monkeypatch):
     waits = []
-    monkeypatch.setattr("dataset_builders.sky.retry.time.sleep", waits.append)
+    monkeypatch.setattr("specclip_datasets.sky.services.polite_session.time.sleep", waits.append)
     patience = Patience(attempts=6, first_wait=1.0, longest_wait=4.0)
     service = Service("Archive", per_second=1e6, patience=patience)
     for _ in range(20):
@@ -210,7 +209,7 @@ def test_threads_keep_the_pace_together():
 def test_processes_keep_the_pace_together(tmp_path):
     code = f"""
 import time
-from dataset_builders.sky.retry import Pace
+from specclip_datasets.sky.services.polite_session import Pace
 pace = Pace(20, {str(tmp_path / "pace")!r})
 for _ in range(8):
     pace.wait()
@@ -227,7 +226,7 @@ for _ in range(8):
 
 
 def test_the_token_reaches_the_service_and_nothing_else(server, patience, caplog, capfd):
-    for name in ("urllib3", "requests", "dataset_builders"):
+    for name in ("urllib3", "requests", "specclip_datasets"):
         logging.getLogger(name).setLevel(logging.DEBUG)
     service = Service(
         "ADS", per_second=1000, token=TOKEN, advice="Check ADS_DEV_KEY.", patience=patience

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from building import KEY, TOKEN, build, digest
+from specclip_datasets.sky.build import STAGES
+from specclip_datasets.sky.command import STOPS
 from worker import start_worker
 from world import World
-
-from dataset_builders.sky.build import STAGES
-from dataset_builders.sky.command import STOPS
 
 HERE = Path(__file__).parent
 PLACES = [str(HERE), str(HERE / "servers"), str(HERE.parents[1] / "spectra")]
@@ -28,7 +27,7 @@ CODE = """
 import sys
 sys.path[:0] = {places!r}
 from building import build
-from dataset_builders.sky.build import STAGES
+from specclip_datasets.sky.build import STAGES
 
 class Chat: base_url = {chat!r}
 class Vectors: base_url = {vectors!r}
@@ -154,7 +153,7 @@ def test_keys_that_expire_stop_it_and_fresh_ones_go_on(calm, tmp_path, monkeypat
     """And none of them is ever shown or kept."""
     world, expected, requests = calm
     forget(world, 0.0)
-    for name in ("openai", "httpx2", "httpcore2", "urllib3", "dataset_builders"):
+    for name in ("openai", "httpx2", "httpcore2", "urllib3", "specclip_datasets"):
         logging.getLogger(name).setLevel(logging.DEBUG)
     monkeypatch.setenv("ADS_DEV_KEY", TOKEN)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from dataset_builders.sky.answers import AnswerCache
-from dataset_builders.sky.bibliography import SourceLiterature
-from dataset_builders.sky.ranking import RankedPaper
-from dataset_builders.sky.summaries import ModelSummariser, SummaryError
+from specclip_datasets.sky.literature.answers import AnswerCache
+from specclip_datasets.sky.literature.bibliography import SourceLiterature
+from specclip_datasets.sky.literature.ranking import RankedPaper
+from specclip_datasets.sky.literature.summaries import ModelSummariser, SummaryError
 
 ANSWER = {
     "identity": "The source is an X-ray binary in a nearby galaxy.",

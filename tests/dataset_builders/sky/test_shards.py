@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 from building import KEY, TOKEN, build, digest
+from specclip_datasets.__main__ import main
+from specclip_datasets.sky.build import SHARD_STAGES, STAGES, BuildError
+from specclip_datasets.sky.merge import MergeError, merge_shards
+from specclip_datasets.sky.work.queue import WorkQueue
+from specclip_datasets.sky.work.shard import Shard
 from world import World
-
-from dataset_builders.__main__ import main
-from dataset_builders.sky.build import SHARD_STAGES, STAGES, BuildError
-from dataset_builders.sky.merge import MergeError, merge_shards
-from dataset_builders.sky.queue import WorkQueue
-from dataset_builders.sky.shard import Shard
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -77,7 +76,7 @@ def test_two_processes_share_one_build(built, keys, tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     both = [
         subprocess.Popen(
-            [sys.executable, "-m", "dataset_builders", *words],
+            [sys.executable, "-m", "specclip_datasets", *words],
             cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for _ in range(2)
@@ -97,7 +96,7 @@ def test_accelerate_starts_two_processes(built, keys, tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
     launch += ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
-    launch += ["--dynamo_backend", "no", "--module", "dataset_builders"]
+    launch += ["--dynamo_backend", "no", "--module", "specclip_datasets"]
     done = subprocess.run(
         [*launch, *command(world, tmp_path)],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280,
@@ -166,8 +165,7 @@ def test_what_are_not_the_shards_of_one_build_is_refused(built, keys, tmp_path):
 
 def test_a_cone_is_shared_among_shards_and_merged(built, keys, tmp_path):
     from building import FAST, QUICK
-
-    from dataset_builders.sky.build import Build, Options, Selection, Services
+    from specclip_datasets.sky.build import Build, Options, Selection, Services
 
     world, _ = built
     selection = Selection(cone=(0.0, 90.0, 179.0))

@@ -8,19 +8,22 @@ import traceback
 
 import pytest
 from chat_server import ChatServer, plain_summary
-
-from dataset_builders.sky.answers import AnswerCache
-from dataset_builders.sky.bibliography import SourceLiterature
-from dataset_builders.sky.queue import WorkQueue
-from dataset_builders.sky.ranking import RankedPaper
-from dataset_builders.sky.summaries import (
+from specclip_datasets.sky.literature.answers import AnswerCache
+from specclip_datasets.sky.literature.bibliography import SourceLiterature
+from specclip_datasets.sky.literature.ranking import RankedPaper
+from specclip_datasets.sky.literature.summaries import (
     CapReachedError,
     ModelError,
     ModelSummariser,
     SummaryError,
     problem_of,
 )
-from dataset_builders.sky.texts import ExtractiveSummariser, read_summaries, write_summaries
+from specclip_datasets.sky.literature.texts import (
+    ExtractiveSummariser,
+    read_summaries,
+    write_summaries,
+)
+from specclip_datasets.sky.work.queue import WorkQueue
 
 KEY = "sk-MARKED-model-key-31337"
 ID = "2010ApJ...700..100A"

@@ -3,11 +3,10 @@
 import time
 
 import pytest
-
-from dataset_builders.sky.bibliography import SourceLiterature
-from dataset_builders.sky.queue import WorkQueue
-from dataset_builders.sky.ranking import RankedPaper
-from dataset_builders.sky.texts import STAGE, write_summaries
+from specclip_datasets.sky.literature.bibliography import SourceLiterature
+from specclip_datasets.sky.literature.ranking import RankedPaper
+from specclip_datasets.sky.literature.texts import STAGE, write_summaries
+from specclip_datasets.sky.work.queue import WorkQueue
 
 
 class Refused:

@@ -9,11 +9,10 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 from building import KEY, TOKEN, rows_of
+from specclip_datasets.__main__ import main
+from specclip_datasets.contract import SPLITS, contract_features
+from specclip_datasets.folder import read_dataset
 from world import World
-
-from dataset_builders.__main__ import main
-from dataset_builders.contract import SPLITS, contract_features
-from dataset_builders.folder import read_dataset
 
 ROOT = Path(__file__).resolve().parents[3]
 

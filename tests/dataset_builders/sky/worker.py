@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-# `dataset_builders` imports `datasets`, seconds that each of these processes need not wait for: a
+# `specclip_datasets` imports `datasets`, seconds that each of these processes need not wait for: a
 # bare package of the same name lets its modules be imported alone.
 HEAD = f"""
 import sys
 import types
-package = types.ModuleType("dataset_builders")
+package = types.ModuleType("specclip_datasets")
 package.__path__ = [{str(ROOT / "dataset_builders")!r}]
-sys.modules["dataset_builders"] = package
+sys.modules["specclip_datasets"] = package
 """
 
 

@@ -1,0 +1,241 @@
+"""Marginal distributions of a dataset beside those of the real catalogue.
+
+The package ships quantiles of the catalogue (`simulation/csc_marginals.json`), no row of it.
+`python -m specclip_datasets marginals FOLDER` computed them, from two tables of the Chandra Source
+Catalog 2.0 (Evans et al. 2010, ApJS 189, 37; 2024, ApJS 274, 22): detections of sources with
+literature, all ACIS detections with more than 18 net counts, and those bright enough to be fitted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..contract import ENERGY_RANGE, N_BINS
+
+PERCENTILES = (10, 25, 50, 75, 90)
+CATALOGUE_COLUMNS = (
+    "hard_hm",
+    "hard_hs",
+    "hard_ms",
+    "powlaw_gamma",
+    "powlaw_nh",
+    "powlaw_stat",
+    "bb_kt",
+    "bb_nh",
+    "brems_kt",
+    "brems_nh",
+    "apec_kt",
+    "apec_nh",
+    "flux_significance_b",
+    "var_prob_b",
+    "var_index_b",
+    "var_sigma_b",
+    "var_inter_prob_b",
+)
+QUANTITIES = (
+    "counts",
+    "background",
+    *CATALOGUE_COLUMNS,
+    "exposure",
+    "theta",
+)
+CITATION = "Chandra Source Catalog 2.0 (Evans et al. 2010, ApJS 189, 37; 2024, ApJS 274, 22)"
+LEAST_NET_COUNTS = 18.0
+# What the catalogue fits spectral models to.
+LEAST_FITTED = 150.0
+
+Values = Mapping[str, np.ndarray]
+
+
+class Marginals:
+    """Collects what the comparison needs while rows pass."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[np.ndarray]] = {name: [] for name in QUANTITIES}
+
+    def add(self, table: pa.Table) -> None:
+        """Take rows in the contract's columns."""
+        for name, values in contract_quantities(table).items():
+            self._parts[name].append(values)
+
+    def follow(self, tables: Iterable[pa.Table]) -> Iterable[pa.Table]:
+        """Take rows on their way."""
+        for table in tables:
+            self.add(table)
+            yield table
+
+    def quantiles(self) -> dict[str, dict[str, Any]]:
+        """Of all rows taken, as `quantiles_of`."""
+        return quantiles_of(
+            {
+                name: np.concatenate(parts) if parts else np.zeros(0)
+                for name, parts in self._parts.items()
+            }
+        )
+
+
+def contract_quantities(table: pa.Table) -> dict[str, np.ndarray]:
+    """The quantities compared, of rows in the contract's columns.
+
+    Counts are those of the aperture in 0.5–7 keV, background those expected among them.
+
+    Args:
+        table: n rows.
+
+    Returns:
+        Arrays (n), nan where null.
+    """
+    width = (ENERGY_RANGE[1] - ENERGY_RANGE[0]) / N_BINS
+    broad = round((7.0 - ENERGY_RANGE[0]) / width)
+
+    def total(name: str) -> np.ndarray:
+        flat = pc.list_flatten(table[name]).to_numpy()
+        return flat.reshape(len(table), -1)[:, :broad].sum(axis=1).astype(float)
+
+    scale = table["background_scale"].to_numpy()
+    values = {"counts": total("counts"), "background": total("background_counts") * scale}
+    for name in QUANTITIES[2:]:
+        values[name] = table[name].cast(pa.float64()).to_numpy()
+    return values
+
+
+def quantiles_of(values: Values) -> dict[str, dict[str, Any]]:
+    """Quantiles of each quantity.
+
+    Args:
+        values: arrays (n) by name, nan where not measured.
+
+    Returns:
+        For each name `known` (share of the rows that have it) and `quantiles` (at `PERCENTILES`,
+        None where no row has it).
+    """
+    found = {}
+    for name, column in values.items():
+        known = column[np.isfinite(column)]
+        found[name] = {
+            "known": round(len(known) / max(len(column), 1), 4),
+            # A column of 1e-5 e20 cm⁻² is none; rates have small numbers.
+            "quantiles": [
+                round(float(f"{q:.4g}"), 6 if name == "var_sigma_b" else 3)
+                for q in np.percentile(known, PERCENTILES)
+            ]
+            if len(known)
+            else None,
+        }
+    return found
+
+
+def catalogue_marginals() -> dict[str, Any]:
+    """The catalogue's quantiles, as shipped."""
+    path = resources.files("specclip_datasets.simulation") / "csc_marginals.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def comparison_table(quantiles: Mapping[str, Mapping[str, Any]]) -> str:
+    """Markdown table of a dataset's quantiles beside the catalogue's.
+
+    Args:
+        quantiles: what `quantiles_of` gave.
+    """
+    samples = catalogue_marginals()["samples"]
+    percents = " ".join(f"{percent}" for percent in PERCENTILES)
+    lines = [
+        f"| quantity ({percents} %) | here | "
+        + " | ".join(sample["title"] for sample in samples.values())
+        + " |",
+        "|---|---|" + "---|" * len(samples),
+    ]
+    for name in QUANTITIES:
+        cells = [_cell(quantiles.get(name))]
+        cells += [_cell(sample["marginals"].get(name)) for sample in samples.values()]
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(entry: Mapping[str, Any] | None) -> str:
+    if not entry or entry["quantiles"] is None:
+        return "–"
+    numbers = " ".join(f"{value:.3g}" for value in entry["quantiles"])
+    return numbers if entry["known"] > 0.995 else f"{numbers} ({entry['known']:.0%} have it)"
+
+
+def compute_catalogue_marginals(folder: str | Path) -> dict[str, Any]:
+    """Quantiles of the real tables.
+
+    Args:
+        folder: holds `csc_semireal/detections.parquet` and
+            `csc_catalogue/csc20_observations.parquet`.
+
+    Returns:
+        Content of `csc_marginals.json`.
+    """
+    import pyarrow.parquet as pq
+
+    folder = Path(folder)
+    path = folder / "csc_semireal" / "detections.parquet"
+    names = ["pi_counts", "pi_background", "background_scale", "livetime", "theta"]
+    available = set(pq.read_schema(path).names)
+    columns = [name for name in CATALOGUE_COLUMNS if name in available]
+    table = pq.read_table(path, columns=[*names, *columns])
+    channels = slice(int(0.5 / 0.0146), int(7.0 / 0.0146))
+    counts, background = (
+        np.stack([np.asarray(row)[channels] for row in table[name].to_pylist()]).sum(axis=1)
+        for name in ("pi_counts", "pi_background")
+    )
+    literature = {name: _float(table[name]) for name in columns}
+    literature |= {
+        "counts": counts.astype(float),
+        "background": background * _float(table["background_scale"]),
+        "exposure": _float(table["livetime"]),
+        "theta": _float(table["theta"]),
+    }
+
+    path = folder / "csc_catalogue" / "csc20_observations.parquet"
+    columns = [name for name in CATALOGUE_COLUMNS if name in set(pq.read_schema(path).names)]
+    names = ["instrument", "src_cnts_aper_b", "cnts_aper_b", "livetime", "theta", "pileup_flag"]
+    table = pq.read_table(path, columns=[*names, *columns])
+    acis = np.array([str(value).strip() == "ACIS" for value in table["instrument"].to_pylist()])
+    net = _float(table["src_cnts_aper_b"])
+    piled = _float(table["pileup_flag"]) > 0
+
+    def brighter_than(least: float) -> tuple[int, dict[str, np.ndarray]]:
+        keep = acis & (net > least) & ~piled
+        found = {name: _float(table[name])[keep] for name in columns}
+        found |= {
+            "counts": _float(table["cnts_aper_b"])[keep],
+            "exposure": _float(table["livetime"])[keep],
+            "theta": _float(table["theta"])[keep],
+        }
+        return int(keep.sum()), found
+
+    samples = {"everything": LEAST_NET_COUNTS, "fitted": LEAST_FITTED}
+    return {
+        "citation": CITATION,
+        "percentiles": list(PERCENTILES),
+        "samples": {
+            "literature": {
+                "title": f"CSC 2.0, sources with literature ({len(counts):,})",
+                "marginals": quantiles_of(literature),
+            },
+            **{
+                name: {
+                    "title": f"CSC 2.0, ACIS, over {least:.0f} net counts ({number:,})",
+                    "marginals": quantiles_of(values),
+                }
+                for name, least in samples.items()
+                for number, values in [brighter_than(least)]
+            },
+        },
+    }
+
+
+def _float(column: pa.ChunkedArray) -> np.ndarray:
+    return column.cast(pa.float64()).to_numpy()

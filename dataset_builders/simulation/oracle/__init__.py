@@ -1,0 +1,1 @@
+"""Ideal observer: the best possible retrieval and estimation on the simulated sky."""

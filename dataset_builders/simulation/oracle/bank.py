@@ -1,0 +1,403 @@
+"""A bank of sources over which the observer integrates.
+
+First a pool of parameters, which are cheap, is drawn from the population, stratum by stratum (a
+class in a kind of field). From it the bank is drawn, whose members cost a spectrum each: some as
+the population has them, more of those that agree with what the texts state. Fluxes are drawn in the
+same way. A member's weight is the population's chance over that of having been drawn (the balance
+heuristic of Veach & Guibas 1995), so that every member serves every text of its stratum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from .. import instrument, populations
+from ..catalogue import BANDS, HARDENING, REFERENCE_AREA, Knobs, at_the_time, stream
+from ..populations import CLASS_NAMES, CLASSES, FIELD_KINDS, FIELD_NAMES
+from .prior import LOG_COUNTS, LOG_EXPOSURE, STEP, Prior
+from .spectra import fold_all
+from .text import TextTables
+
+ERG_PER_KEV = 1.602177e-9
+# Of the bank: drawn from the population as it is, and from strata alike.
+_PLAIN, _EVEN = 0.2, 0.1
+# Of the counts and exposures of a stratum that has texts: drawn from the population as it is.
+_PLAIN_COUNTS = 0.2
+_POOL = 40_000
+_POOL_PER_TEXT = 2_000
+_LARGEST_POOL = 160_000
+# A small bank needs no large pool.
+_LEAST_POOL, _POOL_PER_MEMBER = 2_000, 60
+_CHUNK = 1_000
+# Parameters of a pool that texts state, as `populations.Spectra` has them.
+_STATED = ("shape", "nh", "redshift", "abundance")
+
+
+@dataclass(frozen=True)
+class Bank:
+    """m sources, observed once each.
+
+    Attributes:
+        stratum: row of `Prior.strata`, (m).
+        first_of: first member of each stratum, and m, (s + 1).
+        spectra: their parameters.
+        observed: the same at the time of the observation (colours vary).
+        log_prior: ln of each member's share of the population, (m); the shares add up to about one.
+        log_flux: ln of the mean photon flux, 0.5–7 keV, (m).
+        log_usual: ln of the exposure that is usual for the field, s, (m).
+        log_chance: ln of the chance to be seen, over that of all sources, (m).
+        log_boost: ln of what flares add to it meanwhile, (m).
+        scatter: standard deviation of ln(flux) between observations, (m).
+        rates: counts/s for 1 photon/cm²/s, `fold_all`, (6, b, m).
+        truth: quantities that depend on the spectrum, (m): `hardness` (as `prose.Facts`),
+            `log_ergs` (erg per photon), `hard_hm`, `hard_hs`, `hard_ms`.
+        texts: for each stratum, the texts that state it.
+        text_weights: for each stratum, p(member | text), rows add up to one, (t, members).
+    """
+
+    stratum: np.ndarray
+    first_of: np.ndarray
+    spectra: populations.Spectra
+    observed: populations.Spectra
+    log_prior: np.ndarray
+    log_flux: np.ndarray
+    log_usual: np.ndarray
+    log_chance: np.ndarray
+    log_boost: np.ndarray
+    scatter: np.ndarray
+    rates: torch.Tensor
+    truth: Mapping[str, np.ndarray]
+    texts: tuple[np.ndarray, ...]
+    text_weights: tuple[np.ndarray, ...]
+
+    def __len__(self) -> int:
+        return len(self.stratum)
+
+    def members(self, stratum: int) -> slice:
+        """The members of a stratum."""
+        return slice(int(self.first_of[stratum]), int(self.first_of[stratum + 1]))
+
+    def effective_numbers(self) -> np.ndarray:
+        """For each text, 1 / Σ p², the number of members that speak for it; 0 where none do."""
+        result = np.zeros(sum(len(texts) for texts in self.texts))
+        for texts, weights in zip(self.texts, self.text_weights, strict=True):
+            squares = (weights**2).sum(axis=1)
+            result[texts] = np.divide(1.0, squares, out=np.zeros(len(texts)), where=squares > 0.0)
+        return result
+
+
+def draw_bank(
+    prior: Prior,
+    texts: TextTables,
+    size: int,
+    *,
+    knobs: Knobs,
+    seed: int = 0,
+    progress: bool = False,
+) -> Bank:
+    """Draw a bank for some texts.
+
+    Args:
+        prior: what holds before anything is read.
+        texts: what they state; the bank is drawn where they point.
+        size: number of members, about.
+        knobs: of the universe.
+        seed: of every draw.
+        progress: show a bar.
+
+    Raises:
+        ValueError: when a text states a class in a kind of field where the prior knows none.
+    """
+    belongs = np.full(len(texts), -1)
+    for row, (of_class, kind) in enumerate(prior.strata):
+        belongs[(texts.class_index == of_class) & (texts.kind == kind)] = row
+    if (belongs < 0).any():
+        row = int(np.flatnonzero(belongs < 0)[0])
+        raise ValueError(
+            f"a text has a {CLASS_NAMES[texts.class_index[row]]} in a field of kind "
+            f"{FIELD_NAMES[texts.kind[row]]}, where the population has none"
+        )
+    n_texts = max(len(texts), 1)
+
+    def draw(row: int) -> dict[str, Any]:
+        own = np.flatnonzero(belongs == row)
+        plain = _PLAIN * prior.share[row] + _EVEN / len(prior.strata)
+        pointed = (1.0 - _PLAIN - _EVEN) * len(own) / n_texts
+        number = max(round(size * (plain + pointed)), 64)
+        random = stream(seed, "oracle", row)
+        return _stratum(prior, row, texts, own, number, plain / (plain + pointed), knobs, random)
+
+    rows = range(len(prior.strata))
+    with ThreadPoolExecutor(max(1, torch.get_num_threads())) as threads:
+        bar = tqdm(
+            threads.map(draw, rows),
+            total=len(rows),
+            desc="the observer's bank",
+            unit="class",
+            disable=not progress,
+            delay=2,
+            leave=False,
+        )
+        parts = list(bar)
+    first_of = np.concatenate([[0], np.cumsum([len(part["log_prior"]) for part in parts])])
+    joined = {
+        name: np.concatenate([part[name] for part in parts])
+        for name in (
+            "log_prior",
+            "log_flux",
+            "log_usual",
+            "log_chance",
+            "log_boost",
+            "scatter",
+        )
+    }
+    return Bank(
+        stratum=np.repeat(np.arange(len(parts)), np.diff(first_of)),
+        first_of=first_of,
+        spectra=_join([part["spectra"] for part in parts]),
+        observed=_join([part["observed"] for part in parts]),
+        rates=torch.from_numpy(np.concatenate([part["rates"] for part in parts], axis=2)),
+        truth={
+            name: np.concatenate([part["truth"][name] for part in parts])
+            for name in parts[0]["truth"]
+        },
+        texts=tuple(part["texts"] for part in parts),
+        text_weights=tuple(part["weights"] for part in parts),
+        **joined,
+    )
+
+
+def true_colours(photons: np.ndarray) -> dict[str, np.ndarray]:
+    """Quantities of photon spectra (n, 870), see `Bank.truth`."""
+    energy = instrument.PHOTON_CENTRES
+    band = {
+        name: photons[:, (energy > low) & (energy < high)].sum(axis=1)
+        for name, (low, high) in BANDS.items()
+    }
+    broad = (energy > BANDS["b"][0]) & (energy < BANDS["b"][1])
+    colours = {
+        f"hard_{one}{two}": (band[one] - band[two]) / (band[one] + band[two])
+        for one, two in ("hm", "hs", "ms")
+    }
+    ergs = photons[:, broad] @ energy[broad] / band["b"] * ERG_PER_KEV
+    return {"hardness": colours["hard_hs"], "log_ergs": np.log(ergs), **colours}
+
+
+def _stratum(
+    prior: Prior,
+    row: int,
+    texts: TextTables,
+    own: np.ndarray,
+    number: int,
+    plain: float,
+    knobs: Knobs,
+    random: np.random.Generator,
+) -> dict[str, Any]:
+    """The bank's members of one stratum; `plain` of them are drawn as the population has them."""
+    of_class, kind = prior.strata[row]
+    source_class = CLASSES[CLASS_NAMES[of_class]]
+    n_pool = min(
+        _POOL + _POOL_PER_TEXT * len(own), _LARGEST_POOL, _LEAST_POOL + _POOL_PER_MEMBER * number
+    )
+    foreground = FIELD_KINDS[FIELD_NAMES[kind]].foreground_nh.draw(random, n_pool)
+    pool = populations.draw_spectra(np.full(n_pool, of_class), foreground, random)
+    if knobs.cutoffs:
+        cutoff = populations.draw_cutoffs(np.full(n_pool, of_class), random)
+        pool = replace(pool, cutoff=cutoff)
+    favour = np.full(n_pool, plain if len(own) else 1.0)
+    for start in range(0, len(own), 32):
+        some = own[start : start + 32]
+        agrees = _agreement(texts, some, pool)
+        mean = agrees.mean(axis=1, keepdims=True)
+        agrees /= np.where(mean > 0.0, mean, np.inf)
+        lost = 1.0 - np.count_nonzero(mean) / len(some)
+        share = (1.0 - plain) / len(own)
+        favour += agrees.sum(axis=0) * share + lost * len(some) * share
+    favour /= favour.sum()
+    chosen = _systematic(favour, number, random)
+    log_weight = -np.log(favour[chosen] * n_pool * number)
+    spectra = pool.take(chosen)
+    varies = source_class.variability > 0.0
+    hardening = HARDENING * random.standard_normal(number) * varies
+    observed = at_the_time(spectra, hardening)
+    truth, rates = _photons(observed, knobs.absorption)
+    drawn, log_ratio = _draw_counts(prior, row, texts, own, spectra, truth, random)
+    log_prior = np.log(prior.share[row]) + log_weight + log_ratio
+    flares = prior.flares[of_class]
+    weights = np.zeros((len(own), number))
+    if len(own):
+        weights = (1.0 - texts.mistaken) * _joint(texts, own, spectra, truth, drawn, wrong=False)
+        weights = weights + texts.mistaken * _joint(texts, own, spectra, truth, drawn, wrong=True)
+        weights = weights * np.exp(log_prior - log_prior.max())
+        total = weights.sum(axis=1, keepdims=True)
+        weights = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0.0)
+    return {
+        "spectra": spectra,
+        "observed": observed,
+        "log_prior": log_prior,
+        "log_flux": drawn.log_counts - drawn.log_usual - np.log(REFERENCE_AREA),
+        "log_usual": drawn.log_usual,
+        "log_chance": np.log(np.interp(drawn.log_counts, LOG_COUNTS, prior.chance[row])),
+        "log_boost": flares[random.integers(len(flares), size=number)],
+        "scatter": np.full(number, source_class.variability * np.log(10.0)),
+        "rates": rates,
+        "truth": truth,
+        "texts": own,
+        "weights": weights.astype(np.float32),
+    }
+
+
+def _agreement(texts: TextTables, some: np.ndarray, pool: populations.Spectra) -> np.ndarray:
+    """p(what is stated of parameters | pool), hardness and flux left out, (t, n)."""
+    result = texts.second_likelihood(some, pool.second, pool.share2)
+    for name in _STATED:
+        result *= texts.likelihood(name, some, getattr(pool, name), rough=True)
+    result *= texts.likelihood("foreground_nh", some, pool.galactic_nh, rough=True)
+    for row in np.flatnonzero(texts.stated["shape2"][some]):
+        result[row] *= texts.likelihood("shape2", some[row : row + 1], pool.shape2, rough=True)[0]
+    return result
+
+
+def _joint(
+    texts: TextTables,
+    own: np.ndarray,
+    spectra: populations.Spectra,
+    truth: Mapping[str, np.ndarray],
+    drawn: _Drawn,
+    *,
+    wrong: bool,
+) -> np.ndarray:
+    """p(everything a text states | member), (t, m)."""
+    result = texts.second_likelihood(own, spectra.second, spectra.share2).astype(np.float64)
+    for name in (*_STATED, "shape2"):
+        result *= texts.likelihood(name, own, getattr(spectra, name), wrong=wrong)
+    result *= texts.likelihood("foreground_nh", own, spectra.galactic_nh)
+    result *= _colours(texts, own, truth, wrong=wrong)
+    result *= texts.likelihood("photons", own, np.exp(drawn.log_counts), wrong=wrong)
+    log_flux = drawn.log_counts - drawn.log_usual - np.log(REFERENCE_AREA) + truth["log_ergs"]
+    result *= texts.likelihood("flux", own, np.exp(log_flux), wrong=wrong)
+    return result
+
+
+def _colours(
+    texts: TextTables, own: np.ndarray, truth: Mapping[str, np.ndarray], *, wrong: bool = False
+) -> np.ndarray:
+    """p(colours as stated | members), (t, m)."""
+    result = texts.likelihood("hardness", own, truth["hardness"], wrong=wrong)
+    result *= texts.likelihood("medium_soft", own, truth["hard_ms"], wrong=wrong)
+    return result
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """ln(counts in a usual exposure) and ln(usual exposure) of members, (m) each."""
+
+    log_counts: np.ndarray
+    log_usual: np.ndarray
+
+
+def _draw_counts(
+    prior: Prior,
+    row: int,
+    texts: TextTables,
+    own: np.ndarray,
+    spectra: populations.Spectra,
+    truth: Mapping[str, np.ndarray],
+    random: np.random.Generator,
+) -> tuple[_Drawn, np.ndarray]:
+    """How bright members are, and ln of the chance of that in the population over that here.
+
+    A member follows the population or one of the texts that agree with its spectrum: first its
+    counts by what the text says of them, then the exposure by what it says of the flux.
+    """
+    m = len(spectra.shape)
+    counts, exposure = prior.counts[row], prior.exposure[row]
+    # ln(flux) is ln(counts) + `bright` − ln(exposure); in whole steps, as the tables are.
+    bright = truth["log_ergs"] - np.log(REFERENCE_AREA)
+    lowest = np.floor(bright.min() / STEP) * STEP if m else 0.0
+    step = np.rint((bright - lowest) / STEP).astype(int)
+    base = lowest + LOG_COUNTS[0] - LOG_EXPOSURE[-1]
+    width = len(LOG_COUNTS) + len(LOG_EXPOSURE) + int(step.max(initial=0)) + 1
+    by_flux = texts.likelihood("flux", own, np.exp(base + STEP * np.arange(width)))
+    chosen, fit = np.full(m, -1), np.zeros((0, m))
+    if len(own):
+        fit = _agreement(texts, own, spectra).astype(np.float64)
+        fit *= _colours(texts, own, truth)
+        total = fit.sum(axis=0)
+        # Where no text agrees, all are as good.
+        fit[:, total <= 1e-200] = 1.0
+        fit *= (1.0 - _PLAIN_COUNTS) / fit.sum(axis=0)
+        chosen = (np.cumsum(fit, axis=0) < random.random(m)).sum(axis=0)
+        chosen[chosen >= len(own)] = -1
+    photons = texts.likelihood("photons", own, np.exp(LOG_COUNTS)) * counts
+    norm = photons.sum(axis=1, keepdims=True)
+    photons = np.where(norm > 1e-30, photons / np.maximum(norm, 1e-30), counts)
+    # Sum over exposures for each text and each step of ln(counts) + `bright`.
+    last = len(LOG_EXPOSURE) - 1
+    places = last - np.arange(len(LOG_EXPOSURE))
+    reach = np.stack([by_flux[:, places + at] @ exposure for at in range(width - last)], axis=1)
+    first, second = random.random((2, m))
+    cell, usual = np.empty((2, m), dtype=int)
+    for text in range(-1, len(own)):
+        members = np.flatnonzero(chosen == text)
+        if not len(members):
+            continue
+        edges = np.cumsum(counts if text < 0 else photons[text])
+        here = np.searchsorted(edges, first[members] * edges[-1])
+        cell[members] = here = np.minimum(here, len(LOG_COUNTS) - 1)
+        if text < 0:
+            weights = np.broadcast_to(exposure, (len(members), len(exposure)))
+        else:
+            weights = by_flux[text][places + (here + step[members])[:, None]] * exposure
+            weights = np.where(weights.sum(axis=1, keepdims=True) > 1e-30, weights, exposure)
+        edges = np.cumsum(weights, axis=1)
+        usual[members] = (edges < (second[members] * edges[:, -1])[:, None]).sum(axis=1)
+    usual = np.minimum(usual, last)
+    ratio = np.full(m, _PLAIN_COUNTS if len(own) else 1.0)
+    plain = np.maximum(counts[cell], 1e-300)
+    for text in range(len(own)):
+        total = reach[text][cell + step]
+        by_exposure = by_flux[text][places[usual] + cell + step] / np.maximum(total, 1e-30)
+        by_exposure = np.where(total > 1e-30, by_exposure, 1.0)
+        ratio += fit[text] * photons[text][cell] / plain * by_exposure
+    jitter = STEP * (random.random((2, m)) - 0.5)
+    drawn = _Drawn(LOG_COUNTS[cell] + jitter[0], LOG_EXPOSURE[usual] + jitter[1])
+    return drawn, -np.log(ratio)
+
+
+def _photons(
+    spectra: populations.Spectra, absorption: str
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Quantities of the spectra and their counts in each epoch."""
+    truth, rates = [], []
+    for start in range(0, len(spectra.shape), _CHUNK):
+        some = np.arange(start, min(start + _CHUNK, len(spectra.shape)))
+        photons = populations.photon_spectra(spectra.take(some), absorption)
+        truth.append(true_colours(photons))
+        rates.append(fold_all(photons))
+    names = truth[0]
+    joined = {name: np.concatenate([one[name] for one in truth]) for name in names}
+    return joined, np.concatenate(rates, axis=2)
+
+
+def _systematic(chance: np.ndarray, number: int, random: np.random.Generator) -> np.ndarray:
+    """Indices drawn with given chances, spread evenly."""
+    edges = np.cumsum(chance)
+    at = (np.arange(number) + random.random()) / number * edges[-1]
+    return np.minimum(np.searchsorted(edges, at), len(chance) - 1)
+
+
+def _join(parts: list[populations.Spectra]) -> populations.Spectra:
+    return populations.Spectra(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])}
+    )
+
+
+__all__ = ["Bank", "draw_bank", "true_colours"]

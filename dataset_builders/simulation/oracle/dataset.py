@@ -1,0 +1,134 @@
+"""Which universe a simulated dataset came from, and whether it comes out the same here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ...contract import N_BINS
+from ...folder import DatasetFolderError, SpecCLIPDatasetInfo
+from ..catalogue import Knobs, Universe
+from .spectra import Spectra, observed_spectra
+
+# Rows whose counts are made again to see that they are the same.
+_CHECKED = 12
+
+
+@dataclass(frozen=True)
+class KnownRows:
+    """Rows of a simulated dataset whose truth is known.
+
+    Attributes:
+        universe: that they came from.
+        detections: of each row, index into `universe.detections`, (n).
+        sources: the distinct sources among them, (t): one text each.
+        text_of_spectrum: index into `sources`, (n).
+        table: the rows.
+    """
+
+    universe: Universe
+    detections: np.ndarray
+    sources: np.ndarray
+    text_of_spectrum: np.ndarray
+    table: pa.Table
+
+    def spectra(self, rows: np.ndarray | slice = slice(None)) -> Spectra:
+        """What was observed, as the observer takes it."""
+        seen = self.universe.detections.take(self.detections[rows])
+        return observed_spectra(
+            _matrix(self.table, "counts")[rows],
+            _matrix(self.table, "background_counts")[rows],
+            seen.background_scale,
+            seen.exposure,
+            seen.response,
+            seen.theta,
+        )
+
+
+def reopen(info: SpecCLIPDatasetInfo) -> Universe:
+    """The universe of a simulated dataset, made again from its recorded knobs.
+
+    Raises:
+        DatasetFolderError: when the dataset is not simulated, or its knobs are not known here, or
+            it was folded through response files.
+    """
+    if not info.simulated or info.builder != "simulated":
+        raise DatasetFolderError(
+            f"{info.name} was made by {info.builder!r}: only of rows that "
+            "`python -m specclip_datasets simulate` made is the truth known"
+        )
+    knobs: Mapping[str, Any] = dict(info.knobs)
+    known = {item.name for item in fields(Knobs)}
+    strange = sorted(set(knobs) - known)
+    if strange:
+        raise DatasetFolderError(
+            f"{info.name} has settings that this code does not know ({', '.join(strange)}): "
+            "simulate it anew with this version, or use the version that made it "
+            f"({info.builder_version})"
+        )
+    if knobs.get("responses"):
+        raise DatasetFolderError(
+            f"{info.name} was folded through response files; the ideal observer knows the "
+            "tabulated epochs only"
+        )
+    plain = {name: value for name, value in knobs.items() if name != "responses"}
+    return Universe(Knobs(**plain))
+
+
+def recognise(info: SpecCLIPDatasetInfo, table: pa.Table) -> KnownRows:
+    """Find the rows of a dataset in the universe that they came from.
+
+    Args:
+        info: what made the dataset.
+        table: its rows, with the contract's columns; any part of a split, in any order.
+
+    Raises:
+        DatasetFolderError: when this code does not make the same rows from the recorded knobs.
+    """
+    universe = reopen(info)
+    seen = universe.detections
+    place = {
+        key: row for row, key in enumerate(zip(seen.obsid, seen.obi, seen.region_id, strict=True))
+    }
+    keys = zip(*(table[name].to_pylist() for name in ("obsid", "obi", "region_id")), strict=True)
+    detections = np.array([place.get(key, -1) for key in keys], dtype=int)
+    if (detections < 0).any():
+        row = int(np.flatnonzero(detections < 0)[0])
+        raise _other(info, f"row {row} ({table['source_name'][row]}) is not in it")
+    names = universe.sources.names[seen.source[detections]]
+    found = np.array(table["source_name"].to_pylist())
+    if (names != found).any():
+        row = int(np.flatnonzero(names != found)[0])
+        raise _other(info, f"row {row} is {found[row]} there and {names[row]} here")
+    some = np.unique(
+        np.linspace(0, len(detections) - 1, min(_CHECKED, len(detections))).astype(int)
+    )
+    if (universe.observe(detections[some]).counts != _matrix(table.take(some), "counts")).any():
+        raise _other(info, "the counts differ")
+    sources, text_of_spectrum = np.unique(seen.source[detections], return_inverse=True)
+    written = universe.summaries(sources)
+    summaries = table["summary"].to_pylist()
+    for row, text in enumerate(text_of_spectrum):
+        if written[text] != summaries[row]:
+            raise _other(info, f"the text of {found[row]} differs")
+    return KnownRows(universe, detections, sources, text_of_spectrum, table)
+
+
+def _other(info: SpecCLIPDatasetInfo, what: str) -> DatasetFolderError:
+    return DatasetFolderError(
+        f"{info.name} (version {info.builder_version} of the builder) does not come out of its "
+        f"recorded settings with this code: {what}. Simulate it anew with this version, or use the "
+        "version that made it"
+    )
+
+
+def _matrix(table: pa.Table, name: str) -> np.ndarray:
+    column = table[name].combine_chunks()
+    return np.asarray(column.flatten()).reshape(len(table), N_BINS)
+
+
+__all__ = ["KnownRows", "recognise", "reopen"]

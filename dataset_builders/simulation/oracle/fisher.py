@@ -1,0 +1,107 @@
+"""The Cramér–Rao limit of absorbed power laws: no unbiased estimate is better than this.
+
+The Fisher information of Poisson counts with expectation μ in each bin is Σ ∂μ ∂μᵀ / μ, over the
+amplitude, the photon index and the column; the inverse's diagonal bounds the variances.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+
+from .. import instrument, populations
+
+# Steps of the derivatives, in photon index and in ln N_H.
+_STEP_GAMMA, _STEP_LOG_NH = 0.01, 0.02
+
+
+def cramer_rao(
+    spectra: populations.Spectra,
+    epoch: np.ndarray,
+    theta: np.ndarray,
+    counts: np.ndarray,
+    background: np.ndarray,
+    *,
+    band: tuple[float, float] = (0.5, 8.0),
+    absorption: str = "phabs",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Limits on photon index and column of absorbed power laws.
+
+    Args:
+        spectra: n single power laws; what lies in front of them is scaled as a whole.
+        epoch: index into `instrument.load_epochs()`, (n).
+        theta: off-axis angle, arcmin, (n).
+        counts: expected source counts in the band, (n).
+        background: expected background counts in the band, (n).
+        band: keV.
+        absorption: see `populations.photon_spectra`.
+
+    Returns:
+        Standard deviations of the photon index and of log10 N_H (dex), (n) each.
+
+    Raises:
+        ValueError: for a spectrum that is no single power law.
+    """
+    if (spectra.first != populations.POWER_LAW).any() or (spectra.second >= 0).any():
+        raise ValueError("the limits are those of single power laws")
+    inside = instrument.channels_within(band)
+
+    def seen(changed: populations.Spectra) -> np.ndarray:
+        photons = populations.photon_spectra(changed, absorption)
+        return instrument.fold(photons, epoch, theta)[:, inside]
+
+    plain = seen(spectra)
+    scale = (counts / plain.sum(axis=1))[:, None]
+    steeper = seen(replace(spectra, shape=spectra.shape + _STEP_GAMMA))
+    flatter = seen(replace(spectra, shape=spectra.shape - _STEP_GAMMA))
+    more = seen(_scaled(spectra, np.exp(_STEP_LOG_NH)))
+    less = seen(_scaled(spectra, np.exp(-_STEP_LOG_NH)))
+    # Photon spectra are normalised; with the amplitude free, that changes nothing.
+    mean = plain * scale
+    slopes = np.stack(
+        [
+            mean,
+            (steeper - flatter) * scale / (2 * _STEP_GAMMA),
+            (more - less) * scale / (2 * _STEP_LOG_NH),
+        ]
+    )
+    items = instrument.load_epochs()
+    behind = np.stack([item.background[inside] for item in items])[epoch]
+    behind = behind * (background / behind.sum(axis=1))[:, None]
+    information = np.einsum("anc,bnc->nab", slopes / (mean + behind + 1e-300), slopes)
+    variance = np.linalg.inv(information)
+    return np.sqrt(variance[:, 1, 1]), np.sqrt(variance[:, 2, 2]) / np.log(10.0)
+
+
+def power_laws(gamma: np.ndarray, column: np.ndarray) -> populations.Spectra:
+    """Power laws behind cold gas at redshift 0.
+
+    Args:
+        gamma: photon index, (n).
+        column: 1e22 cm⁻², (n).
+    """
+    n = len(gamma)
+    values = {item.name: np.zeros(n) for item in fields(populations.Spectra)}
+    values |= {
+        "first": np.full(n, populations.POWER_LAW),
+        "second": np.full(n, populations.NONE),
+        "shape": np.asarray(gamma, dtype=float),
+        "nh": np.asarray(column, dtype=float),
+        "galactic_nh": np.asarray(column, dtype=float),
+        "covering": np.ones(n),
+        "abundance": np.ones(n),
+        "cutoff": np.full(n, np.inf),
+    }
+    return populations.Spectra(**values)
+
+
+def _scaled(spectra: populations.Spectra, factor: float) -> populations.Spectra:
+    return replace(
+        spectra,
+        nh=spectra.nh * factor,
+        galactic_nh=spectra.galactic_nh * factor,
+    )
+
+
+__all__ = ["cramer_rao", "power_laws"]

@@ -1,0 +1,172 @@
+"""What is known of a source before its spectrum or a text about it is read.
+
+Everything is counted in a universe of the same knobs and another seed, far larger than the dataset,
+with the sources that are not seen left in: how classes, kinds of field, exposures and counts go
+together, and who is seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..catalogue import REFERENCE_AREA, Knobs, Universe, is_detected
+from ..populations import CLASS_NAMES, CLASSES, FIELD_NAMES
+
+# Fields that are counted: some hundred thousand detections.
+_FIELDS = 80_000
+_SEED_OFFSET = 7_919
+# Steps of the tables over ln(counts in a usual exposure) and ln(usual exposure).
+STEP = 0.1
+LOG_COUNTS = np.arange(0.0, 12.0, STEP)
+LOG_EXPOSURE = np.arange(5.0, 13.0, STEP)
+# ln(exposure) − ln(usual exposure).
+_VISITS = np.arange(-2.0, 2.001, 0.05)
+# Fainter sources are hardly ever seen, and what is counted of them means little.
+_LEAST_CHANCE = 2e-3
+
+
+class _Everything(Universe):
+    """A universe that is laid out and no more, and keeps sources that are not seen."""
+
+    def __init__(self, knobs: Knobs, n_fields: int) -> None:
+        self.knobs = knobs
+        self._response_files = ()
+        self._lay_out(n_fields)
+
+    def _seen(self, net: np.ndarray, behind: np.ndarray) -> np.ndarray:
+        self.seen = is_detected(net, behind)
+        return np.ones(len(net), dtype=bool)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Chances that hold before anything is read, of detections unless it says otherwise.
+
+    A stratum is a class in a kind of field. Within one, the counts that a source gives in an
+    exposure as is usual for its field do not depend on how long that is.
+
+    Attributes:
+        strata: (s, 2) int, class and kind of field (indices into `CLASS_NAMES`, `FIELD_NAMES`).
+        share: (s,) share of the detections in each.
+        counts: (s, c) chance of each step of ln(counts in a usual exposure), `LOG_COUNTS`.
+        chance: (s, c) chance of a source of so many counts to be seen, over that of all sources.
+        exposure: (s, e) chance of each step of ln(usual exposure), `LOG_EXPOSURE`.
+        visits: (e, v) density of ln(exposure) about ln(usual exposure), for each of the latter, of
+            all observations.
+        flares: for each class, ln(mean rate over quiescent rate) of some observations.
+    """
+
+    strata: np.ndarray
+    share: np.ndarray
+    counts: np.ndarray
+    chance: np.ndarray
+    exposure: np.ndarray
+    visits: np.ndarray
+    flares: tuple[np.ndarray, ...]
+
+    def visit_density(self, exposure: float, log_usual: np.ndarray) -> np.ndarray:
+        """Density of ln(exposure) of an observation of fields with a usual exposure, (m).
+
+        Args:
+            exposure: s.
+            log_usual: ln of the usual ones, (m).
+        """
+        place = (np.log(exposure) - log_usual - _VISITS[0]) / (_VISITS[1] - _VISITS[0])
+        inside = (place >= 0.0) & (place <= len(_VISITS) - 1)
+        lower = np.clip(place.astype(int), 0, len(_VISITS) - 2)
+        part = place - lower
+        cell = np.clip(np.rint((log_usual - LOG_EXPOSURE[0]) / STEP).astype(int), 0, None)
+        cell = np.minimum(cell, len(LOG_EXPOSURE) - 1)
+        found = (1.0 - part) * self.visits[cell, lower] + part * self.visits[cell, lower + 1]
+        return np.where(inside, found, 0.0)
+
+
+def count_prior(knobs: Knobs, n_fields: int = _FIELDS) -> Prior:
+    """Count what a universe of these knobs holds.
+
+    Args:
+        knobs: of the dataset; the universe counted has another seed.
+        n_fields: fields that are counted.
+    """
+    seed = (knobs.seed + _SEED_OFFSET) % 2**63
+    sky = _Everything(replace(knobs, seed=seed), n_fields)
+    pairs, sources, seen = sky.detections, sky.sources, sky.seen
+    of_class = sources.class_index[pairs.source]
+    kind = sky.field_kind[sources.field[pairs.source]]
+    usual = np.log(sky.usual_exposure[sources.field[pairs.source]])
+    log_counts = np.log(sources.flux[pairs.source] * REFERENCE_AREA) + usual
+    # The expected counts depend on the class through its brightness alone: pooled, they are smooth.
+    brightness = np.array([CLASSES[name].brightness for name in CLASS_NAMES])
+    density = np.empty((len(CLASS_NAMES), len(LOG_COUNTS)))
+    for value in np.unique(brightness):
+        alike = brightness == value
+        density[alike] = _histogram(log_counts[alike[of_class]], LOG_COUNTS)
+    # Who is seen depends on how the class varies.
+    scatter = np.array([CLASSES[name].variability for name in CLASS_NAMES])
+    detected = np.empty_like(density)
+    for value in np.unique(scatter):
+        alike = scatter == value
+        rows = alike[of_class]
+        detected[alike] = _chance_to_be_seen(log_counts[rows], seen[rows])
+    strata, share = np.unique(
+        np.stack([of_class[seen], kind[seen]], axis=1), axis=0, return_counts=True
+    )
+    counts = (density * detected)[strata[:, 0]]
+    counts /= counts.sum(axis=1, keepdims=True)
+    by_kind = np.stack(
+        [_histogram(usual[seen & (kind == k)], LOG_EXPOSURE) for k in range(len(FIELD_NAMES))]
+    )
+    flares = tuple(
+        np.log(pairs.light.take(rows).flare_boost(pairs.exposure[rows]))
+        for rows in (np.flatnonzero(seen & (of_class == c))[:20_000] for c in range(len(CLASSES)))
+    )
+    return Prior(
+        strata=strata,
+        share=share / seen.sum(),
+        counts=counts,
+        chance=detected[strata[:, 0]] / seen.mean(),
+        exposure=by_kind[strata[:, 1]],
+        visits=_visits(usual, np.log(pairs.exposure) - usual),
+        flares=flares,
+    )
+
+
+def _visits(usual: np.ndarray, off: np.ndarray) -> np.ndarray:
+    """Densities of `off` on `_VISITS`, for each step of `usual`."""
+    result = np.zeros((len(LOG_EXPOSURE), len(_VISITS)))
+    for row, middle in enumerate(LOG_EXPOSURE):
+        near = np.abs(usual - middle) < STEP
+        # With few, none is dense: at the ends of the range.
+        if near.sum() < 200:
+            near = np.argsort(np.abs(usual - middle))[:2000]
+        step = _VISITS[1] - _VISITS[0]
+        edges = np.append(_VISITS, _VISITS[-1] + step) - step / 2
+        found = np.histogram(np.clip(off[near], _VISITS[0], _VISITS[-1]), edges)[0]
+        smooth = np.convolve(found, (0.25, 0.5, 0.25), mode="same")
+        result[row] = smooth / smooth.sum() / step
+    return result
+
+
+def _histogram(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Chance of each step of a grid, smoothed by one step."""
+    edges = np.append(grid, grid[-1] + STEP) - STEP / 2
+    counts, _ = np.histogram(values, edges)
+    smooth = np.convolve(counts, (0.25, 0.5, 0.25), mode="same")
+    return smooth / max(smooth.sum(), 1.0)
+
+
+def _chance_to_be_seen(log_counts: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Share of sources that are seen, on `LOG_COUNTS`."""
+    edges = np.append(LOG_COUNTS, LOG_COUNTS[-1] + STEP) - STEP / 2
+    kernel = np.exp(-0.5 * (np.arange(-4, 5) / 1.5) ** 2)
+    everyone = np.convolve(np.histogram(log_counts, edges)[0], kernel, mode="same")
+    those = np.convolve(np.histogram(log_counts[seen], edges)[0], kernel, mode="same")
+    # Where there are none, brighter ones are seen and fainter ones are not.
+    known = everyone > 5.0
+    found = np.interp(LOG_COUNTS, LOG_COUNTS[known], those[known] / everyone[known])
+    return np.maximum(found, _LEAST_CHANCE)
+
+
+__all__ = ["LOG_COUNTS", "LOG_EXPOSURE", "STEP", "Prior", "count_prior"]

@@ -1,0 +1,307 @@
+"""The likelihood of observed spectra under many models at once.
+
+Counts are put together into fewer bins, of about half the detector's resolution. A model's expected
+counts are its amplitude times its shape through the observation's own area, plus the background of
+that observation, whose level comes from the background region. The amplitude between observations
+varies by a log-normal factor, which is integrated out.
+
+For one spectrum and one model, with u = ln(source counts over a first estimate N₀), the logarithm
+of the Poisson likelihood is
+
+    L₀ + Σ x ln(1 − r + r eᵘ) − N₀ (eᵘ − 1),
+
+with x the counts of a bin and r the share of the model there that is source at the first estimate.
+The sum is taken as n ln(1 − q + q eᵘ), which is exact where r is the same everywhere and has the
+right first and second derivative elsewhere: n q = Σ x r, n q² = Σ x r².
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+
+from hf_specclip.spectra.rebin import energy_grid, overlap_fractions
+
+from ...contract import ENERGY_RANGE, N_BINS
+from .. import instrument
+from ..catalogue import LEAST_NET_COUNTS, LEAST_SIGNIFICANCE, REFERENCE_AREA, bins_within
+
+# Bins of the contract (18.75 meV each) in one of the observer's, from the softest on.
+_TOGETHER = ((2, 74), (4, 40), (8, 128), (16, 158))
+_LEAST_BACKGROUND = 1e-3
+
+
+@cache
+def bin_starts() -> np.ndarray:
+    """First of the contract's bins in each of the observer's, (b)."""
+    starts, at = [], 0
+    for width, number in _TOGETHER:
+        starts += list(range(at, at + number, width))
+        at += number
+    return np.array([start for start in starts if start < N_BINS])
+
+
+@cache
+def responses() -> tuple[np.ndarray, ...]:
+    """cm² from each photon energy to each of the observer's bins, on axis, per epoch, (870, b)."""
+    bins = energy_grid(N_BINS, ENERGY_RANGE)
+    dealt = np.add.reduceat(overlap_fractions(instrument.CHANNEL_EDGES, bins), bin_starts(), axis=1)
+    return tuple(
+        (item.area[:, None] * item.redistribution) @ dealt for item in instrument.load_epochs()
+    )
+
+
+@cache
+def background_shapes() -> np.ndarray:
+    """Background in the observer's bins, for one count in 0.5–7 keV, per epoch, (6, b)."""
+    bins = energy_grid(N_BINS, ENERGY_RANGE)
+    dealt = np.add.reduceat(overlap_fractions(instrument.CHANNEL_EDGES, bins), bin_starts(), axis=1)
+    return np.stack([item.background @ dealt for item in instrument.load_epochs()])
+
+
+@cache
+def bin_centres() -> np.ndarray:
+    """keV, (b)."""
+    bins = energy_grid(N_BINS, ENERGY_RANGE)
+    starts = bin_starts()
+    return (bins[starts] + bins[np.append(starts[1:], N_BINS)]) / 2
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """Observed spectra, arrays (n).
+
+    Attributes:
+        counts: in the observer's bins, (n, b).
+        background: expected in the aperture, in the same bins, (n, b).
+        exposure: s.
+        epoch: index into `instrument.load_epochs()`.
+        theta: off-axis angle, arcmin.
+    """
+
+    counts: np.ndarray
+    background: np.ndarray
+    exposure: np.ndarray
+    epoch: np.ndarray
+    theta: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.exposure)
+
+    @property
+    def least_log_flux(self) -> np.ndarray:
+        """ln of the photon flux below which there would be no detection, (n)."""
+        shapes = background_shapes()[self.epoch]
+        behind = self.background.sum(axis=1) / shapes.sum(axis=1)
+        # net / √(net + 2 behind) > s  ⇔  net > (s² + √(s⁴ + 8 s² behind)) / 2
+        square = LEAST_SIGNIFICANCE**2
+        net = np.maximum(LEAST_NET_COUNTS, (square + np.sqrt(square**2 + 8 * square * behind)) / 2)
+        dimmed = instrument.vignetting(self.theta, np.array([1.5]))[:, 0]
+        return np.log(net / (REFERENCE_AREA * self.exposure * dimmed))
+
+
+def observed_spectra(
+    counts: np.ndarray,
+    background_counts: np.ndarray,
+    background_scale: np.ndarray,
+    exposure: np.ndarray,
+    epoch: np.ndarray,
+    theta: np.ndarray,
+) -> Spectra:
+    """Rows of a dataset as the observer takes them.
+
+    The background's colours are the instrument's, its level is the mean of the posterior that the
+    background region gives (a flat prior of ln(level), as wide as local backgrounds are).
+
+    Args:
+        counts, background_counts: in the contract's bins, (n, 400).
+        background_scale: background-region counts times this are aperture counts, (n).
+        exposure: s, (n).
+        epoch, theta: index into `instrument.load_epochs()`, off-axis angle (arcmin), (n).
+    """
+    starts = bin_starts()
+    epoch = np.asarray(epoch)
+    shape = background_shapes()[epoch]
+    level = np.maximum(background_counts.sum(axis=1), 0.5) * background_scale
+    behind = level[:, None] * shape / shape.sum(axis=1, keepdims=True)
+    return Spectra(
+        np.add.reduceat(counts, starts, axis=1).astype(np.float32),
+        np.maximum(behind, _LEAST_BACKGROUND / len(starts)).astype(np.float32),
+        np.asarray(exposure, dtype=float),
+        epoch,
+        np.asarray(theta, dtype=float),
+    )
+
+
+def fold_all(photons: np.ndarray) -> np.ndarray:
+    """Counts/s on axis in the observer's bins, for each epoch.
+
+    Args:
+        photons: photons/cm²/s on `instrument.PHOTON_EDGES`, (m, 870).
+
+    Returns:
+        (6, b, m) float32: bin by bin, so that empty bins cost nothing.
+    """
+    photons = np.asarray(photons, dtype=np.float32)
+    return np.stack([matrix.astype(np.float32).T @ photons.T for matrix in responses()])
+
+
+@torch.no_grad()
+def log_likelihoods(
+    spectra: Spectra,
+    row: int,
+    rates: torch.Tensor,
+    log_flux: torch.Tensor,
+    scatter: torch.Tensor,
+    *,
+    detected: bool = True,
+) -> torch.Tensor:
+    """ln p(one spectrum | each model), the amplitude's scatter integrated out.
+
+    Args:
+        spectra: the spectra.
+        row: which of them.
+        rates: `fold_all` for its epoch, for a flux of 1 photon/cm²/s, (b, m).
+        log_flux: ln of the mean photon flux at the time of the observation, (m).
+        scatter: standard deviation of ln(flux) about it, (m); 0 is exact.
+        detected: count fluxes in which it would not have been seen as impossible.
+
+    Returns:
+        (m) float32, without the term Σ ln x! that all models share.
+    """
+    parts, scale, start = _prepared(spectra, row, rates, log_flux)
+    least = float(spectra.least_log_flux[row]) - scale.log() if detected else None
+    return _over_amplitudes(*parts, start, scatter, least)
+
+
+@torch.no_grad()
+def amplitudes(
+    spectra: Spectra,
+    row: int,
+    rates: torch.Tensor,
+    log_flux: torch.Tensor,
+    scatter: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Middle and width of the posterior of ln(flux) at the time, for one spectrum and each model.
+
+    Args:
+        (all): as for `log_likelihoods`.
+    """
+    (_, number, share, expected), scale, start = _prepared(spectra, row, rates, log_flux)
+    u, stiff = _peak(number, share, expected, start, scatter)
+    return u + scale.log(), stiff.rsqrt()
+
+
+def _prepared(
+    spectra: Spectra, row: int, rates: torch.Tensor, log_flux: torch.Tensor
+) -> tuple[tuple[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor, torch.Tensor]:
+    """L₀ (without N₀), n, q and N₀ of the module's formula; the flux at N₀; `log_flux` as u."""
+    dimming = instrument.vignetting(spectra.theta[row : row + 1], bin_centres())[0]
+    dimming = torch.from_numpy((dimming * spectra.exposure[row]).astype(np.float32))
+    counts = torch.from_numpy(spectra.counts[row])
+    behind = torch.from_numpy(spectra.background[row])
+    per_flux = dimming @ rates
+    expected = max(float(counts.sum() - behind.sum()), 0.3 * float(counts.sum()), 3.0)
+    # At the first estimate of the source's counts, the same for all models.
+    scale = expected / per_flux
+    level = torch.zeros_like(per_flux)
+    slope = torch.zeros_like(per_flux)
+    curve = torch.zeros_like(per_flux)
+    for index in torch.nonzero(counts).ravel().tolist():
+        share = rates[index] * scale
+        share.mul_(float(dimming[index]))
+        both = share + float(behind[index])
+        share.div_(both)
+        number = float(counts[index])
+        level.add_(both.log_(), alpha=number)
+        slope.add_(share, alpha=number)
+        curve.addcmul_(share, share, value=number)
+    share = (curve / slope.clamp(min=1e-6)).clamp(1e-6, 1.0 - 1e-6)
+    level = level - expected - float(behind.sum())
+    start = log_flux - scale.log()  # where the scatter's middle lies in u
+    return (level, slope / share, share, expected), scale, start
+
+
+def _over_amplitudes(
+    level: torch.Tensor,
+    number: torch.Tensor,
+    share: torch.Tensor,
+    expected: float,
+    start: torch.Tensor,
+    scatter: torch.Tensor,
+    least: torch.Tensor | None,
+) -> torch.Tensor:
+    """ln ∫ N(u; start, scatter²) exp(level + n ln(1 − q + q eᵘ) − expected (eᵘ − 1)) du.
+
+    n is `number` and q is `share`. By Laplace's method about the integrand's own maximum, with the
+    next order; and of it the part above `least`.
+    """
+    precision = scatter.clamp(min=1e-3).pow(-2)
+    u, stiff = _peak(number, share, expected, start, scatter)
+    _, _, third, fourth = _derivatives(u, number, share, expected)
+    value = level + number * (share * torch.expm1(u)).log1p() - expected * torch.expm1(u)
+    value = value - 0.5 * precision * (u - start) ** 2 - 0.5 * (stiff / precision).log()
+    value = value + (5 / 24 * third**2 / stiff**3 + fourth / (8 * stiff**2)).clamp(-0.3, 0.3)
+    if least is not None:
+        value = value + torch.special.log_ndtr((u - least) * stiff.sqrt()).clamp(min=-1e4)
+    return value
+
+
+def _peak(
+    number: torch.Tensor,
+    share: torch.Tensor,
+    expected: float,
+    start: torch.Tensor,
+    scatter: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where the integrand has its maximum in u, and minus its logarithm's second derivative."""
+    precision = scatter.clamp(min=1e-3).pow(-2)
+    counted = number * share
+    # Between where the scatter has its middle and where the counts do, by their weights.
+    u = (start.clamp(-4.0, 4.0) * precision) / (precision + counted + 1.0)
+    for _ in range(7):
+        first, second, _, _ = _derivatives(u, number, share, expected)
+        gradient = first - precision * (u - start)
+        u = u + (gradient / (precision - second).clamp(min=0.5)).clamp(-0.7, 0.7)
+    _, second, _, _ = _derivatives(u, number, share, expected)
+    return u, (precision - second).clamp(min=0.5)
+
+
+def _derivatives(
+    u: torch.Tensor, number: torch.Tensor, share: torch.Tensor, expected: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The first four of the likelihood's logarithm in u."""
+    grown = u.exp()
+    now = share * grown
+    now = now / (1.0 - share + now)
+    grown = grown * expected
+    first = number * now
+    second = first * (1.0 - now)
+    return (
+        first - grown,
+        second - grown,
+        second * (1.0 - 2.0 * now) - grown,
+        second * (1.0 - 6.0 * now + 6.0 * now**2) - grown,
+    )
+
+
+@cache
+def band_bins() -> np.ndarray:
+    """Share of each of the observer's bins that lies in 0.5–7 keV, (b)."""
+    return np.add.reduceat(bins_within("b"), bin_starts()) / np.diff(
+        np.append(bin_starts(), N_BINS)
+    )
+
+
+__all__ = [
+    "Spectra",
+    "amplitudes",
+    "band_bins",
+    "bin_starts",
+    "fold_all",
+    "log_likelihoods",
+    "observed_spectra",
+]

@@ -1,0 +1,286 @@
+"""The ceiling for retrieval and the floor for the variables, of rows of a simulated dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from hf_specclip.evaluation import (
+    GroupBootstrap,
+    curve_of_ranks,
+    evaluate_ranks,
+    score_ranks,
+)
+
+from ...folder import SpecCLIPDatasetInfo
+from .. import populations
+from ..catalogue import Universe
+from .bank import Bank, draw_bank
+from .dataset import KnownRows, recognise
+from .fisher import cramer_rao
+from .observer import Observation, observe
+from .posterior import FITS, GIVEN, Estimates, estimate
+from .prior import count_prior
+from .spectra import Spectra
+from .text import TextTables, learn_mistakes, tabulate
+from .truth import WITHOUT_TRUTH, known_truth, variables_of
+
+MEMBERS = 150_000
+DRAWS = 200
+DIRECTIONS = ("spectrum_to_text", "text_to_spectrum")
+COUNT_EDGES = (0, 50, 100, 200, 500, 1000, np.inf)
+_HEADLINES = ("recall@1%", "recall@5%", "median_rank_fraction")
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """What the ideal observer reaches.
+
+    Attributes:
+        metrics: plain figures: `retrieval` (as `evaluate_retrieval`), `curves` by direction and
+            `curve` from spectrum to text (as `recall_curve`), `monte_carlo`, `variables`,
+            `power_laws`.
+        ranks: by direction, the expected rank of each query, (q).
+        truth: by variable, see `oracle_truth.truth_of`; empty where it was not asked for.
+        medians: by what is given and by variable, posterior medians, (n).
+    """
+
+    metrics: dict[str, Any]
+    ranks: dict[str, np.ndarray]
+    truth: dict[str, np.ndarray]
+    medians: Mapping[str, Mapping[str, np.ndarray]]
+
+
+def read_texts(universe: Universe, sources: np.ndarray) -> TextTables:
+    """What the texts of some sources state, as the observer reads it.
+
+    Args:
+        universe: that they live in.
+        sources: indices of sources, (t).
+    """
+    mistakes = learn_mistakes(universe.facts(sources[:1])[0], universe.knobs.wrong)
+    return tabulate(universe.statements(sources), mistakes)
+
+
+def measure_ceiling(
+    info: SpecCLIPDatasetInfo,
+    table: pa.Table,
+    *,
+    text_of_spectrum: np.ndarray | None = None,
+    groups: Sequence[Any] | np.ndarray | None = None,
+    members: int = MEMBERS,
+    variables: bool = True,
+    fits: int = FITS,
+    ks: Sequence[float] = (1, 5, 10, 25),
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+) -> Ceiling:
+    """Let the ideal observer rank the texts of rows, and estimate their variables.
+
+    Args:
+        info: what made the dataset.
+        table: rows, whose texts are the gallery.
+        text_of_spectrum: number of each row's text, (n), to have the texts in an order of one's
+            own; that of the sources where None.
+        groups: of each row, for the bootstrap; the column `group` where None.
+        members: of the bank.
+        variables: estimate the variables (about half of the time).
+        fits: members to which the catalogue's models are fitted.
+        ks, n_bootstrap: see `evaluate_retrieval`.
+        seed: of the observer's draws.
+        progress: show bars.
+
+    Raises:
+        DatasetFolderError: when this code does not make these rows; see `oracle_dataset`.
+    """
+    known = recognise(info, table)
+    texts = read_texts(known.universe, known.sources)
+    prior = count_prior(known.universe.knobs)
+    bank = draw_bank(
+        prior, texts, members, knobs=known.universe.knobs, seed=seed, progress=progress
+    )
+    spectra = known.spectra()
+    seen = observe(
+        prior,
+        bank,
+        spectra,
+        known.text_of_spectrum,
+        draws=DRAWS if variables else 0,
+        seed=seed,
+        progress=progress,
+    )
+    labels = np.asarray(table["group"].to_pylist() if groups is None else groups)
+    owner, column = known.text_of_spectrum, np.arange(len(known.sources))
+    if text_of_spectrum is not None:
+        owner = np.asarray(text_of_spectrum)
+        _, first = np.unique(owner, return_index=True)
+        column = known.text_of_spectrum[first]
+    ranks = score_ranks(seen.scores[:, column], owner)
+    half = score_ranks(seen.half_scores[:, column], owner)
+    settings = {"n_bootstrap": n_bootstrap, "seed": 0}
+    retrieval = evaluate_ranks(ranks, owner, labels, ks, **settings)
+    curves = {
+        direction: curve_of_ranks(ranks, owner, labels, direction=direction, **settings)
+        for direction in DIRECTIONS
+    }
+    metrics: dict[str, Any] = {
+        "retrieval": retrieval,
+        "curve": curves["spectrum_to_text"],
+        "curves": curves,
+        "monte_carlo": _monte_carlo(
+            bank, seen, retrieval, evaluate_ranks(half, owner, labels, ks, n_bootstrap=1, seed=0)
+        ),
+    }
+    truth: dict[str, np.ndarray] = {}
+    medians: Mapping[str, Mapping[str, np.ndarray]] = {}
+    if variables:
+        truth = known_truth(known)
+        found = estimate(known, spectra, bank, seen, truth, fits=fits, seed=seed)
+        medians = found.median
+        metrics["variables"] = _variables(table, truth, found, labels, n_bootstrap)
+        metrics["power_laws"] = _power_laws(known, spectra, bank, seen)
+    expected = {direction: found.expected for direction, found in ranks.items()}
+    return Ceiling(metrics, expected, truth, medians)
+
+
+def _monte_carlo(
+    bank: Bank, seen: Observation, full: Mapping[str, Any], half: Mapping[str, Any]
+) -> dict[str, Any]:
+    """How far the sums over the bank can be trusted."""
+    quantiles = (0.05, 0.25, 0.5, 0.75)
+    return {
+        "members": len(bank),
+        "effective_per_text": dict(
+            zip(map(str, quantiles), np.quantile(bank.effective_numbers(), quantiles), strict=True)
+        ),
+        "effective_per_spectrum": dict(
+            zip(map(str, quantiles), np.quantile(seen.effective, quantiles), strict=True)
+        ),
+        "gain_by_doubling": {
+            direction: {
+                name: full[direction][name]["value"] - half[direction][name]["value"]
+                for name in _HEADLINES
+                if name in full[direction]
+            }
+            for direction in DIRECTIONS
+        },
+    }
+
+
+def _variables(
+    table: pa.Table,
+    truth: Mapping[str, np.ndarray],
+    found: Estimates,
+    labels: np.ndarray,
+    n_bootstrap: int,
+) -> dict[str, Any]:
+    """Errors of posterior medians, against the truth and against the catalogue's values."""
+    measured = variables_of(table, [name for name in truth if name in table.column_names])
+    result: dict[str, Any] = {}
+    for name in truth:
+        if name in WITHOUT_TRUTH:
+            result[name] = {"n": 0, "reason": WITHOUT_TRUTH[name]}
+            continue
+        catalogue = measured.get(name, np.full(len(labels), np.nan))
+        rows = np.isfinite(truth[name]) & np.isfinite(catalogue)
+        for given in GIVEN:
+            rows &= np.isfinite(found.median[given][name])
+        if not rows.any():
+            result[name] = {"n": 0, "reason": "no row has it"}
+            continue
+        bootstrap = GroupBootstrap(labels[rows], n_bootstrap, 0)
+        errors = {
+            given: {
+                against: _with_interval(np.abs(found.median[given][name] - right)[rows], bootstrap)
+                for against, right in (("truth", truth[name]), ("catalogue", catalogue))
+            }
+            for given in GIVEN
+        }
+        result[name] = {
+            "n": int(rows.sum()),
+            "mae": errors,
+            "catalogue_against_truth": _with_interval(
+                np.abs(catalogue - truth[name])[rows], bootstrap
+            ),
+            "one_guess_against_truth": _with_interval(
+                np.abs(np.median(truth[name][rows]) - truth[name])[rows], bootstrap
+            ),
+            "coverage_68": {
+                given: float(np.mean(np.abs(found.reach[given][name][rows] - 0.5) < 0.34))
+                for given in GIVEN
+            },
+        }
+    return result
+
+
+def _power_laws(
+    known: KnownRows, spectra: Spectra, bank: Bank, seen: Observation
+) -> list[dict[str, Any]]:
+    """Errors of photon index and column of single power laws, beside the Cramér–Rao limit."""
+    universe = known.universe
+    detections = universe.detections.take(known.detections)
+    mean = universe.sources.spectra.take(detections.source)
+    single = (mean.first == populations.POWER_LAW) & (mean.second < 0) & (mean.covering >= 1.0)
+    rows = np.flatnonzero(single)
+    if not len(rows):
+        return []
+    source, _ = universe.expected(known.detections[rows])
+    counts = source.sum(axis=1)
+    shape = mean.shape[rows] - detections.hardening[rows]
+    true = populations.Spectra(**(vars(mean.take(rows)) | {"shape": shape}))
+    limit_shape, limit_nh = cramer_rao(
+        true,
+        spectra.epoch[rows],
+        spectra.theta[rows],
+        counts,
+        spectra.background[rows].sum(axis=1),
+        absorption=universe.knobs.absorption,
+    )
+    drawn = seen.from_spectrum[rows]
+    alike = (bank.spectra.first == populations.POWER_LAW) & (bank.spectra.second < 0)
+    weights = alike[drawn].astype(float)
+    total = weights.sum(axis=1)
+    enough = total >= 0.05 * drawn.shape[1]
+    total = np.maximum(total, 1.0)
+    found_shape = (weights * bank.observed.shape[drawn]).sum(axis=1) / total
+    found_nh = (weights * np.log10(bank.observed.nh[drawn])).sum(axis=1) / total
+    result = []
+    for low, high in pairwise(COUNT_EDGES):
+        some = enough & (counts >= low) & (counts < high)
+        if some.sum() < 5:
+            continue
+        result.append(
+            {
+                "counts": [float(low), None if np.isinf(high) else float(high)],
+                "n": int(some.sum()),
+                "gamma": {
+                    "observer": _rms(found_shape[some] - true.shape[some]),
+                    "cramer_rao": float(np.median(limit_shape[some])),
+                    "population": float(np.std(true.shape[some])),
+                },
+                "log10_nh": {
+                    "observer": _rms(found_nh[some] - np.log10(true.nh[some])),
+                    "cramer_rao": float(np.median(limit_nh[some])),
+                    "population": float(np.std(np.log10(true.nh[some]))),
+                },
+            }
+        )
+    return result
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def _with_interval(values: np.ndarray, bootstrap: GroupBootstrap) -> dict[str, float]:
+    low, high = bootstrap.interval(bootstrap.means(values))
+    return {"value": float(values.mean()), "low": float(low), "high": float(high)}
+
+
+__all__ = ["DRAWS", "MEMBERS", "Ceiling", "measure_ceiling", "read_texts"]

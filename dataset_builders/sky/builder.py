@@ -1,0 +1,191 @@
+"""`CSCPapers`: what a build fetched from the sky, as a `datasets` builder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+from huggingface_hub import CommitInfo, HfApi
+from huggingface_hub.errors import HfHubHTTPError
+
+from ..contract import SPLITS
+from ..folder import (
+    CARD_FILE,
+    CONFIGURATIONS,
+    DATA_FOLDER,
+    INFO_FILE,
+    DatasetFolderError,
+    SpecCLIPDatasetInfo,
+    read_info,
+    write_dataset,
+)
+from ..splits import describe_splits
+from .assemble import PAIRS
+from .finished import read_finished
+
+VERSION = "0.2.0"
+
+
+class CSCPapers(datasets.ArrowBasedBuilder):
+    """Detections of the Chandra Source Catalog and what the literature says about their sources.
+
+    The rows are made of the work folder that `python -m specclip_datasets build` leaves; nothing is
+    fetched.
+
+    Args:
+        work: the folder (`OUTPUT.work` by default of the command).
+        config_name: `default` (counts and summaries), `embedded` (with text embeddings, where the
+            build made them) or `spectra` (detections by themselves, for pretraining: those of
+            sources without a summary, too).
+        cache_dir: where `datasets` keeps what it made.
+
+    Raises:
+        AssembleError: when the build has not come to its end.
+        ValueError: for a configuration that the folder does not have.
+
+    Example:
+        >>> builder = CSCPapers("runs/csc.work", "embedded")  # doctest: +SKIP
+        >>> builder.download_and_prepare()  # doctest: +SKIP
+        >>> builder.push_to_hub("user/name")  # doctest: +SKIP
+    """
+
+    VERSION = datasets.Version(VERSION)
+
+    def __init__(
+        self,
+        work: str | Path,
+        config_name: str = PAIRS,
+        *,
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        self.assembly, self._description = read_finished(work)
+        there = self.assembly.configurations
+        if config_name not in there:
+            way = "; build with --embedder for it" if config_name in CONFIGURATIONS else ""
+            raise ValueError(
+                f"configuration {config_name!r} is not in {work}: {', '.join(there)}{way}"
+            )
+        self.folder = Path(work)
+        # Name and hash of its own: see `SimulatedCSC`. What decides the rows stands in the queue.
+        state = (self.folder / "queue.sqlite").stat()
+        facts = [VERSION, str(self.folder.resolve()), state.st_size, state.st_mtime_ns]
+        super().__init__(
+            cache_dir=None if cache_dir is None else str(cache_dir),
+            dataset_name="csc_papers",
+            config_name=config_name,
+            hash=hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest(),
+            version=VERSION,
+        )
+
+    def description(self) -> SpecCLIPDatasetInfo:
+        """What to write beside the rows."""
+        return self._description
+
+    def write(self, output: str | Path, *, overwrite: bool = False, progress: bool = False) -> str:
+        """Write every configuration into one folder, as a repository of the Hub holds them.
+
+        Args:
+            output: the folder.
+            overwrite: replace a dataset that is already there.
+            progress: show a bar.
+
+        Returns:
+            Sizes of the splits, for people.
+
+        Raises:
+            DatasetFolderError: when the folder may not be written.
+        """
+        assembly = self.assembly
+        write_dataset(
+            output,
+            assembly.streams(PAIRS),
+            self._description,
+            more={name: assembly.streams(name) for name in assembly.configurations[1:]},
+            overwrite=overwrite,
+            progress=progress,
+        )
+        rows = assembly.rows
+        return describe_splits(list(rows.groups[rows.paired]), list(rows.splits[rows.paired]))
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool | None = None, token: str | None = None
+    ) -> CommitInfo:
+        """Publish every configuration under its name, with the card.
+
+        Args:
+            repo_id: `user/name`.
+            private: whether a new repository is private.
+            token: of the Hub; by default the one of `hf auth login`.
+
+        Raises:
+            DatasetFolderError: when the Hub refuses or cannot be reached.
+        """
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".push-") as scratch:
+            folder = Path(scratch) / self._description.name
+            self.write(folder)
+            return push_folder(folder, repo_id, private=private, token=token)
+
+    def _info(self) -> datasets.DatasetInfo:
+        schema = self.assembly.schema(self.config.name)
+        return datasets.DatasetInfo(
+            description=self._description.description,
+            features=datasets.Features.from_arrow_schema(schema),
+        )
+
+    def _split_generators(
+        self, dl_manager: datasets.DownloadManager
+    ) -> list[datasets.SplitGenerator]:
+        return [
+            datasets.SplitGenerator(name=split, gen_kwargs={"split": split}) for split in SPLITS
+        ]
+
+    def _generate_tables(self, split: str) -> Iterator[tuple[int | datasets.builder.Key, pa.Table]]:
+        for number, table in enumerate(self.assembly.stream(self.config.name, split).tables):
+            yield datasets.builder.Key(number, 0), table
+
+
+def push_folder(
+    folder: str | Path, repo_id: str, *, private: bool | None = None, token: str | None = None
+) -> CommitInfo:
+    """Publish a dataset folder: one commit, whole or not at all.
+
+    Args:
+        folder: written by `write_dataset`.
+        repo_id: `user/name`; made where it is absent.
+        private: whether a new repository is private.
+        token: of the Hub; by default the one of `hf auth login`.
+
+    Raises:
+        DatasetFolderError: when the folder is no dataset, or the Hub refuses or cannot be reached.
+    """
+    folder = Path(folder)
+    info = read_info(folder) if folder.is_dir() else None
+    if info is None:
+        raise DatasetFolderError(f"{folder} holds no {INFO_FILE}: it is no dataset to publish")
+    places = [DATA_FOLDER, *info.configurations]
+    api = HfApi(token=token)
+    try:
+        api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
+        return api.upload_folder(
+            repo_id=repo_id,
+            repo_type="dataset",
+            folder_path=folder,
+            allow_patterns=[CARD_FILE, INFO_FILE, *(f"{place}/*.parquet" for place in places)],
+            # Files of an earlier version that this one does not replace would be loaded with it.
+            delete_patterns=[f"{place}/*.parquet" for place in (DATA_FOLDER, *CONFIGURATIONS)],
+            commit_message=f"{info.name}: {sum(info.rows.values())} pairs",
+        )
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        said = " ".join(str(error).split())[:300]
+    raise DatasetFolderError(
+        f"{repo_id} was not published: {said}. {folder} is whole: log in with `hf auth login` (or "
+        "HF_TOKEN), check the name, and push again"
+    )
+
+
+__all__ = ["CSCPapers", "push_folder"]

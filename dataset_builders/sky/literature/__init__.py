@@ -1,0 +1,1 @@
+"""Literature of a source: papers, full texts, summaries and their embeddings."""

@@ -1,0 +1,221 @@
+"""Answers of language models on disk: what was paid for once is not asked for again.
+
+One SQLite file with a rollback journal, as for embeddings: a commit is whole whatever kills the
+process, and it works on network file systems.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hf_specclip.errors import SpecCLIPError
+
+from ..work.transaction import transaction
+
+FORMAT_VERSION = 2
+_BUSY_SECONDS = 120.0
+_SCHEMA = """
+CREATE TABLE answers (
+    key BLOB PRIMARY KEY,
+    content TEXT NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    input_bytes INTEGER NOT NULL,
+    batched INTEGER NOT NULL
+);
+CREATE TABLE reserved (id TEXT PRIMARY KEY, dollars REAL NOT NULL, until REAL NOT NULL);
+"""
+
+
+class AnswerCacheError(SpecCLIPError, RuntimeError):
+    """The file of answers cannot be used; the message names it and the way out."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer.
+
+    Attributes:
+        content: its text.
+        input_tokens, output_tokens: as the server counted them.
+        input_bytes: of the question.
+        batched: whether it came in a batch, at half the price.
+    """
+
+    content: str
+    input_tokens: int
+    output_tokens: int
+    input_bytes: int
+    batched: bool = False
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the answers of a cache took together: numbers as in `Answer`, and how many there are.
+
+    Attributes:
+        batched_input_tokens, batched_output_tokens: those of them that came in batches.
+    """
+
+    answers: int
+    input_tokens: int
+    output_tokens: int
+    input_bytes: int
+    batched_input_tokens: int
+    batched_output_tokens: int
+
+
+class AnswerCache:
+    """Answers by the hash of everything that decides them.
+
+    Args:
+        path: the SQLite file.
+
+    Raises:
+        AnswerCacheError: when the file cannot be used; so do all methods.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._writing() as connection:
+            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                for statement in _SCHEMA.split(";"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != FORMAT_VERSION:
+            raise AnswerCacheError(
+                f"{self.path} has format {version}, this version writes {FORMAT_VERSION}: move it "
+                "away, or name another work folder"
+            )
+
+    @staticmethod
+    def key(question: Any) -> bytes:
+        """Of a question with its model and settings (JSON; no secrets belong there)."""
+        text = json.dumps(question, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+    def get(self, key: bytes) -> Answer | None:
+        """The answer, or None."""
+        with self._open() as connection:
+            row = connection.execute(
+                "SELECT content, input_tokens, output_tokens, input_bytes, batched FROM answers "
+                "WHERE key = ?",
+                (key,),
+            ).fetchone()
+        return None if row is None else Answer(*row[:4], bool(row[4]))
+
+    def put(self, key: bytes, answer: Answer) -> None:
+        """Keep an answer."""
+        self.put_all({key: answer})
+
+    def put_all(self, answers: Mapping[bytes, Answer]) -> None:
+        """Keep answers, all in one commit."""
+        rows = [
+            (key, a.content, a.input_tokens, a.output_tokens, a.input_bytes, int(a.batched))
+            for key, a in answers.items()
+        ]
+        with self._writing() as connection:
+            connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def spent(self) -> Spent:
+        """What all answers took together."""
+        with self._open() as connection:
+            return _spent(connection)
+
+    def reserve(
+        self, dollars: float, cap: float, price: Callable[[Spent], float], seconds: float
+    ) -> tuple[str | None, float]:
+        """Set money aside for a question, unless all together could then pass the cap.
+
+        Args:
+            dollars: the most that it can cost.
+            cap: on all answers of this file, of whatever process.
+            price: what answers have cost.
+            seconds: after which the question has ended, one way or another.
+
+        Returns:
+            What to `release` when the answer is there (None where the cap forbids the question),
+            and what was spent.
+        """
+        now = time.time()
+        with self._writing() as connection:
+            connection.execute("DELETE FROM reserved WHERE until < ?", (now,))
+            [aside] = connection.execute("SELECT total(dollars) FROM reserved").fetchone()
+            paid = price(_spent(connection))
+            if paid + aside + dollars > cap:
+                return None, paid
+            name = secrets.token_hex(8)
+            connection.execute(
+                "INSERT INTO reserved VALUES (?, ?, ?)", (name, dollars, now + seconds)
+            )
+            return name, paid
+
+    def set_aside(self) -> float:
+        """Dollars reserved for questions under way."""
+        with self._open() as connection:
+            query = "SELECT total(dollars) FROM reserved WHERE until >= ?"
+            return float(connection.execute(query, (time.time(),)).fetchone()[0])
+
+    def release(self, reservation: str | None) -> None:
+        """Give back what was set aside."""
+        if reservation is not None:
+            with self._writing() as connection:
+                connection.execute("DELETE FROM reserved WHERE id = ?", (reservation,))
+
+    def merge(self, others: Iterable[str | Path]) -> None:
+        """Take over the answers of other files."""
+        for other in others:
+            with AnswerCache(other)._open() as connection:
+                rows = connection.execute("SELECT * FROM answers").fetchall()
+            with self._writing() as own:
+                own.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+        except sqlite3.Error as error:
+            raise self._unusable(error) from None
+        try:
+            yield connection
+        except sqlite3.DatabaseError as error:
+            raise self._unusable(error) from None
+        finally:
+            connection.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._open() as connection, transaction(connection):
+            yield connection
+
+    def _unusable(self, error: Exception) -> AnswerCacheError:
+        text = str(error)
+        if "malformed" in text or "not a database" in text:
+            way = "move it away; its answers are then asked, and paid, for again"
+        elif "full" in text or "disk I/O" in text:
+            way = "make room on the disk and run again; every answer that was kept is there"
+        else:
+            way = "check that you may write there and that no other program holds it"
+        return AnswerCacheError(f"answers {self.path}: {text}; {way}")
+
+
+def _spent(connection: sqlite3.Connection) -> Spent:
+    row = connection.execute(
+        "SELECT count(*), total(input_tokens), total(output_tokens), total(input_bytes), "
+        "total(input_tokens * batched), total(output_tokens * batched) FROM answers"
+    ).fetchone()
+    return Spent(*map(int, row))
+
+
+__all__ = ["Answer", "AnswerCache", "AnswerCacheError", "Spent"]

@@ -1,0 +1,1 @@
+"""Forecasts and dry runs of a build."""

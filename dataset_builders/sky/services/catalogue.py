@@ -1,0 +1,412 @@
+"""Detections of the Chandra Source Catalog 2.1 over TAP: which columns, which joins, in pages.
+
+A detection is one source in one observation. The catalogue keeps it in `observation_source`; its
+source is found through the stacks that were searched: master_source – master_stack_assoc –
+stack_source – stack_observation_assoc – observation_source (Evans et al. 2024, ApJS 274, 22).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf_specclip.errors import SpecCLIPError
+from hf_specclip.storage import write_bytes
+
+from ...contract import LIMITED_VARIABLES, SENTINELS, variable_units
+from ..work.queue import Item, WorkQueue
+from ..work.shard import Shard
+from .polite_session import ServiceError
+from .positions import Position, box_condition, separation
+from .tap import Row, TapClient, quoted, quoted_list
+
+CSC_TAP = "http://cda.cfa.harvard.edu/csc21tap"
+RELEASE = "CSC 2.1"
+STAGE = "catalogue"
+FOLDER = "catalogue"
+PAGE_ROWS = 5000
+# Sources in one question: their names stay well inside what a URL or form may hold.
+NAMES_AT_ONCE = 100
+# The whole catalogue comes in slices of so many degrees of right ascension: of about 18,000
+# detections in the mean, and each source in one of them.
+SLICE_DEGREES = 5
+
+# Texts come padded with blanks, which not every service leaves out of comparisons: hence LIKE.
+_JOINS = """\
+FROM csc21.master_source m, csc21.master_stack_assoc a, csc21.stack_source s,
+csc21.stack_observation_assoc b, csc21.observation_source o
+WHERE m.name = a.name AND a.match_type LIKE 'u%'
+AND s.detect_stack_id = a.detect_stack_id AND s.region_id = a.region_id
+AND s.detect_stack_id = b.detect_stack_id AND s.region_id = b.region_id
+AND o.obsid = b.obsid AND o.obi = b.obi AND o.region_id = b.region_id
+AND o.instrument LIKE 'ACIS%'"""
+_TABLES = {"m": "csc21.master_source", "o": "csc21.observation_source"}
+
+
+class CatalogueError(SpecCLIPError, RuntimeError):
+    """The catalogue is not as expected; the message names table, column and way out."""
+
+
+@dataclass(frozen=True)
+class CatalogueColumn:
+    """A column that is asked for.
+
+    Attributes:
+        table: `m` (master_source) or `o` (observation_source).
+        name: in the catalogue and in the rows.
+        type: of its values in the rows.
+        required: whether a row without it is refused.
+    """
+
+    table: str
+    name: str
+    type: pa.DataType
+    required: bool = False
+
+
+def _columns() -> tuple[CatalogueColumn, ...]:
+    whole, real, text = pa.int32(), pa.float64(), pa.string()
+    columns = [
+        CatalogueColumn("m", "name", text, True),
+        CatalogueColumn("o", "obsid", whole, True),
+        CatalogueColumn("o", "obi", whole, True),
+        CatalogueColumn("o", "region_id", whole, True),
+        CatalogueColumn("m", "ra", real, True),
+        CatalogueColumn("m", "dec", real, True),
+        CatalogueColumn("m", "err_ellipse_r0", real),
+        CatalogueColumn("m", "err_ellipse_r1", real),
+        CatalogueColumn("m", "err_ellipse_ang", real),
+        CatalogueColumn("o", "instrument", text, True),
+        CatalogueColumn("o", "detector", text),
+        CatalogueColumn("o", "theta", real),
+        CatalogueColumn("o", "livetime", real),
+        CatalogueColumn("o", "gti_mjd_obs", real),
+        CatalogueColumn("o", "src_cnts_aper_b", real),
+        *(CatalogueColumn(table, name, pa.bool_()) for table, name in FLAGS.values()),
+    ]
+    for name in variable_units():
+        # Variability between observations is a property of the source.
+        table = "m" if name.startswith("var_inter_") else "o"
+        columns.append(CatalogueColumn(table, name, real))
+        if name in LIMITED_VARIABLES:
+            columns += [CatalogueColumn(table, f"{name}_{end}", real) for end in ("lolim", "hilim")]
+    return tuple(columns)
+
+
+# What makes a spectrum unusable, and where the catalogue says so.
+FLAGS: Mapping[str, tuple[str, str]] = {
+    "pileup": ("m", "pileup_flag"),
+    "saturated": ("o", "sat_src_flag"),
+    "on a readout streak": ("o", "streak_src_flag"),
+}
+COLUMNS = _columns()
+KEY = ("obsid", "obi", "region_id", "name")
+# `masked` says why a detection is left out, null where it is not.
+SCHEMA = pa.schema([(c.name, c.type) for c in COLUMNS] + [("masked", pa.string())])
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Which detections are wanted; None for no limit.
+
+    Attributes:
+        min_significance: of the broad-band flux.
+        min_counts: aperture counts of the source, broad band.
+        max_theta: off-axis angle, arcmin.
+    """
+
+    min_significance: float | None = None
+    min_counts: float | None = None
+    max_theta: float | None = None
+
+    @property
+    def adql(self) -> str:
+        """Conditions that begin with AND, or nothing."""
+        parts = (
+            ("o.flux_significance_b >=", self.min_significance),
+            ("o.src_cnts_aper_b >=", self.min_counts),
+            ("o.theta <=", self.max_theta),
+        )
+        return "".join(f" AND {left} {value:g}" for left, value in parts if value is not None)
+
+
+class Catalogue:
+    """The catalogue's detections, fetched into a folder in pages.
+
+    Args:
+        client: the TAP service.
+        queue: where each part's state is kept.
+        folder: of the build; pages go to its `catalogue`.
+        limits: which detections are wanted.
+        page_rows: rows in a page.
+        slice_degrees: of right ascension, in a part of the whole catalogue.
+    """
+
+    def __init__(
+        self,
+        client: TapClient,
+        queue: WorkQueue,
+        folder: str | Path,
+        *,
+        limits: Limits | None = None,
+        page_rows: int = PAGE_ROWS,
+        slice_degrees: int = SLICE_DEGREES,
+    ) -> None:
+        self.client = client
+        self.queue = queue
+        self.folder = Path(folder) / FOLDER
+        self.limits = limits or Limits()
+        self.page_rows = page_rows
+        self.slice_degrees = slice_degrees
+        self._select: str | None = None
+
+    # -- what is wanted
+
+    def want_sources(self, names: Iterable[str]) -> int:
+        """Want every detection of these sources; gives how many parts are new.
+
+        Sources that an earlier run, or another shard, has wanted are in its parts.
+        """
+        known = {n for i in self.queue.items(STAGE) for n in i.payload.get("names", ())}
+        names = sorted(set(names) - known)
+        parts = {}
+        for start in range(0, len(names), NAMES_AT_ONCE):
+            some = names[start : start + NAMES_AT_ONCE]
+            digest = hashlib.sha256("\n".join(some).encode()).hexdigest()[:12]
+            parts[f"names-{digest}"] = {"names": some}
+        return self.queue.add(STAGE, parts)
+
+    def want_cone(self, ra: float, dec: float, radius: float, shard: Shard | None = None) -> int:
+        """Want the detections of every source within `radius` degrees of a place.
+
+        Args:
+            ra, dec: of the place, degrees.
+            radius: degrees.
+            shard: keep the sources of this one, or of all.
+        """
+        if not (0 <= ra < 360 and abs(dec) <= 90 and 0 < radius <= 180):
+            raise ValueError(
+                f"cone {ra} {dec} {radius}: give right ascension (0 to 360), declination (−90 to "
+                "90) and a radius, in degrees"
+            )
+        name = f"cone-{ra:.6f}{dec:+.6f}-{radius:.6f}"
+        payload: dict[str, Any] = {"cone": [ra, dec, radius]}
+        if shard is not None:
+            name += f"-{shard.number}-of-{shard.of}"
+            payload["shard"] = [shard.number, shard.of]
+        elif any(item.id.startswith(f"{name}-") for item in self.queue.items(STAGE)):
+            return 0  # its shards were merged into this queue
+        return self.queue.add(STAGE, {name: payload})
+
+    def want_everything(self, shard: Shard | None = None) -> int:
+        """Want the whole catalogue, or a shard's slices of it."""
+        slices = range(0, 360, self.slice_degrees)
+        return self.queue.add(
+            STAGE,
+            {
+                f"ra-{west:03d}": {"ra": [west, west + self.slice_degrees]}
+                for number, west in enumerate(slices)
+                if shard is None or shard.has_number(number)
+            },
+        )
+
+    # -- fetching
+
+    def fetch(self, progress: Callable[[int], None] = lambda rows: None) -> None:
+        """Fetch every wanted part; what earlier runs have fetched is not asked for again.
+
+        Args:
+            progress: called with the number of rows of each page.
+
+        Raises:
+            ServiceError: when the service fails for good; the part is then wanted again.
+        """
+        while items := self.queue.claim(STAGE, 1):
+            [part] = items
+            try:
+                result = self._fetch_part(part, progress)
+            except BaseException:
+                self.queue.release(STAGE, [part.id])
+                raise
+            self.queue.finish(STAGE, {part.id: result})
+
+    def _fetch_part(self, part: Item, progress: Callable[[int], None]) -> dict[str, Any]:
+        where, keep = _condition(part.payload)
+        pages = self._pages(part.id)
+        rows, last, after = 0, False, None
+        for page in pages:
+            schema = pq.read_schema(page)
+            about = json.loads(schema.metadata[b"page"])
+            rows, last, after = rows + about["rows"], about["last"], about["after"]
+        while not last:
+            answer = self.client.query(
+                self._adql(where, after),
+                f"{part.id}, page {len(pages)}",
+                max_rows=self.page_rows,
+                remember=False,
+            )
+            found = [_checked(row, self.client.url) for row in answer.rows]
+            # A service that sends fewer rows than it may has no more, unless it says so.
+            last = not found or (len(found) < self.page_rows and not answer.overflow)
+            after = [found[-1][name] for name in KEY] if found else after
+            kept = [row for row in found if keep(row)]
+            path = self.folder / f"{part.id}.{len(pages):04d}.parquet"
+            about = {"rows": len(kept), "last": last, "after": after, "units": answer.units}
+            write_bytes(path, _parquet(kept, about))
+            pages.append(path)
+            rows += len(kept)
+            progress(len(kept))
+        return {"rows": rows, "pages": len(pages)}
+
+    def _pages(self, part: str) -> list[Path]:
+        pages = sorted(self.folder.glob(f"{part}.????.parquet"))
+        return [p for n, p in enumerate(pages) if p.name == f"{part}.{n:04d}.parquet"]
+
+    def _adql(self, where: str, after: Sequence[Any] | None) -> str:
+        """The question for the page that follows a key: nothing shifts when rows come and go."""
+        paged = ""
+        if after is not None:
+            obsid, obi, region, name = int(after[0]), int(after[1]), int(after[2]), quoted(after[3])
+            paged = (
+                f" AND (o.obsid > {obsid} OR (o.obsid = {obsid} AND (o.obi > {obi} OR "
+                f"(o.obi = {obi} AND (o.region_id > {region} OR "
+                f"(o.region_id = {region} AND m.name > {name}))))))"
+            )
+        return (
+            f"SELECT TOP {self.page_rows} {self.select} {_JOINS} AND {where}{self.limits.adql}"
+            f"{paged} ORDER BY o.obsid, o.obi, o.region_id, m.name"
+        )
+
+    @property
+    def select(self) -> str:
+        """The columns to ask for.
+
+        Raises:
+            CatalogueError: when the service lists the tables without one of them.
+        """
+        if self._select is None:
+            for alias, table in _TABLES.items():
+                there = self.client.columns(table)
+                missing = [
+                    c.name for c in COLUMNS if c.table == alias and c.name.lower() not in there
+                ]
+                if missing and there:
+                    raise CatalogueError(
+                        f"{self.client.url}: {table} has no {', '.join(missing)}; is this "
+                        f"{RELEASE}? Give --csc-tap the address of that release"
+                    )
+            names = [f"{c.table}.{c.name} AS {c.name}" for c in COLUMNS]
+            self._select = ", ".join([*names, "a.match_type AS match_type"])
+        return self._select
+
+
+def read_catalogue(folder: str | Path) -> pa.Table:
+    """All detections fetched into a build's folder.
+
+    Returns:
+        Rows of `SCHEMA`, each detection of a source once, sorted by source and detection.
+    """
+    paths = sorted((Path(folder) / FOLDER).glob("*.parquet"))
+    tables = [pq.read_table(path).replace_schema_metadata() for path in paths]
+    table = pa.concat_tables([SCHEMA.empty_table(), *tables])
+    # Parts may overlap: a cone and a list of names, or two builds in one folder.
+    table = table.sort_by([(name, "ascending") for name in ("name", "obsid", "obi", "region_id")])
+    keys = list(zip(*(table[name].to_pylist() for name in KEY), strict=True))
+    first = [place for place, key in enumerate(keys) if not place or key != keys[place - 1]]
+    return table.take(pa.array(first, pa.int64()))
+
+
+def _condition(payload: Mapping[str, Any]) -> tuple[str, Callable[[Row], bool]]:
+    """ADQL of a part, and which of the rows it gives are wanted."""
+    if "names" in payload:
+        return f"m.name IN {quoted_list(payload['names'])}", lambda row: True
+    if "cone" in payload:
+        ra, dec, radius = payload["cone"]
+        centre = Position(ra, dec)
+        shard = Shard(*payload["shard"]) if "shard" in payload else None
+
+        def inside(row: Row) -> bool:
+            near = separation(centre, Position(row["ra"], row["dec"])) <= radius
+            return near and (shard is None or shard.has(row["name"]))
+
+        return box_condition(ra, dec, radius, "m.ra", "m.dec"), inside
+    west, east = payload["ra"]
+    return f"m.ra >= {int(west)} AND m.ra < {int(east)}", lambda row: True
+
+
+def _checked(row: Row, url: str) -> Row:
+    """A row in the types of `SCHEMA`; what was not measured is None."""
+    found: Row = {}
+    for column in COLUMNS:
+        value = row.get(column.name)
+        try:
+            found[column.name] = _typed(value, column.type)
+        except (TypeError, ValueError):
+            raise CatalogueError(
+                f"{url}: {column.name} of {row.get('name')} is {value!r}, not {column.type}; "
+                "report it with this message"
+            ) from None
+        if column.required and found[column.name] is None:
+            raise CatalogueError(
+                f"{url}: {column.name} of {row.get('name') or 'a detection'} is missing; report it "
+                "with this message"
+            )
+    # Services pad texts with blanks, and may compare them so; what came back must still be right.
+    if str(row.get("match_type", "u")).strip() != "u" or found["instrument"] != "ACIS":
+        raise ServiceError(
+            f"{url} answered with a detection of {found['name']} that was not asked for "
+            f"(match_type {row.get('match_type')!r}, {found['instrument']})"
+        )
+    reasons = [reason for reason, (_, name) in FLAGS.items() if found[name]]
+    found["masked"] = ", ".join(reasons) or None
+    return found
+
+
+def _typed(value: Any, kind: pa.DataType) -> Any:
+    if value is None or value == "":
+        return None
+    if pa.types.is_boolean(kind):
+        if isinstance(value, str):
+            if value.lower() not in _TRUTHS:
+                raise ValueError(value)
+            return _TRUTHS[value.lower()]
+        return bool(value)
+    if pa.types.is_integer(kind):
+        if int(value) != value:
+            raise ValueError(value)
+        return int(value)
+    if pa.types.is_floating(kind):
+        number = float(value)
+        return number if math.isfinite(number) and number not in SENTINELS else None
+    return str(value)
+
+
+_TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+
+def _parquet(rows: list[Row], about: Mapping[str, Any]) -> bytes:
+    schema = SCHEMA.with_metadata({"page": json.dumps(about, sort_keys=True)})
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd")
+    return sink.getvalue()
+
+
+__all__ = [
+    "COLUMNS",
+    "CSC_TAP",
+    "SCHEMA",
+    "Catalogue",
+    "CatalogueColumn",
+    "CatalogueError",
+    "Limits",
+    "read_catalogue",
+]

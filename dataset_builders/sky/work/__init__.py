@@ -1,0 +1,1 @@
+"""Work folder of a build: queue, shards, rates."""

@@ -1,0 +1,446 @@
+"""What there is to do and what became of it: one SQLite file that survives being killed.
+
+Every item ends as got, absent or failed; none is forgotten. Several processes of one machine work
+on one file (a shard); a merge joins the shards of several machines.
+
+SQLite keeps its rollback journal: the write-ahead log is unsafe on the network file systems where
+home folders of clusters live. Who works on what is known from locks that the system itself frees
+when a process dies, so that its claims return at once and no clock is involved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from hf_specclip.errors import SpecCLIPError
+
+from .transaction import transaction
+
+FORMAT_VERSION = 1
+STATES = ("wanted", "claimed", "got", "absent", "failed")
+# How long one waits for another process's commit, which takes milliseconds.
+_BUSY_SECONDS = 120.0
+# Values in one SQL statement; builds of SQLite allow 999 at the least.
+_AT_ONCE = 400
+_SCHEMA = """
+CREATE TABLE items (
+    stage TEXT NOT NULL,
+    id TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('wanted', 'claimed', 'got', 'absent', 'failed')),
+    why TEXT,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    owner TEXT,
+    payload TEXT NOT NULL,
+    result TEXT,
+    PRIMARY KEY (stage, id)
+) WITHOUT ROWID;
+CREATE INDEX items_by_state ON items (stage, state);
+"""
+
+
+class QueueError(SpecCLIPError, RuntimeError):
+    """The queue's file cannot be used; the message names it and the way out."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to do.
+
+    Attributes:
+        stage: which kind of work it is.
+        id: its name, unique in the stage.
+        state: one of `STATES`.
+        why: for absent and failed ones, the reason.
+        attempts: how often it was taken on.
+        payload: what is needed to do it.
+        result: what came of it, None until got.
+    """
+
+    stage: str
+    id: str
+    state: str
+    why: str | None
+    attempts: int
+    payload: Any
+    result: Any
+
+
+class WorkQueue:
+    """One shard of the work.
+
+    Args:
+        path: the SQLite file; made where it is absent.
+
+    Raises:
+        QueueError: when the file is damaged, from a newer version or cannot be written; so do all
+            methods.
+
+    Example:
+        >>> queue = WorkQueue(folder / "queue.sqlite")  # doctest: +SKIP
+        >>> queue.add("spectra", {"1575.1.85": {"name": "2CXO J1"}})  # doctest: +SKIP
+        >>> for item in queue.claim("spectra", 10):  # doctest: +SKIP
+        ...     queue.finish("spectra", {item.id: fetch(item)})
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._owner: str | None = None
+        self._presence: FileLock | None = None
+        self._announcing = threading.Lock()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from None
+        with self._writing() as connection:
+            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                for statement in _SCHEMA.split(";"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        with self._open() as connection:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != FORMAT_VERSION:
+            raise QueueError(
+                f"{self.path} has format {version}, this version writes {FORMAT_VERSION}: name "
+                "another work folder"
+            )
+
+    def __enter__(self) -> WorkQueue:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what is still claimed. Left out, the end of the process does the same."""
+        if self._presence is None:
+            return
+        with self._writing() as connection:
+            self._return_claims(connection, [self._owner])
+        self._presence.release()
+        Path(self._presence.lock_file).unlink(missing_ok=True)
+        self._presence, self._owner = None, None
+
+    def add(self, stage: str, items: Mapping[str, Any]) -> int:
+        """Put items in; those already there stay as they are.
+
+        Args:
+            stage: kind of work.
+            items: id -> what is needed to do it (JSON).
+
+        Returns:
+            How many were new.
+        """
+        rows = [(stage, name, json.dumps(payload)) for name, payload in items.items()]
+        with self._writing() as connection:
+            before = connection.total_changes
+            connection.executemany(
+                "INSERT OR IGNORE INTO items (stage, id, state, payload) "
+                "VALUES (?, ?, 'wanted', ?)",
+                rows,
+            )
+            return connection.total_changes - before
+
+    def claim(self, stage: str, n: int = 1) -> list[Item]:
+        """Take on up to `n` wanted items, in the order of their ids; nobody else gets them.
+
+        What dead processes had claimed is wanted again.
+        """
+        owner = self._announce()
+        with self._writing() as connection:
+            self._return_claims(connection, self._dead_owners(connection))
+            rows = connection.execute(
+                "SELECT id FROM items WHERE stage = ? AND state = 'wanted' ORDER BY id LIMIT ?",
+                (stage, n),
+            ).fetchall()
+            connection.executemany(
+                "UPDATE items SET state = 'claimed', owner = ?, attempts = attempts + 1 "
+                "WHERE stage = ? AND id = ?",
+                [(owner, stage, name) for (name,) in rows],
+            )
+            return self._select(connection, stage, [name for (name,) in rows])
+
+    def finish(
+        self,
+        stage: str,
+        got: Mapping[str, Any] | None = None,
+        *,
+        absent: Mapping[str, str] | None = None,
+        failed: Mapping[str, str] | None = None,
+    ) -> None:
+        """Say what became of claimed items: all of them in one commit.
+
+        Args:
+            stage: kind of work.
+            got: id -> result (JSON).
+            absent: id -> why there is no such thing.
+            failed: id -> what went wrong.
+
+        Raises:
+            QueueError: for an id that this process has not claimed (nothing is written then).
+        """
+        rows: list[tuple[str, str | None, str | None, str]] = []
+        rows += [("got", None, json.dumps(value), name) for name, value in (got or {}).items()]
+        rows += [("absent", why, None, name) for name, why in (absent or {}).items()]
+        rows += [("failed", why, None, name) for name, why in (failed or {}).items()]
+        with self._writing() as connection:
+            for state, why, result, name in rows:
+                changed = connection.execute(
+                    "UPDATE items SET state = ?, why = ?, result = ?, owner = NULL "
+                    "WHERE stage = ? AND id = ? AND state = 'claimed' AND owner = ?",
+                    (state, why, result, stage, name, self._owner),
+                ).rowcount
+                if changed != 1:
+                    raise QueueError(f"{stage} {name!r} was not claimed by this process")
+
+    def release(self, stage: str, ids: Iterable[str]) -> None:
+        """Give claimed items back, to be taken on again."""
+        with self._writing() as connection:
+            connection.executemany(
+                "UPDATE items SET state = 'wanted', owner = NULL "
+                "WHERE stage = ? AND id = ? AND owner = ?",
+                [(stage, name, self._owner) for name in ids],
+            )
+
+    def retry(self, stage: str, states: Sequence[str] = ("failed",)) -> int:
+        """Want items again that ended otherwise; gives how many."""
+        marks = ",".join("?" * len(states))
+        with self._writing() as connection:
+            return connection.execute(
+                "UPDATE items SET state = 'wanted', why = NULL, owner = NULL "
+                f"WHERE stage = ? AND state IN ({marks})",
+                (stage, *states),
+            ).rowcount
+
+    def remove(self, stage: str, ids: Iterable[str]) -> None:
+        """Forget items that nobody has claimed."""
+        with self._writing() as connection:
+            connection.executemany(
+                "DELETE FROM items WHERE stage = ? AND id = ? AND state != 'claimed'",
+                [(stage, name) for name in ids],
+            )
+
+    def put(self, stage: str, results: Mapping[str, Any]) -> None:
+        """Keep results that came along with others; items already got or claimed stay."""
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT INTO items (stage, id, state, payload, result) "
+                "VALUES (?, ?, 'got', '{}', ?) ON CONFLICT (stage, id) DO UPDATE SET "
+                "state = 'got', why = NULL, result = excluded.result "
+                "WHERE items.state NOT IN ('got', 'claimed')",
+                [(stage, name, json.dumps(value)) for name, value in results.items()],
+            )
+
+    def again(self, stage: str, ids: Iterable[str]) -> None:
+        """Want items again that had ended."""
+        with self._writing() as connection:
+            connection.executemany(
+                "UPDATE items SET state = 'wanted', why = NULL, result = NULL "
+                "WHERE stage = ? AND id = ? AND state != 'claimed'",
+                [(stage, name) for name in ids],
+            )
+
+    def total(self, stage: str, key: str) -> tuple[int, float]:
+        """How many items were got, and the sum of a number in their results."""
+        with self._open() as connection:
+            n, total = connection.execute(
+                "SELECT count(*), total(json_extract(result, ?)) FROM items "
+                "WHERE stage = ? AND state = 'got'",
+                (f"$.{key}", stage),
+            ).fetchone()
+        return int(n), float(total)
+
+    def counts(self, stage: str) -> dict[str, int]:
+        """How many items are in each state, zeros included."""
+        with self._open() as connection:
+            found = connection.execute(
+                "SELECT state, count(*) FROM items WHERE stage = ? GROUP BY state", (stage,)
+            ).fetchall()
+        return {**dict.fromkeys(STATES, 0), **dict(found)}
+
+    def items(self, stage: str, states: Sequence[str] = STATES) -> Iterator[Item]:
+        """Items in the order of their ids."""
+        marks = ",".join("?" * len(states))
+        last = ""
+        while True:
+            with self._open() as connection:
+                rows = connection.execute(
+                    f"{_COLUMNS} WHERE stage = ? AND state IN ({marks}) AND id > ? "
+                    "ORDER BY id LIMIT ?",
+                    (stage, *states, last, _AT_ONCE),
+                ).fetchall()
+            if not rows:
+                return
+            yield from map(_item, rows)
+            last = rows[-1][1]
+
+    def results(self, stage: str, ids: Iterable[str]) -> dict[str, Any]:
+        """Results of those of these items that were got."""
+        with self._open() as connection:
+            items = self._select(connection, stage, list(dict.fromkeys(ids)))
+        return {item.id: item.result for item in items if item.state == "got"}
+
+    def merge(self, shards: Iterable[str | os.PathLike[str]]) -> int:
+        """Take over what other shards hold.
+
+        Of an item that several hold, the one that came furthest is kept: got before absent before
+        failed before wanted, and among equals the one met first.
+
+        Args:
+            shards: their SQLite files; they stay as they are.
+
+        Returns:
+            How many items were added or came further.
+
+        Raises:
+            QueueError: when a shard is still worked on.
+        """
+        changed = 0
+        for shard in shards:
+            other = WorkQueue(shard)
+            with other._writing() as connection:
+                other._return_claims(connection, other._dead_owners(connection))
+            with other._open() as connection:
+                busy = connection.execute(
+                    "SELECT count(*) FROM items WHERE state = 'claimed'"
+                ).fetchone()[0]
+                if busy:
+                    raise QueueError(
+                        f"{other.path} is still worked on ({busy} items): wait for it, then merge"
+                    )
+                rows = connection.execute(
+                    "SELECT stage, id, state, why, attempts, payload, result FROM items"
+                )
+                with self._writing() as own:
+                    before = own.total_changes
+                    own.executemany(_MERGE, rows)
+                    changed += own.total_changes - before
+        return changed
+
+    # -- who works
+
+    def _announce(self) -> str:
+        """Take the lock that says this process lives."""
+        with self._announcing:
+            if self._owner is None:
+                owner = f"{os.getpid()}-{secrets.token_hex(6)}"
+                # Taken by one thread and given back by another.
+                lock = FileLock(self._lock_of(owner), thread_local=False)
+                try:
+                    lock.acquire(timeout=0)
+                except (OSError, NotImplementedError) as error:
+                    raise QueueError(
+                        f"{self.path.parent} lies on a file system without locks ({error}): put "
+                        "the work folder on another"
+                    ) from None
+                self._owner, self._presence = owner, lock
+            return self._owner
+
+    def _lock_of(self, owner: str) -> Path:
+        folder = self.path.with_name(f"{self.path.name}.workers")
+        folder.mkdir(exist_ok=True)
+        return folder / f"{owner}.lock"
+
+    def _dead_owners(self, connection: sqlite3.Connection) -> list[str]:
+        dead = []
+        query = "SELECT DISTINCT owner FROM items WHERE state = 'claimed'"
+        for (owner,) in connection.execute(query).fetchall():
+            if owner == self._owner:
+                continue
+            path = self._lock_of(owner)
+            lock = FileLock(path)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                continue
+            lock.release()
+            path.unlink(missing_ok=True)
+            dead.append(owner)
+        return dead
+
+    def _return_claims(self, connection: sqlite3.Connection, owners: Iterable[str | None]) -> None:
+        connection.executemany(
+            "UPDATE items SET state = 'wanted', owner = NULL WHERE owner = ?",
+            [(owner,) for owner in owners],
+        )
+
+    # -- the file
+
+    def _select(self, connection: sqlite3.Connection, stage: str, ids: list[str]) -> list[Item]:
+        found = []
+        for start in range(0, len(ids), _AT_ONCE):
+            part = ids[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(part))
+            rows = connection.execute(
+                f"{_COLUMNS} WHERE stage = ? AND id IN ({marks}) ORDER BY id", (stage, *part)
+            )
+            found += [_item(row) for row in rows]
+        return found
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        # Opened for each use: a connection may cross neither threads nor forks.
+        try:
+            connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+        except sqlite3.Error as error:
+            raise self._unusable(error) from None
+        try:
+            yield connection
+        except sqlite3.DatabaseError as error:
+            raise self._unusable(error) from None
+        finally:
+            connection.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._open() as connection, transaction(connection):
+            yield connection
+
+    def _unusable(self, error: Exception) -> QueueError:
+        text = str(error)
+        if "malformed" in text or "not a database" in text:
+            way = "move it away; the next run finds on disk what was already fetched"
+        elif "full" in text or "disk I/O" in text:
+            way = "make room on the disk and run again; nothing is lost"
+        elif "locked" in text:
+            way = "another process holds it: wait for that one, then run again"
+        else:
+            way = "name a work folder that you may write to"
+        return QueueError(f"work queue {self.path}: {text}; {way}")
+
+
+_COLUMNS = "SELECT stage, id, state, why, attempts, payload, result FROM items"
+_RANK = "CASE {} WHEN 'got' THEN 3 WHEN 'absent' THEN 2 WHEN 'failed' THEN 1 ELSE 0 END"
+_MERGE = (
+    "INSERT INTO items (stage, id, state, why, attempts, payload, result) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stage, id) DO UPDATE SET "
+    "state = excluded.state, why = excluded.why, attempts = excluded.attempts, "
+    "payload = excluded.payload, result = excluded.result, owner = NULL "
+    f"WHERE {_RANK.format('excluded.state')} > {_RANK.format('items.state')}"
+)
+
+
+def _item(row: Sequence[Any]) -> Item:
+    stage, name, state, why, attempts, payload, result = row
+    return Item(
+        stage,
+        name,
+        state,
+        why,
+        attempts,
+        json.loads(payload),
+        None if result is None else json.loads(result),
+    )
+
+
+__all__ = ["STATES", "Item", "QueueError", "WorkQueue"]

@@ -1,0 +1,1 @@
+"""Web page: a spectrum in, its description out."""

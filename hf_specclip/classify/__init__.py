@@ -1,0 +1,1 @@
+"""Classification of spectra by class names (zero-shot)."""

@@ -1,0 +1,227 @@
+"""Classes of sources by what they are called: zero-shot classification in the shared space.
+
+A class is the mean direction of sentences that name it. No label of a spectrum enters but one
+number, the temperature that turns similarities into probabilities that hold what they promise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import FileFormatError
+from ..storage import atomic_folder, map_tensors
+from .prompts import TEMPLATES, class_prompts
+
+ZERO_SHOT_FOLDER = "zero_shot"
+CONFIG_FILE = "zero_shot.json"
+TENSORS_FILE = "classes.safetensors"
+FORMAT, VERSION = "specclip-zero-shot", 1
+MAX_CONFIG_BYTES, MAX_CLASSES, MAX_NAME = 1 << 20, 10_000, 200
+# CLIP's bound on what similarities are multiplied with, and where a fit is looked for.
+TEMPERATURES = (0.01, 10.0)
+
+
+class ZeroShotClasses:
+    """Classes as directions in the shared space.
+
+    Args:
+        classes: their labels.
+        embeddings: (C, D), any positive length; normalised here.
+        temperature: what similarities are divided by before the softmax.
+        about: plain values on how they were made: templates, and what the temperature was fitted
+            on.
+
+    Raises:
+        ValueError: for shapes that do not fit, a label that is repeated, or a temperature that is
+            not above zero.
+
+    Example:
+        >>> classes = ZeroShotClasses.from_pretrained("runs/demo/model")
+        >>> classes.probabilities(spectrum_embeds)  # (B, C)
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        embeddings: np.ndarray,
+        temperature: float,
+        about: Mapping[str, Any] | None = None,
+    ):
+        vectors = np.asarray(embeddings, np.float32)
+        if vectors.ndim != 2 or len(vectors) != len(classes) or not len(classes):
+            raise ValueError(f"{len(classes)} classes with embeddings of shape {vectors.shape}")
+        if len(set(classes)) < len(classes):
+            raise ValueError("a class is named twice: name each once")
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not (np.isfinite(length).all() and (length > 0).all()):
+            raise ValueError("a class has no direction: its embedding is zero or not finite")
+        if not (np.isfinite(temperature) and temperature > 0):
+            raise ValueError(f"temperature must be above 0, not {temperature}")
+        self.classes = tuple(classes)
+        self.embeddings = vectors / length
+        self.temperature = float(temperature)
+        self.about = dict(about or {})
+
+    @classmethod
+    def from_prompts(
+        cls,
+        classes: Sequence[str],
+        embed: Callable[[list[dict[str, str]]], np.ndarray],
+        temperature: float,
+        *,
+        templates: Sequence[Mapping[str, str]] = TEMPLATES,
+    ) -> ZeroShotClasses:
+        """Classes from sentences that name them.
+
+        Args:
+            classes: labels (`"LMXB"`) or words (`"a white dwarf in outburst"`).
+            embed: summaries (section -> text) to points in the shared space, (n, D).
+            temperature: see the class.
+            templates: see `class_prompts`.
+        """
+        prompts = [class_prompts(kind, templates) for kind in classes]
+        vectors = np.asarray(embed([one for some in prompts for one in some]), np.float64)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        parts = np.split(vectors, np.cumsum([len(some) for some in prompts])[:-1])
+        means = np.stack([part.mean(axis=0) for part in parts])
+        return cls(classes, means, temperature, {"templates": [dict(t) for t in templates]})
+
+    def similarities(self, spectrum_embeds: Any) -> np.ndarray:
+        """Cosines (B, C) of points in the shared space (B, D) with the classes."""
+        if hasattr(spectrum_embeds, "detach"):
+            spectrum_embeds = spectrum_embeds.detach().float().cpu().numpy()
+        points = np.atleast_2d(np.asarray(spectrum_embeds, np.float32))
+        if points.ndim != 2 or points.shape[1] != self.embeddings.shape[1]:
+            raise ValueError(
+                f"spectrum_embeds are {points.shape}, these classes have "
+                f"{self.embeddings.shape[1]} dimensions: use the model they came with"
+            )
+        points = points / np.linalg.norm(points, axis=1, keepdims=True)
+        return points @ self.embeddings.T
+
+    def probabilities(self, spectrum_embeds: Any) -> np.ndarray:
+        """Probabilities (B, C), each row summing to 1: one of these classes is taken as given."""
+        return _softmax(self.similarities(spectrum_embeds).astype(np.float64) / self.temperature)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the folder `zero_shot/` inside `folder`, an older one only once this is whole."""
+        from safetensors.numpy import save_file
+
+        target = Path(folder) / ZERO_SHOT_FOLDER
+        config = {
+            "format": FORMAT,
+            "version": VERSION,
+            "classes": list(self.classes),
+            "temperature": self.temperature,
+            "about": self.about,
+        }
+        text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        with atomic_folder(target) as fresh:
+            (fresh / CONFIG_FILE).write_text(text, encoding="utf-8")
+            save_file({"embeddings": self.embeddings}, str(fresh / TENSORS_FILE))
+        return target
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike[str]) -> ZeroShotClasses:
+        """Read the classes of a model folder (or its `zero_shot/`).
+
+        Raises:
+            FileNotFoundError: when a file is absent.
+            FileFormatError: when one is damaged.
+        """
+        path = Path(folder)
+        if (path / ZERO_SHOT_FOLDER).is_dir():
+            path = path / ZERO_SHOT_FOLDER
+        for name in (CONFIG_FILE, TENSORS_FILE):
+            if not (path / name).is_file():
+                raise FileNotFoundError(
+                    f"{path} has no {name}: training/align.py leaves classes beside a model whose "
+                    "dataset has a source_class"
+                )
+        try:
+            if (path / CONFIG_FILE).stat().st_size > MAX_CONFIG_BYTES:
+                raise ValueError(f"larger than {MAX_CONFIG_BYTES} bytes")
+            config = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
+            if config["format"] != FORMAT or config["version"] != VERSION:
+                raise ValueError(f"not {FORMAT} version {VERSION}: update hf_specclip")
+            classes = config["classes"]
+            if (
+                not isinstance(classes, list)
+                or not 0 < len(classes) <= MAX_CLASSES
+                or not all(isinstance(name, str) and 0 < len(name) <= MAX_NAME for name in classes)
+            ):
+                raise ValueError("`classes` must be a list of short names")
+            vectors = map_tensors(path / TENSORS_FILE)["embeddings"]
+            return cls(classes, vectors, config["temperature"], config.get("about"))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise FileFormatError(
+                f"{path / CONFIG_FILE} cannot be used ({error}): fetch the model again, or train it"
+            ) from error
+
+
+def fit_temperature(similarities: np.ndarray, truth: np.ndarray) -> float:
+    """The temperature whose probabilities make what is true most likely (Guo et al. 2017).
+
+    Args:
+        similarities: (n, C).
+        truth: (n,) place of the true class.
+
+    Raises:
+        ValueError: without rows.
+    """
+    if not len(similarities):
+        raise ValueError("no row has a class: there is nothing to fit a temperature to")
+    low, high = np.log(TEMPERATURES)
+    # The loss has one minimum in 1/T: golden section finds it.
+    ratio = (np.sqrt(5.0) - 1) / 2
+    a, b = low, high
+    for _ in range(60):
+        left, right = b - ratio * (b - a), a + ratio * (b - a)
+        if _loss(similarities, truth, left) < _loss(similarities, truth, right):
+            b = right
+        else:
+            a = left
+    return float(np.exp((a + b) / 2))
+
+
+def calibration_error(probabilities: np.ndarray, truth: np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error: mean distance of confidence and accuracy over bins of equal
+    number (Naeini et al. 2015).
+
+    Args:
+        probabilities: (n, C).
+        truth: (n,) place of the true class.
+        bins: at most this many.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == truth
+    order = np.argsort(confidence, kind="stable")
+    parts = np.array_split(order, min(bins, len(order)))
+    gaps = [len(p) * abs(float(confidence[p].mean()) - float(right[p].mean())) for p in parts]
+    return sum(gaps) / len(order)
+
+
+def _loss(similarities: np.ndarray, truth: np.ndarray, log_temperature: float) -> float:
+    scaled = similarities.astype(np.float64) / np.exp(log_temperature)
+    top = scaled.max(axis=1, keepdims=True)
+    log_sum = np.log(np.exp(scaled - top).sum(axis=1)) + top[:, 0]
+    return float((log_sum - scaled[np.arange(len(truth)), truth]).mean())
+
+
+def _softmax(values: np.ndarray) -> np.ndarray:
+    shifted = np.exp(values - values.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+__all__ = [
+    "ZERO_SHOT_FOLDER",
+    "ZeroShotClasses",
+    "calibration_error",
+    "fit_temperature",
+]

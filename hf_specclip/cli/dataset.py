@@ -1,0 +1,24 @@
+"""`specclip dataset`: build a dataset of spectra and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+NAME = "dataset"
+
+
+def add_command(subparsers: Any) -> None:
+    """Add `dataset` to the list of commands; `run` reads its arguments."""
+    subparsers.add_parser(
+        NAME, help="build a dataset: simulated, from tables, from the live catalogue"
+    )
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line of the dataset builders; returns its exit status."""
+    return import_module("specclip_datasets.__main__").main(arguments)
+
+
+__all__ = ["NAME", "add_command", "run"]

@@ -1,0 +1,1 @@
+"""Description of a spectrum: literature, similar spectra, physical variables, outlier score."""

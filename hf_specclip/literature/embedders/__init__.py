@@ -1,0 +1,1 @@
+"""Text embedders: local, OpenAI-compatible, and their cache."""

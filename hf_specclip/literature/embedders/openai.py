@@ -1,0 +1,297 @@
+"""Embeddings from OpenAI, or any server that speaks its `/v1/embeddings`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from .base import EmbeddingError, check_texts, check_vectors
+
+DEFAULT_MODEL = "text-embedding-ada-002"
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+DIMENSIONS = {
+    "text-embedding-ada-002": 1536,
+    "text-embedding-3-small": 1536,
+    "text-embedding-3-large": 3072,
+}
+# Limits of the API: inputs in a request, tokens in a request, tokens in an input.
+MAX_INPUTS = 2048
+MAX_REQUEST_TOKENS = 300_000
+MAX_INPUT_TOKENS = 8191
+# Counting tokens needs a vocabulary from the network. Prose has 4 to 5 bytes a token, LaTeX and
+# tables about 3: these bounds stay inside the limits without counting.
+MAX_INPUT_BYTES = 3 * MAX_INPUT_TOKENS
+MAX_REQUEST_BYTES = 2 * MAX_REQUEST_TOKENS
+_SECRETS = re.compile(r"sk-[\w-]{6,}|(?i:bearer)\s+\S+")
+
+
+class OpenAIEmbedder:
+    """OpenAI's embeddings through its own client.
+
+    The key comes from `api_key` or the environment variable OPENAI_API_KEY. It is sent to the
+    server and goes nowhere else: not into `name`, `repr`, logs, errors, pickles or the cache. A
+    server of your own (`base_url`) may need none.
+
+    Texts over `MAX_INPUT_BYTES` (8,191 tokens, about ten pages) are cut at a word; that is warned
+    of, and counted in `truncated`.
+
+    Args:
+        model: name at the server.
+        base_url: of an OpenAI-compatible server, ending in `/v1` as a rule; by default
+            OPENAI_BASE_URL, else OpenAI.
+        dimensions: shorten the vectors (text-embedding-3 and later only).
+        api_key: by default OPENAI_API_KEY.
+        batch_size: texts in a request, at most 2,048: the most that a kill can lose.
+        timeout: seconds to wait for an answer.
+        max_retries: by the client, after a lost connection or status 408, 409, 429 or 5xx; it
+            waits as long as the server asks (`Retry-After`, up to two minutes), else longer and
+            longer.
+
+    Attributes:
+        truncated: SHA-256 of each text that was cut -> its length in bytes.
+
+    Raises:
+        ImportError: when the package `openai` is absent.
+        EmbeddingError: when OpenAI itself is asked and there is no key.
+        ValueError: for a batch size out of range or a key that cannot be sent.
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        base_url: str | None = None,
+        dimensions: int | None = None,
+        api_key: str | None = None,
+        batch_size: int = 512,
+        timeout: float = 60.0,
+        max_retries: int = 5,
+    ):
+        try:
+            import openai  # noqa: F401  # said now, not after an hour of other work
+        except ImportError as error:
+            raise ImportError(
+                'OpenAI embeddings need the package openai: pip install "hf-specclip[openai]"'
+            ) from error
+        if not 1 <= batch_size <= MAX_INPUTS:
+            raise ValueError(f"batch_size must be 1 to {MAX_INPUTS}, not {batch_size}")
+        self.model = model
+        self.base_url = base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
+        self.batch_size = batch_size
+        self.timeout = timeout
+        self.max_retries = max_retries
+        self.truncated: dict[str, int] = {}
+        self._dimensions = dimensions
+        self._known = dimensions
+        if dimensions is None and self._is_openai:
+            self._known = DIMENSIONS.get(model)
+        self._key = _Secret(api_key)
+        self._client: Any = None
+        self._find_key()
+
+    def __repr__(self) -> str:
+        return f"OpenAIEmbedder({self.name!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy in another process takes the key from its own environment.
+        return self.__dict__ | {"_client": None, "_key": _Secret(None)}
+
+    @property
+    def name(self) -> str:
+        """Model, and what else changes the vectors: another server, a shortened dimension."""
+        name = f"openai:{self.model}"
+        if self._dimensions is not None:
+            name += f"#{self._dimensions}"
+        if not self._is_openai:
+            # User, password and query may be secrets.
+            parts = urlsplit(self.base_url)
+            port = f":{parts.port}" if parts.port else ""
+            name += f"@{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}"
+        return name
+
+    @property
+    def dimension(self) -> int:
+        """Known for OpenAI's models; another server is asked once, with one word."""
+        if self._known is None:
+            self._known = self.embed(["spectrum"]).shape[1]
+        return self._known
+
+    @property
+    def _is_openai(self) -> bool:
+        return self.base_url.rstrip("/") == DEFAULT_BASE_URL
+
+    def batches(self, texts: Sequence[str]) -> Iterator[list[str]]:
+        """Portions of the texts, in order, each one request within the limits of the API."""
+        batch: list[str] = []
+        size = 0
+        for text in texts:
+            length = min(len(text.encode("utf-8", "replace")), MAX_INPUT_BYTES)
+            if batch and (len(batch) == self.batch_size or size + length > MAX_REQUEST_BYTES):
+                yield batch
+                batch, size = [], 0
+            batch.append(text)
+            size += length
+        if batch:
+            yield batch
+
+    def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
+        """Texts (n, none empty) -> float32 (n, d).
+
+        Raises:
+            EmbeddingError: when the server refuses, cannot be reached or answers wrongly.
+        """
+        from tqdm.auto import tqdm
+
+        texts = check_texts(texts)
+        if not texts:
+            return np.zeros((0, self.dimension), dtype=np.float32)
+        answers = []
+        with tqdm(total=len(texts), desc=self.model, unit="text", disable=not progress) as bar:
+            for batch in self.batches(texts):
+                vectors = self._request([self._cut(text) for text in batch])
+                self._known = self._known or vectors.shape[1]
+                if vectors.shape[1] != self._known:
+                    raise EmbeddingError(
+                        f"{self.name} answered with {vectors.shape[1]} dimensions where "
+                        f"{self._known} were expected: check the model and the server"
+                    )
+                answers.append(vectors)
+                bar.update(len(batch))
+        return np.concatenate(answers)
+
+    def _request(self, texts: list[str]) -> np.ndarray:
+        import openai
+
+        options: dict[str, Any] = {}
+        if self._dimensions is not None:
+            options["dimensions"] = self._dimensions
+        try:
+            answer = self._connect().embeddings.create(model=self.model, input=texts, **options)
+            return check_vectors(self._in_order(answer, len(texts)), len(texts), self.name)
+        except EmbeddingError as error:
+            message = str(error)
+        except openai.OpenAIError as error:
+            message = self._explain(error)
+        except (ValueError, TypeError, AttributeError) as error:
+            # The client hands on what it could not parse as these.
+            message = (
+                f"{self.name} sent an answer that is not in the form of OpenAI's embeddings "
+                f"({error}); nothing of it was kept. Run again; if it stays, check base_url"
+            )
+        # Raised outside the handlers, so that the client's error, which holds the request and with
+        # it the key, is not carried along.
+        raise EmbeddingError(self._scrub(message))
+
+    def _in_order(self, answer: Any, n: int) -> np.ndarray:
+        data = list(answer.data or [])
+        if sorted(item.index for item in data) != list(range(n)):
+            raise EmbeddingError(
+                f"{self.name} answered with {len(data)} vectors for {n} texts, or numbered them "
+                "wrongly; nothing of this answer was kept. Run again; if it stays, use a smaller "
+                "batch_size or check the server"
+            )
+        vectors = [item.embedding for item in sorted(data, key=lambda item: item.index)]
+        if len({len(vector) for vector in vectors}) > 1:
+            raise EmbeddingError(
+                f"{self.name} answered with vectors of different lengths; nothing of this answer "
+                "was kept. Run again; if it stays, check the server"
+            )
+        return np.array(vectors, dtype=np.float32)
+
+    def _explain(self, error: Any) -> str:
+        import openai
+
+        detail = f"{self.name}: {str(error)[:500]}"
+        status = getattr(error, "status_code", None)
+        if isinstance(error, openai.APITimeoutError):
+            return f"{detail} No answer within {self.timeout:g} s: run again, or raise `timeout`"
+        if isinstance(error, openai.APIConnectionError):
+            cause = f" ({error.__cause__})" if error.__cause__ else ""
+            return f"{detail}{cause} Check the network and the address {self._address}, run again"
+        if status == 401 or status == 403:
+            return f"{detail}. The key was refused: check OPENAI_API_KEY"
+        if status == 404:
+            return f"{detail}. Check the model's name and base_url (it ends in /v1 as a rule)"
+        if status == 429:
+            return (
+                f"{detail}. The rate or the quota is used up even after {self.max_retries} "
+                "retries: wait, or check the account's limits and billing, and run again"
+            )
+        if status == 400 or status == 413:
+            return f"{detail}. The server refuses these texts: try a smaller batch_size"
+        if isinstance(status, int) and status >= 500:
+            return f"{detail}. The server failed after {self.max_retries} retries: run again later"
+        return detail
+
+    @property
+    def _address(self) -> str:
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+
+    def _scrub(self, message: str) -> str:
+        key = self._key.value or os.environ.get("OPENAI_API_KEY", "").strip()
+        if key:
+            message = message.replace(key, "***")
+        return _SECRETS.sub("***", message)
+
+    def _cut(self, text: str) -> str:
+        data = text.encode("utf-8", "replace")
+        if len(data) <= MAX_INPUT_BYTES:
+            return text
+        digest = hashlib.sha256(data).hexdigest()
+        if digest not in self.truncated:
+            self.truncated[digest] = len(data)
+            warnings.warn(
+                f"a text of {len(data)} bytes is longer than {self.model} reads and was cut to "
+                f"{MAX_INPUT_BYTES}: {text[:60]!r}…",
+                stacklevel=4,
+            )
+        short = data[:MAX_INPUT_BYTES].decode("utf-8", "ignore")
+        return short.rsplit(maxsplit=1)[0] if " " in short else short
+
+    def _find_key(self) -> str:
+        key = (self._key.value or os.environ.get("OPENAI_API_KEY") or "").strip()
+        if not key:
+            if not self._is_openai:
+                return "none"  # the client insists on one; a server of one's own may not
+            raise EmbeddingError(
+                "OpenAI's embeddings need a key: export OPENAI_API_KEY=… (from "
+                'platform.openai.com), or use the embedder "offline", which needs none'
+            )
+        if not (key.isascii() and key.isprintable() and " " not in key):
+            raise ValueError("OPENAI_API_KEY holds characters that no key has: set it again")
+        return key
+
+    def _connect(self) -> Any:
+        if self._client is None:
+            import openai
+
+            self._client = openai.OpenAI(
+                api_key=self._find_key(),
+                base_url=self.base_url,
+                timeout=self.timeout,
+                max_retries=self.max_retries,
+            )
+        return self._client
+
+
+class _Secret:
+    """A string that no repr, log or dump shows."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: str | None):
+        self.value = value
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+__all__ = ["DEFAULT_MODEL", "DIMENSIONS", "OpenAIEmbedder"]

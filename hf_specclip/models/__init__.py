@@ -1,0 +1,1 @@
+"""Models, configurations, feature extraction and pipelines: the files saved beside weights."""

@@ -1,0 +1,49 @@
+"""`pipeline(task, model=…)` for spectra, by this package's code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def pipeline(task: str, model: Any = None, **kwargs: Any) -> Any:
+    """A pipeline on spectra, as `transformers.pipeline` makes it.
+
+    Args:
+        task: `"spectrum-feature-extraction"`, `"spectrum-retrieval"`,
+            `"zero-shot-spectrum-classification"` or `"spectrum-parameters"`; other tasks are handed
+            on to transformers.
+        model: a model folder, `user/name` on the Hub, or a model in memory (then also
+            `feature_extractor=`).
+        kwargs: see `transformers.pipeline`, and `index` or `moe` of the task's class.
+
+    Example:
+        >>> pipe = pipeline("spectrum-retrieval", model="runs/demo/model")
+        >>> pipe("source.pi", top_k=3)
+    """
+    import transformers
+
+    from .pipeline_specclip import TASKS
+
+    register_pipelines()
+    if task in TASKS:
+        # Named, so that the code saved beside the weights is not asked for.
+        kwargs.setdefault("pipeline_class", TASKS[task])
+    make: Any = transformers.pipeline
+    return make(task, model=model, **kwargs)
+
+
+def register_pipelines() -> None:
+    """Makes `transformers.pipeline` know the tasks; again does no harm."""
+    from transformers import AutoModel
+    from transformers.pipelines import PIPELINE_REGISTRY
+
+    from .auto import register_models
+    from .pipeline_specclip import TASKS
+
+    register_models()
+    for task, kind in TASKS.items():
+        if task not in PIPELINE_REGISTRY.supported_tasks:
+            PIPELINE_REGISTRY.register_pipeline(task, pipeline_class=kind, pt_model=AutoModel)
+
+
+__all__ = ["pipeline", "register_pipelines"]

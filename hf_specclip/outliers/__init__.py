@@ -1,0 +1,1 @@
+"""Outlier detection in the shared space and its explanation."""

@@ -1,0 +1,1 @@
+"""Search: the index of spectra and texts, and text queries."""

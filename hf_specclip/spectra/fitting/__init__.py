@@ -1,0 +1,1 @@
+"""Maximum-likelihood fits of spectral models."""

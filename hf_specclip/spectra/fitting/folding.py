@@ -1,0 +1,126 @@
+"""From photons to groups of counts: the response as a fit of many spectra needs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .engine import Chi2DataVar, PoissonDeviance, SpectraBatch
+from .groups import Groups
+from .models import TabulatedModel
+
+__all__ = ["Folding", "chunks_of", "float_tensor"]
+
+# Spectra dealt with at once, and the bytes of their responses.
+_CHUNK_SPECTRA = 128
+_CHUNK_BYTES = 48 << 20
+# From this many spectra on, the response is worth taking apart into its components; those below
+# this share of the largest change no model by more than 1e-4 of its peak.
+_MANY = 16
+_SMALLEST_COMPONENT = 1e-4
+# Of those, the ones that no spectrum of a model has in more than this share are left out.
+_SMALLEST_SHARE = 1e-6
+
+
+class Folding:
+    """Energies that matter and the cumulative response from which groups are cut."""
+
+    def __init__(
+        self,
+        matrix: NDArray[Any],
+        area: NDArray[Any],
+        edges: NDArray[Any],
+        exposure: NDArray[Any],
+        n_spectra: int,
+    ) -> None:
+        widest = area.max(axis=0) if area.ndim == 2 else area
+        seen = np.flatnonzero(matrix.any(axis=1) & (widest > 0) & (np.diff(edges) > 0))
+        if not seen.size:
+            raise ValueError("the response records nothing in the fitted range: check ARF and RMF")
+        rows = slice(int(seen[0]), int(seen[-1]) + 1)
+        self.edges = edges[rows.start : rows.stop + 1]
+        seconds = float_tensor(exposure)
+        if area.ndim == 1:
+            matrix, self.area = matrix[rows] * area[rows, None], None
+        else:
+            # What the spectra share goes into the matrix, and so into its components.
+            mean = area[:, rows].mean(axis=0)
+            matrix = matrix[rows] * mean[:, None]
+            self.area = float_tensor(area[:, rows] / np.where(mean > 0, mean, 1.0))
+        self.exposure = seconds
+        matrix = np.asarray(matrix, dtype=np.float64)
+        self.components = None
+        self.many = n_spectra >= _MANY
+        if self.many:
+            # A detector resolves far fewer energies than its matrix has rows.
+            left, strength, right = np.linalg.svd(matrix, full_matrices=False)
+            kept = strength > _SMALLEST_COMPONENT * strength[0]
+            self.components = float_tensor(left[:, kept] * strength[kept])
+            matrix = right[kept]
+        below = np.zeros((matrix.shape[1] + 1, matrix.shape[0]))
+        np.cumsum(matrix.T, axis=0, out=below[1:])
+        self.below = torch.from_numpy(below)
+
+    def seen(self, model: TabulatedModel) -> tuple[Tensor | None, Tensor]:
+        """The components that spectra of a model have, and the cumulative response to them."""
+        if self.components is None or self.area is not None:
+            return self.components, self.below
+        photons, _ = model.photons(model.samples(), slopes=False)
+        found = photons[:, 0] @ self.components
+        found /= found.norm(dim=1, keepdim=True)
+        strength, turned = torch.linalg.eigh(found.T @ found)
+        kept = strength > _SMALLEST_SHARE**2 * strength[-1]
+        return self.components @ turned[:, kept], self.below @ turned[:, kept]
+
+    def batch(
+        self,
+        rows: NDArray[np.int64],
+        groups: Groups,
+        statistic: str,
+        data: tuple[Any, Any, Any],
+        seen: tuple[Tensor | None, Tensor],
+    ) -> SpectraBatch:
+        """The response and statistic of some spectra."""
+        components, below = seen
+        response = below[torch.from_numpy(groups.stops)]
+        response -= below[torch.from_numpy(groups.starts)]
+        response *= self.exposure[rows][:, None, None]
+        area = None if self.area is None else self.area[rows]
+        source, region, scale = (values[rows] for values in data)
+        counts = groups.sum(source)
+        if statistic == "chi2datavar":
+            net = counts - groups.sum(scale * region)
+            variance = counts + groups.sum(scale**2 * region)
+            variance[variance <= 0] = np.inf
+            chi2 = Chi2DataVar(float_tensor(net), float_tensor(variance))
+            return SpectraBatch(response, chi2, components, area)
+        behind = groups.sum(region)
+        # Where the factor changes inside a group, its mean over the group's channels.
+        width = np.maximum(groups.stops - groups.starts, 1)
+        factor = groups.sum(scale) / width
+        deviance = PoissonDeviance(float_tensor(counts), float_tensor(behind), float_tensor(factor))
+        return SpectraBatch(response, deviance, components, area)
+
+
+def chunks_of(numbers: NDArray[np.int64], n_components: int) -> list[slice]:
+    """Slices of spectra, ordered by their number of groups, whose responses fit in memory."""
+    chunks, start = [], 0
+    while start < len(numbers):
+        stop = start + 1
+        while stop < len(numbers) and (
+            (stop + 1 - start) * int(numbers[stop]) * n_components * 8 <= _CHUNK_BYTES
+            and stop - start < _CHUNK_SPECTRA
+        ):
+            stop += 1
+        chunks.append(slice(start, stop))
+        start = stop
+    return chunks
+
+
+def float_tensor(values: NDArray[Any]) -> Tensor:
+    """A float64 copy that torch owns."""
+    return torch.from_numpy(np.array(values, dtype=np.float64))

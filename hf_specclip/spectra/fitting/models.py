@@ -1,0 +1,235 @@
+"""The catalogue's four models as a fit needs them: fast, for many parameter pairs, with slopes.
+
+Each model has one shape parameter (photon index or temperature), the column of cold gas in front of
+it, and a normalisation. The numbers come from `models`: shapes are tabulated once on the response's
+own energies and interpolated, so there is one definition of each model in the package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .. import emission as models
+
+__all__ = ["MODELS", "ModelDefinition", "TabulatedModel", "model_definitions"]
+
+# Between columns of this size and none, steps are taken in N_H, above in its logarithm (1e22 cm⁻²).
+COLUMN_SCALE = 0.05
+# The catalogue's best fits hardly ever go beyond (99.9 % lie below 4e23 cm⁻²).
+LARGEST_COLUMN = 100.0
+
+
+@dataclass(frozen=True)
+class ModelDefinition:
+    """What is fitted, under the names of the Chandra Source Catalog's columns.
+
+    Attributes:
+        name: prefix of the columns.
+        shape_name: `gamma` or `kt` (keV).
+        norm_name: `ampl` or `norm`, in XSPEC's units (see `models`).
+        bounds: of the shape parameter.
+        photons: photons/cm²/s per bin of (edges, shape values) for unit normalisation.
+        logarithmic: whether the shape is stepped through in its logarithm.
+        linear: whether the model itself interpolates linearly between the temperatures of a table.
+    """
+
+    name: str
+    shape_name: str
+    norm_name: str
+    bounds: tuple[float, float]
+    photons: Callable[[NDArray, NDArray], NDArray]
+    logarithmic: bool = True
+    linear: bool = False
+
+    def to_internal(self, shape: NDArray) -> NDArray:
+        """The fit's coordinate of a shape value."""
+        return np.log(shape) if self.logarithmic else np.asarray(shape, dtype=np.float64)
+
+    def to_shape(self, internal: NDArray) -> NDArray:
+        """The shape value at the fit's coordinate."""
+        return np.exp(internal) if self.logarithmic else internal
+
+
+# Temperatures: the table's own for the plasma; for the others as wide as the catalogue's values,
+# with its limit of 100 keV for bremsstrahlung. Γ stops at 10, as the catalogue's does.
+_PLASMA = models.plasma_temperatures()
+MODELS = {
+    definition.name: definition
+    for definition in (
+        ModelDefinition(
+            "powlaw", "gamma", "ampl", (-4.0, 10.0), models.power_law, logarithmic=False
+        ),
+        ModelDefinition("bb", "kt", "ampl", (0.03, 100.0), models.black_body),
+        ModelDefinition("brems", "kt", "norm", (0.03, 100.0), models.bremsstrahlung),
+        ModelDefinition(
+            "apec",
+            "kt",
+            "norm",
+            (float(_PLASMA[0]), float(_PLASMA[-1])),
+            models.thermal_plasma,
+            linear=True,
+        ),
+    )
+}
+
+
+def model_definitions(names: Sequence[str]) -> list[ModelDefinition]:
+    """The models of these names. Raises ValueError for an unknown one, or none at all."""
+    wanted = [names] if isinstance(names, str) else list(names)
+    for name in wanted:
+        if name not in MODELS:
+            raise ValueError(f"model {name!r} is unknown: {', '.join(MODELS)}")
+    if not wanted:
+        raise ValueError(f"no model to fit: give some of {', '.join(MODELS)}")
+    return [MODELS[name] for name in wanted]
+
+
+def column_to_internal(column: NDArray) -> NDArray:
+    """The fit's coordinate of a column in 1e22 cm⁻²: linear near none, logarithmic far from it."""
+    return np.log1p(column / COLUMN_SCALE)
+
+
+def column_from_internal(internal: NDArray) -> NDArray:
+    """1e22 cm⁻²."""
+    return COLUMN_SCALE * np.expm1(internal)
+
+
+class TabulatedModel:
+    """One model on the energies of one response.
+
+    Args:
+        definition: which model.
+        edges: (n + 1,) keV, the response's energies.
+
+    Between tabulated shapes ln(photons) is a cubic (relative error below 1e-4, and below 1e-6 where
+    the photons are); the plasma is linear between its own temperatures, as `thermal_plasma` is. The
+    transmission's mean over a bin is exp(−N_H ⟨σ⟩ + N_H² var(σ)/2), ⟨σ⟩ and var(σ) over the bin.
+    """
+
+    def __init__(self, definition: ModelDefinition, edges: NDArray) -> None:
+        self.definition = definition
+        low, high = definition.to_internal(np.asarray(definition.bounds))
+        self.step: float | None
+        if definition.linear:
+            self.nodes = np.log(_PLASMA)
+            self.step = None
+            table = definition.photons(edges, _PLASMA)
+        else:
+            self.step = 0.05 if definition.logarithmic else 0.25  # of ln kT, of Γ
+            # One node more on both sides for the cubic.
+            n_nodes = int(np.ceil((high - low) / self.step)) + 4
+            self.nodes = low + self.step * (np.arange(n_nodes) - 1)
+            photons = definition.photons(edges, definition.to_shape(self.nodes))
+            table = np.log(np.maximum(photons, 1e-300))
+        self.lower = torch.tensor([low, 0.0], dtype=torch.float64)
+        largest = float(column_to_internal(np.asarray(LARGEST_COLUMN)))
+        self.upper = torch.tensor([high, largest], dtype=torch.float64)
+        self._table = torch.from_numpy(np.ascontiguousarray(table))
+        self._torch_nodes = torch.from_numpy(self.nodes)
+        mean, variance = _cross_section_moments(edges)
+        self._sigma, self._variance = torch.from_numpy(mean), torch.from_numpy(variance)
+
+    def photons(self, point: Tensor, slopes: bool = True) -> tuple[Tensor, Tensor]:
+        """Photons for unit normalisation, scaled so that the largest bins stay near 1.
+
+        Args:
+            point: (N, 2) the fit's coordinates: shape and column.
+            slopes: also give the derivatives by the two coordinates.
+
+        Returns:
+            (N, 3, n) photons, their slopes by shape and by column ((N, 1, n) without slopes), and
+            (N,) the logarithm of what they were divided by.
+        """
+        shape, internal = point[:, 0], point[:, 1]
+        column = COLUMN_SCALE * torch.expm1(internal)[:, None]
+        left, weights, weight_slopes = self._weights(shape)
+        emitted = _weighted_rows(self._table, left, weights)
+        # In place from here on: these arrays are most of a fit's memory traffic.
+        found = torch.empty(len(point), 3 if slopes else 1, len(self._sigma), dtype=torch.float64)
+        photons = found[:, 0]
+        if self.definition.linear:
+            shift = torch.zeros_like(shape)
+            passing = self._absorption(column).exp_()
+            torch.mul(emitted, passing, out=photons)
+        else:
+            exponent = emitted.add_(self._absorption(column))
+            shift = exponent.amax(dim=1)
+            torch.sub(exponent, shift[:, None], out=photons).exp_()
+        if slopes:
+            by_shape = _weighted_rows(self._table, left, weight_slopes)
+            torch.mul(by_shape, passing if self.definition.linear else photons, out=found[:, 1])
+            torch.mul(column, self._variance, out=found[:, 2]).sub_(self._sigma)
+            found[:, 2].mul_(column + COLUMN_SCALE).mul_(photons)
+        return found, shift
+
+    def _absorption(self, column: Tensor) -> Tensor:
+        """(N, n) ln of the mean transmission of each bin."""
+        depth = column * self._sigma
+        spread = (0.5 * column.square()) * self._variance
+        # The mean of exp(−N_H σ) cannot be above exp(−N_H min σ): where a bin straddles an edge of
+        # the cross-section and next to nothing comes through, the second term is cut.
+        return torch.minimum(spread, 0.5 * depth, out=spread).sub_(depth)
+
+    def samples(self) -> Tensor:
+        """(K, 2) points all over the box, close enough for their photons to span all others'."""
+        inside = (self._torch_nodes >= self.lower[0]) & (self._torch_nodes <= self.upper[0])
+        columns = torch.linspace(0.0, float(self.upper[1]), 40, dtype=torch.float64)
+        return torch.cartesian_prod(self._torch_nodes[inside], columns)
+
+    def _weights(self, shape: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """First row of the table that counts, weights of the rows from it, and their slopes."""
+        if self.step is None:
+            last = len(self.nodes) - 2
+            left = (
+                torch.bucketize(shape.contiguous(), self._torch_nodes, right=True)
+                .sub(1)
+                .clamp(0, last)
+            )
+            low, high = self._torch_nodes[left], self._torch_nodes[left + 1]
+            part = (shape - low) / (high - low)
+            slope = 1.0 / (high - low)
+            return left, torch.stack([1.0 - part, part], 1), torch.stack([-slope, slope], 1)
+        place = (shape - self.nodes[0]) / self.step
+        left = place.floor().long().clamp(1, len(self.nodes) - 3)
+        t = place - left
+        # Lagrange's cubic through the nodes at −1, 0, 1 and 2.
+        weights = torch.stack(
+            [
+                -t * (t - 1) * (t - 2) / 6,
+                (t + 1) * (t - 1) * (t - 2) / 2,
+                -(t + 1) * t * (t - 2) / 2,
+                (t + 1) * t * (t - 1) / 6,
+            ],
+            dim=1,
+        )
+        slopes = torch.stack(
+            [
+                -(3 * t * t - 6 * t + 2) / 6,
+                (3 * t * t - 4 * t - 1) / 2,
+                -(3 * t * t - 2 * t - 2) / 2,
+                (3 * t * t - 1) / 6,
+            ],
+            dim=1,
+        )
+        return left - 1, weights, slopes / self.step
+
+
+def _weighted_rows(table: Tensor, first: Tensor, weights: Tensor) -> Tensor:
+    """(N, n): for each of N, the weighted sum of neighbouring rows of the table."""
+    rows = first[:, None] + torch.arange(weights.shape[1])
+    return torch.nn.functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
+
+
+def _cross_section_moments(edges: NDArray) -> tuple[NDArray, NDArray]:
+    """Mean and variance of the cross-section (1e-22 cm²) over each bin, by Gauss's rule."""
+    nodes, weights = np.polynomial.legendre.leggauss(4)
+    middle, half = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
+    sigma = models.photoelectric_cross_section(middle + nodes[:, None] * half)
+    mean = weights @ sigma / 2
+    return mean, weights @ (sigma - mean) ** 2 / 2

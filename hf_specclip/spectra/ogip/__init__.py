@@ -1,0 +1,1 @@
+"""Readers of OGIP files: spectra, responses, backgrounds."""

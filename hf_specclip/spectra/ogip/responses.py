@@ -1,0 +1,311 @@
+"""OGIP responses in: ARF and RMF files (CAL/GEN/92-002 and 92-002a), as archives have them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..response import EffectiveArea, RedistributionMatrix, SparseRows
+from .errors import SpectrumFileError
+from .fits_table import FitsFile, Ragged, Table
+
+__all__ = ["MAX_CHANNELS", "read_arf", "read_rmf"]
+
+# XRISM/Resolve has 60,000 channels, the most of any instrument so far.
+MAX_CHANNELS = 1 << 18
+
+_REMAKE = "make the RMF again"
+
+
+def read_arf(path: str | os.PathLike[str]) -> EffectiveArea:
+    """Read an effective area (ARF); the bins come out in ascending order of energy.
+
+    Args:
+        path: plain or gzipped FITS file.
+
+    Raises:
+        SpectrumFileError: naming the file, the HDU, column or keyword, and the mend.
+    """
+    file = FitsFile(path)
+    table = _table(
+        file,
+        lambda t: t.name == "SPECRESP" or t.hduclas(2) == "SPECRESP",
+        lambda t: "SPECRESP" in t,
+        "an ARF (no SPECRESP extension)",
+    )
+    edges, order = _energy_bins(table)
+    area = _vector(table, "SPECRESP")
+    unit = (table.unit("SPECRESP") or "cm**2").replace(" ", "").lower()
+    if unit in ("m**2", "m^2", "m2"):
+        area = area * 1e4
+    exposure = table.header.number("EXPOSURE")
+    try:
+        return EffectiveArea(
+            energy_edges=edges, area=area[order], exposure=exposure, path=file.path
+        )
+    except ValueError as error:
+        raise table.error(str(error), column="SPECRESP", mend="make the ARF again") from None
+
+
+def read_rmf(path: str | os.PathLike[str]) -> RedistributionMatrix:
+    """Read a redistribution matrix (RMF, or RSP with the area folded in).
+
+    The energies are read and checked at once, the matrix itself when it is first used (the file is
+    then read again). Channels and energies come out in ascending order of energy.
+
+    Args:
+        path: plain or gzipped FITS file.
+
+    Raises:
+        SpectrumFileError: naming the file, the HDU, column or keyword, and the mend; on first use
+            for what is wrong with the elements.
+    """
+    return _Rmf(FitsFile(path)).response()
+
+
+def _table(
+    file: FitsFile, named: Callable[[Table], bool], shaped: Callable[[Table], bool], what: str
+) -> Table:
+    """The first table that says what it is, else the first that has the columns."""
+    for test in (named, shaped):
+        for table in file.tables:
+            if test(table):
+                return table
+    there = ", ".join(f"{t.index}:{t.name or '?'}" for t in file.tables) or "no tables"
+    raise SpectrumFileError(
+        f"is not {what}; it holds {there}",
+        path=file.path,
+        mend="check which file is the spectrum, which the ARF and which the RMF",
+    )
+
+
+def _vector(table: Table, name: str) -> NDArray[np.float64]:
+    """A column of one number a row."""
+    values = table.column(name)
+    if isinstance(values, Ragged) or values.ndim != 1:
+        raise table.error("must hold one number a row", column=name, mend="see OGIP 92-007")
+    if not values.size:
+        raise table.error("has no rows", mend="make the file again")
+    with np.errstate(invalid="ignore"):  # signalling NaNs; what is not finite is refused later
+        return values.astype(np.float64)
+
+
+def _contiguous(
+    table: Table, low: NDArray[np.float64], high: NDArray[np.float64], names: tuple[str, str]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Ascending edges out of lower and upper ones, and the order that sorts the rows."""
+    label = f"{names[0]}/{names[1]}"
+    mend = "correct the energies of the response"
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise table.error("energies must be finite", column=label, mend=mend)
+    low, high = np.minimum(low, high), np.maximum(low, high)
+    order = np.arange(low.size)
+    if low.size > 1 and low[-1] < low[0]:  # gratings count channels in wavelength
+        order = order[::-1]
+    low, high = low[order], high[order]
+    edges = np.append(low, high[-1])
+    widths = high - low
+    if not (np.diff(edges) > 0).all() or not (widths > 0).all():
+        raise table.error("energies must be monotonic", column=label, mend=mend)
+    # Single precision leaves gaps of some 1e-6; anything a photon could fall into is an error.
+    gaps = np.abs(low[1:] - high[:-1])
+    if (gaps > 0.02 * np.minimum(widths[1:], widths[:-1]) + 2e-6 * high[:-1]).any():
+        row = int(np.argmax(gaps))
+        raise table.error(
+            f"bins {row} and {row + 1} leave a gap or overlap", column=label, mend=mend
+        )
+    if edges[0] < 0:
+        raise table.error("energies must not be negative", column=label, mend=mend)
+    return edges, order
+
+
+_TO_KEV = {"kev": 1.0, "ev": 1e-3, "mev": 1e3, "gev": 1e6}
+
+
+def _energies(table: Table, name: str) -> NDArray[np.float64]:
+    """A column of energies in keV (what OGIP asks for, and what is taken where none is said)."""
+    unit = (table.unit(name) or "keV").strip().lower()
+    if unit not in _TO_KEV:
+        raise table.error(f"has the unit {unit!r}", column=name, mend="convert it to keV")
+    return _vector(table, name) * _TO_KEV[unit]
+
+
+def _energy_bins(table: Table) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    low, high = _energies(table, "ENERG_LO"), _energies(table, "ENERG_HI")
+    edges, order = _contiguous(table, low, high, ("ENERG_LO", "ENERG_HI"))
+    if edges[0] == 0:
+        # Power laws diverge at zero; XSPEC and Sherpa lift the edge as well.
+        edges[0] = min(1e-10, edges[1] / 2)
+    return edges, order
+
+
+class _Rmf:
+    """The two tables of an RMF file."""
+
+    def __init__(self, file: FitsFile) -> None:
+        self.file = file
+        self.matrix = _table(
+            file,
+            lambda t: (
+                t.name in ("MATRIX", "RSP_MATRIX", "SPECRESP MATRIX", "SPECRESPMATRIX")
+                or t.hduclas(2) == "RSP_MATRIX"
+            ),
+            lambda t: "MATRIX" in t and "F_CHAN" in t,
+            "an RMF (no MATRIX, RSP_MATRIX or SPECRESP MATRIX extension)",
+        )
+        self.ebounds = _table(
+            file,
+            lambda t: t.name == "EBOUNDS" or t.hduclas(2) in ("EBOUNDS", "PI_EBOUNDS"),
+            lambda t: "E_MIN" in t and "E_MAX" in t,
+            "an RMF (no EBOUNDS extension)",
+        )
+        if self.ebounds.n_rows > MAX_CHANNELS or self.matrix.n_rows > MAX_CHANNELS:
+            table = max(self.ebounds, self.matrix, key=lambda t: t.n_rows)
+            raise table.error(
+                f"{table.n_rows:,} rows are more than {MAX_CHANNELS:,}", mend="is it a response?"
+            )
+        low, high = _energies(self.ebounds, "E_MIN"), _energies(self.ebounds, "E_MAX")
+        self.channel_edges, self.channel_order = _contiguous(
+            self.ebounds, low, high, ("E_MIN", "E_MAX")
+        )
+
+    def response(self) -> RedistributionMatrix:
+        edges, _ = _energy_bins(self.matrix)
+        return RedistributionMatrix(
+            edges,
+            self.channel_edges,
+            _LazyMatrix(self.file.path),
+            includes_area=True if self.matrix.hduclas(3) == "FULL" else None,
+            channels=self.channels(),
+            path=self.file.path,
+        )
+
+    def channels(self) -> NDArray[np.int64]:
+        """Channel numbers in ascending order of energy."""
+        return (self.first_channel() + np.arange(self.ebounds.n_rows))[self.channel_order]
+
+    def first_channel(self) -> int:
+        """Number of the first row of EBOUNDS: its own, else what the matrix says, else 1."""
+        numbers = _channel_numbers(self.ebounds)
+        if numbers is not None:
+            return int(numbers[0])
+        stated = self.matrix.limit("F_CHAN")
+        if stated is None:
+            stated = self.ebounds.limit("CHANNEL") if "CHANNEL" in self.ebounds else None
+        if stated is not None:
+            return stated
+        groups, f_chan, n_chan, _ = self._groups()
+        return 0 if groups.size and (f_chan[n_chan > 0] == 0).any() else 1
+
+    def elements(self) -> SparseRows:
+        """The matrix unpacked, without a loop over rows or groups."""
+        table = self.matrix
+        group_row, f_chan, n_chan, n_rows = self._groups()
+        n_channels = self.ebounds.n_rows
+        used = n_chan > 0
+        offset = self._offset(f_chan[used])
+        start = f_chan - offset
+        if (start[used] < 0).any() or (start[used] >= n_channels).any():
+            where = int(group_row[used][np.argmax((start[used] < 0) | (start[used] >= n_channels))])
+            raise table.error(
+                f"row {where} begins outside the {n_channels} channels",
+                column="F_CHAN",
+                mend=_REMAKE,
+            )
+        per_row = np.bincount(group_row, weights=n_chan, minlength=n_rows).astype(np.int64)
+        try:
+            value = Ragged.of(table.column("MATRIX")).first(per_row)
+        except ValueError as error:
+            if isinstance(error, SpectrumFileError):
+                raise
+            raise table.error(
+                f"does not fit N_CHAN ({error})", column="MATRIX", mend=_REMAKE
+            ) from None
+        ends = np.cumsum(n_chan)
+        within = np.arange(value.size) - np.repeat(ends - n_chan, n_chan)
+        column = np.repeat(start, n_chan) + within
+        row = np.repeat(group_row, n_chan)
+        wrong = ~((value >= 0) & (value < 1e10))  # cm² at most
+        if wrong.any():
+            bad = int(row[np.argmax(wrong)])
+            raise table.error(
+                f"row {bad} holds elements that are negative, not finite or beyond reason",
+                column="MATRIX",
+                mend=_REMAKE,
+            )
+        # Some writers overrun the last channel; no detector records what lies there.
+        keep = (column < n_channels) & (value != 0)
+        row, column, value = row[keep], column[keep], value[keep]
+        if self.channel_order[0] != 0:
+            column = n_channels - 1 - column
+        _, energy_order = _energy_bins(table)
+        if energy_order[0] != 0:
+            row, column, value = n_rows - 1 - row[::-1], column[::-1], value[::-1]
+        return SparseRows(row.astype(np.int32), column.astype(np.int32), value.astype(np.float32))
+
+    def _groups(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], int]:
+        """Row, first channel and number of channels of every group, and the number of rows."""
+        table = self.matrix
+        n_grp = self._whole("N_GRP", _vector(table, "N_GRP"))
+        if (n_grp < 0).any() or n_grp.max() > MAX_CHANNELS:
+            raise table.error("is no number of groups", column="N_GRP", mend=_REMAKE)
+        parts = []
+        for name in ("F_CHAN", "N_CHAN"):
+            try:
+                parts.append(self._whole(name, Ragged.of(table.column(name)).first(n_grp)))
+            except ValueError as error:
+                if isinstance(error, SpectrumFileError):
+                    raise
+                raise table.error(
+                    f"does not fit N_GRP ({error})", column=name, mend=_REMAKE
+                ) from None
+        f_chan, n_chan = parts
+        if (n_chan < 0).any() or (n_chan.size and n_chan.max() > MAX_CHANNELS):
+            raise table.error("is no number of channels", column="N_CHAN", mend=_REMAKE)
+        return np.repeat(np.arange(n_grp.size), n_grp), f_chan, n_chan, n_grp.size
+
+    def _whole(self, name: str, values: NDArray[Any]) -> NDArray[np.int64]:
+        if values.dtype.kind == "f" and (
+            not (np.abs(values) < 2**31).all() or (values != np.rint(values)).any()
+        ):
+            raise self.matrix.error("must hold whole numbers", column=name, mend=_REMAKE)
+        return values.astype(np.int64)
+
+    def _offset(self, f_chan: NDArray[np.int64]) -> int:
+        """What F_CHAN counts from: TLMIN, else EBOUNDS, else 0 or 1 by what occurs."""
+        numbers = _channel_numbers(self.ebounds)
+        choices = [self.matrix.limit("F_CHAN"), None if numbers is None else int(numbers[0]), 1, 0]
+        lowest = int(f_chan.min()) if f_chan.size else 1
+        # A TLMIN above the channels that occur is a slip of the writer (seen in Swift files).
+        return next((c for c in choices if c is not None and c <= lowest), 0)
+
+
+@dataclass(frozen=True)
+class _LazyMatrix:
+    """Unpacks the matrix of a file when called; small, and survives pickling."""
+
+    path: str
+
+    def __call__(self) -> SparseRows:
+        return _Rmf(FitsFile(self.path)).elements()
+
+
+def _channel_numbers(table: Table) -> NDArray[np.int64] | None:
+    """Channel numbers where the CHANNEL column counts up by one, None where it says nothing.
+
+    Raises:
+        SpectrumFileError: numbers that are neither consecutive nor all the same.
+    """
+    if "CHANNEL" not in table:
+        return None
+    values = _vector(table, "CHANNEL")
+    if values.size > 1 and (values == values[0]).all():
+        return None  # a column nobody filled
+    if not np.isfinite(values).all() or (np.diff(values) != 1).any() or abs(values[0]) > 2**31:
+        raise table.error("must count up by one", column="CHANNEL", mend="sort the channels")
+    return values.astype(np.int64)

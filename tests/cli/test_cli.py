@@ -1,0 +1,280 @@
+"""The command line, run as people run it: another process, real files, a model on disk."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from hf_specclip.cli.main import main
+from hf_specclip.search.index import SpecCLIPIndex
+
+CHANNELS = 1024
+
+
+def write_pha(path: Path, counts: np.ndarray, exposure: float = 20_000.0) -> Path:
+    """A Chandra ACIS spectrum with its background in the same file, as the catalogue has it."""
+    hdus = [fits.PrimaryHDU()]
+    for name, values, kind, backscal in (
+        ("SPECTRUM1", counts, "TOTAL", 1e-6),
+        ("SPECTRUM2", np.full(CHANNELS, 2), "BKG", 2e-5),
+    ):
+        hdu = fits.BinTableHDU.from_columns(
+            [
+                fits.Column("CHANNEL", "J", array=np.arange(1, CHANNELS + 1)),
+                fits.Column("COUNTS", "J", array=values),
+            ],
+            name="SPECTRUM",
+        )
+        hdu.header.update(
+            HDUNAME=name, HDUCLASS="OGIP", HDUCLAS1="SPECTRUM", HDUCLAS2=kind, CHANTYPE="PI",
+            TELESCOP="CHANDRA", INSTRUME="ACIS", DETNAM="ACIS-7", OBJECT="Test source",
+            OBS_ID="1234", EXPOSURE=exposure, BACKSCAL=backscal, AREASCAL=1.0, DETCHANS=CHANNELS,
+            TLMIN1=1, TLMAX1=CHANNELS, POISSERR=True, BACKFILE=path.name,
+            RESPFILE="none", ANCRFILE="none",
+        )  # fmt: skip
+        hdus.append(hdu)
+    fits.HDUList(hdus).writeto(path)
+    return path
+
+
+@pytest.fixture
+def spectra(tmp_path):
+    rng = np.random.default_rng(0)
+    shape = np.exp(-np.arange(CHANNELS) / 100)
+    return [write_pha(tmp_path / f"source_{i}.pha", rng.poisson(shape * (i + 1))) for i in range(3)]
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    """A model with random weights, saved as training saves it."""
+    import torch
+
+    from hf_specclip import SpecCLIPConfig, SpecCLIPFeatureExtractor, SpecCLIPModel
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("model")
+    config = SpecCLIPConfig(
+        spectrum_config={
+            "input_kind": "physics",
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+        },
+        text_config={"embedding_dim": 8},
+        shared_dim=12,
+        projection_hidden_size=16,
+    )
+    model = SpecCLIPModel(config).eval()
+    extractor = SpecCLIPFeatureExtractor(input_kind="physics")
+    counts = np.random.default_rng(1).poisson(0.5, (64, 400))
+    batch = extractor({"counts": counts, "exposure": np.full(64, 1e4)}, return_tensors="pt")
+    model.spectrum_model.fit_statistics(batch["spectrum_values"], batch["spectrum_globals"])
+    model.text_model.fit_statistics(torch.randn(64, 24))
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    texts = [
+        {
+            "id": f"text-{i}",
+            "source_names": [f"2CXO J{i:06d}.0+000000"] * (1 + i % 3),
+            "papers": [
+                {"id": f"2401.{i:05d}", "id_type": "arxiv", "title": f"On {i}", "year": 2024}
+            ],
+            "summary": {"identity": f"Source {i}.", "spectrum": None, "context": "x" * 300},
+            "split": "train",
+        }
+        for i in range(20)
+    ]
+    vectors = np.random.default_rng(2).normal(size=(20, 12))
+    SpecCLIPIndex(texts, vectors).save(folder / "gallery")
+    return folder
+
+
+def test_help_answers_without_the_heavy_imports():
+    code = (
+        "import sys; from hf_specclip.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print({'torch', 'transformers', 'astropy', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("set()\n")
+    for command in ("inspect", "embed", "retrieve"):
+        assert command in done.stdout
+
+
+def test_inspect_tells_the_file_as_it_is(spectra, capsys):
+    assert main(["inspect", "--json", str(spectra[2])]) == 0
+    (facts,) = json.loads(capsys.readouterr().out)
+    with fits.open(spectra[2]) as hdus:
+        source, background = hdus[1].data["COUNTS"], hdus[2].data["COUNTS"]
+    assert facts["total_counts"] == source.sum()
+    assert facts["background_total_counts"] == background.sum()
+    assert facts["background_scale"] == pytest.approx(0.05)
+    assert facts["exposure_s"] == 20_000.0
+    assert facts["obsid"] == 1234
+    assert facts["detector"] == "ACIS-7"
+    assert 0 < facts["counts_0.5_8kev"] < facts["total_counts"]
+    assert facts["arf"] is None
+
+
+def test_inspect_names_a_bad_file_and_goes_on(spectra, tmp_path, capsys):
+    bad = tmp_path / "bad.pha"
+    bad.write_bytes(spectra[0].read_bytes()[:4000])
+    assert main(["inspect", str(bad), str(tmp_path / "absent.pha"), str(spectra[1])]) == 1
+    printed = capsys.readouterr()
+    assert "bad.pha" in printed.err
+    assert "absent.pha" in printed.err
+    assert "Traceback" not in printed.err
+    assert "source_1.pha" in printed.out
+    assert "20,000.0 s" in printed.out
+
+
+def test_inspect_draws(spectra, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    image = tmp_path / "spectrum.png"
+    assert main(["inspect", "--plot", str(image), *map(str, spectra[:2])]) == 0
+    assert image.read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "spectrum_2.png").exists()
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".ecsv"])
+def test_embed_writes_a_row_for_each_readable_spectrum(
+    spectra, model_folder, tmp_path, capsys, ending
+):
+    bad = tmp_path / "bad.pha"
+    bad.write_text("not FITS")
+    output = tmp_path / f"out{ending}"
+    files = [str(spectra[0]), str(bad), str(spectra[2])]
+    assert main(["embed", "--model", str(model_folder), *files, "-o", str(output)]) == 1
+    assert "bad.pha" in capsys.readouterr().err
+    if ending == ".parquet":
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(output).to_pydict()
+    else:
+        table = Table.read(output)
+    assert list(table["file"]) == [files[0], files[2]]
+    vectors = np.asarray(list(table["embedding"]))
+    assert vectors.shape == (2, 12)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+    assert not np.allclose(vectors[0], vectors[1])
+    assert np.asarray(list(table["latent"])).shape == (2, 64)
+
+
+def test_retrieve_gives_papers_with_links(spectra, model_folder, capsys):
+    arguments = ["retrieve", "--model", str(model_folder), "--top", "4", str(spectra[0])]
+    assert main([*arguments, "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert answer["gallery"] == 20
+    scores = [text["score"] for text in answer["literature"]]
+    assert len(scores) == 4
+    assert scores == sorted(scores, reverse=True)
+    paper = answer["literature"][0]["papers"][0]
+    assert paper["url"] == f"https://arxiv.org/abs/{paper['id']}"
+    assert main(arguments) == 0
+    assert paper["url"] in capsys.readouterr().out
+
+
+def test_retrieve_equals_the_library(spectra, model_folder, capsys):
+    import torch
+
+    from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel, read_spectrum
+
+    model = SpecCLIPModel.from_pretrained(model_folder).eval()
+    inputs = SpecCLIPFeatureExtractor.from_pretrained(model_folder)(
+        read_spectrum(spectra[1]), return_tensors="pt"
+    )
+    with torch.no_grad():
+        query = model.get_spectrum_features(**inputs).pooler_output
+    hit = SpecCLIPIndex.from_pretrained(model_folder).search(query, 1)[0][0]
+    main(["retrieve", "--model", str(model_folder), "--json", str(spectra[1])])
+    first = json.loads(capsys.readouterr().out)[0]["literature"][0]
+    assert first["id"] == hit.entry["id"]
+    assert first["score"] == pytest.approx(hit.score, abs=1e-4)
+
+
+def test_an_ensemble_answers_as_a_model_does(spectra, model_folder, tmp_path, capsys):
+    import shutil
+
+    from hf_specclip import SpecCLIPEnsembleModel, SpecCLIPModel
+
+    folder = tmp_path / "ensemble"
+    shutil.copytree(model_folder, folder)
+    member = SpecCLIPModel.from_pretrained(model_folder)
+    SpecCLIPEnsembleModel.from_members([member]).save_pretrained(folder)
+    found = []
+    for model in (model_folder, folder):
+        assert main(["retrieve", "--model", str(model), "--json", str(spectra[1])]) == 0
+        found.append(json.loads(capsys.readouterr().out)[0]["literature"])
+    assert [hit["id"] for hit in found[0]] == [hit["id"] for hit in found[1]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["retrieve", "--model", "{tmp}/none", "{file}"], "no folder"),
+        (["retrieve", "--model", "{tmp}", "{file}"], "no model folder"),
+        (["embed", "--model", "{model}", "{file}", "-o", "{tmp}/out.pkl"], r".parquet"),
+        (["inspect", "--arf", "x.arf", "{file}", "{file}"], "single FILE"),
+    ],
+)
+def test_wrong_use_gets_a_sentence(arguments, message, spectra, model_folder, tmp_path, capsys):
+    places = {"tmp": tmp_path, "file": spectra[0], "model": model_folder}
+    assert main([argument.format(**places) for argument in arguments]) == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_an_autoencoder_is_no_dual_encoder(spectra, tmp_path, capsys):
+    from hf_specclip import SpecCLIPForSpectrumPreTraining, SpecCLIPSpectrumConfig
+
+    config = SpecCLIPSpectrumConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
+    SpecCLIPForSpectrumPreTraining(config).save_pretrained(tmp_path / "spectrum")
+    assert main(["retrieve", "--model", str(tmp_path / "spectrum"), str(spectra[0])]) == 1
+    assert "needs a dual encoder" in capsys.readouterr().err
+
+
+def test_a_response_that_is_named_but_absent_is_told(spectra, capsys):
+    with fits.open(spectra[0], mode="update") as hdus:
+        hdus[1].header["ANCRFILE"] = "gone.arf"
+    main(["inspect", str(spectra[0])])
+    assert "gone.arf" in capsys.readouterr().out
+
+
+def test_a_gallery_of_another_model_is_refused(spectra, model_folder, tmp_path, capsys):
+    import shutil
+
+    folder = tmp_path / "model"
+    shutil.copytree(model_folder, folder)
+    SpecCLIPIndex([{"id": "a"}], np.ones((1, 5))).save(folder / "gallery")
+    assert main(["retrieve", "--model", str(folder), str(spectra[0])]) == 1
+    assert "5 dimensions" in capsys.readouterr().err
+
+
+def test_real_files(real_data, capsys):
+    folder = real_data / "chandra_spectra"
+    files = [
+        "csc_1575/acisf01575_001N001_r0085_pha3.fits.gz",
+        "csc_4938/acisf04938_000N002_r0043_pha3.fits.gz",
+        "3c273/3c273.pi",
+        "bubble/bubble.pi",
+        "cdfs_179/179.pi",
+        "obs1/obs1.pi",
+        "obs4/obs4.pi",
+        "source_back/source.pi",
+    ]
+    assert main(["inspect", "--json", *(str(folder / file) for file in files)]) == 0
+    for facts, file in zip(json.loads(capsys.readouterr().out), files, strict=True):
+        with fits.open(folder / file) as hdus:
+            table = next(h for h in hdus if h.header.get("HDUCLAS1") == "SPECTRUM")
+            assert facts["total_counts"] == table.data["COUNTS"].sum()
+            assert facts["exposure_s"] == pytest.approx(table.header["EXPOSURE"])
+        assert facts["arf"] is not None
+        assert facts["rmf"] is not None

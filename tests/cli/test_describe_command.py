@@ -1,0 +1,208 @@
+"""The commands that ask a trained model, called as from a shell."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from astropy.table import Table
+from test_cli import write_pha
+
+from hf_specclip import SpecCLIPIndex
+from hf_specclip.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder, draw = tmp_path_factory.mktemp("files"), np.random.default_rng(0).poisson
+    return [
+        str(write_pha(folder / f"{i}.pha", draw(4 * np.exp(-np.arange(1024) / (100 * (i + 1))))))
+        for i in range(3)
+    ]
+
+
+@pytest.fixture
+def ask(tiny_run, capsys):
+    """Runs a command with the tiny run's model; gives its exit status, output and errors."""
+
+    def run(command, *words, model=str(tiny_run)):
+        status = main([command, *(["--model", model] if model else []), *map(str, words)])
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+def test_every_format_says_the_same(ask, files, tmp_path):
+    status, out, _ = ask("describe", "--json", *files)
+    assert status == 0
+    found = json.loads(out)
+    assert [one["file"] for one in found] == files
+    for kind in ("ecsv", "votable"):
+        path = tmp_path / f"out.{kind}"
+        assert ask("describe", "--format", kind, "-o", path, *files)[0] == 0
+        table = Table.read(path, format="ascii.ecsv" if kind == "ecsv" else "votable")
+        assert list(table["file"]) == files
+        best = [next(iter(one["classes"])) for one in found]
+        assert list(table["class"]) == best
+        values = [v["value"] for one in found for v in one["variables"] if v["name"] == "hard_hs"]
+        np.testing.assert_allclose(table["hard_hs"], values, rtol=1e-4)
+    status, out, _ = ask("describe", *files)
+    assert status == 0
+    for one in found:
+        assert one["literature"][0]["source_names"][0] in out
+    assert ask("describe", "--format", "html", "-o", tmp_path / "out.html", *files)[0] == 0
+    assert (tmp_path / "out.html").read_text().count("<svg") == 3
+    assert ask("describe", "--format", "json", "-o", tmp_path / "out.json", *files)[0] == 0
+    assert json.loads((tmp_path / "out.json").read_text()) == found
+    assert not list(tmp_path.glob(".*"))  # nothing half-written is left
+
+
+def test_plots_are_drawn_for_each(ask, files, tmp_path):
+    assert ask("describe", "--plot", tmp_path / "plot.png", *files[:2])[0] == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"plot.png", "plot_2.png"}
+
+
+def test_a_bad_file_does_not_take_the_others_along(ask, files, tmp_path):
+    bad = tmp_path / "bad.pha"
+    bad.write_text("no spectrum")
+    for command in ("describe", "classify", "outliers"):
+        status, out, err = ask(command, "--json", files[0], bad, tmp_path / "absent.pha", files[1])
+        assert status == 1
+        assert {one["file"] for one in json.loads(out)} == {files[0], files[1]}
+        assert "bad.pha" in err
+        assert "absent.pha" in err
+    status, out, err = ask("report", "-o", tmp_path / "report.html", files[0], bad)
+    assert status == 1
+    assert (tmp_path / "report.html").is_file()
+    assert ask("report", "-o", tmp_path / "none.html", bad)[0] == 1
+    assert not (tmp_path / "none.html").exists()
+
+
+def test_a_name_in_place_of_a_file(ask, tiny_run):
+    entry = SpecCLIPIndex.from_pretrained(tiny_run / "model").spectra.entries[5]
+    name = entry["source_name"]
+    status, out, _ = ask("describe", "--json", name.lower().replace(" ", ""))
+    assert status == 0
+    [found] = json.loads(out)
+    assert found["similar"][0]["name"] == name
+
+
+def test_classes_of_ones_own(ask, files):
+    status, out, _ = ask("classify", "--json", "--classes", "LMXB, a hot star", files[0])
+    assert status == 0
+    [found] = json.loads(out)
+    assert set(found["classes"]) == {"LMXB", "a hot star"}
+    status, out, _ = ask("classify", files[0])
+    assert status == 0
+    assert out.count("%") == 3
+
+
+def test_outliers_come_oddest_first(ask, files):
+    status, out, _ = ask("outliers", "--json", *files)
+    assert status == 0
+    found = json.loads(out)
+    scores = [one["score"] for one in found]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= one["percentile"] <= 100 for one in found)
+    some = json.loads(ask("outliers", "--json", "--above", "100", *files)[1])
+    assert all(one["percentile"] >= 100 for one in some)
+
+
+def test_search(ask, tiny_run):
+    status, out, _ = ask("search", "--json", "--top", "3", "a", "quasar")
+    assert status == 0
+    assert len(json.loads(out)) == 3
+    status, out, _ = ask("search", "--json", "--kind", "papers", "a quasar")
+    assert json.loads(out)[0]["papers"]
+    found = json.loads(ask("search", "--json", "--class", "LMXB", "--counts", "200", "bright")[1])
+    assert {one["source_class"] for one in found} == {"LMXB"}
+    name = found[0]["name"]
+    near = json.loads(ask("search", "--json", "--like", name)[1])
+    assert name not in {one["name"] for one in near}
+    cone = [str(found[0]["ra"]), str(found[0]["dec"]), "0.1"]
+    assert name in ask("search", "--cone", *cone, "anything")[1]
+    assert "nothing meets" in ask("search", "--class", "none", "anything")[1]
+    assert ask("search")[0] == 1
+    assert ask("search", "--like", "2CXO J000000.0+000000")[0] == 1
+
+
+def test_the_model_is_found_or_asked_for(ask, files, tiny_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPECCLIP_MODEL", raising=False)
+    status, _, err = ask("describe", files[0], model=None)
+    assert status == 1
+    assert "SPECCLIP_MODEL" in err
+    monkeypatch.setenv("SPECCLIP_MODEL", str(tiny_run))
+    assert ask("classify", files[0], model=None)[0] == 0
+    monkeypatch.delenv("SPECCLIP_MODEL")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "demo").symlink_to(tiny_run, target_is_directory=True)
+    assert ask("classify", files[0], model=None)[0] == 0
+
+
+def test_an_index_is_built_as_training_built_it(ask, tiny_run, tmp_path):
+    status, _, _ = ask("index", "build", "--model", tiny_run, "--dataset", tiny_run / "dataset",
+                         "-o", tmp_path / "index", "--json", model=None)  # fmt: skip
+    assert status == 0
+    made = SpecCLIPIndex.load(tmp_path / "index")
+    trained = SpecCLIPIndex.from_pretrained(tiny_run / "model")
+    assert {entry["id"] for entry in made.entries} == {entry["id"] for entry in trained.entries}
+    places = {entry["id"]: place for place, entry in enumerate(made.spectra.entries)}
+    assert places.keys() == {entry["id"] for entry in trained.spectra.entries}
+    for place, entry in enumerate(trained.spectra.entries):
+        own = places[entry["id"]]
+        assert made.spectra.entries[own] == entry
+        np.testing.assert_allclose(
+            made.spectra.embeddings[own], trained.spectra.embeddings[place], atol=1e-5
+        )
+        np.testing.assert_array_equal(
+            made.spectra.columns["counts"][own], trained.spectra.columns["counts"][place]
+        )
+    texts = {entry["id"]: place for place, entry in enumerate(made.entries)}
+    for place, entry in enumerate(trained.entries):
+        own = texts[entry["id"]]
+        assert {**made.entries[own], "source_names": 0, "papers": 0} == {
+            **entry, "source_names": 0, "papers": 0
+        }  # fmt: skip
+        np.testing.assert_allclose(made.embeddings[own], trained.embeddings[place], atol=1e-5)
+    assert made.about["simulated"] is True
+
+
+def test_spectra_are_added_once(ask, files, tiny_run, tmp_path):
+    shutil.copytree(tiny_run / "model" / "gallery", tmp_path / "index")
+    before = len(SpecCLIPIndex.load(tmp_path / "index").spectra)
+    words = ("index", "add", "--model", tiny_run, "--json", tmp_path / "index", *files)
+    status, out, _ = ask(*words, model=None)
+    assert status == 0
+    assert json.loads(out)["added"] == 3
+    status, out, _ = ask(*words, model=None)
+    assert json.loads(out)["added"] == 0
+    assert len(json.loads(out)["left"]) == 3
+    index = SpecCLIPIndex.load(tmp_path / "index")
+    assert len(index.spectra) == before + 3
+    assert np.isfinite(index.spectra.columns["map"]).all()
+    status, out, _ = ask("describe", "--json", "--index", tmp_path / "index", files[1])
+    [found] = json.loads(out)
+    assert found["similar"][0]["id"] == "1.pha"
+    assert found["similar"][0]["score"] == pytest.approx(1, abs=1e-3)
+
+
+def test_an_index_says_what_is_in_it(ask, tiny_run):
+    status, out, _ = ask("index", "info", tiny_run, "--json", model=None)
+    assert status == 0
+    found = json.loads(out)
+    assert found["spectra"] == sum(found["splits"].values()) == sum(found["classes"].values())
+    status, out, _ = ask("index", "info", tiny_run / "model" / "gallery", model=None)
+    assert status == 0
+    assert f"{found['spectra']:,}" in out
+
+
+@pytest.mark.parametrize(
+    "command", ["describe", "classify", "search", "outliers", "report", "index"]
+)
+def test_help_teaches(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    assert f"specclip {command}" in capsys.readouterr().out

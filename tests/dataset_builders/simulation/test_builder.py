@@ -1,0 +1,609 @@
+"""The simulated catalogue: physics, determinism, honesty."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from specclip_datasets import DatasetFolderError, SimulatedCSC, read_dataset
+from specclip_datasets.__main__ import main
+from specclip_datasets.contract import SPLITS
+from specclip_datasets.shards import simulated_splits
+from specclip_datasets.simulation import instrument, populations, prose
+from specclip_datasets.simulation.catalogue import (
+    BANDS,
+    Knobs,
+    Universe,
+    measured_variables,
+    source_names,
+    stream,
+    text_stream,
+)
+from specclip_datasets.simulation.compare import catalogue_marginals
+from specclip_datasets.simulation.prose.class_words import (
+    BEHAVIOUR,
+    CLASS_LABELS,
+    EVIDENCE,
+    MOTIVE,
+)
+from specclip_datasets.simulation.prose.spectrum import SILENT
+from specclip_datasets.splits import count_sources_of_papers
+
+from hf_specclip.spectra import emission as models
+from hf_specclip.spectra.rebin import energy_grid
+
+
+@pytest.fixture(scope="module")
+def universe():
+    return Universe(Knobs(pairs=600, seed=2, fits=False))
+
+
+@pytest.fixture(scope="module")
+def in_numbers():
+    """The same sources and observations, with a literature that states many numbers."""
+    return Universe(Knobs(pairs=600, seed=2, fits=False, stated_numbers=0.7, stated_errors=1.0))
+
+
+@pytest.fixture(scope="module")
+def rows(universe):
+    return universe.rows(np.arange(600))
+
+
+def simulate(folder, *more):
+    code = main(["simulate", "--pairs", "60", "--seed", "4", "--output", str(folder), *more])
+    assert code == 0
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_processes(
+    tmp_path, capsys, monkeypatch
+):
+    # Batches small enough for a second process to have something to do.
+    monkeypatch.setattr("specclip_datasets.shards.BATCH", 16)
+    one = simulate(tmp_path / "one", "--processes", "1")
+    two = simulate(tmp_path / "two", "--processes", "2")
+    assert one == two
+    assert "train" in capsys.readouterr().out
+    other = tmp_path / "other"
+    assert main(["simulate", "--pairs", "60", "--seed", "5", "--output", str(other)]) == 0
+    name = "data/train-00000-of-00001.parquet"
+    assert (other / name).read_bytes() != one[name]
+
+
+KILLED = """
+import sys
+from specclip_datasets import shards
+from specclip_datasets.__main__ import main
+from specclip_datasets.simulation.compare import catalogue_marginals
+
+shards.BATCH = 8
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(tmp_path, monkeypatch, capsys):
+    (tmp_path / "run.py").write_text(KILLED)
+    arguments = ["simulate", "--set", "fits=false", "--pairs", "60", "--seed", "4", "--output"]
+    command = [sys.executable, str(tmp_path / "run.py"), *arguments, str(tmp_path / "set")]
+    process = subprocess.Popen([*command, "--processes", "1"], cwd=Path(__file__).parents[3],
+                               env={**os.environ, "PYTHONPATH": "."},
+                               stderr=subprocess.DEVNULL)  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (made := sorted(tmp_path.glob(".set-rows-*/*.arrow"))):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "set").exists()
+    folder = made[0].parent
+    while alive(folder / "lock"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*.arrow")}
+    monkeypatch.setattr("specclip_datasets.shards.BATCH", 8)
+    again = simulate(tmp_path / "set", "--set", "fits=false")
+    assert not folder.exists()
+    assert 0 < len(before) < 9
+    assert again == simulate(tmp_path / "whole", "--set", "fits=false")
+
+
+def alive(lock):
+    """Whether a worker of the killed run is left: it follows its parent within moments."""
+    found = subprocess.run(["pgrep", "-f", str(lock.parent)], capture_output=True, check=False)
+    return found.returncode == 0
+
+
+def test_batches_that_exist_are_not_made_again(tmp_path):
+    universe, first = Universe(Knobs(pairs=40, seed=1)), None
+    for _ in range(2):
+        with simulated_splits(universe, tmp_path / "rows") as splits:
+            assert [len(splits[split]) for split in SPLITS] == [
+                sum(len(table) for table in splits[split].tables) for split in SPLITS
+            ]
+            with (
+                pytest.raises(DatasetFolderError, match="another run"),
+                simulated_splits(universe, tmp_path / "rows"),
+            ):
+                pass
+        times = {path: path.stat().st_mtime_ns for path in (tmp_path / "rows").glob("*.arrow")}
+        assert first in (None, times)
+        first = times
+
+
+def test_batches_hold_every_row_once_and_cut_no_source(universe):
+    batches = universe.batches(50)
+    rows = np.concatenate([batch.rows for batch in batches])
+    assert sorted(rows) == list(range(600))
+    owners = [set(universe.detections.source[batch.rows]) for batch in batches]
+    assert sum(map(len, owners)) == len(set.union(*owners))
+    assert max(len(batch.rows) for batch in batches) < 60
+    assert all((universe.splits[batch.rows] == batch.split).all() for batch in batches)
+
+
+def test_the_command_line_teaches(tmp_path, capsys):
+    (tmp_path / "note.txt").write_text("mine")
+    assert main(["simulate", "--output", str(tmp_path), "--overwrite"]) == 2
+    assert "something else" in capsys.readouterr().err
+    out = str(tmp_path / "set")
+    assert main(["simulate", "--set", "mood=1", "--output", out]) == 2
+    assert "faintest_counts" in capsys.readouterr().err
+    assert main(["simulate", "--pairs", "0", "--output", out]) == 2
+    assert "at least one" in capsys.readouterr().err
+    assert main(["simulate", "--set", "fits=maybe", "--output", out]) == 2
+    assert "like true" in capsys.readouterr().err
+    assert main(["simulate", "--config", "custom", "--pairs", "20", "--set", "silent=1",
+                 "--set", "fits=false", "--output", out]) == 0  # fmt: skip
+    splits, info = read_dataset(out, cache_dir=tmp_path / "cache")
+    assert info.knobs["silent"] == 1.0
+    assert info.knobs["fits"] is False
+    assert all(value is None for value in splits["train"]["powlaw_gamma"])
+    assert info.simulated
+
+
+def test_builder_gives_the_four_splits_and_keeps_settings_apart(tmp_path):
+    knobs = Knobs(fits=False)
+    small = SimulatedCSC("demo", pairs=30, knobs=knobs, cache_dir=tmp_path)
+    other = SimulatedCSC("demo", pairs=31, knobs=knobs, cache_dir=tmp_path)
+    assert small.cache_dir != other.cache_dir
+    for builder, pairs in ((small, 30), (other, 31)):
+        builder.download_and_prepare()
+        splits = builder.as_dataset()
+        assert list(splits) == list(SPLITS)
+        assert sum(len(part) for part in splits.values()) == pairs
+    with pytest.raises(ValueError, match="demo"):
+        SimulatedCSC("huge")
+
+
+@pytest.mark.parametrize("pairs", [1, 7])
+def test_small_universes_work(pairs):
+    universe = Universe(Knobs(pairs=pairs, fits=False))
+    assert len(universe.rows(np.arange(pairs))) == pairs
+
+
+def test_no_split_cuts_what_belongs_together(universe):
+    seen = universe.detections.source
+    papers = [[paper.id for paper in universe.papers[source]] for source in seen]
+    sources_of = count_sources_of_papers(universe.sources.names[seen], papers)
+    assert max(sources_of.values()) > 20  # there are surveys
+    where = {}
+    for row, split in enumerate(universe.splits):
+        field = universe.sources.field[seen[row]]
+        keys = [("source", seen[row]), ("obsid", universe.detections.obsid[row]), ("host", field)]
+        keys += [("paper", paper) for paper in papers[row] if sources_of[paper] <= 20]
+        for key in keys:
+            where.setdefault(key, set()).add(split)
+    assert all(len(found) == 1 for found in where.values())
+    assert set(universe.splits) == set(SPLITS)
+
+
+def test_sources_share_observations_hosts_and_papers(universe):
+    seen = universe.detections.source
+    assert np.bincount(seen).max() > 1
+    assert np.unique(universe.detections.obsid, return_counts=True)[1].max() > 1
+    assert len(set(universe.groups)) < len(universe.sources.names)
+    assert len(set(universe.sources.names)) == len(universe.sources.names)
+    assert all(universe.papers)
+
+
+def test_marginals_are_like_the_catalogues(universe, rows):
+    counts = np.array(rows["counts"].to_pylist()).sum(axis=1)
+    low, middle, high = np.percentile(counts, [10, 50, 90])
+    # The catalogue's fitted detections: some hundreds, with a long tail (`csc_marginals.json`).
+    real = catalogue_marginals()["samples"]["fitted"]["marginals"]["counts"]["quantiles"]
+    assert low < real[0]
+    assert 0.6 < middle / real[2] < 1.6
+    assert 0.3 < high / real[4] < 2.0
+    exposure = np.percentile(rows["exposure"].to_numpy(), [25, 50, 75])
+    # 4.7, 18.0, 42.8 ks.
+    assert exposure[0] < 9e3
+    assert 11e3 < exposure[1] < 30e3
+    assert 30e3 < exposure[2] < 60e3
+    hardness = rows["hard_hs"].to_numpy()
+    assert np.nanpercentile(hardness, 5) < -0.6
+    assert np.nanpercentile(hardness, 95) > 0.6
+
+
+def test_counts_are_poisson_around_the_folded_spectrum(universe):
+    # Many draws of one detection, against its expectation.
+    detection = np.zeros(400, dtype=int)
+    seen = universe.detections.take(detection)
+    observed = universe._observe(seen, np.arange(10_000, 10_400))
+    counts, background, area = observed.counts, observed.background, observed.area
+    total = counts.sum(axis=1)
+    assert total.var(ddof=1) == pytest.approx(total.mean(), rel=0.3)
+    spectra = universe.sources.spectra.take(seen.source[:1])
+    power_law = spectra.first[0] == populations.POWER_LAW
+    shape = (
+        spectra.shape - seen.hardening[:1]
+        if power_law
+        else spectra.shape * np.exp(seen.hardening[:1])
+    )
+    photons = populations.photon_spectra(populations.Spectra(**{**vars(spectra), "shape": shape}))
+    flux = universe.sources.flux[seen.source[0]] * seen.flux_factor[0]
+    edges = energy_grid()
+    inside = (instrument.PHOTON_CENTRES > 0.8) & (instrument.PHOTON_CENTRES < 7.0)
+    detected = photons[0, inside] * np.interp(
+        instrument.PHOTON_CENTRES[inside], (edges[1:] + edges[:-1]) / 2, area[0]
+    )
+    bins = (edges[:-1] > 0.8) & (edges[1:] < 7.0)
+    net = counts - background * seen.background_scale[:, None]
+    # Redistribution moves a few per cent over the ends of the band.
+    expected = flux * seen.exposure[0] * detected.sum()
+    error = 3 * net[:, bins].sum(axis=1).std() / 20
+    assert net[:, bins].sum(axis=1).mean() == pytest.approx(expected, abs=0.06 * expected + error)
+
+
+def test_spectra_arrive_with_one_photon_in_the_band(universe):
+    photons = populations.photon_spectra(universe.sources.spectra)
+    energy = instrument.PHOTON_CENTRES
+    band = (energy > 0.5) & (energy < 7.0)
+    np.testing.assert_allclose(photons[:, band].sum(axis=1), 1.0)
+    assert (photons >= 0.0).all()
+
+
+def test_redistribution_keeps_photons_and_has_the_tabulated_width():
+    for epoch in instrument.load_epochs():
+        # Higher energies spread over the end of the channels.
+        inside = (instrument.PHOTON_CENTRES > 0.5) & (instrument.PHOTON_CENTRES < 6.5)
+        np.testing.assert_allclose(epoch.redistribution[inside].sum(axis=1), 1.0, atol=1e-6)
+    epoch = instrument.load_epochs()[0]
+    line = epoch.redistribution[np.argmin(np.abs(instrument.PHOTON_CENTRES - 6.0))]
+    centres = (instrument.CHANNEL_EDGES[1:] + instrument.CHANNEL_EDGES[:-1]) / 2
+    mean = (line * centres).sum()
+    sigma = np.sqrt((line * (centres - mean) ** 2).sum())
+    assert mean == pytest.approx(6.0, abs=0.01)
+    assert sigma * 2.355 == pytest.approx(0.156, rel=0.02)  # aciss_2001.8 at 6 keV
+
+
+def test_contamination_eats_soft_photons_with_time():
+    families = np.array(["ACIS-S"] * 3)
+    early, middle, late = instrument.nearest_epochs(families, np.array([2000.0, 2008.0, 2022.0]))
+    area = instrument.effective_area(np.array([early, middle, late]), np.zeros(3), np.array([0.7]))
+    assert area[0, 0] > area[1, 0] > area[2, 0]
+    off_axis = instrument.vignetting(np.array([0.0, 10.0]), np.array([1.5, 6.4]))
+    np.testing.assert_allclose(off_axis, [[1.0, 1.0], [0.82, 0.65]], atol=0.02)
+
+
+def test_a_known_line_lands_where_it_should(universe):
+    photons = np.zeros((1, len(instrument.PHOTON_CENTRES)))
+    photons[0, np.argmin(np.abs(instrument.PHOTON_CENTRES - 2.0))] = 1.0
+    rate = instrument.fold(photons, np.array([0]), np.zeros(1))
+    area = instrument.effective_area(np.array([0]), np.zeros(1), np.array([2.0]))[0, 0]
+    assert rate.sum() == pytest.approx(area, rel=0.02)
+    # 2 keV is in the channel that covers (c − 1)·14.6 eV to c·14.6 eV.
+    assert abs(int(rate[0].argmax()) + 1 - int(np.ceil(2.0 / 0.0146))) <= 1
+
+
+def test_catalogue_columns_are_what_the_counts_say(universe, rows):
+    edges = energy_grid()
+    centres = (edges[1:] + edges[:-1]) / 2
+    row = int(np.argmax(rows["flux_significance_b"].to_numpy()))
+    counts, background, area = (
+        np.array(rows[name][row].as_py())
+        for name in ("counts", "background_counts", "effective_area")
+    )
+    net = counts - background * rows["background_scale"][row].as_py()
+    flux = {}
+    for band in "smh":
+        inside = (centres > BANDS[band][0]) & (centres < BANDS[band][1])
+        per_count = (counts / area)[inside].sum() / counts[inside].sum()
+        flux[band] = net[inside].sum() * per_count
+    expected = (flux["h"] - flux["s"]) / (flux["h"] + flux["s"])
+    low, high = rows["hard_hs_lolim"][row].as_py(), rows["hard_hs_hilim"][row].as_py()
+    assert rows["hard_hs"][row].as_py() == pytest.approx(expected, abs=0.2 * (high - low))
+    for name in ("hard_hm", "hard_hs", "hard_ms"):
+        value, low, high = (
+            rows[column].to_numpy() for column in (name, f"{name}_lolim", f"{name}_hilim")
+        )
+        known = np.isfinite(value)
+        assert known.mean() > 0.95
+        assert (low[known] <= value[known]).all()
+        assert (value[known] <= high[known]).all()
+        assert np.abs(value[known]).max() <= 1.0
+    # The catalogue compares observations of a source only where there are several.
+    single = np.bincount(universe.detections.source)[universe.detections.source] == 1
+    assert (np.isnan(rows["var_inter_prob_b"].to_numpy()) == single).all()
+    index = rows["var_index_b"].to_numpy()
+    assert set(index[np.isfinite(index)]) <= set(range(11))
+
+
+def test_rows_do_not_depend_on_what_is_made_with_them(universe, rows):
+    again = universe.rows(np.array([5, 17, 300]))
+    for name in ("counts", "var_prob_b", "var_inter_prob_b", "summary"):
+        assert again[name].to_pylist() == rows[name].take([5, 17, 300]).to_pylist()
+
+
+def test_limits_cover_the_truth(universe):
+    """68 % limits hold it in about 68 % of many observations of a well-exposed source.
+
+    Of an early one: where contamination has eaten the soft response, single counts at its low end
+    stand for so many photons that they scatter more than the limits, which go by the number of
+    counts, allow for.
+    """
+    net = universe.sources.flux[universe.detections.source] * universe.detections.exposure
+    seen = universe.detections
+    early = np.flatnonzero((seen.year < 2003) & (seen.light.flare == 0.0))
+    detection = int(early[np.argsort(net[early])[len(early) // 2]])
+    seen = universe.detections.take(np.full(400, detection))
+    assert universe.detections.light.flare[detection] == 0.0
+    observed = universe._observe(seen, np.arange(20_000, 20_400))
+    columns = measured_variables(observed, seen)
+    middle = np.median(columns["hard_ms"])
+    inside = (columns["hard_ms_lolim"] < middle) & (middle < columns["hard_ms_hilim"])
+    assert inside.mean() == pytest.approx(0.683, abs=0.08)
+
+
+def test_events_follow_the_light_curve(universe):
+    """Times have the number of the counts, and a flare's shape where there is a flare."""
+    flaring = np.flatnonzero(universe.detections.light.flare > 0)
+    assert len(flaring)
+    detection = flaring[np.argmax(universe.detections.light.flare[flaring])]
+    seen = universe.detections.take(np.full(60, detection))
+    observed = universe._observe(seen, np.arange(30_000, 30_060))
+    edges = energy_grid()
+    inside = (edges[:-1] >= 0.5) & (edges[1:] < 7.01)
+    np.testing.assert_array_equal(
+        observed.times.sum(axis=1), observed.counts[:, inside].sum(axis=1)
+    )
+    start = int(seen.light.flare_start[0] * 240)
+    profile = observed.times.mean(axis=0)
+    if 5 < start < 235:
+        assert profile[start + 1 : start + 4].mean() > profile[:start].mean()
+
+
+def test_the_text_never_tells_the_rows_own_numbers(universe):
+    """What is stated depends on the source alone: redrawing its counts leaves it as it was."""
+    sources = np.arange(len(universe.sources.names))
+    texts = universe.summaries(sources)
+    assert universe.summaries(sources[:5]) == texts[:5]
+    for detection in range(0, 600, 7):
+        source = universe.detections.source[detection]
+        text = " ".join(texts[source].values())
+        exposure = universe.detections.exposure[detection]
+        for told in (
+            f"{exposure:.0f}",
+            f"{exposure / 1e3:.1f} ks",
+            universe.detections.family[detection],
+        ):
+            assert told not in text
+        assert not re.search(rf"\b{universe.detections.obsid[detection]}\b", text) or (
+            universe.detections.obsid[detection] < 2100  # may coincide with a year or a field
+        )
+
+
+def test_stated_values_have_errors_of_their_own(universe, in_numbers):
+    """Stated photon indices scatter about the truth, and not with the row's counts."""
+    spectra, kinds = universe.sources.spectra, universe.sources
+    stated, truth, residual = [], [], []
+    counts = np.array(universe.rows(np.arange(600))["hard_hs"].to_numpy())
+    first = {
+        int(source): row for row, source in reversed(list(enumerate(universe.detections.source)))
+    }
+    texts = in_numbers.summaries(np.arange(len(kinds.names)))
+    expected = universe._truth(np.arange(len(kinds.names)))["hardness"]
+    for source, text in enumerate(texts):
+        found = re.search(r"(?:Γ = |photon index )(\d\.\d+)", text["spectrum"])
+        if found and spectra.first[source] == populations.POWER_LAW:
+            stated.append(float(found[1]))
+            truth.append(spectra.shape[source])
+            residual.append(counts[first[source]] - expected[source])
+    error = np.array(stated) - np.array(truth)
+    assert len(error) > 30
+    assert 0.03 < error.std() < 0.5
+    assert abs(error.mean()) < 4 * error.std() / np.sqrt(len(error))
+    known = np.isfinite(residual)
+    correlation = np.corrcoef(error[known], np.array(residual)[known])[0, 1]
+    assert abs(correlation) < 4 / np.sqrt(known.sum())
+
+
+def test_errors_of_stated_fluxes_are_no_errors_of_the_rows(universe, rows, in_numbers):
+    """Given the truth, the flux a text states says nothing about the row's counts."""
+    sources = np.arange(len(universe.sources.names))
+    truth, texts = universe._truth(sources), in_numbers.summaries(sources)
+    seen = universe.detections
+    counts = np.array(rows["counts"].to_pylist())
+    background = np.array(rows["background_counts"].to_pylist())
+    net = (counts - background * rows["background_scale"].to_numpy()[:, None])[:, :346].sum(axis=1)
+    stated, measured = [], []
+    for row in range(600):
+        source = seen.source[row]
+        found = re.search(r"([\d.]+)e(-\d+) erg/cm", texts[source]["context"])
+        if not found:
+            continue
+        again = universe._observe(seen.take(np.full(8, row)), np.arange(8) + 50_000 + 8 * row)
+        redrawn = again.counts - again.background * seen.background_scale[row]
+        expected = redrawn[:, :346].sum(axis=1)
+        measured.append((net[row] - expected.mean()) / (expected.std() + 1.0))
+        flux = float(found[1]) * 10.0 ** int(found[2])
+        stated.append(np.log(flux / truth["flux"][source]))
+    assert len(stated) > 100
+    correlation = np.corrcoef(stated, np.clip(measured, -4, 4))[0, 1]
+    assert abs(correlation) < 4 / np.sqrt(len(stated))
+
+
+def test_the_literature_is_sometimes_wrong():
+    facts = Universe(Knobs(pairs=40, fits=False, wrong=1.0))
+    right = Universe(Knobs(pairs=40, fits=False, wrong=0.0))
+    sources = np.arange(5)
+    assert facts.summaries(sources) != right.summaries(sources)
+
+
+def test_summaries_are_varied_and_of_the_right_length(universe):
+    texts = universe.summaries(np.arange(len(universe.sources.names)))
+    whole = [" ".join(text.values()) for text in texts]
+    # Two sources that are alike may get the same words.
+    assert len(set(whole)) > 0.98 * len(whole)
+    words = np.array([len(text.split()) for text in whole])
+    assert words.min() >= 60
+    assert words.max() <= 250
+    assert all(text[section] for text in texts for section in ("identity", "spectrum", "context"))
+    assert not any("{" in text or "  " in text or "nan" in text.split() for text in whole)
+    assert all(text == text.strip() and text[0].isupper() for text in whole if text[0].isalpha())
+    spectra = [text["spectrum"] for text in texts]
+    assert 0 < sum(text in SILENT for text in spectra) < len(spectra) / 5
+
+
+def test_words_follow_the_truth(universe):
+    sources = np.arange(len(universe.sources.names))
+    truth = universe._truth(sources)["hardness"]
+    texts = [text["spectrum"] for text in universe.summaries(sources)]
+    soft = [t for t, text in zip(truth, texts, strict=True) if "very soft" in text]
+    hard = [t for t, text in zip(truth, texts, strict=True) if "very hard" in text]
+    assert np.mean(soft) < -0.4
+    assert np.mean(hard) > 0.3
+
+
+def test_names_cut_positions_and_stay_unique():
+    ra, dec = np.array([10.6847083, 10.6847083, 359.99999]), np.array([41.26875, 41.26875, -0.5])
+    names = source_names(ra, dec, np.array([False, False, True]))
+    assert names[0] == "2CXO J004244.3+411607"
+    assert names[1] != names[0]
+    assert names[2] == "2CXO J235959.9-003000X"
+
+
+def test_invented_hosts_are_outside_real_catalogues():
+    names = prose.name_fields(["galaxy", "cluster"] * 300, text_stream(0, "test"))
+    assert len(set(names)) == 600
+    for name in names:
+        catalogue, number = name.split()
+        last = {"NGC": 7840, "IC": 5386, "UGC": 12921, "Abell": 4076, "MACS": 2400, "ZwCl": 9999}
+        assert int(number) > last[catalogue]
+
+
+def test_names_suffice_for_large_universes():
+    kinds = ["globular"] * 4000 + ["nursery"] * 4000 + ["plane", "survey"] * 4000
+    assert len(set(prose.name_fields(kinds, text_stream(0, "test")))) == len(kinds)
+
+
+def test_bibcodes_have_nineteen_characters(universe):
+    ids = {paper.id for papers in universe.papers for paper in papers}
+    assert all(re.fullmatch(r"20\d\dSimAp[.\d]{9}[A-Z]", identifier) for identifier in ids)
+
+
+def test_streams_are_independent_of_each_other():
+    one, two = stream(1, "a", 2).random(4), stream(1, "a", 3).random(4)
+    np.testing.assert_array_equal(one, stream(1, "a", 2).random(4))
+    assert (one != two).all()
+
+
+def test_every_class_has_its_words_and_sources():
+    for name in populations.CLASSES:
+        for words in (CLASS_LABELS, EVIDENCE, BEHAVIOUR, MOTIVE):
+            assert len(words[name]) >= 2
+    lived = {name for kind in populations.FIELD_KINDS.values() for name in kind.classes}
+    lived |= {kind.target for kind in populations.FIELD_KINDS.values()} - {None}
+    assert lived == set(populations.CLASSES)
+    assert len(lived) >= 14
+
+
+def one_spectrum(**changes):
+    values = {
+        "first": populations.POWER_LAW,
+        "second": populations.NONE,
+        "shape": 1.8,
+        "shape2": 0.0,
+        "share2": 0.0,
+        "nh": 5.0,
+        "nh2": 0.0,
+        "galactic_nh": 0.0,
+        "covering": 1.0,
+        "abundance": 1.0,
+        "redshift": 0.0,
+        "line": 0.0,
+    } | changes
+    return populations.Spectra(**{name: np.array([value]) for name, value in values.items()})
+
+
+def test_spectra_are_those_of_the_models():
+    """Shortcuts of the simulation (tables, bin centres) against the models themselves."""
+    edges, band = instrument.PHOTON_EDGES, np.s_[20:670]
+    for changes, model in (
+        ({}, models.power_law(edges, 1.8) * models.phabs(edges, 5.0)),
+        (
+            {"redshift": 1.0, "galactic_nh": 0.1, "nh": 5.1},
+            models.power_law(edges, 1.8)
+            * models.phabs(edges, 5.0, redshift=1.0)
+            * models.phabs(edges, 0.1),
+        ),
+        (
+            {"covering": 0.6},
+            models.power_law(edges, 1.8) * models.phabs(edges, 5.0, covering=0.6),
+        ),
+        (
+            {"first": populations.DISK, "shape": 0.7, "nh": 0.3},
+            models.disk_black_body(edges, 0.7) * models.phabs(edges, 0.3),
+        ),
+        (
+            {"first": populations.BREMSSTRAHLUNG, "shape": 8.0, "nh": 0.3},
+            models.bremsstrahlung(edges, 8.0) * models.phabs(edges, 0.3),
+        ),
+    ):
+        found = populations.photon_spectra(one_spectrum(**changes))[0]
+        expected = model / model[band].sum()
+        # As shares of the light in 0.1 keV: less than a count in a thousand, at the oxygen edge.
+        difference = (found - expected)[:870].reshape(-1, 10).sum(axis=1)
+        assert np.abs(difference).max() < 1e-3
+
+
+def test_iron_lines_have_their_equivalent_width():
+    plain = populations.photon_spectra(one_spectrum(redshift=0.1))[0]
+    lined = populations.photon_spectra(one_spectrum(redshift=0.1, line=0.3))[0]
+    place = int(np.argmax(lined / plain))
+    assert instrument.PHOTON_CENTRES[place] == pytest.approx(6.4 / 1.1, abs=0.01)
+    excess = lined[place] / lined[place - 1] - 1.0
+    assert excess * 0.01 * 1.1 == pytest.approx(0.3, rel=0.02)
+
+
+def test_temperatures_stay_inside_the_plasma_table():
+    low, high = models.plasma_temperatures()[[0, -1]]
+    for kind in populations.CLASSES.values():
+        for component in (kind.first, kind.second):
+            if component is not None and component.kind == populations.PLASMA:
+                assert low < component.shape.low
+                assert component.shape.high < high
+
+
+def test_knobs_are_checked():
+    for wrong in ({"pairs": 0}, {"seed": -1}, {"silent": 2.0}, {"survey_size": 5}, {"slope": 0.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            Knobs(**wrong)
+
+
+def test_folder_of_a_simulation_is_complete(tmp_path):
+    simulate(tmp_path / "set", "--set", "fits=false")
+    total = sum(
+        pq.read_metadata(path).num_rows for path in (tmp_path / "set" / "data").glob("*.parquet")
+    )
+    assert total == 60
+    assert "**Simulated.**" in (tmp_path / "set" / "README.md").read_text()

@@ -1,0 +1,292 @@
+"""The ideal observer: likelihoods, banks, rankings and posteriors of small universes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+from scipy.stats import kstest, poisson
+from specclip_datasets.contract import ENERGY_RANGE, N_BINS
+from specclip_datasets.simulation import instrument, populations
+from specclip_datasets.simulation.catalogue import Knobs, Universe
+from specclip_datasets.simulation.oracle.bank import draw_bank, true_colours
+from specclip_datasets.simulation.oracle.observer import observe
+from specclip_datasets.simulation.oracle.prior import LOG_EXPOSURE, count_prior
+from specclip_datasets.simulation.oracle.spectra import (
+    Spectra,
+    background_shapes,
+    bin_centres,
+    bin_starts,
+    fold_all,
+    log_likelihoods,
+    observed_spectra,
+)
+from specclip_datasets.simulation.oracle.study import read_texts
+from specclip_datasets.simulation.prose import Statement
+
+from hf_specclip.evaluation import score_ranks
+from hf_specclip.spectra.rebin import energy_grid, overlap_fractions
+
+N = 160
+
+
+@pytest.fixture(scope="module")
+def universe():
+    return Universe(Knobs(pairs=N, seed=11, fits=False))
+
+
+@pytest.fixture(scope="module")
+def prior(universe):
+    return count_prior(universe.knobs, n_fields=12_000)
+
+
+@pytest.fixture(scope="module")
+def seen(universe):
+    """Spectra of all rows, their sources, and the text of each."""
+    rows = np.arange(N)
+    detections, found = universe.detections, universe.observe(rows)
+    spectra = observed_spectra(
+        found.counts,
+        found.background,
+        detections.background_scale,
+        detections.exposure,
+        detections.response,
+        detections.theta,
+    )
+    sources, text = np.unique(detections.source, return_inverse=True)
+    return spectra, sources, text, found
+
+
+def median_rank(scores, text):
+    ranks = score_ranks(scores, text)["spectrum_to_text"]
+    return float(np.median(ranks.expected)) / scores.shape[1]
+
+
+@pytest.fixture(scope="module")
+def observed(universe, prior, seen):
+    spectra, sources, text, _ = seen
+    bank = draw_bank(prior, read_texts(universe, sources), 6000, knobs=universe.knobs)
+    return bank, observe(prior, bank, spectra, text, draws=100)
+
+
+def tiny_models(n=60, seed=0):
+    random = np.random.default_rng(seed)
+    spectra = populations.draw_spectra(random.integers(20, size=n), np.full(n, 0.05), random)
+    return torch.from_numpy(fold_all(populations.photon_spectra(spectra)))
+
+
+def one_spectrum(rates, counts, background, seed=0):
+    """A spectrum of a model, with `counts` from the source and `background` behind it."""
+    random = np.random.default_rng(seed)
+    theta, exposure, epoch = 5.0, 2e4, 1
+    shape = rates[epoch, :, 3].numpy() * instrument.vignetting(np.array([theta]), bin_centres())[0]
+    flux = counts / shape.sum() / exposure
+    behind = background_shapes()[epoch]
+    behind = background * behind / behind.sum()
+    drawn = random.poisson(flux * exposure * shape + behind)
+    spectrum = Spectra(
+        drawn[None].astype(np.float32),
+        behind[None].astype(np.float32),
+        np.array([exposure]),
+        np.array([epoch]),
+        np.array([theta]),
+    )
+    return spectrum, float(np.log(flux)), exposure * shape
+
+
+@pytest.mark.parametrize(("counts", "background"), [(40, 2), (40, 30), (300, 30), (3000, 100)])
+def test_likelihood_is_poisson(counts, background):
+    rates = tiny_models()
+    spectrum, log_flux, _ = one_spectrum(rates, counts, background)
+    n = rates.shape[2]
+    offsets = np.linspace(-0.2, 0.2, n)
+    found = log_likelihoods(
+        spectrum,
+        0,
+        rates[1],
+        torch.from_numpy((log_flux + offsets).astype(np.float32)),
+        torch.zeros(n),
+        detected=False,
+    ).numpy()
+    dimming = instrument.vignetting(spectrum.theta, bin_centres())[0] * spectrum.exposure[0]
+    expected = rates[1].numpy().T * dimming * np.exp(log_flux + offsets)[:, None]
+    exact = poisson.logpmf(spectrum.counts[0], expected + spectrum.background[0]).sum(axis=1)
+    # The terms that no model changes are left out.
+    constant = poisson.logpmf(spectrum.counts[0], 1.0).sum() + len(bin_starts())
+    likely = exact > exact.max() - 15.0
+    np.testing.assert_allclose((found - (exact - constant))[likely], 0.0, atol=0.2)
+
+
+@pytest.mark.parametrize("scatter", [0.07, 0.3, 0.6])
+def test_scatter_of_the_flux_is_integrated_out(scatter):
+    rates = tiny_models()
+    spectrum, log_flux, _ = one_spectrum(rates, 120, 20)
+    n = rates.shape[2]
+    found = log_likelihoods(
+        spectrum,
+        0,
+        rates[1],
+        torch.full((n,), log_flux + 0.3),
+        torch.full((n,), scatter),
+        detected=False,
+    ).numpy()
+    dimming = instrument.vignetting(spectrum.theta, bin_centres())[0] * spectrum.exposure[0]
+    normal = np.linspace(-7, 7, 2001)
+    weight = -0.5 * normal**2
+    weight -= logsumexp(weight)
+    factor = np.exp(log_flux + 0.3 + scatter * normal)
+    exact = np.empty(n)
+    for model in range(n):
+        mean = factor[:, None] * rates[1, :, model].numpy() * dimming + spectrum.background[0]
+        terms = (spectrum.counts[0] * np.log(mean) - mean).sum(axis=1)
+        exact[model] = logsumexp(terms + weight)
+    likely = exact > exact.max() - 10.0
+    np.testing.assert_allclose((found - exact)[likely], 0.0, atol=0.1)
+
+
+def test_few_bins_tell_as_much_as_four_hundred(universe, seen):
+    """The log-likelihood ratio of two models, over all bins and over the observer's."""
+    _, _, _, found = seen
+    rows = np.flatnonzero(found.counts.sum(axis=1) > 60)[:12]
+    photons = universe.photons(rows)
+    source, behind = universe.expected(rows)
+    dealt = overlap_fractions(instrument.CHANNEL_EDGES, energy_grid(N_BINS, ENERGY_RANGE))
+    fine = (source + behind) @ dealt
+    other = np.roll(source, 1, axis=0)
+    other = (other * (source.sum(axis=1) / other.sum(axis=1))[:, None] + behind) @ dealt
+    information = []
+    for starts in (np.arange(N_BINS), bin_starts()):
+        right, wrong = (np.add.reduceat(one, starts, axis=1) for one in (fine, other))
+        information.append((right * np.log(right / wrong) - right + wrong).sum(axis=1))
+    assert len(photons) == len(rows)
+    # What is expected of the ratio: nearly all of it survives.
+    np.testing.assert_array_less(0.97 * information[0], information[1] + 1e-9)
+
+
+def test_observer_is_far_better_than_chance_and_than_neighbours_in_hardness(
+    universe, seen, observed
+):
+    spectra, sources, text, _ = seen
+    _, observation = observed
+    best = median_rank(observation.scores, text)
+    energy = bin_centres()
+    hard = spectra.counts[:, energy > 2.0].sum(axis=1)
+    soft = spectra.counts[:, energy < 1.2].sum(axis=1)
+    measured = (hard - soft) / (hard + soft)
+    told = np.array([facts.hardness for facts in universe.facts(sources)])
+    simple = median_rank(-np.abs(measured[:, None] - told), text)
+    assert best < 0.06
+    assert best < 0.5 * simple < 0.5
+
+
+def test_without_statements_nothing_is_known(universe, prior, seen, monkeypatch):
+    """Texts that all say the same cannot be told apart: ranks are at chance."""
+    spectra, sources, text, _ = seen
+    same = (Statement("class", label="lmxb"), Statement("host", label="galaxy"))
+    monkeypatch.setattr(Universe, "statements", lambda self, sources: [same] * len(sources))
+    bank = draw_bank(prior, read_texts(universe, sources), 1500, knobs=universe.knobs)
+    scores = observe(prior, bank, spectra).scores
+    ranks = score_ranks(scores, text)["spectrum_to_text"]
+    # Sums may differ in the last digit.
+    np.testing.assert_allclose(ranks.expected, (len(sources) + 1) / 2, rtol=0.15)
+
+
+def test_exact_statements_and_bright_sources_leave_no_doubt(universe, prior, seen, monkeypatch):
+    """Everything stated almost without error, and counts ten times as many: nearly all first."""
+    _, sources, text, _ = seen
+
+    def exact(self, sources):
+        result = []
+        for facts in self.facts(sources):
+            said = [
+                Statement("class", label=facts.class_name),
+                Statement("host", label=facts.field_kind),
+                Statement("model", label=populations.COMPONENTS[int(facts.first)]),
+            ]
+            for name, error, scale in (
+                ("flux", 0.05, "log"),
+                ("photons", 0.05, "log"),
+                ("hardness", 0.03, "linear"),
+                ("medium_soft", 0.03, "linear"),
+                ("nh", 0.05, "log"),
+            ):
+                value = getattr(facts, name)
+                width = 0.02 * (value if scale == "log" else 1.0)
+                said.append(Statement(name, value - width, value + width, error, scale))
+            result.append(tuple(said))
+        return result
+
+    monkeypatch.setattr(Universe, "statements", exact)
+    detections = universe.detections
+    source, behind = universe.expected(np.arange(N))
+    dealt = overlap_fractions(instrument.CHANNEL_EDGES, energy_grid(N_BINS, ENERGY_RANGE))
+    spectra = observed_spectra(
+        np.rint(source @ dealt + behind @ dealt),
+        behind @ dealt / detections.background_scale[:, None],
+        detections.background_scale,
+        detections.exposure,
+        detections.response,
+        detections.theta,
+    )
+    bank = draw_bank(prior, read_texts(universe, sources), 8000, knobs=universe.knobs)
+    ranks = score_ranks(observe(prior, bank, spectra).scores, text)["spectrum_to_text"]
+    assert np.mean(ranks.expected <= 2) > 0.7
+    assert np.median(ranks.expected) == 1.0
+
+
+def test_weights_of_the_bank_are_the_population(universe, prior, seen):
+    """However a bank was drawn, weighted means over it are those of the population."""
+    _, sources, _, _ = seen
+    bank = draw_bank(prior, read_texts(universe, sources), 100_000, knobs=universe.knobs)
+    weights = np.exp(bank.log_prior)
+    assert weights.sum() == pytest.approx(1.0, abs=0.15)
+    by_stratum = np.bincount(bank.stratum, weights, minlength=len(prior.share))
+    large = prior.share > 0.03
+    # A bank of 6,000 would scatter by a fifth in each stratum.
+    np.testing.assert_allclose(by_stratum[large], prior.share[large], rtol=0.25)
+    for row in np.flatnonzero(large):
+        members = bank.members(row)
+        mean = np.average(bank.log_usual[members], weights=weights[members])
+        assert mean == pytest.approx(prior.exposure[row] @ LOG_EXPOSURE, abs=0.25)
+
+
+def test_doubling_the_bank_changes_little(seen, observed):
+    _, _, text, _ = seen
+    _, observation = observed
+    full, half = (
+        median_rank(scores, text) for scores in (observation.scores, observation.half_scores)
+    )
+    assert abs(full - half) < 0.02
+    own = observation.scores[np.arange(N), text] - observation.half_scores[np.arange(N), text]
+    assert abs(np.median(own)) < 0.5
+
+
+@pytest.mark.slow
+def test_posteriors_are_calibrated(prior):
+    """The rank of the truth among draws from its posterior is uniform."""
+    universe = Universe(Knobs(pairs=400, seed=5, fits=False))
+    rows = np.arange(400)
+    detections, found = universe.detections, universe.observe(rows)
+    spectra = observed_spectra(
+        found.counts,
+        found.background,
+        detections.background_scale,
+        detections.exposure,
+        detections.response,
+        detections.theta,
+    )
+    sources, text = np.unique(detections.source, return_inverse=True)
+    bank = draw_bank(prior, read_texts(universe, sources), 250_000, knobs=universe.knobs)
+    observation = observe(prior, bank, spectra, text, draws=200)
+    truth = true_colours(universe.photons(rows))
+    random = np.random.default_rng(0)
+    # Few members agree with the brightest spectra: there the sum is too coarse to be tested.
+    fine = observation.effective > 30
+    assert fine.mean() > 0.5
+    for name in ("hard_hs", "hard_ms", "hardness"):
+        drawn = bank.truth[name][observation.from_spectrum]
+        below = (drawn < truth[name][:, None]).mean(axis=1)
+        ties = (drawn == truth[name][:, None]).mean(axis=1)
+        ranks = (below + ties * random.random(len(below)))[fine]
+        assert kstest(ranks, "uniform").pvalue > 0.005, name

@@ -1,0 +1,239 @@
+"""Texts read by the observer, rows recognised, noise-free truths, limits, and the command."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from specclip_datasets.__main__ import main
+from specclip_datasets.folder import DatasetFolderError, write_dataset
+from specclip_datasets.simulation.builder import describe
+from specclip_datasets.simulation.catalogue import Knobs, Universe
+from specclip_datasets.simulation.oracle.dataset import recognise, reopen
+from specclip_datasets.simulation.oracle.fisher import cramer_rao, power_laws
+from specclip_datasets.simulation.oracle.posterior import GIVEN
+from specclip_datasets.simulation.oracle.report import describe_ceiling, to_text
+from specclip_datasets.simulation.oracle.study import measure_ceiling, read_texts
+from specclip_datasets.simulation.oracle.text import learn_mistakes, tabulate
+from specclip_datasets.simulation.oracle.truth import FITTED, WITHOUT_TRUTH, truth_of
+from specclip_datasets.simulation.prose import Statement
+
+KNOBS = Knobs(pairs=90, seed=3)
+
+
+@pytest.fixture(scope="module")
+def universe():
+    return Universe(KNOBS)
+
+
+@pytest.fixture(scope="module")
+def table(universe):
+    return universe.rows(np.arange(45))
+
+
+@pytest.fixture(scope="module")
+def info():
+    return describe("custom", KNOBS)
+
+
+@pytest.fixture(scope="module")
+def ceiling(info, table):
+    return measure_ceiling(info, table, members=2500, fits=120, n_bootstrap=50)
+
+
+def test_tables_are_the_statements_own_likelihood(universe):
+    sources = np.arange(len(universe.sources.names))
+    texts, facts = read_texts(universe, sources), universe.facts(sources)
+    compared = 0
+    for row, said in enumerate(universe.statements(sources)):
+        for name in ("shape", "shape2", "nh", "hardness", "medium_soft", "photons", "abundance"):
+            about = [one for one in said if one.quantity == name]
+            exact = np.exp(sum(one.log_likelihood(facts[row]) for one in about))
+            if not about or exact < 1e-4:
+                continue
+            truth = np.array([getattr(facts[row], name)])
+            found = texts.likelihood(name, np.array([row]), truth)[0, 0]
+            assert found == pytest.approx(exact, rel=0.05), (name, about)
+            compared += 1
+    assert compared > 100
+
+
+def test_mistaken_texts_are_a_mixture(universe):
+    """p(text | truth, mistaken) is the mean of p(text | mistaken truth) over mistakes."""
+    facts = next(one for one in universe.facts(np.arange(40)) if one.class_name == "lmxb")
+    said = (
+        Statement("class", label="lmxb"),
+        Statement("host", label=facts.field_kind),
+        Statement("nh", 0.9, 1.1, 0.1, "log"),
+        Statement("nh", 0.5, 2.0, 0.15, "log"),
+    )
+    mistakes = learn_mistakes(facts, 0.1)
+    texts = tabulate([said], mistakes)
+    for truth in (0.05, 0.3, 1.0):
+        exact = np.mean(
+            [
+                np.exp(sum(one.log_likelihood(replace(facts, nh=truth * f)) for one in said[2:]))
+                for f in mistakes.factors["nh"]
+            ]
+        )
+        found = texts.likelihood("nh", np.array([0]), np.array([truth]), wrong=True)[0, 0]
+        assert found == pytest.approx(exact, rel=0.05)
+
+
+def test_a_luminosity_is_a_flux_at_the_distance_that_is_stated(universe):
+    said = [
+        Statement("class", label="lmxb"),
+        Statement("host", label="galaxy"),
+        Statement("luminosity", 0.95e38, 1.05e38, 0.2, "log"),
+    ]
+    near = [*said, Statement("distance_mpc", 1.95, 2.05, 0.05, "log")]
+    far = [*said, Statement("distance_mpc", 19.5, 20.5, 0.05, "log")]
+    mistakes = learn_mistakes(universe.facts(np.arange(1))[0], 0.0)
+    texts = tabulate([near, far, said], mistakes)
+    flux = np.geomspace(1e-17, 1e-11, 600)
+    likelihood = texts.likelihood("flux", np.arange(3), flux)
+    mean = [np.average(np.log(flux), weights=row) for row in likelihood]
+    assert mean[0] - mean[1] == pytest.approx(2 * np.log(10.0), abs=0.05)
+    spread = [
+        np.sqrt(np.average((np.log(flux) - middle) ** 2, weights=row))
+        for middle, row in zip(mean, likelihood, strict=True)
+    ]
+    assert spread[0] == pytest.approx(np.hypot(0.2, 2 * 0.05), rel=0.1)
+    assert spread[2] > 3 * spread[0]
+
+
+def test_what_the_observer_cannot_read_is_refused(universe):
+    mistakes = learn_mistakes(universe.facts(np.arange(1))[0], 0.0)
+    labels = (Statement("class", label="lmxb"), Statement("host", label="galaxy"))
+    with pytest.raises(ValueError, match="colour_of_hair"):
+        tabulate([(*labels, Statement("colour_of_hair", 1.0, 2.0, 0.1))], mistakes)
+    with pytest.raises(ValueError, match="does not state its class"):
+        tabulate([labels[:1]], mistakes)
+
+
+def test_rows_are_recognised_in_any_order(info, table):
+    order = np.arange(45)[::-1]
+    known = recognise(info, table.take(order))
+    np.testing.assert_array_equal(known.detections, order)
+    names = known.universe.sources.names[known.sources[known.text_of_spectrum]]
+    assert names.tolist() == table["source_name"].to_pylist()[::-1]
+
+
+def test_rows_of_another_universe_are_refused(info, table):
+    with pytest.raises(DatasetFolderError, match="does not come out of its recorded settings"):
+        recognise(replace(info, knobs=info.knobs | {"seed": 4}), table)
+    summaries = table["summary"].to_pylist()
+    summaries[7] = summaries[7] | {"context": "Something else."}
+    column = table.schema.get_field_index("summary")
+    changed = table.set_column(
+        column, table.schema.field(column), pa.array(summaries, table.schema.field(column).type)
+    )
+    with pytest.raises(DatasetFolderError, match=r"the text of .* differs"):
+        recognise(info, changed)
+
+
+def test_datasets_without_a_known_truth_are_refused(info):
+    with pytest.raises(DatasetFolderError, match="only of rows"):
+        reopen(replace(info, builder="local_tables", simulated=False))
+    with pytest.raises(DatasetFolderError, match=r"does not know \(moons\)"):
+        reopen(replace(info, knobs=info.knobs | {"moons": 3}))
+
+
+def test_truth_is_what_measurements_scatter_about(info, table):
+    truth = truth_of(info, table)
+    assert set(WITHOUT_TRUTH) < set(truth)
+    for name in WITHOUT_TRUTH:
+        assert np.isnan(truth[name]).all()
+    for pair in ("hm", "hs", "ms"):
+        name = f"hard_{pair}"
+        value, low, high = (
+            np.array(table[f"{name}{end}"].to_pylist(), dtype=float)
+            for end in ("", "_lolim", "_hilim")
+        )
+        inside = (truth[name] > low - 1e-6) & (truth[name] < high + 1e-6)
+        assert 0.45 < inside.mean() < 0.92
+        assert np.corrcoef(value, truth[name])[0, 1] > 0.75
+    measured = np.array(table["flux_significance_b"].to_pylist(), dtype=float)
+    assert np.median(np.abs(measured / truth["flux_significance_b"] - 1.0)) < 0.2
+    fitted = np.array(table["powlaw_gamma"].to_pylist(), dtype=float)
+    there = np.isfinite(fitted)
+    assert np.isnan(truth["powlaw_gamma"][~np.isfinite(fitted)]).sum() >= (~there).sum() - 5
+    assert np.median(np.abs(fitted - truth["powlaw_gamma"])[there]) < 0.4
+
+
+def test_ceiling_has_figures_for_everything(ceiling, table):
+    metrics = ceiling.metrics
+    json.dumps(metrics)
+    found = metrics["retrieval"]["spectrum_to_text"]
+    assert found["recall@10%"]["value"] > 3 * found["recall@10%"]["chance"]
+    assert metrics["curve"]["direction"] == "spectrum_to_text"
+    assert len(ceiling.ranks["spectrum_to_text"]) == len(table)
+    for name in FITTED:
+        assert name in metrics["variables"]
+    for name in WITHOUT_TRUTH:
+        assert metrics["variables"][name]["reason"]
+    hard = metrics["variables"]["hard_hs"]
+    for given in GIVEN:
+        assert hard["mae"][given]["truth"]["value"] < hard["one_guess_against_truth"]["value"]
+    # The posterior of a faint spectrum is better than its measurement.
+    assert hard["mae"]["both"]["truth"]["value"] < hard["catalogue_against_truth"]["value"]
+    text = to_text(describe_ceiling(metrics))
+    assert "Recall@5%" in text
+    assert "hard_hs" in text
+
+
+def test_texts_keep_the_order_they_are_given_in(info, table, ceiling):
+    known = recognise(info, table)
+    backwards = len(known.sources) - 1 - known.text_of_spectrum
+    again = measure_ceiling(
+        info, table, text_of_spectrum=backwards, members=2500, variables=False, n_bootstrap=5
+    )
+    np.testing.assert_allclose(
+        again.ranks["text_to_spectrum"], ceiling.ranks["text_to_spectrum"][::-1]
+    )
+    np.testing.assert_allclose(again.ranks["spectrum_to_text"], ceiling.ranks["spectrum_to_text"])
+
+
+def test_fishers_information_gives_the_published_constants():
+    """ACIS-S 2001, Γ = 1.8, no background: σ_Γ = 3.3 and 3.4/√N; N_H 1.36 and 8.2/√N dex."""
+    counts = np.full(2, 1000.0)
+    spectra = power_laws(np.full(2, 1.8), np.array([0.5, 0.05]))
+    place = (np.zeros(2, dtype=int), np.zeros(2))
+    gamma, column = cramer_rao(spectra, *place, counts, np.zeros(2))
+    np.testing.assert_allclose(gamma * np.sqrt(1000.0), [3.3, 3.4], rtol=0.05)
+    np.testing.assert_allclose(column * np.sqrt(1000.0), [1.36, 8.2], rtol=0.06)
+    more, worse = cramer_rao(spectra, *place, 4 * counts, np.zeros(2))
+    np.testing.assert_allclose([gamma / more, column / worse], 2.0, rtol=1e-6)
+    behind = cramer_rao(spectra, *place, counts, 0.2 * counts)
+    assert (behind[0] > gamma).all()
+    assert (behind[1] > column).all()
+
+
+def test_limits_are_for_single_power_laws_only():
+    spectra = power_laws(np.full(1, 1.8), np.full(1, 0.1))
+    with pytest.raises(ValueError, match="single power laws"):
+        cramer_rao(
+            replace(spectra, first=np.array([3])),
+            np.zeros(1, dtype=int),
+            np.zeros(1),
+            np.ones(1),
+            np.zeros(1),
+        )
+
+
+def test_command_prints_a_table_and_refuses_other_data(tmp_path, capsys, info, table):
+    folder, output = tmp_path / "dataset", tmp_path / "oracle.json"
+    write_dataset(folder, {"validation": table}, info)
+    code = main(
+        ["oracle", str(folder), "--members", "800", "--retrieval-only", "--output", str(output)]
+    )
+    assert code == 0
+    printed = capsys.readouterr().out
+    assert "Simulated" in printed
+    assert "Recall@1%" in printed
+    assert json.loads(output.read_text())["retrieval"]["spectrum_to_text"]["n_queries"] == 45
+    assert main(["oracle", str(folder), "--split", "test"]) == 2
+    assert "no rows in test" in capsys.readouterr().err

@@ -1,0 +1,136 @@
+"""Light curves and the tests for variability."""
+
+from math import factorial, log
+
+import numpy as np
+import pytest
+from specclip_datasets.simulation.timing import (
+    N_OCTAVES,
+    N_TIMES,
+    LightCurves,
+    between_observations,
+    chi_square_cdf,
+    variability_index,
+    within_observation,
+)
+
+
+def light_curves(**values):
+    columns = dict.fromkeys(LightCurves.__dataclass_fields__, 0.0) | {"flare_decay": 1.0}
+    columns |= values
+    arrays = np.broadcast_arrays(*(np.atleast_1d(value) for value in columns.values()))
+    return LightCurves(*(array.astype(float) for array in arrays))
+
+
+def noise(n, seed=0):
+    return np.random.default_rng(seed).random((n, 2, N_OCTAVES))
+
+
+def test_two_bins_have_gregory_and_loredos_odds():
+    """A short observation allows m = 2 and 3 only; the odds are written out by hand."""
+    counts = np.zeros((1, N_TIMES), dtype=int)
+    counts[0, [3, 40, 41, 60, 61, 70, 80, 81, 82, 90, 200, 239]] = 1
+    n = counts.sum()
+    odds = {}
+    for m in (2, 3):
+        width = N_TIMES // m
+        phases = []
+        for phase in range(width):
+            bins = np.roll(counts[0], -phase).reshape(m, width).sum(axis=1)
+            product = np.prod([float(factorial(k)) for k in bins])
+            phases.append(factorial(m - 1) * m**n * product / factorial(n + m - 1))
+        odds[m] = np.mean(phases)
+    assert odds[2] > 0.61 * odds[3] > 0.61**2 * odds[2]  # both count
+    total = (odds[2] + odds[3]) / 2
+    found = within_observation(counts, np.array([150.0]))
+    assert found["var_prob_b"][0] == pytest.approx(total / (1 + total), rel=1e-9)
+
+
+def test_constant_sources_are_rarely_called_variable():
+    random = np.random.default_rng(0)
+    for number in (20, 100, 1000):
+        counts = random.multinomial(number, np.full(N_TIMES, 1 / N_TIMES), size=500)
+        found = within_observation(counts, np.full(500, 3e4))
+        assert (found["var_index_b"] >= 6).mean() < 0.04
+        assert (found["var_index_b"] <= 2).mean() > 0.95
+        assert np.median(found["var_prob_b"]) < 0.5
+
+
+def test_variable_sources_are_found_and_their_light_curve_is_theirs():
+    rate = np.where(np.arange(N_TIMES) < 120, 1.0, 3.0)
+    counts = np.random.default_rng(0).multinomial(1000, rate / rate.sum(), size=50)
+    found = within_observation(counts, np.full(50, 3e4))
+    assert (found["var_index_b"] >= 8).all()
+    # Rates of 0.5 and 1.5 of the mean: a standard deviation of half of it.
+    assert np.median(found["var_sigma_b"]) == pytest.approx(0.5 * 1000 / 3e4, rel=0.1)
+
+
+def test_too_few_counts_have_no_light_curve():
+    counts = np.zeros((2, N_TIMES), dtype=int)
+    counts[1, :10] = 1
+    found = within_observation(counts, np.full(2, 3e4))
+    for values in found.values():
+        assert np.isnan(values[0])
+        assert np.isfinite(values[1])
+
+
+def test_index_is_the_catalogues_table():
+    probability = np.array([0.5, 0.6, 0.8, 0.55, 0.62, 0.7, 0.95, 0.999, 1.0, 1.0, 1.0])
+    odds = np.array([0.0, 0.2, 0.6, 0.1, 0.2, 0.4, 1.3, 3.0, 5.0, 12.0, 40.0])
+    quiet = np.array([False, True, True] + [False] * 8)
+    np.testing.assert_array_equal(variability_index(probability, odds, quiet), np.arange(11))
+
+
+@pytest.mark.parametrize(
+    ("degrees", "value", "expected"),
+    # scipy.stats.chi2.cdf(1.3 d, d)
+    [(1, 1.3, 0.7457867763960359), (2, 2.6, 0.7274682069659875), (3, 3.9, 0.7275332416820113),
+     (4, 5.2, 0.7326151184283981), (7, 9.1, 0.7544440011033255)],
+)  # fmt: skip
+def test_chi_square(degrees, value, expected):
+    assert chi_square_cdf(value, degrees) == pytest.approx(expected, abs=1e-12)
+    assert chi_square_cdf(0.0, degrees) == 0.0
+    assert chi_square_cdf(1e4, degrees) == 1.0
+
+
+def test_between_observations_is_flat_for_constant_sources():
+    random = np.random.default_rng(0)
+    source = np.repeat(np.arange(800), 3)
+    sensitivity = random.uniform(0.5, 2.0, len(source))
+    behind = random.uniform(1.0, 20.0, len(source))
+    counts = random.poisson(100 * sensitivity + behind)
+    found = between_observations(source, counts, behind, sensitivity)[::3]
+    assert np.quantile(found, 0.5) == pytest.approx(0.5, abs=0.06)
+    assert (found > 0.95).mean() == pytest.approx(0.05, abs=0.03)
+    counts[::3] *= 3
+    assert (between_observations(source, counts, behind, sensitivity) > 0.999).all()
+    assert np.isnan(between_observations(np.array([7]), *np.ones((3, 1)))).all()
+
+
+def test_light_curves_have_a_mean_of_one_and_their_shapes():
+    exposure = np.full(3, 3e4)
+    curves = light_curves(
+        scatter=[0.3, 0.0, 0.0],
+        period=[0.0, 1.5e4, 0.0],
+        pulsed=[0.0, 0.5, 0.0],
+        flare=[0.0, 0.0, 8.0],
+        flare_start=[0.0, 0.0, 0.5],
+        flare_decay=[1.0, 1.0, 3e3],
+    )
+    rates = curves.rates(exposure, noise(3))
+    np.testing.assert_allclose(rates.mean(axis=1), 1.0)
+    assert (rates > 0).all()
+    assert np.log(rates[1]).max() - np.log(rates[1]).min() == pytest.approx(log(3.0), rel=0.01)
+    assert abs(np.fft.rfft(rates[1] - 1)).argmax() == 2
+    assert rates[2].argmax() == N_TIMES // 2
+    assert rates[2].max() / rates[2, 0] == pytest.approx(9.0, rel=0.03)
+    # The boost is the mean over the quiescent rate.
+    assert curves.flare_boost(exposure)[2] == pytest.approx(1 / rates[2, 0], rel=0.01)
+
+
+def test_noise_has_its_scatter_and_fast_pulses_average_out():
+    n = 300
+    rates = light_curves(scatter=np.full(n, 0.2)).rates(np.full(n, 3e4), noise(n))
+    assert np.log(rates).std(axis=1).mean() == pytest.approx(0.2, rel=0.1)
+    fast = light_curves(period=0.1, pulsed=0.9).rates(np.array([3e4]), noise(1))
+    np.testing.assert_allclose(fast, 1.0, atol=0.01)

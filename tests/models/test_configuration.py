@@ -1,0 +1,195 @@
+"""Configurations refuse what cannot work, and come back from JSON as they were."""
+
+import pytest
+
+from hf_specclip import (
+    SECTIONS,
+    VARIABLES,
+    SpecCLIPConfig,
+    SpecCLIPSpectrumConfig,
+    SpecCLIPTextConfig,
+)
+from hf_specclip.models.configuration_specclip import (
+    CHANNELS,
+    GLOBALS,
+    describe_input_signature,
+    input_signature,
+)
+
+
+def test_variables_and_sections():
+    assert len(VARIABLES) == 20
+    assert list(VARIABLES)[:4] == ["hard_hm", "hard_hs", "hard_ms", "powlaw_gamma"]
+    assert VARIABLES["brems_nh"] == "1e20 cm-2"
+    assert VARIABLES["apec_kt"] == "keV"
+    assert SECTIONS == ("identity", "spectrum", "context")
+
+
+def test_defaults_are_the_paper():
+    config = SpecCLIPConfig()
+    assert config.spectrum_config.n_bins == 400
+    assert config.spectrum_config.energy_range == (0.5, 8.0)
+    assert config.spectrum_config.input_kind == "minmax"
+    assert config.spectrum_config.latent_dim == 64
+    assert config.text_config.n_sections * config.text_config.embedding_dim == 4608
+    assert config.shared_dim == 64
+    assert config.contrastive_loss == "infonce_text_to_spectrum"
+
+
+@pytest.mark.parametrize("kind", ["minmax", "physics"])
+def test_channels_follow_from_the_input_kind(kind):
+    config = SpecCLIPSpectrumConfig(input_kind=kind)
+    assert config.num_channels == len(CHANNELS[kind])
+    assert config.num_globals == len(GLOBALS[kind]) == len(set(GLOBALS[kind]))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SpecCLIPSpectrumConfig(n_bins=30, patch_size=5, energy_range=(1, 10), mask_ratio=0.5),
+        SpecCLIPTextConfig(embedding_dim=384, embedder_name="all-MiniLM-L6-v2"),
+        SpecCLIPConfig(
+            spectrum_config={"input_kind": "physics", "n_bins": 200},
+            text_config={"embedding_dim": 7},
+            contrastive_loss="sigmoid",
+            freeze_spectrum_encoder=True,
+        ),
+    ],
+)
+def test_round_trip(config, tmp_path):
+    config.save_pretrained(tmp_path)
+    loaded = type(config).from_pretrained(tmp_path)
+    before, after = config.to_dict(), loaded.to_dict()
+    assert before == after
+
+
+def test_sub_configs_as_dicts_or_objects_are_the_same():
+    as_dict = SpecCLIPConfig(spectrum_config={"n_bins": 200}, text_config={"embedding_dim": 3})
+    as_object = SpecCLIPConfig(
+        spectrum_config=SpecCLIPSpectrumConfig(n_bins=200),
+        text_config=SpecCLIPTextConfig(embedding_dim=3),
+    )
+    assert as_dict.to_dict() == as_object.to_dict()
+    assert isinstance(as_dict.spectrum_config, SpecCLIPSpectrumConfig)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_bins": 410}, r"no multiple of patch_size \(20\).*such as .*\b10\b"),
+        ({"hidden_size": 30}, "hidden_size .* no multiple of num_attention_heads"),
+        ({"input_kind": "fancy"}, "minmax.*physics"),
+        ({"n_bins": 400.5}, "n_bins"),
+        ({"n_bins": 0}, "n_bins"),
+        ({"energy_range": (8.0, 0.5)}, "energy_range .* must rise"),
+        ({"energy_range": [1.0]}, "energy_range .* must be \\(low, high\\)|expected a tuple"),
+        ({"dropout": 1.5}, "dropout is 1.5"),
+        ({"mask_ratio": -0.1}, "mask_ratio"),
+        ({"num_channels": 7}, "num_channels is 7"),
+        ({"patchsize": 20}, "did you mean 'patch_size'"),
+        ({"reconstruction_loss": "mse"}, "mae.*poisson"),
+        ({"num_hidden_layers": -1}, "must be 0 to 1000"),
+    ],
+)
+def test_impossible_spectrum_settings(settings, message):
+    with pytest.raises(Exception, match=message):
+        SpecCLIPSpectrumConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"shared_dim": 0}, "shared_dim is 0"),
+        ({"contrastive_loss": "triplet"}, "infonce"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"shared_dims": 3}, "did you mean 'shared_dim'"),
+        ({"spectrum_config": {"n_bins": 401}}, "no multiple"),
+    ],
+)
+def test_impossible_model_settings(settings, message):
+    with pytest.raises(Exception, match=message):
+        SpecCLIPConfig(**settings)
+
+
+def test_text_encoder_settings(tiny_bert, tmp_path):
+    config = SpecCLIPTextConfig(text_encoder=str(tiny_bert))
+    assert config.embedding_dim == 8  # follows from the encoder
+    config.save_pretrained(tmp_path)
+    loaded = SpecCLIPTextConfig.from_pretrained(tmp_path)
+    assert loaded.text_encoder_config.to_dict() == config.text_encoder_config.to_dict()
+    with pytest.raises(ValueError, match="the text encoder gives 8"):
+        SpecCLIPTextConfig(text_encoder=str(tiny_bert), embedding_dim=9)
+    with pytest.raises(ValueError, match="transformers does not know"):
+        SpecCLIPTextConfig(text_encoder_config={"model_type": "no_such_model"})
+
+
+@pytest.mark.parametrize(
+    "settings", [("minmax", 400, (0.5, 8.0)), ("physics", 65535, (0.0, 1048.575))]
+)
+def test_signature_can_be_read_back(settings):
+    signature = input_signature(*settings)
+    assert 0 < signature < 2**63
+    words = describe_input_signature(signature)
+    kind, n_bins, (low, high) = settings
+    assert words == f"input_kind={kind!r}, n_bins={n_bins}, energy_range=({low:g}, {high:g}) keV"
+
+
+def test_signatures_differ():
+    settings = [
+        (kind, n_bins, energies)
+        for kind in ("minmax", "physics")
+        for n_bins in (200, 400)
+        for energies in ((0.5, 8.0), (0.5, 7.0), (0.3, 8.0))
+    ]
+    assert len({input_signature(*each) for each in settings}) == len(settings)
+
+
+def test_unknown_signatures_are_told():
+    assert "unknown input" in describe_input_signature(0)
+    other_format = input_signature("minmax", 400, (0.5, 8.0)) + (1 << 60)
+    assert "format 2" in describe_input_signature(other_format)
+
+
+def test_signatures_of_models_saved_before_other_axes_stay():
+    assert input_signature("minmax", 400, (0.5, 8.0)) == 1153361309782253376
+    assert input_signature("physics", 400, (0.5, 8.0)) == 1225418903820181312
+    assert SpecCLIPSpectrumConfig().input_signature == 1153361309782253376
+
+
+def test_each_setting_of_the_axis_makes_another_signature():
+    settings = [
+        {},
+        {"axis": ("wavelength", "keV")},
+        {"axis": ("energy", "nm")},
+        {"bands": [[0.5, 1], [1, 2], [2, 8]]},
+        {"windows": (1, 2)},
+    ]
+    found = [SpecCLIPSpectrumConfig(**each).input_signature for each in settings]
+    assert len(set(found)) == len(found)
+    assert all(0 < signature < 2**63 for signature in found)
+    assert "another axis, bands or windows" in describe_input_signature(found[1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"bands": [[1, 2], [2, 3]]}, "bands are .* three pairs"),
+        ({"bands": [[1, 2], [3, 2], [4, 5]]}, "bands are"),
+        ({"windows": [0, 1]}, "windows are .* above 0"),
+        ({"axis": ("energy", "")}, "axis is .* a name and a unit"),
+        ({"energy_range": (3000, 9000), "axis": ("wavelength", "Å")}, "choose a larger unit"),
+    ],
+)
+def test_an_axis_that_cannot_be_is_refused(settings, message):
+    with pytest.raises(Exception, match=message):
+        SpecCLIPSpectrumConfig(**settings)
+
+
+def test_sections_are_named_and_counted():
+    assert SpecCLIPTextConfig().sections == ["identity", "spectrum", "context"]
+    assert SpecCLIPTextConfig(n_sections=2).sections == ["section_1", "section_2"]
+    assert SpecCLIPTextConfig(sections=["star", "population"]).n_sections == 2
+    with pytest.raises(ValueError, match="2 sections are named"):
+        SpecCLIPTextConfig(sections=["a", "b"], n_sections=4)
+    with pytest.raises(Exception, match="must be different"):
+        SpecCLIPTextConfig(sections=["a", "a", "b"])

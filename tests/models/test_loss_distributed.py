@@ -1,0 +1,235 @@
+"""Two and four real processes give the loss and the gradients of one with the whole batch."""
+
+import copy
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch.nn.parallel import DistributedDataParallel
+
+from hf_specclip import SpecCLIPConfig, SpecCLIPModel
+from hf_specclip.models import loss_blocks_specclip
+from hf_specclip.models.loss_specclip import (
+    gather_with_gradient,
+    in_mini_batches,
+    info_nce_loss,
+    poisson_nll,
+    sigmoid_loss,
+)
+
+# Rows of each process by the number of processes.
+SPLITS = {
+    4: {"even": (2, 2, 2, 2), "uneven": (3, 1, 2, 2), "one has none": (4, 0, 3, 1)},
+    2: {"even": (4, 4), "uneven": (5, 3), "one alone": (7, 1)},
+}
+CASES = [(n, split) for n, splits in SPLITS.items() for split in splits]
+LOSSES = ("infonce_text_to_spectrum", "infonce", "sigmoid")
+FUNCTIONS = ("text_to_spectrum", "spectrum_to_text", "both", "sigmoid", "poisson")
+# Rows of a mini-batch, and what the blocks of pairs are set to: how many pairs at once, how many
+# kept for the backward pass, largest scale with one exponential for both directions.
+WAYS = {
+    "whole": (None, {}),
+    "mini-batches": (2, {}),
+    "blocks": (None, {"BLOCK_PAIRS": 16, "KEPT_PAIRS": 2**26}),
+    "blocks made anew": (3, {"BLOCK_PAIRS": 16, "KEPT_PAIRS": 0}),
+    "any scale": (None, {"BLOCK_PAIRS": 16, "_SAFE_SCALE": {torch.float64: 0.0}}),
+    "any scale made anew": (
+        None, {"BLOCK_PAIRS": 16, "KEPT_PAIRS": 0, "_SAFE_SCALE": {torch.float64: 0.0}}
+    ),
+}  # fmt: skip
+# Texts shared within a process and across them, wherever the batch is cut.
+TEXT_IDS = torch.tensor([0, 1, 0, 2, 1, 3, 0, 2])
+
+
+def build(config, loss):
+    config = copy.deepcopy(config)
+    config.contrastive_loss = loss
+    torch.manual_seed(0)
+    # In float64, where sums taken in another order still agree.
+    model = SpecCLIPModel(config).train().double()
+    if loss == "sigmoid":
+        model.logit_bias.data.fill_(-2.0)
+    return model
+
+
+class Small(torch.nn.Module):
+    """Two linear encoders and each loss over them."""
+
+    def __init__(self, loss):
+        super().__init__()
+        torch.manual_seed(1)
+        self.loss = loss
+        self.spectra, self.texts = torch.nn.Linear(40, 5), torch.nn.Linear(18, 5)
+        self.scale = torch.nn.Parameter(torch.tensor(3.0))
+        self.bias = torch.nn.Parameter(torch.tensor(-2.0))
+        self.double()
+
+    def forward(self, spectrum_values, text_embeds, text_ids, mini_batch, **_):
+        spectra = in_mini_batches(
+            lambda x: self.spectra(x.tanh()), {"x": spectrum_values[:, 0]}, mini_batch
+        )
+        texts = in_mini_batches(self.texts, {"input": text_embeds}, mini_batch)
+        if self.loss == "poisson":
+            return poisson_nll(spectra, text_embeds[:, :5].abs().round(), background=texts.exp())
+        if self.loss == "sigmoid":
+            return sigmoid_loss(spectra, texts, self.scale, self.bias, text_ids, True)
+        return info_nce_loss(spectra, texts, self.scale, text_ids, self.loss, True)
+
+
+def gradients(model):
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def process(rank, folder, config, batch):
+    torch.set_num_threads(1)
+    results = {}
+    for world, splits in SPLITS.items():
+        if rank >= world:
+            continue
+        dist.init_process_group(
+            "gloo", init_method=f"file://{folder}/store-{world}", rank=rank, world_size=world
+        )
+        try:
+            results[world] = {"world_size": dist.get_world_size()}
+            for name, sizes in splits.items():
+                start = sum(sizes[:rank])
+                part = {key: value[start : start + sizes[rank]] for key, value in batch.items()}
+                # A mean over rows, which is then averaged over processes by their number of rows.
+                weight = sizes[rank] * world / sum(sizes) if all(sizes) else None
+                found = of_functions(part, weight)
+                results[world][name] = found | (of_models(config, part) if all(sizes) else {})
+            if world == 2:
+                results["nothing in one"] = of_a_gather(rank)
+        finally:
+            dist.destroy_process_group()
+    torch.save(results, f"{folder}/{rank}.pt")
+
+
+def of_models(config, part):
+    found = {}
+    for loss in LOSSES:
+        model = DistributedDataParallel(build(config, loss))
+        output = model(**part, return_loss=True)
+        output.loss.backward()
+        found[loss] = {"loss": output.loss.detach(), "gradients": gradients(model.module)}
+        with torch.no_grad():  # evaluation takes no part in collectives
+            found["local", loss] = model.module(**part, return_loss=True).loss
+    return found
+
+
+def of_functions(part, weight):
+    found = {}
+    for way, (mini_batch, constants) in WAYS.items():
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in constants.items():
+                patch.setattr(loss_blocks_specclip, name, value)
+            for loss in FUNCTIONS:
+                if loss == "poisson" and weight is None:
+                    continue
+                model = DistributedDataParallel(Small(loss), find_unused_parameters=True)
+                value = model(**part, mini_batch=mini_batch)
+                if loss == "poisson":
+                    value = value * weight
+                value.backward()
+                found[way, loss] = {"loss": value.detach(), "gradients": gradients(model.module)}
+    return found
+
+
+def of_a_gather(rank):
+    rows = torch.arange(6.0).view(3, 2)[: 3 * rank].requires_grad_()
+    everything = gather_with_gradient(rows)
+    (everything * torch.arange(1.0, 1 + len(everything))[:, None]).sum().backward()
+    return everything.detach(), rows.grad
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("processes")
+    generator = torch.Generator().manual_seed(5)
+    config = SpecCLIPConfig(
+        spectrum_config={
+            "n_bins": 40,
+            "patch_size": 10,
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "latent_dim": 8,
+            "dropout": 0.0,
+        },
+        text_config={"embedding_dim": 6},
+        shared_dim=5,
+        projection_hidden_size=12,
+        dropout=0.0,
+    )
+    batch = {
+        "spectrum_values": torch.rand(8, 1, 40, generator=generator, dtype=torch.float64),
+        "input_signature": torch.full((8,), config.spectrum_config.input_signature),
+        "text_embeds": torch.randn(8, 18, generator=generator, dtype=torch.float64),
+        "text_ids": TEXT_IDS,
+    }
+    mp.spawn(process, args=(str(folder), config, batch), nprocs=4)
+    results = [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(4)]
+    return config, batch, results
+
+
+@pytest.mark.parametrize("world", SPLITS)
+def test_there_are_so_many(processes, world):
+    assert [result[world]["world_size"] for result in processes[2][:world]] == [world] * world
+
+
+def assert_equal(found, loss, model):
+    expected = gradients(model)
+    torch.testing.assert_close(found["loss"], loss, rtol=0, atol=1e-9)
+    assert set(found["gradients"]) == set(expected)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found["gradients"][name], gradient, rtol=0, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize(("world", "split"), [c for c in CASES if c[1] != "one has none"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_loss_and_gradients_of_a_model_are_those_of_one_process(processes, world, split, loss):
+    config, batch, results = processes
+    model = build(config, loss)
+    output = model(**batch, return_loss=True)
+    output.loss.backward()
+    assert model.logit_scale.grad is not None
+    for result in results[:world]:
+        assert_equal(result[world][split][loss], output.loss.detach(), model)
+
+
+@pytest.mark.parametrize(("world", "split"), CASES)
+@pytest.mark.parametrize("loss", FUNCTIONS)
+def test_every_loss_has_one_process_gradients_however_it_is_computed(processes, world, split, loss):
+    _, batch, results = processes
+    if loss == "poisson" and not all(SPLITS[world][split]):
+        return  # a mean over no rows is not defined
+    model = Small(loss)
+    value = model(**batch, mini_batch=None)
+    value.backward()
+    for way in WAYS:
+        found = [result[world][split][way, loss] for result in results[:world]]
+        if loss == "poisson":  # each process has its rows' share
+            total = torch.stack([f["loss"] for f in found]).mean()
+            found = [{**f, "loss": total} for f in found]
+        for one in found:
+            assert_equal(one, value.detach(), model)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_without_gradients_each_process_is_for_itself(processes, loss):
+    config, batch, results = processes
+    with torch.no_grad():
+        for part, result in zip((slice(0, 5), slice(5, 8)), results, strict=False):
+            alone = {key: value[part] for key, value in batch.items()}
+            expected = build(config, loss)(**alone, return_loss=True).loss
+            torch.testing.assert_close(result[2]["uneven"]["local", loss], expected)
+
+
+def test_a_process_may_have_no_rows(processes):
+    for rank, result in enumerate(processes[2][:2]):
+        everything, gradient = result["nothing in one"]
+        torch.testing.assert_close(everything, torch.arange(6.0).view(3, 2))
+        # Summed over the two losses: twice the factor of the row.
+        expected = 2 * torch.arange(1.0, 4.0)[:, None].expand(3, 2) if rank else torch.zeros(0, 2)
+        torch.testing.assert_close(gradient, expected)

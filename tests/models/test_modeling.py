@@ -1,0 +1,699 @@
+"""The models: shapes, what enters and leaves, precision, saving, and that they learn."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hf_specclip import (
+    SpecCLIPConfig,
+    SpecCLIPFeatureExtractor,
+    SpecCLIPForSpectrumPreTraining,
+    SpecCLIPModel,
+    SpecCLIPSpectrumConfig,
+    SpecCLIPSpectrumModel,
+    SpecCLIPTextConfig,
+    SpecCLIPTextModel,
+)
+
+KINDS = ("minmax", "physics")
+LOSSES = ("infonce_text_to_spectrum", "infonce", "sigmoid")
+
+
+@pytest.fixture
+def warnings(caplog, monkeypatch):
+    """Warnings of the models; each `warning_once` may speak again."""
+    from transformers.utils import logging as transformers_logging
+
+    logger = logging.getLogger("hf_specclip.models.modeling_specclip")
+    transformers_logging.warning_once.cache_clear()
+    monkeypatch.setattr(logger, "propagate", True)
+    monkeypatch.setattr(logging.getLogger("hf_specclip"), "propagate", True)
+    caplog.set_level(logging.WARNING)
+    return caplog
+
+
+@pytest.fixture
+def autoencoder(small_spectrum):
+    def build(**changes):
+        torch.manual_seed(0)
+        config = SpecCLIPSpectrumConfig(**small_spectrum(**changes))
+        return SpecCLIPForSpectrumPreTraining(config).eval()
+
+    return build
+
+
+def spectra_of(batch):
+    return {name: value for name, value in batch.items() if name != "text_embeds"}
+
+
+# Shapes and outputs
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_dual_encoder(small_model, small_batch, kind):
+    model, batch = small_model(spectrum={"input_kind": kind}), small_batch(6, kind)
+    output = model(**batch, return_loss=True)
+    assert output.loss.shape == ()
+    assert output.spectrum_latent.shape == (6, 8)
+    assert output.spectrum_embeds.shape == output.text_embeds.shape == (6, 5)
+    for embeds in (output.spectrum_embeds, output.text_embeds):
+        torch.testing.assert_close(embeds.norm(dim=-1), torch.ones(6))
+    cosines = output.spectrum_embeds @ output.text_embeds.t()
+    torch.testing.assert_close(output.logits_per_spectrum, cosines * model.logit_scale.exp())
+    torch.testing.assert_close(output.logits_per_text, output.logits_per_spectrum.t())
+
+
+def test_features_are_the_embeddings(small_model, small_batch):
+    model, batch = small_model(), small_batch()
+    output = model(**batch)
+    spectra = model.get_spectrum_features(**spectra_of(batch))
+    texts = model.get_text_features(text_embeds=batch["text_embeds"])
+    assert type(spectra).__name__ == type(texts).__name__ == "BaseModelOutputWithPooling"
+    torch.testing.assert_close(spectra.pooler_output, output.spectrum_embeds)
+    torch.testing.assert_close(texts.pooler_output, output.text_embeds)
+    latent = model.spectrum_model(**spectra_of(batch)).pooler_output
+    torch.testing.assert_close(latent, output.spectrum_latent)
+
+
+def test_one_side_alone(small_model, small_batch):
+    model, batch = small_model(), small_batch()
+    spectra, texts = model(**spectra_of(batch)), model(text_embeds=batch["text_embeds"])
+    assert spectra.text_embeds is None
+    assert texts.spectrum_embeds is None
+    assert spectra.logits_per_spectrum is None
+    with pytest.raises(ValueError, match="return_loss needs spectra and texts"):
+        model(**spectra_of(batch), return_loss=True)
+    with pytest.raises(ValueError, match="give spectrum_values"):
+        model()
+
+
+def test_different_numbers_of_spectra_and_texts(small_model, small_batch):
+    model = small_model()
+    output = model(**{**small_batch(3), "text_embeds": small_batch(7)["text_embeds"]})
+    assert output.logits_per_spectrum.shape == (3, 7)
+
+
+def test_tuples_on_request(small_model, small_batch):
+    loss, *rest = small_model()(**small_batch(), return_loss=True, return_dict=False)
+    assert loss.shape == ()
+    assert len(rest) == 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_spectra_do_not_see_each_other(small_model, small_batch, kind):
+    model, batch = small_model(spectrum={"input_kind": kind}), small_batch(6, kind)
+    together = model.get_spectrum_features(**spectra_of(batch)).pooler_output
+    alone = [
+        model.get_spectrum_features(**{n: v[[i]] for n, v in spectra_of(batch).items()})
+        for i in range(6)
+    ]
+    torch.testing.assert_close(torch.cat([each.pooler_output for each in alone]), together)
+
+
+def test_every_input_matters(small_model, small_batch):
+    model, batch = small_model(spectrum={"input_kind": "physics"}), small_batch(2, "physics")
+    values = batch["spectrum_values"].requires_grad_()
+    numbers = batch["spectrum_globals"].requires_grad_()
+    texts = batch["text_embeds"].requires_grad_()
+    output = model(**batch)
+    output.logits_per_spectrum[0, 1].backward()
+    assert (values.grad[0] != 0).all()
+    assert (numbers.grad[0] != 0).all()
+    assert (texts.grad[1] != 0).all()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("shared", [False, True])
+def test_loss_is_that_of_the_loss_file(small_model, small_batch, loss, shared):
+    from hf_specclip.models.loss_specclip import info_nce_loss, sigmoid_loss
+
+    ids = torch.tensor([0, 1, 0, 2, 3, 1])
+    model, batch = small_model(contrastive_loss=loss, multi_positive=shared), small_batch()
+    output = model(**batch, text_ids=ids, return_loss=True)
+    arguments = (output.spectrum_embeds, output.text_embeds, model.logit_scale.exp())
+    used = ids if shared else None
+    expected = {
+        "infonce_text_to_spectrum": lambda: info_nce_loss(*arguments, used),
+        "infonce": lambda: info_nce_loss(*arguments, used, "both"),
+        "sigmoid": lambda: sigmoid_loss(*arguments, model.logit_bias, used),
+    }
+    torch.testing.assert_close(output.loss, expected[loss]())
+    again = model.contrastive_loss(output.spectrum_embeds, output.text_embeds, ids)
+    assert torch.equal(again, output.loss)
+    other = model(**batch, return_loss=True).loss
+    assert torch.equal(output.loss, other) != shared
+
+
+def test_the_scale_is_bounded(small_model, small_batch):
+    model = small_model(logit_scale_init_value=50.0)
+    assert model(**small_batch()).logits_per_spectrum.abs().max() <= 100.0 + 1e-3
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_parameter_gets_a_gradient(small_model, small_batch, loss):
+    model = small_model(contrastive_loss=loss).train()
+    batch = small_batch()
+    batch["text_embeds"][0, :6] = 0  # an absent section
+    model(**batch, return_loss=True).loss.backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None]
+    assert not without
+
+
+def test_a_fixed_temperature(small_model, small_batch, tmp_path):
+    model = small_model(learn_logit_scale=False)
+    model(**small_batch(), return_loss=True).loss.backward()
+    assert model.logit_scale.grad is None
+    model.save_pretrained(tmp_path)
+    assert not SpecCLIPModel.from_pretrained(tmp_path).logit_scale.requires_grad
+
+
+# Autoencoder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_mae_is_the_papers_loss(autoencoder, small_batch, kind):
+    model, batch = autoencoder(input_kind=kind), spectra_of(small_batch(4, kind))
+    output = model(**batch)
+    assert output.reconstruction.shape == batch["spectrum_values"].shape
+    assert output.latent.shape == (4, 8)
+    expected = np.abs(output.reconstruction.detach().numpy() - batch["spectrum_values"].numpy())
+    assert output.loss.item() == pytest.approx(expected.mean(), rel=1e-5)
+
+
+def test_poisson_is_a_likelihood(autoencoder, small_batch):
+    model, batch = autoencoder(reconstruction_loss="poisson"), spectra_of(small_batch(4))
+    counts = torch.poisson(torch.full((4, 40), 0.7))
+    exposure, background = torch.rand(4) + 0.5, torch.rand(4, 40)
+    output = model(
+        **batch, target_counts=counts, target_exposure=exposure, target_background=background
+    )
+    assert output.reconstruction.shape == (4, 40)
+    expected = exposure[:, None] * output.reconstruction.exp() + background
+    law = torch.distributions.Poisson(expected)
+    with_constant = (-law.log_prob(counts) - torch.lgamma(counts + 1)).mean()
+    torch.testing.assert_close(output.loss, with_constant)
+    assert model(**batch).loss is None
+
+
+def test_the_decoder_sees_the_latent_alone(autoencoder, small_batch):
+    model, batch = autoencoder(), spectra_of(small_batch(4))
+    output = model(**batch)
+    torch.testing.assert_close(model.decoder(output.latent), output.reconstruction)
+
+
+def test_masks_follow_torchs_generator(autoencoder, small_batch):
+    model, batch = autoencoder(mask_ratio=0.5, dropout=0.0), spectra_of(small_batch(4))
+
+    def latent(seed):
+        torch.manual_seed(seed)
+        return model(**batch).latent
+
+    assert torch.equal(latent(1), latent(2))  # none in evaluation
+    model.train()
+    assert torch.equal(latent(1), latent(1))
+    assert not torch.equal(latent(1), latent(2))
+    masked = model._draw_mask(torch.empty(50, 1, 40))
+    assert (masked.sum(dim=1) == 2).all()  # half of four patches
+    assert 0.3 < masked.float().mean(dim=0).min() < 0.7
+
+
+def test_masked_patches_are_hidden(autoencoder, small_batch):
+    model = autoencoder(mask_ratio=0.5).spectrum_model
+    batch = spectra_of(small_batch(2))
+    mask = torch.tensor([[True, False, False, True]] * 2)
+    changed = batch["spectrum_values"].clone()
+    changed[:, :, :10] += 1
+    changed[:, :, 30:] -= 1
+    before = model(**batch, masked_patches=mask).pooler_output
+    after = model(**{**batch, "spectrum_values": changed}, masked_patches=mask).pooler_output
+    assert torch.equal(before, after)
+    assert not torch.equal(before, model(**batch).pooler_output)
+
+
+def test_poisson_starts_from_the_mean_rate(autoencoder, small_batch):
+    model, batch = autoencoder(reconstruction_loss="poisson"), spectra_of(small_batch(200))
+    counts = torch.poisson(torch.linspace(0, 3, 40).expand(200, 40))
+    exposure = torch.full((200,), 1e4)
+    model.fit_statistics(batch["spectrum_values"], target_counts=counts, target_exposure=exposure)
+    expected = (counts.sum(dim=0) + 1 / 40) / exposure.sum()
+    torch.testing.assert_close(model.log_rate_offset.exp(), expected)
+    assert torch.isfinite(model.log_rate_offset).all()
+
+
+@pytest.mark.parametrize("loss", ["mae", "poisson"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_autoencoder_learns(small_spectrum, small_batch, loss, kind):
+    torch.manual_seed(0)
+    settings = small_spectrum(input_kind=kind, reconstruction_loss=loss, dropout=0.0)
+    model = SpecCLIPForSpectrumPreTraining(SpecCLIPSpectrumConfig(**settings)).train()
+    generator = np.random.default_rng(0)
+    slopes = generator.uniform(-1, 1, 64)
+    shape = np.exp(slopes[:, None] * np.linspace(-2, 2, 40))
+    counts = generator.poisson(10 * shape / shape.mean(axis=1, keepdims=True))
+    inputs = SpecCLIPFeatureExtractor(kind, n_bins=40)(
+        counts, exposure=np.full(64, 1e3), return_tensors="pt"
+    )
+    target = torch.from_numpy(counts)
+    model.fit_statistics(inputs["spectrum_values"], inputs.get("spectrum_globals"), target)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    losses = []
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = model(**inputs, target_counts=target).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    # Better than what is right on average and for none: the mean spectrum.
+    if model.config.reconstruction_loss == "mae":
+        values = inputs["spectrum_values"]
+        average = (values - values.median(dim=0).values).abs().mean().item()
+    else:
+        mean = target.float().mean(dim=0)
+        average = (mean - target * mean.log()).mean().item()
+    assert losses[-1] < average < losses[0] + 0.5
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_dual_encoder_learns(small_model, small_batch, loss):
+    model = small_model(contrastive_loss=loss, dropout=0.0, spectrum={"dropout": 0.0}).train()
+    batch = small_batch(8)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        model(**batch, return_loss=True).loss.backward()
+        optimizer.step()
+    logits = model.eval()(**batch).logits_per_spectrum
+    assert (logits.argmax(dim=1) == torch.arange(8)).all()
+
+
+# Texts
+
+
+def test_absent_sections_are_replaced(small_model, small_batch):
+    model = small_model().text_model
+    texts = small_batch(3)["text_embeds"]
+    absent = texts.clone()
+    absent[:, 6:12] = 0
+    mask = torch.tensor([[True, False, True]] * 3)
+    by_mask = model(texts, section_mask=mask).pooler_output
+    by_zeros = model(absent).pooler_output
+    assert torch.equal(by_mask, by_zeros)
+    assert torch.equal(by_mask[:, 6:12], model.absent_sections[1].expand(3, 6))
+    assert torch.equal(by_mask[:, :6], model(texts).pooler_output[:, :6])
+
+
+def test_tokens_through_a_text_encoder(small_config, tiny_bert, tmp_path):
+    torch.manual_seed(0)
+    config = small_config(text={"embedding_dim": None, "text_encoder": str(tiny_bert)})
+    model = SpecCLIPModel(config).eval()
+    model.text_model.load_text_encoder()
+    input_ids = torch.randint(5, 20, (2, 3, 7))
+    attention_mask = torch.ones_like(input_ids)
+    attention_mask[:, :, 5:] = 0
+    attention_mask[1, 2] = 0  # an absent section
+    joined = model.text_model(input_ids=input_ids, attention_mask=attention_mask).pooler_output
+    assert joined.shape == (2, 24)
+    # By hand: each section alone, its tokens averaged, the result normalised.
+    hidden = model.text_model.text_encoder(input_ids=input_ids[1, 1:2, :5]).last_hidden_state
+    expected = nn.functional.normalize(hidden[0].mean(dim=0), dim=0)
+    torch.testing.assert_close(joined[1, 8:16], expected)
+    assert torch.equal(joined[1, 16:], model.text_model.absent_sections[2])
+    # Padding is not seen.
+    input_ids[:, :, 5:] = 1
+    again = model.text_model(input_ids=input_ids, attention_mask=attention_mask).pooler_output
+    torch.testing.assert_close(again, joined)
+    before = model(input_ids=input_ids, attention_mask=attention_mask).text_embeds
+    model.save_pretrained(tmp_path)
+    loaded = SpecCLIPModel.from_pretrained(tmp_path)
+    assert torch.equal(
+        loaded(input_ids=input_ids, attention_mask=attention_mask).text_embeds, before
+    )
+
+
+def test_load_text_encoder_takes_the_pretrained_weights(tiny_bert):
+    from transformers import BertModel
+
+    model = SpecCLIPTextModel(SpecCLIPTextConfig(text_encoder=str(tiny_bert)))
+    pretrained = BertModel.from_pretrained(tiny_bert).state_dict()
+    name = "embeddings.word_embeddings.weight"
+    assert not torch.equal(model.text_encoder.state_dict()[name], pretrained[name])
+    model.load_text_encoder()
+    for name, value in model.text_encoder.state_dict().items():
+        assert torch.equal(value, pretrained[name]), name
+    with pytest.raises(ValueError, match="no text encoder"):
+        SpecCLIPTextModel(SpecCLIPTextConfig(embedding_dim=4)).load_text_encoder()
+
+
+def test_a_text_encoder_may_be_frozen(small_config, tiny_bert, small_batch):
+    text = {"embedding_dim": None, "text_encoder": str(tiny_bert), "freeze_text_encoder": True}
+    model = SpecCLIPModel(small_config(text=text)).train()
+    assert not model.text_model.text_encoder.training
+    ids = torch.randint(5, 20, (6, 3, 4))
+    model(**spectra_of(small_batch()), input_ids=ids, return_loss=True).loss.backward()
+    assert all(p.grad is None for p in model.text_model.text_encoder.parameters())
+    assert model.text_projection.out.weight.grad is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"text_embeds": torch.ones(2, 17)}, r"needs \(batch, 18\), 3 sections of 6.*ada-002"),
+        ({"text_embeds": torch.ones(2, 18), "section_mask": torch.ones(2, 2)}, r"must be \(2, 3\)"),
+        ({"input_ids": torch.ones(2, 3, 4, dtype=torch.long)}, "Embed the sections with .*ada-002"),
+        ({}, "either text_embeds or input_ids"),
+    ],
+)
+def test_texts_that_do_not_fit(small_model, arguments, message):
+    model = small_model(text={"embedder_name": "openai/text-embedding-ada-002"})
+    with pytest.raises(ValueError, match=message):
+        model.text_model(**arguments)
+
+
+# Statistics and settings
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_spectrum_statistics(small_model, small_batch, kind):
+    model = small_model(spectrum={"input_kind": kind}).spectrum_model
+    batch = small_batch(50, kind)
+    values, numbers = batch["spectrum_values"], batch.get("spectrum_globals")
+    assert not model.statistics_fitted
+    model.fit_statistics(values, numbers)
+    assert model.statistics_fitted
+    normalised = model.value_statistics.normalise(values)
+    varies = values.std(dim=(0, 2)) > 1e-6  # these spectra have no background
+    torch.testing.assert_close(normalised.mean(dim=(0, 2)), torch.zeros(values.shape[1]), **NEAR)
+    torch.testing.assert_close(
+        normalised.std(dim=(0, 2), correction=0)[varies], torch.ones(int(varies.sum())), **NEAR
+    )
+    torch.testing.assert_close(model.value_statistics.restore(normalised), values)
+    if numbers is not None:
+        scaled = model.global_statistics.normalise(numbers)
+        assert torch.isfinite(scaled).all()
+        torch.testing.assert_close(scaled.mean(dim=0), torch.zeros(numbers.shape[1]), **NEAR)
+
+
+NEAR = {"rtol": 0, "atol": 1e-4}
+
+
+def test_text_statistics_leave_absent_sections_out(small_model, small_batch):
+    model = small_model().text_model
+    texts = small_batch(50)["text_embeds"] * 3 + 2
+    full = texts.view(50, 3, 6)[:30].clone()
+    texts[30:, 6:12] = 0
+    model.fit_statistics(texts)
+    torch.testing.assert_close(model.text_statistics.mean[1], full[:, 1].mean(dim=0))
+    torch.testing.assert_close(model.text_statistics.std[1], full[:, 1].std(dim=0, correction=0))
+    assert model.statistics_fitted
+
+
+def test_statistics_refuse_what_is_not_finite(small_model, small_batch):
+    model, batch = small_model(), small_batch()
+    for fit, values in (
+        (model.spectrum_model.fit_statistics, batch["spectrum_values"]),
+        (model.text_model.fit_statistics, batch["text_embeds"]),
+    ):
+        values[0, ..., 0] = torch.nan
+        with pytest.raises(ValueError, match="NaN"):
+            fit(values)
+    with pytest.raises(ValueError, match="no spectra"):
+        model.spectrum_model.fit_statistics(batch["spectrum_values"][:0])
+
+
+def test_statistics_are_saved(small_model, small_batch, tmp_path):
+    model, batch = small_model(spectrum={"input_kind": "physics"}), small_batch(20, "physics")
+    model.spectrum_model.fit_statistics(batch["spectrum_values"], batch["spectrum_globals"])
+    model.text_model.fit_statistics(batch["text_embeds"])
+    model.save_pretrained(tmp_path)
+    loaded = SpecCLIPModel.from_pretrained(tmp_path)
+    assert loaded.spectrum_model.statistics_fitted
+    assert loaded.text_model.statistics_fitted
+    before, after = dict(model.named_buffers()), dict(loaded.named_buffers())
+    assert set(before) == set(after)
+    for name in before:
+        assert torch.equal(before[name], after[name]), name
+
+
+def test_unfitted_physics_warns_once(small_model, small_batch, warnings):
+    model, batch = small_model(spectrum={"input_kind": "physics"}), small_batch(4, "physics")
+    for _ in range(3):
+        model(**batch)
+    said = [record for record in warnings.records if "never fitted" in record.getMessage()]
+    assert len(said) == 1
+
+
+def test_fitted_and_minmax_models_are_silent(small_model, small_batch, warnings):
+    fitted, batch = small_model(spectrum={"input_kind": "physics"}), small_batch(4, "physics")
+    fitted.spectrum_model.fit_statistics(batch["spectrum_values"], batch["spectrum_globals"])
+    fitted(**batch)
+    small_model()(**small_batch())
+    assert not warnings.records
+
+
+def test_a_missing_signature_warns_once(small_model, small_batch, warnings):
+    model, batch = small_model(), small_batch()
+    del batch["input_signature"]
+    for _ in range(3):
+        model(**batch)
+    said = [record for record in warnings.records if "input_signature" in record.getMessage()]
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("row", [0, 3])
+def test_spectra_made_for_another_model_are_refused(small_model, small_batch, row):
+    model, batch = small_model(), small_batch()
+    other = SpecCLIPFeatureExtractor("minmax", n_bins=40, energy_range=(0.3, 10.0))
+    batch["input_signature"][row] = other.input_signature
+    with pytest.raises(
+        ValueError, match=r"energy_range=\(0.3, 10\) keV.*energy_range=\(0.5, 8\) keV"
+    ):
+        model(**batch)
+
+
+def test_other_shapes_are_refused(small_model, small_batch):
+    model = small_model()
+    with pytest.raises(ValueError, match=r"\(6, 3, 40\), this model needs \(batch, 1, 40\)"):
+        model(**small_batch(6, "physics"))
+    physics = small_model(spectrum={"input_kind": "physics"})
+    batch = small_batch(6, "physics")
+    del batch["spectrum_globals"]
+    with pytest.raises(ValueError, match=r"no spectrum_globals given.*needs 37"):
+        physics(**batch)
+
+
+# Freezing
+
+
+def test_a_frozen_encoder_stays_as_it_is(small_model, small_batch, tmp_path):
+    model, batch = small_model(), small_batch()
+    model.freeze_spectrum_encoder()
+    model.train()
+    assert not model.spectrum_model.training
+    assert model.spectrum_projection.training
+    first = model(**batch, return_loss=True)
+    assert torch.equal(first.spectrum_latent, model(**batch).spectrum_latent)  # no dropout
+    first.loss.backward()
+    assert all(p.grad is None for p in model.spectrum_model.parameters())
+    assert model.spectrum_projection.out.weight.grad is not None
+    model.save_pretrained(tmp_path)
+    loaded = SpecCLIPModel.from_pretrained(tmp_path).train()
+    assert loaded.config.freeze_spectrum_encoder
+    assert not loaded.spectrum_model.training
+    assert not any(p.requires_grad for p in loaded.spectrum_model.parameters())
+
+
+def test_a_frozen_encoder_may_learn_again(small_model, small_batch):
+    model = small_model(freeze_spectrum_encoder=True).train()
+    assert not model.spectrum_model.training
+    assert not any(p.requires_grad for p in model.spectrum_model.parameters())
+    model.freeze_spectrum_encoder(False)
+    assert model.spectrum_model.training
+    model(**small_batch(), return_loss=True).loss.backward()
+    assert all(p.grad is not None for p in model.spectrum_model.parameters())
+
+
+# Precision and speed
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_half_precision(small_model, small_batch, tmp_path, dtype, loss):
+    model = small_model(contrastive_loss=loss, spectrum={"input_kind": "physics"})
+    batch = small_batch(6, "physics")
+    model.spectrum_model.fit_statistics(batch["spectrum_values"], batch["spectrum_globals"])
+    expected = model(**batch, return_loss=True)
+    model.save_pretrained(tmp_path)
+    half = SpecCLIPModel.from_pretrained(tmp_path, dtype=dtype)
+    assert half.spectrum_projection.out.weight.dtype == dtype
+    output = half(**batch, return_loss=True)
+    assert output.loss.dtype == torch.float32
+    assert output.spectrum_embeds.dtype == torch.float32
+    torch.testing.assert_close(output.loss, expected.loss, rtol=0.05, atol=0.1)
+    torch.testing.assert_close(
+        output.spectrum_embeds, expected.spectrum_embeds, rtol=0.1, atol=0.06
+    )
+    output.loss.backward()
+    assert torch.isfinite(half.spectrum_projection.out.weight.grad).all()
+
+
+def test_half_precision_keeps_scale_and_statistics_exact(small_model, small_batch, tmp_path):
+    model, batch = small_model(), small_batch(20)
+    model.spectrum_model.fit_statistics(batch["spectrum_values"])
+    model.save_pretrained(tmp_path)
+    half = SpecCLIPModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    for name in ("logit_scale", "spectrum_model.value_statistics.mean"):
+        before, after = model.state_dict()[name], half.state_dict()[name]
+        assert after.dtype == torch.float32, name
+        assert torch.equal(before, after), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_autocast(small_model, small_batch, kind):
+    model, batch = small_model(spectrum={"input_kind": kind}).train(), small_batch(6, kind)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = model(**batch, return_loss=True).loss
+    assert loss.dtype == torch.float32
+    loss.backward()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sdpa_equals_eager(small_config, small_batch, tmp_path, kind):
+    SpecCLIPModel(small_config(spectrum={"input_kind": kind})).save_pretrained(tmp_path)
+    outputs = {}
+    for name in ("sdpa", "eager"):
+        model = SpecCLIPModel.from_pretrained(tmp_path, attn_implementation=name)
+        assert model.spectrum_model.config._attn_implementation == name
+        outputs[name] = model(**small_batch(6, kind), return_loss=True)
+    torch.testing.assert_close(outputs["sdpa"].spectrum_latent, outputs["eager"].spectrum_latent)
+    torch.testing.assert_close(outputs["sdpa"].loss, outputs["eager"].loss)
+
+
+def test_gradient_checkpointing(small_model, small_batch):
+    batch = small_batch()
+    found = []
+    for checkpointing in (False, True):
+        model = small_model(dropout=0.0, spectrum={"dropout": 0.0}).train()
+        if checkpointing:
+            model.activation_checkpointing_enable()
+        model(**batch, return_loss=True).loss.backward()
+        found.append(model.spectrum_model.embeddings.patch_embedding.weight.grad)
+    torch.testing.assert_close(*found)
+
+
+# Saving and loading
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_bit_equal_after_a_round_trip(small_model, small_batch, tmp_path, kind, loss):
+    model = small_model(contrastive_loss=loss, spectrum={"input_kind": kind})
+    batch = small_batch(6, kind)
+    model.spectrum_model.fit_statistics(batch["spectrum_values"], batch.get("spectrum_globals"))
+    before = model(**batch, return_loss=True)
+    model.save_pretrained(tmp_path)
+    after = SpecCLIPModel.from_pretrained(tmp_path)(**batch, return_loss=True)
+    for name in before:
+        assert torch.equal(before[name], after[name]), name
+
+
+@pytest.mark.parametrize("loss", ["mae", "poisson"])
+def test_autoencoder_bit_equal_after_a_round_trip(autoencoder, small_batch, tmp_path, loss):
+    model, batch = autoencoder(reconstruction_loss=loss, mask_ratio=0.3), small_batch()
+    batch = {**spectra_of(batch), "target_counts": torch.ones(6, 40)}
+    model.fit_statistics(batch["spectrum_values"], target_counts=batch["target_counts"])
+    before = model(**batch)
+    model.save_pretrained(tmp_path)
+    after = SpecCLIPForSpectrumPreTraining.from_pretrained(tmp_path)(**batch)
+    for name in before:
+        assert torch.equal(before[name], after[name]), name
+    encoder = SpecCLIPSpectrumModel.from_pretrained(tmp_path)
+    assert torch.equal(encoder(**batch).pooler_output, before.latent)
+
+
+@pytest.mark.parametrize("cls", [SpecCLIPModel, SpecCLIPForSpectrumPreTraining])
+def test_what_a_checkpoint_lacks_is_drawn(cls, small_config, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    config = small_config(contrastive_loss="sigmoid", spectrum={"input_kind": "physics"})
+    config.spectrum_config.mask_ratio = 0.5
+    config = config if cls is SpecCLIPModel else config.spectrum_config
+    cls(config).save_pretrained(tmp_path)
+    keys = load_file(tmp_path / "model.safetensors").keys()
+    kept = next(key for key in keys if key.endswith("latent_head.bias"))
+    save_file({kept: torch.full((8,), 7.0)}, tmp_path / "model.safetensors", {"format": "pt"})
+    model, same = (_load_with_seed(cls, tmp_path) for _ in range(2))
+    for name, value in model.state_dict().items():
+        if name == kept:
+            assert (value == 7.0).all()
+            continue
+        assert torch.equal(value, same.state_dict()[name]), name  # not whatever was in memory
+        assert torch.isfinite(value.float()).all(), name
+        if name.endswith(("norm.weight", "std")):
+            assert (value == 1).all(), name
+        elif name.endswith((".bias", "mean", "fitted", "log_rate_offset")):
+            assert not value.any(), name
+        elif value.ndim:
+            assert value.abs().max() > 0, name
+    if cls is SpecCLIPModel:
+        assert model.logit_scale.item() == pytest.approx(config.logit_scale_init_value)
+        assert model.logit_bias.item() == -10.0
+
+
+def _load_with_seed(cls, folder):
+    torch.manual_seed(11)
+    torch.empty(1000).fill_(torch.nan)  # freed memory holds no zeros now
+    return cls.from_pretrained(folder)
+
+
+def test_pickled_weights_are_refused(small_model, tmp_path):
+    model = small_model()
+    model.config.save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    for cls in (SpecCLIPModel, SpecCLIPForSpectrumPreTraining):
+        with pytest.raises(OSError, match=r"model\.safetensors"):
+            cls.from_pretrained(tmp_path, config=model.config)
+    with pytest.raises(ValueError, match="safetensors weights only"):
+        SpecCLIPModel.from_pretrained(tmp_path, use_safetensors=False)
+
+
+def test_the_default_model_is_small_enough():
+    model = SpecCLIPModel(SpecCLIPConfig())
+    assert sum(p.numel() for p in model.parameters()) < 4_000_000
+    assert sum(p.numel() for p in model.spectrum_model.parameters()) < 1_000_000
+
+
+def test_torch_compile(small_model, small_batch):
+    model, batch = small_model(spectrum={"input_kind": "physics"}), small_batch(6, "physics")
+    expected = model(**batch, return_loss=True)
+    expected.loss.backward()
+    gradient = model.spectrum_model.latent_head.weight.grad.clone()
+    model.zero_grad()
+    # `aot_eager` traces and differentiates without a C++ compiler; fullgraph: nothing falls back.
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    output = compiled(**batch, return_loss=True)
+    output.loss.backward()
+    torch.testing.assert_close(output.loss, expected.loss)
+    torch.testing.assert_close(output.spectrum_latent, expected.spectrum_latent)
+    torch.testing.assert_close(model.spectrum_model.latent_head.weight.grad, gradient)
+
+
+@pytest.mark.slow
+def test_torch_compile_with_inductor(small_model, small_batch):
+    model, batch = small_model(), small_batch()
+    with torch.no_grad():
+        expected = model(**batch).logits_per_spectrum
+        output = torch.compile(model, fullgraph=True)(**batch).logits_per_spectrum
+    torch.testing.assert_close(output, expected)
+
+
+def test_the_temperature_comes_back_from_its_bound():
+    """A clamp has no gradient beyond the bound: the parameter would be stuck there."""
+    model = SpecCLIPModel(SpecCLIPConfig())
+    model.logit_scale.data.fill_(4.7)  # exp(4.7) = 110, the bound is 100
+    scale = model._scale()
+    assert scale.item() == pytest.approx(100.0)
+    scale.backward()
+    assert model.logit_scale.grad.item() > 0

@@ -1,0 +1,307 @@
+"""The mixture of experts as a saved model: the same answers anywhere, and what it refuses."""
+
+import doctest
+import re
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub.errors import StrictDataclassClassValidationError
+from safetensors.torch import load_file, save_file
+from test_round_trips import bare
+
+from hf_specclip import (
+    SpecCLIPFeatureExtractor,
+    SpecCLIPMoEConfig,
+    SpecCLIPMoEForRegression,
+)
+from hf_specclip.models import configuration_specclip_moe as configuration
+from hf_specclip.models import modeling_specclip_moe as modeling
+from hf_specclip.models.configuration_specclip import GLOBALS
+from hf_specclip.models.modeling_specclip_moe import weighted_median
+
+FEATURES = len(GLOBALS["physics"])
+WIDTHS = {"spectrum": 8, "text": 18, "shared_spectrum": 5, "shared_text": 5, "features": FEATURES}
+EVERY_KIND = [
+    {"name": "median", "kind": "median", "inputs": []},
+    {"name": "knn", "kind": "neighbours", "inputs": ["shared_spectrum", "text"],
+     "average": "median"},
+    {"name": "ridge", "kind": "ridge", "inputs": ["features", "text"]},
+    {"name": "trees", "kind": "trees", "inputs": ["features"], "n_trees": 3, "n_nodes": 3,
+     "depth": 1},
+    {"name": "network", "kind": "network", "inputs": ["spectrum"], "hidden": [4]},
+    {"name": "distribution", "kind": "distribution", "inputs": ["spectrum", "text"],
+     "hidden": [4], "bins": 5},
+]  # fmt: skip
+
+
+def build(seed=0, **changes) -> SpecCLIPMoEForRegression:
+    """A model with an expert of every kind and random tensors in every place."""
+    config = SpecCLIPMoEConfig(
+        **{
+            "variables": ["a", "b"], "views": WIDTHS, "text_components": 4, "bank_rows": 30,
+            "bank_texts": 10, "experts": EVERY_KIND, "n_folds": 2, "gate_features": [0, 3],
+            "difficulty_hidden": 6, "n_scores": 25, "retrieved_texts": 3, **changes,
+        }
+    )  # fmt: skip
+    model = SpecCLIPMoEForRegression(config).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if name.endswith((".low", ".high", ".kind", ".k", ".std", ".spread", ".knee")):
+                continue
+            if name.endswith(("left", "right")):
+                step = torch.tensor([1 if name.endswith("left") else 2, 1, 2])
+                value.copy_(step.expand_as(value))
+            elif name.endswith(("atom", "used")):
+                value.copy_(torch.arange(value.shape[1]) < (2 if name.endswith("atom") else 4))
+            elif name.endswith("feature"):
+                value.random_(0, FEATURES, generator=generator)
+            elif name.endswith(("text_of_row", "fold")):
+                value.random_(0, 10 if name.endswith("row") else 2, generator=generator)
+            elif name.endswith("scores"):
+                value.normal_(generator=generator)
+                value.copy_(value.sort(dim=0).values)
+            else:
+                value.normal_(generator=generator)
+        model.scale.kind.copy_(torch.tensor([0, 2]))
+        model.bank.targets[:5, 0] = torch.nan
+    return model
+
+
+def inputs(n=7, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    given = {name: torch.randn(n, width, generator=generator) for name, width in WIDTHS.items()}
+    for name in ("shared_spectrum", "shared_text"):
+        given[name] = torch.nn.functional.normalize(given[name], dim=1)
+    given["encoder"] = given.pop("spectrum")
+    return given
+
+
+def without_text(given):
+    return {name: v for name, v in given.items() if name not in ("text", "shared_text")}
+
+
+def test_the_output_has_the_promised_form():
+    with torch.no_grad():
+        output = build()(**inputs())
+    for name in ("predictions", "lower_68", "upper_68", "lower_90", "upper_90"):
+        assert output[name].shape == (7, 2), name
+        assert output[name].dtype == torch.float32
+    assert output.expert_predictions.shape == (7, 6, 2)
+    assert output.gate_weights.shape == (7, 2, 6)
+    assert torch.allclose(output.gate_weights.sum(dim=2), torch.ones(7, 2), atol=1e-6)
+    assert (output.lower_90 <= output.lower_68).all()
+    assert (output.upper_68 <= output.upper_90).all()
+
+
+def test_it_loads_where_the_package_is_not_and_answers_the_same(tmp_path):
+    model, given = build(), inputs()
+    model.save_pretrained(tmp_path / "moe")
+    save_file(given, tmp_path / "inputs.safetensors")
+    with torch.no_grad():
+        output = model(**given)
+    code = """
+given = load_file(sys.argv[3])
+for place in (folder, again):
+    model = AutoModel.from_pretrained(place, **trust).eval()
+    assert type(model).__module__.startswith("transformers_modules"), type(model).__module__
+    with torch.no_grad():
+        output = model(**given)
+    save_file({k: v.contiguous() for k, v in output.items()}, place / "results.out")
+    if place == folder:
+        model.save_pretrained(again)
+"""
+    again = tmp_path / "again"
+    bare(code, tmp_path, tmp_path / "moe", again, tmp_path / "inputs.safetensors")
+    for place in (tmp_path / "moe", again):
+        found = load_file(place / "results.out")
+        assert set(found) == set(output)
+        for name, value in output.items():
+            assert torch.equal(found[name].nan_to_num(), value.nan_to_num()), name
+    ours = SpecCLIPMoEForRegression.from_pretrained(again)
+    assert type(ours).__module__ == "hf_specclip.models.modeling_specclip_moe"
+    for name, value in model.state_dict().items():
+        assert torch.equal(ours.state_dict()[name].nan_to_num(), value.nan_to_num()), name
+    assert not list((tmp_path / "moe").glob("*.bin"))
+
+
+def test_auto_classes_know_it_and_low_precision_changes_nothing(tmp_path):
+    from transformers import AutoConfig, AutoModel
+
+    model = build()
+    model.save_pretrained(tmp_path)
+    assert isinstance(AutoConfig.from_pretrained(tmp_path), SpecCLIPMoEConfig)
+    loaded = AutoModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    assert isinstance(loaded, SpecCLIPMoEForRegression)
+    for name, value in model.state_dict().items():
+        assert loaded.state_dict()[name].dtype == value.dtype, name
+    with torch.no_grad():
+        assert torch.equal(loaded(**inputs()).predictions, model(**inputs()).predictions)
+
+
+def test_nothing_in_it_learns():
+    model = build()
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_row_does_not_depend_on_the_others():
+    model, given = build(), inputs(9)
+    with torch.no_grad():
+        together = model(**given)
+        for row in range(9):
+            alone = model(**{name: v[row : row + 1] for name, v in given.items()})
+            assert torch.allclose(alone.predictions[0], together.predictions[row], atol=1e-5)
+            assert torch.allclose(alone.upper_90[0], together.upper_90[row], rtol=1e-4, atol=1e-4)
+
+
+def test_rows_without_text_are_answered_beside_rows_with_it():
+    model, given = build(), inputs()
+    mask = torch.ones(7, 3, dtype=torch.bool)
+    mask[[1, 4]] = False
+    with torch.no_grad():
+        mixed = model(**given, section_mask=mask)
+        whole = model(**given, section_mask=torch.ones(7, 3, dtype=torch.bool))
+        retrieved = model(**without_text(given))
+        bare_rows = model(**without_text(given), without_text="without_text")
+    assert mixed.panels.tolist() == [0, 1, 0, 0, 1, 0, 0]
+    for row in range(7):
+        expected = retrieved if row in (1, 4) else whole
+        assert torch.allclose(mixed.predictions[row], expected.predictions[row], atol=1e-5)
+    assert (retrieved.panels == 1).all()
+    assert (bare_rows.panels == 2).all()
+    assert bare_rows.expert_predictions[:, 1].isnan().all()  # it needs a text
+    assert bare_rows.gate_weights[:, :, 1].abs().max() < 1e-6
+    assert bare_rows.predictions.isfinite().all()
+
+
+def test_the_retrieved_text_is_a_mean_of_the_nearest():
+    model = build(retrieved_texts=1)
+    with torch.no_grad():
+        views = model.prepare(
+            spectrum=torch.zeros(1, 8), shared_spectrum=torch.eye(5)[:1],
+            features=torch.zeros(1, FEATURES),
+        )  # fmt: skip
+        other = torch.nn.functional.normalize(
+            model.bank.shared_text * model.view_of["shared_text"].std, dim=1
+        )
+        own = views["shared_spectrum"] * model.view_of["shared_spectrum"].std
+        nearest = int((other @ own[0]).argmax())
+        found = model.stand_in(views)
+        assert torch.equal(found["text"][0], model.bank.text[nearest])
+        fold = int(model.bank.text_fold[nearest])
+        assert not torch.equal(model.stand_in(views, fold)["text"][0], model.bank.text[nearest])
+
+
+def test_from_a_spectrum_alone_through_the_dual_encoder(small_model):
+    clip = small_model(spectrum={"input_kind": "minmax"})
+    model = build()
+    counts = np.random.default_rng(0).poisson(1.0, (3, 40))
+    rows = {"counts": counts, "exposure": np.full(3, 1e3)}
+    found = model.predict(clip, rows)
+    assert (found.panels == 1).all()
+    with torch.no_grad():
+        seen = clip(**SpecCLIPFeatureExtractor("minmax", n_bins=40)(rows, return_tensors="pt"))
+    numbers = SpecCLIPFeatureExtractor("physics", n_bins=40)(rows, return_tensors="pt")
+    expected = model(
+        encoder=seen.spectrum_latent, shared_spectrum=seen.spectrum_embeds,
+        features=numbers["spectrum_globals"],
+    )  # fmt: skip
+    assert torch.allclose(found.predictions, expected.predictions)
+    text = torch.randn(3, 18)
+    assert (model.predict(clip, rows, text_embeds=text).panels == 0).all()
+
+
+def test_what_does_not_fit_is_refused():
+    model, given = build(), inputs()
+    with pytest.raises(ValueError, match="needs shared_spectrum, features"):
+        model(encoder=given["encoder"])
+    with pytest.raises(ValueError, match="give text and shared_text, or neither"):
+        model(**{name: v for name, v in given.items() if name != "shared_text"})
+    with pytest.raises(ValueError, match=r"encoder|spectrum is \(7, 7\)"):
+        model(**{**given, "encoder": given["encoder"][:, :7]})
+    with pytest.raises(ValueError, match="features holds NaN"):
+        model(**{**given, "features": given["features"] * torch.nan})
+    with pytest.raises(ValueError, match="without_text is 'maybe'"):
+        model(**given, without_text="maybe")
+    with pytest.raises(ValueError, match="it must be"):
+        model.scale.put(spread=torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"experts": [{"name": "x", "kind": "oracle", "inputs": []}]}, "it must be one of"),
+        ({"experts": [{"name": "x", "kind": "ridge", "inputs": ["stars"]}]}, "looks at"),
+        ({"variables": ["a", "a"]}, "different names"),
+        ({"views": {"text": 3}}, "must give the width of"),
+        ({"gate_features": [3]}, "must be places among"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings, message):
+    with pytest.raises(StrictDataclassClassValidationError, match=message):
+        SpecCLIPMoEConfig(**settings)
+
+
+def test_conformal_quantiles_have_their_correction():
+    model = build(n_scores=19)
+    panel = model.panels["full"]
+    panel.put(scores=torch.arange(1.0, 20.0)[:, None].expand(19, 2))
+    # With 19 scores, the 90 % interval ends at the first and the last but none beyond.
+    assert panel.score_at(0.05).tolist() == [1.0, 1.0]
+    assert panel.score_at(0.95).tolist() == [19.0, 19.0]
+    # For 99 % there are too few.
+    assert panel.score_at(0.005).tolist() == [-np.inf, -np.inf]
+    assert panel.score_at(0.995).tolist() == [np.inf, np.inf]
+
+
+def test_the_weighted_median_is_numpys_where_weights_are_equal():
+    values = torch.randn(20, 7, 3)
+    for k in (1, 2, 6, 7):
+        weights = torch.zeros_like(values)
+        weights[:, :k] = 1
+        expected = np.median(values[:, :k].numpy(), axis=1)
+        assert np.allclose(weighted_median(values, weights).numpy(), expected, atol=1e-6)
+    weights = torch.tensor([[1.0, 5.0, 1.0]])
+    assert weighted_median(torch.tensor([[9.0, 2.0, 1.0]]), weights).item() == 2.0
+    assert weighted_median(torch.ones(1, 3), torch.zeros(1, 3)).item() == 0.0
+
+
+def test_the_median_of_a_distribution():
+    expert = build().experts[5]
+    expert.put(
+        value=torch.tensor([[0.0, 1.0, 2.0, 4.0, 99.0]]).repeat(2, 1),
+        atom=torch.tensor([[True, False, False, False, False]]).repeat(2, 1),
+    )  # fmt: skip
+    cases = {
+        (0.6, 0.4, 0.0, 0.0): 0.0,  # more than half of all rows share one value
+        (0.4, 0.6, 0.0, 0.0): 1 / 3,  # on the line from the end of the 0s to the middle of the 1s
+        (0.0, 0.5, 0.5, 0.0): 1.5,
+        (0.0, 0.0, 0.5, 0.5): 3.0,
+        (0.0, 1.0, 0.0, 0.0): 1.0,
+        (0.0, 0.0, 0.0, 1.0): 4.0,
+        (0.1, 0.2, 0.4, 0.3): 2.0,
+    }
+    for likely, wanted in cases.items():
+        said = expert.median(torch.tensor([[[*likely, 0.0]] * 2]))
+        assert said[0].tolist() == pytest.approx([wanted] * 2, abs=1e-6), likely
+    random = torch.rand(200, 2, 5, generator=torch.Generator().manual_seed(0))
+    random[:, :, 4] = 0
+    said = expert.median(random / random.sum(dim=2, keepdim=True))
+    assert ((said >= 0) & (said <= 4)).all()
+    assert len(said.unique()) > 200
+
+
+@pytest.mark.parametrize("module", [configuration, modeling])
+def test_examples(module):
+    tried = 0
+    for name in module.__all__:
+        text = re.sub(r"^\s*```(python)?\s*$", "", getattr(module, name).__doc__ or "",
+                      flags=re.MULTILINE)  # fmt: skip
+        if ">>>" not in text:
+            continue
+        runner = doctest.DocTestRunner()
+        runner.run(doctest.DocTestParser().get_doctest(text, {}, name, None, 0))
+        assert runner.summarize(verbose=False).failed == 0
+        tried += 1
+    assert tried

@@ -1,0 +1,259 @@
+"""Every saved object loads in a process where the package cannot be imported, and again from there.
+
+The processes are as bare as a stranger's: no network, a code cache of their own, and `hf_specclip`
+blocked although it is installed here.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
+
+from hf_specclip import (
+    SpecCLIPFeatureExtractor,
+    SpecCLIPForSpectrumPreTraining,
+    SpecCLIPModel,
+    SpecCLIPProcessor,
+    SpecCLIPSpectrumConfig,
+    SpecCLIPSpectrumModel,
+    SpecCLIPTextConfig,
+    SpecCLIPTextModel,
+)
+
+COUNTS = np.random.default_rng(0).poisson(1.0, (4, 40))
+
+BARE = """
+import sys
+from pathlib import Path
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "hf_specclip":
+            raise ImportError("hf_specclip is blocked")
+sys.meta_path.insert(0, Blocked())
+try:
+    import hf_specclip
+except ImportError:
+    pass
+else:
+    raise SystemExit("the package can be imported: this test would prove nothing")
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForPreTraining, AutoProcessor
+)
+folder, again = Path(sys.argv[1]), Path(sys.argv[2])
+trust = {"trust_remote_code": True}
+"""
+
+
+def bare(code, tmp_path, *arguments):
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "HF_"))},
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(tmp_path / "hf_home"),
+        "HF_MODULES_CACHE": str(tmp_path / "modules"),
+    }
+    work = tmp_path / "elsewhere"
+    work.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", BARE + code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=work,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+def spectrum_inputs(kind="physics"):
+    extractor = SpecCLIPFeatureExtractor(kind, n_bins=40)
+    return extractor, extractor(COUNTS, exposure=np.full(4, 1e3), return_tensors="pt")
+
+
+def assert_same(found: Path, expected: dict):
+    found = load_file(found)
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+
+
+def test_dual_encoder_and_processor(small_model, tmp_path):
+    extractor, inputs = spectrum_inputs()
+    model = small_model(spectrum={"input_kind": "physics"}, contrastive_loss="sigmoid")
+    texts = torch.randn(4, 18)
+    model.spectrum_model.fit_statistics(inputs["spectrum_values"], inputs["spectrum_globals"])
+    model.text_model.fit_statistics(texts)
+    folder = tmp_path / "model"
+    model.save_pretrained(folder)
+    SpecCLIPProcessor(extractor).save_pretrained(folder)
+    save_file({"counts": torch.from_numpy(COUNTS), "texts": texts}, tmp_path / "inputs.safetensors")
+    output = model(**inputs, text_embeds=texts, return_loss=True)
+    expected = {
+        **inputs,
+        "loss": output.loss.detach(),
+        "spectra": output.spectrum_embeds.detach(),
+        "texts": output.text_embeds.detach(),
+    }
+    code = """
+given = load_file(sys.argv[3])
+config = AutoConfig.from_pretrained(folder, **trust)
+assert type(config.spectrum_config).__name__ == "SpecCLIPSpectrumConfig"
+for place in (folder, again):
+    model = AutoModel.from_pretrained(place, **trust)
+    assert type(model).__module__.startswith("transformers_modules"), type(model).__module__
+    processor = AutoProcessor.from_pretrained(place, **trust)
+    extractor = AutoFeatureExtractor.from_pretrained(place, **trust)
+    rows = {"counts": given["counts"], "exposure": torch.full((4,), 1e3)}
+    inputs = processor(rows)
+    for name, value in extractor(rows, return_tensors="pt").items():
+        assert torch.equal(value, inputs[name])
+    output = model(**inputs, text_embeds=given["texts"], return_loss=True)
+    results = {
+        **inputs, "loss": output.loss.detach(), "spectra": output.spectrum_embeds.detach(),
+        "texts": output.text_embeds.detach(),
+    }
+    save_file(results, place / "results.safetensors.out")
+    if place == folder:  # and once more, saved by what was loaded
+        model.save_pretrained(again)
+        processor.save_pretrained(again)
+        try:
+            extractor("no_such_file.pha")
+        except ImportError as error:
+            assert "pip install hf-specclip" in str(error)
+        else:
+            raise SystemExit("a path was read without the package")
+"""
+    again = tmp_path / "again"
+    bare(code, tmp_path, folder, again, tmp_path / "inputs.safetensors")
+    for place in (folder, again):
+        assert_same(place / "results.safetensors.out", expected)
+    # What was saved there loads here, by the package's own classes.
+    ours = SpecCLIPModel.from_pretrained(again)
+    assert type(ours).__module__ == "hf_specclip.models.modeling_specclip"
+    for name, value in model.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], value), name
+    assert {file.name for file in again.glob("*.py")} == {
+        "checkpoint_specclip.py",
+        "configuration_specclip.py",
+        "dropout_masks_specclip.py",
+        "feature_extraction_specclip.py",
+        "free_memory_specclip.py",
+        "loss_blocks_specclip.py",
+        "loss_specclip.py",
+        "modeling_specclip.py",
+        "processing_specclip.py",
+        "variables_specclip.py",
+    }
+
+
+@pytest.mark.parametrize("loss", ["mae", "poisson"])
+def test_autoencoder_and_feature_extractor(small_spectrum, tmp_path, loss):
+    extractor, inputs = spectrum_inputs("minmax")
+    torch.manual_seed(0)
+    config = SpecCLIPSpectrumConfig(**small_spectrum(reconstruction_loss=loss, mask_ratio=0.2))
+    model = SpecCLIPForSpectrumPreTraining(config).eval()
+    model.fit_statistics(inputs["spectrum_values"], target_counts=torch.from_numpy(COUNTS))
+    folder, again = tmp_path / "model", tmp_path / "again"
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    save_file({"counts": torch.from_numpy(COUNTS)}, tmp_path / "inputs.safetensors")
+    output = model(**inputs)
+    expected = {"reconstruction": output.reconstruction.detach(), "latent": output.latent.detach()}
+    code = """
+given = load_file(sys.argv[3])
+for place in (folder, again):
+    model = AutoModelForPreTraining.from_pretrained(place, **trust)
+    encoder = AutoModel.from_pretrained(place, **trust)
+    extractor = AutoFeatureExtractor.from_pretrained(place, **trust)
+    inputs = extractor(given["counts"], return_tensors="pt")
+    output = model(**inputs)
+    assert torch.equal(encoder(**inputs).pooler_output, output.latent)
+    results = {"reconstruction": output.reconstruction.detach(), "latent": output.latent.detach()}
+    save_file(results, place / "results.out")
+    if place == folder:
+        model.save_pretrained(again)
+        extractor.save_pretrained(again)
+"""
+    bare(code, tmp_path, folder, again, tmp_path / "inputs.safetensors")
+    for place in (folder, again):
+        assert_same(place / "results.out", expected)
+
+
+def test_the_sides_and_a_text_encoder_by_themselves(small_spectrum, tiny_bert, tmp_path):
+    extractor, inputs = spectrum_inputs("minmax")
+    torch.manual_seed(0)
+    spectrum = SpecCLIPSpectrumModel(SpecCLIPSpectrumConfig(**small_spectrum())).eval()
+    text = SpecCLIPTextModel(SpecCLIPTextConfig(text_encoder=str(tiny_bert))).eval()
+    folder, again = tmp_path / "sides", tmp_path / "again"
+    spectrum.save_pretrained(folder / "spectrum")
+    text.save_pretrained(folder / "text")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    processor = SpecCLIPProcessor(extractor, tokenizer)
+    processor.save_pretrained(folder / "text")
+    # The text encoder is saved inside: the folder it came from is not looked for again.
+    config = json.loads((folder / "text" / "config.json").read_text())
+    config["text_encoder"] = str(tmp_path / "gone")
+    (folder / "text" / "config.json").write_text(json.dumps(config))
+    tokens = processor(text=["a soft star", "hard"])
+    expected = {
+        "latent": spectrum(**inputs).pooler_output.detach(),
+        "text": text(**tokens).pooler_output.detach(),
+    }
+    save_file({"counts": torch.from_numpy(COUNTS)}, tmp_path / "inputs.safetensors")
+    code = """
+given = load_file(sys.argv[3])
+for place in (folder, again):
+    spectrum = AutoModel.from_pretrained(place / "spectrum", **trust)
+    text = AutoModel.from_pretrained(place / "text", **trust)
+    processor = AutoProcessor.from_pretrained(place / "text", **trust)
+    results = {
+        "latent": spectrum(**processor(given["counts"])).pooler_output.detach(),
+        "text": text(**processor(text=["a soft star", "hard"])).pooler_output.detach(),
+    }
+    if place == folder:
+        spectrum.save_pretrained(again / "spectrum")
+        text.save_pretrained(again / "text")
+        processor.save_pretrained(again / "text")
+    save_file(results, place / "results.out")
+"""
+    bare(code, tmp_path, folder, again, tmp_path / "inputs.safetensors")
+    for place in (folder, again):
+        assert_same(place / "results.out", expected)
+
+
+def test_model_files_import_nothing_of_the_package():
+    """Neither they nor what the pipelines bring along: one flat folder, each from its siblings."""
+    import ast
+
+    from transformers.dynamic_module_utils import get_relative_import_files
+
+    import hf_specclip
+
+    folder = Path(hf_specclip.__file__).parent
+    files = sorted(folder.glob("*_specclip.py"))
+    brought = get_relative_import_files(folder / "pipeline_specclip.py")
+    files += sorted({Path(file) for file in brought} - set(files))
+    names = {file.stem for file in files}
+    assert len(files) >= 5
+    assert all(file.parent == folder for file in files)
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                assert all(not alias.name.startswith("hf_specclip") for alias in node.names), file
+            elif isinstance(node, ast.ImportFrom) and node.level:
+                assert node.level == 1, file
+                assert node.module in names, file
+            elif isinstance(node, ast.ImportFrom):
+                assert not node.module.startswith("hf_specclip"), file

@@ -1,0 +1,302 @@
+"""The outlier detector: it finds what was planted, says what is odd, and survives the disk."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import roc_auc_score
+
+from hf_specclip.errors import FileFormatError
+from hf_specclip.outliers.detector import DETECTORS, OutlierRows, SpecCLIPOutlierDetector
+from hf_specclip.outliers.explain import describe_outliers
+from hf_specclip.outliers.isolation_forest import IsolationForestArrays, average_path_length
+
+CENTRES = np.random.default_rng(99).normal(size=(6, 16))
+
+
+def unit(vectors):
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def population(n=400, seed=0, odd=0):
+    """Five kinds of source, two detections each; the first `odd` rows are of a sixth kind."""
+    random = np.random.default_rng(seed)
+    group = np.arange(n) // 2
+    kind = random.integers(0, 5, n // 2)[group]
+    kind[:odd] = 5
+    centre = CENTRES[kind]
+    noise = 0.4 * random.normal(size=(n // 2, 16))[group]
+    value = centre[:, 0] + 0.1 * random.normal(size=n)
+    counts = random.poisson(np.tile([40.0, 30.0, 20.0], (n, 1))).astype(float)
+    return OutlierRows(
+        spectrum=unit(centre + 0.4 * random.normal(size=(n, 16))),
+        text=unit(centre + noise),
+        identity=unit(centre[:, :10] + noise[:, :10]),
+        features=centre[:, :4] + 0.4 * random.normal(size=(n, 4)),
+        variables={"gamma": value, "kt": np.where(random.random(n) < 0.5, np.nan, value)},
+        band_counts=counts,
+        band_errors=np.sqrt(counts),
+        names=[f"2CXO {seed}-{g}" for g in group],
+        classes=[f"kind {k}" for k in kind],
+        groups=[f"{seed}-{g}" for g in group],
+    )
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return SpecCLIPOutlierDetector.fit(population(), n_trees=60, seed=1)
+
+
+def test_planted_sources_stand_out_in_every_view_that_shows_them(detector):
+    rows = population(300, seed=1, odd=12)
+    scores = detector.score(rows)
+    odd = np.arange(300) < 12
+    for name in DETECTORS:
+        if name not in ("disagreement", "feature_neighbours", "variables"):
+            assert roc_auc_score(odd, scores.raw[name]) > 0.9, name
+    assert roc_auc_score(odd, scores.raw["combined"]) > 0.99
+    assert scores.percentile()[odd].min() > 95
+
+
+def test_ordinary_sources_are_spread_evenly_over_the_percentiles(detector):
+    scores = detector.score(population(600, seed=2))
+    for name in DETECTORS:
+        percentile = scores.percentile(name)
+        assert 40 < percentile.mean() < 60, name
+        # A covariance has seen each row it is measured by; neighbours are of other groups.
+        assert (percentile > 95).mean() < (0.2 if name == "mahalanobis" else 0.1), name
+
+
+def test_a_text_that_belongs_to_another_source_disagrees(detector):
+    rows = population(300, seed=3)
+    text = np.array(rows.text)
+    text[:20] = -text[:20]
+    swapped = OutlierRows(spectrum=rows.spectrum, text=text, groups=rows.groups)
+    scores = detector.score(swapped)
+    assert roc_auc_score(np.arange(300) < 20, scores.raw["disagreement"]) > 0.95
+
+
+def test_a_value_that_no_neighbour_has_is_odd(detector):
+    rows = population(300, seed=3)
+    values = {name: np.array(x) for name, x in rows.variables.items()}
+    values["gamma"][:20] += 8.0
+    scores = detector.score(OutlierRows(spectrum=rows.spectrum, variables=values))
+    assert roc_auc_score(np.arange(300) < 20, scores.raw["variables"]) > 0.95
+
+
+def test_what_is_not_known_is_left_out_and_says_nothing(detector):
+    rows = population(60, seed=4)
+    alone = detector.score(OutlierRows(spectrum=rows.spectrum))
+    for name in ("isolation_forest", "text_neighbours", "identity_density", "variables"):
+        assert np.isnan(alone.raw[name]).all()
+    whole = detector.score(rows)
+    np.testing.assert_array_equal(
+        alone.raw["spectrum_neighbours"], whole.raw["spectrum_neighbours"]
+    )
+    assert np.isfinite(alone.raw["combined"]).all()
+    text, identity = np.array(rows.text), np.array(rows.identity)
+    text[0], identity[1] = np.nan, 0.0  # an empty section is embedded as zeros
+    some = detector.score(OutlierRows(**{**rows.__dict__, "text": text, "identity": identity}))
+    assert np.isnan(some.raw["text_neighbours"][0])
+    assert np.isnan(some.raw["identity_neighbours"][1])
+    np.testing.assert_allclose(some.raw["combined"][2:], whole.raw["combined"][2:])
+
+
+def test_own_group_is_never_a_neighbour(detector):
+    train = population()
+    near = detector.neighbours(train, n=5)
+    groups = np.array(detector.reference.groups)
+    own = np.array(train.groups)
+    assert not (groups[near] == own[:, None]).any()
+    for row in near:
+        assert len(set(groups[row].tolist())) == 5
+    # Scored as strangers, the rows it learned from would find themselves.
+    known = detector.score(train).raw["spectrum_neighbours"]
+    unnamed = detector.score(OutlierRows(spectrum=train.spectrum)).raw["spectrum_neighbours"]
+    assert (unnamed < known - 1e-3).mean() > 0.95
+
+
+def test_oddities_name_band_variable_and_neighbours(detector):
+    rows = population(100, seed=5)
+    counts = np.array(rows.band_counts)
+    counts[0] = [10.0, 30.0, 160.0]
+    values = {name: np.array(x) for name, x in rows.variables.items()}
+    values["gamma"][0] += 6.0
+    values["kt"][0] = np.nan
+    changed = OutlierRows(
+        **{
+            **rows.__dict__,
+            "band_counts": counts,
+            "band_errors": np.sqrt(counts),
+            "variables": values,
+        }
+    )
+    scores = detector.score(changed)
+    (one,) = describe_outliers(detector, changed, scores, np.array([0]))
+    assert one.band == "h"
+    assert one.band_sigma > 5
+    assert one.variable == "gamma"
+    assert one.variable_z > 3
+    assert one.variable_value == pytest.approx(values["gamma"][0])
+    usual = [v for v, k in zip(rows.variables["gamma"], rows.classes, strict=True) if k == one.kind]
+    assert one.variable_usual == pytest.approx(np.median(usual), abs=0.4)
+    assert [kind for _, kind in one.neighbours].count(rows.classes[0]) >= 4
+    shape = np.array(detector.reference.band_counts)[detector.neighbours(changed)[0]]
+    shape = (shape / shape.sum(axis=1, keepdims=True)).mean(axis=0)
+    expected = (160 - shape[2] * 200) / np.sqrt(shape[2] * 200)
+    assert one.band_sigma == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"max_features": 0.5}, {"max_samples": 5}])
+def test_forest_scores_as_scikit_learn_does(options):
+    random = np.random.default_rng(0)
+    points = random.normal(size=(500, 7)).astype(np.float32)
+    fitted = IsolationForest(n_estimators=30, random_state=0, **options).fit(points)
+    forest = IsolationForestArrays.from_sklearn(fitted)
+    fresh = 2 * random.normal(size=(300, 7)).astype(np.float32)
+    np.testing.assert_allclose(forest.score(fresh), -fitted.score_samples(fresh), atol=1e-12)
+    again = IsolationForestArrays.from_tensors(forest.tensors(), 7, forest.expected)
+    np.testing.assert_array_equal(again.score(fresh), forest.score(fresh))
+
+
+def test_average_path_length_by_hand():
+    harmonic = sum(1 / i for i in range(1, 1000))
+    expected = 2 * harmonic - 2 * 999 / 1000
+    assert average_path_length(np.array([1000]))[0] == pytest.approx(expected, rel=1e-3)
+    np.testing.assert_array_equal(average_path_length(np.array([0, 1, 2])), [0, 0, 1])
+
+
+def test_saved_and_loaded_it_scores_the_same(detector, tmp_path):
+    folder = detector.save_pretrained(tmp_path / "run" / "outliers")
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "detector.json", "detector.safetensors", "reference.jsonl",
+    ]  # fmt: skip
+    rows = population(80, seed=6)
+    for place in (folder, tmp_path / "run"):
+        loaded = SpecCLIPOutlierDetector.from_pretrained(place)
+        for name in DETECTORS:
+            np.testing.assert_array_equal(
+                loaded.score(rows).raw[name], detector.score(rows).raw[name]
+            )
+            np.testing.assert_array_equal(
+                loaded.score(rows).tail[name], detector.score(rows).tail[name]
+            )
+    assert loaded.reference.names == detector.reference.names
+
+
+def test_same_seed_same_detector(detector):
+    again = SpecCLIPOutlierDetector.fit(population(), n_trees=60, seed=1)
+    rows = population(50, seed=7)
+    for name in DETECTORS:
+        np.testing.assert_array_equal(again.score(rows).raw[name], detector.score(rows).raw[name])
+
+
+def test_percentiles_can_be_taken_from_rows_no_training_saw():
+    shifted = population(200, seed=8, odd=200)
+    own = SpecCLIPOutlierDetector.fit(population(), n_trees=20)
+    other = SpecCLIPOutlierDetector.fit(population(), shifted, n_trees=20)
+    rows = population(100, seed=9, odd=100)
+    assert own.score(rows).percentile().mean() > 99
+    assert 35 < other.score(rows).percentile().mean() < 65
+
+
+def edit(folder, name, change):
+    tensors = load_file(folder / "detector.safetensors")
+    tensors[name] = change(tensors[name].copy())
+    save_file(tensors, folder / "detector.safetensors")
+
+
+def put(place, value):
+    def change(array):
+        array[place] = value
+        return array
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("forest.left", put((0, 0), 0), "after its parent"),
+        ("forest.right", put((0, 0), 1 << 20), "after its parent"),
+        ("forest.feature", put((0, 0), 99), "beyond 32"),
+        ("forest.threshold", put((0, 0), np.nan), "finite"),
+        ("reference.spectrum", put((0, 0), np.nan), "unit length"),
+        ("learned.precision", put((0, 0), np.inf), "infinity"),
+        ("learned.residual_scale", put(0, 0.0), "above 0"),
+        ("levels.combined", put(0, 1e9), "rise"),
+        ("reference.text", lambda x: x[:-1], "do not belong together"),
+        ("reference.variables", lambda x: x.astype(np.float64), "float32"),
+    ],
+)
+def test_tampered_tensors_are_refused(detector, tmp_path, name, change, words):
+    folder = detector.save_pretrained(tmp_path / "d")
+    edit(folder, name, change)
+    with pytest.raises(FileFormatError, match=words):
+        SpecCLIPOutlierDetector.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("version", 2, "update hf_specclip"),
+        ("format", "other", "does not say"),
+        ("rows", 1 << 40, "whole number"),
+        ("rows", 7, "more than 7 rows|must be"),
+        ("k", True, "whole number"),
+        ("variables", "gamma", "list of names"),
+        ("forest_expected", float("1e400"), "path length|JSON"),
+    ],
+)
+def test_tampered_settings_are_refused(detector, tmp_path, key, value, words):
+    folder = detector.save_pretrained(tmp_path / "d")
+    config = json.loads((folder / "detector.json").read_text())
+    (folder / "detector.json").write_text(json.dumps({**config, key: value}))
+    with pytest.raises(FileFormatError, match=words):
+        SpecCLIPOutlierDetector.from_pretrained(folder)
+
+
+def test_damaged_and_absent_files_are_named(detector, tmp_path):
+    folder = detector.save_pretrained(tmp_path / "d")
+    for name, content, words in (
+        ("detector.json", b"{", "not JSON"),
+        ("reference.jsonl", b'{"name": 1}\n', "line 1 lacks"),
+        ("reference.jsonl", b"x" * 100_000, "too long"),
+        ("detector.safetensors", b"\x80" * 64, "damaged"),
+    ):
+        copy = tmp_path / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(folder, copy)
+        (copy / name).write_bytes(content)
+        with pytest.raises(FileFormatError, match=words):
+            SpecCLIPOutlierDetector.from_pretrained(copy)
+        (copy / name).unlink()
+        with pytest.raises(FileNotFoundError, match=name):
+            SpecCLIPOutlierDetector.from_pretrained(copy)
+
+
+def test_a_failed_save_leaves_the_older_one(detector, tmp_path, monkeypatch):
+    folder = detector.save_pretrained(tmp_path / "d")
+    before = (folder / "detector.safetensors").read_bytes()
+    monkeypatch.setattr("safetensors.numpy.save_file", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        detector.save_pretrained(folder)
+    assert (folder / "detector.safetensors").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["d"]
+
+
+def test_rows_that_do_not_fit_are_refused(detector):
+    rows = population(20, seed=1)
+    with pytest.raises(ValueError, match="16"):
+        detector.score(OutlierRows(spectrum=rows.spectrum[:, :8]))
+    with pytest.raises(ValueError, match="finite"):
+        detector.score(OutlierRows(spectrum=np.full((3, 16), np.nan)))
+    with pytest.raises(ValueError, match="text must be"):
+        detector.score(OutlierRows(spectrum=rows.spectrum, text=rows.text[:5]))
+    with pytest.raises(ValueError, match="identity has 3"):
+        detector.score(OutlierRows(spectrum=rows.spectrum, identity=np.ones((20, 3))))
+    with pytest.raises(ValueError, match="needs more than 10 groups"):
+        SpecCLIPOutlierDetector.fit(population(10))

@@ -1,0 +1,188 @@
+"""The gallery: search, and a folder that survives damage."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hf_specclip.errors import FileFormatError
+from hf_specclip.search.index import Hit, SpecCLIPIndex, paper_url
+
+
+def entries(n):
+    return [
+        {
+            "id": f"text-{i}",
+            "source_names": [f"2CXO J{i:06d}.0+000000"],
+            "papers": [{"id": f"2401.{i:05d}", "id_type": "arxiv", "title": "α Cen", "year": 2024}],
+            "summary": {"identity": "A star.", "spectrum": None, "context": None},
+            "split": "train",
+        }
+        for i in range(n)
+    ]
+
+
+@pytest.fixture
+def index():
+    vectors = np.random.default_rng(0).normal(size=(50, 8))
+    return SpecCLIPIndex(entries(50), vectors)
+
+
+def test_search_equals_brute_force(index):
+    queries = np.random.default_rng(1).normal(size=(7, 8)).astype(np.float32)
+    unit = queries / np.linalg.norm(queries, axis=1, keepdims=True)
+    similarity = unit @ index.embeddings.T
+    for row, hits in zip(similarity, index.search(queries, top_k=5), strict=True):
+        expected = np.argsort(-row, kind="stable")[:5]
+        assert [hit.entry["id"] for hit in hits] == [f"text-{i}" for i in expected]
+        assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
+        np.testing.assert_allclose([hit.score for hit in hits], row[expected], rtol=1e-5)
+
+
+def test_equal_scores_keep_the_order_of_the_index():
+    index = SpecCLIPIndex(entries(6), np.ones((6, 3)))
+    assert [hit.entry["id"] for hit in index.search(np.ones(3), top_k=4)[0]] == [
+        "text-0",
+        "text-1",
+        "text-2",
+        "text-3",
+    ]
+
+
+def test_search_takes_tensors_in_any_precision(index):
+    query = torch.tensor(index.embeddings[13]).to(torch.bfloat16).requires_grad_()
+    hit = index.search(query, top_k=1)[0][0]
+    assert isinstance(hit, Hit)
+    assert hit.entry["id"] == "text-13"
+
+
+def test_search_in_pieces_equals_whole(index, monkeypatch):
+    queries = np.random.default_rng(2).normal(size=(11, 8))
+    whole = index.search(queries, top_k=50)
+    monkeypatch.setattr("hf_specclip.search.entries.SCORES_AT_ONCE", 100)
+    assert [[h.entry["id"] for h in hits] for hits in index.search(queries, top_k=50)] == [
+        [h.entry["id"] for h in hits] for hits in whole
+    ]
+
+
+@pytest.mark.parametrize(
+    ("queries", "top_k", "message"),
+    [
+        (np.ones((2, 5)), 3, "8 dimensions"),
+        (np.full((1, 8), np.nan), 3, "query 0"),
+        (np.zeros((1, 8)), 3, "query 0"),
+        (np.ones((1, 8)), 0, "top_k"),
+    ],
+)
+def test_bad_queries_are_refused(index, queries, top_k, message):
+    with pytest.raises(ValueError, match=message):
+        index.search(queries, top_k=top_k)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda e: e.pop(), "entries need embeddings"),
+        (lambda e: e[1].pop("id"), "entry 1 has no `id`"),
+        (lambda e: e[2].update(id="text-0"), "repeats"),
+    ],
+)
+def test_inconsistent_entries_are_refused(change, message):
+    rows = entries(3)
+    change(rows)
+    with pytest.raises(ValueError, match=message):
+        SpecCLIPIndex(rows, np.eye(3))
+
+
+def test_round_trip_is_exact_and_replaces_atomically(index, tmp_path):
+    folder = index.save(tmp_path / "model" / "gallery")
+    SpecCLIPIndex(entries(2), np.eye(2)).save(folder)
+    index.save(folder)
+    again = SpecCLIPIndex.load(folder)
+    assert again.entries == index.entries
+    np.testing.assert_allclose(again.embeddings, index.embeddings, atol=1e-7)
+    assert [p.name for p in folder.parent.iterdir()] == ["gallery"]
+    assert SpecCLIPIndex.from_pretrained(tmp_path / "model").entries == index.entries
+
+
+def test_a_failed_save_leaves_the_older_gallery(index, tmp_path):
+    folder = index.save(tmp_path / "gallery")
+    broken = SpecCLIPIndex(entries(2), np.eye(2))
+    broken.entries[1]["score"] = float("nan")  # NaN is not JSON
+    with pytest.raises(ValueError, match="JSON"):
+        broken.save(folder)
+    assert SpecCLIPIndex.load(folder).entries == index.entries
+    assert [p.name for p in tmp_path.iterdir()] == ["gallery"]
+
+
+def test_a_failed_replacement_brings_the_older_gallery_back(index, tmp_path, monkeypatch):
+    folder = index.save(tmp_path / "gallery")
+    replace = Path.replace
+
+    def fails_on_the_new_one(self, target):
+        if self.name.startswith(".gallery-") and Path(target) == folder:
+            raise OSError("disk gone")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", fails_on_the_new_one)
+    with pytest.raises(OSError, match="disk gone"):
+        SpecCLIPIndex(entries(2), np.eye(2)).save(folder)
+    monkeypatch.undo()
+    assert SpecCLIPIndex.load(folder).entries == index.entries
+    assert [p.name for p in tmp_path.iterdir()] == ["gallery"]
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("embeddings.safetensors", _truncate, "embeddings"),
+        ("embeddings.safetensors", lambda p: p.write_bytes(b"\x80\x04pickle"), "embeddings"),
+        ("entries.jsonl", _truncate, "line 50"),
+        ("entries.jsonl", lambda p: p.write_bytes(p.read_bytes() + b"[1]\n"), "line 51"),
+        ("entries.jsonl", lambda p: p.write_bytes(b'"' + b"x" * (1 << 20)), "line 1"),
+        ("entries.jsonl", lambda p: p.write_bytes(b"[" * 100_000), "line 1"),
+        (
+            "entries.jsonl",
+            lambda p: p.write_text(json.dumps({"id": "only"}) + "\n"),
+            "do not belong together",
+        ),
+    ],
+)
+def test_damage_is_named(index, tmp_path, name, damage, message):
+    folder = index.save(tmp_path / "gallery")
+    damage(folder / name)
+    with pytest.raises(FileFormatError, match=message):
+        SpecCLIPIndex.load(folder)
+
+
+def test_an_absent_gallery_says_how_to_make_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match="made by training"):
+        SpecCLIPIndex.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("paper", "url"),
+    [
+        (
+            {"id": "2010ApJS..189...37E", "id_type": "bibcode"},
+            "https://ui.adsabs.harvard.edu/abs/2010ApJS..189...37E",
+        ),
+        (
+            {"id": "2010A&A...1..2B", "id_type": "bibcode"},
+            "https://ui.adsabs.harvard.edu/abs/2010A%26A...1..2B",
+        ),
+        ({"id": "astro-ph/0101001", "id_type": "arXiv"}, "https://arxiv.org/abs/astro-ph/0101001"),
+        ({"id": "10.1000/x<y>", "id_type": "doi"}, "https://doi.org/10.1000/x%3Cy%3E"),
+        ({"id": "javascript:alert(1)", "id_type": "url"}, None),
+        ({"id": "2002SimAp...1..251W", "id_type": "simulated"}, None),
+        ({}, None),
+    ],
+)
+def test_paper_links(paper, url):
+    assert paper_url(paper) == url

@@ -1,0 +1,363 @@
+"""The index as a whole: spectra beside texts, names, conditions, growth, FAISS, hostile files."""
+
+import json
+import struct
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from hf_specclip import IndexFilter, SpecCLIPIndex
+from hf_specclip.describe.describer import _stored_spectrum
+from hf_specclip.errors import FileFormatError
+from hf_specclip.search.build import build_index
+from hf_specclip.search.filter import separation
+from hf_specclip.search.index import plain_name
+from hf_specclip.search.map import lay_out, place_among
+
+N, D = 40, 6
+
+
+def unit(vectors):
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def rows():
+    random = np.random.default_rng(0)
+    source = np.arange(N) // 2  # two detections a source, four a text
+    return {
+        "columns": {
+            "counts": random.poisson(1, (N, 20)).astype(np.int32),
+            "background_counts": random.poisson(1, (N, 20)).astype(np.int32),
+            "background_scale": np.full(N, 0.1, np.float32),
+            "exposure": np.linspace(1e3, 1e4, N).astype(np.float32),
+            "source_name": [f"2CXO J{s:06d}.0+000000" for s in source],
+            "obsid": list(range(N)),
+            "ra": [float(9 * s) for s in source],
+            "dec": [0.5] * N,
+            "source_class": [["LMXB", "QSO", None][s % 3] for s in source],
+            "group": [f"g{s // 2}" for s in source],
+        },
+        "vectors": unit(random.normal(size=(N, D))),
+        "text_of": np.arange(N) // 4,
+        "texts": unit(random.normal(size=(N // 4, D))),
+    }
+
+
+@pytest.fixture
+def index(rows):
+    half = N // 2
+    cut = {
+        "train": {name: values[:half] for name, values in rows["columns"].items()},
+        "test": {name: values[half:] for name, values in rows["columns"].items()},
+        "calibration": {name: values[:0] for name, values in rows["columns"].items()},
+    }
+    entries = [
+        {"id": f"t{i}", "source_names": [], "papers": [], "summary": {}, "split": "train"}
+        for i in range(N // 4)
+    ]
+    return build_index(
+        entries,
+        rows["texts"],
+        cut,
+        {"train": rows["vectors"][:half], "test": rows["vectors"][half:]},
+        {"train": rows["text_of"][:half], "test": rows["text_of"][half:]},
+        energy_range=(0.5, 8.0),
+        about={"simulated": True},
+    )
+
+
+def test_areas_are_kept_for_who_looks_at_them(rows, tmp_path):
+    area = np.linspace(10.0, 700.0, 20, dtype=np.float32).repeat(N).reshape(20, N).T.copy()
+    area[3] = np.nan  # not known
+    columns = {**rows["columns"], "effective_area": area}
+    entries = [
+        {"id": f"t{i}", "source_names": [], "papers": [], "summary": {}, "split": "train"}
+        for i in range(N // 4)
+    ]
+    built = build_index(
+        entries,
+        rows["texts"],
+        {"train": columns},
+        {"train": rows["vectors"]},
+        {"train": rows["text_of"]},
+        energy_range=(0.5, 8.0),
+    )
+    built.save(tmp_path / "index")
+    loaded = SpecCLIPIndex.load(tmp_path / "index")
+    _, known = _stored_spectrum(loaded, 2)
+    _, unknown = _stored_spectrum(loaded, 3)
+    np.testing.assert_allclose(known["effective_area"], area[2], rtol=1e-3)
+    assert unknown["effective_area"] is None
+
+
+def test_both_directions_and_both_kinds(index, rows):
+    texts, spectra = index.embeddings, index.spectra.embeddings
+    for query, bank, kind in (
+        (spectra[3], texts, "papers"),
+        (texts[2], spectra, "spectra"),
+        (spectra[3], spectra, "spectra"),
+        (texts[2], texts, "papers"),
+    ):
+        expected = np.argsort(-(bank @ query), kind="stable")[:4]
+        hits = index.search(query, 4, kind=kind)[0]
+        assert [hit.place for hit in hits] == expected.tolist()
+        assert [hit.entry for hit in hits] == [index.part(kind).entries[i] for i in expected]
+    with pytest.raises(ValueError, match="papers, spectra"):
+        index.search(spectra[0], kind="books")
+
+
+def test_entries_say_what_is_known(index, rows):
+    entry = index.spectra.entries[21]
+    assert entry["split"] == "test"
+    assert entry["text"] == "t5"
+    assert entry["counts"] == int(rows["columns"]["counts"][21].sum())
+    assert entry["obsid"] == 21
+    assert "class" not in index.spectra.entries[4]  # not known, not null
+    assert index.entries[5]["groups"] == ["g5"]
+    assert len({entry["id"] for entry in index.spectra.entries}) == N
+
+
+def test_names_are_found_however_they_are_written(index):
+    name = index.spectra.entries[10]["source_name"]
+    places = index.find(name)
+    assert sorted(places) == [10, 11]
+    counts = [index.spectra.entries[place]["counts"] for place in places]
+    assert counts == sorted(counts, reverse=True)
+    short = name.removeprefix("2CXO ")
+    for other in (name.lower(), name.replace(" ", ""), short, short[1:], f" {name} "):
+        assert index.find(other) == places
+    assert plain_name("2CXO J004722.6-252050X") != plain_name("2CXO J004722.6-252050")
+    hits = index.search_name(name, 6)
+    assert name not in {hit.entry["source_name"] for hit in hits}
+    assert [hit.rank for hit in hits] == list(range(1, 7))
+    assert index.search_name(name, 2, kind="papers")[0].entry["id"].startswith("t")
+    with pytest.raises(KeyError, match="is not among the 20 sources"):
+        index.find("2CXO J123456.7+012345")
+
+
+@pytest.mark.parametrize(
+    ("where", "keeps"),
+    [
+        ({"classes": ["lmxb"]}, lambda e: e.get("class") == "LMXB"),
+        ({"counts": (20, None)}, lambda e: e["counts"] >= 20),
+        ({"counts": (None, 20)}, lambda e: e["counts"] <= 20),
+        ({"cone": (18.0, 0.5, 9.5)}, lambda e: e["ra"] in (9.0, 18.0, 27.0)),
+        ({"cone": (359.0, 0.5, 1.5)}, lambda e: e["ra"] == 0.0),
+        ({"splits": ["train"]}, lambda e: e["split"] == "train"),
+        ({"without_groups": ["g0", "g3"]}, lambda e: e["group"] not in ("g0", "g3")),
+        ({"classes": ["QSO"], "splits": ["test"]},
+         lambda e: e.get("class") == "QSO" and e["split"] == "test"),
+    ],
+)  # fmt: skip
+def test_conditions_equal_brute_force(index, where, keeps):
+    query = index.spectra.embeddings[0]
+    scores = index.spectra.embeddings @ query
+    order = np.argsort(-scores, kind="stable")
+    expected = [i for i in order if keeps(index.spectra.entries[i])]
+    assert 0 < len(expected) < N
+    hits = index.search(query, N, kind="spectra", where=IndexFilter(**where))[0]
+    assert [hit.place for hit in hits] == expected
+
+
+def test_conditions_on_texts_look_at_their_sources(index):
+    hits = index.search(index.embeddings[0], 99, where=IndexFilter(cone=(0.0, 0.5, 0.1)))[0]
+    assert [hit.entry["id"] for hit in hits] == ["t0"]
+    hits = index.search(index.embeddings[0], 99, where=IndexFilter(classes=["nothing"]))
+    assert hits == [[]]
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"counts": (5, 1)}, "swap"),
+        ({"cone": (400, 0, 1)}, "degrees"),
+        ({"cone": (0, 0, 0)}, "above 0"),
+        ({"classes": "LMXB"}, "list of names"),
+    ],
+)
+def test_impossible_conditions_are_refused(where, message):
+    with pytest.raises(ValueError, match=message):
+        IndexFilter(**where)
+
+
+def test_separation_agrees_with_astropy():
+    from astropy import units
+    from astropy.coordinates import SkyCoord
+
+    for a, b in (((0, 0), (359.9, 0.1)), ((83.6, 22.0), (83.6001, 22.0001)), ((10, 89), (190, 89))):
+        one, other = (SkyCoord(*place, unit=units.deg) for place in (a, b))
+        assert separation(*a, *b) == pytest.approx(one.separation(other).deg, rel=1e-9)
+
+
+def test_a_folder_keeps_everything_and_is_mapped(index, tmp_path):
+    index.save(tmp_path / "index")
+    again = SpecCLIPIndex.load(tmp_path / "index")
+    assert again.entries == index.entries
+    assert again.spectra.entries == index.spectra.entries
+    assert again.about == index.about
+    assert again.about["energy_range"] == [0.5, 8.0]
+    assert isinstance(again.spectra.embeddings, np.memmap)
+    assert isinstance(again.embeddings, np.memmap)
+    assert isinstance(again.spectra.columns["counts"], np.memmap)
+    assert again.spectra.columns["counts"].dtype == np.uint8
+    for name, values in index.spectra.columns.items():
+        np.testing.assert_array_equal(again.spectra.columns[name], values)
+    np.testing.assert_array_equal(again.spectra.embeddings, index.spectra.embeddings)
+
+
+def test_a_folder_of_texts_alone_loads_as_before(tmp_path):
+    """As earlier releases wrote it: two files, nothing of spectra."""
+    SpecCLIPIndex([{"id": "a"}, {"id": "b"}], np.eye(2)).save(tmp_path / "old")
+    assert {path.name for path in (tmp_path / "old").iterdir()} == {
+        "entries.jsonl", "embeddings.safetensors"
+    }  # fmt: skip
+    old = SpecCLIPIndex.load(tmp_path / "old")
+    assert len(old.spectra) == 0
+    assert old.search(np.ones(2), kind="spectra") == [[]]
+    with pytest.raises(KeyError, match="no spectra"):
+        old.find("2CXO J000000.0+000000")
+
+
+def test_it_grows_and_refuses_what_does_not_fit(index, tmp_path):
+    before = len(index.spectra)
+    columns = {name: values[:2] for name, values in index.spectra.columns.items()}
+    new = [{"id": "new-1", "source_name": "mine"}, {"id": "new-2"}]
+    vectors = 3.0 * np.eye(D)[:2]
+    for entries, given, cols, message in (
+        ([{"id": "new-1"}, {"id": "new-1"}], vectors, columns, "repeats"),
+        ([{"id": index.spectra.entries[0]["id"]}, {"id": "x"}], vectors, columns, "repeats"),
+        (new, np.ones((2, D + 1)), columns, "dimensions"),
+        (new, vectors, {}, "other columns"),
+        (new, np.zeros((2, D)), columns, "zero or non-finite"),
+        (new, vectors, columns | {"map": np.zeros((1, 2))}, "column map"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            index.add("spectra", entries, given, cols)
+        assert len(index.spectra) == before
+    index.add("spectra", new, vectors, columns)
+    assert index.search(np.eye(D)[0], 1, kind="spectra")[0][0].entry["id"] == "new-1"
+    assert index.find("mine") == [before]
+    index.add("papers", [{"id": "paper"}], np.ones((1, D)))
+    index.save(tmp_path / "grown")
+    again = SpecCLIPIndex.load(tmp_path / "grown")
+    assert len(again.spectra) == before + 2
+    assert again.entries[-1] == {"id": "paper"}
+    again.add("papers", [{"id": "more"}], np.ones((1, D)))  # a mapped one grows, too
+    again.save(tmp_path / "grown")
+    assert len(SpecCLIPIndex.load(tmp_path / "grown")) == len(again)
+
+
+@pytest.mark.parametrize("method", ["hnsw", "ivf"])
+def test_approximate_search_finds_nearly_the_same(method):
+    pytest.importorskip("faiss", reason="FAISS is not installed")
+    random = np.random.default_rng(0)
+    vectors = unit(random.normal(size=(3000, 16)) + 2 * random.normal(size=(30, 16)).repeat(100, 0))
+    index = SpecCLIPIndex([{"id": str(i)} for i in range(3000)], vectors)
+    queries = unit(vectors[::100] + 0.1 * random.normal(size=(30, 16)))
+    exact = [{hit.place for hit in hits} for hits in index.search(queries, 10)]
+    found = index.use(method).search(queries, 10)
+    recall = np.mean(
+        [len({h.place for h in f} & e) / 10 for f, e in zip(found, exact, strict=True)]
+    )
+    assert recall > 0.9
+    for hits in found:
+        assert all(a.score >= b.score for a, b in pairwise(hits))
+        query_score = float(vectors[hits[0].place] @ queries[found.index(hits)])
+        assert hits[0].score == pytest.approx(query_score, abs=1e-5)
+    index.add("papers", [{"id": "new"}], queries[:1])  # found at once
+    assert index.search(queries[0], 1)[0][0].entry["id"] == "new"
+    where = IndexFilter(splits=["none"])
+    assert index.search(queries[0], 5, where=where) == [[]]
+    with pytest.raises(ValueError, match="exact, hnsw, ivf"):
+        index.use("magic")
+
+
+def test_without_faiss_it_says_what_to_install(index, monkeypatch):
+    import builtins
+
+    real = builtins.__import__
+
+    def absent(name, *rest):
+        if name == "faiss":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", absent)
+    with pytest.raises(ImportError, match="pip install"):
+        index.use("hnsw")
+    assert len(index.search(index.embeddings[0], 3)[0]) == 3
+
+
+def crafted(header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x80\x04\x95.",  # a pickle
+        struct.pack("<Q", 1 << 60) + b"{}",
+        crafted(b"[1, 2]"),
+        crafted(b'{"embeddings": ' + b"[" * 100_000),
+        crafted({"embeddings": {"dtype": "F32", "shape": [40, 6], "data_offsets": [0, 960]}}),
+        crafted({"embeddings": {"dtype": "F32", "shape": [-1, 6], "data_offsets": [0, 0]}}),
+        crafted({"embeddings": {"dtype": "F32", "shape": [1 << 40, 1 << 40],
+                                "data_offsets": [0, 8]}}, b"12345678"),
+        crafted({"embeddings": {"dtype": "O", "shape": [1], "data_offsets": [0, 8]}}, b"12345678"),
+        crafted({"embeddings": {"dtype": "F32", "shape": [2, 1], "data_offsets": [-8, 0]}}, b"123"),
+        crafted({"other": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}, b"1"),
+        crafted({"embeddings": 7}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["embeddings.safetensors", "spectra.safetensors"])
+def test_hostile_tensors_are_refused(index, tmp_path, content, name):
+    index.save(tmp_path / "index")
+    (tmp_path / "index" / name).write_bytes(content)
+    with pytest.raises(FileFormatError, match="again"):
+        SpecCLIPIndex.load(tmp_path / "index")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("spectra.jsonl", b"{}\n"),
+        ("spectra.jsonl", b"[" * 200_000),
+        ("spectra.jsonl", b'{"id": "' + b"x" * (1 << 20) + b'"}\n'),
+        ("index.json", b"[]"),
+        ("index.json", b"{" * 100),
+        ("index.json", b" " * (1 << 21)),
+    ],
+)
+def test_hostile_lines_are_refused(index, tmp_path, name, content):
+    index.save(tmp_path / "index")
+    (tmp_path / "index" / name).write_bytes(content)
+    with pytest.raises(FileFormatError, match=name.split(".")[0]):
+        SpecCLIPIndex.load(tmp_path / "index")
+
+
+def test_half_of_a_pair_of_files_is_told(index, tmp_path):
+    index.save(tmp_path / "index")
+    (tmp_path / "index" / "spectra.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"spectra\.safetensors"):
+        SpecCLIPIndex.load(tmp_path / "index")
+
+
+def test_a_map_keeps_neighbours_together():
+    random = np.random.default_rng(0)
+    centres = unit(random.normal(size=(4, 8)))
+    kind = np.arange(240) % 4
+    points = unit(centres[kind] + 0.15 * random.normal(size=(240, 8)))
+    for some, least in ((240, 0.95), (120, 0.6)):  # by t-SNE, and few by their axes
+        places = lay_out(points[:some])
+        assert places.shape == (some, 2)
+        apart = np.linalg.norm(places[:, None] - places[None], axis=2)
+        np.fill_diagonal(apart, np.inf)
+        assert (kind[:some][apart.argmin(axis=1)] == kind[:some]).mean() > least
+    assert np.array_equal(places, lay_out(points[:120]))
+    # A point that is there already is placed beside itself.
+    near = place_among(points[:3], points[:120], places)
+    assert np.linalg.norm(near - places[:3], axis=1).max() < 0.3 * np.ptp(places)

@@ -1,0 +1,423 @@
+"""A dataset as the arrays that training reads: spectra by row, texts once each.
+
+Where rows come from does not matter here: the Hub, a folder, or local tables all arrive in the
+columns of `specclip_datasets.contract`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from specclip_training.data.parquet_rows import arrays_of
+from specclip_training.engine.loop import Draws, Order, Shuffled
+
+from hf_specclip.errors import SpecCLIPError
+from hf_specclip.literature import embed_summaries, get_embedder, section_mask
+
+if TYPE_CHECKING:
+    from specclip_datasets.folder import SpecCLIPDatasetInfo
+
+# Each augmentation has random numbers of its own (`Draws.row`).
+_THINNING, _HIDING = range(2)
+SPLITS = ("train", "calibration", "validation", "test")
+# Read at once; what is absent stops the run with a word on what it is.
+_NEEDED = {
+    "counts": "counts per energy bin in the source aperture",
+    "background_counts": "counts per energy bin in the background region (zeros where none)",
+    "background_scale": "factor from background region to aperture (0 where none)",
+    "exposure": "live time in seconds",
+    "summary": "the texts: a struct of the sections",
+    "group": "what no split may cut; see specclip_datasets.assign_groups",
+    "source_name": "name of the source",
+}
+
+
+class TrainingDataError(SpecCLIPError, ValueError):
+    """A dataset that cannot be trained on; the message names the column or split and the mend."""
+
+
+class SpectraSource(Protocol):
+    """The spectra of one split, in memory or where they lie."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+
+    def spectra(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The columns that the feature extractor takes, for some rows."""
+
+    def sample(self, n: int) -> dict[str, np.ndarray]:
+        """The same for about n rows (all, where there are fewer) from all over the split."""
+
+    def order(self, seed: int, stage: str) -> Order:
+        """Which rows make up each batch of a stage."""
+
+
+@dataclass
+class SplitArrays:
+    """The rows of one split.
+
+    Attributes:
+        counts: (n, n_bins) int32.
+        background_counts: (n, n_bins) int32.
+        background_scale: (n,) float32.
+        effective_area: (n, n_bins) float32, cm², nan throughout where a row has none; None where
+            the dataset has no such column.
+        exposure: (n,) float32, s.
+        text_ids: (n,) int64, the row of each pair's text in `Texts`; equal text, equal number.
+        groups: (n,) str.
+        table: all columns of the contract, for whoever needs more (variables, names).
+    """
+
+    counts: np.ndarray
+    background_counts: np.ndarray
+    background_scale: np.ndarray
+    effective_area: np.ndarray | None
+    exposure: np.ndarray
+    text_ids: np.ndarray
+    groups: np.ndarray
+    table: pa.Table
+
+    def __len__(self) -> int:
+        return len(self.exposure)
+
+    def spectra(self, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
+        """The columns that the feature extractor takes, for some rows."""
+        names = ("counts", "background_counts", "background_scale", "effective_area", "exposure")
+        columns = {name: getattr(self, name) for name in names}
+        return {name: values[rows] for name, values in columns.items() if values is not None}
+
+    def sample(self, n: int) -> dict[str, np.ndarray]:
+        """See `SpectraSource.sample`."""
+        return self.spectra(slice(None, None, -(-len(self) // n)))
+
+    def order(self, seed: int, stage: str) -> Order:
+        """See `SpectraSource.order`."""
+        return Shuffled(seed, stage, len(self))
+
+
+@dataclass
+class Texts:
+    """Every distinct summary of a dataset, all splits together.
+
+    Attributes:
+        embeddings: (m, sections·d) float32; None until they are asked for.
+        section_mask: (m, sections) bool, which sections have something to say.
+        entries: for each its `id`, `source_names`, `papers`, `summary` and `split`, as a gallery
+            holds them.
+        model: name of the embedder behind `embeddings`; None where the dataset does not say.
+    """
+
+    embeddings: np.ndarray | None
+    section_mask: np.ndarray
+    entries: list[dict[str, Any]]
+    model: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+@dataclass
+class PairData:
+    """A whole dataset in memory.
+
+    Attributes:
+        name: what was asked for (`--dataset`).
+        splits: the four splits by name.
+        texts: every distinct text.
+        info: what made the dataset.
+        fingerprint: hash of spectra, texts and splits: two datasets with one fingerprint train
+            alike.
+        embedded_here: whether the texts were embedded by this run, not by the dataset's maker.
+        leaky: whether the splits cut groups, for a warning (`studies.pair_split`).
+    """
+
+    name: str
+    splits: dict[str, SplitArrays]
+    texts: Texts
+    info: SpecCLIPDatasetInfo
+    fingerprint: str
+    embedded_here: bool = False
+    leaky: bool = False
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Rows of each split."""
+        return {name: len(split) for name, split in self.splits.items()}
+
+    def texts_of(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """The distinct texts of a split, and which of them each row has.
+
+        Returns:
+            `(rows of Texts (k,), index (n,) into them)`.
+        """
+        return np.unique(self.splits[split].text_ids, return_inverse=True)
+
+
+def load_pairs(dataset: str | Path, cache_dir: str | Path | None = None) -> PairData:
+    """Read a dataset.
+
+    Args:
+        dataset: a Hub id, a folder in the contract's form, or a folder of local tables.
+        cache_dir: where a dataset made from local tables is kept.
+
+    Raises:
+        TrainingDataError: when a column or a split that training needs is not there, or a group
+            is in two splits.
+        specclip_datasets.contract.ContractError: when rows break the contract.
+    """
+    from specclip_datasets import load
+
+    splits, info = load(dataset, cache_dir)
+    tables = {}
+    for name in SPLITS:
+        part = splits.get(name)
+        tables[name] = part.with_format("arrow")[:] if part is not None and len(part) else None
+    for name in ("train", "validation"):
+        if tables[name] is None:
+            raise TrainingDataError(
+                f"{dataset} has no rows in {name}: train needs `train` to learn from and "
+                "`validation` to choose by. Split it over its groups "
+                "(specclip_datasets.split_groups)"
+            )
+    reference = tables["train"]
+    missing = [f"{c} ({why})" for c, why in _NEEDED.items() if c not in reference.column_names]
+    if missing:
+        raise TrainingDataError(f"{dataset} lacks {'; '.join(missing)}: add what is missing")
+    tables = {
+        name: reference.slice(0, 0) if table is None else table for name, table in tables.items()
+    }
+    sections = info.domain.sections
+    places: dict[tuple[str | None, ...], int] = {}
+    entries: list[dict[str, Any]] = []
+    arrays = {
+        name: _arrays(table, _text_ids(table, name, sections, places, entries))
+        for name, table in tables.items()
+    }
+    _refuse_cut_groups(arrays, dataset)
+    for entry in entries:
+        entry["id"] = _text_id(entry["summary"])
+    texts = Texts(
+        embeddings=_embeddings(arrays, len(entries), dataset),
+        section_mask=section_mask([entry["summary"] for entry in entries], sections),
+        entries=entries,
+        model=info.text_model,
+    )
+    return PairData(
+        name=str(dataset),
+        splits=arrays,
+        texts=texts,
+        info=info,
+        fingerprint=fingerprint_of(arrays, entries),
+    )
+
+
+def embed_texts(
+    pairs: PairData, embedder: str, *, cache_dir: str | Path | None = None, progress: bool = False
+) -> None:
+    """Embed the texts of a dataset that came without `text_embedding`; others stay as they are.
+
+    Args:
+        pairs: filled in place.
+        embedder: see `hf_specclip.literature.get_embedder`.
+        cache_dir: of the embeddings; the default cache where None.
+        progress: show a bar.
+    """
+    if pairs.texts.embeddings is not None:
+        return
+    source = get_embedder(embedder, cache_dir=cache_dir)
+    summaries = [entry["summary"] for entry in pairs.texts.entries]
+    pairs.texts.embeddings = embed_summaries(
+        summaries, source, sections=pairs.info.domain.sections, progress=progress
+    )
+    pairs.texts.model = source.name
+    pairs.embedded_here = True
+
+
+def thin(spectra: Mapping[str, np.ndarray], smallest: float, draws: Draws) -> dict[str, np.ndarray]:
+    """Poisson thinning: the same spectra, as if observed for a shorter time.
+
+    Each photon, of source and background alike, is kept with one chance p for a spectrum, and the
+    exposure shrinks to p. A thinned Poisson count is a Poisson count, so this is exact, not noise
+    put on top. p is drawn evenly in the logarithm between `smallest` and 1.
+
+    Args:
+        spectra: columns of `SplitArrays.spectra`.
+        smallest: smallest p; 1 gives the spectra back.
+        draws: of the step.
+    """
+    if smallest >= 1.0:
+        return dict(spectra)
+    result = dict(spectra)
+    for column in ("counts", "background_counts", "exposure"):
+        result[column] = np.array(spectra[column])
+    for row in range(len(result["exposure"])):
+        random = draws.row(row, use=_THINNING)
+        kept = smallest ** random.random()
+        for column in ("counts", "background_counts"):
+            result[column][row] = random.binomial(result[column][row], kept)
+        result["exposure"][row] *= kept
+    return result
+
+
+def hide_sections(mask: np.ndarray, chance: float, draws: Draws) -> np.ndarray:
+    """Section dropout: hide each section with a chance, but never all that a text has.
+
+    Args:
+        mask: (n, sections) bool, those present.
+        chance: that a present section is hidden.
+        draws: of the step.
+    """
+    if chance <= 0.0:
+        return mask
+    result = mask.copy()
+    for row in range(len(mask)):
+        random = draws.row(row, use=_HIDING)
+        present = np.flatnonzero(mask[row])
+        keep = random.random(len(present)) >= chance
+        if len(present) and not keep.any():
+            keep[random.integers(len(present))] = True
+        result[row, present] = keep
+    return result
+
+
+def _arrays(table: pa.Table, text_ids: np.ndarray) -> SplitArrays:
+    return SplitArrays(
+        counts=_matrix(table, "counts"),
+        background_counts=_matrix(table, "background_counts"),
+        background_scale=table["background_scale"].to_numpy().astype(np.float32),
+        effective_area=_areas(table),
+        exposure=table["exposure"].to_numpy().astype(np.float32),
+        text_ids=text_ids,
+        groups=np.array(table["group"].to_pylist(), dtype=str),
+        table=table,
+    )
+
+
+def _matrix(table: pa.Table, column: str) -> np.ndarray:
+    """A column of lists of one length as an array (n, length)."""
+    values = table[column]
+    if values.null_count:  # flattened, they would shift every later row onto another's text
+        raise TrainingDataError(
+            f"column {column!r} is null in {values.null_count} rows: leave those rows out"
+        )
+    width = values.type.list_size
+    parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in values.chunks]
+    return np.concatenate([*parts, np.empty(0, parts[0].dtype if parts else "int32")]).reshape(
+        -1, width
+    )
+
+
+def _areas(table: pa.Table) -> np.ndarray | None:
+    """See `SplitArrays`."""
+    if "effective_area" not in table.column_names:
+        return None
+    return arrays_of(table.select(["effective_area"]))["effective_area"]
+
+
+def _text_ids(
+    table: pa.Table,
+    split: str,
+    sections: Sequence[str],
+    places: dict[tuple[str | None, ...], int],
+    entries: list[dict],
+) -> np.ndarray:
+    """Number each row's text, adding those not seen before."""
+    papers = (
+        table["papers"].to_pylist() if "papers" in table.column_names else [None] * table.num_rows
+    )
+    ids = np.empty(table.num_rows, dtype=np.int64)
+    rows = zip(table["summary"].to_pylist(), table["source_name"].to_pylist(), papers, strict=True)
+    for row, (summary, source, behind) in enumerate(rows):
+        key = tuple((summary.get(s) or "").strip() for s in sections)
+        if key not in places:
+            places[key] = len(entries)
+            entries.append(
+                {
+                    "id": "",
+                    "source_names": [],
+                    "papers": [],
+                    "summary": {s: t or None for s, t in zip(sections, key, strict=True)},
+                    "split": split,
+                }
+            )
+        ids[row] = places[key]
+        entry = entries[places[key]]
+        if source not in entry["source_names"]:
+            entry["source_names"].append(source)
+        known = {paper["id"] for paper in entry["papers"]}
+        entry["papers"] += [paper for paper in behind or [] if paper["id"] not in known]
+    return ids
+
+
+def _text_id(summary: Mapping[str, str | None]) -> str:
+    content = json.dumps(summary, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _embeddings(arrays: dict[str, SplitArrays], n_texts: int, dataset: Any) -> np.ndarray | None:
+    """The dataset's own `text_embedding` for each distinct text, None where it has none."""
+    if "text_embedding" not in arrays["train"].table.column_names:
+        return None
+    result = None
+    for name, split in arrays.items():
+        nulls = split.table["text_embedding"].null_count
+        if nulls:
+            raise TrainingDataError(
+                f"{dataset}: text_embedding is null in {nulls} rows of {name}: fill them, or drop "
+                "the column to have all texts embedded here"
+            )
+        vectors = _matrix(split.table, "text_embedding").astype(np.float32, copy=False)
+        if result is None:
+            result = np.zeros((n_texts, vectors.shape[1]), dtype=np.float32)
+        # Backwards, so that the first row of a text is the one that stays.
+        result[split.text_ids[::-1]] = vectors[::-1]
+    return result
+
+
+def _refuse_cut_groups(arrays: dict[str, SplitArrays], dataset: Any) -> None:
+    home: dict[str, str] = {}
+    for name, split in arrays.items():
+        for group in np.unique(split.groups).tolist():
+            other = home.setdefault(group, name)
+            if other != name:
+                raise TrainingDataError(
+                    f"{dataset}: group {group!r} is in {other} and in {name}, so what is measured "
+                    "would be memory of the field. Split over groups "
+                    "(specclip_datasets.split_groups)"
+                )
+
+
+def fingerprint_of(arrays: dict[str, SplitArrays], entries: list[dict]) -> str:
+    """Hash of spectra, texts and splits, see `PairData`."""
+    digest = hashlib.sha256()
+    for name, split in arrays.items():
+        digest.update(f"{name}|{len(split)}|".encode())
+        for values in (*split.spectra(slice(None)).values(), split.text_ids):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        digest.update("\n".join(split.groups).encode())
+        if "text_embedding" in split.table.column_names:
+            digest.update(_matrix(split.table, "text_embedding").tobytes())
+    for entry in entries:
+        digest.update(entry["id"].encode())
+    return digest.hexdigest()[:16]
+
+
+__all__ = [
+    "PairData",
+    "SpectraSource",
+    "SplitArrays",
+    "Texts",
+    "TrainingDataError",
+    "embed_texts",
+    "fingerprint_of",
+    "hide_sections",
+    "load_pairs",
+    "thin",
+]

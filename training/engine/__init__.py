@@ -1,0 +1,1 @@
+"""Training engine: loop, checkpoints, presets, command-line set-up."""

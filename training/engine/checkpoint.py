@@ -1,0 +1,200 @@
+"""Checkpoints that a kill cannot spoil: tensors in safetensors, the rest in JSON, whole or absent.
+
+A checkpoint is written into a folder beside its place, forced to disk, and renamed. Whoever reads
+sees all of it or none. Nothing in it is pickled, so reading one executes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from hf_specclip.errors import SpecCLIPError
+from hf_specclip.storage import atomic_folder, remove_partial, to_json, write_json
+
+STATE_FILE = "state.json"
+TRAINING_FILE = "training.json"
+KEEP = 2
+
+
+class CheckpointError(SpecCLIPError, RuntimeError):
+    """A checkpoint or result that must not be used; the message says why and what to do."""
+
+
+@dataclass
+class TrainingState:
+    """Where a stage stands after `step` steps.
+
+    Attributes:
+        step: steps taken.
+        tensors: name of a group (`model`, `best`, `optimizer`) to its tensors by name.
+        values: plain values: the best value and its step, the history.
+    """
+
+    step: int
+    tensors: dict[str, dict[str, torch.Tensor]]
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+class CheckpointFolder:
+    """The checkpoints of one stage, newest last.
+
+    Args:
+        folder: where they are kept.
+        identity: what the stage is trained from (preset, dataset, seed, …) as plain values. A
+            checkpoint of another identity is refused.
+        keep: how many to keep.
+    """
+
+    def __init__(self, folder: str | Path, identity: Mapping[str, Any], keep: int = KEEP):
+        self.folder = Path(folder)
+        self.identity = to_json(identity)
+        self.keep = keep
+
+    def save(self, state: TrainingState) -> Path:
+        """Write a checkpoint and drop the oldest; only one process may call this."""
+        target = self.folder / f"step-{state.step:08d}"
+        with atomic_folder(target) as partial:
+            for group, tensors in state.tensors.items():
+                save_file(
+                    {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+                    str(partial / f"{group}.safetensors"),
+                )
+            content = {
+                "step": state.step,
+                "groups": sorted(state.tensors),
+                "identity": self.identity,
+                "values": state.values,
+            }
+            write_json(partial / STATE_FILE, content)
+        for old in self._steps()[: -self.keep]:
+            shutil.rmtree(old, ignore_errors=True)
+        return target
+
+    def latest(self) -> TrainingState | None:
+        """The newest checkpoint that can be read, None where there is none.
+
+        Raises:
+            CheckpointError: when it was made for another identity.
+        """
+        for path in reversed(self._steps()):
+            try:
+                content = json.loads((path / STATE_FILE).read_text(encoding="utf-8"))
+                tensors = {g: load_file(path / f"{g}.safetensors") for g in content["groups"]}
+                identity, step = content["identity"], int(content["step"])
+            except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+                warnings.warn(
+                    f"{path} is damaged and is passed over ({error})", RuntimeWarning, stacklevel=2
+                )
+                continue
+            refuse_other(identity, self.identity, path)
+            return TrainingState(step, tensors, content["values"])
+        return None
+
+    def clear_partial(self) -> None:
+        """Remove what a kill left behind; only one process may call this."""
+        remove_partial(self.folder)
+
+    def _steps(self) -> list[Path]:
+        # By name: the step stands there with leading zeros.
+        return sorted(path for path in self.folder.glob("step-*") if path.is_dir())
+
+
+def refuse_other(found: Any, wanted: Mapping[str, Any], where: Path) -> None:
+    """Refuse what was made from other settings.
+
+    Args:
+        found: identity that was saved.
+        wanted: identity of this run.
+        where: the folder it lies in, for the message.
+
+    Raises:
+        CheckpointError: naming the differences and the mend.
+    """
+    differences = difference(found, to_json(wanted))
+    if differences:
+        shown = "; ".join(differences[:5]) + ("; …" if len(differences) > 5 else "")
+        raise CheckpointError(
+            f"{where} was made with other settings ({shown}). Give --overwrite to start again "
+            "there, or another --output to keep it"
+        )
+
+
+def difference(found: Any, wanted: Any) -> list[str]:
+    """What differs between two trees of plain values, one line `key: was X, now Y` each."""
+    one, other = dict(_flat(found)), dict(_flat(wanted))
+    absent = "absent"
+    return [
+        f"{key}: was {one.get(key, absent)}, now {other.get(key, absent)}"
+        for key in sorted(one.keys() | other.keys())
+        if one.get(key, absent) != other.get(key, absent)
+    ]
+
+
+def fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
+    """A short hash of named tensors: equal exactly where names, shapes, types and bits are."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The state of an optimizer as named tensors.
+
+    Numbers inside the state become float64 tensors. Settings (learning rates and the like) are
+    left out: they follow from the preset and the step.
+    """
+    result = {}
+    for index, entries in optimizer.state_dict()["state"].items():
+        for name, value in entries.items():
+            if not isinstance(value, torch.Tensor):
+                value = torch.tensor(value, dtype=torch.float64)
+            result[f"{index}.{name}"] = value
+    return result
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
+) -> None:
+    """Put back what `flatten_optimizer` gave, into an optimizer over the same parameters."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{path}.{key}" if path else str(key))
+    else:
+        yield path or "identity", value
+
+
+__all__ = [
+    "KEEP",
+    "STATE_FILE",
+    "TRAINING_FILE",
+    "CheckpointError",
+    "CheckpointFolder",
+    "TrainingState",
+    "difference",
+    "fingerprint",
+    "flatten_optimizer",
+    "refuse_other",
+    "restore_optimizer",
+]

@@ -1,0 +1,299 @@
+"""What the training commands share: their options, where a run stands, and how errors are shown."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from specclip_training.engine.presets import Preset, PresetError, load_preset
+
+from hf_specclip.storage import remove_partial
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+CHECKPOINTS = "checkpoints"
+LOGS = "logs"
+# Marks an output folder as training's own, so that --overwrite removes nothing else.
+RUN_MARK = ".specclip-run.json"
+
+
+@dataclass
+class Run:
+    """One run of a command.
+
+    Attributes:
+        preset: how to train.
+        dataset: what was given as `--dataset`.
+        output: folder of the run.
+        seed: of everything random.
+        max_steps: the most steps of a stage, None for all.
+        cache_dir: of embeddings and built datasets; the default caches where None.
+        accelerator: devices, processes, precision.
+        command: the command line, to be repeated.
+        seconds: how long each stage took in this run.
+    """
+
+    preset: Preset
+    dataset: str
+    output: Path
+    seed: int
+    max_steps: int | None
+    cache_dir: Path | None
+    accelerator: Accelerator
+    command: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes and speaks."""
+        return self.accelerator.is_main_process
+
+    def say(self, text: str) -> None:
+        """Print a line, once for all processes."""
+        if self.is_main:
+            print(text, flush=True)
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[list[str]]:
+        """Time a stage and say what it made: append to the list that is given."""
+        self.say(f"── {name}")
+        started, made = time.monotonic(), []
+        yield made
+        self.seconds[name] = time.monotonic() - started
+        for line in made:
+            self.say(f"   {line}")
+        self.say(f"   {name}: {format_seconds(self.seconds[name])}")
+
+    def checkpoints(self, stage: str) -> Path:
+        """Where the checkpoints of a stage are."""
+        return self.output / CHECKPOINTS / stage
+
+
+def parser(
+    description: str, epilog: str, *, dataset_help: str | None = None
+) -> argparse.ArgumentParser:
+    """A parser with the options that all training commands have."""
+    options = argparse.ArgumentParser(
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    options.add_argument(
+        "--config",
+        required=True,
+        metavar="YAML",
+        help="preset: a YAML file, or paper, best or demo for one in training/configs",
+    )
+    options.add_argument(
+        "--dataset",
+        required=True,
+        metavar="FOLDER|HUB_ID",
+        help=dataset_help
+        or "a dataset on the Hub (user/name), a folder that `specclip dataset` wrote, or "
+        "a folder with detections.parquet and sources.parquet. Texts are embedded where it has no "
+        "column text_embedding",
+    )
+    options.add_argument(
+        "--output", required=True, metavar="DIR", help="folder of the run; made where absent"
+    )
+    options.add_argument(
+        "--seed", type=_seed, default=0, help="of everything random (default: %(default)s)"
+    )
+    options.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="change one setting of the preset, such as align.lr=3e-4; may be repeated",
+    )
+    options.add_argument(
+        "--max-steps",
+        type=_steps,
+        metavar="N",
+        help="at most N steps in each stage: a smoke test of the whole way",
+    )
+    options.add_argument(
+        "--cache-dir",
+        metavar="DIR",
+        help="where text embeddings and built datasets are kept between runs "
+        "(default: HF_SPECCLIP_CACHE, else ~/.cache)",
+    )
+    again = options.add_mutually_exclusive_group()
+    again.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where an earlier run of the same command stopped, finished stages being "
+        "skipped. This is the default; a run with other settings is refused",
+    )
+    again.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="drop what an earlier run left of this stage, and start again",
+    )
+    return options
+
+
+def start(arguments: argparse.Namespace, preset: Preset, made: Sequence[str]) -> Run:
+    """Set up processes, device and output folder.
+
+    Args:
+        arguments: of `parser`.
+        preset: already read, so that a wrong one stops before anything is loaded.
+        made: names below the output folder that this command makes; with `--overwrite` they go.
+    """
+    import torch
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # for the shards of a small model, it only hides our own lines
+
+    # Matrix products on a GPU are repeatable only with this; it must be set before the first one.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    output = Path(arguments.output)
+    accelerator = Accelerator(
+        mixed_precision={"float32": "no", "bfloat16": "bf16"}[preset.precision],
+        log_with="tensorboard",
+        project_config=ProjectConfiguration(
+            project_dir=str(output), logging_dir=str(output / LOGS)
+        ),
+        # A text without an absent section leaves the vector that stands for it without a gradient.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    if accelerator.is_main_process:
+        output.mkdir(parents=True, exist_ok=True)
+        claim(output, made, arguments.overwrite)
+        remove_partial(output)
+    accelerator.wait_for_everyone()
+    accelerator.init_trackers("training")
+    return Run(
+        preset=preset,
+        dataset=str(arguments.dataset),
+        output=output,
+        seed=arguments.seed,
+        max_steps=arguments.max_steps,
+        cache_dir=None if arguments.cache_dir is None else Path(arguments.cache_dir),
+        accelerator=accelerator,
+        command=command_line(accelerator.num_processes),
+    )
+
+
+def finish(run: Run) -> None:
+    """Close the logs and the group of processes."""
+    run.accelerator.wait_for_everyone()
+    run.accelerator.end_training()
+
+
+def claim(output: Path, made: Sequence[str], overwrite: bool) -> None:
+    """Mark a folder as a run's own; with `overwrite`, first remove what an earlier run made there.
+
+    Raises:
+        PresetError: when something in the way was not made by training.
+    """
+    mark = output / RUN_MARK
+    in_the_way = [name for name in made if os.path.lexists(output / name)]
+    if in_the_way and not mark.is_file():
+        raise PresetError(
+            f"{output} holds {', '.join(in_the_way)}, which training did not make: move it, or "
+            "choose another --output"
+        )
+    mark.write_text("{}\n", encoding="utf-8")
+    if overwrite:
+        for path in (output / name for name in in_the_way):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def call(main: Callable[[argparse.Namespace, Preset], None], arguments: argparse.Namespace) -> int:
+    """Read the preset and run a command; errors that the user can mend become one line.
+
+    Returns:
+        0, or 2 after such an error.
+    """
+    try:
+        preset = load_preset(arguments.config, arguments.overrides)
+        main(arguments, preset)
+    except Exception as error:
+        if not _is_for_the_user(error):
+            raise
+        process = int(os.environ.get("RANK", "0"))
+        prefix = f"[process {process}] " if process else ""
+        print(f"{prefix}error: {error}", file=sys.stderr, flush=True)
+        return 2
+    return 0
+
+
+def command_line(processes: int) -> str:
+    """The command that was given, as one would type it."""
+    launch = "accelerate launch" + (f" --num_processes {processes}" if processes > 1 else "")
+    return shlex.join([*launch.split(), *sys.argv])
+
+
+def format_seconds(seconds: float) -> str:
+    """Seconds as people read them."""
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def _is_for_the_user(error: Exception) -> bool:
+    # By name: importing every module that may raise would cost seconds before the first message.
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(
+        names
+        & {
+            "PresetError",
+            "CheckpointError",
+            "TrainingError",
+            "TrainingDataError",
+            "ParquetRowsError",
+            "ComparisonError",
+            "ContractError",
+            "DatasetFolderError",
+            "LocalTablesError",
+            "EmbeddingError",
+            "CacheError",
+            "PublishError",
+        }
+    )
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**63:
+        raise argparse.ArgumentTypeError(f"{text} must be from 0 to 2**63 - 1")
+    return value
+
+
+def _steps(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
+    return value
+
+
+__all__ = [
+    "CHECKPOINTS",
+    "LOGS",
+    "RUN_MARK",
+    "Run",
+    "call",
+    "claim",
+    "command_line",
+    "finish",
+    "format_seconds",
+    "parser",
+    "start",
+]

@@ -1,0 +1,1 @@
+"""Training stages: spectral pretraining and alignment."""

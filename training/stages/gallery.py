@@ -1,0 +1,155 @@
+"""What travels with a trained model: the index of its dataset, and the classes it tells apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from specclip_training.data.pairs import PairData, SplitArrays
+
+from hf_specclip import SpecCLIPIndex, ZeroShotClasses
+from hf_specclip.classify.zero_shot import fit_temperature
+from hf_specclip.literature import EmbeddingError, TextEmbedder, get_embedder
+from hf_specclip.search.build import build_index
+from hf_specclip.search.known_texts import KnownTexts
+from hf_specclip.search.text_queries import TextQueries, embedder_named
+
+# Rows of `train` that a class must have to be told apart: of fewer, a split measures nothing.
+MIN_ROWS = 5
+# Rows that no weight was fitted to; `test` stays unseen.
+FITTED_ON = ("calibration", "validation")
+_COLUMNS = (
+    "source_name", "obsid", "obi", "region_id", "ra", "dec", "source_class", "group"
+)  # fmt: skip
+
+
+def gallery_from(
+    pairs: PairData,
+    text_vectors: np.ndarray,
+    spectrum_vectors: Mapping[str, np.ndarray],
+    *,
+    energy_range: Any,
+    seed: int,
+    with_map: bool,
+    with_area: bool = False,
+) -> SpecCLIPIndex:
+    """The index of a dataset: every text and every spectrum, with its split.
+
+    Args:
+        pairs: the dataset.
+        text_vectors: (m, D), of `pairs.texts`.
+        spectrum_vectors: (n, D) by split.
+        energy_range: of the bins, keV.
+        seed: of the map.
+        with_map: whether there is to be one.
+        with_area: keep the effective areas, for a model that looks at them.
+    """
+    return build_index(
+        pairs.texts.entries,
+        text_vectors,
+        {name: _columns(split, with_area) for name, split in pairs.splits.items()},
+        spectrum_vectors,
+        {name: split.text_ids for name, split in pairs.splits.items()},
+        energy_range=energy_range,
+        about={
+            "dataset": pairs.info.name if pairs.info.simulated else Path(pairs.name).name,
+            "dataset_fingerprint": pairs.fingerprint,
+            "simulated": pairs.info.simulated,
+            "text_model": pairs.texts.model,
+        },
+        seed=seed,
+        with_map=with_map,
+    )
+
+
+def classes_from(
+    model: Any,
+    pairs: PairData,
+    spectrum_vectors: Mapping[str, np.ndarray],
+    embedder: str,
+    cache_dir: str | Path | None = None,
+    known: KnownTexts | None = None,
+) -> tuple[ZeroShotClasses | None, str]:
+    """Classes by what they are called, their temperature fitted to rows that no weight saw.
+
+    Args:
+        model: the aligned model.
+        pairs: its dataset.
+        spectrum_vectors: (n, D) by split.
+        embedder: of the preset; used where it embedded the dataset's texts.
+        cache_dir: of the embeddings.
+        known: the model's known texts, see `known_texts_from`.
+
+    Returns:
+        The classes and what was done; None and why where there can be none.
+    """
+    names = _classes(pairs.splits["train"])
+    counted = {name: names.count(name) for name in dict.fromkeys(names) if name is not None}
+    kinds = sorted(name for name, number in counted.items() if number >= MIN_ROWS)
+    if len(kinds) < 2:
+        return None, "fewer than two classes with five rows of train"
+    try:
+        texts = _embedder(pairs, embedder, cache_dir)
+        queries = TextQueries(model, texts, known=known)
+        found = ZeroShotClasses.from_prompts(kinds, queries.embed_prompts, temperature=1.0)
+    except (ValueError, ImportError, EmbeddingError) as error:
+        return None, f"their names could not be embedded ({error})"
+    places = {kind: place for place, kind in enumerate(kinds)}
+    truth, points = [], []
+    for split in FITTED_ON:
+        for row, name in enumerate(_classes(pairs.splits[split])):
+            if name in places:
+                truth.append(places[name])
+                points.append(spectrum_vectors[split][row])
+    if not truth:
+        return None, "no row of calibration or validation has one of the classes"
+    similarities = found.similarities(np.stack(points))
+    temperature = fit_temperature(similarities, np.array(truth))
+    about = {**found.about, "fitted_on": list(FITTED_ON), "rows": len(truth)}
+    return (
+        ZeroShotClasses(kinds, found.embeddings, temperature, about),
+        f"{len(kinds)} classes by name, temperature {temperature:.3g} from {len(truth):,} rows",
+    )
+
+
+def known_texts_from(pairs: PairData, text_vectors: np.ndarray) -> KnownTexts | None:
+    """The texts to learn from, which stand in for questions; no other split is seen.
+
+    Args:
+        pairs: its dataset, with embedded texts.
+        text_vectors: (m, D), one for each of `pairs.texts`.
+
+    Returns:
+        None where `train` is empty, or the model reads tokens.
+    """
+    rows, _ = pairs.texts_of("train")
+    if not len(rows) or pairs.texts.embeddings is None:
+        return None
+    return KnownTexts(pairs.texts.embeddings[rows], text_vectors[rows])
+
+
+def _embedder(pairs: PairData, embedder: str, cache_dir: Any) -> TextEmbedder:
+    if pairs.embedded_here:
+        return get_embedder(embedder, cache_dir=cache_dir)
+    return embedder_named(pairs.texts.model, cache_dir)
+
+
+def _classes(split: SplitArrays) -> list[str | None]:
+    if "source_class" not in split.table.column_names:
+        return [None] * len(split)
+    return split.table["source_class"].to_pylist()
+
+
+def _columns(split: SplitArrays, with_area: bool) -> dict[str, Any]:
+    told = {
+        name: split.table[name].to_pylist() for name in _COLUMNS if name in split.table.column_names
+    }
+    spectra = split.spectra(slice(None))
+    if not with_area:
+        spectra.pop("effective_area", None)
+    return {**spectra, **told}
+
+
+__all__ = ["FITTED_ON", "MIN_ROWS", "classes_from", "gallery_from", "known_texts_from"]

@@ -1,0 +1,187 @@
+"""What a trained run knows of each row, as plain arrays: the ground of every study.
+
+The paper compares six representations of a pair (its section on physical variables): the spectrum's
+latent and the text before alignment, each of the two in the shared space, the shared two together,
+and everything together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import torch
+from accelerate import Accelerator
+from specclip_training.align import MODEL, embed_spectra, embed_texts_of, latents_of
+from specclip_training.data.pairs import SPLITS, PairData, SplitArrays
+from specclip_training.engine.commands import Run
+from specclip_training.pretrain_spectrum import STAGE as SPECTRUM
+
+from hf_specclip import (
+    SECTIONS,
+    VARIABLES,
+    SpecCLIPFeatureExtractor,
+    SpecCLIPForSpectrumPreTraining,
+    SpecCLIPModel,
+)
+from hf_specclip.models.configuration_specclip import BANDS, GLOBALS, describing_kind
+
+_PARTS = {
+    "spectrum": ("spectrum",),
+    "text": ("text",),
+    "shared_spectrum": ("shared_spectrum",),
+    "shared_text": ("shared_text",),
+    "shared_both": ("shared_spectrum", "shared_text"),
+    "everything": ("spectrum", "text", "shared_spectrum", "shared_text"),
+}
+REPRESENTATIONS = tuple(_PARTS)
+
+
+@dataclass(frozen=True)
+class SplitRepresentations:
+    """The rows of one split, all arrays in their order.
+
+    Attributes:
+        spectrum: (n, latent_dim) latent of the pretrained autoencoder, before alignment.
+        encoder: (n, latent_dim) latent of the aligned model; the same where it was frozen.
+        text: (n, sections·d) embedded sections, joined, before alignment; zeros where one is
+            absent.
+        section_mask: (n, sections) bool, which of them have something to say.
+        shared_spectrum, shared_text: (n, D) points in the shared space, of unit length.
+        features: (n, F) numbers that describe a spectrum as a whole (rates, bands, hardness), as
+            the feature extractor gives them; of kind `physics` where the preset's has none.
+        targets: the physical variables by name, (n,) float64 in catalogue units, nan where null.
+        lower, upper: their 68 % limits, nan where the catalogue has none.
+        groups: (n,) str, what no split cuts.
+        text_ids: (n,) int64, equal for equal texts.
+        classes: (n,) object, class of the source, None where unknown.
+        table: all columns of the contract.
+        units: of the variables, in the same order.
+        sections: names of the sections.
+        energy_range, bands: ends of the axis, and the three bands compared along it.
+        feature_names: of the columns of `features`.
+    """
+
+    spectrum: np.ndarray
+    encoder: np.ndarray
+    text: np.ndarray
+    section_mask: np.ndarray
+    shared_spectrum: np.ndarray
+    shared_text: np.ndarray
+    features: np.ndarray
+    targets: dict[str, np.ndarray]
+    lower: dict[str, np.ndarray]
+    upper: dict[str, np.ndarray]
+    groups: np.ndarray
+    text_ids: np.ndarray
+    classes: np.ndarray
+    table: pa.Table
+    units: Mapping[str, str] = field(default_factory=lambda: dict(VARIABLES))
+    sections: tuple[str, ...] = SECTIONS
+    energy_range: tuple[float, float] = (0.5, 8.0)
+    bands: tuple[tuple[float, float], ...] = BANDS
+    feature_names: tuple[str, ...] = GLOBALS["physics"]
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def matrix(self, name: str) -> np.ndarray:
+        """One of `REPRESENTATIONS`, (n, width) float32; parts are joined as they are.
+
+        Raises:
+            KeyError: for another name.
+        """
+        return np.concatenate([getattr(self, part) for part in _PARTS[name]], axis=1)
+
+
+@torch.no_grad()
+def representations_of(run: Run, pairs: PairData) -> dict[str, SplitRepresentations]:
+    """The representations of every split by the models in the output folder.
+
+    Args:
+        run: a run whose `spectrum/` and `model/` are there.
+        pairs: its dataset, with embedded texts.
+
+    Returns:
+        Representations by split; a split without rows has empty arrays.
+    """
+    device = run.accelerator.device
+    pretrained = SpecCLIPForSpectrumPreTraining.from_pretrained(run.output / SPECTRUM)
+    model = SpecCLIPModel.from_pretrained(run.output / MODEL)
+    extractor = SpecCLIPFeatureExtractor.from_pretrained(run.output / MODEL)
+    pretrained.to(device).eval()
+    model.to(device).eval()
+    return {
+        split: _of_split(pretrained, model, extractor, pairs, split, run.accelerator)
+        for split in SPLITS
+    }
+
+
+def _of_split(
+    pretrained: SpecCLIPForSpectrumPreTraining,
+    model: SpecCLIPModel,
+    extractor: SpecCLIPFeatureExtractor,
+    pairs: PairData,
+    split: str,
+    accelerator: Accelerator,
+) -> SplitRepresentations:
+    from specclip_datasets.contract import variable_units  # here: it brings `datasets` along
+
+    arrays, texts = pairs.splits[split], pairs.texts
+    ids, owner = pairs.texts_of(split)
+    mask = texts.section_mask[arrays.text_ids]
+    sections = mask.shape[1]
+    vectors = texts.embeddings[arrays.text_ids].reshape(len(arrays), sections, -1)
+    before = latents_of(pretrained, extractor, pairs, split, accelerator).numpy()
+    frozen = model.config.freeze_spectrum_encoder
+    units = variable_units(pairs.info.domain)
+    return SplitRepresentations(
+        spectrum=before,
+        encoder=(
+            before if frozen else latents_of(model, extractor, pairs, split, accelerator).numpy()
+        ),
+        text=(vectors * mask[..., None]).reshape(len(arrays), -1),
+        section_mask=mask,
+        shared_spectrum=embed_spectra(model, extractor, pairs, split, accelerator).numpy(),
+        shared_text=embed_texts_of(model, pairs, ids, accelerator).numpy()[owner],
+        features=_features(extractor, arrays),
+        targets={name: _numbers(arrays.table, name) for name in units},
+        lower={name: _numbers(arrays.table, f"{name}_lolim") for name in units},
+        upper={name: _numbers(arrays.table, f"{name}_hilim") for name in units},
+        groups=arrays.groups,
+        text_ids=arrays.text_ids,
+        classes=(
+            np.array(arrays.table["source_class"].to_pylist(), dtype=object)
+            if "source_class" in arrays.table.column_names
+            else np.full(len(arrays), None)
+        ),
+        table=arrays.table,
+        units=units,
+        sections=pairs.info.domain.sections,
+        energy_range=pairs.info.energy_range,
+        bands=tuple((low, high) for low, high in extractor.bands),
+        feature_names=GLOBALS[describing_kind(extractor.input_kind)],
+    )
+
+
+def _features(extractor: SpecCLIPFeatureExtractor, arrays: SplitArrays) -> np.ndarray:
+    grid = ("n_bins", "energy_range", "axis", "bands", "windows")
+    describing = SpecCLIPFeatureExtractor(
+        describing_kind(extractor.input_kind), **{name: getattr(extractor, name) for name in grid}
+    )
+    if not len(arrays):
+        return np.zeros((0, 0), np.float32)
+    found = describing(arrays.spectra(slice(None)), return_tensors="np")
+    return np.asarray(found["spectrum_globals"], np.float32)
+
+
+def _numbers(table: pa.Table, column: str) -> np.ndarray:
+    """A column as float64, nan where it is null or absent."""
+    if column not in table.column_names:
+        return np.full(table.num_rows, np.nan)
+    return np.asarray(table[column].cast(pa.float64()).to_numpy(), np.float64)
+
+
+__all__ = ["REPRESENTATIONS", "SplitRepresentations", "representations_of"]
