@@ -1,16 +1,38 @@
-"""What every test may use."""
+"""Shared fixtures, and an environment that no earlier run of anything has touched."""
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-# Nothing here may reach the network: a call to the Hub fails at once, with a clear error.
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+def _isolate() -> None:
+    """Point every cache and home at a temporary folder; pytest's workers inherit it."""
+    if "SPECCLIP_TEST_HOME" in os.environ:
+        return
+    home = Path(tempfile.mkdtemp(prefix="specclip-tests-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    for name in list(os.environ):
+        if name.startswith(("HF_", "HUGGING_FACE_", "OPENAI_", "ADS_", "ACCELERATE_")):
+            del os.environ[name]
+    os.environ.update(
+        SPECCLIP_TEST_HOME=str(home),
+        HF_HOME=str(home / "huggingface"),
+        HF_SPECCLIP_CACHE=str(home / "hf_specclip"),
+        MPLCONFIGDIR=str(home / "matplotlib"),
+        # A call to the Hub fails at once, with a clear error.
+        HF_HUB_OFFLINE="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        TOKENIZERS_PARALLELISM="false",
+    )
+
+
+_isolate()
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,11 +45,11 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Real Chandra spectra and tables beside the checkout; tests that need them skip elsewhere."""
-    folder = ROOT.parent / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip("real data absent: ../shared/data")
-    return folder
+    """Real Chandra spectra and tables, where `SPECCLIP_REAL_DATA` names their folder."""
+    folder = os.environ.get("SPECCLIP_REAL_DATA")
+    if not folder:
+        pytest.skip("SPECCLIP_REAL_DATA names no folder of real spectra")
+    return Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -115,13 +115,8 @@ def test_the_readmes_script_from_an_empty_folder(repository, section, tiny_run, 
             run(python.with_name("specclip"), *words, HF_TOKEN="hf_user")
         shutil.rmtree(work)
         work.mkdir()
-        real = repository.parent / "shared" / "data" / "chandra_spectra" / "csc_1575"
-        if real.is_dir():
-            for path in real.iterdir():
-                shutil.copy(path, work)
-        else:
-            counts = np.random.default_rng(0).poisson(4 * np.exp(-np.arange(1024) / 200))
-            write(work / FILE, spectrum_hdu(counts, header={"EXPOSURE": 37_664.0}), ebounds_hdu())
+        counts = np.random.default_rng(0).poisson(4 * np.exp(-np.arange(1024) / 200))
+        write(work / FILE, spectrum_hdu(counts, header={"EXPOSURE": 37_664.0}), ebounds_hdu())
         (work / "script.py").write_text(section["python"])
         said = run(python, "script.py")
         assert FILE in said
