@@ -25,7 +25,7 @@ from hf_specclip.errors import SpecCLIPError
 BANDS = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
 WINDOWS = (0.3, 0.4)
 
-CONFIGS = Path(__file__).resolve().parent / "configs"
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
 class PresetError(SpecCLIPError, ValueError):
