@@ -50,4 +50,6 @@ def make(folder: Path) -> None:
     if commands.call(reproduce.main, arguments) != 0:
         raise SystemExit("the tiny run failed")
 
+
+if __name__ == "__main__":
     make(Path(sys.argv[1]))
