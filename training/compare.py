@@ -1,4 +1,4 @@
-"""Finished runs side by side: what one preset gains over another, and how surely.
+"""Paired comparison of finished runs: gains of one preset over another, with their intervals.
 
 python training/compare.py runs/paper runs/best --output runs/comparison
 """
@@ -15,24 +15,23 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from specclip_training.reports.blocks import Code, Section, Study, write_report
-from specclip_training.reports.compare import comparison_sections, plot_curves
-from specclip_training.reports.retrieval import IDEAL, TITLES
+from specclip_training.reports.compare import comparison_sections
+from specclip_training.reports.retrieval import IDEAL, TITLES, plot_curves
 from specclip_training.studies.measure import ERRORS, EVALUATION, QUERIES, RANKS
 
 from hf_specclip.errors import SpecCLIPError
 from hf_specclip.evaluation import GroupBootstrap
-from hf_specclip.evaluation.retrieval import MatchRanks
+from hf_specclip.evaluation.retrieval import DIRECTIONS, MatchRanks
 from hf_specclip.storage import write_json
 
 METRICS, RESULTS = "metrics.json", "comparison.json"
 SPLIT = "test"
-DIRECTIONS = tuple(TITLES)
 N_BOOTSTRAP = 1000
 
 
@@ -42,14 +41,14 @@ class ComparisonError(SpecCLIPError, ValueError):
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What a run left behind.
+    """Artifacts of a finished run.
 
     Attributes:
         folder: its output folder.
         metrics: its `metrics.json`.
-        ranks: by direction and part: `rank` (q,) from 1, `gallery` (1,), and where they were
-            kept `greater`, `tied`, `tied_right`, `right` (q,) as in `MatchRanks`, and `ideal` (q,),
-            the ideal observer's ranks.
+        ranks: by direction and part: `greater`, `tied`, `tied_right`, `right` (q,) and `gallery`
+            (1,) as in `MatchRanks`, and on simulated data `ideal` (q,), the ideal observer's ranks
+            from 1.
         queries: by direction the `ids` and `groups` of the queries.
         errors: absolute errors (n,) by method and variable, nan where there is none.
     """
@@ -60,28 +59,47 @@ class FinishedRun:
     queries: dict[str, dict[str, list[str]]]
     errors: dict[str, dict[str, np.ndarray]]
 
+    def match_ranks(self, direction: str) -> MatchRanks:
+        """Return the ranks of one direction, ties included."""
+        stored = self.ranks[direction]
+        parts = {part: stored[part] for part in ("greater", "tied", "tied_right", "right")}
+        query = np.arange(len(stored["greater"]))
+        return MatchRanks(query=query, **parts, n_gallery=int(stored["gallery"][0]))
+
 
 @dataclass(frozen=True)
 class Arm:
-    """The runs of one preset, one a seed."""
+    """Runs of one preset, one for each seed."""
 
     label: str
     runs: list[FinishedRun]
 
     @property
     def seeds(self) -> list[int]:
-        """Their seeds."""
+        """Seeds of the runs."""
         return [run.metrics["seed"] for run in self.runs]
 
     @cached_property
     def methods(self) -> list[str]:
-        """Methods of regression that all runs have."""
+        """Regression methods common to all runs."""
         first, *others = self.runs
         return [name for name in first.errors if all(name in run.errors for run in others)]
 
 
+class Sample(NamedTuple):
+    """A figure for each seed (s,), and its median over the seeds in each bootstrap draw (b,)."""
+
+    seeds: np.ndarray
+    draws: np.ndarray
+
+    @property
+    def value(self) -> float:
+        """Median over the seeds."""
+        return float(np.median(self.seeds))
+
+
 def read_run(folder: str | Path) -> FinishedRun:
-    """Read what `training/reproduce.py` left in an output folder.
+    """Read the output folder of `training/reproduce.py`.
 
     Raises:
         ComparisonError: when something is missing or cannot be read.
@@ -91,35 +109,35 @@ def read_run(folder: str | Path) -> FinishedRun:
     try:
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
         queries = json.loads((evaluation / QUERIES).read_text(encoding="utf-8"))[SPLIT]
-        stored = load_file(evaluation / RANKS)
-        errors = load_file(evaluation / ERRORS) if (evaluation / ERRORS).is_file() else {}
+        stored_ranks = load_file(evaluation / RANKS)
+        stored_errors = load_file(evaluation / ERRORS) if (evaluation / ERRORS).is_file() else {}
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ComparisonError(
             f"{folder} holds no finished run that can be compared ({error}): run "
             "training/reproduce.py with this --output"
         ) from None
     ranks: dict[str, dict[str, np.ndarray]] = {}
-    for name, values in stored.items():
+    for name, values in stored_ranks.items():
         split, direction, part = name.split(".", 2)
         if split == SPLIT:
             ranks.setdefault(direction, {})[part] = values
-    found: dict[str, dict[str, np.ndarray]] = {}
-    for name, values in errors.items():
+    errors: dict[str, dict[str, np.ndarray]] = {}
+    for name, values in stored_errors.items():
         split, rest = name.split(".", 1)
         # A variable has no point in its name; a method may.
         method, _, variable = rest.rpartition(".")
         if split == SPLIT:
-            found.setdefault(method, {})[variable] = values.astype(np.float64)
+            errors.setdefault(method, {})[variable] = values.astype(np.float64)
     for direction in DIRECTIONS:
         sizes = {len(queries[direction]["ids"]), len(queries[direction]["groups"])}
-        sizes |= {len(values) for name, values in ranks[direction].items() if name != "gallery"}
+        sizes |= {len(values) for part, values in ranks[direction].items() if part != "gallery"}
         if len(sizes) > 1:
             raise ComparisonError(f"{evaluation}: ranks and queries do not belong together")
-    return FinishedRun(folder, metrics, ranks, queries, found)
+    return FinishedRun(folder, metrics, ranks, queries, errors)
 
 
 def arms_of(runs: Sequence[FinishedRun]) -> list[Arm]:
-    """Runs by preset, in the order given; runs of one preset differ in their seed alone.
+    """Group runs by preset, in the order given; runs of one preset differ in their seed alone.
 
     Raises:
         ComparisonError: for fewer than two presets, two runs of one preset and seed, or runs on
@@ -150,19 +168,18 @@ def arms_of(runs: Sequence[FinishedRun]) -> list[Arm]:
         same.append(run)
     if len(by_settings) < 2:
         raise ComparisonError("all runs are of one preset: give runs of two or more")
-    arms: list[Arm] = []
+    arms: dict[str, Arm] = {}
     for group in by_settings.values():
-        name, taken = group[0].metrics["preset"], {arm.label for arm in arms}
+        label = name = group[0].metrics["preset"]
         number = 2
-        label = name
-        while label in taken:
+        while label in arms:
             label, number = f"{name} ({number})", number + 1
-        arms.append(Arm(label, group))
-    return arms
+        arms[label] = Arm(label, group)
+    return list(arms.values())
 
 
 def comparison_study(run_folders: Sequence[Path], figures: Path) -> Study:
-    """Compare finished runs; the preset of the first is what the others are measured against.
+    """Compare finished runs with the preset of the first.
 
     Args:
         run_folders: output folders of `training/reproduce.py`; runs of one preset with several
@@ -173,13 +190,10 @@ def comparison_study(run_folders: Sequence[Path], figures: Path) -> Study:
         ComparisonError: see `read_run` and `arms_of`.
     """
     arms = arms_of([read_run(folder) for folder in run_folders])
-    first = arms[0].runs[0]
+    first = arms[0].runs[0].metrics
     metrics: dict[str, Any] = {
-        "dataset": first.metrics["dataset"],
-        "dataset_fingerprint": first.metrics["dataset_fingerprint"],
-        "simulated": first.metrics["simulated"],
+        **{key: first[key] for key in ("dataset", "dataset_fingerprint", "simulated", "splits")},
         "split": SPLIT,
-        "splits": first.metrics["splits"],
         "reference": arms[0].label,
         "presets": {
             arm.label: {
@@ -193,13 +207,11 @@ def comparison_study(run_folders: Sequence[Path], figures: Path) -> Study:
         "retrieval": {},
     }
     paths = {}
+    word = "simulated " if metrics["simulated"] else ""
     for direction in DIRECTIONS:
-        found, curves = compare_retrieval(arms, direction)
-        metrics["retrieval"][direction] = found
-        if curves:
-            paths[direction] = plot_curves(
-                curves, figures / f"comparison_{direction}.png", simulated=metrics["simulated"]
-            )
+        metrics["retrieval"][direction], curves = compare_retrieval(arms, direction)
+        paths[direction] = figures / f"comparison_{direction}.png"
+        plot_curves(curves, paths[direction], f"{word}{TITLES[direction]}")
     metrics["regression"] = compare_regression(arms)
     return Study(metrics, comparison_sections(metrics, paths))
 
@@ -207,86 +219,72 @@ def comparison_study(run_folders: Sequence[Path], figures: Path) -> Study:
 def compare_retrieval(
     arms: Sequence[Arm], direction: str
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Retrieval of each preset in one direction, and what each gains over the first.
+    """Measure retrieval of each preset in one direction, and its gain over the first.
 
     Every figure is the median over the seeds; its interval is that of the same median over draws
     of groups. The draws are the same for all presets, so a difference is taken query by query.
 
     Returns:
-        The figures, and curves of Recall@k% by label; no curves where chance cannot be told.
+        The figures, and curves of Recall@k% by label.
     """
     first = arms[0].runs[0]
-    groups = first.queries[direction]["groups"]
-    bootstrap = GroupBootstrap(groups, N_BOOTSTRAP, seed=0)
-    n = int(first.ranks[direction]["gallery"][0])
+    bootstrap = GroupBootstrap(first.queries[direction]["groups"], N_BOOTSTRAP, seed=0)
     ks = [float(k) for k in first.metrics["settings"]["evaluation"]["ks"]]
-    parts = {arm.label: [_ranks(run, direction) for run in arm.runs] for arm in arms}
-    drawn = {label: _drawn(ranks, ks, n, bootstrap) for label, ranks in parts.items()}
-    result: dict[str, Any] = {"n_queries": len(groups), "n_gallery": n, "presets": {}}
-    for label, (values, draws) in drawn.items():
-        result["presets"][label] = {
-            name: {
-                **_figure(float(np.median(values[name])), bootstrap.interval(draws[name])),
-                "seeds": [float(value) for value in values[name]],
-                "chance": _chance(first, direction, name),
+    ranks = {arm.label: [run.match_ranks(direction) for run in arm.runs] for arm in arms}
+    reference = ranks[arms[0].label][0]
+    samples = {label: _samples(seeds, ks, bootstrap) for label, seeds in ranks.items()}
+    chance = first.metrics["retrieval"][direction]
+    result: dict[str, Any] = {
+        "n_queries": len(reference),
+        "n_gallery": reference.n_gallery,
+        "presets": {
+            label: {
+                name: {
+                    **_figure(sample.value, sample.draws, bootstrap),
+                    "seeds": sample.seeds.tolist(),
+                    "chance": chance[name]["chance"] if name in chance else None,
+                }
+                for name, sample in by_metric.items()
             }
-            for name in values
-        }
-    ideal = _ideal(first, direction, ks, n, bootstrap)
-    if ideal is not None:
-        result["ideal"] = {
-            name: _figure(value, bootstrap.interval(draws))
-            for name, (value, draws) in ideal.items()
-        }
-    reference = drawn[arms[0].label]
-    result["differences"] = {
-        arm.label: _differences(reference, drawn[arm.label], ideal, bootstrap) for arm in arms[1:]
+            for label, by_metric in samples.items()
+        },
     }
-    curves = {}
-    chance = _chance_curve(first, direction, n)
-    if chance is not None:
-        for label, ranks in parts.items():
-            curves[label] = _curve(ranks, direction, n, bootstrap, chance)
-        if "ideal" in first.ranks[direction]:
-            kept = _untied(first.ranks[direction]["ideal"], n)
-            curves[IDEAL] = _curve([kept], direction, n, bootstrap, chance)
-        elif _ceiling(first).get("curve", {}).get("direction") == direction:
-            curves[IDEAL] = _ceiling(first)["curve"]
+    ideal = None
+    if "ideal" in first.ranks[direction]:
+        ranks[IDEAL] = [_one_answer(first.ranks[direction]["ideal"], reference.n_gallery)]
+        ideal = _samples(ranks[IDEAL], ks, bootstrap)
+        result["ideal"] = {
+            name: _figure(sample.value, sample.draws, bootstrap) for name, sample in ideal.items()
+        }
+    result["differences"] = {
+        arm.label: _differences(samples[arms[0].label], samples[arm.label], ideal, bootstrap)
+        for arm in arms[1:]
+    }
+    tops = np.unique(np.rint(np.geomspace(1, reference.n_gallery, 60)).astype(int))
+    random = [float(reference.chance_hits(int(top)).mean()) for top in tops]
+    curves = {
+        label: {"direction": direction, "chance": random, **_curve(seeds, tops, bootstrap)}
+        for label, seeds in ranks.items()
+    }
     return result, curves
 
 
 def compare_regression(arms: Sequence[Arm]) -> dict[str, Any] | None:
-    """Mean absolute errors of each preset's methods, and what each gains over the first's.
+    """Compare the mean absolute errors of each preset's methods with those of the first preset.
 
     A variable is judged on the rows for which every method of every run has an error.
 
     Returns:
-        None where the runs kept no errors. Else `mae` by label, method and variable, and `gain` by
-        label, method and method of the first preset: the mean over the variables of
-        1 − MAE / MAE of the first, and the same for each variable.
+        None where the runs kept no errors. Else `n_rows` by variable, `mae` by label, method and
+        variable, and `gain` by label, method and method of the first preset: the mean over the
+        variables of 1 − MAE / MAE of the first, and the same for each variable.
     """
-    first = arms[0].runs[0]
     if not all(run.errors for arm in arms for run in arm.runs):
         return None
-    bootstrap = GroupBootstrap(first.queries[DIRECTIONS[0]]["groups"], N_BOOTSTRAP, seed=0)
-    variables = [
-        name
-        for name in next(iter(first.errors.values()))
-        if all(name in run.errors[m] for arm in arms for run in arm.runs for m in arm.methods)
-    ]
-    rows: dict[str, np.ndarray] = {}
-    for name in variables:
-        stacked = [run.errors[m][name] for arm in arms for run in arm.runs for m in arm.methods]
-        if (
-            len({len(values) for values in stacked} | {len(first.queries[DIRECTIONS[0]]["ids"])})
-            > 1
-        ):
-            raise ComparisonError(f"the runs have errors of {name} for different numbers of rows")
-        valid = np.asarray(np.isfinite(stacked).all(axis=0))
-        if valid.any():
-            rows[name] = valid
-    usable = list(rows)
-    # (seeds, draws, variables) for each method of each preset, the first draw being the data.
+    queries = arms[0].runs[0].queries[DIRECTIONS[0]]
+    bootstrap = GroupBootstrap(queries["groups"], N_BOOTSTRAP, seed=0)
+    rows = _common_rows(arms, len(queries["ids"]))
+    # (seeds, 1 + draws, variables) for each method of each preset; the data come first.
     errors = {
         (arm.label, method): np.stack(
             [_mean_errors(run.errors[method], rows, bootstrap) for run in arm.runs]
@@ -294,174 +292,111 @@ def compare_regression(arms: Sequence[Arm]) -> dict[str, Any] | None:
         for arm in arms
         for method in arm.methods
     }
-    mae = {key: np.median(values, axis=0) for key, values in errors.items()}
-    result: dict[str, Any] = {
-        "n_rows": {name: int(rows[name].sum()) for name in usable},
-        "mae": {arm.label: {} for arm in arms},
-        "gain": {arm.label: {} for arm in arms[1:]},
-    }
-    for (label, method), values in mae.items():
-        result["mae"][label][method] = {
+    medians = {key: np.median(values, axis=0) for key, values in errors.items()}
+    mae: dict[str, dict[str, Any]] = {arm.label: {} for arm in arms}
+    for (label, method), values in medians.items():
+        mae[label][method] = {
             name: {
-                **_figure(float(values[0, i]), bootstrap.interval(values[1:, i])),
-                "seeds": [float(value) for value in errors[label, method][:, 0, i]],
+                **_figure(float(values[0, i]), values[1:, i], bootstrap),
+                "seeds": errors[label, method][:, 0, i].tolist(),
             }
-            for i, name in enumerate(usable)
+            for i, name in enumerate(rows)
         }
-    for arm in arms[1:]:
-        for method in arm.methods:
-            result["gain"][arm.label][method] = {
-                other: _gain(mae[arm.label, method], mae[arms[0].label, other], usable, bootstrap)
-                for other in arms[0].methods
+    reference = arms[0]
+    gain = {
+        arm.label: {
+            method: {
+                other: _gain(
+                    medians[arm.label, method], medians[reference.label, other], rows, bootstrap
+                )
+                for other in reference.methods
             }
-    return result
+            for method in arm.methods
+        }
+        for arm in arms[1:]
+    }
+    n_rows = {name: int(valid.sum()) for name, valid in rows.items()}
+    return {"n_rows": n_rows, "mae": mae, "gain": gain}
 
 
-def _ranks(run: FinishedRun, direction: str) -> MatchRanks:
-    kept = run.ranks[direction]
-    n = int(kept["gallery"][0])
-    if "tied" not in kept:
-        return _untied(kept["rank"], n)
-    parts = {part: kept[part] for part in ("greater", "tied", "tied_right", "right")}
-    return MatchRanks(query=np.arange(len(kept["rank"])), **parts, n_gallery=n)
+def _one_answer(rank: np.ndarray, n_gallery: int) -> MatchRanks:
+    """Turn ranks from 1 into `MatchRanks` of queries with one right answer and no ties."""
+    ones = np.ones(len(rank), dtype=np.int64)
+    return MatchRanks(np.arange(len(rank)), rank - 1.0, ones, ones, ones, n_gallery)
 
 
-def _untied(rank: np.ndarray, n: int) -> MatchRanks:
-    """Ranks from 1 as those of queries of which one answer is right, and ties with none."""
-    one = np.ones(len(rank), dtype=np.int64)
-    return MatchRanks(np.arange(len(rank)), rank.astype(np.float64) - 1, one, one, one, n)
-
-
-def _drawn(
-    ranks: Sequence[MatchRanks], ks: Sequence[float], n: int, bootstrap: GroupBootstrap
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Each figure for each seed (s,), and its median over the seeds in each draw (b,)."""
+def _samples(
+    seeds: Sequence[MatchRanks], ks: Sequence[float], bootstrap: GroupBootstrap
+) -> dict[str, Sample]:
+    """Measure each retrieval figure for each seed and in each draw."""
     values: dict[str, list[float]] = {}
     draws: dict[str, list[np.ndarray]] = {}
-    for found in ranks:
-        rank = found.expected
-        columns = {f"recall@{k:g}%": found.hits(_top(k, n)) for k in ks}
+    for ranks in seeds:
+        rank, n = ranks.expected, ranks.n_gallery
+        columns = {f"recall@{k:g}%": ranks.hits(_top(k, n)) for k in ks}
         columns["mean_log_rank"] = np.log(rank)
         for name, column in columns.items():
             values.setdefault(name, []).append(float(column.mean()))
             draws.setdefault(name, []).append(bootstrap.means(column))
+        medians = bootstrap.medians(rank)
         for name, scale in (("median_rank", 1), ("median_rank_fraction", n)):
             values.setdefault(name, []).append(float(np.median(rank)) / scale)
-        medians = bootstrap.medians(rank)
-        draws.setdefault("median_rank", []).append(medians)
-        draws.setdefault("median_rank_fraction", []).append(medians / n)
-    return (
-        {name: np.array(seeds) for name, seeds in values.items()},
-        {name: np.median(seeds, axis=0) for name, seeds in draws.items()},
-    )
+            draws.setdefault(name, []).append(medians / scale)
+    return {name: Sample(np.array(values[name]), np.median(draws[name], axis=0)) for name in values}
 
 
 def _differences(
-    reference: tuple[dict[str, np.ndarray], dict[str, np.ndarray]],
-    other: tuple[dict[str, np.ndarray], dict[str, np.ndarray]],
-    ideal: dict[str, tuple[float, np.ndarray]] | None,
+    reference: Mapping[str, Sample],
+    other: Mapping[str, Sample],
+    ideal: Mapping[str, Sample] | None,
     bootstrap: GroupBootstrap,
 ) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for name in reference[0]:
-        before, after = (float(np.median(side[0][name])) for side in (reference, other))
-        drawn = other[1][name] - reference[1][name]
-        result[name] = _figure(after - before, bootstrap.interval(drawn))
+    result: dict[str, Any] = {
+        name: _figure(other[name].value - before.value, other[name].draws - before.draws, bootstrap)
+        for name, before in reference.items()
+    }
     if ideal is None:
         return result
     result["gap_closed"], result["share_of_ideal"] = {}, {}
-    scales: dict[str, Any] = {"recall@1%": np.asarray, "median_rank": np.log}
-    for name, scale in scales.items():
-        if name not in reference[0] or name not in ideal:
+    # Ranks are compared by their logarithm.
+    for name, key, scale in (
+        ("recall@1%", "recall@1%", np.asarray),
+        ("median_rank", "log_median_rank", np.log),
+    ):
+        if name not in reference:
             continue
-        before, after = (float(np.median(side[0][name])) for side in (reference, other))
-        # The medians of the draws vary with the same groups as the ideal observer's.
-        value = _closed(*(scale(np.array([x])) for x in (before, after, ideal[name][0])))[0]
-        drawn = _closed(*(scale(x) for x in (reference[1][name], other[1][name], ideal[name][1])))
-        known = np.isfinite(drawn)
-        # Draws in which the reference reaches the ideal leave no gap to close.
-        interval = bootstrap.interval(drawn[known]) if known.any() else (math.nan, math.nan)
-        key = name if name != "median_rank" else "log_median_rank"
-        result["gap_closed"][key] = _figure(float(value), interval)
-        if name != "median_rank":
-            share = other[1][name] / ideal[name][1]
-            result["share_of_ideal"][name] = _figure(
-                after / ideal[name][0], bootstrap.interval(share)
-            )
+        samples = [each[name] for each in (reference, other, ideal)]
+        value = _gap_closed(*(scale(np.array([sample.value])) for sample in samples))[0]
+        draws = _gap_closed(*(scale(sample.draws) for sample in samples))
+        result["gap_closed"][key] = _figure(float(value), draws, bootstrap)
+        if name == key:
+            share = other[name].value / ideal[name].value
+            drawn = other[name].draws / ideal[name].draws
+            result["share_of_ideal"][name] = _figure(share, drawn, bootstrap)
     return result
 
 
-def _closed(before: np.ndarray, after: np.ndarray, ideal: np.ndarray) -> np.ndarray:
+def _gap_closed(before: np.ndarray, after: np.ndarray, ideal: np.ndarray) -> np.ndarray:
     """1 − (ideal − after) / (ideal − before); nan where there is no gap."""
     gap = ideal - before
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(gap == 0, np.nan, 1 - (ideal - after) / gap)
 
 
-def _ideal(
-    run: FinishedRun, direction: str, ks: Sequence[float], n: int, bootstrap: GroupBootstrap
-) -> dict[str, tuple[float, np.ndarray]] | None:
-    """Figures of the ideal observer and their draws; a figure known alone is taken as certain."""
-    if "ideal" in run.ranks[direction]:
-        values, draws = _drawn([_untied(run.ranks[direction]["ideal"], n)], ks, n, bootstrap)
-        return {name: (float(values[name][0]), draws[name]) for name in values}
-    found = _ceiling(run).get("retrieval", {}).get(direction)
-    if not found:
-        return None
-    return {
-        name: (float(figure["value"]), np.full(bootstrap.n_bootstrap, float(figure["value"])))
-        for name, figure in found.items()
-        if isinstance(figure, Mapping) and figure.get("value") is not None
-    }
-
-
-def _ceiling(run: FinishedRun) -> dict[str, Any]:
-    return run.metrics.get("ceiling") or {}
-
-
-def _chance(run: FinishedRun, direction: str, name: str) -> float | None:
-    figure = run.metrics["retrieval"][direction].get(name)
-    return figure["chance"] if figure else None
-
-
-def _chance_curve(run: FinishedRun, direction: str, n: int) -> np.ndarray | None:
-    """Recall of a gallery in random order at each of `_tops`, None where it cannot be told."""
-    right = run.ranks[direction].get("right")
-    if right is None and direction != "spectrum_to_text":
-        return None
-    number, counts = np.unique(np.ones(1) if right is None else right, return_counts=True)
-    tops = _tops(n)
-    missed = np.ones((len(number), len(tops)))
-    for row, answers in enumerate(number.astype(int)):
-        for step in range(answers):  # none of the answers within the first `top`
-            missed[row] *= np.maximum(n - tops - step, 0) / (n - step)
-    return 1 - counts @ missed / counts.sum()
-
-
 def _curve(
-    ranks: Sequence[MatchRanks],
-    direction: str,
-    n: int,
-    bootstrap: GroupBootstrap,
-    chance: np.ndarray,
+    seeds: Sequence[MatchRanks], tops: np.ndarray, bootstrap: GroupBootstrap
 ) -> dict[str, Any]:
-    tops = _tops(n)
-    hits = [np.stack([found.hits(int(top)) for top in tops], axis=1) for found in ranks]
+    """Recall within each of `tops` (t,) as `recall_curve` gives it, median over the seeds."""
+    hits = [np.stack([ranks.hits(int(top)) for top in tops], axis=1) for ranks in seeds]
     low, high = bootstrap.interval(np.median([bootstrap.means(h) for h in hits], axis=0))
     return {
-        "direction": direction,
-        "n_queries": len(ranks[0]),
-        "n_gallery": n,
-        "k": (100 * tops / n).tolist(),
+        "n_queries": len(seeds[0]),
+        "n_gallery": seeds[0].n_gallery,
+        "k": (100 * tops / seeds[0].n_gallery).tolist(),
         "recall": np.median([h.mean(axis=0) for h in hits], axis=0).tolist(),
         "low": low.tolist(),
         "high": high.tolist(),
-        "chance": chance.tolist(),
     }
-
-
-def _tops(n: int) -> np.ndarray:
-    return np.unique(np.rint(np.geomspace(1, n, 60)).astype(int))
 
 
 def _top(k: float, n: int) -> int:
@@ -469,10 +404,26 @@ def _top(k: float, n: int) -> int:
     return math.ceil(Fraction(str(k)) * n / 100)
 
 
+def _common_rows(arms: Sequence[Arm], n_rows: int) -> dict[str, np.ndarray]:
+    """Rows (n,) bool, by variable, for which every method of every run has an error."""
+    methods = [run.errors[name] for arm in arms for run in arm.runs for name in arm.methods]
+    rows = {}
+    for name in methods[0]:
+        if not all(name in errors for errors in methods):
+            continue
+        columns = [errors[name] for errors in methods]
+        if any(len(column) != n_rows for column in columns):
+            raise ComparisonError(f"the runs have errors of {name} for different numbers of rows")
+        valid = np.isfinite(columns).all(axis=0)
+        if valid.any():
+            rows[name] = valid
+    return rows
+
+
 def _mean_errors(
     errors: Mapping[str, np.ndarray], rows: Mapping[str, np.ndarray], bootstrap: GroupBootstrap
 ) -> np.ndarray:
-    """(1 + draws, variables): mean absolute errors over `rows`, of the data and of each draw."""
+    """Mean absolute errors over `rows` (1 + draws, variables), of the data and of each draw."""
     values = np.stack([np.where(rows[name], errors[name], 0.0) for name in rows], axis=1)
     valid = np.stack(list(rows.values()), axis=1).astype(np.float64)
     with np.errstate(invalid="ignore"):  # a draw without a row of a variable: nan
@@ -481,23 +432,22 @@ def _mean_errors(
 
 
 def _gain(
-    after: np.ndarray, before: np.ndarray, variables: Sequence[str], bootstrap: GroupBootstrap
+    after: np.ndarray, before: np.ndarray, variables: Mapping[str, Any], bootstrap: GroupBootstrap
 ) -> dict[str, Any]:
-    """1 − after / before, of each variable and as the mean over them."""
+    """1 − after / before (1 + draws, variables), of each variable and as the mean over them."""
     with np.errstate(divide="ignore", invalid="ignore"):
         gain = np.where(before > 0, 1 - after / before, np.nan)
-    mean = np.nanmean(gain, axis=1)
-    result: dict[str, Any] = {"mean": _figure(float(mean[0]), bootstrap.interval(mean[1:]))}
-    for place, name in enumerate(variables):
-        drawn = gain[1:, place]
-        drawn = drawn[np.isfinite(drawn)]
-        interval = bootstrap.interval(drawn) if len(drawn) else (math.nan, math.nan)
-        result[name] = _figure(float(gain[0, place]), interval)
-    return result
+    columns = {"mean": np.nanmean(gain, axis=1), **dict(zip(variables, gain.T, strict=True))}
+    return {
+        name: _figure(float(column[0]), column[1:], bootstrap) for name, column in columns.items()
+    }
 
 
-def _figure(value: float, interval: tuple[Any, Any]) -> dict[str, float | None]:
-    numbers = {"value": value, "low": float(interval[0]), "high": float(interval[1])}
+def _figure(value: float, draws: np.ndarray, bootstrap: GroupBootstrap) -> dict[str, float | None]:
+    """A value with its interval over the finite draws; None in place of nan."""
+    finite = draws[np.isfinite(draws)]
+    low, high = bootstrap.interval(finite) if len(finite) else (math.nan, math.nan)
+    numbers = {"value": value, "low": float(low), "high": float(high)}
     return {name: x if math.isfinite(x) else None for name, x in numbers.items()}
 
 
@@ -509,18 +459,18 @@ def main(arguments: argparse.Namespace) -> None:
     write_json(output / RESULTS, {**study.metrics, "command": command})
     labels = " and ".join(study.metrics["presets"])
     title = f"Comparison of {labels}" + (" (simulated data)" if study.metrics["simulated"] else "")
-    sections = [*study.sections, Section("How it was made", [Code(command)])]
+    sections = [*study.sections, Section("Command", [Code(command)])]
     for path in (output / RESULTS, *write_report(output, title, sections)):
         print(path)
 
 
 def options() -> argparse.ArgumentParser:
-    """What the command takes."""
+    """Build the command line."""
     command = argparse.ArgumentParser(
-        description="Put finished runs side by side, with paired intervals of the differences.",
+        description="Compare finished runs, with paired intervals of the differences.",
         epilog="""\
-Runs of one preset with several seeds count as one, by their median. The preset of the first run is
-what the others are measured against. Leaves DIR/comparison.json, report.md, report.html, figures/.
+Runs of one preset with several seeds count as one, by their median. The others are measured against
+the preset of the first run. Leaves DIR/comparison.json, report.md, report.html, figures/.
 
   python training/compare.py runs/paper runs/best --output runs/comparison
   python training/compare.py runs/paper-* runs/best-* --output runs/comparison""",

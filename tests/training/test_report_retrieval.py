@@ -54,7 +54,7 @@ def test_without_an_ideal_observer_none_is_spoken_of(measured, tmp_path):
     )
     assert "ideal observer" not in str(sections)
     assert "simulated" not in str(sections)
-    assert "`validation` split, for comparison" in sections[0].blocks[0].text
+    assert "`validation` split" in sections[0].blocks[0].text
 
 
 def test_what_chance_could_do_is_said(tmp_path):
@@ -63,5 +63,5 @@ def test_what_chance_could_do_is_said(tmp_path):
         random.normal(size=(60, 4)), random.normal(size=(60, 4)), np.arange(60), n_bootstrap=50
     )
     sections = retrieval_sections({"random": figures}, {}, tmp_path, simulated=False)
-    assert "Not told apart from chance" in str(sections[0].blocks)
+    assert "Consistent with chance" in str(sections[0].blocks)
     assert "of random" in str(sections[0].blocks)

@@ -1,4 +1,4 @@
-"""The sections of a report on retrieval: both directions, with chance and the ideal observer."""
+"""Report sections on retrieval: both directions, with chance and the ideal observer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from specclip_training.reports.blocks import Figure, Paragraph, Section, Table
+from specclip_training.reports.blocks import (
+    Figure,
+    Paragraph,
+    Section,
+    Table,
+    metric_form,
+    metric_title,
+    with_interval,
+)
 
 from hf_specclip.evaluation import plot_recall_curve
 
@@ -23,95 +31,90 @@ def retrieval_sections(
     ideal: Mapping[str, Any] | None = None,
     split: str = "test",
 ) -> list[Section]:
-    """The paper's table 1 and figure 2, for one model or several rows of them.
+    """Write the paper's table 1 and figure 2, one section for each direction.
 
     Args:
-        models: by label (a preset, the ensemble) what `evaluate_retrieval` gave.
-        curves: by direction and label what `recall_curve` gave; a label `IDEAL` is the ideal
-            observer's. A direction may be absent.
+        models: `evaluate_retrieval`'s figures by label (a preset, the ensemble).
+        curves: `recall_curve`'s by direction and label; the label `IDEAL` is the ideal observer's.
+            A direction may be absent.
         figures: folder for `recall_DIRECTION.png`, below the report's.
-        simulated: whether the data are.
+        simulated: True where the data are.
         ideal: the ideal observer's figures, in the form of `models`' values; None where the data
-            has none.
-        split: what was measured on.
-
-    Returns:
-        One section for each direction.
+            have none.
+        split: the split measured on.
     """
     word = "simulated " if simulated else ""
-    read = " which was read once, at the end." if split == "test" else " for comparison."
     about = (
-        f"Measured on the {word}`{split}` split,{read} A hit is a rank within the top k % of the "
+        f"Measured on the {word}`{split}` split. A hit is a rank within the top k % of the "
         "gallery, rounded up to whole entries; each distinct text stands in it once. Intervals "
-        "(95 %) come from resampling whole groups, and chance is what a gallery in random order "
-        "gives."
+        "are 95 % bootstrap intervals over groups; chance is a gallery in random order."
     )
     if ideal:
         about += (
-            " The ideal observer ranks by the exact likelihood of the spectrum under what each "
-            "text states: no model can be expected to do better."
+            " The ideal observer ranks by the exact likelihood of the spectrum under each text's "
+            "statements: an upper limit for any model."
         )
     sections: list[Section] = []
     for direction, title in TITLES.items():
-        section = Section(f"Retrieval, {title}", [])
-        if not sections:
-            section.blocks.append(Paragraph(about))
-        section.blocks.append(_table(models, direction, (ideal or {}).get(direction)))
-        if said := _within_chance(models, direction):
-            section.blocks.append(Paragraph(said))
+        section = Section(f"Retrieval, {title}", [] if sections else [Paragraph(about)])
+        section.blocks.append(retrieval_table(models, direction, (ideal or {}).get(direction)))
+        if at_chance := _at_chance(models, direction):
+            text = f"**Consistent with chance** (inside the interval): {', '.join(at_chance)}."
+            section.blocks.append(Paragraph(text))
         if drawn := curves.get(direction):
             path = figures / f"recall_{direction}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            queries = next(iter(drawn.values()))["n_queries"]
-            heading = f"Recall@k%, {word}{title}, {queries:,} queries"
-            plot_recall_curve(drawn, path, title=heading)
-            beside = "chance and the ideal observer" if IDEAL in drawn else "chance"
-            section.blocks.append(
-                Figure(path, f"Recall@k% against k with its 95 % band, {beside} ({word}{split}).")
-            )
+            plot_curves(drawn, path, f"{word}{title}")
+            lines = "chance and the ideal observer" if IDEAL in drawn else "chance"
+            caption = f"Recall@k% against k with its 95 % band, beside {lines} ({word}{split})."
+            section.blocks.append(Figure(path, caption))
         sections.append(section)
     return sections
 
 
-def _table(
-    models: Mapping[str, Mapping[str, Any]], direction: str, ideal: Mapping[str, Any] | None
+def retrieval_table(
+    models: Mapping[str, Mapping[str, Any]],
+    direction: str,
+    ideal: Mapping[str, Any] | None = None,
 ) -> Table:
+    """Write one direction's figures as a table: a row for each model, the ideal, and chance."""
     first = next(iter(models.values()))[direction]
     names = [name for name, figure in first.items() if isinstance(figure, Mapping)]
-    head = ["", *(n.replace("recall", "Recall").replace("_", " ") for n in names)]
+    figures = {label: metrics[direction] for label, metrics in models.items()}
+    figures |= {IDEAL: ideal} if ideal else {}
     rows = [
-        [label, *(_with_interval(found[direction][name], name) for name in names)]
-        for label, found in models.items()
+        [label, *(_cell(values[name], name) if name in values else "" for name in names)]
+        for label, values in figures.items()
     ]
-    if ideal:
-        rows.append(
-            [IDEAL, *(_with_interval(ideal[name], name) if name in ideal else "" for name in names)]
-        )
-    rows.append(["chance", *(_number(first[name]["chance"], name) for name in names)])
+    rows.append(["chance", *(metric_form(name).format(first[name]["chance"]) for name in names)])
     queries = f"{first['n_queries']:,} queries, gallery of {first['n_gallery']:,}"
-    return Table([queries, *head[1:]], rows)
+    return Table([queries, *map(metric_title, names)], rows)
 
 
-def _within_chance(models: Mapping[str, Mapping[str, Any]], direction: str) -> str | None:
-    found = []
-    for label, figures in models.items():
-        for name, figure in figures[direction].items():
-            if name.startswith("recall") and figure["low"] <= figure["chance"]:
-                found.append(f"{name.replace('recall', 'Recall')} of {label}")
-    if not found:
-        return None
-    return f"**Not told apart from chance** (the interval reaches down to it): {', '.join(found)}."
+def plot_curves(curves: Mapping[str, Mapping[str, Any]], path: Path, subject: str) -> None:
+    """Plot Recall@k% of several models, the ideal observer and chance in one figure.
+
+    Args:
+        curves: `recall_curve`'s by label.
+        path: the PNG to write.
+        subject: the data and direction, for the title.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    queries = next(iter(curves.values()))["n_queries"]
+    plot_recall_curve(curves, path, title=f"Recall@k%, {subject}, {queries:,} queries")
 
 
-def _with_interval(figure: Mapping[str, Any], name: str) -> str:
-    text = f"**{_number(figure['value'], name)}**"
-    if figure.get("low") is None or figure.get("high") is None:
-        return text
-    return f"{text} ({_number(figure['low'], name)} to {_number(figure['high'], name)})"
+def _at_chance(models: Mapping[str, Mapping[str, Any]], direction: str) -> list[str]:
+    return [
+        f"{metric_title(name)} of {label}"
+        for label, metrics in models.items()
+        for name, figure in metrics[direction].items()
+        if name.startswith("recall") and figure["low"] <= figure["chance"]
+    ]
 
 
-def _number(value: float, name: str) -> str:
-    return f"{value:.1f}" if name == "median_rank" else f"{value:.1%}"
+def _cell(figure: Mapping[str, Any], name: str) -> str:
+    value, _, interval = with_interval(figure, metric_form(name)).partition(" ")
+    return f"**{value}** {interval}".rstrip()
 
 
-__all__ = ["IDEAL", "TITLES", "retrieval_sections"]
+__all__ = ["IDEAL", "TITLES", "plot_curves", "retrieval_sections", "retrieval_table"]

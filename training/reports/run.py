@@ -1,30 +1,30 @@
-"""The sections of a report that say what a run was: its data, texts, training and command."""
+"""Report sections on a run itself: its data, texts, training and command."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from specclip_training.data.pairs import PairData
 from specclip_training.engine.commands import Run, format_seconds
-from specclip_training.engine.loop import FitResult
+from specclip_training.engine.loop import FitResult, history_of
 from specclip_training.engine.presets import Preset
-from specclip_training.reports.blocks import Code, Figure, Paragraph, Section, Table, plot_history
+from specclip_training.reports.blocks import Code, Figure, Paragraph, Section, Table
 
 
 def data_section(pairs: PairData) -> Section:
-    """What the run learned from, and how large each split is."""
+    """Describe the dataset and the size of each split."""
     where = f"`{pairs.info.name}`" + (f" from `{pairs.name}`" if not pairs.info.simulated else "")
     text = f"{sum(pairs.sizes.values()):,} pairs of a spectrum and a text, {where}"
     if pairs.info.simulated:
-        text = f"**Simulated.** {text}: every source, spectrum and text is invented"
+        text = f"**Simulated.** {text}: sources, spectra and texts are synthetic"
     text += (
-        ". **The split cuts groups** (drawn over pairs): what it shows is a warning, no result."
+        ". **Random split over pairs**: groups lie on both sides, so the figures are inflated."
         if pairs.leaky
-        else ". Splits keep groups whole: no source, observation, host or linking paper is in two "
-        "of them."
+        else ". Splits keep groups together: no source, observation, host or linking paper is in "
+        "two of them."
     )
     rows = []
     for name, split in pairs.splits.items():
@@ -36,73 +36,86 @@ def data_section(pairs: PairData) -> Section:
 
 
 def texts_section(preset: Preset, pairs: PairData) -> Section:
-    """What embedded the texts."""
+    """Describe the embedding of the texts."""
     sections, width = pairs.texts.section_mask.shape[1], pairs.texts.embeddings.shape[1]
     text = (
-        f"{sections} sections of each summary, embedded apart by `{text_model(pairs)}` and joined "
-        f"({width:,} numbers)."
+        f"The {sections} sections of each summary are embedded separately by "
+        f"`{text_model(pairs)}` and concatenated ({width:,} numbers)."
     )
     if pairs.embedded_here and preset.text.embedder == "offline":
         text += (
-            " **The offline embedder stood in for OpenAI's Ada-002**, which the paper used: the "
-            "dataset brings no `text_embedding`, and the offline model needs no key."
+            " **The offline embedder replaces OpenAI's Ada-002** of the paper: the dataset has no "
+            "`text_embedding`, and the offline model needs no key."
         )
     return Section("Texts", [Paragraph(text)])
 
 
 def text_model(pairs: PairData) -> str:
-    """Name of the embedder, in words."""
-    return pairs.texts.model or "a model the dataset does not name"
+    """Return the name of the text embedder."""
+    return pairs.texts.model or "an unnamed model"
 
 
 def training_section(run: Run, stages: Mapping[str, FitResult], figures: Path) -> Section:
-    """How the stages of training went; writes the figure of their losses."""
-    training: list[Any] = [
-        Table(
-            ["stage", "steps", "kept at step", "best on validation", "time"],
-            [
-                [
-                    name,
-                    f"{stage.steps:,}",
-                    f"{stage.best_step:,}",
-                    "–" if stage.best is None else f"{stage.best:.4g}",
-                    format_seconds(stage.seconds),
-                ]
-                for name, stage in stages.items()
-            ],
-        )
+    """Tabulate the training stages and plot their losses into `figures`."""
+    rows = [
+        [
+            name,
+            f"{stage.steps:,}",
+            f"{stage.best_step:,}",
+            "–" if stage.best is None else f"{stage.best:.4g}",
+            format_seconds(stage.seconds),
+        ]
+        for name, stage in stages.items()
     ]
-    histories = {name: stage.history for name, stage in stages.items() if stage.history}
-    if histories:
-        kept = {name: stages[name].best_step for name in histories}
-        training.append(
-            Figure(
-                plot_history(histories, kept, figures / "loss_curves.png"),
-                f"Loss against step; the dashed line marks the weights that were kept "
-                f"(alignment: best {run.preset.align.criterion} on validation).",
-            )
+    section = Section(
+        "Training", [Table(["stage", "steps", "best step", "best on validation", "time"], rows)]
+    )
+    if histories := {name: stage.history for name, stage in stages.items() if stage.history}:
+        path = figures / "loss_curves.png"
+        _plot_losses(histories, {name: stages[name].best_step for name in histories}, path)
+        caption = (
+            "Loss against step; the dashed line marks the step whose weights were kept "
+            f"(alignment: best {run.preset.align.criterion} on validation)."
         )
-    return Section("Training", training)
+        section.blocks.append(Figure(path, caption))
+    return section
 
 
 def command_section(run: Run, metrics: Mapping[str, Any]) -> Section:
-    """How to make the same again."""
+    """List command, versions and settings."""
+    steps = f", at most {run.max_steps} steps a stage" if run.max_steps else ""
+    versions = ", ".join(f"{name} {version}" for name, version in metrics["versions"].items())
     about = (
-        f"Preset `{run.preset.name}`, seed {run.seed}, "
-        f"{run.accelerator.num_processes} process(es) on `{run.accelerator.device}`"
-        + (f", at most {run.max_steps} steps a stage" if run.max_steps else "")
-        + ". "
-        + ", ".join(f"{name} {version}" for name, version in metrics["versions"].items())
-        + "."
+        f"Preset `{run.preset.name}`, seed {run.seed}, {run.accelerator.num_processes} process(es) "
+        f"on `{run.accelerator.device}`{steps}. {versions}."
     )
-    return Section(
-        "How it was made",
-        [
-            Code(run.command),
-            Paragraph(about),
-            Code(json.dumps(metrics["settings"], indent=1)),
-        ],
-    )
+    settings = json.dumps(metrics["settings"], indent=1)
+    return Section("Command and settings", [Code(run.command), Paragraph(about), Code(settings)])
+
+
+def _plot_losses(
+    histories: Mapping[str, Sequence[Mapping[str, float]]],
+    best_steps: Mapping[str, int],
+    path: Path,
+) -> None:
+    """Plot training and validation loss against step, one panel for each stage."""
+    # The object interface needs no display and leaves the reader's backend alone.
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(4.6 * len(histories), 3.4), layout="constrained", dpi=110)
+    panels = canvas.subplots(1, len(histories), squeeze=False)[0]
+    for panel, (stage, history) in zip(panels, histories.items(), strict=True):
+        for name, label, colour in (
+            ("train_loss", "train", "#1f77b4"),
+            ("loss", "validation", "#d95f02"),
+        ):
+            panel.plot(*history_of(history, name), label=label, color=colour, lw=1.6)
+        panel.axvline(best_steps[stage], color="0.5", lw=1, ls="--", label="kept")
+        panel.set(title=stage, xlabel="step", ylabel="loss")
+        panel.grid(alpha=0.25)
+        panel.legend(frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    canvas.savefig(path)
 
 
 __all__ = ["command_section", "data_section", "text_model", "texts_section", "training_section"]

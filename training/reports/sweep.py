@@ -1,4 +1,4 @@
-"""The tables of a search of settings."""
+"""Tables of a hyperparameter search."""
 
 from __future__ import annotations
 
@@ -7,79 +7,65 @@ from typing import Any
 
 import numpy as np
 from specclip_training.engine.loop import better
-from specclip_training.reports.blocks import Table
+from specclip_training.reports.blocks import Table, metric_form, metric_title, with_interval
 
 _SHOWN = ("recall@1%", "recall@5%", "median_rank_fraction")
 
 
 def trials_table(metrics: Mapping[str, Any]) -> Table:
-    """Every point, best first: settings, criterion, retrieval on `validation`, seconds."""
+    """Tabulate the points, best first: settings, criterion, retrieval on `validation`, seconds."""
     keys, criterion = list(metrics["grid"]), metrics["criterion"]
-    shown = [name for name in _SHOWN if name != criterion]
-    head = ["", *(key.rpartition(".")[2] for key in keys), criterion]
-    head += [name.replace("recall", "Recall").replace("_", " ") for name in shown]
-    rows = [
-        [
-            str(place),
-            *(f"{point['settings'][key]:g}" if _is_number(point["settings"][key])
-              else str(point["settings"][key]) for key in keys),
-            f"**{_figure(point, criterion)}**",
-            *(_figure(point, name) for name in shown),
-            f"{point['median']['seconds']:.0f}",
-        ]
-        for place, point in enumerate(metrics["points"], start=1)
-    ]  # fmt: skip
-    chance = metrics["points"][0]["trials"][0]["validation"]["retrieval"]["spectrum_to_text"]
-    levels = [f"{chance[name]['chance']:.1%}" if name in chance else "" for name in shown]
-    first = f"{chance[criterion]['chance']:.1%}" if criterion in chance else ""
-    rows.append(["chance", *[""] * len(keys), first, *levels, ""])
-    return Table([*head, "seconds"], rows)
+    names = [criterion, *(name for name in _SHOWN if name != criterion)]
+    rows = []
+    for place, point in enumerate(metrics["points"], start=1):
+        best, *others = (_cell(point, name) for name in names)
+        settings = [_setting(point["settings"][key]) for key in keys]
+        seconds = f"{point['median']['seconds']:.0f}"
+        rows.append([str(place), *settings, f"**{best}**", *others, seconds])
+    first = metrics["points"][0]["trials"][0]["validation"]["retrieval"]["spectrum_to_text"]
+    chance = [f"{first[name]['chance']:.1%}" if name in first else "" for name in names]
+    rows.append(["chance", *[""] * len(keys), *chance, ""])
+    titles = [key.rpartition(".")[2] for key in keys] + [criterion, *map(metric_title, names[1:])]
+    return Table(["", *titles, "seconds"], rows)
 
 
 def effects_table(metrics: Mapping[str, Any]) -> Table:
-    """For each value of each setting the best and the median criterion of its points."""
+    """Tabulate the best and the median criterion at each value of each setting."""
     criterion = metrics["criterion"]
+    form = metric_form(criterion)
+    best_of = max if better(1, 0, criterion) else min
     rows = []
     for key, values in metrics["grid"].items():
         for value in values:
-            found = [
+            results = [
                 point["median"][criterion]
                 for point in metrics["points"]
                 if point["settings"][key] == value
             ]
-            if found:
-                best = max(found) if better(1, 0, criterion) else min(found)
-                rows.append(
-                    [f"{key} = {value}", str(len(found)), _plain(best, criterion),
-                     _plain(float(np.median(found)), criterion)]
-                )  # fmt: skip
+            if results:
+                figures = (best_of(results), float(np.median(results)))
+                rows.append([f"{key} = {value}", str(len(results)), *map(form.format, figures)])
     return Table(["setting", "points", f"best {criterion}", f"median {criterion}"], rows)
 
 
-def _figure(point: Mapping[str, Any], name: str) -> str:
-    """The median with the range over the seeds, or for one seed with its 95 % interval."""
-    text = _plain(point["median"][name], name)
-    found = [trial["validation"] for trial in point["trials"]]
-    retrieval = found[0]["retrieval"]["spectrum_to_text"]
-    if len(found) > 1:
-        low, high = min(f[name] for f in found), max(f[name] for f in found)
+def _cell(point: Mapping[str, Any], name: str) -> str:
+    """Format the median with the range over seeds; with one seed, its 95 % interval."""
+    figure = {"value": point["median"][name]}
+    results = [trial["validation"] for trial in point["trials"]]
+    retrieval = results[0]["retrieval"]["spectrum_to_text"]
+    if len(results) > 1:
+        figure["low"] = min(result[name] for result in results)
+        figure["high"] = max(result[name] for result in results)
     elif name == "mean_log_rank":
-        low, high = found[0]["mean_log_rank_interval"]
+        figure["low"], figure["high"] = results[0]["mean_log_rank_interval"]
     elif name in retrieval:
-        low, high = retrieval[name]["low"], retrieval[name]["high"]
-    else:
-        return text
-    return f"{text} ({_plain(low, name)} to {_plain(high, name)})"
+        figure |= {end: retrieval[name][end] for end in ("low", "high")}
+    return with_interval(figure, metric_form(name))
 
 
-def _plain(value: float, name: str) -> str:
-    if name in ("mean_log_rank", "loss"):
-        return f"{value:.3f}"
-    return f"{value:.1%}"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _setting(value: Any) -> str:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:g}" if is_number else str(value)
 
 
 __all__ = ["effects_table", "trials_table"]
