@@ -15,7 +15,7 @@ PACKAGES = {
 }
 # Rooms of the package, lowest floor first; imports run from a later floor to an earlier one.
 FLOORS = (
-    {"errors", "version"},
+    {"errors", "formatting", "version"},
     {"storage"},
     {"literature", "spectra"},
     {"models"},

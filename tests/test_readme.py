@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cli import write_pha
+from chandra_pha import write_pha
 
 from hf_specclip.cli.main import main
 

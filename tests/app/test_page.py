@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from chandra_pha import write_pha
 from ogip_writer import arf_hdu, write
-from test_cli import write_pha
 
 SHAPE = np.exp(-np.arange(1024) / 200)
 

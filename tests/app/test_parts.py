@@ -4,8 +4,8 @@ from threading import Event
 
 import numpy as np
 import pytest
+from chandra_pha import write_pha
 from ogip_writer import arf_hdu, ebounds_hdu, matrix_hdu, spectrum_hdu, write, write_set
-from test_cli import write_pha
 
 from hf_specclip.app.html import answers, facts, literature, message
 from hf_specclip.app.page import upload as app_upload

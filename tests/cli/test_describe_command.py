@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from astropy.table import Table
-from test_cli import write_pha
+from chandra_pha import write_pha
 
 from hf_specclip import SpecCLIPIndex
 from hf_specclip.cli.main import main

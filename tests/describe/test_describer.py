@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from astropy.table import Table
-from test_cli import write_pha
+from chandra_pha import write_pha
 
 from hf_specclip import (
     Describer,

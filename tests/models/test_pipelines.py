@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from chandra_pha import write_pha
 from datasets import Dataset
-from test_cli import write_pha
 from test_round_trips import bare
 
 from hf_specclip import Describer, SpecCLIPFeatureExtractor, SpecCLIPModel, pipeline, read_spectrum

@@ -1,0 +1,52 @@
+"""Numbers as text: digits, thousands and missing values, decided in one place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+MISSING = "–"
+# Shares are written as percentages; these figures are not shares.
+_METRIC_FORMATS = {"median_rank": ".1f", "mean_log_rank": ".3f", "loss": ".3f"}
+
+
+def format_number(value: float | None, digits: int = 3) -> str:
+    """Write a number with some significant digits: `1.67`, `12,300`, `2.1e-05`; `–` for none."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+
+
+def format_range(low: float | None, high: float | None, digits: int = 3) -> str:
+    """Write an interval: `1.56 – 1.8`, or `from 1.56`, `up to 1.8` where one end is unbounded."""
+    if low is None or high is None:
+        if low is not None:
+            return f"from {format_number(low, digits)}"
+        return MISSING if high is None else f"up to {format_number(high, digits)}"
+    return f"{format_number(low, digits)} – {format_number(high, digits)}"
+
+
+def format_metric(value: float | None, name: str = "", sign: str = "") -> str:
+    """Write a figure of a report: a percentage (`47.5%`), or a rank or loss by its name.
+
+    Args:
+        value: the figure; a share where `name` says nothing else.
+        name: of the metric, such as `"recall_at_1%"` or `"median_rank"`.
+        sign: `"+"` writes the sign of positive figures too.
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return format(value, sign + _METRIC_FORMATS.get(name, ".1%"))
+
+
+def format_with_interval(figure: Mapping[str, Any], name: str = "") -> str:
+    """Write a figure with `value`, `low` and `high`: `47.5% (45.0% to 49.9%)`."""
+    text = format_metric(figure["value"], name)
+    low, high = figure.get("low"), figure.get("high")
+    if low is None or high is None:
+        return text
+    return f"{text} ({format_metric(low, name)} to {format_metric(high, name)})"
+
+
+__all__ = ["MISSING", "format_metric", "format_number", "format_range", "format_with_interval"]

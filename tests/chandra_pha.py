@@ -1,0 +1,34 @@
+"""Writer of a small Chandra ACIS spectrum file, shared by the tests of several folders."""
+
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+CHANNELS = 1024
+
+
+def write_pha(path: Path, counts: np.ndarray, exposure: float = 20_000.0) -> Path:
+    """Write a PHA file with its background in the same file, as the catalogue has it."""
+    hdus = [fits.PrimaryHDU()]
+    for name, values, hduclas2, backscal in (
+        ("SPECTRUM1", counts, "TOTAL", 1e-6),
+        ("SPECTRUM2", np.full(CHANNELS, 2), "BKG", 2e-5),
+    ):
+        hdu = fits.BinTableHDU.from_columns(
+            [
+                fits.Column("CHANNEL", "J", array=np.arange(1, CHANNELS + 1)),
+                fits.Column("COUNTS", "J", array=values),
+            ],
+            name="SPECTRUM",
+        )
+        hdu.header.update(
+            HDUNAME=name, HDUCLASS="OGIP", HDUCLAS1="SPECTRUM", HDUCLAS2=hduclas2, CHANTYPE="PI",
+            TELESCOP="CHANDRA", INSTRUME="ACIS", DETNAM="ACIS-7", OBJECT="Test source",
+            OBS_ID="1234", EXPOSURE=exposure, BACKSCAL=backscal, AREASCAL=1.0, DETCHANS=CHANNELS,
+            TLMIN1=1, TLMAX1=CHANNELS, POISSERR=True, BACKFILE=path.name,
+            RESPFILE="none", ANCRFILE="none",
+        )  # fmt: skip
+        hdus.append(hdu)
+    fits.HDUList(hdus).writeto(path)
+    return path
