@@ -21,17 +21,24 @@ from typing import Any
 import numpy as np
 import yaml
 from scipy.stats import t as student
-from specclip_training.align import MODEL, build, require_texts
-from specclip_training.data.pairs import PairData, embed_texts, load_pairs
+from specclip_training.data.pairs import PairData, embed_texts, load_pairs, require_texts
 from specclip_training.engine.commands import LOGS, Run, call, parser, start
 from specclip_training.engine.grid import Trial
 from specclip_training.engine.loop import better
 from specclip_training.engine.presets import CONFIGS, Preset, PresetError, load_preset
-from specclip_training.pretrain_spectrum import STAGE as SPECTRUM
-from specclip_training.pretrain_spectrum import identity_of as spectrum_identity
-from specclip_training.pretrain_spectrum import pretrain
 from specclip_training.reports.blocks import Code, Paragraph, Section, Table, to_markdown
-from specclip_training.sweep import METRICS, TRIALS, by_itself, finished, identity_of, train
+from specclip_training.stages.alignment import MODEL, build
+from specclip_training.stages.pretraining import STAGE as SPECTRUM
+from specclip_training.stages.pretraining import identity_of as spectrum_identity
+from specclip_training.stages.pretraining import pretrain
+from specclip_training.sweep import (
+    METRICS,
+    TRIALS,
+    finished,
+    identity_of,
+    single_process_run,
+    train,
+)
 
 from hf_specclip.storage import to_json, write_json, write_text
 
@@ -250,7 +257,7 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
         require_texts(pairs)
         made.append(", ".join(f"{name} {rows:,}" for name, rows in pairs.sizes.items()) + " rows")
     main_process = run.is_main
-    alone = by_itself(run)
+    alone = single_process_run(run)
     if not main_process:
         return
     with alone.stage("ablation") as made:

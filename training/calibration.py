@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from specclip_training.align import MODEL, align, require_texts
-from specclip_training.align import STAGE as ALIGN
-from specclip_training.data.pairs import embed_texts, load_pairs
+from specclip_training.data.pairs import embed_texts, load_pairs, require_texts
 from specclip_training.engine.commands import CHECKPOINTS, LOGS, call, finish, parser, start
 from specclip_training.engine.presets import Preset
-from specclip_training.pretrain_spectrum import STAGE as SPECTRUM
-from specclip_training.pretrain_spectrum import describe, pretrain
+from specclip_training.stages.alignment import MODEL, align
+from specclip_training.stages.alignment import STAGE as ALIGN
+from specclip_training.stages.pretraining import STAGE as SPECTRUM
+from specclip_training.stages.pretraining import describe, pretrain
 from specclip_training.studies.ceiling import ceiling_of, headline
 from specclip_training.studies.measure import measure
 

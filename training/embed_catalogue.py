@@ -16,7 +16,12 @@ import numpy as np
 import pyarrow as pa
 import torch
 from accelerate import Accelerator
-from specclip_training.data.parquet_rows import ParquetRows, ParquetRowsError, arrays_of, files_of
+from specclip_training.data.parquet_rows import (
+    ParquetRows,
+    ParquetRowsError,
+    dataset_files,
+    to_arrays,
+)
 from specclip_training.data.shard_job import work_through
 from specclip_training.data.streamed import AREA_COLUMNS, SPECTRUM_COLUMNS
 from specclip_training.engine.checkpoint import CheckpointError, fingerprint
@@ -70,7 +75,7 @@ def embed_catalogue(
         return pa.concat_tables([embedded(rows.table(int(number))) for number in numbers])
 
     def embedded(table: pa.Table) -> pa.Table:
-        spectra = arrays_of(table.select(columns))
+        spectra = to_arrays(table.select(columns))
         parts = []
         for start in range(0, len(table), batch_size):
             batch = {name: values[start : start + batch_size] for name, values in spectra.items()}
@@ -101,7 +106,7 @@ def embed_catalogue(
 def main(arguments: argparse.Namespace) -> None:
     """Run the command."""
     accelerator = Accelerator(mixed_precision="bf16" if arguments.bfloat16 else "no")
-    files = files_of(arguments.dataset)
+    files = dataset_files(arguments.dataset)
     wanted = arguments.split or list(files)
     unknown = sorted(set(wanted) - set(files))
     if unknown:

@@ -17,19 +17,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from specclip_training.align import (
-    MODEL,
-    companions_of,
-    embed_spectra,
-    embed_split_texts,
+from specclip_training.data.pairs import (
+    PairData,
+    TrainingDataError,
+    embed_texts,
+    load_pairs,
     require_texts,
 )
-from specclip_training.data.pairs import PairData, TrainingDataError, embed_texts, load_pairs
 from specclip_training.engine.checkpoint import (
     TRAINING_FILE,
     CheckpointError,
+    check_identity,
     fingerprint,
-    refuse_other,
 )
 from specclip_training.engine.commands import LOGS, Run, call, finish, parser, start
 from specclip_training.engine.loop import better
@@ -42,6 +41,12 @@ from specclip_training.reports.blocks import (
     Study,
     Table,
     to_markdown,
+)
+from specclip_training.stages.alignment import (
+    MODEL,
+    build_companions,
+    embed_spectra,
+    embed_split_texts,
 )
 from specclip_training.sweep import RESULTS as SEARCH
 from specclip_training.sweep import TRIALS
@@ -183,7 +188,7 @@ def study_ensemble(
     models = [SpecCLIPModel.from_pretrained(candidates[place]).eval() for place in members]
     ensemble = SpecCLIPEnsembleModel.from_members(models, weights).to(run.accelerator.device)
     extractor = SpecCLIPFeatureExtractor.from_pretrained(candidates[members[0]])
-    companions = companions_of(ensemble, extractor, pairs, run)
+    companions = build_companions(ensemble, extractor, pairs, run)
     if run.is_main:
         with atomic_folder(run.output / ENSEMBLE) as partial:
             ensemble.config.custom_pipelines = custom_pipelines()
@@ -252,7 +257,7 @@ def refuse_other_data(folder: Path, pairs: PairData) -> None:
             "training/sweep.py left"
         ) from None
     texts = fingerprint({"texts": torch.from_numpy(pairs.texts.embeddings)})
-    refuse_other(found, {"dataset": pairs.fingerprint, "text_embeddings": texts}, folder)
+    check_identity(found, {"dataset": pairs.fingerprint, "text_embeddings": texts}, folder)
 
 
 def best_trials(output: Path, pairs: PairData, criterion: str, top: int) -> list[Path]:
@@ -275,7 +280,7 @@ def best_trials(output: Path, pairs: PairData, criterion: str, top: int) -> list
             f"{path} cannot be read ({error}): run training/sweep.py with this --output first, or "
             "name models with --members"
         ) from None
-    refuse_other({"dataset": found["dataset_fingerprint"]}, {"dataset": pairs.fingerprint}, path)
+    check_identity({"dataset": found["dataset_fingerprint"]}, {"dataset": pairs.fingerprint}, path)
     return [output / TRIALS / trial["name"] / MODEL for trial in trials[:top]]
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from specclip_training.engine.checkpoint import TRAINING_FILE, fingerprint, refuse_other
-from specclip_training.engine.commands import CHECKPOINTS, Run, call, claim, parser
+from specclip_training.engine.checkpoint import TRAINING_FILE, check_identity, fingerprint
+from specclip_training.engine.commands import CHECKPOINTS, Run, call, parser, prepare_output
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table
 from specclip_training.studies.expert_figures import plot_gate, plot_gate_by_class
@@ -41,8 +41,6 @@ from hf_specclip.storage import atomic_folder, write_json
 STAGE = "experts"
 MOE = "moe"
 MODES = ("select", "gate")
-# The paper's mixture picks one representation for each variable; any other preset weighs experts.
-HEADLINE = {"paper": "select"}
 COUNT_EDGES = (0, 50, 150, 500, np.inf)
 _TITLES = {
     "spectrum": "spectra",
@@ -86,7 +84,7 @@ def study_experts(
     if not seen or not any(np.isfinite(reps[split].targets[name]).any() for name in seen):
         why = f"No variable is known for {FEWEST} rows of train and any of {split}."
         return Study({"skipped": why}, [Section("Physical variables", [Paragraph(why)])])
-    headline = HEADLINE.get(run.preset.name, "gate")
+    headline = run.preset.moe.mode
     models = {mode: _fitted(run, reps, mode, headline) for mode in MODES}
     rows = reps[split]
     found = {mode: _ask(model, rows) for mode, model in models.items()}
@@ -356,7 +354,7 @@ def _fitted(
     }
     record = folder / TRAINING_FILE
     if record.is_file():
-        refuse_other(json.loads(record.read_text(encoding="utf-8"))["identity"], identity, folder)
+        check_identity(json.loads(record.read_text(encoding="utf-8"))["identity"], identity, folder)
         return SpecCLIPMoEForRegression.from_pretrained(folder).eval()
     if run.is_main:
         names = list(reps["train"].targets)
@@ -578,7 +576,7 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     output = Path(arguments.output)
     if arguments.overwrite and output.is_dir():
         made = [MOE, *(f"{CHECKPOINTS}/{MOE}_{mode}" for mode in MODES)]
-        claim(output, made, overwrite=True)
+        prepare_output(output, made, overwrite=True)
     run_study(STAGE, study_experts, arguments, preset)
 
 
@@ -594,7 +592,7 @@ report.html, report.md and figures. A rerun keeps what is fitted already.""",
     return command
 
 
-__all__ = ["HEADLINE", "MOE", "STAGE", "expert_data", "measure_experts", "study_experts"]
+__all__ = ["MOE", "STAGE", "expert_data", "measure_experts", "study_experts"]
 
 
 if __name__ == "__main__":

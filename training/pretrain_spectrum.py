@@ -1,272 +1,41 @@
-"""Train the autoencoder of spectra: the first stage.
+"""Command `pretrain_spectrum`: the first stage of training.
 
     accelerate launch training/pretrain_spectrum.py --config paper --dataset DIR --output runs/mine
 
-leaves `runs/mine/spectrum`, which `training/align.py` starts from.
+writes `runs/mine/spectrum`, which `training/align.py` starts from.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import sys
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from accelerate import Accelerator
-from specclip_training.data.pairs import PairData, TrainingDataError, load_pairs, thin
+from specclip_training.data.pairs import load_pairs
 from specclip_training.data.streamed import stream_spectra
-from specclip_training.engine.checkpoint import (
-    TRAINING_FILE,
-    CheckpointError,
-    CheckpointFolder,
-    refuse_other,
-)
-from specclip_training.engine.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
-from specclip_training.engine.loop import Draws, FitResult, Order, fit, over_rows
-from specclip_training.engine.presets import (
-    Preset,
-    SpectrumSettings,
-    StageSettings,
-    settings_record,
-)
-
-from hf_specclip import (
-    SpecCLIPFeatureExtractor,
-    SpecCLIPForSpectrumPreTraining,
-    SpecCLIPSpectrumConfig,
-)
-from hf_specclip.models.loss_specclip import in_mini_batches
-from hf_specclip.storage import atomic_folder, write_json
-
-STAGE = "spectrum"
-# Rows that the normalisation is fitted on; a mean over more is no better, only larger in memory.
-STATISTICS_ROWS = 20_000
-# Settings of a stage that decide nothing about its result.
-_IDLE = ("checkpoint_every",)
-
-
-class SpectrumTask:
-    """What the loop needs to know of the first stage (`specclip_training.engine.loop.Task`)."""
-
-    stage = STAGE
-    over_all = False
-    criterion = "loss"
-
-    def __init__(
-        self,
-        model: SpecCLIPForSpectrumPreTraining,
-        extractor: SpecCLIPFeatureExtractor,
-        pairs: PairData,
-        settings: StageSettings,
-    ):
-        self.model, self.extractor, self.pairs, self.settings = model, extractor, pairs, settings
-        self.n_rows = len(pairs.splits["train"])
-
-    def order(self, seed: int) -> Order:
-        return self.pairs.splits["train"].order(seed, self.stage)
-
-    def module(self) -> torch.nn.Module:
-        return _LossOf(self.model, self.settings.mini_batch)
-
-    def rate_of(self, name: str) -> float:
-        return 1.0
-
-    def batch(self, rows: np.ndarray, draws: Draws) -> dict[str, torch.Tensor]:
-        spectra = self.pairs.splits["train"].spectra(rows)
-        return self.inputs(thin(spectra, self.settings.thinning, draws), spectra)
-
-    def inputs(
-        self, shown: dict[str, np.ndarray], whole: dict[str, np.ndarray]
-    ) -> dict[str, torch.Tensor]:
-        """What the encoder is shown and, for a likelihood, the whole spectra to be explained."""
-        inputs = dict(self.extractor(shown, return_tensors="pt"))
-        return {**inputs, **targets(self.model, whole)}
-
-    def validate(self, accelerator: Accelerator) -> dict[str, float]:
-        split = self.pairs.splits["validation"]
-
-        def losses(rows: np.ndarray) -> torch.Tensor:
-            spectra = split.spectra(rows)
-            inputs = self.inputs(spectra, spectra)
-            loss = self.model(**{k: v.to(accelerator.device) for k, v in inputs.items()}).loss
-            return loss.expand(len(rows))
-
-        return {"loss": over_rows(accelerator, losses, len(split)).mean().item()}
-
-
-def pretrain(run: Run, pairs: PairData) -> FitResult:
-    """Train the autoencoder, or find that it is trained already, and leave it in `spectrum/`.
-
-    Raises:
-        CheckpointError: when the output holds another run's.
-        TrainingError: when training cannot go on.
-    """
-    target = run.output / STAGE
-    identity = identity_of(run, pairs)
-    if found := finished(target, identity):
-        return found
-    model, extractor = build(run, pairs)
-    result = fit(
-        run.accelerator,
-        SpectrumTask(model, extractor, pairs, run.preset.pretrain),
-        run.preset.pretrain,
-        seed=run.seed,
-        checkpoints=CheckpointFolder(run.checkpoints(STAGE), identity),
-        max_steps=run.max_steps,
-    )
-    if run.is_main:
-        with atomic_folder(target) as partial:
-            model.save_pretrained(partial)
-            extractor.save_pretrained(partial)
-            write_json(partial / TRAINING_FILE, {"identity": identity, "result": result.to_dict()})
-    run.accelerator.wait_for_everyone()
-    return result
-
-
-def build(
-    run: Run, pairs: PairData
-) -> tuple[SpecCLIPForSpectrumPreTraining, SpecCLIPFeatureExtractor]:
-    """A model with weights drawn from the seed and the normalisation of `train`, on the CPU."""
-    settings = run.preset.spectrum
-    check_bins(settings, pairs)
-    torch.manual_seed(Draws(run.seed, f"{STAGE} weights", 0).torch_seed(0))
-    axis = (pairs.info.domain.axis, pairs.info.domain.axis_unit)
-    config = SpecCLIPSpectrumConfig(**dataclasses.asdict(settings), axis=axis)
-    model = SpecCLIPForSpectrumPreTraining(config)
-    extractor = SpecCLIPFeatureExtractor(settings.input_kind, **config.grid)
-    spectra = pairs.splits["train"].sample(STATISTICS_ROWS)
-    inputs = extractor(spectra, return_tensors="pt")
-    model.fit_statistics(
-        inputs["spectrum_values"], inputs.get("spectrum_globals"), **targets(model, spectra)
-    )
-    return model, extractor
-
-
-def targets(
-    model: SpecCLIPForSpectrumPreTraining, spectra: dict[str, np.ndarray]
-) -> dict[str, torch.Tensor]:
-    """Counts and exposure that a Poisson likelihood explains; nothing for the paper's loss."""
-    if model.config.reconstruction_loss != "poisson":
-        return {}
-    return {
-        "target_counts": torch.from_numpy(spectra["counts"]).float(),
-        "target_exposure": torch.from_numpy(spectra["exposure"]),
-    }
-
-
-def check_bins(settings: SpectrumSettings, pairs: PairData) -> None:
-    """Refuse a preset for other bins than the dataset's, or bands that these do not reach."""
-    found = pairs.info.n_bins, tuple(pairs.info.energy_range)
-    if found != (settings.n_bins, tuple(settings.energy_range)):
-        low, high = found[1]
-        unit = pairs.info.domain.axis_unit
-        raise TrainingDataError(
-            f"{pairs.name} has {found[0]} bins from {low:g} to {high:g} {unit}, the preset asks "
-            f"for {settings.n_bins} from {settings.energy_range[0]:g} to "
-            f"{settings.energy_range[1]:g}: give --set spectrum.n_bins={found[0]} "
-            f"--set 'spectrum.energy_range=[{low:g}, {high:g}]'"
-        )
-    low, high = settings.energy_range
-    for band in settings.bands:
-        if settings.input_kind != "minmax" and not (band[0] < high and band[1] > low):
-            raise TrainingDataError(
-                f"spectrum.bands: {list(band)} lies outside of {low:g} to {high:g} "
-                f"{pairs.info.domain.axis_unit}, so what compares it would say nothing: give "
-                "--set 'spectrum.bands=[[…, …], […, …], […, …]]' with three bands on this axis"
-            )
-
-
-def identity_of(run: Run, pairs: PairData) -> dict[str, Any]:
-    """All that decides the weights of this stage."""
-    return {
-        "stage": STAGE,
-        "seed": run.seed,
-        "max_steps": run.max_steps,
-        "precision": run.preset.precision,
-        "dataset": pairs.fingerprint,
-        "spectrum": settings_record(run.preset.spectrum),
-        "pretrain": settings_of(run.preset.pretrain),
-    }
-
-
-def settings_of(settings: StageSettings) -> dict[str, Any]:
-    """The settings of a stage that decide its result."""
-    return {k: v for k, v in settings_record(settings).items() if k not in _IDLE}
-
-
-def finished(folder: Path, identity: dict[str, Any]) -> FitResult | None:
-    """What a finished stage came to, None where there is none.
-
-    Raises:
-        CheckpointError: when it was made with other settings, or its record cannot be read.
-    """
-    path = folder / TRAINING_FILE
-    if not path.is_file():
-        if folder.is_dir() and any(folder.iterdir()):
-            raise CheckpointError(
-                f"{folder} holds something that training did not make: move it, or choose another "
-                "--output"
-            )
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found = FitResult(**content["result"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({error}): give --overwrite to train again"
-        ) from None
-    refuse_other(content.get("identity"), identity, folder)
-    return found
-
-
-class _LossOf(torch.nn.Module):
-    """The model with its loss, the mean over the rows, as the only output."""
-
-    def __init__(self, model: SpecCLIPForSpectrumPreTraining, mini_batch: int | None):
-        super().__init__()
-        self.model, self.mini_batch = model, mini_batch
-
-    def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
-        if self.mini_batch is None:
-            return self.model(**inputs).loss
-
-        def per_row(**part: torch.Tensor) -> torch.Tensor:
-            return self.model(**part).loss.expand(len(part["spectrum_values"]))
-
-        return in_mini_batches(per_row, inputs, self.mini_batch).mean()
+from specclip_training.engine.commands import CHECKPOINTS, LOGS, call, finish, parser, start
+from specclip_training.engine.presets import Preset
+from specclip_training.stages.pretraining import STAGE, describe, pretrain
 
 
 def main(arguments: argparse.Namespace, preset: Preset) -> None:
     """Run the command."""
-
     run = start(arguments, preset, [f"{CHECKPOINTS}/{STAGE}", STAGE, LOGS])
-    with run.stage("data") as made:
+    with run.stage("data") as summary:
         with run.accelerator.main_process_first():
             if arguments.stream:
-                area = run.preset.spectrum.input_kind == "flux"
-                pairs = stream_spectra(run.dataset, run.cache_dir, with_area=area)
+                with_area = preset.spectrum.input_kind == "flux"
+                pairs = stream_spectra(run.dataset, run.cache_dir, with_area=with_area)
             else:
                 pairs = load_pairs(run.dataset, run.cache_dir)
-        made.append(", ".join(f"{name} {rows:,}" for name, rows in pairs.sizes.items()) + " rows")
-    with run.stage("pretraining") as made:
+        summary.append(pairs.describe())
+    with run.stage("pretraining") as summary:
         result = pretrain(run, pairs)
-        made.append(f"{run.output / STAGE}: {describe(result)}")
+        summary.append(f"{run.output / STAGE}: {describe(result)}")
     finish(run)
 
 
-def describe(result: FitResult) -> str:
-    """A stage in a few words."""
-    if result.best is None:
-        return "weights as drawn, no step taken"
-    return f"{result.steps:,} steps, best on validation {result.best:.4g} at {result.best_step:,}"
-
-
 def options() -> argparse.ArgumentParser:
-    """What the command takes."""
+    """Return the parser of the command."""
     command = parser(
         "Train the autoencoder of X-ray spectra on the spectra of a dataset, without its texts.",
         """\

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import yaml
-from specclip_training.align import MODEL
 from specclip_training.engine.commands import Run, call, parser
 from specclip_training.engine.presets import CONFIGS, Preset
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table, with_interval
+from specclip_training.stages.alignment import MODEL
 from specclip_training.studies.representations import SplitRepresentations
 from specclip_training.studies.run_study import add_split, run_study
 from tqdm.auto import tqdm
@@ -145,14 +145,14 @@ def _measure(
         known = ~np.isnan(answers)
         areas.append((auc_of(rows.shared_spectrum[known] @ direction, answers[known] > 0), known))
 
-    def over_all(weights: np.ndarray) -> np.ndarray:
+    def global_loss(weights: np.ndarray) -> np.ndarray:
         return np.stack([area(weights[:, known]) for area, known in areas], axis=1)
 
-    values = over_all(np.ones((1, len(rows)), dtype=np.int64))[0]
+    values = global_loss(np.ones((1, len(rows)), dtype=np.int64))[0]
     draws = np.full((1, len(questions)), np.nan)
     if bootstrap.n_groups > 1:
         some = tqdm(bootstrap.row_weights(), "intervals", unit="block", disable=not progress)
-        draws = np.concatenate([over_all(weights) for weights in some])
+        draws = np.concatenate([global_loss(weights) for weights in some])
 
     def mean_of(places: Sequence[int]) -> dict[str, float]:
         # A draw without rows of both kinds for one of the questions says nothing of their mean.

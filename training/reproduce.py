@@ -16,18 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from specclip_training.align import MODEL, align, require_texts
-from specclip_training.align import STAGE as ALIGN
 from specclip_training.compare import comparison_study
-from specclip_training.data.pairs import PairData, TrainingDataError, embed_texts, load_pairs
+from specclip_training.data.pairs import (
+    PairData,
+    TrainingDataError,
+    embed_texts,
+    load_pairs,
+    require_texts,
+)
 from specclip_training.engine.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
 from specclip_training.engine.loop import FitResult
 from specclip_training.engine.presets import Preset
 from specclip_training.experts import study_experts
 from specclip_training.latent_space import study_latent_space
 from specclip_training.outliers import study_outliers
-from specclip_training.pretrain_spectrum import STAGE as SPECTRUM
-from specclip_training.pretrain_spectrum import describe, pretrain
 from specclip_training.questions import study_questions
 from specclip_training.reports.blocks import (
     Paragraph,
@@ -43,6 +45,10 @@ from specclip_training.reports.run import (
     texts_section,
     training_section,
 )
+from specclip_training.stages.alignment import MODEL, align
+from specclip_training.stages.alignment import STAGE as ALIGN
+from specclip_training.stages.pretraining import STAGE as SPECTRUM
+from specclip_training.stages.pretraining import describe, pretrain
 from specclip_training.studies.card import write_cards
 from specclip_training.studies.ceiling import Ceiling, ceiling_of, ceiling_section
 from specclip_training.studies.measure import EVALUATION, measure, save_ranks

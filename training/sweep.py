@@ -26,22 +26,22 @@ from accelerate.state import AcceleratorState
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from specclip_training.align import MODEL, AlignTask, build, latents_of, require_texts
-from specclip_training.data.pairs import PairData, embed_texts, load_pairs
+from specclip_training.data.pairs import PairData, load_embedded_pairs
 from specclip_training.engine.checkpoint import (
     TRAINING_FILE,
     CheckpointError,
     CheckpointFolder,
-    refuse_other,
+    check_identity,
 )
 from specclip_training.engine.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
 from specclip_training.engine.grid import Trial, plan_trials, read_grid
 from specclip_training.engine.loop import TrainingError, better, fit
 from specclip_training.engine.presets import Preset, settings_record
-from specclip_training.pretrain_spectrum import STAGE as SPECTRUM
-from specclip_training.pretrain_spectrum import describe, pretrain, settings_of
 from specclip_training.reports.blocks import Code, Paragraph, Section, to_markdown
 from specclip_training.reports.sweep import effects_table, trials_table
+from specclip_training.stages.alignment import MODEL, AlignTask, build, embed_latents
+from specclip_training.stages.pretraining import STAGE as SPECTRUM
+from specclip_training.stages.pretraining import describe, pretrain, stage_settings
 from tqdm.auto import tqdm
 
 from hf_specclip import SpecCLIPProcessor
@@ -58,7 +58,7 @@ _LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADD
 _MPI = ("PMI_", "OMPI_COMM_WORLD_", "MV2_COMM_WORLD_", "MPI_LOCAL")
 
 
-def by_itself(run: Run) -> Run:
+def single_process_run(run: Run) -> Run:
     """The same run on this process alone, whatever was launched beside it.
 
     A trial belongs to one process. In a process group its loss would draw negatives from the
@@ -83,7 +83,7 @@ def search(
     undone is taken up again.
 
     Args:
-        run: of this process alone (see `by_itself`).
+        run: of this process alone (see `single_process_run`).
         pairs: with embedded texts.
         trials: all of the search.
         spectrum: folder of the pretrained autoencoder.
@@ -195,7 +195,7 @@ def identity_of(identity: dict[str, Any], trial: Trial) -> dict[str, Any]:
         **identity,
         "seed": trial.seed,
         "model": settings_record(trial.preset.model),
-        "align": settings_of(trial.preset.align),
+        "align": stage_settings(trial.preset.align),
     }
 
 
@@ -212,7 +212,7 @@ def finished(folder: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}): remove {folder}") from None
-    refuse_other(content.get("identity"), identity, folder)
+    check_identity(content.get("identity"), identity, folder)
     return content
 
 
@@ -231,7 +231,7 @@ def shared_latents(
     model.to(run.accelerator.device).eval()
     with torch.no_grad():
         latents = {
-            split: latents_of(model, extractor, pairs, split, run.accelerator)
+            split: embed_latents(model, extractor, pairs, split, run.accelerator)
             for split in ("train", "validation")
         }
     partial = path.with_name(f".partial-{LATENTS}")
@@ -359,20 +359,12 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     )  # fmt: skip
     run = start(arguments, preset, [TRIALS, RESULTS, REPORT, BEST, LATENTS, LOGS])
     process, processes = run.accelerator.process_index, run.accelerator.num_processes
-    with run.stage("data") as made:
-        with run.accelerator.main_process_first():
-            pairs = load_pairs(run.dataset, run.cache_dir)
-        require_texts(pairs)
-        made.append(", ".join(f"{name} {rows:,}" for name, rows in pairs.sizes.items()) + " rows")
-    with run.stage("text embeddings") as made:
-        with run.accelerator.main_process_first():
-            embed_texts(pairs, preset.text.embedder, cache_dir=run.cache_dir, progress=run.is_main)
-        made.append(f"{len(pairs.texts):,} texts by {pairs.texts.model or 'an unnamed model'}")
+    pairs = load_embedded_pairs(run)
     spectrum = run.output / SPECTRUM if arguments.spectrum is None else Path(arguments.spectrum)
     if arguments.spectrum is None:
         with run.stage("pretraining") as made:
             made.append(f"{spectrum}: {describe(pretrain(run, pairs))}")
-    alone = by_itself(run)
+    alone = single_process_run(run)
     if process != 0:
         search(alone, pairs, trials, spectrum, process=process)
         return

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from specclip_training.align import MODEL
 from specclip_training.engine.commands import Run, call, parser
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table, with_interval
+from specclip_training.stages.alignment import MODEL
 from specclip_training.studies.representations import SplitRepresentations
 from specclip_training.studies.run_study import add_split, run_study
 

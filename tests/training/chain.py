@@ -14,10 +14,10 @@ import signal
 import sys
 import traceback
 
-from specclip_training import align, pretrain_spectrum
 from specclip_training.engine import commands
+from specclip_training.stages import alignment, pretraining
 
-TASKS = {"align": align.AlignTask, "spectrum": pretrain_spectrum.SpectrumTask}
+TASKS = {"align": alignment.AlignTask, "spectrum": pretraining.SpectrumTask}
 
 
 def kill_at(stage: str, step: int, times: int = 1) -> None:

@@ -152,10 +152,10 @@ def test_the_model_loads_and_gives_what_was_measured(done, tiny_dataset, tmp_pat
 def test_frozen_latents_train_as_the_whole_model_would(tiny_dataset, tiny_preset, done, tmp_path):
     """The shortcut through precomputed latents is the same loss and the same gradients."""
     from accelerate import Accelerator
-    from specclip_training.align import AlignTask
     from specclip_training.data.pairs import load_pairs
     from specclip_training.engine.loop import Draws
     from specclip_training.engine.presets import load_preset
+    from specclip_training.stages.alignment import AlignTask
 
     from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
 

@@ -1,21 +1,21 @@
 """What a run may remove, and what it may not."""
 
 import pytest
-from specclip_training.engine.commands import claim
+from specclip_training.engine.commands import prepare_output
 from specclip_training.engine.presets import PresetError
 
 MADE = ["checkpoints", "logs", "figures", "report.md"]
 
 
 def test_overwriting_removes_what_training_made_and_nothing_else(tmp_path):
-    claim(tmp_path, MADE, overwrite=False)
+    prepare_output(tmp_path, MADE, overwrite=False)
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "recall.png").write_text("x")
     (tmp_path / "report.md").write_text("x")
     (tmp_path / "notes.txt").write_text("mine")
-    claim(tmp_path, MADE, overwrite=False)
+    prepare_output(tmp_path, MADE, overwrite=False)
     assert (tmp_path / "report.md").exists()
-    claim(tmp_path, MADE, overwrite=True)
+    prepare_output(tmp_path, MADE, overwrite=True)
     assert not (tmp_path / "figures").exists()
     assert not (tmp_path / "report.md").exists()
     assert (tmp_path / "notes.txt").read_text() == "mine"
@@ -26,7 +26,7 @@ def test_a_folder_of_somebody_else_is_refused_whole(tmp_path, overwrite):
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "my_thesis.pdf").write_text("years of work")
     with pytest.raises(PresetError, match="figures, which training did not make"):
-        claim(tmp_path, MADE, overwrite=overwrite)
+        prepare_output(tmp_path, MADE, overwrite=overwrite)
     assert (tmp_path / "figures" / "my_thesis.pdf").exists()
 
 
@@ -35,8 +35,8 @@ def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path):
     output.mkdir()
     elsewhere.mkdir()
     (elsewhere / "kept").write_text("x")
-    claim(output, MADE, overwrite=False)
+    prepare_output(output, MADE, overwrite=False)
     (output / "logs").symlink_to(elsewhere)
-    claim(output, MADE, overwrite=True)
+    prepare_output(output, MADE, overwrite=True)
     assert not (output / "logs").is_symlink()
     assert (elsewhere / "kept").exists()

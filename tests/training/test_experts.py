@@ -155,7 +155,6 @@ def test_the_headline_is_left_as_a_model(done, reps, tmp_path):
     assert model.config.spectrum_input == "encoder"
     assert (folder / "checkpoints" / "moe_select" / "config.json").is_file()
     assert not list(folder.rglob(".partial-*"))
-    assert experts.HEADLINE["paper"] == "select"
 
 
 def test_a_rerun_takes_up_what_is_fitted_and_refuses_another(done, reps, monkeypatch):

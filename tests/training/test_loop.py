@@ -20,12 +20,12 @@ from specclip_training.engine.loop import (
     Draws,
     TrainingError,
     WeightAverage,
-    batches_of,
+    batch_plan,
     better,
     fit,
-    over_rows,
-    part_of,
-    rate_at,
+    learning_rate_at,
+    map_rows,
+    process_slice,
 )
 from specclip_training.engine.presets import StageSettings
 from toy import SETTINGS, Toy
@@ -197,7 +197,7 @@ def test_weights_in_parts_train_and_resume_as_whole_ones(two_processes, tmp_path
 
 def test_parts_of_a_batch_are_whole_and_even():
     for size, processes in ((8, 2), (9, 2), (7, 3), (64, 5)):
-        parts = [part_of(size, process, processes) for process in range(processes)]
+        parts = [process_slice(size, process, processes) for process in range(processes)]
         rows = [row for part in parts for row in range(size)[part]]
         assert rows == list(range(size))
         lengths = [part.stop - part.start for part in parts]
@@ -274,20 +274,20 @@ def test_draws_depend_on_the_place_in_the_whole_batch_alone():
 
 
 def test_batches_shrink_to_what_there_is():
-    assert batches_of(1000, 256, 1) == (256, 3)
-    assert batches_of(100, 256, 1) == (100, 1)
-    assert batches_of(101, 256, 2) == (101, 1)
+    assert batch_plan(1000, 256, 1) == (256, 3)
+    assert batch_plan(100, 256, 1) == (100, 1)
+    assert batch_plan(101, 256, 2) == (101, 1)
     with pytest.raises(TrainingError, match="too few for 4 processes"):
-        batches_of(7, 256, 4)
+        batch_plan(7, 256, 4)
 
 
 def test_the_rate_rises_then_falls():
     settings = StageSettings(schedule="cosine", warmup_fraction=0.1)
-    rates = [rate_at(step, 100, settings) for step in range(100)]
+    rates = [learning_rate_at(step, 100, settings) for step in range(100)]
     assert 0 < rates[0] < rates[5] < rates[10] == 1.0
     assert all(a >= b for a, b in pairwise(rates[10:]))
     assert rates[-1] == pytest.approx(0.01, abs=1e-3)
-    assert {rate_at(s, 9, StageSettings()) for s in range(9)} == {1.0}
+    assert {learning_rate_at(s, 9, StageSettings()) for s in range(9)} == {1.0}
 
 
 def test_recall_is_better_when_larger_and_a_tie_is_not_better():
@@ -300,7 +300,7 @@ def test_recall_is_better_when_larger_and_a_tie_is_not_better():
 
 def test_every_row_comes_back_in_order():
     accelerator = Accelerator(cpu=True)
-    rows = over_rows(accelerator, lambda r: torch.from_numpy(r)[:, None] * 2, 11, batch_size=4)
+    rows = map_rows(accelerator, lambda r: torch.from_numpy(r)[:, None] * 2, 11, batch_size=4)
     assert rows[:, 0].tolist() == [2 * i for i in range(11)]
 
 

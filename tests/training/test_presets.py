@@ -53,13 +53,14 @@ def test_paper_says_what_the_paper_says():
     assert 1e-4 <= paper.align.lr <= 1e-3
     assert 16 <= paper.model.projection_hidden_size <= 1024
     assert 0.1 <= paper.model.dropout <= 0.5
+    assert paper.moe.mode == "select"
 
 
 def test_paper_marks_every_value_that_the_paper_does_not_state():
     stated = {
         "name", "embedder", "input_kind", "encoder", "n_bins", "energy_range", "latent_dim",
         "reconstruction_loss", "shared_dim", "contrastive_loss", "optimizer", "freeze_spectrum",
-        "ks",
+        "ks", "mode",
     }  # fmt: skip
     marked, unmarked = set(), set()
     for line in (CONFIGS / "paper.yaml").read_text().splitlines():

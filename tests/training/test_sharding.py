@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from specclip_training.engine.sharding import (
-    load_whole,
-    load_whole_optimizer,
-    twin_of,
+    gather_optimizer,
+    load_full,
+    load_full_optimizer,
+    sharded_copy,
     whole,
-    whole_optimizer,
 )
 
 
@@ -40,7 +40,7 @@ def train(model, optimizer, steps):
 
 def test_a_twin_has_vectors_of_one_for_scalars():
     task = SimpleNamespace(model=Scaled(), data=[1])
-    twin = twin_of(task)
+    twin = sharded_copy(task)
     assert twin.data is task.data
     assert twin.model.scale.shape == twin.model.offset.shape == (1,)
     assert twin.model.scale.requires_grad
@@ -53,14 +53,14 @@ def test_a_twin_has_vectors_of_one_for_scalars():
 def test_a_run_goes_on_from_scalars_to_vectors_and_back(first):
     torch.manual_seed(0)
     task = SimpleNamespace(model=Scaled())
-    reference, other = twin_of(task).model, twin_of(task).model
+    reference, other = sharded_copy(task).model, sharded_copy(task).model
     one, two = (task.model, other) if first == "scalars" else (other, task.model)
 
     optimizers = {m: torch.optim.AdamW(m.parameters(), lr=0.1) for m in (reference, one, two)}
     train(reference, optimizers[reference], 6)
     train(one, optimizers[one], 3)
-    load_whole(two, whole(one.state_dict()))
-    load_whole_optimizer(optimizers[two], whole_optimizer(optimizers[one]))
+    load_full(two, whole(one.state_dict()))
+    load_full_optimizer(optimizers[two], gather_optimizer(optimizers[one]))
     assert optimizers[two].state[two.scale]["step"].shape == ()
     train(two, optimizers[two], 3)
     for (name, value), expected in zip(two.named_parameters(), reference.parameters(), strict=True):

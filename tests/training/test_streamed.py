@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from specclip_training import pretrain_spectrum
 from specclip_training.data.pairs import thin
-from specclip_training.data.parquet_rows import Lanes, ParquetRows, ParquetRowsError, files_of
+from specclip_training.data.parquet_rows import Lanes, ParquetRows, ParquetRowsError, dataset_files
 from specclip_training.data.streamed import SPECTRUM_COLUMNS, StreamedSpectra, stream_spectra
 from specclip_training.engine.commands import call
-from specclip_training.engine.loop import Draws, part_of
+from specclip_training.engine.loop import Draws, process_slice
 from tiny_dataset import make_dataset, rows
 
 
@@ -89,7 +89,7 @@ def test_each_process_reads_its_part_alone(files, processes):
     for process in range(processes):
         source = ParquetRows(files, ["exposure"], keep=6)
         order = Lanes(3, "spectrum", source.sizes, lanes=8)
-        part = part_of(16, process, processes)
+        part = process_slice(16, process, processes)
         for step in range(15):
             source.take(order.rows(step, 16)[part])
         read.append(source.groups_read)
@@ -182,7 +182,7 @@ def test_what_cannot_be_read_is_named(tmp_path, files):
     with pytest.raises(ParquetRowsError, match=r"broken.parquet cannot be read as Parquet"):
         ParquetRows([str(broken)], ["exposure"])
     with pytest.raises(ParquetRowsError, match="no dataset of Parquet files"):
-        files_of(tmp_path / "nowhere")
+        dataset_files(tmp_path / "nowhere")
     nulls = tmp_path / "nulls.parquet"
     pq.write_table(pa.table({"exposure": pa.array([1.0, None])}), nulls)
     with pytest.raises(ParquetRowsError, match="'exposure' is null in 1 rows"):

@@ -24,7 +24,7 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import save_file
 from specclip_training.engine import checkpoint
-from specclip_training.engine.loop import Shuffled, TrainingError, fit, over_rows
+from specclip_training.engine.loop import Shuffled, TrainingError, fit, map_rows
 from specclip_training.engine.presets import StageSettings
 
 SETTINGS = StageSettings(
@@ -36,7 +36,7 @@ SETTINGS = StageSettings(
 class Toy:
     """Least squares through a small network; `dropout` makes the model itself draw numbers."""
 
-    stage, criterion, n_rows, over_all = "toy", "loss", 43, False
+    stage, criterion, n_rows, global_loss = "toy", "loss", 43, False
 
     def __init__(self, dropout: float = 0.0):
         torch.manual_seed(0)
@@ -67,7 +67,7 @@ class Toy:
     def order(self, seed):
         return Shuffled(seed, self.stage, self.n_rows)
 
-    def rate_of(self, name):
+    def lr_scale(self, name):
         return 0.5 if name.startswith("0.") else 1.0
 
     def batch(self, rows, draws):
@@ -81,7 +81,7 @@ class Toy:
             x = torch.from_numpy(self.x[rows])
             return (self.model(x) - torch.from_numpy(self.y[rows])).square()[:, 0]
 
-        return {"loss": over_rows(accelerator, loss, self.n_rows, batch_size=7).mean().item()}
+        return {"loss": map_rows(accelerator, loss, self.n_rows, batch_size=7).mean().item()}
 
 
 def main(arguments: list[str]) -> None:

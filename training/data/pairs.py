@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-from specclip_training.data.parquet_rows import arrays_of
+from specclip_training.data.parquet_rows import to_arrays
 from specclip_training.engine.loop import Draws, Order, Shuffled
 
 from hf_specclip.errors import SpecCLIPError
@@ -23,6 +23,7 @@ from hf_specclip.literature import embed_summaries, get_embedder, section_mask
 
 if TYPE_CHECKING:
     from specclip_datasets.folder import SpecCLIPDatasetInfo
+    from specclip_training.engine.commands import Run
 
 # Each augmentation has random numbers of its own (`Draws.row`).
 _THINNING, _HIDING = range(2)
@@ -151,6 +152,10 @@ class PairData:
         """Rows of each split."""
         return {name: len(split) for name, split in self.splits.items()}
 
+    def describe(self) -> str:
+        """Return the number of rows of each split in one line."""
+        return ", ".join(f"{name} {rows:,}" for name, rows in self.sizes.items()) + " rows"
+
     def texts_of(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """The distinct texts of a split, and which of them each row has.
 
@@ -216,6 +221,37 @@ def load_pairs(dataset: str | Path, cache_dir: str | Path | None = None) -> Pair
         info=info,
         fingerprint=fingerprint_of(arrays, entries),
     )
+
+
+def load_embedded_pairs(run: Run) -> PairData:
+    """Read the dataset of a run and embed its texts, as two reported stages.
+
+    Raises:
+        TrainingDataError: see `load_pairs`; also when no summary holds any text.
+    """
+    with run.stage("data") as summary:
+        with run.accelerator.main_process_first():
+            pairs = load_pairs(run.dataset, run.cache_dir)
+        require_texts(pairs)
+        summary.append(pairs.describe())
+    with run.stage("text embeddings") as summary:
+        with run.accelerator.main_process_first():
+            embedder = run.preset.text.embedder
+            embed_texts(pairs, embedder, cache_dir=run.cache_dir, progress=run.is_main)
+        summary.append(f"{len(pairs.texts):,} texts by {pairs.texts.model or 'an unnamed model'}")
+    return pairs
+
+
+def require_texts(pairs: PairData) -> None:
+    """Refuse a dataset whose texts are all empty.
+
+    Raises:
+        TrainingDataError: in that case.
+    """
+    if not pairs.texts.section_mask.any():
+        raise TrainingDataError(
+            f"{pairs.name} has no text in any summary: there is nothing to align"
+        )
 
 
 def embed_texts(
@@ -318,7 +354,7 @@ def _areas(table: pa.Table) -> np.ndarray | None:
     """See `SplitArrays`."""
     if "effective_area" not in table.column_names:
         return None
-    return arrays_of(table.select(["effective_area"]))["effective_area"]
+    return to_arrays(table.select(["effective_area"]))["effective_area"]
 
 
 def _text_ids(
@@ -418,6 +454,8 @@ __all__ = [
     "embed_texts",
     "fingerprint_of",
     "hide_sections",
+    "load_embedded_pairs",
     "load_pairs",
+    "require_texts",
     "thin",
 ]

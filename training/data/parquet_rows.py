@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import load_dataset_builder
-from specclip_training.engine.loop import Draws, part_of
+from specclip_training.engine.loop import Draws, process_slice
 
 from hf_specclip.errors import SpecCLIPError
 
@@ -107,7 +107,7 @@ class ParquetRows:
         if number not in self._held:
             while len(self._held) >= self.keep:
                 self._held.popitem(last=False)
-            self._held[number] = arrays_of(self.table(number))
+            self._held[number] = to_arrays(self.table(number))
         self._held.move_to_end(number)
         return self._held[number]
 
@@ -156,7 +156,7 @@ class Lanes:
             self._order = draws.permutation(len(self._sizes))
             self._ends = np.cumsum(self._sizes[self._order])
         lanes = min(self._lanes, size)
-        parts = [part_of(size, lane, lanes) for lane in range(lanes)]
+        parts = [process_slice(size, lane, lanes) for lane in range(lanes)]
         # Lane l holds steps × (its rows of a batch) rows, side by side in the shuffled sequence.
         places = np.concatenate(
             [
@@ -182,7 +182,7 @@ class Lanes:
         return rows
 
 
-def files_of(dataset: str | Path) -> dict[str, list[str]]:
+def dataset_files(dataset: str | Path) -> dict[str, list[str]]:
     """The Parquet files of each split of a dataset: a folder, or a repository on the Hub.
 
     Raises:
@@ -205,7 +205,7 @@ def files_of(dataset: str | Path) -> dict[str, list[str]]:
     return files
 
 
-def arrays_of(table: pa.Table) -> dict[str, np.ndarray]:
+def to_arrays(table: pa.Table) -> dict[str, np.ndarray]:
     """Columns of numbers, and of lists of one length, as arrays; a null list of floats is nan."""
     return {name: _array(table[name].combine_chunks(), name) for name in table.column_names}
 
@@ -233,4 +233,4 @@ def _open(file: str) -> Any:
     return fsspec.open(file, "rb", block_size=READ_AHEAD).open()
 
 
-__all__ = ["Lanes", "ParquetRows", "ParquetRowsError", "arrays_of", "files_of"]
+__all__ = ["Lanes", "ParquetRows", "ParquetRowsError", "dataset_files", "to_arrays"]

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from accelerate import Accelerator
-from specclip_training.engine.checkpoint import CheckpointError, refuse_other
+from specclip_training.engine.checkpoint import CheckpointError, check_identity
 from tqdm.auto import tqdm
 
 from hf_specclip.storage import remove_partial, write_json
@@ -86,7 +86,7 @@ def _claim(folder: Path, identity: Mapping[str, Any]) -> None:
         raise CheckpointError(
             f"{job} cannot be read ({error}): remove {folder} to start again"
         ) from None
-    refuse_other(found, identity, folder)
+    check_identity(found, identity, folder)
 
 
 def _write(table: pa.Table, path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 from specclip_training.data.pairs import PairData, SpectraSource, Texts, TrainingDataError
-from specclip_training.data.parquet_rows import Lanes, ParquetRows, files_of
+from specclip_training.data.parquet_rows import Lanes, ParquetRows, dataset_files
 from specclip_training.engine.loop import Order
 
 SPECTRUM_COLUMNS = ("counts", "background_counts", "background_scale", "exposure")
@@ -76,7 +76,7 @@ def stream_spectra(
     """
     from specclip_datasets.folder import INFO_FILE, SpecCLIPDatasetInfo, read_info
 
-    files = files_of(dataset)
+    files = dataset_files(dataset)
     for name in ("train", "validation"):
         if not files.get(name):
             raise TrainingDataError(f"{dataset} has no rows in {name}: pretraining needs both")

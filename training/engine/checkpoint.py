@@ -97,7 +97,7 @@ class CheckpointFolder:
                     f"{path} is damaged and is passed over ({error})", RuntimeWarning, stacklevel=2
                 )
                 continue
-            refuse_other(identity, self.identity, path)
+            check_identity(identity, self.identity, path)
             return TrainingState(step, tensors, content["values"])
         return None
 
@@ -110,7 +110,7 @@ class CheckpointFolder:
         return sorted(path for path in self.folder.glob("step-*") if path.is_dir())
 
 
-def refuse_other(found: Any, wanted: Mapping[str, Any], where: Path) -> None:
+def check_identity(found: Any, wanted: Mapping[str, Any], where: Path) -> None:
     """Refuse what was made from other settings.
 
     Args:
@@ -192,9 +192,9 @@ __all__ = [
     "CheckpointError",
     "CheckpointFolder",
     "TrainingState",
+    "check_identity",
     "difference",
     "fingerprint",
     "flatten_optimizer",
-    "refuse_other",
     "restore_optimizer",
 ]

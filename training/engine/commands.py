@@ -174,7 +174,7 @@ def start(arguments: argparse.Namespace, preset: Preset, made: Sequence[str]) ->
     )
     if accelerator.is_main_process:
         output.mkdir(parents=True, exist_ok=True)
-        claim(output, made, arguments.overwrite)
+        prepare_output(output, made, arguments.overwrite)
         remove_partial(output)
     accelerator.wait_for_everyone()
     accelerator.init_trackers("training")
@@ -196,7 +196,7 @@ def finish(run: Run) -> None:
     run.accelerator.end_training()
 
 
-def claim(output: Path, made: Sequence[str], overwrite: bool) -> None:
+def prepare_output(output: Path, made: Sequence[str], overwrite: bool) -> None:
     """Mark a folder as a run's own; with `overwrite`, first remove what an earlier run made there.
 
     Raises:
@@ -290,10 +290,10 @@ __all__ = [
     "RUN_MARK",
     "Run",
     "call",
-    "claim",
     "command_line",
     "finish",
     "format_seconds",
     "parser",
+    "prepare_output",
     "start",
 ]

@@ -24,13 +24,13 @@ from accelerate import Accelerator
 from specclip_training.engine.checkpoint import CheckpointFolder, TrainingState
 from specclip_training.engine.presets import StageSettings
 from specclip_training.engine.sharding import (
+    gather_optimizer,
     is_sharded,
     like,
-    load_whole,
-    load_whole_optimizer,
-    twin_of,
+    load_full,
+    load_full_optimizer,
+    sharded_copy,
     whole,
-    whole_optimizer,
 )
 from tqdm.auto import tqdm
 
@@ -123,7 +123,7 @@ class Task(Protocol):
         stage: its name, part of every seed.
         model: what is trained and checkpointed.
         n_rows: rows to train on.
-        over_all: whether the loss of `module` is over the batch of all processes together (a
+        global_loss: whether the loss of `module` is over the batch of all processes together (a
             contrastive loss); else it is the mean over this process' rows.
         criterion: the key of `validate`'s answer that picks the best weights; recall is better
             when larger, everything else when smaller.
@@ -132,7 +132,7 @@ class Task(Protocol):
     stage: str
     model: torch.nn.Module
     n_rows: int
-    over_all: bool
+    global_loss: bool
     criterion: str
 
     def order(self, seed: int) -> Order:
@@ -141,7 +141,7 @@ class Task(Protocol):
     def module(self) -> torch.nn.Module:
         """A module over the model's parameters whose forward takes a batch and gives the loss."""
 
-    def rate_of(self, name: str) -> float:
+    def lr_scale(self, name: str) -> float:
         """Learning rate of a parameter of `model`, as a share of the preset's."""
 
     def batch(self, rows: np.ndarray, draws: Draws) -> dict[str, torch.Tensor]:
@@ -200,14 +200,14 @@ def fit(
         CheckpointError: for a checkpoint of another run.
         TrainingError: for too few rows, or a loss that is not finite.
     """
-    batch_size, per_epoch = batches_of(task.n_rows, settings.batch_size, accelerator.num_processes)
+    batch_size, per_epoch = batch_plan(task.n_rows, settings.batch_size, accelerator.num_processes)
     total = settings.steps if max_steps is None else min(settings.steps, max_steps)
     if total == 0:
         return FitResult()
 
     # What is cut into parts can no longer be validated or saved: a copy is.
     sharded = is_sharded(accelerator)
-    trained = twin_of(task) if sharded else task
+    trained = sharded_copy(task) if sharded else task
     optimizer = _optimizer(trained, settings)
     module, optimizer = accelerator.prepare(trained.module(), optimizer)
     if sharded:
@@ -219,8 +219,8 @@ def fit(
         checkpoints.clear_partial()
     accelerator.wait_for_everyone()
     if state := checkpoints.latest():
-        load_whole(trained.model, state.tensors["model"])
-        load_whole_optimizer(optimizer, state.tensors["optimizer"])
+        load_full(trained.model, state.tensors["model"])
+        load_full_optimizer(optimizer, state.tensors["optimizer"])
         best_weights = state.tensors.get("best", {})
         average.restore(state.tensors.get("average", {}))
         result = FitResult(**state.values["result"])
@@ -235,7 +235,7 @@ def fit(
                 stacklevel=2,
             )
 
-    part = part_of(batch_size, accelerator.process_index, accelerator.num_processes)
+    part = process_slice(batch_size, accelerator.process_index, accelerator.num_processes)
     # Gradients are averaged over processes: a mean over more rows has to count for more.
     weight = (part.stop - part.start) * accelerator.num_processes / batch_size
     order = task.order(seed)
@@ -261,12 +261,12 @@ def fit(
             inputs = waiting.result()
             if step + 1 < total:
                 waiting = ahead.submit(prepare, step + 1)
-            rate = settings.lr * rate_at(step, total, settings)
+            rate = settings.lr * learning_rate_at(step, total, settings)
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["rate"]
             torch.manual_seed(Draws(seed, task.stage, step).torch_seed(accelerator.process_index))
             loss = module(**{k: v.to(accelerator.device) for k, v in inputs.items()})
-            if not task.over_all:
+            if not task.global_loss:
                 loss = loss * weight
             accelerator.backward(loss)
             if settings.clip_norm is not None:
@@ -284,7 +284,7 @@ def fit(
                 average.swap()
                 looked_at = whole(trained.model.state_dict())
                 if sharded:
-                    load_whole(task.model, looked_at)
+                    load_full(task.model, looked_at)
                 task.model.eval()
                 with torch.no_grad(), accelerator.autocast():
                     entry |= task.validate(accelerator)
@@ -310,7 +310,7 @@ def fit(
                 result.seconds = spent + time.monotonic() - started
                 groups = {
                     "model": whole(trained.model.state_dict()),
-                    "optimizer": whole_optimizer(optimizer),
+                    "optimizer": gather_optimizer(optimizer),
                     "best": best_weights,
                     "average": whole(average.weights),
                 }
@@ -329,17 +329,17 @@ def fit(
                         )
                     )
             finished = last
-    load_whole(task.model, best_weights)
+    load_full(task.model, best_weights)
     accelerator.wait_for_everyone()
     accelerator.free_memory()
     return result
 
 
-def batches_of(n_rows: int, batch_size: int, processes: int) -> tuple[int, int]:
+def batch_plan(n_rows: int, batch_size: int, processes: int) -> tuple[int, int]:
     """Rows of a step over all processes together, and steps of an epoch.
 
     Both are the same on any number of processes: where it does not divide a batch, the parts of
-    the processes differ by a row (`part_of`).
+    the processes differ by a row (`process_slice`).
 
     Raises:
         TrainingError: when there are too few rows for the processes.
@@ -353,12 +353,12 @@ def batches_of(n_rows: int, batch_size: int, processes: int) -> tuple[int, int]:
     return size, n_rows // size
 
 
-def part_of(size: int, process: int, processes: int) -> slice:
+def process_slice(size: int, process: int, processes: int) -> slice:
     """The rows of a batch that fall to a process."""
     return slice(process * size // processes, (process + 1) * size // processes)
 
 
-def rate_at(step: int, total: int, settings: StageSettings) -> float:
+def learning_rate_at(step: int, total: int, settings: StageSettings) -> float:
     """Learning rate of a step (from 0) as a share of the highest."""
     warmup = round(settings.warmup_fraction * total)
     if step < warmup:
@@ -374,7 +374,7 @@ def better(value: float, best: float, criterion: str) -> bool:
     return value > best if criterion.startswith("recall") else value < best
 
 
-def over_rows(
+def map_rows(
     accelerator: Accelerator,
     function: Callable[[np.ndarray], torch.Tensor],
     n_rows: int,
@@ -484,7 +484,7 @@ def _optimizer(task: Task, settings: StageSettings) -> torch.optim.Optimizer:
         if parameter.requires_grad:
             # Decay is for weights that multiply; it would pull norms and the logit scale off.
             decay = settings.weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((task.rate_of(name), decay), []).append(parameter)
+            groups.setdefault((task.lr_scale(name), decay), []).append(parameter)
     if not groups:
         raise TrainingError(f"{task.stage}: the model has nothing left to train")
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
@@ -532,7 +532,9 @@ def _log(accelerator: Accelerator, stage: str, entry: dict[str, float], rate: fl
     accelerator.log({**values, f"{stage}/lr": rate}, step=int(entry["step"]))
 
 
-def history_of(history: Iterable[dict[str, float]], name: str) -> tuple[list[float], list[float]]:
+def metric_history(
+    history: Iterable[dict[str, float]], name: str
+) -> tuple[list[float], list[float]]:
     """Steps and values of one figure of a history, for a curve."""
     pairs = [(entry["step"], entry[name]) for entry in history if name in entry]
     return [step for step, _ in pairs], [value for _, value in pairs]
@@ -546,11 +548,11 @@ __all__ = [
     "Task",
     "TrainingError",
     "WeightAverage",
-    "batches_of",
+    "batch_plan",
     "better",
     "fit",
-    "history_of",
-    "over_rows",
-    "part_of",
-    "rate_at",
+    "learning_rate_at",
+    "map_rows",
+    "metric_history",
+    "process_slice",
 ]

@@ -177,6 +177,19 @@ class AlignSettings(StageSettings):
 
 
 @dataclass(frozen=True)
+class MoESettings:
+    """The mixture of experts that estimates physical variables.
+
+    Attributes:
+        mode: the mixture that is reported first and saved in `moe/`. `select` picks one
+            representation for each variable on `validation` (the paper); `gate` weighs all of
+            them.
+    """
+
+    mode: Literal["select", "gate"] = "gate"
+
+
+@dataclass(frozen=True)
 class EvaluationSettings:
     """What is measured at the end.
 
@@ -205,6 +218,7 @@ class Preset:
     model: ModelSettings = ModelSettings()
     pretrain: PretrainSettings = PretrainSettings()
     align: AlignSettings = AlignSettings()
+    moe: MoESettings = MoESettings()
     evaluation: EvaluationSettings = EvaluationSettings()
 
     def to_dict(self) -> dict[str, Any]:
@@ -424,6 +438,7 @@ __all__ = [
     "CONFIGS",
     "AlignSettings",
     "EvaluationSettings",
+    "MoESettings",
     "ModelSettings",
     "Preset",
     "PresetError",

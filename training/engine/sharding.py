@@ -33,7 +33,7 @@ def is_sharded(accelerator: Accelerator) -> bool:
     return True
 
 
-def twin_of(task: Any) -> Any:
+def sharded_copy(task: Any) -> Any:
     """The same task around a copy of its model, to be cut into parts; data are shared."""
     twin = copy.copy(task)
     twin.model = copy.deepcopy(task.model)
@@ -53,7 +53,7 @@ def whole(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def load_whole(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+def load_full(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     """Give a model, in parts or not, whole weights.
 
     Raises:
@@ -65,12 +65,12 @@ def load_whole(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> N
     )
 
 
-def whole_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def gather_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """As `flatten_optimizer`, with parts put together; all processes must call."""
     return whole(flatten_optimizer(optimizer))
 
 
-def load_whole_optimizer(
+def load_full_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
 ) -> None:
     """As `restore_optimizer`, for parameters in parts or not."""
@@ -103,11 +103,11 @@ def like(value: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 
 __all__ = [
+    "gather_optimizer",
     "is_sharded",
     "like",
-    "load_whole",
-    "load_whole_optimizer",
-    "twin_of",
+    "load_full",
+    "load_full_optimizer",
+    "sharded_copy",
     "whole",
-    "whole_optimizer",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from specclip_training.data.pairs import PairData
 from specclip_training.engine.commands import Run, format_seconds
-from specclip_training.engine.loop import FitResult, history_of
+from specclip_training.engine.loop import FitResult, metric_history
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import Code, Figure, Paragraph, Section, Table
 
@@ -109,7 +109,7 @@ def _plot_losses(
             ("train_loss", "train", "#1f77b4"),
             ("loss", "validation", "#d95f02"),
         ):
-            panel.plot(*history_of(history, name), label=label, color=colour, lw=1.6)
+            panel.plot(*metric_history(history, name), label=label, color=colour, lw=1.6)
         panel.axvline(best_steps[stage], color="0.5", lw=1, ls="--", label="kept")
         panel.set(title=stage, xlabel="step", ylabel="loss")
         panel.grid(alpha=0.25)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import save_file
-from specclip_training.align import MODEL, embed_spectra, embed_split_texts
 from specclip_training.data.pairs import PairData
 from specclip_training.engine.commands import Run
+from specclip_training.stages.alignment import MODEL, embed_spectra, embed_split_texts
 
 from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
 from hf_specclip.evaluation import evaluate_retrieval, match_ranks, recall_curve

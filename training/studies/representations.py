@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 from accelerate import Accelerator
-from specclip_training.align import MODEL, embed_spectra, embed_texts_of, latents_of
 from specclip_training.data.pairs import SPLITS, PairData, SplitArrays
 from specclip_training.engine.commands import Run
-from specclip_training.pretrain_spectrum import STAGE as SPECTRUM
+from specclip_training.stages.alignment import MODEL, embed_latents, embed_spectra, embed_text_rows
+from specclip_training.stages.pretraining import STAGE as SPECTRUM
 
 from hf_specclip import (
     SECTIONS,
@@ -134,18 +134,18 @@ def _of_split(
     mask = texts.section_mask[arrays.text_ids]
     sections = mask.shape[1]
     vectors = texts.embeddings[arrays.text_ids].reshape(len(arrays), sections, -1)
-    before = latents_of(pretrained, extractor, pairs, split, accelerator).numpy()
+    before = embed_latents(pretrained, extractor, pairs, split, accelerator).numpy()
     frozen = model.config.freeze_spectrum_encoder
     units = variable_units(pairs.info.domain)
     return SplitRepresentations(
         spectrum=before,
         encoder=(
-            before if frozen else latents_of(model, extractor, pairs, split, accelerator).numpy()
+            before if frozen else embed_latents(model, extractor, pairs, split, accelerator).numpy()
         ),
         text=(vectors * mask[..., None]).reshape(len(arrays), -1),
         section_mask=mask,
         shared_spectrum=embed_spectra(model, extractor, pairs, split, accelerator).numpy(),
-        shared_text=embed_texts_of(model, pairs, ids, accelerator).numpy()[owner],
+        shared_text=embed_text_rows(model, pairs, ids, accelerator).numpy()[owner],
         features=_features(extractor, arrays),
         targets={name: _numbers(arrays.table, name) for name in units},
         lower={name: _numbers(arrays.table, f"{name}_lolim") for name in units},

@@ -7,12 +7,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from specclip_training.align import MODEL, require_texts
-from specclip_training.data.pairs import TrainingDataError, embed_texts, load_pairs
+from specclip_training.data.pairs import TrainingDataError, embed_texts, load_pairs, require_texts
 from specclip_training.engine.commands import finish, start
 from specclip_training.engine.presets import Preset
-from specclip_training.pretrain_spectrum import STAGE as SPECTRUM
 from specclip_training.reports.blocks import Study, write_report
+from specclip_training.stages.alignment import MODEL
+from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.studies.representations import representations_of
 
 from hf_specclip.storage import write_json

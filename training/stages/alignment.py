@@ -1,0 +1,434 @@
+"""Alignment stage: spectra and texts in one shared space, from a pretrained encoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from specclip_training.data.pairs import (
+    PairData,
+    hide_sections,
+    thin,
+)
+from specclip_training.engine.checkpoint import (
+    TRAINING_FILE,
+    CheckpointError,
+    CheckpointFolder,
+    fingerprint,
+)
+from specclip_training.engine.commands import Run
+from specclip_training.engine.loop import Draws, FitResult, Order, TrainingError, fit, map_rows
+from specclip_training.engine.presets import AlignSettings, Preset, settings_record
+from specclip_training.stages.gallery import classes_from, gallery_from, known_texts_from
+from specclip_training.stages.pretraining import STAGE as SPECTRUM
+from specclip_training.stages.pretraining import finished, stage_settings
+
+from hf_specclip import (
+    SpecCLIPConfig,
+    SpecCLIPFeatureExtractor,
+    SpecCLIPForSpectrumPreTraining,
+    SpecCLIPModel,
+    SpecCLIPProcessor,
+)
+from hf_specclip.classify.zero_shot import ZeroShotClasses
+from hf_specclip.evaluation import match_ranks
+from hf_specclip.models.loss_specclip import in_mini_batches
+from hf_specclip.models.pipeline_specclip import custom_pipelines, save_code
+from hf_specclip.search.index import GALLERY_FOLDER, SpecCLIPIndex
+from hf_specclip.search.known_texts import KnownTexts
+from hf_specclip.storage import atomic_folder, write_json
+
+STAGE = "align"
+MODEL = "model"
+
+
+class AlignTask:
+    """What the loop needs to know of the second stage (`specclip_training.engine.loop.Task`).
+
+    A frozen encoder gives the same latents at every step, so they are computed once, or given:
+    `latents` of `train` and `validation`, each (n, latent_dim).
+    """
+
+    stage = STAGE
+    global_loss = True
+
+    def __init__(
+        self,
+        model: SpecCLIPModel,
+        extractor: SpecCLIPFeatureExtractor,
+        pairs: PairData,
+        settings: AlignSettings,
+        accelerator: Accelerator,
+        latents: Mapping[str, torch.Tensor] | None = None,
+    ):
+        self.model, self.extractor, self.pairs, self.settings = model, extractor, pairs, settings
+        self.criterion = settings.criterion
+        self.n_rows = len(pairs.splits["train"])
+        self.texts = torch.from_numpy(pairs.texts.embeddings)
+        self.latents = dict(latents or {}) if settings.freeze_spectrum else {}
+        if settings.freeze_spectrum and not self.latents:
+            model.to(accelerator.device).eval()
+            with torch.no_grad():
+                self.latents = {
+                    split: embed_latents(model, extractor, pairs, split, accelerator)
+                    for split in ("train", "validation")
+                }
+
+    def order(self, seed: int) -> Order:
+        return self.pairs.splits["train"].order(seed, self.stage)
+
+    def module(self) -> torch.nn.Module:
+        return _AlignmentLoss(self.model, self.settings.mini_batch)
+
+    def lr_scale(self, name: str) -> float:
+        return self.settings.encoder_lr_scale if name.startswith("spectrum_model.") else 1.0
+
+    def batch(self, rows: np.ndarray, draws: Draws) -> dict[str, torch.Tensor]:
+        split = self.pairs.splits["train"]
+        if self.latents:
+            inputs = {"latents": self.latents["train"][rows]}
+        else:
+            spectra = thin(split.spectra(rows), self.settings.thinning, draws)
+            inputs = dict(self.extractor(spectra, return_tensors="pt"))
+        ids = split.text_ids[rows]
+        mask = hide_sections(
+            self.pairs.texts.section_mask[ids], self.settings.section_dropout, draws
+        )
+        return {
+            **inputs,
+            "text_embeds": self.texts[ids],
+            "section_mask": torch.from_numpy(mask),
+            "text_ids": torch.from_numpy(ids),
+        }
+
+    def validate(self, accelerator: Accelerator) -> dict[str, float]:
+        spectra, texts, owner = self.embedded(accelerator)
+        ranks = match_ranks(spectra, texts, owner)["spectrum_to_text"]
+        expected = ranks.expected
+        return {
+            "loss": self._loss(spectra, texts[owner], torch.from_numpy(owner)),
+            "mean_log_rank": float(np.log(expected).mean()),
+            "median_rank_fraction": float(np.median(expected)) / ranks.n_gallery,
+            **{
+                f"recall@{k}%": float(ranks.hits(math.ceil(k * ranks.n_gallery / 100)).mean())
+                for k in (1, 5)
+            },
+        }
+
+    def embedded(self, accelerator: Accelerator) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+        """`validation` in the shared space: spectra (n, D), texts (k, D), text of each row (n,)."""
+        spectra = (
+            map_rows(
+                accelerator,
+                lambda rows: _shared(
+                    self.model, self.latents["validation"][rows].to(accelerator.device)
+                ),
+                len(self.latents["validation"]),
+            )
+            if self.latents
+            else embed_spectra(self.model, self.extractor, self.pairs, "validation", accelerator)
+        )
+        texts, owner = embed_split_texts(self.model, self.pairs, "validation", accelerator)
+        if not (spectra.isfinite().all() and texts.isfinite().all()):
+            raise TrainingError(
+                "the embeddings of validation are no longer finite: lower the learning rate (now "
+                f"{self.settings.lr:g}) or clip the gradient (clip_norm)"
+            )
+        return spectra, texts, owner
+
+    def _loss(self, spectra: torch.Tensor, texts: torch.Tensor, ids: torch.Tensor) -> float:
+        """The contrastive loss in batches of the size trained with, so that the two compare.
+
+        Rows of one field lie side by side in a dataset: a fixed shuffle parts them.
+        """
+        order = Draws(0, "validation", 0).permutation(len(spectra))
+        parts = np.array_split(order, -(-len(order) // self.settings.batch_size))
+        device = self.model.device
+        losses = [
+            self.model.contrastive_loss(*(t[part].to(device) for t in (spectra, texts, ids)))
+            for part in parts
+        ]
+        weights = np.array([len(part) for part in parts]) / len(order)
+        return float(np.dot(weights, [loss.item() for loss in losses]))
+
+
+class _AlignmentLoss(torch.nn.Module):
+    """The dual encoder with its loss as the only output, from spectra or from their latents."""
+
+    def __init__(self, model: SpecCLIPModel, mini_batch: int | None):
+        super().__init__()
+        self.model, self.mini_batch = model, mini_batch
+
+    def forward(self, text_ids: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
+        texts = {name: inputs.pop(name) for name in ("text_embeds", "section_mask")}
+        return self.model.contrastive_loss(
+            in_mini_batches(self._spectra, inputs, self.mini_batch),
+            in_mini_batches(self._texts, texts, self.mini_batch),
+            text_ids,
+        )
+
+    def _spectra(self, latents: torch.Tensor | None = None, **inputs: torch.Tensor) -> torch.Tensor:
+        if latents is not None:
+            return _shared(self.model, latents)
+        return self.model.get_spectrum_features(**inputs).pooler_output
+
+    def _texts(self, **inputs: torch.Tensor) -> torch.Tensor:
+        return self.model.get_text_features(**inputs).pooler_output
+
+
+def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:
+    """Train the dual encoder, or find that it is trained already, and leave it in `model/`.
+
+    Args:
+        run: see `Run`.
+        pairs: with embedded texts.
+        spectrum: folder of the pretrained autoencoder; `spectrum/` of the run where None.
+
+    Raises:
+        CheckpointError: when the output holds another run's, or there is no autoencoder.
+        TrainingError: when training cannot go on.
+    """
+    target = run.output / MODEL
+    model, extractor, identity = build(run, pairs, spectrum or run.output / SPECTRUM)
+    if found := finished(target, identity):
+        return found
+    task = AlignTask(model, extractor, pairs, run.preset.align, run.accelerator)
+    result = fit(
+        run.accelerator,
+        task,
+        run.preset.align,
+        seed=run.seed,
+        checkpoints=CheckpointFolder(run.checkpoints(STAGE), identity),
+        max_steps=run.max_steps,
+    )
+    model.to(run.accelerator.device).eval()
+    companions = build_companions(model, extractor, pairs, run)
+    if run.is_main:
+        with atomic_folder(target) as partial:
+            model.config.custom_pipelines = custom_pipelines()
+            model.save_pretrained(partial)
+            save_code(partial)
+            processor = SpecCLIPProcessor(extractor, sections=pairs.info.domain.sections)
+            processor.save_pretrained(partial)
+            companions.save(partial)
+            write_json(partial / TRAINING_FILE, {"identity": identity, "result": result.to_dict()})
+    run.accelerator.wait_for_everyone()
+    return result
+
+
+def build(
+    run: Run, pairs: PairData, spectrum: Path
+) -> tuple[SpecCLIPModel, SpecCLIPFeatureExtractor, dict[str, Any]]:
+    """The dual encoder around a pretrained encoder, and all that decides what it will become."""
+    if not (spectrum / TRAINING_FILE).is_file():
+        raise CheckpointError(
+            f"{spectrum} holds no pretrained autoencoder: run training/pretrain_spectrum.py with "
+            "the same --config, --dataset and --output first (with --set pretrain.steps=0 to "
+            "start from fresh weights)"
+        )
+    settings, texts = run.preset.model, pairs.texts
+    pretrained = SpecCLIPForSpectrumPreTraining.from_pretrained(spectrum)
+    extractor = SpecCLIPFeatureExtractor.from_pretrained(spectrum)
+    _refuse_other_encoder(run.preset, pretrained.config.to_dict(), spectrum)
+    encoder = pretrained.config.to_dict()
+    encoder.pop("_name_or_path", None)  # where it lay on this machine
+    config = SpecCLIPConfig(
+        spectrum_config=encoder,
+        text_config={
+            "embedding_dim": texts.embeddings.shape[1] // texts.section_mask.shape[1],
+            "sections": list(pairs.info.domain.sections),
+            "embedder_name": texts.model,
+            "max_deviation": settings.text_max_deviation,
+            "min_deviation": settings.text_min_deviation,
+        },
+        shared_dim=settings.shared_dim,
+        projection_hidden_size=settings.projection_hidden_size,
+        projection_layers=settings.projection_layers,
+        dropout=settings.dropout,
+        text_dropout=settings.text_dropout,
+        projection_norm=settings.projection_norm,
+        contrastive_loss=settings.contrastive_loss,
+        multi_positive=settings.multi_positive,
+        logit_scale_init_value=-math.log(settings.temperature),
+        learn_logit_scale=settings.learn_temperature,
+        freeze_spectrum_encoder=run.preset.align.freeze_spectrum,
+    )
+    torch.manual_seed(Draws(run.seed, f"{STAGE} weights", 0).torch_seed(0))
+    model = SpecCLIPModel(config)
+    model.spectrum_model.load_state_dict(pretrained.spectrum_model.state_dict())
+    known, _ = pairs.texts_of("train")
+    model.text_model.fit_statistics(
+        torch.from_numpy(texts.embeddings[known]), torch.from_numpy(texts.section_mask[known])
+    )
+    identity = {
+        "stage": STAGE,
+        "seed": run.seed,
+        "max_steps": run.max_steps,
+        "precision": run.preset.precision,
+        "dataset": pairs.fingerprint,
+        "text_model": texts.model,
+        "text_embeddings": fingerprint({"texts": torch.from_numpy(texts.embeddings)}),
+        "spectrum_weights": fingerprint(pretrained.state_dict()),
+        "model": settings_record(settings),
+        "align": stage_settings(run.preset.align),
+    }
+    return model, extractor, identity
+
+
+def embed_spectra(
+    model: SpecCLIPModel,
+    extractor: SpecCLIPFeatureExtractor,
+    pairs: PairData,
+    split: str,
+    accelerator: Accelerator,
+) -> torch.Tensor:
+    """Shared embeddings (n, D) of the spectra of a split, float32 on the CPU of every process."""
+    return _over_spectra(
+        lambda **inputs: model.get_spectrum_features(**inputs).pooler_output,
+        extractor,
+        pairs,
+        split,
+        accelerator,
+    )
+
+
+def embed_latents(
+    model: SpecCLIPModel,
+    extractor: SpecCLIPFeatureExtractor,
+    pairs: PairData,
+    split: str,
+    accelerator: Accelerator,
+) -> torch.Tensor:
+    """Latents (n, latent_dim) of the spectra of a split, float32 on the CPU of every process."""
+    return _over_spectra(
+        lambda **inputs: model.spectrum_model(**inputs).pooler_output,
+        extractor,
+        pairs,
+        split,
+        accelerator,
+    )
+
+
+def embed_text_rows(
+    model: SpecCLIPModel, pairs: PairData, rows: np.ndarray, accelerator: Accelerator
+) -> torch.Tensor:
+    """Shared embeddings (k, D) of some texts, float32 on the CPU of every process."""
+    texts = pairs.texts
+
+    def embed(places: np.ndarray) -> torch.Tensor:
+        vectors = torch.from_numpy(texts.embeddings[rows[places]])
+        mask = torch.from_numpy(texts.section_mask[rows[places]])
+        return model.get_text_features(
+            vectors.to(accelerator.device), mask.to(accelerator.device)
+        ).pooler_output
+
+    return map_rows(accelerator, embed, len(rows))
+
+
+def embed_split_texts(
+    model: SpecCLIPModel, pairs: PairData, split: str, accelerator: Accelerator
+) -> tuple[torch.Tensor, np.ndarray]:
+    """Embeddings (k, D) of the distinct texts of a split, and which of them each row has (n,)."""
+    rows, owner = pairs.texts_of(split)
+    return embed_text_rows(model, pairs, rows, accelerator), owner
+
+
+@dataclass(frozen=True)
+class Companions:
+    """What travels with a model.
+
+    Attributes:
+        gallery: all texts and spectra of its dataset where the model puts them.
+        classes: that it tells apart; None where the dataset has none.
+        known: the texts it learned from, which stand in for questions; None where it has none.
+    """
+
+    gallery: SpecCLIPIndex
+    classes: ZeroShotClasses | None
+    known: KnownTexts | None
+
+    def save(self, folder: Path) -> None:
+        """Write each into a folder of its own inside the model's."""
+        self.gallery.save(folder / GALLERY_FOLDER)
+        for companion in (self.classes, self.known):
+            if companion is not None:
+                companion.save_pretrained(folder)
+
+
+@torch.no_grad()
+def build_companions(
+    model: SpecCLIPModel, extractor: SpecCLIPFeatureExtractor, pairs: PairData, run: Run
+) -> Companions:
+    """All texts and spectra of a dataset where a model puts them, and what follows from them."""
+    accelerator = run.accelerator
+    texts = embed_text_rows(model, pairs, np.arange(len(pairs.texts)), accelerator)
+    spectra = {
+        split: (
+            embed_spectra(model, extractor, pairs, split, accelerator).numpy()
+            if len(arrays)
+            else np.zeros((0, texts.shape[1]), np.float32)
+        )
+        for split, arrays in pairs.splits.items()
+    }
+    gallery = gallery_from(
+        pairs,
+        texts.numpy(),
+        spectra,
+        energy_range=extractor.energy_range,
+        seed=run.seed,
+        # Only what is saved is worth the time.
+        with_map=run.is_main,
+        with_area=extractor.input_kind == "flux",
+    )
+    known, classes = known_texts_from(pairs, texts.numpy()), None
+    if run.is_main:
+        embedder = run.preset.text.embedder
+        classes, told = classes_from(model, pairs, spectra, embedder, run.cache_dir, known)
+        run.say(f"   zero-shot classes: {told}")
+    return Companions(gallery, classes, known)
+
+
+def _over_spectra(
+    function: Any,
+    extractor: SpecCLIPFeatureExtractor,
+    pairs: PairData,
+    split: str,
+    accelerator: Accelerator,
+) -> torch.Tensor:
+    arrays = pairs.splits[split]
+
+    def embed(rows: np.ndarray) -> torch.Tensor:
+        inputs = extractor(arrays.spectra(rows), return_tensors="pt")
+        return function(**{k: v.to(accelerator.device) for k, v in inputs.items()})
+
+    return map_rows(accelerator, embed, len(arrays))
+
+
+def _shared(model: SpecCLIPModel, latents: torch.Tensor) -> torch.Tensor:
+    projected = model.spectrum_projection(latents)
+    return torch.nn.functional.normalize(projected.float(), dim=-1)
+
+
+def _refuse_other_encoder(preset: Preset, found: dict[str, Any], folder: Path) -> None:
+    """Settings of the preset that the pretrained encoder was not built with."""
+    other = [
+        f"{key} {found[key]!r}, not {value!r}"
+        for key, value in preset.to_dict()["spectrum"].items()
+        if _plain(found[key]) != value
+    ]
+    if other:
+        raise CheckpointError(
+            f"{folder} was trained with {', '.join(other)}: pretrain with this preset, or name "
+            "the preset it was trained with"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, however deep: a configuration holds either."""
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
