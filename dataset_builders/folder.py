@@ -6,7 +6,6 @@ The folder is what a Hub repository of the dataset holds, too: `datasets.load_da
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -20,11 +19,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from datasets import Dataset, DatasetBuilder, DatasetDict, Features, config, load_dataset
-from datasets.exceptions import DatasetGenerationError
+from datasets import Dataset, DatasetBuilder, DatasetDict, Features
 from tqdm.auto import tqdm
 
-from hf_specclip.errors import SpecCLIPError
+from hf_specclip.describe.read_dataset import (
+    CARD_FILE,
+    DATA_FOLDER,
+    names_data_files,
+    read_splits,
+)
+from hf_specclip.errors import FileFormatError, SpecCLIPError
 from hf_specclip.storage import replace_folder
 
 from .contract import (
@@ -42,8 +46,6 @@ from .contract import (
 from .domain import XRAY, Domain
 
 INFO_FILE = "specclip_dataset.json"
-CARD_FILE = "README.md"
-DATA_FOLDER = "data"
 FORMAT_VERSION = 1
 # About 5 MB of spectra: small enough to stream, large enough to compress.
 ROWS_PER_GROUP = 1000
@@ -134,7 +136,7 @@ def is_dataset_folder(folder: str | Path) -> bool:
         folder: the folder.
     """
     folder = Path(folder)
-    return (folder / INFO_FILE).is_file() or _card_names_files(folder) or bool(_data_files(folder))
+    return (folder / INFO_FILE).is_file() or names_data_files(folder) or bool(_data_files(folder))
 
 
 def write_dataset(
@@ -340,14 +342,11 @@ _INFO_KINDS = {
 }
 
 
-def read_dataset(
-    folder: str | Path, *, cache_dir: str | Path | None = None
-) -> tuple[DatasetDict, SpecCLIPDatasetInfo]:
-    """Read the pairs of a dataset folder, with their embeddings where it has any.
+def read_dataset(folder: str | Path) -> tuple[DatasetDict, SpecCLIPDatasetInfo]:
+    """Read the pairs of a dataset folder into memory, with their embeddings where it has any.
 
     Args:
         folder: folder written by `write_dataset`, or a Hub download of one.
-        cache_dir: where `datasets` keeps its memory-mapped copy; its default where None.
 
     Returns:
         The four splits, and what made them. A folder without `specclip_dataset.json` is taken at
@@ -361,44 +360,21 @@ def read_dataset(
     if not folder.is_dir():
         raise DatasetFolderError(f"{folder} is no folder")
     info = read_info(folder)
-    named = _card_names_files(folder)
-    files = {} if named else _data_files(folder)
-    if not named and not files:
+    if not names_data_files(folder) and not _data_files(folder):
         raise DatasetFolderError(
             f"{folder} holds neither a card that names its files nor "
             f"'{DATA_FOLDER}/<split>-*.parquet': it is no SpecCLIP dataset"
         )
-    source: dict[str, Any] = {"path": "parquet", "data_files": files}
-    if named:
-        source = {"path": str(folder), "name": pairs_configuration(info)}
     try:
-        splits = load_dataset(**source, cache_dir=str(_cache_of(folder, cache_dir)))
-    except (DatasetGenerationError, FileNotFoundError, ValueError, pa.ArrowInvalid) as error:
-        cause = error.__cause__ or error
-        raise DatasetFolderError(f"{folder} cannot be loaded: {cause}") from error
-    splits, info = conform_splits(splits, info, name=str(folder))
-    return splits, info
+        splits = read_splits(folder, pairs_configuration(info))
+    except FileFormatError as error:
+        raise DatasetFolderError(str(error)) from error
+    return conform_splits(DatasetDict(splits), info, name=str(folder))
 
 
 def pairs_configuration(info: SpecCLIPDatasetInfo | None) -> str | None:
     """The configuration that holds the most about the pairs; None for the only one."""
     return EMBEDDED if info is not None and EMBEDDED in info.configurations else None
-
-
-def _cache_of(folder: Path, cache_dir: str | Path | None) -> Path:
-    """Where `datasets` keeps its copy of these very files.
-
-    Its own key for a folder knows the folder's name, not what is in it: a dataset made anew, or
-    one at the same relative path elsewhere, would come back as the older one.
-    """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    facts = [
-        (path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
-        for path in files
-    ]
-    key = json.dumps([str(folder.resolve()), facts])
-    root = Path(config.HF_DATASETS_CACHE if cache_dir is None else cache_dir)
-    return root / "specclip-loaded" / hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
 
 
 def conform_splits(
@@ -690,11 +666,6 @@ def _conform_split(part: Dataset, n_bins: int, features: Features, domain: Domai
         row += len(table)
     table = pa.concat_tables(tables) if tables else features.arrow_schema.empty_table()
     return Dataset(table)
-
-
-def _card_names_files(folder: Path) -> bool:
-    card = folder / CARD_FILE
-    return card.is_file() and "data_files:" in card.read_text(encoding="utf-8", errors="replace")
 
 
 def _to_json(info: SpecCLIPDatasetInfo) -> dict[str, Any]:

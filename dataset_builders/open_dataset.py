@@ -44,7 +44,8 @@ def load(
     Args:
         dataset: folder in the contract's form, folder of local tables (built into the contract's
             form once, under `cache_dir`), or id of a dataset on the Hub.
-        cache_dir: where built and memory-mapped copies are kept; `datasets`' own where None.
+        cache_dir: where datasets built from tables and downloads are kept; `datasets`' own where
+            None.
         survey_limit: for local tables, see `LocalTables`.
         keep_survey_only: for local tables, see `LocalTables`.
         seed: of the splits, for local tables that bring none.
@@ -64,9 +65,9 @@ def load(
             knobs: dict[str, Any] = {"keep_survey_only": keep_survey_only, "seed": seed}
             knobs |= {} if survey_limit is None else {"survey_limit": survey_limit}
             built = _build_once(folder, cache_dir, knobs, progress)
-            return read_dataset(built, cache_dir=cache_dir)
+            return read_dataset(built)
         if is_dataset_folder(folder):
-            return read_dataset(folder, cache_dir=cache_dir)
+            return read_dataset(folder)
         raise DatasetFolderError(
             f"{folder} is no dataset: it has neither {INFO_FILE} or a card with 'data/*.parquet', "
             "nor detections.parquet and sources.parquet"

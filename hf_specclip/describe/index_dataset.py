@@ -14,6 +14,7 @@ import numpy as np
 from ..search.build import AREA, build_index, facts_of, stored_area
 from ..search.index import SpecCLIPIndex
 from ..search.map import place_among
+from .read_dataset import read_splits
 
 if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
@@ -214,6 +215,8 @@ def _heavy(rows: Any) -> list[str]:
 
 
 def _splits(dataset: str | os.PathLike[str], revision: str | None) -> Mapping[str, Any]:
+    if Path(dataset).is_dir():
+        return read_splits(dataset)
     try:
         from datasets import load_dataset
     except ImportError as error:

@@ -34,7 +34,7 @@ def curves(n=40):
 
 def test_a_dataset_of_another_domain_comes_back(tmp_path):
     write_arrays(tmp_path / "curves", INFO, **curves())
-    splits, info = read_dataset(tmp_path / "curves", cache_dir=tmp_path / "cache")
+    splits, info = read_dataset(tmp_path / "curves")
     assert info.domain == CURVES
     assert (info.n_bins, info.energy_range) == (40, (0.0, 20.0))
     assert sum(info.rows.values()) == 40

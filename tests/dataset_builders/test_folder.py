@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -72,7 +73,7 @@ def test_the_contract_has_the_columns_and_types_of_the_design():
 
 
 def test_what_is_written_comes_back(folder, splits, tmp_path):
-    loaded, info = read_dataset(folder, cache_dir=tmp_path)
+    loaded, info = read_dataset(folder)
     assert isinstance(loaded, DatasetDict)
     assert list(loaded) == list(SPLITS)
     for name in SPLITS:
@@ -129,7 +130,7 @@ def test_null_areas_and_variables_survive(splits, tmp_path):
     for number, column in enumerate((nulls, mixed.cast(nulls.type))):
         changed = table.set_column(place, table.schema.field(place), column)
         out = write_dataset(tmp_path / f"a{number}", {**splits, "train": changed}, INFO)
-        loaded, _ = read_dataset(out, cache_dir=tmp_path / "cache")
+        loaded, _ = read_dataset(out)
         back = loaded["train"]["effective_area"][:3]
         assert back[1] is None
         assert (back[0] is None) == (number == 0)
@@ -144,7 +145,7 @@ def test_a_text_embedding_travels_along(splits, tmp_path):
         for name, table in splits.items()
     }
     out = write_dataset(tmp_path / "set", with_text, replace(INFO, text_model="tiny"))
-    loaded, info = read_dataset(out, cache_dir=tmp_path / "cache")
+    loaded, info = read_dataset(out)
     assert info.text_model == "tiny"
     assert loaded["test"].with_format("numpy")["text_embedding"][:].shape[1] == 12
     some = {**with_text, "test": splits["test"]}
@@ -267,7 +268,7 @@ def test_damaged_folders_are_named(folder, tmp_path):
         shutil.copytree(folder, copy)
         edit(copy)
         with pytest.raises(DatasetFolderError, match=message):
-            read_dataset(copy, cache_dir=tmp_path / "cache")
+            read_dataset(copy)
 
 
 def test_rows_lost_on_the_way_are_noticed(folder, splits, tmp_path):
@@ -278,7 +279,7 @@ def test_rows_lost_on_the_way_are_noticed(folder, splits, tmp_path):
     name = "data/train-00000-of-00001.parquet"
     pq.write_table(pq.read_table(copy / name).slice(1), copy / name)
     with pytest.raises(DatasetFolderError, match="incomplete"):
-        read_dataset(copy, cache_dir=tmp_path / "cache")
+        read_dataset(copy)
 
 
 def test_spectra_of_another_length_need_their_description(splits, tmp_path):
@@ -293,7 +294,7 @@ def test_spectra_of_another_length_need_their_description(splits, tmp_path):
     parts = {name: short(table) for name, table in splits.items() if len(table)}
     info = replace(INFO, n_bins=100, energy_range=(0.5, 2.375))
     out = write_dataset(tmp_path / "set", parts, info)
-    _, read = read_dataset(out, cache_dir=tmp_path / "cache")
+    _, read = read_dataset(out)
     assert read.n_bins == 100
     assert read.energy_range == (0.5, 2.375)
     with pytest.raises(ContractError, match="counts"):
@@ -302,7 +303,7 @@ def test_spectra_of_another_length_need_their_description(splits, tmp_path):
 
 def test_too_few_groups_for_four_splits_still_load(splits, tmp_path):
     out = write_dataset(tmp_path / "set", {"train": splits["train"]}, INFO)
-    loaded, _ = read_dataset(out, cache_dir=tmp_path / "cache")
+    loaded, _ = read_dataset(out)
     assert {name: len(part) for name, part in loaded.items()} == {
         "train": len(splits["train"]), "calibration": 0, "validation": 0, "test": 0
     }  # fmt: skip
@@ -345,7 +346,7 @@ def test_rows_that_others_wrote_are_checked(folder, tmp_path):
     table = pq.read_table(path)
     pq.write_table(replaced(table, "exposure", [float("nan")] * len(table)), path)
     with pytest.raises(ContractError, match="exposure"):
-        read_dataset(copy, cache_dir=tmp_path / "cache")
+        read_dataset(copy)
 
 
 def test_a_description_of_wrong_kinds_is_refused(folder, tmp_path):
@@ -353,16 +354,25 @@ def test_a_description_of_wrong_kinds_is_refused(folder, tmp_path):
     content = json.loads((copy / "specclip_dataset.json").read_text())
     (copy / "specclip_dataset.json").write_text(json.dumps({**content, "simulated": "false"}))
     with pytest.raises(DatasetFolderError, match="simulated"):
-        read_dataset(copy, cache_dir=tmp_path / "cache")
+        read_dataset(copy)
 
 
-def test_a_dataset_made_anew_is_read_anew(splits, tmp_path):
-    """`datasets` would answer from its copy of the older one."""
-    out = write_dataset(tmp_path / "set", splits, INFO)
-    before, _ = read_dataset(out, cache_dir=tmp_path / "cache")
+def test_folders_of_the_same_name_are_read_as_they_are(splits, tmp_path, monkeypatch):
+    """`datasets` files its copy of a folder under the folder's name."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     fewer = {name: part.slice(0, len(part) - 1) for name, part in splits.items()}
-    write_dataset(out, fewer, INFO, overwrite=True)
-    after, _ = read_dataset(out, cache_dir=tmp_path / "cache")
-    assert {name: len(part) + 1 for name, part in after.items()} == {
-        name: len(part) for name, part in before.items()
-    }
+    contents = {"one": splits, "other": fewer}
+    for place, content in contents.items():
+        (tmp_path / place).mkdir()
+        write_dataset(tmp_path / place / "set", content, INFO)
+    for place, content in contents.items():
+        for folder in (Path("set"), tmp_path / place / "set"):
+            monkeypatch.chdir(tmp_path / place)
+            loaded, _ = load(folder)
+            assert {name: len(part) for name, part in loaded.items()} == {
+                name: len(part) for name, part in content.items()
+            }
+    out = write_dataset(tmp_path / "one" / "set", fewer, INFO, overwrite=True)
+    assert len(read_dataset(out)[0]["train"]) == len(fewer["train"])
+    assert not (tmp_path / "cache").exists()

@@ -1,6 +1,5 @@
 """The simulated catalogue: physics, determinism, honesty."""
 
-import os
 import re
 import subprocess
 import sys
@@ -96,7 +95,6 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(tmp_path, monkeypatch, 
     arguments = ["simulate", "--set", "fits=false", "--pairs", "60", "--seed", "4", "--output"]
     command = [sys.executable, str(tmp_path / "run.py"), *arguments, str(tmp_path / "set")]
     process = subprocess.Popen([*command, "--processes", "1"], cwd=Path(__file__).parents[3],
-                               env={**os.environ, "PYTHONPATH": "."},
                                stderr=subprocess.DEVNULL)  # fmt: skip
     deadline = time.monotonic() + 120
     while not (made := sorted(tmp_path.glob(".set-rows-*/*.arrow"))):
@@ -164,7 +162,7 @@ def test_the_command_line_teaches(tmp_path, capsys):
     assert "like true" in capsys.readouterr().err
     assert main(["simulate", "--config", "custom", "--pairs", "20", "--set", "silent=1",
                  "--set", "fits=false", "--output", out]) == 0  # fmt: skip
-    splits, info = read_dataset(out, cache_dir=tmp_path / "cache")
+    splits, info = read_dataset(out)
     assert info.knobs["silent"] == 1.0
     assert info.knobs["fits"] is False
     assert all(value is None for value in splits["train"]["powlaw_gamma"])

@@ -53,5 +53,5 @@ def digest(folder: Path) -> str:
 
 def rows_of(folder: Path, tmp_path: Path):
     """All pairs of a dataset, and what made it."""
-    splits, info = read_dataset(folder, cache_dir=tmp_path / "cache")
+    splits, info = read_dataset(folder)
     return [row for part in splits.values() for row in part], info

@@ -35,7 +35,7 @@ def test_three_hundred_detections_train_a_model(monkeypatch, tmp_path):
     assert len(rows) == 330
     assert info.text_model.startswith("all-MiniLM-L6-v2@")
     assert len({row["group"] for row in rows}) == 110
-    splits, _ = read_dataset(output, cache_dir=tmp_path / "cache")
+    splits, _ = read_dataset(output)
     filled = dict.fromkeys(contract_features(400, 384), 0)
     for split in SPLITS:
         table = splits[split].with_format("arrow")[:]

@@ -1,0 +1,102 @@
+"""Reader of dataset folders: the Parquet files of each split, without a cache in between.
+
+`datasets.load_dataset(FOLDER)` answers from a copy in its cache that is filed under the folder's
+name, and so from another folder of the same name and layout.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import FileFormatError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+CARD_FILE = "README.md"
+DATA_FOLDER = "data"
+
+
+def names_data_files(folder: str | os.PathLike[str]) -> bool:
+    """Return True for a folder whose card names the files of its splits."""
+    card = Path(folder) / CARD_FILE
+    return card.is_file() and "data_files:" in card.read_text(encoding="utf-8", errors="replace")
+
+
+def split_files(
+    folder: str | os.PathLike[str], configuration: str | None = None
+) -> dict[str, list[str]]:
+    """List the Parquet files of each split.
+
+    Args:
+        folder: one whose card names its files, one with `data/SPLIT-*.parquet`, or another layout
+            that `datasets` knows.
+        configuration: one of those the card names; its default where None.
+
+    Raises:
+        FileFormatError: when there are no Parquet files, or the card cannot be followed.
+    """
+    folder = Path(folder)
+    files: dict[str, list[str]] = {}
+    if not names_data_files(folder):
+        for path in sorted((folder / DATA_FOLDER).glob("*-*.parquet")):
+            files.setdefault(path.name.partition("-")[0], []).append(str(path))
+    if files:
+        return files
+    from datasets import load_dataset_builder
+    from datasets.exceptions import DatasetsError
+
+    try:
+        # Only the names are wanted; nothing is prepared, and nothing known from before.
+        with tempfile.TemporaryDirectory() as scratch:
+            builder = load_dataset_builder(str(folder), configuration, cache_dir=scratch)
+    except (DatasetsError, OSError, ValueError) as error:
+        raise FileFormatError(f"{folder} cannot be loaded: {error}") from error
+    files = {
+        str(split): [str(path) for path in paths]
+        for split, paths in (builder.config.data_files or {}).items()
+    }
+    others = [path for paths in files.values() for path in paths if not path.endswith(".parquet")]
+    if others or not files:
+        raise FileFormatError(
+            f"{folder} cannot be loaded: its data are not Parquet files"
+            + (f" ({Path(others[0]).name})" if others else "")
+        )
+    return files
+
+
+def read_splits(
+    folder: str | os.PathLike[str], configuration: str | None = None
+) -> dict[str, Dataset]:
+    """Read the splits of a dataset folder into memory.
+
+    Args:
+        folder: see `split_files`.
+        configuration: see `split_files`.
+
+    Raises:
+        ImportError: when `datasets` is not installed.
+        FileFormatError: when a file is damaged, or there is none.
+    """
+    try:
+        from datasets import Dataset
+    except ImportError as error:
+        raise ImportError(
+            'reading a dataset needs datasets: pip install "hf-specclip[data]"'
+        ) from error
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    splits = {}
+    for split, paths in split_files(folder, configuration).items():
+        try:
+            splits[split] = Dataset(pa.concat_tables([pq.ParquetFile(p).read() for p in paths]))
+        except (OSError, ValueError) as error:
+            raise FileFormatError(f"{folder} cannot be loaded: {split}: {error}") from error
+    return splits
+
+
+__all__ = ["CARD_FILE", "DATA_FOLDER", "names_data_files", "read_splits", "split_files"]
