@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from build_once import build_once
 
 
 def _isolate() -> None:
@@ -55,24 +56,16 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> Path:
     """A run as training leaves it (see `tiny_run.py`), made once for all workers; read only."""
-    from filelock import FileLock
 
-    root = tmp_path_factory.getbasetemp()
-    if os.environ.get(
-        "PYTEST_XDIST_WORKER"
-    ):  # workers have folders of their own below a common one
-        root = root.parent
-    folder = root / "tiny_run" / "demo"
-    folder.parent.mkdir(exist_ok=True)
-    with FileLock(str(folder.parent / "lock")):
-        if not (folder / "report.html").is_file():
-            done = subprocess.run(
-                [sys.executable, str(ROOT / "tests" / "tiny_run.py"), str(folder)],
-                env={**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"},
-                capture_output=True,
-                text=True,
-                timeout=600,
-                check=False,
-            )
-            assert done.returncode == 0, done.stderr[-4000:]
-    return folder
+    def build(folder: Path) -> None:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "tests" / "tiny_run.py"), str(folder / "demo")],
+            env={**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+
+    return build_once(tmp_path_factory, "tiny_run", build) / "demo"

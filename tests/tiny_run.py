@@ -28,14 +28,26 @@ PAIRS = 300
 def make(folder: Path) -> None:
     from specclip_datasets.simulation.builder import simulate
     from specclip_datasets.simulation.catalogue import Knobs
-    from specclip_training import experts, reproduce
+    from specclip_training import reproduce
     from specclip_training.engine import commands
-    from specclip_training.studies.expert_fitting import FitSettings
 
     folder.mkdir(parents=True, exist_ok=True)
     preset = folder.with_name(f"{folder.name}.yaml")
     preset.write_text(PRESET)
     simulate(folder / "dataset", Knobs(pairs=PAIRS, fits=False), config_name="custom")
+
+    make_experts_quick()
+    words = ["--config", preset, "--dataset", folder / "dataset", "--output", folder]
+    words += ["--studies", "experts,outliers,zero_shot"]
+    arguments = reproduce.options().parse_args([str(word) for word in words])
+    if commands.call(reproduce.main, arguments) != 0:
+        raise SystemExit("the tiny run failed")
+
+
+def make_experts_quick() -> None:
+    """Replace the settings of the experts by tiny networks and few steps, in this process."""
+    from specclip_training import experts
+    from specclip_training.studies.expert_fitting import FitSettings
 
     def quick(seed: int) -> FitSettings:
         return dataclasses.replace(
@@ -44,11 +56,6 @@ def make(folder: Path) -> None:
         )  # fmt: skip
 
     experts.FitSettings = quick
-    words = ["--config", preset, "--dataset", folder / "dataset", "--output", folder]
-    words += ["--studies", "experts,outliers,zero_shot"]
-    arguments = reproduce.options().parse_args([str(word) for word in words])
-    if commands.call(reproduce.main, arguments) != 0:
-        raise SystemExit("the tiny run failed")
 
 
 if __name__ == "__main__":

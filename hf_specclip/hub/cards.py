@@ -19,7 +19,7 @@ from .card_values import VALUES, CardError, front_matter, pins_of, title_of
 from .kinds import CARD_FILE, METRICS_FILE, Kind, read_json
 
 # The wheel has the templates inside the package, a checkout beside it.
-_TEMPLATES = ("model_cards", "../model_cards")
+_TEMPLATES = ("../model_cards", "../../model_cards")
 # A run's figures are some hundred kilobytes; a larger file is none of ours.
 MAX_METRICS_BYTES = 1 << 26
 MEASURED = ("model", "moe", "spectrum", "outliers")
