@@ -14,12 +14,13 @@ LAUNCH_ARGS ?= --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_
 # Two workers with one thread each use two cores better than one worker with two.
 PYTEST_ARGS ?= -n 2
 
-.PHONY: help setup demo test test-all lint format bench clean
+.PHONY: help setup demo test test-all lint format docs bench clean
 help:
 	@echo "make demo      set up, simulate a small catalogue, train on it, answer questions about it"
-	@echo "make test      set up and run the tests (some 13 minutes on two cores)"
-	@echo "make test-all  the slow tests too"
+	@echo "make test      set up and run the tests (5 minutes on two cores)"
+	@echo "make test-all  with the slow tests, and those on real spectra"
 	@echo "make lint      ruff and mypy"
+	@echo "make docs      the documentation in build/site"
 	@echo "make bench     speed and memory, side by side with peers where installed (20 minutes)"
 
 setup: $(VENV)/.installed
@@ -47,13 +48,15 @@ demo: setup $(DEMO)/dataset/specclip_dataset.json
 # A file, so that a demo that was stopped goes on with the sky it had.
 $(DEMO)/dataset/specclip_dataset.json: | setup
 	@mkdir -p $(DEMO)
-	$(BIN)/python -m specclip_datasets simulate --config demo --output $(DEMO)/dataset
+	$(BIN)/specclip dataset simulate --config demo --output $(DEMO)/dataset
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
+# Where real Chandra spectra lie, for the tests that want them.
+SPECCLIP_REAL_DATA ?= $(realpath ../shared/data)
 test-all: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	SPECCLIP_REAL_DATA=$(SPECCLIP_REAL_DATA) OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -64,7 +67,12 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The README's table: $(BIN)/python -m benchmarks.readme runs/bench.json README.md
+# Strict: a broken link or reference fails. Nothing is fetched but the packages.
+docs: setup
+	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e ".[docs]"
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
+
 bench: setup
 	$(BIN)/python -m benchmarks --json runs/bench.json
 

@@ -1,4 +1,4 @@
-"""Benchmarks at tiny sizes: they run, say what is absent, and their results reach the README."""
+"""Benchmarks at tiny sizes: they run, name absent peers and write their results."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import gpu, peers, readme
+from benchmarks import gpu, peers
 from benchmarks.side_by_side import compare, peak_memory, processor_time
 
 
@@ -58,44 +58,6 @@ def test_small_benchmarks_run_and_leave_json(record):
         assert row["median_s"] > 0
         assert row["peak_mib"] >= 0
     assert record["cores"] >= 1
-
-
-def test_the_readme_is_written_from_the_results(record, tmp_path):
-    page = tmp_path / "README.md"
-    page.write_text(f"before\n{readme.BEGIN}\nstale words\n{readme.END}\nafter\n")
-    record = {**record, "rows": record["rows"] + [
-        {"task": "growth, x", "sizes": [1, 100], "exponent": 1.0123},
-        {"task": "embedding and indexing a catalogue", "spectra": 1000, "embedding_s": 2.0,
-         "embedding_cpu_s": 2.0, "indexing_s": 1.0, "indexing_cpu_s": 1.0, "peak_mib": 500.0,
-         "bytes_a_spectrum": 300.0},
-        {"task": "an index", "vectors": 2_000_000, "building_s": 61.0, "index_mb": 144.0,
-         "peak_mib": 900.0, "approximate_ms_a_query": 0.123, "exact_ms_a_query": 45.0,
-         "found_of_the_closest_ten": 9.87},
-        {"task": "an index", "vectors": 20, "skipped": "no FAISS here"},
-    ]}  # fmt: skip
-    readme.write(record, page)
-    text = page.read_text()
-    assert text.startswith(f"before\n{readme.BEGIN}\n")
-    assert text.endswith(f"{readme.END}\nafter\n")
-    assert "stale words" not in text
-    assert "size^1.01 up to 100" in text
-    assert "- an index, 2,000,000: built in 61 s, 900 MiB at most, 144 MB on disk" in text
-    assert "a query 0.12 ms (9.9 of the closest ten found), exact 45 ms" in text
-    assert "- an index, 20: no FAISS here" in text
-    assert "| transformers CLIP |" in text
-    assert "1,000 spectra: 2 s embedding" in text
-    page.write_text("no marks")
-    with pytest.raises(ValueError, match="needs one"):
-        readme.write(record, page)
-
-
-def test_several_runs_are_joined_the_last_first():
-    one = {"cores": 2, "rows": [{"benchmark": "a", "n": 1}, {"benchmark": "b", "n": 1}]}
-    two = {"cores": 2, "rows": [{"benchmark": "b", "n": 2}]}
-    rows = readme.joined([one, two])["rows"]
-    assert [(row["benchmark"], row["n"]) for row in rows] == [("a", 1), ("b", 2)]
-    with pytest.raises(ValueError, match="not measured alike"):
-        readme.joined([one, {**two, "cores": 4}])
 
 
 def test_absent_peers_are_said(monkeypatch, capsys):

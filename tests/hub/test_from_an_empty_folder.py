@@ -1,4 +1,4 @@
-"""A stranger's first quarter of an hour: the wheel, what it requires, and the README's script."""
+"""A stranger's first quarter of an hour: the wheel, what it requires, and the script of docs/hub.md."""
 
 import os
 import re
@@ -23,9 +23,8 @@ MAX_LINES = 15
 
 @pytest.fixture(scope="module")
 def section(repository):
-    text = (repository / "README.md").read_text(encoding="utf-8")
-    found = re.search(r"^## On the Hub$(.*?)^## ", text, re.MULTILINE | re.DOTALL)[1]
-    return dict(re.findall(r"^```(\w+)\n(.*?)^```", found, re.M | re.S))
+    text = (repository / "docs" / "hub.md").read_text(encoding="utf-8")
+    return dict(re.findall(r"^```(\w+)\n(.*?)^```", text, re.M | re.S))
 
 
 def required(name, extras, seen):
