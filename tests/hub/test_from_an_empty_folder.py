@@ -1,4 +1,4 @@
-"""A stranger's first quarter of an hour: the wheel, what it requires, and the script of docs/hub.md."""
+"""Use of a published run from an empty folder: wheel, requirements, script of docs/hub.md."""
 
 import os
 import re
