@@ -42,7 +42,6 @@ from specclip_training.stages.alignment import MODEL, align
 from specclip_training.stages.alignment import STAGE as ALIGN
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import describe, pretrain
-from specclip_training.studies.card import write_cards
 from specclip_training.studies.ceiling import Ceiling, ceiling_of, ceiling_section
 from specclip_training.studies.measure import EVALUATION, measure, save_ranks
 from specclip_training.studies.pair_split import leaky_section, leaky_split, shared_with_train
@@ -51,8 +50,7 @@ from specclip_training.studies.run_study import without_nan
 from specclip_training.zero_shot import study_zero_shot
 
 from hf_specclip.formatting import format_metric, format_with_interval
-from hf_specclip.hub.cards import MEASURED
-from hf_specclip.hub.kinds import CARD_FILE
+from hf_specclip.hub.cards import CARD_FILE, MEASURED, write_cards
 from hf_specclip.hub.publish import check_login, publish
 from hf_specclip.storage import write_json
 

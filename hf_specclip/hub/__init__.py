@@ -1,1 +1,1 @@
-"""Publishing on the Hugging Face Hub: models, datasets, spaces and their cards."""
+"""Publishing on the Hugging Face Hub: models, datasets, Spaces and their cards."""

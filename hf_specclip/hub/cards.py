@@ -1,319 +1,348 @@
-"""Cards: written from what was measured, and held against it.
+"""Cards of models and datasets, written from measured results.
 
-A card is a template of `model_cards/` filled from `metrics.json` and from the saved thing itself.
-One that somebody has edited is taken as it is, as long as no number stands in it that the template
-would not have written.
+A card is a template of `model_cards/` filled from the run's `metrics.json` and the artifact's
+configuration. An edited card is kept as long as it states no number that the template would not
+write.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-from .card_values import VALUES, CardError, front_matter, pins_of, title_of
-from .kinds import CARD_FILE, METRICS_FILE, Kind, read_json
+from ..errors import SpecCLIPError
+from ..models.variables_specclip import AXIS, SECTIONS
+from ..storage import write_text
 
-# The wheel has the templates inside the package, a checkout beside it.
-_TEMPLATES = ("../model_cards", "../../model_cards")
-# A run's figures are some hundred kilobytes; a larger file is none of ours.
-MAX_METRICS_BYTES = 1 << 26
-MEASURED = ("model", "moe", "spectrum", "outliers")
-HERE = "."  # how a card calls the folder it lies in, until that has a name on the Hub
+CARD_FILE = "README.md"
+METRICS_FILE = "metrics.json"
+MAX_METRICS_BYTES = 1 << 26  # a run's metrics take some hundred kilobytes
+THIS_FOLDER = "."  # name of an artifact that has none on the Hub yet
 
-_COMMON = (
-    "dataset", "preset", "seed", "splits", "simulated", "text_model", "dataset_fingerprint",
-    "command", "processes", "seconds", "versions", "compute",
-)  # fmt: skip
+# kind -> title, library, pipeline, and task type and task name of its results
+_KINDS = {
+    "model": ("SpecCLIP", "transformers", "feature-extraction",
+              "retrieval", "retrieval between spectra and texts"),
+    "moe": ("SpecCLIP mixture of experts", "transformers", "tabular-regression",
+            "tabular-regression", "physical variables"),
+    "spectrum": ("SpecCLIP spectral autoencoder", "transformers", None, "", ""),
+    "outliers": ("SpecCLIP outlier detector", "hf_specclip", None,
+                 "outlier-detection", "finding rare classes"),
+}  # fmt: skip
+MEASURED = tuple(_KINDS)
 _NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:[eE][+-]?\d+)?")
-# Where something is to be found is no result.
-_IDENTIFIER = re.compile(r"(?:https?://|arXiv:|doi:)\S+", re.IGNORECASE)
-_FRONT = re.compile(r"\A---\r?\n(.*?)\r?\n---\r?\n", re.DOTALL)
+_LINK = re.compile(r"(?:https?://|arXiv:|doi:)\S+", re.IGNORECASE)
 
 
-def card_of(
-    kind: Kind, folder: Path, repo_id: str, metrics: str | os.PathLike[str] | None = None
-) -> tuple[str, bytes | None]:
-    """The card of a folder under its name on the Hub, and the figures that go with it.
-
-    Args:
-        kind: what the folder is.
-        folder: where it lies. Its own card is kept when it was edited, and held against `metrics`.
-        repo_id: its name.
-        metrics: `metrics.json` of the run; by default that in the folder or in the one above.
-
-    Raises:
-        CardError: no metrics, or a card that says something else than they do.
-    """
-    own = folder / CARD_FILE
-    text = own.read_text(encoding="utf-8") if own.is_file() else None
-    if kind.name == "metric":
-        if text is None:
-            raise CardError(f"{folder} has no {CARD_FILE}, which says what the metric measures")
-        return text.replace(f"path/to/{folder.name}", repo_id), None
-    if kind.name == "dataset":
-        return text or dataset_card(folder, repo_id), None
-    figures = figures_of(kind.name, find_metrics(folder, metrics))
-    named = fill(kind.name, folder, figures, repo_id)
-    if text is not None and text != fill(kind.name, folder, figures):
-        check_card(text, named, own)
-        named = text
-    return named, (json.dumps(figures, indent=2, ensure_ascii=False) + "\n").encode()
+class PublishError(SpecCLIPError, ValueError):
+    """An artifact that cannot be published, or a card that cannot be written; says what to do."""
 
 
 def write_card(kind: str, folder: str | os.PathLike[str], metrics: Mapping[str, Any]) -> Path:
-    """Write `README.md` into a folder.
+    """Write the card of an artifact beside it.
 
     Args:
-        kind: `model`, `moe`, `spectrum` or `outliers`.
-        folder: of the saved thing.
-        metrics: what `training/reproduce.py` writes to `metrics.json`; every number on the card is
-            there, or is read from the folder.
+        kind: one of `MEASURED`.
+        folder: of the artifact.
+        metrics: of the run; every number on the card is there or in the folder.
 
     Returns:
-        The card's path.
+        The path of the card.
 
     Raises:
-        CardError: the metrics lack what the card needs.
+        PublishError: if a result that the card needs is missing.
     """
     path = Path(folder) / CARD_FILE
-    card = fill(kind, Path(folder), figures_of(kind, metrics))
-    partial = path.with_name(f".{CARD_FILE}.partial")
-    partial.write_text(card, encoding="utf-8")
-    partial.replace(path)
+    write_text(path, fill_card(kind, Path(folder), without_paths(metrics)))
     return path
 
 
-def find_metrics(folder: Path, metrics: str | os.PathLike[str] | None) -> dict[str, Any]:
-    """The figures of the run that a folder belongs to.
-
-    Raises:
-        CardError: there are none, or they are no JSON object.
-    """
-    places = [Path(metrics)] if metrics else [folder / METRICS_FILE, folder.parent / METRICS_FILE]
-    for place in places:
-        if not place.is_file():
-            continue
-        if place.stat().st_size > MAX_METRICS_BYTES:
-            raise CardError(f"{place} is larger than {MAX_METRICS_BYTES} bytes")
-        try:
-            found = json.loads(place.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise CardError(f"{place} is not JSON: {error}") from error
-        if not isinstance(found, dict):
-            raise CardError(f"{place} is no JSON object")
-        return found
-    looked = " and ".join(str(place) for place in places)
-    raise CardError(
-        f"no measured results for the card (looked for {looked}): training/reproduce.py leaves "
-        "them; name the file with --metrics"
-    )
+def write_cards(run_dir: Path, metrics: Mapping[str, Any]) -> list[Path]:
+    """Write the cards of all artifacts of a run whose study was not skipped; return their paths."""
+    studies = {"moe": "experts", "outliers": "outliers"}
+    return [
+        write_card(kind, run_dir / kind, metrics)
+        for kind in MEASURED
+        if (run_dir / kind).is_dir()
+        and (kind not in studies or "skipped" not in metrics.get(studies[kind], {"skipped": ""}))
+    ]
 
 
-def figures_of(kind: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a run's figures that a card rests on, under the same names.
-
-    Paths of the machine it was made on are reduced to their last part.
-    """
-    parts: dict[str, dict[str, Any]] = {
-        "model": {"retrieval": None, "ceiling": {"retrieval": None}, "training": {"align": None}},
-        "moe": {"experts": {"headline": None, "split": None, "gate": None, "select": None,
-                            "missing_text": None, "coverage": None}},
-        "spectrum": {"training": {"spectrum": None},
-                     "latent_space": {"split": None, "correlations": {"spectrum": None}}},
-        "outliers": {"outliers": dict.fromkeys(
-            ("split", "rows", "reference", "reference_rows", "injection"))},
-    }  # fmt: skip
-    found = _project(metrics, {**dict.fromkeys(_COMMON), **parts[kind]})
-    # A dataset is named, not placed: a local path means nothing to a reader.
-    found["dataset"] = Path(str(found.get("dataset", ""))).name
-    found["command"] = " ".join(_placeless(word) for word in str(found.get("command", "")).split())
-    return found
-
-
-def fill(kind: str, folder: Path, figures: Mapping[str, Any], name: str = HERE) -> str:
-    """A card from its template.
+def make_card(
+    kind: str, folder: Path, repo_id: str, metrics: str | os.PathLike[str] | None = None
+) -> tuple[str, bytes]:
+    """Return the card of an artifact under its name on the Hub, and the metrics it rests on.
 
     Args:
-        kind: `model`, `moe`, `spectrum` or `outliers`.
-        folder: of the saved thing, for its sizes.
-        figures: of `figures_of`.
-        name: what readers load it by.
+        kind: one of `MEASURED`.
+        folder: of the artifact; an edited card in it is kept, and checked against the metrics.
+        repo_id: `user/name`.
+        metrics: `metrics.json` of the run; default: in the folder or the one above.
 
     Raises:
-        CardError: the template asks for a figure that is not there.
+        PublishError: without metrics, or for a card that states other numbers.
     """
+    figures = without_paths(read_metrics(folder, metrics))
+    card = fill_card(kind, folder, figures, repo_id)
+    path = folder / CARD_FILE
+    if path.is_file():
+        edited = path.read_text(encoding="utf-8")
+        if edited != fill_card(kind, folder, figures):
+            check_numbers(edited, card, path)
+            card = edited
+    return card, (json.dumps(figures, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def read_metrics(folder: Path, metrics: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+    """Read the `metrics.json` of the run that an artifact belongs to.
+
+    Raises:
+        PublishError: if there is none, or it is no JSON object.
+    """
+    paths = [Path(metrics)] if metrics else [folder / METRICS_FILE, folder.parent / METRICS_FILE]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise PublishError(
+            f"no measured results for the card in {' or '.join(map(str, paths))}: name the "
+            f"{METRICS_FILE} of the run with --metrics"
+        )
+    if path.stat().st_size > MAX_METRICS_BYTES:
+        raise PublishError(f"{path} is larger than {MAX_METRICS_BYTES} bytes")
     try:
-        values = {
-            **{key: figures.get(key) for key in _COMMON},
-            "name": name,
-            "total_seconds": sum((figures.get("seconds") or {}).values()),
-            "pins": pins_of(figures["versions"]),
-            **VALUES[kind](folder, figures),
-        }
-        values["card_data"] = _yaml(front_matter(kind, values))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CardError(
-            f"the metrics lack {error} for the card of {folder}: measure it with "
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise PublishError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise PublishError(f"{path} is no JSON object")
+    return content
+
+
+def without_paths(value: Any) -> Any:
+    """Return metrics in which a path of this machine is reduced to its last part."""
+    if isinstance(value, Mapping):
+        return {key: without_paths(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_paths(inner) for inner in value]
+    if isinstance(value, str):
+        return re.sub(r"(?<!\S)(?:[/~]|[A-Za-z]:\\)\S*", lambda m: PurePath(m[0]).name, value)
+    return value
+
+
+def fill_card(kind: str, folder: Path, metrics: Mapping[str, Any], name: str = THIS_FOLDER) -> str:
+    """Fill the template of a kind.
+
+    Raises:
+        PublishError: if a result that the template needs is missing.
+    """
+    from huggingface_hub import EvalResult, ModelCardData
+
+    title, library, pipeline, task, task_name = _KINDS[kind]
+    file = "detector.json" if kind == "outliers" else "config.json"
+    try:
+        config = json.loads((folder / file).read_text(encoding="utf-8"))
+        simulated = " (simulated pairs)" if metrics["simulated"] else ""
+        results = [
+            EvalResult(
+                task_type=task,
+                task_name=task_name,
+                dataset_type=metrics["dataset"],
+                dataset_name=f"{metrics['dataset']}{simulated}",
+                dataset_split="test",
+                metric_type=metric,
+                metric_value=figure["value"],
+                metric_name=label + _interval(figure),
+                metric_args={k: v for k, v in figure.items() if k != "value" and v is not None},
+            )
+            for label, metric, figure in _headline_results(kind, metrics, config)
+            if figure["value"] is not None
+        ]
+        tags = ["astronomy", "x-ray", "chandra", "spectra", "specclip", f"specclip-{kind}"]
+        data = ModelCardData(
+            license="apache-2.0",
+            library_name=library,
+            pipeline_tag=pipeline,
+            tags=tags + ["simulated-data"] * bool(simulated),
+            model_name=f"{title} {metrics['preset']}" if results else None,
+            eval_results=results or None,
+        )
+        return render(
+            kind, data, name=name, config=config, n_parameters=_count_parameters(folder),
+            default_axis=AXIS, default_sections=SECTIONS, **metrics,
+        )  # fmt: skip
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        if isinstance(error, SpecCLIPError):
+            raise
+        raise PublishError(
+            f"the card of {folder} lacks a result ({error!r}): measure the run with "
             "training/reproduce.py of this version"
         ) from error
-    return _render(kind, values)
 
 
-def check_card(card: str, right: str, path: Path) -> None:
-    """Refuse a card with a number that was not measured.
+def check_numbers(card: str, expected: str, path: Path) -> None:
+    """Refuse an edited card with a number that was not measured.
 
-    A line with a number has to stand on the card as it would be written; links, arXiv and DOI
-    identifiers do not count, and words are free. The results in the front matter have to be the
-    same.
-
-    Args:
-        card: as somebody edited it.
-        right: as it is written from the metrics.
-        path: where it lies, for the message.
+    A line with a number must stand in the expected card; links, arXiv and DOI identifiers do not
+    count, and words are free.
 
     Raises:
-        CardError: names the line and the number.
+        PublishError: names the line and the number.
     """
-    import yaml
-
-    front, right_front = (_FRONT.match(text) for text in (card, right))
-    try:
-        given = yaml.safe_load(front[1]) if front else None
-    except yaml.YAMLError as error:
-        raise CardError(f"{path}: the front matter is not YAML: {error}") from error
-    if not isinstance(given, dict):
-        raise CardError(f"{path} has no front matter: delete it to have it written anew")
-    made = yaml.safe_load(right_front[1]) if right_front else {}
-    if given.get("model-index") != made.get("model-index"):
-        raise CardError(
-            f"{path}: the results in its front matter (model-index) are not those of metrics.json: "
-            "delete the file to have it written anew"
-        )
-    lines = {line.strip() for line in right.splitlines()}
-    start = front[0].count("\n") if front else 0
-    for place, line in enumerate(card.splitlines()[start:], start=start + 1):
-        if line.strip() in lines:
-            continue
-        strange = _NUMBER.findall(_IDENTIFIER.sub("", line))
-        if strange:
-            raise CardError(
-                f"{path} line {place} says {strange[0]}, which metrics.json does not "
-                f"({line.strip()[:60]!r}): take it out, or delete the file to have it written anew"
+    lines = {line.strip() for line in expected.splitlines()}
+    for row, line in enumerate(card.splitlines(), start=1):
+        numbers = _NUMBER.findall(_LINK.sub("", line))
+        if numbers and line.strip() not in lines:
+            raise PublishError(
+                f"{path} line {row} says {numbers[0]}, which {METRICS_FILE} does not "
+                f"({line.strip()[:60]!r}): remove it, or delete the file to have it written anew"
             )
 
 
-def render(template: str, data: Mapping[str, Any], **values: Any) -> str:
-    """A card from a template: `data` for the front matter, `values` for the rest."""
-    return _render(template, {**values, "card_data": _yaml(data)})
-
-
-def tagged(card: str, kind: Kind) -> str:
-    """The card with the tag that marks the repository as one of its kind."""
-    from huggingface_hub import RepoCard
-
-    parsed = RepoCard(card, ignore_metadata_errors=False)
-    tags = list(parsed.data.get("tags") or [])
-    if kind.tag in tags:
-        return card
-    parsed.data["tags"] = [*tags, kind.tag]
-    return str(parsed.content)
-
-
 def dataset_card(folder: Path, name: str) -> str:
-    """The card of a dataset that brings none, from what its description file says of it."""
+    """Return the card of a dataset folder: its own, or one written from its description file.
+
+    Raises:
+        PublishError: for a folder without a card whose files are not named after their splits.
+    """
+    from huggingface_hub import DatasetCardData
+
+    if (folder / CARD_FILE).is_file():
+        return (folder / CARD_FILE).read_text(encoding="utf-8")
     path = folder / "specclip_dataset.json"
-    info = read_json(path) if path.is_file() else {}
+    info = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     splits = sorted({file.name.split("-")[0] for file in folder.glob("data/*-*.parquet")})
     if not splits:
-        raise CardError(f"{folder}/data has no SPLIT-*.parquet: name the files after their splits")
-    data = {
-        "license": info.get("license", "other"),
-        "pretty_name": info.get("name") or name.split("/")[-1],
-        "task_categories": ["feature-extraction"],
-        "tags": ["astronomy", "x-ray", "spectra", "specclip"]
-        + (["simulated"] if info.get("simulated") else []),
-        "configs": [
+        raise PublishError(f"{folder}/data has no SPLIT-*.parquet: name the files by their splits")
+    data = DatasetCardData(
+        license=info.get("license", "other"),
+        pretty_name=info.get("name") or name.split("/")[-1],
+        task_categories=["feature-extraction"],
+        tags=["astronomy", "x-ray", "spectra", "specclip"]
+        + ["simulated"] * bool(info.get("simulated")),
+        configs=[
             {
                 "config_name": "default",
                 "data_files": [{"split": s, "path": f"data/{s}-*.parquet"} for s in splits],
             }
         ],
-    }
-    rows = info.get("rows") if isinstance(info.get("rows"), dict) else {}
-    return render("dataset", data, name=name, info=info, splits=splits, rows=rows)
-
-
-def _project(metrics: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    found = {}
-    for name, inner in wanted.items():
-        if name not in metrics:
-            continue
-        value = metrics[name]
-        found[name] = (
-            _project(value, inner)
-            if isinstance(inner, Mapping) and isinstance(value, Mapping)
-            else value
-        )
-    return found
-
-
-def _placeless(word: str) -> str:
-    return (
-        Path(word).name if word.startswith(("/", "~")) or re.match(r"[A-Za-z]:\\", word) else word
     )
+    return render("dataset", data, name=name, info=info, splits=splits)
+
+
+def with_tag(card: str, tag: str) -> str:
+    """Return a card with the tag that marks its repository on the Hub.
+
+    Raises:
+        PublishError: if the front matter is not YAML.
+    """
+    from huggingface_hub import RepoCard
+
+    try:
+        parsed = RepoCard(card)
+    except Exception as error:  # of PyYAML, which the client does not wrap
+        raise PublishError(f"the front matter of {CARD_FILE} is not YAML: {error}") from error
+    tags = parsed.data.get("tags") or []
+    if tag not in tags:
+        parsed.data["tags"] = [*tags, tag]
+        return str(parsed.content)
+    return card
+
+
+def render(template: str, data: Any, **values: Any) -> str:
+    """Fill `model_cards/{template}.md`.
+
+    Args:
+        template: name of the template.
+        data: `CardData` of huggingface_hub, the front matter.
+        values: for the text. A name that is missing is an error, which
+            `ModelCard.from_template` would leave blank.
+
+    Raises:
+        PublishError: for a missing value.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        page = _environment().get_template(f"{template}.md")
+        return str(page.render(card_data=data.to_yaml(), **values))
+    except (TemplateError, TypeError, ValueError) as error:
+        raise PublishError(
+            f"the {template} card lacks a result ({error}): measure the run with "
+            "training/reproduce.py of this version"
+        ) from error
 
 
 @cache
 def _environment() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve()
     environment = Environment(
-        loader=FileSystemLoader([str(here / place) for place in _TEMPLATES]),
+        # The wheel has the templates in the package, a checkout at its top.
+        loader=FileSystemLoader([here.with_name("templates"), here.parents[2] / "model_cards"]),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         autoescape=False,  # the cards are Markdown, not HTML
     )
     environment.filters |= {
-        "figure": _figure,
         "percent": lambda value: "–" if value is None else f"{value:.1%}",
         "short": lambda value: "–" if value is None else f"{value:.3g}",
         "count": lambda value: f"{value:,}",
-        "title": title_of,
         "line": lambda text: " ".join(str(text).split()),
     }
     return environment
 
 
-def _render(kind: str, values: Mapping[str, Any]) -> str:
-    from jinja2 import TemplateError
-
-    try:
-        return str(_environment().get_template(f"{kind}.md").render(**values))
-    except (TemplateError, TypeError, ValueError) as error:
-        raise CardError(
-            f"the card of a {kind} could not be written ({error}): measure it with "
-            "training/reproduce.py of this version"
-        ) from error
-
-
-def _figure(value: float | None, name: str) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.1f}" if name == "median_rank" else f"{value:.1%}"
-
-
-def _yaml(data: Mapping[str, Any]) -> str:
-    import yaml
-
-    return str(
-        yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=10_000)
-    ).strip()
+def _headline_results(
+    kind: str, metrics: Mapping[str, Any], config: Mapping[str, Any]
+) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield label, metric and figure of each result in the front matter."""
+    if kind == "model":
+        for direction in ("spectrum_to_text", "text_to_spectrum"):
+            for metric, figure in metrics["retrieval"][direction].items():
+                if isinstance(figure, Mapping):
+                    yield f"{direction}, {metric}".replace("_", " "), metric, figure
+    elif kind == "moe":
+        variables = metrics["experts"][metrics["experts"]["headline"]]["variables"]
+        for name in config["variables"]:
+            if variables.get(name, {}).get("n"):
+                yield f"{name}, mean absolute error", "mae", variables[name]["mae"]
+    elif kind == "outliers":
+        for occurrence, classes in metrics["outliers"].get("injection", {}).items():
+            detectors = classes.get("together", {}).get("detectors", {})
+            for detector, measured in detectors.items():
+                if "auc" in measured:
+                    label = f"{detector}, {occurrence} classes, ROC-AUC".replace("_", " ")
+                    yield label, "roc_auc", measured["auc"]
 
 
-__all__ = ["CardError", "card_of", "check_card", "find_metrics", "render", "tagged", "write_card"]
+def _interval(figure: Mapping[str, Any]) -> str:
+    if figure.get("low") is None or figure.get("high") is None:
+        return " (no interval)"
+    return f" (95 % interval {figure['low']:.4g} to {figure['high']:.4g})"
+
+
+def _count_parameters(folder: Path) -> int:
+    """Return the number of values in the weight files of a folder."""
+    from safetensors import SafetensorError, safe_open
+
+    total = 0
+    for path in sorted(folder.glob("model*.safetensors")):
+        try:
+            with safe_open(str(path), framework="numpy") as file:
+                names = list(file.keys())
+                total += sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+        except SafetensorError as error:
+            raise PublishError(f"{path} is damaged ({error}): save it again") from error
+    return total
+
+
+__all__ = [
+    "CARD_FILE", "MEASURED", "METRICS_FILE", "PublishError", "dataset_card", "make_card",
+    "read_metrics", "render", "with_tag", "write_card", "write_cards",
+]  # fmt: skip

@@ -9,20 +9,12 @@ from pathlib import Path
 import pytest
 from server import HubServer
 
-STORED = Path(__file__).with_name("data") / "stored"
-
-
-@pytest.fixture(scope="session")
-def _stored_once(tmp_path_factory):
-    from make_stored import assemble
-
-    return assemble(STORED, tmp_path_factory.mktemp("stored") / "run")
-
 
 @pytest.fixture
-def stored_run(_stored_once, tmp_path):
-    """A copy of the stored run: model, moe, spectrum, outliers, metrics.json."""
-    return Path(shutil.copytree(_stored_once, tmp_path / "run"))
+def stored_run(tiny_run, tmp_path):
+    """A copy of a finished run: model, moe, spectrum, outliers, metrics.json."""
+    skip = shutil.ignore_patterns("checkpoints", "dataset", "logs", "figures", "evaluation")
+    return Path(shutil.copytree(tiny_run, tmp_path / "run", ignore=skip))
 
 
 @pytest.fixture

@@ -27,9 +27,7 @@ from hf_specclip import (
 )
 from hf_specclip.cli.main import main
 from hf_specclip.cli.publish import KINDS as NAMED
-from hf_specclip.hub.kinds import KINDS
-from hf_specclip.hub.publish import PublishError, publish
-from hf_specclip.hub.publish import publish as hub_module
+from hf_specclip.hub.publish import KINDS, PublishError, publish
 
 
 def pulled(repo_id, **more):
@@ -55,7 +53,7 @@ def test_the_command_and_the_library_name_the_same_kinds():
 def test_what_is_pushed_comes_back_bit_by_bit(local_hub, stored_run):
     for kind in ("model", "moe", "spectrum", "outliers"):
         done = publish(kind, stored_run / kind, f"ada/stored-{kind}")
-        assert (done.created, done.changed) == (True, True)
+        assert done.changed
         folder = pulled(f"ada/stored-{kind}")
         assert {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} == {
             *done.files,
@@ -108,7 +106,7 @@ def test_the_card_is_the_runs_under_its_name(local_hub, stored_run):
 def test_revisions_and_a_second_push(local_hub, stored_run):
     first = publish("model", stored_run / "model", "ada/stored")
     again = publish("model", stored_run / "model", "ada/stored")
-    assert (again.created, again.changed, again.commit) == (False, False, first.commit)
+    assert (again.changed, again.commit) == (False, first.commit)
     gallery = stored_run / "model" / "gallery" / "entries.jsonl"
     lines = gallery.read_text().splitlines(keepends=True)
     gallery.write_text("".join([lines[0].replace('"split"', '"sort"'), *lines[1:]]))
@@ -135,7 +133,7 @@ def test_private_repositories_need_the_token(local_hub, stored_run):
             SpecCLIPMoEForRegression.from_pretrained("ada/secret", token=token)
     assert SpecCLIPMoEForRegression.from_pretrained("ada/secret", token="hf_ada")
     publish("moe", stored_run / "moe", "ada/open")
-    with pytest.raises(PublishError, match="everyone can read it"):
+    with pytest.raises(PublishError, match="is public"):
         publish("moe", stored_run / "moe", "ada/open", private=True)
 
 
@@ -144,9 +142,7 @@ def test_a_push_that_breaks_off_leaves_what_was_there(local_hub, stored_run, fau
     first = publish("spectrum", stored_run / "spectrum", "ada/stored")
     before, changed = change_weights(stored_run / "spectrum")
     local_hub.faults = [fault]
-    with pytest.raises(
-        PublishError, match=f"broke off.*run it again.*main is as it was, at {first.commit[:7]}"
-    ):
+    with pytest.raises(PublishError, match=r"ada/stored was not published.*run it again"):
         publish("spectrum", stored_run / "spectrum", "ada/stored")
     assert not local_hub.faults
     assert head("ada/stored") == first.commit
@@ -155,25 +151,11 @@ def test_a_push_that_breaks_off_leaves_what_was_there(local_hub, stored_run, fau
     assert (pulled("ada/stored") / "model.safetensors").read_bytes() == changed
 
 
-def test_a_commit_whose_answer_is_lost_is_told(local_hub, stored_run):
+def test_after_a_lost_answer_the_second_push_finds_everything_there(local_hub, stored_run):
     local_hub.faults = [("commit", "drop_after")]
-    with pytest.raises(PublishError, match="the commit went through"):
+    with pytest.raises(PublishError, match="run it again"):
         publish("spectrum", stored_run / "spectrum", "ada/stored")
     assert not publish("spectrum", stored_run / "spectrum", "ada/stored").changed
-
-
-def test_somebody_else_in_between(local_hub, stored_run, monkeypatch):
-    publish("spectrum", stored_run / "spectrum", "ada/stored")
-    change_weights(stored_run / "spectrum")
-    real = hub_module._commit
-
-    def late(*arguments):
-        HfApi().upload_file(path_or_fileobj=b"x", path_in_repo="new.txt", repo_id="ada/stored")
-        return real(*arguments)
-
-    monkeypatch.setattr(hub_module, "_commit", late)
-    with pytest.raises(PublishError, match="somebody else wrote"):
-        publish("spectrum", stored_run / "spectrum", "ada/stored")
 
 
 def refused(capsys, *arguments):
@@ -183,42 +165,36 @@ def refused(capsys, *arguments):
     return said
 
 
-def test_refusals_say_the_way_out(local_hub, stored_run, capsys, monkeypatch, tmp_path):
+def test_refusals_say_what_to_do(local_hub, stored_run, capsys, monkeypatch, tmp_path):
     model, moe = stored_run / "model", stored_run / "moe"
     assert main(["publish", "model", str(model), "ada/stored"]) == 0
     assert f"{local_hub.url}/ada/stored: " in capsys.readouterr().out
-    assert "holds a model of hf_specclip" in refused(capsys, "moe", moe, "ada/stored")
+    assert "holds no moe of hf_specclip" in refused(capsys, "moe", moe, "ada/stored")
     HfApi().create_repo("ada/other")
     HfApi().upload_file(path_or_fileobj=b"x", path_in_repo="a.txt", repo_id="ada/other")
     said = refused(capsys, "model", model, "ada/other", "--revision", "trial")
-    assert "did not publish" in said
+    assert "choose a new name" in said
     assert [branch.name for branch in HfApi().list_repo_refs("ada/other").branches] == ["main"]
-    assert "choose ada/stored" in refused(capsys, "model", model, "bob/stored")
+    assert "a name of your own" in refused(capsys, "model", model, "bob/stored")
     assert "give user/name" in refused(capsys, "model", model, "stored")
     assert "specclip publish moe" in refused(capsys, "model", moe, "ada/x")
-    assert "Below it: model, moe, spectrum" in refused(capsys, "model", stored_run, "ada/x")
+    assert "its folders model, moe, spectrum" in refused(capsys, "model", stored_run, "ada/x")
     assert "there is no folder" in refused(capsys, "model", tmp_path / "no", "ada/x")
     assert "publish it first" in refused(capsys, "space", stored_run, "ada/page")
     local_hub.store.quota = 10_000
-    said = refused(capsys, "model", model, "ada/large")
-    assert "no storage left" in said
-    assert "settings/storage" in said
+    assert "Storage limit reached" in refused(capsys, "model", model, "ada/large")
     local_hub.store.quota = None
     monkeypatch.setenv("HF_TOKEN", "hf_bob")
-    assert "bob may not write to ada/stored" in refused(capsys, "model", model, "ada/stored")
-    said = refused(capsys, "model", model, "ada/stored", "--revision", "trial")
-    assert "branch trial of ada/stored could not be opened" in said
+    assert "use a token that may write" in refused(capsys, "model", model, "ada/stored")
     monkeypatch.setenv("HF_TOKEN", "hf_wrong_and_secret")
     said = refused(capsys, "model", model, "ada/stored")
-    assert "does not know this token" in said
+    assert "hf auth login" in said
     assert "hf_wrong_and_secret" not in said
     monkeypatch.delenv("HF_TOKEN")
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
     assert "hf auth login" in refused(capsys, "model", model, "ada/stored")
-    assert (
-        head("ada/stored")
-        == hub_module.publish("model", model, "ada/stored", token="hf_ada").commit
-    )
+    again = publish("model", model, "ada/stored", token="hf_ada")
+    assert head("ada/stored") == again.commit
 
 
 def test_only_safetensors_and_only_what_belongs_is_published(local_hub, stored_run, tmp_path):
@@ -234,13 +210,12 @@ def test_only_safetensors_and_only_what_belongs_is_published(local_hub, stored_r
     with pytest.raises(PublishError, match="leads out of"):
         publish("model", model, "ada/stored")
     (model / "tokenizer.json").unlink()
-    for name in ("pytorch_model.bin", "optimizer.pt", "gallery/index.pkl"):
+    pickles = {"pytorch_model.bin", "optimizer.pt", "gallery/index.pkl", "zero_shot/x.npz"}
+    for name in pickles:
         (model / name).write_bytes(b"\x80\x04.")
-        with pytest.raises(PublishError, match="only safetensors"):
-            publish("model", model, "ada/stored")
-        (model / name).unlink()
-    (model / "loss_specclip.py").unlink()
-    with pytest.raises(PublishError, match=r"lacks loss_specclip\.py"):
+    assert not pickles & set(publish("model", model, "ada/stored").files)
+    (model / "modeling_specclip.py").unlink()
+    with pytest.raises(PublishError, match=r"lacks the code .*modeling_specclip\.py"):
         publish("model", model, "ada/stored")
 
 
@@ -297,21 +272,12 @@ def make_dataset(folder, seed=0, sizes=(("train", 6), ("calibration", 2), ("test
     return totals
 
 
-def test_datasets_with_configurations_streamed_and_offline(
-    local_hub, stored_run, stranger, tmp_path
-):
-    first, second = make_dataset(tmp_path / "sky"), make_dataset(tmp_path / "deep", seed=1)
-    (tmp_path / "deep" / "README.md").write_text("---\nlicense: mit\n---\n# Deep\n")
+def test_datasets_streamed_and_offline(local_hub, stored_run, stranger, tmp_path):
+    totals = make_dataset(tmp_path / "sky")
     done = publish("dataset", tmp_path / "sky", "ada/sky")  # brings no card: one is written
     assert "README.md" in done.files
-    publish("dataset", tmp_path / "deep", "ada/sky", config="deep")
-    root, own = (hf_hub_download("ada/sky", f"{folder}README.md", repo_type="dataset")
-                 for folder in ("", "deep/"))  # fmt: skip
-    assert 'load_dataset("ada/sky", "deep")' in Path(root).read_text()
-    assert "# Deep" in Path(own).read_text()
-    # The other configuration stays where one is written anew.
     (tmp_path / "sky" / "data" / "test-00000-of-00001.parquet").unlink()
-    del first["test"]
+    del totals["test"]
     publish("dataset", tmp_path / "sky", "ada/sky")
     publish("model", stored_run / "model", "ada/stored")
     code = """
@@ -320,23 +286,20 @@ from datasets import load_dataset
 from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPIndex, SpecCLIPModel
 def totals(splits):
     return {split: [sum(row["counts"]) for row in rows] for split, rows in splits.items()}
-found = {"sky": totals(load_dataset("ada/sky", "default"))}
-found["deep"] = totals(load_dataset("ada/sky", "deep"))
+found = {"sky": totals(load_dataset("ada/sky"))}
 if "stream" in sys.argv:
-    found["stream"] = totals(load_dataset("ada/sky", "deep", streaming=True))
+    found["stream"] = totals(load_dataset("ada/sky", streaming=True))
 SpecCLIPModel.from_pretrained("ada/stored")
 SpecCLIPFeatureExtractor.from_pretrained("ada/stored")
 found["gallery"] = len(SpecCLIPIndex.from_pretrained("ada/stored"))
 print(json.dumps(found))
 """
     online = json.loads(stranger(code, "stream", token=None).stdout.splitlines()[-1])
-    assert online["sky"] == first
-    assert online["deep"] == online["stream"] == second
+    assert online["sky"] == online["stream"] == totals
     # Another process, without the network: all comes from the cache.
     asked = len(local_hub.requests)
     offline = json.loads(stranger(code, offline=True, token=None).stdout.splitlines()[-1])
-    assert offline["sky"] == first
-    assert offline["deep"] == second
+    assert offline["sky"] == totals
     assert offline["gallery"] == online["gallery"] > 0
     assert len(local_hub.requests) == asked
     assert not list((tmp_path / "elsewhere").iterdir())

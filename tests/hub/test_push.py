@@ -7,9 +7,8 @@ from specclip_training import reproduce
 from specclip_training.engine import commands
 from specclip_training.engine.commands import Run
 from specclip_training.engine.presets import load_preset
-from specclip_training.studies.card import write_cards
 
-from hf_specclip.hub.cards import find_metrics
+from hf_specclip.hub.cards import read_metrics, write_cards
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def test_everything_measured_is_pushed(local_hub, run, capsys):
 def test_a_study_left_out_leaves_no_card(run, stored_run):
     for kind in ("model", "moe", "spectrum", "outliers"):
         (stored_run / kind / "README.md").unlink()
-    metrics = find_metrics(stored_run, None)
+    metrics = read_metrics(stored_run)
     metrics["experts"] = {"skipped": "too few rows"}
     del metrics["outliers"]
     made = {path.parent.name for path in write_cards(stored_run, metrics)}
@@ -50,7 +49,7 @@ def test_a_study_left_out_leaves_no_card(run, stored_run):
 @pytest.mark.parametrize(
     ("name", "token", "message"),
     [
-        ("ada/stored", "hf_wrong", "does not know this token"),
+        ("ada/stored", "hf_wrong", "hf auth login"),
         ("stored", "hf_ada", "give user/name"),
     ],
 )

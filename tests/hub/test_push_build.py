@@ -61,14 +61,7 @@ def test_publishing_the_folder_is_the_same(built, local_hub, stranger):
     found = json.loads(stranger(READ).stdout)
     assert set(found) == {"default", "embedded", "spectra"}
     assert found["embedded"]["vector"] == 24
-    before = {name: of["rows"] for name, of in found.items()}
     assert not publish("dataset", built / "dataset", "ada/csc").changed
-    publish("dataset", built / "dataset", "ada/csc", config="other")
-    found = json.loads(stranger(READ).stdout)
-    assert {name: of["rows"] for name, of in found.items()} == {
-        **before,
-        "other": before["default"],
-    }
 
 
 def test_the_builder_publishes_and_a_second_version_replaces_the_first(

@@ -3,7 +3,7 @@
 import datasets
 import evaluate
 
-from ... import evaluate_retrieval, unique_texts
+from hf_specclip.evaluation import evaluate_retrieval, unique_texts
 
 _DESCRIPTION = """\
 How well X-ray spectra and the texts about their sources find each other in a shared space:
