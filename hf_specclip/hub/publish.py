@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -183,6 +183,8 @@ def files_to_publish(kind: str, folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise PublishError(f"there is no folder {folder}")
+    if KINDS[kind].model_types and (folder / "config.json").is_file():
+        _check_config(kind, folder)
     files: dict[str, Path] = {}
     for pattern in (*KINDS[kind].needed, *KINDS[kind].optional):
         matches = [path for path in folder.glob(pattern) if not path.name.startswith(".")]
@@ -194,8 +196,6 @@ def files_to_publish(kind: str, folder: Path) -> dict[str, Path]:
     for path in files.values():
         if not stays_inside(folder, path):
             raise PublishError(f"{path} leads out of {folder}: put the file itself there")
-    if KINDS[kind].model_types:
-        _check_config(kind, folder, files)
     return files
 
 
@@ -217,22 +217,23 @@ def _collect(
     return files
 
 
-def _check_config(kind: str, folder: Path, files: Mapping[str, Path]) -> None:
+def _check_config(kind: str, folder: Path) -> None:
     """Check the model's type, and that the code which `trust_remote_code` needs is there."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         model_type, classes = config.get("model_type"), config.get("auto_map") or {}
-        modules = {f"{name.split('.')[0]}.py" for name in classes.values()}
+        modules = sorted({f"{name.split('.')[0]}.py" for name in classes.values()})
     except (ValueError, AttributeError, RecursionError) as error:
         raise PublishError(f"{folder}/config.json is no configuration: {error}") from error
     if model_type not in KINDS[kind].model_types:
         right = [name for name, other in KINDS.items() if model_type in other.model_types]
         hint = f": specclip publish {right[0]}" if right else ""
         raise PublishError(f"{folder} holds a {model_type!r} model, which is no {kind}{hint}")
-    if not modules or modules - set(files):
+    missing = [name for name in modules if not (folder / name).is_file()]
+    if not modules or missing:
         raise PublishError(
-            f"{folder} lacks the code of its classes ({', '.join(sorted(modules - set(files)))}): "
-            "save the model again with save_pretrained"
+            f"{folder} lacks the code of its classes ({', '.join(missing)}): save the model again "
+            "with save_pretrained"
         )
 
 
@@ -291,7 +292,7 @@ def _hub_errors(repo_id: str) -> Iterator[None]:
         cause = error if getattr(error, "response", None) is not None else error.__cause__ or error
         status = getattr(getattr(cause, "response", None), "status_code", None)
         lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-        advice = _ADVICE.get(status, "run it again; what has arrived is not sent twice")
+        advice = _ADVICE.get(status or 0, "run it again; what has arrived is not sent twice")
         if type(error).__name__ == "LocalTokenNotFoundError":
             advice = _ADVICE[401]
         # Without the cause: a traceback would show the headers, and the token in them.
