@@ -113,7 +113,8 @@ def test_detectors_and_galleries_hold_no_pickles(stored_run, bomb):
         (lambda c: c["text_config"].update(embedding_dim=10**9), "asks for .* numbers"),
         (lambda c: c["text_config"].update(text_encoder_config={
             "model_type": "bert", "hidden_size": c["text_config"]["embedding_dim"],
-            "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 10**9}), "asks for .* numbers"),
+            "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 10**9,
+        }), "asks for .* numbers"),
         (lambda c: c.update(padding=["x" * 1000] * 5000), "larger than"),
     ],
 )  # fmt: skip
