@@ -57,31 +57,31 @@ def main(folder: str) -> None:
     """Build the index of a folder, ask it and the exact search; print what it took."""
     import resource
 
-    from hf_specclip.search.vector_shards import VectorShards
+    from hf_specclip.search.catalogue import CatalogueIndex
 
-    shards, marks = VectorShards(folder), [time.perf_counter()]
-    path = shards.build()
+    marks = [time.perf_counter()]
+    index = CatalogueIndex.build(folder)
     marks.append(time.perf_counter())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Near vectors that are there, and none of them.
-    queries = shards.vectors(0)[:QUERIES]
+    queries = index.vectors[:QUERIES].astype(np.float32)
     queries = queries + 0.04 * np.random.default_rng(1).standard_normal(queries.shape, np.float32)
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
-    shards.search(queries[:1], TOP, exact=False)  # the threads are there
+    index.search(queries[:1], TOP, exact=False)  # the threads are there
     marks.append(time.perf_counter())
-    _, found = shards.search(queries, TOP, exact=False)
+    _, found = index.search(queries, TOP, exact=False)
     marks.append(time.perf_counter())
-    _, right = shards.search(queries, TOP)
+    _, right = index.search(queries, TOP)
     marks.append(time.perf_counter())
     building, _, approximate, exact = np.diff(marks)
     shared = [len(set(a) & set(b)) for a, b in zip(found.tolist(), right.tolist(), strict=True)]
     facts = {
         "building_s": building,
-        "index_mb": path.stat().st_size / 1e6,
+        "index_mb": sum(path.stat().st_size for path in Path(folder, "_index").iterdir()) / 1e6,
         "peak_mib": peak / 1024,
         "approximate_ms_a_query": 1e3 * approximate / QUERIES,
         "exact_ms_a_query": 1e3 * exact / QUERIES,
-        "cells_looked_into": shards.index_facts["probes"],
+        "cells_looked_into": index.probes,
         "found_of_the_closest_ten": float(np.mean(shared)),
     }
     print(json.dumps(facts), flush=True)

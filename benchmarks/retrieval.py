@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_specclip.evaluation.retrieval import match_ranks
+from hf_specclip.search.catalogue import CatalogueIndex
 from hf_specclip.search.index import SpecCLIPIndex
-from hf_specclip.search.vector_shards import VectorShards
 
 from .peers import installed
 from .side_by_side import Comparison, compare
@@ -59,9 +59,9 @@ def search(small: bool = False) -> Iterator[Comparison]:
         for number, part in enumerate(np.array_split(vectors, 4)):
             column = pa.FixedSizeListArray.from_arrays(pa.array(part.reshape(-1)), WIDTH)
             pq.write_table(pa.table({"embedding": column}), Path(folder) / f"part-{number}.parquet")
-        shards = VectorShards(folder)
+        catalogue = CatalogueIndex.build(folder)
         rivals: dict[str, Callable[[], object] | None] = {
-            "VectorShards.search, exact, from disk": lambda: shards.search(queries, 10),
+            "CatalogueIndex.search, exact, from disk": lambda: catalogue.search(queries, 10),
             "SpecCLIPIndex.search": lambda: index.search(queries, 10),
             "full argsort": lambda: np.argsort(-(queries @ vectors.T), axis=1)[:, :10],
         }
@@ -70,12 +70,11 @@ def search(small: bool = False) -> Iterator[Comparison]:
             flat = faiss.IndexFlatIP(WIDTH)
             flat.add(vectors)
             direct = lambda: flat.search(queries, 10)  # noqa: E731
-            shards.build()
             cells = max(1, min(round(4 * n**0.5), n // 40))
             ivf = faiss.index_factory(WIDTH, f"IVF{cells},SQ8", faiss.METRIC_INNER_PRODUCT)
             ivf.train(vectors)
             ivf.add(vectors)
-            ivf.nprobe = shards.index_facts["probes"]
+            ivf.nprobe = catalogue.probes
             approximate = lambda: ivf.search(queries, 10)  # noqa: E731
         rivals["FAISS IndexFlatIP"] = direct
         rivals["sentence-transformers semantic_search"] = (
@@ -89,7 +88,7 @@ def search(small: bool = False) -> Iterator[Comparison]:
                 f"10 closest of {n:,}, approximate",
                 (n_queries, "queries"),
                 {
-                    "VectorShards.search(exact=False)": lambda: shards.search(
+                    "CatalogueIndex.search(exact=False)": lambda: catalogue.search(
                         queries, 10, exact=False
                     ),
                     "FAISS IVF, SQ8": approximate,

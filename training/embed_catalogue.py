@@ -1,9 +1,9 @@
-"""Embed every spectrum of a dataset, millions of them, as a job that shares, stops and goes on.
+"""Embedding of every spectrum of a dataset, millions of them, as a resumable job.
 
     accelerate launch training/embed_catalogue.py --model runs/best/model --dataset DATASET \\
         --output runs/catalogue
 
-leaves `runs/catalogue/part-*.parquet`, and with `--index` what `VectorShards` searches.
+writes `runs/catalogue/part-*.parquet`, and with `--index` the index that `CatalogueIndex` searches.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from accelerate import Accelerator
 from specclip_training.data.parquet_rows import (
     ParquetRows,
     ParquetRowsError,
-    dataset_files,
     to_arrays,
+    dataset_files,
 )
-from specclip_training.data.shard_job import work_through
+from specclip_training.data.shard_job import run_units
 from specclip_training.data.streamed import AREA_COLUMNS, SPECTRUM_COLUMNS
-from specclip_training.engine.checkpoint import CheckpointError, fingerprint
+from specclip_training.engine.checkpoint import fingerprint
 
 from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
+from hf_specclip.errors import SpecCLIPError
 
 NAMES = ("source_name", "obsid", "obi", "region_id")
-# Row groups of one file; about ten thousand rows, so that a kill costs seconds of work.
-GROUPS_IN_A_UNIT = 10
+# Row groups of one file: about ten thousand rows, so that a kill costs seconds of work.
+GROUPS_PER_FILE = 10
 
 
 def embed_catalogue(
@@ -50,8 +51,8 @@ def embed_catalogue(
         accelerator: processes, devices and precision.
         model, extractor: see `SpecCLIPModel.get_spectrum_features`.
         files: Parquet files in the contract's columns.
-        output: folder of the results; see `specclip_training.data.shard_job.work_through`.
-        batch_size: spectra at once on each process.
+        output: folder of the results; see `specclip_training.data.shard_job.run_units`.
+        batch_size: spectra of a batch on each process.
         half: keep vectors in float16 (half the size; cosines to 1e-3).
         progress: show a bar.
 
@@ -67,14 +68,14 @@ def embed_catalogue(
     rows = ParquetRows(files, [*NAMES, *SPECTRUM_COLUMNS], optional=optional)
     columns = [name for name in rows.columns if name not in NAMES]
     groups = np.array_split(
-        np.arange(len(rows.sizes)), max(1, -(-len(rows.sizes) // GROUPS_IN_A_UNIT))
+        np.arange(len(rows.sizes)), max(1, -(-len(rows.sizes) // GROUPS_PER_FILE))
     )
     model = model.to(accelerator.device).eval()
 
-    def make(numbers: np.ndarray) -> pa.Table:
-        return pa.concat_tables([embedded(rows.table(int(number))) for number in numbers])
+    def embed_groups(numbers: np.ndarray) -> pa.Table:
+        return pa.concat_tables([embed_table(rows.table(int(number))) for number in numbers])
 
-    def embedded(table: pa.Table) -> pa.Table:
+    def embed_table(table: pa.Table) -> pa.Table:
         spectra = to_arrays(table.select(columns))
         parts = []
         for start in range(0, len(table), batch_size):
@@ -92,14 +93,8 @@ def embed_catalogue(
         "rows": rows.fingerprint,
         "half": half,
     }
-    return work_through(
-        accelerator,
-        groups,
-        output,
-        make,
-        identity=identity,
-        what="file",
-        progress=progress,
+    return run_units(
+        accelerator, groups, output, embed_groups, identity=identity, progress=progress
     )
 
 
@@ -127,31 +122,31 @@ def main(arguments: argparse.Namespace) -> None:
     if accelerator.is_main_process:
         print(f"{len(paths):,} files in {arguments.output}")
         if arguments.index:
-            from hf_specclip.search.vector_shards import VectorShards
+            from hf_specclip.search.catalogue import CatalogueIndex
 
-            shards = VectorShards(arguments.output)
-            shards.build()
-            found = shards.index_facts["found"]
-            print(
-                f"{len(shards):,} vectors indexed in {arguments.output}; a search of the index "
-                f"finds {found:.0%} of the closest ten"
+            index = CatalogueIndex.build(arguments.output)
+            quality = (
+                "only exact search, without FAISS"
+                if index.recall is None
+                else f"approximate search finds {index.recall:.0%} of the closest ten"
             )
+            print(f"{len(index):,} vectors indexed in {arguments.output}; {quality}")
     accelerator.wait_for_everyone()
     accelerator.end_training()
 
 
 def options() -> argparse.ArgumentParser:
-    """What the command takes."""
+    """Build the parser of the command."""
     command = argparse.ArgumentParser(
         description="Embed every spectrum of a dataset into a model's shared space.",
         epilog="""\
-Leaves DIR/part-*.parquet: names and unit vectors, a table that pyarrow, pandas and datasets read
+Writes DIR/part-*.parquet: names and unit vectors, a table that pyarrow, pandas and datasets read
 as one. A rerun makes what is missing, on any number of processes.
 
   accelerate launch training/embed_catalogue.py --model runs/best/model --dataset DATASET \\
       --output DIR --index
-  from hf_specclip.search.vector_shards import VectorShards
-  VectorShards("DIR").search(vectors, top_k=10)""",
+  from hf_specclip.search.catalogue import CatalogueIndex
+  CatalogueIndex("DIR").search(vectors, top_k=10)""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--model", required=True, metavar="DIR|HUB_ID", help="a SpecCLIPModel")
@@ -159,8 +154,7 @@ as one. A rerun makes what is missing, on any number of processes.
         "--dataset",
         required=True,
         metavar="FOLDER|HUB_ID",
-        help="a dataset of Parquet files in the contract's columns; rows are read as they are "
-        "needed, each by one process",
+        help="a dataset of Parquet files in the contract's columns; a row is read by one process",
     )
     command.add_argument(
         "--split", action="append", metavar="NAME", help="may be repeated (default: all splits)"
@@ -174,16 +168,16 @@ as one. A rerun makes what is missing, on any number of processes.
     command.add_argument(
         "--index",
         action="store_true",
-        help="then build an approximate index for fast search (needs faiss-cpu)",
+        help="then build an index for search (approximate with faiss-cpu, else exact only)",
     )
     return command
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """Run the command; errors that the user can mend become one line."""
+    """Run the command; errors that the user can mend are printed as one line."""
     try:
         main(arguments)
-    except (CheckpointError, ParquetRowsError, OSError, ImportError) as error:
+    except (SpecCLIPError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 2
     return 0

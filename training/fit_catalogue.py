@@ -1,9 +1,8 @@
-"""Fit the spectra of many PHA files, as the Chandra Source Catalog does, as a job that shares,
-stops and goes on.
+"""Fits of the spectra of many PHA files, as the Chandra Source Catalog does, as a resumable job.
 
     accelerate launch training/fit_catalogue.py --files FOLDER --output runs/fits
 
-leaves `runs/fits/part-*.parquet`, one table.
+writes `runs/fits/part-*.parquet`, one table.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from typing import Any
 
 import pyarrow as pa
 from accelerate import Accelerator
-from specclip_training.data.shard_job import work_through
-from specclip_training.engine.checkpoint import CheckpointError
+from specclip_training.data.shard_job import run_units
 
+from hf_specclip.errors import SpecCLIPError
 from hf_specclip.spectra import SpectrumFileError, XRaySpectrum, read_spectra
 from hf_specclip.spectra.fitting.fit import CATALOGUE_MODELS, fit_spectra
 
-FILES_IN_A_UNIT = 64
+PHA_FILES_PER_PART = 64
 PATTERNS = ("*.pha", "*.pha.gz", "*.pi", "*.pi.gz", "*pha3.fits", "*pha3.fits.gz")
 
 
@@ -38,21 +37,22 @@ def fit_catalogue(
     """Fit every spectrum of some files.
 
     Args:
-        accelerator: the processes that share the files; one with one thread a core is fastest.
+        accelerator: processes that share the files; one with a thread for each core is fastest.
         files: PHA files, their responses beside them.
-        output: folder of the results; see `specclip_training.data.shard_job.work_through`.
+        output: folder of the results; see `specclip_training.data.shard_job.run_units`.
         models, limits: see `hf_specclip.spectra.fitting.fit.fit_spectra`.
         progress: show a bar.
 
     Returns:
         The files: `file`, `row`, `net_counts`, `n_groups`, the catalogue's columns of each model,
-        and `error`, why a file or spectrum has none.
+        and `error`, the reason why a file or spectrum has none.
 
     Raises:
         CheckpointError: when `output` holds fits of other files or models.
     """
     units = [
-        files[start : start + FILES_IN_A_UNIT] for start in range(0, len(files), FILES_IN_A_UNIT)
+        files[start : start + PHA_FILES_PER_PART]
+        for start in range(0, len(files), PHA_FILES_PER_PART)
     ]
     listed = hashlib.sha256("\n".join(str(file) for file in files).encode()).hexdigest()[:16]
     identity = {
@@ -62,30 +62,28 @@ def fit_catalogue(
         "limits": limits,
     }
 
-    def make(unit: list[Path]) -> pa.Table:
-        return _table(unit, models, limits)
+    def fit_files(unit: list[Path]) -> pa.Table:
+        return _fit_files(unit, models, limits)
 
-    return work_through(
-        accelerator, units, output, make, identity=identity, what="file", progress=progress
-    )
+    return run_units(accelerator, units, output, fit_files, identity=identity, progress=progress)
 
 
-def files_in(place: str | Path) -> list[Path]:
-    """The PHA files that a text file lists one a line, or of a folder and those in it, by name.
+def pha_files(source: str | Path) -> list[Path]:
+    """List the PHA files below a folder by name, or those that a text file names one a line.
 
     Raises:
         FileNotFoundError: when there is none.
     """
-    place = Path(place)
-    if place.is_dir():
-        found = sorted({path for pattern in PATTERNS for path in place.rglob(pattern)})
-        found = [path for path in found if not _is_background_name(path)]
+    source = Path(source)
+    if source.is_dir():
+        files = sorted({path for pattern in PATTERNS for path in source.rglob(pattern)})
+        files = [path for path in files if not _is_background_name(path)]
     else:
-        lines = place.read_text(encoding="utf-8").splitlines()
-        found = [place.parent / line.strip() for line in lines if line.strip()]
-    if not found:
-        raise FileNotFoundError(f"{place} holds no PHA file ({', '.join(PATTERNS)})")
-    return found
+        lines = source.read_text(encoding="utf-8").splitlines()
+        files = [source.parent / line.strip() for line in lines if line.strip()]
+    if not files:
+        raise FileNotFoundError(f"{source} holds no PHA file ({', '.join(PATTERNS)})")
+    return files
 
 
 def _is_background_name(path: Path) -> bool:
@@ -93,10 +91,8 @@ def _is_background_name(path: Path) -> bool:
     return stem.endswith(("_bg", "_bkg", "-bg", "-bkg"))
 
 
-def _table(files: list[Path], models: tuple[str, ...], limits: bool) -> pa.Table:
+def _fit_files(files: list[Path], models: tuple[str, ...], limits: bool) -> pa.Table:
     rows: list[dict[str, Any]] = []
-    fitted: list[XRaySpectrum] = []
-    places: list[int] = []
     for file in files:
         try:
             spectra = read_spectra(file)
@@ -104,24 +100,21 @@ def _table(files: list[Path], models: tuple[str, ...], limits: bool) -> pa.Table
             rows.append({"file": str(file), "row": None, "error": str(error)})
             continue
         for number, spectrum in enumerate(spectra):
-            rows.append({"file": str(file), "row": number, "error": None})
-            if spectrum.rmf is None:
-                rows[-1]["error"] = "no RMF beside the file: a fit needs one"
-            else:
-                places.append(len(rows) - 1)
-                fitted.append(spectrum)
-    for place, spectrum in zip(places, fitted, strict=True):
-        try:
-            [result] = fit_spectra(spectrum, models, limits=limits)
-        except ValueError as error:  # what is wrong with a response is found when it is used
-            rows[place]["error"] = str(error)
-            continue
-        rows[place] |= {
-            "net_counts": result.net_counts,
-            "n_groups": result.n_groups,
-            **result.columns(),
-        }
+            fit = _fit(spectrum, models, limits)
+            rows.append({"file": str(file), "row": number, **fit})
     return pa.Table.from_pylist(rows, schema=_schema(models))
+
+
+def _fit(spectrum: XRaySpectrum, models: tuple[str, ...], limits: bool) -> dict[str, Any]:
+    if spectrum.rmf is None:
+        return {"error": "no RMF beside the file: a fit needs one"}
+    try:
+        [result] = fit_spectra(spectrum, models, limits=limits)
+    except ValueError as error:  # a damaged response is noticed when it is used
+        return {"error": str(error)}
+    return {
+        "net_counts": result.net_counts, "n_groups": result.n_groups, **result.columns()
+    }  # fmt: skip
 
 
 def _schema(models: tuple[str, ...]) -> pa.Schema:
@@ -149,7 +142,7 @@ def main(arguments: argparse.Namespace) -> None:
     accelerator = Accelerator(cpu=True)
     paths = fit_catalogue(
         accelerator,
-        files_in(arguments.files),
+        pha_files(arguments.files),
         arguments.output,
         models=tuple(arguments.model or CATALOGUE_MODELS),
         limits=not arguments.no_limits,
@@ -161,12 +154,12 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def options() -> argparse.ArgumentParser:
-    """What the command takes."""
+    """Build the parser of the command."""
     command = argparse.ArgumentParser(
         description="Fit the spectra of many PHA files as the Chandra Source Catalog does.",
         epilog="""\
-Leaves DIR/part-*.parquet: the catalogue's columns with 68 % limits, and for what could not be fit
-the reason. A rerun makes what is missing, on any number of processes.
+Writes DIR/part-*.parquet: the catalogue's columns with 68 % limits, and for a spectrum that could
+not be fit the reason. A rerun makes what is missing, on any number of processes.
 
   accelerate launch training/fit_catalogue.py --files FOLDER --output DIR
   ACCELERATE_USE_CPU=1 accelerate launch --config_file training/configs/accelerate/ddp_cpu.yaml \\
@@ -191,10 +184,10 @@ the reason. A rerun makes what is missing, on any number of processes.
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """Run the command; errors that the user can mend become one line."""
+    """Run the command; errors that the user can mend are printed as one line."""
     try:
         main(arguments)
-    except (CheckpointError, OSError) as error:
+    except (SpecCLIPError, OSError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 2
     return 0

@@ -18,8 +18,7 @@ The index a model searches: texts and spectra where the model puts them.
   specclip index add   --model runs/demo runs/sky-index *.pha
   specclip search      --model runs/demo --index runs/sky-index "a soft, bright star"
 
-An index is a folder of JSON lines and safetensors: data, never code. It is searched exactly, or
-approximately by FAISS from Python (SpecCLIPIndex.use).
+An index is a folder of JSON lines and safetensors: data, never code.
 """
 
 

@@ -523,7 +523,7 @@ class Describer:
         if self.index is None or not hits or "map" not in self.index.spectra.columns:
             return None
         near = hits[:_PLACED_BY]
-        positions = self.index.spectra.columns["map"][[hit.place for hit in near]]
+        positions = self.index.spectra.columns["map"][[hit.row for hit in near]]
         x, y = place_between(np.array([[hit.score for hit in near]]), positions[None])[0]
         return float(x), float(y)
 
@@ -531,7 +531,7 @@ class Describer:
         if self.index is None:
             return []
         places = self.index.spectra.columns.get("map")
-        return [_similar(hit, None if places is None else places[hit.place]) for hit in hits]
+        return [_similar(hit, None if places is None else places[hit.row]) for hit in hits]
 
     def _notes(self, facts: Mapping[str, Any]) -> Iterator[str]:
         about = {} if self.index is None else self.index.about

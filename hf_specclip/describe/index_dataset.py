@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..search.build import AREA, build_index, facts_of, stored_area
+from ..search.build import AREA, build_index, detections_of, stored_area
 from ..search.index import SpecCLIPIndex
 from ..search.map import place_among
 from .read_dataset import read_splits
@@ -128,7 +128,7 @@ def add_spectra(
     told = {name: [row.get(name) for row in rows] for name in _TOLD}
     entries = [
         {"id": name, **fact, "split": None}
-        for name, fact in zip(new, facts_of({**columns, **told}), strict=True)
+        for name, fact in zip(new, detections_of({**columns, **told}), strict=True)
     ]
     vectors = describer.embed(new.values())
     if len(index.spectra):

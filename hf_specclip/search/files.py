@@ -1,22 +1,22 @@
-"""Indexes on disk: data, never code, and looked at before it is believed.
+"""Index folders on disk: JSON lines and safetensors, checked when read, never executed.
 
 `entries.jsonl` holds one JSON object a line for each text, `embeddings.safetensors` their vectors
 in the same order; `spectra.jsonl` and `spectra.safetensors` the same of the spectra, with their
-columns; `index.json` what the index was made from. An index without spectra lacks the last three.
+columns; `index.json` plain values about the index. An index without spectra lacks the last three.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import FileFormatError
-from ..storage import atomic_folder, write_json
+from ..storage import atomic_folder, map_tensors, write_json
 
 ENTRIES_FILE = "entries.jsonl"
 EMBEDDINGS_FILE = "embeddings.safetensors"
@@ -28,29 +28,21 @@ FILES = (ENTRIES_FILE, EMBEDDINGS_FILE, SPECTRA_FILE, SPECTRUM_TENSORS_FILE, ABO
 MAX_ENTRY_BYTES = 1 << 20
 MAX_ENTRIES = 20_000_000
 MAX_ABOUT_BYTES = 1 << 20
+_MEND = "fetch or build the gallery again"
+
+# Entries, and tensors by name; `embeddings` is one.
+Part = tuple[list[dict[str, Any]], dict[str, np.ndarray]]
 
 
-def write_folder(
-    target: Path,
-    texts: tuple[list[dict[str, Any]], dict[str, np.ndarray]],
-    spectra: tuple[list[dict[str, Any]], dict[str, np.ndarray]] | None,
-    about: Mapping[str, Any],
-) -> Path:
-    """Write an index, replacing an older one there only once the new one is whole.
-
-    Args:
-        target: folder.
-        texts: entries, and tensors by name; `embeddings` is one.
-        spectra: the same.
-        about: plain values.
-    """
+def write_index(target: Path, texts: Part, spectra: Part | None, about: Mapping[str, Any]) -> Path:
+    """Write an index folder atomically; an older one stays until the new one is complete."""
     from safetensors.numpy import save_file
 
     with atomic_folder(target) as partial:
-        files = [(ENTRIES_FILE, EMBEDDINGS_FILE, texts)]
+        parts = [(ENTRIES_FILE, EMBEDDINGS_FILE, texts)]
         if spectra is not None:
-            files.append((SPECTRA_FILE, SPECTRUM_TENSORS_FILE, spectra))
-        for lines_name, tensors_name, (entries, tensors) in files:
+            parts.append((SPECTRA_FILE, SPECTRUM_TENSORS_FILE, spectra))
+        for lines_name, tensors_name, (entries, tensors) in parts:
             with (partial / lines_name).open("w", encoding="utf-8") as lines:
                 for entry in entries:
                     lines.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
@@ -61,36 +53,60 @@ def write_folder(
     return target
 
 
-def read_entries(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a file of JSON lines.
+def read_index(folder: Path) -> tuple[Part, Part | None, dict[str, Any]]:
+    """Read the texts, the spectra (None without) and the plain values of an index folder.
+
+    Tensors stay on disk and are mapped into memory.
 
     Raises:
-        FileFormatError: for a line that is too long or no JSON object, or too many lines.
+        FileNotFoundError: when the folder or one of its files is absent.
+        FileFormatError: when a file is damaged, or two do not belong together.
     """
+    texts = _read_part(folder, ENTRIES_FILE, EMBEDDINGS_FILE)
+    spectra = None
+    if (folder / SPECTRA_FILE).is_file() or (folder / SPECTRUM_TENSORS_FILE).is_file():
+        spectra = _read_part(folder, SPECTRA_FILE, SPECTRUM_TENSORS_FILE)
+        _check_columns(spectra[1], folder / SPECTRUM_TENSORS_FILE)
+    return texts, spectra, _read_about(folder / ABOUT_FILE)
+
+
+def _read_part(folder: Path, lines_name: str, tensors_name: str) -> Part:
+    for name in (lines_name, tensors_name):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder} has no {name}: a gallery is made by training, or by "
+                "SpecCLIPIndex(entries, embeddings).save(folder)"
+            )
+    path = folder / tensors_name
+    tensors = map_tensors(path)
+    if "embeddings" not in tensors:
+        raise FileFormatError(f"{path} holds no readable `embeddings`: {_MEND}")
+    entries = _read_entries(folder / lines_name)
+    for name, values in tensors.items():
+        if values.ndim == 0 or len(values) != len(entries):
+            raise FileFormatError(
+                f"{path}: {name} is {values.shape}, but {lines_name} has {len(entries)} lines: "
+                f"the two do not belong together; {_MEND}"
+            )
+    return entries, tensors
+
+
+def _read_entries(path: Path) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
     with path.open("rb") as lines:
-        number = 0
         while line := lines.readline(MAX_ENTRY_BYTES + 1):
-            number += 1
+            number = len(entries) + 1
             if len(line) > MAX_ENTRY_BYTES or number > MAX_ENTRIES:
                 raise FileFormatError(
                     f"{path} line {number} is longer than {MAX_ENTRY_BYTES} bytes, or beyond "
-                    f"{MAX_ENTRIES:,}: fetch or build the gallery again"
+                    f"{MAX_ENTRIES:,}: {_MEND}"
                 )
-            try:
-                entry = json.loads(line)
-            except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise FileFormatError(f"{path} line {number} is not JSON: {error}") from error
-            if not isinstance(entry, dict):
-                raise FileFormatError(f"{path} line {number} is not a JSON object")
-            yield entry
+            entries.append(_json_object(line, f"{path} line {number}"))
+    return entries
 
 
-def check_columns(columns: Mapping[str, np.ndarray], path: Path) -> None:
-    """That the columns the package reads have the form it reads.
-
-    Raises:
-        FileFormatError: naming the column.
-    """
+def _check_columns(columns: Mapping[str, np.ndarray], path: Path) -> None:
+    """Refuse columns of another type or shape than the package reads."""
     bins = columns["counts"].shape[1:] if "counts" in columns else ()
     forms = {
         "map": ("f", (2,)),
@@ -100,36 +116,25 @@ def check_columns(columns: Mapping[str, np.ndarray], path: Path) -> None:
         "exposure": ("f", ()),
         "effective_area": ("f", bins),
     }
-    for name, (kinds, shape) in forms.items():
+    for name, (dtypes, shape) in forms.items():
         values = columns.get(name)
         if values is None:
             continue
-        fits = values.dtype.kind in kinds and values.shape[1:] == shape
+        fits = values.dtype.kind in dtypes and values.shape[1:] == shape
         if name == "counts":
             fits = fits and values.ndim == 2 and "exposure" in columns
-        if not fits or (kinds == "f" and not np.isfinite(values).all()):
+        if not fits or (dtypes == "f" and not np.isfinite(values).all()):
             raise FileFormatError(
-                f"{path}: {name} is {values.dtype} {values.shape}, or not finite: fetch or build "
-                "the gallery again"
+                f"{path}: {name} is {values.dtype} {values.shape}, or not finite: {_MEND}"
             )
 
 
-def read_about(path: Path) -> dict[str, Any]:
-    """What an index was made from; nothing where the file is absent.
-
-    Raises:
-        FileFormatError: for a file that is too large or no JSON object.
-    """
+def _read_about(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     if path.stat().st_size > MAX_ABOUT_BYTES:
         raise FileFormatError(f"{path} is larger than {MAX_ABOUT_BYTES} bytes")
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FileFormatError(f"{path} is not JSON: {error}") from error
-    if not isinstance(about, dict):
-        raise FileFormatError(f"{path} is not a JSON object")
+    about = _json_object(path.read_bytes(), str(path))
     edges = about.get("energy_range", [0.5, 8.0])
     if not (
         isinstance(edges, list)
@@ -141,15 +146,14 @@ def read_about(path: Path) -> dict[str, Any]:
     return about
 
 
-__all__ = [
-    "ABOUT_FILE",
-    "EMBEDDINGS_FILE",
-    "ENTRIES_FILE",
-    "FILES",
-    "SPECTRA_FILE",
-    "SPECTRUM_TENSORS_FILE",
-    "check_columns",
-    "read_about",
-    "read_entries",
-    "write_folder",
-]
+def _json_object(text: bytes, name: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FileFormatError(f"{name} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise FileFormatError(f"{name} is not a JSON object")
+    return content
+
+
+__all__ = ["ENTRIES_FILE", "FILES", "Part", "read_index", "write_index"]

@@ -1,4 +1,4 @@
-"""Which entries of an index a search may answer with."""
+"""Conditions on the entries that a search of an index may return."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class IndexFilter:
-    """Conditions on the sources behind an entry; those left out ask for nothing.
+    """Conditions on the sources of an entry; those left out accept everything.
 
     A text may be about several sources: it is kept where one of them meets the conditions.
 
     Args:
         classes: names of classes, such as `("LMXB", "HMXB")`; upper and lower case are alike.
-        counts: smallest and largest number of counts in the aperture, None for no bound. A text is
-            measured by the brightest detection of its sources.
+        counts: smallest and largest number of counts in the aperture, None for no bound. For a text
+            those of the brightest detection of its sources.
         cone: right ascension, declination and radius, degrees (ICRS).
-        splits: of the dataset the index was made from, such as `("train",)`. What measures an
-            index must ask for those whose answers it may know.
+        splits: splits of the dataset the index was made from, such as `("train",)`. An evaluation
+            must ask for those whose answers the model may know.
         without_groups: groups (field, host, shared paper) whose entries are left out.
 
     Raises:
@@ -50,50 +50,50 @@ class IndexFilter:
                 )
 
     def keeps(self, entry: Mapping[str, Any]) -> bool:
-        """Whether an entry of an index meets the conditions."""
+        """Return True for an entry of an index that meets the conditions."""
         if self.splits is not None and entry.get("split") not in self.splits:
             return False
-        if self.without_groups and _named(entry, "group", "groups") & set(self.without_groups):
+        if self.without_groups and names_of(entry, "group", "groups") & set(self.without_groups):
             return False
         if self.classes is not None:
             wanted = {name.lower() for name in self.classes}
-            if not wanted & {kind.lower() for kind in _named(entry, "class", "classes")}:
+            if not wanted & {name.lower() for name in names_of(entry, "class", "classes")}:
                 return False
-        if self.counts is not None and not self._bright_enough(entry.get("counts")):
-            return False
-        return self.cone is None or any(self._inside(*place) for place in _places(entry))
-
-    def _bright_enough(self, counts: Any) -> bool:
-        low, high = self.counts or (None, None)
-        if not isinstance(counts, int | float):
-            return False
-        return (low is None or counts >= low) and (high is None or counts <= high)
-
-    def _inside(self, ra: float, dec: float) -> bool:
-        assert self.cone is not None  # asked for only then
-        return separation(ra, dec, self.cone[0], self.cone[1]) <= self.cone[2]
+        if self.counts is not None:
+            low, high = self.counts
+            counts = entry.get("counts")
+            if not isinstance(counts, int | float):
+                return False
+            if (low is not None and counts < low) or (high is not None and counts > high):
+                return False
+        if self.cone is None:
+            return True
+        ra, dec, radius = self.cone
+        return any(separation(*position, ra, dec) <= radius for position in positions_of(entry))
 
 
 def separation(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
-    """Angle between two places on the sky, all in degrees (haversine, exact for small ones)."""
+    """Return the angle between two positions on the sky, degrees (haversine)."""
     a, b, c, d = (radians(angle) for angle in (ra, dec, other_ra, other_dec))
     half = sin((d - b) / 2) ** 2 + cos(b) * cos(d) * sin((c - a) / 2) ** 2
     return degrees(2 * asin(min(1.0, sqrt(half))))
 
 
-def _named(entry: Mapping[str, Any], one: str, many: str) -> set[str]:
-    found = [entry.get(one), *(entry.get(many) or ())]
-    return {name for name in found if isinstance(name, str)}
+def names_of(entry: Mapping[str, Any], single: str, several: str) -> set[str]:
+    """Collect the names an entry has under a key, and in the list under another."""
+    names = [entry.get(single), *(entry.get(several) or ())]
+    return {name for name in names if isinstance(name, str)}
 
 
-def _places(entry: Mapping[str, Any]) -> list[tuple[float, float]]:
-    found = [(entry.get("ra"), entry.get("dec"))]
-    for place in entry.get("positions") or ():
-        if isinstance(place, Sequence) and len(place) == 2:
-            found.append((place[0], place[1]))
+def positions_of(entry: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Collect right ascension and declination (degrees) of the sources of an entry."""
+    positions = [(entry.get("ra"), entry.get("dec"))]
+    for position in entry.get("positions") or ():
+        if isinstance(position, Sequence) and len(position) == 2:
+            positions.append((position[0], position[1]))
     return [
         (float(ra), float(dec))
-        for ra, dec in found
+        for ra, dec in positions
         if isinstance(ra, int | float)
         and isinstance(dec, int | float)
         and isfinite(ra)
@@ -101,4 +101,4 @@ def _places(entry: Mapping[str, Any]) -> list[tuple[float, float]]:
     ]
 
 
-__all__ = ["IndexFilter", "separation"]
+__all__ = ["IndexFilter", "names_of", "positions_of", "separation"]

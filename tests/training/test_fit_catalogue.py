@@ -29,7 +29,7 @@ def folder(tmp_path):
 
 
 def test_every_spectrum_is_a_row_and_every_failure_a_reason(folder, tmp_path):
-    files = job.files_in(folder)
+    files = job.pha_files(folder)
     assert [path.name for path in files] == ["src.pha", "broken.pha", "src.pha", "src.pha",
                                              "lonely.pha"]  # fmt: skip
     models = ("powlaw",)
@@ -56,8 +56,8 @@ def test_every_spectrum_is_a_row_and_every_failure_a_reason(folder, tmp_path):
 def test_a_list_of_files_counts_from_where_it_lies(folder, tmp_path):
     listed = tmp_path / "list.txt"
     listed.write_text("set0/src.pha\n\nset2/src.pha\n")
-    assert job.files_in(listed) == [tmp_path / "set0/src.pha", tmp_path / "set2/src.pha"]
+    assert job.pha_files(listed) == [tmp_path / "set0/src.pha", tmp_path / "set2/src.pha"]
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(FileNotFoundError, match="holds no PHA file"):
-        job.files_in(empty)
+        job.pha_files(empty)

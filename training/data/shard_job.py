@@ -1,4 +1,4 @@
-"""Work on more rows than one process or one run gets through: cut into units, a file for each.
+"""Resumable job over units of work, shared by processes: one Parquet file for each unit.
 
 A unit's file appears whole or not at all, so a rerun makes what is missing, on any number of
 processes; which of them made a file leaves no trace in it. The files together are one table.
@@ -7,7 +7,6 @@ processes; which of them made a file leaves no trace in it. The files together a
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,31 +17,29 @@ from accelerate import Accelerator
 from specclip_training.engine.checkpoint import CheckpointError, check_identity
 from tqdm.auto import tqdm
 
-from hf_specclip.storage import remove_partial, write_json
+from hf_specclip.storage import atomic_file, remove_partial, write_json
 
-# pyarrow and datasets pass over what begins with an underscore.
+# pyarrow and datasets skip names that begin with an underscore.
 JOB_FILE = "_job.json"
 
 
-def work_through(
+def run_units(
     accelerator: Accelerator,
     units: Sequence[Any],
     folder: str | Path,
     make: Callable[[Any], pa.Table],
     *,
     identity: Mapping[str, Any],
-    what: str = "unit",
     progress: bool = True,
 ) -> list[Path]:
-    """Make the table of every unit that has no file yet, shared over the processes.
+    """Make the table of every unit that has no file yet, shared by the processes.
 
     Args:
-        accelerator: who shares the work; all its processes must call.
-        units: what there is to do; the same list on every process.
-        folder: where the files are (`part-000007-of-000100.parquet`); made where absent.
-        make: gives the rows of a unit.
+        accelerator: all its processes must call.
+        units: units of work; the same list on every process.
+        folder: folder of the files (`part-000007-of-000100.parquet`); made where absent.
+        make: returns the rows of a unit.
         identity: all that decides the rows, as plain values; a folder of other rows is refused.
-        what: name of a unit, for the bar.
         progress: show a bar on the main process.
 
     Returns:
@@ -52,24 +49,24 @@ def work_through(
         CheckpointError: when the folder holds other work.
     """
     folder = Path(folder)
-    identity = {**identity, "units": len(units)}
+    n = len(units)
     if accelerator.is_main_process:
-        _claim(folder, identity)
+        _check_folder(folder, {**identity, "units": n})
         remove_partial(folder)
     accelerator.wait_for_everyone()
-    paths = [
-        folder / f"part-{number:06d}-of-{len(units):06d}.parquet" for number in range(len(units))
-    ]
+    paths = [folder / f"part-{number:06d}-of-{n:06d}.parquet" for number in range(n)]
     missing = [number for number, path in enumerate(paths) if not path.is_file()]
     mine = missing[accelerator.process_index :: accelerator.num_processes]
     hidden = not (progress and accelerator.is_main_process)
-    for number in tqdm(mine, desc=folder.name, unit=what, disable=hidden):
-        _write(make(units[number]), paths[number])
+    for number in tqdm(mine, desc=folder.name, unit="file", disable=hidden):
+        with atomic_file(paths[number]) as partial:
+            pq.write_table(make(units[number]), partial, compression="zstd")
     accelerator.wait_for_everyone()
     return paths
 
 
-def _claim(folder: Path, identity: Mapping[str, Any]) -> None:
+def _check_folder(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Mark a new folder as this job's, and refuse one of another."""
     folder.mkdir(parents=True, exist_ok=True)
     job = folder / JOB_FILE
     if not job.is_file():
@@ -81,23 +78,12 @@ def _claim(folder: Path, identity: Mapping[str, Any]) -> None:
         write_json(job, identity)
         return
     try:
-        found = json.loads(job.read_text(encoding="utf-8"))
+        saved = json.loads(job.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{job} cannot be read ({error}): remove {folder} to start again"
         ) from None
-    check_identity(found, identity, folder)
+    check_identity(saved, identity, folder)
 
 
-def _write(table: pa.Table, path: Path) -> None:
-    partial = path.with_name(f".partial-{path.name}-{os.getpid()}")
-    try:
-        pq.write_table(table, partial, compression="zstd")
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-__all__ = ["JOB_FILE", "work_through"]
+__all__ = ["JOB_FILE", "run_units"]

@@ -1,0 +1,246 @@
+"""Index in a Milvus database, for more spectra and texts than one machine holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from math import asin, cos, degrees, floor, radians, sin
+from typing import Any
+
+import numpy as np
+
+from .entries import Hit
+from .filter import IndexFilter, names_of, positions_of
+from .nearest import as_queries
+
+# Rows of one insert: with summaries a few megabytes, far below the 64 MB of a message.
+ROWS_AT_ONCE = 500
+# Milvus' own limits: hits of one query, elements of an array, bytes of a string.
+MAX_HITS, MAX_ELEMENTS, MAX_BYTES = 16_384, 4096, 65_535
+# Characters of one piece of an entry's JSON, at most four bytes each.
+_PIECE = 16_000
+# Cells of a cone beyond which the database is not asked to look at them.
+_MAX_CELLS = 4000
+
+
+class MilvusIndex:
+    """An index that `SpecCLIPIndex.to_milvus` wrote, searched in the database.
+
+    Each kind of entry is a collection. Vectors are compared with exactly (index `FLAT`), so hits
+    are those of the index in process. Tested with Milvus Lite, a database in a local folder; a
+    cluster takes the same client with a server's `uri` and `token`, and was not tried.
+
+    Args:
+        uri, collection, token: see `SpecCLIPIndex.to_milvus`.
+
+    Raises:
+        ImportError: where pymilvus is not installed.
+        ValueError: when the database has no such index.
+
+    Example:
+        >>> index = MilvusIndex("http://host:19530", token="user:password")  # doctest: +SKIP
+        >>> index.search(embedding, kind="spectra")  # doctest: +SKIP
+    """
+
+    def __init__(self, uri: str, *, collection: str = "specclip", token: str = ""):
+        self._client = _connect(uri, token)
+        self.sizes: dict[str, int] = {}
+        self._names: dict[str, str] = {}
+        self.dimension = 0
+        for kind in ("papers", "spectra"):
+            name = f"{collection}_{kind}"
+            if not self._client.has_collection(name):
+                continue
+            self._client.load_collection(name)
+            self._names[kind] = name
+            self.sizes[kind] = int(self._client.get_collection_stats(name)["row_count"])
+            fields = self._client.describe_collection(name)["fields"]
+            self.dimension = next(f["params"]["dim"] for f in fields if f["name"] == "vector")
+        if not self._names:
+            raise ValueError(f"{uri} has no index {collection!r}: write it with to_milvus")
+
+    def search(
+        self,
+        queries: Any,
+        top_k: int = 10,
+        *,
+        kind: str = "papers",
+        where: IndexFilter | None = None,
+    ) -> list[list[Hit]]:
+        """Find the `top_k` entries closest to each query; see `SpecCLIPIndex.search`.
+
+        Equal scores at the last rank may be other entries than those of the index in process.
+
+        Raises:
+            ValueError: for queries of another width or not finite, `top_k` outside 1 to 16,384, or
+                conditions that leave more to look at than Milvus returns.
+        """
+        if not 1 <= top_k <= MAX_HITS:
+            raise ValueError(f"top_k must be between 1 and {MAX_HITS:,}, not {top_k}")
+        vectors = as_queries(queries, self.dimension)
+        if kind not in self._names:
+            return [[] for _ in vectors]
+        limit = top_k
+        while True:
+            answers = self._client.search(
+                self._names[kind],
+                data=list(vectors),
+                limit=limit,
+                filter="" if where is None else filter_expression(where),
+                output_fields=["entry"],
+            )
+            hits = [_hits(answer, where, top_k) for answer in answers]
+            # Only a cone is checked again here, and may leave too few of what came back.
+            pairs = zip(hits, answers, strict=True)
+            if all(len(kept) == top_k or len(answer) < limit for kept, answer in pairs):
+                return hits
+            if limit == MAX_HITS:
+                raise ValueError(
+                    f"more than {MAX_HITS:,} entries lie around the cone: give further conditions"
+                )
+            limit = min(4 * limit, MAX_HITS)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
+def write_milvus(
+    parts: Mapping[str, tuple[Iterable[Mapping[str, Any]], np.ndarray]],
+    uri: str,
+    *,
+    collection: str,
+    token: str = "",
+) -> MilvusIndex:
+    """Write entries and their unit vectors (n, D) to a Milvus database, a collection a kind.
+
+    A collection gets its name when all are complete.
+
+    Raises:
+        ImportError: where pymilvus is not installed.
+        ValueError: when a collection exists.
+    """
+    client = _connect(uri, token)
+    names = {kind: f"{collection}_{kind}" for kind in parts}
+    for name in names.values():
+        if client.has_collection(name):
+            raise ValueError(f"{uri} has a collection {name}: choose another name, or drop it")
+    for kind, (entries, vectors) in parts.items():
+        partial = f"{names[kind]}_partial"
+        if client.has_collection(partial):
+            client.drop_collection(partial)
+        _create(client, partial, vectors.shape[1])
+        rows = _rows(entries, vectors)
+        while batch := list(islice(rows, ROWS_AT_ONCE)):
+            client.insert(partial, batch)
+        client.flush(partial)
+    for name in names.values():
+        client.rename_collection(f"{name}_partial", name)
+    client.close()
+    return MilvusIndex(uri, collection=collection, token=token)
+
+
+def filter_expression(where: IndexFilter) -> str:
+    """Translate conditions to a Milvus expression.
+
+    All conditions but the cone are exact; of the cone it asks for sky cells that touch it.
+    """
+    terms = []
+    if where.splits is not None:
+        terms.append(f"split in {_literal(where.splits)}" if where.splits else "row < 0")
+    if where.without_groups:
+        terms.append(f"not array_contains_any(groups, {_literal(where.without_groups)})")
+    if where.classes is not None:
+        classes = _literal(name.lower() for name in where.classes)
+        terms.append(f"array_contains_any(classes, {classes})" if where.classes else "row < 0")
+    if where.counts is not None:
+        low, high = where.counts
+        terms.append(f"counts >= {max(0.0, float(low or 0.0))!r}")
+        if high is not None:
+            terms.append(f"counts <= {float(high)!r}")
+    if where.cone is not None and (cells := _cone_cells(*where.cone)) is not None:
+        terms.append(f"array_contains_any(cells, {cells})")
+    return " and ".join(terms)
+
+
+def _connect(uri: str, token: str) -> Any:
+    try:
+        from pymilvus import MilvusClient
+    except ImportError as error:
+        raise ImportError(
+            'an index in Milvus needs pymilvus: pip install "hf-specclip[milvus]"'
+        ) from error
+    return MilvusClient(uri=uri, token=token)
+
+
+def _create(client: Any, name: str, dimension: int) -> None:
+    from pymilvus import DataType
+
+    schema = client.create_schema(auto_id=False)
+    text = {"max_length": MAX_BYTES}
+    array = {"datatype": DataType.ARRAY, "max_capacity": MAX_ELEMENTS}
+    schema.add_field("row", DataType.INT64, is_primary=True)
+    schema.add_field("id", DataType.VARCHAR, **text)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
+    schema.add_field("split", DataType.VARCHAR, **text)
+    schema.add_field("counts", DataType.DOUBLE)
+    for field in ("classes", "groups", "entry"):
+        schema.add_field(field, element_type=DataType.VARCHAR, **array, **text)
+    schema.add_field("cells", element_type=DataType.INT64, **array)
+    index = client.prepare_index_params()
+    index.add_index("vector", index_type="FLAT", metric_type="IP")
+    client.create_collection(name, schema=schema, index_params=index, consistency_level="Strong")
+
+
+def _rows(entries: Iterable[Mapping[str, Any]], vectors: np.ndarray) -> Iterator[dict[str, Any]]:
+    for row, (entry, vector) in enumerate(zip(entries, vectors, strict=True)):
+        text = json.dumps(entry, ensure_ascii=False, allow_nan=False)
+        counts = entry.get("counts")
+        yield {
+            "row": row,
+            "id": entry["id"],
+            "vector": np.asarray(vector, np.float32),
+            "split": entry.get("split") or "",
+            "counts": float(counts) if isinstance(counts, int | float) else -1.0,
+            "classes": sorted(name.lower() for name in names_of(entry, "class", "classes")),
+            "groups": sorted(names_of(entry, "group", "groups")),
+            "cells": sorted({_cell(*position) for position in positions_of(entry)}),
+            # A string has a bound that a text with many papers exceeds: it is kept in pieces.
+            "entry": [text[i : i + _PIECE] for i in range(0, len(text), _PIECE)],
+        }
+
+
+def _hits(answer: Any, where: IndexFilter | None, top_k: int) -> list[Hit]:
+    ordered = sorted(answer, key=lambda hit: (-hit["distance"], hit["row"]))
+    found = [(hit, json.loads("".join(hit["entity"]["entry"]))) for hit in ordered]
+    kept = [(hit, entry) for hit, entry in found if where is None or where.keeps(entry)]
+    return [
+        Hit(rank, float(hit["distance"]), entry, int(hit["row"]))
+        for rank, (hit, entry) in enumerate(kept[:top_k], start=1)
+    ]
+
+
+def _cell(ra: float, dec: float) -> int:
+    """Return the number of the sky cell, one degree a side, of a position in degrees."""
+    return 360 * min(179, floor(dec + 90)) + floor(ra % 360)
+
+
+def _cone_cells(ra: float, dec: float, radius: float) -> list[int] | None:
+    """Return the cells that touch a cone (degrees), None for more than are worth asking for."""
+    bands = range(floor(max(dec - radius, -90.0) + 90), floor(min(dec + radius, 89.9) + 90) + 1)
+    if abs(dec) + radius >= 90:  # a pole lies inside
+        columns = range(360)
+    else:
+        half = degrees(asin(min(1.0, sin(radians(radius)) / cos(radians(dec)))))
+        columns = range(floor(ra - half), floor(ra + half) + 1)
+    if len(bands) * len(columns) > _MAX_CELLS:
+        return None
+    return sorted({360 * band + column % 360 for band in bands for column in columns})
+
+
+def _literal(names: Iterable[str]) -> str:
+    return json.dumps(list(names), ensure_ascii=False)
+
+
+__all__ = ["MilvusIndex", "filter_expression", "write_milvus"]
