@@ -19,8 +19,8 @@ from accelerate import Accelerator
 from specclip_training.data.parquet_rows import (
     ParquetRows,
     ParquetRowsError,
-    to_arrays,
     dataset_files,
+    to_arrays,
 )
 from specclip_training.data.shard_job import run_units
 from specclip_training.data.streamed import AREA_COLUMNS, SPECTRUM_COLUMNS
