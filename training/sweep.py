@@ -36,7 +36,7 @@ from specclip_training.engine.checkpoint import (
 from specclip_training.engine.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
 from specclip_training.engine.grid import Trial, plan_trials, read_grid
 from specclip_training.engine.loop import TrainingError, better, fit
-from specclip_training.engine.presets import Preset, settings_record
+from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import Code, Paragraph, Section, to_markdown
 from specclip_training.reports.sweep import effects_table, trials_table
 from specclip_training.stages.alignment import MODEL, AlignTask, build, embed_latents
@@ -194,7 +194,7 @@ def identity_of(identity: dict[str, Any], trial: Trial) -> dict[str, Any]:
     return {
         **identity,
         "seed": trial.seed,
-        "model": settings_record(trial.preset.model),
+        "model": dataclasses.asdict(trial.preset.model),
         "align": stage_settings(trial.preset.align),
     }
 

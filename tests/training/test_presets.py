@@ -1,4 +1,4 @@
-"""Presets: what they hold, and how they refuse."""
+"""Presets: their settings, overrides and refusals."""
 
 import dataclasses
 from pathlib import Path
@@ -92,26 +92,26 @@ def test_an_empty_file_is_the_defaults(tmp_path):
     [
         ("algin: {}", r"mine\.yaml: unknown key algin: did you mean 'align'\?"),
         ("align: {lrr: 1}", r"unknown key align\.lrr: did you mean 'lr'\? allowed here: .*steps"),
-        ("align: 3", r"align must hold keys, not 3"),
+        ("align: 3", r"align is 3: input should be an object"),
         ("- 1", r"must hold keys"),
-        ("align: {lr: fast}", r"align\.lr is 'fast', it must be a number"),
-        ("align: {lr: 0}", r"align\.lr is 0, it must be above 0"),
-        ("align: {lr: .inf}", r"must be finite"),
-        ("align: {lr: true}", r"align\.lr is True, it must be a number"),
-        ("align: {steps: 1.5}", r"must be a whole number"),
-        ("align: {steps: null}", r"must be a whole number"),
-        ("align: {freeze_spectrum: 1}", r"must be true or false"),
-        ("model: {dropout: 1.2}", r"at least 0 and at most 0\.95"),
-        ("model: {contrastive_loss: infonse}", r"one of .*did you mean 'infonce'\?"),
+        ("align: {lr: fast}", r"align\.lr is 'fast': input should be a valid number"),
+        ("align: {lr: 0}", r"align\.lr is 0: input should be greater than 0"),
+        ("align: {lr: .inf}", r"should be a finite number"),
+        ("align: {lr: true}", r"align\.lr is True: input should be a valid number"),
+        ("align: {steps: 1.5}", r"should be a valid integer"),
+        ("align: {steps: null}", r"should be a valid integer"),
+        ("align: {freeze_spectrum: 1}", r"should be a valid boolean"),
+        ("model: {dropout: 1.2}", r"should be less than or equal to 0\.95"),
+        ("model: {contrastive_loss: infonse}", r"should be .* 'infonce' or 'sigmoid'"),
         ("spectrum: {energy_range: [8, 0.5]}", r"must rise from at least 0"),
-        ("spectrum: {energy_range: [1]}", r"a list of 2 numbers"),
+        ("spectrum: {energy_range: [1]}", r"energy_range\.1 is \[1\]: field required"),
         ("spectrum: {patch_size: 21}", r"must divide n_bins \(400\): .*20.* would do"),
         ("spectrum: {num_attention_heads: 3}", r"must be a multiple of num_attention_heads"),
         ("align: {thinning: 0.5}", r"freeze_spectrum is true"),
-        ("evaluation: {ks: [0, 5]}", r"a percentage above 0"),
+        ("evaluation: {ks: [0, 5]}", r"ks\.0 is 0: input should be greater than 0"),
         ("align: {lr: 1}\nalign: {lr: 2}", r"the key 'align' is written twice"),
-        ("align: {lr: [}", r"no valid YAML"),
-        ("text: {embedder: ''}", r"must be a text"),
+        ("align: {lr: [}", r"not valid YAML"),
+        ("text: {embedder: ''}", r"should have at least 1 character"),
     ],
 )
 def test_refusals_name_the_key_and_what_is_allowed(tmp_path, text, message):
@@ -138,21 +138,6 @@ def test_an_unknown_preset_lists_the_known(tmp_path):
         load_preset(tmp_path / "absent.yaml")
 
 
-def test_an_identity_leaves_out_what_came_later_and_changes_nothing():
-    from dataclasses import replace
-
-    from specclip_training.engine.presets import settings_record
-
-    paper = load_preset("paper")
-    assert not {"encoder"} & set(settings_record(paper.spectrum))
-    assert not {"text_dropout", "text_max_deviation", "projection_norm"} & set(
-        settings_record(paper.model)
-    )
-    assert "ema" not in settings_record(paper.align)
-    assert settings_record(replace(paper.align, ema=0.9))["ema"] == 0.9
-    assert settings_record(paper.align)["thinning"] == 1.0
-
-
 @pytest.mark.parametrize(
     ("overrides", "key"),
     [
@@ -176,5 +161,5 @@ def test_the_bands_are_those_of_the_models():
     from hf_specclip.models import configuration_specclip as models
 
     assert (presets.BANDS, presets.WINDOWS) == (models.BANDS, models.WINDOWS)
-    with pytest.raises(PresetError, match="three pairs"):
+    with pytest.raises(PresetError, match="bands.2"):
         load_preset("demo", ["spectrum.bands=[[1, 2], [2, 3]]"])

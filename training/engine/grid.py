@@ -1,4 +1,4 @@
-"""What a search tries: a grid of settings or a random part of it, with one seed or several."""
+"""Trials of a search: the points of a grid of settings, or a random part of them, and seeds."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from specclip_training.engine.loop import Draws
-from specclip_training.engine.presets import CONFIGS, Preset, PresetError, load_preset
+from specclip_training.engine.presets import Preset, PresetError, load_preset, read_yaml
 
 # Settings that a frozen encoder and its latents do not depend on.
 SEARCHED = ("model.", "align.")
@@ -20,12 +19,12 @@ SEARCHED = ("model.", "align.")
 
 @dataclass(frozen=True)
 class Trial:
-    """One training of the search.
+    """One training run of a search.
 
     Attributes:
-        name: of its folder; follows from settings and seed.
-        settings: what the grid changes in the preset, by dotted key.
-        seed: of everything random.
+        name: name of its folder, a hash of settings and seed.
+        settings: values of the grid's keys.
+        seed: random seed.
         preset: the preset with these settings.
     """
 
@@ -44,28 +43,20 @@ def read_grid(path: str | Path) -> dict[str, list[Any]]:
     Raises:
         PresetError: for a file that cannot be read, or holds anything else.
     """
-    file = Path(path)
-    if not file.is_file() and (CONFIGS / f"{path}.yaml").is_file():
-        file = CONFIGS / f"{path}.yaml"
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PresetError(f"grid {path} cannot be read ({error}): name a YAML file") from None
-    if not isinstance(content, dict) or not content:
-        raise PresetError(
-            f"{file} must hold keys of the preset, such as align.lr: [1.0e-4, 1.0e-3]"
-        )
-    for key, values in content.items():
+    file, grid = read_yaml(path)
+    if not grid:
+        raise PresetError(f"{file} is empty: write keys such as align.lr: [1.0e-4, 1.0e-3]")
+    for key, values in grid.items():
         if not str(key).startswith(SEARCHED):
             raise PresetError(
-                f"{file}: {key} cannot be searched: the encoder is trained before and shared by "
-                f"all trials, so keys start with {' or '.join(SEARCHED)}"
+                f"{file}: {key} cannot be searched: the encoder is pretrained and shared by all "
+                f"trials, so keys start with {' or '.join(SEARCHED)}"
             )
         if not isinstance(values, list) or not values:
             raise PresetError(f"{file}: {key} is {values!r}, it must be a list of values")
         if any(value in values[:place] for place, value in enumerate(values)):
             raise PresetError(f"{file}: {key} names a value twice")
-    return content
+    return grid
 
 
 def plan_trials(
@@ -77,15 +68,15 @@ def plan_trials(
     seed: int = 0,
     seeds: int = 1,
 ) -> list[Trial]:
-    """All trials of a search, every preset checked before anything is trained.
+    """List the trials of a search, with every preset validated before anything is trained.
 
     Args:
         config, overrides: of the preset, see `load_preset`.
-        grid: what is searched; it goes before `overrides`.
-        trials: how many points of the grid, drawn without repeats; all where None. A smaller
-            number is the beginning of a larger one, so that a search can be widened.
+        grid: values by key; they take precedence over `overrides`.
+        trials: number of grid points, drawn without repeats; all where None. The draw of a smaller
+            number is the beginning of that of a larger one, so that a search can be widened.
         seed: of the draw, and the first seed of the trials.
-        seeds: trainings of each point, with the seeds from `seed` on.
+        seeds: training runs of each point, with consecutive seeds from `seed`.
 
     Raises:
         PresetError: see `load_preset`.
@@ -100,8 +91,8 @@ def plan_trials(
         changes = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
         preset = load_preset(config, [*overrides, *changes])
         planned += [
-            Trial(_name(settings, each), settings, each, preset)
-            for each in range(seed, seed + seeds)
+            Trial(_name(settings, trial_seed), settings, trial_seed, preset)
+            for trial_seed in range(seed, seed + seeds)
         ]
     return planned
 

@@ -1,25 +1,26 @@
-"""Presets: the YAML files that say how a model is built and trained.
+"""Presets: the YAML files that define how a model is built and trained.
 
-A preset is strict. A key that nobody reads, a value of the wrong type or a value that cannot work
-stops the run before anything is loaded, and the message names the file, the key and what is
-allowed: a typing error must not become a result.
+Presets are validated: an unknown key, a value of the wrong type or an impossible value stops the
+run before anything is loaded, and the message names the file and the key, because a typing error
+must not become a result.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
-import types
-import typing
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+import json
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 
 from hf_specclip.errors import SpecCLIPError
+from hf_specclip.storage import to_json
 
 # As in `configuration_specclip`, which is slow to import; a test keeps them equal.
 BANDS = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
@@ -27,91 +28,113 @@ WINDOWS = (0.3, 0.4)
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Dropout = Annotated[float, Field(ge=0, le=0.95)]
+Text = Annotated[str, Field(min_length=1)]
+
+settings: Callable = dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+
 
 class PresetError(SpecCLIPError, ValueError):
-    """A preset that cannot be used; the message names file, key and what is allowed."""
+    """A preset that cannot be used; the message names the file, the key and what is allowed."""
 
 
-def _value(
-    default: Any,
-    low: float | None = None,
-    high: float | None = None,
-    *,
-    above: float | None = None,
-    later: bool = False,
-) -> Any:
-    """A field with its bounds: `low` and `high` are allowed themselves, `above` is not.
-
-    `later` marks a setting that older runs did not have and whose default leaves all as it was:
-    see `settings_record`.
-    """
-    bounds = {"low": low, "high": high, "above": above}
-    return field(default=default, metadata={**bounds, "later": later})
-
-
-@dataclass(frozen=True)
+@settings
 class TextSettings:
-    """The text side.
+    """Text side.
 
     Attributes:
-        embedder: what embeds the summaries of a dataset without `text_embedding`: `offline`,
+        embedder: embeds the summaries of a dataset without `text_embedding`: `offline`,
             `openai[:MODEL]`, `local:PATH_OR_HUB_ID`, `words`, `terms` or `quantities`, or several
             joined by `+` (see `hf_specclip.literature.get_embedder`).
     """
 
-    embedder: str = "offline"
+    embedder: Text = "offline"
 
 
-@dataclass(frozen=True)
+@settings
 class SpectrumSettings:
-    """Input and encoder of the spectra, see `SpecCLIPSpectrumConfig` for the meaning of each.
+    """Input and encoder of the spectra; see `SpecCLIPSpectrumConfig` for each setting.
 
     `energy_range`, `bands` and `windows` are along the axis of the dataset, in its unit.
     """
 
     input_kind: Literal["minmax", "physics", "flux"] = "minmax"
-    encoder: Literal["transformer", "mlp"] = _value("transformer", later=True)
-    n_bins: int = _value(400, 1)
+    encoder: Literal["transformer", "mlp"] = "transformer"
+    n_bins: Count = 400
     energy_range: tuple[float, float] = (0.5, 8.0)
-    bands: tuple[tuple[float, float], ...] = _value(BANDS, later=True)
-    windows: tuple[float, float] = _value(WINDOWS, above=0.0, later=True)
-    patch_size: int = _value(20, 1)
-    hidden_size: int = _value(128, 1)
-    num_hidden_layers: int = _value(4, 1)
-    num_attention_heads: int = _value(4, 1)
-    intermediate_size: int = _value(256, 1)
-    dropout: float = _value(0.1, 0.0, 0.95)
-    latent_dim: int = _value(64, 1)
-    decoder_hidden_size: int = _value(128, 1)
-    decoder_layers: int = _value(2, 0)
+    bands: tuple[tuple[float, float], tuple[float, float], tuple[float, float]] = BANDS
+    windows: tuple[Positive, Positive] = WINDOWS
+    patch_size: Count = 20
+    hidden_size: Count = 128
+    num_hidden_layers: Count = 4
+    num_attention_heads: Count = 4
+    intermediate_size: Count = 256
+    dropout: Dropout = 0.1
+    latent_dim: Count = 64
+    decoder_hidden_size: Count = 128
+    decoder_layers: Annotated[int, Field(ge=0)] = 2
     reconstruction_loss: Literal["mae", "poisson"] = "mae"
-    mask_ratio: float = _value(0.0, 0.0, 0.95)
+    mask_ratio: Dropout = 0.0
+
+    @model_validator(mode="after")
+    def _check(self) -> SpectrumSettings:
+        low, high = self.energy_range
+        if not 0 <= low < high:
+            raise ValueError(f"energy_range is {[low, high]}, it must rise from at least 0")
+        if any(not 0 <= low < high for low, high in self.bands):
+            raise ValueError(f"bands are {to_json(self.bands)}, each must rise from at least 0")
+        if self.n_bins % self.patch_size:
+            divisors = [n for n in range(1, self.n_bins + 1) if self.n_bins % n == 0]
+            close = sorted(sorted(divisors, key=lambda n: abs(n - self.patch_size))[:4])
+            raise ValueError(
+                f"patch_size is {self.patch_size}, it must divide n_bins ({self.n_bins}): "
+                f"{', '.join(map(str, close))} would do"
+            )
+        for key in ("hidden_size", "decoder_hidden_size"):
+            if getattr(self, key) % self.num_attention_heads:
+                raise ValueError(
+                    f"{key} is {getattr(self, key)}, it must be a multiple of "
+                    f"num_attention_heads ({self.num_attention_heads})"
+                )
+        if self.encoder == "mlp" and self.input_kind == "minmax":
+            raise ValueError('encoder is "mlp", which needs input_kind "physics" or "flux"')
+        if self.encoder == "mlp" and self.mask_ratio:
+            raise ValueError(
+                'mask_ratio hides patches, which encoder "mlp" has none of: set it to 0'
+            )
+        return self
 
 
-@dataclass(frozen=True)
+@settings
 class ModelSettings:
-    """The dual encoder, see `SpecCLIPConfig` for the meaning of each (`text_max_deviation` and
-    `text_min_deviation` are `max_deviation` and `min_deviation` of `SpecCLIPTextConfig`)."""
+    """Dual encoder; see `SpecCLIPConfig` for each setting.
 
-    shared_dim: int = _value(64, 1)
-    projection_hidden_size: int = _value(512, 1)
-    projection_layers: int = _value(2, 1)
-    dropout: float = _value(0.2, 0.0, 0.95)
-    text_dropout: float | None = _value(None, 0.0, 0.95, later=True)
-    text_max_deviation: float | None = _value(None, above=0.0, later=True)
-    text_min_deviation: float | None = _value(None, 0.0, later=True)
-    projection_norm: bool = _value(False, later=True)
+    `text_max_deviation` and `text_min_deviation` are `max_deviation` and `min_deviation` of
+    `SpecCLIPTextConfig`.
+    """
+
+    shared_dim: Count = 64
+    projection_hidden_size: Count = 512
+    projection_layers: Count = 2
+    dropout: Dropout = 0.2
+    text_dropout: Dropout | None = None
+    text_max_deviation: Positive | None = None
+    text_min_deviation: NotNegative | None = None
+    projection_norm: bool = False
     contrastive_loss: Literal["infonce_text_to_spectrum", "infonce", "sigmoid"] = (
         "infonce_text_to_spectrum"
     )
     multi_positive: bool = True
-    temperature: float = _value(0.07, above=0.0)
+    temperature: Positive = 0.07
     learn_temperature: bool = True
 
 
-@dataclass(frozen=True)
+@settings
 class StageSettings:
-    """How one stage is trained.
+    """Training of one stage.
 
     Attributes:
         steps: batches to learn from, over as many passes through `train` as that takes.
@@ -120,65 +143,73 @@ class StageSettings:
             loss stays that of the whole batch; memory falls, and time rises by a forward pass.
         optimizer: `adam` (decay is part of the gradient) or `adamw` (decay stands beside it).
         lr: highest learning rate.
-        weight_decay: decay of the weights (biases, norms and single numbers are spared).
+        weight_decay: decay of the weights (biases, norms and scalars are spared).
         schedule: `constant`, or `cosine` down to a hundredth of `lr`.
         warmup_fraction: share of the steps over which the rate rises linearly from zero.
         clip_norm: largest norm of the gradient, null for no clipping.
-        validate_every: steps between two looks at `validation`.
-        patience: stop after so many looks without a better one; null for never.
+        validate_every: steps between two evaluations of `validation`.
+        patience: stop after so many evaluations without a better one; null for never.
         checkpoint_every: steps between two checkpoints.
-        ema: the weights that are validated and kept are a running mean over steps, to which each
-            step adds 1 − ema of its own (more at the start, where that would be little); 0 for the
-            weights of the step itself.
+        ema: decay of the running mean of the weights that is validated and kept (smaller in the
+            first steps); 0 for the weights of the step itself.
         thinning: smallest share of the counts that Poisson thinning keeps, drawn evenly in the
             logarithm up to 1; 1 for none. Counts, background and exposure shrink together, as if
             the observation had been shorter.
     """
 
-    steps: int = _value(2000, 0)
-    batch_size: int = _value(256, 2)
-    mini_batch: int | None = _value(None, 1, later=True)
+    steps: Annotated[int, Field(ge=0)] = 2000
+    batch_size: Annotated[int, Field(ge=2)] = 256
+    mini_batch: Count | None = None
     optimizer: Literal["adam", "adamw"] = "adam"
-    lr: float = _value(5e-4, above=0.0)
-    weight_decay: float = _value(0.0, 0.0)
+    lr: Positive = 5e-4
+    weight_decay: NotNegative = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup_fraction: float = _value(0.0, 0.0, 1.0)
-    clip_norm: float | None = _value(None, above=0.0)
-    validate_every: int = _value(50, 1)
-    patience: int | None = _value(None, 1)
-    checkpoint_every: int = _value(500, 1)
-    ema: float = _value(0.0, 0.0, 0.99999, later=True)
-    thinning: float = _value(1.0, 0.001, 1.0)
+    warmup_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    clip_norm: Positive | None = None
+    validate_every: Count = 50
+    patience: Count | None = None
+    checkpoint_every: Count = 500
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    thinning: Annotated[float, Field(ge=0.001, le=1)] = 1.0
 
 
-@dataclass(frozen=True)
+@settings
 class PretrainSettings(StageSettings):
-    """The first stage: the autoencoder of spectra. `steps: 0` leaves the encoder as drawn."""
+    """First stage, the autoencoder of spectra; `steps: 0` leaves the encoder as initialised."""
 
 
-@dataclass(frozen=True)
+@settings
 class AlignSettings(StageSettings):
-    """The second stage: spectra and texts into one space.
+    """Second stage, spectra and texts into one space.
 
     Attributes:
         freeze_spectrum: keep the pretrained encoder as it is (the paper) or train it along.
         encoder_lr_scale: learning rate of the spectrum encoder as a share of `lr`, where trained.
-        section_dropout: chance that a section of a text is hidden from a step; one always stays.
-        criterion: what is best on `validation`. `loss` is the contrastive loss over all of it; the
-            others are of spectrum to text retrieval.
+        section_dropout: chance that a section of a text is hidden from a step; at least one stays.
+        criterion: figure of `validation` that picks the best weights: the contrastive `loss`, or
+            one of spectrum-to-text retrieval.
     """
 
     freeze_spectrum: bool = True
-    encoder_lr_scale: float = _value(1.0, above=0.0)
-    section_dropout: float = _value(0.0, 0.0, 0.95)
+    encoder_lr_scale: Positive = 1.0
+    section_dropout: Dropout = 0.0
     criterion: Literal[
         "loss", "mean_log_rank", "median_rank_fraction", "recall@1%", "recall@5%"
     ] = "loss"
 
+    @model_validator(mode="after")
+    def _check(self) -> AlignSettings:
+        if self.freeze_spectrum and self.thinning < 1:
+            raise ValueError(
+                f"thinning is {self.thinning:g}, but freeze_spectrum is true and a frozen encoder "
+                "is evaluated once: set thinning to 1 or freeze_spectrum to false"
+            )
+        return self
 
-@dataclass(frozen=True)
+
+@settings
 class MoESettings:
-    """The mixture of experts that estimates physical variables.
+    """Mixture of experts that estimates physical variables.
 
     Attributes:
         mode: the mixture that is reported first and saved in `moe/`. `select` picks one
@@ -189,20 +220,22 @@ class MoESettings:
     mode: Literal["select", "gate"] = "gate"
 
 
-@dataclass(frozen=True)
+@settings
 class EvaluationSettings:
-    """What is measured at the end.
+    """Measurements at the end.
 
     Attributes:
         ks: percentages of the gallery for Recall@k%.
         n_bootstrap: draws of the bootstrap over groups behind each interval.
     """
 
-    ks: tuple[float, ...] = (1.0, 5.0, 10.0, 25.0)
-    n_bootstrap: int = _value(1000, 1)
+    ks: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=100)], ...], Field(min_length=1)
+    ] = (1.0, 5.0, 10.0, 25.0)  # fmt: skip
+    n_bootstrap: Count = 1000
 
 
-@dataclass(frozen=True)
+@settings
 class Preset:
     """Everything that decides a result beside the dataset and the seed.
 
@@ -211,7 +244,7 @@ class Preset:
         precision: `float32`, or `bfloat16` for the forward and backward passes.
     """
 
-    name: str = "unnamed"
+    name: Text = "unnamed"
     precision: Literal["float32", "bfloat16"] = "float32"
     text: TextSettings = TextSettings()
     spectrum: SpectrumSettings = SpectrumSettings()
@@ -222,21 +255,8 @@ class Preset:
     evaluation: EvaluationSettings = EvaluationSettings()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON writes and reads them."""
-        return _plain(dataclasses.asdict(self))
-
-
-def settings_record(settings: Any) -> dict[str, Any]:
-    """Settings as a run's identity records them.
-
-    A setting that came later is left out where it has the value that changes nothing, so that a run
-    from before it goes on as what it is: the same.
-    """
-    return {
-        item.name: getattr(settings, item.name)
-        for item in fields(settings)
-        if not (item.metadata.get("later") and getattr(settings, item.name) == item.default)
-    }
+        """Return plain values, as JSON writes and reads them."""
+        return to_json(dataclasses.asdict(self))
 
 
 def load_preset(path: str | Path, overrides: Sequence[str] = ()) -> Preset:
@@ -250,188 +270,102 @@ def load_preset(path: str | Path, overrides: Sequence[str] = ()) -> Preset:
         PresetError: for a file that is absent or no YAML, an unknown key, a wrong type or an
             impossible value.
     """
+    file, content = read_yaml(path)
+    for override in overrides:
+        _apply_override(content, override)
+    try:
+        # In its strict mode, pydantic takes lists for tuples from JSON alone.
+        return TypeAdapter(Preset).validate_json(json.dumps(content))
+    except (ValidationError, TypeError) as error:
+        problems = error.errors() if isinstance(error, ValidationError) else []
+        raise PresetError(
+            "; ".join(_explain(problem, str(file), overrides) for problem in problems)
+            or f"{file} cannot be used ({error})"
+        ) from None
+
+
+def read_yaml(path: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Read a YAML file of keys, or the one of that name in `training/configs`.
+
+    Returns:
+        The path of the file and its content; empty for an empty file.
+
+    Raises:
+        PresetError: when it cannot be read, is no YAML, or holds anything but keys.
+    """
     file = Path(path)
     if not file.is_file() and (CONFIGS / f"{path}.yaml").is_file():
         file = CONFIGS / f"{path}.yaml"
     try:
-        text = file.read_text(encoding="utf-8")
+        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
-        known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
+        names = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
         raise PresetError(
-            f"{path} cannot be read ({error}): name a YAML file or one of the presets {known}"
+            f"{path} cannot be read ({error}): name a YAML file, or one of {names}"
         ) from None
-    try:
-        content = yaml.load(text, Loader=_StrictLoader)
     except yaml.YAMLError as error:
-        raise PresetError(f"{file} is no valid YAML: {error}") from None
+        raise PresetError(f"{file} is not valid YAML: {error}") from None
     content = {} if content is None else content
-    origin: dict[str, str] = {}
-    for override in overrides:
-        _apply(content, override, origin)
-    return _build(Preset, content, (), str(file), origin)
+    if not isinstance(content, dict):
+        raise PresetError(f"{file} must hold keys, not {content!r}")
+    return file, content
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML that refuses a key written twice, of which plain YAML silently keeps the last."""
+class _Loader(yaml.SafeLoader):
+    """YAML that reads 1e-3 as a number and refuses a key written twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, typing.Hashable):
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for place, key in enumerate(keys):
+            if key in keys[:place]:
                 raise yaml.constructor.ConstructorError(
-                    None, None, "a key is a list or a mapping", key_node.start_mark
+                    None, None, f"the key {key!r} is written twice", node.start_mark
                 )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is written twice", key_node.start_mark
-                )
-            seen.add(key)
         return super().construct_mapping(node, deep)
 
 
-def _apply(content: Any, override: str, origin: dict[str, str]) -> None:
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _apply_override(content: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key.strip():
         raise PresetError(f"--set {override}: write it as key.path=value, e.g. align.lr=3e-4")
-    names = [name.strip() for name in key.split(".")]
+    *parents, name = [part.strip() for part in key.split(".")]
+    for parent in parents:
+        content = content.setdefault(parent, {})
+        if not isinstance(content, dict):
+            raise PresetError(f"--set {override}: {parent} holds a value, no keys")
     try:
-        parsed = yaml.load(value, Loader=_StrictLoader)
+        content[name] = yaml.load(value, Loader=_Loader)
     except yaml.YAMLError as error:
-        raise PresetError(f"--set {override}: the value is no valid YAML: {error}") from None
-    place = content
-    for name in names[:-1]:
-        if not isinstance(place, dict):
-            break
-        place = place.setdefault(name, {})
-    if not isinstance(place, dict):
-        raise PresetError(f"--set {override}: {'.'.join(names[:-1])} holds a value, no keys")
-    place[names[-1]] = parsed
-    for depth in range(1, len(names) + 1):
-        origin[".".join(names[:depth])] = f"--set {override}"
+        raise PresetError(f"--set {override}: the value is not valid YAML: {error}") from None
 
 
-def _build(kind: type, content: Any, path: tuple[str, ...], file: str, origin: dict) -> Any:
-    where = f"{file}: {'.'.join(path) or 'the file'}"
-    if not isinstance(content, Mapping):
-        raise PresetError(f"{where} must hold keys, not {content!r}")
-    hints = typing.get_type_hints(kind)
-    known = {item.name: item for item in fields(kind)}
-    values = {}
-    for key, value in content.items():
-        here = ".".join((*path, str(key)))
-        source = origin.get(here, file)
-        if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise PresetError(
-                f"{source}: unknown key {here}: {hint}allowed here: {', '.join(sorted(known))}"
-            )
-        if is_dataclass(hints[key]):
-            values[key] = _build(hints[key], value, (*path, key), file, origin)
-        else:
-            values[key] = _convert(value, hints[key], known[key].metadata, here, source)
-    result = kind(**values)
-    _check_together(result, path, file)
-    return result
+def _key(override: str) -> str:
+    return override.partition("=")[0]
 
 
-def _convert(value: Any, hint: Any, bounds: Mapping[str, Any], here: str, source: str) -> Any:
-    def refuse(expected: str) -> typing.NoReturn:
-        raise PresetError(f"{source}: {here} is {value!r}, it must be {expected}")
-
-    if typing.get_origin(hint) is types.UnionType:  # `X | None` is the only union here
-        if value is None:
-            return None
-        hint = next(part for part in typing.get_args(hint) if part is not type(None))
-    if typing.get_origin(hint) is Literal:
-        allowed = typing.get_args(hint)
-        if value not in allowed:
-            close = difflib.get_close_matches(str(value), allowed, n=1, cutoff=0.5)
-            refuse(
-                f"one of {', '.join(allowed)}" + (f" (did you mean {close[0]!r}?)" if close else "")
-            )
-        return value
-    if typing.get_origin(hint) is tuple:
-        inner = typing.get_args(hint)
-        fixed = None if inner[-1] is Ellipsis else len(inner)
-        if not isinstance(value, list | tuple) or (fixed and len(value) != fixed) or not value:
-            refuse(f"a list of {fixed} numbers" if fixed else "a list of numbers")
-        return tuple(_convert(item, inner[0], bounds, here, source) for item in value)
-    if hint is bool:
-        if not isinstance(value, bool):
-            refuse("true or false")
-        return value
-    if hint is str:
-        if not isinstance(value, str) or not value:
-            refuse("a text")
-        return value
-    if hint is float and isinstance(value, str):
-        # YAML 1.1 reads 3e-4 (no point) as text.
-        try:
-            value = float(value)
-        except ValueError:
-            refuse("a number")
-    whole = hint is int
-    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-        refuse("a whole number" if whole else "a number")
-    number = value if whole else float(value)
-    low, high, above = (bounds.get(name) for name in ("low", "high", "above"))
-    if not math.isfinite(number):
-        refuse("finite")
-    if above is not None and not number > above:
-        refuse(f"above {above:g}")
-    if (low is not None and number < low) or (high is not None and number > high):
-        ends = [f"at least {low:g}" if low is not None else "", f"at most {high:g}" if high else ""]
-        refuse(" and ".join(end for end in ends if end))
-    return number
-
-
-def _check_together(settings: Any, path: tuple[str, ...], file: str) -> None:
-    """Values that are fine alone and cannot work together."""
-
-    def refuse(key: str, problem: str) -> typing.NoReturn:
-        raise PresetError(f"{file}: {'.'.join((*path, key))} {problem}")
-
-    if isinstance(settings, SpectrumSettings):
-        low, high = settings.energy_range
-        if not 0 <= low < high:
-            refuse("energy_range", f"is {[low, high]}, it must rise from at least 0")
-        if len(settings.bands) != 3 or any(not 0 <= a < b for a, b in settings.bands):
-            refuse("bands", f"are {_plain(settings.bands)}, they must be three pairs [low, high]")
-        if settings.n_bins % settings.patch_size:
-            divisors = [n for n in range(1, settings.n_bins + 1) if settings.n_bins % n == 0]
-            close = sorted(sorted(divisors, key=lambda n: abs(n - settings.patch_size))[:4])
-            refuse(
-                "patch_size",
-                f"is {settings.patch_size}, it must divide n_bins ({settings.n_bins}): "
-                f"{', '.join(map(str, close))} would do",
-            )
-        for key in ("hidden_size", "decoder_hidden_size"):
-            if getattr(settings, key) % settings.num_attention_heads:
-                refuse(
-                    key,
-                    f"is {getattr(settings, key)}, it must be a multiple of num_attention_heads "
-                    f"({settings.num_attention_heads})",
-                )
-        if settings.encoder == "mlp" and settings.input_kind == "minmax":
-            refuse("encoder", 'is "mlp", which needs input_kind "physics" or "flux"')
-        if settings.encoder == "mlp" and settings.mask_ratio:
-            refuse("mask_ratio", 'hides patches, which encoder "mlp" has none of: set it to 0')
-    if isinstance(settings, AlignSettings) and settings.freeze_spectrum and settings.thinning < 1:
-        refuse(
-            "thinning",
-            f"is {settings.thinning:g}, but freeze_spectrum is true and a frozen encoder is read "
-            "once: set thinning to 1 or freeze_spectrum to false",
-        )
-    if isinstance(settings, EvaluationSettings) and any(not 0 < k <= 100 for k in settings.ks):
-        refuse("ks", f"is {list(settings.ks)}, each must be a percentage above 0, up to 100")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+def _explain(problem: Any, file: str, overrides: Sequence[str]) -> str:
+    """Describe a validation error, with the override or file that it comes from."""
+    key = ".".join(map(str, problem["loc"]))
+    matches = (o for o in reversed(overrides) if o.startswith(key) or key.startswith(_key(o)))
+    source = next((f"--set {override}" for override in matches), file)
+    if problem["type"] == "unexpected_keyword_argument":
+        *parents, name = problem["loc"]
+        section: Any = Preset()
+        for parent in parents:
+            section = getattr(section, parent)
+        allowed = [item.name for item in dataclasses.fields(section)]
+        close = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f"{source}: unknown key {key}: {hint}allowed here: {', '.join(sorted(allowed))}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{source}: {key}.{message}"
+    return f"{source}: {key} is {problem['input']!r}: {message[0].lower()}{message[1:]}"
 
 
 __all__ = [
@@ -447,5 +381,5 @@ __all__ = [
     "StageSettings",
     "TextSettings",
     "load_preset",
-    "settings_record",
+    "read_yaml",
 ]

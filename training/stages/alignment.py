@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from specclip_training.data.pairs import (
-    PairData,
-    hide_sections,
-    thin,
-)
+from specclip_training.data.pairs import PairData, hide_sections, thin
 from specclip_training.engine.checkpoint import (
     TRAINING_FILE,
     CheckpointError,
@@ -24,10 +20,10 @@ from specclip_training.engine.checkpoint import (
 )
 from specclip_training.engine.commands import Run
 from specclip_training.engine.loop import Draws, FitResult, Order, TrainingError, fit, map_rows
-from specclip_training.engine.presets import AlignSettings, Preset, settings_record
+from specclip_training.engine.presets import AlignSettings, Preset
 from specclip_training.stages.gallery import classes_from, gallery_from, known_texts_from
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
-from specclip_training.stages.pretraining import finished, stage_settings
+from specclip_training.stages.pretraining import load_result, stage_settings
 
 from hf_specclip import (
     SpecCLIPConfig,
@@ -42,17 +38,22 @@ from hf_specclip.models.loss_specclip import in_mini_batches
 from hf_specclip.models.pipeline_specclip import custom_pipelines, save_code
 from hf_specclip.search.index import GALLERY_FOLDER, SpecCLIPIndex
 from hf_specclip.search.known_texts import KnownTexts
-from hf_specclip.storage import atomic_folder, write_json
+from hf_specclip.storage import atomic_folder, to_json, write_json
 
 STAGE = "align"
 MODEL = "model"
 
 
 class AlignTask:
-    """What the loop needs to know of the second stage (`specclip_training.engine.loop.Task`).
+    """Alignment as a task of the loop (`specclip_training.engine.loop.Task`).
 
-    A frozen encoder gives the same latents at every step, so they are computed once, or given:
-    `latents` of `train` and `validation`, each (n, latent_dim).
+    Args:
+        model, extractor: the model to train and the feature extractor of its spectra.
+        pairs: with embedded texts.
+        settings: of the stage.
+        accelerator: of the run.
+        latents: `train` and `validation`, each (n, latent_dim), for a frozen encoder, which gives
+            the same at every step; computed here where None.
     """
 
     stage = STAGE
@@ -81,15 +82,19 @@ class AlignTask:
                 }
 
     def order(self, seed: int) -> Order:
+        """See `Task.order`."""
         return self.pairs.splits["train"].order(seed, self.stage)
 
     def module(self) -> torch.nn.Module:
+        """See `Task.module`."""
         return _AlignmentLoss(self.model, self.settings.mini_batch)
 
     def lr_scale(self, name: str) -> float:
+        """See `Task.lr_scale`."""
         return self.settings.encoder_lr_scale if name.startswith("spectrum_model.") else 1.0
 
     def batch(self, rows: np.ndarray, draws: Draws) -> dict[str, torch.Tensor]:
+        """See `Task.batch`."""
         split = self.pairs.splits["train"]
         if self.latents:
             inputs = {"latents": self.latents["train"][rows]}
@@ -108,6 +113,7 @@ class AlignTask:
         }
 
     def validate(self, accelerator: Accelerator) -> dict[str, float]:
+        """See `Task.validate`."""
         spectra, texts, owner = self.embedded(accelerator)
         ranks = match_ranks(spectra, texts, owner)["spectrum_to_text"]
         expected = ranks.expected
@@ -122,18 +128,22 @@ class AlignTask:
         }
 
     def embedded(self, accelerator: Accelerator) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-        """`validation` in the shared space: spectra (n, D), texts (k, D), text of each row (n,)."""
-        spectra = (
-            map_rows(
-                accelerator,
-                lambda rows: _shared(
-                    self.model, self.latents["validation"][rows].to(accelerator.device)
-                ),
-                len(self.latents["validation"]),
+        """Embed `validation` in the shared space.
+
+        Returns:
+            Spectra (n, D), distinct texts (k, D), and the text of each row (n,).
+        """
+        if self.latents:
+            latents = self.latents["validation"]
+
+            def project(rows: np.ndarray) -> torch.Tensor:
+                return _project(self.model, latents[rows].to(accelerator.device))
+
+            spectra = map_rows(accelerator, project, len(latents))
+        else:
+            spectra = embed_spectra(
+                self.model, self.extractor, self.pairs, "validation", accelerator
             )
-            if self.latents
-            else embed_spectra(self.model, self.extractor, self.pairs, "validation", accelerator)
-        )
         texts, owner = embed_split_texts(self.model, self.pairs, "validation", accelerator)
         if not (spectra.isfinite().all() and texts.isfinite().all()):
             raise TrainingError(
@@ -143,23 +153,23 @@ class AlignTask:
         return spectra, texts, owner
 
     def _loss(self, spectra: torch.Tensor, texts: torch.Tensor, ids: torch.Tensor) -> float:
-        """The contrastive loss in batches of the size trained with, so that the two compare.
+        """Return the contrastive loss over batches of the training size, comparable with training.
 
-        Rows of one field lie side by side in a dataset: a fixed shuffle parts them.
+        Rows of one field lie side by side in a dataset; a fixed shuffle separates them.
         """
         order = Draws(0, "validation", 0).permutation(len(spectra))
-        parts = np.array_split(order, -(-len(order) // self.settings.batch_size))
+        batches = np.array_split(order, -(-len(order) // self.settings.batch_size))
         device = self.model.device
         losses = [
-            self.model.contrastive_loss(*(t[part].to(device) for t in (spectra, texts, ids)))
-            for part in parts
+            self.model.contrastive_loss(*(t[rows].to(device) for t in (spectra, texts, ids)))
+            for rows in batches
         ]
-        weights = np.array([len(part) for part in parts]) / len(order)
+        weights = np.array([len(rows) for rows in batches]) / len(order)
         return float(np.dot(weights, [loss.item() for loss in losses]))
 
 
 class _AlignmentLoss(torch.nn.Module):
-    """The dual encoder with its loss as the only output, from spectra or from their latents."""
+    """Dual encoder with its loss as the only output, from spectra or from their latents."""
 
     def __init__(self, model: SpecCLIPModel, mini_batch: int | None):
         super().__init__()
@@ -175,7 +185,7 @@ class _AlignmentLoss(torch.nn.Module):
 
     def _spectra(self, latents: torch.Tensor | None = None, **inputs: torch.Tensor) -> torch.Tensor:
         if latents is not None:
-            return _shared(self.model, latents)
+            return _project(self.model, latents)
         return self.model.get_spectrum_features(**inputs).pooler_output
 
     def _texts(self, **inputs: torch.Tensor) -> torch.Tensor:
@@ -183,10 +193,10 @@ class _AlignmentLoss(torch.nn.Module):
 
 
 def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:
-    """Train the dual encoder, or find that it is trained already, and leave it in `model/`.
+    """Train the dual encoder, unless the run has it already, and save it in `model/`.
 
     Args:
-        run: see `Run`.
+        run: settings and output.
         pairs: with embedded texts.
         spectrum: folder of the pretrained autoencoder; `spectrum/` of the run where None.
 
@@ -196,8 +206,8 @@ def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:
     """
     target = run.output / MODEL
     model, extractor, identity = build(run, pairs, spectrum or run.output / SPECTRUM)
-    if found := finished(target, identity):
-        return found
+    if result := load_result(target, identity):
+        return result
     task = AlignTask(model, extractor, pairs, run.preset.align, run.accelerator)
     result = fit(
         run.accelerator,
@@ -225,7 +235,14 @@ def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:
 def build(
     run: Run, pairs: PairData, spectrum: Path
 ) -> tuple[SpecCLIPModel, SpecCLIPFeatureExtractor, dict[str, Any]]:
-    """The dual encoder around a pretrained encoder, and all that decides what it will become."""
+    """Build the dual encoder around a pretrained encoder.
+
+    Returns:
+        The model, its feature extractor, and all that decides its trained weights.
+
+    Raises:
+        CheckpointError: when there is no autoencoder, or it was built with other settings.
+    """
     if not (spectrum / TRAINING_FILE).is_file():
         raise CheckpointError(
             f"{spectrum} holds no pretrained autoencoder: run training/pretrain_spectrum.py with "
@@ -235,9 +252,9 @@ def build(
     settings, texts = run.preset.model, pairs.texts
     pretrained = SpecCLIPForSpectrumPreTraining.from_pretrained(spectrum)
     extractor = SpecCLIPFeatureExtractor.from_pretrained(spectrum)
-    _refuse_other_encoder(run.preset, pretrained.config.to_dict(), spectrum)
     encoder = pretrained.config.to_dict()
-    encoder.pop("_name_or_path", None)  # where it lay on this machine
+    _check_encoder(run.preset, encoder, spectrum)
+    encoder.pop("_name_or_path", None)  # a path on this machine
     config = SpecCLIPConfig(
         spectrum_config=encoder,
         text_config={
@@ -275,7 +292,7 @@ def build(
         "text_model": texts.model,
         "text_embeddings": fingerprint({"texts": torch.from_numpy(texts.embeddings)}),
         "spectrum_weights": fingerprint(pretrained.state_dict()),
-        "model": settings_record(settings),
+        "model": asdict(settings),
         "align": stage_settings(run.preset.align),
     }
     return model, extractor, identity
@@ -288,8 +305,8 @@ def embed_spectra(
     split: str,
     accelerator: Accelerator,
 ) -> torch.Tensor:
-    """Shared embeddings (n, D) of the spectra of a split, float32 on the CPU of every process."""
-    return _over_spectra(
+    """Embed the spectra of a split: (n, D) float32, on the CPU of every process."""
+    return _map_spectra(
         lambda **inputs: model.get_spectrum_features(**inputs).pooler_output,
         extractor,
         pairs,
@@ -305,8 +322,8 @@ def embed_latents(
     split: str,
     accelerator: Accelerator,
 ) -> torch.Tensor:
-    """Latents (n, latent_dim) of the spectra of a split, float32 on the CPU of every process."""
-    return _over_spectra(
+    """Encode the spectra of a split: latents (n, latent_dim) float32, on the CPU."""
+    return _map_spectra(
         lambda **inputs: model.spectrum_model(**inputs).pooler_output,
         extractor,
         pairs,
@@ -318,12 +335,12 @@ def embed_latents(
 def embed_text_rows(
     model: SpecCLIPModel, pairs: PairData, rows: np.ndarray, accelerator: Accelerator
 ) -> torch.Tensor:
-    """Shared embeddings (k, D) of some texts, float32 on the CPU of every process."""
+    """Embed some rows of `pairs.texts`: (k, D) float32, on the CPU of every process."""
     texts = pairs.texts
 
-    def embed(places: np.ndarray) -> torch.Tensor:
-        vectors = torch.from_numpy(texts.embeddings[rows[places]])
-        mask = torch.from_numpy(texts.section_mask[rows[places]])
+    def embed(batch: np.ndarray) -> torch.Tensor:
+        vectors = torch.from_numpy(texts.embeddings[rows[batch]])
+        mask = torch.from_numpy(texts.section_mask[rows[batch]])
         return model.get_text_features(
             vectors.to(accelerator.device), mask.to(accelerator.device)
         ).pooler_output
@@ -334,19 +351,19 @@ def embed_text_rows(
 def embed_split_texts(
     model: SpecCLIPModel, pairs: PairData, split: str, accelerator: Accelerator
 ) -> tuple[torch.Tensor, np.ndarray]:
-    """Embeddings (k, D) of the distinct texts of a split, and which of them each row has (n,)."""
+    """Embed the distinct texts of a split: (k, D), and the index of each row's text (n,)."""
     rows, owner = pairs.texts_of(split)
     return embed_text_rows(model, pairs, rows, accelerator), owner
 
 
 @dataclass(frozen=True)
 class Companions:
-    """What travels with a model.
+    """Data saved inside a model's folder.
 
     Attributes:
-        gallery: all texts and spectra of its dataset where the model puts them.
-        classes: that it tells apart; None where the dataset has none.
-        known: the texts it learned from, which stand in for questions; None where it has none.
+        gallery: embeddings of all texts and spectra of its dataset.
+        classes: zero-shot classes; None where the dataset has none.
+        known: texts of `train`, which stand in for questions; None where it has none.
     """
 
     gallery: SpecCLIPIndex
@@ -354,7 +371,7 @@ class Companions:
     known: KnownTexts | None
 
     def save(self, folder: Path) -> None:
-        """Write each into a folder of its own inside the model's."""
+        """Write each into a folder inside the model's."""
         self.gallery.save(folder / GALLERY_FOLDER)
         for companion in (self.classes, self.known):
             if companion is not None:
@@ -365,7 +382,7 @@ class Companions:
 def build_companions(
     model: SpecCLIPModel, extractor: SpecCLIPFeatureExtractor, pairs: PairData, run: Run
 ) -> Companions:
-    """All texts and spectra of a dataset where a model puts them, and what follows from them."""
+    """Embed a whole dataset and derive the gallery, classes and known texts from it."""
     accelerator = run.accelerator
     texts = embed_text_rows(model, pairs, np.arange(len(pairs.texts)), accelerator)
     spectra = {
@@ -382,20 +399,20 @@ def build_companions(
         spectra,
         energy_range=extractor.energy_range,
         seed=run.seed,
-        # Only what is saved is worth the time.
+        # The map takes time, and only the main process saves it.
         with_map=run.is_main,
         with_area=extractor.input_kind == "flux",
     )
     known, classes = known_texts_from(pairs, texts.numpy()), None
     if run.is_main:
         embedder = run.preset.text.embedder
-        classes, told = classes_from(model, pairs, spectra, embedder, run.cache_dir, known)
-        run.say(f"   zero-shot classes: {told}")
+        classes, summary = classes_from(model, pairs, spectra, embedder, run.cache_dir, known)
+        run.say(f"   zero-shot classes: {summary}")
     return Companions(gallery, classes, known)
 
 
-def _over_spectra(
-    function: Any,
+def _map_spectra(
+    function: Callable[..., torch.Tensor],
     extractor: SpecCLIPFeatureExtractor,
     pairs: PairData,
     split: str,
@@ -410,25 +427,35 @@ def _over_spectra(
     return map_rows(accelerator, embed, len(arrays))
 
 
-def _shared(model: SpecCLIPModel, latents: torch.Tensor) -> torch.Tensor:
+def _project(model: SpecCLIPModel, latents: torch.Tensor) -> torch.Tensor:
     projected = model.spectrum_projection(latents)
     return torch.nn.functional.normalize(projected.float(), dim=-1)
 
 
-def _refuse_other_encoder(preset: Preset, found: dict[str, Any], folder: Path) -> None:
-    """Settings of the preset that the pretrained encoder was not built with."""
-    other = [
-        f"{key} {found[key]!r}, not {value!r}"
+def _check_encoder(preset: Preset, config: dict[str, Any], folder: Path) -> None:
+    """Refuse a pretrained encoder that was built with other settings than the preset's."""
+    differences = [
+        f"{key} {config[key]!r}, not {value!r}"
         for key, value in preset.to_dict()["spectrum"].items()
-        if _plain(found[key]) != value
+        if to_json(config[key]) != value
     ]
-    if other:
+    if differences:
         raise CheckpointError(
-            f"{folder} was trained with {', '.join(other)}: pretrain with this preset, or name "
-            "the preset it was trained with"
+            f"{folder} was trained with {', '.join(differences)}: pretrain with this preset, or "
+            "name the preset it was trained with"
         )
 
 
-def _plain(value: Any) -> Any:
-    """Tuples as lists, however deep: a configuration holds either."""
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+__all__ = [
+    "MODEL",
+    "STAGE",
+    "AlignTask",
+    "Companions",
+    "align",
+    "build",
+    "build_companions",
+    "embed_latents",
+    "embed_spectra",
+    "embed_split_texts",
+    "embed_text_rows",
+]

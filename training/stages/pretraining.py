@@ -19,11 +19,7 @@ from specclip_training.engine.checkpoint import (
 )
 from specclip_training.engine.commands import Run
 from specclip_training.engine.loop import Draws, FitResult, Order, fit, map_rows
-from specclip_training.engine.presets import (
-    SpectrumSettings,
-    StageSettings,
-    settings_record,
-)
+from specclip_training.engine.presets import SpectrumSettings, StageSettings
 
 from hf_specclip import (
     SpecCLIPFeatureExtractor,
@@ -34,14 +30,12 @@ from hf_specclip.models.loss_specclip import in_mini_batches
 from hf_specclip.storage import atomic_folder, write_json
 
 STAGE = "spectrum"
-# Rows that the normalisation is fitted on; a mean over more is no better, only larger in memory.
+# Rows that the normalisation is fitted on; a mean over more is no better and takes more memory.
 STATISTICS_ROWS = 20_000
-# Settings of a stage that decide nothing about its result.
-_IDLE = ("checkpoint_every",)
 
 
 class SpectrumTask:
-    """What the loop needs to know of the first stage (`specclip_training.engine.loop.Task`)."""
+    """Pretraining as a task of the loop (`specclip_training.engine.loop.Task`)."""
 
     stage = STAGE
     global_loss = False
@@ -58,39 +52,43 @@ class SpectrumTask:
         self.n_rows = len(pairs.splits["train"])
 
     def order(self, seed: int) -> Order:
+        """See `Task.order`."""
         return self.pairs.splits["train"].order(seed, self.stage)
 
     def module(self) -> torch.nn.Module:
-        return _LossOf(self.model, self.settings.mini_batch)
+        """See `Task.module`."""
+        return _MeanLoss(self.model, self.settings.mini_batch)
 
     def lr_scale(self, name: str) -> float:
+        """See `Task.lr_scale`."""
         return 1.0
 
     def batch(self, rows: np.ndarray, draws: Draws) -> dict[str, torch.Tensor]:
+        """See `Task.batch`."""
         spectra = self.pairs.splits["train"].spectra(rows)
-        return self.inputs(thin(spectra, self.settings.thinning, draws), spectra)
-
-    def inputs(
-        self, shown: dict[str, np.ndarray], whole: dict[str, np.ndarray]
-    ) -> dict[str, torch.Tensor]:
-        """What the encoder is shown and, for a likelihood, the whole spectra to be explained."""
-        inputs = dict(self.extractor(shown, return_tensors="pt"))
-        return {**inputs, **targets(self.model, whole)}
+        return self._inputs(thin(spectra, self.settings.thinning, draws), spectra)
 
     def validate(self, accelerator: Accelerator) -> dict[str, float]:
+        """See `Task.validate`."""
         split = self.pairs.splits["validation"]
 
         def losses(rows: np.ndarray) -> torch.Tensor:
             spectra = split.spectra(rows)
-            inputs = self.inputs(spectra, spectra)
+            inputs = self._inputs(spectra, spectra)
             loss = self.model(**{k: v.to(accelerator.device) for k, v in inputs.items()}).loss
             return loss.expand(len(rows))
 
         return {"loss": map_rows(accelerator, losses, len(split)).mean().item()}
 
+    def _inputs(
+        self, observed: dict[str, np.ndarray], original: dict[str, np.ndarray]
+    ) -> dict[str, torch.Tensor]:
+        inputs = dict(self.extractor(observed, return_tensors="pt"))
+        return {**inputs, **_likelihood_targets(self.model, original)}
+
 
 def pretrain(run: Run, pairs: PairData) -> FitResult:
-    """Train the autoencoder, or find that it is trained already, and leave it in `spectrum/`.
+    """Train the autoencoder, unless the run has it already, and save it in `spectrum/`.
 
     Raises:
         CheckpointError: when the output holds another run's.
@@ -98,8 +96,8 @@ def pretrain(run: Run, pairs: PairData) -> FitResult:
     """
     target = run.output / STAGE
     identity = identity_of(run, pairs)
-    if found := finished(target, identity):
-        return found
+    if result := load_result(target, identity):
+        return result
     model, extractor = build(run, pairs)
     result = fit(
         run.accelerator,
@@ -121,7 +119,7 @@ def pretrain(run: Run, pairs: PairData) -> FitResult:
 def build(
     run: Run, pairs: PairData
 ) -> tuple[SpecCLIPForSpectrumPreTraining, SpecCLIPFeatureExtractor]:
-    """A model with weights drawn from the seed and the normalisation of `train`, on the CPU."""
+    """Build the autoencoder, with seeded weights and the normalisation of `train`, on the CPU."""
     settings = run.preset.spectrum
     check_bins(settings, pairs)
     torch.manual_seed(Draws(run.seed, f"{STAGE} weights", 0).torch_seed(0))
@@ -132,65 +130,59 @@ def build(
     spectra = pairs.splits["train"].sample(STATISTICS_ROWS)
     inputs = extractor(spectra, return_tensors="pt")
     model.fit_statistics(
-        inputs["spectrum_values"], inputs.get("spectrum_globals"), **targets(model, spectra)
+        inputs["spectrum_values"],
+        inputs.get("spectrum_globals"),
+        **_likelihood_targets(model, spectra),
     )
     return model, extractor
 
 
-def targets(
-    model: SpecCLIPForSpectrumPreTraining, spectra: dict[str, np.ndarray]
-) -> dict[str, torch.Tensor]:
-    """Counts and exposure that a Poisson likelihood explains; nothing for the paper's loss."""
-    if model.config.reconstruction_loss != "poisson":
-        return {}
-    return {
-        "target_counts": torch.from_numpy(spectra["counts"]).float(),
-        "target_exposure": torch.from_numpy(spectra["exposure"]),
-    }
-
-
 def check_bins(settings: SpectrumSettings, pairs: PairData) -> None:
-    """Refuse a preset for other bins than the dataset's, or bands that these do not reach."""
-    found = pairs.info.n_bins, tuple(pairs.info.energy_range)
-    if found != (settings.n_bins, tuple(settings.energy_range)):
-        low, high = found[1]
-        unit = pairs.info.domain.axis_unit
+    """Refuse a preset for other bins than the dataset's, or bands outside of them.
+
+    Raises:
+        TrainingDataError: naming the settings to give.
+    """
+    n_bins, (low, high), unit = (
+        pairs.info.n_bins, tuple(pairs.info.energy_range), pairs.info.domain.axis_unit
+    )  # fmt: skip
+    if (n_bins, (low, high)) != (settings.n_bins, tuple(settings.energy_range)):
         raise TrainingDataError(
-            f"{pairs.name} has {found[0]} bins from {low:g} to {high:g} {unit}, the preset asks "
+            f"{pairs.name} has {n_bins} bins from {low:g} to {high:g} {unit}, the preset asks "
             f"for {settings.n_bins} from {settings.energy_range[0]:g} to "
-            f"{settings.energy_range[1]:g}: give --set spectrum.n_bins={found[0]} "
+            f"{settings.energy_range[1]:g}: give --set spectrum.n_bins={n_bins} "
             f"--set 'spectrum.energy_range=[{low:g}, {high:g}]'"
         )
-    low, high = settings.energy_range
     for band in settings.bands:
         if settings.input_kind != "minmax" and not (band[0] < high and band[1] > low):
             raise TrainingDataError(
-                f"spectrum.bands: {list(band)} lies outside of {low:g} to {high:g} "
-                f"{pairs.info.domain.axis_unit}, so what compares it would say nothing: give "
+                f"spectrum.bands: {list(band)} lies outside of {low:g} to {high:g} {unit}: give "
                 "--set 'spectrum.bands=[[…, …], […, …], […, …]]' with three bands on this axis"
             )
 
 
 def identity_of(run: Run, pairs: PairData) -> dict[str, Any]:
-    """All that decides the weights of this stage."""
+    """Return all that decides the weights of this stage."""
     return {
         "stage": STAGE,
         "seed": run.seed,
         "max_steps": run.max_steps,
         "precision": run.preset.precision,
         "dataset": pairs.fingerprint,
-        "spectrum": settings_record(run.preset.spectrum),
+        "spectrum": dataclasses.asdict(run.preset.spectrum),
         "pretrain": stage_settings(run.preset.pretrain),
     }
 
 
 def stage_settings(settings: StageSettings) -> dict[str, Any]:
-    """The settings of a stage that decide its result."""
-    return {k: v for k, v in settings_record(settings).items() if k not in _IDLE}
+    """Return the settings of a stage that decide its result."""
+    values = dataclasses.asdict(settings)
+    del values["checkpoint_every"]
+    return values
 
 
-def finished(folder: Path, identity: dict[str, Any]) -> FitResult | None:
-    """What a finished stage came to, None where there is none.
+def load_result(folder: Path, identity: dict[str, Any]) -> FitResult | None:
+    """Return the result of a finished stage, None where there is none.
 
     Raises:
         CheckpointError: when it was made with other settings, or its record cannot be read.
@@ -205,17 +197,36 @@ def finished(folder: Path, identity: dict[str, Any]) -> FitResult | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        found = FitResult(**content["result"])
+        result = FitResult(**content["result"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path} cannot be read ({error}): give --overwrite to train again"
         ) from None
     check_identity(content.get("identity"), identity, folder)
-    return found
+    return result
 
 
-class _LossOf(torch.nn.Module):
-    """The model with its loss, the mean over the rows, as the only output."""
+def describe(result: FitResult) -> str:
+    """Describe the result of a stage in a few words."""
+    if result.best is None:
+        return "initial weights, no step taken"
+    return f"{result.steps:,} steps, best on validation {result.best:.4g} at {result.best_step:,}"
+
+
+def _likelihood_targets(
+    model: SpecCLIPForSpectrumPreTraining, spectra: dict[str, np.ndarray]
+) -> dict[str, torch.Tensor]:
+    """Return the counts and exposure of a Poisson likelihood; empty for the paper's loss."""
+    if model.config.reconstruction_loss != "poisson":
+        return {}
+    return {
+        "target_counts": torch.from_numpy(spectra["counts"]).float(),
+        "target_exposure": torch.from_numpy(spectra["exposure"]),
+    }
+
+
+class _MeanLoss(torch.nn.Module):
+    """Model with its loss, the mean over the rows, as the only output."""
 
     def __init__(self, model: SpecCLIPForSpectrumPreTraining, mini_batch: int | None):
         super().__init__()
@@ -225,14 +236,21 @@ class _LossOf(torch.nn.Module):
         if self.mini_batch is None:
             return self.model(**inputs).loss
 
-        def per_row(**part: torch.Tensor) -> torch.Tensor:
-            return self.model(**part).loss.expand(len(part["spectrum_values"]))
+        def row_losses(**rows: torch.Tensor) -> torch.Tensor:
+            return self.model(**rows).loss.expand(len(rows["spectrum_values"]))
 
-        return in_mini_batches(per_row, inputs, self.mini_batch).mean()
+        return in_mini_batches(row_losses, inputs, self.mini_batch).mean()
 
 
-def describe(result: FitResult) -> str:
-    """A stage in a few words."""
-    if result.best is None:
-        return "weights as drawn, no step taken"
-    return f"{result.steps:,} steps, best on validation {result.best:.4g} at {result.best_step:,}"
+__all__ = [
+    "STAGE",
+    "STATISTICS_ROWS",
+    "SpectrumTask",
+    "build",
+    "check_bins",
+    "describe",
+    "identity_of",
+    "load_result",
+    "pretrain",
+    "stage_settings",
+]
