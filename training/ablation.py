@@ -24,7 +24,7 @@ from scipy.stats import t as student
 from specclip_training.data.pairs import PairData, embed_texts, load_pairs, require_texts
 from specclip_training.engine.commands import LOGS, Run, call, parser, start
 from specclip_training.engine.grid import Trial
-from specclip_training.engine.loop import better
+from specclip_training.engine.loop import is_better
 from specclip_training.engine.presets import CONFIGS, Preset, PresetError, load_preset
 from specclip_training.reports.blocks import Code, Paragraph, Section, Table, to_markdown
 from specclip_training.stages.alignment import MODEL, build
@@ -170,7 +170,7 @@ def results_of(
                 "mean": float(np.mean(found)), "spread": _spread(found), "values": found,
             }  # fmt: skip
             if name != WHOLE:
-                sign = 1.0 if better(1, 0, figure) else -1.0
+                sign = 1.0 if is_better(1, 0, figure) else -1.0
                 both = [seed for seed in by_seed if seed in whole[figure]]
                 losses = [sign * (whole[figure][seed] - by_seed[seed]) for seed in both]
                 if losses:

@@ -31,7 +31,7 @@ from specclip_training.engine.checkpoint import (
     fingerprint,
 )
 from specclip_training.engine.commands import LOGS, Run, call, finish, parser, start
-from specclip_training.engine.loop import better
+from specclip_training.engine.loop import is_better
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import (
     Code,
@@ -122,10 +122,10 @@ def select(
             tried.append((figures_of(ranks), np.log(ranks.expected)))
         best = 0
         for place, (figures, _) in enumerate(tried):
-            if better(figures[criterion], tried[best][0][criterion], criterion):
+            if is_better(figures[criterion], tried[best][0][criterion], criterion):
                 best = place
         figures, logs = tried[best]
-        if steps and not better(figures[criterion], steps[-1].figures[criterion], criterion):
+        if steps and not is_better(figures[criterion], steps[-1].figures[criterion], criterion):
             break
         steps.append(Step(best, figures))
         chosen.append(best)
@@ -272,7 +272,7 @@ def best_trials(output: Path, pairs: PairData, criterion: str, top: int) -> list
         trials = [trial for point in found["points"] for trial in point["trials"]]
         trials.sort(
             key=lambda t: (
-                (-1 if better(1, 0, criterion) else 1) * t["validation"][criterion], t["name"]
+                (-1 if is_better(1, 0, criterion) else 1) * t["validation"][criterion], t["name"]
             )
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as error:

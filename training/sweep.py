@@ -33,9 +33,18 @@ from specclip_training.engine.checkpoint import (
     CheckpointFolder,
     check_identity,
 )
-from specclip_training.engine.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
+from specclip_training.engine.commands import (
+    CHECKPOINTS,
+    LOGS,
+    Run,
+    call,
+    finish,
+    parser,
+    positive_int,
+    start,
+)
 from specclip_training.engine.grid import Trial, plan_trials, read_grid
-from specclip_training.engine.loop import TrainingError, better, fit
+from specclip_training.engine.loop import TrainingError, fit, is_better
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import Code, Paragraph, Section, to_markdown
 from specclip_training.reports.sweep import effects_table, trials_table
@@ -264,7 +273,7 @@ def results_of(output: Path, trials: Sequence[Trial], criterion: str) -> dict[st
             for name in CRITERIA
         }
         point["median"]["seconds"] = float(np.median([t["seconds"] for t in point["trials"]]))
-    sign = -1 if better(1, 0, criterion) else 1
+    sign = -1 if is_better(1, 0, criterion) else 1
     whole.sort(key=lambda point: (sign * point["median"][criterion], point["trials"][0]["name"]))
     return {"points": whole, "failed": failed}
 
@@ -405,11 +414,14 @@ process (to the bit, where OMP_NUM_THREADS is the same).
         help="keys of the preset with the values to try (default: training/configs/sweep.yaml)",
     )
     command.add_argument(
-        "--trials", type=_positive, metavar="N", help="a random N points of the grid (default: all)"
+        "--trials",
+        type=positive_int,
+        metavar="N",
+        help="a random N points of the grid (default: all)",
     )
     command.add_argument(
         "--seeds",
-        type=_positive,
+        type=positive_int,
         default=1,
         metavar="N",
         help="trainings of each point, with seeds from --seed on (default: %(default)s)",
@@ -427,13 +439,6 @@ process (to the bit, where OMP_NUM_THREADS is the same).
         "first where it is absent)",
     )
     return command
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
-    return value
 
 
 if __name__ == "__main__":

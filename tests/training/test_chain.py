@@ -153,7 +153,7 @@ def test_frozen_latents_train_as_the_whole_model_would(tiny_dataset, tiny_preset
     """The shortcut through precomputed latents is the same loss and the same gradients."""
     from accelerate import Accelerator
     from specclip_training.data.pairs import load_pairs
-    from specclip_training.engine.loop import Draws
+    from specclip_training.engine.draws import Draws
     from specclip_training.engine.presets import load_preset
     from specclip_training.stages.alignment import AlignTask
 

@@ -12,7 +12,7 @@ from specclip_training.data.pairs import (
     load_pairs,
     thin,
 )
-from specclip_training.engine.loop import Draws
+from specclip_training.engine.draws import Draws
 from tiny_dataset import SIZES, TEXT_DIM, make_dataset, rows
 
 

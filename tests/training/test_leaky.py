@@ -88,7 +88,7 @@ def test_the_section_warns(pairs):
 def test_it_trains_like_any_other(pairs, tiny_preset, tmp_path):
     """The alignment takes it as it takes the leak-free pairs."""
     from accelerate import Accelerator
-    from specclip_training.engine.loop import Draws
+    from specclip_training.engine.draws import Draws
     from specclip_training.engine.presets import load_preset
     from specclip_training.stages.alignment import AlignTask
 

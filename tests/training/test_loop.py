@@ -16,16 +16,15 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 from specclip_training.engine.checkpoint import CheckpointFolder
+from specclip_training.engine.draws import Draws, process_slice
 from specclip_training.engine.loop import (
-    Draws,
     TrainingError,
     WeightAverage,
     batch_plan,
-    better,
     fit,
+    is_better,
     learning_rate_at,
     map_rows,
-    process_slice,
 )
 from specclip_training.engine.presets import StageSettings
 from toy import SETTINGS, Toy
@@ -291,11 +290,11 @@ def test_the_rate_rises_then_falls():
 
 
 def test_recall_is_better_when_larger_and_a_tie_is_not_better():
-    assert better(0.5, 0.4, "recall@5%")
-    assert not better(0.5, 0.4, "loss")
-    assert better(0.3, 0.4, "mean_log_rank")
-    assert not better(0.4, 0.4, "loss")
-    assert not better(0.4, 0.4, "recall@1%")
+    assert is_better(0.5, 0.4, "recall@5%")
+    assert not is_better(0.5, 0.4, "loss")
+    assert is_better(0.3, 0.4, "mean_log_rank")
+    assert not is_better(0.4, 0.4, "loss")
+    assert not is_better(0.4, 0.4, "recall@1%")
 
 
 def test_every_row_comes_back_in_order():

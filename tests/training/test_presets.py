@@ -161,5 +161,5 @@ def test_the_bands_are_those_of_the_models():
     from hf_specclip.models import configuration_specclip as models
 
     assert (presets.BANDS, presets.WINDOWS) == (models.BANDS, models.WINDOWS)
-    with pytest.raises(PresetError, match="bands.2"):
+    with pytest.raises(PresetError, match=r"bands\.2"):
         load_preset("demo", ["spectrum.bands=[[1, 2], [2, 3]]"])

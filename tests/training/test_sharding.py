@@ -9,10 +9,10 @@ import pytest
 import torch
 from specclip_training.engine.sharding import (
     gather_optimizer,
+    gather_tensors,
     load_full,
     load_full_optimizer,
     sharded_copy,
-    whole,
 )
 
 
@@ -59,7 +59,7 @@ def test_a_run_goes_on_from_scalars_to_vectors_and_back(first):
     optimizers = {m: torch.optim.AdamW(m.parameters(), lr=0.1) for m in (reference, one, two)}
     train(reference, optimizers[reference], 6)
     train(one, optimizers[one], 3)
-    load_full(two, whole(one.state_dict()))
+    load_full(two, gather_tensors(one.state_dict()))
     load_full_optimizer(optimizers[two], gather_optimizer(optimizers[one]))
     assert optimizers[two].state[two.scale]["step"].shape == ()
     train(two, optimizers[two], 3)

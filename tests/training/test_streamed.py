@@ -12,7 +12,7 @@ from specclip_training.data.pairs import thin
 from specclip_training.data.parquet_rows import Lanes, ParquetRows, ParquetRowsError, dataset_files
 from specclip_training.data.streamed import SPECTRUM_COLUMNS, StreamedSpectra, stream_spectra
 from specclip_training.engine.commands import call
-from specclip_training.engine.loop import Draws, process_slice
+from specclip_training.engine.draws import Draws, process_slice
 from tiny_dataset import make_dataset, rows
 
 

@@ -1,4 +1,4 @@
-"""A small task for the loop, and a program that trains it: started by tests, killed by some.
+"""A small regression task for the loop, and a program that trains it and may kill itself.
 
     python toy.py FOLDER [--kill-at-step N [--kill-process P] | --kill-in-write N] [--dropout X]
         [--batch-size N]
@@ -23,8 +23,9 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from safetensors.torch import save_file
-from specclip_training.engine import checkpoint
-from specclip_training.engine.loop import Shuffled, TrainingError, fit, map_rows
+from specclip_training.engine.checkpoint import CheckpointFolder
+from specclip_training.engine.draws import Shuffled
+from specclip_training.engine.loop import TrainingError, fit, map_rows
 from specclip_training.engine.presets import StageSettings
 
 SETTINGS = StageSettings(
@@ -110,17 +111,17 @@ def main(arguments: list[str]) -> None:
 
         task.batch = batch
     if options.kill_in_write is not None:
-        left, real_sync = options.kill_in_write, checkpoint._sync
+        left, real_fsync = options.kill_in_write, os.fsync
 
-        def sync(path):
+        def fsync(descriptor):
             nonlocal left
             left -= 1
             if left < 0:
                 die()
-            real_sync(path)
+            real_fsync(descriptor)
 
-        checkpoint._sync = sync
-    folder = checkpoint.CheckpointFolder(options.folder / "ckpt", {"seed": 0})
+        os.fsync = fsync
+    folder = CheckpointFolder(options.folder / "ckpt", {"seed": 0})
     settings = dataclasses.replace(SETTINGS, batch_size=options.batch_size)
     try:
         result = fit(accelerator, task, settings, seed=0, checkpoints=folder, progress=False)

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import load_dataset_builder
-from specclip_training.engine.loop import Draws, process_slice
+from specclip_training.engine.draws import Draws, process_slice
 
 from hf_specclip.errors import SpecCLIPError
 

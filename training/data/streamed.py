@@ -9,7 +9,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 from specclip_training.data.pairs import PairData, SpectraSource, Texts, TrainingDataError
 from specclip_training.data.parquet_rows import Lanes, ParquetRows, dataset_files
-from specclip_training.engine.loop import Order
+from specclip_training.engine.draws import Order
 
 SPECTRUM_COLUMNS = ("counts", "background_counts", "background_scale", "exposure")
 # What else the input kind "flux" looks at, where it is known.

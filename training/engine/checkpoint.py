@@ -1,7 +1,7 @@
-"""Checkpoints that a kill cannot spoil: tensors in safetensors, the rest in JSON, whole or absent.
+"""Atomic checkpoints: tensors in safetensors, plain values in JSON.
 
-A checkpoint is written into a folder beside its place, forced to disk, and renamed. Whoever reads
-sees all of it or none. Nothing in it is pickled, so reading one executes nothing.
+Accelerate's `save_state` pickles the optimizer and the random state, and whoever reads a pickle
+executes it; here nothing is pickled, and there is no random state (see `engine.draws`).
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ KEEP = 2
 
 
 class CheckpointError(SpecCLIPError, RuntimeError):
-    """A checkpoint or result that must not be used; the message says why and what to do."""
+    """A checkpoint or result that cannot be used; the message says why and what to do."""
 
 
 @dataclass
 class TrainingState:
-    """Where a stage stands after `step` steps.
+    """State of a stage after `step` steps.
 
     Attributes:
         step: steps taken.
         tensors: name of a group (`model`, `best`, `optimizer`) to its tensors by name.
-        values: plain values: the best value and its step, the history.
+        values: plain values, such as the history.
     """
 
     step: int
@@ -47,13 +47,13 @@ class TrainingState:
 
 
 class CheckpointFolder:
-    """The checkpoints of one stage, newest last.
+    """Folder of the checkpoints of one stage.
 
     Args:
-        folder: where they are kept.
-        identity: what the stage is trained from (preset, dataset, seed, …) as plain values. A
+        folder: its path.
+        identity: all that decides the stage's weights (preset, dataset, seed, …) as plain values. A
             checkpoint of another identity is refused.
-        keep: how many to keep.
+        keep: number of checkpoints kept.
     """
 
     def __init__(self, folder: str | Path, identity: Mapping[str, Any], keep: int = KEEP):
@@ -82,7 +82,7 @@ class CheckpointFolder:
         return target
 
     def latest(self) -> TrainingState | None:
-        """The newest checkpoint that can be read, None where there is none.
+        """Return the newest checkpoint that can be read, None where there is none.
 
         Raises:
             CheckpointError: when it was made for another identity.
@@ -94,55 +94,49 @@ class CheckpointFolder:
                 identity, step = content["identity"], int(content["step"])
             except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
                 warnings.warn(
-                    f"{path} is damaged and is passed over ({error})", RuntimeWarning, stacklevel=2
+                    f"{path} is damaged and skipped ({error})", RuntimeWarning, stacklevel=2
                 )
                 continue
             check_identity(identity, self.identity, path)
             return TrainingState(step, tensors, content["values"])
         return None
 
-    def clear_partial(self) -> None:
-        """Remove what a kill left behind; only one process may call this."""
+    def remove_partial(self) -> None:
+        """Remove half-written checkpoints of killed processes; only one process may call this."""
         remove_partial(self.folder)
 
     def _steps(self) -> list[Path]:
-        # By name: the step stands there with leading zeros.
+        # Names hold the step with leading zeros.
         return sorted(path for path in self.folder.glob("step-*") if path.is_dir())
 
 
-def check_identity(found: Any, wanted: Mapping[str, Any], where: Path) -> None:
-    """Refuse what was made from other settings.
+def check_identity(saved: Any, expected: Mapping[str, Any], folder: Path) -> None:
+    """Refuse results that were made with other settings.
 
     Args:
-        found: identity that was saved.
-        wanted: identity of this run.
-        where: the folder it lies in, for the message.
+        saved: identity in the folder.
+        expected: identity of this run.
+        folder: its path, for the message.
 
     Raises:
         CheckpointError: naming the differences and the mend.
     """
-    differences = difference(found, to_json(wanted))
+    before, now = dict(_flatten(saved)), dict(_flatten(to_json(expected)))
+    differences = [
+        f"{key}: was {before.get(key, 'absent')}, now {now.get(key, 'absent')}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key, "absent") != now.get(key, "absent")
+    ]
     if differences:
         shown = "; ".join(differences[:5]) + ("; …" if len(differences) > 5 else "")
         raise CheckpointError(
-            f"{where} was made with other settings ({shown}). Give --overwrite to start again "
+            f"{folder} was made with other settings ({shown}). Give --overwrite to start again "
             "there, or another --output to keep it"
         )
 
 
-def difference(found: Any, wanted: Any) -> list[str]:
-    """What differs between two trees of plain values, one line `key: was X, now Y` each."""
-    one, other = dict(_flat(found)), dict(_flat(wanted))
-    absent = "absent"
-    return [
-        f"{key}: was {one.get(key, absent)}, now {other.get(key, absent)}"
-        for key in sorted(one.keys() | other.keys())
-        if one.get(key, absent) != other.get(key, absent)
-    ]
-
-
 def fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
-    """A short hash of named tensors: equal exactly where names, shapes, types and bits are."""
+    """Return a short hash of named tensors: of their names, shapes, types and bits."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         value = tensors[name].detach().cpu().contiguous()
@@ -152,7 +146,7 @@ def fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """The state of an optimizer as named tensors.
+    """Return the state of an optimizer as named tensors.
 
     Numbers inside the state become float64 tensors. Settings (learning rates and the like) are
     left out: they follow from the preset and the step.
@@ -169,7 +163,7 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
 ) -> None:
-    """Put back what `flatten_optimizer` gave, into an optimizer over the same parameters."""
+    """Load what `flatten_optimizer` gave into an optimizer over the same parameters."""
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
         index, _, name = key.partition(".")
@@ -177,10 +171,10 @@ def restore_optimizer(
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            yield from _flat(inner, f"{path}.{key}" if path else str(key))
+            yield from _flatten(inner, f"{path}.{key}" if path else str(key))
     else:
         yield path or "identity", value
 
@@ -193,7 +187,6 @@ __all__ = [
     "CheckpointFolder",
     "TrainingState",
     "check_identity",
-    "difference",
     "fingerprint",
     "flatten_optimizer",
     "restore_optimizer",

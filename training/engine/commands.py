@@ -1,4 +1,4 @@
-"""What the training commands share: their options, where a run stands, and how errors are shown."""
+"""Command line of the training commands: options, run set-up and error messages."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from specclip_training.engine.presets import Preset, PresetError, load_preset
 
+from hf_specclip.errors import SpecCLIPError
 from hf_specclip.storage import remove_partial
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
-# Marks an output folder as training's own, so that --overwrite removes nothing else.
+# Marks an output folder as made by training, so that --overwrite removes nothing else.
 RUN_MARK = ".specclip-run.json"
 
 
@@ -32,15 +33,15 @@ class Run:
     """One run of a command.
 
     Attributes:
-        preset: how to train.
-        dataset: what was given as `--dataset`.
+        preset: settings of model and training.
+        dataset: value of `--dataset`.
         output: folder of the run.
-        seed: of everything random.
-        max_steps: the most steps of a stage, None for all.
-        cache_dir: of embeddings and built datasets; the default caches where None.
+        seed: random seed.
+        max_steps: most steps of a stage, None for all.
+        cache_dir: cache of embeddings and built datasets; the default caches where None.
         accelerator: devices, processes, precision.
-        command: the command line, to be repeated.
-        seconds: how long each stage took in this run.
+        command: the command line, for the report.
+        seconds: duration of each stage in this run.
     """
 
     preset: Preset
@@ -55,34 +56,34 @@ class Run:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes and speaks."""
+        """True on the main process, which writes files and prints."""
         return self.accelerator.is_main_process
 
     def say(self, text: str) -> None:
-        """Print a line, once for all processes."""
+        """Print a line on the main process."""
         if self.is_main:
             print(text, flush=True)
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[list[str]]:
-        """Time a stage and say what it made: append to the list that is given."""
+        """Time a stage; the lines appended to the list it yields are printed at the end."""
         self.say(f"── {name}")
-        started, made = time.monotonic(), []
-        yield made
+        started, lines = time.monotonic(), []
+        yield lines
         self.seconds[name] = time.monotonic() - started
-        for line in made:
+        for line in lines:
             self.say(f"   {line}")
         self.say(f"   {name}: {format_seconds(self.seconds[name])}")
 
     def checkpoints(self, stage: str) -> Path:
-        """Where the checkpoints of a stage are."""
+        """Return the folder of the checkpoints of a stage."""
         return self.output / CHECKPOINTS / stage
 
 
 def parser(
     description: str, epilog: str, *, dataset_help: str | None = None
 ) -> argparse.ArgumentParser:
-    """A parser with the options that all training commands have."""
+    """Return a parser with the options of all training commands."""
     options = argparse.ArgumentParser(
         description=description,
         epilog=epilog,
@@ -106,9 +107,7 @@ def parser(
     options.add_argument(
         "--output", required=True, metavar="DIR", help="folder of the run; made where absent"
     )
-    options.add_argument(
-        "--seed", type=_seed, default=0, help="of everything random (default: %(default)s)"
-    )
+    options.add_argument("--seed", type=_seed, default=0, help="random seed (default: %(default)s)")
     options.add_argument(
         "--set",
         action="append",
@@ -119,27 +118,27 @@ def parser(
     )
     options.add_argument(
         "--max-steps",
-        type=_steps,
+        type=positive_int,
         metavar="N",
-        help="at most N steps in each stage: a smoke test of the whole way",
+        help="at most N steps in each stage, for a smoke test",
     )
     options.add_argument(
         "--cache-dir",
         metavar="DIR",
-        help="where text embeddings and built datasets are kept between runs "
+        help="cache of text embeddings and built datasets "
         "(default: HF_SPECCLIP_CACHE, else ~/.cache)",
     )
     again = options.add_mutually_exclusive_group()
     again.add_argument(
         "--resume",
         action="store_true",
-        help="go on where an earlier run of the same command stopped, finished stages being "
-        "skipped. This is the default; a run with other settings is refused",
+        help="continue an earlier run of the same command and skip its finished stages. This is "
+        "the default; a run with other settings is refused",
     )
     again.add_argument(
         "--overwrite",
         action="store_true",
-        help="drop what an earlier run left of this stage, and start again",
+        help="remove the results of an earlier run of this stage, and start again",
     )
     return options
 
@@ -149,15 +148,15 @@ def start(arguments: argparse.Namespace, preset: Preset, made: Sequence[str]) ->
 
     Args:
         arguments: of `parser`.
-        preset: already read, so that a wrong one stops before anything is loaded.
-        made: names below the output folder that this command makes; with `--overwrite` they go.
+        preset: of the run.
+        made: names below the output folder that this command makes; `--overwrite` removes them.
     """
     import torch
     from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()  # for the shards of a small model, it only hides our own lines
+    disable_progress_bar()  # bars over the shards of a small model only hide the run's own lines
 
     # Matrix products on a GPU are repeatable only with this; it must be set before the first one.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -197,21 +196,26 @@ def finish(run: Run) -> None:
 
 
 def prepare_output(output: Path, made: Sequence[str], overwrite: bool) -> None:
-    """Mark a folder as a run's own; with `overwrite`, first remove what an earlier run made there.
+    """Mark a folder as a training run's; with `overwrite`, remove an earlier run's results.
+
+    Args:
+        output: the folder.
+        made: names in it that the command makes.
+        overwrite: remove those.
 
     Raises:
-        PresetError: when something in the way was not made by training.
+        PresetError: when one of the names is there and was not made by training.
     """
     mark = output / RUN_MARK
-    in_the_way = [name for name in made if os.path.lexists(output / name)]
-    if in_the_way and not mark.is_file():
+    present = [name for name in made if os.path.lexists(output / name)]
+    if present and not mark.is_file():
         raise PresetError(
-            f"{output} holds {', '.join(in_the_way)}, which training did not make: move it, or "
+            f"{output} holds {', '.join(present)}, which training did not make: move it, or "
             "choose another --output"
         )
     mark.write_text("{}\n", encoding="utf-8")
     if overwrite:
-        for path in (output / name for name in in_the_way):
+        for path in (output / name for name in present):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
@@ -219,17 +223,15 @@ def prepare_output(output: Path, made: Sequence[str], overwrite: bool) -> None:
 
 
 def call(main: Callable[[argparse.Namespace, Preset], None], arguments: argparse.Namespace) -> int:
-    """Read the preset and run a command; errors that the user can mend become one line.
+    """Read the preset and run a command.
 
     Returns:
-        0, or 2 after such an error.
+        0, or 2 after a `SpecCLIPError`, which is printed as one line.
     """
     try:
         preset = load_preset(arguments.config, arguments.overrides)
         main(arguments, preset)
-    except Exception as error:
-        if not _is_for_the_user(error):
-            raise
+    except SpecCLIPError as error:
         process = int(os.environ.get("RANK", "0"))
         prefix = f"[process {process}] " if process else ""
         print(f"{prefix}error: {error}", file=sys.stderr, flush=True)
@@ -238,36 +240,14 @@ def call(main: Callable[[argparse.Namespace, Preset], None], arguments: argparse
 
 
 def command_line(processes: int) -> str:
-    """The command that was given, as one would type it."""
+    """Return the command line that started this run."""
     launch = "accelerate launch" + (f" --num_processes {processes}" if processes > 1 else "")
     return shlex.join([*launch.split(), *sys.argv])
 
 
 def format_seconds(seconds: float) -> str:
-    """Seconds as people read them."""
+    """Format a duration, in minutes from two minutes on."""
     return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
-
-
-def _is_for_the_user(error: Exception) -> bool:
-    # By name: importing every module that may raise would cost seconds before the first message.
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(
-        names
-        & {
-            "PresetError",
-            "CheckpointError",
-            "TrainingError",
-            "TrainingDataError",
-            "ParquetRowsError",
-            "ComparisonError",
-            "ContractError",
-            "DatasetFolderError",
-            "LocalTablesError",
-            "EmbeddingError",
-            "CacheError",
-            "PublishError",
-        }
-    )
 
 
 def _seed(text: str) -> int:
@@ -277,7 +257,8 @@ def _seed(text: str) -> int:
     return value
 
 
-def _steps(text: str) -> int:
+def positive_int(text: str) -> int:
+    """Parse a count of at least 1, for argparse."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} must be at least 1")
@@ -294,6 +275,7 @@ __all__ = [
     "finish",
     "format_seconds",
     "parser",
+    "positive_int",
     "prepare_output",
     "start",
 ]

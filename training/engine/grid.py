@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from specclip_training.engine.loop import Draws
+from specclip_training.engine.draws import Draws
 from specclip_training.engine.presets import Preset, PresetError, load_preset, read_yaml
 
 # Settings that a frozen encoder and its latents do not depend on.

@@ -1,9 +1,7 @@
-"""The one training loop: both stages, any number of processes, resumable to the bit.
+"""Training loop of both stages, on any number of processes and resumable to the bit.
 
-All randomness is stateless: it is drawn anew at each step from (seed, stage, step) and, for a row's
-own draws, the row's place in the step's batch. So nothing random has to be kept in a checkpoint,
-the batch of a step is the same on one process as on eight, and a run that was killed goes on as if
-it had not been.
+Random numbers follow from the seed and the step alone (`specclip_training.engine.draws`). The
+schedule and the mean of the weights are functions of the step, too, and need no state of their own.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ import contextlib
 import math
 import time
 import warnings
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -22,111 +19,40 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from specclip_training.engine.checkpoint import CheckpointFolder, TrainingState
+from specclip_training.engine.draws import Draws, Order, process_slice
 from specclip_training.engine.presets import StageSettings
 from specclip_training.engine.sharding import (
     gather_optimizer,
+    gather_tensors,
     is_sharded,
-    like,
     load_full,
     load_full_optimizer,
+    shard_like,
     sharded_copy,
-    whole,
 )
 from tqdm.auto import tqdm
 
 from hf_specclip.errors import SpecCLIPError
 
-# What the draws are for: streams of one (seed, stage, step) that never meet.
-_EPOCH, _PROCESS, _ROW = range(3)
 # The cosine ends here, as a share of the highest rate.
 FINAL_RATE = 0.01
 
 
 class TrainingError(SpecCLIPError, RuntimeError):
-    """Training cannot go on; the message says why and what to change."""
-
-
-class Draws:
-    """The random numbers of one step: a generator for each row of its batch.
-
-    Args:
-        seed: of the run, at least 0.
-        stage: name of the stage.
-        step: counted from 0.
-        first: place, in the step's whole batch, of the first row of this process.
-    """
-
-    def __init__(self, seed: int, stage: str, step: int, first: int = 0):
-        self._key = [seed, zlib.crc32(stage.encode())]
-        self.step = step
-        self._first = first
-
-    def row(self, place: int, use: int = 0) -> np.random.Generator:
-        """The generator of this process' row `place`; the same on any number of processes.
-
-        Each `use` has numbers of its own, so that one augmentation never shifts another's.
-        """
-        return self._generator(self._first + place, _ROW + use)
-
-    def permutation(self, n: int, part: int = 0) -> np.ndarray:
-        """A permutation of n rows; give the epoch as `step`. Each `part` has one of its own."""
-        return self._generator(part, _EPOCH).permutation(n)
-
-    def torch_seed(self, process: int) -> int:
-        """A seed for dropout inside the model: its own for each process."""
-        return int(self._generator(process, _PROCESS).integers(2**62))
-
-    def _generator(self, place: int, purpose: int) -> np.random.Generator:
-        # Philox counts upwards from the lowest word, so other words name streams of their own.
-        return np.random.Generator(
-            np.random.Philox(key=self._key, counter=[0, place, self.step, purpose])
-        )
-
-
-class Order(Protocol):
-    """Which rows make up the batch of a step; the same on any number of processes."""
-
-    def rows(self, step: int, size: int) -> np.ndarray:
-        """Row numbers (size,) of the batch of a step (from 0), of which each process takes a part
-        side by side."""
-
-
-class Shuffled:
-    """Every epoch is a permutation of all rows.
-
-    The rows left over at its end wait for another: a contrastive loss over a smaller batch is
-    another loss.
-
-    Args:
-        seed: of the run.
-        stage: name of the stage.
-        n_rows: rows in all.
-    """
-
-    def __init__(self, seed: int, stage: str, n_rows: int):
-        self._seed, self._stage, self._n = seed, stage, n_rows
-        self._epoch, self._rows = -1, np.empty(0, dtype=np.int64)
-
-    def rows(self, step: int, size: int) -> np.ndarray:
-        """See `Order.rows`."""
-        epoch, place = divmod(step, self._n // size)
-        if epoch != self._epoch:
-            draws = Draws(self._seed, self._stage, epoch)
-            self._epoch, self._rows = epoch, draws.permutation(self._n)
-        return self._rows[place * size : (place + 1) * size]
+    """Training that cannot go on; the message says why and what to change."""
 
 
 class Task(Protocol):
-    """What one stage brings to the loop.
+    """Model, batches and validation of one stage.
 
     Attributes:
         stage: its name, part of every seed.
-        model: what is trained and checkpointed.
+        model: trained and checkpointed.
         n_rows: rows to train on.
-        global_loss: whether the loss of `module` is over the batch of all processes together (a
+        global_loss: the loss of `module` is over the batch of all processes together (a
             contrastive loss); else it is the mean over this process' rows.
-        criterion: the key of `validate`'s answer that picks the best weights; recall is better
-            when larger, everything else when smaller.
+        criterion: figure of `validate` that picks the best weights; recall is better when larger,
+            everything else when smaller.
     """
 
     stage: str
@@ -136,32 +62,32 @@ class Task(Protocol):
     criterion: str
 
     def order(self, seed: int) -> Order:
-        """Which rows make up each batch: `Shuffled`, or one that suits where the rows lie."""
+        """Return the order of the rows."""
 
     def module(self) -> torch.nn.Module:
-        """A module over the model's parameters whose forward takes a batch and gives the loss."""
+        """Return a module over the model's parameters that maps a batch to its loss."""
 
     def lr_scale(self, name: str) -> float:
-        """Learning rate of a parameter of `model`, as a share of the preset's."""
+        """Return the learning rate of a parameter of `model`, as a share of the preset's."""
 
     def batch(self, rows: np.ndarray, draws: Draws) -> dict[str, torch.Tensor]:
-        """The inputs of these rows, augmented by `draws`; called from another thread."""
+        """Return the inputs of these rows, augmented by `draws`; called from another thread."""
 
     def validate(self, accelerator: Accelerator) -> dict[str, float]:
-        """Figures over `validation`; every process gives the same."""
+        """Return figures over `validation`, the same on every process."""
 
 
 @dataclass
 class FitResult:
-    """What a stage came to.
+    """Result of a stage.
 
     Attributes:
         steps: steps taken.
         best_step: the step whose weights the model now has.
         best: the criterion there; None when no step was taken.
         seconds: time spent, over all resumed runs.
-        history: one entry for each look at `validation`: `step`, `epoch`, `train_loss`, and the
-            figures of `Task.validate`.
+        history: one entry for each validation: `step`, `epoch`, `train_loss`, and the figures of
+            `Task.validate`.
     """
 
     steps: int = 0
@@ -171,7 +97,7 @@ class FitResult:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
 
@@ -185,14 +111,14 @@ def fit(
     max_steps: int | None = None,
     progress: bool = True,
 ) -> FitResult:
-    """Train a stage, from its newest checkpoint where there is one, and leave its best weights.
+    """Train a stage, from its newest checkpoint if there is one, and load its best weights.
 
     Args:
         accelerator: decides devices, processes and precision.
         task: model, batches and validation.
         settings: of the stage.
         seed: of the run.
-        checkpoints: where they are kept.
+        checkpoints: folder they are kept in.
         max_steps: stop after so many, for a smoke test.
         progress: show a bar on the main process.
 
@@ -200,143 +126,194 @@ def fit(
         CheckpointError: for a checkpoint of another run.
         TrainingError: for too few rows, or a loss that is not finite.
     """
-    batch_size, per_epoch = batch_plan(task.n_rows, settings.batch_size, accelerator.num_processes)
-    total = settings.steps if max_steps is None else min(settings.steps, max_steps)
-    if total == 0:
+    training = _Training(accelerator, task, settings, seed, checkpoints, max_steps)
+    if training.total == 0:
         return FitResult()
-
-    # What is cut into parts can no longer be validated or saved: a copy is.
-    sharded = is_sharded(accelerator)
-    trained = sharded_copy(task) if sharded else task
-    optimizer = _optimizer(trained, settings)
-    module, optimizer = accelerator.prepare(trained.module(), optimizer)
-    if sharded:
-        task.model.to(accelerator.device)
-    result, best_weights = FitResult(), {}
-    average = WeightAverage(trained.model, settings.ema)
-    finished, running = False, _RunningLoss(accelerator)
-    if accelerator.is_main_process:
-        checkpoints.clear_partial()
-    accelerator.wait_for_everyone()
-    if state := checkpoints.latest():
-        load_full(trained.model, state.tensors["model"])
-        load_full_optimizer(optimizer, state.tensors["optimizer"])
-        best_weights = state.tensors.get("best", {})
-        average.restore(state.tensors.get("average", {}))
-        result = FitResult(**state.values["result"])
-        finished = state.values["finished"]
-        running.total, running.count = state.values["running"]
-        before = state.values["processes"]
-        if before != accelerator.num_processes and accelerator.is_main_process:
-            warnings.warn(
-                f"{task.stage} goes on with {accelerator.num_processes} process(es) after "
-                f"{before}: as good, but not equal to the last bit to a run that was never stopped",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-
-    part = process_slice(batch_size, accelerator.process_index, accelerator.num_processes)
-    # Gradients are averaged over processes: a mean over more rows has to count for more.
-    weight = (part.stop - part.start) * accelerator.num_processes / batch_size
-    order = task.order(seed)
-
-    def prepare(step: int) -> dict[str, torch.Tensor]:
-        rows = order.rows(step, batch_size)[part]
-        return task.batch(rows, Draws(seed, task.stage, step, part.start))
-
-    bar = tqdm(
-        total=total,
-        initial=result.steps,
-        desc=task.stage,
-        unit="step",
-        disable=not (progress and accelerator.is_main_process),
-    )
-    started, spent = time.monotonic(), result.seconds
-    module.train()
-    # The next batch is made while the model works on this one.
-    with bar, _other_processes(accelerator, task.stage), ThreadPoolExecutor(max_workers=1) as ahead:
-        waiting = None if finished else ahead.submit(prepare, result.steps)
-        while not finished:
-            step = result.steps
-            inputs = waiting.result()
-            if step + 1 < total:
-                waiting = ahead.submit(prepare, step + 1)
-            rate = settings.lr * learning_rate_at(step, total, settings)
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group["rate"]
-            torch.manual_seed(Draws(seed, task.stage, step).torch_seed(accelerator.process_index))
-            loss = module(**{k: v.to(accelerator.device) for k, v in inputs.items()})
-            if not task.global_loss:
-                loss = loss * weight
-            accelerator.backward(loss)
-            if settings.clip_norm is not None:
-                accelerator.clip_grad_norm_(module.parameters(), settings.clip_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            running.add(loss)
-            average.update(step)
-            result.steps = step = step + 1
-            bar.update()
-
-            last = step == total
-            if last or step % settings.validate_every == 0:
-                entry = {"step": step, "epoch": step / per_epoch, "train_loss": running.mean(step)}
-                average.swap()
-                looked_at = whole(trained.model.state_dict())
-                if sharded:
-                    load_full(task.model, looked_at)
-                task.model.eval()
-                with torch.no_grad(), accelerator.autocast():
-                    entry |= task.validate(accelerator)
-                task.model.train()
-                result.history.append(entry)
-                value = entry[task.criterion]
-                if not math.isfinite(value):
-                    raise _diverged(f"{task.criterion} on validation", step, settings)
-                if result.best is None or better(value, result.best, task.criterion):
-                    result.best, result.best_step = value, step
-                    best_weights = {
-                        name: tensor.detach().to("cpu", copy=True)
-                        for name, tensor in looked_at.items()
-                    }
-                average.swap()
-                _log(accelerator, task.stage, entry, rate)
-                bar.set_postfix(
-                    {"loss": f"{entry['train_loss']:.4g}", task.criterion: f"{value:.4g}"}
-                )
-                last = last or _patience_is_over(result, settings)
-            if last or step % settings.checkpoint_every == 0:
-                running.collect(step)
-                result.seconds = spent + time.monotonic() - started
-                groups = {
-                    "model": whole(trained.model.state_dict()),
-                    "optimizer": gather_optimizer(optimizer),
-                    "best": best_weights,
-                    "average": whole(average.weights),
-                }
-                if accelerator.is_main_process:
-                    groups = {name: tensors for name, tensors in groups.items() if tensors}
-                    checkpoints.save(
-                        TrainingState(
-                            step,
-                            groups,
-                            {
-                                "result": result.to_dict(),
-                                "running": [running.total, running.count],
-                                "finished": last,
-                                "processes": accelerator.num_processes,
-                            },
-                        )
-                    )
-            finished = last
-    load_full(task.model, best_weights)
+    training.prepare()
+    training.resume()
+    with _explain_lost_process(accelerator, task.stage):
+        training.run(progress)
+    load_full(task.model, training.best_weights)
     accelerator.wait_for_everyone()
     accelerator.free_memory()
-    return result
+    return training.result
+
+
+class _Training:
+    """Training of one stage in progress; for the arguments see `fit`."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        task: Task,
+        settings: StageSettings,
+        seed: int,
+        checkpoints: CheckpointFolder,
+        max_steps: int | None,
+    ):
+        self.accelerator, self.task, self.settings = accelerator, task, settings
+        self.seed, self.checkpoints = seed, checkpoints
+        processes = accelerator.num_processes
+        self.batch_size, self.steps_per_epoch = batch_plan(
+            task.n_rows, settings.batch_size, processes
+        )
+        self.total = settings.steps if max_steps is None else min(settings.steps, max_steps)
+        self.own_rows = process_slice(self.batch_size, accelerator.process_index, processes)
+        self.order = task.order(seed)
+        self.result, self.finished = FitResult(), False
+        self.best_weights: dict[str, torch.Tensor] = {}
+        self.train_loss = _RunningLoss(accelerator)
+
+    def prepare(self) -> None:
+        """Make the optimizer, and place the model on its device."""
+        # A sharded model can be neither validated nor saved, so a copy is sharded.
+        self.sharded = is_sharded(self.accelerator)
+        trained = sharded_copy(self.task) if self.sharded else self.task
+        optimizer = _optimizer(trained, self.settings)
+        self.module, self.optimizer = self.accelerator.prepare(trained.module(), optimizer)
+        if self.sharded:
+            self.task.model.to(self.accelerator.device)
+        self.model = trained.model
+        self.average = WeightAverage(self.model, self.settings.ema)
+
+    def resume(self) -> None:
+        """Continue from the newest checkpoint, if there is one."""
+        if self.accelerator.is_main_process:
+            self.checkpoints.remove_partial()
+        self.accelerator.wait_for_everyone()
+        state = self.checkpoints.latest()
+        if state is None:
+            return
+        load_full(self.model, state.tensors["model"])
+        load_full_optimizer(self.optimizer, state.tensors["optimizer"])
+        self.best_weights = state.tensors.get("best", {})
+        self.average.restore(state.tensors.get("average", {}))
+        self.result = FitResult(**state.values["result"])
+        self.finished = state.values["finished"]
+        self.train_loss.total, self.train_loss.count = state.values["running"]
+        before, now = state.values["processes"], self.accelerator.num_processes
+        if before != now and self.accelerator.is_main_process:
+            warnings.warn(
+                f"{self.task.stage} goes on with {now} process(es) after {before}: as good, but "
+                "not equal to the last bit to a run that was never stopped",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+    def run(self, progress: bool) -> None:
+        """Take the steps that are left."""
+        result, settings = self.result, self.settings
+        hidden = not (progress and self.accelerator.is_main_process)
+        bar = tqdm(
+            total=self.total,
+            initial=result.steps,
+            desc=self.task.stage,
+            unit="step",
+            disable=hidden,
+        )
+        started, seconds_before = time.monotonic(), result.seconds
+        self.module.train()
+        # The next batch is made while the model works on this one.
+        with bar, ThreadPoolExecutor(max_workers=1) as thread:
+            batch = None if self.finished else thread.submit(self.batch, result.steps)
+            while not self.finished:
+                inputs = batch.result()
+                if result.steps + 1 < self.total:
+                    batch = thread.submit(self.batch, result.steps + 1)
+                self.step(inputs)
+                bar.update()
+                last = result.steps == self.total
+                if last or result.steps % settings.validate_every == 0:
+                    self.validate(bar)
+                    last = last or _out_of_patience(result, settings)
+                if last or result.steps % settings.checkpoint_every == 0:
+                    self.train_loss.collect(result.steps)
+                    result.seconds = seconds_before + time.monotonic() - started
+                    self.save(finished=last)
+                self.finished = last
+
+    def batch(self, step: int) -> dict[str, torch.Tensor]:
+        """Return this process' part of the batch of a step."""
+        rows = self.order.rows(step, self.batch_size)[self.own_rows]
+        draws = Draws(self.seed, self.task.stage, step, self.own_rows.start)
+        return self.task.batch(rows, draws)
+
+    def step(self, inputs: dict[str, torch.Tensor]) -> None:
+        """Take one step of the optimizer."""
+        accelerator, settings, step = self.accelerator, self.settings, self.result.steps
+        self.rate = settings.lr * learning_rate_at(step, self.total, settings)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * group["rate"]
+        draws = Draws(self.seed, self.task.stage, step)
+        torch.manual_seed(draws.torch_seed(accelerator.process_index))
+        loss = self.module(**{k: v.to(accelerator.device) for k, v in inputs.items()})
+        if not self.task.global_loss:
+            # Gradients are averaged over processes: a mean over more rows has to count for more.
+            n_rows = self.own_rows.stop - self.own_rows.start
+            loss = loss * (n_rows * accelerator.num_processes / self.batch_size)
+        accelerator.backward(loss)
+        if settings.clip_norm is not None:
+            accelerator.clip_grad_norm_(self.module.parameters(), settings.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.train_loss.add(loss)
+        self.average.update(step)
+        self.result.steps += 1
+
+    def validate(self, bar: tqdm) -> None:
+        """Measure the model on `validation`, and keep its weights where they are the best."""
+        task, result, step = self.task, self.result, self.result.steps
+        entry = {
+            "step": step,
+            "epoch": step / self.steps_per_epoch,
+            "train_loss": self.train_loss.mean(step),
+        }
+        self.average.swap()
+        weights = gather_tensors(self.model.state_dict())
+        if self.sharded:
+            load_full(task.model, weights)
+        task.model.eval()
+        with torch.no_grad(), self.accelerator.autocast():
+            entry |= task.validate(self.accelerator)
+        task.model.train()
+        result.history.append(entry)
+        value = entry[task.criterion]
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"{task.criterion} on validation is not finite at step {step}: lower the learning "
+                f"rate (now {self.settings.lr:g}) or clip the gradient (clip_norm)"
+            )
+        if result.best is None or is_better(value, result.best, task.criterion):
+            result.best, result.best_step = value, step
+            self.best_weights = {
+                name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()
+            }
+        self.average.swap()
+        figures = {f"{task.stage}/{name}": entry[name] for name in entry if name != "step"}
+        self.accelerator.log({**figures, f"{task.stage}/lr": self.rate}, step=step)
+        bar.set_postfix({"loss": f"{entry['train_loss']:.4g}", task.criterion: f"{value:.4g}"})
+
+    def save(self, finished: bool) -> None:
+        """Write a checkpoint; all processes must call."""
+        groups = {
+            "model": gather_tensors(self.model.state_dict()),
+            "optimizer": gather_optimizer(self.optimizer),
+            "best": self.best_weights,
+            "average": gather_tensors(self.average.weights),
+        }
+        values = {
+            "result": self.result.to_dict(),
+            "running": [self.train_loss.total, self.train_loss.count],
+            "finished": finished,
+            "processes": self.accelerator.num_processes,
+        }
+        if self.accelerator.is_main_process:
+            tensors = {name: group for name, group in groups.items() if group}
+            self.checkpoints.save(TrainingState(self.result.steps, tensors, values))
 
 
 def batch_plan(n_rows: int, batch_size: int, processes: int) -> tuple[int, int]:
-    """Rows of a step over all processes together, and steps of an epoch.
+    """Return the rows of a step over all processes together, and the steps of an epoch.
 
     Both are the same on any number of processes: where it does not divide a batch, the parts of
     the processes differ by a row (`process_slice`).
@@ -353,13 +330,8 @@ def batch_plan(n_rows: int, batch_size: int, processes: int) -> tuple[int, int]:
     return size, n_rows // size
 
 
-def process_slice(size: int, process: int, processes: int) -> slice:
-    """The rows of a batch that fall to a process."""
-    return slice(process * size // processes, (process + 1) * size // processes)
-
-
 def learning_rate_at(step: int, total: int, settings: StageSettings) -> float:
-    """Learning rate of a step (from 0) as a share of the highest."""
+    """Return the learning rate of a step (from 0) as a share of the highest."""
     warmup = round(settings.warmup_fraction * total)
     if step < warmup:
         return (step + 1) / (warmup + 1)
@@ -369,8 +341,8 @@ def learning_rate_at(step: int, total: int, settings: StageSettings) -> float:
     return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def better(value: float, best: float, criterion: str) -> bool:
-    """Whether a value of a criterion beats the best one; a tie does not."""
+def is_better(value: float, best: float, criterion: str) -> bool:
+    """Return True if a value of a criterion beats the best one; a tie does not."""
     return value > best if criterion.startswith("recall") else value < best
 
 
@@ -395,83 +367,82 @@ def map_rows(
     # All processes hold equally many rows, so the last one repeats row 0 where it has too few.
     rows = np.arange(accelerator.process_index * share, (accelerator.process_index + 1) * share)
     rows[rows >= n_rows] = 0
-    parts = [function(rows[at : at + batch_size]) for at in range(0, share, batch_size)]
-    values = torch.cat(parts)
+    values = torch.cat([function(rows[i : i + batch_size]) for i in range(0, share, batch_size)])
     if values.dtype.is_floating_point:
         values = values.float()
     return accelerator.gather(values)[:n_rows].cpu()
 
 
 class WeightAverage:
-    """A running mean of a model's weights over the steps, which measures better than the last step.
+    """Running mean of a model's weights, which often generalises better than the last step.
+
+    torch's `AveragedModel` starts from the first step's weights and copies the whole model; this
+    one follows the first steps closely (a decay of (1 + step) / (10 + step)) and handles shards.
 
     Args:
         model: whose trained parameters are averaged.
-        decay: share of the old mean that a step leaves, 0 for no averaging. The first steps leave
-            less, so that where the weights came from is soon forgotten.
+        decay: share of the old mean that a step keeps, 0 for no averaging.
     """
 
     def __init__(self, model: torch.nn.Module, decay: float):
         self._decay = decay
-        self._live = {
+        self._parameters = {
             name: parameter
             for name, parameter in model.named_parameters()
             if decay > 0.0 and parameter.requires_grad
         }
-        self.weights = {name: p.detach().clone() for name, p in self._live.items()}
+        self.weights = {name: p.detach().clone() for name, p in self._parameters.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take the weights after a step (counted from 0) into the mean."""
+        """Add the weights after a step (counted from 0) to the mean."""
         decay = min(self._decay, (1 + step) / (10 + step))
-        for name, parameter in self._live.items():
-            # A model may have gone to its device since.
+        for name, parameter in self._parameters.items():
+            # The model may have moved to its device since.
             self.weights[name] = self.weights[name].to(parameter.device).lerp_(parameter, 1 - decay)
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Change places: the mean becomes the model's weights, and back."""
-        for name, parameter in self._live.items():
-            kept = parameter.detach().clone()
+        """Exchange the model's weights and the mean."""
+        for name, parameter in self._parameters.items():
+            current = parameter.detach().clone()
             parameter.copy_(self.weights[name])
-            self.weights[name] = kept
+            self.weights[name] = current
 
     def restore(self, weights: dict[str, torch.Tensor]) -> None:
-        """Go on from a checkpoint."""
-        if self._live:
-            self.weights = {
-                name: like(weights[name], live).clone() for name, live in self._live.items()
-            }
+        """Continue from the mean in a checkpoint."""
+        for name, parameter in self._parameters.items():
+            self.weights[name] = shard_like(weights[name], parameter).clone()
 
 
 class _RunningLoss:
-    """Mean loss since the last look at validation, over all processes."""
+    """Mean training loss since the last validation, over all processes."""
 
     def __init__(self, accelerator: Accelerator):
         self._accelerator = accelerator
-        self._waiting: list[torch.Tensor] = []
+        self._pending: list[torch.Tensor] = []
         self.total, self.count = 0.0, 0
 
     def add(self, loss: torch.Tensor) -> None:
         # Kept on the device: reading it at every step would make the CPU wait for it.
-        self._waiting.append(loss.detach().float())
+        self._pending.append(loss.detach().float())
 
     def collect(self, step: int) -> None:
-        """Take what waits into the mean; all processes together."""
-        if not self._waiting:
+        """Add the pending losses to the mean; all processes together."""
+        if not self._pending:
             return
-        mean = self._accelerator.reduce(torch.stack(self._waiting).mean(), reduction="mean").item()
+        mean = self._accelerator.reduce(torch.stack(self._pending).mean(), reduction="mean").item()
         if not math.isfinite(mean):
             raise TrainingError(
                 f"the loss is no longer finite by step {step}: lower the learning rate, clip the "
                 "gradient (clip_norm) or look for a row that is not finite"
             )
-        self.total += mean * len(self._waiting)
-        self.count += len(self._waiting)
-        self._waiting.clear()
+        self.total += mean * len(self._pending)
+        self.count += len(self._pending)
+        self._pending.clear()
 
     def mean(self, step: int) -> float:
-        """The mean, and start again."""
+        """Return the mean and reset it."""
         self.collect(step)
         mean = self.total / max(1, self.count)
         self.total, self.count = 0.0, 0
@@ -482,13 +453,13 @@ def _optimizer(task: Task, settings: StageSettings) -> torch.optim.Optimizer:
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in task.model.named_parameters():
         if parameter.requires_grad:
-            # Decay is for weights that multiply; it would pull norms and the logit scale off.
+            # Decay is for matrices; it would pull norms and the logit scale off.
             decay = settings.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((task.lr_scale(name), decay), []).append(parameter)
     if not groups:
         raise TrainingError(f"{task.stage}: the model has nothing left to train")
-    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return kind(
+    optimizer = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    return optimizer(
         [
             {"params": parameters, "rate": rate, "weight_decay": decay}
             for (rate, decay), parameters in groups.items()
@@ -498,8 +469,8 @@ def _optimizer(task: Task, settings: StageSettings) -> torch.optim.Optimizer:
 
 
 @contextlib.contextmanager
-def _other_processes(accelerator: Accelerator, stage: str) -> Iterator[None]:
-    """Says what it means when a collective fails: another process is gone."""
+def _explain_lost_process(accelerator: Accelerator, stage: str) -> Iterator[None]:
+    """Turn the failure of a collective into the news that another process has ended."""
     try:
         yield
     except RuntimeError as error:
@@ -513,46 +484,29 @@ def _other_processes(accelerator: Accelerator, stage: str) -> Iterator[None]:
         ) from error
 
 
-def _patience_is_over(result: FitResult, settings: StageSettings) -> bool:
+def _out_of_patience(result: FitResult, settings: StageSettings) -> bool:
     if settings.patience is None:
         return False
-    since = sum(1 for entry in result.history if entry["step"] > result.best_step)
-    return since >= settings.patience
-
-
-def _diverged(what: str, step: int, settings: StageSettings) -> TrainingError:
-    return TrainingError(
-        f"{what} is not finite at step {step}: lower the learning rate (now {settings.lr:g}) or "
-        "clip the gradient (clip_norm)"
-    )
-
-
-def _log(accelerator: Accelerator, stage: str, entry: dict[str, float], rate: float) -> None:
-    values = {f"{stage}/{name}": value for name, value in entry.items() if name != "step"}
-    accelerator.log({**values, f"{stage}/lr": rate}, step=int(entry["step"]))
+    return sum(entry["step"] > result.best_step for entry in result.history) >= settings.patience
 
 
 def metric_history(
     history: Iterable[dict[str, float]], name: str
 ) -> tuple[list[float], list[float]]:
-    """Steps and values of one figure of a history, for a curve."""
-    pairs = [(entry["step"], entry[name]) for entry in history if name in entry]
-    return [step for step, _ in pairs], [value for _, value in pairs]
+    """Return the steps and values of one figure of a history, for a curve."""
+    entries = [entry for entry in history if name in entry]
+    return [entry["step"] for entry in entries], [entry[name] for entry in entries]
 
 
 __all__ = [
-    "Draws",
     "FitResult",
-    "Order",
-    "Shuffled",
     "Task",
     "TrainingError",
     "WeightAverage",
     "batch_plan",
-    "better",
     "fit",
+    "is_better",
     "learning_rate_at",
     "map_rows",
     "metric_history",
-    "process_slice",
 ]

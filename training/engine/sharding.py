@@ -1,8 +1,8 @@
-"""Weights that lie in parts on several processes (FSDP), and whole ones made of them.
+"""Weights sharded over processes (FSDP 2), and full tensors made of them.
 
-Checkpoints, validation and what is saved know whole weights alone, so a run goes on with or without
-sharding. A process holds the whole model once beside its part, for validation. FSDP cuts no
-scalars, such as the logarithm of a temperature: where weights are cut, they are vectors of one.
+Checkpoints, validation and saved models hold full weights alone, so a run goes on with or without
+sharding. A process holds the full model beside its shard, for validation. FSDP shards no scalars,
+such as the logarithm of a temperature: where weights are sharded, scalars are vectors of length 1.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from specclip_training.engine.checkpoint import flatten_optimizer, restore_optim
 
 
 def is_sharded(accelerator: Accelerator) -> bool:
-    """Whether `prepare` cuts models into parts.
+    """Return True if `prepare` shards models.
 
     Raises:
-        ValueError: for FSDP's first version, whose parts are no tensors of their own.
+        ValueError: for FSDP's first version, whose shards are no tensors of their own.
     """
     if accelerator.distributed_type != DistributedType.FSDP:
         return False
@@ -34,80 +34,83 @@ def is_sharded(accelerator: Accelerator) -> bool:
 
 
 def sharded_copy(task: Any) -> Any:
-    """The same task around a copy of its model, to be cut into parts; data are shared."""
-    twin = copy.copy(task)
-    twin.model = copy.deepcopy(task.model)
-    for module in twin.model.modules():
+    """Return the same task around a copy of its model, to be sharded; data are shared."""
+    task = copy.copy(task)
+    task.model = copy.deepcopy(task.model)
+    for module in task.model.modules():
         for name, scalar in list(module.named_parameters(recurse=False)):
             if scalar.dim() == 0:
                 vector = scalar.detach().reshape(1)
                 setattr(module, name, torch.nn.Parameter(vector, scalar.requires_grad))
-    return twin
+    return task
 
 
-def whole(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Tensors by name with parts put together; all processes must call where there are parts."""
+def gather_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return tensors by name with shards put together; all processes must call."""
     return {
-        name: value.full_tensor() if _parted(value) else value for name, value in tensors.items()
+        name: value.full_tensor() if _is_shard(value) else value for name, value in tensors.items()
     }
+
+
+def gather_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Return the state of an optimizer as full tensors; all processes must call."""
+    return gather_tensors(flatten_optimizer(optimizer))
 
 
 @torch.no_grad()
 def load_full(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Give a model, in parts or not, whole weights.
+    """Load full weights into a model, sharded or not.
 
     Raises:
         RuntimeError: for other names or shapes, as `load_state_dict`.
     """
-    own = model.state_dict()
+    current = model.state_dict()
     model.load_state_dict(
-        {name: like(value, own[name]) if name in own else value for name, value in tensors.items()}
+        {
+            name: shard_like(value, current[name]) if name in current else value
+            for name, value in tensors.items()
+        }
     )
-
-
-def gather_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """As `flatten_optimizer`, with parts put together; all processes must call."""
-    return whole(flatten_optimizer(optimizer))
 
 
 def load_full_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
 ) -> None:
-    """As `restore_optimizer`, for parameters in parts or not."""
+    """Load what `gather_optimizer` gave, for parameters sharded or not."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    cut = {}
+    state = {}
     for key, value in tensors.items():
         parameter = parameters[int(key.partition(".")[0])]
         # Moments have the shape of their parameter; a count of steps has none.
         is_moment = value.numel() == parameter.numel() and not key.endswith(".step")
-        cut[key] = like(value, parameter) if is_moment else value
-    restore_optimizer(optimizer, cut)
+        state[key] = shard_like(value, parameter) if is_moment else value
+    restore_optimizer(optimizer, state)
 
 
-def _parted(value: torch.Tensor) -> bool:
-    return hasattr(value, "full_tensor")
+def shard_like(value: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Shard a full tensor as another one is sharded; return it as it is where that is full.
 
-
-def like(value: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """A whole tensor in parts as another one is; itself where that is whole.
-
-    A scalar becomes a vector of one where the other is one, and the reverse.
+    A scalar becomes a vector of length 1 where the other is one, and the reverse.
     """
     if value.numel() == other.numel() == 1:
         value = value.reshape(other.shape)
-    if not _parted(other):
+    if not _is_shard(other):
         return value
     from torch.distributed.tensor import distribute_tensor
 
     return distribute_tensor(value.to(other.device), other.device_mesh, other.placements)
 
 
+def _is_shard(value: torch.Tensor) -> bool:
+    return hasattr(value, "full_tensor")
+
+
 __all__ = [
     "gather_optimizer",
+    "gather_tensors",
     "is_sharded",
-    "like",
     "load_full",
     "load_full_optimizer",
+    "shard_like",
     "sharded_copy",
-    "whole",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from specclip_training.engine.loop import better
+from specclip_training.engine.loop import is_better
 from specclip_training.reports.blocks import Table, metric_form, metric_title, with_interval
 
 _SHOWN = ("recall@1%", "recall@5%", "median_rank_fraction")
@@ -33,7 +33,7 @@ def effects_table(metrics: Mapping[str, Any]) -> Table:
     """Tabulate the best and the median criterion at each value of each setting."""
     criterion = metrics["criterion"]
     form = metric_form(criterion)
-    best_of = max if better(1, 0, criterion) else min
+    best_of = max if is_better(1, 0, criterion) else min
     rows = []
     for key, values in metrics["grid"].items():
         for value in values:

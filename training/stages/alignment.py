@@ -19,7 +19,8 @@ from specclip_training.engine.checkpoint import (
     fingerprint,
 )
 from specclip_training.engine.commands import Run
-from specclip_training.engine.loop import Draws, FitResult, Order, TrainingError, fit, map_rows
+from specclip_training.engine.draws import Draws, Order
+from specclip_training.engine.loop import FitResult, TrainingError, fit, map_rows
 from specclip_training.engine.presets import AlignSettings, Preset
 from specclip_training.stages.gallery import classes_from, gallery_from, known_texts_from
 from specclip_training.stages.pretraining import STAGE as SPECTRUM

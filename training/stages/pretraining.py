@@ -18,7 +18,8 @@ from specclip_training.engine.checkpoint import (
     check_identity,
 )
 from specclip_training.engine.commands import Run
-from specclip_training.engine.loop import Draws, FitResult, Order, fit, map_rows
+from specclip_training.engine.draws import Draws, Order
+from specclip_training.engine.loop import FitResult, fit, map_rows
 from specclip_training.engine.presets import SpectrumSettings, StageSettings
 
 from hf_specclip import (

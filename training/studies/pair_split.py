@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from specclip_training.data.pairs import SPLITS, PairData, SplitArrays, fingerprint_of
-from specclip_training.engine.loop import Draws
+from specclip_training.engine.draws import Draws
 from specclip_training.reports.blocks import Paragraph, Section, Table
 
 LEAKY = "leaky"
