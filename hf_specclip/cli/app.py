@@ -1,4 +1,4 @@
-"""`specclip app`: the page on this machine."""
+"""The `specclip app` command: the web page on this machine."""
 
 from __future__ import annotations
 
@@ -7,26 +7,24 @@ import os
 import tempfile
 from typing import Any
 
-DESCRIPTION = """\
-Serve a page on this machine: drop a spectrum and see the literature it resembles, its class, its
-physical variables, its place on the catalogue's map and how unusual it is; search in words; export.
+from .arguments import add_parser
 
-It needs no network. What is dropped on it is read and removed. Only this machine can reach it,
-unless --host says otherwise: it has no password.
+DESCRIPTION = """\
+Serve a web page on this machine: drop a spectrum to see the nearest literature, its class, its
+physical variables, its position on the map of the catalogue and its outlier score; search in words;
+export the results.
+
+The page needs no network. Uploaded files are removed once they are read. Only this machine can
+reach it, unless --host says otherwise: it has no password.
 
   specclip app
   specclip app --model user/name --port 8080
 """
 
 
-def add_command(subparsers: Any) -> argparse.ArgumentParser:
-    """Add `app` to the commands; gives its parser, whose `run` is `run`."""
-    parser = subparsers.add_parser(
-        "app",
-        help="a page to drop spectra on",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_command(subparsers: Any) -> None:
+    """Add the `app` command."""
+    parser = add_parser(subparsers, "app", "web page to drop spectra on", DESCRIPTION, run)
     parser.add_argument(
         "--model",
         default="runs/demo",
@@ -36,14 +34,12 @@ def add_command(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: this machine alone)"
     )
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve the page until it is stopped."""
+    """Serve the page until it is stopped; return the exit status."""
     with tempfile.TemporaryDirectory(prefix="specclip-app-") as folder:
-        # Read when Gradio is imported: what it keeps for a moment goes with this process.
+        # Read when Gradio is imported: its temporary files go with this process.
         os.environ["GRADIO_TEMP_DIR"] = folder
         from ..app.page import build_app
 

@@ -1,69 +1,67 @@
-"""`specclip classify`: the class of a spectrum, by what the classes are called."""
+"""The `specclip classify` command: classify spectra by class names (zero-shot)."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from typing import Any
 
-from .file_arguments import add_file_arguments, print_json
-from .model_arguments import DescribedFiles, add_model_arguments, load_describer, positive
+from .arguments import add_parser, comma_separated, positive_int, print_json
+from .file_arguments import add_file_arguments
+from .model_arguments import DescribedFiles, add_model_arguments, load_describer
 
 DESCRIPTION = """\
-Tell the class of spectra by what the classes are called (zero-shot): each class is the mean of
-sentences that name it, and a spectrum gets the class it lies closest to in the space shared with
-the literature. The temperature of the probabilities was fitted when the model was trained; they
-take for granted that the source is of one of the classes.
+Classify spectra by class names (zero-shot). A class is the mean direction of sentences that name
+it; a spectrum gets the class nearest to it in the space shared with the literature. The temperature
+of the probabilities was fitted when the model was trained; they assume that the source belongs to
+one of the classes.
 
-  specclip classify --model runs/demo source.pi
+  specclip classify source.pi
   specclip classify --model runs/demo --classes "LMXB,HMXB,a background quasar" *.pha
 """
 
 
-def add_command(subparsers: Any) -> argparse.ArgumentParser:
-    """Add `classify` to the commands; gives its parser, whose `run` is `run`."""
-    parser = subparsers.add_parser(
-        "classify",
-        help="the class of a spectrum",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def add_command(subparsers: Any) -> None:
+    """Add the `classify` command."""
+    parser = add_parser(
+        subparsers, "classify", "classify spectra by class names (zero-shot)", DESCRIPTION, run
     )
     add_model_arguments(parser)
     parser.add_argument(
         "--classes",
-        type=_names,
+        type=_class_names,
         metavar="CLASS,…",
-        help="labels or words to tell apart (default: those of the model)",
+        help="labels or words (default: the classes of the model)",
     )
     parser.add_argument(
-        "--top", type=positive, default=3, metavar="K", help="classes to show (default 3)"
+        "--top",
+        type=positive_int,
+        default=3,
+        metavar="K",
+        help="number of classes to print (default 3)",
     )
     add_file_arguments(parser)
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Classify the files; 1 where one could not be read, else 0."""
+    """Classify the files; return the exit status."""
+    # The index resolves names of sources.
     describer = load_describer(arguments, ("index", "classes"))
-    known = describer.known_classes(arguments.classes)
-    # Nothing else is asked, so nothing else is answered; the index is for names alone.
-    describer.classes = known
+    describer.classes = describer.zero_shot_classes(arguments.classes)
     files = DescribedFiles(arguments, describer, top_k=1)
-    found = []
-    for one in files:
-        plain = dataclasses.replace(one, literature=(), similar=())
-        found.append({"file": plain.file, "classes": dict(plain.classes)})
+    answers = []
+    for description in files:
+        answers.append({"file": description.file, "classes": dict(description.classes)})
         if not arguments.json:
-            best = list(plain.classes.items())[: arguments.top]
-            print(f"{plain.file}\t" + "\t".join(f"{kind} {share:.1%}" for kind, share in best))
+            best = list(description.classes.items())[: arguments.top]
+            shown = "\t".join(f"{name} {probability:.1%}" for name, probability in best)
+            print(f"{description.file}\t{shown}")
     if arguments.json:
-        print_json(found)
+        print_json(answers)
     return files.status
 
 
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
+def _class_names(text: str) -> list[str]:
+    names = comma_separated(text)
     if len(names) < 2:
         raise argparse.ArgumentTypeError("name two classes or more, with commas between")
     return names

@@ -1,4 +1,4 @@
-"""`specclip dataset`: build a dataset of spectra and texts."""
+"""The `specclip dataset` command: build a dataset of spectra and texts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ NAME = "dataset"
 def add_command(subparsers: Any) -> None:
     """Add `dataset` to the list of commands; `run` reads its arguments."""
     subparsers.add_parser(
-        NAME, help="build a dataset: simulated, from tables, from the live catalogue"
+        NAME, help="build a dataset: simulated, from tables, or from the live catalogue"
     )
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line of the dataset builders; returns its exit status."""
+    """Run the command line of the dataset builders; return the exit status."""
     return import_module("specclip_datasets.__main__").main(arguments)
 
 

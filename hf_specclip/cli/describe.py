@@ -1,103 +1,131 @@
-"""`specclip describe`: everything a trained model says of a spectrum."""
+"""The `specclip describe` command: literature, class, variables and outlier score of spectra."""
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .file_arguments import add_file_arguments, print_json
-from .model_arguments import (
-    DescribedFiles,
-    add_model_arguments,
-    load_describer,
-    positive,
-    write_output,
-)
+from .arguments import add_parser, choices_of, numbered_path, positive_int, print_json
+from .file_arguments import add_file_arguments
+from .model_arguments import DescribedFiles, add_model_arguments, load_describer
 
 if TYPE_CHECKING:
+    from ..describe.describer import Describer
     from ..describe.description import Description
 
 DESCRIPTION = """\
-Say what a spectrum is and what it is like: the literature it comes closest to, similar sources of
-the catalogue, its class, twenty physical variables with 68 % intervals, and how unlike the other
-sources it is. FILE is a PHA file (ARF, RMF and background are found by themselves), or the name of
-a source that the model's index knows.
+Describe spectra by a trained model: the nearest literature, similar sources of the catalogue, the
+class (zero-shot), physical variables with 68 % intervals, and an outlier score. FILE is a PHA file
+(ARF, RMF and background are found through its header or beside it), or the name of a source of the
+model's index.
 
-  specclip describe --model runs/demo acisf01575_001N001_r0085_pha3.fits.gz
-  specclip describe --model user/name --format html -o source.html --plot source.png source.pi
-  specclip describe --model runs/demo --format ecsv -o sources.ecsv *.pha
-  specclip describe --model runs/demo "2CXO J004722.6-252050"
+  specclip describe acisf01575_001N001_r0085_pha3.fits.gz
+  specclip describe --model user/name "2CXO J004722.6-252050"
+  specclip describe --only literature --json source.pi
+  specclip describe --format html -o report.html *.pha
+  specclip describe --format ecsv -o sources.ecsv *.pha
 
-Where the model was trained on simulated sources, the papers and sources it names are invented, and
-this is said. Classes are told by what they are called, and their probabilities take for granted
-that the source is of one of them; variables are those the Chandra Source Catalog would give.
+Scores are cosine similarities in the shared space, −1 to 1: they rank, they are no probabilities.
+Class probabilities assume that the source belongs to one of the classes. Variables are those of the
+Chandra Source Catalog. A model trained on simulated sources names invented papers and sources; a
+note says so.
 """
 FORMATS = ("text", "json", "ecsv", "votable", "html")
+# Part of the model that each section of a description needs.
+PART_OF_SECTION = {
+    "literature": "index",
+    "similar": "index",
+    "classes": "classes",
+    "variables": "moe",
+    "outlier": "outliers",
+}
 
 
-def add_command(subparsers: Any) -> argparse.ArgumentParser:
-    """Add `describe` to the commands; gives its parser, whose `run` is `run`."""
-    parser = subparsers.add_parser(
-        "describe",
-        help="what a spectrum is and what it is like",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_command(subparsers: Any) -> None:
+    """Add the `describe` command."""
+    sections = tuple(PART_OF_SECTION)
+    parser = add_parser(
+        subparsers, "describe", "literature, class, variables and outlier score of spectra",
+        DESCRIPTION, run,
+    )  # fmt: skip
     add_model_arguments(parser, ("moe", "outliers", "index"))
+    parser.add_argument(
+        "--only",
+        type=choices_of(sections),
+        metavar="SECTION,…",
+        help=f"some of {','.join(sections)} (default: all that the model has)",
+    )
     parser.add_argument("--format", choices=FORMATS, default="text", help="(default text)")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file")
+    parser.add_argument("--title", help="of the page (--format html)")
     parser.add_argument("--plot", type=Path, metavar="IMAGE", help="also draw it (png, pdf, svg)")
     parser.add_argument(
-        "--top", type=positive, default=5, metavar="K", help="texts and sources (default 5)"
+        "--top",
+        type=positive_int,
+        default=5,
+        metavar="K",
+        help="number of texts and of similar sources (default 5)",
     )
     add_file_arguments(parser)
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Describe the files; 1 where one could not be read or described, else 0."""
-    kind = "json" if arguments.json else arguments.format
-    describer = load_describer(arguments, ("index", "moe", "outliers", "classes"))
+    """Describe the files; return the exit status."""
+    output_format = "json" if arguments.json else arguments.format
+    sections = arguments.only or tuple(PART_OF_SECTION)
+    # The index also resolves names of sources.
+    parts = {"index"} | {PART_OF_SECTION[section] for section in sections}
+    describer = load_describer(arguments, parts)
+    for section in arguments.only or ():
+        _require(describer, section)
     files = DescribedFiles(arguments, describer, arguments.top)
-    found: list[Description] = []
-    for one in files:
-        found.append(one)
+    printed = output_format == "text" and arguments.output is None
+    descriptions: list[Description] = []
+    for description in files:
+        descriptions.append(description.select(sections))
         if arguments.plot:
-            save_plot(one, arguments.plot, len(found))
-        if kind == "text" and arguments.output is None:
-            print(one.to_text() if len(found) == 1 else f"\n{one.to_text()}", flush=True)
-    if kind == "text" and arguments.output is not None:
-        write_output("\n\n".join(one.to_text() for one in found) + "\n", arguments.output)
-    elif kind == "json" and arguments.output is None:
-        print_json([one.to_dict() for one in found])
-    elif kind != "text" and found:
-        write_output(_written(found, kind), arguments.output)
+            image = numbered_path(arguments.plot, len(descriptions))
+            descriptions[-1].plot().savefig(image, dpi=150)
+        if printed:
+            gap = "\n" if len(descriptions) > 1 else ""
+            print(f"{gap}{descriptions[-1].to_text()}", flush=True)
+    if printed:
+        return files.status
+    if arguments.output is None and output_format == "json":
+        print_json([description.to_dict() for description in descriptions])
+    elif descriptions:
+        _write(_render(descriptions, output_format, arguments.title), arguments.output)
+        if arguments.output is not None:
+            print(f"{len(descriptions)} spectra → {arguments.output}")
     return files.status
 
 
-def save_plot(one: Description, path: Path, number: int) -> None:
-    """Draw into an image; one for each spectrum."""
-    if number > 1:
-        path = path.with_name(f"{path.stem}_{number}{path.suffix}")
-    one.plot().savefig(path, dpi=150)
+def _require(describer: Describer, section: str) -> None:
+    """Raise ValueError for a section that was asked for and that the model cannot give."""
+    part = PART_OF_SECTION[section]
+    if part == "index":
+        describer.required_index()
+    elif getattr(describer, part) is None:
+        raise ValueError(f"{describer.name} has no {part} inside or beside it, for {section}")
 
 
-def _written(found: list[Description], kind: str) -> str:
-    import json
+def _render(descriptions: list[Description], output_format: str, title: str | None) -> str:
+    if output_format == "text":
+        return "\n\n".join(description.to_text() for description in descriptions) + "\n"
+    if output_format == "json":
+        values = [description.to_dict() for description in descriptions]
+        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    if output_format == "html":
+        from ..describe.html import render_page
 
-    if kind == "json":
-        return json.dumps([one.to_dict() for one in found], indent=2, ensure_ascii=False) + "\n"
-    if kind == "html":
-        from ..describe.html import page
+        return render_page(descriptions, title)
+    from ..describe.table import descriptions_table
 
-        return page(found)
-    from ..describe.description import descriptions_table
-
-    table = descriptions_table(found)
-    if kind == "ecsv":
+    table = descriptions_table(descriptions)
+    if output_format == "ecsv":
         text = io.StringIO()
         table.write(text, format="ascii.ecsv")
         return text.getvalue()
@@ -106,4 +134,14 @@ def _written(found: list[Description], kind: str) -> str:
     return data.getvalue().decode()
 
 
-__all__ = ["add_command", "run", "save_plot"]
+def _write(text: str, output: Path | None) -> None:
+    """Print a text, or write it to a file."""
+    if output is None:
+        print(text, end="" if text.endswith("\n") else "\n")
+        return
+    from ..storage import write_text
+
+    write_text(output, text)
+
+
+__all__ = ["add_command", "run"]

@@ -1,70 +1,89 @@
-"""What the commands share: the spectra of the files named, and answers as JSON."""
+"""Spectrum files on the command line: their arguments, and a reader of the spectra."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .arguments import add_json_option
 
 if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
 
 
+class Origin(NamedTuple):
+    """File of a spectrum, and its row where the file holds several."""
+
+    file: str
+    row: int | None = None
+
+    def __str__(self) -> str:
+        return self.file if self.row is None else f"{self.file} [row {self.row}]"
+
+
 def add_file_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add FILE …, --json and the side files, which `SpectrumReader` takes."""
+    """Add FILE …, `--json` and the side files, for `SpectrumReader`."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="PHA file (may be gzipped)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    sides = parser.add_argument_group("side files, where they cannot be found by themselves")
+    add_json_option(parser)
+    sides = parser.add_argument_group("responses and background, where FILE does not lead to them")
     sides.add_argument("--arf", help="effective area (only with a single FILE)")
     sides.add_argument("--rmf", help="redistribution matrix (only with a single FILE)")
     sides.add_argument("--background", help="background spectrum (only with a single FILE)")
 
 
 class SpectrumReader:
-    """Iterates over the spectra of the files named; what cannot be read is told and counted.
+    """Iterator over the spectra of the files on the command line, each with its origin.
+
+    A file that cannot be read is reported on standard error, sets `status` to 1, and the others
+    go on.
 
     Args:
         arguments: of `add_file_arguments`.
-        known: whether a word that is no file names a spectrum all the same; it is then given as
-            it is.
+        is_name: returns True for a word that names a spectrum without being a file; it is then
+            passed on as it is.
     """
 
-    def __init__(self, arguments: argparse.Namespace, known: Callable[[str], bool] | None = None):
-        self.files = arguments.files
-        self.known = known
+    def __init__(
+        self, arguments: argparse.Namespace, is_name: Callable[[str], bool] = lambda word: False
+    ):
+        self.files, self.is_name = arguments.files, is_name
         self.sides = {name: getattr(arguments, name) for name in ("arf", "rmf", "background")}
         if len(self.files) > 1 and any(self.sides.values()):
             raise ValueError("--arf, --rmf and --background go with a single FILE")
         self.status = 0
 
-    def __iter__(self) -> Iterator[tuple[XRaySpectrum | Any, dict[str, Any]]]:
+    def __iter__(self) -> Iterator[tuple[XRaySpectrum | Any, Origin]]:
         from tqdm import tqdm
 
         from ..spectra import read_spectra
 
         for file in tqdm(self.files, "reading", unit="file", leave=False, delay=2, disable=None):
-            if self.known is not None and not Path(file).exists() and self.known(file):
-                yield file, {"file": file, "row": None}
+            if not Path(file).exists() and self.is_name(file):
+                yield file, Origin(file)
                 continue
             try:
                 spectra = read_spectra(file, **self.sides)
             except (OSError, ValueError) as error:
-                message = str(error)
-                where = "" if str(file) in message else f"{file}: "
-                print(f"specclip: {where}{message}", file=sys.stderr)
-                self.status = 1
+                self.report(error, file)
                 continue
             for row, spectrum in enumerate(spectra):
-                yield spectrum, {"file": str(file), "row": row if len(spectra) > 1 else None}
+                yield spectrum, Origin(file, row if len(spectra) > 1 else None)
+
+    def batches(self, size: int) -> Iterator[list[tuple[XRaySpectrum | Any, Origin]]]:
+        """Iterate over the spectra in lists of at most `size`."""
+        items = iter(self)
+        while batch := list(islice(items, size)):
+            yield batch
+
+    def report(self, error: Exception, file: str) -> None:
+        """Print an error with the file it is about, and set the exit status to 1."""
+        message = str(error)
+        print(f"specclip: {'' if file in message else f'{file}: '}{message}", file=sys.stderr)
+        self.status = 1
 
 
-def print_json(value: Any) -> None:
-    """Print a value for other programs to read."""
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False, default=str)
-    print()
-
-
-__all__ = ["SpectrumReader", "add_file_arguments", "print_json"]
+__all__ = ["Origin", "SpectrumReader", "add_file_arguments"]

@@ -1,4 +1,4 @@
-"""`specclip index`: build an index of a dataset, add spectra to one, and say what is in it."""
+"""The `specclip index` command: build an index of a dataset, add spectra, print its content."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from .file_arguments import SpectrumReader, add_file_arguments, print_json
+from .arguments import add_json_option, add_parser, print_json
+from .file_arguments import SpectrumReader, add_file_arguments
 from .model_arguments import add_model_arguments, load_describer
 
 DESCRIPTION = """\
-The index a model searches: texts and spectra where the model puts them.
+The index that a model searches: texts and spectra with their positions in the shared space.
 
   specclip index info  runs/demo/model
   specclip index build --model runs/demo --dataset runs/sky -o runs/sky-index
@@ -22,71 +23,68 @@ An index is a folder of JSON lines and safetensors: data, never code.
 """
 
 
-def add_command(subparsers: Any) -> argparse.ArgumentParser:
-    """Add `index` to the commands; gives its parser."""
-    form = argparse.RawDescriptionHelpFormatter
-    parser = subparsers.add_parser(
-        "index", help="build an index, add to it, look at it",
-        description=DESCRIPTION, formatter_class=form,
-    )  # fmt: skip
+def add_command(subparsers: Any) -> None:
+    """Add the `index` command."""
+    parser = add_parser(subparsers, "index", "build, extend or inspect an index", DESCRIPTION)
     actions = parser.add_subparsers(required=True, metavar="ACTION")
 
-    info = actions.add_parser("info", help="what is in an index")
+    info = add_parser(
+        actions, "info", "content of an index", "Print the content of an index.", _info
+    )
     info.add_argument("folder", metavar="DIR", help="an index, a model folder, or user/name")
-    info.add_argument("--json", action="store_true", help="print JSON instead of text")
-    info.set_defaults(run=_info)
+    add_json_option(info)
 
-    build = actions.add_parser("build", help="an index of a dataset")
+    build = add_parser(
+        actions, "build", "index of a dataset", "Build the index of a dataset.", _build
+    )
     add_model_arguments(build)
     build.add_argument(
-        "--dataset", required=True, help="a folder in the data contract's form, or user/name"
+        "--dataset", required=True, help="a folder in the form of the data contract, or user/name"
     )
     build.add_argument("--dataset-revision", help="branch, tag or commit of the dataset")
-    build.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="write it")
+    build.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write"
+    )
     build.add_argument("--seed", type=int, default=0, help="of the map (default 0)")
-    build.add_argument("--json", action="store_true", help="print JSON instead of text")
-    build.set_defaults(run=_build)
+    add_json_option(build)
 
-    add = actions.add_parser("add", help="put spectra into an index")
+    add = add_parser(
+        actions, "add", "add spectra to an index", "Add spectra to an index, in place.", _add
+    )
     add_model_arguments(add)
     add.add_argument("folder", metavar="DIR", help="the index")
     add_file_arguments(add)
-    add.set_defaults(run=_add)
-    return parser
 
 
 def _info(arguments: argparse.Namespace) -> int:
+    from ..models.trained_run import find_run
     from ..search.files import ENTRIES_FILE
+    from ..search.index import GALLERY_FOLDER, SpecCLIPIndex
 
     folder = Path(arguments.folder)
-    if (folder / ENTRIES_FILE).is_file():
-        from ..search.index import SpecCLIPIndex
-
-        index = SpecCLIPIndex.load(folder)
-    else:
-        from ..models.trained_run import find_run
-        from ..search.index import GALLERY_FOLDER, SpecCLIPIndex
-
-        index = SpecCLIPIndex.load(find_run(arguments.folder).model / GALLERY_FOLDER)
-    found: dict[str, Any] = {
+    if not (folder / ENTRIES_FILE).is_file():
+        folder = find_run(arguments.folder).model / GALLERY_FOLDER
+    index = SpecCLIPIndex.load(folder)
+    spectra = index.spectra.entries
+    content: dict[str, Any] = {
         "texts": len(index.papers),
         "spectra": len(index.spectra),
         "dimensions": index.dimension,
-        "splits": dict(Counter(str(e.get("split")) for e in index.spectra.entries).most_common()),
-        "classes": dict(Counter(str(e.get("class")) for e in index.spectra.entries).most_common()),
+        "splits": dict(Counter(str(entry.get("split")) for entry in spectra).most_common()),
+        "classes": dict(Counter(str(entry.get("class")) for entry in spectra).most_common()),
         "columns": sorted(index.spectra.columns),
         "about": index.about,
     }
     if arguments.json:
-        print_json(found)
+        print_json(content)
         return 0
     print(arguments.folder)
     for name in ("texts", "spectra", "dimensions"):
-        print(f"  {name:<12}{found[name]:,}")
+        print(f"  {name:<12}{content[name]:,}")
     for name in ("splits", "classes"):
-        if told := ", ".join(f"{kind} {number:,}" for kind, number in found[name].items()):
-            print(f"  {name:<12}{told}")
-    print(f"  {'columns':<12}{', '.join(found['columns']) or 'none'}")
+        if counts := ", ".join(f"{label} {count:,}" for label, count in content[name].items()):
+            print(f"  {name:<12}{counts}")
+    print(f"  {'columns':<12}{', '.join(content['columns']) or 'none'}")
     for name, value in index.about.items():
         print(f"  {name:<12}{value}")
     return 0
@@ -95,16 +93,16 @@ def _info(arguments: argparse.Namespace) -> int:
 def _build(arguments: argparse.Namespace) -> int:
     from ..describe.index_dataset import index_dataset
 
-    describer = load_describer(arguments, ())
     index = index_dataset(
-        describer,
+        load_describer(arguments, ()),
         arguments.dataset,
         revision=arguments.dataset_revision,
         seed=arguments.seed,
         progress=True,
     )
     index.save(arguments.output)
-    return _wrote(arguments, index, arguments.output)
+    _print_size(arguments, index, arguments.output)
+    return 0
 
 
 def _add(arguments: argparse.Namespace) -> int:
@@ -115,25 +113,25 @@ def _add(arguments: argparse.Namespace) -> int:
     describer = load_describer(arguments, ())
     reader = SpectrumReader(arguments)
     spectra = []
-    for spectrum, place in reader:
-        row = "" if place["row"] is None else f"#{place['row']}"
-        spectra.append((f"{Path(place['file']).name}{row}", spectrum))
-    added, left = add_spectra(index, describer, spectra)
+    for spectrum, origin in reader:
+        row = "" if origin.row is None else f"#{origin.row}"
+        spectra.append((f"{Path(origin.file).name}{row}", spectrum))
+    added, skipped = add_spectra(index, describer, spectra)
     if added:
         index.save(arguments.folder)
-    for name in left:
-        if not arguments.json:
-            print(f"{name} is there already")
-    return max(reader.status, _wrote(arguments, index, arguments.folder, added=added, left=left))
+    if not arguments.json:
+        for name in skipped:
+            print(f"{name} is in the index already")
+    _print_size(arguments, index, arguments.folder, added=added, left=skipped)
+    return reader.status
 
 
-def _wrote(arguments: argparse.Namespace, index: Any, folder: Any, **more: Any) -> int:
-    found = {"output": str(folder), "texts": len(index.papers), "spectra": len(index.spectra)}
+def _print_size(arguments: argparse.Namespace, index: Any, folder: Any, **facts: Any) -> None:
+    texts, spectra = len(index.papers), len(index.spectra)
     if arguments.json:
-        print_json({**found, **more})
+        print_json({"output": str(folder), "texts": texts, "spectra": spectra, **facts})
     else:
-        print(f"{found['texts']:,} texts and {found['spectra']:,} spectra → {folder}")
-    return 0
+        print(f"{texts:,} texts and {spectra:,} spectra → {folder}")
 
 
 __all__ = ["add_command"]

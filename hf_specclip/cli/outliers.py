@@ -1,4 +1,4 @@
-"""`specclip outliers`: which spectra are unlike the others."""
+"""The `specclip outliers` command: outlier scores of spectra."""
 
 from __future__ import annotations
 
@@ -6,58 +6,60 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from .file_arguments import add_file_arguments, print_json
+from .arguments import add_parser, print_json
+from .file_arguments import add_file_arguments
 from .model_arguments import DescribedFiles, add_model_arguments, load_describer
 
 DESCRIPTION = """\
-Score how unlike the sources a model has learned from spectra are, oddest first. The score is the
-mean distance to the nearest spectra in the shared space; the percentile is the share of reference
-spectra, which the model was not trained on, that are less odd.
+Score spectra as outliers, highest score first. The score is the mean distance to the nearest
+spectra in the shared space; the percentile is its rank among reference spectra, on which the model
+was not trained.
 
-  specclip outliers --model runs/demo *.pha
+  specclip outliers *.pha
   specclip outliers --model runs/demo --above 99 --json *.pha
 """
 
 
-def add_command(subparsers: Any) -> argparse.ArgumentParser:
-    """Add `outliers` to the commands; gives its parser, whose `run` is `run`."""
-    parser = subparsers.add_parser(
-        "outliers",
-        help="which spectra are unlike the others",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_command(subparsers: Any) -> None:
+    """Add the `outliers` command."""
+    parser = add_parser(subparsers, "outliers", "outlier scores of spectra", DESCRIPTION, run)
     add_model_arguments(parser, ("outliers",))
     parser.add_argument(
-        "--above", type=_percent, default=0.0, metavar="P", help="only from this percentile on"
+        "--above",
+        type=_percentile,
+        default=0.0,
+        metavar="P",
+        help="only spectra of this percentile or higher",
     )
     add_file_arguments(parser)
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Score the files; 1 where one could not be read, else 0."""
+    """Score the files; return the exit status."""
+    # The index resolves names of sources.
     describer = load_describer(arguments, ("index", "outliers"))
     if describer.outliers is None:
-        raise ValueError(
-            f"{describer.name} has no outliers/ inside or beside it: name it by --outliers"
-        )
+        raise ValueError(f"{describer.name} has no outliers/ inside or beside it: give --outliers")
     files = DescribedFiles(arguments, describer, top_k=1)
-    found = [{"file": one.file, **asdict(one.outlier)} for one in files if one.outlier is not None]
-    found = [one for one in found if one["percentile"] >= arguments.above]
-    found.sort(key=lambda one: -one["score"])
+    scores = [
+        {"file": description.file, **asdict(description.outlier)}
+        for description in files
+        if description.outlier and description.outlier.percentile >= arguments.above
+    ]
+    scores.sort(key=lambda score: -score["score"])
     if arguments.json:
-        print_json(found)
+        print_json(scores)
         return files.status
-    for one in found:
-        print(f"{one['percentile']:6.1f} %  {one['score']:.4f}  {one['file']}")
-        for words in one["odd"]:
-            print(f"          {words}")
+    if scores:
+        print("percentile   score  file")
+    for score in scores:
+        print(f"{score['percentile']:10.1f}  {score['score']:.4f}  {score['file']}")
+        for reason in score["odd"]:
+            print(f"                    {reason}")
     return files.status
 
 
-def _percent(text: str) -> float:
+def _percentile(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 100:
         raise argparse.ArgumentTypeError("must be from 0 to 100")

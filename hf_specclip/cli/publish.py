@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from .file_arguments import print_json
+from .arguments import print_json
 
 # Repeated here so that --help imports nothing heavy; a test compares the two.
 KINDS = ("model", "moe", "spectrum", "outliers", "dataset", "metric", "space")

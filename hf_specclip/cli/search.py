@@ -1,4 +1,4 @@
-"""`specclip search`: spectra and papers by words, or like a source that is known."""
+"""The `specclip search` command: spectra or papers by words, or near a source of the index."""
 
 from __future__ import annotations
 
@@ -6,32 +6,27 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from .file_arguments import print_json
-from .model_arguments import add_model_arguments, load_describer, positive
+from .arguments import add_json_option, add_parser, positive_int, print_json
+from .model_arguments import add_model_arguments, load_describer
 
 DESCRIPTION = """\
-Find spectra, or papers, by words or by what they are like, in the index a model carries.
+Search the index of a model for spectra or papers, by words or near a source.
 
-  specclip search --model runs/demo "heavily absorbed pulsating ULX"
-  specclip search --model runs/demo --section spectrum "black body with kT = 0.1 keV"
-  specclip search --model runs/demo --kind papers --like "2CXO J004722.6-252050"
-  specclip search --model runs/demo --class HMXB --counts 500 --cone 83.6 22.0 1.5 "hard and bright"
+  specclip search "heavily absorbed pulsating ULX"
+  specclip search --section spectrum "black body with kT = 0.1 keV"
+  specclip search --kind papers --like "2CXO J004722.6-252050"
+  specclip search --class HMXB --counts 500 --cone 83.6 22.0 1.5 "hard and bright"
 
 The score is the cosine similarity in the shared space, −1 to 1: it ranks, it is no probability.
 """
 
 
-def add_command(subparsers: Any) -> argparse.ArgumentParser:
-    """Add `search` to the commands; gives its parser, whose `run` is `run`."""
-    parser = subparsers.add_parser(
-        "search",
-        help="spectra and papers by words",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_command(subparsers: Any) -> None:
+    """Add the `search` command."""
+    parser = add_parser(subparsers, "search", "spectra or papers by words", DESCRIPTION, run)
     add_model_arguments(parser, ("index",))
-    parser.add_argument("text", nargs="*", metavar="WORD", help="what to look for")
-    parser.add_argument("--like", metavar="NAME", help="a source of the index, in place of words")
+    parser.add_argument("text", nargs="*", metavar="WORD", help="words to search for")
+    parser.add_argument("--like", metavar="NAME", help="a source of the index, instead of words")
     parser.add_argument(
         "--kind", choices=("spectra", "papers"), default="spectra", help="(default spectra)"
     )
@@ -39,36 +34,34 @@ def add_command(subparsers: Any) -> argparse.ArgumentParser:
         "--section",
         choices=("identity", "spectrum", "context"),
         default="identity",
-        help="what the words are about: what it is (default), its spectral parameters, or where "
-        "it lives",
+        help="section of a summary the words stand for: the nature of the source (default), its "
+        "spectral parameters, or its environment",
     )
     parser.add_argument(
-        "--top", type=positive, default=10, metavar="K", help="answers (default 10)"
+        "--top", type=positive_int, default=10, metavar="K", help="number of results (default 10)"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    only = parser.add_argument_group("only sources")
-    only.add_argument(
+    add_json_option(parser)
+    conditions = parser.add_argument_group("conditions")
+    conditions.add_argument(
         "--class", dest="classes", action="append", metavar="CLASS", help="of this class (repeat)"
     )
-    only.add_argument("--counts", type=float, metavar="N", help="with at least so many counts")
-    only.add_argument(
+    conditions.add_argument("--counts", type=float, metavar="N", help="with at least N counts")
+    conditions.add_argument(
         "--cone",
         nargs=3,
         type=float,
         metavar=("RA", "DEC", "RADIUS"),
-        help="in this part of the sky, degrees (ICRS)",
+        help="within this cone, degrees (ICRS)",
     )
-    parser.set_defaults(run=run)
-    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Search; 0."""
+    """Search; return the exit status."""
     from ..search.index import IndexFilter
 
     text = " ".join(arguments.text).strip()
     if bool(text) == bool(arguments.like):
-        raise ValueError("say what to look for: words, or --like NAME")
+        raise ValueError("give words to search for, or --like NAME")
     where = None
     if arguments.classes or arguments.counts is not None or arguments.cone:
         where = IndexFilter(
@@ -88,25 +81,23 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json([asdict(hit) for hit in hits])
         return 0
-    if not hits:
-        print("nothing meets these conditions")
-    for hit in hits:
-        print("\n".join(_lines(hit)))
-    about = describer.index.about if describer.index is not None else {}
-    if about.get("simulated"):
-        print("note: the model was trained on simulated sources: these are invented")
+    _print_hits(hits, bool(describer.required_index().about.get("simulated")))
     return 0
 
 
-def _lines(hit: Any) -> list[str]:
-    from ..describe.description import LiteratureHit, literature_lines
+def _print_hits(hits: Any, simulated: bool) -> None:
+    from ..describe.description import LiteratureHit
+    from ..describe.text import literature_lines, source_line
 
-    if isinstance(hit, LiteratureHit):
-        return literature_lines(hit)
-    counts = "" if hit.counts is None else f"{hit.counts:>8,} counts"
-    place = "" if hit.ra is None or hit.dec is None else f"  {hit.ra:9.5f} {hit.dec:+9.5f}"
-    kind = hit.source_class or "–"
-    return [f"{hit.rank:>4}. {hit.score:+.3f}  {hit.name:<26}{kind:<14}{counts}{place}"]
+    if not hits:
+        print("nothing meets these conditions")
+    for hit in hits:
+        if isinstance(hit, LiteratureHit):
+            print("\n".join(literature_lines(hit)))
+        else:
+            print(source_line(hit, coordinates=True))
+    if simulated:
+        print("note: the model was trained on simulated sources: these are invented")
 
 
 __all__ = ["add_command", "run"]

@@ -1,4 +1,4 @@
-"""Tables of embeddings on disk, in the format the file name asks for."""
+"""Tables of embeddings on disk: Parquet, FITS, ECSV or JSON lines, by the file's suffix."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ FORMATS = (".parquet", ".fits", ".ecsv", ".jsonl")
 
 
 def check_format(path: str | os.PathLike[str]) -> None:
-    """Raises ValueError where the ending of `path` is none of `FORMATS`."""
-    ending = Path(path).suffix
-    if ending not in FORMATS:
-        raise ValueError(f"{path}: cannot write {ending!r}; use {', '.join(FORMATS)}")
+    """Raise ValueError for a file name whose suffix is none of `FORMATS`."""
+    suffix = Path(path).suffix
+    if suffix not in FORMATS:
+        raise ValueError(f"{path}: cannot write {suffix!r}; use {', '.join(FORMATS)}")
 
 
 def write_table(
@@ -25,35 +25,31 @@ def write_table(
     path: str | os.PathLike[str],
     types: Mapping[str, type] | None = None,
 ) -> Path:
-    """Write rows that share their columns; a failed write leaves an older file as it was.
+    """Write rows as a table, atomically.
 
     Args:
-        rows: mappings from column to string, number, None or one-dimensional array.
+        rows: mappings from column to string, number, None or one-dimensional array; all rows have
+            the same columns.
         path: ends in `.parquet` (needs pyarrow), `.fits`, `.ecsv` or `.jsonl`.
-        types: `str`, `int` or `float` of columns that may hold nothing but None, so that the
-            columns of a file never depend on what was in it.
+        types: `str`, `int` or `float` of columns that may be None in every row.
 
     Raises:
-        ValueError: for another ending, or no rows.
+        ValueError: for another suffix, or no rows.
         ImportError: for Parquet without pyarrow.
     """
+    from ..storage import atomic_file
+
     target = Path(path)
     check_format(target)
     if not rows:
         raise ValueError(f"{target}: no rows to write")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # The ending stays last: astropy chooses the format by it.
-    fresh = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
-    try:
+    with atomic_file(target) as partial:
         if target.suffix == ".parquet":
-            _write_parquet(rows, fresh, types or {})
+            _write_parquet(rows, partial, types or {})
         elif target.suffix == ".jsonl":
-            _write_json_lines(rows, fresh)
+            _write_json_lines(rows, partial)
         else:
-            _write_astropy(rows, fresh, types or {})
-        fresh.replace(target)
-    finally:
-        fresh.unlink(missing_ok=True)
+            _write_astropy(rows, partial, types or {})
     return target
 
 
@@ -96,14 +92,14 @@ def _write_astropy(
     table = Table()
     for name in rows[0]:
         values = [row[name] for row in rows]
-        if path.suffix == ".fits":  # the standard knows ASCII alone: α becomes \\u03b1
+        if path.suffix == ".fits":  # FITS strings are ASCII: α becomes \\u03b1
             values = [_ascii(value) if isinstance(value, str) else value for value in values]
         absent = [value is None for value in values]
         if all(absent) and name not in types:
-            continue  # a column of nothing has no type to be written in
+            continue  # an empty column without a type cannot be written
         if any(absent):
-            kind = types.get(name) or type(next(value for value in values if value is not None))
-            filler = kind()
+            value_type = types.get(name) or type(next(v for v in values if v is not None))
+            filler = value_type()
             filled = [filler if value is None else value for value in values]
             table[name] = MaskedColumn(filled, mask=absent)
         elif isinstance(values[0], np.ndarray):

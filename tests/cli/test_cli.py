@@ -76,7 +76,7 @@ def test_help_answers_without_the_heavy_imports():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("set()\n")
-    for command in ("inspect", "embed", "retrieve"):
+    for command in ("describe", "inspect", "embed", "dataset"):
         assert command in done.stdout
 
 
@@ -139,21 +139,25 @@ def test_embed_writes_a_row_for_each_readable_spectrum(
     assert np.asarray(list(table["latent"])).shape == (2, 64)
 
 
-def test_retrieve_gives_papers_with_links(spectra, model_folder, capsys):
-    arguments = ["retrieve", "--model", str(model_folder), "--top", "4", str(spectra[0])]
-    assert main([*arguments, "--json"]) == 0
-    (answer,) = json.loads(capsys.readouterr().out)
-    assert answer["gallery"] == 20
-    scores = [text["score"] for text in answer["literature"]]
+def literature(arguments, capsys):
+    """Run `specclip describe --only literature --json`; return the literature of the first file."""
+    assert main(["describe", "--only", "literature", "--json", *map(str, arguments)]) == 0
+    return json.loads(capsys.readouterr().out)[0]["literature"]
+
+
+def test_literature_comes_with_links(spectra, model_folder, capsys):
+    arguments = ["--model", model_folder, "--top", "4", spectra[0]]
+    texts = literature(arguments, capsys)
+    scores = [text["score"] for text in texts]
     assert len(scores) == 4
     assert scores == sorted(scores, reverse=True)
-    paper = answer["literature"][0]["papers"][0]
-    assert paper["url"] == f"https://arxiv.org/abs/{paper['id']}"
-    assert main(arguments) == 0
-    assert paper["url"] in capsys.readouterr().out
+    paper = texts[0]["papers"][0]
+    assert paper["link"] == f"https://arxiv.org/abs/{paper['id']}"
+    assert main(["describe", "--only", "literature", *map(str, arguments)]) == 0
+    assert paper["link"] in capsys.readouterr().out
 
 
-def test_retrieve_equals_the_library(spectra, model_folder, capsys):
+def test_literature_equals_the_library(spectra, model_folder, capsys):
     import torch
 
     from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel, read_spectrum
@@ -165,8 +169,7 @@ def test_retrieve_equals_the_library(spectra, model_folder, capsys):
     with torch.no_grad():
         query = model.get_spectrum_features(**inputs).pooler_output
     hit = SpecCLIPIndex.from_pretrained(model_folder).search(query, 1)[0][0]
-    main(["retrieve", "--model", str(model_folder), "--json", str(spectra[1])])
-    first = json.loads(capsys.readouterr().out)[0]["literature"][0]
+    first = literature(["--model", model_folder, spectra[1]], capsys)[0]
     assert first["id"] == hit.entry["id"]
     assert first["score"] == pytest.approx(hit.score, abs=1e-4)
 
@@ -180,18 +183,18 @@ def test_an_ensemble_answers_as_a_model_does(spectra, model_folder, tmp_path, ca
     shutil.copytree(model_folder, folder)
     member = SpecCLIPModel.from_pretrained(model_folder)
     SpecCLIPEnsembleModel.from_members([member]).save_pretrained(folder)
-    found = []
-    for model in (model_folder, folder):
-        assert main(["retrieve", "--model", str(model), "--json", str(spectra[1])]) == 0
-        found.append(json.loads(capsys.readouterr().out)[0]["literature"])
-    assert [hit["id"] for hit in found[0]] == [hit["id"] for hit in found[1]]
+    of_model, of_ensemble = (
+        literature(["--model", each, spectra[1]], capsys) for each in (model_folder, folder)
+    )
+    assert [hit["id"] for hit in of_model] == [hit["id"] for hit in of_ensemble]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["retrieve", "--model", "{tmp}/none", "{file}"], "no folder"),
-        (["retrieve", "--model", "{tmp}", "{file}"], "no model folder"),
+        (["describe", "--model", "{tmp}/none", "{file}"], "no folder"),
+        (["describe", "--model", "{tmp}", "{file}"], "no model folder"),
+        (["describe", "--model", "{model}", "--only", "variables", "{file}"], "has no moe"),
         (["embed", "--model", "{model}", "{file}", "-o", "{tmp}/out.pkl"], r".parquet"),
         (["inspect", "--arf", "x.arf", "{file}", "{file}"], "single FILE"),
     ],
@@ -209,7 +212,7 @@ def test_an_autoencoder_is_no_dual_encoder(spectra, tmp_path, capsys):
 
     config = SpecCLIPSpectrumConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
     SpecCLIPForSpectrumPreTraining(config).save_pretrained(tmp_path / "spectrum")
-    assert main(["retrieve", "--model", str(tmp_path / "spectrum"), str(spectra[0])]) == 1
+    assert main(["describe", "--model", str(tmp_path / "spectrum"), str(spectra[0])]) == 1
     assert "needs a dual encoder" in capsys.readouterr().err
 
 
@@ -226,7 +229,7 @@ def test_a_gallery_of_another_model_is_refused(spectra, model_folder, tmp_path, 
     folder = tmp_path / "model"
     shutil.copytree(model_folder, folder)
     SpecCLIPIndex([{"id": "a"}], np.ones((1, 5))).save(folder / "gallery")
-    assert main(["retrieve", "--model", str(folder), str(spectra[0])]) == 1
+    assert main(["describe", "--model", str(folder), str(spectra[0])]) == 1
     assert "5 dimensions" in capsys.readouterr().err
 
 

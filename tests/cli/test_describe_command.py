@@ -72,10 +72,10 @@ def test_a_bad_file_does_not_take_the_others_along(ask, files, tmp_path):
         assert {one["file"] for one in json.loads(out)} == {files[0], files[1]}
         assert "bad.pha" in err
         assert "absent.pha" in err
-    status, out, err = ask("report", "-o", tmp_path / "report.html", files[0], bad)
-    assert status == 1
+    page = ("describe", "--format", "html", "-o")
+    assert ask(*page, tmp_path / "report.html", files[0], bad)[0] == 1
     assert (tmp_path / "report.html").is_file()
-    assert ask("report", "-o", tmp_path / "none.html", bad)[0] == 1
+    assert ask(*page, tmp_path / "none.html", bad)[0] == 1
     assert not (tmp_path / "none.html").exists()
 
 
@@ -199,7 +199,7 @@ def test_an_index_says_what_is_in_it(ask, tiny_run):
 
 
 @pytest.mark.parametrize(
-    "command", ["describe", "classify", "search", "outliers", "report", "index"]
+    "command", ["describe", "classify", "search", "outliers", "index", "embed", "inspect", "fit"]
 )
 def test_help_teaches(command, capsys):
     with pytest.raises(SystemExit) as end:

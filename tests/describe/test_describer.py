@@ -25,8 +25,8 @@ from hf_specclip import (
     XRaySpectrum,
     read_spectrum,
 )
-from hf_specclip.describe.description import descriptions_table
-from hf_specclip.describe.html import page
+from hf_specclip.describe.html import render_page
+from hf_specclip.describe.table import descriptions_table
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +230,7 @@ def test_a_page_holds_no_markup_of_strangers(found):
         classes={evil: 1.0},
         notes=(evil,),
     )
-    html = page([hostile, found], title=evil)
+    html = render_page([hostile, found], title=evil)
     parser = _Tags()
     parser.feed(html)
     assert "script" not in parser.tags
@@ -257,7 +257,7 @@ def test_what_is_absent_is_left_out(tiny_run, tmp_path, files):
     found.to_table().write(table, format="ascii.ecsv")
     with pytest.raises(ValueError, match="no gallery/"):
         bare.search("a star")
-    with pytest.raises(ValueError, match="brings no classes"):
+    with pytest.raises(ValueError, match="has no classes"):
         bare.classify([files[0]])
     named = Describer.from_pretrained(
         tmp_path / "model", moe=tiny_run, outliers=tiny_run, index=tiny_run / "model"

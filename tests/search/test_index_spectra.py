@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hf_specclip import IndexFilter, SpecCLIPIndex
-from hf_specclip.describe.describer import _stored_spectrum
+from hf_specclip.describe.inputs import stored_spectrum
 from hf_specclip.errors import FileFormatError
 from hf_specclip.search.build import build_index
 from hf_specclip.search.filter import separation
@@ -85,8 +85,8 @@ def test_effective_areas_are_stored_for_models_that_use_them(rows, tmp_path):
     )
     built.save(tmp_path / "index")
     loaded = SpecCLIPIndex.load(tmp_path / "index")
-    _, known = _stored_spectrum(loaded, 2)
-    _, unknown = _stored_spectrum(loaded, 3)
+    _, known = stored_spectrum(loaded, 2)
+    _, unknown = stored_spectrum(loaded, 3)
     np.testing.assert_allclose(known["effective_area"], area[2], rtol=1e-3)
     assert unknown["effective_area"] is None
 

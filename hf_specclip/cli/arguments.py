@@ -1,0 +1,90 @@
+"""Parts of the command line that several commands share: parsers, argument types, output."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(
+    subparsers: Any,
+    name: str,
+    summary: str,
+    description: str,
+    run: Callable[[argparse.Namespace], int] | None = None,
+) -> argparse.ArgumentParser:
+    """Add a command and return its parser.
+
+    Args:
+        subparsers: of `argparse`.
+        name: of the command.
+        summary: one line for the list of commands.
+        description: for its own `--help`, laid out as it is printed.
+        run: runs the command and returns the exit status.
+    """
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name,
+        help=summary,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if run is not None:
+        parser.set_defaults(run=run)
+    return parser
+
+
+def positive_int(text: str) -> int:
+    """Parse a count: an integer of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def comma_separated(text: str) -> list[str]:
+    """Parse names with commas between them."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def choices_of(names: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    """Return an argument type: some of `names`, with commas between them."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        chosen = comma_separated(text)
+        unknown = [name for name in chosen if name not in names]
+        if unknown or not chosen:
+            raise argparse.ArgumentTypeError(f"{text!r}: give some of {','.join(names)}")
+        return tuple(chosen)
+
+    return parse
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    print()
+
+
+def numbered_path(path: Path, number: int) -> Path:
+    """Return `plot.png`, `plot_2.png`, `plot_3.png`, … for images of several spectra."""
+    return path if number == 1 else path.with_name(f"{path.stem}_{number}{path.suffix}")
+
+
+__all__ = [
+    "add_json_option",
+    "add_parser",
+    "choices_of",
+    "comma_separated",
+    "numbered_path",
+    "positive_int",
+    "print_json",
+]

@@ -1,0 +1,76 @@
+"""The `specclip embed` command: embeddings of spectra as a table."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .arguments import add_parser, print_json
+from .file_arguments import SpectrumReader, add_file_arguments
+from .model_arguments import add_model_arguments, load_describer
+
+BATCH_SIZE = 256
+# Columns of the table beside the vectors.
+COLUMNS = {
+    "file": str,
+    "row": int,
+    "source_name": str,
+    "obsid": int,
+    "obi": int,
+    "region_id": int,
+    "ra": float,
+    "dec": float,
+    "exposure_s": float,
+    "total_counts": int,
+}
+DESCRIPTION = """\
+Embed spectra: the unit vector in the space shared with the literature, and the latent of the
+spectral encoder. The table has one row for each spectrum; a file that cannot be read is reported on
+standard error and left out.
+
+  specclip embed --model runs/demo *.pha -o embeddings.parquet
+  specclip embed --model user/name source.pi -o embeddings.fits
+"""
+
+
+def add_command(subparsers: Any) -> None:
+    """Add the `embed` command."""
+    parser = add_parser(subparsers, "embed", "embeddings of spectra", DESCRIPTION, run)
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="table to write: .parquet, .fits, .ecsv or .jsonl",
+    )
+    add_model_arguments(parser)
+    add_file_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the embeddings of the files; return the exit status."""
+    from ..spectra.facts import spectrum_facts
+    from .tables import check_format, write_table
+
+    check_format(arguments.output)  # before the work, not after it
+    describer = load_describer(arguments, ())
+    reader = SpectrumReader(arguments)
+    rows: list[dict[str, Any]] = []
+    for batch in reader.batches(BATCH_SIZE):
+        points, latents = describer.embed_with_latents([spectrum for spectrum, _ in batch])
+        for (spectrum, origin), point, latent in zip(batch, points, latents, strict=True):
+            facts = {**origin._asdict(), **spectrum_facts(spectrum)}
+            columns = {name: facts[name] for name in COLUMNS}
+            rows.append({**columns, "embedding": point, "latent": latent})
+    if rows:
+        write_table(rows, arguments.output, COLUMNS)
+    if arguments.json:
+        print_json({"output": str(arguments.output) if rows else None, "spectra": len(rows)})
+    elif rows:
+        print(f"{len(rows)} spectra → {arguments.output}")
+    return reader.status
+
+
+__all__ = ["add_command", "run"]

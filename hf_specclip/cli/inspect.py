@@ -1,0 +1,116 @@
+"""The `specclip inspect` command: content of spectrum files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..formatting import format_number
+from .arguments import add_parser, numbered_path, print_json
+from .file_arguments import SpectrumReader, add_file_arguments
+
+if TYPE_CHECKING:
+    from ..spectra import XRaySpectrum
+
+DESCRIPTION = """\
+Read spectra (PHA I or II) with their responses and background, and print their content.
+
+The ARF, RMF and background are found through the header of the file and beside it; the catalogue's
+names (…_pha3 → …_arf3, …_rmf3) and gzipped files are understood.
+
+  specclip inspect source.pi
+  specclip inspect --json source.pi | jq '.[].exposure_s'
+  specclip inspect --plot source.png source.pi
+"""
+
+
+def add_command(subparsers: Any) -> None:
+    """Add the `inspect` command."""
+    parser = add_parser(subparsers, "inspect", "content of spectrum files", DESCRIPTION, run)
+    parser.add_argument(
+        "--plot", type=Path, metavar="IMAGE", help="also draw the spectrum (png, pdf, svg)"
+    )
+    add_file_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the content of the files; return the exit status."""
+    from ..spectra.facts import spectrum_facts
+
+    reader = SpectrumReader(arguments)
+    answers = []
+    for spectrum, origin in reader:
+        facts = spectrum_facts(spectrum)
+        answers.append({**origin._asdict(), **facts})
+        if arguments.plot:
+            _plot(spectrum, numbered_path(arguments.plot, len(answers)))
+        if not arguments.json:
+            print(origin)
+            for label, text in _lines(facts):
+                print(f"  {label:<14}{text}")
+    if arguments.json:
+        print_json(answers)
+    return reader.status
+
+
+def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Give the label and text of each line."""
+    if facts["source_name"]:
+        yield "source", facts["source_name"]
+    observation = [
+        f"{label} {facts[name]}"
+        for name, label in (("obsid", "ObsID"), ("obi", "OBI"), ("region_id", "region"))
+        if facts[name] is not None
+    ]
+    if observation:
+        yield "observation", ", ".join(observation)
+    detector, instrument = facts["detector"] or "", facts["instrument"] or ""
+    camera = detector if detector.startswith(instrument) else f"{instrument} {detector}"
+    if facts["telescope"] or camera:
+        yield "instrument", f"{facts['telescope'] or ''} {camera}".strip()
+    yield "exposure", f"{facts['exposure_s']:,.1f} s"
+    low, high = facts["energy_range_kev"]
+    yield "channels", f"{facts['channels']}, {low:.3g}–{high:.4g} keV"
+    yield (
+        "counts",
+        f"{facts['total_counts']:,} in all, {facts['counts_0.5_8kev']:,} at 0.5–8 keV",
+    )
+    if facts["background_total_counts"] is None:
+        yield "background", "none found"
+    else:
+        yield (
+            "background",
+            f"{facts['background_total_counts']:,} counts in its region, "
+            f"× {facts['background_scale']:.4g} in the aperture",
+        )
+    yield (
+        "net",
+        f"{facts['net_counts_0.5_8kev']:,.1f} ± {facts['net_counts_error_0.5_8kev']:,.1f} "
+        f"counts, {facts['net_rate_0.5_8kev_per_s']:.4g} ct/s at 0.5–8 keV",
+    )
+    peak = facts["effective_area_max_cm2"]
+    area = "" if peak is None else f" (up to {format_number(peak)} cm² at 0.5–8 keV)"
+    yield "ARF", f"{facts['arf'] or 'none found'}{area}"
+    yield "RMF", facts["rmf"] or "none found"
+    for note in facts["notes"]:
+        yield "note", note
+
+
+def _plot(spectrum: XRaySpectrum, path: Path) -> None:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('drawing needs matplotlib: pip install "hf-specclip[plot]"') from error
+
+    from ..spectra import plot_spectrum
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    plot_spectrum(spectrum, figure.subplots())
+    figure.savefig(path, dpi=150)
+    print(f"drew {path}", file=sys.stderr)
+
+
+__all__ = ["add_command", "run"]

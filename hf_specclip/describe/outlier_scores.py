@@ -1,0 +1,102 @@
+"""Outlier scores of spectra, with the features that set each apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..outliers.detector import BANDS, OutlierRows, SpecCLIPOutlierDetector
+from ..outliers.explain import describe_outliers
+from .description import OutlierScore
+
+if TYPE_CHECKING:
+    from .inputs import SpectrumInput
+
+_DETECTOR = "spectrum_neighbours"
+_VIEWS = {"spectrum_neighbours": "near spectra", "feature_neighbours": "numbers of the counts"}
+_BAND_NAMES = {"s": "0.5–1.2 keV", "m": "1.2–2 keV", "h": "2–7 keV"}
+# Deviations of a band below this many σ, and percentiles below this, are not worth a sentence.
+_BAND_SIGMA, _VIEW_PERCENTILE = 2, 95
+
+
+def score_outliers(
+    detector: SpecCLIPOutlierDetector,
+    inputs: Sequence[SpectrumInput],
+    points: np.ndarray,
+    features: np.ndarray,
+    groups: Sequence[str],
+    energy_range: tuple[float, float],
+) -> list[OutlierScore]:
+    """Score spectra.
+
+    Args:
+        detector: of the model.
+        inputs: the spectra, n of them.
+        points: (n, D) in the shared space.
+        features: (n, F) numbers of the feature extractor.
+        groups: of the sources; a source is not compared with its own group.
+        energy_range: of the bins of the inputs, keV.
+    """
+    rows = _outlier_rows(detector, inputs, points, features, groups, energy_range)
+    scores = detector.score(rows)
+    oddities = describe_outliers(detector, rows, scores, np.arange(len(inputs)), by=_DETECTOR)
+    results = []
+    for row, oddity in enumerate(oddities):
+        views = {
+            title: float(scores.percentile(view)[row])
+            for view, title in _VIEWS.items()
+            if np.isfinite(scores.raw[view][row])
+        }
+        reasons = []
+        sigma = oddity.band_sigma
+        if oddity.band is not None and sigma is not None and abs(sigma) >= _BAND_SIGMA:
+            more = "more" if sigma > 0 else "fewer"
+            reasons.append(
+                f"{more} counts at {_BAND_NAMES[oddity.band]} than the nearest sources "
+                f"({sigma:+.1f} σ)"
+            )
+        reasons += [
+            f"outlier percentile {percentile:.1f} by {title}"
+            for title, percentile in views.items()
+            if percentile >= _VIEW_PERCENTILE
+        ]
+        score = float(scores.raw[_DETECTOR][row])
+        results.append(OutlierScore(score, oddity.percentile, views, tuple(reasons)))
+    return results
+
+
+def _outlier_rows(
+    detector: SpecCLIPOutlierDetector,
+    inputs: Sequence[SpectrumInput],
+    points: np.ndarray,
+    features: np.ndarray,
+    groups: Sequence[str],
+    energy_range: tuple[float, float],
+) -> OutlierRows:
+    n_bins = len(inputs[0].columns["counts"])
+    edges = np.linspace(*energy_range, n_bins + 1)
+    centres = 0.5 * (edges[1:] + edges[:-1])
+    in_band = np.stack([(centres >= low) & (centres < high) for low, high in BANDS.values()], 1)
+
+    def band_sums(name: str) -> np.ndarray:
+        def values(columns: dict[str, Any]) -> Any:
+            return np.zeros(n_bins) if columns.get(name) is None else columns[name]
+
+        stacked = np.stack([np.asarray(values(each.columns), np.float64) for each in inputs])
+        return stacked @ in_band
+
+    scale = np.array([float(each.columns.get("background_scale") or 0.0) for each in inputs])
+    source, background = band_sums("counts"), band_sums("background_counts")
+    return OutlierRows(
+        spectrum=points,
+        # A detector fitted on another kind of input has no such numbers.
+        features=features if features.shape[1] == detector.reference.features.shape[1] else None,
+        band_counts=source - scale[:, None] * background,
+        band_errors=np.sqrt(source + scale[:, None] ** 2 * background),
+        groups=list(groups),
+    )
+
+
+__all__ = ["score_outliers"]

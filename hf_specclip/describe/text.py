@@ -1,0 +1,86 @@
+"""Descriptions and search results as text for a terminal."""
+
+from __future__ import annotations
+
+from ..formatting import format_number, format_range
+from .description import Description, LiteratureHit, SimilarSource, Variable
+
+_CLASSES_SHOWN = 5
+_SUMMARY_LENGTH = 200
+
+
+def render_text(description: Description) -> str:
+    """Write a description as text."""
+    lines = [description.title, f"  {', '.join(_observation(description))}"]
+    if description.literature:
+        lines.append(f"\n  literature (nearest of {description.gallery['papers']:,} texts)")
+        for hit in description.literature:
+            lines += literature_lines(hit)
+    if description.similar:
+        lines.append(f"\n  similar sources (of {description.gallery['spectra']:,} spectra)")
+        lines += [source_line(source) for source in description.similar]
+    if description.classes:
+        lines.append("\n  class (zero-shot)")
+        for name, probability in list(description.classes.items())[:_CLASSES_SHOWN]:
+            lines.append(f"    {probability:6.1%}  {name}")
+    if description.variables:
+        lines.append("\n  variables (68 % interval)")
+        lines += [f"    {_variable_line(variable)}" for variable in description.variables]
+    if description.outlier:
+        outlier = description.outlier
+        lines.append(f"\n  outlier percentile {outlier.percentile:.0f} (score {outlier.score:.3f})")
+        lines += [f"    {reason}" for reason in outlier.odd]
+    if description.notes:
+        lines.append("")
+        lines += [f"  note: {note}" for note in description.notes]
+    return "\n".join(lines)
+
+
+def literature_lines(hit: LiteratureHit) -> list[str]:
+    """Write a text with its papers, as lines."""
+    more = f" and {len(hit.source_names) - 2} more" if len(hit.source_names) > 2 else ""
+    lines = [f"    {hit.rank:>2}. {hit.score:+.3f}  {', '.join(hit.source_names[:2])}{more}"]
+    summary = next((section for section in hit.summary.values() if section), None)
+    if summary:
+        shortened = len(summary) > _SUMMARY_LENGTH
+        lines.append(f"        {summary[: _SUMMARY_LENGTH - 1] + '…' if shortened else summary}")
+    for paper in hit.papers[:3]:
+        year = f" ({paper.year})" if paper.year else ""
+        lines.append(f"        · {paper.title or 'untitled'}{year}  {paper.link or paper.id}")
+    return lines
+
+
+def source_line(source: SimilarSource, coordinates: bool = False) -> str:
+    """Write a source as a line, with its coordinates (degrees) where asked for."""
+    counts = "" if source.counts is None else f"{source.counts:>8,} counts"
+    position = ""
+    if coordinates and source.ra is not None and source.dec is not None:
+        position = f"  {source.ra:9.5f} {source.dec:+9.5f}"
+    return (
+        f"    {source.rank:>2}. {source.score:+.3f}  {source.name:<26}"
+        f"{source.source_class or '–':<14}{counts}{position}"
+    )
+
+
+def _observation(description: Description) -> list[str]:
+    source = description.source
+    parts = []
+    name = source.get("source_name")
+    if name and name != description.title:
+        parts.append(str(name))
+    if source.get("obsid") is not None:
+        parts.append(f"ObsID {source['obsid']}")
+    net, error = source["net_counts_0.5_8kev"], source["net_counts_error_0.5_8kev"]
+    exposure = source["exposure_s"]
+    parts.append(f"{net:,.1f} ± {error:,.1f} net counts at 0.5–8 keV in {exposure:,.0f} s")
+    return parts
+
+
+def _variable_line(variable: Variable) -> str:
+    """Write such as `powlaw_gamma  1.67 (1.56 – 1.8)`, with the unit."""
+    interval = f"({format_range(variable.lower_68, variable.upper_68)})"
+    value = format_number(variable.value)
+    return f"{variable.name:<20} {value:>9} {interval:<20} {variable.unit}".rstrip()
+
+
+__all__ = ["literature_lines", "render_text", "source_line"]
