@@ -1,4 +1,4 @@
-"""What there is to say of a spectrum before any model has seen it."""
+"""Summary of a spectrum: exposure, counts, background, responses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["spectrum_facts"]
 
 
 def spectrum_facts(spectrum: XRaySpectrum) -> dict[str, Any]:
-    """Plain values under names that carry their units; None where something is not known.
+    """Return plain values under names that carry their units; None where unknown.
 
     Net counts have the error of two Poisson counts by Gaussian propagation: good enough to read,
     not to publish.

@@ -1,4 +1,4 @@
-"""Count rates of a spectrum in groups of channels, as they are drawn."""
+"""Count rates of a spectrum in groups of channels, for display."""
 
 from __future__ import annotations
 
@@ -47,22 +47,22 @@ class GroupedRates:
 
     @property
     def centre(self) -> NDArray[np.float64]:
-        """(g,) geometric mean of the edges, keV."""
+        """Return (g,) the geometric mean of the edges, keV."""
         return np.sqrt(self.edges[:-1] * self.edges[1:])
 
     @property
     def sides(self) -> NDArray[np.float64]:
-        """(2, g) from the centre down and up to the edges, keV."""
+        """Return (2, g) the distance from the centre down and up to the edges, keV."""
         return np.array([self.centre - self.edges[:-1], self.edges[1:] - self.centre])
 
     @property
     def weak(self) -> NDArray[np.bool_]:
-        """(g,) whether an upper limit is all there is."""
+        """Return (g,) True where only an upper limit is known."""
         return ~self.found & (self.limit > 0)
 
     @property
     def has_background(self) -> bool:
-        """Whether there is any background to draw."""
+        """Return True where there is a background to draw."""
         return bool(self.expected.any())
 
 
@@ -121,7 +121,7 @@ def group_rates(
 
 
 def group_channels(counts: NDArray[np.int64], least: int) -> NDArray[np.int64]:
-    """First channel of each group of neighbours with at least `least` counts.
+    """Return the first channel of each group of neighbours with at least `least` counts.
 
     What is left at the end joins the last group. There is always one group.
     """
@@ -156,7 +156,7 @@ def _least(counts: NDArray[np.int64], asked: int | None) -> int:
 
 
 def poisson_errors(counts: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """1σ errors down and up of Poisson counts (Gehrels 1986, ApJ 303, 336)."""
+    """Return 1σ errors down and up of Poisson counts (Gehrels 1986, ApJ 303, 336)."""
     upper = 1 + np.sqrt(counts + 0.75)
     with np.errstate(divide="ignore", invalid="ignore"):
         least = counts * (1 - 1 / (9 * counts) - 1 / (3 * np.sqrt(counts))) ** 3

@@ -1,4 +1,4 @@
-"""A spectrum as observers draw it: counts/s/keV against energy, on log axes."""
+"""Plot of a spectrum: counts/s/keV against energy, on log axes."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def plot_spectrum(
 
 
 def _draw_background(ax: Axes, points: GroupedRates) -> None:
-    """The background expected in the aperture, grouped by its own counts."""
+    """Draw the background expected in the aperture, grouped by its own counts."""
     edges, rate = points.background_edges, points.background_rate
     rate = np.where(rate > 0, rate, np.nan)
     # A log axis has no zero to fill from; the axis cuts this off.

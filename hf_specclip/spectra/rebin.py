@@ -1,4 +1,4 @@
-"""From detector channels to the model's energy bins.
+"""Rebinning from detector channels to the model's energy bins.
 
 ACIS PI channels are 14.6 eV wide and the model's bins 18.75 eV: whole channels assigned to bins by
 their mid-points make a comb of 32 % rms in a smooth spectrum. Two rules avoid it:
@@ -46,7 +46,7 @@ _MASK = (1 << 64) - 1
 def energy_grid(
     n_bins: int = 400, energy_range: tuple[float, float] = (0.5, 8.0)
 ) -> NDArray[np.float64]:
-    """Edges of equal bins.
+    """Return the edges of equal bins.
 
     Args:
         n_bins: number of bins.
@@ -72,7 +72,8 @@ def detection_seed(
     region_id: int | str | None,
     source_name: str | None = "",
 ) -> int:
-    """The seed of a detection's draws: 63 bits, the same in every process and on every machine.
+    """Return the seed of a detection's draws: 63 bits, the same in every process and on every
+    machine.
 
     Args:
         obsid, obi, region_id: the detection in the Chandra Source Catalog; None where unknown.
@@ -89,7 +90,7 @@ def detection_seed(
 
 
 def background_seed(seed: int) -> int:
-    """The seed for a detection's background, so that it is dealt independently of the source."""
+    """Return the seed of a detection's background, dealt independently of the source."""
     return int(_mix(np.asarray([seed & _MASK], dtype=np.uint64) ^ _MIX_2)[0]) >> 1
 
 
@@ -197,7 +198,7 @@ def deal_counts_batch(
 
 
 def overlap_fractions(src_edges: ArrayLike, dst_edges: ArrayLike) -> NDArray[np.float64]:
-    """The share of each source bin that lies in each destination bin.
+    """Return the share of each source bin that lies in each destination bin.
 
     Args:
         src_edges: (n + 1,) ascending edges.
@@ -242,7 +243,7 @@ def rebin_model(values: ArrayLike, src_edges: ArrayLike, dst_edges: ArrayLike) -
 
 
 def ascending_edges(edges: ArrayLike, name: str) -> NDArray[np.float64]:
-    """(n + 1,) finite, strictly ascending edges as float64, else ValueError naming them."""
+    """Return (n + 1,) finite, strictly ascending edges as float64, else raise ValueError."""
     values = np.asarray(edges, dtype=np.float64)
     if values.ndim != 1 or values.size < 2:
         raise ValueError(f"{name} must hold at least two edges, not shape {values.shape}")
@@ -252,7 +253,7 @@ def ascending_edges(edges: ArrayLike, name: str) -> NDArray[np.float64]:
 
 
 def _cumulative(source: NDArray[Any], target: NDArray[Any]) -> NDArray[np.float64]:
-    """(n, m + 1) share of each source bin that lies below each target edge."""
+    """Return (n, m + 1) the share of each source bin that lies below each target edge."""
     return np.clip((target - source[:-1, None]) / np.diff(source)[:, None], 0.0, 1.0)
 
 
@@ -284,7 +285,8 @@ def _geometry(
 def _crossed_edges(
     highs: NDArray[Any], edges: NDArray[Any], first: NDArray[Any]
 ) -> list[NDArray[np.float64]]:
-    """The first, second… edge that counts of each channel may lie above, infinite where none is.
+    """Return the first, second… edge above which counts of each channel may lie, infinite where
+    none.
 
     An edge at the top of a channel is one: energies are rounded.
     """
@@ -303,7 +305,7 @@ def _fractions_of(low: float, high: float, edges: NDArray[Any]) -> tuple[int, ND
 
 
 def _chunks(numbers: NDArray[np.int64]) -> list[slice]:
-    """Slices of about `_CHUNK` counts each."""
+    """Yield slices of about `_CHUNK` counts each."""
     if not numbers.size:
         return []
     block = (np.cumsum(numbers) - 1) // _CHUNK
@@ -312,24 +314,24 @@ def _chunks(numbers: NDArray[np.int64]) -> list[slice]:
 
 
 def _seed_states(seeds: ArrayLike) -> NDArray[np.uint64]:
-    """Well-mixed states: neighbouring seeds (0, 1, 2…) give unrelated draws."""
+    """Return well-mixed states: neighbouring seeds (0, 1, 2…) give unrelated draws."""
     whole = [int(seed) & _MASK for seed in np.asarray(seeds, dtype=object).reshape(-1)]
     return _mix(np.asarray(whole, dtype=np.uint64) + _GOLDEN)
 
 
 def _counters(channel: NDArray[Any]) -> NDArray[np.uint64]:
-    """What a detection's state has grown by at the first count of a channel."""
+    """Return the growth of a detection's state at the first count of a channel."""
     return ((channel.astype(np.uint64) << np.uint64(32)) + np.uint64(1)) * _GOLDEN
 
 
 def _uniform(begin: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Uniform numbers in [0, 1): the n-th is n steps from its beginning (SplitMix64)."""
+    """Return uniform numbers in [0, 1): the n-th is n steps from its beginning (SplitMix64)."""
     bits = _mix(begin + np.arange(begin.size, dtype=np.uint64) * _GOLDEN)
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _mix(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of SplitMix64 (Steele, Lea & Flood 2014); integers wrap around by design."""
+    """Apply the finaliser of SplitMix64 (Steele, Lea & Flood 2014); integers wrap around by design."""
     bits = (bits ^ (bits >> np.uint64(30))) * _MIX_1
     bits = (bits ^ (bits >> np.uint64(27))) * _MIX_2
     return bits ^ (bits >> np.uint64(31))

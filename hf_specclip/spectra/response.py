@@ -1,4 +1,4 @@
-"""What the telescope does to photons: effective area and energy redistribution.
+"""Instrument response: effective area (ARF) and redistribution matrix (RMF).
 
 A model gives photons/cm²/s in bins of true energy. The effective area (ARF, cm²) turns them into
 detected events a second, the redistribution matrix (RMF) spreads these over detector channels:
@@ -62,14 +62,18 @@ class EffectiveArea:
             object.__setattr__(self, name, values)
 
     def at(self, energies: ArrayLike) -> NDArray[np.float64]:
-        """Area in cm² at `energies` (keV): linear between bin centres, 0 outside the ARF."""
+        """Return the area in cm² at `energies` (keV): linear between bin centres, 0 outside the
+        ARF.
+        """
         energies = np.asarray(energies, dtype=np.float64)
         centres = (self.energy_edges[:-1] + self.energy_edges[1:]) / 2
         inside = (energies >= self.energy_edges[0]) & (energies <= self.energy_edges[-1])
         return np.where(inside, np.interp(energies, centres, self.area), 0.0)
 
     def on(self, energy_edges: ArrayLike) -> NDArray[np.float64]:
-        """(m,) mean area in cm² in other bins (keV); the stored values where the bins agree."""
+        """Return (m,) the mean area in cm² in other bins (keV); the stored values where the bins
+        agree.
+        """
         edges = ascending_edges(energy_edges, "energy_edges")
         if edges.shape == self.energy_edges.shape and np.allclose(
             edges, self.energy_edges, rtol=1e-5, atol=1e-5
@@ -81,7 +85,7 @@ class EffectiveArea:
 
 @dataclass(frozen=True, eq=False)
 class SparseRows:
-    """The non-zero elements of a matrix, row by row.
+    """Non-zero elements of a matrix, row by row.
 
     Attributes:
         row, column: (k,) int32 indices, rows ascending.
@@ -94,7 +98,7 @@ class SparseRows:
 
 
 class RedistributionMatrix:
-    """The probability that a photon of an energy is recorded in a channel (RMF).
+    """Redistribution matrix (RMF): probability that a photon of an energy is recorded in a channel.
 
     The matrix is unpacked on first use, so that a spectrum can be read for the price of its channel
     energies alone; what is wrong with it is found then.
@@ -145,17 +149,17 @@ class RedistributionMatrix:
 
     @property
     def n_energies(self) -> int:
-        """Number of bins of true energy."""
+        """Return the number of bins of true energy."""
         return self.energy_edges.size - 1
 
     @property
     def n_channels(self) -> int:
-        """Number of detector channels."""
+        """Return the number of detector channels."""
         return self.channel_edges.size - 1
 
     @property
     def elements(self) -> SparseRows:
-        """The non-zero elements; unpacked and checked on first use."""
+        """Return the non-zero elements, unpacked and checked on first use."""
         if self._rows is None:
             assert self._load is not None
             self._rows = self._checked(self._load())
@@ -163,27 +167,31 @@ class RedistributionMatrix:
 
     @property
     def includes_area(self) -> bool:
-        """Whether the effective area is folded in: `fold` then wants no ARF."""
+        """Return True where the effective area is folded in: `fold` then wants no ARF."""
         if self._includes_area is None:
             self._includes_area = bool(self.row_sums.max() > _LARGEST_PROBABILITY)
         return self._includes_area
 
     @property
     def row_sums(self) -> NDArray[np.float64]:
-        """(n_energies,) sum over the channels: about 1, or cm² where the area is folded in."""
+        """Return (n_energies,) sums over the channels: about 1, or cm² where the area is folded in."""
         found = self.elements
         sums = np.bincount(found.row, weights=found.value, minlength=self.n_energies)
         return sums.astype(np.float64, copy=False)
 
     @property
     def effective_area(self) -> EffectiveArea:
-        """The area folded into the matrix (its row sums). Raises ValueError where there is none."""
+        """Return the area folded into the matrix (its row sums). Raises ValueError where there is
+        none.
+        """
         if not self.includes_area:
             raise ValueError("this matrix has no effective area folded in; read its ARF")
         return EffectiveArea(energy_edges=self.energy_edges, area=self.row_sums, path=self.path)
 
     def dense(self) -> NDArray[np.float32]:
-        """(n_energies, n_channels) float32. Raises ValueError beyond 512 MiB (use `matrix_on`)."""
+        """Return (n_energies, n_channels) float32. Raises ValueError beyond 512 MiB (use
+        `matrix_on`).
+        """
         if self.n_energies * self.n_channels * 8 > _DENSE_BYTES:
             raise ValueError(
                 f"{self.n_energies} × {self.n_channels} elements are too many for a dense matrix; "
@@ -197,7 +205,7 @@ class RedistributionMatrix:
         arf: EffectiveArea | None = None,
         out: NDArray[Any] | None = None,
     ) -> NDArray[Any]:
-        """Count rate a model predicts in each channel.
+        """Fold a model into count rates per channel.
 
         Args:
             photons: (…, n_energies) photons/cm²/s in each bin of `energy_edges`. Many at once cost
@@ -241,7 +249,7 @@ class RedistributionMatrix:
     def matrix_on(
         self, bin_edges: ArrayLike, arf: EffectiveArea | None = None
     ) -> NDArray[np.float32]:
-        """The matrix straight into energy bins, channels split by exact overlap.
+        """Return the matrix into energy bins directly, channels split by exact overlap.
 
         Args:
             bin_edges: (n_bins + 1,) keV, such as `energy_grid()`.
@@ -262,7 +270,7 @@ class RedistributionMatrix:
         return result
 
     def _row_blocks(self) -> list[tuple[int, int]]:
-        """Ranges of rows whose dense float64 form stays small."""
+        """Yield ranges of rows whose dense float64 form stays small."""
         step = max(1, (_DENSE_BYTES // 8) // (8 * self.n_channels))
         return [
             (start, min(start + step, self.n_energies)) for start in range(0, self.n_energies, step)
@@ -271,7 +279,7 @@ class RedistributionMatrix:
     def _dense_rows(
         self, start: int, stop: int, area: NDArray[np.float64] | None = None
     ) -> NDArray[np.float64]:
-        """Rows of the matrix, times the area of their energies where one is given."""
+        """Return rows of the matrix, times the area of their energies where one is given."""
         found = self.elements
         part = slice(*np.searchsorted(found.row, [start, stop]))
         # Groups of one row may overlap; their elements add up.

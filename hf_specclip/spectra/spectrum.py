@@ -1,4 +1,4 @@
-"""One X-ray spectrum with all that is needed to interpret it."""
+"""X-ray spectrum with its response, background and observation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_RATIO = 1e15
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class XRaySpectrum:
-    """Counts of one source in the channels of one detector, and how they came about.
+    """Counts of one source in the channels of one detector, with what is needed to interpret them.
 
     Channels are kept in ascending order of energy, whatever their order in a file. Arrays are
     copied and read-only. `exposure`, `background_exposure` and `energy_edges` may be astropy
@@ -150,7 +150,7 @@ class XRaySpectrum:
 
     @property
     def background_scale(self) -> float | NDArray[np.float64]:
-        """Factor that turns counts of the background region into counts expected in the aperture.
+        """Return the factor from counts of the background region to counts in the aperture.
 
         exposure · BACKSCAL · AREASCAL of the source over that of the background (OGIP 92-007): a
         number, or (n,) where a scaling is per channel; 0 where there is no background. Channels in
@@ -169,7 +169,7 @@ class XRaySpectrum:
 
     @property
     def seed(self) -> int:
-        """Seed of this detection's draws (`detection_seed`).
+        """Return the seed of this detection's draws (`detection_seed`).
 
         A spectrum that says nothing about what it is takes its counts for a name: spectra without
         identifiers must not share their draws, or stacking them would show a comb again.
@@ -182,7 +182,7 @@ class XRaySpectrum:
     def rebinned(
         self, n_bins: int = 400, energy_range: tuple[float, float] = (0.5, 8.0)
     ) -> dict[str, Any]:
-        """The spectrum in equal bins, under the names of the data contract.
+        """Return the spectrum in equal bins, under the names of the data contract.
 
         Args:
             n_bins: number of bins.
@@ -222,7 +222,7 @@ class XRaySpectrum:
         }
 
     def fold(self, photons: ArrayLike) -> NDArray[np.float64]:
-        """Count rate a model predicts in each channel.
+        """Fold a model into count rates per channel.
 
         Args:
             photons: (…, n_energies) photons/cm²/s in each bin of ``rmf.energy_edges``.
@@ -260,13 +260,13 @@ class XRaySpectrum:
         return (area * self.areascal).astype(np.float32)
 
     def replace(self, **changes: Any) -> XRaySpectrum:
-        """A copy with some attributes changed."""
+        """Return a copy with some attributes changed."""
         old = {field.name: getattr(self, field.name) for field in fields(self)}
         return XRaySpectrum(**{**old, **changes})
 
 
 def _in_unit(value: Any, unit: str) -> Any:
-    """The number in `unit` where `value` is an astropy quantity, else `value` itself."""
+    """Return the number in `unit` where `value` is an astropy quantity, else `value` itself."""
     return value.to_value(unit) if hasattr(value, "to_value") else value
 
 

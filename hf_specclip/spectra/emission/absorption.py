@@ -30,7 +30,7 @@ def absorbed(
     *,
     widest: float = FINE_STEP,
 ) -> Array:
-    """A spectrum behind gas, multiplied inside the bins.
+    """Absorb a spectrum by cold gas, multiplying inside the bins.
 
     Where a bin is so wide that both the spectrum and the transmission change within it, the product
     of their bin values is off: in bins of 19 eV by 0.2 % behind 5e21 cm⁻², by 4 % behind 2e22 cm⁻²,
@@ -64,7 +64,7 @@ def phabs(
     redshift: ArrayLike = 0.0,
     covering: ArrayLike = 1.0,
 ) -> Array:
-    """Share of the photons that cold gas lets through, averaged over each bin.
+    """Return the transmission of cold gas, averaged over each bin.
 
     XSPEC's `phabs`; with a redshift `zphabs`, with a covering fraction `pcfabs`, with both
     `zpcfabs`. The average is over energies inside the bin without a spectrum as weight: where that
@@ -96,7 +96,7 @@ def phabs(
 
     @lru_cache(maxsize=1)
     def rule(shift: float) -> tuple[Array, Array, NDArray[np.intp], Array]:
-        """Nodes, weights, the first step of each bin, and the cross-section at the nodes."""
+        """Return nodes, weights, the first step of each bin, and the cross-section at the nodes."""
         # Between its own energies the tabulated cross-section is a power law, and smooth.
         kinks = kinks_at_rest / (1.0 + shift)
         fine = np.union1d(grid, kinks[(kinks > grid[0]) & (kinks < grid[-1])])
@@ -126,7 +126,7 @@ def tbabs(
     redshift: ArrayLike = 0.0,
     covering: ArrayLike = 1.0,
 ) -> Array:
-    """`phabs` with the interstellar medium of Wilms, Allen & McCray (2000), as XSPEC's `tbabs`.
+    """Return `phabs` with the interstellar medium of Wilms, Allen & McCray (2000), XSPEC's `tbabs`.
 
     Its gas has fewer metals: the same spectrum needs a column larger by about a third.
 
@@ -146,7 +146,7 @@ def tbabs(
 
 
 def photoelectric_cross_section(energy: ArrayLike, cross_section: str = "phabs_angr") -> Array:
-    """Photoelectric cross-section per hydrogen atom, interpolated in log E and log σ.
+    """Return the photoelectric cross-section per hydrogen atom, interpolated in log E and log σ.
 
     Beyond the table (0.1–12 keV) it goes on with the slope of the table's end. `phabs_angr` is made
     of XSPEC's default atoms (`vern`: Verner & Yakovlev 1995, Verner et al. 1996), with which it

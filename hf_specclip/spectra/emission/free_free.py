@@ -21,7 +21,7 @@ def bremsstrahlung(
     redshift: ArrayLike = 0.0,
     helium: float = 0.085,
 ) -> Array:
-    """Thermal bremsstrahlung of hydrogen and helium, as XSPEC's `bremss` and `zbremss`.
+    """Return thermal bremsstrahlung of hydrogen and helium, XSPEC's `bremss` and `zbremss`.
 
     Photons/cm²/s/keV are `norm` · (g₁ + 4 Y g₂) · exp(−E/kT) / (E √kT), with the number Y of helium
     nuclei per hydrogen nucleus and the free–free Gaunt factors g₁ and g₂ of both (see
@@ -62,7 +62,7 @@ def bremsstrahlung(
 
 
 def gaunt_factor(energy: ArrayLike, kt: ArrayLike, charge: float = 1.0) -> Array:
-    """Free–free Gaunt factor of a bare nucleus, averaged over a Maxwellian of electrons.
+    """Return the free–free Gaunt factor of a bare nucleus, averaged over Maxwellian electrons.
 
     Exact without relativity (Karzas & Latter 1961, ApJS 6, 167), interpolated in a table of ours
     that agrees with van Hoof et al. (2014, MNRAS 444, 420) to 2e-5; the interpolation is good to
@@ -93,14 +93,14 @@ def gaunt_factor(energy: ArrayLike, kt: ArrayLike, charge: float = 1.0) -> Array
 
 
 def _place(value: Array, nodes: Array) -> Array:
-    """Where a value lies among evenly spaced nodes, in steps."""
+    """Return the position of a value among evenly spaced nodes, in steps."""
     step = (nodes[-1] - nodes[0]) / (len(nodes) - 1)
     return (np.clip(value, nodes[0], nodes[-1]) - nodes[0]) / step
 
 
 @cache
 def _gaunt_table() -> tuple[Array, Array, Array]:
-    """log10 γ², log10 u, and ln of the Gaunt factor on both."""
+    """Load log10 γ², log10 u, and ln of the Gaunt factor on both."""
     path = resources.files("hf_specclip.spectra") / "tables" / "free_free_gaunt.csv"
     with path.open("r", encoding="ascii") as file:
         names = file.readline().strip().split(",")[1:]

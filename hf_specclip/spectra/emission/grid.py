@@ -22,7 +22,7 @@ _CELLS = 1 << 18
 
 
 def refine_edges(edges: ArrayLike, widest: float = FINE_STEP) -> Array:
-    """Edges with more edges between them, for products that are not even inside a bin.
+    """Insert edges, for products that vary inside a bin.
 
     Args:
         edges: bin edges (n + 1,), keV, rising and positive.
@@ -41,7 +41,7 @@ def refine_edges(edges: ArrayLike, widest: float = FINE_STEP) -> Array:
 
 
 def sum_bins(values: ArrayLike, fine_edges: ArrayLike, edges: ArrayLike) -> Array:
-    """Photons per bin from photons per finer bin.
+    """Sum photons of finer bins into bins.
 
     Args:
         values: S + (m,), on the finer bins.
@@ -83,7 +83,7 @@ def check_parameters(
     not_negative: Sequence[tuple[str, ArrayLike]] = (),
     redshift: ArrayLike = 0.0,
 ) -> None:
-    """Raises ValueError, by name, for parameters that no source can have."""
+    """Raise ValueError, by name, for unphysical parameters."""
     for name, values in finite:
         if not np.all(np.isfinite(np.asarray(values, dtype=np.float64))):
             raise ValueError(f"{name} must be finite")
@@ -103,7 +103,7 @@ def check_parameters(
 def in_rows(
     compute: Callable[..., Array], parameters: Sequence[ArrayLike], n_bins: int, width: int
 ) -> Array:
-    """Calls a model with a few parameter sets at a time.
+    """Call a model with a few parameter sets at a time.
 
     Args:
         compute: maps parameters (m, 1) each to (m, n_bins).
@@ -129,7 +129,7 @@ def in_rows(
 def quadrature(
     grid: Array, widest: float = _WIDEST_STEP, n_nodes: int = 4
 ) -> tuple[Array, Array, NDArray[np.intp]]:
-    """Gauss–Legendre rule of every bin, however wide.
+    """Return a Gauss–Legendre rule for every bin, however wide.
 
     Args:
         grid: bin edges (n + 1,).
@@ -156,7 +156,7 @@ def integrate_decay(
     log_slow: Callable[..., Array],
     decay: Callable[..., Array],
 ) -> Array:
-    """Integral of exp(slow(E) − decay · E) over each bin.
+    """Integrate exp(slow(E) − decay · E) over each bin.
 
     Args:
         edges: bin edges (n + 1,).
@@ -191,7 +191,7 @@ def integrate_decay(
 
 
 def cubic_taps(place: Array, size: int) -> tuple[NDArray[np.intp], Array]:
-    """Lagrange's cubic through four neighbours of an even table.
+    """Return Lagrange's cubic weights through four neighbours of an even table.
 
     Args:
         place: where to interpolate, in steps from the first entry, any shape S.
@@ -214,7 +214,7 @@ def cubic_taps(place: Array, size: int) -> tuple[NDArray[np.intp], Array]:
 
 
 def _cut(grid: Array, widest: float) -> tuple[Array, NDArray[np.intp]]:
-    """Edges with steps of at most `widest` in ln E, and where each bin begins among them."""
+    """Return edges with steps of at most `widest` in ln E, and the first step of each bin."""
     logs = np.log(grid)
     steps = np.maximum(1, np.ceil(np.diff(logs) / widest)).astype(np.intp)
     first = np.concatenate([[0], np.cumsum(steps)])

@@ -18,7 +18,7 @@ def power_law(
     *,
     redshift: ArrayLike = 0.0,
 ) -> Array:
-    """Power law, `norm` · E^(−Γ), in closed form (XSPEC's `powerlaw`, `zpowerlw`).
+    """Return a power law, `norm` · E^(−Γ), in closed form (XSPEC's `powerlaw`, `zpowerlw`).
 
     Args:
         edges: bin edges (n + 1,), keV, rising and positive.
@@ -57,7 +57,8 @@ def cutoff_power_law(
     *,
     redshift: ArrayLike = 0.0,
 ) -> Array:
-    """Power law with an exponential cut-off, `norm` · E^(−Γ) exp(−E/E_c) (XSPEC's `cutoffpl`).
+    """Return a power law with exponential cut-off, `norm` · E^(−Γ) exp(−E/E_c) (XSPEC's
+    `cutoffpl`).
 
     Args:
         edges: bin edges (n + 1,), keV.
@@ -97,7 +98,7 @@ def gaussian_line(
     *,
     redshift: ArrayLike = 0.0,
 ) -> Array:
-    """Gaussian emission line, in closed form (XSPEC's `gaussian`, `zgauss`).
+    """Return a Gaussian emission line, in closed form (XSPEC's `gaussian`, `zgauss`).
 
     Args:
         edges: bin edges (n + 1,), keV.
@@ -135,7 +136,7 @@ _TAIL_END = 38.0
 
 
 def _gaussian_tail(x: Array) -> Array:
-    """Share of a normal distribution beyond x σ, x ≥ 0: Taylor's series from the nearest node.
+    """Return the normal tail beyond x σ, x ≥ 0, by Taylor's series from the nearest node.
 
     Good to 1e-12 of itself within 8 σ, and to 1e-16 of the whole everywhere.
     """

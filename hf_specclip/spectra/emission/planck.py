@@ -20,7 +20,7 @@ DISK_CONSTANT = 2.7680e-3
 def black_body(
     edges: ArrayLike, kt: ArrayLike, norm: ArrayLike = 1.0, *, redshift: ArrayLike = 0.0
 ) -> Array:
-    """Black body, as XSPEC's `bbody` and `zbbody`, in closed form.
+    """Return a black body, XSPEC's `bbody` and `zbbody`, in closed form.
 
     Photons/cm²/s/keV are 8.0525 · `norm` · E² / (kT⁴ (exp(E/kT) − 1)).
 
@@ -56,7 +56,8 @@ def black_body(
 def disk_black_body(
     edges: ArrayLike, kt: ArrayLike, norm: ArrayLike = 1.0, *, redshift: ArrayLike = 0.0
 ) -> Array:
-    """Disc of black-body rings, T ∝ r^(−3/4) (Mitsuda et al. 1984, PASJ 36, 741; `diskbb`).
+    """Return a disc of black-body rings, T ∝ r^(−3/4) (Mitsuda et al. 1984, PASJ 36, 741;
+    `diskbb`).
 
     Photons/cm²/s/keV are 2.768e-3 · `norm` · E² ∫₀¹ x^(−11/3) / (exp(E/(x kT)) − 1) dx, that is, a
     disc with no outer edge.
@@ -104,7 +105,7 @@ _BERNOULLI = {
 
 
 def _planck_integrals(x: Array) -> tuple[Array, Array]:
-    """∫ t²/(eᵗ − 1) dt from 0 to x and from x to ∞, each exact where it is the smaller.
+    """Integrate t²/(eᵗ − 1) from 0 to x and from x to ∞, each exact where it is the smaller.
 
     Below x = 1 the power series of the first, above it the exponential series of the second.
     """
@@ -135,7 +136,7 @@ _DISK_STEP = 0.1
 
 
 def _log_disk(y: Array) -> Array:
-    """ln of eʸ ∫₀¹ x^(−11/3) / (exp(y/x) − 1) dx, y above 0."""
+    """Return ln of eʸ ∫₀¹ x^(−11/3) / (exp(y/x) − 1) dx, y above 0."""
     table = _disk_table()
     log_y = np.log(y)
     place = (np.clip(log_y, *_DISK_RANGE) - _DISK_RANGE[0]) / _DISK_STEP
@@ -148,7 +149,7 @@ def _log_disk(y: Array) -> Array:
 
 @cache
 def _disk_table() -> Array:
-    """ln of eʸ ∫ t^(5/3) / (eᵗ − 1) dt from y to ∞, which t = y/x makes of the disc's integral."""
+    """Tabulate ln of eʸ ∫ t^(5/3) / (eᵗ − 1) dt from y to ∞, with t = y/x of the disc's integral."""
     n_nodes = round((_DISK_RANGE[1] - _DISK_RANGE[0]) / _DISK_STEP) + 1
     y = np.exp(np.linspace(*_DISK_RANGE, n_nodes))[:, None]
     # Trapezoidal rule in ln(t − y), which converges exponentially.

@@ -18,7 +18,7 @@ def thermal_plasma(
     redshift: ArrayLike = 0.0,
     norm: ArrayLike = 1.0,
 ) -> Array:
-    """Collisionally ionised plasma, as XSPEC's `apec`, from a table of AtomDB 3.0.8.
+    """Return a collisionally ionised plasma, XSPEC's `apec`, from a table of AtomDB 3.0.8.
 
     The table has 10 eV bins from 0.1 to 12 keV in the source's frame and is interpolated linearly
     in ln kT; photons are shared out over the grid by overlap. Outside the table there is nothing.
@@ -74,7 +74,7 @@ def thermal_plasma(
 
 
 def plasma_temperatures() -> Array:
-    """Temperatures of the plasma table, keV, (32,); models are interpolated between them."""
+    """Return the temperatures of the plasma table, keV, (32,); models interpolate between them."""
     return _plasma_table()[1].copy()
 
 

@@ -28,16 +28,18 @@ _IMPROVEMENT = 1e-3
 
 
 class Statistic(Protocol):
-    """A sum over groups of functions of the model's counts in each."""
+    """Fit statistic: a sum over groups of functions of the model's counts."""
 
     def take(self, rows: Tensor) -> Statistic:
-        """The statistic of some of the spectra."""
+        """Return the statistic of some of the spectra."""
 
     def normalisation(self, model: Tensor) -> Tensor:
-        """(B, P) the factor on model counts (B, P, G) that minimises the statistic."""
+        """Return (B, P) the factor on model counts (B, P, G) that minimises the statistic."""
 
     def terms(self, model: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, P) the statistic, (B, P, G) its slope by the model, and its (expected) curvature."""
+        """Return the statistic (B, P), its slope by the model (B, P, G), and its expected
+        curvature.
+        """
 
 
 class Chi2DataVar:
@@ -93,7 +95,7 @@ class PoissonDeviance:
         return PoissonDeviance(self.source[rows, 0], self.background[rows, 0], self.scale[rows])
 
     def _behind(self, model: Tensor) -> Tensor:
-        """The best background counts in the aperture, given the source's."""
+        """Return the best-fit background counts in the aperture, given the source's."""
         product = 4.0 * self._per_count * self.background * model
         excess = self.source + self.background - self._per_count * model
         root = torch.sqrt(excess.square() + product)
@@ -141,7 +143,7 @@ class PoissonDeviance:
 
 
 class SpectraBatch:
-    """B spectra: the response of each into its groups, and the statistic of its counts.
+    """Batch of B spectra: grouped responses and the statistic of the counts.
 
     Args:
         response: (B, G, k) counts in each group for one unit in each of k components; 0 in the
@@ -167,7 +169,7 @@ class SpectraBatch:
         return SpectraBatch(self.response[rows], self.statistic.take(rows), self.components, area)
 
     def fold(self, photons: Tensor) -> Tensor:
-        """(B, K, G) counts of (B, K, n) photons/cm²/s, or of (K, n) the same for all spectra."""
+        """Fold (B, K, n) photons/cm²/s, or (K, n) the same for all spectra, into (B, K, G) counts."""
         if self.area is not None:
             photons = photons * self.area[:, None]
         if self.components is not None:
@@ -175,7 +177,7 @@ class SpectraBatch:
         return torch.matmul(photons, self.response.transpose(1, 2))
 
     def scan(self, model: TabulatedModel, points: Tensor) -> Tensor:
-        """(B, K) the statistic at (K, 2) points, the same for all spectra."""
+        """Return the statistic (B, K) at (K, 2) points, the same for all spectra."""
         photons, _ = model.photons(points, slopes=False)
         # The cut to the components may leave a little less than nothing where there is nothing.
         counts = self.fold(photons[:, 0]).clamp(min=0.0)
@@ -185,7 +187,8 @@ class SpectraBatch:
     def evaluate(
         self, model: TabulatedModel, points: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The statistic at (B, P, 2) points with the best normalisation, and how it changes.
+        """Return the statistic at (B, P, 2) points with the best normalisation, and its
+        derivatives.
 
         Returns:
             (B, P) statistic, (B, P, 2) gradient, (B, P, 2, 2) curvature and (B, P) normalisation.
@@ -211,7 +214,7 @@ class SpectraBatch:
 
 @dataclass
 class Minimum:
-    """Where a minimisation ended.
+    """Result of a minimisation.
 
     Attributes:
         point: (B, P, 2) the fit's coordinates (shape, column).
@@ -246,7 +249,7 @@ def minimise(
     tolerance: float = 1e-5,
     max_iterations: int = 60,
 ) -> Minimum:
-    """Levenberg–Marquardt from (B, P, 2) points, inside the model's bounds.
+    """Minimise by Levenberg–Marquardt from (B, P, 2) points, inside the model's bounds.
 
     Args:
         batch: B spectra.
@@ -308,7 +311,7 @@ def _box_step(
     free: Tensor,
     model: TabulatedModel,
 ) -> tuple[Tensor, Tensor]:
-    """The damped step inside the bounds, and the fall of the statistic it promises.
+    """Return the damped step inside the bounds, and the fall of the statistic it promises.
 
     Both coordinates are stepped together; where that leaves the box, the best step along each of
     its sides is taken instead, and the better of the two.
@@ -356,7 +359,7 @@ def _box_step(
 def limits(
     batch: SpectraBatch, model: TabulatedModel, best: Minimum, delta: float = 1.0
 ) -> tuple[Tensor, Minimum]:
-    """One-parameter limits: where the statistic, minimised over the rest, has risen by `delta`.
+    """Return one-parameter limits, where the profiled statistic has risen by `delta`.
 
     Args:
         batch: B spectra.
@@ -387,7 +390,7 @@ def limits(
 def _limits_once(
     batch: SpectraBatch, model: TabulatedModel, best: Minimum, delta: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(B, 4) limits, and the lowest statistic met (B,) with its point (B, 2)."""
+    """Return (B, 4) limits, and the lowest statistic met (B,) with its point (B, 2)."""
     fixed = torch.tensor([0, 0, 1, 1])
     sign = torch.tensor([-1.0, 1.0, -1.0, 1.0], dtype=torch.float64)
     centre = best.point[:, 0]

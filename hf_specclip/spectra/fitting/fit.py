@@ -1,4 +1,4 @@
-"""Fits of the Chandra Source Catalog's four models, its way, to one spectrum or many thousands.
+"""Fits of the Chandra Source Catalog's four models, to one spectrum or many thousands.
 
 The catalogue fits an absorbed power law, black body, bremsstrahlung and thermal plasma to every
 detection with more than 150 net counts (Evans et al. 2010, ApJS 189, 37; Evans et al. 2024, ApJS
@@ -280,7 +280,7 @@ def fit_counts(
 
 @contextmanager
 def _one_thread_each(n_chunks: int) -> Iterator[ThreadPoolExecutor]:
-    """As many workers as torch has threads, of which each uses one.
+    """Run as many workers as torch has threads, each with one.
 
     The tensors of a chunk are too small to share: threads that wait for each other inside every
     operation cost more than they bring, four times the whole on a busy machine.
@@ -331,7 +331,7 @@ def _fit_model(
 
 
 def _starts(batch: SpectraBatch, model: TabulatedModel) -> Tensor:
-    """(B, 2, 2) the two deepest valleys of the statistic on a coarse grid over the whole box."""
+    """Return (B, 2, 2) the two deepest valleys of the statistic on a coarse grid over the box."""
     definition = model.definition
     low, high = definition.to_internal(np.asarray(definition.bounds))
     # Hotter than 30 keV or colder than 0.06 keV nothing is a good place to begin.
@@ -349,7 +349,7 @@ def _starts(batch: SpectraBatch, model: TabulatedModel) -> Tensor:
 
 
 def _best_of(minimum: Minimum) -> Minimum:
-    """(B, 1): the lowest of the minima each spectrum was brought to."""
+    """Return (B, 1) the index of each spectrum's lowest minimum."""
     value = torch.where(torch.isfinite(minimum.value), minimum.value, torch.inf)
     choice = value.argmin(dim=1)
     rows = torch.arange(len(choice))
@@ -388,7 +388,7 @@ def _need_response(spectrum: XRaySpectrum) -> None:
 
 
 def _response_key(spectrum: XRaySpectrum) -> Any:
-    """Spectra of equal key are folded together."""
+    """Return a key; spectra of equal key are folded together."""
     areascal = spectrum.areascal
     scaling = areascal if isinstance(areascal, float) else areascal.tobytes()
     return id(spectrum.rmf), id(spectrum.arf), scaling, spectrum.energy_edges.tobytes()

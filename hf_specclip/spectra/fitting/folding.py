@@ -1,4 +1,4 @@
-"""From photons to groups of counts: the response as a fit of many spectra needs it."""
+"""Folding of many spectra: photons to groups of counts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SMALLEST_SHARE = 1e-6
 
 
 class Folding:
-    """Energies that matter and the cumulative response from which groups are cut."""
+    """Cumulative response on the energies that matter, from which groups are cut."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Folding:
         self.below = torch.from_numpy(below)
 
     def seen(self, model: TabulatedModel) -> tuple[Tensor | None, Tensor]:
-        """The components that spectra of a model have, and the cumulative response to them."""
+        """Return the components that spectra of a model have, and the cumulative response to them."""
         if self.components is None or self.area is not None:
             return self.components, self.below
         photons, _ = model.photons(model.samples(), slopes=False)
@@ -84,7 +84,7 @@ class Folding:
         data: tuple[Any, Any, Any],
         seen: tuple[Tensor | None, Tensor],
     ) -> SpectraBatch:
-        """The response and statistic of some spectra."""
+        """Return the response and statistic of some spectra."""
         components, below = seen
         response = below[torch.from_numpy(groups.stops)]
         response -= below[torch.from_numpy(groups.starts)]
@@ -107,7 +107,7 @@ class Folding:
 
 
 def chunks_of(numbers: NDArray[np.int64], n_components: int) -> list[slice]:
-    """Slices of spectra, ordered by their number of groups, whose responses fit in memory."""
+    """Return slices of spectra, ordered by number of groups, whose responses fit in memory."""
     chunks, start = [], 0
     while start < len(numbers):
         stop = start + 1
@@ -122,5 +122,5 @@ def chunks_of(numbers: NDArray[np.int64], n_components: int) -> list[slice]:
 
 
 def float_tensor(values: NDArray[Any]) -> Tensor:
-    """A float64 copy that torch owns."""
+    """Return a float64 copy that torch owns."""
     return torch.from_numpy(np.array(values, dtype=np.float64))

@@ -1,4 +1,4 @@
-"""Which channels a fit sees, and how they are joined into groups."""
+"""Channel selection and grouping for a fit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Groups:
     number: NDArray[np.int64]
 
     def sum(self, values: ArrayLike) -> NDArray[np.float64]:
-        """(B, G) sums over the groups of (B, n) values; 0 in the padding."""
+        """Sum (B, n) values over the groups: (B, G), 0 in the padding."""
         amounts = np.asarray(values, dtype=np.float64)
         below = np.zeros((len(amounts), amounts.shape[1] + 1))
         np.cumsum(amounts, axis=1, out=below[:, 1:])
@@ -34,14 +34,15 @@ class Groups:
         return below[rows, self.stops] - below[rows, self.starts]
 
     def take(self, rows: NDArray[np.int64]) -> Groups:
-        """The groups of some spectra, padded no further than these need."""
+        """Return the groups of some spectra, padded no further than these need."""
         number = self.number[rows]
         widest = int(number.max(initial=0))
         return Groups(self.starts[rows, :widest], self.stops[rows, :widest], number)
 
 
 def noticed_channels(channel_edges: ArrayLike, energy_range: tuple[float, float]) -> slice:
-    """The channels any part of which lies in `energy_range`, as Sherpa's `notice(low, high)`.
+    """Select the channels any part of which lies in `energy_range`, as Sherpa's `notice(low,
+    high)`.
 
     Args:
         channel_edges: (n + 1,) keV, ascending.

@@ -1,4 +1,4 @@
-"""The catalogue's four models as a fit needs them: fast, for many parameter pairs, with slopes.
+"""Tabulated spectral models of the catalogue, with derivatives, for many parameter pairs.
 
 Each model has one shape parameter (photon index or temperature), the column of cold gas in front of
 it, and a normalisation. The numbers come from `models`: shapes are tabulated once on the response's
@@ -27,7 +27,7 @@ LARGEST_COLUMN = 100.0
 
 @dataclass(frozen=True)
 class ModelDefinition:
-    """What is fitted, under the names of the Chandra Source Catalog's columns.
+    """Model definition, under the column names of the Chandra Source Catalog.
 
     Attributes:
         name: prefix of the columns.
@@ -48,11 +48,11 @@ class ModelDefinition:
     linear: bool = False
 
     def to_internal(self, shape: NDArray) -> NDArray:
-        """The fit's coordinate of a shape value."""
+        """Return the fit's coordinate of a shape value."""
         return np.log(shape) if self.logarithmic else np.asarray(shape, dtype=np.float64)
 
     def to_shape(self, internal: NDArray) -> NDArray:
-        """The shape value at the fit's coordinate."""
+        """Return the shape value at the fit's coordinate."""
         return np.exp(internal) if self.logarithmic else internal
 
 
@@ -80,7 +80,7 @@ MODELS = {
 
 
 def model_definitions(names: Sequence[str]) -> list[ModelDefinition]:
-    """The models of these names. Raises ValueError for an unknown one, or none at all."""
+    """Return the models of these names. Raises ValueError for an unknown one, or none at all."""
     wanted = [names] if isinstance(names, str) else list(names)
     for name in wanted:
         if name not in MODELS:
@@ -91,17 +91,19 @@ def model_definitions(names: Sequence[str]) -> list[ModelDefinition]:
 
 
 def column_to_internal(column: NDArray) -> NDArray:
-    """The fit's coordinate of a column in 1e22 cm⁻²: linear near none, logarithmic far from it."""
+    """Return the fit's coordinate of a column in 1e22 cm⁻²: linear near zero, logarithmic far from
+    it.
+    """
     return np.log1p(column / COLUMN_SCALE)
 
 
 def column_from_internal(internal: NDArray) -> NDArray:
-    """1e22 cm⁻²."""
+    """Return the column density in 1e22 cm⁻² at the fit's coordinate."""
     return COLUMN_SCALE * np.expm1(internal)
 
 
 class TabulatedModel:
-    """One model on the energies of one response.
+    """Spectral model tabulated on the energies of one response.
 
     Args:
         definition: which model.
@@ -136,7 +138,7 @@ class TabulatedModel:
         self._sigma, self._variance = torch.from_numpy(mean), torch.from_numpy(variance)
 
     def photons(self, point: Tensor, slopes: bool = True) -> tuple[Tensor, Tensor]:
-        """Photons for unit normalisation, scaled so that the largest bins stay near 1.
+        """Return photons for unit normalisation, scaled so that the largest bins stay near 1.
 
         Args:
             point: (N, 2) the fit's coordinates: shape and column.
@@ -169,7 +171,7 @@ class TabulatedModel:
         return found, shift
 
     def _absorption(self, column: Tensor) -> Tensor:
-        """(N, n) ln of the mean transmission of each bin."""
+        """Return (N, n) ln of the mean transmission of each bin."""
         depth = column * self._sigma
         spread = (0.5 * column.square()) * self._variance
         # The mean of exp(−N_H σ) cannot be above exp(−N_H min σ): where a bin straddles an edge of
@@ -177,13 +179,17 @@ class TabulatedModel:
         return torch.minimum(spread, 0.5 * depth, out=spread).sub_(depth)
 
     def samples(self) -> Tensor:
-        """(K, 2) points all over the box, close enough for their photons to span all others'."""
+        """Return (K, 2) points all over the box, close enough for their photons to span all
+        others'.
+        """
         inside = (self._torch_nodes >= self.lower[0]) & (self._torch_nodes <= self.upper[0])
         columns = torch.linspace(0.0, float(self.upper[1]), 40, dtype=torch.float64)
         return torch.cartesian_prod(self._torch_nodes[inside], columns)
 
     def _weights(self, shape: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """First row of the table that counts, weights of the rows from it, and their slopes."""
+        """Return the first table row that counts, the weights of the rows from it, and their
+        slopes.
+        """
         if self.step is None:
             last = len(self.nodes) - 2
             left = (
@@ -221,13 +227,13 @@ class TabulatedModel:
 
 
 def _weighted_rows(table: Tensor, first: Tensor, weights: Tensor) -> Tensor:
-    """(N, n): for each of N, the weighted sum of neighbouring rows of the table."""
+    """Return (N, n): for each of N, the weighted sum of neighbouring rows of the table."""
     rows = first[:, None] + torch.arange(weights.shape[1])
     return torch.nn.functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
 
 
 def _cross_section_moments(edges: NDArray) -> tuple[NDArray, NDArray]:
-    """Mean and variance of the cross-section (1e-22 cm²) over each bin, by Gauss's rule."""
+    """Return mean and variance of the cross-section (1e-22 cm²) over each bin, by Gauss's rule."""
     nodes, weights = np.polynomial.legendre.leggauss(4)
     middle, half = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
     sigma = models.photoelectric_cross_section(middle + nodes[:, None] * half)

@@ -1,4 +1,4 @@
-"""What a fit says: values, limits, and the catalogue's columns."""
+"""Fit result: values, limits, and the catalogue's columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["FitResult", "FittedParameter", "ModelFit", "result_of_row"]
 
 @dataclass(frozen=True)
 class FittedParameter:
-    """A best value and its 68 % limits; a limit is None where a bound is met first.
+    """Best value and 68 % limits; a limit is None where a bound is met first.
 
     Attributes:
         value: in the catalogue's unit.
@@ -32,7 +32,7 @@ class FittedParameter:
 
 @dataclass(frozen=True)
 class ModelFit:
-    """One model fitted to one spectrum.
+    """Fit of one model to one spectrum.
 
     Attributes:
         name: `powlaw`, `bb`, `brems` or `apec`.
@@ -53,13 +53,13 @@ class ModelFit:
 
     @property
     def reduced(self) -> float | None:
-        """Statistic over degrees of freedom: the catalogue's `*_stat`."""
+        """Return the statistic over degrees of freedom: the catalogue's `*_stat`."""
         return None if self.statistic is None or not self.dof else self.statistic / self.dof
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """What the catalogue would say about one spectrum.
+    """Fit results of one spectrum, one for each model.
 
     Attributes:
         net_counts: counts − scaled background in the fitted range.
@@ -76,7 +76,7 @@ class FitResult:
     models: Mapping[str, ModelFit]
 
     def columns(self) -> dict[str, float | None]:
-        """The catalogue's columns, None where it would have none.
+        """Return the catalogue's columns, None where it would have none.
 
         ``powlaw_gamma``, ``powlaw_gamma_lolim``, ``powlaw_gamma_hilim``, ``powlaw_nh``, …,
         ``powlaw_ampl``, ``powlaw_stat`` (reduced), and so on for each model.
@@ -102,7 +102,7 @@ def result_of_row(
     statistic: str,
     energy_range: tuple[float, float],
 ) -> FitResult:
-    """The result of one spectrum from the table of many.
+    """Return the result of one spectrum from the table of many.
 
     Args:
         table: as `fit_counts` returns it.

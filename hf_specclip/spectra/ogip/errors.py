@@ -1,4 +1,4 @@
-"""The one error a spectrum, a response or a file holding either can raise."""
+"""Error raised for a spectrum or response file that cannot be used."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["SpectrumFileError"]
 
 
 class SpectrumFileError(SpecCLIPError, ValueError):
-    """A spectrum or response that cannot be used, and what would mend it.
+    """Unusable spectrum or response file, with the remedy.
 
     Args:
         problem: what is wrong, in one clause.

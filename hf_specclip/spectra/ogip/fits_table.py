@@ -1,4 +1,4 @@
-"""Binary tables out of FITS files nobody vouches for.
+"""Reader of FITS binary tables from untrusted files.
 
 Sizes in a header are claims. Here every claim (rows, row length, repeat counts, heap, pointers of
 variable-length arrays) is checked against the bytes that are there before anything is allocated;
@@ -52,7 +52,7 @@ _BYTES = {**{code: int(kind[-1]) for code, kind in _TYPES.items()}, "A": 1, "L":
 
 
 class Header:
-    """The cards of one HDU; values are parsed (by astropy) when they are asked for."""
+    """Cards of one HDU; values are parsed (by astropy) when asked for."""
 
     def __init__(self, cards: list[str], path: str, name: str) -> None:
         self._cards = cards
@@ -66,7 +66,7 @@ class Header:
         return key in self._index
 
     def get(self, key: str) -> Any:
-        """Value of a keyword, None where it is absent or empty.
+        """Return the value of a keyword, None where absent or empty.
 
         Raises:
             SpectrumFileError: a card that is not FITS.
@@ -96,12 +96,12 @@ class Header:
         return value.strip() if isinstance(value, str) else value
 
     def text(self, key: str) -> str | None:
-        """A keyword as text; None where absent or blank."""
+        """Return a keyword as text; None where absent or blank."""
         value = self.get(key)
         return None if value is None or str(value) == "" else str(value)
 
     def integer(self, key: str, default: int | None = None) -> int | None:
-        """A keyword as a whole number. Raises SpectrumFileError where it is something else."""
+        """Return a keyword as a whole number. Raises SpectrumFileError where it is something else."""
         value = self.get(key)
         if value is None:
             return default
@@ -110,7 +110,7 @@ class Header:
         return int(value)
 
     def number(self, key: str, default: float | None = None) -> float | None:
-        """A keyword as a finite number. Raises SpectrumFileError where it is something else."""
+        """Return a keyword as a finite number. Raises SpectrumFileError where it is something else."""
         value = self.get(key)
         if value is None:
             return default
@@ -126,7 +126,7 @@ class Header:
 
 
 def _plain_value(card: re.Match[str]) -> Any:
-    """The value of a card that leaves no question: what astropy gives, in a tenth of the time."""
+    """Parse an unambiguous card value as astropy does, in a tenth of the time."""
     if card["text"] is not None:
         return card["text"].strip()
     if card["whole"] is not None:
@@ -138,7 +138,7 @@ def _plain_value(card: re.Match[str]) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Ragged:
-    """A column whose rows differ in length: row i is ``flat[starts[i] : starts[i] + lengths[i]]``.
+    """Variable-length column: row i is ``flat[starts[i] : starts[i] + lengths[i]]``.
 
     Rows may lie anywhere in `flat` and leave gaps.
     """
@@ -149,7 +149,7 @@ class Ragged:
 
     @classmethod
     def of(cls, column: NDArray[Any] | Ragged) -> Ragged:
-        """Any column in this form: one value a row, or vectors of one length."""
+        """Convert any column to this form: one value a row, or vectors of one length."""
         if isinstance(column, Ragged):
             return column
         wide = column.reshape(column.shape[0], -1)
@@ -157,7 +157,7 @@ class Ragged:
         return cls(wide.reshape(-1), starts, np.full(wide.shape[0], wide.shape[1], dtype=np.int64))
 
     def first(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
-        """The first ``numbers[i]`` values of each row, joined.
+        """Return the first ``numbers[i]`` values of each row, joined.
 
         Raises:
             ValueError: past the end of a row, or more than `MAX_ELEMENTS`.
@@ -182,7 +182,7 @@ class _Column:
 
 
 class Table:
-    """One binary table: its header and its columns by name (case does not matter)."""
+    """Binary table: its header and its columns by name (case does not matter)."""
 
     def __init__(self, file: FitsFile, index: int, header: Header, start: int, end: int) -> None:
         self.file, self.index, self.header = file, index, header
@@ -194,21 +194,21 @@ class Table:
 
     @property
     def label(self) -> str:
-        """How errors name it."""
+        """Return the name under which errors mention the table."""
         return f"HDU {self.index} ({self.name or 'unnamed'})"
 
     def hduclas(self, number: int) -> str:
-        """HDUCLAS1…4 in upper case, empty where absent."""
+        """Return HDUCLAS1…4 in upper case, empty where absent."""
         return (self.header.text(f"HDUCLAS{number}") or "").upper()
 
     def error(self, problem: str, *, column: str | None = None, mend: str) -> SpectrumFileError:
-        """An error that names the file, this HDU and the column."""
+        """Return an error that names the file, this HDU and the column."""
         place = self.label if column is None else f"{self.label}, column {column}"
         return SpectrumFileError(problem, path=self.file.path, place=place, mend=mend)
 
     @property
     def columns(self) -> dict[str, _Column]:
-        """Layout of the columns by upper-case name, in the table's order."""
+        """Return the layout of the columns by upper-case name, in the table's order."""
         if self._columns is None:
             if self.n_rows > MAX_ROWS:
                 raise self.error(
@@ -221,7 +221,7 @@ class Table:
         return name in self.columns
 
     def column(self, name: str) -> NDArray[Any] | Ragged:
-        """A numeric column, scaled by TSCAL and TZERO: (rows,) or (rows, k), or `Ragged`.
+        """Return a numeric column, scaled by TSCAL and TZERO: (rows,) or (rows, k), or `Ragged`.
 
         Integers equal to TNULL become NaN (and the column floating).
 
@@ -238,7 +238,7 @@ class Table:
         return self._scaled(spec, field[:, 0] if spec.repeat == 1 else field)
 
     def texts(self, name: str) -> list[str]:
-        """A column of strings. Raises SpectrumFileError where there is none of that name."""
+        """Return a column of strings. Raises SpectrumFileError where there is none of that name."""
         spec = self._find(name)
         if spec.code != "A":
             raise self.error("must hold text", column=name, mend="see OGIP 92-007")
@@ -246,16 +246,16 @@ class Table:
         return [bytes(value).split(b"\0")[0].decode("ascii", "replace").strip() for value in field]
 
     def is_text(self, name: str) -> bool:
-        """Whether a column of that name exists and holds strings."""
+        """Return True where a column of that name exists and holds strings."""
         return name in self.columns and self.columns[name].code == "A"
 
     def limit(self, name: str, which: str = "TLMIN") -> int | None:
-        """TLMIN (or TLMAX) of a column as a whole number, None where absent."""
+        """Return TLMIN (or TLMAX) of a column as a whole number, None where absent."""
         spec = self._find(name)
         return self.header.integer(f"{which}{spec.number}")
 
     def unit(self, name: str) -> str | None:
-        """TUNIT of a column, None where absent."""
+        """Return TUNIT of a column, None where absent."""
         return self.header.text(f"TUNIT{self._find(name).number}")
 
     def _find(self, name: str) -> _Column:
@@ -297,7 +297,7 @@ class Table:
         return found
 
     def _field(self, spec: _Column, kind: str) -> NDArray[Any]:
-        """(rows, repeat) view of a column's bytes."""
+        """Return a (rows, repeat) view of a column's bytes."""
         size = np.dtype(kind).itemsize
         repeat = 1 if kind.startswith("S") else spec.repeat
         if self.n_rows == 0 or repeat == 0:
@@ -362,7 +362,7 @@ class Table:
         return Ragged(self._scaled(spec, flat), np.cumsum(lengths) - lengths, lengths)
 
     def _scaled(self, spec: _Column, values: NDArray[Any]) -> NDArray[Any]:
-        """Native byte order, TSCAL, TZERO and TNULL applied."""
+        """Apply native byte order, TSCAL, TZERO and TNULL."""
         given = self.header.number(f"TSCAL{spec.number}")
         scale = 1.0 if given is None else given
         zero = self.header.number(f"TZERO{spec.number}") or 0.0
@@ -386,7 +386,7 @@ class Table:
 
 
 class FitsFile:
-    """A FITS file read whole into memory, its structure checked.
+    """FITS file read into memory, its structure checked.
 
     Args:
         path: plain or gzipped; up to `MAX_FILE_BYTES` once decompressed.
@@ -468,7 +468,7 @@ class FitsFile:
 
 
 def _read_bytes(path: Path) -> bytes | bytearray:
-    """The file's bytes, decompressed; never more than `MAX_FILE_BYTES`."""
+    """Read the file's bytes, decompressed; never more than `MAX_FILE_BYTES`."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):

@@ -1,4 +1,4 @@
-"""OGIP responses in: ARF and RMF files (CAL/GEN/92-002 and 92-002a), as archives have them."""
+"""Readers of ARF and RMF files (OGIP CAL/GEN/92-002 and 92-002a), as archives have them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REMAKE = "make the RMF again"
 
 
 def read_arf(path: str | os.PathLike[str]) -> EffectiveArea:
-    """Read an effective area (ARF); the bins come out in ascending order of energy.
+    """Read an effective area (ARF); bins are returned in ascending order of energy.
 
     Args:
         path: plain or gzipped FITS file.
@@ -71,7 +71,7 @@ def read_rmf(path: str | os.PathLike[str]) -> RedistributionMatrix:
 def _table(
     file: FitsFile, named: Callable[[Table], bool], shaped: Callable[[Table], bool], what: str
 ) -> Table:
-    """The first table that says what it is, else the first that has the columns."""
+    """Return the first table of the declared class, else the first that has the columns."""
     for test in (named, shaped):
         for table in file.tables:
             if test(table):
@@ -85,7 +85,7 @@ def _table(
 
 
 def _vector(table: Table, name: str) -> NDArray[np.float64]:
-    """A column of one number a row."""
+    """Return a column of one number a row."""
     values = table.column(name)
     if isinstance(values, Ragged) or values.ndim != 1:
         raise table.error("must hold one number a row", column=name, mend="see OGIP 92-007")
@@ -98,7 +98,7 @@ def _vector(table: Table, name: str) -> NDArray[np.float64]:
 def _contiguous(
     table: Table, low: NDArray[np.float64], high: NDArray[np.float64], names: tuple[str, str]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Ascending edges out of lower and upper ones, and the order that sorts the rows."""
+    """Return ascending edges from lower and upper ones, and the order that sorts the rows."""
     label = f"{names[0]}/{names[1]}"
     mend = "correct the energies of the response"
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
@@ -128,7 +128,7 @@ _TO_KEV = {"kev": 1.0, "ev": 1e-3, "mev": 1e3, "gev": 1e6}
 
 
 def _energies(table: Table, name: str) -> NDArray[np.float64]:
-    """A column of energies in keV (what OGIP asks for, and what is taken where none is said)."""
+    """Return a column of energies in keV (the OGIP unit, assumed where none is given)."""
     unit = (table.unit(name) or "keV").strip().lower()
     if unit not in _TO_KEV:
         raise table.error(f"has the unit {unit!r}", column=name, mend="convert it to keV")
@@ -145,7 +145,7 @@ def _energy_bins(table: Table) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 class _Rmf:
-    """The two tables of an RMF file."""
+    """Tables of an RMF file: MATRIX and EBOUNDS."""
 
     def __init__(self, file: FitsFile) -> None:
         self.file = file
@@ -186,11 +186,13 @@ class _Rmf:
         )
 
     def channels(self) -> NDArray[np.int64]:
-        """Channel numbers in ascending order of energy."""
+        """Return channel numbers in ascending order of energy."""
         return (self.first_channel() + np.arange(self.ebounds.n_rows))[self.channel_order]
 
     def first_channel(self) -> int:
-        """Number of the first row of EBOUNDS: its own, else what the matrix says, else 1."""
+        """Return the number of the first row of EBOUNDS: its own, else what the matrix says, else
+        1.
+        """
         numbers = _channel_numbers(self.ebounds)
         if numbers is not None:
             return int(numbers[0])
@@ -203,7 +205,7 @@ class _Rmf:
         return 0 if groups.size and (f_chan[n_chan > 0] == 0).any() else 1
 
     def elements(self) -> SparseRows:
-        """The matrix unpacked, without a loop over rows or groups."""
+        """Unpack the matrix, without a loop over rows or groups."""
         table = self.matrix
         group_row, f_chan, n_chan, n_rows = self._groups()
         n_channels = self.ebounds.n_rows
@@ -249,7 +251,7 @@ class _Rmf:
         return SparseRows(row.astype(np.int32), column.astype(np.int32), value.astype(np.float32))
 
     def _groups(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], int]:
-        """Row, first channel and number of channels of every group, and the number of rows."""
+        """Return row, first channel and number of channels of every group, and the number of rows."""
         table = self.matrix
         n_grp = self._whole("N_GRP", _vector(table, "N_GRP"))
         if (n_grp < 0).any() or n_grp.max() > MAX_CHANNELS:
@@ -277,7 +279,7 @@ class _Rmf:
         return values.astype(np.int64)
 
     def _offset(self, f_chan: NDArray[np.int64]) -> int:
-        """What F_CHAN counts from: TLMIN, else EBOUNDS, else 0 or 1 by what occurs."""
+        """Return the number F_CHAN counts from: TLMIN, else EBOUNDS, else 0 or 1 by occurrence."""
         numbers = _channel_numbers(self.ebounds)
         choices = [self.matrix.limit("F_CHAN"), None if numbers is None else int(numbers[0]), 1, 0]
         lowest = int(f_chan.min()) if f_chan.size else 1
@@ -287,7 +289,7 @@ class _Rmf:
 
 @dataclass(frozen=True)
 class _LazyMatrix:
-    """Unpacks the matrix of a file when called; small, and survives pickling."""
+    """Matrix of a file, unpacked when called; small, and survives pickling."""
 
     path: str
 
@@ -296,7 +298,7 @@ class _LazyMatrix:
 
 
 def _channel_numbers(table: Table) -> NDArray[np.int64] | None:
-    """Channel numbers where the CHANNEL column counts up by one, None where it says nothing.
+    """Return channel numbers where the CHANNEL column counts up by one, else None.
 
     Raises:
         SpectrumFileError: numbers that are neither consecutive nor all the same.

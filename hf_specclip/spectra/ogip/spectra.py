@@ -1,4 +1,4 @@
-"""OGIP spectra in: PHA files (types I and II) with their responses and backgrounds.
+"""Reader of PHA files (OGIP types I and II) with their responses and backgrounds.
 
 Written after OGIP 92-007 and 92-007a, and after files that keep to them loosely. Side files are
 looked for beside the spectrum and nowhere else: a name in a header is untrusted, and only its last
@@ -114,7 +114,7 @@ def read_spectra(
 
 @dataclass(frozen=True, eq=False)
 class _Raw:
-    """One spectrum as its table has it, in the order of its channels."""
+    """Spectrum as its table has it, in the order of its channels."""
 
     table: Table
     row: int | None
@@ -128,7 +128,7 @@ class _Raw:
     stat_error: NDArray[np.float64] | None
 
     def name(self, keyword: str) -> str | None:
-        """A file name from the row (type II) or the header; None for ``none``."""
+        """Return a file name from the row (type II) or the header; None for ``none``."""
         table = self.table
         if self.row is not None and table.is_text(keyword):
             text: str | None = table.texts(keyword)[self.row]
@@ -137,7 +137,7 @@ class _Raw:
         return None if text is None or text.lower() in _ABSENT else text
 
     def on(self, channels: NDArray[np.int64]) -> _Raw:
-        """The same spectrum on other (consecutive) channels; 0 counts where it has none."""
+        """Return the spectrum on other (consecutive) channels; 0 counts where it has none."""
         if self.channels is None:
             raise ValueError("a spectrum without channel numbers cannot be moved")
         at = self.channels - channels[0]
@@ -162,7 +162,7 @@ class _Raw:
 
 
 def _spectra_in(file: FitsFile) -> list[tuple[Table, int | None]]:
-    """The spectra of a file: HDU, and row where the HDU is of type II."""
+    """Find the spectra of a file: HDU, and row where the HDU is of type II."""
     tables = [t for t in file.tables if t.name == "SPECTRUM" or t.hduclas(1) == "SPECTRUM"] or [
         t for t in file.tables if "CHANNEL" in t and ("COUNTS" in t or "RATE" in t)
     ]
@@ -181,7 +181,7 @@ def _spectra_in(file: FitsFile) -> list[tuple[Table, int | None]]:
 
 
 def _rows_of(tables: list[Table]) -> list[tuple[Table, int | None]]:
-    """Each spectrum of these HDUs: the HDU alone (type I), or with its row (type II)."""
+    """Yield each spectrum of these HDUs: the HDU alone (type I), or with its row (type II)."""
     found: list[tuple[Table, int | None]] = []
     for table in tables:
         if not _is_type_two(table):
@@ -206,7 +206,7 @@ def _is_type_two(table: Table) -> bool:
 
 
 def _read_raw(table: Table, row: int | None) -> _Raw:
-    """One spectrum out of its table, checked."""
+    """Read one spectrum from its table and check it."""
     mend = "make the spectrum again"
     exposure = _per_row(table, row, "EXPOSURE", None)
     if exposure is None or isinstance(exposure, np.ndarray) or not exposure > 0:
@@ -274,7 +274,7 @@ def _read_raw(table: Table, row: int | None) -> _Raw:
 
 
 def _cell(table: Table, row: int | None, name: str) -> NDArray[np.float64]:
-    """A vector: a whole column (type I), or one row of it (type II)."""
+    """Return a vector: a column (type I), or one row of it (type II)."""
     values = table.column(name)
     if row is None:
         if isinstance(values, Ragged) or values.ndim != 1:
@@ -294,7 +294,7 @@ def _cell(table: Table, row: int | None, name: str) -> NDArray[np.float64]:
 def _per_row(
     table: Table, row: int | None, name: str, default: float | None
 ) -> float | NDArray[np.float64] | None:
-    """A quantity that is a keyword, a column per channel (type I), or one per spectrum (II)."""
+    """Return a quantity that is a keyword, a column per channel (type I), or one per spectrum (II)."""
     if name not in table or table.is_text(name):
         return table.header.number(name, default)
     values = _cell(table, row, name)
@@ -318,7 +318,7 @@ def _scaling(table: Table, row: int | None, name: str) -> float | NDArray[np.flo
 
 
 def _flags(table: Table, row: int | None, name: str) -> NDArray[np.int64] | None:
-    """QUALITY or GROUPING: a column, or None where one keyword speaks for all channels."""
+    """Return QUALITY or GROUPING: a column, or None where one keyword speaks for all channels."""
     if name not in table:
         return None
     values = _cell(table, row, name)
@@ -328,7 +328,7 @@ def _flags(table: Table, row: int | None, name: str) -> NDArray[np.int64] | None
 
 
 def _pha_channels(table: Table, row: int | None, n: int) -> NDArray[np.int64] | None:
-    """Channel numbers, or None where the file says nothing about them."""
+    """Return channel numbers, or None where the file has none."""
     if "CHANNEL" not in table:
         return None
     values = _cell(table, row, "CHANNEL")
@@ -353,7 +353,7 @@ def _pha_channels(table: Table, row: int | None, n: int) -> NDArray[np.int64] | 
 
 
 class _Assembler:
-    """Puts spectra of one file together with responses and backgrounds, each read once."""
+    """Assembler of the spectra of one file with responses and backgrounds, each read once."""
 
     def __init__(
         self,
@@ -474,7 +474,7 @@ class _Assembler:
         return inside
 
     def _background_hdu(self, raw: _Raw) -> _Raw | None:
-        """A background in the same file; where there are several, the next after the source."""
+        """Find a background in the same file; where there are several, the next after the source."""
         tables = [t for t in self.file.tables if _is_background(t) and t.hduclas(1) == "SPECTRUM"]
         tables = [t for t in tables if t.index > raw.table.index] or tables
         if not tables:
@@ -485,7 +485,7 @@ class _Assembler:
         return _read_raw(tables[0], row) if row < tables[0].n_rows else None
 
     def _candidates(self, kind: str, named: str | None) -> Iterator[Path]:
-        """Where an ARF or RMF may lie, best first; always in the spectrum's own folder."""
+        """List paths of an ARF or RMF, best first; always in the spectrum's own folder."""
         if named is not None:
             yield from self._variants(_basename(named))
         stem = self.path.name.removesuffix(".gz")
@@ -501,7 +501,7 @@ class _Assembler:
             yield from self._variants(f"{stem}.{suffix}")
 
     def _variants(self, name: str) -> Iterator[Path]:
-        """A name in the spectrum's folder, as it is, gzipped and not."""
+        """Return a name in the spectrum's folder, plain and gzipped."""
         if not name or name in (".", "..") or "\0" in name or len(name) > 250:
             return
         yield self.path.parent / name
@@ -520,7 +520,7 @@ class _Assembler:
     def _energies(
         self, raw: _Raw, rmf: RedistributionMatrix | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], str]:
-        """Channel numbers in the file's order, their edges in that order, and who says so."""
+        """Return channel numbers in the file's order, their edges in that order, and their origin."""
         if rmf is not None:
             numbers = rmf.channels
             if numbers is None:  # made in memory: its channels are the spectrum's
@@ -558,7 +558,7 @@ class _Assembler:
         )
 
     def _aligned(self, raw: _Raw, channels: NDArray[np.int64], notes: list[str]) -> _Raw:
-        """The spectrum on exactly these channels."""
+        """Return the spectrum on exactly these channels."""
         own = raw.channels
         if own is None and raw.counts.size == channels.size:
             return replace(raw, channels=channels)
@@ -582,7 +582,7 @@ class _Assembler:
 
 
 def _background_of(path: Path, row: int | None = None) -> _Raw:
-    """The background spectrum in a file of its own (the BKG one where it holds several)."""
+    """Read the background spectrum of another file (the BKG one where it holds several)."""
     file = FitsFile(path)
     marked = [t for t in file.tables if _is_background(t) and t.hduclas(1) == "SPECTRUM"]
     entries = _spectra_in(file)
@@ -602,7 +602,7 @@ def _background_of(path: Path, row: int | None = None) -> _Raw:
 
 
 def _background_columns(raw: _Raw) -> _Raw | None:
-    """The background CIAO puts beside grating spectra: two strips, above and below the source."""
+    """Read the background that CIAO puts beside grating spectra: strips above and below the source."""
     table = raw.table
     strips = [
         (counts, scale)
@@ -634,13 +634,13 @@ def _background_columns(raw: _Raw) -> _Raw | None:
 
 
 def _basename(name: str) -> str:
-    """The last part of a name out of a header, without a row or an extension in brackets."""
+    """Return the last part of a name in a header, without a row or an extension in brackets."""
     name = re.split(r"[\[{]", name, maxsplit=1)[0].strip()
     return re.split(r"[/\\]", name)[-1].strip()
 
 
 def _about(table: Table, raw: _Raw) -> dict[str, Any]:
-    """Who and where: what the header says about the source and the observation."""
+    """Return source and observation from the header."""
     header = table.header
 
     def text(key: str) -> str | None:
