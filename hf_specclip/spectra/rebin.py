@@ -331,7 +331,9 @@ def _uniform(begin: NDArray[np.uint64]) -> NDArray[np.float64]:
 
 
 def _mix(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Apply the finaliser of SplitMix64 (Steele, Lea & Flood 2014); integers wrap around by design."""
+    """Apply the finaliser of SplitMix64 (Steele, Lea & Flood 2014); integers wrap around by
+    design.
+    """
     bits = (bits ^ (bits >> np.uint64(30))) * _MIX_1
     bits = (bits ^ (bits >> np.uint64(27))) * _MIX_2
     return bits ^ (bits >> np.uint64(31))

@@ -174,7 +174,9 @@ class RedistributionMatrix:
 
     @property
     def row_sums(self) -> NDArray[np.float64]:
-        """Return (n_energies,) sums over the channels: about 1, or cm² where the area is folded in."""
+        """Return (n_energies,) sums over the channels: about 1, or cm² where the area is folded
+        in.
+        """
         found = self.elements
         sums = np.bincount(found.row, weights=found.value, minlength=self.n_energies)
         return sums.astype(np.float64, copy=False)

@@ -27,7 +27,7 @@ from hf_specclip.spectra import (
     read_spectra,
     read_spectrum,
 )
-from hf_specclip.spectra.ogip.spectra import fits_table
+from hf_specclip.spectra.ogip import fits_table, read_bytes
 
 # Damaged files tried for each kind of damage; raise it to search.
 ROUNDS = int(os.environ.get("SPECCLIP_FUZZ_ROUNDS", "15"))
@@ -163,7 +163,7 @@ def test_truncated_gzip(tmp_path, bounded):
 
 
 def test_gzip_bomb(tmp_path, monkeypatch, bounded):
-    monkeypatch.setattr(fits_table, "MAX_FILE_BYTES", 8 << 20)
+    monkeypatch.setattr(read_bytes, "MAX_FILE_BYTES", 8 << 20)
     path = tmp_path / "bomb.pha.gz"
     member = gzip.compress(b"\0" * (4 << 20), 9)
     path.write_bytes(member * 200)  # 800 MB out of 0.8
@@ -173,7 +173,7 @@ def test_gzip_bomb(tmp_path, monkeypatch, bounded):
 
 def test_large_file_is_not_read(tmp_path, monkeypatch):
     path = write_set(tmp_path)
-    monkeypatch.setattr(fits_table, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(read_bytes, "MAX_FILE_BYTES", 1000)
     with pytest.raises(SpectrumFileError, match="more than 0 MiB"):
         read_spectrum(path)
 

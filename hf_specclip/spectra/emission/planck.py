@@ -149,7 +149,9 @@ def _log_disk(y: Array) -> Array:
 
 @cache
 def _disk_table() -> Array:
-    """Tabulate ln of eʸ ∫ t^(5/3) / (eᵗ − 1) dt from y to ∞, with t = y/x of the disc's integral."""
+    """Tabulate ln of eʸ ∫ t^(5/3) / (eᵗ − 1) dt from y to ∞, with t = y/x of the disc's
+    integral.
+    """
     n_nodes = round((_DISK_RANGE[1] - _DISK_RANGE[0]) / _DISK_STEP) + 1
     y = np.exp(np.linspace(*_DISK_RANGE, n_nodes))[:, None]
     # Trapezoidal rule in ln(t − y), which converges exponentially.

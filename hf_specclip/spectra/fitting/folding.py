@@ -66,7 +66,9 @@ class Folding:
         self.below = torch.from_numpy(below)
 
     def seen(self, model: TabulatedModel) -> tuple[Tensor | None, Tensor]:
-        """Return the components that spectra of a model have, and the cumulative response to them."""
+        """Return the components that spectra of a model have, and the cumulative response to
+        them.
+        """
         if self.components is None or self.area is not None:
             return self.components, self.below
         photons, _ = model.photons(model.samples(), slopes=False)

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +21,10 @@ from astropy.io.fits import Card
 from numpy.typing import NDArray
 
 from .errors import SpectrumFileError
+from .read_bytes import TRUNCATED, read_bytes
 
 __all__ = ["FitsFile", "Header", "Ragged", "Table"]
 
-# Chandra's largest responses take some tens of MB, XRISM's some hundreds.
-MAX_FILE_BYTES = 512 << 20
 MAX_HEADER_BLOCKS = 2_000  # 72,000 cards
 MAX_HDUS = 2_000
 MAX_COLUMNS = 999  # the standard's own limit
@@ -35,8 +32,6 @@ MAX_ROWS = 1 << 22
 MAX_ELEMENTS = 1 << 25  # of one column once its variable-length rows are unpacked
 
 _BLOCK, _CARD = 2880, 80
-_GZIP, _CHUNK = b"\x1f\x8b", 1 << 20
-_TRUNCATED = "get the file again: it is truncated or its header is damaged"
 
 # Cards whose value leaves no question: text without a quote inside (nor a colon, which may make it
 # a record of several values) that no CONTINUE can follow, whole and real numbers, T and F. Others
@@ -101,7 +96,9 @@ class Header:
         return None if value is None or str(value) == "" else str(value)
 
     def integer(self, key: str, default: int | None = None) -> int | None:
-        """Return a keyword as a whole number. Raises SpectrumFileError where it is something else."""
+        """Return a keyword as a whole number. Raises SpectrumFileError where it is something
+        else.
+        """
         value = self.get(key)
         if value is None:
             return default
@@ -110,7 +107,9 @@ class Header:
         return int(value)
 
     def number(self, key: str, default: float | None = None) -> float | None:
-        """Return a keyword as a finite number. Raises SpectrumFileError where it is something else."""
+        """Return a keyword as a finite number. Raises SpectrumFileError where it is something
+        else.
+        """
         value = self.get(key)
         if value is None:
             return default
@@ -211,9 +210,7 @@ class Table:
         """Return the layout of the columns by upper-case name, in the table's order."""
         if self._columns is None:
             if self.n_rows > MAX_ROWS:
-                raise self.error(
-                    f"{self.n_rows:,} rows are more than {MAX_ROWS:,}", mend=_TRUNCATED
-                )
+                raise self.error(f"{self.n_rows:,} rows are more than {MAX_ROWS:,}", mend=TRUNCATED)
             self._columns = self._layout()
         return self._columns
 
@@ -268,20 +265,20 @@ class Table:
     def _layout(self) -> dict[str, _Column]:
         count = self.header.integer("TFIELDS", 0) or 0
         if not 0 <= count <= MAX_COLUMNS:
-            raise self.error(f"TFIELDS = {count} is no number of columns", mend=_TRUNCATED)
+            raise self.error(f"TFIELDS = {count} is no number of columns", mend=TRUNCATED)
         found: dict[str, _Column] = {}
         offset = 0
         for number in range(1, count + 1):
             form = self.header.text(f"TFORM{number}") or ""
             match = _TFORM.match(form.upper())
             if match is None:
-                raise self.error(f"TFORM{number} = {form!r} is no FITS type", mend=_TRUNCATED)
+                raise self.error(f"TFORM{number} = {form!r} is no FITS type", mend=TRUNCATED)
             repeat, code = int(match[1] or 1), match[2]
             ragged = None
             if code in "PQ":
                 inner = _RAGGED_TFORM.match(match[3])
                 if inner is None or repeat > 1:
-                    raise self.error(f"TFORM{number} = {form!r} is no FITS type", mend=_TRUNCATED)
+                    raise self.error(f"TFORM{number} = {form!r} is no FITS type", mend=TRUNCATED)
                 ragged, width = inner[1], repeat * (8 if code == "P" else 16)
             elif code == "X":
                 width = (repeat + 7) // 8
@@ -292,7 +289,7 @@ class Table:
             offset += width
         if offset != self.row_bytes:
             raise self.error(
-                f"columns take {offset} bytes a row, NAXIS1 says {self.row_bytes}", mend=_TRUNCATED
+                f"columns take {offset} bytes a row, NAXIS1 says {self.row_bytes}", mend=TRUNCATED
             )
         return found
 
@@ -319,7 +316,7 @@ class Table:
         heap = self.header.integer("THEAP", table_bytes)
         heap_bytes = self._end - self._start - (heap or 0)
         if heap is None or heap < table_bytes or heap_bytes < 0:
-            raise self.error(f"THEAP = {heap} points out of the table", mend=_TRUNCATED)
+            raise self.error(f"THEAP = {heap} points out of the table", mend=TRUNCATED)
         if spec.repeat == 0:
             nothing = np.zeros(self.n_rows, dtype=np.int64)
             return Ragged(np.zeros(0, dtype=kind), nothing, nothing)
@@ -338,13 +335,13 @@ class Table:
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
             raise self.error(
-                f"row {row} points out of the file's data", column=name, mend=_TRUNCATED
+                f"row {row} points out of the file's data", column=name, mend=TRUNCATED
             )
         if int(lengths.sum()) > MAX_ELEMENTS:
             raise self.error(
                 f"{int(lengths.sum()):,} values are more than {MAX_ELEMENTS:,}",
                 column=name,
-                mend=_TRUNCATED,
+                mend=TRUNCATED,
             )
         starts = np.where(lengths == 0, 0, starts)
         base = self._start + heap
@@ -397,13 +394,13 @@ class FitsFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = str(path)
-        self.data = _read_bytes(Path(path))
+        self.data = read_bytes(Path(path))
         self.tables: list[Table] = []
         self.primary: Header | None = None
         position, index = 0, 0
         while index == 0 or position < len(self.data):
             if index >= MAX_HDUS:
-                raise self._error(f"more than {MAX_HDUS} HDUs", mend=_TRUNCATED)
+                raise self._error(f"more than {MAX_HDUS} HDUs", mend=TRUNCATED)
             position = self._read_hdu(position, index)
             index += 1
 
@@ -417,7 +414,7 @@ class FitsFile:
                 raise self._error("is not a FITS file", mend="give a PHA, ARF or RMF file")
             if not self.data[position:].strip(b" \0"):
                 return len(self.data)  # padding some writers leave at the end
-            raise self._error(f"HDU {index} does not begin with a FITS header", mend=_TRUNCATED)
+            raise self._error(f"HDU {index} does not begin with a FITS header", mend=TRUNCATED)
         cards: list[str] = []
         for block in range(MAX_HEADER_BLOCKS):
             raw = self.data[position + block * _BLOCK : position + (block + 1) * _BLOCK]
@@ -428,104 +425,40 @@ class FitsFile:
             if any(card.rstrip() == "END" for card in cards[-_BLOCK // _CARD :]):
                 break
         else:
-            raise self._error(f"the header of HDU {index} has no end", mend=_TRUNCATED)
+            raise self._error(f"the header of HDU {index} has no end", mend=TRUNCATED)
         end = next((n for n, card in enumerate(cards) if card.rstrip() == "END"), None)
         if end is None:
-            raise self._error(f"the header of HDU {index} has no end", mend=_TRUNCATED)
+            raise self._error(f"the header of HDU {index} has no end", mend=TRUNCATED)
         data_start = position + -(-len(cards) // (_BLOCK // _CARD)) * _BLOCK
         header = Header(cards[:end], self.path, str(index))
 
         axes = header.integer("NAXIS", 0) or 0
         if not 0 <= axes <= 999:
-            raise self._error(f"NAXIS = {axes} in HDU {index}", mend=_TRUNCATED)
+            raise self._error(f"NAXIS = {axes} in HDU {index}", mend=TRUNCATED)
         size = 1 if axes else 0
         for axis in range(1, axes + 1):
             length = header.integer(f"NAXIS{axis}")
             if length is None or length < 0:
-                raise self._error(f"NAXIS{axis} = {length} in HDU {index}", mend=_TRUNCATED)
+                raise self._error(f"NAXIS{axis} = {length} in HDU {index}", mend=TRUNCATED)
             size *= length
         extra, groups = header.integer("PCOUNT", 0) or 0, header.integer("GCOUNT", 1)
         bits = header.integer("BITPIX", 8)
         if extra < 0 or groups != 1 or bits not in (8, 16, 32, 64, -32, -64):
             raise self._error(
                 f"PCOUNT = {extra}, GCOUNT = {groups}, BITPIX = {bits} in HDU {index}",
-                mend=_TRUNCATED,
+                mend=TRUNCATED,
             )
         size = (size + extra) * abs(bits) // 8
         if size > len(self.data) - data_start:
             there = max(len(self.data) - data_start, 0)
             raise self._error(
                 f"HDU {index} declares {size:,} bytes of data, {there:,} are there",
-                mend=_TRUNCATED,
+                mend=TRUNCATED,
             )
         if index == 0:
             self.primary = header
         elif header.text("XTENSION") == "BINTABLE":
             if axes != 2 or bits != 8:
-                raise self._error(f"HDU {index} is no binary table", mend=_TRUNCATED)
+                raise self._error(f"HDU {index} is no binary table", mend=TRUNCATED)
             self.tables.append(Table(self, index, header, data_start, data_start + size))
         return data_start + -(-size // _BLOCK) * _BLOCK
-
-
-def _read_bytes(path: Path) -> bytes | bytearray:
-    """Read the file's bytes, decompressed; never more than `MAX_FILE_BYTES`."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise SpectrumFileError("is not a regular file", path=path, mend="give a FITS file")
-        if status.st_size > MAX_FILE_BYTES:
-            raise _too_large(path)
-        with path.open("rb") as stream:
-            head = stream.read(len(_GZIP))
-            stream.seek(0)
-            # A file may grow while it is read; `read(n)` allocates n bytes at once.
-            return _gunzip(stream, path) if head == _GZIP else stream.read(status.st_size)
-    except FileNotFoundError:
-        raise SpectrumFileError("no such file", path=path, mend="check the name") from None
-    except OSError as error:
-        raise SpectrumFileError(
-            f"cannot be read ({error.strerror or error})", path=path, mend="check the file"
-        ) from None
-    except ValueError as error:  # a NUL in the name
-        if isinstance(error, SpectrumFileError):
-            raise
-        raise SpectrumFileError(f"bad file name ({error})", path=repr(path)) from None
-
-
-def _gunzip(stream: Any, path: Path) -> bytearray:
-    found = bytearray()
-    inflater = zlib.decompressobj(wbits=31)
-    pending = b""
-    try:
-        while True:
-            pending = pending or stream.read(_CHUNK)
-            if not pending and inflater.eof:
-                return found
-            if inflater.eof:
-                if not pending.startswith(_GZIP):
-                    if pending.strip(b"\0"):
-                        raise SpectrumFileError(
-                            "bytes follow the gzip stream", path=path, mend=_TRUNCATED
-                        )
-                    pending = b""
-                    continue
-                inflater = zlib.decompressobj(wbits=31)
-            out = inflater.decompress(pending, _CHUNK)
-            if not (pending or out or inflater.eof):
-                raise SpectrumFileError(
-                    "the gzip stream ends too early", path=path, mend=_TRUNCATED
-                )
-            pending = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-            if len(found) + len(out) > MAX_FILE_BYTES:
-                raise _too_large(path)
-            found += out
-    except zlib.error as error:
-        raise SpectrumFileError(
-            f"the gzip stream is damaged ({error})", path=path, mend=_TRUNCATED
-        ) from None
-
-
-def _too_large(path: Path) -> SpectrumFileError:
-    return SpectrumFileError(
-        f"holds more than {MAX_FILE_BYTES >> 20} MiB", path=path, mend="is it a spectrum at all?"
-    )

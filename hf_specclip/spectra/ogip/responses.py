@@ -251,7 +251,9 @@ class _Rmf:
         return SparseRows(row.astype(np.int32), column.astype(np.int32), value.astype(np.float32))
 
     def _groups(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], int]:
-        """Return row, first channel and number of channels of every group, and the number of rows."""
+        """Return row, first channel and number of channels of every group, and the number of
+        rows.
+        """
         table = self.matrix
         n_grp = self._whole("N_GRP", _vector(table, "N_GRP"))
         if (n_grp < 0).any() or n_grp.max() > MAX_CHANNELS:

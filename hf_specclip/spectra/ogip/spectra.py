@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +21,27 @@ from numpy.typing import NDArray
 from ..response import EffectiveArea, RedistributionMatrix
 from ..spectrum import XRaySpectrum
 from .errors import SpectrumFileError
-from .fits_table import FitsFile, Ragged, Table
+from .fits_table import FitsFile, Table
+from .pha_table import (
+    RawSpectrum,
+    background_columns,
+    basename,
+    is_background,
+    is_type_two,
+    observation_of,
+    read_raw,
+    rows_of,
+    spectra_in,
+)
 from .responses import MAX_CHANNELS, read_arf, read_rmf
 
 __all__ = ["read_arf", "read_rmf", "read_spectra", "read_spectrum"]
 
 FilePath = str | os.PathLike[str]
 
-# Type II files of gratings hold 12 spectra, of time-resolved detectors some hundreds.
-MAX_SPECTRA = 100_000
-
 ACIS_PI_CHANNEL_KEV = 0.0146
 """Width of a Chandra ACIS PI channel; channel 1 begins at 0 keV (CIAO, "PI")."""
 
-_ABSENT = {"", "none", "null", "n/a", "unknown", "not available"}
 _CSC_NAME = re.compile(r"(?P<before>.+N)(?P<version>\d{3})(?P<after>(?:_.+)?_)pha3$")
 _CSC_VERSIONS = 60
 
@@ -73,7 +80,7 @@ def read_spectrum(
         (400,)
     """
     file = FitsFile(path)
-    entries = _spectra_in(file)
+    entries = spectra_in(file)
     if row is None and len(entries) > 1:
         raise SpectrumFileError(
             f"holds {len(entries)} spectra",
@@ -109,247 +116,7 @@ def read_spectra(
     """
     file = FitsFile(path)
     assembler = _Assembler(file, arf, rmf, background)
-    return [assembler.spectrum(*entry) for entry in _spectra_in(file)]
-
-
-@dataclass(frozen=True, eq=False)
-class _Raw:
-    """Spectrum as its table has it, in the order of its channels."""
-
-    table: Table
-    row: int | None
-    counts: NDArray[np.int64]
-    channels: NDArray[np.int64] | None
-    exposure: float
-    backscal: float | NDArray[np.float64]
-    areascal: float | NDArray[np.float64]
-    quality: NDArray[np.int64] | None
-    grouping: NDArray[np.int64] | None
-    stat_error: NDArray[np.float64] | None
-
-    def name(self, keyword: str) -> str | None:
-        """Return a file name from the row (type II) or the header; None for ``none``."""
-        table = self.table
-        if self.row is not None and table.is_text(keyword):
-            text: str | None = table.texts(keyword)[self.row]
-        else:
-            text = table.header.text(keyword)
-        return None if text is None or text.lower() in _ABSENT else text
-
-    def on(self, channels: NDArray[np.int64]) -> _Raw:
-        """Return the spectrum on other (consecutive) channels; 0 counts where it has none."""
-        if self.channels is None:
-            raise ValueError("a spectrum without channel numbers cannot be moved")
-        at = self.channels - channels[0]
-
-        def moved(values: Any, fill: float) -> Any:
-            if not isinstance(values, np.ndarray):
-                return values
-            new = np.full(channels.size, fill, dtype=values.dtype)
-            new[at] = values
-            return new
-
-        return replace(
-            self,
-            channels=channels,
-            counts=moved(self.counts, 0),
-            backscal=moved(self.backscal, 0),
-            areascal=moved(self.areascal, 0),
-            quality=moved(self.quality, 5),  # OGIP: bad, set by the user
-            grouping=moved(self.grouping, 1),
-            stat_error=moved(self.stat_error, 0),
-        )
-
-
-def _spectra_in(file: FitsFile) -> list[tuple[Table, int | None]]:
-    """Find the spectra of a file: HDU, and row where the HDU is of type II."""
-    tables = [t for t in file.tables if t.name == "SPECTRUM" or t.hduclas(1) == "SPECTRUM"] or [
-        t for t in file.tables if "CHANNEL" in t and ("COUNTS" in t or "RATE" in t)
-    ]
-    if not tables:
-        there = ", ".join(f"{t.index}:{t.name or '?'}" for t in file.tables) or "no tables"
-        raise SpectrumFileError(
-            f"holds no SPECTRUM extension, only {there}",
-            path=file.path,
-            mend="give a PHA file; responses go to arf= and rmf=",
-        )
-    sources = [t for t in tables if not _is_background(t)] or tables
-    found = _rows_of(sources)
-    if not found:
-        raise sources[0].error("has no rows", mend="make the spectrum again")
-    return found
-
-
-def _rows_of(tables: list[Table]) -> list[tuple[Table, int | None]]:
-    """Yield each spectrum of these HDUs: the HDU alone (type I), or with its row (type II)."""
-    found: list[tuple[Table, int | None]] = []
-    for table in tables:
-        if not _is_type_two(table):
-            found.append((table, None))
-            continue
-        if table.n_rows > MAX_SPECTRA:
-            raise table.error(f"{table.n_rows:,} spectra are too many", mend="split the file")
-        found += [(table, row) for row in range(table.n_rows)]
-    return found
-
-
-def _is_background(table: Table) -> bool:
-    return any(table.hduclas(number) == "BKG" for number in (2, 3))
-
-
-def _is_type_two(table: Table) -> bool:
-    for name in ("COUNTS", "RATE"):
-        if name in table:
-            values = table.column(name)
-            return isinstance(values, Ragged) or values.ndim > 1
-    raise table.error("has neither COUNTS nor RATE", mend="give a PHA file")
-
-
-def _read_raw(table: Table, row: int | None) -> _Raw:
-    """Read one spectrum from its table and check it."""
-    mend = "make the spectrum again"
-    exposure = _per_row(table, row, "EXPOSURE", None)
-    if exposure is None or isinstance(exposure, np.ndarray) or not exposure > 0:
-        said = "is missing" if exposure is None else f"is {exposure}, not a positive number"
-        raise SpectrumFileError(
-            said,
-            path=table.file.path,
-            place=f"{table.label}, keyword EXPOSURE",
-            mend="write the live time in seconds to EXPOSURE",
-        )
-    name = "COUNTS" if "COUNTS" in table else "RATE"
-    values = _cell(table, row, name)
-    if not np.isfinite(values).all():
-        raise table.error("must be finite", column=name, mend=mend)
-    if values.min() < 0:
-        raise table.error(
-            f"is negative in channel row {int(values.argmin())}",
-            column=name,
-            mend="give the spectrum before background subtraction",
-        )
-    if not 1 <= values.size <= MAX_CHANNELS:
-        raise table.error(f"{values.size:,} channels are too many", column=name, mend=mend)
-    expected = values if name == "COUNTS" else values * exposure
-    counts = np.rint(expected)
-    # Rates in single precision miss whole counts by 6e-8 of them.
-    off = np.abs(expected - counts) > 0.01 + 2e-7 * counts
-    if off.any():
-        channel = int(np.flatnonzero(off)[0])
-        what = "RATE × EXPOSURE" if name == "RATE" else "COUNTS"
-        raise table.error(
-            f"{what} is {expected[channel]:.6g} in row {channel}, not a whole number",
-            column=name,
-            mend="give the spectrum of counts, before background subtraction or weighting",
-        )
-    if counts.sum() > 2**31 - 1:
-        raise table.error(f"{counts.sum():.3g} counts are too many", column=name, mend=mend)
-
-    stat_error = None
-    if "STAT_ERR" in table:
-        stat_error = _cell(table, row, "STAT_ERR") * (1.0 if name == "COUNTS" else exposure)
-    detchans = table.header.integer("DETCHANS")
-    if detchans is not None and not 0 < detchans <= MAX_CHANNELS:
-        raise table.error(f"DETCHANS = {detchans} is no number of channels", mend=mend)
-    raw = _Raw(
-        table=table,
-        row=row,
-        counts=counts.astype(np.int64),
-        channels=_pha_channels(table, row, counts.size),
-        exposure=float(exposure),
-        backscal=_scaling(table, row, "BACKSCAL"),
-        areascal=_scaling(table, row, "AREASCAL"),
-        quality=_flags(table, row, "QUALITY"),
-        grouping=_flags(table, row, "GROUPING"),
-        stat_error=stat_error,
-    )
-    for label in ("backscal", "areascal", "quality", "grouping", "stat_error"):
-        values = getattr(raw, label)
-        if isinstance(values, np.ndarray) and values.size != counts.size:
-            raise table.error(
-                f"has {values.size} values for {counts.size} channels",
-                column=label.upper().replace("STAT_ERROR", "STAT_ERR"),
-                mend=mend,
-            )
-    return raw
-
-
-def _cell(table: Table, row: int | None, name: str) -> NDArray[np.float64]:
-    """Return a vector: a column (type I), or one row of it (type II)."""
-    values = table.column(name)
-    if row is None:
-        if isinstance(values, Ragged) or values.ndim != 1:
-            raise table.error("must hold one number a row", column=name, mend="see OGIP 92-007")
-        found = values
-    elif isinstance(values, Ragged):
-        start = int(values.starts[row])
-        found = values.flat[start : start + int(values.lengths[row])]
-    else:
-        found = np.atleast_1d(values[row])
-    if not found.size:
-        raise table.error("is empty", column=name, mend="make the spectrum again")
-    with np.errstate(invalid="ignore"):  # signalling NaNs; what is not finite is refused later
-        return found.astype(np.float64)
-
-
-def _per_row(
-    table: Table, row: int | None, name: str, default: float | None
-) -> float | NDArray[np.float64] | None:
-    """Return a quantity that is a keyword, a column per channel (type I), or one per spectrum (II)."""
-    if name not in table or table.is_text(name):
-        return table.header.number(name, default)
-    values = _cell(table, row, name)
-    if not np.isfinite(values).all():
-        raise table.error("must be finite", column=name, mend="make the spectrum again")
-    return float(values[0]) if row is not None and values.size == 1 else values
-
-
-def _scaling(table: Table, row: int | None, name: str) -> float | NDArray[np.float64]:
-    value = _per_row(table, row, name, 1.0)
-    assert value is not None
-    wrong = np.min(value) < 0 or not np.any(value) or not np.isfinite(value).all()
-    if wrong:
-        raise SpectrumFileError(
-            "must be positive",
-            path=table.file.path,
-            place=f"{table.label}, {name}",
-            mend="write the area of the region (1 where it plays no part)",
-        )
-    return value
-
-
-def _flags(table: Table, row: int | None, name: str) -> NDArray[np.int64] | None:
-    """Return QUALITY or GROUPING: a column, or None where one keyword speaks for all channels."""
-    if name not in table:
-        return None
-    values = _cell(table, row, name)
-    if not (np.abs(values) < 2**31).all() or (values != np.rint(values)).any():
-        raise table.error("must hold whole numbers", column=name, mend="see OGIP 92-007")
-    return values.astype(np.int64)
-
-
-def _pha_channels(table: Table, row: int | None, n: int) -> NDArray[np.int64] | None:
-    """Return channel numbers, or None where the file has none."""
-    if "CHANNEL" not in table:
-        return None
-    values = _cell(table, row, "CHANNEL")
-    if values.size != n:
-        raise table.error(
-            f"has {values.size} channels for {n} counts",
-            column="CHANNEL",
-            mend="make the spectrum again",
-        )
-    if n > 1 and (values == values[0]).all():
-        first = table.limit("CHANNEL")
-        return None if first is None else first + np.arange(n)
-    if (
-        not (np.abs(values) < 2**31).all()
-        or (np.diff(values) < 1).any()
-        or (values != np.rint(values)).any()
-    ):
-        raise table.error(
-            "must ascend in whole numbers", column="CHANNEL", mend="sort the rows by channel"
-        )
-    return values.astype(np.int64)
+    return [assembler.spectrum(*entry) for entry in spectra_in(file)]
 
 
 class _Assembler:
@@ -368,7 +135,7 @@ class _Assembler:
         self._read: dict[tuple[str, Path], Any] = {}
 
     def spectrum(self, table: Table, row: int | None) -> XRaySpectrum:
-        raw = _read_raw(table, row)
+        raw = read_raw(table, row)
         notes: list[str] = []
         rmf = self._response("rmf", "RESPFILE", raw, notes)
         arf = self._response("arf", "ANCRFILE", raw, notes)
@@ -384,9 +151,9 @@ class _Assembler:
             flip = isinstance(values, np.ndarray) and not ascending
             return values[::-1] if flip else values
 
-        about = _about(table, raw)
+        about = observation_of(table, raw)
         values: dict[str, Any] = {}
-        if isinstance(background, _Raw):
+        if isinstance(background, RawSpectrum):
             background = self._aligned(background, channels, notes)
             values = {
                 "background_counts": sort(background.counts),
@@ -427,7 +194,7 @@ class _Assembler:
 
     # -- side files
 
-    def _response(self, kind: str, keyword: str, raw: _Raw, notes: list[str]) -> Any:
+    def _response(self, kind: str, keyword: str, raw: RawSpectrum, notes: list[str]) -> Any:
         given: Any = self.given[kind]
         read: Any = read_arf if kind == "arf" else read_rmf
         if given is not None and not isinstance(given, (str, os.PathLike)):
@@ -441,10 +208,10 @@ class _Assembler:
             if candidate.is_file():
                 return self._once(kind, candidate, read)
         if named is not None:
-            notes.append(f"{kind.upper()} {_basename(named)!r} ({keyword}) is not beside the file")
+            notes.append(f"{kind.upper()} {basename(named)!r} ({keyword}) is not beside the file")
         return None
 
-    def _background(self, raw: _Raw, notes: list[str]) -> _Raw | XRaySpectrum | None:
+    def _background(self, raw: RawSpectrum, notes: list[str]) -> RawSpectrum | XRaySpectrum | None:
         given: Any = self.given["background"]
         if isinstance(given, XRaySpectrum):
             return given
@@ -452,16 +219,16 @@ class _Assembler:
             if str(given).lower() == "none":
                 return None
             return self._once("background", Path(given), _background_of)
-        if _is_background(raw.table):
+        if is_background(raw.table):
             return None
-        columns = _background_columns(raw)
+        columns = background_columns(raw)
         if columns is not None:
             return columns
         named = raw.name("BACKFILE")
         if named is not None:
             wanted = re.search(r"\{(\d{1,6})\}\s*$", named)
             row = int(wanted[1]) - 1 if wanted else None  # XSPEC counts rows from 1
-            for candidate in self._variants(_basename(named)):
+            for candidate in self._variants(basename(named)):
                 if candidate.name in (self.path.name, self.path.name.removesuffix(".gz")):
                     break  # the file itself: its background HDU is looked for below
                 if candidate.is_file():
@@ -470,24 +237,26 @@ class _Assembler:
                     )
         inside = self._background_hdu(raw)
         if inside is None and named is not None:
-            notes.append(f"background {_basename(named)!r} (BACKFILE) was not found")
+            notes.append(f"background {basename(named)!r} (BACKFILE) was not found")
         return inside
 
-    def _background_hdu(self, raw: _Raw) -> _Raw | None:
-        """Find a background in the same file; where there are several, the next after the source."""
-        tables = [t for t in self.file.tables if _is_background(t) and t.hduclas(1) == "SPECTRUM"]
+    def _background_hdu(self, raw: RawSpectrum) -> RawSpectrum | None:
+        """Find a background in the same file; where there are several, the next after the
+        source.
+        """
+        tables = [t for t in self.file.tables if is_background(t) and t.hduclas(1) == "SPECTRUM"]
         tables = [t for t in tables if t.index > raw.table.index] or tables
         if not tables:
             return None
-        if not _is_type_two(tables[0]):
-            return _read_raw(tables[0], None)
+        if not is_type_two(tables[0]):
+            return read_raw(tables[0], None)
         row = raw.row if raw.row is not None else 0
-        return _read_raw(tables[0], row) if row < tables[0].n_rows else None
+        return read_raw(tables[0], row) if row < tables[0].n_rows else None
 
     def _candidates(self, kind: str, named: str | None) -> Iterator[Path]:
         """List paths of an ARF or RMF, best first; always in the spectrum's own folder."""
         if named is not None:
-            yield from self._variants(_basename(named))
+            yield from self._variants(basename(named))
         stem = self.path.name.removesuffix(".gz")
         stem = stem.rpartition(".")[0] or stem
         csc = _CSC_NAME.match(stem)
@@ -518,9 +287,11 @@ class _Assembler:
     # -- channels and energies
 
     def _energies(
-        self, raw: _Raw, rmf: RedistributionMatrix | None
+        self, raw: RawSpectrum, rmf: RedistributionMatrix | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], str]:
-        """Return channel numbers in the file's order, their edges in that order, and their origin."""
+        """Return channel numbers in the file's order, their edges in that order, and their
+        origin.
+        """
         if rmf is not None:
             numbers = rmf.channels
             if numbers is None:  # made in memory: its channels are the spectrum's
@@ -549,7 +320,7 @@ class _Assembler:
             edges = ACIS_PI_CHANNEL_KEV * np.append(numbers - 1, numbers[-1])
             return numbers, edges, "ACIS PI channels of 14.6 eV (no RMF)"
         named = raw.name("RESPFILE")
-        looked = "the header names none" if named is None else f"{_basename(named)!r} was not found"
+        looked = "the header names none" if named is None else f"{basename(named)!r} was not found"
         raise SpectrumFileError(
             f"the energies of its channels are unknown without an RMF ({looked})",
             path=self.file.path,
@@ -557,7 +328,9 @@ class _Assembler:
             mend="put the RMF beside the file or give rmf=",
         )
 
-    def _aligned(self, raw: _Raw, channels: NDArray[np.int64], notes: list[str]) -> _Raw:
+    def _aligned(
+        self, raw: RawSpectrum, channels: NDArray[np.int64], notes: list[str]
+    ) -> RawSpectrum:
         """Return the spectrum on exactly these channels."""
         own = raw.channels
         if own is None and raw.counts.size == channels.size:
@@ -581,13 +354,13 @@ class _Assembler:
         )
 
 
-def _background_of(path: Path, row: int | None = None) -> _Raw:
+def _background_of(path: Path, row: int | None = None) -> RawSpectrum:
     """Read the background spectrum of another file (the BKG one where it holds several)."""
     file = FitsFile(path)
-    marked = [t for t in file.tables if _is_background(t) and t.hduclas(1) == "SPECTRUM"]
-    entries = _spectra_in(file)
+    marked = [t for t in file.tables if is_background(t) and t.hduclas(1) == "SPECTRUM"]
+    entries = spectra_in(file)
     if marked and row is None:
-        entries = _rows_of(marked[:1])
+        entries = rows_of(marked[:1])
     if row is None and len(entries) > 1:
         raise SpectrumFileError(
             f"holds {len(entries)} spectra to choose a background from",
@@ -598,86 +371,4 @@ def _background_of(path: Path, row: int | None = None) -> _Raw:
         raise SpectrumFileError(
             f"has no row {(row or 0) + 1}", path=file.path, mend="correct BACKFILE"
         )
-    return _read_raw(*entries[row or 0])
-
-
-def _background_columns(raw: _Raw) -> _Raw | None:
-    """Read the background that CIAO puts beside grating spectra: strips above and below the source."""
-    table = raw.table
-    strips = [
-        (counts, scale)
-        for counts, scale in (("BACKGROUND_UP", "BACKSCUP"), ("BACKGROUND_DOWN", "BACKSCDN"))
-        if counts in table
-    ]
-    if not strips:
-        return None
-    total, area = np.zeros(raw.counts.size), np.zeros(())
-    for counts, scale in strips:
-        values = _cell(table, raw.row, counts)
-        if (
-            values.size != raw.counts.size
-            or not np.isfinite(values).all()
-            or values.min() < 0
-            or (values != np.rint(values)).any()
-        ):
-            raise table.error(
-                "must hold one whole number for each channel", column=counts, mend="see OGIP"
-            )
-        total, area = total + values, area + np.asarray(_scaling(table, raw.row, scale))
-    if total.sum() > 2**31 - 1:
-        raise table.error("counts are too many", column=strips[0][0], mend="see OGIP")
-    return replace(
-        raw,
-        counts=total.astype(np.int64),
-        backscal=float(area) if area.ndim == 0 else area,
-    )
-
-
-def _basename(name: str) -> str:
-    """Return the last part of a name in a header, without a row or an extension in brackets."""
-    name = re.split(r"[\[{]", name, maxsplit=1)[0].strip()
-    return re.split(r"[/\\]", name)[-1].strip()
-
-
-def _about(table: Table, raw: _Raw) -> dict[str, Any]:
-    """Return source and observation from the header."""
-    header = table.header
-
-    def text(key: str) -> str | None:
-        value = header.text(key)
-        return None if value is None or value.lower() in _ABSENT else value
-
-    def whole(*keys: str) -> int | None:
-        for key in keys:
-            value = text(key)
-            if value is not None and re.fullmatch(r"\d{1,9}", value):
-                return int(value)
-        return None
-
-    def degrees(key: str, low: float, high: float) -> float | None:
-        value = header.get(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return None
-        return float(value) if low <= value <= high else None
-
-    ra, dec = None, None
-    for pair in (("RA", "DEC"), ("RA_OBJ", "DEC_OBJ")):  # RA_TARG is the observation's target
-        ra, dec = degrees(pair[0], 0, 360), degrees(pair[1], -90, 90)
-        if ra is not None and dec is not None:
-            break
-    else:
-        ra, dec = None, None
-    name = text("OBJECT")
-    poisson = header.get("POISSERR")
-    return {
-        "source_name": None if name == "CSC" else name,  # the catalogue's files say no more
-        "obsid": whole("OBS_ID"),
-        "obi": whole("OBI_NUM", "OBI"),
-        "region_id": whole("REGIONID"),
-        "telescope": text("TELESCOP"),
-        "instrument": text("INSTRUME"),
-        "detector": text("DETNAM"),
-        "ra": ra,
-        "dec": dec,
-        "poisson_errors": poisson if isinstance(poisson, bool) else None,
-    }
+    return read_raw(*entries[row or 0])

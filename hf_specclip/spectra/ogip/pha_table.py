@@ -1,0 +1,344 @@
+"""Spectrum tables of PHA files, each spectrum as its table has it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import SpectrumFileError
+from .fits_table import FitsFile, Ragged, Table
+from .responses import MAX_CHANNELS
+
+# Type II files of gratings hold 12 spectra, of time-resolved detectors some hundreds.
+MAX_SPECTRA = 100_000
+_ABSENT = {"", "none", "null", "n/a", "unknown", "not available"}
+
+
+@dataclass(frozen=True, eq=False)
+class RawSpectrum:
+    """Spectrum as its table has it, in the order of its channels."""
+
+    table: Table
+    row: int | None
+    counts: NDArray[np.int64]
+    channels: NDArray[np.int64] | None
+    exposure: float
+    backscal: float | NDArray[np.float64]
+    areascal: float | NDArray[np.float64]
+    quality: NDArray[np.int64] | None
+    grouping: NDArray[np.int64] | None
+    stat_error: NDArray[np.float64] | None
+
+    def name(self, keyword: str) -> str | None:
+        """Return a file name from the row (type II) or the header; None for ``none``."""
+        table = self.table
+        if self.row is not None and table.is_text(keyword):
+            text: str | None = table.texts(keyword)[self.row]
+        else:
+            text = table.header.text(keyword)
+        return None if text is None or text.lower() in _ABSENT else text
+
+    def on(self, channels: NDArray[np.int64]) -> RawSpectrum:
+        """Return the spectrum on other (consecutive) channels; 0 counts where it has none."""
+        if self.channels is None:
+            raise ValueError("a spectrum without channel numbers cannot be moved")
+        at = self.channels - channels[0]
+
+        def moved(values: Any, fill: float) -> Any:
+            if not isinstance(values, np.ndarray):
+                return values
+            new = np.full(channels.size, fill, dtype=values.dtype)
+            new[at] = values
+            return new
+
+        return replace(
+            self,
+            channels=channels,
+            counts=moved(self.counts, 0),
+            backscal=moved(self.backscal, 0),
+            areascal=moved(self.areascal, 0),
+            quality=moved(self.quality, 5),  # OGIP: bad, set by the user
+            grouping=moved(self.grouping, 1),
+            stat_error=moved(self.stat_error, 0),
+        )
+
+
+def spectra_in(file: FitsFile) -> list[tuple[Table, int | None]]:
+    """Find the spectra of a file: HDU, and row where the HDU is of type II."""
+    tables = [t for t in file.tables if t.name == "SPECTRUM" or t.hduclas(1) == "SPECTRUM"] or [
+        t for t in file.tables if "CHANNEL" in t and ("COUNTS" in t or "RATE" in t)
+    ]
+    if not tables:
+        there = ", ".join(f"{t.index}:{t.name or '?'}" for t in file.tables) or "no tables"
+        raise SpectrumFileError(
+            f"holds no SPECTRUM extension, only {there}",
+            path=file.path,
+            mend="give a PHA file; responses go to arf= and rmf=",
+        )
+    sources = [t for t in tables if not is_background(t)] or tables
+    found = rows_of(sources)
+    if not found:
+        raise sources[0].error("has no rows", mend="make the spectrum again")
+    return found
+
+
+def rows_of(tables: list[Table]) -> list[tuple[Table, int | None]]:
+    """Yield each spectrum of these HDUs: the HDU alone (type I), or with its row (type II)."""
+    found: list[tuple[Table, int | None]] = []
+    for table in tables:
+        if not is_type_two(table):
+            found.append((table, None))
+            continue
+        if table.n_rows > MAX_SPECTRA:
+            raise table.error(f"{table.n_rows:,} spectra are too many", mend="split the file")
+        found += [(table, row) for row in range(table.n_rows)]
+    return found
+
+
+def is_background(table: Table) -> bool:
+    return any(table.hduclas(number) == "BKG" for number in (2, 3))
+
+
+def is_type_two(table: Table) -> bool:
+    for name in ("COUNTS", "RATE"):
+        if name in table:
+            values = table.column(name)
+            return isinstance(values, Ragged) or values.ndim > 1
+    raise table.error("has neither COUNTS nor RATE", mend="give a PHA file")
+
+
+def read_raw(table: Table, row: int | None) -> RawSpectrum:
+    """Read one spectrum from its table and check it."""
+    mend = "make the spectrum again"
+    exposure = _per_row(table, row, "EXPOSURE", None)
+    if exposure is None or isinstance(exposure, np.ndarray) or not exposure > 0:
+        said = "is missing" if exposure is None else f"is {exposure}, not a positive number"
+        raise SpectrumFileError(
+            said,
+            path=table.file.path,
+            place=f"{table.label}, keyword EXPOSURE",
+            mend="write the live time in seconds to EXPOSURE",
+        )
+    name = "COUNTS" if "COUNTS" in table else "RATE"
+    values = _cell(table, row, name)
+    if not np.isfinite(values).all():
+        raise table.error("must be finite", column=name, mend=mend)
+    if values.min() < 0:
+        raise table.error(
+            f"is negative in channel row {int(values.argmin())}",
+            column=name,
+            mend="give the spectrum before background subtraction",
+        )
+    if not 1 <= values.size <= MAX_CHANNELS:
+        raise table.error(f"{values.size:,} channels are too many", column=name, mend=mend)
+    expected = values if name == "COUNTS" else values * exposure
+    counts = np.rint(expected)
+    # Rates in single precision miss whole counts by 6e-8 of them.
+    off = np.abs(expected - counts) > 0.01 + 2e-7 * counts
+    if off.any():
+        channel = int(np.flatnonzero(off)[0])
+        what = "RATE × EXPOSURE" if name == "RATE" else "COUNTS"
+        raise table.error(
+            f"{what} is {expected[channel]:.6g} in row {channel}, not a whole number",
+            column=name,
+            mend="give the spectrum of counts, before background subtraction or weighting",
+        )
+    if counts.sum() > 2**31 - 1:
+        raise table.error(f"{counts.sum():.3g} counts are too many", column=name, mend=mend)
+
+    stat_error = None
+    if "STAT_ERR" in table:
+        stat_error = _cell(table, row, "STAT_ERR") * (1.0 if name == "COUNTS" else exposure)
+    detchans = table.header.integer("DETCHANS")
+    if detchans is not None and not 0 < detchans <= MAX_CHANNELS:
+        raise table.error(f"DETCHANS = {detchans} is no number of channels", mend=mend)
+    raw = RawSpectrum(
+        table=table,
+        row=row,
+        counts=counts.astype(np.int64),
+        channels=_pha_channels(table, row, counts.size),
+        exposure=float(exposure),
+        backscal=_scaling(table, row, "BACKSCAL"),
+        areascal=_scaling(table, row, "AREASCAL"),
+        quality=_flags(table, row, "QUALITY"),
+        grouping=_flags(table, row, "GROUPING"),
+        stat_error=stat_error,
+    )
+    for label in ("backscal", "areascal", "quality", "grouping", "stat_error"):
+        values = getattr(raw, label)
+        if isinstance(values, np.ndarray) and values.size != counts.size:
+            raise table.error(
+                f"has {values.size} values for {counts.size} channels",
+                column=label.upper().replace("STAT_ERROR", "STAT_ERR"),
+                mend=mend,
+            )
+    return raw
+
+
+def _cell(table: Table, row: int | None, name: str) -> NDArray[np.float64]:
+    """Return a vector: a column (type I), or one row of it (type II)."""
+    values = table.column(name)
+    if row is None:
+        if isinstance(values, Ragged) or values.ndim != 1:
+            raise table.error("must hold one number a row", column=name, mend="see OGIP 92-007")
+        found = values
+    elif isinstance(values, Ragged):
+        start = int(values.starts[row])
+        found = values.flat[start : start + int(values.lengths[row])]
+    else:
+        found = np.atleast_1d(values[row])
+    if not found.size:
+        raise table.error("is empty", column=name, mend="make the spectrum again")
+    with np.errstate(invalid="ignore"):  # signalling NaNs; what is not finite is refused later
+        return found.astype(np.float64)
+
+
+def _per_row(
+    table: Table, row: int | None, name: str, default: float | None
+) -> float | NDArray[np.float64] | None:
+    """Return a quantity that is a keyword, a column per channel (type I), or one per spectrum
+    (II).
+    """
+    if name not in table or table.is_text(name):
+        return table.header.number(name, default)
+    values = _cell(table, row, name)
+    if not np.isfinite(values).all():
+        raise table.error("must be finite", column=name, mend="make the spectrum again")
+    return float(values[0]) if row is not None and values.size == 1 else values
+
+
+def _scaling(table: Table, row: int | None, name: str) -> float | NDArray[np.float64]:
+    value = _per_row(table, row, name, 1.0)
+    assert value is not None
+    wrong = np.min(value) < 0 or not np.any(value) or not np.isfinite(value).all()
+    if wrong:
+        raise SpectrumFileError(
+            "must be positive",
+            path=table.file.path,
+            place=f"{table.label}, {name}",
+            mend="write the area of the region (1 where it plays no part)",
+        )
+    return value
+
+
+def _flags(table: Table, row: int | None, name: str) -> NDArray[np.int64] | None:
+    """Return QUALITY or GROUPING: a column, or None where one keyword speaks for all channels."""
+    if name not in table:
+        return None
+    values = _cell(table, row, name)
+    if not (np.abs(values) < 2**31).all() or (values != np.rint(values)).any():
+        raise table.error("must hold whole numbers", column=name, mend="see OGIP 92-007")
+    return values.astype(np.int64)
+
+
+def _pha_channels(table: Table, row: int | None, n: int) -> NDArray[np.int64] | None:
+    """Return channel numbers, or None where the file has none."""
+    if "CHANNEL" not in table:
+        return None
+    values = _cell(table, row, "CHANNEL")
+    if values.size != n:
+        raise table.error(
+            f"has {values.size} channels for {n} counts",
+            column="CHANNEL",
+            mend="make the spectrum again",
+        )
+    if n > 1 and (values == values[0]).all():
+        first = table.limit("CHANNEL")
+        return None if first is None else first + np.arange(n)
+    if (
+        not (np.abs(values) < 2**31).all()
+        or (np.diff(values) < 1).any()
+        or (values != np.rint(values)).any()
+    ):
+        raise table.error(
+            "must ascend in whole numbers", column="CHANNEL", mend="sort the rows by channel"
+        )
+    return values.astype(np.int64)
+
+
+def background_columns(raw: RawSpectrum) -> RawSpectrum | None:
+    """Read the background that CIAO puts beside grating spectra: strips above and below the
+    source.
+    """
+    table = raw.table
+    strips = [
+        (counts, scale)
+        for counts, scale in (("BACKGROUND_UP", "BACKSCUP"), ("BACKGROUND_DOWN", "BACKSCDN"))
+        if counts in table
+    ]
+    if not strips:
+        return None
+    total, area = np.zeros(raw.counts.size), np.zeros(())
+    for counts, scale in strips:
+        values = _cell(table, raw.row, counts)
+        if (
+            values.size != raw.counts.size
+            or not np.isfinite(values).all()
+            or values.min() < 0
+            or (values != np.rint(values)).any()
+        ):
+            raise table.error(
+                "must hold one whole number for each channel", column=counts, mend="see OGIP"
+            )
+        total, area = total + values, area + np.asarray(_scaling(table, raw.row, scale))
+    if total.sum() > 2**31 - 1:
+        raise table.error("counts are too many", column=strips[0][0], mend="see OGIP")
+    return replace(
+        raw,
+        counts=total.astype(np.int64),
+        backscal=float(area) if area.ndim == 0 else area,
+    )
+
+
+def basename(name: str) -> str:
+    """Return the last part of a name in a header, without a row or an extension in brackets."""
+    name = re.split(r"[\[{]", name, maxsplit=1)[0].strip()
+    return re.split(r"[/\\]", name)[-1].strip()
+
+
+def observation_of(table: Table, raw: RawSpectrum) -> dict[str, Any]:
+    """Return source and observation from the header."""
+    header = table.header
+
+    def text(key: str) -> str | None:
+        value = header.text(key)
+        return None if value is None or value.lower() in _ABSENT else value
+
+    def whole(*keys: str) -> int | None:
+        for key in keys:
+            value = text(key)
+            if value is not None and re.fullmatch(r"\d{1,9}", value):
+                return int(value)
+        return None
+
+    def degrees(key: str, low: float, high: float) -> float | None:
+        value = header.get(key)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return None
+        return float(value) if low <= value <= high else None
+
+    ra, dec = None, None
+    for pair in (("RA", "DEC"), ("RA_OBJ", "DEC_OBJ")):  # RA_TARG is the observation's target
+        ra, dec = degrees(pair[0], 0, 360), degrees(pair[1], -90, 90)
+        if ra is not None and dec is not None:
+            break
+    else:
+        ra, dec = None, None
+    name = text("OBJECT")
+    poisson = header.get("POISSERR")
+    return {
+        "source_name": None if name == "CSC" else name,  # the catalogue's files say no more
+        "obsid": whole("OBS_ID"),
+        "obi": whole("OBI_NUM", "OBI"),
+        "region_id": whole("REGIONID"),
+        "telescope": text("TELESCOP"),
+        "instrument": text("INSTRUME"),
+        "detector": text("DETNAM"),
+        "ra": ra,
+        "dec": dec,
+        "poisson_errors": poisson if isinstance(poisson, bool) else None,
+    }

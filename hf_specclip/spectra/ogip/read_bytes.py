@@ -1,0 +1,77 @@
+"""Bounded reading and decompression of files."""
+
+from __future__ import annotations
+
+import stat
+import zlib
+from pathlib import Path
+from typing import Any
+
+from .errors import SpectrumFileError
+
+# Chandra's largest responses take some tens of MB, XRISM's some hundreds.
+MAX_FILE_BYTES = 512 << 20
+TRUNCATED = "get the file again: it is truncated or its header is damaged"
+_GZIP, _CHUNK = b"\x1f\x8b", 1 << 20
+
+
+def read_bytes(path: Path) -> bytes | bytearray:
+    """Read the file's bytes, decompressed; never more than `MAX_FILE_BYTES`."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise SpectrumFileError("is not a regular file", path=path, mend="give a FITS file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise _too_large(path)
+        with path.open("rb") as stream:
+            head = stream.read(len(_GZIP))
+            stream.seek(0)
+            # A file may grow while it is read; `read(n)` allocates n bytes at once.
+            return _gunzip(stream, path) if head == _GZIP else stream.read(status.st_size)
+    except FileNotFoundError:
+        raise SpectrumFileError("no such file", path=path, mend="check the name") from None
+    except OSError as error:
+        raise SpectrumFileError(
+            f"cannot be read ({error.strerror or error})", path=path, mend="check the file"
+        ) from None
+    except ValueError as error:  # a NUL in the name
+        if isinstance(error, SpectrumFileError):
+            raise
+        raise SpectrumFileError(f"bad file name ({error})", path=repr(path)) from None
+
+
+def _gunzip(stream: Any, path: Path) -> bytearray:
+    found = bytearray()
+    inflater = zlib.decompressobj(wbits=31)
+    pending = b""
+    try:
+        while True:
+            pending = pending or stream.read(_CHUNK)
+            if not pending and inflater.eof:
+                return found
+            if inflater.eof:
+                if not pending.startswith(_GZIP):
+                    if pending.strip(b"\0"):
+                        raise SpectrumFileError(
+                            "bytes follow the gzip stream", path=path, mend=TRUNCATED
+                        )
+                    pending = b""
+                    continue
+                inflater = zlib.decompressobj(wbits=31)
+            out = inflater.decompress(pending, _CHUNK)
+            if not (pending or out or inflater.eof):
+                raise SpectrumFileError("the gzip stream ends too early", path=path, mend=TRUNCATED)
+            pending = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+            if len(found) + len(out) > MAX_FILE_BYTES:
+                raise _too_large(path)
+            found += out
+    except zlib.error as error:
+        raise SpectrumFileError(
+            f"the gzip stream is damaged ({error})", path=path, mend=TRUNCATED
+        ) from None
+
+
+def _too_large(path: Path) -> SpectrumFileError:
+    return SpectrumFileError(
+        f"holds more than {MAX_FILE_BYTES >> 20} MiB", path=path, mend="is it a spectrum at all?"
+    )
