@@ -129,8 +129,8 @@ def _section(metrics: dict[str, Any], word: str) -> Section:
         [
             Paragraph(
                 f"Each of {len(metrics['classes'])} classes is the mean direction of sentences "
-                f"that name and describe it; a {word}spectrum is assigned to the nearest class. For "
-                "comparison, a linear probe of the same space, trained on the labels of `train`. "
+                f"that name and describe it; a {word}spectrum is assigned to the nearest class. "
+                "Compared with a linear probe of the same space, fitted to the labels of `train`. "
                 "95 % bootstrap intervals over groups. The majority class alone is right for "
                 f"{metrics['accuracy']['commonest']:.1%} of the rows; class names carry no prior."
             ),
