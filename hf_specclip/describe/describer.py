@@ -185,7 +185,7 @@ class Describer:
     def embed_with_latents(self, spectra: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
         """Embed spectra; return the points (n, D) and the latents of the encoder (n, L)."""
         representations = self._represent([self._read(item) for item in spectra])
-        return representations.points, representations.latent.float().cpu().numpy()
+        return representations.points, representations.output.spectrum_latent.float().cpu().numpy()
 
     def classify(
         self, spectra: Iterable[Any], classes: Sequence[str] | None = None
