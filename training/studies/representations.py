@@ -26,7 +26,8 @@ from hf_specclip import (
     SpecCLIPForSpectrumPreTraining,
     SpecCLIPModel,
 )
-from hf_specclip.models.configuration_specclip import BANDS, GLOBALS, describing_kind
+from hf_specclip.models.configuration_specclip import GLOBALS, describing_kind
+from hf_specclip.models.variables_specclip import HARDNESS_BANDS
 
 REPRESENTATION_VIEWS = {
     "spectrum": ("spectrum",),
@@ -81,7 +82,7 @@ class SplitRepresentations:
     units: Mapping[str, str] = field(default_factory=lambda: dict(VARIABLES))
     sections: tuple[str, ...] = SECTIONS
     energy_range: tuple[float, float] = (0.5, 8.0)
-    bands: tuple[tuple[float, float], ...] = BANDS
+    bands: tuple[tuple[float, float], ...] = HARDNESS_BANDS
     feature_names: tuple[str, ...] = GLOBALS["physics"]
 
     def __len__(self) -> int:
