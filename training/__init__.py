@@ -1,6 +1,5 @@
-"""Training of SpecCLIP: scripts for `accelerate launch`, and the parts they are made of.
+"""Training of SpecCLIP: commands for `accelerate launch`, and the modules they share.
 
-`pretrain_spectrum.py`, `align.py` and `reproduce.py` are the commands. `presets` reads the YAML in
-`configs/`, `data` turns a dataset into arrays, `loop` trains, `checkpoint` keeps what was trained,
-`report` writes what was found.
+Commands are the files of this folder. `engine` trains and keeps checkpoints, `data` reads datasets,
+`stages` pretrain and align, `studies` evaluate, `reports` write, `configs` holds the presets.
 """
