@@ -13,7 +13,6 @@ from functools import cache
 
 import numpy as np
 
-from hf_specclip.models.variables_specclip import BANDS
 from hf_specclip.spectra import emission as models
 
 from .instrument import PHOTON_CENTRES, PHOTON_EDGES
@@ -23,6 +22,7 @@ from .timing import LightCurves
 COMPONENTS = ("power_law", "black_body", "bremsstrahlung", "plasma", "disk")
 POWER_LAW, BLACK_BODY, BREMSSTRAHLUNG, PLASMA, DISK = range(5)
 NONE = -1
+BROAD_BAND = (0.5, 7.0)
 # Names of absorption and the cross-sections behind them.
 ABSORPTIONS = {"phabs": "phabs_angr", "tbabs": "tbabs_wilm"}
 # Thomson-thick columns do not block the band entirely; beyond this the tables say nothing new.
@@ -660,8 +660,7 @@ def photon_spectra(spectra: Spectra, absorption: str = "phabs") -> np.ndarray:
     Returns:
         Photons/cm²/s on `instrument.PHOTON_EDGES`, (n, 870).
     """
-    low, high = BANDS["b"]
-    band = (low < PHOTON_CENTRES) & (high > PHOTON_CENTRES)
+    band = (BROAD_BAND[0] < PHOTON_CENTRES) & (BROAD_BAND[1] > PHOTON_CENTRES)
     total = np.zeros((len(spectra.first), len(PHOTON_CENTRES)))
     everything = np.ones(len(spectra.first))
     for component, shape, column, share, covering in (

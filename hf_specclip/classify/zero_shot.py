@@ -1,7 +1,7 @@
-"""Classes of sources by what they are called: zero-shot classification in the shared space.
+"""Zero-shot classification of spectra by class names, in the shared space.
 
-A class is the mean direction of sentences that name it. No label of a spectrum enters but one
-number, the temperature that turns similarities into probabilities that hold what they promise.
+A class is the mean direction of sentences that name it. Labels of spectra enter a single number,
+the temperature that turns similarities into calibrated probabilities.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FileFormatError
-from ..storage import atomic_folder, map_tensors
+from ..storage import atomic_folder, map_tensors, write_json
 from .prompts import TEMPLATES, class_prompts
 
 ZERO_SHOT_FOLDER = "zero_shot"
@@ -23,7 +23,7 @@ CONFIG_FILE = "zero_shot.json"
 TENSORS_FILE = "classes.safetensors"
 FORMAT, VERSION = "specclip-zero-shot", 1
 MAX_CONFIG_BYTES, MAX_CLASSES, MAX_NAME = 1 << 20, 10_000, 200
-# CLIP's bound on what similarities are multiplied with, and where a fit is looked for.
+# Range of a fit; the lower end is CLIP's bound on its logit scale, 100.
 TEMPERATURES = (0.01, 10.0)
 
 
@@ -31,11 +31,10 @@ class ZeroShotClasses:
     """Classes as directions in the shared space.
 
     Args:
-        classes: their labels.
+        classes: labels.
         embeddings: (C, D), any positive length; normalised here.
-        temperature: what similarities are divided by before the softmax.
-        about: plain values on how they were made: templates, and what the temperature was fitted
-            on.
+        temperature: divisor of the similarities before the softmax.
+        about: plain values on their origin: templates, and the rows the temperature was fitted to.
 
     Raises:
         ValueError: for shapes that do not fit, a label that is repeated, or a temperature that is
@@ -77,7 +76,7 @@ class ZeroShotClasses:
         *,
         templates: Sequence[Mapping[str, str]] = TEMPLATES,
     ) -> ZeroShotClasses:
-        """Classes from sentences that name them.
+        """Make classes of sentences that name them.
 
         Args:
             classes: labels (`"LMXB"`) or words (`"a white dwarf in outburst"`).
@@ -85,15 +84,16 @@ class ZeroShotClasses:
             temperature: see the class.
             templates: see `class_prompts`.
         """
-        prompts = [class_prompts(kind, templates) for kind in classes]
-        vectors = np.asarray(embed([one for some in prompts for one in some]), np.float64)
+        prompts = [class_prompts(label, templates) for label in classes]
+        summaries = [summary for of_class in prompts for summary in of_class]
+        vectors = np.asarray(embed(summaries), np.float64)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        parts = np.split(vectors, np.cumsum([len(some) for some in prompts])[:-1])
-        means = np.stack([part.mean(axis=0) for part in parts])
+        ends = np.cumsum([len(of_class) for of_class in prompts])
+        means = np.stack([block.mean(axis=0) for block in np.split(vectors, ends[:-1])])
         return cls(classes, means, temperature, {"templates": [dict(t) for t in templates]})
 
     def similarities(self, spectrum_embeds: Any) -> np.ndarray:
-        """Cosines (B, C) of points in the shared space (B, D) with the classes."""
+        """Return the cosines (B, C) of spectra in the shared space (B, D) with the classes."""
         if hasattr(spectrum_embeds, "detach"):
             spectrum_embeds = spectrum_embeds.detach().float().cpu().numpy()
         points = np.atleast_2d(np.asarray(spectrum_embeds, np.float32))
@@ -106,11 +106,11 @@ class ZeroShotClasses:
         return points @ self.embeddings.T
 
     def probabilities(self, spectrum_embeds: Any) -> np.ndarray:
-        """Probabilities (B, C), each row summing to 1: one of these classes is taken as given."""
+        """Return the probabilities (B, C) of the classes; each row sums to 1."""
         return _softmax(self.similarities(spectrum_embeds).astype(np.float64) / self.temperature)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the folder `zero_shot/` inside `folder`, an older one only once this is whole."""
+        """Write the folder `zero_shot/` inside `folder` atomically."""
         from safetensors.numpy import save_file
 
         target = Path(folder) / ZERO_SHOT_FOLDER
@@ -121,10 +121,9 @@ class ZeroShotClasses:
             "temperature": self.temperature,
             "about": self.about,
         }
-        text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        with atomic_folder(target) as fresh:
-            (fresh / CONFIG_FILE).write_text(text, encoding="utf-8")
-            save_file({"embeddings": self.embeddings}, str(fresh / TENSORS_FILE))
+        with atomic_folder(target) as partial:
+            write_json(partial / CONFIG_FILE, config)
+            save_file({"embeddings": self.embeddings}, str(partial / TENSORS_FILE))
         return target
 
     @classmethod
@@ -166,11 +165,11 @@ class ZeroShotClasses:
 
 
 def fit_temperature(similarities: np.ndarray, truth: np.ndarray) -> float:
-    """The temperature whose probabilities make what is true most likely (Guo et al. 2017).
+    """Fit the temperature that maximises the likelihood of the true classes (Guo et al. 2017).
 
     Args:
         similarities: (n, C).
-        truth: (n,) place of the true class.
+        truth: (n,) column of the true class.
 
     Raises:
         ValueError: without rows.
@@ -191,13 +190,13 @@ def fit_temperature(similarities: np.ndarray, truth: np.ndarray) -> float:
 
 
 def calibration_error(probabilities: np.ndarray, truth: np.ndarray, bins: int = 10) -> float:
-    """Expected calibration error: mean distance of confidence and accuracy over bins of equal
-    number (Naeini et al. 2015).
+    """Compute the expected calibration error (Naeini et al. 2015): the mean distance of confidence
+    and accuracy, over bins of equal numbers of rows.
 
     Args:
         probabilities: (n, C).
-        truth: (n,) place of the true class.
-        bins: at most this many.
+        truth: (n,) column of the true class.
+        bins: largest number of bins.
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == truth

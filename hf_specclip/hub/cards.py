@@ -17,7 +17,6 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ..errors import SpecCLIPError
-from ..formatting import format_metric, format_number
 from ..models.variables_specclip import AXIS, SECTIONS
 from ..storage import write_text
 
@@ -291,8 +290,8 @@ def _environment() -> Any:
         autoescape=False,  # the cards are Markdown, not HTML
     )
     environment.filters |= {
-        "metric": format_metric,
-        "short": format_number,
+        "percent": lambda value: "–" if value is None else f"{value:.1%}",
+        "short": lambda value: "–" if value is None else f"{value:.3g}",
         "count": lambda value: f"{value:,}",
         "line": lambda text: " ".join(str(text).split()),
     }

@@ -1,4 +1,4 @@
-"""The texts a model learned from, standing in for questions of a few words.
+"""Training texts of a model that stand in for questions of a few words.
 
 A model learns from whole summaries. A question lacks nearly all of what one says, and its own point
 lies where no summary does. So the texts that say most nearly what it says are looked up, and the
@@ -54,12 +54,12 @@ class KnownTexts:
 
     @property
     def width(self) -> int:
-        """W, of the vectors."""
+        """Width W of the vectors."""
         return len(self._starts) - 1
 
     def stand_in(self, vectors: np.ndarray) -> np.ndarray:
-        """Where questions lie: the mean point of the two texts in a hundred that say most nearly
-        the same.
+        """Return the points of questions: the mean over the 2 % of texts that say most nearly the
+        same.
 
         Only what a question says is compared, the numbers of its vector that are not 0.
 
@@ -93,7 +93,7 @@ class KnownTexts:
         return found
 
     def _distances(self, vector: np.ndarray, said: np.ndarray) -> np.ndarray:
-        """Squared distances (n,) of the texts to a question, in deviations, over some columns."""
+        """Return squared distances (n,) of the texts to a question, in deviations."""
         total = np.zeros(len(self))
         for column in said.tolist():
             part = slice(self._starts[column], self._starts[column + 1])
@@ -106,7 +106,7 @@ class KnownTexts:
         return total
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the folder `known_texts/` inside `folder`, an older one once this is whole."""
+        """Write the folder `known_texts/` inside `folder` atomically."""
         from safetensors.numpy import save_file
 
         target = Path(folder) / KNOWN_FOLDER

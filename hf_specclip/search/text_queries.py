@@ -1,4 +1,4 @@
-"""Free text as points in the shared space, by the embedder a model was trained with."""
+"""Embedding of free text in the shared space, with the embedder a model was trained with."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_QUERY = 20_000
 
 
 def embedder_named(name: str | None, cache_dir: Any = None) -> TextEmbedder:
-    """The embedder behind a name that a model or dataset recorded.
+    """Load the embedder of a name that a model or dataset recorded.
 
     Args:
         name: such as `terms-1+quantities-2` or `openai:text-embedding-ada-002`.
@@ -65,7 +65,7 @@ def embedder_named(name: str | None, cache_dir: Any = None) -> TextEmbedder:
 
 
 class TextQueries:
-    """Turns text into points of a model's shared space.
+    """Embedding of text as points of a model's shared space.
 
     Args:
         model: a dual encoder.
@@ -97,7 +97,7 @@ class TextQueries:
     def embed(
         self, summaries: Sequence[Mapping[str, str | None]], *, partial: bool = False
     ) -> np.ndarray:
-        """Summaries (section -> text) to unit vectors (n, D) float32.
+        """Embed summaries (section -> text) as unit vectors (n, D) float32.
 
         Args:
             summaries: what to embed.
@@ -143,7 +143,7 @@ class TextQueries:
         return np.where(np.isfinite(standing_in), standing_in, points)
 
     def embed_query(self, text: str, section: str = "identity") -> np.ndarray:
-        """A question in free words as a unit vector (D,).
+        """Embed a question in free words as a unit vector (D,).
 
         Args:
             text: such as `"heavily absorbed pulsating ULX"`.
@@ -157,7 +157,7 @@ class TextQueries:
         return self.embed([{section: text}], partial=True)[0]
 
     def embed_prompts(self, summaries: Sequence[Mapping[str, str | None]]) -> np.ndarray:
-        """`embed` of a few words each, such as the names of classes."""
+        """Embed summaries of a few words each, such as the names of classes."""
         return self.embed(summaries, partial=True)
 
     def _known_texts(self) -> KnownTexts | None:
@@ -168,7 +168,7 @@ class TextQueries:
         return self._known
 
     def _usual(self, width: int) -> np.ndarray:
-        """Mean of the training texts, all sections joined, (width,)."""
+        """Return the mean of the training texts, all sections joined, (width,)."""
         # The members of an ensemble learned from the same texts.
         member = getattr(self.model, "members", [self.model])[0]
         mean = member.text_model.text_statistics.mean.flatten().float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""Classes by what they are called: prompts, probabilities that hold, and files of strangers."""
+"""Zero-shot classes: prompts, calibrated probabilities, and damaged or hostile files."""
 
 import json
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hf_specclip import ZeroShotClasses
-from hf_specclip.classify.prompts import TEMPLATES, class_names, class_prompts
+from hf_specclip.classify.class_names import class_names
+from hf_specclip.classify.prompts import TEMPLATES, class_prompts
 from hf_specclip.classify.zero_shot import calibration_error, fit_temperature
 from hf_specclip.errors import FileFormatError
 from hf_specclip.literature import SECTIONS
@@ -32,7 +33,7 @@ def test_probabilities_are_a_softmax_of_cosines(classes):
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.4])
-def test_the_temperature_is_found_again(temperature):
+def test_the_fit_recovers_a_known_temperature(temperature):
     """Labels drawn from the model's own probabilities at a known temperature."""
     random = np.random.default_rng(3)
     similarities = random.uniform(-1, 1, (6000, 8))
@@ -71,11 +72,11 @@ def test_templates_cannot_reach_into_objects():
     assert prompt == {"identity": "{name.__class__} a star"}
 
 
-def test_every_known_class_can_be_told_apart():
-    from hf_specclip.classify.prompts import _NAMES
-
-    said = [json.dumps(class_prompts(kind, TEMPLATES[:1])) for kind in _NAMES]
-    assert len(set(said)) == len(said)
+def test_aliases_name_the_same_class_and_other_classes_differ():
+    assert class_prompts("PSR") == class_prompts("Pulsar")
+    labels = ("QSO", "AGN", "LMXB", "HMXB", "ULX", "CV*", "SNR", "Pulsar", "Magnetar")
+    prompts = [json.dumps(class_prompts(label, TEMPLATES[:1])) for label in labels]
+    assert len(set(prompts)) == len(labels)
 
 
 def test_a_class_is_the_mean_of_its_prompts():
@@ -88,7 +89,7 @@ def test_a_class_is_the_mean_of_its_prompts():
         np.testing.assert_allclose(found.embeddings[row], mean / np.linalg.norm(mean), rtol=1e-6)
 
 
-def test_they_are_kept_beside_a_model(classes, tmp_path):
+def test_a_saved_folder_round_trip_is_exact(classes, tmp_path):
     classes.save_pretrained(tmp_path)
     assert {path.name for path in (tmp_path / "zero_shot").iterdir()} == {
         "zero_shot.json", "classes.safetensors"
@@ -111,7 +112,7 @@ def test_they_are_kept_beside_a_model(classes, tmp_path):
         {"temperature": -1.0},
     ],
 )  # fmt: skip
-def test_a_strangers_file_is_looked_at(classes, tmp_path, change):
+def test_invalid_contents_are_refused(classes, tmp_path, change):
     path = classes.save_pretrained(tmp_path) / "zero_shot.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(FileFormatError, match=r"zero_shot\.json"):
@@ -128,7 +129,7 @@ def test_a_damaged_file_is_named(classes, tmp_path, content):
 @pytest.mark.parametrize(
     "name", ["terms-1+quantities-2", "words-1024-1", "terms-1", "quantities-2"]
 )
-def test_embedders_are_found_by_their_names(name):
+def test_embedders_load_by_their_recorded_name(name):
     from hf_specclip import get_embedder
 
     if name.startswith("words"):
@@ -141,6 +142,6 @@ def test_embedders_are_found_by_their_names(name):
     [(None, "does not record"), ("mine@0123456789abcdef", "cannot be found"),
      ("openai:x@http://server", "cannot be found"), ("terms-1+terms-1", "twice")],
 )  # fmt: skip
-def test_embedders_that_are_not_at_hand_are_told(name, message):
+def test_unknown_embedder_names_are_refused(name, message):
     with pytest.raises(ValueError, match=message):
         embedder_named(name)

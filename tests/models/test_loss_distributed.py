@@ -1,4 +1,4 @@
-"""Losses over two and four processes: values and gradients are those of one process."""
+"""Two and four real processes give the loss and the gradients of one with the whole batch."""
 
 import copy
 
@@ -6,13 +6,13 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from specclip_training.stages.mini_batches import in_mini_batches
 from torch.nn.parallel import DistributedDataParallel
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPModel
-from hf_specclip.models import loss_specclip
+from hf_specclip.models import loss_blocks_specclip
 from hf_specclip.models.loss_specclip import (
     gather_with_gradient,
+    in_mini_batches,
     info_nce_loss,
     poisson_nll,
     sigmoid_loss,
@@ -26,13 +26,23 @@ SPLITS = {
 CASES = [(n, split) for n, splits in SPLITS.items() for split in splits]
 LOSSES = ("infonce_text_to_spectrum", "infonce", "sigmoid")
 FUNCTIONS = ("text_to_spectrum", "spectrum_to_text", "both", "sigmoid", "poisson")
-# Rows of a mini-batch, and the largest scale for which both directions share one exponential.
-WAYS = {"shared exponential": (None, 400.0), "mini-batches": (2, 400.0), "any scale": (3, 0.0)}
+# Rows of a mini-batch, and what the blocks of pairs are set to: how many pairs at once, how many
+# kept for the backward pass, largest scale with one exponential for both directions.
+WAYS = {
+    "whole": (None, {}),
+    "mini-batches": (2, {}),
+    "blocks": (None, {"BLOCK_PAIRS": 16, "KEPT_PAIRS": 2**26}),
+    "blocks made anew": (3, {"BLOCK_PAIRS": 16, "KEPT_PAIRS": 0}),
+    "any scale": (None, {"BLOCK_PAIRS": 16, "_SAFE_SCALE": {torch.float64: 0.0}}),
+    "any scale made anew": (
+        None, {"BLOCK_PAIRS": 16, "KEPT_PAIRS": 0, "_SAFE_SCALE": {torch.float64: 0.0}}
+    ),
+}  # fmt: skip
 # Texts shared within a process and across them, wherever the batch is cut.
 TEXT_IDS = torch.tensor([0, 1, 0, 2, 1, 3, 0, 2])
 
 
-def build_model(config, loss):
+def build(config, loss):
     config = copy.deepcopy(config)
     config.contrastive_loss = loss
     torch.manual_seed(0)
@@ -87,19 +97,19 @@ def process(rank, folder, config, batch):
                 part = {key: value[start : start + sizes[rank]] for key, value in batch.items()}
                 # A mean over rows, which is then averaged over processes by their number of rows.
                 weight = sizes[rank] * world / sum(sizes) if all(sizes) else None
-                found = loss_results(part, weight)
-                results[world][name] = found | (model_results(config, part) if all(sizes) else {})
+                found = of_functions(part, weight)
+                results[world][name] = found | (of_models(config, part) if all(sizes) else {})
             if world == 2:
-                results["empty process"] = gathered(rank)
+                results["nothing in one"] = of_a_gather(rank)
         finally:
             dist.destroy_process_group()
     torch.save(results, f"{folder}/{rank}.pt")
 
 
-def model_results(config, part):
+def of_models(config, part):
     found = {}
     for loss in LOSSES:
-        model = DistributedDataParallel(build_model(config, loss))
+        model = DistributedDataParallel(build(config, loss))
         output = model(**part, return_loss=True)
         output.loss.backward()
         found[loss] = {"loss": output.loss.detach(), "gradients": gradients(model.module)}
@@ -108,11 +118,12 @@ def model_results(config, part):
     return found
 
 
-def loss_results(part, weight):
+def of_functions(part, weight):
     found = {}
-    for way, (mini_batch, max_scale) in WAYS.items():
+    for way, (mini_batch, constants) in WAYS.items():
         with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(loss_specclip._MAX_SHARED_SCALE, torch.float64, max_scale)
+            for name, value in constants.items():
+                patch.setattr(loss_blocks_specclip, name, value)
             for loss in FUNCTIONS:
                 if loss == "poisson" and weight is None:
                     continue
@@ -125,7 +136,7 @@ def loss_results(part, weight):
     return found
 
 
-def gathered(rank):
+def of_a_gather(rank):
     rows = torch.arange(6.0).view(3, 2)[: 3 * rank].requires_grad_()
     everything = gather_with_gradient(rows)
     (everything * torch.arange(1.0, 1 + len(everything))[:, None]).sum().backward()
@@ -163,7 +174,7 @@ def processes(tmp_path_factory):
 
 
 @pytest.mark.parametrize("world", SPLITS)
-def test_the_processes_see_each_other(processes, world):
+def test_there_are_so_many(processes, world):
     assert [result[world]["world_size"] for result in processes[2][:world]] == [world] * world
 
 
@@ -179,7 +190,7 @@ def assert_equal(found, loss, model):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_loss_and_gradients_of_a_model_are_those_of_one_process(processes, world, split, loss):
     config, batch, results = processes
-    model = build_model(config, loss)
+    model = build(config, loss)
     output = model(**batch, return_loss=True)
     output.loss.backward()
     assert model.logit_scale.grad is not None
@@ -189,7 +200,7 @@ def test_loss_and_gradients_of_a_model_are_those_of_one_process(processes, world
 
 @pytest.mark.parametrize(("world", "split"), CASES)
 @pytest.mark.parametrize("loss", FUNCTIONS)
-def test_loss_and_gradients_of_a_function_are_those_of_one_process(processes, world, split, loss):
+def test_every_loss_has_one_process_gradients_however_it_is_computed(processes, world, split, loss):
     _, batch, results = processes
     if loss == "poisson" and not all(SPLITS[world][split]):
         return  # a mean over no rows is not defined
@@ -206,18 +217,18 @@ def test_loss_and_gradients_of_a_function_are_those_of_one_process(processes, wo
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_without_gradients_each_process_uses_its_own_batch(processes, loss):
+def test_without_gradients_each_process_is_for_itself(processes, loss):
     config, batch, results = processes
     with torch.no_grad():
         for part, result in zip((slice(0, 5), slice(5, 8)), results, strict=False):
             alone = {key: value[part] for key, value in batch.items()}
-            expected = build_model(config, loss)(**alone, return_loss=True).loss
+            expected = build(config, loss)(**alone, return_loss=True).loss
             torch.testing.assert_close(result[2]["uneven"]["local", loss], expected)
 
 
 def test_a_process_may_have_no_rows(processes):
     for rank, result in enumerate(processes[2][:2]):
-        everything, gradient = result["empty process"]
+        everything, gradient = result["nothing in one"]
         torch.testing.assert_close(everything, torch.arange(6.0).view(3, 2))
         # Summed over the two losses: twice the factor of the row.
         expected = 2 * torch.arange(1.0, 4.0)[:, None].expand(3, 2) if rank else torch.zeros(0, 2)

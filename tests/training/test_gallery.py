@@ -1,4 +1,4 @@
-"""What travels with a model: whose rows, under which split, and what the classes are fitted to."""
+"""Parts saved beside a model: gallery, zero-shot classes, known texts, and the zero-shot study."""
 
 from types import SimpleNamespace
 
@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 from specclip_training.data.pairs import load_pairs
-from specclip_training.stages.gallery import classes_from, gallery_from, known_texts_from
+from specclip_training.stages.gallery import build_gallery, fit_classes, known_texts_from
 from specclip_training.zero_shot import study_zero_shot
 from study_rows import invented_run, invented_split
 from tiny_dataset import SIZES
 
 from hf_specclip import SECTIONS, SpecCLIPIndex, ZeroShotClasses
-from hf_specclip.classify.zero_shot import _loss
 from hf_specclip.literature.embedders.terms import TermEmbedder
 
 
@@ -29,7 +28,7 @@ def vectors_of(pairs, seed=0):
 def test_every_row_goes_in_with_its_split_and_group(pairs, tmp_path):
     spectra = vectors_of(pairs)
     texts = np.random.default_rng(1).normal(size=(len(pairs.texts), 8))
-    index = gallery_from(pairs, texts, spectra, energy_range=(0.5, 8.0), seed=0, with_map=True)
+    index = build_gallery(pairs, texts, spectra, energy_range=(0.5, 8.0), seed=0, with_map=True)
     index.save(tmp_path / "gallery")
     index = SpecCLIPIndex.load(tmp_path / "gallery")
     assert len(index.spectra) == sum(SIZES.values())
@@ -37,8 +36,7 @@ def test_every_row_goes_in_with_its_split_and_group(pairs, tmp_path):
     assert index.about["dataset_fingerprint"] == pairs.fingerprint
     start = 0
     for split, n in SIZES.items():
-        own = [entry for entry in index.spectra.entries if entry["split"] == split]
-        assert len(own) == n
+        assert sum(entry["split"] == split for entry in index.spectra.entries) == n
         arrays = pairs.splits[split]
         for row, entry in enumerate(index.spectra.entries[start : start + n]):
             assert entry["group"] == arrays.groups[row]
@@ -101,40 +99,43 @@ def with_classes(pairs, seed=0):
     return pairs
 
 
-def test_classes_are_fitted_to_rows_that_nothing_else_was(pairs, tmp_path):
+def cross_entropy(similarities, truth, temperature):
+    scaled = torch.from_numpy(similarities).double() / temperature
+    return torch.nn.functional.cross_entropy(scaled, torch.from_numpy(truth)).item()
+
+
+def test_the_temperature_is_fitted_to_calibration_and_validation_alone(pairs):
     pairs, spectra = with_classes(pairs), vectors_of(pairs)
-    found, told = classes_from(_Model(), pairs, spectra, "terms")
-    assert found.classes == ("LMXB", "QSO", "SNR")
-    rows = SIZES["calibration"] + SIZES["validation"]
-    assert found.about["fitted_on"] == ["calibration", "validation"]
-    assert found.about["rows"] == rows
-    assert "3 classes" in told
+    classes, summary = fit_classes(_Model(), pairs, spectra, "terms")
+    assert classes.classes == ("LMXB", "QSO", "SNR")
+    assert classes.about["fitted_on"] == ["calibration", "validation"]
+    assert classes.about["rows"] == SIZES["calibration"] + SIZES["validation"]
+    assert "3 classes" in summary
     points = np.concatenate([spectra["calibration"], spectra["validation"]])
     names = [c for s in ("calibration", "validation") for c in pairs.splits[s].table.to_pylist()]
-    truth = np.array([found.classes.index(name) for name in names])
-    similarities = found.similarities(points)
-    best = _loss(similarities, truth, np.log(found.temperature))
-    for other in (0.8, 1.25):
-        assert best <= _loss(similarities, truth, np.log(found.temperature * other)) + 1e-9
-    # Nothing of test or train moves it.
+    truth = np.array([classes.classes.index(name) for name in names])
+    similarities = classes.similarities(points)
+    best = cross_entropy(similarities, truth, classes.temperature)
+    for factor in (0.8, 1.25):
+        assert best <= cross_entropy(similarities, truth, classes.temperature * factor) + 1e-9
     spectra["test"] = -spectra["test"]
     spectra["train"] = -spectra["train"]
-    again, _ = classes_from(_Model(), pairs, spectra, "terms")
-    assert again.temperature == found.temperature
+    again, _ = fit_classes(_Model(), pairs, spectra, "terms")
+    assert again.temperature == classes.temperature
 
 
-def test_without_classes_or_embedder_there_are_none_and_it_says_why(pairs):
-    assert classes_from(_Model(), pairs, vectors_of(pairs), "terms") == (
+def test_a_reason_is_given_where_there_are_no_classes(pairs):
+    assert fit_classes(_Model(), pairs, vectors_of(pairs), "terms") == (
         None, "fewer than two classes with five rows of train"
     )  # fmt: skip
     pairs = with_classes(pairs)
     pairs.texts.model = "nobody-knows@0"
-    found, why = classes_from(_Model(), pairs, vectors_of(pairs), "terms")
-    assert found is None
-    assert "nobody-knows@0" in why
+    classes, reason = fit_classes(_Model(), pairs, vectors_of(pairs), "terms")
+    assert classes is None
+    assert "nobody-knows@0" in reason
 
 
-def test_texts_to_learn_from_and_no_others_are_known(pairs):
+def test_known_texts_are_those_of_train(pairs):
     points = np.random.default_rng(0).normal(size=(len(pairs.texts), 8)).astype(np.float32)
     known = known_texts_from(pairs, points)
     rows, _ = pairs.texts_of("train")
@@ -147,7 +148,7 @@ def test_texts_to_learn_from_and_no_others_are_known(pairs):
     assert known_texts_from(pairs, points) is None
 
 
-def test_the_study_sets_names_against_labels(tmp_path):
+def test_the_study_compares_class_names_with_a_probe(tmp_path):
     reps = {name: invented_split(n, name) for name, n in (("train", 400), ("test", 200))}
     run = invented_run(tmp_path)
     study = study_zero_shot(run, reps, simulated=True)

@@ -22,8 +22,7 @@ from specclip_training.engine.commands import Run
 from specclip_training.engine.draws import Draws, Order
 from specclip_training.engine.loop import FitResult, TrainingError, fit, map_rows
 from specclip_training.engine.presets import AlignSettings, Preset
-from specclip_training.stages.gallery import classes_from, gallery_from, known_texts_from
-from specclip_training.stages.mini_batches import in_mini_batches
+from specclip_training.stages.gallery import build_gallery, fit_classes, known_texts_from
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import load_result, stage_settings
 
@@ -36,6 +35,7 @@ from hf_specclip import (
 )
 from hf_specclip.classify.zero_shot import ZeroShotClasses
 from hf_specclip.evaluation import match_ranks
+from hf_specclip.models.loss_specclip import in_mini_batches
 from hf_specclip.models.pipeline_specclip import custom_pipelines, save_code
 from hf_specclip.search.index import GALLERY_FOLDER, SpecCLIPIndex
 from hf_specclip.search.known_texts import KnownTexts
@@ -394,7 +394,7 @@ def build_companions(
         )
         for split, arrays in pairs.splits.items()
     }
-    gallery = gallery_from(
+    gallery = build_gallery(
         pairs,
         texts.numpy(),
         spectra,
@@ -407,7 +407,7 @@ def build_companions(
     known, classes = known_texts_from(pairs, texts.numpy()), None
     if run.is_main:
         embedder = run.preset.text.embedder
-        classes, summary = classes_from(model, pairs, spectra, embedder, run.cache_dir, known)
+        classes, summary = fit_classes(model, pairs, spectra, embedder, run.cache_dir, known)
         run.say(f"   zero-shot classes: {summary}")
     return Companions(gallery, classes, known)
 

@@ -1,7 +1,8 @@
-"""What travels with a trained model: the index of its dataset, and the classes it tells apart."""
+"""Parts saved beside a trained model: the index of its dataset, and its zero-shot classes."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,16 @@ from hf_specclip.search.build import build_index
 from hf_specclip.search.known_texts import KnownTexts
 from hf_specclip.search.text_queries import TextQueries, embedder_named
 
-# Rows of `train` that a class must have to be told apart: of fewer, a split measures nothing.
+# Rows of `train` that a class needs: with fewer, no split can measure it.
 MIN_ROWS = 5
-# Rows that no weight was fitted to; `test` stays unseen.
+# Splits whose rows no weight was fitted to; `test` stays unseen.
 FITTED_ON = ("calibration", "validation")
 _COLUMNS = (
     "source_name", "obsid", "obi", "region_id", "ra", "dec", "source_class", "group"
 )  # fmt: skip
 
 
-def gallery_from(
+def build_gallery(
     pairs: PairData,
     text_vectors: np.ndarray,
     spectrum_vectors: Mapping[str, np.ndarray],
@@ -35,16 +36,16 @@ def gallery_from(
     with_map: bool,
     with_area: bool = False,
 ) -> SpecCLIPIndex:
-    """The index of a dataset: every text and every spectrum, with its split.
+    """Build the index of a dataset: every text and every spectrum, with its split.
 
     Args:
         pairs: the dataset.
         text_vectors: (m, D), of `pairs.texts`.
         spectrum_vectors: (n, D) by split.
-        energy_range: of the bins, keV.
-        seed: of the map.
-        with_map: whether there is to be one.
-        with_area: keep the effective areas, for a model that looks at them.
+        energy_range: lower and upper energy of the bins, keV.
+        seed: seed of the map.
+        with_map: lay the spectra out on a map.
+        with_area: keep the effective areas, for a model that uses them.
     """
     return build_index(
         pairs.texts.entries,
@@ -64,7 +65,7 @@ def gallery_from(
     )
 
 
-def classes_from(
+def fit_classes(
     model: Any,
     pairs: PairData,
     spectrum_vectors: Mapping[str, np.ndarray],
@@ -72,50 +73,48 @@ def classes_from(
     cache_dir: str | Path | None = None,
     known: KnownTexts | None = None,
 ) -> tuple[ZeroShotClasses | None, str]:
-    """Classes by what they are called, their temperature fitted to rows that no weight saw.
+    """Make zero-shot classes, their temperature fitted to rows that no weight was fitted to.
 
     Args:
         model: the aligned model.
         pairs: its dataset.
         spectrum_vectors: (n, D) by split.
-        embedder: of the preset; used where it embedded the dataset's texts.
-        cache_dir: of the embeddings.
+        embedder: embedder of the preset; used where it embedded the dataset's texts.
+        cache_dir: cache of the embeddings.
         known: the model's known texts, see `known_texts_from`.
 
     Returns:
-        The classes and what was done; None and why where there can be none.
+        The classes and a line about them; None and the reason where there can be none.
     """
-    names = _classes(pairs.splits["train"])
-    counted = {name: names.count(name) for name in dict.fromkeys(names) if name is not None}
-    kinds = sorted(name for name, number in counted.items() if number >= MIN_ROWS)
-    if len(kinds) < 2:
+    rows_of = Counter(_classes(pairs.splits["train"]))
+    labels = sorted(name for name, rows in rows_of.items() if name and rows >= MIN_ROWS)
+    if len(labels) < 2:
         return None, "fewer than two classes with five rows of train"
     try:
         texts = _embedder(pairs, embedder, cache_dir)
         queries = TextQueries(model, texts, known=known)
-        found = ZeroShotClasses.from_prompts(kinds, queries.embed_prompts, temperature=1.0)
+        unfitted = ZeroShotClasses.from_prompts(labels, queries.embed_prompts, temperature=1.0)
     except (ValueError, ImportError, EmbeddingError) as error:
         return None, f"their names could not be embedded ({error})"
-    places = {kind: place for place, kind in enumerate(kinds)}
     truth, points = [], []
     for split in FITTED_ON:
         for row, name in enumerate(_classes(pairs.splits[split])):
-            if name in places:
-                truth.append(places[name])
+            if name in labels:
+                truth.append(labels.index(name))
                 points.append(spectrum_vectors[split][row])
     if not truth:
         return None, "no row of calibration or validation has one of the classes"
-    similarities = found.similarities(np.stack(points))
+    similarities = unfitted.similarities(np.stack(points))
     temperature = fit_temperature(similarities, np.array(truth))
-    about = {**found.about, "fitted_on": list(FITTED_ON), "rows": len(truth)}
+    about = {**unfitted.about, "fitted_on": list(FITTED_ON), "rows": len(truth)}
     return (
-        ZeroShotClasses(kinds, found.embeddings, temperature, about),
-        f"{len(kinds)} classes by name, temperature {temperature:.3g} from {len(truth):,} rows",
+        ZeroShotClasses(labels, unfitted.embeddings, temperature, about),
+        f"{len(labels)} classes by name, temperature {temperature:.3g} from {len(truth):,} rows",
     )
 
 
 def known_texts_from(pairs: PairData, text_vectors: np.ndarray) -> KnownTexts | None:
-    """The texts to learn from, which stand in for questions; no other split is seen.
+    """Collect the texts of `train`, which stand in for questions; no other split is used.
 
     Args:
         pairs: its dataset, with embedded texts.
@@ -143,13 +142,13 @@ def _classes(split: SplitArrays) -> list[str | None]:
 
 
 def _columns(split: SplitArrays, with_area: bool) -> dict[str, Any]:
-    told = {
+    names = {
         name: split.table[name].to_pylist() for name in _COLUMNS if name in split.table.column_names
     }
     spectra = split.spectra(slice(None))
     if not with_area:
         spectra.pop("effective_area", None)
-    return {**spectra, **told}
+    return {**spectra, **names}
 
 
-__all__ = ["FITTED_ON", "MIN_ROWS", "classes_from", "gallery_from", "known_texts_from"]
+__all__ = ["build_gallery", "fit_classes", "known_texts_from"]

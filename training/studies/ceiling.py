@@ -1,7 +1,7 @@
-"""Ideal observer of a run's dataset: upper limit of retrieval, lower limit of errors.
+"""The ideal observer beside a run: the ceiling for retrieval, the floor for errors.
 
-Only simulated data have one (`specclip_datasets.simulation.oracle`). Results are cached under a key
-of dataset, code, split and settings.
+Only simulated data has one (`specclip_datasets.simulation.oracle`). What was found is kept in
+the cache, by what the dataset holds, the code, the split and the settings.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from specclip_datasets.shards import code_fingerprint
 from specclip_datasets.simulation.oracle.report import describe_ceiling
 from specclip_datasets.simulation.oracle.study import MEMBERS, Ceiling, measure_ceiling
 from specclip_training.data.pairs import PairData
 from specclip_training.engine.commands import Run
-from specclip_training.reports.blocks import Paragraph, Section, Table
-from specclip_training.studies.measure import write_tensors
+from specclip_training.reports.blocks import Paragraph, Section, Study, Table
 
 from hf_specclip.literature.embedders.cache import default_cache_dir
 from hf_specclip.storage import write_json
@@ -31,14 +30,14 @@ _FOLDER = "ideal_observer"
 def ceiling_of(
     run: Run, pairs: PairData, split: str, *, members: int = MEMBERS, variables: bool = True
 ) -> Ceiling | None:
-    """Measure the ideal observer on a split, or read its result from the cache.
+    """What the ideal observer reaches on a split; from the cache where it is there.
 
     Args:
-        run: run with the cache and evaluation settings to use.
+        run: whose cache and evaluation settings to use.
         pairs: the dataset.
-        split: split measured on.
-        members: size of the observer's bank of simulated sources.
-        variables: also estimate the physical variables.
+        split: of it.
+        members: of the observer's bank.
+        variables: estimate the variables, too.
 
     Returns:
         None for data that is not simulated. `truth` and `medians` have the order of the split's
@@ -64,7 +63,7 @@ def ceiling_of(
     folder = (run.cache_dir or default_cache_dir()) / _FOLDER
     paths = folder / f"{digest}.json", folder / f"{digest}.safetensors"
     if not all(path.is_file() for path in paths):
-        ceiling = measure_ceiling(
+        found = measure_ceiling(
             pairs.info,
             pairs.splits[split].table,
             text_of_spectrum=pairs.texts_of(split)[1],
@@ -76,13 +75,30 @@ def ceiling_of(
             progress=run.is_main,
         )
         if run.is_main:
-            _store(ceiling, *paths)
-        return ceiling
-    return _load(*paths)
+            _keep(found, *paths)
+        return found
+    return _kept(*paths)
+
+
+def study_ceiling(run: Run, pairs: PairData, split: str) -> Study | None:
+    """The ideal observer of a split, as a part of a report.
+
+    Args:
+        run: whose cache and evaluation settings to use.
+        pairs: the dataset.
+        split: of it.
+
+    Returns:
+        None for data that is not simulated. `metrics` holds `retrieval` and `curve` (in the forms
+        of `evaluate_retrieval` and `recall_curve`), `curves` by direction, `monte_carlo`,
+        `variables` and `power_laws`.
+    """
+    found = ceiling_of(run, pairs, split)
+    return None if found is None else Study(found.metrics, [ceiling_section(found.metrics)])
 
 
 def ceiling_section(metrics: Mapping[str, Any]) -> Section:
-    """Write the ideal observer's figures as a section of a report."""
+    """The ideal observer's figures as a section of a report."""
     parts = describe_ceiling(metrics)
     section = Section("The ideal observer (simulated data)", [Paragraph(parts.about)])
     for title, head, rows in parts.tables:
@@ -90,34 +106,37 @@ def ceiling_section(metrics: Mapping[str, Any]) -> Section:
     return section
 
 
-def _store(ceiling: Ceiling, figures: Path, arrays: Path) -> None:
-    tensors = {f"ranks/{name}": values for name, values in ceiling.ranks.items()}
-    tensors |= {f"truth/{name}": values for name, values in ceiling.truth.items()}
-    for given, medians in ceiling.medians.items():
+def _keep(found: Ceiling, figures: Path, arrays: Path) -> None:
+    figures.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {f"ranks/{name}": values for name, values in found.ranks.items()}
+    tensors |= {f"truth/{name}": values for name, values in found.truth.items()}
+    for given, medians in found.medians.items():
         tensors |= {f"median/{given}/{name}": values for name, values in medians.items()}
-    write_tensors(arrays, tensors)
-    write_json(figures, ceiling.metrics)
+    partial = arrays.with_name(f".partial-{arrays.name}")
+    save_file({name: np.ascontiguousarray(values) for name, values in tensors.items()}, partial)
+    partial.replace(arrays)
+    write_json(figures, found.metrics)
 
 
-def _load(figures: Path, arrays: Path) -> Ceiling:
+def _kept(figures: Path, arrays: Path) -> Ceiling:
     metrics = json.loads(figures.read_text(encoding="utf-8"))
     ranks: dict[str, np.ndarray] = {}
     truth: dict[str, np.ndarray] = {}
     medians: dict[str, dict[str, np.ndarray]] = {}
     for name, values in load_file(arrays).items():
-        group, _, rest = name.partition("/")
-        if group == "median":
+        kind, _, rest = name.partition("/")
+        if kind == "median":
             given, _, variable = rest.partition("/")
             medians.setdefault(given, {})[variable] = values
         else:
-            {"ranks": ranks, "truth": truth}[group][rest] = values
+            {"ranks": ranks, "truth": truth}[kind][rest] = values
     return Ceiling(metrics, ranks, truth, medians)
 
 
 def headline(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Select Recall@1%, Recall@5% and the median rank fraction, from spectrum to text."""
-    retrieval = metrics["spectrum_to_text"]
-    return {name: retrieval[name] for name in ("recall@1%", "recall@5%", "median_rank_fraction")}
+    """Recall@1%, Recall@5% and the median rank of the gallery, from spectrum to text."""
+    found = metrics["spectrum_to_text"]
+    return {name: found[name] for name in ("recall@1%", "recall@5%", "median_rank_fraction")}
 
 
-__all__ = ["ceiling_of", "ceiling_section", "headline"]
+__all__ = ["ceiling_of", "ceiling_section", "headline", "study_ceiling"]

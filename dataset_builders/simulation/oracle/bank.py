@@ -18,10 +18,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from hf_specclip.models.variables_specclip import BANDS
-
 from .. import instrument, populations
-from ..catalogue import HARDENING, REFERENCE_AREA, Knobs, at_the_time, stream
+from ..catalogue import BANDS, HARDENING, REFERENCE_AREA, Knobs, at_the_time, stream
 from ..populations import CLASS_NAMES, CLASSES, FIELD_KINDS, FIELD_NAMES
 from .prior import LOG_COUNTS, LOG_EXPOSURE, STEP, Prior
 from .spectra import fold_all

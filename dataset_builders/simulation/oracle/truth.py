@@ -14,10 +14,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from hf_specclip.models.variables_specclip import BANDS
-
 from ...folder import SpecCLIPDatasetInfo
 from .. import instrument, photometry, spectral_fits
+from ..catalogue import BANDS
 from .bank import true_colours
 from .dataset import KnownRows, recognise
 

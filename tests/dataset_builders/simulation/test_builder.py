@@ -15,6 +15,7 @@ from specclip_datasets.contract import SPLITS
 from specclip_datasets.shards import simulated_splits
 from specclip_datasets.simulation import instrument, populations, prose
 from specclip_datasets.simulation.catalogue import (
+    BANDS,
     Knobs,
     Universe,
     measured_variables,
@@ -32,7 +33,6 @@ from specclip_datasets.simulation.prose.class_words import (
 from specclip_datasets.simulation.prose.spectrum import SILENT
 from specclip_datasets.splits import count_sources_of_papers
 
-from hf_specclip.models.variables_specclip import BANDS
 from hf_specclip.spectra import emission as models
 from hf_specclip.spectra.rebin import energy_grid
 

@@ -1,1 +1,0 @@
-"""Mixture of experts: data, fitting, measures, report and figures."""
