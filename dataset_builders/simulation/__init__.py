@@ -1,1 +1,1 @@
-"""A small universe seen by Chandra, whose truth is known."""
+"""Simulated Chandra catalogue with literature; its truth is known."""

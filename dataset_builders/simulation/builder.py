@@ -1,4 +1,4 @@
-"""`SimulatedCSC`: the simulated catalogue as a `datasets` builder."""
+"""Builder of the simulated catalogue as a `datasets` dataset: `SimulatedCSC`."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class SimulatedConfig(datasets.BuilderConfig):
 
 
 class SimulatedCSC(datasets.ArrowBasedBuilder):
-    """A Chandra catalogue with literature, simulated: no network, no key, known truth.
+    """Simulated Chandra catalogue with literature: no network, no key, known truth.
 
     Args:
         config_name: `demo` (2,000 pairs), `paper` (11,447), `large` (100,000) or `custom`.
@@ -190,13 +190,13 @@ class SimulatedCSC(datasets.ArrowBasedBuilder):
 
     @property
     def universe(self) -> Universe:
-        """The catalogue's layout: what there is, before any spectrum is drawn."""
+        """Layout of the catalogue, before any spectrum is drawn."""
         if self._universe is None:
             self._universe = Universe(self.knobs)
         return self._universe
 
     def description(self) -> SpecCLIPDatasetInfo:
-        """What to write beside the rows."""
+        """Description for the dataset card."""
         return describe(self.config.name, self.knobs)
 
     def _info(self) -> datasets.DatasetInfo:
@@ -229,7 +229,7 @@ def simulate(
     overwrite: bool = False,
     progress: bool = False,
 ) -> Universe:
-    """Simulate a dataset into a folder. A run that was killed goes on where it was.
+    """Simulate a dataset into a folder. A run that was killed resumes.
 
     Batches of rows wait in a hidden folder beside the output until all are there.
 
@@ -278,7 +278,7 @@ def simulate(
 
 
 def describe(config_name: str, knobs: Knobs) -> SpecCLIPDatasetInfo:
-    """What to write beside the rows.
+    """Return the description for the dataset card.
 
     Args:
         config_name: name of the configuration.

@@ -1,4 +1,4 @@
-"""The simulated catalogue: fields, sources, observations, papers, and the rows they give.
+"""Simulated catalogue: fields, sources, observations, papers, and the rows they give.
 
 `Universe` first lays everything out (which source is seen when, what was published about it, how
 the rows split), and then makes rows for any range of detections. Every random number comes from a
@@ -53,7 +53,7 @@ MOST_COUNTS_PER_SECOND = 0.3
 
 @dataclass(frozen=True)
 class Knobs:
-    """Every setting of the simulation; recorded in the dataset.
+    """Settings of the simulation; recorded in the dataset.
 
     Attributes:
         pairs: number of rows.
@@ -125,11 +125,11 @@ class Knobs:
 
     @property
     def manner(self) -> prose.Manner:
-        """What the literature tells, and how."""
+        """Style of the simulated literature."""
         return prose.Manner(**{name: getattr(self, name) for name in prose.MANNERS})
 
     def record(self) -> dict[str, Any]:
-        """The settings as plain values; files by their content, not by where they lie."""
+        """Return the settings as plain values; files by their content, not by their path."""
         files = response_files.load_responses(self.responses)
         return asdict(self) | {
             "responses": [{"files": item.name, "blake2b": item.digest} for item in files]
@@ -137,7 +137,7 @@ class Knobs:
 
 
 def stream(seed: int, *purpose: Hashable) -> np.random.Generator:
-    """A generator of its own for one purpose: its key is the seed and the purpose.
+    """Return a random generator for one purpose, keyed by the seed and the purpose.
 
     Args:
         seed: of the simulation.
@@ -147,7 +147,7 @@ def stream(seed: int, *purpose: Hashable) -> np.random.Generator:
 
 
 def text_stream(seed: int, *purpose: Hashable) -> Random:
-    """As `stream`, for choices one at a time: ten times faster at them than NumPy.
+    """Return a `stream` for choices one at a time, ten times faster at them than NumPy.
 
     Args:
         seed: of the simulation.
@@ -164,7 +164,7 @@ def _key(seed: int, purpose: tuple[Hashable, ...]) -> int:
 
 @dataclass(frozen=True)
 class Sources:
-    """The sources, arrays (n).
+    """Sources, arrays (n).
 
     Attributes:
         field: index of the field.
@@ -188,7 +188,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Detections:
-    """What was seen when, arrays (n).
+    """Detections: sources in observations, arrays (n).
 
     Attributes:
         source: index of the source.
@@ -219,14 +219,14 @@ class Detections:
     light: timing.LightCurves
 
     def take(self, rows: np.ndarray) -> Detections:
-        """Some detections, in the order of `rows`."""
+        """Return some detections, in the order of `rows`."""
         columns = {name: column[rows] for name, column in vars(self).items() if name != "light"}
         return Detections(**columns, light=self.light.take(rows))
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What the instrument gave for n detections.
+    """Instrument output for n detections.
 
     Attributes:
         channels, background_channels: counts in the aperture and in the background region, in the
@@ -247,7 +247,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that are made together: whole sources of one split.
+    """Rows that are made together: complete sources of one split.
 
     Attributes:
         split: name of the split.
@@ -261,7 +261,7 @@ class Batch:
 
 
 class Universe:
-    """A simulated catalogue.
+    """Simulated catalogue.
 
     Args:
         knobs: its settings.
@@ -435,7 +435,7 @@ class Universe:
         self.detections = detections.take(np.flatnonzero(keep))
 
     def _seen(self, net: np.ndarray, behind: np.ndarray) -> np.ndarray:
-        """Which detections there are, of all sources in all observations of their fields."""
+        """Select the detections, of all sources in all observations of their fields."""
         return is_detected(net, behind)
 
     def _draw_classes(
@@ -454,7 +454,7 @@ class Universe:
         return class_index
 
     def _keep_first(self, pairs: int) -> None:
-        """Leave the first detections, and number the sources that still have one anew."""
+        """Keep the first detections, and number the sources that still have one anew."""
         detections = self.detections.take(np.arange(pairs))
         kept, number = np.unique(detections.source, return_inverse=True)
         old = self.sources
@@ -472,7 +472,7 @@ class Universe:
         )
 
     def _publish(self) -> None:
-        """Papers on single sources, on fields, on small samples, and surveys."""
+        """Write papers on single sources, on fields, on small samples, and surveys."""
         knobs, sources = self.knobs, self.sources
         n = len(sources.names)
         random = stream(knobs.seed, "papers")
@@ -527,7 +527,7 @@ class Universe:
             self.papers.append([written[subject.number] for subject in about[source]])
 
     def batches(self, size: int, splits: Sequence[str] = SPLITS) -> list[Batch]:
-        """The rows in batches of about a size, in order; none cuts a source.
+        """Yield the rows in batches of about a size, in order; none cuts a source.
 
         Args:
             size: rows of a batch; the last source may bring a few more.
@@ -547,7 +547,8 @@ class Universe:
         return batches
 
     def summaries(self, sources: np.ndarray) -> list[dict[str, str]]:
-        """The three sections for some sources, from their truth and never from a row's counts.
+        """Write the three sections for some sources, from their truth and never from a row's
+        counts.
 
         Args:
             sources: indices of sources, (n).
@@ -555,7 +556,7 @@ class Universe:
         return [dict(summary.sections) for summary in self._written(sources)]
 
     def statements(self, sources: np.ndarray) -> list[tuple[prose.Statement, ...]]:
-        """What the summaries of some sources state, in a form that has a likelihood.
+        """Return the statements of some sources' summaries, in a form that has a likelihood.
 
         Args:
             sources: indices of sources, (n).
@@ -563,7 +564,7 @@ class Universe:
         return [summary.statements for summary in self._written(sources)]
 
     def facts(self, sources: np.ndarray) -> list[prose.Facts]:
-        """The truth about some sources, as their summaries are drawn from it.
+        """Return the truth about some sources, from which their summaries are drawn.
 
         Args:
             sources: indices of sources, (n).
@@ -587,7 +588,7 @@ class Universe:
 
     @cached_property
     def usual_counts(self) -> np.ndarray:
-        """Counts of each source on axis in an exposure as is usual for its field, (n)."""
+        """Return counts of each source on axis in an exposure usual for its field, (n)."""
         return self.sources.flux * REFERENCE_AREA * self.usual_exposure[self.sources.field]
 
     def _written(self, sources: np.ndarray) -> list[prose.Summary]:
@@ -598,7 +599,7 @@ class Universe:
         ]
 
     def _truth(self, sources: np.ndarray) -> dict[str, np.ndarray]:
-        """What other observations of the sources would measure without noise."""
+        """Return noise-free measurements of other observations of the sources."""
         spectra = self.sources.spectra.take(sources)
         photons = populations.photon_spectra(spectra, self.knobs.absorption)
         energy = instrument.PHOTON_CENTRES
@@ -626,7 +627,7 @@ class Universe:
         }
 
     def rows(self, detections: np.ndarray) -> pa.Table:
-        """The rows of some detections.
+        """Return the rows of some detections.
 
         The result for a detection depends on it alone, but floating-point sums may depend on the
         size of the batch in the last digit: ask for the same batches to get the same bytes.
@@ -697,7 +698,7 @@ class Universe:
         return pa.Table.from_arrays(arrays, schema=schema)
 
     def observe(self, detections: np.ndarray) -> Observed:
-        """What the instrument gave for some detections.
+        """Simulate the instrument output for some detections.
 
         Args:
             detections: indices into `detections`, (n).
@@ -705,7 +706,7 @@ class Universe:
         return self._observe(self.detections.take(detections), detections)
 
     def expected(self, detections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What it would give without noise.
+        """Return the expected instrument output, without noise.
 
         Args:
             detections: indices into `detections`, (n).
@@ -717,7 +718,7 @@ class Universe:
         return self._expected(self.detections.take(detections))
 
     def photons(self, detections: np.ndarray) -> np.ndarray:
-        """What arrives from the sources at the time of some detections.
+        """Return photons arriving from the sources at the time of some detections.
 
         Args:
             detections: indices into `detections`, (n).
@@ -742,7 +743,7 @@ class Universe:
         return source, behind
 
     def _observe(self, seen: Detections, numbers: np.ndarray) -> Observed:
-        """What the instrument gives for some detections; their numbers fix the draws."""
+        """Simulate the instrument output for some detections; their numbers fix the draws."""
         source, behind = self._expected(seen)
         channels = np.empty((2, *source.shape), dtype=np.int64)
         noise = np.empty((len(numbers), 2, timing.N_OCTAVES))
@@ -791,7 +792,7 @@ class Universe:
 
 
 def at_the_time(spectra: populations.Spectra, hardening: np.ndarray) -> populations.Spectra:
-    """Average spectra as they are at the time of an observation.
+    """Return average spectra as they are at the time of an observation.
 
     Args:
         spectra: n spectra.
@@ -806,7 +807,7 @@ def at_the_time(spectra: populations.Spectra, hardening: np.ndarray) -> populati
 
 
 def is_detected(net: np.ndarray, behind: np.ndarray) -> np.ndarray:
-    """Whether a source has a spectrum in the catalogue.
+    """Return True for sources with a spectrum in the catalogue.
 
     Args:
         net: expected source counts in 0.5–7 keV, for `REFERENCE_AREA`.
@@ -816,7 +817,7 @@ def is_detected(net: np.ndarray, behind: np.ndarray) -> np.ndarray:
 
 
 def bins_within(band: str) -> np.ndarray:
-    """Which of the contract's bins lie in a band, (400,) of booleans."""
+    """Return the contract's bins that lie in a band, (400,) of booleans."""
     edges = energy_grid(N_BINS, ENERGY_RANGE)
     centres = (edges[1:] + edges[:-1]) / 2
     low, high = BANDS[band]
@@ -824,13 +825,13 @@ def bins_within(band: str) -> np.ndarray:
 
 
 def models_range() -> tuple[float, float]:
-    """Temperatures that every thermal model covers, keV."""
+    """Return the temperatures that every thermal model covers, keV."""
     table = populations.models.plasma_temperatures()
     return float(table[0]), float(table[-1])
 
 
 def source_names(ra: np.ndarray, dec: np.ndarray, extended: np.ndarray) -> np.ndarray:
-    """Catalogue names from positions: cut, not rounded, as the IAU asks; made unique.
+    """Return unique catalogue names from positions: truncated, not rounded, as the IAU asks.
 
     Args:
         ra, dec: degrees, (n).
@@ -857,7 +858,7 @@ def source_names(ra: np.ndarray, dec: np.ndarray, extended: np.ndarray) -> np.nd
 
 
 def measured_variables(observed: Observed, seen: Detections) -> dict[str, np.ndarray]:
-    """The catalogue columns that follow from counts: hardness, significance, variability.
+    """Measure the catalogue columns that follow from counts: hardness, significance, variability.
 
     Args:
         observed: what the instrument gave for the detections.

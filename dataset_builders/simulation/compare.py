@@ -56,7 +56,7 @@ Values = Mapping[str, np.ndarray]
 
 
 class Marginals:
-    """Collects what the comparison needs while rows pass."""
+    """Collector of marginal distributions while rows pass."""
 
     def __init__(self) -> None:
         self._parts: dict[str, list[np.ndarray]] = {name: [] for name in QUANTITIES}
@@ -67,13 +67,13 @@ class Marginals:
             self._parts[name].append(values)
 
     def follow(self, tables: Iterable[pa.Table]) -> Iterable[pa.Table]:
-        """Take rows on their way."""
+        """Yield rows unchanged, taking each."""
         for table in tables:
             self.add(table)
             yield table
 
     def quantiles(self) -> dict[str, dict[str, Any]]:
-        """Of all rows taken, as `quantiles_of`."""
+        """Return quantiles of all rows taken, as `quantiles_of`."""
         return quantiles_of(
             {
                 name: np.concatenate(parts) if parts else np.zeros(0)
@@ -83,7 +83,7 @@ class Marginals:
 
 
 def contract_quantities(table: pa.Table) -> dict[str, np.ndarray]:
-    """The quantities compared, of rows in the contract's columns.
+    """Return the quantities compared, of rows in the contract's columns.
 
     Counts are those of the aperture in 0.5–7 keV, background those expected among them.
 
@@ -108,7 +108,7 @@ def contract_quantities(table: pa.Table) -> dict[str, np.ndarray]:
 
 
 def quantiles_of(values: Values) -> dict[str, dict[str, Any]]:
-    """Quantiles of each quantity.
+    """Return quantiles of each quantity.
 
     Args:
         values: arrays (n) by name, nan where not measured.
@@ -134,13 +134,13 @@ def quantiles_of(values: Values) -> dict[str, dict[str, Any]]:
 
 
 def catalogue_marginals() -> dict[str, Any]:
-    """The catalogue's quantiles, as shipped."""
+    """Return the catalogue's quantiles, as shipped."""
     path = resources.files("specclip_datasets.simulation") / "csc_marginals.json"
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def comparison_table(quantiles: Mapping[str, Mapping[str, Any]]) -> str:
-    """Markdown table of a dataset's quantiles beside the catalogue's.
+    """Format a dataset's quantiles beside the catalogue's as a Markdown table.
 
     Args:
         quantiles: what `quantiles_of` gave.
@@ -168,7 +168,7 @@ def _cell(entry: Mapping[str, Any] | None) -> str:
 
 
 def compute_catalogue_marginals(folder: str | Path) -> dict[str, Any]:
-    """Quantiles of the real tables.
+    """Compute quantiles of the real tables.
 
     Args:
         folder: holds `csc_semireal/detections.parquet` and

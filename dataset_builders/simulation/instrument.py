@@ -1,4 +1,4 @@
-"""Chandra's ACIS as the simulation sees it: areas, redistribution, background, apertures.
+"""Simulated ACIS instrument: areas, redistribution, background, apertures.
 
 Three epochs of the S array and three of the I array come from the tables of
 `hf_specclip.spectra`. The growing contamination is in the areas; the redistribution is a Gaussian
@@ -36,7 +36,7 @@ BACKGROUND_RATES = {"ACIS-S": 3.1e-6, "ACIS-I": 1.2e-6}
 
 @dataclass(frozen=True)
 class Response:
-    """What one array at one date, or a pair of files, makes of photons.
+    """Response of one array at one date, or of a pair of files.
 
     Attributes:
         family: `ACIS-S` or `ACIS-I`; empty where a file does not say.
@@ -64,7 +64,7 @@ class Response:
 
 @cache
 def load_epochs() -> tuple[Response, ...]:
-    """The six epochs, in the order of the tables."""
+    """Load the six calibration epochs, in the order of the tables."""
     area_names, areas = _table("acis_effective_area.csv")
     width_names, widths = _table("acis_resolution.csv")
     epochs = []
@@ -91,7 +91,7 @@ def load_epochs() -> tuple[Response, ...]:
 
 
 def background_shape(family: str, channel_edges: np.ndarray) -> np.ndarray:
-    """Share of the 0.5–7 keV background in channels; outside the table (0.3–10 keV) there is none.
+    """Return the share of the 0.5–7 keV background in channels; outside 0.3–10 keV there is none.
 
     Args:
         family: `ACIS-S` or `ACIS-I`; an unknown detector gets the former's.
@@ -111,13 +111,13 @@ def background_shape(family: str, channel_edges: np.ndarray) -> np.ndarray:
 def channels_within(
     band: tuple[float, float], channel_edges: np.ndarray = CHANNEL_EDGES
 ) -> np.ndarray:
-    """Which channels have their middle in an energy range (keV), (C,) of booleans."""
+    """Select the channels whose middle lies in an energy range (keV), (C,) of booleans."""
     middle = (channel_edges[1:] + channel_edges[:-1]) / 2
     return (middle > band[0]) & (middle < band[1])
 
 
 def channel_grids(responses: Sequence[Response]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The channels of the responses, each grid once.
+    """Return the channels of the responses, each grid once.
 
     Returns:
         Index of each response's grid, (R,), and the edges of the grids, keV.
@@ -128,7 +128,7 @@ def channel_grids(responses: Sequence[Response]) -> tuple[np.ndarray, list[np.nd
 
 
 def nearest_epochs(family: np.ndarray, year: np.ndarray) -> np.ndarray:
-    """Index into `load_epochs()` of the nearest calibration of the same array.
+    """Return the index into `load_epochs()` of the nearest calibration of the same array.
 
     Args:
         family: `ACIS-S` or `ACIS-I`, (n).
@@ -141,7 +141,7 @@ def nearest_epochs(family: np.ndarray, year: np.ndarray) -> np.ndarray:
 
 
 def vignetting(theta: np.ndarray, energy: np.ndarray) -> np.ndarray:
-    """Area off axis over area on axis.
+    """Return area off axis over area on axis.
 
     1 / (1 + (θ/θ₀)²) with θ₀ falling from 21′ at 1.5 keV to 14′ at 6.4 keV: our approximation to
     the mirror's curves in the Proposers' Observatory Guide (0.82 and 0.65 at 10′).
@@ -158,7 +158,7 @@ def vignetting(theta: np.ndarray, energy: np.ndarray) -> np.ndarray:
 
 
 def aperture_area(theta: np.ndarray) -> np.ndarray:
-    """Area of a source aperture, arcsec², that grows with the point-spread function.
+    """Return the area of a source aperture, arcsec², which grows with the point-spread function.
 
     A circle of radius 1.5″ + 0.11″ (θ/1′)², close to the 90 % radius at 1.5 keV.
 
@@ -169,7 +169,7 @@ def aperture_area(theta: np.ndarray) -> np.ndarray:
 
 
 def local_background(theta: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Background around a source over the quiescent one: hosts glow, neighbours' wings overlap.
+    """Return the background around a source over the quiescent one: hosts glow, wings overlap.
 
     Near the axis most sources with a literature sit in galaxies, clusters and crowds, and apertures
     are larger than the circle here; far off axis the quiescent background is most of it. Median and
@@ -189,7 +189,7 @@ def effective_area(
     energy: np.ndarray,
     responses: Sequence[Response] | None = None,
 ) -> np.ndarray:
-    """Effective area of each detection.
+    """Return the effective area of each detection.
 
     Args:
         epoch: index into the responses, (B).
@@ -208,7 +208,7 @@ def effective_area(
 def binned_area(
     epoch: np.ndarray, theta: np.ndarray, responses: Sequence[Response] | None = None
 ) -> np.ndarray:
-    """Effective area of each detection, mean over each bin of `PHOTON_EDGES`.
+    """Return the effective area of each detection, mean over each bin of `PHOTON_EDGES`.
 
     Args:
         epoch, theta, responses: see `effective_area`.
@@ -227,7 +227,7 @@ def fold(
     theta: np.ndarray,
     responses: Sequence[Response] | None = None,
 ) -> np.ndarray:
-    """Expected count rates of spectra seen by the instrument.
+    """Return expected count rates of spectra seen by the instrument.
 
     With the epochs' tables in float64 although float32 would do for the physics: the last digit of
     a float32 product depends on how many threads made it, and a Poisson draw can turn on it.
@@ -252,7 +252,7 @@ def fold(
 
 
 def typical_area(response: Response) -> float:
-    """Counts of a typical source per photon/cm² in 0.5–7 keV: turns counts into a flux.
+    """Return counts of a typical source per photon/cm² in 0.5–7 keV: turns counts into a flux.
 
     The source is a power law of Γ = 1.7 behind 1e21 cm⁻².
     """
@@ -270,7 +270,7 @@ def background_rates(
     brightness: np.ndarray,
     responses: Sequence[Response] | None = None,
 ) -> np.ndarray:
-    """Expected background in the source aperture.
+    """Return the expected background in the source aperture.
 
     Args:
         epoch: index into the responses, (B).
@@ -290,21 +290,23 @@ def background_rates(
 
 
 def quiescent_background(family: np.ndarray) -> np.ndarray:
-    """Background of arrays (`ACIS-S`, `ACIS-I`; others as the former), counts/s/arcsec², (n)."""
+    """Return the background of arrays (`ACIS-S`, `ACIS-I`; others as the former),
+    counts/s/arcsec².
+    """
     return np.where(family == "ACIS-I", BACKGROUND_RATES["ACIS-I"], BACKGROUND_RATES["ACIS-S"])
 
 
 def _vignetting_of(
     epoch: np.ndarray, theta: np.ndarray, energy: np.ndarray, responses: Sequence[Response]
 ) -> np.ndarray:
-    """`vignetting` of each detection, 1 where the response has it already, (B, n)."""
+    """Return `vignetting` of each detection, 1 where the response has it already, (B, n)."""
     factor = vignetting(theta, energy)
     factor[np.array([item.vignetted for item in responses])[epoch]] = 1.0
     return factor
 
 
 def _redistribution(sigma: np.ndarray) -> np.ndarray:
-    """Gaussian of each photon energy over the channels, (870, 560)."""
+    """Return a Gaussian of each photon energy over the channels, (870, 560)."""
     distance = (CHANNEL_EDGES[None, :] - PHOTON_CENTRES[:, None]) / sigma[:, None]
     near = np.abs(distance) < 6.0
     below = (distance > 0).astype(float)

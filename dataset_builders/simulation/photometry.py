@@ -1,4 +1,4 @@
-"""Aperture photometry the catalogue's way: posteriors of fluxes, hardness ratios, significance.
+"""Aperture photometry as in the catalogue: posteriors of fluxes, hardness ratios, significance.
 
 Counts in the aperture are Poisson with source and background, counts in the background region
 Poisson with background alone. With flat priors, the background is marginalised, and the rest is a
@@ -25,7 +25,7 @@ _NORMALS, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 
 @dataclass(frozen=True)
 class Band:
-    """What was counted in one energy band, arrays (n).
+    """Counts in one energy band, arrays (n).
 
     Attributes:
         counts: in the aperture.
@@ -41,8 +41,9 @@ class Band:
 
     @cached_property
     def log_flux(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Posterior of ln(flux) on even nodes: the first, (n), their distance, (n), and the density
-        at `_NODES` of them, up to a factor, (n, k)."""
+        """Return the posterior of ln(flux) on even nodes: the first, (n), their distance, (n),
+        and the density
+        """
         low, high = np.log(_reach(self))
         step = (high - low) / (_NODES - 1)
         grid = low[:, None] + step[:, None] * np.arange(_NODES)
@@ -52,7 +53,7 @@ class Band:
 
 
 def log_likelihood(band: Band, source_counts: np.ndarray) -> np.ndarray:
-    """Likelihood of source counts, marginalised over the background.
+    """Return the likelihood of source counts, marginalised over the background.
 
     Args:
         band: n bands.
@@ -77,7 +78,7 @@ def log_likelihood(band: Band, source_counts: np.ndarray) -> np.ndarray:
 
 
 def _reach(band: Band) -> tuple[np.ndarray, np.ndarray]:
-    """Source counts below and above which a posterior holds nothing, (n) each."""
+    """Return source counts below and above which a posterior is negligible, (n) each."""
     net = band.counts - band.scale * band.background
     sigma = np.sqrt(band.counts + band.scale**2 * band.background + 1.0)
     high = np.maximum(net, 0.0) + 6.0 * sigma + 6.0
@@ -85,7 +86,7 @@ def _reach(band: Band) -> tuple[np.ndarray, np.ndarray]:
 
 
 def flux_significance(band: Band) -> np.ndarray:
-    """Mode of the flux's posterior over half of its 68 % interval, (n)."""
+    """Return the mode of the flux's posterior over half of its 68 % interval, (n)."""
     low, high = _reach(band)
     low = np.where(low < 0.01 * high, 0.0, low)
     grid = low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, 3 * _NODES)
@@ -96,7 +97,7 @@ def flux_significance(band: Band) -> np.ndarray:
 
 
 def hardness_ratio(hard: Band, soft: Band) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(F_hard − F_soft) / (F_hard + F_soft) of photon fluxes.
+    """Return (F_hard − F_soft) / (F_hard + F_soft) of photon fluxes.
 
     With u = ln(F_hard / F_soft) the ratio is tanh(u / 2), and the posterior of u is the correlation
     of those of ln F_hard and ln F_soft.
@@ -148,7 +149,7 @@ def hardness_ratio(hard: Band, soft: Band) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def _interpolate(table: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Rows of a table (n, k) at fractional places (n, m), zero outside."""
+    """Interpolate rows of a table (n, k) at fractional positions (n, m), zero outside."""
     inside = (place >= 0.0) & (place <= table.shape[1] - 1)
     index = np.clip(place.astype(int), 0, table.shape[1] - 2)
     part = place - index
@@ -160,7 +161,7 @@ def _interpolate(table: np.ndarray, place: np.ndarray) -> np.ndarray:
 def _mode_and_limits(
     grid: np.ndarray, density: np.ndarray, mass: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mode and smallest interval that holds 68 % of the mass.
+    """Return the mode and the smallest interval that holds 68 % of the mass.
 
     Args:
         grid: nodes in rising order, (n, k).
@@ -204,7 +205,7 @@ def _mode_and_limits(
 def _crossing(
     grid: np.ndarray, density: np.ndarray, level: np.ndarray, node: np.ndarray, side: int
 ) -> np.ndarray:
-    """Where the density falls through a level beyond a node, by a straight line."""
+    """Return the position at which the density falls through a level beyond a node, linearly."""
     rows, beyond = np.arange(len(grid)), np.clip(node + side, 0, grid.shape[1] - 1)
     inside, outside = density[rows, node], density[rows, beyond]
     part = np.where(

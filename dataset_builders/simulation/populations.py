@@ -1,4 +1,4 @@
-"""Who lives in the simulated sky: classes of X-ray sources and how their spectra are spread.
+"""Populations of the simulated sky: classes of X-ray sources and their spectra.
 
 The numbers are rounded from the literature named beside each class and from the marginal
 distributions of the Chandra Source Catalog (medians and 16–84 % ranges); no catalogue row is
@@ -63,7 +63,7 @@ Distribution = Normal | LogNormal
 
 @dataclass(frozen=True)
 class Component:
-    """One component of a class's spectra.
+    """Component of a class's spectra.
 
     Attributes:
         kind: index into `COMPONENTS`.
@@ -82,7 +82,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How sources of a class vary within an observation.
+    """Variability of a class within an observation.
 
     Attributes:
         scatter: standard deviation of ln(rate) of red noise over an observation of 30 ks.
@@ -105,7 +105,7 @@ class Behaviour:
 
 @dataclass(frozen=True)
 class SourceClass:
-    """A class of sources.
+    """Class of sources.
 
     Attributes:
         label: SIMBAD-style class, the contract's `source_class`.
@@ -396,7 +396,7 @@ CLASS_NAMES = tuple(CLASSES)
 
 @dataclass(frozen=True)
 class FieldKind:
-    """A kind of pointing.
+    """Kind of pointing.
 
     Attributes:
         weight: how often it is chosen.
@@ -549,7 +549,7 @@ class Spectra:
             object.__setattr__(self, "cutoff", np.full(len(self.first), np.inf))
 
     def take(self, rows: np.ndarray) -> Spectra:
-        """The spectra of some rows, in their order."""
+        """Return the spectra of some rows, in their order."""
         return Spectra(**{item.name: getattr(self, item.name)[rows] for item in fields(self)})
 
 
@@ -594,7 +594,7 @@ def draw_spectra(
 
 
 def draw_cutoffs(class_index: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Draw where the power laws of sources are cut off.
+    """Draw the cut-off energies of power laws.
 
     Args:
         class_index: index into `CLASS_NAMES`, (n).
@@ -614,7 +614,7 @@ def draw_cutoffs(class_index: np.ndarray, random: np.random.Generator) -> np.nda
 def draw_light_curves(
     class_index: np.ndarray, source: np.ndarray, exposure: np.ndarray, random: np.random.Generator
 ) -> LightCurves:
-    """Draw how sources behave in their observations.
+    """Draw the light curves of sources in their observations.
 
     Args:
         class_index: of each source, index into `CLASS_NAMES`, (m).
@@ -651,7 +651,7 @@ def draw_light_curves(
 
 
 def photon_spectra(spectra: Spectra, absorption: str = "phabs") -> np.ndarray:
-    """Spectra as they arrive, for one absorbed photon/cm²/s in 0.5–7 keV.
+    """Return spectra as they arrive, for one absorbed photon/cm²/s in 0.5–7 keV.
 
     Args:
         spectra: parameters of n spectra.
@@ -717,7 +717,7 @@ def _component(
 
 @cache
 def _continua(kind: int) -> tuple[np.ndarray, np.ndarray]:
-    """ln kT (k), and the photons of a continuum at each, (k, 870)."""
+    """Return ln kT (k), and the photons of a continuum at each, (k, 870)."""
     low, high = {BLACK_BODY: (0.03, 5.0), BREMSSTRAHLUNG: (0.1, 120.0), DISK: (0.05, 5.0)}[kind]
     log_kt = np.linspace(np.log(low), np.log(high), int(np.log(high / low) / 0.01) + 1)
     model = {
@@ -729,7 +729,8 @@ def _continua(kind: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _transmission(column: np.ndarray, redshift: np.ndarray, absorption: str) -> np.ndarray:
-    """What gas (1e22 cm⁻², at a redshift) lets through, at the middle of each bin, (n, 870).
+    """Return the transmission of gas (1e22 cm⁻², at a redshift), at the middle of each bin, (n,
+    870).
 
     Bins of 10 eV are narrow enough for that: 0.2 % off where half of the photons at 0.5 keV stop.
     """
@@ -749,7 +750,7 @@ def _transmission(column: np.ndarray, redshift: np.ndarray, absorption: str) -> 
 
 @cache
 def _cross_section(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Energies from the first photon's on, 10 eV apart, and the cross-sections there."""
+    """Return energies from the first photon's on, 10 eV apart, and the cross-sections there."""
     step = PHOTON_EDGES[1] - PHOTON_EDGES[0]
     grid = PHOTON_CENTRES[0] + step * np.arange(int(HIGHEST_ENERGY / step))
     return grid, models.photoelectric_cross_section(grid, name)

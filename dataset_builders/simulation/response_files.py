@@ -31,7 +31,7 @@ _CHANNEL_DECIMALS = 6
 
 @dataclass(frozen=True)
 class ResponseFile:
-    """A response that was read.
+    """Response read from files.
 
     Attributes:
         name: names of its files, for people.
@@ -45,7 +45,7 @@ class ResponseFile:
 
 
 def find_responses(path: str | os.PathLike[str]) -> tuple[tuple[str, str], ...]:
-    """The pairs of response files that a path stands for.
+    """Find the pairs of response files under a path.
 
     Args:
         path: a folder, searched with its subfolders (an ARF belongs to the RMF of the same name, or
@@ -133,7 +133,7 @@ def _pairs_in(folder: Path) -> tuple[tuple[str, str], ...]:
 
 @lru_cache(maxsize=64)
 def _load(arf: str, rmf: str, times: tuple[int, ...], vignetted: bool) -> ResponseFile:
-    """`times` is when the files were last changed: others are read anew."""
+    """Read responses; `times` is when the files were last changed: others are read anew."""
     matrix = read_rmf(rmf)
     if arf:
         area = read_arf(arf)
@@ -170,7 +170,9 @@ def _load(arf: str, rmf: str, times: tuple[int, ...], vignetted: bool) -> Respon
 def _on_photon_bins(
     matrix: RedistributionMatrix, area: EffectiveArea, channels: slice
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean area (870,) and redistribution (870, C) for photons that are even inside a bin."""
+    """Return mean area (870,) and redistribution (870, C) for photons that are even inside a
+    bin.
+    """
     share = overlap_fractions(instrument.PHOTON_EDGES, matrix.energy_edges)
     # Where the area is folded into the matrix its rows bring it.
     own = matrix.row_sums if matrix.includes_area else area.on(matrix.energy_edges)
@@ -187,7 +189,7 @@ def _on_photon_bins(
 
 
 def _channels(matrix: RedistributionMatrix, label: str) -> slice:
-    """The channels any part of which lies where rows have their bins."""
+    """Select the channels any part of which lies within the rows' bins."""
     edges = np.round(matrix.channel_edges, _CHANNEL_DECIMALS)
     low, high = ENERGY_RANGE
     if edges[0] > low or edges[-1] < high:
@@ -204,7 +206,7 @@ def _curve(area: EffectiveArea) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _family(path: str) -> str:
-    """`ACIS-S` or `ACIS-I` by the chips in DETNAM; empty for another detector."""
+    """Return `ACIS-S` or `ACIS-I` by the chips in DETNAM; empty for another detector."""
     for table in FitsFile(path).tables:
         name = table.header.text("DETNAM") or ""
         chips = re.fullmatch(r"ACIS-(\d+)", name.strip())

@@ -1,7 +1,8 @@
 """Fits of the catalogue's four models to simulated spectra.
 
 `hf_specclip.spectra.fit_counts` does what the catalogue does (0.5–7 keV, groups of 16 counts,
-`hf_specclip.spectra.fit_counts` does what the catalogue does (0.5–7 keV, groups of 16 counts,
+background subtracted, χ² with the data's variance, more than 150 net counts); here it gets the
+responses.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def fit_columns(
     *,
     limits: bool = True,
 ) -> dict[str, np.ndarray]:
-    """The catalogue's columns of the four models.
+    """Return the catalogue's columns of the four models.
 
     Args:
         channels, background: counts in the aperture and in the background region, in the channels
@@ -84,12 +85,12 @@ def fit_columns(
 
 
 def _widths() -> np.ndarray:
-    """How many of the simulation's bins are in one of the fit's."""
+    """Return the number of the simulation's bins in one of the fit's."""
     return np.diff(np.append(_BINS, len(instrument.PHOTON_CENTRES)))
 
 
 def _redistribution(item: instrument.Response) -> np.ndarray:
-    """Mean over the bins put together, weighted by their area."""
+    """Return the mean over the joined bins, weighted by their area."""
     weighted = np.add.reduceat(item.redistribution * item.area[:, None], _BINS, axis=0)
     area = np.add.reduceat(item.area, _BINS)[:, None]
     # No photon of a bin without area is seen: what its row holds is never asked for.

@@ -1,4 +1,4 @@
-"""How sources vary, and what the catalogue says about it: light curves, event times, tests.
+"""Variability of sources, and the catalogue's measures of it: light curves, event times, tests.
 
 Within an observation the catalogue compares a constant rate with rates in m equal bins, for many m
 and all phases (Gregory & Loredo 1992, ApJ 398, 146), and sorts the odds into an index from 0 to 10
@@ -33,7 +33,7 @@ LEAST_COUNTS = 10
 
 @dataclass(frozen=True)
 class LightCurves:
-    """How sources behaved during observations, arrays (n).
+    """Light curves of sources during observations, arrays (n).
 
     Attributes:
         scatter: standard deviation of ln(rate), of noise with equal power in each octave.
@@ -54,17 +54,17 @@ class LightCurves:
     flare_decay: np.ndarray
 
     def take(self, rows: np.ndarray) -> LightCurves:
-        """Those of some rows, in their order."""
+        """Return the light curves of some rows, in their order."""
         return LightCurves(**{item.name: getattr(self, item.name)[rows] for item in fields(self)})
 
     def flare_boost(self, exposure: np.ndarray) -> np.ndarray:
-        """Mean rate over the quiescent one, (n)."""
+        """Return the mean rate over the quiescent one, (n)."""
         left = (1.0 - self.flare_start) * exposure
         decayed = -np.expm1(-left / self.flare_decay)
         return 1.0 + self.flare * self.flare_decay / exposure * decayed
 
     def rates(self, exposure: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Relative rates, with a mean of one.
+        """Return relative rates, with a mean of one.
 
         Args:
             exposure: length of each observation, s, (n).
@@ -92,7 +92,7 @@ class LightCurves:
 
 
 def within_observation(counts: np.ndarray, exposure: np.ndarray) -> dict[str, np.ndarray]:
-    """The catalogue's test for variability within an observation.
+    """Apply the catalogue's test for variability within an observation.
 
     Args:
         counts: in equal parts of each observation, (n, N_TIMES).
@@ -163,7 +163,7 @@ def within_observation(counts: np.ndarray, exposure: np.ndarray) -> dict[str, np
 def variability_index(
     probability: np.ndarray, log_odds: np.ndarray, quiet: np.ndarray
 ) -> np.ndarray:
-    """The catalogue's index, 0 to 10 (Evans et al. 2010, table 9).
+    """Return the catalogue's index, 0 to 10 (Evans et al. 2010, table 9).
 
     Args:
         probability: of variability, (n).
@@ -182,7 +182,7 @@ def variability_index(
 def between_observations(
     source: np.ndarray, counts: np.ndarray, background: np.ndarray, sensitivity: np.ndarray
 ) -> np.ndarray:
-    """Probability that a source varied between observations, for each of its rows.
+    """Return the probability that a source varied between observations, for each of its rows.
 
     Twice the logarithm of the likelihood ratio between a flux for each observation and one for all
     follows χ² with one degree of freedom less than there are observations. The likelihood is
@@ -220,7 +220,7 @@ def between_observations(
 
 
 def chi_square_cdf(value: float, degrees: int) -> float:
-    """Probability that χ² is below a value, in closed form.
+    """Return the probability that χ² is below a value, in closed form.
 
     Args:
         value: 0 or more.
@@ -241,5 +241,5 @@ def _log_factorial_table(size: int) -> np.ndarray:
 
 
 def _log_factorial(largest: int) -> np.ndarray:
-    """ln k! for k from 0 to at least `largest`."""
+    """Return ln k! for k from 0 to at least `largest`."""
     return _log_factorial_table(1 << max(10, int(largest).bit_length()))

@@ -1,4 +1,4 @@
-"""A bank of sources over which the observer integrates.
+"""Bank of sources over which the observer integrates.
 
 First a pool of parameters, which are cheap, is drawn from the population, stratum by stratum (a
 class in a kind of field). From it the bank is drawn, whose members cost a spectrum each: some as
@@ -42,7 +42,7 @@ _STATED = ("shape", "nh", "redshift", "abundance")
 
 @dataclass(frozen=True)
 class Bank:
-    """m sources, observed once each.
+    """Bank of m sources, observed once each.
 
     Attributes:
         stratum: row of `Prior.strata`, (m).
@@ -81,11 +81,11 @@ class Bank:
         return len(self.stratum)
 
     def members(self, stratum: int) -> slice:
-        """The members of a stratum."""
+        """Return the members of a stratum."""
         return slice(int(self.first_of[stratum]), int(self.first_of[stratum + 1]))
 
     def effective_numbers(self) -> np.ndarray:
-        """For each text, 1 / Σ p², the number of members that speak for it; 0 where none do."""
+        """Return for each text 1 / Σ p², the effective number of members; 0 without any."""
         result = np.zeros(sum(len(texts) for texts in self.texts))
         for texts, weights in zip(self.texts, self.text_weights, strict=True):
             squares = (weights**2).sum(axis=1)
@@ -175,7 +175,7 @@ def draw_bank(
 
 
 def true_colours(photons: np.ndarray) -> dict[str, np.ndarray]:
-    """Quantities of photon spectra (n, 870), see `Bank.truth`."""
+    """Return quantities of photon spectra (n, 870), see `Bank.truth`."""
     energy = instrument.PHOTON_CENTRES
     band = {
         name: photons[:, (energy > low) & (energy < high)].sum(axis=1)
@@ -200,7 +200,7 @@ def _stratum(
     knobs: Knobs,
     random: np.random.Generator,
 ) -> dict[str, Any]:
-    """The bank's members of one stratum; `plain` of them are drawn as the population has them."""
+    """Draw the bank's members of one stratum; `plain` of them follow the population."""
     of_class, kind = prior.strata[row]
     source_class = CLASSES[CLASS_NAMES[of_class]]
     n_pool = min(
@@ -255,7 +255,7 @@ def _stratum(
 
 
 def _agreement(texts: TextTables, some: np.ndarray, pool: populations.Spectra) -> np.ndarray:
-    """p(what is stated of parameters | pool), hardness and flux left out, (t, n)."""
+    """Return p(stated parameters | pool), hardness and flux left out, (t, n)."""
     result = texts.second_likelihood(some, pool.second, pool.share2)
     for name in _STATED:
         result *= texts.likelihood(name, some, getattr(pool, name), rough=True)
@@ -274,7 +274,7 @@ def _joint(
     *,
     wrong: bool,
 ) -> np.ndarray:
-    """p(everything a text states | member), (t, m)."""
+    """Return p(all statements of a text | member), (t, m)."""
     result = texts.second_likelihood(own, spectra.second, spectra.share2).astype(np.float64)
     for name in (*_STATED, "shape2"):
         result *= texts.likelihood(name, own, getattr(spectra, name), wrong=wrong)
@@ -289,7 +289,7 @@ def _joint(
 def _colours(
     texts: TextTables, own: np.ndarray, truth: Mapping[str, np.ndarray], *, wrong: bool = False
 ) -> np.ndarray:
-    """p(colours as stated | members), (t, m)."""
+    """Return p(colours as stated | members), (t, m)."""
     result = texts.likelihood("hardness", own, truth["hardness"], wrong=wrong)
     result *= texts.likelihood("medium_soft", own, truth["hard_ms"], wrong=wrong)
     return result
@@ -297,7 +297,7 @@ def _colours(
 
 @dataclass(frozen=True)
 class _Drawn:
-    """ln(counts in a usual exposure) and ln(usual exposure) of members, (m) each."""
+    """Draws of ln(counts in a usual exposure) and ln(usual exposure) of members, (m) each."""
 
     log_counts: np.ndarray
     log_usual: np.ndarray
@@ -312,7 +312,7 @@ def _draw_counts(
     truth: Mapping[str, np.ndarray],
     random: np.random.Generator,
 ) -> tuple[_Drawn, np.ndarray]:
-    """How bright members are, and ln of the chance of that in the population over that here.
+    """Draw the brightness of members, and the log ratio of its population density to that here.
 
     A member follows the population or one of the texts that agree with its spectrum: first its
     counts by what the text says of them, then the exposure by what it says of the flux.
@@ -375,7 +375,7 @@ def _draw_counts(
 def _photons(
     spectra: populations.Spectra, absorption: str
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Quantities of the spectra and their counts in each epoch."""
+    """Return quantities of the spectra and their counts in each epoch."""
     truth, rates = [], []
     for start in range(0, len(spectra.shape), _CHUNK):
         some = np.arange(start, min(start + _CHUNK, len(spectra.shape)))
@@ -388,7 +388,7 @@ def _photons(
 
 
 def _systematic(chance: np.ndarray, number: int, random: np.random.Generator) -> np.ndarray:
-    """Indices drawn with given chances, spread evenly."""
+    """Draw indices with given probabilities, spread evenly."""
     edges = np.cumsum(chance)
     at = (np.arange(number) + random.random()) / number * edges[-1]
     return np.minimum(np.searchsorted(edges, at), len(chance) - 1)

@@ -1,4 +1,4 @@
-"""Which universe a simulated dataset came from, and whether it comes out the same here."""
+"""Reconstruction of the universe behind a simulated dataset."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class KnownRows:
     table: pa.Table
 
     def spectra(self, rows: np.ndarray | slice = slice(None)) -> Spectra:
-        """What was observed, as the observer takes it."""
+        """Return the observed spectra as the observer takes them."""
         seen = self.universe.detections.take(self.detections[rows])
         return observed_spectra(
             _matrix(self.table, "counts")[rows],
@@ -50,7 +50,7 @@ class KnownRows:
 
 
 def reopen(info: SpecCLIPDatasetInfo) -> Universe:
-    """The universe of a simulated dataset, made again from its recorded knobs.
+    """Rebuild the universe of a simulated dataset from its recorded knobs.
 
     Raises:
         DatasetFolderError: when the dataset is not simulated, or its knobs are not known here, or

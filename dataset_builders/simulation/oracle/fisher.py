@@ -1,4 +1,4 @@
-"""The Cramér–Rao limit of absorbed power laws: no unbiased estimate is better than this.
+"""Cramér–Rao limit of absorbed power laws: the smallest variance of an unbiased estimate.
 
 The Fisher information of Poisson counts with expectation μ in each bin is Σ ∂μ ∂μᵀ / μ, over the
 amplitude, the photon index and the column; the inverse's diagonal bounds the variances.
@@ -26,7 +26,7 @@ def cramer_rao(
     band: tuple[float, float] = (0.5, 8.0),
     absorption: str = "phabs",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Limits on photon index and column of absorbed power laws.
+    """Return limits on photon index and column of absorbed power laws.
 
     Args:
         spectra: n single power laws; what lies in front of them is scaled as a whole.
@@ -75,7 +75,7 @@ def cramer_rao(
 
 
 def power_laws(gamma: np.ndarray, column: np.ndarray) -> populations.Spectra:
-    """Power laws behind cold gas at redshift 0.
+    """Return power laws behind cold gas at redshift 0.
 
     Args:
         gamma: photon index, (n).

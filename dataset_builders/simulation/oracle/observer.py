@@ -1,4 +1,4 @@
-"""The ideal observer of the simulated universe: what could be known, at best.
+"""Ideal observer of the simulated universe.
 
 It knows how the universe was made, and reads from each text everything that is stated in it; it
 does not know the truth of any source. Whoever ranks the texts for a spectrum by
@@ -34,7 +34,7 @@ _GENTLE = 0.02
 
 @dataclass(frozen=True)
 class Observation:
-    """What the observer thinks of n spectra and t texts.
+    """The observer's comparison of n spectra and t texts.
 
     Attributes:
         scores: ln p(spectrum | text) − ln p(spectrum), (n, t) float64.
@@ -134,7 +134,7 @@ def _normalised(weights: torch.Tensor) -> torch.Tensor:
 
 
 def _log_mean(weights: torch.Tensor, log_values: torch.Tensor) -> np.ndarray:
-    """ln Σ w exp(v) for each row of weights (t, m), (t)."""
+    """Return ln Σ w exp(v) for each row of weights (t, m), (t)."""
     top = log_values.max()
     values = log_values - top
     total = weights @ values.exp()

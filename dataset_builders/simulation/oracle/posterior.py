@@ -1,4 +1,4 @@
-"""What the observer expects of each variable: given a spectrum, its text, or both.
+"""Posterior of each variable given a spectrum, its text, or both.
 
 Members of the bank drawn from each posterior carry the value that a noise-free measurement would
 give. Fits are dear, so not all drawn members are fitted: more surely those that many rows drew, and
@@ -96,7 +96,7 @@ def estimate(
 def _from_text(
     bank: Bank, text_of_spectrum: np.ndarray, draws: int, random: np.random.Generator
 ) -> np.ndarray:
-    """Members drawn from p(source | text), (n, k)."""
+    """Draw members from p(source | text), (n, k)."""
     result = np.zeros((len(text_of_spectrum), draws), dtype=np.int64)
     for stratum, (texts, weights) in enumerate(zip(bank.texts, bank.text_weights, strict=True)):
         first = bank.members(stratum).start
@@ -115,7 +115,7 @@ def _fit_members(
     number: int,
     random: np.random.Generator,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Fitted parameters of some members, nan for the others (m); the chance that each was (m)."""
+    """Fit parameters of some members, nan for the others (m); and the inclusion probability (m)."""
     rows = has_fit(known.table)
     uses = np.zeros(len(bank))
     for members in drawn.values():
@@ -138,7 +138,7 @@ def _fit_members(
 
 
 def _inclusion(uses: np.ndarray, number: int) -> np.ndarray:
-    """Chances in proportion to uses, at most one, that add up to a number."""
+    """Return probabilities proportional to uses, at most one, that add up to a number."""
     if np.count_nonzero(uses) <= number:
         return (uses > 0).astype(float)
     low, high = 0.0, float(number)
@@ -159,7 +159,7 @@ def _significance(
     seen: bool,
     random: np.random.Generator,
 ) -> np.ndarray:
-    """Flux significance of each drawn member under each row's conditions, (n, k)."""
+    """Return the flux significance of each drawn member under each row's conditions, (n, k)."""
     n, draws = members.shape
     scale = known.universe.detections.background_scale[known.detections]
     inside = band_bins()
@@ -186,7 +186,9 @@ def _significance(
 def _moments(
     values: np.ndarray, weights: np.ndarray, truth: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weighted mean and median of rows (n, k), and the weight below the truth; nan without any."""
+    """Return weighted mean and median of rows (n, k), and the weight below the truth; nan
+    without any.
+    """
     total = weights.sum(axis=1)
     none = total <= 0.0
     share = weights / np.where(none, 1.0, total)[:, None]

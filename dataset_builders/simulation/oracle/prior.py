@@ -1,4 +1,4 @@
-"""What is known of a source before its spectrum or a text about it is read.
+"""Prior of a source before its spectrum or a text about it is read.
 
 Everything is counted in a universe of the same knobs and another seed, far larger than the dataset,
 with the sources that are not seen left in: how classes, kinds of field, exposures and counts go
@@ -28,7 +28,7 @@ _LEAST_CHANCE = 2e-3
 
 
 class _Everything(Universe):
-    """A universe that is laid out and no more, and keeps sources that are not seen."""
+    """Universe that is only laid out, and keeps undetected sources."""
 
     def __init__(self, knobs: Knobs, n_fields: int) -> None:
         self.knobs = knobs
@@ -42,7 +42,7 @@ class _Everything(Universe):
 
 @dataclass(frozen=True)
 class Prior:
-    """Chances that hold before anything is read, of detections unless it says otherwise.
+    """Prior probabilities, of detections unless stated otherwise.
 
     A stratum is a class in a kind of field. Within one, the counts that a source gives in an
     exposure as is usual for its field do not depend on how long that is.
@@ -67,7 +67,8 @@ class Prior:
     flares: tuple[np.ndarray, ...]
 
     def visit_density(self, exposure: float, log_usual: np.ndarray) -> np.ndarray:
-        """Density of ln(exposure) of an observation of fields with a usual exposure, (m).
+        """Return the density of ln(exposure) of an observation of fields with a usual exposure,
+        (m).
 
         Args:
             exposure: s.
@@ -84,7 +85,7 @@ class Prior:
 
 
 def count_prior(knobs: Knobs, n_fields: int = _FIELDS) -> Prior:
-    """Count what a universe of these knobs holds.
+    """Count the contents of a universe of these knobs.
 
     Args:
         knobs: of the dataset; the universe counted has another seed.
@@ -134,7 +135,7 @@ def count_prior(knobs: Knobs, n_fields: int = _FIELDS) -> Prior:
 
 
 def _visits(usual: np.ndarray, off: np.ndarray) -> np.ndarray:
-    """Densities of `off` on `_VISITS`, for each step of `usual`."""
+    """Return densities of `off` on `_VISITS`, for each step of `usual`."""
     result = np.zeros((len(LOG_EXPOSURE), len(_VISITS)))
     for row, middle in enumerate(LOG_EXPOSURE):
         near = np.abs(usual - middle) < STEP
@@ -150,7 +151,7 @@ def _visits(usual: np.ndarray, off: np.ndarray) -> np.ndarray:
 
 
 def _histogram(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Chance of each step of a grid, smoothed by one step."""
+    """Return the probability of each step of a grid, smoothed by one step."""
     edges = np.append(grid, grid[-1] + STEP) - STEP / 2
     counts, _ = np.histogram(values, edges)
     smooth = np.convolve(counts, (0.25, 0.5, 0.25), mode="same")
@@ -158,7 +159,7 @@ def _histogram(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
 
 
 def _chance_to_be_seen(log_counts: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Share of sources that are seen, on `LOG_COUNTS`."""
+    """Return the share of sources that are detected, on `LOG_COUNTS`."""
     edges = np.append(LOG_COUNTS, LOG_COUNTS[-1] + STEP) - STEP / 2
     kernel = np.exp(-0.5 * (np.arange(-4, 5) / 1.5) ** 2)
     everyone = np.convolve(np.histogram(log_counts, edges)[0], kernel, mode="same")

@@ -1,4 +1,4 @@
-"""What the ideal observer found, as tables for people."""
+"""Tables of the ideal observer's results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Description:
 
 
 def describe_ceiling(metrics: Mapping[str, Any]) -> Description:
-    """Put the metrics of `oracle_study.Ceiling` into words and tables.
+    """Format the metrics of `oracle_study.Ceiling` as text and tables.
 
     Args:
         metrics: of a `Ceiling`.
@@ -50,7 +50,7 @@ def describe_ceiling(metrics: Mapping[str, Any]) -> Description:
 
 
 def to_text(description: Description) -> str:
-    """As Markdown, for a terminal."""
+    """Format as Markdown, for a terminal."""
     parts = [description.about]
     for title, head, rows in description.tables:
         widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]

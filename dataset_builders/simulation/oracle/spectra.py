@@ -1,4 +1,4 @@
-"""The likelihood of observed spectra under many models at once.
+"""Likelihood of observed spectra under many models at once.
 
 Counts are put together into fewer bins, of about half the detector's resolution. A model's expected
 counts are its amplitude times its shape through the observation's own area, plus the background of
@@ -36,7 +36,7 @@ _LEAST_BACKGROUND = 1e-3
 
 @cache
 def bin_starts() -> np.ndarray:
-    """First of the contract's bins in each of the observer's, (b)."""
+    """Return the first of the contract's bins in each of the observer's, (b)."""
     starts, at = [], 0
     for width, number in _TOGETHER:
         starts += list(range(at, at + number, width))
@@ -46,7 +46,9 @@ def bin_starts() -> np.ndarray:
 
 @cache
 def responses() -> tuple[np.ndarray, ...]:
-    """cm² from each photon energy to each of the observer's bins, on axis, per epoch, (870, b)."""
+    """Return cm² from each photon energy to each of the observer's bins, on axis, per epoch,
+    (870, b).
+    """
     bins = energy_grid(N_BINS, ENERGY_RANGE)
     dealt = np.add.reduceat(overlap_fractions(instrument.CHANNEL_EDGES, bins), bin_starts(), axis=1)
     return tuple(
@@ -56,7 +58,7 @@ def responses() -> tuple[np.ndarray, ...]:
 
 @cache
 def background_shapes() -> np.ndarray:
-    """Background in the observer's bins, for one count in 0.5–7 keV, per epoch, (6, b)."""
+    """Return the background in the observer's bins, per count in 0.5–7 keV, per epoch, (6, b)."""
     bins = energy_grid(N_BINS, ENERGY_RANGE)
     dealt = np.add.reduceat(overlap_fractions(instrument.CHANNEL_EDGES, bins), bin_starts(), axis=1)
     return np.stack([item.background @ dealt for item in instrument.load_epochs()])
@@ -64,7 +66,7 @@ def background_shapes() -> np.ndarray:
 
 @cache
 def bin_centres() -> np.ndarray:
-    """keV, (b)."""
+    """Return the bin centres, keV, (b)."""
     bins = energy_grid(N_BINS, ENERGY_RANGE)
     starts = bin_starts()
     return (bins[starts] + bins[np.append(starts[1:], N_BINS)]) / 2
@@ -93,7 +95,7 @@ class Spectra:
 
     @property
     def least_log_flux(self) -> np.ndarray:
-        """ln of the photon flux below which there would be no detection, (n)."""
+        """Return ln of the photon flux below which there would be no detection, (n)."""
         shapes = background_shapes()[self.epoch]
         behind = self.background.sum(axis=1) / shapes.sum(axis=1)
         # net / √(net + 2 behind) > s  ⇔  net > (s² + √(s⁴ + 8 s² behind)) / 2
@@ -111,7 +113,7 @@ def observed_spectra(
     epoch: np.ndarray,
     theta: np.ndarray,
 ) -> Spectra:
-    """Rows of a dataset as the observer takes them.
+    """Return the rows of a dataset as the observer takes them.
 
     The background's colours are the instrument's, its level is the mean of the posterior that the
     background region gives (a flat prior of ln(level), as wide as local backgrounds are).
@@ -137,7 +139,7 @@ def observed_spectra(
 
 
 def fold_all(photons: np.ndarray) -> np.ndarray:
-    """Counts/s on axis in the observer's bins, for each epoch.
+    """Return counts/s on axis in the observer's bins, for each epoch.
 
     Args:
         photons: photons/cm²/s on `instrument.PHOTON_EDGES`, (m, 870).
@@ -159,7 +161,7 @@ def log_likelihoods(
     *,
     detected: bool = True,
 ) -> torch.Tensor:
-    """ln p(one spectrum | each model), the amplitude's scatter integrated out.
+    """Return ln p(one spectrum | each model), the amplitude's scatter integrated out.
 
     Args:
         spectra: the spectra.
@@ -185,7 +187,8 @@ def amplitudes(
     log_flux: torch.Tensor,
     scatter: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Middle and width of the posterior of ln(flux) at the time, for one spectrum and each model.
+    """Return mean and width of the posterior of ln(flux) at the time, for one spectrum and each
+    model.
 
     Args:
         (all): as for `log_likelihoods`.
@@ -198,7 +201,9 @@ def amplitudes(
 def _prepared(
     spectra: Spectra, row: int, rates: torch.Tensor, log_flux: torch.Tensor
 ) -> tuple[tuple[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor, torch.Tensor]:
-    """L₀ (without N₀), n, q and N₀ of the module's formula; the flux at N₀; `log_flux` as u."""
+    """Return L₀ (without N₀), n, q and N₀ of the module's formula; the flux at N₀; `log_flux`
+    as u.
+    """
     dimming = instrument.vignetting(spectra.theta[row : row + 1], bin_centres())[0]
     dimming = torch.from_numpy((dimming * spectra.exposure[row]).astype(np.float32))
     counts = torch.from_numpy(spectra.counts[row])
@@ -234,7 +239,7 @@ def _over_amplitudes(
     scatter: torch.Tensor,
     least: torch.Tensor | None,
 ) -> torch.Tensor:
-    """ln ∫ N(u; start, scatter²) exp(level + n ln(1 − q + q eᵘ) − expected (eᵘ − 1)) du.
+    """Return ln ∫ N(u; start, scatter²) exp(level + n ln(1 − q + q eᵘ) − expected (eᵘ − 1)) du.
 
     n is `number` and q is `share`. By Laplace's method about the integrand's own maximum, with the
     next order; and of it the part above `least`.
@@ -257,7 +262,7 @@ def _peak(
     start: torch.Tensor,
     scatter: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where the integrand has its maximum in u, and minus its logarithm's second derivative."""
+    """Return the integrand's maximum in u, and minus its logarithm's second derivative."""
     precision = scatter.clamp(min=1e-3).pow(-2)
     counted = number * share
     # Between where the scatter has its middle and where the counts do, by their weights.
@@ -273,7 +278,7 @@ def _peak(
 def _derivatives(
     u: torch.Tensor, number: torch.Tensor, share: torch.Tensor, expected: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The first four of the likelihood's logarithm in u."""
+    """Return the first four derivatives of the log-likelihood in u."""
     grown = u.exp()
     now = share * grown
     now = now / (1.0 - share + now)
@@ -290,7 +295,7 @@ def _derivatives(
 
 @cache
 def band_bins() -> np.ndarray:
-    """Share of each of the observer's bins that lies in 0.5–7 keV, (b)."""
+    """Return the share of each of the observer's bins that lies in 0.5–7 keV, (b)."""
     return np.add.reduceat(bins_within("b"), bin_starts()) / np.diff(
         np.append(bin_starts(), N_BINS)
     )

@@ -1,4 +1,4 @@
-"""The ceiling for retrieval and the floor for the variables, of rows of a simulated dataset."""
+"""Ceiling for retrieval and floor for the variables, of rows of a simulated dataset."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _HEADLINES = ("recall@1%", "recall@5%", "median_rank_fraction")
 
 @dataclass(frozen=True)
 class Ceiling:
-    """What the ideal observer reaches.
+    """Results of the ideal observer.
 
     Attributes:
         metrics: plain figures: `retrieval` (as `evaluate_retrieval`), `curves` by direction and
@@ -57,7 +57,7 @@ class Ceiling:
 
 
 def read_texts(universe: Universe, sources: np.ndarray) -> TextTables:
-    """What the texts of some sources state, as the observer reads it.
+    """Return the statements of some sources' texts, as the observer reads them.
 
     Args:
         universe: that they live in.
@@ -152,7 +152,7 @@ def measure_ceiling(
 def _monte_carlo(
     bank: Bank, seen: Observation, full: Mapping[str, Any], half: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """How far the sums over the bank can be trusted."""
+    """Return the Monte Carlo error of the sums over the bank."""
     quantiles = (0.05, 0.25, 0.5, 0.75)
     return {
         "members": len(bank),
@@ -180,7 +180,7 @@ def _variables(
     labels: np.ndarray,
     n_bootstrap: int,
 ) -> dict[str, Any]:
-    """Errors of posterior medians, against the truth and against the catalogue's values."""
+    """Return errors of posterior medians, against the truth and against the catalogue's values."""
     measured = variables_of(table, [name for name in truth if name in table.column_names])
     result: dict[str, Any] = {}
     for name in truth:
@@ -222,7 +222,9 @@ def _variables(
 def _power_laws(
     known: KnownRows, spectra: Spectra, bank: Bank, seen: Observation
 ) -> list[dict[str, Any]]:
-    """Errors of photon index and column of single power laws, beside the Cramér–Rao limit."""
+    """Return errors of photon index and column of single power laws, beside the Cramér–Rao
+    limit.
+    """
     universe = known.universe
     detections = universe.detections.take(known.detections)
     mean = universe.sources.spectra.take(detections.source)

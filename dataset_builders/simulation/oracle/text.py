@@ -1,4 +1,4 @@
-"""The likelihood of what a text states, as a function of one quantity of its source at a time.
+"""Likelihood of a text's statements, as a function of one quantity of its source at a time.
 
 Statements on one quantity come from measurements of one truth: their likelihoods multiply into a
 table over that quantity. A mistaken text took one wrong value for all of them, so its table is the
@@ -53,7 +53,7 @@ MISTAKABLE = (*_FACTORS, *_COLOURS)
 
 @dataclass(frozen=True)
 class Mistakes:
-    """How far off mistaken texts are. Each quantity is taken for itself.
+    """Size of the errors in mistaken texts. Each quantity is taken for itself.
 
     Attributes:
         chance: that a text is mistaken.
@@ -67,7 +67,7 @@ class Mistakes:
 
 
 def learn_mistakes(example: Facts, chance: float) -> Mistakes:
-    """Draw mistakes about a source, to know how large they are.
+    """Draw mistakes about a source, to measure their size.
 
     Args:
         example: any source.
@@ -95,7 +95,7 @@ def learn_mistakes(example: Facts, chance: float) -> Mistakes:
 
 @dataclass(frozen=True)
 class TextTables:
-    """Likelihoods of t texts.
+    """Likelihood tables of t texts.
 
     Attributes:
         class_index, kind: class and kind of field that each states, (t).
@@ -128,7 +128,7 @@ class TextTables:
         wrong: bool = False,
         rough: bool = False,
     ) -> np.ndarray:
-        """p(what some texts state about a quantity | its true value).
+        """Return p(the texts' statements about a quantity | its true value).
 
         Args:
             quantity: name of the quantity.
@@ -162,7 +162,7 @@ class TextTables:
     def second_likelihood(
         self, texts: np.ndarray, second: np.ndarray, share: np.ndarray
     ) -> np.ndarray:
-        """p(what some texts say of a second component, or that they say nothing | truth), (k, m).
+        """Return p(the texts' statements on a second component, or their silence | truth), (k, m).
 
         Args:
             texts: indices, (k).
@@ -181,7 +181,7 @@ class TextTables:
 
 
 def tabulate(statements: Sequence[Sequence[Statement]], mistakes: Mistakes) -> TextTables:
-    """Tables of some texts.
+    """Tabulate the likelihoods of some texts.
 
     Args:
         statements: of each text; every text states its class and the kind of its field.
@@ -234,7 +234,7 @@ def tabulate(statements: Sequence[Sequence[Statement]], mistakes: Mistakes) -> T
 def _smeared(
     quantity: str, right: np.ndarray, of_class: np.ndarray, mistakes: Mistakes
 ) -> np.ndarray:
-    """Tables for a truth that was first mistaken, (t, g): the mean over mistakes."""
+    """Return tables for a truth that was first mistaken, (t, g): the mean over mistakes."""
     wrong = np.ones_like(right)
     if quantity in mistakes.values:
         grid, values = _GRIDS[quantity], mistakes.values[quantity]
@@ -288,7 +288,7 @@ def _truth_at(quantity: str, of_class: int, grid: np.ndarray) -> np.ndarray:
 
 
 def _normal(one: Statement, truth: np.ndarray) -> np.ndarray:
-    """p(interval | truth) of `Statement.log_likelihood`, for many values of the truth."""
+    """Return p(interval | truth) of `Statement.log_likelihood`, for many values of the truth."""
     low, high = one.low, one.high
     if one.scale == _LOG:
         truth = np.log(truth)
@@ -306,7 +306,9 @@ def _redshift(one: Statement, grid: np.ndarray) -> np.ndarray:
 def _luminosity(
     one: Statement, distance: Sequence[Statement], kind: int, grid: np.ndarray
 ) -> np.ndarray:
-    """p(luminosity as stated, and the distance | flux): over the distances of such fields."""
+    """Return p(luminosity as stated, and the distance | flux), over the distances of such
+    fields.
+    """
     spread = FIELD_KINDS[FIELD_NAMES[kind]].distance_mpc
     if spread is None:
         raise ValueError(f"a luminosity is stated in a field of kind {FIELD_NAMES[kind]}")

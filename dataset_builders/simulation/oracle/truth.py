@@ -1,4 +1,4 @@
-"""What a noise-free measurement of each variable would give.
+"""Noise-free measurements of each variable.
 
 Hardness ratios follow from the photon fluxes at the time of the observation, the flux's
 significance from the counts that were to be expected, and the parameters of the catalogue's models
@@ -43,7 +43,7 @@ WITHOUT_TRUTH: Mapping[str, str] = {
 
 
 def truth_of(info: SpecCLIPDatasetInfo, table: pa.Table) -> dict[str, np.ndarray]:
-    """Noise-free values of the variables of a simulated dataset's rows.
+    """Return noise-free values of the variables of a simulated dataset's rows.
 
     Args:
         info: what made the dataset.
@@ -64,7 +64,7 @@ def truth_of(info: SpecCLIPDatasetInfo, table: pa.Table) -> dict[str, np.ndarray
 
 
 def known_truth(known: KnownRows) -> dict[str, np.ndarray]:
-    """`truth_of` for rows that were recognised already."""
+    """Return `truth_of` for rows that were recognised already."""
     n, universe = len(known.detections), known.universe
     seen = universe.detections.take(known.detections)
     truth = {name: np.full(n, np.nan) for name in (*FITTED, *WITHOUT_TRUTH)}
@@ -92,7 +92,7 @@ def known_truth(known: KnownRows) -> dict[str, np.ndarray]:
 
 
 def has_fit(table: pa.Table) -> np.ndarray:
-    """Rows to which the catalogue fitted a model, (n) of booleans."""
+    """Return True for rows to which the catalogue fitted a model, (n)."""
     valid = [np.asarray(table[name].is_valid()) for name in FITTED if name in table.column_names]
     return np.logical_or.reduce(valid) if valid else np.zeros(len(table), dtype=bool)
 
@@ -100,7 +100,7 @@ def has_fit(table: pa.Table) -> np.ndarray:
 def expected_significance(
     source: np.ndarray, behind: np.ndarray, background_scale: np.ndarray
 ) -> np.ndarray:
-    """Flux significance of counts that are just as expected, (n).
+    """Return the flux significance of exactly the expected counts, (n).
 
     Args:
         source, behind: expected in the aperture in the broad band, (n).
@@ -116,7 +116,7 @@ def expected_significance(
 def asimov_fits(
     source: np.ndarray, response: np.ndarray, theta: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Parameters of the catalogue's models, fitted to expected counts without noise.
+    """Fit the catalogue's models to expected counts without noise.
 
     Args:
         source: expected source counts in PI channels, up to a factor, (n, 560).
@@ -136,7 +136,7 @@ def asimov_fits(
 
 
 def variables_of(table: pa.Table, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Columns of a table as float64, nan where null."""
+    """Return columns of a table as float64, nan where null."""
     return {
         name: np.asarray(table[name].cast(pa.float64()).to_numpy(zero_copy_only=False))
         for name in names

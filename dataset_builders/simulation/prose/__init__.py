@@ -1,4 +1,4 @@
-"""What the literature says about a simulated source: papers, and a summary in three sections.
+"""Simulated literature about a source: papers, and a summary in three sections.
 
 A summary knows the source's truth and nothing of any row: what it states was measured at another
 time, with an error of its own, rounded as papers round. Some things are told in words only, some

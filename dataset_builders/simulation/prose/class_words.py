@@ -1,4 +1,4 @@
-"""How each class of sources is called and what goes with it: labels, evidence, behaviour, motive.
+"""Phrases for each class of sources: labels, evidence, behaviour, motive.
 
 Evidence, behaviour and motive follow from the class alone: they state nothing else about a source.
 """

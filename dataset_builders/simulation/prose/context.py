@@ -1,4 +1,4 @@
-"""Where it lives and why it was studied: the third section."""
+"""Third section of a summary: surroundings and motive."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _AT_ONE_DISTANCE = ("galaxy", "globular", "nursery", "plane")
 
 
 def write_context(facts: Facts, reporter: Reporter) -> str:
-    """The section `context`: its surroundings, and how well it can be studied.
+    """Write the section `context`: surroundings, and how well the source can be studied.
 
     Args:
         facts: what the literature has as true.
@@ -85,7 +85,7 @@ def write_context(facts: Facts, reporter: Reporter) -> str:
 
 
 def _seen(facts: Facts, reporter: Reporter) -> str:
-    """How bright it is, and how many photons it gives."""
+    """Write the source's brightness and number of photons."""
     # Other observations caught it at another time.
     flux = reporter.measure("flux", facts.flux, 0.2, LOG)
     photons = reporter.measure("photons", facts.photons, 0.2, LOG)
@@ -97,7 +97,7 @@ def _seen(facts: Facts, reporter: Reporter) -> str:
 
 
 def _power(flux: Measurement, facts: Facts, reporter: Reporter) -> str:
-    """Its flux or, where the distance is known, at times its luminosity, as a number."""
+    """Write the flux or, where the distance is known, at times the luminosity, as a number."""
     if facts.field_kind != "cluster" and isfinite(facts.distance_mpc) and reporter.chance(0.4):
         found = reporter.again(flux, "luminosity", flux.value * facts.luminosity / facts.flux)
         mantissa, exponent = reporter.significant(found, 2)

@@ -1,4 +1,4 @@
-"""What is true of a source, and the papers about it."""
+"""Truth about a source, and the papers about it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ MPC_IN_CM = 3.0857e24
 
 @dataclass(frozen=True)
 class Paper:
-    """One invented paper."""
+    """Invented paper."""
 
     id: str
     title: str
     year: int
 
     def row(self) -> dict[str, object]:
-        """As the contract's `papers` has it; the type keeps it from being linked to ADS."""
+        """Return the paper as the contract's `papers` has it; its type keeps it from being
+        linked to ADS.
+        """
         return {"id": self.id, "id_type": "simulated", "title": self.title, "year": self.year}
 
 
 @dataclass(frozen=True)
 class Facts:
-    """The truth about a source, from which its summary is drawn.
+    """Truth about a source, from which its summary is drawn.
 
     Attributes:
         name: `2CXO J…`.
@@ -67,7 +69,7 @@ class Facts:
 
     @property
     def luminosity(self) -> float:
-        """4πd² times the flux, erg/s; nan without a distance."""
+        """Return 4πd² times the flux, erg/s; nan without a distance."""
         return 4 * pi * (self.distance_mpc * MPC_IN_CM) ** 2 * self.flux
 
 

@@ -1,4 +1,4 @@
-"""Sentences that can be put in many ways: `<a|b>` is one of two, `<a|>` may be left out."""
+"""Templates of sentences with choices: `<a|b>` is one of two, `<a|>` may be left out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _Parts = tuple["str | tuple[_Parts, ...]", ...]
 
 
 def expand(template: str, random: Random) -> str:
-    """One way to put a template; choices may lie within choices.
+    """Expand a template in one of its ways; choices may be nested.
 
     Args:
         template: such as `It <is|was> <very <soft|hard>|faint>.`
@@ -24,17 +24,17 @@ def expand(template: str, random: Random) -> str:
 
 
 def plainest(template: str) -> str:
-    """The first way to put a template, of each choice the first option."""
+    """Expand a template with the first option of each choice."""
     return "".join(_first(_parse(template)))
 
 
 def count_ways(template: str) -> int:
-    """In how many ways a template can be put."""
+    """Count the ways in which a template can be expanded."""
     return _ways(_parse(template))
 
 
 def below(random: Random, n: int) -> int:
-    """`random.randrange(n)`, the same numbers, without its checks: texts ask a hundred times.
+    """Return `random.randrange(n)`, the same numbers without its checks: texts ask a hundred times.
 
     Args:
         random: chooses.
@@ -81,7 +81,9 @@ def _parse(template: str) -> _Parts:
 
 
 def _sequence(template: str, start: int, *, within: bool) -> tuple[_Parts, int]:
-    """Parts from a place on, and where they end: at `|` or `>` within a choice, else at the end."""
+    """Parse parts from a position on, and return their end: `|` or `>` within a choice, else
+    the end.
+    """
     parts: list[str | tuple[_Parts, ...]] = []
     text, place = "", start
     while place < len(template):

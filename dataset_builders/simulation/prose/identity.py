@@ -1,4 +1,4 @@
-"""What the source is: the first section."""
+"""First section of a summary: the source and its class."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _VERDICT = (
 
 
 def write_identity(facts: Facts, reporter: Reporter) -> str:
-    """The section `identity`: class, brightness and colour, and at times what shows the class.
+    """Write the section `identity`: class, brightness and colour, and at times the evidence.
 
     Args:
         facts: what the literature has as true.
@@ -64,7 +64,7 @@ def write_identity(facts: Facts, reporter: Reporter) -> str:
 
 
 def _portrait(facts: Facts, reporter: Reporter) -> str:
-    """One sentence on how the source looks in X-rays, as introductions have it."""
+    """Write one sentence on the source's appearance in X-rays, as introductions have it."""
     flux = reporter.measure("flux", facts.flux, 0.2, LOG)
     hardness = reporter.measure("hardness", facts.hardness, 0.06)
     return reporter.pick(
@@ -75,7 +75,7 @@ def _portrait(facts: Facts, reporter: Reporter) -> str:
 
 
 def _evidence(facts: Facts, reporter: Reporter) -> str:
-    """What shows the class, with numbers that mean nothing."""
+    """Write the evidence for the class, with numbers that carry no information."""
     random = reporter.random
     return reporter.pick(
         EVIDENCE[facts.class_name],

@@ -1,4 +1,4 @@
-"""How the literature of a universe tells of its sources."""
+"""Style of a universe's literature."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class Manner:
-    """Chances that decide what summaries tell, and how.
+    """Probabilities that decide the content and wording of summaries.
 
     The defaults are the calibration's (see `specclip_datasets.simulation.builder`).
 

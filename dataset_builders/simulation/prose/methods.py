@@ -1,4 +1,4 @@
-"""How the work was done, and what it is not about: abstracts hold much that no spectrum shows."""
+"""Sentences on methods and scope: abstracts hold much that no spectrum shows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SURVEYS = ("Gaia", "2MASS", "Pan-STARRS", "WISE", "SDSS", "Spitzer", "the VLA",
 
 
 def method(reporter: Reporter, place: int) -> str:
-    """One of the sentences of `METHODS`, filled in with numbers that mean nothing."""
+    """Write one of the sentences of `METHODS`, filled in with numbers that carry no information."""
     random = reporter.random
     return METHODS[place].format(
         survey=_SURVEYS[random.randrange(len(_SURVEYS))],

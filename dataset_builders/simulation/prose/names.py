@@ -1,4 +1,4 @@
-"""Names of fields, hosts and authors: invented, and outside what real catalogues hold."""
+"""Invented names of fields, hosts and authors, outside those of real catalogues."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ AUTHORS = (
 
 
 def name_fields(kinds: Sequence[str], random: Random) -> list[str]:
-    """A name for each field or host, unique.
+    """Return a unique name for each field or host.
 
     Args:
         kinds: keys of `populations.FIELD_KINDS`.

@@ -13,7 +13,7 @@ JOURNAL = "SimAp"
 
 @dataclass(frozen=True)
 class Subject:
-    """What a paper is about.
+    """Subject of a paper.
 
     Attributes:
         kind: `source`, `field`, `sample` or `survey`.
@@ -78,7 +78,7 @@ def write_paper(subject: Subject, class_name: str, source: str, host: str, rando
 
 
 def article_of(label: str) -> str:
-    """`a` or `an`, by the sound: LMXB and HMXB are spelt out, ULX begins like `you`."""
+    """Return `a` or `an`, by the sound: LMXB and HMXB are spelt out, ULX begins like `you`."""
     vowel = label[0] in "aeiouAEIO" or label.startswith(("LMXB", "HMXB"))
     return "an" if vowel else "a"
 

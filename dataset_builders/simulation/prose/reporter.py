@@ -1,4 +1,4 @@
-"""Who writes a summary: measures, rounds, puts things into words, and notes what was stated."""
+"""Writer of a summary: measures, rounds, words, and records the statements."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LINEAR, LOG = "linear", "log"
 
 @dataclass(frozen=True)
 class Measurement:
-    """A quantity as another observation had it.
+    """Quantity as another observation measured it.
 
     Attributes:
         quantity: as in `Statement`.
@@ -33,7 +33,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class WordScale:
-    """A scale in words.
+    """Verbal scale.
 
     Attributes:
         steps: everything below the limit (and not below the one before), and how it is put: in one
@@ -43,7 +43,7 @@ class WordScale:
     steps: Sequence[tuple[float, str]]
 
     def step(self, value: float) -> tuple[float, float, str]:
-        """Lower and upper limit of the step that holds a value, and its phrase."""
+        """Return lower and upper limit of the step that holds a value, and its phrase."""
         low = -inf
         for limit, phrase in self.steps:
             if value < limit:
@@ -53,7 +53,7 @@ class WordScale:
 
 
 class Reporter:
-    """Writes one summary.
+    """Writer of one summary.
 
     Args:
         random: generator of this summary.
@@ -70,11 +70,11 @@ class Reporter:
         self.statements: list[Statement] = []
 
     def chance(self, probability: float) -> bool:
-        """Whether something of this probability happens."""
+        """Return True with this probability."""
         return self.random.random() < probability
 
     def pick(self, options: Sequence[str], **slots: object) -> str:
-        """One of several ways to put something, filled in; the first is the usual one."""
+        """Return one of several wordings, filled in; the first is the usual one."""
         if self._usual:
             return plainest(options[0]).format(**slots)
         return expand(options[below(self.random, len(options))], self.random).format(**slots)
@@ -89,31 +89,31 @@ class Reporter:
         return Measurement(quantity, value, error, scale)
 
     def again(self, found: Measurement, quantity: str, value: float) -> Measurement:
-        """The same measurement as another quantity that is proportional to it."""
+        """Return the same measurement as another quantity that is proportional to it."""
         return Measurement(quantity, value, found.error, found.scale)
 
     def label(self, quantity: str, label: str) -> None:
-        """Note that a label was said."""
+        """Record a label."""
         self.statements.append(Statement(quantity, label=label))
 
     def word(self, found: Measurement, scale: WordScale) -> str:
-        """Say a measurement in words."""
+        """Put a measurement into words."""
         low, high, phrase = scale.step(found.value)
         self._note(found, low, high)
         return phrase
 
     def aside(self, found: Measurement, scale: WordScale) -> str:
-        """The word beside a number of the same measurement, which says nothing more."""
+        """Return the word beside a number of the same measurement, which adds no information."""
         return scale.step(found.value)[2]
 
     def decimal(self, found: Measurement, digits: int) -> str:
-        """Say a measurement with so many decimal places."""
+        """Write a measurement with so many decimal places."""
         text, half = f"{found.value:.{digits}f}", 0.5 * 10.0**-digits
         self._note(found, float(text) - half, float(text) + half)
         return text
 
     def significant(self, found: Measurement, digits: int, unit: float = 1.0) -> tuple[str, int]:
-        """Say a positive measurement with so many significant digits.
+        """Write a positive measurement with so many significant digits.
 
         Args:
             found: the measurement.
@@ -134,7 +134,7 @@ class Reporter:
         return mantissa, int(exponent)
 
     def plain(self, found: Measurement, digits: int, unit: float = 1.0) -> str:
-        """The same written out, without a power of ten."""
+        """Write the same without a power of ten."""
         mantissa, exponent = self.significant(found, digits, unit)
         return f"{float(mantissa) * 10.0**exponent:.{max(0, digits - 1 - exponent)}f}"
 

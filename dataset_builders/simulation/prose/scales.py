@@ -1,4 +1,4 @@
-"""Scales in words, and how models of spectra are called."""
+"""Verbal scales, and names of spectral models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What its X-ray emission is like: the second section."""
+"""Second section of a summary: the X-ray emission."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SILENT = (
 
 
 def write_spectrum(facts: Facts, reporter: Reporter) -> str:
-    """The section `spectrum`: the model, what else is needed, and how the continuum looks.
+    """Write the section `spectrum`: the model, further components, and the shape of the continuum.
 
     Args:
         facts: what the literature has as true.

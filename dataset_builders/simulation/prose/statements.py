@@ -1,4 +1,4 @@
-"""What a summary states, in a form that a likelihood can be computed from."""
+"""Statements of a summary, in a form from which a likelihood can be computed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LABELS = ("class", "host", "model", "second")
 
 @dataclass(frozen=True)
 class Statement:
-    """One thing that a summary says about its source.
+    """One statement of a summary about its source.
 
     A stated value comes from a measurement of the truth with an error of its own. What is read in
     the text is the interval into which the measurement fell: the rounding interval of a number, the
@@ -40,7 +40,7 @@ class Statement:
     label: str = ""
 
     def log_likelihood(self, facts: Facts) -> float:
-        """ln p of this statement if `facts` are true and nobody is mistaken.
+        """Return ln p of this statement if `facts` are true and nobody is mistaken.
 
         For a label it is 0 or −inf; for a number or word ln [Φ((high − q)/error) −
         Φ((low − q)/error)], with q the true value, in `scale`.
@@ -61,7 +61,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Summary:
-    """A summary and what it states.
+    """Summary and its statements.
 
     Attributes:
         sections: `identity`, `spectrum`, `context`.
@@ -76,7 +76,7 @@ class Summary:
 
 
 def label_of(facts: Facts, quantity: str) -> str:
-    """What is true where a statement is a label; `` for a second component that is not there."""
+    """Return the true label for a statement; `` for a second component that is not there."""
     if quantity == "class":
         return facts.class_name
     if quantity == "host":

@@ -1,4 +1,4 @@
-"""A summary of three sections, and what it states."""
+"""Summary of three sections, and its statements."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FEWEST_WORDS = 60
 
 
 def write_summary(facts: Facts, random: Random, manner: Manner) -> Summary:
-    """The three sections of a source's summary, and what they state.
+    """Write the three sections of a source's summary, and return its statements.
 
     Args:
         facts: the truth about the source.
@@ -45,7 +45,7 @@ def write_summary(facts: Facts, random: Random, manner: Manner) -> Summary:
 
 
 def mistaken(facts: Facts, random: Random) -> Facts:
-    """The facts as somebody had them who took another source for this one, or a poor fit."""
+    """Return the facts of somebody who took another source for this one, or a poor fit."""
     flux = exp(random.gauss(0.0, 1.2))
     return replace(
         facts,
