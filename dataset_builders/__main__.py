@@ -19,8 +19,8 @@ from .contract import SPLITS, ContractError
 from .folder import DATA_FOLDER, DatasetFolderError, built_splits, check_may_write, write_dataset
 from .open_dataset import load
 from .simulation.builder import CONFIGS, simulate
-from .simulation.catalogue import Knobs
 from .simulation.compare import Marginals, comparison_table, compute_catalogue_marginals
+from .simulation.knobs import Knobs
 from .simulation.response_files import find_responses
 from .sky.command import add_command as add_build_command
 from .splits import SURVEY_LIMIT, describe_splits

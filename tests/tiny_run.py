@@ -27,7 +27,7 @@ PAIRS = 300
 
 def make(folder: Path) -> None:
     from specclip_datasets.simulation.builder import simulate
-    from specclip_datasets.simulation.catalogue import Knobs
+    from specclip_datasets.simulation.knobs import Knobs
     from specclip_training import reproduce
     from specclip_training.engine import commands
 

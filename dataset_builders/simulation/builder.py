@@ -18,8 +18,9 @@ from ..contract import SPLITS, contract_features
 from ..folder import SpecCLIPDatasetInfo, check_may_write, write_dataset
 from ..shards import code_fingerprint, prepare_processes, simulated_splits
 from ..variety import describe_variety, measure_variety
-from .catalogue import Knobs, Universe
+from .catalogue import Universe
 from .compare import CITATION, Marginals, comparison_table
+from .knobs import Knobs
 
 # Raise it whenever the same knobs give other rows.
 VERSION = "0.8.0"

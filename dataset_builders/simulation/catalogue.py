@@ -2,18 +2,15 @@
 
 `Universe` first lays everything out (which source is seen when, what was published about it, how
 the rows split), and then makes rows for any range of detections. Every random number comes from a
-counter-based generator whose key is what it is for, so that a row is the same whichever process
+counter-based generator whose key is its purpose, so that a row is the same whichever process
 makes it and whatever was made before.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
-from random import Random
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,238 +23,27 @@ from hf_specclip.spectra.rebin import (
 )
 
 from ..contract import ENERGY_RANGE, N_BINS, SPLITS, contract_features, list_array
-from ..splits import SURVEY_LIMIT, assign_groups, split_groups
-from . import (
-    instrument,
-    photometry,
-    populations,
-    prose,
-    response_files,
-    spectral_fits,
-    timing,
+from ..splits import assign_groups, split_groups
+from . import instrument, populations, prose, response_files, spectral_fits, timing
+from .detections import (
+    BANDS,
+    HARDENING,
+    MOST_COUNTS_PER_SECOND,
+    REFERENCE_AREA,
+    Batch,
+    Detections,
+    Observed,
+    Sources,
+    at_the_time,
+    bins_within,
+    is_detected,
+    measured_variables,
+    noise_free_quantities,
+    source_names,
 )
-from .populations import CLASS_NAMES, CLASSES, FIELD_KINDS, FIELD_NAMES
-
-# A typical response, counts per absorbed photon/cm² in 0.5–7 keV: turns counts into a flux.
-REFERENCE_AREA = 430.0
-BANDS = {"s": (0.5, 1.2), "m": (1.2, 2.0), "h": (2.0, 7.0), "b": (0.5, 7.0)}
-# Fainter than this, a source in an observation is no detection that has a spectrum.
-LEAST_NET_COUNTS = 18.0
-LEAST_SIGNIFICANCE = 3.0
-MOST_OBSERVATIONS = 8
-# Standard deviation of `Detections.hardening`, for sources that vary.
-HARDENING = 0.06
-# Brighter sources pile up; the catalogue masks them.
-MOST_COUNTS_PER_SECOND = 0.3
-
-
-@dataclass(frozen=True)
-class Knobs:
-    """Settings of the simulation; recorded in the dataset.
-
-    Attributes:
-        pairs: number of rows.
-        seed: of every draw.
-        faintest_counts: expected counts of the faintest sources of a field in an exposure as is
-            usual for it.
-        slope: of the number of sources above a flux, N(>S) ∝ S^−slope.
-        more_observations: chance of each further observation of a field.
-        sample_papers: papers on a few sources of different fields, per field.
-        survey_share: share of the sources that are in a survey.
-        survey_size: sources of a survey.
-        survey_limit: a paper behind more sources links none (see `specclip_datasets.splits`).
-        usual, stated_numbers, stated_words, repeated, asides, named, silent, wrong, stated_errors:
-            what the literature tells, and how: see `prose.Manner`.
-        fits: whether the catalogue's four models are fitted to spectra with counts enough.
-        absorption: `phabs`, or `tbabs` for the interstellar medium of Wilms et al. (2000); fits are
-            the catalogue's either way.
-        cutoffs: whether power laws of accreting neutron stars and ULXs are cut off.
-        responses: paths of ARF and RMF files to fold through in place of the tabulated epochs, as
-            `response_files.find_responses` gives them; an observation gets one of them by lot.
-        response_vignetting: whether the areas of those files are taken as on axis and get the
-            simulation's vignetting; otherwise they are used as they are.
-    """
-
-    pairs: int = 2000
-    seed: int = 0
-    faintest_counts: float = 130.0
-    slope: float = 0.6
-    more_observations: float = 0.42
-    sample_papers: float = 0.06
-    survey_share: float = 0.35
-    survey_size: int = 60
-    survey_limit: int = SURVEY_LIMIT
-    usual: float = prose.Manner.usual
-    stated_numbers: float = prose.Manner.stated_numbers
-    stated_words: float = prose.Manner.stated_words
-    repeated: float = prose.Manner.repeated
-    asides: float = prose.Manner.asides
-    named: float = prose.Manner.named
-    silent: float = prose.Manner.silent
-    wrong: float = prose.Manner.wrong
-    stated_errors: float = prose.Manner.stated_errors
-    fits: bool = True
-    absorption: str = "phabs"
-    cutoffs: bool = False
-    responses: tuple[tuple[str, str], ...] = ()
-    response_vignetting: bool = False
-
-    def __post_init__(self) -> None:
-        if self.pairs < 1:
-            raise ValueError(f"pairs is {self.pairs}: ask for at least one")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed is {self.seed}: it must be from 0 to 2**63 − 1")
-        for name in ("more_observations", "sample_papers", "survey_share"):
-            if not 0.0 <= getattr(self, name) <= 0.9:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to 0.9")
-        if self.slope <= 0.0 or self.faintest_counts <= 0.0:
-            raise ValueError("slope and faintest_counts must be above 0")
-        self.manner  # noqa: B018  (checks what it holds)
-        if self.absorption not in populations.ABSORPTIONS:
-            raise ValueError(
-                f"absorption is {self.absorption!r}: {' or '.join(populations.ABSORPTIONS)}"
-            )
-        if self.survey_size <= self.survey_limit:
-            raise ValueError(
-                f"survey_size {self.survey_size} must be above survey_limit {self.survey_limit}, "
-                "or surveys would link their sources"
-            )
-
-    @property
-    def manner(self) -> prose.Manner:
-        """Style of the simulated literature."""
-        return prose.Manner(**{name: getattr(self, name) for name in prose.MANNERS})
-
-    def record(self) -> dict[str, Any]:
-        """Return the settings as plain values; files by their content, not by their path."""
-        files = response_files.load_responses(self.responses)
-        return asdict(self) | {
-            "responses": [{"files": item.name, "blake2b": item.digest} for item in files]
-        }
-
-
-def stream(seed: int, *purpose: Hashable) -> np.random.Generator:
-    """Return a random generator for one purpose, keyed by the seed and the purpose.
-
-    Args:
-        seed: of the simulation.
-        purpose: plain values that say what the numbers are for.
-    """
-    return np.random.Generator(np.random.Philox(key=_key(seed, purpose)))
-
-
-def text_stream(seed: int, *purpose: Hashable) -> Random:
-    """Return a `stream` for choices one at a time, ten times faster at them than NumPy.
-
-    Args:
-        seed: of the simulation.
-        purpose: plain values that say what the numbers are for.
-    """
-    return Random(_key(seed, purpose))
-
-
-def _key(seed: int, purpose: tuple[Hashable, ...]) -> int:
-    words = "\x1f".join(str(word) for word in (seed, *purpose))
-    key = hashlib.blake2b(words.encode(), digest_size=16, person=b"specclip-sim").digest()
-    return int.from_bytes(key, "little")
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Sources, arrays (n).
-
-    Attributes:
-        field: index of the field.
-        place: number within the field.
-        class_index: index into `populations.CLASS_NAMES`.
-        ra, dec: degrees.
-        flux: absorbed photons/cm²/s in 0.5–7 keV, on average over time.
-        spectra: their average spectra.
-        names: `2CXO J…`, unique.
-    """
-
-    field: np.ndarray
-    place: np.ndarray
-    class_index: np.ndarray
-    ra: np.ndarray
-    dec: np.ndarray
-    flux: np.ndarray
-    spectra: populations.Spectra
-    names: np.ndarray
-
-
-@dataclass(frozen=True)
-class Detections:
-    """Detections: sources in observations, arrays (n).
-
-    Attributes:
-        source: index of the source.
-        obsid, obi, region_id: the detection.
-        family, year, exposure, theta: of the observation (`ACIS-S`, `ACIS-I` or empty where a file
-            of the response does not say; yr, s, arcmin).
-        response: index into `Universe.responses`.
-        flux_factor: flux at that time over the average.
-        hardening: how much harder than the average (in photon index, or in ln kT).
-        background: local background over the quiescent one.
-        background_scale: background-region counts times this are aperture counts.
-        light: how the sources behaved meanwhile.
-    """
-
-    source: np.ndarray
-    obsid: np.ndarray
-    obi: np.ndarray
-    region_id: np.ndarray
-    family: np.ndarray
-    year: np.ndarray
-    exposure: np.ndarray
-    theta: np.ndarray
-    response: np.ndarray
-    flux_factor: np.ndarray
-    hardening: np.ndarray
-    background: np.ndarray
-    background_scale: np.ndarray
-    light: timing.LightCurves
-
-    def take(self, rows: np.ndarray) -> Detections:
-        """Return some detections, in the order of `rows`."""
-        columns = {name: column[rows] for name, column in vars(self).items() if name != "light"}
-        return Detections(**columns, light=self.light.take(rows))
-
-
-@dataclass(frozen=True)
-class Observed:
-    """Instrument output for n detections.
-
-    Attributes:
-        channels, background_channels: counts in the aperture and in the background region, in the
-            channels of each one's response, (n, C).
-        counts, background: the same in the contract's bins, (n, 400).
-        area: effective area at the bins' centres, cm², (n, 400).
-        times: counts of the aperture in 0.5–7 keV, in equal parts of the observation,
-            (n, timing.N_TIMES).
-    """
-
-    channels: np.ndarray
-    background_channels: np.ndarray
-    counts: np.ndarray
-    background: np.ndarray
-    area: np.ndarray
-    times: np.ndarray
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows that are made together: complete sources of one split.
-
-    Attributes:
-        split: name of the split.
-        number: of the batch within its split.
-        rows: indices of detections, (n).
-    """
-
-    split: str
-    number: int
-    rows: np.ndarray
+from .knobs import MOST_OBSERVATIONS, Knobs, stream, text_stream
+from .publications import publish_papers
+from .source_classes import CLASS_NAMES, CLASSES, FIELD_KINDS, FIELD_NAMES
 
 
 class Universe:
@@ -290,7 +76,7 @@ class Universe:
                 break
             n_fields = n_fields * 3 // 2
         self._keep_first(self.knobs.pairs)
-        self._publish()
+        self.papers = publish_papers(self.knobs, self.sources, self.field_names)
         seen = self.detections.source
         self.groups = assign_groups(
             self.sources.names[seen],
@@ -428,14 +214,14 @@ class Universe:
         rate = instrument.quiescent_background(detections.family)
         behind = rate * instrument.aperture_area(theta) * detections.background
         behind *= detections.exposure
-        keep = self._seen(net, behind)
+        keep = self.is_detected(net, behind)
         self.sources = Sources(
             source_field, place, class_index, ra, dec, flux, spectra, np.empty(m, dtype=object)
         )
         self.detections = detections.take(np.flatnonzero(keep))
 
-    def _seen(self, net: np.ndarray, behind: np.ndarray) -> np.ndarray:
-        """Select the detections, of all sources in all observations of their fields."""
+    def is_detected(self, net: np.ndarray, behind: np.ndarray) -> np.ndarray:
+        """Select the detections, see `detections.is_detected`."""
         return is_detected(net, behind)
 
     def _draw_classes(
@@ -470,61 +256,6 @@ class Universe:
             spectra=old.spectra.take(kept),
             names=source_names(old.ra[kept], old.dec[kept], np.array(extended)),
         )
-
-    def _publish(self) -> None:
-        """Write papers on single sources, on fields, on small samples, and surveys."""
-        knobs, sources = self.knobs, self.sources
-        n = len(sources.names)
-        random = stream(knobs.seed, "papers")
-        about: list[list[prose.Subject]] = [[] for _ in range(n)]
-        in_field: dict[int, list[int]] = {}
-        for source, field in enumerate(sources.field):
-            in_field.setdefault(int(field), []).append(source)
-
-        number = 0
-
-        def publish(kind: str, members: list[int], name: str) -> None:
-            nonlocal number
-            subject = prose.Subject(kind, number, name)
-            number += 1
-            for member in members:
-                about[member].append(subject)
-
-        own = random.random(n)
-        for field, members in in_field.items():
-            if len(members) > 1 or own[members[0]] < 0.5:
-                publish("field", members[: knobs.survey_limit], self.field_names[field] or "")
-        for source in range(n):
-            if own[source] < 0.55 or not about[source]:
-                publish("source", [source], "")
-        fields = sorted(in_field)
-        by_class: dict[int, list[int]] = {}
-        for source in random.permutation(n):
-            by_class.setdefault(int(sources.class_index[source]), []).append(int(source))
-        for _ in range(int(knobs.sample_papers * len(fields))):
-            members = by_class[int(sources.class_index[random.integers(n)])]
-            start = int(random.integers(len(members)))
-            size = 2 + int(random.random() < 0.3)
-            publish("sample", members[start : start + size], "")
-        surveyed = random.permutation(n)[: int(knobs.survey_share * n)]
-        for start in range(0, len(surveyed) - knobs.survey_limit, knobs.survey_size):
-            members = [int(source) for source in surveyed[start : start + knobs.survey_size]]
-            publish("survey", members, "")
-        self._about = about
-        written: dict[int, prose.Paper] = {}
-        self.papers: list[list[prose.Paper]] = []
-        for source in range(n):
-            label = CLASS_NAMES[sources.class_index[source]]
-            for subject in about[source]:
-                if subject.number not in written:
-                    written[subject.number] = prose.write_paper(
-                        subject,
-                        label,
-                        sources.names[source],
-                        self.field_names[sources.field[source]] or "",
-                        text_stream(knobs.seed, "paper", subject.number),
-                    )
-            self.papers.append([written[subject.number] for subject in about[source]])
 
     def batches(self, size: int, splits: Sequence[str] = SPLITS) -> list[Batch]:
         """Yield the rows in batches of about a size, in order; none cuts a source.
@@ -569,7 +300,9 @@ class Universe:
         Args:
             sources: indices of sources, (n).
         """
-        truth = self._truth(sources)
+        truth = noise_free_quantities(
+            self.sources.spectra.take(sources), self.sources.flux[sources], self.knobs.absorption
+        )
         return [
             prose.Facts(
                 name=self.sources.names[source],
@@ -597,34 +330,6 @@ class Universe:
             prose.write_summary(facts, text_stream(seed, "summary", facts.name), manner)
             for facts in self.facts(sources)
         ]
-
-    def _truth(self, sources: np.ndarray) -> dict[str, np.ndarray]:
-        """Return noise-free measurements of other observations of the sources."""
-        spectra = self.sources.spectra.take(sources)
-        photons = populations.photon_spectra(spectra, self.knobs.absorption)
-        energy = instrument.PHOTON_CENTRES
-        share = {
-            band: photons[:, (energy > low) & (energy < high)].sum(axis=1)
-            for band, (low, high) in BANDS.items()
-        }
-        broad = (energy > BANDS["b"][0]) & (energy < BANDS["b"][1])
-        ergs = photons[:, broad] @ energy[broad] * 1.602177e-9
-        flux = self.sources.flux[sources]
-        return {
-            "flux": flux * ergs,
-            "hardness": (share["h"] - share["s"]) / (share["h"] + share["s"]),
-            "medium_soft": (share["m"] - share["s"]) / (share["m"] + share["s"]),
-            "first": spectra.first,
-            "second": spectra.second,
-            "shape": spectra.shape,
-            "shape2": spectra.shape2,
-            "share2": spectra.share2,
-            "nh": spectra.nh,
-            "abundance": spectra.abundance,
-            "redshift": spectra.redshift,
-            "line": spectra.line,
-            "covering": spectra.covering,
-        }
 
     def rows(self, detections: np.ndarray) -> pa.Table:
         """Return the rows of some detections.
@@ -789,112 +494,3 @@ class Universe:
         centres = (bins[1:] + bins[:-1]) / 2
         area = instrument.effective_area(seen.response, seen.theta, centres, self.responses)
         return Observed(channels[0], channels[1], counts, background, area, times)
-
-
-def at_the_time(spectra: populations.Spectra, hardening: np.ndarray) -> populations.Spectra:
-    """Return average spectra as they are at the time of an observation.
-
-    Args:
-        spectra: n spectra.
-        hardening: see `Detections`, (n).
-    """
-    shape = np.where(
-        spectra.first == populations.POWER_LAW,
-        spectra.shape - hardening,
-        np.clip(spectra.shape * np.exp(hardening), *models_range()),
-    )
-    return replace(spectra, shape=shape)
-
-
-def is_detected(net: np.ndarray, behind: np.ndarray) -> np.ndarray:
-    """Return True for sources with a spectrum in the catalogue.
-
-    Args:
-        net: expected source counts in 0.5–7 keV, for `REFERENCE_AREA`.
-        behind: expected background counts in the aperture.
-    """
-    return (net > LEAST_NET_COUNTS) & (net / np.sqrt(net + 2 * behind) > LEAST_SIGNIFICANCE)
-
-
-def bins_within(band: str) -> np.ndarray:
-    """Return the contract's bins that lie in a band, (400,) of booleans."""
-    edges = energy_grid(N_BINS, ENERGY_RANGE)
-    centres = (edges[1:] + edges[:-1]) / 2
-    low, high = BANDS[band]
-    return (centres > low) & (centres < high)
-
-
-def models_range() -> tuple[float, float]:
-    """Return the temperatures that every thermal model covers, keV."""
-    table = populations.models.plasma_temperatures()
-    return float(table[0]), float(table[-1])
-
-
-def source_names(ra: np.ndarray, dec: np.ndarray, extended: np.ndarray) -> np.ndarray:
-    """Return unique catalogue names from positions: truncated, not rounded, as the IAU asks.
-
-    Args:
-        ra, dec: degrees, (n).
-        extended: whether an `X` ends the name, (n).
-    """
-    names, taken = np.empty(len(ra), dtype=object), set()
-    for index, (longitude, latitude, large) in enumerate(zip(ra, dec, extended, strict=True)):
-        tenths = int(longitude / 15.0 * 36000.0)
-        seconds = int(abs(latitude) * 3600.0)
-        while True:
-            sign = "-" if latitude < 0 else "+"
-            name = (
-                f"2CXO J{tenths // 36000:02d}{tenths // 600 % 60:02d}"
-                f"{tenths // 10 % 60:02d}.{tenths % 10}"
-                f"{sign}{seconds // 3600:02d}{seconds // 60 % 60:02d}{seconds % 60:02d}"
-                f"{'X' if large else ''}"
-            )
-            if name not in taken:
-                break
-            tenths = (tenths + 1) % 864000
-        taken.add(name)
-        names[index] = name
-    return names
-
-
-def measured_variables(observed: Observed, seen: Detections) -> dict[str, np.ndarray]:
-    """Measure the catalogue columns that follow from counts: hardness, significance, variability.
-
-    Args:
-        observed: what the instrument gave for the detections.
-        seen: the detections; all there are of each source.
-
-    Returns:
-        Arrays (n) by column, nan where the catalogue has nothing.
-    """
-    bands = {}
-    for name in BANDS:
-        inside = bins_within(name)
-        counts, area = observed.counts[:, inside], observed.area[:, inside]
-        number = counts.sum(axis=1)
-        # Each count is as many photons as its own energy's area says; without any, the mean does.
-        per_count = np.where(
-            number > 0,
-            (counts / area).sum(axis=1) / np.maximum(number, 1),
-            1.0 / area.mean(axis=1),
-        )
-        bands[name] = photometry.Band(
-            number,
-            observed.background[:, inside].sum(axis=1),
-            seen.background_scale,
-            per_count / seen.exposure,
-        )
-    columns = {"flux_significance_b": photometry.flux_significance(bands["b"])}
-    for pair in ("hm", "hs", "ms"):
-        found = photometry.hardness_ratio(bands[pair[0]], bands[pair[1]])
-        for end, values in zip(("", "_lolim", "_hilim"), found, strict=True):
-            columns[f"hard_{pair}{end}"] = values
-    columns |= timing.within_observation(observed.times, seen.exposure)
-    broad = bands["b"]
-    columns["var_inter_prob_b"] = timing.between_observations(
-        seen.source,
-        broad.counts,
-        broad.scale * broad.background,
-        1.0 / broad.flux_per_count,
-    )
-    return columns

@@ -29,7 +29,8 @@ from specclip_datasets.contract import (
     list_array,
     variable_units,
 )
-from specclip_datasets.simulation.catalogue import Knobs, Universe
+from specclip_datasets.simulation.catalogue import Universe
+from specclip_datasets.simulation.knobs import Knobs
 
 INFO = SpecCLIPDatasetInfo(name="test", builder="test", builder_version="1", seed=3)
 

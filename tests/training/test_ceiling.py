@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from specclip_datasets.folder import write_dataset
 from specclip_datasets.simulation.builder import describe
-from specclip_datasets.simulation.catalogue import Knobs, Universe
+from specclip_datasets.simulation.catalogue import Universe
+from specclip_datasets.simulation.knobs import Knobs
 from specclip_training.calibration import TARGETS, judge, options, table
 from specclip_training.data.pairs import load_pairs
 from specclip_training.studies import ceiling

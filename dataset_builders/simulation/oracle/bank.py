@@ -19,8 +19,9 @@ import torch
 from tqdm.auto import tqdm
 
 from .. import instrument, populations
-from ..catalogue import BANDS, HARDENING, REFERENCE_AREA, Knobs, at_the_time, stream
-from ..populations import CLASS_NAMES, CLASSES, FIELD_KINDS, FIELD_NAMES
+from ..detections import BANDS, HARDENING, REFERENCE_AREA, at_the_time
+from ..knobs import Knobs, stream
+from ..source_classes import CLASS_NAMES, CLASSES, FIELD_KINDS, FIELD_NAMES
 from .prior import LOG_COUNTS, LOG_EXPOSURE, STEP, Prior
 from .spectra import fold_all
 from .text import TextTables

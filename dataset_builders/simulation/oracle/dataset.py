@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from ...contract import N_BINS
 from ...folder import DatasetFolderError, SpecCLIPDatasetInfo
-from ..catalogue import Knobs, Universe
+from ..catalogue import Universe
+from ..knobs import Knobs
 from .spectra import Spectra, observed_spectra
 
 # Rows whose counts are made again to see that they are the same.

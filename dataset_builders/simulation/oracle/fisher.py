@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from .. import instrument, populations
+from .. import instrument, populations, source_classes
 
 # Steps of the derivatives, in photon index and in ln N_H.
 _STEP_GAMMA, _STEP_LOG_NH = 0.01, 0.02
@@ -43,7 +43,7 @@ def cramer_rao(
     Raises:
         ValueError: for a spectrum that is no single power law.
     """
-    if (spectra.first != populations.POWER_LAW).any() or (spectra.second >= 0).any():
+    if (spectra.first != source_classes.POWER_LAW).any() or (spectra.second >= 0).any():
         raise ValueError("the limits are those of single power laws")
     inside = instrument.channels_within(band)
 
@@ -84,8 +84,8 @@ def power_laws(gamma: np.ndarray, column: np.ndarray) -> populations.Spectra:
     n = len(gamma)
     values = {item.name: np.zeros(n) for item in fields(populations.Spectra)}
     values |= {
-        "first": np.full(n, populations.POWER_LAW),
-        "second": np.full(n, populations.NONE),
+        "first": np.full(n, source_classes.POWER_LAW),
+        "second": np.full(n, source_classes.NONE),
         "shape": np.asarray(gamma, dtype=float),
         "nh": np.asarray(column, dtype=float),
         "galactic_nh": np.asarray(column, dtype=float),

@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..catalogue import REFERENCE_AREA, Knobs, Universe, is_detected
-from ..populations import CLASS_NAMES, CLASSES, FIELD_NAMES
+from ..catalogue import Universe
+from ..detections import REFERENCE_AREA, is_detected
+from ..knobs import Knobs
+from ..source_classes import CLASS_NAMES, CLASSES, FIELD_NAMES
 
 # Fields that are counted: some hundred thousand detections.
 _FIELDS = 80_000
@@ -35,7 +37,7 @@ class _Everything(Universe):
         self._response_files = ()
         self._lay_out(n_fields)
 
-    def _seen(self, net: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    def is_detected(self, net: np.ndarray, behind: np.ndarray) -> np.ndarray:
         self.seen = is_detected(net, behind)
         return np.ones(len(net), dtype=bool)
 

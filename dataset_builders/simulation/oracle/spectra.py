@@ -27,7 +27,7 @@ from hf_specclip.spectra.rebin import energy_grid, overlap_fractions
 
 from ...contract import ENERGY_RANGE, N_BINS
 from .. import instrument
-from ..catalogue import LEAST_NET_COUNTS, LEAST_SIGNIFICANCE, REFERENCE_AREA, bins_within
+from ..detections import LEAST_NET_COUNTS, LEAST_SIGNIFICANCE, REFERENCE_AREA, bins_within
 
 # Bins of the contract (18.75 meV each) in one of the observer's, from the softest on.
 _TOGETHER = ((2, 74), (4, 40), (8, 128), (16, 158))

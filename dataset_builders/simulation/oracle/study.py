@@ -18,7 +18,7 @@ from hf_specclip.evaluation import (
 )
 
 from ...folder import SpecCLIPDatasetInfo
-from .. import populations
+from .. import populations, source_classes
 from ..catalogue import Universe
 from .bank import Bank, draw_bank
 from .dataset import KnownRows, recognise
@@ -228,7 +228,7 @@ def _power_laws(
     universe = known.universe
     detections = universe.detections.take(known.detections)
     mean = universe.sources.spectra.take(detections.source)
-    single = (mean.first == populations.POWER_LAW) & (mean.second < 0) & (mean.covering >= 1.0)
+    single = (mean.first == source_classes.POWER_LAW) & (mean.second < 0) & (mean.covering >= 1.0)
     rows = np.flatnonzero(single)
     if not len(rows):
         return []
@@ -245,7 +245,7 @@ def _power_laws(
         absorption=universe.knobs.absorption,
     )
     drawn = seen.from_spectrum[rows]
-    alike = (bank.spectra.first == populations.POWER_LAW) & (bank.spectra.second < 0)
+    alike = (bank.spectra.first == source_classes.POWER_LAW) & (bank.spectra.second < 0)
     weights = alike[drawn].astype(float)
     total = weights.sum(axis=1)
     enough = total >= 0.05 * drawn.shape[1]

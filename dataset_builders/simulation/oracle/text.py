@@ -16,10 +16,10 @@ from random import Random
 import numpy as np
 from scipy.special import ndtr
 
-from ..populations import CLASS_NAMES, CLASSES, COMPONENTS, FIELD_KINDS, FIELD_NAMES, POWER_LAW
 from ..prose import Facts, Statement, mistaken
 from ..prose.facts import MPC_IN_CM
 from ..prose.spectrum import LEAST_SHARE, SECOND_TOLD
+from ..source_classes import CLASS_NAMES, CLASSES, COMPONENTS, FIELD_KINDS, FIELD_NAMES, POWER_LAW
 
 _LOG, _LINEAR = "log", "linear"
 _LOG_KT = np.arange(log(0.015), log(200.0), 0.005)

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ...folder import SpecCLIPDatasetInfo
 from .. import instrument, photometry, spectral_fits
-from ..catalogue import BANDS
+from ..detections import BANDS
 from .bank import true_colours
 from .dataset import KnownRows, recognise
 

@@ -30,8 +30,8 @@ class Facts:
 
     Attributes:
         name: `2CXO J…`.
-        class_name: key of `populations.CLASSES`.
-        field_kind: key of `populations.FIELD_KINDS`.
+        class_name: key of `source_classes.CLASSES`.
+        field_kind: key of `source_classes.FIELD_KINDS`.
         place: number within the field; 0 is in the middle.
         host: name of the field or host.
         distance_mpc: of the host, nan where there is none.

@@ -74,7 +74,7 @@ def name_fields(kinds: Sequence[str], random: Random) -> list[str]:
     """Return a unique name for each field or host.
 
     Args:
-        kinds: keys of `populations.FIELD_KINDS`.
+        kinds: keys of `source_classes.FIELD_KINDS`.
         random: generator.
     """
     names, taken = [], set()

@@ -31,7 +31,7 @@ def write_paper(subject: Subject, class_name: str, source: str, host: str, rando
 
     Args:
         subject: what it is about.
-        class_name: key of `populations.CLASSES` of its (first) source.
+        class_name: key of `source_classes.CLASSES` of its (first) source.
         source: name of that source.
         host: name of its field or host.
         random: generator.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
-from ..populations import BLACK_BODY, BREMSSTRAHLUNG, DISK, PLASMA, POWER_LAW
+from ..source_classes import BLACK_BODY, BREMSSTRAHLUNG, DISK, PLASMA, POWER_LAW
 from .reporter import WordScale
 
 MODEL_NAMES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..populations import COMPONENTS, PLASMA, POWER_LAW
+from ..source_classes import COMPONENTS, PLASMA, POWER_LAW
 from .class_words import BEHAVIOUR
 from .facts import Facts
 from .reporter import LOG, Reporter

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import erf, inf, log, sqrt
 
-from ..populations import COMPONENTS
+from ..source_classes import COMPONENTS
 from .facts import Facts
 
 # Quantities that are said in words of their own; the others are intervals of numbers.
@@ -28,8 +28,8 @@ class Statement:
         low, high: of the interval, in the units of `Facts`; may be infinite.
         error: standard deviation of the measurement behind it, in `scale`.
         scale: `linear`, or `log` for the natural logarithm of the quantity.
-        label: what was said where it is no number: a key of `populations.CLASSES`, of
-            `populations.FIELD_KINDS`, or one of `populations.COMPONENTS`.
+        label: what was said where it is no number: a key of `source_classes.CLASSES`, of
+            `source_classes.FIELD_KINDS`, or one of `source_classes.COMPONENTS`.
     """
 
     quantity: str

@@ -13,17 +13,16 @@ from specclip_datasets import DatasetFolderError, SimulatedCSC, read_dataset
 from specclip_datasets.__main__ import main
 from specclip_datasets.contract import SPLITS
 from specclip_datasets.shards import simulated_splits
-from specclip_datasets.simulation import instrument, populations, prose
-from specclip_datasets.simulation.catalogue import (
-    BANDS,
-    Knobs,
-    Universe,
-    measured_variables,
-    source_names,
-    stream,
-    text_stream,
-)
+from specclip_datasets.simulation import instrument, populations, prose, source_classes
+from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.compare import catalogue_marginals
+from specclip_datasets.simulation.detections import (
+    BANDS,
+    measured_variables,
+    noise_free_quantities,
+    source_names,
+)
+from specclip_datasets.simulation.knobs import Knobs, stream, text_stream
 from specclip_datasets.simulation.prose.class_words import (
     BEHAVIOUR,
     CLASS_LABELS,
@@ -35,6 +34,14 @@ from specclip_datasets.splits import count_sources_of_papers
 
 from hf_specclip.spectra import emission as models
 from hf_specclip.spectra.rebin import energy_grid
+
+
+def truth_of(universe, sources):
+    return noise_free_quantities(
+        universe.sources.spectra.take(sources),
+        universe.sources.flux[sources],
+        universe.knobs.absorption,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +248,7 @@ def test_counts_are_poisson_around_the_folded_spectrum(universe):
     total = counts.sum(axis=1)
     assert total.var(ddof=1) == pytest.approx(total.mean(), rel=0.3)
     spectra = universe.sources.spectra.take(seen.source[:1])
-    power_law = spectra.first[0] == populations.POWER_LAW
+    power_law = spectra.first[0] == source_classes.POWER_LAW
     shape = (
         spectra.shape - seen.hardening[:1]
         if power_law
@@ -409,10 +416,10 @@ def test_stated_values_have_errors_of_their_own(universe, in_numbers):
         int(source): row for row, source in reversed(list(enumerate(universe.detections.source)))
     }
     texts = in_numbers.summaries(np.arange(len(kinds.names)))
-    expected = universe._truth(np.arange(len(kinds.names)))["hardness"]
+    expected = truth_of(universe, np.arange(len(kinds.names)))["hardness"]
     for source, text in enumerate(texts):
         found = re.search(r"(?:Γ = |photon index )(\d\.\d+)", text["spectrum"])
-        if found and spectra.first[source] == populations.POWER_LAW:
+        if found and spectra.first[source] == source_classes.POWER_LAW:
             stated.append(float(found[1]))
             truth.append(spectra.shape[source])
             residual.append(counts[first[source]] - expected[source])
@@ -428,7 +435,14 @@ def test_stated_values_have_errors_of_their_own(universe, in_numbers):
 def test_errors_of_stated_fluxes_are_no_errors_of_the_rows(universe, rows, in_numbers):
     """Given the truth, the flux a text states says nothing about the row's counts."""
     sources = np.arange(len(universe.sources.names))
-    truth, texts = universe._truth(sources), in_numbers.summaries(sources)
+    truth, texts = (
+        noise_free_quantities(
+            universe.sources.spectra.take(sources),
+            universe.sources.flux[sources],
+            universe.knobs.absorption,
+        ),
+        in_numbers.summaries(sources),
+    )
     seen = universe.detections
     counts = np.array(rows["counts"].to_pylist())
     background = np.array(rows["background_counts"].to_pylist())
@@ -474,7 +488,11 @@ def test_summaries_are_varied_and_of_the_right_length(universe):
 
 def test_words_follow_the_truth(universe):
     sources = np.arange(len(universe.sources.names))
-    truth = universe._truth(sources)["hardness"]
+    truth = noise_free_quantities(
+        universe.sources.spectra.take(sources),
+        universe.sources.flux[sources],
+        universe.knobs.absorption,
+    )["hardness"]
     texts = [text["spectrum"] for text in universe.summaries(sources)]
     soft = [t for t, text in zip(truth, texts, strict=True) if "very soft" in text]
     hard = [t for t, text in zip(truth, texts, strict=True) if "very hard" in text]
@@ -516,19 +534,19 @@ def test_streams_are_independent_of_each_other():
 
 
 def test_every_class_has_its_words_and_sources():
-    for name in populations.CLASSES:
+    for name in source_classes.CLASSES:
         for words in (CLASS_LABELS, EVIDENCE, BEHAVIOUR, MOTIVE):
             assert len(words[name]) >= 2
-    lived = {name for kind in populations.FIELD_KINDS.values() for name in kind.classes}
-    lived |= {kind.target for kind in populations.FIELD_KINDS.values()} - {None}
-    assert lived == set(populations.CLASSES)
+    lived = {name for kind in source_classes.FIELD_KINDS.values() for name in kind.classes}
+    lived |= {kind.target for kind in source_classes.FIELD_KINDS.values()} - {None}
+    assert lived == set(source_classes.CLASSES)
     assert len(lived) >= 14
 
 
 def one_spectrum(**changes):
     values = {
-        "first": populations.POWER_LAW,
-        "second": populations.NONE,
+        "first": source_classes.POWER_LAW,
+        "second": source_classes.NONE,
         "shape": 1.8,
         "shape2": 0.0,
         "share2": 0.0,
@@ -559,11 +577,11 @@ def test_spectra_are_those_of_the_models():
             models.power_law(edges, 1.8) * models.phabs(edges, 5.0, covering=0.6),
         ),
         (
-            {"first": populations.DISK, "shape": 0.7, "nh": 0.3},
+            {"first": source_classes.DISK, "shape": 0.7, "nh": 0.3},
             models.disk_black_body(edges, 0.7) * models.phabs(edges, 0.3),
         ),
         (
-            {"first": populations.BREMSSTRAHLUNG, "shape": 8.0, "nh": 0.3},
+            {"first": source_classes.BREMSSTRAHLUNG, "shape": 8.0, "nh": 0.3},
             models.bremsstrahlung(edges, 8.0) * models.phabs(edges, 0.3),
         ),
     ):
@@ -585,9 +603,9 @@ def test_iron_lines_have_their_equivalent_width():
 
 def test_temperatures_stay_inside_the_plasma_table():
     low, high = models.plasma_temperatures()[[0, -1]]
-    for kind in populations.CLASSES.values():
+    for kind in source_classes.CLASSES.values():
         for component in (kind.first, kind.second):
-            if component is not None and component.kind == populations.PLASMA:
+            if component is not None and component.kind == source_classes.PLASMA:
                 assert low < component.shape.low
                 assert component.shape.high < high
 

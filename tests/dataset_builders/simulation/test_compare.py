@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from specclip_datasets.__main__ import main
-from specclip_datasets.simulation.catalogue import Knobs, Universe
+from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.compare import (
     CATALOGUE_COLUMNS,
     QUANTITIES,
@@ -13,6 +13,7 @@ from specclip_datasets.simulation.compare import (
     compute_catalogue_marginals,
     quantiles_of,
 )
+from specclip_datasets.simulation.knobs import Knobs
 from specclip_datasets.variety import describe_variety, measure_variety
 
 

@@ -8,8 +8,9 @@ import torch
 from scipy.special import logsumexp
 from scipy.stats import kstest, poisson
 from specclip_datasets.contract import ENERGY_RANGE, N_BINS
-from specclip_datasets.simulation import instrument, populations
-from specclip_datasets.simulation.catalogue import Knobs, Universe
+from specclip_datasets.simulation import instrument, populations, source_classes
+from specclip_datasets.simulation.catalogue import Universe
+from specclip_datasets.simulation.knobs import Knobs
 from specclip_datasets.simulation.oracle.bank import draw_bank, true_colours
 from specclip_datasets.simulation.oracle.observer import observe
 from specclip_datasets.simulation.oracle.prior import LOG_EXPOSURE, count_prior
@@ -202,7 +203,7 @@ def test_exact_statements_and_bright_sources_leave_no_doubt(universe, prior, see
             said = [
                 Statement("class", label=facts.class_name),
                 Statement("host", label=facts.field_kind),
-                Statement("model", label=populations.COMPONENTS[int(facts.first)]),
+                Statement("model", label=source_classes.COMPONENTS[int(facts.first)]),
             ]
             for name, error, scale in (
                 ("flux", 0.05, "log"),

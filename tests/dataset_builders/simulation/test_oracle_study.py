@@ -11,7 +11,8 @@ import pytest
 from specclip_datasets.__main__ import main
 from specclip_datasets.folder import DatasetFolderError, write_dataset
 from specclip_datasets.simulation.builder import describe
-from specclip_datasets.simulation.catalogue import Knobs, Universe
+from specclip_datasets.simulation.catalogue import Universe
+from specclip_datasets.simulation.knobs import Knobs
 from specclip_datasets.simulation.oracle.dataset import recognise, reopen
 from specclip_datasets.simulation.oracle.fisher import cramer_rao, power_laws
 from specclip_datasets.simulation.oracle.posterior import GIVEN

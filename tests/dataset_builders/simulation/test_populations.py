@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from specclip_datasets.simulation import instrument, populations
-from specclip_datasets.simulation.catalogue import Knobs, Universe
+from specclip_datasets.simulation import instrument, populations, source_classes
+from specclip_datasets.simulation.catalogue import Universe
+from specclip_datasets.simulation.knobs import Knobs
 
 from hf_specclip.spectra import emission as models
 
@@ -12,7 +13,10 @@ EDGES, BAND = instrument.PHOTON_EDGES, np.s_[20:670]
 
 def spectra(n=1, **changes):
     values = {item: np.zeros(n) for item in ("shape2", "share2", "nh2", "redshift", "line")}
-    values |= {"first": np.full(n, populations.POWER_LAW), "second": np.full(n, populations.NONE)}
+    values |= {
+        "first": np.full(n, source_classes.POWER_LAW),
+        "second": np.full(n, source_classes.NONE),
+    }
     values |= {"shape": np.full(n, 1.8), "nh": np.full(n, 2.0), "galactic_nh": np.full(n, 0.5)}
     values |= {"covering": np.ones(n), "abundance": np.ones(n)}
     return populations.Spectra(**{**values, **{k: np.full(n, v) for k, v in changes.items()}})
@@ -31,7 +35,7 @@ def test_no_gas_lets_all_through_and_much_gas_nothing_soft():
     bare = populations.photon_spectra(spectra(nh=0.0, galactic_nh=0.0))[0]
     expected = models.power_law(EDGES, 1.8)
     np.testing.assert_allclose(bare, expected / expected[BAND].sum(), rtol=1e-9)
-    thick = populations.photon_spectra(spectra(nh=populations.MOST_ABSORBED, galactic_nh=0.0))[0]
+    thick = populations.photon_spectra(spectra(nh=source_classes.MOST_ABSORBED, galactic_nh=0.0))[0]
     assert thick[instrument.PHOTON_CENTRES < 3.0].sum() < 1e-6
     assert thick[BAND].sum() == pytest.approx(1.0)
 
@@ -58,7 +62,7 @@ def test_options_change_only_what_they_say():
         np.testing.assert_array_equal(universe.sources.spectra.nh, plain.sources.spectra.nh)
     assert np.isinf(plain.sources.spectra.cutoff).all()
     has = np.isfinite(cut.sources.spectra.cutoff)
-    labels = np.array(populations.CLASS_NAMES)[cut.sources.class_index]
+    labels = np.array(source_classes.CLASS_NAMES)[cut.sources.class_index]
     assert has.any()
     np.testing.assert_array_equal(has, np.isin(labels, ["hmxb", "ulx", "ulx_pulsar"]))
     rows = [universe.rows(np.arange(60)) for universe in (plain, cut, other)]

@@ -8,7 +8,8 @@ from random import Random
 import numpy as np
 import pytest
 from scipy.special import ndtr
-from specclip_datasets.simulation.catalogue import Knobs, Universe, text_stream
+from specclip_datasets.simulation.catalogue import Universe
+from specclip_datasets.simulation.knobs import Knobs, text_stream
 from specclip_datasets.simulation.prose import Manner, Statement, scales, write_summary
 from specclip_datasets.simulation.prose.grammar import count_ways, expand, plainest
 from specclip_datasets.simulation.prose.reporter import LOG, Reporter

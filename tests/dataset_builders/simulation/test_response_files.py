@@ -8,7 +8,8 @@ import ogip_writer
 import pytest
 from specclip_datasets.__main__ import main
 from specclip_datasets.simulation import instrument
-from specclip_datasets.simulation.catalogue import Knobs, Universe
+from specclip_datasets.simulation.catalogue import Universe
+from specclip_datasets.simulation.knobs import Knobs
 from specclip_datasets.simulation.response_files import find_responses, load_responses
 
 from hf_specclip.spectra import emission as models

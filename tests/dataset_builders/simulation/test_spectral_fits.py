@@ -2,16 +2,17 @@
 
 import numpy as np
 import pytest
-from specclip_datasets.simulation import instrument, populations, spectral_fits
-from specclip_datasets.simulation.catalogue import Knobs, Universe
+from specclip_datasets.simulation import instrument, populations, source_classes, spectral_fits
+from specclip_datasets.simulation.catalogue import Universe
+from specclip_datasets.simulation.knobs import Knobs
 
 
 def simulated(n, counts, photon_index, column, random):
     """Channels of n absorbed power laws on ACIS-S, and of their background regions."""
     zeros, ones = np.zeros(n), np.ones(n)
     spectra = populations.Spectra(
-        first=np.full(n, populations.POWER_LAW),
-        second=np.full(n, populations.NONE),
+        first=np.full(n, source_classes.POWER_LAW),
+        second=np.full(n, source_classes.NONE),
         shape=np.full(n, photon_index),
         shape2=zeros,
         share2=zeros,

@@ -1,0 +1,265 @@
+"""Sources, detections and observed counts of the simulated catalogue, and its measurements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hf_specclip.spectra.rebin import energy_grid
+
+from ..contract import ENERGY_RANGE, N_BINS
+from . import instrument, photometry, populations, timing
+
+# A typical response, counts per absorbed photon/cm² in 0.5–7 keV: turns counts into a flux.
+REFERENCE_AREA = 430.0
+BANDS = {"s": (0.5, 1.2), "m": (1.2, 2.0), "h": (2.0, 7.0), "b": (0.5, 7.0)}
+# Fainter than this, a source in an observation is no detection that has a spectrum.
+LEAST_NET_COUNTS = 18.0
+LEAST_SIGNIFICANCE = 3.0
+# Standard deviation of `Detections.hardening`, for sources that vary.
+HARDENING = 0.06
+# Brighter sources pile up; the catalogue masks them.
+MOST_COUNTS_PER_SECOND = 0.3
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Sources, arrays (n).
+
+    Attributes:
+        field: index of the field.
+        place: number within the field.
+        class_index: index into `populations.CLASS_NAMES`.
+        ra, dec: degrees.
+        flux: absorbed photons/cm²/s in 0.5–7 keV, on average over time.
+        spectra: their average spectra.
+        names: `2CXO J…`, unique.
+    """
+
+    field: np.ndarray
+    place: np.ndarray
+    class_index: np.ndarray
+    ra: np.ndarray
+    dec: np.ndarray
+    flux: np.ndarray
+    spectra: populations.Spectra
+    names: np.ndarray
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Detections: sources in observations, arrays (n).
+
+    Attributes:
+        source: index of the source.
+        obsid, obi, region_id: the detection.
+        family, year, exposure, theta: of the observation (`ACIS-S`, `ACIS-I` or empty where a file
+            of the response does not say; yr, s, arcmin).
+        response: index into `Universe.responses`.
+        flux_factor: flux at that time over the average.
+        hardening: how much harder than the average (in photon index, or in ln kT).
+        background: local background over the quiescent one.
+        background_scale: background-region counts times this are aperture counts.
+        light: how the sources behaved meanwhile.
+    """
+
+    source: np.ndarray
+    obsid: np.ndarray
+    obi: np.ndarray
+    region_id: np.ndarray
+    family: np.ndarray
+    year: np.ndarray
+    exposure: np.ndarray
+    theta: np.ndarray
+    response: np.ndarray
+    flux_factor: np.ndarray
+    hardening: np.ndarray
+    background: np.ndarray
+    background_scale: np.ndarray
+    light: timing.LightCurves
+
+    def take(self, rows: np.ndarray) -> Detections:
+        """Return some detections, in the order of `rows`."""
+        columns = {name: column[rows] for name, column in vars(self).items() if name != "light"}
+        return Detections(**columns, light=self.light.take(rows))
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Instrument output for n detections.
+
+    Attributes:
+        channels, background_channels: counts in the aperture and in the background region, in the
+            channels of each one's response, (n, C).
+        counts, background: the same in the contract's bins, (n, 400).
+        area: effective area at the bins' centres, cm², (n, 400).
+        times: counts of the aperture in 0.5–7 keV, in equal parts of the observation,
+            (n, timing.N_TIMES).
+    """
+
+    channels: np.ndarray
+    background_channels: np.ndarray
+    counts: np.ndarray
+    background: np.ndarray
+    area: np.ndarray
+    times: np.ndarray
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that are made together: complete sources of one split.
+
+    Attributes:
+        split: name of the split.
+        number: of the batch within its split.
+        rows: indices of detections, (n).
+    """
+
+    split: str
+    number: int
+    rows: np.ndarray
+
+
+def noise_free_quantities(
+    spectra: populations.Spectra, flux: np.ndarray, absorption: str
+) -> dict[str, np.ndarray]:
+    """Return the quantities that texts state, as a measurement without noise would give them.
+
+    Args:
+        spectra: of n sources.
+        flux: absorbed photons/cm²/s in 0.5–7 keV, (n).
+        absorption: key of `ABSORPTIONS`.
+    """
+    photons = populations.photon_spectra(spectra, absorption)
+    energy = instrument.PHOTON_CENTRES
+    share = {
+        band: photons[:, (energy > low) & (energy < high)].sum(axis=1)
+        for band, (low, high) in BANDS.items()
+    }
+    broad = (energy > BANDS["b"][0]) & (energy < BANDS["b"][1])
+    ergs = photons[:, broad] @ energy[broad] * 1.602177e-9
+    return {
+        "flux": flux * ergs,
+        "hardness": (share["h"] - share["s"]) / (share["h"] + share["s"]),
+        "medium_soft": (share["m"] - share["s"]) / (share["m"] + share["s"]),
+        "first": spectra.first,
+        "second": spectra.second,
+        "shape": spectra.shape,
+        "shape2": spectra.shape2,
+        "share2": spectra.share2,
+        "nh": spectra.nh,
+        "abundance": spectra.abundance,
+        "redshift": spectra.redshift,
+        "line": spectra.line,
+        "covering": spectra.covering,
+    }
+
+
+def at_the_time(spectra: populations.Spectra, hardening: np.ndarray) -> populations.Spectra:
+    """Return average spectra as they are at the time of an observation.
+
+    Args:
+        spectra: n spectra.
+        hardening: see `Detections`, (n).
+    """
+    shape = np.where(
+        spectra.first == populations.POWER_LAW,
+        spectra.shape - hardening,
+        np.clip(spectra.shape * np.exp(hardening), *models_range()),
+    )
+    return replace(spectra, shape=shape)
+
+
+def is_detected(net: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """Return True for sources with a spectrum in the catalogue.
+
+    Args:
+        net: expected source counts in 0.5–7 keV, for `REFERENCE_AREA`.
+        behind: expected background counts in the aperture.
+    """
+    return (net > LEAST_NET_COUNTS) & (net / np.sqrt(net + 2 * behind) > LEAST_SIGNIFICANCE)
+
+
+def bins_within(band: str) -> np.ndarray:
+    """Return the contract's bins that lie in a band, (400,) of booleans."""
+    edges = energy_grid(N_BINS, ENERGY_RANGE)
+    centres = (edges[1:] + edges[:-1]) / 2
+    low, high = BANDS[band]
+    return (centres > low) & (centres < high)
+
+
+def models_range() -> tuple[float, float]:
+    """Return the temperatures that every thermal model covers, keV."""
+    table = populations.models.plasma_temperatures()
+    return float(table[0]), float(table[-1])
+
+
+def source_names(ra: np.ndarray, dec: np.ndarray, extended: np.ndarray) -> np.ndarray:
+    """Return unique catalogue names from positions: truncated, not rounded, as the IAU asks.
+
+    Args:
+        ra, dec: degrees, (n).
+        extended: whether an `X` ends the name, (n).
+    """
+    names, taken = np.empty(len(ra), dtype=object), set()
+    for index, (longitude, latitude, large) in enumerate(zip(ra, dec, extended, strict=True)):
+        tenths = int(longitude / 15.0 * 36000.0)
+        seconds = int(abs(latitude) * 3600.0)
+        while True:
+            sign = "-" if latitude < 0 else "+"
+            name = (
+                f"2CXO J{tenths // 36000:02d}{tenths // 600 % 60:02d}"
+                f"{tenths // 10 % 60:02d}.{tenths % 10}"
+                f"{sign}{seconds // 3600:02d}{seconds // 60 % 60:02d}{seconds % 60:02d}"
+                f"{'X' if large else ''}"
+            )
+            if name not in taken:
+                break
+            tenths = (tenths + 1) % 864000
+        taken.add(name)
+        names[index] = name
+    return names
+
+
+def measured_variables(observed: Observed, seen: Detections) -> dict[str, np.ndarray]:
+    """Measure the catalogue columns that follow from counts: hardness, significance, variability.
+
+    Args:
+        observed: what the instrument gave for the detections.
+        seen: the detections; all there are of each source.
+
+    Returns:
+        Arrays (n) by column, nan where the catalogue has nothing.
+    """
+    bands = {}
+    for name in BANDS:
+        inside = bins_within(name)
+        counts, area = observed.counts[:, inside], observed.area[:, inside]
+        number = counts.sum(axis=1)
+        # Each count is as many photons as its own energy's area says; without any, the mean does.
+        per_count = np.where(
+            number > 0,
+            (counts / area).sum(axis=1) / np.maximum(number, 1),
+            1.0 / area.mean(axis=1),
+        )
+        bands[name] = photometry.Band(
+            number,
+            observed.background[:, inside].sum(axis=1),
+            seen.background_scale,
+            per_count / seen.exposure,
+        )
+    columns = {"flux_significance_b": photometry.flux_significance(bands["b"])}
+    for pair in ("hm", "hs", "ms"):
+        found = photometry.hardness_ratio(bands[pair[0]], bands[pair[1]])
+        for end, values in zip(("", "_lolim", "_hilim"), found, strict=True):
+            columns[f"hard_{pair}{end}"] = values
+    columns |= timing.within_observation(observed.times, seen.exposure)
+    broad = bands["b"]
+    columns["var_inter_prob_b"] = timing.between_observations(
+        seen.source,
+        broad.counts,
+        broad.scale * broad.background,
+        1.0 / broad.flux_per_count,
+    )
+    return columns

@@ -1,0 +1,127 @@
+"""Settings of the simulation, and its streams of random numbers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable
+from dataclasses import asdict, dataclass
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from ..splits import SURVEY_LIMIT
+from . import populations, prose, response_files
+
+MOST_OBSERVATIONS = 8
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """Settings of the simulation; recorded in the dataset.
+
+    Attributes:
+        pairs: number of rows.
+        seed: of every draw.
+        faintest_counts: expected counts of the faintest sources of a field in an exposure as is
+            usual for it.
+        slope: of the number of sources above a flux, N(>S) ∝ S^−slope.
+        more_observations: chance of each further observation of a field.
+        sample_papers: papers on a few sources of different fields, per field.
+        survey_share: share of the sources that are in a survey.
+        survey_size: sources of a survey.
+        survey_limit: a paper behind more sources links none (see `specclip_datasets.splits`).
+        usual, stated_numbers, stated_words, repeated, asides, named, silent, wrong, stated_errors:
+            what the literature tells, and how: see `prose.Manner`.
+        fits: whether the catalogue's four models are fitted to spectra with counts enough.
+        absorption: `phabs`, or `tbabs` for the interstellar medium of Wilms et al. (2000); fits are
+            the catalogue's either way.
+        cutoffs: whether power laws of accreting neutron stars and ULXs are cut off.
+        responses: paths of ARF and RMF files to fold through in place of the tabulated epochs, as
+            `response_files.find_responses` gives them; an observation gets one of them by lot.
+        response_vignetting: whether the areas of those files are taken as on axis and get the
+            simulation's vignetting; otherwise they are used as they are.
+    """
+
+    pairs: int = 2000
+    seed: int = 0
+    faintest_counts: float = 130.0
+    slope: float = 0.6
+    more_observations: float = 0.42
+    sample_papers: float = 0.06
+    survey_share: float = 0.35
+    survey_size: int = 60
+    survey_limit: int = SURVEY_LIMIT
+    usual: float = prose.Manner.usual
+    stated_numbers: float = prose.Manner.stated_numbers
+    stated_words: float = prose.Manner.stated_words
+    repeated: float = prose.Manner.repeated
+    asides: float = prose.Manner.asides
+    named: float = prose.Manner.named
+    silent: float = prose.Manner.silent
+    wrong: float = prose.Manner.wrong
+    stated_errors: float = prose.Manner.stated_errors
+    fits: bool = True
+    absorption: str = "phabs"
+    cutoffs: bool = False
+    responses: tuple[tuple[str, str], ...] = ()
+    response_vignetting: bool = False
+
+    def __post_init__(self) -> None:
+        if self.pairs < 1:
+            raise ValueError(f"pairs is {self.pairs}: ask for at least one")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed is {self.seed}: it must be from 0 to 2**63 − 1")
+        for name in ("more_observations", "sample_papers", "survey_share"):
+            if not 0.0 <= getattr(self, name) <= 0.9:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to 0.9")
+        if self.slope <= 0.0 or self.faintest_counts <= 0.0:
+            raise ValueError("slope and faintest_counts must be above 0")
+        self.manner  # noqa: B018  (checks what it holds)
+        if self.absorption not in populations.ABSORPTIONS:
+            raise ValueError(
+                f"absorption is {self.absorption!r}: {' or '.join(populations.ABSORPTIONS)}"
+            )
+        if self.survey_size <= self.survey_limit:
+            raise ValueError(
+                f"survey_size {self.survey_size} must be above survey_limit {self.survey_limit}, "
+                "or surveys would link their sources"
+            )
+
+    @property
+    def manner(self) -> prose.Manner:
+        """Style of the simulated literature."""
+        return prose.Manner(**{name: getattr(self, name) for name in prose.MANNERS})
+
+    def record(self) -> dict[str, Any]:
+        """Return the settings as plain values; files by their content, not by their path."""
+        files = response_files.load_responses(self.responses)
+        return asdict(self) | {
+            "responses": [{"files": item.name, "blake2b": item.digest} for item in files]
+        }
+
+
+def stream(seed: int, *purpose: Hashable) -> np.random.Generator:
+    """Return a random generator for one purpose, keyed by the seed and the purpose.
+
+    Args:
+        seed: of the simulation.
+        purpose: plain values that say what the numbers are for.
+    """
+    return np.random.Generator(np.random.Philox(key=_key(seed, purpose)))
+
+
+def text_stream(seed: int, *purpose: Hashable) -> Random:
+    """Return a `stream` for choices one at a time, ten times faster at them than NumPy.
+
+    Args:
+        seed: of the simulation.
+        purpose: plain values that say what the numbers are for.
+    """
+    return Random(_key(seed, purpose))
+
+
+def _key(seed: int, purpose: tuple[Hashable, ...]) -> int:
+    words = "\x1f".join(str(word) for word in (seed, *purpose))
+    key = hashlib.blake2b(words.encode(), digest_size=16, person=b"specclip-sim").digest()
+    return int.from_bytes(key, "little")
