@@ -1,4 +1,4 @@
-"""Datasets: made, loaded, and read while training."""
+"""Benchmarks of datasets: simulation, loading and streaming."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .side_by_side import Comparison, compare
 
 
 def datasets(small: bool = False) -> Iterator[Comparison]:
-    """Simulating on one process and two; loading against reading the Parquet files alone."""
+    """Compare simulation on one and two processes, and loading with reading the Parquet files."""
     n = 60 if small else 400
     disable_progress_bars()
     with tempfile.TemporaryDirectory() as name:
@@ -65,7 +65,7 @@ def datasets(small: bool = False) -> Iterator[Comparison]:
 
 
 def streaming(small: bool = False) -> Iterator[Comparison]:
-    """Shuffled batches out of Parquet files, against reading them in order."""
+    """Compare shuffled batches from Parquet files with reading them in order."""
     n, batch = (400, 16) if small else (40_000, 256)
     with tempfile.TemporaryDirectory() as folder:
         path = write_counts(Path(folder) / "train.parquet", n)
@@ -90,7 +90,7 @@ def streaming(small: bool = False) -> Iterator[Comparison]:
 
 
 def write_counts(path: Path, n: int, group: int = 1000) -> Path:
-    """Spectra with names as Parquet: drawn, some hundred counts each."""
+    """Write random spectra of some hundred counts, with names, as Parquet."""
     rng = np.random.default_rng(0)
     shape = np.exp(-np.linspace(0, 3, 400))
     writer = None

@@ -1,4 +1,4 @@
-"""How each cost grows over a factor of a hundred in size: the exponent p of time ∝ sizeᵖ."""
+"""Growth of each cost over a factor of a hundred in size: the exponent p of time ∝ sizeᵖ."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .retrieval import WIDTH, unit
 
 
 def growth(small: bool = False) -> Iterator[dict[str, object]]:
-    """One row a cost: sizes, processor seconds at each, and the fitted exponent."""
+    """Yield a row for each cost: sizes, processor seconds at each, and the fitted exponent."""
     rng = np.random.default_rng(0)
     channels, bins = 0.0146 * np.arange(1025), energy_grid()
     extractor = SpecCLIPFeatureExtractor(input_kind="physics")

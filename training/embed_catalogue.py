@@ -16,18 +16,14 @@ import numpy as np
 import pyarrow as pa
 import torch
 from accelerate import Accelerator
-from specclip_training.data.parquet_rows import (
-    ParquetRows,
-    ParquetRowsError,
-    dataset_files,
-    to_arrays,
-)
+from specclip_training.data.parquet_rows import ParquetRows, to_arrays
 from specclip_training.data.shard_job import run_units
 from specclip_training.data.streamed import AREA_COLUMNS, SPECTRUM_COLUMNS
 from specclip_training.engine.checkpoint import fingerprint
 
 from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
-from hf_specclip.errors import SpecCLIPError
+from hf_specclip.describe.read_dataset import split_files
+from hf_specclip.errors import FileFormatError, SpecCLIPError
 
 NAMES = ("source_name", "obsid", "obi", "region_id")
 # Row groups of one file: about ten thousand rows, so that a kill costs seconds of work.
@@ -62,7 +58,7 @@ def embed_catalogue(
 
     Raises:
         CheckpointError: when `output` holds the embeddings of another model or other rows.
-        ParquetRowsError: when files cannot be read.
+        FileFormatError: when files cannot be read.
     """
     optional = AREA_COLUMNS if extractor.input_kind == "flux" else ()
     rows = ParquetRows(files, [*NAMES, *SPECTRUM_COLUMNS], optional=optional)
@@ -101,11 +97,11 @@ def embed_catalogue(
 def main(arguments: argparse.Namespace) -> None:
     """Run the command."""
     accelerator = Accelerator(mixed_precision="bf16" if arguments.bfloat16 else "no")
-    files = dataset_files(arguments.dataset)
+    files = split_files(arguments.dataset)
     wanted = arguments.split or list(files)
     unknown = sorted(set(wanted) - set(files))
     if unknown:
-        raise ParquetRowsError(
+        raise FileFormatError(
             f"{arguments.dataset} has no split {', '.join(unknown)}: there are {', '.join(files)}"
         )
     model = SpecCLIPModel.from_pretrained(arguments.model)

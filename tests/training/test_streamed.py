@@ -1,4 +1,4 @@
-"""Rows read as they are needed: the same batches however many processes, each its own files."""
+"""Streamed spectra: the same batches on any number of processes, each reading its own files."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,11 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from specclip_training import pretrain_spectrum
 from specclip_training.data.pairs import thin
-from specclip_training.data.parquet_rows import Lanes, ParquetRows, ParquetRowsError, dataset_files
+from specclip_training.data.parquet_rows import Lanes, ParquetRows
 from specclip_training.data.streamed import SPECTRUM_COLUMNS, StreamedSpectra, stream_spectra
 from specclip_training.engine.commands import call
 from specclip_training.engine.draws import Draws, process_slice
 from tiny_dataset import make_dataset, rows
+
+from hf_specclip.errors import FileFormatError
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +55,14 @@ def test_areas_are_read_where_they_are_looked_at(table, files):
     assert thinned["counts"].sum() < found["counts"].sum()
 
 
-def test_memory_holds_so_many_groups_and_no_more(files):
+def test_only_the_row_groups_used_last_are_kept(files):
     source = ParquetRows(files, ["exposure"], keep=3)
     source.take(np.arange(0, 240, 5))
-    assert len(source._held) == 3
     before = source.groups_read
     source.take(np.array([239]))
-    assert source.groups_read == before  # the last one is still there
+    assert source.groups_read == before
+    source.take(np.array([0]))
+    assert source.groups_read == before + 1
 
 
 def test_an_epoch_shows_each_row_at_most_once_and_epochs_differ(files):
@@ -175,15 +178,15 @@ def test_pretraining_from_a_stream_trains_and_resumes(tmp_path, tiny_preset):
 
 
 def test_what_cannot_be_read_is_named(tmp_path, files):
-    with pytest.raises(ParquetRowsError, match=r"train-0.parquet lacks the columns nothing"):
+    with pytest.raises(FileFormatError, match=r"train-0.parquet lacks the columns nothing"):
         ParquetRows(files, ["nothing"])
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"PAR1 and then nothing")
-    with pytest.raises(ParquetRowsError, match=r"broken.parquet cannot be read as Parquet"):
+    with pytest.raises(FileFormatError, match=r"broken.parquet cannot be read as Parquet"):
         ParquetRows([str(broken)], ["exposure"])
-    with pytest.raises(ParquetRowsError, match="no dataset of Parquet files"):
-        dataset_files(tmp_path / "nowhere")
+    with pytest.raises(FileFormatError, match="nowhere cannot be loaded"):
+        stream_spectra(tmp_path / "nowhere")
     nulls = tmp_path / "nulls.parquet"
     pq.write_table(pa.table({"exposure": pa.array([1.0, None])}), nulls)
-    with pytest.raises(ParquetRowsError, match="'exposure' is null in 1 rows"):
+    with pytest.raises(FileFormatError, match="'exposure' is null in 1 rows"):
         ParquetRows([str(nulls)], ["exposure"]).take(np.array([0]))

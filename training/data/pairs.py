@@ -1,7 +1,6 @@
-"""A dataset as the arrays that training reads: spectra by row, texts once each.
+"""Datasets as arrays for training: spectra by row, each distinct text once.
 
-Where rows come from does not matter here: the Hub, a folder, or local tables all arrive in the
-columns of `specclip_datasets.contract`.
+The Hub, a folder and local tables all arrive in the columns of `specclip_datasets.contract`.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ if TYPE_CHECKING:
 # Each augmentation has random numbers of its own (`Draws.row`).
 _THINNING, _HIDING = range(2)
 SPLITS = ("train", "calibration", "validation", "test")
-# Read at once; what is absent stops the run with a word on what it is.
+# Required columns, with their meaning for the message where one is missing.
 _NEEDED = {
     "counts": "counts per energy bin in the source aperture",
     "background_counts": "counts per energy bin in the background region (zeros where none)",
     "background_scale": "factor from background region to aperture (0 where none)",
     "exposure": "live time in seconds",
     "summary": "the texts: a struct of the sections",
-    "group": "what no split may cut; see specclip_datasets.assign_groups",
+    "group": "rows that no split may separate; see specclip_datasets.assign_groups",
     "source_name": "name of the source",
 }
 
@@ -45,35 +44,35 @@ class TrainingDataError(SpecCLIPError, ValueError):
 
 
 class SpectraSource(Protocol):
-    """The spectra of one split, in memory or where they lie."""
+    """Spectra of one split, in memory or on disk."""
 
     def __len__(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
 
     def spectra(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """The columns that the feature extractor takes, for some rows."""
+        """Return the columns that the feature extractor takes, for some rows."""
 
     def sample(self, n: int) -> dict[str, np.ndarray]:
-        """The same for about n rows (all, where there are fewer) from all over the split."""
+        """Return them for about n rows (all, where there are fewer) from all over the split."""
 
     def order(self, seed: int, stage: str) -> Order:
-        """Which rows make up each batch of a stage."""
+        """Return the order of the rows in a stage."""
 
 
 @dataclass
 class SplitArrays:
-    """The rows of one split.
+    """Rows of one split.
 
     Attributes:
         counts: (n, n_bins) int32.
         background_counts: (n, n_bins) int32.
         background_scale: (n,) float32.
-        effective_area: (n, n_bins) float32, cm², nan throughout where a row has none; None where
+        effective_area: (n, n_bins) float32, cm², nan where a row has none; None where
             the dataset has no such column.
         exposure: (n,) float32, s.
-        text_ids: (n,) int64, the row of each pair's text in `Texts`; equal text, equal number.
+        text_ids: (n,) int64, row of each pair's text in `Texts`; equal texts have equal numbers.
         groups: (n,) str.
-        table: all columns of the contract, for whoever needs more (variables, names).
+        table: all columns of the contract.
     """
 
     counts: np.ndarray
@@ -89,7 +88,7 @@ class SplitArrays:
         return len(self.exposure)
 
     def spectra(self, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
-        """The columns that the feature extractor takes, for some rows."""
+        """See `SpectraSource.spectra`."""
         names = ("counts", "background_counts", "background_scale", "effective_area", "exposure")
         columns = {name: getattr(self, name) for name in names}
         return {name: values[rows] for name, values in columns.items() if values is not None}
@@ -105,14 +104,13 @@ class SplitArrays:
 
 @dataclass
 class Texts:
-    """Every distinct summary of a dataset, all splits together.
+    """Distinct summaries of a dataset, all splits together.
 
     Attributes:
-        embeddings: (m, sections·d) float32; None until they are asked for.
-        section_mask: (m, sections) bool, which sections have something to say.
-        entries: for each its `id`, `source_names`, `papers`, `summary` and `split`, as a gallery
-            holds them.
-        model: name of the embedder behind `embeddings`; None where the dataset does not say.
+        embeddings: (m, sections·d) float32; None before `embed_texts`.
+        section_mask: (m, sections) bool, True for sections that are not empty.
+        entries: `id`, `source_names`, `papers`, `summary` and `split` of each, as in a gallery.
+        model: name of the embedder of `embeddings`; None where the dataset does not say.
     """
 
     embeddings: np.ndarray | None
@@ -126,17 +124,16 @@ class Texts:
 
 @dataclass
 class PairData:
-    """A whole dataset in memory.
+    """Dataset in memory, or opened for streaming (`data.streamed`).
 
     Attributes:
-        name: what was asked for (`--dataset`).
+        name: value of `--dataset`.
         splits: the four splits by name.
-        texts: every distinct text.
-        info: what made the dataset.
-        fingerprint: hash of spectra, texts and splits: two datasets with one fingerprint train
-            alike.
-        embedded_here: whether the texts were embedded by this run, not by the dataset's maker.
-        leaky: whether the splits cut groups, for a warning (`studies.pair_split`).
+        texts: distinct texts.
+        info: description of the dataset.
+        fingerprint: hash of spectra, texts and splits.
+        embedded_here: True where this run embedded the texts, not the maker of the dataset.
+        leaky: True where the splits cut groups, for a warning (`studies.pair_split`).
     """
 
     name: str
@@ -149,7 +146,7 @@ class PairData:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Rows of each split."""
+        """Number of rows of each split."""
         return {name: len(split) for name, split in self.splits.items()}
 
     def describe(self) -> str:
@@ -157,10 +154,10 @@ class PairData:
         return ", ".join(f"{name} {rows:,}" for name, rows in self.sizes.items()) + " rows"
 
     def texts_of(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """The distinct texts of a split, and which of them each row has.
+        """Return the distinct texts of a split.
 
         Returns:
-            `(rows of Texts (k,), index (n,) into them)`.
+            Their rows in `texts` (k,), and for each row of the split the index into those (n,).
         """
         return np.unique(self.splits[split].text_ids, return_inverse=True)
 
@@ -170,11 +167,10 @@ def load_pairs(dataset: str | Path, cache_dir: str | Path | None = None) -> Pair
 
     Args:
         dataset: a Hub id, a folder in the contract's form, or a folder of local tables.
-        cache_dir: where a dataset made from local tables is kept.
+        cache_dir: cache of datasets built from local tables.
 
     Raises:
-        TrainingDataError: when a column or a split that training needs is not there, or a group
-            is in two splits.
+        TrainingDataError: when a required column or split is missing, or a group is in two splits.
         specclip_datasets.contract.ContractError: when rows break the contract.
     """
     from specclip_datasets import load
@@ -187,8 +183,8 @@ def load_pairs(dataset: str | Path, cache_dir: str | Path | None = None) -> Pair
     for name in ("train", "validation"):
         if tables[name] is None:
             raise TrainingDataError(
-                f"{dataset} has no rows in {name}: train needs `train` to learn from and "
-                "`validation` to choose by. Split it over its groups "
+                f"{dataset} has no rows in {name}: training learns from `train` and chooses by "
+                "`validation`. Split it over its groups "
                 "(specclip_datasets.split_groups)"
             )
     reference = tables["train"]
@@ -199,10 +195,10 @@ def load_pairs(dataset: str | Path, cache_dir: str | Path | None = None) -> Pair
         name: reference.slice(0, 0) if table is None else table for name, table in tables.items()
     }
     sections = info.domain.sections
-    places: dict[tuple[str | None, ...], int] = {}
+    numbers: dict[tuple[str | None, ...], int] = {}
     entries: list[dict[str, Any]] = []
     arrays = {
-        name: _arrays(table, _text_ids(table, name, sections, places, entries))
+        name: _arrays(table, _text_ids(table, name, sections, numbers, entries))
         for name, table in tables.items()
     }
     _refuse_cut_groups(arrays, dataset)
@@ -257,12 +253,12 @@ def require_texts(pairs: PairData) -> None:
 def embed_texts(
     pairs: PairData, embedder: str, *, cache_dir: str | Path | None = None, progress: bool = False
 ) -> None:
-    """Embed the texts of a dataset that came without `text_embedding`; others stay as they are.
+    """Embed the texts of a dataset without `text_embedding`; leave others as they are.
 
     Args:
         pairs: filled in place.
         embedder: see `hf_specclip.literature.get_embedder`.
-        cache_dir: of the embeddings; the default cache where None.
+        cache_dir: cache of embeddings; the default cache where None.
         progress: show a bar.
     """
     if pairs.texts.embeddings is not None:
@@ -277,11 +273,11 @@ def embed_texts(
 
 
 def thin(spectra: Mapping[str, np.ndarray], smallest: float, draws: Draws) -> dict[str, np.ndarray]:
-    """Poisson thinning: the same spectra, as if observed for a shorter time.
+    """Thin spectra as if they had been observed for a shorter time (Poisson thinning).
 
-    Each photon, of source and background alike, is kept with one chance p for a spectrum, and the
-    exposure shrinks to p. A thinned Poisson count is a Poisson count, so this is exact, not noise
-    put on top. p is drawn evenly in the logarithm between `smallest` and 1.
+    Each photon of a spectrum, of source and background alike, is kept with probability p, and the
+    exposure is multiplied by p. A thinned Poisson count is a Poisson count, so this is exact. p is
+    drawn evenly in the logarithm between `smallest` and 1.
 
     Args:
         spectra: columns of `SplitArrays.spectra`.
@@ -295,19 +291,19 @@ def thin(spectra: Mapping[str, np.ndarray], smallest: float, draws: Draws) -> di
         result[column] = np.array(spectra[column])
     for row in range(len(result["exposure"])):
         random = draws.row(row, use=_THINNING)
-        kept = smallest ** random.random()
+        share = smallest ** random.random()
         for column in ("counts", "background_counts"):
-            result[column][row] = random.binomial(result[column][row], kept)
-        result["exposure"][row] *= kept
+            result[column][row] = random.binomial(result[column][row], share)
+        result["exposure"][row] *= share
     return result
 
 
 def hide_sections(mask: np.ndarray, chance: float, draws: Draws) -> np.ndarray:
-    """Section dropout: hide each section with a chance, but never all that a text has.
+    """Hide each section of a text with a probability, but never all of them (section dropout).
 
     Args:
-        mask: (n, sections) bool, those present.
-        chance: that a present section is hidden.
+        mask: (n, sections) bool, True for sections present.
+        chance: probability that a present section is hidden.
         draws: of the step.
     """
     if chance <= 0.0:
@@ -324,56 +320,41 @@ def hide_sections(mask: np.ndarray, chance: float, draws: Draws) -> np.ndarray:
 
 
 def _arrays(table: pa.Table, text_ids: np.ndarray) -> SplitArrays:
+    names = ["counts", "background_counts", "background_scale", "effective_area", "exposure"]
+    columns = to_arrays(table.select([name for name in names if name in table.column_names]))
     return SplitArrays(
-        counts=_matrix(table, "counts"),
-        background_counts=_matrix(table, "background_counts"),
-        background_scale=table["background_scale"].to_numpy().astype(np.float32),
-        effective_area=_areas(table),
-        exposure=table["exposure"].to_numpy().astype(np.float32),
+        counts=columns["counts"],
+        background_counts=columns["background_counts"],
+        background_scale=columns["background_scale"].astype(np.float32),
+        effective_area=columns.get("effective_area"),
+        exposure=columns["exposure"].astype(np.float32),
         text_ids=text_ids,
         groups=np.array(table["group"].to_pylist(), dtype=str),
         table=table,
     )
 
 
-def _matrix(table: pa.Table, column: str) -> np.ndarray:
-    """A column of lists of one length as an array (n, length)."""
-    values = table[column]
-    if values.null_count:  # flattened, they would shift every later row onto another's text
-        raise TrainingDataError(
-            f"column {column!r} is null in {values.null_count} rows: leave those rows out"
-        )
-    width = values.type.list_size
-    parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in values.chunks]
-    return np.concatenate([*parts, np.empty(0, parts[0].dtype if parts else "int32")]).reshape(
-        -1, width
-    )
-
-
-def _areas(table: pa.Table) -> np.ndarray | None:
-    """See `SplitArrays`."""
-    if "effective_area" not in table.column_names:
-        return None
-    return to_arrays(table.select(["effective_area"]))["effective_area"]
+def _embedding_column(table: pa.Table) -> np.ndarray:
+    return to_arrays(table.select(["text_embedding"]))["text_embedding"]
 
 
 def _text_ids(
     table: pa.Table,
     split: str,
     sections: Sequence[str],
-    places: dict[tuple[str | None, ...], int],
+    numbers: dict[tuple[str | None, ...], int],
     entries: list[dict],
 ) -> np.ndarray:
-    """Number each row's text, adding those not seen before."""
+    """Return the number of each row's text; new texts are added to `numbers` and `entries`."""
     papers = (
         table["papers"].to_pylist() if "papers" in table.column_names else [None] * table.num_rows
     )
     ids = np.empty(table.num_rows, dtype=np.int64)
     rows = zip(table["summary"].to_pylist(), table["source_name"].to_pylist(), papers, strict=True)
-    for row, (summary, source, behind) in enumerate(rows):
+    for row, (summary, source, source_papers) in enumerate(rows):
         key = tuple((summary.get(s) or "").strip() for s in sections)
-        if key not in places:
-            places[key] = len(entries)
+        if key not in numbers:
+            numbers[key] = len(entries)
             entries.append(
                 {
                     "id": "",
@@ -383,12 +364,12 @@ def _text_ids(
                     "split": split,
                 }
             )
-        ids[row] = places[key]
-        entry = entries[places[key]]
+        ids[row] = numbers[key]
+        entry = entries[numbers[key]]
         if source not in entry["source_names"]:
             entry["source_names"].append(source)
-        known = {paper["id"] for paper in entry["papers"]}
-        entry["papers"] += [paper for paper in behind or [] if paper["id"] not in known]
+        listed = {paper["id"] for paper in entry["papers"]}
+        entry["papers"] += [paper for paper in source_papers or [] if paper["id"] not in listed]
     return ids
 
 
@@ -398,7 +379,7 @@ def _text_id(summary: Mapping[str, str | None]) -> str:
 
 
 def _embeddings(arrays: dict[str, SplitArrays], n_texts: int, dataset: Any) -> np.ndarray | None:
-    """The dataset's own `text_embedding` for each distinct text, None where it has none."""
+    """Return the dataset's `text_embedding` of each distinct text, None where it has none."""
     if "text_embedding" not in arrays["train"].table.column_names:
         return None
     result = None
@@ -409,29 +390,29 @@ def _embeddings(arrays: dict[str, SplitArrays], n_texts: int, dataset: Any) -> n
                 f"{dataset}: text_embedding is null in {nulls} rows of {name}: fill them, or drop "
                 "the column to have all texts embedded here"
             )
-        vectors = _matrix(split.table, "text_embedding").astype(np.float32, copy=False)
+        vectors = _embedding_column(split.table).astype(np.float32, copy=False)
         if result is None:
             result = np.zeros((n_texts, vectors.shape[1]), dtype=np.float32)
-        # Backwards, so that the first row of a text is the one that stays.
+        # In reverse, so that the first row of a text counts.
         result[split.text_ids[::-1]] = vectors[::-1]
     return result
 
 
 def _refuse_cut_groups(arrays: dict[str, SplitArrays], dataset: Any) -> None:
-    home: dict[str, str] = {}
+    split_of: dict[str, str] = {}
     for name, split in arrays.items():
         for group in np.unique(split.groups).tolist():
-            other = home.setdefault(group, name)
+            other = split_of.setdefault(group, name)
             if other != name:
                 raise TrainingDataError(
-                    f"{dataset}: group {group!r} is in {other} and in {name}, so what is measured "
-                    "would be memory of the field. Split over groups "
+                    f"{dataset}: group {group!r} is in {other} and in {name}, so the test would "
+                    "measure memory of the field. Split over groups "
                     "(specclip_datasets.split_groups)"
                 )
 
 
 def fingerprint_of(arrays: dict[str, SplitArrays], entries: list[dict]) -> str:
-    """Hash of spectra, texts and splits, see `PairData`."""
+    """Return the hash of spectra, texts and splits (`PairData.fingerprint`)."""
     digest = hashlib.sha256()
     for name, split in arrays.items():
         digest.update(f"{name}|{len(split)}|".encode())
@@ -439,7 +420,7 @@ def fingerprint_of(arrays: dict[str, SplitArrays], entries: list[dict]) -> str:
             digest.update(np.ascontiguousarray(values).tobytes())
         digest.update("\n".join(split.groups).encode())
         if "text_embedding" in split.table.column_names:
-            digest.update(_matrix(split.table, "text_embedding").tobytes())
+            digest.update(_embedding_column(split.table).tobytes())
     for entry in entries:
         digest.update(entry["id"].encode())
     return digest.hexdigest()[:16]

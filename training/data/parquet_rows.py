@@ -1,8 +1,12 @@
-"""Rows of a dataset straight out of its Parquet files: only those asked for are read.
+"""Random access to the rows of Parquet files, and an order of rows that suits it.
 
 A file is read one row group at a time (about a thousand rows), from this machine or from the Hub,
-and some row groups are kept. So a process that needs a part of the rows reads that part alone, and
+and a few row groups are kept. So a process that needs a part of the rows reads that part alone, and
 memory does not grow with the dataset.
+
+`datasets` streaming does not replace this: the state of its shuffle buffer leaves out the rows in
+the buffer, so that a resumed run would miss them, and its batches depend on the number of
+processes.
 """
 
 from __future__ import annotations
@@ -17,33 +21,30 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import load_dataset_builder
 from specclip_training.engine.draws import Draws, process_slice
 
-from hf_specclip.errors import SpecCLIPError
+from hf_specclip.errors import FileFormatError
 
-# Bytes that are fetched beyond those asked for, from afar.
+# Bytes fetched beyond those asked for, from remote files.
 READ_AHEAD = 1 << 16
 
 
-class ParquetRowsError(SpecCLIPError, ValueError):
-    """Files that cannot be read as rows of spectra; the message names the file and the mend."""
-
-
 class ParquetRows:
-    """The rows of some Parquet files, numbered through.
+    """Rows of some Parquet files, numbered consecutively.
 
     Args:
         files: paths or URLs (`hf://…`), in order.
-        columns: those that are read.
-        optional: columns that are read, too, where all files have them.
+        columns: columns to read.
         keep: row groups held in memory.
+        optional: columns to read where all files have them.
 
     Attributes:
+        columns: those that are read.
         sizes: (groups,) int64, rows of each row group.
+        groups_read: number of row groups read so far.
 
     Raises:
-        ParquetRowsError: a file that is no Parquet, or lacks a column.
+        FileFormatError: a file that is not Parquet, or lacks a column.
     """
 
     def __init__(
@@ -53,184 +54,167 @@ class ParquetRows:
         keep: int = 8,
         optional: Sequence[str] = (),
     ):
-        self.files, self.columns, self.keep = list(files), list(columns), keep
-        optional = list(optional)
-        self._footers, self._groups = [], []
-        sizes: list[int] = []
-        for number, file in enumerate(self.files):
-            try:
-                with _open(file) as stream:
-                    footer = pq.read_metadata(stream)
-            except (OSError, pa.ArrowException) as error:
-                raise ParquetRowsError(
-                    f"{file} cannot be read as Parquet ({error}): fetch or build the dataset again"
-                ) from error
-            names = set(footer.schema.to_arrow_schema().names)
-            optional = [name for name in optional if name in names]
-            missing = sorted(set(self.columns) - names)
-            if missing:
-                raise ParquetRowsError(f"{file} lacks the columns {', '.join(missing)}")
-            self._footers.append(footer)
-            for group in range(footer.num_row_groups):
-                self._groups.append((number, group))
-                sizes.append(footer.row_group(group).num_rows)
-        self.columns += optional
-        self.sizes = np.array(sizes, dtype=np.int64)
+        self.files, self.keep, self.groups_read = list(files), keep, 0
+        self._footers = [_read_footer(file) for file in self.files]
+        names = [set(footer.schema.to_arrow_schema().names) for footer in self._footers]
+        for file, present in zip(self.files, names, strict=True):
+            if missing := sorted(set(columns) - present):
+                raise FileFormatError(f"{file} lacks the columns {', '.join(missing)}")
+        self.columns = [*columns, *(c for c in optional if all(c in present for present in names))]
+        self._groups = [
+            (file, group)
+            for file, footer in enumerate(self._footers)
+            for group in range(footer.num_row_groups)
+        ]
+        self.sizes = np.array(
+            [self._footers[file].row_group(group).num_rows for file, group in self._groups],
+            dtype=np.int64,
+        )
         self._starts = np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
-        self._held: OrderedDict[int, dict[str, np.ndarray]] = OrderedDict()
-        self.groups_read = 0
+        self._cache: OrderedDict[int, dict[str, np.ndarray]] = OrderedDict()
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
     @property
     def fingerprint(self) -> str:
-        """A hash of names, sizes and statistics of the files, which are not read for it."""
+        """Hash of the files' names and footers; their rows are not read for it."""
         digest = hashlib.sha256()
         for file, footer in zip(self.files, self._footers, strict=True):
-            facts: list[Any] = [Path(file).name, footer.num_rows, footer.serialized_size]
-            for group in range(footer.num_row_groups):
-                facts.append(footer.row_group(group).total_byte_size)
+            sizes = [footer.row_group(g).total_byte_size for g in range(footer.num_row_groups)]
+            facts = [Path(file).name, footer.num_rows, footer.serialized_size, *sizes]
             digest.update(repr(facts).encode())
         return digest.hexdigest()[:16]
 
     def table(self, group: int) -> pa.Table:
-        """The columns of one row group, not kept."""
-        number, inside = self._groups[group]
+        """Read the columns of one row group, which is not kept."""
+        file, group_in_file = self._groups[group]
         self.groups_read += 1
-        with _open(self.files[number]) as stream:
-            file = pq.ParquetFile(stream, metadata=self._footers[number])
-            return file.read_row_group(inside, columns=self.columns)
-
-    def group(self, number: int) -> dict[str, np.ndarray]:
-        """The columns of one row group as arrays: (rows,) or, for lists, (rows, length)."""
-        if number not in self._held:
-            while len(self._held) >= self.keep:
-                self._held.popitem(last=False)
-            self._held[number] = to_arrays(self.table(number))
-        self._held.move_to_end(number)
-        return self._held[number]
+        with _open(self.files[file]) as stream:
+            parquet = pq.ParquetFile(stream, metadata=self._footers[file])
+            return parquet.read_row_group(group_in_file, columns=self.columns)
 
     def take(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Some rows, in the order given."""
+        """Read some rows, in the order given: arrays (rows,) or, for lists, (rows, length)."""
         rows = np.asarray(rows, dtype=np.int64)
-        where = np.searchsorted(self._starts, rows, side="right") - 1
+        groups = np.searchsorted(self._starts, rows, side="right") - 1
         result: dict[str, np.ndarray] = {}
-        for number in np.unique(where).tolist():
-            found, at = self.group(number), where == number
-            for name, values in found.items():
+        for group in np.unique(groups).tolist():
+            selected = groups == group
+            for name, values in self._group(group).items():
                 if name not in result:
                     result[name] = np.empty((len(rows), *values.shape[1:]), values.dtype)
-                result[name][at] = values[rows[at] - self._starts[number]]
+                result[name][selected] = values[rows[selected] - self._starts[group]]
         return result
+
+    def _group(self, group: int) -> dict[str, np.ndarray]:
+        if group not in self._cache:
+            while len(self._cache) >= self.keep:
+                self._cache.popitem(last=False)
+            self._cache[group] = to_arrays(self.table(group))
+        self._cache.move_to_end(group)
+        return self._cache[group]
 
 
 class Lanes:
-    """An order of rows that leaves each process with a part of the files (`engine.loop.Order`).
+    """Order of rows in which each process reads its part of the files (`engine.draws.Order`).
 
-    In every epoch the row groups are shuffled, and the rows within each. What comes of it is cut
-    into as many lanes as there are, each of which gives its next rows to every batch: a batch mixes
-    rows from all over the dataset, and a process, which takes neighbouring lanes, reads only the
-    row groups that these go through. Neither depends on the number of processes.
+    In every epoch the row groups are shuffled, and the rows within each. The sequence is cut into
+    lanes, each of which gives its next rows to every batch: a batch mixes rows from all over the
+    dataset, and a process, which takes neighbouring lanes, reads only the row groups that these go
+    through. The order does not depend on the number of processes.
 
     Args:
         seed: of the run.
         stage: name of the stage.
         sizes: rows of each row group.
-        lanes: how many; that many row groups are in use at a time, over all processes.
+        lanes: their number; as many row groups are in use at a time, over all processes.
     """
 
     def __init__(self, seed: int, stage: str, sizes: np.ndarray, lanes: int = 64):
         self._seed, self._stage, self._sizes, self._lanes = seed, stage, sizes, lanes
         self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self._epoch = -1
-        self._within: dict[int, np.ndarray] = {}
+        self._permutations: dict[int, np.ndarray] = {}
 
     def rows(self, step: int, size: int) -> np.ndarray:
-        """See `specclip_training.engine.loop.Order.rows`."""
+        """See `specclip_training.engine.draws.Order.rows`."""
         steps = int(self._starts[-1]) // size
-        epoch, place = divmod(step, steps)
+        epoch, batch = divmod(step, steps)
+        draws = Draws(self._seed, self._stage, epoch)
         if epoch != self._epoch:
-            draws = Draws(self._seed, self._stage, epoch)
-            self._epoch, self._within = epoch, {}
+            self._epoch, self._permutations = epoch, {}
             self._order = draws.permutation(len(self._sizes))
             self._ends = np.cumsum(self._sizes[self._order])
         lanes = min(self._lanes, size)
-        parts = [process_slice(size, lane, lanes) for lane in range(lanes)]
-        # Lane l holds steps × (its rows of a batch) rows, side by side in the shuffled sequence.
-        places = np.concatenate(
+        slices = [process_slice(size, lane, lanes) for lane in range(lanes)]
+        # A lane holds steps × (its rows of a batch) rows, side by side in the shuffled sequence.
+        positions = np.concatenate(
             [
                 np.arange(part.stop - part.start)
                 + steps * part.start
-                + place * (part.stop - part.start)
-                for part in parts
+                + batch * (part.stop - part.start)
+                for part in slices
             ]
         )
-        turn = np.searchsorted(self._ends, places, side="right")
-        groups = self._order[turn]
-        within = places - (self._ends[turn] - self._sizes[groups])
+        turns = np.searchsorted(self._ends, positions, side="right")
+        groups = self._order[turns]
+        within = positions - (self._ends[turns] - self._sizes[groups])
         used = set(np.unique(groups).tolist())
-        self._within = {g: p for g, p in self._within.items() if g in used}
+        self._permutations = {
+            group: self._permutations[group]
+            if group in self._permutations
+            else draws.permutation(int(self._sizes[group]), part=1 + group)
+            for group in used
+        }
         rows = np.empty(size, dtype=np.int64)
-        for group in used:
-            if group not in self._within:
-                draws = Draws(self._seed, self._stage, epoch)
-                n = int(self._sizes[group])
-                self._within[group] = draws.permutation(n, part=1 + group)
-            at = groups == group
-            rows[at] = self._starts[group] + self._within[group][within[at]]
+        for group, permutation in self._permutations.items():
+            selected = groups == group
+            rows[selected] = self._starts[group] + permutation[within[selected]]
         return rows
 
 
-def dataset_files(dataset: str | Path) -> dict[str, list[str]]:
-    """The Parquet files of each split of a dataset: a folder, or a repository on the Hub.
+def to_arrays(table: pa.Table) -> dict[str, np.ndarray]:
+    """Convert columns of numbers, and of lists of one length, to arrays.
+
+    A null list of floats becomes nan.
 
     Raises:
-        ParquetRowsError: when there is none of that name, or its files are not Parquet.
+        FileFormatError: for any other null.
     """
-    try:
-        builder = load_dataset_builder(str(dataset))
-    except (OSError, ValueError) as error:
-        raise ParquetRowsError(f"{dataset} is no dataset of Parquet files: {error}") from error
-    files = {
-        str(split): [str(file) for file in found]
-        for split, found in (builder.config.data_files or {}).items()
-    }
-    other = [file for found in files.values() for file in found if not file.endswith(".parquet")]
-    if other or not files:
-        raise ParquetRowsError(
-            f"{dataset} holds {other[0] if other else 'no files'}, not Parquet: write it with "
-            "specclip_datasets.write_dataset"
-        )
-    return files
+    return {name: _to_array(table[name], name) for name in table.column_names}
 
 
-def to_arrays(table: pa.Table) -> dict[str, np.ndarray]:
-    """Columns of numbers, and of lists of one length, as arrays; a null list of floats is nan."""
-    return {name: _array(table[name].combine_chunks(), name) for name in table.column_names}
-
-
-def _array(values: pa.Array | pa.ChunkedArray, name: str) -> np.ndarray:
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
+def _to_array(column: pa.ChunkedArray, name: str) -> np.ndarray:
+    values = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
     lists = pa.types.is_fixed_size_list(values.type)
     fillable = lists and pa.types.is_floating(values.type.value_type)
     if values.null_count and not fillable:
-        raise ParquetRowsError(f"column {name!r} is null in {values.null_count} rows: fill them")
-    if lists:
-        # Nulls are left out of what is flattened.
-        flat = values.flatten().to_numpy(zero_copy_only=False)
-        found = flat.reshape(len(values) - values.null_count, values.type.list_size)
-        if not values.null_count:
-            return found
-        filled = np.full((len(values), found.shape[1]), np.nan, found.dtype)
-        filled[values.is_valid().to_numpy(zero_copy_only=False)] = found
-        return filled
-    return values.to_numpy(zero_copy_only=False)
+        raise FileFormatError(f"column {name!r} is null in {values.null_count} rows: fill them")
+    if not lists:
+        return values.to_numpy(zero_copy_only=False)
+    # `flatten` leaves nulls out.
+    flat = values.flatten().to_numpy(zero_copy_only=False)
+    array = flat.reshape(len(values) - values.null_count, values.type.list_size)
+    if not values.null_count:
+        return array
+    filled = np.full((len(values), array.shape[1]), np.nan, array.dtype)
+    filled[values.is_valid().to_numpy(zero_copy_only=False)] = array
+    return filled
+
+
+def _read_footer(file: str) -> pq.FileMetaData:
+    try:
+        with _open(file) as stream:
+            return pq.read_metadata(stream)
+    except (OSError, pa.ArrowException) as error:
+        raise FileFormatError(
+            f"{file} cannot be read as Parquet ({error}): download or build the dataset again"
+        ) from error
 
 
 def _open(file: str) -> Any:
     return fsspec.open(file, "rb", block_size=READ_AHEAD).open()
 
 
-__all__ = ["Lanes", "ParquetRows", "ParquetRowsError", "dataset_files", "to_arrays"]
+__all__ = ["Lanes", "ParquetRows", "to_arrays"]

@@ -1,4 +1,4 @@
-"""Spectra for pretraining read while training goes on: nothing but what a batch needs."""
+"""Spectra for pretraining, read from disk or from the Hub batch by batch."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from pathlib import Path
 import numpy as np
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
-from specclip_training.data.pairs import PairData, SpectraSource, Texts, TrainingDataError
-from specclip_training.data.parquet_rows import Lanes, ParquetRows, dataset_files
+from specclip_training.data.pairs import PairData, Texts, TrainingDataError
+from specclip_training.data.parquet_rows import Lanes, ParquetRows
 from specclip_training.engine.draws import Order
 
+from hf_specclip.describe.read_dataset import split_files
+
 SPECTRUM_COLUMNS = ("counts", "background_counts", "background_scale", "exposure")
-# What else the input kind "flux" looks at, where it is known.
+# Read for the input kind "flux", where the dataset has it.
 AREA_COLUMNS = ("effective_area",)
 LANES = 64
 
 
-class StreamedSpectra(SpectraSource):
-    """The spectra of one split, read row group by row group (`SpectraSource`).
+class StreamedSpectra:
+    """Spectra of one split, read row group by row group (`data.pairs.SpectraSource`).
 
     Args:
         files: Parquet files of the split.
@@ -26,57 +28,53 @@ class StreamedSpectra(SpectraSource):
     """
 
     def __init__(self, files: list[str], with_area: bool = False):
-        # One for each lane, where one process has them all, and some for lanes between two.
-        self.source = ParquetRows(
-            files,
-            SPECTRUM_COLUMNS,
-            keep=LANES + LANES // 4,
-            optional=AREA_COLUMNS if with_area else (),
-        )
+        # One row group for each lane, as a single process has them all, and some for lanes that
+        # end within one.
+        optional = AREA_COLUMNS if with_area else ()
+        self.source = ParquetRows(files, SPECTRUM_COLUMNS, LANES + LANES // 4, optional)
 
     def __len__(self) -> int:
         return len(self.source)
 
     def spectra(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """See `SplitArrays.spectra`."""
-        found = self.source.take(rows)
-        return {
-            **found,
-            "background_scale": found["background_scale"].astype(np.float32),
-            "exposure": found["exposure"].astype(np.float32),
-        }
+        """See `SpectraSource.spectra`."""
+        columns = self.source.take(rows)
+        for name in ("background_scale", "exposure"):
+            columns[name] = columns[name].astype(np.float32)
+        return columns
 
     def sample(self, n: int) -> dict[str, np.ndarray]:
-        """About n rows from row groups all over the split."""
+        """See `SpectraSource.sample`."""
         sizes = self.source.sizes
-        groups = max(1, min(len(sizes), round(n / max(1.0, float(sizes.mean())))))
-        chosen = np.linspace(0, len(sizes) - 1, groups).round().astype(int)
+        n_groups = max(1, min(len(sizes), round(n / max(1.0, float(sizes.mean())))))
+        groups = np.linspace(0, len(sizes) - 1, n_groups).round().astype(int)
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        rows = np.concatenate([np.arange(starts[g], starts[g + 1]) for g in np.unique(chosen)])
-        return self.spectra(rows)
+        rows = [np.arange(starts[group], starts[group + 1]) for group in np.unique(groups)]
+        return self.spectra(np.concatenate(rows))
 
     def order(self, seed: int, stage: str) -> Order:
+        """See `SpectraSource.order`."""
         return Lanes(seed, stage, self.source.sizes, LANES)
 
 
 def stream_spectra(
     dataset: str | Path, cache_dir: str | Path | None = None, *, with_area: bool = False
 ) -> PairData:
-    """A dataset for pretraining, of which nothing is read yet but the footers of its files.
+    """Open a dataset for pretraining; only the footers of its files are read.
 
     Args:
         dataset: a folder in the contract's form, or the id of such a dataset on the Hub. Rows are
-            taken as they are: whoever wrote them has checked them against the contract.
+            not checked against the contract.
         cache_dir: of the Hub's files.
-        with_area: read the effective areas, too, which the input kind "flux" looks at.
+        with_area: read the effective areas, too, for the input kind "flux".
 
     Raises:
         TrainingDataError: when `train` or `validation` has no rows.
-        ParquetRowsError: when its files cannot be read.
+        FileFormatError: when the files cannot be read.
     """
     from specclip_datasets.folder import INFO_FILE, SpecCLIPDatasetInfo, read_info
 
-    files = dataset_files(dataset)
+    files = split_files(dataset)
     for name in ("train", "validation"):
         if not files.get(name):
             raise TrainingDataError(f"{dataset} has no rows in {name}: pretraining needs both")
