@@ -3,8 +3,8 @@ from .embedders.base import TextEmbedder as TextEmbedder
 from .embedders.cache import CachedEmbedder as CachedEmbedder
 from .embedders.cache import CacheError as CacheError
 from .embedders.cache import default_cache_dir as default_cache_dir
+from .embedders.get_embedder import JoinedEmbedder as JoinedEmbedder
 from .embedders.get_embedder import get_embedder as get_embedder
-from .embedders.joined import JoinedEmbedder as JoinedEmbedder
 from .embedders.local import LocalEmbedder as LocalEmbedder
 from .embedders.openai import OpenAIEmbedder as OpenAIEmbedder
 from .embedders.quantities import QuantityEmbedder as QuantityEmbedder

@@ -1,7 +1,7 @@
-"""Summaries made of sentences that stand in the papers' own abstracts: no key, no invention.
+"""Extractive summaries: sentences quoted from the abstracts of the papers about a source.
 
-The paper this package follows has a language model write its summaries. This is what can be said
-without one: every sentence but the first of `identity` and the frame of `context` is an author's.
+They need no language model, unlike the summaries of the paper this package follows. Every sentence
+is an author's, but for the first of `identity` and the frame of `context`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from .sentences import split_sentences
 
 MAX_WORDS = 100
-# A quoted sentence below this says nothing; above it, it is a list or a lost full stop.
+# Shorter sentences say nothing; longer ones are lists, or lack a full stop.
 _SENTENCE_WORDS = (5, 60)
 _TITLES = 4
 
@@ -84,7 +84,7 @@ _CLASS_WORDS = {
 }
 _NO_CLASS = {"", "unidentified", "unknown", "other", "none", "nan"}
 
-# What a sentence about X-ray emission holds, and how much each says.
+# Terms of sentences about X-ray emission, with weights.
 _XRAY_TERMS = [
     (re.compile(pattern, re.IGNORECASE), weight)
     for pattern, weight in (
@@ -101,13 +101,13 @@ _XRAY_TERMS = [
         (r"X-?ray|Chandra|XMM|NuSTAR|Swift|ROSAT|ASCA|Suzaku|NICER", 1),
     )
 ]
-# One of these tells an X-ray spectrum from an optical one.
+# Terms that tell an X-ray spectrum from an optical one.
 _IS_XRAY = re.compile(
     r"X-?ray|\bkeV\b|photon ind|column densit|\bN_H\b|bremsstrahlung|\bkT\b|erg/s|\berg |"
     r"Chandra|XMM|NuSTAR|NICER|ROSAT|Suzaku|ASCA|RXTE|Swift|eROSITA|Einstein Observatory",
     re.IGNORECASE,
 )
-# In a paper about the host this is one object there, seldom the one that is summarised.
+# In a paper about the host this is one object in it, seldom the source that is summarised.
 _ONE_OBJECT = re.compile(
     r"\b(?:the|this|our) (?:\w+ )?"
     r"(?:source|object|system|transient|pulsar|binary|star|AGN|quasar)\b",
@@ -128,14 +128,16 @@ _ABOUT_THE_PAPER = re.compile(
 
 @dataclass(frozen=True)
 class _Sentence:
+    """Sentence of an abstract, with its position and its relation to the source."""
+
     text: str
     paper: int
-    place: int
-    own: bool  # of a paper about the source, or it names the source
+    position: int
+    about_source: bool  # of a paper about the source, or it names the source
     xray_paper: bool
 
     @property
-    def words(self) -> int:
+    def n_words(self) -> int:
         return len(self.text.split())
 
 
@@ -147,13 +149,13 @@ def extractive_summary(
     papers: Iterable[Mapping[str, Any]] = (),
     is_survey: Sequence[bool] | None = None,
 ) -> dict[str, str | None]:
-    """Three sections about a source, from the catalogue and its papers.
+    """Summarise a source in three sections, from the catalogue and its papers.
 
     * `identity`: name, other names, class and host in words, and the sentences that say what the
       source is.
     * `spectrum`: sentences about its X-ray emission; where its own papers have none, those of
-      X-ray papers about the host, and marked as such.
-    * `context`: where it lies, the titles of the papers, and what else they say.
+      X-ray papers about the host, marked as such.
+    * `context`: its host, the titles of the papers, and further sentences.
 
     The same input gives the same text. A survey (a paper behind very many sources) is quoted only
     where it names this source, and never when there are no other papers.
@@ -186,17 +188,17 @@ def extractive_summary(
         )
     if papers and all(surveys):
         return {"identity": None, "spectrum": None, "context": None}
-    names = [_known(alias) for alias in aliases if _known(alias)] if aliases is not None else []
+    names = [_text(alias) for alias in aliases if _text(alias)] if aliases is not None else []
     # Catalogues repeat one name in several spellings: "V* V1033 Sco", "V1033 SCO".
     spellings = {_squeezed(re.sub(r"^(?:V\*|\*+|NAME)\s+", "", n)): n for n in reversed(names)}
     names = [n for n in spellings.values() if n != name][::-1]
-    place = _readable_host(_known(host))
+    host_name = _readable_host(_text(host))
     named = _name_pattern([name, *names])
     sentences = _sentences(papers, surveys, named)
     used: set[str] = set()
-    identity = _identity(name, names, _known(source_class), place, sentences, named, used)
-    spectrum = _spectrum(place, sentences, named, used)
-    context = _context(place, papers, surveys, sentences, used)
+    identity = _identity(name, names, _text(source_class), host_name, sentences, named, used)
+    spectrum = _spectrum(host_name, sentences, named, used)
+    context = _context(host_name, papers, surveys, sentences, used)
     return {"identity": identity, "spectrum": spectrum, "context": context}
 
 
@@ -209,23 +211,23 @@ def _identity(
     named: re.Pattern[str],
     used: set[str],
 ) -> str | None:
-    kind = _class_in_words(source_class)
-    own = [s for s in sentences if s.own]
-    if not (kind or host or aliases or own):
+    class_phrase = _class_in_words(source_class)
+    own_sentences = [s for s in sentences if s.about_source]
+    if not (class_phrase or host or aliases or own_sentences):
         return None  # a name alone says nothing
     opening = _plain(name)
     if aliases:
         opening += f", also known as {_plain(', '.join(aliases[:4]))},"
-    opening += f" is {kind or 'an X-ray source'}"
-    if host and not (kind and kind.endswith(host)):
+    opening += f" is {class_phrase or 'an X-ray source'}"
+    if host and not (class_phrase and class_phrase.endswith(host)):
         opening += f" in {host}"
     scored = [
         (3 * bool(named.search(_squeezed(s.text))) + 2 * bool(_IS_SOMETHING.search(s.text)), s)
-        for s in own
+        for s in own_sentences
     ]
     best = [(score, s) for score, s in scored if score >= 4]
     if not best and host:
-        # Failing that, what the host is.
+        # Failing that, a sentence that classifies the host.
         spelled = re.escape(host).replace(r"\ ", r"[\s-]?")
         subject = re.compile(rf"{spelled}\b[^.;]{{0,40}}?\bis (?:an?|the|one)\b")
         best = [(1, s) for s in sentences if subject.search(s.text)][:1]
@@ -235,7 +237,7 @@ def _identity(
 def _spectrum(
     host: str, sentences: list[_Sentence], named: re.Pattern[str], used: set[str]
 ) -> str | None:
-    def rated(candidates: list[_Sentence]) -> list[tuple[int, _Sentence]]:
+    def rank(candidates: list[_Sentence]) -> list[tuple[int, _Sentence]]:
         scores = []
         for sentence in candidates:
             score = _xray_score(sentence.text)
@@ -243,15 +245,15 @@ def _spectrum(
                 scores.append((score + 2 * bool(named.search(_squeezed(sentence.text))), sentence))
         return scores
 
-    own = rated([s for s in sentences if s.own])
-    if own:
-        return _compose("", own, used, most=4)
-    # What is true of the host's sources need not be true of this one: the reader is told.
-    theirs = rated([s for s in sentences if s.xray_paper and not _ONE_OBJECT.search(s.text)])
-    if not theirs:
+    own_sentences = rank([s for s in sentences if s.about_source])
+    if own_sentences:
+        return _compose("", own_sentences, used, most=4)
+    # Sentences about other sources of the host are marked as such.
+    host_sentences = rank([s for s in sentences if s.xray_paper and not _ONE_OBJECT.search(s.text)])
+    if not host_sentences:
         return None
     opening = f"X-ray studies of {host or 'its surroundings'}:"
-    return _compose(opening, theirs, used, most=3, needed=True)
+    return _compose(opening, host_sentences, used, most=3, needed=True)
 
 
 def _context(
@@ -264,12 +266,12 @@ def _context(
     titles = []
     order = sorted(range(len(papers)), key=lambda i: _paper_rank(papers[i], i))
     for number in order:
-        title = _plain(_known(papers[number].get("title"))).rstrip(".")
+        title = _plain(_text(papers[number].get("title"))).rstrip(".")
         if title and not surveys[number]:
             titles.append(title)
     titles = list(dict.fromkeys(titles))
     if not titles and not any(s.text not in used for s in sentences):
-        return None  # where it lies, `identity` has said
+        return None  # `identity` names the host already
     opening = f"It lies in {host}." if host else ""
     for count in range(min(_TITLES, len(titles)), 0, -1):
         stop = "" if titles[count - 1].endswith(("?", "!")) else "."
@@ -277,9 +279,11 @@ def _context(
         if len(listed.split()) <= MAX_WORDS * 2 // 3 or count == 1:
             opening = listed
             break
-    # Openings of abstracts say why an object is studied.
-    rest = [(2 * s.own + (s.place == 0), s) for s in sentences if s.text not in used]
-    return _compose(opening, rest, used, most=4)
+    # The first sentence of an abstract says why an object is studied.
+    remaining = [
+        (2 * s.about_source + (s.position == 0), s) for s in sentences if s.text not in used
+    ]
+    return _compose(opening, remaining, used, most=4)
 
 
 def _compose(
@@ -290,21 +294,21 @@ def _compose(
     most: int,
     needed: bool = False,
 ) -> str | None:
-    """The opening and the best sentences that fit, in the order in which they were written."""
+    """Join the opening and the best sentences that fit, in their original order."""
     room = MAX_WORDS - len(opening.split())
-    ranked = sorted(scored, key=lambda pair: (-pair[0], pair[1].paper, pair[1].place))
+    ranked = sorted(scored, key=lambda pair: (-pair[0], pair[1].paper, pair[1].position))
     chosen: list[_Sentence] = []
     for _, sentence in ranked:
         if len(chosen) == most:
             break
-        if sentence.text in used or sentence.words > room:
+        if sentence.text in used or sentence.n_words > room:
             continue
         used.add(sentence.text)
         chosen.append(sentence)
-        room -= sentence.words
+        room -= sentence.n_words
     if needed and not chosen:
         return None
-    chosen.sort(key=lambda s: (s.paper, s.place))
+    chosen.sort(key=lambda s: (s.paper, s.position))
     text = " ".join([opening, *(s.text for s in chosen)]).strip()
     words = text.split()
     if len(words) > MAX_WORDS:
@@ -315,14 +319,14 @@ def _compose(
 def _sentences(
     papers: list[Mapping[str, Any]], surveys: list[bool], named: re.Pattern[str]
 ) -> list[_Sentence]:
-    """Every sentence fit to be quoted, the papers about the source first."""
+    """Return every sentence fit to be quoted, the papers about the source first."""
     result = []
     seen = set()
     order = sorted(range(len(papers)), key=lambda i: _paper_rank(papers[i], i))
     for rank, number in enumerate(order):
         paper = papers[number]
         about_source = paper.get("about") == "source"
-        for place, text in enumerate(_plain_sentences(_known(paper.get("abstract")))):
+        for position, text in enumerate(_plain_sentences(_text(paper.get("abstract")))):
             names_it = bool(named.search(_squeezed(text)))
             fewest, longest = _SENTENCE_WORDS
             if (
@@ -334,12 +338,12 @@ def _sentences(
                 continue
             seen.add(text)
             result.append(
-                _Sentence(text, rank, place, about_source or names_it, bool(paper.get("xray")))
+                _Sentence(text, rank, position, about_source or names_it, bool(paper.get("xray")))
             )
     return result
 
 
-# A paper about a host is read for each of its sources: what depends on it alone is kept.
+# A paper about a host is read for each of its sources, so its sentences are cached.
 @lru_cache(maxsize=4096)
 def _plain_sentences(abstract: str) -> tuple[str, ...]:
     abstract = re.sub(r"^\W*abridged\W*", "", abstract, flags=re.IGNORECASE)
@@ -348,7 +352,7 @@ def _plain_sentences(abstract: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=65536)
 def _xray_score(text: str) -> int:
-    """How much a sentence says about an X-ray spectrum; 0 for one about another kind of light."""
+    """Score a sentence by its X-ray terms; 0 for one about other wavelengths."""
     if not _IS_XRAY.search(text):
         return 0
     return sum(weight for term, weight in _XRAY_TERMS if term.search(text))
@@ -359,7 +363,7 @@ def _paper_rank(paper: Mapping[str, Any], number: int) -> tuple[bool, bool, int]
 
 
 def _class_in_words(source_class: str) -> str:
-    """A class as a noun phrase; an unknown one is quoted, an empty one gives ''."""
+    """Return a class as a noun phrase; an unknown one is quoted, an empty one gives ''."""
     code = re.sub(r"[\s_*-]+", " ", source_class.lower()).strip()
     candidate = code.endswith("?")
     code = code.rstrip("? ").strip()
@@ -384,13 +388,13 @@ def _class_in_words(source_class: str) -> str:
 
 
 def _readable_host(host: str) -> str:
-    """`NGC0224` as a reader writes it: `NGC 224`."""
+    """Write `NGC0224` as `NGC 224`."""
     match = re.fullmatch(r"(NGC|IC|UGC|PGC)\s*0*(\d+\w?)", host.strip())
     return f"{match.group(1)} {match.group(2)}" if match else _plain(host)
 
 
 def _name_pattern(names: Sequence[str]) -> re.Pattern[str]:
-    """Finds any of the names in `_squeezed` text; names too short to be sure of are left out."""
+    """Return a pattern for any of the names in `_squeezed` text; short names are left out."""
     squeezed = [_squeezed(name) for name in names]
     long = [re.escape(name) for name in squeezed if len(name) >= 5]
     return re.compile("|".join(rf"(?<!\d){name}(?!\d)" for name in long) or r"(?!)")
@@ -398,12 +402,12 @@ def _name_pattern(names: Sequence[str]) -> re.Pattern[str]:
 
 @lru_cache(maxsize=65536)
 def _squeezed(text: str) -> str:
-    """Lower case without spaces, dashes or formula marks, as names are written in many ways."""
+    """Return lower case without spaces, dashes or formula marks, so that spellings agree."""
     return re.sub(r"[\s~$\\{}_,()-]+", "", text.lower().replace("−", "-").replace("–", "-"))
 
 
-def _known(value: Any) -> str:
-    """Tables write what is not known as None, NaN or ''."""
+def _text(value: Any) -> str:
+    """Return a table's text, '' for None or NaN."""
     return value.strip() if isinstance(value, str) else ""
 
 
@@ -426,7 +430,7 @@ _SYMBOLS = _GREEK | {
 
 
 def _plain(text: str) -> str:
-    """LaTeX as a reader would type it: `$10^{38}$ erg\\,s$^{-1}$` becomes `10^38 erg s^-1`."""
+    """Turn LaTeX into plain text: `$10^{38}$ erg\\,s$^{-1}$` becomes `10^38 erg s^-1`."""
     # A tilde joins words in LaTeX ("NGC~6397") and means "about" where it stands apart.
     text = re.sub(r"(?<=[\w$}.])~(?=[\w\\$(])", " ", text)
     text = re.sub(r"\\[,;: !]", " ", text)

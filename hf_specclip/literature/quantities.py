@@ -1,7 +1,7 @@
 """Physical quantities read from scientific prose, as numbers.
 
-A sentence embedding knows that a flux is stated and hardly which: digits are split into pieces that
-mean nothing by themselves. Here the value, its unit and its kind are read by rule, from any prose.
+A sentence embedding hardly encodes a stated value, because its tokens split the digits. Here the
+value, its unit and its kind are read by regular expressions.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 
-# A number, with a power of ten in any of the ways papers and plain text write it.
+# A number, with a power of ten as papers or plain text write it.
 _MINUS = "−–-"
 _NUMBER = (
     r"(?<![\w.])(?P<mantissa>\d+(?:\.\d+)?)"
@@ -31,13 +31,13 @@ def _with_unit(unit: str) -> re.Pattern[str]:
 
 
 def _after_name(name: str) -> re.Pattern[str]:
-    # What may stand between a name and its number holds no other number and ends no clause.
+    # Between a name and its number stands no other number and no end of a clause.
     return re.compile(rf"(?:{name})[^0-9.;,]{{0,16}}?{_NUMBER}")
 
 
 _QUALIFIED = r"(?:(?:net|source|x-ray|X-ray|background-subtracted|detected)\s+){0,2}"
 _KELVIN_PER_KEV = 1.1604518e7
-# For each kind: patterns, and the factor that brings what each finds to one unit.
+# For each kind: patterns, each with the factor to the unit of the kind.
 _KINDS: dict[str, tuple[tuple[re.Pattern[str], float], ...]] = {
     "flux": ((_with_unit(_FLUX), 1.0),),
     "luminosity": ((_with_unit(rf"{_ERG_PER_S}(?!\s*(?:/|{_PER_CM2}))"), 1.0),),
@@ -83,13 +83,13 @@ TYPICAL = {
     "counts": 2.0,
     "count_rate": -2.5,
 }
-# Values this far from the typical one are misread or mistyped: no column density is 1e5 cm⁻².
+# Values farther from the typical one are misread: no column density is 1e5 cm⁻².
 _FARTHEST = 8.0
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
 
 
 def find_quantities(text: str) -> dict[str, list[float]]:
-    """The quantities that a text states, in the order in which it states them.
+    """Find the quantities that a text states, in order.
 
     Args:
         text: prose; `1.1 × 10^-13 erg/cm^2/s`, `2e21 cm^-2`, `kT = 0.9 ± 0.1 keV`, `Γ ≈ 1.8`,
@@ -106,12 +106,12 @@ def find_quantities(text: str) -> dict[str, list[float]]:
     text = _THOUSANDS.sub("", text.replace("$", ""))  # cm$^{-2}$ as cm^{-2}, 1,200 as 1200
     found: dict[str, list[float]] = {}
     for kind, patterns in _KINDS.items():
-        places = [
+        matches = [
             (match.start("mantissa"), _value(match) * factor)
             for pattern, factor in patterns
             for match in pattern.finditer(text)
         ]
-        values = [value for _, value in sorted(places) if _sensible(kind, value)]
+        values = [value for _, value in sorted(matches) if _is_plausible(kind, value)]
         if values:
             found[kind] = values
     return found
@@ -121,15 +121,16 @@ def _value(match: re.Match[str]) -> float:
     power = match["power"] or match["exponent"] or "0"
     for sign in _MINUS:
         power = power.replace(sign, "-")
-    # Beyond these no double holds it, and no quantity is.
+    # Clipped to the range of a double.
     return float(match["mantissa"]) * 10.0 ** max(-300, min(300, int(power)))
 
 
 def scaled(kind: str, value: float) -> float:
+    """Return the decimal logarithm of a value; photon index and redshift stay linear."""
     return value if kind in ("photon_index", "redshift") else math.log10(value)
 
 
-def _sensible(kind: str, value: float) -> bool:
+def _is_plausible(kind: str, value: float) -> bool:
     if not (math.isfinite(value) and value > 0):
         return False
     return abs(scaled(kind, value) - TYPICAL[kind]) <= _FARTHEST

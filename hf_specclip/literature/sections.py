@@ -1,4 +1,4 @@
-"""The sections of a summary and the vector they make together."""
+"""Sections of a summary and their joined embedding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECTIONS = ("identity", "spectrum", "context")
 def section_mask(
     summaries: Sequence[Mapping[str, str | None]], sections: Sequence[str] = SECTIONS
 ) -> np.ndarray:
-    """Which sections have something to say: bool (n, len(sections)), in their order.
+    """Mark the sections that are present: bool (n, len(sections)).
 
     A section that is missing, None, empty or white space is absent.
 
@@ -41,20 +41,22 @@ def embed_summaries(
     sections: Sequence[str] = SECTIONS,
     progress: bool = False,
 ) -> np.ndarray:
-    """Sections embedded apart and joined (arXiv 2603.04516: 3 × 1,536 = 4,608 for Ada-002).
+    """Embed sections separately and join their vectors.
+
+    As in arXiv 2603.04516 (3 × 1,536 = 4,608 dimensions for Ada-002).
 
     Args:
         summaries: mappings from `sections` to text or None.
         embedder: see `get_embedder`.
-        sections: names of the sections, the paper's three by default.
+        sections: names of the sections.
         progress: show a progress bar.
 
     Returns:
-        float32 (n, len(sections)·d) in the order of `sections`; zeros for an absent section, which
-        `section_mask` tells from a real vector.
+        float32 (n, len(sections)·d) in the order of `sections`; zeros for an absent section, marked
+        by `section_mask`.
 
     Raises:
-        EmbeddingError: when the embedder fails; what it had finished is in its cache.
+        EmbeddingError: when the embedder fails; finished texts are in its cache.
 
     Example:
         >>> summaries = [{"identity": "A quasar at z = 2.1.", "spectrum": None, "context": None}]
@@ -65,16 +67,16 @@ def embed_summaries(
     texts = [
         (summary[section] or "").strip()
         for summary, present in zip(summaries, mask, strict=True)
-        for section, there in zip(sections, present, strict=True)
-        if there
+        for section, is_present in zip(sections, present, strict=True)
+        if is_present
     ]
-    # Detections of one source share their summary: each distinct text goes in once.
-    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-    if not places:
+    # Detections of one source share their summary: each distinct text is embedded once.
+    rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+    if not rows:
         return np.zeros((len(summaries), len(sections) * embedder.dimension), dtype=np.float32)
-    vectors = embedder.embed(list(places), progress=progress)
+    vectors = embedder.embed(list(rows), progress=progress)
     result = np.zeros((*mask.shape, vectors.shape[1]), dtype=np.float32)
-    result[mask] = vectors[[places[text] for text in texts]]
+    result[mask] = vectors[[rows[text] for text in texts]]
     return result.reshape(len(summaries), -1)
 
 

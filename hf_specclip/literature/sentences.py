@@ -1,11 +1,11 @@
-"""Sentences of scientific prose."""
+"""Sentence splitter for scientific prose."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
 
-# What may stand before a full stop that ends no sentence. Compared in lower case.
+# Abbreviations, in lower case: their full stop ends no sentence.
 _SHORTENED = """
     al approx appr ca cf ch col dec deg dr e.g eg eq eqs eqn eqns esp et etc ext fig figs i.e ie jr
     lum max min mr mrs ms mt no nos obs p pp prof pt ref refs resp sec sect sects sr st tab temp viz
@@ -26,7 +26,7 @@ _LAST_WORD = re.compile(r"([^\s(\[{~]+)$")
 
 
 def split_sentences(text: str) -> list[str]:
-    """Sentences of one text, white space made single.
+    """Split a text into sentences, with white space made single.
 
     A full stop ends a sentence when a capital, digit or formula follows, unless it belongs to an
     abbreviation (`et al.`, `e.g.`, `Fig.`), an initial (`J. Smith`) or lies inside a `$…$` formula
@@ -57,7 +57,7 @@ def split_sentences(text: str) -> list[str]:
 
 
 def _ends(before: str, after: str) -> bool:
-    """Whether the full stop between the two closes a sentence."""
+    """Return True if the full stop between the two closes a sentence."""
     match = _LAST_WORD.search(before)
     if match is None:
         return True
@@ -76,7 +76,7 @@ def _ends(before: str, after: str) -> bool:
 
 
 def _inside_brackets(tail: str) -> bool:
-    """Whether a bracket is open; abstracts lose closing ones, so only a near one counts."""
+    """Return True if a bracket is open; abstracts lose closing ones, so only a near one counts."""
     return tail.rfind("(") > tail.rfind(")")
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ogip_writer import ebounds_hdu, spectrum_hdu, write
+from ogip_writer import ebounds_hdu, matrix_hdu, spectrum_hdu, write
 from packaging.requirements import Requirement
 from server import HubServer
 
 FILE = "acisf01575_001N001_r0085_pha3.fits.gz"
+RESPONSE = "acisf01575_001N001_r0085_rmf3.fits.gz"
 MAX_LINES = 15
 
 
@@ -115,12 +116,16 @@ def test_the_readmes_script_from_an_empty_folder(repository, section, tiny_run, 
         shutil.rmtree(work)
         work.mkdir()
         counts = np.random.default_rng(0).poisson(4 * np.exp(-np.arange(1024) / 200))
-        write(work / FILE, spectrum_hdu(counts, header={"EXPOSURE": 37_664.0}), ebounds_hdu())
+        write(work / FILE, spectrum_hdu(counts, header={"EXPOSURE": 37_664.0}))
+        diagonal = [[(16 * row + 1, [1 / 16] * 16)] for row in range(64)]
+        energies = np.linspace(0.3, 11, 1025)
+        response = matrix_hdu(diagonal, edges=energies[::16])
+        write(work / RESPONSE, response, ebounds_hdu(energies))
         (work / "script.py").write_text(section["python"])
         said = run(python, "script.py")
         assert FILE in said
         assert "net counts" in said
-        for word in ("literature", "similar sources", "variables (68 % interval)", "outlier score"):
+        for word in ("literature", "similar sources", "variables (68 % interval)", "outlier percentile"):
             assert said.count(word) >= 2, word  # the file, and the row of the dataset
         assert "hard_hs" in said  # what the tiny run has values of
         absent = run(python, "-c", "import importlib.util as u; print(u.find_spec('faiss'))")

@@ -16,10 +16,10 @@ class EmbeddingError(SpecCLIPError, RuntimeError):
 
 @runtime_checkable
 class TextEmbedder(Protocol):
-    """Turns texts into vectors.
+    """Interface of a text embedder: vectors for texts.
 
-    An embedder may also have `batches(texts) -> Iterable[Sequence[str]]`, the portions it likes to
-    work in; the cache commits after each.
+    An embedder may also have `batches(texts) -> Iterable[Sequence[str]]`; the cache commits after
+    each batch.
     """
 
     @property
@@ -34,27 +34,36 @@ class TextEmbedder(Protocol):
         """Width d of the vectors."""
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
-        """Texts (n, none empty) -> float32 (n, d)."""
+        """Embed texts (n, none empty); float32 (n, d)."""
 
 
 def check_texts(texts: Sequence[str]) -> list[str]:
-    """The texts as a list; an empty one is an error, because it has no meaning to embed."""
+    """Return the texts as a list.
+
+    Raises:
+        TypeError: for a single string, or a text that is no string.
+        ValueError: for an empty text, which has no meaning to embed.
+    """
     if isinstance(texts, str):
         raise TypeError("texts must be a sequence of strings, not one string: wrap it in a list")
     checked = list(texts)
-    for place, text in enumerate(checked):
+    for row, text in enumerate(checked):
         if not isinstance(text, str):
-            raise TypeError(f"text {place} is a {type(text).__name__}, not a string")
+            raise TypeError(f"text {row} is a {type(text).__name__}, not a string")
         if not text.strip():
             raise ValueError(
-                f"text {place} is empty: leave it out (embed_summaries gives zeros for an absent "
+                f"text {row} is empty: leave it out (embed_summaries gives zeros for an absent "
                 "section, and section_mask marks it)"
             )
     return checked
 
 
 def check_vectors(vectors: np.ndarray, n: int, source: str) -> np.ndarray:
-    """Float32 (n, d) and finite, else an EmbeddingError that names `source`."""
+    """Return the vectors as float32 (n, d).
+
+    Raises:
+        EmbeddingError: for another shape, NaN or infinity; names `source`.
+    """
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != n or vectors.shape[1] == 0:
         raise EmbeddingError(

@@ -1,8 +1,7 @@
-"""A cache of text embeddings on disk: one SQLite file that many processes may share.
+"""Disk cache of text embeddings: one SQLite file that processes may share.
 
-Why SQLite in its rollback-journal mode: a batch is committed whole or not at all whatever kills the
-process, a single file is easy to copy, and (unlike the write-ahead log) it works on the network
-file systems where home folders of clusters live.
+SQLite in its rollback-journal mode commits a batch completely or not at all, is one file to copy,
+and (unlike the write-ahead log) works on the network file systems of clusters.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from .base import EmbeddingError, TextEmbedder, check_texts, check_vectors
 
 CACHE_FILE = "text_embeddings.sqlite"
 FORMAT_VERSION = 1
-# How long a reader or writer waits for another process's commit, which takes milliseconds.
+# Seconds to wait for the commit of another process, which takes milliseconds.
 _BUSY_SECONDS = 60.0
 # Values in one SQL statement; builds of SQLite allow 999 at the least.
 _KEYS_AT_ONCE = 500
-# Texts between commits for an embedder that does not say how it likes them.
+# Texts between commits for an embedder without `batches`.
 _DEFAULT_BATCH = 256
 _LOCK_FILES = 64
 
@@ -34,35 +33,37 @@ logger = logging.getLogger(__name__)
 
 
 class CacheError(SpecCLIPError, RuntimeError):
-    """The cache file cannot be used; the message names it and the way out."""
+    """A cache file that cannot be used; the message names it and says what to do."""
 
 
 def default_cache_dir() -> Path:
-    """`HF_SPECCLIP_CACHE`, else `$XDG_CACHE_HOME/hf_specclip`, else `~/.cache/hf_specclip`."""
-    chosen = os.environ.get("HF_SPECCLIP_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
+    """Return the cache folder.
+
+    `HF_SPECCLIP_CACHE`, else `$XDG_CACHE_HOME/hf_specclip`, else `~/.cache/hf_specclip`.
+    """
+    folder = os.environ.get("HF_SPECCLIP_CACHE")
+    if folder:
+        return Path(folder).expanduser()
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "hf_specclip"
 
 
 class CachedEmbedder:
-    """An embedder that never computes a text twice: not in one call, not in two processes.
+    """Embedder with a disk cache: no text is embedded twice, by any process.
 
     Entries are found by the SHA-256 of the embedder's name and the text, so that vectors of
     another model, server or dimension are never mixed in. A batch is stored as soon as it is
-    there; a process that is killed loses the batch in flight and no more. Processes that start
-    together with the same texts take turns batch by batch, and each finds what the others have
-    stored; where their texts differ they run side by side.
+    computed, so a killed process loses one batch at most. Processes with the same texts take turns
+    batch by batch, and each reads what the others have stored.
 
     Args:
-        embedder: what computes the missing vectors.
+        embedder: computes the missing vectors.
         cache_dir: folder of the cache; by default `default_cache_dir()`.
 
     Attributes:
-        embedder: as given.
+        embedder: the embedder behind the cache.
         path: the cache file.
-        computed: texts this object has sent to the embedder.
+        computed: number of texts sent to the embedder.
 
     Raises (`embed`):
         EmbeddingError: when the embedder fails or answers badly.
@@ -81,63 +82,65 @@ class CachedEmbedder:
 
     @property
     def name(self) -> str:
+        """Name of the embedder."""
         return self.embedder.name
 
     @property
     def dimension(self) -> int:
+        """Width of the vectors."""
         if self._dimension is None:
-            # Known from an earlier run, it need not load a model or pay for a request.
+            # The stored width saves loading a model or paying for a request.
             self._dimension = self._stored_dimension() or self.embedder.dimension
         return self._dimension
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
-        """Texts (n, none empty) -> float32 (n, d), from the cache where it has them."""
+        """Embed texts (n, none empty), from the cache where it has them; float32 (n, d)."""
         texts = check_texts(texts)
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         name = self.name
         keys = {text: _key(name, text) for text in texts}
-        found = self._read(keys.values())
+        vectors = self._read(keys.values())
         # By key: processes that miss the same texts form the same batches, whatever their order.
-        missing = sorted((t for t, key in keys.items() if key not in found), key=keys.__getitem__)
+        missing = sorted((t for t, key in keys.items() if key not in vectors), key=keys.__getitem__)
         if missing:
-            found.update(self._compute(missing, keys, progress))
-        return np.stack([found[keys[text]] for text in texts])
+            vectors |= self._compute(missing, keys, progress)
+        return np.stack([vectors[keys[text]] for text in texts])
 
     def _compute(
         self, missing: list[str], keys: dict[str, bytes], progress: bool
     ) -> dict[bytes, np.ndarray]:
         from tqdm.auto import tqdm
 
-        found: dict[bytes, np.ndarray] = {}
+        result: dict[bytes, np.ndarray] = {}
         done = 0
         with tqdm(total=len(missing), desc="Embedding", unit="text", disable=not progress) as bar:
             for batch in _batches(self.embedder, missing):
-                # Under the lock, what another process has just stored is seen before paying again.
+                # Under the lock, another process may have stored the batch by now.
                 with self._turn(keys[batch[0]]):
                     stored = self._read([keys[text] for text in batch])
                     todo = [text for text in batch if keys[text] not in stored]
                     if todo:
                         vectors = self._ask(todo, done=done, total=len(missing))
-                        fresh = {keys[t]: v for t, v in zip(todo, vectors, strict=True)}
-                        self._write(fresh, vectors.shape[1])
-                        stored.update(fresh)
-                found.update(stored)
+                        computed = {keys[t]: v for t, v in zip(todo, vectors, strict=True)}
+                        self._write(computed, vectors.shape[1])
+                        stored |= computed
+                result |= stored
                 done += len(batch)
                 bar.update(len(batch))
-        return found
+        return result
 
     def _ask(self, texts: list[str], done: int, total: int) -> np.ndarray:
         try:
             vectors = check_vectors(self.embedder.embed(texts), len(texts), self.name)
-            known = self._stored_dimension()
-            if known not in (None, vectors.shape[1]):
+            expected = self._stored_dimension()
+            if expected not in (None, vectors.shape[1]):
                 raise EmbeddingError(
-                    f"{self.name} answered with {vectors.shape[1]} dimensions, but gave {known} "
+                    f"{self.name} answered with {vectors.shape[1]} dimensions, but gave {expected} "
                     "before: the server behind this name has changed its model"
                 )
         except EmbeddingError as error:
-            # Not chained: what lies below may have seen the key.
+            # Not chained: the cause may hold the key.
             raise EmbeddingError(
                 f"{error} [{done} of {total} new texts are stored in {self.path}; a further run "
                 "goes on from there]"
@@ -145,14 +148,11 @@ class CachedEmbedder:
         self.computed += len(texts)
         return vectors
 
-    # -- the file ---------------------------------------------------------------------------------
-
     @contextlib.contextmanager
     def _turn(self, key: bytes) -> Iterator[None]:
-        """Hold the lock of the batch that begins with `key`.
+        """Hold the lock of the batch that begins with `key`; the system frees it at a crash.
 
-        The system frees it when the process dies. A few files serve all batches; two that share
-        one wait for each other and lose nothing but time.
+        A few files serve all batches; two batches that share one wait for each other.
         """
         from filelock import FileLock
 
@@ -164,7 +164,7 @@ class CachedEmbedder:
         except (PermissionError, NotADirectoryError, FileExistsError) as error:
             raise self._unwritable(error) from error
         except (OSError, NotImplementedError) as error:
-            # A file system without locks: entries stay right, a text may be computed twice.
+            # On a file system without locks a text may be computed twice; entries stay right.
             logger.warning("no file lock in %s (%s): going on without", self.path.parent, error)
             yield
             return
@@ -221,12 +221,12 @@ class CachedEmbedder:
         return None if row is None else int(row[0])
 
     def _read(self, keys: Iterable[bytes]) -> dict[bytes, np.ndarray]:
-        """Entries that are stored and whole; a damaged one counts as absent and is replaced."""
+        """Return the stored entries; a damaged one counts as absent and is replaced."""
         wanted = list(dict.fromkeys(keys))
         dimension = self._stored_dimension()
         if dimension is None:
             return {}
-        found: dict[bytes, np.ndarray] = {}
+        entries: dict[bytes, np.ndarray] = {}
         with self._open() as connection:
             for start in range(0, len(wanted), _KEYS_AT_ONCE):
                 part = wanted[start : start + _KEYS_AT_ONCE]
@@ -236,10 +236,10 @@ class CachedEmbedder:
                 )
                 for key, vector, checksum in rows:
                     if len(vector) == 4 * dimension and checksum == _checksum(key, vector):
-                        found[key] = np.frombuffer(vector, dtype="<f4").astype(np.float32)
+                        entries[key] = np.frombuffer(vector, dtype="<f4").astype(np.float32)
                     else:
                         logger.warning("%s: a damaged entry is computed again", self.path)
-        return found
+        return entries
 
     def _write(self, entries: dict[bytes, np.ndarray], dimension: int) -> None:
         with self._open() as connection:
@@ -266,7 +266,7 @@ class CachedEmbedder:
 
 
 def _key(name: str, text: str) -> bytes:
-    # A length before the name: no name and text can run together into another pair's.
+    # The length keeps name and text apart: "a" + "bc" is not "ab" + "c".
     head = name.encode()
     body = text.encode("utf-8", "surrogatepass")
     return hashlib.sha256(len(head).to_bytes(8, "big") + head + body).digest()
@@ -282,9 +282,8 @@ def _has_tables(connection: sqlite3.Connection) -> bool:
 
 
 def _batches(embedder: TextEmbedder, texts: list[str]) -> Iterable[Sequence[str]]:
-    own = getattr(embedder, "batches", None)
-    if own is not None:
-        yield from own(texts)
+    if hasattr(embedder, "batches"):
+        yield from embedder.batches(texts)
         return
     for start in range(0, len(texts), _DEFAULT_BATCH):
         yield texts[start : start + _DEFAULT_BATCH]

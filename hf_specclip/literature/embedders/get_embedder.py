@@ -1,10 +1,45 @@
-"""Text embedders by name."""
+"""Text embedders by name, alone or joined."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+
+import numpy as np
 
 from .base import TextEmbedder
+
+_READERS = ("words", "terms", "quantities")
+
+
+class JoinedEmbedder:
+    """Concatenation of the vectors of several embedders, in their order.
+
+    Args:
+        parts: the embedders, one or more.
+    """
+
+    def __init__(self, parts: Sequence[TextEmbedder]):
+        if not parts:
+            raise ValueError("nothing to join: give one embedder or more")
+        self.parts = tuple(parts)
+
+    def __repr__(self) -> str:
+        return f"JoinedEmbedder({list(self.parts)!r})"
+
+    @property
+    def name(self) -> str:
+        """Names of the parts, joined by `+`."""
+        return "+".join(part.name for part in self.parts)
+
+    @property
+    def dimension(self) -> int:
+        """Sum of the widths of the parts."""
+        return sum(part.dimension for part in self.parts)
+
+    def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
+        """Embed texts (n, none empty); float32 (n, d)."""
+        return np.concatenate([part.embed(texts, progress=progress) for part in self.parts], axis=1)
 
 
 def get_embedder(
@@ -13,7 +48,7 @@ def get_embedder(
     cache_dir: str | os.PathLike[str] | None = None,
     base_url: str | None = None,
 ) -> TextEmbedder:
-    """An embedder by its name, behind the cache: no text is computed or paid for twice.
+    """Return an embedder by its name; a model's vectors are cached on disk.
 
     Args:
         spec: `"offline"` (all-MiniLM-L6-v2, 384 dimensions, from the package
@@ -31,7 +66,7 @@ def get_embedder(
             `"openai…"`. By default OPENAI_BASE_URL, else OpenAI itself.
 
     Raises:
-        ValueError: for an unknown spec, or a `base_url` that nothing would use.
+        ValueError: for an unknown name, a part named twice, or a `base_url` without `"openai"`.
         ImportError: when the package behind an embedder is absent; says what to install.
         EmbeddingError: when OpenAI is asked for and there is no key.
 
@@ -40,51 +75,54 @@ def get_embedder(
         >>> embedder.embed(["An accreting neutron star."]).shape
         (1, 384)
     """
-    from .cache import CachedEmbedder
+    model, readers = _split(spec)
+    parts = [_reader(name) for name in readers]
+    if model is not None:
+        from .cache import CachedEmbedder
 
-    first, readers = _split(spec)
-    if first is None:
-        return _joined(readers)
-    given, spec = spec, first
-    kind, _, model = spec.partition(":")
-    if base_url is not None and kind != "openai":
+        # Only a model is worth a cache: the others read a text in a millisecond.
+        parts.insert(0, CachedEmbedder(_model(model, spec, base_url), cache_dir))
+    elif base_url is not None:
         raise ValueError(f'base_url is for "openai" or "openai:MODEL", not {spec!r}')
-    embedder: TextEmbedder
-    if kind == "openai":
+    return parts[0] if len(parts) == 1 else JoinedEmbedder(parts)
+
+
+def _split(spec: str) -> tuple[str | None, list[str]]:
+    """Split a name into its model, None where it has none, and its readers.
+
+    From the right, because the path of a local model may hold a `+`.
+    """
+    readers: list[str] = []
+    rest: str | None = spec
+    while rest is not None and (name := rest.rpartition("+")[2]) in _READERS:
+        readers.insert(0, name)
+        rest = rest.rpartition("+")[0] if "+" in rest else None
+    if len(set(readers)) < len(readers):
+        raise ValueError(f"embedder {spec!r} names a part twice: name each once")
+    return rest, readers
+
+
+def _model(name: str, spec: str, base_url: str | None) -> TextEmbedder:
+    service, _, model = name.partition(":")
+    if base_url is not None and service != "openai":
+        raise ValueError(f'base_url is for "openai" or "openai:MODEL", not {name!r}')
+    if service == "openai":
         from .openai import DEFAULT_MODEL, OpenAIEmbedder
 
-        embedder = OpenAIEmbedder(model or DEFAULT_MODEL, base_url=base_url)
-    elif spec == "offline":
+        return OpenAIEmbedder(model or DEFAULT_MODEL, base_url=base_url)
+    if name == "offline":
         from .local import offline_embedder
 
-        embedder = offline_embedder()
-    elif kind == "local" and model:
+        return offline_embedder()
+    if service == "local" and model:
         from .local import LocalEmbedder
 
-        embedder = LocalEmbedder(model)
-    else:
-        raise ValueError(
-            f'unknown embedder {given!r}: use "offline", "openai", "openai:MODEL", '
-            '"local:PATH_OR_HUB_ID", "words", "terms" or "quantities", or one of them with the '
-            'last three behind it, as in "offline+terms+quantities"'
-        )
-    # Only a model is worth a cache: the others read a text in a millisecond.
-    return _joined([CachedEmbedder(embedder, cache_dir), *readers])
-
-
-_READERS = ("words", "terms", "quantities")
-
-
-def _split(spec: str) -> tuple[str | None, list[TextEmbedder]]:
-    """The embedder named first, None where it is one of `_READERS`, and the readers."""
-    names: list[str] = []
-    left: str | None = spec
-    while left is not None and (name := left.rpartition("+")[2]) in _READERS:
-        names.insert(0, name)
-        left = left.rpartition("+")[0] if "+" in left else None
-    if len(set(names)) < len(names):
-        raise ValueError(f"embedder {spec!r} names a part twice: name each once")
-    return left, [_reader(name) for name in names]
+        return LocalEmbedder(model)
+    raise ValueError(
+        f'unknown embedder {spec!r}: use "offline", "openai", "openai:MODEL", '
+        '"local:PATH_OR_HUB_ID", "words", "terms" or "quantities", or one of them with the '
+        'last three behind it, as in "offline+terms+quantities"'
+    )
 
 
 def _reader(name: str) -> TextEmbedder:
@@ -101,12 +139,4 @@ def _reader(name: str) -> TextEmbedder:
     return QuantityEmbedder()
 
 
-def _joined(parts: list[TextEmbedder]) -> TextEmbedder:
-    if len(parts) == 1:
-        return parts[0]
-    from .joined import JoinedEmbedder
-
-    return JoinedEmbedder(parts)
-
-
-__all__ = ["get_embedder"]
+__all__ = ["JoinedEmbedder", "get_embedder"]

@@ -1,11 +1,11 @@
-"""Embeddings from a sentence-transformers model on this machine."""
+"""Text embedder that runs a sentence-transformers model on this machine."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +20,22 @@ _INSTALL = 'pip install "hf-specclip[local-text]"'
 _METHOD_VERSION = 1
 # Texts between two commits of the cache: about a second of work on two cores.
 _BATCH = 256
-# The same weights stored again for other runtimes, and files that say nothing about vectors.
+# Folders with the same weights for other runtimes, or with files that do not change vectors.
 _NOT_THE_MODEL = ("onnx", "openvino", ".git", ".cache")
 _MODEL_ENDINGS = (".safetensors", ".bin", ".json", ".txt", ".model", ".spm", ".h5", ".npz", ".npy")
 
 
 class LocalEmbedder:
-    """A sentence-transformers model from a folder or the Hub, loaded when first needed.
+    """Embedder of a sentence-transformers model from a folder or the Hub, loaded on first use.
 
-    Texts longer than the model reads (256 tokens for MiniLM) are not cut off: they are embedded in
-    portions of whole sentences, and the vectors averaged with the number of tokens as weight (and
-    brought back to unit length where the model's vectors have it).
+    Texts longer than the model reads (256 tokens for MiniLM) are split into portions of whole
+    sentences, whose vectors are averaged with the number of tokens as weight (and normalised where
+    the model's vectors are).
 
     Args:
         model: folder of a sentence-transformers model, or its id on the Hub.
-        label: how the model is called in `name`; by default the last part of `model`.
-        device: as for torch; by default an accelerator where there is one.
+        label: the model in `name`; by default the last part of `model`.
+        device: of torch; by default an accelerator if there is one.
 
     Raises:
         ImportError: when sentence-transformers is absent (at the first use).
@@ -72,7 +72,7 @@ class LocalEmbedder:
 
     @property
     def name(self) -> str:
-        """Label and a fingerprint of weights, tokenizer and settings."""
+        """Label and fingerprint of weights, tokenizer and settings."""
         if self._name is None:
             if self._folder is not None:
                 digest = _folder_fingerprint(self._folder)
@@ -83,6 +83,7 @@ class LocalEmbedder:
 
     @property
     def dimension(self) -> int:
+        """Width of the vectors."""
         model = self._model
         ask = getattr(model, "get_embedding_dimension", None)
         return int(ask() if ask else model.get_sentence_embedding_dimension())
@@ -106,22 +107,22 @@ class LocalEmbedder:
         return self._loaded
 
     def batches(self, texts: Sequence[str]) -> Iterator[Sequence[str]]:
-        """Portions of the texts, in order; after each the cache commits."""
+        """Yield the texts in batches, in order; the cache commits after each."""
         for start in range(0, len(texts), _BATCH):
             yield texts[start : start + _BATCH]
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
-        """Texts (n, none empty) -> float32 (n, d)."""
+        """Embed texts (n, none empty); float32 (n, d)."""
         texts = check_texts(texts)
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         pieces: list[str] = []
         owner: list[int] = []
         weights: list[int] = []
-        for place, (text, parts) in enumerate(zip(texts, self._portions(texts), strict=True)):
-            for part, tokens in parts or [(text, 1)]:
-                pieces.append(part)
-                owner.append(place)
+        for row, (text, portions) in enumerate(zip(texts, self._portions(texts), strict=True)):
+            for portion, tokens in portions or [(text, 1)]:
+                pieces.append(portion)
+                owner.append(row)
                 weights.append(tokens)
         vectors = self._model.encode(
             pieces, show_progress_bar=progress, convert_to_numpy=True, normalize_embeddings=False
@@ -139,11 +140,11 @@ class LocalEmbedder:
         if np.allclose(norms, 1, atol=1e-3):
             total[joined] /= np.linalg.norm(total[joined], axis=1, keepdims=True)
         result = total.astype(np.float32)
-        result[~joined] = vectors[~joined[index]]  # untouched, to the last bit
+        result[~joined] = vectors[~joined[index]]  # bit-identical to the model's
         return result
 
     def _portions(self, texts: list[str]) -> list[list[tuple[str, int]]]:
-        """For each text its portions and their tokens; an empty list where it fits as it is."""
+        """Return the portions of each text and their tokens; an empty list for one that fits."""
         portions: list[list[tuple[str, int]]] = [[] for _ in texts]
         limit = getattr(self._model, "max_seq_length", None)
         tokenizer = getattr(self._model, "tokenizer", None)
@@ -151,14 +152,14 @@ class LocalEmbedder:
             return portions
         room = max(1, int(limit) - int(tokenizer.num_special_tokens_to_add()))
         # A token is at least one character: shorter texts need no counting.
-        for place in [i for i, text in enumerate(texts) if len(text) > room]:
-            if _count(tokenizer, texts[place]) > room:
-                portions[place] = list(_pack(tokenizer, texts[place], room))
+        for row in [i for i, text in enumerate(texts) if len(text) > room]:
+            if _count(tokenizer, texts[row]) > room:
+                portions[row] = list(_pack(tokenizer, split_sentences(texts[row]), room))
         return portions
 
 
 def offline_embedder() -> LocalEmbedder:
-    """all-MiniLM-L6-v2 (384 dimensions) from the package index: no network, no key.
+    """Return the embedder of all-MiniLM-L6-v2 (384 dimensions), which needs no network and no key.
 
     Raises:
         ImportError: when the package with the weights is absent; says how to install it.
@@ -177,40 +178,28 @@ def _count(tokenizer: Any, text: str) -> int:
     return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
-def _pack(tokenizer: Any, text: str, room: int) -> Iterator[tuple[str, int]]:
-    """Portions of whole sentences of at most `room` tokens; a longer sentence is cut at words."""
+def _pack(tokenizer: Any, units: Iterable[str], room: int) -> Iterator[tuple[str, int]]:
+    """Join sentences to portions of at most `room` tokens; a longer sentence is split at words."""
     held: list[str] = []
     tokens = 0
-    for unit in split_sentences(text):
-        number = _count(tokenizer, unit)
-        units = [(unit, number)] if number <= room else list(_cut(tokenizer, unit, room))
-        for part, length in units:
+    for unit in units:
+        length = _count(tokenizer, unit)
+        if length > room and " " in unit:
+            pieces = list(_pack(tokenizer, unit.split(" "), room))
+        else:
+            pieces = [(unit, min(length, room))]  # the model cuts off a longer word
+        for piece, length in pieces:
             if held and tokens + length > room:
                 yield " ".join(held), tokens
                 held, tokens = [], 0
-            held.append(part)
+            held.append(piece)
             tokens += length
     if held:
         yield " ".join(held), tokens
 
 
-def _cut(tokenizer: Any, sentence: str, room: int) -> Iterator[tuple[str, int]]:
-    held: list[str] = []
-    tokens = 0
-    for word in sentence.split(" "):
-        # A word longer than the model reads is no language; the model cuts it off.
-        length = min(_count(tokenizer, word), room)
-        if held and tokens + length > room:
-            yield " ".join(held), tokens
-            held, tokens = [], 0
-        held.append(word)
-        tokens += length
-    if held:
-        yield " ".join(held), tokens
-
-
 def _folder_fingerprint(folder: Path) -> str:
-    """SHA-256 over the files that make the vectors: no need to load the model."""
+    """Return the SHA-256 over the files of a model, without loading it."""
     digest = hashlib.sha256(f"method {_METHOD_VERSION}".encode())
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
@@ -227,7 +216,7 @@ def _folder_fingerprint(folder: Path) -> str:
 
 
 def _model_fingerprint(model: Any) -> str:
-    """The same for a model from the Hub, from what was loaded."""
+    """Return the SHA-256 over the weights and settings of a loaded model."""
     import torch
 
     digest = hashlib.sha256(f"method {_METHOD_VERSION}".encode())

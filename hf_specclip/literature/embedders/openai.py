@@ -1,4 +1,4 @@
-"""Embeddings from OpenAI, or any server that speaks its `/v1/embeddings`."""
+"""Text embedder of OpenAI, or of any server with its `/v1/embeddings`."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _SECRETS = re.compile(r"sk-[\w-]{6,}|(?i:bearer)\s+\S+")
 
 
 class OpenAIEmbedder:
-    """OpenAI's embeddings through its own client.
+    """Embedder that asks OpenAI through its own client.
 
     The key comes from `api_key` or the environment variable OPENAI_API_KEY. It is sent to the
-    server and goes nowhere else: not into `name`, `repr`, logs, errors, pickles or the cache. A
-    server of your own (`base_url`) may need none.
+    server and nowhere else: not into `name`, `repr`, logs, errors, pickles or the cache. A server
+    of your own (`base_url`) may need none.
 
-    Texts over `MAX_INPUT_BYTES` (8,191 tokens, about ten pages) are cut at a word; that is warned
-    of, and counted in `truncated`.
+    Texts over `MAX_INPUT_BYTES` (8,191 tokens, about ten pages) are cut at a word, with a warning
+    and an entry in `truncated`.
 
     Args:
         model: name at the server.
@@ -48,11 +48,11 @@ class OpenAIEmbedder:
             OPENAI_BASE_URL, else OpenAI.
         dimensions: shorten the vectors (text-embedding-3 and later only).
         api_key: by default OPENAI_API_KEY.
-        batch_size: texts in a request, at most 2,048: the most that a kill can lose.
+        batch_size: texts in a request, at most 2,048; a kill loses one request at most.
         timeout: seconds to wait for an answer.
         max_retries: by the client, after a lost connection or status 408, 409, 429 or 5xx; it
-            waits as long as the server asks (`Retry-After`, up to two minutes), else longer and
-            longer.
+            waits as long as the server asks (`Retry-After`, up to two minutes), else with growing
+            pauses.
 
     Attributes:
         truncated: SHA-256 of each text that was cut -> its length in bytes.
@@ -75,7 +75,7 @@ class OpenAIEmbedder:
         max_retries: int = 5,
     ):
         try:
-            import openai  # noqa: F401  # said now, not after an hour of other work
+            import openai  # noqa: F401  # fail before an hour of other work
         except ImportError as error:
             raise ImportError(
                 'OpenAI embeddings need the package openai: pip install "hf-specclip[openai]"'
@@ -89,9 +89,9 @@ class OpenAIEmbedder:
         self.max_retries = max_retries
         self.truncated: dict[str, int] = {}
         self._dimensions = dimensions
-        self._known = dimensions
+        self._width = dimensions
         if dimensions is None and self._is_openai:
-            self._known = DIMENSIONS.get(model)
+            self._width = DIMENSIONS.get(model)
         self._key = _Secret(api_key)
         self._client: Any = None
         self._find_key()
@@ -105,7 +105,7 @@ class OpenAIEmbedder:
 
     @property
     def name(self) -> str:
-        """Model, and what else changes the vectors: another server, a shortened dimension."""
+        """Model, shortened dimension and server: all that changes the vectors."""
         name = f"openai:{self.model}"
         if self._dimensions is not None:
             name += f"#{self._dimensions}"
@@ -118,17 +118,17 @@ class OpenAIEmbedder:
 
     @property
     def dimension(self) -> int:
-        """Known for OpenAI's models; another server is asked once, with one word."""
-        if self._known is None:
-            self._known = self.embed(["spectrum"]).shape[1]
-        return self._known
+        """Width of the vectors; a server other than OpenAI is asked once, with one word."""
+        if self._width is None:
+            self._width = self.embed(["spectrum"]).shape[1]
+        return self._width
 
     @property
     def _is_openai(self) -> bool:
         return self.base_url.rstrip("/") == DEFAULT_BASE_URL
 
     def batches(self, texts: Sequence[str]) -> Iterator[list[str]]:
-        """Portions of the texts, in order, each one request within the limits of the API."""
+        """Yield the texts in order, in requests within the limits of the API."""
         batch: list[str] = []
         size = 0
         for text in texts:
@@ -142,7 +142,7 @@ class OpenAIEmbedder:
             yield batch
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
-        """Texts (n, none empty) -> float32 (n, d).
+        """Embed texts (n, none empty); float32 (n, d).
 
         Raises:
             EmbeddingError: when the server refuses, cannot be reached or answers wrongly.
@@ -156,11 +156,11 @@ class OpenAIEmbedder:
         with tqdm(total=len(texts), desc=self.model, unit="text", disable=not progress) as bar:
             for batch in self.batches(texts):
                 vectors = self._request([self._cut(text) for text in batch])
-                self._known = self._known or vectors.shape[1]
-                if vectors.shape[1] != self._known:
+                self._width = self._width or vectors.shape[1]
+                if vectors.shape[1] != self._width:
                     raise EmbeddingError(
                         f"{self.name} answered with {vectors.shape[1]} dimensions where "
-                        f"{self._known} were expected: check the model and the server"
+                        f"{self._width} were expected: check the model and the server"
                     )
                 answers.append(vectors)
                 bar.update(len(batch))
@@ -180,7 +180,7 @@ class OpenAIEmbedder:
         except openai.OpenAIError as error:
             message = self._explain(error)
         except (ValueError, TypeError, AttributeError) as error:
-            # The client hands on what it could not parse as these.
+            # The client raises these for an answer it cannot parse.
             message = (
                 f"{self.name} sent an answer that is not in the form of OpenAI's embeddings "
                 f"({error}); nothing of it was kept. Run again; if it stays, check base_url"
@@ -260,7 +260,7 @@ class OpenAIEmbedder:
         key = (self._key.value or os.environ.get("OPENAI_API_KEY") or "").strip()
         if not key:
             if not self._is_openai:
-                return "none"  # the client insists on one; a server of one's own may not
+                return "none"  # the client insists on a key
             raise EmbeddingError(
                 "OpenAI's embeddings need a key: export OPENAI_API_KEY=… (from "
                 'platform.openai.com), or use the embedder "offline", which needs none'
@@ -283,7 +283,7 @@ class OpenAIEmbedder:
 
 
 class _Secret:
-    """A string that no repr, log or dump shows."""
+    """String that no repr, log or dump shows."""
 
     __slots__ = ("value",)
 

@@ -1,4 +1,4 @@
-"""What X-ray astronomers say in words, read from scientific prose: gradings and terms.
+"""Text embedder of gradings and terms of X-ray astronomy.
 
 "Moderately faint" and "very bright" lie close together in a sentence embedding, and so do the names
 of most kinds of source. Here gradings become places on a scale and terms become flags. The lists
@@ -141,7 +141,7 @@ SCALES = tuple(_SCALES)
 
 
 def find_gradings(text: str) -> dict[str, list[float]]:
-    """Places on each of `SCALES` that a text puts its source at, in the order of the text.
+    """Find the places on each of `SCALES` that a text puts its source at, in the order of the text.
 
     Args:
         text: prose.
@@ -180,7 +180,7 @@ class TermEmbedder:
     dimension = len(SCALES) * (2 + len(_STEPS)) + len(TERMS)
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
-        """Texts (n, none empty) -> float32 (n, d)."""
+        """Embed texts (n, none empty); float32 (n, d)."""
         texts = check_texts(texts)
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for row, text in enumerate(texts):

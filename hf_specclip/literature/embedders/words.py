@@ -1,4 +1,4 @@
-"""Words and pairs of words as a vector, by feature hashing.
+"""Text embedder of hashed words and pairs of words.
 
 A sentence embedding tells what a text is about; "moderately faint" and "moderately bright" are
 close to each other in it. Which words were used is the better record of such gradings, and search
@@ -42,7 +42,7 @@ class WordEmbedder:
         return f"words-{self.dimension}-1"
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
-        """Texts (n, none empty) -> float32 (n, dimension)."""
+        """Embed texts (n, none empty); float32 (n, dimension)."""
         texts = check_texts(texts)
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for row, text in enumerate(texts):
