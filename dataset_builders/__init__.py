@@ -1,23 +1,19 @@
-"""Builders of SpecCLIP datasets: simulated, from local tables, from the sky, and what they share.
+"""Builders of SpecCLIP datasets: simulated, from local tables, and from the sky.
 
-`python -m specclip_datasets --help` builds a dataset; `load` opens one, whatever form it has.
+`specclip dataset --help` builds a dataset; `load` opens one in any form.
 """
 
 from .arrays import write_arrays
 from .contract import SPLITS, ContractError, contract_features, spectra_features
 from .domain import Domain
-from .folder import (
-    DatasetFolderError,
-    SpecCLIPDatasetInfo,
-    is_dataset_folder,
-    read_dataset,
-    write_dataset,
-)
+from .folder import is_dataset_folder, read_dataset, write_dataset
+from .info import DatasetFolderError, SpecCLIPDatasetInfo
 from .open_dataset import load
 from .simulation.builder import SimulatedCSC
 from .sky.builder import CSCPapers
 from .splits import assign_groups, describe_splits, split_groups
-from .tables import LocalTables, LocalTablesError, is_tables_folder
+from .tables.builder import LocalTables, is_tables_folder
+from .tables.columns import LocalTablesError
 
 __all__ = [
     "SPLITS",

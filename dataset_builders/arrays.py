@@ -1,4 +1,4 @@
-"""A dataset from arrays: the shortest way from observations and texts of one's own to training."""
+"""Writer of a dataset from NumPy arrays, for observations and texts of one's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from .contract import SPLITS, ContractError, list_array
-from .folder import SpecCLIPDatasetInfo, write_dataset
+from .folder import write_dataset
+from .info import SpecCLIPDatasetInfo
 from .splits import split_groups
 
 
@@ -32,20 +33,20 @@ def write_arrays(
     """Write a dataset of n rows, split over its groups (69, 1, 15 and 15 %).
 
     Args:
-        folder: where to.
+        folder: target.
         info: name, bins, range and domain; its seed draws the splits.
-        source_name: (n,) which source each row is of.
+        source_name: (n,) name of the source of each row.
         counts: (n, n_bins) whole numbers.
-        exposure: (n,) time over which they were counted, s.
+        exposure: (n,) exposure time, s.
         summary: (n,) texts by section of the domain.
-        group: (n,) what no split may cut (see `specclip_datasets.assign_groups`); the source alone
-            where None, which is right only where sources share nothing.
+        group: (n,) groups that no split may cut (see `specclip_datasets.assign_groups`); the source
+            alone where None, which is right only where sources share nothing.
         background_counts: (n, n_bins) whole numbers; none where None.
         background_scale: (n,) or one number, from background region to aperture.
         papers: (n,) lists of `{id, id_type, title, year}`; none where None.
         overwrite: replace a dataset that is there already.
         **columns: (n,) further columns of the contract: the variables of the domain (nan where
-            not known), their `_lolim` and `_hilim`, `ra`, `dec`, `source_class`, …
+            unknown), their `_lolim` and `_hilim`, `ra`, `dec`, `source_class`, …
 
     Returns:
         The folder.
@@ -56,7 +57,9 @@ def write_arrays(
     """
     n = len(source_name)
     counts = np.asarray(counts)
-    behind = np.zeros_like(counts) if background_counts is None else np.asarray(background_counts)
+    if background_counts is None:
+        background_counts = np.zeros_like(counts)
+    background = np.asarray(background_counts)
     groups = list(source_name if group is None else group)
     content: dict[str, Any] = {
         "source_name": list(source_name),
@@ -69,7 +72,7 @@ def write_arrays(
         "papers": [[]] * n if papers is None else [list(some) for some in papers],
         "summary": [{name: each.get(name) for name in info.domain.sections} for each in summary],
     }
-    for name, matrix in (("counts", counts), ("background_counts", behind)):
+    for name, matrix in (("counts", counts), ("background_counts", background)):
         if matrix.ndim != 2 or matrix.dtype.kind not in "iu":
             raise ContractError(
                 f"{name} are {matrix.dtype} {matrix.shape}: give whole numbers (rows, bins)"
@@ -77,8 +80,8 @@ def write_arrays(
         content[name] = list_array(matrix.astype(np.int32))
     for name, values in columns.items():
         array = np.asarray(values)
-        known = np.isfinite(array) if array.dtype.kind == "f" else None
-        content[name] = pa.array(array, mask=None if known is None else ~known)
+        missing = ~np.isfinite(array) if array.dtype.kind == "f" else None
+        content[name] = pa.array(array, mask=missing)
     for name, values in content.items():
         if len(values) != n:
             raise ContractError(f"{len(values)} values of {name} beside {n} of source_name")

@@ -1,4 +1,4 @@
-"""The data contract: the columns of a SpecCLIP dataset, whoever built it, and the check on them.
+"""Data contract: the columns of a SpecCLIP dataset and the check on their values.
 
 One row is one pair: a detection (one source in one observation) and the summary of what the
 literature says about its source. Simulated, local and archival data share these columns, so that
@@ -7,7 +7,8 @@ training never asks where a row came from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -79,7 +80,7 @@ class Column:
         feature: its `datasets` feature.
         unit: unit string, empty where there is none.
         meaning: one line for the dataset card.
-        required: whether a null is an error.
+        required: True when a null is an error.
     """
 
     feature: object
@@ -89,7 +90,7 @@ class Column:
 
 
 def variable_units(domain: Domain = XRAY) -> dict[str, str]:
-    """The physical variables and their units, in the order the models use.
+    """Return the physical variables and their units, in the order the models use.
 
     Returns:
         Mapping of name to unit: the domain's own, or those of the Chandra Source Catalog
@@ -101,7 +102,7 @@ def variable_units(domain: Domain = XRAY) -> dict[str, str]:
 
 
 def limited_variables(domain: Domain = XRAY) -> tuple[str, ...]:
-    """The variables with columns for a 68 % interval."""
+    """Return the variables with columns for a 68 % interval."""
     return LIMITED_VARIABLES if domain.variables is None else tuple(dict(domain.variables))
 
 
@@ -113,15 +114,15 @@ def contract_columns(
     *,
     text: bool = True,
 ) -> dict[str, Column]:
-    """Every column of the contract, in order.
+    """List every column of the contract, in order.
 
     Args:
         n_bins: number of equal energy bins of a spectrum.
         text_dim: dimension d of one section's embedding; None for a dataset without
             `text_embedding`. The column then holds d numbers for each section.
         domain: axis, sections and variables.
-        text: whether rows are pairs. Spectra by themselves (`spectra_features`) have neither
-            `papers` nor `summary`, and say in `paired` whether a pair holds them.
+        text: True when rows are pairs. Spectra without texts (`spectra_features`) have neither
+            `papers` nor `summary`; their `paired` is true when a pair holds them.
 
     Returns:
         Mapping of column name to `Column`.
@@ -151,7 +152,7 @@ def contract_columns(
         "year": Column(real, "yr", "decimal year of the observation; never a model input", False),
     }
     if not text:
-        columns["paired"] = Column(Value("bool"), "", "whether a row of `default` holds it, too")
+        columns["paired"] = Column(Value("bool"), "", "true when a row of `default` holds it, too")
     else:
         columns["papers"] = Column(
             List({"id": words, "id_type": words, "title": words, "year": Value("int32")}),
@@ -183,7 +184,7 @@ def contract_columns(
 def contract_features(
     n_bins: int = N_BINS, text_dim: int | None = None, domain: Domain = XRAY
 ) -> Features:
-    """The contract as `datasets.Features`: the one place where columns and types are written.
+    """Return the contract's columns and types as `datasets.Features`.
 
     Args:
         n_bins: number of equal energy bins of a spectrum.
@@ -199,7 +200,7 @@ def contract_features(
 
 
 def spectra_features(n_bins: int = N_BINS) -> Features:
-    """The columns of spectra by themselves, for pretraining: the contract's without the texts.
+    """Return the columns of spectra without texts, for pretraining.
 
     Args:
         n_bins: number of equal energy bins of a spectrum.
@@ -209,7 +210,7 @@ def spectra_features(n_bins: int = N_BINS) -> Features:
 
 
 def text_dim_of(features: Features | pa.Schema, domain: Domain = XRAY) -> int | None:
-    """Dimension of one section's embedding in a dataset, None where it has no embeddings.
+    """Return the dimension of one section's embedding, None where there are no embeddings.
 
     Args:
         features: features or Arrow schema of the dataset.
@@ -222,18 +223,22 @@ def text_dim_of(features: Features | pa.Schema, domain: Domain = XRAY) -> int | 
     schema = features if isinstance(features, pa.Schema) else features.arrow_schema
     if "text_embedding" not in schema.names:
         return None
-    kind = schema.field("text_embedding").type
+    column_type = schema.field("text_embedding").type
     n = len(domain.sections)
-    if not pa.types.is_fixed_size_list(kind) or kind.list_size % n or kind.list_size == 0:
+    if (
+        not pa.types.is_fixed_size_list(column_type)
+        or column_type.list_size % n
+        or column_type.list_size == 0
+    ):
         raise ContractError(
-            f"column 'text_embedding' has type {kind}; it takes a list of fixed length {n}·d "
-            f"({n} sections, embedded apart and joined)"
+            f"column 'text_embedding' has type {column_type}; it takes a list of fixed "
+            f"length {n}·d ({n} sections, embedded apart and joined)"
         )
-    return kind.list_size // n
+    return column_type.list_size // n
 
 
 def n_bins_of(features: Features | pa.Schema) -> int:
-    """Number of energy bins of a dataset's spectra.
+    """Return the number of energy bins of a dataset's spectra.
 
     Args:
         features: features or Arrow schema of the dataset.
@@ -244,12 +249,12 @@ def n_bins_of(features: Features | pa.Schema) -> int:
     schema = features if isinstance(features, pa.Schema) else features.arrow_schema
     if "counts" not in schema.names:
         raise ContractError("there is no column 'counts'; is this a SpecCLIP dataset?")
-    kind = schema.field("counts").type
-    if not pa.types.is_fixed_size_list(kind):
+    column_type = schema.field("counts").type
+    if not pa.types.is_fixed_size_list(column_type):
         raise ContractError(
-            f"column 'counts' has type {kind}; it takes a list of int32 of fixed length"
+            f"column 'counts' has type {column_type}; it takes a list of int32 of fixed length"
         )
-    return kind.list_size
+    return column_type.list_size
 
 
 def conform_table(
@@ -269,7 +274,7 @@ def conform_table(
         n_bins: number of energy bins.
         first_row: number of the first row, for messages.
         domain: axis, sections and variables.
-        text: whether rows are pairs; see `contract_columns`.
+        text: True when rows are pairs; see `contract_columns`.
 
     Returns:
         Table with exactly the contract's schema.
@@ -284,17 +289,18 @@ def conform_table(
     schema = Features({name: column.feature for name, column in columns.items()}).arrow_schema
     arrays = []
     for name, column in columns.items():
-        kind = schema.field(name).type
+        column_type = schema.field(name).type
         if name not in table.column_names:
             if column.required:
                 raise ContractError(f"column {name!r} ({column.meaning}) is missing: add it")
-            arrays.append(pa.chunked_array([pa.nulls(len(table), kind)]))
+            arrays.append(pa.chunked_array([pa.nulls(len(table), column_type)]))
             continue
         try:
-            arrays.append(table[name].cast(kind))
+            arrays.append(table[name].cast(column_type))
         except pa.ArrowException as error:
             raise ContractError(
-                f"column {name!r} has type {table[name].type} and cannot become {kind}: {error}"
+                f"column {name!r} has type {table[name].type} and cannot become {column_type}: "
+                f"{error}"
             ) from None
     conformed = pa.Table.from_arrays(arrays, schema=schema)
     validate_table(conformed, n_bins=n_bins, first_row=first_row, domain=domain)
@@ -315,88 +321,78 @@ def validate_table(
     Raises:
         ContractError: for the first broken rule, naming row, column and mend.
     """
-    text = "summary" in table.column_names
-    columns = contract_columns(n_bins, text_dim_of(table.schema, domain), domain, text=text)
-
-    def refuse(bad: np.ndarray, name: str, problem: str, mend: str) -> None:
+    rules = itertools.chain(
+        _identity_rules(table, n_bins, domain),
+        _spectrum_rules(table, n_bins),
+        _value_rules(table, domain),
+    )
+    for bad, name, problem, mend in rules:
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             value = table[name][row].as_py()
             shown = f" ({value!r})" if np.isscalar(value) else ""
             raise ContractError(f"row {first_row + row}, column {name!r}: {problem}{shown}; {mend}")
 
+
+# Rows (n,) that break a rule, the column, the problem and the mend.
+_Rule = tuple[np.ndarray, str, str, str]
+
+
+def _identity_rules(table: pa.Table, n_bins: int, domain: Domain) -> Iterator[_Rule]:
+    text = "summary" in table.column_names
+    columns = contract_columns(n_bins, text_dim_of(table.schema, domain), domain, text=text)
     for name, column in columns.items():
         if column.required:
-            refuse(_mask(pc.is_null(table[name])), name, "is null", "every row needs a value")
+            yield _mask(pc.is_null(table[name])), name, "is null", "every row needs a value"
     for name in ("source_name", "group"):
-        refuse(_mask(pc.equal(table[name], "")), name, "is empty", "every row needs a name")
-    for name in ("counts", "background_counts"):
-        refuse(
-            (_matrix(table[name], n_bins) < 0).any(axis=1),
-            name,
-            "holds negative counts",
-            "counts are integers from 0 on; subtract no background",
-        )
-    exposure = _numbers(table["exposure"])
-    refuse(
-        ~(np.isfinite(exposure) & (exposure > 0)),
-        "exposure",
-        "is not a positive time",
-        "give the live time in seconds",
-    )
-    scale = _numbers(table["background_scale"])
-    refuse(
-        ~(np.isfinite(scale) & (scale >= 0)),
-        "background_scale",
-        "is not a factor",
-        "give source over background extraction scaling, 0 where there is no background region",
-    )
-    area = _matrix(table["effective_area"], n_bins)
-    known = ~_mask(pc.is_null(table["effective_area"]))
-    refuse(
-        known & ~(np.isfinite(area) & (area >= 0)).all(axis=1),
-        "effective_area",
-        "holds a negative or undefined area",
-        "give cm² at the bin centres, or null",
-    )
+        yield _mask(pc.equal(table[name], "")), name, "is empty", "every row needs a name"
     for name, low, high in (("ra", 0.0, 360.0), ("dec", -90.0, 90.0)):
         angle, absent = _numbers(table[name]), _mask(pc.is_null(table[name]))
-        refuse(
-            ~absent & ~((angle >= low) & (angle <= high)),
-            name,
-            "is no such angle",
-            "give degrees, ICRS",
-        )
+        bad = ~absent & ~((angle >= low) & (angle <= high))
+        yield bad, name, "is no such angle", "give degrees, ICRS"
     if text:
         sections = table["summary"].combine_chunks()
         empty = np.ones(len(table), dtype=bool)
         for section in domain.sections:
             length = pc.fill_null(pc.utf8_length(pc.struct_field(sections, section)), 0)
             empty &= _mask(pc.equal(length, 0))
-        refuse(empty, "summary", "has no text", "a row without a summary is no pair: leave it out")
+        yield empty, "summary", "has no text", "a row without a summary is no pair: leave it out"
+
+
+def _spectrum_rules(table: pa.Table, n_bins: int) -> Iterator[_Rule]:
+    for name in ("counts", "background_counts"):
+        bad = (_matrix(table[name], n_bins) < 0).any(axis=1)
+        mend = "counts are integers from 0 on; subtract no background"
+        yield bad, name, "holds negative counts", mend
+    exposure = _numbers(table["exposure"])
+    bad = ~(np.isfinite(exposure) & (exposure > 0))
+    yield bad, "exposure", "is not a positive time", "give the live time in seconds"
+    scale = _numbers(table["background_scale"])
+    bad = ~(np.isfinite(scale) & (scale >= 0))
+    mend = "give source over background extraction scaling, 0 where there is no background region"
+    yield bad, "background_scale", "is not a factor", mend
+    area = _matrix(table["effective_area"], n_bins)
+    present = ~_mask(pc.is_null(table["effective_area"]))
+    bad = present & ~(np.isfinite(area) & (area >= 0)).all(axis=1)
+    mend = "give cm² at the bin centres, or null"
+    yield bad, "effective_area", "holds a negative or undefined area", mend
+
+
+def _value_rules(table: pa.Table, domain: Domain) -> Iterator[_Rule]:
     limited = limited_variables(domain)
-    for name in variable_units(domain):
-        ends = [f"{name}_{end}" for end in ("lolim", "hilim")] if name in limited else []
-        for column_name in (name, *ends):
-            value = _numbers(table[column_name])
-            missing = _mask(pc.is_null(table[column_name]))
-            refuse(
-                ~missing & (~np.isfinite(value) | np.isin(value, SENTINELS)),
-                column_name,
-                "holds a number that means 'not measured'",
-                "write null",
-            )
+    for variable in variable_units(domain):
+        ends = [f"{variable}_{end}" for end in ("lolim", "hilim")] if variable in limited else []
+        for name in (variable, *ends):
+            value = _numbers(table[name])
+            present = ~_mask(pc.is_null(table[name]))
+            bad = present & (~np.isfinite(value) | np.isin(value, SENTINELS))
+            yield bad, name, "holds a number that means 'not measured'", "write null"
     if "text_embedding" in table.column_names:
-        vectors = _matrix(
-            table["text_embedding"], table.schema.field("text_embedding").type.list_size
-        )
-        known = ~_mask(pc.is_null(table["text_embedding"]))
-        refuse(
-            known & ~np.isfinite(vectors).all(axis=1),
-            "text_embedding",
-            "holds a number that is not finite",
-            "embed the summary again",
-        )
+        width = table.schema.field("text_embedding").type.list_size
+        present = ~_mask(pc.is_null(table["text_embedding"]))
+        bad = present & ~np.isfinite(_matrix(table["text_embedding"], width)).all(axis=1)
+        mend = "embed the summary again"
+        yield bad, "text_embedding", "holds a number that is not finite", mend
 
 
 def _mask(values: pa.ChunkedArray | pa.Array) -> np.ndarray:
@@ -404,12 +400,12 @@ def _mask(values: pa.ChunkedArray | pa.Array) -> np.ndarray:
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """Values (n,) float64, nan where null."""
+    """Return values (n,) float64, nan where null."""
     return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
 def _matrix(column: pa.ChunkedArray, width: int) -> np.ndarray:
-    """Values (n, width) of a column of lists; rows that are null become zeros."""
+    """Return values (n, width) of a column of lists; rows that are null become zeros."""
     rows = []
     for chunk in column.chunks:
         missing = pc.is_null(chunk).to_numpy(zero_copy_only=False)
@@ -425,7 +421,7 @@ def _matrix(column: pa.ChunkedArray, width: int) -> np.ndarray:
 
 
 def list_array(values: np.ndarray) -> pa.FixedSizeListArray:
-    """A matrix as an Arrow column of lists of fixed length, without a copy.
+    """Wrap a matrix as an Arrow column of lists of fixed length, without a copy.
 
     Args:
         values: array (n, m).
@@ -434,24 +430,22 @@ def list_array(values: np.ndarray) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
 
 
-def describe_columns(
-    names: Iterable[str], n_bins: int, text_dim: int | None, domain: Domain = XRAY
-) -> str:
-    """The columns as a Markdown table, for the dataset card.
-
-    Args:
-        names: the columns to describe.
-        n_bins: number of energy bins.
-        text_dim: dimension of one section's embedding, or None.
-        domain: axis, sections and variables.
-    """
-    columns = contract_columns(n_bins, text_dim, domain)
-    schema = contract_features(n_bins, text_dim, domain).arrow_schema
-    lines = ["| column | type | unit | meaning |", "|---|---|---|---|"]
-    for name in names:
-        kind = str(schema.field(name).type).replace("|", "\\|").replace("element: ", "")
-        null = "" if columns[name].required else " or null"
-        lines.append(
-            f"| `{name}` | {kind}{null} | {columns[name].unit} | {columns[name].meaning} |"
-        )
-    return "\n".join(lines)
+__all__ = [
+    "ENERGY_RANGE",
+    "LIMITED_VARIABLES",
+    "N_BINS",
+    "SENTINELS",
+    "SPLITS",
+    "Column",
+    "ContractError",
+    "conform_table",
+    "contract_columns",
+    "contract_features",
+    "limited_variables",
+    "list_array",
+    "n_bins_of",
+    "spectra_features",
+    "text_dim_of",
+    "validate_table",
+    "variable_units",
+]

@@ -1,4 +1,4 @@
-"""What a dataset's observations are, where they are not spectra of the Chandra Source Catalog."""
+"""Domain of a dataset: axis, texts and variables, where they are not those of X-ray spectra."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Domain:
     """Axis, texts and variables of a dataset; the number of bins and their range stand beside it.
 
     Attributes:
-        axis: what the counts lie along, such as `energy`, `wavelength` or `time`.
+        axis: axis along which counts are binned, such as `energy`, `wavelength` or `time`.
         axis_unit: its unit; the range of the axis must stay below 1,000 of it.
         sections: names of the texts of a summary, in the order of their embeddings.
         variables: `(name, unit)` of each target variable; None for the 20 of the catalogue. A
             variable of one's own may have a 68 % interval, in `<name>_lolim` and `<name>_hilim`.
-        on_sky: whether every row needs a position.
+        on_sky: True when every row needs a position.
 
     Raises:
         ValueError: for names that are empty or repeated.
@@ -35,14 +35,14 @@ class Domain:
         if not self.axis or not self.axis_unit:
             raise ValueError("axis and axis_unit must be named")
         names = [name for name, _ in self.variables or ()]
-        for what, words in (("sections", list(self.sections)), ("variables", names)):
-            empty = what == "sections" and not words
+        for label, words in (("sections", list(self.sections)), ("variables", names)):
+            empty = label == "sections" and not words
             if empty or len(set(words)) != len(words) or not all(words):
-                raise ValueError(f"{what} are {words}, they must be different names")
+                raise ValueError(f"{label} are {words}, they must be different names")
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Domain:
-        """A domain from what `specclip_dataset.json` holds.
+        """Read a domain from the content of `specclip_dataset.json`.
 
         Raises:
             ValueError: naming the key that is not what it must be.
@@ -71,7 +71,7 @@ class Domain:
         return cls(**values, sections=tuple(sections), variables=variables, on_sky=on_sky)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them."""
+        """Return plain values, as JSON holds them."""
         return {
             "axis": self.axis,
             "axis_unit": self.axis_unit,

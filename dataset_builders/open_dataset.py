@@ -1,8 +1,7 @@
-"""Open a dataset, whatever form it has: a folder, local tables, or a repository on the Hub."""
+"""Opening of datasets in any form: a folder, local tables, or a repository on the Hub."""
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,9 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from .folder import (
-    INFO_FILE,
-    DatasetFolderError,
-    SpecCLIPDatasetInfo,
-    built_splits,
-    conform_splits,
-    is_dataset_folder,
-    pairs_configuration,
-    read_dataset,
-    read_info,
-    write_dataset,
-)
-from .tables import LocalTables, is_tables_folder
+from .folder import conform_splits, is_dataset_folder, read_dataset
+from .info import INFO_FILE, DatasetFolderError, SpecCLIPDatasetInfo, read_info
+from .tables.builder import LocalTables, is_tables_folder
 
 
 def load(
@@ -41,18 +30,19 @@ def load(
 ) -> tuple[DatasetDict, SpecCLIPDatasetInfo]:
     """Open a dataset.
 
+    Folders are read as they are; a cache holds only datasets built from tables and downloads.
+
     Args:
         dataset: folder in the contract's form, folder of local tables (built into the contract's
             form once, under `cache_dir`), or id of a dataset on the Hub.
-        cache_dir: where datasets built from tables and downloads are kept; `datasets`' own where
-            None.
+        cache_dir: cache; that of `datasets` where None.
         survey_limit: for local tables, see `LocalTables`.
         keep_survey_only: for local tables, see `LocalTables`.
         seed: of the splits, for local tables that bring none.
         progress: show bars while building.
 
     Returns:
-        The four splits, and what made them.
+        The four splits, and the description of the dataset.
 
     Raises:
         DatasetFolderError: when the folder is neither, or damaged, or nothing has that name.
@@ -62,10 +52,10 @@ def load(
     folder = Path(dataset)
     if folder.is_dir():
         if is_tables_folder(folder):
-            knobs: dict[str, Any] = {"keep_survey_only": keep_survey_only, "seed": seed}
-            knobs |= {} if survey_limit is None else {"survey_limit": survey_limit}
-            built = _build_once(folder, cache_dir, knobs, progress)
-            return read_dataset(built)
+            settings: dict[str, Any] = {"keep_survey_only": keep_survey_only, "seed": seed}
+            settings |= {} if survey_limit is None else {"survey_limit": survey_limit}
+            tables = LocalTables(folder, **settings)
+            return read_dataset(_build_once(tables, cache_dir, progress))
         if is_dataset_folder(folder):
             return read_dataset(folder)
         raise DatasetFolderError(
@@ -75,49 +65,47 @@ def load(
     name = str(dataset)
     if folder.is_absolute() or name.startswith(".") or name.count("/") != 1:
         raise DatasetFolderError(f"{dataset} is neither a folder nor a dataset id 'user/name'")
+    return _load_from_hub(name, None if cache_dir is None else str(cache_dir))
+
+
+def _load_from_hub(name: str, cache_dir: str | None) -> tuple[DatasetDict, SpecCLIPDatasetInfo]:
+    info = None
     try:
         path = hf_hub_download(name, INFO_FILE, repo_type="dataset", cache_dir=cache_dir)
         info = read_info(Path(path).parent)
     except (RepositoryNotFoundError, LocalEntryNotFoundError) as error:
         # The second is raised where the Hub is not reached, which is not the same as not there.
-        raise DatasetFolderError(
-            f"{name} is no folder here, and as a dataset on the Hub it gave: {error}"
-        ) from error
+        raise _not_on_hub(name, error) from error
     except EntryNotFoundError:
-        info = None
+        pass
     try:
-        splits = load_dataset(
-            name,
-            pairs_configuration(info),
-            cache_dir=None if cache_dir is None else str(cache_dir),
-        )
+        configuration = info.pairs_configuration if info else None
+        splits = load_dataset(name, configuration, cache_dir=cache_dir)
     except (DatasetNotFoundError, OSError) as error:
-        raise DatasetFolderError(
-            f"{name} is no folder here, and as a dataset on the Hub it gave: {error}"
-        ) from error
+        raise _not_on_hub(name, error) from error
     return conform_splits(splits, info, name=name)
 
 
-def _build_once(
-    folder: Path, cache_dir: str | Path | None, knobs: dict[str, Any], progress: bool
-) -> Path:
-    """Build tables into a folder named after what they are made of, unless it is there."""
+def _not_on_hub(name: str, error: Exception) -> DatasetFolderError:
+    return DatasetFolderError(
+        f"{name} is no folder here, and as a dataset on the Hub it gave: {error}"
+    )
+
+
+def _build_once(tables: LocalTables, cache_dir: str | Path | None, progress: bool) -> Path:
+    """Build tables into a folder named by the hash of their content, unless it is there."""
     root = Path(config.HF_DATASETS_CACHE if cache_dir is None else cache_dir) / "specclip"
-    key = LocalTables(folder, **knobs).key
-    built = root / f"{folder.resolve().name}-{key[:16]}"
-    if is_dataset_folder(built):
-        return built
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root) as scratch:
-        builder = LocalTables(folder, cache_dir=scratch, **knobs)
-        builder.download_and_prepare()
+    built = root / f"{tables.folder.resolve().name}-{tables.key[:16]}"
+    if not is_dataset_folder(built):
         try:
-            rows = built_splits(builder)
-            write_dataset(built, rows, builder.description(), progress=progress)
+            tables.write(built, progress=progress)
         except DatasetFolderError:
-            # Another process was faster; what it wrote is the same.
+            # Another process was faster; its rows are the same.
             if not is_dataset_folder(built):
                 raise
-    if progress:
-        print(builder.plan.counts)
+        if progress:
+            print(tables.plan.counts)
     return built
+
+
+__all__ = ["load"]

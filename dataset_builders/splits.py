@@ -1,8 +1,8 @@
-"""Groups that no split may cut, and the splits over them.
+"""Groups of rows that share a source, field, host or paper, and the splits over them.
 
-Two detections share a field, a host or a paper far more often than chance, and each of these is
-written both in the spectrum (exposure, chip, response) and in the text. A split that cuts one
-measures how well a model remembers the field. So everything that is connected stays together.
+Two detections share a field, a host or a paper far more often than chance, and each of these
+shows both in the spectrum (exposure, chip, response) and in the text. A split that cuts a group
+measures how well a model remembers the field, so everything that is connected stays together.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class _Components:
             name = parent[name]
         return name
 
-    def join(self, one: Hashable, other: Hashable) -> None:
-        self._parent[self.find(one)] = self.find(other)
+    def join(self, first: Hashable, second: Hashable) -> None:
+        self._parent[self.find(first)] = self.find(second)
 
 
 def count_sources_of_papers(
     source_names: Sequence[str], papers: Sequence[Sequence[str]]
 ) -> Counter[str]:
-    """Behind the summaries of how many sources each paper is.
+    """Count the sources whose summaries each paper is behind.
 
     Args:
         source_names: name of the source, per row.
@@ -70,9 +70,9 @@ def assign_groups(
     papers: Sequence[Sequence[str]],
     *,
     survey_limit: int = SURVEY_LIMIT,
-    own: Sequence[str] | None = None,
+    catalogue_groups: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Connected components over source, shared observation, host and linking paper.
+    """Find the connected components over source, shared observation, host and linking paper.
 
     A paper links sources when it is behind the summaries of at most `survey_limit` of them;
     larger ones are surveys and link nothing.
@@ -83,15 +83,15 @@ def assign_groups(
         hosts: host (galaxy, cluster of stars or of galaxies) or None, per row (n).
         papers: identifiers of the papers behind the summary, per row (n).
         survey_limit: the most sources that a linking paper has.
-        own: groups that somebody else found, per row (n), to be kept whole as well.
+        catalogue_groups: groups that the table brings, per row (n), not to be cut either.
 
     Returns:
         Array (n,) of strings: the group of each row, named after its first source by name.
     """
     sources_of = count_sources_of_papers(source_names, papers)
     components = _Components()
-    own = [None] * len(source_names) if own is None else own
-    rows = zip(source_names, obsids, hosts, papers, own, strict=True)
+    outer = [None] * len(source_names) if catalogue_groups is None else catalogue_groups
+    rows = zip(source_names, obsids, hosts, papers, outer, strict=True)
     for source, obsid, host, ids, group in rows:
         node = ("source", source)
         components.join(("observation", int(obsid)), node)
@@ -157,7 +157,7 @@ def split_groups(
 def _draw_splits(
     sizes: np.ndarray, targets: np.ndarray, largest_share: float, random: np.random.Generator
 ) -> np.ndarray:
-    """One draw of a split (index into `SPLITS`) for each group.
+    """Draw a split (index into `SPLITS`) for each group.
 
     Args:
         sizes: rows of each group, (g).
@@ -203,7 +203,7 @@ def _draw_splits(
 
 
 def describe_splits(groups: Sequence[str], splits: Sequence[str]) -> str:
-    """Sizes of the splits, for people.
+    """Format the sizes of the splits as text.
 
     Args:
         groups: group of each row (n).
@@ -224,3 +224,13 @@ def describe_splits(groups: Sequence[str], splits: Sequence[str]) -> str:
         name, size = Counter(groups).most_common(1)[0]
         lines.append(f"largest group: {size} rows ({size / len(groups):.1%}), {name}")
     return "\n".join(lines)
+
+
+__all__ = [
+    "FRACTIONS",
+    "SURVEY_LIMIT",
+    "assign_groups",
+    "count_sources_of_papers",
+    "describe_splits",
+    "split_groups",
+]

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import numpy as np
 from .errors import FileFormatError, SpecCLIPError
 
 PARTIAL = ".partial-"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DiskError(SpecCLIPError, RuntimeError):
@@ -51,7 +52,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         _sync(partial)
         partial.replace(path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _FULL:
             raise DiskError(
                 f"the disk of {path.parent} is full: make room and run again; nothing is lost"
             ) from None
@@ -163,13 +164,20 @@ def map_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def _sync(path: Path) -> None:
-    """Force a file or folder to disk, where the file system can."""
-    with suppress(OSError):
+    """Force a file or folder to disk, where the file system can.
+
+    Raises:
+        OSError: when the disk is full, which some file systems notice only now.
+    """
+    try:
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise
 
 
 __all__ = [

@@ -362,7 +362,7 @@ Leaves in DIR:
   evaluation/    ranks and errors row by row, for paired comparisons between runs
   checkpoints/   a rerun of the same command resumes from here
 
-  python -m specclip_datasets simulate --config demo --output runs/demo/dataset
+  specclip dataset simulate --config demo --output runs/demo/dataset
   accelerate launch training/reproduce.py --config demo --dataset runs/demo/dataset \\
       --output runs/demo
   specclip describe --model runs/demo FILE.pha

@@ -15,12 +15,13 @@ import numpy as np
 import pyarrow as pa
 
 from ..contract import SPLITS, contract_features
-from ..folder import SpecCLIPDatasetInfo, check_may_write, write_dataset
-from ..shards import code_fingerprint, prepare_processes, simulated_splits
-from ..variety import describe_variety, measure_variety
+from ..folder import check_may_write, write_dataset
+from ..info import SpecCLIPDatasetInfo, code_fingerprint
 from .catalogue import Universe
 from .compare import CITATION, Marginals, comparison_table
 from .knobs import Knobs
+from .rows import prepare_processes, simulated_splits
+from .variety import describe_variety, measure_variety
 
 # Raise it whenever the same knobs give other rows.
 VERSION = "0.8.0"

@@ -1,7 +1,7 @@
 """Marginal distributions of a dataset beside those of the real catalogue.
 
 The package ships quantiles of the catalogue (`simulation/csc_marginals.json`), no row of it.
-`python -m specclip_datasets marginals FOLDER` computed them, from two tables of the Chandra Source
+`specclip dataset marginals FOLDER` computed them, from two tables of the Chandra Source
 Catalog 2.0 (Evans et al. 2010, ApJS 189, 37; 2024, ApJS 274, 22): detections of sources with
 literature, all ACIS detections with more than 18 net counts, and those bright enough to be fitted.
 """

@@ -1,4 +1,4 @@
-"""From the sky to a dataset: catalogue, archive and literature over the network.
+"""Builder of a dataset from the sky: catalogue, archive and literature over the network.
 
 Each module talks to one service and knows none of the others; what there is to do, and what became
 of it, stands in a work queue on disk, so that a build can be killed at any moment and goes on.

@@ -1,4 +1,4 @@
-"""The finished work of a build as the contract's rows, in each of a dataset's configurations."""
+"""Rows of a finished build in the contract's columns, for each configuration of a dataset."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from ..contract import (
     spectra_features,
     variable_units,
 )
-from ..folder import EMBEDDED, SPECTRA, TableStream
+from ..folder import TableStream
+from ..info import EMBEDDED, SPECTRA
 from ..splits import SURVEY_LIMIT, assign_groups, split_groups
 from .services.products import detection_id
 from .work.parts import Parts
@@ -32,12 +33,12 @@ _KEY = ("name", "obsid", "obi", "region_id")
 
 
 class AssembleError(SpecCLIPError, RuntimeError):
-    """There is nothing to make a dataset of; the message says where it was lost."""
+    """Work that no dataset can be made of; the message says what is missing."""
 
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """What rows need of a source that SIMBAD knows.
+    """Facts of a source from SIMBAD that rows need.
 
     Attributes:
         source_class: SIMBAD's type, or None.
@@ -53,7 +54,7 @@ _UNKNOWN = SourceFacts()
 
 @dataclass(frozen=True)
 class Assembly:
-    """What goes into a dataset.
+    """Content of a dataset: detections, spectra, sources, papers, summaries and embeddings.
 
     Attributes:
         catalogue: rows of `catalogue.SCHEMA`, those that are usable.
@@ -77,7 +78,7 @@ class Assembly:
 
     @cached_property
     def rows(self) -> AssembledRows:
-        """Which detections become rows, and where.
+        """Detections that become rows, with their groups and splits.
 
         Raises:
             AssembleError: when there is not one pair.
@@ -120,11 +121,11 @@ class Assembly:
 
     @property
     def configurations(self) -> tuple[str, ...]:
-        """Those that there are: `default` and `spectra`, and `embedded` where there are vectors."""
+        """Names of the configurations: `default`, `spectra`, and `embedded` with vectors."""
         return (PAIRS, *((EMBEDDED,) if self.embeddings is not None else ()), SPECTRA)
 
     def schema(self, configuration: str) -> pa.Schema:
-        """Columns of a configuration."""
+        """Return the columns of a configuration."""
         if configuration == SPECTRA:
             return spectra_features(N_BINS).arrow_schema
         width = None
@@ -133,11 +134,11 @@ class Assembly:
         return contract_features(N_BINS, width).arrow_schema
 
     def streams(self, configuration: str) -> dict[str, TableStream]:
-        """Rows of each split of a configuration."""
+        """Make the rows of each split of a configuration while they are read."""
         return {split: self.stream(configuration, split) for split in SPLITS}
 
     def stream(self, configuration: str, split: str) -> TableStream:
-        """Rows of one split of a configuration, in the order of sources and detections."""
+        """Make the rows of one split, in the order of sources and detections."""
         chosen = self.rows.splits == split
         if configuration != SPECTRA:
             chosen = chosen & self.rows.paired

@@ -1,4 +1,4 @@
-"""`CSCPapers`: what a build fetched from the sky, as a `datasets` builder."""
+"""`CSCPapers`: the work folder of a build as a `datasets` builder."""
 
 from __future__ import annotations
 
@@ -14,16 +14,8 @@ from huggingface_hub import CommitInfo, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from ..contract import SPLITS
-from ..folder import (
-    CARD_FILE,
-    CONFIGURATIONS,
-    DATA_FOLDER,
-    INFO_FILE,
-    DatasetFolderError,
-    SpecCLIPDatasetInfo,
-    read_info,
-    write_dataset,
-)
+from ..folder import CARD_FILE, DATA_FOLDER, write_dataset
+from ..info import CONFIGURATIONS, INFO_FILE, DatasetFolderError, SpecCLIPDatasetInfo, read_info
 from ..splits import describe_splits
 from .assemble import PAIRS
 from .finished import read_finished
@@ -32,9 +24,9 @@ VERSION = "0.2.0"
 
 
 class CSCPapers(datasets.ArrowBasedBuilder):
-    """Detections of the Chandra Source Catalog and what the literature says about their sources.
+    """Detections of the Chandra Source Catalog with the literature about their sources.
 
-    The rows are made of the work folder that `python -m specclip_datasets build` leaves; nothing is
+    The rows are made of the work folder that `specclip dataset build` leaves; nothing is
     fetched.
 
     Args:
@@ -83,7 +75,7 @@ class CSCPapers(datasets.ArrowBasedBuilder):
         )
 
     def description(self) -> SpecCLIPDatasetInfo:
-        """What to write beside the rows."""
+        """Describe the dataset."""
         return self._description
 
     def write(self, output: str | Path, *, overwrite: bool = False, progress: bool = False) -> str:
@@ -152,7 +144,7 @@ class CSCPapers(datasets.ArrowBasedBuilder):
 def push_folder(
     folder: str | Path, repo_id: str, *, private: bool | None = None, token: str | None = None
 ) -> CommitInfo:
-    """Publish a dataset folder: one commit, whole or not at all.
+    """Publish a dataset folder in one commit.
 
     Args:
         folder: written by `write_dataset`.

@@ -1,4 +1,4 @@
-"""`python -m specclip_datasets build`: from names on the sky to a dataset."""
+"""`specclip dataset build`: from names on the sky to a dataset."""
 
 from __future__ import annotations
 
@@ -10,41 +10,33 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hf_specclip.literature import CacheError, EmbeddingError
-from hf_specclip.storage import DiskError
-
 from ..splits import SURVEY_LIMIT
-from .assemble import AssembleError
-from .build import SHARD_STAGES, STAGES, Build, BuildError, Options, Selection, Services
+from .build import STAGES, Build
 from .builder import push_folder
-from .literature.answers import AnswerCache, AnswerCacheError
+from .literature.answers import AnswerCache
 from .literature.bibliography import PAPERS_EACH
-from .literature.summaries import CapReachedError, ModelError, ModelSummariser
+from .literature.summaries import ModelSummariser
 from .literature.texts import STAGE as TEXTS_STAGE
 from .literature.texts import ExtractiveSummariser, Summariser
-from .merge import MergeError, merge_shards
 from .plan.dry_run import FIRST_STAGES, DryRun
 from .services.archive import STAGE as SPECTRA_STAGE
-from .services.catalogue import CatalogueError, Limits
+from .services.catalogue import Limits
 from .services.full_texts import STAGE as FULL_TEXTS_STAGE
-from .services.polite_session import ServiceError
 from .services.products import KINDS
 from .services.sources import names_of
-from .work.queue import QueueError
-from .work.shard import Shard
+from .settings import BuildError, Options, Selection, Services
 
 EPILOG = """\
 examples:
-  python -m specclip_datasets build --source csc --names names.txt --output runs/mine --dry-run
-  python -m specclip_datasets build --source csc --cone 10.68 41.27 0.2 --output runs/m31
-  python -m specclip_datasets build --source csc --class LXB --max-disk 20GB --output runs/binaries
-  python -m specclip_datasets build --source csc --names names.txt --output runs/mine \\
+  specclip dataset build --source csc --names names.txt --output runs/mine --dry-run
+  specclip dataset build --source csc --cone 10.68 41.27 0.2 --output runs/m31
+  specclip dataset build --source csc --class LXB --max-disk 20GB --output runs/binaries
+  specclip dataset build --source csc --names names.txt --output runs/mine \\
       --summariser openai --model-batches --embedder openai --push user/name
-  python -m specclip_datasets build --source csc --everything --output runs/csc --dry-run
+  specclip dataset build --source csc --everything --output runs/csc --dry-run
 
 Several processes on one machine: give the command several times, or launch it with accelerate
-(`accelerate launch … -m specclip_datasets build …`). Several machines: each builds a share with
---shard 1/4 … 4/4, and `python -m specclip_datasets merge` joins them.
+(`accelerate launch … -m specclip_datasets build …`).
 
 ADS needs a token: ADS_DEV_KEY or ~/.ads/dev_key (ui.adsabs.harvard.edu, Account, API Token).
 Everything fetched lies in the work folder (OUTPUT.work): a build that was stopped, however it was,
@@ -76,10 +68,9 @@ def add_command(commands: Any) -> None:
     add("--overwrite", action="store_true", help="replace a dataset that is already there")
     add(
         "--stages",
-        help=f"some of {','.join(STAGES)} (default: all, of a shard those before "
-        "summaries), or push, to publish a dataset that is there",
+        help=f"some of {','.join(STAGES)} (default: all), or push, to publish a dataset "
+        "that is there",
     )
-    add("--shard", type=_shard, metavar="I/N", help="build the I-th of N shares of the sources")
     add("--retry", action="store_true", help="ask again for what failed")
     add(
         "--dry-run",
@@ -131,38 +122,18 @@ def add_command(commands: Any) -> None:
     add("--model-poll", type=float, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
-    merging = commands.add_parser(
-        "merge",
-        help="join the shards of a build",
-        description="Join the work folders of all shards of a build. The build command with --work "
-        "MERGED then goes on with summaries, embeddings and dataset.",
-    )
-    merging.add_argument("shards", type=Path, nargs="+", metavar="WORK", help="folder of a shard")
-    merging.add_argument("--work", type=Path, required=True, help="folder to make")
-    merging.add_argument(
-        "--spectra", action="store_true", help="bring the archive's files along, too"
-    )
-    merging.set_defaults(run=merge)
-
-
-def merge(options: argparse.Namespace) -> int:
-    """Join shards; 0, or 2 where that cannot be."""
-    try:
-        merged = merge_shards(options.shards, options.work, spectra=options.spectra)
-    except STOPS as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{options.work}: {merged:,} items of {len(options.shards)} shards")
-    print(f"go on with the build command, --work {options.work} in place of --shard")
-    return 0
-
 
 def run(options: argparse.Namespace) -> int:
-    """Run the build; 0, or 2 where it had to stop (the message says what to do)."""
+    """Run the build.
+
+    Returns:
+        0, or 2 where the disk is full (the message says what to do).
+
+    Raises:
+        SpecCLIPError: where the build had to stop; all that was fetched is kept.
+    """
     try:
         return _run(options)
-    except STOPS as error:
-        print(f"error: {error}", file=sys.stderr)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -212,12 +183,8 @@ def _run(options: argparse.Namespace) -> int:
         embedder_url=options.embedder_url,
         model_batches=options.model_batches,
         seed=options.seed,
-        shard=options.shard,
     )
-    work = options.work or options.output.with_name(
-        f"{options.output.name}.work"
-        + (f"-{options.shard.number}-of-{options.shard.of}" if options.shard else "")
-    )
+    work = options.work or options.output.with_name(f"{options.output.name}.work")
     # Of the processes that accelerate starts, the first speaks and writes the dataset.
     first = os.environ.get("RANK", "0") == "0"
     build = Build(
@@ -235,8 +202,6 @@ def _run(options: argparse.Namespace) -> int:
         print(dry.forecast())
         return 0
     stages = options.stages.split(",") if options.stages else list(STAGES)
-    if options.shard and not options.stages:
-        stages = list(SHARD_STAGES)
     if not first:
         stages = [stage for stage in stages if stage != "dataset"]
     build.run(stages, options.output, overwrite=options.overwrite)
@@ -255,23 +220,6 @@ def _push(options: argparse.Namespace) -> int:
     return 0
 
 
-# What ends a build with a message and not with a traceback; all that was fetched is kept.
-STOPS = (
-    AnswerCacheError,
-    AssembleError,
-    CacheError,
-    CapReachedError,
-    CatalogueError,
-    DiskError,
-    EmbeddingError,
-    MergeError,
-    ModelError,
-    QueueError,
-    ServiceError,
-    BuildError,
-)
-
-
 def _summariser(options: argparse.Namespace, work: Path) -> Summariser:
     kind, _, model = options.summariser.partition(":")
     if kind == "extractive" and not model:
@@ -286,13 +234,6 @@ def _summariser(options: argparse.Namespace, work: Path) -> Summariser:
         prices=tuple(options.token_prices) if options.token_prices else None,
         may_ask=not options.dry_run or options.sample_summaries > 0,
     )
-
-
-def _shard(text: str) -> Shard:
-    try:
-        return Shard.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _bytes(text: str) -> int:

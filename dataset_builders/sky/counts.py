@@ -1,4 +1,4 @@
-"""Spectra in the contract's bins: read, dealt and kept in parts, so that a kill loses little."""
+"""Counts of spectra in the contract's bins, kept in parts so that a kill loses little."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SCHEMA = pa.schema(
 
 
 def want_counts(queue: WorkQueue, detections: Mapping[str, tuple[str, str]]) -> int:
-    """Want spectra in bins.
+    """Queue the binning of spectra.
 
     Args:
         queue: of the build.
@@ -43,7 +43,7 @@ def want_counts(queue: WorkQueue, detections: Mapping[str, tuple[str, str]]) -> 
             folder of the build.
 
     Returns:
-        How many spectra are new: those that no part holds, from whatever run or shard it came.
+        How many spectra are new: those that no part holds yet.
         Parts follow the names of sources, as the rows of a dataset do.
     """
     known = {tuple(entry[:2]) for item in queue.items(STAGE) for entry in item.payload["spectra"]}
@@ -88,7 +88,7 @@ def make_counts(
 def read_counts(
     queue: WorkQueue, folder: str | Path, detections: Mapping[str, tuple[str, str]]
 ) -> tuple[Parts, dict[str, str]]:
-    """What `make_counts` made.
+    """Read the parts that `make_counts` wrote.
 
     Args:
         queue: of the build.

@@ -1,4 +1,4 @@
-"""The finished work folder of a build, opened: all that a dataset is made of."""
+"""Reader and writer of a finished work folder, from which the dataset is made."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from hf_specclip.storage import write_bytes
 
-from ..folder import SpecCLIPDatasetInfo
+from ..info import SpecCLIPDatasetInfo
 from . import counts
 from .assemble import AssembleError, Assembly, SourceFacts
 from .literature.bibliography import Literature
@@ -28,13 +28,13 @@ FINISHED_FILE = "finished.json"
 
 
 def usable_detections(work: str | Path) -> pa.Table:
-    """The catalogue's detections that are not masked."""
+    """Read the catalogue's detections that are not masked."""
     table = read_catalogue(work)
     return table.filter(table["masked"].is_null())
 
 
 def spectrum_files(queue: WorkQueue, work: str | Path) -> dict[str, tuple[str, str]]:
-    """Detection -> its source and the file of its spectrum, below the folder of the build."""
+    """Map each detection to its source and its spectrum's file below the work folder."""
     work = Path(work)
     index = read_spectra_index(queue, work)
     found = {}
@@ -48,7 +48,7 @@ def spectrum_files(queue: WorkQueue, work: str | Path) -> dict[str, tuple[str, s
 def write_finished(
     work: str | Path, info: SpecCLIPDatasetInfo, survey_limit: int, embedder: str | None
 ) -> None:
-    """Say with which settings the work becomes a dataset."""
+    """Write the settings with which the work becomes a dataset."""
     record = asdict(info)
     del record["domain"]  # always that of an X-ray spectrum
     content = {"info": record, "survey_limit": survey_limit, "embedder": embedder}
@@ -77,7 +77,7 @@ def read_finished(work: str | Path) -> tuple[Assembly, SpecCLIPDatasetInfo]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AssembleError(
             f"{work} is no finished work folder ({FINISHED_FILE}: {type(error).__name__}): run "
-            "`python -m specclip_datasets build` to its end first"
+            "`specclip dataset build` to its end first"
         ) from None
     queue = WorkQueue(work / QUEUE_FILE)
     spectra, _ = counts.read_counts(queue, work, spectrum_files(queue, work))
@@ -108,7 +108,7 @@ def read_finished(work: str | Path) -> tuple[Assembly, SpecCLIPDatasetInfo]:
 
 
 def _papers(queue: WorkQueue, survey_limit: int) -> dict[str, list[dict[str, Any]]]:
-    """The papers behind each summary, in the order in which it was made of them."""
+    """Look up the papers behind each summary, in the order in which it was made of them."""
     known = Literature(queue, survey_limit=survey_limit)
     found = {}
     for name, codes in read_summary_papers(queue).items():

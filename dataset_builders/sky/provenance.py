@@ -1,13 +1,11 @@
-"""Where the rows of a build come from, for the card: services, questions, dates, terms."""
+"""Provenance of a dataset, for its card: services, queries, dates, terms."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-if TYPE_CHECKING:
-    from .build import Selection, Services
-    from .literature.texts import Summariser
+from .literature.texts import Summariser
+from .settings import Selection, Services
 
 DESCRIPTION = """\
 Detections of the Chandra Source Catalog 2.1 with their spectra from the Chandra archive, and the
@@ -40,7 +38,7 @@ def provenance(
     summariser: Summariser,
     embedder: str | None,
 ) -> str:
-    """Services, questions, versions, licence and citations, in Markdown.
+    """Format services, queries, versions, licence and citations in Markdown.
 
     Args:
         selection: which sources were asked for.

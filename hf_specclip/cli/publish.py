@@ -18,7 +18,7 @@ complete. After an error, run it again: only what is missing is sent.
   moe       mixture of experts with its reference bank (moe/)
   spectrum  spectral autoencoder (spectrum/)
   outliers  outlier detector (outliers/)
-  dataset   dataset folder made by `python -m specclip_datasets`
+  dataset   dataset folder made by `specclip dataset`
   metric    `evaluate` module, as a Space; specclip_retrieval is the package's own
   space     page around a published model, as a Gradio Space; DIR is the run
 

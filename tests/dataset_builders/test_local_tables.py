@@ -7,11 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
-from specclip_datasets import LocalTables, LocalTablesError, load
+from specclip_datasets import LocalTables, LocalTablesError, load, read_dataset
 from specclip_datasets.__main__ import main
 from specclip_datasets.contract import SPLITS
-from specclip_datasets.folder import built_splits
-from specclip_datasets.tables import _id_type, _year_of
+from specclip_datasets.tables.plan import identify
 
 ABSTRACT = (
     "We present an X-ray study of {name}. The spectrum is an absorbed power law with a photon "
@@ -92,9 +91,8 @@ def tables(tmp_path):
 
 
 def rows_of(folder, tmp_path, **settings):
-    builder = LocalTables(folder, cache_dir=tmp_path / "built", **settings)
-    builder.download_and_prepare()
-    splits = built_splits(builder)
+    builder = LocalTables(folder, **settings)
+    splits, _ = read_dataset(builder.write(tmp_path / "built"))
     return builder, [row for part in splits.values() for row in part]
 
 
@@ -253,13 +251,12 @@ def test_command_line(tables, tmp_path, capsys):
     ],
 )
 def test_identifiers_tell_their_kind_and_year(identifier, kind, year):
-    assert _id_type(identifier) == kind
-    assert _year_of(identifier) == year
+    assert identify(identifier) == (kind, year)
 
 
-def test_the_real_tables_convert(real_data, tmp_path):
+def test_the_real_tables_convert(real_data):
     folder = real_data / "csc_semireal"
-    builder = LocalTables(folder, cache_dir=tmp_path)
+    builder = LocalTables(folder)
     assert builder.plan.counts.detections == 11598
     kept = builder.plan.split != ""
     assert builder.plan.counts.rows == kept.sum() > 1000
@@ -276,9 +273,9 @@ def test_a_paper_between_groups_of_the_table_crosses_no_split(tmp_path):
     n = 40
     papers = [[paper(i // 2, f"pair {i // 2}")] for i in range(n)]
     folder = make_tables(tmp_path / "in", n, group=[f"g{i}" for i in range(n)], papers=papers)
-    builder, _ = rows_of(folder, tmp_path)
+    rows_of(folder, tmp_path)
     home: dict[str, str] = {}
-    for split, rows in built_splits(builder).items():
+    for split, rows in read_dataset(tmp_path / "built")[0].items():
         for row in rows:
             assert row["group"].startswith("g")
             for behind in row["papers"]:
@@ -288,5 +285,5 @@ def test_a_paper_between_groups_of_the_table_crosses_no_split(tmp_path):
 
 def test_another_code_builds_again(tables, tmp_path, monkeypatch):
     key = LocalTables(tables).key
-    monkeypatch.setattr("specclip_datasets.tables.code_fingerprint", lambda: "other")
+    monkeypatch.setattr("specclip_datasets.tables.builder.code_fingerprint", lambda: "other")
     assert LocalTables(tables).key != key

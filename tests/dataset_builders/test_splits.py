@@ -146,5 +146,7 @@ def test_spellings_of_a_host_are_one_host():
 def test_groups_of_others_are_kept_whole_and_joined_by_what_they_share():
     own = ["x", "x", "y", "z"]
     papers = [[], ["p"], ["p"], []]
-    groups = assign_groups(["A", "B", "C", "D"], [1, 2, 3, 4], [None] * 4, papers, own=own)
+    groups = assign_groups(
+        ["A", "B", "C", "D"], [1, 2, 3, 4], [None] * 4, papers, catalogue_groups=own
+    )
     assert groups[0] == groups[1] == groups[2] != groups[3]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import specclip_datasets
 from datasets import Dataset, DatasetDict
-from specclip_datasets.folder import SpecCLIPDatasetInfo
+from specclip_datasets.info import SpecCLIPDatasetInfo
 from specclip_training.data.pairs import (
     TrainingDataError,
     embed_texts,

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from specclip_datasets.contract import list_array
-from specclip_datasets.folder import SpecCLIPDatasetInfo, write_dataset
+from specclip_datasets.folder import write_dataset
+from specclip_datasets.info import SpecCLIPDatasetInfo
 
 TEXT_DIM = 6
 SIZES = {"train": 60, "calibration": 4, "validation": 20, "test": 20}

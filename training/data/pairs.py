@@ -21,7 +21,7 @@ from hf_specclip.errors import SpecCLIPError
 from hf_specclip.literature import embed_summaries, get_embedder, section_mask
 
 if TYPE_CHECKING:
-    from specclip_datasets.folder import SpecCLIPDatasetInfo
+    from specclip_datasets.info import SpecCLIPDatasetInfo
     from specclip_training.engine.commands import Run
 
 # Each augmentation has random numbers of its own (`Draws.row`).

@@ -72,7 +72,7 @@ def stream_spectra(
         TrainingDataError: when `train` or `validation` has no rows.
         FileFormatError: when the files cannot be read.
     """
-    from specclip_datasets.folder import INFO_FILE, SpecCLIPDatasetInfo, read_info
+    from specclip_datasets.info import INFO_FILE, SpecCLIPDatasetInfo, read_info
 
     files = split_files(dataset)
     for name in ("train", "validation"):

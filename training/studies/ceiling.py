@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
-from specclip_datasets.shards import code_fingerprint
+from specclip_datasets.info import code_fingerprint
 from specclip_datasets.simulation.oracle.report import describe_ceiling
 from specclip_datasets.simulation.oracle.study import MEMBERS, Ceiling, measure_ceiling
 from specclip_training.data.pairs import PairData

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...contract import N_BINS
-from ...folder import DatasetFolderError, SpecCLIPDatasetInfo
+from ...info import DatasetFolderError, SpecCLIPDatasetInfo
 from ..catalogue import Universe
 from ..knobs import Knobs
 from .spectra import Spectra, observed_spectra
@@ -60,7 +60,7 @@ def reopen(info: SpecCLIPDatasetInfo) -> Universe:
     if not info.simulated or info.builder != "simulated":
         raise DatasetFolderError(
             f"{info.name} was made by {info.builder!r}: only of rows that "
-            "`python -m specclip_datasets simulate` made is the truth known"
+            "`specclip dataset simulate` made is the truth known"
         )
     knobs: Mapping[str, Any] = dict(info.knobs)
     known = {item.name for item in fields(Knobs)}

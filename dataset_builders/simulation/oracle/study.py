@@ -17,7 +17,7 @@ from hf_specclip.evaluation import (
     score_ranks,
 )
 
-from ...folder import SpecCLIPDatasetInfo
+from ...info import SpecCLIPDatasetInfo
 from .. import populations, source_classes
 from ..catalogue import Universe
 from .bank import Bank, draw_bank

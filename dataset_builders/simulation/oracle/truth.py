@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from ...folder import SpecCLIPDatasetInfo
+from ...info import SpecCLIPDatasetInfo
 from .. import instrument, photometry, spectral_fits
 from ..detections import BANDS
 from .bank import true_colours

@@ -1,4 +1,4 @@
-"""Answers of language models on disk: what was paid for once is not asked for again.
+"""Cache of language-model answers on disk: no question is paid for twice.
 
 One SQLite file with a rollback journal, as for embeddings: a commit is whole whatever kills the
 process, and it works on network file systems.
@@ -12,7 +12,7 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,12 @@ CREATE TABLE reserved (id TEXT PRIMARY KEY, dollars REAL NOT NULL, until REAL NO
 
 
 class AnswerCacheError(SpecCLIPError, RuntimeError):
-    """The file of answers cannot be used; the message names it and the way out."""
+    """A file of answers that cannot be used; the message names it and the way out."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer.
+    """Answer of a language model, with its tokens.
 
     Attributes:
         content: its text.
@@ -60,7 +60,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Spent:
-    """What the answers of a cache took together: numbers as in `Answer`, and how many there are.
+    """Sums over the answers of a cache: their number, and tokens and bytes as in `Answer`.
 
     Attributes:
         batched_input_tokens, batched_output_tokens: those of them that came in batches.
@@ -75,7 +75,7 @@ class Spent:
 
 
 class AnswerCache:
-    """Answers by the hash of everything that decides them.
+    """Answers by the hash of their question, model and settings.
 
     Args:
         path: the SQLite file.
@@ -101,12 +101,12 @@ class AnswerCache:
 
     @staticmethod
     def key(question: Any) -> bytes:
-        """Of a question with its model and settings (JSON; no secrets belong there)."""
+        """Hash a question with its model and settings (JSON; no secrets belong there)."""
         text = json.dumps(question, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
     def get(self, key: bytes) -> Answer | None:
-        """The answer, or None."""
+        """Return the answer, or None."""
         with self._open() as connection:
             row = connection.execute(
                 "SELECT content, input_tokens, output_tokens, input_bytes, batched FROM answers "
@@ -116,11 +116,11 @@ class AnswerCache:
         return None if row is None else Answer(*row[:4], bool(row[4]))
 
     def put(self, key: bytes, answer: Answer) -> None:
-        """Keep an answer."""
+        """Store an answer."""
         self.put_all({key: answer})
 
     def put_all(self, answers: Mapping[bytes, Answer]) -> None:
-        """Keep answers, all in one commit."""
+        """Store answers, all in one commit."""
         rows = [
             (key, a.content, a.input_tokens, a.output_tokens, a.input_bytes, int(a.batched))
             for key, a in answers.items()
@@ -129,7 +129,7 @@ class AnswerCache:
             connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def spent(self) -> Spent:
-        """What all answers took together."""
+        """Sum what all answers took."""
         with self._open() as connection:
             return _spent(connection)
 
@@ -162,7 +162,7 @@ class AnswerCache:
             return name, paid
 
     def set_aside(self) -> float:
-        """Dollars reserved for questions under way."""
+        """Sum the dollars reserved for questions under way."""
         with self._open() as connection:
             query = "SELECT total(dollars) FROM reserved WHERE until >= ?"
             return float(connection.execute(query, (time.time(),)).fetchone()[0])
@@ -172,14 +172,6 @@ class AnswerCache:
         if reservation is not None:
             with self._writing() as connection:
                 connection.execute("DELETE FROM reserved WHERE id = ?", (reservation,))
-
-    def merge(self, others: Iterable[str | Path]) -> None:
-        """Take over the answers of other files."""
-        for other in others:
-            with AnswerCache(other)._open() as connection:
-                rows = connection.execute("SELECT * FROM answers").fetchall()
-            with self._writing() as own:
-                own.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -1,4 +1,4 @@
-"""Questions to a language model by OpenAI's Batch API: half the price, answered within a day.
+"""Client of OpenAI's Batch API: half the price, answers within a day.
 
 All questions that are open at a time go up as one file; the answers go into the cache that single
 questions use, too, and are checked like theirs. What an answer leads to (a summary of notes, a
@@ -43,7 +43,7 @@ Pairs = Iterable[tuple[SourceLiterature, Sequence[RankedPaper]]]
 
 
 class BatchRunner:
-    """Asks in batches what a summariser has to ask.
+    """Sender of a summariser's questions in batches.
 
     Args:
         summariser: whose questions they are, and whose cache the answers go to.
@@ -95,7 +95,7 @@ class BatchRunner:
     # -- what to ask
 
     def _open_questions(self, sources: Pairs) -> dict[str, bytes]:
-        """Lines of a batch's file by key: as many as the file and the cap allow."""
+        """Collect the lines of a batch's file by key, as many as the file and the cap allow."""
         asking = self.summariser
         left = asking.money_left()
         lines: dict[str, bytes] = {}

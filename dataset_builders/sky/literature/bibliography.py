@@ -1,4 +1,4 @@
-"""The literature of a build's sources: SIMBAD's references and ADS' papers, ranked."""
+"""Literature of a build's sources: SIMBAD's references and ADS' papers, ranked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAMES_EACH = 4
 
 @dataclass(frozen=True)
 class SourceLiterature:
-    """What the literature has of a source.
+    """A source with its names and ranked papers.
 
     Attributes:
         name: in the catalogue.
@@ -38,13 +38,13 @@ class SourceLiterature:
     papers: tuple[RankedPaper, ...]
 
     def behind_summary(self, limit: int = PAPERS_EACH) -> tuple[RankedPaper, ...]:
-        """The papers that a summary is made of; none where all are surveys."""
+        """Choose the papers that a summary is made of; none where all are surveys."""
         own = [paper for paper in self.papers if not paper.survey]
         return tuple(own[:limit])
 
 
 def want_papers(queue: WorkQueue, ads: Ads, *, search_objects: bool = True) -> tuple[int, int]:
-    """Want from ADS what SIMBAD's answers lead to.
+    """Queue the queries to ADS that SIMBAD's answers lead to.
 
     Args:
         queue: of the build, with SIMBAD's answers.
@@ -65,7 +65,7 @@ def want_papers(queue: WorkQueue, ads: Ads, *, search_objects: bool = True) -> t
 
 
 class Literature:
-    """What was found about the sources that SIMBAD knows, each worked out when it is asked for.
+    """Literature of the sources that SIMBAD knows, assembled source by source on demand.
 
     Args:
         queue: of the build.
@@ -80,12 +80,12 @@ class Literature:
         self._sources_of = _count_papers(queue, self._same, self._searched)
 
     def __iter__(self) -> Iterator[SourceLiterature]:
-        """All of them, in the order of their names."""
+        """Yield all sources, in the order of their names."""
         for item in self.queue.items(SIMBAD_STAGE, ["got"]):
             yield self._of(item.id, item.result)
 
     def of(self, name: str) -> SourceLiterature | None:
-        """One of them; None for a source that SIMBAD does not know."""
+        """Return a source; None for one that SIMBAD does not know."""
         known = self.queue.results(SIMBAD_STAGE, [name])
         return self._of(name, known[name]) if name in known else None
 
@@ -113,7 +113,7 @@ class Literature:
 
 
 def count_papers(queue: WorkQueue) -> Counter[str]:
-    """Behind how many sources of the build each paper is."""
+    """Count the sources of the build that each paper is behind."""
     searched = {item.id: item.result for item in queue.items(OBJECTS_STAGE, ["got"])}
     return _count_papers(queue, _same_papers(queue), searched)
 
@@ -130,13 +130,13 @@ def _count_papers(
 
 
 def _same_papers(queue: WorkQueue) -> dict[str, str]:
-    """Bibcodes under which ADS keeps a paper by now, of those that are known otherwise."""
+    """Map superseded bibcodes to those under which ADS keeps the paper now."""
     got = queue.items(PAPERS_STAGE, ["got"])
     return {i.id: i.result["bibcode"] for i in got if i.result["bibcode"] != i.id}
 
 
 def _names_for_ads(name: str, main_id: str, aliases: list[str]) -> list[str]:
-    """A few names that ADS may resolve: SIMBAD's own, popular ones, the catalogue's."""
+    """Choose a few names that ADS may resolve: SIMBAD's own, popular ones, the catalogue's."""
     popular = [alias.removeprefix("NAME ") for alias in aliases if alias.startswith("NAME ")]
     names = [main_id.removeprefix("NAME "), *popular, name]
     return list(dict.fromkeys(names))[:_NAMES_EACH]

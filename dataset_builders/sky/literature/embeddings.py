@@ -1,4 +1,4 @@
-"""Embeddings of a build's summaries: in parts, each there whole or not at all, none paid for twice.
+"""Embeddings of a build's summaries, written in parts; none is paid for twice.
 
 Below the parts, every batch that the embedder answers is kept in its cache, so that a kill costs
 the requests in flight and no more.
@@ -33,7 +33,7 @@ Sections = Mapping[str, str | None]
 
 
 def want_embeddings(queue: WorkQueue, summaries: Mapping[str, Sections], embedder: str) -> int:
-    """Want the embeddings of summaries.
+    """Queue the embedding of summaries.
 
     Args:
         queue: of the build.
@@ -103,7 +103,7 @@ def make_embeddings(
 def read_embeddings(
     queue: WorkQueue, folder: str | Path, summaries: Mapping[str, Sections], embedder: str
 ) -> Parts:
-    """Rows `name`, `text_embedding` by source.
+    """Open the rows `name`, `text_embedding` by source.
 
     Args:
         queue: of the build.

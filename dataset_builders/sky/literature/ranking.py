@@ -1,4 +1,4 @@
-"""How much a paper is about a source.
+"""Ranking of papers by how much they are about a source.
 
 A paper's rank is a sum of what it shows, each bounded so that no single sign decides:
 
@@ -35,7 +35,7 @@ _FEW_OBJECTS = 5
 
 @dataclass(frozen=True)
 class RankedPaper:
-    """A paper behind a source.
+    """A paper about a source, with its rank.
 
     Attributes:
         id: bibcode.
@@ -61,7 +61,7 @@ class RankedPaper:
     sources: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as `extractive_summary` and the contract take them."""
+        """Return plain values, as `extractive_summary` and the contract take them."""
         return asdict(self)
 
 
@@ -72,7 +72,7 @@ def rank_papers(
     sources_of: Mapping[str, int],
     survey_limit: int,
 ) -> list[RankedPaper]:
-    """Papers of a source, those most about it first, surveys last.
+    """Rank the papers of a source: those most about it first, surveys last.
 
     Args:
         names: of the source.
@@ -118,7 +118,7 @@ def rank_papers(
 
 
 def name_pattern(names: Sequence[str]) -> re.Pattern[str] | None:
-    """Finds any of a source's names in a text, however it is spaced; None where none will do."""
+    """Compile a pattern of a source's names, however they are spaced; None where none will do."""
     pieces = set()
     for name in names:
         name = _PREFIX.sub("", name.strip())

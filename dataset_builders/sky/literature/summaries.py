@@ -1,8 +1,7 @@
-"""Summaries by a language model, GPT-4o-mini as in arXiv 2603.04516: asked, checked, paid for once.
+"""Summaries by a language model, GPT-4o-mini as in arXiv 2603.04516.
 
-Papers are data: they go into the user's message as JSON and nowhere else, the task stands in the
-system's message alone, and an answer that is not three sections of English about the papers given
-is refused, whatever made it so.
+Every answer is checked, kept, and paid for once. Papers are data: they go into the user's message
+as JSON and nowhere else, and the task stands in the system's message alone.
 """
 
 from __future__ import annotations
@@ -11,17 +10,26 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from hf_specclip.errors import SpecCLIPError
-from hf_specclip.literature import SECTIONS
 
 from .answers import Answer, AnswerCache, Spent
 from .bibliography import SourceLiterature
+from .questions import (
+    MAX_BYTES,
+    SCHEMA,
+    notes_documents,
+    parse_answer,
+    portions_of,
+    problem_of,
+    sections_of,
+    size_of,
+)
 from .ranking import RankedPaper
 
 DEFAULT_MODEL = "gpt-4o-mini"
@@ -37,32 +45,12 @@ BYTES_A_TOKEN = 4.0
 _FEWEST_BYTES_A_TOKEN = 2.5
 MAX_OUTPUT_TOKENS = 900
 USUAL_OUTPUT_TOKENS = 350
-# Of papers in one question: far inside a window of 128,000 tokens, where models still read well.
-MAX_BYTES = 60_000
 ATTEMPTS = 3
-_BIBCODE = re.compile(r"\b[12]\d{3}[A-Za-z][A-Za-z0-9.&]{13}[A-Z]\b")
-_WORD = re.compile(r"[^\W\d_]+")
-_COMMON = frozenset(
-    (
-        *("the", "of", "and", "a", "an", "in", "is", "are", "to", "with"),
-        *("as", "from", "by", "at", "for", "its", "it", "that", "was", "on"),
-    )
-)
-_FENCED = re.compile(r"\s*```(?:json)?\s*(.*?)\s*```\s*", re.DOTALL)
 # What servers that know no structured output call it when they refuse a question.
 _FORM_WORDS = re.compile(
     r"response_format|json_schema|max_completion_tokens|\bseed\b|unsupported|extra", re.IGNORECASE
 )
 _SECRETS = re.compile(r"sk-[\w-]{6,}|(?i:bearer)\s+\S+")
-_SCHEMA = {
-    "type": "object",
-    "properties": {
-        **{name: {"type": ["string", "null"]} for name in SECTIONS},
-        "papers": {"type": "array", "items": {"type": "string"}},
-    },
-    "required": [*SECTIONS, "papers"],
-    "additionalProperties": False,
-}
 
 
 class SummaryError(SpecCLIPError, RuntimeError):
@@ -70,7 +58,7 @@ class SummaryError(SpecCLIPError, RuntimeError):
 
 
 class CapReachedError(SpecCLIPError, RuntimeError):
-    """The next question could cost more than is allowed; everything answered is kept."""
+    """A question that could cost more than is allowed; everything answered is kept."""
 
 
 class _Unanswered(Exception):
@@ -82,16 +70,16 @@ class _Unanswered(Exception):
 
 
 class _FormRefusedError(Exception):
-    """The server knows no structured output."""
+    """A server that refuses structured output."""
 
 
 class ModelError(SpecCLIPError, RuntimeError):
-    """The model cannot be reached or refuses; the message says what to do and holds no key."""
+    """A model that refuses or cannot be reached; the message says what to do and holds no key."""
 
 
 @dataclass(frozen=True)
 class CostForecast:
-    """What summaries will take.
+    """Cost of the summaries still to be asked for.
 
     Attributes:
         questions: to ask.
@@ -113,7 +101,7 @@ class CostForecast:
 
 
 class ModelSummariser:
-    """Asks a language model for the three sections.
+    """Summariser that asks a language model for the three sections.
 
     The key comes from OPENAI_API_KEY and goes to the server alone. A server of one's own
     (`base_url`) may need none.
@@ -192,7 +180,7 @@ class ModelSummariser:
 
     @property
     def name(self) -> str:
-        """Model, prompt, and the server where it is not OpenAI."""
+        """Name of model and prompt, and of the server where it is not OpenAI."""
         name = f"openai:{self.model}, prompt {self.prompt['version']}"
         if self.base_url.rstrip("/") != DEFAULT_BASE_URL:
             parts = urlsplit(self.base_url)  # user, password and query may be secrets
@@ -204,7 +192,7 @@ class ModelSummariser:
     def summarise(
         self, source: SourceLiterature, papers: Sequence[RankedPaper]
     ) -> Mapping[str, str | None]:
-        """Three sections, checked.
+        """Ask for the three sections of a source, and check them.
 
         Long papers are read in pieces: notes on each portion first, then a summary of the notes.
 
@@ -221,16 +209,16 @@ class ModelSummariser:
         if not documents:
             return {}
         ids = [document["id"] for document in documents]
-        portions = list(_portions(documents, MAX_BYTES))
+        portions = list(portions_of(documents, MAX_BYTES))
         if len(portions) > 1:
             found = [self._ask("notes", source, portion, ids) for portion in portions]
-            portions = [_notes(found)]
-        return _sections(self._ask("summary", source, portions[0], ids))
+            portions = [notes_documents(found)]
+        return sections_of(self._ask("summary", source, portions[0], ids))
 
     def unanswered(
         self, source: SourceLiterature, papers: Sequence[RankedPaper]
     ) -> list[Sequence[Mapping[str, str]]]:
-        """The questions to ask next for a source: messages of each, none where all is answered.
+        """List the messages of the questions to ask next for a source, none where all is answered.
 
         Args:
             source: what is known of it.
@@ -240,7 +228,7 @@ class ModelSummariser:
         if not documents:
             return []
         ids = [document["id"] for document in documents]
-        portions = list(_portions(documents, MAX_BYTES))
+        portions = list(portions_of(documents, MAX_BYTES))
         found, left = [], []
 
         def look(kind: str, portion: Sequence[Mapping[str, Any]]) -> None:
@@ -255,7 +243,7 @@ class ModelSummariser:
                     look("notes", portion)
                 if left:
                     return left
-                portions = [_notes(found)]
+                portions = [notes_documents(found)]
             look("summary", portions[0])
         except SummaryError:
             return []
@@ -267,7 +255,7 @@ class ModelSummariser:
         *,
         batches: bool = False,
     ) -> CostForecast:
-        """What sources will take that are not in the cache; nothing is asked.
+        """Forecast the cost of sources that are not in the cache; nothing is asked.
 
         Args:
             sources: each with the papers behind its summary.
@@ -282,13 +270,13 @@ class ModelSummariser:
         out = spent.output_tokens / spent.answers if spent.answers else USUAL_OUTPUT_TOKENS
         questions, size = 0, 0
         for source, papers in sources:
-            portions = list(_portions(self._documents(papers), MAX_BYTES))
+            portions = list(portions_of(self._documents(papers), MAX_BYTES))
             kind = "notes" if len(portions) > 1 else "summary"
             for portion in portions:
                 messages = self._messages(kind, source, portion)
                 if self.cache.get(self.key(messages)) is None:
                     questions += 1
-                    size += _size(messages)
+                    size += size_of(messages)
             if len(portions) > 1:  # the summary of the notes
                 questions += 1
                 size += len(portions) * round(out * BYTES_A_TOKEN)
@@ -300,9 +288,9 @@ class ModelSummariser:
 
     @property
     def fixed_bytes(self) -> int:
-        """Of a question, beside the papers."""
+        """Bytes of a question beside the papers."""
         source = SourceLiterature("2CXO J000000.0+000000", ("alias",) * 5, "X", "host", ())
-        return _size(self._messages("summary", source, ()))
+        return size_of(self._messages("summary", source, ()))
 
     # -- one question
 
@@ -334,7 +322,7 @@ class ModelSummariser:
         ]
 
     def key(self, messages: Sequence[Mapping[str, str]]) -> bytes:
-        """Of a question, in the cache."""
+        """Return the key of a question in the cache."""
         return AnswerCache.key([self.name, messages])
 
     def _ask(
@@ -359,7 +347,7 @@ class ModelSummariser:
                     # A server without structured output is asked in words.
                     self._plain = True
                     return self._ask(kind, source, documents, ids)
-            found = _parsed(answer.content)
+            found = parse_answer(answer.content)
             wrong = problem_of(found, ids, self.prompt["max_words"])
             if wrong is None and found is not None:
                 return found
@@ -372,11 +360,11 @@ class ModelSummariser:
         raise SummaryError(f"{self.name}, {source.name}: {ATTEMPTS} answers refused: {problem}")
 
     def body(self, messages: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-        """What is sent for a question."""
+        """Build the request for a question."""
         asked: dict[str, Any] = {"model": self.model, "messages": list(messages), "temperature": 0}
         if self._plain:
             return {**asked, "max_tokens": MAX_OUTPUT_TOKENS}
-        form = {"name": "summary", "strict": True, "schema": _SCHEMA}
+        form = {"name": "summary", "strict": True, "schema": SCHEMA}
         return {
             **asked,
             "seed": 0,
@@ -385,24 +373,24 @@ class ModelSummariser:
         }
 
     def worst(self, messages: Sequence[Mapping[str, str]], *, batched: bool = False) -> float:
-        """The most dollars that a question can cost; 0 where the price is not known."""
-        most = self.dollars(_size(messages) / _FEWEST_BYTES_A_TOKEN, MAX_OUTPUT_TOKENS) or 0.0
+        """Bound the dollars that a question can cost; 0 where the price is not known."""
+        most = self.dollars(size_of(messages) / _FEWEST_BYTES_A_TOKEN, MAX_OUTPUT_TOKENS) or 0.0
         return most * BATCH_SHARE if batched else most
 
     def money_left(self) -> float | None:
-        """Dollars that may still be spent; None without a cap."""
+        """Compute the dollars that may still be spent; None without a cap."""
         if self.max_dollars is None:
             return None
         return self.max_dollars - self._paid(self.cache.spent()) - self.cache.set_aside()
 
     def answer_of(self, completion: Any, messages: Sequence[Mapping[str, str]]) -> Answer:
-        """What a chat completion of the client says.
+        """Read the answer out of a chat completion of the client.
 
         Raises:
             ValueError, TypeError, AttributeError, IndexError: when it is none.
         """
         content = completion.choices[0].message.content or ""
-        usage, size = completion.usage, _size(messages)
+        usage, size = completion.usage, size_of(messages)
         return Answer(
             content,
             usage.prompt_tokens if usage else round(size / BYTES_A_TOKEN),
@@ -470,115 +458,15 @@ class ModelSummariser:
         return (alone or 0.0) + BATCH_SHARE * (batched or 0.0)
 
     def dollars(self, tokens_in: float, tokens_out: float) -> float | None:
-        """Their price, outside batches; None where it is not known."""
+        """Price tokens, outside batches; None where the price is not known."""
         if self.prices is None:
             return None
         return (tokens_in * self.prices[0] + tokens_out * self.prices[1]) / 1e6
 
     def scrub(self, text: str) -> str:
-        """A text without the key, and without what looks like one."""
+        """Remove the key from a text, and what looks like one."""
         key = os.environ.get("OPENAI_API_KEY", "").strip()
         return _SECRETS.sub("***", text.replace(key, "***") if key else text)
-
-
-def problem_of(found: Any, ids: Sequence[str], max_words: int) -> str | None:
-    """What is wrong with an answer, None where it can be used.
-
-    Args:
-        found: the answer, parsed.
-        ids: of the papers that it may name.
-        max_words: in a section.
-    """
-    if not isinstance(found, dict) or any(name not in found for name in (*SECTIONS, "papers")):
-        return f"it is no JSON object with {', '.join(SECTIONS)} and papers"
-    if not isinstance(found["papers"], list):
-        return "papers is no list"
-    unknown = [str(code) for code in found["papers"] if code not in ids]
-    if unknown:
-        return f"{unknown[0][:40]!r} is none of the papers"
-    texts = {}
-    for name in SECTIONS:
-        text = found[name]
-        if text is not None and not isinstance(text, str):
-            return f"{name} is neither text nor null"
-        if text is not None and text.strip():
-            texts[name] = text
-    if not texts:
-        return None if not found["papers"] else "every section is empty"
-    for name, text in texts.items():
-        words = _WORD.findall(text.lower())
-        if len(text.split()) > max_words:
-            return f"{name} has {len(text.split())} words, more than {max_words}"
-        if len(words) < 3:
-            return f"{name} is too short to say anything"
-        if len(words) >= 8 and sum(word in _COMMON for word in words) < 0.1 * len(words):
-            return f"{name} is not English prose"
-        strange = [code for code in _BIBCODE.findall(text) if code not in ids]
-        if strange:
-            return f"{name} names {strange[0]}, which is none of the papers"
-    return None
-
-
-def _parsed(content: str) -> Any:
-    fenced = _FENCED.fullmatch(content)
-    try:
-        return json.loads(fenced[1] if fenced else content)
-    except ValueError:
-        return None
-
-
-def _notes(found: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Notes as documents of the question that follows."""
-    return [
-        {
-            "id": ", ".join(notes["papers"]) or "notes",
-            "text": " ".join(notes[name] or "" for name in SECTIONS),
-        }
-        for notes in found
-    ]
-
-
-def _sections(found: Mapping[str, Any]) -> dict[str, str | None]:
-    return {name: found[name] for name in SECTIONS}
-
-
-def _portions(
-    documents: Sequence[Mapping[str, Any]], limit: int
-) -> Iterator[list[Mapping[str, Any]]]:
-    """Documents in portions of at most `limit` bytes; longer ones are cut at words."""
-    portion: list[Mapping[str, Any]] = []
-    size = 0
-    for document in documents:
-        for text in _pieces(document["text"], limit // 2):
-            piece = {**document, "text": text}
-            length = len(json.dumps(piece, ensure_ascii=False).encode("utf-8", "replace"))
-            if portion and size + length > limit:
-                yield portion
-                portion, size = [], 0
-            portion.append(piece)
-            size += length
-    if portion:
-        yield portion
-
-
-def _pieces(text: str | None, limit: int) -> Iterator[str | None]:
-    if text is None or len(text.encode("utf-8", "replace")) <= limit:
-        yield text
-        return
-    words: list[str] = []
-    size = 0
-    for word in text.split():
-        length = len(word.encode("utf-8", "replace")) + 1
-        if words and size + length > limit:
-            yield " ".join(words)
-            words, size = [], 0
-        words.append(word)
-        size += length
-    yield " ".join(words)
-
-
-def _size(messages: Sequence[Mapping[str, str]]) -> int:
-    return sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
 
 
 def _way_out(status: int | None) -> str:
@@ -597,5 +485,4 @@ __all__ = [
     "ModelError",
     "ModelSummariser",
     "SummaryError",
-    "problem_of",
 ]

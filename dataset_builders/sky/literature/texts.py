@@ -1,4 +1,4 @@
-"""Summaries of a build's sources: a stage over any summariser, the extractive one to begin with."""
+"""Stage that summarises a build's sources, and the extractive summariser."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ AT_ONCE = 20
 
 
 class Summariser(Protocol):
-    """What writes the three sections; with an attribute `workers`, in so many threads."""
+    """Writer of the three sections; with an attribute `workers`, in so many threads."""
 
     @property
     def name(self) -> str:
-        """Of it and of all that changes its texts, for the card and the queue."""
+        """Name of the summariser and of all that changes its texts, for the card and the queue."""
         ...
 
     def summarise(
         self, source: SourceLiterature, papers: Sequence[RankedPaper]
     ) -> Mapping[str, str | None]:
-        """Sections of a source; all None where its papers say nothing."""
+        """Write the sections of a source; all None where its papers say nothing."""
         ...
 
 
 class ExtractiveSummariser:
-    """Sentences of the papers' own abstracts: no key, no cost, no invention."""
+    """Summariser that takes sentences of the papers' abstracts: no key, no cost, no invention."""
 
     name = "extractive"
 
     def summarise(
         self, source: SourceLiterature, papers: Sequence[RankedPaper]
     ) -> Mapping[str, str | None]:
-        """See `hf_specclip.literature.extractive_summary`."""
+        """Choose sentences; see `hf_specclip.literature.extractive_summary`."""
         return extractive_summary(
             name=source.name,
             aliases=source.aliases,
@@ -133,7 +133,7 @@ def write_summaries(
 def _summarise(
     summariser: Summariser, source: SourceLiterature | None, papers_each: int
 ) -> dict[str, Any] | str:
-    """The record of a source's summary, or why there is none."""
+    """Summarise a source; return the record, or the reason why there is none."""
     papers = () if source is None else source.behind_summary(papers_each)
     if source is None or not papers:
         return "no paper but surveys"
@@ -147,12 +147,12 @@ def _summarise(
 
 
 def read_summary_papers(queue: WorkQueue) -> dict[str, list[str]]:
-    """Source -> ids of the papers behind its summary."""
+    """Read the ids of the papers behind each source's summary."""
     return {item.id: item.result["papers"] for item in queue.items(STAGE, ["got"])}
 
 
 def read_summaries(queue: WorkQueue) -> dict[str, dict[str, str | None]]:
-    """Source -> its three sections, for all that have any."""
+    """Read the three sections of every source that has any."""
     return {item.id: item.result["sections"] for item in queue.items(STAGE, ["got"])}
 
 

@@ -1,4 +1,4 @@
-"""A dry run: what a build will take, from a little that is fetched and kept."""
+"""Dry run of a build: a forecast from a little that is fetched and kept."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LOOKED_AT = 50
 
 
 class DryRun:
-    """Looks ahead of a build.
+    """Dry run of a build.
 
     Args:
         build: after `FIRST_STAGES`; or, of the whole catalogue, before anything was fetched.
@@ -48,7 +48,7 @@ class DryRun:
         Args:
             questions: to ask the model, too: how long its answers are cannot be known otherwise.
         """
-        archive = self.build.archive()
+        archive = self.build.clients.archive
         archive.want(self.build.wanted_detections())
         if not self.build.queue.counts(SPECTRA_STAGE)["got"]:
             archive.fetch(most=self.build.options.batch)
@@ -69,7 +69,7 @@ class DryRun:
                 note_rate(self.build.work, ANSWERS, self.build.summariser.asked - asked, took)
 
     def forecast(self) -> Forecast:
-        """What the rest of the build will take, as far as is known by now.
+        """Forecast the rest of the build, as far as is known by now.
 
         Of the whole catalogue, before SIMBAD was asked about all of it, that is the plan for it.
         """
@@ -113,7 +113,7 @@ class DryRun:
         )
 
     def _numbers(self, model: ModelSummariser | None) -> Numbers:
-        archive = self.build.archive()
+        archive = self.build.clients.archive
         archive.want(self.build.wanted_detections())
         disk = archive.forecast()
         table = usable_detections(self.build.work)
@@ -173,7 +173,7 @@ class DryRun:
         )
 
     def _sampled_texts(self, literature: Literature) -> list[str]:
-        """Summaries that cost nothing: of the extractive summariser, or answered already."""
+        """Make summaries that cost nothing: extractive ones, or those answered already."""
         summariser, found = self.build.summariser, []
         for source, papers in itertools.islice(self.build.to_summarise(literature), _LOOKED_AT):
             if not any(paper.abstract for paper in papers):
@@ -185,11 +185,11 @@ class DryRun:
         return found
 
     def _vector_length(self) -> int:
-        """Numbers of one section's embedding, as far as can be said without asking a server."""
+        """Return the length of one section's embedding, without asking a server."""
         kind, _, model = (self.build.options.embedder or "").partition("+")[0].partition(":")
         if kind == "openai":
             return DIMENSIONS.get(model or DEFAULT_MODEL, DIMENSIONS[DEFAULT_MODEL])
-        return self.build.embedder().dimension if kind else 0
+        return self.build.clients.embedder.dimension if kind else 0
 
     def _full_texts_left(self, literature: Literature) -> int:
         if not self.build.options.full_texts:
@@ -203,7 +203,7 @@ class DryRun:
         return max(0, len(wanted) - states["got"] - states["absent"])
 
     def _usual_abstract(self) -> str:
-        """A text as long as the abstracts that are there, or as abstracts are as a rule."""
+        """Return a text as long as the mean abstract fetched so far, or as a usual one."""
         lengths = [
             len(item.result["abstract"].encode())
             for item in self.build.queue.items(PAPERS_STAGE, ["got"])

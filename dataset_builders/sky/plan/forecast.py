@@ -1,4 +1,4 @@
-"""What a build will take: from what it has found so far, or from the size of the whole catalogue.
+"""Forecast of a build: requests, bytes, dollars and hours.
 
 Requests and bytes are counted from what is known; what is not is measured on a sample that the
 build keeps. Hours are those at the pace agreed with the services, or of the work itself at rates
@@ -21,7 +21,7 @@ from ..work.rates import CORE_SECONDS
 from .row_sizes import RowSizes
 
 if TYPE_CHECKING:
-    from ..build import Options, Services
+    from ..settings import Options, Services
 
 ADS_A_DAY = 5000
 # Requests to SIMBAD for each portion: by name, by position, identifiers, hosts, references.
@@ -44,7 +44,7 @@ ASSUMED_SUMMARIES = 0.7  # of the known sources, those with a paper that is no s
 
 @dataclass(frozen=True)
 class Numbers:
-    """How much there is to do.
+    """Amounts of work that a build has to do.
 
     Attributes:
         sources: of the catalogue.
@@ -89,7 +89,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a build will take.
+    """Forecast of a build: requests, bytes, tokens, dollars and seconds.
 
     Attributes:
         numbers: how much there is to do.
@@ -115,7 +115,7 @@ class Forecast:
 
     @property
     def hours(self) -> float:
-        """Of all stages, one after another."""
+        """Hours of all stages, one after another."""
         return sum(self.seconds.values()) / 3600
 
     def __str__(self) -> str:
@@ -169,7 +169,7 @@ def forecast_of(
     whole: bool = False,
     title: str = "",
 ) -> Forecast:
-    """Requests, bytes, dollars and hours of a number of things to do.
+    """Compute requests, bytes, dollars and hours from the amounts of work.
 
     Args:
         numbers: how much there is.
@@ -254,7 +254,7 @@ def whole_catalogue(
     model_batches: bool,
     text_dim: int,
 ) -> Numbers:
-    """How much all of the catalogue is, before anything was fetched.
+    """Estimate the amounts of work for the whole catalogue, before anything was fetched.
 
     Sources, detections and files are counted; what share of them the literature knows is assumed
     (`ASSUMED_…`).
@@ -304,7 +304,7 @@ def whole_catalogue(
 
 
 def text_tokens(answer: float) -> float:
-    """Tokens of the three sections in a model's answer of so many."""
+    """Estimate the tokens of the three sections in a model's answer of so many."""
     return max(0.0, answer - _FORM_TOKENS)
 
 

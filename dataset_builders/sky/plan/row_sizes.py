@@ -1,4 +1,4 @@
-"""How many bytes a build's rows take in Parquet: measured on what is there, or as usual."""
+"""Sizes of a build's rows in Parquet: measured on fetched ones, or usual values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FEWEST = 4
 
 @dataclass(frozen=True)
 class RowSizes:
-    """Bytes in Parquet beside what every row group takes.
+    """Bytes of a row in Parquet, by part.
 
     Attributes:
         spectrum: counts, background and effective area of a detection. As usual: as in the
@@ -42,7 +42,7 @@ class RowSizes:
     text: float = 800.0
 
     def dataset(self, rows: int, alone: int, sources: int, text_dim: int) -> float:
-        """Bytes of all configurations of a dataset.
+        """Compute the bytes of all configurations of a dataset.
 
         Args:
             rows: pairs.
@@ -61,7 +61,7 @@ class RowSizes:
 def measure_sizes(
     queue: WorkQueue, work: str | Path, texts: Sequence[str], papers: Sequence[str]
 ) -> RowSizes:
-    """The sizes of what a build has so far; what it has none of is taken as usual.
+    """Measure the rows that a build has so far; parts without any get usual values.
 
     Args:
         queue, work: of the build.
@@ -82,7 +82,7 @@ def _column(texts: Sequence[str]) -> pa.Table:
 
 
 def _each(table: pa.Table) -> float:
-    """Bytes of one more row: of the second half of a table, beside the first."""
+    """Measure the bytes of one more row: of the second half of a table, beside the first."""
     half = len(table) // 2
     return max(0.0, (_size(table) - _size(table.slice(0, half))) / (len(table) - half))
 

@@ -1,4 +1,4 @@
-"""Papers and their abstracts from NASA's Astrophysics Data System (ADS)."""
+"""Client of NASA's Astrophysics Data System (ADS): papers and their abstracts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..work.memory import AnswerMemory
 from ..work.queue import Item, WorkQueue
+from ..work.response_cache import ResponseCache
 from .polite_session import AbsentError, Patience, Service, ServiceError
 
 ADS = "https://api.adsabs.harvard.edu/v1"
@@ -31,7 +31,7 @@ ADVICE = (
 
 
 def ads_token() -> str | None:
-    """The token from ADS_DEV_KEY, else from `~/.ads/dev_key`, else None."""
+    """Read the token from ADS_DEV_KEY, else from `~/.ads/dev_key`; None where there is none."""
     token = os.environ.get("ADS_DEV_KEY", "").strip()
     path = Path.home() / ".ads" / "dev_key"
     if not token and path.is_file():
@@ -48,7 +48,7 @@ def ads_service(
     pace_file: str | Path | None = None,
     per_second: float = PER_SECOND,
 ) -> Service:
-    """ADS, asked politely.
+    """Make the session with ADS.
 
     Args:
         token: by default the one of `ads_token`.
@@ -73,7 +73,7 @@ def ads_service(
 
 
 class Ads:
-    """Papers about objects, and papers by their bibcode.
+    """Client of ADS: papers about objects, and papers by their bibcode.
 
     Args:
         service: see `ads_service`.
@@ -85,14 +85,14 @@ class Ads:
     def __init__(
         self, service: Service, queue: WorkQueue, *, url: str = ADS, rows: int = ROWS
     ) -> None:
-        self.memory = AnswerMemory(queue)
+        self.cache = ResponseCache(queue)
         self.service = service
         self.queue = queue
         self.url = url.rstrip("/")
         self.rows = rows
 
     def want_objects(self, names: Mapping[str, Sequence[str]]) -> int:
-        """Want the papers about sources.
+        """Queue the papers about sources.
 
         Args:
             names: source -> names to look for.
@@ -103,7 +103,7 @@ class Ads:
         return self.queue.add(OBJECTS_STAGE, {s: {"names": list(of)} for s, of in names.items()})
 
     def want_papers(self, bibcodes: Iterable[str]) -> int:
-        """Want title and abstract of papers; gives how many are new."""
+        """Queue title and abstract of papers; return how many are new."""
         wanted: dict[str, Any] = {code: {} for code in bibcodes}
         return self.queue.add(PAPERS_STAGE, wanted)
 
@@ -125,7 +125,7 @@ class Ads:
                     none = {} if papers else {item.id: "ADS has no paper about it"}
                     got = {item.id: sorted(papers)} if papers else {}
                     self.queue.finish(OBJECTS_STAGE, got, absent=none)
-                    self.memory.forget()
+                    self.cache.forget()
                     left.remove(item.id)
                     progress(1)
             finally:
@@ -154,11 +154,11 @@ class Ads:
                 raise
             absent = {code: "ADS has no such bibcode" for code in codes if code not in got}
             self.queue.finish(PAPERS_STAGE, got, absent=absent)
-            self.memory.forget()
+            self.cache.forget()
             progress(len(codes))
 
     def _about(self, item: Item) -> dict[str, Any]:
-        """Papers about a source: `object:` is no search field, it must be translated first."""
+        """Search papers about a source by its resolved name: `object:` is no search field."""
         names = [name.replace('"', "") for name in item.payload["names"]]
         if not names:
             return {}
@@ -189,16 +189,16 @@ class Ads:
         return found
 
     def _json(self, method: str, url: str, item: str, **options: Any) -> Any:
-        """An answer's JSON, asked for once for as long as the item is worked on."""
+        """Get an answer's JSON, asked for once while the item is worked on."""
         question = [method, url, options]
-        answer = self.memory.recall(question)
+        answer = self.cache.get(question)
         if answer is None:
             answer = self.service.json(method, url, item, **options)
-            self.memory.keep(question, answer)
+            self.cache.put(question, answer)
         return answer
 
     def _search(self, query: str, item: str) -> Iterator[tuple[dict[str, Any], list[str]]]:
-        """All papers that match, page by page, at most `MAX_PAPERS`, each with its identifiers."""
+        """Yield the papers that match, at most `MAX_PAPERS`, with their identifiers."""
         start, total = 0, 1
         while start < min(total, MAX_PAPERS):
             answer = self._json(
@@ -247,7 +247,7 @@ def _paper(entry: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def arxiv_identifier(identifiers: Iterable[str]) -> str | None:
-    """The arXiv number among a paper's identifiers, as ADS lists them."""
+    """Find the arXiv number among a paper's identifiers, as ADS lists them."""
     for name in identifiers:
         if name.lower().startswith("arxiv:") and _ARXIV.fullmatch(name[6:]):
             return name[6:]

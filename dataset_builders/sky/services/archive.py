@@ -1,4 +1,4 @@
-"""Spectra with their responses out of the Chandra archive, by the catalogue's own interface.
+"""Client of the Chandra archive: spectra with their responses, by the catalogue's interface.
 
 A batch of detections is asked for as one tar file (`csccli/retrieve`). What a batch does not hold
 is asked for one by one (`csccli/browse` says what there is, `csccli/retrieveFile` sends it), so
@@ -50,7 +50,7 @@ _RECOUNT_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class DiskForecast:
-    """What fetching will take.
+    """Forecast of the disk that fetching will take.
 
     Attributes:
         detections: still to fetch.
@@ -68,7 +68,7 @@ class DiskForecast:
 
     @property
     def bytes_needed(self) -> float:
-        """Still to come."""
+        """Bytes still to come."""
         return self.detections * self.bytes_each
 
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ class DiskForecast:
 
 
 class SpectrumArchive:
-    """The archive's files of detections, fetched into a folder.
+    """Fetcher of the archive's files of detections into a folder.
 
     Args:
         service: how to ask the archive.
@@ -121,7 +121,7 @@ class SpectrumArchive:
         self._stored: tuple[float, int, int] | None = None
 
     def want(self, detections: Iterable[str]) -> int:
-        """Want the files of detections `obsid.obi.region_id`; gives how many are new."""
+        """Queue the files of detections `obsid.obi.region_id`; return how many are new."""
         wanted: dict[str, Any] = {}
         for name in detections:
             if not is_detection_id(name):
@@ -130,7 +130,7 @@ class SpectrumArchive:
         return self.queue.add(STAGE, wanted)
 
     def forecast(self) -> DiskForecast:
-        """What is still to fetch will take so much."""
+        """Forecast the disk that the remaining files will take."""
         counts = self.queue.counts(STAGE)
         left = counts["wanted"] + counts["claimed"]
         got, stored = self._count_stored()
@@ -278,7 +278,7 @@ class SpectrumArchive:
                     store(self.folder, product, file.read())  # if unsound, one by one
 
     def _complete(self, detection: str) -> dict[str, Any] | str:
-        """Get what is still missing of a detection; its record, or why it is absent."""
+        """Get the missing files of a detection; return its record, or why it is absent."""
         here = stored_products(self.folder, detection)
         missing = [kind for kind in self.kinds if kind not in {p.kind for p in here}]
         for kind in missing:
@@ -290,7 +290,7 @@ class SpectrumArchive:
         return self._result(newest(here))
 
     def _browse(self, detection: str, kind: str) -> list[Product]:
-        """The files of one kind that the archive has of a detection."""
+        """List the files of one kind that the archive has of a detection."""
         try:
             answer = self.service.json(
                 "GET",
@@ -338,7 +338,7 @@ class SpectrumArchive:
     # -- room
 
     def _count_stored(self) -> tuple[int, int]:
-        """How many detections are on the disk, and the bytes of their files."""
+        """Count the detections on the disk, and the bytes of their files."""
         if self._stored is None or time.monotonic() - self._stored[0] > _RECOUNT_SECONDS:
             n, size = self.queue.total(STAGE, "bytes")
             self._stored = (time.monotonic(), n, int(size))
@@ -366,7 +366,7 @@ class SpectrumArchive:
 
 
 def read_spectra_index(queue: WorkQueue, folder: str | Path) -> Mapping[str, Path]:
-    """Where the spectrum of each detection that was got lies.
+    """Map each fetched detection to the file of its spectrum.
 
     Args:
         queue: of the build.

@@ -1,4 +1,4 @@
-"""Detections of the Chandra Source Catalog 2.1 over TAP: which columns, which joins, in pages.
+"""Client of the Chandra Source Catalog 2.1 over TAP: columns, joins, pages.
 
 A detection is one source in one observation. The catalogue keeps it in `observation_source`; its
 source is found through the stacks that were searched: master_source – master_stack_assoc –
@@ -24,7 +24,6 @@ from hf_specclip.storage import write_bytes
 
 from ...contract import LIMITED_VARIABLES, SENTINELS, variable_units
 from ..work.queue import Item, WorkQueue
-from ..work.shard import Shard
 from .polite_session import ServiceError
 from .positions import Position, box_condition, separation
 from .tap import Row, TapClient, quoted, quoted_list
@@ -53,12 +52,12 @@ _TABLES = {"m": "csc21.master_source", "o": "csc21.observation_source"}
 
 
 class CatalogueError(SpecCLIPError, RuntimeError):
-    """The catalogue is not as expected; the message names table, column and way out."""
+    """A catalogue that is not as expected; the message names table, column and way out."""
 
 
 @dataclass(frozen=True)
 class CatalogueColumn:
-    """A column that is asked for.
+    """A column of the catalogue to fetch.
 
     Attributes:
         table: `m` (master_source) or `o` (observation_source).
@@ -116,7 +115,7 @@ SCHEMA = pa.schema([(c.name, c.type) for c in COLUMNS] + [("masked", pa.string()
 
 @dataclass(frozen=True)
 class Limits:
-    """Which detections are wanted; None for no limit.
+    """Limits on the detections; None for no limit.
 
     Attributes:
         min_significance: of the broad-band flux.
@@ -130,7 +129,7 @@ class Limits:
 
     @property
     def adql(self) -> str:
-        """Conditions that begin with AND, or nothing."""
+        """ADQL conditions that begin with AND, or nothing."""
         parts = (
             ("o.flux_significance_b >=", self.min_significance),
             ("o.src_cnts_aper_b >=", self.min_counts),
@@ -140,7 +139,7 @@ class Limits:
 
 
 class Catalogue:
-    """The catalogue's detections, fetched into a folder in pages.
+    """Fetcher of the catalogue's detections into a folder, in pages.
 
     Args:
         client: the TAP service.
@@ -172,9 +171,9 @@ class Catalogue:
     # -- what is wanted
 
     def want_sources(self, names: Iterable[str]) -> int:
-        """Want every detection of these sources; gives how many parts are new.
+        """Queue every detection of these sources; return how many parts are new.
 
-        Sources that an earlier run, or another shard, has wanted are in its parts.
+        Sources that an earlier run has wanted are in its parts.
         """
         known = {n for i in self.queue.items(STAGE) for n in i.payload.get("names", ())}
         names = sorted(set(names) - known)
@@ -185,13 +184,12 @@ class Catalogue:
             parts[f"names-{digest}"] = {"names": some}
         return self.queue.add(STAGE, parts)
 
-    def want_cone(self, ra: float, dec: float, radius: float, shard: Shard | None = None) -> int:
-        """Want the detections of every source within `radius` degrees of a place.
+    def want_cone(self, ra: float, dec: float, radius: float) -> int:
+        """Queue the detections of every source within `radius` degrees of a position.
 
         Args:
             ra, dec: of the place, degrees.
             radius: degrees.
-            shard: keep the sources of this one, or of all.
         """
         if not (0 <= ra < 360 and abs(dec) <= 90 and 0 < radius <= 180):
             raise ValueError(
@@ -199,24 +197,13 @@ class Catalogue:
                 "90) and a radius, in degrees"
             )
         name = f"cone-{ra:.6f}{dec:+.6f}-{radius:.6f}"
-        payload: dict[str, Any] = {"cone": [ra, dec, radius]}
-        if shard is not None:
-            name += f"-{shard.number}-of-{shard.of}"
-            payload["shard"] = [shard.number, shard.of]
-        elif any(item.id.startswith(f"{name}-") for item in self.queue.items(STAGE)):
-            return 0  # its shards were merged into this queue
-        return self.queue.add(STAGE, {name: payload})
+        return self.queue.add(STAGE, {name: {"cone": [ra, dec, radius]}})
 
-    def want_everything(self, shard: Shard | None = None) -> int:
-        """Want the whole catalogue, or a shard's slices of it."""
-        slices = range(0, 360, self.slice_degrees)
+    def want_everything(self) -> int:
+        """Queue the whole catalogue, in slices of right ascension."""
+        width = self.slice_degrees
         return self.queue.add(
-            STAGE,
-            {
-                f"ra-{west:03d}": {"ra": [west, west + self.slice_degrees]}
-                for number, west in enumerate(slices)
-                if shard is None or shard.has_number(number)
-            },
+            STAGE, {f"ra-{west:03d}": {"ra": [west, west + width]} for west in range(0, 360, width)}
         )
 
     # -- fetching
@@ -272,7 +259,7 @@ class Catalogue:
         return [p for n, p in enumerate(pages) if p.name == f"{part}.{n:04d}.parquet"]
 
     def _adql(self, where: str, after: Sequence[Any] | None) -> str:
-        """The question for the page that follows a key: nothing shifts when rows come and go."""
+        """Write the query of the page that follows a key: nothing shifts when rows come and go."""
         paged = ""
         if after is not None:
             obsid, obi, region, name = int(after[0]), int(after[1]), int(after[2]), quoted(after[3])
@@ -288,7 +275,7 @@ class Catalogue:
 
     @property
     def select(self) -> str:
-        """The columns to ask for.
+        """Columns of the query.
 
         Raises:
             CatalogueError: when the service lists the tables without one of them.
@@ -310,7 +297,7 @@ class Catalogue:
 
 
 def read_catalogue(folder: str | Path) -> pa.Table:
-    """All detections fetched into a build's folder.
+    """Read all detections fetched into a build's folder.
 
     Returns:
         Rows of `SCHEMA`, each detection of a source once, sorted by source and detection.
@@ -326,17 +313,15 @@ def read_catalogue(folder: str | Path) -> pa.Table:
 
 
 def _condition(payload: Mapping[str, Any]) -> tuple[str, Callable[[Row], bool]]:
-    """ADQL of a part, and which of the rows it gives are wanted."""
+    """Return the ADQL of a part, and the test that its rows must pass."""
     if "names" in payload:
         return f"m.name IN {quoted_list(payload['names'])}", lambda row: True
     if "cone" in payload:
         ra, dec, radius = payload["cone"]
         centre = Position(ra, dec)
-        shard = Shard(*payload["shard"]) if "shard" in payload else None
 
         def inside(row: Row) -> bool:
-            near = separation(centre, Position(row["ra"], row["dec"])) <= radius
-            return near and (shard is None or shard.has(row["name"]))
+            return separation(centre, Position(row["ra"], row["dec"])) <= radius
 
         return box_condition(ra, dec, radius, "m.ra", "m.dec"), inside
     west, east = payload["ra"]
@@ -344,7 +329,7 @@ def _condition(payload: Mapping[str, Any]) -> tuple[str, Callable[[Row], bool]]:
 
 
 def _checked(row: Row, url: str) -> Row:
-    """A row in the types of `SCHEMA`; what was not measured is None."""
+    """Convert a row to the types of `SCHEMA`; None where nothing was measured."""
     found: Row = {}
     for column in COLUMNS:
         value = row.get(column.name)

@@ -1,4 +1,4 @@
-"""Open full texts of papers, as arXiv and ar5iv have them in HTML; what is not there is absent.
+"""Client of arXiv and ar5iv: open full texts of papers in HTML.
 
 Only preprints are read: what publishers keep open lies in a hundred forms, and the words of the
 preprint are nearly always those of the paper.
@@ -41,7 +41,7 @@ _SKIPPED_CLASSES = ("ltx_bibliography", "ltx_page_navbar", "ltx_page_footer", "l
 
 
 class ArxivService:
-    """Where full texts come from.
+    """Addresses that serve full texts.
 
     Args:
         service: how to ask.
@@ -53,7 +53,7 @@ class ArxivService:
         self.urls = tuple(url.rstrip("/") for url in urls)
 
     def text(self, identifier: str) -> str | None:
-        """The words of a paper, None where no address has it in this form.
+        """Get the words of a paper; None where no address has it in this form.
 
         Raises:
             ServiceError: when an address fails for good.
@@ -73,7 +73,7 @@ class ArxivService:
 
 
 class FullTexts:
-    """Full texts of a build's papers.
+    """Fetcher of the full texts of a build's papers.
 
     Args:
         arxiv: where they come from.
@@ -87,7 +87,7 @@ class FullTexts:
         self.folder = Path(folder) / FOLDER
 
     def want(self, bibcodes: Iterable[str]) -> int:
-        """Want the full texts of papers; gives how many are new."""
+        """Queue the full texts of papers; return how many are new."""
         codes = list(dict.fromkeys(bibcodes))
         known = self.queue.results(PAPERS_STAGE, codes)
         by_code = {paper["bibcode"]: paper for paper in known.values()}
@@ -133,7 +133,7 @@ class FullTexts:
             progress(1)
 
     def of(self, bibcode: str) -> str | None:
-        """The text of a paper, None where there is none."""
+        """Read the text of a paper; None where there is none."""
         if not self.queue.results(STAGE, [bibcode]):
             return None
         try:
@@ -143,7 +143,7 @@ class FullTexts:
 
 
 def text_of_html(html: str) -> str:
-    """The words of a paper's page, a paragraph a line, at most `MAX_TEXT_BYTES` of them.
+    """Extract the words of a paper's page, a paragraph a line, at most `MAX_TEXT_BYTES`.
 
     Formulae become what their source says; references and what frames the page are left out.
     """
@@ -157,7 +157,7 @@ def text_of_html(html: str) -> str:
 
 
 class _Reader(HTMLParser):
-    """Gathers the words of a page."""
+    """HTML parser that gathers the words of a page."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)

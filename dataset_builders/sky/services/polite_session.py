@@ -1,4 +1,4 @@
-"""One polite way to talk to a service: paced, patient, bounded, and silent about its token.
+"""HTTP session with request rate, retries, size limits and a hidden token.
 
 Everything goes through `requests`, which is well kept and reuses connections. What is added here is
 what every service asks of its users: no more requests a second than agreed, waiting as long as an
@@ -53,20 +53,20 @@ class ServiceError(SpecCLIPError, RuntimeError):
 
 
 class AbsentError(ServiceError):
-    """The service says that there is no such thing."""
+    """Status 404 or 410: the service has no such item."""
 
 
 class RefusedError(ServiceError):
-    """The service refuses the question or the token: asking again changes nothing."""
+    """A refused question or token: asking again changes nothing."""
 
 
 class ExhaustedError(ServiceError):
-    """The allowance of requests is used up for longer than is worth waiting for."""
+    """An allowance of requests that is used up for longer than is worth waiting for."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait and how often to try.
+    """Waits and numbers of attempts.
 
     Attributes:
         attempts: of one question.
@@ -85,7 +85,7 @@ class Patience:
 
 
 class Pace:
-    """At most so many requests a second, over all threads and, with a file, all processes.
+    """Limit of requests a second, over all threads and, with a file, all processes.
 
     Args:
         per_second: requests.
@@ -133,7 +133,7 @@ class Pace:
 
 
 class Service:
-    """A service on the network, asked politely.
+    """Service on the network, with its request rate, retries and token.
 
     `session` is a `requests.Session` that behaves so by itself; clients such as pyvo take it.
 
@@ -187,7 +187,7 @@ class Service:
         kinds: Sequence[str] = (),
         check: Callable[[bytes], str | None] | None = None,
     ) -> Iterator[None]:
-        """Say what the requests of this thread are about, for messages and checks.
+        """Label the requests of this thread, for messages and checks.
 
         Args:
             item: what is asked for.
@@ -204,7 +204,7 @@ class Service:
             self._context.__dict__.update(before)
 
     def get(self, url: str, item: str, **options: Any) -> requests.Response:
-        """An answer with status 200, read whole.
+        """Get an answer with status 200, read to its end.
 
         Args:
             url: what to get.
@@ -220,11 +220,11 @@ class Service:
         return self._ask("GET", url, item, **options)
 
     def post(self, url: str, item: str, **options: Any) -> requests.Response:
-        """As `get`, with POST."""
+        """Post a request; otherwise as `get`."""
         return self._ask("POST", url, item, **options)
 
     def json(self, method: str, url: str, item: str, **options: Any) -> Any:
-        """The JSON of an answer; raises as `get`."""
+        """Get the JSON of an answer; raises as `get`."""
 
         def check(content: bytes) -> str | None:
             try:
@@ -237,12 +237,12 @@ class Service:
         return self._ask(method, url, item, kinds=kinds, check=check, **options).json()
 
     def error(self, problem: str, item: str, way: str, kind: type = ServiceError) -> ServiceError:
-        """An error in the form of all others; secrets are taken out."""
+        """Format an error as all others; secrets are taken out."""
         where = f"{self.name}, {item}" if item else self.name
         return kind(self.scrub(f"{where}: {problem}. {way}".strip()))
 
     def scrub(self, text: str) -> str:
-        """A text without the token, and without what looks like one."""
+        """Remove the token from a text, and what looks like one."""
         if self._token.value:
             text = text.replace(self._token.value, "***")
         return _BEARER.sub("***", text)
@@ -307,7 +307,7 @@ class _Bearer(requests.auth.AuthBase):
 
 
 class _PoliteSession(requests.Session):
-    """A session that paces, waits, tries again and reads each answer whole, within bounds."""
+    """Session that keeps the rate, retries, and reads each answer to its end within bounds."""
 
     def __init__(self, service: Service, connections: int) -> None:
         super().__init__()
@@ -433,7 +433,7 @@ def _wait_before(attempt: int, patience: Patience) -> float:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a Retry-After asks for: a number or a date."""
+    """Parse the seconds that a Retry-After asks for, a number or a date."""
     value = headers.get("Retry-After")
     if value is None:
         return None
@@ -456,7 +456,7 @@ def _number(value: str | None) -> float | None:
 
 
 def _in_words(error: Exception, patience: Patience) -> str:
-    """What went wrong on the way, without the address and its parameters."""
+    """Describe a failed connection, without the address and its parameters."""
     if isinstance(error, requests.ConnectTimeout):
         return f"no connection within {patience.connect:g} s"
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):

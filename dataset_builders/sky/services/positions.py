@@ -1,4 +1,4 @@
-"""Names of the Chandra Source Catalog, what position they state, and how near is near enough.
+"""Names of the Chandra Source Catalog, their stated positions, and error ellipses.
 
 A name `2CXO JHHMMSS.s±DDMMSS[X]` holds the position cut off (not rounded) at 0.1 s of time and 1″.
 """
@@ -20,7 +20,7 @@ ARCSEC = 1.0 / 3600.0
 
 @dataclass(frozen=True)
 class Position:
-    """A place on the sky.
+    """A position on the sky.
 
     Attributes:
         ra, dec: degrees, ICRS.
@@ -34,7 +34,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Ellipse:
-    """The 95 % error ellipse of a catalogue position.
+    """95 % error ellipse of a catalogue position.
 
     Attributes:
         ra, dec: degrees, ICRS.
@@ -49,7 +49,7 @@ class Ellipse:
     angle: float
 
     def distance(self, position: Position) -> float:
-        """How far a position is, 1 on the ellipse widened by the position's own uncertainty."""
+        """Measure the distance of a position, 1 on the ellipse widened by its uncertainty."""
         east, north = offsets(self, position)
         angle = math.radians(self.angle)
         along = east * math.sin(angle) + north * math.cos(angle)
@@ -59,7 +59,7 @@ class Ellipse:
 
 
 def normalise_name(text: str) -> str | None:
-    """The catalogue's spelling of a source's name; None for what is no such name.
+    """Spell a source's name as the catalogue does; None for other texts.
 
     Space and prefix may be missing, a minus may be any dash.
 
@@ -78,7 +78,7 @@ def normalise_name(text: str) -> str | None:
 
 
 def stated_position(text: str) -> Position | None:
-    """The position that a name states, or two numbers in degrees; None where there is none.
+    """Parse the position that a name states, or two numbers in degrees; None without one.
 
     The middle of what the name leaves open, and half its diagonal as the uncertainty.
     """
@@ -101,7 +101,7 @@ def stated_position(text: str) -> Position | None:
 
 
 def offsets(origin: Position | Ellipse, position: Position) -> tuple[float, float]:
-    """How far east and north of `origin` a nearby position is, arcsec (tangent plane)."""
+    """Compute the offsets east and north of `origin`, arcsec (tangent plane)."""
     ra, dec = math.radians(position.ra - origin.ra), math.radians(position.dec)
     dec0 = math.radians(origin.dec)
     depth = math.sin(dec0) * math.sin(dec) + math.cos(dec0) * math.cos(dec) * math.cos(ra)
@@ -113,7 +113,7 @@ def offsets(origin: Position | Ellipse, position: Position) -> tuple[float, floa
 
 
 def separation(one: Position | Ellipse, other: Position | Ellipse) -> float:
-    """Angle between two positions, degrees."""
+    """Compute the angle between two positions, degrees."""
     dec1, dec2 = math.radians(one.dec), math.radians(other.dec)
     half_dec, half_ra = (dec2 - dec1) / 2, math.radians(other.ra - one.ra) / 2
     square = math.sin(half_dec) ** 2 + math.cos(dec1) * math.cos(dec2) * math.sin(half_ra) ** 2
@@ -121,7 +121,7 @@ def separation(one: Position | Ellipse, other: Position | Ellipse) -> float:
 
 
 def box_condition(ra: float, dec: float, radius: float, ra_name: str, dec_name: str) -> str:
-    """ADQL that holds for every position within `radius` of a place, and a few more.
+    """Write ADQL that holds for every position within `radius`, and a few more.
 
     Plain comparisons run on any service, with its indices; which rows are inside is then for the
     caller to compute.

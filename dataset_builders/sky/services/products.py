@@ -1,4 +1,4 @@
-"""Files of one detection in the Chandra Source Catalog: their names, their places, their soundness.
+"""Files of a detection in the Chandra Source Catalog: names, paths and checks.
 
 `acisf01575_001N002_r0085_pha3.fits.gz` is region 85 of interval 1 of observation 1575, processed
 for the second time. The number of the processing (N) may differ between a spectrum and its
@@ -32,7 +32,7 @@ _DETECTION = re.compile(r"\d{1,6}\.\d{1,3}\.\d{1,5}")
 
 @dataclass(frozen=True, order=True)
 class Product:
-    """One file, as its name says.
+    """A file of a detection, as its name says.
 
     Attributes:
         detection: `obsid.obi.region_id`.
@@ -48,7 +48,7 @@ class Product:
 
     @property
     def path(self) -> str:
-        """Where it lies below the folder of spectra: files of a detection beside each other."""
+        """Path below the folder of spectra: files of a detection lie beside each other."""
         obsid, obi, region = map(int, self.detection.split("."))
         part = f"_e{self.part}" if self.part else ""
         return (
@@ -58,7 +58,7 @@ class Product:
 
 
 def product_of(name: str) -> Product | None:
-    """What a file of this name is; folders before it do not matter. None for other files."""
+    """Parse the name of a file, without its folders; None for other files."""
     match = _NAME.fullmatch(re.split(r"[/\\]", name)[-1])
     if match is None:
         return None
@@ -68,7 +68,7 @@ def product_of(name: str) -> Product | None:
 
 
 def detection_id(obsid: int, obi: int, region_id: int) -> str:
-    """The archive's name of a detection.
+    """Format the archive's name of a detection.
 
     Example:
         >>> detection_id(1575, 1, 85)
@@ -78,12 +78,12 @@ def detection_id(obsid: int, obi: int, region_id: int) -> str:
 
 
 def is_detection_id(text: str) -> bool:
-    """Whether a text is a detection's name."""
+    """Return True for the name of a detection."""
     return _DETECTION.fullmatch(text) is not None
 
 
 def newest(products: Iterable[Product]) -> list[Product]:
-    """Of each kind and part the last processing, sorted."""
+    """Keep the last processing of each kind and part, sorted."""
     best: dict[tuple[str, int, str], Product] = {}
     for product in products:
         key = (product.detection, product.part, product.kind)
@@ -93,7 +93,7 @@ def newest(products: Iterable[Product]) -> list[Product]:
 
 
 def stored_products(folder: Path, detection: str) -> list[Product]:
-    """The newest files of a detection below a folder."""
+    """List the newest files of a detection below a folder."""
     obsid, obi, _ = map(int, detection.split("."))
     place = folder / f"{obsid // 1000:03d}" / f"{obsid:05d}"
     found = (product_of(path.name) for path in place.glob(f"acisf*_{obi:03d}N*_r*.fits.gz"))
@@ -101,7 +101,7 @@ def stored_products(folder: Path, detection: str) -> list[Product]:
 
 
 def store(folder: Path, product: Product, content: bytes) -> str | None:
-    """Write a file that is sound.
+    """Write a file, if its content passes the checks.
 
     Args:
         folder: of spectra.
@@ -131,7 +131,7 @@ def store(folder: Path, product: Product, content: bytes) -> str | None:
 
 
 def unsound(path: Path, product: Product) -> str | None:
-    """What is wrong with a file: its compression, its FITS structure, its OGIP tables; or None."""
+    """Name the fault of a file's compression, FITS structure or OGIP tables; None without one."""
     try:
         file = FitsFile(path)
         tables = {table.name: table for table in file.tables}
@@ -170,7 +170,7 @@ def _table_problem(table: Table | None, name: str, columns: tuple[str, ...]) -> 
 
 
 def digest_of(path: Path) -> tuple[str, int]:
-    """SHA-256 and length of a file."""
+    """Compute SHA-256 and length of a file."""
     content = path.read_bytes()
     return hashlib.sha256(content).hexdigest(), len(content)
 

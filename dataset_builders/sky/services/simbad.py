@@ -1,4 +1,4 @@
-"""What SIMBAD knows of sources: identifiers, type, host and references (Wenger et al. 2000).
+"""Client of SIMBAD: identifiers, type, host and references (Wenger et al. 2000).
 
 Sources go up as tables, some hundred at a time: SIMBAD asks for that, and for at most eight
 queries a second.
@@ -33,7 +33,7 @@ _OBJECT = "b.oid AS oid, b.main_id AS main_id, b.otype AS otype, b.ra AS ra, b.d
 
 
 def want_sources(queue: WorkQueue, sources: Iterable[Mapping[str, Any]]) -> int:
-    """Want to know of sources.
+    """Queue sources to look up.
 
     Args:
         queue: of the build.
@@ -90,7 +90,7 @@ def fetch_objects(
 
 
 def names_of_type(client: TapClient, otype: str, page: int = 5000) -> list[str]:
-    """Names in the Chandra Source Catalog of all objects of a type, as far as SIMBAD has them.
+    """Query the catalogue's names of all objects of a type, as far as SIMBAD has them.
 
     Args:
         client: SIMBAD's TAP service.
@@ -112,7 +112,7 @@ def names_of_type(client: TapClient, otype: str, page: int = 5000) -> list[str]:
 
 
 def _identify(client: TapClient, items: Sequence[Item]) -> dict[str, Row]:
-    """The object of each source that has one: by name, else the one deepest in its ellipse."""
+    """Find the object of each source: by name, else the one deepest in its ellipse."""
     about = f"{len(items)} sources from {items[0].id}"
     names = [item.id for item in items]
     table: dict[str, Sequence[Any]] = {"num": list(range(len(names))), "name": names}
@@ -181,7 +181,7 @@ def _object(row: Row, how: str, degrees: float | None) -> Row:
 
 
 def _details(client: TapClient, oids: Sequence[int]) -> dict[int, Row]:
-    """Aliases, host and references of objects."""
+    """Query aliases, host and references of objects."""
     details: dict[int, Row] = {oid: {"aliases": [], "host": None, "references": []} for oid in oids}
     if not oids:
         return details
@@ -247,7 +247,7 @@ def _all_rows(
     about: str,
     key: str | None = None,
 ) -> list[Row]:
-    """Every row for an uploaded table, in halves where there are more than the service sends.
+    """Query every row for an uploaded table, in halves where the service sends no more.
 
     Args:
         client: of the service.

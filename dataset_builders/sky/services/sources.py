@@ -1,4 +1,4 @@
-"""From what a user names to sources of the catalogue: by name, else by position.
+"""Resolution of a user's names into sources of the catalogue: by name, else by position.
 
 Whatever was asked for is accounted for: each name ends as a source, with how it was found, or as
 absent, with why.
@@ -34,7 +34,7 @@ _SELECT = (
 
 
 def want_names(queue: WorkQueue, names: Iterable[str]) -> int:
-    """Want sources by what a user wrote: names in any spelling, or positions in degrees.
+    """Queue names in any spelling, or positions in degrees, to be resolved.
 
     Args:
         queue: of the build.
@@ -48,7 +48,7 @@ def want_names(queue: WorkQueue, names: Iterable[str]) -> int:
 
 
 def names_of(text: str) -> list[str]:
-    """Names of a file: one a line; what follows `#` and empty lines do not count."""
+    """Read the names of a file, one a line, without empty lines and comments after `#`."""
     lines = (line.split("#", 1)[0].strip() for line in text.splitlines())
     return [line for line in lines if line]
 
@@ -130,7 +130,7 @@ def _resolve(
 
 
 def _nearest(place: Position, rows: Iterable[Row]) -> Mapping[str, Any] | None:
-    """The source whose ellipse holds a place most deeply, and how it does."""
+    """Find the source whose ellipse holds a position most deeply."""
     inside = []
     for row in rows:
         # Without an ellipse there is no telling how near is near enough.
@@ -153,7 +153,7 @@ def _nearest(place: Position, rows: Iterable[Row]) -> Mapping[str, Any] | None:
 
 
 def matched_names(queue: WorkQueue) -> list[str]:
-    """The catalogue's names of all sources found so far, each once, sorted."""
+    """List the catalogue's names of all sources found so far, sorted."""
     return sorted({item.result["name"] for item in queue.items(STAGE, ["got"])})
 
 

@@ -1,4 +1,4 @@
-"""Questions to a TAP service through pyvo, as plain rows.
+"""Client of TAP services through pyvo, with answers as plain rows.
 
 pyvo speaks the protocol; pacing, waiting and trying again are `Service`'s.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..work.memory import AnswerMemory
+from ..work.response_cache import ResponseCache
 from .polite_session import RefusedError, Service, ServiceError
 
 Row = dict[str, Any]
@@ -26,7 +26,7 @@ _CLOSED = re.compile(rb"</(?:\w+:)?VOTABLE>\s*$")
 
 @dataclass(frozen=True)
 class TapAnswer:
-    """Rows of an answer.
+    """Rows of an answer, with units and a flag of overflow.
 
     Attributes:
         rows: column -> value; texts stripped, None where nothing was measured (null or nan).
@@ -40,13 +40,13 @@ class TapAnswer:
 
 
 class TapClient:
-    """A TAP service.
+    """Client of a TAP service.
 
     Args:
         url: its base.
         service: how to ask it.
         asynchronous: send questions as jobs, for services that cut long ones off.
-        memory: where answers are kept until `forget`, or None.
+        cache: of the answers, until `forget`; or None.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class TapClient:
         service: Service,
         *,
         asynchronous: bool = False,
-        memory: AnswerMemory | None = None,
+        cache: ResponseCache | None = None,
     ) -> None:
         try:
             import pyvo
@@ -64,7 +64,7 @@ class TapClient:
         self.url = url
         self.service = service
         self.asynchronous = asynchronous
-        self.memory = memory
+        self.cache = cache
         self._tap = pyvo.dal.TAPService(url, session=service.session)
         self._columns: dict[str, set[str]] = {}
 
@@ -77,7 +77,7 @@ class TapClient:
         max_rows: int | None = None,
         remember: bool = True,
     ) -> TapAnswer:
-        """Ask, unless the answer is remembered.
+        """Query, unless the answer is cached.
 
         Args:
             adql: the question.
@@ -90,20 +90,20 @@ class TapClient:
             RefusedError: the service does not understand the question.
             ServiceError: it failed again and again.
         """
-        if self.memory is None or not remember:
+        if self.cache is None or not remember:
             return self._ask(adql, item, uploads, max_rows)
         question = [self.url, adql, uploads, max_rows]
-        found = self.memory.recall(question)
+        found = self.cache.get(question)
         if found is not None:
             return TapAnswer(**found)
         answer = self._ask(adql, item, uploads, max_rows)
-        self.memory.keep(question, vars(answer))
+        self.cache.put(question, vars(answer))
         return answer
 
     def forget(self) -> None:
-        """Drop the answers kept: the items they were for are finished."""
-        if self.memory is not None:
-            self.memory.forget()
+        """Drop the cached answers: the items they were for are finished."""
+        if self.cache is not None:
+            self.cache.forget()
 
     def _ask(
         self,
@@ -140,10 +140,10 @@ class TapClient:
         raise failure
 
     def columns(self, table: str) -> set[str]:
-        """Lower-case names of a table's columns, as the service lists them (asked once)."""
+        """List the lower-case names of a table's columns (asked once)."""
         if table not in self._columns:
             question = [self.url, "columns", table]
-            names = self.memory.recall(question, for_good=True) if self.memory else None
+            names = self.cache.get(question, permanent=True) if self.cache else None
             if names is None:
                 answer = self._ask(
                     "SELECT column_name FROM TAP_SCHEMA.columns "
@@ -153,24 +153,24 @@ class TapClient:
                     5000,
                 )
                 names = sorted({row["column_name"].lower() for row in answer.rows})
-                if self.memory:
-                    self.memory.keep(question, names)
+                if self.cache:
+                    self.cache.put(question, names)
             self._columns[table] = set(names)
         return self._columns[table]
 
 
 def quoted(text: str) -> str:
-    """A text as an ADQL literal."""
+    """Quote a text as an ADQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def quoted_list(texts: Iterable[str]) -> str:
-    """Texts as an ADQL list, for IN."""
+    """Quote texts as an ADQL list, for IN."""
     return "(" + ", ".join(map(quoted, texts)) + ")"
 
 
 def _whole(content: bytes) -> str | None:
-    """What is wrong with an answer's XML: a proxy may cut it and still give the right length."""
+    """Name the fault of an answer's XML: a proxy may cut it and still give the right length."""
     if _OPENED.search(content[:4000]) and not _CLOSED.search(content[-400:]):
         return "sent a table that breaks off"
     return None

@@ -1,1 +1,1 @@
-"""Work folder of a build: queue, shards, rates."""
+"""Work folder of a build: queue, answers of services, measured rates."""

@@ -1,4 +1,4 @@
-"""Rows that lie in many small Parquet files, looked up by key."""
+"""Look-up by key of rows in many small Parquet files."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# Files kept open: neighbours in the order of rows lie in one file, or in one of each shard.
+# Files kept open: neighbours in the order of rows lie in one file, or in few.
 _FILES = 64
 
 
 class Parts:
-    """Rows in files.
+    """Rows in Parquet files, by key.
 
     Args:
         schema: of the rows, the key included.
@@ -33,7 +33,7 @@ class Parts:
         return len(self.place_of)
 
     def take(self, keys: Sequence[str]) -> pa.Table:
-        """The rows of some keys, in their order."""
+        """Read the rows of some keys, in their order."""
         if not keys:
             return self.schema.empty_table()
         rows_of: dict[Path, list[tuple[int, int]]] = {}

@@ -1,7 +1,7 @@
-"""What there is to do and what became of it: one SQLite file that survives being killed.
+"""Work queue of a build: one SQLite file that survives being killed.
 
 Every item ends as got, absent or failed; none is forgotten. Several processes of one machine work
-on one file (a shard); a merge joins the shards of several machines.
+on one file.
 
 SQLite keeps its rollback journal: the write-ahead log is unsafe on the network file systems where
 home folders of clusters live. Who works on what is known from locks that the system itself frees
@@ -50,12 +50,12 @@ CREATE INDEX items_by_state ON items (stage, state);
 
 
 class QueueError(SpecCLIPError, RuntimeError):
-    """The queue's file cannot be used; the message names it and the way out."""
+    """A queue file that cannot be used; the message names it and the way out."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing to do.
+    """An item of work.
 
     Attributes:
         stage: which kind of work it is.
@@ -77,7 +77,7 @@ class Item:
 
 
 class WorkQueue:
-    """One shard of the work.
+    """Items to fetch or make, stage by stage, and their results.
 
     Args:
         path: the SQLite file; made where it is absent.
@@ -122,7 +122,7 @@ class WorkQueue:
         self.close()
 
     def close(self) -> None:
-        """Give back what is still claimed. Left out, the end of the process does the same."""
+        """Release all claimed items. Left out, the end of the process does the same."""
         if self._presence is None:
             return
         with self._writing() as connection:
@@ -132,7 +132,7 @@ class WorkQueue:
         self._presence, self._owner = None, None
 
     def add(self, stage: str, items: Mapping[str, Any]) -> int:
-        """Put items in; those already there stay as they are.
+        """Add items; those already there stay as they are.
 
         Args:
             stage: kind of work.
@@ -152,7 +152,7 @@ class WorkQueue:
             return connection.total_changes - before
 
     def claim(self, stage: str, n: int = 1) -> list[Item]:
-        """Take on up to `n` wanted items, in the order of their ids; nobody else gets them.
+        """Claim up to `n` wanted items, in the order of their ids; no other process gets them.
 
         What dead processes had claimed is wanted again.
         """
@@ -178,7 +178,7 @@ class WorkQueue:
         absent: Mapping[str, str] | None = None,
         failed: Mapping[str, str] | None = None,
     ) -> None:
-        """Say what became of claimed items: all of them in one commit.
+        """Record the outcome of claimed items, all of them in one commit.
 
         Args:
             stage: kind of work.
@@ -204,7 +204,7 @@ class WorkQueue:
                     raise QueueError(f"{stage} {name!r} was not claimed by this process")
 
     def release(self, stage: str, ids: Iterable[str]) -> None:
-        """Give claimed items back, to be taken on again."""
+        """Release claimed items, to be claimed again."""
         with self._writing() as connection:
             connection.executemany(
                 "UPDATE items SET state = 'wanted', owner = NULL "
@@ -213,7 +213,7 @@ class WorkQueue:
             )
 
     def retry(self, stage: str, states: Sequence[str] = ("failed",)) -> int:
-        """Want items again that ended otherwise; gives how many."""
+        """Want items of these states again; return how many."""
         marks = ",".join("?" * len(states))
         with self._writing() as connection:
             return connection.execute(
@@ -223,7 +223,7 @@ class WorkQueue:
             ).rowcount
 
     def remove(self, stage: str, ids: Iterable[str]) -> None:
-        """Forget items that nobody has claimed."""
+        """Delete items that no process has claimed."""
         with self._writing() as connection:
             connection.executemany(
                 "DELETE FROM items WHERE stage = ? AND id = ? AND state != 'claimed'",
@@ -231,7 +231,7 @@ class WorkQueue:
             )
 
     def put(self, stage: str, results: Mapping[str, Any]) -> None:
-        """Keep results that came along with others; items already got or claimed stay."""
+        """Store results that came along with others; items already got or claimed stay."""
         with self._writing() as connection:
             connection.executemany(
                 "INSERT INTO items (stage, id, state, payload, result) "
@@ -242,7 +242,7 @@ class WorkQueue:
             )
 
     def again(self, stage: str, ids: Iterable[str]) -> None:
-        """Want items again that had ended."""
+        """Want ended items again."""
         with self._writing() as connection:
             connection.executemany(
                 "UPDATE items SET state = 'wanted', why = NULL, result = NULL "
@@ -251,7 +251,7 @@ class WorkQueue:
             )
 
     def total(self, stage: str, key: str) -> tuple[int, float]:
-        """How many items were got, and the sum of a number in their results."""
+        """Count the items got, and sum a number in their results."""
         with self._open() as connection:
             n, total = connection.execute(
                 "SELECT count(*), total(json_extract(result, ?)) FROM items "
@@ -261,7 +261,7 @@ class WorkQueue:
         return int(n), float(total)
 
     def counts(self, stage: str) -> dict[str, int]:
-        """How many items are in each state, zeros included."""
+        """Count the items in each state, zeros included."""
         with self._open() as connection:
             found = connection.execute(
                 "SELECT state, count(*) FROM items WHERE stage = ? GROUP BY state", (stage,)
@@ -269,7 +269,7 @@ class WorkQueue:
         return {**dict.fromkeys(STATES, 0), **dict(found)}
 
     def items(self, stage: str, states: Sequence[str] = STATES) -> Iterator[Item]:
-        """Items in the order of their ids."""
+        """Yield items in the order of their ids."""
         marks = ",".join("?" * len(states))
         last = ""
         while True:
@@ -285,47 +285,10 @@ class WorkQueue:
             last = rows[-1][1]
 
     def results(self, stage: str, ids: Iterable[str]) -> dict[str, Any]:
-        """Results of those of these items that were got."""
+        """Return the results of those of these items that were got."""
         with self._open() as connection:
             items = self._select(connection, stage, list(dict.fromkeys(ids)))
         return {item.id: item.result for item in items if item.state == "got"}
-
-    def merge(self, shards: Iterable[str | os.PathLike[str]]) -> int:
-        """Take over what other shards hold.
-
-        Of an item that several hold, the one that came furthest is kept: got before absent before
-        failed before wanted, and among equals the one met first.
-
-        Args:
-            shards: their SQLite files; they stay as they are.
-
-        Returns:
-            How many items were added or came further.
-
-        Raises:
-            QueueError: when a shard is still worked on.
-        """
-        changed = 0
-        for shard in shards:
-            other = WorkQueue(shard)
-            with other._writing() as connection:
-                other._return_claims(connection, other._dead_owners(connection))
-            with other._open() as connection:
-                busy = connection.execute(
-                    "SELECT count(*) FROM items WHERE state = 'claimed'"
-                ).fetchone()[0]
-                if busy:
-                    raise QueueError(
-                        f"{other.path} is still worked on ({busy} items): wait for it, then merge"
-                    )
-                rows = connection.execute(
-                    "SELECT stage, id, state, why, attempts, payload, result FROM items"
-                )
-                with self._writing() as own:
-                    before = own.total_changes
-                    own.executemany(_MERGE, rows)
-                    changed += own.total_changes - before
-        return changed
 
     # -- who works
 
@@ -420,14 +383,6 @@ class WorkQueue:
 
 
 _COLUMNS = "SELECT stage, id, state, why, attempts, payload, result FROM items"
-_RANK = "CASE {} WHEN 'got' THEN 3 WHEN 'absent' THEN 2 WHEN 'failed' THEN 1 ELSE 0 END"
-_MERGE = (
-    "INSERT INTO items (stage, id, state, why, attempts, payload, result) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stage, id) DO UPDATE SET "
-    "state = excluded.state, why = excluded.why, attempts = excluded.attempts, "
-    "payload = excluded.payload, result = excluded.result, owner = NULL "
-    f"WHERE {_RANK.format('excluded.state')} > {_RANK.format('items.state')}"
-)
 
 
 def _item(row: Sequence[Any]) -> Item:

@@ -1,4 +1,4 @@
-"""How long this machine takes for what, as a build measures it on the way."""
+"""Seconds per item of each stage, as a build measures them on this machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CORE_SECONDS: Mapping[str, float] = {
 
 
 def note_rate(work: str | Path, stage: str, items: int, seconds: float) -> None:
-    """Add what a stage took, s of the processor, to what is known of a work folder."""
+    """Add the processor seconds of a stage to the rates of a work folder."""
     if items <= 0:
         return
     known = _read(work)
@@ -38,13 +38,13 @@ def note_rate(work: str | Path, stage: str, items: int, seconds: float) -> None:
 
 
 def core_seconds(work: str | Path) -> dict[str, float]:
-    """Seconds of one core for an item of each stage: measured here, else the usual ones."""
+    """Return seconds of one core for an item of each stage: measured here, else usual ones."""
     measured = {name: s / n for name, (n, s) in _read(work).items() if n >= _ENOUGH}
     return {**CORE_SECONDS, **measured}
 
 
 def seconds_each(work: str | Path, name: str, usual: float) -> float:
-    """Mean of what was noted under a name, however few there were; else the usual value."""
+    """Return the mean noted under a name, however few there were; else the usual value."""
     n, total = _read(work).get(name, (0, 0.0))
     return total / n if n else usual
 

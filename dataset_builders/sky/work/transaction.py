@@ -1,4 +1,4 @@
-"""All of some writes to an SQLite file, or none of them."""
+"""SQLite transaction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Commit what is written within, or take it back where an error ends it.
+    """Commit the writes of the block, or roll them back after an error.
 
     Args:
         connection: one without transactions of its own (`isolation_level=None`).

@@ -12,7 +12,6 @@ import pytest
 from specclip_datasets import DatasetFolderError, SimulatedCSC, read_dataset
 from specclip_datasets.__main__ import main
 from specclip_datasets.contract import SPLITS
-from specclip_datasets.shards import simulated_splits
 from specclip_datasets.simulation import instrument, populations, prose, source_classes
 from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.compare import catalogue_marginals
@@ -30,6 +29,7 @@ from specclip_datasets.simulation.prose.class_words import (
     MOTIVE,
 )
 from specclip_datasets.simulation.prose.spectrum import SILENT
+from specclip_datasets.simulation.rows import simulated_splits
 from specclip_datasets.splits import count_sources_of_papers
 
 from hf_specclip.spectra import emission as models
@@ -74,7 +74,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_processes(
     tmp_path, capsys, monkeypatch
 ):
     # Batches small enough for a second process to have something to do.
-    monkeypatch.setattr("specclip_datasets.shards.BATCH", 16)
+    monkeypatch.setattr("specclip_datasets.simulation.rows.BATCH", 16)
     one = simulate(tmp_path / "one", "--processes", "1")
     two = simulate(tmp_path / "two", "--processes", "2")
     assert one == two
@@ -87,11 +87,11 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_processes(
 
 KILLED = """
 import sys
-from specclip_datasets import shards
+from specclip_datasets.simulation import rows
 from specclip_datasets.__main__ import main
 from specclip_datasets.simulation.compare import catalogue_marginals
 
-shards.BATCH = 8
+rows.BATCH = 8
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 """
@@ -116,7 +116,7 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(tmp_path, monkeypatch, 
         assert time.monotonic() < deadline
         time.sleep(0.05)
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*.arrow")}
-    monkeypatch.setattr("specclip_datasets.shards.BATCH", 8)
+    monkeypatch.setattr("specclip_datasets.simulation.rows.BATCH", 8)
     again = simulate(tmp_path / "set", "--set", "fits=false")
     assert not folder.exists()
     assert 0 < len(before) < 9

@@ -14,7 +14,7 @@ from specclip_datasets.simulation.compare import (
     quantiles_of,
 )
 from specclip_datasets.simulation.knobs import Knobs
-from specclip_datasets.variety import describe_variety, measure_variety
+from specclip_datasets.simulation.variety import describe_variety, measure_variety
 
 
 def test_quantiles_leave_out_what_is_not_known():

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from specclip_datasets.__main__ import main
-from specclip_datasets.folder import DatasetFolderError, write_dataset
+from specclip_datasets.folder import write_dataset
+from specclip_datasets.info import DatasetFolderError
 from specclip_datasets.simulation.builder import describe
 from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.knobs import Knobs

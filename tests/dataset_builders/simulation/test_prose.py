@@ -14,7 +14,7 @@ from specclip_datasets.simulation.prose import Manner, Statement, scales, write_
 from specclip_datasets.simulation.prose.grammar import count_ways, expand, plainest
 from specclip_datasets.simulation.prose.reporter import LOG, Reporter
 from specclip_datasets.simulation.prose.statements import LABELS
-from specclip_datasets.variety import measure_variety
+from specclip_datasets.simulation.variety import measure_variety
 
 SCALES_OF = {
     "hardness": (scales.HARDNESS,),

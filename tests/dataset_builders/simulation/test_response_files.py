@@ -162,7 +162,7 @@ def test_counts_are_poisson_and_lie_where_the_files_channels_do(folder, index):
 def test_command_line_records_contents_and_gives_the_same_bytes_with_two_processes(
     folder, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("specclip_datasets.shards.BATCH", 16)
+    monkeypatch.setattr("specclip_datasets.simulation.rows.BATCH", 16)
     made = []
     for processes in ("1", "2"):
         place = tmp_path / processes

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from specclip_datasets.folder import read_dataset
-from specclip_datasets.sky.build import Build, Options, Selection, Services
+from specclip_datasets.sky.build import Build
 from specclip_datasets.sky.literature.answers import AnswerCache
+from specclip_datasets.sky.literature.bibliography import SourceLiterature
+from specclip_datasets.sky.literature.ranking import RankedPaper
 from specclip_datasets.sky.literature.summaries import ModelSummariser
 from specclip_datasets.sky.services.polite_session import Patience
+from specclip_datasets.sky.settings import Options, Selection, Services
 
 TOKEN = "MARKED-build-token-2342"
 KEY = "sk-MARKED-model-key-7151"
@@ -40,6 +43,28 @@ def build(world, work, names=None, *, model=False, whole=False, **options) -> Bu
         Options(**options),
         summariser=summariser,
     )
+
+
+def paper(number=0, abstract="The source is a neutron star with a photon index of 1.7."):
+    """A paper about one source."""
+    return RankedPaper(
+        id=f"2010ApJ...700..{100 + number}A",
+        id_type="bibcode",
+        title=f"On X-{number}",
+        abstract=abstract,
+        year=2010,
+        about="source",
+        xray=True,
+        score=3.0,
+        survey=False,
+        sources=1,
+    )
+
+
+def source(number=0, papers=None) -> SourceLiterature:
+    """A source with its papers, by default one."""
+    papers = [paper(number)] if papers is None else papers
+    return SourceLiterature(f"2CXO J{number:06d}.0+000000", ("X-1",), "LXB", "M 31", tuple(papers))
 
 
 def digest(folder: Path) -> str:

@@ -18,7 +18,6 @@ from specclip_datasets.sky.services.polite_session import (
 )
 from specclip_datasets.sky.services.products import Product, newest, product_of
 from specclip_datasets.sky.work.queue import WorkQueue
-from worker import start_worker
 
 from hf_specclip.spectra import read_spectrum
 from hf_specclip.storage import DiskError
@@ -224,19 +223,6 @@ def test_files_that_are_not_sound_are_asked_for_again(make, server, files, tmp_p
     assert server.sent[pha] == 1
 
 
-def test_a_tenth_of_failing_requests_loses_nothing(make, server, files, tmp_path):
-    server.rate, server.slow = 0.3, 0.05
-    archive = make(batch=1)
-    archive.want(NAMES)
-    counts = archive.fetch()
-    while counts["failed"]:
-        archive.queue.retry("spectra")
-        counts = archive.fetch()
-    assert counts["got"] == 23
-    assert stored(tmp_path) == expected(files)
-    assert len(server.failures) >= 3
-
-
 def test_names_in_a_tar_are_data(make, server, files, tmp_path):
     link = tarfile.TarInfo("acisf09999_000N001_r0001_pha3.fits.gz")
     link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
@@ -312,7 +298,7 @@ def test_a_full_disk_stops_with_a_clear_message_and_loses_nothing(
 ):
     import errno
 
-    import specclip_datasets.sky.files as module
+    import hf_specclip.storage as module
 
     archive = make(workers=1)
     archive.want(NAMES)
@@ -380,59 +366,6 @@ def test_kinds_can_be_left_out(make, files, tmp_path):
     assert archive.fetch()["got"] == 23
     assert not any("rmf3" in path for path in stored(tmp_path))
     assert archive.forecast().detections == 0
-
-
-CODE = """
-from pathlib import Path
-from specclip_datasets.sky.services.archive import SpectrumArchive
-from specclip_datasets.sky.work.queue import WorkQueue
-from specclip_datasets.sky.services.polite_session import Service
-folder = Path({folder!r})
-service = Service("Chandra archive", per_second=1000)
-archive = SpectrumArchive(
-    service, WorkQueue(folder / "queue.sqlite"), folder, batch=3, workers=2, url={url!r}
-)
-print("go", flush=True)
-print(archive.fetch(), flush=True)
-"""
-
-
-@pytest.mark.parametrize("times", [4, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_again_and_again_it_ends_with_the_same_bytes(make, server, files, tmp_path, times):
-    make(batch=3).want(NAMES)
-    code = CODE.format(folder=str(tmp_path), url=f"{server.url}/csccli")
-    random = np.random.default_rng(3)
-    # So short lives that an idle machine, too, is not done before all the kills.
-    server.delay, lives = (0.06, 4.0) if times < 10 else (0.4, 1.1)
-    kills = 0
-    for _ in range(times):
-        worker = start_worker(code)
-        worker.stdout.readline()
-        time.sleep(float(random.uniform(0.02, lives * server.delay)))
-        if worker.poll() is None:
-            worker.kill()
-            kills += 1
-        worker.wait()
-    assert kills >= times / 2
-    worker = start_worker(code)
-    assert "'got': 23" in worker.communicate(timeout=60)[0]
-    assert {k: v for k, v in stored(tmp_path).items() if ".partial-" not in k} == expected(files)
-    assert set(server.asked) == set(NAMES)
-    # In flight at a kill: two batches of three.
-    assert sum(server.asked.values()) - 23 <= kills * 2 * 3
-    assert len(server.requests) - 8 <= kills * 2 + kills  # and batches that a kill left uneven
-    assert make().audit() == {}
-
-
-def test_processes_share_a_shard(make, server, files, tmp_path):
-    make().want(NAMES)
-    server.delay = 0.02
-    code = CODE.format(folder=str(tmp_path), url=f"{server.url}/csccli")
-    workers = [start_worker(code) for _ in range(3)]
-    for worker in workers:
-        worker.communicate(timeout=60)
-    assert stored(tmp_path) == expected(files)
-    assert set(server.asked.values()) == {1}
 
 
 def test_real_files_of_the_catalogue(make, server, real_data, tmp_path):

@@ -26,7 +26,6 @@ from specclip_datasets.sky.services.sources import (
 )
 from specclip_datasets.sky.services.tap import TapClient
 from specclip_datasets.sky.work.queue import WorkQueue
-from specclip_datasets.sky.work.shard import Shard
 from tap_server import TapServer
 
 
@@ -169,29 +168,6 @@ def test_pages_that_are_there_are_not_asked_for_again(server, client, queue, sky
     for page in sorted((tmp_path / "catalogue").iterdir()):
         assert page.read_bytes() == (whole / "catalogue" / page.name).read_bytes()
     assert Catalogue(client, queue, tmp_path, slice_degrees=360).want_everything() == 0
-
-
-def test_the_sky_comes_in_slices_and_shards_share_them(client, queue, sky, tmp_path):
-    found = []
-    for number in (1, 2):
-        folder = tmp_path / str(number)
-        catalogue = Catalogue(client, WorkQueue(folder / "q.sqlite"), folder, slice_degrees=30)
-        assert catalogue.want_everything(Shard(number, 2)) == 6
-        catalogue.fetch()
-        found.append({row["name"] for row in read_catalogue(folder).to_pylist()})
-    assert not found[0] & found[1]
-    assert found[0] | found[1] == {row["name"] for row in sky.master}
-    with pytest.raises(ValueError, match="shard 3/2"):
-        Shard.parse("3/2")
-    with pytest.raises(ValueError, match="such as 2/8"):
-        Shard.parse("two")
-
-
-def test_rows_survive_a_tenth_of_failing_requests(server, client, queue, sky, tmp_path):
-    server.rate, server.slow = 0.3, 0.01
-    rows = fetched(client, queue, tmp_path, lambda c: c.want_everything(), page_rows=5)
-    assert keys(rows) == sorted(keys(sky.detections))
-    assert sum(server.failures.values()) >= 4
 
 
 def test_a_cone_is_round(server, client, queue, sky, tmp_path):

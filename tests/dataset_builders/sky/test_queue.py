@@ -155,36 +155,6 @@ def test_the_journal_suits_network_homes(path):
     assert not list(path.parent.glob("*-wal"))
 
 
-def test_shards_are_merged_and_what_came_furthest_is_kept(tmp_path):
-    shards = []
-    for number, outcome in enumerate(("failed", "got", "absent")):
-        shard = WorkQueue(tmp_path / f"{number}.sqlite")
-        shard.add("s", {"shared": number, f"own-{number}": number})
-        shard.claim("s", 5)
-        ends = {"shared": f"{outcome} in {number}"}
-        shard.finish(
-            "s", {f"own-{number}": number}, **({} if outcome == "got" else {outcome: ends})
-        )
-        if outcome == "got":
-            shard.finish("s", ends)
-        shard.close()
-        shards.append(shard.path)
-    whole = WorkQueue(tmp_path / "whole.sqlite")
-    assert whole.merge(shards) == 5  # the shared one came further once
-    found = {item.id: (item.state, item.result) for item in whole.items("s")}
-    assert found["shared"] == ("got", "got in 1")
-    assert [found[f"own-{n}"] for n in range(3)] == [("got", n) for n in range(3)]
-    assert whole.merge(shards) == 0
-
-
-def test_a_shard_at_work_is_not_merged(tmp_path):
-    shard = WorkQueue(tmp_path / "shard.sqlite")
-    shard.add("s", {"a": 1})
-    shard.claim("s")
-    with pytest.raises(QueueError, match="still worked on"):
-        WorkQueue(tmp_path / "whole.sqlite").merge([shard.path])
-
-
 def test_files_that_cannot_be_used_are_named_with_the_way_out(tmp_path):
     broken = tmp_path / "broken.sqlite"
     broken.write_bytes(b"no database at all, but long enough to be looked at" * 50)

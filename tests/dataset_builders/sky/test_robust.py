@@ -7,13 +7,13 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 from building import KEY, TOKEN, build, digest
 from specclip_datasets.sky.build import STAGES
-from specclip_datasets.sky.command import STOPS
 from worker import start_worker
 from world import World
+
+from hf_specclip.errors import SpecCLIPError
 
 HERE = Path(__file__).parent
 PLACES = [str(HERE), str(HERE / "servers"), str(HERE.parents[1] / "spectra")]
@@ -80,46 +80,24 @@ def kill_in(world, work, output, stage, seconds):
     return None if lines[-1] == "done" else lines[-1]
 
 
-def check_after_kills(calm, killed, work, output):
+def test_killed_in_the_costly_stages_it_ends_with_the_same_bytes(calm, keys, tmp_path):
     world, expected, requests = calm
+    forget(world, 0.05)
+    work, output = tmp_path / "work", tmp_path / "one"
+    killed = [kill_in(world, work, output, stage, 0.12) for stage in ("papers", "summaries")]
+    assert all(killed)
     for server in world.servers:
         server.delay = 0.0
     build(world, work, whole=True).run(STAGES, output, overwrite=True)
     assert digest(output) == expected
-    repeats = world.requests() - requests
-    allowed = sum(IN_FLIGHT[stage] for stage in killed)
-    assert repeats <= allowed, (repeats, Counter(killed))
+    # Only what was under way at a kill is asked for twice.
+    assert world.requests() - requests <= sum(IN_FLIGHT[stage] for stage in killed)
 
 
 def forget(world, delay):
     for server in world.servers:
         server.requests.clear()
         server.delay = delay
-
-
-def test_killed_in_the_costly_stages_it_ends_with_the_same_bytes(calm, keys, tmp_path):
-    forget(calm[0], 0.05)
-    work, output = tmp_path / "work", tmp_path / "one"
-    killed = [kill_in(calm[0], work, output, stage, 0.12) for stage in ("papers", "summaries")]
-    check_after_kills(calm, [stage for stage in killed if stage], work, output)
-    assert all(killed)
-
-
-@pytest.mark.slow
-def test_killed_twenty_times_in_every_stage_it_ends_with_the_same_bytes(calm, keys, tmp_path):
-    forget(calm[0], 0.1)
-    work, output = tmp_path / "work", tmp_path / "one"
-    random = np.random.default_rng(11)
-    killed = []
-    for stage in STAGES:
-        # A stage that waits for no server is soon over.
-        longest = 0.15 if IN_FLIGHT[stage] else 0.02
-        for _ in range(2):
-            killed.append(kill_in(calm[0], work, output, stage, random.uniform(0.005, longest)))
-    print(Counter(killed))
-    assert len([stage for stage in killed if stage]) == 20
-    assert set(killed) == set(STAGES)
-    check_after_kills(calm, killed, work, output)
 
 
 def test_a_tenth_of_failing_requests_changes_nothing(calm, keys, tmp_path):
@@ -139,7 +117,7 @@ def test_a_tenth_of_failing_requests_changes_nothing(calm, keys, tmp_path):
         try:
             build(world, tmp_path / "work", whole=True).run(STAGES, tmp_path / "one")
             break
-        except STOPS as error:  # a stop is one with a message, and nothing is lost
+        except SpecCLIPError as error:  # a stop is one with a message, and nothing is lost
             said.append(str(error))
     for server in world.servers:
         server.rate, server.plan = 0.0, []
@@ -182,7 +160,7 @@ def test_keys_that_expire_stop_it_and_fresh_ones_go_on(calm, tmp_path, monkeypat
         for way, variable, value in zip(
             ways, ("ADS_DEV_KEY", "OPENAI_API_KEY"), (fresh["ads"], fresh["chat"]), strict=True
         ):
-            with pytest.raises(STOPS, match=way) as caught:
+            with pytest.raises(SpecCLIPError, match=way) as caught:
                 build(world, tmp_path / "work", whole=True).run(STAGES, tmp_path / "one")
             shown += traceback.format_exception(caught.value)
             monkeypatch.setenv(variable, value)

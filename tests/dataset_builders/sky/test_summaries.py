@@ -7,16 +7,16 @@ import time
 import traceback
 
 import pytest
+from building import paper, source
 from chat_server import ChatServer, plain_summary
 from specclip_datasets.sky.literature.answers import AnswerCache
-from specclip_datasets.sky.literature.bibliography import SourceLiterature
+from specclip_datasets.sky.literature.questions import problem_of
 from specclip_datasets.sky.literature.ranking import RankedPaper
 from specclip_datasets.sky.literature.summaries import (
     CapReachedError,
     ModelError,
     ModelSummariser,
     SummaryError,
-    problem_of,
 )
 from specclip_datasets.sky.literature.texts import (
     ExtractiveSummariser,
@@ -27,26 +27,6 @@ from specclip_datasets.sky.work.queue import WorkQueue
 
 KEY = "sk-MARKED-model-key-31337"
 ID = "2010ApJ...700..100A"
-
-
-def paper(number=0, abstract="The source is a neutron star with a photon index of 1.7."):
-    return RankedPaper(
-        id=f"2010ApJ...700..{100 + number}A",
-        id_type="bibcode",
-        title=f"On X-{number}",
-        abstract=abstract,
-        year=2010,
-        about="source",
-        xray=True,
-        score=3.0,
-        survey=False,
-        sources=1,
-    )
-
-
-def source(number=0, papers=None):
-    papers = [paper(number)] if papers is None else papers
-    return SourceLiterature(f"2CXO J{number:06d}.0+000000", ("X-1",), "LXB", "M 31", tuple(papers))
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 import time
 
 import pytest
-from specclip_datasets.sky.literature.bibliography import SourceLiterature
-from specclip_datasets.sky.literature.ranking import RankedPaper
+from building import source
 from specclip_datasets.sky.literature.texts import STAGE, write_summaries
 from specclip_datasets.sky.work.queue import WorkQueue
 
@@ -23,21 +22,9 @@ class Refused:
 
 
 def test_a_summariser_that_stops_is_asked_no_further_question(tmp_path):
-    paper = RankedPaper(
-        "2020A&A...600A...1X",
-        "bibcode",
-        "A title",
-        "An abstract.",
-        2020,
-        "source",
-        True,
-        1.0,
-        False,
-        1,
-    )
-    some = [SourceLiterature(f"2CXO J{i:06d}", (), None, None, (paper,)) for i in range(20)]
+    some = [source(n) for n in range(20)]
     queue, model = WorkQueue(tmp_path / "queue.sqlite"), Refused()
-    by_name = {source.name: source for source in some}
+    by_name = {each.name: each for each in some}
 
     def find(name):
         time.sleep(0.002)  # the thread that asks is ahead of the one that hands out

@@ -1,4 +1,4 @@
-"""Answers that are a part of an item's work: kept until the item is finished.
+"""Per-item cache of service responses: kept until the item is finished.
 
 An item may take several questions. Killed after the third, a build asks the fourth next.
 """
@@ -14,8 +14,8 @@ from .queue import WorkQueue
 STAGE = "answers"
 
 
-class AnswerMemory:
-    """Answers in the queue's file.
+class ResponseCache:
+    """Cache of service responses in the queue's file.
 
     Args:
         queue: of the build.
@@ -25,19 +25,19 @@ class AnswerMemory:
         self.queue = queue
         self._used: set[str] = set()
 
-    def recall(self, question: Any, *, for_good: bool = False) -> Any:
-        """The answer to a question (JSON), or None. One kept `for_good` is not forgotten."""
+    def get(self, question: Any, *, permanent: bool = False) -> Any:
+        """Return the response to a question (JSON), or None; `permanent` ones are not dropped."""
         key = _key(question)
-        if not for_good:
+        if not permanent:
             self._used.add(key)
         return self.queue.results(STAGE, [key]).get(key)
 
-    def keep(self, question: Any, answer: Any) -> None:
-        """Keep an answer (JSON)."""
-        self.queue.put(STAGE, {_key(question): answer})
+    def put(self, question: Any, response: Any) -> None:
+        """Store a response (JSON)."""
+        self.queue.put(STAGE, {_key(question): response})
 
     def forget(self) -> None:
-        """Drop what was asked since the last time: the item it was for is finished."""
+        """Drop the responses used since the last call: the item they were for is finished."""
         self.queue.remove(STAGE, self._used)
         self._used.clear()
 
@@ -46,4 +46,4 @@ def _key(question: Any) -> str:
     return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
 
 
-__all__ = ["AnswerMemory"]
+__all__ = ["ResponseCache"]

@@ -1,4 +1,4 @@
-"""How varied the summaries of a dataset are."""
+"""Variety of a dataset's summaries: distinct n-grams and distances to the nearest neighbour."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TOKEN = re.compile(r"[^\W\d_]+|#+|[^\w\s]")
 
 
 def measure_variety(texts: Sequence[str], *, seed: int = 0) -> dict[str, float]:
-    """Distinct n-grams, distances to the nearest neighbour, and lengths.
+    """Measure distinct n-grams, distances to the nearest neighbour, and lengths.
 
     Numbers and names of sources are put as `#` first: they make every text distinct and none
     varied.
@@ -32,7 +32,7 @@ def measure_variety(texts: Sequence[str], *, seed: int = 0) -> dict[str, float]:
         `words_max` of all texts.
     """
     words = np.array([len(text.split()) for text in texts]) if len(texts) else np.zeros(1)
-    found: dict[str, float] = {"texts": len(texts)}
+    measured: dict[str, float] = {"texts": len(texts)}
     random = np.random.Generator(np.random.Philox(key=[seed, 0x7E87]))
     chosen = random.permutation(len(texts))[:SAMPLE]
     sample = [_TOKEN.findall(_masked(texts[int(index)])) for index in chosen]
@@ -40,23 +40,23 @@ def measure_variety(texts: Sequence[str], *, seed: int = 0) -> dict[str, float]:
     sentences = [
         _masked(sentence) for index in chosen for sentence in split_sentences(texts[int(index)])
     ]
-    found["sentences"] = round(len(set(sentences)) / max(len(sentences), 1), 4)
+    measured["sentences"] = round(len(set(sentences)) / max(len(sentences), 1), 4)
     for n in (1, 2, 3, 4):
         grams = [gram for tokens in sample for gram in _grams(tokens, n)]
-        found[f"distinct_{n}"] = round(len(set(grams)) / max(len(grams), 1), 4)
+        measured[f"distinct_{n}"] = round(len(set(grams)) / max(len(grams), 1), 4)
     nearest = _nearest(
         [set(zip(tokens, tokens[1:], tokens[2:], strict=False)) for tokens in sample]
     )
     for percent in (10, 50):
-        found[f"neighbour_{percent}"] = round(float(np.percentile(nearest, percent)), 4)
-    found["words_min"] = int(words.min())
-    found["words_median"] = int(np.median(words))
-    found["words_max"] = int(words.max())
-    return found
+        measured[f"neighbour_{percent}"] = round(float(np.percentile(nearest, percent)), 4)
+    measured["words_min"] = int(words.min())
+    measured["words_median"] = int(np.median(words))
+    measured["words_max"] = int(words.max())
+    return measured
 
 
 def describe_variety(measured: dict[str, float]) -> str:
-    """The same as a sentence or two."""
+    """Describe the measured variety in sentences."""
     return (
         f"{measured['texts']:,} different summaries of {measured['words_min']} to "
         f"{measured['words_max']} words (median {measured['words_median']}). With numbers and "
@@ -80,7 +80,7 @@ def _masked(text: str) -> str:
 
 
 def _nearest(sets: Sequence[set[tuple[str, ...]]]) -> np.ndarray:
-    """Jaccard distance of each set to its nearest neighbour, (n)."""
+    """Return the Jaccard distance of each set to its nearest neighbour, (n)."""
     if len(sets) < 2:
         return np.ones(1)
     number = {gram: place for place, gram in enumerate(sorted(set().union(*sets)))}

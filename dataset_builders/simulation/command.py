@@ -1,0 +1,230 @@
+"""Commands on the simulation: `specclip dataset simulate`, `compare`, `oracle`, `marginals`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from hf_specclip.storage import write_text
+
+from ..contract import SPLITS
+from ..folder import DATA_FOLDER
+from ..info import DatasetFolderError
+from ..open_dataset import load
+from ..splits import describe_splits
+from .builder import CONFIGS, simulate
+from .compare import Marginals, comparison_table, compute_catalogue_marginals
+from .knobs import Knobs
+from .response_files import find_responses
+from .variety import describe_variety, measure_variety
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands on the simulation."""
+    _add_simulate(commands)
+    _add_oracle(commands)
+    comparing = commands.add_parser(
+        "compare",
+        help="print a dataset's distributions beside the real catalogue's",
+        description="Percentiles of a dataset's rows (all splits) beside those of the Chandra "
+        "Source Catalog, and the variety of its summaries.",
+    )
+    comparing.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the dataset")
+    comparing.set_defaults(run=_compare)
+    marginals = commands.add_parser(
+        "marginals",
+        help="compute the catalogue's percentiles that `compare` shows, from its tables",
+    )
+    marginals.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the tables")
+    marginals.add_argument("--output", type=Path, required=True, help="JSON file to write")
+    marginals.set_defaults(run=_marginals)
+
+
+def default_processes() -> int:
+    """Return the number of usable cores, at most eight: more would wait for the disk."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        cores = os.cpu_count() or 1
+    return min(cores, 8)
+
+
+def _add_simulate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "simulate",
+        help="simulate a Chandra catalogue with literature (no network)",
+        description="Simulate sources, Chandra spectra and papers. The truth is known, the same "
+        "seed gives the same bytes, and nothing is fetched.",
+    )
+    parser.add_argument(
+        "--config",
+        choices=sorted(CONFIGS),
+        default="demo",
+        help="demo: 2,000 pairs; paper: the paper's 11,447; large: 100,000; custom: 2,000, to be "
+        "changed by --set",
+    )
+    parser.add_argument("--pairs", type=int, help="number of pairs, instead of the config's")
+    parser.add_argument("--seed", type=int, help="seed of every draw (default 0)")
+    parser.add_argument(
+        "--set",
+        metavar="KNOB=VALUE",
+        action="append",
+        default=[],
+        help="change one setting; repeat for more. Knobs: "
+        + ", ".join(f"{name}={value}" for name, value in _settable().items()),
+    )
+    parser.add_argument(
+        "--responses",
+        type=Path,
+        metavar="PATH",
+        help="fold through real ARF and RMF files in place of the tabulated ACIS epochs: a folder "
+        "of them (x.arf beside x.rmf), or a text file with `ARF RMF` on each line; an observation "
+        "gets one of them by lot. Areas are used as they are; --set response_vignetting=true takes "
+        "them as on axis",
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=default_processes(),
+        help="processes; the bytes do not depend on it (default: the cores, here %(default)s)",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder to make")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a dataset that is already there"
+    )
+    parser.set_defaults(run=_simulate)
+
+
+def _add_oracle(commands: Any) -> None:
+    parser = commands.add_parser(
+        "oracle",
+        help="print what an ideal observer reaches on a simulated dataset",
+        description="The ceiling for retrieval and the floor for the errors of the variables, on "
+        "rows that `simulate` made with this version. Read `validation` to choose; `test` is for "
+        "the end.",
+    )
+    parser.add_argument("dataset", metavar="DATASET", help="folder of the dataset")
+    parser.add_argument("--split", default="validation", choices=SPLITS)
+    parser.add_argument(
+        "--members",
+        type=int,
+        help="sources that the observer sums over (more: less noise, more time)",
+    )
+    parser.add_argument(
+        "--retrieval-only", action="store_true", help="leave the variables out: half of the time"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the observer's draws")
+    parser.add_argument("--output", type=Path, help="JSON file for all figures")
+    parser.set_defaults(run=_oracle)
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    start = time.monotonic()
+    knobs = replace(CONFIGS[options.config], **_changes(options))
+    universe = simulate(
+        options.output,
+        knobs,
+        config_name=options.config,
+        processes=max(1, options.processes),
+        overwrite=options.overwrite,
+        progress=True,
+    )
+    print(describe_splits(universe.groups, universe.splits))
+    print(f"{options.output}: {knobs.pairs} pairs in {time.monotonic() - start:.0f} s")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    marginals, texts = Marginals(), set()
+    files = sorted((options.folder / DATA_FOLDER).glob("*.parquet"))
+    if not files:
+        raise DatasetFolderError(f"{options.folder} holds no {DATA_FOLDER}/*.parquet")
+    for path in files:
+        file = pq.ParquetFile(path)
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            marginals.add(table)
+            texts.update(
+                " ".join(filter(None, row.values())) for row in table["summary"].to_pylist()
+            )
+    print(comparison_table(marginals.quantiles()))
+    print()
+    print(describe_variety(measure_variety(sorted(texts))))
+    return 0
+
+
+def _oracle(options: argparse.Namespace) -> int:
+    # Imported here: it brings torch, which no other command of this program waits for.
+    from .oracle.report import describe_ceiling, to_text
+    from .oracle.study import MEMBERS, measure_ceiling
+
+    splits, info = load(options.dataset)
+    rows = splits[options.split]
+    if not len(rows):
+        raise DatasetFolderError(f"{options.dataset} has no rows in {options.split}")
+    start = time.monotonic()
+    ceiling = measure_ceiling(
+        info,
+        rows.with_format("arrow")[:],
+        members=MEMBERS if options.members is None else options.members,
+        variables=not options.retrieval_only,
+        seed=options.seed,
+        progress=True,
+    )
+    print(f"Simulated {info.name}, {options.split}: {len(rows):,} spectra\n")
+    print(to_text(describe_ceiling(ceiling.metrics)))
+    if options.output is not None:
+        content = {"dataset": info.name, "split": options.split} | ceiling.metrics
+        write_text(options.output, json.dumps(content, indent=1) + "\n")
+    print(f"\n{time.monotonic() - start:.0f} s")
+    return 0
+
+
+def _marginals(options: argparse.Namespace) -> int:
+    marginals = compute_catalogue_marginals(options.folder)
+    write_text(options.output, json.dumps(marginals, indent=1) + "\n")
+    return 0
+
+
+def _changes(options: argparse.Namespace) -> dict[str, Any]:
+    """Read the settings that the arguments change.
+
+    Raises:
+        ValueError: for an unknown knob, or a value that it does not take.
+    """
+    defaults = _settable()
+    changes: dict[str, Any] = {}
+    for text in options.set:
+        name, separator, value = text.partition("=")
+        if not separator or name not in defaults:
+            raise ValueError(f"--set {text}: write KNOB=VALUE with one of {', '.join(defaults)}")
+        try:
+            expected = type(defaults[name])
+            changes[name] = (
+                {"true": True, "false": False}[value] if expected is bool else expected(value)
+            )
+        except (KeyError, ValueError):
+            raise ValueError(
+                f"--set {text}: {name} takes a value like {str(defaults[name]).lower()}"
+            ) from None
+    for name in ("pairs", "seed"):
+        if getattr(options, name) is not None:
+            changes[name] = getattr(options, name)
+    if options.responses is not None:
+        changes["responses"] = find_responses(options.responses)
+    return changes
+
+
+def _settable() -> dict[str, Any]:
+    """Return the knobs that are single values, with their defaults."""
+    return {item.name: item.default for item in fields(Knobs) if item.name != "responses"}
+
+
+__all__ = ["add_commands", "default_processes"]

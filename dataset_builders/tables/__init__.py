@@ -1,0 +1,1 @@
+"""Builder of a dataset from local Parquet tables of detections and sources."""

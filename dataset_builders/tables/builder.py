@@ -1,0 +1,322 @@
+"""`LocalTables`: a dataset from Parquet tables of detections and sources.
+
+The folder of the tables holds
+
+    detections.parquet   one row per detection
+    sources.parquet      one row per source
+    responses.json       optional, names of responses: {"s2001": {"arf": "file.fits.gz"}, …}
+    responses/           their ARF files
+
+Columns of detections.parquet:
+
+    name                       of the source, a row of sources.parquet
+    obsid, obi, region_id      whole numbers
+    ra, dec                    degrees, ICRS
+    livetime                   s
+    pi_counts, pi_background   lists of counts in 1,024 PI channels of 14.6 eV, from channel 1 on
+    background_scale           factor that turns background-region counts into aperture counts
+    response                   optional, name in responses.json
+    detector, theta, year      optional, as in the contract
+    hard_hm, …                 optional, variables of the contract with `_lolim` and `_hilim`;
+                               null, nan, −99, −999 or −9999 where not measured
+
+Columns of sources.parquet:
+
+    name                         unique
+    papers                       lists of {id, title, abstract, about, xray, year, id_type}; only
+                                 `id` (bibcode, arXiv number or DOI) is needed, `abstract` gives
+                                 the summary
+    aliases, host, source_class  optional
+    group                        optional, groups that no split may cut
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf_specclip.spectra.rebin import (
+    background_seed,
+    deal_counts_batch,
+    detection_seed,
+    energy_grid,
+)
+
+from ..contract import (
+    ENERGY_RANGE,
+    LIMITED_VARIABLES,
+    N_BINS,
+    SPLITS,
+    contract_features,
+    list_array,
+    variable_units,
+)
+from ..folder import TableStream, write_dataset
+from ..info import SpecCLIPDatasetInfo, code_fingerprint
+from ..splits import SURVEY_LIMIT
+from .columns import (
+    CHANNEL_EDGES,
+    LocalTablesError,
+    channel_counts,
+    finite_numbers,
+    integers,
+    measured_numbers,
+    refuse,
+)
+from .plan import Plan, make_plan
+
+VERSION = "0.1.0"
+DETECTIONS_FILE, SOURCES_FILE = "detections.parquet", "sources.parquet"
+RESPONSES_FILE, RESPONSES_FOLDER = "responses.json", "responses"
+# Detections held at once: 1,024 channels twice, about 16 MB.
+BATCH = 1000
+
+_INTEGERS = ("obsid", "obi", "region_id")
+_NUMBERS = ("ra", "dec", "livetime", "background_scale")
+_LISTS = ("pi_counts", "pi_background")
+_OPTIONAL = ("response", "detector", "theta", "year")
+_VARIABLES = (
+    *variable_units(),
+    *(f"{name}_{end}" for name in LIMITED_VARIABLES for end in ("lolim", "hilim")),
+)
+DESCRIPTION = """\
+Detections of PI channels (14.6 eV, first channel 1) dealt over the energy bins by a multinomial
+draw with the overlap fractions, seeded by the detection; effective area from the response named in
+the row. Summaries are sentences taken from the abstracts of the source's papers, without a language
+model. Values that mean "not measured" became null.
+"""
+
+
+def is_tables_folder(folder: str | Path) -> bool:
+    """Return True for a folder of local tables."""
+    folder = Path(folder)
+    return (folder / DETECTIONS_FILE).is_file() and (folder / SOURCES_FILE).is_file()
+
+
+class LocalTables:
+    """Local tables as a dataset.
+
+    Args:
+        folder: of the tables; the module's docstring lists their columns.
+        survey_limit: papers behind more sources link none and feed no summary alone.
+        keep_survey_only: keep sources that only such papers are about, too.
+        seed: of the splits.
+
+    Raises:
+        LocalTablesError: when a file is missing.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        survey_limit: int = SURVEY_LIMIT,
+        keep_survey_only: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.folder = Path(folder)
+        if not is_tables_folder(self.folder):
+            raise LocalTablesError(
+                f"{self.folder} needs {DETECTIONS_FILE} and {SOURCES_FILE}: is it the right folder?"
+            )
+        self.knobs: dict[str, Any] = {
+            "survey_limit": int(survey_limit),
+            "keep_survey_only": bool(keep_survey_only),
+            "split_seed": int(seed),
+        }
+
+    @property
+    def key(self) -> str:
+        """Hash of all that decides the rows: files, settings and code."""
+        names = [self.folder / name for name in (DETECTIONS_FILE, SOURCES_FILE, RESPONSES_FILE)]
+        responses = sorted((self.folder / RESPONSES_FOLDER).glob("*"))
+        files = [
+            (path.name, path.stat().st_size, path.stat().st_mtime_ns)
+            for path in (*names, *responses)
+            if path.is_file()
+        ]
+        folder = str(self.folder.resolve())
+        settings = json.dumps([VERSION, code_fingerprint(), folder, files, self.knobs])
+        return hashlib.blake2b(settings.encode(), digest_size=16).hexdigest()
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Detections that become rows, with their texts, groups and splits."""
+        return make_plan(
+            self.folder / SOURCES_FILE,
+            self.folder / DETECTIONS_FILE,
+            survey_limit=self.knobs["survey_limit"],
+            keep_survey_only=self.knobs["keep_survey_only"],
+            seed=self.knobs["split_seed"],
+        )
+
+    def description(self) -> SpecCLIPDatasetInfo:
+        """Describe the dataset."""
+        return SpecCLIPDatasetInfo(
+            name=self.folder.resolve().name,
+            builder="local_tables",
+            builder_version=VERSION,
+            seed=self.knobs["split_seed"],
+            knobs=self.knobs,
+            description=f"{DESCRIPTION}\n{self.plan.counts}",
+        )
+
+    def streams(self) -> dict[str, TableStream]:
+        """Make the rows of each split while they are read."""
+        schema = contract_features().arrow_schema
+        return {
+            split: TableStream(int((self.plan.split == split).sum()), schema, self.tables(split))
+            for split in SPLITS
+        }
+
+    def write(self, output: str | Path, *, overwrite: bool = False, progress: bool = False) -> Path:
+        """Write the dataset into a folder; see `write_dataset`.
+
+        Raises:
+            LocalTablesError: naming file, column, row and mend.
+            DatasetFolderError: when the folder may not be written, or there are no rows.
+        """
+        return write_dataset(
+            output, self.streams(), self.description(), overwrite=overwrite, progress=progress
+        )
+
+    def tables(self, split: str) -> Iterator[pa.Table]:
+        """Yield the rows of a split, a batch of detections at a time.
+
+        Raises:
+            LocalTablesError: naming file, column, row and mend.
+        """
+        path = self.folder / DETECTIONS_FILE
+        areas = _read_areas(self.folder)
+        file = pq.ParquetFile(path)
+        required = ("name", *_INTEGERS, *_NUMBERS, *_LISTS)
+        missing = [name for name in required if name not in file.schema_arrow.names]
+        if missing:
+            raise LocalTablesError(f"{path}: columns {missing} are missing: add them")
+        wanted = [*required, *_OPTIONAL, *_VARIABLES]
+        columns = [name for name in wanted if name in file.schema_arrow.names]
+        start = 0
+        for batch in file.iter_batches(BATCH, columns=columns):
+            rows = np.flatnonzero(self.plan.split[start : start + len(batch)] == split)
+            if rows.size:
+                part = pa.Table.from_batches([batch]).take(rows)
+                yield _contract_table(part, start + rows, self.plan, areas, path)
+            start += len(batch)
+
+
+def _contract_table(
+    part: pa.Table, rows: np.ndarray, plan: Plan, areas: dict[str, np.ndarray], path: Path
+) -> pa.Table:
+    identity = {name: integers(part, name, rows, path) for name in _INTEGERS}
+    numbers = {name: finite_numbers(part, name, rows, path) for name in _NUMBERS}
+    _check_ranges(numbers, rows, path)
+    names = part["name"].to_pylist()
+    seeds = [
+        detection_seed(int(obsid), int(obi), int(region), name)
+        for obsid, obi, region, name in zip(*identity.values(), names, strict=True)
+    ]
+    background_seeds = [background_seed(seed) for seed in seeds]
+    counts = channel_counts(part, "pi_counts", rows, path)
+    background = channel_counts(part, "pi_background", rows, path)
+    bins = energy_grid(N_BINS, ENERGY_RANGE)
+    source = plan.source[rows]
+    columns: dict[str, Any] = {
+        "source_name": names,
+        **identity,
+        "ra": numbers["ra"],
+        "dec": numbers["dec"],
+        "source_class": [plan.classes[index] for index in source],
+        "group": plan.group[rows],
+        "exposure": numbers["livetime"],
+        "counts": deal_counts_batch(counts, CHANNEL_EDGES, bins, seeds),
+        "background_counts": deal_counts_batch(background, CHANNEL_EDGES, bins, background_seeds),
+        "background_scale": numbers["background_scale"],
+        "papers": [plan.papers[index] for index in source],
+        "summary": [plan.summaries[index] for index in source],
+    }
+    if areas and "response" in part.column_names:
+        columns["effective_area"] = _area_column(part, rows, areas, path)
+    if "detector" in part.column_names:
+        columns["detector"] = part["detector"].to_pylist()
+    for name in ("theta", "year", *_VARIABLES):
+        if name in part.column_names:
+            columns[name] = measured_numbers(part, name, rows, path)
+    schema = contract_features(N_BINS).arrow_schema
+    arrays = []
+    for field in schema:
+        values = columns.get(field.name)
+        if values is None:
+            arrays.append(pa.nulls(len(part), field.type))
+        elif isinstance(values, np.ndarray) and values.ndim == 2:
+            arrays.append(list_array(values.astype(np.int32)).cast(field.type))
+        elif isinstance(values, np.ndarray) and values.dtype != object:
+            arrays.append(pa.array(values, from_pandas=True).cast(field.type, safe=False))
+        elif isinstance(values, pa.Array):
+            arrays.append(values.cast(field.type))
+        else:
+            arrays.append(pa.array(list(values), field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _check_ranges(numbers: dict[str, np.ndarray], rows: np.ndarray, path: Path) -> None:
+    for name, bad, mend in (
+        ("livetime", numbers["livetime"] <= 0, "give the live time in seconds"),
+        ("background_scale", numbers["background_scale"] < 0, "give a factor from 0 on"),
+        ("ra", ~((numbers["ra"] >= 0) & (numbers["ra"] <= 360)), "give degrees, ICRS"),
+        ("dec", np.abs(numbers["dec"]) > 90, "give degrees, ICRS"),
+    ):
+        if bad.any():
+            first = int(np.flatnonzero(bad)[0])
+            refuse(path, name, int(rows[first]), f"is {numbers[name][first]}", mend)
+
+
+def _read_areas(folder: Path) -> dict[str, np.ndarray]:
+    """Read the effective area at the bin centres, cm² (400,), of each response."""
+    path = folder / RESPONSES_FILE
+    if not path.is_file():
+        return {}
+    from hf_specclip.spectra import read_arf
+
+    try:
+        responses = json.loads(path.read_text(encoding="utf-8"))
+        files = {name: entry["arf"] for name, entry in responses.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise LocalTablesError(
+            f'{path} must map names to {{"arf": "file", …}}: {error!r}'
+        ) from None
+    edges = energy_grid(N_BINS, ENERGY_RANGE)
+    centres = (edges[1:] + edges[:-1]) / 2
+    areas = {}
+    for name, file in files.items():
+        # A name in a table is data: it may not point out of the folder.
+        if Path(file).name != file:
+            raise LocalTablesError(
+                f"{path}, response {name!r}: {file!r} must be a file name in {RESPONSES_FOLDER}/"
+            )
+        areas[name] = read_arf(folder / RESPONSES_FOLDER / file).at(centres).astype(np.float32)
+    return areas
+
+
+def _area_column(
+    part: pa.Table, rows: np.ndarray, areas: dict[str, np.ndarray], path: Path
+) -> pa.Array:
+    names = part["response"].to_pylist()
+    for row, name in zip(rows, names, strict=True):
+        if name is not None and name not in areas:
+            problem = f"{name!r} is not in {RESPONSES_FILE}"
+            refuse(path, "response", int(row), problem, "add it there")
+    present = np.array([name is not None for name in names])
+    stacked = np.stack([areas[name] for name in names if name is not None] or [np.zeros(N_BINS)])
+    index = np.where(present, np.cumsum(present) - 1, 0)
+    return list_array(stacked.astype(np.float32)).take(pa.array(index, mask=~present))
+
+
+__all__ = ["LocalTables", "is_tables_folder"]

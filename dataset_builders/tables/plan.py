@@ -1,0 +1,264 @@
+"""Plan of a dataset from local tables: detections that become rows, texts, groups and splits."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..splits import assign_groups, count_sources_of_papers, split_groups
+from .columns import cells, optional_texts, read_columns, refuse, required_texts
+
+_ARXIV_NEW = re.compile(r"(\d\d)(0[1-9]|1[0-2])\.\d{4,5}(v\d+)?")
+_ARXIV_OLD = re.compile(r"[a-z-]+(?:\.[A-Z]{2})?/(\d\d)(0[1-9]|1[0-2])\d{3}(v\d+)?")
+_BIBCODE = re.compile(r"(\d{4})[A-Za-z0-9.&]{14}[A-Za-z.]")
+
+
+@dataclass(frozen=True)
+class BuildCounts:
+    """Numbers of sources and detections, and of those left out by reason.
+
+    Attributes:
+        detections, sources: in the tables.
+        without_papers: sources without any paper.
+        survey_only: sources whose papers are all behind more sources than the limit.
+        without_text: sources whose papers gave no sentence.
+        rows: detections that became rows.
+    """
+
+    detections: int
+    sources: int
+    without_papers: int
+    survey_only: int
+    without_text: int
+    rows: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rows} of {self.detections} detections became rows. Of {self.sources} sources, "
+            f"{self.without_papers} have no paper, {self.survey_only} only papers behind more "
+            f"sources than the survey limit, {self.without_text} none with a usable text."
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Detections that become rows, and the facts they share with their source.
+
+    Attributes:
+        split: split of each detection of the table, empty where it becomes no row.
+        group: group of each detection.
+        source: index into the lists below, −1 where the source has no summary.
+        summaries, papers, classes: of each source that has a summary.
+        counts: numbers of rows and of what was left out.
+    """
+
+    split: np.ndarray
+    group: np.ndarray
+    source: np.ndarray
+    summaries: list[dict[str, str | None]]
+    papers: list[list[dict[str, Any]]]
+    classes: list[str | None]
+    counts: BuildCounts
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Columns of the table of sources, checked."""
+
+    path: Path
+    names: list[str]
+    aliases: list[list[str]]
+    hosts: list[str | None]
+    classes: list[str | None]
+    papers: list[list[dict[str, Any]]]
+    groups: list[str | None] | None
+
+    @property
+    def paper_ids(self) -> list[list[str]]:
+        return [[paper["id"] for paper in papers] for papers in self.papers]
+
+
+def make_plan(
+    sources_path: Path,
+    detections_path: Path,
+    *,
+    survey_limit: int,
+    keep_survey_only: bool,
+    seed: int,
+) -> Plan:
+    """Choose the detections that become rows, write their summaries, and draw groups and splits.
+
+    Args:
+        sources_path, detections_path: of the tables.
+        survey_limit: a paper behind more sources is a survey.
+        keep_survey_only: keep sources that only surveys are about.
+        seed: of the splits.
+
+    Raises:
+        LocalTablesError: naming file, column, row and mend.
+    """
+    sources = _read_sources(sources_path)
+    detections = read_columns(detections_path, ("name", "obsid"), ())
+    of_source = _match_sources(detections, detections_path, sources)
+    ids = sources.paper_ids
+    sources_of = count_sources_of_papers(sources.names, ids)
+    survey_only = [bool(of) and min(sources_of[i] for i in of) > survey_limit for of in ids]
+    index = np.full(len(sources.names), -1)
+    summaries: list[dict[str, str | None]] = []
+    order: list[int] = []
+    without_text = 0
+    for source in np.unique(of_source):
+        if not ids[source] or (survey_only[source] and not keep_survey_only):
+            continue
+        surveys = {i for i in ids[source] if sources_of[i] > survey_limit}
+        summary = _summarise(sources, source, set() if survey_only[source] else surveys)
+        if not any(summary.values()):
+            without_text += 1
+            continue
+        index[source] = len(order)
+        order.append(int(source))
+        summaries.append(summary)
+    rows = np.flatnonzero(index[of_source] >= 0)
+    group = np.full(len(detections), "", dtype=object)
+    split = np.full(len(detections), "", dtype=object)
+    if rows.size:
+        obsids = detections["obsid"].to_numpy()[rows]
+        group[rows], connected = _groups(sources, of_source[rows], obsids, survey_limit)
+        split[rows] = split_groups(connected, seed=seed)
+    return Plan(
+        split=split,
+        group=group,
+        source=index[of_source],
+        summaries=summaries,
+        papers=[[_paper_row(paper) for paper in sources.papers[source]] for source in order],
+        classes=[sources.classes[source] for source in order],
+        counts=BuildCounts(
+            detections=len(detections),
+            sources=len(sources.names),
+            without_papers=sum(not of for of in ids),
+            survey_only=0 if keep_survey_only else sum(survey_only),
+            without_text=without_text,
+            rows=len(rows),
+        ),
+    )
+
+
+def identify(identifier: str) -> tuple[str, int | None]:
+    """Return the type of a paper's identifier and the year it states.
+
+    Returns:
+        `bibcode`, `arxiv` or `doi`; and the year, None where the identifier has none.
+    """
+    if identifier.startswith("10."):
+        return "doi", None
+    if bibcode := _BIBCODE.fullmatch(identifier):
+        return "bibcode", int(bibcode[1])
+    arxiv = _ARXIV_NEW.fullmatch(identifier) or _ARXIV_OLD.fullmatch(identifier)
+    if not arxiv:
+        return "arxiv", None
+    short = int(arxiv[1])
+    # arXiv began in 1991.
+    return "arxiv", 1900 + short if short >= 91 else 2000 + short
+
+
+def _read_sources(path: Path) -> _Sources:
+    table = read_columns(path, ("name", "papers"), ("aliases", "host", "source_class", "group"))
+    names = required_texts(table, "name", path)
+    repeated = [name for name, number in Counter(names).items() if number > 1]
+    if repeated:
+        row = len(names) - 1 - names[::-1].index(repeated[0])
+        refuse(path, "name", row, f"{repeated[0]!r} is there twice", "keep one row a source")
+    return _Sources(
+        path=path,
+        names=names,
+        aliases=[aliases or [] for aliases in cells(table, "aliases")],
+        hosts=optional_texts(table, "host"),
+        classes=optional_texts(table, "source_class"),
+        papers=[_papers(cell, path, row) for row, cell in enumerate(cells(table, "papers"))],
+        groups=optional_texts(table, "group") if "group" in table.column_names else None,
+    )
+
+
+def _match_sources(detections: pa.Table, path: Path, sources: _Sources) -> np.ndarray:
+    """Return the row of each detection's source, (n,)."""
+    row_of = {name: row for row, name in enumerate(sources.names)}
+    of_source = np.empty(len(detections), dtype=np.int64)
+    for row, name in enumerate(required_texts(detections, "name", path)):
+        if name not in row_of:
+            problem = f"{name!r} is not in {sources.path.name}"
+            refuse(path, "name", row, problem, "add the source there, or leave the detection out")
+        of_source[row] = row_of[name]
+    return of_source
+
+
+def _groups(
+    sources: _Sources, of_source: np.ndarray, obsids: np.ndarray, survey_limit: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the group of each row, and the component that no split may cut.
+
+    The two are the same connected components, unless the table brings groups of its own. Those are
+    kept as they are; but they may part sources that share a field, a host or a paper, so splits
+    are drawn over the components that join them.
+    """
+    table_groups = None
+    if sources.groups is not None:
+        for source in np.unique(of_source):
+            if sources.groups[source] is None:
+                mend = "name a group, or drop the column"
+                refuse(sources.path, "group", int(source), "is empty", mend)
+        table_groups = np.array([sources.groups[source] for source in of_source], dtype=object)
+    ids = sources.paper_ids
+    connected = assign_groups(
+        [sources.names[source] for source in of_source],
+        obsids,
+        [sources.hosts[source] for source in of_source],
+        [ids[source] for source in of_source],
+        survey_limit=survey_limit,
+        catalogue_groups=table_groups,
+    )
+    return (connected if table_groups is None else table_groups), connected
+
+
+def _summarise(sources: _Sources, source: int, surveys: set[str]) -> dict[str, str | None]:
+    # Imported here: sentences are split with tools that a look at the columns need not wait for.
+    from hf_specclip.literature import extractive_summary
+
+    papers = sources.papers[source]
+    return extractive_summary(
+        name=sources.names[source],
+        aliases=sources.aliases[source],
+        host=sources.hosts[source],
+        source_class=sources.classes[source],
+        papers=papers,
+        is_survey=[paper["id"] in surveys for paper in papers],
+    )
+
+
+def _papers(cell: Any, path: Path, row: int) -> list[dict[str, Any]]:
+    """Return the papers of a source, each once, in the order of the table."""
+    papers: dict[str, dict[str, Any]] = {}
+    for paper in cell or []:
+        if not isinstance(paper, dict) or not isinstance(paper.get("id"), str) or not paper["id"]:
+            refuse(path, "papers", row, "holds a paper without 'id'", "give bibcode, arXiv or DOI")
+        papers.setdefault(paper["id"], paper)
+    return list(papers.values())
+
+
+def _paper_row(paper: dict[str, Any]) -> dict[str, Any]:
+    id_type, id_year = identify(paper["id"])
+    year = paper.get("year")
+    return {
+        "id": paper["id"],
+        "id_type": paper.get("id_type") or id_type,
+        "title": paper.get("title") or None,
+        "year": int(year) if year is not None and year == year else id_year,
+    }
+
+
+__all__ = ["BuildCounts", "Plan", "identify", "make_plan"]
