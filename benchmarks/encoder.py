@@ -1,4 +1,4 @@
-"""The spectrum encoder beside others of known size, in spectra a second."""
+"""Benchmarks of the spectrum encoder beside encoders of other sizes, in spectra a second."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .side_by_side import Comparison, compare
 
 
 def encoder(small: bool = False) -> Iterator[Comparison]:
-    """Ours (the default transformer, and the one of `best`), and peers, on 400 bins."""
+    """Compare our encoders (default, and that of `best`) with peers, on 400 bins."""
     n, few = (16, 2) if small else (512, 16)
     rng = np.random.default_rng(0)
     columns = {
@@ -26,19 +26,19 @@ def encoder(small: bool = False) -> Iterator[Comparison]:
     extractor = SpecCLIPFeatureExtractor(input_kind="physics")
     inputs = extractor(columns, return_tensors="pt")
 
-    def ours(**settings: object) -> SpecCLIPSpectrumModel:
+    def fitted_model(**settings: object) -> SpecCLIPSpectrumModel:
         model = SpecCLIPSpectrumModel(SpecCLIPSpectrumConfig(input_kind="physics", **settings))
         model.fit_statistics(inputs["spectrum_values"], inputs["spectrum_globals"])
         return model
 
-    default = ours()
-    best = ours(encoder="mlp", hidden_size=256, num_hidden_layers=2)
+    default = fitted_model()
+    best = fitted_model(encoder="mlp", hidden_size=256, num_hidden_layers=2)
     # As large as AstroCLIP's SpecFormer (43 M) and as CLIP's ViT-B (86 M), on these bins.
-    specformer = ours(
+    specformer = fitted_model(
         patch_size=10, hidden_size=768, num_hidden_layers=6, num_attention_heads=6,
         intermediate_size=3072, decoder_hidden_size=768,
     )  # fmt: skip
-    vit = ours(
+    vit = fitted_model(
         hidden_size=768,
         num_hidden_layers=12,
         num_attention_heads=12,
@@ -53,20 +53,20 @@ def encoder(small: bool = False) -> Iterator[Comparison]:
     )  # fmt: skip
     counts = torch.from_numpy(columns["counts"]).float()[:, :, None]
 
-    def of(model: SpecCLIPSpectrumModel, rows: int) -> Callable[[], torch.Tensor]:
-        part = {name: value[:rows] for name, value in inputs.items()}
-        return lambda: model(**part).pooler_output
+    def encode(model: SpecCLIPSpectrumModel, rows: int) -> Callable[[], torch.Tensor]:
+        first = {name: value[:rows] for name, value in inputs.items()}
+        return lambda: model(**first).pooler_output
 
     runs: dict[str, tuple[torch.nn.Module, Callable[[], torch.Tensor], int]] = {
-        "default encoder": (default, of(default, n), n),
-        "encoder of `best`": (best, of(best, n), n),
+        "default encoder": (default, encode(default, n), n),
+        "encoder of `best`": (best, encode(best, n), n),
         "PatchTST, 4 layers of 256": (
             patch_tst,
             lambda: patch_tst(past_values=counts[:few]).last_hidden_state,
             few,
         ),
-        "SpecFormer's size (43 M)": (specformer, of(specformer, few), few),
-        "CLIP ViT-B's size (86 M)": (vit, of(vit, few), few),
+        "SpecFormer's size (43 M)": (specformer, encode(specformer, few), few),
+        "CLIP ViT-B's size (86 M)": (vit, encode(vit, few), few),
     }
 
     def infer(model: torch.nn.Module, call: Callable[[], torch.Tensor]) -> Callable[[], object]:
@@ -86,8 +86,8 @@ def encoder(small: bool = False) -> Iterator[Comparison]:
 
     sizes = {name: rows for name, (_, _, rows) in runs.items()}
     repeats = 1 if small else 3
-    for task, way in (("inference", infer), ("training step", step)):
-        rivals = {name: way(model, call) for name, (model, call, _) in runs.items()}
+    for task, make in (("inference", infer), ("training step", step)):
+        rivals = {name: make(model, call) for name, (model, call, _) in runs.items()}
         yield compare(f"encoder, {task}", (n, "spectra"), rivals, repeats, sizes)
     yield compare(
         "feature extraction",

@@ -1,4 +1,4 @@
-"""The same on an accelerator: `python -m benchmarks.gpu [--json FILE]`.
+"""Benchmarks on an accelerator: `python -m benchmarks.gpu [--json FILE]`.
 
 Training pairs a second and model FLOP utilisation (what the matrix products of the model need, by
 what the device does in a product of its own), and the contrastive loss against its three products
@@ -19,11 +19,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from specclip_training.stages.mini_batches import in_mini_batches
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPModel
-from hf_specclip.models.loss_specclip import in_mini_batches, info_nce_loss
+from hf_specclip.models.loss_specclip import info_nce_loss
 
 from .peers import open_clip_loss
 
@@ -34,12 +35,12 @@ TEXT_DIM = 384
 
 
 def training(device: torch.device, batches: tuple[int, ...], peak: float) -> Iterator[dict]:
-    """Steps of the default dual encoder with the symmetric loss.
+    """Time training steps of the default dual encoder with the symmetric loss.
 
     Args:
-        device: where to.
+        device: device to train on.
         batches: pairs of a step.
-        peak: FLOP/s of a product on this device, in the precision of the autocast.
+        peak: FLOP/s of a matrix product on this device, in the precision of the autocast.
     """
     torch.manual_seed(0)
     config = SpecCLIPConfig(text_config={"embedding_dim": TEXT_DIM}, contrastive_loss="infonce")
@@ -76,7 +77,7 @@ def training(device: torch.device, batches: tuple[int, ...], peak: float) -> Ite
 
         with FlopCounterMode(display=False) as counter:
             step()
-        # What is computed twice for the sake of memory is no use; a model's FLOPs are its own.
+        # The second forward pass of mini-batches saves memory; it is not part of the model's FLOPs.
         useful = counter.get_total_flops() * (3 / 4 if mini else 1)
         seconds, memory = timed(device, step)
         yield {
@@ -89,7 +90,7 @@ def training(device: torch.device, batches: tuple[int, ...], peak: float) -> Ite
 
 
 def loss_kernel(device: torch.device, batches: tuple[int, ...], width: int = 512) -> Iterator[dict]:
-    """The loss forward and backward, by the time of the three products that it needs at least."""
+    """Time the loss, forward and backward, beside the three products that it needs at least."""
     for batch in batches:
         spectra = torch.randn(batch, width, device=device, requires_grad=True)
         texts = torch.randn(batch, width, device=device, requires_grad=True)
@@ -98,14 +99,13 @@ def loss_kernel(device: torch.device, batches: tuple[int, ...], width: int = 512
         block = torch.empty(rows, batch, device=device)
         fixed = spectra.detach(), texts.detach()
 
-        def loss(
+        def step(
             spectra: torch.Tensor = spectra,
             texts: torch.Tensor = texts,
             scale: torch.Tensor = scale,
         ) -> None:
-            torch.autograd.grad(
-                info_nce_loss(spectra, texts, scale, direction="both"), (spectra, texts)
-            )
+            loss = info_nce_loss(spectra, texts, scale, direction="both")
+            torch.autograd.grad(loss, (spectra, texts))
 
         def dense(
             loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
@@ -128,12 +128,12 @@ def loss_kernel(device: torch.device, batches: tuple[int, ...], width: int = 512
             rows: int = rows,
         ) -> None:
             for start in range(0, len(texts), rows):
-                part = texts[start : start + rows]
-                made = torch.mm(part, spectra.t(), out=block[: len(part)])
-                torch.mm(made, spectra)
-                torch.mm(made.t(), part)
+                some = texts[start : start + rows]
+                product = torch.mm(some, spectra.t(), out=block[: len(some)])
+                torch.mm(product, spectra)
+                torch.mm(product.t(), some)
 
-        ours, memory = timed(device, loss)
+        ours, memory = timed(device, step)
         limit, _ = timed(device, products)
         rivals = {}
         for name, peer in peers.items():
@@ -153,14 +153,14 @@ def loss_kernel(device: torch.device, batches: tuple[int, ...], width: int = 512
 
 
 def product_rate(device: torch.device, n: int) -> float:
-    """FLOP/s of a square product in bfloat16."""
-    one = torch.randn(n, n, device=device, dtype=torch.bfloat16)
-    seconds, _ = timed(device, lambda: torch.mm(one, one))
+    """Measure the FLOP/s of a square matrix product in bfloat16."""
+    square = torch.randn(n, n, device=device, dtype=torch.bfloat16)
+    seconds, _ = timed(device, lambda: torch.mm(square, square))
     return 2 * n**3 / seconds
 
 
 def timed(device: torch.device, call: Callable[[], Any], repeats: int = 5) -> tuple[float, float]:
-    """Median seconds of a call, and the MiB that the device held at most (0 on a CPU)."""
+    """Return the median seconds of a call and the peak MiB on the device (0 on a CPU)."""
     call()
     wait(device)
     if device.type == "cuda":
@@ -176,7 +176,7 @@ def timed(device: torch.device, call: Callable[[], Any], repeats: int = 5) -> tu
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done all that it was given."""
+    """Wait until the device has finished its work."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
@@ -185,7 +185,7 @@ def main(arguments: list[str] | None = None) -> list[dict]:
     """Print the figures and, where asked, write them as JSON."""
     parser = argparse.ArgumentParser("python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--json", metavar="FILE", help="also write the rows here")
-    parser.add_argument("--small", action="store_true", help="tiny sizes: does it run")
+    parser.add_argument("--small", action="store_true", help="tiny sizes, to try that it runs")
     options = parser.parse_args(arguments)
     device = torch.device("cpu")
     if torch.accelerator.is_available():
@@ -195,8 +195,8 @@ def main(arguments: list[str] | None = None) -> list[dict]:
     peak = product_rate(device, 128 if options.small else 8192)
     print(f"{name or device.type}: {peak / 1e12:.3g} TFLOP/s in bfloat16 products")
     rows: list[dict] = []
-    for found in (training(device, batches, peak), loss_kernel(device, batches)):
-        for row in found:
+    for benchmark in (training(device, batches, peak), loss_kernel(device, batches)):
+        for row in benchmark:
             rows.append({"device": name or device.type, "torch": torch.__version__, **row})
             print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}"
                             for k, v in row.items()), flush=True)  # fmt: skip

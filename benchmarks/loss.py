@@ -1,4 +1,4 @@
-"""The contrastive loss, forward and backward: over one batch, and with mini-batches inside."""
+"""Benchmarks of the contrastive loss and of training in mini-batches, forward and backward."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 import psutil
 import torch
 import torch.nn.functional as F
+from specclip_training.stages.mini_batches import in_mini_batches
 from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
 from hf_specclip import SpecCLIPSpectrumConfig, SpecCLIPSpectrumModel
-from hf_specclip.models.loss_specclip import in_mini_batches, info_nce_loss
+from hf_specclip.models.loss_specclip import info_nce_loss
 
 from .peers import installed, open_clip_loss
 from .side_by_side import Comparison, compare
@@ -19,7 +20,7 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def contrastive_loss(small: bool = False) -> Iterator[Comparison]:
-    """Ours against transformers' CLIP, open_clip's (where installed) and the bare product."""
+    """Compare our loss with transformers' CLIP, open_clip (where installed) and one product."""
     ClipLoss = open_clip_loss()
     cases = ((64, 16, 2),) if small else ((1024, 512, 9), (4096, 512, 3), (8192, 512, 3))
     for n, width, repeats in cases:
@@ -37,7 +38,7 @@ def contrastive_loss(small: bool = False) -> Iterator[Comparison]:
             return run
 
         def of_unit(loss: Loss) -> Loss:
-            """Ours brings embeddings to unit length itself; for the others it is done here."""
+            """Normalise the embeddings first, as our loss does itself."""
             return lambda s, t: loss(F.normalize(s, dim=-1), F.normalize(t, dim=-1))
 
         def ours(s: torch.Tensor, t: torch.Tensor, scale: torch.Tensor = scale) -> torch.Tensor:
@@ -58,7 +59,7 @@ def contrastive_loss(small: bool = False) -> Iterator[Comparison]:
 
 
 def cached_loss(small: bool = False) -> Iterator[Comparison]:
-    """A batch through an encoder at once, and mini-batch by mini-batch."""
+    """Compare training steps on a whole batch and in mini-batches."""
     n, mini, large = (32, 8, 64) if small else (1024, 128, 16_384)
     default = SpecCLIPSpectrumModel(SpecCLIPSpectrumConfig()).train()
     best = SpecCLIPSpectrumModel(
@@ -103,8 +104,8 @@ def cached_loss(small: bool = False) -> Iterator[Comparison]:
         ),
     }
     yield compare(f"training step of {n:,}, default encoder", (n, "pairs"), rivals, 2)
-    # At once, the large batch takes 12 GB; where they are not there, a smaller one says how fast it
-    # would be but for the loss, whose work grows with the square of the batch.
+    # The whole large batch takes 12 GB. Where there is less, a smaller one shows its speed, but for
+    # the loss, whose work grows with the square of the batch.
     enough = psutil.virtual_memory().available > 2**20 * large
     ours, smaller = f"in mini-batches of {mini}", f"whole, of {n:,}"
     yield compare(
@@ -133,7 +134,7 @@ def cached_loss(small: bool = False) -> Iterator[Comparison]:
 def _cached_peer(
     model: SpecCLIPSpectrumModel, inputs: dict[str, torch.Tensor], texts: torch.Tensor, mini: int
 ) -> Callable[[], object] | None:
-    """sentence-transformers' cached loss over the same encoder; texts pass as they are."""
+    """Return a step of sentence-transformers' cached loss over the same encoder and texts."""
     library = installed("sentence_transformers")
     losses = installed("sentence_transformers.losses")
     if library is None or losses is None:

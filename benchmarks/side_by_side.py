@@ -6,6 +6,8 @@ same work, run interleaved so that both meet the same noise.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import resource
 import statistics
@@ -14,8 +16,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from hf_specclip.models.free_memory_specclip import return_free_memory
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def peak_memory(call: Callable[[], object]) -> float:
     Linux keeps the peak and lets it be set back. Elsewhere it is looked up every millisecond.
     """
     gc.collect()  # or what one rival left would hide what the next one takes
-    return_free_memory()
+    _return_free_memory()
     before = _resident()
     try:
         Path("/proc/self/clear_refs").write_text("5")
@@ -136,6 +136,12 @@ def peak_memory(call: Callable[[], object]) -> float:
         over.set()
         watcher.join()
     return max(0.0, most[0] - before)
+
+
+def _return_free_memory() -> None:
+    """Return freed heap memory to the operating system, where the C library is glibc."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _resident() -> float:

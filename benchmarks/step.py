@@ -1,4 +1,4 @@
-"""One process of `benchmarks.start.processes`: a program of its own, started by accelerate.
+"""Training step of `benchmarks.start.processes`, run by accelerate in each process.
 
     accelerate launch benchmarks/step.py STEPS BATCH
 
@@ -20,18 +20,18 @@ from hf_specclip import SpecCLIPConfig, SpecCLIPModel
 
 
 def main(steps: int, batch: int) -> None:
-    """Train on drawn rows."""
+    """Train on random rows and print the times."""
     accelerator = Accelerator(cpu=True)
-    own = batch // accelerator.num_processes
+    rows = batch // accelerator.num_processes
     torch.manual_seed(0)
     config = SpecCLIPConfig(text_config={"embedding_dim": 64}, contrastive_loss="infonce")
     model = SpecCLIPModel(config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     inputs = {
-        "spectrum_values": torch.rand(own, 1, 400),
-        "input_signature": torch.full((own,), config.spectrum_config.input_signature),
-        "text_embeds": torch.randn(own, 192),
-        "text_ids": torch.arange(own) + own * accelerator.process_index,
+        "spectrum_values": torch.rand(rows, 1, 400),
+        "input_signature": torch.full((rows,), config.spectrum_config.input_signature),
+        "text_embeds": torch.randn(rows, 192),
+        "text_ids": torch.arange(rows) + rows * accelerator.process_index,
     }
     from accelerate.utils import DistributedDataParallelKwargs
 

@@ -27,26 +27,35 @@ def format_range(low: float | None, high: float | None, digits: int = 3) -> str:
     return f"{format_number(low, digits)} – {format_number(high, digits)}"
 
 
-def format_metric(value: float | None, name: str = "", sign: str = "") -> str:
+def format_metric(
+    value: float | None, name: str = "", sign: str = "", spec: str | None = None
+) -> str:
     """Write a figure of a report: a percentage (`47.5%`), or a rank or loss by its name.
 
     Args:
         value: the figure; a share where `name` says nothing else.
         name: of the metric, such as `"recall_at_1%"` or `"median_rank"`.
         sign: `"+"` writes the sign of positive figures too.
+        spec: format specification, such as `".2f"`, in place of the metric's own.
     """
     if value is None or not math.isfinite(value):
         return MISSING
-    return format(value, sign + _METRIC_FORMATS.get(name, ".1%"))
+    return format(value, sign + (spec or _METRIC_FORMATS.get(name, ".1%")))
 
 
-def format_with_interval(figure: Mapping[str, Any], name: str = "") -> str:
-    """Write a figure with `value`, `low` and `high`: `47.5% (45.0% to 49.9%)`."""
-    text = format_metric(figure["value"], name)
-    low, high = figure.get("low"), figure.get("high")
-    if low is None or high is None:
-        return text
-    return f"{text} ({format_metric(low, name)} to {format_metric(high, name)})"
+def format_with_interval(
+    figure: Mapping[str, Any], name: str = "", sign: str = "", spec: str | None = None
+) -> str:
+    """Write a figure with `value`, `low` and `high`: `47.5% (45.0% to 49.9%)`.
+
+    Args:
+        figure: the figure; the interval is left out where `low` or `high` is None or absent.
+        name, sign, spec: as for `format_metric`.
+    """
+    value, low, high = (
+        format_metric(figure.get(key), name, sign, spec) for key in ("value", "low", "high")
+    )
+    return value if MISSING in (value, low, high) else f"{value} ({low} to {high})"
 
 
 __all__ = ["MISSING", "format_metric", "format_number", "format_range", "format_with_interval"]

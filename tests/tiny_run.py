@@ -47,12 +47,12 @@ def make(folder: Path) -> None:
 def make_experts_quick() -> None:
     """Replace the settings of the experts by tiny networks and few steps, in this process."""
     from specclip_training import experts
-    from specclip_training.studies.expert_fitting import FitSettings
+    from specclip_training.studies.experts.data import FitSettings
 
     def quick(seed: int) -> FitSettings:
         return dataclasses.replace(
             FitSettings(seed=seed), text_components=6, network_hidden=(16,), network_epochs=4,
-            trees=0, neighbours=(5, 15), gate_steps=20, n_folds=3,
+            neighbours=(5, 15), gate_steps=20, n_folds=3,
         )  # fmt: skip
 
     experts.FitSettings = quick

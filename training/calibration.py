@@ -1,4 +1,4 @@
-"""The calibration of the simulated universe: the paper's preset against the paper's table 1.
+"""Calibration of the simulated universe: the paper's preset against the paper's table 1.
 
 accelerate launch training/calibration.py --output runs/calibration
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from specclip_training.data.pairs import embed_texts, load_pairs, require_texts
+from specclip_training.data.pairs import load_embedded_pairs
 from specclip_training.engine.commands import CHECKPOINTS, LOGS, call, finish, parser, start
 from specclip_training.engine.presets import Preset
 from specclip_training.stages.alignment import MODEL, align
@@ -35,13 +35,13 @@ SPLIT = "validation"
 
 @dataclass(frozen=True)
 class Target:
-    """One row of the table.
+    """Row of the table: a figure, the paper's value and the accepted band.
 
     Attributes:
-        name: of the figure in `evaluate_retrieval`.
-        title: for people.
+        name: name of the figure in `evaluate_retrieval`.
+        title: its name for readers.
         paper: the paper's value (arXiv 2603.04516, table 1, over 1,719 test pairs).
-        low, high: where the simulation is to be, ends included.
+        low, high: accepted band, ends included.
     """
 
     name: str
@@ -59,7 +59,7 @@ TARGETS = (
 
 
 def judge(model: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Titles of the figures that are outside their bands.
+    """Return the titles of the figures outside their bands.
 
     Args:
         model: figures by name, each with `value`.
@@ -74,7 +74,7 @@ def judge(model: Mapping[str, Mapping[str, float]]) -> list[str]:
 def table(
     model: Mapping[str, Mapping[str, float]], ideal: Mapping[str, Mapping[str, float]]
 ) -> str:
-    """The figures beside the paper's, the bands, the ideal observer's and chance.
+    """Write the figures beside the paper's, the bands, the ideal observer's and chance.
 
     Args:
         model, ideal: figures by name, each with `value`, `low`, `high`, `chance`.
@@ -103,23 +103,18 @@ def table(
 
 
 def calibrate(arguments: argparse.Namespace, preset: Preset) -> dict[str, Any]:
-    """Train, measure on `validation`, compare.
+    """Train, measure on `validation` and compare.
 
     Returns:
-        What `calibration.json` holds: `model` and `ideal` figures, and what is `outside`.
+        The content of `calibration.json`: `model` and `ideal` figures, and the titles `outside`.
     """
     run = start(arguments, preset, [SPECTRUM, MODEL, CHECKPOINTS, LOGS, CALIBRATION])
-    with run.stage("data") as made:
-        with run.accelerator.main_process_first():
-            pairs = load_pairs(run.dataset, run.cache_dir)
-            require_texts(pairs)
-            embed_texts(pairs, preset.text.embedder, cache_dir=run.cache_dir, progress=run.is_main)
-        made.append(f"{pairs.info.name}: {sum(pairs.sizes.values()):,} pairs")
-    with run.stage("pretraining") as made:
-        made.append(f"{run.output / SPECTRUM}: {describe(pretrain(run, pairs))}")
-    with run.stage(ALIGN) as made:
-        made.append(f"{run.output / MODEL}: {describe(align(run, pairs))}")
-    with run.stage("measurement") as made:
+    pairs = load_embedded_pairs(run)
+    with run.stage("pretraining") as summary:
+        summary.append(f"{run.output / SPECTRUM}: {describe(pretrain(run, pairs))}")
+    with run.stage(ALIGN) as summary:
+        summary.append(f"{run.output / MODEL}: {describe(align(run, pairs))}")
+    with run.stage("measurement") as summary:
         figures, _ = measure(run, pairs, SPLIT)
         model = headline(figures)
         observer = ceiling_of(run, pairs, SPLIT, variables=False)
@@ -138,7 +133,7 @@ def calibrate(arguments: argparse.Namespace, preset: Preset) -> dict[str, Any]:
         }
         if run.is_main:
             write_json(run.output / CALIBRATION, found)
-        made.append(str(run.output / CALIBRATION))
+        summary.append(str(run.output / CALIBRATION))
     run.say(f"\nSimulated {pairs.info.name}, {SPLIT} split (test is not read):\n")
     run.say(table(model, ideal))
     finish(run)
@@ -146,7 +141,7 @@ def calibrate(arguments: argparse.Namespace, preset: Preset) -> dict[str, Any]:
 
 
 def make_dataset(folder: Path) -> None:
-    """The `paper` configuration with its default knobs, where it is not there yet."""
+    """Simulate the `paper` configuration with its default knobs, where it is absent."""
     from specclip_datasets.folder import is_dataset_folder
     from specclip_datasets.simulation.builder import CONFIGS, simulate
 
@@ -156,7 +151,7 @@ def make_dataset(folder: Path) -> None:
 
 
 def options() -> argparse.ArgumentParser:
-    """What the command takes."""
+    """Return the parser of the command."""
     command = parser(
         "Train the paper's preset on the simulated `paper` configuration, and compare its "
         "retrieval on validation with the paper's table 1.",

@@ -1,4 +1,4 @@
-"""What the latent spaces of a finished run know, and what they ought not to.
+"""Study of the latent spaces of a finished run: correlations, geometry, probes and maps.
 
 accelerate launch training/latent_space.py --config paper --dataset DIR --output runs/paper
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,36 +20,21 @@ from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, 
 from specclip_training.studies.representations import SplitRepresentations
 from specclip_training.studies.run_study import add_split, run_study
 
-from hf_specclip.evaluation import evaluate_retrieval
-from hf_specclip.evaluation.latent import (
-    METHODS,
-    MIN_ROWS,
-    Correlations,
-    alignment_and_uniformity,
-    correlate,
-    held_out_strength,
-)
+from hf_specclip.evaluation.latent import METHODS, MIN_ROWS, alignment_and_uniformity, correlate
 from hf_specclip.evaluation.latent_maps import MAPS, map_points, sample_rows
 from hf_specclip.evaluation.latent_plots import (
     plot_correlations,
     plot_map_classes,
     plot_map_variables,
-    plot_probes,
 )
-from hf_specclip.evaluation.latent_probes import (
-    ProbeError,
-    class_probe,
-    label_probe,
-    value_probe,
-    without_readable,
-)
+from hf_specclip.evaluation.latent_probes import ProbeError, class_probe, value_probe
 
 FIGURES = "figures"
 # arXiv 2603.04516, section on the latent space: Pearson |ρ| of the best dimension.
 PAPER = {"hard_hs": 0.82, "apec_kt": 0.74, "powlaw_gamma": 0.68, "bb_kt": 0.68}
 PAPER_MEAN = {"spectrum": 0.43, "text": 0.30, "shared_both": 0.55}
-# An embedding from which more of the variance of exposure, off-axis angle or year can be read has
-# learned the observation, not the source.
+# An embedding that explains more of the variance of exposure, off-axis angle or year has learned
+# the observation, not the source.
 METADATA_BOUND = 0.15
 TEXT_DIMENSIONS = 64
 MAP_POINTS = 3000
@@ -63,8 +49,26 @@ _TITLES = {
     "shared_spectrum": "spectrum, shared space",
     "shared_text": "text, shared space",
     "shared_both": "both, shared space",
-    "features": "plain numbers of the counts",
+    "features": "summary features of the counts",
 }
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of the study: `train`, the split measured on, and what every section needs of the run.
+
+    Attributes:
+        train, test: representations of `train` and of the split measured on.
+        word: `"simulated "` for simulated rows, else empty.
+        figures: folder of the figures, None on processes that draw none.
+        options: `n_bootstrap` and `seed`.
+    """
+
+    train: SplitRepresentations
+    test: SplitRepresentations
+    word: str
+    figures: Path | None
+    options: dict[str, int]
 
 
 def study_latent_space(
@@ -75,419 +79,275 @@ def study_latent_space(
     simulated: bool = False,
     figures: Path | None = None,
 ) -> Study:
-    """Correlations, geometry, probes and maps of the spaces of a run.
+    """Measure correlations, geometry, probes and maps of the latent spaces of a run.
 
     Args:
-        run: whose output folder the figures go to.
-        reps: by split; probes learn on `train`.
-        split: measured on.
-        simulated: whether the rows are, which every sentence then says.
-        figures: folder of the figures; `figures` in the output folder where None.
+        run: the finished run.
+        reps: representations by split; probes are fitted on `train`.
+        split: the split measured on.
+        simulated: True for simulated rows, which every sentence then says.
+        figures: folder of the figures; default: `figures` in the output folder.
     """
-    figures = run.output / FIGURES if figures is None else figures
-    here = reps[split]
-    word = "simulated " if simulated else ""
-    if len(here) < MIN_ROWS or len(set(here.groups.tolist())) < 2:
-        why = f"{split} has {len(here)} rows: too few to say anything about a latent space."
-        return Study({"skipped": why}, [Section("Latent space", [Paragraph(why)])])
-    if run.is_main:
-        figures.mkdir(parents=True, exist_ok=True)
-    spaces, learned = _spaces(reps["train"], here)
-    metrics: dict[str, Any] = {"split": split, "rows": len(here)}
-    sections = [
-        _correlation_section(run, reps["train"], here, spaces, learned, figures, word, metrics),
-        _geometry_section(run, here, word, metrics),
-        _class_section(run, reps["train"], here, spaces, learned, word, metrics),
-        _metadata_section(run, reps["train"], here, figures, word, metrics),
-        _map_section(run, here, figures, word, metrics),
-    ]
+    test = reps[split]
+    if len(test) < MIN_ROWS or len(set(test.groups.tolist())) < 2:
+        reason = f"{split} has {len(test)} rows: too few to study a latent space."
+        return Study({"skipped": reason}, [Section("Latent space", [Paragraph(reason)])])
+    folder = (figures or run.output / FIGURES) if run.is_main else None
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+    options = {"n_bootstrap": run.preset.evaluation.n_bootstrap, "seed": run.seed}
+    rows = _Rows(reps["train"], test, "simulated " if simulated else "", folder, options)
+    spaces, train_spaces = _spaces(rows)
+    sections, metrics = [], {"split": split, "rows": len(test)}
+    for section, part in (
+        _correlations(rows, spaces),
+        _geometry(rows),
+        _classes(rows, spaces, train_spaces),
+        _metadata(rows),
+        _maps(rows),
+    ):
+        sections.append(section)
+        metrics |= part
     return Study(metrics, sections)
 
 
-def _spaces(
-    train: SplitRepresentations, here: SplitRepresentations
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The spaces to look at, of the split and of train; texts at the width of the spectra."""
+def _spaces(rows: _Rows) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return the spaces by name, of the split and of `train`; texts at the width of the spectra."""
     from sklearn.decomposition import PCA
 
-    _, first = np.unique(train.text_ids, return_index=True)
-    distinct = train.text[first]
+    _, first = np.unique(rows.train.text_ids, return_index=True)
+    distinct = rows.train.text[first]
     width = min(TEXT_DIMENSIONS, *distinct.shape)
     pca = PCA(width, svd_solver="covariance_eigh").fit(distinct)
     names = ["spectrum", "encoder", "text", "shared_spectrum", "shared_text", "shared_both"]
-    if np.array_equal(here.encoder, here.spectrum):
+    if np.array_equal(rows.test.encoder, rows.test.spectrum):
         names.remove("encoder")
 
-    def of(split: SplitRepresentations, name: str) -> np.ndarray:
+    def space(split: SplitRepresentations, name: str) -> np.ndarray:
         if name == "text":
             return pca.transform(split.text)
         return split.encoder if name == "encoder" else split.matrix(name)
 
-    return {name: of(here, name) for name in names}, {name: of(train, name) for name in names}
+    return {n: space(rows.test, n) for n in names}, {n: space(rows.train, n) for n in names}
 
 
-def _correlation_section(
-    run: Run,
-    train: SplitRepresentations,
-    here: SplitRepresentations,
-    spaces: Mapping[str, np.ndarray],
-    learned: Mapping[str, np.ndarray],
-    figures: Path,
-    word: str,
-    metrics: dict[str, Any],
-) -> Section:
-    draws = run.preset.evaluation.n_bootstrap
-    found: dict[str, dict[str, Correlations]] = {}
-    held: dict[str, np.ndarray] = {}
-    for name, points in spaces.items():
-        found[name] = {
+def _correlations(rows: _Rows, spaces: Mapping[str, np.ndarray]) -> tuple[Section, dict[str, Any]]:
+    results = {
+        name: {
             method: correlate(
-                points, here.targets, here.groups, method=method, n_bootstrap=draws, seed=run.seed
+                points, rows.test.targets, rows.test.groups, method=method, **rows.options
             )
             for method in METHODS
         }
-        choice = correlate(
-            learned[name], train.targets, train.groups, n_bootstrap=1, n_permutations=1
-        )
-        held[name] = held_out_strength(choice, points, here.targets)
-    metrics["correlations"] = {
-        name: {
-            **{method: one.to_dict() for method, one in methods.items()},
-            "held_out_mean": _number(held[name]),
-        }
-        for name, methods in found.items()
+        for name, points in spaces.items()
     }
-    metrics["paper"] = {"mean": PAPER_MEAN, "variables": PAPER}
+    metrics = {
+        "correlations": {
+            name: {method: result.to_dict() for method, result in methods.items()}
+            for name, methods in results.items()
+        },
+        "paper": {"mean": PAPER_MEAN, "variables": PAPER},
+    }
     summary = Table(
-        ["space", "dimensions", "Pearson, mean of the best", "chance", "paper", "Spearman",
-         "dimension chosen on train"],
+        ["space", "dimensions", "Pearson, mean of the best", "chance", "paper", "Spearman"],
         [
             [
                 _TITLES[name],
                 str(spaces[name].shape[1]),
-                with_interval(found[name]["pearson"].mean),
-                f"{found[name]['pearson'].mean['chance']:.2f}",
-                f"{PAPER_MEAN[name]:.2f}" if name in PAPER_MEAN else "–",
-                with_interval(found[name]["spearman"].mean),
-                _text(_number(held[name])),
+                with_interval(methods["pearson"].mean),
+                _decimals(methods["pearson"].mean["chance"]),
+                _decimals(PAPER_MEAN.get(name)),
+                with_interval(methods["spearman"].mean),
             ]
-            for name in spaces
+            for name, methods in results.items()
         ],
-    )  # fmt: skip
-    shown = [n for n in ("spectrum", "text", "shared_spectrum", "shared_text") if n in spaces]
-    rows = []
-    for v, variable in enumerate(here.targets):
-        cells = [variable, f"{found['spectrum']['pearson'].n[v]:,}"]
-        for name in shown:
-            one = found[name]["pearson"]
-            above = one.strength[v] > one.null[v]
-            cells.append(
-                "–"
-                if one.best[v] < 0
-                else f"{one.strength[v]:.2f} ({one.low[v]:.2f} to {one.high[v]:.2f})"
-                + ("" if above else " within chance")
-            )
-        null = found["shared_spectrum"]["pearson"].null[v]
-        cells += [_text(null), f"{PAPER[variable]:.2f}" if variable in PAPER else "–"]
-        rows.append(cells)
-    table = Table(
-        ["variable", "rows", *[_TITLES[name] for name in shown], "chance (95 %)", "paper"], rows
     )
-    blocks: list[Any] = [
-        Paragraph(
-            f"Correlation of single dimensions with each variable on the {word}rows of this split: "
-            "the best |ρ| of all dimensions, over the rows where the variable is known, averaged "
-            "over the variables. The best of 64 dimensions correlates with anything, so chance "
-            "stands beside it: groups of rows dealt to other groups' values. Intervals (95 %) come "
-            "from resampling groups and hold for the chosen dimension; the last column chooses it "
-            f"on `train` instead. Texts are cut to {spaces['text'].shape[1]} principal components "
-            "(fitted on `train`), so that both modalities choose among equally many. Single "
-            "dimensions depend on the axes that training happened to choose: a contrastive loss is "
-            "blind to rotations, so a low figure does not say that a variable is not there."
-        ),
-        summary,
-        table,
-    ]
-    if run.is_main:
-        for method in METHODS:
-            path = figures / f"latent_{method}.png"
-            plot_correlations({_TITLES[n]: found[n][method] for n in shown}, path)
-            blocks.append(
-                Figure(
-                    path,
-                    f"{method.capitalize()} correlation of each dimension with each variable "
-                    f"({word}rows), before and after alignment; rings mark the best dimension.",
-                )
-            )
-    return Section("Latent space: what the dimensions stand for", blocks)
+    shown = ("spectrum", "text", "shared_spectrum", "shared_text")
+    cells = []
+    for v, variable in enumerate(rows.test.targets):
+        cells.append([variable, f"{results['spectrum']['pearson'].n[v]:,}"])
+        for result in (results[name]["pearson"] for name in shown):
+            figure = {"value": result.strength[v], "low": result.low[v], "high": result.high[v]}
+            note = "" if result.strength[v] > result.null[v] else " within chance"
+            cells[-1].append(with_interval(figure) + note if result.best[v] >= 0 else "–")
+        null = results["shared_spectrum"]["pearson"].null[v]
+        cells[-1] += [_decimals(null), _decimals(PAPER.get(variable))]
+    head = ["variable", "rows", *[_TITLES[name] for name in shown], "chance (95 %)", "paper"]
+    text = (
+        f"Correlation of single dimensions with each variable on the {rows.word}rows of this "
+        "split: the best |ρ| of all dimensions, over the rows where the variable is known, "
+        "averaged over the variables. The best of 64 dimensions correlates with anything, so "
+        "chance stands beside it: values permuted between groups. Intervals (95 %) come from "
+        "resampling groups and hold for the chosen dimension. Texts are cut to "
+        f"{spaces['text'].shape[1]} principal components (fitted on `train`), so that both "
+        "modalities choose among equally many. Single dimensions depend on the axes of the "
+        "training run: a contrastive loss does not change under rotation, so a low figure does "
+        "not mean that a variable is absent."
+    )
+    blocks: list[Any] = [Paragraph(text), summary, Table(head, cells)]
+    for method in METHODS if rows.figures else ():
+        path = rows.figures / f"latent_{method}.png"
+        plot_correlations({_TITLES[n]: results[n][method] for n in shown}, path)
+        caption = (
+            f"{method.capitalize()} correlation of each dimension with each variable "
+            f"({rows.word}rows), before and after alignment; rings mark the best dimension."
+        )
+        blocks.append(Figure(path, caption))
+    return Section("Latent space: correlations with the variables", blocks), metrics
 
 
-def _geometry_section(
-    run: Run, here: SplitRepresentations, word: str, metrics: dict[str, Any]
-) -> Section:
-    found = alignment_and_uniformity(
-        here.shared_spectrum,
-        here.shared_text,
-        here.groups,
-        n_bootstrap=run.preset.evaluation.n_bootstrap,
-        seed=run.seed,
+def _geometry(rows: _Rows) -> tuple[Section, dict[str, Any]]:
+    test = rows.test
+    figures = alignment_and_uniformity(
+        test.shared_spectrum, test.shared_text, test.groups, **rows.options
     )
-    metrics["geometry"] = found
     names = {
         "alignment": ("alignment, mean squared distance of a pair", "pairs of other groups"),
-        "uniformity_spectrum": ("uniformity of spectra", "even over the sphere"),
-        "uniformity_text": ("uniformity of texts", "even over the sphere"),
-        "modality_gap": ("modality gap, distance of the two means", "places swapped, 95 %"),
+        "uniformity_spectrum": ("uniformity of spectra", "uniform on the sphere"),
+        "uniformity_text": ("uniformity of texts", "uniform on the sphere"),
+        "modality_gap": ("modality gap, distance of the two means", "modalities swapped, 95 %"),
     }
-    rows = [
-        [title, with_interval(found[key]), f"{found[key]['chance']:.3f}", what]
-        for key, (title, what) in names.items()
+    cells = [
+        [title, with_interval(figures[key]), f"{figures[key]['chance']:.3f}", reference]
+        for key, (title, reference) in names.items()
     ]
     text = (
-        f"The shared space of the {word}rows after Wang & Isola (2020): pairs close together "
-        "(alignment, lower is better), all points spread out (uniformity, lower is better), and "
-        "how far spectra and texts lie from each other as a whole (Liang et al. 2022)."
+        f"Geometry of the shared space of the {rows.word}rows after Wang & Isola (2020): pairs "
+        "close together (alignment, lower is better), points spread out (uniformity, lower is "
+        "better), and the distance between spectra and texts as a whole (Liang et al. 2022)."
     )
-    head = ["figure", "value", "reference", "reference is"]
-    return Section("Latent space: geometry", [Paragraph(text), Table(head, rows)])
+    table = Table(["figure", "value", "reference", "reference is"], cells)
+    return Section("Latent space: geometry", [Paragraph(text), table]), {"geometry": figures}
 
 
-def _class_section(
-    run: Run,
-    train: SplitRepresentations,
-    here: SplitRepresentations,
-    spaces: Mapping[str, np.ndarray],
-    learned: Mapping[str, np.ndarray],
-    word: str,
-    metrics: dict[str, Any],
-) -> Section:
-    title, rows = "Latent space: the class of a source", []
-    metrics["class_probe"] = {}
+def _classes(
+    rows: _Rows, spaces: Mapping[str, np.ndarray], train_spaces: Mapping[str, np.ndarray]
+) -> tuple[Section, dict[str, Any]]:
+    title, cells = "Latent space: the class of a source", []
+    metrics: dict[str, Any] = {}
     for name, points in spaces.items():
         try:
-            found = class_probe(
-                learned[name], train.classes, points, here.classes, here.groups,
-                n_bootstrap=run.preset.evaluation.n_bootstrap, seed=run.seed,
+            probe = class_probe(
+                train_spaces[name], rows.train.classes, points, rows.test.classes,
+                rows.test.groups, **rows.options,
             )  # fmt: skip
         except ProbeError as error:
-            metrics["class_probe"] = {"skipped": str(error)}
-            return Section(title, [Paragraph(f"No probe: {error}.")])
-        metrics["class_probe"][name] = found
-        accuracy, balanced = found["accuracy"], found["balanced_accuracy"]
-        rows.append(
-            [
-                _TITLES[name],
-                with_interval(accuracy, "{:.1%}"),
-                f"{accuracy['chance']:.1%}",
-                with_interval(balanced, "{:.1%}"),
-                f"{balanced['chance']:.1%}",
-            ]
-        )
+            section = Section(title, [Paragraph(f"No probe: {error}.")])
+            return section, {"class_probe": {"skipped": str(error)}}
+        metrics[name] = probe
+        cells.append([_TITLES[name]])
+        for key in ("accuracy", "balanced_accuracy"):
+            cells[-1] += [with_interval(probe[key], "{:.1%}"), f"{probe[key]['chance']:.1%}"]
     text = (
-        f"Logistic regression learns {found['n_classes']} classes on the {found['n_train']:,} "
-        f"{word}rows of `train` and names those of {found['n']:,} rows of groups it has not seen. "
-        "Chance is always naming the commonest class, and one over the number of classes. Texts "
-        "often say the class outright: what they reach is no feat."
+        f"Logistic regression learns {probe['n_classes']} classes on the {probe['n_train']:,} "
+        f"{rows.word}rows of `train` and classifies {probe['n']:,} rows of other groups. Chance is "
+        "always naming the commonest class, and one over the number of classes. Texts often state "
+        "the class outright, so a high figure for texts is no achievement."
     )
     head = ["space", "accuracy", "majority", "balanced accuracy", "chance"]
-    return Section(title, [Paragraph(text), Table(head, rows)])
+    return Section(title, [Paragraph(text), Table(head, cells)]), {"class_probe": metrics}
 
 
-def _metadata_section(
-    run: Run,
-    train: SplitRepresentations,
-    here: SplitRepresentations,
-    figures: Path,
-    word: str,
-    metrics: dict[str, Any],
-) -> Section:
-    title = "Latent space: what ought not to be there"
-    options = {"n_bootstrap": run.preset.evaluation.n_bootstrap, "seed": run.seed}
-    embeddings = ["shared_spectrum", "encoder", "features"]
-    quantities = {
-        title: tuple(read(_column(table, column)) for table in (train.table, here.table))
-        for title, column, read in (
-            ("exposure (log)", "exposure", _log),
-            ("off-axis angle", "theta", np.asarray),
-            ("year", "year", np.asarray),
-        )
-    }
-    rows, skipped, drawn, verdicts = [], [], {}, []
-    metrics["metadata"] = {"bound": METADATA_BOUND}
-    for quantity, (known, truth) in quantities.items():
-        found: dict[str, Any] = {}
+def _metadata(rows: _Rows) -> tuple[Section, dict[str, Any]]:
+    embeddings = ("shared_spectrum", "encoder", "features")
+    metrics: dict[str, Any] = {"bound": METADATA_BOUND}
+    cells, skipped, verdicts = [], [], []
+    for quantity, column in (
+        ("exposure (log)", "exposure"),
+        ("off-axis angle", "theta"),
+        ("year", "year"),
+    ):
+        train, test = (_column(split.table, column) for split in (rows.train, rows.test))
         try:
-            for name in embeddings:
-                found[name] = value_probe(
-                    getattr(train, name), known, getattr(here, name), truth, here.groups, **options
+            probes = {
+                name: value_probe(
+                    getattr(rows.train, name), train, getattr(rows.test, name), test,
+                    rows.test.groups, **rows.options,
                 )
+                for name in embeddings
+            }  # fmt: skip
         except ProbeError as error:
             skipped.append(f"{quantity}: {error}")
             continue
-        drawn[quantity] = {
-            _TITLES[name]: max(
-                (one["ridge"], one["boosting"]), key=lambda figure: figure["value"]
-            )
-            for name, one in found.items()
-        }  # fmt: skip
-        verdict = _verdict(found["shared_spectrum"])
-        metrics["metadata"][quantity] = {**found, "verdict": verdict}
+        verdict = _verdict(probes["shared_spectrum"])
+        metrics[quantity] = {**probes, "verdict": verdict}
         verdicts.append(f"{quantity} {verdict}")
-        for name, one in found.items():
-            rows.append(
-                [f"{quantity} from {_TITLES[name]}", "R²", with_interval(one["ridge"]),
-                 with_interval(one["boosting"]), "0"]
-            )  # fmt: skip
-    try:
-        for name in embeddings:
-            one = label_probe(
-                getattr(train, name), _labels(train.table, "detector"),
-                getattr(here, name), _labels(here.table, "detector"), here.groups, **options,
-            )  # fmt: skip
-            metrics["metadata"].setdefault("detector", {})[name] = one
-            rows.append(
-                [f"detector from {_TITLES[name]}", "balanced accuracy, AUC",
-                 with_interval(one["balanced_accuracy"]), with_interval(one["auc"]),
-                 f"{one['balanced_accuracy']['chance']:.2f}, 0.5"]
-            )  # fmt: skip
-    except ProbeError as error:
-        skipped.append(f"detector: {error}")
-    price: dict[str, Any] = {}
-    if verdicts:
-        price = _metadata_price(run, train, here, [known for known, _ in quantities.values()])
-        metrics["metadata"]["price"] = price
-    blocks: list[Any] = [
-        Paragraph(
-            "Exposure, off-axis angle, year and detector belong to the observation: what can be "
-            "read of them from an embedding is a shortcut to the field, and through the field to "
-            f"its papers. Ridge regression and gradient-boosted trees learn on `train` and read "
-            f"{word}rows of fields they have not seen. The bound is an R² of {METADATA_BOUND:g} "
-            "for the default embedding, the spectrum in the shared space; the plain numbers of the "
-            "counts show what any account of rate and counts gives away."
-        ),
-    ]
+        cells += [[quantity, _TITLES[name], with_interval(p)] for name, p in probes.items()]
+    text = (
+        "Exposure, off-axis angle and year belong to the observation: an embedding that predicts "
+        "them offers a shortcut to the field, and through the field to its papers. None of them "
+        "is an input, but the number of counts and the flux of a spectrum give the exposure "
+        f"away. Ridge regression is fitted on `train` and predicts {rows.word}rows of other "
+        f"groups. The bound is an R² of {METADATA_BOUND:g} for the spectrum in the shared space; "
+        "the summary features of the counts show how much any use of rate and counts gives away."
+    )
+    blocks: list[Any] = [Paragraph(text)]
     if verdicts:
         blocks.append(Paragraph("**Verdict:** " + "; ".join(verdicts) + "."))
-    if verdicts:
-        blocks.append(
-            Paragraph(
-                "**Why, and what it costs.** None of this is an input. But a spectrum shows how "
-                "many counts there were (as a number, or by how ragged it is) and, where it is not "
-                "normalised, how bright its source is: the ratio is exposure times area. Both are "
-                "needed, the counts to know how far the rest can be trusted, and because papers "
-                "say how many photons they had. With the directions taken out of spectra and texts "
-                "along which exposure, off-axis angle and year are read linearly, Recall@1% of the "
-                f"{word}rows is {with_interval(price['without'], '{:.1%}')} in place of "
-                f"{with_interval(price['with'], '{:.1%}')}: so much of it may be owed to them. No "
-                "field is in two splits, so it is no memory of fields."
-            )
-        )
-    if rows:
-        blocks.append(Table(["what is read", "measure", "linear", "boosted trees", "chance"], rows))
+        blocks.append(Table(["quantity", "predicted from", "R² (chance 0)"], cells))
     if skipped:
-        metrics["metadata"]["skipped"] = skipped
+        metrics["skipped"] = skipped
         blocks.append(Paragraph("Not measured: " + "; ".join(skipped) + "."))
-    if drawn and run.is_main:
-        path = figures / "metadata_probe.png"
-        plot_probes(drawn, METADATA_BOUND, path)
-        caption = f"Observing metadata read from embeddings of {word}spectra; the better probe."
-        blocks.append(Figure(path, caption))
-    return Section(title, blocks)
+    return Section("Latent space: metadata of the observation", blocks), {"metadata": metrics}
 
 
-def _metadata_price(
-    run: Run,
-    train: SplitRepresentations,
-    here: SplitRepresentations,
-    known: Sequence[np.ndarray],
-) -> dict[str, Any]:
-    """Recall@1% from spectra to texts `with` and `without` what metadata can be read by."""
-    _, first, owner = np.unique(here.text_ids, return_index=True, return_inverse=True)
-    points = here.shared_spectrum, here.shared_text[first]
-    found = {
-        "with": points,
-        "without": without_readable(train.shared_spectrum, np.stack(known, axis=1), *points),
-    }
-    settings = run.preset.evaluation
-    return {
-        name: evaluate_retrieval(
-            *pair, owner, here.groups, ks=[1], n_bootstrap=settings.n_bootstrap, seed=run.seed
-        )["spectrum_to_text"]["recall@1%"]
-        for name, pair in found.items()
-    }
-
-
-def _map_section(
-    run: Run, here: SplitRepresentations, figures: Path, word: str, metrics: dict[str, Any]
-) -> Section:
-    title = "Latent space: maps"
-    rows = sample_rows(len(here), MAP_POINTS, run.seed)
-    metrics["maps"] = {"points": len(rows)}
-    if not run.is_main:
-        return Section(title)
+def _maps(rows: _Rows) -> tuple[Section, dict[str, Any]]:
+    title, test = "Latent space: maps", rows.test
+    drawn = sample_rows(len(test), MAP_POINTS, rows.options["seed"])
+    metrics: dict[str, Any] = {"points": len(drawn)}
+    if not rows.figures:
+        return Section(title), {"maps": metrics}
     maps: dict[str, np.ndarray] = {}
-    missing = ""
     for method in MAPS:
         try:
-            maps[method] = map_points(here.shared_spectrum[rows], method, seed=run.seed)
+            maps[method] = map_points(
+                test.shared_spectrum[drawn], method, seed=rows.options["seed"]
+            )
         except ImportError as error:
-            missing = f" {error}."
-            metrics["maps"]["skipped"] = str(error)
-    blocks: list[Any] = [
-        Paragraph(
-            f"The spectra of {len(rows):,} {word}rows in the shared space, laid out in a plane. "
-            "Only nearness means something: not the axes, nor the size of a cluster, nor the gap "
-            "between two." + missing
-        )
-    ]
+            metrics["skipped"] = str(error)
+    text = (
+        f"Maps of {len(drawn):,} {rows.word}spectra in the shared space. Only nearness has a "
+        "meaning: not the axes, nor the size of a cluster, nor the gap between two."
+    )
+    note = f" {metrics['skipped']}." if "skipped" in metrics else ""
+    blocks: list[Any] = [Paragraph(text + note)]
     variables = {
-        f"{name} [{here.units[name]}]" if here.units[name] else name: here.targets[name][rows]
-        for name in [v for v in MAP_VARIABLES if v in here.targets] or list(here.targets)[:8]
+        f"{name} [{test.units[name]}]" if test.units[name] else name: test.targets[name][drawn]
+        for name in [v for v in MAP_VARIABLES if v in test.targets] or list(test.targets)[:8]
     }
-    for method, places in maps.items():
-        path = figures / f"map_{method.lower().replace('-', '')}.png"
-        plot_map_variables(places, variables, path, title=f"{method} of the shared space")
-        blocks.append(
-            Figure(path, f"{method} of {word}spectra in the shared space, coloured by variables.")
-        )
-    if any(label is not None for label in here.classes):
-        path = figures / "map_classes.png"
-        plot_map_classes(maps, here.classes[rows], path)
-        blocks.append(Figure(path, f"The same {word}spectra, coloured by class."))
-    return Section(title, blocks)
+    for method, positions in maps.items():
+        path = rows.figures / f"map_{method.lower().replace('-', '')}.png"
+        plot_map_variables(positions, variables, path, title=f"{method} of the shared space")
+        caption = f"{method} of {rows.word}spectra in the shared space, coloured by variables."
+        blocks.append(Figure(path, caption))
+    if any(label is not None for label in test.classes):
+        path = rows.figures / "map_classes.png"
+        plot_map_classes(maps, test.classes[drawn], path)
+        blocks.append(Figure(path, f"The same {rows.word}spectra, coloured by class."))
+    return Section(title, blocks), {"maps": metrics}
 
 
-def _verdict(found: Mapping[str, Any]) -> str:
-    best = max((found["ridge"], found["boosting"]), key=lambda figure: figure["value"])
-    value = f"R² {with_interval(best)}"
-    if best["value"] >= METADATA_BOUND:
+def _verdict(figure: Mapping[str, Any]) -> str:
+    value = f"R² {with_interval(figure)}"
+    if figure["value"] >= METADATA_BOUND:
         return f"above the bound ({value})"
-    if best["high"] >= METADATA_BOUND:
+    if figure["high"] >= METADATA_BOUND:
         return f"below the bound, but the interval reaches over it ({value})"
     return f"below the bound ({value})"
 
 
 def _column(table: pa.Table, name: str) -> np.ndarray:
+    """Return a column as float64, nan where unknown; the exposure as its logarithm."""
     if name not in table.column_names:
         return np.full(table.num_rows, np.nan)
-    return np.asarray(table[name].cast(pa.float64()).to_numpy(), np.float64)
+    values = np.asarray(table[name].cast(pa.float64()).to_numpy(), np.float64)
+    if name == "exposure":
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(values > 0, np.log10(values), np.nan)
+    return values
 
 
-def _log(values: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(values > 0, np.log10(values), np.nan)
-
-
-def _labels(table: pa.Table, name: str) -> Sequence[Any]:
-    return table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
-
-
-def _number(values: np.ndarray) -> float | None:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else None
-
-
-def _text(value: float | None) -> str:
+def _decimals(value: float | None) -> str:
     return "–" if value is None or not np.isfinite(value) else f"{value:.2f}"
 
 
@@ -497,9 +357,9 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
 
 
 def options() -> argparse.ArgumentParser:
-    """What the command takes."""
+    """Return the parser of the command."""
     command = parser(
-        "Look into the latent spaces of a finished run.",
+        "Study the latent spaces of a finished run.",
         "Leaves DIR/latent_space/: metrics.json, report.html, report.md and figures.",
     )
     add_split(command)

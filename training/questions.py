@@ -1,4 +1,4 @@
-"""Questions in words: how well the spectra closest to them fit, on a finished run.
+"""Retrieval by questions in words, measured on a finished run.
 
 accelerate launch training/questions.py --config best --dataset DIR --output runs/best
 """
@@ -40,7 +40,7 @@ _WORD = "[^\\W_]"
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, and which rows answer it.
+    """Question in words, and the rows that answer it.
 
     Attributes:
         kind: `CLASS`, `ENDS` (words for either end of a variable) or `NUMBER` (its value).
@@ -58,7 +58,7 @@ class Question:
 
 
 def questions_for(train: SplitRepresentations) -> list[Question]:
-    """The questions of `questions.yaml`, with numbers at the ends of a variable's own range.
+    """Read the questions of `questions.yaml`, with numbers at the ends of a variable's own range.
 
     Args:
         train: rows to learn from: their texts and variables.
@@ -99,7 +99,7 @@ def study_questions(
     simulated: bool = False,
     figures: Path | None = None,
 ) -> Study:
-    """How well questions in words set the rows that answer them apart from the others.
+    """Measure the separation of rows that answer a question from the others.
 
     Args:
         run: whose `model/` is asked.
@@ -145,14 +145,14 @@ def _measure(
         known = ~np.isnan(answers)
         areas.append((auc_of(rows.shared_spectrum[known] @ direction, answers[known] > 0), known))
 
-    def global_loss(weights: np.ndarray) -> np.ndarray:
+    def all_areas(weights: np.ndarray) -> np.ndarray:
         return np.stack([area(weights[:, known]) for area, known in areas], axis=1)
 
-    values = global_loss(np.ones((1, len(rows)), dtype=np.int64))[0]
+    values = all_areas(np.ones((1, len(rows)), dtype=np.int64))[0]
     draws = np.full((1, len(questions)), np.nan)
     if bootstrap.n_groups > 1:
         some = tqdm(bootstrap.row_weights(), "intervals", unit="block", disable=not progress)
-        draws = np.concatenate([global_loss(weights) for weights in some])
+        draws = np.concatenate([all_areas(weights) for weights in some])
 
     def mean_of(places: Sequence[int]) -> dict[str, float]:
         # A draw without rows of both kinds for one of the questions says nothing of their mean.
@@ -176,7 +176,7 @@ def _measure(
 
 
 def _answers(question: Question, rows: SplitRepresentations) -> np.ndarray:
-    """Which rows answer a question, (n,): 1 or 0, nan where that is not known."""
+    """Mark the rows that answer a question (n,): 1 or 0, nan where that is not known."""
     if question.kind == CLASS:
         known = np.array([name is not None for name in rows.classes])
         return np.where(known, rows.classes == question.about, np.nan)
@@ -187,7 +187,7 @@ def _answers(question: Question, rows: SplitRepresentations) -> np.ndarray:
 
 
 def _values(rows: SplitRepresentations, name: str) -> np.ndarray:
-    """A variable of the rows, or their net counts a second, which is what brightness means."""
+    """Return a variable of the rows, or their net count rate, which stands for brightness."""
     if name != RATE:
         return rows.targets.get(name, np.full(len(rows), np.nan))
     total, background = (
@@ -213,7 +213,7 @@ def _kind_of(question: Question) -> str:
 
 
 def _texts(rows: SplitRepresentations) -> str:
-    """All texts of some rows in lower case, each once."""
+    """Join all texts of some rows in lower case, each once."""
     if "summary" not in rows.table.column_names:
         return ""
     said = {
@@ -266,7 +266,7 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
 
 
 def options() -> argparse.ArgumentParser:
-    """What the command takes."""
+    """Return the parser of the command."""
     command = parser(
         "Measure how well a finished run answers questions in words.",
         "Leaves DIR/questions_study/: metrics.json, report.html and report.md. What is asked is\n"

@@ -1,4 +1,4 @@
-"""Classes by what they are called against a probe that was shown labels, on a finished run.
+"""Zero-shot classification by class names against a linear probe, on a finished run.
 
 accelerate launch training/zero_shot.py --config paper --dataset DIR --output runs/paper
 """
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from specclip_training.engine.commands import Run, call, parser
 from specclip_training.engine.presets import Preset
-from specclip_training.reports.blocks import Paragraph, Section, Study, Table, with_interval
+from specclip_training.reports.blocks import Paragraph, Section, Study, Table
 from specclip_training.stages.alignment import MODEL
 from specclip_training.studies.representations import SplitRepresentations
 from specclip_training.studies.run_study import add_split, run_study
@@ -24,6 +24,7 @@ from hf_specclip.classify.zero_shot import CONFIG_FILE, ZERO_SHOT_FOLDER, calibr
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
 from hf_specclip.evaluation.latent_probes import ProbeError, class_probe
 from hf_specclip.evaluation.roc import weighted_figure
+from hf_specclip.formatting import format_with_interval
 
 TITLE = "Zero-shot classes"
 
@@ -36,43 +37,43 @@ def study_zero_shot(
     simulated: bool = False,
     figures: Path | None = None,
 ) -> Study:
-    """How well the classes that training left are told apart, and how far their probabilities hold.
+    """Measure accuracy and calibration of the model's zero-shot classes.
 
     Args:
-        run: whose `model/` brings the classes.
-        reps: by split; the probe learns on `train`.
-        split: measured on. The temperature was fitted to `calibration` and `validation`.
-        simulated: whether the rows are, which every sentence then says.
+        run: run with `model/`, which holds the classes.
+        reps: representations by split; the probe learns on `train`.
+        split: split measured on. The temperature was fitted to `calibration` and `validation`.
+        simulated: True where the rows are simulated, which every sentence then says.
         figures: not used; every study takes it.
     """
     word = "simulated " if simulated else ""
     folder = run.output / MODEL
-    here, train = reps[split], reps["train"]
+    measured, train = reps[split], reps["train"]
     if not (folder / ZERO_SHOT_FOLDER / CONFIG_FILE).is_file():
-        return _skipped("the model brings no classes: its dataset has too few, or no embedder was "
-                        "at hand when it was aligned")  # fmt: skip
-    known = ZeroShotClasses.from_pretrained(folder)
-    places = {name: place for place, name in enumerate(known.classes)}
-    rows = np.array([name in places for name in here.classes], dtype=bool)
-    if not rows.any() or len(set(here.groups[rows].tolist())) < 2:
+        return _skipped("the model has no classes: its dataset has too few, or no embedder was "
+                        "available when it was aligned")  # fmt: skip
+    zero_shot = ZeroShotClasses.from_pretrained(folder)
+    index_of = {name: index for index, name in enumerate(zero_shot.classes)}
+    rows = np.array([name in index_of for name in measured.classes], dtype=bool)
+    if not rows.any() or len(set(measured.groups[rows].tolist())) < 2:
         return _skipped(f"{split} has no two groups with one of the classes")
-    truth = np.array([places[name] for name in here.classes[rows]])
-    points, groups = here.shared_spectrum[rows], here.groups[rows]
+    truth = np.array([index_of[name] for name in measured.classes[rows]])
+    points, groups = measured.shared_spectrum[rows], measured.groups[rows]
     draws = {"n_bootstrap": run.preset.evaluation.n_bootstrap, "seed": run.seed}
     bootstrap = GroupBootstrap(groups, draws["n_bootstrap"], draws["seed"])
-    probabilities = known.probabilities(points)
+    probabilities = zero_shot.probabilities(points)
     metrics: dict[str, Any] = {
         "split": split,
         "rows": int(rows.sum()),
-        "classes": list(known.classes),
-        "temperature": known.temperature,
+        "classes": list(zero_shot.classes),
+        "temperature": zero_shot.temperature,
         **_figures(probabilities, truth, bootstrap),
         "calibration_error": calibration_error(probabilities, truth),
         "mean_confidence": float(probabilities.max(axis=1).mean()),
     }
     try:
         probe = class_probe(
-            train.shared_spectrum, train.classes, points, here.classes[rows], groups, **draws
+            train.shared_spectrum, train.classes, points, measured.classes[rows], groups, **draws
         )
         metrics["probe"] = {name: probe[name] for name in ("accuracy", "balanced_accuracy")}
     except ProbeError as error:
@@ -94,9 +95,9 @@ def _figures(
         return lambda weights: weights @ values / weights.sum(axis=1)
 
     def balanced(weights: np.ndarray) -> np.ndarray:
-        total, found = weights @ members, weights @ (members * right[:, None])
-        # A class that a draw did not take has no recall there.
-        recall = np.where(total > 0, found / np.where(total > 0, total, 1.0), np.nan)
+        total, correct = weights @ members, weights @ (members * right[:, None])
+        # A class absent from a draw has no recall there.
+        recall = np.where(total > 0, correct / np.where(total > 0, total, 1.0), np.nan)
         return np.nanmean(recall, axis=1)
 
     top = {k: (order[:, :k] == truth[:, None]).any(axis=1).astype(np.float64) for k in (1, 3)}
@@ -112,35 +113,33 @@ def _figures(
 
 def _section(metrics: dict[str, Any], word: str) -> Section:
     probe = metrics["probe"]
-    names = {"accuracy": "accuracy", "balanced_accuracy": "mean recall over the classes",
-             "top_3": "true class among the first three"}  # fmt: skip
+    names = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy",
+             "top_3": "true class in the top 3"}  # fmt: skip
     rows = [
         [
             title,
-            with_interval(metrics[name], "{:.1%}"),
-            with_interval(probe[name], "{:.1%}") if name in probe else "–",
+            format_with_interval(metrics[name]),
+            format_with_interval(probe[name]) if name in probe else "–",
             f"{metrics[name]['chance']:.1%}",
         ]
         for name, title in names.items()
     ]
-    kinds = len(metrics["classes"])
     return Section(
         TITLE,
         [
             Paragraph(
-                f"Each of {kinds} classes is the mean direction of sentences that name it and say "
-                f"what is usual of it; a {word}spectrum gets the class it lies closest to. Beside "
-                "it a linear probe of the same space that was shown the labels of `train`. 95 % "
-                "intervals from resampling groups. Always naming the commonest class would be "
-                f"right for {metrics['accuracy']['commonest']:.1%} of the rows; sentences know "
-                "nothing of how common a class is."
+                f"Each of {len(metrics['classes'])} classes is the mean direction of sentences "
+                f"that name and describe it; a {word}spectrum is assigned to the nearest class. "
+                "Compared with a linear probe of the same space, fitted to the labels of `train`. "
+                "95 % bootstrap intervals over groups. The majority class alone is right for "
+                f"{metrics['accuracy']['commonest']:.1%} of the rows; class names carry no prior."
             ),
-            Table(["", "by name", "probe with labels", "chance"], rows),
+            Table(["", "zero-shot", "linear probe", "chance"], rows),
             Paragraph(
                 f"Probabilities (temperature {metrics['temperature']:.3g}, fitted to `calibration` "
-                "and `validation`) promise a mean of "
-                f"{metrics['mean_confidence']:.1%} for the likeliest class; their expected "
-                f"calibration error on these {metrics['rows']:,} {word}rows is "
+                "and `validation`): mean confidence "
+                f"{metrics['mean_confidence']:.1%}, expected calibration error on these "
+                f"{metrics['rows']:,} {word}rows "
                 f"{metrics['calibration_error']:.1%}."
             ),
         ],
@@ -157,9 +156,9 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
 
 
 def options() -> argparse.ArgumentParser:
-    """What the command takes."""
+    """Return the parser of the command."""
     command = parser(
-        "Measure the classes of a finished run that are told apart by what they are called.",
+        "Measure zero-shot classification by class names on a finished run.",
         "Leaves DIR/zero_shot_study/: metrics.json, report.html and report.md.",
     )
     add_split(command, "the temperature was fitted to validation")

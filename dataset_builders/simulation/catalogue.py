@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
+from hf_specclip.models.variables_specclip import BANDS
 from hf_specclip.spectra.rebin import (
     background_seed,
     deal_counts_batch,
@@ -26,7 +27,6 @@ from ..contract import ENERGY_RANGE, N_BINS, SPLITS, contract_features, list_arr
 from ..splits import assign_groups, split_groups
 from . import instrument, populations, prose, response_files, spectral_fits, timing
 from .detections import (
-    BANDS,
     HARDENING,
     MOST_COUNTS_PER_SECOND,
     REFERENCE_AREA,

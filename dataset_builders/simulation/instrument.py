@@ -16,6 +16,7 @@ from math import erf
 
 import numpy as np
 
+from hf_specclip.models.variables_specclip import BANDS
 from hf_specclip.spectra import emission as models
 from hf_specclip.spectra.rebin import overlap_fractions
 
@@ -256,11 +257,12 @@ def typical_area(response: Response) -> float:
 
     The source is a power law of Γ = 1.7 behind 1e21 cm⁻².
     """
-    band = (PHOTON_CENTRES > 0.5) & (PHOTON_CENTRES < 7.0)
+    low, high = BANDS["b"]
+    band = (low < PHOTON_CENTRES) & (high > PHOTON_CENTRES)
     photons = models.power_law(PHOTON_EDGES, 1.7) * models.phabs(PHOTON_EDGES, 0.1)
     seen = photons * response.area @ response.redistribution
     return float(
-        seen[channels_within((0.5, 7.0), response.channel_edges)].sum() / photons[band].sum()
+        seen[channels_within((low, high), response.channel_edges)].sum() / photons[band].sum()
     )
 
 

@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 
+from hf_specclip.models.variables_specclip import BANDS
 from hf_specclip.spectra import emission as models
 
 from .instrument import PHOTON_CENTRES, PHOTON_EDGES
@@ -17,7 +18,6 @@ from .source_classes import (
     ABSORPTIONS,
     BLACK_BODY,
     BREMSSTRAHLUNG,
-    BROAD_BAND,
     CLASS_NAMES,
     CLASSES,
     COMPONENTS,
@@ -180,7 +180,8 @@ def photon_spectra(spectra: Spectra, absorption: str = "phabs") -> np.ndarray:
     Returns:
         Photons/cm²/s on `instrument.PHOTON_EDGES`, (n, 870).
     """
-    band = (BROAD_BAND[0] < PHOTON_CENTRES) & (BROAD_BAND[1] > PHOTON_CENTRES)
+    low, high = BANDS["b"]
+    band = (low < PHOTON_CENTRES) & (high > PHOTON_CENTRES)
     total = np.zeros((len(spectra.first), len(PHOTON_CENTRES)))
     everything = np.ones(len(spectra.first))
     for component, shape, column, share, covering in (

@@ -1,9 +1,10 @@
-"""The interactive figures of the page: a spectrum, and the map of the catalogue."""
+"""Interactive figures of the page: the spectrum, and the map of the catalogue."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,25 +15,43 @@ if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
 
 _INK, _GRID, _SOURCE, _OTHER, _BACKGROUND = "#26323f", "#e6e9ed", "#1f5fa8", "#d1495b", "#9aa5b1"
-# Told apart by people with any colour vision (Okabe & Ito 2008), and two greys.
+# Distinct for every kind of colour vision (Okabe & Ito 2008), and two more.
 _CLASS_COLOURS = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A6FB0", "#B5A400",
 )  # fmt: skip
 _REST = "#b8c0c9"
-# Beyond this, drawing each point as an element of the page would make it slow.
-_MOST_ELEMENTS = 4000
+# Beyond this many points, one page element for each would be slow: WebGL draws them.
+_MAX_ELEMENTS = 4000
 _FONT = {"family": "system-ui, sans-serif", "size": 13, "color": _INK}
+
+
+@dataclass(frozen=True)
+class Sparkline:
+    """A spectrum as a curve of a small drawing: log counts/s/keV over log energy.
+
+    Attributes:
+        points: `x,y x,y …`, as an SVG polyline takes them.
+        energy_range: keV.
+        width, height: of the drawing.
+        colour: of the curve.
+    """
+
+    points: str
+    energy_range: tuple[float, float]
+    width: int = 260
+    height: int = 72
+    colour: str = _SOURCE
 
 
 def spectrum_figure(
     spectrum: XRaySpectrum, label: str, other: tuple[str, XRaySpectrum] | None = None
 ) -> Any:
-    """Counts/s/keV against energy, with the background and perhaps another spectrum beside it.
+    """Draw counts/s/keV against energy, with the background and perhaps a second spectrum.
 
     Args:
-        spectrum: what to draw.
+        spectrum: to draw.
         label: of it.
-        other: label and spectrum to compare with, drawn at the same brightness: shapes compare.
+        other: label and spectrum to compare with, scaled to the same count rate.
 
     Returns:
         A plotly figure.
@@ -46,10 +65,11 @@ def spectrum_figure(
     _add_points(figure, points, label, _SOURCE)
     if other is not None:
         name, companion = other
-        beside = group_rates(companion, energy_range=points.energy_range)
-        factor = _total(points) / _total(beside) if _total(beside) > 0 else 1.0
-        told = f"{name}, × {factor:.3g}" if abs(np.log(factor)) > 0.05 else name
-        _add_points(figure, beside, told, _OTHER, factor)
+        companion_points = group_rates(companion, energy_range=points.energy_range)
+        rate = _total_rate(companion_points)
+        factor = _total_rate(points) / rate if rate > 0 else 1.0
+        title = f"{name}, × {factor:.3g}" if abs(np.log(factor)) > 0.05 else name
+        _add_points(figure, companion_points, title, _OTHER, factor)
     shown = points.rate[points.found]
     shown = points.limit[points.weak] if not shown.size else shown
     axis = {"type": "log", "gridcolor": _GRID, "linecolor": _REST, "ticks": "inside"}
@@ -75,15 +95,15 @@ def spectrum_figure(
 
 def map_figure(
     points: Mapping[str, Any],
-    here: tuple[float, float] | None = None,
+    position: tuple[float, float] | None = None,
     label: str = "this spectrum",
     compared: str | None = None,
 ) -> Any:
-    """The catalogue on its map, coloured by class, with this spectrum and a companion marked.
+    """Draw the map of the catalogue, coloured by class, with this spectrum and a companion marked.
 
     Args:
         points: see `Describer.map_points`.
-        here: place of the spectrum.
+        position: of the spectrum.
         label: of it.
         compared: id of the source it is compared with.
 
@@ -93,41 +113,41 @@ def map_figure(
     import plotly.graph_objects as go
 
     positions = np.asarray(points["positions"], np.float64)
-    kinds = np.array([kind or "unknown" for kind in points["classes"]], dtype=object)
+    classes = np.array([name or "unknown" for name in points["classes"]], dtype=object)
     names, ids = np.array(points["names"], object), np.array(points["ids"], object)
-    kind_of_mark = go.Scattergl if len(ids) > _MOST_ELEMENTS else go.Scatter
-    common = [kind for kind, _ in Counter(kinds.tolist()).most_common() if kind != "unknown"]
-    shown = common[: len(_CLASS_COLOURS)]
+    trace_type = go.Scattergl if len(ids) > _MAX_ELEMENTS else go.Scatter
+    frequent = [name for name, _ in Counter(classes.tolist()).most_common() if name != "unknown"]
+    coloured = frequent[: len(_CLASS_COLOURS)]
     figure = go.Figure()
 
-    def add(rows: np.ndarray, title: str, colour: str, place: int = 1) -> None:
-        told = [f"{name}<br>{kind}" for name, kind in zip(names[rows], kinds[rows], strict=True)]
+    def add(rows: np.ndarray, title: str, colour: str, legend_rank: int = 1) -> None:
+        texts = [f"{n}<br>{c}" for n, c in zip(names[rows], classes[rows], strict=True)]
         figure.add_trace(
-            kind_of_mark(
+            trace_type(
                 x=positions[rows, 0],
                 y=positions[rows, 1],
                 mode="markers",
                 name=title,
-                legendrank=place,
+                legendrank=legend_rank,
                 marker={"color": colour, "size": 6, "opacity": 0.65},
                 customdata=ids[rows].tolist(),
-                text=told,
+                text=texts,
                 hovertemplate="%{text}<extra>click to compare</extra>",
             )
         )
 
-    rest = ~np.isin(kinds, shown)
-    if rest.any():
-        add(rest, "other classes" if shown else "sources", _REST, place=2)
-    for kind, colour in zip(shown, _CLASS_COLOURS, strict=False):
-        add(kinds == kind, kind, colour)
-    place = np.flatnonzero(ids == compared)
-    if place.size:
+    others = ~np.isin(classes, coloured)
+    if others.any():
+        add(others, "other classes" if coloured else "sources", _REST, legend_rank=2)
+    for name, colour in zip(coloured, _CLASS_COLOURS, strict=False):
+        add(classes == name, name, colour)
+    companion = np.flatnonzero(ids == compared)
+    if companion.size:
         ring = {"size": 15, "color": "rgba(0,0,0,0)", "line": {"color": _OTHER, "width": 3}}
-        _mark(figure, positions[place[0]], str(names[place[0]]), ring)
-    if here is not None:
+        _mark(figure, positions[companion[0]], str(names[companion[0]]), ring)
+    if position is not None:
         star = {"size": 17, "symbol": "star", "color": _INK, "line": {"color": "#fff", "width": 1}}
-        _mark(figure, here, label, star)
+        _mark(figure, position, label, star)
     axis = {"visible": False}
     figure.update_layout(
         **_layout(height=460),
@@ -142,23 +162,20 @@ def map_figure(
     return figure
 
 
-def sparkline(spectrum: XRaySpectrum, width: int = 260, height: int = 72) -> str:
-    """A spectrum as a small drawing, log counts/s/keV over log energy: an SVG element."""
+def sparkline(spectrum: XRaySpectrum) -> Sparkline | None:
+    """Return a spectrum as a curve; None where it has fewer than two points."""
     points = group_rates(spectrum)
-    known = points.found
-    if known.sum() < 2:
-        return ""
-    x, y = np.log(points.centre[known]), np.log(points.rate[known])
+    detected = points.found
+    if detected.sum() < 2:
+        return None
+    width, height = Sparkline.width, Sparkline.height
+    energy, rate = np.log(points.centre[detected]), np.log(points.rate[detected])
     low, high = np.log(points.energy_range)
-    across = 2 + (x - low) / max(high - low, 1e-9) * (width - 4)
-    span = max(float(y.max() - y.min()), 0.5)
-    up = height - 5 - (y - y.min()) / span * (height - 10)
-    line = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, up, strict=True))
-    return (
-        f'<svg class="spark" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="spectrum, {points.energy_range[0]:g} to {points.energy_range[1]:g} keV">'
-        f'<polyline points="{line}" fill="none" stroke="{_SOURCE}" stroke-width="1.6"/></svg>'
-    )
+    x = 2 + (energy - low) / max(high - low, 1e-9) * (width - 4)
+    span = max(float(rate.max() - rate.min()), 0.5)
+    y = height - 5 - (rate - rate.min()) / span * (height - 10)
+    line = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+    return Sparkline(line, points.energy_range)
 
 
 def _add_points(
@@ -166,14 +183,14 @@ def _add_points(
 ) -> None:
     import plotly.graph_objects as go
 
-    found, weak = points.found, points.weak
+    detected, weak = points.found, points.weak
     line = {"color": colour, "thickness": 1.2, "width": 0}
     figure.add_trace(
         go.Scatter(
-            x=points.centre[found],
-            y=factor * points.rate[found],
-            error_x=_ends(points.sides[:, found], line),
-            error_y=_ends(factor * points.errors[:, found], line),
+            x=points.centre[detected],
+            y=factor * points.rate[detected],
+            error_x=_error_bars(points.sides[:, detected], line),
+            error_y=_error_bars(factor * points.errors[:, detected], line),
             mode="markers",
             marker={"color": colour, "size": 5},
             name=label,
@@ -210,18 +227,18 @@ def _add_background(figure: Any, points: GroupedRates) -> None:
     )
 
 
-def _ends(errors: np.ndarray, line: Mapping[str, Any]) -> dict[str, Any]:
+def _error_bars(errors: np.ndarray, line: Mapping[str, Any]) -> dict[str, Any]:
     down, up = errors
     return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, **line}
 
 
-def _mark(figure: Any, place: Sequence[float], label: str, marker: Mapping[str, Any]) -> None:
+def _mark(figure: Any, position: Sequence[float], label: str, marker: Mapping[str, Any]) -> None:
     import plotly.graph_objects as go
 
     figure.add_trace(
         go.Scatter(
-            x=[float(place[0])],
-            y=[float(place[1])],
+            x=[float(position[0])],
+            y=[float(position[1])],
             mode="markers",
             name=label,
             showlegend=False,
@@ -232,16 +249,16 @@ def _mark(figure: Any, place: Sequence[float], label: str, marker: Mapping[str, 
     )
 
 
-def _total(points: GroupedRates) -> float:
+def _total_rate(points: GroupedRates) -> float:
     return float((np.clip(points.rate, 0, None) * np.diff(points.edges)).sum())
 
 
 def _decades(points: GroupedRates, shown: np.ndarray) -> list[float]:
-    """Ends of the rate axis: room for the background, but no more than a decade and a half."""
+    """Return the range of the rate axis: room for the background, at most 1.5 decades of it."""
     bottom = float(shown.min()) / 3
-    behind = points.expected[points.expected > 0]
-    if behind.size:
-        bottom = max(min(bottom, float(np.median(behind)) / 3), bottom / 30)
+    background = points.expected[points.expected > 0]
+    if background.size:
+        bottom = max(min(bottom, float(np.median(background)) / 3), bottom / 30)
     return [float(np.log10(bottom)), float(np.log10(shown.max() * 3))]
 
 
@@ -264,4 +281,4 @@ def _layout(height: int) -> dict[str, Any]:
     }
 
 
-__all__ = ["map_figure", "sparkline", "spectrum_figure"]
+__all__ = ["Sparkline", "map_figure", "sparkline", "spectrum_figure"]

@@ -1,4 +1,4 @@
-"""The files a visitor drops on the page, as one spectrum or one sentence."""
+"""Uploaded files as one spectrum, or one sentence for the visitor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as TookTooLong
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAX_FILES = 6
 MAX_FILE_BYTES = 64 << 20
 MAX_SECONDS = 60.0
+_BACKGROUND_MARKS = ("bkg", "_bg", "back")
 
 
 class UploadError(SpecCLIPError, ValueError):
@@ -31,52 +32,52 @@ def read_upload(
     max_bytes: int = MAX_FILE_BYTES,
     max_seconds: float = MAX_SECONDS,
 ) -> XRaySpectrum:
-    """The spectrum among some files, with the responses and background among them.
+    """Read the spectrum among some files, with the responses and background among them.
 
-    They are read from a folder of their own, which is gone afterwards.
+    The files are copied to a temporary folder and read there.
 
     Args:
-        files: a PHA file and, perhaps, its ARF, RMF and background, in any order.
-        max_bytes: the largest of them may have.
-        max_seconds: how long reading may take.
+        files: a PHA file and optionally its ARF, RMF and background, in any order.
+        max_bytes: largest file that is read.
+        max_seconds: longest time that reading may take.
 
     Raises:
-        UploadError: one sentence that names the file and what to do, and no path.
+        UploadError: one sentence that names the file and the remedy, without a path.
     """
     with tempfile.TemporaryDirectory(prefix="specclip-") as name:
         folder = Path(name)
-        _gather(files, folder, max_bytes)
+        _copy(files, folder, max_bytes)
         try:
-            return _within(max_seconds, folder)
+            return _read_within(max_seconds, folder)
         except UploadError:
             raise
         except MemoryError:
             raise UploadError("The files need more memory than there is here.") from None
-        except (OSError, ValueError) as error:
+        except (SpecCLIPError, OSError, ValueError) as error:
             raise UploadError(_without_folder(str(error), folder)) from None
 
 
-def _within(seconds: float, folder: Path) -> XRaySpectrum:
-    """Read a folder, or give it up. A thread cannot be stopped, only left: its files go."""
-    done: Future[XRaySpectrum] = Future()
+def _read_within(seconds: float, folder: Path) -> XRaySpectrum:
+    """Read a folder in a thread; one that takes too long is left to end by itself."""
+    result: Future[XRaySpectrum] = Future()
 
     def work() -> None:
         try:
-            done.set_result(_read(folder))
+            result.set_result(_read(folder))
         except BaseException as error:
-            done.set_exception(error)
+            result.set_exception(error)
 
     Thread(target=work, name="specclip-upload", daemon=True).start()
     try:
-        return done.result(timeout=seconds)
-    except TookTooLong:
+        return result.result(timeout=seconds)
+    except FutureTimeoutError:
         raise UploadError(
             f"Reading took longer than {seconds:g} seconds and was given up: try a smaller "
             "response file, or the PHA file alone."
         ) from None
 
 
-def _gather(files: Sequence[str | Path], folder: Path, max_bytes: int) -> None:
+def _copy(files: Sequence[str | Path], folder: Path, max_bytes: int) -> None:
     if not files:
         raise UploadError("No file arrived: drop a PHA file.")
     if len(files) > MAX_FILES:
@@ -98,68 +99,80 @@ def _gather(files: Sequence[str | Path], folder: Path, max_bytes: int) -> None:
 def _read(folder: Path) -> XRaySpectrum:
     from ..spectra import SpectrumFileError, read_spectra
 
-    # None for a spectrum whose energies only an RMF among the files can tell.
-    found: dict[Path, list[XRaySpectrum] | None] = {}
-    sides: dict[Path, str] = {}
+    # None for a spectrum whose channels have no energies before an RMF is named.
+    spectra: dict[Path, list[XRaySpectrum] | None] = {}
+    responses: dict[Path, str] = {}
     for path in sorted(folder.iterdir()):
         try:
-            found[path] = read_spectra(path)
+            spectra[path] = read_spectra(path)
         except SpectrumFileError as error:
             if "RESPFILE" in (error.place or ""):
-                found[path] = None
-            elif kind := _kind(path):
-                sides[path] = kind
+                spectra[path] = None
+            elif response_type := _response_type(path):
+                responses[path] = response_type
             else:
                 raise
-    if not found:
-        names = ", ".join(f"{path.name} ({kind})" for path, kind in sides.items())
+    if not spectra:
+        names = ", ".join(f"{path.name} ({type_})" for path, type_ in responses.items())
         raise UploadError(
             f"There is no spectrum among the files, only {names}: drop the PHA file too."
         )
-    chosen = _choose(found)
-    spectra = found[chosen]
-    # What the header does not name is still meant, where only one of its kind was dropped.
-    given: dict[str, Path] = {}
-    for kind in ("arf", "rmf"):
-        paths = [path for path, of in sides.items() if of == kind]
-        if len(paths) == 1 and (spectra is None or getattr(spectra[0], kind) is None):
-            given[kind] = paths[0]
-    others = [path for path in found if path != chosen]
-    if len(others) == 1 and (spectra is None or spectra[0].background_counts is None):
-        given["background"] = others[0]
-    if spectra is None or given:
-        spectra = read_spectra(chosen, **given)
-    if len(spectra) > 1:
+    source = _source_file(spectra)
+    side_files = _side_files(source, spectra, responses)
+    read = spectra[source]
+    if read is None or side_files:
+        read = read_spectra(source, **side_files)
+    if len(read) > 1:
         raise UploadError(
-            f"{chosen.name} holds {len(spectra)} spectra, and one is shown at a time: specclip "
+            f"{source.name} holds {len(read)} spectra, and one is shown at a time: specclip "
             "describe takes them all."
         )
-    return spectra[0]
+    return read[0]
 
 
-def _kind(path: Path) -> str | None:
-    """Whether a file that holds no spectrum is an ARF or an RMF."""
+def _side_files(
+    source: Path, spectra: dict[Path, list[XRaySpectrum] | None], responses: dict[Path, str]
+) -> dict[str, Path]:
+    """Return the side files that the header does not name, where there is one of each type."""
+    read = spectra[source]
+    side_files = {}
+    for response_type in ("arf", "rmf"):
+        paths = [path for path, type_ in responses.items() if type_ == response_type]
+        if len(paths) == 1 and (read is None or getattr(read[0], response_type) is None):
+            side_files[response_type] = paths[0]
+    others = [path for path in spectra if path != source]
+    if len(others) == 1 and (read is None or read[0].background_counts is None):
+        side_files["background"] = others[0]
+    return side_files
+
+
+def _response_type(path: Path) -> str | None:
+    """Return "arf" or "rmf", or None for another file."""
     from ..spectra import SpectrumFileError, read_arf, read_rmf
 
-    for kind, read in (("arf", read_arf), ("rmf", read_rmf)):
+    for response_type, read in (("arf", read_arf), ("rmf", read_rmf)):
         try:
             read(path)
         except SpectrumFileError:
             continue
-        return kind
+        return response_type
     return None
 
 
-def _choose(found: dict[Path, list[XRaySpectrum] | None]) -> Path:
-    """The source among spectra: the one with a background, else not named like one."""
-    if len(found) == 1:
-        return next(iter(found))
-    whole = [p for p, all_ in found.items() if all_ and all_[0].background_counts is not None]
-    named = [p for p in found if not any(w in p.name.lower() for w in ("bkg", "_bg", "back"))]
-    for candidates in (whole, named):
+def _source_file(spectra: dict[Path, list[XRaySpectrum] | None]) -> Path:
+    """Return the source among spectra: the one with a background, else not named like one."""
+    if len(spectra) == 1:
+        return next(iter(spectra))
+    with_background = [
+        path for path, read in spectra.items() if read and read[0].background_counts is not None
+    ]
+    named_as_source = [
+        path for path in spectra if not any(mark in path.name.lower() for mark in _BACKGROUND_MARKS)
+    ]
+    for candidates in (with_background, named_as_source):
         if len(candidates) == 1:
             return candidates[0]
-    names = " and ".join(path.name for path in found)
+    names = " and ".join(path.name for path in spectra)
     raise UploadError(f"{names} all hold a spectrum: drop one source at a time.")
 
 

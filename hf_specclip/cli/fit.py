@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..formatting import format_number, format_range
+from ..models.variables_specclip import BANDS
 from .arguments import add_parser, choices_of, positive_int, print_json
 from .file_arguments import Origin, SpectrumReader, add_file_arguments
 
@@ -68,7 +69,7 @@ def add_command(subparsers: Any) -> None:
         "--energy-range",
         nargs=2,
         type=float,
-        default=(0.5, 7.0),
+        default=BANDS["b"],
         metavar=("LOW", "HIGH"),
         help="keV (default 0.5 7)",
     )

@@ -46,12 +46,10 @@ _DEFAULT_TEMPERATURE = 0.2
 
 
 class _Representations(NamedTuple):
-    """Representations of a batch: points (B, D) as an array, the rest as tensors."""
+    """Representations of a batch: points (B, D), the model's output, features (B, F)."""
 
     points: np.ndarray
-    embeds: Any
-    latent: Any
-    pretrained: Any
+    output: Any
     features: Any
 
 
@@ -187,7 +185,7 @@ class Describer:
     def embed_with_latents(self, spectra: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
         """Embed spectra; return the points (n, D) and the latents of the encoder (n, L)."""
         representations = self._represent([self._read(item) for item in spectra])
-        return representations.points, representations.latent.float().cpu().numpy()
+        return representations.points, representations.output.spectrum_latent.float().cpu().numpy()
 
     def classify(
         self, spectra: Iterable[Any], classes: Sequence[str] | None = None
@@ -352,16 +350,8 @@ class Describer:
             features = extract(SpecCLIPFeatureExtractor(kind, **grid))
         with torch.inference_mode():
             output = self.model(**inputs)
-            pretrained = output.spectrum_latent
-            if self.pretrained is not None:
-                pretrained = self.pretrained.spectrum_model(**inputs).pooler_output
-        return _Representations(
-            points=output.spectrum_embeds.float().cpu().numpy(),
-            embeds=output.spectrum_embeds,
-            latent=output.spectrum_latent,
-            pretrained=pretrained,
-            features=features["spectrum_globals"],
-        )
+        points = output.spectrum_embeds.float().cpu().numpy()
+        return _Representations(points, output, features["spectrum_globals"])
 
     def _describe(self, batch: list[SpectrumInput], top_k: int) -> Iterator[Description]:
         from ..spectra.facts import spectrum_facts
@@ -378,7 +368,7 @@ class Describer:
         classes: list[dict[str, float]] = [{} for _ in batch]
         if self.classes is not None:
             classes = _by_probability(self.classes, points)
-        variables = self._variables(representations)
+        variables = self._variables(batch, representations)
         outliers = self._outlier_scores(batch, representations)
         gallery = {
             "papers": 0 if self.index is None else len(self.index.papers),
@@ -401,45 +391,31 @@ class Describer:
                 spectrum=spectrum,
             )
 
-    def _variables(self, representations: _Representations) -> list[tuple[Variable, ...]]:
-        n = len(representations.points)
+    def _variables(
+        self, batch: list[SpectrumInput], representations: _Representations
+    ) -> list[tuple[Variable, ...]]:
         if self.moe is None:
-            return [()] * n
-        import torch
+            return [()] * len(batch)
+        from ..models.experts_specclip import LINEAR
 
-        from ..models.modeling_specclip_moe import LINEAR
-        from ..models.variables_specclip import VARIABLES
-
-        with torch.inference_mode():
-            output = self.moe(
-                spectrum=representations.pretrained,
-                encoder=representations.latent,
-                shared_spectrum=representations.embeds,
-                features=representations.features,
-            )
-        log_scale = (self.moe.scale.kind != LINEAR).tolist()
-        ends = ("lower_68", "upper_68", "lower_90", "upper_90")
-        values = output.predictions.tolist()
-        limits = {end: getattr(output, end).tolist() for end in ends}
+        predicted = self.moe.predict(
+            self.model,
+            [each.columns for each in batch],
+            output=representations.output,
+            features=representations.features,
+            spectrum_model=self.pretrained,
+        )
+        log_scale = dict(
+            zip(self.moe.config.variables, (self.moe.scale.kind != LINEAR).tolist(), strict=True)
+        )
         return [
             tuple(
-                Variable(
-                    name=name,
-                    value=values[row][column],
-                    **{
-                        end: limits[end][row][column]
-                        if np.isfinite(limits[end][row][column])
-                        else None
-                        for end in ends
-                    },
-                    unit=VARIABLES.get(name, ""),
-                    log_scale=bool(log_scale[column]),
-                )
-                for column, name in enumerate(self.moe.config.variables)
+                Variable(name=name, log_scale=log_scale[name], **values)
+                for name, values in record.items()
                 # A variable that no row of the training data had cannot be estimated.
-                if np.isfinite(values[row][column])
+                if values["value"] is not None
             )
-            for row in range(n)
+            for record in self.moe.to_records(predicted)
         ]
 
     def _outlier_scores(

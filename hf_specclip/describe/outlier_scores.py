@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..outliers.detector import BANDS, OutlierRows, SpecCLIPOutlierDetector
+from ..models.variables_specclip import BANDS, HARDNESS_BANDS
+from ..outliers.detector import OutlierRows, SpecCLIPOutlierDetector
 from ..outliers.explain import describe_outliers
 from .description import OutlierScore
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 _DETECTOR = "spectrum_neighbours"
 _VIEWS = {"spectrum_neighbours": "near spectra", "feature_neighbours": "numbers of the counts"}
-_BAND_NAMES = {"s": "0.5–1.2 keV", "m": "1.2–2 keV", "h": "2–7 keV"}
+_BAND_NAMES = {band: f"{low:g}–{high:g} keV" for band, (low, high) in BANDS.items()}
 # Deviations of a band below this many σ, and percentiles below this, are not worth a sentence.
 _BAND_SIGMA, _VIEW_PERCENTILE = 2, 95
 
@@ -78,7 +79,7 @@ def _outlier_rows(
     n_bins = len(inputs[0].columns["counts"])
     edges = np.linspace(*energy_range, n_bins + 1)
     centres = 0.5 * (edges[1:] + edges[:-1])
-    in_band = np.stack([(centres >= low) & (centres < high) for low, high in BANDS.values()], 1)
+    in_band = np.stack([(centres >= low) & (centres < high) for low, high in HARDNESS_BANDS], 1)
 
     def band_sums(name: str) -> np.ndarray:
         def values(columns: dict[str, Any]) -> Any:

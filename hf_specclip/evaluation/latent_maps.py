@@ -1,4 +1,4 @@
-"""Two-dimensional maps of a latent space, the same at every call with one seed."""
+"""Two-dimensional maps of a latent space by t-SNE or UMAP, reproducible by seed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ MAPS = ("t-SNE", "UMAP")
 
 
 def map_points(points: Any, method: str = "t-SNE", *, seed: int = 0) -> np.ndarray:
-    """Lay points of a latent space out in a plane, neighbours near neighbours.
+    """Map points of a latent space to a plane that keeps neighbours together.
 
-    Distances between clusters, their sizes and the axes mean nothing: what is near is alike, and
-    no more can be read from such a map. A pass takes about a second for each 150 points; thin out
-    larger sets with `sample_rows`.
+    Distances between clusters, their sizes and the axes mean nothing. A pass takes about a second
+    for each 150 points; thin out larger sets with `sample_rows`.
 
     Args:
         points: (n, K) finite, at least 10 rows; compared by their cosine.
@@ -51,7 +50,7 @@ def map_points(points: Any, method: str = "t-SNE", *, seed: int = 0) -> np.ndarr
 
 
 def sample_rows(n: int, most: int, seed: int = 0) -> np.ndarray:
-    """At most `most` of n rows, drawn without replacement, in rising order."""
+    """Draw at most `most` of n rows without replacement, in ascending order."""
     if n <= most:
         return np.arange(n)
     return np.sort(np.random.default_rng([seed, 3]).choice(n, most, replace=False))
@@ -59,7 +58,7 @@ def sample_rows(n: int, most: int, seed: int = 0) -> np.ndarray:
 
 def _umap(values: np.ndarray, seed: int) -> np.ndarray:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about TensorFlow, which it does without
+        warnings.simplefilter("ignore")  # about TensorFlow, which it does not need
         try:
             from umap import UMAP
         except ImportError as error:

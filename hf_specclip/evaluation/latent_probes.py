@@ -1,25 +1,24 @@
-"""What can be read from an embedding: the class of a source, and what ought not to be there.
+"""Linear probes of an embedding: the class of a source, and values such as the exposure.
 
-Every probe learns on one set of rows and is measured on others whose groups it has not seen.
+Every probe is fitted on one set of rows and measured on others of different groups.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import SpecCLIPError
 from .bootstrap import GroupBootstrap
-from .roc import roc_auc, weighted_figure
-
-MIN_ROWS = 20
+from .latent import MIN_ROWS
+from .roc import weighted_figure
 
 
 class ProbeError(SpecCLIPError, ValueError):
-    """A probe that cannot be made of these rows; the message says why."""
+    """Rows that a probe cannot be fitted on or measured on; the message says why."""
 
 
 def class_probe(
@@ -32,14 +31,14 @@ def class_probe(
     n_bootstrap: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Linear probe: how well logistic regression names the class of a source.
+    """Classify sources by logistic regression on an embedding.
 
     Args:
         train: (m, K), standardised here by its own mean and spread.
         train_classes: (m,) class, None where unknown (left out).
         points: (n, K) of groups that `train` does not hold.
         classes: (n,) as above. A class that `train` lacks stays in, and counts as a miss.
-        groups: (n,).
+        groups: (n,) the unit of resampling.
         n_bootstrap, seed: of the intervals.
 
     Returns:
@@ -52,35 +51,35 @@ def class_probe(
     """
     from sklearn.linear_model import LogisticRegression
 
-    known_train, known = _known(train_classes), _known(classes)
-    names = np.asarray(train_classes, dtype=object)[known_train].astype(str)
-    truth = np.asarray(classes, dtype=object)[known].astype(str)
+    labelled_train, labelled = _has_label(train_classes), _has_label(classes)
+    names = np.asarray(train_classes, dtype=object)[labelled_train].astype(str)
+    truth = np.asarray(classes, dtype=object)[labelled].astype(str)
     if min(len(names), len(truth)) < MIN_ROWS or len(set(names.tolist())) < 2:
         raise ProbeError(
             f"{len(names)} training rows of {len(set(names.tolist()))} classes and {len(truth)} "
             "others have a class: too few for a probe"
         )
-    x, z = _standardised(np.asarray(train)[known_train], np.asarray(points)[known])
+    x, z = _standardise(np.asarray(train)[labelled_train], np.asarray(points)[labelled])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # stopping at the step limit costs a probe nothing
         probe = LogisticRegression(max_iter=300).fit(x, names)
-    right = probe.predict(z) == truth
-    bootstrap = GroupBootstrap(np.asarray(groups)[known], n_bootstrap, seed)
-    kinds = sorted(set(truth.tolist()))
-    common = max(sorted(set(names.tolist())), key=lambda name: int((names == name).sum()))
+    correct = probe.predict(z) == truth
+    bootstrap = GroupBootstrap(np.asarray(groups)[labelled], n_bootstrap, seed)
+    distinct = sorted(set(truth.tolist()))
+    commonest = max(sorted(set(names.tolist())), key=lambda name: int((names == name).sum()))
     return {
         "accuracy": {
-            **weighted_figure(lambda w: w @ right / w.sum(axis=1), len(truth), bootstrap),
-            "chance": float((truth == common).mean()),
+            **weighted_figure(lambda w: w @ correct / w.sum(axis=1), len(truth), bootstrap),
+            "chance": float((truth == commonest).mean()),
         },
         "balanced_accuracy": {
-            **weighted_figure(_balanced(right, truth, kinds), len(truth), bootstrap),
-            "chance": 1.0 / len(kinds),
+            **weighted_figure(balanced_accuracy(correct, truth, distinct), len(truth), bootstrap),
+            "chance": 1.0 / len(distinct),
         },
-        "recall": {kind: float(right[truth == kind].mean()) for kind in kinds},
+        "recall": {name: float(correct[truth == name].mean()) for name in distinct},
         "n": len(truth),
         "n_train": len(names),
-        "n_classes": len(kinds),
+        "n_classes": len(distinct),
     }
 
 
@@ -94,25 +93,23 @@ def value_probe(
     n_bootstrap: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """How well a number, such as the logarithm of the exposure, can be read from an embedding.
+    """Predict a value, such as the log of the exposure, from an embedding by ridge regression.
 
     Args:
         train: (m, K).
         train_values: (m,), nan where unknown.
         points: (n, K) of groups that `train` does not hold.
-        values: (n,).
-        groups: (n,).
-        n_bootstrap, seed: of the intervals; `seed` also draws what the boosting holds back.
+        values: (n,), nan where unknown.
+        groups: (n,) the unit of resampling.
+        n_bootstrap, seed: of the intervals.
 
     Returns:
-        `ridge` and `boosting`: the share of the variance that ridge regression (its penalty chosen
-        by leave-one-out on `train`) and gradient-boosted trees explain (R²; below 0 where they do
-        worse than the mean), each with `value`, `low`, `high`, `chance`; `n`, `n_train`.
+        The explained share of the variance R² (below 0: worse than the mean) as `value`, `low`,
+        `high`, `chance`, with `n` and `n_train`. The penalty is chosen by leave-one-out on `train`.
 
     Raises:
         ProbeError: for too few known rows, or values that do not vary.
     """
-    from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.linear_model import RidgeCV
 
     known_train, known = np.isfinite(train_values), np.isfinite(values)
@@ -121,136 +118,42 @@ def value_probe(
         raise ProbeError(
             f"{len(y)} training rows and {len(truth)} others have a value: too few, or all the same"
         )
-    x, z = _standardised(np.asarray(train)[known_train], np.asarray(points)[known])
+    x, z = _standardise(np.asarray(train)[known_train], np.asarray(points)[known])
+    error = truth - RidgeCV(alphas=np.logspace(-1, 5, 13)).fit(x, y).predict(z)
     bootstrap = GroupBootstrap(np.asarray(groups)[known], n_bootstrap, seed)
-    models = {
-        "ridge": RidgeCV(alphas=np.logspace(-1, 5, 13)),
-        "boosting": HistGradientBoostingRegressor(
-            max_iter=150,
-            max_leaf_nodes=15,
-            learning_rate=0.1,
-            early_stopping=True,
-            n_iter_no_change=10,
-            random_state=seed,
-        ),
-    }
-    result: dict[str, Any] = {"n": len(truth), "n_train": len(y)}
-    for name, model in models.items():
-        error = truth - model.fit(x, y).predict(z)
-        figure = weighted_figure(_explained(truth, error), len(truth), bootstrap)
-        result[name] = {**figure, "chance": 0.0}
-    return result
+    figure = weighted_figure(explained_variance(truth, error), len(truth), bootstrap)
+    return {**figure, "chance": 0.0, "n": len(truth), "n_train": len(y)}
 
 
-def without_readable(
-    train: np.ndarray, train_values: np.ndarray, *points: np.ndarray
-) -> tuple[np.ndarray, ...]:
-    """Points of a shared space without the directions along which a linear probe reads values.
+def balanced_accuracy(
+    correct: np.ndarray, truth: np.ndarray, classes: Sequence[str]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the mean recall over classes as a function of row weights, for `weighted_figure`.
 
     Args:
-        train: (m, K), where the directions are found by ridge regression.
-        train_values: (m, V), nan where unknown; a column without known or varying values is passed
-            over.
-        points: (n, K) each, such as spectra and texts of the space.
-
-    Returns:
-        The points with what lies along the directions taken out, of unit length.
+        correct: (n,) bool.
+        truth: (n,) class.
+        classes: the classes to average over.
     """
-    from sklearn.linear_model import RidgeCV
-
-    train = np.asarray(train, np.float64)
-    directions = []
-    for values in np.asarray(train_values, np.float64).T:
-        known = np.isfinite(values)
-        if known.sum() < MIN_ROWS or not np.ptp(values[known]) > 0:
-            continue
-        x, _ = _standardised(train[known], train[:1])
-        spread = train[known].std(axis=0)
-        slope = RidgeCV(alphas=np.logspace(-1, 5, 13)).fit(x, values[known]).coef_
-        directions.append(slope / np.where(spread > 0, spread, 1.0))
-    basis = np.linalg.qr(np.stack(directions, axis=1))[0] if directions else train[:0].T
-    left = [np.asarray(one, np.float64) for one in points]
-    left = [one - (one @ basis) @ basis.T for one in left]
-    return tuple(
-        one / np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-12) for one in left
-    )
-
-
-def label_probe(
-    train: np.ndarray,
-    train_labels: Sequence[Any],
-    points: np.ndarray,
-    labels: Sequence[Any],
-    groups: Sequence[Any] | np.ndarray,
-    *,
-    n_bootstrap: int = 1000,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """How well a label that ought not to be there, such as the detector, can be read.
-
-    Args:
-        train, points, groups: as for `value_probe`.
-        train_labels, labels: None where unknown.
-        n_bootstrap, seed: of the intervals.
-
-    Returns:
-        What `class_probe` gives, and `auc` of the commonest label against all others (chance 0.5)
-        by gradient-boosted trees.
-
-    Raises:
-        ProbeError: for too few known rows, or a single label.
-    """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    result = class_probe(
-        train, train_labels, points, labels, groups, n_bootstrap=n_bootstrap, seed=seed
-    )
-    known_train, known = _known(train_labels), _known(labels)
-    names = np.asarray(train_labels, dtype=object)[known_train].astype(str)
-    truth = np.asarray(labels, dtype=object)[known].astype(str)
-    common = max(sorted(set(names.tolist())), key=lambda name: int((names == name).sum()))
-    if len(set((truth == common).tolist())) < 2:
-        raise ProbeError(f"all rows to be measured on are, or none is, {common}")
-    x, z = _standardised(np.asarray(train)[known_train], np.asarray(points)[known])
-    trees = HistGradientBoostingClassifier(
-        max_iter=150,
-        max_leaf_nodes=15,
-        learning_rate=0.1,
-        early_stopping=True,
-        n_iter_no_change=10,
-        random_state=seed,
-    ).fit(x, names == common)
-    bootstrap = GroupBootstrap(np.asarray(groups)[known], n_bootstrap, seed)
-    result["auc"] = roc_auc(trees.decision_function(z), truth == common, bootstrap)
-    result["label"] = common
-    return result
-
-
-def _known(labels: Sequence[Any]) -> np.ndarray:
-    return np.array([label is not None and label == label for label in labels], dtype=bool)
-
-
-def _standardised(train: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    train, other = np.asarray(train, np.float64), np.asarray(other, np.float64)
-    centre, spread = train.mean(axis=0), train.std(axis=0)
-    spread = np.where(spread > 0, spread, 1.0)
-    return (train - centre) / spread, (other - centre) / spread
-
-
-def _balanced(right: np.ndarray, truth: np.ndarray, kinds: Sequence[str]) -> Any:
-    members = np.stack([truth == kind for kind in kinds], axis=1).astype(np.float64)
-    hits = members * right[:, None]
+    members = np.stack([truth == name for name in classes], axis=1).astype(np.float64)
+    hits = members * correct[:, None]
 
     def mean_recall(weights: np.ndarray) -> np.ndarray:
         # A class that a draw did not take has no recall there.
-        total, found = weights @ members, weights @ hits
-        recall = np.where(total > 0, found / np.where(total > 0, total, 1.0), np.nan)
+        total, right = weights @ members, weights @ hits
+        recall = np.where(total > 0, right / np.where(total > 0, total, 1.0), np.nan)
         return np.nanmean(recall, axis=1)
 
     return mean_recall
 
 
-def _explained(truth: np.ndarray, error: np.ndarray) -> Any:
+def explained_variance(truth: np.ndarray, error: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return R² as a function of row weights, for `weighted_figure`.
+
+    Args:
+        truth: (n,) values.
+        error: (n,) truth minus prediction.
+    """
     centred = truth - truth.mean()
 
     def r_squared(weights: np.ndarray) -> np.ndarray:
@@ -262,4 +165,15 @@ def _explained(truth: np.ndarray, error: np.ndarray) -> Any:
     return r_squared
 
 
-__all__ = ["ProbeError", "class_probe", "label_probe", "value_probe"]
+def _has_label(labels: Sequence[Any]) -> np.ndarray:
+    return np.array([label is not None and label == label for label in labels], dtype=bool)
+
+
+def _standardise(train: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    train, other = np.asarray(train, np.float64), np.asarray(other, np.float64)
+    centre, spread = train.mean(axis=0), train.std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    return (train - centre) / spread, (other - centre) / spread
+
+
+__all__ = ["ProbeError", "balanced_accuracy", "class_probe", "explained_variance", "value_probe"]

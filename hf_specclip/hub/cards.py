@@ -17,6 +17,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ..errors import SpecCLIPError
+from ..formatting import format_metric, format_number
 from ..models.variables_specclip import AXIS, SECTIONS
 from ..storage import write_text
 
@@ -290,8 +291,8 @@ def _environment() -> Any:
         autoescape=False,  # the cards are Markdown, not HTML
     )
     environment.filters |= {
-        "percent": lambda value: "–" if value is None else f"{value:.1%}",
-        "short": lambda value: "–" if value is None else f"{value:.3g}",
+        "metric": format_metric,
+        "short": format_number,
         "count": lambda value: f"{value:,}",
         "line": lambda text: " ".join(str(text).split()),
     }

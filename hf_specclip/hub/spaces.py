@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -53,11 +54,10 @@ def space_files(
     results = read_metrics(folder, metrics)
     if "simulated" not in results:
         raise PublishError(f"the metrics of {folder} do not say whether the data were simulated")
+    gradio = None
     title = repo_id.split("/")[1].replace("-", " ").replace("_", " ")
-    try:
-        requirements, gradio = package_requirements("app"), version("gradio")
-    except PackageNotFoundError as error:
-        raise PublishError(f"install the page first: pip install '{DISTRIBUTION}[app]'") from error
+    with suppress(PackageNotFoundError):  # without it the Hub takes the newest
+        gradio = version("gradio")
     data = SpaceCardData(
         title=title, emoji="🔭", colorFrom="blue", colorTo="yellow", sdk="gradio",
         sdk_version=gradio, app_file="app.py", license="apache-2.0",
@@ -77,7 +77,7 @@ def space_files(
     return {
         CARD_FILE: card.encode(),
         "app.py": _APP.format(arguments=", ".join(arguments)).encode(),
-        "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
+        "requirements.txt": "".join(f"{line}\n" for line in package_requirements("app")).encode(),
         **code,
     }
 
@@ -108,11 +108,16 @@ def package_requirements(extra: str) -> list[str]:
     """Return the requirements of the package and of one of its extras, without the package.
 
     Raises:
-        PackageNotFoundError: if the package is not installed.
+        PublishError: if the package is not installed.
     """
     from packaging.requirements import Requirement
 
-    declared = [Requirement(line) for line in requires(DISTRIBUTION) or ()]
+    try:
+        declared = [Requirement(line) for line in requires(DISTRIBUTION) or ()]
+    except PackageNotFoundError as error:
+        raise PublishError(
+            f"{DISTRIBUTION} is not installed: pip install . in its checkout"
+        ) from error
     found: set[str] = set()
     extras = [extra]
     for each in extras:  # grows: an extra may name others

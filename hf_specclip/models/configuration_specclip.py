@@ -15,14 +15,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from .checkpoint_specclip import refuse_foreign_settings
-from .variables_specclip import AXIS, SECTIONS, VARIABLES
-
-# What of a spectrum's axis is summed (soft, medium and hard band of the Chandra Source Catalog) or
-# averaged (over which counts form the shape, and the background), in its unit. The
-# detector blurs what is narrower (ACIS resolves 0.1 to 0.2 keV), and the background, which has few
-# counts in a bin, changes slowly.
-BANDS = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
-WINDOWS = (0.3, 0.4)
+from .variables_specclip import AXIS, HARDNESS_BANDS, SECTIONS, VARIABLES, WINDOWS
 
 N_BANDS = 13
 # What the encoder is given, by kind of input: channels along the energy bins, and numbers that
@@ -81,7 +74,7 @@ def input_signature(
     energy_range: Sequence[float],
     *,
     axis: Sequence[str] = AXIS,
-    bands: Sequence[Sequence[float]] = BANDS,
+    bands: Sequence[Sequence[float]] = HARDNESS_BANDS,
     windows: Sequence[float] = WINDOWS,
 ) -> int:
     """One integer that stands for how a spectrum was turned into tensors.
@@ -103,7 +96,11 @@ def input_signature(
         A positive integer below 2**63.
     """
     bands, windows = [list(map(float, band)) for band in bands], list(map(float, windows))
-    if (tuple(axis), bands, windows) != (AXIS, [list(band) for band in BANDS], list(WINDOWS)):
+    if (tuple(axis), bands, windows) != (
+        AXIS,
+        [list(band) for band in HARDNESS_BANDS],
+        list(WINDOWS),
+    ):
         settings = [INPUT_FORMAT, input_kind, n_bins, list(map(float, energy_range))]
         content = json.dumps([*settings, list(axis), bands, windows])
         digest = hashlib.blake2b(content.encode(), digest_size=8).digest()
@@ -133,7 +130,7 @@ def check_input_settings(
     n_bins: int,
     energy_range: Sequence[float],
     axis: Sequence[str] = AXIS,
-    bands: Sequence[Sequence[float]] = BANDS,
+    bands: Sequence[Sequence[float]] = HARDNESS_BANDS,
     windows: Sequence[float] = WINDOWS,
 ) -> None:
     """Refuses settings no spectrum can be given in; the arguments are those of `input_signature`.
@@ -249,7 +246,7 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
     n_bins: int = 400
     energy_range: tuple[float | int, float | int] | list[float | int] = (0.5, 8.0)
     axis: tuple[str, str] | list[str] = AXIS
-    bands: tuple | list = BANDS
+    bands: tuple | list = HARDNESS_BANDS
     windows: tuple[float | int, float | int] | list[float | int] = WINDOWS
     input_kind: InputKind = "minmax"
     num_channels: int | None = None

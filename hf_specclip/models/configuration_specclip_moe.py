@@ -6,19 +6,19 @@ from huggingface_hub.dataclasses import strict
 
 from .configuration_specclip import VARIABLES, SpecCLIPPreTrainedConfig
 
-# What the experts look at. `spectrum` is the latent of the encoder, `features` are the numbers that
-# the feature extractor gives for a whole spectrum, of kind "physics" where the model's has none.
+# Inputs of the experts. `spectrum` is the latent of the encoder; `features` are the feature
+# extractor's numbers of a whole spectrum, of kind "physics" where the model's has none.
 VIEWS = ("spectrum", "text", "shared_spectrum", "shared_text", "features")
 TEXT_VIEWS = ("text", "shared_text")
-# The circumstances an answer is given in; each has a gate and conformal scores of its own.
+# Text given, text retrieved by the spectrum, no text: each has its own gate and conformal scores.
 PANELS = ("full", "retrieved", "without_text")
-EXPERT_KINDS = ("median", "neighbours", "ridge", "trees", "network", "distribution")
+EXPERT_KINDS = ("median", "neighbours", "ridge", "network", "distribution")
 
 
 @strict
 class SpecCLIPMoEConfig(SpecCLIPPreTrainedConfig):
     r"""
-    Configuration of [`SpecCLIPMoEForRegression`]. Most of it is the shape of what was fitted, and
+    Configuration of [`SpecCLIPMoEForRegression`]. Most of it is the shape of the fitted tensors and
     is written by the fit.
 
     Args:
@@ -27,38 +27,38 @@ class SpecCLIPMoEConfig(SpecCLIPPreTrainedConfig):
         mode (`str`, defaults to `"gate"`):
             `"select"`: one expert answers for a variable (the paper). `"gate"`: a gate weighs them.
         views (`dict[str, int]`):
-            Width of each input as it is given: `spectrum`, `text`, `shared_spectrum`,
+            Width of each input before standardisation: `spectrum`, `text`, `shared_spectrum`,
             `shared_text`, `features`.
         spectrum_input (`str`, defaults to `"encoder"`):
-            Which argument of the forward pass is the view `spectrum`: `"encoder"`, the latent of
-            the aligned model's encoder, or `"spectrum"`, that of the pretrained autoencoder.
+            Argument of the forward pass that is the view `spectrum`: `"encoder"`, the latent of the
+            aligned model's encoder, or `"spectrum"`, that of the pretrained autoencoder.
         text_components (`int`, *optional*):
-            Principal components the text is brought down to; left as it is where `None`.
+            Number of principal components of the text; no reduction where `None`.
         n_sections (`int`, defaults to 3):
             Sections of a text.
         bank_rows (`int`, defaults to 1), bank_texts (`int`, defaults to 1):
             Pairs with known variables, and distinct texts among them.
         experts (`list[dict]`):
-            Each with `name`, `kind` (one of `median`, `neighbours`, `ridge`, `trees`, `network`,
-            `distribution`) and `inputs`, the views it looks at. `neighbours` also has `average`
-            (`"mean"` or `"median"`); `trees` has `n_trees`, `n_nodes` and `depth`; `network` and
-            `distribution` have `hidden`, the widths of their layers, and the latter `bins`.
+            Each with `name`, `kind` (one of `median`, `neighbours`, `ridge`, `network`,
+            `distribution`) and `inputs`, the views it uses. `neighbours` also has `average`
+            (`"mean"` or `"median"`); `network` and `distribution` have `hidden`, the widths of
+            their layers, and the latter `bins`.
         n_folds (`int`, defaults to 5):
             Members of a fitted expert, each fitted without one fold of the groups.
         gate_features (`list[int]`):
-            Which of the `features` the gate looks at, beside the agreement of spectrum and text and
-            the sections that are present.
+            Indices of the `features` that the gate uses, beside the agreement of spectrum and text
+            and the sections that are present.
         difficulty_hidden (`int`, defaults to 64):
-            Width of the network that says how far an answer may be off.
+            Width of the network that estimates the error of an answer.
         n_scores (`int`, defaults to 1):
             Conformal scores kept for each variable and panel.
         retrieved_texts (`int`, defaults to 32):
-            Texts that stand in for an absent one.
+            Number of texts averaged in place of an absent one.
         retrieval_scale (`float`, defaults to 14.3):
             Inverse temperature of their weights.
         without_text (`str`, defaults to `"retrieved"`):
-            What is done for a row without text: `"retrieved"`, the texts its spectrum finds stand
-            in; `"without_text"`, experts that need none answer.
+            Treatment of a row without text: `"retrieved"`, texts retrieved by its spectrum replace
+            it; `"without_text"`, experts that need none answer.
 
     Example:
 
@@ -101,7 +101,7 @@ class SpecCLIPMoEConfig(SpecCLIPPreTrainedConfig):
         super().__post_init__(**kwargs)
 
     def validate_architecture(self):
-        """Part of `@strict`-powered validation."""
+        """Validate the fitted shapes (called by `@strict`)."""
         if not self.variables or len(set(self.variables)) != len(self.variables):
             raise ValueError("variables must be a list of different names")
         if set(self.views or ()) != set(VIEWS):
@@ -118,28 +118,30 @@ class SpecCLIPMoEConfig(SpecCLIPPreTrainedConfig):
             unknown = set(expert.get("inputs", ())) - set(VIEWS)
             if unknown:
                 raise ValueError(
-                    f"expert {expert['name']!r} looks at {sorted(unknown)}: there are only "
+                    f"expert {expert['name']!r} uses {sorted(unknown)}: there are only "
                     f"{', '.join(VIEWS)}"
                 )
         features = (self.views or {})["features"]
-        if any(not 0 <= place < features for place in self.gate_features or ()):
-            raise ValueError(f"gate_features must be places among the {features} features")
+        if any(not 0 <= index < features for index in self.gate_features or ()):
+            raise ValueError(f"gate_features must be indices among the {features} features")
 
     @property
     def num_variables(self) -> int:
+        """Number of variables."""
         return len(self.variables or ())
 
     @property
     def num_experts(self) -> int:
+        """Number of experts."""
         return len(self.experts or ())
 
     @property
     def num_gate_inputs(self) -> int:
-        """What the gate sees: some features, the cosine of spectrum and text, the sections."""
+        """Width of the gate's input: features, the cosine of spectrum and text, the sections."""
         return len(self.gate_features or ()) + 1 + self.n_sections
 
     def width(self, view: str) -> int:
-        """Width of a view as the experts see it."""
+        """Return the width of a view after standardisation."""
         if view == "text" and self.text_components is not None:
             return self.text_components
         return (self.views or {})[view]

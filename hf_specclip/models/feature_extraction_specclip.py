@@ -11,14 +11,12 @@ import numpy as np
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
 from .configuration_specclip import (
-    AXIS,
-    BANDS,
     INPUT_FORMAT,
     N_BANDS,
-    WINDOWS,
     check_input_settings,
     input_signature,
 )
+from .variables_specclip import AXIS, HARDNESS_BANDS, WINDOWS
 
 _COLUMNS = ("counts", "exposure", "background_counts", "background_scale", "effective_area")
 # Stands in for an area that is not known: the mean of the six epochs of ACIS-S and ACIS-I, 1999 to
@@ -110,7 +108,7 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
         n_bins: int = 400,
         energy_range: Sequence[float] = (0.5, 8.0),
         axis: Sequence[str] = AXIS,
-        bands: Sequence[Sequence[float]] = BANDS,
+        bands: Sequence[Sequence[float]] = HARDNESS_BANDS,
         windows: Sequence[float] = WINDOWS,
         input_format: int = INPUT_FORMAT,
         **kwargs: Any,

@@ -21,9 +21,9 @@ import torch
 from transformers import Pipeline
 from transformers.dynamic_module_utils import custom_object_save
 
-from .configuration_specclip import VARIABLES, describing_kind
+from .configuration_specclip import describing_kind
 from .feature_extraction_specclip import SpecCLIPFeatureExtractor
-from .modeling_specclip_moe import SpecCLIPMoEForRegression
+from .modeling_specclip_moe import SpecCLIPMoEForRegression, SpecCLIPMoEOutput
 from .trained_run import find_run
 
 _COLUMNS = ("exposure", "background_counts", "background_scale", "effective_area")
@@ -300,33 +300,17 @@ class SpectrumParametersPipeline(SpectrumPipeline):
     def _forward(self, inputs: Any) -> dict[str, torch.Tensor]:
         features = inputs.pop("features")
         output = self.model(**inputs)
-        found = self.moe(
-            spectrum=output.spectrum_latent,
-            encoder=output.spectrum_latent,
-            shared_spectrum=output.spectrum_embeds,
-            features=features,
-        )
-        ends = ("lower_68", "upper_68", "lower_90", "upper_90")
-        return {"value": found.predictions, **{end: getattr(found, end) for end in ends}}
+        found = self.moe.predict(self.model, output=output, features=features)
+        return {name: values for name, values in found.items() if values.dim() == 2}
 
     def postprocess(
         self, outputs: Any, variables: list[str] | None = None
     ) -> dict[str, dict[str, Any]]:
-        known = list(self.moe.config.variables)
-        wanted = known if variables is None else variables
-        if unknown := [name for name in wanted if name not in known]:
-            raise ValueError(f"no variable {unknown[0]!r}: there are {', '.join(known)}")
-        return {
-            name: {
-                **{
-                    key: number if np.isfinite(number) else None
-                    for key, values in outputs.items()
-                    for number in [float(values[0, known.index(name)])]
-                },
-                "unit": VARIABLES.get(name, ""),
-            }
-            for name in wanted
-        }
+        [record] = self.moe.to_records(SpecCLIPMoEOutput(**outputs))
+        wanted = list(record) if variables is None else variables
+        if unknown := [name for name in wanted if name not in record]:
+            raise ValueError(f"no variable {unknown[0]!r}: there are {', '.join(record)}")
+        return {name: record[name] for name in wanted}
 
 
 TASKS: dict[str, type[SpectrumPipeline]] = {

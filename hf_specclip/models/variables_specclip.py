@@ -1,10 +1,9 @@
-"""Names that models and datasets share: physical variables, sections of a summary, the axis.
+"""Names and tables shared by models and datasets: variables, sections, energy axis and bands.
 
-They stand apart from the configuration so that whoever makes a dataset need not wait for
-transformers.
+The module imports nothing, so that building a dataset need not wait for transformers.
 """
 
-# The 20 variables a source is described by, named as in the Chandra Source Catalog, and their units
+# The 20 variables that describe a source, named as in the Chandra Source Catalog, and their units
 # ("" where dimensionless). `*_stat` is a reduced chi square; `*_nh` counts 1e20 hydrogen atoms.
 VARIABLES = {
     "hard_hm": "",
@@ -32,7 +31,17 @@ VARIABLES = {
 # The three texts of a summary, in the order in which their embeddings are joined.
 SECTIONS = ("identity", "spectrum", "context")
 
-# What the counts of a spectrum lie along, and its unit.
+# Axis of a spectrum and its unit.
 AXIS = ("energy", "keV")
 
-__all__ = ["AXIS", "SECTIONS", "VARIABLES"]
+# Soft, medium, hard and broad band of the Chandra Source Catalog, keV; hardness ratios compare the
+# first three.
+BANDS = {"s": (0.5, 1.2), "m": (1.2, 2.0), "h": (2.0, 7.0), "b": (0.5, 7.0)}
+HARDNESS_BANDS = (BANDS["s"], BANDS["m"], BANDS["h"])
+
+# Widths over which the shape of the counts and the background are averaged, keV. The detector blurs
+# narrower structure (ACIS resolves 0.1 to 0.2 keV), and the background, which has few counts in a
+# bin, changes slowly.
+WINDOWS = (0.3, 0.4)
+
+__all__ = ["AXIS", "BANDS", "HARDNESS_BANDS", "SECTIONS", "VARIABLES", "WINDOWS"]

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..models.variables_specclip import HARDNESS_BANDS
 from .isolation_forest import IsolationForestArrays
 
 # Each gives one number for a row, higher for the odder; nan where the row lacks what it looks at.
@@ -43,8 +44,6 @@ COMBINED = (
     "feature_neighbours",
 )
 DETECTORS = (*COMPONENTS, "combined")
-# X-ray bands of the catalogue: soft, medium, hard.
-BANDS = {"s": (0.5, 1.2), "m": (1.2, 2.0), "h": (2.0, 7.0)}
 # Rows that a detector keeps to compare with; more of them cost memory and tell little more.
 MAX_REFERENCE = 20_000
 IDENTITY_AXES = 64
@@ -64,7 +63,7 @@ class OutlierRows:
             keeps of a text what its spectrum shows.
         features: (n, F) numbers that describe each spectrum as a whole (rates, bands, hardness).
         variables: name -> (n,) physical variables, nan where unknown.
-        band_counts: (n, 3) net counts in `BANDS`.
+        band_counts: (n, 3) net counts in `HARDNESS_BANDS`.
         band_errors: (n, 3) their standard deviations.
         names: (n,) str.
         classes: (n,) str or None.
@@ -498,8 +497,8 @@ def _checked(rows: OutlierRows) -> OutlierRows:
         identity=matrix("identity", None),
         features=matrix("features", None),
         variables=variables,
-        band_counts=matrix("band_counts", len(BANDS)),
-        band_errors=matrix("band_errors", len(BANDS)),
+        band_counts=matrix("band_counts", len(HARDNESS_BANDS)),
+        band_errors=matrix("band_errors", len(HARDNESS_BANDS)),
         names=labels("names", ""),
         classes=labels("classes", None),
         groups=groups,
@@ -678,7 +677,6 @@ def _robust_spread(values: np.ndarray) -> float:
 
 
 __all__ = [
-    "BANDS",
     "COMBINED",
     "COMPONENTS",
     "DETECTORS",

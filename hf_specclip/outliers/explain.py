@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..models.variables_specclip import BANDS
+
 if TYPE_CHECKING:
     from .detector import OutlierRows, OutlierScores, SpecCLIPOutlierDetector
 
@@ -65,7 +67,7 @@ def describe_outliers(
         places: rows to describe.
         by: detector whose percentile is told.
     """
-    from .detector import BANDS, COMBINED, COMPONENTS, _checked
+    from .detector import COMBINED, COMPONENTS, _checked
 
     chosen = _checked(rows).take(np.asarray(places, dtype=np.int64))
     near = detector.neighbours(chosen)

@@ -1,4 +1,4 @@
-"""The page in a browser: what a visitor drops, clicks and asks, and what comes of it."""
+"""The page in a browser: uploads, clicks, searches and exports of a visitor."""
 
 import json
 import re
@@ -62,7 +62,7 @@ def test_a_spectrum_is_described_compared_and_exported(visit, folder, uploads, t
     assert shares == sorted(shares, reverse=True)
     rows = page.locator(".sc-card", has_text="with intervals").locator("tbody tr")
     assert rows.count() >= 5
-    assert page.locator(".sc-card", has_text="How unusual").locator(".sc-scale i").count() == 1
+    assert page.locator(".sc-card", has_text="Outlier score").locator(".sc-scale i").count() == 1
     assert page.locator("#sc-map .point").count() > 200
     assert page.locator(".sc-papers li").count() >= 5
     # Nothing stays of what was dropped.
@@ -104,7 +104,7 @@ def test_a_spectrum_is_described_compared_and_exported(visit, folder, uploads, t
     assert len(content["variables"]) == rows.count()
     table = Table.read(files["ECSV"], format="ascii.ecsv")
     assert table["net_counts"][0] == pytest.approx(content["source"]["net_counts_0.5_8kev"])
-    assert "Literature" in files["HTML"].read_text()
+    assert "Nearest literature" in files["HTML"].read_text()
 
 
 def test_a_phone_needs_no_sideways_scroll(visit, folder):

@@ -1,4 +1,4 @@
-"""Parts of the page without a browser: what files are taken for, and what text may not do."""
+"""Parts of the page without a browser: uploads, escaping, and models without some parts."""
 
 from threading import Event
 
@@ -7,8 +7,9 @@ import pytest
 from chandra_pha import write_pha
 from ogip_writer import arf_hdu, ebounds_hdu, matrix_hdu, spectrum_hdu, write, write_set
 
-from hf_specclip.app.html import answers, facts, literature, message
-from hf_specclip.app.page import upload as app_upload
+from hf_specclip.app import upload
+from hf_specclip.app.figures import Sparkline
+from hf_specclip.app.html import render
 from hf_specclip.app.upload import MAX_FILES, UploadError, read_upload
 from hf_specclip.describe.description import Description, LiteratureHit, Paper, SimilarSource
 
@@ -42,7 +43,7 @@ def test_bounds(tmp_path, monkeypatch):
     with pytest.raises(UploadError, match="No file arrived"):
         read_upload([])
     forever = Event()
-    monkeypatch.setattr(app_upload, "_read", lambda folder: forever.wait())
+    monkeypatch.setattr(upload, "_read", lambda folder: forever.wait())
     with pytest.raises(UploadError, match=r"longer than 0.1 seconds"):
         read_upload([path], max_seconds=0.1)
     forever.set()
@@ -65,28 +66,37 @@ def test_nothing_from_a_file_or_an_index_becomes_markup():
         model="m", literature=(), similar=(), classes={}, variables=(), outlier=None,
         map_position=None, notes=(EVIL,), gallery={}, spectrum=None,
     )  # fmt: skip
-    for text in (literature([hit], 1), answers([(source, "")]), facts(found), message(EVIL)):
+    curve = Sparkline("1,2 3,4", (0.5, 8.0))
+    for text in (
+        render("literature", [hit], 1),
+        render("results", [(source, None)]),
+        render("similar", [source]),
+        render("classes", {EVIL: 1.0}),
+        render("facts", found),
+        render("message", EVIL),
+    ):
         assert "<img" not in text
         assert "<script" not in text
         assert "javascript:" not in text
+    assert "<polyline" in render("results", [(source, curve)])
 
 
 def test_a_model_without_experts_or_spectra_says_so(tiny_run, uploads, tmp_path):
     import shutil
 
-    from hf_specclip.app.page import _Answers
+    from hf_specclip.app.events import PageEvents
     from hf_specclip.describe.describer import Describer
 
     shutil.copytree(tiny_run / "model", tmp_path / "model")
     for part in ("zero_shot", "gallery"):
         shutil.rmtree(tmp_path / "model" / part, ignore_errors=True)
-    shown = _Answers(Describer.from_pretrained(tmp_path / "model"), 1 << 20, 5.0)
+    events = PageEvents(Describer.from_pretrained(tmp_path / "model"), 1 << 20, 5.0)
     path = write_pha(tmp_path / "source.pi", np.ones(1024, int))
-    parts = shown.uploaded([str(path)])
+    parts = events.upload([str(path)])
     text = " ".join(part for part in parts if isinstance(part, str))
-    for words in ("no classes", "no literature", "no experts", "no detector", "no spectra"):
-        assert f"This model brings {words}" in text
-    assert shown.examples() == []
+    for words in ("no classes", "no literature", "no experts", "no outlier detector", "no spectra"):
+        assert f"This model has {words}" in text
+    assert events.examples() == []
     assert not path.exists()  # what was dropped is gone
 
 

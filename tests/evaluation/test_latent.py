@@ -1,4 +1,4 @@
-"""Correlations and the geometry of a latent space: what was planted is found, chance is chance."""
+"""Correlations and geometry of a latent space, on planted structure and on noise."""
 
 import json
 import math
@@ -7,11 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr, spearmanr
 
-from hf_specclip.evaluation.latent import (
-    alignment_and_uniformity,
-    correlate,
-    held_out_strength,
-)
+from hf_specclip.evaluation.latent import alignment_and_uniformity, correlate
 
 
 def planted(n=400, k=16, seed=0):
@@ -66,17 +62,6 @@ def test_chance_is_held_in_nineteen_of_twenty_cases_for_whole_groups_of_like_row
         by_rows.append(bool(alone.strength[0] > alone.null[0]))
     assert np.mean(above) < 0.15
     assert np.mean(by_rows) > 0.8  # the same without groups would call all of it significant
-
-
-def test_the_choice_made_elsewhere_is_not_flattered():
-    points, variables, groups = planted(n=60, k=200)
-    chosen = correlate(points, variables, groups, n_bootstrap=10)
-    fresh, others, _ = planted(n=3000, k=200, seed=1)
-    strength = held_out_strength(chosen, fresh, others)
-    assert chosen.strength[1] > 0.3  # the best of 200 over 60 rows of noise
-    assert abs(strength[1]) < 0.06
-    assert strength[0] > 0.85
-    assert math.isnan(strength[2])
 
 
 def test_dimensions_and_variables_that_do_not_vary():

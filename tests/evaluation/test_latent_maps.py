@@ -1,4 +1,4 @@
-"""Maps keep neighbours together and do not change; figures show what they were given."""
+"""Maps of latent spaces and the figures of correlations and maps."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,6 @@ from hf_specclip.evaluation.latent_plots import (
     plot_correlations,
     plot_map_classes,
     plot_map_variables,
-    plot_probes,
 )
 
 
@@ -106,12 +105,3 @@ def test_classes_have_a_colour_each_and_rare_ones_share_grey(clusters, tmp_path)
     assert sorted(len(d.get_offsets()) for d in dots) == [28, 30, 30]
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert legend == ["b (30)", "c (30)", "a (28)"]
-
-
-def test_probe_figure_has_the_bound(tmp_path):
-    figure = plot_probes(
-        {"year": {"shared": {"value": 0.1, "low": 0.0, "high": 0.2}}}, 0.15, tmp_path / "p.png"
-    )
-    lines = [line.get_xdata() for line in figure.axes[0].lines]
-    assert [0.15, 0.15] in [list(x) for x in lines]
-    assert [0.0, 0.2] in [list(x) for x in lines]

@@ -1,5 +1,7 @@
 """Configurations refuse what cannot work, and come back from JSON as they were."""
 
+from inspect import signature
+
 import pytest
 
 from hf_specclip import (
@@ -15,6 +17,8 @@ from hf_specclip.models.configuration_specclip import (
     describe_input_signature,
     input_signature,
 )
+from hf_specclip.models.variables_specclip import BANDS
+from hf_specclip.spectra.fitting.fit import fit_counts, fit_spectra
 
 
 def test_variables_and_sections():
@@ -193,3 +197,9 @@ def test_sections_are_named_and_counted():
         SpecCLIPTextConfig(sections=["a", "b"], n_sections=4)
     with pytest.raises(Exception, match="must be different"):
         SpecCLIPTextConfig(sections=["a", "a", "b"])
+
+
+def test_spectra_are_fitted_in_the_broad_band():
+    """`spectra` lies below `models`, and so does not import the table of bands."""
+    for function in (fit_counts, fit_spectra):
+        assert signature(function).parameters["energy_range"].default == BANDS["b"]

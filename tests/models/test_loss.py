@@ -5,19 +5,13 @@ import math
 import pytest
 import torch
 
-from hf_specclip.models import loss_blocks_specclip
-from hf_specclip.models.dropout_masks_specclip import KeptMasks
 from hf_specclip.models.loss_specclip import (
     gather_with_gradient,
-    in_mini_batches,
     info_nce_loss,
     poisson_nll,
     sigmoid_loss,
 )
 
-DEVICES = ["cpu"]
-if torch.accelerator.is_available():
-    DEVICES.append(str(torch.accelerator.current_accelerator()))
 IDS = {"distinct": None, "shared": [0, 1, 0, 2, 1, 0]}
 
 
@@ -47,7 +41,7 @@ def positives(name, i):
     return [j for j in range(6) if ids[j] == ids[i]]
 
 
-def info_nce_by_hand(table, name):
+def info_nce_in_loops(table, name):
     total = 0.0
     for i, row in enumerate(table):
         top = max(row)
@@ -58,11 +52,11 @@ def info_nce_by_hand(table, name):
 
 @pytest.mark.parametrize("name", IDS)
 @pytest.mark.parametrize("scale", [1.0, 1 / 0.07, 100.0])
-def test_info_nce_by_hand(name, scale):
+def test_info_nce_agrees_with_plain_loops(name, scale):
     spectra, texts = pair()
     table = similarities(texts, spectra, scale)
     turned = [list(column) for column in zip(*table, strict=True)]
-    by_text, by_spectrum = info_nce_by_hand(table, name), info_nce_by_hand(turned, name)
+    by_text, by_spectrum = info_nce_in_loops(table, name), info_nce_in_loops(turned, name)
     expected = {
         "text_to_spectrum": by_text,
         "spectrum_to_text": by_spectrum,
@@ -81,7 +75,7 @@ def test_info_nce_is_one_directional_by_default():
 
 
 @pytest.mark.parametrize("name", IDS)
-def test_sigmoid_by_hand(name):
+def test_sigmoid_agrees_with_plain_loops(name):
     spectra, texts = pair()
     scale, bias = 4.0, -1.5
     total = 0.0
@@ -93,7 +87,7 @@ def test_sigmoid_by_hand(name):
     assert loss.item() == pytest.approx(total / 6, rel=1e-10)
 
 
-def test_poisson_by_hand():
+def test_poisson_agrees_with_plain_loops():
     generator = torch.Generator().manual_seed(0)
     log_rate = torch.randn(3, 5, generator=generator, dtype=torch.float64)
     counts = torch.poisson(torch.full((3, 5), 2.0), generator=generator)
@@ -194,7 +188,7 @@ def test_extreme_similarities_stay_finite():
         assert torch.isfinite(gradient).all()
 
 
-def test_what_is_refused():
+def test_bad_arguments_are_refused():
     spectra, texts = pair()
     with pytest.raises(ValueError, match="must be \\(n, d\\) alike"):
         info_nce_loss(spectra[:3], texts, 1.0)
@@ -208,150 +202,16 @@ def test_what_is_refused():
 @pytest.mark.parametrize("direction", ["text_to_spectrum", "spectrum_to_text", "both"])
 def test_float32_agrees_with_float64_at_every_temperature(scale, direction):
     spectra, texts = (x.detach() for x in pair(n=300, d=16))
-    found, expected = [], []
-    for dtype, results in ((torch.float32, found), (torch.float64, expected)):
+    results, expected = [], []
+    for dtype, tensors in ((torch.float32, results), (torch.float64, expected)):
         inputs = [x.to(dtype).requires_grad_() for x in (spectra, texts)]
         s = torch.tensor(scale, dtype=dtype, requires_grad=True)
         loss = info_nce_loss(*inputs, s, direction=direction)
-        results += [loss.detach(), *torch.autograd.grad(loss, (*inputs, s))]
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one.double(), other, rtol=2e-4, atol=2e-6)
+        tensors += [loss.detach(), *torch.autograd.grad(loss, (*inputs, s))]
+    for result, reference in zip(results, expected, strict=True):
+        torch.testing.assert_close(result.double(), reference, rtol=2e-4, atol=2e-6)
 
 
-def test_memory_does_not_grow_with_the_square_of_the_batch(monkeypatch):
-    # Similarities of this batch would take 64 times what is kept, and are made in blocks.
-    monkeypatch.setattr(loss_blocks_specclip, "KEPT_PAIRS", 2**12)
-    monkeypatch.setattr(loss_blocks_specclip, "BLOCK_PAIRS", 2**12)
-    made = []
-    real = torch.Tensor.new_empty
-
-    def new_empty(self, *shape, **more):
-        made.append(torch.Size(shape).numel())
-        return real(self, *shape, **more)
-
-    monkeypatch.setattr(torch.Tensor, "new_empty", new_empty)
-    spectra, texts = pair(n=512, d=4)
-    info_nce_loss(spectra, texts, 10.0, direction="both").backward()
-    assert made
-    assert max(made) <= 2**12
-
-
-def test_in_mini_batches_nothing_changes_but_the_memory():
-    torch.manual_seed(0)
-    encoder = torch.nn.Sequential(
-        torch.nn.Linear(6, 8), torch.nn.Dropout(0.5), torch.nn.Tanh(), torch.nn.Linear(8, 4)
-    ).double()
-    inputs = torch.randn(7, 6, dtype=torch.float64)
-    _, texts = pair(n=7)
-    results = []
-    for size in (None, 7, 3, 1):
-        encoder.eval().zero_grad()
-        spectra = in_mini_batches(encoder, {"input": inputs}, size)
-        loss = info_nce_loss(spectra, texts, 5.0)
-        loss.backward()
-        results.append([loss.detach(), *(p.grad.clone() for p in encoder.parameters())])
-    for other in results[1:]:
-        for one, two in zip(results[0], other, strict=True):
-            torch.testing.assert_close(one, two, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("device", DEVICES)
-def test_dropout_hides_the_same_in_both_passes(device):
-    """A gradient of what was computed, not of another draw, on an accelerator, too."""
-    torch.manual_seed(0)
-    # Apple's devices have no float64.
-    exact = {"device": device, "dtype": torch.float32 if device == "mps" else torch.float64}
-    encoder = torch.nn.Sequential(
-        torch.nn.Linear(6, 8), torch.nn.Dropout(0.5), torch.nn.Tanh(), torch.nn.Linear(8, 4)
-    ).to(**exact)
-    inputs = torch.randn(7, 6, **exact)
-    torch.manual_seed(1)
-    spectra = in_mini_batches(encoder, {"input": inputs}, 3)
-    spectra.sum().backward()
-    kept = [p.grad.clone() for p in encoder.parameters()]
-    encoder.zero_grad()
-    torch.manual_seed(1)
-    torch.cat([encoder(inputs[at : at + 3]) for at in (0, 3, 6)]).sum().backward()
-    for ours, plain in zip(kept, encoder.parameters(), strict=True):
-        bound = 1e-12 if ours.dtype == torch.float64 else 1e-6
-        torch.testing.assert_close(ours, plain.grad, rtol=0, atol=bound)
-
-
-class Noisy(torch.nn.Module):
-    """Random numbers of every sort: dropout of modules, functions and attention, and others."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.second = torch.nn.Linear(6, 9), torch.nn.Linear(9, 4)
-        self.module = torch.nn.Dropout(0.3)
-        self.in_place = torch.nn.Dropout(0.2, inplace=True)
-
-    def forward(self, input):
-        hidden = self.module(self.first(input).tanh())
-        hidden = hidden + torch.rand_like(hidden)
-        hidden = torch.nn.functional.dropout(hidden, p=0.4, training=self.training)
-        hidden = torch.nn.functional.alpha_dropout(hidden, 0.1, training=self.training)
-        heads = hidden.view(len(hidden), 1, 3, 3)
-        attended = torch.nn.functional.scaled_dot_product_attention(
-            heads, heads, heads, dropout_p=0.25
-        )
-        hidden = attended.reshape(len(hidden), 9)
-        return torch.nn.functional.dropout(self.in_place(self.second(hidden)), 0.0)
-
-
-@pytest.mark.parametrize("precision", ["no", "bf16"])
-@pytest.mark.parametrize("inner", [False, True], ids=["", "checkpoints inside"])
-def test_the_second_pass_plays_back_what_the_first_drew(inner, precision):
-    """To the bit, as often as it is run, whatever else is drawn in between."""
-    torch.manual_seed(0)
-    noisy, inputs = Noisy(), torch.randn(7, 6)
-
-    def encoder(input):
-        if inner:
-            return torch.utils.checkpoint.checkpoint(noisy, input, use_reentrant=False)
-        return noisy(input)
-
-    def gradients(embeds, backwards=1):
-        noisy.zero_grad()
-        for left in reversed(range(backwards)):
-            embeds.float().square().sum().backward(retain_graph=left > 0)
-        return [parameter.grad.clone() / backwards for parameter in noisy.parameters()]
-
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        torch.manual_seed(1)
-        whole = torch.cat([encoder(input=inputs[at : at + 3]) for at in (0, 3, 6)])
-        drawn = torch.get_rng_state()
-        torch.manual_seed(1)
-        parts = in_mini_batches(encoder, {"input": inputs}, 3)
-    assert torch.equal(torch.get_rng_state(), drawn)
-    assert torch.equal(parts, whole)
-    expected = gradients(whole)
-    torch.rand(5)  # another state than that of the first pass
-    for ours, plain in zip(gradients(parts, backwards=2), expected, strict=True):
-        torch.testing.assert_close(ours, plain, rtol=1e-6, atol=1e-6)
-
-
-def test_a_mask_is_kept_at_a_bit_an_entry():
-    keep, play = KeptMasks().contexts()
-    ones = torch.ones(1000, 100)
-    with keep:
-        first = torch.nn.functional.dropout(ones, 0.25)
-    torch.manual_seed(12)
-    with play:
-        assert torch.equal(torch.nn.functional.dropout(ones, 0.25), first)
-    bits, _ = keep.masks.kept
-    assert bits.nbytes == ones.numel() / 8
-    torch.testing.assert_close(first.mean().item(), 1.0, rtol=0, atol=0.02)
-
-
-def test_mini_batches_that_cannot_be():
-    rows = torch.zeros(3, 2)
-    with pytest.raises(ValueError, match=r"inputs have \[2, 3\] rows"):
-        in_mini_batches(torch.add, {"input": rows, "other": rows[:2]}, 1)
-    with pytest.raises(ValueError, match="mini-batches of 0 rows"):
-        in_mini_batches(torch.neg, {"input": rows}, 0)
-
-
-def test_gathering_alone_changes_nothing():
+def test_gathering_in_one_process_returns_its_input():
     rows = torch.randn(3, 2)
     assert gather_with_gradient(rows) is rows

@@ -1,4 +1,4 @@
-"""Two and four real processes give the loss and the gradients of one with the whole batch."""
+"""Losses over two and four processes: values and gradients are those of one process."""
 
 import copy
 
@@ -6,13 +6,13 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from specclip_training.stages.mini_batches import in_mini_batches
 from torch.nn.parallel import DistributedDataParallel
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPModel
-from hf_specclip.models import loss_blocks_specclip
+from hf_specclip.models import loss_specclip
 from hf_specclip.models.loss_specclip import (
     gather_with_gradient,
-    in_mini_batches,
     info_nce_loss,
     poisson_nll,
     sigmoid_loss,
@@ -26,23 +26,13 @@ SPLITS = {
 CASES = [(n, split) for n, splits in SPLITS.items() for split in splits]
 LOSSES = ("infonce_text_to_spectrum", "infonce", "sigmoid")
 FUNCTIONS = ("text_to_spectrum", "spectrum_to_text", "both", "sigmoid", "poisson")
-# Rows of a mini-batch, and what the blocks of pairs are set to: how many pairs at once, how many
-# kept for the backward pass, largest scale with one exponential for both directions.
-WAYS = {
-    "whole": (None, {}),
-    "mini-batches": (2, {}),
-    "blocks": (None, {"BLOCK_PAIRS": 16, "KEPT_PAIRS": 2**26}),
-    "blocks made anew": (3, {"BLOCK_PAIRS": 16, "KEPT_PAIRS": 0}),
-    "any scale": (None, {"BLOCK_PAIRS": 16, "_SAFE_SCALE": {torch.float64: 0.0}}),
-    "any scale made anew": (
-        None, {"BLOCK_PAIRS": 16, "KEPT_PAIRS": 0, "_SAFE_SCALE": {torch.float64: 0.0}}
-    ),
-}  # fmt: skip
+# Rows of a mini-batch, and the largest scale for which both directions share one exponential.
+WAYS = {"shared exponential": (None, 400.0), "mini-batches": (2, 400.0), "any scale": (3, 0.0)}
 # Texts shared within a process and across them, wherever the batch is cut.
 TEXT_IDS = torch.tensor([0, 1, 0, 2, 1, 3, 0, 2])
 
 
-def build(config, loss):
+def build_model(config, loss):
     config = copy.deepcopy(config)
     config.contrastive_loss = loss
     torch.manual_seed(0)
@@ -97,19 +87,19 @@ def process(rank, folder, config, batch):
                 part = {key: value[start : start + sizes[rank]] for key, value in batch.items()}
                 # A mean over rows, which is then averaged over processes by their number of rows.
                 weight = sizes[rank] * world / sum(sizes) if all(sizes) else None
-                found = of_functions(part, weight)
-                results[world][name] = found | (of_models(config, part) if all(sizes) else {})
+                found = loss_results(part, weight)
+                results[world][name] = found | (model_results(config, part) if all(sizes) else {})
             if world == 2:
-                results["nothing in one"] = of_a_gather(rank)
+                results["empty process"] = gathered(rank)
         finally:
             dist.destroy_process_group()
     torch.save(results, f"{folder}/{rank}.pt")
 
 
-def of_models(config, part):
+def model_results(config, part):
     found = {}
     for loss in LOSSES:
-        model = DistributedDataParallel(build(config, loss))
+        model = DistributedDataParallel(build_model(config, loss))
         output = model(**part, return_loss=True)
         output.loss.backward()
         found[loss] = {"loss": output.loss.detach(), "gradients": gradients(model.module)}
@@ -118,12 +108,11 @@ def of_models(config, part):
     return found
 
 
-def of_functions(part, weight):
+def loss_results(part, weight):
     found = {}
-    for way, (mini_batch, constants) in WAYS.items():
+    for way, (mini_batch, max_scale) in WAYS.items():
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in constants.items():
-                patch.setattr(loss_blocks_specclip, name, value)
+            patch.setitem(loss_specclip._MAX_SHARED_SCALE, torch.float64, max_scale)
             for loss in FUNCTIONS:
                 if loss == "poisson" and weight is None:
                     continue
@@ -136,7 +125,7 @@ def of_functions(part, weight):
     return found
 
 
-def of_a_gather(rank):
+def gathered(rank):
     rows = torch.arange(6.0).view(3, 2)[: 3 * rank].requires_grad_()
     everything = gather_with_gradient(rows)
     (everything * torch.arange(1.0, 1 + len(everything))[:, None]).sum().backward()
@@ -174,7 +163,7 @@ def processes(tmp_path_factory):
 
 
 @pytest.mark.parametrize("world", SPLITS)
-def test_there_are_so_many(processes, world):
+def test_the_processes_see_each_other(processes, world):
     assert [result[world]["world_size"] for result in processes[2][:world]] == [world] * world
 
 
@@ -190,7 +179,7 @@ def assert_equal(found, loss, model):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_loss_and_gradients_of_a_model_are_those_of_one_process(processes, world, split, loss):
     config, batch, results = processes
-    model = build(config, loss)
+    model = build_model(config, loss)
     output = model(**batch, return_loss=True)
     output.loss.backward()
     assert model.logit_scale.grad is not None
@@ -200,7 +189,7 @@ def test_loss_and_gradients_of_a_model_are_those_of_one_process(processes, world
 
 @pytest.mark.parametrize(("world", "split"), CASES)
 @pytest.mark.parametrize("loss", FUNCTIONS)
-def test_every_loss_has_one_process_gradients_however_it_is_computed(processes, world, split, loss):
+def test_loss_and_gradients_of_a_function_are_those_of_one_process(processes, world, split, loss):
     _, batch, results = processes
     if loss == "poisson" and not all(SPLITS[world][split]):
         return  # a mean over no rows is not defined
@@ -217,18 +206,18 @@ def test_every_loss_has_one_process_gradients_however_it_is_computed(processes, 
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_without_gradients_each_process_is_for_itself(processes, loss):
+def test_without_gradients_each_process_uses_its_own_batch(processes, loss):
     config, batch, results = processes
     with torch.no_grad():
         for part, result in zip((slice(0, 5), slice(5, 8)), results, strict=False):
             alone = {key: value[part] for key, value in batch.items()}
-            expected = build(config, loss)(**alone, return_loss=True).loss
+            expected = build_model(config, loss)(**alone, return_loss=True).loss
             torch.testing.assert_close(result[2]["uneven"]["local", loss], expected)
 
 
 def test_a_process_may_have_no_rows(processes):
     for rank, result in enumerate(processes[2][:2]):
-        everything, gradient = result["nothing in one"]
+        everything, gradient = result["empty process"]
         torch.testing.assert_close(everything, torch.arange(6.0).view(3, 2))
         # Summed over the two losses: twice the factor of the row.
         expected = 2 * torch.arange(1.0, 4.0)[:, None].expand(3, 2) if rank else torch.zeros(0, 2)

@@ -1,4 +1,4 @@
-"""The mixture of experts as a saved model: the same answers anywhere, and what it refuses."""
+"""Mixture of experts: outputs, rows without text, saving and loading, refused inputs."""
 
 import doctest
 import re
@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from test_round_trips import bare
 
 from hf_specclip import (
+    VARIABLES,
     SpecCLIPFeatureExtractor,
     SpecCLIPMoEConfig,
     SpecCLIPMoEForRegression,
@@ -18,7 +19,7 @@ from hf_specclip import (
 from hf_specclip.models import configuration_specclip_moe as configuration
 from hf_specclip.models import modeling_specclip_moe as modeling
 from hf_specclip.models.configuration_specclip import GLOBALS
-from hf_specclip.models.modeling_specclip_moe import weighted_median
+from hf_specclip.models.experts_specclip import weighted_median
 
 FEATURES = len(GLOBALS["physics"])
 WIDTHS = {"spectrum": 8, "text": 18, "shared_spectrum": 5, "shared_text": 5, "features": FEATURES}
@@ -27,8 +28,6 @@ EVERY_KIND = [
     {"name": "knn", "kind": "neighbours", "inputs": ["shared_spectrum", "text"],
      "average": "median"},
     {"name": "ridge", "kind": "ridge", "inputs": ["features", "text"]},
-    {"name": "trees", "kind": "trees", "inputs": ["features"], "n_trees": 3, "n_nodes": 3,
-     "depth": 1},
     {"name": "network", "kind": "network", "inputs": ["spectrum"], "hidden": [4]},
     {"name": "distribution", "kind": "distribution", "inputs": ["spectrum", "text"],
      "hidden": [4], "bins": 5},
@@ -50,13 +49,8 @@ def build(seed=0, **changes) -> SpecCLIPMoEForRegression:
         for name, value in model.state_dict().items():
             if name.endswith((".low", ".high", ".kind", ".k", ".std", ".spread", ".knee")):
                 continue
-            if name.endswith(("left", "right")):
-                step = torch.tensor([1 if name.endswith("left") else 2, 1, 2])
-                value.copy_(step.expand_as(value))
-            elif name.endswith(("atom", "used")):
+            if name.endswith(("atom", "used")):
                 value.copy_(torch.arange(value.shape[1]) < (2 if name.endswith("atom") else 4))
-            elif name.endswith("feature"):
-                value.random_(0, FEATURES, generator=generator)
             elif name.endswith(("text_of_row", "fold")):
                 value.random_(0, 10 if name.endswith("row") else 2, generator=generator)
             elif name.endswith("scores"):
@@ -88,8 +82,8 @@ def test_the_output_has_the_promised_form():
     for name in ("predictions", "lower_68", "upper_68", "lower_90", "upper_90"):
         assert output[name].shape == (7, 2), name
         assert output[name].dtype == torch.float32
-    assert output.expert_predictions.shape == (7, 6, 2)
-    assert output.gate_weights.shape == (7, 2, 6)
+    assert output.expert_predictions.shape == (7, 5, 2)
+    assert output.gate_weights.shape == (7, 2, 5)
     assert torch.allclose(output.gate_weights.sum(dim=2), torch.ones(7, 2), atol=1e-6)
     assert (output.lower_90 <= output.lower_68).all()
     assert (output.upper_68 <= output.upper_90).all()
@@ -187,10 +181,12 @@ def test_the_retrieved_text_is_a_mean_of_the_nearest():
         )
         own = views["shared_spectrum"] * model.view_of["shared_spectrum"].std
         nearest = int((other @ own[0]).argmax())
-        found = model.stand_in(views)
+        found = model.retrieve_text(views)
         assert torch.equal(found["text"][0], model.bank.text[nearest])
         fold = int(model.bank.text_fold[nearest])
-        assert not torch.equal(model.stand_in(views, fold)["text"][0], model.bank.text[nearest])
+        assert not torch.equal(
+            model.retrieve_text(views, fold)["text"][0], model.bank.text[nearest]
+        )
 
 
 def test_from_a_spectrum_alone_through_the_dual_encoder(small_model):
@@ -208,11 +204,25 @@ def test_from_a_spectrum_alone_through_the_dual_encoder(small_model):
         features=numbers["spectrum_globals"],
     )  # fmt: skip
     assert torch.allclose(found.predictions, expected.predictions)
+    again = model.predict(clip, output=seen, features=numbers["spectrum_globals"])
+    assert torch.equal(again.predictions, found.predictions)
     text = torch.randn(3, 18)
     assert (model.predict(clip, rows, text_embeds=text).panels == 0).all()
 
 
-def test_what_does_not_fit_is_refused():
+def test_records_are_plain_values_with_units_and_open_ends_as_none():
+    model = build(variables=["powlaw_gamma", "powlaw_nh"], n_scores=5)
+    model.panels["full"].put(scores=torch.full((5, 2), torch.nan))
+    with torch.no_grad():
+        output = model(**inputs())
+    record = model.to_records(output)[3]
+    assert list(record) == ["powlaw_gamma", "powlaw_nh"]
+    assert record["powlaw_nh"]["value"] == output.predictions[3, 1].item()
+    assert record["powlaw_gamma"]["lower_90"] is None
+    assert record["powlaw_nh"]["unit"] == VARIABLES["powlaw_nh"]
+
+
+def test_inputs_that_do_not_fit_are_refused():
     model, given = build(), inputs()
     with pytest.raises(ValueError, match="needs shared_spectrum, features"):
         model(encoder=given["encoder"])
@@ -232,10 +242,10 @@ def test_what_does_not_fit_is_refused():
     ("settings", "message"),
     [
         ({"experts": [{"name": "x", "kind": "oracle", "inputs": []}]}, "it must be one of"),
-        ({"experts": [{"name": "x", "kind": "ridge", "inputs": ["stars"]}]}, "looks at"),
+        ({"experts": [{"name": "x", "kind": "ridge", "inputs": ["stars"]}]}, "uses"),
         ({"variables": ["a", "a"]}, "different names"),
         ({"views": {"text": 3}}, "must give the width of"),
-        ({"gate_features": [3]}, "must be places among"),
+        ({"gate_features": [3]}, "must be indices among"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, message):
@@ -268,7 +278,7 @@ def test_the_weighted_median_is_numpys_where_weights_are_equal():
 
 
 def test_the_median_of_a_distribution():
-    expert = build().experts[5]
+    expert = build().experts[4]
     expert.put(
         value=torch.tensor([[0.0, 1.0, 2.0, 4.0, 99.0]]).repeat(2, 1),
         atom=torch.tensor([[True, False, False, False, False]]).repeat(2, 1),

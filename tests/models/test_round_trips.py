@@ -147,10 +147,7 @@ for place in (folder, again):
     assert {file.name for file in again.glob("*.py")} == {
         "checkpoint_specclip.py",
         "configuration_specclip.py",
-        "dropout_masks_specclip.py",
         "feature_extraction_specclip.py",
-        "free_memory_specclip.py",
-        "loss_blocks_specclip.py",
         "loss_specclip.py",
         "modeling_specclip.py",
         "processing_specclip.py",

@@ -1,11 +1,11 @@
 """Small data with known structure for the mixture of experts."""
 
 import numpy as np
-from specclip_training.studies.expert_fitting import ExpertData, FitSettings
+from specclip_training.studies.experts.data import ExpertData, FitSettings
 
 NAMES = ["plain", "positive", "signed", "rare", "unknown"]
 QUICK = FitSettings(
-    text_components=6, network_hidden=(16,), network_epochs=4, trees=2, neighbours=(5, 15),
+    text_components=6, network_hidden=(16,), network_epochs=4, neighbours=(5, 15),
     gate_steps=40,
 )  # fmt: skip
 WIDTHS = {"spectrum": 8, "text": 12, "shared_spectrum": 5, "shared_text": 5, "features": 7}

@@ -1,4 +1,4 @@
-"""The ideal observer beside a run, kept in the cache; the calibration's table."""
+"""The ideal observer of a run's dataset and its cache; the table of the calibration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from specclip_datasets.simulation.knobs import Knobs
 from specclip_training.calibration import TARGETS, judge, options, table
 from specclip_training.data.pairs import load_pairs
 from specclip_training.studies import ceiling
-from specclip_training.studies.ceiling import ceiling_of, headline, study_ceiling
+from specclip_training.studies.ceiling import ceiling_of, headline
 
 KNOBS = Knobs(pairs=80, seed=2, fits=False)
 
@@ -40,29 +40,29 @@ def run(tmp_path):
     )
 
 
-def test_what_was_found_is_kept(run, pairs, monkeypatch):
-    found = ceiling_of(run, pairs, "validation", members=900)
-    assert len(found.ranks["spectrum_to_text"]) == len(pairs.splits["validation"])
-    assert len(found.truth["hard_hs"]) == len(pairs.splits["validation"])
-    assert set(found.metrics["retrieval"]["spectrum_to_text"]) >= {"recall@5%", "recall@25%"}
+def test_the_result_is_read_from_the_cache(run, pairs, monkeypatch):
+    measured = ceiling_of(run, pairs, "validation", members=900)
+    assert len(measured.ranks["spectrum_to_text"]) == len(pairs.splits["validation"])
+    assert len(measured.truth["hard_hs"]) == len(pairs.splits["validation"])
+    assert set(measured.metrics["retrieval"]["spectrum_to_text"]) >= {"recall@5%", "recall@25%"}
 
     def never(*arguments, **settings):
         raise AssertionError("measured again")
 
     monkeypatch.setattr(ceiling, "measure_ceiling", never)
-    again = ceiling_of(run, pairs, "validation", members=900)
-    assert again.metrics == json.loads(json.dumps(found.metrics))
-    for one, other in ((found.ranks, again.ranks), (found.truth, again.truth)):
-        assert one.keys() == other.keys()
-        for name in one:
-            np.testing.assert_array_equal(one[name], other[name])
+    cached = ceiling_of(run, pairs, "validation", members=900)
+    assert cached.metrics == json.loads(json.dumps(measured.metrics))
+    for before, after in ((measured.ranks, cached.ranks), (measured.truth, cached.truth)):
+        assert before.keys() == after.keys()
+        for name in before:
+            np.testing.assert_array_equal(before[name], after[name])
     with pytest.raises(AssertionError, match="measured again"):
         ceiling_of(run, pairs, "train", members=900)
 
 
-def test_real_data_has_no_ideal_observer(run, pairs, monkeypatch):
+def test_real_data_has_no_ideal_observer(run):
     info = SimpleNamespace(simulated=False, builder="local_tables")
-    assert study_ceiling(run, SimpleNamespace(info=info), "validation") is None
+    assert ceiling_of(run, SimpleNamespace(info=info), "validation") is None
 
 
 def figures(**values):

@@ -1,4 +1,4 @@
-"""What is fitted does what it says: honest folds, trees as scikit-learn's, gates, coverage."""
+"""Fit of the mixture of experts: folds, scales, weights, neighbours, gates and coverage."""
 
 import dataclasses
 
@@ -6,18 +6,12 @@ import numpy as np
 import pytest
 import torch
 from expert_data import NAMES, QUICK, asked, make
-from specclip_training.studies.expert_fitting import (
-    FitSettings,
-    fit_gate,
-    fit_scale,
-    fit_select,
-    group_folds,
-    limit_weights,
-    tree_tables,
-)
+from specclip_training.studies.experts.data import group_folds
+from specclip_training.studies.experts.fit import fit_gate, fit_select
+from specclip_training.studies.experts.pool import fit_scale, limit_weights
 
-from hf_specclip import SpecCLIPMoEForRegression
-from hf_specclip.models.modeling_specclip_moe import ASINH, LINEAR, LOG
+from hf_specclip import SpecCLIPMoEConfig, SpecCLIPMoEForRegression
+from hf_specclip.models.experts_specclip import ASINH, LINEAR, LOG
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +55,7 @@ def test_heavy_tails_are_drawn_in_and_come_back(gate, data):
 
 
 def test_weights_follow_the_limits():
-    model = SpecCLIPMoEForRegression(_config(["a"]))
+    model = SpecCLIPMoEForRegression(SpecCLIPMoEConfig(variables=["a"]))
     values = np.linspace(0, 1, 40)[:, None]
     fit_scale(model, values)
     error = np.where(np.arange(40) < 20, 0.1, 1.0)[:, None]
@@ -72,38 +66,6 @@ def test_weights_follow_the_limits():
     assert weights[0] > 1.5 * weights[30]
     assert weights[39] > weights[30] * 0.99  # no limits: an ordinary row
     assert weights.max() < 2 * weights[39]  # the floor
-
-
-def _config(names):
-    from hf_specclip import SpecCLIPMoEConfig
-
-    return SpecCLIPMoEConfig(variables=names)
-
-
-def test_trees_as_tensors_equal_scikit_learn():
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
-    from hf_specclip import SpecCLIPMoEConfig
-    from hf_specclip.models.modeling_specclip_moe import SpecCLIPMoETrees, _Query
-
-    random = np.random.default_rng(0)
-    x = random.normal(size=(300, 7)).astype(np.float32)
-    y = x[:, 0] ** 2 + random.normal(size=300)
-    boosting = HistGradientBoostingRegressor(
-        loss="absolute_error", max_iter=20, max_leaf_nodes=8, max_depth=5, min_samples_leaf=5
-    ).fit(x, y)
-    config = SpecCLIPMoEConfig(
-        variables=["y"], n_folds=2, views=dict.fromkeys(SpecCLIPMoEConfig().views, 7)
-    )
-    trees = SpecCLIPMoETrees(
-        config, {"inputs": ["features"], "n_trees": 25, "n_nodes": 15, "depth": 5}
-    )
-    tables = tree_tables(boosting, 25, 15)
-    trees.put(**{n: torch.from_numpy(np.stack([t, t])[:, None]) for n, t in tables.items()})
-    # Beside fresh points also the points themselves, which thresholds lie close to.
-    asked_for = np.concatenate([x, random.normal(size=(200, 7)).astype(np.float32)])
-    found = trees.member(_Query({"features": torch.from_numpy(asked_for)}, None, {}, []), 0)
-    assert np.abs(found[:, 0].numpy() - boosting.predict(asked_for)).max() < 1e-5
 
 
 def test_k_nearest_neighbours_equal_scikit_learn(select, data):
@@ -225,9 +187,3 @@ def test_the_fit_is_the_same_again(gate, data):
     one, two = gate.state_dict(), again.state_dict()
     for name, value in one.items():
         assert torch.equal(value.nan_to_num(), two[name].nan_to_num()), name
-
-
-def test_settings_are_plain_values():
-    import json
-
-    json.dumps(dataclasses.asdict(FitSettings()))

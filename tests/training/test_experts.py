@@ -1,4 +1,4 @@
-"""The study of the experts on small data: what it reports, leaves, and takes up again."""
+"""Study of the experts on small data: metrics, report, saved models and reruns."""
 
 import dataclasses
 import json
@@ -93,7 +93,7 @@ def done(reps, tmp_path_factory):
 
 
 def _quick(seed: int):
-    return dataclasses.replace(QUICK, seed=seed, trees=0, n_folds=3)
+    return dataclasses.replace(QUICK, seed=seed, n_folds=3)
 
 
 def test_the_metrics_are_whole_and_plain(done):
@@ -140,7 +140,7 @@ def test_the_report_says_what_it_must(done):
     folder, study = done
     text = to_markdown("experts", study.sections, folder)
     for words in ("simulated `test`", "median guess", "gate over spectra", "Intervals",
-                  "had it been chosen on this split",
+                  "with the choice made on this split",
                   "Without the text", "floor", "hard_hs", "figures/gate.png",
                   "figures/gate_by_class.png"):  # fmt: skip
         assert words in text, words
@@ -179,6 +179,10 @@ def test_a_spectrum_latent_of_its_own_is_asked_for_by_select_alone(reps, tmp_pat
         for name, part in reps.items()
     }
     monkeypatch.setattr(experts, "FitSettings", _quick)
-    model = experts._fitted(run_in(tmp_path), other, "select", "gate")
-    assert model.config.spectrum_input == "spectrum"
-    assert experts._ask(model, other["test"])["full"]["predictions"].shape == (80, 20)
+    experts.study_experts(run_in(tmp_path), other)
+    folders = {"select": tmp_path / "checkpoints" / "moe_select", "gate": tmp_path / "moe"}
+    inputs = {
+        mode: SpecCLIPMoEForRegression.from_pretrained(folder).config.spectrum_input
+        for mode, folder in folders.items()
+    }
+    assert inputs == {"select": "spectrum", "gate": "encoder"}

@@ -11,7 +11,7 @@ from specclip_training.studies.run_study import without_nan
 from study_rows import invented, invented_run
 from tiny_dataset import TINY
 
-from hf_specclip.models.configuration_specclip import BANDS
+from hf_specclip.models.variables_specclip import HARDNESS_BANDS
 from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
 from hf_specclip.storage import write_json
 
@@ -57,7 +57,7 @@ def test_absent_sections_are_not_taken_for_vectors():
 
 def test_bands_hold_the_counts_of_their_bins():
     table = invented()["test"].table
-    net, error = band_counts(table, (0.5, 8.0), BANDS)
+    net, error = band_counts(table, (0.5, 8.0), HARDNESS_BANDS)
     centres = 0.5 + 7.5 * (np.arange(400) + 0.5) / 400
     counts = np.array(table["counts"].to_pylist())
     background = np.array(table["background_counts"].to_pylist())

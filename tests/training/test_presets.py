@@ -155,11 +155,6 @@ def test_settings_of_best_are_checked(overrides, key):
         load_preset("paper", overrides)
 
 
-def test_the_bands_are_those_of_the_models():
-    from specclip_training.engine import presets
-
-    from hf_specclip.models import configuration_specclip as models
-
-    assert (presets.BANDS, presets.WINDOWS) == (models.BANDS, models.WINDOWS)
+def test_bands_are_three_pairs():
     with pytest.raises(PresetError, match=r"bands\.2"):
         load_preset("demo", ["spectrum.bands=[[1, 2], [2, 3]]"])

@@ -20,11 +20,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic.dataclasses import dataclass
 
 from hf_specclip.errors import SpecCLIPError
+from hf_specclip.models.variables_specclip import HARDNESS_BANDS, WINDOWS
 from hf_specclip.storage import to_json
-
-# As in `configuration_specclip`, which is slow to import; a test keeps them equal.
-BANDS = ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))
-WINDOWS = (0.3, 0.4)
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -65,7 +62,7 @@ class SpectrumSettings:
     encoder: Literal["transformer", "mlp"] = "transformer"
     n_bins: Count = 400
     energy_range: tuple[float, float] = (0.5, 8.0)
-    bands: tuple[tuple[float, float], tuple[float, float], tuple[float, float]] = BANDS
+    bands: tuple[tuple[float, float], tuple[float, float], tuple[float, float]] = HARDNESS_BANDS
     windows: tuple[Positive, Positive] = WINDOWS
     patch_size: Count = 20
     hidden_size: Count = 128

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from hf_specclip.formatting import format_with_interval
 from hf_specclip.storage import write_text
 
 
@@ -105,30 +106,14 @@ def metric_title(name: str) -> str:
     return name.replace("recall@", "Recall@").replace("_", " ")
 
 
-def metric_form(name: str, sign: str = "") -> str:
-    """Return the format string of a metric's numbers, such as `{:.1%}`.
-
-    Args:
-        name: name of the metric.
-        sign: `+` for differences.
-    """
-    digits = {"median_rank": ".1f", "mean_log_rank": ".3f", "loss": ".3f"}.get(name, ".1%")
-    return f"{{:{sign}{digits}}}"
-
-
 def with_interval(figure: Mapping[str, float | None], form: str = "{:.2f}") -> str:
     """Format a figure and its interval, as `0.42 (0.38 to 0.45)`.
 
     Args:
         figure: mapping with `value` and, where there is an interval, `low` and `high`.
-        form: format string of a number, see `metric_form`.
+        form: format string of a number.
     """
-    value, low, high = (figure.get(key) for key in ("value", "low", "high"))
-    if value is None:
-        return "–"
-    if low is None or high is None:
-        return form.format(value)
-    return f"{form.format(value)} ({form.format(low)} to {form.format(high)})"
+    return format_with_interval(figure, spec=form[2:-1])
 
 
 def _render(template: str, **values: Any) -> str:
@@ -157,7 +142,6 @@ __all__ = [
     "Section",
     "Study",
     "Table",
-    "metric_form",
     "metric_title",
     "to_markdown",
     "with_interval",

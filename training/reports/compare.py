@@ -11,11 +11,11 @@ from specclip_training.reports.blocks import (
     Paragraph,
     Section,
     Table,
-    metric_form,
     metric_title,
-    with_interval,
 )
 from specclip_training.reports.retrieval import TITLES
+
+from hf_specclip.formatting import format_metric, format_with_interval
 
 # Methods that choose among or combine others: the ones a user would run.
 _COMBINED = ("moe", "gate", "select")
@@ -70,14 +70,13 @@ def _retrieval(retrieval: Mapping[str, Any], first: str) -> Table:
     head += (["ideal observer"] if ideal else []) + ["chance"]
     rows = []
     for name, reference in presets[first].items():
-        form = metric_form(name)
         row = [metric_title(name)]
-        row += [_with_seeds(figures[name], form) for figures in presets.values()]
+        row += [_with_seeds(figures[name], name) for figures in presets.values()]
         row += [_difference(figures[name], name) for figures in differences.values()]
         if ideal:
-            row.append(form.format(ideal[name]["value"]) if name in ideal else "")
+            row.append(format_metric(ideal[name]["value"], name) if name in ideal else "")
         chance = reference["chance"]
-        rows.append([*row, "" if chance is None else form.format(chance)])
+        rows.append([*row, "" if chance is None else format_metric(chance, name)])
     return Table(head, rows)
 
 
@@ -86,10 +85,10 @@ def _shares_of_ideal(retrieval: Mapping[str, Any], first: str) -> list[list[str]
     for label, figures in retrieval["differences"].items():
         for name, figure in figures.get("gap_closed", {}).items():
             gap = f"gap from {first} to ideal closed by {label}, {metric_title(name)}"
-            rows.append([gap, with_interval(figure, "{:.1%}")])
+            rows.append([gap, format_with_interval(figure)])
         for name, figure in figures.get("share_of_ideal", {}).items():
             share = f"{label}, share of the ideal {metric_title(name)}"
-            rows.append([share, with_interval(figure, "{:.1%}")])
+            rows.append([share, format_with_interval(figure)])
     return rows
 
 
@@ -103,7 +102,7 @@ def _regression(regression: Mapping[str, Any], first: str) -> Section:
             "smaller errors."
         )
         rows = [
-            [method, *(with_interval(gains[name]["mean"], "{:.1%}") for name in names)]
+            [method, *(format_with_interval(gains[name]["mean"]) for name in names)]
             for method, gains in methods.items()
         ]
         section.blocks += [Paragraph(about), Table([f"{label} against {first}", *names], rows)]
@@ -120,25 +119,26 @@ def _by_variable(regression: Mapping[str, Any], first: str, label: str, method: 
             name,
             f"{count:,}",
             *(
-                with_interval(regression["mae"][preset][method][name], "{:.4g}")
+                format_with_interval(regression["mae"][preset][method][name], spec=".4g")
                 for preset in (first, label)
             ),
-            with_interval(regression["gain"][label][method][method][name], "{:.1%}"),
+            format_with_interval(regression["gain"][label][method][method][name]),
         ]
         for name, count in regression["n_rows"].items()
     ]
     return Table([f"MAE, {method}", "rows", first, label, f"gain of {label}"], rows)
 
 
-def _with_seeds(figure: Mapping[str, Any], form: str) -> str:
-    text, seeds = with_interval(figure, form), figure["seeds"]
+def _with_seeds(figure: Mapping[str, Any], name: str) -> str:
+    text, seeds = format_with_interval(figure, name), figure["seeds"]
     if len(seeds) > 1:
-        text += f", seeds {form.format(min(seeds))} to {form.format(max(seeds))}"
+        low, high = (format_metric(end, name) for end in (min(seeds), max(seeds)))
+        text += f", seeds {low} to {high}"
     return text
 
 
 def _difference(figure: Mapping[str, Any], name: str) -> str:
-    text = with_interval(figure, metric_form(name, sign="+"))
+    text = format_with_interval(figure, name, sign="+")
     excludes_zero = figure["low"] > 0 or figure["high"] < 0
     return f"**{text}**" if excludes_zero else text
 

@@ -11,12 +11,11 @@ from specclip_training.reports.blocks import (
     Paragraph,
     Section,
     Table,
-    metric_form,
     metric_title,
-    with_interval,
 )
 
 from hf_specclip.evaluation import plot_recall_curve
+from hf_specclip.formatting import format_metric, format_with_interval
 
 TITLES = {"spectrum_to_text": "spectrum → text", "text_to_spectrum": "text → spectrum"}
 IDEAL = "ideal observer"
@@ -85,7 +84,7 @@ def retrieval_table(
         [label, *(_cell(values[name], name) if name in values else "" for name in names)]
         for label, values in figures.items()
     ]
-    rows.append(["chance", *(metric_form(name).format(first[name]["chance"]) for name in names)])
+    rows.append(["chance", *(format_metric(first[name]["chance"], name) for name in names)])
     queries = f"{first['n_queries']:,} queries, gallery of {first['n_gallery']:,}"
     return Table([queries, *map(metric_title, names)], rows)
 
@@ -113,7 +112,7 @@ def _at_chance(models: Mapping[str, Mapping[str, Any]], direction: str) -> list[
 
 
 def _cell(figure: Mapping[str, Any], name: str) -> str:
-    value, _, interval = with_interval(figure, metric_form(name)).partition(" ")
+    value, _, interval = format_with_interval(figure, name).partition(" ")
     return f"**{value}** {interval}".rstrip()
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 from specclip_training.engine.loop import is_better
-from specclip_training.reports.blocks import Table, metric_form, metric_title, with_interval
+from specclip_training.reports.blocks import Table, metric_title
+
+from hf_specclip.formatting import format_metric, format_with_interval
 
 _SHOWN = ("recall@1%", "recall@5%", "median_rank_fraction")
 
@@ -32,7 +34,6 @@ def trials_table(metrics: Mapping[str, Any]) -> Table:
 def effects_table(metrics: Mapping[str, Any]) -> Table:
     """Tabulate the best and the median criterion at each value of each setting."""
     criterion = metrics["criterion"]
-    form = metric_form(criterion)
     best_of = max if is_better(1, 0, criterion) else min
     rows = []
     for key, values in metrics["grid"].items():
@@ -44,7 +45,8 @@ def effects_table(metrics: Mapping[str, Any]) -> Table:
             ]
             if results:
                 figures = (best_of(results), float(np.median(results)))
-                rows.append([f"{key} = {value}", str(len(results)), *map(form.format, figures)])
+                cells = (format_metric(figure, criterion) for figure in figures)
+                rows.append([f"{key} = {value}", str(len(results)), *cells])
     return Table(["setting", "points", f"best {criterion}", f"median {criterion}"], rows)
 
 
@@ -60,7 +62,7 @@ def _cell(point: Mapping[str, Any], name: str) -> str:
         figure["low"], figure["high"] = results[0]["mean_log_rank_interval"]
     elif name in retrieval:
         figure |= {end: retrieval[name][end] for end in ("low", "high")}
-    return with_interval(figure, metric_form(name))
+    return format_with_interval(figure, name)
 
 
 def _setting(value: Any) -> str:

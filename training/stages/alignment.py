@@ -23,6 +23,7 @@ from specclip_training.engine.draws import Draws, Order
 from specclip_training.engine.loop import FitResult, TrainingError, fit, map_rows
 from specclip_training.engine.presets import AlignSettings, Preset
 from specclip_training.stages.gallery import build_gallery, fit_classes, known_texts_from
+from specclip_training.stages.mini_batches import in_mini_batches
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import load_result, stage_settings
 
@@ -35,7 +36,6 @@ from hf_specclip import (
 )
 from hf_specclip.classify.zero_shot import ZeroShotClasses
 from hf_specclip.evaluation import match_ranks
-from hf_specclip.models.loss_specclip import in_mini_batches
 from hf_specclip.models.pipeline_specclip import custom_pipelines, save_code
 from hf_specclip.search.index import GALLERY_FOLDER, SpecCLIPIndex
 from hf_specclip.search.known_texts import KnownTexts

@@ -21,13 +21,13 @@ from specclip_training.engine.commands import Run
 from specclip_training.engine.draws import Draws, Order
 from specclip_training.engine.loop import FitResult, fit, map_rows
 from specclip_training.engine.presets import SpectrumSettings, StageSettings
+from specclip_training.stages.mini_batches import in_mini_batches
 
 from hf_specclip import (
     SpecCLIPFeatureExtractor,
     SpecCLIPForSpectrumPreTraining,
     SpecCLIPSpectrumConfig,
 )
-from hf_specclip.models.loss_specclip import in_mini_batches
 from hf_specclip.storage import atomic_folder, write_json
 
 STAGE = "spectrum"

@@ -1,7 +1,7 @@
-"""The ideal observer beside a run: the ceiling for retrieval, the floor for errors.
+"""Ideal observer of a run's dataset: upper limit of retrieval, lower limit of errors.
 
-Only simulated data has one (`specclip_datasets.simulation.oracle`). What was found is kept in
-the cache, by what the dataset holds, the code, the split and the settings.
+Only simulated data have one (`specclip_datasets.simulation.oracle`). Results are cached under a key
+of dataset, code, split and settings.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from specclip_datasets.info import code_fingerprint
 from specclip_datasets.simulation.oracle.report import describe_ceiling
 from specclip_datasets.simulation.oracle.study import MEMBERS, Ceiling, measure_ceiling
 from specclip_training.data.pairs import PairData
 from specclip_training.engine.commands import Run
-from specclip_training.reports.blocks import Paragraph, Section, Study, Table
+from specclip_training.reports.blocks import Paragraph, Section, Table
+from specclip_training.studies.measure import write_tensors
 
 from hf_specclip.literature.embedders.cache import default_cache_dir
 from hf_specclip.storage import write_json
@@ -30,14 +31,14 @@ _FOLDER = "ideal_observer"
 def ceiling_of(
     run: Run, pairs: PairData, split: str, *, members: int = MEMBERS, variables: bool = True
 ) -> Ceiling | None:
-    """What the ideal observer reaches on a split; from the cache where it is there.
+    """Measure the ideal observer on a split, or read its result from the cache.
 
     Args:
-        run: whose cache and evaluation settings to use.
+        run: run with the cache and evaluation settings to use.
         pairs: the dataset.
-        split: of it.
-        members: of the observer's bank.
-        variables: estimate the variables, too.
+        split: split measured on.
+        members: size of the observer's bank of simulated sources.
+        variables: also estimate the physical variables.
 
     Returns:
         None for data that is not simulated. `truth` and `medians` have the order of the split's
@@ -63,7 +64,7 @@ def ceiling_of(
     folder = (run.cache_dir or default_cache_dir()) / _FOLDER
     paths = folder / f"{digest}.json", folder / f"{digest}.safetensors"
     if not all(path.is_file() for path in paths):
-        found = measure_ceiling(
+        ceiling = measure_ceiling(
             pairs.info,
             pairs.splits[split].table,
             text_of_spectrum=pairs.texts_of(split)[1],
@@ -75,30 +76,13 @@ def ceiling_of(
             progress=run.is_main,
         )
         if run.is_main:
-            _keep(found, *paths)
-        return found
-    return _kept(*paths)
-
-
-def study_ceiling(run: Run, pairs: PairData, split: str) -> Study | None:
-    """The ideal observer of a split, as a part of a report.
-
-    Args:
-        run: whose cache and evaluation settings to use.
-        pairs: the dataset.
-        split: of it.
-
-    Returns:
-        None for data that is not simulated. `metrics` holds `retrieval` and `curve` (in the forms
-        of `evaluate_retrieval` and `recall_curve`), `curves` by direction, `monte_carlo`,
-        `variables` and `power_laws`.
-    """
-    found = ceiling_of(run, pairs, split)
-    return None if found is None else Study(found.metrics, [ceiling_section(found.metrics)])
+            _store(ceiling, *paths)
+        return ceiling
+    return _load(*paths)
 
 
 def ceiling_section(metrics: Mapping[str, Any]) -> Section:
-    """The ideal observer's figures as a section of a report."""
+    """Write the ideal observer's figures as a section of a report."""
     parts = describe_ceiling(metrics)
     section = Section("The ideal observer (simulated data)", [Paragraph(parts.about)])
     for title, head, rows in parts.tables:
@@ -106,37 +90,34 @@ def ceiling_section(metrics: Mapping[str, Any]) -> Section:
     return section
 
 
-def _keep(found: Ceiling, figures: Path, arrays: Path) -> None:
-    figures.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {f"ranks/{name}": values for name, values in found.ranks.items()}
-    tensors |= {f"truth/{name}": values for name, values in found.truth.items()}
-    for given, medians in found.medians.items():
+def _store(ceiling: Ceiling, figures: Path, arrays: Path) -> None:
+    tensors = {f"ranks/{name}": values for name, values in ceiling.ranks.items()}
+    tensors |= {f"truth/{name}": values for name, values in ceiling.truth.items()}
+    for given, medians in ceiling.medians.items():
         tensors |= {f"median/{given}/{name}": values for name, values in medians.items()}
-    partial = arrays.with_name(f".partial-{arrays.name}")
-    save_file({name: np.ascontiguousarray(values) for name, values in tensors.items()}, partial)
-    partial.replace(arrays)
-    write_json(figures, found.metrics)
+    write_tensors(arrays, tensors)
+    write_json(figures, ceiling.metrics)
 
 
-def _kept(figures: Path, arrays: Path) -> Ceiling:
+def _load(figures: Path, arrays: Path) -> Ceiling:
     metrics = json.loads(figures.read_text(encoding="utf-8"))
     ranks: dict[str, np.ndarray] = {}
     truth: dict[str, np.ndarray] = {}
     medians: dict[str, dict[str, np.ndarray]] = {}
     for name, values in load_file(arrays).items():
-        kind, _, rest = name.partition("/")
-        if kind == "median":
+        group, _, rest = name.partition("/")
+        if group == "median":
             given, _, variable = rest.partition("/")
             medians.setdefault(given, {})[variable] = values
         else:
-            {"ranks": ranks, "truth": truth}[kind][rest] = values
+            {"ranks": ranks, "truth": truth}[group][rest] = values
     return Ceiling(metrics, ranks, truth, medians)
 
 
 def headline(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Recall@1%, Recall@5% and the median rank of the gallery, from spectrum to text."""
-    found = metrics["spectrum_to_text"]
-    return {name: found[name] for name in ("recall@1%", "recall@5%", "median_rank_fraction")}
+    """Select Recall@1%, Recall@5% and the median rank fraction, from spectrum to text."""
+    retrieval = metrics["spectrum_to_text"]
+    return {name: retrieval[name] for name in ("recall@1%", "recall@5%", "median_rank_fraction")}
 
 
-__all__ = ["ceiling_of", "ceiling_section", "headline", "study_ceiling"]
+__all__ = ["ceiling_of", "ceiling_section", "headline"]

@@ -1,4 +1,4 @@
-"""Retrieval of a trained run, and each query's rank on disk for comparisons between runs."""
+"""Retrieval measurement of a trained run, and storage of each query's rank."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from specclip_training.stages.alignment import MODEL, embed_spectra, embed_split
 from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
 from hf_specclip.evaluation import evaluate_retrieval, match_ranks, recall_curve
 from hf_specclip.evaluation.retrieval import DIRECTIONS
-from hf_specclip.storage import write_json
+from hf_specclip.storage import atomic_file, write_json
 
 EVALUATION = "evaluation"
 RANKS, ERRORS, QUERIES = "ranks.safetensors", "errors.safetensors", "queries.json"
@@ -24,26 +24,27 @@ RANKS, ERRORS, QUERIES = "ranks.safetensors", "errors.safetensors", "queries.jso
 
 @torch.no_grad()
 def measure(run: Run, pairs: PairData, split: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Retrieval of a split by the model in the output folder, in both directions.
+    """Measure retrieval of a split by the run's model, in both directions.
 
     Returns:
-        What `evaluate_retrieval` gives, and a curve (`recall_curve`) for each direction.
+        `evaluate_retrieval`'s figures, and `recall_curve`'s for each direction.
     """
-    spectra, texts, owner = embedded(run, pairs, split)
+    spectra, texts, owner = embed_split(run, pairs, split)
     groups, settings = pairs.splits[split].groups, run.preset.evaluation
-    given = (spectra, texts, owner, groups)
+    embedded_split = (spectra, texts, owner, groups)
     draws = {"n_bootstrap": settings.n_bootstrap, "seed": 0}
-    figures = evaluate_retrieval(*given, ks=settings.ks, **draws)
+    figures = evaluate_retrieval(*embedded_split, ks=settings.ks, **draws)
     curves = {
-        direction: recall_curve(*given, direction=direction, **draws) for direction in DIRECTIONS
+        direction: recall_curve(*embedded_split, direction=direction, **draws)
+        for direction in DIRECTIONS
     }
     return figures, curves
 
 
-def embedded(
+def embed_split(
     run: Run, pairs: PairData, split: str
 ) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-    """A split in the shared space: spectra (n, D), distinct texts (k, D), text of each row (n,)."""
+    """Embed a split: spectra (n, D), distinct texts (k, D), index of each row's text (n,)."""
     model = SpecCLIPModel.from_pretrained(run.output / MODEL).to(run.accelerator.device).eval()
     extractor = SpecCLIPFeatureExtractor.from_pretrained(run.output / MODEL)
     spectra = embed_spectra(model, extractor, pairs, split, run.accelerator)
@@ -55,12 +56,12 @@ def embedded(
 def save_ranks(
     run: Run, pairs: PairData, split: str, ideal: Mapping[str, np.ndarray] | None = None
 ) -> Path:
-    """Write the rank of each query of a split, so that runs can be compared query by query.
+    """Write the rank of each query of a split, for paired comparisons between runs.
 
     Args:
-        run: with its model.
-        pairs: with embedded texts.
-        split: of the queries.
+        run: run with a trained model.
+        pairs: dataset with embedded texts.
+        split: split of the queries.
         ideal: the ideal observer's ranks of the same queries by direction, where there is one.
 
     Returns:
@@ -69,7 +70,7 @@ def save_ranks(
         where given, `.ideal` (q,); `queries.json` the `ids` and `groups` of the queries under
         `[SPLIT][DIRECTION]`.
     """
-    spectra, texts, owner = embedded(run, pairs, split)
+    spectra, texts, owner = embed_split(run, pairs, split)
     folder = run.output / EVALUATION
     if not run.is_main:
         return folder
@@ -107,11 +108,9 @@ def save_ranks(
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Write arrays as safetensors; the file appears only once it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial-{path.name}")
-    save_file({name: np.ascontiguousarray(values) for name, values in tensors.items()}, partial)
-    partial.replace(path)
+    """Write arrays as safetensors, atomically."""
+    with atomic_file(path) as partial:
+        save_file({name: np.ascontiguousarray(values) for name, values in tensors.items()}, partial)
 
 
 __all__ = [
@@ -119,7 +118,7 @@ __all__ = [
     "EVALUATION",
     "QUERIES",
     "RANKS",
-    "embedded",
+    "embed_split",
     "measure",
     "save_ranks",
     "write_tensors",

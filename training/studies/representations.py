@@ -1,4 +1,4 @@
-"""What a trained run knows of each row, as plain arrays: the ground of every study.
+"""Representations of the rows of a trained run as plain arrays, the input of every study.
 
 The paper compares six representations of a pair (its section on physical variables): the spectrum's
 latent and the text before alignment, each of the two in the shared space, the shared two together,
@@ -26,9 +26,10 @@ from hf_specclip import (
     SpecCLIPForSpectrumPreTraining,
     SpecCLIPModel,
 )
-from hf_specclip.models.configuration_specclip import BANDS, GLOBALS, describing_kind
+from hf_specclip.models.configuration_specclip import GLOBALS, describing_kind
+from hf_specclip.models.variables_specclip import HARDNESS_BANDS
 
-_PARTS = {
+REPRESENTATION_VIEWS = {
     "spectrum": ("spectrum",),
     "text": ("text",),
     "shared_spectrum": ("shared_spectrum",),
@@ -36,7 +37,7 @@ _PARTS = {
     "shared_both": ("shared_spectrum", "shared_text"),
     "everything": ("spectrum", "text", "shared_spectrum", "shared_text"),
 }
-REPRESENTATIONS = tuple(_PARTS)
+REPRESENTATIONS = tuple(REPRESENTATION_VIEWS)
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,13 @@ class SplitRepresentations:
         encoder: (n, latent_dim) latent of the aligned model; the same where it was frozen.
         text: (n, sections·d) embedded sections, joined, before alignment; zeros where one is
             absent.
-        section_mask: (n, sections) bool, which of them have something to say.
+        section_mask: (n, sections) bool, True where a section is present.
         shared_spectrum, shared_text: (n, D) points in the shared space, of unit length.
-        features: (n, F) numbers that describe a spectrum as a whole (rates, bands, hardness), as
-            the feature extractor gives them; of kind `physics` where the preset's has none.
+        features: (n, F) numbers of the whole spectrum (rates, bands, hardness) from the feature
+            extractor; of kind `physics` where the preset's has none.
         targets: the physical variables by name, (n,) float64 in catalogue units, nan where null.
         lower, upper: their 68 % limits, nan where the catalogue has none.
-        groups: (n,) str, what no split cuts.
+        groups: (n,) str; no split cuts a group.
         text_ids: (n,) int64, equal for equal texts.
         classes: (n,) object, class of the source, None where unknown.
         table: all columns of the contract.
@@ -81,27 +82,27 @@ class SplitRepresentations:
     units: Mapping[str, str] = field(default_factory=lambda: dict(VARIABLES))
     sections: tuple[str, ...] = SECTIONS
     energy_range: tuple[float, float] = (0.5, 8.0)
-    bands: tuple[tuple[float, float], ...] = BANDS
+    bands: tuple[tuple[float, float], ...] = HARDNESS_BANDS
     feature_names: tuple[str, ...] = GLOBALS["physics"]
 
     def __len__(self) -> int:
         return len(self.groups)
 
     def matrix(self, name: str) -> np.ndarray:
-        """One of `REPRESENTATIONS`, (n, width) float32; parts are joined as they are.
+        """Return one of `REPRESENTATIONS`, (n, width) float32; parts are joined without scaling.
 
         Raises:
             KeyError: for another name.
         """
-        return np.concatenate([getattr(self, part) for part in _PARTS[name]], axis=1)
+        return np.concatenate([getattr(self, part) for part in REPRESENTATION_VIEWS[name]], axis=1)
 
 
 @torch.no_grad()
 def representations_of(run: Run, pairs: PairData) -> dict[str, SplitRepresentations]:
-    """The representations of every split by the models in the output folder.
+    """Compute the representations of every split by the models in the output folder.
 
     Args:
-        run: a run whose `spectrum/` and `model/` are there.
+        run: a run with `spectrum/` and `model/`.
         pairs: its dataset, with embedded texts.
 
     Returns:
@@ -173,15 +174,15 @@ def _features(extractor: SpecCLIPFeatureExtractor, arrays: SplitArrays) -> np.nd
     )
     if not len(arrays):
         return np.zeros((0, 0), np.float32)
-    found = describing(arrays.spectra(slice(None)), return_tensors="np")
-    return np.asarray(found["spectrum_globals"], np.float32)
+    tensors = describing(arrays.spectra(slice(None)), return_tensors="np")
+    return np.asarray(tensors["spectrum_globals"], np.float32)
 
 
 def _numbers(table: pa.Table, column: str) -> np.ndarray:
-    """A column as float64, nan where it is null or absent."""
+    """Return a column as float64, nan where it is null or absent."""
     if column not in table.column_names:
         return np.full(table.num_rows, np.nan)
     return np.asarray(table[column].cast(pa.float64()).to_numpy(), np.float64)
 
 
-__all__ = ["REPRESENTATIONS", "SplitRepresentations", "representations_of"]
+__all__ = ["REPRESENTATIONS", "REPRESENTATION_VIEWS", "SplitRepresentations", "representations_of"]

@@ -18,8 +18,10 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from hf_specclip.models.variables_specclip import BANDS
+
 from .. import instrument, populations
-from ..detections import BANDS, HARDENING, REFERENCE_AREA, at_the_time
+from ..detections import HARDENING, REFERENCE_AREA, at_the_time
 from ..knobs import Knobs, stream
 from ..source_classes import CLASS_NAMES, CLASSES, FIELD_KINDS, FIELD_NAMES
 from .prior import LOG_COUNTS, LOG_EXPOSURE, STEP, Prior

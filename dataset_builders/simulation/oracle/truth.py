@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from hf_specclip.models.variables_specclip import BANDS
+
 from ...info import SpecCLIPDatasetInfo
 from .. import instrument, photometry, spectral_fits
-from ..detections import BANDS
 from .bank import true_colours
 from .dataset import KnownRows, recognise
 

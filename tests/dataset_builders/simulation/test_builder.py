@@ -16,7 +16,6 @@ from specclip_datasets.simulation import instrument, populations, prose, source_
 from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.compare import catalogue_marginals
 from specclip_datasets.simulation.detections import (
-    BANDS,
     measured_variables,
     noise_free_quantities,
     source_names,
@@ -32,6 +31,7 @@ from specclip_datasets.simulation.prose.spectrum import SILENT
 from specclip_datasets.simulation.rows import simulated_splits
 from specclip_datasets.splits import count_sources_of_papers
 
+from hf_specclip.models.variables_specclip import BANDS
 from hf_specclip.spectra import emission as models
 from hf_specclip.spectra.rebin import energy_grid
 

@@ -1,4 +1,4 @@
-"""Figures of what the gate of a mixture of experts chose."""
+"""Figures of the gate of a mixture of experts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FEWEST_OF_A_CLASS = 5
 def plot_gate(
     weights: np.ndarray, variables: Sequence[str], experts: Sequence[str], path: Path
 ) -> Path:
-    """Heat map of mean gate weights.
+    """Draw a heat map of mean gate weights.
 
     Args:
         weights: (variables, experts), each row summing to 1.
@@ -32,16 +32,15 @@ def plot_gate_by_class(
     experts: Sequence[str],
     path: Path,
 ) -> Path:
-    """Heat map of the weight that goes to experts which use the text, by variable and class.
+    """Draw a heat map of the weight of the experts that use the text, by variable and class.
 
     Args:
         weights: (rows, variables, experts).
         classes: (rows,) label or None.
-        variables, experts: their names; an expert without text is named so, or is the median, or
-            looks at spectra alone.
+        variables, experts: their names, by which experts that use no text are told.
         path: PNG to write.
     """
-    alone = ("median", "knn_spectrum", "knn_shared_spectrum", "knn_features", "trees")
+    alone = ("median", "knn_spectrum", "knn_shared_spectrum", "knn_features")
     with_text = [n not in alone and not n.endswith("_without_text") for n in experts]
     share = weights[:, :, with_text].sum(axis=2)
     labels, counts = np.unique([str(c) for c in classes if c is not None], return_counts=True)

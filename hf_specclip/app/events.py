@@ -1,0 +1,181 @@
+"""Events of the page: the values of its components after each action of the visitor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..describe.describer import Describer
+from ..describe.description import Description
+from .figures import Sparkline, map_figure, sparkline, spectrum_figure
+from .html import render, render_exports
+from .upload import UploadError, read_upload
+
+# Components that a description fills, in the order of the lists that the events return.
+RESULTS = ("message", "results", "facts", "spectrum", "classes", "literature", "variables", "map",
+           "outlier", "similar", "exports", "description", "files", "compare", "open")  # fmt: skip
+MAX_QUESTION = 500
+_EXAMPLES = 12
+_SEARCH_RESULTS = 12
+
+
+class PageEvents:
+    """Event handlers around a model.
+
+    Args:
+        describer: the model.
+        max_bytes: largest file that is read.
+        max_seconds: longest time that reading may take.
+    """
+
+    def __init__(self, describer: Describer, max_bytes: int, max_seconds: float):
+        self.describer, self.max_bytes, self.max_seconds = describer, max_bytes, max_seconds
+        try:
+            self.map_points: dict[str, Any] | None = describer.map_points()
+        except ValueError:
+            self.map_points = None
+
+    @property
+    def has_spectra(self) -> bool:
+        """True where the index has spectra to search and compare with."""
+        return self.describer.index is not None and len(self.describer.index.spectra) > 0
+
+    def examples(self) -> list[tuple[str, str]]:
+        """List `(label, id)` of the brightest source of each class, held-out sources first."""
+        if not self.has_spectra:
+            return []
+        entries = sorted(
+            self.describer.required_index().spectra.entries,
+            key=lambda entry: (entry.get("split") != "test", -float(entry.get("counts") or 0)),
+        )
+        brightest: dict[str, Any] = {}
+        for entry in entries:
+            brightest.setdefault(str(entry.get("class") or "no class"), entry)
+        return [
+            (f"{name}: {entry.get('source_name') or entry['id']}", entry["id"])
+            for name, entry in list(brightest.items())[:_EXAMPLES]
+        ]
+
+    def upload(self, files: Sequence[str] | None) -> list[Any]:
+        """Describe uploaded files."""
+        if not files:  # the field was emptied
+            return [gr.skip()] * len(RESULTS)
+        try:
+            spectrum = read_upload(files, max_bytes=self.max_bytes, max_seconds=self.max_seconds)
+            return self._show(spectrum)
+        except UploadError as error:
+            return self._refuse(str(error))
+        except (ValueError, OSError) as error:
+            return self._refuse(_sentence(error))
+        finally:
+            _remove_uploads(files)
+
+    def open(self, name: str | None) -> list[Any]:
+        """Describe a source of the catalogue."""
+        if not name:
+            return [gr.skip()] * len(RESULTS)
+        try:
+            return self._show(self.describer.catalogue_spectrum(name))
+        except (KeyError, ValueError) as error:
+            return self._refuse(_sentence(error))
+
+    def compare(self, name: str | None, description: Description | None) -> list[Any]:
+        """Draw a source of the catalogue beside the spectrum: message, spectrum and map."""
+        if not name or description is None:
+            return [gr.skip()] * 3
+        try:
+            other = self.describer.catalogue_spectrum(name)
+        except KeyError as error:
+            return [render("message", _sentence(error), "note"), gr.skip(), gr.skip()]
+        companion = (other.source_name or name, other)
+        figure = spectrum_figure(description.spectrum, _label(description), companion)
+        return ["", figure, self._map(description, name)]
+
+    def search(self, question: str | None, kind: str) -> list[Any]:
+        """Search in words: message and results."""
+        question = (question or "").strip()
+        if not question:
+            hint = "Write what to look for, such as an absorbed binary."
+            return [render("message", hint, "note"), ""]
+        if len(question) > MAX_QUESTION:
+            return [render("message", f"Ask in at most {MAX_QUESTION} characters."), ""]
+        try:
+            hits = self.describer.search(question, top_k=_SEARCH_RESULTS, kind=kind)
+        except (ValueError, OSError, ImportError) as error:
+            return [render("message", _sentence(error)), ""]
+        if kind == "papers":
+            return ["", render("literature", hits, len(self.describer.required_index().papers))]
+        return ["", render("results", [(hit, self._sparkline(hit.id)) for hit in hits])]
+
+    def _show(self, spectrum: Any) -> list[Any]:
+        description = self.describer.describe(spectrum)
+        if description.file is not None:  # without the temporary folder
+            description = replace(description, file=Path(description.file).name)
+        values = {
+            "message": "",
+            "results": gr.update(visible=True),
+            "facts": render("facts", description),
+            "spectrum": spectrum_figure(description.spectrum, _label(description)),
+            "classes": render("classes", description.classes),
+            "literature": render(
+                "literature", description.literature, description.gallery["papers"]
+            ),
+            "variables": render("variables", description.variables),
+            "map": self._map(description),
+            "outlier": render("outlier", description.outlier),
+            "similar": render("similar", description.similar),
+            "exports": render_exports(description),
+            "description": description,
+            "files": None,
+            "compare": "",  # so that a second click on the same source is a change
+            "open": "",
+        }
+        return [values[name] for name in RESULTS]
+
+    def _refuse(self, text: str) -> list[Any]:
+        """Show a sentence, and hide results that could be taken for those of the file."""
+        values = {
+            "message": render("message", text),
+            "results": gr.update(visible=False),
+            "description": None,
+            "files": None,
+            "compare": "",
+            "open": "",
+        }
+        return [values.get(name, gr.skip()) for name in RESULTS]
+
+    def _map(self, description: Description, compared: str | None = None) -> Any:
+        if self.map_points is None:
+            return None
+        position = description.map_position
+        return map_figure(self.map_points, position, _label(description), compared)
+
+    def _sparkline(self, name: str) -> Sparkline | None:
+        try:
+            return sparkline(self.describer.catalogue_spectrum(name))
+        except (KeyError, ValueError):  # the index keeps no counts
+            return None
+
+
+def _label(description: Description) -> str:
+    return str(description.source.get("source_name") or "this spectrum")
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def _remove_uploads(files: Sequence[str]) -> None:
+    """Remove uploaded files, and the folder that Gradio made for each."""
+    for file in map(Path, files):
+        file.unlink(missing_ok=True)
+        if file.parent.is_dir() and not any(file.parent.iterdir()):
+            file.parent.rmdir()
+
+
+__all__ = ["MAX_QUESTION", "RESULTS", "PageEvents"]

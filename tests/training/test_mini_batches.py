@@ -1,0 +1,114 @@
+"""Training in mini-batches: outputs and gradients of the whole batch, dropout included."""
+
+import pytest
+import torch
+from specclip_training.stages.mini_batches import in_mini_batches
+
+from hf_specclip.models.loss_specclip import info_nce_loss
+
+DEVICES = ["cpu"]
+if torch.accelerator.is_available():
+    DEVICES.append(str(torch.accelerator.current_accelerator()))
+
+
+def test_mini_batches_give_the_gradients_of_the_whole_batch():
+    torch.manual_seed(0)
+    encoder = torch.nn.Sequential(
+        torch.nn.Linear(6, 8), torch.nn.Dropout(0.5), torch.nn.Tanh(), torch.nn.Linear(8, 4)
+    ).double()
+    inputs = torch.randn(7, 6, dtype=torch.float64)
+    texts = torch.randn(7, 4, dtype=torch.float64)
+    results = []
+    for size in (None, 7, 3, 1):
+        encoder.eval().zero_grad()
+        spectra = in_mini_batches(encoder, {"input": inputs}, size)
+        loss = info_nce_loss(spectra, texts, 5.0)
+        loss.backward()
+        results.append([loss.detach(), *(p.grad.clone() for p in encoder.parameters())])
+    for other in results[1:]:
+        for one, two in zip(results[0], other, strict=True):
+            torch.testing.assert_close(one, two, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_dropout_hides_the_same_in_both_passes(device):
+    """A gradient of what was computed, not of another draw, on an accelerator, too."""
+    torch.manual_seed(0)
+    # Apple's devices have no float64.
+    exact = {"device": device, "dtype": torch.float32 if device == "mps" else torch.float64}
+    encoder = torch.nn.Sequential(
+        torch.nn.Linear(6, 8), torch.nn.Dropout(0.5), torch.nn.Tanh(), torch.nn.Linear(8, 4)
+    ).to(**exact)
+    inputs = torch.randn(7, 6, **exact)
+    torch.manual_seed(1)
+    spectra = in_mini_batches(encoder, {"input": inputs}, 3)
+    spectra.sum().backward()
+    kept = [p.grad.clone() for p in encoder.parameters()]
+    encoder.zero_grad()
+    torch.manual_seed(1)
+    torch.cat([encoder(inputs[at : at + 3]) for at in (0, 3, 6)]).sum().backward()
+    for ours, plain in zip(kept, encoder.parameters(), strict=True):
+        bound = 1e-12 if ours.dtype == torch.float64 else 1e-6
+        torch.testing.assert_close(ours, plain.grad, rtol=0, atol=bound)
+
+
+class Noisy(torch.nn.Module):
+    """Random numbers of every sort: dropout of modules, functions and attention, and others."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(6, 9), torch.nn.Linear(9, 4)
+        self.module = torch.nn.Dropout(0.3)
+        self.in_place = torch.nn.Dropout(0.2, inplace=True)
+
+    def forward(self, input):
+        hidden = self.module(self.first(input).tanh())
+        hidden = hidden + torch.rand_like(hidden)
+        hidden = torch.nn.functional.dropout(hidden, p=0.4, training=self.training)
+        hidden = torch.nn.functional.alpha_dropout(hidden, 0.1, training=self.training)
+        heads = hidden.view(len(hidden), 1, 3, 3)
+        attended = torch.nn.functional.scaled_dot_product_attention(
+            heads, heads, heads, dropout_p=0.25
+        )
+        hidden = attended.reshape(len(hidden), 9)
+        return torch.nn.functional.dropout(self.in_place(self.second(hidden)), 0.0)
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("inner", [False, True], ids=["", "checkpoints inside"])
+def test_the_second_pass_draws_the_numbers_of_the_first(inner, precision):
+    """To the bit, as often as it is run, whatever else is drawn in between."""
+    torch.manual_seed(0)
+    noisy, inputs = Noisy(), torch.randn(7, 6)
+
+    def encoder(input):
+        if inner:
+            return torch.utils.checkpoint.checkpoint(noisy, input, use_reentrant=False)
+        return noisy(input)
+
+    def gradients(embeds, backwards=1):
+        noisy.zero_grad()
+        for left in reversed(range(backwards)):
+            embeds.float().square().sum().backward(retain_graph=left > 0)
+        return [parameter.grad.clone() / backwards for parameter in noisy.parameters()]
+
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        torch.manual_seed(1)
+        whole = torch.cat([encoder(input=inputs[at : at + 3]) for at in (0, 3, 6)])
+        drawn = torch.get_rng_state()
+        torch.manual_seed(1)
+        parts = in_mini_batches(encoder, {"input": inputs}, 3)
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert torch.equal(parts, whole)
+    expected = gradients(whole)
+    torch.rand(5)  # another state than that of the first pass
+    for ours, plain in zip(gradients(parts, backwards=2), expected, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-6, atol=1e-6)
+
+
+def test_bad_sizes_are_refused():
+    rows = torch.zeros(3, 2)
+    with pytest.raises(ValueError, match=r"inputs have \[2, 3\] rows"):
+        in_mini_batches(torch.add, {"input": rows, "other": rows[:2]}, 1)
+    with pytest.raises(ValueError, match="mini-batches of 0 rows"):
+        in_mini_batches(torch.neg, {"input": rows}, 0)

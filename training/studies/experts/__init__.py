@@ -1,0 +1,1 @@
+"""Mixture of experts: data, fitting, measures, report and figures."""

@@ -1,0 +1,172 @@
+"""Errors, gains, coverage and the price of missing text of two mixtures of experts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from specclip_training.studies.representations import REPRESENTATIONS, SplitRepresentations
+
+from hf_specclip.evaluation import evaluate_coverage, evaluate_regression
+from hf_specclip.models.configuration_specclip_moe import PANELS
+
+MODES = ("select", "gate")
+COUNT_EDGES = (0, 50, 150, 500, np.inf)
+
+Outputs = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]
+
+
+def measure_experts(
+    outputs: Outputs,
+    rows: SplitRepresentations,
+    train: SplitRepresentations,
+    n_bootstrap: int,
+    truth: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Measure the two mixtures.
+
+    Args:
+        outputs: mode -> panel -> outputs of `SpecCLIPMoEForRegression` as arrays.
+        rows: the rows they answer for.
+        train: for the median guess.
+        n_bootstrap: draws behind each interval.
+        truth: see `study_experts`.
+    """
+    names = list(rows.targets)
+    targets = np.stack([rows.targets[name] for name in names], axis=1)
+    known = [np.isfinite(train.targets[name]).any() for name in names]
+    guess = np.array([np.nanmedian(train.targets[n]) if k else np.nan for n, k in
+                      zip(names, known, strict=True)])  # fmt: skip
+    # A variable the fit saw too rarely to answer for is left out rather than guessed.
+    answered = np.isfinite(outputs["gate"]["full"]["predictions"]).all(axis=0) & np.isfinite(guess)
+    targets[:, ~answered] = np.nan
+
+    def score(predictions: np.ndarray, baseline: np.ndarray | None) -> dict[str, Any]:
+        return evaluate_regression(
+            predictions, targets, rows.groups, variables=names, baseline=baseline, guess=guess,
+            n_bootstrap=n_bootstrap,
+        )  # fmt: skip
+
+    full = {mode: panels["full"] for mode, panels in outputs.items()}
+    select, gate = (full[mode]["predictions"] for mode in MODES)
+    single = representation_predictions(full)
+    spectra = single["spectrum"]
+    metrics: dict[str, Any] = {"knn": {n: score(values, spectra) for n, values in single.items()}}
+    metrics |= {mode: score(full[mode]["predictions"], spectra) for mode in MODES}
+    _, in_hindsight = _best_in_hindsight(full["select"]["expert_predictions"], targets)
+    metrics["select_in_hindsight"] = score(in_hindsight, spectra)["mean_gain"]
+    metrics["gate_over_select"] = score(gate, select)["mean_gain"]
+    best, in_hindsight = _best_in_hindsight(full["gate"]["expert_predictions"], targets)
+    metrics["against_best_expert"] = {
+        name: {"expert": int(expert), **entry["gain"]}
+        for (name, entry), expert in zip(
+            score(gate, in_hindsight)["variables"].items(), best, strict=True
+        )
+        if "gain" in entry
+    }
+    metrics["missing_text"] = {
+        mode: {
+            panel: {
+                **{key: result[key] for key in ("mean_gain", "mean_gain_over_guess")},
+                "price": _price(score(outputs[mode][panel]["predictions"],
+                                      full[mode]["predictions"])["mean_gain"]),
+            }
+            for panel in PANELS[1:]
+            for result in [score(outputs[mode][panel]["predictions"], spectra)]
+        }
+        for mode in MODES
+    }  # fmt: skip
+    metrics["coverage"] = _coverage(outputs, targets, rows, names, n_bootstrap)
+    if truth is not None:
+        metrics["truth"] = _errors_against_truth(truth, full, names, rows, n_bootstrap)
+    return metrics
+
+
+def representation_predictions(
+    full: Mapping[str, Mapping[str, np.ndarray]],
+) -> dict[str, np.ndarray]:
+    """Representation -> predictions (n, variables) of the paper's k-NN on it, from mode -> outputs
+    with text."""
+    answers = full["select"]["expert_predictions"]
+    return {name: answers[:, number] for number, name in enumerate(REPRESENTATIONS)}
+
+
+def _best_in_hindsight(answers: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Choose for each variable the expert with the smallest error on these very rows: a comparison
+    that favours the expert.
+
+    Args:
+        answers: (n, experts, variables).
+        targets: (n, variables), nan where unknown.
+
+    Returns:
+        The experts (variables,) and their predictions (n, variables).
+    """
+    with np.errstate(invalid="ignore"):
+        error = np.abs(answers - targets[:, None])
+    known = np.isfinite(targets).any(axis=0)
+    mean = np.full(error.shape[1:], np.inf)
+    mean[:, known] = np.nanmean(error[:, :, known], axis=0)
+    best = mean.argmin(axis=0)
+    return best, answers[:, best, np.arange(answers.shape[2])]
+
+
+def _price(gain: Mapping[str, float]) -> dict[str, float]:
+    """Turn a gain over the answers with text into the growth of the error without it."""
+    return {"value": -gain["value"], "low": -gain["high"], "high": -gain["low"]}
+
+
+def _coverage(
+    outputs: Outputs,
+    targets: np.ndarray,
+    rows: SplitRepresentations,
+    names: Sequence[str],
+    n_bootstrap: int,
+) -> dict[str, Any]:
+    """Coverage by mode, panel and level, overall and by the counts of the spectrum."""
+    counts = 10 ** rows.features[:, rows.feature_names.index("log_counts")] - 1
+    by = {
+        f"{low:g} to {high:g} counts" if np.isfinite(high) else f"over {low:g} counts":
+        (counts >= low) & (counts < high)
+        for low, high in pairwise(COUNT_EDGES)
+    }  # fmt: skip
+    return {
+        mode: {
+            panel: {
+                level: evaluate_coverage(
+                    output[f"lower_{level}"], output[f"upper_{level}"], targets, rows.groups,
+                    variables=names, nominal=int(level) / 100, by=by, n_bootstrap=n_bootstrap,
+                )
+                for level in ("68", "90")
+            }
+            for panel, output in panels.items()
+        }
+        for mode, panels in outputs.items()
+    }  # fmt: skip
+
+
+def _errors_against_truth(
+    truth: Mapping[str, Any],
+    full: Mapping[str, Mapping[str, np.ndarray]],
+    names: Sequence[str],
+    rows: SplitRepresentations,
+    n_bootstrap: int,
+) -> dict[str, Any]:
+    """Mean absolute errors against the simulated values behind the catalogue's, and their floor."""
+    values, floor = truth.get("truth", {}), truth.get("floor", {})
+    blank = np.full(len(rows), np.nan)
+    matrix = np.stack([np.asarray(values.get(name, blank), np.float64) for name in names], axis=1)
+    for output in full.values():
+        matrix[~np.isfinite(output["predictions"])] = np.nan
+    result: dict[str, Any] = {}
+    for mode, output in full.items():
+        scored = evaluate_regression(
+            output["predictions"], matrix, rows.groups, variables=names, n_bootstrap=n_bootstrap
+        )
+        result[mode] = {n: e["mae"] for n, e in scored["variables"].items() if e["n"]}
+    return {**result, "floor": {n: float(floor[n]) for n in names if n in floor}}
+
+
+__all__ = ["COUNT_EDGES", "MODES", "measure_experts", "representation_predictions"]

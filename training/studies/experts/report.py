@@ -1,0 +1,183 @@
+"""Report of the study of the mixture of experts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from specclip_training.reports.blocks import Figure, Paragraph, Section, Table, with_interval
+from specclip_training.studies.experts.measures import MODES
+from specclip_training.studies.representations import REPRESENTATIONS
+
+from hf_specclip.models.configuration_specclip_moe import PANELS
+
+_TITLES = {
+    "spectrum": "spectra",
+    "text": "text",
+    "shared_spectrum": "shared spectra",
+    "shared_text": "shared text",
+    "shared_both": "shared both",
+    "everything": "everything",
+}
+_PANEL_TITLES = {
+    "full": "text given",
+    "retrieved": "text missing, replaced by retrieved texts",
+    "without_text": "text missing, experts without text",
+}
+_PERCENT, _VALUE = "{:.1%}", "{:.3g}"
+
+
+def expert_sections(metrics: Mapping[str, Any], figures: Sequence[Figure]) -> list[Section]:
+    """Write the sections of the report.
+
+    Args:
+        metrics: of `measure_experts`, with `split`, `simulated` and `headline`.
+        figures: of the gate's weights.
+    """
+    word = "simulated " if metrics["simulated"] else ""
+    gains = {
+        "select over spectra": metrics["select"].get("mean_gain"),
+        "the same, with the choice made on this split": metrics["select_in_hindsight"],
+        "gate over spectra": metrics["gate"].get("mean_gain"),
+        "gate over select": metrics["gate_over_select"],
+        "select over the median guess": metrics["select"].get("mean_gain_over_guess"),
+        "gate over the median guess": metrics["gate"].get("mean_gain_over_guess"),
+    }
+    blocks = [
+        Paragraph(
+            f"Mean absolute errors on the {word}`{metrics['split']}` split, in catalogue units. "
+            "k-NN (k = 3) on six representations, as in the paper; *select* uses for each variable "
+            "the representation with the smallest error on `validation` (the paper's mixture of "
+            "experts); *gate* weighs stronger experts: row by row, with constant weights or by a "
+            "single expert, whichever is best, partly on `validation`. Text embeddings are those "
+            "of the sections before alignment. Neighbours come from train and calibration."
+        ),
+        Table(
+            ["mean over the variables of 1 − MAE ratio", "gain (95 % interval)"],
+            [[name, with_interval(g, _PERCENT)] for name, g in gains.items() if g],
+        ),
+        _error_table(metrics),
+        Paragraph(_worse_variables(metrics)),
+    ]
+    sections = [Section("Physical variables", blocks)]
+    if "truth" in metrics:
+        sections.append(_truth_section(metrics["truth"]))
+    sections += [_coverage_section(metrics, word), _missing_text_section(metrics)]
+    if figures:
+        sections.append(Section("Weights of the gate", list(figures)))
+    return sections
+
+
+def _error_table(metrics: Mapping[str, Any]) -> Table:
+    head = ["variable", "n", "median guess", *(_TITLES[n] for n in REPRESENTATIONS), "select",
+            "gate (95 % interval)", "gain over spectra (95 % interval)"]  # fmt: skip
+    rows = []
+    for name, entry in metrics["gate"]["variables"].items():
+        if not entry["n"]:
+            rows.append([name, "0", *["–"] * (len(head) - 2)])
+            continue
+        errors = [metrics["knn"][r]["variables"][name]["mae"]["value"] for r in REPRESENTATIONS]
+        cells = [f"**{_VALUE.format(e)}**" if e == min(errors) else _VALUE.format(e) for e in
+                 errors]  # fmt: skip
+        rows.append(
+            [
+                name,
+                f"{entry['n']:,}",
+                _VALUE.format(entry["guess"]),
+                *cells,
+                _VALUE.format(metrics["select"]["variables"][name]["mae"]["value"]),
+                with_interval(entry["mae"], _VALUE),
+                with_interval(entry["gain"], _PERCENT) if "gain" in entry else "–",
+            ]
+        )
+    return Table(head, rows)
+
+
+def _worse_variables(metrics: Mapping[str, Any]) -> str:
+    """Name the variables that the gate predicts worse than a baseline, beyond the interval."""
+    guess = [
+        name
+        for name, entry in metrics["gate"]["variables"].items()
+        if "gain_over_guess" in entry and entry["gain_over_guess"]["high"] < 0
+    ]
+    expert = [name for name, gain in metrics["against_best_expert"].items() if gain["high"] < 0]
+    best = "the gate's best expert, chosen in hindsight on this split,"
+    return (
+        "The gate, variable by variable. "
+        f"{', '.join(guess) or 'None'}: worse than the median guess beyond the interval. "
+        f"{', '.join(expert) or 'None'}: worse than {best} beyond the interval."
+    )
+
+
+def _coverage_section(metrics: Mapping[str, Any], word: str) -> Section:
+    rows = []
+    for mode in MODES:
+        for panel in PANELS:
+            for level, part in metrics["coverage"][mode][panel].items():
+                entries = {"all": part["overall"], **(part["by"] if panel == "full" else {})}
+                rows += [
+                    [f"{mode}, {_PANEL_TITLES[panel]}", name, f"{level} %",
+                     with_interval(e, _PERCENT), f"{e['n']:,}", "yes" if e["holds"] else "no"]
+                    for name, e in entries.items() if e
+                ]  # fmt: skip
+    failing = [
+        f"{name} ({level} %: {entry['value']:.1%})"
+        for level, part in metrics["coverage"][metrics["headline"]]["full"].items()
+        for name, entry in part["variables"].items()
+        if entry and not entry["holds"]
+    ]
+    blocks = [
+        Paragraph(
+            f"Share of the {word}catalogue values inside the intervals. They are cross-conformal "
+            "over the groups of train and calibration, scaled by the expected error of each row. "
+            "*Holds*: within 3 points of the nominal level, or that is within the 95 % interval."
+        ),
+        Table(["mixture", "rows", "nominal", "measured (95 % interval)", "n", "holds"], rows),
+        Paragraph(
+            "Variables of the preset's mixture that do not hold: "
+            + (", ".join(failing) or "none") + "."
+        ),
+    ]  # fmt: skip
+    return Section("Intervals", blocks)
+
+
+def _missing_text_section(metrics: Mapping[str, Any]) -> Section:
+    rows = [
+        [mode, _PANEL_TITLES[panel], with_interval(entry["mean_gain"], _PERCENT),
+         with_interval(entry["price"], "{:+.1%}")]
+        for mode, panels in metrics["missing_text"].items()
+        for panel, entry in panels.items()
+        if "mean_gain" in entry
+    ]  # fmt: skip
+    return Section(
+        "Without the text",
+        [
+            Paragraph(
+                "Errors for a spectrum alone; the price is the mean growth of the error over the "
+                "variables, against the same mixture with the text."
+            ),
+            Table(["mixture", "answer", "gain over spectra (95 % interval)",
+                   "price (95 % interval)"], rows),
+        ],
+    )  # fmt: skip
+
+
+def _truth_section(truth: Mapping[str, Any]) -> Section:
+    rows = [
+        [name, _VALUE.format(truth["select"][name]["value"]), with_interval(entry, _VALUE),
+         _VALUE.format(truth["floor"][name]) if name in truth["floor"] else "–"]
+        for name, entry in truth["gate"].items()
+    ]  # fmt: skip
+    return Section(
+        "Against the simulated truth",
+        [
+            Paragraph(
+                "Mean absolute errors against the values behind the simulated catalogue, and the "
+                "smallest one that any method can have."
+            ),
+            Table(["variable", "select", "gate (95 % interval)", "floor"], rows),
+        ],
+    )
+
+
+__all__ = ["expert_sections"]
