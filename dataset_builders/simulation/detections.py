@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hf_specclip.models.variables_specclip import BANDS
 from hf_specclip.spectra.rebin import energy_grid
 
 from ..contract import ENERGY_RANGE, N_BINS
@@ -13,7 +14,6 @@ from . import instrument, photometry, populations, timing
 
 # A typical response, counts per absorbed photon/cm² in 0.5–7 keV: turns counts into a flux.
 REFERENCE_AREA = 430.0
-BANDS = {"s": (0.5, 1.2), "m": (1.2, 2.0), "h": (2.0, 7.0), "b": (0.5, 7.0)}
 # Fainter than this, a source in an observation is no detection that has a spectrum.
 LEAST_NET_COUNTS = 18.0
 LEAST_SIGNIFICANCE = 3.0

@@ -16,7 +16,6 @@ import numpy as np
 COMPONENTS = ("power_law", "black_body", "bremsstrahlung", "plasma", "disk")
 POWER_LAW, BLACK_BODY, BREMSSTRAHLUNG, PLASMA, DISK = range(5)
 NONE = -1
-BROAD_BAND = (0.5, 7.0)
 # Names of absorption and the cross-sections behind them.
 ABSORPTIONS = {"phabs": "phabs_angr", "tbabs": "tbabs_wilm"}
 # Thomson-thick columns do not block the band entirely; beyond this the tables say nothing new.
