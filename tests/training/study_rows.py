@@ -1,4 +1,4 @@
-"""Representations of an invented run, for the studies: a hardness and four classes are in them."""
+"""Synthetic representations of a run for the studies, with a hardness and four classes in them."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +25,7 @@ def invented_run(folder: Path) -> SimpleNamespace:
 
 
 def invented_split(n: int, name: str, *, metadata: bool = True) -> SplitRepresentations:
-    """Two detections a source; dimension 0 of the spectra carries `hard_hs` and the exposure."""
+    """Draw two detections a source; dimension 0 of the spectra is `hard_hs` and the exposure."""
     random = np.random.default_rng([n, len(name)])
     group = np.arange(n) // 2
     kind = random.choice(4, n // 2, p=[0.4, 0.3, 0.25, 0.05])[group]

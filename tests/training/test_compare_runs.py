@@ -1,4 +1,4 @@
-"""A comparison's numbers against runs made by hand, and the runs that it refuses."""
+"""Paired comparison of synthetic runs, and the runs it refuses."""
 
 import json
 import math
@@ -73,45 +73,45 @@ def compare(tmp_path, *runs):
     return comparison_study(list(runs), tmp_path / "figures")
 
 
-def test_differences_are_taken_query_by_query(tmp_path):
+def test_differences_are_paired_by_query(tmp_path):
     study = compare(
         tmp_path,
         make_run(tmp_path / "paper", "paper"),
         make_run(tmp_path / "best", "best", BETTER),
     )
-    found = study.metrics["retrieval"]["spectrum_to_text"]
+    retrieval = study.metrics["retrieval"]["spectrum_to_text"]
     for k in (1, 5):
-        one, other = (float((ranks <= k).mean()) for ranks in (PAPER, BETTER))
-        assert found["presets"]["paper"][f"recall@{k}%"]["value"] == pytest.approx(one)
-        assert found["presets"]["best"][f"recall@{k}%"]["value"] == pytest.approx(other)
-        figure = found["differences"]["best"][f"recall@{k}%"]
-        assert figure["value"] == pytest.approx(other - one)
+        paper, best = (float((ranks <= k).mean()) for ranks in (PAPER, BETTER))
+        assert retrieval["presets"]["paper"][f"recall@{k}%"]["value"] == pytest.approx(paper)
+        assert retrieval["presets"]["best"][f"recall@{k}%"]["value"] == pytest.approx(best)
+        figure = retrieval["differences"]["best"][f"recall@{k}%"]
+        assert figure["value"] == pytest.approx(best - paper)
         bootstrap = GroupBootstrap(GROUPS, 1000, seed=0)
         before, after = (ranks <= k for ranks in (PAPER, BETTER))
         low, high = bootstrap.interval(bootstrap.means(after.astype(float) - before))
         assert (figure["low"], figure["high"]) == pytest.approx((low, high))
-    assert found["presets"]["paper"]["recall@1%"]["chance"] == 0.01
-    log = found["differences"]["best"]["mean_log_rank"]
+    assert retrieval["presets"]["paper"]["recall@1%"]["chance"] == 0.01
+    log = retrieval["differences"]["best"]["mean_log_rank"]
     assert log["value"] == pytest.approx(np.log(BETTER).mean() - np.log(PAPER).mean())
     # Unpaired, the two would differ by their whole spread; query by query it is far surer.
-    alone = found["presets"]["paper"]["mean_log_rank"]
+    alone = retrieval["presets"]["paper"]["mean_log_rank"]
     assert log["high"] - log["low"] < 0.5 * (alone["high"] - alone["low"])
-    median = found["differences"]["best"]["median_rank"]["value"]
+    median = retrieval["differences"]["best"]["median_rank"]["value"]
     assert median == np.median(BETTER) - np.median(PAPER)
 
 
-def test_equal_scores_count_as_in_the_runs_themselves(tmp_path):
+def test_ties_count_as_in_evaluate_retrieval(tmp_path):
     rng = np.random.default_rng(3)
     # Few directions for many texts: most right answers tie with wrong ones.
     texts = np.eye(8)[rng.integers(8, size=N)]
     spectra = texts[rng.permutation(N)]
     given = (spectra, texts, np.arange(N), GROUPS)
     measured = evaluate_retrieval(*given, ks=(1, 5), n_bootstrap=1000)
-    found = match_ranks(*given[:3])
+    ranks_of = match_ranks(*given[:3])
     folders = [make_run(tmp_path / name, name) for name in ("paper", "best")]
     for folder in folders:
         tensors = {}
-        for direction, ranks in found.items():
+        for direction, ranks in ranks_of.items():
             parts = {
                 name: getattr(ranks, name) for name in ("greater", "tied", "tied_right", "right")
             }
@@ -120,20 +120,20 @@ def test_equal_scores_count_as_in_the_runs_themselves(tmp_path):
         save_file(tensors, folder / "evaluation" / "ranks.safetensors")
     study = compare(tmp_path, *folders)
     for direction, figures in measured.items():
-        told = study.metrics["retrieval"][direction]["presets"]["best"]
+        compared = study.metrics["retrieval"][direction]["presets"]["best"]
         for name in ("recall@1%", "recall@5%"):
             assert 0 < figures[name]["value"] < 1
-            assert told[name]["value"] == pytest.approx(figures[name]["value"])
-            assert told[name]["low"] == pytest.approx(figures[name]["low"])
+            assert compared[name]["value"] == pytest.approx(figures[name]["value"])
+            assert compared[name]["low"] == pytest.approx(figures[name]["low"])
 
 
-def test_no_difference_where_there_is_none(tmp_path):
+def test_equal_runs_differ_by_zero(tmp_path):
     study = compare(tmp_path, make_run(tmp_path / "a", "one"), make_run(tmp_path / "b", "two"))
     for figure in study.metrics["retrieval"]["spectrum_to_text"]["differences"]["two"].values():
         assert figure == {"value": 0, "low": 0, "high": 0}
 
 
-def test_seeds_of_one_preset_count_as_one_by_their_median(tmp_path):
+def test_several_seeds_are_given_by_their_median(tmp_path):
     ranks = [PAPER, BETTER, np.full(N, float(GALLERY))]
     runs = [make_run(tmp_path / f"p{s}", "paper", r, seed=s) for s, r in enumerate(ranks)]
     study = compare(tmp_path, *runs, make_run(tmp_path / "best", "best", BETTER))
@@ -151,20 +151,20 @@ def test_the_gap_to_the_ideal_observer(tmp_path):
         make_run(tmp_path / "paper", "paper", ideal=IDEAL),
         make_run(tmp_path / "best", "best", BETTER, ideal=IDEAL),
     )
-    found = study.metrics["retrieval"]["spectrum_to_text"]["differences"]["best"]
+    difference = study.metrics["retrieval"]["spectrum_to_text"]["differences"]["best"]
     paper, best, ideal = (float((r <= 1).mean()) for r in (PAPER, BETTER, IDEAL))
-    closed = found["gap_closed"]["recall@1%"]
+    closed = difference["gap_closed"]["recall@1%"]
     assert closed["value"] == pytest.approx(1 - (ideal - best) / (ideal - paper))
     assert closed["low"] < closed["value"] < closed["high"]
     logs = [math.log(np.median(r)) for r in (PAPER, BETTER, IDEAL)]
-    assert found["gap_closed"]["log_median_rank"]["value"] == pytest.approx(
+    assert difference["gap_closed"]["log_median_rank"]["value"] == pytest.approx(
         1 - (logs[2] - logs[1]) / (logs[2] - logs[0])
     )
-    assert found["share_of_ideal"]["recall@1%"]["value"] == pytest.approx(best / ideal)
+    assert difference["share_of_ideal"]["recall@1%"]["value"] == pytest.approx(best / ideal)
     assert "gap_closed" not in study.metrics["retrieval"]["text_to_spectrum"]["differences"]["best"]
 
 
-def test_errors_are_compared_on_the_rows_that_all_have(tmp_path):
+def test_errors_are_compared_on_rows_common_to_all_methods(tmp_path):
     some = np.where(np.arange(N) % 3 == 0, np.nan, ERROR)
     paper = {"spectrum": {"gamma": ERROR, "nh": ERROR}, "moe": {"gamma": some, "nh": ERROR / 2}}
     best = {"moe": {"gamma": ERROR / 4, "nh": ERROR / 4}}
@@ -173,12 +173,14 @@ def test_errors_are_compared_on_the_rows_that_all_have(tmp_path):
         make_run(tmp_path / "paper", "paper", errors=paper),
         make_run(tmp_path / "best", "best", BETTER, errors=best),
     )
-    found = study.metrics["regression"]
-    known = np.isfinite(some)
-    assert found["n_rows"] == {"gamma": int(known.sum()), "nh": N}
-    assert found["mae"]["paper"]["moe"]["gamma"]["value"] == pytest.approx(ERROR[known].mean())
-    assert found["mae"]["best"]["moe"]["gamma"]["value"] == pytest.approx(ERROR[known].mean() / 4)
-    gain = found["gain"]["best"]["moe"]
+    regression = study.metrics["regression"]
+    valid = np.isfinite(some)
+    assert regression["n_rows"] == {"gamma": int(valid.sum()), "nh": N}
+    assert regression["mae"]["paper"]["moe"]["gamma"]["value"] == pytest.approx(ERROR[valid].mean())
+    assert regression["mae"]["best"]["moe"]["gamma"]["value"] == pytest.approx(
+        ERROR[valid].mean() / 4
+    )
+    gain = regression["gain"]["best"]["moe"]
     assert gain["spectrum"]["mean"]["value"] == pytest.approx(0.75)
     assert gain["moe"]["gamma"]["value"] == pytest.approx(0.75)
     assert gain["moe"]["nh"]["value"] == pytest.approx(0.5)
@@ -188,7 +190,7 @@ def test_errors_are_compared_on_the_rows_that_all_have(tmp_path):
     assert "62.5% (62.5% to 62.5%)" in text
 
 
-def test_without_errors_retrieval_is_compared_alone(tmp_path):
+def test_without_errors_only_retrieval_is_compared(tmp_path):
     study = compare(
         tmp_path,
         make_run(tmp_path / "a", "one", errors={"moe": {"gamma": ERROR}}),
@@ -207,20 +209,20 @@ def test_without_errors_retrieval_is_compared_alone(tmp_path):
         ({"preset": "paper", "seed": 1}, "all runs are of one preset"),
     ],
 )
-def test_runs_that_do_not_compare_are_refused(tmp_path, change, words):
+def test_runs_that_cannot_be_compared_are_refused(tmp_path, change, words):
     one = make_run(tmp_path / "a", "paper")
     other = make_run(tmp_path / "b", **{"preset": "best", **change})
     with pytest.raises(ComparisonError, match=words):
         compare(tmp_path, one, other)
 
 
-def test_two_settings_under_one_name_are_told_apart(tmp_path):
+def test_two_settings_under_one_name_are_two_presets(tmp_path):
     one = make_run(tmp_path / "a", "paper")
     other = make_run(tmp_path / "b", "paper", BETTER, settings={"model": {"shared_dim": 128}})
     assert list(compare(tmp_path, one, other).metrics["presets"]) == ["paper", "paper (2)"]
 
 
-def test_a_folder_without_a_run_is_refused_with_the_mend(tmp_path):
+def test_a_folder_without_a_run_is_refused_with_advice(tmp_path):
     with pytest.raises(ComparisonError, match=r"run training/reproduce\.py"):
         compare(tmp_path, tmp_path / "nowhere", make_run(tmp_path / "a", "paper"))
     damaged = make_run(tmp_path / "b", "best")

@@ -1,4 +1,4 @@
-"""The pair split leaks, says so, and changes nothing else."""
+"""Random split over pairs: leakage, labels, and everything else unchanged."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ def pairs(tiny_dataset, tmp_path_factory):
     return load_pairs(tiny_dataset, tmp_path_factory.mktemp("cache"))
 
 
-def test_rows_are_dealt_anew_and_none_is_lost(pairs):
+def test_every_row_keeps_its_spectrum_text_and_group(pairs):
     leaky = leaky_split(pairs)
     assert leaky.sizes == SIZES
     for column in ("source_name", "obsid"):
@@ -23,7 +23,7 @@ def test_rows_are_dealt_anew_and_none_is_lost(pairs):
             for data in (pairs, leaky)
         )
         assert before == after
-    known = {
+    row_of = {
         (name, obsid): (split.counts[row], split.text_ids[row], split.groups[row])
         for split in pairs.splits.values()
         for row, (name, obsid) in enumerate(
@@ -34,13 +34,13 @@ def test_rows_are_dealt_anew_and_none_is_lost(pairs):
         assert len(split.counts) == len(split.table) == len(split.groups)
         names = (split.table[c].to_pylist() for c in ("source_name", "obsid"))
         for row, key in enumerate(zip(*names, strict=True)):
-            counts, text, group = known[key]
+            counts, text, group = row_of[key]
             assert (split.counts[row] == counts).all()
             assert (split.text_ids[row], split.groups[row]) == (text, group)
             assert split.table["counts"][row].as_py() == counts.tolist()
 
 
-def test_it_leaks_and_is_labelled(pairs):
+def test_the_split_leaks_and_is_labelled(pairs):
     assert shared_with_train(pairs) == {"source": 0, "text": 0, "group": 0}
     leaky = leaky_split(pairs)
     shared = shared_with_train(leaky)
@@ -53,14 +53,13 @@ def test_it_leaks_and_is_labelled(pairs):
     assert pairs.texts.entries[0]["split"] == "train"
 
 
-def test_the_draw_follows_the_seed_alone(pairs):
-    one, same, other = leaky_split(pairs, 1), leaky_split(pairs, 1), leaky_split(pairs, 2)
-    assert one.fingerprint == same.fingerprint
-    assert one.fingerprint != other.fingerprint
-    assert (one.splits["test"].text_ids == same.splits["test"].text_ids).all()
+def test_the_draw_depends_on_the_seed_alone(pairs):
+    first, again, reseeded = (leaky_split(pairs, seed) for seed in (1, 1, 2))
+    assert first.fingerprint == again.fingerprint != reseeded.fingerprint
+    assert (first.splits["test"].text_ids == again.splits["test"].text_ids).all()
 
 
-def test_texts_stay_the_same_rows(pairs):
+def test_texts_keep_their_rows_and_embeddings(pairs):
     leaky = leaky_split(pairs)
     assert leaky.texts.embeddings is pairs.texts.embeddings
     for before, after in zip(pairs.texts.entries, leaky.texts.entries, strict=True):
@@ -71,7 +70,7 @@ def test_texts_stay_the_same_rows(pairs):
             assert SPLITS.index(home) <= SPLITS.index(name)
 
 
-def test_the_section_warns(pairs):
+def test_the_report_warns_and_bolds_the_split_over_groups(pairs):
     figure = {"value": 0.1, "low": 0.05, "high": 0.15, "chance": 0.01}
     clean = {"spectrum_to_text": {"n_queries": 5, "recall@1%": figure}}
     leaked = {"spectrum_to_text": {"n_queries": 5, "recall@1%": {**figure, "value": 0.3}}}
@@ -85,8 +84,7 @@ def test_the_section_warns(pairs):
     ]
 
 
-def test_it_trains_like_any_other(pairs, tiny_preset, tmp_path):
-    """The alignment takes it as it takes the leak-free pairs."""
+def test_alignment_trains_on_the_leaky_split(pairs, tiny_preset, tmp_path):
     from accelerate import Accelerator
     from specclip_training.engine.draws import Draws
     from specclip_training.engine.presets import load_preset

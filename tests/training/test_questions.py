@@ -1,4 +1,4 @@
-"""Questions in words: what answers them is found, and what changes nothing is told as that."""
+"""Study of questions in words: its questions, areas under the curve, and reasons to skip."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ def model_of(embedder: str, width: int) -> SpecCLIPModel:
 
 
 def texts(split, words):
-    """The split with a summary for each row, in which every source has the same words."""
+    """Give every row of the split a summary of the same words."""
     summaries = [{"identity": words, "spectrum": None, "context": None}] * len(split)
     return replace(split, table=split.table.append_column("summary", pa.array(summaries)))
 
@@ -41,20 +41,20 @@ def reps():
     return {"train": train, "test": invented_split(200, "test")}
 
 
-def test_whether_texts_have_the_words_is_found_out(reps):
-    found = {(q.about, q.words): q for q in questions_for(reps["train"])}
-    assert found["QSO", ("quasar",)].told
-    assert not found["QSO", ("QSO",)].told
-    assert not found["LMXB", ("LMXB",)].told  # part of another word
-    assert not found["hard_hs", ("very hard", "very soft")].told  # one of the two
-    numbers = [q for q in found.values() if q.kind == NUMBER]
+def test_questions_are_marked_where_training_texts_have_their_words(reps):
+    questions = {(q.about, q.words): q for q in questions_for(reps["train"])}
+    assert questions["QSO", ("quasar",)].told
+    assert not questions["QSO", ("QSO",)].told
+    assert not questions["LMXB", ("LMXB",)].told  # part of another word
+    assert not questions["hard_hs", ("very hard", "very soft")].told  # one of the two
+    numbers = [q for q in questions.values() if q.kind == NUMBER]
     assert {q.about for q in numbers} == {"powlaw_gamma"}  # the only one that is known
     high, low = np.nanquantile(reps["train"].targets["powlaw_gamma"], [0.75, 0.25])
     assert numbers[0].words == (f"photon index {high:.2f}", f"photon index {low:.2f}")
-    assert {q.kind for q in found.values()} == {CLASS, ENDS, NUMBER}
+    assert {q.kind for q in questions.values()} == {CLASS, ENDS, NUMBER}
 
 
-def test_rows_that_lie_where_a_question_points_are_found(reps, tmp_path):
+def test_rows_near_a_question_get_a_high_area(reps, tmp_path):
     width = TermEmbedder.dimension + QuantityEmbedder.dimension
     model = model_of("terms-1+quantities-2", width)
     model.save_pretrained(tmp_path / "model")
@@ -70,10 +70,10 @@ def test_rows_that_lie_where_a_question_points_are_found(reps, tmp_path):
     reps["test"] = replace(here, shared_spectrum=points.astype(np.float32))
 
     study = study_questions(invented_run(tmp_path), reps, simulated=True)
-    found = {tuple(q["words"]): q["auc"] for q in study.metrics["questions"]}
-    assert found["quasar",]["low"] > 0.7
-    assert found[high, low]["low"] > 0.7
-    for figure in found.values():
+    areas = {tuple(q["words"]): q["auc"] for q in study.metrics["questions"]}
+    assert areas["quasar",]["low"] > 0.7
+    assert areas[high, low]["low"] > 0.7
+    for figure in areas.values():
         assert figure["low"] <= figure["value"] <= figure["high"]
     means = study.metrics["means"]
     same = [q["auc"]["value"] for q in study.metrics["questions"] if q["about"] == "powlaw_gamma"]
@@ -88,14 +88,14 @@ def test_rows_that_lie_where_a_question_points_are_found(reps, tmp_path):
     assert "| QSO | quasar | yes |" in text
 
 
-def test_numbers_say_nothing_to_an_embedder_that_passes_over_them(reps, tmp_path):
+def test_an_embedder_that_ignores_numbers_gets_chance(reps, tmp_path):
     model_of("words-1024-1", 1024).save_pretrained(tmp_path / "model")
     study = study_questions(invented_run(tmp_path), reps)
-    found = study.metrics["means"]["powlaw_gamma, by a number"]
-    assert (found["low"], found["value"], found["high"]) == (0.5, 0.5, 0.5)
+    area = study.metrics["means"]["powlaw_gamma, by a number"]
+    assert (area["low"], area["value"], area["high"]) == (0.5, 0.5, 0.5)
 
 
-def test_what_cannot_be_asked_is_said(reps, tmp_path):
+def test_the_reason_of_a_skipped_study_is_given(reps, tmp_path):
     model_of("nobody-knows@0", 16).save_pretrained(tmp_path / "model")
     study = study_questions(invented_run(tmp_path), reps)
     assert "nobody-knows@0" in study.metrics["skipped"]

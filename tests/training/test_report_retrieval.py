@@ -1,4 +1,4 @@
-"""The retrieval sections hold both directions, chance and the ideal observer."""
+"""Report sections on retrieval: both directions, chance and the ideal observer."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_every_model_is_a_row_with_chance_and_the_ideal_observer(measured, tmp_p
     assert "exact likelihood" in text
 
 
-def test_without_an_ideal_observer_none_is_spoken_of(measured, tmp_path):
+def test_without_an_ideal_observer_none_is_mentioned(measured, tmp_path):
     models, curves = measured
     one = {direction: {"paper": found["paper"]} for direction, found in curves.items()}
     sections = retrieval_sections(
@@ -57,7 +57,7 @@ def test_without_an_ideal_observer_none_is_spoken_of(measured, tmp_path):
     assert "`validation` split" in sections[0].blocks[0].text
 
 
-def test_what_chance_could_do_is_said(tmp_path):
+def test_figures_consistent_with_chance_are_named(tmp_path):
     random = np.random.default_rng(1)
     figures = evaluate_retrieval(
         random.normal(size=(60, 4)), random.normal(size=(60, 4)), np.arange(60), n_bootstrap=50
