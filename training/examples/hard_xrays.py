@@ -1,4 +1,4 @@
-"""Another band: hard X-ray spectra of active galaxies, 3–79 keV, simulated.
+"""Example of another band: simulated hard X-ray spectra of active galaxies, 3–79 keV.
 
 python training/examples/hard_xrays.py runs/hard_xrays
 """
@@ -50,6 +50,6 @@ settings = [
     "spectrum.patch_size=19", "spectrum.bands=[[3, 8], [8, 20], [20, 79]]",
     "spectrum.windows=[1.2, 4]",
 ]  # fmt: skip
-words = ["--config", "demo", "--dataset", str(output / "dataset"), "--output", str(output)]
-words += ["--studies", "experts", *(word for one in settings for word in ("--set", one))]
-sys.exit(call(main, options().parse_args(words + sys.argv[3:])))
+arguments = ["--config", "demo", "--dataset", str(output / "dataset"), "--output", str(output)]
+arguments += ["--studies", "experts", *(f"--set={setting}" for setting in settings)]
+sys.exit(call(main, options().parse_args(arguments + sys.argv[3:])))

@@ -1,4 +1,4 @@
-"""Another kind of observation: optical spectra of stars along wavelength, simulated.
+"""Example of another kind of observation: simulated optical spectra of stars by wavelength.
 
 python training/examples/stellar_spectra.py runs/stars
 """
@@ -34,14 +34,16 @@ for head in (615.0, 705.0, 845.0):  # TiO bands of M stars
     photons *= line(head, 0.8 * (teff < 4000) * 10 ** (0.3 * feh), 12.0)
 photons *= 10 ** (-0.4 * 3.1 * reddening * (550 / wavelength) ** 1.3)
 photons *= 10 ** random.uniform(3, 4.5, (n, 1)) / photons.sum(axis=1, keepdims=True)
-kinds = np.array(list("MKGFAB"))[np.searchsorted([3900, 5300, 6000, 7300, 10000], teff[:, 0])]
+spectral_types = np.array(list("MKGFAB"))[
+    np.searchsorted([3900, 5300, 6000, 7300, 10000], teff[:, 0])
+]
 texts = [
     {
-        "star": f"A {kind}-type star with an effective temperature near {round(t, -2):.0f} K.",
+        "star": f"A {letter}-type star with an effective temperature near {round(t, -2):.0f} K.",
         "population": f"A {'halo' if z < -1 else 'thick disc' if z < -0.4 else 'thin disc'} star, "
         f"{'reddened by dust' if e > 0.4 else 'hardly reddened'}.",
     }
-    for kind, t, z, e in zip(kinds, teff[:, 0], feh[:, 0], reddening[:, 0], strict=True)
+    for letter, t, z, e in zip(spectral_types, teff[:, 0], feh[:, 0], reddening[:, 0], strict=True)
 ]
 variables = (("teff", "K"), ("feh", "dex"), ("reddening", "mag"))
 domain = Domain("wavelength", "nm", ("star", "population"), variables, on_sky=False)
@@ -55,6 +57,6 @@ settings = [
     "text.embedder=words", "spectrum.n_bins=260", "spectrum.energy_range=[380, 900]",
     "spectrum.bands=[[380, 500], [500, 650], [650, 900]]", "spectrum.windows=[4, 20]",
 ]  # fmt: skip
-words = ["--config", "demo", "--dataset", str(output / "dataset"), "--output", str(output)]
-words += ["--studies", "experts", *(word for one in settings for word in ("--set", one))]
-sys.exit(call(main, options().parse_args(words + sys.argv[3:])))
+arguments = ["--config", "demo", "--dataset", str(output / "dataset"), "--output", str(output)]
+arguments += ["--studies", "experts", *(f"--set={setting}" for setting in settings)]
+sys.exit(call(main, options().parse_args(arguments + sys.argv[3:])))
