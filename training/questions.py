@@ -20,7 +20,7 @@ from specclip_training.engine.presets import CONFIGS, Preset
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table, with_interval
 from specclip_training.stages.alignment import MODEL
 from specclip_training.studies.representations import SplitRepresentations
-from specclip_training.studies.run_study import add_split, run_study
+from specclip_training.studies.run_study import add_split, run_study, skipped_study
 from tqdm.auto import tqdm
 
 from hf_specclip import SpecCLIPModel
@@ -116,13 +116,15 @@ def study_questions(
         if question.section in queries.sections and _both_kinds(_answers(question, here))
     ]
     if not questions:
-        return _skipped(f"{split} has no rows of which some answer a question and some do not")
+        return skipped_study(
+            TITLE, f"{split} has no rows of which some answer a question and some do not"
+        )
     try:
         points = queries.embed_prompts(
             [{question.section: words} for question in questions for words in question.words]
         )
     except (ValueError, ImportError, EmbeddingError) as error:
-        return _skipped(f"questions could not be embedded ({error})")
+        return skipped_study(TITLE, f"questions could not be embedded ({error})")
     bootstrap = GroupBootstrap(here.groups, run.preset.evaluation.n_bootstrap, run.seed)
     metrics = _measure(questions, points, here, bootstrap, progress=run.is_main)
     metrics["split"] = split
@@ -254,10 +256,6 @@ def _section(metrics: dict[str, Any], word: str) -> Section:
             Table(["about", "question", "in training texts", "area"], listed),
         ],
     )
-
-
-def _skipped(why: str) -> Study:
-    return Study({"skipped": why}, [Section(TITLE, [Paragraph(f"Not measured: {why}.")])])
 
 
 def main(arguments: argparse.Namespace, preset: Preset) -> None:

@@ -17,7 +17,7 @@ from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table
 from specclip_training.stages.alignment import MODEL
 from specclip_training.studies.representations import SplitRepresentations
-from specclip_training.studies.run_study import add_split, run_study
+from specclip_training.studies.run_study import add_split, run_study, skipped_study
 
 from hf_specclip import ZeroShotClasses
 from hf_specclip.classify.zero_shot import CONFIG_FILE, ZERO_SHOT_FOLDER, calibration_error
@@ -50,13 +50,16 @@ def study_zero_shot(
     folder = run.output / MODEL
     measured, train = reps[split], reps["train"]
     if not (folder / ZERO_SHOT_FOLDER / CONFIG_FILE).is_file():
-        return _skipped("the model has no classes: its dataset has too few, or no embedder was "
-                        "available when it was aligned")  # fmt: skip
+        return skipped_study(
+            TITLE,
+            "the model has no classes: its dataset has too few, or no embedder was available when "
+            "it was aligned",
+        )
     zero_shot = ZeroShotClasses.from_pretrained(folder)
     index_of = {name: index for index, name in enumerate(zero_shot.classes)}
     rows = np.array([name in index_of for name in measured.classes], dtype=bool)
     if not rows.any() or len(set(measured.groups[rows].tolist())) < 2:
-        return _skipped(f"{split} has no two groups with one of the classes")
+        return skipped_study(TITLE, f"{split} has no two groups with one of the classes")
     truth = np.array([index_of[name] for name in measured.classes[rows]])
     points, groups = measured.shared_spectrum[rows], measured.groups[rows]
     draws = {"n_bootstrap": run.preset.evaluation.n_bootstrap, "seed": run.seed}
@@ -144,10 +147,6 @@ def _section(metrics: dict[str, Any], word: str) -> Section:
             ),
         ],
     )
-
-
-def _skipped(why: str) -> Study:
-    return Study({"skipped": why}, [Section(TITLE, [Paragraph(f"Not measured: {why}.")])])
 
 
 def main(arguments: argparse.Namespace, preset: Preset) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from specclip_training.data.pairs import TrainingDataError, load_embedded_pairs
 from specclip_training.engine.commands import finish, start
 from specclip_training.engine.presets import Preset
-from specclip_training.reports.blocks import Study, write_report
+from specclip_training.reports.blocks import Paragraph, Section, Study, write_report
 from specclip_training.stages.alignment import MODEL
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.studies.representations import representations_of
@@ -79,6 +79,11 @@ def add_split(command: argparse.ArgumentParser, why: str = "choose by validation
     )
 
 
+def skipped_study(title: str, reason: str) -> Study:
+    """Return the result of a study that could not be made, with the reason."""
+    return Study({"skipped": reason}, [Section(title, [Paragraph(f"Not measured: {reason}.")])])
+
+
 def without_nan(value: Any) -> Any:
     """Replace nan and infinities by None in a tree of values: JSON has neither."""
     if isinstance(value, Mapping):
@@ -90,4 +95,4 @@ def without_nan(value: Any) -> Any:
     return value
 
 
-__all__ = ["add_split", "run_study", "without_nan"]
+__all__ = ["add_split", "run_study", "skipped_study", "without_nan"]
