@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPSpectrumConfig, SpecCLIPSpectrumModel
-from hf_specclip.evaluation.retrieval import match_ranks
+from hf_specclip.evaluation.ranks import match_ranks
 from hf_specclip.models.loss_specclip import info_nce_loss
 from hf_specclip.search.index import SpecCLIPIndex
 from hf_specclip.spectra.rebin import deal_counts_batch, energy_grid

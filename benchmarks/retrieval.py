@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_specclip.evaluation.retrieval import match_ranks
+from hf_specclip.evaluation.ranks import match_ranks
 from hf_specclip.search.catalogue import CatalogueIndex
 from hf_specclip.search.index import SpecCLIPIndex
 

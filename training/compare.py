@@ -27,7 +27,8 @@ from specclip_training.studies.measure import ERRORS, EVALUATION, QUERIES, RANKS
 
 from hf_specclip.errors import SpecCLIPError
 from hf_specclip.evaluation import GroupBootstrap
-from hf_specclip.evaluation.retrieval import DIRECTIONS, MatchRanks
+from hf_specclip.evaluation.ranks import MatchRanks
+from hf_specclip.evaluation.retrieval import DIRECTIONS
 from hf_specclip.storage import write_json
 
 METRICS, RESULTS = "metrics.json", "comparison.json"

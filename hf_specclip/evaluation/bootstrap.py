@@ -1,7 +1,7 @@
-"""Uncertainty from resampling whole groups.
+"""Bootstrap over groups.
 
-Detections of one source, one field or one paper are not independent, so the unit drawn with
-replacement is the group, never the row (a cluster bootstrap: Davison & Hinkley 1997, §3.8).
+Detections of one source, one field or one paper are not independent, so groups are drawn with
+replacement, never rows (a cluster bootstrap: Davison & Hinkley 1997, §3.8).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _ENTRIES_AT_ONCE = 1 << 22
 
 
 class GroupBootstrap:
-    """Draws of groups with replacement, shared by every statistic of one set of rows.
+    """Bootstrap draws of groups, shared by every statistic of one set of rows.
 
     Args:
         groups: (n,) the group of each row; anything `numpy.unique` takes.
@@ -54,10 +54,10 @@ class GroupBootstrap:
         self._sizes = np.bincount(self._index, minlength=self.n_groups).astype(np.float64)
 
     def weights(self, entries: int = _ENTRIES_AT_ONCE) -> Iterator[np.ndarray]:
-        """How often each draw took each group: blocks (draws, n_groups) of int64.
+        """Yield how often each draw took each group: blocks (draws, n_groups) of int64.
 
-        The draws are the same at every call and for every size of block: they are made again
-        rather than kept, which for a million groups would take gigabytes.
+        The draws are the same at every call and for every size of block. They are not kept, because
+        a million groups would take gigabytes.
         """
         rng = np.random.default_rng(self.seed)
         rows = max(1, entries // self.n_groups)
@@ -68,13 +68,13 @@ class GroupBootstrap:
             yield np.bincount(drawn.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
 
     def row_weights(self) -> Iterator[np.ndarray]:
-        """How often each draw took each row: blocks (draws, n) of int64, as `weights` by group."""
+        """Yield how often each draw took each row: blocks (draws, n) of int64."""
         entries = max(1, _ENTRIES_AT_ONCE // len(self._index)) * self.n_groups
         for weights in self.weights(entries):
             yield weights[:, self._index]
 
     def means(self, values: np.ndarray) -> np.ndarray:
-        """Mean of each draw: values (n,) or (n, c) -> (n_bootstrap,) or (n_bootstrap, c)."""
+        """Compute the mean of each draw: (n,) or (n, c) -> (n_bootstrap,) or (n_bootstrap, c)."""
         values = np.asarray(values, dtype=np.float64)
         columns = values.reshape(len(self._index), -1)
         sums = np.stack(
@@ -87,23 +87,23 @@ class GroupBootstrap:
         return result[:, 0] if values.ndim == 1 else result
 
     def medians(self, values: np.ndarray) -> np.ndarray:
-        """Median of each draw: values (n,) -> (n_bootstrap,), as `numpy.median` of the draw."""
+        """Compute the median of each draw, as `numpy.median`: (n,) -> (n_bootstrap,)."""
         values = np.asarray(values, dtype=np.float64)
         order = np.argsort(values, kind="stable")
         ordered, index = values[order], self._index[order]
         result = []
-        # Blocks are sized by the rows, of which there are at least as many as groups.
+        # Blocks are sized by rows, which are at least as many as groups.
         entries = _ENTRIES_AT_ONCE // len(values) * self.n_groups
         for weights in self.weights(entries):
             for cumulative in np.cumsum(weights[:, index], axis=1):
                 total = int(cumulative[-1])
-                # The two middle places of the draw written out with its repeats.
+                # The two middle values of the draw with its repeats.
                 middle = np.searchsorted(cumulative, [(total - 1) // 2, total // 2], side="right")
                 result.append(ordered[middle].mean())
         return np.array(result)
 
     def interval(self, draws: np.ndarray) -> tuple[Any, Any]:
-        """Lower and upper percentile over draws (n_bootstrap, …), e.g. 2.5 % and 97.5 %."""
+        """Return the lower and upper percentile over draws (n_bootstrap, …)."""
         tail = (1 - self.level) / 2
         low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
         return low, high

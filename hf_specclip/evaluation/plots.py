@@ -1,4 +1,4 @@
-"""Figures of retrieval."""
+"""Figure of recall against the share of the gallery."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def plot_recall_curve(
     *,
     title: str | None = None,
 ) -> Any:
-    """Recall@k% against k for one or several models, with 95 % bands and chance.
+    """Draw Recall@k% against k for one or several models, with 95 % bands and chance.
 
     Args:
-        curves: label -> what `recall_curve` returned; or one such result by itself.
-        path: where to write the figure (.png, .svg, .pdf); nothing is written for None.
-        ax: matplotlib axes to draw in; by default a figure of its own.
+        curves: label -> result of `recall_curve`; or one such result.
+        path: file to write (.png, .svg, .pdf), or None.
+        ax: matplotlib axes to draw in; by default those of a new figure.
         title: by default the direction and the number of queries.
 
     Returns:
@@ -56,13 +56,13 @@ def plot_recall_curve(
         raise ValueError(f"curves of one direction go in one figure, not {sorted(directions)}")
     figure = None
     if ax is None:
-        # Not through pyplot: that keeps every figure and may look for a display.
+        # Without pyplot, which keeps every figure and may look for a display.
         figure = Figure(figsize=(6.4, 4.6), layout="constrained")
         ax = figure.add_subplot()
 
-    for place, curve in enumerate(named.values()):
-        colour = COLOURS[place % len(COLOURS)]
-        style = _STYLES[place % len(_STYLES)]
+    for i, curve in enumerate(named.values()):
+        colour = COLOURS[i % len(COLOURS)]
+        style = _STYLES[i % len(_STYLES)]
         ax.fill_between(
             curve["k"], curve["low"], curve["high"], color=colour, alpha=0.16, linewidth=0
         )
@@ -79,9 +79,9 @@ def plot_recall_curve(
     lowest = min(min(curve["k"]) for curve in named.values())
     lines = {label: (curve["k"], curve["recall"]) for label, curve in named.items()}
     lines["chance"] = (longest["k"], longest["chance"])
-    for place, (label, (x, y)) in enumerate(_label_places(lines, lowest).items()):
+    for i, (label, (x, y)) in enumerate(_label_positions(lines, lowest).items()):
         if label:
-            chance = label == "chance" and place == len(named)
+            chance = label == "chance" and i == len(named)
             ax.text(
                 x,
                 y,
@@ -89,7 +89,7 @@ def plot_recall_curve(
                 transform=ax.transAxes,
                 ha="center",
                 va="center",
-                color=_FAINT if chance else COLOURS[place % len(COLOURS)],
+                color=_FAINT if chance else COLOURS[i % len(COLOURS)],
                 fontstyle="italic" if chance else "normal",
                 fontweight="normal" if chance else "bold",
             )
@@ -104,12 +104,14 @@ def plot_recall_curve(
     ax.minorticks_off()
     ax.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:g} %"))
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-    what, where = next(iter(directions)).split("_to_")
+    query, answer = next(iter(directions)).split("_to_")
     plural = {"spectrum": "spectra", "text": "texts"}
-    ax.set_xlabel(f"k, share of the {longest['n_gallery']:,} {plural[where]} looked at", color=_INK)
-    ax.set_ylabel("queries with the right one among them", color=_INK)
+    ax.set_xlabel(
+        f"k, share of the {longest['n_gallery']:,} {plural[answer]} in the gallery", color=_INK
+    )
+    ax.set_ylabel("queries with a right answer among them", color=_INK)
     if title is None:
-        title = f"Recall@k%, {what} → {where}, {longest['n_queries']:,} queries"
+        title = f"Recall@k%, {query} → {answer}, {longest['n_queries']:,} queries"
     ax.set_title(title, loc="left", fontsize=11, color=_INK)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
@@ -123,17 +125,17 @@ def plot_recall_curve(
     return ax
 
 
-def _label_places(
+def _label_positions(
     lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], lowest: float
 ) -> dict[str, tuple[float, float]]:
-    """Where the name of each line goes, in fractions of the axes: beside it, clear of others."""
+    """Return a position for the name of each line, in fractions of the axes, clear of others."""
     span = np.log(100 / lowest) or 1.0
     grid = np.linspace(0, 1, 200)
     drawn = {
         label: np.interp(grid, np.log(np.asarray(k) / lowest) / span, y)
         for label, (k, y) in lines.items()
     }
-    places: dict[str, tuple[float, float]] = {}
+    positions: dict[str, tuple[float, float]] = {}
     for label, heights in drawn.items():
         half = 0.009 * len(label) + 0.012
         best = (-np.inf, (0.5, 0.5))
@@ -150,13 +152,13 @@ def _label_places(
                 ]
                 gaps += [
                     max(abs(x - px) - half - 0.009 * len(name), abs(y - py))
-                    for name, (px, py) in places.items()
+                    for name, (px, py) in positions.items()
                 ]
-                # Room enough is enough; then the middle of the figure reads best.
+                # With enough room, prefer the middle of the figure.
                 score = min(*gaps, 0.05) - 0.01 * abs(y - 0.5)
                 best = max(best, (score, (x, y)))
-        places[label] = best[1]
-    return places
+        positions[label] = best[1]
+    return positions
 
 
 __all__ = ["plot_recall_curve"]

@@ -1,4 +1,4 @@
-"""How well physical variables are estimated: errors, gains over a baseline, coverage of intervals.
+"""Evaluation of physical variables: errors, gains over a baseline, coverage of intervals.
 
 The mean absolute error is that of arXiv 2603.04516 (its table 3); its gain is the mean over the
 variables of 1 − MAE / MAE of the baseline. Intervals come from resampling whole groups, and two
@@ -14,6 +14,9 @@ import numpy as np
 
 from .bootstrap import GroupBootstrap
 
+# What the predictions are compared with -> name of the gain.
+_GAINS = {"baseline": "gain", "guess": "gain_over_guess"}
+
 
 def evaluate_regression(
     predictions: Any,
@@ -27,15 +30,15 @@ def evaluate_regression(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, Any]:
-    """Mean absolute error of each variable, and the gain over a baseline.
+    """Compute the mean absolute error of each variable, and the gain over a baseline.
 
     Args:
         predictions: (n, v) in the units of the targets.
-        targets: (n, v), nan where a variable is not known; such entries count for nothing.
+        targets: (n, v), nan where a variable is unknown; such entries are left out.
         groups: (n,) label of the group of each row, the unit of resampling; None for the row.
         variables: (v,) their names.
-        baseline: (n, v) predictions to compare with (spectra alone, say), or None.
-        guess: (v,) what one would say without any data: the training median; or None.
+        baseline: (n, v) predictions to compare with, such as those from spectra alone; or None.
+        guess: (v,) a constant estimate to compare with, such as the training median; or None.
         n_bootstrap: draws of the bootstrap.
         seed: of the draws.
         level: probability inside the intervals.
@@ -45,84 +48,64 @@ def evaluate_regression(
         `n`, `mae` `{"value", "low", "high"}`, `spearman` (None where it is not defined), and where
         given `guess` and `baseline` (their MAE), `gain` and `gain_over_guess` `{"value", "low",
         "high"}`, fractions: 0.1 is an error ten per cent smaller. The mean gain is over the
-        variables that have a gain. A variable that is known nowhere has `n` 0 and nothing else.
+        variables that have a gain. A variable without known rows has `n` 0 and nothing else.
 
     Raises:
         ValueError: for shapes that do not fit, or predictions that are missing for a known target.
 
     Example:
-        >>> found = evaluate_regression(moe, truth, groups, variables=names, baseline=knn)
-        >>> found["mean_gain"]
+        >>> result = evaluate_regression(moe, truth, groups, variables=names, baseline=knn)
+        >>> result["mean_gain"]
         {'value': 0.17, 'low': 0.14, 'high': 0.2}
     """
-    said, truth = _matrix(predictions, "predictions"), _matrix(targets, "targets")
-    count = len(variables)
-    if said.shape != truth.shape or truth.shape[1] != count:
-        raise ValueError(
-            f"predictions are {said.shape} and targets {truth.shape}, they must both be (n, "
-            f"{count}): one column for each of the variables"
-        )
-    others: dict[str, np.ndarray] = {}
-    if baseline is not None:
-        others["baseline"] = _matrix(baseline, "baseline")
-    if guess is not None:
-        others["guess"] = np.broadcast_to(np.asarray(guess, np.float64), truth.shape)
-    for name, values in others.items():
-        if values.shape != truth.shape:
-            raise ValueError(f"{name} is {values.shape}, it must be {truth.shape}")
+    truth = _to_matrix(targets, "targets")
     known = np.isfinite(truth)
-    for name, values in {"predictions": said, **others}.items():
-        lost = known & ~np.isfinite(values)
-        if lost.any():
-            row, column = np.argwhere(lost)[0]
-            raise ValueError(
-                f"{name} of {variables[column]} is not finite in row {row}, where its target is "
-                "known: predict it, or leave the variable out"
-            )
+    methods = {"predictions": _to_matrix(predictions, "predictions")}
+    if baseline is not None:
+        methods["baseline"] = _to_matrix(baseline, "baseline")
+    if guess is not None:
+        methods["guess"] = np.broadcast_to(np.asarray(guess, np.float64), truth.shape)
+    _check_methods(methods, known, variables)
     labels = np.arange(len(truth)) if groups is None else np.asarray(groups)
     if labels.shape != (len(truth),):
         raise ValueError(f"groups are {labels.shape}, they must be one label for each row")
     bootstrap = GroupBootstrap(labels, n_bootstrap=n_bootstrap, seed=seed, level=level)
-    # Sums over the groups of a draw, so that every method and variable sees the same draws; a
-    # variable's mean is over the rows of the draw where it is known.
+    # Every method and variable sees the same draws; the mean of a variable is over the rows of the
+    # draw where it is known.
     share = bootstrap.means(known.astype(np.float64))
-    methods = {"predictions": said, **others}
-    wrong = {name: np.where(known, np.abs(v - np.where(known, truth, 0)), 0.0) for name, v in
-             methods.items()}  # fmt: skip
+    target = np.where(known, truth, 0)
+    errors = {name: np.where(known, np.abs(v - target), 0.0) for name, v in methods.items()}
     with np.errstate(divide="ignore", invalid="ignore"):
-        draws = {name: bootstrap.means(error) / share for name, error in wrong.items()}
-        mae = {name: error.sum(axis=0) / known.sum(axis=0) for name, error in wrong.items()}
-    found: dict[str, Any] = {"variables": {}}
-    gains: dict[str, list[tuple[float, np.ndarray]]] = {"baseline": [], "guess": []}
+        draws = {name: bootstrap.means(error) / share for name, error in errors.items()}
+        mae = {name: error.sum(axis=0) / known.sum(axis=0) for name, error in errors.items()}
+    result: dict[str, Any] = {"variables": {}}
+    gains: dict[str, list[tuple[float, np.ndarray]]] = {name: [] for name in _GAINS}
     for column, variable in enumerate(variables):
-        rows = int(known[:, column].sum())
-        entry: dict[str, Any] = {"n": rows}
-        found["variables"][variable] = entry
-        if not rows:
+        rows = known[:, column]
+        entry: dict[str, Any] = {"n": int(rows.sum())}
+        result["variables"][variable] = entry
+        if not rows.any():
             continue
-        entry["mae"] = _figure(
-            mae["predictions"][column], draws["predictions"][:, column], bootstrap
-        )
-        entry["spearman"] = _spearman(
-            said[known[:, column], column], truth[known[:, column], column]
-        )
-        for name, gain in (("baseline", "gain"), ("guess", "gain_over_guess")):
-            if name not in others:
-                continue
+        value, drawn = mae["predictions"][column], draws["predictions"][:, column]
+        entry["mae"] = _figure(value, drawn, bootstrap)
+        entry["spearman"] = _spearman(methods["predictions"][rows, column], truth[rows, column])
+        for name in [name for name in _GAINS if name in methods]:
             entry[name] = float(mae[name][column])
             if mae[name][column] <= 0:
                 continue
             with np.errstate(divide="ignore", invalid="ignore"):
-                change = 1 - draws["predictions"][:, column] / draws[name][:, column]
-            value = float(1 - mae["predictions"][column] / mae[name][column])
-            entry[gain] = _figure(value, change, bootstrap)
-            gains[name].append((value, change))
-    for name, key in (("baseline", "mean_gain"), ("guess", "mean_gain_over_guess")):
-        if gains[name]:
+                change = 1 - drawn / draws[name][:, column]
+            gain = float(1 - value / mae[name][column])
+            entry[_GAINS[name]] = _figure(gain, change, bootstrap)
+            gains[name].append((gain, change))
+    for name, pairs in gains.items():
+        if pairs:
+            changes = np.stack([change for _, change in pairs])
             with np.errstate(invalid="ignore"):
-                together = np.nanmean(_finite(np.stack([d for _, d in gains[name]])), axis=0)
-            found[key] = _figure(float(np.mean([v for v, _ in gains[name]])), together, bootstrap)
-    return found
+                means = np.nanmean(np.where(np.isfinite(changes), changes, np.nan), axis=0)
+            value = float(np.mean([gain for gain, _ in pairs]))
+            result[f"mean_{_GAINS[name]}"] = _figure(value, means, bootstrap)
+    return result
 
 
 def evaluate_coverage(
@@ -138,27 +121,27 @@ def evaluate_coverage(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, Any]:
-    """How often intervals hold the truth, overall, by variable and by subset of the rows.
+    """Compute how often intervals contain the truth, overall, by variable and by subset.
 
     Args:
-        lower, upper: (n, v) ends of the intervals, which belong to them.
-        targets: (n, v), nan where a variable is not known.
+        lower, upper: (n, v) ends of the intervals, inclusive.
+        targets: (n, v), nan where a variable is unknown.
         groups, n_bootstrap, seed, level: as for `evaluate_regression`.
         variables: (v,) names.
-        nominal: what the intervals promise, between 0 and 1.
+        nominal: nominal coverage, between 0 and 1.
         by: name -> (n,) bool, subsets of the rows (bright and faint, say).
 
     Returns:
         `{"nominal", "overall", "variables": {name: …}, "by": {name: …}}`, each a dict of `value`,
-        `low`, `high`, `n` (entries behind it) and `holds`: whether it is within 3 points of what
-        was promised, or what was promised is within its interval. `overall` and `by` are means over
-        all known entries. None where nothing is known.
+        `low`, `high`, `n` (entries behind it) and `holds`: True if it is within 3 percentage points
+        of the nominal coverage, or the latter within its interval. `overall` and `by` are means
+        over all known entries. None where nothing is known.
 
     Raises:
         ValueError: for shapes that do not fit, or a lower end above an upper one.
     """
     low, high, truth = (
-        _matrix(values, name)
+        _to_matrix(values, name)
         for values, name in ((lower, "lower"), (upper, "upper"), (targets, "targets"))
     )
     if not low.shape == high.shape == truth.shape or truth.shape[1] != len(variables):
@@ -199,7 +182,7 @@ def evaluate_coverage(
         "nominal": nominal,
         "overall": figure(count),
         "variables": {name: figure(c) for c, name in enumerate(variables)},
-        "by": {name: figure(count + 1 + place) for place, name in enumerate(masks)},
+        "by": {name: figure(count + 1 + i) for i, name in enumerate(masks)},
     }
 
 
@@ -209,24 +192,40 @@ def _figure(value: float, draws: np.ndarray, bootstrap: GroupBootstrap) -> dict[
     return {"value": float(value), "low": float(low), "high": float(high)}
 
 
-def _finite(draws: np.ndarray) -> np.ndarray:
-    return np.where(np.isfinite(draws), draws, np.nan)
+def _check_methods(
+    methods: dict[str, np.ndarray], known: np.ndarray, variables: Sequence[str]
+) -> None:
+    shape = (len(known), len(variables))
+    for name, values in methods.items():
+        if not values.shape == known.shape == shape:
+            raise ValueError(
+                f"{name} have shape {values.shape} and targets {known.shape}, both must be (n, "
+                f"{len(variables)}): one column for each of the variables"
+            )
+        missing = known & ~np.isfinite(values)
+        if missing.any():
+            row, column = np.argwhere(missing)[0]
+            raise ValueError(
+                f"{name} of {variables[column]} is not finite in row {row}, where its target is "
+                "known: predict it, or leave the variable out"
+            )
 
 
-def _spearman(said: np.ndarray, truth: np.ndarray) -> float | None:
-    """Rank correlation, ties at their mean rank; None for a constant or fewer than three."""
-    if len(said) < 3 or np.ptp(said) == 0 or np.ptp(truth) == 0:
+def _spearman(predicted: np.ndarray, truth: np.ndarray) -> float | None:
+    """Return the rank correlation; None for a constant or fewer than three rows."""
+    if len(predicted) < 3 or np.ptp(predicted) == 0 or np.ptp(truth) == 0:
         return None
-    return float(np.corrcoef(_ranks(said), _ranks(truth))[0, 1])
+    return float(np.corrcoef(_ranks(predicted), _ranks(truth))[0, 1])
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]
+    # Ties take their mean rank.
+    _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[index]
 
 
-def _matrix(values: Any, name: str) -> np.ndarray:
-    if hasattr(values, "detach"):  # a tensor, wherever it is
+def _to_matrix(values: Any, name: str) -> np.ndarray:
+    if hasattr(values, "detach"):  # a tensor, on any device
         values = values.detach().cpu().double().numpy()
     matrix = np.asarray(values, dtype=np.float64)
     if matrix.ndim != 2:

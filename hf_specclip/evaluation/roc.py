@@ -1,4 +1,4 @@
-"""How well a score sets a few rows apart from the rest, with intervals over groups."""
+"""ROC-AUC and recall among the top scores, with intervals over groups."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from .bootstrap import GroupBootstrap
 def roc_auc(
     scores: np.ndarray, positive: np.ndarray, bootstrap: GroupBootstrap | None = None
 ) -> dict[str, float]:
-    """Area under the receiver operating characteristic: the chance that a positive scores higher.
+    """Compute the area under the receiver operating characteristic curve.
 
-    Ties count one half. Draws of the bootstrap that took no positive, or nothing else, say nothing
-    and are left out.
+    Ties count one half. Bootstrap draws without rows of both labels are left out.
 
     Args:
         scores: (n,) finite.
@@ -27,27 +26,27 @@ def roc_auc(
         `value`, `low`, `high`, `chance` (0.5).
 
     Raises:
-        ValueError: when a score is not finite, or all rows are of one kind.
+        ValueError: when a score is not finite, or all rows have one label.
     """
     return {**weighted_figure(auc_of(scores, positive), len(scores), bootstrap), "chance": 0.5}
 
 
 def auc_of(scores: np.ndarray, positive: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """The area under the curve as a function of row weights, for `weighted_figure`.
+    """Return the area under the curve as a function of row weights, for `weighted_figure`.
 
     Args:
         scores, positive: see `roc_auc`.
 
     Returns:
-        From weights (draws, n) to areas (draws,), nan for a draw without rows of both kinds.
+        From weights (draws, n) to areas (draws,), nan for a draw without rows of both labels.
 
     Raises:
         ValueError: see `roc_auc`.
     """
     scores, positive = _checked(scores, positive)
-    values, place = np.unique(scores, return_inverse=True)
-    order = np.argsort(place, kind="stable")
-    starts = np.searchsorted(place[order], np.arange(len(values)))
+    values, rank = np.unique(scores, return_inverse=True)
+    order = np.argsort(rank, kind="stable")
+    starts = np.searchsorted(rank[order], np.arange(len(values)))
 
     def area(weights: np.ndarray) -> np.ndarray:
         ordered = weights[:, order].astype(np.float64)
@@ -67,19 +66,19 @@ def recall_at_top(
     fraction: float,
     bootstrap: GroupBootstrap | None = None,
 ) -> dict[str, float]:
-    """Share of the positives among the highest-scoring rows.
+    """Compute the share of the positives among the highest-scoring rows.
 
-    The top holds ⌈fraction · n⌉ rows; rows that tie for its last places share them.
+    The top has ⌈fraction · n⌉ places; rows that tie for the last ones share them.
 
     Args:
         scores: (n,) finite.
         positive: (n,) bool.
-        fraction: of the rows that are looked at, above 0 and at most 1.
-        bootstrap: see `roc_auc`; each draw has a top of its own.
+        fraction: of the rows in the top, above 0 and at most 1.
+        bootstrap: see `roc_auc`; each draw has its own top.
 
     Returns:
-        `value`, `low`, `high`; `chance`, the share of the rows looked at; and `most`, what a
-        perfect score would reach, below 1 where there are more positives than places.
+        `value`, `low`, `high`; `chance`, the share of the rows in the top; and `most`, the value of
+        a perfect score, below 1 for more positives than places.
 
     Raises:
         ValueError: as `roc_auc`, and for a fraction out of range.
@@ -115,13 +114,12 @@ def weighted_figure(
     n: int,
     bootstrap: GroupBootstrap | None,
 ) -> dict[str, float]:
-    """A statistic of weighted rows, and its interval over the draws of a bootstrap.
+    """Compute a statistic of weighted rows, and its interval over the draws of a bootstrap.
 
     Args:
-        statistic: from row weights (draws, n) to one number for each draw; nan where a draw says
-            nothing.
+        statistic: from row weights (draws, n) to one number for each draw; nan where undefined.
         n: number of rows.
-        bootstrap: over their groups; None, or a single group, gives an interval of nan.
+        bootstrap: over their groups; None or a single group gives an interval of nan.
 
     Returns:
         `value`, `low`, `high`.
@@ -139,14 +137,14 @@ def weighted_figure(
 def _checked(
     scores: Sequence[float] | np.ndarray, positive: Sequence[Any] | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    values, kinds = np.asarray(scores, np.float64), np.asarray(positive, bool)
-    if values.ndim != 1 or values.shape != kinds.shape:
-        raise ValueError(f"scores {values.shape} and positive {kinds.shape} must be (n,) both")
+    values, labels = np.asarray(scores, np.float64), np.asarray(positive, bool)
+    if values.ndim != 1 or values.shape != labels.shape:
+        raise ValueError(f"scores {values.shape} and positive {labels.shape} must be (n,) both")
     if not np.isfinite(values).all():
         raise ValueError(f"score {int(np.flatnonzero(~np.isfinite(values))[0])} is not finite")
-    if kinds.all() or not kinds.any():
-        raise ValueError("rows of both kinds are needed to tell them apart")
-    return values, kinds
+    if labels.all() or not labels.any():
+        raise ValueError("positive and negative rows are needed, and all have one label")
+    return values, labels
 
 
 __all__ = ["auc_of", "recall_at_top", "roc_auc", "weighted_figure"]

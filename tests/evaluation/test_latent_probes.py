@@ -111,7 +111,7 @@ def test_auc_and_recall_are_those_of_every_draw_written_out():
 
 
 def test_auc_of_nothing_to_tell_apart():
-    with pytest.raises(ValueError, match="both kinds"):
+    with pytest.raises(ValueError, match="positive and negative"):
         roc_auc(np.arange(4.0), np.zeros(4, bool))
     with pytest.raises(ValueError, match="score 1"):
         roc_auc(np.array([0.0, np.nan]), np.array([True, False]))

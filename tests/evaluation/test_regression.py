@@ -92,7 +92,7 @@ def test_what_cannot_be_measured_is_refused():
         evaluate_regression(said, truth, variables=NAMES)
     with pytest.raises(ValueError, match="one column for each"):
         evaluate_regression(said, truth, variables=["a"])
-    with pytest.raises(ValueError, match="baseline is"):
+    with pytest.raises(ValueError, match="baseline have shape"):
         evaluate_regression(base, truth, variables=NAMES, baseline=base[:-1])
     with pytest.raises(ValueError, match="one label for each row"):
         evaluate_regression(base, truth, [1, 2], variables=NAMES)
