@@ -12,10 +12,13 @@ _METRIC_FORMATS = {"median_rank": ".1f", "mean_log_rank": ".3f", "loss": ".3f"}
 
 
 def format_number(value: float | None, digits: int = 3) -> str:
-    """Write a number with some significant digits: `1.67`, `12,300`, `2.1e-05`; `–` for none."""
+    """Write a number with some significant digits: `1.67`, `12,300`, `2.13e-5`; `–` for none."""
     if value is None or not math.isfinite(value):
         return MISSING
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    text = f"{value:.{digits}g}" if value == 0 or abs(value) >= 1e-3 else f"{value:.{digits - 1}e}"
+    return text.replace("e-0", "e-")
 
 
 def format_range(low: float | None, high: float | None, digits: int = 3) -> str:

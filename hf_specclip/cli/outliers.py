@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("percentile   score  file")
     for score in scores:
         print(f"{score['percentile']:10.1f}  {score['score']:.4f}  {score['file']}")
-        for reason in score["odd"]:
+        for reason in score["reasons"]:
             print(f"                    {reason}")
     return files.status
 

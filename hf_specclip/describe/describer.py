@@ -429,7 +429,6 @@ class Describer:
             self.outliers,
             batch,
             representations.points,
-            representations.features.float().cpu().numpy(),
             [self._group(spectrum, row) for row, (_, spectrum, _) in enumerate(batch)],
             self.extractor.energy_range,
         )

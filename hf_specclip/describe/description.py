@@ -117,14 +117,12 @@ class OutlierScore:
     Attributes:
         score: mean distance (one less the cosine) to the nearest spectra in the shared space.
         percentile: of the score among the reference spectra, 0 to 100.
-        views: percentile by detector, of those that need no text.
-        odd: the features that set it apart from the nearest sources, in words.
+        reasons: its departures from the nearest sources, in words.
     """
 
     score: float
     percentile: float
-    views: Mapping[str, float]
-    odd: tuple[str, ...]
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ def template_environment(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": format_number, "file_name": file_name}
-    environment.globals["range_of"] = format_range
+    environment.filters |= {"number": _number, "file_name": file_name}
+    environment.globals["range_of"] = _range
     return environment
 
 
@@ -66,8 +66,16 @@ def render_page(descriptions: Sequence[Description], title: str | None = None) -
     return template.render(title=title, descriptions=descriptions, plots=plots) + "\n"
 
 
+def _number(value: float | None) -> str:
+    return format_number(value).replace("-", "−")
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return format_range(low, high).replace("-", "−")
+
+
 def file_name(path: str) -> str:
-    """Return the last part of a path of any operating system."""
+    """Return the last part of a path, of any operating system."""
     return path.replace("\\", "/").rpartition("/")[2]
 
 

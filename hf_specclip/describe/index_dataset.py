@@ -1,4 +1,4 @@
-"""An index from a dataset, or from files, by a trained model."""
+"""Indexes of datasets and of spectrum files, made by a trained model."""
 
 from __future__ import annotations
 
@@ -20,9 +20,43 @@ if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
     from .describer import Describer
 
-_ROWS_AT_ONCE = 256
-_NEEDED = ("counts", "exposure", "summary", "source_name")
-_TOLD = ("source_name", "obsid", "obi", "region_id", "ra", "dec", "source_class", "group")
+_BATCH_ROWS = 256
+_REQUIRED_COLUMNS = ("counts", "exposure", "summary", "source_name")
+_TEXT_COLUMNS = ("summary", "source_name", "papers")
+_IDENTITY_COLUMNS = (
+    "source_name", "obsid", "obi", "region_id", "ra", "dec", "source_class", "group"
+)  # fmt: skip
+_INFO_FILE = "specclip_dataset.json"
+_MAX_INFO_BYTES = 1 << 20
+
+
+class _Texts:
+    """Distinct texts of a dataset, in the order of their first rows."""
+
+    def __init__(self, sections: Sequence[str]):
+        self.sections = sections
+        self.entries: list[dict[str, Any]] = []
+        self._number_of: dict[str, int] = {}
+
+    def add(self, row: Mapping[str, Any], split: str) -> int:
+        """Add the text of a row with its source and papers; return the number of the text."""
+        summary = {
+            section: (row["summary"].get(section) or "").strip() or None
+            for section in self.sections
+        }
+        content = json.dumps(summary, sort_keys=True, ensure_ascii=False)
+        key = hashlib.sha256(content.encode()).hexdigest()[:16]
+        number = self._number_of.setdefault(key, len(self.entries))
+        if number == len(self.entries):
+            self.entries.append(
+                {"id": key, "source_names": [], "papers": [], "summary": summary, "split": split}
+            )
+        entry = self.entries[number]
+        if row["source_name"] not in entry["source_names"]:
+            entry["source_names"].append(row["source_name"])
+        ids = {paper["id"] for paper in entry["papers"]}
+        entry["papers"] += [paper for paper in row.get("papers") or [] if paper["id"] not in ids]
+        return number
 
 
 def index_dataset(
@@ -33,7 +67,7 @@ def index_dataset(
     seed: int = 0,
     progress: bool = False,
 ) -> SpecCLIPIndex:
-    """The texts and spectra of a dataset where a model puts them.
+    """Build the index of a dataset: its texts and spectra with their points in the shared space.
 
     Args:
         describer: the model.
@@ -41,52 +75,37 @@ def index_dataset(
             `datasets.Dataset`.
         revision: of a dataset on the Hub.
         seed: of the map.
-        progress: show a bar.
+        progress: show a progress bar.
 
     Raises:
         ImportError: where `datasets` is not installed.
-        ValueError: for a dataset without a column that is needed.
+        ValueError: for a dataset that lacks a column, or has no rows.
     """
-    splits = _splits(dataset, revision) if isinstance(dataset, str | os.PathLike) else dataset
+    splits, about = _open(dataset, revision)
     settings = describer.model.config.spectrum_config
-    texts: dict[str, dict[str, Any]] = {}
+    texts = _Texts(describer.queries.sections)
     columns: dict[str, dict[str, Any]] = {}
-    vectors: dict[str, np.ndarray] = {}
+    points: dict[str, np.ndarray] = {}
     text_of: dict[str, np.ndarray] = {}
     for name, rows in splits.items():
-        if missing := [column for column in _NEEDED if column not in rows.column_names]:
+        if missing := [column for column in _REQUIRED_COLUMNS if column not in rows.column_names]:
             raise ValueError(f"{name} of the dataset lacks {', '.join(missing)}")
         if not len(rows):
             continue
-        text_of[name] = np.array(
-            [
-                _text(texts, row, name, describer.queries.sections)
-                for row in rows.remove_columns(_heavy(rows))
-            ],
-            np.int64,
-        )
-        columns[name], vectors[name] = _embedded(describer, rows, settings.n_bins, progress)
-    if not texts:
+        others = [column for column in rows.column_names if column not in _TEXT_COLUMNS]
+        numbers = [texts.add(row, name) for row in rows.remove_columns(others)]
+        text_of[name] = np.array(numbers, np.int64)
+        columns[name], points[name] = _embed_rows(describer, rows, settings.n_bins, progress)
+    if not texts.entries:
         raise ValueError("the dataset has no rows to make an index of")
-    entries = list(texts.values())
-    # A row without any text still has its spectrum; its text can stand nowhere.
-    said = [i for i, entry in enumerate(entries) if any(entry["summary"].values())]
-    points = np.zeros((len(entries), vectors[next(iter(vectors))].shape[1]), np.float32)
-    for start in range(0, len(said), _ROWS_AT_ONCE):
-        some = said[start : start + _ROWS_AT_ONCE]
-        points[some] = describer.queries.embed([entries[i]["summary"] for i in some])
-    if len(said) < len(entries):
-        points[np.setdiff1d(np.arange(len(entries)), said)] = points[said].mean(axis=0)
     return build_index(
-        entries,
-        points,
+        texts.entries,
+        _embed_texts(describer, texts.entries),
         columns,
-        vectors,
+        points,
         text_of,
         energy_range=settings.energy_range,
-        about={"dataset": Path(os.fspath(dataset)).name, **_said_of(dataset)}
-        if isinstance(dataset, str | os.PathLike)
-        else {},
+        about=about,
         seed=seed,
     )
 
@@ -94,26 +113,26 @@ def index_dataset(
 def add_spectra(
     index: SpecCLIPIndex, describer: Describer, spectra: Sequence[tuple[str, XRaySpectrum]]
 ) -> tuple[int, list[str]]:
-    """Put spectra into an index, behind those there are.
+    """Append spectra to an index.
 
     Args:
-        index: takes them; `save` writes it.
-        describer: the model the index came with.
-        spectra: with the name of each, an id in the index; one that is there already is left out.
+        index: to extend; `save` writes it.
+        describer: the model the index belongs to.
+        spectra: each with its name, which becomes its id; a name of the index is skipped.
 
     Returns:
-        How many were put in, and the names left out.
+        The number of spectra added, and the names skipped.
     """
-    known = {entry["id"] for entry in index.spectra.entries}
+    ids = {entry["id"] for entry in index.spectra.entries}
     new: dict[str, XRaySpectrum] = {}
-    left: list[str] = []
+    skipped: list[str] = []
     for name, spectrum in spectra:
-        if name in known or name in new:
-            left.append(name)
+        if name in ids or name in new:
+            skipped.append(name)
         else:
             new[name] = spectrum
     if not new:
-        return 0, left
+        return 0, skipped
     settings = describer.model.config.spectrum_config
     grid = {"n_bins": settings.n_bins, "energy_range": tuple(settings.energy_range)}
     rows = [spectrum.rebinned(**grid) for spectrum in new.values()]
@@ -122,117 +141,118 @@ def add_spectra(
     }
     for name in ("background_scale", "exposure"):
         columns[name] = np.array([row[name] for row in rows], np.float32)
-    none = np.zeros(settings.n_bins, np.float32)
-    areas = [row[AREA] for row in rows]
-    columns[AREA] = stored_area(np.stack([none if area is None else area for area in areas]))
-    told = {name: [row.get(name) for row in rows] for name in _TOLD}
+    unknown_area = np.zeros(settings.n_bins, np.float32)
+    areas = [unknown_area if row[AREA] is None else row[AREA] for row in rows]
+    columns[AREA] = stored_area(np.stack(areas))
+    identity = {name: [row.get(name) for row in rows] for name in _IDENTITY_COLUMNS}
     entries = [
-        {"id": name, **fact, "split": None}
-        for name, fact in zip(new, detections_of({**columns, **told}), strict=True)
+        {"id": name, **detection, "split": None}
+        for name, detection in zip(new, detections_of({**columns, **identity}), strict=True)
     ]
-    vectors = describer.embed(new.values())
+    points = describer.embed(new.values())
     if len(index.spectra):
-        if "map" in index.spectra.columns:
-            bank, places = index.spectra.embeddings, index.spectra.columns["map"]
-            columns["map"] = place_among(vectors, bank, places)
-        columns = {name: columns[name] for name in index.spectra.columns if name in columns}
+        stored = index.spectra.columns
+        if "map" in stored:
+            columns["map"] = place_among(points, index.spectra.embeddings, stored["map"])
+        columns = {name: columns[name] for name in stored if name in columns}
         for name in ("counts", "background_counts"):
-            if name in columns:  # a brighter one may need a wider type
-                kind = np.promote_types(index.spectra.columns[name].dtype, np.int32)
-                columns[name] = columns[name].astype(kind)
-    index.add("spectra", entries, vectors, columns)
-    return len(new), left
+            if name in columns:  # a brighter spectrum may need a wider type
+                columns[name] = columns[name].astype(np.promote_types(stored[name].dtype, np.int32))
+    index.add("spectra", entries, points, columns)
+    return len(new), skipped
 
 
-def _embedded(
-    describer: Describer, rows: Any, n_bins: int, progress: bool
-) -> tuple[dict[str, Any], np.ndarray]:
-    from tqdm import tqdm
-
-    parts: list[dict[str, Any]] = []
-    vectors = []
-    steps = range(0, len(rows), _ROWS_AT_ONCE)
-    for start in tqdm(steps, "embedding", leave=False, disable=None if progress else True):
-        some = rows.with_format("numpy")[start : start + _ROWS_AT_ONCE]
-        counts = np.stack(list(some["counts"])).astype(np.int32)
-        if counts.shape[1] != n_bins:
-            raise ValueError(
-                f"the dataset has {counts.shape[1]} bins, the model needs {n_bins}: choose a model "
-                "of this dataset's layout"
-            )
-        part = {
-            "counts": counts,
-            "background_counts": (
-                np.stack(list(some["background_counts"])).astype(np.int32)
-                if "background_counts" in some
-                else np.zeros_like(counts)
-            ),
-            "background_scale": np.asarray(
-                some.get("background_scale", np.zeros(len(counts))), np.float32
-            ),
-            "exposure": np.asarray(some["exposure"], np.float32),
-        }
-        if describer.extractor.input_kind == "flux" and AREA in some:
-            unknown = np.full(n_bins, np.nan, np.float32)
-            areas = [unknown if area is None else area for area in some[AREA]]
-            part[AREA] = np.stack(areas).astype(np.float32)
-        parts.append(part)
-        vectors.append(
-            describer.embed(
-                [{name: values[i] for name, values in part.items()} for i in range(len(counts))]
-            )
-        )
-    joined: dict[str, Any] = {
-        name: np.concatenate([part[name] for part in parts]) for name in parts[0]
-    }
-    plain = rows.with_format(None)
-    told = {name: plain[name][:] for name in _TOLD if name in rows.column_names}
-    return {**joined, **told}, np.concatenate(vectors)
-
-
-def _text(
-    texts: dict[str, dict[str, Any]], row: Mapping[str, Any], split: str, sections: Sequence[str]
-) -> int:
-    """The place of a row's text among those seen, where it is put if it is new."""
-    summary = {s: (row["summary"].get(s) or "").strip() or None for s in sections}
-    content = json.dumps(summary, sort_keys=True, ensure_ascii=False)
-    key = hashlib.sha256(content.encode()).hexdigest()[:16]
-    if key not in texts:
-        texts[key] = {
-            "id": key, "source_names": [], "papers": [], "summary": summary, "split": split,
-            "place": len(texts),
-        }  # fmt: skip
-    entry = texts[key]
-    if row["source_name"] not in entry["source_names"]:
-        entry["source_names"].append(row["source_name"])
-    known = {paper["id"] for paper in entry["papers"]}
-    entry["papers"] += [p for p in row.get("papers") or [] if p["id"] not in known]
-    return entry["place"]
-
-
-def _heavy(rows: Any) -> list[str]:
-    return [n for n in rows.column_names if n not in ("summary", "source_name", "papers")]
-
-
-def _splits(dataset: str | os.PathLike[str], revision: str | None) -> Mapping[str, Any]:
-    if Path(dataset).is_dir():
-        return read_splits(dataset)
+def _open(
+    dataset: str | os.PathLike[str] | Mapping[str, Any], revision: str | None
+) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """Return the splits of a dataset, and plain values on it for the index."""
+    if not isinstance(dataset, str | os.PathLike):
+        return dataset, {}
+    folder = Path(dataset)
+    if folder.is_dir():
+        return read_splits(folder), {"dataset": folder.name, **_dataset_info(folder)}
     try:
         from datasets import load_dataset
     except ImportError as error:
         raise ImportError(
             'reading a dataset needs datasets: pip install "hf-specclip[data]"'
         ) from error
-    return load_dataset(os.fspath(dataset), revision=revision)
+    return load_dataset(os.fspath(dataset), revision=revision), {"dataset": folder.name}
 
 
-def _said_of(dataset: Any) -> dict[str, Any]:
-    """Whether a folder says that it is simulated."""
-    path = Path(os.fspath(dataset)) / "specclip_dataset.json"
-    if not path.is_file() or path.stat().st_size > 1 << 20:
+def _dataset_info(folder: Path) -> dict[str, Any]:
+    path = folder / _INFO_FILE
+    if not path.is_file() or path.stat().st_size > _MAX_INFO_BYTES:
         return {}
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return {"simulated": bool(found.get("simulated")), "text_model": found.get("text_model")}
+    info = json.loads(path.read_text(encoding="utf-8"))
+    return {"simulated": bool(info.get("simulated")), "text_model": info.get("text_model")}
+
+
+def _embed_texts(describer: Describer, entries: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Embed texts, (n, D); an empty one gets the mean of the others."""
+    written = [i for i, entry in enumerate(entries) if any(entry["summary"].values())]
+    if not written:
+        raise ValueError("no row of the dataset has a text")
+    batches = [written[i : i + _BATCH_ROWS] for i in range(0, len(written), _BATCH_ROWS)]
+    embedded = np.concatenate(
+        [describer.queries.embed([entries[i]["summary"] for i in batch]) for batch in batches]
+    )
+    points = np.tile(embedded.mean(axis=0), (len(entries), 1))
+    points[written] = embedded
+    return points
+
+
+def _embed_rows(
+    describer: Describer, rows: Any, n_bins: int, progress: bool
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Return the columns of the rows that an index keeps, and their points (n, D)."""
+    from tqdm import tqdm
+
+    arrays = rows.with_format("numpy")
+    with_area = describer.extractor.input_kind == "flux"
+    batches, points = [], []
+    steps = range(0, len(rows), _BATCH_ROWS)
+    for start in tqdm(steps, "embedding", leave=False, disable=None if progress else True):
+        batch = _spectrum_columns(arrays[start : start + _BATCH_ROWS], n_bins, with_area)
+        batches.append(batch)
+        n_rows = len(batch["counts"])
+        points.append(
+            describer.embed(
+                [{name: values[i] for name, values in batch.items()} for i in range(n_rows)]
+            )
+        )
+    columns: dict[str, Any] = {
+        name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]
+    }
+    plain = rows.with_format(None)
+    columns |= {name: plain[name][:] for name in _IDENTITY_COLUMNS if name in rows.column_names}
+    return columns, np.concatenate(points)
+
+
+def _spectrum_columns(
+    rows: Mapping[str, Any], n_bins: int, with_area: bool
+) -> dict[str, np.ndarray]:
+    counts = np.stack(list(rows["counts"])).astype(np.int32)
+    if counts.shape[1] != n_bins:
+        raise ValueError(
+            f"the dataset has {counts.shape[1]} bins, the model needs {n_bins}: choose a model "
+            "of this dataset's layout"
+        )
+    background = np.zeros_like(counts)
+    if "background_counts" in rows:
+        background = np.stack(list(rows["background_counts"])).astype(np.int32)
+    scale = rows.get("background_scale", np.zeros(len(counts)))
+    columns = {
+        "counts": counts,
+        "background_counts": background,
+        "background_scale": np.asarray(scale, np.float32),
+        "exposure": np.asarray(rows["exposure"], np.float32),
+    }
+    if with_area and AREA in rows:
+        unknown = np.full(n_bins, np.nan, np.float32)
+        areas = [unknown if area is None else area for area in rows[AREA]]
+        columns[AREA] = np.stack(areas).astype(np.float32)
+    return columns
 
 
 __all__ = ["add_spectra", "index_dataset"]

@@ -1,4 +1,4 @@
-"""Outlier scores of spectra, with the features that set each apart."""
+"""Outlier scores of spectra, with their departures from the nearest sources."""
 
 from __future__ import annotations
 
@@ -16,17 +16,15 @@ if TYPE_CHECKING:
     from .inputs import SpectrumInput
 
 _DETECTOR = "spectrum_neighbours"
-_VIEWS = {"spectrum_neighbours": "near spectra", "feature_neighbours": "numbers of the counts"}
 _BAND_NAMES = {band: f"{low:g}–{high:g} keV" for band, (low, high) in BANDS.items()}
-# Deviations of a band below this many σ, and percentiles below this, are not worth a sentence.
-_BAND_SIGMA, _VIEW_PERCENTILE = 2, 95
+# Departures of a band below this many σ are not worth a sentence.
+_BAND_SIGMA = 2
 
 
 def score_outliers(
     detector: SpecCLIPOutlierDetector,
     inputs: Sequence[SpectrumInput],
     points: np.ndarray,
-    features: np.ndarray,
     groups: Sequence[str],
     energy_range: tuple[float, float],
 ) -> list[OutlierScore]:
@@ -36,43 +34,29 @@ def score_outliers(
         detector: of the model.
         inputs: the spectra, n of them.
         points: (n, D) in the shared space.
-        features: (n, F) numbers of the feature extractor.
         groups: of the sources; a source is not compared with its own group.
         energy_range: of the bins of the inputs, keV.
     """
-    rows = _outlier_rows(detector, inputs, points, features, groups, energy_range)
+    rows = _outlier_rows(inputs, points, groups, energy_range)
     scores = detector.score(rows)
-    oddities = describe_outliers(detector, rows, scores, np.arange(len(inputs)), by=_DETECTOR)
+    explanations = describe_outliers(detector, rows, scores, np.arange(len(inputs)), by=_DETECTOR)
     results = []
-    for row, oddity in enumerate(oddities):
-        views = {
-            title: float(scores.percentile(view)[row])
-            for view, title in _VIEWS.items()
-            if np.isfinite(scores.raw[view][row])
-        }
+    for score, explanation in zip(scores.raw[_DETECTOR].tolist(), explanations, strict=True):
         reasons = []
-        sigma = oddity.band_sigma
-        if oddity.band is not None and sigma is not None and abs(sigma) >= _BAND_SIGMA:
+        sigma = explanation.band_sigma
+        if explanation.band is not None and sigma is not None and abs(sigma) >= _BAND_SIGMA:
             more = "more" if sigma > 0 else "fewer"
             reasons.append(
-                f"{more} counts at {_BAND_NAMES[oddity.band]} than the nearest sources "
+                f"{more} counts at {_BAND_NAMES[explanation.band]} than the nearest sources "
                 f"({sigma:+.1f} σ)"
             )
-        reasons += [
-            f"outlier percentile {percentile:.1f} by {title}"
-            for title, percentile in views.items()
-            if percentile >= _VIEW_PERCENTILE
-        ]
-        score = float(scores.raw[_DETECTOR][row])
-        results.append(OutlierScore(score, oddity.percentile, views, tuple(reasons)))
+        results.append(OutlierScore(score, explanation.percentile, tuple(reasons)))
     return results
 
 
 def _outlier_rows(
-    detector: SpecCLIPOutlierDetector,
     inputs: Sequence[SpectrumInput],
     points: np.ndarray,
-    features: np.ndarray,
     groups: Sequence[str],
     energy_range: tuple[float, float],
 ) -> OutlierRows:
@@ -92,8 +76,6 @@ def _outlier_rows(
     source, background = band_sums("counts"), band_sums("background_counts")
     return OutlierRows(
         spectrum=points,
-        # A detector fitted on another kind of input has no such numbers.
-        features=features if features.shape[1] == detector.reference.features.shape[1] else None,
         band_counts=source - scale[:, None] * background,
         band_errors=np.sqrt(source + scale[:, None] ** 2 * background),
         groups=list(groups),

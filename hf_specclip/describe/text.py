@@ -29,7 +29,7 @@ def render_text(description: Description) -> str:
     if description.outlier:
         outlier = description.outlier
         lines.append(f"\n  outlier percentile {outlier.percentile:.0f} (score {outlier.score:.3f})")
-        lines += [f"    {reason}" for reason in outlier.odd]
+        lines += [f"    {reason}" for reason in outlier.reasons]
     if description.notes:
         lines.append("")
         lines += [f"  note: {note}" for note in description.notes]

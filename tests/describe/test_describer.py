@@ -71,9 +71,7 @@ def test_each_part_is_what_its_own_class_says(found, tiny_run, files):
         assert variable.lower_68 == pytest.approx(expected.lower_68[0, place].item(), rel=1e-5)
         assert variable.lower_90 <= variable.lower_68 <= variable.upper_68 <= variable.upper_90
     detector = SpecCLIPOutlierDetector.from_pretrained(tiny_run)
-    scores = detector.score(
-        OutlierRows(spectrum=point.numpy(), features=inputs["spectrum_globals"].numpy())
-    )
+    scores = detector.score(OutlierRows(spectrum=point.numpy()))
     assert found.outlier.score == pytest.approx(scores.raw["spectrum_neighbours"][0], abs=1e-6)
     assert found.outlier.percentile == pytest.approx(scores.percentile("spectrum_neighbours")[0])
     assert sum(found.classes.values()) == pytest.approx(1)
