@@ -1,4 +1,4 @@
-"""The command line, run as people run it: another process, real files, a model on disk."""
+"""The command line on files and on a model with random weights."""
 
 import json
 import subprocess
@@ -80,7 +80,7 @@ def test_help_answers_without_the_heavy_imports():
         assert command in done.stdout
 
 
-def test_inspect_tells_the_file_as_it_is(spectra, capsys):
+def test_inspect_equals_the_file(spectra, capsys):
     assert main(["inspect", "--json", str(spectra[2])]) == 0
     (facts,) = json.loads(capsys.readouterr().out)
     with fits.open(spectra[2]) as hdus:
@@ -95,7 +95,7 @@ def test_inspect_tells_the_file_as_it_is(spectra, capsys):
     assert facts["arf"] is None
 
 
-def test_inspect_names_a_bad_file_and_goes_on(spectra, tmp_path, capsys):
+def test_inspect_reports_a_bad_file_and_goes_on(spectra, tmp_path, capsys):
     bad = tmp_path / "bad.pha"
     bad.write_bytes(spectra[0].read_bytes()[:4000])
     assert main(["inspect", str(bad), str(tmp_path / "absent.pha"), str(spectra[1])]) == 1
@@ -199,7 +199,9 @@ def test_an_ensemble_answers_as_a_model_does(spectra, model_folder, tmp_path, ca
         (["inspect", "--arf", "x.arf", "{file}", "{file}"], "single FILE"),
     ],
 )
-def test_wrong_use_gets_a_sentence(arguments, message, spectra, model_folder, tmp_path, capsys):
+def test_wrong_use_is_reported_in_a_sentence(
+    arguments, message, spectra, model_folder, tmp_path, capsys
+):
     places = {"tmp": tmp_path, "file": spectra[0], "model": model_folder}
     assert main([argument.format(**places) for argument in arguments]) == 1
     said = capsys.readouterr().err
@@ -216,7 +218,7 @@ def test_an_autoencoder_is_no_dual_encoder(spectra, tmp_path, capsys):
     assert "needs a dual encoder" in capsys.readouterr().err
 
 
-def test_a_response_that_is_named_but_absent_is_told(spectra, capsys):
+def test_a_response_that_is_named_but_absent_is_noted(spectra, capsys):
     with fits.open(spectra[0], mode="update") as hdus:
         hdus[1].header["ANCRFILE"] = "gone.arf"
     main(["inspect", str(spectra[0])])

@@ -1,4 +1,4 @@
-"""The commands that ask a trained model, called as from a shell."""
+"""The commands that ask a trained model."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def ask(tiny_run, capsys):
     return run
 
 
-def test_every_format_says_the_same(ask, files, tmp_path):
+def test_every_format_holds_the_same_values(ask, files, tmp_path):
     status, out, _ = ask("describe", "--json", *files)
     assert status == 0
     found = json.loads(out)
@@ -63,7 +63,7 @@ def test_plots_are_drawn_for_each(ask, files, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"plot.png", "plot_2.png"}
 
 
-def test_a_bad_file_does_not_take_the_others_along(ask, files, tmp_path):
+def test_a_bad_file_is_reported_and_the_others_go_on(ask, files, tmp_path):
     bad = tmp_path / "bad.pha"
     bad.write_text("no spectrum")
     for command in ("describe", "classify", "outliers"):
@@ -88,7 +88,7 @@ def test_a_name_in_place_of_a_file(ask, tiny_run):
     assert found["similar"][0]["name"] == name
 
 
-def test_classes_of_ones_own(ask, files):
+def test_classes_named_by_the_user(ask, files):
     status, out, _ = ask("classify", "--json", "--classes", "LMXB, a hot star", files[0])
     assert status == 0
     [found] = json.loads(out)
@@ -98,7 +98,7 @@ def test_classes_of_ones_own(ask, files):
     assert out.count("%") == 3
 
 
-def test_outliers_come_oddest_first(ask, files):
+def test_outliers_are_sorted_by_score(ask, files):
     status, out, _ = ask("outliers", "--json", *files)
     assert status == 0
     found = json.loads(out)
@@ -127,7 +127,9 @@ def test_search(ask, tiny_run):
     assert ask("search", "--like", "2CXO J000000.0+000000")[0] == 1
 
 
-def test_the_model_is_found_or_asked_for(ask, files, tiny_run, tmp_path, monkeypatch):
+def test_the_model_comes_from_the_environment_or_the_demo(
+    ask, files, tiny_run, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SPECCLIP_MODEL", raising=False)
     status, _, err = ask("describe", files[0], model=None)
@@ -188,7 +190,7 @@ def test_spectra_are_added_once(ask, files, tiny_run, tmp_path):
     assert found["similar"][0]["score"] == pytest.approx(1, abs=1e-3)
 
 
-def test_an_index_says_what_is_in_it(ask, tiny_run):
+def test_index_info(ask, tiny_run):
     status, out, _ = ask("index", "info", tiny_run, "--json", model=None)
     assert status == 0
     found = json.loads(out)
@@ -201,7 +203,7 @@ def test_an_index_says_what_is_in_it(ask, tiny_run):
 @pytest.mark.parametrize(
     "command", ["describe", "classify", "search", "outliers", "index", "embed", "inspect", "fit"]
 )
-def test_help_teaches(command, capsys):
+def test_help_shows_examples(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
     assert end.value.code == 0

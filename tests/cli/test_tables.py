@@ -69,7 +69,7 @@ def test_other_endings_and_empty_tables_are_refused(rows, tmp_path):
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".fits", ".ecsv"])
-def test_a_column_of_nothing_keeps_its_type(rows, tmp_path, ending):
+def test_an_empty_column_keeps_its_type(rows, tmp_path, ending):
     path = write_table(rows, tmp_path / f"out{ending}", {"ra": float, "obsid": int})
     if ending == ".parquet":
         assert str(pq.read_table(path).schema.field("ra").type) == "double"

@@ -1,4 +1,4 @@
-"""Everything a trained model says of a spectrum, asked of a run as training leaves it."""
+"""Descriptions of spectra by a small trained run, and their renderings."""
 
 import dataclasses
 import io
@@ -45,40 +45,44 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(describer, files):
+def description(describer, files):
     return describer.describe(files[0])
 
 
-def test_each_part_is_what_its_own_class_says(found, tiny_run, files):
+def test_each_section_equals_the_answer_of_its_class(description, tiny_run, files):
     model = SpecCLIPModel.from_pretrained(tiny_run / "model").eval()
     extractor = SpecCLIPFeatureExtractor.from_pretrained(tiny_run / "model")
     inputs = extractor(files[0], return_tensors="pt")
     with torch.no_grad():
         point = model.get_spectrum_features(**inputs).pooler_output
     index = SpecCLIPIndex.from_pretrained(tiny_run / "model")
-    assert [hit.id for hit in found.literature] == [
+    assert [hit.id for hit in description.literature] == [
         hit.entry["id"] for hit in index.search(point, 5)[0]
     ]
     nearest = index.search(point, 5, kind="spectra")[0]
-    assert [hit.id for hit in found.similar] == [hit.entry["id"] for hit in nearest]
+    assert [hit.id for hit in description.similar] == [hit.entry["id"] for hit in nearest]
     moe = SpecCLIPMoEForRegression.from_pretrained(tiny_run / "moe")
     expected = moe.predict(model, [read_spectrum(files[0])])
     places = {name: place for place, name in enumerate(moe.config.variables)}
-    assert found.variables
-    for variable in found.variables:
+    assert description.variables
+    for variable in description.variables:
         place = places[variable.name]
         assert variable.value == pytest.approx(expected.predictions[0, place].item(), rel=1e-5)
         assert variable.lower_68 == pytest.approx(expected.lower_68[0, place].item(), rel=1e-5)
         assert variable.lower_90 <= variable.lower_68 <= variable.upper_68 <= variable.upper_90
     detector = SpecCLIPOutlierDetector.from_pretrained(tiny_run)
     scores = detector.score(OutlierRows(spectrum=point.numpy()))
-    assert found.outlier.score == pytest.approx(scores.raw["spectrum_neighbours"][0], abs=1e-6)
-    assert found.outlier.percentile == pytest.approx(scores.percentile("spectrum_neighbours")[0])
-    assert sum(found.classes.values()) == pytest.approx(1)
-    assert list(found.classes.values()) == sorted(found.classes.values(), reverse=True)
+    assert description.outlier.score == pytest.approx(
+        scores.raw["spectrum_neighbours"][0], abs=1e-6
+    )
+    assert description.outlier.percentile == pytest.approx(
+        scores.percentile("spectrum_neighbours")[0]
+    )
+    assert sum(description.classes.values()) == pytest.approx(1)
+    assert list(description.classes.values()) == sorted(description.classes.values(), reverse=True)
 
 
-def test_run_and_model_folder_are_alike(describer, tiny_run, files):
+def test_run_and_model_folder_give_the_same_description(describer, tiny_run, files):
     other = Describer.from_pretrained(tiny_run / "model")
     assert other.moe is not None
     assert other.outliers is not None
@@ -87,19 +91,19 @@ def test_run_and_model_folder_are_alike(describer, tiny_run, files):
     assert one == two
 
 
-def test_path_spectrum_and_columns_are_alike(describer, files):
+def test_path_spectrum_and_columns_give_the_same_description(describer, files):
     spectrum = read_spectrum(files[2])
     row = spectrum.rebinned()
     memory = dataclasses.replace(describer.describe(spectrum), file=None)
     for other in (str(files[2]), row):
-        found = describer.describe(other)
-        assert [hit.id for hit in found.similar] == [hit.id for hit in memory.similar]
-        assert found.variables[0].value == pytest.approx(memory.variables[0].value, rel=1e-5)
-        assert found.source["counts_0.5_8kev"] == memory.source["counts_0.5_8kev"]
-        assert found.outlier.percentile == memory.outlier.percentile
+        description = describer.describe(other)
+        assert [hit.id for hit in description.similar] == [hit.id for hit in memory.similar]
+        assert description.variables[0].value == pytest.approx(memory.variables[0].value, rel=1e-5)
+        assert description.source["counts_0.5_8kev"] == memory.source["counts_0.5_8kev"]
+        assert description.outlier.percentile == memory.outlier.percentile
 
 
-def test_many_are_as_one_by_one(describer, files):
+def test_batches_equal_single_descriptions(describer, files):
     alone = [describer.describe(file).to_dict() for file in files]
     together = [one.to_dict() for one in describer.describe_many(files, batch_size=2)]
     for one, other in zip(alone, together, strict=True):
@@ -110,21 +114,21 @@ def test_many_are_as_one_by_one(describer, files):
     assert list(describer.describe_many([])) == []
 
 
-def test_a_name_of_the_index_is_described(describer):
+def test_a_source_of_the_index_is_described_by_name(describer):
     entry = describer.index.spectra.entries[7]
-    found = describer.describe(entry["source_name"])
-    assert found.title == entry["source_name"]
-    assert found.similar[0].name == entry["source_name"]
-    assert found.similar[0].score == pytest.approx(1, abs=1e-3)
+    description = describer.describe(entry["source_name"])
+    assert description.title == entry["source_name"]
+    assert description.similar[0].name == entry["source_name"]
+    assert description.similar[0].score == pytest.approx(1, abs=1e-3)
     place = describer.index.find(entry["source_name"])[0]
     brightest = describer.index.spectra.entries[place]
-    assert found.source["counts_0.5_8kev"] == brightest["counts"]
-    assert found.source["exposure_s"] == pytest.approx(brightest["exposure"])
+    assert description.source["counts_0.5_8kev"] == brightest["counts"]
+    assert description.source["exposure_s"] == pytest.approx(brightest["exposure"])
     # Its own group is not among its neighbours, or no source of the catalogue would be odd.
-    assert found.outlier.score > 1e-3
+    assert description.outlier.score > 1e-3
 
 
-def test_the_map(describer, found):
+def test_map_positions(describer, description):
     points = describer.map_points()
     n = len(describer.index.spectra)
     assert points["positions"].shape == (n, 2)
@@ -132,12 +136,12 @@ def test_the_map(describer, found):
     assert np.isfinite(points["positions"]).all()
     assert points["positions"].std(axis=0).min() > 0
     low, high = points["positions"].min(axis=0), points["positions"].max(axis=0)
-    assert (np.array(found.map_position) >= low).all()
-    assert (np.array(found.map_position) <= high).all()
+    assert (np.array(description.map_position) >= low).all()
+    assert (np.array(description.map_position) <= high).all()
     name = points["names"][3]
-    own = describer.catalogue_spectrum(points["ids"][3])
-    assert isinstance(own, XRaySpectrum)
-    assert int(own.counts.sum()) == describer.index.spectra.entries[3]["counts"]
+    spectrum = describer.catalogue_spectrum(points["ids"][3])
+    assert isinstance(spectrum, XRaySpectrum)
+    assert int(spectrum.counts.sum()) == describer.index.spectra.entries[3]["counts"]
     # The place of a source of the catalogue is near its own place, compared with the map's width.
     at = points["ids"].index(describer.index.spectra.entries[describer.index.find(name)[0]]["id"])
     apart = np.linalg.norm(
@@ -167,7 +171,7 @@ def test_search_by_words_and_by_name(describer):
         describer.search("x" * 30_000)
 
 
-def test_classes_of_ones_own(describer, files):
+def test_classes_named_by_the_user(describer, files):
     [shares] = describer.classify([files[0]], classes=["LMXB", "an exploding star"])
     assert set(shares) == {"LMXB", "an exploding star"}
     assert sum(shares.values()) == pytest.approx(1)
@@ -175,20 +179,20 @@ def test_classes_of_ones_own(describer, files):
         describer.classify([files[0]], classes=[])
 
 
-def test_json_and_text(found):
-    text = json.dumps(found.to_dict(), allow_nan=False)
+def test_json_and_text(description):
+    text = json.dumps(description.to_dict(), allow_nan=False)
     again = json.loads(text)
     assert again["literature"][0]["papers"][0]["title"]
     assert again["variables"][0]["unit"] == ""
     assert "spectrum" not in again
-    words = str(found)
+    words = str(description)
     for part in ("net counts", "literature", "similar sources", "class", "variables", "outlier"):
         assert part in words
     assert "simulated" in words  # the model's papers are invented, and it says so
 
 
 @pytest.mark.parametrize("kind", ["ascii.ecsv", "votable"])
-def test_tables_come_back_whole(describer, files, kind, tmp_path):
+def test_tables_round_trip(describer, files, kind, tmp_path):
     table = descriptions_table(describer.describe_many(files))
     path = tmp_path / "table"
     table.write(path, format=kind)
@@ -214,21 +218,21 @@ class _Tags(HTMLParser):
                 self.links.add(value)
 
 
-def test_a_page_holds_no_markup_of_strangers(found):
+def test_a_page_escapes_markup_of_files_and_indexes(description):
     evil = "<script>alert(1)</script>"
-    hit = found.literature[0]
+    hit = description.literature[0]
     paper = dataclasses.replace(hit.papers[0], title=evil, id=evil, link=f"javascript:{evil}")
-    similar = dataclasses.replace(found.similar[0], name=evil, source_class=evil)
+    similar = dataclasses.replace(description.similar[0], name=evil, source_class=evil)
     hostile = dataclasses.replace(
-        found,
+        description,
         file=f"{evil}.pha",
-        source={**found.source, "source_name": evil},
+        source={**description.source, "source_name": evil},
         literature=(dataclasses.replace(hit, papers=(paper,), source_names=(evil,)),),
         similar=(similar,),
         classes={evil: 1.0},
         notes=(evil,),
     )
-    html = render_page([hostile, found], title=evil)
+    html = render_page([hostile, description], title=evil)
     parser = _Tags()
     parser.feed(html)
     assert "script" not in parser.tags
@@ -237,22 +241,27 @@ def test_a_page_holds_no_markup_of_strangers(found):
     assert evil not in html
 
 
-def test_the_figure_is_drawn(found, tmp_path):
-    found.plot().savefig(tmp_path / "plot.png")
+def test_the_figure_is_drawn(description, tmp_path):
+    description.plot().savefig(tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 5000
 
 
-def test_what_is_absent_is_left_out(tiny_run, tmp_path, files):
+def test_absent_parts_are_left_out(tiny_run, tmp_path, files):
     keep = shutil.ignore_patterns("gallery", "zero_shot", "*.py")
     shutil.copytree(tiny_run / "model", tmp_path / "model", ignore=keep)
     bare = Describer.from_pretrained(tmp_path / "model")
-    found = bare.describe(files[0])
-    assert (found.literature, found.similar, found.classes, found.variables) == ((), (), {}, ())
-    assert found.outlier is None
-    assert "net counts" in str(found)
-    json.dumps(found.to_dict(), allow_nan=False)
+    description = bare.describe(files[0])
+    assert (
+        description.literature,
+        description.similar,
+        description.classes,
+        description.variables,
+    ) == ((), (), {}, ())
+    assert description.outlier is None
+    assert "net counts" in str(description)
+    json.dumps(description.to_dict(), allow_nan=False)
     table = io.StringIO()
-    found.to_table().write(table, format="ascii.ecsv")
+    description.to_table().write(table, format="ascii.ecsv")
     with pytest.raises(ValueError, match="no gallery/"):
         bare.search("a star")
     with pytest.raises(ValueError, match="has no classes"):
@@ -260,10 +269,10 @@ def test_what_is_absent_is_left_out(tiny_run, tmp_path, files):
     named = Describer.from_pretrained(
         tmp_path / "model", moe=tiny_run, outliers=tiny_run, index=tiny_run / "model"
     )
-    found = named.describe(files[0])
-    assert found.variables
-    assert found.outlier is not None
-    assert found.literature
+    description = named.describe(files[0])
+    assert description.variables
+    assert description.outlier is not None
+    assert description.literature
 
 
 def test_bad_input_is_named(describer, tmp_path):
@@ -285,13 +294,13 @@ def test_bad_input_is_named(describer, tmp_path):
         Describer.from_pretrained(tmp_path, parts=["moo"])
 
 
-def test_few_counts_are_told(describer):
-    found = describer.describe({"counts": np.eye(400, dtype=int)[5] * 3, "exposure": 1e4})
-    assert any("only 3 counts" in note for note in found.notes)
-    assert any("no background" in note for note in found.notes)
+def test_few_counts_and_a_missing_background_are_noted(describer):
+    description = describer.describe({"counts": np.eye(400, dtype=int)[5] * 3, "exposure": 1e4})
+    assert any("only 3 counts" in note for note in description.notes)
+    assert any("no background" in note for note in description.notes)
 
 
-def test_an_index_of_strangers_is_data(tiny_run, tmp_path, files):
+def test_malformed_index_entries_count_as_unknown(tiny_run, tmp_path, files):
     """Entries of the wrong kind are not known, and never break or run anything."""
     shutil.copytree(tiny_run / "model" / "gallery", tmp_path / "index")
     odd = {
@@ -309,9 +318,9 @@ def test_an_index_of_strangers_is_data(tiny_run, tmp_path, files):
         lines = (tmp_path / "index" / name).read_text().splitlines()
         changed = [json.dumps(json.loads(line) | change) for line in lines]
         (tmp_path / "index" / name).write_text("\n".join(changed) + "\n")
-    found = Describer.from_pretrained(tiny_run, index=tmp_path / "index").describe(files[0])
-    assert found.similar[0].counts is None
-    assert found.literature[0].papers[0].year is None
-    json.dumps(found.to_dict(), allow_nan=False)
-    assert str(found)
-    assert found.to_html()
+    description = Describer.from_pretrained(tiny_run, index=tmp_path / "index").describe(files[0])
+    assert description.similar[0].counts is None
+    assert description.literature[0].papers[0].year is None
+    json.dumps(description.to_dict(), allow_nan=False)
+    assert str(description)
+    assert description.to_html()
