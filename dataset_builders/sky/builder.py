@@ -10,12 +10,12 @@ from pathlib import Path
 
 import datasets
 import pyarrow as pa
-from huggingface_hub import CommitInfo, HfApi
-from huggingface_hub.errors import HfHubHTTPError
+
+from hf_specclip.hub.publish import Published, publish
 
 from ..contract import SPLITS
-from ..folder import CARD_FILE, DATA_FOLDER, write_dataset
-from ..info import CONFIGURATIONS, INFO_FILE, DatasetFolderError, SpecCLIPDatasetInfo, read_info
+from ..folder import write_dataset
+from ..info import CONFIGURATIONS, SpecCLIPDatasetInfo
 from ..splits import describe_splits
 from .assemble import PAIRS
 from .finished import read_finished
@@ -105,22 +105,22 @@ class CSCPapers(datasets.ArrowBasedBuilder):
         return describe_splits(list(rows.groups[rows.paired]), list(rows.splits[rows.paired]))
 
     def push_to_hub(
-        self, repo_id: str, *, private: bool | None = None, token: str | None = None
-    ) -> CommitInfo:
+        self, repo_id: str, *, private: bool = False, token: str | None = None
+    ) -> Published:
         """Publish every configuration under its name, with the card.
 
         Args:
             repo_id: `user/name`.
-            private: whether a new repository is private.
+            private: create a private repository.
             token: of the Hub; by default the one of `hf auth login`.
 
         Raises:
-            DatasetFolderError: when the Hub refuses or cannot be reached.
+            PublishError: when the Hub refuses or cannot be reached.
         """
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".push-") as scratch:
             folder = Path(scratch) / self._description.name
             self.write(folder)
-            return push_folder(folder, repo_id, private=private, token=token)
+            return publish("dataset", folder, repo_id, private=private, token=token)
 
     def _info(self) -> datasets.DatasetInfo:
         schema = self.assembly.schema(self.config.name)
@@ -141,43 +141,4 @@ class CSCPapers(datasets.ArrowBasedBuilder):
             yield datasets.builder.Key(number, 0), table
 
 
-def push_folder(
-    folder: str | Path, repo_id: str, *, private: bool | None = None, token: str | None = None
-) -> CommitInfo:
-    """Publish a dataset folder in one commit.
-
-    Args:
-        folder: written by `write_dataset`.
-        repo_id: `user/name`; made where it is absent.
-        private: whether a new repository is private.
-        token: of the Hub; by default the one of `hf auth login`.
-
-    Raises:
-        DatasetFolderError: when the folder is no dataset, or the Hub refuses or cannot be reached.
-    """
-    folder = Path(folder)
-    info = read_info(folder) if folder.is_dir() else None
-    if info is None:
-        raise DatasetFolderError(f"{folder} holds no {INFO_FILE}: it is no dataset to publish")
-    places = [DATA_FOLDER, *info.configurations]
-    api = HfApi(token=token)
-    try:
-        api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-        return api.upload_folder(
-            repo_id=repo_id,
-            repo_type="dataset",
-            folder_path=folder,
-            allow_patterns=[CARD_FILE, INFO_FILE, *(f"{place}/*.parquet" for place in places)],
-            # Files of an earlier version that this one does not replace would be loaded with it.
-            delete_patterns=[f"{place}/*.parquet" for place in (DATA_FOLDER, *CONFIGURATIONS)],
-            commit_message=f"{info.name}: {sum(info.rows.values())} pairs",
-        )
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        said = " ".join(str(error).split())[:300]
-    raise DatasetFolderError(
-        f"{repo_id} was not published: {said}. {folder} is whole: log in with `hf auth login` (or "
-        "HF_TOKEN), check the name, and push again"
-    )
-
-
-__all__ = ["CSCPapers", "push_folder"]
+__all__ = ["CSCPapers"]

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hf_specclip.hub.publish import publish
+
 from ..splits import SURVEY_LIMIT
 from .build import STAGES, Build
-from .builder import push_folder
 from .literature.answers import AnswerCache
 from .literature.bibliography import PAPERS_EACH
 from .literature.summaries import ModelSummariser
@@ -215,8 +216,8 @@ def _run(options: argparse.Namespace) -> int:
 def _push(options: argparse.Namespace) -> int:
     if not options.push:
         raise BuildError("the stage `push` needs --push USER/NAME")
-    push_folder(options.output, options.push, private=options.private or None)
-    print(f"published as {options.push}")
+    published = publish("dataset", options.output, options.push, private=options.private)
+    print(f"published as {published.url}")
     return 0
 
 

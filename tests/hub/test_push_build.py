@@ -1,17 +1,14 @@
-"""What a build publishes: every configuration under its name, for whoever streams it."""
+"""Datasets built from the sky, published with every configuration and streamed back."""
 
 import json
 from pathlib import Path
 
 import pytest
 from building import KEY, TOKEN, build, digest
-from specclip_datasets import CSCPapers, DatasetFolderError
+from specclip_datasets import CSCPapers
 from specclip_datasets.__main__ import main
 from specclip_datasets.sky.build import STAGES
-from specclip_datasets.sky.builder import push_folder
 from world import World
-
-from hf_specclip.hub.publish import publish
 
 ROOT = Path(__file__).resolve().parents[2]
 READ = """
@@ -56,14 +53,6 @@ def test_a_stranger_streams_every_configuration(built, local_hub, stranger):
     assert min(found["spectra"]["counts"]) > 0
 
 
-def test_publishing_the_folder_is_the_same(built, local_hub, stranger):
-    publish("dataset", built / "dataset", "ada/csc")
-    found = json.loads(stranger(READ).stdout)
-    assert set(found) == {"default", "embedded", "spectra"}
-    assert found["embedded"]["vector"] == 24
-    assert not publish("dataset", built / "dataset", "ada/csc").changed
-
-
 def test_the_builder_publishes_and_a_second_version_replaces_the_first(
     built, local_hub, stranger, tmp_path
 ):
@@ -82,8 +71,6 @@ def test_the_builder_publishes_and_a_second_version_replaces_the_first(
 def test_a_push_that_fails_says_so_and_loses_nothing(built, local_hub, monkeypatch, capfd):
     before = digest(built / "dataset")
     monkeypatch.setenv("HF_TOKEN", "hf_MARKED_expired")
-    with pytest.raises(DatasetFolderError, match=r"was not published.*push again"):
-        push_folder(built / "dataset", "ada/csc")
     words = ["build", "--output", str(built / "dataset"), "--stages", "push"]
     assert main([*words, "--push", "ada/csc"]) == 2
     said = "".join(capfd.readouterr())
