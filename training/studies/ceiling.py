@@ -45,7 +45,7 @@ def ceiling_of(
         rows; `ranks` that of `match_ranks` over `pairs.texts_of(split)`.
 
     Raises:
-        specclip_datasets.folder.DatasetFolderError: when this code does not make these rows.
+        specclip_datasets.info.DatasetFolderError: when this code does not make these rows.
     """
     if not (pairs.info.simulated and pairs.info.builder == "simulated"):
         return None

@@ -1,6 +1,7 @@
 """What every test of a build has: no keys, and little patience."""
 
 import pytest
+from building import KEY, TOKEN
 from specclip_datasets.sky.services.polite_session import Patience
 
 
@@ -16,3 +17,10 @@ def no_keys(monkeypatch, tmp_path):
 def patience():
     """Impatient: tests wait for nothing."""
     return Patience(attempts=5, first_wait=0.01, longest_wait=0.05, read=5.0)
+
+
+@pytest.fixture
+def keys(monkeypatch):
+    """The keys that the local services of the tests take."""
+    monkeypatch.setenv("ADS_DEV_KEY", TOKEN)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)

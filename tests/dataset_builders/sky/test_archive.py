@@ -1,7 +1,6 @@
 """The archive: every detection is accounted for, whatever fails and whoever is killed."""
 
 import gzip
-import io
 import tarfile
 import time
 from pathlib import Path
@@ -11,8 +10,6 @@ import pytest
 from archive_server import ArchiveServer, detection_files, real_files
 from specclip_datasets.sky.services.archive import SpectrumArchive, read_spectra_index
 from specclip_datasets.sky.services.polite_session import (
-    ExhaustedError,
-    RefusedError,
     Service,
     ServiceError,
 )
@@ -333,26 +330,6 @@ def test_an_archive_that_is_down_stops_the_run_and_blames_no_detection(make, ser
     assert archive.fetch()["got"] == 23
 
 
-def test_a_spent_allowance_stops_the_run(make, server):
-    server.retry_after = "9000"
-    server.plan = [None, 429, 429, 429]
-    archive = make()
-    archive.want(NAMES)
-    with pytest.raises(ExhaustedError, match="Run again then"):
-        archive.fetch()
-    counts = archive.queue.counts("spectra")
-    assert counts["got"] >= 5
-    assert counts["failed"] == counts["claimed"] == 0
-
-
-def test_refusal_is_told(make, server):
-    server.plan = [403] * 1000
-    archive = make()
-    archive.want(NAMES)
-    with pytest.raises(RefusedError, match="answered 403"):
-        archive.fetch()
-
-
 def test_what_is_no_detection_is_refused(make):
     with pytest.raises(ValueError, match=r"obsid\.obi\.region_id"):
         make().want(["2CXO J004243.9+411610"])
@@ -381,23 +358,3 @@ def test_real_files_of_the_catalogue(make, server, real_data, tmp_path):
         assert spectrum.background_counts.sum() > 0
     each = archive.forecast().bytes_each
     assert 1e6 < each < 1.3e6
-
-
-def test_tar_files_that_break_off_are_asked_for_again(make, server, files, tmp_path):
-    original = server.respond
-    cut = []
-
-    def respond(request):
-        answer = original(request)
-        if not cut:
-            cut.append(answer.content)
-            sink = io.BytesIO(answer.content)
-            answer.content = sink.read(len(answer.content) // 2)
-        return answer
-
-    server.respond = respond
-    archive = make(workers=1, batch=30)
-    archive.want(NAMES)
-    archive.fetch()
-    assert stored(tmp_path) == expected(files)
-    assert len(server.requests) == 2

@@ -238,15 +238,6 @@ def test_a_preprint_and_its_journal_are_one_paper(client, queue, ads):
     assert count_papers(queue)["2001Natur.111..222A"] == 1
 
 
-def test_no_paper_is_asked_for_twice(client, queue, ads, ads_server):
-    everything(client, queue, ads)
-    want_papers(queue, ads)
-    ads.fetch_objects()
-    ads.fetch_papers()
-    assert set(ads_server.asked.values()) == {1}
-    assert set(ads_server.searched.values()) == {1}
-
-
 def test_bibcodes_that_ads_does_not_have_are_accounted_for(client, queue, ads, ads_server):
     del ads_server.papers[bibcode(7)]
     sources = everything(client, queue, ads)

@@ -104,9 +104,8 @@ def test_what_is_lost_on_the_way_is_told(world, tmp_path):
     assert "Of 21 spectra asked for, 20 came, 1 are not in the archive and 0 failed" in text
 
 
-def test_stages_run_alone_and_a_second_run_asks_nobody(built, monkeypatch, tmp_path):
+def test_stages_run_alone_and_a_second_run_asks_nobody(built, keys, tmp_path):
     world, root = built
-    monkeypatch.setenv("ADS_DEV_KEY", TOKEN)
     for stage in STAGES:
         build(world, tmp_path / "parts").run([stage], tmp_path / "b" / "dataset")
     assert digest(root / "dataset") == digest(tmp_path / "b" / "dataset")
@@ -116,9 +115,8 @@ def test_stages_run_alone_and_a_second_run_asks_nobody(built, monkeypatch, tmp_p
     assert digest(root / "dataset") == digest(tmp_path / "b" / "dataset")
 
 
-def test_stages_out_of_order_are_refused(built, monkeypatch, tmp_path):
+def test_stages_out_of_order_are_refused(built, keys, tmp_path):
     world, root = built
-    monkeypatch.setenv("ADS_DEV_KEY", TOKEN)
     shutil.copytree(root / "work", tmp_path / "work")
     made = build(world, tmp_path / "work")
     parts = [item.id for item in made.queue.items("counts")]

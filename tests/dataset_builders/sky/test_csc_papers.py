@@ -121,9 +121,8 @@ def test_two_works_are_never_mixed_up(built, tmp_path):
         CSCPapers(tmp_path)
 
 
-def test_without_an_embedder_there_are_two(built, monkeypatch, tmp_path):
+def test_without_an_embedder_there_are_two(built, keys, tmp_path):
     world, root = built
-    monkeypatch.setenv("ADS_DEV_KEY", TOKEN)
     shutil.copytree(root / "work", tmp_path / "work")
     build(world, tmp_path / "work").run(STAGES, tmp_path / "dataset")
     assert set(read_info(tmp_path / "dataset").configurations) == {"spectra"}

@@ -13,7 +13,6 @@ from faulty import Answer, FaultyServer
 from specclip_datasets.sky.services.polite_session import (
     AbsentError,
     ExhaustedError,
-    Pace,
     Patience,
     RefusedError,
     Service,
@@ -40,21 +39,6 @@ def test_failures_that_pass_are_tried_again(server, service, fault):
     server.plan = [fault, fault]
     assert service.json("GET", f"{server.url}/x", "item 7") == {"path": "/x"}
     assert len(server.requests) == service.requests == 3
-
-
-def test_a_connection_is_used_again(server, service):
-    ports = set()
-    server.respond = lambda request: Answer.json({})
-    original = server._http.process_request
-
-    def process(request, address):
-        ports.add(address)
-        original(request, address)
-
-    server._http.process_request = process
-    for _ in range(5):
-        service.json("GET", server.url, "x")
-    assert len(ports) == 1
 
 
 @pytest.mark.parametrize(
@@ -193,17 +177,6 @@ def test_uploads_are_sent_whole_again(server, service):
 def test_a_gzipped_file_arrives_gzipped(server, service):
     service.get(server.url, "x")
     assert server.requests[0].headers["Accept-Encoding"] == "identity"
-
-
-def test_threads_keep_the_pace_together():
-    pace = Pace(50)
-    start = time.monotonic()
-    threads = [threading.Thread(target=lambda: [pace.wait() for _ in range(5)]) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert time.monotonic() - start >= 19 / 50
 
 
 def test_processes_keep_the_pace_together(tmp_path):

@@ -1,7 +1,9 @@
-"""Kills, failing services and expired keys: nothing is lost, nothing is asked for twice."""
+"""Several processes, kills, failing services, expired keys: nothing is lost or asked for twice."""
 
 import logging
 import os
+import subprocess
+import sys
 import time
 import traceback
 from collections import Counter
@@ -44,19 +46,13 @@ print("done", flush=True)
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory):
-    """A world with the digest of what was made of it in peace, and the requests that took."""
+    """A world, the dataset that one process made of it in peace, and the requests that took."""
     root = tmp_path_factory.mktemp("calm")
     with World(token=TOKEN) as world, pytest.MonkeyPatch.context() as patch:
         patch.setenv("ADS_DEV_KEY", TOKEN)
         patch.setenv("OPENAI_API_KEY", KEY)
         build(world, root / "work", whole=True).run(STAGES, root / "one")
-        yield world, digest(root / "one"), world.requests()
-
-
-@pytest.fixture
-def keys(monkeypatch):
-    monkeypatch.setenv("ADS_DEV_KEY", TOKEN)
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        yield world, root / "one", world.requests()
 
 
 def kill_in(world, work, output, stage, seconds):
@@ -81,7 +77,7 @@ def kill_in(world, work, output, stage, seconds):
 
 
 def test_killed_in_the_costly_stages_it_ends_with_the_same_bytes(calm, keys, tmp_path):
-    world, expected, requests = calm
+    world, calmly, requests = calm
     forget(world, 0.05)
     work, output = tmp_path / "work", tmp_path / "one"
     killed = [kill_in(world, work, output, stage, 0.12) for stage in ("papers", "summaries")]
@@ -89,9 +85,39 @@ def test_killed_in_the_costly_stages_it_ends_with_the_same_bytes(calm, keys, tmp
     for server in world.servers:
         server.delay = 0.0
     build(world, work, whole=True).run(STAGES, output, overwrite=True)
-    assert digest(output) == expected
+    assert digest(output) == digest(calmly)
     # Only what was under way at a kill is asked for twice.
     assert world.requests() - requests <= sum(IN_FLIGHT[stage] for stage in killed)
+
+
+def test_two_processes_share_one_build(calm, keys, tmp_path):
+    world, calmly, _ = calm
+    forget(world, 0.02)
+    for server in (world.archive, world.ads, world.arxiv, world.chat, world.vectors):
+        server.asked.clear()
+    names, output = tmp_path / "names.txt", tmp_path / "one"
+    names.write_text("\n".join(world.names))
+    words = ["build", "--names", str(names), "--output", str(output)]
+    words += ["--kinds", "spectrum,arf", "--survey-limit", "5", "--full-texts", *world.arguments]
+    words += ["--summariser", "openai", "--llm-url", world.chat.base_url]
+    words += ["--embedder", "openai", "--embedder-url", world.vectors.base_url]
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "specclip_datasets", *words],
+            # As accelerate starts them: the first speaks and writes the dataset.
+            env={**os.environ, "OMP_NUM_THREADS": "1", "RANK": str(rank)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    said = [process.communicate(timeout=240) for process in both]
+    forget(world, 0.0)
+    assert [process.returncode for process in both] == [0, 0], said
+    assert ["Of 12 names, 12 are sources" in out for out, _ in said] == [True, False]
+    for folder in ("data", "embedded", "spectra"):  # the card tells options and addresses
+        assert digest(output / folder) == digest(calmly / folder)
+    for server in (world.archive, world.ads, world.arxiv, world.chat, world.vectors):
+        assert set(server.asked.values()) == {1}
 
 
 def forget(world, delay):
@@ -101,7 +127,7 @@ def forget(world, delay):
 
 
 def test_a_tenth_of_failing_requests_changes_nothing(calm, keys, tmp_path):
-    world, expected, _ = calm
+    world, calmly, _ = calm
     forget(world, 0.0)
     for server in world.servers:
         server.failures.clear()
@@ -121,7 +147,7 @@ def test_a_tenth_of_failing_requests_changes_nothing(calm, keys, tmp_path):
             said.append(str(error))
     for server in world.servers:
         server.rate, server.plan = 0.0, []
-    assert digest(tmp_path / "one") == expected, said
+    assert digest(tmp_path / "one") == digest(calmly), said
     total = sum((server.failures for server in world.servers), Counter())
     assert set(total) == {429, 500, "drop", "truncate", "html", "slow"}
     assert len(said) <= 3, said
@@ -129,7 +155,7 @@ def test_a_tenth_of_failing_requests_changes_nothing(calm, keys, tmp_path):
 
 def test_keys_that_expire_stop_it_and_fresh_ones_go_on(calm, tmp_path, monkeypatch, caplog, capfd):
     """And none of them is ever shown or kept."""
-    world, expected, requests = calm
+    world, calmly, requests = calm
     forget(world, 0.0)
     for name in ("openai", "httpx2", "httpcore2", "urllib3", "specclip_datasets"):
         logging.getLogger(name).setLevel(logging.DEBUG)
@@ -168,7 +194,7 @@ def test_keys_that_expire_stop_it_and_fresh_ones_go_on(calm, tmp_path, monkeypat
     for name in fresh:
         getattr(world, name).respond = respond[name]
     world.ads.token, world.chat.key, world.vectors.key = TOKEN, None, None
-    assert digest(tmp_path / "one") == expected
+    assert digest(tmp_path / "one") == digest(calmly)
     # The first process asks ADS once in vain, the second the model with two threads.
     assert world.requests() <= requests + 1 + 2 + 1
     for text in ("".join(shown), caplog.text, *capfd.readouterr()):

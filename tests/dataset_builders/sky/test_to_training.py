@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
-from building import KEY, TOKEN, rows_of
+from building import TOKEN, rows_of
 from specclip_datasets.__main__ import main
 from specclip_datasets.contract import SPLITS, contract_features
 from specclip_datasets.folder import read_dataset
@@ -18,9 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.slow
-def test_three_hundred_detections_train_a_model(monkeypatch, tmp_path):
-    monkeypatch.setenv("ADS_DEV_KEY", TOKEN)
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+def test_three_hundred_detections_train_a_model(keys, tmp_path):
     names, output = tmp_path / "names.txt", tmp_path / "dataset"
     with World(110, 3, observations=330, token=TOKEN) as world:
         names.write_text("\n".join(world.names))
