@@ -78,11 +78,9 @@ class DryRun:
         )
         settings: dict[str, Any] = {
             "rates": core_seconds(self.build.work),
-            "model_batches": self.build.options.model_batches,
             "model_workers": model.workers if model else 1,
             "answer_seconds": seconds_each(self.build.work, ANSWERS, ANSWER_SECONDS),
-            "embedder": self.build.options.embedder,
-            "whole": self.build.selection.everything,
+            "everything": self.build.selection.everything,
         }
         states = self.build.queue.counts(catalogue.STAGE)
         asked = self.build.queue.counts(simbad.STAGE)
@@ -98,7 +96,6 @@ class DryRun:
                 usual_abstract=len(_USUAL_ABSTRACT),
                 usual_output=USUAL_OUTPUT_TOKENS,
                 fixed_input=model.fixed_bytes if model else 0,
-                model_batches=self.build.options.model_batches,
                 text_dim=self._vector_length(),
             )
             title = (

@@ -24,6 +24,17 @@ if TYPE_CHECKING:
     from ..settings import Options, Services
 
 ADS_A_DAY = 5000
+_STAGES = (
+    "catalogue",
+    "objects",
+    "papers",
+    "full texts",
+    "spectra",
+    "counts",
+    "summaries",
+    "embeddings",
+    "dataset",
+)
 # Requests to SIMBAD for each portion: by name, by position, identifiers, hosts, references.
 _SIMBAD_REQUESTS = 5
 # Seconds of a model for an answer, and of OpenAI for a request of embeddings: usual values.
@@ -162,74 +173,62 @@ def forecast_of(
     services: Services,
     *,
     rates: Mapping[str, float] = CORE_SECONDS,
-    model_batches: bool = False,
     model_workers: int = 4,
     answer_seconds: float = ANSWER_SECONDS,
-    embedder: str | None = None,
-    whole: bool = False,
+    everything: bool = False,
     title: str = "",
 ) -> Forecast:
     """Compute requests, bytes, dollars and hours from the amounts of work.
 
     Args:
-        numbers: how much there is.
+        numbers: amounts of work.
         options, services: of the build.
         rates: seconds of one core for an item of each stage.
-        model_batches: whether the model is asked in batches.
-        model_workers: questions to it at once.
+        model_workers: questions to the model at once.
         answer_seconds: from a question to its answer.
-        embedder: as the build was given it, or None.
-        whole: whether the catalogue comes in slices of the sky rather than by name.
-        title: what it is of.
+        everything: True when the catalogue comes in slices of the sky rather than by name.
+        title: first line of the text.
     """
     n = numbers
     archive_requests = -(-n.spectra // options.batch)
     ads_requests = -(-n.papers_left // PAPERS_AT_ONCE) + 2 * n.searches
     tokens = n.texts * n.text_tokens if n.text_dim else 0.0
     dollars: float | None = 0.0
-    if n.text_dim and embedder and embedder.startswith("openai"):
-        known = embedder.partition("+")[0] in ("openai", "openai:text-embedding-ada-002")
-        dollars = tokens * ADA_DOLLARS / 1e6 if known else None
+    if n.text_dim and options.embedder and options.embedder.startswith("openai"):
+        model = options.embedder.partition("+")[0]
+        priced = model in ("openai", "openai:text-embedding-ada-002")
+        dollars = tokens * ADA_DOLLARS / 1e6 if priced else None
     pages = -(-n.detections // options.page_rows)
-    pages += 360 // SLICE_DEGREES if whole else -(-n.sources // NAMES_AT_ONCE)
-    portions = -(-n.sources // OBJECTS_AT_ONCE)
-
-    def longer(asking: float, stage: str, items: int) -> float:
-        return max(asking, rates[stage] * items)
-
-    seconds = {
-        "catalogue": longer(pages / services.csc_per_second, "catalogue", n.detections),
-        "objects": longer(
-            _SIMBAD_REQUESTS * portions / services.simbad_per_second, "objects", n.sources
-        ),
+    pages += 360 // SLICE_DEGREES if everything else -(-n.sources // NAMES_AT_ONCE)
+    objects_requests = _SIMBAD_REQUESTS * -(-n.sources // OBJECTS_AT_ONCE)
+    # Seconds that the services, or their allowances, make a stage wait.
+    waits = {
+        "catalogue": pages / services.csc_per_second,
+        "objects": objects_requests / services.simbad_per_second,
         "papers": max(
-            longer(ads_requests / services.ads_per_second, "papers", n.papers_left),
+            ads_requests / services.ads_per_second,
             (math.ceil(ads_requests / ADS_A_DAY) - 1) * 86_400.0,
         ),
-        "spectra": longer(archive_requests / services.archive_per_second, "spectra", n.spectra),
-        "counts": rates["counts"] * n.spectra,
-        "summaries": rates["summaries"] * n.texts,
+        "spectra": archive_requests / services.archive_per_second,
     }
     if n.full_texts:
-        seconds["full texts"] = n.full_texts / services.arxiv_per_second
+        waits["full texts"] = n.full_texts / services.arxiv_per_second
     if n.summaries is not None:
         asking = n.summaries.questions * answer_seconds / model_workers
-        seconds["summaries"] = max(
-            seconds["summaries"], min(asking, 86_400.0) if model_batches else asking
-        )
+        waits["summaries"] = min(asking, 86_400.0) if options.model_batches else asking
     if n.text_dim:
-        seconds["embeddings"] = 3 * n.texts / _TEXTS_A_REQUEST * _VECTORS_SECONDS
-    copies = 3 if n.text_dim else 2
-    seconds["dataset"] = rates["dataset"] * copies * n.rows
-    work = {
+        waits["embeddings"] = 3 * n.texts / _TEXTS_A_REQUEST * _VECTORS_SECONDS
+    items = {
         "catalogue": n.detections,
         "objects": n.sources,
         "papers": n.papers_left,
         "spectra": n.spectra,
         "counts": n.spectra,
         "summaries": n.texts,
-        "dataset": copies * n.rows,
+        "dataset": (3 if n.text_dim else 2) * n.rows,
     }
+    work = {stage: rates[stage] * number for stage, number in items.items()}
+    stages = [stage for stage in _STAGES if stage in waits or stage in work]
     return Forecast(
         numbers=n,
         archive_requests=archive_requests,
@@ -238,8 +237,8 @@ def forecast_of(
         dataset_bytes=n.sizes.dataset(n.rows, n.alone, n.told, n.text_dim),
         embedding_tokens=tokens,
         embedding_dollars=dollars,
-        seconds=seconds,
-        core_seconds=sum(rates[stage] * items for stage, items in work.items()),
+        seconds={stage: max(waits.get(stage, 0.0), work.get(stage, 0.0)) for stage in stages},
+        core_seconds=sum(work.values()),
         title=title,
     )
 
@@ -251,7 +250,6 @@ def whole_catalogue(
     usual_abstract: int,
     usual_output: float,
     fixed_input: int,
-    model_batches: bool,
     text_dim: int,
 ) -> Numbers:
     """Estimate the amounts of work for the whole catalogue, before anything was fetched.
@@ -265,7 +263,6 @@ def whole_catalogue(
         usual_abstract: bytes.
         usual_output: tokens of an answer.
         fixed_input: bytes of a question beside the papers.
-        model_batches: whether the model is asked in batches.
         text_dim: numbers of one section's embedding; 0 for none.
     """
     known = round(CSC_SOURCES * ASSUMED_KNOWN)
@@ -279,7 +276,7 @@ def whole_catalogue(
         tokens_out = texts * usual_output
         dollars = (tokens_in * prices[0] + tokens_out * prices[1]) / 1e6
         cost = CostForecast(
-            texts, tokens_in, tokens_out, dollars * (BATCH_SHARE if model_batches else 1.0)
+            texts, tokens_in, tokens_out, dollars * (BATCH_SHARE if options.model_batches else 1.0)
         )
     return Numbers(
         sources=CSC_SOURCES,
