@@ -10,14 +10,14 @@ from .models.configuration_specclip import SpecCLIPTextConfig as SpecCLIPTextCon
 from .models.configuration_specclip_ensemble import SpecCLIPEnsembleConfig as SpecCLIPEnsembleConfig
 from .models.configuration_specclip_moe import SpecCLIPMoEConfig as SpecCLIPMoEConfig
 from .models.feature_extraction_specclip import SpecCLIPFeatureExtractor as SpecCLIPFeatureExtractor
-from .models.modeling_specclip import (
-    SpecCLIPForSpectrumPreTraining as SpecCLIPForSpectrumPreTraining,
-)
 from .models.modeling_specclip import SpecCLIPModel as SpecCLIPModel
-from .models.modeling_specclip import SpecCLIPSpectrumModel as SpecCLIPSpectrumModel
 from .models.modeling_specclip import SpecCLIPTextModel as SpecCLIPTextModel
 from .models.modeling_specclip_ensemble import SpecCLIPEnsembleModel as SpecCLIPEnsembleModel
 from .models.modeling_specclip_moe import SpecCLIPMoEForRegression as SpecCLIPMoEForRegression
+from .models.modeling_specclip_spectrum import (
+    SpecCLIPForSpectrumPreTraining as SpecCLIPForSpectrumPreTraining,
+)
+from .models.modeling_specclip_spectrum import SpecCLIPSpectrumModel as SpecCLIPSpectrumModel
 from .models.pipelines import pipeline as pipeline
 from .models.processing_specclip import SpecCLIPProcessor as SpecCLIPProcessor
 from .models.variables_specclip import SECTIONS as SECTIONS

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..classify.zero_shot import ZeroShotClasses
-from ..models.configuration_specclip import describing_kind
+from ..models.spectrum_input_specclip import describing_kind
 from ..models.trained_run import find_run
 from ..search.index import GALLERY_FOLDER, Hit, IndexFilter, SpecCLIPIndex
 from ..search.map import place_between

@@ -86,7 +86,7 @@ def load_autoencoder(run: TrainedRun, model: Any, experts: Any) -> Any:
             f"the experts of {run.name} use the latent of the autoencoder, and there is no "
             "spectrum/ beside the model: copy it there from the run"
         )
-    from ..models.modeling_specclip import SpecCLIPForSpectrumPreTraining
+    from ..models.modeling_specclip_spectrum import SpecCLIPForSpectrumPreTraining
 
     return SpecCLIPForSpectrumPreTraining.from_pretrained(folder).eval().to(model.device)
 

@@ -16,18 +16,19 @@ def register_models() -> None:
     )
 
     from . import configuration_specclip as configuration
-    from . import modeling_specclip as modeling
     from .configuration_specclip_ensemble import SpecCLIPEnsembleConfig
     from .configuration_specclip_moe import SpecCLIPMoEConfig
     from .feature_extraction_specclip import SpecCLIPFeatureExtractor
+    from .modeling_specclip import SpecCLIPModel, SpecCLIPTextModel
     from .modeling_specclip_ensemble import SpecCLIPEnsembleModel
     from .modeling_specclip_moe import SpecCLIPMoEForRegression
+    from .modeling_specclip_spectrum import SpecCLIPForSpectrumPreTraining, SpecCLIPSpectrumModel
     from .processing_specclip import SpecCLIPProcessor
 
     models: dict[Any, Any] = {
-        configuration.SpecCLIPSpectrumConfig: modeling.SpecCLIPSpectrumModel,
-        configuration.SpecCLIPTextConfig: modeling.SpecCLIPTextModel,
-        configuration.SpecCLIPConfig: modeling.SpecCLIPModel,
+        configuration.SpecCLIPSpectrumConfig: SpecCLIPSpectrumModel,
+        configuration.SpecCLIPTextConfig: SpecCLIPTextModel,
+        configuration.SpecCLIPConfig: SpecCLIPModel,
         SpecCLIPEnsembleConfig: SpecCLIPEnsembleModel,
         SpecCLIPMoEConfig: SpecCLIPMoEForRegression,
     }
@@ -43,7 +44,7 @@ def register_models() -> None:
         AutoProcessor.register(config, SpecCLIPProcessor, exist_ok=True)
     AutoModelForPreTraining.register(
         configuration.SpecCLIPSpectrumConfig,
-        modeling.SpecCLIPForSpectrumPreTraining,
+        SpecCLIPForSpectrumPreTraining,
         exist_ok=True,
     )
 

@@ -1,165 +1,32 @@
-"""Configuration of the SpecCLIP models, and the names the model files share.
+"""Configurations of the spectrum encoder, the text side and the dual encoder.
 
 The model files are one flat folder that imports nothing of the package around it: they are saved
 beside the weights and load with `trust_remote_code=True` where the package is not installed.
 """
 
 import difflib
-import hashlib
-import json
 import math
-from collections.abc import Sequence
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from .checkpoint_specclip import refuse_foreign_settings
-from .variables_specclip import AXIS, HARDNESS_BANDS, SECTIONS, VARIABLES, WINDOWS
-
-N_BANDS = 13
-# What the encoder is given, by kind of input: channels along the energy bins, and numbers that
-# describe the whole spectrum. The order is that of the tensors; each is explained where it is
-# computed, in `SpecCLIPFeatureExtractor`.
-CHANNELS = {
-    "minmax": ("rate",),
-    "physics": ("counts", "background", "shape"),
-    "flux": ("counts", "background", "shape"),
-}
-GLOBALS = {
-    "minmax": (),
-    "physics": (
-        "log_net_rate",
-        "log_counts",
-        "log_net_counts",
-        "log_background",
-        "significance",
-        *(f"band_fraction_{band}" for band in range(1, N_BANDS + 1)),
-        *(f"band_fraction_error_{band}" for band in range(1, N_BANDS + 1)),
-        "hard_hm",
-        "hard_hs",
-        "hard_ms",
-        "hard_hm_error",
-        "hard_hs_error",
-        "hard_ms_error",
-    ),
-}
-# The same numbers with fluxes in place of rates.
-GLOBALS["flux"] = (
-    "log_flux",
-    "log_energy_flux",
-    *(name for name in GLOBALS["physics"] if name != "log_net_rate"),
+from .spectrum_input_specclip import (
+    CHANNELS,
+    GLOBALS,
+    InputKind,
+    check_input_settings,
+    input_signature,
 )
+from .variables_specclip import AXIS, HARDNESS_BANDS, SECTIONS, WINDOWS
 
-InputKind = Literal["minmax", "physics", "flux"]
-_KINDS = tuple(CHANNELS)
-# Raised whenever the meaning of a channel or a global number changes (at most 6).
-INPUT_FORMAT = 1
-_MAX_BINS = 2**16 - 1
 # Layers are made one by one: a damaged number would keep a process busy for hours.
 MAX_LAYERS = 1000
-_MAX_EV = 2**20 - 1
-# Stands in the place of the format for settings that are no spectrum of the default axis and bands.
-_HASHED = 7
-
-
-def describing_kind(input_kind: str) -> str:
-    """The kind of input whose numbers describe the spectra of a model: its own, if it has any."""
-    return input_kind if GLOBALS[input_kind] else "physics"
-
-
-def input_signature(
-    input_kind: str,
-    n_bins: int,
-    energy_range: Sequence[float],
-    *,
-    axis: Sequence[str] = AXIS,
-    bands: Sequence[Sequence[float]] = HARDNESS_BANDS,
-    windows: Sequence[float] = WINDOWS,
-) -> int:
-    """One integer that stands for how a spectrum was turned into tensors.
-
-    The feature extractor writes it beside its tensors and the model compares it with its own, so
-    that tensors made for another model are refused. It can be read back with
-    `describe_input_signature`. Energies count to 1 eV. Another axis, other bands or other windows
-    than the default make it a hash, which can be compared only.
-
-    Args:
-        input_kind: `"minmax"`, `"physics"` or `"flux"`.
-        n_bins: number of bins.
-        energy_range: ends of the axis, in its unit.
-        axis: name and unit of the axis.
-        bands: the three bands that are compared, in its unit.
-        windows: what shape and background are averaged over, in its unit.
-
-    Returns:
-        A positive integer below 2**63.
-    """
-    bands, windows = [list(map(float, band)) for band in bands], list(map(float, windows))
-    if (tuple(axis), bands, windows) != (
-        AXIS,
-        [list(band) for band in HARDNESS_BANDS],
-        list(WINDOWS),
-    ):
-        settings = [INPUT_FORMAT, input_kind, n_bins, list(map(float, energy_range))]
-        content = json.dumps([*settings, list(axis), bands, windows])
-        digest = hashlib.blake2b(content.encode(), digest_size=8).digest()
-        return (_HASHED << 60) | (int.from_bytes(digest, "big") >> 4)
-    low, high = (round(1000 * energy) for energy in energy_range)
-    code = INPUT_FORMAT
-    for value, bits in ((_KINDS.index(input_kind), 4), (n_bins, 16), (low, 20), (high, 20)):
-        code = (code << bits) | value
-    return code
-
-
-def describe_input_signature(signature: int) -> str:
-    """Says in words what an `input_signature` stands for."""
-    if signature >> 60 == _HASHED:
-        return f"settings of another axis, bands or windows (signature {signature})"
-    low_high, rest = signature & (2**40 - 1), signature >> 40
-    n_bins, kind, version = rest & (2**16 - 1), (rest >> 16) & 15, rest >> 20
-    if not 0 < version < 8 or kind >= len(_KINDS) or not n_bins:
-        return f"an unknown input (signature {signature})"
-    low, high = (low_high >> 20) / 1000, (low_high & (2**20 - 1)) / 1000
-    words = f"input_kind={_KINDS[kind]!r}, n_bins={n_bins}, energy_range=({low:g}, {high:g}) keV"
-    return words if version == INPUT_FORMAT else f"{words}, format {version} (not {INPUT_FORMAT})"
-
-
-def check_input_settings(
-    input_kind: str,
-    n_bins: int,
-    energy_range: Sequence[float],
-    axis: Sequence[str] = AXIS,
-    bands: Sequence[Sequence[float]] = HARDNESS_BANDS,
-    windows: Sequence[float] = WINDOWS,
-) -> None:
-    """Refuses settings no spectrum can be given in; the arguments are those of `input_signature`.
-
-    Raises:
-        ValueError: says which setting, what it is and what it may be.
-    """
-    if input_kind not in _KINDS:
-        raise ValueError(f"input_kind is {input_kind!r}, it must be one of {', '.join(_KINDS)}")
-    if isinstance(n_bins, bool) or not isinstance(n_bins, int) or not 1 <= n_bins <= _MAX_BINS:
-        raise ValueError(f"n_bins is {n_bins!r}, it must be a whole number from 1 to {_MAX_BINS}")
-    if len(energy_range) != 2:
-        raise ValueError(f"energy_range is {energy_range}, it must be (low, high) in {axis[-1]}")
-    low, high = energy_range
-    if not 0 <= low < high <= _MAX_EV / 1000:
-        raise ValueError(
-            f"energy_range is {(low, high)}, it must rise from at least 0 to at most "
-            f"{_MAX_EV / 1000:g} {axis[-1]}: choose a larger unit"
-        )
-    if len(axis) != 2 or not all(isinstance(word, str) and word for word in axis):
-        raise ValueError(f"axis is {axis}, it must be a name and a unit, such as {AXIS}")
-    if len(bands) != 3 or any(len(band) != 2 or not band[0] < band[1] for band in bands):
-        raise ValueError(f"bands are {bands}, they must be three pairs (low, high)")
-    if len(windows) != 2 or not all(width > 0 for width in windows):
-        raise ValueError(f"windows are {windows}, they must be two widths above 0")
 
 
 class SpecCLIPPreTrainedConfig(PreTrainedConfig):
-    """What the configurations share: a saved one may not lead elsewhere."""
+    """Base of the configurations; a saved one that leads to other code or files is refused."""
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any):
@@ -184,9 +51,9 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
         energy_range (`tuple[float, float]`, defaults to `(0.5, 8.0)`):
             Lower and upper edge of the bins, in the unit of the axis (keV).
         axis (`tuple[str, str]`, defaults to `("energy", "keV")`):
-            Name and unit of what the counts lie along: a wavelength or a time are as good.
+            Name and unit of the axis of the counts; a wavelength or a time will do, too.
         bands (three pairs of floats, defaults to 0.5–1.2, 1.2–2 and 2–7):
-            What `"physics"` and `"flux"` compare in three ratios, in the unit of the axis.
+            Bands that `"physics"` and `"flux"` compare in three ratios, in the unit of the axis.
         windows (`tuple[float, float]`, defaults to `(0.3, 0.4)`):
             Widths over which they average the shape and the background, in the same unit.
         input_kind (`str`, defaults to `"minmax"`):
@@ -330,17 +197,18 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
 
     @property
     def grid(self) -> dict[str, Any]:
-        """What a `SpecCLIPFeatureExtractor` takes beside the kind of input."""
+        """Settings that a `SpecCLIPFeatureExtractor` takes beside the input kind."""
         names = ("n_bins", "energy_range", "axis", "bands", "windows")
         return {name: getattr(self, name) for name in names}
 
     @property
     def num_patches(self) -> int:
+        """Number of tokens along the bins."""
         return self.n_bins // self.patch_size
 
     @property
     def input_signature(self) -> int:
-        """What the tensors of a fitting feature extractor are marked with."""
+        """Signature in the tensors of a feature extractor with these settings."""
         return input_signature(
             self.input_kind,
             self.n_bins,
@@ -373,10 +241,10 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
             nothing is cut.
         min_deviation (`float`, *optional*):
             Dimensions that vary less than this over the training texts, in the embedder's own unit,
-            are not looked at: of words that few texts have, nothing can be learned but the texts
-            themselves. Left out, all are.
+            are ignored: words that few texts have only teach the model to recognise those texts.
+            Left out, none are.
         embedder_name (`str`, *optional*):
-            What made the embeddings the model was trained on. Others must come from the same.
+            Embedder of the texts the model was trained on. Others must come from the same.
         text_encoder (`str`, *optional*):
             Hub id or path of a transformers encoder that reads tokens. Its configuration is copied
             into this one and its weights are saved with the model, so that both load without it.
@@ -385,7 +253,7 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
         max_length (`int`, defaults to 256):
             Tokens of one section, the rest is cut off.
         freeze_text_encoder (`bool`, defaults to `False`):
-            Whether the text encoder stays as it is in training.
+            Keep the text encoder fixed in training.
 
     Example:
 
@@ -425,13 +293,13 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
         if encoder is None and self.text_encoder is not None:
             encoder = AutoConfig.from_pretrained(self.text_encoder)
         elif isinstance(encoder, dict):
-            kind = str(encoder.get("model_type"))
-            if kind not in CONFIG_MAPPING:
+            model_type = str(encoder.get("model_type"))
+            if model_type not in CONFIG_MAPPING:
                 raise ValueError(
-                    f"text_encoder_config has model_type {kind!r}, which transformers does not "
-                    "know: choose a text encoder that transformers has code for"
+                    f"text_encoder_config has model_type {model_type!r}, which transformers does "
+                    "not know: choose a text encoder that transformers has code for"
                 )
-            encoder = CONFIG_MAPPING[kind](**encoder)
+            encoder = CONFIG_MAPPING[model_type](**encoder)
         self.text_encoder_config = encoder
         if encoder is not None:
             size = encoder.get_text_config().hidden_size
@@ -479,22 +347,22 @@ class SpecCLIPConfig(SpecCLIPPreTrainedConfig):
             The same in the network of the texts, where it differs: a text is thousands of numbers
             and is overlearned long before the spectra are learned.
         projection_norm (`bool`, defaults to `False`):
-            Whether each hidden layer of the two networks ends in a layer norm.
+            End each hidden layer of the two networks in a layer norm.
         contrastive_loss (`str`, defaults to `"infonce_text_to_spectrum"`):
             `"infonce_text_to_spectrum"`: the paper's, each text chooses among the spectra.
             `"infonce"`: the mean of both directions. `"sigmoid"`: every pair by itself.
         multi_positive (`bool`, defaults to `True`):
-            Whether detections that share a text are positives of each other. `False`: only the
-            own pair is, and equal texts count as negatives.
+            Treat detections that share a text as positives of each other. `False`: only a
+            spectrum and its own text are, and equal texts count as negatives.
         logit_scale_init_value (`float`, defaults to 2.6593):
             Logarithm of the inverse temperature at the start; the default is a temperature of 0.07.
         logit_bias_init_value (`float`, defaults to -10.0):
             Bias of the sigmoid loss at the start.
         learn_logit_scale (`bool`, defaults to `True`):
-            Whether the temperature is learned.
+            Learn the temperature.
         freeze_spectrum_encoder (`bool`, defaults to `False`):
-            Whether the spectrum encoder stays as it is (also in evaluation mode) in training: the
-            paper aligns the latents of a pretrained encoder.
+            Keep the spectrum encoder fixed (and in evaluation mode) in training: the paper aligns
+            the latents of a pretrained encoder.
 
     Example:
 
@@ -557,10 +425,10 @@ def _check_share(config: PreTrainedConfig, *names: str) -> None:
 
 
 def _refuse_typing_errors(config: PreTrainedConfig, unknown: dict[str, Any]) -> None:
-    """`PreTrainedConfig` keeps any key it is given; one that looks like ours is a typing error."""
-    known = list(type(config).__annotations__)
+    """Refuse keys that resemble a setting; `PreTrainedConfig` would keep them silently."""
+    names = list(type(config).__annotations__)
     for name in unknown:
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.8)
         if close:
             raise ValueError(
                 f"{type(config).__name__} has no setting {name!r}: did you mean {close[0]!r}?"
@@ -572,8 +440,6 @@ SpecCLIPTextConfig.register_for_auto_class()
 SpecCLIPConfig.register_for_auto_class()
 
 __all__ = [
-    "SECTIONS",
-    "VARIABLES",
     "SpecCLIPConfig",
     "SpecCLIPPreTrainedConfig",
     "SpecCLIPSpectrumConfig",

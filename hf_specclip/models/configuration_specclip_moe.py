@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 
-from .configuration_specclip import VARIABLES, SpecCLIPPreTrainedConfig
+from .configuration_specclip import SpecCLIPPreTrainedConfig
+from .variables_specclip import VARIABLES
 
 # Inputs of the experts. `spectrum` is the latent of the encoder; `features` are the feature
 # extractor's numbers of a whole spectrum, of kind "physics" where the model's has none.

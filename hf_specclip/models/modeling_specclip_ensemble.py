@@ -15,12 +15,8 @@ from transformers.utils import can_return_tuple
 from .configuration_specclip import SpecCLIPConfig
 from .configuration_specclip_ensemble import SpecCLIPEnsembleConfig
 from .loss_specclip import at_least_float32
-from .modeling_specclip import (
-    SpecCLIPModel,
-    SpecCLIPOutput,
-    SpecCLIPPreTrainedModel,
-    SpecCLIPSpectrumModel,
-)
+from .modeling_specclip import SpecCLIPModel, SpecCLIPOutput
+from .modeling_specclip_spectrum import SpecCLIPPreTrainedModel, SpecCLIPSpectrumModel
 
 
 class SpecCLIPEnsembleEncoder(nn.Module):
@@ -135,7 +131,7 @@ class SpecCLIPEnsembleModel(SpecCLIPPreTrainedModel):
         for place, (mine, member) in enumerate(zip(ensemble.members, members, strict=True)):
             for part in ("text_model", "spectrum_projection", "text_projection"):
                 getattr(mine, part).load_state_dict(getattr(member, part).state_dict())
-            ensemble.logit_scales[place] = member._scale().log()
+            ensemble.logit_scales[place] = member.inverse_temperature().log()
         return ensemble.to(members[0].device)
 
     @can_return_tuple

@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import nn
 from transformers.utils import ModelOutput, can_return_tuple
 
-from .configuration_specclip import VARIABLES, describing_kind
 from .configuration_specclip_moe import PANELS, SpecCLIPMoEConfig
 from .experts_specclip import (
     EXPERTS,
@@ -30,7 +29,9 @@ from .experts_specclip import (
 )
 from .feature_extraction_specclip import SpecCLIPFeatureExtractor
 from .gate_specclip import SpecCLIPMoEPanel
-from .modeling_specclip import SpecCLIPPreTrainedModel
+from .modeling_specclip_spectrum import SpecCLIPPreTrainedModel
+from .spectrum_input_specclip import describing_kind
+from .variables_specclip import VARIABLES
 
 LEVELS = {"68": 0.68, "90": 0.90}
 _ENDS = tuple(f"{end}_{level}" for level in LEVELS for end in ("lower", "upper"))

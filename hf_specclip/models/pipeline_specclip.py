@@ -21,9 +21,9 @@ import torch
 from transformers import Pipeline
 from transformers.dynamic_module_utils import custom_object_save
 
-from .configuration_specclip import describing_kind
 from .feature_extraction_specclip import SpecCLIPFeatureExtractor
 from .modeling_specclip_moe import SpecCLIPMoEForRegression, SpecCLIPMoEOutput
+from .spectrum_input_specclip import describing_kind
 from .trained_run import find_run
 
 _COLUMNS = ("exposure", "background_counts", "background_scale", "effective_area")

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
-from .configuration_specclip import SECTIONS
+from .variables_specclip import SECTIONS
 
 
 class SpecCLIPProcessor(ProcessorMixin):

@@ -30,7 +30,7 @@ class Letters:
 
 
 def test_sections_are_those_of_the_model():
-    from hf_specclip.models.configuration_specclip import SECTIONS as OF_THE_MODEL
+    from hf_specclip.models.variables_specclip import SECTIONS as OF_THE_MODEL
 
     assert tuple(SECTIONS) == tuple(OF_THE_MODEL)
 

@@ -11,7 +11,7 @@ from hf_specclip import (
     SpecCLIPSpectrumConfig,
     SpecCLIPTextConfig,
 )
-from hf_specclip.models.configuration_specclip import (
+from hf_specclip.models.spectrum_input_specclip import (
     CHANNELS,
     GLOBALS,
     describe_input_signature,

@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the model files run and give what they say."""
+"""Examples in the docstrings of the model files: they run and print what they show."""
 
 import doctest
 import importlib
@@ -13,13 +13,14 @@ FILES = (
     "loss_specclip",
     "modeling_specclip",
     "modeling_specclip_ensemble",
+    "modeling_specclip_spectrum",
     "processing_specclip",
 )
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_examples(file):
-    module = importlib.import_module(f"hf_specclip.{file}")
+    module = importlib.import_module(f"hf_specclip.models.{file}")
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     # A closing fence right below the output would be read as part of it.
     parser = doctest.DocTestParser()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hf_specclip import SpecCLIPFeatureExtractor
-from hf_specclip.models.configuration_specclip import CHANNELS, GLOBALS
+from hf_specclip.models.spectrum_input_specclip import CHANNELS, GLOBALS
 
 EDGES = np.linspace(0.5, 8.0, 401)
 

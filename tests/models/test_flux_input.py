@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hf_specclip import SpecCLIPFeatureExtractor
-from hf_specclip.models.configuration_specclip import GLOBALS
+from hf_specclip.models.spectrum_input_specclip import GLOBALS
 
 EDGES = np.linspace(0.5, 8.0, 401)
 CENTRES = (EDGES[1:] + EDGES[:-1]) / 2

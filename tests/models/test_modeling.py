@@ -27,7 +27,7 @@ def warnings(caplog, monkeypatch):
     """Warnings of the models; each `warning_once` may speak again."""
     from transformers.utils import logging as transformers_logging
 
-    logger = logging.getLogger("hf_specclip.models.modeling_specclip")
+    logger = logging.getLogger("hf_specclip.models.modeling_specclip_spectrum")
     transformers_logging.warning_once.cache_clear()
     monkeypatch.setattr(logger, "propagate", True)
     monkeypatch.setattr(logging.getLogger("hf_specclip"), "propagate", True)
@@ -693,7 +693,7 @@ def test_the_temperature_comes_back_from_its_bound():
     """A clamp has no gradient beyond the bound: the parameter would be stuck there."""
     model = SpecCLIPModel(SpecCLIPConfig())
     model.logit_scale.data.fill_(4.7)  # exp(4.7) = 110, the bound is 100
-    scale = model._scale()
+    scale = model.inverse_temperature()
     assert scale.item() == pytest.approx(100.0)
     scale.backward()
     assert model.logit_scale.grad.item() > 0

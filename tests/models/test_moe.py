@@ -18,8 +18,8 @@ from hf_specclip import (
 )
 from hf_specclip.models import configuration_specclip_moe as configuration
 from hf_specclip.models import modeling_specclip_moe as modeling
-from hf_specclip.models.configuration_specclip import GLOBALS
 from hf_specclip.models.experts_specclip import weighted_median
+from hf_specclip.models.spectrum_input_specclip import GLOBALS
 
 FEATURES = len(GLOBALS["physics"])
 WIDTHS = {"spectrum": 8, "text": 18, "shared_spectrum": 5, "shared_text": 5, "features": FEATURES}

@@ -1,9 +1,10 @@
-"""Every saved object loads in a process where the package cannot be imported, and again from there.
+"""Saved models and processors load, and are saved again, where the package is not installed.
 
-The processes are as bare as a stranger's: no network, a code cache of their own, and `hf_specclip`
+The processes have nothing of this one: no network, a code cache of their own, and `hf_specclip`
 blocked although it is installed here.
 """
 
+import ast
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
+from transformers.dynamic_module_utils import get_relative_import_files
 
 from hf_specclip import (
     SpecCLIPFeatureExtractor,
@@ -26,6 +28,7 @@ from hf_specclip import (
     SpecCLIPTextConfig,
     SpecCLIPTextModel,
 )
+from hf_specclip.models import pipeline_specclip
 
 COUNTS = np.random.default_rng(0).poisson(1.0, (4, 40))
 
@@ -145,14 +148,20 @@ for place in (folder, again):
     for name, value in model.state_dict().items():
         assert torch.equal(ours.state_dict()[name], value), name
     assert {file.name for file in again.glob("*.py")} == {
-        "checkpoint_specclip.py",
-        "configuration_specclip.py",
-        "feature_extraction_specclip.py",
-        "loss_specclip.py",
-        "modeling_specclip.py",
-        "processing_specclip.py",
-        "variables_specclip.py",
-    }
+        f"{name}_specclip.py"
+        for name in (
+            "checkpoint",
+            "configuration",
+            "feature_extraction",
+            "layers",
+            "loss",
+            "modeling",
+            "processing",
+            "spectrum_features",
+            "spectrum_input",
+            "variables",
+        )
+    } | {"modeling_specclip_spectrum.py"}
 
 
 @pytest.mark.parametrize("loss", ["mae", "poisson"])
@@ -188,7 +197,7 @@ for place in (folder, again):
         assert_same(place / "results.out", expected)
 
 
-def test_the_sides_and_a_text_encoder_by_themselves(small_spectrum, tiny_bert, tmp_path):
+def test_spectrum_and_text_models_alone(small_spectrum, tiny_bert, tmp_path):
     extractor, inputs = spectrum_inputs("minmax")
     torch.manual_seed(0)
     spectrum = SpecCLIPSpectrumModel(SpecCLIPSpectrumConfig(**small_spectrum())).eval()
@@ -230,18 +239,10 @@ for place in (folder, again):
         assert_same(place / "results.out", expected)
 
 
-def test_model_files_import_nothing_of_the_package():
-    """Neither they nor what the pipelines bring along: one flat folder, each from its siblings."""
-    import ast
-
-    from transformers.dynamic_module_utils import get_relative_import_files
-
-    import hf_specclip
-
-    folder = Path(hf_specclip.__file__).parent
-    files = sorted(folder.glob("*_specclip.py"))
-    brought = get_relative_import_files(folder / "pipeline_specclip.py")
-    files += sorted({Path(file) for file in brought} - set(files))
+def test_pipeline_code_is_a_flat_folder_that_imports_only_itself():
+    folder = Path(pipeline_specclip.__file__).parent
+    saved = get_relative_import_files(folder / "pipeline_specclip.py")
+    files = {Path(file) for file in saved} | set(folder.glob("*_specclip.py"))
     names = {file.stem for file in files}
     assert len(files) >= 5
     assert all(file.parent == folder for file in files)

@@ -18,7 +18,7 @@ from specclip_training.studies.representations import SplitRepresentations
 from specclip_training.studies.run_study import without_nan
 
 from hf_specclip import VARIABLES, SpecCLIPMoEForRegression
-from hf_specclip.models.configuration_specclip import GLOBALS
+from hf_specclip.models.spectrum_input_specclip import GLOBALS
 
 SIZES = {"train": 160, "calibration": 10, "validation": 60, "test": 80}
 

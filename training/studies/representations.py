@@ -26,7 +26,7 @@ from hf_specclip import (
     SpecCLIPForSpectrumPreTraining,
     SpecCLIPModel,
 )
-from hf_specclip.models.configuration_specclip import GLOBALS, describing_kind
+from hf_specclip.models.spectrum_input_specclip import GLOBALS, describing_kind
 from hf_specclip.models.variables_specclip import HARDNESS_BANDS
 
 REPRESENTATION_VIEWS = {

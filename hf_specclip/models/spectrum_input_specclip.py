@@ -1,0 +1,159 @@
+"""Input of the spectrum encoder: channels, global numbers, and the signature of their settings."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Literal
+
+from .variables_specclip import AXIS, HARDNESS_BANDS, WINDOWS
+
+# Bands of equal ratio of energies, whose counts or fluxes the global numbers give.
+N_BANDS = 13
+# Input of the encoder, by kind: channels along the energy bins, and global numbers for the whole
+# spectrum, in the order of the tensors. `SpecCLIPFeatureExtractor` explains each.
+CHANNELS = {
+    "minmax": ("rate",),
+    "physics": ("counts", "background", "shape"),
+    "flux": ("counts", "background", "shape"),
+}
+GLOBALS = {
+    "minmax": (),
+    "physics": (
+        "log_net_rate",
+        "log_counts",
+        "log_net_counts",
+        "log_background",
+        "significance",
+        *(f"band_fraction_{band}" for band in range(1, N_BANDS + 1)),
+        *(f"band_fraction_error_{band}" for band in range(1, N_BANDS + 1)),
+        "hard_hm",
+        "hard_hs",
+        "hard_ms",
+        "hard_hm_error",
+        "hard_hs_error",
+        "hard_ms_error",
+    ),
+}
+# The same numbers with fluxes in place of rates.
+GLOBALS["flux"] = (
+    "log_flux",
+    "log_energy_flux",
+    *(name for name in GLOBALS["physics"] if name != "log_net_rate"),
+)
+
+InputKind = Literal["minmax", "physics", "flux"]
+_KINDS = tuple(CHANNELS)
+# Raised whenever the meaning of a channel or a global number changes (at most 6).
+INPUT_FORMAT = 1
+_MAX_BINS = 2**16 - 1
+_MAX_EV = 2**20 - 1
+# In place of the format: the signature is a hash, for another axis, other bands or windows.
+_HASHED = 7
+
+
+def describing_kind(input_kind: str) -> str:
+    """Return the input kind whose global numbers describe a model's spectra: its own, if any."""
+    return input_kind if GLOBALS[input_kind] else "physics"
+
+
+def input_signature(
+    input_kind: str,
+    n_bins: int,
+    energy_range: Sequence[float],
+    *,
+    axis: Sequence[str] = AXIS,
+    bands: Sequence[Sequence[float]] = HARDNESS_BANDS,
+    windows: Sequence[float] = WINDOWS,
+) -> int:
+    """Encode the settings of a feature extractor in one integer.
+
+    The feature extractor writes it beside its tensors and the model compares it with its own, so
+    that tensors made for another model are refused. It can be read back with
+    `describe_input_signature`. Energies count to 1 eV. Another axis, other bands or other windows
+    than the default make it a hash, which can be compared only.
+
+    Args:
+        input_kind: `"minmax"`, `"physics"` or `"flux"`.
+        n_bins: number of bins.
+        energy_range: ends of the axis, in its unit.
+        axis: name and unit of the axis.
+        bands: the three bands that are compared, in its unit.
+        windows: widths over which shape and background are averaged, in its unit.
+
+    Returns:
+        A positive integer below 2**63.
+    """
+    bands, windows = [list(map(float, band)) for band in bands], list(map(float, windows))
+    if (tuple(axis), bands, windows) != (
+        AXIS,
+        [list(band) for band in HARDNESS_BANDS],
+        list(WINDOWS),
+    ):
+        settings = [INPUT_FORMAT, input_kind, n_bins, list(map(float, energy_range))]
+        content = json.dumps([*settings, list(axis), bands, windows])
+        digest = hashlib.blake2b(content.encode(), digest_size=8).digest()
+        return (_HASHED << 60) | (int.from_bytes(digest, "big") >> 4)
+    low, high = (round(1000 * energy) for energy in energy_range)
+    code = INPUT_FORMAT
+    for value, bits in ((_KINDS.index(input_kind), 4), (n_bins, 16), (low, 20), (high, 20)):
+        code = (code << bits) | value
+    return code
+
+
+def describe_input_signature(signature: int) -> str:
+    """Describe in words the settings behind an `input_signature`."""
+    if signature >> 60 == _HASHED:
+        return f"settings of another axis, bands or windows (signature {signature})"
+    low_high, rest = signature & (2**40 - 1), signature >> 40
+    n_bins, kind, version = rest & (2**16 - 1), (rest >> 16) & 15, rest >> 20
+    if not 0 < version < 8 or kind >= len(_KINDS) or not n_bins:
+        return f"an unknown input (signature {signature})"
+    low, high = (low_high >> 20) / 1000, (low_high & (2**20 - 1)) / 1000
+    words = f"input_kind={_KINDS[kind]!r}, n_bins={n_bins}, energy_range=({low:g}, {high:g}) keV"
+    return words if version == INPUT_FORMAT else f"{words}, format {version} (not {INPUT_FORMAT})"
+
+
+def check_input_settings(
+    input_kind: str,
+    n_bins: int,
+    energy_range: Sequence[float],
+    axis: Sequence[str] = AXIS,
+    bands: Sequence[Sequence[float]] = HARDNESS_BANDS,
+    windows: Sequence[float] = WINDOWS,
+) -> None:
+    """Check the settings of a feature extractor; the arguments are those of `input_signature`.
+
+    Raises:
+        ValueError: for a setting that cannot be; the message says what it may be.
+    """
+    if input_kind not in _KINDS:
+        raise ValueError(f"input_kind is {input_kind!r}, it must be one of {', '.join(_KINDS)}")
+    if isinstance(n_bins, bool) or not isinstance(n_bins, int) or not 1 <= n_bins <= _MAX_BINS:
+        raise ValueError(f"n_bins is {n_bins!r}, it must be a whole number from 1 to {_MAX_BINS}")
+    if len(energy_range) != 2:
+        raise ValueError(f"energy_range is {energy_range}, it must be (low, high) in {axis[-1]}")
+    low, high = energy_range
+    if not 0 <= low < high <= _MAX_EV / 1000:
+        raise ValueError(
+            f"energy_range is {(low, high)}, it must rise from at least 0 to at most "
+            f"{_MAX_EV / 1000:g} {axis[-1]}: choose a larger unit"
+        )
+    if len(axis) != 2 or not all(isinstance(word, str) and word for word in axis):
+        raise ValueError(f"axis is {axis}, it must be a name and a unit, such as {AXIS}")
+    if len(bands) != 3 or any(len(band) != 2 or not band[0] < band[1] for band in bands):
+        raise ValueError(f"bands are {bands}, they must be three pairs (low, high)")
+    if len(windows) != 2 or not all(width > 0 for width in windows):
+        raise ValueError(f"windows are {windows}, they must be two widths above 0")
+
+
+__all__ = [
+    "CHANNELS",
+    "GLOBALS",
+    "INPUT_FORMAT",
+    "N_BANDS",
+    "InputKind",
+    "check_input_settings",
+    "describe_input_signature",
+    "describing_kind",
+    "input_signature",
+]
