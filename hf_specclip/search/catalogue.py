@@ -18,16 +18,15 @@ import numpy as np
 from ..errors import FileFormatError
 from ..storage import atomic_folder, write_json
 from .build import detection_id
-from .nearest import as_queries, nearest
+from .nearest import VECTORS_AT_ONCE, as_queries, nearest
 
 if TYPE_CHECKING:
     from .milvus import MilvusIndex
 
 INDEX_FOLDER = "_index"
 VECTORS_FILE, FAISS_FILE, ABOUT_FILE = "vectors.npy", "cells.faiss", "index.json"
-MAX_CELLS = 65_536
-# Vectors that the centre of a cell is learned from; FAISS asks for 39 or more.
-TRAINING_VECTORS = 50
+# Number of cells at most, and of vectors that a cell's centre is learned from (FAISS asks for 39).
+MAX_CELLS, TRAINING_VECTORS = 65_536, 50
 # Cells are probed until a search recalls this share of the closest ten (over some vectors of the
 # catalogue), or twice as many would recall hardly more.
 RECALL, NEIGHBOURS, SAMPLE, MIN_GAIN, MIN_PROBES = 0.9, 10, 200, 0.01, 8
@@ -40,7 +39,7 @@ class CatalogueIndex:
         folder: folder of `*.parquet` with a column `embedding`, on which `build` was called.
 
     Attributes:
-        dimension: D of the vectors.
+        vectors: (n, D) float16, mapped from disk.
         probes: number of cells an approximate search looks into.
         recall: share of the closest ten it finds so; None where FAISS was not installed.
 
@@ -56,53 +55,58 @@ class CatalogueIndex:
 
     def __init__(self, folder: str | os.PathLike[str]):
         self.folder = Path(folder)
-        self._files, sizes, self.dimension = _parquet_files(self.folder)
-        self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self._files = _open_files(self.folder)
+        self._starts = np.cumsum([0, *(file.count_rows() for file in self._files)])
         path = self.folder / INDEX_FOLDER
         if not (path / ABOUT_FILE).is_file():
             raise FileNotFoundError(f"{path} is not there: call CatalogueIndex.build first")
         try:
             about = json.loads((path / ABOUT_FILE).read_text(encoding="utf-8"))
             self.probes, self.recall = about["probes"], about["recall"]
-            files, shape = about["files"], (len(self), self.dimension)
             self.vectors = np.load(path / VECTORS_FILE, mmap_mode="r", allow_pickle=False)
+            same = about["files"] == _sizes(self._files) and len(self.vectors) == self._starts[-1]
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise FileFormatError(f"{path} is damaged ({error}): build it again") from error
-        if files != _facts(self._files) or self.vectors.shape != shape:
+        if not same:
             raise FileFormatError(f"{path} was made from other files: build it again")
-        self._faiss_index: Any = None
+        self._cells: Any = None
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return len(self.vectors)
 
     @classmethod
     def build(cls, folder: str | os.PathLike[str]) -> CatalogueIndex:
         """Build the index of a folder of Parquet files; one that is there is replaced.
 
-        Memory is that of the cells, D + 8 bytes a vector (72 MB a million at D = 64), and of one
-        file; on disk are D + 8 and 2 D bytes. The number of cells to probe is chosen by comparison
-        with the exact search. Without FAISS only the exact search is possible.
+        A vector takes 2 D bytes on disk, and D + 8 bytes in its cell, which are held in memory
+        (72 MB a million at D = 64). The number of cells to probe is chosen by comparison with the
+        exact search. Without FAISS there are no cells, and only the exact search.
 
         Raises:
             FileNotFoundError: where there are no files.
             FileFormatError: for files without vectors, or with vectors of different lengths.
         """
         target = Path(folder)
-        files, sizes, dimension = _parquet_files(target)
-        about: dict[str, Any] = {"files": _facts(files), "probes": None, "recall": None}
+        files = _open_files(target)
+        shape = (
+            sum(file.count_rows() for file in files),
+            files[0].physical_schema.field("embedding").type.list_size,
+        )
+        about: dict[str, Any] = {"files": _sizes(files), "probes": None, "recall": None}
         with atomic_folder(target / INDEX_FOLDER) as partial:
-            vectors = np.lib.format.open_memmap(
-                partial / VECTORS_FILE, "w+", np.float16, (sum(sizes), dimension)
-            )
+            path = partial / VECTORS_FILE
+            vectors = np.lib.format.open_memmap(path, "w+", np.float16, shape)
             start = 0
-            for file, size in zip(files, sizes, strict=True):
-                vectors[start : start + size] = _read_vectors(file, dimension)
-                start += size
+            for file in files:
+                for batch in file.to_batches(columns=["embedding"]):
+                    numbers = batch["embedding"].flatten().to_numpy(zero_copy_only=False)
+                    vectors[start : start + len(batch)] = numbers.reshape(-1, shape[1])
+                    start += len(batch)
             vectors.flush()
             if (faiss := _faiss()) is not None:
-                index = _build_cells(vectors, sizes)
-                about["probes"], about["recall"] = _choose_probes(index, vectors)
-                faiss.write_index(index, str(partial / FAISS_FILE))
+                cells = _build_cells(faiss, vectors)
+                about["probes"], about["recall"] = _choose_probes(cells, vectors)
+                faiss.write_index(cells, str(partial / FAISS_FILE))
             write_json(partial / ABOUT_FILE, about)
         return cls(target)
 
@@ -126,20 +130,19 @@ class CatalogueIndex:
         """
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1, not {top_k}")
-        asked = np.ascontiguousarray(as_queries(queries, self.dimension))
+        unit_queries = as_queries(queries, self.vectors.shape[1])
         if exact:
-            return nearest(asked, self.vectors, top_k)
-        if self._faiss_index is None:
+            return nearest(unit_queries, self.vectors, top_k)
+        if self._cells is None:
             faiss, path = _faiss(), self.folder / INDEX_FOLDER / FAISS_FILE
             if faiss is None or not path.is_file():
                 raise ImportError(
                     'approximate search needs FAISS: pip install "hf-specclip[index]" and build '
                     "again, or search with exact=True"
                 )
-            self._faiss_index = faiss.read_index(str(path))
-        index = self._faiss_index
-        index.nprobe = max(1, min(self.probes if probes is None else probes, index.nlist))
-        return index.search(asked, min(top_k, len(self)))
+            self._cells = faiss.read_index(str(path))
+        self._cells.nprobe = max(1, min(probes or self.probes, self._cells.nlist))
+        return self._cells.search(np.ascontiguousarray(unit_queries), min(top_k, len(self)))
 
     def entries(self, rows: Sequence[int] | np.ndarray) -> list[dict[str, Any]]:
         """Read all columns but the vectors of some rows, as mappings, in the order given.
@@ -147,18 +150,15 @@ class CatalogueIndex:
         Raises:
             IndexError: for a row that is not there.
         """
-        import pyarrow.parquet as pq
-
         wanted = np.asarray(rows, dtype=np.int64)
         if wanted.size and not (wanted.min() >= 0 and wanted.max() < len(self)):
             raise IndexError(f"there are {len(self):,} rows: no row {wanted.min()}, {wanted.max()}")
         file_of = np.searchsorted(self._starts, wanted, side="right") - 1
         entries: dict[int, dict[str, Any]] = {}
         for number in np.unique(file_of).tolist():
-            file = self._files[number]
-            columns = [name for name in pq.read_schema(file).names if name != "embedding"]
-            in_file = wanted[file_of == number]
-            table = pq.read_table(file, columns=columns).take(in_file - self._starts[number])
+            file, in_file = self._files[number], wanted[file_of == number]
+            columns = [name for name in file.physical_schema.names if name != "embedding"]
+            table = file.take(in_file - self._starts[number], columns=columns)
             entries |= zip(in_file.tolist(), table.to_pylist(), strict=True)
         return [entries[row] for row in wanted.tolist()]
 
@@ -175,73 +175,62 @@ class CatalogueIndex:
                 yield {"id": detection_id(entry), **entry}
 
 
-def _parquet_files(folder: Path) -> tuple[list[Path], list[int], int]:
-    """List the Parquet files of a folder by name, with their rows, and the width of the vectors."""
+def _open_files(folder: Path) -> list[Any]:
+    """Open the Parquet files of a folder, by name, as fragments of a pyarrow dataset."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
+    import pyarrow.dataset as ds
 
-    files, sizes, widths = sorted(folder.glob("*.parquet")), [], set()
-    for file in files:
-        footer = pq.read_metadata(file)
-        schema = footer.schema.to_arrow_schema()
-        column = schema.get_field_index("embedding")
-        if column < 0 or not pa.types.is_fixed_size_list(schema.field(column).type):
-            raise FileFormatError(f"{file} has no column 'embedding' of lists of one length")
-        sizes.append(footer.num_rows)
-        widths.add(schema.field(column).type.list_size)
-    if not files:
+    paths = [str(path) for path in sorted(folder.glob("*.parquet"))]
+    if not paths:
         raise FileNotFoundError(f"{folder} holds no *.parquet: embed a catalogue first")
-    if len(widths) > 1:
-        raise FileFormatError(f"{folder}: files hold vectors of {sorted(widths)} dimensions")
-    return files, sizes, widths.pop()
+    files = list(ds.dataset(paths).get_fragments())
+    types = {
+        schema.field("embedding").type if "embedding" in schema.names else pa.null()
+        for schema in (file.physical_schema for file in files)
+    }
+    if len(types) > 1 or not pa.types.is_fixed_size_list(next(iter(types))):
+        found = ", ".join(sorted(map(str, types)))
+        raise FileFormatError(
+            f"the files of {folder} need a column 'embedding' of lists of one length, not {found}"
+        )
+    return files
 
 
-def _facts(files: Sequence[Path]) -> list[list[Any]]:
-    return [[file.name, file.stat().st_size] for file in files]
+def _sizes(files: Sequence[Any]) -> list[list[Any]]:
+    paths = [Path(file.path) for file in files]
+    return [[path.name, path.stat().st_size] for path in paths]
 
 
-def _read_vectors(file: Path, dimension: int) -> np.ndarray:
-    import pyarrow.parquet as pq
-
-    column = pq.read_table(file, columns=["embedding"])["embedding"]
-    return column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, dimension)
-
-
-def _build_cells(vectors: np.ndarray, sizes: Sequence[int]) -> Any:
+def _build_cells(faiss: Any, vectors: np.ndarray) -> Any:
     """Cluster the vectors in cells, kept in 8 bits a number."""
     n, dimension = vectors.shape
-    cells = max(1, min(MAX_CELLS, round(4 * n**0.5), n // 40))
-    faiss: Any = _faiss()
-    index = faiss.index_factory(dimension, f"IVF{cells},SQ8", faiss.METRIC_INNER_PRODUCT)
-    index.train(vectors[:: max(1, n // (TRAINING_VECTORS * cells))].astype(np.float32))
-    start = 0
-    for size in sizes:
-        index.add(vectors[start : start + size].astype(np.float32))
-        start += size
-    return index
+    n_cells = max(1, min(MAX_CELLS, round(4 * n**0.5), n // 40))
+    cells = faiss.index_factory(dimension, f"IVF{n_cells},SQ8", faiss.METRIC_INNER_PRODUCT)
+    cells.train(vectors[:: max(1, n // (TRAINING_VECTORS * n_cells))].astype(np.float32))
+    for start in range(0, n, VECTORS_AT_ONCE):
+        cells.add(vectors[start : start + VECTORS_AT_ONCE].astype(np.float32))
+    return cells
 
 
-def _choose_probes(index: Any, vectors: np.ndarray) -> tuple[int, float]:
+def _choose_probes(cells: Any, vectors: np.ndarray) -> tuple[int, float]:
     """Find how many cells to look into, and the recall of the closest ten with so many."""
     sample = np.unique(np.linspace(0, len(vectors) - 1, min(SAMPLE, len(vectors))).astype(np.int64))
     queries = vectors[sample].astype(np.float32)
     # A vector finds itself in any case: ask for one more, and do not count it.
     top_k = min(NEIGHBOURS + 1, len(vectors))
-    truth = nearest(queries, vectors, top_k)[1]
-    probes, recall, last = min(MIN_PROBES, index.nlist), 0.0, -1.0
+    truth = [
+        set(rows) - {row}
+        for rows, row in zip(nearest(queries, vectors, top_k)[1].tolist(), sample, strict=True)
+    ]
+    probes, last = min(MIN_PROBES, cells.nlist), -1.0
     while True:
-        index.nprobe = probes
-        answers = index.search(queries, top_k)[1]
-        common = [
-            len(set(answer) & (set(right) - {row}))
-            for answer, right, row in zip(
-                answers.tolist(), truth.tolist(), sample.tolist(), strict=True
-            )
-        ]
+        cells.nprobe = probes
+        answers = cells.search(queries, top_k)[1].tolist()
+        common = [len(right & set(rows)) for right, rows in zip(truth, answers, strict=True)]
         recall = float(np.mean(common)) / max(1, top_k - 1)
-        if recall >= RECALL or recall - last < MIN_GAIN or probes == index.nlist:
+        if recall >= RECALL or recall - last < MIN_GAIN or probes == cells.nlist:
             return probes, recall
-        probes, last = min(2 * probes, index.nlist), recall
+        probes, last = min(2 * probes, cells.nlist), recall
 
 
 def _faiss() -> Any:

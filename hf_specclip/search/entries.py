@@ -80,7 +80,7 @@ class IndexPart:
                 f"{len(entries)} entries need embeddings of shape ({len(entries)}, D), "
                 f"not {vectors.shape}"
             )
-        if len(self) and vectors.shape[1] != self.embeddings.shape[1]:
+        if vectors.shape[1] != self.embeddings.shape[1]:
             raise ValueError(
                 f"the new embeddings have {vectors.shape[1]} dimensions, this index has "
                 f"{self.embeddings.shape[1]}: embed them with the model the index came with"

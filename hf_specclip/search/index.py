@@ -199,13 +199,7 @@ class SpecCLIPIndex:
         Raises:
             ValueError: see the class.
         """
-        vectors = np.asarray(embeddings)
-        if len(self) and vectors.ndim == 2 and vectors.shape[1] != self.dimension:
-            raise ValueError(
-                f"the new embeddings have {vectors.shape[1]} dimensions, this index has "
-                f"{self.dimension}: embed them with the model the index came with"
-            )
-        self.part(kind).add(entries, vectors, columns)
+        self.part(kind).add(entries, embeddings, columns)
         self._rows_by_name = None
 
     def save(self, folder: str | os.PathLike[str]) -> Path:

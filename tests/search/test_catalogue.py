@@ -104,5 +104,5 @@ def test_bad_calls_and_folders_are_refused(folder, vectors, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"holds no \*.parquet"):
         CatalogueIndex.build(tmp_path / "none")
     pq.write_table(pa.table({"source_name": ["a"]}), folder / "other.parquet")
-    with pytest.raises(FileFormatError, match="no column 'embedding'"):
+    with pytest.raises(FileFormatError, match="need a column 'embedding'"):
         CatalogueIndex.build(folder)
