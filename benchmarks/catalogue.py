@@ -1,4 +1,4 @@
-"""Embedding and indexing a whole catalogue: time and memory by its size."""
+"""Embedding and indexing of a catalogue: time and memory by its size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 
 
-# The default encoder, a transformer, and that of `best`.
+# The default encoder, a transformer, and the one of the preset `best`.
 ENCODERS: dict[str, dict[str, Any]] = {
     "default": {},
     "best": {"encoder": "mlp", "hidden_size": 256, "num_hidden_layers": 2},
@@ -28,7 +28,7 @@ SIZES = {"default": (4_000, 16_000), "best": (10_000, 100_000, 1_000_000)}
 def catalogue(
     small: bool = False, sizes: Mapping[str, tuple[int, ...]] = SIZES
 ) -> Iterator[dict[str, Any]]:
-    """Rows of seconds and peak memory for each encoder and size, each in a process of its own."""
+    """Yield seconds and peak memory for each encoder and size, each from a new process."""
     from .data import write_counts
 
     if small:
@@ -51,7 +51,7 @@ def catalogue(
 
 
 def main(name: str, path: Path) -> None:
-    """Embed and index the spectra of a file; print what it took."""
+    """Embed and index the spectra of a file; print time and memory."""
     import resource
 
     import torch

@@ -1,4 +1,4 @@
-"""An index of ten million vectors on one machine: time, memory and what it finds, by size."""
+"""Index of ten million vectors on one machine: time, memory and recall by size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WIDTH, QUERIES, TOP, ROWS_A_FILE = 64, 200, 10, 500_000
 
 
 def large_index(small: bool = False) -> Iterator[dict[str, Any]]:
-    """A row for one million and for ten, each in a process of its own."""
+    """Yield a row for one million and for ten, each from a new process."""
     from .peers import installed
 
     for n in (2_000,) if small else (1_000_000, 10_000_000):
@@ -41,7 +41,7 @@ def large_index(small: bool = False) -> Iterator[dict[str, Any]]:
 
 
 def write_vectors(folder: Path, n: int) -> None:
-    """Unit vectors around centres drawn at random, in files as `embed_catalogue` writes them."""
+    """Write unit vectors around random centres, in files as `embed_catalogue` writes them."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(max(10, n // 50), WIDTH)).astype(np.float32)
     for number, start in enumerate(range(0, n, ROWS_A_FILE)):
@@ -54,7 +54,7 @@ def write_vectors(folder: Path, n: int) -> None:
 
 
 def main(folder: str) -> None:
-    """Build the index of a folder, ask it and the exact search; print what it took."""
+    """Build and search the index of a folder, exactly and approximately; print time and memory."""
     import resource
 
     from hf_specclip.search.catalogue import CatalogueIndex
@@ -63,18 +63,19 @@ def main(folder: str) -> None:
     index = CatalogueIndex.build(folder)
     marks.append(time.perf_counter())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Near vectors that are there, and none of them.
+    # Queries near vectors of the index, but equal to none.
     queries = index.vectors[:QUERIES].astype(np.float32)
     queries = queries + 0.04 * np.random.default_rng(1).standard_normal(queries.shape, np.float32)
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
-    index.search(queries[:1], TOP, exact=False)  # the threads are there
+    index.search(queries[:1], TOP, exact=False)  # starts the threads
     marks.append(time.perf_counter())
-    _, found = index.search(queries, TOP, exact=False)
+    _, approximate_rows = index.search(queries, TOP, exact=False)
     marks.append(time.perf_counter())
-    _, right = index.search(queries, TOP)
+    _, exact_rows = index.search(queries, TOP)
     marks.append(time.perf_counter())
     building, _, approximate, exact = np.diff(marks)
-    shared = [len(set(a) & set(b)) for a, b in zip(found.tolist(), right.tolist(), strict=True)]
+    pairs = zip(approximate_rows.tolist(), exact_rows.tolist(), strict=True)
+    shared = [len(set(a) & set(b)) for a, b in pairs]
     facts = {
         "building_s": building,
         "index_mb": sum(path.stat().st_size for path in Path(folder, "_index").iterdir()) / 1e6,

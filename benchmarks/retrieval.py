@@ -1,4 +1,4 @@
-"""Ranks of the right answer among all texts, and the search of the closest."""
+"""Ranks of the matching text among all texts, and nearest-neighbour search."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WIDTH = 64
 
 
 def retrieval(small: bool = False) -> Iterator[Comparison]:
-    """Exact ranks with ties, against a plain float32 product."""
+    """Compare exact ranks with ties to a plain float32 product."""
     n = 100 if small else 4_000
     rng = np.random.default_rng(0)
     texts = unit(rng.normal(size=(n, WIDTH)))
@@ -47,7 +47,7 @@ def retrieval(small: bool = False) -> Iterator[Comparison]:
 
 
 def search(small: bool = False) -> Iterator[Comparison]:
-    """The ten closest: exact and approximate, against FAISS used directly and semantic_search."""
+    """Compare the search of the ten closest, exact and approximate, to that of other packages."""
     n, n_queries = (500, 10) if small else (100_000, 200)
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(max(10, n // 50), WIDTH))
@@ -98,5 +98,5 @@ def search(small: bool = False) -> Iterator[Comparison]:
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors of length 1, float32."""
+    """Normalise vectors to unit length, float32."""
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)

@@ -17,13 +17,13 @@ import pyarrow as pa
 import torch
 from accelerate import Accelerator
 from specclip_training.data.parquet_rows import ParquetRows, to_arrays
-from specclip_training.data.shard_job import run_units
+from specclip_training.data.shard_job import call_job, run_units
 from specclip_training.data.streamed import AREA_COLUMNS, SPECTRUM_COLUMNS
 from specclip_training.engine.checkpoint import fingerprint
 
 from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
 from hf_specclip.describe.read_dataset import split_files
-from hf_specclip.errors import FileFormatError, SpecCLIPError
+from hf_specclip.errors import FileFormatError
 
 NAMES = ("source_name", "obsid", "obi", "region_id")
 # Row groups of one file: about ten thousand rows, so that a kill costs seconds of work.
@@ -94,7 +94,7 @@ def embed_catalogue(
     )
 
 
-def main(arguments: argparse.Namespace) -> None:
+def main(arguments: argparse.Namespace) -> Accelerator:
     """Run the command."""
     accelerator = Accelerator(mixed_precision="bf16" if arguments.bfloat16 else "no")
     files = split_files(arguments.dataset)
@@ -127,8 +127,7 @@ def main(arguments: argparse.Namespace) -> None:
                 else f"approximate search finds {index.recall:.0%} of the closest ten"
             )
             print(f"{len(index):,} vectors indexed in {arguments.output}; {quality}")
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+    return accelerator
 
 
 def options() -> argparse.ArgumentParser:
@@ -169,15 +168,5 @@ as one. A rerun makes what is missing, on any number of processes.
     return command
 
 
-def call(arguments: argparse.Namespace) -> int:
-    """Run the command; errors that the user can mend are printed as one line."""
-    try:
-        main(arguments)
-    except (SpecCLIPError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(call(options().parse_args()))
+    sys.exit(call_job(main, options().parse_args()))

@@ -15,9 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 from accelerate import Accelerator
-from specclip_training.data.shard_job import run_units
+from specclip_training.data.shard_job import call_job, run_units
 
-from hf_specclip.errors import SpecCLIPError
 from hf_specclip.spectra import SpectrumFileError, XRaySpectrum, read_spectra
 from hf_specclip.spectra.fitting.fit import CATALOGUE_MODELS, fit_spectra
 
@@ -137,7 +136,7 @@ def _schema(models: tuple[str, ...]) -> pa.Schema:
     return pa.schema([*columns, ("error", pa.string())])
 
 
-def main(arguments: argparse.Namespace) -> None:
+def main(arguments: argparse.Namespace) -> Accelerator:
     """Run the command."""
     accelerator = Accelerator(cpu=True)
     paths = fit_catalogue(
@@ -149,8 +148,7 @@ def main(arguments: argparse.Namespace) -> None:
     )
     if accelerator.is_main_process:
         print(f"{len(paths):,} files in {arguments.output}")
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+    return accelerator
 
 
 def options() -> argparse.ArgumentParser:
@@ -183,15 +181,5 @@ not be fit the reason. A rerun makes what is missing, on any number of processes
     return command
 
 
-def call(arguments: argparse.Namespace) -> int:
-    """Run the command; errors that the user can mend are printed as one line."""
-    try:
-        main(arguments)
-    except (SpecCLIPError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(call(options().parse_args()))
+    sys.exit(call_job(main, options().parse_args()))

@@ -6,7 +6,9 @@ processes; which of them made a file leaves no trace in it. The files together a
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from accelerate import Accelerator
 from specclip_training.engine.checkpoint import CheckpointError, check_identity
 from tqdm.auto import tqdm
 
+from hf_specclip.errors import SpecCLIPError
 from hf_specclip.storage import atomic_file, remove_partial, write_json
 
 # pyarrow and datasets skip names that begin with an underscore.
@@ -65,6 +68,24 @@ def run_units(
     return paths
 
 
+def call_job(
+    main: Callable[[argparse.Namespace], Accelerator], arguments: argparse.Namespace
+) -> int:
+    """Run a command that works through units.
+
+    Returns:
+        0, or 2 after an error that the user can mend, which is printed as one line.
+    """
+    try:
+        accelerator = main(arguments)
+    except (SpecCLIPError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 2
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return 0
+
+
 def _check_folder(folder: Path, identity: Mapping[str, Any]) -> None:
     """Mark a new folder as this job's, and refuse one of another."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,4 +107,4 @@ def _check_folder(folder: Path, identity: Mapping[str, Any]) -> None:
     check_identity(saved, identity, folder)
 
 
-__all__ = ["JOB_FILE", "run_units"]
+__all__ = ["JOB_FILE", "call_job", "run_units"]
