@@ -176,6 +176,3 @@ def _remove_uploads(files: Sequence[str]) -> None:
         file.unlink(missing_ok=True)
         if file.parent.is_dir() and not any(file.parent.iterdir()):
             file.parent.rmdir()
-
-
-__all__ = ["MAX_QUESTION", "RESULTS", "PageEvents"]

@@ -279,6 +279,3 @@ def _layout(height: int) -> dict[str, Any]:
             "remove": ["lasso2d", "select2d", "autoScale2d"],
         },
     }
-
-
-__all__ = ["Sparkline", "map_figure", "sparkline", "spectrum_figure"]

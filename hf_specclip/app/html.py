@@ -46,6 +46,3 @@ def render_exports(description: Description) -> str:
         for suffix, (media_type, text) in contents.items()
     ]
     return render("exports", files)
-
-
-__all__ = ["render", "render_exports"]

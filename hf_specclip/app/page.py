@@ -197,6 +197,3 @@ def _plot(name: str, label: str) -> gr.Plot:
 
 def _asset(name: str) -> str:
     return (resources.files("hf_specclip.app") / "assets" / name).read_text(encoding="utf-8")
-
-
-__all__ = ["Page", "build_app"]

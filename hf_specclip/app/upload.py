@@ -179,6 +179,3 @@ def _source_file(spectra: dict[Path, list[XRaySpectrum] | None]) -> Path:
 def _without_folder(message: str, folder: Path) -> str:
     message = message.replace(f"{folder}/", "").replace(str(folder), "the upload")
     return f"{message.rstrip('.')}."
-
-
-__all__ = ["MAX_FILES", "MAX_FILE_BYTES", "MAX_SECONDS", "UploadError", "read_upload"]

@@ -8,6 +8,7 @@ import tempfile
 from typing import Any
 
 from .arguments import add_parser
+from .model_arguments import add_model_arguments, load_describer
 
 DESCRIPTION = """\
 Serve a web page on this machine: drop a spectrum to see the nearest literature, its class, its
@@ -25,11 +26,7 @@ reach it, unless --host says otherwise: it has no password.
 def add_command(subparsers: Any) -> None:
     """Add the `app` command."""
     parser = add_parser(subparsers, "app", "web page to drop spectra on", DESCRIPTION, run)
-    parser.add_argument(
-        "--model",
-        default="runs/demo",
-        help="a run, a model folder, or user/name on the Hub (default: runs/demo)",
-    )
+    add_model_arguments(parser)
     parser.add_argument("--port", type=_port, default=7860, help="default 7860")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: this machine alone)"
@@ -42,8 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
         # Read when Gradio is imported: its temporary files go with this process.
         os.environ["GRADIO_TEMP_DIR"] = folder
         from ..app.page import build_app
+        from ..describe.describer import PARTS
 
-        page = build_app(arguments.model)
+        page = build_app(load_describer(arguments, PARTS))
         page.launch(
             server_name=arguments.host, server_port=arguments.port, prevent_thread_lock=True
         )
@@ -57,6 +55,3 @@ def _port(text: str) -> int:
     if not 1 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is no port: give 1 to 65535")
     return value
-
-
-__all__ = ["add_command", "run"]

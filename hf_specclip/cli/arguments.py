@@ -77,14 +77,3 @@ def print_json(value: Any) -> None:
 def numbered_path(path: Path, number: int) -> Path:
     """Return `plot.png`, `plot_2.png`, `plot_3.png`, … for images of several spectra."""
     return path if number == 1 else path.with_name(f"{path.stem}_{number}{path.suffix}")
-
-
-__all__ = [
-    "add_json_option",
-    "add_parser",
-    "choices_of",
-    "comma_separated",
-    "numbered_path",
-    "positive_int",
-    "print_json",
-]

@@ -65,6 +65,3 @@ def _class_names(text: str) -> list[str]:
     if len(names) < 2:
         raise argparse.ArgumentTypeError("name two classes or more, with commas between")
     return names
-
-
-__all__ = ["add_command", "run"]

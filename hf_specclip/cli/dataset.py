@@ -19,6 +19,3 @@ def add_command(subparsers: Any) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run the command line of the dataset builders; return the exit status."""
     return import_module("specclip_datasets.__main__").main(arguments)
-
-
-__all__ = ["NAME", "add_command", "run"]

@@ -142,6 +142,3 @@ def _write(text: str, output: Path | None) -> None:
     from ..storage import write_text
 
     write_text(output, text)
-
-
-__all__ = ["add_command", "run"]

@@ -43,7 +43,7 @@ def add_command(subparsers: Any) -> None:
         required=True,
         type=Path,
         metavar="FILE",
-        help="table to write: .parquet, .fits, .ecsv or .jsonl",
+        help="table to write: .parquet, .fits or .ecsv",
     )
     add_model_arguments(parser)
     add_file_arguments(parser)
@@ -71,6 +71,3 @@ def run(arguments: argparse.Namespace) -> int:
     elif rows:
         print(f"{len(rows)} spectra → {arguments.output}")
     return reader.status
-
-
-__all__ = ["add_command", "run"]

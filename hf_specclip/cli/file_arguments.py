@@ -84,6 +84,3 @@ class SpectrumReader:
         message = str(error)
         print(f"specclip: {'' if file in message else f'{file}: '}{message}", file=sys.stderr)
         self.status = 1
-
-
-__all__ = ["Origin", "SpectrumReader", "add_file_arguments"]

@@ -161,6 +161,3 @@ def _value(parameter: FittedParameter) -> str:
     if parameter.low is not None or parameter.high is not None:
         limits = f" ({format_range(parameter.low, parameter.high)})"
     return f"{format_number(parameter.value)}{limits}{unit}"
-
-
-__all__ = ["add_command", "run"]

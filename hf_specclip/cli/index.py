@@ -132,6 +132,3 @@ def _print_size(arguments: argparse.Namespace, index: Any, folder: Any, **facts:
         print_json({"output": str(folder), "texts": texts, "spectra": spectra, **facts})
     else:
         print(f"{texts:,} texts and {spectra:,} spectra → {folder}")
-
-
-__all__ = ["add_command"]

@@ -111,6 +111,3 @@ def _plot(spectrum: XRaySpectrum, path: Path) -> None:
     plot_spectrum(spectrum, figure.subplots())
     figure.savefig(path, dpi=150)
     print(f"drew {path}", file=sys.stderr)
-
-
-__all__ = ["add_command", "run"]

@@ -101,6 +101,3 @@ def _model_name(arguments: argparse.Namespace) -> str:
             f"demo's ({DEMO}) by `make demo`"
         )
     return name
-
-
-__all__ = ["DescribedFiles", "add_model_arguments", "load_describer"]

@@ -64,6 +64,3 @@ def _percentile(text: str) -> float:
     if not 0 <= value <= 100:
         raise argparse.ArgumentTypeError("must be from 0 to 100")
     return value
-
-
-__all__ = ["add_command", "run"]

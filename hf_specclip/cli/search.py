@@ -98,6 +98,3 @@ def _print_hits(hits: Any, simulated: bool) -> None:
             print(source_line(hit, coordinates=True))
     if simulated:
         print("note: the model was trained on simulated sources: these are invented")
-
-
-__all__ = ["add_command", "run"]

@@ -21,14 +21,7 @@ from ..search.map import place_between
 from .description import Description, LiteratureHit, OutlierScore, SimilarSource, Variable
 from .hits import literature_hit, similar_source
 from .inputs import SpectrumInput, find_source, read_input, stored_spectrum
-from .load_model import (
-    load_autoencoder,
-    load_classes,
-    load_detector,
-    load_dual_encoder,
-    load_experts,
-    load_index,
-)
+from .load_model import load_dual_encoder, load_parts
 
 if TYPE_CHECKING:
     from ..literature import TextEmbedder
@@ -131,17 +124,13 @@ class Describer:
             network.to(device)
         # A token is for every repository asked, a revision for the model's only.
         shared = {key: value for key, value in hub.items() if key != "revision"}
-        experts = load_experts(run, moe, network.device, shared) if "moe" in parts else None
+        paths = {"moe": moe, "outliers": outliers, "index": index}
         return cls(
             network,
             extractor,
-            index=load_index(run, index, shared) if "index" in parts else None,
-            moe=experts,
-            outliers=load_detector(run, outliers, shared) if "outliers" in parts else None,
-            classes=load_classes(run) if "classes" in parts else None,
-            pretrained=load_autoencoder(run, network, experts),
             queries=TextQueries(network, embedder, run.model),
             name=run.name,
+            **load_parts(run, network, parts, paths, shared),
         )
 
     def describe(self, spectrum: Any, *, top_k: int = 5) -> Description:
@@ -485,6 +474,3 @@ def _by_probability(classes: ZeroShotClasses, points: np.ndarray) -> list[dict[s
         {classes.classes[i]: float(row[i]) for i in np.argsort(-row, kind="stable")}
         for row in classes.probabilities(points)
     ]
-
-
-__all__ = ["PARTS", "Describer"]

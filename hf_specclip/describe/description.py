@@ -220,14 +220,3 @@ def _to_json(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-__all__ = [
-    "SECTIONS",
-    "Description",
-    "LiteratureHit",
-    "OutlierScore",
-    "Paper",
-    "SimilarSource",
-    "Variable",
-]

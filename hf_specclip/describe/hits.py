@@ -81,6 +81,3 @@ def as_float(value: Any) -> float | None:
 
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-__all__ = ["as_float", "as_int", "as_text", "literature_hit", "similar_source"]

@@ -77,6 +77,3 @@ def _range(low: float | None, high: float | None) -> str:
 def file_name(path: str) -> str:
     """Return the last part of a path, of any operating system."""
     return path.replace("\\", "/").rpartition("/")[2]
-
-
-__all__ = ["file_name", "render_page", "template_environment"]

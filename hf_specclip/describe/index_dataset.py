@@ -253,6 +253,3 @@ def _spectrum_columns(
         areas = [unknown if area is None else area for area in rows[AREA]]
         columns[AREA] = np.stack(areas).astype(np.float32)
     return columns
-
-
-__all__ = ["add_spectra", "index_dataset"]

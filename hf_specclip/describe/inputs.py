@@ -140,12 +140,3 @@ def spectrum_from_columns(
         **background_columns,
         **{name: columns[name] for name in _ROW_IDENTITY if columns.get(name) is not None},
     )
-
-
-__all__ = [
-    "SpectrumInput",
-    "find_source",
-    "read_input",
-    "spectrum_from_columns",
-    "stored_spectrum",
-]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..classify.zero_shot import CONFIG_FILE as CLASSES_FILE
 from ..classify.zero_shot import ZERO_SHOT_FOLDER, ZeroShotClasses
 from ..models.trained_run import MODEL_TYPES, TrainedRun, model_type
 from ..search.files import ENTRIES_FILE
 from ..search.index import GALLERY_FOLDER, SpecCLIPIndex
-
-if TYPE_CHECKING:
-    from ..outliers.detector import SpecCLIPOutlierDetector
 
 
 def load_dual_encoder(run: TrainedRun) -> tuple[Any, Any]:
@@ -31,54 +28,63 @@ def load_dual_encoder(run: TrainedRun) -> tuple[Any, Any]:
     return model.eval(), SpecCLIPFeatureExtractor.from_pretrained(run.model)
 
 
-def load_index(run: TrainedRun, path: Any, hub: Mapping[str, Any]) -> SpecCLIPIndex | None:
-    """Load the index of a run, or the one at `path`; None where the run has none."""
-    if path is not None:
-        if (Path(path) / ENTRIES_FILE).is_file():
-            return SpecCLIPIndex.load(path)
-        return SpecCLIPIndex.from_pretrained(path, **hub)
-    folder = run.folder(GALLERY_FOLDER, ENTRIES_FILE)
-    return None if folder is None else SpecCLIPIndex.load(folder)
+def load_parts(
+    run: TrainedRun,
+    model: Any,
+    parts: Collection[str],
+    paths: Mapping[str, Any],
+    hub: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Load the parts of a run, as arguments of `Describer`.
 
+    Args:
+        run: the run.
+        model: its dual encoder.
+        parts: names of the parts to load.
+        paths: folder or `user/name` of a part kept elsewhere, by name.
+        hub: for `from_pretrained` of a part on the Hub.
 
-def load_experts(run: TrainedRun, path: Any, device: Any, hub: Mapping[str, Any]) -> Any:
-    """Load the mixture of experts of a run, or the one at `path`; None where the run has none."""
-    folder = run.folder("moe") if path is None else path
-    if folder is None:
-        return None
-    if (Path(folder) / "moe" / "config.json").is_file():
-        folder = Path(folder) / "moe"
-    from ..models.modeling_specclip_moe import SpecCLIPMoEForRegression
-
-    return SpecCLIPMoEForRegression.from_pretrained(folder, **hub).eval().to(device)
-
-
-def load_detector(
-    run: TrainedRun, path: Any, hub: Mapping[str, Any]
-) -> SpecCLIPOutlierDetector | None:
-    """Load the outlier detector of a run, or the one at `path`; None where the run has none."""
-    folder = run.folder("outliers", "detector.json") if path is None else path
-    if folder is None:
-        return None
-    from ..outliers.detector import SpecCLIPOutlierDetector
-
-    return SpecCLIPOutlierDetector.from_pretrained(folder, **hub)
-
-
-def load_classes(run: TrainedRun) -> ZeroShotClasses | None:
-    """Load the zero-shot classes of a run; None where it has none."""
-    folder = run.folder(ZERO_SHOT_FOLDER, CLASSES_FILE)
-    return None if folder is None else ZeroShotClasses.from_pretrained(folder)
-
-
-def load_autoencoder(run: TrainedRun, model: Any, experts: Any) -> Any:
-    """Load the autoencoder of a run, where experts use a latent that the model does not have.
+    Returns:
+        Part by name, those that the run lacks left out; with the experts their `pretrained`
+        autoencoder, where they use it.
 
     Raises:
-        ValueError: where it is needed and absent.
+        ValueError: where experts need an autoencoder that is absent.
     """
+    folders = {
+        "index": run.folder(GALLERY_FOLDER, ENTRIES_FILE),
+        "moe": run.folder("moe"),
+        "outliers": run.folder("outliers", "detector.json"),
+        "classes": run.folder(ZERO_SHOT_FOLDER, CLASSES_FILE),
+    }
+    folders |= {name: path for name, path in paths.items() if path is not None}
+    loaded: dict[str, Any] = {}
+    if "index" in parts and folders["index"] is not None:
+        index = folders["index"]
+        is_index = (Path(index) / ENTRIES_FILE).is_file()
+        loaded["index"] = (
+            SpecCLIPIndex.load(index) if is_index else SpecCLIPIndex.from_pretrained(index, **hub)
+        )
+    if "moe" in parts and folders["moe"] is not None:
+        from ..models.modeling_specclip_moe import SpecCLIPMoEForRegression
+
+        inner = Path(folders["moe"]) / "moe"
+        moe = inner if (inner / "config.json").is_file() else folders["moe"]
+        experts = SpecCLIPMoEForRegression.from_pretrained(moe, **hub).eval().to(model.device)
+        loaded |= {"moe": experts, "pretrained": _load_autoencoder(run, model, experts)}
+    if "outliers" in parts and folders["outliers"] is not None:
+        from ..outliers.detector import SpecCLIPOutlierDetector
+
+        loaded["outliers"] = SpecCLIPOutlierDetector.from_pretrained(folders["outliers"], **hub)
+    if "classes" in parts and folders["classes"] is not None:
+        loaded["classes"] = ZeroShotClasses.from_pretrained(folders["classes"])
+    return loaded
+
+
+def _load_autoencoder(run: TrainedRun, model: Any, experts: Any) -> Any:
+    """Load the autoencoder, where experts use a latent that the model does not have."""
     frozen = getattr(model.config, "freeze_spectrum_encoder", False)
-    if experts is None or experts.config.spectrum_input != "spectrum" or frozen:
+    if experts.config.spectrum_input != "spectrum" or frozen:
         return None
     folder = run.folder("spectrum")
     if folder is None:
@@ -89,13 +95,3 @@ def load_autoencoder(run: TrainedRun, model: Any, experts: Any) -> Any:
     from ..models.modeling_specclip_spectrum import SpecCLIPForSpectrumPreTraining
 
     return SpecCLIPForSpectrumPreTraining.from_pretrained(folder).eval().to(model.device)
-
-
-__all__ = [
-    "load_autoencoder",
-    "load_classes",
-    "load_detector",
-    "load_dual_encoder",
-    "load_experts",
-    "load_index",
-]

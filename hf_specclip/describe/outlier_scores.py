@@ -80,6 +80,3 @@ def _outlier_rows(
         band_errors=np.sqrt(source + scale[:, None] ** 2 * background),
         groups=list(groups),
     )
-
-
-__all__ = ["score_outliers"]

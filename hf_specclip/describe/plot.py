@@ -67,6 +67,3 @@ def _draw_classes(axes: Any, description: Description) -> None:
     axes.set_title("class (zero-shot)", fontsize=10, color=_INK)
     for side in ("top", "right", "bottom"):
         axes.spines[side].set_visible(False)
-
-
-__all__ = ["draw", "to_svg"]

@@ -88,6 +88,3 @@ def _column(values: list[Any]) -> Any:
     if len(present) == len(values):
         return filled
     return MaskedColumn(filled, mask=[value is None for value in values])
-
-
-__all__ = ["descriptions_table"]

@@ -81,6 +81,3 @@ def _variable_line(variable: Variable) -> str:
     interval = f"({format_range(variable.lower_68, variable.upper_68)})"
     value = format_number(variable.value)
     return f"{variable.name:<20} {value:>9} {interval:<20} {variable.unit}".rstrip()
-
-
-__all__ = ["literature_lines", "render_text", "source_line"]
