@@ -1,5 +1,4 @@
-"""The commands as a whole: what they leave, what they refuse, and what a kill or a second process
-changes (nothing)."""
+"""Training commands end to end: results, refusals, equal weights after kills and in parallel."""
 
 import json
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from build_once import build_once
 from safetensors.torch import load_file
 from specclip_training.engine.checkpoint import TRAINING_FILE
 from tiny_dataset import RICH, SIZES
@@ -20,7 +20,6 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ENVIRONMENT = {
     **os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
-    "PYTHONPATH": str(ROOT),
 }  # fmt: skip
 NO_DROPOUT = ["spectrum.dropout=0", "model.dropout=0"]
 
@@ -31,42 +30,53 @@ def arguments(dataset, preset, output, *sets: str, extra: tuple[str, ...] = ()) 
     return [str(word) for word in (*paths, *settings, *extra)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def done(tiny_dataset, tiny_preset, tmp_path_factory):
-    """All runs on one process: their folder, exit codes by name, and what they said."""
-    root = tmp_path_factory.mktemp("runs")
+    """Folder of all runs, exit codes by name, and what they printed."""
 
-    def run(name, output, *sets, command="reproduce", extra=(), kill=None, studies="none"):
-        words = arguments(tiny_dataset, tiny_preset, root / output, *sets, extra=extra)
-        words += ["--studies", studies] if command == "reproduce" else []
-        words += ["--cache-dir", str(root / "cache")]
-        plan[name] = {"command": command, "arguments": words} | ({"kill": kill} if kill else {})
+    def build(root: Path) -> None:
+        plan = plan_runs(tiny_dataset, tiny_preset, root)
+        result = subprocess.run(
+            [sys.executable, str(HERE / "chain.py"), json.dumps(list(plan.values()))],
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            cwd=root,
+        )
+        assert result.returncode == 0, result.stderr[-4000:]
+        codes = dict(zip(plan, json.loads(result.stdout.splitlines()[-1]), strict=True))
+        record = {"codes": codes, "output": result.stdout, "errors": result.stderr}
+        (root / "record.json").write_text(json.dumps(record))
 
+    root = build_once(tmp_path_factory, "chain", build)
+    return root, *json.loads((root / "record.json").read_text()).values()
+
+
+def plan_runs(dataset: Path, preset: Path, root: Path) -> dict[str, dict]:
     plan: dict[str, dict] = {}
+
+    def run(name, output, *sets, command="reproduce", extra=(), **more):
+        words = arguments(dataset, preset, root / output, *sets, extra=extra)
+        words += ["--studies", "none"] if command == "reproduce" else []
+        words += ["--cache-dir", str(root / "cache")]
+        plan[name] = {"command": command, "arguments": words, **more}
+
     run("paper", "paper")
     run("paper again", "paper")
     run("paper, other seed", "paper", extra=("--seed", "1"))
     run("rich", "rich", *RICH)
-    for stage, step in (("spectrum", 3), ("align", 7)):
-        run(f"rich killed in {stage}", f"rich-{stage}", *RICH, kill=(stage, step))
-        run(f"rich resumed in {stage}", f"rich-{stage}", *RICH)
+    run("killed in spectrum", "killed", *RICH, kill=("spectrum", 3))
+    run("killed in align", "killed", *RICH, kill=("align", 7))
+    run("resumed", "killed", *RICH)
     run("without pretraining", "alone", command="align")
-    run("pretraining", "alone", command="pretrain_spectrum", extra=("--max-steps", "4"))
-    run("alignment", "alone", command="align", extra=("--max-steps", "4"))
-    run("overwritten", "alone", command="align", extra=("--max-steps", "5", "--overwrite"))
+    run("pretraining", "alone", command="pretrain_spectrum", extra=("--max-steps", "2"))
+    run("alignment", "alone", command="align", extra=("--max-steps", "2"))
+    run("overwritten", "alone", command="align", extra=("--max-steps", "3", "--overwrite"))
     run("one process", "one", *RICH, *NO_DROPOUT, "spectrum.mask_ratio=0")
+    run("two processes", "two", *RICH, *NO_DROPOUT, "spectrum.mask_ratio=0", processes=2)
     run("typing error", "never", "algin.lr=1")
-    result = subprocess.run(
-        [sys.executable, str(HERE / "chain.py"), json.dumps(list(plan.values()))],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        cwd=root,
-    )
-    assert result.returncode == 0, result.stderr[-4000:]
-    codes = dict(zip(plan, json.loads(result.stdout.splitlines()[-1]), strict=True))
-    return root, codes, result.stdout, result.stderr
+    return plan
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -204,14 +214,13 @@ def test_nothing_left_behind_is_a_pickle(done):
     assert not list((done[0] / "rich").rglob(".partial-*"))
 
 
-@pytest.mark.parametrize("stage", ["spectrum", "align"])
-def test_killed_and_resumed_the_chain_ends_with_the_same_weights(done, stage):
+def test_killed_and_resumed_the_chain_ends_with_the_same_weights(done):
     for folder in ("spectrum", "model"):
-        assert_same(done[0] / "rich" / folder, done[0] / f"rich-{stage}" / folder)
+        assert_same(done[0] / "rich" / folder, done[0] / "killed" / folder)
     for name in ("retrieval", "validation"):
         one, other = (
             json.loads((done[0] / run / "metrics.json").read_text())[name]
-            for run in ("rich", f"rich-{stage}")
+            for run in ("rich", "killed")
         )
         assert one == other
 
@@ -232,54 +241,56 @@ def test_a_typing_error_stops_before_anything_is_made(done):
 
 def test_overwriting_replaces_the_stage_alone(done):
     record = json.loads((done[0] / "alone" / "model" / TRAINING_FILE).read_text())
-    assert record["result"]["steps"] == 5
+    assert record["result"]["steps"] == 3
     record = json.loads((done[0] / "alone" / "spectrum" / TRAINING_FILE).read_text())
-    assert record["result"]["steps"] == 4
+    assert record["result"]["steps"] == 2
 
 
-LAUNCH = ["-m", "accelerate.commands.launch", "--num_processes", "2", "--main_process_port", "0"]
-WHOLE_WEIGHTS = [
-    "--multi_gpu", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-]  # fmt: skip
-PARTED = ["--config_file", str(ROOT / "training" / "configs" / "accelerate" / "fsdp.yaml")]
-
-
-@pytest.mark.parametrize(
-    "how", ["whole weights", pytest.param("weights in parts", marks=pytest.mark.slow)]
-)
-def test_two_real_processes_train_as_one(how, done, tiny_dataset, tiny_preset, tmp_path):
+def test_two_processes_train_as_one(done):
     """Contrastive loss over both batches, thinning, hidden sections: the same to 1e-5."""
+    check_two_processes(done[0] / "one", done[0] / "two")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", ["full", "sharded"])
+def test_two_launched_processes_train_as_one(weights, done, tiny_dataset, tiny_preset, tmp_path):
     words = arguments(
         tiny_dataset, tiny_preset, tmp_path / "two", *RICH, *NO_DROPOUT, "spectrum.mask_ratio=0",
         extra=("--cache-dir", str(tmp_path / "cache"), "--studies", "none"),
     )  # fmt: skip
-    script = str(ROOT / "training" / "reproduce.py")
-    parted = how == "weights in parts"
-    program = (
-        [*PARTED, str(HERE / "fsdp_on_cpu.py"), script] if parted else [*WHOLE_WEIGHTS, script]
-    )
-    environment = {k: v for k, v in ENVIRONMENT.items() if k != "PYTHONPATH"}
+    launch = ["-m", "accelerate.commands.launch", "--num_processes", "2"]
+    launch += ["--main_process_port", "0"]
+    if weights == "sharded":
+        config = ROOT / "training" / "configs" / "accelerate" / "fsdp.yaml"
+        launch += ["--config_file", str(config), str(HERE / "fsdp_on_cpu.py")]
+    else:
+        launch += ["--multi_gpu", "--num_machines", "1", "--mixed_precision", "no"]
+        launch += ["--dynamo_backend", "no"]
     result = subprocess.run(
-        [sys.executable, *LAUNCH, *program, *words],
-        env=environment, capture_output=True, text=True, timeout=280, cwd=tmp_path,
+        [sys.executable, *launch, str(ROOT / "training" / "reproduce.py"), *words],
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=280, cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-3000:]
-    if parted:  # autoencoder and model, on each process
+    if weights == "sharded":  # autoencoder and model, on each process
         assert result.stderr.count("models in parts: 2\n") == 2
-    metrics = json.loads((tmp_path / "two" / "metrics.json").read_text())
+    check_two_processes(done[0] / "one", tmp_path / "two")
+
+
+def check_two_processes(alone: Path, two: Path) -> None:
+    metrics = json.loads((two / "metrics.json").read_text())
     assert metrics["processes"] == 2
     for folder in ("spectrum", "model"):
-        one, two = weights(done[0] / "one" / folder), weights(tmp_path / "two" / folder)
-        assert one.keys() == two.keys()
+        one, other = weights(alone / folder), weights(two / folder)
+        assert one.keys() == other.keys()
         for name, value in one.items():
             if name.endswith("attention.qkv.bias"):
                 # Attention does not depend on the bias of its keys: the gradient there is rounding
                 # alone, and Adam brings rounding to full size.
-                value, two[name] = (b.view(3, -1)[[0, 2]] for b in (value, two[name]))
-            assert torch.allclose(value.float(), two[name].float(), atol=2e-5), name
+                value, other[name] = (b.view(3, -1)[[0, 2]] for b in (value, other[name]))
+            assert torch.allclose(value.float(), other[name].float(), atol=2e-5), name
     records = [
         json.loads((folder / "model" / TRAINING_FILE).read_text())["result"]["history"]
-        for folder in (done[0] / "one", tmp_path / "two")
+        for folder in (alone, two)
     ]
     for one, two in zip(*records, strict=True):
         assert one["train_loss"] == pytest.approx(two["train_loss"], abs=1e-5)

@@ -1,4 +1,4 @@
-"""The loop: the same run whatever kills it and however many processes share it."""
+"""Training loop: the same weights after any kill and on any number of processes."""
 
 import dataclasses
 import json
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from build_once import build_once
 from safetensors.torch import load_file
 from specclip_training.engine.checkpoint import CheckpointFolder
 from specclip_training.engine.draws import Draws, process_slice
@@ -31,19 +32,18 @@ from toy import SETTINGS, Toy
 
 TOY = Path(__file__).with_name("toy.py")
 CONFIGS = TOY.parents[2] / "training" / "configs" / "accelerate"
-LAUNCH = ["-m", "accelerate.commands.launch", "--num_processes", "2", "--main_process_port", "0"]
-WHOLE_WEIGHTS = [
-    "--multi_gpu", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+LAUNCH = [
+    "-m", "accelerate.commands.launch", "--num_processes", "2", "--main_process_port", "0",
+    "--config_file", str(CONFIGS / "fsdp.yaml"), str(TOY.with_name("fsdp_on_cpu.py")),
 ]  # fmt: skip
-PARTED = ["--config_file", str(CONFIGS / "fsdp.yaml"), str(TOY.with_name("fsdp_on_cpu.py"))]
 
 ENVIRONMENT = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
 KILLED = -signal.SIGKILL
 # Checkpoints come after steps 3, 6, …; looks at validation, and new epochs, after 5, 10, …
-KILL_STEPS = (1, 3, 7, 19)
+KILL_STEPS = (1, 7, 19)
 # Counted in calls that force a file or folder to disk: inside the first checkpoint, between its
 # files and its rename, and inside later ones.
-KILL_WRITES = (0, 3, 5, 7, 9, 14, 20)
+KILL_WRITES = (0, 5, 7, 14)
 
 
 def result_of(folder: Path):
@@ -51,18 +51,38 @@ def result_of(folder: Path):
     return summary, load_file(folder / "weights.safetensors")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def runs(tmp_path_factory):
-    """A whole run, and runs that were killed and started again: folder by name."""
-    root = tmp_path_factory.mktemp("toy")
-    kills = {f"step-{n}": ["--kill-at-step", str(n)] for n in KILL_STEPS}
-    kills |= {f"write-{n}": ["--kill-in-write", str(n)] for n in KILL_WRITES}
-    dropout = ["--dropout", "0.3"]
-    plan = [([str(root / "whole"), *dropout], 0)]
-    for name, how in kills.items():
-        plan += [([str(root / name), *dropout, *how], KILLED), ([str(root / name), *dropout], 0)]
+    """Folder of uninterrupted runs, and of runs that were killed and started again, by name."""
+    return build_once(tmp_path_factory, "toy", make_runs)
+
+
+def make_runs(root: Path) -> None:
+    plan: list[dict] = []
+    expected = []
+
+    def run(name, *options, processes=1, code=0):
+        # Nine rows in a batch of two processes: four for one, five for the other.
+        options = (
+            ["--dropout", "0.3", *options] if processes == 1 else ["--batch-size", "9", *options]
+        )
+        plan.append({"arguments": [str(root / name), *options], "processes": processes})
+        expected.append(code)
+
+    run("whole")
+    kills = {f"step-{n}": ("--kill-at-step", str(n)) for n in KILL_STEPS}
+    kills |= {f"write-{n}": ("--kill-in-write", str(n)) for n in KILL_WRITES}
+    for name, kill in kills.items():
+        run(name, *kill, code=KILLED)
+        run(name)
+    run("two", processes=2)
+    # The first process reports that the second one was killed.
+    kill = ("--kill-at-step", "7", "--kill-process", "1")
+    run("two-killed", *kill, processes=2, code=2)
+    run("two-resumed", *kill, processes=2, code=2)
+    run("two-resumed", processes=2)
     done = subprocess.run(
-        [sys.executable, str(TOY), "--each", json.dumps([arguments for arguments, _ in plan])],
+        [sys.executable, str(TOY), "--each", json.dumps(plan)],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -70,8 +90,8 @@ def runs(tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     codes = json.loads(done.stdout.splitlines()[-1])
-    assert codes == [code for _, code in plan], done.stderr
-    return root
+    assert codes == expected, done.stderr
+    (root / "errors.txt").write_text(done.stderr)
 
 
 def assert_same(one: dict, other: dict) -> None:
@@ -111,34 +131,8 @@ def test_another_number_of_processes_is_told(tmp_path):
         train(tmp_path)
 
 
-def on_two_processes(
-    folder: Path, *options: str, how: list[str] = WHOLE_WEIGHTS
-) -> subprocess.CompletedProcess:
-    # Nine rows in a batch: four for one process, five for the other.
-    return subprocess.run(
-        [sys.executable, *LAUNCH, *how, str(TOY), str(folder), "--batch-size", "9", *options],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-
-
-@pytest.fixture(scope="module")
-def two_processes(tmp_path_factory):
-    """A whole run on two processes, and one that lost a process and was started again."""
-    root = tmp_path_factory.mktemp("two")
-    whole = on_two_processes(root / "whole")
-    assert whole.returncode == 0, whole.stderr
-    killed = on_two_processes(root / "killed", "--kill-at-step", "7", "--kill-process", "1")
-    shutil.copytree(root / "killed", root / "resumed-on-one")
-    resumed = on_two_processes(root / "killed")
-    assert resumed.returncode == 0, resumed.stderr
-    return root, killed
-
-
-def test_two_processes_are_two_and_train_as_one_does(two_processes, tmp_path):
-    shared, weights = result_of(two_processes[0] / "whole")
+def test_two_processes_train_as_one_does(runs, tmp_path):
+    shared, weights = result_of(runs / "two")
     assert shared["processes"] == 2
     settings = dataclasses.replace(SETTINGS, batch_size=9)
     task, alone = train(tmp_path, settings=settings)
@@ -150,46 +144,51 @@ def test_two_processes_are_two_and_train_as_one_does(two_processes, tmp_path):
         assert one["train_loss"] == pytest.approx(two["train_loss"], abs=1e-5)
 
 
-def test_a_process_that_is_killed_ends_the_run_with_a_word(two_processes):
-    _, killed = two_processes
-    assert killed.returncode not in (0, None)
-    assert "[process 0] error: toy: another of the 2 processes has ended" in killed.stderr
-    assert "Give the same command again" in killed.stderr
+def test_a_killed_process_ends_the_run_with_an_explanation(runs):
+    errors = (runs / "errors.txt").read_text()
+    assert "[process 0] error: toy: another of the 2 processes has ended" in errors
+    assert "Give the same command again" in errors
 
 
-def test_after_a_killed_process_a_rerun_ends_with_the_same_weights(two_processes):
-    root, _ = two_processes
-    summary, weights = result_of(root / "killed")
-    whole, same = result_of(root / "whole")
+def test_after_a_killed_process_a_rerun_ends_with_the_same_weights(runs):
+    summary, weights = result_of(runs / "two-resumed")
+    whole, same = result_of(runs / "two")
     assert_same(weights, same)
     assert summary["history"] == whole["history"]
     assert summary["taken_here"] == 20 - 6  # the checkpoint before the kill was after step 6
 
 
-def test_a_run_goes_on_with_other_processes(two_processes):
-    root, _ = two_processes
+def test_a_run_goes_on_with_other_processes(runs, tmp_path):
+    shutil.copytree(runs / "two-killed", tmp_path / "killed")
     settings = dataclasses.replace(SETTINGS, batch_size=9)
     with pytest.warns(RuntimeWarning, match=r"toy goes on with 1 process\(es\) after 2"):
-        task, result = train(root / "resumed-on-one" / "ckpt", settings=settings)
+        task, result = train(tmp_path / "killed" / "ckpt", settings=settings)
     assert len(task.seen) == 20 - 6
-    _, weights = result_of(root / "whole")
+    _, weights = result_of(runs / "two")
     for name, value in task.model.state_dict().items():
         assert torch.allclose(value, weights[name], atol=1e-5), name
     assert result.steps == 20
 
 
 @pytest.mark.slow
-def test_weights_in_parts_train_and_resume_as_whole_ones(two_processes, tmp_path):
+def test_sharded_weights_train_and_resume_as_full_ones(runs, tmp_path):
     folder = tmp_path / "parts"
-    killed = on_two_processes(folder, "--kill-at-step", "7", "--kill-process", "1", how=PARTED)
+
+    def launch(*options: str) -> subprocess.CompletedProcess:
+        words = [*LAUNCH, str(TOY), str(folder), "--batch-size", "9", *options]
+        return subprocess.run(
+            [sys.executable, *words], env=ENVIRONMENT, capture_output=True, text=True, timeout=240
+        )
+
+    killed = launch("--kill-at-step", "7", "--kill-process", "1")
     assert killed.returncode != 0
-    resumed = on_two_processes(folder, how=PARTED)
+    resumed = launch()
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stderr.count("models in parts: 1\n") == 2
-    summary, weights = result_of(tmp_path / "parts")
+    summary, weights = result_of(folder)
     assert summary["processes"] == 2
     assert summary["taken_here"] == 20 - 6
-    _, expected = result_of(two_processes[0] / "whole")
+    _, expected = result_of(runs / "two")
     for name, value in weights.items():
         assert torch.allclose(value, expected[name], atol=1e-5), name
 

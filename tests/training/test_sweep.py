@@ -1,4 +1,4 @@
-"""The search: a kill, a second process or a wider grid changes nothing; what it refuses."""
+"""Search of settings: the same table after a kill, on two processes and with a wider grid."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from build_once import build_once
 from safetensors.torch import load_file
 from specclip_training.engine.grid import plan_trials, read_grid
 from specclip_training.engine.presets import PresetError, load_preset
@@ -20,46 +21,54 @@ ENVIRONMENT = {
     **os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
 }  # fmt: skip
 GRID = "align.lr: [1.0e-3, 1.0e-2]\nmodel.shared_dim: [4, 8]\n"
-CHAIN = str(HERE / "chain.py")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def searched(tiny_dataset, tiny_preset, tmp_path_factory):
-    """All searches on one process: their folder, exit codes by name, and what they said."""
-    root = tmp_path_factory.mktemp("searches")
+    """Folder of all searches, exit codes by name, and what they printed."""
+
+    def build(root: Path) -> None:
+        plan = plan_searches(tiny_dataset, tiny_preset, root)
+        result = subprocess.run(
+            [sys.executable, str(HERE / "chain.py"), json.dumps(list(plan.values()))],
+            env=ENVIRONMENT,
+            capture_output=True, text=True, timeout=600, cwd=root,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr[-4000:]
+        codes = dict(zip(plan, json.loads(result.stdout.splitlines()[-1]), strict=True))
+        record = {"codes": codes, "output": result.stdout, "errors": result.stderr}
+        (root / "record.json").write_text(json.dumps(record))
+
+    root = build_once(tmp_path_factory, "searches", build)
+    return root, *json.loads((root / "record.json").read_text()).values()
+
+
+def plan_searches(dataset: Path, preset: Path, root: Path) -> dict[str, dict]:
     (root / "grid.yaml").write_text(GRID)
     (root / "wild.yaml").write_text("align.lr: [1.0e-3, 1.0e+30]\n")
     plan: dict[str, dict] = {}
 
-    def run(name, output, *extra, command="sweep", kill=None, grid="grid.yaml", config=tiny_preset):
-        words = ["--config", config, "--dataset", tiny_dataset, "--output", root / output]
+    def run(name, output, *extra, command="sweep", grid="grid.yaml", config=preset, **more):
+        words = ["--config", config, "--dataset", dataset, "--output", root / output]
         words += ["--cache-dir", root / "cache"]
         if command != "pretrain_spectrum":
             words += ["--spectrum", root / "encoder" / "spectrum"]
         if command == "sweep":
             words += ["--grid", root / grid]
         words = [str(word) for word in (*words, *extra)]
-        plan[name] = {"command": command, "arguments": words} | ({"kill": kill} if kill else {})
+        plan[name] = {"command": command, "arguments": words, **more}
 
     run("encoder", "encoder", command="pretrain_spectrum")
     run("whole", "whole")
     run("best", "again", command="align", config=root / "whole" / "best.yaml")
-    run("killed", "killed", kill=("align", 5, 3))
-    run("resumed", "killed")
-    run("half", "grown", "--trials", "2")
-    run("grown", "grown")
+    run("killed", "killed", "--trials", "3", kill=("align", 5, 3))
+    run("resumed and wider", "killed")
+    run("two processes", "two", processes=2)
     run("other settings", "whole", "--set", "align.steps=9")
     run("wild", "wild", grid="wild.yaml")
     run("unfrozen", "unfrozen", "--set", "align.freeze_spectrum=false", "--trials", "1")
     run("seeds", "seeds", "--trials", "1", "--seeds", "2", "--criterion", "recall@5%")
-    result = subprocess.run(
-        [sys.executable, CHAIN, json.dumps(list(plan.values()))],
-        env={**ENVIRONMENT, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=600, cwd=root,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr[-4000:]
-    codes = dict(zip(plan, json.loads(result.stdout.splitlines()[-1]), strict=True))
-    return root, codes, result.stdout, result.stderr
+    return plan
 
 
 def table(folder: Path) -> list:
@@ -124,18 +133,13 @@ def test_a_trial_is_what_the_alignment_of_its_preset_would_be(searched):
     assert all((one[name] == other[name]).all() for name in one)
 
 
-def test_killed_between_trials_and_resumed_the_table_is_the_same(searched):
+def test_killed_between_trials_and_resumed_with_more_the_table_is_the_same(searched):
     root = searched[0]
     assert table(root / "killed") == table(root / "whole")
     # The killed run had finished two trials; the rerun, whose log is the younger, left them alone.
     logs = [p.stat().st_mtime_ns for p in (root / "killed" / "logs").rglob("events.out*")]
     times = [p.stat().st_mtime_ns for p in (root / "killed").glob("trials/*/metrics.json")]
     assert [time > max(logs) for time in sorted(times)] == [False, False, True, True]
-
-
-def test_a_wider_search_keeps_what_is_there(searched):
-    root = searched[0]
-    assert table(root / "grown") == table(root / "whole")
 
 
 def test_a_trial_that_diverges_is_a_result_and_not_the_end(searched):
@@ -166,29 +170,13 @@ def test_seeds_of_one_point_stand_in_one_row(searched):
     assert point["median"]["mean_log_rank"] == pytest.approx(np.median(values))
 
 
-def test_two_real_processes_make_the_same_table(searched, tiny_dataset, tiny_preset, tmp_path):
+def test_two_processes_make_the_same_table(searched):
     root = searched[0]
-    launcher = [
-        "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-        "--num_machines", "1", "--main_process_port", "0", "--mixed_precision", "no",
-        "--dynamo_backend", "no",
-    ]  # fmt: skip
-    words = [
-        "--config", tiny_preset, "--dataset", tiny_dataset, "--output", tmp_path / "two",
-        "--cache-dir", root / "cache", "--grid", root / "grid.yaml",
-        "--spectrum", root / "encoder" / "spectrum",
-    ]  # fmt: skip
-    result = subprocess.run(
-        [sys.executable, *launcher, str(ROOT / "training" / "sweep.py"), *map(str, words)],
-        env=ENVIRONMENT, capture_output=True, text=True, timeout=600, cwd=tmp_path,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr[-3000:]
-    found = json.loads((tmp_path / "two" / "sweep.json").read_text())
+    found = json.loads((root / "two" / "sweep.json").read_text())
     assert found["processes"] == 2
     processes = {trial["process"] for point in found["points"] for trial in point["trials"]}
     assert processes == {0, 1}
-    assert result.stdout.count("── search") == 1
-    one, two = table(root / "whole"), table(tmp_path / "two")
+    one, two = table(root / "whole"), table(root / "two")
     for points in (*one, *two):
         for point in points:
             for trial in point["trials"]:
@@ -226,7 +214,7 @@ def test_fewer_trials_are_the_beginning_of_more():
         ("align.lr: []", "must be a list"),
         ("align.lr: [0.1, 0.1]", "names a value twice"),
         ("[1]", "must hold keys"),
-        ("align.lr: [", "cannot be read"),
+        ("align.lr: [", "not valid YAML"),
     ],
 )
 def test_a_grid_that_cannot_be_is_refused(tmp_path, content, words):

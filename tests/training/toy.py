@@ -2,26 +2,25 @@
 
     python toy.py FOLDER [--kill-at-step N [--kill-process P] | --kill-in-write N] [--dropout X]
         [--batch-size N]
-    python toy.py --each '[["FOLDER", "--kill-at-step", "3"], ["FOLDER"]]'
+    python toy.py --each '[{"arguments": ["FOLDER", "--kill-at-step", "3"], "processes": 1}, …]'
 
-leaves `weights.safetensors` and `summary.json` in FOLDER. `--each` runs several one after the
-other, each in a process of its own that a kill ends, and prints their exit codes as JSON; they
-share the seconds that the imports take.
+leaves `weights.safetensors` and `summary.json` in FOLDER. `--each` runs several one after the other
+and prints their exit codes as JSON.
 """
 
 import argparse
 import dataclasses
-import importlib
 import json
 import os
 import signal
 import sys
-import traceback
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from forks import import_everything, run_forked
 from safetensors.torch import save_file
 from specclip_training.engine.checkpoint import CheckpointFolder
 from specclip_training.engine.draws import Shuffled
@@ -141,26 +140,15 @@ def main(arguments: list[str]) -> None:
     accelerator.end_training()
 
 
-def each(runs: list[list[str]]) -> list[int]:
-    """Exit code of each run; below 0 for the signal that ended it."""
-    # Optimizers import it at their first step, which takes longer than a whole run here.
-    importlib.import_module("torch._dynamo")
-    codes = []
-    for arguments in runs:
-        child = os.fork()
-        if child == 0:
-            try:
-                main(arguments)
-            except BaseException:
-                traceback.print_exc()
-                os._exit(1)
-            os._exit(0)
-        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    return codes
+def run_each(runs: list[dict]) -> list[int]:
+    """Run one after the other; the exit code of each is that of its last process to fail."""
+    import_everything()
+    codes = [run_forked(partial(main, run["arguments"]), run["processes"]) for run in runs]
+    return [next((code for code in found if code), 0) for found in codes]
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--each":
-        print(json.dumps(each(json.loads(sys.argv[2]))))
+        print(json.dumps(run_each(json.loads(sys.argv[2]))))
     else:
         main(sys.argv[1:])
