@@ -22,8 +22,8 @@ from .models.pipelines import pipeline as pipeline
 from .models.processing_specclip import SpecCLIPProcessor as SpecCLIPProcessor
 from .models.variables_specclip import SECTIONS as SECTIONS
 from .models.variables_specclip import VARIABLES as VARIABLES
-from .outliers.detector import OutlierRows as OutlierRows
 from .outliers.detector import SpecCLIPOutlierDetector as SpecCLIPOutlierDetector
+from .outliers.rows import OutlierRows as OutlierRows
 from .search.filter import IndexFilter as IndexFilter
 from .search.index import SpecCLIPIndex as SpecCLIPIndex
 from .spectra.ogip.spectra import read_spectrum as read_spectrum

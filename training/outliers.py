@@ -1,4 +1,4 @@
-"""Which sources of a finished run are odd, why, and whether rare kinds are found among the others.
+"""Outliers of a finished run: detector, injection test, percentiles by class and the top 1 %.
 
 accelerate launch training/outliers.py --config paper --dataset DIR --output runs/paper
 """
@@ -16,39 +16,37 @@ import numpy as np
 import pyarrow as pa
 from specclip_training.engine.commands import Run, call, parser
 from specclip_training.engine.presets import Preset
-from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table, with_interval
+from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table
 from specclip_training.studies.outlier_figures import (
     injection_test,
-    plot_scores_by_class,
-    scores_by_class,
+    percentiles_by_class,
+    plot_percentiles_by_class,
 )
 from specclip_training.studies.representations import SplitRepresentations
 from specclip_training.studies.run_study import add_split, run_study
 
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
-from hf_specclip.outliers.detector import DETECTORS, OutlierRows, SpecCLIPOutlierDetector
-from hf_specclip.outliers.explain import Oddity, describe_outliers
+from hf_specclip.formatting import format_number, format_with_interval
+from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
+from hf_specclip.outliers.explain import OutlierExplanation, explain_outliers
+from hf_specclip.outliers.rows import DETECTORS, OutlierRows, OutlierScores
 
 OUTLIERS, FIGURES = "outliers", "figures"
-# Kinds that an injection test hides: of the simulated catalogue, and as SIMBAD names them.
+# Classes that an injection test hides: of the simulated catalogue, and as SIMBAD names them.
 RARE = ("LensedQ", "LensedQ_Candidate", "ULX_pulsar", "TDE", "TDE_Candidate")
 QUASARS, ACTIVE = ("QSO",), ("AGN", "Seyfert", "Seyfert_1", "Seyfert_2", "Seyfert1", "Seyfert2")
 TOP = 0.01
-MOST_TOLD = 40
+MOST_LISTED = 40
 K = 10
+# Fewer reference rows make percentiles too coarse.
+FEWEST_CALIBRATION = 200
 _TITLES = {
     "isolation_forest": "Isolation Forest (the paper)",
-    "mahalanobis": "Mahalanobis distance, shared space",
-    "spectrum_neighbours": "distance to near spectra, shared space",
-    "text_neighbours": "distance to near texts, shared space",
-    "text_density": "near texts, over the neighbours' own distances",
-    "identity_neighbours": "distance to near texts on what it is",
-    "identity_density": "near texts on what it is, over the neighbours' own",
-    "feature_neighbours": "distance in plain numbers of the counts",
-    "disagreement": "spectrum against text",
-    "variables": "variables against the neighbours'",
+    "spectrum_neighbours": "distance to the nearest spectra",
+    "disagreement": "disagreement of spectrum and text",
     "combined": "combined by rank",
 }
+_SHOWN = ("isolation_forest", "combined")
 
 
 def study_outliers(
@@ -59,73 +57,53 @@ def study_outliers(
     simulated: bool = False,
     figures: Path | None = None,
 ) -> Study:
-    """Fit a detector on `train`, leave it in `OUTPUT/outliers`, and look at a split with it.
+    """Fit a detector on `train`, save it in `OUTPUT/outliers`, and study a split with it.
 
     Args:
-        run: its output folder takes the detector and the figures.
+        run: its output folder holds the detector and the figures.
         reps: by split.
-        split: looked at.
-        simulated: whether the rows are, which every sentence then says.
+        split: the split to study.
+        simulated: True for simulated rows, which every sentence then says.
         figures: folder of the figures; `figures` in the output folder where None.
     """
-    figures = run.output / FIGURES if figures is None else figures
+    figures = figures or run.output / FIGURES
     word = "simulated " if simulated else ""
-    train, here = outlier_rows(reps["train"]), outlier_rows(reps[split])
+    train, rows = outlier_rows(reps["train"]), outlier_rows(reps[split])
     unseen = [reps[name] for name in ("calibration", "validation") if name != split]
-    held = _joined([outlier_rows(one) for one in unseen if len(one)])
-    # Fewer rows than this cannot tell a percentile from the next.
-    ruler = held if split == "test" and held is not None and len(held) >= 200 else None
+    calibration = _join([outlier_rows(part) for part in unseen if len(part)])
+    if split != "test" or calibration is None or len(calibration) < FEWEST_CALIBRATION:
+        calibration = None
     try:
-        detector = SpecCLIPOutlierDetector.fit(train, ruler, k=K, seed=run.seed)
+        detector = SpecCLIPOutlierDetector.fit(train, calibration, k=K, seed=run.seed)
     except ValueError as error:
-        why = f"No detector: {error}."
-        return Study({"skipped": str(error)}, [Section("Outliers", [Paragraph(why)])])
+        text = f"No detector: {error}."
+        return Study({"skipped": str(error)}, [Section("Outliers", [Paragraph(text)])])
     if run.is_main:
         figures.mkdir(parents=True, exist_ok=True)
         detector.save_pretrained(run.output / OUTLIERS)
-    scores = detector.score(here)
+    scores = detector.score(rows)
     metrics: dict[str, Any] = {
         "split": split,
-        "rows": len(here),
-        "reference": "train" if ruler is None else "calibration and validation",
-        "reference_rows": len(train) if ruler is None else len(ruler),
+        "rows": len(rows),
+        "reference": "train" if calibration is None else "calibration and validation",
+        "reference_rows": len(train if calibration is None else calibration),
     }
-    against = (
-        "`train`, each row without its own group"
-        if ruler is None
-        else f"the {len(ruler):,} rows of `calibration` and `validation`, which no training saw"
-    )
-    intro = Paragraph(
-        f"Detectors learn what is ordinary from the {len(train):,} {word}rows of `train` (saved in "
-        f"`{OUTLIERS}/`). Percentiles are taken against {against}. The paper's Isolation Forest "
-        "looks at spectrum and text in the shared space; the combined score is the mean logarithm "
-        "of the ranks in six views: near spectra, near texts, near sections on what the source "
-        "is, the two of texts over the distances their neighbours keep, and plain numbers of the "
-        "counts."
-    )
     sections = [
-        _injection_section(run, train, here, word, metrics, intro),
-        _class_section(run, scores.percentile, here, figures, word, metrics),
-        _top_section(detector, here, scores, reps[split].bands, word, metrics),
+        _injection_section(run, train, rows, word, metrics),
+        _class_section(run, scores, rows, figures, word, metrics),
+        _top_section(detector, rows, scores, reps[split].bands, word, metrics),
     ]
     return Study(metrics, sections)
 
 
 def outlier_rows(reps: SplitRepresentations) -> OutlierRows:
-    """What a detector looks at, from the representations of a split."""
-    width = reps.text.shape[1] // max(reps.section_mask.shape[1], 1)
-    # The section on what it is: the first, where none is called so.
-    place = reps.sections.index("identity") if "identity" in reps.sections else 0
-    identity = np.array(reps.text[:, place * width : (place + 1) * width], np.float32)
-    identity[~reps.section_mask[:, place]] = np.nan
+    """Make the rows of a detector from the representations of a split."""
     text = np.array(reps.shared_text, np.float32)
     text[~reps.section_mask.any(axis=1)] = np.nan
     counts, errors = band_counts(reps.table, reps.energy_range, reps.bands)
     return OutlierRows(
         spectrum=reps.shared_spectrum,
         text=text,
-        identity=identity,
-        features=reps.features,
         variables=reps.targets,
         band_counts=counts,
         band_errors=errors,
@@ -138,7 +116,7 @@ def outlier_rows(reps: SplitRepresentations) -> OutlierRows:
 def band_counts(
     table: pa.Table, energy_range: Sequence[float], bands: Sequence[Sequence[float]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Net counts in three bands and their standard deviations, (n, 3) each; bins by their centre.
+    """Sum net counts in three bands, with standard deviations, (n, 3) each; bins by their centre.
 
     Args:
         table: with `counts`, `background_counts` and `background_scale`.
@@ -148,26 +126,23 @@ def band_counts(
     width = table.schema.field("counts").type.list_size
     edges = np.linspace(*energy_range, width + 1)
     centres = 0.5 * (edges[1:] + edges[:-1])
+    inside = np.stack([(centres >= low) & (centres < high) for low, high in bands], axis=1)
 
-    def summed(column: str) -> np.ndarray:
+    def band_sums(column: str) -> np.ndarray:
         parts = [chunk.flatten().to_numpy() for chunk in table[column].chunks]
-        counts = np.concatenate([*parts, np.empty(0)]).reshape(-1, width)
-        inside = [(centres >= low) & (centres < high) for low, high in bands]
-        return counts @ np.stack(inside, axis=1).astype(float)
+        return np.concatenate([*parts, np.empty(0)]).reshape(-1, width) @ inside.astype(float)
 
-    source, background = summed("counts"), summed("background_counts")
+    source, background = band_sums("counts"), band_sums("background_counts")
     scale = table["background_scale"].to_numpy().astype(float)[:, None]
     return source - scale * background, np.sqrt(source + scale**2 * background)
 
 
-def _joined(parts: list[OutlierRows]) -> OutlierRows | None:
+def _join(parts: list[OutlierRows]) -> OutlierRows | None:
     if not parts:
         return None
-    arrays = ("spectrum", "text", "identity", "features", "band_counts", "band_errors")
-    labels = ("names", "classes", "groups")
+    fields = [name for name in vars(parts[0]) if name != "variables"]
     return OutlierRows(
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays},
-        **{name: [x for part in parts for x in getattr(part, name)] for name in labels},
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in fields},
         variables={
             name: np.concatenate([part.variables[name] for part in parts])
             for name in parts[0].variables
@@ -176,184 +151,180 @@ def _joined(parts: list[OutlierRows]) -> OutlierRows | None:
 
 
 def _injection_section(
-    run: Run,
-    train: OutlierRows,
-    here: OutlierRows,
-    word: str,
-    metrics: dict[str, Any],
-    intro: Paragraph,
+    run: Run, train: OutlierRows, rows: OutlierRows, word: str, metrics: dict[str, Any]
 ) -> Section:
-    blocks: list[Any] = [intro]
-    classes = np.asarray(here.classes, object)
-    kinds = [kind for kind in RARE if (classes == kind).any()]
-    if not kinds:
-        why = (
-            f"no row of this split is of a rare kind ({', '.join(RARE)}), so there is nothing "
-            "to inject"
+    title = "Outliers: rare classes among the others"
+    reference = f"the {metrics['reference_rows']:,} rows of {metrics['reference']}" + (
+        ", each without its own group" if metrics["reference"] == "train" else
+        ", on which nothing was trained"
+    )  # fmt: skip
+    blocks: list[Any] = [
+        Paragraph(
+            f"Detectors are fitted to the {len(train):,} {word}rows of `train` (saved in "
+            f"`{OUTLIERS}/`). Percentiles are among {reference}. The paper's Isolation Forest uses "
+            "spectrum and text in the shared space; the combined score is the mean logarithm of "
+            "the ranks by the forest, by the distance to the nearest spectra and by the "
+            "disagreement of spectrum and text."
         )
-        metrics["injection"] = {"skipped": why}
-        blocks.append(Paragraph(f"Injection test not made: {why}."))
-        return Section("Outliers: rare kinds among the others", blocks)
-    metrics["injection"] = {}
+    ]
+    classes = np.asarray(rows.classes, object)
+    rare = [name for name in RARE if (classes == name).any()]
+    if not rare:
+        reason = f"no row of this split is of a rare class ({', '.join(RARE)})"
+        metrics["injection"] = {"skipped": reason}
+        return Section(title, [*blocks, Paragraph(f"No injection test: {reason}.")])
     blocks.append(
         Paragraph(
-            f"Rare kinds are hidden one at a time among the other {word}sources of this split. "
-            "Chance is an AUC of 0.5 and a recall of the share looked at. `new`: detectors are "
+            f"Rare classes are hidden one at a time among the other {word}sources of this split. "
+            "Chance is an AUC of 0.5 and a recall of the share inspected. `new`: detectors are "
             "fitted without any of them. `rare`: `train` keeps the share it has. The embedding "
-            "itself was trained with them either way. Where a text names its class, distances "
-            "between texts find a kind that was never met because it is called by another name; "
-            "what the spectrum alone shows is in the rows on spectra and counts. Where `train` has "
-            f"more of a kind than the {K} neighbours of each distance, it is no longer far from "
-            "its like."
+            "itself was trained with them either way. A class with more rows in `train` than the "
+            f"{K} neighbours of the distance is no longer far from its like."
         )
     )
+    metrics["injection"] = {}
     for key, natural in (("new", False), ("rare", True)):
-        found = injection_test(
-            train, here, kinds, natural=natural, n_bootstrap=run.preset.evaluation.n_bootstrap,
+        results = injection_test(
+            train, rows, rare, natural=natural, n_bootstrap=run.preset.evaluation.n_bootstrap,
             seed=run.seed, k=K,
         )  # fmt: skip
-        metrics["injection"][key] = found
-        rows = []
-        for kind, one in found.items():
-            shown = DETECTORS if kind == "together" else ("isolation_forest", "combined")
-            for name in shown:
-                figures = one["detectors"].get(name)
-                if figures is None:
-                    continue
-                recalls = [figures["recall@1%"], figures["recall@5%"]]
-                rows.append(
-                    [
-                        f"{'all' if kind == 'together' else kind} ({one['n']} of {one['n_groups']} "
-                        f"groups among {one['n_others']:,}): {_TITLES[name]}",
-                        with_interval(figures["auc"], "{:.2f}"),
-                        *[
-                            f"{with_interval(r, '{:.0%}')}, chance {r['chance']:.1%}, "
-                            f"at most {r['most']:.0%}"
-                            for r in recalls
-                        ],
-                    ]
-                )
-        head = [f"{key}: kind and detector", "ROC-AUC", "recall in top 1 %", "recall in top 5 %"]
-        blocks.append(Table(head, rows))
-    return Section("Outliers: rare kinds among the others", blocks)
+        metrics["injection"][key] = results
+        head = [f"{key}: class and detector", "ROC-AUC", "recall in top 1 %", "recall in top 5 %"]
+        lines = [
+            _injection_line(name, result, detector)
+            for name, result in results.items()
+            for detector in (DETECTORS if name == "together" else _SHOWN)
+            if detector in result["detectors"]
+        ]
+        blocks.append(Table(head, lines))
+    return Section(title, blocks)
+
+
+def _injection_line(name: str, result: Mapping[str, Any], detector: str) -> list[str]:
+    figures = result["detectors"][detector]
+    recalls = [
+        f"{format_with_interval(recall, spec='.0%')}, chance {recall['chance']:.1%}, "
+        f"at most {recall['most']:.0%}"
+        for recall in (figures["recall@1%"], figures["recall@5%"])
+    ]
+    label = (
+        f"{'all' if name == 'together' else name} ({result['n']} of {result['n_groups']} groups "
+        f"among {result['n_others']:,}): {_TITLES[detector]}"
+    )
+    return [label, format_with_interval(figures["auc"], spec=".2f"), *recalls]
 
 
 def _class_section(
     run: Run,
-    percentile: Any,
-    here: OutlierRows,
+    scores: OutlierScores,
+    rows: OutlierRows,
     figures: Path,
     word: str,
     metrics: dict[str, Any],
 ) -> Section:
-    title = "Outliers: how odd each class is"
+    title = "Outliers: percentiles by class"
     options = {"n_bootstrap": run.preset.evaluation.n_bootstrap, "seed": run.seed}
-    found = {
-        name: scores_by_class(percentile(name), here.classes, here.groups, **options)
-        for name in ("isolation_forest", "combined")
+    by_class = {
+        name: percentiles_by_class(scores.percentile(name), rows.classes, rows.groups, **options)
+        for name in _SHOWN
     }
-    metrics["by_class"] = found
-    if not found["combined"]:
+    metrics["by_class"] = by_class
+    if not by_class["combined"]:
         return Section(title, [Paragraph("No class has five rows: nothing to compare.")])
-    head = ["class", "rows", "Isolation Forest, median percentile", "68 % of its rows",
-            "combined, median percentile", "68 % of its rows"]  # fmt: skip
-    rows = [
-        [
-            kind,
-            f"{one['n']:,}",
-            *[
-                cell
-                for name in ("isolation_forest", "combined")
-                for cell in (
-                    with_interval(found[name][kind], "{:.0f}"),
-                    f"{found[name][kind]['lower']:.0f} to {found[name][kind]['upper']:.0f}",
-                )
-            ],
-        ]
-        for kind, one in found["isolation_forest"].items()
-        if kind in found["combined"]
-    ]
+    head = ["class", "rows"]
+    for name in _SHOWN:
+        head += [f"{_TITLES[name]}, median percentile", "68 % of its rows"]
+    lines = []
+    for name, entry in by_class["isolation_forest"].items():
+        if name not in by_class["combined"]:
+            continue
+        line = [name, f"{entry['n']:,}"]
+        for detector in _SHOWN:
+            figure = by_class[detector][name]
+            line += [format_with_interval(figure, spec=".0f"),
+                     f"{figure['lower']:.0f} to {figure['upper']:.0f}"]  # fmt: skip
+        lines.append(line)
+    forest = scores.percentile("isolation_forest")
     blocks: list[Any] = [
         Paragraph(
-            f"Median percentile of the {word}rows of each class, 50 where a class is as ordinary "
-            "as the rest. " + _quasars(percentile("isolation_forest"), here, options, metrics)
+            f"Median percentile of the {word}rows of each class, 50 for a class like the "
+            f"reference. {_compare_quasars(forest, rows, options, metrics)}"
         ),
-        Table(head, rows),
+        Table(head, lines),
     ]
     if run.is_main:
         path = figures / "outliers_by_class.png"
-        plot_scores_by_class({_TITLES[name]: one for name, one in found.items()}, path)
-        blocks.append(
-            Figure(
-                path,
-                f"Oddness by class ({word}rows): median with its 95 % interval, and the middle "
-                "68 % of the rows (wide).",
-            )
+        plot_percentiles_by_class({_TITLES[name]: by_class[name] for name in _SHOWN}, path)
+        caption = (
+            f"Outlier percentile by class ({word}rows): median with its 95 % interval, and the "
+            "middle 68 % of the rows (wide)."
         )
+        blocks.append(Figure(path, caption))
     return Section(title, blocks)
 
 
-def _quasars(
-    percentile: np.ndarray, here: OutlierRows, options: dict[str, Any], metrics: dict[str, Any]
+def _compare_quasars(
+    percentile: np.ndarray, rows: OutlierRows, options: dict[str, Any], metrics: dict[str, Any]
 ) -> str:
-    """The paper's comparison: quasars score above other active nuclei."""
-    classes, groups = np.asarray(here.classes, object), np.asarray(here.groups, object).astype(str)
-    sides, draws = [], []
-    for kinds in (QUASARS, ACTIVE):
-        rows = np.flatnonzero(np.isin(classes, kinds) & np.isfinite(percentile))
-        if len(set(groups[rows].tolist())) < 2:
+    """Make the paper's comparison: quasars score above other active nuclei."""
+    classes, groups = np.asarray(rows.classes, object), np.asarray(rows.groups, object).astype(str)
+    medians, draws = [], []
+    for names in (QUASARS, ACTIVE):
+        chosen = np.flatnonzero(np.isin(classes, names) & np.isfinite(percentile))
+        if len(set(groups[chosen].tolist())) < 2:
             return "There are not both quasars and other active nuclei to compare."
-        bootstrap = GroupBootstrap(groups[rows], options["n_bootstrap"], options["seed"])
-        sides.append(float(np.median(percentile[rows])))
-        draws.append(bootstrap.medians(percentile[rows]))
+        bootstrap = GroupBootstrap(groups[chosen], options["n_bootstrap"], options["seed"])
+        medians.append(float(np.median(percentile[chosen])))
+        draws.append(bootstrap.medians(percentile[chosen]))
     low, high = (float(q) for q in np.quantile(draws[0] - draws[1], [0.025, 0.975]))
-    figure = {"value": sides[0] - sides[1], "low": low, "high": high}
+    figure = {"value": medians[0] - medians[1], "low": low, "high": high}
     metrics["quasars_less_other_nuclei"] = figure
-    verdict = "above" if low > 0 else "below" if high < 0 else "not told apart from"
+    verdict = "above" if low > 0 else "below" if high < 0 else "not distinguishable from"
     return (
-        f"The paper finds quasars above other active nuclei; here, by its Isolation Forest, their "
-        f"median is {verdict} theirs (difference in percentile {with_interval(figure, '{:.0f}')})."
+        "The paper finds quasars above other active nuclei; here, by its Isolation Forest, their "
+        f"median is {verdict} theirs (difference in percentile "
+        f"{format_with_interval(figure, spec='.0f')})."
     )
 
 
 def _top_section(
     detector: SpecCLIPOutlierDetector,
-    here: OutlierRows,
-    scores: Any,
+    rows: OutlierRows,
+    scores: OutlierScores,
     bands: Sequence[Sequence[float]],
     word: str,
     metrics: dict[str, Any],
 ) -> Section:
     raw = np.nan_to_num(scores.raw["combined"], nan=-np.inf)
-    order = np.argsort(-raw, kind="stable")[: int(np.ceil(TOP * len(here)))]
-    found = describe_outliers(detector, here, scores, order)
-    metrics["top"] = [asdict(one) for one in found]
-    rows = [_told(one, float(raw[one.row])) for one in found[:MOST_TOLD]]
+    order = np.argsort(-raw, kind="stable")[: int(np.ceil(TOP * len(rows)))]
+    explanations = explain_outliers(detector, rows, scores, order)
+    metrics["top"] = [asdict(each) for each in explanations]
     text = (
-        f"The oddest 1 % of the {word}rows ({len(found)}), oddest first. The band is the one of s, "
-        f"m and h ({', '.join(f'{low:g}–{high:g}' for low, high in bands)} along the spectrum) "
-        "whose net counts depart most from the mean shape of the ten nearest sources at this "
-        "brightness; the variable is the one that departs most from the neighbours' median, in "
-        "robust standard deviations of what is usual; the last column is the percentile of the "
+        f"The top 1 % of the {word}rows ({len(explanations)}), highest score first. The band is "
+        f"the one of s, m and h ({', '.join(f'{low:g}–{high:g}' for low, high in bands)} along the "
+        "spectrum) whose net counts depart most from the mean shape of the ten nearest sources at "
+        "this brightness; the variable is the one that departs most from the neighbours' median, "
+        "in robust standard deviations of the reference; the last column is the percentile of the "
         "disagreement of spectrum and text."
     )
-    head = ["source", "class", "score", "percentile", "most odd in", "nearest", "band", "variable",
+    head = ["source", "class", "score", "percentile", "highest in", "nearest", "band", "variable",
             "spectrum against text"]  # fmt: skip
-    return Section("Outliers: the top 1 %", [Paragraph(text), Table(head, rows)])
+    lines = [_top_line(each, float(raw[each.row])) for each in explanations[:MOST_LISTED]]
+    return Section("Outliers: the top 1 %", [Paragraph(text), Table(head, lines)])
 
 
-def _told(one: Oddity, score: float) -> list[str]:
-    near = ", ".join(f"{name} ({kind or '?'})" for name, kind in one.neighbours[:3])
-    band = "–" if one.band is None else f"{one.band} {one.band_sigma:+.1f} σ"
+def _top_line(each: OutlierExplanation, score: float) -> list[str]:
+    near = ", ".join(f"{name} ({label or '?'})" for name, label in each.neighbours[:3])
+    band = "–" if each.band is None else f"{each.band} {each.band_sigma:+.1f} σ"
     variable = "–"
-    if one.variable is not None:
+    if each.variable is not None:
         variable = (
-            f"{one.variable} {one.variable_value:.3g}, usual {one.variable_usual:.3g} "
-            f"({one.variable_z:+.1f} σ)"
+            f"{each.variable} {format_number(each.variable_value)}, "
+            f"usual {format_number(each.variable_usual)} ({each.variable_z:+.1f} σ)"
         )
-    apart = "–" if one.disagreement is None else f"{one.disagreement:.0f}"
-    return [one.name, one.kind or "–", f"{score:.2f}", f"{one.percentile:.1f}",
-            _TITLES[one.strongest], near, band, variable, apart]  # fmt: skip
+    disagreement = "–" if each.disagreement is None else f"{each.disagreement:.0f}"
+    return [each.name, each.source_class or "–", f"{score:.2f}", f"{each.percentile:.1f}",
+            _TITLES[each.strongest], near, band, variable, disagreement]  # fmt: skip
 
 
 def main(arguments: argparse.Namespace, preset: Preset) -> None:
@@ -362,9 +333,9 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
 
 
 def options() -> argparse.ArgumentParser:
-    """What the command takes."""
+    """Define the command line."""
     command = parser(
-        "Find the odd sources of a finished run, and test the finding.",
+        "Find the outliers of a finished run, and test the detectors on rare classes.",
         "Leaves DIR/outliers/, a SpecCLIPOutlierDetector, and DIR/outlier_study/: metrics.json,\n"
         "report.html, report.md and figures.",
     )

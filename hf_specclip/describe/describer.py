@@ -39,7 +39,8 @@ _DEFAULT_TEMPERATURE = 0.2
 
 
 class _Representations(NamedTuple):
-    """Representations of a batch: points (B, D), the model's output, features (B, F)."""
+    """Representations of a batch: points (B, D), the model's output, and the numbers (B, F) of the
+    feature extractor where the model's input has any."""
 
     points: np.ndarray
     output: Any
@@ -323,24 +324,14 @@ class Describer:
     def _represent(self, batch: Sequence[SpectrumInput]) -> _Representations:
         import torch
 
-        from ..models.feature_extraction_specclip import SpecCLIPFeatureExtractor
-
-        columns = [each.columns for each in batch]
-
-        def extract(extractor: Any) -> dict[str, torch.Tensor]:
-            tensors = extractor(columns, return_tensors="pt")
-            return {name: values.to(self.model.device) for name, values in tensors.items()}
-
-        inputs = extract(self.extractor)
-        features = inputs
-        kind = describing_kind(self.extractor.input_kind)
-        if self.extractor.input_kind != kind:
-            grid = self.model.config.spectrum_config.grid
-            features = extract(SpecCLIPFeatureExtractor(kind, **grid))
+        tensors = self.extractor([each.columns for each in batch], return_tensors="pt")
+        inputs = {name: values.to(self.model.device) for name, values in tensors.items()}
         with torch.inference_mode():
             output = self.model(**inputs)
         points = output.spectrum_embeds.float().cpu().numpy()
-        return _Representations(points, output, features["spectrum_globals"])
+        kind = self.extractor.input_kind
+        features = inputs["spectrum_globals"] if kind == describing_kind(kind) else None
+        return _Representations(points, output, features)
 
     def _describe(self, batch: list[SpectrumInput], top_k: int) -> Iterator[Description]:
         from ..spectra.facts import spectrum_facts

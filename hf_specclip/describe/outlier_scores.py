@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..models.variables_specclip import BANDS, HARDNESS_BANDS
-from ..outliers.detector import OutlierRows, SpecCLIPOutlierDetector
-from ..outliers.explain import describe_outliers
+from ..outliers.detector import SpecCLIPOutlierDetector
+from ..outliers.explain import explain_outliers
+from ..outliers.rows import OutlierRows
 from .description import OutlierScore
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def score_outliers(
     """
     rows = _outlier_rows(inputs, points, groups, energy_range)
     scores = detector.score(rows)
-    explanations = describe_outliers(detector, rows, scores, np.arange(len(inputs)), by=_DETECTOR)
+    explanations = explain_outliers(detector, rows, scores, np.arange(len(inputs)), by=_DETECTOR)
     results = []
     for score, explanation in zip(scores.raw[_DETECTOR].tolist(), explanations, strict=True):
         reasons = []

@@ -1,1 +1,1 @@
-"""Outlier detection in the shared space and its explanation."""
+"""Outlier detection: detector, reference sources, files and explanations."""

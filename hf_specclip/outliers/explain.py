@@ -1,41 +1,39 @@
-"""What is odd about a source: its neighbours, and where it departs from them."""
+"""Explanation of outliers: the nearest sources, and the departures from them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..models.variables_specclip import BANDS
+from .detector import SpecCLIPOutlierDetector
+from .rows import COMPONENTS, OutlierRows, OutlierScores
 
-if TYPE_CHECKING:
-    from .detector import OutlierRows, OutlierScores, SpecCLIPOutlierDetector
-
-_TOLD = 5
+_NEIGHBOURS_NAMED = 5
 
 
 @dataclass(frozen=True)
-class Oddity:
-    """One source and what sets it apart; what cannot be said is None.
+class OutlierExplanation:
+    """Departures of one source from its nearest sources; None where they cannot be computed.
 
     Attributes:
-        row: its place among the rows that were given.
-        name, kind: as given.
-        percentile: of the reference rows that are less odd, 0 to 100.
+        row: its index among the given rows.
+        name, source_class: as given.
+        percentile: outlier percentile, 0 to 100.
         neighbours: `(name, class)` of the nearest sources in the shared space, nearest first.
-        band: of `BANDS`, the one that departs most from the neighbours' mean shape.
+        band: `s`, `m` or `h`, the one that departs most from the neighbours' mean shape.
         band_sigma: by how many standard deviations of its net counts; positive for too many.
         variable: the physical variable that departs most from the neighbours'.
-        variable_z: by how many robust standard deviations of what is usual; positive for more.
+        variable_z: by how many robust standard deviations of the reference; positive for more.
         variable_value, variable_usual: its value, and the neighbours' median, catalogue units.
         disagreement: percentile of the disagreement of spectrum and text.
-        strongest: the part of the combined score that stands out most.
+        strongest: the component with the highest percentile.
     """
 
     row: int
     name: str
-    kind: str | None
+    source_class: str | None
     percentile: float
     neighbours: tuple[tuple[str, str | None], ...]
     band: str | None
@@ -48,94 +46,87 @@ class Oddity:
     strongest: str
 
 
-def describe_outliers(
+def explain_outliers(
     detector: SpecCLIPOutlierDetector,
     rows: OutlierRows,
     scores: OutlierScores,
-    places: np.ndarray,
+    indices: np.ndarray,
     by: str = "combined",
-) -> list[Oddity]:
-    """Say what is odd about some rows.
+) -> list[OutlierExplanation]:
+    """Explain the scores of some rows.
 
-    A band is compared with the mean shape of the neighbours, scaled to the row's own net counts:
-    brightness is not a shape. Differences of the effective area between epochs are left in.
+    A band is compared with the mean shape of the neighbours, scaled to the row's own net counts, so
+    that brightness does not count. Differences of the effective area between epochs are left in.
 
     Args:
         detector: that made the scores.
         rows: all rows that were scored.
-        scores: theirs.
-        places: rows to describe.
-        by: detector whose percentile is told.
+        scores: their scores.
+        indices: rows to explain.
+        by: detector of the percentile.
     """
-    from .detector import COMBINED, COMPONENTS, _checked
-
-    chosen = _checked(rows).take(np.asarray(places, dtype=np.int64))
-    near = detector.neighbours(chosen)
-    reference = detector.reference
-    residual = detector._residuals(chosen) / detector._arrays["residual_scale"]
-    percentile = scores.percentile(by)
-    apart = scores.percentile("disagreement")
-    parts = COMBINED if by == "combined" else COMPONENTS
-    found = []
-    for place, row in enumerate(np.asarray(places).tolist()):
-        around = near[place][near[place] >= 0]
-        told = tuple((reference.names[i], reference.classes[i]) for i in around[:_TOLD])
-        sigma = _band_departures(chosen, place, reference.band_counts[around])
-        band = None if sigma is None else int(np.argmax(np.abs(sigma)))
-        variable = None
-        if residual.shape[1] and np.isfinite(residual[place]).any():
-            variable = int(np.nanargmax(np.abs(residual[place])))
-        name = None if variable is None else detector.variables[variable]
-        assert chosen.names is not None  # _checked fills both
-        assert chosen.classes is not None
-        found.append(
-            Oddity(
+    chosen = rows.checked().take(np.asarray(indices, dtype=np.int64))
+    assert chosen.names is not None  # `checked` fills both
+    assert chosen.classes is not None
+    neighbours = detector.neighbours(chosen)
+    departures = detector.variable_departures(chosen)
+    reference, percentile = detector.reference, scores.percentile(by)
+    disagreement = scores.percentile("disagreement")
+    explanations = []
+    for number, row in enumerate(np.asarray(indices).tolist()):
+        near = neighbours[number][neighbours[number] >= 0]
+        band, sigma = _most_departing_band(chosen, number, reference.band_counts[near])
+        variable, z, value, usual = None, None, None, None
+        if np.isfinite(departures[number]).any():
+            column = int(np.nanargmax(np.abs(departures[number])))
+            variable, z = detector.variables[column], float(departures[number, column])
+            value = float(chosen.variables[variable][number])
+            known = reference.variables[near, column]
+            known = known[np.isfinite(known)]
+            usual = float(np.median(known)) if len(known) else float("nan")
+        tails = {name: float(np.nan_to_num(scores.tail[name][row], nan=2.0)) for name in COMPONENTS}
+        explanations.append(
+            OutlierExplanation(
                 row=row,
-                name=str(chosen.names[place]),
-                kind=chosen.classes[place],
+                name=str(chosen.names[number]),
+                source_class=chosen.classes[number],
                 percentile=float(percentile[row]),
-                neighbours=told,
-                band=None if band is None else list(BANDS)[band],
-                band_sigma=None if sigma is None or band is None else float(sigma[band]),
-                variable=name,
-                variable_z=None if variable is None else float(residual[place, variable]),
-                variable_value=None if name is None else float(chosen.variables[name][place]),
-                variable_usual=(
-                    None
-                    if variable is None
-                    else detector.usual_value(variable, float(_median(detector, around, variable)))
+                neighbours=tuple(
+                    (reference.names[i], reference.classes[i]) for i in near[:_NEIGHBOURS_NAMED]
                 ),
-                disagreement=float(apart[row]) if np.isfinite(apart[row]) else None,
-                strongest=min(
-                    parts, key=lambda part: float(np.nan_to_num(scores.tail[part][row], nan=2.0))
-                ),
+                band=band,
+                band_sigma=sigma,
+                variable=variable,
+                variable_z=z,
+                variable_value=value,
+                variable_usual=usual,
+                disagreement=float(disagreement[row]) if np.isfinite(disagreement[row]) else None,
+                strongest=min(tails, key=tails.__getitem__),
             )
         )
-    return found
+    return explanations
 
 
-def _median(detector: SpecCLIPOutlierDetector, around: np.ndarray, variable: int) -> float:
-    values = detector.reference.variables[around, variable]
-    values = values[np.isfinite(values)]
-    return float(np.median(values)) if len(values) else float("nan")
-
-
-def _band_departures(rows: OutlierRows, place: int, around: np.ndarray) -> np.ndarray | None:
-    """(3,) net counts less the neighbours' shape at the row's brightness, in sigma."""
+def _most_departing_band(
+    rows: OutlierRows, row: int, near: np.ndarray
+) -> tuple[str | None, float | None]:
+    """Find the band whose net counts depart most from the neighbours' shape, and by how many σ."""
     assert rows.band_counts is not None
     assert rows.band_errors is not None
-    counts = rows.band_counts[place].astype(np.float64)
-    errors = rows.band_errors[place].astype(np.float64)
-    total = np.maximum(around.astype(np.float64), 0.0).sum(axis=1, keepdims=True)
-    shapes = np.maximum(around, 0.0) / np.where(total > 0, total, np.nan)
+    counts = rows.band_counts[row].astype(np.float64)
+    errors = rows.band_errors[row].astype(np.float64)
+    total = np.maximum(near.astype(np.float64), 0.0).sum(axis=1, keepdims=True)
+    shapes = np.maximum(near, 0.0) / np.where(total > 0, total, np.nan)
     shapes = shapes[np.isfinite(shapes).all(axis=1)]
     if not len(shapes) or not np.isfinite([*counts, *errors]).all():
-        return None
+        return None, None
     expected = shapes.mean(axis=0) * max(float(counts.sum()), 0.0)
-    # The spread is that of the counts expected, and of the background: a band with hardly any
-    # counts would else seem to be known best of all.
+    # The variance is that of the expected counts and of the background: from its own counts, a band
+    # with hardly any would seem the best known of all.
     background = np.maximum(errors**2 - counts, 0.0)
-    return (counts - expected) / np.sqrt(np.maximum(expected + background, 1.0))
+    sigma = (counts - expected) / np.sqrt(np.maximum(expected + background, 1.0))
+    band = int(np.argmax(np.abs(sigma)))
+    return list(BANDS)[band], float(sigma[band])
 
 
-__all__ = ["Oddity", "describe_outliers"]
+__all__ = ["OutlierExplanation", "explain_outliers"]

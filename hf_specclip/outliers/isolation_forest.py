@@ -1,4 +1,4 @@
-"""An Isolation Forest as plain arrays: scored without scikit-learn, and saved without pickle."""
+"""Isolation Forest as plain arrays: scored without scikit-learn, saved without pickle."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import Any
 
 import numpy as np
 
+ARRAYS = ("left", "right", "feature", "threshold", "length")
 MAX_TREES, MAX_NODES = 10_000, 1 << 20
-# Rows at once: what bounds the memory, rows × trees numbers.
-_ROWS_AT_ONCE = 4096
+# Bounds the memory to rows × trees numbers.
+_BLOCK_ROWS = 4096
 
 
 @dataclass(frozen=True)
 class IsolationForestArrays:
-    """The trees of an Isolation Forest (Liu, Ting & Zhou 2008).
+    """Trees of an Isolation Forest (Liu, Ting & Zhou 2008).
 
     Attributes:
         left, right: (T, M) int32, children of each node; a leaf names itself.
-        feature: (T, M) int32, the column a node asks for.
-        threshold: (T, M) float64; left is at most this.
-        length: (T, M) float64, splits down to a leaf, and those that its rows would still need.
+        feature: (T, M) int32, the column a node compares.
+        threshold: (T, M) float64; values up to it go left.
+        length: (T, M) float64, path length to a leaf, with that expected below it for its rows.
         n_features: columns of a point.
-        expected: mean path length of a search among the rows each tree saw, c(ψ).
+        expected: mean path length of a search among the rows of each tree, c(ψ).
     """
 
     left: np.ndarray
@@ -38,12 +39,12 @@ class IsolationForestArrays:
     def fit(
         cls, points: np.ndarray, *, n_trees: int = 200, max_samples: int = 256, seed: int = 0
     ) -> IsolationForestArrays:
-        """Fit by scikit-learn.
+        """Fit with scikit-learn.
 
         Args:
             points: (n, K) finite.
-            n_trees: trees.
-            max_samples: rows that each tree sees, ψ.
+            n_trees: number of trees.
+            max_samples: rows of each tree, ψ.
             seed: of the trees.
         """
         from sklearn.ensemble import IsolationForest
@@ -55,38 +56,38 @@ class IsolationForestArrays:
 
     @classmethod
     def from_sklearn(cls, forest: Any) -> IsolationForestArrays:
-        """The arrays of a fitted `sklearn.ensemble.IsolationForest`."""
+        """Convert a fitted `sklearn.ensemble.IsolationForest`."""
         trees = [estimator.tree_ for estimator in forest.estimators_]
         shape = (len(trees), max(tree.node_count for tree in trees))
         left = np.tile(np.arange(shape[1], dtype=np.int32), (shape[0], 1))
         right, feature = left.copy(), np.zeros(shape, np.int32)
         threshold, length = np.zeros(shape), np.zeros(shape)
-        for place, (tree, columns) in enumerate(
+        for number, (tree, columns) in enumerate(
             zip(trees, forest.estimators_features_, strict=True)
         ):
             inner = np.flatnonzero(tree.children_left >= 0)
-            left[place, inner] = tree.children_left[inner]
-            right[place, inner] = tree.children_right[inner]
-            feature[place, inner] = np.asarray(columns)[tree.feature[inner]]
-            threshold[place, inner] = tree.threshold[inner]
+            left[number, inner] = tree.children_left[inner]
+            right[number, inner] = tree.children_right[inner]
+            feature[number, inner] = np.asarray(columns)[tree.feature[inner]]
+            threshold[number, inner] = tree.threshold[inner]
             depth = np.zeros(tree.node_count)
             for node in inner:  # children come after their parents
                 depth[[tree.children_left[node], tree.children_right[node]]] = depth[node] + 1
             leaf = np.flatnonzero(tree.children_left < 0)
             rows = tree.n_node_samples[leaf]
-            length[place, leaf] = depth[leaf] + average_path_length(rows)
+            length[number, leaf] = depth[leaf] + average_path_length(rows)
         expected = float(average_path_length(np.array([forest.max_samples_]))[0])
         return cls(left, right, feature, threshold, length, forest.n_features_in_, expected)
 
     def score(self, points: np.ndarray) -> np.ndarray:
-        """Anomaly score: (n, K) -> (n,), from 0 to 1, higher for what is isolated sooner.
+        """Compute anomaly scores (n,) of points (n, K): 0 to 1, higher for those isolated sooner.
 
-        It is `−score_samples` of scikit-learn's forest.
+        They equal `−score_samples` of scikit-learn's forest.
 
         Raises:
             ValueError: for points of another width, or that are not finite.
         """
-        # As scikit-learn does: thresholds were found on single precision.
+        # As in scikit-learn: thresholds were fitted in single precision.
         values = np.asarray(points, np.float32)
         if values.ndim != 2 or values.shape[1] != self.n_features:
             raise ValueError(f"points are {values.shape}, the forest knows {self.n_features} wide")
@@ -94,8 +95,8 @@ class IsolationForestArrays:
             raise ValueError("points hold NaN or infinity")
         trees = np.arange(len(self.left))
         result = np.empty(len(values))
-        for start in range(0, len(values), _ROWS_AT_ONCE):
-            block = values[start : start + _ROWS_AT_ONCE]
+        for start in range(0, len(values), _BLOCK_ROWS):
+            block = values[start : start + _BLOCK_ROWS]
             rows = np.arange(len(block))[:, None]
             node = np.zeros((len(block), len(trees)), dtype=np.int64)
             while True:
@@ -109,41 +110,33 @@ class IsolationForestArrays:
             result[start : start + len(block)] = 2.0 ** -(depth / (scale or 1.0))
         return result
 
-    def tensors(self) -> dict[str, np.ndarray]:
-        """What `from_tensors` takes."""
-        return {
-            name: np.ascontiguousarray(getattr(self, name))
-            for name in ("left", "right", "feature", "threshold", "length")
-        }
-
     @classmethod
     def from_tensors(
         cls, tensors: Mapping[str, np.ndarray], n_features: int, expected: float
     ) -> IsolationForestArrays:
-        """The forest of `tensors`, after a look at each node.
+        """Make a forest of the arrays named in `ARRAYS`, validated node by node.
 
         Raises:
             ValueError: for arrays that do not fit together, a child that comes before its parent
                 (a walk down such a tree would never end), or a column that no point has.
         """
-        parts = {name: np.asarray(tensors[name]) for name in cls.__annotations__ if name in tensors}
-        shapes = {part.shape for part in parts.values()}
-        if len(parts) != 5 or len(shapes) != 1:
-            raise ValueError("the five arrays of the forest must be there, all of one shape")
-        (shape,) = shapes
+        parts = {name: np.asarray(tensors[name]) for name in ARRAYS}
+        shape = parts["left"].shape
+        if {part.shape for part in parts.values()} != {shape}:
+            raise ValueError("the five arrays of the forest must have one shape")
         if len(shape) != 2 or not (0 < shape[0] <= MAX_TREES and 0 < shape[1] <= MAX_NODES):
             raise ValueError(f"the forest is {shape}, it must be (trees, nodes)")
         for name in ("left", "right", "feature"):
             if parts[name].dtype != np.int32:
                 raise ValueError(f"forest.{name} is {parts[name].dtype}, not int32")
-        own = np.arange(shape[1])
-        leaf = (parts["left"] == own) & (parts["right"] == own)
+        node = np.arange(shape[1])
+        leaf = (parts["left"] == node) & (parts["right"] == node)
         for name in ("left", "right"):
             child = parts[name]
-            if not (leaf | ((child > own) & (child < shape[1]))).all():
+            if not (leaf | ((child > node) & (child < shape[1]))).all():
                 raise ValueError(f"forest.{name} names a node that does not come after its parent")
         if (parts["feature"] < 0).any() or (parts["feature"] >= n_features).any():
-            raise ValueError(f"forest.feature asks for a column beyond {n_features}")
+            raise ValueError(f"forest.feature compares a column beyond {n_features}")
         for name in ("threshold", "length"):
             if parts[name].dtype != np.float64 or not np.isfinite(parts[name]).all():
                 raise ValueError(f"forest.{name} must be finite float64")
@@ -153,11 +146,11 @@ class IsolationForestArrays:
 
 
 def average_path_length(n: np.ndarray) -> np.ndarray:
-    """c(n), mean path length of an unsuccessful search in a binary tree of n rows (Liu et al.)."""
+    """Compute c(n), the mean path length of a failed search in a binary tree of n rows."""
     rows = np.asarray(n, np.float64)
     more = np.maximum(rows, 3.0)
     length = 2.0 * (np.log(more - 1.0) + np.euler_gamma) - 2.0 * (more - 1.0) / more
     return np.where(rows <= 1, 0.0, np.where(rows == 2, 1.0, length))
 
 
-__all__ = ["IsolationForestArrays", "average_path_length"]
+__all__ = ["ARRAYS", "IsolationForestArrays", "average_path_length"]

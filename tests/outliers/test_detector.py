@@ -1,7 +1,8 @@
-"""The outlier detector: it finds what was planted, says what is odd, and survives the disk."""
+"""Outlier detector: scores, percentiles, explanations, saving and loading, damaged files."""
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 
 from hf_specclip.errors import FileFormatError
-from hf_specclip.outliers.detector import DETECTORS, OutlierRows, SpecCLIPOutlierDetector
-from hf_specclip.outliers.explain import describe_outliers
+from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
+from hf_specclip.outliers.explain import explain_outliers
 from hf_specclip.outliers.isolation_forest import IsolationForestArrays, average_path_length
+from hf_specclip.outliers.rows import DETECTORS, OutlierRows
 
 CENTRES = np.random.default_rng(99).normal(size=(6, 16))
 
@@ -34,8 +36,6 @@ def population(n=400, seed=0, odd=0):
     return OutlierRows(
         spectrum=unit(centre + 0.4 * random.normal(size=(n, 16))),
         text=unit(centre + noise),
-        identity=unit(centre[:, :10] + noise[:, :10]),
-        features=centre[:, :4] + 0.4 * random.normal(size=(n, 4)),
         variables={"gamma": value, "kt": np.where(random.random(n) < 0.5, np.nan, value)},
         band_counts=counts,
         band_errors=np.sqrt(counts),
@@ -50,24 +50,21 @@ def detector():
     return SpecCLIPOutlierDetector.fit(population(), n_trees=60, seed=1)
 
 
-def test_planted_sources_stand_out_in_every_view_that_shows_them(detector):
+def test_sources_of_a_new_class_score_high(detector):
     rows = population(300, seed=1, odd=12)
     scores = detector.score(rows)
     odd = np.arange(300) < 12
-    for name in DETECTORS:
-        if name not in ("disagreement", "feature_neighbours", "variables"):
-            assert roc_auc_score(odd, scores.raw[name]) > 0.9, name
-    assert roc_auc_score(odd, scores.raw["combined"]) > 0.99
-    assert scores.percentile()[odd].min() > 95
+    for name in ("isolation_forest", "spectrum_neighbours", "combined"):
+        assert roc_auc_score(odd, scores.raw[name]) > 0.9, name
+    assert scores.percentile()[odd].min() > 90
 
 
-def test_ordinary_sources_are_spread_evenly_over_the_percentiles(detector):
+def test_percentiles_of_ordinary_sources_are_uniform(detector):
     scores = detector.score(population(600, seed=2))
     for name in DETECTORS:
         percentile = scores.percentile(name)
         assert 40 < percentile.mean() < 60, name
-        # A covariance has seen each row it is measured by; neighbours are of other groups.
-        assert (percentile > 95).mean() < (0.2 if name == "mahalanobis" else 0.1), name
+        assert (percentile > 95).mean() < 0.1, name
 
 
 def test_a_text_that_belongs_to_another_source_disagrees(detector):
@@ -79,30 +76,31 @@ def test_a_text_that_belongs_to_another_source_disagrees(detector):
     assert roc_auc_score(np.arange(300) < 20, scores.raw["disagreement"]) > 0.95
 
 
-def test_a_value_that_no_neighbour_has_is_odd(detector):
+def test_a_value_unlike_the_neighbours_departs(detector):
     rows = population(300, seed=3)
     values = {name: np.array(x) for name, x in rows.variables.items()}
     values["gamma"][:20] += 8.0
-    scores = detector.score(OutlierRows(spectrum=rows.spectrum, variables=values))
-    assert roc_auc_score(np.arange(300) < 20, scores.raw["variables"]) > 0.95
+    departures = detector.variable_departures(
+        OutlierRows(spectrum=rows.spectrum, variables={"gamma": values["gamma"]})
+    )
+    assert roc_auc_score(np.arange(300) < 20, departures[:, 0]) > 0.95
+    assert np.isnan(departures[:, 1]).all()
 
 
-def test_what_is_not_known_is_left_out_and_says_nothing(detector):
+def test_a_row_without_text_is_scored_by_its_spectrum_alone(detector):
     rows = population(60, seed=4)
     alone = detector.score(OutlierRows(spectrum=rows.spectrum))
-    for name in ("isolation_forest", "text_neighbours", "identity_density", "variables"):
+    for name in ("isolation_forest", "disagreement"):
         assert np.isnan(alone.raw[name]).all()
-    whole = detector.score(rows)
-    np.testing.assert_array_equal(
-        alone.raw["spectrum_neighbours"], whole.raw["spectrum_neighbours"]
-    )
-    assert np.isfinite(alone.raw["combined"]).all()
-    text, identity = np.array(rows.text), np.array(rows.identity)
-    text[0], identity[1] = np.nan, 0.0  # an empty section is embedded as zeros
-    some = detector.score(OutlierRows(**{**rows.__dict__, "text": text, "identity": identity}))
-    assert np.isnan(some.raw["text_neighbours"][0])
-    assert np.isnan(some.raw["identity_neighbours"][1])
-    np.testing.assert_allclose(some.raw["combined"][2:], whole.raw["combined"][2:])
+    paired = detector.score(rows)
+    name = "spectrum_neighbours"
+    np.testing.assert_array_equal(alone.raw[name], paired.raw[name])
+    np.testing.assert_allclose(alone.raw["combined"], -np.log(alone.tail[name]))
+    text = np.array(rows.text)
+    text[0] = np.nan
+    mixed = detector.score(replace(rows, text=text))
+    np.testing.assert_allclose(mixed.raw["combined"][1:], paired.raw["combined"][1:])
+    assert mixed.raw["combined"][0] == alone.raw["combined"][0]
 
 
 def test_own_group_is_never_a_neighbour(detector):
@@ -119,29 +117,23 @@ def test_own_group_is_never_a_neighbour(detector):
     assert (unnamed < known - 1e-3).mean() > 0.95
 
 
-def test_oddities_name_band_variable_and_neighbours(detector):
+def test_explanations_name_band_variable_and_neighbours(detector):
     rows = population(100, seed=5)
     counts = np.array(rows.band_counts)
     counts[0] = [10.0, 30.0, 160.0]
     values = {name: np.array(x) for name, x in rows.variables.items()}
     values["gamma"][0] += 6.0
     values["kt"][0] = np.nan
-    changed = OutlierRows(
-        **{
-            **rows.__dict__,
-            "band_counts": counts,
-            "band_errors": np.sqrt(counts),
-            "variables": values,
-        }
-    )
+    changed = replace(rows, band_counts=counts, band_errors=np.sqrt(counts), variables=values)
     scores = detector.score(changed)
-    (one,) = describe_outliers(detector, changed, scores, np.array([0]))
+    (one,) = explain_outliers(detector, changed, scores, np.array([0]))
     assert one.band == "h"
     assert one.band_sigma > 5
     assert one.variable == "gamma"
     assert one.variable_z > 3
     assert one.variable_value == pytest.approx(values["gamma"][0])
-    usual = [v for v, k in zip(rows.variables["gamma"], rows.classes, strict=True) if k == one.kind]
+    usual = [v for v, k in zip(rows.variables["gamma"], rows.classes, strict=True)
+             if k == one.source_class]  # fmt: skip
     assert one.variable_usual == pytest.approx(np.median(usual), abs=0.4)
     assert [kind for _, kind in one.neighbours].count(rows.classes[0]) >= 4
     shape = np.array(detector.reference.band_counts)[detector.neighbours(changed)[0]]
@@ -158,7 +150,7 @@ def test_forest_scores_as_scikit_learn_does(options):
     forest = IsolationForestArrays.from_sklearn(fitted)
     fresh = 2 * random.normal(size=(300, 7)).astype(np.float32)
     np.testing.assert_allclose(forest.score(fresh), -fitted.score_samples(fresh), atol=1e-12)
-    again = IsolationForestArrays.from_tensors(forest.tensors(), 7, forest.expected)
+    again = IsolationForestArrays.from_tensors(vars(forest), 7, forest.expected)
     np.testing.assert_array_equal(again.score(fresh), forest.score(fresh))
 
 
@@ -199,7 +191,7 @@ def test_percentiles_can_be_taken_from_rows_no_training_saw():
     own = SpecCLIPOutlierDetector.fit(population(), n_trees=20)
     other = SpecCLIPOutlierDetector.fit(population(), shifted, n_trees=20)
     rows = population(100, seed=9, odd=100)
-    assert own.score(rows).percentile().mean() > 99
+    assert own.score(rows).percentile().mean() > 95
     assert 35 < other.score(rows).percentile().mean() < 65
 
 
@@ -225,11 +217,10 @@ def put(place, value):
         ("forest.feature", put((0, 0), 99), "beyond 32"),
         ("forest.threshold", put((0, 0), np.nan), "finite"),
         ("reference.spectrum", put((0, 0), np.nan), "unit length"),
-        ("learned.precision", put((0, 0), np.inf), "infinity"),
-        ("learned.residual_scale", put(0, 0.0), "above 0"),
+        ("variable_spread", put(0, 0.0), "above 0"),
         ("levels.combined", put(0, 1e9), "rise"),
-        ("reference.text", lambda x: x[:-1], "do not belong together"),
-        ("reference.variables", lambda x: x.astype(np.float64), "float32"),
+        ("reference.text", lambda x: x[:-1], "it must be float32"),
+        ("reference.variables", lambda x: x.astype(np.float32), "float64"),
     ],
 )
 def test_tampered_tensors_are_refused(detector, tmp_path, name, change, words):
@@ -242,10 +233,10 @@ def test_tampered_tensors_are_refused(detector, tmp_path, name, change, words):
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("version", 2, "update hf_specclip"),
+        ("version", 1, "update hf_specclip"),
         ("format", "other", "does not say"),
         ("rows", 1 << 40, "whole number"),
-        ("rows", 7, "more than 7 rows|must be"),
+        ("rows", 390, "has 400 rows"),
         ("k", True, "whole number"),
         ("variables", "gamma", "list of names"),
         ("forest_expected", float("1e400"), "path length|JSON"),
@@ -264,8 +255,8 @@ def test_damaged_and_absent_files_are_named(detector, tmp_path):
     for name, content, words in (
         ("detector.json", b"{", "not JSON"),
         ("reference.jsonl", b'{"name": 1}\n', "line 1 lacks"),
-        ("reference.jsonl", b"x" * 100_000, "too long"),
-        ("detector.safetensors", b"\x80" * 64, "damaged"),
+        ("reference.jsonl", b"[" * 100_000, "not JSON"),
+        ("detector.safetensors", b"\x80" * 64, "no readable tensors"),
     ):
         copy = tmp_path / "copy"
         shutil.rmtree(copy, ignore_errors=True)
@@ -296,7 +287,5 @@ def test_rows_that_do_not_fit_are_refused(detector):
         detector.score(OutlierRows(spectrum=np.full((3, 16), np.nan)))
     with pytest.raises(ValueError, match="text must be"):
         detector.score(OutlierRows(spectrum=rows.spectrum, text=rows.text[:5]))
-    with pytest.raises(ValueError, match="identity has 3"):
-        detector.score(OutlierRows(spectrum=rows.spectrum, identity=np.ones((20, 3))))
     with pytest.raises(ValueError, match="needs more than 10 groups"):
         SpecCLIPOutlierDetector.fit(population(10))

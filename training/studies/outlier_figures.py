@@ -1,17 +1,21 @@
-"""How well outlier detectors find kinds of source that are rare, and how odd each class is."""
+"""Injection test of outlier detectors, and outlier percentiles by class."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
 from hf_specclip.evaluation.roc import recall_at_top, roc_auc
-from hf_specclip.outliers.detector import DETECTORS, OutlierRows, SpecCLIPOutlierDetector
+from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
+from hf_specclip.outliers.rows import DETECTORS, OutlierRows
 
 FRACTIONS = (0.01, 0.05)
+# A class with fewer rows has no meaningful median.
+FEWEST_ROWS = 5
 
 
 def detection_figures(
@@ -22,17 +26,17 @@ def detection_figures(
     n_bootstrap: int = 1000,
     seed: int = 0,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """ROC-AUC and recall in the top 1 % and 5 % of each detector.
+    """Measure ROC-AUC and recall in the top 1 % and 5 % of each detector.
 
     Args:
         scores: detector -> (n,); a row it cannot score (nan) comes last.
-        rare: (n,) bool, what is to be found.
+        rare: (n,) bool, the rows to detect.
         groups: (n,).
         n_bootstrap, seed: of the intervals.
 
     Returns:
         detector -> `auc`, `recall@1%`, `recall@5%`, each with `value`, `low`, `high`, `chance`
-        (and `most` for recall: what a perfect detector reaches).
+        (and `most` for recall: that of a perfect detector).
 
     Raises:
         ValueError: when all rows are rare, or none is.
@@ -44,13 +48,11 @@ def detection_figures(
         if not len(known):
             continue
         filled = np.where(np.isfinite(values), values, known.min() - 1.0)
-        result[name] = {
-            "auc": roc_auc(filled, rare, bootstrap),
-            **{
-                f"recall@{100 * fraction:g}%": recall_at_top(filled, rare, fraction, bootstrap)
-                for fraction in FRACTIONS
-            },
+        recalls = {
+            f"recall@{100 * fraction:g}%": recall_at_top(filled, rare, fraction, bootstrap)
+            for fraction in FRACTIONS
         }
+        result[name] = {"auc": roc_auc(filled, rare, bootstrap), **recalls}
     return result
 
 
@@ -64,53 +66,44 @@ def injection_test(
     seed: int = 0,
     **options: Any,
 ) -> dict[str, Any]:
-    """Hide one rare kind at a time among the other sources, and look for it.
+    """Hide one rare class at a time among the other sources, and detect it.
 
-    Only the detectors are fitted without the kind: whatever made the embedding may have seen it.
+    Only the detectors are fitted without the class: the embedding may have been trained with it.
 
     Args:
         train: rows to fit on, with classes.
         test: rows of other groups, with classes.
-        kinds: rare classes. While one is looked for, the others are not there.
-        natural: leave the kinds in `train`, at the share they have: they are then rare, not new.
+        kinds: rare classes. While one is hidden, the others are left out.
+        natural: keep the classes in `train`, at the share they have: they are then rare, not new.
         n_bootstrap, seed: of the intervals; `seed` of the forest, too.
         options: passed to `SpecCLIPOutlierDetector.fit`.
 
     Returns:
-        kind -> `n`, `n_groups`, `n_others`, `n_train` and `detectors` (`detection_figures`); and
-        `together` for all kinds at once. A kind without rows in `test` is left out.
+        class -> `n`, `n_groups`, `n_others`, `n_train` and `detectors` (`detection_figures`); and
+        `together` for all classes at once. A class without rows in `test` is left out.
     """
     classes, train_classes = np.asarray(test.classes, object), np.asarray(train.classes, object)
-    all_kinds = np.isin(classes, kinds)
-    fits: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
-
-    def scores_without(hidden: tuple[str, ...]) -> dict[str, np.ndarray]:
-        if hidden not in fits:
-            keep = ~np.isin(train_classes, hidden)
-            detector = SpecCLIPOutlierDetector.fit(train.take(keep), seed=seed, **options)
-            fits[hidden] = detector.score(test).raw
-        return fits[hidden]
-
-    # One fit for all kinds: leaving the others out as well makes none of them easier to miss.
-    scores = scores_without(() if natural else tuple(kinds))
+    groups = np.asarray(test.groups, object).astype(str)
+    any_rare = np.isin(classes, kinds)
+    # One fit for all classes: leaving the others out as well makes none of them easier to miss.
+    fitted = train if natural else train.take(~np.isin(train_classes, kinds))
+    scores = SpecCLIPOutlierDetector.fit(fitted, seed=seed, **options).score(test).raw
     result: dict[str, Any] = {}
     for kind in [*kinds, "together"]:
-        rare = all_kinds if kind == "together" else classes == kind
-        there = np.flatnonzero(rare | ~all_kinds)
-        if not rare.any() or rare[there].all():
+        hidden = list(kinds) if kind == "together" else [kind]
+        rare = np.isin(classes, hidden)
+        rows = np.flatnonzero(rare | ~any_rare)
+        if not rare.any() or rare[rows].all():
             continue
-        groups = np.asarray(test.groups, object)[there].astype(str)
         result[kind] = {
             "n": int(rare.sum()),
-            "n_groups": len(set(groups[rare[there]].tolist())),
-            "n_others": int((~rare[there]).sum()),
-            "n_train": 0
-            if not natural
-            else int(np.isin(train_classes, kinds if kind == "together" else [kind]).sum()),
+            "n_groups": len(set(groups[rare].tolist())),
+            "n_others": int((~any_rare).sum()),
+            "n_train": int(np.isin(train_classes, hidden).sum()) if natural else 0,
             "detectors": detection_figures(
-                {name: scores[name][there] for name in DETECTORS},
-                rare[there],
-                groups,
+                {name: scores[name][rows] for name in DETECTORS},
+                rare[rows],
+                groups[rows],
                 n_bootstrap=n_bootstrap,
                 seed=seed,
             ),
@@ -118,33 +111,31 @@ def injection_test(
     return result
 
 
-def scores_by_class(
+def percentiles_by_class(
     percentiles: np.ndarray,
     classes: Sequence[Any],
     groups: Sequence[Any] | np.ndarray,
     *,
     n_bootstrap: int = 1000,
     seed: int = 0,
-    least: int = 5,
 ) -> dict[str, dict[str, float]]:
-    """How odd each class is: its median percentile with an interval, and its spread.
+    """Compute the median outlier percentile of each class with an interval, and its spread.
 
     Args:
         percentiles: (n,) 0 to 100, nan where a row cannot be scored.
         classes: (n,) class, None where unknown.
         groups: (n,).
         n_bootstrap, seed: of the intervals.
-        least: rows that a class must have.
 
     Returns:
         class -> `n`, `value` (median), `low`, `high`, `lower`, `upper` (16th and 84th percentile
-        of its rows), the oddest class first.
+        of its rows), the highest median first.
     """
     labels, names = np.asarray(groups), np.array([str(c) if c else "" for c in classes])
-    found = {}
-    for kind in sorted(set(names[names != ""].tolist())):
-        rows = np.flatnonzero((names == kind) & np.isfinite(percentiles))
-        if len(rows) < least:
+    result = {}
+    for name in sorted(set(names[names != ""].tolist())):
+        rows = np.flatnonzero((names == name) & np.isfinite(percentiles))
+        if len(rows) < FEWEST_ROWS:
             continue
         values = percentiles[rows]
         bootstrap = GroupBootstrap(labels[rows], n_bootstrap, seed)
@@ -152,25 +143,20 @@ def scores_by_class(
         if bootstrap.n_groups > 1:
             low, high = bootstrap.interval(bootstrap.medians(values))
         lower, upper = np.quantile(values, [0.16, 0.84])
-        found[kind] = {
-            "n": len(rows),
-            "value": float(np.median(values)),
-            "low": float(low),
-            "high": float(high),
-            "lower": float(lower),
-            "upper": float(upper),
-        }
-    return dict(sorted(found.items(), key=lambda item: -item[1]["value"]))
+        figures = {"value": np.median(values), "low": low, "high": high, "lower": lower,
+                   "upper": upper}  # fmt: skip
+        result[name] = {"n": len(rows), **{key: float(x) for key, x in figures.items()}}
+    return dict(sorted(result.items(), key=lambda item: -item[1]["value"]))
 
 
-def plot_scores_by_class(
-    by_detector: Mapping[str, Mapping[str, Mapping[str, float]]], path: Any = None
+def plot_percentiles_by_class(
+    by_detector: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path
 ) -> Any:
-    """Median percentile of each class with its interval, and the middle 68 % of its rows.
+    """Plot the median percentile of each class with its interval, and the middle 68 % of its rows.
 
     Args:
-        by_detector: title -> what `scores_by_class` gave.
-        path: where to write the figure.
+        by_detector: title -> `percentiles_by_class`.
+        path: PNG to write.
 
     Returns:
         The matplotlib figure.
@@ -179,29 +165,33 @@ def plot_scores_by_class(
 
     from hf_specclip.evaluation.plots import COLOURS
 
-    kinds = list(next(iter(by_detector.values())))
+    first = next(iter(by_detector.values()))
     figure = Figure(
-        figsize=(2.0 + 3.4 * len(by_detector), 1.2 + 0.26 * len(kinds)), layout="constrained",
+        figsize=(2.0 + 3.4 * len(by_detector), 1.2 + 0.26 * len(first)), layout="constrained",
         dpi=130,
     )  # fmt: skip
     panels = figure.subplots(1, len(by_detector), sharey=True, squeeze=False)[0]
-    for panel, (title, found) in zip(panels, by_detector.items(), strict=True):
-        for row, kind in enumerate(kinds):
-            if kind not in found:
+    for panel, (title, classes) in zip(panels, by_detector.items(), strict=True):
+        for row, name in enumerate(first):
+            if name not in classes:
                 continue
-            one = found[kind]
-            panel.plot([one["lower"], one["upper"]], [row, row], color="#c8d8e4", lw=6)
-            panel.plot([one["low"], one["high"]], [row, row], color=COLOURS[0], lw=2)
-            panel.plot(one["value"], row, "o", color=COLOURS[0], ms=5)
+            entry = classes[name]
+            panel.plot([entry["lower"], entry["upper"]], [row, row], color="#c8d8e4", lw=6)
+            panel.plot([entry["low"], entry["high"]], [row, row], color=COLOURS[0], lw=2)
+            panel.plot(entry["value"], row, "o", color=COLOURS[0], ms=5)
         panel.axvline(50, color="0.5", lw=1, ls="--")
-        panel.set(xlim=(0, 100), xlabel="percentile of oddness")
+        panel.set(xlim=(0, 100), xlabel="outlier percentile")
         panel.set_title(title, loc="left", fontsize=10)
-    first = next(iter(by_detector.values()))
-    panels[0].set_yticks(range(len(kinds)), [f"{k} ({first[k]['n']:,})" for k in kinds], fontsize=8)
+    panels[0].set_yticks(range(len(first)), [f"{k} ({e['n']:,})" for k, e in first.items()],
+                         fontsize=8)  # fmt: skip
     panels[0].invert_yaxis()
-    if path is not None:
-        figure.savefig(path)
+    figure.savefig(path)
     return figure
 
 
-__all__ = ["detection_figures", "injection_test", "plot_scores_by_class", "scores_by_class"]
+__all__ = [
+    "detection_figures",
+    "injection_test",
+    "percentiles_by_class",
+    "plot_percentiles_by_class",
+]

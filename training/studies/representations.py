@@ -20,7 +20,6 @@ from specclip_training.stages.alignment import MODEL, embed_latents, embed_spect
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 
 from hf_specclip import (
-    SECTIONS,
     VARIABLES,
     SpecCLIPFeatureExtractor,
     SpecCLIPForSpectrumPreTraining,
@@ -60,7 +59,6 @@ class SplitRepresentations:
         classes: (n,) object, class of the source, None where unknown.
         table: all columns of the contract.
         units: of the variables, in the same order.
-        sections: names of the sections.
         energy_range, bands: ends of the axis, and the three bands compared along it.
         feature_names: of the columns of `features`.
     """
@@ -80,7 +78,6 @@ class SplitRepresentations:
     classes: np.ndarray
     table: pa.Table
     units: Mapping[str, str] = field(default_factory=lambda: dict(VARIABLES))
-    sections: tuple[str, ...] = SECTIONS
     energy_range: tuple[float, float] = (0.5, 8.0)
     bands: tuple[tuple[float, float], ...] = HARDNESS_BANDS
     feature_names: tuple[str, ...] = GLOBALS["physics"]
@@ -160,7 +157,6 @@ def _of_split(
         ),
         table=arrays.table,
         units=units,
-        sections=pairs.info.domain.sections,
         energy_range=pairs.info.energy_range,
         bands=tuple((low, high) for low, high in extractor.bands),
         feature_names=GLOBALS[describing_kind(extractor.input_kind)],

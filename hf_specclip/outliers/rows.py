@@ -1,0 +1,159 @@
+"""Sources to score for outliers, their scores, and the reference sources of a detector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..models.variables_specclip import HARDNESS_BANDS
+
+# Each gives one number for a row, higher for the less usual; nan where the row lacks its inputs.
+COMPONENTS = ("isolation_forest", "spectrum_neighbours", "disagreement")
+DETECTORS = (*COMPONENTS, "combined")
+
+
+@dataclass(frozen=True)
+class OutlierRows:
+    """Sources to learn from or to score; unknown values are None, or nan in a row.
+
+    Attributes:
+        spectrum: (n, D) points in the shared space, of unit length.
+        text: (n, D) points of their texts; nan rows where there is none.
+        variables: name -> (n,) physical variables, nan where unknown.
+        band_counts: (n, 3) net counts in `HARDNESS_BANDS`.
+        band_errors: (n, 3) their standard deviations.
+        names: (n,) str.
+        classes: (n,) str or None.
+        groups: (n,) rows of one group are never each other's neighbours; by default each row is
+            its own group.
+    """
+
+    spectrum: np.ndarray
+    text: np.ndarray | None = None
+    variables: Mapping[str, np.ndarray] = field(default_factory=dict)
+    band_counts: np.ndarray | None = None
+    band_errors: np.ndarray | None = None
+    names: Sequence[str] | np.ndarray | None = None
+    classes: Sequence[str | None] | np.ndarray | None = None
+    groups: Sequence[Any] | np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.spectrum)
+
+    def take(self, rows: np.ndarray) -> OutlierRows:
+        """Select rows by index or mask."""
+
+        def select(values: Any) -> Any:
+            if values is None:
+                return None
+            is_list = isinstance(values, list | tuple)
+            return np.asarray(values, dtype=object if is_list else None)[rows]
+
+        fields = {
+            name: select(values) for name, values in vars(self).items() if name != "variables"
+        }
+        return OutlierRows(
+            variables={name: np.asarray(x)[rows] for name, x in self.variables.items()}, **fields
+        )
+
+    def checked(self) -> OutlierRows:
+        """Return the rows with every attribute an array of the right shape.
+
+        Raises:
+            ValueError: for arrays of another shape, or points that are not finite.
+        """
+        spectrum = np.ascontiguousarray(self.spectrum, np.float32)
+        if spectrum.ndim != 2 or not len(spectrum) or not np.isfinite(spectrum).all():
+            raise ValueError(f"spectrum must be finite, of shape (n, D), not {spectrum.shape}")
+        n, width = spectrum.shape
+
+        def matrix(name: str, columns: int) -> np.ndarray:
+            values = getattr(self, name)
+            if values is None:
+                return np.full((n, columns), np.nan, np.float32)
+            array = np.ascontiguousarray(values, np.float32)
+            if array.shape != (n, columns):
+                raise ValueError(f"{name} must be ({n}, {columns}), not {array.shape}")
+            return array
+
+        def labels(name: str, absent: list[Any]) -> np.ndarray:
+            values = getattr(self, name)
+            if values is not None and len(values) != n:
+                raise ValueError(f"{name} has {len(values)} entries for {n} rows")
+            array = np.empty(n, dtype=object)
+            array[:] = absent if values is None else list(values)
+            return array
+
+        variables = {name: np.asarray(x, np.float64) for name, x in self.variables.items()}
+        for name, values in variables.items():
+            if values.shape != (n,):
+                raise ValueError(f"variable {name} must be ({n},), not {values.shape}")
+        return OutlierRows(
+            spectrum=spectrum,
+            text=matrix("text", width),
+            variables=variables,
+            band_counts=matrix("band_counts", len(HARDNESS_BANDS)),
+            band_errors=matrix("band_errors", len(HARDNESS_BANDS)),
+            names=labels("names", [""] * n),
+            classes=labels("classes", [None] * n),
+            # A character that no name has, so that an unknown source excludes no neighbour.
+            groups=labels("groups", [f"\0{row}" for row in range(n)]),
+        )
+
+
+@dataclass(frozen=True)
+class OutlierScores:
+    """Scores of each row by each detector.
+
+    Attributes:
+        raw: detector -> (n,), higher for the less usual; nan where a row lacks its inputs.
+        tail: detector -> (n,) share of the reference that scores at least as high, above 0 and at
+            most 1; uniform for rows that are like the reference.
+    """
+
+    raw: dict[str, np.ndarray]
+    tail: dict[str, np.ndarray]
+
+    def percentile(self, detector: str = "combined") -> np.ndarray:
+        """Return the outlier percentile (n,): percent of the reference rows that score lower."""
+        return 100.0 * (1.0 - self.tail[detector])
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Reference sources of a detector, as arrays of one length n.
+
+    Attributes:
+        spectrum, text: (n, D) float32, unit length; text rows are nan where there is none.
+        variables: (n, V) float64 in catalogue units, nan where unknown.
+        band_counts: (n, 3) float32, nan where unknown.
+        names, classes, groups: tuples; "" for a name, None for a class that is not known.
+    """
+
+    spectrum: np.ndarray
+    text: np.ndarray
+    variables: np.ndarray
+    band_counts: np.ndarray
+    names: tuple[str, ...]
+    classes: tuple[str | None, ...]
+    groups: tuple[str, ...]
+
+
+def stack_variables(rows: OutlierRows, names: Sequence[str]) -> np.ndarray:
+    """Stack variables as columns (n, V), nan where the rows lack one."""
+    blank = np.full(len(rows), np.nan)
+    columns = [rows.variables.get(name, blank) for name in names]
+    return np.stack(columns, axis=1) if columns else np.empty((len(rows), 0))
+
+
+__all__ = [
+    "COMPONENTS",
+    "DETECTORS",
+    "OutlierRows",
+    "OutlierScores",
+    "Reference",
+    "stack_variables",
+]
