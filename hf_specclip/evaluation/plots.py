@@ -45,7 +45,6 @@ def plot_recall_curve(
     except ImportError as error:
         raise ImportError('figures need matplotlib: pip install "hf-specclip[plot]"') from error
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, PercentFormatter
 
     named: dict[str, Mapping[str, Any]]
     named = {"": curves} if "recall" in curves else dict(curves)  # type: ignore[dict-item]
@@ -60,6 +59,23 @@ def plot_recall_curve(
         figure = Figure(figsize=(6.4, 4.6), layout="constrained")
         ax = figure.add_subplot()
 
+    longest = max(named.values(), key=lambda curve: len(curve["k"]))
+    lowest = min(min(curve["k"]) for curve in named.values())
+    _draw_curves(ax, named, longest, lowest)
+    _style_axes(ax, longest, lowest)
+    query, answer = longest["direction"].split("_to_")
+    if title is None:
+        title = f"Recall@k%, {query} → {answer}, {longest['n_queries']:,} queries"
+    ax.set_title(title, loc="left", fontsize=11, color=_INK)
+    if path is not None:
+        (figure or ax.figure).savefig(path, dpi=160)
+    return ax
+
+
+def _draw_curves(
+    ax: Any, named: Mapping[str, Mapping[str, Any]], longest: Mapping[str, Any], lowest: float
+) -> None:
+    """Draw the curves with their bands and names, and the level of chance."""
     for i, curve in enumerate(named.values()):
         colour = COLOURS[i % len(COLOURS)]
         style = _STYLES[i % len(_STYLES)]
@@ -67,7 +83,6 @@ def plot_recall_curve(
             curve["k"], curve["low"], curve["high"], color=colour, alpha=0.16, linewidth=0
         )
         ax.plot(curve["k"], curve["recall"], color=colour, linestyle=style, linewidth=2)
-    longest = max(named.values(), key=lambda curve: len(curve["k"]))
     ax.plot(
         longest["k"],
         longest["chance"],
@@ -76,7 +91,6 @@ def plot_recall_curve(
         linestyle=(0, (4, 3)),
         zorder=1,
     )
-    lowest = min(min(curve["k"]) for curve in named.values())
     lines = {label: (curve["k"], curve["recall"]) for label, curve in named.items()}
     lines["chance"] = (longest["k"], longest["chance"])
     for i, (label, (x, y)) in enumerate(_label_positions(lines, lowest).items()):
@@ -94,6 +108,11 @@ def plot_recall_curve(
                 fontweight="normal" if chance else "bold",
             )
 
+
+def _style_axes(ax: Any, longest: Mapping[str, Any], lowest: float) -> None:
+    """Set scales, ticks, labels and grid."""
+    from matplotlib.ticker import FuncFormatter, PercentFormatter
+
     ax.set_xscale("log")
     ax.set_xlim(lowest, 100)
     ax.set_ylim(0, 1)
@@ -104,15 +123,12 @@ def plot_recall_curve(
     ax.minorticks_off()
     ax.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:g} %"))
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-    query, answer = next(iter(directions)).split("_to_")
+    answer = longest["direction"].split("_to_")[1]
     plural = {"spectrum": "spectra", "text": "texts"}
     ax.set_xlabel(
         f"k, share of the {longest['n_gallery']:,} {plural[answer]} in the gallery", color=_INK
     )
     ax.set_ylabel("queries with a right answer among them", color=_INK)
-    if title is None:
-        title = f"Recall@k%, {query} → {answer}, {longest['n_queries']:,} queries"
-    ax.set_title(title, loc="left", fontsize=11, color=_INK)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -120,9 +136,6 @@ def plot_recall_curve(
     ax.tick_params(colors=_INK, length=3)
     ax.grid(True, color="#e6e6e6", linewidth=0.7)
     ax.set_axisbelow(True)
-    if path is not None:
-        (figure or ax.figure).savefig(path, dpi=160)
-    return ax
 
 
 def _label_positions(

@@ -100,11 +100,7 @@ def evaluate_regression(
             gains[name].append((gain, change))
     for name, pairs in gains.items():
         if pairs:
-            changes = np.stack([change for _, change in pairs])
-            with np.errstate(invalid="ignore"):
-                means = np.nanmean(np.where(np.isfinite(changes), changes, np.nan), axis=0)
-            value = float(np.mean([gain for gain, _ in pairs]))
-            result[f"mean_{_GAINS[name]}"] = _figure(value, means, bootstrap)
+            result[f"mean_{_GAINS[name]}"] = _mean_gain(pairs, bootstrap)
     return result
 
 
@@ -190,6 +186,16 @@ def _figure(value: float, draws: np.ndarray, bootstrap: GroupBootstrap) -> dict[
     drawn = draws[np.isfinite(draws)]  # a draw may hold no row where the variable is known
     low, high = bootstrap.interval(drawn) if len(drawn) else (value, value)
     return {"value": float(value), "low": float(low), "high": float(high)}
+
+
+def _mean_gain(
+    pairs: list[tuple[float, np.ndarray]], bootstrap: GroupBootstrap
+) -> dict[str, float]:
+    """Average the gains of the variables, and their draws."""
+    changes = np.stack([change for _, change in pairs])
+    with np.errstate(invalid="ignore"):
+        means = np.nanmean(np.where(np.isfinite(changes), changes, np.nan), axis=0)
+    return _figure(float(np.mean([gain for gain, _ in pairs])), means, bootstrap)
 
 
 def _check_methods(

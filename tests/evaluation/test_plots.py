@@ -1,4 +1,4 @@
-"""The recall figure: what is drawn, and that it can be told apart."""
+"""Figure of recall: its curves, labels and axes."""
 
 from itertools import pairwise
 

@@ -78,7 +78,7 @@ class Repository:
         return self.name.split("/")[0]
 
     def commit(self, revision: str) -> Commit:
-        """What a branch, a tag or a commit's id stands for."""
+        """Return the commit of a branch, a tag or a commit id."""
         oid = self.branches.get(revision) or self.tags.get(revision) or revision
         if oid not in self.commits:
             raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
@@ -203,7 +203,7 @@ class HubStore:
             )
 
     def is_lfs(self, repository: Repository, revision: str, path: str, size: int, sample: bytes):
-        """Whether a file goes through LFS: by the repository's attributes, size or content."""
+        """Return True for a file that goes through LFS, by attributes, size or content."""
         blob = repository.commit(revision).files.get(".gitattributes")
         lines = self.object_path(blob.sha256).read_text().splitlines() if blob else []
         patterns = [line.split()[0] for line in lines if "filter=lfs" in line]

@@ -1,4 +1,4 @@
-"""A small local server that speaks what `huggingface_hub` asks of the Hub. It is not the Hub.
+"""Local server with the API that `huggingface_hub` asks of the Hub. It is not the Hub.
 
     python tests/hub/server.py --port 8001 --root runs/hub
     HF_ENDPOINT=http://127.0.0.1:8001 HF_HUB_DISABLE_XET=1 HF_TOKEN=hf_ada specclip publish …
@@ -42,7 +42,7 @@ FAULTS = ("drop", "drop_after", "truncate")
 
 @dataclass
 class Answer:
-    """What is answered; `file` is sent in its place where it is given."""
+    """Answer to a request: `body`, or the content of `file` if given."""
 
     body: bytes = b""
     status: int = 200
@@ -223,7 +223,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def on_validate_yaml(self) -> Answer:
         asked = json.loads(self.body)
-        errors = list(_card_errors(asked["content"], asked["repoType"]))
+        errors = list(card_errors(asked["content"], asked["repoType"]))
         found = {"errors": [{"message": error} for error in errors], "warnings": []}
         return as_json(found, 400 if errors else 200)
 
@@ -476,7 +476,7 @@ class _Handler(BaseHTTPRequestHandler):
         card = added.get("README.md")
         if card is not None:
             text = store.object_path(card.sha256).read_text(encoding="utf-8")
-            errors = list(_card_errors(text, kind[:-1]))
+            errors = list(card_errors(text, kind[:-1]))
             if errors:
                 raise Refusal(400, "; ".join(errors))
         commit = store.add_commit(
@@ -622,8 +622,8 @@ def _front_matter(text: str) -> dict[str, Any] | None:
     return json.loads(json.dumps(values, default=str)) if isinstance(values, dict) else None
 
 
-def _card_errors(text: str, kind: str) -> Any:
-    """What the Hub would say against a card, as far as it is known here."""
+def card_errors(text: str, kind: str) -> Any:
+    """Yield the errors that the Hub would find in a card."""
     card = _front_matter(text)
     if card is None:
         yield "the metadata is not YAML, or no mapping"
@@ -697,7 +697,7 @@ def main() -> None:
             pass
 
 
-__all__ = ["NOT_THE_HUB", "HubServer"]
+__all__ = ["NOT_THE_HUB", "HubServer", "card_errors"]
 
 if __name__ == "__main__":
     main()

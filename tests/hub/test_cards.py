@@ -1,4 +1,4 @@
-"""Cards say what was measured, in a form the Hub accepts, and hold no other number."""
+"""Cards of models and datasets: every number is measured, and the Hub accepts the form."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from huggingface_hub import ModelCard
-from server import _card_errors
+from server import card_errors
 
 from hf_specclip.hub.cards import (
     MEASURED,
@@ -52,7 +52,7 @@ def leaves(value):
 @pytest.mark.parametrize("kind", MEASURED)
 def test_the_hub_reads_the_results(stored_run, metrics, kind, repository):
     text = card(stored_run, kind, metrics)
-    assert not list(_card_errors(text, "model"))
+    assert not list(card_errors(text, "model"))
     data = ModelCard(text).data
     assert data.license == "apache-2.0"
     assert {"simulated-data", f"specclip-{kind}"} <= set(data.tags)
@@ -79,7 +79,7 @@ def test_every_figure_of_retrieval_is_there(stored_run, metrics):
 
 @pytest.mark.parametrize("kind", MEASURED)
 def test_a_card_holds_no_number_that_was_not_measured(stored_run, metrics, kind, repository):
-    """What is not in the template is in metrics.json or in the saved thing, rounded as shown."""
+    """A number that is not in the template is in metrics.json or in the configuration."""
     body = card(stored_run, kind, metrics).split("\n---\n", 1)[1]
     template = (repository / "model_cards" / f"{kind}.md").read_text(encoding="utf-8")
     template += (repository / "model_cards" / "_measured.md").read_text(encoding="utf-8")
@@ -206,12 +206,12 @@ def test_what_could_not_be_measured_is_left_open(stored_run, metrics):
     )
     text = card(stored_run, "model", metrics)
     assert "| spectrum → text | Recall@1% | – | – – – |" in text
-    assert not list(_card_errors(text, "model"))
+    assert not list(card_errors(text, "model"))
     first = ModelCard(text).data.eval_results[0]
     assert first.metric_type == "recall@5%"
     assert "no interval" in first.metric_name
     for kind in ("moe", "outliers"):
-        assert not list(_card_errors(card(stored_run, kind, metrics), "model"))
+        assert not list(card_errors(card(stored_run, kind, metrics), "model"))
 
 
 def test_strange_names_stay_names(stored_run, metrics):
@@ -237,7 +237,7 @@ def test_a_dataset_without_a_card_gets_one(tmp_path):
     info = {"name": "Sky", "simulated": True, "rows": {"train": 12}, "description": "Drawn by lot."}
     (tmp_path / "specclip_dataset.json").write_text(json.dumps(info))
     text = dataset_card(tmp_path, "ada/sky")
-    assert not list(_card_errors(text, "dataset"))
+    assert not list(card_errors(text, "dataset"))
     data = ModelCard(text).data
     assert [f["split"] for f in data.configs[0]["data_files"]] == ["calibration", "train"]
     assert "> **Simulated.**" in text

@@ -1,4 +1,4 @@
-"""Checkpoints, cards and detectors that somebody made with ill will: refused, nothing run or read.
+"""Hostile checkpoints, cards and detectors are refused without running or reading anything.
 
 What is loaded here would write a file if it ran, or hold a word from outside the folder.
 """

@@ -1,4 +1,4 @@
-"""Pushes to a Hub and pulls from it: bit-equal, whole or not at all, and clear when refused."""
+"""Pushes to a Hub and pulls from it: bit-equal, complete or not at all, with clear refusals."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`--push` of training/reproduce.py: all that a run made, and nothing trained in vain."""
+"""The option `--push` of training/reproduce.py."""
 
 import pytest
 from accelerate import Accelerator

@@ -1,3 +1,5 @@
+"""Fixtures of the embedders' tests."""
+
 import pytest
 from embeddings_server import EmbeddingsServer
 

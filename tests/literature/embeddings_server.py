@@ -1,4 +1,4 @@
-"""A small real HTTP server that answers `POST /v1/embeddings` as OpenAI does, and misbehaves."""
+"""Local HTTP server with `POST /v1/embeddings` as OpenAI has it, and faults on demand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DIMENSION = 12
 
 
 def true_vector(text: str, dimension: int = DIMENSION) -> np.ndarray:
-    """What the server gives for a text: float32, from its hash."""
+    """Return the vector the server gives for a text: float32, from its hash."""
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
     return np.random.default_rng(seed).normal(size=dimension).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""The cache: nothing computed twice, nothing lost by a kill, nothing mixed, damage noticed."""
+"""Cache of text embeddings: reuse, kills, separate models, damaged files."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Where sentences of astronomers end."""
+"""Sentence splitting of astronomical prose."""
 
 import pytest
 

@@ -39,6 +39,7 @@ class WordEmbedder:
 
     @property
     def name(self) -> str:
+        """Method and width."""
         return f"words-{self.dimension}-1"
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
