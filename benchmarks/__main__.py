@@ -16,7 +16,6 @@ import torch
 from .catalogue import catalogue
 from .data import datasets, streaming
 from .encoder import encoder
-from .growth import growth
 from .large_index import large_index
 from .loss import cached_loss, contrastive_loss
 from .retrieval import retrieval, search
@@ -39,7 +38,6 @@ BENCHMARKS: dict[str, Callable[[bool], Iterable[Any]]] = {
     "datasets": datasets,
     "streaming": streaming,
     "catalogue": catalogue,
-    "growth": growth,
     "index": large_index,
 }
 # Run when named: with it the whole would take more than twenty minutes.
