@@ -10,13 +10,14 @@ import dataclasses
 import json
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from specclip_training.engine.checkpoint import TRAINING_FILE, check_identity, fingerprint
-from specclip_training.engine.commands import CHECKPOINTS, Run, call, parser, prepare_output
+from specclip_training.engine.commands import CHECKPOINTS, Run, call, prepare_output
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import Figure, Paragraph, Section, Study
 from specclip_training.studies.experts.data import FEWEST, ExpertData, FitSettings, expert_data
@@ -31,7 +32,7 @@ from specclip_training.studies.experts.pool import SpectrumInput
 from specclip_training.studies.experts.report import expert_sections
 from specclip_training.studies.measure import ERRORS, EVALUATION, write_tensors
 from specclip_training.studies.representations import SplitRepresentations
-from specclip_training.studies.run_study import add_split, run_study
+from specclip_training.studies.run_study import run_study, study_parser
 
 from hf_specclip import SpecCLIPMoEForRegression
 from hf_specclip.models.configuration_specclip_moe import PANELS
@@ -191,16 +192,13 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     run_study(STAGE, study_experts, arguments, preset)
 
 
-def options() -> argparse.ArgumentParser:
-    """Define the command line."""
-    command = parser(
-        "Estimate the physical variables of a finished run by mixtures of experts.",
-        """\
+options = partial(
+    study_parser,
+    "Estimate the physical variables of a finished run by mixtures of experts.",
+    """\
 Leaves DIR/moe (a SpecCLIPMoEForRegression, for from_pretrained) and DIR/experts/: metrics.json,
 report.html, report.md and figures. A rerun keeps fitted mixtures.""",
-    )
-    add_split(command)
-    return command
+)
 
 
 __all__ = ["MOE", "STAGE", "study_experts"]

@@ -5,20 +5,19 @@ accelerate launch training/latent_space.py --config paper --dataset DIR --output
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from specclip_training.engine.commands import Run, call, parser
-from specclip_training.engine.presets import Preset
+from specclip_training.engine.commands import Run, call
 from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table, with_interval
 from specclip_training.studies.representations import SplitRepresentations
-from specclip_training.studies.run_study import add_split, run_study
+from specclip_training.studies.run_study import run_study, study_parser
 
 from hf_specclip.evaluation.latent import METHODS, MIN_ROWS, alignment_and_uniformity, correlate
 from hf_specclip.evaluation.latent_maps import MAPS, map_points, sample_rows
@@ -351,20 +350,12 @@ def _decimals(value: float | None) -> str:
     return "–" if value is None or not np.isfinite(value) else f"{value:.2f}"
 
 
-def main(arguments: argparse.Namespace, preset: Preset) -> None:
-    """Run the command."""
-    run_study("latent_space", study_latent_space, arguments, preset)
-
-
-def options() -> argparse.ArgumentParser:
-    """Return the parser of the command."""
-    command = parser(
-        "Study the latent spaces of a finished run.",
-        "Leaves DIR/latent_space/: metrics.json, report.html, report.md and figures.",
-    )
-    add_split(command)
-    return command
-
+main = partial(run_study, "latent_space", study_latent_space)
+options = partial(
+    study_parser,
+    "Study the latent spaces of a finished run.",
+    "Leaves DIR/latent_space/: metrics.json, report.html, report.md and figures.",
+)
 
 if __name__ == "__main__":
     sys.exit(call(main, options().parse_args()))

@@ -5,22 +5,22 @@ accelerate launch training/questions.py --config best --dataset DIR --output run
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
-from specclip_training.engine.commands import Run, call, parser
-from specclip_training.engine.presets import CONFIGS, Preset
+from specclip_training.engine.commands import Run, call
+from specclip_training.engine.presets import CONFIGS
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table, with_interval
 from specclip_training.stages.alignment import MODEL
 from specclip_training.studies.representations import SplitRepresentations
-from specclip_training.studies.run_study import add_split, run_study, skipped_study
+from specclip_training.studies.run_study import run_study, skipped_study, study_parser
 from tqdm.auto import tqdm
 
 from hf_specclip import SpecCLIPModel
@@ -258,21 +258,13 @@ def _section(metrics: dict[str, Any], word: str) -> Section:
     )
 
 
-def main(arguments: argparse.Namespace, preset: Preset) -> None:
-    """Run the command."""
-    run_study("questions_study", study_questions, arguments, preset)
-
-
-def options() -> argparse.ArgumentParser:
-    """Return the parser of the command."""
-    command = parser(
-        "Measure how well a finished run answers questions in words.",
-        "Leaves DIR/questions_study/: metrics.json, report.html and report.md. What is asked is\n"
-        "in training/configs/questions.yaml.",
-    )
-    add_split(command)
-    return command
-
+main = partial(run_study, "questions_study", study_questions)
+options = partial(
+    study_parser,
+    "Measure how well a finished run answers questions in words.",
+    "Leaves DIR/questions_study/: metrics.json, report.html and report.md. What is asked is\n"
+    "in training/configs/questions.yaml.",
+)
 
 if __name__ == "__main__":
     sys.exit(call(main, options().parse_args()))

@@ -5,19 +5,18 @@ accelerate launch training/zero_shot.py --config paper --dataset DIR --output ru
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from specclip_training.engine.commands import Run, call, parser
-from specclip_training.engine.presets import Preset
+from specclip_training.engine.commands import Run, call
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table
 from specclip_training.stages.alignment import MODEL
 from specclip_training.studies.representations import SplitRepresentations
-from specclip_training.studies.run_study import add_split, run_study, skipped_study
+from specclip_training.studies.run_study import run_study, skipped_study, study_parser
 
 from hf_specclip import ZeroShotClasses
 from hf_specclip.classify.zero_shot import CONFIG_FILE, ZERO_SHOT_FOLDER, calibration_error
@@ -149,20 +148,13 @@ def _section(metrics: dict[str, Any], word: str) -> Section:
     )
 
 
-def main(arguments: argparse.Namespace, preset: Preset) -> None:
-    """Run the command."""
-    run_study("zero_shot_study", study_zero_shot, arguments, preset)
-
-
-def options() -> argparse.ArgumentParser:
-    """Return the parser of the command."""
-    command = parser(
-        "Measure zero-shot classification by class names on a finished run.",
-        "Leaves DIR/zero_shot_study/: metrics.json, report.html and report.md.",
-    )
-    add_split(command, "the temperature was fitted to validation")
-    return command
-
+main = partial(run_study, "zero_shot_study", study_zero_shot)
+options = partial(
+    study_parser,
+    "Measure zero-shot classification by class names on a finished run.",
+    "Leaves DIR/zero_shot_study/: metrics.json, report.html and report.md.",
+    "the temperature was fitted to validation",
+)
 
 if __name__ == "__main__":
     sys.exit(call(main, options().parse_args()))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from specclip_training.data.pairs import TrainingDataError, load_embedded_pairs
-from specclip_training.engine.commands import finish, start
+from specclip_training.engine.commands import finish, parser, start
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import Paragraph, Section, Study, write_report
 from specclip_training.stages.alignment import MODEL
@@ -64,13 +64,22 @@ def run_study(
     finish(run)
 
 
-def add_split(command: argparse.ArgumentParser, why: str = "choose by validation only") -> None:
-    """Add the option `--split`, the split measured on.
+def study_parser(
+    description: str, epilog: str, split_note: str = "choose by validation only"
+) -> argparse.ArgumentParser:
+    """Return the parser of a study's command.
 
     Args:
-        command: parser of the command.
-        why: reason to prefer one of the splits, for the help.
+        description, epilog: see `parser`.
+        split_note: reason to prefer one of the splits, for the help of `--split`.
     """
+    command = parser(description, epilog)
+    add_split(command, split_note)
+    return command
+
+
+def add_split(command: argparse.ArgumentParser, why: str = "choose by validation only") -> None:
+    """Add the option `--split`, the split measured on; `why` is part of its help."""
     command.add_argument(
         "--split",
         default="test",
@@ -95,4 +104,4 @@ def without_nan(value: Any) -> Any:
     return value
 
 
-__all__ = ["add_split", "run_study", "skipped_study", "without_nan"]
+__all__ = ["add_split", "run_study", "skipped_study", "study_parser", "without_nan"]
