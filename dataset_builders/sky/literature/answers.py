@@ -1,28 +1,22 @@
-"""Cache of language-model answers on disk: no question is paid for twice.
-
-One SQLite file with a rollback journal, as for embeddings: a commit is whole whatever kills the
-process, and it works on network file systems.
-"""
+"""Cache of language-model answers on disk: no question is paid for twice."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hf_specclip.errors import SpecCLIPError
 
-from ..work.transaction import transaction
+from ..work.database import Database
 
 FORMAT_VERSION = 2
-_BUSY_SECONDS = 120.0
 _SCHEMA = """
 CREATE TABLE answers (
     key BLOB PRIMARY KEY,
@@ -86,18 +80,14 @@ class AnswerCache:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._writing() as connection:
-            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                for statement in _SCHEMA.split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != FORMAT_VERSION:
-            raise AnswerCacheError(
-                f"{self.path} has format {version}, this version writes {FORMAT_VERSION}: move it "
-                "away, or name another work folder"
-            )
+        self._database = Database(
+            self.path,
+            _SCHEMA,
+            FORMAT_VERSION,
+            error=AnswerCacheError,
+            name="answers",
+            damaged="move it away; its answers are then asked, and paid, for again",
+        )
 
     @staticmethod
     def key(question: Any) -> bytes:
@@ -107,7 +97,7 @@ class AnswerCache:
 
     def get(self, key: bytes) -> Answer | None:
         """Return the answer, or None."""
-        with self._open() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(
                 "SELECT content, input_tokens, output_tokens, input_bytes, batched FROM answers "
                 "WHERE key = ?",
@@ -125,12 +115,12 @@ class AnswerCache:
             (key, a.content, a.input_tokens, a.output_tokens, a.input_bytes, int(a.batched))
             for key, a in answers.items()
         ]
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def spent(self) -> Spent:
         """Sum what all answers took."""
-        with self._open() as connection:
+        with self._database.reading() as connection:
             return _spent(connection)
 
     def reserve(
@@ -149,7 +139,7 @@ class AnswerCache:
             and what was spent.
         """
         now = time.time()
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             connection.execute("DELETE FROM reserved WHERE until < ?", (now,))
             [aside] = connection.execute("SELECT total(dollars) FROM reserved").fetchone()
             paid = price(_spent(connection))
@@ -163,43 +153,15 @@ class AnswerCache:
 
     def set_aside(self) -> float:
         """Sum the dollars reserved for questions under way."""
-        with self._open() as connection:
+        with self._database.reading() as connection:
             query = "SELECT total(dollars) FROM reserved WHERE until >= ?"
             return float(connection.execute(query, (time.time(),)).fetchone()[0])
 
     def release(self, reservation: str | None) -> None:
         """Give back what was set aside."""
         if reservation is not None:
-            with self._writing() as connection:
+            with self._database.writing() as connection:
                 connection.execute("DELETE FROM reserved WHERE id = ?", (reservation,))
-
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        try:
-            connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
-        except sqlite3.Error as error:
-            raise self._unusable(error) from None
-        try:
-            yield connection
-        except sqlite3.DatabaseError as error:
-            raise self._unusable(error) from None
-        finally:
-            connection.close()
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._open() as connection, transaction(connection):
-            yield connection
-
-    def _unusable(self, error: Exception) -> AnswerCacheError:
-        text = str(error)
-        if "malformed" in text or "not a database" in text:
-            way = "move it away; its answers are then asked, and paid, for again"
-        elif "full" in text or "disk I/O" in text:
-            way = "make room on the disk and run again; every answer that was kept is there"
-        else:
-            way = "check that you may write there and that no other program holds it"
-        return AnswerCacheError(f"answers {self.path}: {text}; {way}")
 
 
 def _spent(connection: sqlite3.Connection) -> Spent:

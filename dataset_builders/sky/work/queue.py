@@ -3,14 +3,12 @@
 Every item ends as got, absent or failed; none is forgotten. Several processes of one machine work
 on one file.
 
-SQLite keeps its rollback journal: the write-ahead log is unsafe on the network file systems where
-home folders of clusters live. Who works on what is known from locks that the system itself frees
-when a process dies, so that its claims return at once and no clock is involved.
+Each process holds a lock that the system itself frees when the process dies, so that its claims
+return at once and no clock is involved.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
@@ -25,12 +23,10 @@ from filelock import FileLock, Timeout
 
 from hf_specclip.errors import SpecCLIPError
 
-from .transaction import transaction
+from .database import Database
 
 FORMAT_VERSION = 1
 STATES = ("wanted", "claimed", "got", "absent", "failed")
-# How long one waits for another process's commit, which takes milliseconds.
-_BUSY_SECONDS = 120.0
 # Values in one SQL statement; builds of SQLite allow 999 at the least.
 _AT_ONCE = 400
 _SCHEMA = """
@@ -98,22 +94,14 @@ class WorkQueue:
         self._owner: str | None = None
         self._presence: FileLock | None = None
         self._announcing = threading.Lock()
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._unusable(error) from None
-        with self._writing() as connection:
-            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                for statement in _SCHEMA.split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-        with self._open() as connection:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != FORMAT_VERSION:
-            raise QueueError(
-                f"{self.path} has format {version}, this version writes {FORMAT_VERSION}: name "
-                "another work folder"
-            )
+        self._database = Database(
+            self.path,
+            _SCHEMA,
+            FORMAT_VERSION,
+            error=QueueError,
+            name="work queue",
+            damaged="move it away; the next run finds on disk what was already fetched",
+        )
 
     def __enter__(self) -> WorkQueue:
         return self
@@ -125,7 +113,7 @@ class WorkQueue:
         """Release all claimed items. Left out, the end of the process does the same."""
         if self._presence is None:
             return
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             self._return_claims(connection, [self._owner])
         self._presence.release()
         Path(self._presence.lock_file).unlink(missing_ok=True)
@@ -142,7 +130,7 @@ class WorkQueue:
             How many were new.
         """
         rows = [(stage, name, json.dumps(payload)) for name, payload in items.items()]
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             before = connection.total_changes
             connection.executemany(
                 "INSERT OR IGNORE INTO items (stage, id, state, payload) "
@@ -157,7 +145,7 @@ class WorkQueue:
         What dead processes had claimed is wanted again.
         """
         owner = self._announce()
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             self._return_claims(connection, self._dead_owners(connection))
             rows = connection.execute(
                 "SELECT id FROM items WHERE stage = ? AND state = 'wanted' ORDER BY id LIMIT ?",
@@ -193,7 +181,7 @@ class WorkQueue:
         rows += [("got", None, json.dumps(value), name) for name, value in (got or {}).items()]
         rows += [("absent", why, None, name) for name, why in (absent or {}).items()]
         rows += [("failed", why, None, name) for name, why in (failed or {}).items()]
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             for state, why, result, name in rows:
                 changed = connection.execute(
                     "UPDATE items SET state = ?, why = ?, result = ?, owner = NULL "
@@ -205,7 +193,7 @@ class WorkQueue:
 
     def release(self, stage: str, ids: Iterable[str]) -> None:
         """Release claimed items, to be claimed again."""
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             connection.executemany(
                 "UPDATE items SET state = 'wanted', owner = NULL "
                 "WHERE stage = ? AND id = ? AND owner = ?",
@@ -215,7 +203,7 @@ class WorkQueue:
     def retry(self, stage: str, states: Sequence[str] = ("failed",)) -> int:
         """Want items of these states again; return how many."""
         marks = ",".join("?" * len(states))
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             return connection.execute(
                 "UPDATE items SET state = 'wanted', why = NULL, owner = NULL "
                 f"WHERE stage = ? AND state IN ({marks})",
@@ -224,7 +212,7 @@ class WorkQueue:
 
     def remove(self, stage: str, ids: Iterable[str]) -> None:
         """Delete items that no process has claimed."""
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             connection.executemany(
                 "DELETE FROM items WHERE stage = ? AND id = ? AND state != 'claimed'",
                 [(stage, name) for name in ids],
@@ -232,7 +220,7 @@ class WorkQueue:
 
     def put(self, stage: str, results: Mapping[str, Any]) -> None:
         """Store results that came along with others; items already got or claimed stay."""
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             connection.executemany(
                 "INSERT INTO items (stage, id, state, payload, result) "
                 "VALUES (?, ?, 'got', '{}', ?) ON CONFLICT (stage, id) DO UPDATE SET "
@@ -243,7 +231,7 @@ class WorkQueue:
 
     def again(self, stage: str, ids: Iterable[str]) -> None:
         """Want ended items again."""
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             connection.executemany(
                 "UPDATE items SET state = 'wanted', why = NULL, result = NULL "
                 "WHERE stage = ? AND id = ? AND state != 'claimed'",
@@ -252,7 +240,7 @@ class WorkQueue:
 
     def total(self, stage: str, key: str) -> tuple[int, float]:
         """Count the items got, and sum a number in their results."""
-        with self._open() as connection:
+        with self._database.reading() as connection:
             n, total = connection.execute(
                 "SELECT count(*), total(json_extract(result, ?)) FROM items "
                 "WHERE stage = ? AND state = 'got'",
@@ -262,7 +250,7 @@ class WorkQueue:
 
     def counts(self, stage: str) -> dict[str, int]:
         """Count the items in each state, zeros included."""
-        with self._open() as connection:
+        with self._database.reading() as connection:
             found = connection.execute(
                 "SELECT state, count(*) FROM items WHERE stage = ? GROUP BY state", (stage,)
             ).fetchall()
@@ -273,7 +261,7 @@ class WorkQueue:
         marks = ",".join("?" * len(states))
         last = ""
         while True:
-            with self._open() as connection:
+            with self._database.reading() as connection:
                 rows = connection.execute(
                     f"{_COLUMNS} WHERE stage = ? AND state IN ({marks}) AND id > ? "
                     "ORDER BY id LIMIT ?",
@@ -286,7 +274,7 @@ class WorkQueue:
 
     def results(self, stage: str, ids: Iterable[str]) -> dict[str, Any]:
         """Return the results of those of these items that were got."""
-        with self._open() as connection:
+        with self._database.reading() as connection:
             items = self._select(connection, stage, list(dict.fromkeys(ids)))
         return {item.id: item.result for item in items if item.state == "got"}
 
@@ -349,37 +337,6 @@ class WorkQueue:
             )
             found += [_item(row) for row in rows]
         return found
-
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        # Opened for each use: a connection may cross neither threads nor forks.
-        try:
-            connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
-        except sqlite3.Error as error:
-            raise self._unusable(error) from None
-        try:
-            yield connection
-        except sqlite3.DatabaseError as error:
-            raise self._unusable(error) from None
-        finally:
-            connection.close()
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._open() as connection, transaction(connection):
-            yield connection
-
-    def _unusable(self, error: Exception) -> QueueError:
-        text = str(error)
-        if "malformed" in text or "not a database" in text:
-            way = "move it away; the next run finds on disk what was already fetched"
-        elif "full" in text or "disk I/O" in text:
-            way = "make room on the disk and run again; nothing is lost"
-        elif "locked" in text:
-            way = "another process holds it: wait for that one, then run again"
-        else:
-            way = "name a work folder that you may write to"
-        return QueueError(f"work queue {self.path}: {text}; {way}")
 
 
 _COLUMNS = "SELECT stage, id, state, why, attempts, payload, result FROM items"
