@@ -182,25 +182,6 @@ class SpectrumArchive:
                 # What is under way is finished and written down, whatever went wrong elsewhere.
                 wait(running)
 
-    def audit(self) -> dict[str, str]:
-        """Compare every file with what was recorded of it.
-
-        Returns:
-            Detections whose files are gone or changed, and how; they are wanted again.
-        """
-        bad = {}
-        for item in self.queue.items(STAGE, ["got"]):
-            for file in item.result["files"]:
-                path = self.folder / file["path"]
-                if not path.is_file():
-                    bad[item.id] = f"{file['path']} is gone"
-                elif digest_of(path) != (file["sha256"], file["bytes"]):
-                    bad[item.id] = f"{file['path']} has changed"
-                    path.unlink()
-        self.queue.again(STAGE, bad)
-        self._stored = None
-        return bad
-
     # -- a batch
 
     def _fetch_batch(self, items: Sequence[Item]) -> int:

@@ -219,10 +219,6 @@ class Service:
         """
         return self._ask("GET", url, item, **options)
 
-    def post(self, url: str, item: str, **options: Any) -> requests.Response:
-        """Post a request; otherwise as `get`."""
-        return self._ask("POST", url, item, **options)
-
     def json(self, method: str, url: str, item: str, **options: Any) -> Any:
         """Get the JSON of an answer; raises as `get`."""
 

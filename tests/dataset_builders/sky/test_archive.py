@@ -247,24 +247,6 @@ def test_members_that_are_not_gzipped_are_compressed_alike_each_time(make, serve
     assert len(first) == 9
 
 
-def test_checksums_are_kept_and_compared(make, server, tmp_path):
-    archive = make()
-    archive.want(NAMES)
-    archive.fetch()
-    assert archive.audit() == {}
-    index = read_spectra_index(archive.queue, tmp_path)
-    index[NAMES[2]].write_bytes(index[NAMES[3]].read_bytes())
-    index[NAMES[5]].unlink()
-    bad = archive.audit()
-    assert set(bad) == {NAMES[2], NAMES[5]}
-    assert "has changed" in bad[NAMES[2]]
-    assert "is gone" in bad[NAMES[5]]
-    server.asked.clear()
-    assert archive.fetch()["got"] == 23
-    assert set(server.asked) == {NAMES[2], NAMES[5]}
-    assert archive.audit() == {}
-
-
 def test_disk_use_is_bounded_and_forecast(make, server, files, tmp_path):
     total = sum(len(content) for of in files.values() for content in of.values())
     archive = make(workers=1)

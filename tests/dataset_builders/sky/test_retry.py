@@ -169,7 +169,7 @@ def test_an_unreachable_service_is_named(patience):
 
 def test_uploads_are_sent_whole_again(server, service):
     server.plan = [500]
-    service.post(server.url, "x", files={"table": io.BytesIO(b"rows of a table")})
+    service.session.post(server.url, files={"table": io.BytesIO(b"rows of a table")})
     assert all(b"rows of a table" in request.body for request in server.requests)
     assert len(server.requests) == 2
 
