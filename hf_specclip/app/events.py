@@ -118,7 +118,9 @@ class PageEvents:
         values = {
             "message": "",
             "results": gr.update(visible=True),
-            "facts": render("facts", description),
+            "facts": render(
+                "facts", description, description.source.get("source_name") or description.title
+            ),
             "spectrum": spectrum_figure(description.spectrum, _label(description)),
             "classes": render("classes", description.classes),
             "literature": render(
@@ -127,7 +129,7 @@ class PageEvents:
             "variables": render("variables", description.variables),
             "map": self._map(description),
             "outlier": render("outlier", description.outlier),
-            "similar": render("similar", description.similar),
+            "similar": render("similar", description.similar, True),
             "exports": render_exports(description),
             "description": description,
             "files": None,

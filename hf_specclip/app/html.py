@@ -10,6 +10,7 @@ from typing import Any
 from ..describe.description import Description
 from ..describe.html import file_name, template_environment
 
+_TEMPLATES = ("parts", "sections")
 _SPECTRUM_SUFFIXES = (".gz", ".fits", ".pha", ".pi")
 
 
@@ -17,11 +18,13 @@ def render(part: str, *values: Any) -> str:
     """Write a part of the page.
 
     Args:
-        part: name of a macro of `templates/parts.html.jinja`.
+        part: name of a macro of `parts.html.jinja`, or of `sections.html.jinja` of descriptions.
         values: its arguments.
     """
-    template = template_environment(__package__ or "").get_template("parts.html.jinja")
-    return str(getattr(template.module, part)(*values))
+    environment = template_environment("hf_specclip.app", "hf_specclip.describe")
+    modules = [environment.get_template(f"{name}.html.jinja").module for name in _TEMPLATES]
+    macro = next(getattr(module, part) for module in modules if hasattr(module, part))
+    return str(macro(*values))
 
 
 def render_exports(description: Description) -> str:

@@ -47,7 +47,8 @@ class Page(gr.Blocks):
                 font=("system-ui", "sans-serif"),  # none that would be fetched
                 font_mono=("ui-monospace", "monospace"),
             ),
-            "css": _asset("page.css"),
+            "css": _read("hf_specclip.describe", "templates", "sections.css")
+            + _read("hf_specclip.app", "assets", "page.css"),
             "max_file_size": self.max_bytes,
             "footer_links": [],
             "ssr_mode": False,
@@ -121,7 +122,7 @@ def _lay_out(page: Page, events: PageEvents) -> None:
         show_progress="hidden",
         **private,
     )
-    page.load(None, None, None, js=_asset("page.js"), **private)
+    page.load(None, None, None, js=_read("hf_specclip.app", "assets", "page.js"), **private)
 
 
 def _lay_out_spectrum(events: PageEvents, components: dict[str, Any]) -> gr.Dropdown:
@@ -195,5 +196,5 @@ def _plot(name: str, label: str) -> gr.Plot:
     return gr.Plot(label=label, show_label=False, elem_id=name, elem_classes="sc-plot")
 
 
-def _asset(name: str) -> str:
-    return (resources.files("hf_specclip.app") / "assets" / name).read_text(encoding="utf-8")
+def _read(package: str, folder: str, name: str) -> str:
+    return (resources.files(package) / folder / name).read_text(encoding="utf-8")

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 @cache
-def template_environment(package: str) -> Environment:
-    """Return the jinja2 environment of the `templates/` folder of a package.
+def template_environment(*packages: str) -> Environment:
+    """Return a jinja2 environment of the `templates/` folders of some packages.
 
     Every value is escaped, since names and titles come from files and indexes of strangers.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader(package),
+        loader=ChoiceLoader([PackageLoader(package) for package in packages]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -62,7 +62,7 @@ def render_page(descriptions: Sequence[Description], title: str | None = None) -
         Markup(re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>p{number}-", to_svg(description)))
         for number, description in enumerate(descriptions, start=1)
     ]
-    template = template_environment(__package__ or "").get_template("report.html.jinja")
+    template = template_environment("hf_specclip.describe").get_template("report.html.jinja")
     return template.render(title=title, descriptions=descriptions, plots=plots) + "\n"
 
 

@@ -104,7 +104,7 @@ def test_a_spectrum_is_described_compared_and_exported(visit, folder, uploads, t
     assert len(content["variables"]) == rows.count()
     table = Table.read(files["ECSV"], format="ascii.ecsv")
     assert table["net_counts"][0] == pytest.approx(content["source"]["net_counts_0.5_8kev"])
-    assert "Nearest literature" in files["HTML"].read_text()
+    assert "nearest of" in files["HTML"].read_text()
 
 
 def test_a_phone_needs_no_sideways_scroll(visit, folder):

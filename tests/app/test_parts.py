@@ -70,9 +70,9 @@ def test_nothing_from_a_file_or_an_index_becomes_markup():
     for text in (
         render("literature", [hit], 1),
         render("results", [(source, None)]),
-        render("similar", [source]),
+        render("similar", [source], True),
         render("classes", {EVIL: 1.0}),
-        render("facts", found),
+        render("facts", found, EVIL),
         render("message", EVIL),
     ):
         assert "<img" not in text
