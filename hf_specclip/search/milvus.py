@@ -14,14 +14,14 @@ from .entries import Hit
 from .filter import IndexFilter, names_of, positions_of
 from .nearest import as_queries
 
-# Rows of one insert: with summaries a few megabytes, far below the 64 MB of a message.
-ROWS_AT_ONCE = 500
+# Rows of one insert: with summaries about a megabyte, far below the 64 MB of a message.
+ROWS_AT_ONCE = 200
 # Milvus' own limits: hits of one query, elements of an array, bytes of a string.
 MAX_HITS, MAX_ELEMENTS, MAX_BYTES = 16_384, 4096, 65_535
 # Characters of one piece of an entry's JSON, at most four bytes each.
 _PIECE = 16_000
-# Cells of a cone beyond which the database is not asked to look at them.
-_MAX_CELLS = 4000
+# Sizes of sky cells, degrees: the first for cones of a radius up to the second number.
+_FINE, _FINE_RADIUS, _COARSE = 1, 2.0, 10
 
 
 class MilvusIndex:
@@ -159,8 +159,8 @@ def filter_expression(where: IndexFilter) -> str:
         terms.append(f"counts >= {max(0.0, float(low or 0.0))!r}")
         if high is not None:
             terms.append(f"counts <= {float(high)!r}")
-    if where.cone is not None and (cells := _cone_cells(*where.cone)) is not None:
-        terms.append(f"array_contains_any(cells, {cells})")
+    if where.cone is not None:
+        terms.append(f"array_contains_any(cells, {_cone_cells(*where.cone)})")
     return " and ".join(terms)
 
 
@@ -205,7 +205,9 @@ def _rows(entries: Iterable[Mapping[str, Any]], vectors: np.ndarray) -> Iterator
             "counts": float(counts) if isinstance(counts, int | float) else -1.0,
             "classes": sorted(name.lower() for name in names_of(entry, "class", "classes")),
             "groups": sorted(names_of(entry, "group", "groups")),
-            "cells": sorted({_cell(*position) for position in positions_of(entry)}),
+            "cells": sorted(
+                {_cell(*at, size) for at in positions_of(entry) for size in (_FINE, _COARSE)}
+            ),
             # A string has a bound that a text with many papers exceeds: it is kept in pieces.
             "entry": [text[i : i + _PIECE] for i in range(0, len(text), _PIECE)],
         }
@@ -221,22 +223,23 @@ def _hits(answer: Any, where: IndexFilter | None, top_k: int) -> list[Hit]:
     ]
 
 
-def _cell(ra: float, dec: float) -> int:
-    """Return the number of the sky cell, one degree a side, of a position in degrees."""
-    return 360 * min(179, floor(dec + 90)) + floor(ra % 360)
+def _cell(ra: float, dec: float, size: int) -> int:
+    """Return the number of the sky cell, `size` degrees a side, of a position in degrees."""
+    band, column = floor(min(dec + 90, 179.9) / size), floor(ra % 360 / size)
+    return 1_000_000 * size + 1000 * band + column
 
 
-def _cone_cells(ra: float, dec: float, radius: float) -> list[int] | None:
-    """Return the cells that touch a cone (degrees), None for more than are worth asking for."""
-    bands = range(floor(max(dec - radius, -90.0) + 90), floor(min(dec + radius, 89.9) + 90) + 1)
+def _cone_cells(ra: float, dec: float, radius: float) -> list[int]:
+    """Return the cells that touch a cone (degrees)."""
+    size = _FINE if radius <= _FINE_RADIUS else _COARSE
+    low, high = max(dec - radius, -90.0), min(dec + radius, 89.9)
     if abs(dec) + radius >= 90:  # a pole lies inside
-        columns = range(360)
+        half = 180.0
     else:
         half = degrees(asin(min(1.0, sin(radians(radius)) / cos(radians(dec)))))
-        columns = range(floor(ra - half), floor(ra + half) + 1)
-    if len(bands) * len(columns) > _MAX_CELLS:
-        return None
-    return sorted({360 * band + column % 360 for band in bands for column in columns})
+    bands = range(floor((low + 90) / size), floor((high + 90) / size) + 1)
+    columns = range(floor((ra - half) / size), floor((ra + half) / size) + 1)
+    return sorted({_cell(c * size, b * size - 90, size) for b in bands for c in columns})
 
 
 def _literal(names: Iterable[str]) -> str:

@@ -88,6 +88,8 @@ def test_hits_are_those_of_the_index_in_process(index, milvus, kind):
         {"cone": (10.0, 90.0, 0.4)},
         {"cone": (10.0, 90.0, 0.6)},
         {"cone": (10.0, -30.0, 100.0)},
+        {"cone": (10.0, -30.0, 180.0)},
+        {"cone": (340.0, 3.0, 30.0)},
         {"classes": ["QSO"], "splits": ["train"], "counts": (100, 500)},
     ],
 )
