@@ -37,13 +37,13 @@ from specclip_training.stages.alignment import MODEL, build
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import identity_of as spectrum_identity
 from specclip_training.stages.pretraining import pretrain
-from specclip_training.sweep import (
+from specclip_training.stages.trials import (
     METRICS,
     TRIALS,
-    finished,
-    identity_of,
+    load_trial,
     single_process_run,
-    train,
+    train_trial,
+    trial_identity,
 )
 
 from hf_specclip.formatting import format_metric
@@ -120,8 +120,8 @@ def run_trials(run: Run, pairs: PairData, trials: Sequence[tuple[str, Trial]]) -
         trial_run = dataclasses.replace(trial_run, output=folder)
         pretrain(trial_run, pairs)
         _, _, identity = build(trial_run, embedded, folder / SPECTRUM)
-        if not finished(run.output / TRIALS / trial.name, identity_of(identity, trial)):
-            train(run, embedded, trial, folder / SPECTRUM, None)
+        if not load_trial(run.output / TRIALS / trial.name, trial_identity(identity, trial)):
+            train_trial(run, embedded, trial, folder / SPECTRUM, None)
             # Only the figures are needed; some hundred models would fill a disk.
             shutil.rmtree(run.output / TRIALS / trial.name / MODEL, ignore_errors=True)
         run.say(f"   {number} of {len(trials)}: {name}, seed {trial.seed}")

@@ -48,8 +48,8 @@ from specclip_training.stages.alignment import (
     embed_spectra,
     embed_split_texts,
 )
+from specclip_training.stages.trials import TRIALS
 from specclip_training.sweep import RESULTS as SEARCH
-from specclip_training.sweep import TRIALS
 
 from hf_specclip import (
     SpecCLIPEnsembleModel,

@@ -1,4 +1,4 @@
-"""Search the settings of the alignment, as the paper does, on one frozen encoder.
+"""Command `sweep`: search the settings of the alignment on one encoder, as the paper does.
 
 accelerate launch training/sweep.py --config paper --dataset DIR --output runs/search \\
     --grid training/configs/sweep.yaml --trials 24
@@ -10,8 +10,6 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import os
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -21,83 +19,58 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from specclip_training.data.pairs import PairData, load_embedded_pairs
-from specclip_training.engine.checkpoint import (
-    TRAINING_FILE,
-    CheckpointError,
-    CheckpointFolder,
-    check_identity,
-)
 from specclip_training.engine.commands import (
-    CHECKPOINTS,
     LOGS,
     Run,
     call,
-    finish,
     parser,
     positive_int,
     start,
 )
 from specclip_training.engine.grid import Trial, plan_trials, read_grid
-from specclip_training.engine.loop import TrainingError, fit, is_better
+from specclip_training.engine.loop import TrainingError, is_better
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import Code, Paragraph, Section, to_markdown
 from specclip_training.reports.sweep import effects_table, trials_table
-from specclip_training.stages.alignment import MODEL, AlignTask, build, embed_latents
+from specclip_training.stages.alignment import build, embed_latents
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
-from specclip_training.stages.pretraining import describe, pretrain, stage_settings
+from specclip_training.stages.pretraining import describe, pretrain
+from specclip_training.stages.trials import (
+    METRICS,
+    TRIALS,
+    load_trial,
+    single_process_run,
+    train_trial,
+    trial_identity,
+)
 from tqdm.auto import tqdm
 
-from hf_specclip import SpecCLIPProcessor
-from hf_specclip.evaluation import GroupBootstrap, evaluate_retrieval, match_ranks
-from hf_specclip.storage import atomic_folder, remove_partial, write_json, write_text
+from hf_specclip.storage import atomic_file, write_json, write_text
 
-TRIALS = "trials"
-METRICS = "metrics.json"
 RESULTS, REPORT, BEST = "sweep.json", "sweep.md", "best.yaml"
 LATENTS = "latents.safetensors"
 CRITERIA = ("mean_log_rank", "median_rank_fraction", "recall@1%", "recall@5%", "loss")
-# What tells a process that others were launched beside it.
-_LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_MPI = ("PMI_", "OMPI_COMM_WORLD_", "MV2_COMM_WORLD_", "MPI_LOCAL")
-
-
-def single_process_run(run: Run) -> Run:
-    """The same run on this process alone, whatever was launched beside it.
-
-    A trial belongs to one process. In a process group its loss would draw negatives from the
-    trials of the others, and everyone would wait for the slowest.
-    """
-    device, precision = run.accelerator.device, run.accelerator.mixed_precision
-    finish(run)
-    for name in list(os.environ):
-        if name in _LAUNCHED or name.startswith(_MPI):
-            del os.environ[name]
-    os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
-    AcceleratorState._reset_state(reset_partial_state=True)
-    return dataclasses.replace(run, accelerator=Accelerator(mixed_precision=precision))
 
 
 def search(
     run: Run, pairs: PairData, trials: Sequence[Trial], spectrum: Path, *, process: int
 ) -> None:
-    """Train the trials that no process has trained yet; several processes share them.
+    """Train the trials that are not finished; several processes share them.
 
-    Whoever holds a trial's lock trains it; a lock ends with its process, so what a kill left
-    undone is taken up again.
+    The process that holds a trial's lock trains it. A lock ends with its process, so a trial that
+    was killed is trained again.
 
     Args:
         run: of this process alone (see `single_process_run`).
         pairs: with embedded texts.
         trials: all of the search.
         spectrum: folder of the pretrained autoencoder.
-        process: which of those launched this is, for the record. The first shows a bar and stays
-            until every trial is finished; the others leave when none is free.
+        process: number of this process. The first shows a bar and waits until every trial is
+            finished; the others return when none is free.
 
     Raises:
         CheckpointError: when the folder holds another search's trials.
@@ -106,9 +79,9 @@ def search(
     folder.mkdir(parents=True, exist_ok=True)
     first = dataclasses.replace(run, preset=trials[0].preset)
     model, extractor, identity = build(first, pairs, spectrum)
-    identities = {trial.name: identity_of(identity, trial) for trial in trials}
+    identities = {trial.name: trial_identity(identity, trial) for trial in trials}
     for trial in trials:
-        finished(folder / trial.name, identities[trial.name])
+        load_trial(folder / trial.name, identities[trial.name])
     latents = None
     if any(trial.preset.align.freeze_spectrum for trial in trials):
         with FileLock(folder / f"{LATENTS}.lock"):
@@ -117,144 +90,50 @@ def search(
     bar = tqdm(total=len(trials), desc="trials", unit="trial", disable=process != 0)
     with bar:
         while True:
-            left = [t for t in trials if not finished(folder / t.name, identities[t.name])]
+            left = [t for t in trials if not load_trial(folder / t.name, identities[t.name])]
             bar.update(len(trials) - len(left) - bar.n)
             if not left:
                 return
             for trial in left:
                 with contextlib.suppress(Timeout), FileLock(folder / f"{trial.name}.lock", 0):
-                    if not finished(folder / trial.name, identities[trial.name]):
-                        train(run, pairs, trial, spectrum, latents, process)
+                    if not load_trial(folder / trial.name, identities[trial.name]):
+                        train_trial(run, pairs, trial, spectrum, latents, process)
                         break
-            else:  # the others are at work on all that is left
+            else:  # other processes train all that is left
                 if process != 0:
                     return
                 time.sleep(0.5)
 
 
-def train(
-    run: Run,
-    pairs: PairData,
-    trial: Trial,
-    spectrum: Path,
-    latents: dict[str, torch.Tensor] | None,
-    process: int = 0,
-) -> None:
-    """Train one trial and leave its model and what `validation` says of it.
-
-    A trial that diverges is a result of the search, too: it is noted and the search goes on.
-    """
-    folder = run.output / TRIALS / trial.name
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_partial(folder)
-    own = dataclasses.replace(run, preset=trial.preset, seed=trial.seed, output=folder)
-    model, extractor, identity = build(own, pairs, spectrum)
-    settings, accelerator = trial.preset.align, run.accelerator
-    task = AlignTask(model, extractor, pairs, settings, accelerator, latents)
-    record = {
-        "settings": dict(trial.settings), "seed": trial.seed,
-        "identity": identity_of(identity, trial),
-    }  # fmt: skip
-    try:
-        result = fit(
-            accelerator,
-            task,
-            settings,
-            seed=trial.seed,
-            checkpoints=CheckpointFolder(own.checkpoints("align"), identity),
-            max_steps=run.max_steps,
-            progress=False,
-        )
-    except TrainingError as error:
-        write_json(folder / METRICS, {**record, "failed": str(error)})
-        return
-    model.to(accelerator.device).eval()
-    figures = measured(task, trial.preset, accelerator)
-    with atomic_folder(folder / MODEL) as partial:
-        model.save_pretrained(partial)
-        SpecCLIPProcessor(extractor).save_pretrained(partial)
-        write_json(partial / TRAINING_FILE, {"identity": identity, "result": result.to_dict()})
-    training = {name: getattr(result, name) for name in ("steps", "best_step", "seconds")}
-    training["process"] = process
-    write_json(folder / METRICS, {**record, **training, "validation": figures})
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-
-
-@torch.no_grad()
-def measured(task: AlignTask, preset: Preset, accelerator: Accelerator) -> dict[str, Any]:
-    """Every criterion on `validation`, and retrieval with its intervals."""
-    spectra, texts, owner = task.embedded(accelerator)
-    groups, settings = task.pairs.splits["validation"].groups, preset.evaluation
-    found = evaluate_retrieval(
-        spectra, texts, owner, groups, ks=settings.ks, n_bootstrap=settings.n_bootstrap, seed=0
-    )
-    log_ranks = np.log(match_ranks(spectra, texts, owner)["spectrum_to_text"].expected)
-    bootstrap = GroupBootstrap(groups, settings.n_bootstrap, seed=0)
-    low, high = bootstrap.interval(bootstrap.means(log_ranks))
-    return {
-        **task.validate(accelerator),
-        "mean_log_rank_interval": [float(low), float(high)],
-        "retrieval": found,
-    }
-
-
-def identity_of(identity: dict[str, Any], trial: Trial) -> dict[str, Any]:
-    """What decides a trial's weights, from the same of another trial on the encoder."""
-    return {
-        **identity,
-        "seed": trial.seed,
-        "model": dataclasses.asdict(trial.preset.model),
-        "align": stage_settings(trial.preset.align),
-    }
-
-
-def finished(folder: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
-    """What a finished trial left in `metrics.json`, None where it is not finished.
-
-    Raises:
-        CheckpointError: when it was made with other settings, or cannot be read.
-    """
-    path = folder / METRICS
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}): remove {folder}") from None
-    check_identity(content.get("identity"), identity, folder)
-    return content
-
-
 def shared_latents(
     run: Run, model: Any, extractor: Any, pairs: PairData, identity: dict[str, Any]
 ) -> dict[str, torch.Tensor]:
-    """The latents of `train` and `validation`, from disk where they are; under a lock."""
+    """Return the latents of `train` and `validation`, from disk if there; call under a lock."""
     path = run.output / LATENTS
-    made_from = {key: identity[key] for key in ("dataset", "spectrum_weights")}
+    source = {key: identity[key] for key in ("dataset", "spectrum_weights")}
     try:
         with safe_open(path, "pt") as file:
-            if file.metadata() == made_from:
+            if file.metadata() == source:
                 return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError):
-        pass  # absent, or damaged: made below
+        pass  # absent or damaged: computed below
     model.to(run.accelerator.device).eval()
     with torch.no_grad():
         latents = {
             split: embed_latents(model, extractor, pairs, split, run.accelerator)
             for split in ("train", "validation")
         }
-    partial = path.with_name(f".partial-{LATENTS}")
-    save_file(latents, partial, metadata=made_from)
-    partial.replace(path)
+    with atomic_file(path) as partial:
+        save_file(latents, partial, metadata=source)
     return latents
 
 
-def results_of(output: Path, trials: Sequence[Trial], criterion: str) -> dict[str, Any]:
-    """The finished trials by point of the grid, best first.
+def collect_results(output: Path, trials: Sequence[Trial], criterion: str) -> dict[str, Any]:
+    """Group the finished trials by point of the grid, best first.
 
     Returns:
-        `points`: for each its `settings`, the median of every figure over its seeds, and `trials`,
-        one entry a seed; `failed`: what diverged. A point of which a seed diverged has failed.
+        `points`: `settings` of each, the median of every figure over its seeds, and `trials`, one
+        entry a seed; `failed`: points of which a seed diverged.
     """
     points: dict[str, dict[str, Any]] = {}
     for trial in trials:
@@ -263,19 +142,17 @@ def results_of(output: Path, trials: Sequence[Trial], criterion: str) -> dict[st
         key = json.dumps(sorted(trial.settings.items()))
         point = points.setdefault(key, {"settings": dict(trial.settings), "trials": []})
         point["trials"].append({"name": trial.name, **entry})
-    whole: list[dict[str, Any]] = []
-    failed: list[dict[str, Any]] = []
-    for point in points.values():
-        (failed if any("failed" in t for t in point["trials"]) else whole).append(point)
-    for point in whole:
+    failed = [p for p in points.values() if any("failed" in t for t in p["trials"])]
+    complete = [point for point in points.values() if point not in failed]
+    for point in complete:
         point["median"] = {
             name: float(np.median([t["validation"][name] for t in point["trials"]]))
             for name in CRITERIA
         }
         point["median"]["seconds"] = float(np.median([t["seconds"] for t in point["trials"]]))
     sign = -1 if is_better(1, 0, criterion) else 1
-    whole.sort(key=lambda point: (sign * point["median"][criterion], point["trials"][0]["name"]))
-    return {"points": whole, "failed": failed}
+    complete.sort(key=lambda point: (sign * point["median"][criterion], point["trials"][0]["name"]))
+    return {"points": complete, "failed": failed}
 
 
 def write_results(
@@ -291,11 +168,11 @@ def write_results(
     Raises:
         TrainingError: when every trial diverged.
     """
-    found = results_of(run.output, trials, arguments.criterion)
-    if not found["points"]:
+    results = collect_results(run.output, trials, arguments.criterion)
+    if not results["points"]:
         raise TrainingError(
             f"all {len(trials)} trials diverged, the first with: "
-            f"{found['failed'][0]['trials'][0].get('failed')}"
+            f"{results['failed'][0]['trials'][0].get('failed')}"
         )
     metrics = {
         "dataset": pairs.info.name if pairs.info.simulated else pairs.name,
@@ -311,13 +188,15 @@ def write_results(
         "max_steps": run.max_steps,
         "processes": processes,
         "command": run.command,
-        **found,
+        **results,
     }
     write_json(run.output / RESULTS, metrics)
-    best = found["points"][0]
+    best = results["points"][0]
     chosen = next(t.preset for t in trials if t.name == best["trials"][0]["name"])
     named = dataclasses.replace(chosen, name=f"{run.preset.name}-searched")
-    head = f"# Best of {len(found['points'])} by {arguments.criterion} on validation: {RESULTS}.\n"
+    head = (
+        f"# Best of {len(results['points'])} by {arguments.criterion} on validation: {RESULTS}.\n"
+    )
     write_text(run.output / BEST, head + yaml.safe_dump(named.to_dict(), sort_keys=False))
     write_text(
         run.output / REPORT, to_markdown("Search of settings", _sections(metrics), run.output)
@@ -338,8 +217,8 @@ def _sections(metrics: dict[str, Any]) -> list[Section]:
         f"{tried} of the {size} points of the grid around preset `{metrics['preset']}`, "
         f"{metrics['seeds']} seed(s) each, on one pretrained encoder. Chosen by "
         f"**{metrics['criterion']}** on the {word}`validation` split; `test` was not read. Figures "
-        f"are of spectrum to text, {spread}. The best of many is flattered by having been chosen: "
-        "it is no result until it is measured on `test`."
+        f"are of spectrum to text, {spread}. The best of many trials is biased by its selection: "
+        "only its measurement on `test` is a result."
     )
     sections = [
         Section("Trials", [about, trials_table(metrics)]),
@@ -371,37 +250,37 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     pairs = load_embedded_pairs(run)
     spectrum = run.output / SPECTRUM if arguments.spectrum is None else Path(arguments.spectrum)
     if arguments.spectrum is None:
-        with run.stage("pretraining") as made:
-            made.append(f"{spectrum}: {describe(pretrain(run, pairs))}")
+        with run.stage("pretraining") as summary:
+            summary.append(f"{spectrum}: {describe(pretrain(run, pairs))}")
     alone = single_process_run(run)
     if process != 0:
         search(alone, pairs, trials, spectrum, process=process)
         return
-    with alone.stage("search") as made:
+    with alone.stage("search") as summary:
         search(alone, pairs, trials, spectrum, process=process)
         metrics = write_results(alone, pairs, arguments, trials, grid, processes)
         for lock in (run.output / TRIALS).glob("*.lock"):
             lock.unlink(missing_ok=True)
         best = metrics["points"][0]
-        made.append(f"{run.output / REPORT}, {run.output / RESULTS}")
-        made.append(
+        summary.append(f"{run.output / REPORT}, {run.output / RESULTS}")
+        summary.append(
             f"best {arguments.criterion} on validation {best['median'][arguments.criterion]:.4g} "
             f"with {json.dumps(best['settings'])}: {run.output / BEST}"
         )
 
 
 def options() -> argparse.ArgumentParser:
-    """What the command takes."""
+    """Return the parser of the command."""
     command = parser(
         "Search the settings of the alignment on one frozen, pretrained encoder.",
         """\
 Trains one model for each point of the grid (or of a random part of it) and seed, and chooses by
-`validation` alone. Leaves in DIR:
+`validation` alone. Writes to DIR:
   sweep.md, sweep.json   all trials, best first
   best.yaml              the preset with the best settings, for --config
   trials/                each trial's metrics.json and model/; training/ensemble.py combines them
-A rerun of the same command skips what is finished; with a larger --trials or --seeds it adds to
-it. Processes share the trials, and each trial runs on one of them: results are those of a single
+A rerun of the same command skips finished trials; with a larger --trials or --seeds it adds more.
+Processes share the trials, and each trial runs on one of them: results are those of a single
 process (to the bit, where OMP_NUM_THREADS is the same).
 
   accelerate launch training/sweep.py --config paper --dataset DATASET --output runs/search \\
@@ -424,13 +303,13 @@ process (to the bit, where OMP_NUM_THREADS is the same).
         type=positive_int,
         default=1,
         metavar="N",
-        help="trainings of each point, with seeds from --seed on (default: %(default)s)",
+        help="seeds of each point, from --seed on (default: %(default)s)",
     )
     command.add_argument(
         "--criterion",
         choices=CRITERIA,
         default=CRITERIA[0],
-        help="what is best on validation (default: %(default)s)",
+        help="figure of validation to choose by (default: %(default)s)",
     )
     command.add_argument(
         "--spectrum",
