@@ -12,10 +12,10 @@ from .configuration_specclip import (
     SpecCLIPTextConfig,
 )
 
-# Members read one input: what the feature extractor and the embedder make for all of them.
+# Members read the same tensors of the feature extractor and the embedder.
 _SAME_SPECTRUM = ("input_kind", "n_bins", "energy_range")
 _SAME_TEXT = ("embedding_dim", "n_sections", "embedder_name", "text_encoder")
-# What says how a file was written, not what the model is.
+# Keys that record how a file was written.
 _RECORDS = ("transformers_version", "architectures", "auto_map", "_name_or_path")
 
 
@@ -26,14 +26,11 @@ class SpecCLIPEnsembleConfig(SpecCLIPPreTrainedConfig):
 
     Args:
         members (`list[dict]`):
-            What the configuration of each member ([`SpecCLIPConfig`]) holds. All of them take the
+            Configuration of each member ([`SpecCLIPConfig`]) as a dictionary. All of them take the
             same spectra and the same text embeddings.
         weights (`list[float]`, *optional*):
             Weight of each member's similarity, above 0; brought to a sum of 1. Equal where left
             out.
-        encoder_of (`list[int]`, *optional*):
-            Which spectrum encoder each member uses, counted from 0 in order of first use. Members
-            trained on one frozen encoder share it. Where left out, each has its own.
 
     Example:
 
@@ -50,7 +47,6 @@ class SpecCLIPEnsembleConfig(SpecCLIPPreTrainedConfig):
 
     members: list[dict] | None = None
     weights: list[float | int] | None = None
-    encoder_of: list[int] | None = None
 
     def __post_init__(self, **kwargs: Any):
         self.members = [_settings(member) for member in self.members or [{}]]
@@ -61,17 +57,14 @@ class SpecCLIPEnsembleConfig(SpecCLIPPreTrainedConfig):
                 f"weights are {weights}, they must be {count} numbers above 0, one for each member"
             )
         total = math.fsum(weights)
-        # Left alone where they add up already, so that saving and loading changes no bit.
+        # Unchanged where they add up already, so that saving and loading changes no bit.
         self.weights = [
             float(w) if math.isclose(total, 1.0, rel_tol=1e-12) else w / total for w in weights
         ]
-        if self.encoder_of is None:
-            self.encoder_of = list(range(count))
-        _refuse_other_encoders(self.encoder_of, count)
-        self._refuse_other_inputs()
+        self._refuse_different_inputs()
         super().__post_init__(**kwargs)
 
-    def _refuse_other_inputs(self) -> None:
+    def _refuse_different_inputs(self) -> None:
         configs = self.member_configs
         for side, names in (("spectrum_config", _SAME_SPECTRUM), ("text_config", _SAME_TEXT)):
             for name in names:
@@ -89,12 +82,12 @@ class SpecCLIPEnsembleConfig(SpecCLIPPreTrainedConfig):
 
     @property
     def spectrum_config(self) -> SpecCLIPSpectrumConfig:
-        """What spectra are read as; of the first member."""
+        """Settings of the spectrum input, those of the first member."""
         return self.member_configs[0].spectrum_config  # type: ignore[return-value]
 
     @property
     def text_config(self) -> SpecCLIPTextConfig:
-        """What texts are read as; of the first member."""
+        """Settings of the text input, those of the first member."""
         return self.member_configs[0].text_config  # type: ignore[return-value]
 
     @property
@@ -104,19 +97,8 @@ class SpecCLIPEnsembleConfig(SpecCLIPPreTrainedConfig):
 
 
 def _settings(member: dict) -> dict:
+    """Return the full configuration of a member, without the records of its file."""
     return {k: v for k, v in SpecCLIPConfig(**member).to_dict().items() if k not in _RECORDS}
-
-
-def _refuse_other_encoders(encoder_of: list[int], members: int) -> None:
-    if len(encoder_of) != members:
-        raise ValueError(f"encoder_of names {len(encoder_of)} encoders for {members} members")
-    known = 0
-    for encoder in encoder_of:
-        if not 0 <= encoder <= known:
-            raise ValueError(
-                f"encoder_of is {encoder_of}: encoders count from 0 in order of first use"
-            )
-        known = max(known, encoder + 1)
 
 
 SpecCLIPEnsembleConfig.register_for_auto_class()

@@ -79,7 +79,7 @@ def info_nce_loss(
                 sides.append(_log_sum_exp(batch.texts, batch.all_spectra, scale))
             if from_spectra:
                 sides.append(_log_sum_exp(batch.spectra, batch.all_texts, scale))
-            log_sums = sum(sides)
+            log_sums = torch.stack(sides).sum()
         if direction == "both":
             log_sums = log_sums / 2
         # The mean of a row's positive similarities is its similarity with the mean of its

@@ -1,4 +1,4 @@
-"""Several dual encoders that answer as one, in one space."""
+"""Ensemble of dual encoders in one space."""
 
 # As in modeling_specclip.py: modules hide their types behind `__getattr__`.
 # mypy: disable-error-code="arg-type, assignment, operator, union-attr"
@@ -8,61 +8,22 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import can_return_tuple
 
-from .configuration_specclip import SpecCLIPConfig
 from .configuration_specclip_ensemble import SpecCLIPEnsembleConfig
-from .loss_specclip import at_least_float32
 from .modeling_specclip import SpecCLIPModel, SpecCLIPOutput
-from .modeling_specclip_spectrum import SpecCLIPPreTrainedModel, SpecCLIPSpectrumModel
-
-
-class SpecCLIPEnsembleEncoder(nn.Module):
-    """The members' spectrum encoders, each once however many members share it."""
-
-    def __init__(self, configs: Sequence[SpecCLIPConfig]):
-        super().__init__()
-        self.encoders = nn.ModuleList(
-            [SpecCLIPSpectrumModel._from_config(config.spectrum_config) for config in configs]
-        )
-
-    def forward(
-        self,
-        spectrum_values: torch.Tensor,
-        spectrum_globals: torch.Tensor | None = None,
-        input_signature: torch.Tensor | None = None,
-    ) -> BaseModelOutputWithPooling:
-        """`pooler_output`: the latents of all encoders side by side."""
-        latents = [
-            encoder(spectrum_values, spectrum_globals, input_signature).pooler_output
-            for encoder in self.encoders
-        ]
-        return BaseModelOutputWithPooling(pooler_output=torch.cat(latents, dim=-1))
-
-
-class SpecCLIPEnsembleMember(nn.Module):
-    """What a dual encoder has beside its spectrum encoder."""
-
-    def __init__(self, config: SpecCLIPConfig):
-        super().__init__()
-        # Built where it is trained, so that it cannot come to differ.
-        whole = SpecCLIPModel._from_config(config)
-        self.text_model = whole.text_model
-        self.spectrum_projection = whole.spectrum_projection
-        self.text_projection = whole.text_projection
+from .modeling_specclip_spectrum import SpecCLIPPreTrainedModel
 
 
 class SpecCLIPEnsembleModel(SpecCLIPPreTrainedModel):
     """
-    Dual encoders that answer together. Their unit vectors, each times the root of its weight, are
+    Ensemble of dual encoders. The members' unit vectors, each times the root of its weight, are
     joined: the cosine of two joined vectors is the weighted mean of the members' cosines. So an
-    ensemble is one point for each spectrum and text, and goes wherever a single model's does: into
-    an index, a gallery, an evaluation.
+    ensemble gives one point for each spectrum and text, and is used like a single model: for an
+    index, a gallery, an evaluation.
 
-    It is put together from trained models by [`SpecCLIPEnsembleModel.from_members`] and is not
-    trained as a whole.
+    It is built from trained models by [`SpecCLIPEnsembleModel.from_members`] and is not trained.
 
     Example:
 
@@ -82,16 +43,11 @@ class SpecCLIPEnsembleModel(SpecCLIPPreTrainedModel):
 
     def __init__(self, config: SpecCLIPEnsembleConfig):
         super().__init__(config)
-        configs = config.member_configs
-        owners = [config.encoder_of.index(i) for i in range(max(config.encoder_of) + 1)]
-        self.spectrum_model = SpecCLIPEnsembleEncoder([configs[i] for i in owners])
-        self.members = nn.ModuleList([SpecCLIPEnsembleMember(member) for member in configs])
-        # One inverse temperature of each member, as its logarithm.
-        self.logit_scales = nn.Parameter(torch.empty(len(configs)), requires_grad=False)
-        # Where a latent of the joined ones begins.
-        sizes = [configs[i].spectrum_config.latent_dim for i in owners]
-        self._latents = [slice(sum(sizes[:i]), sum(sizes[: i + 1])) for i in range(len(sizes))]
+        self.members = nn.ModuleList(
+            [SpecCLIPModel._from_config(member) for member in config.member_configs]
+        )
         self.post_init()
+        self.requires_grad_(False)
         self.eval()
 
     @classmethod
@@ -99,10 +55,10 @@ class SpecCLIPEnsembleModel(SpecCLIPPreTrainedModel):
     def from_members(
         cls, members: Sequence[SpecCLIPModel], weights: Sequence[float] | None = None
     ) -> "SpecCLIPEnsembleModel":
-        """Puts trained models together; their weights are copied.
+        """Build an ensemble from trained models; their weights are copied.
 
         Args:
-            members: at least one. Encoders that are equal in settings and weights are kept once.
+            members: at least one.
             weights: of each member's similarity, above 0; equal where left out.
 
         Raises:
@@ -111,27 +67,14 @@ class SpecCLIPEnsembleModel(SpecCLIPPreTrainedModel):
         """
         if not members:
             raise ValueError("an ensemble needs at least one member")
-        encoders: list[SpecCLIPSpectrumModel] = []
-        encoder_of = []
-        for member in members:
-            own = member.spectrum_model
-            known = [place for place, encoder in enumerate(encoders) if _equal(encoder, own)]
-            encoder_of.append(known[0] if known else len(encoders))
-            if not known:
-                encoders.append(own)
         ensemble = cls(
             SpecCLIPEnsembleConfig(
                 members=[member.config.to_dict() for member in members],
                 weights=None if weights is None else [float(weight) for weight in weights],
-                encoder_of=encoder_of,
             )
         )
-        for mine, encoder in zip(ensemble.spectrum_model.encoders, encoders, strict=True):
-            mine.load_state_dict(encoder.state_dict())
-        for place, (mine, member) in enumerate(zip(ensemble.members, members, strict=True)):
-            for part in ("text_model", "spectrum_projection", "text_projection"):
-                getattr(mine, part).load_state_dict(getattr(member, part).state_dict())
-            ensemble.logit_scales[place] = member.inverse_temperature().log()
+        for copy, member in zip(ensemble.members, members, strict=True):
+            copy.load_state_dict(member.state_dict())
         return ensemble.to(members[0].device)
 
     @can_return_tuple
@@ -142,15 +85,13 @@ class SpecCLIPEnsembleModel(SpecCLIPPreTrainedModel):
         input_signature: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPooling:
-        """Spectra in the joined space: `pooler_output` (batch, shared_dim), L2-normalised float32.
+        """Embed spectra: `pooler_output` (batch, shared_dim), L2-normalised float32.
 
         Args:
             spectrum_values, spectrum_globals, input_signature: see [`SpecCLIPSpectrumModel`].
         """
-        latents = self.spectrum_model(
-            spectrum_values, spectrum_globals, input_signature
-        ).pooler_output
-        return BaseModelOutputWithPooling(pooler_output=self._spectra(latents))
+        inputs = (spectrum_values, spectrum_globals, input_signature)
+        return self._join_outputs([m.get_spectrum_features(*inputs) for m in self.members])
 
     @can_return_tuple
     def get_text_features(
@@ -161,58 +102,39 @@ class SpecCLIPEnsembleModel(SpecCLIPPreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPooling:
-        """Texts in the joined space: `pooler_output` (batch, shared_dim), L2-normalised float32.
+        """Embed texts: `pooler_output` (batch, shared_dim), L2-normalised float32.
 
         Args:
             text_embeds, section_mask, input_ids, attention_mask: see [`SpecCLIPTextModel`].
         """
-        given = (text_embeds, section_mask, input_ids, attention_mask)
-        parts = [
-            member.text_projection(member.text_model(*given).pooler_output)
-            for member in self.members
-        ]
-        return BaseModelOutputWithPooling(pooler_output=self._joined(parts))
+        inputs = (text_embeds, section_mask, input_ids, attention_mask)
+        return self._join_outputs([m.get_text_features(*inputs) for m in self.members])
 
     @can_return_tuple
-    def forward(
-        self,
-        spectrum_values: torch.Tensor | None = None,
-        spectrum_globals: torch.Tensor | None = None,
-        input_signature: torch.Tensor | None = None,
-        text_embeds: torch.Tensor | None = None,
-        section_mask: torch.Tensor | None = None,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        return_loss: bool | None = None,
-        **kwargs: Any,
-    ) -> SpecCLIPOutput:
+    def forward(self, *args: Any, return_loss: bool | None = None, **kwargs: Any) -> SpecCLIPOutput:
         r"""
-        spectrum_values, spectrum_globals, input_signature:
-            See [`SpecCLIPSpectrumModel`]. Left out, only texts are embedded.
-        text_embeds, section_mask, input_ids, attention_mask:
-            See [`SpecCLIPTextModel`]. Left out, only spectra are embedded.
-        return_loss (`bool`, *optional*):
-            Refused: the members are trained, each by itself.
+        Embed spectra, texts or both; the arguments are those of [`SpecCLIPModel`].
 
-        The logits are the cosines times the weighted mean of the members' inverse temperatures.
+        return_loss (`bool`, *optional*):
+            Refused: the members are trained separately.
+
+        The logits are the cosines times the weighted mean of the members' inverse temperatures;
+        `spectrum_latent` joins the members' latents.
         """
         if return_loss:
             raise ValueError("an ensemble has no loss: train its members, each by itself")
-        has_texts = text_embeds is not None or input_ids is not None
-        if spectrum_values is None and not has_texts:
-            raise ValueError("give spectrum_values, text_embeds or input_ids")
-        latents = spectra = texts = logits = None
-        if spectrum_values is not None:
-            latents = self.spectrum_model(
-                spectrum_values, spectrum_globals, input_signature
-            ).pooler_output
-            spectra = self._spectra(latents)
-        if has_texts:
-            texts = self.get_text_features(
-                text_embeds, section_mask, input_ids, attention_mask
-            ).pooler_output
+        outputs = [member(*args, **kwargs) for member in self.members]
+        spectra, texts = (
+            None
+            if getattr(outputs[0], side) is None
+            else self._join([getattr(output, side) for output in outputs])
+            for side in ("spectrum_embeds", "text_embeds")
+        )
+        latents = logits = None
+        if spectra is not None:
+            latents = torch.cat([output.spectrum_latent for output in outputs], dim=-1)
         if spectra is not None and texts is not None:
-            scales = at_least_float32(self.logit_scales).exp()
+            scales = torch.stack([member.inverse_temperature() for member in self.members])
             logits = spectra @ texts.t() * (scales * scales.new_tensor(self.config.weights)).sum()
         return SpecCLIPOutput(
             logits_per_spectrum=logits,
@@ -222,40 +144,14 @@ class SpecCLIPEnsembleModel(SpecCLIPPreTrainedModel):
             spectrum_latent=latents,
         )
 
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, SpecCLIPEnsembleModel):
-            for place, config in enumerate(self.config.member_configs):
-                init.constant_(module.logit_scales[place], config.logit_scale_init_value)
-        else:
-            super()._init_weights(module)
+    def _join_outputs(self, outputs: Sequence[BaseModelOutputWithPooling]) -> BaseModelOutputWithPooling:
+        vectors = self._join([output.pooler_output for output in outputs])
+        return BaseModelOutputWithPooling(pooler_output=vectors)
 
-    def _spectra(self, latents: torch.Tensor) -> torch.Tensor:
-        return self._joined(
-            [
-                member.spectrum_projection(latents[:, self._latents[encoder]])
-                for member, encoder in zip(self.members, self.config.encoder_of, strict=True)
-            ]
-        )
-
-    def _joined(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Members' points (batch, D_i) as one unit vector (batch, ΣD_i)."""
-        weighted = [
-            nn.functional.normalize(at_least_float32(part), dim=-1) * weight**0.5
-            for part, weight in zip(parts, self.config.weights, strict=True)
-        ]
-        return torch.cat(weighted, dim=-1)
-
-
-def _equal(one: SpecCLIPSpectrumModel, other: SpecCLIPSpectrumModel) -> bool:
-    # The settings alone: what a configuration was loaded from is not the model.
-    names = type(one.config).__annotations__
-    if any(getattr(one.config, name) != getattr(other.config, name) for name in names):
-        return False
-    first, second = one.state_dict(), other.state_dict()
-    return first.keys() == second.keys() and all(
-        torch.equal(value, second[name]) for name, value in first.items()
-    )
+    def _join(self, vectors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Join the members' unit vectors (batch, D_i) to one unit vector (batch, ΣD_i)."""
+        weights = self.config.weights
+        return torch.cat([v * w**0.5 for v, w in zip(vectors, weights, strict=True)], dim=-1)
 
 
 SpecCLIPEnsembleModel.register_for_auto_class("AutoModel")
