@@ -144,7 +144,9 @@ class SpecCLIPEnsembleModel(SpecCLIPPreTrainedModel):
             spectrum_latent=latents,
         )
 
-    def _join_outputs(self, outputs: Sequence[BaseModelOutputWithPooling]) -> BaseModelOutputWithPooling:
+    def _join_outputs(
+        self, outputs: Sequence[BaseModelOutputWithPooling]
+    ) -> BaseModelOutputWithPooling:
         vectors = self._join([output.pooler_output for output in outputs])
         return BaseModelOutputWithPooling(pooler_output=vectors)
 
