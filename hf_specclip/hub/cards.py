@@ -314,7 +314,8 @@ def _headline_results(
             if variables.get(name, {}).get("n"):
                 yield f"{name}, mean absolute error", "mae", variables[name]["mae"]
     elif kind == "outliers":
-        for occurrence, classes in metrics["outliers"].get("injection", {}).items():
+        injection = metrics["outliers"].get("injection", {})
+        for occurrence, classes in ({} if "skipped" in injection else injection).items():
             detectors = classes.get("together", {}).get("detectors", {})
             for detector, measured in detectors.items():
                 if "auc" in measured:
