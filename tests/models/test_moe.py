@@ -76,7 +76,7 @@ def without_text(given):
     return {name: v for name, v in given.items() if name not in ("text", "shared_text")}
 
 
-def test_the_output_has_the_promised_form():
+def test_outputs_have_the_documented_shapes():
     with torch.no_grad():
         output = build()(**inputs())
     for name in ("predictions", "lower_68", "upper_68", "lower_90", "upper_90"):
@@ -89,7 +89,7 @@ def test_the_output_has_the_promised_form():
     assert (output.upper_68 <= output.upper_90).all()
 
 
-def test_it_loads_where_the_package_is_not_and_answers_the_same(tmp_path):
+def test_a_saved_model_loads_without_the_package_and_answers_the_same(tmp_path):
     model, given = build(), inputs()
     model.save_pretrained(tmp_path / "moe")
     save_file(given, tmp_path / "inputs.safetensors")
@@ -120,7 +120,7 @@ for place in (folder, again):
     assert not list((tmp_path / "moe").glob("*.bin"))
 
 
-def test_auto_classes_know_it_and_low_precision_changes_nothing(tmp_path):
+def test_auto_classes_load_float32_whatever_the_dtype(tmp_path):
     from transformers import AutoConfig, AutoModel
 
     model = build()
@@ -134,7 +134,7 @@ def test_auto_classes_know_it_and_low_precision_changes_nothing(tmp_path):
         assert torch.equal(loaded(**inputs()).predictions, model(**inputs()).predictions)
 
 
-def test_nothing_in_it_learns():
+def test_no_parameter_is_trainable():
     model = build()
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
@@ -149,24 +149,24 @@ def test_a_row_does_not_depend_on_the_others():
             assert torch.allclose(alone.upper_90[0], together.upper_90[row], rtol=1e-4, atol=1e-4)
 
 
-def test_rows_without_text_are_answered_beside_rows_with_it():
+def test_a_batch_may_mix_rows_with_and_without_text():
     model, given = build(), inputs()
     mask = torch.ones(7, 3, dtype=torch.bool)
     mask[[1, 4]] = False
     with torch.no_grad():
         mixed = model(**given, section_mask=mask)
-        whole = model(**given, section_mask=torch.ones(7, 3, dtype=torch.bool))
+        with_text = model(**given, section_mask=torch.ones(7, 3, dtype=torch.bool))
         retrieved = model(**without_text(given))
-        bare_rows = model(**without_text(given), without_text="without_text")
+        text_free = model(**without_text(given), without_text="without_text")
     assert mixed.panels.tolist() == [0, 1, 0, 0, 1, 0, 0]
     for row in range(7):
-        expected = retrieved if row in (1, 4) else whole
+        expected = retrieved if row in (1, 4) else with_text
         assert torch.allclose(mixed.predictions[row], expected.predictions[row], atol=1e-5)
     assert (retrieved.panels == 1).all()
-    assert (bare_rows.panels == 2).all()
-    assert bare_rows.expert_predictions[:, 1].isnan().all()  # it needs a text
-    assert bare_rows.gate_weights[:, :, 1].abs().max() < 1e-6
-    assert bare_rows.predictions.isfinite().all()
+    assert (text_free.panels == 2).all()
+    assert text_free.expert_predictions[:, 1].isnan().all()  # it needs a text
+    assert text_free.gate_weights[:, :, 1].abs().max() < 1e-6
+    assert text_free.predictions.isfinite().all()
 
 
 def test_the_retrieved_text_is_a_mean_of_the_nearest():
@@ -189,7 +189,7 @@ def test_the_retrieved_text_is_a_mean_of_the_nearest():
         )
 
 
-def test_from_a_spectrum_alone_through_the_dual_encoder(small_model):
+def test_predict_embeds_spectra_with_the_dual_encoder(small_model):
     clip = small_model(spectrum={"input_kind": "minmax"})
     model = build()
     counts = np.random.default_rng(0).poisson(1.0, (3, 40))
@@ -248,7 +248,7 @@ def test_inputs_that_do_not_fit_are_refused():
         ({"gate_features": [3]}, "must be indices among"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings, message):
+def test_invalid_configurations_are_refused(settings, message):
     with pytest.raises(StrictDataclassClassValidationError, match=message):
         SpecCLIPMoEConfig(**settings)
 

@@ -269,7 +269,7 @@ def test_damaged_and_absent_files_are_named(detector, tmp_path):
             SpecCLIPOutlierDetector.from_pretrained(copy)
 
 
-def test_a_failed_save_leaves_the_older_one(detector, tmp_path, monkeypatch):
+def test_a_failed_save_keeps_the_older_detector(detector, tmp_path, monkeypatch):
     folder = detector.save_pretrained(tmp_path / "d")
     before = (folder / "detector.safetensors").read_bytes()
     monkeypatch.setattr("safetensors.numpy.save_file", lambda *_: 1 / 0)

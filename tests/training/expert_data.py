@@ -43,7 +43,7 @@ def make(n: int, seed: int) -> ExpertData:
     )
 
 
-def asked(data: ExpertData, text: bool = True) -> dict:
+def model_inputs(data: ExpertData, text: bool = True) -> dict:
     """Arguments of the forward pass."""
     inputs = data.tensors()
     inputs["encoder"] = inputs.pop("spectrum")

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from expert_data import NAMES, QUICK, asked, make
+from expert_data import NAMES, QUICK, make, model_inputs
 from specclip_training.studies.experts.data import group_folds
 from specclip_training.studies.experts.fit import fit_gate, fit_select
 from specclip_training.studies.experts.pool import fit_scale, limit_weights
@@ -44,7 +44,7 @@ def test_folds_cut_no_group_and_are_even():
         group_folds(np.zeros(9), 5)
 
 
-def test_heavy_tails_are_drawn_in_and_come_back(gate, data):
+def test_scales_shorten_heavy_tails_and_invert(gate, data):
     kinds = gate.scale.kind.tolist()
     assert kinds == [LINEAR, LOG, ASINH, LINEAR, LINEAR]
     known = torch.from_numpy(data[0].targets[:, :4]).float()
@@ -73,7 +73,7 @@ def test_k_nearest_neighbours_equal_scikit_learn(select, data):
 
     pool, _, test = data
     with torch.no_grad():
-        said = select(**asked(test)).expert_predictions.double().numpy()
+        said = select(**model_inputs(test)).expert_predictions.double().numpy()
     names = [expert["name"] for expert in select.config.experts]
     for name in ("spectrum", "text", "shared_spectrum"):
         for variable in (0, 3):
@@ -87,10 +87,10 @@ def test_k_nearest_neighbours_equal_scikit_learn(select, data):
             assert close.mean() > (0.97 if name != "text" else 0.2), (name, variable)
 
 
-def test_select_takes_the_best_on_validation(select, data):
+def test_select_chooses_the_best_expert_on_validation(select, data):
     _, validation, _ = data
     with torch.no_grad():
-        output = select(**asked(validation))
+        output = select(**model_inputs(validation))
     by_expert = np.stack(
         [errors(output.expert_predictions[:, e], validation.targets) for e in range(6)]
     )
@@ -102,7 +102,7 @@ def test_select_takes_the_best_on_validation(select, data):
 def test_the_gate_is_no_worse_than_its_best_expert_nor_than_the_guess(gate, select, data):
     test = data[2]
     with torch.no_grad():
-        output, paper = gate(**asked(test)), select(**asked(test))
+        output, paper = gate(**model_inputs(test)), select(**model_inputs(test))
     mixed = errors(output.predictions, test.targets)
     by_expert = np.stack(
         [errors(said, test.targets) for said in output.expert_predictions.unbind(dim=1)]
@@ -116,11 +116,11 @@ def test_the_gate_is_no_worse_than_its_best_expert_nor_than_the_guess(gate, sele
 
 
 @pytest.mark.parametrize("panel", ["full", "retrieved", "without_text"])
-def test_intervals_hold_what_they_promise(gate, data, panel):
+def test_intervals_have_their_nominal_coverage(gate, data, panel):
     test = data[2]
     with torch.no_grad():
         output = gate(
-            **asked(test, panel == "full"), without_text=None if panel == "full" else panel
+            **model_inputs(test, panel == "full"), without_text=None if panel == "full" else panel
         )
     assert (output.panels == ["full", "retrieved", "without_text"].index(panel)).all()
     known = np.isfinite(test.targets)
@@ -133,9 +133,9 @@ def test_intervals_hold_what_they_promise(gate, data, panel):
     assert shares[90] > shares[68]
 
 
-def test_a_variable_that_is_never_known_stays_nan_and_spoils_nothing(gate, data):
+def test_a_variable_without_data_stays_nan_and_leaves_the_others_alone(gate, data):
     with torch.no_grad():
-        output = gate(**asked(data[2]))
+        output = gate(**model_inputs(data[2]))
     assert output.predictions[:, 4].isnan().all()
     assert output.predictions[:, :4].isfinite().all()
     assert output.lower_90[:, :4].isfinite().all()
@@ -143,14 +143,14 @@ def test_a_variable_that_is_never_known_stays_nan_and_spoils_nothing(gate, data)
 
 def test_without_text_the_bare_panel_uses_no_expert_with_text(gate, data):
     with torch.no_grad():
-        output = gate(**asked(data[2], text=False), without_text="without_text")
+        output = gate(**model_inputs(data[2], text=False), without_text="without_text")
     with_text = ["text" in " ".join(e["inputs"]) for e in gate.config.experts]
     weights = output.gate_weights[:, :4, with_text]
     assert weights.abs().max() < 1e-6
     assert output.expert_predictions[:, with_text].isnan().all()
 
 
-def test_a_distribution_finds_what_is_seldom_where_the_median_network_does_not():
+def test_a_distribution_predicts_rare_values_where_the_median_network_does_not():
     """Three in four rows are 0; the others, which a view tells with some doubt, are about 8."""
     parts = []
     for n, seed in ((1500, 1), (300, 2), (900, 3)):
@@ -164,7 +164,7 @@ def test_a_distribution_finds_what_is_seldom_where_the_median_network_does_not()
     )
     model = fit_gate(parts[0], parts[1], ["seldom", "unknown"], "encoder", settings)
     with torch.no_grad():
-        output = model(**asked(parts[2]))
+        output = model(**model_inputs(parts[2]))
     names = [expert["name"] for expert in model.config.experts]
     error = {
         name: np.abs(output.expert_predictions[:, place, 0].numpy() - parts[2].targets[:, 0]).mean()
@@ -182,7 +182,7 @@ def test_a_distribution_finds_what_is_seldom_where_the_median_network_does_not()
     assert 2 < expert.used[0].sum() < 8
 
 
-def test_the_fit_is_the_same_again(gate, data):
+def test_a_fit_is_reproducible(gate, data):
     again = fit_gate(data[0], data[1], NAMES, "encoder", QUICK)
     one, two = gate.state_dict(), again.state_dict()
     for name, value in one.items():

@@ -96,7 +96,7 @@ def _quick(seed: int):
     return dataclasses.replace(QUICK, seed=seed, n_folds=3)
 
 
-def test_the_metrics_are_whole_and_plain(done):
+def test_metrics_are_complete_and_plain(done):
     metrics = done[1].metrics
     json.dumps(without_nan(metrics), allow_nan=False)
     assert set(metrics["knn"]) == {
@@ -136,7 +136,7 @@ def test_coverage_is_split_by_counts(done):
     assert 0.8 < found["overall"]["value"] <= 1
 
 
-def test_the_report_says_what_it_must(done):
+def test_the_report_has_every_section(done):
     folder, study = done
     text = to_markdown("experts", study.sections, folder)
     for words in ("simulated `test`", "median guess", "gate over spectra", "Intervals",
@@ -148,7 +148,7 @@ def test_the_report_says_what_it_must(done):
         assert (folder / "figures" / name).stat().st_size > 5000
 
 
-def test_the_headline_is_left_as_a_model(done, reps, tmp_path):
+def test_the_headline_mixture_is_saved_in_moe(done, reps, tmp_path):
     folder, _ = done
     model = SpecCLIPMoEForRegression.from_pretrained(folder / "moe")
     assert model.config.mode == "gate"
@@ -157,7 +157,7 @@ def test_the_headline_is_left_as_a_model(done, reps, tmp_path):
     assert not list(folder.rglob(".partial-*"))
 
 
-def test_a_rerun_takes_up_what_is_fitted_and_refuses_another(done, reps, monkeypatch):
+def test_a_rerun_loads_fitted_mixtures_and_refuses_other_settings(done, reps, monkeypatch):
     folder, study = done
 
     def never(*_, **__):
@@ -173,7 +173,7 @@ def test_a_rerun_takes_up_what_is_fitted_and_refuses_another(done, reps, monkeyp
         experts.study_experts(run_in(folder, seed=1), reps)
 
 
-def test_a_spectrum_latent_of_its_own_is_asked_for_by_select_alone(reps, tmp_path, monkeypatch):
+def test_only_select_uses_the_latent_before_alignment(reps, tmp_path, monkeypatch):
     other = {
         name: dataclasses.replace(part, encoder=part.encoder[:, ::-1].copy())
         for name, part in reps.items()

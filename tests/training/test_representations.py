@@ -1,4 +1,4 @@
-"""What the studies read of a trained run."""
+"""Representations of a trained run."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from tiny_dataset import RICH, SIZES, TEXT_DIM
 
 
 @pytest.fixture(scope="module", params=[[], RICH], ids=["frozen", "trained along"])
-def found(request, tiny_dataset, tiny_preset, tmp_path_factory):
+def representations(request, tiny_dataset, tiny_preset, tmp_path_factory):
     run = Run(
         preset=load_preset(tiny_preset, request.param),
         dataset=str(tiny_dataset),
@@ -30,8 +30,8 @@ def found(request, tiny_dataset, tiny_preset, tmp_path_factory):
     return run, pairs, representations_of(run, pairs)
 
 
-def test_every_split_has_all_parts_in_the_order_of_its_rows(found):
-    _, pairs, reps = found
+def test_every_split_has_all_parts_in_the_order_of_its_rows(representations):
+    _, pairs, reps = representations
     widths = {"spectrum": 8, "text": 3 * TEXT_DIM, "shared_spectrum": 8, "shared_text": 8}
     widths |= {"shared_both": 16, "everything": 8 + 3 * TEXT_DIM + 16}
     for split, n in SIZES.items():
@@ -51,15 +51,15 @@ def test_every_split_has_all_parts_in_the_order_of_its_rows(found):
         assert same.any()
 
 
-def test_the_latent_before_alignment_is_kept_apart(found):
-    run, _, reps = found
+def test_the_latent_before_alignment_is_kept_apart(representations):
+    run, _, reps = representations
     part = reps["test"]
     frozen = run.preset.align.freeze_spectrum
     assert np.array_equal(part.spectrum, part.encoder) == frozen
 
 
-def test_absent_sections_are_zero_and_absent_columns_nan(found):
-    _, _, reps = found
+def test_absent_sections_are_zero_and_absent_columns_nan(representations):
+    _, _, reps = representations
     part = reps["train"]
     sections = part.text.reshape(len(part), 3, -1)
     assert not part.section_mask.all()
@@ -69,8 +69,8 @@ def test_absent_sections_are_zero_and_absent_columns_nan(found):
     assert part.classes.tolist() == [None] * len(part)
 
 
-def test_features_tell_bright_from_faint(found):
-    _, pairs, reps = found
+def test_features_follow_brightness(representations):
+    _, pairs, reps = representations
     part, split = reps["train"], pairs.splits["train"]
     counts = split.counts.sum(axis=1)
     related = [abs(np.corrcoef(column, np.log(counts))[0, 1]) for column in part.features.T]
