@@ -34,6 +34,10 @@ class MilvusIndex:
     Args:
         uri, collection, token: see `SpecCLIPIndex.to_milvus`.
 
+    Attributes:
+        sizes: number of entries by kind, `"papers"` and `"spectra"`.
+        dimension: D of the vectors.
+
     Raises:
         ImportError: where pymilvus is not installed.
         ValueError: when the database has no such index.
@@ -74,7 +78,7 @@ class MilvusIndex:
 
         Raises:
             ValueError: for queries of another width or not finite, `top_k` outside 1 to 16,384, or
-                conditions that leave more to look at than Milvus returns.
+                a cone with more entries around it than Milvus returns.
         """
         if not 1 <= top_k <= MAX_HITS:
             raise ValueError(f"top_k must be between 1 and {MAX_HITS:,}, not {top_k}")
