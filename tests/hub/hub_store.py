@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -62,7 +62,7 @@ class Commit:
 
 @dataclass
 class Repository:
-    """One model, dataset or Space: its commits and what its branches and tags point at."""
+    """One model, dataset or Space: its commits and what its branches point at."""
 
     kind: str
     name: str
@@ -70,7 +70,6 @@ class Repository:
     created: str
     sdk: str | None = None
     branches: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
     commits: dict[str, Commit] = field(default_factory=dict)
 
     @property
@@ -79,16 +78,10 @@ class Repository:
 
     def commit(self, revision: str) -> Commit:
         """Return the commit of a branch, a tag or a commit id."""
-        oid = self.branches.get(revision) or self.tags.get(revision) or revision
+        oid = self.branches.get(revision) or revision
         if oid not in self.commits:
             raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         return self.commits[oid]
-
-    def history(self, revision: str) -> Iterator[Commit]:
-        commit: Commit | None = self.commit(revision)
-        while commit is not None:
-            yield commit
-            commit = self.commits[commit.parent] if commit.parent else None
 
 
 class HubStore:
@@ -139,10 +132,6 @@ class HubStore:
         attributes = self.put(GITATTRIBUTES.encode())
         self.add_commit(repository, "main", "initial commit", {".gitattributes": attributes}, set())
         return repository
-
-    def delete(self, repository: Repository) -> None:
-        del self.repositories[repository.kind, repository.name]
-        self._file(repository).unlink(missing_ok=True)
 
     def add_commit(
         self,

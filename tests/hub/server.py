@@ -133,18 +133,11 @@ _ROUTES = [
         ("GET", "/api/whoami-v2", "whoami"),
         ("POST", "/api/validate-yaml", "validate_yaml"),
         ("POST", "/api/repos/create", "create"),
-        ("DELETE", "/api/repos/delete", "delete"),
         ("GET", rf"{_API}(?:/revision/(?P<revision>[^/]+))?", "info"),
         ("GET", rf"{_API}/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?", "tree"),
         ("POST", rf"{_API}/paths-info/(?P<revision>[^/]+)", "paths_info"),
-        ("GET", rf"{_API}/commits/(?P<revision>[^/]+)", "commits"),
         ("GET", rf"{_API}/refs", "refs"),
-        ("GET", rf"{_API}/auth-check", "auth_check"),
-        ("PUT", rf"{_API}/settings", "settings"),
         ("POST", rf"{_API}/branch/(?P<revision>[^/]+)", "add_branch"),
-        ("DELETE", rf"{_API}/branch/(?P<revision>[^/]+)", "remove_branch"),
-        ("POST", rf"{_API}/tag/(?P<revision>[^/]+)", "add_tag"),
-        ("DELETE", rf"{_API}/tag/(?P<revision>[^/]+)", "remove_tag"),
         ("POST", rf"{_API}/preupload/(?P<revision>[^/]+)", "preupload"),
         ("POST", rf"{_API}/commit/(?P<revision>[^/]+)", "commit"),
         ("POST", rf"{_FILES}\.git/info/lfs/objects/batch", "lfs_batch"),
@@ -245,13 +238,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.store.create(kind, name, private, asked.get("sdk"))
         return as_json({"url": url, "name": name})
 
-    def on_delete(self) -> Answer:
-        asked = json.loads(self.body)
-        owner = asked.get("organization") or self._user(needed=True)
-        kind = f"{asked.get('type') or 'model'}s"
-        self.hub.store.delete(self._repository(kind, f"{owner}/{asked['name']}", write=True))
-        return as_json({})
-
     # What is asked of a repository.
 
     def on_info(self, kind: str, name: str, revision: str | None) -> Answer:
@@ -325,19 +311,6 @@ class _Handler(BaseHTTPRequestHandler):
                 found.append({"type": "directory", "path": path, "oid": oid, "size": 0})
         return as_json(found)
 
-    def on_commits(self, kind: str, name: str, revision: str) -> Answer:
-        found = [
-            {
-                "id": commit.oid,
-                "title": commit.title,
-                "message": "",
-                "date": commit.date,
-                "authors": [{"user": commit.author}],
-            }
-            for commit in self._repository(kind, name).history(revision)
-        ]
-        return as_json(found)
-
     def on_refs(self, kind: str, name: str) -> Answer:
         repository = self._repository(kind, name)
 
@@ -356,47 +329,12 @@ class _Handler(BaseHTTPRequestHandler):
             }
         )
 
-    def on_auth_check(self, kind: str, name: str) -> Answer:
-        self._repository(kind, name)
-        return as_json({})
-
-    def on_settings(self, kind: str, name: str) -> Answer:
-        repository = self._repository(kind, name, write=True)
-        asked = json.loads(self.body)
-        if "visibility" in asked or "private" in asked:
-            repository.private = asked.get("visibility") == "private" or bool(asked.get("private"))
-        self.hub.store.save(repository)
-        return as_json({"private": repository.private})
-
     def on_add_branch(self, kind: str, name: str, revision: str) -> Answer:
         repository = self._repository(kind, name, write=True)
         if revision in repository.branches:
             raise Refusal(409, f"Reference already exists: {revision}")
         start = json.loads(self.body or b"{}").get("startingPoint") or "main"
         repository.branches[revision] = repository.commit(start).oid
-        self.hub.store.save(repository)
-        return as_json({})
-
-    def on_remove_branch(self, kind: str, name: str, revision: str) -> Answer:
-        repository = self._repository(kind, name, write=True)
-        if revision == "main" or repository.branches.pop(revision, None) is None:
-            raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
-        self.hub.store.save(repository)
-        return as_json({})
-
-    def on_add_tag(self, kind: str, name: str, revision: str) -> Answer:
-        repository = self._repository(kind, name, write=True)
-        tag = json.loads(self.body)["tag"]
-        if tag in repository.tags:
-            raise Refusal(409, f"Tag reference exists already: {tag}")
-        repository.tags[tag] = repository.commit(revision).oid
-        self.hub.store.save(repository)
-        return as_json({})
-
-    def on_remove_tag(self, kind: str, name: str, revision: str) -> Answer:
-        repository = self._repository(kind, name, write=True)
-        if repository.tags.pop(revision, None) is None:
-            raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         self.hub.store.save(repository)
         return as_json({})
 
