@@ -77,7 +77,7 @@ class Repository:
         return self.name.split("/")[0]
 
     def commit(self, revision: str) -> Commit:
-        """Return the commit of a branch, a tag or a commit id."""
+        """Return the commit of a branch or a commit id."""
         oid = self.branches.get(revision) or revision
         if oid not in self.commits:
             raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")

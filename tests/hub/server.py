@@ -323,7 +323,7 @@ class _Handler(BaseHTTPRequestHandler):
         return as_json(
             {
                 "branches": listed(repository.branches, "heads"),
-                "tags": listed(repository.tags, "tags"),
+                "tags": [],
                 "converts": [],
                 "pullRequests": [],
             }
