@@ -46,7 +46,6 @@ from specclip_training.reports.blocks import (
     Table,
     metric_title,
     to_markdown,
-    with_interval,
 )
 from specclip_training.stages.alignment import (
     MODEL,
@@ -70,6 +69,7 @@ from hf_specclip.evaluation import (
     match_ranks,
     plot_recall_curve,
 )
+from hf_specclip.formatting import format_with_interval
 from hf_specclip.models.pipeline_specclip import custom_pipelines, save_code
 from hf_specclip.storage import atomic_folder, write_json, write_text
 
@@ -341,7 +341,9 @@ def _label(folder: Path, output: Path) -> str:
 
 def _section(metrics: dict[str, Any], figure: Path) -> Section:
     simulated = "simulated " if metrics["simulated"] else ""
-    gain = with_interval(metrics["validation_gain"]["mean_log_rank"], "{:+.3f}")
+    gain = format_with_interval(
+        metrics["validation_gain"]["mean_log_rank"], "mean_log_rank", sign="+"
+    )
     selection = Table(
         ["added", "weight of each", *CRITERIA],
         [
@@ -357,7 +359,7 @@ def _section(metrics: dict[str, Any], figure: Path) -> Section:
     ensemble = metrics["retrieval"]["spectrum_to_text"]
     names = [name for name in _REPORTED if name in ensemble]
     rows = [
-        [title, *(with_interval(figures[name], "{:.1%}") for name in names)]
+        [title, *(format_with_interval(figures[name]) for name in names)]
         for title, figures in (
             ("single best", metrics["single"]["spectrum_to_text"]),
             ("ensemble", ensemble),
@@ -365,7 +367,7 @@ def _section(metrics: dict[str, Any], figure: Path) -> Section:
     ]
     gains = metrics["test_gain"]
     rows.append(["chance", *(f"{ensemble[name]['chance']:.1%}" for name in names)])
-    differences = [with_interval(gains[n], "{:.1%}") if n in gains else "" for n in names]
+    differences = [format_with_interval(gains[n]) if n in gains else "" for n in names]
     rows.append(["difference", *differences])
     return Section(
         "Ensemble",
@@ -410,7 +412,7 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
         summary.append(f"{run.output / ENSEMBLE}: {len(study.metrics['members'])} members")
         for name, figure in study.metrics["retrieval"]["spectrum_to_text"].items():
             if name.startswith("recall"):
-                summary.append(f"{name} on test {with_interval(figure, '{:.1%}')}")
+                summary.append(f"{name} on test {format_with_interval(figure)}")
     finish(run)
 
 

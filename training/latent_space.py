@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from specclip_training.engine.commands import Run, call
-from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table, with_interval
+from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table
 from specclip_training.studies.representations import SplitRepresentations
 from specclip_training.studies.run_study import run_study, study_parser
 
@@ -27,6 +27,7 @@ from hf_specclip.evaluation.latent_plots import (
     plot_map_variables,
 )
 from hf_specclip.evaluation.latent_probes import ProbeError, class_probe, value_probe
+from hf_specclip.formatting import format_with_interval
 
 FIGURES = "figures"
 # arXiv 2603.04516, section on the latent space: Pearson |ρ| of the best dimension.
@@ -41,6 +42,7 @@ MAP_VARIABLES = (
     "hard_hs", "hard_hm", "powlaw_gamma", "powlaw_nh", "bb_kt", "apec_kt", "flux_significance_b",
     "var_index_b",
 )  # fmt: skip
+_with_interval = partial(format_with_interval, spec=".2f")
 _TITLES = {
     "spectrum": "spectrum, before alignment",
     "encoder": "spectrum, aligned encoder",
@@ -153,10 +155,10 @@ def _correlations(rows: _Rows, spaces: Mapping[str, np.ndarray]) -> tuple[Sectio
             [
                 _TITLES[name],
                 str(spaces[name].shape[1]),
-                with_interval(methods["pearson"].mean),
+                _with_interval(methods["pearson"].mean),
                 _decimals(methods["pearson"].mean["chance"]),
                 _decimals(PAPER_MEAN.get(name)),
-                with_interval(methods["spearman"].mean),
+                _with_interval(methods["spearman"].mean),
             ]
             for name, methods in results.items()
         ],
@@ -168,7 +170,7 @@ def _correlations(rows: _Rows, spaces: Mapping[str, np.ndarray]) -> tuple[Sectio
         for result in (results[name]["pearson"] for name in shown):
             figure = {"value": result.strength[v], "low": result.low[v], "high": result.high[v]}
             note = "" if result.strength[v] > result.null[v] else " within chance"
-            cells[-1].append(with_interval(figure) + note if result.best[v] >= 0 else "–")
+            cells[-1].append(_with_interval(figure) + note if result.best[v] >= 0 else "–")
         null = results["shared_spectrum"]["pearson"].null[v]
         cells[-1] += [_decimals(null), _decimals(PAPER.get(variable))]
     head = ["variable", "rows", *[_TITLES[name] for name in shown], "chance (95 %)", "paper"]
@@ -207,7 +209,7 @@ def _geometry(rows: _Rows) -> tuple[Section, dict[str, Any]]:
         "modality_gap": ("modality gap, distance of the two means", "modalities swapped, 95 %"),
     }
     cells = [
-        [title, with_interval(figures[key]), f"{figures[key]['chance']:.3f}", reference]
+        [title, _with_interval(figures[key]), f"{figures[key]['chance']:.3f}", reference]
         for key, (title, reference) in names.items()
     ]
     text = (
@@ -236,7 +238,7 @@ def _classes(
         metrics[name] = probe
         cells.append([_TITLES[name]])
         for key in ("accuracy", "balanced_accuracy"):
-            cells[-1] += [with_interval(probe[key], "{:.1%}"), f"{probe[key]['chance']:.1%}"]
+            cells[-1] += [format_with_interval(probe[key]), f"{probe[key]['chance']:.1%}"]
     text = (
         f"Logistic regression learns {probe['n_classes']} classes on the {probe['n_train']:,} "
         f"{rows.word}rows of `train` and classifies {probe['n']:,} rows of other groups. Chance is "
@@ -271,7 +273,7 @@ def _metadata(rows: _Rows) -> tuple[Section, dict[str, Any]]:
         verdict = _verdict(probes["shared_spectrum"])
         metrics[quantity] = {**probes, "verdict": verdict}
         verdicts.append(f"{quantity} {verdict}")
-        cells += [[quantity, _TITLES[name], with_interval(p)] for name, p in probes.items()]
+        cells += [[quantity, _TITLES[name], _with_interval(p)] for name, p in probes.items()]
     text = (
         "Exposure, off-axis angle and year belong to the observation: an embedding that predicts "
         "them offers a shortcut to the field, and through the field to its papers. None of them "
@@ -327,7 +329,7 @@ def _maps(rows: _Rows) -> tuple[Section, dict[str, Any]]:
 
 
 def _verdict(figure: Mapping[str, Any]) -> str:
-    value = f"R² {with_interval(figure)}"
+    value = f"R² {_with_interval(figure)}"
     if figure["value"] >= METADATA_BOUND:
         return f"above the bound ({value})"
     if figure["high"] >= METADATA_BOUND:

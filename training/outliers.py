@@ -5,17 +5,16 @@ accelerate launch training/outliers.py --config paper --dataset DIR --output run
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from specclip_training.engine.commands import Run, call, parser
-from specclip_training.engine.presets import Preset
+from specclip_training.engine.commands import Run, call
 from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table
 from specclip_training.studies.outlier_figures import (
     injection_test,
@@ -23,7 +22,7 @@ from specclip_training.studies.outlier_figures import (
     plot_percentiles_by_class,
 )
 from specclip_training.studies.representations import SplitRepresentations
-from specclip_training.studies.run_study import add_split, run_study
+from specclip_training.studies.run_study import run_study, study_parser
 
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
 from hf_specclip.formatting import format_number, format_with_interval
@@ -327,21 +326,13 @@ def _top_line(each: OutlierExplanation, score: float) -> list[str]:
             _TITLES[each.strongest], near, band, variable, disagreement]  # fmt: skip
 
 
-def main(arguments: argparse.Namespace, preset: Preset) -> None:
-    """Run the command."""
-    run_study("outlier_study", study_outliers, arguments, preset)
-
-
-def options() -> argparse.ArgumentParser:
-    """Define the command line."""
-    command = parser(
-        "Find the outliers of a finished run, and test the detectors on rare classes.",
-        "Leaves DIR/outliers/, a SpecCLIPOutlierDetector, and DIR/outlier_study/: metrics.json,\n"
-        "report.html, report.md and figures.",
-    )
-    add_split(command)
-    return command
-
+main = partial(run_study, "outlier_study", study_outliers)
+options = partial(
+    study_parser,
+    "Find the outliers of a finished run, and test the detectors on rare classes.",
+    "Leaves DIR/outliers/, a SpecCLIPOutlierDetector, and DIR/outlier_study/: metrics.json,\n"
+    "report.html, report.md and figures.",
+)
 
 if __name__ == "__main__":
     sys.exit(call(main, options().parse_args()))

@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 from specclip_training.engine.commands import Run, call
 from specclip_training.engine.presets import CONFIGS
-from specclip_training.reports.blocks import Paragraph, Section, Study, Table, with_interval
+from specclip_training.reports.blocks import Paragraph, Section, Study, Table
 from specclip_training.stages.alignment import MODEL
 from specclip_training.studies.representations import SplitRepresentations
 from specclip_training.studies.run_study import run_study, skipped_study, study_parser
@@ -26,9 +26,11 @@ from tqdm.auto import tqdm
 from hf_specclip import SpecCLIPModel
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
 from hf_specclip.evaluation.roc import auc_of
+from hf_specclip.formatting import format_with_interval
 from hf_specclip.literature import EmbeddingError
 from hf_specclip.search.text_queries import TextQueries
 
+_with_interval = partial(format_with_interval, spec=".2f")
 TITLE = "Questions in words"
 QUESTIONS = CONFIGS / "questions.yaml"
 CLASS, ENDS, NUMBER = "class", "ends", "number"
@@ -229,14 +231,15 @@ def _texts(rows: SplitRepresentations) -> str:
 
 def _section(metrics: dict[str, Any], word: str) -> Section:
     means = [
-        [name, str(figure["n"]), with_interval(figure)] for name, figure in metrics["means"].items()
+        [name, str(figure["n"]), _with_interval(figure)]
+        for name, figure in metrics["means"].items()
     ]
     listed = [
         [
             question["about"],
             " / ".join(question["words"]),
             {True: "yes", False: "no", None: "–"}[question["told"]],
-            with_interval(question["auc"]),
+            _with_interval(question["auc"]),
         ]
         for question in metrics["questions"]
     ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from hf_specclip.formatting import format_with_interval
 from hf_specclip.storage import write_text
 
 
@@ -106,16 +105,6 @@ def metric_title(name: str) -> str:
     return name.replace("recall@", "Recall@").replace("_", " ")
 
 
-def with_interval(figure: Mapping[str, float | None], form: str = "{:.2f}") -> str:
-    """Format a figure and its interval, as `0.42 (0.38 to 0.45)`.
-
-    Args:
-        figure: mapping with `value` and, where there is an interval, `low` and `high`.
-        form: format string of a number.
-    """
-    return format_with_interval(figure, spec=form[2:-1])
-
-
 def _render(template: str, **values: Any) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -144,6 +133,5 @@ __all__ = [
     "Table",
     "metric_title",
     "to_markdown",
-    "with_interval",
     "write_report",
 ]

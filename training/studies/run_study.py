@@ -74,18 +74,13 @@ def study_parser(
         split_note: reason to prefer one of the splits, for the help of `--split`.
     """
     command = parser(description, epilog)
-    add_split(command, split_note)
-    return command
-
-
-def add_split(command: argparse.ArgumentParser, why: str = "choose by validation only") -> None:
-    """Add the option `--split`, the split measured on; `why` is part of its help."""
     command.add_argument(
         "--split",
         default="test",
         choices=["validation", "test"],
-        help=f"split measured on (default: %(default)s); {why}",
+        help=f"split measured on (default: %(default)s); {split_note}",
     )
+    return command
 
 
 def skipped_study(title: str, reason: str) -> Study:
@@ -104,4 +99,4 @@ def without_nan(value: Any) -> Any:
     return value
 
 
-__all__ = ["add_split", "run_study", "skipped_study", "study_parser", "without_nan"]
+__all__ = ["run_study", "skipped_study", "study_parser", "without_nan"]

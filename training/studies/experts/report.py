@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from specclip_training.reports.blocks import Figure, Paragraph, Section, Table, with_interval
+from specclip_training.reports.blocks import Figure, Paragraph, Section, Table
 from specclip_training.studies.experts.measures import MODES
 from specclip_training.studies.representations import REPRESENTATIONS
 
+from hf_specclip.formatting import format_metric, format_with_interval
 from hf_specclip.models.configuration_specclip_moe import PANELS
 
 _TITLES = {
@@ -24,7 +26,9 @@ _PANEL_TITLES = {
     "retrieved": "text missing, replaced by retrieved texts",
     "without_text": "text missing, experts without text",
 }
-_PERCENT, _VALUE = "{:.1%}", "{:.3g}"
+# Errors in the unit of the catalogue.
+_value = partial(format_metric, spec=".3g")
+_value_with_interval = partial(format_with_interval, spec=".3g")
 
 
 def expert_sections(metrics: Mapping[str, Any], figures: Sequence[Figure]) -> list[Section]:
@@ -54,7 +58,7 @@ def expert_sections(metrics: Mapping[str, Any], figures: Sequence[Figure]) -> li
         ),
         Table(
             ["mean over the variables of 1 − MAE ratio", "gain (95 % interval)"],
-            [[name, with_interval(g, _PERCENT)] for name, g in gains.items() if g],
+            [[name, format_with_interval(g)] for name, g in gains.items() if g],
         ),
         _error_table(metrics),
         Paragraph(_worse_variables(metrics)),
@@ -77,17 +81,17 @@ def _error_table(metrics: Mapping[str, Any]) -> Table:
             rows.append([name, "0", *["–"] * (len(head) - 2)])
             continue
         errors = [metrics["knn"][r]["variables"][name]["mae"]["value"] for r in REPRESENTATIONS]
-        cells = [f"**{_VALUE.format(e)}**" if e == min(errors) else _VALUE.format(e) for e in
+        cells = [f"**{_value(e)}**" if e == min(errors) else _value(e) for e in
                  errors]  # fmt: skip
         rows.append(
             [
                 name,
                 f"{entry['n']:,}",
-                _VALUE.format(entry["guess"]),
+                _value(entry["guess"]),
                 *cells,
-                _VALUE.format(metrics["select"]["variables"][name]["mae"]["value"]),
-                with_interval(entry["mae"], _VALUE),
-                with_interval(entry["gain"], _PERCENT) if "gain" in entry else "–",
+                _value(metrics["select"]["variables"][name]["mae"]["value"]),
+                _value_with_interval(entry["mae"]),
+                format_with_interval(entry["gain"]) if "gain" in entry else "–",
             ]
         )
     return Table(head, rows)
@@ -117,7 +121,7 @@ def _coverage_section(metrics: Mapping[str, Any], word: str) -> Section:
                 entries = {"all": part["overall"], **(part["by"] if panel == "full" else {})}
                 rows += [
                     [f"{mode}, {_PANEL_TITLES[panel]}", name, f"{level} %",
-                     with_interval(e, _PERCENT), f"{e['n']:,}", "yes" if e["holds"] else "no"]
+                     format_with_interval(e), f"{e['n']:,}", "yes" if e["holds"] else "no"]
                     for name, e in entries.items() if e
                 ]  # fmt: skip
     failing = [
@@ -143,8 +147,8 @@ def _coverage_section(metrics: Mapping[str, Any], word: str) -> Section:
 
 def _missing_text_section(metrics: Mapping[str, Any]) -> Section:
     rows = [
-        [mode, _PANEL_TITLES[panel], with_interval(entry["mean_gain"], _PERCENT),
-         with_interval(entry["price"], "{:+.1%}")]
+        [mode, _PANEL_TITLES[panel], format_with_interval(entry["mean_gain"]),
+         format_with_interval(entry["price"], sign="+")]
         for mode, panels in metrics["missing_text"].items()
         for panel, entry in panels.items()
         if "mean_gain" in entry
@@ -164,8 +168,8 @@ def _missing_text_section(metrics: Mapping[str, Any]) -> Section:
 
 def _truth_section(truth: Mapping[str, Any]) -> Section:
     rows = [
-        [name, _VALUE.format(truth["select"][name]["value"]), with_interval(entry, _VALUE),
-         _VALUE.format(truth["floor"][name]) if name in truth["floor"] else "–"]
+        [name, _value(truth["select"][name]["value"]), _value_with_interval(entry),
+         _value(truth["floor"][name]) if name in truth["floor"] else "–"]
         for name, entry in truth["gate"].items()
     ]  # fmt: skip
     return Section(
