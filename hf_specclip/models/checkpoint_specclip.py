@@ -1,4 +1,4 @@
-"""What is looked at before a checkpoint is believed: settings and files that lead elsewhere.
+"""Safety checks on a downloaded checkpoint: settings and files that lead elsewhere.
 
 A configuration is data that anyone may have written. Nothing in it may name code to be run, or
 files outside the folder it came with.
@@ -18,10 +18,10 @@ _ELSEWHERE = ("quantization_config", "transformers_weights")
 
 
 def refuse_foreign_settings(config: Any, place: str = "config.json") -> None:
-    """Refuses settings by which a saved configuration would fetch or run something else.
+    """Refuse settings by which a saved configuration would fetch or run something else.
 
     Args:
-        config: as read from JSON; looked at to the bottom.
+        config: as read from JSON; checked at every level.
         place: where in it this is, for the message.
 
     Raises:
@@ -51,7 +51,7 @@ def refuse_foreign_settings(config: Any, place: str = "config.json") -> None:
 
 
 def refuse_unsafe_folder(name_or_path: Any, subfolder: str = "") -> None:
-    """Refuses a local folder whose files lead out of it, or whose weights are pickles alone.
+    """Refuse a local folder whose files lead out of it, or whose weights are pickles alone.
 
     A name on the Hub is left to the Hub's client, which places files itself.
 
@@ -84,7 +84,7 @@ def refuse_unsafe_folder(name_or_path: Any, subfolder: str = "") -> None:
 
 
 def refuse_links_out(folder: Path, error: type[Exception] = ValueError) -> None:
-    """Refuses a folder in which a link leads out of it.
+    """Refuse a folder in which a link leads out of it.
 
     Raises:
         ValueError: or `error`; names the link.
@@ -95,7 +95,7 @@ def refuse_links_out(folder: Path, error: type[Exception] = ValueError) -> None:
 
 
 def stays_inside(folder: Path, path: Path) -> bool:
-    """Whether a file that is reached through a folder lies in it, links followed.
+    """Return True where a file reached through a folder lies in it, links followed.
 
     The snapshots of a Hub cache link to blobs beside them, which are the repository's own.
     """

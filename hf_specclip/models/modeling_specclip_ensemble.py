@@ -150,7 +150,7 @@ class SpecCLIPEnsembleModel(SpecCLIPPreTrainedModel):
         vectors = self._join([output.pooler_output for output in outputs])
         return BaseModelOutputWithPooling(pooler_output=vectors)
 
-    def _join(self, vectors: Sequence[torch.Tensor]) -> torch.Tensor:
+    def _join(self, vectors: Sequence[Any]) -> torch.Tensor:
         """Join the members' unit vectors (batch, D_i) to one unit vector (batch, ΣD_i)."""
         weights = self.config.weights
         return torch.cat([v * w**0.5 for v, w in zip(vectors, weights, strict=True)], dim=-1)

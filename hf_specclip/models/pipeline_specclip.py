@@ -2,10 +2,10 @@
 
 With this package installed, `hf_specclip.pipeline(task, model=…)`; elsewhere
 `transformers.pipeline(task, model=…, trust_remote_code=True)`, with the code saved beside the
-weights.
+weights. Literature and classes need the package.
 """
 
-# A pipeline's parts are optional in its base class; a type checker cannot know which are there.
+# A pipeline's parts are optional in its base class; a type checker cannot know which are set.
 # mypy: disable-error-code="arg-type, union-attr, misc, override"
 # mypy: disable-error-code="assignment, operator, return-value"
 
@@ -27,12 +27,12 @@ from .spectrum_input_specclip import describing_kind
 from .trained_run import find_run
 
 _COLUMNS = ("exposure", "background_counts", "background_scale", "effective_area")
-# What travels with a model in folders of its own.
+# Folders saved along with a model.
 _COMPANIONS = ("gallery", "zero_shot", "known_texts", "moe", "outliers")
 
 
 class SpectrumPipeline(Pipeline):
-    """What the pipelines on spectra share.
+    """Base class of the pipelines on spectra.
 
     Inputs: the path of a PHA file (where `hf_specclip` is installed), an `XRaySpectrum`, an array
     of counts (bins,) with `exposure=` (and `background_counts=`, `background_scale=`,
@@ -49,10 +49,11 @@ class SpectrumPipeline(Pipeline):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.model.eval()
-        self._found: Any = None
+        self._source: Any = None
 
     def __call__(self, spectra: Any, **kwargs: Any) -> Any:
-        """
+        """Run the task on one spectrum or many.
+
         Args:
             spectra: see the class.
             kwargs: `batch_size`, and those of the task.
@@ -61,15 +62,14 @@ class SpectrumPipeline(Pipeline):
         items = _items(spectra, columns)
         if items is None:  # a generator or a dataset, taken one by one
             if not isinstance(spectra, torch.utils.data.Dataset):
-                spectra = (each for each in spectra)
+                spectra = (spectrum for spectrum in spectra)
             return super().__call__(spectra, **kwargs)
-        one = not isinstance(items, list)
-        if not one and not items:
-            return []
-        found = super().__call__([items] if one else items, **kwargs)
-        return found[0] if one else found
+        if isinstance(items, list):
+            return super().__call__(items, **kwargs) if items else []
+        return super().__call__([items], **kwargs)[0]
 
     def preprocess(self, spectrum: Any) -> Any:
+        """Turn one spectrum into tensors."""
         return self.feature_extractor(spectrum, return_tensors="pt")
 
     def _forward(self, inputs: Any) -> dict[str, torch.Tensor]:
@@ -77,8 +77,10 @@ class SpectrumPipeline(Pipeline):
         return {"embeds": output.spectrum_embeds, "latent": output.spectrum_latent}
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
-        """See `Pipeline.save_pretrained`: all pipelines can be loaded from the folder, and what
-        travels with the model (texts, classes, experts) is saved along."""
+        """Save the model with its texts, classes and experts, for all pipelines.
+
+        See `Pipeline.save_pretrained`.
+        """
         target = Path(save_directory)
         if target.is_file():
             raise ValueError(f"{target} is a file: give a folder")
@@ -94,34 +96,34 @@ class SpectrumPipeline(Pipeline):
                 shutil.copytree(home, target / name, dirs_exist_ok=True)
 
     def _run(self) -> Any:
-        """Where the model came from, None for one that came from nowhere."""
+        """Return the run that the model was loaded from, or None."""
         name = self.model.name_or_path
         if not name:
             return None
-        if self._found is None:
+        if self._source is None:
             revision = getattr(self.model.config, "_commit_hash", None)
-            self._found = find_run(name, **({"revision": revision} if revision else {}))
-        return self._found
+            self._source = find_run(name, **({"revision": revision} if revision else {}))
+        return self._source
 
     def _folder(self, part: str, file: str, given: Any) -> Path:
-        """A folder that travels with the model, or the one named."""
+        """Return the folder of a companion of the model, or the one given."""
         if given is not None:
             for folder in (Path(given), Path(given) / part):
                 if (folder / file).is_file():
                     return folder
             raise ValueError(f"{given} holds no {part} (no {file})")
         run = self._run()
-        found = None if run is None else run.folder(part, file)
-        if found is None:
+        folder = None if run is None else run.folder(part, file)
+        if folder is None:
             raise ValueError(
                 f"the model {self.model.name_or_path or '(in memory)'} comes without {part}/: name "
                 "its folder when you make the pipeline"
             )
-        return found
+        return folder
 
 
 class SpectrumFeatureExtractionPipeline(SpectrumPipeline):
-    """Spectra to vectors: `pipeline("spectrum-feature-extraction", model=…)`.
+    """Pipeline from spectra to vectors: `pipeline("spectrum-feature-extraction", model=…)`.
 
     Call arguments: `space`, `"shared"` (the default; unit vectors in the space shared with the
     literature) or `"latent"` (the encoder's); `return_tensors`, True for torch tensors in place of
@@ -139,12 +141,13 @@ class SpectrumFeatureExtractionPipeline(SpectrumPipeline):
         return {}, {}, more
 
     def postprocess(self, outputs: Any, space: str = "shared", return_tensors: bool = False) -> Any:
+        """Return the vector of a spectrum."""
         vector = outputs["embeds" if space == "shared" else "latent"][0].float()
         return vector if return_tensors else vector.tolist()
 
 
 class SpectrumRetrievalPipeline(SpectrumPipeline):
-    """Spectra to the literature, or the spectra, they come closest to:
+    """Pipeline from spectra to the closest literature, or the closest spectra:
     `pipeline("spectrum-retrieval", model=…)`.
 
     Args:
@@ -153,8 +156,8 @@ class SpectrumRetrievalPipeline(SpectrumPipeline):
     Call arguments: `top_k` (5), `kind` (`"papers"` or `"spectra"`), `where`, a mapping of the
     arguments of `IndexFilter`.
 
-    Returns a list of answers, closest first: `score` (cosine), `id`, and for papers
-    `source_names`, `papers` (with `link`) and `summary`; for spectra what the index knows.
+    Returns a list of hits, closest first: `score` (cosine), `id`, and for papers `source_names`,
+    `papers` (with `link`) and `summary`; for spectra the entry of the index.
     """
 
     def __init__(self, *args: Any, index: Any = None, **kwargs: Any):
@@ -190,15 +193,16 @@ class SpectrumRetrievalPipeline(SpectrumPipeline):
         kind: str = "papers",
         where: Mapping[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
+        """Return the hits of a spectrum."""
         index, only = self.index, None
         if where is not None:
             only = _package_module("search.filter", "filtering").IndexFilter(**where)
         [hits] = index.search(outputs["embeds"], top_k, kind=kind, where=only)
-        return [{"score": hit.score, **_told(hit.entry)} for hit in hits]
+        return [{"score": hit.score, **_with_links(hit.entry)} for hit in hits]
 
 
 class ZeroShotSpectrumClassificationPipeline(SpectrumPipeline):
-    """Spectra to classes by what these are called:
+    """Pipeline from spectra to classes, by class names (zero-shot):
     `pipeline("zero-shot-spectrum-classification", model=…)`.
 
     Call arguments: `candidate_labels` (by default the classes the model came with; others need
@@ -209,8 +213,8 @@ class ZeroShotSpectrumClassificationPipeline(SpectrumPipeline):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._own: Any = None
-        self._asked: dict[tuple[str, ...], Any] = {}
+        self._model_classes: Any = None
+        self._other_classes: dict[tuple[str, ...], Any] = {}
 
     def _sanitize_parameters(
         self, candidate_labels: Any = None, top_k: int | None = None
@@ -227,22 +231,26 @@ class ZeroShotSpectrumClassificationPipeline(SpectrumPipeline):
         return {}, {}, more
 
     def classes(self, labels: tuple[str, ...] | None = None) -> Any:
-        """The model's `ZeroShotClasses`, or those of other labels at the same temperature.
+        """Return the model's `ZeroShotClasses`, or those of other labels at its temperature.
 
         Raises:
             ImportError: where `hf_specclip` is not installed.
         """
         zero_shot = _package_module("classify.zero_shot", "classification by name").ZeroShotClasses
-        if self._own is None:
-            self._own = zero_shot.from_pretrained(self._folder("zero_shot", "zero_shot.json", None))
+        if self._model_classes is None:
+            self._model_classes = zero_shot.from_pretrained(
+                self._folder("zero_shot", "zero_shot.json", None)
+            )
         if labels is None:
-            return self._own
-        if labels not in self._asked:
+            return self._model_classes
+        if labels not in self._other_classes:
             queries = _package_module("search.text_queries", "embedding the names of classes")
             run = self._run()
             embed = queries.TextQueries(self.model, None, run and run.model).embed_prompts
-            self._asked[labels] = zero_shot.from_prompts(labels, embed, self._own.temperature)
-        return self._asked[labels]
+            self._other_classes[labels] = zero_shot.from_prompts(
+                labels, embed, self._model_classes.temperature
+            )
+        return self._other_classes[labels]
 
     def postprocess(
         self,
@@ -250,6 +258,7 @@ class ZeroShotSpectrumClassificationPipeline(SpectrumPipeline):
         candidate_labels: tuple[str, ...] | None = None,
         top_k: int | None = None,
     ) -> list[dict[str, Any]]:
+        """Return the classes of a spectrum with their scores."""
         known = self.classes(candidate_labels)
         [shares] = known.probabilities(outputs["embeds"])
         order = np.argsort(-shares, kind="stable")[:top_k]
@@ -257,7 +266,8 @@ class ZeroShotSpectrumClassificationPipeline(SpectrumPipeline):
 
 
 class SpectrumParametersPipeline(SpectrumPipeline):
-    """Spectra to physical variables with intervals: `pipeline("spectrum-parameters", model=…)`.
+    """Pipeline from spectra to physical variables with intervals:
+    `pipeline("spectrum-parameters", model=…)`.
 
     Args:
         moe: folder of the mixture of experts, in place of the one the model came with.
@@ -290,6 +300,7 @@ class SpectrumParametersPipeline(SpectrumPipeline):
         return {}, {}, {"variables": [variables] if isinstance(variables, str) else list(variables)}
 
     def preprocess(self, spectrum: Any) -> Any:
+        """Turn one spectrum into tensors, with the numbers that the experts read."""
         inputs = super().preprocess(spectrum)
         if self.feature_extractor.input_kind == self._describing.input_kind:
             numbers = inputs["spectrum_globals"]
@@ -306,6 +317,7 @@ class SpectrumParametersPipeline(SpectrumPipeline):
     def postprocess(
         self, outputs: Any, variables: list[str] | None = None
     ) -> dict[str, dict[str, Any]]:
+        """Return the variables of a spectrum with their intervals."""
         [record] = self.moe.to_records(SpecCLIPMoEOutput(**outputs))
         wanted = list(record) if variables is None else variables
         if unknown := [name for name in wanted if name not in record]:
@@ -334,7 +346,7 @@ def _package_module(name: str, purpose: str) -> Any:
 
 
 def custom_pipelines() -> dict[str, dict[str, Any]]:
-    """What a model's configuration says of the pipelines that can be made of it."""
+    """Return the entry of a model's configuration that names its pipelines."""
     module = Path(__file__).stem
     return {
         task: {"impl": f"{module}.{kind.__name__}", "pt": ["AutoModel"]}
@@ -348,8 +360,7 @@ def save_code(folder: str | os.PathLike) -> None:
 
 
 def _items(spectra: Any, columns: Mapping[str, Any]) -> Any:
-    """One spectrum, or a list of them, as the feature extractor takes them; None for what is
-    iterated over as it is."""
+    """Return one spectrum, or a list, as the feature extractor takes them; None for an iterable."""
     if isinstance(spectra, str | os.PathLike) or hasattr(spectra, "rebinned"):
         _refuse(columns)
         return spectra
@@ -406,8 +417,8 @@ def _refuse(columns: Mapping[str, Any]) -> None:
         raise ValueError(f"{', '.join(columns)} as keyword goes with an array of counts only")
 
 
-def _told(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry of the index, its papers with links."""
+def _with_links(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry of the index, with links to its papers."""
     if "papers" not in entry:
         return dict(entry)
     paper_url = _package_module("search.index", "links to papers").paper_url

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def pipeline(task: str, model: Any = None, **kwargs: Any) -> Any:
-    """A pipeline on spectra, as `transformers.pipeline` makes it.
+    """Make a pipeline on spectra, as `transformers.pipeline` does.
 
     Args:
         task: `"spectrum-feature-extraction"`, `"spectrum-retrieval"`,
@@ -33,7 +33,7 @@ def pipeline(task: str, model: Any = None, **kwargs: Any) -> Any:
 
 
 def register_pipelines() -> None:
-    """Makes `transformers.pipeline` know the tasks; again does no harm."""
+    """Register the tasks with `transformers.pipeline`; a second call does nothing."""
     from transformers import AutoModel
     from transformers.pipelines import PIPELINE_REGISTRY
 

@@ -1,4 +1,4 @@
-"""Spectra and texts together, as the SpecCLIP models take them."""
+"""Processor: spectra and texts to the tensors of the SpecCLIP models."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from .variables_specclip import SECTIONS
 
 class SpecCLIPProcessor(ProcessorMixin):
     r"""
-    Puts a [`SpecCLIPFeatureExtractor`] and, where the model reads tokens, a tokenizer into one.
+    Processor of a [`SpecCLIPFeatureExtractor`] and, where the model reads tokens, a tokenizer.
 
     Args:
         feature_extractor (`SpecCLIPFeatureExtractor`): for the spectra.
@@ -58,7 +58,8 @@ class SpecCLIPProcessor(ProcessorMixin):
         return_tensors: str | None = "pt",
         **spectrum_arguments: Any,
     ) -> BatchFeature:
-        """
+        """Turn spectra, texts or both into tensors.
+
         Args:
             spectra: whatever [`SpecCLIPFeatureExtractor`] takes.
             text: a summary (a mapping of sections to texts, absent or None where there is none), a
@@ -128,16 +129,17 @@ class SpecCLIPProcessor(ProcessorMixin):
 
     @classmethod
     def get_attributes(cls) -> list[str]:
-        # The tokenizer is optional, which ProcessorMixin does not know: it is dealt with below.
+        """Return the parts that `ProcessorMixin` loads: not the tokenizer, which is optional."""
         return ["feature_extractor"]
 
     @property
     def model_input_names(self) -> list[str]:
+        """Names of the tensors."""
         texts = ["input_ids", "attention_mask"] if self.tokenizer is not None else ["text_embeds"]
         return [*self.feature_extractor.model_input_names, *texts, "section_mask"]
 
     def to_dict(self) -> dict[str, Any]:
-        """What `processor_config.json` holds; the tokenizer has files of its own."""
+        """Return the content of `processor_config.json`; the tokenizer has files of its own."""
         settings: dict[str, Any] = {
             "processor_class": type(self).__name__,
             "feature_extractor": self.feature_extractor.to_dict(),
@@ -152,7 +154,7 @@ class SpecCLIPProcessor(ProcessorMixin):
     def save_pretrained(
         self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any
     ) -> Any:
-        """See `ProcessorMixin.save_pretrained`; the tokenizer is saved in the same folder."""
+        """Save the processor, with its tokenizer in the same folder; see `ProcessorMixin`."""
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(save_directory)
         return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)

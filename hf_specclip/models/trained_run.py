@@ -1,4 +1,4 @@
-"""What training leaves, wherever it lies: the dual encoder and what travels beside it.
+"""Locate the artifacts of a training run, local or on the Hub.
 
 A run is a folder with `model/`, `moe/`, `outliers/` and `spectrum/`; a model folder, or a
 repository on the Hub, may hold `moe/` and `outliers/` itself.
@@ -15,18 +15,18 @@ from typing import Any
 MODEL_FOLDERS = ("model", "ensemble")
 MODEL_TYPES = ("specclip", "specclip_ensemble")
 MAX_CONFIG_BYTES = 1 << 24
-# No code: what a repository brings along for others is neither fetched nor run.
+# No code: that of a repository is neither fetched nor run.
 _FETCHED = ("*.json", "*.jsonl", "*.safetensors", "*.txt", "*.model")
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """Folders of what was trained together.
+    """Folders of a training run.
 
     Attributes:
         model: the dual encoder.
         root: the run around it, or the same.
-        name: what was asked for.
+        name: name or path that was asked for.
     """
 
     model: Path
@@ -34,7 +34,7 @@ class TrainedRun:
     name: str
 
     def folder(self, part: str, needed_file: str = "config.json") -> Path | None:
-        """`moe/`, `outliers/`, … inside the model or beside it; None where there is none."""
+        """Return `moe/`, `outliers/`, … inside the model or beside it, or None."""
         for home in (self.model, self.root):
             if (home / part / needed_file).is_file():
                 return home / part
@@ -82,14 +82,14 @@ def find_run(name_or_path: str | os.PathLike[str], **hub: Any) -> TrainedRun:
 
 
 def refuse_missing_folder(name: str) -> None:
-    """Raises ValueError for what looks like a path, and so is no name on the Hub."""
+    """Raise ValueError for a path, which is no name on the Hub."""
     path = Path(name)
     if path.is_absolute() or name.startswith(".") or name.count("/") > 1:
         raise ValueError(f"there is no folder {name}")
 
 
 def model_type(folder: Path) -> str:
-    """What the configuration in a folder says it is of; "unknown" without one."""
+    """Return the `model_type` of a folder's configuration; "unknown" without one."""
     path = folder / "config.json"
     if not path.is_file() or path.stat().st_size > MAX_CONFIG_BYTES:
         return "unknown"
