@@ -32,3 +32,12 @@ def write_pha(path: Path, counts: np.ndarray, exposure: float = 20_000.0) -> Pat
         hdus.append(hdu)
     fits.HDUList(hdus).writeto(path)
     return path
+
+
+def write_spectra(folder: Path) -> list[Path]:
+    """Write three spectra, from soft to hard."""
+    draw, channels = np.random.default_rng(0).poisson, np.arange(CHANNELS)
+    return [
+        write_pha(folder / f"{i}.pha", draw(4 * np.exp(-channels / (100 * (i + 1)))))
+        for i in range(3)
+    ]

@@ -157,23 +157,6 @@ def test_literature_comes_with_links(spectra, model_folder, capsys):
     assert paper["link"] in capsys.readouterr().out
 
 
-def test_literature_equals_the_library(spectra, model_folder, capsys):
-    import torch
-
-    from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel, read_spectrum
-
-    model = SpecCLIPModel.from_pretrained(model_folder).eval()
-    inputs = SpecCLIPFeatureExtractor.from_pretrained(model_folder)(
-        read_spectrum(spectra[1]), return_tensors="pt"
-    )
-    with torch.no_grad():
-        query = model.get_spectrum_features(**inputs).pooler_output
-    hit = SpecCLIPIndex.from_pretrained(model_folder).search(query, 1)[0][0]
-    first = literature(["--model", model_folder, spectra[1]], capsys)[0]
-    assert first["id"] == hit.entry["id"]
-    assert first["score"] == pytest.approx(hit.score, abs=1e-4)
-
-
 def test_an_ensemble_answers_as_a_model_does(spectra, model_folder, tmp_path, capsys):
     import shutil
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from astropy.table import Table
-from chandra_pha import write_pha
+from chandra_pha import write_spectra
 
 from hf_specclip import SpecCLIPIndex
 from hf_specclip.cli.main import main
@@ -14,11 +14,7 @@ from hf_specclip.cli.main import main
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder, draw = tmp_path_factory.mktemp("files"), np.random.default_rng(0).poisson
-    return [
-        str(write_pha(folder / f"{i}.pha", draw(4 * np.exp(-np.arange(1024) / (100 * (i + 1))))))
-        for i in range(3)
-    ]
+    return [str(path) for path in write_spectra(tmp_path_factory.mktemp("files"))]
 
 
 @pytest.fixture

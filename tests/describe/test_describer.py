@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from astropy.table import Table
-from chandra_pha import write_pha
+from chandra_pha import write_spectra
 
 from hf_specclip import (
     Describer,
@@ -36,12 +36,7 @@ def describer(tiny_run):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder, draw = tmp_path_factory.mktemp("files"), np.random.default_rng(0).poisson
-    channels = np.arange(1024)
-    return [
-        write_pha(folder / f"{i}.pha", draw(4 * np.exp(-channels / (100 * (i + 1)))))
-        for i in range(3)
-    ]
+    return write_spectra(tmp_path_factory.mktemp("files"))
 
 
 @pytest.fixture(scope="module")
