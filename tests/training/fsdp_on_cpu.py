@@ -1,10 +1,10 @@
-"""Run a program with weights in parts on CPUs, through all of accelerate's own code for FSDP.
+"""Program launcher that shards weights on CPUs, through accelerate's own code for FSDP.
 
     accelerate launch --config_file training/configs/accelerate/fsdp.yaml --num_processes 2 \
         fsdp_on_cpu.py PROGRAM ARGUMENTS
 
-Accelerate takes the plugin that the configuration asks for on accelerators alone, though torch cuts
-weights into parts anywhere: here its state is told to. Says at the end how many models were cut.
+Accelerate uses the FSDP plugin of a configuration on accelerators alone, though torch shards weights
+on any device; here its state is patched. Prints the number of sharded models at the end.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What a run may remove, and what it may not."""
+"""Output folders: training results are overwritten, other files are not."""
 
 import pytest
 from specclip_training.engine.commands import prepare_output

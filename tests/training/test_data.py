@@ -1,4 +1,4 @@
-"""What becomes of a dataset before training sees it."""
+"""Training data: arrays, distinct texts, refusals and augmentations."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
-"""Scalars, which FSDP does not cut: vectors of one while it trains, scalars in all that is kept.
+"""Scalars under FSDP: vectors of length 1 in training, scalars in checkpoints.
 
-Real parts are in `test_loop.py` and `test_chain.py`, on two processes.
+Sharded weights on two processes are in `test_loop.py` and `test_chain.py`.
 """
 
 from types import SimpleNamespace

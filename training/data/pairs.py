@@ -321,7 +321,9 @@ def hide_sections(mask: np.ndarray, chance: float, draws: Draws) -> np.ndarray:
 
 def _arrays(table: pa.Table, text_ids: np.ndarray) -> SplitArrays:
     names = ["counts", "background_counts", "background_scale", "effective_area", "exposure"]
-    columns = to_arrays(table.select([name for name in names if name in table.column_names]))
+    arrays = to_arrays(table.select([name for name in names if name in table.column_names]))
+    # Copies, as torch warns of the read-only memory of a table.
+    columns = {name: np.array(values) for name, values in arrays.items()}
     return SplitArrays(
         counts=columns["counts"],
         background_counts=columns["background_counts"],
