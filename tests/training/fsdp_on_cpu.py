@@ -3,8 +3,8 @@
     accelerate launch --config_file training/configs/accelerate/fsdp.yaml --num_processes 2 \
         fsdp_on_cpu.py PROGRAM ARGUMENTS
 
-Accelerate uses the FSDP plugin of a configuration on accelerators alone, though torch shards weights
-on any device; here its state is patched. Prints the number of sharded models at the end.
+Accelerate uses the FSDP plugin of a configuration on accelerators alone, though torch shards
+weights on any device; here its state is patched. Prints the number of sharded models at the end.
 """
 
 import os
