@@ -20,7 +20,6 @@ from specclip_training.engine.checkpoint import CheckpointFolder
 from specclip_training.engine.draws import Draws, process_slice
 from specclip_training.engine.loop import (
     TrainingError,
-    WeightAverage,
     batch_plan,
     fit,
     is_better,
@@ -28,6 +27,7 @@ from specclip_training.engine.loop import (
     map_rows,
 )
 from specclip_training.engine.presets import StageSettings
+from specclip_training.engine.weight_average import WeightAverage
 from toy import SETTINGS, Toy
 
 TOY = Path(__file__).with_name("toy.py")
