@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 from specclip_training.data.pairs import PairData, embed_texts, load_pairs, require_texts
-from specclip_training.engine.commands import LOGS, Run, call, parser, positive_int, start
+from specclip_training.engine.commands import LOGS, Run, call, parser, start
 from specclip_training.engine.grid import Trial
 from specclip_training.engine.loop import is_better
 from specclip_training.engine.presets import Preset, PresetError, load_preset, read_yaml
@@ -46,6 +46,7 @@ from specclip_training.stages.trials import (
     trial_identity,
 )
 
+from hf_specclip.cli.arguments import positive_int
 from hf_specclip.formatting import format_metric
 from hf_specclip.storage import to_json, write_json, write_text
 

@@ -22,6 +22,7 @@ from specclip_training.data.streamed import AREA_COLUMNS, SPECTRUM_COLUMNS
 from specclip_training.engine.checkpoint import fingerprint
 
 from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
+from hf_specclip.cli.arguments import positive_int
 from hf_specclip.describe.read_dataset import split_files
 from hf_specclip.errors import FileFormatError
 
@@ -156,7 +157,11 @@ as one. A rerun makes what is missing, on any number of processes.
     )
     command.add_argument("--output", required=True, metavar="DIR", help="folder of the vectors")
     command.add_argument(
-        "--batch-size", type=int, default=512, metavar="N", help="spectra at once (default: 512)"
+        "--batch-size",
+        type=positive_int,
+        default=512,
+        metavar="N",
+        help="spectra at once (default: 512)",
     )
     command.add_argument("--half", action="store_true", help="keep vectors in float16")
     command.add_argument("--bfloat16", action="store_true", help="run the encoder in bfloat16")

@@ -26,15 +26,7 @@ from specclip_training.engine.checkpoint import (
     check_identity,
     fingerprint,
 )
-from specclip_training.engine.commands import (
-    LOGS,
-    Run,
-    call,
-    finish,
-    parser,
-    positive_int,
-    start,
-)
+from specclip_training.engine.commands import LOGS, Run, call, finish, parser, start
 from specclip_training.engine.loop import is_better
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import (
@@ -62,6 +54,7 @@ from hf_specclip import (
     SpecCLIPModel,
     SpecCLIPProcessor,
 )
+from hf_specclip.cli.arguments import positive_int
 from hf_specclip.evaluation import (
     GroupBootstrap,
     curve_of_ranks,

@@ -23,14 +23,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from specclip_training.data.pairs import PairData, load_embedded_pairs
-from specclip_training.engine.commands import (
-    LOGS,
-    Run,
-    call,
-    parser,
-    positive_int,
-    start,
-)
+from specclip_training.engine.commands import LOGS, Run, call, parser, start
 from specclip_training.engine.grid import Trial, plan_trials, read_grid
 from specclip_training.engine.loop import TrainingError, is_better
 from specclip_training.engine.presets import Preset
@@ -49,6 +42,7 @@ from specclip_training.stages.trials import (
 )
 from tqdm.auto import tqdm
 
+from hf_specclip.cli.arguments import positive_int
 from hf_specclip.storage import atomic_file, write_json, write_text
 
 RESULTS, REPORT, BEST = "sweep.json", "sweep.md", "best.yaml"

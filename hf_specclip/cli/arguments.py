@@ -41,7 +41,7 @@ def positive_int(text: str) -> int:
     """Parse a count: an integer of at least 1."""
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
+        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
     return value
 
 

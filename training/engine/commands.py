@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from specclip_training.engine.presets import Preset, PresetError, load_preset
 
+from hf_specclip.cli.arguments import positive_int
 from hf_specclip.errors import SpecCLIPError
 from hf_specclip.storage import remove_partial
 
@@ -257,14 +258,6 @@ def _seed(text: str) -> int:
     return value
 
 
-def positive_int(text: str) -> int:
-    """Parse a count of at least 1, for argparse."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
-    return value
-
-
 __all__ = [
     "CHECKPOINTS",
     "LOGS",
@@ -275,7 +268,6 @@ __all__ = [
     "finish",
     "format_seconds",
     "parser",
-    "positive_int",
     "prepare_output",
     "start",
 ]
