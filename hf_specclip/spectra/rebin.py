@@ -99,21 +99,17 @@ def deal_counts(
     channel_edges: ArrayLike,
     bin_edges: ArrayLike,
     seed: int,
-    *,
-    outside: bool = False,
 ) -> NDArray[np.int64]:
-    """Deal the integer counts of channels over bins; none is split and none is lost.
+    """Deal the integer counts of channels over bins; none is split.
 
     Args:
         counts: (n,) counts, non-negative integers.
         channel_edges: (n + 1,) ascending edges of the channels, keV.
         bin_edges: (m + 1,) ascending edges of the bins, keV.
         seed: of this detection, see `detection_seed`.
-        outside: also return what fell below the first and above the last bin.
 
     Returns:
-        (m,) counts per bin; with `outside` (m + 2,): below the range, the bins, above the range,
-        which add up to the counts exactly.
+        (m,) counts per bin; those that fall beyond the bins are left out.
 
     Raises:
         ValueError: counts that are negative or not integers, edges that do not ascend.
@@ -121,7 +117,7 @@ def deal_counts(
     values = np.asarray(counts)
     if values.ndim != 1:
         raise ValueError(f"counts must have shape (n,), not {values.shape}")
-    return deal_counts_batch(values[None], channel_edges, bin_edges, [seed], outside=outside)[0]
+    return deal_counts_batch(values[None], channel_edges, bin_edges, [seed])[0]
 
 
 def deal_counts_batch(
@@ -129,8 +125,6 @@ def deal_counts_batch(
     channel_edges: ArrayLike,
     bin_edges: ArrayLike,
     seeds: ArrayLike,
-    *,
-    outside: bool = False,
 ) -> NDArray[np.int64]:
     """`deal_counts` for many detections with the same channels, without a loop over them.
 
@@ -139,11 +133,9 @@ def deal_counts_batch(
         channel_edges: (n + 1,) ascending edges of the channels, keV.
         bin_edges: (m + 1,) ascending edges of the bins, keV.
         seeds: (B,) one seed for each detection.
-        outside: also return what fell below the first and above the last bin.
 
     Returns:
-        (B, m), or (B, m + 2) with `outside`. Row i equals ``deal_counts(counts[i], …, seeds[i])``
-        bit for bit.
+        (B, m) counts. Row i equals ``deal_counts(counts[i], …, seeds[i])`` bit for bit.
 
     Raises:
         ValueError: as `deal_counts`, or a number of seeds other than B.
@@ -194,7 +186,7 @@ def deal_counts_batch(
             np.add.at(flat, np.minimum(slots[part] + step, last), left - above)
             left = above
         np.add.at(flat, np.minimum(slots[part] + len(crossed), last), left)
-    return dealt if outside else np.ascontiguousarray(dealt[:, 1:-1])
+    return np.ascontiguousarray(dealt[:, 1:-1])
 
 
 def overlap_fractions(src_edges: ArrayLike, dst_edges: ArrayLike) -> NDArray[np.float64]:
@@ -215,7 +207,8 @@ def overlap_fractions(src_edges: ArrayLike, dst_edges: ArrayLike) -> NDArray[np.
         ascending_edges(src_edges, "src_edges"),
         ascending_edges(dst_edges, "dst_edges"),
     )
-    return np.diff(_cumulative(source, target), axis=1)
+    below = np.clip((target - source[:-1, None]) / np.diff(source)[:, None], 0.0, 1.0)
+    return np.diff(below, axis=1)
 
 
 def rebin_model(values: ArrayLike, src_edges: ArrayLike, dst_edges: ArrayLike) -> NDArray[Any]:
@@ -233,13 +226,10 @@ def rebin_model(values: ArrayLike, src_edges: ArrayLike, dst_edges: ArrayLike) -
         ValueError: shapes that do not fit, edges that do not ascend.
     """
     amounts = np.asarray(values, dtype=np.float64)
-    source, target = (
-        ascending_edges(src_edges, "src_edges"),
-        ascending_edges(dst_edges, "dst_edges"),
-    )
-    if amounts.shape[-1] != source.size - 1:
-        raise ValueError(f"values must end in {source.size - 1} bins, not {amounts.shape}")
-    return amounts @ np.diff(_cumulative(source, target), axis=1)
+    share = overlap_fractions(src_edges, dst_edges)
+    if amounts.shape[-1] != len(share):
+        raise ValueError(f"values must end in {len(share)} bins, not {amounts.shape}")
+    return amounts @ share
 
 
 def ascending_edges(edges: ArrayLike, name: str) -> NDArray[np.float64]:
@@ -250,11 +240,6 @@ def ascending_edges(edges: ArrayLike, name: str) -> NDArray[np.float64]:
     if not np.isfinite(values).all() or not (np.diff(values) > 0).all():
         raise ValueError(f"{name} must be finite and strictly ascending")
     return values
-
-
-def _cumulative(source: NDArray[Any], target: NDArray[Any]) -> NDArray[np.float64]:
-    """Return (n, m + 1) the share of each source bin that lies below each target edge."""
-    return np.clip((target - source[:-1, None]) / np.diff(source)[:, None], 0.0, 1.0)
 
 
 def _whole_counts(counts: ArrayLike) -> NDArray[np.int64]:

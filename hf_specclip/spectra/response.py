@@ -191,13 +191,11 @@ class RedistributionMatrix:
         return EffectiveArea(energy_edges=self.energy_edges, area=self.row_sums, path=self.path)
 
     def dense(self) -> NDArray[np.float32]:
-        """Return (n_energies, n_channels) float32. Raises ValueError beyond 512 MiB (use
-        `matrix_on`).
-        """
+        """Return (n_energies, n_channels) float32. Raises ValueError beyond 512 MiB."""
         if self.n_energies * self.n_channels * 8 > _DENSE_BYTES:
             raise ValueError(
                 f"{self.n_energies} × {self.n_channels} elements are too many for a dense matrix; "
-                "use matrix_on with wider bins"
+                "use fold or elements"
             )
         return self._dense_rows(0, self.n_energies).astype(np.float32)
 
@@ -247,29 +245,6 @@ class RedistributionMatrix:
             else:
                 out += rates[..., start:stop] @ block
         return out
-
-    def matrix_on(
-        self, bin_edges: ArrayLike, arf: EffectiveArea | None = None
-    ) -> NDArray[np.float32]:
-        """Return the matrix into energy bins directly, channels split by exact overlap.
-
-        Args:
-            bin_edges: (n_bins + 1,) keV, such as `energy_grid()`.
-            arf: folded in where given (elements in cm²).
-
-        Returns:
-            (n_energies, n_bins) float32: ``photons @ matrix`` is counts/s per bin.
-
-        Raises:
-            ValueError: edges that do not ascend.
-        """
-        share = overlap_fractions(self.channel_edges, bin_edges)
-        result = np.empty((self.n_energies, share.shape[1]), dtype=np.float32)
-        area = None if arf is None else arf.on(self.energy_edges)
-        for start, stop in self._row_blocks():
-            block = self._dense_rows(start, stop) @ share
-            result[start:stop] = block if area is None else block * area[start:stop, None]
-        return result
 
     def _row_blocks(self) -> list[tuple[int, int]]:
         """Yield ranges of rows whose dense float64 form stays small."""

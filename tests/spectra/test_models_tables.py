@@ -74,9 +74,9 @@ def test_instrument_tables(name, n_rows):
 
 def test_models_load_neither_torch_nor_scipy():
     program = (
-        "import sys; from hf_specclip.spectra import models; e = [1.0, 2.0];"
+        "import sys; from hf_specclip.spectra import emission as models; e = [1.0, 2.0];"
         "models.absorbed(e, lambda e: models.power_law(e, 2), lambda e: models.phabs(e, 1));"
-        "models.bremsstrahlung(e, 1.0); models.gaussian_line(e, 1.5, 0.1);"
+        "models.bremsstrahlung(e, 1.0);"
         "models.thermal_plasma(e, 1.0); models.disk_black_body(e, 1.0);"
         "print(sorted({'torch', 'scipy', 'transformers'} & set(sys.modules)))"
     )

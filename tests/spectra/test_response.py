@@ -8,8 +8,6 @@ from hf_specclip.spectra import (
     EffectiveArea,
     RedistributionMatrix,
     XRaySpectrum,
-    energy_grid,
-    overlap_fractions,
 )
 
 ENERGIES = np.linspace(0.3, 9.0, 88)
@@ -62,28 +60,14 @@ def test_fold_refuses_other_energies(rmf):
         rmf.fold(1.0)
 
 
-def test_matrix_on_bins_is_exact_overlap(rmf, arf):
-    bins = energy_grid()
-    found = rmf.matrix_on(bins, arf)
-    assert found.dtype == np.float32
-    assert found.shape == (87, 400)
-    expected = (arf.area[:, None] * gaussian_matrix()) @ overlap_fractions(CHANNELS, bins)
-    assert np.allclose(found, expected, rtol=1e-5, atol=1e-6)
-    photons = np.ones(87)
-    channels = rmf.fold(photons, arf)
-    assert np.allclose(photons @ found, channels @ overlap_fractions(CHANNELS, bins), rtol=1e-5)
-
-
 def test_large_matrices_go_in_blocks(rmf, monkeypatch):
-    whole = rmf.matrix_on(energy_grid())
     monkeypatch.setattr("hf_specclip.spectra.response._DENSE_BYTES", 8 * 8 * 1024 * 10)
     assert len(rmf._row_blocks()) == 9
-    assert np.allclose(rmf.matrix_on(energy_grid()), whole)
     assert np.allclose(rmf.fold(np.ones((2, 87)))[0], rmf.fold(np.ones(87)), rtol=1e-6)
     area = np.linspace(1, 2, 87)
     arf = EffectiveArea(energy_edges=ENERGIES, area=area)
     assert np.allclose(rmf.fold(np.ones((2, 87)), arf)[0], rmf.fold(area), rtol=1e-6)
-    with pytest.raises(ValueError, match="matrix_on"):
+    with pytest.raises(ValueError, match="too many for a dense matrix"):
         rmf.dense()
 
 

@@ -13,48 +13,33 @@ Models add up, and `absorbed` puts gas in front of them, inside the bins too:
 
     >>> flux = absorbed(
     ...     edges,
-    ...     lambda e: power_law(e, 1.8, 1e-4, redshift=0.1)
-    ...     + gaussian_line(e, 6.4, 0.05, 1e-6, redshift=0.1),
-    ...     lambda e: phabs(e, 0.03) * phabs(e, 20.0, redshift=0.1, covering=0.9),
+    ...     lambda e: power_law(e, 1.8, 1e-4, redshift=0.1) + thermal_plasma(e, 0.6, norm=1e-4),
+    ...     lambda e: phabs(e, 0.03) * phabs(e, 20.0, redshift=0.1),
     ... )
 
 A redshift moves a source's spectrum as XSPEC's models with a z do: a bin from E to E' holds the
 source's photons from E (1 + z) to E' (1 + z), divided by 1 + z because they arrive slower.
 
-The tables (plasma emissivity, cross-sections, Gaunt factors) lie in `../tables/`, with their
+The tables (plasma emissivity, cross-sections, Gaunt factors) lie in `spectra/tables/`, with their
 sources.
 """
 
-from .absorption import (
-    CROSS_SECTIONS,
-    absorbed,
-    phabs,
-    photoelectric_cross_section,
-    tbabs,
-)
+from .absorption import absorbed, phabs, photoelectric_cross_section
 from .free_free import bremsstrahlung, gaunt_factor
-from .grid import refine_edges, sum_bins
-from .nonthermal import cutoff_power_law, gaussian_line, power_law
-from .planck import BLACK_BODY_CONSTANT, DISK_CONSTANT, black_body, disk_black_body
+from .nonthermal import cutoff_power_law, power_law
+from .planck import black_body, disk_black_body
 from .plasma import plasma_temperatures, thermal_plasma
 
 __all__ = [
-    "BLACK_BODY_CONSTANT",
-    "CROSS_SECTIONS",
-    "DISK_CONSTANT",
     "absorbed",
     "black_body",
     "bremsstrahlung",
     "cutoff_power_law",
     "disk_black_body",
     "gaunt_factor",
-    "gaussian_line",
     "phabs",
     "photoelectric_cross_section",
     "plasma_temperatures",
     "power_law",
-    "refine_edges",
-    "sum_bins",
-    "tbabs",
     "thermal_plasma",
 ]

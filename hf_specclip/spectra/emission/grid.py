@@ -10,9 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-# Bins wider than this, in ln E, are cut before a spectrum and a transmission are multiplied. The
-# error of a step is a twelfth of its square times both slopes (10 and 45: 1e-3).
-FINE_STEP = 0.005
 # Widest step of a Gauss–Legendre rule of four nodes, in ln E; good to 1e-7 for slopes up to 20.
 _WIDEST_STEP = 0.1
 # Spacing in log10 E of the values from which the slow part of a spectrum is interpolated.
@@ -21,53 +18,8 @@ _SLOW_STEP = 0.05
 _CELLS = 1 << 18
 
 
-def refine_edges(edges: ArrayLike, widest: float = FINE_STEP) -> Array:
-    """Insert edges, for products that vary inside a bin.
-
-    Args:
-        edges: bin edges (n + 1,), keV, rising and positive.
-        widest: the widest step left, in ln E.
-
-    Returns:
-        Edges (m + 1,), keV, with all of `edges` among them.
-
-    Raises:
-        ValueError: for edges that do not rise from a positive energy, or a step that is not
-            positive.
-    """
-    if not widest > 0.0:
-        raise ValueError(f"widest must be a step in ln E above 0, not {widest}")
-    return _cut(check_edges(edges), widest)[0]
-
-
-def sum_bins(values: ArrayLike, fine_edges: ArrayLike, edges: ArrayLike) -> Array:
-    """Sum photons of finer bins into bins.
-
-    Args:
-        values: S + (m,), on the finer bins.
-        fine_edges: (m + 1,), keV, as `refine_edges` gives them.
-        edges: (n + 1,), keV, all of them among the finer edges.
-
-    Returns:
-        S + (n,).
-
-    Raises:
-        ValueError: where an edge is not among the finer ones, or `values` are of another length.
-    """
-    fine, grid = check_edges(fine_edges), check_edges(edges)
-    photons = np.asarray(values, dtype=np.float64)
-    if photons.shape[-1:] != (len(fine) - 1,):
-        raise ValueError(
-            f"values must have {len(fine) - 1} bins, one less than fine_edges, "
-            f"not the shape {photons.shape}"
-        )
-    places = np.searchsorted(fine, grid)
-    if places[-1] == len(fine) or np.any(fine[places] != grid):
-        raise ValueError("every edge must be among fine_edges: make them with refine_edges(edges)")
-    return np.add.reduceat(photons[..., : places[-1]], places[:-1], axis=-1)
-
-
 def check_edges(edges: ArrayLike) -> Array:
+    """Return (n + 1,) bin edges as float64. Raises ValueError where they do not rise above 0."""
     grid = np.asarray(edges, dtype=np.float64)
     if grid.ndim != 1 or len(grid) < 2 or not np.isfinite(grid).all():
         raise ValueError("edges must be a list of at least two finite energies in keV")
@@ -126,6 +78,18 @@ def in_rows(
     return result.reshape((*shape, n_bins))
 
 
+def cut_bins(grid: Array, widest: float) -> tuple[Array, NDArray[np.intp]]:
+    """Return edges with steps of at most `widest` in ln E, and the first step of each bin."""
+    logs = np.log(grid)
+    steps = np.maximum(1, np.ceil(np.diff(logs) / widest)).astype(np.intp)
+    first = np.concatenate([[0], np.cumsum(steps)])
+    within = np.arange(first[-1]) - np.repeat(first[:-1], steps)
+    fine = np.exp(np.repeat(logs[:-1], steps) + within * np.repeat(np.diff(logs) / steps, steps))
+    fine = np.append(fine, grid[-1])
+    fine[first] = grid
+    return fine, first[:-1]
+
+
 def quadrature(
     grid: Array, widest: float = _WIDEST_STEP, n_nodes: int = 4
 ) -> tuple[Array, Array, NDArray[np.intp]]:
@@ -139,7 +103,7 @@ def quadrature(
     Returns:
         Energies and weights (n_nodes, m) of m steps, and the first step of each bin (n,).
     """
-    fine, first = _cut(grid, widest)
+    fine, first = cut_bins(grid, widest)
     nodes, weights = _gauss_legendre(n_nodes)
     middle, half = (fine[1:] + fine[:-1]) / 2, np.diff(fine) / 2
     return middle + nodes[:, None] * half, weights[:, None] * half, first
@@ -211,15 +175,3 @@ def cubic_taps(place: Array, size: int) -> tuple[NDArray[np.intp], Array]:
         ]
     )
     return left, weights
-
-
-def _cut(grid: Array, widest: float) -> tuple[Array, NDArray[np.intp]]:
-    """Return edges with steps of at most `widest` in ln E, and the first step of each bin."""
-    logs = np.log(grid)
-    steps = np.maximum(1, np.ceil(np.diff(logs) / widest)).astype(np.intp)
-    first = np.concatenate([[0], np.cumsum(steps)])
-    within = np.arange(first[-1]) - np.repeat(first[:-1], steps)
-    fine = np.exp(np.repeat(logs[:-1], steps) + within * np.repeat(np.diff(logs) / steps, steps))
-    fine = np.append(fine, grid[-1])
-    fine[first] = grid
-    return fine, first[:-1]

@@ -574,7 +574,7 @@ def test_spectra_are_those_of_the_models():
         ),
         (
             {"covering": 0.6},
-            models.power_law(edges, 1.8) * models.phabs(edges, 5.0, covering=0.6),
+            models.power_law(edges, 1.8) * (0.6 * models.phabs(edges, 5.0) + 0.4),
         ),
         (
             {"first": source_classes.DISK, "shape": 0.7, "nh": 0.3},
