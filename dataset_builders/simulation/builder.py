@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import datasets
@@ -20,7 +20,7 @@ from ..info import SpecCLIPDatasetInfo, code_fingerprint
 from .catalogue import Universe
 from .compare import CITATION, Marginals, comparison_table
 from .knobs import Knobs
-from .rows import prepare_processes, simulated_splits
+from .rows import BATCH, prepare_processes, simulated_splits
 from .variety import describe_variety, measure_variety
 
 # Raise it whenever the same knobs give other rows.
@@ -57,33 +57,21 @@ each summary states is also known as intervals with the errors behind them
 (`Universe.statements`), from which the ideal observer's figures come.
 
 **Calibration.** The universe is one of spectra bright enough for the catalogue to fit them (over
-some 150 net counts; see the table). With the counts of all detections, fewer than a hundred in
-the median, min-max normalised shapes keep so little of a source that the paper's recipe stays far
-from the paper's figures even with texts that give the exact truth. The
-knobs of the summaries (`usual`, `stated_numbers`, `stated_words`, `repeated`, `asides`, `named`,
-`silent`, `wrong`, `stated_errors`) say how much they tell, and in how many ways; they were set once
-so that the `paper` preset, read on `validation`, has the paper's retrieval, and for no other model.
-`training/calibration.py` measures where that preset stands beside the paper.
+some 150 net counts; see the table). The knobs of the summaries (`usual`, `stated_numbers`,
+`stated_words`, `repeated`, `asides`, `named`, `silent`, `wrong`, `stated_errors`) were set once so
+that the `paper` preset, read on `validation`, has the paper's retrieval, and for no other model;
+`training/calibration.py` measures where that preset stands. What decided was the wording, not the
+information: the preset learns thousands of texts by heart, so whatever varies without saying
+anything costs it dearly. Nine in ten summaries are therefore a form in the usual words throughout,
+the others have two ways to put each thing; few numbers, few asides. A few texts repeat, word for
+word, that of another source, and both sources are then right answers to it. `usual=0`,
+`stated_numbers=0.6`, `asides=0.6`, `named=0.5` give a talkative literature.
 
-What decided was the wording, not the information (the ideal observer finds four of five either
-way). The preset standardises each of the 1,152 numbers of a text and learns thousands of texts by
-heart, so whatever varies without saying anything costs it dearly. On the same statements in long
-prose with dozens of ways to put each, names and methods among them, it stays far below the paper's
-figures; in one way each and with nothing beside them, it is above. Variety and the paper's figures
-pull against each other, and these summaries are a compromise: a form, nine in ten times in the
-usual words throughout, else with two ways to put each thing; few numbers, few asides. (A second way
-costs as much where it is rare as where it is even, so it is a summary that is written freely, not a
-sentence.) See below how varied that is; a few texts repeat, word for word, that of another source,
-and both sources are then right answers to it. A universe for other purposes may turn the knobs:
-`usual=0`, `stated_numbers=0.6`, `asides=0.6`, `named=0.5` give a talkative literature.
-
-Where the summaries depart from real literature: nearly every one describes the X-ray spectrum, in
-the same dimensions (hardness, low energies, absorption, brightness, depth, slope or temperature)
-and the same order, mostly in the same words, brightness and hardness twice from measurements of
-their own, with small errors; real abstracts often say nothing of one source's spectrum, and name
-their source. How many photons a usual exposure of the field gives is told, as papers do
-that analyse the archive's own data; the row's own exposure and counts are not. Mistakes are rarer
-than in reality.
+Known departures of the summaries: nearly every one describes the X-ray spectrum, in the same
+dimensions (hardness, low energies, absorption, brightness, depth, slope or temperature) and the
+same order, brightness and hardness twice from measurements of their own, with small errors. How
+many photons a usual exposure of the field gives is told; the row's own exposure and counts are not.
+Mistakes are rarer than in reality.
 
 Known departures of the spectra: areas change in steps between epochs; the redistribution is a
 Gaussian without escape peak or tail; vignetting and apertures follow simple formulae; glow of hosts
@@ -124,82 +112,52 @@ expected among them. CSC 2.0 has no plasma fits.
 MOST_SUMMARIES = 3000
 
 
-@dataclass
-class SimulatedConfig(datasets.BuilderConfig):
-    """Configuration of `SimulatedCSC`.
-
-    Attributes:
-        knobs: settings of the simulation.
-    """
-
-    knobs: Knobs = field(default_factory=Knobs)
-
-
 class SimulatedCSC(datasets.ArrowBasedBuilder):
     """Simulated Chandra catalogue with literature: no network, no key, known truth.
 
     Args:
         config_name: `demo` (2,000 pairs), `paper` (11,447), `large` (100,000) or `custom`.
-        pairs: number of pairs, instead of the configuration's.
-        seed: of every draw, instead of the configuration's.
         knobs: all settings at once, instead of the configuration's.
-        processes: how many make rows; the rows do not depend on it.
         cache_dir: where `datasets` keeps what it made.
 
     Raises:
-        ValueError: for a configuration that does not exist, or an impossible setting.
+        ValueError: for a configuration that does not exist.
 
     Example:
-        >>> builder = SimulatedCSC("demo", pairs=200)
-        >>> builder.download_and_prepare()
+        >>> builder = SimulatedCSC("custom", knobs=Knobs(pairs=200))
+        >>> builder.download_and_prepare(num_proc=2)
         >>> pairs = builder.as_dataset()
     """
 
-    BUILDER_CONFIG_CLASS = SimulatedConfig
     VERSION = datasets.Version(VERSION)
 
     def __init__(
         self,
         config_name: str = "demo",
         *,
-        pairs: int | None = None,
-        seed: int | None = None,
         knobs: Knobs | None = None,
-        processes: int = 1,
         cache_dir: str | Path | None = None,
     ) -> None:
         if config_name not in CONFIGS:
             raise ValueError(
                 f"configuration {config_name!r} does not exist: {', '.join(sorted(CONFIGS))}"
             )
-        knobs = CONFIGS[config_name] if knobs is None else knobs
-        changes = {"pairs": pairs, "seed": seed}
-        knobs = replace(knobs, **{k: v for k, v in changes.items() if v is not None})
-        self.knobs = knobs
-        self.processes = processes
-        self._universe: Universe | None = None
+        self.knobs = CONFIGS[config_name] if knobs is None else knobs
         # Without a name and a hash of its own, `datasets` files every builder of this module and
         # every setting under the same key, and hands out the first one's rows.
-        settings = json.dumps(knobs.record(), sort_keys=True)
+        settings = json.dumps(self.knobs.record(), sort_keys=True)
         super().__init__(
             cache_dir=None if cache_dir is None else str(cache_dir),
             dataset_name="simulated_csc",
             config_name=config_name,
             hash=hashlib.blake2b(f"{VERSION} {settings}".encode(), digest_size=16).hexdigest(),
             version=VERSION,
-            knobs=knobs,
         )
 
-    @property
+    @cached_property
     def universe(self) -> Universe:
         """Layout of the catalogue, before any spectrum is drawn."""
-        if self._universe is None:
-            self._universe = Universe(self.knobs)
-        return self._universe
-
-    def description(self) -> SpecCLIPDatasetInfo:
-        """Description for the dataset card."""
-        return describe(self.config.name, self.knobs)
+        return Universe(self.knobs)
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(description=DESCRIPTION, features=contract_features())
@@ -207,19 +165,20 @@ class SimulatedCSC(datasets.ArrowBasedBuilder):
     def _split_generators(
         self, dl_manager: datasets.DownloadManager
     ) -> list[datasets.SplitGenerator]:
+        batches = self.universe.batches(BATCH)
         return [
-            datasets.SplitGenerator(name=split, gen_kwargs={"split": split}) for split in SPLITS
+            datasets.SplitGenerator(
+                name=split,
+                gen_kwargs={"rows": [batch.rows for batch in batches if batch.split == split]},
+            )
+            for split in SPLITS
         ]
 
-    def _generate_tables(self, split: str) -> Iterator[tuple[int | datasets.builder.Key, pa.Table]]:
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            simulated_splits(
-                self.universe, folder, splits=(split,), processes=self.processes
-            ) as splits,
-        ):
-            for number, table in enumerate(splits[split].tables):
-                yield datasets.builder.Key(number, 0), table
+    def _generate_tables(
+        self, rows: list[np.ndarray]
+    ) -> Iterator[tuple[datasets.builder.Key, pa.Table]]:
+        for number, some in enumerate(rows):
+            yield datasets.builder.Key(number, 0), self.universe.rows(some)
 
 
 def simulate(

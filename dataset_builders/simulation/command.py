@@ -1,9 +1,8 @@
-"""Commands on the simulation: `specclip dataset simulate`, `compare`, `oracle`, `marginals`."""
+"""Commands on the simulation: `specclip dataset simulate`, `compare`, `oracle`."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from dataclasses import fields, replace
@@ -12,7 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from hf_specclip.storage import write_text
+from hf_specclip.storage import write_json
 
 from ..contract import SPLITS
 from ..folder import DATA_FOLDER
@@ -20,7 +19,7 @@ from ..info import DatasetFolderError
 from ..open_dataset import load
 from ..splits import describe_splits
 from .builder import CONFIGS, simulate
-from .compare import Marginals, comparison_table, compute_catalogue_marginals
+from .compare import Marginals, comparison_table
 from .knobs import Knobs
 from .response_files import find_responses
 from .variety import describe_variety, measure_variety
@@ -38,22 +37,6 @@ def add_commands(commands: Any) -> None:
     )
     comparing.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the dataset")
     comparing.set_defaults(run=_compare)
-    marginals = commands.add_parser(
-        "marginals",
-        help="compute the catalogue's percentiles that `compare` shows, from its tables",
-    )
-    marginals.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the tables")
-    marginals.add_argument("--output", type=Path, required=True, help="JSON file to write")
-    marginals.set_defaults(run=_marginals)
-
-
-def default_processes() -> int:
-    """Return the number of usable cores, at most eight: more would wait for the disk."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
-        cores = os.cpu_count() or 1
-    return min(cores, 8)
 
 
 def _add_simulate(commands: Any) -> None:
@@ -92,7 +75,8 @@ def _add_simulate(commands: Any) -> None:
     parser.add_argument(
         "--processes",
         type=int,
-        default=default_processes(),
+        # More than eight would wait for the disk.
+        default=min(os.cpu_count() or 1, 8),
         help="processes; the bytes do not depend on it (default: the cores, here %(default)s)",
     )
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
@@ -182,14 +166,8 @@ def _oracle(options: argparse.Namespace) -> int:
     print(to_text(describe_ceiling(ceiling.metrics)))
     if options.output is not None:
         content = {"dataset": info.name, "split": options.split} | ceiling.metrics
-        write_text(options.output, json.dumps(content, indent=1) + "\n")
+        write_json(options.output, content)
     print(f"\n{time.monotonic() - start:.0f} s")
-    return 0
-
-
-def _marginals(options: argparse.Namespace) -> int:
-    marginals = compute_catalogue_marginals(options.folder)
-    write_text(options.output, json.dumps(marginals, indent=1) + "\n")
     return 0
 
 
@@ -227,4 +205,4 @@ def _settable() -> dict[str, Any]:
     return {item.name: item.default for item in fields(Knobs) if item.name != "responses"}
 
 
-__all__ = ["add_commands", "default_processes"]
+__all__ = ["add_commands"]

@@ -1,9 +1,9 @@
 """Marginal distributions of a dataset beside those of the real catalogue.
 
-The package ships quantiles of the catalogue (`simulation/csc_marginals.json`), no row of it.
-`specclip dataset marginals FOLDER` computed them, from two tables of the Chandra Source
-Catalog 2.0 (Evans et al. 2010, ApJS 189, 37; 2024, ApJS 274, 22): detections of sources with
-literature, all ACIS detections with more than 18 net counts, and those bright enough to be fitted.
+The package ships quantiles of the catalogue (`csc_marginals.json`), no row of it. They come from
+two tables of the Chandra Source Catalog 2.0 (Evans et al. 2010, ApJS 189, 37; 2024, ApJS 274, 22):
+detections of sources with literature, all ACIS detections with more than 18 net counts, and those
+with more than 150, which the catalogue fits.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,19 +39,8 @@ CATALOGUE_COLUMNS = (
     "var_sigma_b",
     "var_inter_prob_b",
 )
-QUANTITIES = (
-    "counts",
-    "background",
-    *CATALOGUE_COLUMNS,
-    "exposure",
-    "theta",
-)
+QUANTITIES = ("counts", "background", *CATALOGUE_COLUMNS, "exposure", "theta")
 CITATION = "Chandra Source Catalog 2.0 (Evans et al. 2010, ApJS 189, 37; 2024, ApJS 274, 22)"
-LEAST_NET_COUNTS = 18.0
-# What the catalogue fits spectral models to.
-LEAST_FITTED = 150.0
-
-Values = Mapping[str, np.ndarray]
 
 
 class Marginals:
@@ -74,12 +62,7 @@ class Marginals:
 
     def quantiles(self) -> dict[str, dict[str, Any]]:
         """Return quantiles of all rows taken, as `quantiles_of`."""
-        return quantiles_of(
-            {
-                name: np.concatenate(parts) if parts else np.zeros(0)
-                for name, parts in self._parts.items()
-            }
-        )
+        return quantiles_of({n: np.concatenate([[], *p]) for n, p in self._parts.items()})
 
 
 def contract_quantities(table: pa.Table) -> dict[str, np.ndarray]:
@@ -107,7 +90,7 @@ def contract_quantities(table: pa.Table) -> dict[str, np.ndarray]:
     return values
 
 
-def quantiles_of(values: Values) -> dict[str, dict[str, Any]]:
+def quantiles_of(values: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     """Return quantiles of each quantity.
 
     Args:
@@ -117,10 +100,10 @@ def quantiles_of(values: Values) -> dict[str, dict[str, Any]]:
         For each name `known` (share of the rows that have it) and `quantiles` (at `PERCENTILES`,
         None where no row has it).
     """
-    found = {}
+    result = {}
     for name, column in values.items():
         known = column[np.isfinite(column)]
-        found[name] = {
+        result[name] = {
             "known": round(len(known) / max(len(column), 1), 4),
             # A column of 1e-5 e20 cm⁻² is none; rates have small numbers.
             "quantiles": [
@@ -130,7 +113,7 @@ def quantiles_of(values: Values) -> dict[str, dict[str, Any]]:
             if len(known)
             else None,
         }
-    return found
+    return result
 
 
 def catalogue_marginals() -> dict[str, Any]:
@@ -146,9 +129,8 @@ def comparison_table(quantiles: Mapping[str, Mapping[str, Any]]) -> str:
         quantiles: what `quantiles_of` gave.
     """
     samples = catalogue_marginals()["samples"]
-    percents = " ".join(f"{percent}" for percent in PERCENTILES)
     lines = [
-        f"| quantity ({percents} %) | here | "
+        f"| quantity ({' '.join(map(str, PERCENTILES))} %) | here | "
         + " | ".join(sample["title"] for sample in samples.values())
         + " |",
         "|---|---|" + "---|" * len(samples),
@@ -165,77 +147,3 @@ def _cell(entry: Mapping[str, Any] | None) -> str:
         return "–"
     numbers = " ".join(f"{value:.3g}" for value in entry["quantiles"])
     return numbers if entry["known"] > 0.995 else f"{numbers} ({entry['known']:.0%} have it)"
-
-
-def compute_catalogue_marginals(folder: str | Path) -> dict[str, Any]:
-    """Compute quantiles of the real tables.
-
-    Args:
-        folder: holds `csc_semireal/detections.parquet` and
-            `csc_catalogue/csc20_observations.parquet`.
-
-    Returns:
-        Content of `csc_marginals.json`.
-    """
-    import pyarrow.parquet as pq
-
-    folder = Path(folder)
-    path = folder / "csc_semireal" / "detections.parquet"
-    names = ["pi_counts", "pi_background", "background_scale", "livetime", "theta"]
-    available = set(pq.read_schema(path).names)
-    columns = [name for name in CATALOGUE_COLUMNS if name in available]
-    table = pq.read_table(path, columns=[*names, *columns])
-    channels = slice(int(0.5 / 0.0146), int(7.0 / 0.0146))
-    counts, background = (
-        np.stack([np.asarray(row)[channels] for row in table[name].to_pylist()]).sum(axis=1)
-        for name in ("pi_counts", "pi_background")
-    )
-    literature = {name: _float(table[name]) for name in columns}
-    literature |= {
-        "counts": counts.astype(float),
-        "background": background * _float(table["background_scale"]),
-        "exposure": _float(table["livetime"]),
-        "theta": _float(table["theta"]),
-    }
-
-    path = folder / "csc_catalogue" / "csc20_observations.parquet"
-    columns = [name for name in CATALOGUE_COLUMNS if name in set(pq.read_schema(path).names)]
-    names = ["instrument", "src_cnts_aper_b", "cnts_aper_b", "livetime", "theta", "pileup_flag"]
-    table = pq.read_table(path, columns=[*names, *columns])
-    acis = np.array([str(value).strip() == "ACIS" for value in table["instrument"].to_pylist()])
-    net = _float(table["src_cnts_aper_b"])
-    piled = _float(table["pileup_flag"]) > 0
-
-    def brighter_than(least: float) -> tuple[int, dict[str, np.ndarray]]:
-        keep = acis & (net > least) & ~piled
-        found = {name: _float(table[name])[keep] for name in columns}
-        found |= {
-            "counts": _float(table["cnts_aper_b"])[keep],
-            "exposure": _float(table["livetime"])[keep],
-            "theta": _float(table["theta"])[keep],
-        }
-        return int(keep.sum()), found
-
-    samples = {"everything": LEAST_NET_COUNTS, "fitted": LEAST_FITTED}
-    return {
-        "citation": CITATION,
-        "percentiles": list(PERCENTILES),
-        "samples": {
-            "literature": {
-                "title": f"CSC 2.0, sources with literature ({len(counts):,})",
-                "marginals": quantiles_of(literature),
-            },
-            **{
-                name: {
-                    "title": f"CSC 2.0, ACIS, over {least:.0f} net counts ({number:,})",
-                    "marginals": quantiles_of(values),
-                }
-                for name, least in samples.items()
-                for number, values in [brighter_than(least)]
-            },
-        },
-    }
-
-
-def _float(column: pa.ChunkedArray) -> np.ndarray:
-    return column.cast(pa.float64()).to_numpy()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hf_specclip.models.variables_specclip import BANDS
+from hf_specclip.spectra import emission
 from hf_specclip.spectra.rebin import energy_grid
 
 from ..contract import ENERGY_RANGE, N_BINS
@@ -17,10 +18,9 @@ REFERENCE_AREA = 430.0
 # Fainter than this, a source in an observation is no detection that has a spectrum.
 LEAST_NET_COUNTS = 18.0
 LEAST_SIGNIFICANCE = 3.0
+ERG_PER_KEV = 1.602177e-9
 # Standard deviation of `Detections.hardening`, for sources that vary.
 HARDENING = 0.06
-# Brighter sources pile up; the catalogue masks them.
-MOST_COUNTS_PER_SECOND = 0.3
 
 
 @dataclass(frozen=True)
@@ -132,27 +132,14 @@ def noise_free_quantities(
         absorption: key of `ABSORPTIONS`.
     """
     photons = populations.photon_spectra(spectra, absorption)
-    energy = instrument.PHOTON_CENTRES
-    share = {
-        band: photons[:, (energy > low) & (energy < high)].sum(axis=1)
-        for band, (low, high) in BANDS.items()
-    }
-    broad = (energy > BANDS["b"][0]) & (energy < BANDS["b"][1])
-    ergs = photons[:, broad] @ energy[broad] * 1.602177e-9
+    band = {name: photons[:, instrument.photons_within(name)].sum(axis=1) for name in BANDS}
+    broad = instrument.photons_within("b")
+    stated = ("first", "second", "shape", "shape2", "share2", "nh", "abundance", "redshift", "line")
     return {
-        "flux": flux * ergs,
-        "hardness": (share["h"] - share["s"]) / (share["h"] + share["s"]),
-        "medium_soft": (share["m"] - share["s"]) / (share["m"] + share["s"]),
-        "first": spectra.first,
-        "second": spectra.second,
-        "shape": spectra.shape,
-        "shape2": spectra.shape2,
-        "share2": spectra.share2,
-        "nh": spectra.nh,
-        "abundance": spectra.abundance,
-        "redshift": spectra.redshift,
-        "line": spectra.line,
-        "covering": spectra.covering,
+        "flux": flux * (photons[:, broad] @ instrument.PHOTON_CENTRES[broad] * ERG_PER_KEV),
+        "hardness": (band["h"] - band["s"]) / (band["h"] + band["s"]),
+        "medium_soft": (band["m"] - band["s"]) / (band["m"] + band["s"]),
+        **{name: getattr(spectra, name) for name in (*stated, "covering")},
     }
 
 
@@ -163,10 +150,12 @@ def at_the_time(spectra: populations.Spectra, hardening: np.ndarray) -> populati
         spectra: n spectra.
         hardening: see `Detections`, (n).
     """
+    # Those that every thermal model covers, keV.
+    temperatures = emission.plasma_temperatures()
     shape = np.where(
         spectra.first == populations.POWER_LAW,
         spectra.shape - hardening,
-        np.clip(spectra.shape * np.exp(hardening), *models_range()),
+        np.clip(spectra.shape * np.exp(hardening), temperatures[0], temperatures[-1]),
     )
     return replace(spectra, shape=shape)
 
@@ -187,12 +176,6 @@ def bins_within(band: str) -> np.ndarray:
     centres = (edges[1:] + edges[:-1]) / 2
     low, high = BANDS[band]
     return (centres > low) & (centres < high)
-
-
-def models_range() -> tuple[float, float]:
-    """Return the temperatures that every thermal model covers, keV."""
-    table = populations.models.plasma_temperatures()
-    return float(table[0]), float(table[-1])
 
 
 def source_names(ra: np.ndarray, dec: np.ndarray, extended: np.ndarray) -> np.ndarray:

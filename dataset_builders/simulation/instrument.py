@@ -117,6 +117,12 @@ def channels_within(
     return (middle > band[0]) & (middle < band[1])
 
 
+def photons_within(band: str) -> np.ndarray:
+    """Select the photon energies of `PHOTON_CENTRES` in a band of the catalogue, (870,)."""
+    low, high = BANDS[band]
+    return (low < PHOTON_CENTRES) & (high > PHOTON_CENTRES)
+
+
 def channel_grids(responses: Sequence[Response]) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return the channels of the responses, each grid once.
 
@@ -257,13 +263,10 @@ def typical_area(response: Response) -> float:
 
     The source is a power law of Γ = 1.7 behind 1e21 cm⁻².
     """
-    low, high = BANDS["b"]
-    band = (low < PHOTON_CENTRES) & (high > PHOTON_CENTRES)
     photons = models.power_law(PHOTON_EDGES, 1.7) * models.phabs(PHOTON_EDGES, 0.1)
     seen = photons * response.area @ response.redistribution
-    return float(
-        seen[channels_within((low, high), response.channel_edges)].sum() / photons[band].sum()
-    )
+    counts = seen[channels_within(BANDS["b"], response.channel_edges)].sum()
+    return float(counts / photons[photons_within("b")].sum())
 
 
 def background_rates(

@@ -10,10 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..splits import SURVEY_LIMIT
 from . import populations, prose, response_files
-
-MOST_OBSERVATIONS = 8
 
 
 @dataclass(frozen=True)
@@ -25,12 +22,6 @@ class Knobs:
         seed: of every draw.
         faintest_counts: expected counts of the faintest sources of a field in an exposure as is
             usual for it.
-        slope: of the number of sources above a flux, N(>S) ∝ S^−slope.
-        more_observations: chance of each further observation of a field.
-        sample_papers: papers on a few sources of different fields, per field.
-        survey_share: share of the sources that are in a survey.
-        survey_size: sources of a survey.
-        survey_limit: a paper behind more sources links none (see `specclip_datasets.splits`).
         usual, stated_numbers, stated_words, repeated, asides, named, silent, wrong, stated_errors:
             what the literature tells, and how: see `prose.Manner`.
         fits: whether the catalogue's four models are fitted to spectra with counts enough.
@@ -46,12 +37,6 @@ class Knobs:
     pairs: int = 2000
     seed: int = 0
     faintest_counts: float = 130.0
-    slope: float = 0.6
-    more_observations: float = 0.42
-    sample_papers: float = 0.06
-    survey_share: float = 0.35
-    survey_size: int = 60
-    survey_limit: int = SURVEY_LIMIT
     usual: float = prose.Manner.usual
     stated_numbers: float = prose.Manner.stated_numbers
     stated_words: float = prose.Manner.stated_words
@@ -72,20 +57,12 @@ class Knobs:
             raise ValueError(f"pairs is {self.pairs}: ask for at least one")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed is {self.seed}: it must be from 0 to 2**63 − 1")
-        for name in ("more_observations", "sample_papers", "survey_share"):
-            if not 0.0 <= getattr(self, name) <= 0.9:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be from 0 to 0.9")
-        if self.slope <= 0.0 or self.faintest_counts <= 0.0:
-            raise ValueError("slope and faintest_counts must be above 0")
+        if self.faintest_counts <= 0.0:
+            raise ValueError("faintest_counts must be above 0")
         self.manner  # noqa: B018  (checks what it holds)
         if self.absorption not in populations.ABSORPTIONS:
             raise ValueError(
                 f"absorption is {self.absorption!r}: {' or '.join(populations.ABSORPTIONS)}"
-            )
-        if self.survey_size <= self.survey_limit:
-            raise ValueError(
-                f"survey_size {self.survey_size} must be above survey_limit {self.survey_limit}, "
-                "or surveys would link their sources"
             )
 
     @property

@@ -10,10 +10,9 @@ from functools import cache
 
 import numpy as np
 
-from hf_specclip.models.variables_specclip import BANDS
 from hf_specclip.spectra import emission as models
 
-from .instrument import PHOTON_CENTRES, PHOTON_EDGES
+from .instrument import PHOTON_CENTRES, PHOTON_EDGES, photons_within
 from .source_classes import (
     ABSORPTIONS,
     BLACK_BODY,
@@ -46,8 +45,7 @@ class Spectra:
         redshift: of a plasma, of the line and of the local absorber (the temperatures of other
             components, and a power law, are as observed).
         line: equivalent width of Fe K at 6.4 keV in the source's frame, keV.
-        cutoff: e-folding energy of power laws, keV as observed; infinite where there is none, as
-            everywhere by default.
+        cutoff: e-folding energy of power laws, keV as observed; infinite where there is none.
     """
 
     first: np.ndarray
@@ -62,11 +60,7 @@ class Spectra:
     abundance: np.ndarray
     redshift: np.ndarray
     line: np.ndarray
-    cutoff: np.ndarray = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        if self.cutoff is None:
-            object.__setattr__(self, "cutoff", np.full(len(self.first), np.inf))
+    cutoff: np.ndarray
 
     def take(self, rows: np.ndarray) -> Spectra:
         """Return the spectra of some rows, in their order."""
@@ -123,12 +117,12 @@ def draw_cutoffs(class_index: np.ndarray, random: np.random.Generator) -> np.nda
     Returns:
         e-folding energies, keV, infinite for classes without, (n).
     """
-    found = np.full(len(class_index), np.inf)
+    cutoff = np.full(len(class_index), np.inf)
     for index, kind in enumerate(CLASSES.values()):
         if kind.cutoff is not None:
             rows = np.flatnonzero(class_index == index)
-            found[rows] = kind.cutoff.draw(random, len(rows))
-    return found
+            cutoff[rows] = kind.cutoff.draw(random, len(rows))
+    return cutoff
 
 
 def draw_light_curves(
@@ -180,8 +174,7 @@ def photon_spectra(spectra: Spectra, absorption: str = "phabs") -> np.ndarray:
     Returns:
         Photons/cm²/s on `instrument.PHOTON_EDGES`, (n, 870).
     """
-    low, high = BANDS["b"]
-    band = (low < PHOTON_CENTRES) & (high > PHOTON_CENTRES)
+    band = photons_within("b")
     total = np.zeros((len(spectra.first), len(PHOTON_CENTRES)))
     everything = np.ones(len(spectra.first))
     for component, shape, column, share, covering in (

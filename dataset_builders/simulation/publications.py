@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..splits import SURVEY_LIMIT
 from .detections import Sources
-from .knobs import Knobs, stream, text_stream
+from .knobs import stream, text_stream
 from .prose import Paper, Subject, write_paper
 from .source_classes import CLASS_NAMES
 
+# Papers on a few sources of different fields, per field.
+_SAMPLE_PAPERS = 0.06
+# Share of the sources that are in a survey, and sources of each: more than `SURVEY_LIMIT`, or
+# surveys would link their sources.
+_SURVEY_SHARE, _SURVEY_SIZE = 0.35, 60
+
 
 def publish_papers(
-    knobs: Knobs, sources: Sources, field_names: Sequence[str | None]
+    seed: int, sources: Sources, field_names: Sequence[str | None]
 ) -> list[list[Paper]]:
     """Write papers on single sources, on fields, on small samples, and surveys.
 
     Args:
-        knobs: settings of the universe.
+        seed: of the universe.
         sources: its sources, (n).
         field_names: name of each field, None without.
 
@@ -24,7 +31,7 @@ def publish_papers(
         The papers of each source, (n).
     """
     n = len(sources.names)
-    random = stream(knobs.seed, "papers")
+    random = stream(seed, "papers")
     about: list[list[Subject]] = [[] for _ in range(n)]
     in_field: dict[int, list[int]] = {}
     for source, field in enumerate(sources.field):
@@ -42,7 +49,7 @@ def publish_papers(
     own = random.random(n)
     for field, members in in_field.items():
         if len(members) > 1 or own[members[0]] < 0.5:
-            publish("field", members[: knobs.survey_limit], field_names[field] or "")
+            publish("field", members[:SURVEY_LIMIT], field_names[field] or "")
     for source in range(n):
         if own[source] < 0.55 or not about[source]:
             publish("source", [source], "")
@@ -50,14 +57,14 @@ def publish_papers(
     by_class: dict[int, list[int]] = {}
     for source in random.permutation(n):
         by_class.setdefault(int(sources.class_index[source]), []).append(int(source))
-    for _ in range(int(knobs.sample_papers * len(fields))):
+    for _ in range(int(_SAMPLE_PAPERS * len(fields))):
         members = by_class[int(sources.class_index[random.integers(n)])]
         start = int(random.integers(len(members)))
         size = 2 + int(random.random() < 0.3)
         publish("sample", members[start : start + size], "")
-    surveyed = random.permutation(n)[: int(knobs.survey_share * n)]
-    for start in range(0, len(surveyed) - knobs.survey_limit, knobs.survey_size):
-        members = [int(source) for source in surveyed[start : start + knobs.survey_size]]
+    surveyed = random.permutation(n)[: int(_SURVEY_SHARE * n)]
+    for start in range(0, len(surveyed) - SURVEY_LIMIT, _SURVEY_SIZE):
+        members = [int(source) for source in surveyed[start : start + _SURVEY_SIZE]]
         publish("survey", members, "")
     written: dict[int, Paper] = {}
     papers: list[list[Paper]] = []
@@ -70,7 +77,7 @@ def publish_papers(
                     label,
                     sources.names[source],
                     field_names[sources.field[source]] or "",
-                    text_stream(knobs.seed, "paper", subject.number),
+                    text_stream(seed, "paper", subject.number),
                 )
         papers.append([written[subject.number] for subject in about[source]])
     return papers

@@ -58,31 +58,29 @@ def find_responses(path: str | os.PathLike[str]) -> tuple[tuple[str, str], ...]:
     Raises:
         ValueError: nothing there, or an ARF without RMF (it is named).
     """
-    place = Path(path)
-    if place.is_dir():
-        return _pairs_in(place)
-    if not place.is_file():
-        raise ValueError(f"responses: {place} is neither a folder nor a list of ARF and RMF files")
-    pairs = []
+    path = Path(path)
+    if path.is_dir():
+        return _pairs_in(path)
+    if not path.is_file():
+        raise ValueError(f"responses: {path} is neither a folder nor a list of ARF and RMF files")
     try:
-        lines = place.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
         raise ValueError(
-            f"responses: {place} is no text: give a folder, or a list with `ARF RMF` on each line"
+            f"responses: {path} is no text: give a folder, or a list with `ARF RMF` on each line"
         ) from None
+    pairs = []
     for number, line in enumerate(lines, 1):
-        names = line.split("#")[0].split()
-        if not names:
-            continue
-        if len(names) > 2:
-            raise ValueError(f"responses: {place}, line {number}: write `ARF RMF`, or one RSP")
-        files = [place.parent / name for name in names]
+        files = [path.parent / name for name in line.split("#")[0].split()]
+        if len(files) > 2:
+            raise ValueError(f"responses: {path}, line {number}: write `ARF RMF`, or one RSP")
         for file in files:
             if not file.is_file():
-                raise ValueError(f"responses: {place}, line {number}: there is no {file}")
-        pairs.append(("" if len(files) == 1 else str(files[0]), str(files[-1])))
+                raise ValueError(f"responses: {path}, line {number}: there is no {file}")
+        if files:
+            pairs.append(("" if len(files) == 1 else str(files[0]), str(files[-1])))
     if not pairs:
-        raise ValueError(f"responses: {place} names no files: write `ARF RMF` on each line")
+        raise ValueError(f"responses: {path} names no files: write `ARF RMF` on each line")
     return tuple(pairs)
 
 
@@ -99,33 +97,34 @@ def load_responses(
     Raises:
         ValueError: a file that cannot be read, lacks its partner, or does not cover 0.5–8 keV.
     """
-    found = {}
+    by_digest = {}
     for arf, rmf in pairs:
         times = tuple(Path(name).stat().st_mtime_ns for name in (arf, rmf) if Path(name).is_file())
         item = _load(arf, rmf, times, vignetted)
-        found.setdefault(item.digest, item)
-    return tuple(found[digest] for digest in sorted(found))
+        by_digest.setdefault(item.digest, item)
+    return tuple(by_digest[digest] for digest in sorted(by_digest))
 
 
 def _pairs_in(folder: Path) -> tuple[tuple[str, str], ...]:
-    found: dict[str, dict[tuple[Path, str], Path]] = {"arf": {}, "rmf": {}, "rsp": {}}
+    files: dict[str, dict[tuple[Path, str], Path]] = {"arf": {}, "rmf": {}, "rsp": {}}
     for file in sorted(folder.rglob("*")):
         match = _NAME.fullmatch(file.name)
         if match and file.is_file():
-            found[match["kind"].lower()][file.parent, match["stem"].lower()] = file
-    matrices, pairs, taken = found["rmf"], [], set()
-    for (parent, stem), arf in found["arf"].items():
-        beside = [key for key in matrices if key[0] == parent]
-        key = (parent, stem) if (parent, stem) in matrices else beside[0] if beside else None
-        if key is None or (key != (parent, stem) and len(beside) > 1):
-            raise ValueError(
-                f"responses: no RMF belongs to {arf}: name both alike, or give a list with "
-                "`ARF RMF` on each line"
-            )
-        taken.add(key)
+            files[match["kind"].lower()][file.parent, match["stem"].lower()] = file
+    matrices, pairs, used = files["rmf"], [], set()
+    for key, arf in files["arf"].items():
+        if key not in matrices:
+            in_folder = [other for other in matrices if other[0] == key[0]]
+            if len(in_folder) != 1:
+                raise ValueError(
+                    f"responses: no RMF belongs to {arf}: name both alike, or give a list with "
+                    "`ARF RMF` on each line"
+                )
+            [key] = in_folder
+        used.add(key)
         pairs.append((str(arf), str(matrices[key])))
-    alone = [file for key, file in matrices.items() if key not in taken]
-    pairs += [("", str(file)) for file in (*found["rsp"].values(), *alone)]
+    alone = [file for key, file in matrices.items() if key not in used]
+    pairs += [("", str(file)) for file in (*files["rsp"].values(), *alone)]
     if not pairs:
         raise ValueError(f"responses: {folder} holds no .arf, .rmf or .rsp files")
     return tuple(pairs)
@@ -141,11 +140,10 @@ def _load(arf: str, rmf: str, times: tuple[int, ...], vignetted: bool) -> Respon
         area = matrix.effective_area
     else:
         raise ValueError(f"responses: {rmf} has no area folded in and no ARF beside it")
-    names = [Path(name).name for name in (arf, rmf) if name]
-    label = " + ".join(names)
+    label = " + ".join(Path(name).name for name in (arf, rmf) if name)
     channels = _channels(matrix, label)
     bins = energy_grid(N_BINS, ENERGY_RANGE)
-    curve = _curve(area)
+    curve = (area.energy_edges[1:] + area.energy_edges[:-1]) / 2, area.area
     if not np.all(np.interp((bins[1:] + bins[:-1]) / 2, *curve, left=0.0, right=0.0) > 0.0):
         raise ValueError(
             f"responses: {label} has no effective area in a part of {ENERGY_RANGE[0]:g}–"
@@ -155,14 +153,14 @@ def _load(arf: str, rmf: str, times: tuple[int, ...], vignetted: bool) -> Respon
     edges = np.round(matrix.channel_edges[channels.start : channels.stop + 1], _CHANNEL_DECIMALS)
     mean_area, redistribution = _on_photon_bins(matrix, area, channels)
     response = instrument.Response(
-        family,
-        float("nan"),
-        mean_area,
-        redistribution,
-        instrument.background_shape(family, edges),
-        edges,
-        curve,
-        vignetted,
+        family=family,
+        year=float("nan"),
+        area=mean_area,
+        redistribution=redistribution,
+        background=instrument.background_shape(family, edges),
+        channel_edges=edges,
+        curve=curve,
+        vignetted=vignetted,
     )
     return ResponseFile(label, _digest(matrix, area), response)
 
@@ -174,12 +172,13 @@ def _on_photon_bins(
     bin.
     """
     share = overlap_fractions(instrument.PHOTON_EDGES, matrix.energy_edges)
-    # Where the area is folded into the matrix its rows bring it.
-    own = matrix.row_sums if matrix.includes_area else area.on(matrix.energy_edges)
+    # Where the area is folded into the matrix, its rows bring it.
+    row_area = matrix.row_sums if matrix.includes_area else area.on(matrix.energy_edges)
     dense = matrix.dense()
     if matrix.includes_area:
-        dense = np.divide(dense, own[:, None], out=np.zeros_like(dense), where=own[:, None] > 0.0)
-    weighted = share * own
+        per_row = row_area[:, None]
+        dense = np.divide(dense, per_row, out=np.zeros_like(dense), where=per_row > 0.0)
+    weighted = share * row_area
     mean_area = weighted.sum(axis=1)
     folded = weighted @ dense[:, channels].astype(np.float64)
     redistribution = np.divide(
@@ -201,10 +200,6 @@ def _channels(matrix: RedistributionMatrix, label: str) -> slice:
     return slice(int(inside[0]), int(inside[-1]) + 1)
 
 
-def _curve(area: EffectiveArea) -> tuple[np.ndarray, np.ndarray]:
-    return (area.energy_edges[1:] + area.energy_edges[:-1]) / 2, area.area
-
-
 def _family(path: str) -> str:
     """Return `ACIS-S` or `ACIS-I` by the chips in DETNAM; empty for another detector."""
     for table in FitsFile(path).tables:
@@ -216,9 +211,9 @@ def _family(path: str) -> str:
 
 
 def _digest(matrix: RedistributionMatrix, area: EffectiveArea) -> str:
-    found = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     elements = matrix.elements
-    for values, kind in (
+    for values, dtype in (
         (matrix.energy_edges, "<f8"),
         (matrix.channel_edges, "<f8"),
         (area.energy_edges, "<f8"),
@@ -227,5 +222,5 @@ def _digest(matrix: RedistributionMatrix, area: EffectiveArea) -> str:
         (elements.column, "<i4"),
         (elements.value, "<f4"),
     ):
-        found.update(np.ascontiguousarray(values, dtype=kind).tobytes())
-    return found.hexdigest()
+        digest.update(np.ascontiguousarray(values, dtype=dtype).tobytes())
+    return digest.hexdigest()

@@ -13,7 +13,7 @@ import multiprocessing.forkserver
 import os
 import pickle
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -45,7 +45,6 @@ def simulated_splits(
     universe: Universe,
     folder: str | Path,
     *,
-    splits: Sequence[str] = SPLITS,
     processes: int = 1,
     progress: bool = False,
 ) -> Iterator[Mapping[str, TableStream]]:
@@ -54,19 +53,18 @@ def simulated_splits(
     Args:
         universe: the simulated catalogue.
         folder: of the batches; those it already holds are not made again.
-        splits: those wanted.
         processes: number of processes that make batches.
         progress: show a bar.
 
     Yields:
-        The rows of each split, to be read once, in the order of `splits`.
+        The rows of each split, to be read once, in the order of `SPLITS`.
 
     Raises:
         DatasetFolderError: when another run works in the folder.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    batches = universe.batches(BATCH, splits)
+    batches = universe.batches(BATCH)
     paths = [folder / f"{batch.split}-{batch.number:06d}.arrow" for batch in batches]
     with ExitStack() as stack:
         try:
@@ -93,17 +91,17 @@ def simulated_splits(
                     futures[number].add_done_callback(count)
 
         def tables(split: str) -> Iterator[pa.Table]:
-            for number, batch in enumerate(batches):
+            for number, (batch, path) in enumerate(zip(batches, paths, strict=True)):
                 if batch.split == split:
                     if number in futures:
                         futures.pop(number).result()
-                    with pa.memory_map(str(paths[number])) as file:
+                    with pa.memory_map(str(path)) as file:
                         yield pa.ipc.open_file(file).read_all()
 
         schema = contract_features(N_BINS).arrow_schema
         yield {
             split: TableStream(int((universe.splits == split).sum()), schema, tables(split))
-            for split in splits
+            for split in SPLITS
         }
 
 

@@ -120,8 +120,8 @@ class SourceClass:
 
     label: str
     first: Component
-    second: Component | None
-    local_nh: Distribution
+    second: Component | None = None
+    local_nh: Distribution = Normal(0.0, 0.0)
     redshift: Distribution = Normal(0.0, 0.0)
     abundance: Distribution = Normal(1.0, 0.0)
     covering: Distribution = Normal(1.0, 0.0)
@@ -139,8 +139,7 @@ CLASSES: Mapping[str, SourceClass] = {
     "qso": SourceClass(
         "QSO",
         Component(POWER_LAW, Normal(1.9, 0.22, 1.1, 3.0)),
-        None,
-        LogNormal(0.05, 0.7, high=20.0),
+        local_nh=LogNormal(0.05, 0.7, high=20.0),
         redshift=LogNormal(1.1, 0.22, 0.2, 4.0),
         variability=0.12,
         behaviour=Behaviour(LogNormal(0.03, 0.25, high=0.3)),
@@ -149,8 +148,7 @@ CLASSES: Mapping[str, SourceClass] = {
     "lensed_qso": SourceClass(
         "LensedQ",
         Component(POWER_LAW, Normal(1.85, 0.2, 1.2, 2.6)),
-        None,
-        LogNormal(0.05, 0.6, high=5.0),
+        local_nh=LogNormal(0.05, 0.6, high=5.0),
         redshift=LogNormal(1.7, 0.15, 0.6, 4.0),
         variability=0.16,
         brightness=0.5,
@@ -162,7 +160,7 @@ CLASSES: Mapping[str, SourceClass] = {
         "Seyfert_1",
         Component(POWER_LAW, Normal(1.8, 0.25, 1.0, 2.8)),
         Component(BLACK_BODY, Normal(0.12, 0.02, 0.07), 0.45, Normal(0.25, 0.1, 0.05, 0.6)),
-        LogNormal(0.03, 0.7, high=20.0),
+        local_nh=LogNormal(0.03, 0.7, high=20.0),
         redshift=LogNormal(0.06, 0.35, 0.003, 0.5),
         line=LogNormal(0.08, 0.2, high=0.3),
         variability=0.2,
@@ -181,7 +179,7 @@ CLASSES: Mapping[str, SourceClass] = {
             LogNormal(0.02, 0.35, 0.002, 0.15),
             local_nh=False,
         ),
-        LogNormal(3.5, 0.65, 0.3, 120.0),
+        local_nh=LogNormal(3.5, 0.65, 0.3, 120.0),
         redshift=LogNormal(0.06, 0.45, 0.003, 1.0),
         line=LogNormal(0.2, 0.3, high=1.5),
         variability=0.12,
@@ -192,7 +190,7 @@ CLASSES: Mapping[str, SourceClass] = {
         "TDE",
         Component(BLACK_BODY, LogNormal(0.075, 0.1, 0.045, 0.15)),
         Component(POWER_LAW, Normal(2.6, 0.5, 1.6, 4.0), 0.6, Normal(0.1, 0.06, 0.01, 0.4)),
-        LogNormal(0.03, 0.4, high=0.5),
+        local_nh=LogNormal(0.03, 0.4, high=0.5),
         redshift=LogNormal(0.07, 0.3, 0.01, 0.4),
         variability=0.6,
         brightness=0.3,
@@ -203,7 +201,7 @@ CLASSES: Mapping[str, SourceClass] = {
         "LMXB",
         Component(POWER_LAW, Normal(1.68, 0.26, 1.0, 2.8)),
         Component(DISK, LogNormal(1.0, 0.15, 0.3, 2.5), 0.4, Normal(0.4, 0.2, 0.05, 0.9)),
-        LogNormal(0.05, 0.45, high=8.0),
+        local_nh=LogNormal(0.05, 0.45, high=8.0),
         variability=0.25,
         brightness=0.15,
         behaviour=Behaviour(
@@ -215,8 +213,7 @@ CLASSES: Mapping[str, SourceClass] = {
     "hmxb": SourceClass(
         "HMXB",
         Component(POWER_LAW, Normal(1.25, 0.35, 0.1, 2.2)),
-        None,
-        LogNormal(0.25, 0.6, 0.02, 60.0),
+        local_nh=LogNormal(0.25, 0.6, 0.02, 60.0),
         line=LogNormal(0.06, 0.35, high=1.0),
         cutoff=LogNormal(15.0, 0.2, 5.0, 60.0),
         variability=0.35,
@@ -229,7 +226,7 @@ CLASSES: Mapping[str, SourceClass] = {
         "ULX",
         Component(POWER_LAW, Normal(1.95, 0.4, 1.0, 3.3)),
         Component(DISK, LogNormal(0.25, 0.12, 0.1, 0.6), 0.5, Normal(0.3, 0.15, 0.05, 0.8)),
-        LogNormal(0.2, 0.4, 0.01, 4.0),
+        local_nh=LogNormal(0.2, 0.4, 0.01, 4.0),
         cutoff=LogNormal(7.0, 0.2, 3.0, 30.0),
         variability=0.2,
         brightness=0.5,
@@ -241,7 +238,7 @@ CLASSES: Mapping[str, SourceClass] = {
         "ULX_pulsar",
         Component(POWER_LAW, Normal(1.15, 0.2, 0.6, 1.7)),
         Component(DISK, LogNormal(0.35, 0.12, 0.15, 0.8), 0.6, Normal(0.2, 0.1, 0.05, 0.6)),
-        LogNormal(0.25, 0.4, 0.01, 4.0),
+        local_nh=LogNormal(0.25, 0.4, 0.01, 4.0),
         cutoff=LogNormal(8.0, 0.12, 4.0, 20.0),
         variability=0.45,
         brightness=0.6,
@@ -252,8 +249,7 @@ CLASSES: Mapping[str, SourceClass] = {
     "cv_magnetic": SourceClass(
         "MagCV",
         Component(BREMSSTRAHLUNG, LogNormal(20.0, 0.22, 6.0, 60.0)),
-        None,
-        LogNormal(3.0, 0.4, 0.05, 40.0),
+        local_nh=LogNormal(3.0, 0.4, 0.05, 40.0),
         covering=Normal(0.5, 0.15, 0.1, 0.95),
         line=LogNormal(0.14, 0.2, high=0.5),
         variability=0.2,
@@ -268,8 +264,7 @@ CLASSES: Mapping[str, SourceClass] = {
     "cv": SourceClass(
         "CV*",
         Component(PLASMA, LogNormal(6.0, 0.25, 1.5, 25.0)),
-        None,
-        LogNormal(0.06, 0.5, high=3.0),
+        local_nh=LogNormal(0.06, 0.5, high=3.0),
         abundance=LogNormal(0.8, 0.15, 0.2, 2.0),
         variability=0.2,
         behaviour=Behaviour(LogNormal(0.12, 0.3, high=0.7), LogNormal(12e3, 0.3, 4e3, 6e4), 0.25),
@@ -279,7 +274,7 @@ CLASSES: Mapping[str, SourceClass] = {
         "Star",
         Component(PLASMA, LogNormal(0.85, 0.15, 0.25, 2.5)),
         Component(PLASMA, LogNormal(0.3, 0.1, 0.1, 0.6), 0.6, Normal(0.3, 0.15, 0.05, 0.8)),
-        LogNormal(0.01, 0.4, high=0.3),
+        local_nh=LogNormal(0.01, 0.4, high=0.3),
         abundance=LogNormal(0.3, 0.2, 0.05, 1.5),
         variability=0.2,
         brightness=0.1,
@@ -290,7 +285,7 @@ CLASSES: Mapping[str, SourceClass] = {
         "YSO",
         Component(PLASMA, LogNormal(2.6, 0.2, 1.0, 10.0)),
         Component(PLASMA, LogNormal(0.8, 0.1, 0.3, 1.5), 0.6, Normal(0.4, 0.15, 0.05, 0.8)),
-        LogNormal(0.7, 0.45, 0.02, 20.0),
+        local_nh=LogNormal(0.7, 0.45, 0.02, 20.0),
         abundance=LogNormal(0.3, 0.15, 0.1, 1.0),
         variability=0.3,
         behaviour=Behaviour(
@@ -305,7 +300,7 @@ CLASSES: Mapping[str, SourceClass] = {
         "OB*",
         Component(PLASMA, LogNormal(0.6, 0.1, 0.2, 1.5)),
         Component(PLASMA, LogNormal(1.9, 0.15, 1.0, 4.0), 0.4, Normal(0.3, 0.15, 0.05, 0.7)),
-        LogNormal(0.5, 0.25, 0.1, 4.0),
+        local_nh=LogNormal(0.5, 0.25, 0.1, 4.0),
         abundance=Normal(1.0, 0.15, 0.5, 1.5),
         variability=0.05,
         brightness=0.4,
@@ -315,8 +310,7 @@ CLASSES: Mapping[str, SourceClass] = {
     "snr": SourceClass(
         "SNR",
         Component(PLASMA, LogNormal(0.55, 0.17, 0.15, 2.0)),
-        None,
-        LogNormal(0.2, 0.4, 0.01, 3.0),
+        local_nh=LogNormal(0.2, 0.4, 0.01, 3.0),
         abundance=LogNormal(0.8, 0.25, 0.2, 4.0),
         variability=0.0,
         brightness=0.5,
@@ -327,7 +321,7 @@ CLASSES: Mapping[str, SourceClass] = {
         "HotGas",
         Component(PLASMA, LogNormal(0.6, 0.17, 0.2, 1.5)),
         Component(POWER_LAW, Normal(1.6, 0.1, 1.2, 2.0), 0.7, Normal(0.3, 0.15, 0.05, 0.7)),
-        LogNormal(0.01, 0.3, high=0.2),
+        local_nh=LogNormal(0.01, 0.3, high=0.2),
         abundance=LogNormal(0.5, 0.25, 0.1, 2.0),
         variability=0.0,
         brightness=0.6,
@@ -337,8 +331,7 @@ CLASSES: Mapping[str, SourceClass] = {
     "cluster": SourceClass(
         "ClG",
         Component(PLASMA, LogNormal(4.2, 0.2, 1.0, 14.0)),
-        None,
-        LogNormal(0.005, 0.3, high=0.1),
+        local_nh=LogNormal(0.005, 0.3, high=0.1),
         redshift=LogNormal(0.2, 0.3, 0.03, 1.2),
         abundance=Normal(0.33, 0.08, 0.1, 0.8),
         variability=0.0,
@@ -351,7 +344,7 @@ CLASSES: Mapping[str, SourceClass] = {
         "Pulsar",
         Component(POWER_LAW, Normal(1.55, 0.25, 0.8, 2.4)),
         Component(BLACK_BODY, LogNormal(0.16, 0.1, 0.08, 0.4), 0.55, Normal(0.45, 0.2, 0.05, 0.9)),
-        LogNormal(0.1, 0.4, high=2.0),
+        local_nh=LogNormal(0.1, 0.4, high=2.0),
         variability=0.03,
         brightness=0.3,
         behaviour=Behaviour(LogNormal(0.01, 0.2, high=0.1), LogNormal(0.15, 0.4, 0.03, 5.0), 0.8),
@@ -362,7 +355,7 @@ CLASSES: Mapping[str, SourceClass] = {
         "MSP",
         Component(BLACK_BODY, LogNormal(0.18, 0.1, 0.1, 0.35)),
         Component(POWER_LAW, Normal(1.3, 0.25, 0.8, 2.0), 0.5, Normal(0.4, 0.2, 0.05, 0.9)),
-        LogNormal(0.02, 0.4, high=0.5),
+        local_nh=LogNormal(0.02, 0.4, high=0.5),
         variability=0.03,
         behaviour=Behaviour(LogNormal(0.02, 0.2, high=0.2), LogNormal(20e3, 0.3, 5e3, 9e4), 0.2),
     ),
@@ -371,7 +364,7 @@ CLASSES: Mapping[str, SourceClass] = {
         "Magnetar",
         Component(BLACK_BODY, LogNormal(0.45, 0.1, 0.25, 0.9)),
         Component(POWER_LAW, Normal(2.8, 0.5, 1.5, 4.2), 0.7, Normal(0.4, 0.15, 0.05, 0.8)),
-        LogNormal(1.2, 0.3, 0.1, 10.0),
+        local_nh=LogNormal(1.2, 0.3, 0.1, 10.0),
         variability=0.4,
         brightness=0.7,
         behaviour=Behaviour(
@@ -387,6 +380,11 @@ CLASSES: Mapping[str, SourceClass] = {
 CLASS_NAMES = tuple(CLASSES)
 
 
+def class_values(name: str) -> np.ndarray:
+    """Return an attribute of every class, in the order of `CLASS_NAMES`."""
+    return np.array([getattr(item, name) for item in CLASSES.values()])
+
+
 @dataclass(frozen=True)
 class FieldKind:
     """Kind of pointing.
@@ -394,9 +392,9 @@ class FieldKind:
     Attributes:
         weight: how often it is chosen.
         classes: mix of the sources' classes.
-        target: class of the source in the middle, None for one like the others.
         mean_sources: sources with literature, besides the first.
         foreground_nh: Galactic column, 1e22 cm⁻².
+        target: class of the source in the middle, None for one like the others.
         distance_mpc: distance of the host, None where the sources have none in common.
         hosted: whether all sources belong to one host.
         depth: exposure over the typical one.
@@ -404,12 +402,12 @@ class FieldKind:
 
     weight: float
     classes: Mapping[str, float]
-    target: str | None
     mean_sources: float
     foreground_nh: Distribution
-    distance_mpc: Distribution | None
-    hosted: bool
-    depth: float
+    target: str | None = None
+    distance_mpc: Distribution | None = None
+    hosted: bool = True
+    depth: float = 1.0
 
 
 FIELD_KINDS: Mapping[str, FieldKind] = {
@@ -423,12 +421,10 @@ FIELD_KINDS: Mapping[str, FieldKind] = {
             "star": 0.06,
             "tde": 0.02,
         },
-        None,
-        0.8,
-        LogNormal(0.05, 0.35, 0.006, 0.6),
-        None,
-        False,
-        1.7,
+        mean_sources=0.8,
+        foreground_nh=LogNormal(0.05, 0.35, 0.006, 0.6),
+        hosted=False,
+        depth=1.7,
     ),
     "galaxy": FieldKind(
         0.30,
@@ -443,42 +439,33 @@ FIELD_KINDS: Mapping[str, FieldKind] = {
             "seyfert2": 0.03,
             "tde": 0.01,
         },
-        None,
-        1.6,
-        LogNormal(0.05, 0.35, 0.01, 1.0),
-        LogNormal(9.0, 0.4, 0.7, 40.0),
-        True,
-        0.8,
+        mean_sources=1.6,
+        foreground_nh=LogNormal(0.05, 0.35, 0.01, 1.0),
+        distance_mpc=LogNormal(9.0, 0.4, 0.7, 40.0),
+        depth=0.8,
     ),
     "globular": FieldKind(
         0.13,
         {"cv": 0.28, "cv_magnetic": 0.12, "lmxb": 0.40, "msp": 0.12, "star": 0.08},
-        None,
-        1.4,
-        LogNormal(0.14, 0.35, 0.01, 2.0),
-        LogNormal(0.006, 0.2, 0.002, 0.02),
-        True,
-        1.0,
+        mean_sources=1.4,
+        foreground_nh=LogNormal(0.14, 0.35, 0.01, 2.0),
+        distance_mpc=LogNormal(0.006, 0.2, 0.002, 0.02),
     ),
     "nursery": FieldKind(
         0.10,
         {"yso": 0.84, "ob_star": 0.06, "star": 0.1},
-        None,
-        1.8,
-        LogNormal(0.1, 0.25, 0.02, 1.0),
-        LogNormal(0.0008, 0.3, 0.00013, 0.003),
-        True,
-        1.5,
+        mean_sources=1.8,
+        foreground_nh=LogNormal(0.1, 0.25, 0.02, 1.0),
+        distance_mpc=LogNormal(0.0008, 0.3, 0.00013, 0.003),
+        depth=1.5,
     ),
     "cluster": FieldKind(
         0.06,
         {"qso": 0.35, "seyfert1": 0.25, "seyfert2": 0.3, "lensed_qso": 0.1},
-        "cluster",
-        0.6,
-        LogNormal(0.05, 0.3, 0.01, 0.2),
-        None,
-        True,
-        0.7,
+        mean_sources=0.6,
+        foreground_nh=LogNormal(0.05, 0.3, 0.01, 0.2),
+        target="cluster",
+        depth=0.7,
     ),
     "plane": FieldKind(
         0.17,
@@ -493,12 +480,11 @@ FIELD_KINDS: Mapping[str, FieldKind] = {
             "snr": 0.05,
             "ob_star": 0.03,
         },
-        None,
-        0.4,
-        LogNormal(0.28, 0.35, 0.02, 5.0),
-        LogNormal(0.003, 0.3, 0.0003, 0.012),
-        False,
-        0.5,
+        mean_sources=0.4,
+        foreground_nh=LogNormal(0.28, 0.35, 0.02, 5.0),
+        distance_mpc=LogNormal(0.003, 0.3, 0.0003, 0.012),
+        hosted=False,
+        depth=0.5,
     ),
 }
 FIELD_NAMES = tuple(FIELD_KINDS)

@@ -16,18 +16,11 @@ from . import instrument
 # Energies of the fitted models: 10 eV below 2 keV, 30 eV above, where the detector's resolution is
 # above 80 eV. Half as many as the simulation's, and half the time.
 _BINS = np.concatenate([np.arange(170), np.arange(170, len(instrument.PHOTON_CENTRES), 3)])
+# Models, and the name of the parameter of their shape.
+MODELS = {"powlaw": "gamma", "bb": "kt", "brems": "kt", "apec": "kt"}
+_PARAMETERS = ("{}", "{}_lolim", "{}_hilim", "nh", "nh_lolim", "nh_hilim", "stat")
 COLUMNS = tuple(
-    f"{model}_{name}"
-    for model, shape in (("powlaw", "gamma"), ("bb", "kt"), ("brems", "kt"), ("apec", "kt"))
-    for name in (
-        shape,
-        f"{shape}_lolim",
-        f"{shape}_hilim",
-        "nh",
-        "nh_lolim",
-        "nh_hilim",
-        "stat",
-    )
+    f"{model}_{name.format(shape)}" for model, shape in MODELS.items() for name in _PARAMETERS
 )
 
 

@@ -15,7 +15,6 @@ end; there are no gaps, dither or dead time; errors of the light curve are σ² 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import cache
 from math import erfc, exp, lgamma, log, sqrt
 
 import numpy as np
@@ -235,11 +234,6 @@ def chi_square_cdf(value: float, degrees: int) -> float:
     return min(1.0, max(0.0, 1.0 - tail - odd * erfc(sqrt(half))))
 
 
-@cache
-def _log_factorial_table(size: int) -> np.ndarray:
-    return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, size + 1)))])
-
-
 def _log_factorial(largest: int) -> np.ndarray:
-    """Return ln k! for k from 0 to at least `largest`."""
-    return _log_factorial_table(1 << max(10, int(largest).bit_length()))
+    """Return ln k! for k from 0 to `largest`."""
+    return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, largest + 1)))])

@@ -21,14 +21,13 @@ from tqdm.auto import tqdm
 from hf_specclip.models.variables_specclip import BANDS
 
 from .. import instrument, populations
-from ..detections import HARDENING, REFERENCE_AREA, at_the_time
+from ..detections import ERG_PER_KEV, HARDENING, REFERENCE_AREA, at_the_time
 from ..knobs import Knobs, stream
 from ..source_classes import CLASS_NAMES, CLASSES, FIELD_KINDS, FIELD_NAMES
 from .prior import LOG_COUNTS, LOG_EXPOSURE, STEP, Prior
 from .spectra import fold_all
 from .text import TextTables
 
-ERG_PER_KEV = 1.602177e-9
 # Of the bank: drawn from the population as it is, and from strata alike.
 _PLAIN, _EVEN = 0.2, 0.1
 # Of the counts and exposures of a stratum that has texts: drawn from the population as it is.
@@ -50,8 +49,7 @@ class Bank:
     Attributes:
         stratum: row of `Prior.strata`, (m).
         first_of: first member of each stratum, and m, (s + 1).
-        spectra: their parameters.
-        observed: the same at the time of the observation (colours vary).
+        observed: their parameters at the time of the observation (colours vary).
         log_prior: ln of each member's share of the population, (m); the shares add up to about one.
         log_flux: ln of the mean photon flux, 0.5–7 keV, (m).
         log_usual: ln of the exposure that is usual for the field, s, (m).
@@ -59,15 +57,14 @@ class Bank:
         log_boost: ln of what flares add to it meanwhile, (m).
         scatter: standard deviation of ln(flux) between observations, (m).
         rates: counts/s for 1 photon/cm²/s, `fold_all`, (6, b, m).
-        truth: quantities that depend on the spectrum, (m): `hardness` (as `prose.Facts`),
-            `log_ergs` (erg per photon), `hard_hm`, `hard_hs`, `hard_ms`.
+        truth: quantities that depend on the spectrum, (m): `log_ergs` (erg per photon), `hard_hm`,
+            `hard_hs`, `hard_ms`.
         texts: for each stratum, the texts that state it.
         text_weights: for each stratum, p(member | text), rows add up to one, (t, members).
     """
 
     stratum: np.ndarray
     first_of: np.ndarray
-    spectra: populations.Spectra
     observed: populations.Spectra
     log_prior: np.ndarray
     log_flux: np.ndarray
@@ -150,21 +147,10 @@ def draw_bank(
         )
         parts = list(bar)
     first_of = np.concatenate([[0], np.cumsum([len(part["log_prior"]) for part in parts])])
-    joined = {
-        name: np.concatenate([part[name] for part in parts])
-        for name in (
-            "log_prior",
-            "log_flux",
-            "log_usual",
-            "log_chance",
-            "log_boost",
-            "scatter",
-        )
-    }
+    names = ("log_prior", "log_flux", "log_usual", "log_chance", "log_boost", "scatter")
     return Bank(
         stratum=np.repeat(np.arange(len(parts)), np.diff(first_of)),
         first_of=first_of,
-        spectra=_join([part["spectra"] for part in parts]),
         observed=_join([part["observed"] for part in parts]),
         rates=torch.from_numpy(np.concatenate([part["rates"] for part in parts], axis=2)),
         truth={
@@ -173,24 +159,20 @@ def draw_bank(
         },
         texts=tuple(part["texts"] for part in parts),
         text_weights=tuple(part["weights"] for part in parts),
-        **joined,
+        **{name: np.concatenate([part[name] for part in parts]) for name in names},
     )
 
 
 def true_colours(photons: np.ndarray) -> dict[str, np.ndarray]:
     """Return quantities of photon spectra (n, 870), see `Bank.truth`."""
-    energy = instrument.PHOTON_CENTRES
-    band = {
-        name: photons[:, (energy > low) & (energy < high)].sum(axis=1)
-        for name, (low, high) in BANDS.items()
-    }
-    broad = (energy > BANDS["b"][0]) & (energy < BANDS["b"][1])
+    band = {name: photons[:, instrument.photons_within(name)].sum(axis=1) for name in BANDS}
+    broad = instrument.photons_within("b")
     colours = {
-        f"hard_{one}{two}": (band[one] - band[two]) / (band[one] + band[two])
-        for one, two in ("hm", "hs", "ms")
+        f"hard_{first}{second}": (band[first] - band[second]) / (band[first] + band[second])
+        for first, second in ("hm", "hs", "ms")
     }
-    ergs = photons[:, broad] @ energy[broad] / band["b"] * ERG_PER_KEV
-    return {"hardness": colours["hard_hs"], "log_ergs": np.log(ergs), **colours}
+    ergs = photons[:, broad] @ instrument.PHOTON_CENTRES[broad] / band["b"] * ERG_PER_KEV
+    return {"log_ergs": np.log(ergs), **colours}
 
 
 def _stratum(
@@ -224,30 +206,32 @@ def _stratum(
         share = (1.0 - plain) / len(own)
         favour += agrees.sum(axis=0) * share + lost * len(some) * share
     favour /= favour.sum()
-    chosen = _systematic(favour, number, random)
+    chosen = systematic_draws(favour, number, random)
     log_weight = -np.log(favour[chosen] * n_pool * number)
     spectra = pool.take(chosen)
     varies = source_class.variability > 0.0
     hardening = HARDENING * random.standard_normal(number) * varies
     observed = at_the_time(spectra, hardening)
     truth, rates = _photons(observed, knobs.absorption)
-    drawn, log_ratio = _draw_counts(prior, row, texts, own, spectra, truth, random)
+    log_counts, log_usual, log_ratio = _draw_counts(prior, row, texts, own, spectra, truth, random)
     log_prior = np.log(prior.share[row]) + log_weight + log_ratio
     flares = prior.flares[of_class]
     weights = np.zeros((len(own), number))
     if len(own):
-        weights = (1.0 - texts.mistaken) * _joint(texts, own, spectra, truth, drawn, wrong=False)
-        weights = weights + texts.mistaken * _joint(texts, own, spectra, truth, drawn, wrong=True)
+        right, wrong = (
+            _joint(texts, own, spectra, truth, (log_counts, log_usual), wrong=mistaken)
+            for mistaken in (False, True)
+        )
+        weights = (1.0 - texts.mistaken) * right + texts.mistaken * wrong
         weights = weights * np.exp(log_prior - log_prior.max())
         total = weights.sum(axis=1, keepdims=True)
         weights = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0.0)
     return {
-        "spectra": spectra,
         "observed": observed,
         "log_prior": log_prior,
-        "log_flux": drawn.log_counts - drawn.log_usual - np.log(REFERENCE_AREA),
-        "log_usual": drawn.log_usual,
-        "log_chance": np.log(np.interp(drawn.log_counts, LOG_COUNTS, prior.chance[row])),
+        "log_flux": log_counts - log_usual - np.log(REFERENCE_AREA),
+        "log_usual": log_usual,
+        "log_chance": np.log(np.interp(log_counts, LOG_COUNTS, prior.chance[row])),
         "log_boost": flares[random.integers(len(flares), size=number)],
         "scatter": np.full(number, source_class.variability * np.log(10.0)),
         "rates": rates,
@@ -273,7 +257,7 @@ def _joint(
     own: np.ndarray,
     spectra: populations.Spectra,
     truth: Mapping[str, np.ndarray],
-    drawn: _Drawn,
+    brightness: tuple[np.ndarray, np.ndarray],
     *,
     wrong: bool,
 ) -> np.ndarray:
@@ -283,8 +267,9 @@ def _joint(
         result *= texts.likelihood(name, own, getattr(spectra, name), wrong=wrong)
     result *= texts.likelihood("foreground_nh", own, spectra.galactic_nh)
     result *= _colours(texts, own, truth, wrong=wrong)
-    result *= texts.likelihood("photons", own, np.exp(drawn.log_counts), wrong=wrong)
-    log_flux = drawn.log_counts - drawn.log_usual - np.log(REFERENCE_AREA) + truth["log_ergs"]
+    log_counts, log_usual = brightness
+    result *= texts.likelihood("photons", own, np.exp(log_counts), wrong=wrong)
+    log_flux = log_counts - log_usual - np.log(REFERENCE_AREA) + truth["log_ergs"]
     result *= texts.likelihood("flux", own, np.exp(log_flux), wrong=wrong)
     return result
 
@@ -293,17 +278,9 @@ def _colours(
     texts: TextTables, own: np.ndarray, truth: Mapping[str, np.ndarray], *, wrong: bool = False
 ) -> np.ndarray:
     """Return p(colours as stated | members), (t, m)."""
-    result = texts.likelihood("hardness", own, truth["hardness"], wrong=wrong)
+    result = texts.likelihood("hardness", own, truth["hard_hs"], wrong=wrong)
     result *= texts.likelihood("medium_soft", own, truth["hard_ms"], wrong=wrong)
     return result
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """Draws of ln(counts in a usual exposure) and ln(usual exposure) of members, (m) each."""
-
-    log_counts: np.ndarray
-    log_usual: np.ndarray
 
 
 def _draw_counts(
@@ -314,8 +291,10 @@ def _draw_counts(
     spectra: populations.Spectra,
     truth: Mapping[str, np.ndarray],
     random: np.random.Generator,
-) -> tuple[_Drawn, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw the brightness of members, and the log ratio of its population density to that here.
+
+    Brightness is ln(counts in a usual exposure) and ln(usual exposure), (m) each.
 
     A member follows the population or one of the texts that agree with its spectrum: first its
     counts by what the text says of them, then the exposure by what it says of the flux.
@@ -371,8 +350,7 @@ def _draw_counts(
         by_exposure = np.where(total > 1e-30, by_exposure, 1.0)
         ratio += fit[text] * photons[text][cell] / plain * by_exposure
     jitter = STEP * (random.random((2, m)) - 0.5)
-    drawn = _Drawn(LOG_COUNTS[cell] + jitter[0], LOG_EXPOSURE[usual] + jitter[1])
-    return drawn, -np.log(ratio)
+    return LOG_COUNTS[cell] + jitter[0], LOG_EXPOSURE[usual] + jitter[1], -np.log(ratio)
 
 
 def _photons(
@@ -385,12 +363,11 @@ def _photons(
         photons = populations.photon_spectra(spectra.take(some), absorption)
         truth.append(true_colours(photons))
         rates.append(fold_all(photons))
-    names = truth[0]
-    joined = {name: np.concatenate([one[name] for one in truth]) for name in names}
+    joined = {name: np.concatenate([chunk[name] for chunk in truth]) for name in truth[0]}
     return joined, np.concatenate(rates, axis=2)
 
 
-def _systematic(chance: np.ndarray, number: int, random: np.random.Generator) -> np.ndarray:
+def systematic_draws(chance: np.ndarray, number: int, random: np.random.Generator) -> np.ndarray:
     """Draw indices with given probabilities, spread evenly."""
     edges = np.cumsum(chance)
     at = (np.arange(number) + random.random()) / number * edges[-1]
@@ -403,4 +380,4 @@ def _join(parts: list[populations.Spectra]) -> populations.Spectra:
     )
 
 
-__all__ = ["Bank", "draw_bank", "true_colours"]
+__all__ = ["Bank", "draw_bank", "systematic_draws", "true_colours"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,12 +35,12 @@ class KnownRows:
     text_of_spectrum: np.ndarray
     table: pa.Table
 
-    def spectra(self, rows: np.ndarray | slice = slice(None)) -> Spectra:
+    def spectra(self) -> Spectra:
         """Return the observed spectra as the observer takes them."""
-        seen = self.universe.detections.take(self.detections[rows])
+        seen = self.universe.detections.take(self.detections)
         return observed_spectra(
-            _matrix(self.table, "counts")[rows],
-            _matrix(self.table, "background_counts")[rows],
+            _matrix(self.table, "counts"),
+            _matrix(self.table, "background_counts"),
             seen.background_scale,
             seen.exposure,
             seen.response,
@@ -62,22 +60,19 @@ def reopen(info: SpecCLIPDatasetInfo) -> Universe:
             f"{info.name} was made by {info.builder!r}: only of rows that "
             "`specclip dataset simulate` made is the truth known"
         )
-    knobs: Mapping[str, Any] = dict(info.knobs)
-    known = {item.name for item in fields(Knobs)}
-    strange = sorted(set(knobs) - known)
-    if strange:
+    unknown = sorted(set(info.knobs) - {item.name for item in fields(Knobs)})
+    if unknown:
         raise DatasetFolderError(
-            f"{info.name} has settings that this code does not know ({', '.join(strange)}): "
+            f"{info.name} has settings that this code does not know ({', '.join(unknown)}): "
             "simulate it anew with this version, or use the version that made it "
             f"({info.builder_version})"
         )
-    if knobs.get("responses"):
+    if info.knobs.get("responses"):
         raise DatasetFolderError(
             f"{info.name} was folded through response files; the ideal observer knows the "
             "tabulated epochs only"
         )
-    plain = {name: value for name, value in knobs.items() if name != "responses"}
-    return Universe(Knobs(**plain))
+    return Universe(Knobs(**{**info.knobs, "responses": ()}))
 
 
 def recognise(info: SpecCLIPDatasetInfo, table: pa.Table) -> KnownRows:
@@ -92,38 +87,37 @@ def recognise(info: SpecCLIPDatasetInfo, table: pa.Table) -> KnownRows:
     """
     universe = reopen(info)
     seen = universe.detections
-    place = {
-        key: row for row, key in enumerate(zip(seen.obsid, seen.obi, seen.region_id, strict=True))
-    }
+    known = zip(seen.obsid, seen.obi, seen.region_id, strict=True)
+    number = {key: row for row, key in enumerate(known)}
     keys = zip(*(table[name].to_pylist() for name in ("obsid", "obi", "region_id")), strict=True)
-    detections = np.array([place.get(key, -1) for key in keys], dtype=int)
+    detections = np.array([number.get(key, -1) for key in keys], dtype=int)
     if (detections < 0).any():
         row = int(np.flatnonzero(detections < 0)[0])
-        raise _other(info, f"row {row} ({table['source_name'][row]}) is not in it")
+        raise _differs(info, f"row {row} ({table['source_name'][row]}) is not in it")
     names = universe.sources.names[seen.source[detections]]
-    found = np.array(table["source_name"].to_pylist())
-    if (names != found).any():
-        row = int(np.flatnonzero(names != found)[0])
-        raise _other(info, f"row {row} is {found[row]} there and {names[row]} here")
+    recorded = np.array(table["source_name"].to_pylist())
+    if (names != recorded).any():
+        row = int(np.flatnonzero(names != recorded)[0])
+        raise _differs(info, f"row {row} is {recorded[row]} there and {names[row]} here")
     some = np.unique(
         np.linspace(0, len(detections) - 1, min(_CHECKED, len(detections))).astype(int)
     )
     if (universe.observe(detections[some]).counts != _matrix(table.take(some), "counts")).any():
-        raise _other(info, "the counts differ")
+        raise _differs(info, "the counts differ")
     sources, text_of_spectrum = np.unique(seen.source[detections], return_inverse=True)
     written = universe.summaries(sources)
     summaries = table["summary"].to_pylist()
     for row, text in enumerate(text_of_spectrum):
         if written[text] != summaries[row]:
-            raise _other(info, f"the text of {found[row]} differs")
+            raise _differs(info, f"the text of {recorded[row]} differs")
     return KnownRows(universe, detections, sources, text_of_spectrum, table)
 
 
-def _other(info: SpecCLIPDatasetInfo, what: str) -> DatasetFolderError:
+def _differs(info: SpecCLIPDatasetInfo, difference: str) -> DatasetFolderError:
     return DatasetFolderError(
         f"{info.name} (version {info.builder_version} of the builder) does not come out of its "
-        f"recorded settings with this code: {what}. Simulate it anew with this version, or use the "
-        "version that made it"
+        f"recorded settings with this code: {difference}. Simulate it anew with this version, or "
+        "use the version that made it"
     )
 
 

@@ -6,11 +6,12 @@ amplitude, the photon index and the column; the inverse's diagonal bounds the va
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 
-from .. import instrument, populations, source_classes
+from ...contract import ENERGY_RANGE
+from .. import instrument, populations
 
 # Steps of the derivatives, in photon index and in ln N_H.
 _STEP_GAMMA, _STEP_LOG_NH = 0.01, 0.02
@@ -23,7 +24,6 @@ def cramer_rao(
     counts: np.ndarray,
     background: np.ndarray,
     *,
-    band: tuple[float, float] = (0.5, 8.0),
     absorption: str = "phabs",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return limits on photon index and column of absorbed power laws.
@@ -32,20 +32,13 @@ def cramer_rao(
         spectra: n single power laws; what lies in front of them is scaled as a whole.
         epoch: index into `instrument.load_epochs()`, (n).
         theta: off-axis angle, arcmin, (n).
-        counts: expected source counts in the band, (n).
-        background: expected background counts in the band, (n).
-        band: keV.
+        counts, background: expected in the contract's energy range, (n).
         absorption: see `populations.photon_spectra`.
 
     Returns:
         Standard deviations of the photon index and of log10 N_H (dex), (n) each.
-
-    Raises:
-        ValueError: for a spectrum that is no single power law.
     """
-    if (spectra.first != source_classes.POWER_LAW).any() or (spectra.second >= 0).any():
-        raise ValueError("the limits are those of single power laws")
-    inside = instrument.channels_within(band)
+    inside = instrument.channels_within(ENERGY_RANGE)
 
     def seen(changed: populations.Spectra) -> np.ndarray:
         photons = populations.photon_spectra(changed, absorption)
@@ -74,34 +67,8 @@ def cramer_rao(
     return np.sqrt(variance[:, 1, 1]), np.sqrt(variance[:, 2, 2]) / np.log(10.0)
 
 
-def power_laws(gamma: np.ndarray, column: np.ndarray) -> populations.Spectra:
-    """Return power laws behind cold gas at redshift 0.
-
-    Args:
-        gamma: photon index, (n).
-        column: 1e22 cm⁻², (n).
-    """
-    n = len(gamma)
-    values = {item.name: np.zeros(n) for item in fields(populations.Spectra)}
-    values |= {
-        "first": np.full(n, source_classes.POWER_LAW),
-        "second": np.full(n, source_classes.NONE),
-        "shape": np.asarray(gamma, dtype=float),
-        "nh": np.asarray(column, dtype=float),
-        "galactic_nh": np.asarray(column, dtype=float),
-        "covering": np.ones(n),
-        "abundance": np.ones(n),
-        "cutoff": np.full(n, np.inf),
-    }
-    return populations.Spectra(**values)
-
-
 def _scaled(spectra: populations.Spectra, factor: float) -> populations.Spectra:
-    return replace(
-        spectra,
-        nh=spectra.nh * factor,
-        galactic_nh=spectra.galactic_nh * factor,
-    )
+    return replace(spectra, nh=spectra.nh * factor, galactic_nh=spectra.galactic_nh * factor)
 
 
-__all__ = ["cramer_rao", "power_laws"]
+__all__ = ["cramer_rao"]

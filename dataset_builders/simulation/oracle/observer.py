@@ -7,7 +7,7 @@ does not know the truth of any source. Whoever ranks the texts for a spectrum by
 
 the likelihood of the spectrum under the sources that the text allows, cannot be beaten by anyone
 who has the spectrum, its background, exposure and response, and the text. The integral is a sum
-over a bank of sources (`oracle_bank`). Text and spectrum share the source and not the moment:
+over a bank of sources. Text and spectrum share the source and not the moment:
 fluxes and colours change in between as the class does.
 
 What it leaves aside: names (of hosts, fields, sources), the place in the field, other detections of
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from .bank import Bank
+from .bank import Bank, systematic_draws
 from .prior import Prior
 from .spectra import Spectra, log_likelihoods
 
@@ -39,7 +39,6 @@ class Observation:
     Attributes:
         scores: ln p(spectrum | text) − ln p(spectrum), (n, t) float64.
         half_scores: the same by every other member of the bank: what doubling the bank changes.
-        evidence: ln p(spectrum) up to a constant of its own, (n).
         effective: members of the bank that speak for each spectrum, 1 / Σ p², (n).
         from_spectrum: members drawn from the posterior given the spectrum, (n, k).
         from_both: the same given the spectrum and its own text, (n, k).
@@ -47,7 +46,6 @@ class Observation:
 
     scores: np.ndarray
     half_scores: np.ndarray
-    evidence: np.ndarray
     effective: np.ndarray
     from_spectrum: np.ndarray
     from_both: np.ndarray
@@ -78,16 +76,15 @@ def observe(
     n = len(spectra)
     n_texts = sum(len(texts) for texts in bank.texts)
     scores, half_scores = np.full((2, n, n_texts), -np.inf)
-    evidence, effective = np.empty(n), np.empty(n)
+    effective = np.empty(n)
     drawn = np.zeros((2, n, draws), dtype=np.int64)
     random = np.random.default_rng(seed)
     log_prior = torch.from_numpy(bank.log_prior)
     log_flux = torch.from_numpy((bank.log_flux + bank.log_boost).astype(np.float32))
     scatter = torch.from_numpy(bank.scatter.astype(np.float32))
-    weights = [torch.from_numpy(one).double() for one in bank.text_weights]
-    halves = [
-        one[:, ::2] / one[:, ::2].sum(dim=1, keepdim=True).clamp(min=1e-300) for one in weights
-    ]
+    weights = [torch.from_numpy(table).double() for table in bank.text_weights]
+    halves = [table[:, ::2] for table in weights]
+    halves = [table / table.sum(dim=1, keepdim=True).clamp(min=1e-300) for table in halves]
     members = [bank.members(row) for row in range(len(prior.strata))]
     home = np.full(n_texts, -1)
     for row, texts in enumerate(bank.texts):
@@ -100,37 +97,35 @@ def observe(
         delay=2,
         leave=False,
     ):
-        found = log_likelihoods(spectra, row, bank.rates[spectra.epoch[row]], log_flux, scatter)
-        found = found.double()
+        rates = bank.rates[spectra.epoch[row]]
+        likelihood = log_likelihoods(spectra, row, rates, log_flux, scatter).double()
         visit = prior.visit_density(float(spectra.exposure[row]), bank.log_usual)
-        found += torch.from_numpy(np.log(np.maximum(visit, 1e-30)) - bank.log_chance)
-        posterior = found + log_prior
-        evidence[row] = torch.logsumexp(posterior, 0)
-        posterior = (posterior - evidence[row]).exp_()
+        likelihood += torch.from_numpy(np.log(np.maximum(visit, 1e-30)) - bank.log_chance)
+        posterior = likelihood + log_prior
+        evidence = float(torch.logsumexp(posterior, 0))
+        posterior = (posterior - evidence).exp_()
         effective[row] = 1.0 / float(posterior.square().sum())
-        half_evidence = float(torch.logsumexp((found + log_prior)[::2], 0)) + np.log(2.0)
-        for of_stratum, texts, own, half in zip(members, bank.texts, weights, halves, strict=True):
+        half_evidence = float(torch.logsumexp((likelihood + log_prior)[::2], 0)) + np.log(2.0)
+        for of_stratum, texts, full, half in zip(members, bank.texts, weights, halves, strict=True):
             if len(texts):
-                here = found[of_stratum]
-                scores[row, texts] = _log_mean(own, here) - evidence[row]
+                here = likelihood[of_stratum]
+                scores[row, texts] = _log_mean(full, here) - evidence
                 half_scores[row, texts] = _log_mean(half, here[::2]) - half_evidence
         if draws:
-            drawn[0, row] = _draw(posterior.numpy(), draws, random)
+            drawn[0, row] = systematic_draws(posterior.numpy(), draws, random)
             if text_of_spectrum is not None:
                 text = int(text_of_spectrum[row])
                 stratum = home[text]
                 place = int(np.searchsorted(bank.texts[stratum], text))
-                here = found[members[stratum]]
+                here = likelihood[members[stratum]]
                 both = weights[stratum][place] * (here - here.max()).exp()
                 if float(both.sum()) <= 0.0:
                     both = weights[stratum][place] + 1e-300
-                drawn[1, row] = members[stratum].start + _draw(both.numpy(), draws, random)
-    scores, half_scores = (np.nan_to_num(one, neginf=-1e30) for one in (scores, half_scores))
-    return Observation(scores, half_scores, evidence, effective, *drawn)
-
-
-def _normalised(weights: torch.Tensor) -> torch.Tensor:
-    return weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-300)
+                drawn[1, row] = members[stratum].start + systematic_draws(
+                    both.numpy(), draws, random
+                )
+    scores, half_scores = (np.nan_to_num(each, neginf=-1e30) for each in (scores, half_scores))
+    return Observation(scores, half_scores, effective, *drawn)
 
 
 def _log_mean(weights: torch.Tensor, log_values: torch.Tensor) -> np.ndarray:
@@ -143,12 +138,6 @@ def _log_mean(weights: torch.Tensor, log_values: torch.Tensor) -> np.ndarray:
     if len(lost):
         result[lost] = (weights[lost] @ (_GENTLE * values).exp()).log() / _GENTLE
     return (result + top).numpy()
-
-
-def _draw(weights: np.ndarray, number: int, random: np.random.Generator) -> np.ndarray:
-    edges = np.cumsum(weights)
-    at = (np.arange(number) + random.random()) / number * edges[-1]
-    return np.minimum(np.searchsorted(edges, at), len(weights) - 1)
 
 
 __all__ = ["Observation", "observe"]

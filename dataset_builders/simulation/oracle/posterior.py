@@ -8,7 +8,6 @@ a member's weight is one over the chance that it was.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,22 +26,6 @@ _NODES = 24
 _CHUNK = 500
 
 
-@dataclass(frozen=True)
-class Estimates:
-    """Posterior means and medians.
-
-    Attributes:
-        mean, median: by what is given (`GIVEN`), then by variable, (n); nan where there is none.
-        reach: by what is given, then by variable, the share of the posterior below the truth, (n).
-        drawn: by what is given, members drawn, (n, k).
-    """
-
-    mean: Mapping[str, Mapping[str, np.ndarray]]
-    median: Mapping[str, Mapping[str, np.ndarray]]
-    reach: Mapping[str, Mapping[str, np.ndarray]]
-    drawn: Mapping[str, np.ndarray]
-
-
 def estimate(
     known: KnownRows,
     spectra: Spectra,
@@ -52,7 +35,7 @@ def estimate(
     *,
     fits: int = FITS,
     seed: int = 0,
-) -> Estimates:
+) -> dict[str, dict[str, np.ndarray]]:
     """Estimate the variables of rows.
 
     Args:
@@ -60,9 +43,13 @@ def estimate(
         spectra: what was observed.
         bank: sources.
         observation: with draws from its posteriors.
-        truth: of the rows, see `oracle_truth.known_truth`.
+        truth: of the rows, see `known_truth`.
         fits: members to fit.
         seed: of draws.
+
+    Returns:
+        Posterior medians by what is given (`GIVEN`), then by variable, (n); nan where there is
+        none.
     """
     n, draws = observation.from_spectrum.shape
     random = np.random.default_rng(seed)
@@ -72,7 +59,7 @@ def estimate(
         "both": observation.from_both,
     }
     fitted, chance = _fit_members(known, bank, drawn, fits, random)
-    mean, median, reach = ({given: {} for given in GIVEN} for _ in range(3))
+    medians: dict[str, dict[str, np.ndarray]] = {}
     for given, members in drawn.items():
         values = {name: bank.truth[name][members] for name in COLOURS}
         weights = {name: np.ones((n, draws)) for name in COLOURS}
@@ -86,11 +73,8 @@ def estimate(
             known, spectra, bank, members, given != "text", random
         )
         weights["flux_significance_b"] = np.ones((n, draws))
-        for name, column in values.items():
-            mean[given][name], median[given][name], reach[given][name] = _moments(
-                column, weights[name], truth[name]
-            )
-    return Estimates(mean, median, reach, drawn)
+        medians[given] = {name: _median(values[name], weights[name]) for name in values}
+    return medians
 
 
 def _from_text(
@@ -183,26 +167,16 @@ def _significance(
     return result
 
 
-def _moments(
-    values: np.ndarray, weights: np.ndarray, truth: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return weighted mean and median of rows (n, k), and the weight below the truth; nan
-    without any.
-    """
+def _median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted median of rows (n, k); nan without any weight."""
     total = weights.sum(axis=1)
     none = total <= 0.0
     share = weights / np.where(none, 1.0, total)[:, None]
-    mean = (share * values).sum(axis=1)
     order = np.argsort(values, axis=1, kind="stable")
     ordered = np.take_along_axis(values, order, axis=1)
     reached = np.cumsum(np.take_along_axis(share, order, axis=1), axis=1)
     place = np.minimum((reached < 0.5 - 1e-9).sum(axis=1), values.shape[1] - 1)
-    median = ordered[np.arange(len(values)), place]
-    below = (share * (values < truth[:, None])).sum(axis=1)
-    below += 0.5 * (share * (values == truth[:, None])).sum(axis=1)
-    found = [np.where(none, np.nan, one) for one in (mean, median, below)]
-    found[2][~np.isfinite(truth)] = np.nan
-    return found[0], found[1], found[2]
+    return np.where(none, np.nan, ordered[np.arange(len(values)), place])
 
 
-__all__ = ["FITS", "GIVEN", "Estimates", "estimate"]
+__all__ = ["FITS", "GIVEN", "estimate"]

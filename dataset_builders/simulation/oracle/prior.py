@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..catalogue import Universe
-from ..detections import REFERENCE_AREA, is_detected
+from ..detections import REFERENCE_AREA
 from ..knobs import Knobs
-from ..source_classes import CLASS_NAMES, CLASSES, FIELD_NAMES
+from ..layout import lay_out
+from ..source_classes import CLASS_NAMES, CLASSES, FIELD_NAMES, class_values
 
 # Fields that are counted: some hundred thousand detections.
 _FIELDS = 80_000
@@ -27,19 +27,6 @@ LOG_EXPOSURE = np.arange(5.0, 13.0, STEP)
 _VISITS = np.arange(-2.0, 2.001, 0.05)
 # Fainter sources are hardly ever seen, and what is counted of them means little.
 _LEAST_CHANCE = 2e-3
-
-
-class _Everything(Universe):
-    """Universe that is only laid out, and keeps undetected sources."""
-
-    def __init__(self, knobs: Knobs, n_fields: int) -> None:
-        self.knobs = knobs
-        self._response_files = ()
-        self._lay_out(n_fields)
-
-    def is_detected(self, net: np.ndarray, behind: np.ndarray) -> np.ndarray:
-        self.seen = is_detected(net, behind)
-        return np.ones(len(net), dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -94,20 +81,20 @@ def count_prior(knobs: Knobs, n_fields: int = _FIELDS) -> Prior:
         n_fields: fields that are counted.
     """
     seed = (knobs.seed + _SEED_OFFSET) % 2**63
-    sky = _Everything(replace(knobs, seed=seed), n_fields)
-    pairs, sources, seen = sky.detections, sky.sources, sky.seen
-    of_class = sources.class_index[pairs.source]
-    kind = sky.field_kind[sources.field[pairs.source]]
-    usual = np.log(sky.usual_exposure[sources.field[pairs.source]])
+    layout = lay_out(replace(knobs, seed=seed), n_fields)
+    pairs, sources, seen = layout.detections, layout.sources, layout.detected
+    of_class, field = sources.class_index[pairs.source], sources.field[pairs.source]
+    kind = layout.fields.kind[field]
+    usual = np.log(layout.fields.usual_exposure[field])
     log_counts = np.log(sources.flux[pairs.source] * REFERENCE_AREA) + usual
     # The expected counts depend on the class through its brightness alone: pooled, they are smooth.
-    brightness = np.array([CLASSES[name].brightness for name in CLASS_NAMES])
+    brightness = class_values("brightness")
     density = np.empty((len(CLASS_NAMES), len(LOG_COUNTS)))
     for value in np.unique(brightness):
         alike = brightness == value
         density[alike] = _histogram(log_counts[alike[of_class]], LOG_COUNTS)
     # Who is seen depends on how the class varies.
-    scatter = np.array([CLASSES[name].variability for name in CLASS_NAMES])
+    scatter = class_values("variability")
     detected = np.empty_like(density)
     for value in np.unique(scatter):
         alike = scatter == value

@@ -23,15 +23,15 @@ class Description:
 
 
 def describe_ceiling(metrics: Mapping[str, Any]) -> Description:
-    """Format the metrics of `oracle_study.Ceiling` as text and tables.
+    """Format the metrics of `study.Ceiling` as text and tables.
 
     Args:
         metrics: of a `Ceiling`.
     """
     monte_carlo = metrics["monte_carlo"]
     gain = monte_carlo["gain_by_doubling"]["spectrum_to_text"]
-    per_text = monte_carlo["effective_per_text"]["0.5"]
-    per_spectrum = monte_carlo["effective_per_spectrum"]["0.5"]
+    per_text = monte_carlo["effective_per_text"]
+    per_spectrum = monte_carlo["effective_per_spectrum"]
     about = (
         "Who knows how the universe was made, and reads in each text all that is stated, ranks by "
         "the exact likelihood of the spectrum under that. The integral is a sum over "

@@ -45,23 +45,26 @@ def bin_starts() -> np.ndarray:
 
 
 @cache
+def _dealt() -> np.ndarray:
+    """Return the share of each PI channel in each of the observer's bins, (560, b)."""
+    bins = energy_grid(N_BINS, ENERGY_RANGE)
+    return np.add.reduceat(overlap_fractions(instrument.CHANNEL_EDGES, bins), bin_starts(), axis=1)
+
+
+@cache
 def responses() -> tuple[np.ndarray, ...]:
     """Return cm² from each photon energy to each of the observer's bins, on axis, per epoch,
     (870, b).
     """
-    bins = energy_grid(N_BINS, ENERGY_RANGE)
-    dealt = np.add.reduceat(overlap_fractions(instrument.CHANNEL_EDGES, bins), bin_starts(), axis=1)
     return tuple(
-        (item.area[:, None] * item.redistribution) @ dealt for item in instrument.load_epochs()
+        (item.area[:, None] * item.redistribution) @ _dealt() for item in instrument.load_epochs()
     )
 
 
 @cache
 def background_shapes() -> np.ndarray:
     """Return the background in the observer's bins, per count in 0.5–7 keV, per epoch, (6, b)."""
-    bins = energy_grid(N_BINS, ENERGY_RANGE)
-    dealt = np.add.reduceat(overlap_fractions(instrument.CHANNEL_EDGES, bins), bin_starts(), axis=1)
-    return np.stack([item.background @ dealt for item in instrument.load_epochs()])
+    return np.stack([item.background @ _dealt() for item in instrument.load_epochs()])
 
 
 @cache

@@ -24,11 +24,11 @@ from .bank import Bank, draw_bank
 from .dataset import KnownRows, recognise
 from .fisher import cramer_rao
 from .observer import Observation, observe
-from .posterior import FITS, GIVEN, Estimates, estimate
+from .posterior import FITS, GIVEN, estimate
 from .prior import count_prior
 from .spectra import Spectra
 from .text import TextTables, learn_mistakes, tabulate
-from .truth import WITHOUT_TRUTH, known_truth, variables_of
+from .truth import WITHOUT_TRUTH, known_truth
 
 MEMBERS = 150_000
 DRAWS = 200
@@ -42,11 +42,10 @@ class Ceiling:
     """Results of the ideal observer.
 
     Attributes:
-        metrics: plain figures: `retrieval` (as `evaluate_retrieval`), `curves` by direction and
-            `curve` from spectrum to text (as `recall_curve`), `monte_carlo`, `variables`,
-            `power_laws`.
+        metrics: plain figures: `retrieval` (as `evaluate_retrieval`), `curves` by direction
+            (as `recall_curve`), `monte_carlo`, `variables`, `power_laws`.
         ranks: by direction, the expected rank of each query, (q).
-        truth: by variable, see `oracle_truth.truth_of`; empty where it was not asked for.
+        truth: by variable, see `known_truth`; empty where it was not asked for.
         medians: by what is given and by variable, posterior medians, (n).
     """
 
@@ -97,7 +96,7 @@ def measure_ceiling(
         progress: show bars.
 
     Raises:
-        DatasetFolderError: when this code does not make these rows; see `oracle_dataset`.
+        DatasetFolderError: when this code does not make these rows.
     """
     known = recognise(info, table)
     texts = read_texts(known.universe, known.sources)
@@ -131,7 +130,6 @@ def measure_ceiling(
     }
     metrics: dict[str, Any] = {
         "retrieval": retrieval,
-        "curve": curves["spectrum_to_text"],
         "curves": curves,
         "monte_carlo": _monte_carlo(
             bank, seen, retrieval, evaluate_ranks(half, owner, labels, ks, n_bootstrap=1, seed=0)
@@ -141,11 +139,10 @@ def measure_ceiling(
     medians: Mapping[str, Mapping[str, np.ndarray]] = {}
     if variables:
         truth = known_truth(known)
-        found = estimate(known, spectra, bank, seen, truth, fits=fits, seed=seed)
-        medians = found.median
-        metrics["variables"] = _variables(table, truth, found, labels, n_bootstrap)
+        medians = estimate(known, spectra, bank, seen, truth, fits=fits, seed=seed)
+        metrics["variables"] = _variables(table, truth, medians, labels, n_bootstrap)
         metrics["power_laws"] = _power_laws(known, spectra, bank, seen)
-    expected = {direction: found.expected for direction, found in ranks.items()}
+    expected = {direction: each.expected for direction, each in ranks.items()}
     return Ceiling(metrics, expected, truth, medians)
 
 
@@ -153,15 +150,10 @@ def _monte_carlo(
     bank: Bank, seen: Observation, full: Mapping[str, Any], half: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the Monte Carlo error of the sums over the bank."""
-    quantiles = (0.05, 0.25, 0.5, 0.75)
     return {
         "members": len(bank),
-        "effective_per_text": dict(
-            zip(map(str, quantiles), np.quantile(bank.effective_numbers(), quantiles), strict=True)
-        ),
-        "effective_per_spectrum": dict(
-            zip(map(str, quantiles), np.quantile(seen.effective, quantiles), strict=True)
-        ),
+        "effective_per_text": float(np.median(bank.effective_numbers())),
+        "effective_per_spectrum": float(np.median(seen.effective)),
         "gain_by_doubling": {
             direction: {
                 name: full[direction][name]["value"] - half[direction][name]["value"]
@@ -176,28 +168,27 @@ def _monte_carlo(
 def _variables(
     table: pa.Table,
     truth: Mapping[str, np.ndarray],
-    found: Estimates,
+    medians: Mapping[str, Mapping[str, np.ndarray]],
     labels: np.ndarray,
     n_bootstrap: int,
 ) -> dict[str, Any]:
     """Return errors of posterior medians, against the truth and against the catalogue's values."""
-    measured = variables_of(table, [name for name in truth if name in table.column_names])
     result: dict[str, Any] = {}
     for name in truth:
         if name in WITHOUT_TRUTH:
             result[name] = {"n": 0, "reason": WITHOUT_TRUTH[name]}
             continue
-        catalogue = measured.get(name, np.full(len(labels), np.nan))
+        catalogue = table[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
         rows = np.isfinite(truth[name]) & np.isfinite(catalogue)
         for given in GIVEN:
-            rows &= np.isfinite(found.median[given][name])
+            rows &= np.isfinite(medians[given][name])
         if not rows.any():
             result[name] = {"n": 0, "reason": "no row has it"}
             continue
         bootstrap = GroupBootstrap(labels[rows], n_bootstrap, 0)
         errors = {
             given: {
-                against: _with_interval(np.abs(found.median[given][name] - right)[rows], bootstrap)
+                against: _with_interval(np.abs(medians[given][name] - right)[rows], bootstrap)
                 for against, right in (("truth", truth[name]), ("catalogue", catalogue))
             }
             for given in GIVEN
@@ -211,10 +202,6 @@ def _variables(
             "one_guess_against_truth": _with_interval(
                 np.abs(np.median(truth[name][rows]) - truth[name])[rows], bootstrap
             ),
-            "coverage_68": {
-                given: float(np.mean(np.abs(found.reach[given][name][rows] - 0.5) < 0.34))
-                for given in GIVEN
-            },
         }
     return result
 
@@ -245,7 +232,7 @@ def _power_laws(
         absorption=universe.knobs.absorption,
     )
     drawn = seen.from_spectrum[rows]
-    alike = (bank.spectra.first == source_classes.POWER_LAW) & (bank.spectra.second < 0)
+    alike = (bank.observed.first == source_classes.POWER_LAW) & (bank.observed.second < 0)
     weights = alike[drawn].astype(float)
     total = weights.sum(axis=1)
     enough = total >= 0.05 * drawn.shape[1]

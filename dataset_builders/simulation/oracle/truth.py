@@ -9,87 +9,64 @@ number. The other variables have no value without noise (`WITHOUT_TRUTH` says wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 
 from hf_specclip.models.variables_specclip import BANDS
 
-from ...info import SpecCLIPDatasetInfo
 from .. import instrument, photometry, spectral_fits
 from .bank import true_colours
-from .dataset import KnownRows, recognise
+from .dataset import KnownRows
 
 ASIMOV_COUNTS = 2000.0
 COLOURS = ("hard_hm", "hard_hs", "hard_ms")
-FITTED = (
-    "powlaw_gamma",
-    "powlaw_nh",
-    "bb_kt",
-    "bb_nh",
-    "brems_kt",
-    "brems_nh",
-    "apec_kt",
-    "apec_nh",
+FITTED = tuple(
+    f"{model}_{name}" for model, shape in spectral_fits.MODELS.items() for name in (shape, "nh")
 )
 _STATISTIC = "a reduced χ² measures the noise itself: without noise it is that of a model's misfit"
 _VARIABILITY = (
     "it depends on arrival times, which a spectrum does not have, and on the noise in them"
 )
 WITHOUT_TRUTH: Mapping[str, str] = {
-    **{f"{model}_stat": _STATISTIC for model in ("powlaw", "bb", "brems", "apec")},
+    **{f"{model}_stat": _STATISTIC for model in spectral_fits.MODELS},
     **dict.fromkeys(("var_prob_b", "var_index_b", "var_sigma_b", "var_inter_prob_b"), _VARIABILITY),
 }
 
 
-def truth_of(info: SpecCLIPDatasetInfo, table: pa.Table) -> dict[str, np.ndarray]:
+def known_truth(rows: KnownRows) -> dict[str, np.ndarray]:
     """Return noise-free values of the variables of a simulated dataset's rows.
 
     Args:
-        info: what made the dataset.
-        table: rows of it, with the contract's columns.
+        rows: n rows that were recognised, see `recognise`.
 
     Returns:
         Arrays (n) float64 by variable, in catalogue units. Fitted parameters are nan where the
         catalogue has no fit; a variable without noise-free meaning is nan everywhere.
-
-    Raises:
-        DatasetFolderError: see `oracle_dataset.recognise`.
-
-    Example:
-        >>> truth = truth_of(pairs.info, pairs.splits["validation"].table)
-        >>> np.nanmean(np.abs(predicted - truth["hard_hs"]))
     """
-    return known_truth(recognise(info, table))
-
-
-def known_truth(known: KnownRows) -> dict[str, np.ndarray]:
-    """Return `truth_of` for rows that were recognised already."""
-    n, universe = len(known.detections), known.universe
-    seen = universe.detections.take(known.detections)
+    n, universe = len(rows.detections), rows.universe
+    seen = universe.detections.take(rows.detections)
     truth = {name: np.full(n, np.nan) for name in (*FITTED, *WITHOUT_TRUTH)}
-    colours = {name: np.empty(n) for name in COLOURS}
-    significance = np.empty(n)
-    fits = has_fit(known.table)
+    truth |= {name: np.empty(n) for name in (*COLOURS, "flux_significance_b")}
+    fits, inside = has_fit(rows.table), instrument.channels_within(BANDS["b"])
     for start in range(0, n, 500):
-        rows = np.arange(start, min(start + 500, n))
-        found = true_colours(universe.photons(known.detections[rows]))
+        part = np.arange(start, min(start + 500, n))
+        colours = true_colours(universe.photons(rows.detections[part]))
         for name in COLOURS:
-            colours[name][rows] = found[name]
-        source, behind = universe.expected(known.detections[rows])
-        inside = instrument.channels_within(BANDS["b"])
-        significance[rows] = expected_significance(
+            truth[name][part] = colours[name]
+        source, behind = universe.expected(rows.detections[part])
+        truth["flux_significance_b"][part] = expected_significance(
             source[:, inside].sum(axis=1),
             behind[:, inside].sum(axis=1),
-            seen.background_scale[rows],
+            seen.background_scale[part],
         )
-        some = np.flatnonzero(fits[rows])
+        some = np.flatnonzero(fits[part])
         if len(some):
-            fitted = asimov_fits(source[some], seen.response[rows[some]], seen.theta[rows[some]])
+            fitted = asimov_fits(source[some], seen.response[part[some]], seen.theta[part[some]])
             for name in FITTED:
-                truth[name][rows[some]] = fitted[name]
-    return truth | colours | {"flux_significance_b": significance}
+                truth[name][part[some]] = fitted[name]
+    return truth
 
 
 def has_fit(table: pa.Table) -> np.ndarray:
@@ -130,18 +107,10 @@ def asimov_fits(
     inside = instrument.channels_within(BANDS["b"])
     counts = source * (ASIMOV_COUNTS / source[:, inside].sum(axis=1))[:, None]
     n = len(counts)
-    found = spectral_fits.fit_columns(
+    columns = spectral_fits.fit_columns(
         counts, np.zeros_like(counts), np.zeros(n), np.ones(n), response, theta, limits=False
     )
-    return {name: found[name] for name in FITTED}
-
-
-def variables_of(table: pa.Table, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return columns of a table as float64, nan where null."""
-    return {
-        name: np.asarray(table[name].cast(pa.float64()).to_numpy(zero_copy_only=False))
-        for name in names
-    }
+    return {name: columns[name] for name in FITTED}
 
 
 __all__ = [
@@ -153,6 +122,4 @@ __all__ = [
     "expected_significance",
     "has_fit",
     "known_truth",
-    "truth_of",
-    "variables_of",
 ]

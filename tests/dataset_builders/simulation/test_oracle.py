@@ -285,7 +285,7 @@ def test_posteriors_are_calibrated(prior):
     # Few members agree with the brightest spectra: there the sum is too coarse to be tested.
     fine = observation.effective > 30
     assert fine.mean() > 0.5
-    for name in ("hard_hs", "hard_ms", "hardness"):
+    for name in ("hard_hs", "hard_ms"):
         drawn = bank.truth[name][observation.from_spectrum]
         below = (drawn < truth[name][:, None]).mean(axis=1)
         ties = (drawn == truth[name][:, None]).mean(axis=1)

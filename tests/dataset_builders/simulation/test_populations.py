@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from simulated_spectra import power_laws
 from specclip_datasets.simulation import instrument, populations, source_classes
 from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.knobs import Knobs
@@ -13,15 +14,8 @@ from hf_specclip.spectra import emission as models
 EDGES, BAND = instrument.PHOTON_EDGES, np.s_[20:670]
 
 
-def spectra(n=1, **changes):
-    values = {item: np.zeros(n) for item in ("shape2", "share2", "nh2", "redshift", "line")}
-    values |= {
-        "first": np.full(n, source_classes.POWER_LAW),
-        "second": np.full(n, source_classes.NONE),
-    }
-    values |= {"shape": np.full(n, 1.8), "nh": np.full(n, 2.0), "galactic_nh": np.full(n, 0.5)}
-    values |= {"covering": np.ones(n), "abundance": np.ones(n)}
-    return populations.Spectra(**{**values, **{k: np.full(n, v) for k, v in changes.items()}})
+def spectra(**changes):
+    return power_laws(**{"nh": 2.0, "galactic_nh": 0.5, **changes})
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def universe():
 
 @pytest.fixture(scope="module")
 def summaries(universe):
-    return universe._written(np.arange(len(universe.sources.names)))
+    return universe.write_summaries(np.arange(len(universe.sources.names)))
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_labels_are_true_and_measurements_scatter_as_they_say(universe, summarie
 
 def test_literature_is_rarely_mistaken():
     universe = Universe(Knobs(pairs=900, seed=6, fits=False))
-    summaries = universe._written(np.arange(len(universe.sources.names)))
+    summaries = universe.write_summaries(np.arange(len(universe.sources.names)))
     assert 0.0 < np.mean([summary.mistaken for summary in summaries]) < 0.08
 
 
@@ -361,7 +361,7 @@ def test_manners_that_cannot_be():
 def test_summaries_vary():
     """The calibrated prose is a form filled in with few variants: see the dataset's card."""
     universe = Universe(Knobs(pairs=900, seed=6, fits=False))
-    texts = universe._written(np.arange(len(universe.sources.names)))
+    texts = universe.write_summaries(np.arange(len(universe.sources.names)))
     found = measure_variety([whole(text) for text in texts])
     assert found["neighbour_50"] > 0.25
     assert found["words_min"] >= 60

@@ -2,28 +2,15 @@
 
 import numpy as np
 import pytest
-from specclip_datasets.simulation import instrument, populations, source_classes, spectral_fits
+from simulated_spectra import power_laws
+from specclip_datasets.simulation import instrument, populations, spectral_fits
 from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.knobs import Knobs
 
 
 def simulated(n, counts, photon_index, column, random):
     """Channels of n absorbed power laws on ACIS-S, and of their background regions."""
-    zeros, ones = np.zeros(n), np.ones(n)
-    spectra = populations.Spectra(
-        first=np.full(n, source_classes.POWER_LAW),
-        second=np.full(n, source_classes.NONE),
-        shape=np.full(n, photon_index),
-        shape2=zeros,
-        share2=zeros,
-        nh=np.full(n, column),
-        nh2=zeros,
-        galactic_nh=np.full(n, column),
-        covering=ones,
-        line=zeros,
-        abundance=ones,
-        redshift=zeros,
-    )
+    spectra = power_laws(n, shape=photon_index, nh=column, galactic_nh=column)
     epoch, theta, exposure = np.zeros(n, dtype=int), np.full(n, 2.0), np.full(n, 3e4)
     rate = instrument.fold(populations.photon_spectra(spectra), epoch, theta)
     expected = rate * counts / rate[:, instrument.channels_within((0.5, 7.0))].sum(axis=1)[:, None]
