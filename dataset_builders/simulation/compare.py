@@ -17,22 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..contract import ENERGY_RANGE, N_BINS
+from ..contract import ENERGY_RANGE, LIMITED_VARIABLES, N_BINS
 
 PERCENTILES = (10, 25, 50, 75, 90)
 CATALOGUE_COLUMNS = (
-    "hard_hm",
-    "hard_hs",
-    "hard_ms",
-    "powlaw_gamma",
-    "powlaw_nh",
+    *LIMITED_VARIABLES,
     "powlaw_stat",
-    "bb_kt",
-    "bb_nh",
-    "brems_kt",
-    "brems_nh",
-    "apec_kt",
-    "apec_nh",
     "flux_significance_b",
     "var_prob_b",
     "var_index_b",

@@ -78,7 +78,13 @@ def simulated_splits(
         stack.enter_context(bar)
         futures: dict[int, Future[int]] = {}
         if missing:
-            pool = _start_pool(universe, min(processes, len(missing)))
+            pool = ProcessPoolExecutor(
+                min(processes, len(missing)),
+                mp_context=_context(universe.knobs.fits),
+                initializer=_start_worker,
+                # As bytes: the first process then need not have read them for the next to start.
+                initargs=(pickle.dumps(universe, pickle.HIGHEST_PROTOCOL),),
+            )
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)
 
             def count(future: Future[int]) -> None:
@@ -114,16 +120,6 @@ def prepare_processes(fits: bool) -> None:
     if _context(fits).get_start_method() == "forkserver":
         with _one_thread():
             multiprocessing.forkserver.ensure_running()
-
-
-def _start_pool(universe: Universe, processes: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        processes,
-        mp_context=_context(universe.knobs.fits),
-        initializer=_start_worker,
-        # As bytes: the first process then need not have read them all for the next to be started.
-        initargs=(pickle.dumps(universe, pickle.HIGHEST_PROTOCOL),),
-    )
 
 
 def _context(fits: bool) -> multiprocessing.context.BaseContext:

@@ -25,7 +25,7 @@ def cramer_rao(
     background: np.ndarray,
     *,
     absorption: str = "phabs",
-) -> tuple[np.ndarray, np.ndarray]:
+) -> dict[str, np.ndarray]:
     """Return limits on photon index and column of absorbed power laws.
 
     Args:
@@ -36,7 +36,7 @@ def cramer_rao(
         absorption: see `populations.photon_spectra`.
 
     Returns:
-        Standard deviations of the photon index and of log10 N_H (dex), (n) each.
+        Standard deviations of the photon index, `gamma`, and of `log10_nh` (dex), (n) each.
     """
     inside = instrument.channels_within(ENERGY_RANGE)
 
@@ -64,7 +64,8 @@ def cramer_rao(
     behind = behind * (background / behind.sum(axis=1))[:, None]
     information = np.einsum("anc,bnc->nab", slopes / (mean + behind + 1e-300), slopes)
     variance = np.linalg.inv(information)
-    return np.sqrt(variance[:, 1, 1]), np.sqrt(variance[:, 2, 2]) / np.log(10.0)
+    log_nh = np.sqrt(variance[:, 2, 2]) / np.log(10.0)
+    return {"gamma": np.sqrt(variance[:, 1, 1]), "log10_nh": log_nh}
 
 
 def _scaled(spectra: populations.Spectra, factor: float) -> populations.Spectra:

@@ -69,8 +69,8 @@ class Prior:
         part = place - lower
         cell = np.clip(np.rint((log_usual - LOG_EXPOSURE[0]) / STEP).astype(int), 0, None)
         cell = np.minimum(cell, len(LOG_EXPOSURE) - 1)
-        found = (1.0 - part) * self.visits[cell, lower] + part * self.visits[cell, lower + 1]
-        return np.where(inside, found, 0.0)
+        density = (1.0 - part) * self.visits[cell, lower] + part * self.visits[cell, lower + 1]
+        return np.where(inside, density, 0.0)
 
 
 def count_prior(knobs: Knobs, n_fields: int = _FIELDS) -> Prior:
@@ -126,33 +126,37 @@ def count_prior(knobs: Knobs, n_fields: int = _FIELDS) -> Prior:
 def _visits(usual: np.ndarray, off: np.ndarray) -> np.ndarray:
     """Return densities of `off` on `_VISITS`, for each step of `usual`."""
     result = np.zeros((len(LOG_EXPOSURE), len(_VISITS)))
+    step = _VISITS[1] - _VISITS[0]
     for row, middle in enumerate(LOG_EXPOSURE):
         near = np.abs(usual - middle) < STEP
         # With few, none is dense: at the ends of the range.
         if near.sum() < 200:
             near = np.argsort(np.abs(usual - middle))[:2000]
-        step = _VISITS[1] - _VISITS[0]
-        edges = np.append(_VISITS, _VISITS[-1] + step) - step / 2
-        found = np.histogram(np.clip(off[near], _VISITS[0], _VISITS[-1]), edges)[0]
-        smooth = np.convolve(found, (0.25, 0.5, 0.25), mode="same")
-        result[row] = smooth / smooth.sum() / step
+        clipped = np.clip(off[near], _VISITS[0], _VISITS[-1])
+        result[row] = _histogram(clipped, _VISITS, step) / step
     return result
 
 
-def _histogram(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
+def _edges(grid: np.ndarray, step: float) -> np.ndarray:
+    """Return the edges of the cells about the nodes of an even grid."""
+    return np.append(grid, grid[-1] + step) - step / 2
+
+
+def _histogram(values: np.ndarray, grid: np.ndarray, step: float = STEP) -> np.ndarray:
     """Return the probability of each step of a grid, smoothed by one step."""
-    edges = np.append(grid, grid[-1] + STEP) - STEP / 2
-    counts, _ = np.histogram(values, edges)
+    counts, _ = np.histogram(values, _edges(grid, step))
     smooth = np.convolve(counts, (0.25, 0.5, 0.25), mode="same")
     return smooth / max(smooth.sum(), 1.0)
 
 
 def _chance_to_be_seen(log_counts: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Return the share of sources that are detected, on `LOG_COUNTS`."""
-    edges = np.append(LOG_COUNTS, LOG_COUNTS[-1] + STEP) - STEP / 2
+    edges = _edges(LOG_COUNTS, STEP)
     kernel = np.exp(-0.5 * (np.arange(-4, 5) / 1.5) ** 2)
-    everyone = np.convolve(np.histogram(log_counts, edges)[0], kernel, mode="same")
-    those = np.convolve(np.histogram(log_counts[seen], edges)[0], kernel, mode="same")
+    everyone, those = (
+        np.convolve(np.histogram(values, edges)[0], kernel, mode="same")
+        for values in (log_counts, log_counts[seen])
+    )
     # Where there are none, brighter ones are seen and fainter ones are not.
     known = everyone > 5.0
     found = np.interp(LOG_COUNTS, LOG_COUNTS[known], those[known] / everyone[known])

@@ -29,7 +29,7 @@ def describe_ceiling(metrics: Mapping[str, Any]) -> Description:
         metrics: of a `Ceiling`.
     """
     monte_carlo = metrics["monte_carlo"]
-    gain = monte_carlo["gain_by_doubling"]["spectrum_to_text"]
+    gain = monte_carlo["gain_by_doubling"]
     per_text = monte_carlo["effective_per_text"]
     per_spectrum = monte_carlo["effective_per_spectrum"]
     about = (
@@ -67,8 +67,7 @@ def to_text(description: Description) -> str:
 def _retrieval(figures: Mapping[str, Any]) -> tuple[str, list[str], list[list[str]]]:
     rows = []
     for direction, title in _DIRECTIONS.items():
-        found = figures[direction]
-        for name, figure in found.items():
+        for name, figure in figures[direction].items():
             if isinstance(figure, Mapping) and name != "median_rank":
                 value, low, high, chance = (
                     f"{100 * figure[key]:.1f} %" for key in ("value", "low", "high", "chance")
@@ -83,19 +82,19 @@ def _retrieval(figures: Mapping[str, Any]) -> tuple[str, list[str], list[list[st
 
 def _variables(figures: Mapping[str, Any]) -> tuple[str, list[str], list[list[str]]]:
     rows = []
-    for name, found in figures.items():
-        if not found["n"]:
-            rows.append([name, "0", "", "", "", "", "", found["reason"]])
+    for name, errors in figures.items():
+        if not errors["n"]:
+            rows.append([name, "0", "", "", "", "", "", errors["reason"]])
             continue
-        mae = found["mae"]
+        mae = errors["mae"]
         rows.append(
             [
                 name,
-                f"{found['n']:,}",
+                f"{errors['n']:,}",
                 *(_error(mae[given]["truth"]) for given in ("spectrum", "text", "both")),
                 _error(mae["spectrum"]["catalogue"]),
-                _error(found["catalogue_against_truth"]),
-                _error(found["one_guess_against_truth"]),
+                _error(errors["catalogue_against_truth"]),
+                _error(errors["one_guess_against_truth"]),
             ]
         )
     return (

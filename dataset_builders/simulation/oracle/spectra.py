@@ -177,9 +177,9 @@ def log_likelihoods(
     Returns:
         (m) float32, without the term Σ ln x! that all models share.
     """
-    parts, scale, start = _prepared(spectra, row, rates, log_flux)
+    likelihood, scale = _prepare(spectra, row, rates)
     least = float(spectra.least_log_flux[row]) - scale.log() if detected else None
-    return _over_amplitudes(*parts, start, scatter, least)
+    return likelihood.integral(log_flux - scale.log(), scatter, least)
 
 
 @torch.no_grad()
@@ -196,17 +196,72 @@ def amplitudes(
     Args:
         (all): as for `log_likelihoods`.
     """
-    (_, number, share, expected), scale, start = _prepared(spectra, row, rates, log_flux)
-    u, stiff = _peak(number, share, expected, start, scatter)
+    likelihood, scale = _prepare(spectra, row, rates)
+    u, stiff = likelihood.peak(log_flux - scale.log(), scatter)
     return u + scale.log(), stiff.rsqrt()
 
 
-def _prepared(
-    spectra: Spectra, row: int, rates: torch.Tensor, log_flux: torch.Tensor
-) -> tuple[tuple[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor, torch.Tensor]:
-    """Return L₀ (without N₀), n, q and N₀ of the module's formula; the flux at N₀; `log_flux`
-    as u.
+@dataclass(frozen=True)
+class _Likelihood:
+    """Log-likelihood of one spectrum under m models in u, by the module's formula.
+
+    Attributes:
+        level: L₀ less N₀ and the background, (m).
+        number, share: n and q, (m).
+        expected: N₀.
     """
+
+    level: torch.Tensor
+    number: torch.Tensor
+    share: torch.Tensor
+    expected: float
+
+    def integral(
+        self, start: torch.Tensor, scatter: torch.Tensor, least: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return ln ∫ N(u; start, scatter²) exp(log-likelihood) du, of it the part above `least`.
+
+        By Laplace's method about the integrand's own maximum, with the next order.
+        """
+        precision = scatter.clamp(min=1e-3).pow(-2)
+        u, stiff = self.peak(start, scatter)
+        _, _, third, fourth = self.derivatives(u)
+        value = self.level + self.number * (self.share * torch.expm1(u)).log1p()
+        value = value - self.expected * torch.expm1(u)
+        value = value - 0.5 * precision * (u - start) ** 2 - 0.5 * (stiff / precision).log()
+        value = value + (5 / 24 * third**2 / stiff**3 + fourth / (8 * stiff**2)).clamp(-0.3, 0.3)
+        if least is not None:
+            value = value + torch.special.log_ndtr((u - least) * stiff.sqrt()).clamp(min=-1e4)
+        return value
+
+    def peak(self, start: torch.Tensor, scatter: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the integrand's maximum in u, and minus its logarithm's second derivative."""
+        precision = scatter.clamp(min=1e-3).pow(-2)
+        counted = self.number * self.share
+        # Between where the scatter has its middle and where the counts do, by their weights.
+        u = (start.clamp(-4.0, 4.0) * precision) / (precision + counted + 1.0)
+        for _ in range(7):
+            first, second, _, _ = self.derivatives(u)
+            gradient = first - precision * (u - start)
+            u = u + (gradient / (precision - second).clamp(min=0.5)).clamp(-0.7, 0.7)
+        _, second, _, _ = self.derivatives(u)
+        return u, (precision - second).clamp(min=0.5)
+
+    def derivatives(self, u: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the first four derivatives of the log-likelihood in u."""
+        grown = u.exp()
+        now = self.share * grown
+        now = now / (1.0 - self.share + now)
+        grown = grown * self.expected
+        first = self.number * now
+        second = first * (1.0 - now)
+        third = second * (1.0 - 2.0 * now)
+        fourth = second * (1.0 - 6.0 * now + 6.0 * now**2)
+        return first - grown, second - grown, third - grown, fourth - grown
+
+
+def _prepare(spectra: Spectra, row: int, rates: torch.Tensor) -> tuple[_Likelihood, torch.Tensor]:
+    """Return the likelihood of one spectrum under models, and their fluxes at N₀."""
     dimming = instrument.vignetting(spectra.theta[row : row + 1], bin_centres())[0]
     dimming = torch.from_numpy((dimming * spectra.exposure[row]).astype(np.float32))
     counts = torch.from_numpy(spectra.counts[row])
@@ -215,9 +270,7 @@ def _prepared(
     expected = max(float(counts.sum() - behind.sum()), 0.3 * float(counts.sum()), 3.0)
     # At the first estimate of the source's counts, the same for all models.
     scale = expected / per_flux
-    level = torch.zeros_like(per_flux)
-    slope = torch.zeros_like(per_flux)
-    curve = torch.zeros_like(per_flux)
+    level, slope, curve = (torch.zeros_like(per_flux) for _ in range(3))
     for index in torch.nonzero(counts).ravel().tolist():
         share = rates[index] * scale
         share.mul_(float(dimming[index]))
@@ -229,71 +282,7 @@ def _prepared(
         curve.addcmul_(share, share, value=number)
     share = (curve / slope.clamp(min=1e-6)).clamp(1e-6, 1.0 - 1e-6)
     level = level - expected - float(behind.sum())
-    start = log_flux - scale.log()  # where the scatter's middle lies in u
-    return (level, slope / share, share, expected), scale, start
-
-
-def _over_amplitudes(
-    level: torch.Tensor,
-    number: torch.Tensor,
-    share: torch.Tensor,
-    expected: float,
-    start: torch.Tensor,
-    scatter: torch.Tensor,
-    least: torch.Tensor | None,
-) -> torch.Tensor:
-    """Return ln ∫ N(u; start, scatter²) exp(level + n ln(1 − q + q eᵘ) − expected (eᵘ − 1)) du.
-
-    n is `number` and q is `share`. By Laplace's method about the integrand's own maximum, with the
-    next order; and of it the part above `least`.
-    """
-    precision = scatter.clamp(min=1e-3).pow(-2)
-    u, stiff = _peak(number, share, expected, start, scatter)
-    _, _, third, fourth = _derivatives(u, number, share, expected)
-    value = level + number * (share * torch.expm1(u)).log1p() - expected * torch.expm1(u)
-    value = value - 0.5 * precision * (u - start) ** 2 - 0.5 * (stiff / precision).log()
-    value = value + (5 / 24 * third**2 / stiff**3 + fourth / (8 * stiff**2)).clamp(-0.3, 0.3)
-    if least is not None:
-        value = value + torch.special.log_ndtr((u - least) * stiff.sqrt()).clamp(min=-1e4)
-    return value
-
-
-def _peak(
-    number: torch.Tensor,
-    share: torch.Tensor,
-    expected: float,
-    start: torch.Tensor,
-    scatter: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the integrand's maximum in u, and minus its logarithm's second derivative."""
-    precision = scatter.clamp(min=1e-3).pow(-2)
-    counted = number * share
-    # Between where the scatter has its middle and where the counts do, by their weights.
-    u = (start.clamp(-4.0, 4.0) * precision) / (precision + counted + 1.0)
-    for _ in range(7):
-        first, second, _, _ = _derivatives(u, number, share, expected)
-        gradient = first - precision * (u - start)
-        u = u + (gradient / (precision - second).clamp(min=0.5)).clamp(-0.7, 0.7)
-    _, second, _, _ = _derivatives(u, number, share, expected)
-    return u, (precision - second).clamp(min=0.5)
-
-
-def _derivatives(
-    u: torch.Tensor, number: torch.Tensor, share: torch.Tensor, expected: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the first four derivatives of the log-likelihood in u."""
-    grown = u.exp()
-    now = share * grown
-    now = now / (1.0 - share + now)
-    grown = grown * expected
-    first = number * now
-    second = first * (1.0 - now)
-    return (
-        first - grown,
-        second - grown,
-        second * (1.0 - 2.0 * now) - grown,
-        second * (1.0 - 6.0 * now + 6.0 * now**2) - grown,
-    )
+    return _Likelihood(level, slope / share, share, expected), scale
 
 
 @cache

@@ -122,6 +122,7 @@ def measure_ceiling(
         column = known.text_of_spectrum[first]
     ranks = score_ranks(seen.scores[:, column], owner)
     half = score_ranks(seen.half_scores[:, column], owner)
+    by_half = evaluate_ranks(half, owner, labels, ks, n_bootstrap=1, seed=0)
     settings = {"n_bootstrap": n_bootstrap, "seed": 0}
     retrieval = evaluate_ranks(ranks, owner, labels, ks, **settings)
     curves = {
@@ -132,7 +133,7 @@ def measure_ceiling(
         "retrieval": retrieval,
         "curves": curves,
         "monte_carlo": _monte_carlo(
-            bank, seen, retrieval, evaluate_ranks(half, owner, labels, ks, n_bootstrap=1, seed=0)
+            bank, seen, retrieval["spectrum_to_text"], by_half["spectrum_to_text"]
         ),
     }
     truth: dict[str, np.ndarray] = {}
@@ -155,12 +156,7 @@ def _monte_carlo(
         "effective_per_text": float(np.median(bank.effective_numbers())),
         "effective_per_spectrum": float(np.median(seen.effective)),
         "gain_by_doubling": {
-            direction: {
-                name: full[direction][name]["value"] - half[direction][name]["value"]
-                for name in _HEADLINES
-                if name in full[direction]
-            }
-            for direction in DIRECTIONS
+            name: full[name]["value"] - half[name]["value"] for name in _HEADLINES if name in full
         },
     }
 
@@ -186,22 +182,18 @@ def _variables(
             result[name] = {"n": 0, "reason": "no row has it"}
             continue
         bootstrap = GroupBootstrap(labels[rows], n_bootstrap, 0)
-        errors = {
-            given: {
-                against: _with_interval(np.abs(medians[given][name] - right)[rows], bootstrap)
-                for against, right in (("truth", truth[name]), ("catalogue", catalogue))
-            }
-            for given in GIVEN
-        }
+        true, measured = truth[name][rows], catalogue[rows]
         result[name] = {
             "n": int(rows.sum()),
-            "mae": errors,
-            "catalogue_against_truth": _with_interval(
-                np.abs(catalogue - truth[name])[rows], bootstrap
-            ),
-            "one_guess_against_truth": _with_interval(
-                np.abs(np.median(truth[name][rows]) - truth[name])[rows], bootstrap
-            ),
+            "mae": {
+                given: {
+                    "truth": _error(medians[given][name][rows] - true, bootstrap),
+                    "catalogue": _error(medians[given][name][rows] - measured, bootstrap),
+                }
+                for given in GIVEN
+            },
+            "catalogue_against_truth": _error(measured - true, bootstrap),
+            "one_guess_against_truth": _error(np.median(true) - true, bootstrap),
         }
     return result
 
@@ -223,7 +215,7 @@ def _power_laws(
     counts = source.sum(axis=1)
     shape = mean.shape[rows] - detections.hardening[rows]
     true = populations.Spectra(**(vars(mean.take(rows)) | {"shape": shape}))
-    limit_shape, limit_nh = cramer_rao(
+    limits = cramer_rao(
         true,
         spectra.epoch[rows],
         spectra.theta[rows],
@@ -237,8 +229,10 @@ def _power_laws(
     total = weights.sum(axis=1)
     enough = total >= 0.05 * drawn.shape[1]
     total = np.maximum(total, 1.0)
-    found_shape = (weights * bank.observed.shape[drawn]).sum(axis=1) / total
-    found_nh = (weights * np.log10(bank.observed.nh[drawn])).sum(axis=1) / total
+    observer, members = {}, {"gamma": bank.observed.shape, "log10_nh": np.log10(bank.observed.nh)}
+    for name, values in members.items():
+        observer[name] = (weights * values[drawn]).sum(axis=1) / total
+    truth = {"gamma": true.shape, "log10_nh": np.log10(true.nh)}
     result = []
     for low, high in pairwise(COUNT_EDGES):
         some = enough & (counts >= low) & (counts < high)
@@ -248,26 +242,22 @@ def _power_laws(
             {
                 "counts": [float(low), None if np.isinf(high) else float(high)],
                 "n": int(some.sum()),
-                "gamma": {
-                    "observer": _rms(found_shape[some] - true.shape[some]),
-                    "cramer_rao": float(np.median(limit_shape[some])),
-                    "population": float(np.std(true.shape[some])),
-                },
-                "log10_nh": {
-                    "observer": _rms(found_nh[some] - np.log10(true.nh[some])),
-                    "cramer_rao": float(np.median(limit_nh[some])),
-                    "population": float(np.std(np.log10(true.nh[some]))),
+                **{
+                    name: {
+                        "observer": float(np.sqrt(np.mean((observer[name] - values)[some] ** 2))),
+                        "cramer_rao": float(np.median(limits[name][some])),
+                        "population": float(np.std(values[some])),
+                    }
+                    for name, values in truth.items()
                 },
             }
         )
     return result
 
 
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(values**2)))
-
-
-def _with_interval(values: np.ndarray, bootstrap: GroupBootstrap) -> dict[str, float]:
+def _error(differences: np.ndarray, bootstrap: GroupBootstrap) -> dict[str, float]:
+    """Return the mean absolute error and its 95 % interval."""
+    values = np.abs(differences)
     low, high = bootstrap.interval(bootstrap.means(values))
     return {"value": float(values.mean()), "low": float(low), "high": float(high)}
 

@@ -21,7 +21,6 @@ from ..prose.facts import MPC_IN_CM
 from ..prose.spectrum import LEAST_SHARE, SECOND_TOLD
 from ..source_classes import CLASS_NAMES, CLASSES, COMPONENTS, FIELD_KINDS, FIELD_NAMES, POWER_LAW
 
-_LOG, _LINEAR = "log", "linear"
 _LOG_KT = np.arange(log(0.015), log(200.0), 0.005)
 _GAMMA = np.arange(-0.5, 6.0, 0.01)
 _LOG_NH = np.arange(log(3e-4), log(400.0), 0.01)
@@ -83,14 +82,11 @@ def learn_mistakes(example: Facts, chance: float) -> Mistakes:
         if name not in MISTAKABLE and any(repr(vars(one)[name]) != repr(value) for one in drawn):
             raise ValueError(f"texts are mistaken about {name}: the observer cannot tell")
     levels = (np.arange(_MISTAKE_NODES) + 0.5) / _MISTAKE_NODES
-    found = {
-        name: np.quantile([getattr(one, name) for one in drawn], levels) for name in MISTAKABLE
-    }
-    return Mistakes(
-        chance,
-        {name: found[name] for name in _FACTORS},
-        {name: found[name] for name in _COLOURS},
+    factors, values = (
+        {name: np.quantile([getattr(one, name) for one in drawn], levels) for name in names}
+        for names in (_FACTORS, _COLOURS)
     )
+    return Mistakes(chance, factors, values)
 
 
 @dataclass(frozen=True)
@@ -145,18 +141,16 @@ class TextTables:
         result = np.ones((len(texts), len(truth)), dtype=np.float32)
         if not said.any():
             return result
-        of_class = int(self.class_index[texts[0]])
-        grid = _grid_of(quantity, of_class)
-        place = (_coordinate(quantity, of_class, truth) - grid[0]) / (grid[1] - grid[0])
-        place = np.clip(place, 0.0, len(grid) - 1.001)
-        rows = tables[quantity][texts[said], : len(grid)].astype(np.float32)
+        scale = _scale_of(quantity, int(self.class_index[texts[0]]))
+        place = scale.place(truth)
+        rows = tables[quantity][texts[said], : len(scale.grid)].astype(np.float32)
         if rough:
             result[said] = np.take(rows, np.rint(place).astype(int), axis=1)
             return result
         lower = place.astype(int)
         part = (place - lower).astype(np.float32)
-        found = np.take(rows, lower, axis=1) * (1.0 - part)
-        result[said] = found + np.take(rows, lower + 1, axis=1) * part
+        below = np.take(rows, lower, axis=1) * (1.0 - part)
+        result[said] = below + np.take(rows, lower + 1, axis=1) * part
         return result
 
     def second_likelihood(
@@ -191,7 +185,9 @@ def tabulate(statements: Sequence[Sequence[Statement]], mistakes: Mistakes) -> T
         ValueError: for a statement that the observer cannot read.
     """
     n = len(statements)
-    right = {name: np.ones((n, _width(name))) for name in _GRIDS}
+    width = {name: len(grid) for name, grid in _GRIDS.items()}
+    width |= dict.fromkeys(("shape", "shape2"), max(len(_GAMMA), len(_LOG_KT)))
+    right = {name: np.ones((n, width[name])) for name in _GRIDS}
     stated = {name: np.zeros(n, dtype=int) for name in _GRIDS}
     of_class, kind = np.zeros(n, dtype=int), np.zeros(n, dtype=int)
     second, told = np.full(n, -1), np.zeros(n, dtype=bool)
@@ -218,14 +214,14 @@ def tabulate(statements: Sequence[Sequence[Statement]], mistakes: Mistakes) -> T
             name = "flux" if one.quantity == "luminosity" else one.quantity
             if name not in _GRIDS:
                 raise ValueError(f"text {row} states {name}, which the observer cannot read")
-            grid = _grid_of(name, of_class[row])
+            scale = _scale_of(name, of_class[row])
             if one.quantity == "luminosity":
-                table = _luminosity(one, distance, int(kind[row]), grid)
+                table = _luminosity(one, distance, int(kind[row]), scale.grid)
             elif name == "redshift":
-                table = _redshift(one, grid)
+                table = _redshift(one, scale.grid)
             else:
-                table = _normal(one, _truth_at(name, of_class[row], grid))
-            right[name][row, : len(grid)] *= table
+                table = _normal(one, scale.truth)
+            right[name][row, : len(scale.grid)] *= table
             stated[name][row] += 1
     wrong = {name: _smeared(name, right[name], of_class, mistakes) for name in MISTAKABLE}
     return TextTables(of_class, kind, second, told, right, wrong, float(mistakes.chance), stated)
@@ -240,15 +236,13 @@ def _smeared(
         grid, values = _GRIDS[quantity], mistakes.values[quantity]
         wrong[:] = np.stack([np.interp(values, grid, row).mean() for row in right])[:, None]
         return wrong
-    linear = np.array([_is_linear(quantity, index) for index in of_class], dtype=bool)
+    linear = np.array([_scale_of(quantity, index).linear for index in of_class], dtype=bool)
     for rows in (np.flatnonzero(linear), np.flatnonzero(~linear)):
         if not len(rows):
             continue
-        example = int(of_class[rows[0]])
-        grid = _grid_of(quantity, example)
-        truth = _truth_at(quantity, example, grid)[:, None] * mistakes.factors[quantity]
-        place = (_coordinate(quantity, example, truth) - grid[0]) / (grid[1] - grid[0])
-        place = np.clip(place, 0.0, len(grid) - 1.001)
+        scale = _scale_of(quantity, int(of_class[rows[0]]))
+        grid, truth = scale.grid, scale.truth[:, None] * mistakes.factors[quantity]
+        place = scale.place(truth)
         lower = place.astype(int)
         smear = np.zeros((len(grid), len(grid)))
         at = np.broadcast_to(np.arange(len(grid))[:, None], lower.shape)
@@ -258,39 +252,42 @@ def _smeared(
     return wrong
 
 
-def _is_linear(quantity: str, of_class: int) -> bool:
-    kind = CLASSES[CLASS_NAMES[of_class]]
-    if quantity == "shape":
-        return kind.first.kind == POWER_LAW
-    if quantity == "shape2":
-        return kind.second is not None and kind.second.kind == POWER_LAW
-    return quantity in _COLOURS
+@dataclass(frozen=True)
+class _Scale:
+    """Grid of a quantity for sources of a class: linear, logarithmic, or in ln(1 + z)."""
+
+    grid: np.ndarray
+    linear: bool
+    redshift: bool
+
+    @property
+    def truth(self) -> np.ndarray:
+        """True values at the grid's nodes; of redshifts, 1 + z."""
+        return self.grid if self.linear else np.exp(self.grid)
+
+    def place(self, truth: np.ndarray) -> np.ndarray:
+        """Return the positions of true values on the grid, in nodes and within it."""
+        if self.redshift:
+            value = np.log1p(truth)
+        else:
+            value = truth if self.linear else np.log(np.maximum(truth, 1e-30))
+        place = (value - self.grid[0]) / (self.grid[1] - self.grid[0])
+        return np.clip(place, 0.0, len(self.grid) - 1.001)
 
 
-def _width(quantity: str) -> int:
-    return max(len(_GAMMA), len(_LOG_KT)) if quantity.startswith("shape") else len(_GRIDS[quantity])
-
-
-def _grid_of(quantity: str, of_class: int) -> np.ndarray:
-    if quantity.startswith("shape") and _is_linear(quantity, of_class):
-        return _GAMMA
-    return _GRIDS[quantity]
-
-
-def _coordinate(quantity: str, of_class: int, truth: np.ndarray) -> np.ndarray:
-    if quantity == "redshift":
-        return np.log1p(truth)
-    return truth if _is_linear(quantity, of_class) else np.log(np.maximum(truth, 1e-30))
-
-
-def _truth_at(quantity: str, of_class: int, grid: np.ndarray) -> np.ndarray:
-    return grid if _is_linear(quantity, of_class) else np.exp(grid)
+def _scale_of(quantity: str, of_class: int) -> _Scale:
+    if quantity in ("shape", "shape2"):
+        source_class = CLASSES[CLASS_NAMES[of_class]]
+        component = source_class.first if quantity == "shape" else source_class.second
+        if component is not None and component.kind == POWER_LAW:
+            return _Scale(_GAMMA, linear=True, redshift=False)
+    return _Scale(_GRIDS[quantity], quantity in _COLOURS, quantity == "redshift")
 
 
 def _normal(one: Statement, truth: np.ndarray) -> np.ndarray:
     """Return p(interval | truth) of `Statement.log_likelihood`, for many values of the truth."""
     low, high = one.low, one.high
-    if one.scale == _LOG:
+    if one.scale == "log":
         truth = np.log(truth)
         low = log(low) if low > 0.0 else -np.inf
         high = log(high) if high > 0.0 else -np.inf

@@ -16,15 +16,14 @@ import pyarrow as pa
 
 from hf_specclip.models.variables_specclip import BANDS
 
+from ...contract import LIMITED_VARIABLES
 from .. import instrument, photometry, spectral_fits
 from .bank import true_colours
 from .dataset import KnownRows
 
 ASIMOV_COUNTS = 2000.0
 COLOURS = ("hard_hm", "hard_hs", "hard_ms")
-FITTED = tuple(
-    f"{model}_{name}" for model, shape in spectral_fits.MODELS.items() for name in (shape, "nh")
-)
+FITTED = tuple(name for name in LIMITED_VARIABLES if name not in COLOURS)
 _STATISTIC = "a reduced χ² measures the noise itself: without noise it is that of a model's misfit"
 _VARIABILITY = (
     "it depends on arrival times, which a spectrum does not have, and on the noise in them"

@@ -45,18 +45,18 @@ def prior(universe):
 @pytest.fixture(scope="module")
 def seen(universe):
     """Spectra of all rows, their sources, and the text of each."""
-    rows = np.arange(N)
-    detections, found = universe.detections, universe.observe(rows)
-    spectra = observed_spectra(
-        found.counts,
-        found.background,
-        detections.background_scale,
-        detections.exposure,
-        detections.response,
-        detections.theta,
+    observed = universe.observe(np.arange(N))
+    spectra = spectra_of(universe, observed.counts, observed.background)
+    sources, text = np.unique(universe.detections.source, return_inverse=True)
+    return spectra, sources, text, observed
+
+
+def spectra_of(universe, counts, background):
+    """Counts of all rows as the observer takes them."""
+    rows = universe.detections
+    return observed_spectra(
+        counts, background, rows.background_scale, rows.exposure, rows.response, rows.theta
     )
-    sources, text = np.unique(detections.source, return_inverse=True)
-    return spectra, sources, text, found
 
 
 def median_rank(scores, text):
@@ -219,16 +219,12 @@ def test_exact_statements_and_bright_sources_leave_no_doubt(universe, prior, see
         return result
 
     monkeypatch.setattr(Universe, "statements", exact)
-    detections = universe.detections
     source, behind = universe.expected(np.arange(N))
     dealt = overlap_fractions(instrument.CHANNEL_EDGES, energy_grid(N_BINS, ENERGY_RANGE))
-    spectra = observed_spectra(
+    spectra = spectra_of(
+        universe,
         np.rint(source @ dealt + behind @ dealt),
-        behind @ dealt / detections.background_scale[:, None],
-        detections.background_scale,
-        detections.exposure,
-        detections.response,
-        detections.theta,
+        behind @ dealt / universe.detections.background_scale[:, None],
     )
     bank = draw_bank(prior, read_texts(universe, sources), 8000, knobs=universe.knobs)
     ranks = score_ranks(observe(prior, bank, spectra).scores, text)["spectrum_to_text"]
@@ -268,16 +264,9 @@ def test_posteriors_are_calibrated(prior):
     """The rank of the truth among draws from its posterior is uniform."""
     universe = Universe(Knobs(pairs=400, seed=5, fits=False))
     rows = np.arange(400)
-    detections, found = universe.detections, universe.observe(rows)
-    spectra = observed_spectra(
-        found.counts,
-        found.background,
-        detections.background_scale,
-        detections.exposure,
-        detections.response,
-        detections.theta,
-    )
-    sources, text = np.unique(detections.source, return_inverse=True)
+    observed = universe.observe(rows)
+    spectra = spectra_of(universe, observed.counts, observed.background)
+    sources, text = np.unique(universe.detections.source, return_inverse=True)
     bank = draw_bank(prior, read_texts(universe, sources), 250_000, knobs=universe.knobs)
     observation = observe(prior, bank, spectra, text, draws=200)
     truth = true_colours(universe.photons(rows))
