@@ -1,4 +1,4 @@
-"""Minimisation of a fit statistic for many spectra at once, and its confidence limits.
+"""Minimisation of a fit statistic for many spectra at once.
 
 Spectra are rows of tensors. For each, P parameter pairs (starts of a minimisation, or points on the
 way to the limits) are dealt with side by side, so that a response is read once for all of them. The
@@ -9,7 +9,7 @@ derivatives account for that (variable projection; Golub & Pereyra 1973, SIAM J.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import torch
@@ -17,14 +17,12 @@ from torch import Tensor
 
 from .models import TabulatedModel
 
-__all__ = ["Chi2DataVar", "Minimum", "PoissonDeviance", "SpectraBatch", "limits", "minimise"]
+__all__ = ["Chi2DataVar", "Minimum", "PoissonDeviance", "SpectraBatch", "minimise"]
 
 # Smallest model counts in a group whose logarithm is taken.
 _TINY = 1e-30
 # A search whose later half has gained less than this has arrived.
 _STALLED = 0.01
-# A lower minimum met on the way to a limit is taken up when it is lower by this much.
-_IMPROVEMENT = 1e-3
 
 
 class Statistic(Protocol):
@@ -54,15 +52,18 @@ class Chi2DataVar:
         self.net, self.weight = net[:, None], variance.reciprocal()[:, None]
 
     def take(self, rows: Tensor) -> Chi2DataVar:
+        """Return the statistic of some of the spectra."""
         return Chi2DataVar(self.net[rows, 0], self.weight[rows, 0].reciprocal())
 
     def normalisation(self, model: Tensor) -> Tensor:
+        """Solve for the factor in closed form."""
         weighted = self.weight * model
         top, bottom = (weighted * self.net).sum(-1), (weighted * model).sum(-1)
         # A source cannot shine negatively: what is fitted best by that gets next to nothing.
         return torch.where(bottom > 0, top / bottom.clamp(min=_TINY), 0.0).clamp(min=_TINY)
 
     def terms(self, model: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return χ², its slope and its curvature."""
         residual = model - self.net
         slope = 2.0 * self.weight * residual
         curvature = (2.0 * self.weight).expand_as(model)
@@ -92,6 +93,7 @@ class PoissonDeviance:
         self._constant = 2.0 * (entropy + torch.where(self.measured, around, 0.0)).sum(-1)
 
     def take(self, rows: Tensor) -> PoissonDeviance:
+        """Return the statistic of some of the spectra."""
         return PoissonDeviance(self.source[rows, 0], self.background[rows, 0], self.scale[rows])
 
     def _behind(self, model: Tensor) -> Tensor:
@@ -105,6 +107,7 @@ class PoissonDeviance:
         return torch.where(self.measured, best, 0.0)
 
     def normalisation(self, model: Tensor) -> Tensor:
+        """Return the ratio of the counts without a background, else search the factor."""
         total = model.sum(-1).clamp(min=_TINY)
         plain = self.source.sum(-1) / total
         if not bool(self.measured.any()):
@@ -119,15 +122,16 @@ class PoissonDeviance:
             high = torch.where(gradient > 0, factor, high)
             low = torch.where(gradient > 0, low, factor)
             step = gradient / (curvature * model.square()).sum(-1).clamp(min=_TINY)
-            fresh = factor - step
-            fresh = torch.where((fresh <= low) | (fresh >= high), 0.5 * (low + high), fresh)
-            done = ((fresh - factor).abs() <= 1e-10 * high).all()
-            factor = fresh
+            trial = factor - step
+            trial = torch.where((trial <= low) | (trial >= high), 0.5 * (low + high), trial)
+            done = ((trial - factor).abs() <= 1e-10 * high).all()
+            factor = trial
             if done:
                 break
         return factor.clamp(min=_TINY)
 
     def terms(self, model: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return C or W, its slope and its expected curvature."""
         behind = self._behind(model)
         seen = (model + behind).clamp(min=_TINY)
         value = model + behind - torch.xlogy(self.source, seen)
@@ -165,6 +169,7 @@ class SpectraBatch:
         self.components, self.area = components, area
 
     def take(self, rows: Tensor) -> SpectraBatch:
+        """Return the batch of some of the spectra."""
         area = None if self.area is None else self.area[rows]
         return SpectraBatch(self.response[rows], self.statistic.take(rows), self.components, area)
 
@@ -234,12 +239,20 @@ class Minimum:
     converged: Tensor
     expected: Tensor
 
+    def take(self, index: Tensor | tuple[Tensor, ...]) -> Minimum:
+        """Return some rows, or one minimum of each row."""
+        return Minimum(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def clone(self) -> Minimum:
+        """Return a copy with tensors of its own."""
+        return Minimum(*(getattr(self, field.name).clone() for field in fields(self)))
+
     def put(self, rows: Tensor, other: Minimum) -> None:
         """Overwrite some rows by another's."""
         if other is self:
             return
-        for name in ("point", "value", "curvature", "norm", "converged", "expected"):
-            getattr(self, name)[rows] = getattr(other, name)
+        for field in fields(self):
+            getattr(self, field.name)[rows] = getattr(other, field.name)
 
 
 def minimise(
@@ -286,7 +299,7 @@ def minimise(
             result.put(rows, here)
             keep = active.nonzero()[:, 0]
             rows, batch = rows[keep], batch.take(keep)
-            here = Minimum(*(getattr(here, f)[keep] for f in Minimum.__dataclass_fields__))
+            here = here.take(keep)
             gradient, damping, free, step = gradient[keep], damping[keep], free[keep], step[keep]
         trial = here.point + torch.where(here.converged[..., None], 0.0, step)
         value, slope, curvature, norm = batch.evaluate(model, trial)
@@ -356,147 +369,3 @@ def _box_step(
     side = torch.gather(sides, -2, choice[..., None].expand(*choice.shape, 2))[..., 0, :]
     step = torch.where(inside[..., None], both, side)
     return step, fall(step, gradient, damped, cross).clamp(min=0.0)
-
-
-def limits(
-    batch: SpectraBatch, model: TabulatedModel, best: Minimum, delta: float = 1.0
-) -> tuple[Tensor, Minimum]:
-    """Return one-parameter limits, where the profiled statistic has risen by `delta`.
-
-    Args:
-        batch: B spectra.
-        model: on the batch's energies.
-        best: (B, 1) minima.
-        delta: 1 for 68.3 % (Avni 1976, ApJ 210, 642).
-
-    Returns:
-        (B, 4) the fit's coordinates at the limits: lower and upper of the shape, lower and upper of
-        the column; NaN where the parameter's bound is met first. And the minima: better ones where
-        the way to a limit led past one.
-    """
-    best = Minimum(*(getattr(best, f).clone() for f in Minimum.__dataclass_fields__))
-    found = torch.full((len(best.point), 4), torch.nan, dtype=torch.float64)
-    rows, part = torch.arange(len(found)), batch
-    # Each turn starts from a lower minimum than the last; two are rare, four have not been seen.
-    for _ in range(4):
-        here = Minimum(*(getattr(best, f)[rows] for f in Minimum.__dataclass_fields__))
-        found[rows], lowest, where = _limits_once(part, model, here, delta)
-        lower = (lowest < here.value[:, 0] - _IMPROVEMENT).nonzero()[:, 0]
-        if not len(lower):
-            break
-        rows, part = rows[lower], part.take(lower)
-        best.put(rows, minimise(part, model, where[lower, None]))
-    return found, best
-
-
-def _limits_once(
-    batch: SpectraBatch, model: TabulatedModel, best: Minimum, delta: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (B, 4) limits, and the lowest statistic met (B,) with its point (B, 2)."""
-    fixed = torch.tensor([0, 0, 1, 1])
-    sign = torch.tensor([-1.0, 1.0, -1.0, 1.0], dtype=torch.float64)
-    centre = best.point[:, 0]
-    floor = best.value[:, 0]
-    reach = torch.where(
-        sign > 0, (model.upper - centre)[:, fixed], (centre - model.lower)[:, fixed]
-    )
-    bend = best.curvature[:, 0]
-    mine = bend.diagonal(dim1=-2, dim2=-1)[:, fixed]
-    others = bend.diagonal(dim1=-2, dim2=-1)[:, 1 - fixed]
-    cross = bend[:, 0, 1, None]
-    # Standard deviation from the curvature, and the way the other parameter goes along with.
-    alone = (mine - cross.square() / others.clamp(min=_TINY)).clamp(min=_TINY)
-    distance = (2.0 * delta / alone).sqrt().clamp(max=1.0)
-    distance = torch.minimum(distance, reach)
-    lean = -cross / others.clamp(min=_TINY) * sign
-    other_low = model.lower[1 - fixed]
-    other_high = model.upper[1 - fixed]
-    other_centre = centre[:, 1 - fixed]
-    # One that a bound holds back stays there at first.
-    lean = torch.where((other_centre > other_low) & (other_centre < other_high), lean, 0.0)
-
-    shape = distance.shape
-    inner, outer = torch.zeros(shape), torch.full(shape, torch.inf)
-    inner, outer = inner.double(), outer.double()
-    rise_in, rise_out = torch.full_like(inner, -1.0), torch.full_like(inner, torch.nan)
-    other_in, other_out = other_centre.clone(), other_centre.clone()
-    answer = torch.full(shape, torch.nan, dtype=torch.float64)
-    done = reach <= 0
-    lowest, where = floor.clone(), centre.clone()
-    rows = torch.arange(len(centre))
-    last_side = torch.zeros(shape)
-
-    for _ in range(30):
-        active = (~done).any(dim=1).nonzero()[:, 0]
-        if not len(active):
-            break
-        if 2 * len(active) <= len(rows):
-            rows = rows[active]
-            batch = batch.take(active)
-            state = (done, distance, reach, inner, outer, rise_in, rise_out, other_in, other_out)
-            done, distance, reach, inner, outer, rise_in, rise_out, other_in, other_out = (
-                tensor[active] for tensor in state
-            )
-            lean, last_side = lean[active], last_side[active]
-        here = centre[rows]
-        # Where the other parameter should be: between the ends of the bracket, or along its lean.
-        width = outer - inner
-        between = other_in + (other_out - other_in) * ((distance - inner) / width)
-        # Ends far apart lie in different valleys: then on from the inner one.
-        between = torch.where((other_out - other_in).abs() < 1.0, between, other_in)
-        guess = torch.where(torch.isfinite(outer), between, other_in + lean * (distance - inner))
-        guess = torch.minimum(torch.maximum(guess, other_low), other_high)
-        mine_at = here[:, fixed] + sign * distance
-        is_shape = fixed == 0
-        points = torch.stack(
-            [torch.where(is_shape, mine_at, guess), torch.where(is_shape, guess, mine_at)], dim=-1
-        )
-        free = torch.stack([~is_shape, is_shape], dim=-1).expand(*done.shape, 2) & ~done[..., None]
-        at = minimise(batch, model, points, free=free, tolerance=0.02, max_iterations=25)
-        value = at.value - at.expected
-        rise = torch.sqrt(((value - floor[rows, None]) / delta).clamp(min=0.0)) - 1.0
-        other = torch.where(is_shape, at.point[..., 1], at.point[..., 0])
-
-        masked = torch.where(done, torch.inf, at.value)
-        low_value, low_index = masked.min(dim=1)
-        lower = low_value < lowest[rows]
-        lowest[rows] = torch.where(lower, low_value, lowest[rows])
-        chosen = at.point[torch.arange(len(rows)), low_index]
-        where[rows] = torch.where(lower[:, None], chosen, where[rows])
-
-        narrow = torch.isfinite(outer) & (width < 1e-3 * outer)
-        # A narrow bracket whose inner end is still low: its outer end was a higher valley. On.
-        outer = torch.where(narrow & (rise < -0.02), torch.inf, outer)
-        close = (rise.abs() < 0.02) | (narrow & (rise > 0))
-        at_bound = (rise < 0) & (distance >= reach)
-        fresh = ~done & close & ~at_bound
-        # From there the root of the rise is straight enough.
-        ahead = torch.minimum(distance / (1.0 + rise.clamp(-0.02, 0.02)), reach)
-        limit = here[:, fixed] + sign * ahead
-        answer[rows] = torch.where(fresh, limit, answer[rows])
-        done = done | close | at_bound
-
-        beyond = rise > 0
-        # Illinois: an end kept twice weighs half, so that the other end moves as well.
-        side = torch.where(beyond, 1.0, -1.0)
-        again = side == last_side
-        rise_in = torch.where(beyond & again, 0.5 * rise_in, rise_in)
-        rise_out = torch.where(~beyond & again, 0.5 * rise_out, rise_out)
-        last_side = side
-        old_in, old_other = inner, other_in
-        inner = torch.where(beyond, inner, distance)
-        rise_in = torch.where(beyond, rise_in, rise)
-        other_in = torch.where(beyond, other_in, other)
-        outer = torch.where(beyond, distance, outer)
-        rise_out = torch.where(beyond, rise, rise_out)
-        other_out = torch.where(beyond, other, other_out)
-        moved = inner - old_in
-        lean = torch.where(moved > 0, (other_in - old_other) / moved.clamp(min=_TINY), lean)
-
-        width = outer - inner
-        secant = inner - rise_in * width / (rise_out - rise_in).clamp(min=_TINY)
-        secant = torch.minimum(torch.maximum(secant, inner + 0.02 * width), outer - 0.02 * width)
-        grown = distance * (1.0 / (1.0 + rise).clamp(min=0.1)).clamp(1.1, 3.0)
-        ahead = torch.minimum(grown, reach)
-        distance = torch.where(done, distance, torch.where(torch.isfinite(outer), secant, ahead))
-    return answer, lowest, where

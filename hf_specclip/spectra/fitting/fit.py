@@ -28,7 +28,7 @@ background counts at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -40,9 +40,10 @@ from torch import Tensor
 
 from ..rebin import ascending_edges
 from ..spectrum import XRaySpectrum
-from .engine import Minimum, SpectraBatch, limits, minimise
+from .engine import Minimum, SpectraBatch, minimise
 from .folding import Folding, chunks_of, float_tensor
 from .groups import group_channels, noticed_channels
+from .limits import limits as find_limits
 from .models import (
     MODELS,
     ModelDefinition,
@@ -70,6 +71,7 @@ N_PARAMETERS = 3
 # The catalogue gives columns in 1e20 cm⁻², the models take 1e22.
 COLUMN_UNIT = 100.0
 
+_ENDS = ("", "_lolim", "_hilim")
 # Where minimisations are tried from: columns (1e22 cm⁻²), against evenly spaced shapes.
 _START_COLUMNS = (0.0, 0.02, 0.1, 0.3, 1.0, 3.0, 10.0, 40.0)
 _START_SHAPES = 14
@@ -86,7 +88,6 @@ def fit_spectra(
     keep_incomplete: bool | None = None,
     min_net_counts: float = 150.0,
     limits: bool = True,
-    progress: bool = False,
 ) -> list[FitResult]:
     """Fit spectra with their own responses; the defaults are the Chandra Source Catalog's.
 
@@ -97,10 +98,9 @@ def fit_spectra(
         energy_range: keV; channels that lie in it partly count.
         group_counts: counts in a group, background included.
         keep_incomplete: keep the last group although it holds fewer counts; by default the
-            C-statistic does, and χ² does not (see `fit_groups.group_channels`).
+            C-statistic does, and χ² does not (see `groups.group_channels`).
         min_net_counts: a spectrum is fitted when it has more net counts than this.
         limits: find the 68 % limits (three quarters of the time).
-        progress: show a bar when it takes longer than two seconds.
 
     Returns:
         A result for each spectrum. A spectrum that cannot be fitted has a reason in each model.
@@ -119,7 +119,7 @@ def fit_spectra(
     for index, spectrum in enumerate(several):
         together.setdefault(_response_key(spectrum), []).append(index)
     results: list[FitResult | None] = [None] * len(several)
-    for indices in _progress(together.values(), progress, "fitting", "response", len(together)):
+    for indices in together.values():
         first = several[indices[0]]
         rmf = first.rmf
         assert rmf is not None
@@ -168,7 +168,6 @@ def fit_counts(
     keep_incomplete: bool | None = None,
     min_net_counts: float = 150.0,
     limits: bool = True,
-    progress: bool = False,
 ) -> dict[str, NDArray[Any]]:
     """Fit many spectra of one detector, as arrays; the defaults are the catalogue's.
 
@@ -182,8 +181,7 @@ def fit_counts(
         energy_edges: (m + 1,) keV, of the photons.
         channel_edges: (n + 1,) keV, of the channels.
         effective_area: cm², (m,) for all or (B, m) for each; left out where it is folded in.
-        models, statistic, energy_range: see `fit_spectra`, as the rest.
-        group_counts, keep_incomplete, min_net_counts, limits, progress: see `fit_spectra`.
+        models and the rest: see `fit_spectra`.
 
     Returns:
         Arrays (B,): ``net_counts``, ``n_groups``, ``reason`` (why there is no fit, else None), and
@@ -200,57 +198,25 @@ def fit_counts(
     # χ² wants full groups; for a likelihood channels without counts say as much as those with.
     keep = statistic == "cstat" if keep_incomplete is None else keep_incomplete
     photons = np.maximum(ascending_edges(energy_edges, "energy_edges"), 1e-3)
-    matrix = np.asarray(redistribution)
-    source = np.asarray(counts)
     channels = ascending_edges(channel_edges, "channel_edges")
-    if source.ndim != 2 or source.shape[1] != channels.size - 1:
-        raise ValueError(f"counts must have shape (B, {channels.size - 1}), not {source.shape}")
-    if matrix.shape != (photons.size - 1, channels.size - 1):
-        raise ValueError(
-            f"redistribution must have shape ({photons.size - 1}, {channels.size - 1}), "
-            f"not {matrix.shape}"
-        )
-    n_spectra = len(source)
+    n_energies, n_channels = photons.size - 1, channels.size - 1
+    matrix, observed = np.asarray(redistribution), np.atleast_1d(counts)
+    n_spectra = len(observed)
+    area = np.ones(n_energies) if effective_area is None else np.asarray(effective_area)
+    _check_shape("counts", observed, (n_spectra, n_channels))
+    _check_shape("redistribution", matrix, (n_energies, n_channels))
+    _check_shape("effective_area", area, (n_energies,), (n_spectra, n_energies))
     noticed = noticed_channels(channels, energy_range)
-    source = source[:, noticed].astype(np.float64)
-    if background_counts is None:
-        region, scale = np.zeros_like(source), np.zeros_like(source)
-    else:
-        region = np.asarray(background_counts)
-        if region.shape != (n_spectra, channels.size - 1):
-            raise ValueError(f"background_counts must have the shape of counts, not {region.shape}")
-        region = region[:, noticed].astype(np.float64)
-        scale = np.asarray(background_scale, dtype=np.float64)
-        if scale.ndim == 2:
-            scale = scale[:, noticed]
-        scale = np.broadcast_to(scale[:, None] if scale.ndim == 1 else scale, source.shape)
+    data = _noticed_data(observed, background_counts, background_scale, noticed)
+    source, region, scale = data
     seconds = np.broadcast_to(np.asarray(exposure, dtype=np.float64), (n_spectra,))
-    area = np.ones(photons.size - 1) if effective_area is None else np.asarray(effective_area)
-    if area.shape not in {(photons.size - 1,), (n_spectra, photons.size - 1)}:
-        raise ValueError(
-            f"effective_area must have shape ({photons.size - 1},) or one row for each spectrum, "
-            f"not {area.shape}"
-        )
 
     groups = group_channels(source, group_counts, keep_incomplete=keep)
     net = (source - scale * region).sum(axis=1)
-    table: dict[str, NDArray[Any]] = {"net_counts": net, "n_groups": groups.number}
-    reason = np.full(n_spectra, None, dtype=object)
-    for row in np.flatnonzero(groups.number <= N_PARAMETERS):
-        reason[row] = (
-            f"{groups.number[row]} groups of {group_counts} counts or more leave no degree of "
-            f"freedom for {N_PARAMETERS} parameters"
-        )
-    for row in np.flatnonzero(~(net > min_net_counts)):
-        reason[row] = (
-            f"{net[row]:.1f} net counts in {energy_range[0]:g}–{energy_range[1]:g} keV are not "
-            f"more than {min_net_counts:g}"
-        )
-    for row in np.flatnonzero(net <= 0):
-        reason[row] = "the background is as bright as the source: no net counts"
-    table["reason"] = reason
-    for definition in definitions:
-        _add_empty_columns(table, definition, n_spectra)
+    table = _empty_table(definitions, net, groups.number)
+    table["reason"] = reason = _reasons(
+        net, groups.number, group_counts, min_net_counts, energy_range
+    )
     wanted = np.array([i for i in range(n_spectra) if reason[i] is None], dtype=np.int64)
     if not wanted.size:
         return table
@@ -261,21 +227,62 @@ def fit_counts(
     # Neighbours in the number of groups share a chunk: less padding.
     wanted = wanted[np.argsort(groups.number[wanted], kind="stable")]
     chunks = chunks_of(groups.number[wanted], max(below.shape[1] for _, below in seen))
-    data = (source, region, scale)
 
-    def fit_chunk(chunk: slice) -> int:
+    def fit_chunk(chunk: slice) -> None:
         rows = wanted[chunk]
         joined = groups.take(rows)
         for model, basis in zip(tabulated, seen, strict=True):
             batch = folding.batch(rows, joined, statistic, data, basis)
             _fit_model(table, rows, batch, model, limits)
-        return len(rows)
 
     with _one_thread_each(len(chunks)) as pool:
-        done = pool.map(fit_chunk, chunks)
-        for _ in _progress(done, progress, "fitting", "chunk", len(chunks)):
-            pass
+        list(pool.map(fit_chunk, chunks))
     return table
+
+
+def _check_shape(name: str, values: NDArray[Any], *shapes: tuple[int, ...]) -> None:
+    if values.shape not in shapes:
+        raise ValueError(
+            f"{name} must have shape {' or '.join(map(str, shapes))}, not {values.shape}"
+        )
+
+
+def _noticed_data(
+    counts: NDArray[Any], background: ArrayLike | None, scale: ArrayLike, noticed: slice
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return counts, background counts and background scale of the noticed channels, (B, n)."""
+    source = counts[:, noticed].astype(np.float64)
+    if background is None:
+        return source, np.zeros_like(source), np.zeros_like(source)
+    region = np.asarray(background)
+    _check_shape("background_counts", region, counts.shape)
+    factor = np.asarray(scale, dtype=np.float64)
+    factor = factor[:, noticed] if factor.ndim == 2 else factor
+    factor = np.broadcast_to(factor[:, None] if factor.ndim == 1 else factor, source.shape)
+    return source, region[:, noticed].astype(np.float64), factor
+
+
+def _reasons(
+    net: NDArray[np.float64],
+    n_groups: NDArray[np.int64],
+    group_counts: int,
+    min_net_counts: float,
+    energy_range: tuple[float, float],
+) -> NDArray[np.object_]:
+    """Return why each spectrum cannot be fitted, None where it can."""
+    reason = np.full(len(net), None, dtype=object)
+    for row in np.flatnonzero(n_groups <= N_PARAMETERS):
+        reason[row] = (
+            f"{n_groups[row]} groups of {group_counts} counts or more leave no degree of "
+            f"freedom for {N_PARAMETERS} parameters"
+        )
+    for row in np.flatnonzero(~(net > min_net_counts)):
+        reason[row] = (
+            f"{net[row]:.1f} net counts in {energy_range[0]:g}–{energy_range[1]:g} keV are not "
+            f"more than {min_net_counts:g}"
+        )
+    reason[net <= 0] = "the background is as bright as the source: no net counts"
+    return reason
 
 
 @contextmanager
@@ -306,7 +313,7 @@ def _fit_model(
     best = _best_of(minimise(batch, model, _starts(batch, model)))
     found = torch.full((len(rows), 4), torch.nan, dtype=torch.float64)
     if want_limits:
-        found, best = limits(batch, model, best)
+        found, best = find_limits(batch, model, best)
     definition = model.definition
     name, shape_name = definition.name, definition.shape_name
     fitted = (best.converged[:, 0] & torch.isfinite(best.value[:, 0])).numpy()
@@ -349,25 +356,28 @@ def _starts(batch: SpectraBatch, model: TabulatedModel) -> Tensor:
 
 
 def _best_of(minimum: Minimum) -> Minimum:
-    """Return (B, 1) the index of each spectrum's lowest minimum."""
+    """Return (B, 1) the lowest minimum of each spectrum."""
     value = torch.where(torch.isfinite(minimum.value), minimum.value, torch.inf)
     choice = value.argmin(dim=1)
     rows = torch.arange(len(choice))
-    return Minimum(
-        *(getattr(minimum, name)[rows, choice][:, None] for name in Minimum.__dataclass_fields__)
-    )
+    return minimum.take((rows[:, None], choice[:, None]))
 
 
-def _add_empty_columns(
-    table: dict[str, NDArray[Any]], definition: ModelDefinition, n_spectra: int
-) -> None:
-    name, shape = definition.name, definition.shape_name
-    for short in (
-        *(shape, f"{shape}_lolim", f"{shape}_hilim", "nh", "nh_lolim", "nh_hilim"),
-        *(definition.norm_name, "stat", "dof"),
-    ):
-        table[f"{name}_{short}"] = np.full(n_spectra, np.nan)
-    table[f"{name}_converged"] = np.zeros(n_spectra, dtype=bool)
+def _empty_table(
+    definitions: Sequence[ModelDefinition],
+    net_counts: NDArray[np.float64],
+    n_groups: NDArray[np.int64],
+) -> dict[str, NDArray[Any]]:
+    """Return the columns of a fit, NaN where a model's are to be filled in."""
+    table: dict[str, NDArray[Any]] = {"net_counts": net_counts, "n_groups": n_groups}
+    table["reason"] = np.full(len(n_groups), None, dtype=object)
+    for definition in definitions:
+        name, shape = definition.name, definition.shape_name
+        limited = [f"{parameter}{end}" for parameter in (shape, "nh") for end in _ENDS]
+        for short in (*limited, definition.norm_name, "stat", "dof"):
+            table[f"{name}_{short}"] = np.full(len(n_groups), np.nan)
+        table[f"{name}_converged"] = np.zeros(len(n_groups), dtype=bool)
+    return table
 
 
 def _label(spectrum: XRaySpectrum) -> str:
@@ -401,13 +411,3 @@ def _background(spectrum: XRaySpectrum) -> NDArray[np.int64]:
 
 def _scale(spectrum: XRaySpectrum) -> NDArray[np.float64]:
     return np.broadcast_to(np.asarray(spectrum.background_scale), spectrum.counts.shape)
-
-
-def _progress(
-    items: Iterable[Any], wanted: bool, label: str, unit: str, total: int
-) -> Iterable[Any]:
-    if not wanted:
-        return items
-    from tqdm import tqdm
-
-    return tqdm(items, label, total, unit=unit, leave=False, delay=2, disable=None)

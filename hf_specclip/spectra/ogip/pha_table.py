@@ -100,10 +100,12 @@ def rows_of(tables: list[Table]) -> list[tuple[Table, int | None]]:
 
 
 def is_background(table: Table) -> bool:
+    """Return True for an HDU that declares itself a background."""
     return any(table.hduclas(number) == "BKG" for number in (2, 3))
 
 
 def is_type_two(table: Table) -> bool:
+    """Return True for an HDU with a spectrum in each row. Raises SpectrumFileError without any."""
     for name in ("COUNTS", "RATE"):
         if name in table:
             values = table.column(name)
