@@ -96,9 +96,7 @@ class Header:
         return None if value is None or str(value) == "" else str(value)
 
     def integer(self, key: str, default: int | None = None) -> int | None:
-        """Return a keyword as a whole number. Raises SpectrumFileError where it is something
-        else.
-        """
+        """Return a keyword as a whole number. Raises SpectrumFileError for anything else."""
         value = self.get(key)
         if value is None:
             return default
@@ -107,9 +105,7 @@ class Header:
         return int(value)
 
     def number(self, key: str, default: float | None = None) -> float | None:
-        """Return a keyword as a finite number. Raises SpectrumFileError where it is something
-        else.
-        """
+        """Return a keyword as a finite number. Raises SpectrumFileError for anything else."""
         value = self.get(key)
         if value is None:
             return default
@@ -193,7 +189,7 @@ class Table:
 
     @property
     def label(self) -> str:
-        """Return the name under which errors mention the table."""
+        """Name under which errors mention the table."""
         return f"HDU {self.index} ({self.name or 'unnamed'})"
 
     def hduclas(self, number: int) -> str:
@@ -207,7 +203,7 @@ class Table:
 
     @property
     def columns(self) -> dict[str, _Column]:
-        """Return the layout of the columns by upper-case name, in the table's order."""
+        """Layout of the columns by upper-case name, in the table's order."""
         if self._columns is None:
             if self.n_rows > MAX_ROWS:
                 raise self.error(f"{self.n_rows:,} rows are more than {MAX_ROWS:,}", mend=TRUNCATED)
@@ -234,6 +230,16 @@ class Table:
         field = self._field(spec, kind)
         return self._scaled(spec, field[:, 0] if spec.repeat == 1 else field)
 
+    def vector(self, name: str) -> NDArray[np.float64]:
+        """Return a column of one number a row. Raises SpectrumFileError for others, or no rows."""
+        values = self.column(name)
+        if isinstance(values, Ragged) or values.ndim != 1:
+            raise self.error("must hold one number a row", column=name, mend="see OGIP 92-007")
+        if not values.size:
+            raise self.error("has no rows", column=name, mend="make the file again")
+        with np.errstate(invalid="ignore"):  # signalling NaNs; what is not finite is refused later
+            return values.astype(np.float64)
+
     def texts(self, name: str) -> list[str]:
         """Return a column of strings. Raises SpectrumFileError where there is none of that name."""
         spec = self._find(name)
@@ -246,10 +252,9 @@ class Table:
         """Return True where a column of that name exists and holds strings."""
         return name in self.columns and self.columns[name].code == "A"
 
-    def limit(self, name: str, which: str = "TLMIN") -> int | None:
-        """Return TLMIN (or TLMAX) of a column as a whole number, None where absent."""
-        spec = self._find(name)
-        return self.header.integer(f"{which}{spec.number}")
+    def limit(self, name: str) -> int | None:
+        """Return TLMIN of a column as a whole number, None where absent."""
+        return self.header.integer(f"TLMIN{self._find(name).number}")
 
     def unit(self, name: str) -> str | None:
         """Return TUNIT of a column, None where absent."""
@@ -334,15 +339,11 @@ class Table:
         wrong &= lengths != 0
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
-            raise self.error(
-                f"row {row} points out of the file's data", column=name, mend=TRUNCATED
-            )
+            problem = f"row {row} points out of the file's data"
+            raise self.error(problem, column=name, mend=TRUNCATED)
         if int(lengths.sum()) > MAX_ELEMENTS:
-            raise self.error(
-                f"{int(lengths.sum()):,} values are more than {MAX_ELEMENTS:,}",
-                column=name,
-                mend=TRUNCATED,
-            )
+            problem = f"{int(lengths.sum()):,} values are more than {MAX_ELEMENTS:,}"
+            raise self.error(problem, column=name, mend=TRUNCATED)
         starts = np.where(lengths == 0, 0, starts)
         base = self._start + heap
         used = starts[lengths > 0]
@@ -360,14 +361,13 @@ class Table:
 
     def _scaled(self, spec: _Column, values: NDArray[Any]) -> NDArray[Any]:
         """Apply native byte order, TSCAL, TZERO and TNULL."""
-        given = self.header.number(f"TSCAL{spec.number}")
-        scale = 1.0 if given is None else given
-        zero = self.header.number(f"TZERO{spec.number}") or 0.0
+        scale = self.header.number(f"TSCAL{spec.number}", 1.0)
+        zero = self.header.number(f"TZERO{spec.number}", 0.0)
+        assert scale is not None
+        assert zero is not None
         null = self.header.integer(f"TNULL{spec.number}")
         native = values.astype(values.dtype.newbyteorder("="), copy=False)
-        missing = None
-        if null is not None and native.dtype.kind in "iu":
-            missing = native == null
+        missing = native == null if null is not None and native.dtype.kind in "iu" else None
         if scale == 1.0 and zero == 0.0:
             result = native
         elif scale == 1.0 and zero.is_integer() and native.dtype.kind in "iu":
@@ -404,8 +404,12 @@ class FitsFile:
             position = self._read_hdu(position, index)
             index += 1
 
-    def _error(self, problem: str, *, mend: str, place: str | None = None) -> SpectrumFileError:
-        return SpectrumFileError(problem, path=self.path, place=place, mend=mend)
+    def contents(self) -> str:
+        """Return the numbers and names of the tables, for messages."""
+        return ", ".join(f"{t.index}:{t.name or '?'}" for t in self.tables) or "no tables"
+
+    def _error(self, problem: str, *, mend: str) -> SpectrumFileError:
+        return SpectrumFileError(problem, path=self.path, mend=mend)
 
     def _read_hdu(self, position: int, index: int) -> int:
         first = self.data[position : position + 10]

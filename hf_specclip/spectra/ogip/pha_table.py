@@ -55,16 +55,12 @@ class RawSpectrum:
             new[at] = values
             return new
 
-        return replace(
-            self,
-            channels=channels,
-            counts=moved(self.counts, 0),
-            backscal=moved(self.backscal, 0),
-            areascal=moved(self.areascal, 0),
-            quality=moved(self.quality, 5),  # OGIP: bad, set by the user
-            grouping=moved(self.grouping, 1),
-            stat_error=moved(self.stat_error, 0),
+        # Quality 5 is OGIP's for "bad, set by the user".
+        fills = {"quality": 5, "grouping": 1} | dict.fromkeys(
+            ("counts", "backscal", "areascal", "stat_error"), 0
         )
+        values = {name: moved(getattr(self, name), fill) for name, fill in fills.items()}
+        return replace(self, channels=channels, **values)
 
 
 def spectra_in(file: FitsFile) -> list[tuple[Table, int | None]]:
@@ -73,30 +69,29 @@ def spectra_in(file: FitsFile) -> list[tuple[Table, int | None]]:
         t for t in file.tables if "CHANNEL" in t and ("COUNTS" in t or "RATE" in t)
     ]
     if not tables:
-        there = ", ".join(f"{t.index}:{t.name or '?'}" for t in file.tables) or "no tables"
         raise SpectrumFileError(
-            f"holds no SPECTRUM extension, only {there}",
+            f"holds no SPECTRUM extension, only {file.contents()}",
             path=file.path,
             mend="give a PHA file; responses go to arf= and rmf=",
         )
     sources = [t for t in tables if not is_background(t)] or tables
-    found = rows_of(sources)
-    if not found:
+    entries = rows_of(sources)
+    if not entries:
         raise sources[0].error("has no rows", mend="make the spectrum again")
-    return found
+    return entries
 
 
 def rows_of(tables: list[Table]) -> list[tuple[Table, int | None]]:
-    """Yield each spectrum of these HDUs: the HDU alone (type I), or with its row (type II)."""
-    found: list[tuple[Table, int | None]] = []
+    """Return each spectrum of these HDUs: the HDU alone (type I), or with its row (type II)."""
+    entries: list[tuple[Table, int | None]] = []
     for table in tables:
         if not is_type_two(table):
-            found.append((table, None))
+            entries.append((table, None))
             continue
         if table.n_rows > MAX_SPECTRA:
             raise table.error(f"{table.n_rows:,} spectra are too many", mend="split the file")
-        found += [(table, row) for row in range(table.n_rows)]
-    return found
+        entries += [(table, row) for row in range(table.n_rows)]
+    return entries
 
 
 def is_background(table: Table) -> bool:
@@ -183,20 +178,18 @@ def read_raw(table: Table, row: int | None) -> RawSpectrum:
 
 def _cell(table: Table, row: int | None, name: str) -> NDArray[np.float64]:
     """Return a vector: a column (type I), or one row of it (type II)."""
-    values = table.column(name)
     if row is None:
-        if isinstance(values, Ragged) or values.ndim != 1:
-            raise table.error("must hold one number a row", column=name, mend="see OGIP 92-007")
-        found = values
-    elif isinstance(values, Ragged):
+        return table.vector(name)
+    values = table.column(name)
+    if isinstance(values, Ragged):
         start = int(values.starts[row])
-        found = values.flat[start : start + int(values.lengths[row])]
+        cell = values.flat[start : start + int(values.lengths[row])]
     else:
-        found = np.atleast_1d(values[row])
-    if not found.size:
+        cell = np.atleast_1d(values[row])
+    if not cell.size:
         raise table.error("is empty", column=name, mend="make the spectrum again")
     with np.errstate(invalid="ignore"):  # signalling NaNs; what is not finite is refused later
-        return found.astype(np.float64)
+        return cell.astype(np.float64)
 
 
 def _per_row(
@@ -216,8 +209,7 @@ def _per_row(
 def _scaling(table: Table, row: int | None, name: str) -> float | NDArray[np.float64]:
     value = _per_row(table, row, name, 1.0)
     assert value is not None
-    wrong = np.min(value) < 0 or not np.any(value) or not np.isfinite(value).all()
-    if wrong:
+    if np.min(value) < 0 or not np.any(value) or not np.isfinite(value).all():
         raise SpectrumFileError(
             "must be positive",
             path=table.file.path,
@@ -323,12 +315,10 @@ def observation_of(table: Table, raw: RawSpectrum) -> dict[str, Any]:
             return None
         return float(value) if low <= value <= high else None
 
-    ra, dec = None, None
     for pair in (("RA", "DEC"), ("RA_OBJ", "DEC_OBJ")):  # RA_TARG is the observation's target
         ra, dec = degrees(pair[0], 0, 360), degrees(pair[1], -90, 90)
         if ra is not None and dec is not None:
             break
-    else:
         ra, dec = None, None
     name = text("OBJECT")
     poisson = header.get("POISSERR")

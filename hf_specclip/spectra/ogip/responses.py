@@ -39,7 +39,7 @@ def read_arf(path: str | os.PathLike[str]) -> EffectiveArea:
         "an ARF (no SPECRESP extension)",
     )
     edges, order = _energy_bins(table)
-    area = _vector(table, "SPECRESP")
+    area = table.vector("SPECRESP")
     unit = (table.unit("SPECRESP") or "cm**2").replace(" ", "").lower()
     if unit in ("m**2", "m^2", "m2"):
         area = area * 1e4
@@ -65,7 +65,16 @@ def read_rmf(path: str | os.PathLike[str]) -> RedistributionMatrix:
         SpectrumFileError: naming the file, the HDU, column or keyword, and the mend; on first use
             for what is wrong with the elements.
     """
-    return _Rmf(FitsFile(path)).response()
+    tables = _Rmf(FitsFile(path))
+    edges, _ = _energy_bins(tables.matrix)
+    return RedistributionMatrix(
+        edges,
+        tables.channel_edges,
+        _LazyMatrix(tables.file.path),
+        includes_area=True if tables.matrix.hduclas(3) == "FULL" else None,
+        channels=(tables.first_channel() + np.arange(tables.ebounds.n_rows))[tables.channel_order],
+        path=tables.file.path,
+    )
 
 
 def _table(
@@ -76,23 +85,11 @@ def _table(
         for table in file.tables:
             if test(table):
                 return table
-    there = ", ".join(f"{t.index}:{t.name or '?'}" for t in file.tables) or "no tables"
     raise SpectrumFileError(
-        f"is not {what}; it holds {there}",
+        f"is not {what}; it holds {file.contents()}",
         path=file.path,
         mend="check which file is the spectrum, which the ARF and which the RMF",
     )
-
-
-def _vector(table: Table, name: str) -> NDArray[np.float64]:
-    """Return a column of one number a row."""
-    values = table.column(name)
-    if isinstance(values, Ragged) or values.ndim != 1:
-        raise table.error("must hold one number a row", column=name, mend="see OGIP 92-007")
-    if not values.size:
-        raise table.error("has no rows", mend="make the file again")
-    with np.errstate(invalid="ignore"):  # signalling NaNs; what is not finite is refused later
-        return values.astype(np.float64)
 
 
 def _contiguous(
@@ -132,7 +129,7 @@ def _energies(table: Table, name: str) -> NDArray[np.float64]:
     unit = (table.unit(name) or "keV").strip().lower()
     if unit not in _TO_KEV:
         raise table.error(f"has the unit {unit!r}", column=name, mend="convert it to keV")
-    return _vector(table, name) * _TO_KEV[unit]
+    return table.vector(name) * _TO_KEV[unit]
 
 
 def _energy_bins(table: Table) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -174,25 +171,8 @@ class _Rmf:
             self.ebounds, low, high, ("E_MIN", "E_MAX")
         )
 
-    def response(self) -> RedistributionMatrix:
-        edges, _ = _energy_bins(self.matrix)
-        return RedistributionMatrix(
-            edges,
-            self.channel_edges,
-            _LazyMatrix(self.file.path),
-            includes_area=True if self.matrix.hduclas(3) == "FULL" else None,
-            channels=self.channels(),
-            path=self.file.path,
-        )
-
-    def channels(self) -> NDArray[np.int64]:
-        """Return channel numbers in ascending order of energy."""
-        return (self.first_channel() + np.arange(self.ebounds.n_rows))[self.channel_order]
-
     def first_channel(self) -> int:
-        """Return the number of the first row of EBOUNDS: its own, else what the matrix says, else
-        1.
-        """
+        """Return the channel of the first row of EBOUNDS: its own, else the matrix's, else 1."""
         numbers = _channel_numbers(self.ebounds)
         if numbers is not None:
             return int(numbers[0])
@@ -220,14 +200,7 @@ class _Rmf:
                 mend=_REMAKE,
             )
         per_row = np.bincount(group_row, weights=n_chan, minlength=n_rows).astype(np.int64)
-        try:
-            value = Ragged.of(table.column("MATRIX")).first(per_row)
-        except ValueError as error:
-            if isinstance(error, SpectrumFileError):
-                raise
-            raise table.error(
-                f"does not fit N_CHAN ({error})", column="MATRIX", mend=_REMAKE
-            ) from None
+        value = self._first("MATRIX", per_row, "N_CHAN")
         ends = np.cumsum(n_chan)
         within = np.arange(value.size) - np.repeat(ends - n_chan, n_chan)
         column = np.repeat(start, n_chan) + within
@@ -251,27 +224,27 @@ class _Rmf:
         return SparseRows(row.astype(np.int32), column.astype(np.int32), value.astype(np.float32))
 
     def _groups(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], int]:
-        """Return row, first channel and number of channels of every group, and the number of
-        rows.
-        """
+        """Return row, first channel and number of channels of each group; and how many rows."""
         table = self.matrix
-        n_grp = self._whole("N_GRP", _vector(table, "N_GRP"))
+        n_grp = self._whole("N_GRP", table.vector("N_GRP"))
         if (n_grp < 0).any() or n_grp.max() > MAX_CHANNELS:
             raise table.error("is no number of groups", column="N_GRP", mend=_REMAKE)
-        parts = []
-        for name in ("F_CHAN", "N_CHAN"):
-            try:
-                parts.append(self._whole(name, Ragged.of(table.column(name)).first(n_grp)))
-            except ValueError as error:
-                if isinstance(error, SpectrumFileError):
-                    raise
-                raise table.error(
-                    f"does not fit N_GRP ({error})", column=name, mend=_REMAKE
-                ) from None
-        f_chan, n_chan = parts
+        f_chan, n_chan = (
+            self._whole(name, self._first(name, n_grp, "N_GRP")) for name in ("F_CHAN", "N_CHAN")
+        )
         if (n_chan < 0).any() or (n_chan.size and n_chan.max() > MAX_CHANNELS):
             raise table.error("is no number of channels", column="N_CHAN", mend=_REMAKE)
         return np.repeat(np.arange(n_grp.size), n_grp), f_chan, n_chan, n_grp.size
+
+    def _first(self, name: str, numbers: NDArray[np.int64], counter: str) -> NDArray[Any]:
+        """Return the first values of each row of a column, as many as another column says."""
+        try:
+            return Ragged.of(self.matrix.column(name)).first(numbers)
+        except SpectrumFileError:
+            raise
+        except ValueError as error:
+            problem = f"does not fit {counter} ({error})"
+            raise self.matrix.error(problem, column=name, mend=_REMAKE) from None
 
     def _whole(self, name: str, values: NDArray[Any]) -> NDArray[np.int64]:
         if values.dtype.kind == "f" and (
@@ -307,7 +280,7 @@ def _channel_numbers(table: Table) -> NDArray[np.int64] | None:
     """
     if "CHANNEL" not in table:
         return None
-    values = _vector(table, "CHANNEL")
+    values = table.vector("CHANNEL")
     if values.size > 1 and (values == values[0]).all():
         return None  # a column nobody filled
     if not np.isfinite(values).all() or (np.diff(values) != 1).any() or abs(values[0]) > 2**31:

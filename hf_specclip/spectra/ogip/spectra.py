@@ -44,6 +44,9 @@ ACIS_PI_CHANNEL_KEV = 0.0146
 
 _CSC_NAME = re.compile(r"(?P<before>.+N)(?P<version>\d{3})(?P<after>(?:_.+)?_)pha3$")
 _CSC_VERSIONS = 60
+# Quantities of a spectrum and of its background, and those of the spectrum alone.
+_SCALED = ("counts", "exposure", "backscal", "areascal")
+_PER_CHANNEL = ("quality", "grouping", "stat_error", "channels")
 
 
 def read_spectrum(
@@ -151,34 +154,16 @@ class _Assembler:
             flip = isinstance(values, np.ndarray) and not ascending
             return values[::-1] if flip else values
 
-        about = observation_of(table, raw)
-        values: dict[str, Any] = {}
+        values = {name: sort(getattr(raw, name)) for name in (*_SCALED, *_PER_CHANNEL)}
         if isinstance(background, RawSpectrum):
             background = self._aligned(background, channels, notes)
-            values = {
-                "background_counts": sort(background.counts),
-                "background_exposure": background.exposure,
-                "background_backscal": sort(background.backscal),
-                "background_areascal": sort(background.areascal),
-            }
+            values |= {f"background_{name}": sort(getattr(background, name)) for name in _SCALED}
         elif background is not None:
-            values = {
-                "background_counts": background.counts,
-                "background_exposure": background.exposure,
-                "background_backscal": background.backscal,
-                "background_areascal": background.areascal,
-            }
+            values |= {f"background_{name}": getattr(background, name) for name in _SCALED}
+        about = observation_of(table, raw)
         try:
             return XRaySpectrum(
-                counts=sort(raw.counts),
-                energy_edges=edges if ascending else edges[::-1],
-                exposure=raw.exposure,
-                backscal=sort(raw.backscal),
-                areascal=sort(raw.areascal),
-                quality=sort(raw.quality),
-                grouping=sort(raw.grouping),
-                stat_error=sort(raw.stat_error),
-                channels=sort(raw.channels),
+                energy_edges=sort(edges),
                 arf=arf,
                 rmf=rmf,
                 path=self.file.path,
@@ -261,9 +246,7 @@ class _Assembler:
         stem = stem.rpartition(".")[0] or stem
         csc = _CSC_NAME.match(stem)
         if csc is not None:
-            own = int(csc["version"])
-            others = [v for v in range(_CSC_VERSIONS, -1, -1) if v != own]
-            for version in (own, *others):
+            for version in (int(csc["version"]), *range(_CSC_VERSIONS, -1, -1)):
                 name = f"{csc['before']}{version:03d}{csc['after']}{kind}3.fits"
                 yield from self._variants(name)
         for suffix in ("arf",) if kind == "arf" else ("rmf", "rsp"):
@@ -274,15 +257,15 @@ class _Assembler:
         if not name or name in (".", "..") or "\0" in name or len(name) > 250:
             return
         yield self.path.parent / name
-        other = name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
-        if other:
-            yield self.path.parent / other
+        if name != ".gz":
+            yield self.path.parent / (
+                name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
+            )
 
     def _once(self, kind: str, path: Path, read: Any) -> Any:
-        key = (kind, path)
-        if key not in self._read:
-            self._read[key] = read(path)
-        return self._read[key]
+        if (kind, path) not in self._read:
+            self._read[kind, path] = read(path)
+        return self._read[kind, path]
 
     # -- channels and energies
 
