@@ -63,7 +63,8 @@ class CSCPapers(datasets.ArrowBasedBuilder):
                 f"configuration {config_name!r} is not in {work}: {', '.join(there)}{way}"
             )
         self.folder = Path(work)
-        # Name and hash of its own: see `SimulatedCSC`. What decides the rows stands in the queue.
+        # Without a name and a hash of its own, `datasets` hands out another builder's rows.
+        # What decides the rows stands in the queue.
         state = (self.folder / "queue.sqlite").stat()
         facts = [VERSION, str(self.folder.resolve()), state.st_size, state.st_mtime_ns]
         super().__init__(

@@ -1,4 +1,4 @@
-"""The ideal observer of a run's dataset and its cache; the table of the calibration."""
+"""The ideal observer of a run's dataset, and its cache."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from specclip_datasets.folder import write_dataset
 from specclip_datasets.simulation.builder import describe
 from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.knobs import Knobs
-from specclip_training.calibration import TARGETS, judge, options, table
 from specclip_training.data.pairs import load_pairs
 from specclip_training.studies import ceiling
 from specclip_training.studies.ceiling import ceiling_of, headline
@@ -65,30 +64,8 @@ def test_real_data_has_no_ideal_observer(run):
     assert ceiling_of(run, SimpleNamespace(info=info), "validation") is None
 
 
-def figures(**values):
-    return {
-        name: {"value": value, "low": value - 0.01, "high": value + 0.01, "chance": 0.01}
-        for name, value in values.items()
-    }
-
-
-def test_calibration_says_what_is_outside():
-    inside = figures(**{"recall@1%": 0.2, "recall@5%": 0.5, "median_rank_fraction": 0.049})
-    assert judge(inside) == []
-    assert "OUTSIDE" not in table(inside, inside)
-    outside = inside | figures(**{"recall@5%": 0.3})
-    assert judge(outside) == ["Recall@5%"]
-    assert table(outside, inside).count("OUTSIDE") == 1
-    for target in TARGETS:
-        assert target.low <= target.paper <= target.high
-
-
-def test_calibration_needs_an_output_only():
-    given = options().parse_args(["--output", "runs/calibration"])
-    assert given.config == "paper"
-    assert given.dataset is None
-
-
 def test_headline_is_from_spectrum_to_text():
-    found = figures(**{"recall@1%": 0.2, "recall@5%": 0.5, "median_rank_fraction": 0.049})
-    assert headline({"spectrum_to_text": found, "text_to_spectrum": {}}) == found
+    names = ("recall@1%", "recall@5%", "median_rank_fraction")
+    figures = {name: {"value": 0.2, "low": 0.19, "high": 0.21, "chance": 0.01} for name in names}
+    retrieval = {"spectrum_to_text": figures | {"recall@25%": {}}, "text_to_spectrum": {}}
+    assert headline(retrieval) == figures
