@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME …] [--json FILE]`: every benchmark but the long, or those named."""
+"""Command line of the benchmarks: all but the long ones, or those named."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def main(arguments: list[str] | None = None) -> None:
     )
     for name in options.names or [n for n in BENCHMARKS if n not in LONG]:
         started = time.monotonic()
-        for found in BENCHMARKS[name](options.small):
-            for row in found.rows() if isinstance(found, Comparison) else [found]:
+        for result in BENCHMARKS[name](options.small):
+            for row in result.rows() if isinstance(result, Comparison) else [result]:
                 rows.append({"benchmark": name, "load": os.getloadavg()[0], **row})
                 print(line_of(row), flush=True)
-            if isinstance(found, Comparison):
-                for rival in found.absent:
-                    print(f"{found.task:<48}{rival:<42}not here, or no room: skipped", flush=True)
+            if isinstance(result, Comparison):
+                for rival in result.absent:
+                    print(f"{result.task:<48}{rival:<42}not here, or no room: skipped", flush=True)
         record.setdefault("seconds", {})[name] = round(time.monotonic() - started, 1)
     record["rows"] = rows
     if options.json:
@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Return the machine and software that the figures were measured on."""
     return {
         "machine": platform.machine(),
         "cores": os.cpu_count(),
@@ -95,7 +95,7 @@ def machine() -> dict[str, Any]:
 
 
 def line_of(row: dict[str, Any]) -> str:
-    """A row of the table: a way to do a task, or what another benchmark found."""
+    """Format a row of the table: a rival at a task, or the facts of another benchmark."""
     if "rival" in row:
         return (
             f"{row['task']:<48}{row['rival']:<42}{1e3 * row['median_s']:>9.1f}ms"

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-
+from .side_by_side import run_python
 
 # The default encoder, a transformer, and the one of the preset `best`.
 ENCODERS: dict[str, dict[str, Any]] = {
@@ -25,28 +22,17 @@ ENCODERS: dict[str, dict[str, Any]] = {
 SIZES = {"default": (4_000, 16_000), "best": (10_000, 100_000, 1_000_000)}
 
 
-def catalogue(
-    small: bool = False, sizes: Mapping[str, tuple[int, ...]] = SIZES
-) -> Iterator[dict[str, Any]]:
+def catalogue(small: bool = False) -> Iterator[dict[str, Any]]:
     """Yield seconds and peak memory for each encoder and size, each from a new process."""
     from .data import write_counts
 
-    if small:
-        sizes = {"best": (200, 400)}
-    for name, spectra in sizes.items():
+    for name, spectra in ({"best": (200, 400)} if small else SIZES).items():
         for n in spectra:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "catalogue.parquet"
                 write_counts(path, n, group=100 if small else 1000)
-                done = subprocess.run(
-                    [sys.executable, "-m", "benchmarks.catalogue", name, str(path)],
-                    cwd=ROOT,
-                    env={**os.environ, "ACCELERATE_USE_CPU": "1"},
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                )
-            facts = json.loads(done.stdout.splitlines()[-1])
+                arguments = ("-m", "benchmarks.catalogue", name, str(path))
+                facts = run_python(*arguments, ACCELERATE_USE_CPU="1")
             yield {"task": f"embedding and indexing, {name} encoder", "spectra": n} | facts
 
 

@@ -32,14 +32,8 @@ def datasets(small: bool = False) -> Iterator[Comparison]:
             def run() -> None:
                 output = folder / f"sky-{next(made)}"
                 arguments = ["simulate", "--config", "large", "--set", "fits=false"]
-                arguments += [
-                    "--pairs",
-                    str(n),
-                    "--processes",
-                    str(processes),
-                    "--output",
-                    str(output),
-                ]
+                arguments += ["--pairs", str(n), "--processes", str(processes)]
+                arguments += ["--output", str(output)]
                 quiet = io.StringIO()
                 with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
                     dataset_builders(arguments)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ROOT = Path(__file__).resolve().parents[1]
+from .peers import installed
+from .side_by_side import run_python
+
 WIDTH, QUERIES, TOP, ROWS_A_FILE = 64, 200, 10, 500_000
 
 
 def large_index(small: bool = False) -> Iterator[dict[str, Any]]:
     """Yield a row for one million and for ten, each from a new process."""
-    from .peers import installed
-
     for n in (2_000,) if small else (1_000_000, 10_000_000):
         task = "index of vectors in clusters of some 50"
         if installed("faiss") is None:
@@ -30,14 +29,8 @@ def large_index(small: bool = False) -> Iterator[dict[str, Any]]:
             continue
         with tempfile.TemporaryDirectory() as folder:
             write_vectors(Path(folder), n)
-            done = subprocess.run(
-                [sys.executable, "-m", "benchmarks.large_index", folder],
-                cwd=ROOT,
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-        yield {"task": task, "vectors": n} | json.loads(done.stdout.splitlines()[-1])
+            facts = run_python("-m", "benchmarks.large_index", folder)
+        yield {"task": task, "vectors": n} | facts
 
 
 def write_vectors(folder: Path, n: int) -> None:

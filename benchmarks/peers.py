@@ -10,7 +10,7 @@ from typing import Any
 
 
 def installed(name: str) -> Any:
-    """A module, or None where it is absent or does not load here."""
+    """Import a module; None where it is absent or does not load here."""
     try:
         return importlib.import_module(name)
     except (ImportError, RuntimeError, OSError):
@@ -18,7 +18,7 @@ def installed(name: str) -> Any:
 
 
 def open_clip_loss() -> Any:
-    """open_clip's `ClipLoss`, out of its file alone: the package would pull in torchvision."""
+    """Load open_clip's `ClipLoss` out of its file alone: the package would pull in torchvision."""
     spec = importlib.util.find_spec("open_clip")
     if spec is None or not spec.submodule_search_locations:
         return None

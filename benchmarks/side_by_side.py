@@ -9,13 +9,19 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import json
+import os
 import resource
 import statistics
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Comparison:
     absent: tuple[str, ...] = field(default=())
 
     def rows(self) -> list[dict[str, object]]:
-        """One row a rival: median, spread (half the range of the middle half), rates, ratios.
+        """Return one row a rival: median, spread (half the interquartile range), rates, ratios.
 
         `times_ours` and `cpu_times_ours` compare the time of one item.
         """
@@ -103,54 +109,41 @@ def compare(
 
 
 def processor_time() -> float:
-    """Seconds of processor that this process, and those it started that have ended, have used."""
+    """Return processor seconds of this process and of those it started that have ended."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 def peak_memory(call: Callable[[], object]) -> float:
-    """MiB of this process during a call beyond what it had before; called once.
-
-    Linux keeps the peak and lets it be set back. Elsewhere it is looked up every millisecond.
-    """
+    """Return MiB of this process during a call beyond what it had before; NaN outside Linux."""
     gc.collect()  # or what one rival left would hide what the next one takes
     _return_free_memory()
-    before = _resident()
     try:
-        Path("/proc/self/clear_refs").write_text("5")
-        call()
-        return max(0.0, _status("VmHWM") - before)
+        before = _status("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # sets the peak back
     except OSError:
-        pass
-    most, over = [before], threading.Event()
+        return float("nan")
+    call()
+    return max(0.0, _status("VmHWM") - before)
 
-    def watch() -> None:
-        while not over.wait(0.001):
-            most[0] = max(most[0], _resident())
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        call()
-    finally:
-        over.set()
-        watcher.join()
-    return max(0.0, most[0] - before)
+def run_python(*arguments: str, **environment: str) -> Any:
+    """Run Python on the arguments in a new process; return its last line, parsed as JSON."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def _return_free_memory() -> None:
     """Return freed heap memory to the operating system, where the C library is glibc."""
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _resident() -> float:
-    try:
-        return _status("VmRSS")
-    except OSError:
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _status(key: str) -> float:

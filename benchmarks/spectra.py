@@ -26,7 +26,7 @@ TESTS = Path(__file__).resolve().parents[1] / "tests" / "spectra"
 
 
 def reading(small: bool = False) -> Iterator[Comparison]:
-    """Spectrum, background, ARF and RMF, matrix unpacked, of 1,024 channels."""
+    """Compare reading of spectrum, background, ARF and RMF (1,024 channels, matrix unpacked)."""
     ours, theirs = (4, 2) if small else (200, 8)
     sherpa = _sherpa()
     with tempfile.TemporaryDirectory() as folder:
@@ -50,7 +50,7 @@ def reading(small: bool = False) -> Iterator[Comparison]:
 
 
 def rebinning(small: bool = False) -> Iterator[Comparison]:
-    """Ours against numpy's multinomial, channel by channel."""
+    """Compare rebinning with numpy's multinomial, channel by channel."""
     n = 20 if small else 2_000
     rng = np.random.default_rng(0)
     channels, bins = 0.0146 * np.arange(1025), energy_grid()
@@ -78,7 +78,7 @@ def rebinning(small: bool = False) -> Iterator[Comparison]:
 
 
 def folding(small: bool = False) -> Iterator[Comparison]:
-    """Many models through one response, and counts drawn from them."""
+    """Compare folding many models through one response, and drawing counts from them."""
     n, few = (64, 4) if small else (10_000, 100)
     sherpa = _sherpa()
     with tempfile.TemporaryDirectory() as folder:
@@ -131,7 +131,7 @@ def folding(small: bool = False) -> Iterator[Comparison]:
 
 
 def fitting(small: bool = False) -> Iterator[Comparison]:
-    """An absorbed power law with its 68 % limits, many spectra at once and one by one."""
+    """Compare fits of an absorbed power law with its 68 % limits, at once and one by one."""
     n = 4 if small else 1_000
     sherpa = _sherpa()
     with tempfile.TemporaryDirectory() as folder:
@@ -157,7 +157,7 @@ def fitting(small: bool = False) -> Iterator[Comparison]:
 
 
 def write_sets(folder: Path, n: int) -> list[Path]:
-    """PHA files, each with background, ARF and RMF of its own, as large as those of ACIS."""
+    """Write PHA files, each with background, ARF and RMF of its own, as large as those of ACIS."""
     sys.path.append(str(TESTS))
     import ogip_writer
 
@@ -207,7 +207,7 @@ def write_sets(folder: Path, n: int) -> list[Path]:
 
 
 def _sherpa() -> Any:
-    """Sherpa's reader, quiet; None where Sherpa is not installed."""
+    """Return Sherpa's reader, quiet; None where Sherpa is not installed."""
     os.environ.setdefault("SHERPARC", os.devnull)
     warnings.filterwarnings("ignore", module="sherpa")
     reader = installed("sherpa.astro.io")

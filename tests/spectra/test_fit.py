@@ -144,7 +144,7 @@ def test_area_of_each_spectrum():
     assert abs(alone["powlaw_gamma"][0] - plain["powlaw_gamma"][0]) > 5e-3
 
 
-class TestWhatCannotBeFitted:
+class TestUnfittableSpectra:
     @staticmethod
     def check(table, reason):
         assert reason in table["reason"][0]

@@ -1,4 +1,4 @@
-"""How often the 68 % limits of fits hold the truth, for the four models on simulated spectra.
+"""Coverage of the 68 % limits of fits, for the four models on simulated spectra.
 
 The numbers that the slow tests print are those of the table in `hf_specclip.spectra.fitting.fit`.
 """

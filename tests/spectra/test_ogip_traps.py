@@ -1,4 +1,4 @@
-"""What OGIP files do to readers: one trap, one test, one file written here."""
+"""Traps of OGIP files: one trap, one test, one file written here."""
 
 import re
 import warnings
@@ -68,18 +68,14 @@ def test_relative_name_from_another_folder(tmp_path, monkeypatch):
     assert_is_the_set(read_spectrum("src.pha"))
 
 
-def test_gzipped_side_files_under_plain_names(tmp_path):
+def test_gzipped_side_files_under_plain_names_and_plain_under_gzipped(tmp_path):
+    names = {"ANCRFILE": "src.arf.gz", "RESPFILE": "src.rmf.gz", "BACKFILE": "src_bg.pha.gz"}
+    (tmp_path / "plain").mkdir()
+    assert_is_the_set(read_spectrum(compress(write_set(tmp_path / "plain", **names))))
     path = write_set(tmp_path)
     for name in ("src.arf", "src.rmf", "src_bg.pha"):
         compress(tmp_path / name)
     assert_is_the_set(read_spectrum(path))
-
-
-def test_plain_side_files_under_gzipped_names(tmp_path):
-    path = write_set(
-        tmp_path, ANCRFILE="src.arf.gz", RESPFILE="src.rmf.gz", BACKFILE="src_bg.pha.gz"
-    )
-    assert_is_the_set(read_spectrum(compress(path)))
 
 
 def test_names_with_folders_are_looked_for_beside_the_file_only(tmp_path):
@@ -300,41 +296,28 @@ def test_rate_in_place_of_counts(tmp_path):
     assert np.allclose(spectrum.stat_error, np.sqrt(COUNTS))
 
 
-def test_rate_that_was_no_count(tmp_path):
-    write_set(tmp_path)
-    rate = {"RATE": (COUNTS + 0.3) / 1000.0}
-    path = write(tmp_path / "src.pha", spectrum_hdu(columns=rate, drop=("COUNTS",)))
-    with pytest.raises(SpectrumFileError, match=r"column RATE: RATE × EXPOSURE is 0.3 in row 0"):
-        read_spectrum(path)
-
-
 def test_whole_counts_stored_as_floats(tmp_path):
     write_set(tmp_path)
     path = write(tmp_path / "src.pha", spectrum_hdu(COUNTS.astype(np.float32)))
     assert read_spectrum(path).counts.tolist() == COUNTS.tolist()
 
 
-def test_fractional_counts(tmp_path):
-    write_set(tmp_path)
-    path = write(tmp_path / "src.pha", spectrum_hdu(COUNTS + 0.5))
-    with pytest.raises(SpectrumFileError, match=r"COUNTS is 0.5.*before background subtraction"):
-        read_spectrum(path)
-
-
 @pytest.mark.parametrize(
-    ("counts", "message"),
+    ("name", "values", "message"),
     [
-        (COUNTS - 1, "negative"),
-        (np.where(COUNTS == 7, np.nan, COUNTS), "finite"),
-        (COUNTS + 2**31 - 20, "too many"),
+        ("COUNTS", COUNTS - 1, "negative"),
+        ("COUNTS", np.where(COUNTS == 7, np.nan, COUNTS), "finite"),
+        ("COUNTS", COUNTS + 2**31 - 20, "too many"),
+        ("COUNTS", COUNTS + 0.5, "COUNTS is 0.5.*before background subtraction"),
+        ("RATE", (COUNTS + 0.3) / 1000.0, "RATE × EXPOSURE is 0.3 in row 0"),
     ],
 )
-def test_counts_that_are_none(tmp_path, counts, message):
+def test_bad_counts(tmp_path, name, values, message):
     write_set(tmp_path)
-    with pytest.raises(SpectrumFileError, match=rf"column COUNTS: .*{message}"):
-        read_spectrum(
-            write(tmp_path / "src.pha", spectrum_hdu(columns={"COUNTS": np.asarray(counts)}))
-        )
+    drop = ("COUNTS",) if name == "RATE" else ()
+    hdu = spectrum_hdu(columns={name: np.asarray(values)}, drop=drop)
+    with pytest.raises(SpectrumFileError, match=rf"column {name}: .*{message}"):
+        read_spectrum(write(tmp_path / "src.pha", hdu))
 
 
 def test_unsigned_counts(tmp_path):
@@ -355,11 +338,14 @@ def test_null_counts(tmp_path):
         read_spectrum(write(tmp_path / "src.pha", hdu))
 
 
-@pytest.mark.parametrize("exposure", [None, 0.0, -5.0, "soon"])
-def test_exposure_that_is_none(tmp_path, exposure):
-    path = write_set(tmp_path, EXPOSURE=exposure)
-    with pytest.raises(SpectrumFileError, match="EXPOSURE"):
-        read_spectrum(path)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [*(("EXPOSURE", value) for value in (None, 0.0, -5.0, "soon")), ("BACKSCAL", 0.0),
+     ("AREASCAL", 0.0)],
+)  # fmt: skip
+def test_bad_exposure_and_scalings(tmp_path, name, value):
+    with pytest.raises(SpectrumFileError, match=name):
+        read_spectrum(write_set(tmp_path, **{name: value}))
 
 
 def test_poisserr_quality_and_grouping_are_kept(tmp_path):
@@ -397,12 +383,6 @@ def test_scalings_per_channel(tmp_path):
     assert np.allclose(spectrum.fold(photons), source * (AREA @ matrix()))
 
 
-@pytest.mark.parametrize("name", ["BACKSCAL", "AREASCAL"])
-def test_scalings_that_are_none(tmp_path, name):
-    with pytest.raises(SpectrumFileError, match=name):
-        read_spectrum(write_set(tmp_path, **{name: 0.0}))
-
-
 def test_scalings_default_to_one(tmp_path):
     spectrum = read_spectrum(write_set(tmp_path, BACKSCAL=None, AREASCAL=None))
     assert (spectrum.backscal, spectrum.areascal) == (1.0, 1.0)
@@ -426,30 +406,13 @@ def test_first_channel(tmp_path, first):
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_ebounds_channels_all_zero(tmp_path, first):
-    zeros = np.zeros(8, dtype=np.int16)
-    path = write(
-        tmp_path / "a.rmf", matrix_hdu(first=first, tlmin=first), ebounds_hdu(channel=zeros)
-    )
-    rmf = read_rmf(path)
-    assert rmf.channels[0] == first
-    assert np.allclose(rmf.dense(), matrix())
-
-
-@pytest.mark.parametrize("first", [0, 1])
-def test_no_tlmin_at_all(tmp_path, first):
-    path = write(tmp_path / "a.rmf", matrix_hdu(first=first, tlmin=None), ebounds_hdu(first=first))
-    assert np.allclose(read_rmf(path).dense(), matrix())
-
-
-@pytest.mark.parametrize("first", [0, 1])
-def test_neither_tlmin_nor_ebounds_channels(tmp_path, first):
-    """Nothing says what F_CHAN counts from; a channel 0 among the groups tells."""
-    zeros = np.zeros(8, dtype=np.int16)
-    path = write(
-        tmp_path / "a.rmf", matrix_hdu(first=first, tlmin=None), ebounds_hdu(channel=zeros)
-    )
-    rmf = read_rmf(path)
+@pytest.mark.parametrize("tlmin", [True, False])
+@pytest.mark.parametrize("numbered", [True, False])
+def test_first_channel_of_a_response(tmp_path, first, tlmin, numbered):
+    """TLMIN, the channels of EBOUNDS, or else a channel 0 among the groups tells."""
+    ebounds = ebounds_hdu(first=first) if numbered else ebounds_hdu(channel=np.zeros(8, np.int16))
+    hdu = matrix_hdu(first=first, tlmin=first if tlmin else None)
+    rmf = read_rmf(write(tmp_path / "a.rmf", hdu, ebounds))
     assert rmf.channels[0] == first
     assert np.allclose(rmf.dense(), matrix())
 
@@ -484,17 +447,13 @@ def test_channels_of_another_detector(tmp_path):
         read_spectrum(path)
 
 
-def test_pha_channels_nobody_filled(tmp_path):
+@pytest.mark.parametrize(
+    "options", [{"columns": {"CHANNEL": np.zeros(8, dtype=np.int32)}}, {"drop": ("CHANNEL",)}]
+)
+def test_pha_channels_nobody_filled(tmp_path, options):
     write_set(tmp_path)
-    columns = {"CHANNEL": np.zeros(8, dtype=np.int32)}
-    assert (
-        read_spectrum(write(tmp_path / "src.pha", spectrum_hdu(columns=columns))).counts.tolist()
-        == COUNTS.tolist()
-    )
-    assert (
-        read_spectrum(write(tmp_path / "src.pha", spectrum_hdu(drop=("CHANNEL",)))).counts.tolist()
-        == COUNTS.tolist()
-    )
+    path = write(tmp_path / "src.pha", spectrum_hdu(**options))
+    assert read_spectrum(path).counts.tolist() == COUNTS.tolist()
 
 
 def test_acis_without_rmf_gets_nominal_energies(tmp_path):
@@ -525,18 +484,13 @@ def test_names_of_the_matrix(tmp_path, name):
     assert np.allclose(read_rmf(write(tmp_path / "a.rmf", hdu, ebounds_hdu())).dense(), matrix())
 
 
-@pytest.mark.parametrize("kind", ["variable", "fixed"])
+@pytest.mark.parametrize("kind", ["variable", "fixed", "scalar"])
 def test_group_arrays(tmp_path, kind):
-    """F_CHAN, N_CHAN and MATRIX as variable-length arrays, or as arrays padded with zeros."""
-    rmf = read_rmf(write(tmp_path / "a.rmf", matrix_hdu(kind=kind), ebounds_hdu()))
-    assert np.allclose(rmf.dense(), matrix())
-    assert np.allclose(rmf.row_sums, matrix().sum(axis=1))
-
-
-def test_group_scalars(tmp_path):
-    groups = [row[:1] for row in GROUPS]
-    path = write(tmp_path / "a.rmf", matrix_hdu(groups, kind="scalar"), ebounds_hdu())
-    assert np.allclose(read_rmf(path).dense(), matrix(groups))
+    """F_CHAN, N_CHAN, MATRIX of variable length, padded with zeros, or one group a row."""
+    groups = [row[:1] for row in GROUPS] if kind == "scalar" else GROUPS
+    rmf = read_rmf(write(tmp_path / "a.rmf", matrix_hdu(groups, kind=kind), ebounds_hdu()))
+    assert np.allclose(rmf.dense(), matrix(groups))
+    assert np.allclose(rmf.row_sums, matrix(groups).sum(axis=1))
 
 
 def test_groups_that_overlap_add_up(tmp_path):
