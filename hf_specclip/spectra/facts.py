@@ -9,6 +9,11 @@ from .spectrum import XRaySpectrum
 
 __all__ = ["spectrum_facts"]
 
+_OBSERVATION = (
+    *("source_name", "obsid", "obi", "region_id"),
+    *("telescope", "instrument", "detector", "ra", "dec"),
+)
+
 
 def spectrum_facts(spectrum: XRaySpectrum) -> dict[str, Any]:
     """Return plain values under names that carry their units; None where unknown.
@@ -20,30 +25,18 @@ def spectrum_facts(spectrum: XRaySpectrum) -> dict[str, Any]:
     counts = int(binned["counts"].sum())
     scale = float(binned["background_scale"] or 0.0)
     region = int(binned["background_counts"].sum())
-    has_background = spectrum.background_counts is not None
+    background = spectrum.background_counts
     net = counts - scale * region
     net_error = (counts + scale**2 * region) ** 0.5
     area = binned["effective_area"]
     return {
-        "source_name": spectrum.source_name,
-        "obsid": spectrum.obsid,
-        "obi": spectrum.obi,
-        "region_id": spectrum.region_id,
-        "telescope": spectrum.telescope,
-        "instrument": spectrum.instrument,
-        "detector": spectrum.detector,
-        "ra": spectrum.ra,
-        "dec": spectrum.dec,
+        **{name: getattr(spectrum, name) for name in _OBSERVATION},
         "exposure_s": float(spectrum.exposure),
         "channels": len(spectrum.counts),
         "energy_range_kev": [float(spectrum.energy_edges[0]), float(spectrum.energy_edges[-1])],
         "total_counts": int(spectrum.counts.sum()),
-        "background_total_counts": (
-            int(spectrum.background_counts.sum())  # type: ignore[union-attr]
-            if has_background
-            else None
-        ),
-        "background_scale": scale if has_background else None,
+        "background_total_counts": None if background is None else int(background.sum()),
+        "background_scale": None if background is None else scale,
         "counts_0.5_8kev": counts,
         "net_counts_0.5_8kev": net,
         "net_counts_error_0.5_8kev": net_error,

@@ -47,22 +47,22 @@ class GroupedRates:
 
     @property
     def centre(self) -> NDArray[np.float64]:
-        """Return (g,) the geometric mean of the edges, keV."""
+        """Geometric mean of the edges, keV, (g,)."""
         return np.sqrt(self.edges[:-1] * self.edges[1:])
 
     @property
     def sides(self) -> NDArray[np.float64]:
-        """Return (2, g) the distance from the centre down and up to the edges, keV."""
+        """Distances from the centre down and up to the edges, keV, (2, g)."""
         return np.array([self.centre - self.edges[:-1], self.edges[1:] - self.centre])
 
     @property
     def weak(self) -> NDArray[np.bool_]:
-        """Return (g,) True where only an upper limit is known."""
+        """True where only an upper limit is known, (g,)."""
         return ~self.found & (self.limit > 0)
 
     @property
     def has_background(self) -> bool:
-        """Return True where there is a background to draw."""
+        """True where there is a background to draw."""
         return bool(self.expected.any())
 
 

@@ -62,25 +62,20 @@ class EffectiveArea:
             object.__setattr__(self, name, values)
 
     def at(self, energies: ArrayLike) -> NDArray[np.float64]:
-        """Return the area in cm² at `energies` (keV): linear between bin centres, 0 outside the
-        ARF.
-        """
+        """Return cm² at `energies` (keV): linear between bin centres, 0 outside the ARF."""
         energies = np.asarray(energies, dtype=np.float64)
         centres = (self.energy_edges[:-1] + self.energy_edges[1:]) / 2
         inside = (energies >= self.energy_edges[0]) & (energies <= self.energy_edges[-1])
         return np.where(inside, np.interp(energies, centres, self.area), 0.0)
 
     def on(self, energy_edges: ArrayLike) -> NDArray[np.float64]:
-        """Return (m,) the mean area in cm² in other bins (keV); the stored values where the bins
-        agree.
-        """
+        """Return (m,) mean cm² in other bins (keV); the stored values where the bins agree."""
         edges = ascending_edges(energy_edges, "energy_edges")
         if edges.shape == self.energy_edges.shape and np.allclose(
             edges, self.energy_edges, rtol=1e-5, atol=1e-5
         ):
             return self.area
-        share = overlap_fractions(edges, self.energy_edges)
-        return share @ self.area
+        return overlap_fractions(edges, self.energy_edges) @ self.area
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,17 +144,17 @@ class RedistributionMatrix:
 
     @property
     def n_energies(self) -> int:
-        """Return the number of bins of true energy."""
+        """Number of bins of true energy."""
         return self.energy_edges.size - 1
 
     @property
     def n_channels(self) -> int:
-        """Return the number of detector channels."""
+        """Number of detector channels."""
         return self.channel_edges.size - 1
 
     @property
     def elements(self) -> SparseRows:
-        """Return the non-zero elements, unpacked and checked on first use."""
+        """Non-zero elements, unpacked and checked on first use."""
         if self._rows is None:
             assert self._load is not None
             self._rows = self._checked(self._load())
@@ -167,25 +162,21 @@ class RedistributionMatrix:
 
     @property
     def includes_area(self) -> bool:
-        """Return True where the effective area is folded in: `fold` then wants no ARF."""
+        """True where the effective area is folded in: `fold` then wants no ARF."""
         if self._includes_area is None:
             self._includes_area = bool(self.row_sums.max() > _LARGEST_PROBABILITY)
         return self._includes_area
 
     @property
     def row_sums(self) -> NDArray[np.float64]:
-        """Return (n_energies,) sums over the channels: about 1, or cm² where the area is folded
-        in.
-        """
-        found = self.elements
-        sums = np.bincount(found.row, weights=found.value, minlength=self.n_energies)
+        """Sums over the channels (n_energies,): about 1, or cm² where the area is folded in."""
+        rows = self.elements
+        sums = np.bincount(rows.row, weights=rows.value, minlength=self.n_energies)
         return sums.astype(np.float64, copy=False)
 
     @property
     def effective_area(self) -> EffectiveArea:
-        """Return the area folded into the matrix (its row sums). Raises ValueError where there is
-        none.
-        """
+        """Area folded into the matrix (its row sums). Raises ValueError where there is none."""
         if not self.includes_area:
             raise ValueError("this matrix has no effective area folded in; read its ARF")
         return EffectiveArea(energy_edges=self.energy_edges, area=self.row_sums, path=self.path)
@@ -233,9 +224,9 @@ class RedistributionMatrix:
             raise ValueError(f"out must be {rates.dtype} {shape}, not {out.dtype} {out.shape}")
         area = None if arf is None else arf.on(self.energy_edges)
         if rates.ndim == 1:
-            found = self.elements
-            weights = found.value * (rates if area is None else rates * area)[found.row]
-            out[:] = np.bincount(found.column, weights=weights, minlength=self.n_channels)
+            rows = self.elements
+            weights = rows.value * (rates if area is None else rates * area)[rows.row]
+            out[:] = np.bincount(rows.column, weights=weights, minlength=self.n_channels)
             return out
         # The area goes to the matrix: there are fewer elements in it than in many spectra.
         for start, stop in self._row_blocks():
@@ -247,7 +238,7 @@ class RedistributionMatrix:
         return out
 
     def _row_blocks(self) -> list[tuple[int, int]]:
-        """Yield ranges of rows whose dense float64 form stays small."""
+        """Return ranges of rows whose dense float64 form stays small."""
         step = max(1, (_DENSE_BYTES // 8) // (8 * self.n_channels))
         return [
             (start, min(start + step, self.n_energies)) for start in range(0, self.n_energies, step)
@@ -257,13 +248,12 @@ class RedistributionMatrix:
         self, start: int, stop: int, area: NDArray[np.float64] | None = None
     ) -> NDArray[np.float64]:
         """Return rows of the matrix, times the area of their energies where one is given."""
-        found = self.elements
-        part = slice(*np.searchsorted(found.row, [start, stop]))
+        rows = self.elements
+        part = slice(*np.searchsorted(rows.row, [start, stop]))
         # Groups of one row may overlap; their elements add up.
-        places = (found.row[part] - start).astype(np.int64) * self.n_channels + found.column[part]
-        n_places = (stop - start) * self.n_channels
-        values = found.value[part] if area is None else found.value[part] * area[found.row[part]]
-        dense = np.bincount(places, weights=values, minlength=n_places)
+        index = (rows.row[part] - start).astype(np.int64) * self.n_channels + rows.column[part]
+        values = rows.value[part] if area is None else rows.value[part] * area[rows.row[part]]
+        dense = np.bincount(index, weights=values, minlength=(stop - start) * self.n_channels)
         return dense.astype(np.float64, copy=False).reshape(stop - start, self.n_channels)
 
     def _checked(self, matrix: Any) -> SparseRows:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["XRaySpectrum"]
 
+_OBSERVATION = ("source_name", "obsid", "obi", "region_id", "ra", "dec", "detector")
 # The contract keeps counts as int32; no X-ray observation comes near it.
 MAX_TOTAL_COUNTS = 2**31 - 1
 # Exposures, areas and their ratios beyond this are damage; products of them stay finite.
@@ -118,14 +119,10 @@ class XRaySpectrum:
         if np.max(self.background_scale) > MAX_RATIO:
             raise ValueError(f"a background_scale of {np.max(self.background_scale):g} is no area")
 
-        for name, kind in (
-            ("quality", np.int64),
-            ("grouping", np.int64),
-            ("channels", np.int64),
-            ("stat_error", np.float64),
-        ):
+        for name in ("quality", "grouping", "channels", "stat_error"):
             if getattr(self, name) is not None:
-                values = np.array(getattr(self, name), dtype=kind)
+                dtype = np.float64 if name == "stat_error" else np.int64
+                values = np.array(getattr(self, name), dtype=dtype)
                 if values.shape != (n,):
                     raise ValueError(f"{name} must have shape ({n},), not {values.shape}")
                 self._set(**{name: values})
@@ -139,18 +136,20 @@ class XRaySpectrum:
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
-        said = [f"{int(self.counts.sum())} counts in {self.counts.size} channels"]
-        said.append(f"{self.energy_edges[0]:.4g}–{self.energy_edges[-1]:.4g} keV")
-        said.append(f"{self.exposure:.6g} s")
+        parts = [
+            f"{int(self.counts.sum())} counts in {self.counts.size} channels",
+            f"{self.energy_edges[0]:.4g}–{self.energy_edges[-1]:.4g} keV",
+            f"{self.exposure:.6g} s",
+        ]
         if self.background_counts is not None:
-            said.append(f"{int(self.background_counts.sum())} background counts")
-        said += [name.upper() for name in ("arf", "rmf") if getattr(self, name) is not None]
+            parts.append(f"{int(self.background_counts.sum())} background counts")
+        parts += [name.upper() for name in ("arf", "rmf") if getattr(self, name) is not None]
         label = self.source_name or (Path(self.path).name if self.path else None)
-        return f"<XRaySpectrum {label + ': ' if label else ''}{', '.join(said)}>"
+        return f"<XRaySpectrum {label + ': ' if label else ''}{', '.join(parts)}>"
 
     @property
     def background_scale(self) -> float | NDArray[np.float64]:
-        """Return the factor from counts of the background region to counts in the aperture.
+        """Factor from counts of the background region to counts in the aperture.
 
         exposure · BACKSCAL · AREASCAL of the source over that of the background (OGIP 92-007): a
         number, or (n,) where a scaling is per channel; 0 where there is no background. Channels in
@@ -169,10 +168,10 @@ class XRaySpectrum:
 
     @property
     def seed(self) -> int:
-        """Return the seed of this detection's draws (`detection_seed`).
+        """Seed of this detection's draws (`detection_seed`).
 
-        A spectrum that says nothing about what it is takes its counts for a name: spectra without
-        identifiers must not share their draws, or stacking them would show a comb again.
+        A spectrum without identifiers takes its counts for a name: such spectra must not share
+        their draws, or stacking them would show a comb again.
         """
         name = self.source_name or ""
         if not name and self.obsid is None and self.region_id is None:
@@ -212,13 +211,7 @@ class XRaySpectrum:
             "background_scale": self._mean_background_scale(edges),
             "exposure": self.exposure,
             "effective_area": self._effective_area(centres),
-            "source_name": self.source_name,
-            "obsid": self.obsid,
-            "obi": self.obi,
-            "region_id": self.region_id,
-            "ra": self.ra,
-            "dec": self.dec,
-            "detector": self.detector,
+            **{name: getattr(self, name) for name in _OBSERVATION},
         }
 
     def fold(self, photons: ArrayLike) -> NDArray[np.float64]:

@@ -43,7 +43,6 @@ class Folding:
             raise ValueError("the response records nothing in the fitted range: check ARF and RMF")
         rows = slice(int(seen[0]), int(seen[-1]) + 1)
         self.edges = edges[rows.start : rows.stop + 1]
-        seconds = float_tensor(exposure)
         if area.ndim == 1:
             matrix, self.area = matrix[rows] * area[rows, None], None
         else:
@@ -51,11 +50,10 @@ class Folding:
             mean = area[:, rows].mean(axis=0)
             matrix = matrix[rows] * mean[:, None]
             self.area = float_tensor(area[:, rows] / np.where(mean > 0, mean, 1.0))
-        self.exposure = seconds
+        self.exposure = float_tensor(exposure)
         matrix = np.asarray(matrix, dtype=np.float64)
         self.components = None
-        self.many = n_spectra >= _MANY
-        if self.many:
+        if n_spectra >= _MANY:
             # A detector resolves far fewer energies than its matrix has rows.
             left, strength, right = np.linalg.svd(matrix, full_matrices=False)
             kept = strength > _SMALLEST_COMPONENT * strength[0]
@@ -66,9 +64,7 @@ class Folding:
         self.below = torch.from_numpy(below)
 
     def seen(self, model: TabulatedModel) -> tuple[Tensor | None, Tensor]:
-        """Return the components that spectra of a model have, and the cumulative response to
-        them.
-        """
+        """Return the components that spectra of a model have, and the response to them."""
         if self.components is None or self.area is not None:
             return self.components, self.below
         photons, _ = model.photons(model.samples(), slopes=False)

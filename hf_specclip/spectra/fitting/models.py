@@ -91,9 +91,7 @@ def model_definitions(names: Sequence[str]) -> list[ModelDefinition]:
 
 
 def column_to_internal(column: NDArray) -> NDArray:
-    """Return the fit's coordinate of a column in 1e22 cm⁻²: linear near zero, logarithmic far from
-    it.
-    """
+    """Return the fit's coordinate of a column in 1e22 cm⁻²: linear near zero, then logarithmic."""
     return np.log1p(column / COLUMN_SCALE)
 
 
@@ -179,24 +177,17 @@ class TabulatedModel:
         return torch.minimum(spread, 0.5 * depth, out=spread).sub_(depth)
 
     def samples(self) -> Tensor:
-        """Return (K, 2) points all over the box, close enough for their photons to span all
-        others'.
-        """
+        """Return (K, 2) points of the box, so close that their photons span all others'."""
         inside = (self._torch_nodes >= self.lower[0]) & (self._torch_nodes <= self.upper[0])
         columns = torch.linspace(0.0, float(self.upper[1]), 40, dtype=torch.float64)
         return torch.cartesian_prod(self._torch_nodes[inside], columns)
 
     def _weights(self, shape: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the first table row that counts, the weights of the rows from it, and their
-        slopes.
-        """
+        """Return the first table row that counts, the weights from it on, and their slopes."""
         if self.step is None:
             last = len(self.nodes) - 2
-            left = (
-                torch.bucketize(shape.contiguous(), self._torch_nodes, right=True)
-                .sub(1)
-                .clamp(0, last)
-            )
+            left = torch.bucketize(shape.contiguous(), self._torch_nodes, right=True) - 1
+            left = left.clamp(0, last)
             low, high = self._torch_nodes[left], self._torch_nodes[left + 1]
             part = (shape - low) / (high - low)
             slope = 1.0 / (high - low)

@@ -53,7 +53,7 @@ class ModelFit:
 
     @property
     def reduced(self) -> float | None:
-        """Return the statistic over degrees of freedom: the catalogue's `*_stat`."""
+        """Statistic over degrees of freedom: the catalogue's `*_stat`."""
         return None if self.statistic is None or not self.dof else self.statistic / self.dof
 
 
@@ -81,18 +81,18 @@ class FitResult:
         ``powlaw_gamma``, ``powlaw_gamma_lolim``, ``powlaw_gamma_hilim``, ``powlaw_nh``, …,
         ``powlaw_ampl``, ``powlaw_stat`` (reduced), and so on for each model.
         """
-        found: dict[str, float | None] = {}
+        columns: dict[str, float | None] = {}
         for name, fit in self.models.items():
             definition = MODELS[name]
             for short in (definition.shape_name, "nh"):
                 parameter = fit.parameters.get(short)
-                found[f"{name}_{short}"] = parameter.value if parameter else None
-                found[f"{name}_{short}_lolim"] = parameter.low if parameter else None
-                found[f"{name}_{short}_hilim"] = parameter.high if parameter else None
+                columns[f"{name}_{short}"] = parameter.value if parameter else None
+                columns[f"{name}_{short}_lolim"] = parameter.low if parameter else None
+                columns[f"{name}_{short}_hilim"] = parameter.high if parameter else None
             norm = fit.parameters.get(definition.norm_name)
-            found[f"{name}_{definition.norm_name}"] = norm.value if norm else None
-            found[f"{name}_stat"] = fit.reduced
-        return found
+            columns[f"{name}_{definition.norm_name}"] = norm.value if norm else None
+            columns[f"{name}_stat"] = fit.reduced
+        return columns
 
 
 def result_of_row(
