@@ -185,7 +185,7 @@ def source_names(ra: np.ndarray, dec: np.ndarray, extended: np.ndarray) -> np.nd
         ra, dec: degrees, (n).
         extended: whether an `X` ends the name, (n).
     """
-    names, taken = np.empty(len(ra), dtype=object), set()
+    names, used = np.empty(len(ra), dtype=object), set()
     for index, (longitude, latitude, large) in enumerate(zip(ra, dec, extended, strict=True)):
         tenths = int(longitude / 15.0 * 36000.0)
         seconds = int(abs(latitude) * 3600.0)
@@ -197,10 +197,10 @@ def source_names(ra: np.ndarray, dec: np.ndarray, extended: np.ndarray) -> np.nd
                 f"{sign}{seconds // 3600:02d}{seconds // 60 % 60:02d}{seconds % 60:02d}"
                 f"{'X' if large else ''}"
             )
-            if name not in taken:
+            if name not in used:
                 break
             tenths = (tenths + 1) % 864000
-        taken.add(name)
+        used.add(name)
         names[index] = name
     return names
 
@@ -234,8 +234,8 @@ def measured_variables(observed: Observed, seen: Detections) -> dict[str, np.nda
         )
     columns = {"flux_significance_b": photometry.flux_significance(bands["b"])}
     for pair in ("hm", "hs", "ms"):
-        found = photometry.hardness_ratio(bands[pair[0]], bands[pair[1]])
-        for end, values in zip(("", "_lolim", "_hilim"), found, strict=True):
+        ratio = photometry.hardness_ratio(bands[pair[0]], bands[pair[1]])
+        for end, values in zip(("", "_lolim", "_hilim"), ratio, strict=True):
             columns[f"hard_{pair}{end}"] = values
     columns |= timing.within_observation(observed.times, seen.exposure)
     broad = bands["b"]

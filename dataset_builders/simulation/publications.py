@@ -46,12 +46,12 @@ def publish_papers(
         for member in members:
             about[member].append(subject)
 
-    own = random.random(n)
+    uniform = random.random(n)
     for field, members in in_field.items():
-        if len(members) > 1 or own[members[0]] < 0.5:
+        if len(members) > 1 or uniform[members[0]] < 0.5:
             publish("field", members[:SURVEY_LIMIT], field_names[field] or "")
     for source in range(n):
-        if own[source] < 0.55 or not about[source]:
+        if uniform[source] < 0.55 or not about[source]:
             publish("source", [source], "")
     fields = sorted(in_field)
     by_class: dict[int, list[int]] = {}

@@ -127,12 +127,12 @@ def draw_bank(
     n_texts = max(len(texts), 1)
 
     def draw(row: int) -> dict[str, Any]:
-        own = np.flatnonzero(belongs == row)
+        group = np.flatnonzero(belongs == row)
         plain = _PLAIN * prior.share[row] + _EVEN / len(prior.strata)
-        pointed = (1.0 - _PLAIN - _EVEN) * len(own) / n_texts
+        pointed = (1.0 - _PLAIN - _EVEN) * len(group) / n_texts
         number = max(round(size * (plain + pointed)), 64)
         random = stream(seed, "oracle", row)
-        return _stratum(prior, row, texts, own, number, plain / (plain + pointed), knobs, random)
+        return _stratum(prior, row, texts, group, number, plain / (plain + pointed), knobs, random)
 
     rows = range(len(prior.strata))
     with ThreadPoolExecutor(max(1, torch.get_num_threads())) as threads:
@@ -179,31 +179,42 @@ def _stratum(
     prior: Prior,
     row: int,
     texts: TextTables,
-    own: np.ndarray,
+    group: np.ndarray,
     number: int,
     plain: float,
     knobs: Knobs,
     random: np.random.Generator,
 ) -> dict[str, Any]:
-    """Draw the bank's members of one stratum; `plain` of them follow the population."""
+    """Draw the bank's members of one stratum.
+
+    Args:
+        prior: the population's.
+        row: the stratum, of `prior.strata`.
+        texts: all texts.
+        group: indices of those that state this stratum, (t).
+        number: of members.
+        plain: share of the members that follow the population.
+        knobs: of the universe.
+        random: generator of all draws.
+    """
     of_class, kind = prior.strata[row]
     source_class = CLASSES[CLASS_NAMES[of_class]]
     n_pool = min(
-        _POOL + _POOL_PER_TEXT * len(own), _LARGEST_POOL, _LEAST_POOL + _POOL_PER_MEMBER * number
+        _POOL + _POOL_PER_TEXT * len(group), _LARGEST_POOL, _LEAST_POOL + _POOL_PER_MEMBER * number
     )
     foreground = FIELD_KINDS[FIELD_NAMES[kind]].foreground_nh.draw(random, n_pool)
     pool = populations.draw_spectra(np.full(n_pool, of_class), foreground, random)
     if knobs.cutoffs:
         cutoff = populations.draw_cutoffs(np.full(n_pool, of_class), random)
         pool = replace(pool, cutoff=cutoff)
-    favour = np.full(n_pool, plain if len(own) else 1.0)
-    for start in range(0, len(own), 32):
-        some = own[start : start + 32]
+    favour = np.full(n_pool, plain if len(group) else 1.0)
+    for start in range(0, len(group), 32):
+        some = group[start : start + 32]
         agrees = _agreement(texts, some, pool)
         mean = agrees.mean(axis=1, keepdims=True)
         agrees /= np.where(mean > 0.0, mean, np.inf)
         lost = 1.0 - np.count_nonzero(mean) / len(some)
-        share = (1.0 - plain) / len(own)
+        share = (1.0 - plain) / len(group)
         favour += agrees.sum(axis=0) * share + lost * len(some) * share
     favour /= favour.sum()
     chosen = systematic_draws(favour, number, random)
@@ -213,13 +224,15 @@ def _stratum(
     hardening = HARDENING * random.standard_normal(number) * varies
     observed = at_the_time(spectra, hardening)
     truth, rates = _photons(observed, knobs.absorption)
-    log_counts, log_usual, log_ratio = _draw_counts(prior, row, texts, own, spectra, truth, random)
+    log_counts, log_usual, log_ratio = _draw_counts(
+        prior, row, texts, group, spectra, truth, random
+    )
     log_prior = np.log(prior.share[row]) + log_weight + log_ratio
     flares = prior.flares[of_class]
-    weights = np.zeros((len(own), number))
-    if len(own):
+    weights = np.zeros((len(group), number))
+    if len(group):
         right, wrong = (
-            _joint(texts, own, spectra, truth, (log_counts, log_usual), wrong=mistaken)
+            _joint(texts, group, spectra, truth, (log_counts, log_usual), wrong=mistaken)
             for mistaken in (False, True)
         )
         weights = (1.0 - texts.mistaken) * right + texts.mistaken * wrong
@@ -236,7 +249,7 @@ def _stratum(
         "scatter": np.full(number, source_class.variability * np.log(10.0)),
         "rates": rates,
         "truth": truth,
-        "texts": own,
+        "texts": group,
         "weights": weights.astype(np.float32),
     }
 
@@ -254,7 +267,7 @@ def _agreement(texts: TextTables, some: np.ndarray, pool: populations.Spectra) -
 
 def _joint(
     texts: TextTables,
-    own: np.ndarray,
+    group: np.ndarray,
     spectra: populations.Spectra,
     truth: Mapping[str, np.ndarray],
     brightness: tuple[np.ndarray, np.ndarray],
@@ -262,24 +275,24 @@ def _joint(
     wrong: bool,
 ) -> np.ndarray:
     """Return p(all statements of a text | member), (t, m)."""
-    result = texts.second_likelihood(own, spectra.second, spectra.share2).astype(np.float64)
+    result = texts.second_likelihood(group, spectra.second, spectra.share2).astype(np.float64)
     for name in (*_STATED, "shape2"):
-        result *= texts.likelihood(name, own, getattr(spectra, name), wrong=wrong)
-    result *= texts.likelihood("foreground_nh", own, spectra.galactic_nh)
-    result *= _colours(texts, own, truth, wrong=wrong)
+        result *= texts.likelihood(name, group, getattr(spectra, name), wrong=wrong)
+    result *= texts.likelihood("foreground_nh", group, spectra.galactic_nh)
+    result *= _colours(texts, group, truth, wrong=wrong)
     log_counts, log_usual = brightness
-    result *= texts.likelihood("photons", own, np.exp(log_counts), wrong=wrong)
+    result *= texts.likelihood("photons", group, np.exp(log_counts), wrong=wrong)
     log_flux = log_counts - log_usual - np.log(REFERENCE_AREA) + truth["log_ergs"]
-    result *= texts.likelihood("flux", own, np.exp(log_flux), wrong=wrong)
+    result *= texts.likelihood("flux", group, np.exp(log_flux), wrong=wrong)
     return result
 
 
 def _colours(
-    texts: TextTables, own: np.ndarray, truth: Mapping[str, np.ndarray], *, wrong: bool = False
+    texts: TextTables, group: np.ndarray, truth: Mapping[str, np.ndarray], *, wrong: bool = False
 ) -> np.ndarray:
     """Return p(colours as stated | members), (t, m)."""
-    result = texts.likelihood("hardness", own, truth["hard_hs"], wrong=wrong)
-    result *= texts.likelihood("medium_soft", own, truth["hard_ms"], wrong=wrong)
+    result = texts.likelihood("hardness", group, truth["hard_hs"], wrong=wrong)
+    result *= texts.likelihood("medium_soft", group, truth["hard_ms"], wrong=wrong)
     return result
 
 
@@ -287,7 +300,7 @@ def _draw_counts(
     prior: Prior,
     row: int,
     texts: TextTables,
-    own: np.ndarray,
+    group: np.ndarray,
     spectra: populations.Spectra,
     truth: Mapping[str, np.ndarray],
     random: np.random.Generator,
@@ -307,18 +320,18 @@ def _draw_counts(
     step = np.rint((bright - lowest) / STEP).astype(int)
     base = lowest + LOG_COUNTS[0] - LOG_EXPOSURE[-1]
     width = len(LOG_COUNTS) + len(LOG_EXPOSURE) + int(step.max(initial=0)) + 1
-    by_flux = texts.likelihood("flux", own, np.exp(base + STEP * np.arange(width)))
+    by_flux = texts.likelihood("flux", group, np.exp(base + STEP * np.arange(width)))
     chosen, fit = np.full(m, -1), np.zeros((0, m))
-    if len(own):
-        fit = _agreement(texts, own, spectra).astype(np.float64)
-        fit *= _colours(texts, own, truth)
+    if len(group):
+        fit = _agreement(texts, group, spectra).astype(np.float64)
+        fit *= _colours(texts, group, truth)
         total = fit.sum(axis=0)
         # Where no text agrees, all are as good.
         fit[:, total <= 1e-200] = 1.0
         fit *= (1.0 - _PLAIN_COUNTS) / fit.sum(axis=0)
         chosen = (np.cumsum(fit, axis=0) < random.random(m)).sum(axis=0)
-        chosen[chosen >= len(own)] = -1
-    photons = texts.likelihood("photons", own, np.exp(LOG_COUNTS)) * counts
+        chosen[chosen >= len(group)] = -1
+    photons = texts.likelihood("photons", group, np.exp(LOG_COUNTS)) * counts
     norm = photons.sum(axis=1, keepdims=True)
     photons = np.where(norm > 1e-30, photons / np.maximum(norm, 1e-30), counts)
     # Sum over exposures for each text and each step of ln(counts) + `bright`.
@@ -327,7 +340,7 @@ def _draw_counts(
     reach = np.stack([by_flux[:, places + at] @ exposure for at in range(width - last)], axis=1)
     first, second = random.random((2, m))
     cell, usual = np.empty((2, m), dtype=int)
-    for text in range(-1, len(own)):
+    for text in range(-1, len(group)):
         members = np.flatnonzero(chosen == text)
         if not len(members):
             continue
@@ -342,9 +355,9 @@ def _draw_counts(
         edges = np.cumsum(weights, axis=1)
         usual[members] = (edges < (second[members] * edges[:, -1])[:, None]).sum(axis=1)
     usual = np.minimum(usual, last)
-    ratio = np.full(m, _PLAIN_COUNTS if len(own) else 1.0)
+    ratio = np.full(m, _PLAIN_COUNTS if len(group) else 1.0)
     plain = np.maximum(counts[cell], 1e-300)
-    for text in range(len(own)):
+    for text in range(len(group)):
         total = reach[text][cell + step]
         by_exposure = by_flux[text][places[usual] + cell + step] / np.maximum(total, 1e-30)
         by_exposure = np.where(total > 1e-30, by_exposure, 1.0)

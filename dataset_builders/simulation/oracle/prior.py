@@ -159,8 +159,8 @@ def _chance_to_be_seen(log_counts: np.ndarray, seen: np.ndarray) -> np.ndarray:
     )
     # Where there are none, brighter ones are seen and fainter ones are not.
     known = everyone > 5.0
-    found = np.interp(LOG_COUNTS, LOG_COUNTS[known], those[known] / everyone[known])
-    return np.maximum(found, _LEAST_CHANCE)
+    share = np.interp(LOG_COUNTS, LOG_COUNTS[known], those[known] / everyone[known])
+    return np.maximum(share, _LEAST_CHANCE)
 
 
 __all__ = ["LOG_COUNTS", "LOG_EXPOSURE", "STEP", "Prior", "count_prior"]

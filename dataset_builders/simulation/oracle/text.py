@@ -96,7 +96,7 @@ class TextTables:
     Attributes:
         class_index, kind: class and kind of field that each states, (t).
         second: index into `COMPONENTS` of the second model it tells of, −1 where none, (t).
-        told: whether it tells of the spectrum at all, (t).
+        describes: True where it states a model of the spectrum, (t).
         right: by quantity, p(what is stated about it | truth) on the quantity's grid, (t, g).
         wrong: the same for a mistaken text, for the quantities of `MISTAKABLE`.
         mistaken: chance of that.
@@ -106,7 +106,7 @@ class TextTables:
     class_index: np.ndarray
     kind: np.ndarray
     second: np.ndarray
-    told: np.ndarray
+    describes: np.ndarray
     right: Mapping[str, np.ndarray]
     wrong: Mapping[str, np.ndarray]
     mistaken: float
@@ -165,12 +165,12 @@ class TextTables:
         """
         # Kinds of members are few: no second (0), or one of each component.
         kind = np.where((second >= 0) & (share > LEAST_SHARE), second + 1, 0)
-        told = self.second[texts]
+        second_stated = self.second[texts]
         table = np.zeros((len(texts), len(COMPONENTS) + 1), dtype=np.float32)
-        table[told < 0] = 1.0
-        table[(told < 0) & self.told[texts], 1:] = 1.0 - SECOND_TOLD
-        stated = np.flatnonzero(told >= 0)
-        table[stated, told[stated] + 1] = SECOND_TOLD
+        table[second_stated < 0] = 1.0
+        table[(second_stated < 0) & self.describes[texts], 1:] = 1.0 - SECOND_TOLD
+        stated = np.flatnonzero(second_stated >= 0)
+        table[stated, second_stated[stated] + 1] = SECOND_TOLD
         return np.take(table, kind, axis=1)
 
 
@@ -190,14 +190,14 @@ def tabulate(statements: Sequence[Sequence[Statement]], mistakes: Mistakes) -> T
     right = {name: np.ones((n, width[name])) for name in _GRIDS}
     stated = {name: np.zeros(n, dtype=int) for name in _GRIDS}
     of_class, kind = np.zeros(n, dtype=int), np.zeros(n, dtype=int)
-    second, told = np.full(n, -1), np.zeros(n, dtype=bool)
-    for row, said in enumerate(statements):
-        labels = {one.quantity: one.label for one in said if one.label}
+    second, describes = np.full(n, -1), np.zeros(n, dtype=bool)
+    for row, of_text in enumerate(statements):
+        labels = {statement.quantity: statement.label for statement in of_text if statement.label}
         if "class" not in labels or "host" not in labels:
             raise ValueError(f"text {row} does not state its class and the kind of its field")
         of_class[row] = CLASS_NAMES.index(labels.pop("class"))
         kind[row] = FIELD_NAMES.index(labels.pop("host"))
-        told[row] = "model" in labels
+        describes[row] = "model" in labels
         component = CLASSES[CLASS_NAMES[of_class[row]]].first.kind
         if labels.pop("model", COMPONENTS[component]) != COMPONENTS[component]:
             raise ValueError(f"text {row} states a model that its class does not have")
@@ -207,24 +207,26 @@ def tabulate(statements: Sequence[Sequence[Statement]], mistakes: Mistakes) -> T
             raise ValueError(
                 f"text {row} states {', '.join(labels)}, which the observer cannot read"
             )
-        distance = [one for one in said if one.quantity == "distance_mpc"]
-        for one in said:
-            if one.label or one.quantity == "distance_mpc":
+        distance = [statement for statement in of_text if statement.quantity == "distance_mpc"]
+        for statement in of_text:
+            if statement.label or statement.quantity == "distance_mpc":
                 continue
-            name = "flux" if one.quantity == "luminosity" else one.quantity
+            name = "flux" if statement.quantity == "luminosity" else statement.quantity
             if name not in _GRIDS:
                 raise ValueError(f"text {row} states {name}, which the observer cannot read")
             scale = _scale_of(name, of_class[row])
-            if one.quantity == "luminosity":
-                table = _luminosity(one, distance, int(kind[row]), scale.grid)
+            if statement.quantity == "luminosity":
+                table = _luminosity(statement, distance, int(kind[row]), scale.grid)
             elif name == "redshift":
-                table = _redshift(one, scale.grid)
+                table = _redshift(statement, scale.grid)
             else:
-                table = _normal(one, scale.truth)
+                table = _normal(statement, scale.truth)
             right[name][row, : len(scale.grid)] *= table
             stated[name][row] += 1
     wrong = {name: _smeared(name, right[name], of_class, mistakes) for name in MISTAKABLE}
-    return TextTables(of_class, kind, second, told, right, wrong, float(mistakes.chance), stated)
+    return TextTables(
+        of_class, kind, second, describes, right, wrong, float(mistakes.chance), stated
+    )
 
 
 def _smeared(
@@ -284,24 +286,25 @@ def _scale_of(quantity: str, of_class: int) -> _Scale:
     return _Scale(_GRIDS[quantity], quantity in _COLOURS, quantity == "redshift")
 
 
-def _normal(one: Statement, truth: np.ndarray) -> np.ndarray:
+def _normal(statement: Statement, truth: np.ndarray) -> np.ndarray:
     """Return p(interval | truth) of `Statement.log_likelihood`, for many values of the truth."""
-    low, high = one.low, one.high
-    if one.scale == "log":
+    low, high = statement.low, statement.high
+    if statement.scale == "log":
         truth = np.log(truth)
         low = log(low) if low > 0.0 else -np.inf
         high = log(high) if high > 0.0 else -np.inf
-    return ndtr((high - truth) / one.error) - ndtr((low - truth) / one.error)
+    return ndtr((high - truth) / statement.error) - ndtr((low - truth) / statement.error)
 
 
-def _redshift(one: Statement, grid: np.ndarray) -> np.ndarray:
-    middle = log(1.0 + max(0.5 * (one.low + one.high), 0.0))
-    width = np.hypot(_REDSHIFT_BLUR, one.error / (1.0 + 0.5 * (one.low + one.high)))
+def _redshift(statement: Statement, grid: np.ndarray) -> np.ndarray:
+    centre = 0.5 * (statement.low + statement.high)
+    middle = log(1.0 + max(centre, 0.0))
+    width = np.hypot(_REDSHIFT_BLUR, statement.error / (1.0 + centre))
     return np.exp(-0.5 * ((grid - middle) / width) ** 2)
 
 
 def _luminosity(
-    one: Statement, distance: Sequence[Statement], kind: int, grid: np.ndarray
+    statement: Statement, distance: Sequence[Statement], kind: int, grid: np.ndarray
 ) -> np.ndarray:
     """Return p(luminosity as stated, and the distance | flux), over the distances of such
     fields.
@@ -323,7 +326,7 @@ def _luminosity(
     if len(distances) > 200:
         distances, weights = distances[:200], np.full(200, 1 / 200)
     factor = 4.0 * pi * (distances * MPC_IN_CM) ** 2
-    table = _normal(one, np.exp(grid)[:, None] * factor)
+    table = _normal(statement, np.exp(grid)[:, None] * factor)
     return table @ weights
 
 
