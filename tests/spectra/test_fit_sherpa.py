@@ -19,12 +19,6 @@ STORED = FILE["fits"]
 CASES = sorted({(fit["file"], fit["group"], fit["statistic"]) for fit in STORED})
 
 
-def test_the_numbers_say_where_they_come_from(repository):
-    [script] = [word for word in FILE["command"].split() if word.endswith(".py")]
-    assert '"command": COMMAND, "sherpa": sherpa.__version__' in (repository / script).read_text()
-    assert FILE["sherpa"].startswith("4.")
-
-
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{Path(case[0]).parent}-{case[2]}")
 def pair(request, real_data) -> tuple[list[dict], dict[str, ModelFit]]:
     """What Sherpa says of a file, and what we say."""

@@ -40,36 +40,23 @@ def test_plasma_emissivity():
             assert (table[name] >= 0.0).all()
 
 
-def test_photoelectric_cross_section():
-    header, rows = columns("photoelectric_cross_section.csv")
-    assert header == ["energy_kev", "phabs_angr_1e-22cm2", "tbabs_wilm_1e-22cm2"]
-    values = np.array([row.split(",") for row in rows], dtype=float)
-    assert values.shape == (611, 3)
-    assert (values > 0.0).all()
-    assert (np.diff(values[:, 0]) > 0.0).all()
-    assert (values[0, 0], values[-1, 0]) == (0.1, 12.0)
-
-
-def test_free_free_gaunt():
-    header, rows = columns("free_free_gaunt.csv")
-    assert header[0] == "log10_gamma2"
-    values = np.array([row.split(",") for row in rows], dtype=float)
-    assert values.shape == (31, 37)
-    np.testing.assert_allclose(values[:, 0], np.linspace(-5.0, 1.0, 31), atol=1e-9)
-    # Gaunt factors fall with the photon's energy.
-    assert (np.diff(values[:, 1:], axis=1) < 0.0).all()
-
-
 @pytest.mark.parametrize(
-    ("name", "n_rows"),
-    [("acis_effective_area.csv", 486), ("acis_resolution.csv", 15), ("acis_background.csv", 97)],
+    ("name", "shape"),
+    [
+        ("photoelectric_cross_section.csv", (611, 3)),
+        ("free_free_gaunt.csv", (31, 37)),
+        ("acis_effective_area.csv", (486, 7)),
+        ("acis_resolution.csv", (15, 7)),
+        ("acis_background.csv", (97, 3)),
+    ],
 )
-def test_instrument_tables(name, n_rows):
+def test_tables_of_numbers(name, shape):
     header, rows = columns(name)
     values = np.array([row.split(",") for row in rows], dtype=float)
-    assert values.shape == (n_rows, len(header))
+    assert values.shape == shape == (len(rows), len(header))
     assert np.isfinite(values).all()
-    assert (values >= 0.0).all()
+    assert (np.diff(values[:, 0]) > 0.0).all()
+    assert (values[:, 1:] >= 0.0).all()
 
 
 def test_models_load_neither_torch_nor_scipy():

@@ -1,4 +1,4 @@
-"""The figure says what the numbers say."""
+"""Figure of a spectrum: rates, groups, errors, labels."""
 
 import matplotlib
 
@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from hf_specclip.spectra import XRaySpectrum, plot_spectrum, read_spectrum
-from hf_specclip.spectra.grouped_rates import group_channels
-from hf_specclip.spectra.grouped_rates import poisson_errors as _poisson_errors
+from hf_specclip.spectra.grouped_rates import group_channels, poisson_errors
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +83,7 @@ def test_groups_reach_their_counts():
 
 def test_errors_are_those_of_gehrels():
     """Table values of Gehrels (1986), 84.13 % limits; his approximations hold to about 1 %."""
-    lower, upper = _poisson_errors(np.array([0, 1, 5, 20, 100]))
+    lower, upper = poisson_errors(np.array([0, 1, 5, 20, 100]))
     assert np.allclose(upper, [1.841, 2.300, 3.382, 5.546, 11.03], rtol=0.03)
     assert np.allclose(lower, [0, 0.827, 2.159, 4.434, 9.983], rtol=0.03)
 

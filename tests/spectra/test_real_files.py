@@ -4,7 +4,6 @@ import json
 import pickle
 import subprocess
 import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -159,17 +158,6 @@ def test_a_spectrum_survives_pickling(real_data):
     data = pickle.dumps(spectrum)
     assert len(data) < 200_000  # the matrix is not in it before its first use
     assert np.array_equal(pickle.loads(data).rmf.row_sums, spectrum.rmf.row_sums)
-
-
-def test_reading_is_quick(real_data):
-    """A whole set, matrix unpacked: a tenth of a second here, several tenths in Sherpa."""
-    path = real_data / "chandra_spectra" / "csc_1575" / "acisf01575_001N001_r0085_pha3.fits.gz"
-    seconds = []
-    for _ in range(3):
-        begin = time.process_time()
-        read_spectrum(path).rmf.dense()
-        seconds.append(time.process_time() - begin)
-    assert min(seconds) < 0.5
 
 
 def test_importing_is_light():
