@@ -140,7 +140,7 @@ def deal_counts_batch(
     Raises:
         ValueError: as `deal_counts`, or a number of seeds other than B.
     """
-    values = _whole_counts(counts)
+    values = _integer_counts(counts)
     lows, widths, edges, first, destination = _geometry(channel_edges, bin_edges)
     if values.ndim != 2 or values.shape[1] != lows.size:
         raise ValueError(f"counts must have shape (B, {lows.size}), not {values.shape}")
@@ -172,15 +172,17 @@ def deal_counts_batch(
     begin, slots = state[rows] + _counters(channels), rows * n_out + first[channels]
     crossed, flat = _crossed_edges(lows + widths, edges, first), dealt.reshape(-1)
     for part in _chunks(numbers):
-        repeat, own = numbers[part], channels[part]
+        repeat, source = numbers[part], channels[part]
         starts = np.cumsum(repeat) - repeat
         steps = np.repeat(begin[part] - starts.astype(np.uint64) * _GOLDEN, repeat)
-        energy = np.repeat(lows[own], repeat) + _uniform(steps) * np.repeat(widths[own], repeat)
+        energy = np.repeat(lows[source], repeat) + _uniform(steps) * np.repeat(
+            widths[source], repeat
+        )
         # One comparison for each edge inside a channel: there are one or two, and a search of all
         # edges for each count takes several times as long.
         left, last = repeat, flat.size - 1
         for step, edge in enumerate(crossed):
-            beyond = energy >= np.repeat(edge[own], repeat)
+            beyond = energy >= np.repeat(edge[source], repeat)
             above = np.add.reduceat(beyond, starts, dtype=np.int64)
             # Channels that cross fewer edges add nothing, some of it past the end.
             np.add.at(flat, np.minimum(slots[part] + step, last), left - above)
@@ -242,13 +244,13 @@ def ascending_edges(edges: ArrayLike, name: str) -> NDArray[np.float64]:
     return values
 
 
-def _whole_counts(counts: ArrayLike) -> NDArray[np.int64]:
+def _integer_counts(counts: ArrayLike) -> NDArray[np.int64]:
     values = np.asarray(counts)
     if values.dtype.kind not in "iub":
-        whole = np.asarray(values, dtype=np.float64)
-        if not (np.abs(whole) < 2.0**53).all() or (whole != np.rint(whole)).any():
+        real = np.asarray(values, dtype=np.float64)
+        if not (np.abs(real) < 2.0**53).all() or (real != np.rint(real)).any():
             raise ValueError("counts must be whole numbers; use rebin_model for expected counts")
-        values = whole
+        values = real
     if values.size and values.min() < 0:
         raise ValueError("counts must not be negative")
     return values.astype(np.int64)
@@ -257,8 +259,9 @@ def _whole_counts(counts: ArrayLike) -> NDArray[np.int64]:
 def _geometry(
     channel_edges: ArrayLike, bin_edges: ArrayLike
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Lower edges and widths of channels, bin edges, the first slot a channel meets (0 is below the
-    bins), and the only one (else −1)."""
+    """Return lower edges and widths of channels, bin edges, the first slot each channel meets (0 is
+    below the bins), and its only one (else −1).
+    """
     channels = ascending_edges(channel_edges, "channel_edges")
     edges = ascending_edges(bin_edges, "bin_edges")
     first = np.searchsorted(edges, channels[:-1], side="right")
@@ -282,7 +285,7 @@ def _crossed_edges(
 
 
 def _fractions_of(low: float, high: float, edges: NDArray[Any]) -> tuple[int, NDArray[np.float64]]:
-    """The first slot (0 is below the range) a channel meets and its share in each slot from it."""
+    """Return the first slot (0 is below the range) of a channel, and its share in each from it."""
     first = int(np.searchsorted(edges, low, side="right"))
     last = int(np.searchsorted(edges, high, side="left"))
     cuts = np.concatenate([[low], edges[first:last], [high]])
@@ -290,7 +293,7 @@ def _fractions_of(low: float, high: float, edges: NDArray[Any]) -> tuple[int, ND
 
 
 def _chunks(numbers: NDArray[np.int64]) -> list[slice]:
-    """Yield slices of about `_CHUNK` counts each."""
+    """Return slices of about `_CHUNK` counts each."""
     if not numbers.size:
         return []
     block = (np.cumsum(numbers) - 1) // _CHUNK

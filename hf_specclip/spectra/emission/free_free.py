@@ -82,8 +82,8 @@ def gaunt_factor(energy: ArrayLike, kt: ArrayLike, charge: float = 1.0) -> Array
     log_gammas, log_us, table = _gaunt_table()
     log_gamma = np.log10(charge**2 * RYDBERG / temperature)
     log_u = np.log10(np.asarray(energy, dtype=np.float64) / temperature)
-    first, first_taps = cubic_taps(_place(log_gamma, log_gammas), len(log_gammas))
-    second, second_taps = cubic_taps(_place(log_u, log_us), len(log_us))
+    first, first_taps = cubic_taps(_position(log_gamma, log_gammas), len(log_gammas))
+    second, second_taps = cubic_taps(_position(log_u, log_us), len(log_us))
     result = np.zeros(np.broadcast_shapes(log_gamma.shape, log_u.shape))
     for i in range(4):
         for j in range(4):
@@ -92,7 +92,7 @@ def gaunt_factor(energy: ArrayLike, kt: ArrayLike, charge: float = 1.0) -> Array
     return np.exp(result) + beyond
 
 
-def _place(value: Array, nodes: Array) -> Array:
+def _position(value: Array, nodes: Array) -> Array:
     """Return the position of a value among evenly spaced nodes, in steps."""
     step = (nodes[-1] - nodes[0]) / (len(nodes) - 1)
     return (np.clip(value, nodes[0], nodes[-1]) - nodes[0]) / step

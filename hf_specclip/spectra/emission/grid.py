@@ -139,7 +139,7 @@ def integrate_decay(
     n_coarse = int(np.ceil(log_energies.max())) + 2 - lowest
     coarse = 10.0 ** ((lowest + np.arange(n_coarse)) * _SLOW_STEP)
     left, taps = cubic_taps(log_energies - lowest, n_coarse)
-    whole = len(first) == energies.shape[1]
+    uncut = len(first) == energies.shape[1]
 
     def rows(*chunk: Array) -> Array:
         slow, rate = log_slow(coarse, *chunk), decay(*chunk)
@@ -149,23 +149,23 @@ def integrate_decay(
             for tap in range(4):
                 exponent += taps[tap, node] * slow[:, left[node] + tap]
             total += weights[node] * np.exp(exponent)
-        return total if whole else np.add.reduceat(total, first, axis=1)
+        return total if uncut else np.add.reduceat(total, first, axis=1)
 
     return in_rows(rows, parameters, len(edges) - 1, energies.shape[1])
 
 
-def cubic_taps(place: Array, size: int) -> tuple[NDArray[np.intp], Array]:
+def cubic_taps(position: Array, size: int) -> tuple[NDArray[np.intp], Array]:
     """Return Lagrange's cubic weights through four neighbours of an even table.
 
     Args:
-        place: where to interpolate, in steps from the first entry, any shape S.
+        position: where to interpolate, in steps from the first entry, any shape S.
         size: entries of the table.
 
     Returns:
         Index of the first neighbour, S, and the weights of the four, (4,) + S.
     """
-    left = np.clip(np.floor(place).astype(np.intp) - 1, 0, size - 4)
-    t = place - left - 1.0
+    left = np.clip(np.floor(position).astype(np.intp) - 1, 0, size - 4)
+    t = position - left - 1.0
     weights = np.stack(
         [
             -t * (t - 1) * (t - 2) / 6,

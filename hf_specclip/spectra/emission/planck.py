@@ -139,8 +139,8 @@ def _log_disk(y: Array) -> Array:
     """Return ln of eʸ ∫₀¹ x^(−11/3) / (exp(y/x) − 1) dx, y above 0."""
     table = _disk_table()
     log_y = np.log(y)
-    place = (np.clip(log_y, *_DISK_RANGE) - _DISK_RANGE[0]) / _DISK_STEP
-    left, taps = cubic_taps(place, len(table))
+    position = (np.clip(log_y, *_DISK_RANGE) - _DISK_RANGE[0]) / _DISK_STEP
+    left, taps = cubic_taps(position, len(table))
     result = -8.0 / 3.0 * log_y
     for tap in range(4):
         result += taps[tap] * table[left + tap]

@@ -50,9 +50,9 @@ def thermal_plasma(
     width = (energies[-1] - energies[0]) / (len(energies) - 1)
 
     def rows(kt: Array, abundance: Array, redshift: Array, norm: Array) -> Array:
-        where = np.interp(np.log(kt[:, 0]), log_temperatures, np.arange(len(temperatures)))
-        lower = np.minimum(where.astype(np.intp), len(temperatures) - 2)
-        weight = (where - lower)[:, None]
+        position = np.interp(np.log(kt[:, 0]), log_temperatures, np.arange(len(temperatures)))
+        lower = np.minimum(position.astype(np.intp), len(temperatures) - 2)
+        weight = (position - lower)[:, None]
         photons = (1.0 - weight) * (base[lower] + abundance * metals[lower])
         photons += weight * (base[lower + 1] + abundance * metals[lower + 1])
         # Photons above each edge of the table; between edges they are even, so overlap is exact.
@@ -60,9 +60,9 @@ def thermal_plasma(
         above = np.zeros((len(photons), len(energies)))
         above[:, :-1] = np.cumsum(photons[:, ::-1], axis=1)[:, ::-1]
         stretch = 1.0 + redshift
-        place = np.clip((grid * stretch - energies[0]) / width, 0.0, len(energies) - 1.0)
-        left = np.minimum(place.astype(np.intp), len(energies) - 2)
-        rest = 1.0 - (place - left)
+        position = np.clip((grid * stretch - energies[0]) / width, 0.0, len(energies) - 1.0)
+        left = np.minimum(position.astype(np.intp), len(energies) - 2)
+        rest = 1.0 - (position - left)
         cumulative = np.take_along_axis(above, left + 1, axis=1)
         cumulative += rest * np.take_along_axis(photons, left, axis=1)
         # Arriving photons are spread over a time longer by 1 + z.

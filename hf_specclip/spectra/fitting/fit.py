@@ -112,24 +112,23 @@ def fit_spectra(
         >>> [result] = fit_spectra(read_spectrum("acisf01575_001N001_r0085_pha3.fits.gz"))
         >>> result.columns()["powlaw_gamma"]
     """
-    several = [spectra] if isinstance(spectra, XRaySpectrum) else list(spectra)
-    for spectrum in several:
+    items = [spectra] if isinstance(spectra, XRaySpectrum) else list(spectra)
+    by_response: dict[Any, list[int]] = {}
+    for index, spectrum in enumerate(items):
         _need_response(spectrum)
-    together: dict[Any, list[int]] = {}
-    for index, spectrum in enumerate(several):
-        together.setdefault(_response_key(spectrum), []).append(index)
-    results: list[FitResult | None] = [None] * len(several)
-    for indices in together.values():
-        first = several[indices[0]]
+        by_response.setdefault(_response_key(spectrum), []).append(index)
+    results: dict[int, FitResult] = {}
+    for indices in by_response.values():
+        first = items[indices[0]]
         rmf = first.rmf
         assert rmf is not None
         area = None if first.arf is None else first.arf.on(rmf.energy_edges)
         try:
             table = fit_counts(
-                np.stack([several[i].counts for i in indices]),
-                np.stack([_background(several[i]) for i in indices]),
-                np.stack([_scale(several[i]) for i in indices]),
-                np.array([several[i].exposure for i in indices]),
+                np.stack([items[i].counts for i in indices]),
+                np.stack([_background(items[i]) for i in indices]),
+                np.stack([_scale(items[i]) for i in indices]),
+                np.array([items[i].exposure for i in indices]),
                 redistribution=rmf.dense() * np.asarray(first.areascal, dtype=np.float32),
                 effective_area=area,
                 energy_edges=rmf.energy_edges,
@@ -148,7 +147,7 @@ def fit_spectra(
         ends = (float(first.energy_edges[noticed.start]), float(first.energy_edges[noticed.stop]))
         for row, index in enumerate(indices):
             results[index] = result_of_row(table, row, models, statistic, ends)
-    return [result for result in results if result is not None]
+    return [results[index] for index in range(len(items))]
 
 
 def fit_counts(
@@ -311,27 +310,27 @@ def _fit_model(
 ) -> None:
     """Fit one model to the spectra of a batch and write its columns."""
     best = _best_of(minimise(batch, model, _starts(batch, model)))
-    found = torch.full((len(rows), 4), torch.nan, dtype=torch.float64)
+    ends = torch.full((len(rows), 4), torch.nan, dtype=torch.float64)
     if want_limits:
-        found, best = find_limits(batch, model, best)
+        ends, best = find_limits(batch, model, best)
     definition = model.definition
     name, shape_name = definition.name, definition.shape_name
     fitted = (best.converged[:, 0] & torch.isfinite(best.value[:, 0])).numpy()
     shapes = definition.to_shape(best.point[:, 0, 0].numpy())
     columns = COLUMN_UNIT * column_from_internal(best.point[:, 0, 1].numpy())
     dof = table["n_groups"][rows] - N_PARAMETERS
-    ends = found.numpy()
-    columns_of = {
+    limit = ends.numpy()
+    values_of = {
         f"{name}_{shape_name}": shapes,
-        f"{name}_{shape_name}_lolim": definition.to_shape(ends[:, 0]),
-        f"{name}_{shape_name}_hilim": definition.to_shape(ends[:, 1]),
+        f"{name}_{shape_name}_lolim": definition.to_shape(limit[:, 0]),
+        f"{name}_{shape_name}_hilim": definition.to_shape(limit[:, 1]),
         f"{name}_nh": columns,
-        f"{name}_nh_lolim": COLUMN_UNIT * column_from_internal(ends[:, 2]),
-        f"{name}_nh_hilim": COLUMN_UNIT * column_from_internal(ends[:, 3]),
+        f"{name}_nh_lolim": COLUMN_UNIT * column_from_internal(limit[:, 2]),
+        f"{name}_nh_hilim": COLUMN_UNIT * column_from_internal(limit[:, 3]),
         f"{name}_{definition.norm_name}": best.norm[:, 0].numpy(),
         f"{name}_stat": best.value[:, 0].numpy() / dof,
     }
-    for column, values in columns_of.items():
+    for column, values in values_of.items():
         table[column][rows] = np.where(fitted, values, np.nan)
     table[f"{name}_dof"][rows] = dof
     table[f"{name}_converged"][rows] = fitted

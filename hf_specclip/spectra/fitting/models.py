@@ -35,8 +35,8 @@ class ModelDefinition:
         norm_name: `ampl` or `norm`, in XSPEC's units (see `models`).
         bounds: of the shape parameter.
         photons: photons/cm²/s per bin of (edges, shape values) for unit normalisation.
-        logarithmic: whether the shape is stepped through in its logarithm.
-        linear: whether the model itself interpolates linearly between the temperatures of a table.
+        logarithmic: step through the shape in its logarithm.
+        linear: the model itself interpolates linearly between the temperatures of a table.
     """
 
     name: str
@@ -151,8 +151,8 @@ class TabulatedModel:
         left, weights, weight_slopes = self._weights(shape)
         emitted = _weighted_rows(self._table, left, weights)
         # In place from here on: these arrays are most of a fit's memory traffic.
-        found = torch.empty(len(point), 3 if slopes else 1, len(self._sigma), dtype=torch.float64)
-        photons = found[:, 0]
+        result = torch.empty(len(point), 3 if slopes else 1, len(self._sigma), dtype=torch.float64)
+        photons = result[:, 0]
         if self.definition.linear:
             shift = torch.zeros_like(shape)
             passing = self._absorption(column).exp_()
@@ -163,10 +163,10 @@ class TabulatedModel:
             torch.sub(exponent, shift[:, None], out=photons).exp_()
         if slopes:
             by_shape = _weighted_rows(self._table, left, weight_slopes)
-            torch.mul(by_shape, passing if self.definition.linear else photons, out=found[:, 1])
-            torch.mul(column, self._variance, out=found[:, 2]).sub_(self._sigma)
-            found[:, 2].mul_(column + COLUMN_SCALE).mul_(photons)
-        return found, shift
+            torch.mul(by_shape, passing if self.definition.linear else photons, out=result[:, 1])
+            torch.mul(column, self._variance, out=result[:, 2]).sub_(self._sigma)
+            result[:, 2].mul_(column + COLUMN_SCALE).mul_(photons)
+        return result, shift
 
     def _absorption(self, column: Tensor) -> Tensor:
         """Return (N, n) ln of the mean transmission of each bin."""
@@ -192,9 +192,9 @@ class TabulatedModel:
             part = (shape - low) / (high - low)
             slope = 1.0 / (high - low)
             return left, torch.stack([1.0 - part, part], 1), torch.stack([-slope, slope], 1)
-        place = (shape - self.nodes[0]) / self.step
-        left = place.floor().long().clamp(1, len(self.nodes) - 3)
-        t = place - left
+        position = (shape - self.nodes[0]) / self.step
+        left = position.floor().long().clamp(1, len(self.nodes) - 3)
+        t = position - left
         # Lagrange's cubic through the nodes at −1, 0, 1 and 2.
         weights = torch.stack(
             [

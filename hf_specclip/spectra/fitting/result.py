@@ -85,10 +85,9 @@ class FitResult:
         for name, fit in self.models.items():
             definition = MODELS[name]
             for short in (definition.shape_name, "nh"):
-                parameter = fit.parameters.get(short)
-                columns[f"{name}_{short}"] = parameter.value if parameter else None
-                columns[f"{name}_{short}_lolim"] = parameter.low if parameter else None
-                columns[f"{name}_{short}_hilim"] = parameter.high if parameter else None
+                for end, field_name in (("", "value"), ("_lolim", "low"), ("_hilim", "high")):
+                    value = getattr(fit.parameters.get(short), field_name, None)
+                    columns[f"{name}_{short}{end}"] = value
             norm = fit.parameters.get(definition.norm_name)
             columns[f"{name}_{definition.norm_name}"] = norm.value if norm else None
             columns[f"{name}_stat"] = fit.reduced
@@ -125,12 +124,9 @@ def result_of_row(
             continue
         parameters = {}
         for short, unit in ((shape, "keV" if shape == "kt" else ""), ("nh", "1e20 cm-2")):
-            column = f"{name}_{short}"
+            low, high = number(f"{name}_{short}_lolim"), number(f"{name}_{short}_hilim")
             parameters[short] = FittedParameter(
-                float(table[column][row]),
-                number(f"{column}_lolim"),
-                number(f"{column}_hilim"),
-                unit,
+                float(table[f"{name}_{short}"][row]), low, high, unit
             )
         norm = float(table[f"{name}_{definition.norm_name}"][row])
         parameters[definition.norm_name] = FittedParameter(norm, None, None)
