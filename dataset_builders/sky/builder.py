@@ -40,7 +40,7 @@ class CSCPapers(datasets.ArrowBasedBuilder):
         AssembleError: when the build has not come to its end.
         ValueError: for a configuration that the folder does not have.
 
-    Example:
+    Examples:
         >>> builder = CSCPapers("runs/csc.work", "embedded")  # doctest: +SKIP
         >>> builder.download_and_prepare()  # doctest: +SKIP
         >>> builder.push_to_hub("user/name")  # doctest: +SKIP

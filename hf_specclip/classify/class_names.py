@@ -159,7 +159,7 @@ _ALIASES = {
 def class_names(label: str) -> tuple[str, ...]:
     """Return the names of a class in prose, with the article; the label itself if it is unknown.
 
-    Example:
+    Examples:
         >>> class_names("LMXB")[0]
         'a low-mass X-ray binary'
     """

@@ -40,7 +40,7 @@ class ZeroShotClasses:
         ValueError: for shapes that do not fit, a label that is repeated, or a temperature that is
             not above zero.
 
-    Example:
+    Examples:
         >>> classes = ZeroShotClasses.from_pretrained("runs/demo/model")
         >>> classes.probabilities(spectrum_embeds)  # (B, C)
     """

@@ -61,7 +61,7 @@ class Describer:
         queries: embeds texts.
         name: of the model, for messages.
 
-    Example:
+    Examples:
         >>> describer = Describer.from_pretrained("runs/demo")
         >>> description = describer.describe("source.pi")
         >>> print(description)

@@ -36,7 +36,7 @@ def plot_recall_curve(
         ImportError: when matplotlib is absent.
         ValueError: for no curves, or curves of different directions.
 
-    Example:
+    Examples:
         >>> curves = {"best": recall_curve(*best), "paper": recall_curve(*paper)}
         >>> plot_recall_curve(curves, "recall.png")
     """

@@ -53,7 +53,7 @@ def evaluate_regression(
     Raises:
         ValueError: for shapes that do not fit, or predictions that are missing for a known target.
 
-    Example:
+    Examples:
         >>> result = evaluate_regression(moe, truth, groups, variables=names, baseline=knn)
         >>> result["mean_gain"]
         {'value': 0.17, 'low': 0.14, 'high': 0.2}

@@ -56,7 +56,7 @@ def evaluate_retrieval(
     Raises:
         ValueError: see `match_ranks`; and for `ks` out of range or groups of another length.
 
-    Example:
+    Examples:
         >>> result = evaluate_retrieval(spectra, texts, text_of_spectrum, groups)
         >>> result["spectrum_to_text"]["recall@5%"]
         {'value': 0.31, 'low': 0.27, 'high': 0.35, 'chance': 0.0502}

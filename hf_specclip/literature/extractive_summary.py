@@ -176,7 +176,7 @@ def extractive_summary(
     Raises:
         ValueError: when `is_survey` has another length than `papers`.
 
-    Example:
+    Examples:
         >>> extractive_summary("2CXO J1", ["X-7"], "NGC0598", "HMXB")["identity"]
         '2CXO J1, also known as X-7, is a high-mass X-ray binary in NGC 598.'
     """

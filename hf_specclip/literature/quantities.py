@@ -99,7 +99,7 @@ def find_quantities(text: str) -> dict[str, list[float]]:
         For each of `KINDS` found: flux erg/cm²/s, luminosity erg/s, column cm⁻², temperature keV,
         photon_index, redshift, distance pc, abundance (solar), counts, count_rate counts/s.
 
-    Example:
+    Examples:
         >>> find_quantities("An absorbed power law with Γ ≈ 1.8 and N_H = 2e21 cm^-2.")
         {'column': [2e+21], 'photon_index': [1.8]}
     """

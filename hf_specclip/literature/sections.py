@@ -58,7 +58,7 @@ def embed_summaries(
     Raises:
         EmbeddingError: when the embedder fails; finished texts are in its cache.
 
-    Example:
+    Examples:
         >>> summaries = [{"identity": "A quasar at z = 2.1.", "spectrum": None, "context": None}]
         >>> embed_summaries(summaries, get_embedder("offline")).shape
         (1, 1152)

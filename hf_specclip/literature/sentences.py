@@ -32,7 +32,7 @@ def split_sentences(text: str) -> list[str]:
     abbreviation (`et al.`, `e.g.`, `Fig.`), an initial (`J. Smith`) or lies inside a `$…$` formula
     or brackets. Decimal numbers have no white space after the point and are never cut.
 
-    Example:
+    Examples:
         >>> split_sentences("We fit $\\\\Gamma = 1.8$ (cf. Smith et al. 2004). It varies.")
         ['We fit $\\\\Gamma = 1.8$ (cf. Smith et al. 2004).', 'It varies.']
     """

@@ -98,7 +98,7 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
         mask_ratio (`float`, defaults to 0.0):
             Share of the patches hidden from the encoder in training; all bins are reconstructed.
 
-    Example:
+    Examples:
 
     ```python
     >>> from hf_specclip import SpecCLIPSpectrumConfig, SpecCLIPSpectrumModel
@@ -255,7 +255,7 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
         freeze_text_encoder (`bool`, defaults to `False`):
             Keep the text encoder fixed in training.
 
-    Example:
+    Examples:
 
     ```python
     >>> from hf_specclip import SpecCLIPTextConfig, SpecCLIPTextModel
@@ -364,7 +364,7 @@ class SpecCLIPConfig(SpecCLIPPreTrainedConfig):
             Keep the spectrum encoder fixed (and in evaluation mode) in training: the paper aligns
             the latents of a pretrained encoder.
 
-    Example:
+    Examples:
 
     ```python
     >>> from hf_specclip import SpecCLIPConfig, SpecCLIPModel

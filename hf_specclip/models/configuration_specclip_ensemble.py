@@ -32,7 +32,7 @@ class SpecCLIPEnsembleConfig(SpecCLIPPreTrainedConfig):
             Weight of each member's similarity, above 0; brought to a sum of 1. Equal where left
             out.
 
-    Example:
+    Examples:
 
     ```python
     >>> from hf_specclip import SpecCLIPConfig, SpecCLIPEnsembleConfig

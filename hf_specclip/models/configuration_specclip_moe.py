@@ -61,7 +61,7 @@ class SpecCLIPMoEConfig(SpecCLIPPreTrainedConfig):
             Treatment of a row without text: `"retrieved"`, texts retrieved by its spectrum replace
             it; `"without_text"`, experts that need none answer.
 
-    Example:
+    Examples:
 
     ```python
     >>> from hf_specclip import SpecCLIPMoEConfig

@@ -80,7 +80,7 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
         windows (`tuple[float, float]`, defaults to `(0.3, 0.4)`): widths over which `shape` and
             `background` are averaged.
 
-    Example:
+    Examples:
 
     ```python
     >>> import numpy as np

@@ -54,7 +54,7 @@ def info_nce_loss(
         The default. With `text_ids` where a batch may hold a text twice: otherwise equal texts are
         pushed apart. Larger batches give more negatives.
 
-    Example:
+    Examples:
 
     ```python
     >>> import torch
@@ -120,7 +120,7 @@ def sigmoid_loss(
         Small batches, or many detections for each text: it needs no softmax over the batch, and
         any number of positives is natural.
 
-    Example:
+    Examples:
 
     ```python
     >>> import torch
@@ -163,7 +163,7 @@ def poisson_nll(
         Counts with few in a bin, where the absolute or squared error of a rate misleads: most bins
         are zero, and the median of what is mostly zero is zero.
 
-    Example:
+    Examples:
 
     ```python
     >>> import torch
@@ -204,7 +204,7 @@ def gather_with_gradient(local: torch.Tensor) -> torch.Tensor:
         `torch.distributed.all_gather` carry no gradient, and the loss looks right all the same.
         The losses of this file do it themselves, and share the work, with `across_processes`.
 
-    Example:
+    Examples:
 
     ```python
     >>> import torch

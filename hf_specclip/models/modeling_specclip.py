@@ -223,7 +223,7 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
     """
     Dual encoder: spectra and the literature about their sources in one space.
 
-    Example:
+    Examples:
 
     ```python
     >>> import numpy as np

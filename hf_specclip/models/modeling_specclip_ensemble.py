@@ -25,7 +25,7 @@ class SpecCLIPEnsembleModel(SpecCLIPPreTrainedModel):
 
     It is built from trained models by [`SpecCLIPEnsembleModel.from_members`] and is not trained.
 
-    Example:
+    Examples:
 
     ```python
     >>> import torch

@@ -76,7 +76,7 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
     without a text are answered from the texts of the bank nearest to their spectrum, or by experts
     that need no text.
 
-    Example:
+    Examples:
 
     ```python
     >>> import torch

@@ -143,7 +143,7 @@ class SpecCLIPSpectrumModel(SpecCLIPPreTrainedModel):
     transformer into one latent; or, with `encoder="mlp"`, the global numbers alone through a fully
     connected network.
 
-    Example:
+    Examples:
 
     ```python
     >>> import numpy as np
@@ -302,7 +302,7 @@ class SpecCLIPForSpectrumPreTraining(SpecCLIPPreTrainedModel):
     gives the rate of the source in every bin, and the loss is the likelihood of `target_counts`;
     the encoder's input may then be thinned or masked and the target complete.
 
-    Example:
+    Examples:
 
     ```python
     >>> import numpy as np

@@ -16,7 +16,7 @@ def pipeline(task: str, model: Any = None, **kwargs: Any) -> Any:
             `feature_extractor=`).
         kwargs: see `transformers.pipeline`, and `index` or `moe` of the task's class.
 
-    Example:
+    Examples:
         >>> pipe = pipeline("spectrum-retrieval", model="runs/demo/model")
         >>> pipe("source.pi", top_k=3)
     """

@@ -22,7 +22,7 @@ class SpecCLIPProcessor(ProcessorMixin):
         sections (`list[str]`, defaults to `identity`, `spectrum` and `context`): of a summary, in
             the order of the embeddings.
 
-    Example:
+    Examples:
 
     ```python
     >>> import numpy as np

@@ -36,7 +36,7 @@ class SpecCLIPOutlierDetector:
         variable_spread: (V,) robust spread of the variables' differences to the neighbours.
         levels: detector -> sorted scores of the reference.
 
-    Example:
+    Examples:
         >>> detector = SpecCLIPOutlierDetector.from_pretrained("runs/best/outliers")
         >>> scores = detector.score(OutlierRows(spectrum=spectra, text=texts))
         >>> scores.percentile()

@@ -47,7 +47,7 @@ class CatalogueIndex:
         FileNotFoundError: where `build` was not called.
         FileFormatError: for an index of other files.
 
-    Example:
+    Examples:
         >>> index = CatalogueIndex.build("runs/catalogue")  # doctest: +SKIP
         >>> scores, rows = index.search(vectors, top_k=10, exact=False)  # doctest: +SKIP
         >>> index.entries(rows[0])  # doctest: +SKIP

@@ -59,7 +59,7 @@ class SpecCLIPIndex:
         ValueError: when lengths differ, an `id` is missing or repeated, or a vector is zero or
             not finite.
 
-    Example:
+    Examples:
         >>> index = SpecCLIPIndex.load("runs/demo/model/gallery")
         >>> hits = index.search(model.get_spectrum_features(**inputs).pooler_output, top_k=5)
     """

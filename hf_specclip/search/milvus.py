@@ -42,7 +42,7 @@ class MilvusIndex:
         ImportError: where pymilvus is not installed.
         ValueError: when the database has no such index.
 
-    Example:
+    Examples:
         >>> index = MilvusIndex("http://host:19530", token="user:password")  # doctest: +SKIP
         >>> index.search(embedding, kind="spectra")  # doctest: +SKIP
     """

@@ -58,7 +58,7 @@ class XRaySpectrum:
         ValueError: shapes that do not fit, negative or fractional counts, edges that do not ascend,
             an exposure or scaling that is not a positive number.
 
-    Example:
+    Examples:
         >>> spectrum = XRaySpectrum(counts=[3, 1], energy_edges=[0.5, 1.0, 2.0], exposure=1e4)
         >>> spectrum.rebinned(n_bins=4, energy_range=(0.0, 2.0))["counts"].sum()
         np.int64(4)

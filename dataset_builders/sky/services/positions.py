@@ -63,7 +63,7 @@ def normalise_name(text: str) -> str | None:
 
     Space and prefix may be missing, a minus may be any dash.
 
-    Example:
+    Examples:
         >>> normalise_name("J004243.9+411610")
         '2CXO J004243.9+411610'
     """

@@ -70,7 +70,7 @@ def product_of(name: str) -> Product | None:
 def detection_id(obsid: int, obi: int, region_id: int) -> str:
     """Format the archive's name of a detection.
 
-    Example:
+    Examples:
         >>> detection_id(1575, 1, 85)
         '1575.1.85'
     """

@@ -82,7 +82,7 @@ class WorkQueue:
         QueueError: when the file is damaged, from a newer version or cannot be written; so do all
             methods.
 
-    Example:
+    Examples:
         >>> queue = WorkQueue(folder / "queue.sqlite")  # doctest: +SKIP
         >>> queue.add("spectra", {"1575.1.85": {"name": "2CXO J1"}})  # doctest: +SKIP
         >>> for item in queue.claim("spectra", 10):  # doctest: +SKIP

@@ -70,7 +70,7 @@ def get_embedder(
         ImportError: when the package behind an embedder is absent; says what to install.
         EmbeddingError: when OpenAI is asked for and there is no key.
 
-    Example:
+    Examples:
         >>> embedder = get_embedder("offline")
         >>> embedder.embed(["An accreting neutron star."]).shape
         (1, 384)

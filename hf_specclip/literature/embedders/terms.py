@@ -150,7 +150,7 @@ def find_gradings(text: str) -> dict[str, list[float]]:
         For each scale found its places: 1 is bright, hard or strongly absorbed, −1 the opposite,
         and a degree ("very", "somewhat") stretches or shrinks it, to at most 3.
 
-    Example:
+    Examples:
         >>> find_gradings("A very faint source whose spectrum is somewhat hard.")
         {'brightness': [-1.5], 'hardness': [0.5]}
     """

@@ -108,7 +108,7 @@ def fit_spectra(
     Raises:
         ValueError: an unknown model or statistic, or a spectrum without response (named).
 
-    Example:
+    Examples:
         >>> [result] = fit_spectra(read_spectrum("acisf01575_001N001_r0085_pha3.fits.gz"))
         >>> result.columns()["powlaw_gamma"]
     """

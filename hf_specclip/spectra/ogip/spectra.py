@@ -77,7 +77,7 @@ def read_spectrum(
     Raises:
         SpectrumFileError: naming the file, the HDU, column or keyword, and the mend.
 
-    Example:
+    Examples:
         >>> spectrum = read_spectrum("acisf01575_001N001_r0085_pha3.fits.gz")  # doctest: +SKIP
         >>> spectrum.rebinned()["counts"].shape  # doctest: +SKIP
         (400,)
