@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ogip_writer import ebounds_hdu, spectrum_hdu, write
+from chandra_pha import CHANNELS, write_pha
+from ogip_writer import arf_hdu, ebounds_hdu, matrix_hdu, write
 
 from hf_specclip.cli.main import main
 
@@ -37,9 +38,17 @@ def reader_folder(tiny_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("reader")
     (folder / "runs").mkdir()
     (folder / "runs" / "demo").symlink_to(tiny_run, target_is_directory=True)
-    counts = np.random.default_rng(0).poisson(4 * np.exp(-np.arange(1024) / 200))
+    counts = np.random.default_rng(0).poisson(4 * np.exp(-np.arange(CHANNELS) / 200))
     for name in ("source.pi", "one.pha", "two.pha", CSC_FILE):
-        write(folder / name, spectrum_hdu(counts, header={"EXPOSURE": 37_664.0}), ebounds_hdu())
+        write_pha(folder / name, counts)
+    # The fit needs a response: photons are recorded in the channel of their energy.
+    edges = 0.0146 * np.arange(CHANNELS + 1)
+    edges[0] = 1e-3
+    diagonal = [[(channel, [1.0])] for channel in range(1, CHANNELS + 1)]
+    response = matrix_hdu(diagonal, kind="fixed", edges=edges)
+    area = np.full(CHANNELS, 400.0)
+    write(folder / CSC_FILE.replace("pha3", "arf3"), arf_hdu(area, edges))
+    write(folder / CSC_FILE.replace("pha3", "rmf3"), response, ebounds_hdu(edges))
     return folder
 
 
