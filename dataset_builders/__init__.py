@@ -9,6 +9,7 @@ from .domain import Domain
 from .folder import is_dataset_folder, read_dataset, write_dataset
 from .info import DatasetFolderError, SpecCLIPDatasetInfo
 from .open_dataset import load
+from .simulation.builder import SimulatedCSC
 from .sky.builder import CSCPapers
 from .splits import assign_groups, describe_splits, split_groups
 from .tables.builder import LocalTables, is_tables_folder
@@ -22,6 +23,7 @@ __all__ = [
     "Domain",
     "LocalTables",
     "LocalTablesError",
+    "SimulatedCSC",
     "SpecCLIPDatasetInfo",
     "assign_groups",
     "contract_features",

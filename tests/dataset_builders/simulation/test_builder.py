@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from simulated_spectra import power_laws
-from specclip_datasets import DatasetFolderError, read_dataset
+from specclip_datasets import DatasetFolderError, SimulatedCSC, read_dataset
 from specclip_datasets.__main__ import main
 from specclip_datasets.contract import SPLITS
 from specclip_datasets.simulation import instrument, populations, prose, source_classes
@@ -160,6 +160,21 @@ def test_the_command_line_teaches(tmp_path, capsys):
     assert info.simulated
 
 
+def test_builder_gives_the_four_splits_and_keeps_settings_apart(tmp_path):
+    small, other = (
+        SimulatedCSC("custom", knobs=Knobs(pairs=pairs, fits=False), cache_dir=tmp_path)
+        for pairs in (30, 31)
+    )
+    assert small.cache_dir != other.cache_dir
+    for builder, pairs in ((small, 30), (other, 31)):
+        builder.download_and_prepare()
+        splits = builder.as_dataset()
+        assert list(splits) == list(SPLITS)
+        assert sum(len(part) for part in splits.values()) == pairs
+    with pytest.raises(ValueError, match="demo"):
+        SimulatedCSC("huge")
+
+
 @pytest.mark.parametrize("pairs", [1, 7])
 def test_small_universes_work(pairs):
     universe = Universe(Knobs(pairs=pairs, fits=False))
@@ -213,6 +228,14 @@ def test_counts_are_poisson_around_the_folded_spectrum(universe):
     expected = flux * seen.exposure[0] * detected.sum()
     error = 3 * net[:, bins].sum(axis=1).std() / 20
     assert net[:, bins].sum(axis=1).mean() == pytest.approx(expected, abs=0.06 * expected + error)
+
+
+def test_spectra_arrive_with_one_photon_in_the_band(universe):
+    photons = populations.photon_spectra(universe.sources.spectra)
+    energy = instrument.PHOTON_CENTRES
+    band = (energy > 0.5) & (energy < 7.0)
+    np.testing.assert_allclose(photons[:, band].sum(axis=1), 1.0)
+    assert (photons >= 0.0).all()
 
 
 def test_redistribution_keeps_photons_and_has_the_tabulated_width():
@@ -323,6 +346,26 @@ def test_events_follow_the_light_curve(universe):
     profile = observed.times.mean(axis=0)
     if 5 < start < 235:
         assert profile[start + 1 : start + 4].mean() > profile[:start].mean()
+
+
+def test_the_text_never_tells_the_rows_own_numbers(universe):
+    """What is stated depends on the source alone: redrawing its counts leaves it as it was."""
+    sources = np.arange(len(universe.sources.names))
+    texts = universe.summaries(sources)
+    assert universe.summaries(sources[:5]) == texts[:5]
+    for detection in range(0, 600, 7):
+        source = universe.detections.source[detection]
+        text = " ".join(texts[source].values())
+        exposure = universe.detections.exposure[detection]
+        for told in (
+            f"{exposure:.0f}",
+            f"{exposure / 1e3:.1f} ks",
+            universe.detections.family[detection],
+        ):
+            assert told not in text
+        assert not re.search(rf"\b{universe.detections.obsid[detection]}\b", text) or (
+            universe.detections.obsid[detection] < 2100  # may coincide with a year or a field
+        )
 
 
 def test_summaries_are_varied_and_of_the_right_length(universe):
