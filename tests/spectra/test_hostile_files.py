@@ -1,4 +1,4 @@
-"""Files that are damaged or lie: an error that says so, soon and in little memory."""
+"""Damaged and hostile files: an error that names the fault, soon and in little memory."""
 
 import gzip
 import os

@@ -1,4 +1,4 @@
-"""Areas and matrices made in memory."""
+"""Areas, matrices and spectra made in memory."""
 
 import numpy as np
 import pytest
