@@ -42,10 +42,10 @@ def main(name: str, path: Path) -> None:
 
     import torch
     from accelerate import Accelerator
-    from specclip_training.embed_catalogue import embed_catalogue
 
     from hf_specclip import SpecCLIPConfig, SpecCLIPFeatureExtractor, SpecCLIPModel
     from hf_specclip.search.catalogue import CatalogueIndex
+    from specclip_training.embed_catalogue import embed_catalogue
 
     torch.manual_seed(0)
     config = SpecCLIPConfig(

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import disable_progress_bars
+
 from specclip_datasets.__main__ import main as dataset_builders
 from specclip_datasets.contract import list_array
 from specclip_training.data.pairs import load_pairs

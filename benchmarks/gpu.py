@@ -19,12 +19,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from specclip_training.stages.mini_batches import in_mini_batches
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPModel
 from hf_specclip.models.loss_specclip import info_nce_loss
+from specclip_training.stages.mini_batches import in_mini_batches
 
 from .peers import open_clip_loss
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import psutil
 import torch
 import torch.nn.functional as F
-from specclip_training.stages.mini_batches import in_mini_batches
 from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
 from hf_specclip import SpecCLIPSpectrumConfig, SpecCLIPSpectrumModel
 from hf_specclip.models.loss_specclip import info_nce_loss
+from specclip_training.stages.mini_batches import in_mini_batches
 
 from .peers import installed, open_clip_loss
 from .side_by_side import Comparison, compare

@@ -20,6 +20,10 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
+
+from hf_specclip.cli.arguments import positive_int
+from hf_specclip.formatting import format_metric
+from hf_specclip.storage import to_json, write_json, write_text
 from specclip_training.data.pairs import PairData, embed_texts, load_pairs, require_texts
 from specclip_training.engine.commands import LOGS, Run, call, parser, start
 from specclip_training.engine.grid import Trial
@@ -45,10 +49,6 @@ from specclip_training.stages.trials import (
     train_trial,
     trial_identity,
 )
-
-from hf_specclip.cli.arguments import positive_int
-from hf_specclip.formatting import format_metric
-from hf_specclip.storage import to_json, write_json, write_text
 
 RESULTS, REPORT, SPECTRA = "ablation.json", "ablation.md", "spectra"
 FULL = "full preset"

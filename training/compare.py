@@ -20,16 +20,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
-from specclip_training.reports.blocks import Code, Section, Study, write_report
-from specclip_training.reports.compare import comparison_sections
-from specclip_training.reports.retrieval import IDEAL, TITLES, plot_curves
-from specclip_training.studies.measure import ERRORS, EVALUATION, QUERIES, RANKS
 
 from hf_specclip.errors import SpecCLIPError
 from hf_specclip.evaluation import GroupBootstrap
 from hf_specclip.evaluation.ranks import MatchRanks
 from hf_specclip.evaluation.retrieval import DIRECTIONS
 from hf_specclip.storage import write_json
+from specclip_training.reports.blocks import Code, Section, Study, write_report
+from specclip_training.reports.compare import comparison_sections
+from specclip_training.reports.retrieval import IDEAL, TITLES, plot_curves
+from specclip_training.studies.measure import ERRORS, EVALUATION, QUERIES, RANKS
 
 METRICS, RESULTS = "metrics.json", "comparison.json"
 SPLIT = "test"

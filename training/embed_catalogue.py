@@ -16,15 +16,15 @@ import numpy as np
 import pyarrow as pa
 import torch
 from accelerate import Accelerator
-from specclip_training.data.parquet_rows import ParquetRows, to_arrays
-from specclip_training.data.shard_job import call_job, run_units
-from specclip_training.data.streamed import AREA_COLUMNS, SPECTRUM_COLUMNS
-from specclip_training.engine.checkpoint import fingerprint
 
 from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
 from hf_specclip.cli.arguments import positive_int
 from hf_specclip.describe.read_dataset import split_files
 from hf_specclip.errors import FileFormatError
+from specclip_training.data.parquet_rows import ParquetRows, to_arrays
+from specclip_training.data.shard_job import call_job, run_units
+from specclip_training.data.streamed import AREA_COLUMNS, SPECTRUM_COLUMNS
+from specclip_training.engine.checkpoint import fingerprint
 
 NAMES = ("source_name", "obsid", "obi", "region_id")
 # Row groups of one file: about ten thousand rows, so that a kill costs seconds of work.

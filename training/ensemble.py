@@ -19,6 +19,24 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from hf_specclip import (
+    SpecCLIPEnsembleModel,
+    SpecCLIPFeatureExtractor,
+    SpecCLIPModel,
+    SpecCLIPProcessor,
+)
+from hf_specclip.cli.arguments import positive_int
+from hf_specclip.evaluation import (
+    GroupBootstrap,
+    curve_of_ranks,
+    evaluate_ranks,
+    match_ranks,
+    plot_recall_curve,
+)
+from hf_specclip.formatting import format_with_interval
+from hf_specclip.models.pipeline_specclip import custom_pipelines, save_code
+from hf_specclip.storage import atomic_folder, write_json, write_text
 from specclip_training.data.pairs import PairData, TrainingDataError, load_embedded_pairs
 from specclip_training.engine.checkpoint import (
     TRAINING_FILE,
@@ -47,24 +65,6 @@ from specclip_training.stages.alignment import (
 )
 from specclip_training.stages.trials import TRIALS
 from specclip_training.sweep import RESULTS as SEARCH
-
-from hf_specclip import (
-    SpecCLIPEnsembleModel,
-    SpecCLIPFeatureExtractor,
-    SpecCLIPModel,
-    SpecCLIPProcessor,
-)
-from hf_specclip.cli.arguments import positive_int
-from hf_specclip.evaluation import (
-    GroupBootstrap,
-    curve_of_ranks,
-    evaluate_ranks,
-    match_ranks,
-    plot_recall_curve,
-)
-from hf_specclip.formatting import format_with_interval
-from hf_specclip.models.pipeline_specclip import custom_pipelines, save_code
-from hf_specclip.storage import atomic_folder, write_json, write_text
 
 ENSEMBLE = "ensemble"
 METRICS, REPORT = "ensemble.json", "ensemble.md"

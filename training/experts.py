@@ -16,6 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from hf_specclip import SpecCLIPMoEForRegression
+from hf_specclip.models.configuration_specclip_moe import PANELS
+from hf_specclip.storage import atomic_folder, write_json
 from specclip_training.engine.checkpoint import TRAINING_FILE, check_identity, fingerprint
 from specclip_training.engine.commands import CHECKPOINTS, Run, call, prepare_output
 from specclip_training.engine.presets import Preset
@@ -33,10 +37,6 @@ from specclip_training.studies.experts.report import expert_sections
 from specclip_training.studies.measure import ERRORS, EVALUATION, write_tensors
 from specclip_training.studies.representations import SplitRepresentations
 from specclip_training.studies.run_study import run_study, study_parser
-
-from hf_specclip import SpecCLIPMoEForRegression
-from hf_specclip.models.configuration_specclip_moe import PANELS
-from hf_specclip.storage import atomic_folder, write_json
 
 STAGE = "experts"
 MOE = "moe"

@@ -15,10 +15,10 @@ from typing import Any
 
 import pyarrow as pa
 from accelerate import Accelerator
-from specclip_training.data.shard_job import call_job, run_units
 
 from hf_specclip.spectra import SpectrumFileError, XRaySpectrum, read_spectra
 from hf_specclip.spectra.fitting.fit import CATALOGUE_MODELS, fit_spectra
+from specclip_training.data.shard_job import call_job, run_units
 
 PHA_FILES_PER_PART = 64
 PATTERNS = ("*.pha", "*.pha.gz", "*.pi", "*.pi.gz", "*pha3.fits", "*pha3.fits.gz")

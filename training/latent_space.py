@@ -14,10 +14,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from specclip_training.engine.commands import Run, call
-from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table
-from specclip_training.studies.representations import SplitRepresentations
-from specclip_training.studies.run_study import run_study, study_parser
 
 from hf_specclip.evaluation.latent import METHODS, MIN_ROWS, alignment_and_uniformity, correlate
 from hf_specclip.evaluation.latent_maps import MAPS, map_points, sample_rows
@@ -28,6 +24,10 @@ from hf_specclip.evaluation.latent_plots import (
 )
 from hf_specclip.evaluation.latent_probes import ProbeError, class_probe, value_probe
 from hf_specclip.formatting import format_with_interval
+from specclip_training.engine.commands import Run, call
+from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table
+from specclip_training.studies.representations import SplitRepresentations
+from specclip_training.studies.run_study import run_study, study_parser
 
 FIGURES = "figures"
 # arXiv 2603.04516, section on the latent space: Pearson |ρ| of the best dimension.

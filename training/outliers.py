@@ -14,6 +14,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+from hf_specclip.evaluation.bootstrap import GroupBootstrap
+from hf_specclip.formatting import format_number, format_with_interval
+from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
+from hf_specclip.outliers.explain import OutlierExplanation, explain_outliers
+from hf_specclip.outliers.rows import DETECTORS, OutlierRows, OutlierScores
 from specclip_training.engine.commands import Run, call
 from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table
 from specclip_training.studies.outlier_figures import (
@@ -23,12 +29,6 @@ from specclip_training.studies.outlier_figures import (
 )
 from specclip_training.studies.representations import SplitRepresentations
 from specclip_training.studies.run_study import run_study, study_parser
-
-from hf_specclip.evaluation.bootstrap import GroupBootstrap
-from hf_specclip.formatting import format_number, format_with_interval
-from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
-from hf_specclip.outliers.explain import OutlierExplanation, explain_outliers
-from hf_specclip.outliers.rows import DETECTORS, OutlierRows, OutlierScores
 
 OUTLIERS, FIGURES = "outliers", "figures"
 # Classes that an injection test hides: of the simulated catalogue, and as SIMBAD names them.

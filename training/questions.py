@@ -15,12 +15,6 @@ from typing import Any
 
 import numpy as np
 import yaml
-from specclip_training.engine.commands import Run, call
-from specclip_training.engine.presets import CONFIGS
-from specclip_training.reports.blocks import Paragraph, Section, Study, Table
-from specclip_training.stages.alignment import MODEL
-from specclip_training.studies.representations import SplitRepresentations
-from specclip_training.studies.run_study import run_study, skipped_study, study_parser
 from tqdm.auto import tqdm
 
 from hf_specclip import SpecCLIPModel
@@ -29,6 +23,12 @@ from hf_specclip.evaluation.roc import auc_of
 from hf_specclip.formatting import format_with_interval
 from hf_specclip.literature import EmbeddingError
 from hf_specclip.search.text_queries import TextQueries
+from specclip_training.engine.commands import Run, call
+from specclip_training.engine.presets import CONFIGS
+from specclip_training.reports.blocks import Paragraph, Section, Study, Table
+from specclip_training.stages.alignment import MODEL
+from specclip_training.studies.representations import SplitRepresentations
+from specclip_training.studies.run_study import run_study, skipped_study, study_parser
 
 _with_interval = partial(format_with_interval, spec=".2f")
 TITLE = "Questions in words"

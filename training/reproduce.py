@@ -16,6 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from hf_specclip.formatting import format_metric, format_with_interval
+from hf_specclip.hub.cards import CARD_FILE, MEASURED, write_cards
+from hf_specclip.hub.publish import check_login, publish
+from hf_specclip.storage import write_json
 from specclip_training.compare import comparison_study
 from specclip_training.data.pairs import PairData, TrainingDataError, load_embedded_pairs
 from specclip_training.engine.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
@@ -48,11 +53,6 @@ from specclip_training.studies.pair_split import leaky_section, leaky_split, sha
 from specclip_training.studies.representations import representations_of
 from specclip_training.studies.run_study import without_nan
 from specclip_training.zero_shot import study_zero_shot
-
-from hf_specclip.formatting import format_metric, format_with_interval
-from hf_specclip.hub.cards import CARD_FILE, MEASURED, write_cards
-from hf_specclip.hub.publish import check_login, publish
-from hf_specclip.storage import write_json
 
 METRICS = "metrics.json"
 FIGURES = "figures"

@@ -22,6 +22,10 @@ import yaml
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from tqdm.auto import tqdm
+
+from hf_specclip.cli.arguments import positive_int
+from hf_specclip.storage import atomic_file, write_json, write_text
 from specclip_training.data.pairs import PairData, load_embedded_pairs
 from specclip_training.engine.commands import LOGS, Run, call, parser, start
 from specclip_training.engine.grid import Trial, plan_trials, read_grid
@@ -40,10 +44,6 @@ from specclip_training.stages.trials import (
     train_trial,
     trial_identity,
 )
-from tqdm.auto import tqdm
-
-from hf_specclip.cli.arguments import positive_int
-from hf_specclip.storage import atomic_file, write_json, write_text
 
 RESULTS, REPORT, BEST = "sweep.json", "sweep.md", "best.yaml"
 LATENTS = "latents.safetensors"

@@ -12,11 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from specclip_training.engine.commands import Run, call
-from specclip_training.reports.blocks import Paragraph, Section, Study, Table
-from specclip_training.stages.alignment import MODEL
-from specclip_training.studies.representations import SplitRepresentations
-from specclip_training.studies.run_study import run_study, skipped_study, study_parser
 
 from hf_specclip import ZeroShotClasses
 from hf_specclip.classify.zero_shot import CONFIG_FILE, ZERO_SHOT_FOLDER, calibration_error
@@ -24,6 +19,11 @@ from hf_specclip.evaluation.bootstrap import GroupBootstrap
 from hf_specclip.evaluation.latent_probes import ProbeError, class_probe
 from hf_specclip.evaluation.roc import weighted_figure
 from hf_specclip.formatting import format_with_interval
+from specclip_training.engine.commands import Run, call
+from specclip_training.reports.blocks import Paragraph, Section, Study, Table
+from specclip_training.stages.alignment import MODEL
+from specclip_training.studies.representations import SplitRepresentations
+from specclip_training.studies.run_study import run_study, skipped_study, study_parser
 
 TITLE = "Zero-shot classes"
 

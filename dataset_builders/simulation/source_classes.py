@@ -34,6 +34,7 @@ class Normal:
     high: float = np.inf
 
     def draw(self, random: np.random.Generator, n: int) -> np.ndarray:
+        """Draw n values."""
         return np.clip(random.normal(self.mean, self.sigma, n), self.low, self.high)
 
 
@@ -47,6 +48,7 @@ class LogNormal:
     high: float = np.inf
 
     def draw(self, random: np.random.Generator, n: int) -> np.ndarray:
+        """Draw n values."""
         values = self.median * 10.0 ** random.normal(0.0, self.dex, n)
         return np.clip(values, self.low, self.high)
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from specclip_datasets import (
     ContractError,
     DatasetFolderError,

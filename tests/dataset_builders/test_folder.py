@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, DatasetDict, load_dataset
+
 from specclip_datasets import (
     ContractError,
     DatasetFolderError,

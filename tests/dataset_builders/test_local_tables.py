@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
+
 from specclip_datasets import LocalTables, LocalTablesError, load, read_dataset
 from specclip_datasets.__main__ import main
 from specclip_datasets.contract import SPLITS

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from specclip_datasets.contract import SPLITS
 from specclip_datasets.splits import (
     assign_groups,

@@ -3,12 +3,12 @@
 import pytest
 from accelerate import Accelerator
 from huggingface_hub import HfApi
+
+from hf_specclip.hub.cards import read_metrics, write_cards
 from specclip_training import reproduce
 from specclip_training.engine import commands
 from specclip_training.engine.commands import Run
 from specclip_training.engine.presets import load_preset
-
-from hf_specclip.hub.cards import read_metrics, write_cards
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 from building import KEY, TOKEN, build, digest
+from world import World
+
 from specclip_datasets import CSCPapers
 from specclip_datasets.__main__ import main
 from specclip_datasets.sky.build import STAGES
-from world import World
 
 ROOT = Path(__file__).resolve().parents[2]
 READ = """

@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from specclip_training.stages.mini_batches import in_mini_batches
 from torch.nn.parallel import DistributedDataParallel
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPModel
@@ -17,6 +16,7 @@ from hf_specclip.models.loss_specclip import (
     poisson_nll,
     sigmoid_loss,
 )
+from specclip_training.stages.mini_batches import in_mini_batches
 
 # Rows of each process by the number of processes.
 SPLITS = {

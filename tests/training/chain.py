@@ -15,6 +15,7 @@ import sys
 from functools import partial
 
 from forks import import_everything, run_forked
+
 from specclip_training.engine import commands
 from specclip_training.stages import alignment, pretraining
 

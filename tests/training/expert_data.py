@@ -1,6 +1,7 @@
 """Small data with known structure for the mixture of experts."""
 
 import numpy as np
+
 from specclip_training.studies.experts.data import ExpertData, FitSettings
 
 NAMES = ["plain", "positive", "signed", "rare", "unknown"]

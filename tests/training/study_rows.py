@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
-from specclip_datasets.contract import list_array
-from specclip_training.studies.representations import SplitRepresentations
 
 from hf_specclip import VARIABLES
+from specclip_datasets.contract import list_array
+from specclip_training.studies.representations import SplitRepresentations
 
 CLASSES = ("QSO", "Seyfert_1", "LMXB", "TDE")
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from specclip_training.ablation import (
     FIGURES,
     FULL,

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from specclip_datasets.folder import write_dataset
 from specclip_datasets.simulation.builder import describe
 from specclip_datasets.simulation.catalogue import Universe

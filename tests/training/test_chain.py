@@ -13,8 +13,9 @@ import pytest
 import torch
 from build_once import build_once
 from safetensors.torch import load_file
-from specclip_training.engine.checkpoint import TRAINING_FILE
 from tiny_dataset import RICH, SIZES
+
+from specclip_training.engine.checkpoint import TRAINING_FILE
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -128,11 +129,10 @@ def test_metrics_have_the_promised_form(done):
 
 
 def test_the_model_loads_and_gives_what_was_measured(done, tiny_dataset, tmp_path):
-    from specclip_training.data.pairs import load_pairs
-
     from hf_specclip import SpecCLIPIndex, SpecCLIPModel, SpecCLIPProcessor
     from hf_specclip.evaluation import evaluate_retrieval
     from hf_specclip.search.known_texts import KnownTexts
+    from specclip_training.data.pairs import load_pairs
 
     folder = done[0] / "paper" / "model"
     model = SpecCLIPModel.from_pretrained(folder).eval()
@@ -162,12 +162,12 @@ def test_the_model_loads_and_gives_what_was_measured(done, tiny_dataset, tmp_pat
 def test_frozen_latents_train_as_the_whole_model_would(tiny_dataset, tiny_preset, done, tmp_path):
     """The shortcut through precomputed latents is the same loss and the same gradients."""
     from accelerate import Accelerator
+
+    from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
     from specclip_training.data.pairs import load_pairs
     from specclip_training.engine.draws import Draws
     from specclip_training.engine.presets import load_preset
     from specclip_training.stages.alignment import AlignTask
-
-    from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
 
     pairs = load_pairs(tiny_dataset, tmp_path)
     folder = done[0] / "paper" / "model"

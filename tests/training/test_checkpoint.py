@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+
 from specclip_training.engine import checkpoint
 from specclip_training.engine.checkpoint import CheckpointError, CheckpointFolder, TrainingState
 

@@ -1,6 +1,7 @@
 """Output folders: training results are overwritten, other files are not."""
 
 import pytest
+
 from specclip_training.engine.commands import prepare_output
 from specclip_training.engine.presets import PresetError
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from specclip_training.compare import ComparisonError, comparison_study, main, options
 
 from hf_specclip.evaluation import GroupBootstrap, evaluate_retrieval, match_ranks
+from specclip_training.compare import ComparisonError, comparison_study, main, options
 
 N, GALLERY = 200, 100
 GROUPS = [f"g{i // 4}" for i in range(N)]

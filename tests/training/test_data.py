@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
-import specclip_datasets
 from datasets import Dataset, DatasetDict
+from tiny_dataset import SIZES, TEXT_DIM, make_dataset, rows
+
+import specclip_datasets
 from specclip_datasets.info import SpecCLIPDatasetInfo
 from specclip_training.data.pairs import (
     TrainingDataError,
@@ -13,7 +15,6 @@ from specclip_training.data.pairs import (
     thin,
 )
 from specclip_training.engine.draws import Draws
-from tiny_dataset import SIZES, TEXT_DIM, make_dataset, rows
 
 
 @pytest.fixture(scope="module")

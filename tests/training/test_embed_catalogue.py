@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from accelerate import Accelerator
-from specclip_training import embed_catalogue as job
-from specclip_training.engine.checkpoint import CheckpointError
 from tiny_dataset import make_dataset
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPFeatureExtractor, SpecCLIPModel
 from hf_specclip.search.catalogue import CatalogueIndex
+from specclip_training import embed_catalogue as job
+from specclip_training.engine.checkpoint import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from specclip_training.ensemble import Embedded, joined, select
 
 HERE = Path(__file__).parent
@@ -94,10 +95,9 @@ def test_exit_codes(combined):
 
 
 def test_the_saved_ensemble_gives_the_measured_figures(combined, tiny_dataset, tmp_path):
-    from specclip_training.data.pairs import load_pairs
-
     from hf_specclip import SpecCLIPEnsembleModel, SpecCLIPIndex, SpecCLIPProcessor
     from hf_specclip.evaluation import evaluate_retrieval
+    from specclip_training.data.pairs import load_pairs
 
     folder = combined[0] / "search"
     record = json.loads((folder / "ensemble.json").read_text())
@@ -159,10 +159,11 @@ def test_an_ensemble_of_one_run_measures_what_the_run_did(combined):
 
 
 def test_models_of_another_dataset_are_refused(combined, tiny_dataset, tmp_path):
+    from tiny_dataset import make_dataset
+
     from specclip_training.data.pairs import load_pairs
     from specclip_training.engine.checkpoint import CheckpointError
     from specclip_training.ensemble import best_trials, check_dataset
-    from tiny_dataset import make_dataset
 
     sizes = {"train": 40, "calibration": 4, "validation": 20, "test": 20}
     pairs = load_pairs(make_dataset(tmp_path / "other", sizes=sizes), tmp_path)

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from build_once import build_once
-from specclip_datasets import read_dataset
 
 from hf_specclip import (
     SpecCLIPFeatureExtractor,
@@ -18,6 +17,7 @@ from hf_specclip import (
     SpecCLIPMoEForRegression,
     SpecCLIPProcessor,
 )
+from specclip_datasets import read_dataset
 
 TESTS = Path(__file__).resolve().parents[1]
 EXAMPLES = TESTS.parent / "training" / "examples"

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from expert_data import NAMES, QUICK, make, model_inputs
-from specclip_training.studies.experts.data import group_folds
-from specclip_training.studies.experts.fit import fit_gate, fit_select
-from specclip_training.studies.experts.pool import fit_scale, limit_weights
 
 from hf_specclip import SpecCLIPMoEConfig, SpecCLIPMoEForRegression
 from hf_specclip.models.experts_specclip import ASINH, LINEAR, LOG
+from specclip_training.studies.experts.data import group_folds
+from specclip_training.studies.experts.fit import fit_gate, fit_select
+from specclip_training.studies.experts.pool import fit_scale, limit_weights
 
 
 @pytest.fixture(scope="module")

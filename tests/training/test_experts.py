@@ -9,6 +9,9 @@ import pyarrow as pa
 import pytest
 from accelerate import Accelerator
 from expert_data import QUICK
+
+from hf_specclip import VARIABLES, SpecCLIPMoEForRegression
+from hf_specclip.models.spectrum_input_specclip import GLOBALS
 from specclip_training import experts
 from specclip_training.engine.checkpoint import CheckpointError
 from specclip_training.engine.commands import Run
@@ -16,9 +19,6 @@ from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import to_markdown
 from specclip_training.studies.representations import SplitRepresentations
 from specclip_training.studies.run_study import without_nan
-
-from hf_specclip import VARIABLES, SpecCLIPMoEForRegression
-from hf_specclip.models.spectrum_input_specclip import GLOBALS
 
 SIZES = {"train": 160, "calibration": 10, "validation": 60, "test": 80}
 

@@ -4,10 +4,10 @@ import ogip_writer
 import pyarrow.parquet as pq
 import pytest
 from accelerate import Accelerator
-from specclip_training import fit_catalogue as job
 
 from hf_specclip.spectra import read_spectrum
 from hf_specclip.spectra.fitting.fit import fit_spectra
+from specclip_training import fit_catalogue as job
 
 
 @pytest.fixture

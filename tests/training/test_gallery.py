@@ -5,14 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from specclip_training.data.pairs import load_pairs
-from specclip_training.stages.gallery import build_gallery, fit_classes, known_texts_from
-from specclip_training.zero_shot import study_zero_shot
 from study_rows import invented_run, invented_split
 from tiny_dataset import SIZES
 
 from hf_specclip import SECTIONS, SpecCLIPIndex, ZeroShotClasses
 from hf_specclip.literature.embedders.terms import TermEmbedder
+from specclip_training.data.pairs import load_pairs
+from specclip_training.stages.gallery import build_gallery, fit_classes, known_texts_from
+from specclip_training.zero_shot import study_zero_shot
 
 
 @pytest.fixture

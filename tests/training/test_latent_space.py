@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import specclip_training.latent_space as latent_space
-from specclip_training.reports.blocks import Figure, to_markdown, write_report
-from specclip_training.studies.run_study import without_nan
 from study_rows import invented, invented_run, invented_split
 
+import specclip_training.latent_space as latent_space
 from hf_specclip.storage import write_json
+from specclip_training.reports.blocks import Figure, to_markdown, write_report
+from specclip_training.studies.run_study import without_nan
 
 
 @pytest.fixture(autouse=True)

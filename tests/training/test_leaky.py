@@ -4,9 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from tiny_dataset import SIZES
+
 from specclip_training.data.pairs import SPLITS, load_pairs
 from specclip_training.studies.pair_split import leaky_section, leaky_split, shared_with_train
-from tiny_dataset import SIZES
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +87,11 @@ def test_the_report_warns_and_bolds_the_split_over_groups(pairs):
 
 def test_alignment_trains_on_the_leaky_split(pairs, tiny_preset, tmp_path):
     from accelerate import Accelerator
+
+    from hf_specclip import SpecCLIPConfig, SpecCLIPFeatureExtractor, SpecCLIPModel
     from specclip_training.engine.draws import Draws
     from specclip_training.engine.presets import load_preset
     from specclip_training.stages.alignment import AlignTask
-
-    from hf_specclip import SpecCLIPConfig, SpecCLIPFeatureExtractor, SpecCLIPModel
 
     preset = load_preset(tiny_preset)
     settings = dataclasses.asdict(preset.spectrum)

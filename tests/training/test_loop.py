@@ -16,6 +16,8 @@ import torch
 from accelerate import Accelerator
 from build_once import build_once
 from safetensors.torch import load_file
+from toy import SETTINGS, Toy
+
 from specclip_training.engine.checkpoint import CheckpointFolder
 from specclip_training.engine.draws import Draws, process_slice
 from specclip_training.engine.loop import (
@@ -28,7 +30,6 @@ from specclip_training.engine.loop import (
 )
 from specclip_training.engine.presets import StageSettings
 from specclip_training.engine.weight_average import WeightAverage
-from toy import SETTINGS, Toy
 
 TOY = Path(__file__).with_name("toy.py")
 CONFIGS = TOY.parents[2] / "training" / "configs" / "accelerate"

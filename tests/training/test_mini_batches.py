@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from specclip_training.stages.mini_batches import in_mini_batches
 
 from hf_specclip.models.loss_specclip import info_nce_loss
+from specclip_training.stages.mini_batches import in_mini_batches
 
 DEVICES = ["cpu"]
 if torch.accelerator.is_available():

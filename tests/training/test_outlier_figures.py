@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
+
+from hf_specclip.outliers.rows import DETECTORS, OutlierRows
 from specclip_training.studies.outlier_figures import (
     detection_figures,
     injection_test,
     percentiles_by_class,
     plot_percentiles_by_class,
 )
-
-from hf_specclip.outliers.rows import DETECTORS, OutlierRows
 
 
 def unit(vectors):

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from specclip_training.engine.presets import load_preset
-from specclip_training.outliers import band_counts, main, options, outlier_rows, study_outliers
-from specclip_training.reports.blocks import write_report
-from specclip_training.studies.run_study import without_nan
 from study_rows import invented, invented_run
 from tiny_dataset import TINY
 
 from hf_specclip.models.variables_specclip import HARDNESS_BANDS
 from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
 from hf_specclip.storage import write_json
+from specclip_training.engine.presets import load_preset
+from specclip_training.outliers import band_counts, main, options, outlier_rows, study_outliers
+from specclip_training.reports.blocks import write_report
+from specclip_training.studies.run_study import without_nan
 
 
 def test_study_leaves_a_detector_and_finds_the_rare_kind(tmp_path):

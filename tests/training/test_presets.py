@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+
 from specclip_training.engine.presets import CONFIGS, Preset, PresetError, load_preset
 
 PRESETS = ("paper", "best", "demo")

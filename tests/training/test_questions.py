@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from specclip_training.questions import CLASS, ENDS, NUMBER, questions_for, study_questions
-from specclip_training.reports.blocks import to_markdown
 from study_rows import invented_run, invented_split, unit
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPModel
 from hf_specclip.literature.embedders.quantities import QuantityEmbedder
 from hf_specclip.literature.embedders.terms import TermEmbedder
 from hf_specclip.search.text_queries import TextQueries
+from specclip_training.questions import CLASS, ENDS, NUMBER, questions_for, study_questions
+from specclip_training.reports.blocks import to_markdown
 
 SECTIONS = ("identity", "spectrum", "context")
 

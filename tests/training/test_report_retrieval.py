@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from specclip_training.reports.blocks import write_report
-from specclip_training.reports.retrieval import IDEAL, retrieval_sections
 
 from hf_specclip.evaluation import evaluate_retrieval, recall_curve
+from specclip_training.reports.blocks import write_report
+from specclip_training.reports.retrieval import IDEAL, retrieval_sections
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 from accelerate import Accelerator
+from tiny_dataset import RICH, SIZES, TEXT_DIM
+
 from specclip_training.data.pairs import load_pairs
 from specclip_training.engine.commands import Run
 from specclip_training.engine.presets import load_preset
 from specclip_training.stages.alignment import align
 from specclip_training.stages.pretraining import pretrain
 from specclip_training.studies.representations import REPRESENTATIONS, representations_of
-from tiny_dataset import RICH, SIZES, TEXT_DIM
 
 
 @pytest.fixture(scope="module", params=[[], RICH], ids=["frozen", "trained along"])

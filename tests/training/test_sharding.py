@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+
 from specclip_training.engine.sharding import (
     gather_optimizer,
     gather_tensors,

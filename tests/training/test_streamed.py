@@ -7,15 +7,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tiny_dataset import make_dataset, rows
+
+from hf_specclip.errors import FileFormatError
 from specclip_training import pretrain_spectrum
 from specclip_training.data.pairs import thin
 from specclip_training.data.parquet_rows import Lanes, ParquetRows
 from specclip_training.data.streamed import SPECTRUM_COLUMNS, StreamedSpectra, stream_spectra
 from specclip_training.engine.commands import call
 from specclip_training.engine.draws import Draws, process_slice
-from tiny_dataset import make_dataset, rows
-
-from hf_specclip.errors import FileFormatError
 
 
 @pytest.fixture(scope="module")

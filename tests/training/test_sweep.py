@@ -12,6 +12,7 @@ import pytest
 import yaml
 from build_once import build_once
 from safetensors.torch import load_file
+
 from specclip_training.engine.grid import plan_trials, read_grid
 from specclip_training.engine.presets import PresetError, load_preset
 

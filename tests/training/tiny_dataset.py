@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+
 from specclip_datasets.contract import list_array
 from specclip_datasets.folder import write_dataset
 from specclip_datasets.info import SpecCLIPDatasetInfo

@@ -22,6 +22,7 @@ import torch
 from accelerate import Accelerator
 from forks import import_everything, run_forked
 from safetensors.torch import save_file
+
 from specclip_training.engine.checkpoint import CheckpointFolder
 from specclip_training.engine.draws import Shuffled
 from specclip_training.engine.loop import TrainingError, fit, map_rows

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-from specclip_training.data.parquet_rows import to_arrays
-from specclip_training.engine.draws import Draws, Order, Shuffled
 
 from hf_specclip.errors import SpecCLIPError
 from hf_specclip.literature import embed_summaries, get_embedder, section_mask
+from specclip_training.data.parquet_rows import to_arrays
+from specclip_training.engine.draws import Draws, Order, Shuffled
 
 if TYPE_CHECKING:
     from specclip_datasets.info import SpecCLIPDatasetInfo

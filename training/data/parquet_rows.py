@@ -21,9 +21,9 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from specclip_training.engine.draws import Draws, process_slice
 
 from hf_specclip.errors import FileFormatError
+from specclip_training.engine.draws import Draws, process_slice
 
 # Bytes fetched beyond those asked for, from remote files.
 READ_AHEAD = 1 << 16

@@ -16,11 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from accelerate import Accelerator
-from specclip_training.engine.checkpoint import CheckpointError, check_identity
 from tqdm.auto import tqdm
 
 from hf_specclip.errors import SpecCLIPError
 from hf_specclip.storage import atomic_file, remove_partial, write_json
+from specclip_training.engine.checkpoint import CheckpointError, check_identity
 
 # pyarrow and datasets skip names that begin with an underscore.
 JOB_FILE = "_job.json"

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
+
+from hf_specclip.describe.read_dataset import split_files
 from specclip_training.data.pairs import PairData, Texts, TrainingDataError
 from specclip_training.data.parquet_rows import Lanes, ParquetRows
 from specclip_training.engine.draws import Order
-
-from hf_specclip.describe.read_dataset import split_files
 
 SPECTRUM_COLUMNS = ("counts", "background_counts", "background_scale", "exposure")
 # Read for the input kind "flux", where the dataset has it.

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from specclip_training.engine.presets import Preset, PresetError, load_preset
-
 from hf_specclip.cli.arguments import positive_int
 from hf_specclip.errors import SpecCLIPError
 from hf_specclip.storage import remove_partial
+from specclip_training.engine.presets import Preset, PresetError, load_preset
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -18,6 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from accelerate import Accelerator
+from tqdm.auto import tqdm
+
+from hf_specclip.errors import SpecCLIPError
 from specclip_training.engine.checkpoint import CheckpointFolder, TrainingState
 from specclip_training.engine.draws import Draws, Order, process_slice
 from specclip_training.engine.presets import StageSettings
@@ -30,9 +33,6 @@ from specclip_training.engine.sharding import (
     sharded_copy,
 )
 from specclip_training.engine.weight_average import WeightAverage
-from tqdm.auto import tqdm
-
-from hf_specclip.errors import SpecCLIPError
 
 # The cosine ends here, as a share of the highest rate.
 FINAL_RATE = 0.01

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
+
 from specclip_training.engine.checkpoint import flatten_optimizer, restore_optimizer
 
 

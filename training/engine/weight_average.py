@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from specclip_training.engine.sharding import shard_like
 
 

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
+from hf_specclip.spectra.emission import absorbed, cutoff_power_law, phabs
 from specclip_datasets import Domain, SpecCLIPDatasetInfo, write_arrays
 from specclip_training.engine.commands import call
 from specclip_training.reproduce import main, options
-
-from hf_specclip.spectra.emission import absorbed, cutoff_power_law, phabs
 
 output, n = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1200
 random = np.random.default_rng(0)

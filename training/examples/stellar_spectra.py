@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
 from specclip_datasets import Domain, SpecCLIPDatasetInfo, write_arrays
 from specclip_training.engine.commands import call
 from specclip_training.reproduce import main, options
@@ -21,6 +22,7 @@ photons = wavelength**-4 / np.expm1(1.4388e7 / (wavelength * teff))  # Planck, p
 
 
 def line(centre, depth, width):
+    """Return the transmission of a Gaussian absorption line at each wavelength."""
     return 1 - np.clip(depth, 0, 0.9) * np.exp(-(((wavelength - centre) / width) ** 2))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hf_specclip.formatting import format_metric, format_with_interval
 from specclip_training.reports.blocks import (
     Figure,
     Paragraph,
@@ -14,8 +15,6 @@ from specclip_training.reports.blocks import (
     metric_title,
 )
 from specclip_training.reports.retrieval import TITLES
-
-from hf_specclip.formatting import format_metric, format_with_interval
 
 # Methods that choose among or combine others: the ones a user would run.
 _COMBINED = ("moe", "gate", "select")

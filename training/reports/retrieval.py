@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hf_specclip.evaluation import plot_recall_curve
+from hf_specclip.formatting import format_metric, format_with_interval
 from specclip_training.reports.blocks import (
     Figure,
     Paragraph,
@@ -13,9 +15,6 @@ from specclip_training.reports.blocks import (
     Table,
     metric_title,
 )
-
-from hf_specclip.evaluation import plot_recall_curve
-from hf_specclip.formatting import format_metric, format_with_interval
 
 TITLES = {"spectrum_to_text": "spectrum → text", "text_to_spectrum": "text → spectrum"}
 IDEAL = "ideal observer"

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from specclip_training.engine.loop import is_better
-from specclip_training.reports.blocks import Table, metric_title
 
 from hf_specclip.formatting import format_metric, format_with_interval
+from specclip_training.engine.loop import is_better
+from specclip_training.reports.blocks import Table, metric_title
 
 _SHOWN = ("recall@1%", "recall@5%", "median_rank_fraction")
 

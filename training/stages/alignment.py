@@ -11,6 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+
+from hf_specclip import (
+    SpecCLIPConfig,
+    SpecCLIPFeatureExtractor,
+    SpecCLIPForSpectrumPreTraining,
+    SpecCLIPModel,
+    SpecCLIPProcessor,
+)
+from hf_specclip.classify.zero_shot import ZeroShotClasses
+from hf_specclip.evaluation import match_ranks
+from hf_specclip.models.pipeline_specclip import custom_pipelines, save_code
+from hf_specclip.search.index import GALLERY_FOLDER, SpecCLIPIndex
+from hf_specclip.search.known_texts import KnownTexts
+from hf_specclip.storage import atomic_folder, to_json, write_json
 from specclip_training.data.pairs import PairData, hide_sections, thin
 from specclip_training.engine.checkpoint import (
     TRAINING_FILE,
@@ -26,20 +40,6 @@ from specclip_training.stages.gallery import build_gallery, fit_classes, known_t
 from specclip_training.stages.mini_batches import in_mini_batches
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import load_result, stage_settings
-
-from hf_specclip import (
-    SpecCLIPConfig,
-    SpecCLIPFeatureExtractor,
-    SpecCLIPForSpectrumPreTraining,
-    SpecCLIPModel,
-    SpecCLIPProcessor,
-)
-from hf_specclip.classify.zero_shot import ZeroShotClasses
-from hf_specclip.evaluation import match_ranks
-from hf_specclip.models.pipeline_specclip import custom_pipelines, save_code
-from hf_specclip.search.index import GALLERY_FOLDER, SpecCLIPIndex
-from hf_specclip.search.known_texts import KnownTexts
-from hf_specclip.storage import atomic_folder, to_json, write_json
 
 STAGE = "align"
 MODEL = "model"

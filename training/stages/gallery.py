@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from specclip_training.data.pairs import PairData, SplitArrays
 
 from hf_specclip import SpecCLIPIndex, ZeroShotClasses
 from hf_specclip.classify.zero_shot import fit_temperature
@@ -16,6 +15,7 @@ from hf_specclip.literature import EmbeddingError, TextEmbedder, get_embedder
 from hf_specclip.search.build import build_index
 from hf_specclip.search.known_texts import KnownTexts
 from hf_specclip.search.text_queries import TextQueries, embedder_named
+from specclip_training.data.pairs import PairData, SplitArrays
 
 # Rows of `train` that a class needs: with fewer, no split can measure it.
 MIN_ROWS = 5

@@ -10,6 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+
+from hf_specclip import (
+    SpecCLIPFeatureExtractor,
+    SpecCLIPForSpectrumPreTraining,
+    SpecCLIPSpectrumConfig,
+)
+from hf_specclip.storage import atomic_folder, write_json
 from specclip_training.data.pairs import PairData, TrainingDataError, thin
 from specclip_training.engine.checkpoint import (
     TRAINING_FILE,
@@ -22,13 +29,6 @@ from specclip_training.engine.draws import Draws, Order
 from specclip_training.engine.loop import FitResult, fit, map_rows
 from specclip_training.engine.presets import SpectrumSettings, StageSettings
 from specclip_training.stages.mini_batches import in_mini_batches
-
-from hf_specclip import (
-    SpecCLIPFeatureExtractor,
-    SpecCLIPForSpectrumPreTraining,
-    SpecCLIPSpectrumConfig,
-)
-from hf_specclip.storage import atomic_folder, write_json
 
 STAGE = "spectrum"
 # Rows that the normalisation is fitted on; a mean over more is no better and takes more memory.

@@ -13,6 +13,10 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+
+from hf_specclip import SpecCLIPProcessor
+from hf_specclip.evaluation import GroupBootstrap, evaluate_retrieval, match_ranks
+from hf_specclip.storage import atomic_folder, remove_partial, write_json
 from specclip_training.data.pairs import PairData
 from specclip_training.engine.checkpoint import (
     TRAINING_FILE,
@@ -26,10 +30,6 @@ from specclip_training.engine.loop import TrainingError, fit
 from specclip_training.engine.presets import Preset
 from specclip_training.stages.alignment import MODEL, STAGE, AlignTask, build
 from specclip_training.stages.pretraining import stage_settings
-
-from hf_specclip import SpecCLIPProcessor
-from hf_specclip.evaluation import GroupBootstrap, evaluate_retrieval, match_ranks
-from hf_specclip.storage import atomic_folder, remove_partial, write_json
 
 TRIALS = "trials"
 METRICS = "metrics.json"

@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
+
+from hf_specclip.literature.embedders.cache import default_cache_dir
+from hf_specclip.storage import write_json
 from specclip_datasets.info import code_fingerprint
 from specclip_datasets.simulation.oracle.report import describe_ceiling
 from specclip_datasets.simulation.oracle.study import MEMBERS, Ceiling, measure_ceiling
@@ -21,9 +24,6 @@ from specclip_training.data.pairs import PairData
 from specclip_training.engine.commands import Run
 from specclip_training.reports.blocks import Paragraph, Section, Table
 from specclip_training.studies.measure import write_tensors
-
-from hf_specclip.literature.embedders.cache import default_cache_dir
-from hf_specclip.storage import write_json
 
 _FOLDER = "ideal_observer"
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import save_file
-from specclip_training.data.pairs import PairData
-from specclip_training.engine.commands import Run
-from specclip_training.stages.alignment import MODEL, embed_spectra, embed_split_texts
 
 from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
 from hf_specclip.evaluation import evaluate_retrieval, match_ranks, recall_curve
 from hf_specclip.evaluation.retrieval import DIRECTIONS
 from hf_specclip.storage import atomic_file, write_json
+from specclip_training.data.pairs import PairData
+from specclip_training.engine.commands import Run
+from specclip_training.stages.alignment import MODEL, embed_spectra, embed_split_texts
 
 EVALUATION = "evaluation"
 RANKS, ERRORS, QUERIES = "ranks.safetensors", "errors.safetensors", "queries.json"

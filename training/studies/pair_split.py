@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+from hf_specclip.formatting import format_metric, format_with_interval
 from specclip_training.data.pairs import SPLITS, PairData, SplitArrays, fingerprint_of
 from specclip_training.engine.draws import Draws
 from specclip_training.reports.blocks import Paragraph, Section, Table, metric_title
-
-from hf_specclip.formatting import format_metric, format_with_interval
 
 LEAKY = "leaky"
 

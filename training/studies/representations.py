@@ -14,10 +14,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 from accelerate import Accelerator
-from specclip_training.data.pairs import SPLITS, PairData, SplitArrays
-from specclip_training.engine.commands import Run
-from specclip_training.stages.alignment import MODEL, embed_latents, embed_spectra, embed_text_rows
-from specclip_training.stages.pretraining import STAGE as SPECTRUM
 
 from hf_specclip import (
     VARIABLES,
@@ -27,6 +23,10 @@ from hf_specclip import (
 )
 from hf_specclip.models.spectrum_input_specclip import GLOBALS, describing_kind
 from hf_specclip.models.variables_specclip import HARDNESS_BANDS
+from specclip_training.data.pairs import SPLITS, PairData, SplitArrays
+from specclip_training.engine.commands import Run
+from specclip_training.stages.alignment import MODEL, embed_latents, embed_spectra, embed_text_rows
+from specclip_training.stages.pretraining import STAGE as SPECTRUM
 
 REPRESENTATION_VIEWS = {
     "spectrum": ("spectrum",),

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hf_specclip.storage import write_json
 from specclip_training.data.pairs import TrainingDataError, load_embedded_pairs
 from specclip_training.engine.commands import finish, parser, start
 from specclip_training.engine.presets import Preset
@@ -14,8 +15,6 @@ from specclip_training.reports.blocks import Paragraph, Section, Study, write_re
 from specclip_training.stages.alignment import MODEL
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.studies.representations import representations_of
-
-from hf_specclip.storage import write_json
 
 
 def run_study(

@@ -1,6 +1,7 @@
 """Spectra of given parameters, for the tests of the simulation."""
 
 import numpy as np
+
 from specclip_datasets.simulation import populations, source_classes
 
 

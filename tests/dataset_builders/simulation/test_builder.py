@@ -10,6 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from simulated_spectra import power_laws
+
+from hf_specclip.models.variables_specclip import BANDS
+from hf_specclip.spectra import emission as models
+from hf_specclip.spectra.rebin import energy_grid
 from specclip_datasets import DatasetFolderError, SimulatedCSC, read_dataset
 from specclip_datasets.__main__ import main
 from specclip_datasets.contract import SPLITS
@@ -26,10 +30,6 @@ from specclip_datasets.simulation.prose.class_words import (
 from specclip_datasets.simulation.prose.spectrum import SILENT
 from specclip_datasets.simulation.rows import simulated_splits
 from specclip_datasets.splits import count_sources_of_papers
-
-from hf_specclip.models.variables_specclip import BANDS
-from hf_specclip.spectra import emission as models
-from hf_specclip.spectra.rebin import energy_grid
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
 from specclip_datasets.__main__ import main
 from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.compare import (

@@ -7,6 +7,9 @@ import pytest
 import torch
 from scipy.special import logsumexp
 from scipy.stats import kstest, poisson
+
+from hf_specclip.evaluation import score_ranks
+from hf_specclip.spectra.rebin import energy_grid, overlap_fractions
 from specclip_datasets.contract import ENERGY_RANGE, N_BINS
 from specclip_datasets.simulation import instrument, populations, source_classes
 from specclip_datasets.simulation.catalogue import Universe
@@ -25,9 +28,6 @@ from specclip_datasets.simulation.oracle.spectra import (
 )
 from specclip_datasets.simulation.oracle.study import read_texts
 from specclip_datasets.simulation.prose import Statement
-
-from hf_specclip.evaluation import score_ranks
-from hf_specclip.spectra.rebin import energy_grid, overlap_fractions
 
 N = 160
 

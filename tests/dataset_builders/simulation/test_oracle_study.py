@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from simulated_spectra import power_laws
+
 from specclip_datasets.__main__ import main
 from specclip_datasets.folder import write_dataset
 from specclip_datasets.info import DatasetFolderError

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from specclip_datasets.simulation.photometry import Band, flux_significance, hardness_ratio
 
 

@@ -5,11 +5,11 @@ from functools import partial
 import numpy as np
 import pytest
 from simulated_spectra import power_laws
+
+from hf_specclip.spectra import emission as models
 from specclip_datasets.simulation import instrument, populations, source_classes
 from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.knobs import Knobs
-
-from hf_specclip.spectra import emission as models
 
 EDGES, BAND = instrument.PHOTON_EDGES, np.s_[20:670]
 

@@ -8,6 +8,7 @@ from random import Random
 import numpy as np
 import pytest
 from scipy.special import ndtr
+
 from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.knobs import Knobs, text_stream
 from specclip_datasets.simulation.prose import Manner, Statement, scales, write_summary

@@ -6,15 +6,15 @@ import shutil
 import numpy as np
 import ogip_writer
 import pytest
+
+from hf_specclip.spectra import emission as models
+from hf_specclip.spectra import read_arf, read_rmf
+from hf_specclip.spectra.rebin import energy_grid, rebin_model
 from specclip_datasets.__main__ import main
 from specclip_datasets.simulation import instrument
 from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.knobs import Knobs
 from specclip_datasets.simulation.response_files import find_responses, load_responses
-
-from hf_specclip.spectra import emission as models
-from hf_specclip.spectra import read_arf, read_rmf
-from hf_specclip.spectra.rebin import energy_grid, rebin_model
 
 # Energies that fit neither the simulation's bins nor each other, and channels from 0.2 to 8.6 keV.
 ENERGIES = np.concatenate([np.linspace(0.25, 2.0, 71), np.linspace(2.03, 9.5, 60)])

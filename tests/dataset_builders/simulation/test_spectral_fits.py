@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from simulated_spectra import power_laws
+
 from specclip_datasets.simulation import instrument, populations, spectral_fits
 from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.knobs import Knobs

@@ -4,6 +4,7 @@ from math import factorial, log
 
 import numpy as np
 import pytest
+
 from specclip_datasets.simulation.timing import (
     N_OCTAVES,
     N_TIMES,

@@ -2,6 +2,7 @@
 
 import pytest
 from building import KEY, TOKEN
+
 from specclip_datasets.sky.services.polite_session import Patience
 
 

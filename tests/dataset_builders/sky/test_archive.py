@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from archive_server import ArchiveServer, detection_files, real_files
+
+from hf_specclip.spectra import read_spectrum
+from hf_specclip.storage import DiskError
 from specclip_datasets.sky.services.archive import SpectrumArchive, read_spectra_index
 from specclip_datasets.sky.services.polite_session import (
     Service,
@@ -15,9 +18,6 @@ from specclip_datasets.sky.services.polite_session import (
 )
 from specclip_datasets.sky.services.products import Product, newest, product_of
 from specclip_datasets.sky.work.queue import WorkQueue
-
-from hf_specclip.spectra import read_spectrum
-from hf_specclip.storage import DiskError
 
 NAMES = [f"{1000 + i // 3}.0.{i + 1}" for i in range(23)]
 

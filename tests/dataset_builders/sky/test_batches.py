@@ -5,12 +5,13 @@ import json
 import pytest
 from building import KEY, paper, source
 from chat_server import ChatServer, plain_summary
+from worker import start_worker
+
 from specclip_datasets.sky.literature.answers import AnswerCache
 from specclip_datasets.sky.literature.batches import BatchRunner
 from specclip_datasets.sky.literature.summaries import CapReachedError, ModelError, ModelSummariser
 from specclip_datasets.sky.literature.texts import read_summaries, write_summaries
 from specclip_datasets.sky.work.queue import WorkQueue
-from worker import start_worker
 
 N = 12
 

@@ -3,6 +3,8 @@
 import pytest
 from ads_server import AdsServer
 from simbad_tables import load_simbad
+from tap_server import TapServer
+
 from specclip_datasets.sky.literature.bibliography import Literature, count_papers, want_papers
 from specclip_datasets.sky.literature.ranking import name_pattern, rank_papers
 from specclip_datasets.sky.services.ads import Ads, ads_service, ads_token
@@ -14,7 +16,6 @@ from specclip_datasets.sky.services.polite_session import (
 from specclip_datasets.sky.services.simbad import fetch_objects, names_of_type, want_sources
 from specclip_datasets.sky.services.tap import TapClient
 from specclip_datasets.sky.work.queue import WorkQueue
-from tap_server import TapServer
 
 TOKEN = "MARKED-ads-token-0815-do-not-show"
 N = 30

@@ -5,12 +5,12 @@ import shutil
 import numpy as np
 import pytest
 from building import FAST, KEY, QUICK, TOKEN, build, digest, rows_of
-from specclip_datasets.__main__ import main
-from specclip_datasets.sky.build import STAGES, Build
-from specclip_datasets.sky.settings import BuildError, Selection, Services
 from world import SURVEY, World
 
 from hf_specclip.spectra.rebin import deal_counts, detection_seed, energy_grid
+from specclip_datasets.__main__ import main
+from specclip_datasets.sky.build import STAGES, Build
+from specclip_datasets.sky.settings import BuildError, Selection, Services
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.units import Unit
 from csc_tables import Sky
+from tap_server import TapServer
+
 from specclip_datasets.contract import LIMITED_VARIABLES, variable_units
 from specclip_datasets.sky.services.catalogue import (
     SCHEMA,
@@ -26,7 +28,6 @@ from specclip_datasets.sky.services.sources import (
 )
 from specclip_datasets.sky.services.tap import TapClient
 from specclip_datasets.sky.work.queue import WorkQueue
-from tap_server import TapServer
 
 
 @pytest.fixture

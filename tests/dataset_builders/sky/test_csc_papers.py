@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from building import KEY, TOKEN, build
 from datasets import Features, load_dataset
+from vectors_server import DIMENSION, true_vector
+from world import World
+
 from specclip_datasets import CSCPapers, load
 from specclip_datasets.contract import SPLITS, contract_features, spectra_features
 from specclip_datasets.info import read_info
 from specclip_datasets.sky.assemble import AssembleError
 from specclip_datasets.sky.build import STAGES
-from vectors_server import DIMENSION, true_vector
-from world import World
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,11 @@
 
 import pytest
 from building import TOKEN, build
+from world import World
+
 from specclip_datasets.__main__ import main
 from specclip_datasets.sky.build import STAGES
 from specclip_datasets.sky.plan.dry_run import FIRST_STAGES, DryRun
-from world import World
 
 
 @pytest.mark.parametrize("batches", [False, pytest.param(True, marks=pytest.mark.slow)])

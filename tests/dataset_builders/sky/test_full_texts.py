@@ -2,6 +2,7 @@
 
 import pytest
 from arxiv_server import PAGE, ArxivServer
+
 from specclip_datasets.sky.services.ads import arxiv_identifier
 from specclip_datasets.sky.services.full_texts import (
     MAX_TEXT_BYTES,

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from csc_tables import csc_name
+
 from specclip_datasets.sky.services.positions import (
     Ellipse,
     Position,

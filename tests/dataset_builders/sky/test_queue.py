@@ -8,8 +8,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from specclip_datasets.sky.work.queue import QueueError, WorkQueue
 from worker import start_worker
+
+from specclip_datasets.sky.work.queue import QueueError, WorkQueue
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import traceback
 
 import pytest
 from faulty import Answer, FaultyServer
+from worker import start_worker
+
 from specclip_datasets.sky.services.polite_session import (
     AbsentError,
     ExhaustedError,
@@ -18,7 +20,6 @@ from specclip_datasets.sky.services.polite_session import (
     Service,
     ServiceError,
 )
-from worker import start_worker
 
 TOKEN = "MARKED-secret-4711-do-not-show"
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from building import KEY, TOKEN, build, digest
-from specclip_datasets.sky.build import STAGES
 from worker import start_worker
 from world import World
 
 from hf_specclip.errors import SpecCLIPError
+from specclip_datasets.sky.build import STAGES
 
 HERE = Path(__file__).parent
 PLACES = [str(HERE), str(HERE / "servers"), str(HERE.parents[1] / "spectra")]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from building import paper, source
+
 from specclip_datasets.sky.literature.answers import AnswerCache
 from specclip_datasets.sky.literature.summaries import ModelSummariser
 

@@ -9,6 +9,7 @@ import traceback
 import pytest
 from building import paper, source
 from chat_server import ChatServer, plain_summary
+
 from specclip_datasets.sky.literature.answers import AnswerCache
 from specclip_datasets.sky.literature.questions import problem_of
 from specclip_datasets.sky.literature.ranking import RankedPaper

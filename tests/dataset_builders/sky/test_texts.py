@@ -4,6 +4,7 @@ import time
 
 import pytest
 from building import source
+
 from specclip_datasets.sky.literature.texts import STAGE, write_summaries
 from specclip_datasets.sky.work.queue import WorkQueue
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 from building import TOKEN, rows_of
+from world import World
+
 from specclip_datasets.__main__ import main
 from specclip_datasets.contract import SPLITS, contract_features
 from specclip_datasets.folder import read_dataset
-from world import World
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from specclip_training.studies.representations import SplitRepresentations
 
 from hf_specclip.models.configuration_specclip_moe import VIEWS
 from hf_specclip.models.spectrum_input_specclip import GLOBALS
+from specclip_training.studies.representations import SplitRepresentations
 
 # A variable with fewer known values is not fitted: its predictions are nan.
 FEWEST = 20

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+
+from hf_specclip import SpecCLIPMoEForRegression
+from hf_specclip.models.configuration_specclip_moe import PANELS, VIEWS
 from specclip_training.studies.experts.data import ExpertData, FitSettings
 from specclip_training.studies.experts.gates import (
     HeldRows,
@@ -22,9 +25,6 @@ from specclip_training.studies.experts.gates import (
 from specclip_training.studies.experts.members import fit_expert, tune_neighbours
 from specclip_training.studies.experts.pool import FitPool, SpectrumInput, drop_text
 from specclip_training.studies.representations import REPRESENTATION_VIEWS
-
-from hf_specclip import SpecCLIPMoEForRegression
-from hf_specclip.models.configuration_specclip_moe import PANELS, VIEWS
 
 
 def fit_select(

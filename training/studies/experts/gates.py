@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from specclip_training.studies.experts.members import fit_difficulty
-from specclip_training.studies.experts.pool import FitPool
 from torch import nn
 
 from hf_specclip import SpecCLIPMoEForRegression
+from specclip_training.studies.experts.members import fit_difficulty
+from specclip_training.studies.experts.pool import FitPool
 
 # Validation rows that know a variable, for them to count in the choice of its gate.
 FEWEST_JUDGES = 100

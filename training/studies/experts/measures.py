@@ -7,10 +7,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from specclip_training.studies.representations import REPRESENTATIONS, SplitRepresentations
 
 from hf_specclip.evaluation import evaluate_coverage, evaluate_regression
 from hf_specclip.models.configuration_specclip_moe import PANELS
+from specclip_training.studies.representations import REPRESENTATIONS, SplitRepresentations
 
 MODES = ("select", "gate")
 COUNT_EDGES = (0, 50, 150, 500, np.inf)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from specclip_training.studies.experts.data import FEWEST
-from specclip_training.studies.experts.pool import FitPool
 from torch import nn
 
 from hf_specclip.models.experts_specclip import ExpertQuery, weighted_median
+from specclip_training.studies.experts.data import FEWEST
+from specclip_training.studies.experts.pool import FitPool
 
 RIDGE_PENALTIES = (3.0, 30.0, 300.0, 3000.0)
 # Rows that choose the number of neighbours: more would not change it.

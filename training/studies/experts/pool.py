@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from specclip_training.studies.experts.data import FEWEST, ExpertData, FitSettings, group_folds
 
 from hf_specclip import SpecCLIPMoEConfig, SpecCLIPMoEForRegression
 from hf_specclip.models.configuration_specclip_moe import PANELS, TEXT_VIEWS, VIEWS
 from hf_specclip.models.experts_specclip import ASINH, LINEAR, LOG
+from specclip_training.studies.experts.data import FEWEST, ExpertData, FitSettings, group_folds
 
 SpectrumInput = Literal["encoder", "spectrum"]
 

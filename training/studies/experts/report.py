@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from hf_specclip.formatting import format_metric, format_with_interval
+from hf_specclip.models.configuration_specclip_moe import PANELS
 from specclip_training.reports.blocks import Figure, Paragraph, Section, Table
 from specclip_training.studies.experts.measures import MODES
 from specclip_training.studies.representations import REPRESENTATIONS
-
-from hf_specclip.formatting import format_metric, format_with_interval
-from hf_specclip.models.configuration_specclip_moe import PANELS
 
 _TITLES = {
     "spectrum": "spectra",

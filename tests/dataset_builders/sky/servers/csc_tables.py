@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from specclip_datasets.contract import LIMITED_VARIABLES, variable_units
 from tap_server import TapServer
+
+from specclip_datasets.contract import LIMITED_VARIABLES, variable_units
 
 MASTER = {
     "name": "TEXT", "ra": "REAL", "dec": "REAL", "err_ellipse_r0": "REAL",
