@@ -33,8 +33,8 @@ def describe_ceiling(metrics: Mapping[str, Any]) -> Description:
     per_text = monte_carlo["effective_per_text"]
     per_spectrum = monte_carlo["effective_per_spectrum"]
     about = (
-        "Who knows how the universe was made, and reads in each text all that is stated, ranks by "
-        "the exact likelihood of the spectrum under that. The integral is a sum over "
+        "The ideal observer knows the simulation and every statement of a text, and ranks by the "
+        "exact likelihood of the spectrum given those statements. The integral is a sum over "
         f"{monte_carlo['members']:,} sources, of which {per_text:.0f} count for the median text "
         f"and {per_spectrum:.0f} for the median spectrum; the last doubling of their number "
         "changed "
