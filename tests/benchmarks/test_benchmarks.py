@@ -52,6 +52,7 @@ def record(tmp_path_factory):
     return json.loads(path.read_text())
 
 
+@pytest.mark.slow
 def test_small_benchmarks_run_and_leave_json(record):
     assert {row["benchmark"] for row in record["rows"]} == set(NAMES)
     for row in record["rows"]:

@@ -665,6 +665,7 @@ def test_the_default_model_is_small_enough():
     assert sum(p.numel() for p in model.spectrum_model.parameters()) < 1_000_000
 
 
+@pytest.mark.slow
 def test_torch_compile(small_model, small_batch):
     model, batch = small_model(spectrum={"input_kind": "physics"}), small_batch(6, "physics")
     expected = model(**batch, return_loss=True)

@@ -103,6 +103,7 @@ def test_a_stopped_job_resumes_with_the_missing_files(
         assert path.read_bytes() == expected.read_bytes()
 
 
+@pytest.mark.slow
 def test_two_processes_share_it_and_another_model_is_refused(model, files, embedded, tmp_path):
     dataset = Path(files[0]).parent
     output = tmp_path / "two"

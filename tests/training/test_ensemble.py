@@ -71,7 +71,7 @@ def combined(tiny_dataset, tiny_preset, tmp_path_factory):
     run("none", "nothing", command="ensemble")
     run("search", "search", "--grid", root / "grid.yaml", command="sweep")
     run("ensemble", "search", "--largest", "4", command="ensemble")
-    run("other seed", "other", "--seed", "1", command="reproduce")
+    run("other seed", "other", "--seed", "1", "--studies", "none", command="reproduce")
     run("one", "one", "--members", root / "other" / "model", command="ensemble")
     run("strange", "strange", "--members", root / "search" / "ensemble", command="ensemble")
     path = [str(ROOT), os.environ.get("PYTHONPATH", "")]

@@ -19,6 +19,7 @@ from hf_specclip import (
 )
 from specclip_datasets import read_dataset
 
+pytestmark = pytest.mark.slow
 TESTS = Path(__file__).resolve().parents[1]
 EXAMPLES = TESTS.parent / "training" / "examples"
 # Studies after retrieval; experts take half of the time, so one example has them.

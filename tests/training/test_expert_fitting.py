@@ -150,6 +150,7 @@ def test_without_text_the_bare_panel_uses_no_expert_with_text(gate, data):
     assert output.expert_predictions[:, with_text].isnan().all()
 
 
+@pytest.mark.slow
 def test_a_distribution_predicts_rare_values_where_the_median_network_does_not():
     """Three in four rows are 0; the others, which a view tells with some doubt, are about 8."""
     parts = []

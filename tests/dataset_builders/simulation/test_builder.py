@@ -52,6 +52,7 @@ def simulate(folder, *more):
     }
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_processes(
     tmp_path, capsys, monkeypatch
 ):

@@ -232,6 +232,7 @@ def test_exact_statements_and_bright_sources_leave_no_doubt(universe, prior, see
     assert np.median(ranks.expected) == 1.0
 
 
+@pytest.mark.slow
 def test_weights_of_the_bank_are_the_population(universe, prior, seen):
     """However a bank was drawn, weighted means over it are those of the population."""
     _, sources, _, _ = seen
