@@ -17,7 +17,7 @@ PYTEST_ARGS ?= -n 2
 .PHONY: help setup demo test test-all lint format docs bench clean
 help:
 	@echo "make demo      set up, simulate a small catalogue, train on it, answer questions about it"
-	@echo "make test      set up and run the tests (5 minutes on two cores)"
+	@echo "make test      set up and run the tests (6 minutes on two cores)"
 	@echo "make test-all  with the slow tests, and those on real spectra"
 	@echo "make lint      ruff and mypy"
 	@echo "make docs      the documentation in build/site"
