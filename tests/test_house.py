@@ -138,6 +138,13 @@ def test_docstrings_name_or_command(name):
             assert not RIDDLE.match(docstring), f"{name}: {docstring.splitlines()[0]}"
 
 
+def test_docstrings_of_tests_are_no_riddles():
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                assert not RIDDLE.match(ast.get_docstring(node) or ""), (path.name, node)
+
+
 def test_public_names_have_docstrings():
     missing = [
         f"{module}.{name}"

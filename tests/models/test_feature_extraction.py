@@ -49,7 +49,7 @@ def overlap(low, high):
 
 
 def physics_by_hand(counts, exposure, background, scale):
-    """What the docstring of the feature extractor says, in float64 and loops."""
+    """Compute the docstring of the feature extractor in float64 and loops."""
 
     def mean_around(values, half):
         return [

@@ -35,7 +35,7 @@ def numbers(batch, kind="flux"):
 
 
 def by_hand(counts, exposure, background, scale, area):
-    """What the docstring of the feature extractor says, in float64 and loops."""
+    """Compute the docstring of the feature extractor in float64 and loops."""
     steps = [0.5 * 16 ** (k / 13) for k in range(14)]
     bands, middles = [], []
     for low, high in pairwise(steps):

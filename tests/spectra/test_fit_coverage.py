@@ -16,8 +16,8 @@ COLUMN = 0.5  # 1e22 cm⁻²
 
 
 def inside(name, counts, statistic, n_spectra, seed=11):
-    """Whether the limits of shape and column hold the truth, (2, n); and the shape's mean shift in
-    units of its error.
+    """Return True where the limits of shape and column hold the truth, (2, n), and the mean shift
+    of the shape in units of its error.
 
     A limit that a bound leaves open holds everything on its side.
     """

@@ -21,7 +21,7 @@ CASES = sorted({(fit["file"], fit["group"], fit["statistic"]) for fit in STORED}
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{Path(case[0]).parent}-{case[2]}")
 def pair(request, real_data) -> tuple[list[dict], dict[str, ModelFit]]:
-    """What Sherpa says of a file, and what we say."""
+    """Return the result of Sherpa for a file, and ours."""
     file, group, statistic = request.param
     [result] = fit_spectra(
         read_spectrum(real_data / "chandra_spectra" / file),

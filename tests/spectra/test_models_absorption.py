@@ -79,7 +79,7 @@ def test_cross_sections_are_those_of_verner():
 
 
 def test_interstellar_gas_is_made_of_the_atoms_of_verner():
-    """What differs is what `tbabs` has besides: molecular hydrogen (soft) and grains (oxygen)."""
+    """The rest of `tbabs` is molecular hydrogen (soft) and grains (oxygen)."""
     energy = away_from_edges()
     atoms = verner_yakovlev.cross_section(energy, verner_yakovlev.WILMS, verner_yakovlev.yan_helium)
     ratio = models.photoelectric_cross_section(energy, "tbabs_wilm") / atoms

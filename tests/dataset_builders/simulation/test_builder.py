@@ -109,7 +109,7 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(tmp_path, monkeypatch, 
 
 
 def alive(lock):
-    """Whether a worker of the killed run is left: it follows its parent within moments."""
+    """Return True while a worker of the killed run is left; it soon follows its parent."""
     pgrep = ["pgrep", "-f", str(lock.parent)]
     return subprocess.run(pgrep, capture_output=True, check=False).returncode == 0
 
@@ -350,7 +350,7 @@ def test_events_follow_the_light_curve(universe):
 
 
 def test_the_text_never_tells_the_rows_own_numbers(universe):
-    """What is stated depends on the source alone: redrawing its counts leaves it as it was."""
+    """Statements depend on the source alone: redrawing its counts changes no text."""
     sources = np.arange(len(universe.sources.names))
     texts = universe.summaries(sources)
     assert universe.summaries(sources[:5]) == texts[:5]

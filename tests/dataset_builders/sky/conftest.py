@@ -1,4 +1,4 @@
-"""What every test of a build has: no keys, and little patience."""
+"""Fixtures of the tests of a build: no keys, and little patience."""
 
 import pytest
 from building import KEY, TOKEN

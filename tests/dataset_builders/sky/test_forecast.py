@@ -1,4 +1,4 @@
-"""What a dry run says, beside what the run then takes."""
+"""Forecast of a dry run, beside the cost of the run itself."""
 
 import pytest
 from building import TOKEN, build

@@ -18,7 +18,7 @@ FAULTS = (429, 500, "drop", "truncate", "html", "slow")
 
 @dataclass
 class Request:
-    """What was asked."""
+    """Request that the server received."""
 
     method: str
     path: str
@@ -30,7 +30,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """What is answered."""
+    """Answer of the server."""
 
     content: bytes
     kind: str = "application/octet-stream"

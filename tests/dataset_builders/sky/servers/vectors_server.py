@@ -14,7 +14,7 @@ DIMENSION = 8
 
 
 def true_vector(text: str, dimension: int = DIMENSION) -> np.ndarray:
-    """What the server gives for a text, (dimension) float32."""
+    """Return the vector that the server gives for a text, (dimension) float32."""
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
     return np.random.default_rng(seed).normal(size=dimension).astype(np.float32)
 
