@@ -12,8 +12,15 @@ from .embedders.terms import TermEmbedder as TermEmbedder
 from .embedders.terms import find_gradings as find_gradings
 from .embedders.words import WordEmbedder as WordEmbedder
 from .extractive_summary import extractive_summary as extractive_summary
+from .quantities import KINDS as KINDS
+from .quantities import QUANTITY_WIDTH as QUANTITY_WIDTH
+from .quantities import Quantity as Quantity
 from .quantities import find_quantities as find_quantities
+from .quantities import quantity_numbers as quantity_numbers
 from .sections import SECTIONS as SECTIONS
 from .sections import embed_summaries as embed_summaries
 from .sections import section_mask as section_mask
+from .sentence_sets import MAX_SENTENCES as MAX_SENTENCES
+from .sentence_sets import SentenceSets as SentenceSets
+from .sentence_sets import embed_sentences as embed_sentences
 from .sentences import split_sentences as split_sentences

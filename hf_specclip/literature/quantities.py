@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
+
+_DIGIT = re.compile(r"\d")
 # A number, with a power of ten as papers or plain text write it.
 _MINUS = "−–-"
 _NUMBER = (
@@ -70,25 +75,50 @@ _KINDS: dict[str, tuple[tuple[re.Pattern[str], float], ...]] = {
     ),
 }
 KINDS = tuple(_KINDS)
-# Subtracted from the (logarithmic) value, so that a stated typical value is near 0, as none is.
-TYPICAL = {
-    "flux": -13.0,
-    "luminosity": 38.0,
-    "column": 21.5,
-    "temperature": 0.0,
-    "photon_index": 1.8,
-    "redshift": 0.0,
-    "distance": 6.0,
-    "abundance": 0.0,
-    "counts": 2.0,
-    "count_rate": -2.5,
+# Centre and spread of the (logarithmic) values, so that scaled ones are of order 1.
+_SCALE = {
+    "flux": (-13.0, 1.0),
+    "luminosity": (38.0, 4.0),
+    "column": (21.5, 1.0),
+    "temperature": (0.0, 0.7),
+    "photon_index": (1.8, 0.5),
+    "redshift": (0.2, 0.2),
+    "distance": (6.0, 3.0),
+    "abundance": (0.0, 0.5),
+    "counts": (2.0, 1.0),
+    "count_rate": (-2.5, 1.0),
 }
-# Values farther from the typical one are misread: no column density is 1e5 cm⁻².
+# Farther values are misread: no column density is 1e5 cm⁻².
 _FARTHEST = 8.0
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
+# Values kept of each kind (a spectrum may have two components) and numbers of a value: stated,
+# scaled value, half width of its range or error, upper limit, lower limit.
+_KEPT, _PER_VALUE = 2, 5
+QUANTITY_WIDTH = len(KINDS) * _KEPT * _PER_VALUE
 
 
-def find_quantities(text: str) -> dict[str, list[float]]:
+@dataclass(frozen=True)
+class Quantity:
+    """Quantity that a text states.
+
+    Attributes:
+        kind: one of `KINDS`.
+        value: in the unit of the kind; the limit of a limit; nan for a range.
+        low: smallest value stated; -inf for an upper limit.
+        high: largest value stated; inf for a lower limit.
+        start: position in the text.
+        stop: end in the text.
+    """
+
+    kind: str
+    value: float
+    low: float
+    high: float
+    start: int
+    stop: int
+
+
+def find_quantities(text: str) -> list[Quantity]:
     """Find the quantities that a text states, in order.
 
     Args:
@@ -96,25 +126,51 @@ def find_quantities(text: str) -> dict[str, list[float]]:
             `4.3 Mpc` and their LaTeX forms are understood.
 
     Returns:
-        For each of `KINDS` found: flux erg/cm²/s, luminosity erg/s, column cm⁻², temperature keV,
+        Quantities of `KINDS`: flux erg/cm²/s, luminosity erg/s, column cm⁻², temperature keV,
         photon_index, redshift, distance pc, abundance (solar), counts, count_rate counts/s.
 
     Examples:
-        >>> find_quantities("An absorbed power law with Γ ≈ 1.8 and N_H = 2e21 cm^-2.")
-        {'column': [2e+21], 'photon_index': [1.8]}
+        >>> [(q.kind, q.value) for q in find_quantities("Γ ≈ 1.8 and N_H = 2e21 cm^-2.")]
+        [('photon_index', 1.8), ('column', 2e+21)]
     """
     text = _THOUSANDS.sub("", text.replace("$", ""))  # cm$^{-2}$ as cm^{-2}, 1,200 as 1200
-    found: dict[str, list[float]] = {}
+    found = []
     for kind, patterns in _KINDS.items():
-        matches = [
-            (match.start("mantissa"), _value(match) * factor)
-            for pattern, factor in patterns
-            for match in pattern.finditer(text)
-        ]
-        values = [value for _, value in sorted(matches) if _is_plausible(kind, value)]
-        if values:
-            found[kind] = values
-    return found
+        for pattern, factor in patterns:
+            for match in pattern.finditer(text):
+                value = _value(match) * factor
+                if _is_plausible(kind, value):
+                    found.append(Quantity(kind, value, value, value, *match.span()))
+    return sorted(found, key=lambda quantity: quantity.start)
+
+
+def quantity_numbers(sentences: Sequence[str]) -> np.ndarray:
+    """Write the quantities that sentences state as numbers of order 1.
+
+    Returns:
+        (n, QUANTITY_WIDTH) float32. For each of `KINDS` and its first two values: 1, the scaled
+        value, the half width of its range, 1 for an upper limit, 1 for a lower limit; zeros where
+        nothing is stated.
+    """
+    numbers = np.zeros((len(sentences), len(KINDS), _KEPT, _PER_VALUE), np.float32)
+    for row, sentence in enumerate(sentences):
+        if not _DIGIT.search(sentence):
+            continue
+        count = dict.fromkeys(KINDS, 0)
+        for quantity in find_quantities(sentence):
+            kind, slot = KINDS.index(quantity.kind), count[quantity.kind]
+            if slot < _KEPT:
+                numbers[row, kind, slot] = _numbers(quantity)
+            count[quantity.kind] += 1
+    return numbers.reshape(len(sentences), -1)
+
+
+def _numbers(quantity: Quantity) -> tuple[float, ...]:
+    upper, lower = math.isinf(quantity.low), math.isinf(quantity.high)
+    if upper or lower:
+        return 1.0, scaled(quantity.kind, quantity.value), 0.0, float(upper), float(lower)
+    low, high = (scaled(quantity.kind, end) for end in (quantity.low, quantity.high))
+    return 1.0, (low + high) / 2, (high - low) / 2, 0.0, 0.0
 
 
 def _value(match: re.Match[str]) -> float:
@@ -126,14 +182,18 @@ def _value(match: re.Match[str]) -> float:
 
 
 def scaled(kind: str, value: float) -> float:
-    """Return the decimal logarithm of a value; photon index and redshift stay linear."""
-    return value if kind in ("photon_index", "redshift") else math.log10(value)
+    """Scale a value to order 1: logarithm (photon index: itself; redshift: of 1 + z) less a typical
+    one, over its spread."""
+    centre, spread = _SCALE[kind]
+    if kind == "photon_index":
+        return (value - centre) / spread
+    return (math.log10(value + (kind == "redshift")) - centre) / spread
 
 
 def _is_plausible(kind: str, value: float) -> bool:
     if not (math.isfinite(value) and value > 0):
         return False
-    return abs(scaled(kind, value) - TYPICAL[kind]) <= _FARTHEST
+    return abs(scaled(kind, value)) * _SCALE[kind][1] <= _FARTHEST
 
 
-__all__ = ["KINDS", "TYPICAL", "find_quantities", "scaled"]
+__all__ = ["KINDS", "QUANTITY_WIDTH", "Quantity", "find_quantities", "quantity_numbers", "scaled"]

@@ -1,0 +1,185 @@
+"""Texts as sets of sentences: vectors, stated quantities and sections of each sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .embedders.base import TextEmbedder
+from .quantities import QUANTITY_WIDTH, quantity_numbers
+from .sections import SECTIONS, section_mask
+from .sentences import split_sentences
+
+# Sentences read of a text; later ones are dropped.
+MAX_SENTENCES = 64
+# Key of a text without sections, such as an abstract or a question.
+UNSPECIFIED = "text"
+# Texts averaged at a time, to bound memory.
+_CHUNK = 4096
+
+
+@dataclass
+class SentenceSets:
+    """Set of sentences for each of n texts, each distinct sentence stored once.
+
+    Attributes:
+        vectors: (u, d) float16, of the distinct sentences.
+        numbers: (u, Q) float32, their stated quantities (`quantity_numbers`).
+        ids: (k,) int32, the distinct sentence of each entry.
+        sections: (k,) int8, section of each entry; `n_sections` where it is unspecified.
+        offsets: (n + 1,) int64; text i has the entries `offsets[i]:offsets[i + 1]`.
+        n_sections: number of named sections.
+    """
+
+    vectors: np.ndarray
+    numbers: np.ndarray
+    ids: np.ndarray
+    sections: np.ndarray
+    offsets: np.ndarray
+    n_sections: int = len(SECTIONS)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Number of sentences of each text, (n,) int64."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> SentenceSets:
+        """Select texts by their numbers or a bool mask, with only the sentences they hold."""
+        rows = np.arange(len(self))[rows]
+        entries = self._entries(rows)
+        used, ids = np.unique(self.ids[entries], return_inverse=True)
+        return SentenceSets(
+            self.vectors[used],
+            self.numbers[used],
+            ids.astype(np.int32),
+            self.sections[entries],
+            np.concatenate([[0], np.cumsum(self.lengths[rows])]),
+            self.n_sections,
+        )
+
+    def batch(
+        self,
+        rows: Sequence[int] | np.ndarray,
+        keep: np.ndarray | None = None,
+        unlabelled: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Pad the sentences of B texts to the longest (S, at least 1).
+
+        Args:
+            rows: (B,) numbers of the texts.
+            keep: bool over the concatenated entries of `rows`; the others are left out.
+            unlabelled: (B,) bool; the sections of these texts become unspecified.
+
+        Returns:
+            `sentence_embeds` (B, S, d) float32, `sentence_numbers` (B, S, Q) float32,
+            `sentence_sections` (B, S) int64 and `sentence_mask` (B, S) bool; zeros where the mask
+            is False.
+        """
+        rows = np.asarray(rows, np.int64)
+        entries, owner = self._entries(rows), np.repeat(np.arange(len(rows)), self.lengths[rows])
+        if keep is not None:
+            entries, owner = entries[keep], owner[keep]
+        count = np.bincount(owner, minlength=len(rows))
+        column = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+        shape = (len(rows), max(1, int(count.max(initial=0))))
+        ids, sections = self.ids[entries], self.sections[entries].astype(np.int64)
+        if unlabelled is not None:
+            sections[np.asarray(unlabelled, bool)[owner]] = self.n_sections
+        values = {
+            "sentence_embeds": self.vectors[ids].astype(np.float32),
+            "sentence_numbers": self.numbers[ids],
+            "sentence_sections": sections,
+            "sentence_mask": np.ones(len(ids), bool),
+        }
+        padded = {k: np.zeros((*shape, *v.shape[1:]), v.dtype) for k, v in values.items()}
+        for key, value in values.items():
+            padded[key][owner, column] = value
+        return padded
+
+    def features(self) -> np.ndarray:
+        """Average vectors and numbers over the sentences of each text.
+
+        Returns:
+            (n, d + Q) float32; zeros for a text without sentences.
+        """
+        width = self.vectors.shape[1]
+        result = np.zeros((len(self), width + self.numbers.shape[1]), np.float32)
+        for start in range(0, len(self), _CHUNK):
+            batch = self.batch(np.arange(start, min(start + _CHUNK, len(self))))
+            count = np.maximum(batch["sentence_mask"].sum(1), 1)[:, None]
+            rows = result[start : start + _CHUNK]
+            rows[:, :width] = batch["sentence_embeds"].sum(1) / count
+            rows[:, width:] = batch["sentence_numbers"].sum(1) / count
+        return result
+
+    def _entries(self, rows: np.ndarray) -> np.ndarray:
+        """Return the entries of texts, concatenated."""
+        length = self.lengths[rows]
+        shift = self.offsets[rows] - (np.cumsum(length) - length)
+        return np.arange(length.sum()) + np.repeat(shift, length)
+
+
+def embed_sentences(
+    summaries: Sequence[Mapping[str, str | None]],
+    embedder: TextEmbedder,
+    *,
+    sections: Sequence[str] = SECTIONS,
+    progress: bool = False,
+) -> SentenceSets:
+    """Split texts into sentences and embed each distinct sentence once.
+
+    Args:
+        summaries: mappings from `sections`, or from `"text"` (no section), to text or None.
+        embedder: see `get_embedder`.
+        sections: names of the sections.
+        progress: show a progress bar.
+
+    Returns:
+        Sets of at most `MAX_SENTENCES` sentences; vectors are rounded to float16.
+
+    Raises:
+        TypeError: for a section that is neither a string nor None.
+        EmbeddingError: when the embedder fails; finished sentences are in its cache.
+
+    Examples:
+        >>> sets = embed_sentences([{"text": "A quasar. It is hard."}], get_embedder("offline"))
+        >>> sets.lengths, sets.vectors.shape
+        (array([2]), (2, 384))
+    """
+    keys = (*sections, UNSPECIFIED)
+    mask = section_mask(summaries, keys)
+    number: dict[str, int] = {}
+    ids: list[int] = []
+    labels: list[int] = []
+    offsets = [0]
+    for summary, present in zip(summaries, mask, strict=True):
+        entries = [
+            (number.setdefault(sentence, len(number)), section)
+            for section in np.flatnonzero(present)
+            for sentence in split_sentences(summary[keys[section]] or "")
+        ][:MAX_SENTENCES]
+        ids += [entry[0] for entry in entries]
+        labels += [entry[1] for entry in entries]
+        offsets.append(len(ids))
+    if number:
+        vectors = embedder.embed(list(number), progress=progress).astype(np.float16)
+        numbers = quantity_numbers(list(number))
+    else:
+        vectors = np.zeros((0, embedder.dimension), np.float16)
+        numbers = np.zeros((0, QUANTITY_WIDTH), np.float32)
+    return SentenceSets(
+        vectors,
+        numbers,
+        np.array(ids, np.int32),
+        np.array(labels, np.int8),
+        np.array(offsets, np.int64),
+        len(sections),
+    )
+
+
+__all__ = ["MAX_SENTENCES", "SentenceSets", "embed_sentences"]
