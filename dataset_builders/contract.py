@@ -121,8 +121,8 @@ def contract_columns(
         text_dim: dimension d of one section's embedding; None for a dataset without
             `text_embedding`. The column then holds d numbers for each section.
         domain: axis, sections and variables.
-        text: True when rows are pairs. Spectra without texts (`spectra_features`) have neither
-            `papers` nor `summary`; their `paired` is true when a pair holds them.
+        text: True when rows are pairs. Spectra without texts (`spectra_features`) have no
+            `papers`, `summary` and `writer`; their `paired` is true when a pair holds them.
 
     Returns:
         Mapping of column name to `Column`.
@@ -165,6 +165,9 @@ def contract_columns(
             "what the source is; what its X-ray emission is like; where it lives"
             if domain.sections == XRAY.sections
             else "texts about it: " + ", ".join(domain.sections),
+        )
+        columns["writer"] = Column(
+            words, "", "writer or manner of prose of the summary; never a model input", False
         )
     if text_dim is not None:
         columns["text_embedding"] = Column(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,9 @@ from .layout import Layout, lay_out
 from .publications import publish_papers
 from .source_classes import CLASS_NAMES, FIELD_NAMES, class_values
 
+# Splits that unseen writers never write for.
+SEEN_SPLITS = ("train", "calibration")
+
 
 class Universe:
     """Simulated catalogue.
@@ -53,6 +57,7 @@ class Universe:
     Attributes:
         fields, sources, detections: contents of the sky.
         groups, splits: of each detection, (pairs,) of strings.
+        source_splits: split of each source, (n) of strings.
         papers: of each source, a list of `prose.Paper`.
     """
 
@@ -82,6 +87,9 @@ class Universe:
             [[paper.id for paper in self.papers[source]] for source in seen],
         )
         self.splits = split_groups(self.groups, seed=self.knobs.seed)
+        # A group holds all rows of its sources, so each source is in one split.
+        self.source_splits = np.empty(len(self.sources.names), dtype=self.splits.dtype)
+        self.source_splits[seen] = self.splits
 
     @property
     def responses(self) -> tuple[instrument.Response, ...]:
@@ -147,11 +155,17 @@ class Universe:
         Args:
             sources: indices of sources, (n).
         """
-        seed, manner = self.knobs.seed, self.knobs.manner
-        return [
-            prose.write_summary(facts, text_stream(seed, "summary", facts.name), manner)
-            for facts in self.facts(sources)
-        ]
+        seed, writers = self.knobs.seed, self.knobs.chosen_writers
+        summaries = []
+        for source, facts in zip(sources, self.facts(sources), strict=True):
+            chosen = prose.choose_writers(
+                writers,
+                text_stream(seed, "writer", facts.name),
+                seen=self.source_splits[source] in SEEN_SPLITS,
+            )
+            stream = partial(text_stream, seed, "summary", facts.name)
+            summaries.append(prose.write_summary(facts, chosen, stream))
+        return summaries
 
     def facts(self, sources: np.ndarray) -> list[prose.Facts]:
         """Return the truth about some sources, from which their summaries are drawn.
@@ -200,7 +214,7 @@ class Universe:
         variables = measured_variables(observed, self.detections.take(together))
         place = np.searchsorted(together, detections)
         sources, of_source = np.unique(seen.source, return_inverse=True)
-        texts = self.summaries(sources)
+        texts = self.write_summaries(sources)
         papers = [[paper.row() for paper in self.papers[source]] for source in sources]
         columns: dict[str, Any] = {
             "source_name": self.sources.names[seen.source],
@@ -220,7 +234,8 @@ class Universe:
             "theta": seen.theta,
             "year": seen.year,
             "papers": [papers[index] for index in of_source],
-            "summary": [texts[index] for index in of_source],
+            "summary": [dict(texts[index].sections) for index in of_source],
+            "writer": [texts[index].writer for index in of_source],
         }
         columns |= {name: values[place] for name, values in variables.items()}
         if self.knobs.fits:

@@ -21,8 +21,9 @@ from ..splits import describe_splits
 from .builder import CONFIGS, simulate
 from .compare import Marginals, comparison_table
 from .knobs import Knobs
+from .prose import WRITERS
 from .response_files import find_responses
-from .variety import describe_variety, measure_variety
+from .variety import SummaryTexts
 
 
 def add_commands(commands: Any) -> None:
@@ -61,7 +62,10 @@ def _add_simulate(commands: Any) -> None:
         action="append",
         default=[],
         help="change one setting; repeat for more. Knobs: "
-        + ", ".join(f"{name}={value}" for name, value in _settable().items()),
+        + ", ".join(f"{name}={_shown(value)}" for name, value in _settable().items())
+        + ". writers: names joined by commas, all where empty, of "
+        + ", ".join(writer.name + " (unseen)" * writer.unseen for writer in WRITERS)
+        + "; unseen ones write for sources of validation and test only",
     )
     parser.add_argument(
         "--responses",
@@ -126,7 +130,7 @@ def _simulate(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    marginals, texts = Marginals(), set()
+    marginals, texts = Marginals(), SummaryTexts()
     files = sorted((options.folder / DATA_FOLDER).glob("*.parquet"))
     if not files:
         raise DatasetFolderError(f"{options.folder} holds no {DATA_FOLDER}/*.parquet")
@@ -135,12 +139,10 @@ def _compare(options: argparse.Namespace) -> int:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group)
             marginals.add(table)
-            texts.update(
-                " ".join(filter(None, row.values())) for row in table["summary"].to_pylist()
-            )
+            texts.add(table)
     print(comparison_table(marginals.quantiles()))
     print()
-    print(describe_variety(measure_variety(sorted(texts))))
+    print(texts.describe())
     return 0
 
 
@@ -184,13 +186,10 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
         if not separator or name not in defaults:
             raise ValueError(f"--set {text}: write KNOB=VALUE with one of {', '.join(defaults)}")
         try:
-            expected = type(defaults[name])
-            changes[name] = (
-                {"true": True, "false": False}[value] if expected is bool else expected(value)
-            )
+            changes[name] = _parse(value, type(defaults[name]))
         except (KeyError, ValueError):
             raise ValueError(
-                f"--set {text}: {name} takes a value like {str(defaults[name]).lower()}"
+                f"--set {text}: {name} takes a value like {_shown(defaults[name])}"
             ) from None
     for name in ("pairs", "seed"):
         if getattr(options, name) is not None:
@@ -200,8 +199,18 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     return changes
 
 
+def _parse(value: str, expected: type) -> Any:
+    if expected is tuple:
+        return tuple(filter(None, value.split(",")))
+    return {"true": True, "false": False}[value] if expected is bool else expected(value)
+
+
+def _shown(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value).lower()
+
+
 def _settable() -> dict[str, Any]:
-    """Return the knobs that are single values, with their defaults."""
+    """Return the knobs that `--set` takes, with their defaults."""
     return {item.name: item.default for item in fields(Knobs) if item.name != "responses"}
 
 

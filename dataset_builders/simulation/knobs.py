@@ -22,8 +22,8 @@ class Knobs:
         seed: of every draw.
         faintest_counts: expected counts of the faintest sources of a field in an exposure as is
             usual for it.
-        usual, stated_numbers, stated_words, repeated, asides, named, silent, wrong, stated_errors:
-            what the literature tells, and how: see `prose.Manner`.
+        writers: names of the literature's writers (`prose.WRITERS`); all where empty. Those that
+            are unseen write for sources of `validation` and `test` only.
         fits: whether the catalogue's four models are fitted to spectra with counts enough.
         absorption: `phabs`, or `tbabs` for the interstellar medium of Wilms et al. (2000); fits are
             the catalogue's either way.
@@ -37,15 +37,7 @@ class Knobs:
     pairs: int = 2000
     seed: int = 0
     faintest_counts: float = 130.0
-    usual: float = prose.Manner.usual
-    stated_numbers: float = prose.Manner.stated_numbers
-    stated_words: float = prose.Manner.stated_words
-    repeated: float = prose.Manner.repeated
-    asides: float = prose.Manner.asides
-    named: float = prose.Manner.named
-    silent: float = prose.Manner.silent
-    wrong: float = prose.Manner.wrong
-    stated_errors: float = prose.Manner.stated_errors
+    writers: tuple[str, ...] = ()
     fits: bool = True
     absorption: str = "phabs"
     cutoffs: bool = False
@@ -59,16 +51,24 @@ class Knobs:
             raise ValueError(f"seed is {self.seed}: it must be from 0 to 2**63 − 1")
         if self.faintest_counts <= 0.0:
             raise ValueError("faintest_counts must be above 0")
-        self.manner  # noqa: B018  (checks what it holds)
+        # A dataset's record has a list.
+        object.__setattr__(self, "writers", tuple(self.writers))
+        names = [writer.name for writer in prose.WRITERS]
+        for name in self.writers:
+            if name not in names:
+                raise ValueError(f"writers holds {name!r}: choose from {', '.join(names)}")
+        if all(writer.unseen for writer in self.chosen_writers):
+            raise ValueError("writers are all unseen: name at least one to train on")
         if self.absorption not in populations.ABSORPTIONS:
             raise ValueError(
                 f"absorption is {self.absorption!r}: {' or '.join(populations.ABSORPTIONS)}"
             )
 
     @property
-    def manner(self) -> prose.Manner:
-        """Style of the simulated literature."""
-        return prose.Manner(**{name: getattr(self, name) for name in prose.MANNERS})
+    def chosen_writers(self) -> tuple[prose.Writer, ...]:
+        """Writers of the simulated literature."""
+        chosen = self.writers
+        return tuple(writer for writer in prose.WRITERS if not chosen or writer.name in chosen)
 
     def record(self) -> dict[str, Any]:
         """Return the settings as plain values; files by their content, not by their path."""

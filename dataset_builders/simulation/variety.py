@@ -6,11 +6,13 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from hf_specclip.literature.sentences import split_sentences
 
 # Summaries compared with each other; all pairs of more would take long and say the same.
 SAMPLE = 500
+_DISTINCT = tuple(f"distinct_{n}" for n in (1, 2, 3, 4))
 _TOKEN = re.compile(r"[^\W\d_]+|#+|[^\w\s]")
 
 
@@ -67,6 +69,49 @@ def describe_variety(measured: dict[str, float]) -> str:
         f"same, 1 none shared) is {measured['neighbour_50']:.2f} in the median and "
         f"{measured['neighbour_10']:.2f} at the 10th percentile."
     )
+
+
+class SummaryTexts:
+    """Different summaries of a dataset, by writer."""
+
+    def __init__(self) -> None:
+        self._by_writer: dict[str, set[str]] = {}
+
+    def add(self, table: pa.Table) -> None:
+        """Add the summaries of some rows of the contract's columns."""
+        names = table["writer"].to_pylist() if "writer" in table.column_names else []
+        names = names or [None] * len(table)
+        for name, sections in zip(names, table["summary"].to_pylist(), strict=True):
+            text = " ".join(filter(None, sections.values()))
+            self._by_writer.setdefault(name or "", set()).add(text)
+
+    def measure(self) -> dict[str, dict[str, float]]:
+        """Return `measure_variety` of all texts (under `all`) and of each writer's."""
+        everything = sorted(set().union(*self._by_writer.values()))
+        of_writers = {
+            name: measure_variety(sorted(texts))
+            for name, texts in sorted(self._by_writer.items())
+            if name and "+" not in name
+        }
+        return {"all": measure_variety(everything), **of_writers}
+
+    def describe(self) -> str:
+        """Describe the variety of all summaries in sentences, and of each writer's in a table."""
+        measured = self.measure()
+        lines = [describe_variety(measured["all"])]
+        if len(measured) > 1:
+            lines += ["", "| writer | summaries | words | sentences | 1-grams | 2-grams | 3-grams"]
+            lines[-1] += " | 4-grams | nearest | 10 % |"
+            lines.append("|---|" + "---:|" * 9)
+            lines += [_variety_row(name, each) for name, each in measured.items()]
+        return "\n".join(lines)
+
+
+def _variety_row(name: str, measured: dict[str, float]) -> str:
+    shares = [f"{measured[key]:.1%}" for key in ("sentences", *_DISTINCT)]
+    distances = [f"{measured[f'neighbour_{percent}']:.2f}" for percent in (50, 10)]
+    cells = [name, f"{measured['texts']:,}", f"{measured['words_median']}", *shares, *distances]
+    return f"| {' | '.join(cells)} |"
 
 
 def _grams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:

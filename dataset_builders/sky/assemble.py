@@ -171,6 +171,7 @@ class Assembly:
                 for of in (self.papers[name] for name in names)
             ]
             columns["summary"] = [dict(self.summaries[name]) for name in names]
+            columns["writer"] = pa.nulls(len(names))
         if "text_embedding" in schema.names and self.embeddings is not None:
             columns["text_embedding"] = self.embeddings.take(names)["text_embedding"]
         plain = ["obsid", "obi", "region_id", "ra", "dec", "detector", "theta", *variable_units()]

@@ -62,7 +62,7 @@ def read_texts(universe: Universe, sources: np.ndarray) -> TextTables:
         universe: that they live in.
         sources: indices of sources, (t).
     """
-    mistakes = learn_mistakes(universe.facts(sources[:1])[0], universe.knobs.wrong)
+    mistakes = learn_mistakes(universe.facts(sources[:1])[0], 0.02)
     return tabulate(universe.statements(sources), mistakes)
 
 

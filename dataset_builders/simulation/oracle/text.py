@@ -18,7 +18,7 @@ from scipy.special import ndtr
 
 from ..prose import Facts, Statement, mistaken
 from ..prose.facts import MPC_IN_CM
-from ..prose.spectrum import LEAST_SHARE, SECOND_TOLD
+from ..prose.statements import LEAST_SHARE
 from ..source_classes import CLASS_NAMES, CLASSES, COMPONENTS, FIELD_KINDS, FIELD_NAMES, POWER_LAW
 
 _LOG_KT = np.arange(log(0.015), log(200.0), 0.005)
@@ -41,6 +41,7 @@ _GRIDS: Mapping[str, np.ndarray] = {
 # Stated redshifts are exact for the eye of ACIS; blurred in ln(1 + z) by less than the detector's
 # resolution, they can be compared with sources that were drawn beforehand.
 _REDSHIFT_BLUR = 0.02
+SECOND_TOLD = 0.7
 _MISTAKES = 4000
 _MISTAKE_NODES = 201
 _DISTANCES = 4000

@@ -1,4 +1,4 @@
-"""Simulated literature about a source: papers, and a summary in three sections.
+"""Simulated literature about a source: papers, and a summary by one of several writers.
 
 A summary knows the source's truth and nothing of any row: what it states was measured at another
 time, with an error of its own, rounded as papers round. Some things are told in words only, some
@@ -8,20 +8,22 @@ bibcodes name a journal (`SimAp`) that does not exist.
 """
 
 from .facts import Facts, Paper
-from .manner import MANNERS, Manner
 from .names import name_fields
 from .papers import Subject, write_paper
 from .statements import Statement, Summary
-from .summary import mistaken, write_summary
+from .summary import choose_writers, mistaken, write_summary
+from .writer import Writer
+from .writers import WRITERS
 
 __all__ = [
-    "MANNERS",
+    "WRITERS",
     "Facts",
-    "Manner",
     "Paper",
     "Statement",
     "Subject",
     "Summary",
+    "Writer",
+    "choose_writers",
     "mistaken",
     "name_fields",
     "write_paper",

@@ -1,8 +1,10 @@
-"""Templates of sentences with choices: `<a|b>` is one of two, `<a|>` may be left out."""
+"""Templates of sentences with choices: `<a|b>` is one of two, `<a|>` may be left out.
+
+A backslash before `<`, `>` or `|` makes it plain text.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from random import Random
 
@@ -21,11 +23,6 @@ def expand(template: str, random: Random) -> str:
         ValueError: for brackets that do not match.
     """
     return _written(_parse(template), random)
-
-
-def plainest(template: str) -> str:
-    """Expand a template with the first option of each choice."""
-    return "".join(_first(_parse(template)))
 
 
 def count_ways(template: str) -> int:
@@ -56,14 +53,6 @@ def _written(parts: _Parts, random: Random) -> str:
     return text
 
 
-def _first(parts: _Parts) -> Iterator[str]:
-    for part in parts:
-        if isinstance(part, str):
-            yield part
-        else:
-            yield from _first(part[0])
-
-
 def _ways(parts: _Parts) -> int:
     number = 1
     for part in parts:
@@ -88,7 +77,10 @@ def _sequence(template: str, start: int, *, within: bool) -> tuple[_Parts, int]:
     text, place = "", start
     while place < len(template):
         letter = template[place]
-        if letter == "<":
+        if letter == "\\" and template[place + 1 : place + 2] in ("<", ">", "|"):
+            place += 1
+            text += template[place]
+        elif letter == "<":
             options: list[_Parts] = []
             while template[place] != ">":
                 option, place = _sequence(template, place + 1, within=True)
@@ -105,4 +97,4 @@ def _sequence(template: str, start: int, *, within: bool) -> tuple[_Parts, int]:
     return (*parts, text), place
 
 
-__all__ = ["below", "count_ways", "expand", "plainest"]
+__all__ = ["below", "count_ways", "expand"]

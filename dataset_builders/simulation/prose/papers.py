@@ -5,10 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from .class_words import CLASS_LABELS
 from .facts import Paper
 
 JOURNAL = "SimAp"
+# Class names in titles.
+_LABELS = {
+    "qso": "quasar",
+    "seyfert1": "Seyfert 1 galaxy",
+    "seyfert2": "Seyfert 2 galaxy",
+    "lmxb": "low-mass X-ray binary",
+    "hmxb": "high-mass X-ray binary",
+    "ulx": "ultraluminous X-ray source",
+    "cv": "cataclysmic variable",
+    "star": "coronally active star",
+    "yso": "young stellar object",
+    "snr": "supernova remnant",
+    "cluster": "galaxy cluster",
+    "pulsar": "rotation-powered pulsar",
+    "lensed_qso": "lensed quasar",
+    "tde": "tidal disruption event",
+    "ulx_pulsar": "pulsating ultraluminous X-ray source",
+    "cv_magnetic": "magnetic cataclysmic variable",
+    "ob_star": "massive OB star",
+    "hot_gas": "halo of hot gas",
+    "msp": "millisecond pulsar",
+    "magnetar": "magnetar",
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +59,7 @@ def write_paper(subject: Subject, class_name: str, source: str, host: str, rando
         random: generator.
     """
     year = random.randrange(2001, 2025)
-    label = CLASS_LABELS[class_name][0]
+    label = _LABELS[class_name]
     article = article_of(label)
     options = {
         "source": (

@@ -1,4 +1,4 @@
-"""Writer of a summary: measures, rounds, words, and records the statements."""
+"""Reporter for a writer: measures, rounds, words, and records the statements."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import exp, inf
 from random import Random
 
-from .grammar import below, expand, plainest
-from .manner import Manner
-from .statements import Statement
+from .facts import Facts
+from .grammar import below, expand
+from .statements import Statement, label_of
 
 LINEAR, LOG = "linear", "log"
 
@@ -36,8 +36,8 @@ class WordScale:
     """Verbal scale.
 
     Attributes:
-        steps: everything below the limit (and not below the one before), and how it is put: in one
-            way, as catalogues and reviews do when they sort sources.
+        steps: everything below the limit (and not below the one before), and how it is put: a
+            template as for `Reporter.pick`.
     """
 
     steps: Sequence[tuple[float, str]]
@@ -53,20 +53,19 @@ class WordScale:
 
 
 class Reporter:
-    """Writer of one summary.
+    """Measurements, wordings and statements of one text.
 
     Args:
-        random: generator of this summary.
-        manner: how much is told, and how.
+        random: generator of this text.
+        errors: factor on the errors of all measurements.
 
     Attributes:
         statements: what has been stated so far.
     """
 
-    def __init__(self, random: Random, manner: Manner) -> None:
+    def __init__(self, random: Random, errors: float = 1.0) -> None:
         self.random = random
-        self.manner = manner
-        self._usual = self.chance(manner.usual)
+        self.errors = errors
         self.statements: list[Statement] = []
 
     def chance(self, probability: float) -> bool:
@@ -74,16 +73,24 @@ class Reporter:
         return self.random.random() < probability
 
     def pick(self, options: Sequence[str], **slots: object) -> str:
-        """Return one of several wordings, filled in; the first is the usual one."""
-        if self._usual:
-            return plainest(options[0]).format(**slots)
+        """Return one of several templates, each as likely, expanded and filled in.
+
+        Args:
+            options: templates of `grammar.expand`, with slots of `str.format`: `<a|b>` is a choice,
+                a literal `<`, `>` or `|` has a backslash before it, literal braces are doubled.
+            slots: values of the slots.
+        """
         return expand(options[below(self.random, len(options))], self.random).format(**slots)
+
+    def shuffled(self, sentences: Sequence[str]) -> list[str]:
+        """Return sentences in random order."""
+        return self.random.sample(sentences, len(sentences))
 
     def measure(
         self, quantity: str, truth: float, error: float, scale: str = LINEAR
     ) -> Measurement:
         """Observe a quantity at another time, with an error of its own."""
-        error *= self.manner.stated_errors
+        error *= self.errors
         deviation = error * self.random.gauss(0.0, 1.0)
         value = truth * exp(deviation) if scale == LOG else truth + deviation
         return Measurement(quantity, value, error, scale)
@@ -93,18 +100,41 @@ class Reporter:
         return Measurement(quantity, value, found.error, found.scale)
 
     def label(self, quantity: str, label: str) -> None:
-        """Record a label."""
+        """Record a label, or several joined by `|` that the words allow."""
         self.statements.append(Statement(quantity, label=label))
+
+    def tells_second(self, facts: Facts, chance: float) -> bool:
+        """Decide whether a second component is told of, and record it or the silence about it.
+
+        Args:
+            facts: what the literature has as true.
+            chance: that this writer tells of a second component where there is one.
+        """
+        component = label_of(facts, "second")
+        told = bool(component) and self.chance(chance)
+        label = component if told else ""
+        self.statements.append(Statement("second", label=label, chance=chance))
+        return told
 
     def word(self, found: Measurement, scale: WordScale) -> str:
         """Put a measurement into words."""
         low, high, phrase = scale.step(found.value)
         self._note(found, low, high)
-        return phrase
+        return expand(phrase, self.random)
 
     def aside(self, found: Measurement, scale: WordScale) -> str:
         """Return the word beside a number of the same measurement, which adds no information."""
-        return scale.step(found.value)[2]
+        return expand(scale.step(found.value)[2], self.random)
+
+    def limit(self, found: Measurement, value: float, upper: bool) -> None:
+        """Record that a measurement lies below (`upper`) or above a value, in its units.
+
+        Raises:
+            ValueError: when it does not.
+        """
+        if (found.value < value) != upper:
+            raise ValueError(f"{found} is on the other side of the limit {value}")
+        self._note(found, *((-inf, value) if upper else (value, inf)))
 
     def decimal(self, found: Measurement, digits: int) -> str:
         """Write a measurement with so many decimal places."""

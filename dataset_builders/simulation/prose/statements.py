@@ -11,6 +11,8 @@ from .facts import Facts
 
 # Quantities that are said in words of their own; the others are intervals of numbers.
 LABELS = ("class", "host", "model", "second")
+# A second component with no more than this share of the photons is never told of.
+LEAST_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,17 @@ class Statement:
     step of a word.
 
     Attributes:
-        quantity: attribute of `Facts`; `shape` and `shape2` belong to the model and the second
-            model that are stated. `class`, `host` (the kind of field), `model` and `second` are
-            labels.
+        quantity: attribute of `Facts`. `class`, `host` (the kind of field), `model` and `second`
+            are labels. `shape` belongs to the model that is stated (a power law's photon index or
+            a temperature in keV), `shape2` to the second one: whoever states a shape states the
+            model, too.
         low, high: of the interval, in the units of `Facts`; may be infinite.
         error: standard deviation of the measurement behind it, in `scale`.
         scale: `linear`, or `log` for the natural logarithm of the quantity.
         label: what was said where it is no number: a key of `source_classes.CLASSES`, of
-            `source_classes.FIELD_KINDS`, or one of `source_classes.COMPONENTS`.
+            `source_classes.FIELD_KINDS`, or one of `source_classes.COMPONENTS`; several that the
+            words allow are joined by `|`. Empty for silence about a second component.
+        chance: that this text would tell of a second component if there were one (`second` only).
     """
 
     quantity: str
@@ -38,15 +43,19 @@ class Statement:
     error: float = 0.0
     scale: str = "linear"
     label: str = ""
+    chance: float = 1.0
 
     def log_likelihood(self, facts: Facts) -> float:
         """Return ln p of this statement if `facts` are true and nobody is mistaken.
 
-        For a label it is 0 or −inf; for a number or word ln [Φ((high − q)/error) −
-        Φ((low − q)/error)], with q the true value, in `scale`.
+        For a label it is 0 or −inf (for a second component also ln of the chance that it is told
+        or not); for a number or word ln [Φ((high − q)/error) − Φ((low − q)/error)], with q the true
+        value, in `scale`.
         """
+        if self.quantity == "second":
+            return self._second_log_likelihood(label_of(facts, "second"))
         if self.quantity in LABELS:
-            return 0.0 if self.label == label_of(facts, self.quantity) else -inf
+            return 0.0 if label_of(facts, self.quantity) in self.label.split("|") else -inf
         truth = float(getattr(facts, self.quantity))
         low, high = self.low, self.high
         if self.scale == "log":
@@ -58,35 +67,50 @@ class Statement:
         share = _normal((high - truth) / self.error) - _normal((low - truth) / self.error)
         return log(share) if share > 0.0 else -inf
 
+    def _second_log_likelihood(self, truth: str) -> float:
+        if self.label:
+            likelihood = self.chance if truth in self.label.split("|") else 0.0
+        else:
+            likelihood = 1.0 - self.chance if truth else 1.0
+        return log(likelihood) if likelihood > 0.0 else -inf
+
 
 @dataclass(frozen=True)
 class Summary:
     """Summary and its statements.
 
     Attributes:
-        sections: `identity`, `spectrum`, `context`.
+        sections: texts of any of `identity`, `spectrum`, `context`.
         statements: every informative claim in them, once for each time it is made from a
             measurement of its own.
+        writer: name of its writer, two joined by ` + `.
+        wrong: chance that a text of this writer is mistaken.
         mistaken: whether the literature took something else for the source. No reader knows.
     """
 
     sections: Mapping[str, str]
     statements: tuple[Statement, ...]
+    writer: str
+    wrong: float
     mistaken: bool = False
 
 
 def label_of(facts: Facts, quantity: str) -> str:
-    """Return the true label for a statement; `` for a second component that is not there."""
+    """Return the true label for a statement; `` for a second component that is not there or has
+    no more than `LEAST_SHARE` of the photons.
+    """
     if quantity == "class":
         return facts.class_name
     if quantity == "host":
         return facts.field_kind
-    component = int(facts.first if quantity == "model" else facts.second)
-    return COMPONENTS[component] if component >= 0 else ""
+    if quantity == "model":
+        return COMPONENTS[int(facts.first)]
+    present = facts.second >= 0 and facts.share2 > LEAST_SHARE
+    return COMPONENTS[int(facts.second)] if present else ""
 
 
 def _normal(deviation: float) -> float:
     return 0.5 * (1.0 + erf(deviation / sqrt(2.0)))
 
 
-__all__ = ["LABELS", "Statement", "Summary", "label_of"]
+__all__ = ["LABELS", "LEAST_SHARE", "Statement", "Summary", "label_of"]

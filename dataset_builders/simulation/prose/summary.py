@@ -1,45 +1,68 @@
-"""Summary of three sections, and its statements."""
+"""Summary of what the literature says about a source, by one writer or two."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import exp
 from random import Random
 
-from .context import write_context
 from .facts import Facts
-from .identity import write_identity
-from .manner import Manner
-from .methods import METHODS, method
 from .reporter import Reporter
-from .spectrum import write_spectrum
-from .statements import Summary
+from .statements import Statement, Summary
+from .writer import Writer
 
-FEWEST_WORDS = 60
+SECTIONS = ("identity", "spectrum", "context")
+# Chance that the papers behind a summary are by two writers.
+TWO_WRITERS = 0.15
 
 
-def write_summary(facts: Facts, random: Random, manner: Manner) -> Summary:
-    """Write the three sections of a source's summary, and return its statements.
+def choose_writers(writers: Sequence[Writer], random: Random, *, seen: bool) -> tuple[Writer, ...]:
+    """Choose one writer by weight, or at times two of those that may be trained on.
+
+    Args:
+        writers: the writers of a universe.
+        random: generator of the source.
+        seen: True to choose from the writers that may be trained on only.
+    """
+    known = [writer for writer in writers if not writer.unseen]
+    if random.random() < TWO_WRITERS and len(known) > 1:
+        first = _by_weight(known, random)
+        return first, _by_weight([writer for writer in known if writer != first], random)
+    return (_by_weight(known if seen else writers, random),)
+
+
+def write_summary(
+    facts: Facts, writers: Sequence[Writer], stream: Callable[[str], Random]
+) -> Summary:
+    """Write a source's summary, and return its statements.
 
     Args:
         facts: the truth about the source.
-        random: generator of this source; what is stated has errors drawn from it.
-        manner: how much is told, and how.
+        writers: whose texts are joined, section by section.
+        stream: returns the source's generator for a purpose (a writer's name, or `mistake`), so
+            that a text depends on the source and its writer alone.
     """
-    reporter = Reporter(random, manner)
-    is_mistaken = reporter.chance(manner.wrong)
+    random = stream("mistake")
+    wrong = sum(writer.wrong for writer in writers) / len(writers)
+    is_mistaken = random.random() < wrong
     if is_mistaken:
         facts = mistaken(facts, random)
-    identity = write_identity(facts, reporter)
-    spectrum = write_spectrum(facts, reporter)
-    context = write_context(facts, reporter)
-    # As many as a text needs to be one.
-    methods = random.sample(range(len(METHODS)), len(METHODS))
-    while sum(len(text.split()) for text in (identity, spectrum, context)) < FEWEST_WORDS:
-        context = f"{context} {method(reporter, methods.pop())}"
+    texts: list[dict[str, str]] = []
+    statements: list[Statement] = []
+    for writer in writers:
+        reporter = Reporter(stream(writer.name), writer.errors)
+        texts.append(writer.write(facts, reporter))
+        statements += reporter.statements
+    joined = {
+        section: " ".join(text[section] for text in texts if text.get(section))
+        for section in SECTIONS
+    }
     return Summary(
-        {"identity": identity, "spectrum": spectrum, "context": context},
-        tuple(reporter.statements),
+        {section: text for section, text in joined.items() if text},
+        tuple(statements),
+        " + ".join(writer.name for writer in writers),
+        wrong,
         is_mistaken,
     )
 
@@ -58,4 +81,8 @@ def mistaken(facts: Facts, random: Random) -> Facts:
     )
 
 
-__all__ = ["FEWEST_WORDS", "mistaken", "write_summary"]
+def _by_weight(writers: Sequence[Writer], random: Random) -> Writer:
+    return random.choices(writers, [writer.weight for writer in writers])[0]
+
+
+__all__ = ["SECTIONS", "choose_writers", "mistaken", "write_summary"]

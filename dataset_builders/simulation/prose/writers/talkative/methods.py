@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .reporter import Reporter
+from ...reporter import Reporter
 
 METHODS = (
     "Astrometry was tied to {survey} with a residual of {tenth:.1f} arcsec.",
@@ -33,10 +33,10 @@ METHODS = (
 _SURVEYS = ("Gaia", "2MASS", "Pan-STARRS", "WISE", "SDSS", "Spitzer", "the VLA", "DECam", "UKIDSS")
 
 
-def method(reporter: Reporter, place: int) -> str:
+def method(reporter: Reporter, template: str) -> str:
     """Write one of the sentences of `METHODS`, filled in with numbers that carry no information."""
     random = reporter.random
-    return METHODS[place].format(
+    return template.format(
         survey=_SURVEYS[random.randrange(len(_SURVEYS))],
         tenth=random.uniform(0.1, 1.5),
         few=random.randrange(2, 9),

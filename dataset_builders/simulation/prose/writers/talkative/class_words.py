@@ -6,29 +6,93 @@ Evidence, behaviour and motive follow from the class alone: they state nothing e
 from __future__ import annotations
 
 CLASS_LABELS = {
-    "qso": ("quasar", "broad-line quasar"),
-    "seyfert1": ("Seyfert 1 galaxy", "broad-line Seyfert 1 galaxy"),
-    "seyfert2": ("Seyfert 2 galaxy", "narrow-line Seyfert 2 galaxy"),
-    "lmxb": ("low-mass X-ray binary", "low-mass X-ray binary candidate"),
-    "hmxb": ("high-mass X-ray binary", "high-mass X-ray binary candidate"),
-    "ulx": ("ultraluminous X-ray source", "off-nuclear ultraluminous X-ray source"),
-    "cv": ("cataclysmic variable", "non-magnetic cataclysmic variable"),
-    "star": ("coronally active star", "coronally active late-type star"),
-    "yso": ("young stellar object", "young stellar object with a disc"),
-    "snr": ("supernova remnant", "shell-type supernova remnant"),
-    "cluster": ("galaxy cluster", "massive galaxy cluster"),
-    "pulsar": ("rotation-powered pulsar", "isolated rotation-powered pulsar"),
-    "lensed_qso": ("lensed quasar", "gravitationally lensed quasar"),
-    "tde": ("tidal disruption event", "candidate tidal disruption event"),
+    "qso": ("quasar", "broad-line quasar", "radio-quiet quasar", "luminous quasar"),
+    "seyfert1": ("Seyfert 1 galaxy", "broad-line AGN", "unobscured active nucleus", "type 1 AGN"),
+    "seyfert2": (
+        "Seyfert 2 galaxy",
+        "obscured active nucleus",
+        "type 2 AGN",
+        "heavily obscured AGN",
+    ),
+    "lmxb": (
+        "low-mass X-ray binary",
+        "LMXB",
+        "accreting neutron star with a low-mass companion",
+        "low-mass X-ray binary candidate",
+    ),
+    "hmxb": (
+        "high-mass X-ray binary",
+        "HMXB",
+        "Be/X-ray binary",
+        "wind-fed neutron star with an OB supergiant companion",
+    ),
+    "ulx": ("ultraluminous X-ray source", "ULX", "off-nuclear ultraluminous source"),
+    "cv": (
+        "cataclysmic variable",
+        "accreting white dwarf",
+        "dwarf nova",
+        "non-magnetic cataclysmic variable",
+    ),
+    "star": (
+        "active star",
+        "coronally active late-type star",
+        "nearby M dwarf",
+        "chromospherically active binary",
+    ),
+    "yso": (
+        "young stellar object",
+        "T Tauri star",
+        "pre-main-sequence star",
+        "embedded protostar candidate",
+    ),
+    "snr": ("supernova remnant", "young supernova remnant", "shell-type supernova remnant"),
+    "cluster": ("galaxy cluster", "massive cluster of galaxies", "cool-core cluster of galaxies"),
+    "pulsar": (
+        "rotation-powered pulsar",
+        "middle-aged pulsar",
+        "young pulsar with a nebula",
+        "isolated neutron star",
+    ),
+    "lensed_qso": (
+        "lensed quasar",
+        "gravitationally lensed quasar",
+        "multiply imaged quasar",
+    ),
+    "tde": (
+        "tidal disruption event",
+        "candidate tidal disruption event",
+        "fading nuclear transient",
+    ),
     "ulx_pulsar": (
         "pulsating ultraluminous X-ray source",
-        "pulsating ultraluminous X-ray source with a neutron star",
+        "ULX pulsar",
+        "super-Eddington X-ray pulsar",
     ),
-    "cv_magnetic": ("magnetic cataclysmic variable", "strongly magnetic cataclysmic variable"),
-    "ob_star": ("massive OB star", "massive OB star with a wind"),
-    "hot_gas": ("halo of hot gas", "diffuse halo of hot gas"),
-    "msp": ("millisecond pulsar", "recycled millisecond pulsar"),
-    "magnetar": ("magnetar", "magnetar candidate"),
+    "cv_magnetic": (
+        "magnetic cataclysmic variable",
+        "intermediate polar",
+        "polar candidate",
+    ),
+    "ob_star": (
+        "OB star",
+        "massive early-type star",
+        "hot star with a strong wind",
+    ),
+    "hot_gas": (
+        "halo of hot gas",
+        "hot interstellar medium of a galaxy",
+        "diffuse galactic corona",
+    ),
+    "msp": (
+        "millisecond pulsar",
+        "recycled pulsar",
+        "binary millisecond pulsar",
+    ),
+    "magnetar": (
+        "magnetar",
+        "anomalous X-ray pulsar",
+        "soft gamma repeater",
+    ),
 }
 EVIDENCE = {
     "qso": (
