@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, inf
+from math import exp, inf, log10
 from random import Random
 
 from .facts import Facts
@@ -168,8 +168,46 @@ class Reporter:
         mantissa, exponent = self.significant(found, digits, unit)
         return f"{float(mantissa) * 10.0**exponent:.{max(0, digits - 1 - exponent)}f}"
 
+    def logarithm(self, found: Measurement, digits: int, unit: float = 1.0) -> str:
+        """Write the decimal logarithm of a positive measurement with so many decimal places.
+
+        Args:
+            found: the measurement.
+            digits: how many.
+            unit: what one in the text is, in the units of `Facts`.
+        """
+        text, half = f"{log10(found.value / unit):.{digits}f}", 0.5 * 10.0**-digits
+        low, high = float(text) - half, float(text) + half
+        self._note(found, 10.0**low * unit, 10.0**high * unit)
+        return text
+
     def _note(self, found: Measurement, low: float, high: float) -> None:
         self.statements.append(Statement(found.quantity, low, high, found.error, found.scale))
 
 
-__all__ = ["LINEAR", "LOG", "Measurement", "Reporter", "WordScale"]
+class LabelTable:
+    """Phrases for labels, each with the labels that it allows.
+
+    Args:
+        quantity: `class`, `host`, `model` or `second`.
+        phrases: by labels joined by `|`, templates as for `Reporter.pick`. All that allow the
+            truth are as likely.
+    """
+
+    def __init__(self, quantity: str, phrases: Mapping[str, Sequence[str]]) -> None:
+        self.quantity = quantity
+        self._options: dict[str, list[tuple[str, str]]] = {}
+        for labels, templates in phrases.items():
+            for label in labels.split("|"):
+                options = self._options.setdefault(label, [])
+                options += [(labels, template) for template in templates]
+
+    def pick(self, facts: Facts, reporter: Reporter, **slots: object) -> str:
+        """Return a phrase that is true of a source, and record the labels that it allows."""
+        options = self._options[label_of(facts, self.quantity)]
+        labels, template = options[below(reporter.random, len(options))]
+        reporter.label(self.quantity, labels)
+        return expand(template, reporter.random).format(**slots)
+
+
+__all__ = ["LINEAR", "LOG", "LabelTable", "Measurement", "Reporter", "WordScale"]
