@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .class_names import class_names, typical_of
+from ..literature import class_names, find_class
 
 # A template is a summary: section -> sentence. `{name}` and `{Name}` take a name with its article,
 # `{spectrum}` and `{context}` the typical spectrum and environment of the class.
@@ -37,7 +37,8 @@ def class_prompts(
     """
     if not label.strip("*? "):
         raise ValueError("a class needs a name")
-    spectrum, context = typical_of(label)
+    known = find_class(label)
+    spectrum, context = (known.spectrum, known.context) if known else ("", "")
     prompts = []
     for template in templates:
         text = " ".join(template.values())

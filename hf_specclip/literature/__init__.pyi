@@ -24,3 +24,11 @@ from .sentence_sets import MAX_SENTENCES as MAX_SENTENCES
 from .sentence_sets import SentenceSets as SentenceSets
 from .sentence_sets import embed_sentences as embed_sentences
 from .sentences import split_sentences as split_sentences
+from .source_classes import FAMILIES as FAMILIES
+from .source_classes import ClassMention as ClassMention
+from .source_classes import Family as Family
+from .source_classes import SourceClass as SourceClass
+from .source_classes import class_names as class_names
+from .source_classes import find_class as find_class
+from .source_classes import mentioned_classes as mentioned_classes
+from .source_classes import source_classes as source_classes

@@ -13,75 +13,13 @@ from functools import lru_cache
 from typing import Any
 
 from .sentences import split_sentences
+from .source_classes import class_names, find_class
 
 MAX_WORDS = 100
 # Shorter sentences say nothing; longer ones are lists, or lack a full stop.
 _SENTENCE_WORDS = (5, 60)
 _TITLES = 4
 
-# Object types of CSC, of catalogues of X-ray sources and of SIMBAD, in words.
-_CLASS_WORDS = {
-    "agn": "an active galactic nucleus",
-    "be star": "a Be star",
-    "be": "a Be star",
-    "bh": "a black hole",
-    "bic": "the brightest galaxy of a cluster",
-    "bla": "a blazar",
-    "bll": "a BL Lac object",
-    "burster": "an X-ray burster",
-    "by": "a BY Draconis variable star",
-    "clg": "a cluster of galaxies",
-    "cv o": "a cataclysmic variable",
-    "cv v": "a cataclysmic variable",
-    "cv": "a cataclysmic variable",
-    "eb": "an eclipsing binary star",
-    "fl": "a flare star",
-    "g": "a galaxy",
-    "galaxy": "a galaxy",
-    "gc": "a globular cluster",
-    "gig": "a galaxy in a group",
-    "glc": "a globular cluster",
-    "globular cluster": "in a globular cluster",
-    "grg": "a group of galaxies",
-    "gls": "a gravitational lens system",
-    "hii": "an H II region",
-    "hm star": "a high-mass star",
-    "hmxb": "a high-mass X-ray binary",
-    "hmxrb": "a high-mass X-ray binary",
-    "hxb": "a high-mass X-ray binary",
-    "lev": "a gravitational lens",
-    "lin": "a LINER galaxy",
-    "lm star": "a low-mass star",
-    "lmxb": "a low-mass X-ray binary",
-    "lmxrb": "a low-mass X-ray binary",
-    "lxb": "a low-mass X-ray binary",
-    "n": "a neutron star",
-    "no": "a nova",
-    "ns bin": "a neutron star in a binary",
-    "ns": "a neutron star",
-    "pn": "a planetary nebula",
-    "psr": "a pulsar",
-    "puls": "a pulsar",
-    "pulsar": "a pulsar",
-    "qso": "a quasar",
-    "rs": "an RS Canum Venaticorum star",
-    "sbg": "a starburst galaxy",
-    "sn": "a supernova",
-    "snr": "a supernova remnant",
-    "star": "a star",
-    "sy1": "a Seyfert 1 galaxy",
-    "sy2": "a Seyfert 2 galaxy",
-    "syg": "a Seyfert galaxy",
-    "tt": "a T Tauri star",
-    "ulx": "an ultraluminous X-ray source",
-    "wr": "a Wolf-Rayet star",
-    "x": "an X-ray source",
-    "x ray binary": "an X-ray binary",
-    "x ray pulsar": "an X-ray pulsar",
-    "xb": "an X-ray binary",
-    "y o": "a young stellar object",
-    "yso": "a young stellar object",
-}
 _NO_CLASS = {"", "unidentified", "unknown", "other", "none", "nan"}
 
 # Terms of sentences about X-ray emission, with weights.
@@ -364,27 +302,21 @@ def _paper_rank(paper: Mapping[str, Any], number: int) -> tuple[bool, bool, int]
 
 def _class_in_words(source_class: str) -> str:
     """Return a class as a noun phrase; an unknown one is quoted, an empty one gives ''."""
-    code = re.sub(r"[\s_*-]+", " ", source_class.lower()).strip()
-    candidate = code.endswith("?")
-    code = code.rstrip("? ").strip()
-    if code in _NO_CLASS:
+    words = re.sub(r"[\s_]+", " ", source_class).strip("? ").split()
+    if " ".join(words).lower() in _NO_CLASS:
         return ""
-    phrase = _CLASS_WORDS.get(code)
-    if phrase is None:
-        # Some catalogues join several: "LMXRB GLOBULAR CLUSTER", "HMXRB BE STAR X-RAY PULSAR".
-        phrases = []
-        rest = code
-        while rest:
-            fits = [c for c in _CLASS_WORDS if rest == c or rest.startswith(c + " ")]
-            if not fits:
-                return f"classified as {_plain(source_class.strip())}"
-            longest = max(fits, key=len)
-            phrases.append(_CLASS_WORDS[longest])
-            rest = rest[len(longest) :].strip()
-        phrase = phrases[0]
-        for more in phrases[1:]:
-            phrase += f" {more}" if more.startswith("in ") else f" with {more}"
-    return f"possibly {phrase}" if candidate else phrase
+    # Some catalogues join several: "LMXRB GLOBULAR CLUSTER", "HMXRB BE STAR X-RAY PULSAR".
+    phrase = ""
+    while words:
+        fits = (n for n in range(len(words), 0, -1) if find_class(" ".join(words[:n])))
+        if not (length := next(fits, 0)):
+            return f"classified as {_plain(source_class.strip())}"
+        name = class_names(" ".join(words[:length]))[0]
+        if name not in phrase:
+            joint = " in " if name == "a globular cluster" else " with "
+            phrase += f"{joint if phrase else ''}{name}"
+        words = words[length:]
+    return f"possibly {phrase}" if source_class.strip().endswith("?") else phrase
 
 
 def _readable_host(host: str) -> str:

@@ -160,7 +160,7 @@ def embed_sentences(
     for summary, present in zip(summaries, mask, strict=True):
         entries = [
             (number.setdefault(sentence, len(number)), section)
-            for section in np.flatnonzero(present)
+            for section in np.flatnonzero(present).tolist()
             for sentence in split_sentences(summary[keys[section]] or "")
         ][:MAX_SENTENCES]
         ids += [entry[0] for entry in entries]

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from hf_specclip import ZeroShotClasses
-from hf_specclip.classify.class_names import class_names
 from hf_specclip.classify.prompts import TEMPLATES, class_prompts
 from hf_specclip.classify.zero_shot import calibration_error, fit_temperature
 from hf_specclip.errors import FileFormatError
-from hf_specclip.literature import SECTIONS
+from hf_specclip.literature import SECTIONS, class_names
 from hf_specclip.search.text_queries import embedder_named
 
 

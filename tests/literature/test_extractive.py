@@ -113,7 +113,7 @@ def test_names_are_found_however_written_but_not_inside_longer_ones():
         ("  LMXRB GLOBULAR CLUSTER", "a low-mass X-ray binary in a globular cluster"),
         (
             "HMXRB BE STAR X-RAY PULSAR",
-            "a high-mass X-ray binary with a Be star with an X-ray pulsar",
+            "a high-mass X-ray binary with a Be star",
         ),
         ("CV*", "a cataclysmic variable"),
         ("LMXB?", "possibly a low-mass X-ray binary"),

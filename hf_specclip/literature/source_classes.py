@@ -1,0 +1,221 @@
+"""Classes of X-ray sources: families, names, synonyms, SIMBAD types and typical sentences.
+
+`source_classes.json` is the one list of them. A phrase listed under several classes names them all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+_WORD = re.compile(r"\w+(?:\.\d+)?")
+
+
+@dataclass(frozen=True)
+class Family:
+    """Family of classes.
+
+    Attributes:
+        key: such as `agn`.
+        name: for display, such as "active galactic nucleus".
+        names: phrases that name any class of the family.
+    """
+
+    key: str
+    name: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SourceClass:
+    """Class of X-ray sources.
+
+    Attributes:
+        label: as in the column `source_class`.
+        family: key of its family; empty for a galaxy or globular cluster of unknown content.
+        names: noun phrases without article, the usual one first.
+        synonyms: short forms and other phrases.
+        simbad: object types of SIMBAD and X-ray catalogues.
+        spectrum: sentence on the typical X-ray spectrum; may be empty.
+        context: sentence on the typical environment; may be empty.
+    """
+
+    label: str
+    family: str
+    names: tuple[str, ...]
+    synonyms: tuple[str, ...]
+    simbad: tuple[str, ...]
+    spectrum: str
+    context: str
+
+
+@dataclass(frozen=True)
+class ClassMention:
+    """Phrase of a text that names one or several classes.
+
+    Attributes:
+        start: position in the text.
+        stop: end in the text.
+        phrase: as written there.
+        labels: of the classes.
+    """
+
+    start: int
+    stop: int
+    phrase: str
+    labels: frozenset[str]
+
+
+@cache
+def _data() -> dict[str, Any]:
+    path = Path(__file__).with_name("source_classes.json")
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return data
+
+
+FAMILIES = MappingProxyType(
+    {key: Family(key, f["name"], tuple(f["names"])) for key, f in _data()["families"].items()}
+)
+
+
+@cache
+def source_classes() -> tuple[SourceClass, ...]:
+    """Return all classes."""
+    entries: list[dict[str, Any]] = _data()["classes"]
+    return tuple(
+        SourceClass(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()})
+        for entry in entries
+    )
+
+
+def find_class(label: str) -> SourceClass | None:
+    """Find a class by its label, SIMBAD type, name or synonym; None if it is unknown.
+
+    Case, underscores and the marks of candidates (`?`, `_Candidate`) do not matter.
+
+    Examples:
+        >>> find_class("LowMassXBin").label, find_class("TTau*").label
+        ('LMXB', 'YSO')
+    """
+    exact, plain = _by_label()
+    label = label.strip()
+    return exact.get(label) or plain.get(label.lower()) or plain.get(_squeezed(label))
+
+
+def with_article(phrase: str) -> str:
+    """Put "a" or "an" before a noun phrase; gas and emission take none."""
+    if re.match(r"(?:an?|the) |(?:hot |diffuse |interstellar )+gas", phrase):
+        return phrase
+    # Abbreviations are read letter by letter: an LMXB, a ULX.
+    vowel = re.match(r"[AEFHILMNORSX](?:[A-Z]|[ -])|(?i:[aeio])|un|ul", phrase)
+    return f"{'an' if vowel and not phrase.startswith('LINER') else 'a'} {phrase}"
+
+
+def class_names(label: str) -> tuple[str, ...]:
+    """Return the names of a class with the article; the label itself if it is unknown.
+
+    Examples:
+        >>> class_names("LMXB")[0]
+        'a low-mass X-ray binary'
+    """
+    found = find_class(label)
+    names = found.names if found else (label.strip("*? ").replace("_", " "),)
+    return tuple(with_article(name) for name in names)
+
+
+def mentioned_classes(text: str) -> list[ClassMention]:
+    """Find the phrases of a text that name classes, the longest where several overlap.
+
+    A family's name gives all of its classes. Plurals, hyphens and spelling of "X-ray" may vary;
+    abbreviations of two letters count in capitals, unless the whole text is in lower case.
+
+    Examples:
+        >>> [(m.phrase, sorted(m.labels)) for m in mentioned_classes("quasars and a magnetar")]
+        [('quasars', ['LensedQ', 'QSO']), ('magnetar', ['Magnetar'])]
+    """
+    words = list(_WORD.finditer(text))
+    mentions = []
+    start = 0
+    while start < len(words):
+        stop, labels = _longest(text, words, start)
+        if labels:
+            first, last = words[start].start(), words[stop - 1].end()
+            mentions.append(ClassMention(first, last, text[first:last], labels))
+        start = max(stop, start + 1)
+    return mentions
+
+
+def _longest(text: str, words: list[re.Match[str]], start: int) -> tuple[int, frozenset[str]]:
+    """Return the end of the longest phrase from a word on, 0 without one, and its labels."""
+    labels, prefixes = _phrases()
+    key, found, stop = "", frozenset[str](), 0
+    for number in range(start, len(words)):
+        word = words[number]
+        if key and text[words[number - 1].end() : word.start()].strip(" \n~/–-"):
+            break
+        key += word.group().lower()
+        single = next((each for each in _singulars(key) if each in labels), None)
+        if single and (len(single) > 2 or word.group()[:2].isupper() or text == text.lower()):
+            found, stop = labels[single], number + 1
+        if key not in prefixes:
+            break
+    return stop, found
+
+
+def _squeezed(phrase: str) -> str:
+    """Return lower case without the marks in which spellings differ."""
+    phrase = re.sub(r"(?:[\s_-]candidate)?[?*\s]*$", "", phrase.lower())
+    return re.sub(r"[\s_~/–-]+", "", phrase)
+
+
+def _singulars(key: str) -> tuple[str, ...]:
+    """Return a squeezed phrase and those it may be the plural of."""
+    ends = {"ies": "y", "nuclei": "nucleus", "novae": "nova", "bulae": "bula", "es": "", "s": ""}
+    return key, *(key[: -len(end)] + one for end, one in ends.items() if key.endswith(end))
+
+
+@cache
+def _by_label() -> tuple[dict[str, SourceClass], dict[str, SourceClass]]:
+    exact: dict[str, SourceClass] = {}
+    plain: dict[str, SourceClass] = {}
+    lists = [lambda c: (c.label,), lambda c: c.simbad, lambda c: c.names, lambda c: c.synonyms]
+    for keys in lists:
+        for each in source_classes():
+            for key in keys(each):
+                exact.setdefault(key, each)
+                for spelling in (key.lower(), _squeezed(key)):
+                    if spelling:
+                        plain.setdefault(spelling, each)
+    return exact, plain
+
+
+@cache
+def _phrases() -> tuple[dict[str, frozenset[str]], frozenset[str]]:
+    """Return the labels of each squeezed phrase, none where it names no class, and all beginnings
+    of phrases.
+    """
+    owners: dict[str, set[str]] = {_squeezed(phrase): set() for phrase in _data()["unrelated"]}
+    for each in source_classes():
+        family = FAMILIES[each.family].names if each.family else ()
+        for phrase in (*each.names, *each.synonyms, *family):
+            owners.setdefault(_squeezed(phrase), set()).add(each.label)
+    beginnings = frozenset(key[:end] for key in owners for end in range(1, len(key)))
+    return {key: frozenset(labels) for key, labels in owners.items()}, beginnings
+
+
+__all__ = [
+    "FAMILIES",
+    "ClassMention",
+    "Family",
+    "SourceClass",
+    "class_names",
+    "find_class",
+    "mentioned_classes",
+    "source_classes",
+    "with_article",
+]
