@@ -1,0 +1,138 @@
+"""Composition of a text from templates, each used once, with numbers that carry no information."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from random import Random
+
+from .facts import Facts
+from .grammar import expand
+from .reporter import LOG, Reporter
+
+# Fillers of slots that no caller fills in.
+_FILLERS: Mapping[str, Callable[[float], object]] = {
+    "arcsec": lambda u: f"{4.0 + 40.0 * u:.0f}",
+    "days": lambda u: f"{10.0 ** (0.3 + 1.7 * u):.1f}",
+    "dex": lambda u: int(5 + 4 * u),
+    "faint": lambda u: f"{17.5 + 7.0 * u:.1f}",
+    "bright": lambda u: f"{7.0 + 7.0 * u:.1f}",
+    "ghz": lambda u: (1.4, 3, 5.5, 9)[int(4 * u)],
+    "hours": lambda u: f"{1.3 + 10.0 * u:.2f}",
+    "ks": lambda u: int(8 + 150 * u**2),
+    "kms": lambda u: 100 * int(8 + 30 * u),
+    "ms": lambda u: f"{30.0 + 400.0 * u:.0f}",
+    "n": lambda u: int(2 + 7 * u),
+    "seconds": lambda u: f"{10.0 ** (1.0 + 2.0 * u):.0f}",
+    "slow": lambda u: f"{2.0 + 9.0 * u:.2f}",
+    "small": lambda u: f"{1.1 + 4.0 * u:.2f}",
+    "year": lambda u: int(2000 + 24 * u),
+    "years": lambda u: int(2 + 15 * u),
+}
+# Kinds of field whose distance is that of their sources.
+_AT_ONE_DISTANCE = ("galaxy", "globular", "nursery", "plane")
+
+
+class Composition:
+    """Sentences of one text, by section.
+
+    Args:
+        reporter: writer of the text.
+
+    Attributes:
+        words: number of words so far.
+    """
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._sentences: dict[str, list[str]] = {"identity": [], "spectrum": [], "context": []}
+        self._used: set[str] = set()
+        self.words = 0
+
+    def phrase(self, options: Sequence[str], **slots: object) -> str:
+        """Return a phrase by one of the templates that were not used yet; empty if all were.
+
+        Args:
+            options: templates as for `Reporter.pick`; slots without a value get a filler.
+            slots: values of the slots.
+        """
+        random = self._reporter.random
+        template = options[int(len(options) * random.random())]
+        if template in self._used:
+            unused = [option for option in options if option not in self._used]
+            if not unused:
+                return ""
+            template = unused[int(len(unused) * random.random())]
+        self._used.add(template)
+        return expand(template, random).format_map(_Slots(random, slots))
+
+    def add(self, section: str, options: Sequence[str], **slots: object) -> None:
+        """Add a sentence by one of the templates that were not used yet, if there is one.
+
+        Args:
+            section: of the summary.
+            options: as for `phrase`.
+            slots: values of the slots.
+        """
+        sentence = self.phrase(options, **slots)
+        if sentence:
+            self.words += sentence.count(" ") + 1
+            self._sentences[section].append(sentence[0].upper() + sentence[1:])
+
+    def sections(self) -> dict[str, str]:
+        """Return the texts of the sections that hold any."""
+        return {name: " ".join(texts) for name, texts in self._sentences.items() if texts}
+
+
+class _Slots(dict[str, object]):
+    """Values of slots, and fillers for those without."""
+
+    def __init__(self, random: Random, values: Mapping[str, object]) -> None:
+        super().__init__(values)
+        self._random = random
+
+    def __missing__(self, key: str) -> object:
+        return _FILLERS[key](self._random.random())
+
+
+def family_of(
+    facts: Facts, families: Sequence[tuple[str, str]], reporter: Reporter
+) -> tuple[str, str]:
+    """Return the name of a family that a source's class is in, and the family's classes.
+
+    Args:
+        facts: what the literature has as true.
+        families: names, and classes joined by `|`.
+        reporter: chooses.
+    """
+    fitting = [item for item in families if facts.class_name in item[1].split("|")]
+    return fitting[int(len(fitting) * reporter.random.random())]
+
+
+def is_background(facts: Facts) -> bool:
+    """Return True for sources at redshifts of their own, which do not belong to a host."""
+    return facts.redshift > 0.0 and facts.class_name != "cluster"
+
+
+def has_distance(facts: Facts) -> bool:
+    """Return True when the distance of the host is that of the source."""
+    known = facts.field_kind in _AT_ONE_DISTANCE and isfinite(facts.distance_mpc)
+    return known and facts.redshift == 0.0
+
+
+def distance(facts: Facts, reporter: Reporter, error: float) -> str:
+    """Return the distance of the host as measured once more, with its unit.
+
+    Args:
+        facts: what the literature has as true.
+        reporter: writes and notes.
+        error: of its natural logarithm.
+    """
+    found = reporter.measure("distance_mpc", facts.distance_mpc, error, LOG)
+    unit, name = (1.0, "Mpc")
+    if found.value < 0.3:
+        unit, name = (1e-3, "kpc") if found.value > 1e-3 else (1e-6, "pc")
+    return f"{reporter.plain(found, 2, unit)} {name}"
+
+
+__all__ = ["Composition", "distance", "family_of", "has_distance", "is_background"]
