@@ -1,8 +1,9 @@
 """Writers of the simulated literature, one module each; no two share phrases or word scales."""
 
 from ..writer import Writer
+from .source_paper import WRITER as SOURCE_PAPER
 from .talkative import WRITER as TALKATIVE
 
-WRITERS: tuple[Writer, ...] = (TALKATIVE,)
+WRITERS: tuple[Writer, ...] = (SOURCE_PAPER, TALKATIVE)
 
 __all__ = ["WRITERS"]

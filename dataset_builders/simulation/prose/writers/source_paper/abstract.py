@@ -1,0 +1,353 @@
+"""Abstract of a paper about a single source: its parts and their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ....source_classes import (
+    COMPONENTS,
+    PLASMA,
+    POWER_LAW,
+)
+from ...composition import Composition, distance, family_of, has_distance, is_background
+from ...facts import Facts
+from ...notation import Notation, Numerals, luminosity_over_flux, with_article
+from ...reporter import LOG, Measurement, Reporter
+from . import class_words, scales, sentences
+
+FEWEST, MOST = 80, 200
+_LATEX_UNITS = {
+    "column": r"cm$^{-2}$",
+    "kt": "keV",
+    "ev": "eV",
+    "mk": "MK",
+    "flux": r"erg cm$^{-2}$ s$^{-1}$",
+    "luminosity": r"erg s$^{-1}$",
+    "mpc": "Mpc",
+    "kpc": "kpc",
+    "pc": "pc",
+    "abundance": "solar",
+    "counts": "counts",
+}
+_PLAIN_UNITS = _LATEX_UNITS | {
+    "column": "cm^-2",
+    "flux": "erg cm^-2 s^-1",
+    "luminosity": "erg s^-1",
+}
+_LATEX = {
+    "gamma": r"\Gamma",
+    "column": r"N_{\rm H}",
+    "kt": "kT",
+    "ev": "kT",
+    "mk": "T",
+    "flux": r"F_{\rm X}",
+    "luminosity": r"L_{\rm X}",
+    "z": "z",
+    "abundance": "Z",
+}
+_PLAIN = _LATEX | {"gamma": "Gamma", "column": "N_H", "flux": "F_X", "luminosity": "L_X"}
+_NOTATIONS = (
+    Notation(
+        _LATEX,
+        _LATEX_UNITS,
+        ("=", r"\simeq", r"\sim"),
+        r"{m}\times10^{{{e}}}",
+        (r"{v}\pm{e}",),
+        quote="$",
+        gap="",
+        log=r"\log ",
+    ),
+    Notation(
+        _LATEX | {"column": r"N_\mathrm{H}", "luminosity": r"L_\mathrm{X}"},
+        _LATEX_UNITS | {"abundance": r"$Z_\odot$"},
+        (r"\approx", "="),
+        r"{m} \times 10^{{{e}}}",
+        ("{v}^{{+{a}}}_{{-{b}}}", r"{v} \pm {e}"),
+        quote="$",
+        log=r"\log ",
+        spread=1.645,
+    ),
+    Notation(
+        _PLAIN,
+        _PLAIN_UNITS,
+        ("=", "~"),
+        "{m} x 10^{e}",
+        ("{v} +/- {e}", "{v} (+{a}, -{b})"),
+        log="log ",
+        spread=1.645,
+    ),
+    Notation(
+        _PLAIN | {"gamma": "Γ"},
+        _PLAIN_UNITS | {"flux": "erg/cm2/s", "luminosity": "erg/s", "column": "cm-2"},
+        ("≈", "=", "∼"),
+        "{m} × 10^{e}",
+        ("{v} ± {e}",),
+        log="log ",
+    ),
+)
+
+
+class _Abstract:
+    """Sentences of one abstract by section, within its length."""
+
+    def __init__(self, facts: Facts, reporter: Reporter) -> None:
+        self.facts, self.reporter = facts, reporter
+        self.composition = Composition(reporter)
+        self.add = self.composition.add
+        self.class_known = False
+        self.has_redshift = False
+        self.hosted = False
+        notation = _NOTATIONS[int(len(_NOTATIONS) * reporter.random.random())]
+        self.numerals = Numerals(reporter, notation)
+
+    def number(self, key: str, found: Measurement, chance: float = 0.6) -> str:
+        """State a quantity, with this chance of a printed error."""
+        return self.numerals.state(key, found, error=self.reporter.chance(chance))
+
+    def open(self) -> None:
+        """Write the opening: name, class or family, surroundings."""
+        facts, reporter = self.facts, self.reporter
+        lot = reporter.random.random()
+        noun = reporter.pick(sentences.UNKNOWN)
+        if lot < 0.84:
+            self.class_known = True
+            reporter.label("class", facts.class_name)
+            noun = reporter.pick((class_words.NOUNS[facts.class_name],))
+        elif lot < 0.95:
+            noun, allowed = family_of(facts, class_words.FAMILIES, reporter)
+            reporter.label("class", allowed)
+        name = facts.name if reporter.chance(0.4) else facts.name.split()[-1]
+        slots = {"name": name.rstrip("X"), "noun": noun, "a_noun": with_article(noun)}
+        self.add("identity", sentences.OPENING, **slots, place=self._place())
+
+    def _place(self) -> str:
+        facts, reporter = self.facts, self.reporter
+        if not facts.host or not reporter.chance(0.6):
+            return ""
+        self.hosted = True
+        reporter.label("host", facts.field_kind)
+        options: Sequence[str] = ("in the <field|direction> of {host}", "<near|towards> {host}")
+        if self.class_known:
+            places = sentences.FAR_PLACES if is_background(facts) else sentences.GALACTIC_PLACES
+            options = places.get(facts.field_kind, options)
+        return f" {reporter.pick(options, host=facts.host)}"
+
+    def evidence(self) -> None:
+        """Write the evidence for the class."""
+        if self.class_known:
+            self.add("identity", class_words.EVIDENCE[self.facts.class_name])
+
+    def redshift(self) -> None:
+        """Write the redshift of lines in the optical."""
+        if self.facts.redshift > 0.0:
+            self.has_redshift = True
+            found = self.reporter.measure("redshift", self.facts.redshift, 5e-4)
+            self.add("identity", sentences.REDSHIFT, z=self.numerals.state("z", found))
+
+    def observations(self) -> None:
+        """Write what was observed and how it was reduced."""
+        self.add("context", sentences.OBSERVED)
+
+    def counts(self) -> None:
+        """Write the number of counts, in words or as a number."""
+        found = self.reporter.measure("photons", self.facts.photons, 0.25, LOG)
+        if found.value > 40.0 and self.reporter.chance(0.4):
+            text = f"about {self.reporter.plain(found, 2)} counts"
+        else:
+            text = self.reporter.word(found, scales.COUNTS)
+        self.add("context", sentences.COUNTS, counts=text)
+
+    def fit(self) -> None:
+        """Write the model of the spectrum, its shape, a second component and the metals."""
+        facts, reporter = self.facts, self.reporter
+        kind = int(facts.first)
+        reporter.label("model", COMPONENTS[kind])
+        model = reporter.pick((sentences.MODELS[kind],))
+        numbered = reporter.chance(0.72)
+        shape = self._shape("shape", kind, facts.shape) if numbered else ""
+        self.add("spectrum", sentences.FIT, a_model=with_article(model), shape=shape)
+        if not numbered and reporter.chance(0.8):
+            self._shape_in_words(kind)
+        if reporter.tells_second(facts, 0.8):
+            kind = int(facts.second)
+            shape = self._shape("shape2", kind, facts.shape2) if reporter.chance(0.6) else ""
+            model = reporter.pick((sentences.MODELS[kind],))
+            self.add(
+                "spectrum", sentences.SECOND, model=model, a_model=with_article(model), shape=shape
+            )
+        if facts.first == PLASMA and reporter.chance(0.3):
+            found = reporter.measure("abundance", facts.abundance, 0.2, LOG)
+            self.add("spectrum", sentences.METALS, number=self.number("abundance", found))
+
+    def _shape(self, quantity: str, kind: int, truth: float) -> str:
+        reporter = self.reporter
+        if kind == POWER_LAW:
+            found = reporter.measure(quantity, truth, 0.05 * 6.0 ** reporter.random.random())
+            value = self.numerals.value("gamma", found, error=reporter.chance(0.6))
+            if reporter.chance(0.3):
+                return f" of photon index {value}"
+            symbol = self.numerals.notation.symbols["gamma"]
+            quote = self.numerals.notation.quote
+            equation = f"{quote}{symbol}={value.strip('$')}{quote}" if quote else (
+                f"{symbol} = {value}"
+            )  # fmt: skip
+            return f" with {equation}" if reporter.chance(0.6) else f" ({equation})"
+        found = reporter.measure(quantity, truth, 0.05 * 4.0 ** reporter.random.random(), LOG)
+        key = "ev" if found.value < 0.25 and reporter.chance(0.4) else "kt"
+        if kind == PLASMA and reporter.chance(0.12):
+            key = "mk"
+        if reporter.chance(0.25):
+            error = reporter.chance(0.5)
+            return f" with a temperature of {self.numerals.value(key, found, error=error)}"
+        number = self.number(key, found)
+        return f" with {number}" if reporter.chance(0.6) else f" ({number})"
+
+    def _shape_in_words(self, kind: int) -> None:
+        reporter = self.reporter
+        if kind == POWER_LAW:
+            word = reporter.word(reporter.measure("shape", self.facts.shape, 0.15), scales.SLOPE)
+            self.add("spectrum", sentences.SLOPE, word=word)
+        else:
+            found = reporter.measure("shape", self.facts.shape, 0.15, LOG)
+            word = reporter.word(found, scales.HEAT)
+            self.add("spectrum", sentences.HEAT, word=word, a_word=with_article(word))
+
+    def column(self) -> None:
+        """Write the absorbing column: in words, as a number or as a limit."""
+        facts, reporter = self.facts, self.reporter
+        found = reporter.measure("nh", facts.nh, 0.1 * 3.5 ** reporter.random.random(), LOG)
+        if found.value < 0.06 and reporter.chance(0.5):
+            self.add(
+                "spectrum", sentences.COLUMN_LIMIT, number=self.numerals.limit("column", found)
+            )
+        elif reporter.chance(0.35):
+            self.add("spectrum", sentences.COLUMN[:1], word=reporter.word(found, scales.ABSORPTION))
+        elif reporter.chance(0.3):
+            number = f" ({self.number('column', found)})"
+            word = reporter.aside(found, scales.ABSORPTION)
+            self.add("spectrum", sentences.COLUMN[1:], word=word, number=number)
+        elif reporter.chance(0.15):
+            number = self.numerals.logarithm("column", found)
+            self.add("spectrum", sentences.COLUMN_NUMBER[2:], number=number)
+        else:
+            self.add("spectrum", sentences.COLUMN_NUMBER, number=self.number("column", found))
+
+    def hardness(self) -> None:
+        """Write the hardness in words."""
+        found = self.reporter.measure("hardness", self.facts.hardness, 0.08)
+        self.add("spectrum", sentences.HARD, word=self.reporter.word(found, scales.HARDNESS))
+
+    def low_energies(self) -> None:
+        """Write how the spectrum goes on below 1 keV."""
+        found = self.reporter.measure("medium_soft", self.facts.medium_soft, 0.08)
+        self.add("spectrum", sentences.LOW, word=self.reporter.word(found, scales.SOFT_END))
+
+    def power(self) -> None:
+        """Write the flux or luminosity, in words or as a number."""
+        facts, reporter = self.facts, self.reporter
+        lot = reporter.random.random()
+        band, widening = (("0.5-7 keV", 0.0), ("0.5-8 keV", 0.1), ("0.3-8 keV", 0.15))[
+            int(3.0 * reporter.random.random())
+        ]
+        error = 0.2 + 0.25 * reporter.random.random() ** 2 + widening
+        found = reporter.measure("flux", facts.flux, error, LOG)
+        if lot < 0.2:
+            self.add("spectrum", sentences.BRIGHT, word=reporter.word(found, scales.BRIGHTNESS))
+        elif lot < 0.55 and self.hosted and has_distance(facts):
+            value = found.value * facts.luminosity / facts.flux
+            found = reporter.again(found, "luminosity", value)
+            self._luminosity(found, band, None, self._at())
+        elif lot < 0.55 and self.has_redshift:
+            self._luminosity(found, band, 1.0 / luminosity_over_flux(facts.redshift), "")
+        else:
+            number = self.numerals.value("flux", found, error=reporter.chance(0.15))
+            self.add("spectrum", sentences.FLUX, band=band, number=number)
+
+    def _luminosity(self, found: Measurement, band: str, scale: float | None, at: str) -> None:
+        if self.reporter.chance(0.25):
+            number = self.numerals.logarithm("luminosity", found, scale=scale)
+            self.add(
+                "spectrum", sentences.LOG_LUMINOSITY, band=band, number=number, distance=distance
+            )
+        else:
+            number = self.numerals.state("luminosity", found, scale=scale)
+            self.add("spectrum", sentences.LUMINOSITY, band=band, number=number, distance=at)
+
+    def _at(self) -> str:
+        if not self.reporter.chance(0.6):
+            return ""
+        number = distance(self.facts, self.reporter, 0.08)
+        return self.reporter.pick((" at {d}", " for a distance of {d}"), d=number)
+
+    def sightline(self) -> None:
+        """Write the Galactic column."""
+        found = self.reporter.measure("foreground_nh", self.facts.foreground_nh, 0.12, LOG)
+        self.add("context", sentences.SIGHTLINE, number=self.numerals.value("column", found))
+
+    def behaviour(self) -> None:
+        """Write how such a source behaves."""
+        if self.class_known:
+            self.add("spectrum", class_words.BEHAVIOUR[self.facts.class_name])
+
+    def meaning(self) -> None:
+        """Write an interpretation."""
+        if self.class_known:
+            self.add("context", class_words.MEANING[self.facts.class_name])
+
+    def other_wavelengths(self) -> None:
+        """Write about other data."""
+        self.add("context", sentences.OTHER_WAVELENGTHS)
+
+    def ending(self) -> None:
+        """Write an outlook."""
+        self.add("context", sentences.ENDING)
+
+
+# In the order of an abstract; each with its chance.
+_PARTS: tuple[tuple[float, Callable[[_Abstract], None]], ...] = (
+    (0.6, _Abstract.evidence),
+    (0.55, _Abstract.redshift),
+    (0.6, _Abstract.observations),
+    (0.25, _Abstract.observations),
+    (0.35, _Abstract.counts),
+    (0.85, _Abstract.fit),
+    (0.6, _Abstract.column),
+    (0.4, _Abstract.hardness),
+    (0.25, _Abstract.low_energies),
+    (0.75, _Abstract.power),
+    (0.45, _Abstract.behaviour),
+    (0.08, _Abstract.sightline),
+    (0.35, _Abstract.other_wavelengths),
+    (0.55, _Abstract.meaning),
+    (0.5, _Abstract.ending),
+)
+_PADDING = (
+    _Abstract.observations,
+    _Abstract.other_wavelengths,
+    _Abstract.ending,
+    _Abstract.evidence,
+    _Abstract.behaviour,
+    _Abstract.meaning,
+)
+
+
+def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
+    """Write the abstract, each sentence under the section it belongs to.
+
+    Args:
+        facts: what the literature has as true.
+        reporter: writes and notes.
+    """
+    abstract = _Abstract(facts, reporter)
+    length = FEWEST + (MOST - FEWEST) * reporter.random.random() ** 1.5
+    abstract.open()
+    composition = abstract.composition
+    for chance, part in _PARTS:
+        if composition.words < MOST - 25 and reporter.chance(chance):
+            part(abstract)
+    while composition.words < length:
+        _PADDING[int(len(_PADDING) * reporter.random.random())](abstract)
+    return composition.sections()
+
+
+__all__ = ["write"]
