@@ -222,27 +222,30 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
 @strict
 class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
     r"""
-    Configuration of the text side ([`SpecCLIPTextModel`]): the sections of a summary, embedded
-    apart and joined. The embeddings are given (the paper's way), or made by a text encoder inside
-    the model.
+    Configuration of the text side ([`SpecCLIPTextModel`]). Embeddings are given, or made by a text
+    encoder inside the model.
 
     Args:
+        reads (`str`, defaults to `"sections"`):
+            `"sections"`: the sections of a summary, embedded apart and joined (the paper).
+            `"sentences"`: a text as a set of sentences, pooled by attention: a question, an
+            abstract and a summary are inputs of one kind.
         embedding_dim (`int`, *optional*, defaults to 1536):
-            Size of the embedding of one section: 1,536 for OpenAI's Ada-002 (the paper), 384 for
-            all-MiniLM-L6-v2. With a text encoder it follows from that.
+            Size of the embedding of one section or sentence: 1,536 for OpenAI's Ada-002 (the
+            paper), 384 for all-MiniLM-L6-v2. With a text encoder it follows from that.
+        numbers_dim (`int`, defaults to 0):
+            Numbers of the quantities that a sentence states, beside its embedding.
+        hidden_size (`int`, defaults to 256):
+            Width of a sentence, and of a text pooled from sentences.
+        num_attention_heads (`int`, defaults to 4):
+            Heads that pool the sentences.
+        dropout (`float`, defaults to 0.1):
+            Dropout on the sentences before they are pooled.
         n_sections (`int`, defaults to 3):
             Number of sections; follows from `sections` where those are named.
         sections (`list[str]`, *optional*):
             Their names, in the order of the embeddings; `identity`, `spectrum` and `context` where
             there are three and nothing is said.
-        max_deviation (`float`, *optional*):
-            Normalised embeddings are cut off this many standard deviations from the mean: a word
-            that hardly any text has would stand out a hundredfold in one that does. Left out,
-            nothing is cut.
-        min_deviation (`float`, *optional*):
-            Dimensions that vary less than this over the training texts, in the embedder's own unit,
-            are ignored: words that few texts have only teach the model to recognise those texts.
-            Left out, none are.
         embedder_name (`str`, *optional*):
             Embedder of the texts the model was trained on. Others must come from the same.
         text_encoder (`str`, *optional*):
@@ -251,7 +254,7 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
         text_encoder_config (`dict` or `PreTrainedConfig`, *optional*):
             That configuration; read from `text_encoder` where it is left out.
         max_length (`int`, defaults to 256):
-            Tokens of one section, the rest is cut off.
+            Tokens of one section or sentence, the rest is cut off.
         freeze_text_encoder (`bool`, defaults to `False`):
             Keep the text encoder fixed in training.
 
@@ -260,17 +263,20 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
     ```python
     >>> from hf_specclip import SpecCLIPTextConfig, SpecCLIPTextModel
 
-    >>> model = SpecCLIPTextModel(SpecCLIPTextConfig(embedding_dim=384))
+    >>> model = SpecCLIPTextModel(SpecCLIPTextConfig(embedding_dim=384, reads="sentences"))
     ```"""
 
     model_type = "specclip_text"
     base_config_key = "text_config"
 
+    reads: Literal["sections", "sentences"] = "sections"
     embedding_dim: int | None = None
+    numbers_dim: int = 0
+    hidden_size: int = 256
+    num_attention_heads: int = 4
+    dropout: float | int = 0.1
     n_sections: int = len(SECTIONS)
     sections: list[str] | tuple[str, ...] | None = None
-    max_deviation: float | int | None = None
-    min_deviation: float | int | None = None
     embedder_name: str | None = None
     text_encoder: str | None = None
     text_encoder_config: dict | PreTrainedConfig | None = None
@@ -315,14 +321,27 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
 
     def validate_architecture(self):
         """Part of `@strict`-powered validation."""
-        _check_positive(self, "embedding_dim", "n_sections", "max_length")
+        _check_positive(
+            self, "embedding_dim", "n_sections", "max_length", "hidden_size", "num_attention_heads"
+        )
+        _check_share(self, "dropout")
         names = self.sections or ()
         if len(set(names)) != len(names) or not all(names):
             raise ValueError(f"sections are {list(names)}, they must be different names")
-        if self.max_deviation is not None and not self.max_deviation > 0:
-            raise ValueError(f"max_deviation is {self.max_deviation}, it must be above 0")
-        if self.min_deviation is not None and not self.min_deviation >= 0:
-            raise ValueError(f"min_deviation is {self.min_deviation}, it must be at least 0")
+        if self.numbers_dim < 0:
+            raise ValueError(f"numbers_dim is {self.numbers_dim}, it must be at least 0")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size ({self.hidden_size}) is no multiple of num_attention_heads "
+                f"({self.num_attention_heads})"
+            )
+
+    @property
+    def output_size(self) -> int:
+        """Width of the numbers that stand for a text, before the projection."""
+        if self.reads == "sentences":
+            return self.hidden_size
+        return self.n_sections * int(self.embedding_dim or 0)
 
 
 @strict

@@ -14,7 +14,14 @@ from .configuration_specclip import (
 
 # Members read the same tensors of the feature extractor and the embedder.
 _SAME_SPECTRUM = ("input_kind", "n_bins", "energy_range")
-_SAME_TEXT = ("embedding_dim", "n_sections", "embedder_name", "text_encoder")
+_SAME_TEXT = (
+    "reads",
+    "embedding_dim",
+    "numbers_dim",
+    "n_sections",
+    "embedder_name",
+    "text_encoder",
+)
 # Keys that record how a file was written.
 _RECORDS = ("transformers_version", "architectures", "auto_map", "_name_or_path")
 

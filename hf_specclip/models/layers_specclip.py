@@ -1,4 +1,4 @@
-"""Layers of the SpecCLIP models: statistics, transformer, spectrum decoder, projections."""
+"""Layers of the SpecCLIP models: statistics, transformer, decoder, pooling, projections."""
 
 # Configurations fill in their optional fields, modules hide their types behind `__getattr__`, and
 # the arguments of a forward pass depend on the configuration; a type checker knows none of it.
@@ -16,7 +16,7 @@ from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from .configuration_specclip import SpecCLIPConfig, SpecCLIPSpectrumConfig
+from .configuration_specclip import SpecCLIPConfig, SpecCLIPSpectrumConfig, SpecCLIPTextConfig
 from .loss_specclip import at_least_float32
 
 
@@ -223,6 +223,41 @@ class SpecCLIPSpectrumDecoder(nn.Module):
         return patches.transpose(1, 2).flatten(2)
 
 
+class SpecCLIPSentencePooling(nn.Module):
+    """Attention pooling of a set of sentences: one learned query for each head."""
+
+    def __init__(self, config: SpecCLIPTextConfig):
+        super().__init__()
+        width, self.heads = config.hidden_size, config.num_attention_heads
+        self.embedding = nn.Linear(config.embedding_dim + config.numbers_dim, width)
+        # The last one stands for a sentence of no named section.
+        self.section_embedding = nn.Embedding(config.n_sections + 1, width)
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.scores = nn.Linear(width, self.heads)
+        self.values = nn.Linear(width, width)
+
+    def forward(
+        self, sentences: torch.Tensor, sections: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        """Pool `(batch, sentences, embedding_dim + numbers_dim)` to `(batch, hidden_size)`.
+
+        Args:
+            sentences: embeddings with the numbers behind them.
+            sections: (batch, sentences), index of each sentence's section.
+            mask: bool (batch, sentences), true where there is a sentence; a text without any
+                gives zeros.
+        """
+        hidden = self.embedding(sentences) + self.section_embedding(sections)
+        hidden = self.dropout(self.norm(F.gelu(hidden)))
+        absent = ~mask[:, :, None]
+        scores = at_least_float32(self.scores(hidden))
+        scores = scores.masked_fill(absent, torch.finfo(scores.dtype).min)
+        weights = scores.softmax(dim=1).masked_fill(absent, 0.0).to(hidden.dtype)
+        values = self.values(hidden).unflatten(-1, (self.heads, -1))
+        return torch.einsum("bsh,bshd->bhd", weights, values).flatten(1)
+
+
 class SpecCLIPProjection(nn.Module):
     """Fully connected network into the shared space."""
 
@@ -249,6 +284,7 @@ __all__ = [
     "SpecCLIPLayer",
     "SpecCLIPNumbersEncoder",
     "SpecCLIPProjection",
+    "SpecCLIPSentencePooling",
     "SpecCLIPSpectrumDecoder",
     "SpecCLIPSpectrumEmbeddings",
     "SpecCLIPStatistics",

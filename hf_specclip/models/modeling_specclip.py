@@ -16,7 +16,11 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_specclip import SpecCLIPConfig, SpecCLIPTextConfig
-from .layers_specclip import SpecCLIPProjection, SpecCLIPStatistics
+from .layers_specclip import (
+    SpecCLIPProjection,
+    SpecCLIPSentencePooling,
+    SpecCLIPStatistics,
+)
 from .loss_specclip import at_least_float32, info_nce_loss, sigmoid_loss
 from .modeling_specclip_spectrum import SpecCLIPPreTrainedModel, SpecCLIPSpectrumModel
 
@@ -53,11 +57,13 @@ class SpecCLIPOutput(ModelOutput):
 
 class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
     """
-    Text side: three sections of a summary, embedded separately, normalised and joined. A learned
-    vector replaces an absent section.
+    Text side. It reads a text as a set of sentences, each an embedding with the quantities it
+    states and its section, and pools any number of them by attention; or as the sections of a
+    summary, embedded apart, normalised and joined (the paper), where a learned vector replaces an
+    absent one.
 
-    The embeddings are given (`text_embeds`), or made from tokens where the configuration names a
-    text encoder: tokens are averaged over each section and the result L2-normalised.
+    The embeddings are given, or made from tokens where the configuration names a text encoder:
+    tokens are averaged over each sentence or section and the result L2-normalised.
     """
 
     config: SpecCLIPTextConfig
@@ -66,9 +72,15 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
 
     def __init__(self, config: SpecCLIPTextConfig):
         super().__init__(config)
-        self.text_statistics = SpecCLIPStatistics((config.n_sections, config.embedding_dim))
-        self.absent_sections = nn.Parameter(torch.empty(config.n_sections, config.embedding_dim))
-        self.text_encoder = None
+        self.sentence_pooling: Any = None
+        self.absent_sections = self.text_encoder = None
+        if config.reads == "sentences":
+            self.text_statistics = SpecCLIPStatistics((config.embedding_dim,))
+            self.sentence_pooling = SpecCLIPSentencePooling(config)
+        else:
+            shape = (config.n_sections, config.embedding_dim)
+            self.text_statistics = SpecCLIPStatistics(shape)
+            self.absent_sections = nn.Parameter(torch.empty(shape))
         if config.text_encoder_config is not None:
             encoder = AutoModel.from_config(config.text_encoder_config)
             self.text_encoder = _without_pooler(encoder)
@@ -106,26 +118,26 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
         absent sections left out. Saved with the weights.
 
         Args:
-            text_embeds: (n, n_sections × d).
+            text_embeds: (n, n_sections × d); or distinct sentences (n, d) for a model that reads
+                those.
             section_mask: bool (n, n_sections), true where a section is present; taken from the
                 zeros in `text_embeds` where left out.
 
         Raises:
             ValueError: other shapes, or embeddings that are not finite.
         """
-        sections = self._sections(text_embeds).double()
-        mask = self._mask(text_embeds, section_mask)
-        weights = mask.double()[:, :, None]
-        present = weights.sum(dim=0).clamp(min=1)
-        if not torch.isfinite(sections).all():
+        if not torch.isfinite(text_embeds).all():
             raise ValueError("text_embeds hold NaN or infinity")
+        if self.sentence_pooling is not None:
+            sentences = self._check_sentences(text_embeds[None])[0].double()
+            self.text_statistics.set(sentences.mean(dim=0), sentences.std(dim=0, unbiased=False))
+            return
+        sections = self._sections(text_embeds).double()
+        weights = self._mask(text_embeds, section_mask).double()[:, :, None]
+        present = weights.sum(dim=0).clamp(min=1)
         mean = (sections * weights).sum(dim=0) / present
         variance = ((sections - mean).square() * weights).sum(dim=0) / present
-        std = variance.sqrt()
-        if self.config.min_deviation is not None:
-            # Divided by a deviation this large, they vanish in any text.
-            std = torch.where(std < self.config.min_deviation, torch.full_like(std, 1e6), std)
-        self.text_statistics.set(mean, std)
+        self.text_statistics.set(mean, variance.sqrt())
 
     @can_return_tuple
     def forward(
@@ -134,32 +146,48 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
         section_mask: torch.Tensor | None = None,
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
+        sentence_embeds: torch.Tensor | None = None,
+        sentence_numbers: torch.Tensor | None = None,
+        sentence_sections: torch.Tensor | None = None,
+        sentence_mask: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPooling:
         r"""
         text_embeds (`torch.FloatTensor` of shape `(batch, n_sections * d)`, *optional*):
-            Joined embeddings of the sections.
+            Joined embeddings of the sections, for a model that reads those.
         section_mask (`torch.BoolTensor` of shape `(batch, n_sections)`, *optional*):
             True where a section is present. Left out, a section of zeros (or without tokens) is
             absent.
-        input_ids, attention_mask (`torch.LongTensor` of shape `(batch, n_sections, length)`):
-            Tokens of the sections, where a text encoder is configured.
+        input_ids, attention_mask (`torch.LongTensor` of shape `(batch, parts, length)`):
+            Tokens of the sections or sentences, where a text encoder is configured.
+        sentence_embeds (`torch.FloatTensor` of shape `(batch, sentences, d)`, *optional*):
+            Embeddings of the sentences, for a model that reads those.
+        sentence_numbers (`torch.FloatTensor` of shape `(batch, sentences, numbers_dim)`):
+            Quantities that each states (`hf_specclip.literature.quantity_numbers`).
+        sentence_sections (`torch.LongTensor` of shape `(batch, sentences)`, *optional*):
+            Index of each sentence's section; `n_sections`, as where left out, for none.
+        sentence_mask (`torch.BoolTensor` of shape `(batch, sentences)`, *optional*):
+            True where there is a sentence. Left out, one of zeros (or without tokens) is absent.
 
-        Returns `pooler_output`, the joined sections `(batch, n_sections * d)` on a common scale.
+        Returns `pooler_output` `(batch, config.output_size)`.
         """
-        if (text_embeds is None) == (input_ids is None):
-            raise ValueError("give either text_embeds or input_ids")
+        reads_sentences = self.sentence_pooling is not None
+        embeds = sentence_embeds if reads_sentences else text_embeds
+        if (embeds is None) == (input_ids is None):
+            name = "sentence_embeds" if reads_sentences else "text_embeds"
+            raise ValueError(f"this model reads {self.config.reads}: give {name} or input_ids")
+        mask = sentence_mask if reads_sentences else section_mask
         if input_ids is not None:
             if attention_mask is None:
                 attention_mask = torch.ones_like(input_ids)
-            if section_mask is None:
-                section_mask = attention_mask.any(dim=-1)
-            text_embeds = self._encode(input_ids, attention_mask)
-        mask = self._mask(text_embeds, section_mask)
-        sections = self.text_statistics.normalise(self._sections(text_embeds))
-        if self.config.max_deviation is not None:
-            most = self.config.max_deviation
-            sections = sections.clamp(-most, most)
+            mask = attention_mask.any(dim=-1) if mask is None else mask.bool()
+            embeds = self._encode(input_ids, attention_mask, mask)
+            embeds = embeds if reads_sentences else embeds.flatten(1)
+        if reads_sentences:
+            pooled = self._pool(embeds, sentence_numbers, sentence_sections, mask)
+            return BaseModelOutputWithPooling(pooler_output=pooled)
+        mask = self._mask(embeds, mask)
+        sections = self.text_statistics.normalise(self._sections(embeds))
         dtype = self.absent_sections.dtype
         joined = torch.where(mask[:, :, None], sections.to(dtype), self.absent_sections)
         return BaseModelOutputWithPooling(pooler_output=joined.flatten(1))
@@ -177,28 +205,66 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        if module is self:
-            init.normal_(self.absent_sections, std=0.02)
-        else:
+        if module is not self:
             super()._init_weights(module)
+        elif self.absent_sections is not None:
+            init.normal_(self.absent_sections, std=0.02)
 
-    def _encode(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    def _encode(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, present: torch.Tensor
+    ) -> torch.Tensor:
+        """Embed the parts of texts that are present, (batch, parts, d); zeros elsewhere."""
         if self.text_encoder is None:
             raise ValueError(
-                "this model takes text_embeds: it was built without a text encoder. Embed the "
-                f"sections with {self.config.embedder_name or 'the embedder it was trained on'}"
+                "this model takes embeddings: it was built without a text encoder. Embed the "
+                f"texts with {self.config.embedder_name or 'the embedder it was trained on'}"
             )
-        batch, sections, length = input_ids.shape
-        mask = attention_mask.reshape(-1, length)
-        # A section without tokens would attend to nothing and yield NaN.
-        seen = mask.clone()
-        seen[:, 0] = torch.where(mask.any(dim=1), mask[:, 0], torch.ones_like(mask[:, 0]))
-        hidden = self.text_encoder(
-            input_ids=input_ids.reshape(-1, length), attention_mask=seen
-        ).last_hidden_state.float()
-        weights = seen[:, :, None].float()
-        pooled = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
-        return F.normalize(pooled, dim=-1).view(batch, sections * hidden.shape[-1])
+        rows = present & attention_mask.any(dim=-1)
+        result = attention_mask.new_zeros((*rows.shape, self.config.embedding_dim)).float()
+        if rows.any():
+            mask = attention_mask[rows]
+            hidden = self.text_encoder(
+                input_ids=input_ids[rows], attention_mask=mask
+            ).last_hidden_state.float()
+            weights = mask[:, :, None].float()
+            pooled = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+            result[rows] = F.normalize(pooled, dim=-1)
+        return result
+
+    def _pool(
+        self,
+        embeds: torch.Tensor,
+        numbers: torch.Tensor | None,
+        sections: torch.Tensor | None,
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Pool the sentences of texts to (batch, hidden_size)."""
+        embeds, shape = self._check_sentences(embeds), embeds.shape[:2]
+        mask = (embeds != 0).any(dim=-1) if mask is None else mask.bool()
+        if sections is None:
+            sections = torch.full(shape, self.config.n_sections, device=embeds.device)
+        if numbers is None:
+            numbers = embeds.new_zeros((*shape, self.config.numbers_dim))
+        expected = (*shape, self.config.numbers_dim)
+        if tuple(numbers.shape) != expected or sections.shape != shape or mask.shape != shape:
+            raise ValueError(
+                f"sentence_numbers {tuple(numbers.shape)}, sentence_sections "
+                f"{tuple(sections.shape)} and sentence_mask {tuple(mask.shape)} must be "
+                f"{expected}, {tuple(shape)} and {tuple(shape)}"
+            )
+        sentences = torch.cat([self.text_statistics.normalise(embeds), numbers.float()], dim=-1)
+        dtype = self.sentence_pooling.embedding.weight.dtype
+        return self.sentence_pooling(sentences.to(dtype), sections, mask)
+
+    def _check_sentences(self, embeds: torch.Tensor) -> torch.Tensor:
+        size = self.config.embedding_dim
+        if embeds.ndim != 3 or embeds.shape[-1] != size:
+            raise ValueError(
+                f"sentence_embeds are {tuple(embeds.shape)}, this model needs (batch, sentences, "
+                f"{size}): use the embedder it was trained with "
+                f"({self.config.embedder_name or 'its name was not recorded'})"
+            )
+        return embeds
 
     def _sections(self, text_embeds: torch.Tensor) -> torch.Tensor:
         sections, size = self.config.n_sections, self.config.embedding_dim
@@ -242,8 +308,8 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         self.spectrum_model = SpecCLIPSpectrumModel._from_config(config.spectrum_config)
         self.text_model = SpecCLIPTextModel._from_config(config.text_config)
         self.spectrum_projection = SpecCLIPProjection(config, config.spectrum_config.latent_dim)
-        joined = config.text_config.n_sections * config.text_config.embedding_dim
-        self.text_projection = SpecCLIPProjection(config, joined, config.text_dropout)
+        text_size = config.text_config.output_size
+        self.text_projection = SpecCLIPProjection(config, text_size, config.text_dropout)
         self.logit_scale = nn.Parameter(torch.empty(()))
         # A parameter that no loss uses would hang a distributed run.
         sigmoid = config.contrastive_loss == "sigmoid"
@@ -293,21 +359,16 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
 
     @can_return_tuple
     def get_text_features(
-        self,
-        text_embeds: torch.Tensor | None = None,
-        section_mask: torch.Tensor | None = None,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        **kwargs: Any,
+        self, text_embeds: torch.Tensor | None = None, **texts: Any
     ) -> BaseModelOutputWithPooling:
         """Embed texts: `pooler_output` (batch, shared_dim), L2-normalised float32.
 
         Args:
-            text_embeds, section_mask, input_ids, attention_mask: see [`SpecCLIPTextModel`].
+            text_embeds, texts: the arguments of [`SpecCLIPTextModel`] by name.
         """
-        joined = self.text_model(text_embeds, section_mask, input_ids, attention_mask)
+        encoded = self.text_model(text_embeds, **texts)
         return BaseModelOutputWithPooling(
-            pooler_output=_unit(self.text_projection(joined.pooler_output))
+            pooler_output=_unit(self.text_projection(encoded.pooler_output))
         )
 
     @can_return_tuple
@@ -317,18 +378,17 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         spectrum_globals: torch.Tensor | None = None,
         input_signature: torch.Tensor | None = None,
         text_embeds: torch.Tensor | None = None,
-        section_mask: torch.Tensor | None = None,
         input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
+        sentence_embeds: torch.Tensor | None = None,
         text_ids: torch.Tensor | None = None,
         return_loss: bool | None = None,
-        **kwargs: Any,
+        **texts: Any,
     ) -> SpecCLIPOutput:
         r"""
         spectrum_values, spectrum_globals, input_signature:
             See [`SpecCLIPSpectrumModel`]. Left out, only texts are embedded.
-        text_embeds, section_mask, input_ids, attention_mask:
-            See [`SpecCLIPTextModel`]. Left out, only spectra are embedded.
+        text_embeds, input_ids, sentence_embeds, texts:
+            The arguments of [`SpecCLIPTextModel`] by name. Left out, only spectra are embedded.
         text_ids (`torch.LongTensor` of shape `(batch,)`, *optional*):
             Equal where texts are equal: these are positives of each other (`multi_positive`).
         return_loss (`bool`, *optional*):
@@ -337,31 +397,34 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
             all processes together (see `info_nce_loss`, `across_processes`).
         """
         has_spectra = spectrum_values is not None
-        has_texts = text_embeds is not None or input_ids is not None
+        inputs = (text_embeds, input_ids, sentence_embeds)
+        has_texts = any(each is not None for each in inputs)
         if not has_spectra and not has_texts:
-            raise ValueError("give spectrum_values, text_embeds or input_ids")
-        latent = spectra = texts = logits = loss = None
+            raise ValueError("give spectrum_values, text_embeds, sentence_embeds or input_ids")
+        latent = spectra = points = logits = loss = None
         if has_spectra:
             encoded = self._encode_spectra(spectrum_values, spectrum_globals, input_signature)
             latent = encoded.pooler_output
             spectra = _unit(self.spectrum_projection(latent))
         if has_texts:
-            joined = self.text_model(text_embeds, section_mask, input_ids, attention_mask)
-            texts = _unit(self.text_projection(joined.pooler_output))
+            encoded = self.text_model(
+                text_embeds, input_ids=input_ids, sentence_embeds=sentence_embeds, **texts
+            )
+            points = _unit(self.text_projection(encoded.pooler_output))
         if has_spectra and has_texts:
-            logits = spectra @ texts.t() * self.inverse_temperature()
+            logits = spectra @ points.t() * self.inverse_temperature()
             if self.logit_bias is not None:
                 logits = logits + at_least_float32(self.logit_bias)
         if return_loss:
             if logits is None:
                 raise ValueError("return_loss needs spectra and texts")
-            loss = self.contrastive_loss(spectra, texts, text_ids)
+            loss = self.contrastive_loss(spectra, points, text_ids)
         return SpecCLIPOutput(
             loss=loss,
             logits_per_spectrum=logits,
             logits_per_text=None if logits is None else logits.t(),
             spectrum_embeds=spectra,
-            text_embeds=texts,
+            text_embeds=points,
             spectrum_latent=latent,
         )
 

@@ -95,20 +95,14 @@ class SpecCLIPEnsembleModel(SpecCLIPPreTrainedModel):
 
     @can_return_tuple
     def get_text_features(
-        self,
-        text_embeds: torch.Tensor | None = None,
-        section_mask: torch.Tensor | None = None,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        **kwargs: Any,
+        self, text_embeds: torch.Tensor | None = None, **texts: Any
     ) -> BaseModelOutputWithPooling:
         """Embed texts: `pooler_output` (batch, shared_dim), L2-normalised float32.
 
         Args:
-            text_embeds, section_mask, input_ids, attention_mask: see [`SpecCLIPTextModel`].
+            text_embeds, texts: the arguments of [`SpecCLIPTextModel`] by name.
         """
-        inputs = (text_embeds, section_mask, input_ids, attention_mask)
-        return self._join_outputs([m.get_text_features(*inputs) for m in self.members])
+        return self._join_outputs([m.get_text_features(text_embeds, **texts) for m in self.members])
 
     @can_return_tuple
     def forward(self, *args: Any, return_loss: bool | None = None, **kwargs: Any) -> SpecCLIPOutput:

@@ -1,5 +1,6 @@
 """Processor: spectra and texts to the tensors of the SpecCLIP models."""
 
+import importlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +22,8 @@ class SpecCLIPProcessor(ProcessorMixin):
         tokenizer (`PreTrainedTokenizerBase`, *optional*): of the model's text encoder.
         sections (`list[str]`, defaults to `identity`, `spectrum` and `context`): of a summary, in
             the order of the embeddings.
+        reads (`str`, defaults to `"sections"`): what the model reads, as in its
+            [`SpecCLIPTextConfig`]: `"sections"` or `"sentences"`.
 
     Examples:
 
@@ -40,12 +43,14 @@ class SpecCLIPProcessor(ProcessorMixin):
         feature_extractor: Any = None,
         tokenizer: PreTrainedTokenizerBase | None = None,
         sections: Sequence[str] = SECTIONS,
+        reads: str = "sections",
     ):
         super().__init__(feature_extractor)
         if tokenizer is not None:
             self.check_argument_for_proper_class("tokenizer", tokenizer)
         self.tokenizer = tokenizer
         self.sections = list(sections)
+        self.reads = reads
 
     def __call__(
         self,
@@ -53,6 +58,7 @@ class SpecCLIPProcessor(ProcessorMixin):
         text: Any = None,
         *,
         text_embeds: Any = None,
+        sentences: Any = None,
         section: str | None = None,
         max_length: int = 256,
         return_tensors: str | None = "pt",
@@ -63,28 +69,34 @@ class SpecCLIPProcessor(ProcessorMixin):
         Args:
             spectra: whatever [`SpecCLIPFeatureExtractor`] takes.
             text: a summary (a mapping of sections to texts, absent or None where there is none), a
-                plain text, which fills one section, or a list of these. Needs a tokenizer.
+                plain text, or a list of these. A plain text fills one section; where the model
+                reads sentences, it has none. Needs a tokenizer.
             text_embeds: embeddings in place of text: of whole summaries (B, 3·d), in which zeros
                 stand for an absent section; or, where `section` is given, of plain texts, (B, d)
                 or (d,).
+            sentences: embedded texts for a model that reads sentences: the `SentenceSets` of
+                `hf_specclip.literature.embed_sentences`.
             section: the section plain texts fill; where left out `"spectrum"`, or the first
                 where none is called that.
-            max_length: tokens of one section, the rest is cut off.
+            max_length: tokens of one section or sentence, the rest is cut off.
             return_tensors: `"pt"` (the default) or `"np"`.
             **spectrum_arguments: `exposure` and others beside an array of counts.
 
         Returns:
-            `BatchFeature`: of spectra, what the feature extractor gives; of texts `input_ids` and
-            `attention_mask` (B, 3, L), or `text_embeds` (B, 3·d) float32, with `section_mask`.
+            `BatchFeature`: of spectra, what the feature extractor gives; of texts `text_embeds`
+            (B, 3·d) float32 with `section_mask`, or `sentence_embeds` (B, S, d),
+            `sentence_numbers`, `sentence_sections` and `sentence_mask`; tokens are `input_ids` and
+            `attention_mask` (B, 3 or S, L) in place of embeddings.
 
         Raises:
             ValueError: nothing given, text without a tokenizer, an unknown section, embeddings of
                 another shape or not finite.
         """
-        if spectra is None and text is None and text_embeds is None:
-            raise ValueError("give spectra, text or text_embeds")
-        if text is not None and text_embeds is not None:
-            raise ValueError("give either text or text_embeds")
+        texts = [each for each in (text, text_embeds, sentences) if each is not None]
+        if spectra is None and not texts:
+            raise ValueError("give spectra, text, text_embeds or sentences")
+        if len(texts) > 1:
+            raise ValueError("give one of text, text_embeds and sentences")
         if section is not None and section not in self.sections:
             raise ValueError(
                 f"section is {section!r}, it must be one of {', '.join(self.sections)}"
@@ -92,39 +104,73 @@ class SpecCLIPProcessor(ProcessorMixin):
         data: dict[str, Any] = {}
         if spectra is not None:
             data.update(self.feature_extractor(spectra, **spectrum_arguments))
+        if sentences is not None:
+            data.update(sentences.batch(np.arange(len(sentences))))
         if text is not None:
-            usual = "spectrum" if "spectrum" in self.sections else self.sections[0]
-            data.update(self._tokens(text, section or usual, max_length))
+            data.update(self._tokens(text, section, max_length))
         if text_embeds is not None:
             data.update(_embeddings(text_embeds, section, self.sections))
         return BatchFeature(data, tensor_type=return_tensors)
 
-    def _tokens(self, text: Any, section: str, max_length: int) -> dict[str, np.ndarray]:
+    def _tokens(self, text: Any, section: str | None, max_length: int) -> dict[str, np.ndarray]:
         if self.tokenizer is None:
             raise ValueError(
                 "this processor has no tokenizer, its model takes embeddings: embed the text with "
                 "the embedder the model was trained with (text_config.embedder_name) and pass "
-                "text_embeds"
+                "text_embeds or sentences"
             )
         texts = [text] if isinstance(text, str | Mapping) else list(text)
-        summaries = [{section: each} if isinstance(each, str) else each for each in texts]
+        plain = section
+        if plain is None:
+            usual = "spectrum" if "spectrum" in self.sections else self.sections[0]
+            plain = "text" if self.reads == "sentences" else usual
+        summaries = [{plain: each} if isinstance(each, str) else each for each in texts]
         for row, summary in enumerate(summaries):
-            if unknown := set(summary) - set(self.sections):
+            if unknown := set(summary) - {*self.sections, plain}:
                 raise ValueError(
                     f"row {row}: unknown section {min(unknown)!r}, there are "
                     f"{', '.join(self.sections)}"
                 )
-        flat = [
-            (summary.get(name) or "").strip() for summary in summaries for name in self.sections
-        ]
-        encoded = self.tokenizer(
-            flat, padding=True, truncation=True, max_length=max_length, return_tensors="np"
-        )
-        shape = (len(summaries), len(self.sections))
+        if self.reads == "sentences":
+            return self._sentence_tokens(summaries, max_length)
+        parts = [[(s.get(name) or "").strip() for name in self.sections] for s in summaries]
+        tokens = self._encode(parts, max_length)
+        return {**tokens, "section_mask": np.array([[bool(p) for p in row] for row in parts])}
+
+    def _sentence_tokens(
+        self, summaries: Sequence[Mapping[str, str | None]], max_length: int
+    ) -> dict[str, np.ndarray]:
+        literature = _package("literature", "reading sentences")
+        rows = [literature.summary_sentences(each, self.sections) for each in summaries]
+        longest = max(1, max(map(len, rows), default=1))
+        mask = np.zeros((len(rows), longest), dtype=bool)
+        sections = np.full(mask.shape, len(self.sections), dtype=np.int64)
+        numbers = np.zeros((*mask.shape, literature.QUANTITY_WIDTH), dtype=np.float32)
+        for row, sentences in enumerate(rows):
+            if n := len(sentences):
+                mask[row, :n] = True
+                sections[row, :n] = [index for _, index in sentences]
+                numbers[row, :n] = literature.quantity_numbers([each for each, _ in sentences])
+        parts = [[s for s, _ in row] + [""] * (longest - len(row)) for row in rows]
         return {
-            "input_ids": encoded["input_ids"].reshape(*shape, -1),
-            "attention_mask": encoded["attention_mask"].reshape(*shape, -1),
-            "section_mask": np.array([bool(words) for words in flat]).reshape(shape),
+            **self._encode(parts, max_length),
+            "sentence_numbers": numbers,
+            "sentence_sections": sections,
+            "sentence_mask": mask,
+        }
+
+    def _encode(self, parts: Sequence[Sequence[str]], max_length: int) -> dict[str, np.ndarray]:
+        """Tokenize the parts of texts, all texts with as many, to (texts, parts, length)."""
+        encoded = self.tokenizer(
+            [part for row in parts for part in row],
+            padding=True,
+            truncation=True,
+            max_length=max_length,
+            return_tensors="np",
+        )
+        return {
+            name: encoded[name].reshape(len(parts), len(parts[0]), -1)
+            for name in ("input_ids", "attention_mask")
         }
 
     @classmethod
@@ -135,8 +181,11 @@ class SpecCLIPProcessor(ProcessorMixin):
     @property
     def model_input_names(self) -> list[str]:
         """Names of the tensors."""
-        texts = ["input_ids", "attention_mask"] if self.tokenizer is not None else ["text_embeds"]
-        return [*self.feature_extractor.model_input_names, *texts, "section_mask"]
+        sentences = ["sentence_numbers", "sentence_sections", "sentence_mask"]
+        by_reads = {"sections": ("text_embeds", ["section_mask"])}
+        embeds, others = by_reads.get(self.reads, ("sentence_embeds", sentences))
+        texts = ["input_ids", "attention_mask"] if self.tokenizer is not None else [embeds]
+        return [*self.feature_extractor.model_input_names, *texts, *others]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of `processor_config.json`; the tokenizer has files of its own."""
@@ -145,6 +194,7 @@ class SpecCLIPProcessor(ProcessorMixin):
             "feature_extractor": self.feature_extractor.to_dict(),
             "has_tokenizer": self.tokenizer is not None,
             "sections": self.sections,
+            "reads": self.reads,
         }
         auto_map = getattr(self, "auto_map", None)
         if auto_map is not None:
@@ -170,6 +220,14 @@ class SpecCLIPProcessor(ProcessorMixin):
             tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)
             arguments.append(tokenizer)
         return arguments
+
+
+def _package(room: str, purpose: str) -> Any:
+    """Import a package of hf_specclip, which need not be installed to load a model."""
+    try:
+        return importlib.import_module(f"hf_specclip.{room}")
+    except ImportError as error:
+        raise ImportError(f"{purpose} needs the package: pip install hf-specclip") from error
 
 
 def _embeddings(

@@ -107,19 +107,13 @@ class SpectrumSettings:
 
 @settings
 class ModelSettings:
-    """Dual encoder; see `SpecCLIPConfig` for each setting.
-
-    `text_max_deviation` and `text_min_deviation` are `max_deviation` and `min_deviation` of
-    `SpecCLIPTextConfig`.
-    """
+    """Dual encoder; see `SpecCLIPConfig` for each setting."""
 
     shared_dim: Count = 64
     projection_hidden_size: Count = 512
     projection_layers: Count = 2
     dropout: Dropout = 0.2
     text_dropout: Dropout | None = None
-    text_max_deviation: Positive | None = None
-    text_min_deviation: NotNegative | None = None
     projection_norm: bool = False
     contrastive_loss: Literal["infonce_text_to_spectrum", "infonce", "sigmoid"] = (
         "infonce_text_to_spectrum"

@@ -262,8 +262,6 @@ def build(
             "embedding_dim": texts.embeddings.shape[1] // texts.section_mask.shape[1],
             "sections": list(pairs.info.domain.sections),
             "embedder_name": texts.model,
-            "max_deviation": settings.text_max_deviation,
-            "min_deviation": settings.text_min_deviation,
         },
         shared_dim=settings.shared_dim,
         projection_hidden_size=settings.projection_hidden_size,
