@@ -23,6 +23,7 @@ from .sections import section_mask as section_mask
 from .sentence_sets import MAX_SENTENCES as MAX_SENTENCES
 from .sentence_sets import SentenceSets as SentenceSets
 from .sentence_sets import embed_sentences as embed_sentences
+from .sentence_sets import summary_sentences as summary_sentences
 from .sentences import split_sentences as split_sentences
 from .source_classes import FAMILIES as FAMILIES
 from .source_classes import ClassMention as ClassMention

@@ -124,6 +124,27 @@ class SentenceSets:
         return np.arange(length.sum()) + np.repeat(shift, length)
 
 
+def summary_sentences(
+    summary: Mapping[str, str | None], sections: Sequence[str] = SECTIONS
+) -> list[tuple[str, int]]:
+    """Split a text into sentences, each with the index of its section.
+
+    Args:
+        summary: mapping from `sections`, or from `"text"` (index `len(sections)`), to text or None.
+        sections: names of the sections.
+
+    Raises:
+        TypeError: for a section that is neither a string nor None.
+    """
+    keys = (*sections, UNSPECIFIED)
+    present = np.flatnonzero(section_mask([summary], keys)[0])
+    return [
+        (sentence, int(section))
+        for section in present
+        for sentence in split_sentences(summary[keys[section]] or "")
+    ][:MAX_SENTENCES]
+
+
 def embed_sentences(
     summaries: Sequence[Mapping[str, str | None]],
     embedder: TextEmbedder,
@@ -151,18 +172,15 @@ def embed_sentences(
         >>> sets.lengths, sets.vectors.shape
         (array([2]), (2, 384))
     """
-    keys = (*sections, UNSPECIFIED)
-    mask = section_mask(summaries, keys)
     number: dict[str, int] = {}
     ids: list[int] = []
     labels: list[int] = []
     offsets = [0]
-    for summary, present in zip(summaries, mask, strict=True):
+    for summary in summaries:
         entries = [
             (number.setdefault(sentence, len(number)), section)
-            for section in np.flatnonzero(present).tolist()
-            for sentence in split_sentences(summary[keys[section]] or "")
-        ][:MAX_SENTENCES]
+            for sentence, section in summary_sentences(summary, sections)
+        ]
         ids += [entry[0] for entry in entries]
         labels += [entry[1] for entry in entries]
         offsets.append(len(ids))
@@ -182,4 +200,4 @@ def embed_sentences(
     )
 
 
-__all__ = ["MAX_SENTENCES", "SentenceSets", "embed_sentences"]
+__all__ = ["MAX_SENTENCES", "SentenceSets", "embed_sentences", "summary_sentences"]

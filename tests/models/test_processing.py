@@ -133,3 +133,15 @@ def test_saved_and_loaded(extractor, with_tokenizer, tmp_path):
         file.unlink()
     with pytest.raises((OSError, ValueError)):
         SpecCLIPProcessor.from_pretrained(tmp_path / "with")
+
+
+def test_texts_become_the_tokens_of_their_sentences(extractor, with_tokenizer):
+    processor = SpecCLIPProcessor(extractor, with_tokenizer.tokenizer, reads="sentences")
+    texts = [{"identity": "A hard star. Its photon index is 1.7.", "context": "Faint."}, "A soft galaxy"]
+    inputs = processor(text=texts, return_tensors="np")
+    assert inputs["input_ids"].shape[:2] == inputs["sentence_mask"].shape == (2, 3)
+    assert inputs["sentence_mask"].tolist() == [[True] * 3, [True, False, False]]
+    assert inputs["sentence_sections"].tolist() == [[0, 0, 2], [3, 3, 3]]
+    stated = (inputs["sentence_numbers"] != 0).any(axis=-1)
+    assert stated.tolist() == [[False, True, False], [False] * 3]
+    assert set(processor.model_input_names) >= set(inputs)
