@@ -341,7 +341,7 @@ def embed_text_rows(
         vectors = torch.from_numpy(texts.embeddings[rows[batch]])
         mask = torch.from_numpy(texts.section_mask[rows[batch]])
         return model.get_text_features(
-            vectors.to(accelerator.device), mask.to(accelerator.device)
+            vectors.to(accelerator.device), section_mask=mask.to(accelerator.device)
         ).pooler_output
 
     return map_rows(accelerator, embed, len(rows))
