@@ -137,7 +137,7 @@ def test_saved_and_loaded(extractor, with_tokenizer, tmp_path):
 
 def test_texts_become_the_tokens_of_their_sentences(extractor, with_tokenizer):
     processor = SpecCLIPProcessor(extractor, with_tokenizer.tokenizer, reads="sentences")
-    texts = [{"identity": "A hard star. Its photon index is 1.7.", "context": "Faint."}, "A soft galaxy"]
+    texts = [{"identity": "A star. A photon index of 1.7.", "context": "Faint."}, "A soft galaxy"]
     inputs = processor(text=texts, return_tensors="np")
     assert inputs["input_ids"].shape[:2] == inputs["sentence_mask"].shape == (2, 3)
     assert inputs["sentence_mask"].tolist() == [[True] * 3, [True, False, False]]
