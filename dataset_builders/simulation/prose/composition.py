@@ -95,20 +95,6 @@ class _Slots(dict[str, object]):
         return _FILLERS[key](self._random.random())
 
 
-def family_of(
-    facts: Facts, families: Sequence[tuple[str, str]], reporter: Reporter
-) -> tuple[str, str]:
-    """Return the name of a family that a source's class is in, and the family's classes.
-
-    Args:
-        facts: what the literature has as true.
-        families: names, and classes joined by `|`.
-        reporter: chooses.
-    """
-    fitting = [item for item in families if facts.class_name in item[1].split("|")]
-    return fitting[int(len(fitting) * reporter.random.random())]
-
-
 def is_background(facts: Facts) -> bool:
     """Return True for sources at redshifts of their own, which do not belong to a host."""
     return facts.redshift > 0.0 and facts.class_name != "cluster"
@@ -135,4 +121,4 @@ def distance(facts: Facts, reporter: Reporter, error: float) -> str:
     return f"{reporter.plain(found, 2, unit)} {name}"
 
 
-__all__ = ["Composition", "distance", "family_of", "has_distance", "is_background"]
+__all__ = ["Composition", "distance", "has_distance", "is_background"]

@@ -90,10 +90,7 @@ class Numerals:
 
     def logarithm(self, key: str, found: Measurement, *, scale: float | None = None) -> str:
         """Write the logarithm of a quantity, such as `log NH = 22.3`."""
-        unit, digits = scale or UNITS.get(key, 1.0), 1
-        text, half = f"{log10(found.value / unit):.{digits}f}", 0.5 * 10.0**-digits
-        low, high = ((10.0 ** (float(text) + side)) * unit for side in (-half, half))
-        self._note(found, low, high)
+        text = self._reporter.logarithm(found, 1, scale or UNITS.get(key, 1.0))
         notation = self.notation
         relation = f"{notation.gap}{self._one_of(notation.about)}{notation.gap}"
         symbol = f"{notation.log}{notation.symbols[key]}"

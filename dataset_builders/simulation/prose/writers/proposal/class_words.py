@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ...reporter import LabelTable
+
 NOUNS = {
     "qso": "<QSO|luminous quasar|broad-line quasar|blue quasar|quasar>",
     "lensed_qso": "<lensed quasar|gravitational lens system|quasar lens|lensed QSO>",
@@ -24,17 +26,20 @@ NOUNS = {
     "msp": "<MSP|millisecond pulsar|recycled millisecond pulsar>",
     "magnetar": "<magnetar|SGR/AXP|magnetar candidate>",
 }
-FAMILIES = (
-    ("AGN", "qso|seyfert1|seyfert2|lensed_qso"),
-    ("accreting supermassive black hole", "qso|seyfert1|seyfert2|lensed_qso|tde"),
-    ("bright galactic nucleus", "qso|seyfert1|seyfert2|tde"),
-    ("accreting binary", "lmxb|hmxb|ulx|ulx_pulsar|cv|cv_magnetic"),
-    ("XRB", "lmxb|hmxb"),
-    ("interacting white dwarf binary", "cv|cv_magnetic"),
-    ("compact object", "lmxb|hmxb|ulx|ulx_pulsar|cv|cv_magnetic|pulsar|msp|magnetar"),
-    ("isolated neutron star or pulsar", "pulsar|msp|magnetar"),
-    ("star with hot plasma", "star|yso|ob_star"),
-    ("diffuse source", "snr|cluster|hot_gas"),
+FAMILIES = LabelTable(
+    "class",
+    {
+        "qso|seyfert1|seyfert2|lensed_qso": ("AGN",),
+        "qso|seyfert1|seyfert2|lensed_qso|tde": ("accreting supermassive black hole",),
+        "qso|seyfert1|seyfert2|tde": ("bright galactic nucleus",),
+        "lmxb|hmxb|ulx|ulx_pulsar|cv|cv_magnetic": ("accreting binary",),
+        "lmxb|hmxb": ("XRB",),
+        "cv|cv_magnetic": ("interacting white dwarf binary",),
+        "lmxb|hmxb|ulx|ulx_pulsar|cv|cv_magnetic|pulsar|msp|magnetar": ("compact object",),
+        "pulsar|msp|magnetar": ("isolated neutron star or pulsar",),
+        "star|yso|ob_star": ("star with hot plasma",),
+        "snr|cluster|hot_gas": ("diffuse source",),
+    },
 )
 KNOWN = {
     "qso": (
@@ -188,7 +193,7 @@ WHY = {
     "cv_magnetic": (
         "<White dwarf masses|Masses of white dwarfs> in binaries <exceed|seem to exceed> those of "
         "single stars, <for unknown reasons|which is not explained>.",
-        "<Such systems|Magnetic binaries> <explain|dominate> the <hard|> emission of the <Galactic "
+        "<Such systems|Magnetic binaries> <explain|dominate> the <hard |>emission of the <Galactic "
         "ridge|Milky Way's bulge>.",
     ),
     "cv": (

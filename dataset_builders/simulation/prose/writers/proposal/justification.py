@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ....source_classes import COMPONENTS, PLASMA, POWER_LAW
-from ...composition import Composition, distance, family_of, has_distance, is_background
+from ...composition import Composition, distance, has_distance, is_background
 from ...facts import Facts
 from ...notation import Notation, Numerals, luminosity_over_flux, with_article
 from ...reporter import LOG, Measurement, Reporter
@@ -81,8 +81,7 @@ class _Justification:
             reporter.label("class", facts.class_name)
             noun = reporter.pick((class_words.NOUNS[facts.class_name],))
         elif lot < 0.92:
-            noun, allowed = family_of(facts, class_words.FAMILIES, reporter)
-            reporter.label("class", allowed)
+            noun = class_words.FAMILIES.pick(facts, reporter)
         else:
             noun = reporter.pick(sentences.UNKNOWN)
         name = facts.name.removeprefix("2CXO ").rstrip("X")

@@ -9,7 +9,7 @@ from ....source_classes import (
     PLASMA,
     POWER_LAW,
 )
-from ...composition import Composition, distance, family_of, has_distance, is_background
+from ...composition import Composition, distance, has_distance, is_background
 from ...facts import Facts
 from ...notation import Notation, Numerals, luminosity_over_flux, with_article
 from ...reporter import LOG, Measurement, Reporter
@@ -114,8 +114,7 @@ class _Abstract:
             reporter.label("class", facts.class_name)
             noun = reporter.pick((class_words.NOUNS[facts.class_name],))
         elif lot < 0.95:
-            noun, allowed = family_of(facts, class_words.FAMILIES, reporter)
-            reporter.label("class", allowed)
+            noun = class_words.FAMILIES.pick(facts, reporter)
         name = facts.name if reporter.chance(0.4) else facts.name.split()[-1]
         slots = {"name": name.rstrip("X"), "noun": noun, "a_noun": with_article(noun)}
         self.add("identity", sentences.OPENING, **slots, place=self._place())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ...reporter import LabelTable
+
 NOUNS = {
     "qso": "<quasar|radio-quiet quasar|type 1 quasar|optically selected quasar>",
     "lensed_qso": "<gravitationally lensed quasar|strongly lensed quasar|multiply imaged quasar>",
@@ -24,19 +26,24 @@ NOUNS = {
     "msp": "<millisecond pulsar|recycled pulsar|millisecond pulsar (MSP)>",
     "magnetar": "<magnetar|anomalous X-ray pulsar|soft gamma-ray repeater>",
 }
-FAMILIES = (
-    ("active galactic nucleus", "qso|seyfert1|seyfert2|lensed_qso"),
-    ("AGN", "qso|seyfert1|seyfert2|lensed_qso"),
-    ("broad-line AGN", "qso|seyfert1|lensed_qso"),
-    ("transient in a galactic nucleus", "tde|qso|seyfert1|seyfert2"),
-    ("X-ray binary", "lmxb|hmxb"),
-    ("accreting compact object", "lmxb|hmxb|ulx|ulx_pulsar"),
-    ("ultraluminous source", "ulx|ulx_pulsar"),
-    ("accreting white dwarf", "cv|cv_magnetic"),
-    ("compact binary", "cv|cv_magnetic|lmxb|msp"),
-    ("stellar X-ray source", "star|yso|ob_star"),
-    ("neutron star", "pulsar|msp|magnetar"),
-    ("extended X-ray source", "snr|cluster|hot_gas"),
+FAMILIES = LabelTable(
+    "class",
+    {
+        "qso|seyfert1|seyfert2|lensed_qso": (
+            "active galactic nucleus",
+            "AGN",
+        ),
+        "qso|seyfert1|lensed_qso": ("broad-line AGN",),
+        "tde|qso|seyfert1|seyfert2": ("transient in a galactic nucleus",),
+        "lmxb|hmxb": ("X-ray binary",),
+        "lmxb|hmxb|ulx|ulx_pulsar": ("accreting compact object",),
+        "ulx|ulx_pulsar": ("ultraluminous source",),
+        "cv|cv_magnetic": ("accreting white dwarf",),
+        "cv|cv_magnetic|lmxb|msp": ("compact binary",),
+        "star|yso|ob_star": ("stellar X-ray source",),
+        "pulsar|msp|magnetar": ("neutron star",),
+        "snr|cluster|hot_gas": ("extended X-ray source",),
+    },
 )
 EVIDENCE = {
     "qso": (
@@ -283,18 +290,18 @@ MEANING = {
     "lensed_qso": (
         "The <size|half-light radius> of the X-ray corona is <constrained|limited> by <the lack of|"
         "the observed> microlensing.",
-        "<A mass model|Our lens model> <of the deflector|> <reproduces|accounts for> the image "
+        "<A mass model|Our lens model> <of the deflector |><reproduces|accounts for> the image "
         "positions.",
     ),
     "seyfert1": (
-        "A <hot corona|compact corona> above the <inner|> disc explains the <continuum|data>.",
+        "A <hot corona|compact corona> above the <inner |>disc explains the <continuum|data>.",
         "We <compare|place> the source with other <local|nearby> <type 1 objects|Seyferts> in the "
         "plane of Eddington ratio and slope.",
     ),
     "seyfert2": (
         "<The data|Our results> <support|favour> a <clumpy torus|torus seen edge-on>.",
         "<Infrared|[O III] and mid-infrared> luminosities agree with the <intrinsic|"
-        "absorption-corrected> power of the <hidden|> nucleus.",
+        "absorption-corrected> power of the <hidden |>nucleus.",
     ),
     "tde": (
         "We <interpret|explain> the event as the <partial|full> disruption of a <solar-type|low-"
@@ -372,7 +379,7 @@ MEANING = {
     ),
     "msp": (
         "<Return currents|Particles from the magnetosphere> <heat|bombard> the magnetic poles.",
-        "<Dynamical formation|An exchange encounter> <in a dense core|> <explains|may explain> the "
+        "<Dynamical formation|An exchange encounter> <in a dense core |><explains|may explain> the "
         "system.",
     ),
     "magnetar": (

@@ -86,8 +86,8 @@ ENDING = (
 )
 GALACTIC_PLACES = {
     "galaxy": ("in {host}", "in the <spiral|nearby galaxy|galaxy> {host}"),
-    "globular": ("in <the globular cluster|the core of|> {host}",),
-    "nursery": ("in <the star-forming region|the young association|> {host}",),
+    "globular": ("in <the globular cluster |the core of |>{host}",),
+    "nursery": ("in <the star-forming region |the young association |>{host}",),
     "plane": ("in {host}", "<projected on|towards> {host}"),
     "survey": ("in {host}", "<serendipitously found|detected> in {host}"),
     "cluster": ("<at the position of|coincident with> {host}",),
@@ -95,7 +95,7 @@ GALACTIC_PLACES = {
 FAR_PLACES = {
     "galaxy": ("<behind|close to> the galaxy {host}", "in the <field|direction> of {host}"),
     "survey": ("in {host}", "<serendipitously found|detected> in {host}"),
-    "cluster": ("in the field of <the cluster|> {host}", "behind the <rich|> cluster {host}"),
+    "cluster": ("in the field of <the cluster |>{host}", "behind the <rich |>cluster {host}"),
 }
 MODELS = {
     POWER_LAW: "<power law|absorbed power law|power-law continuum>",
