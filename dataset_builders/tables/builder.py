@@ -90,9 +90,16 @@ _VARIABLES = (
 DESCRIPTION = """\
 Detections of PI channels (14.6 eV, first channel 1) dealt over the energy bins by a multinomial
 draw with the overlap fractions, seeded by the detection; effective area from the response named in
-the row. Summaries are sentences taken from the abstracts of the source's papers, without a language
-model. Values that mean "not measured" became null.
+the row. {texts} Values that mean "not measured" became null.
 """
+SUMMARIES = (
+    "Summaries are sentences taken from the abstracts of the source's papers, without a language "
+    "model."
+)
+ABSTRACTS = (
+    "The section identity holds titles and abstracts of the X-ray papers about the source itself, "
+    "as they are; the other sections are empty."
+)
 
 
 def is_tables_folder(folder: str | Path) -> bool:
@@ -108,6 +115,8 @@ class LocalTables:
         folder: of the tables; the module's docstring lists their columns.
         survey_limit: papers behind more sources link none and feed no summary alone.
         keep_survey_only: keep sources that only such papers are about, too.
+        abstracts: titles and abstracts as they are in place of summaries, of the papers whose
+            `about` is `source` and whose `xray` is true; other sources are left out.
         seed: of the splits.
 
     Raises:
@@ -120,6 +129,7 @@ class LocalTables:
         *,
         survey_limit: int = SURVEY_LIMIT,
         keep_survey_only: bool = False,
+        abstracts: bool = False,
         seed: int = 0,
     ) -> None:
         self.folder = Path(folder)
@@ -130,6 +140,7 @@ class LocalTables:
         self.knobs: dict[str, Any] = {
             "survey_limit": int(survey_limit),
             "keep_survey_only": bool(keep_survey_only),
+            "abstracts": bool(abstracts),
             "split_seed": int(seed),
         }
 
@@ -155,18 +166,20 @@ class LocalTables:
             self.folder / DETECTIONS_FILE,
             survey_limit=self.knobs["survey_limit"],
             keep_survey_only=self.knobs["keep_survey_only"],
+            abstracts=self.knobs["abstracts"],
             seed=self.knobs["split_seed"],
         )
 
     def description(self) -> SpecCLIPDatasetInfo:
         """Describe the dataset."""
+        texts = ABSTRACTS if self.knobs["abstracts"] else SUMMARIES
         return SpecCLIPDatasetInfo(
             name=self.folder.resolve().name,
             builder="local_tables",
             builder_version=VERSION,
             seed=self.knobs["split_seed"],
             knobs=self.knobs,
-            description=f"{DESCRIPTION}\n{self.plan.counts}",
+            description=f"{DESCRIPTION.format(texts=texts)}\n{self.plan.counts}",
         )
 
     def streams(self) -> dict[str, TableStream]:
@@ -241,6 +254,7 @@ def _contract_table(
         "background_scale": numbers["background_scale"],
         "papers": [plan.papers[index] for index in source],
         "summary": [plan.summaries[index] for index in source],
+        "writer": [plan.writer] * len(source),
     }
     if areas and "response" in part.column_names:
         columns["effective_area"] = _area_column(part, rows, areas, path)

@@ -39,6 +39,12 @@ def add_command(commands: Any) -> None:
         action="store_true",
         help="keep sources that only surveys are about; many will share one text",
     )
+    parser.add_argument(
+        "--abstracts",
+        action="store_true",
+        help="titles and abstracts as they are in place of summaries, of papers that are about the "
+        "source (about = source) and speak of X-rays (xray = true)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the splits (default 0)")
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
     parser.add_argument(
@@ -60,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
         options.folder,
         survey_limit=options.survey_limit,
         keep_survey_only=options.keep_survey_only,
+        abstracts=options.abstracts,
         seed=options.seed,
     )
     plan = tables.plan

@@ -55,6 +55,7 @@ class Plan:
         group: group of each detection.
         source: index into the lists below, −1 where the source has no summary.
         summaries, papers, classes: of each source that has a summary.
+        writer: of the summaries, as in the contract.
         counts: numbers of rows and of what was left out.
     """
 
@@ -64,6 +65,7 @@ class Plan:
     summaries: list[dict[str, str | None]]
     papers: list[list[dict[str, Any]]]
     classes: list[str | None]
+    writer: str
     counts: BuildCounts
 
 
@@ -90,6 +92,7 @@ def make_plan(
     *,
     survey_limit: int,
     keep_survey_only: bool,
+    abstracts: bool,
     seed: int,
 ) -> Plan:
     """Choose the detections that become rows, write their summaries, and draw groups and splits.
@@ -98,6 +101,8 @@ def make_plan(
         sources_path, detections_path: of the tables.
         survey_limit: a paper behind more sources is a survey.
         keep_survey_only: keep sources that only surveys are about.
+        abstracts: use titles and abstracts as they are, of the papers about the source itself that
+            speak of X-rays, in place of summaries.
         seed: of the splits.
 
     Raises:
@@ -117,7 +122,10 @@ def make_plan(
         if not ids[source] or (survey_only[source] and not keep_survey_only):
             continue
         surveys = {i for i in ids[source] if sources_of[i] > survey_limit}
-        summary = _summarise(sources, source, set() if survey_only[source] else surveys)
+        if abstracts:
+            summary = _own_abstracts(sources.papers[source])
+        else:
+            summary = _summarise(sources, source, set() if survey_only[source] else surveys)
         if not any(summary.values()):
             without_text += 1
             continue
@@ -138,6 +146,7 @@ def make_plan(
         summaries=summaries,
         papers=[[_paper_row(paper) for paper in sources.papers[source]] for source in order],
         classes=[sources.classes[source] for source in order],
+        writer="title and abstract" if abstracts else "extractive summary",
         counts=BuildCounts(
             detections=len(detections),
             sources=len(sources.names),
@@ -238,6 +247,16 @@ def _summarise(sources: _Sources, source: int, surveys: set[str]) -> dict[str, s
         papers=papers,
         is_survey=[paper["id"] in surveys for paper in papers],
     )
+
+
+def _own_abstracts(papers: list[dict[str, Any]]) -> dict[str, str | None]:
+    """Join titles and abstracts of the X-ray papers about a source, in one section."""
+    texts = [
+        f"{(paper.get('title') or '').strip().rstrip('.')}. {paper['abstract'].strip()}"
+        for paper in papers
+        if paper.get("about") == "source" and paper.get("xray") and paper.get("abstract")
+    ]
+    return {"identity": " ".join(texts) or None, "spectrum": None, "context": None}
 
 
 def _papers(cell: Any, path: Path, row: int) -> list[dict[str, Any]]:

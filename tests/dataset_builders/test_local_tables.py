@@ -123,6 +123,23 @@ def test_tables_become_rows(tables, tmp_path):
     assert builder.plan.counts.rows == 48
 
 
+def test_abstracts_as_they_are_of_x_ray_papers_about_the_source_alone(tmp_path):
+    about = {"about": "source", "xray": True, "title": "A star.", "abstract": "It is soft. We fit."}
+    papers = [
+        [{"id": f"0701.{i:05d}", **about, "about": "host" if i % 3 == 0 else "source",
+          "xray": i % 3 != 1}]
+        for i in range(24)
+    ]  # fmt: skip
+    folder = make_tables(tmp_path / "tables", papers=papers)
+    _, rows = rows_of(folder, tmp_path, abstracts=True)
+    assert {row["source_name"] for row in rows} == {
+        f"2CXO J00{i:04d}.0+000000" for i in range(2, 24, 3)
+    }
+    assert {row["summary"]["identity"] for row in rows} == {"A star. It is soft. We fit."}
+    assert {row["summary"]["spectrum"] for row in rows} == {None}
+    assert {row["writer"] for row in rows} == {"title and abstract"}
+
+
 def test_dealing_depends_on_the_detection_alone(tables, tmp_path):
     _, rows = rows_of(tables, tmp_path)
     whole = pq.read_table(tables / "detections.parquet")
