@@ -92,7 +92,8 @@ class Numerals:
         """Write the logarithm of a quantity, such as `log NH = 22.3`."""
         text = self._reporter.logarithm(found, 1, scale or UNITS.get(key, 1.0))
         notation = self.notation
-        relation = f"{notation.gap}{self._one_of(notation.about)}{notation.gap}"
+        relation = self._one_of(notation.about)
+        relation = f"{notation.gap}{relation}{notation.gap}" if relation else " "
         symbol = f"{notation.log}{notation.symbols[key]}"
         return f"{notation.quote}{symbol}{relation}{text}{notation.quote}"
 
@@ -138,7 +139,8 @@ class Numerals:
     def _equation(self, key: str, relation: str, number: str) -> str:
         notation = self.notation
         gap, quote, unit = notation.gap, notation.quote, notation.units.get(key, "")
-        text = f"{quote}{notation.symbols[key]}{gap}{relation}{gap}{number}{quote}"
+        relation = f"{gap}{relation}{gap}" if relation else " "
+        text = f"{quote}{notation.symbols[key]}{relation}{number}{quote}"
         return f"{text} {unit}" if unit else text
 
     def _power(self, mantissa: str, exponent: int) -> str:

@@ -1,0 +1,290 @@
+"""Note on a source: fragments in random order, their scales of words and notations."""
+
+from __future__ import annotations
+
+from math import inf
+
+from ....source_classes import COMPONENTS, PLASMA, POWER_LAW
+from ...composition import Composition, distance, has_distance
+from ...facts import Facts
+from ...notation import Notation, Numerals, luminosity_over_flux
+from ...reporter import LOG, Reporter, WordScale
+from . import fragments
+
+FEWEST = 8
+_THERMAL = "|".join(name for kind, name in enumerate(COMPONENTS) if kind != POWER_LAW)
+# Fluxes, 0.5–7 keV, erg/cm²/s.
+_BRIGHTNESS = WordScale(
+    ((1e-14, "<faint|weak>"), (1e-13, "<med. bright|moderate>"), (inf, "bright"))
+)
+_HARDNESS = WordScale(
+    (
+        (-0.6, "<v. soft|SSS-like>"),
+        (-0.2, "soft"),
+        (0.3, "<med. HR|neither soft nor hard>"),
+        (0.65, "<hard|HR high>"),
+        (inf, "<v. hard|mostly \\>2 keV>"),
+    )
+)
+_SOFT_END = WordScale(
+    (
+        (-0.3, "<strong \\<1 keV|excess \\<1 keV>"),
+        (0.3, "<normal at low E|low E ok>"),
+        (inf, "<no cts \\<1 keV|cut off at low E>"),
+    )
+)
+# Columns, 1e22 cm⁻².
+_ABSORPTION = WordScale(
+    (
+        (0.1, "<unabs.|no abs.|low NH>"),
+        (0.8, "<some abs.|mod. NH>"),
+        (5.0, "<abs.|high NH>"),
+        (inf, "<heavily abs.|v. high NH>"),
+    )
+)
+_SLOPE = WordScale(((1.3, "flat PL"), (2.1, "PL, usual slope"), (inf, "steep PL")))
+_HEAT = WordScale(
+    (
+        (0.25, "<cool thermal|th., kT low>"),
+        (1.0, "warm thermal"),
+        (inf, "<hot thermal|th., kT high>"),
+    )
+)
+_COUNTS = WordScale(
+    (
+        (100.0, "<few cts|poor stat.>"),
+        (600.0, "<hundreds of cts|fair stat.>"),
+        (inf, "<many cts|good stat.>"),
+    )
+)
+_SYMBOLS = {
+    "gamma": "Gamma",
+    "column": "NH",
+    "kt": "kT",
+    "ev": "kT",
+    "mk": "T",
+    "flux": "fx",
+    "luminosity": "Lx",
+    "z": "z",
+    "abundance": "Z",
+}
+_NOTATIONS = (
+    Notation(_SYMBOLS, {"ev": "eV", "mk": "MK"}, ("~", "="), "{m}e{e}", ("{v}+/-{e}",), gap=""),
+    Notation(
+        _SYMBOLS | {"gamma": "G", "flux": "F(0.5-7)", "luminosity": "LX"},
+        {"kt": "keV", "ev": "eV", "mk": "MK", "flux": "cgs"},
+        ("=",),
+        "{m}E{e}",
+        ("{v}({e})",),
+        gap="",
+    ),
+    Notation(
+        _SYMBOLS | {"gamma": "index", "column": "N_H", "flux": "flux", "luminosity": "L(X)"},
+        {"kt": "keV", "ev": "eV", "mk": "MK"},
+        ("", "~"),
+        "{m}e{e}",
+        ("{v} +- {e}",),
+        log="log",
+    ),
+    Notation(
+        _SYMBOLS | {"gamma": "Γ", "column": "nH", "flux": "fX", "luminosity": "L_X"},
+        {"kt": "keV", "ev": "eV", "mk": "MK", "column": "/cm2"},
+        ("~", "≈"),
+        "{m}x10^{e}",
+        ("{v}±{e}",),
+        gap="",
+    ),
+)
+_SEPARATORS = ("; ", "; ", ". ", ", ")
+
+
+class _Note:
+    """Fragments of one note, by section."""
+
+    def __init__(self, facts: Facts, reporter: Reporter) -> None:
+        self.facts, self.reporter = facts, reporter
+        self.phrase = Composition(reporter).phrase
+        self.numerals = Numerals(
+            reporter, _NOTATIONS[int(len(_NOTATIONS) * reporter.random.random())]
+        )
+        self.class_known = self.has_redshift = self.hosted = False
+
+    def identity(self) -> list[str]:
+        """Return class, with or without evidence, and redshift."""
+        facts, reporter = self.facts, self.reporter
+        lot = reporter.random.random()
+        notes = []
+        if lot < 0.62:
+            self.class_known = True
+            label = fragments.LABELS.pick(facts, reporter)
+            if reporter.chance(0.55):
+                why = self.phrase(fragments.EVIDENCE[facts.class_name])
+                notes.append(self.phrase(fragments.WHY, label=label, why=why))
+            else:
+                notes.append(self.phrase(fragments.IDENTIFIED, label=label))
+            if reporter.chance(0.25):
+                notes.append(self.phrase(fragments.EVIDENCE[facts.class_name]))
+        elif lot < 0.85:
+            label = fragments.FAMILIES.pick(facts, reporter)
+            notes.append(self.phrase(fragments.IDENTIFIED, label=label))
+        elif lot < 0.95:
+            notes.append(self.phrase(fragments.UNIDENTIFIED))
+        if facts.redshift > 0.0 and reporter.chance(0.5):
+            photometric = reporter.chance(0.35)
+            error = 0.05 * (1.0 + facts.redshift) if photometric else 1e-3
+            found = reporter.measure("redshift", facts.redshift, error)
+            if found.value > 0.0:
+                self.has_redshift = True
+                number = self.numerals.state("z", found)
+                notes.append(f"{number}{' (phot)' if photometric else ''}")
+        return notes
+
+    def spectrum(self) -> list[str]:
+        """Return some of: model, column, hardness, soft end, brightness, behaviour."""
+        facts, reporter = self.facts, self.reporter
+        notes = []
+        if reporter.chance(0.6):
+            notes.append(self._model())
+        if reporter.chance(0.5):
+            notes.append(self._column())
+        if reporter.chance(0.45):
+            found = reporter.measure("hardness", facts.hardness, 0.1)
+            if reporter.chance(0.25):
+                sign = "+" if found.value > 0.0 else ""
+                notes.append(f"HR={sign}{reporter.decimal(found, 2)}")
+            else:
+                notes.append(reporter.word(found, _HARDNESS))
+        if reporter.chance(0.15):
+            found = reporter.measure("medium_soft", facts.medium_soft, 0.1)
+            notes.append(reporter.word(found, _SOFT_END))
+        if reporter.chance(0.6):
+            notes.append(self._power())
+        if self.class_known and reporter.chance(0.4):
+            notes.append(self.phrase(fragments.BEHAVIOUR[facts.class_name]))
+        return reporter.shuffled(notes)
+
+    def context(self) -> list[str]:
+        """Return some of: place, distance, counts, remarks."""
+        facts, reporter = self.facts, self.reporter
+        notes = []
+        if facts.host and reporter.chance(0.35):
+            self.hosted = True
+            reporter.label("host", facts.field_kind)
+            place = self.phrase(
+                fragments.PLACES[facts.field_kind], host=facts.host.removeprefix("the ")
+            )
+            if has_distance(facts) and reporter.chance(0.4):
+                place = f"{place}, D={distance(facts, reporter, 0.1)}"
+            notes.append(place)
+        if reporter.chance(0.3):
+            found = reporter.measure("photons", facts.photons, 0.25, LOG)
+            if reporter.chance(0.5):
+                notes.append(f"{reporter.plain(found, 2)} cts")
+            else:
+                notes.append(reporter.word(found, _COUNTS))
+        notes += [self.remark() for _ in range(int(5.0 * reporter.random.random() ** 1.5))]
+        return reporter.shuffled(notes)
+
+    def remark(self) -> str:
+        """Return a remark without information on the spectrum."""
+        return self.phrase(fragments.REMARKS)
+
+    def _model(self) -> str:
+        facts, reporter = self.facts, self.reporter
+        kind = int(facts.first)
+        lot = reporter.random.random()
+        if lot < 0.2:
+            # In words, or as a temperature alone: any thermal model.
+            reporter.label("model", "power_law" if kind == POWER_LAW else _THERMAL)
+            scale = reporter.measure("shape", facts.shape, 0.2, LOG)
+            if kind == POWER_LAW:
+                scale = reporter.measure("shape", facts.shape, 0.2)
+            text = reporter.word(scale, _SLOPE if kind == POWER_LAW else _HEAT)
+        elif lot < 0.45:
+            reporter.label("model", "power_law" if kind == POWER_LAW else _THERMAL)
+            text = self._shape("shape", kind, facts.shape)
+        else:
+            reporter.label("model", COMPONENTS[kind])
+            text = reporter.pick((fragments.MODELS[kind],))
+            if reporter.chance(0.7):
+                gap = ", " if reporter.chance(0.3) else " "
+                text = f"{text}{gap}{self._shape('shape', kind, facts.shape)}"
+        if reporter.tells_second(facts, 0.4):
+            kind = int(facts.second)
+            model = reporter.pick((fragments.MODELS[kind],))
+            if reporter.chance(0.4):
+                model = f"{model} {self._shape('shape2', kind, facts.shape2)}"
+            text = f"{text}{self.phrase(fragments.SECOND, model=model)}"
+        return text
+
+    def _shape(self, quantity: str, kind: int, truth: float) -> str:
+        reporter = self.reporter
+        key = "gamma"
+        if kind == POWER_LAW:
+            found = reporter.measure(quantity, truth, 0.1 * 3.0 ** reporter.random.random())
+        else:
+            found = reporter.measure(quantity, truth, 0.08 * 2.5 ** reporter.random.random(), LOG)
+            key = "ev" if found.value < 0.2 and reporter.chance(0.2) else "kt"
+            if kind == PLASMA and reporter.chance(0.07):
+                key = "mk"
+        return self.numerals.state(key, found, error=reporter.chance(0.3))
+
+    def _column(self) -> str:
+        reporter = self.reporter
+        found = reporter.measure("nh", self.facts.nh, 0.15 * 2.5 ** reporter.random.random(), LOG)
+        lot = reporter.random.random()
+        if lot < 0.4:
+            return reporter.word(found, _ABSORPTION)
+        if found.value < 0.1 and lot < 0.7:
+            return self.numerals.limit("column", found)
+        if lot < 0.55:
+            return self.numerals.logarithm("column", found)
+        return self.numerals.state("column", found, error=reporter.chance(0.15))
+
+    def _power(self) -> str:
+        facts, reporter = self.facts, self.reporter
+        found = reporter.measure("flux", facts.flux, 0.25 + 0.2 * reporter.random.random(), LOG)
+        lot = reporter.random.random()
+        if lot < 0.3:
+            return reporter.word(found, _BRIGHTNESS)
+        scale = None
+        key = "flux"
+        if lot < 0.55 and self.hosted and has_distance(facts):
+            key = "luminosity"
+            value = found.value * facts.luminosity / facts.flux
+            found = reporter.again(found, "luminosity", value)
+        elif lot < 0.55 and self.has_redshift:
+            key, scale = "luminosity", 1.0 / luminosity_over_flux(facts.redshift)
+        if reporter.chance(0.35):
+            return self.numerals.logarithm(key, found, scale=scale)
+        return self.numerals.state(key, found, scale=scale)
+
+
+def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
+    """Write the note, each fragment under the section it belongs to.
+
+    Args:
+        facts: what the literature has as true.
+        reporter: writes and notes.
+    """
+    source = _Note(facts, reporter)
+    sections = {"identity": source.identity(), "context": source.context()}
+    sections["spectrum"] = source.spectrum()
+    while sum(len(text.split()) for notes in sections.values() for text in notes) < FEWEST:
+        sections["context"].append(source.remark())
+    separator = _SEPARATORS[int(len(_SEPARATORS) * reporter.random.random())]
+    end = "." if reporter.chance(0.4) else ""
+    capital = reporter.chance(0.4)
+    texts: dict[str, str] = {}
+    for section in ("identity", "spectrum", "context"):
+        notes = sections[section]
+        if separator == ". ":
+            notes = [note.removesuffix(".") for note in notes]
+        text = separator.join(notes)
+        if text:
+            first = text[0].upper() if capital else text[0]
+            texts[section] = f"{first}{text[1:].removesuffix('.')}{end}"
+    return texts
+
+
+__all__ = ["write"]
