@@ -25,6 +25,11 @@ def expand(template: str, random: Random) -> str:
     return _written(_parse(template), random)
 
 
+def capitalized(text: str) -> str:
+    """Return a text with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
 def count_ways(template: str) -> int:
     """Count the ways in which a template can be expanded."""
     return _ways(_parse(template))
@@ -97,4 +102,4 @@ def _sequence(template: str, start: int, *, within: bool) -> tuple[_Parts, int]:
     return (*parts, text), place
 
 
-__all__ = ["below", "count_ways", "expand"]
+__all__ = ["below", "capitalized", "count_ways", "expand"]

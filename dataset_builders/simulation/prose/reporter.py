@@ -136,6 +136,16 @@ class Reporter:
             raise ValueError(f"{found} is on the other side of the limit {value}")
         self._note(found, *((-inf, value) if upper else (value, inf)))
 
+    def between(self, found: Measurement, low: float, high: float) -> None:
+        """Record that a measurement lies in a range, in its units.
+
+        Raises:
+            ValueError: when it does not.
+        """
+        if not low <= found.value < high:
+            raise ValueError(f"{found} is outside of {low} to {high}")
+        self._note(found, low, high)
+
     def decimal(self, found: Measurement, digits: int) -> str:
         """Write a measurement with so many decimal places."""
         text, half = f"{found.value:.{digits}f}", 0.5 * 10.0**-digits

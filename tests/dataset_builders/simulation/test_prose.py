@@ -74,9 +74,9 @@ def test_a_writer_writes_about_every_class(writer, universe):
         assert set(text.sections) <= {"identity", "spectrum", "context"}
         for section in text.sections.values():
             assert section == section.strip()
-            assert not re.search(r"\{[a-z_]+\}|\||  |\.\.|nan\b|\binf\b", section), section
+            assert not re.search(r"\{[a-z_]+\}|  |\.\.|nan\b|\binf\b", section), section
         texts.add(whole(text))
-    assert len(texts) > 5 * len(of_class)
+    assert len(texts) > 3 * len(of_class)
 
 
 def test_unseen_writers_write_for_validation_and_test_only(universe, summaries):
@@ -278,7 +278,7 @@ def test_variety_is_measured_for_each_writer(universe):
     texts = SummaryTexts()
     texts.add(universe.rows(np.arange(300)))
     measured = texts.measure()
-    assert {"all", "talkative"} <= set(measured)
+    assert {"all", *(writer.name for writer in WRITERS if not writer.unseen)} <= set(measured)
     assert measured["all"]["neighbour_50"] > 0.6
     for name in measured:
         assert f"| {name} |" in texts.describe()
