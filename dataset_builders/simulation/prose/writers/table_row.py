@@ -23,7 +23,7 @@ _CLASSES = LabelTable(
         "lmxb": ("LMXB", "LMXB<?|/qLMXB>", "low-mass XRB", "LXB"),
         "lmxb|hmxb": ("XRB", "X-ray binary", "XRB candidate"),
         "hmxb": ("HMXB", "HXB", "HMXB<|/Be>", "Be/XRB", "HMXB (pulsar)"),
-        "ulx|ulx_pulsar": ("ULX", "ULX <candidate|cand.>"),
+        "ulx|ulx_pulsar": ("ULX", "ULX <candidate|cand>"),
         "ulx_pulsar": ("PULX", "ULX pulsar", "ULXP"),
         "cv|cv_magnetic": ("CV", "CV?", "CV candidate"),
         "cv": ("dwarf nova", "CV (non-magnetic)", "DN", "CV, nova-like"),
