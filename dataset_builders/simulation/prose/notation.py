@@ -22,6 +22,9 @@ _POWERS = ("column", "flux", "luminosity")
 # Steps within a decade to which limits are rounded.
 _ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 
+# Acronyms that are not spelt out.
+_READ_AS_WORDS = ("MEKAL", "DISKBB")
+
 
 @dataclass(frozen=True)
 class Notation:
@@ -32,7 +35,7 @@ class Notation:
         units: of each key, as printed; keys without one are pure numbers.
         about: relations for a value without error.
         power: power of ten, of mantissa {m} and exponent {e}.
-        errors: value {v} with error {e}, or with {a} above and {b} below.
+        errors: value {v} with error {e}, or with {a} above and {b} below; mantissas take the first.
         quote: around symbol and number, `$` in LaTeX.
         gap: around relations.
         below, above: relations of limits.
@@ -127,14 +130,16 @@ class Numerals:
         if key in _POWERS:
             mantissa, exponent = self._reporter.significant(found, 2, unit)
             if error:
-                return self._power(
-                    f"({self._with_error(mantissa, sigma / 10.0**exponent, 1)})", exponent
-                )
+                error_form = self.notation.errors[0]
+                mantissa = self._with_error(mantissa, sigma / 10.0**exponent, 1, error_form)
+                return self._power(f"({mantissa})", exponent)
             return self._power(mantissa, exponent)
         digits = _digits(key, found.value / unit, sigma)
         text, half = f"{found.value / unit:.{digits}f}", 0.5 * 10.0**-digits
         self._note(found, (float(text) - half) * unit, (float(text) + half) * unit)
-        return self._with_error(text, sigma, digits) if error else text
+        if not error:
+            return text
+        return self._with_error(text, sigma, digits, self._one_of(self.notation.errors))
 
     def _equation(self, key: str, relation: str, number: str) -> str:
         notation = self.notation
@@ -146,11 +151,11 @@ class Numerals:
     def _power(self, mantissa: str, exponent: int) -> str:
         return self.notation.power.format(m=mantissa, e=exponent)
 
-    def _with_error(self, text: str, sigma: float, digits: int) -> str:
+    def _with_error(self, text: str, sigma: float, digits: int, form: str) -> str:
         sigma *= self.notation.spread
         sizes = (max(sigma * factor, 10.0**-digits) for factor in (1.0, 1.1, 0.9))
         e, a, b = (f"{size:.{digits}f}" for size in sizes)
-        return self._one_of(self.notation.errors).format(v=text, e=e, a=a, b=b)
+        return form.format(v=text, e=e, a=a, b=b)
 
     def _one_of(self, options: Sequence[str]) -> str:
         return options[int(self._reporter.random.random() * len(options))]
@@ -164,7 +169,7 @@ class Numerals:
 def with_article(noun: str) -> str:
     """Return a noun phrase with its indefinite article, by the sound of its first word."""
     first = noun.split()[0].split("-")[0]
-    if first.isupper() or first in ("SNe", "RS"):
+    if first.isupper() and first not in _READ_AS_WORDS:
         # Letters are spelt out, but for U, which begins like `you`.
         vowel = first[0] in "AEFHILMNORSX"
     else:

@@ -75,7 +75,7 @@ _NOTATIONS = (
         {"kt": "keV", "ev": "eV", "mk": "MK", "flux": "cgs"},
         ("=",),
         "{m}E{e}",
-        ("{v}({e})",),
+        ("{v}+/-{e}", "{v}({e})"),
         gap="",
     ),
     Notation(

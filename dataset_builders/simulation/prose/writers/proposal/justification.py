@@ -12,6 +12,7 @@ from ...reporter import LOG, Measurement, Reporter
 from . import class_words, scales, sentences
 
 FEWEST, MOST = 60, 165
+AGN = ("qso", "seyfert1", "seyfert2", "lensed_qso")
 _UNITS = {
     "column": "cm^-2",
     "kt": "keV",
@@ -80,8 +81,14 @@ class _Justification:
             self.class_known = True
             reporter.label("class", facts.class_name)
             noun = reporter.pick((class_words.NOUNS[facts.class_name],))
+        elif lot < 0.92 and facts.class_name in AGN and reporter.chance(0.5):
+            reporter.label("class", "|".join(AGN))
+            noun = reporter.word(reporter.measure("nh", facts.nh, 0.35, LOG), scales.NUCLEUS)
         elif lot < 0.92:
             noun = class_words.FAMILIES.pick(facts, reporter)
+        elif reporter.chance(0.4):
+            found = reporter.measure("hardness", facts.hardness, 0.12)
+            noun = reporter.word(found, scales.NAMELESS)
         else:
             noun = reporter.pick(sentences.UNKNOWN)
         name = facts.name.removeprefix("2CXO ").rstrip("X")
@@ -271,6 +278,8 @@ _PARTS: tuple[tuple[float, Callable[[_Justification], None]], ...] = (
     (0.25, _Justification.other_wavelengths),
     (0.3, _Justification.ending),
 )
+# Those on the spectrum, in this order or another.
+_SPECTRAL = slice(3, 8)
 _PADDING = (
     _Justification.known,
     _Justification.why,
@@ -293,7 +302,10 @@ def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
     composition = justification.composition
     length = FEWEST + (MOST - FEWEST) * reporter.random.random() ** 1.5
     justification.open()
-    for chance, part in _PARTS:
+    parts = list(_PARTS)
+    if reporter.chance(0.6):
+        parts[_SPECTRAL] = reporter.random.sample(parts[_SPECTRAL], len(parts[_SPECTRAL]))
+    for chance, part in parts:
         if composition.words < MOST - 15 and reporter.chance(chance):
             part(justification)
     while composition.words < length:

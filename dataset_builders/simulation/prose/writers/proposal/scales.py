@@ -82,6 +82,21 @@ COUNTS = WordScale(
         (inf, "<over 6000 counts|more than 6000 counts>"),
     )
 )
+# Columns in the names of active nuclei, and hardness in those of sources without a class.
+NUCLEUS = WordScale(
+    (
+        (1.0, "<unabsorbed|lightly absorbed> supermassive black hole"),
+        (15.0, "<absorbed AGN|AGN behind gas>"),
+        (inf, "<very obscured AGN|hidden AGN|Compton-thick AGN candidate>"),
+    )
+)
+NAMELESS = WordScale(
+    (
+        (-0.6, "<unidentified supersoft object|mysterious soft source>"),
+        (0.5, "<puzzling|enigmatic> X-ray source"),
+        (inf, "<unidentified hard object|mysterious hard source>"),
+    )
+)
 
 __all__ = [
     "ABSORPTION",
@@ -90,6 +105,8 @@ __all__ = [
     "COUNTS",
     "HARDNESS",
     "HEAT",
+    "NAMELESS",
+    "NUCLEUS",
     "SLOPE",
     "SOFT_END",
 ]

@@ -112,7 +112,7 @@ FEASIBILITY = (
     "pile-up is no concern>.",
     "<NICER|NuSTAR> time <will be requested|has been granted> <in parallel|separately>.",
     "<The target is visible|Visibility is good> <for {n} months|twice a year>.",
-    "<The observation can be split|Splitting> into {n} <parts|segments> is acceptable.",
+    "<Splitting the observation|Splitting> into {n} <parts|segments> is acceptable.",
 )
 OTHER_WAVELENGTHS = (
     "<HST|JWST> <imaging|spectroscopy> of the <field|target> is <scheduled|in hand>.",

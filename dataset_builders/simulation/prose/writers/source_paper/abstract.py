@@ -16,6 +16,7 @@ from ...reporter import LOG, Measurement, Reporter
 from . import class_words, scales, sentences
 
 FEWEST, MOST = 80, 200
+AGN = ("qso", "seyfert1", "seyfert2", "lensed_qso")
 _LATEX_UNITS = {
     "column": r"cm$^{-2}$",
     "kt": "keV",
@@ -113,8 +114,14 @@ class _Abstract:
             self.class_known = True
             reporter.label("class", facts.class_name)
             noun = reporter.pick((class_words.NOUNS[facts.class_name],))
+        elif lot < 0.95 and facts.class_name in AGN and reporter.chance(0.6):
+            reporter.label("class", "|".join(AGN))
+            noun = reporter.word(reporter.measure("nh", facts.nh, 0.25, LOG), scales.NUCLEUS)
         elif lot < 0.95:
             noun = class_words.FAMILIES.pick(facts, reporter)
+        elif reporter.chance(0.5):
+            found = reporter.measure("hardness", facts.hardness, 0.08)
+            noun = reporter.word(found, scales.NAMELESS)
         name = facts.name if reporter.chance(0.4) else facts.name.split()[-1]
         slots = {"name": name.rstrip("X"), "noun": noun, "a_noun": with_article(noun)}
         self.add("identity", sentences.OPENING, **slots, place=self._place())
@@ -244,6 +251,7 @@ class _Abstract:
     def power(self) -> None:
         """Write the flux or luminosity, in words or as a number."""
         facts, reporter = self.facts, self.reporter
+        section = "context" if reporter.chance(0.2) else "spectrum"
         lot = reporter.random.random()
         band, widening = (("0.5-7 keV", 0.0), ("0.5-8 keV", 0.1), ("0.3-8 keV", 0.15))[
             int(3.0 * reporter.random.random())
@@ -251,7 +259,7 @@ class _Abstract:
         error = 0.2 + 0.25 * reporter.random.random() ** 2 + widening
         found = reporter.measure("flux", facts.flux, error, LOG)
         if lot < 0.2:
-            self.add("spectrum", sentences.BRIGHT, word=reporter.word(found, scales.BRIGHTNESS))
+            self.add(section, sentences.BRIGHT, word=reporter.word(found, scales.BRIGHTNESS))
         elif lot < 0.55 and self.hosted and has_distance(facts):
             value = found.value * facts.luminosity / facts.flux
             found = reporter.again(found, "luminosity", value)
@@ -259,15 +267,13 @@ class _Abstract:
         elif lot < 0.55 and self.has_redshift:
             self._luminosity(found, band, 1.0 / luminosity_over_flux(facts.redshift), "")
         else:
-            number = self.numerals.value("flux", found, error=reporter.chance(0.15))
-            self.add("spectrum", sentences.FLUX, band=band, number=number)
+            number = self.numerals.value("flux", found)
+            self.add(section, sentences.FLUX, band=band, number=number)
 
     def _luminosity(self, found: Measurement, band: str, scale: float | None, at: str) -> None:
         if self.reporter.chance(0.25):
             number = self.numerals.logarithm("luminosity", found, scale=scale)
-            self.add(
-                "spectrum", sentences.LOG_LUMINOSITY, band=band, number=number, distance=distance
-            )
+            self.add("spectrum", sentences.LOG_LUMINOSITY, band=band, number=number, distance=at)
         else:
             number = self.numerals.state("luminosity", found, scale=scale)
             self.add("spectrum", sentences.LUMINOSITY, band=band, number=number, distance=at)
@@ -320,6 +326,8 @@ _PARTS: tuple[tuple[float, Callable[[_Abstract], None]], ...] = (
     (0.55, _Abstract.meaning),
     (0.5, _Abstract.ending),
 )
+# Those on the spectrum, in this order or another.
+_SPECTRAL = slice(5, 10)
 _PADDING = (
     _Abstract.observations,
     _Abstract.other_wavelengths,
@@ -341,7 +349,10 @@ def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
     length = FEWEST + (MOST - FEWEST) * reporter.random.random() ** 1.5
     abstract.open()
     composition = abstract.composition
-    for chance, part in _PARTS:
+    parts = list(_PARTS)
+    if reporter.chance(0.6):
+        parts[_SPECTRAL] = reporter.random.sample(parts[_SPECTRAL], len(parts[_SPECTRAL]))
+    for chance, part in parts:
         if composition.words < MOST - 25 and reporter.chance(chance):
             part(abstract)
     while composition.words < length:

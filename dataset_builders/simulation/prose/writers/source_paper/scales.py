@@ -72,6 +72,23 @@ COUNTS = WordScale(
         (inf, "<more than five thousand|many thousands of> counts"),
     )
 )
+# Columns in the names of active nuclei, and hardness in those of sources without a class.
+NUCLEUS = WordScale(
+    (
+        (0.4, "<unobscured|X-ray unobscured> AGN"),
+        (1.2, "<mildly absorbed AGN|AGN with little obscuration>"),
+        (60.0, "<obscured AGN|X-ray obscured AGN|absorbed active nucleus>"),
+        (inf, "<Compton-thick AGN|heavily buried AGN>"),
+    )
+)
+NAMELESS = WordScale(
+    (
+        (-0.75, "<supersoft source|ultrasoft X-ray source>"),
+        (-0.25, "<soft X-ray source of unknown nature|unidentified soft source>"),
+        (0.45, "<unclassified X-ray source|X-ray source of unknown nature>"),
+        (inf, "<hard X-ray source without identification|unidentified hard source>"),
+    )
+)
 
 __all__ = [
     "ABSORPTION",
@@ -79,6 +96,8 @@ __all__ = [
     "COUNTS",
     "HARDNESS",
     "HEAT",
+    "NAMELESS",
+    "NUCLEUS",
     "SLOPE",
     "SOFT_END",
 ]

@@ -13,7 +13,7 @@ OPENING = (
     "<Chandra observations|High-resolution X-ray observations> of {name}{place} <are used to|allow "
     "us to> <establish|confirm> its nature as {a_noun}.",
     "<The aim of this work is to characterise|We aim to understand> {name}, {a_noun}{place}.",
-    "<We identify|We argue for an identification of> {name}{place} <as|with> {a_noun}.",
+    "<We identify|We argue for an identification of> {name}{place} as {a_noun}.",
     "<Little is known about|We revisit> the {noun} {name}{place}.",
 )
 REDSHIFT = (
@@ -38,7 +38,7 @@ OBSERVED = (
     "<Pile-up|The pile-up fraction> is <negligible|estimated at {n} per cent>.",
     "<The source region|Extraction> <is|was> <free of|kept clear of> <readout streaks|chip gaps|"
     "neighbouring sources>.",
-    "<Quoted|All> <errors|uncertainties> <include|do not include> <those of the "
+    "<Quoted|Our> <errors|uncertainties> <include|do not include> <those of the "
     "calibration|systematic terms>.",
     "<We|In this paper, we> <combine|stack> {n} <exposures|pointings> <taken|made> <between {year} "
     "and 2024|since {year}>.",
@@ -108,7 +108,7 @@ FIT = (
     "<Its spectrum|The X-ray spectrum> <is well fitted|can be described|is well reproduced> by "
     "{a_model}{shape}.",
     "<We fit|We model> the <0.5-7 keV|broad-band> spectrum with {a_model}{shape}.",
-    "<A|The> <good|best> <fit|description of the data> is <achieved with|provided by> "
+    "<A good|The best> <fit|description of the data> is <achieved with|provided by> "
     "{a_model}{shape}.",
     "<Spectral fits|Fits> <prefer|favour> {a_model}{shape}<| over the alternatives>.",
     "<To first order|Overall>, the <data|spectra> <follow|are consistent with> {a_model}{shape}.",
