@@ -70,7 +70,7 @@ COLUMN_ROUGH = (
 )
 COLUMN_NUMBER = (
     "<We use|The estimate uses> {number}.",
-    "<Absorption|The absorption> of {number} <was found|is known> <before|from the literature>.",
+    "<Absorption|The absorption> is <known|published>: {number}.",
     "<The best value|The literature value> is {number}.",
 )
 COLUMN_LIMIT = ("<Only a limit|So far only a limit>, {number}, is <available|known>.",)
