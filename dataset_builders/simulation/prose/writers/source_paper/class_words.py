@@ -82,8 +82,8 @@ EVIDENCE = {
         "of {hours} h.",
     ),
     "hmxb": (
-        "<Its donor|The donor|The companion> is <a B0-2 Ve|a B1 Ib|an O9.5 V> star <with a decretion "
-        "disc|of magnitude V = {bright}>.",
+        "<Its donor|The donor|The companion> is <a B0-2 Ve|a B1 Ib|an O9.5 V> star <with a "
+        "decretion disc|of magnitude V = {bright}>.",
         "<Coherent pulsations|X-ray pulsations> with a period of {seconds} s <are detected|are "
         "found in the light curve>.",
     ),
