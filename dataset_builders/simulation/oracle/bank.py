@@ -4,7 +4,7 @@ First a pool of parameters, which are cheap, is drawn from the population, strat
 class in a kind of field). From it the bank is drawn, whose members cost a spectrum each: some as
 the population has them, more of those that agree with what the texts state. Fluxes are drawn in the
 same way. A member's weight is the population's chance over that of having been drawn (the balance
-heuristic of Veach & Guibas 1995), so that every member serves every text of its stratum.
+heuristic of Veach & Guibas 1995), so that every member serves every text that allows its stratum.
 """
 
 from __future__ import annotations
@@ -35,11 +35,22 @@ _PLAIN_COUNTS = 0.2
 _POOL = 40_000
 _POOL_PER_TEXT = 2_000
 _LARGEST_POOL = 160_000
+# Of the members for a text: by the population's shares of the strata that it allows; the others by
+# a first look at how well each stratum agrees with it. Shares below the least get none.
+_BLIND, _LEAST_SHARE = 0.2, 0.02
+_PILOT = 1_500
+# Texts that are weighed together.
+_TOGETHER = 32
 # A small bank needs no large pool.
 _LEAST_POOL, _POOL_PER_MEMBER = 2_000, 60
 _CHUNK = 1_000
-# Parameters of a pool that texts state, as `populations.Spectra` has them.
-_STATED = ("shape", "nh", "redshift", "abundance")
+# Parameters of a pool that texts state, and their names in `populations.Spectra`.
+_STATED = {
+    **{name: name for name in ("shape", "shape2", "nh", "redshift", "abundance")},
+    "foreground_nh": "galactic_nh",
+}
+# Colours that texts state, and their names in `Bank.truth`.
+_COLOURS = {"hardness": "hard_hs", "medium_soft": "hard_ms"}
 
 
 @dataclass(frozen=True)
@@ -59,8 +70,9 @@ class Bank:
         rates: counts/s for 1 photon/cm²/s, `fold_all`, (6, b, m).
         truth: quantities that depend on the spectrum, (m): `log_ergs` (erg per photon), `hard_hm`,
             `hard_hs`, `hard_ms`.
-        texts: for each stratum, the texts that state it.
-        text_weights: for each stratum, p(member | text), rows add up to one, (t, members).
+        texts: for each stratum, the texts that allow it.
+        text_weights: for each stratum, p(member | text), (t, members); over all strata a text's
+            add up to one.
     """
 
     stratum: np.ndarray
@@ -84,13 +96,26 @@ class Bank:
         """Return the members of a stratum."""
         return slice(int(self.first_of[stratum]), int(self.first_of[stratum + 1]))
 
+    @property
+    def n_texts(self) -> int:
+        """Number of texts."""
+        return 1 + max((int(texts.max()) for texts in self.texts if len(texts)), default=-1)
+
+    def weights_of(self, text: int) -> np.ndarray:
+        """Return p(member | text), (m)."""
+        result = np.zeros(len(self), dtype=np.float32)
+        for row, (texts, weights) in enumerate(zip(self.texts, self.text_weights, strict=True)):
+            place = int(np.searchsorted(texts, text))
+            if place < len(texts) and texts[place] == text:
+                result[self.members(row)] = weights[place]
+        return result
+
     def effective_numbers(self) -> np.ndarray:
         """Return for each text 1 / Σ p², the effective number of members; 0 without any."""
-        result = np.zeros(sum(len(texts) for texts in self.texts))
+        squares = np.zeros(self.n_texts)
         for texts, weights in zip(self.texts, self.text_weights, strict=True):
-            squares = (weights**2).sum(axis=1)
-            result[texts] = np.divide(1.0, squares, out=np.zeros(len(texts)), where=squares > 0.0)
-        return result
+            squares[texts] += np.einsum("tm,tm->t", weights, weights)
+        return np.divide(1.0, squares, out=np.zeros_like(squares), where=squares > 0.0)
 
 
 def draw_bank(
@@ -113,26 +138,29 @@ def draw_bank(
         progress: show a bar.
 
     Raises:
-        ValueError: when a text states a class in a kind of field where the prior knows none.
+        ValueError: when the prior knows no class in a kind of field as a text allows.
     """
-    belongs = np.full(len(texts), -1)
-    for row, (of_class, kind) in enumerate(prior.strata):
-        belongs[(texts.class_index == of_class) & (texts.kind == kind)] = row
-    if (belongs < 0).any():
-        row = int(np.flatnonzero(belongs < 0)[0])
+    allowed = texts.allowed(prior.strata)
+    lost = np.flatnonzero(~allowed.any(axis=1))
+    if len(lost):
+        names = [
+            "|".join(name for name, there in zip(every, some[lost[0]], strict=True) if there)
+            for every, some in ((CLASS_NAMES, texts.classes), (FIELD_NAMES, texts.kinds > 0.0))
+        ]
         raise ValueError(
-            f"a text has a {CLASS_NAMES[texts.class_index[row]]} in a field of kind "
-            f"{FIELD_NAMES[texts.kind[row]]}, where the population has none"
+            f"text {lost[0]} allows classes {names[0]} in fields of kind {names[1]}: the population "
+            "has none"
         )
-    n_texts = max(len(texts), 1)
+    aim = _aim(prior, texts, allowed, knobs, seed)
 
     def draw(row: int) -> dict[str, Any]:
-        group = np.flatnonzero(belongs == row)
         plain = _PLAIN * prior.share[row] + _EVEN / len(prior.strata)
-        pointed = (1.0 - _PLAIN - _EVEN) * len(group) / n_texts
+        pointed = (1.0 - _PLAIN - _EVEN) * aim[:, row].sum() / max(len(texts), 1)
         number = max(round(size * (plain + pointed)), 64)
         random = stream(seed, "oracle", row)
-        return _stratum(prior, row, texts, group, number, plain / (plain + pointed), knobs, random)
+        share = plain / (plain + pointed)
+        target = _Target(prior, row, texts, allowed[:, row], aim[:, row], share)
+        return _draw_stratum(target, number, knobs, random)
 
     rows = range(len(prior.strata))
     with ThreadPoolExecutor(max(1, torch.get_num_threads())) as threads:
@@ -146,6 +174,8 @@ def draw_bank(
             leave=False,
         )
         parts = list(bar)
+    texts_of = tuple(np.flatnonzero(allowed[:, row]) for row in rows)
+    _normalise(len(texts), texts_of, [(part["weights"], part["log_total"]) for part in parts])
     first_of = np.concatenate([[0], np.cumsum([len(part["log_prior"]) for part in parts])])
     names = ("log_prior", "log_flux", "log_usual", "log_chance", "log_boost", "scatter")
     return Bank(
@@ -157,7 +187,7 @@ def draw_bank(
             name: np.concatenate([part["truth"][name] for part in parts])
             for name in parts[0]["truth"]
         },
-        texts=tuple(part["texts"] for part in parts),
+        texts=texts_of,
         text_weights=tuple(part["weights"] for part in parts),
         **{name: np.concatenate([part[name] for part in parts]) for name in names},
     )
@@ -175,70 +205,100 @@ def true_colours(photons: np.ndarray) -> dict[str, np.ndarray]:
     return {"log_ergs": np.log(ergs), **colours}
 
 
-def _stratum(
-    prior: Prior,
-    row: int,
-    texts: TextTables,
-    group: np.ndarray,
-    number: int,
-    plain: float,
-    knobs: Knobs,
-    random: np.random.Generator,
+@dataclass(frozen=True)
+class _Target:
+    """Stratum, and the texts that its members are drawn for.
+
+    Attributes:
+        prior: the population's.
+        row: the stratum, of `prior.strata`.
+        texts: all texts.
+        allowed: p(statements about the stratum itself | stratum) of each text, (t).
+        aim: share of each text's members that belong here, (t).
+        plain: share of the members that follow the population.
+    """
+
+    prior: Prior
+    row: int
+    texts: TextTables
+    allowed: np.ndarray
+    aim: np.ndarray
+    plain: float
+
+    @property
+    def stratum(self) -> np.ndarray:
+        """Class and kind of field."""
+        return self.prior.strata[self.row]
+
+    @property
+    def aimed(self) -> np.ndarray:
+        """Texts that members are drawn for, (a)."""
+        return np.flatnonzero(self.aim)
+
+
+def _draw_pool(
+    stratum: np.ndarray, number: int, knobs: Knobs, random: np.random.Generator
+) -> populations.Spectra:
+    """Draw parameters of a stratum from the population."""
+    of_class = np.full(number, stratum[0])
+    foreground = FIELD_KINDS[FIELD_NAMES[stratum[1]]].foreground_nh.draw(random, number)
+    pool = populations.draw_spectra(of_class, foreground, random)
+    if knobs.cutoffs:
+        pool = replace(pool, cutoff=populations.draw_cutoffs(of_class, random))
+    return pool
+
+
+def _aim(
+    prior: Prior, texts: TextTables, allowed: np.ndarray, knobs: Knobs, seed: int
+) -> np.ndarray:
+    """Return the share of each text's members in each stratum, (t, s): about p(stratum | text)."""
+    blind = allowed * prior.share
+    blind /= blind.sum(axis=1, keepdims=True)
+    fit = np.zeros_like(blind)
+    several = np.count_nonzero(allowed, axis=1) > 1
+    for row, stratum in enumerate(prior.strata):
+        some = np.flatnonzero(several & (allowed[:, row] > 0.0))
+        pool = _draw_pool(stratum, _PILOT, knobs, stream(seed, "oracle pilot", row))
+        for group in _groups(some):
+            fit[group, row] = _agreement(texts, group, pool, stratum).mean(axis=1)
+    fit *= blind
+    total = fit.sum(axis=1, keepdims=True)
+    aim = np.where(total > 0.0, fit / np.where(total > 0.0, total, 1.0), blind)
+    aim = _BLIND * blind + (1.0 - _BLIND) * aim
+    aim[aim < np.minimum(_LEAST_SHARE, aim.max(axis=1, keepdims=True))] = 0.0
+    return aim / aim.sum(axis=1, keepdims=True)
+
+
+def _draw_stratum(
+    target: _Target, number: int, knobs: Knobs, random: np.random.Generator
 ) -> dict[str, Any]:
     """Draw the bank's members of one stratum.
 
     Args:
-        prior: the population's.
-        row: the stratum, of `prior.strata`.
-        texts: all texts.
-        group: indices of those that state this stratum, (t).
+        target: the stratum.
         number: of members.
-        plain: share of the members that follow the population.
         knobs: of the universe.
         random: generator of all draws.
     """
-    of_class, kind = prior.strata[row]
-    source_class = CLASSES[CLASS_NAMES[of_class]]
+    prior, row = target.prior, target.row
+    source_class = CLASSES[CLASS_NAMES[target.stratum[0]]]
     n_pool = min(
-        _POOL + _POOL_PER_TEXT * len(group), _LARGEST_POOL, _LEAST_POOL + _POOL_PER_MEMBER * number
+        _POOL + _POOL_PER_TEXT * len(target.aimed),
+        _LARGEST_POOL,
+        _LEAST_POOL + _POOL_PER_MEMBER * number,
     )
-    foreground = FIELD_KINDS[FIELD_NAMES[kind]].foreground_nh.draw(random, n_pool)
-    pool = populations.draw_spectra(np.full(n_pool, of_class), foreground, random)
-    if knobs.cutoffs:
-        cutoff = populations.draw_cutoffs(np.full(n_pool, of_class), random)
-        pool = replace(pool, cutoff=cutoff)
-    favour = np.full(n_pool, plain if len(group) else 1.0)
-    for start in range(0, len(group), 32):
-        some = group[start : start + 32]
-        agrees = _agreement(texts, some, pool)
-        mean = agrees.mean(axis=1, keepdims=True)
-        agrees /= np.where(mean > 0.0, mean, np.inf)
-        lost = 1.0 - np.count_nonzero(mean) / len(some)
-        share = (1.0 - plain) / len(group)
-        favour += agrees.sum(axis=0) * share + lost * len(some) * share
-    favour /= favour.sum()
+    pool = _draw_pool(target.stratum, n_pool, knobs, random)
+    favour, pull = _favour(target, pool)
     chosen = systematic_draws(favour, number, random)
     log_weight = -np.log(favour[chosen] * n_pool * number)
     spectra = pool.take(chosen)
-    varies = source_class.variability > 0.0
-    hardening = HARDENING * random.standard_normal(number) * varies
+    hardening = HARDENING * random.standard_normal(number) * (source_class.variability > 0.0)
     observed = at_the_time(spectra, hardening)
     truth, rates = _photons(observed, knobs.absorption)
-    log_counts, log_usual, log_ratio = _draw_counts(
-        prior, row, texts, group, spectra, truth, random
-    )
+    log_counts, log_usual, log_ratio = _draw_counts(target, pull, spectra, truth, random)
     log_prior = np.log(prior.share[row]) + log_weight + log_ratio
-    flares = prior.flares[of_class]
-    weights = np.zeros((len(group), number))
-    if len(group):
-        right, wrong = (
-            _joint(texts, group, spectra, truth, (log_counts, log_usual), wrong=mistaken)
-            for mistaken in (False, True)
-        )
-        weights = (1.0 - texts.mistaken) * right + texts.mistaken * wrong
-        weights = weights * np.exp(log_prior - log_prior.max())
-        total = weights.sum(axis=1, keepdims=True)
-        weights = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0.0)
+    flares = prior.flares[target.stratum[0]]
+    weights, log_total = _weigh(target, spectra, truth, (log_counts, log_usual), log_prior)
     return {
         "observed": observed,
         "log_prior": log_prior,
@@ -249,58 +309,104 @@ def _stratum(
         "scatter": np.full(number, source_class.variability * np.log(10.0)),
         "rates": rates,
         "truth": truth,
-        "texts": group,
-        "weights": weights.astype(np.float32),
+        "weights": weights,
+        "log_total": log_total,
     }
 
 
-def _agreement(texts: TextTables, some: np.ndarray, pool: populations.Spectra) -> np.ndarray:
-    """Return p(stated parameters | pool), hardness and flux left out, (t, n)."""
+def _favour(target: _Target, pool: populations.Spectra) -> tuple[np.ndarray, np.ndarray]:
+    """Return chances to draw each of a pool, (n), and factors on the texts' agreement, (a), that
+    give each text its share of the members.
+    """
+    n = len(pool.shape)
+    favour = np.full(n, target.plain if len(target.aimed) else 1.0)
+    share = (1.0 - target.plain) * target.aim / max(target.aim.sum(), 1e-300)
+    pull = np.zeros(len(target.aim))
+    for group in _groups(target.aimed):
+        agrees = _agreement(target.texts, group, pool, target.stratum)
+        mean = agrees.mean(axis=1, dtype=np.float64)
+        found = mean > 0.0
+        pull[group[found]] = share[group[found]] / mean[found]
+        favour += pull[group] @ agrees + share[group[~found]].sum()
+    return favour / favour.sum(), pull[target.aimed]
+
+
+def _agreement(
+    texts: TextTables, some: np.ndarray, pool: populations.Spectra, stratum: np.ndarray
+) -> np.ndarray:
+    """Return p(stated parameters | pool), hardness and flux left out, (k, n)."""
     result = texts.second_likelihood(some, pool.second, pool.share2)
-    for name in _STATED:
-        result *= texts.likelihood(name, some, getattr(pool, name), rough=True)
-    result *= texts.likelihood("foreground_nh", some, pool.galactic_nh, rough=True)
-    for row in np.flatnonzero(texts.stated["shape2"][some]):
-        result[row] *= texts.likelihood("shape2", some[row : row + 1], pool.shape2, rough=True)[0]
+    for name, attribute in _STATED.items():
+        told = np.flatnonzero(texts.stated[name][some])
+        if len(told):
+            truth = getattr(pool, attribute)
+            result[told] *= texts.likelihood(name, some[told], truth, stratum, rough=True)
     return result
 
 
-def _joint(
-    texts: TextTables,
-    group: np.ndarray,
+def _weigh(
+    target: _Target,
     spectra: populations.Spectra,
     truth: Mapping[str, np.ndarray],
     brightness: tuple[np.ndarray, np.ndarray],
-    *,
-    wrong: bool,
-) -> np.ndarray:
-    """Return p(all statements of a text | member), (t, m)."""
-    result = texts.second_likelihood(group, spectra.second, spectra.share2).astype(np.float64)
-    for name in (*_STATED, "shape2"):
-        result *= texts.likelihood(name, group, getattr(spectra, name), wrong=wrong)
-    result *= texts.likelihood("foreground_nh", group, spectra.galactic_nh)
-    result *= _colours(texts, group, truth, wrong=wrong)
+    log_prior: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return p(member | text) of the texts that allow a stratum, (t, m) float32.
+
+    Rows add up to one; also returned is ln of the factor by which they were divided, (t).
+    """
+    texts = target.texts
+    allowed = np.flatnonzero(target.allowed)
     log_counts, log_usual = brightness
-    result *= texts.likelihood("photons", group, np.exp(log_counts), wrong=wrong)
     log_flux = log_counts - log_usual - np.log(REFERENCE_AREA) + truth["log_ergs"]
-    result *= texts.likelihood("flux", group, np.exp(log_flux), wrong=wrong)
-    return result
+    quantities = {name: getattr(spectra, attribute) for name, attribute in _STATED.items()}
+    quantities |= {name: truth[key] for name, key in _COLOURS.items()}
+    quantities |= {"photons": np.exp(log_counts), "flux": np.exp(log_flux)}
+    weights = np.empty((len(allowed), len(log_prior)), dtype=np.float32)
+    log_total = np.empty(len(allowed))
+    population = np.exp(log_prior - log_prior.max())
+    for start in range(0, len(allowed), _TOGETHER):
+        group = allowed[start : start + _TOGETHER]
+        right = texts.second_likelihood(group, spectra.second, spectra.share2).astype(np.float64)
+        wrong = right.copy()
+        for name, values in quantities.items():
+            told = np.flatnonzero(texts.stated[name][group])
+            if not len(told):
+                continue
+            said = texts.likelihood(name, group[told], values, target.stratum)
+            right[told] *= said
+            if name in texts.wrong:
+                said = texts.likelihood(name, group[told], values, target.stratum, wrong=True)
+            wrong[told] *= said
+        mistaken = texts.mistaken[group, None]
+        joint = ((1.0 - mistaken) * right + mistaken * wrong) * population
+        total = joint.sum(axis=1)
+        weights[start : start + len(group)] = joint / np.maximum(total, 1e-300)[:, None]
+        log_total[start : start + len(group)] = np.log(np.maximum(total, 1e-300))
+    return weights, log_total + log_prior.max() + np.log(target.allowed[allowed])
 
 
-def _colours(
-    texts: TextTables, group: np.ndarray, truth: Mapping[str, np.ndarray], *, wrong: bool = False
-) -> np.ndarray:
-    """Return p(colours as stated | members), (t, m)."""
-    result = texts.likelihood("hardness", group, truth["hard_hs"], wrong=wrong)
-    result *= texts.likelihood("medium_soft", group, truth["hard_ms"], wrong=wrong)
-    return result
+def _normalise(
+    n_texts: int,
+    texts: tuple[np.ndarray, ...],
+    parts: list[tuple[np.ndarray, np.ndarray]],
+) -> None:
+    """Scale the weights of all strata, in place, so that those of each text add up to one."""
+    whole = np.full(n_texts, -np.inf)
+    for some, (_, log_total) in zip(texts, parts, strict=True):
+        whole[some] = np.logaddexp(whole[some], log_total)
+    for some, (weights, log_total) in zip(texts, parts, strict=True):
+        weights *= np.exp(log_total - whole[some])[:, None].astype(np.float32)
+
+
+def _groups(texts: np.ndarray) -> list[np.ndarray]:
+    """Return texts in groups that are weighed together."""
+    return [texts[start : start + _TOGETHER] for start in range(0, len(texts), _TOGETHER)]
 
 
 def _draw_counts(
-    prior: Prior,
-    row: int,
-    texts: TextTables,
-    group: np.ndarray,
+    target: _Target,
+    pull: np.ndarray,
     spectra: populations.Spectra,
     truth: Mapping[str, np.ndarray],
     random: np.random.Generator,
@@ -313,25 +419,29 @@ def _draw_counts(
     counts by what the text says of them, then the exposure by what it says of the flux.
     """
     m = len(spectra.shape)
-    counts, exposure = prior.counts[row], prior.exposure[row]
+    texts, group, stratum = target.texts, target.aimed, target.stratum
+    counts, exposure = target.prior.counts[target.row], target.prior.exposure[target.row]
     # ln(flux) is ln(counts) + `bright` − ln(exposure); in whole steps, as the tables are.
     bright = truth["log_ergs"] - np.log(REFERENCE_AREA)
     lowest = np.floor(bright.min() / STEP) * STEP if m else 0.0
     step = np.rint((bright - lowest) / STEP).astype(int)
     base = lowest + LOG_COUNTS[0] - LOG_EXPOSURE[-1]
     width = len(LOG_COUNTS) + len(LOG_EXPOSURE) + int(step.max(initial=0)) + 1
-    by_flux = texts.likelihood("flux", group, np.exp(base + STEP * np.arange(width)))
+    flux = np.exp(base + STEP * np.arange(width))
+    by_flux = texts.likelihood("flux", group, flux, stratum).astype(np.float64)
     chosen, fit = np.full(m, -1), np.zeros((0, m))
     if len(group):
-        fit = _agreement(texts, group, spectra).astype(np.float64)
-        fit *= _colours(texts, group, truth)
+        fit = _agreement(texts, group, spectra, stratum).astype(np.float64)
+        for name, key in _COLOURS.items():
+            fit *= texts.likelihood(name, group, truth[key], stratum)
+        fit *= pull[:, None]
         total = fit.sum(axis=0)
         # Where no text agrees, all are as good.
         fit[:, total <= 1e-200] = 1.0
         fit *= (1.0 - _PLAIN_COUNTS) / fit.sum(axis=0)
         chosen = (np.cumsum(fit, axis=0) < random.random(m)).sum(axis=0)
         chosen[chosen >= len(group)] = -1
-    photons = texts.likelihood("photons", group, np.exp(LOG_COUNTS)) * counts
+    photons = texts.likelihood("photons", group, np.exp(LOG_COUNTS), stratum) * counts
     norm = photons.sum(axis=1, keepdims=True)
     photons = np.where(norm > 1e-30, photons / np.maximum(norm, 1e-30), counts)
     # Sum over exposures for each text and each step of ln(counts) + `bright`.

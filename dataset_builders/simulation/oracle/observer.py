@@ -30,6 +30,8 @@ from .spectra import Spectra, log_likelihoods
 
 # Below e^−700 of the best member, sums are taken in a gentler power: the order is kept.
 _GENTLE = 0.02
+# Spectra that are compared at once.
+_TOGETHER = 32
 
 
 @dataclass(frozen=True)
@@ -74,69 +76,97 @@ def observe(
         progress: show a bar.
     """
     n = len(spectra)
-    n_texts = sum(len(texts) for texts in bank.texts)
-    scores, half_scores = np.full((2, n, n_texts), -np.inf)
+    scores = np.full((n, bank.n_texts), -np.inf)
+    half_scores = scores.copy()
     effective = np.empty(n)
     drawn = np.zeros((2, n, draws), dtype=np.int64)
     random = np.random.default_rng(seed)
-    log_prior = torch.from_numpy(bank.log_prior)
-    log_flux = torch.from_numpy((bank.log_flux + bank.log_boost).astype(np.float32))
-    scatter = torch.from_numpy(bank.scatter.astype(np.float32))
-    weights = [torch.from_numpy(table).double() for table in bank.text_weights]
-    halves = [table[:, ::2] for table in weights]
-    halves = [table / table.sum(dim=1, keepdim=True).clamp(min=1e-300) for table in halves]
-    members = [bank.members(row) for row in range(len(prior.strata))]
-    home = np.full(n_texts, -1)
-    for row, texts in enumerate(bank.texts):
-        home[texts] = row
-    for row in tqdm(
-        range(n),
+    bar = tqdm(
+        total=n,
         desc="the ideal observer",
         unit="spectrum",
         disable=not progress,
         delay=2,
         leave=False,
-    ):
-        rates = bank.rates[spectra.epoch[row]]
-        likelihood = log_likelihoods(spectra, row, rates, log_flux, scatter).double()
-        visit = prior.visit_density(float(spectra.exposure[row]), bank.log_usual)
-        likelihood += torch.from_numpy(np.log(np.maximum(visit, 1e-30)) - bank.log_chance)
-        posterior = likelihood + log_prior
-        evidence = float(torch.logsumexp(posterior, 0))
+    )
+    for start in range(0, n, _TOGETHER):
+        some = slice(start, min(start + _TOGETHER, n))
+        rows = np.arange(some.start, some.stop)
+        likelihood = _likelihoods(prior, bank, spectra, rows)
+        posterior = likelihood + torch.from_numpy(bank.log_prior)[:, None]
+        evidence = torch.logsumexp(posterior, 0)
+        half_evidence = torch.logsumexp(posterior[::2], 0) + np.log(2.0)
         posterior = (posterior - evidence).exp_()
-        effective[row] = 1.0 / float(posterior.square().sum())
-        half_evidence = float(torch.logsumexp((likelihood + log_prior)[::2], 0)) + np.log(2.0)
-        for of_stratum, texts, full, half in zip(members, bank.texts, weights, halves, strict=True):
-            if len(texts):
-                here = likelihood[of_stratum]
-                scores[row, texts] = _log_mean(full, here) - evidence
-                half_scores[row, texts] = _log_mean(half, here[::2]) - half_evidence
-        if draws:
-            drawn[0, row] = systematic_draws(posterior.numpy(), draws, random)
+        effective[some] = 1.0 / posterior.square().sum(dim=0).numpy()
+        _score(bank, likelihood, scores[some].T, half_scores[some].T)
+        scores[some] -= evidence.numpy()[:, None]
+        half_scores[some] -= half_evidence.numpy()[:, None]
+        for column, row in enumerate(rows if draws else ()):
+            drawn[0, row] = systematic_draws(posterior[:, column].numpy(), draws, random)
             if text_of_spectrum is not None:
-                text = int(text_of_spectrum[row])
-                stratum = home[text]
-                place = int(np.searchsorted(bank.texts[stratum], text))
-                here = likelihood[members[stratum]]
-                both = weights[stratum][place] * (here - here.max()).exp()
-                if float(both.sum()) <= 0.0:
-                    both = weights[stratum][place] + 1e-300
-                drawn[1, row] = members[stratum].start + systematic_draws(
-                    both.numpy(), draws, random
-                )
+                weights = bank.weights_of(int(text_of_spectrum[row])).astype(np.float64)
+                here = likelihood[:, column].numpy()
+                top = here[weights > 0.0].max(initial=-1e300)
+                both = weights * np.exp(np.minimum(here - top, 0.0))
+                if not both.sum() > 0.0:
+                    both = weights + 1e-300
+                drawn[1, row] = systematic_draws(both, draws, random)
+        bar.update(len(rows))
+    bar.close()
     scores, half_scores = (np.nan_to_num(each, neginf=-1e30) for each in (scores, half_scores))
     return Observation(scores, half_scores, effective, *drawn)
 
 
+def _likelihoods(prior: Prior, bank: Bank, spectra: Spectra, rows: np.ndarray) -> torch.Tensor:
+    """Return ln p(spectrum, its exposure | member), up to a constant of each spectrum, (m, k)."""
+    log_flux = torch.from_numpy((bank.log_flux + bank.log_boost).astype(np.float32))
+    scatter = torch.from_numpy(bank.scatter.astype(np.float32))
+    result = torch.empty((len(bank), len(rows)), dtype=torch.float64)
+    for column, row in enumerate(rows):
+        rates = bank.rates[spectra.epoch[row]]
+        likelihood = log_likelihoods(spectra, int(row), rates, log_flux, scatter)
+        visit = prior.visit_density(float(spectra.exposure[row]), bank.log_usual)
+        visit = torch.from_numpy(np.log(np.maximum(visit, 1e-30)) - bank.log_chance)
+        result[:, column] = likelihood.double() + visit
+    return result
+
+
+def _score(
+    bank: Bank, likelihood: torch.Tensor, scores: np.ndarray, half_scores: np.ndarray
+) -> None:
+    """Add ln p(spectrum | text) to scores (t, k), and the same by every other member.
+
+    Args:
+        bank: with the texts.
+        likelihood: ln p(spectrum | member), (m, k).
+        scores, half_scores: −∞ before, changed in place.
+    """
+    half_weight = np.zeros(len(scores))
+    for row, (texts, table) in enumerate(zip(bank.texts, bank.text_weights, strict=True)):
+        if not len(texts):
+            continue
+        here = likelihood[bank.members(row)]
+        for part in (0, 1):
+            weights = torch.from_numpy(table[:, part::2]).double()
+            found = _log_mean(weights, here[part::2])
+            scores[texts] = np.logaddexp(scores[texts], found)
+            if part == 0:
+                half_scores[texts] = np.logaddexp(half_scores[texts], found)
+                half_weight[texts] += weights.sum(dim=1).numpy()
+    half_scores -= np.log(np.maximum(half_weight, 1e-300))[:, None]
+
+
 def _log_mean(weights: torch.Tensor, log_values: torch.Tensor) -> np.ndarray:
-    """Return ln Σ w exp(v) for each row of weights (t, m), (t)."""
-    top = log_values.max()
+    """Return ln Σ w exp(v) for each row of weights (t, m) and column of values (m, k), (t, k)."""
+    top = log_values.max(dim=0).values
     values = log_values - top
     total = weights @ values.exp()
     result = total.log()
-    lost = torch.nonzero(total <= 1e-290).ravel()
-    if len(lost):
-        result[lost] = (weights[lost] @ (_GENTLE * values).exp()).log() / _GENTLE
+    lost = total <= 1e-290
+    rows = torch.nonzero(lost.any(dim=1)).ravel()
+    if len(rows):
+        gentle = (weights[rows] @ (_GENTLE * values).exp()).log() / _GENTLE
+        result[rows] = torch.where(lost[rows], gentle, result[rows])
     return (result + top).numpy()
 
 

@@ -82,13 +82,11 @@ def _from_text(
 ) -> np.ndarray:
     """Draw members from p(source | text), (n, k)."""
     result = np.zeros((len(text_of_spectrum), draws), dtype=np.int64)
-    for stratum, (texts, weights) in enumerate(zip(bank.texts, bank.text_weights, strict=True)):
-        first = bank.members(stratum).start
-        for text, row in zip(texts, weights, strict=True):
-            edges = np.cumsum(row, dtype=np.float64)
-            for spectrum in np.flatnonzero(text_of_spectrum == text):
-                at = np.searchsorted(edges, random.random(draws) * edges[-1])
-                result[spectrum] = first + np.minimum(at, len(row) - 1)
+    for text in np.unique(text_of_spectrum):
+        edges = np.cumsum(bank.weights_of(int(text)), dtype=np.float64)
+        rows = np.flatnonzero(text_of_spectrum == text)
+        at = np.searchsorted(edges, random.random((len(rows), draws)) * edges[-1])
+        result[rows] = np.minimum(at, len(edges) - 1)
     return result
 
 

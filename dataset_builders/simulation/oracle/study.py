@@ -62,8 +62,13 @@ def read_texts(universe: Universe, sources: np.ndarray) -> TextTables:
         universe: that they live in.
         sources: indices of sources, (t).
     """
-    mistakes = learn_mistakes(universe.facts(sources[:1])[0], 0.02)
-    return tabulate(universe.statements(sources), mistakes)
+    summaries = universe.write_summaries(sources)
+    mistakes = learn_mistakes(universe.facts(sources[:1])[0])
+    return tabulate(
+        [summary.statements for summary in summaries],
+        mistakes,
+        [summary.wrong for summary in summaries],
+    )
 
 
 def measure_ceiling(
