@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -11,6 +12,7 @@ from ...contract import N_BINS
 from ...info import DatasetFolderError, SpecCLIPDatasetInfo
 from ..catalogue import Universe
 from ..knobs import Knobs
+from ..prose import Summary
 from .spectra import Spectra, observed_spectra
 
 # Rows whose counts are made again to see that they are the same.
@@ -25,6 +27,7 @@ class KnownRows:
         universe: that they came from.
         detections: of each row, index into `universe.detections`, (n).
         sources: the distinct sources among them, (t): one text each.
+        summaries: those texts, (t).
         text_of_spectrum: index into `sources`, (n).
         table: the rows.
     """
@@ -32,6 +35,7 @@ class KnownRows:
     universe: Universe
     detections: np.ndarray
     sources: np.ndarray
+    summaries: Sequence[Summary]
     text_of_spectrum: np.ndarray
     table: pa.Table
 
@@ -105,12 +109,13 @@ def recognise(info: SpecCLIPDatasetInfo, table: pa.Table) -> KnownRows:
     if (universe.observe(detections[some]).counts != _matrix(table.take(some), "counts")).any():
         raise _differs(info, "the counts differ")
     sources, text_of_spectrum = np.unique(seen.source[detections], return_inverse=True)
-    written = universe.summaries(sources)
+    written = universe.write_summaries(sources)
     summaries = table["summary"].to_pylist()
     for row, text in enumerate(text_of_spectrum):
-        if written[text] != summaries[row]:
+        sections = {name: said for name, said in summaries[row].items() if said}
+        if written[text].sections != sections:
             raise _differs(info, f"the text of {recorded[row]} differs")
-    return KnownRows(universe, detections, sources, text_of_spectrum, table)
+    return KnownRows(universe, detections, sources, written, text_of_spectrum, table)
 
 
 def _differs(info: SpecCLIPDatasetInfo, difference: str) -> DatasetFolderError:

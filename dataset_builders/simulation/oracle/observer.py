@@ -24,9 +24,10 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from .bank import Bank, systematic_draws
+from .bank import Bank
 from .prior import Prior
 from .spectra import Spectra, log_likelihoods
+from .stratum import systematic_draws
 
 # Below e^−700 of the best member, sums are taken in a gentler power: the order is kept.
 _GENTLE = 0.02

@@ -41,11 +41,9 @@ def describe_ceiling(metrics: Mapping[str, Any]) -> Description:
         + ", ".join(f"{_title(name)} by {100 * value:+.1f} points" for name, value in gain.items())
         + ". Noise in the sums makes the figures too low, if anything."
     )
-    tables = [_retrieval(metrics["retrieval"])]
+    tables = [_retrieval(metrics["retrieval"]), _writers(metrics["by_writer"])]
     if metrics.get("variables"):
         tables.append(_variables(metrics["variables"]))
-    if metrics.get("power_laws"):
-        tables.append(_power_laws(metrics["power_laws"]))
     return Description(about, tables)
 
 
@@ -76,6 +74,22 @@ def _retrieval(figures: Mapping[str, Any]) -> tuple[str, list[str], list[list[st
     return (
         "The ceiling for retrieval:",
         ["direction", "figure", "ideal observer", "95 % interval", "chance"],
+        rows,
+    )
+
+
+def _writers(figures: Mapping[str, Any]) -> tuple[str, list[str], list[list[str]]]:
+    rows = []
+    for writer, by_direction in figures.items():
+        found = by_direction["spectrum_to_text"]
+        row = [writer, f"{found['n_queries']:,}", f"{found['n_gallery']:,}"]
+        for name in ("recall@1%", "recall@5%", "median_rank_fraction"):
+            figure = found.get(name)
+            row.append(f"{100 * figure['value']:.1f} %" if figure else "")
+        rows.append(row)
+    return (
+        "By writer, spectrum → text, each in a gallery of these texts alone:",
+        ["writer", "spectra", "texts", "Recall@1%", "Recall@5%", "median rank / gallery"],
         rows,
     )
 
@@ -113,32 +127,6 @@ def _variables(figures: Mapping[str, Any]) -> tuple[str, list[str], list[list[st
             "one guess against truth",
         ],
         rows,
-    )
-
-
-def _power_laws(rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[str], list[list[str]]]:
-    body = []
-    for row in rows:
-        low, high = row["counts"]
-        cells = [f"{low:g} and more" if high is None else f"{low:g}–{high:g}", str(row["n"])]
-        for name in ("gamma", "log10_nh"):
-            cells += [f"{row[name][key]:.2f}" for key in ("observer", "cramer_rao", "population")]
-        body.append(cells)
-    return (
-        "Single power laws, from the spectrum alone: the observer's root mean square error, the "
-        "median Cramér–Rao limit of estimates without prior knowledge, and the spread of the "
-        "sources:",
-        [
-            "source counts",
-            "rows",
-            "Γ: observer",
-            "limit",
-            "spread",
-            "log N_H (dex): observer",
-            "limit",
-            "spread",
-        ],
-        body,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,22 +17,21 @@ from hf_specclip.evaluation import (
 )
 
 from ...info import SpecCLIPDatasetInfo
-from .. import populations, source_classes
 from ..catalogue import Universe
+from ..prose import WRITERS, Summary
 from .bank import Bank, draw_bank
 from .dataset import KnownRows, recognise
-from .fisher import cramer_rao
 from .observer import Observation, observe
 from .posterior import FITS, GIVEN, estimate
 from .prior import count_prior
-from .spectra import Spectra
 from .text import TextTables, learn_mistakes, tabulate
 from .truth import WITHOUT_TRUTH, known_truth
 
 MEMBERS = 150_000
 DRAWS = 200
+# Names of rows by several writers, in `Ceiling.metrics`.
+ALL, SEEN = "all", "seen writers"
 DIRECTIONS = ("spectrum_to_text", "text_to_spectrum")
-COUNT_EDGES = (0, 50, 100, 200, 500, 1000, np.inf)
 _HEADLINES = ("recall@1%", "recall@5%", "median_rank_fraction")
 
 
@@ -42,8 +40,9 @@ class Ceiling:
     """Results of the ideal observer.
 
     Attributes:
-        metrics: plain figures: `retrieval` (as `evaluate_retrieval`), `curves` by direction
-            (as `recall_curve`), `monte_carlo`, `variables`, `power_laws`.
+        metrics: plain figures: `retrieval` (as `evaluate_retrieval`), `by_writer` (the same for
+            the rows of each writer in the gallery of their texts), `curves` by direction (as
+            `recall_curve`), `monte_carlo`, `variables`.
         ranks: by direction, the expected rank of each query, (q).
         truth: by variable, see `known_truth`; empty where it was not asked for.
         medians: by what is given and by variable, posterior medians, (n).
@@ -55,15 +54,9 @@ class Ceiling:
     medians: Mapping[str, Mapping[str, np.ndarray]]
 
 
-def read_texts(universe: Universe, sources: np.ndarray) -> TextTables:
-    """Return the statements of some sources' texts, as the observer reads them.
-
-    Args:
-        universe: that they live in.
-        sources: indices of sources, (t).
-    """
-    summaries = universe.write_summaries(sources)
-    mistakes = learn_mistakes(universe.facts(sources[:1])[0])
+def read_texts(universe: Universe, summaries: Sequence[Summary]) -> TextTables:
+    """Return the statements of summaries, as the observer reads them."""
+    mistakes = learn_mistakes(universe.facts(np.arange(1))[0])
     return tabulate(
         [summary.statements for summary in summaries],
         mistakes,
@@ -91,7 +84,7 @@ def measure_ceiling(
         info: what made the dataset.
         table: rows, whose texts are the gallery.
         text_of_spectrum: number of each row's text, (n), to have the texts in an order of one's
-            own; that of the sources where None.
+            own; sources with the same text share it where None.
         groups: of each row, for the bootstrap; the column `group` where None.
         members: of the bank.
         variables: estimate the variables (about half of the time).
@@ -104,7 +97,7 @@ def measure_ceiling(
         DatasetFolderError: when this code does not make these rows.
     """
     known = recognise(info, table)
-    texts = read_texts(known.universe, known.sources)
+    texts = read_texts(known.universe, known.summaries)
     prior = count_prior(known.universe.knobs)
     bank = draw_bank(
         prior, texts, members, knobs=known.universe.knobs, seed=seed, progress=progress
@@ -120,22 +113,26 @@ def measure_ceiling(
         progress=progress,
     )
     labels = np.asarray(table["group"].to_pylist() if groups is None else groups)
-    owner, column = known.text_of_spectrum, np.arange(len(known.sources))
-    if text_of_spectrum is not None:
-        owner = np.asarray(text_of_spectrum)
-        _, first = np.unique(owner, return_index=True)
-        column = known.text_of_spectrum[first]
+    owner = _distinct_texts(known) if text_of_spectrum is None else np.asarray(text_of_spectrum)
+    _, first = np.unique(owner, return_index=True)
+    column = known.text_of_spectrum[first]
     ranks = score_ranks(seen.scores[:, column], owner)
     half = score_ranks(seen.half_scores[:, column], owner)
     by_half = evaluate_ranks(half, owner, labels, ks, n_bootstrap=1, seed=0)
     settings = {"n_bootstrap": n_bootstrap, "seed": 0}
-    retrieval = evaluate_ranks(ranks, owner, labels, ks, **settings)
+    by_writer = {}
+    for name, rows in _rows_by_writer(known).items():
+        texts_there, owner_there = np.unique(owner[rows], return_inverse=True)
+        found = score_ranks(seen.scores[np.ix_(rows, column[texts_there])], owner_there)
+        by_writer[name] = evaluate_ranks(found, owner_there, labels[rows], ks, **settings)
+    retrieval = by_writer[ALL]
     curves = {
         direction: curve_of_ranks(ranks, owner, labels, direction=direction, **settings)
         for direction in DIRECTIONS
     }
     metrics: dict[str, Any] = {
         "retrieval": retrieval,
+        "by_writer": by_writer,
         "curves": curves,
         "monte_carlo": _monte_carlo(
             bank, seen, retrieval["spectrum_to_text"], by_half["spectrum_to_text"]
@@ -147,9 +144,25 @@ def measure_ceiling(
         truth = known_truth(known)
         medians = estimate(known, spectra, bank, seen, truth, fits=fits, seed=seed)
         metrics["variables"] = _variables(table, truth, medians, labels, n_bootstrap)
-        metrics["power_laws"] = _power_laws(known, spectra, bank, seen)
     expected = {direction: each.expected for direction, each in ranks.items()}
     return Ceiling(metrics, expected, truth, medians)
+
+
+def _distinct_texts(known: KnownRows) -> np.ndarray:
+    """Return the number of each row's text among the distinct ones, (n)."""
+    contents = [tuple(summary.sections.items()) for summary in known.summaries]
+    numbers = {content: number for number, content in enumerate(dict.fromkeys(contents))}
+    return np.array([numbers[content] for content in contents])[known.text_of_spectrum]
+
+
+def _rows_by_writer(known: KnownRows) -> dict[str, np.ndarray]:
+    """Return all rows, those whose writers may be trained on, and those of each single writer."""
+    names = np.array([summary.writer for summary in known.summaries])[known.text_of_spectrum]
+    unseen = [writer.name for writer in WRITERS if writer.unseen]
+    rows = {ALL: np.arange(len(names)), SEEN: np.flatnonzero(~np.isin(names, unseen))}
+    for writer in WRITERS:
+        rows[writer.name] = np.flatnonzero(names == writer.name)
+    return {name: some for name, some in rows.items() if len(some)}
 
 
 def _monte_carlo(
@@ -200,63 +213,6 @@ def _variables(
             "catalogue_against_truth": _error(measured - true, bootstrap),
             "one_guess_against_truth": _error(np.median(true) - true, bootstrap),
         }
-    return result
-
-
-def _power_laws(
-    known: KnownRows, spectra: Spectra, bank: Bank, seen: Observation
-) -> list[dict[str, Any]]:
-    """Return errors of photon index and column of single power laws, beside the Cramér–Rao
-    limit.
-    """
-    universe = known.universe
-    detections = universe.detections.take(known.detections)
-    mean = universe.sources.spectra.take(detections.source)
-    single = (mean.first == source_classes.POWER_LAW) & (mean.second < 0) & (mean.covering >= 1.0)
-    rows = np.flatnonzero(single)
-    if not len(rows):
-        return []
-    source, _ = universe.expected(known.detections[rows])
-    counts = source.sum(axis=1)
-    shape = mean.shape[rows] - detections.hardening[rows]
-    true = populations.Spectra(**(vars(mean.take(rows)) | {"shape": shape}))
-    limits = cramer_rao(
-        true,
-        spectra.epoch[rows],
-        spectra.theta[rows],
-        counts,
-        spectra.background[rows].sum(axis=1),
-        absorption=universe.knobs.absorption,
-    )
-    drawn = seen.from_spectrum[rows]
-    alike = (bank.observed.first == source_classes.POWER_LAW) & (bank.observed.second < 0)
-    weights = alike[drawn].astype(float)
-    total = weights.sum(axis=1)
-    enough = total >= 0.05 * drawn.shape[1]
-    total = np.maximum(total, 1.0)
-    observer, members = {}, {"gamma": bank.observed.shape, "log10_nh": np.log10(bank.observed.nh)}
-    for name, values in members.items():
-        observer[name] = (weights * values[drawn]).sum(axis=1) / total
-    truth = {"gamma": true.shape, "log10_nh": np.log10(true.nh)}
-    result = []
-    for low, high in pairwise(COUNT_EDGES):
-        some = enough & (counts >= low) & (counts < high)
-        if some.sum() < 5:
-            continue
-        result.append(
-            {
-                "counts": [float(low), None if np.isinf(high) else float(high)],
-                "n": int(some.sum()),
-                **{
-                    name: {
-                        "observer": float(np.sqrt(np.mean((observer[name] - values)[some] ** 2))),
-                        "cramer_rao": float(np.median(limits[name][some])),
-                        "population": float(np.std(values[some])),
-                    }
-                    for name, values in truth.items()
-                },
-            }
-        )
     return result
 
 

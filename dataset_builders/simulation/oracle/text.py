@@ -356,7 +356,7 @@ def _distances(
         distances = spread.draw(np.random.default_rng(0), _DISTANCES)
         weights = _product(stated, distances)
         result[kind] = weights.mean()
-        finite = [said for said in stated if 0.0 < said.low and said.high < inf]
+        finite = [said for said in stated if said.low > 0.0 and said.high < inf]
         if finite:
             # The same chances on a comb: around what is stated the prior hardly changes.
             middle = np.sqrt(finite[0].low * finite[0].high)

@@ -18,8 +18,8 @@ from hf_specclip.models.variables_specclip import BANDS
 
 from ...contract import LIMITED_VARIABLES
 from .. import instrument, photometry, spectral_fits
-from .bank import true_colours
 from .dataset import KnownRows
+from .stratum import true_colours
 
 ASIMOV_COUNTS = 2000.0
 COLOURS = ("hard_hm", "hard_hs", "hard_ms")

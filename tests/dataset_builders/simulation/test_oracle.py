@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from specclip_datasets.contract import ENERGY_RANGE, N_BINS
 from specclip_datasets.simulation import instrument, populations, source_classes
 from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.knobs import Knobs
-from specclip_datasets.simulation.oracle.bank import draw_bank, true_colours
+from specclip_datasets.simulation.oracle.bank import draw_bank
 from specclip_datasets.simulation.oracle.observer import observe
 from specclip_datasets.simulation.oracle.prior import LOG_EXPOSURE, count_prior
 from specclip_datasets.simulation.oracle.spectra import (
@@ -26,8 +28,9 @@ from specclip_datasets.simulation.oracle.spectra import (
     log_likelihoods,
     observed_spectra,
 )
+from specclip_datasets.simulation.oracle.stratum import true_colours
 from specclip_datasets.simulation.oracle.study import read_texts
-from specclip_datasets.simulation.prose import Statement
+from specclip_datasets.simulation.prose import Statement, Summary
 
 N = 160
 
@@ -59,6 +62,15 @@ def spectra_of(universe, counts, background):
     )
 
 
+def bank_for(universe, prior, summaries, members):
+    return draw_bank(prior, read_texts(universe, summaries), members, knobs=universe.knobs)
+
+
+def summary_of(*statements):
+    """A text that makes these statements, by a writer who is never mistaken."""
+    return Summary({}, statements, "somebody", 0.0)
+
+
 def median_rank(scores, text):
     ranks = score_ranks(scores, text)["spectrum_to_text"]
     return float(np.median(ranks.expected)) / scores.shape[1]
@@ -67,7 +79,7 @@ def median_rank(scores, text):
 @pytest.fixture(scope="module")
 def observed(universe, prior, seen):
     spectra, sources, text, _ = seen
-    bank = draw_bank(prior, read_texts(universe, sources), 6000, knobs=universe.knobs)
+    bank = bank_for(universe, prior, universe.write_summaries(sources), 6000)
     return bank, observe(prior, bank, spectra, text, draws=100)
 
 
@@ -181,44 +193,41 @@ def test_observer_is_far_better_than_chance_and_than_neighbours_in_hardness(
     assert best < 0.5 * simple < 0.5
 
 
-def test_without_statements_nothing_is_known(universe, prior, seen, monkeypatch):
+def test_without_statements_nothing_is_known(universe, prior, seen):
     """Texts that all say the same cannot be told apart: ranks are at chance."""
     spectra, sources, text, _ = seen
-    same = (Statement("class", label="lmxb"), Statement("host", label="galaxy"))
-    monkeypatch.setattr(Universe, "statements", lambda self, sources: [same] * len(sources))
-    bank = draw_bank(prior, read_texts(universe, sources), 1500, knobs=universe.knobs)
+    same = summary_of(Statement("class", label="lmxb"), Statement("host", label="galaxy"))
+    bank = bank_for(universe, prior, [same] * len(sources), 1500)
     scores = observe(prior, bank, spectra).scores
     ranks = score_ranks(scores, text)["spectrum_to_text"]
     # Sums may differ in the last digit.
     np.testing.assert_allclose(ranks.expected, (len(sources) + 1) / 2, rtol=0.15)
 
 
-def test_exact_statements_and_bright_sources_leave_no_doubt(universe, prior, seen, monkeypatch):
+def exact_summary(facts):
+    """A text that states everything almost without error."""
+    said = [
+        Statement("class", label=facts.class_name),
+        Statement("host", label=facts.field_kind),
+        Statement("model", label=source_classes.COMPONENTS[int(facts.first)]),
+    ]
+    for name, error, scale in (
+        ("flux", 0.05, "log"),
+        ("photons", 0.05, "log"),
+        ("hardness", 0.03, "linear"),
+        ("medium_soft", 0.03, "linear"),
+        ("nh", 0.05, "log"),
+    ):
+        value = getattr(facts, name)
+        width = 0.02 * (value if scale == "log" else 1.0)
+        said.append(Statement(name, value - width, value + width, error, scale))
+    return summary_of(*said)
+
+
+def test_exact_statements_and_bright_sources_leave_no_doubt(universe, prior, seen):
     """Everything stated almost without error, and counts ten times as many: nearly all first."""
     _, sources, text, _ = seen
-
-    def exact(self, sources):
-        result = []
-        for facts in self.facts(sources):
-            said = [
-                Statement("class", label=facts.class_name),
-                Statement("host", label=facts.field_kind),
-                Statement("model", label=source_classes.COMPONENTS[int(facts.first)]),
-            ]
-            for name, error, scale in (
-                ("flux", 0.05, "log"),
-                ("photons", 0.05, "log"),
-                ("hardness", 0.03, "linear"),
-                ("medium_soft", 0.03, "linear"),
-                ("nh", 0.05, "log"),
-            ):
-                value = getattr(facts, name)
-                width = 0.02 * (value if scale == "log" else 1.0)
-                said.append(Statement(name, value - width, value + width, error, scale))
-            result.append(tuple(said))
-        return result
-
-    monkeypatch.setattr(Universe, "statements", exact)
+    summaries = [exact_summary(facts) for facts in universe.facts(sources)]
     source, behind = universe.expected(np.arange(N))
     dealt = overlap_fractions(instrument.CHANNEL_EDGES, energy_grid(N_BINS, ENERGY_RANGE))
     spectra = spectra_of(
@@ -226,17 +235,60 @@ def test_exact_statements_and_bright_sources_leave_no_doubt(universe, prior, see
         np.rint(source @ dealt + behind @ dealt),
         behind @ dealt / universe.detections.background_scale[:, None],
     )
-    bank = draw_bank(prior, read_texts(universe, sources), 8000, knobs=universe.knobs)
+    bank = bank_for(universe, prior, summaries, 8000)
     ranks = score_ranks(observe(prior, bank, spectra).scores, text)["spectrum_to_text"]
     assert np.mean(ranks.expected <= 2) > 0.7
     assert np.median(ranks.expected) == 1.0
+
+
+def test_an_open_text_is_the_mean_over_the_classes_that_it_allows(universe, prior, seen):
+    """p(spectrum | a or b) is the mean of p(spectrum | a) and p(spectrum | b) by their shares."""
+    spectra, *_ = seen
+    host = Statement("host", label="galaxy")
+    labels = ("lmxb", "snr", "lmxb|snr")
+    texts = [summary_of(Statement("class", label=label), host) for label in labels]
+    bank = bank_for(universe, prior, [*texts, summary_of(host), summary_of()], 6000)
+    scores = observe(prior, bank, spectra).scores
+    galaxy = source_classes.FIELD_NAMES.index("galaxy")
+    share = np.array(
+        [
+            np.exp(bank.log_prior)[
+                bank.stratum == prior.strata.tolist().index([name, galaxy])
+            ].sum()
+            for name in map(source_classes.CLASS_NAMES.index, ("lmxb", "snr"))
+        ]
+    )
+    mean = logsumexp(scores[:, :2], axis=1, b=share / share.sum())
+    np.testing.assert_allclose(scores[:, 2], mean, atol=1e-3)
+    # Who says nothing points to the whole population, of which the weights add up to about one.
+    np.testing.assert_allclose(scores[:, 4], -np.log(np.exp(bank.log_prior).sum()), atol=1e-3)
+    assert (bank.effective_numbers()[4] > bank.effective_numbers()[:4]).all()
+
+
+def test_confidence_in_open_texts_is_justified(universe, prior, seen):
+    """Of the texts that get a probability of p for a spectrum, a share of p is right."""
+    spectra, sources, text, _ = seen
+    summaries = []
+    for number, summary in enumerate(universe.write_summaries(sources)):
+        dropped = [("class", "host"), ("host",), ("class", "host", "model", "shape", "shape2"), ()]
+        said = [one for one in summary.statements if one.quantity not in dropped[number % 4]]
+        summaries.append(replace(summary, statements=tuple(said)))
+    bank = bank_for(universe, prior, summaries, 6000)
+    scores = observe(prior, bank, spectra).scores
+    chance = np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
+    right = np.zeros(chance.shape, dtype=bool)
+    right[np.arange(N), text] = True
+    for low, high in ((0.0, 0.02), (0.02, 0.1), (0.1, 0.5)):
+        some = (chance >= low) & (chance < high)
+        error = np.sqrt(chance[some].sum()) / some.sum()
+        assert right[some].mean() == pytest.approx(chance[some].mean(), rel=0.25, abs=3 * error)
 
 
 @pytest.mark.slow
 def test_weights_of_the_bank_are_the_population(universe, prior, seen):
     """However a bank was drawn, weighted means over it are those of the population."""
     _, sources, _, _ = seen
-    bank = draw_bank(prior, read_texts(universe, sources), 100_000, knobs=universe.knobs)
+    bank = bank_for(universe, prior, universe.write_summaries(sources), 100_000)
     weights = np.exp(bank.log_prior)
     assert weights.sum() == pytest.approx(1.0, abs=0.15)
     by_stratum = np.bincount(bank.stratum, weights, minlength=len(prior.share))
@@ -268,7 +320,7 @@ def test_posteriors_are_calibrated(prior):
     observed = universe.observe(rows)
     spectra = spectra_of(universe, observed.counts, observed.background)
     sources, text = np.unique(universe.detections.source, return_inverse=True)
-    bank = draw_bank(prior, read_texts(universe, sources), 250_000, knobs=universe.knobs)
+    bank = bank_for(universe, prior, universe.write_summaries(sources), 250_000)
     observation = observe(prior, bank, spectra, text, draws=200)
     truth = true_colours(universe.photons(rows))
     random = np.random.default_rng(0)

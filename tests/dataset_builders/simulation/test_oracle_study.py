@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from simulated_spectra import power_laws
 
 from specclip_datasets.__main__ import main
 from specclip_datasets.folder import write_dataset
@@ -17,13 +16,13 @@ from specclip_datasets.simulation.builder import describe
 from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.knobs import Knobs
 from specclip_datasets.simulation.oracle.dataset import recognise, reopen
-from specclip_datasets.simulation.oracle.fisher import cramer_rao
 from specclip_datasets.simulation.oracle.posterior import GIVEN
 from specclip_datasets.simulation.oracle.report import describe_ceiling, to_text
 from specclip_datasets.simulation.oracle.study import measure_ceiling, read_texts
 from specclip_datasets.simulation.oracle.text import learn_mistakes, tabulate
 from specclip_datasets.simulation.oracle.truth import FITTED, WITHOUT_TRUTH, known_truth
 from specclip_datasets.simulation.prose import Statement
+from specclip_datasets.simulation.source_classes import CLASS_NAMES, FIELD_NAMES
 
 KNOBS = Knobs(pairs=90, seed=3)
 
@@ -48,21 +47,67 @@ def ceiling(info, table):
     return measure_ceiling(info, table, members=2500, fits=120, n_bootstrap=50)
 
 
+def tabulated(universe, *texts):
+    """Tables of texts that are never mistaken."""
+    mistakes = learn_mistakes(universe.facts(np.arange(1))[0])
+    return tabulate(texts, mistakes, np.zeros(len(texts)))
+
+
+def stratum_of(class_name, field_kind):
+    return CLASS_NAMES.index(class_name), FIELD_NAMES.index(field_kind)
+
+
 def test_tables_are_the_statements_own_likelihood(universe):
     sources = np.arange(len(universe.sources.names))
-    texts, facts = read_texts(universe, sources), universe.facts(sources)
-    compared = 0
-    for row, said in enumerate(universe.statements(sources)):
+    summaries = universe.write_summaries(sources)
+    texts, compared = read_texts(universe, summaries), 0
+    for row, (facts, summary) in enumerate(zip(universe.facts(sources), summaries, strict=True)):
+        stratum = stratum_of(facts.class_name, facts.field_kind)
+        assert texts.allowed(np.array([stratum]))[row] > 0.0, summary.writer
         for name in ("shape", "shape2", "nh", "hardness", "medium_soft", "photons", "abundance"):
-            about = [one for one in said if one.quantity == name]
-            exact = np.exp(sum(one.log_likelihood(facts[row]) for one in about))
-            if not about or exact < 1e-4:
+            about = [one for one in summary.statements if one.quantity == name]
+            exact = np.exp(sum(one.log_likelihood(facts) for one in about))
+            if not about or exact < 1e-3:
                 continue
-            truth = np.array([getattr(facts[row], name)])
-            found = texts.likelihood(name, np.array([row]), truth)[0, 0]
+            truth = np.array([getattr(facts, name)])
+            found = texts.likelihood(name, np.array([row]), truth, stratum)[0, 0]
             assert found == pytest.approx(exact, rel=0.05), (name, about)
             compared += 1
     assert compared > 100
+
+
+def test_open_statements_leave_what_they_allow(universe):
+    texts = tabulated(
+        universe,
+        [Statement("class", label="qso|star"), Statement("second", label="", chance=0.6)],
+        [Statement("model", label="plasma"), Statement("nh", high=0.1, error=0.3, scale="log")],
+        [Statement("distance_mpc", 7.8, 8.2, 0.05, "log")],
+        [Statement("redshift", low=0.5, error=0.01)],
+    )
+    allowed = [set(np.array(CLASS_NAMES)[row]) for row in texts.classes]
+    assert allowed[0] == {"qso", "star"}
+    assert {"star", "cluster"} < allowed[1] < set(CLASS_NAMES)
+    assert allowed[2] == set(CLASS_NAMES)
+    # Nothing in a cluster of stars or in the plane is 8 Mpc away, and surveys know no distance.
+    kinds = dict(zip(FIELD_NAMES, texts.kinds[2], strict=True))
+    assert kinds.pop("galaxy") > 0.0
+    assert max(kinds.values()) == 0.0
+    second = texts.second_likelihood(np.arange(2), np.array([-1, 3, 3]), np.array([0, 0.5, 0.05]))
+    np.testing.assert_allclose(second, [[1.0, 0.4, 1.0], [1.0, 1.0, 1.0]], rtol=1e-6)
+    star = stratum_of("star", "survey")
+    column = texts.likelihood("nh", np.array([1]), np.array([0.01, 0.1, 1.0]), star)[0]
+    np.testing.assert_allclose(column, [1.0, 0.5, 0.0], atol=1e-2)
+    redshift = texts.likelihood("redshift", np.array([3]), np.array([0.1, 0.5, 2.0]), star)[0]
+    np.testing.assert_allclose(redshift, [0.0, 0.5, 1.0], atol=0.05)
+
+
+def test_a_shape_is_read_by_the_class(universe):
+    """The same number is a photon index for one class and a temperature for the other."""
+    texts = tabulated(universe, [Statement("shape", 1.7, 1.9, 0.1)])
+    for name in ("qso", "star"):
+        truth = np.array([1.8, 3.0])
+        found = texts.likelihood("shape", np.array([0]), truth, stratum_of(name, "survey"))[0]
+        assert found[0] > 0.6 > 0.01 > found[1]
 
 
 def test_mistaken_texts_are_a_mixture(universe):
@@ -74,8 +119,8 @@ def test_mistaken_texts_are_a_mixture(universe):
         Statement("nh", 0.9, 1.1, 0.1, "log"),
         Statement("nh", 0.5, 2.0, 0.15, "log"),
     )
-    mistakes = learn_mistakes(facts, 0.1)
-    texts = tabulate([said], mistakes)
+    mistakes = learn_mistakes(facts)
+    texts = tabulate([said], mistakes, [0.1])
     for truth in (0.05, 0.3, 1.0):
         exact = np.mean(
             [
@@ -83,7 +128,9 @@ def test_mistaken_texts_are_a_mixture(universe):
                 for f in mistakes.factors["nh"]
             ]
         )
-        found = texts.likelihood("nh", np.array([0]), np.array([truth]), wrong=True)[0, 0]
+        found = texts.likelihood(
+            "nh", np.array([0]), np.array([truth]), stratum_of("lmxb", "galaxy"), wrong=True
+        )[0, 0]
         assert found == pytest.approx(exact, rel=0.05)
 
 
@@ -95,10 +142,9 @@ def test_a_luminosity_is_a_flux_at_the_distance_that_is_stated(universe):
     ]
     near = [*said, Statement("distance_mpc", 1.95, 2.05, 0.05, "log")]
     far = [*said, Statement("distance_mpc", 19.5, 20.5, 0.05, "log")]
-    mistakes = learn_mistakes(universe.facts(np.arange(1))[0], 0.0)
-    texts = tabulate([near, far, said], mistakes)
+    texts = tabulated(universe, near, far, said)
     flux = np.geomspace(1e-17, 1e-11, 600)
-    likelihood = texts.likelihood("flux", np.arange(3), flux)
+    likelihood = texts.likelihood("flux", np.arange(3), flux, stratum_of("lmxb", "galaxy"))
     mean = [np.average(np.log(flux), weights=row) for row in likelihood]
     assert mean[0] - mean[1] == pytest.approx(2 * np.log(10.0), abs=0.05)
     spread = [
@@ -110,12 +156,10 @@ def test_a_luminosity_is_a_flux_at_the_distance_that_is_stated(universe):
 
 
 def test_what_the_observer_cannot_read_is_refused(universe):
-    mistakes = learn_mistakes(universe.facts(np.arange(1))[0], 0.0)
-    labels = (Statement("class", label="lmxb"), Statement("host", label="galaxy"))
     with pytest.raises(ValueError, match="colour_of_hair"):
-        tabulate([(*labels, Statement("colour_of_hair", 1.0, 2.0, 0.1))], mistakes)
-    with pytest.raises(ValueError, match="does not state its class"):
-        tabulate([labels[:1]], mistakes)
+        tabulated(universe, [Statement("colour_of_hair", 1.0, 2.0, 0.1)])
+    with pytest.raises(ValueError, match="dragon is no class"):
+        tabulated(universe, [Statement("class", label="qso|dragon")])
 
 
 def test_rows_are_recognised_in_any_order(info, table):
@@ -184,6 +228,8 @@ def test_ceiling_has_figures_for_everything(ceiling, table):
         assert hard["mae"][given]["truth"]["value"] < hard["one_guess_against_truth"]["value"]
     # The posterior of a faint spectrum is better than its measurement.
     assert hard["mae"]["both"]["truth"]["value"] < hard["catalogue_against_truth"]["value"]
+    assert metrics["by_writer"]["all"] == metrics["retrieval"]
+    assert "seen writers" in metrics["by_writer"]
     text = to_text(describe_ceiling(metrics))
     assert "Recall@5%" in text
     assert "hard_hs" in text
@@ -199,24 +245,6 @@ def test_texts_keep_the_order_they_are_given_in(info, table, ceiling):
         again.ranks["text_to_spectrum"], ceiling.ranks["text_to_spectrum"][::-1]
     )
     np.testing.assert_allclose(again.ranks["spectrum_to_text"], ceiling.ranks["spectrum_to_text"])
-
-
-def test_fishers_information_gives_the_published_constants():
-    """ACIS-S 2001, Γ = 1.8, no background: σ_Γ = 3.3 and 3.4/√N; N_H 1.36 and 8.2/√N dex."""
-    counts = np.full(2, 1000.0)
-    column = np.array([0.5, 0.05])
-    spectra = power_laws(2, nh=column, galactic_nh=column)
-    place = (np.zeros(2, dtype=int), np.zeros(2))
-    limits = cramer_rao(spectra, *place, counts, np.zeros(2))
-    gamma, column = limits["gamma"], limits["log10_nh"]
-    np.testing.assert_allclose(gamma * np.sqrt(1000.0), [3.3, 3.4], rtol=0.05)
-    np.testing.assert_allclose(column * np.sqrt(1000.0), [1.36, 8.2], rtol=0.06)
-    brighter = cramer_rao(spectra, *place, 4 * counts, np.zeros(2))
-    for name, limit in limits.items():
-        np.testing.assert_allclose(limit / brighter[name], 2.0, rtol=1e-6)
-    behind = cramer_rao(spectra, *place, counts, 0.2 * counts)
-    assert (behind["gamma"] > gamma).all()
-    assert (behind["log10_nh"] > column).all()
 
 
 def test_command_prints_a_table_and_refuses_other_data(tmp_path, capsys, info, table):
