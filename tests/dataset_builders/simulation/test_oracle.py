@@ -274,14 +274,16 @@ def test_confidence_in_open_texts_is_justified(universe, prior, seen):
         said = [one for one in summary.statements if one.quantity not in dropped[number % 4]]
         summaries.append(replace(summary, statements=tuple(said)))
     bank = bank_for(universe, prior, summaries, 6000)
-    scores = observe(prior, bank, spectra).scores
+    observation = observe(prior, bank, spectra)
+    # Few members agree with the brightest spectra: there the sum is too coarse to be tested.
+    fine = observation.effective > 15
+    scores = observation.scores[fine]
     chance = np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
-    right = np.zeros(chance.shape, dtype=bool)
-    right[np.arange(N), text] = True
-    for low, high in ((0.0, 0.02), (0.02, 0.1), (0.1, 0.5)):
+    right = text[fine, None] == np.arange(len(sources))
+    for low, high in ((0.005, 0.03), (0.03, 0.1), (0.1, 0.4)):
         some = (chance >= low) & (chance < high)
         error = np.sqrt(chance[some].sum()) / some.sum()
-        assert right[some].mean() == pytest.approx(chance[some].mean(), rel=0.25, abs=3 * error)
+        assert right[some].mean() == pytest.approx(chance[some].mean(), abs=3 * error)
 
 
 @pytest.mark.slow
