@@ -7,7 +7,7 @@ from math import isfinite
 from ....source_classes import BLACK_BODY, BREMSSTRAHLUNG, COMPONENTS, DISK, PLASMA, POWER_LAW
 from ...facts import Facts
 from ...grammar import capitalized
-from ...reporter import LOG, LabelTable, Reporter
+from ...reporter import LOG, LabelTable, Measurement, Reporter
 from .class_phrases import BEHAVIOUR
 from .scales import ABSORPTION, BRIGHTNESS, COLOUR, DEPTH, HEAT, SLOPE, SOFT_END
 
@@ -52,6 +52,30 @@ _OPENINGS = (
     "{Model}{shape} <provides|gives> <a good|an adequate|an acceptable> description of the data.",
     "Its X-ray emission is dominated by {model}{shape}.",
 )
+_OPENINGS_ABSORBED = (
+    "The <X-ray |>spectrum is <well |>fit<ted|> by {model}{shape}, <absorbed by|behind> a column "
+    "of {nh}.",
+    "{Model}{shape} and a<n absorbing| hydrogen> column <density |>of {nh} <reproduce|describe> "
+    "the <data|spectrum>.",
+    "Spectral <fitting|analysis> yields {model}{shape}, <along|together> with a column <density |>"
+    "of {nh}.",
+    "The best-fit model is {model}{shape} with an absorbing column <density |>of {nh}.",
+)
+_IMPRESSIONS = (
+    "The X-ray <spectrum|emission> is {colour} and <shows|exhibits> {absorbed}, <consistent with|"
+    "as described by> {model}{shape}.",
+    "With {absorbed} and {model}{shape}, the <overall |>spectrum is {colour}.",
+    "<Characterized by|Showing> {absorbed}, the <spectrum|emission> is {colour} and <is fit|can be "
+    "modeled> with {model}{shape}.",
+    "The emission, which is {colour}, is <attributed to|explained by> {model}{shape} with "
+    "{absorbed}.",
+)
+_IMPRESSIONS_BRIGHT = (
+    "It is {colour} and {bright}, with a <flux|0.5-7 keV flux> of {value} erg cm^-2 s^-1.",
+    "<At|With> {value} erg/cm^2/s, the source is {bright}<;| and> its spectrum is {colour}.",
+    "<Its|The> X-ray <colors|hardness ratios> are those of an object that is {colour}<;|, and> the "
+    "flux is {value} erg cm⁻² s⁻¹.",
+)
 _ADDED = (
     "<In addition|Additionally|Furthermore>, {other}{shape} <is required|is needed|improves the "
     "fit>.",
@@ -86,6 +110,11 @@ _COLUMN = (
     "Absorption with {nh} is <required|included in the model>.",
     "The line-of-sight column, {nh}, <indicates|implies> {word}.",
 )
+_COLUMN_FORMS = (
+    "N_H <≈|~|=> {m} × 10^{e} cm^-2",
+    "<about|approximately|roughly> {m}×10^{e} cm⁻²",
+    "~{m}e{e} cm^-2",
+)
 _FLUX = (
     "The <observed |>0.5-7 keV flux is <approximately |about |>{value} erg cm^-2 s^-1.",
     "With a flux of <~|approximately |>{value} erg/s/cm^2, it is {word}.",
@@ -94,8 +123,7 @@ _FLUX = (
 _LUMINOSITY = (
     "For <a source|an object> {place}, the <estimated |implied |>X-ray luminosity is <about |"
     "approximately |~>{value} erg/s.",
-    "Its <0.5-7 keV|X-ray> luminosity<, for a location {place},|> <reaches|is of order> {value} "
-    "erg s^-1.",
+    "Its <0.5-7 keV|X-ray> luminosity {place} <reaches|is of order> {value} erg s^-1.",
 )
 _PLACES = {
     "galaxy": ("at the distance of the <host |>galaxy", "in this nearby galaxy"),
@@ -133,24 +161,32 @@ def write_spectrum(facts: Facts, reporter: Reporter) -> str:
     """Write the model with its parameters, and remarks in varying order."""
     if reporter.chance(0.04):
         return reporter.pick(_NOTHING)
-    leads, more = [_opening(facts, reporter)], []
+    form = reporter.random.random()
+    if form < 0.2:
+        leads, told = [_impression(facts, reporter)], (_absorption, _colour)
+    elif form < 0.45:
+        leads, told = [_opening(facts, reporter, absorbed=True)], (_absorption,)
+    else:
+        leads, told = [_opening(facts, reporter, absorbed=False)], ()
     if reporter.tells_second(facts, 0.65):
         second = int(facts.second)
         number = reporter.chance(0.5)
         shape = _shape("shape2", second, facts.shape2, reporter) if number else ""
         leads.append(reporter.pick(_ADDED, other=reporter.pick(_SECONDS[second]), shape=shape))
-    for chance, write in (
-        (0.7, _absorption),
-        (0.5, _colour),
-        (0.25, _soft_end),
-        (0.65, _power),
-        (0.3, _quality),
-        (0.3, BEHAVIOUR.pick),
-        (0.25 if facts.first == PLASMA else 0.0, _metals),
-        (0.2, lambda _, reporter: reporter.pick(_GENERIC)),
-    ):
-        if reporter.chance(chance):
-            more.append(write(facts, reporter))
+    more = [
+        write(facts, reporter)
+        for chance, write in (
+            (0.7, _absorption),
+            (0.5, _colour),
+            (0.25, _soft_end),
+            (0.65, _power),
+            (0.3, _quality),
+            (0.3, BEHAVIOUR.pick),
+            (0.25 if facts.first == PLASMA else 0.0, _metals),
+            (0.2, lambda _, reporter: reporter.pick(_GENERIC)),
+        )
+        if write not in told and reporter.chance(chance)
+    ]
     more = reporter.shuffled(more)
     # Now and then the summary begins with the overall impression.
     if more and reporter.chance(0.15):
@@ -158,18 +194,35 @@ def write_spectrum(facts: Facts, reporter: Reporter) -> str:
     return " ".join([*leads, *more])
 
 
-def _opening(facts: Facts, reporter: Reporter) -> str:
+def _opening(facts: Facts, reporter: Reporter, *, absorbed: bool) -> str:
     kind = int(facts.first)
-    if reporter.chance(0.7):
-        reporter.label("model", COMPONENTS[kind])
-        shape = _shape("shape", kind, facts.shape, reporter)
-    else:
-        shape = ""
+    shape = _first_shape(facts, reporter) if absorbed or reporter.chance(0.7) else ""
     model = _MODELS.pick(facts, reporter)
-    text = reporter.pick(_OPENINGS, model=model, Model=capitalized(model), shape=shape)
+    slots = {"model": model, "Model": capitalized(model), "shape": shape}
+    if absorbed:
+        column = reporter.measure("nh", facts.nh, reporter.random.uniform(0.1, 0.35), LOG)
+        return reporter.pick(_OPENINGS_ABSORBED, nh=_column(column, reporter), **slots)
+    text = reporter.pick(_OPENINGS, **slots)
     if not shape and reporter.chance(0.5):
         text = f"{text} {_in_words(kind, facts, reporter)}"
     return text
+
+
+def _impression(facts: Facts, reporter: Reporter) -> str:
+    """Write colour, absorption and model in one sentence."""
+    column = reporter.measure("nh", facts.nh, 0.25, LOG)
+    return reporter.pick(
+        _IMPRESSIONS,
+        colour=reporter.word(reporter.measure("hardness", facts.hardness, 0.08), COLOUR),
+        absorbed=reporter.word(column, ABSORPTION),
+        model=_MODELS.pick(facts, reporter),
+        shape=_first_shape(facts, reporter) if reporter.chance(0.5) else "",
+    )
+
+
+def _first_shape(facts: Facts, reporter: Reporter) -> str:
+    reporter.label("model", COMPONENTS[int(facts.first)])
+    return _shape("shape", int(facts.first), facts.shape, reporter)
 
 
 def _in_words(kind: int, facts: Facts, reporter: Reporter) -> str:
@@ -220,21 +273,15 @@ def _absorption(facts: Facts, reporter: Reporter) -> str:
     if reporter.chance(0.45):
         word = reporter.word(column, ABSORPTION)
         return reporter.pick(_OBSCURED, word=word, Word=capitalized(word))
-    if reporter.chance(0.15):
-        nh = f"log(N_H/cm^-2) ≈ {reporter.logarithm(column, 1, 1e-22)}"
-    else:
-        mantissa, exponent = reporter.significant(column, 1 + reporter.random.randrange(2), 1e-22)
-        nh = reporter.pick(
-            (
-                "N_H <≈|~|=> {m} × 10^{e} cm^-2",
-                "<about|approximately|roughly> {m}×10^{e} cm⁻²",
-                "N_H of <about |>{m} × 10^{e} cm^-2",
-            ),
-            m=mantissa,
-            e=exponent,
-        )
-    word = reporter.aside(column, ABSORPTION)
+    nh, word = _column(column, reporter), reporter.aside(column, ABSORPTION)
     return reporter.pick(_COLUMN, nh=nh, word=word, Word=capitalized(word))
+
+
+def _column(column: Measurement, reporter: Reporter) -> str:
+    if reporter.chance(0.15):
+        return f"log(N_H/cm^-2) ≈ {reporter.logarithm(column, 1, 1e-22)}"
+    mantissa, exponent = reporter.significant(column, 1 + reporter.random.randrange(2), 1e-22)
+    return reporter.pick(_COLUMN_FORMS, m=mantissa, e=exponent)
 
 
 def _colour(facts: Facts, reporter: Reporter) -> str:
@@ -253,6 +300,15 @@ def _power(facts: Facts, reporter: Reporter) -> str:
     if reporter.chance(0.35):
         return reporter.pick(_BRIGHT, word=reporter.word(flux, BRIGHTNESS))
     digits = 1 + reporter.random.randrange(2)
+    if reporter.chance(0.2):
+        hardness = reporter.measure("hardness", facts.hardness, 0.08)
+        mantissa, exponent = reporter.significant(flux, digits)
+        return reporter.pick(
+            _IMPRESSIONS_BRIGHT,
+            colour=reporter.word(hardness, COLOUR),
+            bright=reporter.aside(flux, BRIGHTNESS),
+            value=f"{mantissa} × 10^{exponent}",
+        )
     hosted = facts.redshift == 0.0 and facts.field_kind != "cluster"
     if hosted and isfinite(facts.distance_mpc) and reporter.chance(0.55):
         reporter.label("host", facts.field_kind)
