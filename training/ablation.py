@@ -109,12 +109,12 @@ def run_trials(run: Run, pairs: PairData, trials: Sequence[tuple[str, Trial]]) -
     Raises:
         CheckpointError: when the folder holds trials of other settings or data.
     """
-    embedder, embedded = None, pairs
+    text, embedded = None, pairs
     for number, (name, trial) in enumerate(trials, start=1):
-        if trial.preset.text.embedder != embedder:
-            embedder = trial.preset.text.embedder
+        if trial.preset.text != text:
+            text = trial.preset.text
             embedded = dataclasses.replace(pairs, texts=dataclasses.replace(pairs.texts))
-            embed_texts(embedded, embedder, cache_dir=run.cache_dir, progress=run.is_main)
+            embed_texts(embedded, text, cache_dir=run.cache_dir, progress=run.is_main)
         trial_run = dataclasses.replace(run, preset=trial.preset, seed=trial.seed)
         encoder = json.dumps(to_json(spectrum_identity(trial_run, pairs)), sort_keys=True)
         folder = run.output / SPECTRA / hashlib.sha256(encoder.encode()).hexdigest()[:12]

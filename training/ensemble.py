@@ -20,36 +20,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from hf_specclip import (
-    SpecCLIPEnsembleModel,
-    SpecCLIPFeatureExtractor,
-    SpecCLIPModel,
-    SpecCLIPProcessor,
-)
+from hf_specclip import SpecCLIPEnsembleModel, SpecCLIPFeatureExtractor, SpecCLIPModel
 from hf_specclip.cli.arguments import positive_int
-from hf_specclip.evaluation import (
-    GroupBootstrap,
-    curve_of_ranks,
-    evaluate_ranks,
-    match_ranks,
-    plot_recall_curve,
-)
+from hf_specclip.evaluation import GroupBootstrap, MatchRanks
 from hf_specclip.formatting import format_with_interval
-from hf_specclip.models.pipeline_specclip import custom_pipelines, save_code
 from hf_specclip.storage import atomic_folder, write_json, write_text
 from specclip_training.data.pairs import PairData, TrainingDataError, load_embedded_pairs
-from specclip_training.engine.checkpoint import (
-    TRAINING_FILE,
-    CheckpointError,
-    check_identity,
-    fingerprint,
-)
+from specclip_training.engine.checkpoint import TRAINING_FILE, CheckpointError, check_identity
 from specclip_training.engine.commands import LOGS, Run, call, finish, parser, start
 from specclip_training.engine.loop import is_better
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import (
     Code,
-    Figure,
     Paragraph,
     Section,
     Study,
@@ -57,32 +39,17 @@ from specclip_training.reports.blocks import (
     metric_title,
     to_markdown,
 )
-from specclip_training.stages.alignment import (
-    MODEL,
-    build_companions,
-    embed_spectra,
-    embed_split_texts,
-)
+from specclip_training.stages.alignment import MODEL, rank_figures
+from specclip_training.stages.companions import build_companions, save_model
+from specclip_training.stages.embedding import EmbeddedPairs, embed_pairs
 from specclip_training.stages.trials import TRIALS
+from specclip_training.studies.measure import measure
 from specclip_training.sweep import RESULTS as SEARCH
 
 ENSEMBLE = "ensemble"
 METRICS, REPORT = "ensemble.json", "ensemble.md"
-FIGURES, FIGURE = "figures", "ensemble_recall.png"
 CRITERIA = ("mean_log_rank", "median_rank_fraction", "recall@1%", "recall@5%")
 _REPORTED = ("recall@1%", "recall@5%", "median_rank_fraction")
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """Embeddings of a split by one model: unit vectors of spectra (n, D) and texts (k, D)."""
-
-    spectra: torch.Tensor
-    texts: torch.Tensor
-
-    def ranks(self, owner: np.ndarray) -> Any:
-        """Return the rank of each spectrum's text among the texts."""
-        return match_ranks(self.spectra, self.texts, owner)["spectrum_to_text"]
 
 
 @dataclass(frozen=True)
@@ -98,17 +65,14 @@ class Step:
     figures: dict[str, float]
 
 
-def select(
-    candidates: Sequence[Embedded], owner: np.ndarray, criterion: str, largest: int
-) -> list[Step]:
+def select(candidates: Sequence[EmbeddedPairs], criterion: str, largest: int) -> list[Step]:
     """Select members by greedy forward selection with repeats (Caruana et al. 2004).
 
     The best candidate comes first; then the one that improves the ensemble most is added, repeats
     included, until none does. A member's weight is the number of times it was added.
 
     Args:
-        candidates: embeddings of `validation` by each candidate.
-        owner: (n,) text of each spectrum.
+        candidates: `validation` in the space of each candidate.
         criterion: one of `CRITERIA`.
         largest: maximum number of additions.
     """
@@ -117,8 +81,7 @@ def select(
         members = [step.added for step in steps]
         best: Step | None = None
         for index in range(len(candidates)):
-            ranks = joined(candidates, [*members, index]).ranks(owner)
-            trial = Step(index, rank_figures(ranks))
+            trial = Step(index, rank_figures(joined(candidates, [*members, index])))
             if best is None or is_better(
                 trial.figures[criterion], best.figures[criterion], criterion
             ):
@@ -132,25 +95,14 @@ def select(
     return steps
 
 
-def joined(candidates: Sequence[Embedded], members: Sequence[int]) -> Embedded:
+def joined(candidates: Sequence[EmbeddedPairs], members: Sequence[int]) -> EmbeddedPairs:
     """Join the vectors of members, weighted by their repeats, as `SpecCLIPEnsembleModel` does."""
     weights = {index: members.count(index) / len(members) for index in members}
-    return Embedded(
-        *(
-            torch.cat([getattr(candidates[i], side) * w**0.5 for i, w in weights.items()], dim=-1)
-            for side in ("spectra", "texts")
-        )
+    spectra, texts = (
+        torch.cat([getattr(candidates[i], side) * w**0.5 for i, w in weights.items()], dim=-1)
+        for side in ("spectra", "texts")
     )
-
-
-def rank_figures(ranks: Any) -> dict[str, float]:
-    """Compute every criterion of `CRITERIA` from ranks."""
-    n = ranks.n_gallery
-    return {
-        "mean_log_rank": float(np.log(ranks.expected).mean()),
-        "median_rank_fraction": float(np.median(ranks.expected)) / n,
-        **{f"recall@{k}%": float(ranks.hits(math.ceil(k * n / 100)).mean()) for k in (1, 5)},
-    }
+    return EmbeddedPairs(spectra, texts, candidates[0].owner)
 
 
 @torch.no_grad()
@@ -177,22 +129,24 @@ def study_ensemble(
     """
     if not len(pairs.splits["test"]):
         raise TrainingDataError(f"{pairs.name} has no rows in test: there is nothing to measure on")
-    embedded, owner = [], np.empty(0)
+    accelerator, embedded = run.accelerator, []
     for folder in candidates:
         check_dataset(folder, pairs)
-        candidate = SpecCLIPModel.from_pretrained(folder).to(run.accelerator.device).eval()
+        candidate = SpecCLIPModel.from_pretrained(folder).to(accelerator.device).eval()
         extractor = SpecCLIPFeatureExtractor.from_pretrained(folder)
-        vectors, owner = _embed(run, pairs, candidate, extractor, "validation")
-        embedded.append(vectors)
-    steps = select(embedded, owner, criterion, largest)
+        embedded.append(embed_pairs(candidate, extractor, pairs, "validation", accelerator))
+    steps = select(embedded, criterion, largest)
     added = [step.added for step in steps]
     weights = {index: added.count(index) / len(added) for index in added}
     models = [SpecCLIPModel.from_pretrained(candidates[index]).eval() for index in weights]
     ensemble = SpecCLIPEnsembleModel.from_members(models, list(weights.values()))
+    ensemble = ensemble.to(accelerator.device)
     extractor = SpecCLIPFeatureExtractor.from_pretrained(candidates[added[0]])
-    _save(run, pairs, ensemble.to(run.accelerator.device), extractor)
-
-    chosen, single = joined(embedded, added).ranks(owner), embedded[added[0]].ranks(owner)
+    companions = build_companions(ensemble, extractor, pairs, run)
+    if run.is_main:
+        with atomic_folder(run.output / ENSEMBLE) as folder:
+            save_model(folder, ensemble, extractor, pairs, companions)
+    accelerator.wait_for_everyone()
     labels = [_label(folder, run.output) for folder in candidates]
     metrics = {
         "dataset": pairs.info.name if pairs.info.simulated else pairs.name,
@@ -205,13 +159,12 @@ def study_ensemble(
             {"model": labels[index], "weight": weight} for index, weight in weights.items()
         ],
         "selection": [{"added": labels[step.added], **step.figures} for step in steps],
-        "validation_gain": _gains(run, chosen, single, pairs.splits["validation"].groups, ()),
         **_measure_on_test(run, pairs, ensemble, models[0], extractor),
         "shared_dim": ensemble.config.shared_dim,
         "command": run.command,
-        "processes": run.accelerator.num_processes,
+        "processes": accelerator.num_processes,
     }
-    return Study(metrics, [_section(metrics, run.output / FIGURES / FIGURE)])
+    return Study(metrics, [_section(metrics)])
 
 
 def check_dataset(folder: Path, pairs: PairData) -> None:
@@ -229,7 +182,7 @@ def check_dataset(folder: Path, pairs: PairData) -> None:
             f"{path} cannot be read ({error}): name folders that training/align.py or "
             "training/sweep.py left"
         ) from None
-    texts = fingerprint({"texts": torch.from_numpy(pairs.texts.embeddings)})
+    texts = pairs.texts.fingerprint()
     check_identity(recorded, {"dataset": pairs.fingerprint, "text_embeddings": texts}, folder)
 
 
@@ -254,27 +207,6 @@ def best_trials(output: Path, pairs: PairData, criterion: str, top: int) -> list
     return [output / TRIALS / trial["name"] / MODEL for trial in trials[:top]]
 
 
-def _embed(
-    run: Run, pairs: PairData, model: Any, extractor: SpecCLIPFeatureExtractor, split: str
-) -> tuple[Embedded, np.ndarray]:
-    spectra = embed_spectra(model, extractor, pairs, split, run.accelerator)
-    texts, owner = embed_split_texts(model, pairs, split, run.accelerator)
-    return Embedded(spectra, texts), owner
-
-
-def _save(run: Run, pairs: PairData, ensemble: Any, extractor: SpecCLIPFeatureExtractor) -> None:
-    companions = build_companions(ensemble, extractor, pairs, run)
-    if run.is_main:
-        with atomic_folder(run.output / ENSEMBLE) as partial:
-            ensemble.config.custom_pipelines = custom_pipelines()
-            ensemble.save_pretrained(partial)
-            save_code(partial)
-            processor = SpecCLIPProcessor(extractor, sections=pairs.info.domain.sections)
-            processor.save_pretrained(partial)
-            companions.save(partial)
-    run.accelerator.wait_for_everyone()
-
-
 def _measure_on_test(
     run: Run,
     pairs: PairData,
@@ -284,41 +216,31 @@ def _measure_on_test(
 ) -> dict[str, Any]:
     """Measure retrieval of both on `test`, and their difference query by query."""
     groups, settings = pairs.splits["test"].groups, run.preset.evaluation
-    n_bootstrap = settings.n_bootstrap
-    figures, curves, ranks = {}, {}, {}
-    models = {"single best": single.to(run.accelerator.device), "ensemble": ensemble}
+    figures, ranks = {}, {}
+    models = {"single": single.to(run.accelerator.device), "ensemble": ensemble}
     for name, model in models.items():
-        vectors, owner = _embed(run, pairs, model, extractor, "test")
-        matches = match_ranks(vectors.spectra, vectors.texts, owner)
-        figures[name] = evaluate_ranks(matches, owner, groups, settings.ks, n_bootstrap)
-        curves[name] = curve_of_ranks(matches, owner, groups, n_bootstrap=n_bootstrap)
-        ranks[name] = matches["spectrum_to_text"]
-    if run.is_main:
-        (run.output / FIGURES).mkdir(exist_ok=True)
-        simulated = "simulated " if pairs.info.simulated else ""
-        title = f"Recall@k%, {simulated}spectrum → text, {len(ranks['ensemble']):,} queries"
-        plot_recall_curve(curves, run.output / FIGURES / FIGURE, title=title)
+        embedded = embed_pairs(model, extractor, pairs, "test", run.accelerator)
+        figures[name], _ = measure(embedded, groups, settings)
+        ranks[name] = embedded.ranks()["spectrum_to_text"]
     return {
         "retrieval": figures["ensemble"],
-        "single": figures["single best"],
-        "test_gain": _gains(run, ranks["ensemble"], ranks["single best"], groups, settings.ks),
+        "single": figures["single"],
+        "test_gain": _gains(run, ranks["ensemble"], ranks["single"], groups, settings.ks),
     }
 
 
 def _gains(
-    run: Run, ensemble: Any, single: Any, groups: Any, ks: Sequence[float]
+    run: Run, ensemble: MatchRanks, single: MatchRanks, groups: np.ndarray, ks: Sequence[float]
 ) -> dict[str, dict[str, float]]:
     """Compare the ranks of two models query by query, with intervals from resampled groups."""
     bootstrap = GroupBootstrap(groups, run.preset.evaluation.n_bootstrap, seed=0)
-    differences = {"mean_log_rank": np.log(ensemble.expected) - np.log(single.expected)}
+    gains = {}
     for k in ks:
         # As a decimal: 1.1 % of 1000 is 11, which binary floats make 12.
         top = math.ceil(Fraction(str(k)) * single.n_gallery / 100)
-        differences[f"recall@{k:g}%"] = ensemble.hits(top) - single.hits(top)
-    gains = {}
-    for name, difference in differences.items():
+        difference = ensemble.hits(top) - single.hits(top)
         low, high = bootstrap.interval(bootstrap.means(difference))
-        gains[name] = {
+        gains[f"recall@{k:g}%"] = {
             "value": float(difference.mean()),
             "low": float(low),
             "high": float(high),
@@ -332,64 +254,36 @@ def _label(folder: Path, output: Path) -> str:
     return folder.relative_to(output).as_posix() if inside else "/".join(folder.parts[-2:])
 
 
-def _section(metrics: dict[str, Any], figure: Path) -> Section:
+def _section(metrics: dict[str, Any]) -> Section:
     simulated = "simulated " if metrics["simulated"] else ""
-    gain = format_with_interval(
-        metrics["validation_gain"]["mean_log_rank"], "mean_log_rank", sign="+"
-    )
-    selection = Table(
-        ["added", "weight of each", *CRITERIA],
-        [
-            [
-                step["added"],
-                f"1/{count}" if count > 1 else "1",
-                f"{step['mean_log_rank']:.3f}",
-                *(f"{step[name]:.1%}" for name in CRITERIA[1:]),
-            ]
-            for count, step in enumerate(metrics["selection"], start=1)
-        ],
-    )
+    members = ", ".join(f"`{m['model']}` ({m['weight']:.2g})" for m in metrics["members"])
     ensemble = metrics["retrieval"]["spectrum_to_text"]
     names = [name for name in _REPORTED if name in ensemble]
     rows = [
-        [title, *(format_with_interval(figures[name]) for name in names)]
+        [title, *(format_with_interval(figures["spectrum_to_text"][name]) for name in names)]
         for title, figures in (
-            ("single best", metrics["single"]["spectrum_to_text"]),
-            ("ensemble", ensemble),
+            ("single best", metrics["single"]),
+            ("ensemble", metrics["retrieval"]),
         )
     ]
     gains = metrics["test_gain"]
     rows.append(["chance", *(f"{ensemble[name]['chance']:.1%}" for name in names)])
     differences = [format_with_interval(gains[n]) if n in gains else "" for n in names]
     rows.append(["difference", *differences])
+    about = (
+        f"{len(metrics['members'])} of {metrics['candidates']} models with their weights, added "
+        f"while {metrics['criterion']} on the {simulated}`validation` split improved: {members}. "
+        f"Figures are of the {simulated}`test` split, read once; spectrum to text, 95 % intervals "
+        "from resampling groups, the difference query by query."
+    )
     return Section(
-        "Ensemble",
-        [
-            Paragraph(
-                f"{len(metrics['members'])} of {metrics['candidates']} models, added one by one "
-                f"while {metrics['criterion']} on the {simulated}`validation` split improved (a "
-                "model added again counts more). The similarity is the weighted mean of theirs. "
-                f"The mean log rank on validation changed by {gain}; the members were chosen "
-                "there, which flatters it."
-            ),
-            selection,
-            Paragraph(
-                f"On the {simulated}`test` split, read once for this table; spectrum to text, 95 % "
-                "intervals from resampling groups, the difference query by query."
-            ),
-            Table(["model", *map(metric_title, names)], rows),
-            Figure(
-                figure,
-                "Recall@k% against k on test, the single best model and the ensemble, with 95 % "
-                "bands and chance.",
-            ),
-        ],
+        "Ensemble", [Paragraph(about), Table(["model", *map(metric_title, names)], rows)]
     )
 
 
 def main(arguments: argparse.Namespace, preset: Preset) -> None:
     """Run the command."""
-    run = start(arguments, preset, [ENSEMBLE, METRICS, REPORT, f"{FIGURES}/{FIGURE}", LOGS])
+    run = start(arguments, preset, [ENSEMBLE, METRICS, REPORT, LOGS])
     pairs = load_embedded_pairs(run)
     with run.stage("ensemble") as summary:
         criterion = arguments.criterion

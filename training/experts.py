@@ -32,7 +32,6 @@ from specclip_training.studies.experts.measures import (
     measure_experts,
     representation_predictions,
 )
-from specclip_training.studies.experts.pool import SpectrumInput
 from specclip_training.studies.experts.report import expert_sections
 from specclip_training.studies.measure import ERRORS, EVALUATION, write_tensors
 from specclip_training.studies.representations import SplitRepresentations
@@ -89,17 +88,12 @@ def _fit_or_load(
     """Load the mixture of one mode, fitted now where it is not there; the headline's folder is
     `moe/`."""
     folder = run.output / MOE if mode == headline else run.output / CHECKPOINTS / f"{MOE}_{mode}"
-    # The paper uses the latent before alignment, which only differs where the encoder was trained
-    # along; the gate must do with the aligned model's, which is all a user has.
-    same = all(np.array_equal(part.spectrum, part.encoder) for part in reps.values())
-    spectrum: SpectrumInput = "encoder" if same or mode == "gate" else "spectrum"
     settings = FitSettings(seed=run.seed)
-    pool = expert_data([reps["train"], reps["calibration"]], spectrum)
-    validation = expert_data([reps["validation"]], spectrum)
+    pool = expert_data([reps["train"], reps["calibration"]])
+    validation = expert_data([reps["validation"]])
     identity = {
         "stage": STAGE,
         "mode": mode,
-        "spectrum_input": spectrum,
         "settings": dataclasses.asdict(settings),
         "data": _fingerprint(pool, validation),
     }
@@ -109,7 +103,7 @@ def _fit_or_load(
     elif run.is_main:
         names = list(reps["train"].targets)
         fit = fit_select if mode == "select" else fit_gate
-        model = fit(pool, validation, names, spectrum, settings)
+        model = fit(pool, validation, names, settings)
         with atomic_folder(folder) as partial:
             model.save_pretrained(partial)
             write_json(partial / TRAINING_FILE, {"identity": identity})
@@ -122,7 +116,7 @@ def _fingerprint(*parts: ExpertData) -> str:
     for number, part in enumerate(parts):
         arrays = {
             **part.views,
-            "mask": part.section_mask,
+            "mask": part.has_text,
             "targets": part.targets,
             "texts": part.text_ids,
             "groups": np.unique(part.groups, return_inverse=True)[1].reshape(-1),
@@ -141,10 +135,9 @@ def _predict(
     def tensors(*names: str) -> dict[str, torch.Tensor]:
         return {n: torch.from_numpy(np.asarray(getattr(rows, n), np.float32)) for n in names}
 
-    bare = tensors(model.config.spectrum_input, "shared_spectrum", "features")
-    mask = torch.from_numpy(rows.section_mask)
-    outputs = {"full": model(**bare, **tensors("text", "shared_text"), section_mask=mask)}
-    outputs |= {panel: model(**bare, without_text=panel) for panel in PANELS[1:]}
+    bare = tensors("shared_spectrum", "features") | {"spectrum": torch.from_numpy(rows.encoder)}
+    texts = tensors("text", "shared_text") | {"text_mask": torch.from_numpy(rows.has_text)}
+    outputs = dict(zip(PANELS, (model(**bare, **texts), model(**bare)), strict=True))
     return {panel: {k: v.double().numpy() for k, v in output.items() if k != "panels"} for
             panel, output in outputs.items()}  # fmt: skip
 

@@ -98,7 +98,7 @@ def study_outliers(
 def outlier_rows(reps: SplitRepresentations) -> OutlierRows:
     """Make the rows of a detector from the representations of a split."""
     text = np.array(reps.shared_text, np.float32)
-    text[~reps.section_mask.any(axis=1)] = np.nan
+    text[~reps.has_text] = np.nan
     counts, errors = band_counts(reps.table, reps.energy_range, reps.bands)
     return OutlierRows(
         spectrum=reps.shared_spectrum,

@@ -23,6 +23,7 @@ from hf_specclip.hub.publish import check_login, publish
 from hf_specclip.storage import write_json
 from specclip_training.compare import comparison_study
 from specclip_training.data.pairs import PairData, TrainingDataError, load_embedded_pairs
+from specclip_training.data.writers import unseen_writers
 from specclip_training.engine.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
 from specclip_training.engine.loop import FitResult
 from specclip_training.engine.presets import Preset
@@ -36,6 +37,7 @@ from specclip_training.reports.retrieval import (
     TITLES,
     retrieval_sections,
     retrieval_table,
+    writers_section,
 )
 from specclip_training.reports.run import (
     command_section,
@@ -48,7 +50,13 @@ from specclip_training.stages.alignment import STAGE as ALIGN
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import describe, pretrain
 from specclip_training.studies.ceiling import Ceiling, ceiling_of, ceiling_section
-from specclip_training.studies.measure import EVALUATION, measure, save_ranks
+from specclip_training.studies.measure import (
+    EVALUATION,
+    embed_split,
+    measure,
+    measure_by_writer,
+    save_ranks,
+)
 from specclip_training.studies.pair_split import leaky_section, leaky_split, shared_with_train
 from specclip_training.studies.representations import representations_of
 from specclip_training.studies.run_study import without_nan
@@ -153,7 +161,8 @@ def pair_split(
     other.output.mkdir(exist_ok=True)
     leaky = leaky_split(pairs, run.seed)
     train(other, leaky)
-    figures, _ = measure(other, leaky, "test")
+    embedded = embed_split(other.output / MODEL, leaky, "test", run.accelerator)
+    figures, _ = measure(embedded, leaky.splits["test"].groups, run.preset.evaluation)
     shared = shared_with_train(leaky)
     section = leaky_section(leak_free, figures, shared, simulated=pairs.info.simulated)
     return {"split": leaky.name, "shared_with_train": shared, "retrieval": figures}, section
@@ -190,12 +199,23 @@ def _measure_retrieval(
 ) -> tuple[dict[str, Any], list[Section]]:
     """Measure retrieval on `validation` and `test`, and store the rank of each test query."""
     with run.stage("retrieval") as summary:
-        validation, _ = measure(run, pairs, "validation")
-        test, curves = measure(run, pairs, "test")
-        save_ranks(run, pairs, "test", ideal=ceiling.ranks if ceiling else None)
+        settings = run.preset.evaluation
+        embedded = {
+            split: embed_split(run.output / MODEL, pairs, split, run.accelerator)
+            for split in ("validation", "test")
+        }
+        validation, _ = measure(embedded["validation"], pairs.splits["validation"].groups, settings)
+        test, curves = measure(embedded["test"], pairs.splits["test"].groups, settings)
+        by_writer = measure_by_writer(embedded["test"], pairs, "test", settings)
+        ideal_ranks = ceiling.ranks if ceiling else None
+        save_ranks(run, pairs, "test", embedded["test"], ideal=ideal_ranks)
         summary += _retrieval_lines(test, simulated=pairs.info.simulated)
     metrics = _run_metrics(run, pairs)
-    metrics |= {"retrieval": test, "validation": {"retrieval": validation}}
+    metrics |= {
+        "retrieval": test,
+        "retrieval_by_writer": by_writer,
+        "validation": {"retrieval": validation},
+    }
     by_label = {direction: {run.preset.name: curve} for direction, curve in curves.items()}
     if ceiling is not None:
         metrics[CEILING] = ceiling.metrics
@@ -208,6 +228,9 @@ def _measure_retrieval(
         simulated=pairs.info.simulated,
         ideal=metrics.get(CEILING, {}).get("retrieval"),
     )
+    if len(by_writer) > 1:
+        ideal_by_writer = metrics.get(CEILING, {}).get("by_writer", {})
+        sections.append(writers_section(by_writer, ideal_by_writer, unseen_writers(pairs)))
     if ceiling is not None:
         sections.append(ceiling_section(ceiling.metrics))
     return metrics, sections
@@ -353,7 +376,7 @@ def options() -> argparse.ArgumentParser:
         """\
 Leaves in DIR:
   model/         SpecCLIPModel with processor, for from_pretrained; gallery of texts and spectra,
-                 zero-shot classes, texts that stand in for questions, and a model card
+                 zero-shot classes and a model card
   spectrum/      pretrained autoencoder of spectra
   moe/           mixture of experts that estimates the physical variables
   outliers/      outlier detectors

@@ -33,7 +33,8 @@ from specclip_training.engine.loop import TrainingError, is_better
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import Code, Paragraph, Section, to_markdown
 from specclip_training.reports.sweep import effects_table, trials_table
-from specclip_training.stages.alignment import build, embed_latents
+from specclip_training.stages.alignment import build
+from specclip_training.stages.embedding import embed_latents
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import describe, pretrain
 from specclip_training.stages.trials import (

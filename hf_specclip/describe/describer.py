@@ -57,7 +57,6 @@ class Describer:
         moe: experts for the physical variables.
         outliers: outlier detector.
         classes: zero-shot classes.
-        pretrained: the autoencoder, for experts that use its latent.
         queries: embeds texts.
         name: of the model, for messages.
 
@@ -77,14 +76,12 @@ class Describer:
         moe: Any = None,
         outliers: SpecCLIPOutlierDetector | None = None,
         classes: ZeroShotClasses | None = None,
-        pretrained: Any = None,
         queries: TextQueries | None = None,
         name: str = "model",
     ):
         self.model, self.extractor, self.index = model, extractor, index
         self.moe, self.outliers, self.classes = moe, outliers, classes
-        self.pretrained, self.name = pretrained, name
-        self._queries = queries
+        self.name, self._queries = name, queries
 
     @classmethod
     def from_pretrained(
@@ -383,7 +380,6 @@ class Describer:
             [each.columns for each in batch],
             output=representations.output,
             features=representations.features,
-            spectrum_model=self.pretrained,
         )
         log_scale = dict(
             zip(self.moe.config.variables, (self.moe.scale.kind != LINEAR).tolist(), strict=True)

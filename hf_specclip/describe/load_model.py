@@ -45,11 +45,7 @@ def load_parts(
         hub: for `from_pretrained` of a part on the Hub.
 
     Returns:
-        Part by name, those that the run lacks left out; with the experts their `pretrained`
-        autoencoder, where they use it.
-
-    Raises:
-        ValueError: where experts need an autoencoder that is absent.
+        Part by name, those that the run lacks left out.
     """
     folders = {
         "index": run.folder(GALLERY_FOLDER, ENTRIES_FILE),
@@ -71,7 +67,7 @@ def load_parts(
         inner = Path(folders["moe"]) / "moe"
         moe = inner if (inner / "config.json").is_file() else folders["moe"]
         experts = SpecCLIPMoEForRegression.from_pretrained(moe, **hub).eval().to(model.device)
-        loaded |= {"moe": experts, "pretrained": _load_autoencoder(run, model, experts)}
+        loaded["moe"] = experts
     if "outliers" in parts and folders["outliers"] is not None:
         from ..outliers.detector import SpecCLIPOutlierDetector
 
@@ -79,19 +75,3 @@ def load_parts(
     if "classes" in parts and folders["classes"] is not None:
         loaded["classes"] = ZeroShotClasses.from_pretrained(folders["classes"])
     return loaded
-
-
-def _load_autoencoder(run: TrainedRun, model: Any, experts: Any) -> Any:
-    """Load the autoencoder, where experts use a latent that the model does not have."""
-    frozen = getattr(model.config, "freeze_spectrum_encoder", False)
-    if experts.config.spectrum_input != "spectrum" or frozen:
-        return None
-    folder = run.folder("spectrum")
-    if folder is None:
-        raise ValueError(
-            f"the experts of {run.name} use the latent of the autoencoder, and there is no "
-            "spectrum/ beside the model: copy it there from the run"
-        )
-    from ..models.modeling_specclip_spectrum import SpecCLIPForSpectrumPreTraining
-
-    return SpecCLIPForSpectrumPreTraining.from_pretrained(folder).eval().to(model.device)

@@ -7,12 +7,13 @@ from huggingface_hub.dataclasses import strict
 from .configuration_specclip import SpecCLIPPreTrainedConfig
 from .variables_specclip import VARIABLES
 
-# Inputs of the experts. `spectrum` is the latent of the encoder; `features` are the feature
-# extractor's numbers of a whole spectrum, of kind "physics" where the model's has none.
+# Inputs of the experts. `spectrum` is the latent of the aligned model's encoder; `text` the text
+# before alignment (see `text_view`); `features` are the feature extractor's numbers of a whole
+# spectrum, of kind "physics" where the model's has none.
 VIEWS = ("spectrum", "text", "shared_spectrum", "shared_text", "features")
 TEXT_VIEWS = ("text", "shared_text")
-# Text given, text retrieved by the spectrum, no text: each has its own gate and conformal scores.
-PANELS = ("full", "retrieved", "without_text")
+# Text given, or retrieved by the spectrum: each has its own gate and conformal scores.
+PANELS = ("full", "retrieved")
 EXPERT_KINDS = ("median", "neighbours", "ridge", "network", "distribution")
 
 
@@ -30,13 +31,8 @@ class SpecCLIPMoEConfig(SpecCLIPPreTrainedConfig):
         views (`dict[str, int]`):
             Width of each input before standardisation: `spectrum`, `text`, `shared_spectrum`,
             `shared_text`, `features`.
-        spectrum_input (`str`, defaults to `"encoder"`):
-            Argument of the forward pass that is the view `spectrum`: `"encoder"`, the latent of the
-            aligned model's encoder, or `"spectrum"`, that of the pretrained autoencoder.
         text_components (`int`, *optional*):
             Number of principal components of the text; no reduction where `None`.
-        n_sections (`int`, defaults to 3):
-            Sections of a text.
         bank_rows (`int`, defaults to 1), bank_texts (`int`, defaults to 1):
             Pairs with known variables, and distinct texts among them.
         experts (`list[dict]`):
@@ -47,8 +43,8 @@ class SpecCLIPMoEConfig(SpecCLIPPreTrainedConfig):
         n_folds (`int`, defaults to 5):
             Members of a fitted expert, each fitted without one fold of the groups.
         gate_features (`list[int]`):
-            Indices of the `features` that the gate uses, beside the agreement of spectrum and text
-            and the sections that are present.
+            Indices of the `features` that the gate uses, beside the agreement of spectrum and
+            text.
         difficulty_hidden (`int`, defaults to 64):
             Width of the network that estimates the error of an answer.
         n_scores (`int`, defaults to 1):
@@ -57,9 +53,6 @@ class SpecCLIPMoEConfig(SpecCLIPPreTrainedConfig):
             Number of texts averaged in place of an absent one.
         retrieval_scale (`float`, defaults to 14.3):
             Inverse temperature of their weights.
-        without_text (`str`, defaults to `"retrieved"`):
-            Treatment of a row without text: `"retrieved"`, texts retrieved by its spectrum replace
-            it; `"without_text"`, experts that need none answer.
 
     Examples:
 
@@ -76,9 +69,7 @@ class SpecCLIPMoEConfig(SpecCLIPPreTrainedConfig):
     variables: list[str] | None = None
     mode: Literal["select", "gate"] = "gate"
     views: dict[str, int] | None = None
-    spectrum_input: Literal["encoder", "spectrum"] = "encoder"
     text_components: int | None = None
-    n_sections: int = 3
     bank_rows: int = 1
     bank_texts: int = 1
     experts: list[dict] | None = None
@@ -88,7 +79,6 @@ class SpecCLIPMoEConfig(SpecCLIPPreTrainedConfig):
     n_scores: int = 1
     retrieved_texts: int = 32
     retrieval_scale: float | int = 14.3
-    without_text: Literal["retrieved", "without_text"] = "retrieved"
 
     def __post_init__(self, **kwargs: Any):
         if self.variables is None:
@@ -138,8 +128,8 @@ class SpecCLIPMoEConfig(SpecCLIPPreTrainedConfig):
 
     @property
     def num_gate_inputs(self) -> int:
-        """Width of the gate's input: features, the cosine of spectrum and text, the sections."""
-        return len(self.gate_features or ()) + 1 + self.n_sections
+        """Width of the gate's input: features, and the cosine of spectrum and text."""
+        return len(self.gate_features or ()) + 1
 
     def width(self, view: str) -> int:
         """Return the width of a view after standardisation."""

@@ -98,31 +98,25 @@ class SpecCLIPMoEScale(StoredTensors):
 class SpecCLIPMoEView(StoredTensors):
     """Standardisation of one input, optionally with a reduction to principal components."""
 
-    def __init__(self, width: int, components: int | None = None, n_sections: int | None = None):
+    def __init__(self, width: int, components: int | None = None):
         super().__init__()
-        self.n_sections = n_sections
         self.declare(mean=(width,))
         self.declare(1.0, std=(width,), share=())
         self.rotated = components is not None
         if components is not None:
             self.declare(components=(width, components))
 
-    def forward(
-        self, values: torch.Tensor, section_mask: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def forward(self, values: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
         """Standardise `(batch, width)` to `(batch, components or width)`."""
-        scaled = self.standardise(values, section_mask)
+        scaled = self.standardise(values, present)
         return scaled @ self.components if self.rotated else scaled
 
     def standardise(
-        self, values: torch.Tensor, section_mask: torch.Tensor | None = None
+        self, values: torch.Tensor, present: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Centre and divide `(batch, width)`; absent sections become zeros."""
+        """Centre and divide `(batch, width)`; rows where `present` is False become zeros."""
         scaled = (values.float() - self.mean) / self.std
-        if self.n_sections is not None and section_mask is not None:
-            sections = scaled.unflatten(-1, (self.n_sections, -1))
-            scaled = (sections * section_mask[:, :, None]).flatten(1)
-        return scaled
+        return scaled if present is None else scaled * present[:, None]
 
 
 class SpecCLIPMoEBank(StoredTensors):
@@ -140,8 +134,8 @@ class SpecCLIPMoEBank(StoredTensors):
             features=(rows, config.width("features")),
             text=(texts, config.width("text")),
             shared_text=(texts, config.width("shared_text")),
-            text_sections=(texts, config.n_sections),
         )
+        self.declare(True, torch.bool, text_given=(texts,))
         integers = {"text_of_row": (rows,), "fold": (rows,), "text_fold": (texts,)}
         self.declare(dtype=torch.int64, **integers)
         self.declare(math.nan, targets=(rows, config.num_variables))

@@ -8,20 +8,16 @@ import math
 import torch
 import torch.nn.functional as F
 
-from .configuration_specclip_moe import TEXT_VIEWS, SpecCLIPMoEConfig
+from .configuration_specclip_moe import SpecCLIPMoEConfig
 from .experts_specclip import StoredTensors
 
 
 class SpecCLIPMoEPanel(StoredTensors):
-    """Gate, difficulty network and conformal scores for one entry of `PANELS`.
-
-    Attributes:
-        barred: indices of the experts that may not answer: those with text in the panel without it.
-    """
+    """Gate, difficulty network and conformal scores for one entry of `PANELS`."""
 
     weights = ("bias", "weight")
 
-    def __init__(self, config: SpecCLIPMoEConfig, name: str):
+    def __init__(self, config: SpecCLIPMoEConfig):
         super().__init__()
         variables, experts = config.num_variables, config.num_experts
         gate = config.num_gate_inputs
@@ -37,17 +33,10 @@ class SpecCLIPMoEPanel(StoredTensors):
         )
         # Ascending for each variable, nan at the end.
         self.declare(math.nan, scores=(config.n_scores, variables))
-        self.barred = [
-            number
-            for number, expert in enumerate(config.experts)
-            if name == "without_text" and set(expert["inputs"]) & set(TEXT_VIEWS)
-        ]
 
     def gate(self, inputs: torch.Tensor) -> torch.Tensor:
         """Compute weights (batch, variables, experts) from gate inputs (batch, gate)."""
         logits = self.bias + torch.einsum("bg,veg->bve", inputs, self.weight)
-        if self.barred:
-            logits = logits.index_fill(2, torch.tensor(self.barred, device=logits.device), -1e9)
         return logits.softmax(dim=2)
 
     def mix(
@@ -66,8 +55,7 @@ class SpecCLIPMoEPanel(StoredTensors):
         mixed: torch.Tensor,
     ) -> torch.Tensor:
         """Join the inputs of the difficulty network, the experts' spread among them."""
-        kept = [number for number in range(answers.shape[1]) if number not in self.barred]
-        spread = (answers[:, kept] - mixed[:, None]).abs().mean(dim=1)
+        spread = (answers - mixed[:, None]).abs().mean(dim=1)
         # Far beyond the fitted range, a network extrapolates without limit.
         parts = (features, gate_inputs, mixed, (spread + 1e-3).log())
         return torch.cat([part.clamp(-8.0, 8.0) for part in parts], dim=1)

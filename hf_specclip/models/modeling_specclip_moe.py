@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers.utils import ModelOutput, can_return_tuple
 
-from .configuration_specclip_moe import PANELS, SpecCLIPMoEConfig
+from .configuration_specclip_moe import PANELS, TEXT_VIEWS, SpecCLIPMoEConfig
 from .experts_specclip import (
     EXPERTS,
     ExpertQuery,
@@ -35,7 +35,6 @@ from .variables_specclip import VARIABLES
 
 LEVELS = {"68": 0.68, "90": 0.90}
 _ENDS = tuple(f"{end}_{level}" for level in LEVELS for end in ("lower", "upper"))
-_TEXT_INPUTS = ("text", "shared_text", "sections")
 # Rows per block: bounds the memory of the distances.
 _BLOCK_ROWS = 512
 
@@ -48,12 +47,11 @@ class SpecCLIPMoEOutput(ModelOutput):
     lower_68, upper_68, lower_90, upper_90 (`torch.FloatTensor` of shape `(batch, variables)`):
         Ends of the conformal intervals.
     expert_predictions (`torch.FloatTensor` of shape `(batch, experts, variables)`):
-        Prediction of each expert of `config.experts`; nan where it needs a text and none was given.
+        Prediction of each expert of `config.experts`.
     gate_weights (`torch.FloatTensor` of shape `(batch, variables, experts)`):
         Their weights, which sum to 1 over the experts.
     panels (`torch.LongTensor` of shape `(batch,)`):
-        Index in `PANELS`: 0 where the text was given, 1 where retrieved texts replaced it, 2 where
-        experts without text answered.
+        Index in `PANELS`: 0 where the text was given, 1 where retrieved texts replaced it.
     """
 
     predictions: torch.FloatTensor | None = None
@@ -73,8 +71,7 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
 
     With `mode="select"` (the paper) one k-nearest-neighbour expert answers for each variable; with
     `mode="gate"` a gate weighs stronger experts, row by row. Both give conformal intervals. Rows
-    without a text are answered from the texts of the bank nearest to their spectrum, or by experts
-    that need no text.
+    without a text are answered from the texts of the bank nearest to their spectrum.
 
     Examples:
 
@@ -85,14 +82,14 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
     >>> widths = {"spectrum": 4, "text": 6, "shared_spectrum": 3, "shared_text": 3, "features": 2}
     >>> model = SpecCLIPMoEForRegression(SpecCLIPMoEConfig(views=widths)).eval()
     >>> inputs = {name: torch.randn(5, width) for name, width in widths.items()}
-    >>> output = model(encoder=inputs.pop("spectrum"), **inputs)
+    >>> output = model(**inputs)
     >>> tuple(output.predictions.shape)
     (5, 20)
     ```"""
 
     config: SpecCLIPMoEConfig
     base_model_prefix = "moe"
-    main_input_name = "encoder"
+    main_input_name = "spectrum"
     # Nothing is left to a lower precision: see `from_pretrained`.
     _keep_in_fp32_modules_strict = None
 
@@ -109,18 +106,14 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
         self.scale = SpecCLIPMoEScale(config.num_variables)
         self.view_of = nn.ModuleDict(
             {
-                name: SpecCLIPMoEView(
-                    width,
-                    config.text_components if name == "text" else None,
-                    config.n_sections if name == "text" else None,
-                )
+                name: SpecCLIPMoEView(width, config.text_components if name == "text" else None)
                 for name, width in config.views.items()
             }
         )
         self.gate_scale = SpecCLIPMoEView(config.num_gate_inputs)
         self.bank = SpecCLIPMoEBank(config)
         self.experts = nn.ModuleList([EXPERTS[e["kind"]](config, e) for e in config.experts])
-        self.panels = nn.ModuleDict({name: SpecCLIPMoEPanel(config, name) for name in PANELS})
+        self.panels = nn.ModuleDict({name: SpecCLIPMoEPanel(config) for name in PANELS})
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -138,12 +131,12 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
         features: torch.Tensor,
         text: torch.Tensor | None = None,
         shared_text: torch.Tensor | None = None,
-        section_mask: torch.Tensor | None = None,
+        text_mask: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
-        """Standardise the inputs.
+        """Standardise the inputs; for the arguments see `forward`.
 
         Returns:
-            The views on the scale of the experts, and `sections` (batch, n_sections).
+            The views on the scale of the experts.
 
         Raises:
             ValueError: another width, batch or value than the model was fitted for.
@@ -165,14 +158,10 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
                 )
             if not torch.isfinite(values).all():
                 raise ValueError(f"{name} holds NaN or infinity")
-        views = {}
-        if text is not None:
-            if section_mask is None:
-                section_mask = (text.unflatten(1, (self.config.n_sections, -1)) != 0).any(dim=-1)
-            views["sections"] = section_mask.float()
-        for name, values in inputs.items():
-            views[name] = self.view_of[name](values, section_mask if name == "text" else None)
-        return views
+        return {
+            name: self.view_of[name](values, text_mask if name == "text" else None)
+            for name, values in inputs.items()
+        }
 
     def retrieve_text(
         self, views: dict[str, torch.Tensor], fold: int | None = None
@@ -187,28 +176,21 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
         spectra = views["shared_spectrum"] * self.view_of["shared_spectrum"].std
         texts = self.bank.shared_text * self.view_of["shared_text"].std
         cosine = F.normalize(spectra, dim=1) @ F.normalize(texts, dim=1).t()
+        cosine = cosine.masked_fill(~self.bank.text_given, -1.0)
         if fold is not None:
             cosine = cosine.masked_fill(self.bank.text_fold == fold, -math.inf)
         best, rows = cosine.topk(min(self.config.retrieved_texts, cosine.shape[1]), dim=1)
         weights = (best * self.config.retrieval_scale).softmax(dim=1)[:, :, None]
-        stored = (self.bank.text, self.bank.shared_text, self.bank.text_sections)
-        means = [(values[rows] * weights).sum(dim=1) for values in stored]
-        return {**views, **dict(zip(_TEXT_INPUTS, means, strict=True))}
+        means = {name: (getattr(self.bank, name)[rows] * weights).sum(dim=1) for name in TEXT_VIEWS}
+        return {**views, **means}
 
     def gate_inputs(self, views: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Join the inputs of the gate (batch, gate): some features, the cosine of spectrum and text
-        in the shared space, and the sections; the last two are zero without a text."""
+        """Join the inputs of the gate (batch, gate): some features, and the cosine of spectrum and
+        text in the shared space."""
         features = views["features"][:, self.config.gate_features]
-        if "shared_text" in views:
-            pair = [
-                views[name] * self.view_of[name].std for name in ("shared_spectrum", "shared_text")
-            ]
-            cosine = F.cosine_similarity(*pair, dim=1)[:, None]
-            sections = views["sections"]
-        else:
-            cosine = features.new_zeros(len(features), 1)
-            sections = features.new_zeros(len(features), self.config.n_sections)
-        return self.gate_scale(torch.cat([features, cosine, sections], dim=1)).clamp(-5.0, 5.0)
+        pair = [views[name] * self.view_of[name].std for name in ("shared_spectrum", "shared_text")]
+        cosine = F.cosine_similarity(*pair, dim=1)[:, None]
+        return self.gate_scale(torch.cat([features, cosine], dim=1)).clamp(-5.0, 5.0)
 
     def answers(
         self,
@@ -219,7 +201,7 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
         """Ask the experts (batch, experts, variables), on the scale of `self.scale`.
 
         Args:
-            views: of `prepare` or `retrieve_text`; without `text`, experts that need one give nan.
+            views: of `prepare` or `retrieve_text`.
             fold: in fitting, the fold of the rows: only the member fitted without it answers, and
                 nothing of it is among the neighbours. The mean over all members by default.
             experts: indices of the experts to ask, all by default.
@@ -233,90 +215,62 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
             block = {name: values[start : start + _BLOCK_ROWS] for name, values in views.items()}
             query = ExpertQuery(block, self.bank, self.scale, shares, patterns, fold)
             blocks.append(
-                torch.stack([self._ask(number, query, folds) for number in experts], dim=1)
+                torch.stack([self.experts[n].answer(query, folds) for n in experts], dim=1)
             )
         if not blocks:
             return views["spectrum"].new_zeros(0, len(experts), self.config.num_variables)
         return torch.cat(blocks)
 
-    def _ask(self, number: int, query: ExpertQuery, folds: Sequence[int]) -> torch.Tensor:
-        if any(name not in query.views for name in self.config.experts[number]["inputs"]):
-            shape = (len(query), self.config.num_variables)
-            return query.views["spectrum"].new_full(shape, math.nan)
-        return self.experts[number].answer(query, folds)
-
     @can_return_tuple
     def forward(
         self,
         spectrum: torch.Tensor | None = None,
-        encoder: torch.Tensor | None = None,
         text: torch.Tensor | None = None,
-        section_mask: torch.Tensor | None = None,
+        text_mask: torch.Tensor | None = None,
         shared_spectrum: torch.Tensor | None = None,
         shared_text: torch.Tensor | None = None,
         features: torch.Tensor | None = None,
-        without_text: str | None = None,
         **kwargs: Any,
     ) -> SpecCLIPMoEOutput:
         r"""
-        spectrum (`torch.FloatTensor` of shape `(batch, latent_dim)`, *optional*):
-            Latents of the pretrained autoencoder; needed where `config.spectrum_input` is
-            `"spectrum"`.
-        encoder (`torch.FloatTensor` of shape `(batch, latent_dim)`, *optional*):
-            Latents of the aligned model's encoder; needed where it is `"encoder"`.
-        text (`torch.FloatTensor` of shape `(batch, n_sections * d)`, *optional*):
-            Joined embeddings of the sections, before alignment.
-        section_mask (`torch.BoolTensor` of shape `(batch, n_sections)`, *optional*):
-            True where a section is present; derived from the zeros in `text` where left out. A row
-            without any section counts as one without text.
+        spectrum (`torch.FloatTensor` of shape `(batch, latent_dim)`):
+            Latents of the model's spectrum encoder.
+        text (`torch.FloatTensor` of shape `(batch, W)`, *optional*):
+            Texts before alignment, of the width the mixture was fitted with; see `text_view`.
+        text_mask (`torch.BoolTensor` of shape `(batch,)`, *optional*):
+            True where a text is given; derived from the zeros in `text` where left out.
         shared_spectrum, shared_text (`torch.FloatTensor` of shape `(batch, shared_dim)`):
             Points in the shared space; `shared_text` goes with `text`.
         features (`torch.FloatTensor` of shape `(batch, features)`):
             `spectrum_globals` of a [`SpecCLIPFeatureExtractor`], of kind `"physics"` where the
             model's own has none.
-        without_text (`str`, *optional*):
-            Treatment of rows without text, by default `config.without_text`.
         """
-        latent = {"spectrum": spectrum, "encoder": encoder}[self.config.spectrum_input]
         needed = {
-            self.config.spectrum_input: latent,
-            "shared_spectrum": shared_spectrum,
-            "features": features,
-        }
+            "spectrum": spectrum, "shared_spectrum": shared_spectrum, "features": features
+        }  # fmt: skip
         missing = [name for name, values in needed.items() if values is None]
         if missing:
             raise ValueError(f"this mixture of experts needs {', '.join(missing)}")
         if (text is None) != (shared_text is None):
             raise ValueError("give text and shared_text, or neither")
-        absent = without_text or self.config.without_text
-        if absent not in PANELS[1:]:
-            raise ValueError(f"without_text is {absent!r}, it must be one of {PANELS[1:]}")
-        views = self.prepare(
-            spectrum=latent,
-            shared_spectrum=shared_spectrum,
-            features=features,
-            text=text,
-            shared_text=shared_text,
-            section_mask=section_mask,
-        )
-        panels = torch.full((len(latent),), PANELS.index(absent), device=latent.device)
-        if text is not None:
-            panels = panels.masked_fill(views["sections"].any(dim=1), 0)
+        if text is None:
+            text_mask = torch.zeros(len(spectrum), dtype=torch.bool, device=spectrum.device)
+        elif text_mask is None:
+            text_mask = (text != 0).any(dim=1)
+        views = self.prepare(**needed, text=text, shared_text=shared_text, text_mask=text_mask)
         outputs: dict[str, torch.Tensor] = {}
-        for number, name in enumerate(PANELS):
-            rows = (panels == number).nonzero()[:, 0]
+        for panel, chosen in zip(PANELS, (text_mask, ~text_mask), strict=True):
+            rows = chosen.nonzero()[:, 0]
             # An empty batch still needs outputs of the right shape.
-            if not len(rows) and not (number == 0 and not len(panels)):
+            if not len(rows) and (len(spectrum) or panel == "full"):
                 continue
-            for key, values in self._answer(name, {k: v[rows] for k, v in views.items()}).items():
+            for key, values in self._answer(panel, {k: v[rows] for k, v in views.items()}).items():
                 if key not in outputs:
-                    outputs[key] = values.new_full((len(panels), *values.shape[1:]), math.nan)
+                    outputs[key] = values.new_full((len(spectrum), *values.shape[1:]), math.nan)
                 outputs[key][rows] = values
-        return SpecCLIPMoEOutput(panels=panels, **outputs)
+        return SpecCLIPMoEOutput(panels=(~text_mask).long(), **outputs)
 
     def _answer(self, panel: str, views: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        if panel != "full":
-            views = {name: values for name, values in views.items() if name not in _TEXT_INPUTS}
         if panel == "retrieved":
             views = self.retrieve_text(views)
         return self.combine(panel, views, self.answers(views))
@@ -349,12 +303,9 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
         model: SpecCLIPPreTrainedModel,
         spectra: Any = None,
         *,
-        text_embeds: torch.Tensor | None = None,
-        section_mask: torch.Tensor | None = None,
-        without_text: str | None = None,
-        spectrum_model: SpecCLIPPreTrainedModel | None = None,
         output: Any = None,
         features: torch.Tensor | None = None,
+        **texts: torch.Tensor,
     ) -> SpecCLIPMoEOutput:
         """Predict the variables of spectra, straight from the model this was fitted with.
 
@@ -363,14 +314,10 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
             spectra: whatever [`SpecCLIPFeatureExtractor`] takes: the path of a PHA file, an
                 `XRaySpectrum`, columns with `counts` and `exposure`, or a list of such. Optional
                 where `output` and `features` are given.
-            text_embeds: (batch, n_sections * d), by the embedder the model was trained with;
-                without it see `without_text`.
-            section_mask: bool (batch, n_sections).
-            without_text: see `forward`.
-            spectrum_model: the pretrained autoencoder, needed only where `config.spectrum_input` is
-                `"spectrum"` and the model's encoder was trained along.
             output: of `model` for the spectra and texts, where it was computed already.
             features: their numbers of the feature extractor, likewise.
+            texts: inputs of the model's text side, such as `sentence_embeds` and its companions;
+                without them retrieved texts answer.
 
         Returns:
             See [`SpecCLIPMoEOutput`]; `to_records` makes plain values of it.
@@ -388,31 +335,20 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
             return {name: values.to(model.device) for name, values in tensors.items()}
 
         inputs: dict[str, torch.Tensor] = {}
-        if output is None or spectrum_model is not None:
-            inputs = extract(settings.input_kind)
         if output is None:
-            output = model(**inputs, text_embeds=text_embeds, section_mask=section_mask)
+            inputs = extract(settings.input_kind)
+            output = model(**inputs, **texts)
         if features is None:
             described = inputs if inputs and settings.input_kind == describing else None
             features = (described or extract(describing))["spectrum_globals"]
-        latent = None
-        if spectrum_model is not None:
-            latent = spectrum_model.spectrum_model(**inputs).pooler_output
-        elif getattr(model.config, "freeze_spectrum_encoder", False):
-            latent = output.spectrum_latent
-        text = text_embeds
-        if text is not None and section_mask is not None:
-            sections = text.unflatten(1, (self.config.n_sections, -1))
-            text = (sections * section_mask[:, :, None]).flatten(1)
+        text, text_mask = text_view(**texts) if texts else (None, None)
         return self(
-            spectrum=latent,
-            encoder=output.spectrum_latent,
+            spectrum=output.spectrum_latent,
             text=text,
-            section_mask=section_mask,
+            text_mask=text_mask,
             shared_spectrum=output.spectrum_embeds,
             shared_text=None if text is None else output.text_embeds,
             features=features,
-            without_text=without_text,
         )
 
     def to_records(self, output: SpecCLIPMoEOutput) -> list[dict[str, dict[str, Any]]]:
@@ -439,6 +375,42 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
         ]
 
 
+def text_view(
+    text_embeds: torch.Tensor | None = None,
+    section_mask: torch.Tensor | None = None,
+    sentence_embeds: torch.Tensor | None = None,
+    sentence_numbers: torch.Tensor | None = None,
+    sentence_mask: torch.Tensor | None = None,
+    **kwargs: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Make the view `text` from the inputs of a text side.
+
+    It is the joined sections, absent ones zero, or the mean over the sentences of their embeddings
+    and stated quantities.
+
+    Args:
+        text_embeds, section_mask, sentence_embeds, sentence_numbers, sentence_mask: see
+            [`SpecCLIPTextModel`].
+
+    Returns:
+        `text` (batch, W) and `text_mask` (batch,).
+
+    Raises:
+        ValueError: for tokens, which have no embedding yet.
+    """
+    if text_embeds is not None:
+        if section_mask is None:
+            return text_embeds, (text_embeds != 0).any(dim=1)
+        sections = text_embeds.unflatten(1, (section_mask.shape[1], -1)) * section_mask[..., None]
+        return sections.flatten(1), section_mask.any(dim=1)
+    if sentence_embeds is None or sentence_mask is None:
+        raise ValueError("give embedded texts: text_embeds, or sentence_embeds and sentence_mask")
+    parts = [part for part in (sentence_embeds, sentence_numbers) if part is not None]
+    weights = sentence_mask[..., None].float()
+    total = (torch.cat(parts, dim=-1) * weights).sum(dim=1)
+    return total / weights.sum(dim=1).clamp(min=1), sentence_mask.any(dim=1)
+
+
 SpecCLIPMoEForRegression.register_for_auto_class("AutoModel")
 
-__all__ = ["SpecCLIPMoEForRegression", "SpecCLIPMoEOutput"]
+__all__ = ["SpecCLIPMoEForRegression", "SpecCLIPMoEOutput", "text_view"]

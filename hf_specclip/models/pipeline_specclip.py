@@ -282,13 +282,6 @@ class SpectrumParametersPipeline(SpectrumPipeline):
         super().__init__(*args, **kwargs)
         folder = self._folder("moe", "config.json", moe)
         self.moe = SpecCLIPMoEForRegression.from_pretrained(folder).eval().to(self.device)
-        if self.moe.config.spectrum_input == "spectrum" and not getattr(
-            self.model.config, "freeze_spectrum_encoder", False
-        ):
-            raise ValueError(
-                f"the experts in {folder} look at the latent of the autoencoder, which is not this "
-                "model's: use SpecCLIPMoEForRegression.predict(…, spectrum_model=…)"
-            )
         settings = self.model.config.spectrum_config
         self._describing = SpecCLIPFeatureExtractor(
             describing_kind(settings.input_kind), **settings.grid

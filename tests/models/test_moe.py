@@ -19,6 +19,7 @@ from hf_specclip import (
 from hf_specclip.models import configuration_specclip_moe as configuration
 from hf_specclip.models import modeling_specclip_moe as modeling
 from hf_specclip.models.experts_specclip import weighted_median
+from hf_specclip.models.modeling_specclip_moe import text_view
 from hf_specclip.models.spectrum_input_specclip import GLOBALS
 
 FEATURES = len(GLOBALS["physics"])
@@ -47,7 +48,9 @@ def build(seed=0, **changes) -> SpecCLIPMoEForRegression:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in model.state_dict().items():
-            if name.endswith((".low", ".high", ".kind", ".k", ".std", ".spread", ".knee")):
+            if name.endswith(
+                (".low", ".high", ".kind", ".k", ".std", ".spread", ".knee", "_given")
+            ):
                 continue
             if name.endswith(("atom", "used")):
                 value.copy_(torch.arange(value.shape[1]) < (2 if name.endswith("atom") else 4))
@@ -68,7 +71,6 @@ def inputs(n=7, seed=1):
     given = {name: torch.randn(n, width, generator=generator) for name, width in WIDTHS.items()}
     for name in ("shared_spectrum", "shared_text"):
         given[name] = torch.nn.functional.normalize(given[name], dim=1)
-    given["encoder"] = given.pop("spectrum")
     return given
 
 
@@ -151,22 +153,17 @@ def test_a_row_does_not_depend_on_the_others():
 
 def test_a_batch_may_mix_rows_with_and_without_text():
     model, given = build(), inputs()
-    mask = torch.ones(7, 3, dtype=torch.bool)
+    mask = torch.ones(7, dtype=torch.bool)
     mask[[1, 4]] = False
     with torch.no_grad():
-        mixed = model(**given, section_mask=mask)
-        with_text = model(**given, section_mask=torch.ones(7, 3, dtype=torch.bool))
+        mixed = model(**given, text_mask=mask)
+        with_text = model(**given)
         retrieved = model(**without_text(given))
-        text_free = model(**without_text(given), without_text="without_text")
     assert mixed.panels.tolist() == [0, 1, 0, 0, 1, 0, 0]
     for row in range(7):
         expected = retrieved if row in (1, 4) else with_text
         assert torch.allclose(mixed.predictions[row], expected.predictions[row], atol=1e-5)
     assert (retrieved.panels == 1).all()
-    assert (text_free.panels == 2).all()
-    assert text_free.expert_predictions[:, 1].isnan().all()  # it needs a text
-    assert text_free.gate_weights[:, :, 1].abs().max() < 1e-6
-    assert text_free.predictions.isfinite().all()
 
 
 def test_the_retrieved_text_is_a_mean_of_the_nearest():
@@ -200,7 +197,7 @@ def test_predict_embeds_spectra_with_the_dual_encoder(small_model):
         seen = clip(**SpecCLIPFeatureExtractor("minmax", n_bins=40)(rows, return_tensors="pt"))
     numbers = SpecCLIPFeatureExtractor("physics", n_bins=40)(rows, return_tensors="pt")
     expected = model(
-        encoder=seen.spectrum_latent, shared_spectrum=seen.spectrum_embeds,
+        spectrum=seen.spectrum_latent, shared_spectrum=seen.spectrum_embeds,
         features=numbers["spectrum_globals"],
     )  # fmt: skip
     assert torch.allclose(found.predictions, expected.predictions)
@@ -208,6 +205,20 @@ def test_predict_embeds_spectra_with_the_dual_encoder(small_model):
     assert torch.equal(again.predictions, found.predictions)
     text = torch.randn(3, 18)
     assert (model.predict(clip, rows, text_embeds=text).panels == 0).all()
+
+
+def test_the_view_of_a_text_leaves_absent_sections_and_sentences_out():
+    embeds, mask = torch.arange(12.0).view(2, 6) + 1, torch.tensor([[True, False], [False, False]])
+    text, given = text_view(text_embeds=embeds, section_mask=mask)
+    assert text.tolist() == [[1, 2, 3, 0, 0, 0], [0] * 6]
+    assert given.tolist() == [True, False]
+    text, given = text_view(
+        sentence_embeds=embeds.view(2, 2, 3), sentence_numbers=torch.ones(2, 2, 1),
+        sentence_mask=torch.tensor([[True, True], [False, False]]),
+        sentence_sections=torch.zeros(2, 2),
+    )  # fmt: skip
+    assert text.tolist() == [[2.5, 3.5, 4.5, 1], [0] * 4]
+    assert given.tolist() == [True, False]
 
 
 def test_records_are_plain_values_with_units_and_open_ends_as_none():
@@ -225,15 +236,13 @@ def test_records_are_plain_values_with_units_and_open_ends_as_none():
 def test_inputs_that_do_not_fit_are_refused():
     model, given = build(), inputs()
     with pytest.raises(ValueError, match="needs shared_spectrum, features"):
-        model(encoder=given["encoder"])
+        model(spectrum=given["spectrum"])
     with pytest.raises(ValueError, match="give text and shared_text, or neither"):
         model(**{name: v for name, v in given.items() if name != "shared_text"})
-    with pytest.raises(ValueError, match=r"encoder|spectrum is \(7, 7\)"):
-        model(**{**given, "encoder": given["encoder"][:, :7]})
+    with pytest.raises(ValueError, match=r"spectrum is \(7, 7\)"):
+        model(**{**given, "spectrum": given["spectrum"][:, :7]})
     with pytest.raises(ValueError, match="features holds NaN"):
         model(**{**given, "features": given["features"] * torch.nan})
-    with pytest.raises(ValueError, match="without_text is 'maybe'"):
-        model(**given, without_text="maybe")
     with pytest.raises(ValueError, match="it must be"):
         model.scale.put(spread=torch.ones(3))
 

@@ -35,7 +35,7 @@ def make(n: int, seed: int) -> ExpertData:
     targets[random.random(n) < 0.5, 3] = np.nan
     return ExpertData(
         views=views,
-        section_mask=np.ones((n, 3), bool),
+        has_text=np.ones(n, bool),
         targets=targets,
         lower=targets - 0.2,
         upper=targets + 0.2,
@@ -47,8 +47,6 @@ def make(n: int, seed: int) -> ExpertData:
 def model_inputs(data: ExpertData, text: bool = True) -> dict:
     """Arguments of the forward pass."""
     inputs = data.tensors()
-    inputs["encoder"] = inputs.pop("spectrum")
     if not text:
-        inputs = {k: v for k, v in inputs.items() if k in ("encoder", "shared_spectrum",
-                                                           "features")}  # fmt: skip
+        inputs = {k: v for k, v in inputs.items() if "text" not in k}
     return inputs

@@ -52,7 +52,7 @@ def invented_split(n: int, name: str, *, metadata: bool = True) -> SplitRepresen
         spectrum=spectrum.astype(np.float32),
         encoder=spectrum.astype(np.float32),
         text=text.astype(np.float32),
-        section_mask=np.ones((n, 3), bool),
+        has_text=np.ones(n, bool),
         shared_spectrum=unit(spectrum).astype(np.float32),
         shared_text=unit(text[:, :8]).astype(np.float32),
         features=(spectrum[:, :4] + random.normal(size=(n, 4))).astype(np.float32),

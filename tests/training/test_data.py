@@ -1,25 +1,32 @@
 """Training data: arrays, distinct texts, refusals and augmentations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from datasets import Dataset, DatasetDict
 from tiny_dataset import SIZES, TEXT_DIM, make_dataset, rows
 
 import specclip_datasets
+from hf_specclip.literature.quantities import QUANTITY_WIDTH
 from specclip_datasets.info import SpecCLIPDatasetInfo
 from specclip_training.data.pairs import (
     TrainingDataError,
+    describe_texts,
     embed_texts,
-    hide_sections,
     load_pairs,
     thin,
 )
+from specclip_training.data.writers import SEEN, rows_by_writer, unseen_writers
 from specclip_training.engine.draws import Draws
+from specclip_training.engine.presets import TextSettings
 
 
 @pytest.fixture(scope="module")
 def pairs(tiny_dataset, tmp_path_factory):
-    return load_pairs(tiny_dataset, tmp_path_factory.mktemp("cache"))
+    pairs = load_pairs(tiny_dataset, tmp_path_factory.mktemp("cache"))
+    embed_texts(pairs, TextSettings("no such embedder: never asked"))
+    return pairs
 
 
 def given(monkeypatch, **splits):
@@ -60,32 +67,61 @@ def test_the_datasets_own_embeddings_are_kept(pairs):
     own = np.array(table["text_embedding"].to_pylist(), dtype=np.float32)
     assert np.array_equal(pairs.texts.embeddings[pairs.splits["train"].text_ids], own)
     assert pairs.texts.model == "test-embedder"
-    before = pairs.texts.embeddings
-    embed_texts(pairs, "no such embedder: never asked")
-    assert pairs.texts.embeddings is before
     assert not pairs.embedded_here
 
 
-def test_texts_are_embedded_section_by_section_where_the_column_is_absent(tmp_path, monkeypatch):
+class Counting:
+    """Embedder whose vectors hold the length of the text."""
+
+    name, dimension = "counting", TEXT_DIM
+
+    def embed(self, texts, *, progress=False):
+        return np.array([[len(t)] * TEXT_DIM for t in texts], dtype=np.float32)
+
+
+@pytest.fixture
+def counting(monkeypatch):
     import specclip_training.data.pairs
-
-    class Counting:
-        name, dimension = "counting", TEXT_DIM
-
-        def embed(self, texts, *, progress=False):
-            return np.array([[len(t)] * TEXT_DIM for t in texts], dtype=np.float32)
 
     monkeypatch.setattr(
         specclip_training.data.pairs, "get_embedder", lambda spec, cache_dir: Counting()
     )
+
+
+def test_texts_are_embedded_section_by_section_where_the_column_is_absent(tmp_path, counting):
     pairs = load_pairs(make_dataset(tmp_path / "plain", embedded=False), tmp_path / "cache")
-    assert pairs.texts.embeddings is None
-    embed_texts(pairs, "offline", cache_dir=tmp_path)
+    embed_texts(pairs, TextSettings("offline"), cache_dir=tmp_path)
     assert pairs.embedded_here
     assert pairs.texts.model == "counting"
     lengths = pairs.texts.embeddings[:, ::TEXT_DIM]
     for row, entry in zip(lengths, pairs.texts.entries, strict=True):
         assert row.tolist() == [len(text or "") for text in entry["summary"].values()]
+
+
+def test_sentences_are_embedded_anew(tiny_dataset, tmp_path, counting):
+    pairs = load_pairs(tiny_dataset, tmp_path)
+    embed_texts(pairs, TextSettings(reads="sentences"), cache_dir=tmp_path)
+    assert pairs.texts.embeddings is None
+    assert pairs.texts.model == "counting"
+    assert "text_embedding of the dataset is ignored" in describe_texts(pairs)[1]
+    known = pairs.texts.section_mask.sum(axis=1)
+    assert np.array_equal(pairs.texts.sentences.lengths, known)  # a section is one sentence here
+    assert pairs.texts.features(np.arange(3)).shape == (3, TEXT_DIM + QUANTITY_WIDTH)
+
+
+def test_rows_by_writer(pairs):
+    entries = [dict(entry) for entry in pairs.texts.entries]
+    for entry, writer in zip(entries, ["a", "b", "a + b"] * len(entries), strict=False):
+        entry["writer"] = writer
+    test, owner = pairs.texts_of("test")
+    entries[test[0]]["writer"], entries[test[1]]["writer"] = "c", "a + c"
+    named = replace(pairs, texts=replace(pairs.texts, entries=entries))
+    assert unseen_writers(named) == ["c"]
+    by_writer = rows_by_writer(named, "test")
+    assert set(by_writer) == {"all", SEEN, "a", "b", "c"}
+    assert by_writer["c"].tolist() == np.flatnonzero(owner == 0).tolist()
+    assert set(by_writer["all"]) - set(by_writer[SEEN]) == set(np.flatnonzero(owner < 2).tolist())
+    assert set(rows_by_writer(pairs, "test")) == {"all"}
 
 
 def test_the_fingerprint_follows_the_content(pairs, tiny_dataset, tmp_path):
@@ -126,7 +162,7 @@ def test_half_embedded_texts_are_refused(monkeypatch):
     part = part.set_column(place, "text_embedding", pa.array(vectors, kind))
     given(monkeypatch, train=part, validation=rows(8, "validation", embedded=True))
     with pytest.raises(TrainingDataError, match=r"text_embedding is null in 1 rows of train"):
-        load_pairs("given")
+        embed_texts(load_pairs("given"), TextSettings())
 
 
 def test_thinning_shortens_the_observation():
@@ -154,13 +190,3 @@ def test_thinning_shortens_the_observation():
     assert np.array_equal(again["counts"], thinned["counts"][200:])
     same = thin(spectra, 1.0, Draws(0, "align", 3))
     assert np.array_equal(same["counts"], spectra["counts"])
-
-
-def test_hidden_sections_never_leave_a_text_empty():
-    mask = np.array([[True, True, True], [True, False, False], [False, False, False]] * 200)
-    hidden = hide_sections(mask, 0.5, Draws(0, "align", 0))
-    assert not (hidden & ~mask).any()
-    assert (hidden.any(axis=1) == mask.any(axis=1)).all()
-    # Three sections at 0.5, the empty outcome replaced by one of three: (3·0.5 + 0.125) / 3.
-    assert hidden[::3].mean() == pytest.approx(0.5 + 0.125 / 3, abs=0.05)
-    assert hide_sections(mask, 0.0, Draws(0, "align", 0)) is mask

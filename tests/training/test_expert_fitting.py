@@ -21,12 +21,12 @@ def data():
 
 @pytest.fixture(scope="module")
 def gate(data):
-    return fit_gate(data[0], data[1], NAMES, "encoder", QUICK)
+    return fit_gate(data[0], data[1], NAMES, QUICK)
 
 
 @pytest.fixture(scope="module")
 def select(data):
-    return fit_select(data[0], data[1], NAMES, "encoder", QUICK)
+    return fit_select(data[0], data[1], NAMES, QUICK)
 
 
 def errors(said, truth):
@@ -115,14 +115,12 @@ def test_the_gate_is_no_worse_than_its_best_expert_nor_than_the_guess(gate, sele
     assert torch.allclose(output.gate_weights.sum(dim=2), torch.ones(600, 5), atol=1e-5)
 
 
-@pytest.mark.parametrize("panel", ["full", "retrieved", "without_text"])
+@pytest.mark.parametrize("panel", ["full", "retrieved"])
 def test_intervals_have_their_nominal_coverage(gate, data, panel):
     test = data[2]
     with torch.no_grad():
-        output = gate(
-            **model_inputs(test, panel == "full"), without_text=None if panel == "full" else panel
-        )
-    assert (output.panels == ["full", "retrieved", "without_text"].index(panel)).all()
+        output = gate(**model_inputs(test, panel == "full"))
+    assert (output.panels == ["full", "retrieved"].index(panel)).all()
     known = np.isfinite(test.targets)
     shares = {}
     for level in (68, 90):
@@ -141,15 +139,6 @@ def test_a_variable_without_data_stays_nan_and_leaves_the_others_alone(gate, dat
     assert output.lower_90[:, :4].isfinite().all()
 
 
-def test_without_text_the_bare_panel_uses_no_expert_with_text(gate, data):
-    with torch.no_grad():
-        output = gate(**model_inputs(data[2], text=False), without_text="without_text")
-    with_text = ["text" in " ".join(e["inputs"]) for e in gate.config.experts]
-    weights = output.gate_weights[:, :4, with_text]
-    assert weights.abs().max() < 1e-6
-    assert output.expert_predictions[:, with_text].isnan().all()
-
-
 @pytest.mark.slow
 def test_a_distribution_predicts_rare_values_where_the_median_network_does_not():
     """Three in four rows are 0; the others, which a view tells with some doubt, are about 8."""
@@ -163,7 +152,7 @@ def test_a_distribution_predicts_rare_values_where_the_median_network_does_not()
     settings = dataclasses.replace(
         QUICK, network_hidden=(32,), network_epochs=60, distribution_bins=16
     )
-    model = fit_gate(parts[0], parts[1], ["seldom", "unknown"], "encoder", settings)
+    model = fit_gate(parts[0], parts[1], ["seldom", "unknown"], settings)
     with torch.no_grad():
         output = model(**model_inputs(parts[2]))
     names = [expert["name"] for expert in model.config.experts]
@@ -184,7 +173,7 @@ def test_a_distribution_predicts_rare_values_where_the_median_network_does_not()
 
 
 def test_a_fit_is_reproducible(gate, data):
-    again = fit_gate(data[0], data[1], NAMES, "encoder", QUICK)
+    again = fit_gate(data[0], data[1], NAMES, QUICK)
     one, two = gate.state_dict(), again.state_dict()
     for name, value in one.items():
         assert torch.equal(value.nan_to_num(), two[name].nan_to_num()), name

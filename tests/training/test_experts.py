@@ -48,7 +48,7 @@ def split(name: str, n: int) -> SplitRepresentations:
         spectrum=spectrum,
         encoder=spectrum,
         text=text,
-        section_mask=np.ones((n, 3), bool),
+        has_text=np.ones(n, bool),
         shared_spectrum=seen(5, unit=True),
         shared_text=seen(5, unit=True, shared=True),
         features=features,
@@ -119,7 +119,7 @@ def test_metrics_are_complete_and_plain(done):
     assert metrics["select_in_hindsight"]["value"] == pytest.approx(np.mean(most))
     assert metrics["select_in_hindsight"]["value"] >= metrics["select"]["mean_gain"]["value"]
     missing = metrics["missing_text"]["gate"]
-    assert set(missing) == {"retrieved", "without_text"}
+    assert set(missing) == {"retrieved"}
     for entry in missing.values():
         assert entry["price"]["low"] <= entry["price"]["value"] <= entry["price"]["high"]
     assert metrics["truth"]["floor"] == {"hard_hs": 0.2}
@@ -152,7 +152,6 @@ def test_the_headline_mixture_is_saved_in_moe(done, reps, tmp_path):
     folder, _ = done
     model = SpecCLIPMoEForRegression.from_pretrained(folder / "moe")
     assert model.config.mode == "gate"
-    assert model.config.spectrum_input == "encoder"
     assert (folder / "checkpoints" / "moe_select" / "config.json").is_file()
     assert not list(folder.rglob(".partial-*"))
 
@@ -171,18 +170,3 @@ def test_a_rerun_loads_fitted_mixtures_and_refuses_other_settings(done, reps, mo
     assert again.metrics["coverage"] == study.metrics["coverage"]
     with pytest.raises(CheckpointError, match="other settings"):
         experts.study_experts(run_in(folder, seed=1), reps)
-
-
-def test_only_select_uses_the_latent_before_alignment(reps, tmp_path, monkeypatch):
-    other = {
-        name: dataclasses.replace(part, encoder=part.encoder[:, ::-1].copy())
-        for name, part in reps.items()
-    }
-    monkeypatch.setattr(experts, "FitSettings", _quick)
-    experts.study_experts(run_in(tmp_path), other)
-    folders = {"select": tmp_path / "checkpoints" / "moe_select", "gate": tmp_path / "moe"}
-    inputs = {
-        mode: SpecCLIPMoEForRegression.from_pretrained(folder).config.spectrum_input
-        for mode, folder in folders.items()
-    }
-    assert inputs == {"select": "spectrum", "gate": "encoder"}

@@ -1,4 +1,4 @@
-"""Parts saved beside a model: gallery, zero-shot classes, known texts, and the zero-shot study."""
+"""Parts saved beside a model: gallery, zero-shot classes, and the zero-shot study."""
 
 from types import SimpleNamespace
 
@@ -11,7 +11,7 @@ from tiny_dataset import SIZES
 from hf_specclip import SECTIONS, SpecCLIPIndex, ZeroShotClasses
 from hf_specclip.literature.embedders.terms import TermEmbedder
 from specclip_training.data.pairs import load_pairs
-from specclip_training.stages.gallery import build_gallery, fit_classes, known_texts_from
+from specclip_training.stages.gallery import build_gallery, fit_classes
 from specclip_training.zero_shot import study_zero_shot
 
 
@@ -133,19 +133,6 @@ def test_a_reason_is_given_where_there_are_no_classes(pairs):
     classes, reason = fit_classes(_Model(), pairs, vectors_of(pairs), "terms")
     assert classes is None
     assert "nobody-knows@0" in reason
-
-
-def test_known_texts_are_those_of_train(pairs):
-    points = np.random.default_rng(0).normal(size=(len(pairs.texts), 8)).astype(np.float32)
-    known = known_texts_from(pairs, points)
-    rows, _ = pairs.texts_of("train")
-    assert 0 < len(rows) < len(pairs.texts)
-    np.testing.assert_array_equal(known.points, points[rows])
-    # Each stands in for itself, with the closest of the others.
-    found = known.stand_in(pairs.texts.embeddings[rows])
-    assert np.isfinite(found).all()
-    pairs.texts.embeddings = None
-    assert known_texts_from(pairs, points) is None
 
 
 def test_the_study_compares_class_names_with_a_probe(tmp_path):

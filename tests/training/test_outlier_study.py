@@ -44,11 +44,9 @@ def test_without_classes_the_reason_is_given(tmp_path):
     assert study.metrics["by_class"] == {"isolation_forest": {}, "combined": {}}
 
 
-def test_a_row_without_sections_has_no_text():
+def test_a_row_without_text_has_no_point_of_one():
     reps = invented()["test"]
-    mask = np.array(reps.section_mask)
-    mask[0], mask[1] = False, [False, True, True]
-    rows = outlier_rows(replace(reps, section_mask=mask))
+    rows = outlier_rows(replace(reps, has_text=np.arange(len(reps)) > 0))
     assert np.isnan(rows.text[0]).all()
     assert np.isfinite(rows.text[1]).all()
 

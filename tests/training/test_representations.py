@@ -5,7 +5,7 @@ import pytest
 from accelerate import Accelerator
 from tiny_dataset import RICH, SIZES, TEXT_DIM
 
-from specclip_training.data.pairs import load_pairs
+from specclip_training.data.pairs import embed_texts, load_pairs
 from specclip_training.engine.commands import Run
 from specclip_training.engine.presets import load_preset
 from specclip_training.stages.alignment import align
@@ -26,6 +26,7 @@ def representations(request, tiny_dataset, tiny_preset, tmp_path_factory):
         command="",
     )
     pairs = load_pairs(run.dataset, run.cache_dir)
+    embed_texts(pairs, run.preset.text)
     pretrain(run, pairs)
     align(run, pairs)
     return run, pairs, representations_of(run, pairs)
@@ -60,12 +61,13 @@ def test_the_latent_before_alignment_is_kept_apart(representations):
 
 
 def test_absent_sections_are_zero_and_absent_columns_nan(representations):
-    _, _, reps = representations
+    _, pairs, reps = representations
     part = reps["train"]
     sections = part.text.reshape(len(part), 3, -1)
-    assert not part.section_mask.all()
-    assert (sections[~part.section_mask] == 0).all()
-    assert (np.abs(sections[part.section_mask]).sum(axis=1) > 0).all()
+    mask = pairs.texts.section_mask[part.text_ids]
+    assert not mask.all()
+    assert (sections[~mask] == 0).all()
+    assert (np.abs(sections[mask]).sum(axis=1) > 0).all()
     assert np.isnan(part.targets["powlaw_gamma"]).all()
     assert part.classes.tolist() == [None] * len(part)
 

@@ -16,16 +16,23 @@ import numpy as np
 import pyarrow as pa
 
 from hf_specclip.errors import SpecCLIPError
-from hf_specclip.literature import embed_summaries, get_embedder, section_mask
+from hf_specclip.literature import (
+    SentenceSets,
+    embed_sentences,
+    embed_summaries,
+    get_embedder,
+    section_mask,
+)
 from specclip_training.data.parquet_rows import to_arrays
 from specclip_training.engine.draws import Draws, Order, Shuffled
+from specclip_training.engine.presets import TextSettings
 
 if TYPE_CHECKING:
     from specclip_datasets.info import SpecCLIPDatasetInfo
     from specclip_training.engine.commands import Run
 
-# Each augmentation has random numbers of its own (`Draws.row`).
-_THINNING, _HIDING = range(2)
+# Augmentation with random numbers of its own (`Draws.row`).
+_THINNING = 0
 SPLITS = ("train", "calibration", "validation", "test")
 # Required columns, with their meaning for the message where one is missing.
 _NEEDED = {
@@ -107,19 +114,44 @@ class Texts:
     """Distinct summaries of a dataset, all splits together.
 
     Attributes:
-        embeddings: (m, sections·d) float32; None before `embed_texts`.
         section_mask: (m, sections) bool, True for sections that are not empty.
-        entries: `id`, `source_names`, `papers`, `summary` and `split` of each, as in a gallery.
-        model: name of the embedder of `embeddings`; None where the dataset does not say.
+        entries: `id`, `source_names`, `papers`, `summary`, `split` and `writer` of each, as in a
+            gallery.
+        embeddings: (m, sections·d) float32, where the model reads sections; see `embed_texts`.
+        sentences: sentences of each text, where the model reads sentences; see `embed_texts`.
+        model: name of the embedder; None where the dataset does not say.
     """
 
-    embeddings: np.ndarray | None
     section_mask: np.ndarray
     entries: list[dict[str, Any]]
+    embeddings: np.ndarray | None = None
+    sentences: SentenceSets | None = None
     model: str | None = None
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def features(self, rows: np.ndarray) -> np.ndarray:
+        """Return one vector for each text before alignment: (k, width) float32.
+
+        It is the joined sections, or the mean of the sentences; zeros where there is no text.
+        """
+        if self.sentences is not None:
+            return self.sentences.take(rows).features()
+        vectors = self.embeddings[rows].reshape(*self.section_mask[rows].shape, -1)
+        return (vectors * self.section_mask[rows][..., None]).reshape(len(rows), -1)
+
+    def fingerprint(self) -> str:
+        """Return a hash of the vectors that the model reads."""
+        arrays = [self.embeddings]
+        if self.sentences is not None:
+            names = ("vectors", "numbers", "ids", "sections", "offsets")
+            arrays = [getattr(self.sentences, name) for name in names]
+        digest = hashlib.sha256()
+        for array in arrays:
+            digest.update(f"{array.dtype}|{array.shape}|".encode())
+            digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()[:16]
 
 
 @dataclass
@@ -205,7 +237,6 @@ def load_pairs(dataset: str | Path, cache_dir: str | Path | None = None) -> Pair
     for entry in entries:
         entry["id"] = _text_id(entry["summary"])
     texts = Texts(
-        embeddings=_embeddings(arrays, len(entries), dataset),
         section_mask=section_mask([entry["summary"] for entry in entries], sections),
         entries=entries,
         model=info.text_model,
@@ -232,9 +263,9 @@ def load_embedded_pairs(run: Run) -> PairData:
         summary.append(pairs.describe())
     with run.stage("text embeddings") as summary:
         with run.accelerator.main_process_first():
-            embedder = run.preset.text.embedder
-            embed_texts(pairs, embedder, cache_dir=run.cache_dir, progress=run.is_main)
-        summary.append(f"{len(pairs.texts):,} texts by {pairs.texts.model or 'an unnamed model'}")
+            settings = run.preset.text
+            embed_texts(pairs, settings, cache_dir=run.cache_dir, progress=run.is_main)
+        summary += describe_texts(pairs)
     return pairs
 
 
@@ -251,25 +282,52 @@ def require_texts(pairs: PairData) -> None:
 
 
 def embed_texts(
-    pairs: PairData, embedder: str, *, cache_dir: str | Path | None = None, progress: bool = False
+    pairs: PairData,
+    settings: TextSettings,
+    *,
+    cache_dir: str | Path | None = None,
+    progress: bool = False,
 ) -> None:
-    """Embed the texts of a dataset without `text_embedding`; leave others as they are.
+    """Embed the texts of a dataset, as sections or as sentences.
+
+    Sections have the dataset's own `text_embedding`, where it has the column.
 
     Args:
         pairs: filled in place.
-        embedder: see `hf_specclip.literature.get_embedder`.
+        settings: embedder and form of the texts.
         cache_dir: cache of embeddings; the default cache where None.
         progress: show a bar.
+
+    Raises:
+        TrainingDataError: when `text_embedding` has nulls.
     """
-    if pairs.texts.embeddings is not None:
+    texts, sections = pairs.texts, pairs.info.domain.sections
+    as_sections = settings.reads == "sections"
+    if as_sections and "text_embedding" in pairs.splits["train"].table.column_names:
+        texts.embeddings = _embedding_of_texts(pairs)
         return
-    source = get_embedder(embedder, cache_dir=cache_dir)
-    summaries = [entry["summary"] for entry in pairs.texts.entries]
-    pairs.texts.embeddings = embed_summaries(
-        summaries, source, sections=pairs.info.domain.sections, progress=progress
-    )
-    pairs.texts.model = source.name
+    source = get_embedder(settings.embedder, cache_dir=cache_dir)
+    summaries = [entry["summary"] for entry in texts.entries]
+    options = {"sections": sections, "progress": progress}
+    if as_sections:
+        texts.embeddings = embed_summaries(summaries, source, **options)
+    else:
+        texts.sentences = embed_sentences(summaries, source, **options)
+    texts.model = source.name
     pairs.embedded_here = True
+
+
+def describe_texts(pairs: PairData) -> list[str]:
+    """Describe the embedded texts in a line, and a `text_embedding` that was not used."""
+    texts = pairs.texts
+    parts = f"{len(texts):,} texts"
+    if texts.sentences is not None:
+        parts += f", {len(texts.sentences.vectors):,} distinct sentences"
+    lines = [f"{parts} by {texts.model or 'an unnamed model'}"]
+    columns = pairs.splits["train"].table.column_names
+    if texts.sentences is not None and "text_embedding" in columns:
+        lines.append("text_embedding of the dataset is ignored: the preset reads sentences")
+    return lines
 
 
 def thin(spectra: Mapping[str, np.ndarray], smallest: float, draws: Draws) -> dict[str, np.ndarray]:
@@ -295,27 +353,6 @@ def thin(spectra: Mapping[str, np.ndarray], smallest: float, draws: Draws) -> di
         for column in ("counts", "background_counts"):
             result[column][row] = random.binomial(result[column][row], share)
         result["exposure"][row] *= share
-    return result
-
-
-def hide_sections(mask: np.ndarray, chance: float, draws: Draws) -> np.ndarray:
-    """Hide each section of a text with a probability, but never all of them (section dropout).
-
-    Args:
-        mask: (n, sections) bool, True for sections present.
-        chance: probability that a present section is hidden.
-        draws: of the step.
-    """
-    if chance <= 0.0:
-        return mask
-    result = mask.copy()
-    for row in range(len(mask)):
-        random = draws.row(row, use=_HIDING)
-        present = np.flatnonzero(mask[row])
-        keep = random.random(len(present)) >= chance
-        if len(present) and not keep.any():
-            keep[random.integers(len(present))] = True
-        result[row, present] = keep
     return result
 
 
@@ -348,12 +385,15 @@ def _text_ids(
     entries: list[dict],
 ) -> np.ndarray:
     """Return the number of each row's text; new texts are added to `numbers` and `entries`."""
-    papers = (
-        table["papers"].to_pylist() if "papers" in table.column_names else [None] * table.num_rows
+    papers, writers = (
+        table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
+        for name in ("papers", "writer")
     )
     ids = np.empty(table.num_rows, dtype=np.int64)
-    rows = zip(table["summary"].to_pylist(), table["source_name"].to_pylist(), papers, strict=True)
-    for row, (summary, source, source_papers) in enumerate(rows):
+    rows = zip(
+        table["summary"].to_pylist(), table["source_name"].to_pylist(), papers, writers, strict=True
+    )
+    for row, (summary, source, source_papers, writer) in enumerate(rows):
         key = tuple((summary.get(s) or "").strip() for s in sections)
         if key not in numbers:
             numbers[key] = len(entries)
@@ -364,6 +404,7 @@ def _text_ids(
                     "papers": [],
                     "summary": {s: t or None for s, t in zip(sections, key, strict=True)},
                     "split": split,
+                    "writer": writer,
                 }
             )
         ids[row] = numbers[key]
@@ -380,21 +421,19 @@ def _text_id(summary: Mapping[str, str | None]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _embeddings(arrays: dict[str, SplitArrays], n_texts: int, dataset: Any) -> np.ndarray | None:
-    """Return the dataset's `text_embedding` of each distinct text, None where it has none."""
-    if "text_embedding" not in arrays["train"].table.column_names:
-        return None
-    result = None
-    for name, split in arrays.items():
+def _embedding_of_texts(pairs: PairData) -> np.ndarray:
+    """Return the dataset's `text_embedding` of each distinct text."""
+    result: np.ndarray | None = None
+    for name, split in pairs.splits.items():
         nulls = split.table["text_embedding"].null_count
         if nulls:
             raise TrainingDataError(
-                f"{dataset}: text_embedding is null in {nulls} rows of {name}: fill them, or drop "
-                "the column to have all texts embedded here"
+                f"{pairs.name}: text_embedding is null in {nulls} rows of {name}: fill them, or "
+                "drop the column to have all texts embedded here"
             )
         vectors = _embedding_column(split.table).astype(np.float32, copy=False)
         if result is None:
-            result = np.zeros((n_texts, vectors.shape[1]), dtype=np.float32)
+            result = np.zeros((len(pairs.texts), vectors.shape[1]), dtype=np.float32)
         # In reverse, so that the first row of a text counts.
         result[split.text_ids[::-1]] = vectors[::-1]
     return result
@@ -434,9 +473,9 @@ __all__ = [
     "SplitArrays",
     "Texts",
     "TrainingDataError",
+    "describe_texts",
     "embed_texts",
     "fingerprint_of",
-    "hide_sections",
     "load_embedded_pairs",
     "load_pairs",
     "require_texts",

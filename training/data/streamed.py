@@ -92,7 +92,7 @@ def stream_spectra(
     return PairData(
         name=str(dataset),
         splits=splits,
-        texts=Texts(embeddings=None, section_mask=np.zeros((0, 3), dtype=bool), entries=[]),
+        texts=Texts(section_mask=np.zeros((0, 3), dtype=bool), entries=[]),
         info=info or SpecCLIPDatasetInfo(name=Path(dataset).name),
         fingerprint="-".join(split.source.fingerprint for split in splits.values()),
     )

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 # Purposes of the draws: streams of one (seed, stage, step) that never meet.
-_EPOCH, _PROCESS, _ROW = range(3)
+_EPOCH, _PROCESS, _ROW, _BATCH = 0, 1, 2, 100
 
 
 class Draws:
@@ -37,6 +37,15 @@ class Draws:
         Each `use` has numbers of its own, so that one augmentation never shifts another's.
         """
         return self._generator(self._first + index, _ROW + use)
+
+    def uniform(self, n: int, width: int, use: int = 0) -> np.ndarray:
+        """Draw numbers in [0, 1) for n rows of this process: (n, width).
+
+        A row has the same numbers on any number of processes. Use another `use` for each
+        augmentation, as for `row`.
+        """
+        generator = self._generator(0, _BATCH + use)
+        return generator.random((self._first + n, width))[self._first :]
 
     def permutation(self, n: int, part: int = 0) -> np.ndarray:
         """Return a permutation of n rows, another for each `part`; give the epoch as `step`."""

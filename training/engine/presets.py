@@ -29,6 +29,7 @@ Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Dropout = Annotated[float, Field(ge=0, le=0.95)]
+Chance = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]
 
 settings: Callable = dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
@@ -43,12 +44,15 @@ class TextSettings:
     """Text side.
 
     Attributes:
-        embedder: embeds the summaries of a dataset without `text_embedding`: `offline`,
-            `openai[:MODEL]`, `local:PATH_OR_HUB_ID`, `words`, `terms` or `quantities`, or several
-            joined by `+` (see `hf_specclip.literature.get_embedder`).
+        embedder: `offline`, `openai[:MODEL]` or `local:PATH_OR_HUB_ID` (see
+            `hf_specclip.literature.get_embedder`).
+        reads: `sections`: the sections of a summary, embedded apart and joined (the paper), or the
+            dataset's own `text_embedding`; `sentences`: a text as a set of its sentences, with the
+            quantities that each states.
     """
 
     embedder: Text = "offline"
+    reads: Literal["sections", "sentences"] = "sections"
 
 
 @settings
@@ -107,13 +111,19 @@ class SpectrumSettings:
 
 @settings
 class ModelSettings:
-    """Dual encoder; see `SpecCLIPConfig` for each setting."""
+    """Dual encoder; see `SpecCLIPConfig` for each setting.
+
+    `text_hidden_size` and `text_heads` are `hidden_size` and `num_attention_heads` of
+    `SpecCLIPTextConfig`, for a model that reads sentences.
+    """
 
     shared_dim: Count = 64
     projection_hidden_size: Count = 512
     projection_layers: Count = 2
     dropout: Dropout = 0.2
     text_dropout: Dropout | None = None
+    text_hidden_size: Count = 256
+    text_heads: Count = 4
     projection_norm: bool = False
     contrastive_loss: Literal["infonce_text_to_spectrum", "infonce", "sigmoid"] = (
         "infonce_text_to_spectrum"
@@ -177,6 +187,8 @@ class AlignSettings(StageSettings):
         freeze_spectrum: keep the pretrained encoder as it is (the paper) or train it along.
         encoder_lr_scale: learning rate of the spectrum encoder as a share of `lr`, where trained.
         section_dropout: chance that a section of a text is hidden from a step; at least one stays.
+        sentence_dropout: chance that a text of n sentences is shown as 1 to n − 1 of them.
+        unlabelled: chance that the sections of a text's sentences are not told.
         criterion: figure of `validation` that picks the best weights: the contrastive `loss`, or
             one of spectrum-to-text retrieval.
     """
@@ -184,6 +196,8 @@ class AlignSettings(StageSettings):
     freeze_spectrum: bool = True
     encoder_lr_scale: Positive = 1.0
     section_dropout: Dropout = 0.0
+    sentence_dropout: Chance = 0.0
+    unlabelled: Chance = 0.0
     criterion: Literal[
         "loss", "mean_log_rank", "median_rank_fraction", "recall@1%", "recall@5%"
     ] = "loss"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,41 @@ def retrieval_table(
     return Table([queries, *map(metric_title, names)], rows)
 
 
+def writers_section(
+    by_writer: Mapping[str, Mapping[str, Any]],
+    ideal: Mapping[str, Mapping[str, Any]],
+    unseen: Sequence[str],
+) -> Section:
+    """Write the section on retrieval by writer, from spectrum to text.
+
+    Args:
+        by_writer: `measure_by_writer`'s figures.
+        ideal: the ideal observer's in the same form; writers may be absent.
+        unseen: writers that `train` lacks.
+    """
+    names = ("recall@1%", "recall@5%", "median_rank_fraction")
+    direction, rows = "spectrum_to_text", []
+    for writer, figures in by_writer.items():
+        values = figures[direction]
+        row = [
+            f"{writer} (unseen)" if writer in unseen else writer,
+            f"{values['n_queries']:,}",
+            f"{values['n_gallery']:,}",
+            *(_cell(values[name], name) for name in names if name in values),
+        ]
+        limit = ideal.get(writer, {}).get(direction, {}).get("recall@1%", {}).get("value")
+        share = f"{values['recall@1%']['value'] / limit:.0%}" if limit else ""
+        rows.append([*row, "" if limit is None else f"{limit:.1%}", share])
+    shown = [name for name in names if name in values]
+    head = ["writer", "queries", "gallery", *map(metric_title, shown)]
+    about = (
+        "Each writer's spectra are ranked in a gallery of that writer's texts alone. Unseen "
+        "writers have no text in `train`, and no weight was chosen by them."
+    )
+    table = Table([*head, "ideal Recall@1%", "share of the ideal"], rows)
+    return Section("Retrieval by writer, spectrum → text", [Paragraph(about), table])
+
+
 def plot_curves(curves: Mapping[str, Mapping[str, Any]], path: Path, subject: str) -> None:
     """Plot Recall@k% of several models, the ideal observer and chance in one figure.
 
@@ -115,4 +150,11 @@ def _cell(figure: Mapping[str, Any], name: str) -> str:
     return f"**{value}** {interval}".rstrip()
 
 
-__all__ = ["IDEAL", "TITLES", "plot_curves", "retrieval_sections", "retrieval_table"]
+__all__ = [
+    "IDEAL",
+    "TITLES",
+    "plot_curves",
+    "retrieval_sections",
+    "retrieval_table",
+    "writers_section",
+]

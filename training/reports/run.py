@@ -37,7 +37,14 @@ def data_section(pairs: PairData) -> Section:
 
 def texts_section(preset: Preset, pairs: PairData) -> Section:
     """Describe the embedding of the texts."""
-    sections, width = pairs.texts.section_mask.shape[1], pairs.texts.embeddings.shape[1]
+    texts = pairs.texts
+    if texts.sentences is not None:
+        text = (
+            f"Each of {len(texts.sentences.vectors):,} distinct sentences is embedded by "
+            f"`{text_model(pairs)}`, with the quantities that it states beside it."
+        )
+        return Section("Texts", [Paragraph(text)])
+    sections, width = texts.section_mask.shape[1], texts.embeddings.shape[1]
     text = (
         f"The {sections} sections of each summary are embedded separately by "
         f"`{text_model(pairs)}` and concatenated ({width:,} numbers)."

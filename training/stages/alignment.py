@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,10 @@ from hf_specclip import (
     SpecCLIPFeatureExtractor,
     SpecCLIPForSpectrumPreTraining,
     SpecCLIPModel,
-    SpecCLIPProcessor,
 )
-from hf_specclip.classify.zero_shot import ZeroShotClasses
-from hf_specclip.evaluation import match_ranks
-from hf_specclip.models.pipeline_specclip import custom_pipelines, save_code
-from hf_specclip.search.index import GALLERY_FOLDER, SpecCLIPIndex
-from hf_specclip.search.known_texts import KnownTexts
 from hf_specclip.storage import atomic_folder, to_json, write_json
-from specclip_training.data.pairs import PairData, hide_sections, thin
+from specclip_training.data.pairs import PairData, thin
+from specclip_training.data.writers import ALL, SEEN, rows_by_writer, unseen_writers
 from specclip_training.engine.checkpoint import (
     TRAINING_FILE,
     CheckpointError,
@@ -36,10 +32,18 @@ from specclip_training.engine.commands import Run
 from specclip_training.engine.draws import Draws, Order
 from specclip_training.engine.loop import FitResult, TrainingError, fit, map_rows
 from specclip_training.engine.presets import AlignSettings, Preset
-from specclip_training.stages.gallery import build_gallery, fit_classes, known_texts_from
+from specclip_training.stages.companions import build_companions, save_model
+from specclip_training.stages.embedding import (
+    EmbeddedPairs,
+    embed_latents,
+    embed_spectra,
+    embed_text_rows,
+    extract_numbers,
+)
 from specclip_training.stages.mini_batches import in_mini_batches
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import load_result, stage_settings
+from specclip_training.stages.text_inputs import TEXT_INPUTS, augmented_inputs, text_inputs
 
 STAGE = "align"
 MODEL = "model"
@@ -72,15 +76,24 @@ class AlignTask:
         self.model, self.extractor, self.pairs, self.settings = model, extractor, pairs, settings
         self.criterion = settings.criterion
         self.n_rows = len(pairs.splits["train"])
-        self.texts = torch.from_numpy(pairs.texts.embeddings)
         self.latents = dict(latents or {}) if settings.freeze_spectrum else {}
+        self.numbers: dict[str, dict[str, torch.Tensor]] = {}
+        splits = {name: pairs.splits[name] for name in ("train", "validation")}
         if settings.freeze_spectrum and not self.latents:
             model.to(accelerator.device).eval()
             with torch.no_grad():
                 self.latents = {
                     split: embed_latents(model, extractor, pairs, split, accelerator)
-                    for split in ("train", "validation")
+                    for split in splits
                 }
+        elif model.config.spectrum_config.encoder == "mlp" and settings.thinning == 1:
+            self.numbers = {
+                name: extract_numbers(extractor, arrays) for name, arrays in splits.items()
+            }
+        by_writer, unseen = rows_by_writer(pairs, "validation"), unseen_writers(pairs)
+        # Weights are chosen by writers that are learned from, where the dataset names writers.
+        self.seen = by_writer.get(SEEN, by_writer[ALL])
+        self.unseen = [by_writer[name] for name in unseen if name in by_writer]
 
     def order(self, seed: int) -> Order:
         """See `Task.order`."""
@@ -99,70 +112,71 @@ class AlignTask:
         split = self.pairs.splits["train"]
         if self.latents:
             inputs = {"latents": self.latents["train"][rows]}
+        elif self.numbers:
+            inputs = {name: values[rows] for name, values in self.numbers["train"].items()}
         else:
             spectra = thin(split.spectra(rows), self.settings.thinning, draws)
             inputs = dict(self.extractor(spectra, return_tensors="pt"))
         ids = split.text_ids[rows]
-        mask = hide_sections(
-            self.pairs.texts.section_mask[ids], self.settings.section_dropout, draws
-        )
-        return {
-            **inputs,
-            "text_embeds": self.texts[ids],
-            "section_mask": torch.from_numpy(mask),
-            "text_ids": torch.from_numpy(ids),
-        }
+        texts = augmented_inputs(self.pairs.texts, ids, self.settings, draws)
+        return {**inputs, **texts, "text_ids": torch.from_numpy(ids)}
 
     def validate(self, accelerator: Accelerator) -> dict[str, float]:
         """See `Task.validate`."""
-        spectra, texts, owner = self.embedded(accelerator)
-        ranks = match_ranks(spectra, texts, owner)["spectrum_to_text"]
-        expected = ranks.expected
-        return {
-            "loss": self._loss(spectra, texts[owner], torch.from_numpy(owner)),
-            "mean_log_rank": float(np.log(expected).mean()),
-            "median_rank_fraction": float(np.median(expected)) / ranks.n_gallery,
-            **{
-                f"recall@{k}%": float(ranks.hits(math.ceil(k * ranks.n_gallery / 100)).mean())
-                for k in (1, 5)
-            },
-        }
+        return self.figures(self.embedded(accelerator))
 
-    def embedded(self, accelerator: Accelerator) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-        """Embed `validation` in the shared space.
+    def figures(self, embedded: EmbeddedPairs) -> dict[str, float]:
+        """Measure `validation`.
 
-        Returns:
-            Spectra (n, D), distinct texts (k, D), and the text of each row (n,).
+        The figures are over the writers that `train` has; those of `unseen …` are the means over
+        the other writers, each in a gallery of its own texts, and choose nothing.
         """
+        seen = embedded.subset(self.seen)
+        figures = {"loss": self._loss(seen), **rank_figures(seen)}
+        others = [rank_figures(embedded.subset(rows)) for rows in self.unseen]
+        if others:
+            figures |= {
+                f"unseen {name}": float(np.mean([other[name] for other in others]))
+                for name in others[0]
+            }
+        return figures
+
+    def embedded(self, accelerator: Accelerator) -> EmbeddedPairs:
+        """Embed `validation` in the shared space."""
+        inputs = self.numbers.get("validation")
         if self.latents:
-            latents = self.latents["validation"]
-
-            def project(rows: np.ndarray) -> torch.Tensor:
-                return _project(self.model, latents[rows].to(accelerator.device))
-
-            spectra = map_rows(accelerator, project, len(latents))
-        else:
+            inputs = {"latents": self.latents["validation"]}
+        texts, owner = self.pairs.texts_of("validation")
+        points = embed_text_rows(self.model, self.pairs, texts, accelerator)
+        if inputs is None:
             spectra = embed_spectra(
                 self.model, self.extractor, self.pairs, "validation", accelerator
             )
-        texts, owner = embed_split_texts(self.model, self.pairs, "validation", accelerator)
-        if not (spectra.isfinite().all() and texts.isfinite().all()):
+        else:
+
+            def embed(rows: np.ndarray) -> torch.Tensor:
+                batch = {name: v[rows].to(accelerator.device) for name, v in inputs.items()}
+                return _embed_spectra(self.model, **batch)
+
+            spectra = map_rows(accelerator, embed, len(owner))
+        if not (spectra.isfinite().all() and points.isfinite().all()):
             raise TrainingError(
                 "the embeddings of validation are no longer finite: lower the learning rate (now "
                 f"{self.settings.lr:g}) or clip the gradient (clip_norm)"
             )
-        return spectra, texts, owner
+        return EmbeddedPairs(spectra, points, owner)
 
-    def _loss(self, spectra: torch.Tensor, texts: torch.Tensor, ids: torch.Tensor) -> float:
+    def _loss(self, pairs: EmbeddedPairs) -> float:
         """Return the contrastive loss over batches of the training size, comparable with training.
 
         Rows of one field lie side by side in a dataset; a fixed shuffle separates them.
         """
-        order = Draws(0, "validation", 0).permutation(len(spectra))
+        order = Draws(0, "validation", 0).permutation(len(pairs.owner))
         batches = np.array_split(order, -(-len(order) // self.settings.batch_size))
-        device = self.model.device
+        owner = torch.from_numpy(pairs.owner)
+        columns = [pairs.spectra, pairs.texts[owner], owner]
         losses = [
-            self.model.contrastive_loss(*(t[rows].to(device) for t in (spectra, texts, ids)))
+            self.model.contrastive_loss(*(values[rows].to(self.model.device) for values in columns))
             for rows in batches
         ]
         weights = np.array([len(rows) for rows in batches]) / len(order)
@@ -177,20 +191,26 @@ class _AlignmentLoss(torch.nn.Module):
         self.model, self.mini_batch = model, mini_batch
 
     def forward(self, text_ids: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
-        texts = {name: inputs.pop(name) for name in ("text_embeds", "section_mask")}
+        texts = {name: inputs.pop(name) for name in TEXT_INPUTS if name in inputs}
         return self.model.contrastive_loss(
-            in_mini_batches(self._spectra, inputs, self.mini_batch),
+            in_mini_batches(partial(_embed_spectra, self.model), inputs, self.mini_batch),
             in_mini_batches(self._texts, texts, self.mini_batch),
             text_ids,
         )
 
-    def _spectra(self, latents: torch.Tensor | None = None, **inputs: torch.Tensor) -> torch.Tensor:
-        if latents is not None:
-            return _project(self.model, latents)
-        return self.model.get_spectrum_features(**inputs).pooler_output
-
     def _texts(self, **inputs: torch.Tensor) -> torch.Tensor:
         return self.model.get_text_features(**inputs).pooler_output
+
+
+def rank_figures(pairs: EmbeddedPairs) -> dict[str, float]:
+    """Compute the criteria of a choice, from spectrum to text."""
+    ranks = pairs.ranks()["spectrum_to_text"]
+    expected, n = ranks.expected, ranks.n_gallery
+    return {
+        "mean_log_rank": float(np.log(expected).mean()),
+        "median_rank_fraction": float(np.median(expected)) / n,
+        **{f"recall@{k}%": float(ranks.hits(math.ceil(k * n / 100)).mean()) for k in (1, 5)},
+    }
 
 
 def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:
@@ -221,14 +241,9 @@ def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:
     model.to(run.accelerator.device).eval()
     companions = build_companions(model, extractor, pairs, run)
     if run.is_main:
-        with atomic_folder(target) as partial:
-            model.config.custom_pipelines = custom_pipelines()
-            model.save_pretrained(partial)
-            save_code(partial)
-            processor = SpecCLIPProcessor(extractor, sections=pairs.info.domain.sections)
-            processor.save_pretrained(partial)
-            companions.save(partial)
-            write_json(partial / TRAINING_FILE, {"identity": identity, "result": result.to_dict()})
+        with atomic_folder(target) as folder:
+            save_model(folder, model, extractor, pairs, companions)
+            write_json(folder / TRAINING_FILE, {"identity": identity, "result": result.to_dict()})
     run.accelerator.wait_for_everyone()
     return result
 
@@ -258,11 +273,7 @@ def build(
     encoder.pop("_name_or_path", None)  # a path on this machine
     config = SpecCLIPConfig(
         spectrum_config=encoder,
-        text_config={
-            "embedding_dim": texts.embeddings.shape[1] // texts.section_mask.shape[1],
-            "sections": list(pairs.info.domain.sections),
-            "embedder_name": texts.model,
-        },
+        text_config=_text_config(run.preset, pairs),
         shared_dim=settings.shared_dim,
         projection_hidden_size=settings.projection_hidden_size,
         projection_layers=settings.projection_layers,
@@ -279,9 +290,11 @@ def build(
     model = SpecCLIPModel(config)
     model.spectrum_model.load_state_dict(pretrained.spectrum_model.state_dict())
     known, _ = pairs.texts_of("train")
-    model.text_model.fit_statistics(
-        torch.from_numpy(texts.embeddings[known]), torch.from_numpy(texts.section_mask[known])
-    )
+    if texts.sentences is not None:
+        vectors = texts.sentences.take(known).vectors
+        model.text_model.fit_statistics(torch.from_numpy(vectors.astype(np.float32)))
+    else:
+        model.text_model.fit_statistics(**text_inputs(texts, known))
     identity = {
         "stage": STAGE,
         "seed": run.seed,
@@ -289,7 +302,7 @@ def build(
         "precision": run.preset.precision,
         "dataset": pairs.fingerprint,
         "text_model": texts.model,
-        "text_embeddings": fingerprint({"texts": torch.from_numpy(texts.embeddings)}),
+        "text_embeddings": texts.fingerprint(),
         "spectrum_weights": fingerprint(pretrained.state_dict()),
         "model": asdict(settings),
         "align": stage_settings(run.preset.align),
@@ -297,138 +310,33 @@ def build(
     return model, extractor, identity
 
 
-def embed_spectra(
-    model: SpecCLIPModel,
-    extractor: SpecCLIPFeatureExtractor,
-    pairs: PairData,
-    split: str,
-    accelerator: Accelerator,
+def _embed_spectra(
+    model: SpecCLIPModel, latents: torch.Tensor | None = None, **inputs: torch.Tensor
 ) -> torch.Tensor:
-    """Embed the spectra of a split: (n, D) float32, on the CPU of every process."""
-    return _map_spectra(
-        lambda **inputs: model.get_spectrum_features(**inputs).pooler_output,
-        extractor,
-        pairs,
-        split,
-        accelerator,
-    )
+    """Embed spectra from their inputs or their latents."""
+    if latents is None:
+        return model.get_spectrum_features(**inputs).pooler_output
+    return torch.nn.functional.normalize(model.spectrum_projection(latents).float(), dim=-1)
 
 
-def embed_latents(
-    model: SpecCLIPModel,
-    extractor: SpecCLIPFeatureExtractor,
-    pairs: PairData,
-    split: str,
-    accelerator: Accelerator,
-) -> torch.Tensor:
-    """Encode the spectra of a split: latents (n, latent_dim) float32, on the CPU."""
-    return _map_spectra(
-        lambda **inputs: model.spectrum_model(**inputs).pooler_output,
-        extractor,
-        pairs,
-        split,
-        accelerator,
-    )
-
-
-def embed_text_rows(
-    model: SpecCLIPModel, pairs: PairData, rows: np.ndarray, accelerator: Accelerator
-) -> torch.Tensor:
-    """Embed some rows of `pairs.texts`: (k, D) float32, on the CPU of every process."""
-    texts = pairs.texts
-
-    def embed(batch: np.ndarray) -> torch.Tensor:
-        vectors = torch.from_numpy(texts.embeddings[rows[batch]])
-        mask = torch.from_numpy(texts.section_mask[rows[batch]])
-        return model.get_text_features(
-            vectors.to(accelerator.device), section_mask=mask.to(accelerator.device)
-        ).pooler_output
-
-    return map_rows(accelerator, embed, len(rows))
-
-
-def embed_split_texts(
-    model: SpecCLIPModel, pairs: PairData, split: str, accelerator: Accelerator
-) -> tuple[torch.Tensor, np.ndarray]:
-    """Embed the distinct texts of a split: (k, D), and the index of each row's text (n,)."""
-    rows, owner = pairs.texts_of(split)
-    return embed_text_rows(model, pairs, rows, accelerator), owner
-
-
-@dataclass(frozen=True)
-class Companions:
-    """Data saved inside a model's folder.
-
-    Attributes:
-        gallery: embeddings of all texts and spectra of its dataset.
-        classes: zero-shot classes; None where the dataset has none.
-        known: texts of `train`, which stand in for questions; None where it has none.
-    """
-
-    gallery: SpecCLIPIndex
-    classes: ZeroShotClasses | None
-    known: KnownTexts | None
-
-    def save(self, folder: Path) -> None:
-        """Write each into a folder inside the model's."""
-        self.gallery.save(folder / GALLERY_FOLDER)
-        for companion in (self.classes, self.known):
-            if companion is not None:
-                companion.save_pretrained(folder)
-
-
-@torch.no_grad()
-def build_companions(
-    model: SpecCLIPModel, extractor: SpecCLIPFeatureExtractor, pairs: PairData, run: Run
-) -> Companions:
-    """Embed a whole dataset and derive the gallery, classes and known texts from it."""
-    accelerator = run.accelerator
-    texts = embed_text_rows(model, pairs, np.arange(len(pairs.texts)), accelerator)
-    spectra = {
-        split: (
-            embed_spectra(model, extractor, pairs, split, accelerator).numpy()
-            if len(arrays)
-            else np.zeros((0, texts.shape[1]), np.float32)
-        )
-        for split, arrays in pairs.splits.items()
+def _text_config(preset: Preset, pairs: PairData) -> dict[str, Any]:
+    texts, settings = pairs.texts, preset.model
+    config = {
+        "sections": list(pairs.info.domain.sections),
+        "embedder_name": texts.model,
+        "reads": preset.text.reads,
     }
-    gallery = build_gallery(
-        pairs,
-        texts.numpy(),
-        spectra,
-        energy_range=extractor.energy_range,
-        seed=run.seed,
-        # The map takes time, and only the main process saves it.
-        with_map=run.is_main,
-        with_area=extractor.input_kind == "flux",
-    )
-    known, classes = known_texts_from(pairs, texts.numpy()), None
-    if run.is_main:
-        embedder = run.preset.text.embedder
-        classes, summary = fit_classes(model, pairs, spectra, embedder, run.cache_dir, known)
-        run.say(f"   zero-shot classes: {summary}")
-    return Companions(gallery, classes, known)
-
-
-def _map_spectra(
-    function: Callable[..., torch.Tensor],
-    extractor: SpecCLIPFeatureExtractor,
-    pairs: PairData,
-    split: str,
-    accelerator: Accelerator,
-) -> torch.Tensor:
-    arrays = pairs.splits[split]
-
-    def embed(rows: np.ndarray) -> torch.Tensor:
-        inputs = extractor(arrays.spectra(rows), return_tensors="pt")
-        return function(**{k: v.to(accelerator.device) for k, v in inputs.items()})
-
-    return map_rows(accelerator, embed, len(arrays))
-
-
-def _project(model: SpecCLIPModel, latents: torch.Tensor) -> torch.Tensor:
-    projected = model.spectrum_projection(latents)
-    return torch.nn.functional.normalize(projected.float(), dim=-1)
+    if texts.sentences is None:
+        return {**config, "embedding_dim": texts.embeddings.shape[1] // texts.section_mask.shape[1]}
+    dropout = settings.dropout if settings.text_dropout is None else settings.text_dropout
+    return {
+        **config,
+        "embedding_dim": texts.sentences.vectors.shape[1],
+        "numbers_dim": texts.sentences.numbers.shape[1],
+        "hidden_size": settings.text_hidden_size,
+        "num_attention_heads": settings.text_heads,
+        "dropout": dropout,
+    }
 
 
 def _check_encoder(preset: Preset, config: dict[str, Any], folder: Path) -> None:
@@ -449,12 +357,7 @@ __all__ = [
     "MODEL",
     "STAGE",
     "AlignTask",
-    "Companions",
     "align",
     "build",
-    "build_companions",
-    "embed_latents",
-    "embed_spectra",
-    "embed_split_texts",
-    "embed_text_rows",
+    "rank_figures",
 ]

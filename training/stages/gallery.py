@@ -13,7 +13,6 @@ from hf_specclip import SpecCLIPIndex, ZeroShotClasses
 from hf_specclip.classify.zero_shot import fit_temperature
 from hf_specclip.literature import EmbeddingError, TextEmbedder, get_embedder
 from hf_specclip.search.build import build_index
-from hf_specclip.search.known_texts import KnownTexts
 from hf_specclip.search.text_queries import TextQueries, embedder_named
 from specclip_training.data.pairs import PairData, SplitArrays
 
@@ -71,7 +70,6 @@ def fit_classes(
     spectrum_vectors: Mapping[str, np.ndarray],
     embedder: str,
     cache_dir: str | Path | None = None,
-    known: KnownTexts | None = None,
 ) -> tuple[ZeroShotClasses | None, str]:
     """Make zero-shot classes, their temperature fitted to rows that no weight was fitted to.
 
@@ -81,7 +79,6 @@ def fit_classes(
         spectrum_vectors: (n, D) by split.
         embedder: embedder of the preset; used where it embedded the dataset's texts.
         cache_dir: cache of the embeddings.
-        known: the model's known texts, see `known_texts_from`.
 
     Returns:
         The classes and a line about them; None and the reason where there can be none.
@@ -92,7 +89,7 @@ def fit_classes(
         return None, "fewer than two classes with five rows of train"
     try:
         texts = _embedder(pairs, embedder, cache_dir)
-        queries = TextQueries(model, texts, known=known)
+        queries = TextQueries(model, texts)
         unfitted = ZeroShotClasses.from_prompts(labels, queries.embed_prompts, temperature=1.0)
     except (ValueError, ImportError, EmbeddingError) as error:
         return None, f"their names could not be embedded ({error})"
@@ -111,22 +108,6 @@ def fit_classes(
         ZeroShotClasses(labels, unfitted.embeddings, temperature, about),
         f"{len(labels)} classes by name, temperature {temperature:.3g} from {len(truth):,} rows",
     )
-
-
-def known_texts_from(pairs: PairData, text_vectors: np.ndarray) -> KnownTexts | None:
-    """Collect the texts of `train`, which stand in for questions; no other split is used.
-
-    Args:
-        pairs: its dataset, with embedded texts.
-        text_vectors: (m, D), one for each of `pairs.texts`.
-
-    Returns:
-        None where `train` is empty, or the model reads tokens.
-    """
-    rows, _ = pairs.texts_of("train")
-    if not len(rows) or pairs.texts.embeddings is None:
-        return None
-    return KnownTexts(pairs.texts.embeddings[rows], text_vectors[rows])
 
 
 def _embedder(pairs: PairData, embedder: str, cache_dir: Any) -> TextEmbedder:
@@ -151,4 +132,4 @@ def _columns(split: SplitArrays, with_area: bool) -> dict[str, Any]:
     return {**spectra, **names}
 
 
-__all__ = ["build_gallery", "fit_classes", "known_texts_from"]
+__all__ = ["build_gallery", "fit_classes"]

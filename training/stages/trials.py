@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from hf_specclip import SpecCLIPProcessor
-from hf_specclip.evaluation import GroupBootstrap, evaluate_retrieval, match_ranks
+from hf_specclip.evaluation import GroupBootstrap, evaluate_ranks
 from hf_specclip.storage import atomic_folder, remove_partial, write_json
 from specclip_training.data.pairs import PairData
 from specclip_training.engine.checkpoint import (
@@ -113,17 +113,16 @@ def train_trial(
 
 @torch.no_grad()
 def measure_trial(task: AlignTask, preset: Preset, accelerator: Accelerator) -> dict[str, Any]:
-    """Measure every criterion on `validation`, and retrieval with its intervals."""
-    spectra, texts, owner = task.embedded(accelerator)
-    groups, settings = task.pairs.splits["validation"].groups, preset.evaluation
-    retrieval = evaluate_retrieval(
-        spectra, texts, owner, groups, ks=settings.ks, n_bootstrap=settings.n_bootstrap, seed=0
-    )
-    log_ranks = np.log(match_ranks(spectra, texts, owner)["spectrum_to_text"].expected)
+    """Measure every criterion on `validation`, and retrieval of seen writers with its intervals."""
+    embedded = task.embedded(accelerator)
+    seen, settings = embedded.subset(task.seen), preset.evaluation
+    groups, ranks = task.pairs.splits["validation"].groups[task.seen], seen.ranks()
+    retrieval = evaluate_ranks(ranks, seen.owner, groups, settings.ks, settings.n_bootstrap)
+    log_ranks = np.log(ranks["spectrum_to_text"].expected)
     bootstrap = GroupBootstrap(groups, settings.n_bootstrap, seed=0)
     low, high = bootstrap.interval(bootstrap.means(log_ranks))
     return {
-        **task.validate(accelerator),
+        **task.figures(embedded),
         "mean_log_rank_interval": [float(low), float(high)],
         "retrieval": retrieval,
     }

@@ -8,53 +8,76 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from safetensors.numpy import save_file
 
 from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
-from hf_specclip.evaluation import evaluate_retrieval, match_ranks, recall_curve
+from hf_specclip.evaluation import curve_of_ranks, evaluate_ranks
 from hf_specclip.evaluation.retrieval import DIRECTIONS
 from hf_specclip.storage import atomic_file, write_json
 from specclip_training.data.pairs import PairData
+from specclip_training.data.writers import rows_by_writer
 from specclip_training.engine.commands import Run
-from specclip_training.stages.alignment import MODEL, embed_spectra, embed_split_texts
+from specclip_training.engine.presets import EvaluationSettings
+from specclip_training.stages.embedding import EmbeddedPairs, embed_pairs
 
 EVALUATION = "evaluation"
 RANKS, ERRORS, QUERIES = "ranks.safetensors", "errors.safetensors", "queries.json"
 
 
-@torch.no_grad()
-def measure(run: Run, pairs: PairData, split: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Measure retrieval of a split by the run's model, in both directions.
+def measure(
+    embedded: EmbeddedPairs, groups: np.ndarray, settings: EvaluationSettings
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Measure retrieval in both directions.
 
     Returns:
-        `evaluate_retrieval`'s figures, and `recall_curve`'s for each direction.
+        `evaluate_ranks`' figures, and `curve_of_ranks`' for each direction.
     """
-    spectra, texts, owner = embed_split(run, pairs, split)
-    groups, settings = pairs.splits[split].groups, run.preset.evaluation
-    embedded_split = (spectra, texts, owner, groups)
-    draws = {"n_bootstrap": settings.n_bootstrap, "seed": 0}
-    figures = evaluate_retrieval(*embedded_split, ks=settings.ks, **draws)
+    ranks, n_bootstrap = embedded.ranks(), settings.n_bootstrap
+    figures = evaluate_ranks(ranks, embedded.owner, groups, settings.ks, n_bootstrap)
     curves = {
-        direction: recall_curve(*embedded_split, direction=direction, **draws)
+        direction: curve_of_ranks(
+            ranks, embedded.owner, groups, direction=direction, n_bootstrap=n_bootstrap
+        )
         for direction in DIRECTIONS
     }
     return figures, curves
 
 
-def embed_split(
-    run: Run, pairs: PairData, split: str
-) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-    """Embed a split: spectra (n, D), distinct texts (k, D), index of each row's text (n,)."""
-    model = SpecCLIPModel.from_pretrained(run.output / MODEL).to(run.accelerator.device).eval()
-    extractor = SpecCLIPFeatureExtractor.from_pretrained(run.output / MODEL)
-    spectra = embed_spectra(model, extractor, pairs, split, run.accelerator)
-    texts, owner = embed_split_texts(model, pairs, split, run.accelerator)
-    return spectra, texts, owner
+def measure_by_writer(
+    embedded: EmbeddedPairs, pairs: PairData, split: str, settings: EvaluationSettings
+) -> dict[str, Any]:
+    """Measure retrieval for the rows of each writer, each in a gallery of its own texts.
+
+    Returns:
+        `evaluate_ranks`' figures by writer, see `rows_by_writer`; `all` alone where the dataset
+        names no writers.
+    """
+    figures = {}
+    for name, rows in rows_by_writer(pairs, split).items():
+        part, groups = embedded.subset(rows), pairs.splits[split].groups[rows]
+        figures[name] = evaluate_ranks(
+            part.ranks(), part.owner, groups, settings.ks, settings.n_bootstrap
+        )
+    return figures
 
 
 @torch.no_grad()
+def embed_split(
+    folder: Path, pairs: PairData, split: str, accelerator: Accelerator
+) -> EmbeddedPairs:
+    """Embed a split by the model in a folder."""
+    model = SpecCLIPModel.from_pretrained(folder).to(accelerator.device).eval()
+    extractor = SpecCLIPFeatureExtractor.from_pretrained(folder)
+    return embed_pairs(model, extractor, pairs, split, accelerator)
+
+
 def save_ranks(
-    run: Run, pairs: PairData, split: str, ideal: Mapping[str, np.ndarray] | None = None
+    run: Run,
+    pairs: PairData,
+    split: str,
+    embedded: EmbeddedPairs,
+    ideal: Mapping[str, np.ndarray] | None = None,
 ) -> Path:
     """Write the rank of each query of a split, for paired comparisons between runs.
 
@@ -62,6 +85,7 @@ def save_ranks(
         run: run with a trained model.
         pairs: dataset with embedded texts.
         split: split of the queries.
+        embedded: its pairs.
         ideal: the ideal observer's ranks of the same queries by direction, where there is one.
 
     Returns:
@@ -70,7 +94,6 @@ def save_ranks(
         where given, `.ideal` (q,); `queries.json` the `ids` and `groups` of the queries under
         `[SPLIT][DIRECTION]`.
     """
-    spectra, texts, owner = embed_split(run, pairs, split)
     folder = run.output / EVALUATION
     if not run.is_main:
         return folder
@@ -84,13 +107,13 @@ def save_ranks(
             strict=True,
         )
     ]
-    _, first = np.unique(owner, return_index=True)
+    _, first = np.unique(embedded.owner, return_index=True)
     described = {
         "spectrum_to_text": (np.array(detections), arrays.groups),
         "text_to_spectrum": (np.array(ids), arrays.groups[first]),
     }
     tensors, queries = {}, {}
-    for direction, ranks in match_ranks(spectra, texts, owner).items():
+    for direction, ranks in embedded.ranks().items():
         names, groups = described[direction]
         tensors[f"{split}.{direction}.rank"] = ranks.expected.astype(np.float64)
         for part in ("greater", "tied", "tied_right", "right"):
@@ -120,6 +143,7 @@ __all__ = [
     "RANKS",
     "embed_split",
     "measure",
+    "measure_by_writer",
     "save_ranks",
     "write_tensors",
 ]

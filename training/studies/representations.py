@@ -25,7 +25,8 @@ from hf_specclip.models.spectrum_input_specclip import GLOBALS, describing_kind
 from hf_specclip.models.variables_specclip import HARDNESS_BANDS
 from specclip_training.data.pairs import SPLITS, PairData, SplitArrays
 from specclip_training.engine.commands import Run
-from specclip_training.stages.alignment import MODEL, embed_latents, embed_spectra, embed_text_rows
+from specclip_training.stages.alignment import MODEL
+from specclip_training.stages.embedding import embed_latents, embed_spectra, embed_text_rows
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 
 REPRESENTATION_VIEWS = {
@@ -46,9 +47,8 @@ class SplitRepresentations:
     Attributes:
         spectrum: (n, latent_dim) latent of the pretrained autoencoder, before alignment.
         encoder: (n, latent_dim) latent of the aligned model; the same where it was frozen.
-        text: (n, sections·d) embedded sections, joined, before alignment; zeros where one is
-            absent.
-        section_mask: (n, sections) bool, True where a section is present.
+        text: (n, W) text before alignment, see `Texts.features`; zeros where there is none.
+        has_text: (n,) bool, True where there is a text.
         shared_spectrum, shared_text: (n, D) points in the shared space, of unit length.
         features: (n, F) numbers of the whole spectrum (rates, bands, hardness) from the feature
             extractor; of kind `physics` where the preset's has none.
@@ -66,7 +66,7 @@ class SplitRepresentations:
     spectrum: np.ndarray
     encoder: np.ndarray
     text: np.ndarray
-    section_mask: np.ndarray
+    has_text: np.ndarray
     shared_spectrum: np.ndarray
     shared_text: np.ndarray
     features: np.ndarray
@@ -129,9 +129,6 @@ def _of_split(
 
     arrays, texts = pairs.splits[split], pairs.texts
     ids, owner = pairs.texts_of(split)
-    mask = texts.section_mask[arrays.text_ids]
-    sections = mask.shape[1]
-    vectors = texts.embeddings[arrays.text_ids].reshape(len(arrays), sections, -1)
     before = embed_latents(pretrained, extractor, pairs, split, accelerator).numpy()
     frozen = model.config.freeze_spectrum_encoder
     units = variable_units(pairs.info.domain)
@@ -140,8 +137,8 @@ def _of_split(
         encoder=(
             before if frozen else embed_latents(model, extractor, pairs, split, accelerator).numpy()
         ),
-        text=(vectors * mask[..., None]).reshape(len(arrays), -1),
-        section_mask=mask,
+        text=texts.features(arrays.text_ids),
+        has_text=texts.section_mask[arrays.text_ids].any(axis=1),
         shared_spectrum=embed_spectra(model, extractor, pairs, split, accelerator).numpy(),
         shared_text=embed_text_rows(model, pairs, ids, accelerator).numpy()[owner],
         features=_features(extractor, arrays),

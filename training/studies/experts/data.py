@@ -22,7 +22,7 @@ class ExpertData:
 
     Attributes:
         views: the inputs of `SpecCLIPMoEForRegression.prepare` but the mask, (n, width) float32.
-        section_mask: (n, sections) bool.
+        has_text: (n,) bool.
         targets, lower, upper: (n, variables) float64, nan where unknown.
         groups: (n,) str.
         text_ids: (n,) equal for equal texts.
@@ -30,7 +30,7 @@ class ExpertData:
     """
 
     views: dict[str, np.ndarray]
-    section_mask: np.ndarray
+    has_text: np.ndarray
     targets: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
@@ -45,7 +45,7 @@ class ExpertData:
         """Return the arguments of `SpecCLIPMoEForRegression.prepare`."""
         tensors = {name: torch.from_numpy(np.asarray(v, np.float32)) for name, v in
                    self.views.items()}  # fmt: skip
-        return {**tensors, "section_mask": torch.from_numpy(self.section_mask)}
+        return {**tensors, "text_mask": torch.from_numpy(self.has_text)}
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,8 @@ class FitSettings:
     seed: int = 0
 
 
-def expert_data(parts: Sequence[SplitRepresentations], spectrum: str = "encoder") -> ExpertData:
-    """Join splits for the fit.
-
-    Args:
-        parts: representations; splits without rows are passed over.
-        spectrum: array that is the view `spectrum`: `"encoder"` or `"spectrum"`.
-    """
+def expert_data(parts: Sequence[SplitRepresentations]) -> ExpertData:
+    """Join splits for the fit; splits without rows are passed over."""
     parts = [part for part in parts if len(part)] or list(parts[:1])
 
     def joined(name: str) -> np.ndarray:
@@ -90,8 +85,8 @@ def expert_data(parts: Sequence[SplitRepresentations], spectrum: str = "encoder"
         )
 
     return ExpertData(
-        views={view: joined(spectrum if view == "spectrum" else view) for view in VIEWS},
-        section_mask=joined("section_mask"),
+        views={view: joined("encoder" if view == "spectrum" else view) for view in VIEWS},
+        has_text=joined("has_text"),
         targets=columns("targets"),
         lower=columns("lower"),
         upper=columns("upper"),

@@ -23,7 +23,7 @@ from specclip_training.studies.experts.gates import (
     one_hot_bias,
 )
 from specclip_training.studies.experts.members import fit_expert, tune_neighbours
-from specclip_training.studies.experts.pool import FitPool, SpectrumInput, drop_text
+from specclip_training.studies.experts.pool import FitPool
 from specclip_training.studies.representations import REPRESENTATION_VIEWS
 
 
@@ -31,7 +31,6 @@ def fit_select(
     data: ExpertData,
     validation: ExpertData,
     variables: Sequence[str],
-    spectrum_input: SpectrumInput,
     settings: FitSettings,
 ) -> SpecCLIPMoEForRegression:
     """Fit the paper's mixture: k-NN with k = 3 on six representations, and for each variable the
@@ -40,7 +39,7 @@ def fit_select(
         {"name": name, "kind": "neighbours", "inputs": list(inputs), "average": "mean"}
         for name, inputs in REPRESENTATION_VIEWS.items()
     ]
-    pool = FitPool(data, variables, experts, "select", spectrum_input, None, settings)
+    pool = FitPool(data, variables, experts, "select", None, settings)
     model = pool.model
     with torch.no_grad():
         answers = pool.cross_fitted_answers()
@@ -48,11 +47,8 @@ def fit_select(
         raw = torch.from_numpy(validation.targets).float()
         known = torch.where(pool.known, pool.raw, torch.nan)
         for panel in PANELS:
-            # Experts without text answer alike in both panels; those with text are barred below.
-            given = views["full" if panel == "without_text" else panel]
-            error = expert_errors(model, model.answers(given), raw)
+            error = expert_errors(model, model.answers(views[panel]), raw)
             error = torch.where(error.isnan(), expert_errors(model, answers[panel], known), error)
-            error[:, model.panels[panel].barred] = torch.inf
             model.panels[panel].put(bias=one_hot_bias(error.argmin(dim=1), len(experts)))
             mixed, _ = model.panels[panel].mix(answers[panel], pool.gate_inputs[panel])
             calibrate(pool, panel, answers[panel], mixed)
@@ -63,7 +59,6 @@ def fit_gate(
     data: ExpertData,
     validation: ExpertData,
     variables: Sequence[str],
-    spectrum_input: SpectrumInput,
     settings: FitSettings,
 ) -> SpecCLIPMoEForRegression:
     """Fit stronger experts, and for each variable a gate over them.
@@ -74,7 +69,7 @@ def fit_gate(
     """
     experts = gate_experts(settings)
     components = min(settings.text_components, data.views["text"].shape[1], len(data))
-    pool = FitPool(data, variables, experts, "gate", spectrum_input, components, settings)
+    pool = FitPool(data, variables, experts, "gate", components, settings)
     model = pool.model
     for number in range(len(experts)):
         fit_expert(pool, number)
@@ -121,8 +116,7 @@ def _panel_views(
 ) -> dict[str, dict[str, torch.Tensor]]:
     """Panel -> the views that its experts are given."""
     views = model.prepare(**data.tensors())
-    bare = drop_text(views)
-    return dict(zip(PANELS, (views, model.retrieve_text(bare), bare), strict=True))
+    return dict(zip(PANELS, (views, model.retrieve_text(views)), strict=True))
 
 
 __all__ = ["fit_gate", "fit_select", "gate_experts"]

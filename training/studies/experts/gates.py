@@ -85,7 +85,6 @@ def _fit_gates(
     raw, target, known = pool.raw[rows], pool.targets[rows], pool.known[rows]
     with torch.no_grad():
         error = expert_errors(model, answers, torch.where(known, raw, torch.nan))
-        error[:, part.barred] = torch.inf
         guess = expert_errors(model, pool.median.expand(len(raw), 1, -1), raw)[:, 0]
         guess = torch.where(guess > 0, guess, 1.0).nan_to_num(1.0)
         relative = error / guess[:, None]
@@ -95,7 +94,6 @@ def _fit_gates(
         raw, target = raw.nan_to_num(0.0), target.nan_to_num(0.0)
     zeros = torch.zeros_like(part.weight)
     result = {"best": {"bias": best, "weight": zeros}}
-    barred = torch.tensor(part.barred, dtype=torch.int64)
     for kind in ("constant", "row"):
         bias = nn.Parameter(start.clamp(min=-10.0).clone())
         weight = nn.Parameter(zeros.clone())
@@ -108,7 +106,6 @@ def _fit_gates(
             logits = bias.expand(len(batch), -1, -1)
             if kind == "row":
                 logits = bias + torch.einsum("bg,veg->bve", inputs[batch], weight)
-            logits = logits.index_fill(2, barred, -1e9)
             mixed = torch.einsum("bve,bev->bv", logits.softmax(dim=2), answers[batch])
             scaled = (mixed - target[batch]).abs()
             restored = (model.scale.restore(mixed) - raw[batch]).abs().nan_to_num(0.0) / guess

@@ -13,8 +13,6 @@ from hf_specclip.models.configuration_specclip_moe import PANELS, TEXT_VIEWS, VI
 from hf_specclip.models.experts_specclip import ASINH, LINEAR, LOG
 from specclip_training.studies.experts.data import FEWEST, ExpertData, FitSettings, group_folds
 
-SpectrumInput = Literal["encoder", "spectrum"]
-
 
 class FitPool:
     """Model under fit, with the pool of train and calibration rows.
@@ -37,7 +35,6 @@ class FitPool:
         variables: Sequence[str],
         experts: list[dict[str, Any]],
         mode: Literal["select", "gate"],
-        spectrum_input: SpectrumInput,
         components: int | None,
         settings: FitSettings,
     ):
@@ -47,9 +44,7 @@ class FitPool:
             variables=list(variables),
             mode=mode,
             views={name: int(data.views[name].shape[1]) for name in VIEWS},
-            spectrum_input=spectrum_input,
             text_components=components,
-            n_sections=int(data.section_mask.shape[1]),
             bank_rows=len(data),
             bank_texts=len(texts),
             experts=experts,
@@ -74,7 +69,7 @@ class FitPool:
             bank |= {name: self.views[name][first] for name in TEXT_VIEWS}
             self.model.bank.put(
                 **bank,
-                text_sections=self.views["sections"][first],
+                text_given=torch.from_numpy(data.has_text[first]),
                 text_of_row=torch.from_numpy(text_of_row.reshape(-1)),
                 fold=torch.from_numpy(self.folds),
                 text_fold=torch.from_numpy(self.folds[first]),
@@ -94,7 +89,7 @@ class FitPool:
     def _fit_views(self, data: ExpertData) -> None:
         for name, view in self.model.view_of.items():
             values = torch.from_numpy(np.asarray(data.views[name], np.float32))
-            mask = torch.from_numpy(data.section_mask) if name == "text" else None
+            mask = torch.from_numpy(data.has_text) if name == "text" else None
             if name.startswith("shared_") or self.config.mode == "select":
                 # The paper's k-NN uses a representation as it is; where several are joined, one
                 # factor for each makes them weigh alike.
@@ -128,21 +123,18 @@ class FitPool:
         for fold in range(self.settings.n_folds):
             rows = self.rows(fold)
             views = {name: values[rows] for name, values in self.views.items()}
-            bare = drop_text(views)
-            replaced = self.model.retrieve_text(bare, fold)
+            replaced = self.model.retrieve_text(views, fold)
             full[rows] = self.model.answers(views, fold)
             retrieved[rows] = full[rows]
             retrieved[rows[:, None], torch.tensor(with_text)[None]] = self.model.answers(
                 replaced, fold, with_text
             )
-            for panel, given in zip(PANELS, (views, replaced, bare), strict=True):
+            for panel, given in zip(PANELS, (views, replaced), strict=True):
                 gates[panel][rows] = self.model.gate_inputs(given)
         self.gate_inputs = gates
         # A variable that is never known has no answers; it must not spoil the others.
         full, retrieved = full.nan_to_num(0.0), retrieved.nan_to_num(0.0)
-        without = full.clone()
-        without[:, with_text] = 0.0  # barred by the gate, as in use
-        return dict(zip(PANELS, (full, retrieved, without), strict=True))
+        return dict(zip(PANELS, (full, retrieved), strict=True))
 
 
 def _gate_features(data: ExpertData) -> list[int]:
@@ -153,11 +145,6 @@ def _gate_features(data: ExpertData) -> list[int]:
         return list(range(width))
     return [i for i, n in enumerate(names) if n.startswith(("log_", "hard_")) or
             n == "significance"]  # fmt: skip
-
-
-def drop_text(views: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the views without those of the text."""
-    return {name: v for name, v in views.items() if name not in (*TEXT_VIEWS, "sections")}
 
 
 def fit_scale(model: SpecCLIPMoEForRegression, targets: np.ndarray) -> None:
@@ -222,4 +209,4 @@ def _spread(values: torch.Tensor) -> torch.Tensor:
     return torch.where(std > 1e-6, std, torch.ones_like(std))
 
 
-__all__ = ["FitPool", "SpectrumInput", "drop_text", "fit_scale", "limit_weights"]
+__all__ = ["FitPool", "fit_scale", "limit_weights"]

@@ -23,7 +23,6 @@ _TITLES = {
 _PANEL_TITLES = {
     "full": "text given",
     "retrieved": "text missing, replaced by retrieved texts",
-    "without_text": "text missing, experts without text",
 }
 # Errors in the unit of the catalogue.
 _value = partial(format_metric, spec=".3g")
