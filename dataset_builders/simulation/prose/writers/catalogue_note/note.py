@@ -224,6 +224,8 @@ class _Note:
             found = reporter.measure(quantity, truth, 0.1 * 3.0 ** reporter.random.random())
         else:
             found = reporter.measure(quantity, truth, 0.08 * 2.5 ** reporter.random.random(), LOG)
+            if found.value > 5.0 and reporter.chance(0.5):
+                return self.numerals.limit("kt", found, upper=False)
             key = "ev" if found.value < 0.2 and reporter.chance(0.2) else "kt"
             if kind == PLASMA and reporter.chance(0.07):
                 key = "mk"

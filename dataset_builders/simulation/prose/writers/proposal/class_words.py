@@ -78,7 +78,7 @@ KNOWN = {
     ),
     "hmxb": (
         "<A blue|A bright blue> star with V = {bright} <is|is almost certainly> the mass donor.",
-        "<A {seconds} s period|A coherent period of {seconds} s> was <reported|claimed> "
+        "<A period|A coherent period of {seconds} s> was <reported|claimed> "
         "<from RXTE|in older data>.",
     ),
     "ulx": (
@@ -91,7 +91,7 @@ KNOWN = {
         "<Pulsations|The pulses> were <missed|absent> in <some|half> of the earlier visits.",
     ),
     "cv_magnetic": (
-        "<TESS|Optical photometry> <shows|finds> <a {seconds} s spin|spin and beat periods>.",
+        "<TESS|Optical photometry> <shows|finds> <a spin of {seconds} s|spin and beat periods>.",
         "<Strong He II|High-excitation lines> and <circular polarization|cyclotron humps> <point|"
         "testify> to a <strong|sizeable> field.",
     ),
@@ -115,7 +115,7 @@ KNOWN = {
         "<Spectroscopic monitoring|Interferometry> <finds|has found> no <close|massive> companion.",
     ),
     "snr": (
-        "<In the radio|At {ghz} GHz> it is a <{arcsec} arcsec ring|broken ring>.",
+        "<In the radio|At {ghz} GHz> it is a <ring of {arcsec} arcsec|broken ring>.",
         "<Optical line ratios|[S II]/H-alpha> <prove|show> that it is <shock-heated|a shock>.",
     ),
     "hot_gas": (
@@ -138,7 +138,7 @@ KNOWN = {
         "conjunction.",
     ),
     "magnetar": (
-        "<P = {slow} s|A {slow} s period> and its derivative <give|imply> a field above 1e14 G.",
+        "<P = {slow} s|A period of {slow} s> and its derivative <give|imply> a field above 1e14 G.",
         "<The last outburst|Its last burst storm> was in {year}.",
     ),
 }
@@ -213,7 +213,7 @@ WHY = {
         "planets|meteoritic isotopes>.",
     ),
     "ob_star": (
-        "<Mass-loss rates|Wind mass loss> of hot stars <are|remain> <uncertain by factors|a key "
+        "<Mass-loss rates|The winds> of hot stars <are|remain> <uncertain by factors|a key "
         "uncertainty of stellar evolution>.",
         "<Shock physics|Instabilities> in line-driven winds <can|may> be <tested|studied> here.",
     ),

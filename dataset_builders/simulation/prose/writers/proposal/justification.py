@@ -159,6 +159,8 @@ class _Justification:
             found = reporter.measure(quantity, truth, 0.1 * 3.0 ** reporter.random.random())
         else:
             found = reporter.measure(quantity, truth, 0.08 * 3.0 ** reporter.random.random(), LOG)
+            if found.value > 6.0 and reporter.chance(0.35):
+                return f" with {self.numerals.limit('kt', found, upper=False)}"
             key = "ev" if found.value < 0.2 and reporter.chance(0.5) else "kt"
             if kind == PLASMA and reporter.chance(0.1):
                 key = "mk"

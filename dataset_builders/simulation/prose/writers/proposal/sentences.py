@@ -16,8 +16,8 @@ OPENING = (
     "exposure>.",
     "<Our target|The target>, {name}, is {a_noun}{place}.",
     "<Here we propose|We apply for> {n} <visits to|exposures of> {a_noun}{place}, {name}.",
-    "<With {ks} ks on|A {ks} ks exposure of> {name}{place} we will <learn more about|investigate> "
-    "{a_noun}.",
+    "<With {ks} ks on|An exposure of {ks} ks on> {name}{place} we will <learn more "
+    "about|investigate> {a_noun}.",
 )
 REDSHIFT = (
     "<It lies|The object is> at {z} <from|according to> <our own|published> spectroscopy.",
@@ -101,8 +101,8 @@ PRECISION = (
     "<Simulations|Fake spectra> <show|demonstrate> that <spectral parameters|the free parameters> "
     "can be <constrained|recovered> to {n} per cent.",
     "<With such data|Then> <rival|competing> models <differ|can be told apart> at {n} sigma.",
-    "<The exposure is set by|We chose the exposure for> <the need for|a> {n} per cent error on the "
-    "<continuum|flux>.",
+    "<The exposure is set by the need for|We chose the exposure for> an error of {n} per cent on "
+    "the <continuum|flux>.",
 )
 FEASIBILITY = (
     "<Only Chandra|Chandra alone> <resolves|separates> it from its <neighbours|surroundings>.",

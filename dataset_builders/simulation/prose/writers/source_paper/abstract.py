@@ -199,6 +199,8 @@ class _Abstract:
             )  # fmt: skip
             return f" with {equation}" if reporter.chance(0.6) else f" ({equation})"
         found = reporter.measure(quantity, truth, 0.05 * 4.0 ** reporter.random.random(), LOG)
+        if found.value > 8.0 and reporter.chance(0.4):
+            return f" with {self.numerals.limit('kt', found, upper=False)}"
         key = "ev" if found.value < 0.25 and reporter.chance(0.4) else "kt"
         if kind == PLASMA and reporter.chance(0.12):
             key = "mk"
@@ -346,7 +348,7 @@ def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
         reporter: writes and notes.
     """
     abstract = _Abstract(facts, reporter)
-    length = FEWEST + (MOST - FEWEST) * reporter.random.random() ** 1.5
+    length = FEWEST + (MOST - FEWEST) * reporter.random.random() ** 2
     abstract.open()
     composition = abstract.composition
     parts = list(_PARTS)

@@ -154,7 +154,7 @@ EVIDENCE = {
     ),
     "msp": (
         "<The X-ray source|It> <coincides with|is the counterpart of> a radio pulsar with P = "
-        "{small} ms<, in a {hours} h orbit|>.",
+        "{small} ms<, with an orbit of {hours} h|>.",
         "<Its low spin-down rate|Radio timing> <implies|gives> a <field|surface field> near 10^8 "
         "G<, as expected after recycling|>.",
     ),
@@ -316,7 +316,7 @@ MEANING = {
     "hmxb": (
         "<Wind accretion on to|Accretion from a disc by> a <magnetised|strongly magnetised> "
         "neutron star <reproduces|accounts for> <the luminosity|these properties>.",
-        "The system <descends|must have come> from <a massive binary|stars of more than {n} solar "
+        "The system <descends|must have come> from <a massive binary|stars of more than 1{n} solar "
         "masses> with a <small|modest> natal kick.",
     ),
     "ulx": (
@@ -347,7 +347,7 @@ MEANING = {
         "outlined>.",
     ),
     "yso": (
-        "<Magnetic reconnection|Magnetospheric accretion> <dominates|contributes> <in|to> <the "
+        "<Magnetic reconnection|Magnetospheric accretion> <dominates|contributes to> <the "
         "X-rays of the star|the observed X-rays>.",
         "<X-ray irradiation|Ionisation by X-rays> of the disc is <considered|estimated>.",
     ),
@@ -383,7 +383,7 @@ MEANING = {
         "system.",
     ),
     "magnetar": (
-        "<The decay|Cooling> of the <crust|magnetic field> <powers|drives> the emission.",
+        "<Decay of the magnetic field|Heat from the crust> <powers|drives> the emission.",
         "<A twisted|An untwisting> magnetosphere <accounts for|explains> the <evolution|spectral "
         "changes>.",
     ),

@@ -144,7 +144,7 @@ COLUMN_NUMBER = (
     "<The fitted column|The total absorbing column> is {number}<|, including the Galactic part>.",
     "<We obtain|We measure> {number} <for the absorber|from the spectral fit>.",
 )
-COLUMN_LIMIT = ("<We find|Fits give> {number} <for the absorber|at the {n}-sigma level>.",)
+COLUMN_LIMIT = ("<We find|Fits give> {number} <for the absorber|with 90 per cent confidence>.",)
 FLUX = (
     "<The absorbed|The observed> {band} flux is {number}.",
     "<In the {band} band|Over {band}>, the source <has a flux of|reaches> {number}.",
