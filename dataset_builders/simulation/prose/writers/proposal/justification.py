@@ -117,11 +117,13 @@ class _Justification:
         facts, reporter = self.facts, self.reporter
         if facts.redshift > 0.0:
             self.has_redshift = True
-            error = 1e-3 if reporter.chance(0.8) else 0.04 * (1.0 + facts.redshift)
+            photometric = reporter.chance(0.2)
+            error = 0.04 * (1.0 + facts.redshift) if photometric else 1e-3
             found = reporter.measure("redshift", facts.redshift, error)
             if found.value > 0.0:
                 number = self.numerals.state("z", found)
-                self.add("identity", sentences.REDSHIFT, z=number)
+                options = sentences.PHOTOMETRIC if photometric else sentences.REDSHIFT
+                self.add("identity", options, z=number)
 
     def why(self) -> None:
         """Write why such sources matter."""

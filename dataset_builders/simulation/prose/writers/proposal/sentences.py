@@ -23,6 +23,7 @@ REDSHIFT = (
     "<It lies|The object is> at {z} <from|according to> <our own|published> spectroscopy.",
     "<A redshift|A secure redshift>, {z}, is <at hand|published>.",
 )
+PHOTOMETRIC = ("<Photometry|A fit to its colours> suggests {z}.", "<Its photo-z|The photo-z>: {z}.")
 PLACES = {
     "galaxy": "<in|in the disk of|in the outskirts of> the galaxy {host}",
     "globular": "<in|inside> the <cluster|globular> {host}",
@@ -156,6 +157,7 @@ __all__ = [
     "NEUTRAL_PLACE",
     "OPENING",
     "OTHER_WAVELENGTHS",
+    "PHOTOMETRIC",
     "PLACES",
     "PRECISION",
     "REDSHIFT",
