@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..models.variables_specclip import VARIABLES
 from .index import SpecCLIPIndex
 from .map import lay_out
 
@@ -46,7 +47,7 @@ def build_index(
         splits: columns of the data contract by split: `counts` and `background_counts` (m, bins),
             `background_scale` and `exposure` (m,), for models that use it `effective_area`
             (m, bins), and where there are `source_name`, `obsid`, `obi`, `region_id`, `ra`, `dec`,
-            `source_class`, `group` as lists.
+            `source_class`, `group` as lists, and variables of the catalogue (m,).
         spectrum_vectors: (m, D) by split.
         text_of: (m,) row of each spectrum's text in `texts`, by split.
         energy_range: lower and upper energy of the bins, keV.
@@ -69,7 +70,8 @@ def build_index(
         entry["groups"] = sorted(entry.get("groups", ()))
     vectors = [np.asarray(spectrum_vectors[name], np.float32) for name in names]
     stacked = np.concatenate(vectors) if vectors else np.zeros((0, text_vectors.shape[1]))
-    columns = _stored_columns(splits, names) if names and len(entries) <= MAX_COUNTS else {}
+    stored = [*VARIABLES, *(_COLUMNS if len(entries) <= MAX_COUNTS else ())]
+    columns = _stored_columns(splits, names, stored) if names else {}
     if with_map and names:
         columns["map"] = lay_out(stacked, seed)
     return SpecCLIPIndex(
@@ -103,11 +105,11 @@ def detections_of(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _stored_columns(
-    splits: Mapping[str, Mapping[str, Any]], names: Sequence[str]
+    splits: Mapping[str, Mapping[str, Any]], names: Sequence[str], stored: Sequence[str]
 ) -> dict[str, np.ndarray]:
     columns = {
         column: np.concatenate([np.asarray(splits[name][column]) for name in names])
-        for column in _COLUMNS
+        for column in stored
         if all(column in splits[name] for name in names)
     }
     for column, values in columns.items():

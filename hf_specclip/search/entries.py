@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from .filter import IndexFilter
 from .nearest import nearest, unit_rows
 
 
@@ -97,13 +96,12 @@ class IndexPart:
         self._ids |= ids
 
     def search(
-        self, queries: np.ndarray, top_k: int, where: IndexFilter | None = None
+        self, queries: np.ndarray, top_k: int, kept: np.ndarray | None = None
     ) -> list[list[Hit]]:
-        """Find the entries closest to unit queries (B, D); see `SpecCLIPIndex.search`."""
-        if where is None:
+        """Find the entries closest to unit queries (B, D), all or those of the rows `kept`."""
+        if kept is None:
             scores, rows = nearest(queries, self.embeddings, top_k)
         else:
-            kept = np.flatnonzero([where.keeps(entry) for entry in self.entries])
             scores, rows = nearest(queries, self.embeddings[kept], top_k)
             rows = kept[rows]
         return [

@@ -2,10 +2,66 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import asin, cos, degrees, isfinite, radians, sin, sqrt
+from math import asin, cos, degrees, inf, isfinite, radians, sin, sqrt
 from typing import Any
+
+import numpy as np
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
+_CONDITION = re.compile(
+    rf"(?:(?P<left>{_NUMBER})\s*(?P<first>[<>]=?)\s*)?(?P<name>[a-z]\w*)"
+    rf"\s*(?P<second>[<>]=?)\s*(?P<right>{_NUMBER})",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Range of a variable of the catalogue, such as `powlaw_gamma`; both ends belong to it."""
+
+    variable: str
+    low: float = -inf
+    high: float = inf
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise ValueError(f"{self.variable} from {self.low:g} to {self.high:g} holds nothing")
+
+    def __str__(self) -> str:
+        if self.low == -inf:
+            return f"{self.variable} ≤ {self.high:.3g}"
+        if self.high == inf:
+            return f"{self.variable} ≥ {self.low:.3g}"
+        return f"{self.low:.3g} ≤ {self.variable} ≤ {self.high:.3g}"
+
+    @classmethod
+    def parse(cls, text: str) -> Condition:
+        """Read `powlaw_gamma<1.9`, `bb_kt >= 0.1` or `1 < apec_kt < 2`.
+
+        Raises:
+            ValueError: for any other form.
+        """
+        match = _CONDITION.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"{text!r} is no condition: write such as powlaw_gamma<1.9")
+        low, high = -inf, inf
+        bounds = [(match["second"], match["right"])]
+        if match["left"] is not None:  # 1 < x says x > 1
+            turned = match["first"].translate(str.maketrans("<>", "><"))
+            bounds.append((turned, match["left"]))
+        for sign, number in bounds:
+            if sign[0] == "<":
+                high = min(high, float(number))
+            else:
+                low = max(low, float(number))
+        return cls(match["name"], low, high)
+
+    def holds(self, values: np.ndarray) -> np.ndarray:
+        """Return True for values in the range; an unknown value (nan) is not."""
+        return (values >= self.low) & (values <= self.high)
 
 
 @dataclass(frozen=True)
@@ -22,6 +78,8 @@ class IndexFilter:
         splits: splits of the dataset the index was made from, such as `("train",)`. An evaluation
             must ask for those whose answers the model may know.
         without_groups: groups (field, host, shared paper) whose entries are left out.
+        where: ranges of catalogue variables, or texts such as `"powlaw_gamma<1.9"`. Spectra of
+            which the index holds no value are left out. Of a text, a spectrum must meet them.
 
     Raises:
         ValueError: for bounds or a cone that no source can meet.
@@ -32,11 +90,14 @@ class IndexFilter:
     cone: tuple[float, float, float] | None = None
     splits: Sequence[str] | None = None
     without_groups: Sequence[str] = ()
+    where: Sequence[Condition | str] = ()
 
     def __post_init__(self) -> None:
-        for name in ("classes", "splits", "without_groups"):
+        for name in ("classes", "splits", "without_groups", "where"):
             if isinstance(getattr(self, name), str):
                 raise ValueError(f"{name} must be a list of names, not one string")
+        parsed = [Condition.parse(c) if isinstance(c, str) else c for c in self.where]
+        object.__setattr__(self, "where", tuple(parsed))
         if self.counts is not None:
             low, high = self.counts
             if low is not None and high is not None and low > high:
@@ -50,7 +111,7 @@ class IndexFilter:
                 )
 
     def keeps(self, entry: Mapping[str, Any]) -> bool:
-        """Return True for an entry of an index that meets the conditions."""
+        """Return True for an entry of an index that meets the conditions, `where` aside."""
         if self.splits is not None and entry.get("split") not in self.splits:
             return False
         if self.without_groups and names_of(entry, "group", "groups") & set(self.without_groups):
@@ -101,4 +162,4 @@ def positions_of(entry: Mapping[str, Any]) -> list[tuple[float, float]]:
     ]
 
 
-__all__ = ["IndexFilter", "names_of", "positions_of", "separation"]
+__all__ = ["Condition", "IndexFilter", "names_of", "positions_of", "separation"]

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..errors import FileFormatError
 from ..models.checkpoint_specclip import refuse_links_out
+from ..models.variables_specclip import VARIABLES
 from .entries import Hit, IndexPart
 from .files import FILES, read_index, write_index
 from .filter import IndexFilter
@@ -49,7 +50,7 @@ class SpecCLIPIndex:
             `split` and `text`, the id of the text about its source.
         spectrum_embeddings: array (m, D).
         spectrum_columns: arrays along the spectra, such as `map` (m, 2), their positions on a map,
-            or `counts` (m, bins).
+            `counts` (m, bins), or variables of the catalogue (m,).
         about: plain values about the index, such as the dataset it was made from.
 
     Attributes:
@@ -136,7 +137,48 @@ class SpecCLIPIndex:
         """
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1, not {top_k}")
-        return self.part(kind).search(as_queries(queries, self.dimension), top_k, where)
+        kept = None if where is None else self.matching(where, kind)
+        return self.part(kind).search(as_queries(queries, self.dimension), top_k, kept)
+
+    def matching(self, where: IndexFilter, kind: str = "spectra") -> np.ndarray:
+        """Return the rows of the entries of a kind that meet conditions.
+
+        Raises:
+            ValueError: for a variable that the index has no values of.
+        """
+        entries = self.part(kind).entries
+        meets = np.array([where.keeps(entry) for entry in entries], bool)
+        if where.where:
+            spectra = np.ones(len(self.spectra), bool)
+            for condition in where.where:
+                spectra &= condition.holds(self.values(condition.variable))
+            if kind == "papers":
+                rows = np.flatnonzero(spectra)
+                texts = {self.spectra.entries[row].get("text") for row in rows}
+                spectra = np.array([entry["id"] in texts for entry in entries], bool)
+            meets &= spectra
+        return np.flatnonzero(meets)
+
+    @property
+    def variables(self) -> list[str]:
+        """Names of the variables of which the index holds a value for each spectrum."""
+        columns = self.spectra.columns
+        return ["counts", *(n for n, v in columns.items() if v.ndim == 1 and n in VARIABLES)]
+
+    def values(self, variable: str) -> np.ndarray:
+        """Return a variable of the spectra (m,), nan where unknown.
+
+        Raises:
+            ValueError: for one that the index lacks.
+        """
+        if variable not in self.variables:
+            raise ValueError(
+                f"the index has no values of {variable!r}, only of {', '.join(self.variables)}"
+            )
+        if variable == "counts":
+            counts = [entry.get("counts") for entry in self.spectra.entries]
+            return np.array([n if isinstance(n, int | float) else np.nan for n in counts], float)
+        return self.spectra.columns[variable]
 
     def find(self, name: str) -> list[int]:
         """Return the rows in `spectra` of the detections of a source, brightest first.

@@ -149,7 +149,12 @@ def filter_expression(where: IndexFilter) -> str:
     """Translate conditions to a Milvus expression.
 
     All conditions but the cone are exact; of the cone it asks for sky cells that touch it.
+
+    Raises:
+        ValueError: for ranges of variables, which the database does not hold.
     """
+    if where.where:
+        raise ValueError("an index in Milvus holds no variables: filter them in the folder")
     terms = []
     if where.splits is not None:
         terms.append(f"split in {_literal(where.splits)}" if where.splits else "row < 0")

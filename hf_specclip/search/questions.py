@@ -1,0 +1,345 @@
+"""Questions in English words: kinds of sources, conditions, positions and names that they state.
+
+    understand("obscured AGN at z~1 with NH > 1e22", vocabulary)
+
+A question is read before it is embedded: kinds by the names of `literature.source_classes`, numbers
+by `literature.quantities`, coordinates and designations by their form, and all other words by the
+vocabulary of the texts that the model learned from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..literature.quantities import Quantity, find_quantities
+from ..literature.source_classes import ClassMention, mentioned_classes
+from ..models.variables_specclip import VARIABLES
+from .coordinates import find_cone
+from .filter import Condition
+from .vocabulary import Vocabulary
+
+MAX_QUESTION = 2_000
+# English words that carry grammar and no content.
+FUNCTION_WORDS = frozenset(
+    """a about above all also am an and any are around as at be because been being below between
+    both but by can could did do does each either every few find for from further get give had has
+    have having he her here his how if in into is it its just list like look looking many may me
+    might more most much must my near of off on one only onto or our out over own please same shall
+    she should show so some such than that the their them then there these they thing things this
+    those through to too toward towards under until up us very want was we were what when where
+    which while who whose why will with within would you your yes""".split()
+)
+_NEGATION = re.compile(
+    r"\b(?:not?|none|never|without|except(?:ing)?|exclud(?:e[sd]?|ing)|neither|nor|lack(?:s|ing)?"
+    r"|(?:other|rather) than|apart from|instead of)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+# "No more than 100 counts" states a limit.
+_NEGATED_LIMIT = re.compile(r"\b(?:not?)\s+(?:\w+er|more|less)\s+than\b", re.IGNORECASE)
+_CONDITION = re.compile(
+    r"(?:[-+\d.e]+\s*[<>]=?\s*)?\b(?:" + "|".join(VARIABLES) + r")\s*[<>]=?\s*[-+\d.e]+\d",
+    re.IGNORECASE,
+)
+_PREPOSITION = re.compile(
+    r"\b(?:in|of|near|around|from|behind|inside|within|towards?|by|with|at|to)\s+(?:[\w’'-]+\s+){0,2}$",
+    re.IGNORECASE,
+)
+# Designations of sources by their form: catalogue and number, constellation and letter or number.
+_X_NUMBER = r"(?:\s+(?:X|ULX)-?\d+)"
+_DESIGNATIONS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\b(?:\d[A-Z]{1,5}|[A-Z]{1,6}[a-z]?\d?)\s?[BJ]?\d+(?:\.\d+)?(?:[+\-−–]\d+(?:\.\d+)?)?"
+        rf"[A-Za-z]?{_X_NUMBER}?\b(?![.\d])",
+        rf"\b[A-Z]\w+(?:\s[IVXL]+)?{_X_NUMBER}\b",
+        r"\b\d+\s[A-Z][a-z]{2}\b",
+        r"\b[A-Z][a-z]{2}\s[A-Z]\*?(?!\w)",
+        r"\b[A-Z][a-z]+\s(?:\d+|[IVXL]+)\b(?![.\d])",
+        r"\b(?:[a-z]{1,4}\d{1,5}|[a-z]{3}\sx-\d)\b",
+    )
+)
+_WORD = re.compile(r"[^\W_]+")
+# A word that more of the texts use tells no source from another.
+_COMMON = 0.5
+# Ranges meant by a bare value: ± of a photon index, factors of the others.
+_INDEX_ERROR, _TEMPERATURE_FACTOR, _FACTOR = 0.2, 1.5, 2.0
+_BLACK_BODY = re.compile(r"black[\s-]?bod|\bBB\b|surface|dis[ck]\b", re.IGNORECASE)
+_BREMSSTRAHLUNG = re.compile(r"brems", re.IGNORECASE)
+_NH_UNIT = 1e20
+
+
+@dataclass(frozen=True)
+class Question:
+    """Question as it was understood.
+
+    Attributes:
+        text: the question.
+        kinds: phrases that name the kinds of sources asked for.
+        labels: their classes, as in the column `source_class`.
+        conditions: ranges of variables.
+        cone: right ascension, declination and radius, degrees.
+        words: other words that the training texts use.
+        unused: names of sources and places, and quantities that the index holds no values of.
+        unknown: words that were not understood.
+        suggestions: unknown word -> words spelt like it.
+        refusal: reason why there can be no answer; None where there can.
+        negated: the reason is a negation.
+        content: the words that are embedded: without names, coordinates and unknown words.
+    """
+
+    text: str
+    kinds: tuple[str, ...] = ()
+    labels: frozenset[str] = frozenset()
+    conditions: tuple[Condition, ...] = ()
+    cone: tuple[float, float, float] | None = None
+    words: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    suggestions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    refusal: str | None = None
+    negated: bool = False
+    content: str = ""
+
+    def lines(self) -> list[str]:
+        """Write what was understood and what was not, a line each."""
+        lines = []
+        if self.kinds:
+            labels = ", ".join(sorted(self.labels))
+            lines.append(f"kind: {', '.join(self.kinds)} ({labels})")
+        if self.conditions:
+            lines.append(f"conditions: {', '.join(map(_with_unit, self.conditions))}")
+        if self.cone:
+            ra, dec, radius = self.cone
+            lines.append(f"position: within {60 * radius:.3g}′ of {ra:.5f} {dec:+.5f}")
+        if self.words:
+            lines.append(f"words: {', '.join(self.words)}")
+        if self.unused:
+            lines.append(f"not used: {', '.join(self.unused)}")
+        if self.unknown:
+            lines.append(f"not understood: {', '.join(self.unknown)}")
+        for word, others in self.suggestions.items():
+            lines.append(f"did you mean {' or '.join(others)} (for {word})?")
+        if self.refusal:
+            lines.append(self.refusal)
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to values that JSON can hold."""
+        return {
+            "text": self.text,
+            "kinds": list(self.kinds),
+            "labels": sorted(self.labels),
+            "conditions": [str(condition) for condition in self.conditions],
+            "cone": None if self.cone is None else list(self.cone),
+            "words": list(self.words),
+            "unused": list(self.unused),
+            "not_understood": list(self.unknown),
+            "did_you_mean": {word: list(others) for word, others in self.suggestions.items()},
+            "refusal": self.refusal,
+        }
+
+
+def understand(
+    text: str, vocabulary: Vocabulary | None = None, variables: Collection[str] | None = None
+) -> Question:
+    """Read a question.
+
+    Args:
+        text: in English, such as `"ULX in NGC 253"` or `"Gamma ~ 1.7 with NH 1e22"`.
+        vocabulary: of the training texts; every word counts as known where None.
+        variables: that the index holds values of; every one where None.
+
+    Raises:
+        ValueError: for a text longer than `MAX_QUESTION` characters.
+    """
+    text = " ".join(text.split())
+    if len(text) > MAX_QUESTION:
+        raise ValueError(f"the question is longer than {MAX_QUESTION:,} characters: shorten it")
+    left = _Remainder(text)
+    if match := _NEGATION.search(_NEGATED_LIMIT.sub(" ", text)):
+        return Question(
+            text,
+            refusal=f"“{match[0]}”: what a source is not cannot be searched for. Say what it is "
+            "(“unabsorbed”, “NH < 1e21”), or give --class or --where.",
+            negated=True,
+        )
+    cone, spans = find_cone(text)
+    left.remove(*spans)
+    conditions = [Condition.parse(match[0]) for match in left.find(_CONDITION)]
+    quantities = find_quantities(left.text)
+    mentions = mentioned_classes(left.without(quantities))
+    left.remove(*((item.start, item.stop) for item in [*quantities, *mentions]))
+    names = [match[0] for match in left.find(*_DESIGNATIONS, keep=_is_designation(vocabulary))]
+    stated, unstored = _conditions(text, quantities, variables)
+    kinds = _asked_for(text, mentions)
+    known, common, unknown = _sort_words(left.text, vocabulary)
+    question = Question(
+        text,
+        kinds=tuple(mention.phrase for mention in kinds),
+        labels=frozenset().union(*(mention.labels for mention in kinds)),
+        conditions=(*conditions, *stated),
+        cone=cone,
+        words=tuple(known),
+        unused=(*names, *unstored),
+        unknown=tuple(unknown),
+        suggestions=_suggestions(unknown, vocabulary),
+        content=_content(text, [*names, *unknown], spans),
+    )
+    return _refuse(question, mentions, common)
+
+
+class _Remainder:
+    """Text of a question of which spans are blanked as they are understood."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+    def remove(self, *spans: tuple[int, int]) -> None:
+        for start, stop in spans:
+            self.text = self.text[:start] + " " * (stop - start) + self.text[stop:]
+
+    def without(self, items: Collection[Quantity]) -> str:
+        blanked = _Remainder(self.text)
+        blanked.remove(*((item.start, item.stop) for item in items))
+        return blanked.text
+
+    def find(self, *patterns: re.Pattern[str], keep: Any = None) -> list[re.Match[str]]:
+        """Find patterns and blank them, in the order of the text."""
+        found = []
+        for pattern in patterns:
+            for match in pattern.finditer(self.text):
+                if keep is None or keep(match):
+                    found.append(match)
+                    self.remove(match.span())
+        return sorted(found, key=lambda match: match.start())
+
+
+def _is_designation(vocabulary: Vocabulary | None) -> Any:
+    def keep(match: re.Match[str]) -> bool:
+        if match[0].upper() in ("J2000", "B1950"):
+            return False
+        first = _WORD.search(match[0])
+        known = vocabulary is not None and first is not None and first[0] in vocabulary
+        # A word at the start has a capital in any case, and "2 keV" a number before it.
+        return not (known and match.start() == 0 and first is not None and first[0][1:].islower())
+
+    return keep
+
+
+def _asked_for(text: str, mentions: list[ClassMention]) -> list[ClassMention]:
+    """Leave out kinds that only say where the source is: a binary in a globular cluster."""
+    free = [item for item in mentions if not _PREPOSITION.search(text[: item.start])]
+    return free or mentions[:1]
+
+
+def _conditions(
+    text: str, quantities: Collection[Quantity], variables: Collection[str] | None
+) -> tuple[list[Condition], list[str]]:
+    """Turn quantities into ranges of variables, and name those that the index lacks."""
+    temperatures = {id(q): _temperature(text, q) for q in quantities if q.kind == "temperature"}
+    models = {name.removesuffix("_kt") for name in temperatures.values()}
+    indexed = any(q.kind == "photon_index" for q in quantities)
+    nh = f"{models.pop()}_nh" if len(models) == 1 and not indexed else "powlaw_nh"
+    conditions, unstored = [], []
+    for quantity in quantities:
+        name = {
+            "photon_index": "powlaw_gamma",
+            "column": nh,
+            "temperature": temperatures.get(id(quantity), ""),
+            "counts": "counts",
+        }.get(quantity.kind, quantity.kind)
+        if name in ("counts", *VARIABLES) and (variables is None or name in variables):
+            conditions.append(Condition(name, *_range(quantity)))
+        else:
+            label = quantity.kind.replace("_", " ")
+            unstored.append(f"{label} “{text[quantity.start : quantity.stop]}” (no values of it)")
+    return conditions, unstored
+
+
+def _temperature(text: str, quantity: Quantity) -> str:
+    """Return the variable of a temperature by the nearest word that names a model."""
+    near = {"apec_kt": 1e9}
+    for name, pattern in (("bb_kt", _BLACK_BODY), ("brems_kt", _BREMSSTRAHLUNG)):
+        for match in pattern.finditer(text):
+            gap = max(match.start() - quantity.stop, quantity.start - match.end(), 0)
+            near[name] = min(near.get(name, 1e9 - 1), gap)
+    return min(near, key=lambda name: near[name])
+
+
+def _range(quantity: Quantity) -> tuple[float, float]:
+    """Return the range meant, in the unit of the catalogue; a bare value is widened."""
+    low, high = quantity.low, quantity.high
+    if low == high:
+        if quantity.kind == "photon_index":
+            low, high = low - _INDEX_ERROR, high + _INDEX_ERROR
+        else:
+            factor = _TEMPERATURE_FACTOR if quantity.kind == "temperature" else _FACTOR
+            low, high = low / factor, high * factor
+    unit = _NH_UNIT if quantity.kind == "column" else 1.0
+    return low / unit, high / unit
+
+
+def _sort_words(
+    text: str, vocabulary: Vocabulary | None
+) -> tuple[list[str], list[str], list[str]]:
+    """Sort words into known ones, those that nearly all texts use, and unknown ones."""
+    known: dict[str, None] = {}
+    common: dict[str, None] = {}
+    unknown: dict[str, None] = {}
+    for match in _WORD.finditer(text):
+        word = match[0]
+        if word.lower() in FUNCTION_WORDS or (len(word) == 1 and word.isascii() and word.isalpha()):
+            continue
+        share = 0.0 if any(c.isdigit() for c in word) else _share(word, vocabulary)
+        (known if 0 < share <= _COMMON else common if share else unknown)[word] = None
+    return list(known), list(common), list(unknown)
+
+
+def _share(word: str, vocabulary: Vocabulary | None) -> float:
+    return float(word.isascii()) / 2 if vocabulary is None else vocabulary.share(word)
+
+
+def _suggestions(
+    unknown: list[str], vocabulary: Vocabulary | None
+) -> dict[str, tuple[str, ...]]:
+    if vocabulary is None:
+        return {}
+    found = {word: tuple(vocabulary.suggest(word)) for word in unknown if word.isascii()}
+    return {word: others for word, others in found.items() if others}
+
+
+def _content(text: str, dropped: list[str], spans: list[tuple[int, int]]) -> str:
+    """Return the words to embed: the question without what says nothing to the model."""
+    left = _Remainder(text)
+    left.remove(*spans)
+    kept = left.text
+    for name in sorted(dropped, key=len, reverse=True):
+        kept = re.sub(rf"(?:\b(?:in|of|near|at|from)\s+(?:the\s+)?)?(?<!\w){re.escape(name)}(?!\w)",
+                      " ", kept)  # fmt: skip
+    return " ".join(kept.split())
+
+
+def _refuse(question: Question, mentions: list[ClassMention], common: list[str]) -> Question:
+    """Add the reason where the question says nothing that can be searched for."""
+    named = sum(len(mention.phrase.split()) for mention in mentions)
+    understood = named + len(question.words) + 2 * len(question.conditions)
+    if question.cone is not None or len(question.unknown) <= understood != 0:
+        return question
+    if question.unused and not question.unknown:
+        reason = "Names of sources and places are not searched for: say what the source is like."
+    elif question.unknown:
+        reason = "Not understood: ask in English for a kind of source, a spectrum or a value."
+    else:
+        what = f"“{' '.join(common)}” tells no source from another" if common else "Nothing asked"
+        reason = f"{what}: ask for a kind of source, a spectrum or a value."
+    return replace(question, refusal=reason)
+
+
+def _with_unit(condition: Condition) -> str:
+    return f"{condition} {VARIABLES.get(condition.variable, '')}".rstrip()
+
+
+__all__ = ["MAX_QUESTION", "Question", "understand"]
