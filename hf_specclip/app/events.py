@@ -96,7 +96,7 @@ class PageEvents:
         return ["", figure, self._map(description, name)]
 
     def search(self, question: str | None, kind: str) -> list[Any]:
-        """Search in words: message and results."""
+        """Search in words: what was understood, and the results."""
         question = (question or "").strip()
         if not question:
             hint = "Write what to look for, such as an absorbed binary."
@@ -104,12 +104,20 @@ class PageEvents:
         if len(question) > MAX_QUESTION:
             return [render("message", f"Ask in at most {MAX_QUESTION} characters."), ""]
         try:
-            hits = self.describer.search(question, top_k=_SEARCH_RESULTS, kind=kind)
+            answer = self.describer.search(question, top_k=_SEARCH_RESULTS, kind=kind)
         except (ValueError, OSError, ImportError) as error:
             return [render("message", _sentence(error)), ""]
+        lines = [line for line in [*answer.question.lines(), answer.note] if line]
+        if not answer.hits and answer.question.refusal is None:
+            lines.append("nothing meets these conditions")
+        message = render("understood", lines, not answer.hits)
+        if not answer.hits:
+            return [message, ""]
         if kind == "papers":
-            return ["", render("literature", hits, len(self.describer.required_index().papers))]
-        return ["", render("results", [(hit, self._sparkline(hit.id)) for hit in hits])]
+            papers = len(self.describer.required_index().papers)
+            return [message, render("literature", answer.hits, papers)]
+        found = [(hit, self._sparkline(hit.observations[0].id)) for hit in answer.hits]
+        return [message, render("results", found)]
 
     def _show(self, spectrum: Any) -> list[Any]:
         description = self.describer.describe(spectrum)
@@ -122,7 +130,7 @@ class PageEvents:
                 "facts", description, description.source.get("source_name") or description.title
             ),
             "spectrum": spectrum_figure(description.spectrum, _label(description)),
-            "classes": render("classes", description.classes),
+            "classes": render("classes", description.families, description.class_stands_out),
             "literature": render(
                 "literature", description.literature, description.gallery["papers"]
             ),

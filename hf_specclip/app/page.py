@@ -30,8 +30,8 @@ TITLE = "SpecCLIP"
 # Temporary files are looked for every 300 s, and removed at an age of 900 s.
 _CACHE_SECONDS = (300, 900)
 _SESSION_SECONDS = 3600
-_QUESTIONS = ("heavily absorbed pulsating ULX", "soft thermal emission of a supernova remnant",
-              "variable quasar with a flat spectrum")  # fmt: skip
+_QUESTIONS = ("heavily absorbed pulsating ULX", "soft thermal emission, kT < 0.5 keV",
+              "quasar with a photon index below 1.7")  # fmt: skip
 
 
 class Page(gr.Blocks):

@@ -1,7 +1,8 @@
 """Zero-shot classification of spectra by class names, in the shared space.
 
-A class is the mean direction of sentences that name it. Labels of spectra enter a single number,
-the temperature that turns similarities into calibrated probabilities.
+A class is the mean direction of sentences that name it. Labels of spectra enter two numbers: the
+temperature that turns similarities into calibrated probabilities, and the probability of a family
+of classes below which none stands out.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import numpy as np
 
 from ..errors import FileFormatError
 from ..storage import atomic_folder, map_tensors, write_json
+from .families import family_matrix, family_name, fit_least_probability
 from .prompts import TEMPLATES, class_prompts
 
 ZERO_SHOT_FOLDER = "zero_shot"
 CONFIG_FILE = "zero_shot.json"
 TENSORS_FILE = "classes.safetensors"
-FORMAT, VERSION = "specclip-zero-shot", 1
+FORMAT, VERSION = "specclip-zero-shot", 2
 MAX_CONFIG_BYTES, MAX_CLASSES, MAX_NAME = 1 << 20, 10_000, 200
 # Range of a fit; the lower end is CLIP's bound on its logit scale, 100.
 TEMPERATURES = (0.01, 10.0)
@@ -35,6 +37,7 @@ class ZeroShotClasses:
         embeddings: (C, D), any positive length; normalised here.
         temperature: divisor of the similarities before the softmax.
         about: plain values on their origin: templates, and the rows the temperature was fitted to.
+        least_probability: of the largest family; below it no class stands out.
 
     Raises:
         ValueError: for shapes that do not fit, a label that is repeated, or a temperature that is
@@ -51,6 +54,7 @@ class ZeroShotClasses:
         embeddings: np.ndarray,
         temperature: float,
         about: Mapping[str, Any] | None = None,
+        least_probability: float = 0.0,
     ):
         vectors = np.asarray(embeddings, np.float32)
         if vectors.ndim != 2 or len(vectors) != len(classes) or not len(classes):
@@ -62,6 +66,9 @@ class ZeroShotClasses:
             raise ValueError("a class has no direction: its embedding is zero or not finite")
         if not (np.isfinite(temperature) and temperature > 0):
             raise ValueError(f"temperature must be above 0, not {temperature}")
+        if not 0 <= least_probability <= 1:
+            raise ValueError(f"least_probability must lie within 0 to 1, not {least_probability}")
+        self.least_probability = float(least_probability)
         self.classes = tuple(classes)
         self.embeddings = vectors / length
         self.temperature = float(temperature)
@@ -109,6 +116,28 @@ class ZeroShotClasses:
         """Return the probabilities (B, C) of the classes; each row sums to 1."""
         return _softmax(self.similarities(spectrum_embeds).astype(np.float64) / self.temperature)
 
+    def family_probabilities(self, spectrum_embeds: Any) -> tuple[list[str], np.ndarray]:
+        """Return the names of the families of the classes, and their probabilities (B, F)."""
+        names, matrix = family_matrix(self.classes)
+        return names, self.probabilities(spectrum_embeds) @ matrix
+
+    def fit(self, spectrum_embeds: Any, labels: Sequence[str]) -> None:
+        """Fit the temperature, and the least probability at which a family stands out.
+
+        Args:
+            spectrum_embeds: (n, D) spectra that no weight was fitted to.
+            labels: the class of each, one of `classes`.
+
+        Raises:
+            ValueError: without rows.
+        """
+        truth = np.array([self.classes.index(label) for label in labels], np.int64)
+        self.temperature = fit_temperature(self.similarities(spectrum_embeds), truth)
+        names, shares = self.family_probabilities(spectrum_embeds)
+        families = np.array([names.index(family_name(label)) for label in labels])
+        right = shares.argmax(axis=1) == families
+        self.least_probability = fit_least_probability(shares.max(axis=1), right)
+
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
         """Write the folder `zero_shot/` inside `folder` atomically."""
         from safetensors.numpy import save_file
@@ -119,6 +148,7 @@ class ZeroShotClasses:
             "version": VERSION,
             "classes": list(self.classes),
             "temperature": self.temperature,
+            "least_probability": self.least_probability,
             "about": self.about,
         }
         with atomic_folder(target) as partial:
@@ -157,7 +187,8 @@ class ZeroShotClasses:
             ):
                 raise ValueError("`classes` must be a list of short names")
             vectors = map_tensors(path / TENSORS_FILE)["embeddings"]
-            return cls(classes, vectors, config["temperature"], config.get("about"))
+            numbers = config["temperature"], config.get("about"), config["least_probability"]
+            return cls(classes, vectors, *numbers)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FileFormatError(
                 f"{path / CONFIG_FILE} cannot be used ({error}): fetch the model again, or train it"

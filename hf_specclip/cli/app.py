@@ -8,7 +8,7 @@ import tempfile
 from typing import Any
 
 from .arguments import add_parser
-from .model_arguments import add_model_arguments, load_describer
+from .model_arguments import add_embedder_option, add_model_arguments, load_describer
 
 DESCRIPTION = """\
 Serve a web page on this machine: drop a spectrum to see the nearest literature, its class, its
@@ -27,6 +27,7 @@ def add_command(subparsers: Any) -> None:
     """Add the `app` command."""
     parser = add_parser(subparsers, "app", "web page to drop spectra on", DESCRIPTION, run)
     add_model_arguments(parser)
+    add_embedder_option(parser)
     parser.add_argument("--port", type=_port, default=7860, help="default 7860")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: this machine alone)"

@@ -9,7 +9,7 @@ from typing import Any
 
 from .arguments import add_json_option, add_parser, print_json
 from .file_arguments import SpectrumReader, add_file_arguments
-from .model_arguments import add_model_arguments, load_describer
+from .model_arguments import add_embedder_option, add_model_arguments, load_describer
 
 DESCRIPTION = """\
 The index that a model searches: texts and spectra with their positions in the shared space.
@@ -38,6 +38,7 @@ def add_command(subparsers: Any) -> None:
         actions, "build", "index of a dataset", "Build the index of a dataset.", _build
     )
     add_model_arguments(build)
+    add_embedder_option(build)
     build.add_argument(
         "--dataset", required=True, help="a folder in the form of the data contract, or user/name"
     )

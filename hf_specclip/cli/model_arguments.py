@@ -35,6 +35,16 @@ def add_model_arguments(parser: argparse.ArgumentParser, parts: Collection[str] 
         )
 
 
+def add_embedder_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--embedder`, for commands that read text."""
+    parser.add_argument(
+        "--embedder",
+        metavar="NAME",
+        help="embedder of texts: offline, openai[:MODEL] or local:DIR (default: the one the model "
+        "was trained with)",
+    )
+
+
 def load_describer(arguments: argparse.Namespace, parts: Collection[str]) -> Describer:
     """Load the model of `add_model_arguments` with some of its parts.
 
@@ -43,9 +53,14 @@ def load_describer(arguments: argparse.Namespace, parts: Collection[str]) -> Des
     """
     from ..describe.describer import Describer
 
-    paths = {name: getattr(arguments, name, None) for name in _PARTS}
-    hub = {} if arguments.revision is None else {"revision": arguments.revision}
-    return Describer.from_pretrained(_model_name(arguments), parts=parts, **paths, **hub)
+    options = {name: getattr(arguments, name, None) for name in _PARTS}
+    if arguments.revision is not None:
+        options["revision"] = arguments.revision
+    if embedder := getattr(arguments, "embedder", None):
+        from ..literature import get_embedder
+
+        options["embedder"] = get_embedder(embedder)
+    return Describer.from_pretrained(_model_name(arguments), parts=parts, **options)
 
 
 class DescribedFiles:

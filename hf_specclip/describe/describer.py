@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..classify.families import group_by_family
 from ..classify.zero_shot import ZeroShotClasses
 from ..models.spectrum_input_specclip import describing_kind
 from ..models.trained_run import find_run
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ..outliers.detector import SpecCLIPOutlierDetector
     from ..search.text_queries import TextQueries
     from ..spectra import XRaySpectrum
+    from .answers import Answer
 
 PARTS = ("index", "moe", "outliers", "classes")
 BATCH_SIZE = 64
@@ -207,7 +209,7 @@ class Describer:
             temperature = _DEFAULT_TEMPERATURE
             if self.classes is not None:
                 temperature = self.classes.temperature
-            return ZeroShotClasses.from_prompts(classes, self.queries.embed_prompts, temperature)
+            return ZeroShotClasses.from_prompts(classes, self.queries.embed, temperature)
         if self.classes is None:
             raise ValueError(f"{self.name} has no classes: name them (classes=)")
         return self.classes
@@ -218,26 +220,27 @@ class Describer:
         *,
         top_k: int = 10,
         kind: str = "spectra",
-        section: str = "identity",
         where: IndexFilter | None = None,
-    ) -> list[LiteratureHit] | list[SimilarSource]:
-        """Search spectra or papers by words.
+    ) -> Answer:
+        """Search sources or papers by words.
 
         Args:
-            text: such as `"heavily absorbed pulsating ULX"`.
+            text: question in English, such as `"obscured AGN with NH > 1e22"`.
             top_k: number of results.
             kind: `"spectra"` or `"papers"`.
-            section: of a summary the text stands for (`"identity"`, `"spectrum"`, `"context"`),
-                see `TextQueries.embed_query`.
-            where: conditions on the results.
+            where: further conditions on the results.
+
+        Returns:
+            What was understood, and the sources (each with its observations) or papers found;
+            none where the question says nothing that can be searched for.
 
         Raises:
-            ValueError: for an empty text, or a model without index.
+            ValueError: for a model without index.
         """
+        from .answers import answer_question
+
         index = self.required_index()
-        point = self.queries.embed_query(text, section)
-        [hits] = index.search(point, top_k, kind=kind, where=where)
-        return self._results(hits, kind)
+        return answer_question(index, self.queries, text, top_k=top_k, kind=kind, where=where)
 
     def similar_to(
         self,
@@ -360,6 +363,7 @@ class Describer:
                 literature=tuple(literature_hit(hit) for hit in texts[row]),
                 similar=tuple(self._similar_sources(neighbours[row][:top_k])),
                 classes=classes[row],
+                class_stands_out=self._stands_out(classes[row]),
                 variables=variables[row],
                 outlier=outliers[row],
                 map_position=self._map_position(neighbours[row]),
@@ -367,6 +371,11 @@ class Describer:
                 gallery=gallery,
                 spectrum=spectrum,
             )
+
+    def _stands_out(self, classes: Mapping[str, float]) -> bool:
+        if self.classes is None:
+            return False
+        return group_by_family(classes)[0].probability >= self.classes.least_probability
 
     def _variables(
         self, batch: list[SpectrumInput], representations: _Representations

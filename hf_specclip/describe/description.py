@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ..classify.families import FamilyProbability, group_by_family
+
 if TYPE_CHECKING:
     from astropy.table import Table
 
@@ -136,6 +138,7 @@ class Description:
         literature: nearest texts.
         similar: nearest spectra of the catalogue.
         classes: class -> probability, largest first; empty without zero-shot classes.
+        class_stands_out: the largest family is probable enough to be right more often than not.
         variables: physical variables; empty without experts.
         outlier: None without an outlier detector.
         map_position: on the map of the catalogue, None without one.
@@ -156,6 +159,7 @@ class Description:
     notes: tuple[str, ...]
     gallery: Mapping[str, int]
     spectrum: XRaySpectrum = field(repr=False, compare=False)
+    class_stands_out: bool = True
 
     def __str__(self) -> str:
         return self.to_text()
@@ -164,6 +168,11 @@ class Description:
     def title(self) -> str:
         """The file or name, else the name of the source."""
         return self.file or self.source.get("source_name") or "spectrum"
+
+    @property
+    def families(self) -> tuple[FamilyProbability, ...]:
+        """Families of the classes with their probabilities, largest first."""
+        return group_by_family(self.classes)
 
     def select(self, sections: Collection[str]) -> Description:
         """Return a description with some of the `SECTIONS` alone; the others are empty."""
@@ -175,7 +184,8 @@ class Description:
         values: dict[str, Any] = {
             name: getattr(self, name) for name in self.__dataclass_fields__ if name != "spectrum"
         }
-        for name in ("literature", "similar", "variables"):
+        values["families"] = self.families
+        for name in ("literature", "similar", "variables", "families"):
             values[name] = [asdict(item) for item in values[name]]
         values["outlier"] = None if self.outlier is None else asdict(self.outlier)
         return _to_json(values)

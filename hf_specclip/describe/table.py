@@ -19,7 +19,7 @@ _VOUNIT = {"1e20 cm-2": "1e20 cm**-2"}
 def descriptions_table(descriptions: Iterable[Description]) -> Table:
     """Make an astropy table of descriptions, one row each.
 
-    Its columns are properties of the spectrum, the most probable class, the nearest text and
+    Its columns are properties of the spectrum, the most probable family and class, the nearest text and
     source, the outlier percentile, and each variable with its intervals and unit. Write it by
     `.write(…, format="ascii.ecsv")` or `"votable"`.
 
@@ -44,6 +44,7 @@ def _row(description: Description) -> dict[str, tuple[Any, str]]:
     """Value and unit of each column."""
     source, outlier = description.source, description.outlier
     best_class, probability = next(iter(description.classes.items()), (None, None))
+    family = next(iter(description.families), None)
     paper = next((paper for hit in description.literature for paper in hit.papers), None)
     text = description.literature[0] if description.literature else None
     nearest = description.similar[0] if description.similar else None
@@ -57,6 +58,8 @@ def _row(description: Description) -> dict[str, tuple[Any, str]]:
         "counts": (source.get("counts_0.5_8kev"), "ct"),
         "net_counts": (source.get("net_counts_0.5_8kev"), "ct"),
         "net_counts_error": (source.get("net_counts_error_0.5_8kev"), "ct"),
+        "family": (family.name if family else "", ""),
+        "family_probability": (family.probability if family else None, ""),
         "class": (best_class or "", ""),
         "class_probability": (probability, ""),
         "closest_paper": (paper.id if paper else "", ""),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ..formatting import format_number, format_range
+from .answers import Answer, FoundSource
 from .description import Description, LiteratureHit, SimilarSource, Variable
 
-_CLASSES_SHOWN = 5
-_SUMMARY_LENGTH = 200
+_FAMILIES_SHOWN, _CLASSES_SHOWN = 3, 3
+_SUMMARY_LENGTH, _OBSERVATIONS_SHOWN = 200, 3
 
 
 def render_text(description: Description) -> str:
@@ -20,9 +21,12 @@ def render_text(description: Description) -> str:
         lines.append(f"\n  similar sources (of {description.gallery['spectra']:,} spectra)")
         lines += [source_line(source) for source in description.similar]
     if description.classes:
-        lines.append("\n  class (zero-shot)")
-        for name, probability in list(description.classes.items())[:_CLASSES_SHOWN]:
-            lines.append(f"    {probability:6.1%}  {name}")
+        caveat = "" if description.class_stands_out else ": no class stands out"
+        lines.append(f"\n  class (zero-shot){caveat}")
+        for family in description.families[:_FAMILIES_SHOWN]:
+            lines.append(f"    {family.probability:6.1%}  {family.name}")
+            for name, probability in list(family.classes.items())[:_CLASSES_SHOWN]:
+                lines.append(f"            {probability:6.1%}  {name}")
     if description.variables:
         lines.append("\n  variables (68 % interval)")
         lines += [f"    {_variable_line(variable)}" for variable in description.variables]
@@ -51,7 +55,7 @@ def literature_lines(hit: LiteratureHit) -> list[str]:
 
 
 def source_line(source: SimilarSource, coordinates: bool = False) -> str:
-    """Write a source as a line, with its coordinates (degrees) where asked for."""
+    """Write a spectrum of the index as a line, with coordinates (degrees) where asked for."""
     counts = "" if source.counts is None else f"{source.counts:>8,} counts"
     position = ""
     if coordinates and source.ra is not None and source.dec is not None:
@@ -60,6 +64,38 @@ def source_line(source: SimilarSource, coordinates: bool = False) -> str:
         f"    {source.rank:>2}. {source.score:+.3f}  {source.name:<26}"
         f"{source.source_class or '–':<14}{counts}{position}"
     )
+
+
+def answer_lines(answer: Answer) -> list[str]:
+    """Write an answer: what was understood, and the sources or papers found, as lines."""
+    lines = [f"  {line}" for line in [*answer.question.lines(), answer.note] if line]
+    if answer.question.refusal is None and not answer.hits:
+        lines.append("nothing meets these conditions")
+    for hit in answer.hits:
+        lines += literature_lines(hit) if isinstance(hit, LiteratureHit) else _source_lines(hit)
+    return lines
+
+
+def _source_lines(source: FoundSource) -> list[str]:
+    position = ""
+    if source.ra is not None and source.dec is not None:
+        position = f"  {source.ra:9.5f} {source.dec:+9.5f}"
+    values = "".join(
+        f"  {name} {format_number(value)}"
+        for name, value in source.values.items()
+        if name != "counts"
+    )
+    lines = [
+        f"    {source.rank:>2}. {source.score:+.3f}  {source.name:<26}"
+        f"{source.source_class or '–':<14}{position}{values}"
+    ]
+    for observation in source.observations[:_OBSERVATIONS_SHOWN]:
+        counts = "" if observation.counts is None else f"{observation.counts:,} counts"
+        number = "" if observation.obsid is None else f"ObsID {observation.obsid}"
+        lines.append(f"        {'  '.join(part for part in (number, counts) if part)}".rstrip())
+    if (more := len(source.observations) - _OBSERVATIONS_SHOWN) > 0:
+        lines.append(f"        and {more} more observations")
+    return lines
 
 
 def _observation(description: Description) -> list[str]:

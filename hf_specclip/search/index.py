@@ -86,6 +86,7 @@ class SpecCLIPIndex:
             )
         self.about = dict(about or {})
         self._rows_by_name: dict[str, list[int]] | None = None
+        self._text_rows: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.papers)
@@ -158,6 +159,15 @@ class SpecCLIPIndex:
                 spectra = np.array([entry["id"] in texts for entry in entries], bool)
             meets &= spectra
         return np.flatnonzero(meets)
+
+    @property
+    def text_rows(self) -> np.ndarray:
+        """Row of the text about the source of each spectrum, (m,) int64; −1 without one."""
+        if self._text_rows is None:
+            row_of = {entry["id"]: row for row, entry in enumerate(self.entries)}
+            texts = (row_of.get(entry.get("text"), -1) for entry in self.spectra.entries)
+            self._text_rows = np.fromiter(texts, np.int64, len(self.spectra))
+        return self._text_rows
 
     @property
     def variables(self) -> list[str]:
@@ -242,7 +252,7 @@ class SpecCLIPIndex:
             ValueError: see the class.
         """
         self.part(kind).add(entries, embeddings, columns)
-        self._rows_by_name = None
+        self._rows_by_name = self._text_rows = None
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the index atomically; an older one stays until the new one is complete."""

@@ -1,0 +1,153 @@
+"""Answers to questions in words: what was understood, and the sources or papers found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ..search.filter import IndexFilter
+from ..search.index import Hit, SpecCLIPIndex
+from ..search.questions import Question, understand
+from ..search.ranking import RankedSource, rank_sources, rank_texts
+from ..search.text_queries import TextQueries
+from .description import LiteratureHit, SimilarSource
+from .hits import as_float, literature_hit, similar_source
+
+# Cosine with the nearest training sentence below which words are no question about a source.
+LEAST_LIKENESS = 0.5
+
+
+@dataclass(frozen=True)
+class FoundSource:
+    """Source of the index that answers a question.
+
+    Attributes:
+        rank: 1 for the best.
+        score: mean cosine of the question with a spectrum of the source and with the text about it.
+        name, source_class: of the source.
+        ra, dec: degrees, ICRS.
+        asked_class: the catalogue gives it a class that the question asks for.
+        values: variables that the question states, of the nearest observation.
+        observations: its spectra, nearest first.
+    """
+
+    rank: int
+    score: float
+    name: str
+    source_class: str | None
+    ra: float | None
+    dec: float | None
+    asked_class: bool
+    values: Mapping[str, float | None]
+    observations: tuple[SimilarSource, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answer to a question in words.
+
+    Attributes:
+        question: the question as understood; with a `refusal` there are no hits.
+        hits: sources, or papers.
+        note: sentence on the order of the hits; empty where there is nothing to say.
+    """
+
+    question: Question
+    hits: tuple[FoundSource, ...] | tuple[LiteratureHit, ...] = ()
+    note: str = ""
+
+    def __iter__(self) -> Iterator[FoundSource | LiteratureHit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to values that JSON can hold."""
+        return {
+            "question": self.question.to_dict(),
+            "note": self.note,
+            "hits": [asdict(hit) for hit in self.hits],
+        }
+
+
+def answer_question(
+    index: SpecCLIPIndex,
+    queries: TextQueries,
+    text: str,
+    *,
+    top_k: int = 10,
+    kind: str = "spectra",
+    where: IndexFilter | None = None,
+) -> Answer:
+    """Answer a question by the sources or the papers of an index.
+
+    Raises:
+        ValueError: for an unknown kind, `top_k` below 1, or a question that is too long.
+    """
+    if top_k < 1:
+        raise ValueError(f"top_k must be at least 1, not {top_k}")
+    index.part(kind)
+    question = understand_for(index, queries, text)
+    if question.refusal is not None:
+        return Answer(question)
+    stated = question.kinds or question.words or question.conditions
+    point = queries.embed_question(question) if stated else None
+    if kind == "papers":
+        texts = rank_texts(index, question, point, top_k, where)
+        return Answer(question, tuple(literature_hit(hit) for hit in texts))
+    ranked = rank_sources(index, question, point, top_k, where)
+    sources = (found_source(index, question, each, rank) for rank, each in enumerate(ranked, 1))
+    return Answer(question, tuple(sources), _note(question, ranked))
+
+
+def understand_for(index: SpecCLIPIndex, queries: TextQueries, text: str) -> Question:
+    """Read a question to a model and its index; see `understand`.
+
+    Words alone are a question where a training sentence is like them.
+    """
+    question = understand(text, queries.vocabulary, index.variables)
+    sure = question.refusal or question.kinds or question.conditions or question.cone
+    if sure or queries.likeness(question.content) >= LEAST_LIKENESS:
+        return question
+    return replace(
+        question, refusal="Not understood: the texts of the model say nothing like this."
+    )
+
+
+def found_source(
+    index: SpecCLIPIndex, question: Question, ranked: RankedSource, rank: int
+) -> FoundSource:
+    """Convert a source of the index."""
+    score = round(ranked.score, 4)
+    observations = tuple(
+        similar_source(Hit(number, score, index.spectra.entries[row], row))
+        for number, row in enumerate(ranked.rows, start=1)
+    )
+    first, variables = observations[0], [c.variable for c in question.conditions]
+    return FoundSource(
+        rank=rank,
+        score=score,
+        name=first.name,
+        source_class=first.source_class,
+        ra=first.ra,
+        dec=first.dec,
+        asked_class=ranked.labelled,
+        values={name: as_float(float(index.values(name)[ranked.rows[0]])) for name in variables},
+        observations=observations,
+    )
+
+
+def _note(question: Question, ranked: list[RankedSource]) -> str:
+    if not question.labels or not ranked:
+        return ""
+    labelled = sum(each.labelled for each in ranked)
+    if labelled == len(ranked):
+        return "all have a class asked for in the catalogue"
+    if labelled == 0:
+        return "none has a class asked for in the catalogue: in order of similarity"
+    return f"the first {labelled} have a class asked for in the catalogue, the others are similar"
+
+
+__all__ = ["Answer", "FoundSource", "answer_question", "found_source", "understand_for"]
