@@ -1,4 +1,4 @@
-"""Retrieval by questions in words, measured on a finished run.
+"""Answers to a list of questions in words, measured on a finished run.
 
 accelerate launch training/questions.py --config best --dataset DIR --output runs/best
 """
@@ -6,18 +6,44 @@ accelerate launch training/questions.py --config best --dataset DIR --output run
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import yaml
+
+from hf_specclip import IndexFilter, SpecCLIPIndex, SpecCLIPModel
+from hf_specclip.describe.answers import Answer, answer_question
+from hf_specclip.evaluation.bootstrap import GroupBootstrap
+from hf_specclip.formatting import format_with_interval
+from hf_specclip.literature import EmbeddingError
+from hf_specclip.search.filter import Condition, separation
+from hf_specclip.search.index import GALLERY_FOLDER
+from hf_specclip.search.text_queries import TextQueries
 from specclip_training.engine.commands import Run, call
 from specclip_training.engine.presets import CONFIGS
-from specclip_training.reports.blocks import Study
+from specclip_training.reports.blocks import Paragraph, Section, Study, Table
+from specclip_training.stages.alignment import MODEL
 from specclip_training.studies.representations import SplitRepresentations
 from specclip_training.studies.run_study import run_study, skipped_study, study_parser
 
 TITLE = "Questions in words"
 QUESTIONS = CONFIGS / "questions.yaml"
+# Precision among so many sources.
+TOP = 10
+# Degrees by which a position that was read may differ from the one written.
+_POSITION_ERROR = 1e-3
+# Measures, with what each says in the report.
+MEASURES = {
+    "kinds": "sources of a fair kind, classes of the catalogue first",
+    "kinds_by_similarity": "sources of a fair kind, by similarity alone",
+    "conditions": "sources that obey the numbers stated",
+    "fits": "sources in the range that adjectives ask for",
+    "answer": "questions answered, refused or not understood as they should be",
+    "read": "names, positions, quantities and misspellings read as they should be",
+}
 
 
 def study_questions(
@@ -28,8 +54,194 @@ def study_questions(
     simulated: bool = False,
     figures: Path | None = None,
 ) -> Study:
-    """Measure the answers to the questions of `questions.yaml`."""
-    return skipped_study(TITLE, "the search that answers these questions is being built")
+    """Measure the answers to the questions of `questions.yaml` among the sources of a split.
+
+    Args:
+        run: run whose `model/` is asked.
+        reps: not used; every study takes it.
+        split: split whose sources are searched.
+        simulated: True where they are simulated, which the report then says.
+        figures: not used; every study takes it.
+    """
+    folder = run.output / MODEL
+    try:
+        index = SpecCLIPIndex.load(folder / GALLERY_FOLDER)
+        queries = TextQueries(SpecCLIPModel.from_pretrained(folder).eval(), folder=folder)
+        metrics = measure_questions(index, queries, read_questions(), split, run.seed)
+    except (FileNotFoundError, ImportError, EmbeddingError, ValueError) as error:
+        return skipped_study(TITLE, f"questions could not be asked ({error})")
+    return Study(metrics, [_section(metrics, "simulated " if simulated else "")])
+
+
+def read_questions() -> list[dict[str, Any]]:
+    """Read the questions of `questions.yaml`, each with its `group`."""
+    groups = yaml.safe_load(QUESTIONS.read_text(encoding="utf-8"))
+    return [{"group": group, **question} for group, rows in groups.items() for question in rows]
+
+
+def measure_questions(
+    index: SpecCLIPIndex,
+    queries: TextQueries,
+    questions: Sequence[Mapping[str, Any]],
+    split: str,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Ask questions and compare the answers with what is fair.
+
+    Args:
+        index: gallery of the model.
+        queries: embeds its texts.
+        questions: see `questions.yaml`.
+        split: split whose sources are searched.
+        seed: seed of the bootstrap over questions.
+
+    Returns:
+        `questions`, each with its measures; `means` by measure and group, with intervals.
+
+    Raises:
+        ValueError: for a split without sources.
+    """
+    where = IndexFilter(splits=(split,))
+    rows = index.matching(where)
+    if not len(rows):
+        raise ValueError(f"the gallery has no spectra of {split}")
+    sources = {
+        entry.get("source_name") or entry["id"]: entry.get("class")
+        for entry in (index.spectra.entries[row] for row in rows)
+    }
+    measured = []
+    for question in questions:
+        ask = partial(answer_question, index, queries, question["ask"], top_k=TOP, where=where)
+        answer, plain = ask(), ask(by_class=False)
+        held = sum(label in question.get("kinds", ()) for label in sources.values())
+        measures = {
+            "kinds": _kinds_precision(question, answer, held),
+            "kinds_by_similarity": _kinds_precision(question, plain, held),
+            "conditions": _share_within(index, question.get("conditions"), answer),
+            "fits": _share_within(index, question.get("fits"), answer),
+            "answer": _answer_is_right(question, answer),
+            "read": _is_read(question, answer),
+        }
+        measured.append({**question, "understood": answer.question.lines(), **measures})
+    return {
+        "split": split,
+        "sources": len(sources),
+        "questions": measured,
+        "means": _means(measured, seed),
+    }
+
+
+def _kinds_precision(question: Mapping[str, Any], answer: Answer, held: int) -> float | None:
+    """Return the share of the first ten that are of a fair kind; None where the split has none."""
+    if not held or "kinds" not in question:
+        return None
+    right = sum(hit.source_class in question["kinds"] for hit in answer.hits)
+    return right / min(TOP, held, max(1, len(answer.hits)))
+
+
+def _share_within(
+    index: SpecCLIPIndex, ranges: Mapping[str, Sequence[float | None]] | None, answer: Answer
+) -> float | None:
+    """Return the share of the hits within ranges; 0 without hits, None without ranges."""
+    if not ranges:
+        return None
+    if not answer.hits:
+        return 0.0
+    rows_of = {entry["id"]: row for row, entry in enumerate(index.spectra.entries)}
+    rows = [rows_of[hit.observations[0].id] for hit in answer.hits]
+    obeyed = np.ones(len(rows), bool)
+    for variable, (low, high) in ranges.items():
+        condition = Condition(
+            variable, -np.inf if low is None else low, np.inf if high is None else high
+        )
+        obeyed &= condition.holds(index.values(variable)[rows])
+    return float(obeyed.mean())
+
+
+def _answer_is_right(question: Mapping[str, Any], answer: Answer) -> float | None:
+    """Return 1 where a list is given or refused as it should be."""
+    refusal, negated = answer.question.refusal, answer.question.negated
+    return {
+        "list": float(refusal is None),
+        "not understood": float(refusal is not None and not negated),
+        "refused": float(negated),
+        "no list": float(not answer.hits),
+        "either": None,
+    }[question.get("answer", "list")]
+
+
+def _is_read(question: Mapping[str, Any], answer: Answer) -> float | None:
+    """Return 1 where names, quantities, positions and misspellings are recognised."""
+    asked, checks = answer.question, []
+    checks += [name in asked.unused for name in question.get("unused", ())]
+    stated = [*asked.unused, *(condition.variable for condition in asked.conditions)]
+    checks += [any(s.startswith(kind) for s in stated) for kind in question.get("quantities", ())]
+    if "cone" in question:
+        ra, dec, radius = question["cone"]
+        checks.append(
+            asked.cone is not None
+            and separation(*asked.cone[:2], ra, dec) < _POSITION_ERROR
+            and (radius is None or abs(asked.cone[2] - radius) < _POSITION_ERROR)
+        )
+    if "suggests" in question:
+        checks.append(any(question["suggests"] in others for others in asked.suggestions.values()))
+    return float(all(checks)) if checks else None
+
+
+def _means(measured: Sequence[Mapping[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """Average each measure over all questions that have it, and over those of each group."""
+    groups = list(dict.fromkeys(row["group"] for row in measured))
+    means = []
+    for measure in MEASURES:
+        for group in (None, *groups):
+            values = np.array(
+                [
+                    row[measure]
+                    for row in measured
+                    if group in (None, row["group"]) and row[measure] is not None
+                ]
+            )
+            if not len(values):
+                continue
+            bootstrap = GroupBootstrap(np.arange(len(values)), seed=seed)
+            low, high = bootstrap.interval(bootstrap.means(values))
+            figure = {"value": float(values.mean()), "low": float(low), "high": float(high)}
+            means.append({"measure": measure, "group": group, "n": len(values), **figure})
+    return means
+
+
+def _section(metrics: Mapping[str, Any], word: str) -> Section:
+    means = [
+        [
+            MEASURES[row["measure"]] if row["group"] is None else f"– {row['group']}",
+            str(row["n"]),
+            format_with_interval(row),
+        ]
+        for row in metrics["means"]
+    ]
+    listed = [
+        [
+            row["ask"],
+            "; ".join(row["understood"]) or "–",
+            *("–" if row[name] is None else f"{row[name]:.0%}" for name in MEASURES),
+        ]
+        for row in metrics["questions"]
+    ]
+    return Section(
+        TITLE,
+        [
+            Paragraph(
+                f"{len(metrics['questions'])} questions, written before the model was trained, "
+                f"each asked of the {metrics['sources']:,} {word}sources of `{metrics['split']}`. "
+                f"Precision is that of the first {TOP}, or of as many as the split holds; 95 % "
+                "intervals from resampling questions. With classes of the catalogue first, a "
+                "question that names a kind is answered by the labels of the gallery; by "
+                "similarity alone, by the model."
+            ),
+            Table(["measure", "questions", "mean"], means),
+            Table(["question", "understood", *MEASURES], listed),
+        ],
+    )
 
 
 main = partial(run_study, "questions_study", study_questions)

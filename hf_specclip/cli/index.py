@@ -95,7 +95,7 @@ def _build(arguments: argparse.Namespace) -> int:
     from ..describe.index_dataset import index_dataset
 
     index = index_dataset(
-        load_describer(arguments, ()),
+        load_describer(arguments, ("moe",)),
         arguments.dataset,
         revision=arguments.dataset_revision,
         seed=arguments.seed,
@@ -111,7 +111,7 @@ def _add(arguments: argparse.Namespace) -> int:
     from ..search.index import SpecCLIPIndex
 
     index = SpecCLIPIndex.load(arguments.folder)
-    describer = load_describer(arguments, ())
+    describer = load_describer(arguments, ("moe",))
     reader = SpectrumReader(arguments)
     spectra = []
     for spectrum, origin in reader:

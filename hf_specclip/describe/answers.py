@@ -80,8 +80,18 @@ def answer_question(
     top_k: int = 10,
     kind: str = "spectra",
     where: IndexFilter | None = None,
+    by_class: bool = True,
 ) -> Answer:
     """Answer a question by the sources or the papers of an index.
+
+    Args:
+        index: texts and spectra.
+        queries: embeds texts.
+        text: question in English.
+        top_k: number of hits.
+        kind: `"spectra"` (their sources) or `"papers"`.
+        where: further conditions.
+        by_class: sources of a class that is asked for come first.
 
     Raises:
         ValueError: for an unknown kind, `top_k` below 1, or a question that is too long.
@@ -97,7 +107,7 @@ def answer_question(
     if kind == "papers":
         texts = rank_texts(index, question, point, top_k, where)
         return Answer(question, tuple(literature_hit(hit) for hit in texts))
-    ranked = rank_sources(index, question, point, top_k, where)
+    ranked = rank_sources(index, question, point, top_k, where, by_class=by_class)
     sources = (found_source(index, question, each, rank) for rank, each in enumerate(ranked, 1))
     return Answer(question, tuple(sources), _note(question, ranked))
 

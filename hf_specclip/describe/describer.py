@@ -171,6 +171,18 @@ class Describer:
         """Embed spectra in the shared space, (n, D) of unit length."""
         return self._represent([self._read(item) for item in spectra]).points
 
+    def embed_with_variables(
+        self, spectra: Iterable[Any]
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Embed spectra; return the points (n, D) and the variables (n,) that experts predict."""
+        batch = [self._read(item) for item in spectra]
+        representations = self._represent(batch)
+        rows = [{v.name: v.value for v in row} for row in self._variables(batch, representations)]
+        names = dict.fromkeys(name for row in rows for name in row)
+        return representations.points, {
+            name: np.array([row.get(name, np.nan) for row in rows]) for name in names
+        }
+
     def embed_with_latents(self, spectra: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
         """Embed spectra; return the points (n, D) and the latents of the encoder (n, L)."""
         representations = self._represent([self._read(item) for item in spectra])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..models.variables_specclip import VARIABLES
 from ..search.build import AREA, build_index, detections_of, stored_area
 from ..search.index import SpecCLIPIndex
 from ..search.map import place_among
@@ -149,7 +150,8 @@ def add_spectra(
         {"id": name, **detection, "split": None}
         for name, detection in zip(new, detections_of({**columns, **identity}), strict=True)
     ]
-    points = describer.embed(new.values())
+    points, predicted = describer.embed_with_variables(new.values())
+    columns |= _variables({}, predicted, len(new))
     if len(index.spectra):
         stored = index.spectra.columns
         if "map" in stored:
@@ -210,23 +212,37 @@ def _embed_rows(
 
     arrays = rows.with_format("numpy")
     with_area = describer.extractor.input_kind == "flux"
-    batches, points = [], []
+    batches, points, predicted = [], [], []
     steps = range(0, len(rows), _BATCH_ROWS)
     for start in tqdm(steps, "embedding", leave=False, disable=None if progress else True):
         batch = _spectrum_columns(arrays[start : start + _BATCH_ROWS], n_bins, with_area)
         batches.append(batch)
         n_rows = len(batch["counts"])
-        points.append(
-            describer.embed(
-                [{name: values[i] for name, values in batch.items()} for i in range(n_rows)]
-            )
-        )
+        spectra = [{name: values[i] for name, values in batch.items()} for i in range(n_rows)]
+        embedded, variables = describer.embed_with_variables(spectra)
+        points.append(embedded)
+        predicted.append(variables)
     columns: dict[str, Any] = {
         name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]
     }
     plain = rows.with_format(None)
     columns |= {name: plain[name][:] for name in _IDENTITY_COLUMNS if name in rows.column_names}
+    catalogue = {name: plain[name][:] for name in VARIABLES if name in rows.column_names}
+    joined = {name: np.concatenate([b[name] for b in predicted]) for name in predicted[0]}
+    columns |= _variables(catalogue, joined, len(rows))
     return columns, np.concatenate(points)
+
+
+def _variables(
+    catalogue: Mapping[str, Any], predicted: Mapping[str, np.ndarray], n_rows: int
+) -> dict[str, np.ndarray]:
+    """Return each variable (n,): of the catalogue, predicted where it has none, else nan."""
+    unknown = np.full(n_rows, np.nan)
+    columns = {}
+    for name in VARIABLES:
+        values = np.array(catalogue.get(name, unknown), np.float64)
+        columns[name] = np.where(np.isfinite(values), values, predicted.get(name, unknown))
+    return {name: values.astype(np.float32) for name, values in columns.items()}
 
 
 def _spectrum_columns(

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 _CONDITION = re.compile(
-    rf"(?:(?P<left>{_NUMBER})\s*(?P<first>[<>]=?)\s*)?(?P<name>[a-z]\w*)"
-    rf"\s*(?P<second>[<>]=?)\s*(?P<right>{_NUMBER})",
+    rf"(?:(?P<left>{NUMBER})\s*(?P<first>[<>]=?)\s*)?(?P<name>[a-z]\w*)"
+    rf"\s*(?P<second>[<>]=?)\s*(?P<right>{NUMBER})",
     re.IGNORECASE,
 )
 
@@ -162,4 +162,4 @@ def positions_of(entry: Mapping[str, Any]) -> list[tuple[float, float]]:
     ]
 
 
-__all__ = ["Condition", "IndexFilter", "names_of", "positions_of", "separation"]
+__all__ = ["NUMBER", "Condition", "IndexFilter", "names_of", "positions_of", "separation"]

@@ -171,9 +171,10 @@ class SpecCLIPIndex:
 
     @property
     def variables(self) -> list[str]:
-        """Names of the variables of which the index holds a value for each spectrum."""
-        columns = self.spectra.columns
-        return ["counts", *(n for n, v in columns.items() if v.ndim == 1 and n in VARIABLES)]
+        """Names of the variables of which the index holds values."""
+        stored = (name for name in VARIABLES if name in self.spectra.columns)
+        columns = {name: self.spectra.columns[name] for name in stored}
+        return ["counts", *(n for n, v in columns.items() if np.isfinite(v).any())]
 
     def values(self, variable: str) -> np.ndarray:
         """Return a variable of the spectra (m,), nan where unknown.

@@ -18,7 +18,7 @@ from ..literature.quantities import Quantity, find_quantities
 from ..literature.source_classes import ClassMention, mentioned_classes
 from ..models.variables_specclip import VARIABLES
 from .coordinates import find_cone
-from .filter import Condition
+from .filter import NUMBER, Condition
 from .vocabulary import Vocabulary
 
 MAX_QUESTION = 2_000
@@ -30,7 +30,7 @@ FUNCTION_WORDS = frozenset(
     might more most much must my near of off on one only onto or our out over own please same shall
     she should show so some such than that the their them then there these they thing things this
     those through to too toward towards under until up us very want was we were what when where
-    which while who whose why will with within would you your yes""".split()
+    which while who whose why will with within would you your yes no not fewer less than""".split()
 )
 _NEGATION = re.compile(
     r"\b(?:not?|none|never|without|except(?:ing)?|exclud(?:e[sd]?|ing)|neither|nor|lack(?:s|ing)?"
@@ -40,7 +40,7 @@ _NEGATION = re.compile(
 # "No more than 100 counts" states a limit.
 _NEGATED_LIMIT = re.compile(r"\b(?:not?)\s+(?:\w+er|more|less)\s+than\b", re.IGNORECASE)
 _CONDITION = re.compile(
-    r"(?:[-+\d.e]+\s*[<>]=?\s*)?\b(?:" + "|".join(VARIABLES) + r")\s*[<>]=?\s*[-+\d.e]+\d",
+    rf"(?:{NUMBER}\s*[<>]=?\s*)?\b(?:{'|'.join(VARIABLES)})\s*[<>]=?\s*{NUMBER}",
     re.IGNORECASE,
 )
 _PREPOSITION = re.compile(
@@ -186,7 +186,7 @@ def understand(
         unused=(*names, *unstored),
         unknown=tuple(unknown),
         suggestions=_suggestions(unknown, vocabulary),
-        content=_content(text, [*names, *unknown], spans),
+        content=_content(text, [*names, *(w for w in unknown if w.isalpha())], spans),
     )
     return _refuse(question, mentions, common)
 

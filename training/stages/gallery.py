@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_specclip import SpecCLIPIndex, ZeroShotClasses
+from hf_specclip import VARIABLES, SpecCLIPIndex, ZeroShotClasses
 from hf_specclip.classify.zero_shot import fit_temperature
 from hf_specclip.literature import EmbeddingError, TextEmbedder, get_embedder
 from hf_specclip.search.build import build_index
@@ -126,10 +126,13 @@ def _columns(split: SplitArrays, with_area: bool) -> dict[str, Any]:
     names = {
         name: split.table[name].to_pylist() for name in _COLUMNS if name in split.table.column_names
     }
+    variables = {
+        name: split.table[name].to_numpy() for name in VARIABLES if name in split.table.column_names
+    }
     spectra = split.spectra(slice(None))
     if not with_area:
         spectra.pop("effective_area", None)
-    return {**spectra, **names}
+    return {**spectra, **names, **variables}
 
 
 __all__ = ["build_gallery", "fit_classes"]
