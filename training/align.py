@@ -35,8 +35,8 @@ def options() -> argparse.ArgumentParser:
         """\
 Starts from DIR/spectrum (training/pretrain_spectrum.py) and leaves DIR/model: a SpecCLIPModel
 with its processor, for from_pretrained, gallery/ with all texts and spectra of the dataset, the
-classes it tells apart, for `specclip describe --model DIR FILE`, and known_texts/, which stand in
-for questions. A rerun of the same command goes on where the last one stopped.
+classes it tells apart, for `specclip describe --model DIR FILE`, and vocabulary/, the words
+that a question may use. A rerun of the same command goes on where the last one stopped.
 
   accelerate launch training/align.py --config best --dataset DATASET --output DIR
   accelerate launch training/align.py --config best --dataset DATASET --output DIR2 \\

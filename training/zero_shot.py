@@ -1,4 +1,4 @@
-"""Zero-shot classification by class names against a linear probe, on a finished run.
+"""Zero-shot classification by class names, in families and kinds, against a linear probe.
 
 accelerate launch training/zero_shot.py --config paper --dataset DIR --output runs/paper
 """
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hf_specclip import ZeroShotClasses
+from hf_specclip.classify.families import family_name
 from hf_specclip.classify.zero_shot import CONFIG_FILE, ZERO_SHOT_FOLDER, calibration_error
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
 from hf_specclip.evaluation.latent_probes import ProbeError, class_probe
@@ -70,8 +71,8 @@ def study_zero_shot(
         "classes": list(zero_shot.classes),
         "temperature": zero_shot.temperature,
         **_figures(probabilities, truth, bootstrap),
-        "calibration_error": calibration_error(probabilities, truth),
-        "mean_confidence": float(probabilities.max(axis=1).mean()),
+        **_confidence(probabilities, truth),
+        "families": _families(zero_shot, points, measured.classes[rows], bootstrap),
     }
     try:
         probe = class_probe(
@@ -81,6 +82,32 @@ def study_zero_shot(
     except ProbeError as error:
         metrics["probe"] = {"skipped": str(error)}
     return Study(metrics, [_section(metrics, word)])
+
+
+def _confidence(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    return {
+        "calibration_error": calibration_error(probabilities, truth),
+        "mean_confidence": float(probabilities.max(axis=1).mean()),
+    }
+
+
+def _families(
+    zero_shot: ZeroShotClasses, points: np.ndarray, labels: np.ndarray, bootstrap: GroupBootstrap
+) -> dict[str, Any]:
+    """Measure the families, all rows and those where one stands out."""
+    names, probabilities = zero_shot.family_probabilities(points)
+    truth = np.array([names.index(family_name(label)) for label in labels])
+    stands_out = probabilities.max(axis=1) >= zero_shot.least_probability
+    right = probabilities.argmax(axis=1) == truth
+    return {
+        "names": names,
+        **_figures(probabilities, truth, bootstrap),
+        **_confidence(probabilities, truth),
+        "least_probability": zero_shot.least_probability,
+        "stands_out": float(stands_out.mean()),
+        "accuracy_where_one_stands_out": float(right[stands_out].mean()) if stands_out.any() else 0,
+        "accuracy_elsewhere": float(right[~stands_out].mean()) if not stands_out.all() else 0,
+    }
 
 
 def _figures(
@@ -117,13 +144,15 @@ def _section(metrics: dict[str, Any], word: str) -> Section:
     probe = metrics["probe"]
     names = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy",
              "top_3": "true class in the top 3"}  # fmt: skip
+    families = metrics["families"]
     rows = [
         [
-            title,
-            format_with_interval(metrics[name]),
-            format_with_interval(probe[name]) if name in probe else "–",
-            f"{metrics[name]['chance']:.1%}",
+            f"{group}{title}",
+            format_with_interval(figures[name]),
+            format_with_interval(probe[name]) if name in probe and figures is metrics else "–",
+            f"{figures[name]['chance']:.1%}",
         ]
+        for group, figures in (("families: ", families), ("classes: ", metrics))
         for name, title in names.items()
     ]
     return Section(
@@ -142,7 +171,14 @@ def _section(metrics: dict[str, Any], word: str) -> Section:
                 "and `validation`): mean confidence "
                 f"{metrics['mean_confidence']:.1%}, expected calibration error on these "
                 f"{metrics['rows']:,} {word}rows "
-                f"{metrics['calibration_error']:.1%}."
+                f"{metrics['calibration_error']:.1%}; of families "
+                f"{families['calibration_error']:.1%}."
+            ),
+            Paragraph(
+                f"A family stands out from a probability of {families['least_probability']:.2f}, "
+                f"as in {families['stands_out']:.1%} of the rows: right in "
+                f"{families['accuracy_where_one_stands_out']:.1%} of these, and in "
+                f"{families['accuracy_elsewhere']:.1%} of the others."
             ),
         ],
     )

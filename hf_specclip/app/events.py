@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from ..describe.answers import FoundSource
 from ..describe.describer import Describer
 from ..describe.description import Description
 from .figures import Sparkline, map_figure, sparkline, spectrum_figure
@@ -116,7 +117,8 @@ class PageEvents:
         if kind == "papers":
             papers = len(self.describer.required_index().papers)
             return [message, render("literature", answer.hits, papers)]
-        found = [(hit, self._sparkline(hit.observations[0].id)) for hit in answer.hits]
+        sources = [hit for hit in answer.hits if isinstance(hit, FoundSource)]
+        found = [(source, self._sparkline(source.observations[0].id)) for source in sources]
         return [message, render("results", found)]
 
     def _show(self, spectrum: Any) -> list[Any]:

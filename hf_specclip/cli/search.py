@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = {"top_k": arguments.top, "kind": arguments.kind, "where": where}
     if arguments.like:
         try:
-            hits = describer.similar_to(arguments.like, **settings)
+            hits: Any = describer.similar_to(arguments.like, **settings)
         except KeyError as error:
             raise ValueError(str(error.args[0])) from error
         values: Any = [asdict(hit) for hit in hits]

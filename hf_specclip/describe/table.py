@@ -19,9 +19,9 @@ _VOUNIT = {"1e20 cm-2": "1e20 cm**-2"}
 def descriptions_table(descriptions: Iterable[Description]) -> Table:
     """Make an astropy table of descriptions, one row each.
 
-    Its columns are properties of the spectrum, the most probable family and class, the nearest text and
-    source, the outlier percentile, and each variable with its intervals and unit. Write it by
-    `.write(…, format="ascii.ecsv")` or `"votable"`.
+    Its columns are properties of the spectrum, the most probable family and class, the nearest
+    text and source, the outlier percentile, and each variable with its intervals and unit. Write
+    it by `.write(…, format="ascii.ecsv")` or `"votable"`.
 
     Raises:
         ValueError: without descriptions.

@@ -28,7 +28,7 @@ from .trained_run import find_run
 
 _COLUMNS = ("exposure", "background_counts", "background_scale", "effective_area")
 # Folders saved along with a model.
-_COMPANIONS = ("gallery", "zero_shot", "known_texts", "moe", "outliers")
+_COMPANIONS = ("gallery", "zero_shot", "vocabulary", "moe", "outliers")
 
 
 class SpectrumPipeline(Pipeline):
@@ -246,7 +246,7 @@ class ZeroShotSpectrumClassificationPipeline(SpectrumPipeline):
         if labels not in self._other_classes:
             queries = _package_module("search.text_queries", "embedding the names of classes")
             run = self._run()
-            embed = queries.TextQueries(self.model, None, run and run.model).embed_prompts
+            embed = queries.TextQueries(self.model, None, run and run.model).embed
             self._other_classes[labels] = zero_shot.from_prompts(
                 labels, embed, self._model_classes.temperature
             )

@@ -53,7 +53,7 @@ def find_cone(
     if not (0 <= ra < 360 and -90 <= dec <= 90):
         return None, []
     spans, radius = [match.span()], DEFAULT_RADIUS
-    if (stated := _RADIUS.search(text)) and 0 < float(stated[1]):
+    if (stated := _RADIUS.search(text)) and float(stated[1]) > 0:
         unit = stated[2].lower()
         scale = 60 if unit.startswith(("arcmin", "'", "′")) else 1 if unit[0] in "d°" else 3600
         radius = min(180.0, float(stated[1]) / scale)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import asin, cos, degrees, inf, isfinite, radians, sin, sqrt
 from typing import Any
 
@@ -92,12 +93,16 @@ class IndexFilter:
     without_groups: Sequence[str] = ()
     where: Sequence[Condition | str] = ()
 
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        """The ranges of variables."""
+        return tuple(Condition.parse(c) if isinstance(c, str) else c for c in self.where)
+
     def __post_init__(self) -> None:
         for name in ("classes", "splits", "without_groups", "where"):
             if isinstance(getattr(self, name), str):
-                raise ValueError(f"{name} must be a list of names, not one string")
-        parsed = [Condition.parse(c) if isinstance(c, str) else c for c in self.where]
-        object.__setattr__(self, "where", tuple(parsed))
+                raise ValueError(f"{name} must be a list, not one string")
+        _ = self.conditions  # refuses a text that is none
         if self.counts is not None:
             low, high = self.counts
             if low is not None and high is not None and low > high:

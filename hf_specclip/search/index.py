@@ -149,9 +149,9 @@ class SpecCLIPIndex:
         """
         entries = self.part(kind).entries
         meets = np.array([where.keeps(entry) for entry in entries], bool)
-        if where.where:
+        if where.conditions:
             spectra = np.ones(len(self.spectra), bool)
-            for condition in where.where:
+            for condition in where.conditions:
                 spectra &= condition.holds(self.values(condition.variable))
             if kind == "papers":
                 rows = np.flatnonzero(spectra)

@@ -23,15 +23,15 @@ from .vocabulary import Vocabulary
 
 MAX_QUESTION = 2_000
 # English words that carry grammar and no content.
-FUNCTION_WORDS = frozenset(
-    """a about above all also am an and any are around as at be because been being below between
-    both but by can could did do does each either every few find for from further get give had has
-    have having he her here his how if in into is it its just list like look looking many may me
-    might more most much must my near of off on one only onto or our out over own please same shall
-    she should show so some such than that the their them then there these they thing things this
-    those through to too toward towards under until up us very want was we were what when where
-    which while who whose why will with within would you your yes no not fewer less than""".split()
-)
+_FUNCTION_WORDS = """
+a about above all also am an and any are around as at be because been being below between
+both but by can could did do does each either every few find for from further get give had has
+have having he her here his how if in into is it its just list like look looking many may me
+might more most much must my near of off on one only onto or our out over own please same shall
+she should show so some such than that the their them then there these they thing things this
+those through to too toward towards under until up us very want was we were what when where
+which while who whose why will with within would you your yes no not fewer less than"""
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 _NEGATION = re.compile(
     r"\b(?:not?|none|never|without|except(?:ing)?|exclud(?:e[sd]?|ing)|neither|nor|lack(?:s|ing)?"
     r"|(?:other|rather) than|apart from|instead of)\b|n['’]t\b",
@@ -48,6 +48,7 @@ _PREPOSITION = re.compile(
     re.IGNORECASE,
 )
 # Designations of sources by their form: catalogue and number, constellation and letter or number.
+_BY_POSITION = re.compile(r"\b[A-Z]{2,6}\s[BJ]?\d{4,}(?:\.\d+)?[+\-−–]\d+(?:\.\d+)?[A-Z]?\b")
 _X_NUMBER = r"(?:\s+(?:X|ULX)-?\d+)"
 _DESIGNATIONS = tuple(
     re.compile(pattern)
@@ -169,10 +170,11 @@ def understand(
     cone, spans = find_cone(text)
     left.remove(*spans)
     conditions = [Condition.parse(match[0]) for match in left.find(_CONDITION)]
+    names = [match[0] for match in left.find(_BY_POSITION)]  # before "PSR" is read as a pulsar
     quantities = find_quantities(left.text)
     mentions = mentioned_classes(left.without(quantities))
-    left.remove(*((item.start, item.stop) for item in [*quantities, *mentions]))
-    names = [match[0] for match in left.find(*_DESIGNATIONS, keep=_is_designation(vocabulary))]
+    left.remove(*((q.start, q.stop) for q in quantities), *((m.start, m.stop) for m in mentions))
+    names += [match[0] for match in left.find(*_DESIGNATIONS, keep=_is_designation(vocabulary))]
     stated, unstored = _conditions(text, quantities, variables)
     kinds = _asked_for(text, mentions)
     known, common, unknown = _sort_words(left.text, vocabulary)
@@ -282,9 +284,7 @@ def _range(quantity: Quantity) -> tuple[float, float]:
     return low / unit, high / unit
 
 
-def _sort_words(
-    text: str, vocabulary: Vocabulary | None
-) -> tuple[list[str], list[str], list[str]]:
+def _sort_words(text: str, vocabulary: Vocabulary | None) -> tuple[list[str], list[str], list[str]]:
     """Sort words into known ones, those that nearly all texts use, and unknown ones."""
     known: dict[str, None] = {}
     common: dict[str, None] = {}
@@ -302,9 +302,7 @@ def _share(word: str, vocabulary: Vocabulary | None) -> float:
     return float(word.isascii()) / 2 if vocabulary is None else vocabulary.share(word)
 
 
-def _suggestions(
-    unknown: list[str], vocabulary: Vocabulary | None
-) -> dict[str, tuple[str, ...]]:
+def _suggestions(unknown: list[str], vocabulary: Vocabulary | None) -> dict[str, tuple[str, ...]]:
     if vocabulary is None:
         return {}
     found = {word: tuple(vocabulary.suggest(word)) for word in unknown if word.isascii()}

@@ -101,9 +101,7 @@ def rank_texts(
     entries = [index.papers.entries[row] for row in rows]
     labelled = np.array([bool(_labels(entry) & question.labels) for entry in entries], bool)
     order = np.lexsort((-score, ~labelled))[:top_k]
-    return [
-        Hit(rank, float(score[i]), entries[i], int(rows[i])) for rank, i in enumerate(order, 1)
-    ]
+    return [Hit(rank, float(score[i]), entries[i], int(rows[i])) for rank, i in enumerate(order, 1)]
 
 
 def _labels(entry: Mapping[str, Any]) -> set[str]:

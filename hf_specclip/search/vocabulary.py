@@ -20,7 +20,7 @@ from ..errors import FileFormatError
 from ..literature.sentences import split_sentences
 from ..storage import write_json
 
-VOCABULARY_FILE = "vocabulary.json"
+VOCABULARY_FOLDER, WORDS_FILE = "vocabulary", "words.json"
 FORMAT, VERSION = "specclip-vocabulary", 1
 MAX_WORDS, MAX_WORD, MAX_FILE_BYTES = 60_000, 40, 16 << 20
 # Training sentences kept as examples of what texts say, and the longest of them.
@@ -129,8 +129,10 @@ class Vocabulary:
         return cls(words, len(joined), [listed[i] for i in drawn])
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
-        """Write `vocabulary.json` into a model's folder, atomically."""
-        path = Path(folder) / VOCABULARY_FILE
+        """Write the folder `vocabulary/` inside `folder`, atomically."""
+        target = Path(folder) / VOCABULARY_FOLDER
+        target.mkdir(parents=True, exist_ok=True)
+        path = target / WORDS_FILE
         write_json(
             path,
             {
@@ -141,7 +143,7 @@ class Vocabulary:
                 "examples": list(self.examples),
             },
         )
-        return path
+        return target
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str]) -> Vocabulary:
@@ -151,7 +153,7 @@ class Vocabulary:
             FileNotFoundError: where it has none.
             FileFormatError: for a damaged file.
         """
-        path = Path(folder) / VOCABULARY_FILE
+        path = Path(folder) / VOCABULARY_FOLDER / WORDS_FILE
         if not path.is_file():
             raise FileNotFoundError(f"{path} is not there: training leaves it beside a model")
         try:
@@ -181,4 +183,4 @@ def _forms(word: str) -> tuple[str, ...]:
     return tuple(forms)
 
 
-__all__ = ["VOCABULARY_FILE", "Vocabulary", "words_of"]
+__all__ = ["VOCABULARY_FOLDER", "Vocabulary", "words_of"]

@@ -180,6 +180,10 @@ def test_words_find_spectra_and_papers(visit):
     page.fill("#sc-question textarea, #sc-question input", "   ")
     page.click("#sc-ask")
     page.wait_for_selector(".sc-note")
+    page.fill("#sc-question textarea, #sc-question input", "marmalade")
+    page.click("#sc-ask")
+    page.wait_for_selector("text=not understood: marmalade")
+    assert page.locator(".sc-answer").count() == 0
 
 
 def test_a_source_of_the_catalogue_is_described(visit):

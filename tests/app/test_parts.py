@@ -11,6 +11,8 @@ from hf_specclip.app import upload
 from hf_specclip.app.figures import Sparkline
 from hf_specclip.app.html import render
 from hf_specclip.app.upload import MAX_FILES, UploadError, read_upload
+from hf_specclip.classify.families import group_by_family
+from hf_specclip.describe.answers import FoundSource
 from hf_specclip.describe.description import Description, LiteratureHit, Paper, SimilarSource
 
 EVIL = '<img src=x onerror="alert(1)">'
@@ -60,6 +62,7 @@ def test_nothing_from_a_file_or_an_index_becomes_markup():
     bad = Paper("1", "other", "title", None, "javascript:alert(1)")
     hit = LiteratureHit(1, 0.5, EVIL, (EVIL,), (paper, bad), {EVIL: EVIL})
     source = SimilarSource(1, 0.5, '"><script>', EVIL, EVIL, 1, 10, 1.0, None, None, None)
+    answer = FoundSource(1, 0.5, EVIL, EVIL, None, None, True, {EVIL: 1.0}, (source,))
     found = Description(
         file=EVIL, source={"source_name": EVIL, "net_counts_0.5_8kev": 1.0, "exposure_s": 1.0,
                            "net_counts_error_0.5_8kev": 1.0, "telescope": EVIL, "arf": EVIL},
@@ -69,16 +72,17 @@ def test_nothing_from_a_file_or_an_index_becomes_markup():
     curve = Sparkline("1,2 3,4", (0.5, 8.0))
     for text in (
         render("literature", [hit], 1),
-        render("results", [(source, None)]),
+        render("results", [(answer, None)]),
+        render("understood", [EVIL], True),
         render("similar", [source], True),
-        render("classes", {EVIL: 1.0}),
+        render("classes", group_by_family({EVIL: 1.0})),
         render("facts", found, EVIL),
         render("message", EVIL),
     ):
         assert "<img" not in text
         assert "<script" not in text
         assert "javascript:" not in text
-    assert "<polyline" in render("results", [(source, curve)])
+    assert "<polyline" in render("results", [(answer, curve)])
 
 
 def test_a_model_without_experts_or_spectra_says_so(tiny_run, uploads, tmp_path):

@@ -108,7 +108,7 @@ def test_a_saved_folder_round_trip_is_exact(classes, tmp_path):
         {"format": "other"}, {"version": 99}, {"classes": []}, {"classes": ["a", "a", "c"]},
         {"classes": ["a"] * 20_000}, {"classes": "abc"}, {"classes": [1, 2, 3]},
         {"classes": ["x" * 500, "b", "c"]}, {"temperature": 0}, {"temperature": "hot"},
-        {"temperature": -1.0},
+        {"temperature": -1.0}, {"least_probability": 2},
     ],
 )  # fmt: skip
 def test_invalid_contents_are_refused(classes, tmp_path, change):

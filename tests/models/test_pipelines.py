@@ -220,4 +220,4 @@ for task in ("spectrum-retrieval", "zero-shot-spectrum-classification"):
         for task, result in by_task.items():
             assert_close(result, json.loads(json.dumps(pipes[task](plain))))
     folders = {path.name for path in again.iterdir() if path.is_dir()}
-    assert folders >= {"gallery", "zero_shot", "known_texts", "moe", "outliers"}
+    assert folders >= {"gallery", "zero_shot", "vocabulary", "moe", "outliers"}

@@ -173,7 +173,7 @@ def test_conditions_on_texts_look_at_their_sources(index):
         ({"counts": (5, 1)}, "swap"),
         ({"cone": (400, 0, 1)}, "degrees"),
         ({"cone": (0, 0, 0)}, "above 0"),
-        ({"classes": "LMXB"}, "list of names"),
+        ({"classes": "LMXB"}, "a list"),
     ],
 )
 def test_impossible_conditions_are_refused(where, message):

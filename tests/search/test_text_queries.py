@@ -1,93 +1,50 @@
-"""A few words as a point of the shared space."""
+"""Texts and questions as points of the shared space."""
 
 import numpy as np
 import pytest
-import torch
+from stub_embedder import StubEmbedder, tiny_model
 
-from hf_specclip import SpecCLIPConfig, SpecCLIPModel
-from hf_specclip.literature import embed_summaries, get_embedder
-from hf_specclip.search.known_texts import KnownTexts
+from hf_specclip.search.questions import understand
 from hf_specclip.search.text_queries import TextQueries
+from hf_specclip.search.vocabulary import Vocabulary
 
-SECTIONS = ("identity", "spectrum", "context")
-KINDS = ("quasar", "young star", "magnetar")
-COLOURS = ("soft", "hard")
-
-
-@pytest.fixture(scope="module")
-def queries():
-    embedder = get_embedder("terms")
-    config = SpecCLIPConfig(
-        spectrum_config={"input_kind": "flux", "encoder": "mlp", "hidden_size": 16},
-        text_config={"embedding_dim": embedder.dimension, "embedder_name": embedder.name},
-        shared_dim=8,
-        projection_hidden_size=16,
-    )
-    torch.manual_seed(0)
-    model = SpecCLIPModel(config).eval()
-    summaries = [
-        {"identity": f"It is a {kind}.", "spectrum": f"It is {colour}.", "context": "A survey."}
-        for kind in KINDS
-        for colour in COLOURS
-    ]
-    queries = TextQueries(model, embedder)
-    vectors = [
-        np.concatenate([embedder.embed([summary[s]])[0] for s in SECTIONS]) for summary in summaries
-    ]
-    model.text_model.fit_statistics(torch.from_numpy(np.stack(vectors)))
-    return queries
+TEXTS = ["It is a quasar.", "A hard spectrum is absorbed.", "A magnetar with bursts."] * 3
 
 
-def test_what_a_question_does_not_mention_is_not_known(queries):
-    mean = queries.model.text_model.text_statistics.mean
-    said = torch.from_numpy(queries._embedder.embed(["quasar"]))[0]
-    vectors = mean.clone()
-    vectors[0] = torch.where(said == 0, mean[0], said)
-    with torch.no_grad():
-        expected = queries.model.get_text_features(
-            text_embeds=vectors.flatten()[None], section_mask=torch.ones(1, 3, dtype=torch.bool)
-        ).pooler_output[0]
-    np.testing.assert_allclose(queries.embed_query("quasar"), expected, atol=1e-6)
-    assert np.array_equal(
-        queries.embed_prompts([{"identity": "quasar"}])[0], queries.embed_query("quasar")
-    )
+@pytest.fixture(params=["sentences", "sections"])
+def queries(request, tmp_path):
+    Vocabulary.from_texts(TEXTS).save_pretrained(tmp_path)
+    return TextQueries(tiny_model(request.param), StubEmbedder(), tmp_path)
 
 
-def test_a_whole_summary_that_lacks_a_word_says_so(queries):
-    whole = {"identity": "It is a quasar.", "spectrum": "It is hard.", "context": "A survey."}
-    [plain] = queries.embed([whole])
-    [partial] = queries.embed([whole], partial=True)
-    assert np.abs(plain - partial).max() > 1e-3
-    assert np.linalg.norm(plain) == pytest.approx(1.0, abs=1e-5)
+def test_a_question_and_a_summary_are_unit_vectors(queries):
+    points = queries.embed([{"identity": "It is a quasar."}, {"text": "quasar"}])
+    assert points.shape == (2, 8)
+    np.testing.assert_allclose(np.linalg.norm(points, axis=1), 1, atol=1e-5)
+    assert np.abs(points[0] - points[1]).max() > 1e-3
+
+
+def test_a_short_form_is_read_with_the_usual_name(queries):
+    plain = queries.embed([{"text": "SGR"}])[0]
+    asked = queries.embed_question(understand("SGR", queries.vocabulary))
+    [both] = queries.embed([{"text": "SGR. magnetar"}])
+    np.testing.assert_allclose(asked, both)
+    assert np.abs(asked - plain).max() > 1e-3
+
+
+def test_likeness_is_that_to_the_nearest_training_sentence(queries):
+    assert queries.likeness("A magnetar with bursts.") == pytest.approx(1, abs=1e-5)
+    assert queries.likeness("bananas for breakfast") < 0.5
+    assert TextQueries(queries.model, StubEmbedder()).likeness("bananas") == 1
+
+
+@pytest.mark.parametrize("text", ["  ", "x" * 30_000])
+def test_empty_and_endless_texts_are_refused(queries, text):
+    with pytest.raises(ValueError, match=r"empty|longer"):
+        queries.embed([{"text": text}])
 
 
 def test_another_embedder_is_refused(queries):
-    other = TextQueries(queries.model, get_embedder("quantities"))
+    other = TextQueries(queries.model, StubEmbedder(dimension=7))
     with pytest.raises(ValueError, match="use the embedder it was trained with"):
-        other.embed_query("a flux of 1e-13 erg/cm^2/s")
-
-
-def test_known_texts_stand_in_for_questions_and_not_for_summaries(queries, tmp_path):
-    model, embedder = queries.model, queries._embedder
-    summaries = [
-        {"identity": f"It is a {kind}.", "spectrum": f"It is {colour}.", "context": "A survey."}
-        for kind in KINDS
-        for colour in COLOURS
-        for _ in range(20)
-    ]
-    vectors = embed_summaries(summaries, embedder, sections=SECTIONS)
-    KnownTexts(vectors, queries.embed(summaries)).save_pretrained(tmp_path)
-    asking = TextQueries(model, embedder, folder=tmp_path)
-    quasars = queries.embed(summaries[:40]).mean(axis=0)
-    quasars /= np.linalg.norm(quasars)
-    assert asking.embed_query("quasar") @ quasars > 0.99
-    assert asking.embed_query("quasar") @ quasars > queries.embed_query("quasar") @ quasars
-    # Nothing that any of them says: as without them.
-    odd = "supernova remnant"
-    np.testing.assert_array_equal(asking.embed_query(odd), queries.embed_query(odd))
-    np.testing.assert_array_equal(asking.embed(summaries[:3]), queries.embed(summaries[:3]))
-    # By default those of the folder the model came from.
-    model.save_pretrained(tmp_path)
-    loaded = SpecCLIPModel.from_pretrained(tmp_path).eval()
-    [found] = TextQueries(loaded).embed_prompts([{"identity": "quasar"}])
-    np.testing.assert_allclose(found, asking.embed_query("quasar"), atol=1e-6)
+        other.embed([{"text": "a quasar"}])

@@ -131,6 +131,7 @@ def test_metrics_have_the_promised_form(done):
 def test_the_model_loads_and_gives_what_was_measured(done, tiny_dataset, tmp_path):
     from hf_specclip import SpecCLIPIndex, SpecCLIPModel, SpecCLIPProcessor
     from hf_specclip.evaluation import evaluate_retrieval
+    from hf_specclip.search.vocabulary import Vocabulary
     from specclip_training.data.pairs import load_pairs
 
     folder = done[0] / "paper" / "model"
@@ -139,6 +140,8 @@ def test_the_model_loads_and_gives_what_was_measured(done, tiny_dataset, tmp_pat
     gallery = SpecCLIPIndex.load(folder / "gallery")
     pairs = load_pairs(tiny_dataset, tmp_path)
     assert len(gallery) == len(pairs.texts)
+    to_learn_from, _ = pairs.texts_of("train")
+    assert Vocabulary.from_pretrained(folder).n_texts == len(to_learn_from)
     assert {entry["split"] for entry in gallery.entries} == set(SIZES)
     assert model.config.text_config.embedder_name == "test-embedder"
     test = pairs.splits["test"]

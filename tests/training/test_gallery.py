@@ -75,11 +75,10 @@ class _Model(torch.nn.Module):
     def __init__(self):
         super().__init__()
         texts = SimpleNamespace(
-            text_encoder_config=None, embedder_name="terms-1", sections=SECTIONS
-        )
+            text_encoder_config=None, embedder_name="terms-1", sections=SECTIONS, reads="sections",
+            embedding_dim=TermEmbedder.dimension,
+        )  # fmt: skip
         self.config = SimpleNamespace(text_config=texts)
-        mean = torch.zeros(len(SECTIONS), TermEmbedder.dimension)
-        self.text_model = SimpleNamespace(text_statistics=SimpleNamespace(mean=mean))
         self.device = torch.device("cpu")
 
     def get_text_features(self, text_embeds, section_mask):

@@ -16,7 +16,7 @@ from hf_specclip.search.index import GALLERY_FOLDER, SpecCLIPIndex
 from specclip_training.data.pairs import PairData
 from specclip_training.engine.commands import Run
 from specclip_training.stages.embedding import embed_spectra, embed_text_rows
-from specclip_training.stages.gallery import build_gallery, fit_classes
+from specclip_training.stages.gallery import build_gallery, fit_classes, train_vocabulary
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ def save_model(
     companions.gallery.save(folder / GALLERY_FOLDER)
     if companions.classes is not None:
         companions.classes.save_pretrained(folder)
+    if (vocabulary := train_vocabulary(pairs)) is not None:
+        vocabulary.save_pretrained(folder)
 
 
 __all__ = ["Companions", "build_companions", "save_model"]

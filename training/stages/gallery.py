@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from hf_specclip import VARIABLES, SpecCLIPIndex, ZeroShotClasses
-from hf_specclip.classify.zero_shot import fit_temperature
 from hf_specclip.literature import EmbeddingError, TextEmbedder, get_embedder
 from hf_specclip.search.build import build_index
 from hf_specclip.search.text_queries import TextQueries, embedder_named
+from hf_specclip.search.vocabulary import Vocabulary
 from specclip_training.data.pairs import PairData, SplitArrays
 
 # Rows of `train` that a class needs: with fewer, no split can measure it.
@@ -90,24 +90,31 @@ def fit_classes(
     try:
         texts = _embedder(pairs, embedder, cache_dir)
         queries = TextQueries(model, texts)
-        unfitted = ZeroShotClasses.from_prompts(labels, queries.embed_prompts, temperature=1.0)
+        classes = ZeroShotClasses.from_prompts(labels, queries.embed, temperature=1.0)
     except (ValueError, ImportError, EmbeddingError) as error:
         return None, f"their names could not be embedded ({error})"
     truth, points = [], []
     for split in FITTED_ON:
         for row, name in enumerate(_classes(pairs.splits[split])):
             if name in labels:
-                truth.append(labels.index(name))
+                truth.append(name)
                 points.append(spectrum_vectors[split][row])
     if not truth:
         return None, "no row of calibration or validation has one of the classes"
-    similarities = unfitted.similarities(np.stack(points))
-    temperature = fit_temperature(similarities, np.array(truth))
-    about = {**unfitted.about, "fitted_on": list(FITTED_ON), "rows": len(truth)}
+    classes.fit(np.stack(points), truth)
+    classes.about |= {"fitted_on": list(FITTED_ON), "rows": len(truth)}
     return (
-        ZeroShotClasses(labels, unfitted.embeddings, temperature, about),
-        f"{len(labels)} classes by name, temperature {temperature:.3g} from {len(truth):,} rows",
+        classes,
+        f"{len(labels)} classes by name, temperature {classes.temperature:.3g}, least probability "
+        f"of a family {classes.least_probability:.2f}, from {len(truth):,} rows",
     )
+
+
+def train_vocabulary(pairs: PairData) -> Vocabulary | None:
+    """Collect the words of the texts of `train`; None where it has none."""
+    rows, _ = pairs.texts_of("train")
+    summaries = [pairs.texts.entries[row]["summary"] for row in rows]
+    return Vocabulary.from_texts(summaries) if summaries else None
 
 
 def _embedder(pairs: PairData, embedder: str, cache_dir: Any) -> TextEmbedder:
@@ -135,4 +142,4 @@ def _columns(split: SplitArrays, with_area: bool) -> dict[str, Any]:
     return {**spectra, **names, **variables}
 
 
-__all__ = ["build_gallery", "fit_classes"]
+__all__ = ["build_gallery", "fit_classes", "train_vocabulary"]

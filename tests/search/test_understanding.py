@@ -1,0 +1,133 @@
+"""Questions in words, as they are understood."""
+
+import math
+
+import pytest
+
+from hf_specclip.search.filter import Condition
+from hf_specclip.search.questions import MAX_QUESTION, understand
+from hf_specclip.search.vocabulary import Vocabulary
+
+INF = math.inf
+WORDS = """obscured unobscured absorbed hard soft flaring thermal emission plasma bright faint
+spectrum power law black body bremsstrahlung temperature keV photon index column density counts
+redshift quasar pulsar remnant galaxy cluster star binary neutron dwarf magnetar corona wind bulge
+source"""
+
+
+@pytest.fixture(scope="module")
+def vocabulary():
+    texts = [f"{word} source" for word in WORDS.split() for _ in range(2)]
+    return Vocabulary.from_texts(texts)
+
+
+def test_kinds_are_understood_by_name(vocabulary):
+    question = understand("obscured quasars or magnetars", vocabulary)
+    assert {"QSO", "Magnetar"} <= question.labels
+    assert "Star" not in question.labels
+    assert question.refusal is None
+    assert question.lines()[0].startswith("kind: ")
+
+
+def test_a_kind_that_says_where_a_source_is_is_not_asked_for(vocabulary):
+    question = understand("pulsars in a galaxy cluster", vocabulary)
+    assert "Pulsar" in question.labels
+    assert "ClG" not in question.labels
+
+
+@pytest.mark.parametrize(
+    ("text", "condition"),
+    [
+        ("photon index 2.1", Condition("powlaw_gamma", 1.9, 2.3)),
+        ("a column density of 4e21 cm^-2", Condition("powlaw_nh", 20, 80)),
+        ("thermal plasma, kT = 0.6 keV", Condition("apec_kt", 0.4, 0.9)),
+        ("a black body with kT = 0.6 keV", Condition("bb_kt", 0.4, 0.9)),
+        ("kT = 3 keV, bremsstrahlung", Condition("brems_kt", 2, 4.5)),
+        ("sources with 300 counts", Condition("counts", 150, 600)),
+        ("bb_kt < 0.2", Condition("bb_kt", -INF, 0.2)),
+        ("1 <= apec_kt < 2.5", Condition("apec_kt", 1, 2.5)),
+    ],
+)
+def test_numbers_are_conditions_in_the_units_of_the_catalogue(vocabulary, text, condition):
+    [read] = understand(text, vocabulary).conditions
+    assert read.variable == condition.variable
+    assert (read.low, read.high) == pytest.approx((condition.low, condition.high))
+
+
+def test_quantities_that_the_index_lacks_are_said_to_be_unused(vocabulary):
+    question = understand("quasars at redshift z = 2", vocabulary)
+    assert not question.conditions
+    assert any("redshift" in item for item in question.unused)
+    question = understand("quasars with photon index 2", vocabulary, variables=["counts"])
+    assert not question.conditions
+    assert any("photon index" in item for item in question.unused)
+
+
+@pytest.mark.parametrize(
+    "name", ["NGC 4038", "M81", "3C 48", "Vel X-1", "M82 X-2", "47 Tuc", "Cas A", "PSR J0030+0451",
+             "RX J0720.4-3125", "Terzan 5", "Holmberg II X-1", "4U 1626-67"]
+)  # fmt: skip
+def test_designations_are_unused(vocabulary, name):
+    question = understand(f"hard binary in {name}", vocabulary)
+    assert question.unused == (name,)
+    assert name not in question.content
+    alone = understand(name, vocabulary)
+    assert "say what the source is like" in alone.refusal
+
+
+@pytest.mark.parametrize(
+    ("text", "cone"),
+    [
+        ("stars near 01:02:03.0 -04:05:06", (15.5125, -4.085, 5 / 60)),
+        ("01h02m03s -04d05m06s within 2 arcmin", (15.5125, -4.085, 2 / 60)),
+        ("radius 1.5 deg around 15.5 -4.1", (15.5, -4.1, 1.5)),
+        ('RA = 15.5, Dec = -4.1, within 30"', (15.5, -4.1, 30 / 3600)),
+    ],
+)
+def test_coordinates_are_a_cone(vocabulary, text, cone):
+    question = understand(text, vocabulary)
+    assert question.cone == pytest.approx(cone, abs=1e-4)
+    assert question.refusal is None
+    assert not question.unknown
+
+
+@pytest.mark.parametrize(
+    "text", ["not a star", "pulsars without wind", "all but no quasars", "sources that aren't hard"]
+)
+def test_negation_is_refused_with_a_way_out(vocabulary, text):
+    question = understand(text, vocabulary)
+    assert question.negated
+    assert "Say what it is" in question.refusal
+    assert not understand("no more than 100 counts", vocabulary).negated
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a sandwich", "wxyz", "the and of", "x", "7", "!", "中子星", "étoile", "source"],
+)
+def test_what_says_nothing_is_not_understood(vocabulary, text):
+    question = understand(text, vocabulary)
+    assert question.refusal
+    assert not question.negated
+    assert question.to_dict()["refusal"] == question.refusal
+
+
+def test_misspellings_get_a_suggestion(vocabulary):
+    question = understand("obscurde quasar", vocabulary)
+    assert question.suggestions == {"obscurde": ("obscured", "unobscured")}
+    assert question.refusal is None
+    assert question.unknown == ("obscurde",)
+    assert question.content == "quasar"
+
+
+def test_a_long_text_is_refused():
+    with pytest.raises(ValueError, match="shorten it"):
+        understand("quasar " * MAX_QUESTION)
+
+
+@pytest.mark.parametrize("text", ["powlaw_gamma", "a<b", "x=2", "2<1", "f(x)<1"])
+def test_conditions_of_another_form_are_refused(text):
+    with pytest.raises(ValueError, match="condition"):
+        Condition.parse(text)
+    with pytest.raises(ValueError, match="holds nothing"):
+        Condition.parse("2<x<1")
