@@ -1,0 +1,145 @@
+"""Slots of templates that measure a source when, and only when, they are written."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import cache
+from math import exp, floor, isfinite, log, log10, pi, sqrt
+from random import Random
+
+from ..facts import MPC_IN_CM, Facts
+from ..grammar import below, expand
+from ..reporter import LINEAR, LOG, Measurement, Reporter
+from ..statements import Statement
+
+_NAME = re.compile(r"J(\d\d)(\d\d)(\d\d)\.(\d)([+-])(\d\d)(\d\d)(\d\d)")
+_LIMITS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
+
+
+class Slots(dict[str, str]):
+    """Slots of templates; one that holds no text is written by a method of its name.
+
+    Args:
+        writers: objects with such methods; the first that has one is asked.
+    """
+
+    def __init__(self, *writers: object) -> None:
+        super().__init__()
+        self._writers = writers
+
+    def __missing__(self, name: str) -> str:
+        for writer in self._writers:
+            method = getattr(writer, name, None)
+            if method is not None:
+                return method()
+        raise KeyError(name)
+
+
+class Measured:
+    """Measurements of one source, made once each for a text.
+
+    Args:
+        facts: the truth.
+        reporter: of the text.
+        errors: for some quantities, the least and the largest error of such a text, and the scale
+            (`linear` or `log`).
+    """
+
+    def __init__(
+        self, facts: Facts, reporter: Reporter, errors: dict[str, tuple[float, float, str]]
+    ) -> None:
+        self.facts = facts
+        self.reporter = reporter
+        self._errors = errors
+        self._found: dict[str, Measurement] = {}
+
+    def __getitem__(self, quantity: str) -> Measurement:
+        return self.draw(quantity, quantity)
+
+    def draw(self, quantity: str, errors: str) -> Measurement:
+        """Return the measurement of a quantity, made now with the errors of a name, or before."""
+        found = self._found.get(quantity)
+        if found is None:
+            low, high, scale = self._errors[errors]
+            error = low * exp(self.reporter.random.random() * log(high / low))
+            truth = getattr(self.facts, quantity)
+            found = self.reporter.measure(quantity, truth, error, scale)
+            self._found[quantity] = found
+        return found
+
+
+def pick(options: Sequence[str], random: Random, slots: Slots) -> str:
+    """Return one of several templates, each as likely, expanded and filled in."""
+    return expand(options[below(random, len(options))], random).format_map(slots)
+
+
+def error_of(found: Measurement) -> float:
+    """Return the standard deviation of a measurement in the units of its value."""
+    return found.error * found.value if found.scale == LOG else found.error
+
+
+def record(reporter: Reporter, found: Measurement, low: float, high: float) -> None:
+    """Record that a measurement lies in an interval."""
+    reporter.statements.append(Statement(found.quantity, low, high, found.error, found.scale))
+
+
+def log10_text(reporter: Reporter, found: Measurement, digits: int, unit: float = 1.0) -> str:
+    """Write the decimal logarithm of a measurement.
+
+    Args:
+        reporter: of the text.
+        found: the measurement.
+        digits: decimal places.
+        unit: what one in the text is, in the units of `Facts`.
+    """
+    text, half = f"{log10(found.value / unit):.{digits}f}", 0.5 * 10.0**-digits
+    value = float(text)
+    record(reporter, found, unit * 10.0 ** (value - half), unit * 10.0 ** (value + half))
+    return text
+
+
+def round_limit(value: float, *, upper: bool) -> float:
+    """Return the nearest of some round numbers above or below a positive value."""
+    ten = 10.0 ** floor(log10(value))
+    index = bisect_left(_LIMITS, value / ten)
+    return ten * _LIMITS[min(index, len(_LIMITS) - 1) if upper else max(index - 1, 0)]
+
+
+@cache
+def luminosity_factor(redshift: float) -> float:
+    """Return 4πd² of a redshift, cm², for H0 = 70 km/s/Mpc, a flat universe and Ωm = 0.3."""
+    steps = 64
+    width = redshift / steps
+    integral = sum(
+        width / sqrt(0.3 * (1.0 + (step + 0.5) * width) ** 3 + 0.7) for step in range(steps)
+    )
+    return 4.0 * pi * ((1.0 + redshift) * integral * 299792.458 / 70.0 * MPC_IN_CM) ** 2
+
+
+def coordinates(name: str) -> tuple[str, ...]:
+    """Return the numbers of a name `2CXO JHHMMSS.s±DDMMSS`: h, m, s, tenths, sign, d, m, s."""
+    found = _NAME.search(name)
+    return found.groups() if found else ("00", "00", "00", "0", "+", "00", "00", "00")
+
+
+def has_distance(facts: Facts) -> bool:
+    """Return True for a source at the distance of its host."""
+    return isfinite(facts.distance_mpc) and facts.redshift == 0.0
+
+
+__all__ = [
+    "LINEAR",
+    "LOG",
+    "Measured",
+    "Slots",
+    "pick",
+    "coordinates",
+    "error_of",
+    "has_distance",
+    "log10_text",
+    "luminosity_factor",
+    "record",
+    "round_limit",
+]

@@ -1,0 +1,430 @@
+"""Statements of a survey abstract on one source, as slots of its templates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, floor
+from ...source_classes import COMPONENTS, POWER_LAW
+from ..facts import Facts
+from ..grammar import expand
+from ..reporter import Measurement, Reporter
+from . import survey_tables as tables
+from .source_slots import (
+    LINEAR,
+    LOG,
+    Measured,
+    Slots,
+    coordinates,
+    error_of,
+    has_distance,
+    log10_text,
+    luminosity_factor,
+    pick,
+    record,
+    round_limit,
+)
+
+_ERRORS = {
+    "shape": (0.05, 0.18, LOG),
+    "shape2": (0.1, 0.25, LOG),
+    "index": (0.08, 0.3, LINEAR),
+    "nh": (0.12, 0.45, LOG),
+    "foreground_nh": (0.05, 0.15, LOG),
+    "abundance": (0.15, 0.4, LOG),
+    "flux": (0.2, 0.6, LOG),
+    "photons": (0.25, 0.7, LOG),
+    "hardness": (0.04, 0.15, LINEAR),
+    "medium_soft": (0.05, 0.15, LINEAR),
+    "redshift": (0.0003, 0.001, LINEAR),
+    "distance_mpc": (0.03, 0.12, LOG),
+}
+# Conversion of the flux in a band to that in 0.5–7 keV, for spectra of average hardness.
+_BANDS = (("0.5-7", 1.0), ("0.5-8", 0.94))
+_LENGTHS = (("Mpc", 1.0), ("kpc", 1e-3), ("pc", 1e-6))
+_REDSHIFTS = (" at {z_eq}", " <with|having> a redshift of {z}", " ({z_eq})")
+_PLACES = (" in {host}", " in the direction of {host}", " in the field of {host}")
+_MODELS = {
+    "power_law": ("a<|n absorbed| single> power law", "a power-law <model|continuum>"),
+    "black_body": ("a blackbody", "a <single-temperature |>blackbody <model|component>"),
+    "bremsstrahlung": ("thermal bremsstrahlung", "a bremsstrahlung <model|continuum>"),
+    "plasma": (
+        "an optically thin plasma",
+        "<an APEC|a Raymond-Smith> <model|plasma>",
+        "a <collisionally ionised|one-temperature> plasma",
+    ),
+    "disk": ("a multicolour disc", "a <disc-blackbody|multicolour disc> component"),
+}
+
+@dataclass(frozen=True)
+class Typeset:
+    """Typography of numbers in an abstract."""
+
+    math: str
+    plus_minus: str
+    times: str
+    about: str
+    power: str
+    gamma: str
+    column: str
+    luminosity: str
+    flux: str
+    unit: str
+
+    def number(self, text: str) -> str:
+        """Set a number or a formula."""
+        return f"{self.math}{text}{self.math}"
+
+    def ten(self, mantissa: str, exponent: int) -> str:
+        """Return a number times a power of ten, not yet set."""
+        power = self.power.format(exponent)
+        return power if mantissa == "1" else f"{mantissa}{self.times}{power}"
+
+    def units(self, *powers: str) -> str:
+        """Return units such as `erg`, `cm-2`."""
+        return " ".join(
+            name + (self.unit.format(power) if power else "")
+            for name, power in (_split_unit(unit) for unit in powers)
+        )
+
+
+TYPESETS = (
+    Typeset("$", r" \pm ", r" \times ", r"\sim ", "10^{{{}}}", r"\Gamma", r"N_{\rm H}",
+             r"L_{\rm X}", r"F_{\rm X}", "$^{{{}}}$"),
+    Typeset("", " +/- ", " x ", "~ ", "10^{}", "Gamma", "N_H", "L_X", "F_X", "^{}"),
+    Typeset("", " ± ", " × ", "∼", "10^{}", "Γ", "NH", "LX", "fX", "^{}"),
+)  # fmt: skip
+
+
+def _split_unit(unit: str) -> tuple[str, str]:
+    name = unit.rstrip("-0123456789")
+    return name, unit[len(name) :]
+
+
+class Source:
+    """What an abstract can say about its source, as slots of templates."""
+
+    def __init__(self, facts: Facts, reporter: Reporter, host_told: bool) -> None:
+        self.facts = facts
+        self.reporter = reporter
+        self.host_told = host_told
+        self.style = TYPESETS[int(reporter.random.random() * len(TYPESETS))]
+        self.measured = Measured(facts, reporter, _ERRORS)
+        self.redshift: float | None = None
+        self.label = ""
+        self.model_told = False
+        self.column_told = False
+        self.name = self._name()
+        self.named = False
+        self.slots = Slots(self)
+        self._band_name, self._band_unit = _BANDS[reporter.chance(0.5)]
+
+    def _name(self) -> str:
+        hours, minutes, seconds, tenth, sign, degrees, arcmin, arcsec = coordinates(self.facts.name)
+        full = f"J{hours}{minutes}{seconds}.{tenth}{sign}{degrees}{arcmin}{arcsec}"
+        short = f"J{hours}{minutes}{sign}{degrees}{arcmin}"
+        source = f"source {1 + int(self.reporter.random.random() * 300)}"
+        forms = (f"2CXO {full}", f"CXO {full}", f"CXO {short}", short, f"{source} ({full})")
+        return forms[int(self.reporter.random.random() * len(forms))]
+
+    def groups(self) -> list[str]:
+        """Return the groups of quantities that can be stated, those told most often first."""
+        facts = self.facts
+        power_law = int(facts.first) == POWER_LAW
+        groups = [] if self.column_told else ["nh"]
+        groups += ["slope" if power_law else "warmth", "colour", "flux", "counts"]
+        if self.redshift or (self.host_told and has_distance(facts)):
+            groups.append("luminosity")
+        groups += ["foreground", "soft_colour"]
+        if COMPONENTS[int(facts.first)] == "plasma":
+            groups.append("metals")
+        return groups
+
+    def src(self) -> str:
+        self.named = True
+        return self.name
+
+    def ref(self) -> str:
+        return self.src() if self.reporter.chance(0.6) or not self.named else "This source"
+
+    def ref2(self) -> str:
+        if self.named and self.reporter.chance(0.35):
+            return "this object" if self.reporter.chance(0.5) else "the source"
+        return self.src()
+
+    def cls(self) -> str:
+        lot = self.reporter.random.random()
+        if lot < 0.35:
+            self.label = tables.FAMILY[self.facts.class_name]
+            if self.label == tables.AGN and lot < 0.15:
+                return self._obscured()
+            return self._pick(tables.FAMILY_NAMES[self.label])
+        forms = tables.CLASSES[self.facts.class_name]
+        phrase, self.label = forms[int(self.reporter.random.random() * len(forms))]
+        return expand(phrase, self.reporter.random)
+
+    def _obscured(self) -> str:
+        """Name an active nucleus by its column."""
+        column, thick = self.measured["nh"], tables.COMPTON_THICK
+        self.column_told = True
+        if column.value > thick and self.reporter.chance(0.7):
+            self.reporter.limit(column, thick, upper=False)
+            return "a Compton-thick AGN"
+        self.reporter.limit(column, tables.OBSCURED, upper=column.value < tables.OBSCURED)
+        return "an obscured AGN" if column.value > tables.OBSCURED else "an unobscured AGN"
+
+    def where(self) -> str:
+        if self.facts.redshift > 0.0 and self.reporter.chance(0.5):
+            return self._pick(_REDSHIFTS)
+        if self.facts.host and not self.host_told and self.reporter.chance(0.3):
+            self.host_told = True
+            self.slots["host"] = self.facts.host
+            return self._pick(_PLACES)
+        return ""
+
+    def _pick(self, options: Sequence[str]) -> str:
+        return pick(options, self.reporter.random, self.slots)
+
+    def _error(self, quantity: str, unit: float, digits: int) -> str:
+        error = error_of(self.measured[quantity]) / unit
+        return f"{max(error, 10.0**-digits):.{digits}f}"
+
+    def _scientific(self, quantity: str, unit: float, units: Sequence[str]) -> str:
+        style, found = self.style, self.measured[quantity]
+        if self.reporter.chance(0.4):
+            mantissa, exponent = self.reporter.significant(found, 2, unit)
+            error = self._error(quantity, unit * 10.0**exponent, 1)
+            number = style.ten(f"({mantissa}{style.plus_minus}{error})", exponent)
+        else:
+            number = style.ten(*self.reporter.significant(found, 1 + self.reporter.chance(0.6), unit))
+        return f"{style.number(number)} {style.units(*units)}"
+
+    def _equation(self, symbol: str, value: str) -> str:
+        """Return symbol = value; a value that is set as a formula joins it."""
+        style = self.style
+        sign = " = " if "(" in value or style.plus_minus in value or self.reporter.chance(0.6) else " ∼ "
+        if sign == " ∼ ":
+            sign = f" {style.about}"
+        if style.math and value.startswith(style.math):
+            return f"{style.math}{symbol}{sign}{value[1:]}"
+        return f"{style.math}{symbol}{style.math}{sign.replace(style.about, '~ ')}{value}"
+
+    def _log(self, quantity: str, symbol: str, unit: float) -> str:
+        text = log10_text(self.reporter, self.measured[quantity], 1, unit)
+        log = r"\log " if self.style.math else "log "
+        return self.style.number(f"{log}{symbol} = {text}")
+
+    def dist(self) -> str:
+        found = self.measured["distance_mpc"]
+        name, unit = next(item for item in _LENGTHS if found.value >= item[1])
+        return f"{self.reporter.plain(found, 2, unit)} {name}"
+
+    def z(self) -> str:
+        reporter, redshift = self.reporter, self.facts.redshift
+        if redshift > 0.25 and reporter.chance(0.35):
+            found = reporter.measure("redshift", redshift, 0.04 * (1.0 + redshift))
+            text = reporter.decimal(found, 1 if redshift > 0.8 else 2)
+            self.redshift = max(float(text), 0.05)
+            return text
+        text = reporter.decimal(self.measured["redshift"], 3)
+        self.redshift = max(float(text), 0.001)
+        return text
+
+    def z_eq(self) -> str:
+        return self.style.number(f"z = {self.z()}")
+
+    def nh(self) -> str:
+        return self._scientific("nh", 1e-22, ("cm-2",))
+
+    def nh_eq(self) -> str:
+        reporter, style, value = self.reporter, self.style, self.measured["nh"].value
+        symbol, lot = style.column, reporter.random.random()
+        if value < 0.15 and lot < 0.5:
+            return self._column_limit(upper=True)
+        if value > 10.0 and lot < 0.3:
+            return self._column_limit(upper=False)
+        if lot < 0.3:
+            return self._log("nh", symbol, 1e-22)
+        if lot < 0.38:
+            exponent = 22 if value >= 1.0 else 21 if value >= 0.1 else 20
+            exponent += value >= 10.0
+            low = 10.0 ** (exponent - 22)
+            if low <= value < 10.0 * low:
+                record(reporter, self.measured["nh"], low, 10.0 * low)
+                log = r"\log " if style.math else "log "
+                return style.number(f"{log}{symbol} = {exponent}-{exponent + 1}")
+        return self._equation(symbol, self.nh())
+
+    def write_beyond(self, group: str) -> str:
+        """Write on which side of a round value a quantity of a group is."""
+        reporter, style = self.reporter, self.style
+        upper = reporter.chance(0.4)
+        sign = "<" if upper else ">"
+        if group == "nh":
+            return self._column_limit(upper=upper)
+        if group == "slope":
+            self._tell_model()
+            quantity, symbol, step = self._shape(), style.gamma, 0.5
+        elif group == "colour":
+            quantity, symbol, step = self.measured["hardness"], "HR", 0.25
+        else:
+            limit = round_limit(self.measured["flux"].value, upper=upper)
+            reporter.limit(self.measured["flux"], limit, upper)
+            number = style.number(f"{style.flux} {sign} {self._ten(limit)}")
+            return f"{number} {style.units('erg', 'cm-2', 's-1')}"
+        limit = (ceil if upper else floor)(quantity.value / step) * step
+        reporter.limit(quantity, limit, upper)
+        return style.number(f"{symbol} {sign} {limit:g}")
+
+    def _ten(self, number: float) -> str:
+        mantissa, exponent = f"{number:.1e}".split("e")
+        return self.style.ten(mantissa.removesuffix(".0"), int(exponent))
+
+    def _column_limit(self, *, upper: bool) -> str:
+        limit = round_limit(self.measured["nh"].value, upper=upper)
+        self.reporter.limit(self.measured["nh"], limit, upper)
+        sign = "<" if upper else ">"
+        number = self.style.number(f"{self.style.column} {sign} {self._ten(limit * 1e22)}")
+        return f"{number} {self.style.units('cm-2')}"
+
+    def nh_aside(self) -> str:
+        """Return the word beside a number, which adds no information."""
+        return self.reporter.aside(self.measured["nh"], tables.ABSORPTION).split("/")[1]
+
+    def nh_adj(self) -> str:
+        return self._absorption(0)
+
+    def nh_noun(self) -> str:
+        return self._absorption(1)
+
+    def _absorption(self, form: int) -> str:
+        return self.reporter.word(self.measured["nh"], tables.ABSORPTION).split("/")[form]
+
+    def hr(self) -> str:
+        found = self.measured["hardness"]
+        return self.style.number(self.reporter.decimal(found, 1 + (error_of(found) < 0.1)))
+
+    def hr_eq(self) -> str:
+        return f"HR = {self.hr()}"
+
+    def hr1(self) -> str:
+        return self.style.number(self.reporter.decimal(self.measured["medium_soft"], 1))
+
+    def colour(self) -> str:
+        return self.reporter.word(self.measured["hardness"], tables.COLOUR)
+
+    def _tell_model(self) -> str:
+        label = COMPONENTS[int(self.facts.first)]
+        if not self.model_told:
+            self.reporter.label("model", label)
+            self.model_told = True
+        return label
+
+    def model(self) -> str:
+        return self._pick(_MODELS[self._tell_model()])
+
+    def model_mute(self) -> str:
+        self._tell_model()
+        return ""
+
+    def gamma(self) -> str:
+        self._tell_model()
+        reporter, style, found = self.reporter, self.style, self._shape()
+        if reporter.chance(0.5):
+            digits = 2 if error_of(found) < 0.12 and reporter.chance(0.5) else 1
+            text = reporter.decimal(found, digits)
+            error = f"{max(error_of(found), 10.0**-digits):.{digits}f}"
+            return style.number(f"{text}{style.plus_minus}{error}")
+        return style.number(reporter.decimal(found, 1))
+
+    def _shape(self) -> Measurement:
+        """Return the first shape; errors of photon indices are absolute."""
+        power_law = int(self.facts.first) == POWER_LAW
+        return self.measured.draw("shape", "index" if power_law else "shape")
+
+    def gamma_eq(self) -> str:
+        return self._equation(self.style.gamma, self.gamma())
+
+    def slope(self) -> str:
+        return self.reporter.word(self._shape(), tables.SLOPE)
+
+    def kt(self) -> str:
+        self._tell_model()
+        reporter, found = self.reporter, self._shape()
+        if found.value < 2.0 and reporter.chance(0.2):
+            return f"{reporter.plain(found, 2, 1 / 11.6045)} MK"
+        if found.value < 0.25 and reporter.chance(0.4):
+            return f"{reporter.plain(found, 2, 1e-3)} eV"
+        if reporter.chance(0.4):
+            digits = 2 if found.value < 1.0 else 1
+            text = reporter.decimal(found, digits)
+            error = f"{max(error_of(found), 10.0**-digits):.{digits}f}"
+            return f"{self.style.number(text + self.style.plus_minus + error)} keV"
+        return f"{self.style.number(reporter.plain(found, 1 + reporter.chance(0.5)))} keV"
+
+    def kt_eq(self) -> str:
+        value = self.kt()
+        return self._equation("T" if value.endswith("MK") else "kT", value)
+
+    def warmth(self) -> str:
+        return self.reporter.word(self._shape(), tables.WARMTH)
+
+    def band(self) -> str:
+        return f"{self._band_name} keV"
+
+    def flux(self) -> str:
+        return self._scientific("flux", self._band_unit, ("erg", "cm-2", "s-1"))
+
+    def flux_eq(self) -> str:
+        if self.reporter.chance(0.25):
+            return self._log("flux", self.style.flux, 1.0)
+        return self._equation(self.style.flux, self.flux())
+
+    def bright(self) -> str:
+        return self.reporter.word(self.measured["flux"], tables.BRIGHTNESS)
+
+    def lum(self) -> str:
+        return self._luminosity(log=False)
+
+    def lum_eq(self) -> str:
+        if self.reporter.chance(0.35):
+            return self._luminosity(log=True)
+        return self._equation(self.style.luminosity, self._luminosity(log=False))
+
+    def _luminosity(self, *, log: bool) -> str:
+        """Write a luminosity: of the stated redshift, or as that of a source in its host."""
+        reporter, found = self.reporter, self.measured["flux"]
+        unit = 1.0
+        if self.redshift:
+            unit = 1.0 / luminosity_factor(self.redshift)
+        else:
+            factor = self.facts.luminosity / self.facts.flux
+            found = reporter.again(found, "luminosity", found.value * factor)
+        if log:
+            text = log10_text(reporter, found, 1, unit)
+            name = r"\log " if self.style.math else "log "
+            return self.style.number(f"{name}{self.style.luminosity} = {text}")
+        number = self.style.ten(*reporter.significant(found, 1 + reporter.chance(0.5), unit))
+        return f"{self.style.number(number)} {self.style.units('erg', 's-1')}"
+
+    def counts(self) -> str:
+        mantissa, exponent = self.reporter.significant(self.measured["photons"], 2)
+        return f"{float(mantissa) * 10.0**exponent:.0f}"
+
+    def metals(self) -> str:
+        return self.reporter.decimal(self.measured["abundance"], 1)
+
+    def galactic(self) -> str:
+        return self._scientific("foreground_nh", 1e-22, ("cm-2",))
+
+    def model2(self) -> str:
+        return self._pick(_MODELS[COMPONENTS[int(self.facts.second)]])
+
+    def shape2(self) -> str:
+        if int(self.facts.second) == POWER_LAW:
+            text = self.reporter.decimal(self.measured.draw("shape2", "index"), 1)
+            return self.style.number(f"{self.style.gamma} = {text}")
+        return f"kT = {self.style.number(self.reporter.plain(self.measured['shape2'], 2))} keV"
+
+
+__all__ = ["Source", "Typeset"]
