@@ -19,7 +19,7 @@ _LIMITS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
 
 
 class Slots(dict[str, str]):
-    """Slots of templates; one that holds no text is written by a method of its name.
+    """Slots of templates; one without a text is written by the method of its name, `_name`.
 
     Args:
         writers: objects with such methods; the first that has one is asked.
@@ -31,7 +31,7 @@ class Slots(dict[str, str]):
 
     def __missing__(self, name: str) -> str:
         for writer in self._writers:
-            method = getattr(writer, name, None)
+            method = getattr(writer, f"_{name}", None)
             if method is not None:
                 return method()
         raise KeyError(name)
@@ -85,21 +85,6 @@ def record(reporter: Reporter, found: Measurement, low: float, high: float) -> N
     reporter.statements.append(Statement(found.quantity, low, high, found.error, found.scale))
 
 
-def log10_text(reporter: Reporter, found: Measurement, digits: int, unit: float = 1.0) -> str:
-    """Write the decimal logarithm of a measurement.
-
-    Args:
-        reporter: of the text.
-        found: the measurement.
-        digits: decimal places.
-        unit: what one in the text is, in the units of `Facts`.
-    """
-    text, half = f"{log10(found.value / unit):.{digits}f}", 0.5 * 10.0**-digits
-    value = float(text)
-    record(reporter, found, unit * 10.0 ** (value - half), unit * 10.0 ** (value + half))
-    return text
-
-
 def round_limit(value: float, *, upper: bool) -> float:
     """Return the nearest of some round numbers above or below a positive value."""
     ten = 10.0 ** floor(log10(value))
@@ -134,12 +119,11 @@ __all__ = [
     "LOG",
     "Measured",
     "Slots",
-    "pick",
     "coordinates",
     "error_of",
     "has_distance",
-    "log10_text",
     "luminosity_factor",
+    "pick",
     "record",
     "round_limit",
 ]

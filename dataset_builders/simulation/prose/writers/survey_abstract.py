@@ -35,19 +35,30 @@ _INTRO_BARE = (
     "{src}{where} <remains|is still> without <a secure identification|a firm class>.",
     "We <comment on|single out> {src}{where} <as an example|among the remaining entries>.",
     "<The nature of {src}{where} is left open|Nothing firm is known of {src}{where}>.",
-    "Individual <entries|sources> <such as|like> {src}{where} <are|will be> <examined|followed up>.",
+    "Individual <entries|sources> <such as|like> {src}{where} <are|will be> <examined|followed "
+    "up>.",
 )
 # By group of quantities: verb phrases, then noun phrases.
 _PHRASES = {
     "nh": (
-        ("is {nh_adj}", "lies behind {nh_eq}", "is <seen|observed> through {nh_eq}",
-         "<shows|displays> {nh_noun}", "<is absorbed|has a spectrum cut off> by {nh_eq}",
-         "suffers {nh_aside} ({nh_eq})"),
+        (
+            "is {nh_adj}",
+            "lies behind {nh_eq}",
+            "is <seen|observed> through {nh_eq}",
+            "<shows|displays> {nh_noun}",
+            "<is absorbed|has a spectrum cut off> by {nh_eq}",
+            "suffers {nh_aside} ({nh_eq})",
+        ),
         ("{nh_eq}", "<a column|an absorbing column> of {nh}", "{nh_noun}", "{nh_aside} ({nh_eq})"),
     ),
     "colour": (
-        ("is {colour}", "has a hardness ratio of {hr}", "has {hr_eq}", "turns out to be {colour}",
-         "<shows|has> X-ray colours that are {colour}"),
+        (
+            "is {colour}",
+            "has a hardness ratio of {hr}",
+            "has {hr_eq}",
+            "turns out to be {colour}",
+            "<shows|has> X-ray colours that are {colour}",
+        ),
         ("a hardness ratio of {hr}", "{hr_eq}", "colours that are {colour}"),
     ),
     "soft_colour": (
@@ -55,24 +66,44 @@ _PHRASES = {
         ("(M-S)/(M+S) = {hr1}",),
     ),
     "slope": (
-        ("has a photon index of {gamma}", "is <fitted|described> by {model} <with|of> {gamma_eq}",
-         "has a {slope} <power-law |>continuum{model_mute}", "shows a {slope} slope{model_mute}"),
-        ("a photon index of {gamma}", "{gamma_eq}", "a spectral slope of {gamma}",
-         "a {slope} power law{model_mute}"),
+        (
+            "has a photon index of {gamma}",
+            "is <fitted|described> by {model} <with|of> {gamma_eq}",
+            "has a {slope} <power-law |>continuum{model_mute}",
+            "shows a {slope} slope{model_mute}",
+        ),
+        (
+            "a photon index of {gamma}",
+            "{gamma_eq}",
+            "a spectral slope of {gamma}",
+            "a {slope} power law{model_mute}",
+        ),
     ),
     "warmth": (
-        ("is <fitted|described> by {model} <with|of> {kt_eq}", "is consistent with {model} <of|at> {kt_eq}",
-         "is best <reproduced|matched> by {model}, which is {warmth}",
-         "<requires|prefers> {model} <with|at> a temperature of {kt}"),
+        (
+            "is <fitted|described> by {model} <with|of> {kt_eq}",
+            "is consistent with {model} <of|at> {kt_eq}",
+            "is best <reproduced|matched> by {model}, which is {warmth}",
+            "<requires|prefers> {model} <with|at> a temperature of {kt}",
+        ),
         ("{model} with {kt_eq}", "a temperature of {kt} for {model}", "{model} that is {warmth}"),
     ),
     "flux": (
-        ("is {bright}", "has an <observed|absorbed> {band} flux of {flux}", "is detected at {flux_eq}",
-         "has {flux_eq}"),
+        (
+            "is {bright}",
+            "has an <observed|absorbed> {band} flux of {flux}",
+            "is detected at {flux_eq}",
+            "has {flux_eq}",
+        ),
         ("<a {band} flux|a broad-band flux> of {flux}", "{flux_eq}"),
     ),
     "luminosity": (
-        ("has a luminosity of {lum}", "<reaches|attains> {lum_eq}", "radiates {lum}", "has {lum_eq}"),
+        (
+            "has a luminosity of {lum}",
+            "<reaches|attains> {lum_eq}",
+            "radiates {lum}",
+            "has {lum_eq}",
+        ),
         ("a luminosity of {lum}", "{lum_eq}"),
     ),
     "counts": (
@@ -115,7 +146,8 @@ _CUT = (
     "<A cut at|Selecting> {beyond} leaves {part} <candidates|sources>, <one being|such as> {src}.",
 )
 _SECOND = (
-    "<A second component|An additional term>, {model2}, is <needed|required> for {ref2}<| ({shape2})>.",
+    "<A second component|An additional term>, {model2}, is <needed|required> for {ref2}<| "
+    "({shape2})>.",
     "<Residuals|Excess counts> in {ref2} <call for|are removed by> {model2}<| with {shape2}>.",
     "{ref} <also|in addition> <shows|requires> {model2}<|, {shape2}>.",
 )
@@ -154,115 +186,115 @@ class _Sample:
     def __init__(self, random: Random, style: Typeset, size: tuple[float, float]) -> None:
         self.random = random
         self._size = 10.0 ** random.uniform(*size)
-        self._limit = random.uniform(-16.0, -14.2)
+        self._faintest = random.uniform(-16.0, -14.2)
         self.style = style
 
-    def n(self) -> str:
+    def _n(self) -> str:
         return _whole(self._size)
 
-    def part(self) -> str:
-        return self._part(0.1, 0.4)
+    def _part(self) -> str:
+        return self._share(0.1, 0.4)
 
-    def part2(self) -> str:
-        return self._part(0.03, 0.1)
+    def _part2(self) -> str:
+        return self._share(0.03, 0.1)
 
-    def small(self) -> str:
-        return self._part(0.005, 0.03)
+    def _small(self) -> str:
+        return self._share(0.005, 0.03)
 
-    def small2(self) -> str:
-        return self._part(0.004, 0.02)
+    def _small2(self) -> str:
+        return self._share(0.004, 0.02)
 
-    def fields(self) -> str:
+    def _fields(self) -> str:
         return _whole(10.0 ** self.random.uniform(0.5, 2.5))
 
-    def years(self) -> str:
+    def _years(self) -> str:
         return str(self._between(8, 24))
 
-    def cut(self) -> str:
+    def _cut(self) -> str:
         return str(self._one_of(20, 30, 50, 100, 200, 500))
 
-    def cut2(self) -> str:
+    def _cut2(self) -> str:
         return _whole(10.0 ** self.random.uniform(3.2, 5.0))
 
-    def p1(self) -> str:
+    def _p1(self) -> str:
         return str(self._between(40, 90))
 
-    def p2(self) -> str:
+    def _p2(self) -> str:
         return str(self._between(12, 60))
 
-    def p3(self) -> str:
+    def _p3(self) -> str:
         return str(self._between(2, 12))
 
-    def accuracy(self) -> str:
+    def _accuracy(self) -> str:
         return str(self._between(78, 98))
 
-    def area(self) -> str:
-        return f"{10.0 ** self.random.uniform(-1.0, 2.5):.2g}"
+    def _area(self) -> str:
+        return f"{self._size / 10.0 ** self.random.uniform(2.6, 3.5):.2g}"
 
-    def exposure(self) -> str:
+    def _exposure(self) -> str:
         kiloseconds = 10.0 ** self.random.uniform(1.4, 3.3)
         return f"{kiloseconds / 1e3:.1f} Ms" if kiloseconds > 1000 else f"{kiloseconds:.0f} ks"
 
-    def arcsec(self) -> str:
+    def _arcsec(self) -> str:
         return self._decimal(0.2, 0.9)
 
-    def limit(self) -> str:
+    def _limit(self) -> str:
         return self._flux(0.0, 0.0)
 
-    def flux2(self) -> str:
+    def _flux2(self) -> str:
         return self._flux(0.4, 0.9)
 
-    def flux3(self) -> str:
+    def _flux3(self) -> str:
         return self._flux(1.1, 2.2)
 
-    def flux4(self) -> str:
+    def _flux4(self) -> str:
         return self._flux(3.2, 3.9)
 
-    def lf(self) -> str:
+    def _lf(self) -> str:
         return self._decimal(1.3, 2.6)
 
-    def gmean(self) -> str:
-        return f"{self.style.number(self.style.gamma)} = {self.gbare()}"
+    def _gmean(self) -> str:
+        return f"{self.style.number(self.style.gamma)} = {self._gbare()}"
 
-    def gbare(self) -> str:
+    def _gbare(self) -> str:
         value, error = self.random.uniform(1.2, 2.3), self.random.uniform(0.04, 0.2)
         return self.style.number(f"{value:.2f}{self.style.plus_minus}{error:.2f}")
 
-    def gone(self) -> str:
+    def _gone(self) -> str:
         return self.style.number(("1.4", "1.7", "1.8", "1.9", "2")[self._between(0, 5)])
 
-    def gsig(self) -> str:
+    def _gsig(self) -> str:
         return self._decimal(0.1, 0.6)
 
-    def hlow(self) -> str:
+    def _hlow(self) -> str:
         return self.style.number(self._decimal(-0.95, -0.5))
 
-    def hhigh(self) -> str:
+    def _hhigh(self) -> str:
         return self.style.number(self._decimal(0.5, 0.95))
 
-    def hmed(self) -> str:
+    def _hmed(self) -> str:
         return self.style.number(f"{self.random.uniform(-0.4, 0.4):.2f}")
 
-    def nhcut(self) -> str:
+    def _nhcut(self) -> str:
         number = self.style.ten(str(self._one_of(1, 2, 3, 5)), self._one_of(22, 23, 24))
         return f"{self.style.number(number)} {self.style.units('cm-2')}"
 
-    def klow(self) -> str:
+    def _klow(self) -> str:
         return self._decimal(0.2, 0.9)
 
-    def khigh(self) -> str:
+    def _khigh(self) -> str:
         return str(self._between(2, 11))
 
-    def year1(self) -> str:
+    def _year1(self) -> str:
         return str(self._between(1999, 2011))
 
-    def year2(self) -> str:
+    def _year2(self) -> str:
         return str(self._between(2012, 2025))
 
-    def above(self) -> str:
+    def _above(self) -> str:
         return self.style.number(">")
 
-    def other(self) -> str:
+    def _other(self) -> str:
         between = self._between
         number = f"J{between(0, 24):02d}{between(0, 60):02d}{'+-'[between(0, 2)]}"
         number += f"{between(0, 80):02d}{between(0, 60):02d}"
@@ -280,11 +312,13 @@ class _Sample:
     def _one_of(self, *values: int) -> int:
         return values[int(self.random.random() * len(values))]
 
-    def _part(self, low: float, high: float) -> str:
-        return _whole(2 + self._size * self.random.uniform(low, high))
+    def _share(self, low: float, high: float) -> str:
+        return _whole(2 + min(self._size, 3e3) * self.random.uniform(low, high))
 
     def _flux(self, low: float, high: float) -> str:
-        mantissa, exponent = f"{10.0 ** (self._limit + self.random.uniform(low, high)):.0e}".split("e")
+        mantissa, exponent = (
+            f"{10.0 ** (self._faintest + self.random.uniform(low, high)):.0e}".split("e")
+        )
         number = self.style.number(self.style.ten(mantissa, int(exponent)))
         return f"{number} {self.style.units('erg', 'cm-2', 's-1')}"
 
@@ -405,19 +439,19 @@ class _Abstract:
         self._groups = groups
         return self._pick(_FRAMES[len(groups)])
 
-    def beyond(self) -> str:
+    def _beyond(self) -> str:
         return self.source.write_beyond(self._groups[0])
 
-    def vp(self) -> str:
+    def _vp(self) -> str:
         return self._pick(_PHRASES[self._groups[0]][0])
 
-    def np(self) -> str:
+    def _np(self) -> str:
         return self._pick(_PHRASES[self._groups[0]][1])
 
-    def vp2(self) -> str:
+    def _vp2(self) -> str:
         return self._pick(_PHRASES[self._groups[1]][0])
 
-    def np2(self) -> str:
+    def _np2(self) -> str:
         return self._pick(_PHRASES[self._groups[1]][1])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor
+
 from ...source_classes import COMPONENTS, POWER_LAW
 from ..facts import Facts
 from ..grammar import expand
@@ -18,7 +19,6 @@ from .source_slots import (
     coordinates,
     error_of,
     has_distance,
-    log10_text,
     luminosity_factor,
     pick,
     record,
@@ -55,6 +55,7 @@ _MODELS = {
     ),
     "disk": ("a multicolour disc", "a <disc-blackbody|multicolour disc> component"),
 }
+
 
 @dataclass(frozen=True)
 class Typeset:
@@ -102,7 +103,15 @@ def _split_unit(unit: str) -> tuple[str, str]:
 
 
 class Source:
-    """What an abstract can say about its source, as slots of templates."""
+    """Statements on the source of an abstract.
+
+    Attributes:
+        host_told: whether the abstract names the host.
+        label: classes that the abstract allows, joined by `|`; empty where it tells none.
+        named: whether a pronoun can stand for the source.
+        model_told: whether a model of the spectrum is stated.
+        column_told: whether the class was named by its column.
+    """
 
     def __init__(self, facts: Facts, reporter: Reporter, host_told: bool) -> None:
         self.facts = facts
@@ -140,19 +149,19 @@ class Source:
             groups.append("metals")
         return groups
 
-    def src(self) -> str:
+    def _src(self) -> str:
         self.named = True
         return self.name
 
-    def ref(self) -> str:
-        return self.src() if self.reporter.chance(0.6) or not self.named else "This source"
+    def _ref(self) -> str:
+        return self._src() if self.reporter.chance(0.6) or not self.named else "This source"
 
-    def ref2(self) -> str:
+    def _ref2(self) -> str:
         if self.named and self.reporter.chance(0.35):
             return "this object" if self.reporter.chance(0.5) else "the source"
-        return self.src()
+        return self._src()
 
-    def cls(self) -> str:
+    def _cls(self) -> str:
         lot = self.reporter.random.random()
         if lot < 0.35:
             self.label = tables.FAMILY[self.facts.class_name]
@@ -173,7 +182,7 @@ class Source:
         self.reporter.limit(column, tables.OBSCURED, upper=column.value < tables.OBSCURED)
         return "an obscured AGN" if column.value > tables.OBSCURED else "an unobscured AGN"
 
-    def where(self) -> str:
+    def _where(self) -> str:
         if self.facts.redshift > 0.0 and self.reporter.chance(0.5):
             return self._pick(_REDSHIFTS)
         if self.facts.host and not self.host_told and self.reporter.chance(0.3):
@@ -196,13 +205,19 @@ class Source:
             error = self._error(quantity, unit * 10.0**exponent, 1)
             number = style.ten(f"({mantissa}{style.plus_minus}{error})", exponent)
         else:
-            number = style.ten(*self.reporter.significant(found, 1 + self.reporter.chance(0.6), unit))
+            number = style.ten(
+                *self.reporter.significant(found, 1 + self.reporter.chance(0.6), unit)
+            )
         return f"{style.number(number)} {style.units(*units)}"
 
     def _equation(self, symbol: str, value: str) -> str:
         """Return symbol = value; a value that is set as a formula joins it."""
         style = self.style
-        sign = " = " if "(" in value or style.plus_minus in value or self.reporter.chance(0.6) else " ∼ "
+        sign = (
+            " = "
+            if "(" in value or style.plus_minus in value or self.reporter.chance(0.6)
+            else " ∼ "
+        )
         if sign == " ∼ ":
             sign = f" {style.about}"
         if style.math and value.startswith(style.math):
@@ -210,16 +225,16 @@ class Source:
         return f"{style.math}{symbol}{style.math}{sign.replace(style.about, '~ ')}{value}"
 
     def _log(self, quantity: str, symbol: str, unit: float) -> str:
-        text = log10_text(self.reporter, self.measured[quantity], 1, unit)
+        text = self.reporter.logarithm(self.measured[quantity], 1, unit)
         log = r"\log " if self.style.math else "log "
         return self.style.number(f"{log}{symbol} = {text}")
 
-    def dist(self) -> str:
+    def _dist(self) -> str:
         found = self.measured["distance_mpc"]
         name, unit = next(item for item in _LENGTHS if found.value >= item[1])
         return f"{self.reporter.plain(found, 2, unit)} {name}"
 
-    def z(self) -> str:
+    def _z(self) -> str:
         reporter, redshift = self.reporter, self.facts.redshift
         if redshift > 0.25 and reporter.chance(0.35):
             found = reporter.measure("redshift", redshift, 0.04 * (1.0 + redshift))
@@ -230,13 +245,13 @@ class Source:
         self.redshift = max(float(text), 0.001)
         return text
 
-    def z_eq(self) -> str:
-        return self.style.number(f"z = {self.z()}")
+    def _z_eq(self) -> str:
+        return self.style.number(f"z = {self._z()}")
 
-    def nh(self) -> str:
+    def _nh(self) -> str:
         return self._scientific("nh", 1e-22, ("cm-2",))
 
-    def nh_eq(self) -> str:
+    def _nh_eq(self) -> str:
         reporter, style, value = self.reporter, self.style, self.measured["nh"].value
         symbol, lot = style.column, reporter.random.random()
         if value < 0.15 and lot < 0.5:
@@ -253,7 +268,7 @@ class Source:
                 record(reporter, self.measured["nh"], low, 10.0 * low)
                 log = r"\log " if style.math else "log "
                 return style.number(f"{log}{symbol} = {exponent}-{exponent + 1}")
-        return self._equation(symbol, self.nh())
+        return self._equation(symbol, self._nh())
 
     def write_beyond(self, group: str) -> str:
         """Write on which side of a round value a quantity of a group is."""
@@ -287,30 +302,30 @@ class Source:
         number = self.style.number(f"{self.style.column} {sign} {self._ten(limit * 1e22)}")
         return f"{number} {self.style.units('cm-2')}"
 
-    def nh_aside(self) -> str:
+    def _nh_aside(self) -> str:
         """Return the word beside a number, which adds no information."""
         return self.reporter.aside(self.measured["nh"], tables.ABSORPTION).split("/")[1]
 
-    def nh_adj(self) -> str:
+    def _nh_adj(self) -> str:
         return self._absorption(0)
 
-    def nh_noun(self) -> str:
+    def _nh_noun(self) -> str:
         return self._absorption(1)
 
     def _absorption(self, form: int) -> str:
         return self.reporter.word(self.measured["nh"], tables.ABSORPTION).split("/")[form]
 
-    def hr(self) -> str:
+    def _hr(self) -> str:
         found = self.measured["hardness"]
         return self.style.number(self.reporter.decimal(found, 1 + (error_of(found) < 0.1)))
 
-    def hr_eq(self) -> str:
-        return f"HR = {self.hr()}"
+    def _hr_eq(self) -> str:
+        return f"HR = {self._hr()}"
 
-    def hr1(self) -> str:
+    def _hr1(self) -> str:
         return self.style.number(self.reporter.decimal(self.measured["medium_soft"], 1))
 
-    def colour(self) -> str:
+    def _colour(self) -> str:
         return self.reporter.word(self.measured["hardness"], tables.COLOUR)
 
     def _tell_model(self) -> str:
@@ -320,14 +335,14 @@ class Source:
             self.model_told = True
         return label
 
-    def model(self) -> str:
+    def _model(self) -> str:
         return self._pick(_MODELS[self._tell_model()])
 
-    def model_mute(self) -> str:
+    def _model_mute(self) -> str:
         self._tell_model()
         return ""
 
-    def gamma(self) -> str:
+    def _gamma(self) -> str:
         self._tell_model()
         reporter, style, found = self.reporter, self.style, self._shape()
         if reporter.chance(0.5):
@@ -342,13 +357,13 @@ class Source:
         power_law = int(self.facts.first) == POWER_LAW
         return self.measured.draw("shape", "index" if power_law else "shape")
 
-    def gamma_eq(self) -> str:
-        return self._equation(self.style.gamma, self.gamma())
+    def _gamma_eq(self) -> str:
+        return self._equation(self.style.gamma, self._gamma())
 
-    def slope(self) -> str:
+    def _slope(self) -> str:
         return self.reporter.word(self._shape(), tables.SLOPE)
 
-    def kt(self) -> str:
+    def _kt(self) -> str:
         self._tell_model()
         reporter, found = self.reporter, self._shape()
         if found.value < 2.0 and reporter.chance(0.2):
@@ -362,31 +377,31 @@ class Source:
             return f"{self.style.number(text + self.style.plus_minus + error)} keV"
         return f"{self.style.number(reporter.plain(found, 1 + reporter.chance(0.5)))} keV"
 
-    def kt_eq(self) -> str:
-        value = self.kt()
+    def _kt_eq(self) -> str:
+        value = self._kt()
         return self._equation("T" if value.endswith("MK") else "kT", value)
 
-    def warmth(self) -> str:
+    def _warmth(self) -> str:
         return self.reporter.word(self._shape(), tables.WARMTH)
 
-    def band(self) -> str:
+    def _band(self) -> str:
         return f"{self._band_name} keV"
 
-    def flux(self) -> str:
+    def _flux(self) -> str:
         return self._scientific("flux", self._band_unit, ("erg", "cm-2", "s-1"))
 
-    def flux_eq(self) -> str:
+    def _flux_eq(self) -> str:
         if self.reporter.chance(0.25):
             return self._log("flux", self.style.flux, 1.0)
-        return self._equation(self.style.flux, self.flux())
+        return self._equation(self.style.flux, self._flux())
 
-    def bright(self) -> str:
+    def _bright(self) -> str:
         return self.reporter.word(self.measured["flux"], tables.BRIGHTNESS)
 
-    def lum(self) -> str:
+    def _lum(self) -> str:
         return self._luminosity(log=False)
 
-    def lum_eq(self) -> str:
+    def _lum_eq(self) -> str:
         if self.reporter.chance(0.35):
             return self._luminosity(log=True)
         return self._equation(self.style.luminosity, self._luminosity(log=False))
@@ -401,26 +416,26 @@ class Source:
             factor = self.facts.luminosity / self.facts.flux
             found = reporter.again(found, "luminosity", found.value * factor)
         if log:
-            text = log10_text(reporter, found, 1, unit)
+            text = reporter.logarithm(found, 1, unit)
             name = r"\log " if self.style.math else "log "
             return self.style.number(f"{name}{self.style.luminosity} = {text}")
         number = self.style.ten(*reporter.significant(found, 1 + reporter.chance(0.5), unit))
         return f"{self.style.number(number)} {self.style.units('erg', 's-1')}"
 
-    def counts(self) -> str:
+    def _counts(self) -> str:
         mantissa, exponent = self.reporter.significant(self.measured["photons"], 2)
         return f"{float(mantissa) * 10.0**exponent:.0f}"
 
-    def metals(self) -> str:
+    def _metals(self) -> str:
         return self.reporter.decimal(self.measured["abundance"], 1)
 
-    def galactic(self) -> str:
+    def _galactic(self) -> str:
         return self._scientific("foreground_nh", 1e-22, ("cm-2",))
 
-    def model2(self) -> str:
+    def _model2(self) -> str:
         return self._pick(_MODELS[COMPONENTS[int(self.facts.second)]])
 
-    def shape2(self) -> str:
+    def _shape2(self) -> str:
         if int(self.facts.second) == POWER_LAW:
             text = self.reporter.decimal(self.measured.draw("shape2", "index"), 1)
             return self.style.number(f"{self.style.gamma} = {text}")

@@ -69,7 +69,7 @@ FAMILY = {
 # By class, noun phrases and the classes that they allow.
 CLASSES = {
     "qso": (
-        ("a <|radio-quiet |optically selected >quasar", "qso"),
+        ("<a|a radio-quiet|an optically selected> quasar", "qso"),
         ("a QSO", "qso|lensed_qso"),
         ("a <broad-line|type-1> AGN", "qso|seyfert1|lensed_qso"),
     ),
@@ -142,8 +142,10 @@ CLASSES = {
         ("a shell-type remnant", "snr"),
     ),
     "hot_gas": (
-        ("<diffuse|extended> emission from the hot <ISM|interstellar medium> <|of the galaxy>",
-         "hot_gas"),
+        (
+            "<diffuse|extended> emission from the hot <ISM|interstellar medium> <|of the galaxy>",
+            "hot_gas",
+        ),
         ("a <halo|corona> of hot gas around <the|its> galaxy", "hot_gas"),
     ),
     "cluster": (
@@ -169,11 +171,11 @@ FAMILY_NAMES = {
     AGN: ("an AGN", "an active galactic nucleus", "an active nucleus <|of unknown type>"),
     COMPACT: (
         "an accreting <neutron star or black hole|compact object of stellar mass>",
-        "an X-ray binary <or ULX|, possibly ultraluminous>",
+        "an X-ray binary<| or ULX|, possibly ultraluminous>",
     ),
     WHITE_DWARF: (
         "an accreting white dwarf",
-        "a cataclysmic variable <of either kind|, magnetic or not>",
+        "a cataclysmic variable<| of either kind|, magnetic or not>",
     ),
     STELLAR: ("<a|a bona fide> star", "a stellar <source|X-ray emitter>", "a Galactic star"),
     NEUTRON_STAR: (
@@ -196,11 +198,14 @@ FIELD_OPENINGS = {
     ),
     "galaxy": (
         "We <present|report> a <census|catalogue|study> of the X-ray <source |>population of"
-        " {host}<| at {dist}>, <based on|from> {fields} Chandra <observations|pointings> with a total"
+        " {host}<| at {dist}>, <based on|from> {fields} Chandra <observations|pointings> with a "
+        "total"
         " exposure of {exposure}.",
-        "X-ray binaries trace the <stellar mass|star formation> of galaxies. <Here we|We> <catalogue"
+        "X-ray binaries trace the <stellar mass|star formation> of galaxies. <Here we|We> "
+        "<catalogue"
         "|characterise> {n} sources within the D25 <ellipse|isophote> of {host}.",
-        "<Deep|Archival> Chandra data of the <|nearby >galaxy {host}<| (D = {dist})> <reveal|contain>"
+        "<Deep|Archival> Chandra data of the <|nearby >galaxy {host}<| (D = {dist})> "
+        "<reveal|contain>"
         " {n} sources <brighter than|down to> {limit}.",
     ),
     "globular": (
@@ -212,7 +217,8 @@ FIELD_OPENINGS = {
         "|uncovers> {n} sources<| inside its core radius|>.",
     ),
     "nursery": (
-        "We present <a|the> Chandra <study|census> of the <star-forming region|young complex> {host}"
+        "We present <a|the> Chandra <study|census> of the <star-forming region|young complex> "
+        "{host}"
         "<| ({dist})>, in which {n} sources are detected in {exposure}.",
         "The stellar population of {host}<|, at {dist},> is <traced|selected> free of disc bias"
         " through its X-rays. Our <ACIS-I mosaic|survey> <contains|lists> {n} members.",
@@ -220,11 +226,13 @@ FIELD_OPENINGS = {
         " <combine|match> {n} Chandra sources with <near-infrared|Spitzer> photometry.",
     ),
     "cluster": (
-        "We <examine|study> the X-ray sources <toward|in the direction of> the galaxy cluster {host}"
+        "We <examine|study> the X-ray sources <toward|in the direction of> the galaxy cluster "
+        "{host}"
         " <using|with> {exposure} of Chandra imaging.",
-        "<To test|We test> <whether|if> dense environments <quench|trigger> nuclear activity<| ,>"
+        "<We test|We revisit> whether dense environments <quench|trigger> nuclear activity,"
         " <using|with> {n} Chandra sources in the field of the cluster {host}.",
-        "The Chandra field of the galaxy cluster {host} <holds|contains> {n} sources <down to|above>"
+        "The Chandra field of the galaxy cluster {host} <holds|contains> {n} sources <down "
+        "to|above>"
         " {limit}, <which|all of which> we <characterise|catalogue>.",
     ),
     "plane": (
@@ -240,7 +248,8 @@ CLASS_OPENINGS = {
     AGN: (
         "We <analyse|study> the X-ray properties of {n} active galactic nuclei <selected from|in>"
         " <the Chandra archive|a mid-infrared survey|SDSS>.",
-        "<The obscured fraction|Obscuration> of AGN <depends on|changes with> luminosity. We revisit"
+        "<The obscured fraction|Obscuration> of AGN <depends on|changes with> luminosity. We "
+        "revisit"
         " <this|the matter> <with|using> {n} AGN observed <on- and off-axis|serendipitously> by"
         " Chandra.",
     ),
@@ -249,11 +258,13 @@ CLASS_OPENINGS = {
         " ordinary binaries to|including> ultraluminous sources, with Chandra spectra.",
     ),
     WHITE_DWARF: (
-        "<Accreting white dwarfs dominate|Cataclysmic variables make up much of> the hard emission of"
+        "<Accreting white dwarfs dominate|Cataclysmic variables make up much of> the hard "
+        "emission of"
         " the Galaxy. We <present|study> {n} of them <observed|detected> with Chandra.",
     ),
     STELLAR: (
-        "We <present|assemble> a catalogue of {n} stars detected by Chandra, <from pre-main-sequence"
+        "We <present|assemble> a catalogue of {n} stars detected by Chandra, <from "
+        "pre-main-sequence"
         " objects to|including> <M dwarfs and OB stars|field dwarfs and massive stars>.",
     ),
     NEUTRON_STAR: (
@@ -270,19 +281,23 @@ CLASS_OPENINGS = {
     ),
 }
 GENERAL_OPENINGS = (
-    "We present a <wide-area|serendipitous> X-ray catalogue of {n} sources <drawn|compiled> from {fields}"
+    "We present a <wide-area|serendipitous> X-ray catalogue of {n} sources <drawn|compiled> from "
+    "{fields}"
     " Chandra <observations|fields>, <covering|over> {area} deg^2.",
     "We <train|apply> a <random forest|gradient-boosted tree|neural network> <|classifier >to {n}"
     " Chandra sources with <multiwavelength|optical to mid-infrared> photometry and <assign|obtain>"
     " <class probabilities|probabilistic classes> for each.",
     "<Time-domain|Variability> information is <rarely|seldom> used in X-ray catalogues. We <search"
-    "|analyse> {years} years of Chandra data for <long-term|inter-observation> variability among {n}"
+    "|analyse> {years} years of Chandra data for <long-term|inter-observation> variability among "
+    "{n}"
     " sources.",
-    "We <cross-match|correlate> the Chandra <Source Catalog|archive> with <Gaia|a deep radio survey|"
+    "We <cross-match|correlate> the Chandra <Source Catalog|archive> with <Gaia|a deep radio "
+    "survey|"
     "the eROSITA catalogue|LOFAR>, and <find|obtain> {n} <reliable|secure> associations.",
     "<The identification|Identification> of serendipitous X-ray sources <remains|is> <incomplete|"
-    "biased to optically bright objects>. We <obtained|present> <optical|near-infrared> spectroscopy"
-    " for the counterparts of {n}.",
+    "biased to optically bright objects>. We <obtained|present> <optical|near-infrared> "
+    "spectroscopy"
+    " for the counterparts of {part}.",
     "<Large|All-sky> X-ray surveys <call for|require> <follow-up with|the positions of> Chandra. We"
     " <have targeted|observed> {n} <unidentified|poorly localised> sources in snapshots of"
     " {exposure} in total.",
@@ -293,7 +308,8 @@ CONTEXT = (
     " than {small} spurious <detections|entries>.",
     "We <compute|derive> the number counts, which <agree|are consistent> with <previous|earlier>"
     " work <above|down to> {limit}.",
-    "<Astrometry|Positions> <was|were> tied to Gaia, <leaving|with> a <median|typical> uncertainty of"
+    "<Astrometry|Positions> <was|were> tied to Gaia, <leaving|with> a <median|typical> "
+    "uncertainty of"
     " {arcsec} arcsec.",
     "<Optical or infrared|Reliable> counterparts are <found|proposed> for {p1} per cent of the"
     " sample<|, with a false-match rate of {p3} per cent>.",
@@ -301,22 +317,27 @@ CONTEXT = (
     " and photometry <extracted|measured> with ACIS Extract.",
     "<Each|Every> detection was <screened|inspected> <by eye|visually> and {p3} per cent were"
     " <rejected|removed>.",
-    "The <resulting|integrated> luminosity function is <a power law|well described by a broken power"
+    "The <resulting|integrated> luminosity function is <a power law|well described by a broken "
+    "power"
     " law> with a <differential |>slope of {lf}.",
     "The <cumulative|differential> counts <flatten|break> at {flux2}, where {p2} per cent of the"
     " background is resolved.",
     "<Long-term|Inter-epoch> variability by more than a factor of <two|three> is <seen|found> in"
     " {p3} per cent of the <objects|sample>.",
-    "<Upper limits|Sensitivity maps> are provided <for|at> all positions<| within the field of view>.",
+    "<Upper limits|Sensitivity maps> are provided <for|at> all positions<| within the field of "
+    "view>.",
     "<We stress|Note> that <small numbers limit|cosmic variance limits> any comparison <between|of>"
     " subsamples.",
-    "We <discuss|quantify> <Eddington bias and its|selection effects and their> <effect|influence> on"
+    "We <discuss|quantify> <Eddington bias and its|selection effects and their> "
+    "<effect|influence> on"
     " <population statistics|the counts>.",
-    "<Radio|ALMA> data are available for {part2} <objects|sources> and will be <presented|discussed>"
+    "<Radio|ALMA> data are available for {part2} <objects|sources> and will be "
+    "<presented|discussed>"
     " <elsewhere|in a companion paper>.",
     "<X-ray|Serendipitous> surveys <suffer|are> less <from|affected by> extinction than <optical|"
     "ultraviolet> ones<|, but need long exposures>.",
-    "<Exposures|Pointings> <overlap|are tiled> such that {p1} per cent of the area <has|received> at"
+    "<Exposures|Pointings> <overlap|are tiled> such that {p1} per cent of the area <has|received> "
+    "at"
     " least <two|three> visits.",
     "<Simulations|Mock images> <show|indicate> that source confusion <matters|is relevant> <only |>"
     "below {limit}.",
@@ -328,53 +349,64 @@ CONTEXT = (
     " <excluded|masked> from the <statistical analysis|sample>.",
     "<Background subtraction|Aperture corrections> <follows|follow> the <catalogue|Source Catalog>"
     " pipeline, <with|and> <systematics|residual errors> of {p3} per cent.",
-    "<Comparison|A comparison> with XMM-Newton <gives|shows> <consistent|compatible> fluxes for {p1}"
+    "<Comparison|A comparison> with XMM-Newton <gives|shows> <consistent|compatible> fluxes for "
+    "{p1}"
     " per cent of the <objects|detections> in common.",
     "<Observations|The data> were taken between {year1} and {year2} and <reduced|reprocessed>"
     " <homogeneously|with CIAO>.",
 )
 IDENTITY = {
     "survey": (
-        "<Of|Among> the classified sources, {p1} per cent are AGN, {p3} per cent normal galaxies and"
+        "<Of|Among> the classified sources, {p1} per cent are AGN, {p3} per cent normal galaxies "
+        "and"
         " the <rest|remainder> stars.",
         "<Type-1|Broad-line> objects <make up|account for> {p2} per cent of the <identified|"
         "spectroscopic> sample, and {part2} sources have z {above} 3.",
     ),
     "galaxy": (
-        "<We classify|Colours suggest> {part} <X-ray binaries|sources as X-ray binaries>, {small} <as |>"
-        "supernova remnants and {small2} <as |>ultraluminous sources, <besides|with> {part2} <likely|"
+        "<We classify|Colours suggest> {part} <X-ray binaries|sources as X-ray binaries>, {small} "
+        "<as |>"
+        "supernova remnants and {small2} <as |>ultraluminous sources, <besides|with> {part2} "
+        "<likely|"
         "probable> background AGN.",
         "<High-mass systems|HMXBs> <outnumber|are fewer than> <low-mass ones|LMXBs> <in the disc|"
         "outside the bulge>, and {small} <objects|sources> exceed 10^39 erg s^-1.",
     ),
     "globular": (
-        "<We identify|There are> {small} quiescent <low-mass X-ray binaries|LMXBs>, {part2} <probable|"
+        "<We identify|There are> {small} quiescent <low-mass X-ray binaries|LMXBs>, {part2} "
+        "<probable|"
         "candidate> CVs, {small2} millisecond pulsars and <several|a few> active binaries.",
         "The <numbers|counts> scale with the encounter rate as in <other clusters|47 Tuc>, with"
         " {part2} <CVs|cataclysmic variables> <expected|predicted>.",
     ),
     "nursery": (
-        "<Disc-bearing|Class II> <stars|members> make up {p2} per cent, <and|while> {small} OB stars"
+        "<Disc-bearing|Class II> <stars|members> make up {p2} per cent, <and|while> {small} OB "
+        "stars"
         " <dominate|provide> the <ionising flux|feedback>.",
-        "<About|Some> {p3} per cent are <contaminants|foreground dwarfs or background galaxies>, <the"
+        "<About|Some> {p3} per cent are <contaminants|foreground dwarfs or background galaxies>, "
+        "<the"
         " rest being|others are> pre-main-sequence stars<| of {part2} subclusters>.",
     ),
     "cluster": (
-        "<Spectroscopy shows|Redshifts show> that {part2} <of them |>are cluster members and {p1} per"
+        "<Spectroscopy shows|Redshifts show> that {part2} <of them |>are cluster members and {p1} "
+        "per"
         " cent background AGN.",
         "The AGN fraction <of member galaxies|among members> is {p3} per cent, <lower|higher> than"
         " in the field.",
     ),
     "plane": (
-        "<Cataclysmic variables|Magnetic CVs> <dominate|make up {p2} per cent>, <followed|besides> by"
+        "<Cataclysmic variables|Magnetic CVs> <dominate|make up {p2} per cent>, "
+        "<followed|besides> by"
         " {part2} <coronal|stellar> sources and {small} neutron stars.",
         "{small} <sources|objects> coincide with radio pulsars and {part2} with <massive|OB> stars,"
         " <while|but> {p1} per cent <are|stay> unclassified.",
     ),
     "": (
-        "<The classifier|Our scheme> <labels|sorts> {p1} per cent as AGN, {p3} per cent as stars and"
+        "<The classifier|Our scheme> <labels|sorts> {p1} per cent as AGN, {p3} per cent as stars "
+        "and"
         " {part2} as compact objects, <with|at> an accuracy of {accuracy} per cent.",
-        "<Of these,|In all,> {part2} are <X-ray binaries|CVs>, {p1} per cent <extragalactic|AGN> and"
+        "<Of these,|In all,> {part2} are <X-ray binaries|CVs>, {p1} per cent <extragalactic|AGN> "
+        "and"
         " {p3} per cent <remain ambiguous|lack any counterpart>.",
         "<We find|The sample includes> {small} <new |>cluster candidates, {part2} flaring stars and"
         " {small2} <candidate |>pulsars.",
@@ -382,11 +414,23 @@ IDENTITY = {
 }
 CLASS_COUNTS = {
     AGN: ("<Type 1|Broad-line> objects make up {p2} per cent, and {small} <quasars |>are lensed.",),
-    COMPACT: ("{p2} per cent have low-mass donors, <others|some> massive ones, and {small} <pulsate|are ULXs>.",),
-    WHITE_DWARF: ("<Intermediate polars|Magnetic systems> <make up|are> {p2} per cent<| of them>.",),
-    STELLAR: ("<They include|The sample holds> {part} M dwarfs, {part2} young stars and {small} OB stars.",),
-    NEUTRON_STAR: ("{part} are <young |>pulsars, {part2} <recycled|millisecond ones> and {small} magnetars.",),
-    DIFFUSE: ("<The majority|Most> are <clusters|groups and clusters>, <with|and> {small} remnants.",),
+    COMPACT: (
+        "{p2} per cent have low-mass donors, <others|some> massive ones, and {small} <pulsate|are "
+        "ULXs>.",
+    ),
+    WHITE_DWARF: (
+        "<Intermediate polars|Magnetic systems> <make up|are> {p2} per cent<| of them>.",
+    ),
+    STELLAR: (
+        "<They include|The sample holds> {part} M dwarfs, {part2} young stars and {small} OB "
+        "stars.",
+    ),
+    NEUTRON_STAR: (
+        "{part} are <young |>pulsars, {part2} <recycled|millisecond ones> and {small} magnetars.",
+    ),
+    DIFFUSE: (
+        "<The majority|Most> are <clusters|groups and clusters>, <with|and> {small} remnants.",
+    ),
     "tde": ("{small} of them were <also|independently> <found|flagged> in optical surveys.",),
 }
 SPECTRUM = (
@@ -404,9 +448,10 @@ SPECTRUM = (
     " {hmed}.",
     "<Columns|Column densities> above {nhcut} are <required|inferred> for {p2} per cent of the"
     " <sample|sources with enough counts>.",
-    "<Thermal models are|A thermal plasma is> preferred <over power laws|> for {p3} per cent, with"
+    "<Thermal models are|A thermal plasma is> preferred <|over power laws >for {p3} per cent, with"
     " temperatures <between|of> {klow} <and|to> {khigh} keV.",
-    "<Spectral fits|Fits> are <given|tabulated> for the {part} <objects|sources> with more than {cut}"
+    "<Spectral fits|Fits> are <given|tabulated> for the {part} <objects|sources> with more than "
+    "{cut}"
     " counts.",
     "The <average|typical> <extinction-corrected|intrinsic> luminosity of the population <changes"
     "|varies> by {gsig} dex <between|across> subsamples.",
@@ -415,7 +460,8 @@ SPECTRUM = (
 )
 # Sentences on somebody else.
 OTHERS = (
-    "The brightest object <in the catalogue|of all>, {other}, has {cut2} counts and <serves|was used>"
+    "The brightest object <in the catalogue|of all>, {other}, has {cut2} counts and <serves|was "
+    "used>"
     " for the <astrometric |cross->calibration<| of the mosaic>.",
     "<Another|A further> source, {other}, is <far softer|much harder> and <was|is> discussed"
     " <separately|elsewhere> (HR = {hhigh}).",
@@ -423,7 +469,8 @@ OTHERS = (
     " <the sample|all>.",
     "The <most|second most> luminous <member|object> of the <catalogue|list> is {other}, <a known"
     "|an established> variable<|, at {flux4}>.",
-    "The <largest|highest> column <in the catalogue|of the sample>, {nhcut}, <belongs to|is that of>"
+    "The <largest|highest> column <in the catalogue|of the sample>, {nhcut}, <belongs to|is that "
+    "of>"
     " {other}.",
 )
 CLOSINGS = (

@@ -1,0 +1,274 @@
+"""Statements of a notice on its source, as slots of its templates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp
+from typing import TypeVar
+
+from ...source_classes import COMPONENTS, POWER_LAW
+from ..facts import Facts
+from ..reporter import LINEAR, LOG, Measurement, Reporter
+from . import notice_tables as tables
+from .source_slots import (
+    Measured,
+    Slots,
+    coordinates,
+    error_of,
+    has_distance,
+    luminosity_factor,
+    pick,
+    round_limit,
+)
+
+_ERRORS = {
+    "kt": (0.06, 0.25, LOG),
+    "index": (0.1, 0.35, LINEAR),
+    "nh": (0.15, 0.5, LOG),
+    "foreground_nh": (0.03, 0.1, LOG),
+    "flux": (0.15, 0.5, LOG),
+    "photons": (0.2, 0.6, LOG),
+    "hardness": (0.05, 0.2, LINEAR),
+    "redshift": (0.0004, 0.002, LINEAR),
+    "distance_mpc": (0.05, 0.2, LOG),
+}
+# Band, and what one is in the flux of 0.5–7 keV for spectra of average hardness.
+_BANDS = (("0.5-7 keV", 1.0), ("0.5-8 keV", 0.93), ("0.3-10 keV", 0.8), ("0.5-10 keV", 0.83))
+_FLUX_UNITS = ("erg/cm^2/s", "erg cm^-2 s^-1", "ergs/s/cm2", "erg/s/cm^2", "cgs")
+_NAMES = ("2CXO", "CXOU", "CXO", "XMMU")
+# Counts/s of a source of 1 erg/cm²/s.
+_RATE = 8e10
+
+
+_Option = TypeVar("_Option")
+
+
+class Source:
+    """Statements on the source of a notice."""
+
+    def __init__(self, facts: Facts, reporter: Reporter) -> None:
+        self.facts = facts
+        self.reporter = reporter
+        self.measured = Measured(facts, reporter, _ERRORS)
+        self.slots = Slots(self)
+        self.host_told = False
+        self._is_named = self._located = False
+        self._redshift: float | None = None
+        self._flux_band = self._choose(_BANDS)
+        self._flux_unit = self._choose(_FLUX_UNITS)
+        self._name = self._choose(_NAMES)
+        # Stated errors are those of 68 or 90 % confidence.
+        self._confidence = self._choose((1.0, 1.645))
+        self._exponent = self._choose(("e{}", "E{}", " x 10^{}"))
+        self._duration = 1e3 * exp(reporter.random.uniform(1.2, 4.1))
+
+    def _choose(self, options: Sequence[_Option]) -> _Option:
+        return options[int(self.reporter.random.random() * len(options))]
+
+    def _pick(self, options: tuple[str, ...]) -> str:
+        return pick(options, self.reporter.random, self.slots)
+
+    def _src(self) -> str:
+        """Name the source, in full the first time."""
+        if self._is_named and self.reporter.chance(0.5):
+            return "the source"
+        self._is_named = True
+        hours, minutes, seconds, tenth, sign, degrees, arcmin, arcsec = coordinates(self.facts.name)
+        return f"{self._name} J{hours}{minutes}{seconds}.{tenth}{sign}{degrees}{arcmin}{arcsec}"
+
+    def _position(self) -> str:
+        hours, minutes, seconds, tenth, sign, degrees, arcmin, arcsec = coordinates(self.facts.name)
+        if self.reporter.chance(0.5):
+            return (
+                f"RA = {hours}:{minutes}:{seconds}.{tenth}, Dec = {sign}{degrees}:{arcmin}:{arcsec}"
+            )
+        return f"{hours}h{minutes}m{seconds}.{tenth}s {sign}{degrees}d{arcmin}m{arcsec}s"
+
+    def _place(self) -> str:
+        if self.facts.host and self.reporter.chance(0.5):
+            self.host_told = True
+            return f"{self._choose((' in', ' toward', ', in the direction of'))} {self.facts.host}"
+        return ""
+
+    def _cls(self) -> str:
+        return tables.CLASSES.pick(self.facts, self.reporter).strip()
+
+    def place_known(self) -> bool:
+        """Return True where a luminosity can be stated."""
+        return self.facts.redshift > 0.0 or (self.host_told and has_distance(self.facts))
+
+    def _exposure(self) -> str:
+        return f"{self._duration / 1e3:.{self._duration < 2e4:d}f} ks"
+
+    def expose(self) -> None:
+        """Set the exposure to one that fits the counts and the flux, both of which are stated."""
+        rate = self.measured["flux"].value * _RATE * exp(self.reporter.random.gauss(0.0, 0.2))
+        self._duration = self.measured["photons"].value / rate
+
+    def _counts(self) -> str:
+        text = self.reporter.plain(self.measured["photons"], 2)
+        self.slots["rate"] = self._count_rate()
+        return text
+
+    def _rate(self) -> str:
+        """Write the count rate, which states the counts."""
+        self.reporter.significant(self.measured["photons"], 2, round(self._duration, -2))
+        return self._count_rate()
+
+    def _count_rate(self) -> str:
+        return f"{self.measured['photons'].value / round(self._duration, -2):.1e} c/s"
+
+    def _band(self) -> str:
+        return self._flux_band[0]
+
+    def _ten(self, mantissa: str, exponent: int) -> str:
+        return mantissa + self._exponent.format(exponent)
+
+    def _error(self, found: Measurement, unit: float, digits: int) -> str:
+        error = self._confidence * error_of(found) / unit
+        return f"{max(error, 10.0**-digits):.{digits}f}"
+
+    def _with_error(self, found: Measurement, unit: float = 1.0) -> str:
+        """Write a number with a power of ten, at times with its error."""
+        if self.reporter.chance(0.5):
+            mantissa, exponent = self.reporter.significant(found, 2, unit)
+            error = self._error(found, unit * 10.0**exponent, 1)
+            return self._ten(f"({mantissa} +/- {error})", exponent)
+        digits = 1 + self.reporter.chance(0.5)
+        return ("" if digits == 2 else "~") + self._ten(
+            *self.reporter.significant(found, digits, unit)
+        )
+
+    def _flux(self) -> str:
+        return f"{self._with_error(self.measured['flux'], self._flux_band[1])} {self._flux_unit}"
+
+    def _bright_beside(self) -> str:
+        return self.reporter.aside(self.measured["flux"], tables.BRIGHTNESS)
+
+    def _log_flux(self) -> str:
+        return self.reporter.logarithm(self.measured["flux"], 1, self._flux_band[1])
+
+    def _bright(self) -> str:
+        return self.reporter.word(self.measured["flux"], tables.BRIGHTNESS)
+
+    def _distance(self) -> str:
+        """Write the redshift or the distance of the host."""
+        facts, reporter = self.facts, self.reporter
+        self._located = True
+        if facts.redshift > 0.0:
+            text = reporter.decimal(self.measured["redshift"], 3)
+            self._redshift = max(float(text), 0.001)
+            return f"{self._choose(('z =', 'a redshift of', 'z ='))} {text}"
+        found = self.measured["distance_mpc"]
+        unit, name = (1.0, "Mpc") if found.value >= 1.0 else (1e-3, "kpc")
+        if found.value < 1e-3:
+            unit, name = 1e-6, "pc"
+        text = f"{reporter.plain(found, 1 + reporter.chance(0.5), unit)} {name}"
+        return f"{self._choose(('a distance of', 'd =', 'D ~'))} {text}"
+
+    def _lum(self) -> str:
+        if not self._located:
+            # The distance stands behind the luminosity that it gives.
+            self.slots["distance"] = self._distance()
+        found, unit = self.measured["flux"], 1.0
+        if self._redshift:
+            unit = 1.0 / luminosity_factor(self._redshift)
+        else:
+            factor = self.facts.luminosity / self.facts.flux
+            found = self.reporter.again(found, "luminosity", found.value * factor)
+        digits = 1 + self.reporter.chance(0.5)
+        number = self.reporter.significant(found, digits, unit * self._flux_band[1])
+        return f"{self._ten(*number)} erg/s"
+
+    def _model(self) -> str:
+        label = COMPONENTS[int(self.facts.first)]
+        self.reporter.label("model", label)
+        return self._pick(tables.MODELS[label])
+
+    def _first(self) -> Measurement:
+        power_law = int(self.facts.first) == POWER_LAW
+        return self.measured.draw("shape", "index" if power_law else "kt")
+
+    def _shape(self) -> str:
+        """Write the photon index or the temperature of the model."""
+        if int(self.facts.first) == POWER_LAW:
+            return self._index(self._first())
+        return self._temperature(self._first())
+
+    def _index(self, found: Measurement) -> str:
+        text = self.reporter.decimal(found, 1)
+        error = self._error(found, 1.0, 1)
+        name = self._choose(
+            ("Gamma = ", "Gamma=", "photon index ", "a photon index of ", "PhoIndex=")
+        )
+        lot = self.reporter.random.random()
+        if lot < 0.45:
+            return f"{name}{text} +/- {error}"
+        if lot < 0.6:
+            return f"{name}{text} (+{error}, -{error})"
+        return f"{name}{text}" if lot < 0.8 else f"Gamma ~ {text}"
+
+    def _temperature(self, found: Measurement) -> str:
+        reporter, value = self.reporter, found.value
+        if value < 0.25 and reporter.chance(0.5):
+            text = reporter.plain(found, 2, 1e-3)
+            error = self._error(found, 1e-3, 0)
+            return f"kT = {text} +/- {error} eV" if reporter.chance(0.5) else f"kT ~ {text} eV"
+        digits = 2 if value < 1.0 else 1 if value < 10.0 else 0
+        text = reporter.decimal(found, digits)
+        if reporter.chance(0.5):
+            name = self._choose(("kT = ", "kT=", "a temperature of "))
+            return f"{name}{text} +/- {self._error(found, 1.0, digits)} keV"
+        return f"{self._choose(('kT ~ ', 'kT = ', 'kT about '))}{text} keV"
+
+    def _slope(self) -> str:
+        self.reporter.label("model", "power_law")
+        return self.reporter.word(self._first(), tables.SLOPE)
+
+    def _slope_beside(self) -> str:
+        self.reporter.label("model", "power_law")
+        return self.reporter.aside(self._first(), tables.SLOPE)
+
+    def _nh(self) -> str:
+        """Write the column in front of the source."""
+        found, reporter = self.measured["nh"], self.reporter
+        if found.value < 0.12 and reporter.chance(0.5):
+            limit = round_limit(found.value, upper=True)
+            reporter.limit(found, limit, upper=True)
+            mantissa, exponent = f"{limit * 1e22:.1e}".split("e")
+            return f"nH < {self._ten(mantissa.removesuffix('.0'), int(exponent))} cm^-2"
+        if reporter.chance(0.3):
+            digits = 2 if found.value < 1.0 else 1
+            text = reporter.decimal(found, digits)
+            return f"nH = {text} +/- {self._error(found, 1.0, digits)} (10^22 cm^-2)"
+        name = self._choose(("nH = ", "N_H = ", "NH=", "an nH of "))
+        return f"{name}{self._with_error(found, 1e-22)} cm^-2".replace("= ~", "~ ").replace(
+            "=~", "~"
+        )
+
+    def _nh_fixed(self) -> str:
+        text = self._ten(*self.reporter.significant(self.measured["foreground_nh"], 2, 1e-22))
+        return f"the Galactic value, {text} cm^-2"
+
+    def _thick(self) -> str:
+        return self.reporter.word(self.measured["nh"], tables.ABSORPTION)
+
+    def _hr(self) -> str:
+        return self.reporter.decimal(self.measured["hardness"], 1 + self.reporter.chance(0.3))
+
+    def _colour(self) -> str:
+        return self.reporter.word(self.measured["hardness"], tables.COLOUR)
+
+    def _colour_beside(self) -> str:
+        return self.reporter.aside(self.measured["hardness"], tables.COLOUR)
+
+    def _model2(self) -> str:
+        return self._pick(tables.MODELS[COMPONENTS[int(self.facts.second)]])
+
+    def _shape2(self) -> str:
+        if int(self.facts.second) == POWER_LAW:
+            return self._index(self.measured.draw("shape2", "index"))
+        return self._temperature(self.measured.draw("shape2", "kt"))
+
+
+__all__ = ["Source"]
