@@ -106,7 +106,7 @@ CLASSES = LabelTable(
         _WHITE_DWARF: ("a CV", "an accreting white dwarf"),
         f"{_BINARY}|{_WHITE_DWARF}": ("an accreting <binary|compact object>",),
         "star|yso|ob_star": ("a <normal |>star", "a stellar X-ray source"),
-        "pulsar|msp|magnetar": ("a <non-accreting|isolated> neutron star",),
+        "pulsar|msp|magnetar": ("<a non-accreting|an isolated> neutron star",),
         _DIFFUSE: ("<thermal emission of |>diffuse gas", "an extended plasma source"),
         _GALACTIC: ("a Galactic <source|object>",),
     },
@@ -197,7 +197,7 @@ FLUX = (
     "The <absorbed|observed> {band} flux is {flux}.",
     "This <corresponds|translates> to {flux} ({band}, <absorbed|not corrected for absorption>).",
     "We <measure|derive> a flux of {flux} in {band}.",
-    "<The source|{src}> is {bright_beside}, <at|with> F({band}) = {flux}.",
+    "<The source|{src}> is {bright_beside}, <at|with> F({band}) of {flux}.",
     "{src} is <currently |>{bright}.",
     "<The|Its> log flux ({band}, cgs) is {log_flux}.",
     "The flux, {flux} ({band}), <has a systematic error of|is uncertain by another> ~{small}% due "

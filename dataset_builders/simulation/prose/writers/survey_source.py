@@ -167,10 +167,10 @@ class Source:
             self.label = tables.FAMILY[self.facts.class_name]
             if self.label == tables.AGN and lot < 0.15:
                 return self._obscured()
-            return self._pick(tables.FAMILY_NAMES[self.label])
+            return self._pick(tables.FAMILY_NAMES[self.label]).strip()
         forms = tables.CLASSES[self.facts.class_name]
         phrase, self.label = forms[int(self.reporter.random.random() * len(forms))]
-        return expand(phrase, self.reporter.random)
+        return expand(phrase, self.reporter.random).strip()
 
     def _obscured(self) -> str:
         """Name an active nucleus by its column."""
