@@ -14,7 +14,7 @@ from specclip_datasets.simulation.prose.writers.notice import WRITER as NOTICE
 from specclip_datasets.simulation.prose.writers.survey_abstract import WRITER as SURVEY
 from specclip_datasets.simulation.source_classes import CLASSES, FIELD_KINDS
 
-LEFT_OVER = re.compile(r"\||  | [.,;]|\.\.|\ba [aeio]\w")
+LEFT_OVER = re.compile(r"\||  | [.,;]|\.\.|\ba (?!one)[aeio]\w")
 WORDS = {SURVEY: (90, 220), NOTICE: (50, 170)}
 
 

@@ -334,7 +334,7 @@ CONTEXT = (
     "<Radio|ALMA> data are available for {part2} <objects|sources> and will be "
     "<presented|discussed>"
     " <elsewhere|in a companion paper>.",
-    "<X-ray|Serendipitous> surveys <suffer|are> less <from|affected by> extinction than <optical|"
+    "<X-ray|Serendipitous> surveys <suffer less from|are less affected by> extinction than <optical|"
     "ultraviolet> ones<|, but need long exposures>.",
     "<Exposures|Pointings> <overlap|are tiled> such that {p1} per cent of the area <has|received> "
     "at"
