@@ -334,8 +334,8 @@ CONTEXT = (
     "<Radio|ALMA> data are available for {part2} <objects|sources> and will be "
     "<presented|discussed>"
     " <elsewhere|in a companion paper>.",
-    "<X-ray|Serendipitous> surveys <suffer less from|are less affected by> extinction than <optical|"
-    "ultraviolet> ones<|, but need long exposures>.",
+    "<X-ray|Serendipitous> surveys <suffer less from|are less affected by> extinction than"
+    " <optical|ultraviolet> ones<|, but need long exposures>.",
     "<Exposures|Pointings> <overlap|are tiled> such that {p1} per cent of the area <has|received> "
     "at"
     " least <two|three> visits.",
