@@ -12,7 +12,7 @@ from pathlib import Path
 
 PRESET = """
 name: tiny
-text: {embedder: terms+quantities}
+text: {embedder: offline}
 spectrum: {input_kind: physics, encoder: mlp, hidden_size: 16, num_hidden_layers: 1,
   num_attention_heads: 2, intermediate_size: 16, latent_dim: 8, decoder_hidden_size: 16,
   decoder_layers: 1, dropout: 0.1}

