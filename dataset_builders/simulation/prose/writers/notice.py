@@ -49,6 +49,7 @@ class _Circumstances:
         self.random = random
         self.slots = Slots(self)
         self._latest = self._between(2021, 2026)
+        self._observation = str(self._between(23000, 31000))
         self._style = self._between(0, 5)
 
     def _between(self, low: int, high: int) -> int:
@@ -87,7 +88,7 @@ class _Circumstances:
         return ("DDT observation", "ToO", "ToO observation", "short pointing")[self._between(0, 4)]
 
     def _obsid(self) -> str:
-        return str(self._between(23000, 31000))
+        return self._observation
 
     def _pi(self) -> str:
         return AUTHORS[self._between(0, len(AUTHORS))]

@@ -169,7 +169,7 @@ ELSEWHERE = (
     "limit of {ujy} uJy.",
     "A <Legacy Survey|Pan-STARRS> image shows <a|one> candidate counterpart with r = {mag}.",
     "No counterpart brighter than K = {mag} is <present|visible> in VVV or UKIDSS.",
-    "An <optical|near-infrared> spectrum taken with <FORS2|Gemini|SALT|NTT> on {date2} <is being"
+    "<An optical|A near-infrared> spectrum taken with <FORS2|Gemini|SALT|NTT> on {date2} <is being"
     " reduced|will be reported elsewhere>.",
 )
 IDENTIFICATION = (

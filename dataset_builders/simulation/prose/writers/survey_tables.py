@@ -284,8 +284,8 @@ GENERAL_OPENINGS = (
     "We present a <wide-area|serendipitous> X-ray catalogue of {n} sources <drawn|compiled> from "
     "{fields}"
     " Chandra <observations|fields>, <covering|over> {area} deg^2.",
-    "We <train|apply> a <random forest|gradient-boosted tree|neural network> <|classifier >to {n}"
-    " Chandra sources with <multiwavelength|optical to mid-infrared> photometry and <assign|obtain>"
+    "We <train a <random forest|neural network> on|apply a <gradient-boosted tree|neural network>"
+    " to> {n} Chandra sources with <multiwavelength|optical to mid-infrared> photometry and <assign|obtain>"
     " <class probabilities|probabilistic classes> for each.",
     "<Time-domain|Variability> information is <rarely|seldom> used in X-ray catalogues. We <search"
     "|analyse> {years} years of Chandra data for <long-term|inter-observation> variability among "
@@ -308,7 +308,7 @@ CONTEXT = (
     " than {small} spurious <detections|entries>.",
     "We <compute|derive> the number counts, which <agree|are consistent> with <previous|earlier>"
     " work <above|down to> {limit}.",
-    "<Astrometry|Positions> <was|were> tied to Gaia, <leaving|with> a <median|typical> "
+    "<Astrometry was|Positions were> tied to Gaia, <leaving|with> a <median|typical> "
     "uncertainty of"
     " {arcsec} arcsec.",
     "<Optical or infrared|Reliable> counterparts are <found|proposed> for {p1} per cent of the"
@@ -347,7 +347,7 @@ CONTEXT = (
     " that|and> most <hosts|counterparts> are <resolved|detected>.",
     "<Edges of the field|Chip gaps> and <off-axis angles|exposures> beyond <8|10> arcmin are"
     " <excluded|masked> from the <statistical analysis|sample>.",
-    "<Background subtraction|Aperture corrections> <follows|follow> the <catalogue|Source Catalog>"
+    "<Background subtraction follows|Aperture corrections follow> the <catalogue|Source Catalog>"
     " pipeline, <with|and> <systematics|residual errors> of {p3} per cent.",
     "<Comparison|A comparison> with XMM-Newton <gives|shows> <consistent|compatible> fluxes for "
     "{p1}"
@@ -435,7 +435,7 @@ CLASS_COUNTS = {
 }
 SPECTRUM = (
     "<Assuming|For> a photon index of {gone}, count rates were converted <to|into> fluxes in"
-    " <|the >0.5-7 keV<| band>.",
+    " the 0.5-7 keV band.",
     "<Soft|Hard> sources (HR {above} {hmed}) <dominate|prevail> <below|above> {flux2}.",
     "The <hard-band|2-7 keV> detections number {part}, and {part2} have no soft-band <counterpart|"
     "detection>.",
@@ -449,7 +449,7 @@ SPECTRUM = (
     "<Columns|Column densities> above {nhcut} are <required|inferred> for {p2} per cent of the"
     " <sample|sources with enough counts>.",
     "<Thermal models are|A thermal plasma is> preferred <|over power laws >for {p3} per cent, with"
-    " temperatures <between|of> {klow} <and|to> {khigh} keV.",
+    " temperatures <between {klow} and|of {klow} to> {khigh} keV.",
     "<Spectral fits|Fits> are <given|tabulated> for the {part} <objects|sources> with more than "
     "{cut}"
     " counts.",
