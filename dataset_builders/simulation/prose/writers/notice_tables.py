@@ -129,9 +129,8 @@ DETECTION = (
     "Chandra <clearly |>detects {src}{place} in <data taken|an observation> on {date}.",
     "<Following|After> {trigger}, we <obtained|requested> Chandra {chip} data of {src}{place} on"
     " {date}.",
-    "Inspection of <recent|public> Chandra data reveals {src}{place} (observed on {date}, "
-    "{exposure},"
-    " PI: {pi}).",
+    "Inspection of <recent|public> Chandra data reveals {src}{place} (observed on {date},"
+    " {exposure}, PI: {pi}).",
     "<Further to|In reply to> ATel #{atel}, we report X-ray emission from {src}{place}, seen with"
     " Chandra on {date}.",
 )
@@ -141,13 +140,13 @@ DETAILS = (
     "Data were <processed|reduced> with CIAO {ciao} and <CALDB 4|the latest calibration>.",
     "The position, {position} (J2000, error {arcsec} arcsec), <is consistent|agrees> with that of"
     " {trigger2}.",
-    "<Boresight correction|Alignment to Gaia> gives {position} with a 90% <radius|uncertainty>"
-    " of {arcsec} arcsec.",
+    "<Boresight correction|Alignment to Gaia> gives {position} with a 90% <radius|uncertainty> of"
+    " {arcsec} arcsec.",
     "No other source <is detected|is seen> within {radius} arcsec of <this|the> position.",
     "The <1/8|1/4|custom> subarray was <used|chosen> to <avoid|mitigate> pile-up, which is below"
     " {small}%.",
-    "Swift/XRT <observed|visited> the field on {date2}, but the <short|{seconds} s> exposure"
-    " <is not constraining|yielded no useful limit>.",
+    "Swift/XRT <observed|visited> the field on {date2}, but the <short|{seconds} s> exposure <is"
+    " not constraining|yielded no useful limit>.",
     "<NICER|NuSTAR> could not observe the <field|target> because of <a Sun constraint|visibility>.",
     "No <coherent|periodic> signal is found up to {hertz} Hz<|, given the frame time>.",
 )
@@ -156,8 +155,8 @@ HISTORY = (
     " <fainter|brighter>.",
     "<It|The source> had <gone undetected|not been seen> in XMM-Newton slew data of {year}.",
     "This is the <first|second> time that it has been <caught|seen> since {year} (ATel #{atel}).",
-    "The light curve within the <observation|exposure> is <flat|consistent with being constant|"
-    "mildly variable>.",
+    "The light curve within the <observation|exposure> is <flat|consistent with being"
+    " constant|mildly variable>.",
     "<Between|Over> {year} and {year2}, Swift <recorded|saw> changes <of|by> a factor of {factor}.",
     "<ROSAT|Einstein> data show no source at this position.",
 )
@@ -165,8 +164,8 @@ ELSEWHERE = (
     "ZTF <lists|shows> an object of g = {mag} mag at {sep} arcsec.",
     "Gaia <DR3 |>has a <star|source> of G = {mag} within the error circle, <but|although> a chance"
     " <alignment|coincidence> <is possible|has a probability of {small}%>.",
-    "<MeerKAT data at 1.3|ATCA data at {ghz}|VLA observations at {ghz}> GHz <give|set> a 3-sigma "
-    "limit of {ujy} uJy.",
+    "<MeerKAT data at 1.3|ATCA data at {ghz}|VLA observations at {ghz}> GHz <give|set> a 3-sigma"
+    " limit of {ujy} uJy.",
     "A <Legacy Survey|Pan-STARRS> image shows <a|one> candidate counterpart with r = {mag}.",
     "No counterpart brighter than K = {mag} is <present|visible> in VVV or UKIDSS.",
     "<An optical|A near-infrared> spectrum taken with <FORS2|Gemini|SALT|NTT> on {date2} <is being"
@@ -200,9 +199,8 @@ FLUX = (
     "<The source|{src}> is {bright_beside}, <at|with> F({band}) of {flux}.",
     "{src} is <currently |>{bright}.",
     "<The|Its> log flux ({band}, cgs) is {log_flux}.",
-    "The flux, {flux} ({band}), <has a systematic error of|is uncertain by another> ~{small}% due "
-    "to"
-    " <calibration|the ARF>.",
+    "The flux, {flux} ({band}), <has a systematic error of|is uncertain by another> ~{small}% due"
+    " to <calibration|the ARF>.",
 )
 LUMINOSITY = (
     "At {distance}, the {band} luminosity is {lum}.",
@@ -212,9 +210,8 @@ LUMINOSITY = (
 )
 # Spectral fits: {shape} is that of the model, {nh} its column.
 FIT = (
-    "The spectrum is <well |>fit <by|with> {model}, <with|yielding> {shape} and {nh} "
-    "(<W-stat|C-stat>/"
-    "dof = {stat}).",
+    "The spectrum is <well |>fit <by|with> {model}, <with|yielding> {shape} and {nh}"
+    " (<W-stat|C-stat>/dof = {stat}).",
     "<Fitting|A fit of> {model} <gives|results in> {nh} and {shape}<| (90% errors)>.",
     "{shape} and {nh} are <found|obtained> <from|in> a fit of {model}<| (chi2_nu = {chi})>.",
     "With nH fixed <to|at> {nh_fixed}, {model} gives {shape}.",
@@ -240,23 +237,21 @@ ABSORPTION_WORDS = (
     "We <infer|find> {nh}.",
 )
 SECOND = (
-    "<An additional|A second> component, {model2}, <improves the fit|is required at 3 sigma>"
-    "<| ({shape2})>.",
+    "<An additional|A second> component, {model2}, <improves the fit|is required at 3 sigma><|"
+    " ({shape2})>.",
     "<Residuals|A systematic excess> <disappear|vanishes> <if|when> {model2} is added, {shape2}.",
     "<We also see|The data also show> {model2} with {shape2}.",
 )
 REQUESTS = (
     "Further <X-ray|multi-wavelength> observations are <encouraged|strongly encouraged>.",
-    "<Optical|Infrared|Radio> follow-up is <requested|encouraged> <to|in order to> "
-    "<establish|clarify>"
-    " its nature.",
+    "<Optical|Infrared|Radio> follow-up is <requested|encouraged> <to|in order to>"
+    " <establish|clarify> its nature.",
     "We <plan|have requested> <another|a second> Chandra <visit|pointing> in {days} days.",
     "Swift <monitoring|coverage> every {days} days has been <approved|requested>.",
-    "<Spectroscopy|Photometry> of the counterpart is <desirable|urgently needed><| while it "
-    "lasts>.",
-    "<Searches for|A search for> <radio|gamma-ray|optical> emission <at|from> this position "
-    "<are|is>"
-    " <welcome|encouraged>.",
+    "<Spectroscopy|Photometry> of the counterpart is <desirable|urgently needed><| while it"
+    " lasts>.",
+    "<Searches for|A search for> <radio|gamma-ray|optical> emission <at|from> this position"
+    " <are|is> <welcome|encouraged>.",
     "<Analysis|Work> is <continuing|ongoing> and <results|updates> will be <posted|reported>.",
 )
 THANKS = (

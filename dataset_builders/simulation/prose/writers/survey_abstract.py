@@ -35,8 +35,8 @@ _INTRO_BARE = (
     "{src}{where} <remains|is still> without <a secure identification|a firm class>.",
     "We <comment on|single out> {src}{where} <as an example|among the remaining entries>.",
     "<The nature of {src}{where} is left open|Nothing firm is known of {src}{where}>.",
-    "Individual <entries|sources> <such as|like> {src}{where} <are|will be> <examined|followed "
-    "up>.",
+    "Individual <entries|sources> <such as|like> {src}{where} <are|will be> <examined|followed"
+    " up>.",
 )
 # By group of quantities: verb phrases, then noun phrases.
 _PHRASES = {
@@ -146,8 +146,8 @@ _CUT = (
     "<A cut at|Selecting> {beyond} leaves {part} <candidates|sources>, <one being|such as> {src}.",
 )
 _SECOND = (
-    "<A second component|An additional term>, {model2}, is <needed|required> for {ref2}<| "
-    "({shape2})>.",
+    "<A second component|An additional term>, {model2}, is <needed|required> for {ref2}<|"
+    " ({shape2})>.",
     "<Residuals|Excess counts> in {ref2} <call for|are removed by> {model2}<| with {shape2}>.",
     "{ref} <also|in addition> <shows|requires> {model2}<|, {shape2}>.",
 )
