@@ -18,7 +18,7 @@ from ..reporter import LINEAR, LOG, LabelTable, Measurement, Reporter, WordScale
 from ..writer import Writer
 
 # Names that claim more than the class.
-_CLAIMS = ("compton", "ct agn", "ctagn", "supersoft", "uls", "redshift", "distant", "quiescent")
+_CLAIMS = re.compile(r"compton|\bct|supersoft|\buls\b|redshift|distant|quiescent", re.IGNORECASE)
 _MODELS = LabelTable(
     "model",
     {
@@ -88,7 +88,7 @@ _HOST_WORDS = LabelTable(
         "survey": (
             "<in a|from a> <deep|wide-area> <|extragalactic >survey",
             "in {host}",
-            "survey field",
+            "in a survey field",
         ),
         "galaxy": (
             "in a nearby galaxy",
@@ -210,24 +210,27 @@ _KEYWORD_LINES = LabelTable(
 )
 
 
-def _class_phrases() -> dict[str, list[tuple[str, str]]]:
-    """Return for each class the labels that a phrase allows, and the phrase, usual names first."""
+def _class_phrases() -> dict[str, list[list[tuple[str, str]]]]:
+    """Return for each class its names, its synonyms and its family's names, each with the labels
+    that it allows.
+    """
     of_label = {item.label: key for key, item in CLASSES.items()}
-    tables: dict[str, list[tuple[str, str]]] = {}
+    tables: dict[str, list[list[tuple[str, str]]]] = {}
     for key, item in CLASSES.items():
         source_class = find_class(item.label)
         assert source_class is not None
         family = FAMILIES[source_class.family].names
         tables[key] = []
         for phrases in (source_class.names, source_class.synonyms, family):
+            options = []
             for phrase in phrases:
                 mentions = mentioned_classes(phrase)
-                if len(mentions) != 1 or any(claim in phrase.lower() for claim in _CLAIMS):
+                if len(mentions) != 1 or _CLAIMS.search(phrase):
                     continue
                 allowed = {of_label[label] for label in mentions[0].labels if label in of_label}
                 if key in allowed:
-                    labels = "|".join(name for name in CLASSES if name in allowed)
-                    tables[key].append((labels, phrase))
+                    options.append(("|".join(name for name in CLASSES if name in allowed), phrase))
+            tables[key].append(options)
     return tables
 
 
@@ -243,7 +246,8 @@ def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
     """Write one phrase, or at times two."""
     kind = reporter.random.random()
     if kind < 0.22:
-        texts = {"identity": _class_phrase(facts, reporter)}
+        phrase = _class_phrase(facts, reporter)
+        texts = {"identity": _plural(phrase) if reporter.chance(0.15) else phrase}
     elif kind < 0.29:
         texts = {"identity": _KEYWORD_LINES.pick(facts, reporter)}
     elif kind < 0.64:
@@ -280,16 +284,17 @@ def _fill(templates: tuple[str, ...], facts: Facts, reporter: Reporter) -> str:
 
 
 def _class_phrase(facts: Facts, reporter: Reporter) -> str:
-    options = _PHRASES[facts.class_name]
-    # Half of the time one of the usual names.
-    usual = 3 if reporter.chance(0.5) else len(options)
-    labels, phrase = options[below(reporter.random, min(usual, len(options)))]
+    chosen = reporter.random.random()
+    options = _PHRASES[facts.class_name][0 if chosen < 0.4 else 1 if chosen < 0.82 else 2]
+    labels, phrase = options[below(reporter.random, len(options))]
     reporter.label("class", labels)
-    if phrase.endswith("y") and reporter.chance(0.15):
-        return f"{phrase[:-1]}ies"
-    if phrase[-1] in "rkNVXE" and reporter.chance(0.15):
-        return f"{phrase}s"
     return phrase
+
+
+def _plural(phrase: str) -> str:
+    if phrase.endswith("y"):
+        return f"{phrase[:-1]}ies"
+    return f"{phrase}s" if phrase[-1] in "rkNVXE" else phrase
 
 
 def _model(facts: Facts, reporter: Reporter) -> str:
