@@ -7,6 +7,7 @@ from math import isfinite
 from ....source_classes import BLACK_BODY, BREMSSTRAHLUNG, COMPONENTS, DISK, PLASMA, POWER_LAW
 from ...facts import Facts
 from ...grammar import capitalized
+from ...notation import luminosity_over_flux
 from ...reporter import LOG, LabelTable, Measurement, Reporter
 from .class_phrases import BEHAVIOUR
 from .scales import ABSORPTION, BRIGHTNESS, COLOUR, DEPTH, HEAT, SLOPE, SOFT_END
@@ -124,6 +125,12 @@ _LUMINOSITY = (
     "For <a source|an object> {place}, the <estimated |implied |>X-ray luminosity is <about |"
     "approximately |~>{value} erg/s.",
     "Its <0.5-7 keV|X-ray> luminosity {place} <reaches|is of order> {value} erg s^-1.",
+)
+_LUMINOSITY_AT = (
+    "At z = {z}, <its|the> <0.5-7 keV|broad-band X-ray> luminosity is <about |roughly |>{value} "
+    "erg/s.",
+    "The <implied|rest-frame> X-ray luminosity is L_X <~|≈> {value} erg s^-1 <at|for> z = {z}.",
+    "For a redshift of {z}, this corresponds to a luminosity of <~|approximately |>{value} erg/s.",
 )
 _PLACES = {
     "galaxy": ("at the distance of the <host |>galaxy", "in this nearby galaxy"),
@@ -319,6 +326,12 @@ def _power(facts: Facts, reporter: Reporter) -> str:
             value=reporter.pick(("{m} × 10^{e}", "{m}×10^{e}"), m=mantissa, e=exponent),
             place=reporter.pick(_PLACES[facts.field_kind]),
         )
+    if facts.redshift > 0.0 and reporter.chance(0.5):
+        found = reporter.measure("redshift", facts.redshift, 4e-4)
+        z = reporter.decimal(found, 3 if facts.redshift < 0.2 else 2)
+        factor = luminosity_over_flux(max(float(z), 1e-3))
+        mantissa, exponent = reporter.significant(flux, digits, 1.0 / factor)
+        return reporter.pick(_LUMINOSITY_AT, value=f"{mantissa} × 10^{exponent}", z=z)
     mantissa, exponent = reporter.significant(flux, digits)
     value = reporter.pick(("{m} × 10^{e}", "{m}e{e}"), m=mantissa, e=exponent)
     return reporter.pick(_FLUX, value=value, word=reporter.aside(flux, BRIGHTNESS))
