@@ -18,7 +18,7 @@ from .data import datasets, streaming
 from .encoder import encoder
 from .large_index import large_index
 from .loss import cached_loss, contrastive_loss
-from .retrieval import retrieval, search
+from .retrieval import questions, retrieval, search
 from .side_by_side import Comparison
 from .spectra import fitting, folding, reading, rebinning
 from .start import cold_start, processes
@@ -35,6 +35,7 @@ BENCHMARKS: dict[str, Callable[[bool], Iterable[Any]]] = {
     "processes": processes,
     "retrieval": retrieval,
     "search": search,
+    "questions": questions,
     "datasets": datasets,
     "streaming": streaming,
     "catalogue": catalogue,

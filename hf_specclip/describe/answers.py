@@ -119,7 +119,7 @@ def understand_for(index: SpecCLIPIndex, queries: TextQueries, text: str) -> Que
     """
     question = understand(text, queries.vocabulary, index.variables)
     sure = question.refusal or question.kinds or question.conditions or question.cone
-    if sure or queries.likeness(question.content) >= LEAST_LIKENESS:
+    if sure or queries.likeness(question.text) >= LEAST_LIKENESS:
         return question
     return replace(
         question, refusal="Not understood: the texts of the model say nothing like this."

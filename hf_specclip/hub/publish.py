@@ -52,7 +52,7 @@ KINDS = {
         (
             *_WEIGHTS, "tokenizer*.json", "vocab.json", "vocab.txt", "special_tokens_map.json",
             "merges.txt", "gallery/*.json*", "gallery/*.safetensors", "zero_shot/*.json",
-            "zero_shot/*.safetensors", "vocabulary/*.json",
+            "zero_shot/*.safetensors", "vocabulary/*.json", "vocabulary/*.safetensors",
             *(f"moe/{name}" for name in _WEIGHTS), *(f"outliers/{name}" for name in _DETECTOR),
         ),
         ("specclip", "specclip_ensemble"),

@@ -23,6 +23,7 @@ from .entries import Hit, IndexPart
 from .files import FILES, read_index, write_index
 from .filter import IndexFilter
 from .nearest import as_queries
+from .sources import SourceTable
 
 if TYPE_CHECKING:
     from .milvus import MilvusIndex
@@ -86,7 +87,7 @@ class SpecCLIPIndex:
             )
         self.about = dict(about or {})
         self._rows_by_name: dict[str, list[int]] | None = None
-        self._text_rows: np.ndarray | None = None
+        self._sources: SourceTable | None = None
 
     def __len__(self) -> int:
         return len(self.papers)
@@ -148,7 +149,9 @@ class SpecCLIPIndex:
             ValueError: for a variable that the index has no values of.
         """
         entries = self.part(kind).entries
-        meets = np.array([where.keeps(entry) for entry in entries], bool)
+        meets = np.ones(len(entries), bool)
+        if replace(where, where=()) != IndexFilter():
+            meets = np.array([where.keeps(entry) for entry in entries], bool)
         if where.conditions:
             spectra = np.ones(len(self.spectra), bool)
             for condition in where.conditions:
@@ -161,13 +164,11 @@ class SpecCLIPIndex:
         return np.flatnonzero(meets)
 
     @property
-    def text_rows(self) -> np.ndarray:
-        """Row of the text about the source of each spectrum, (m,) int64; −1 without one."""
-        if self._text_rows is None:
-            row_of = {entry["id"]: row for row, entry in enumerate(self.entries)}
-            texts = (row_of.get(entry.get("text"), -1) for entry in self.spectra.entries)
-            self._text_rows = np.fromiter(texts, np.int64, len(self.spectra))
-        return self._text_rows
+    def sources(self) -> SourceTable:
+        """Sources, texts and classes of the spectra."""
+        if self._sources is None:
+            self._sources = SourceTable.from_entries(self.spectra.entries, self.entries)
+        return self._sources
 
     @property
     def variables(self) -> list[str]:
@@ -253,7 +254,7 @@ class SpecCLIPIndex:
             ValueError: see the class.
         """
         self.part(kind).add(entries, embeddings, columns)
-        self._rows_by_name = self._text_rows = None
+        self._rows_by_name = self._sources = None
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the index atomically; an older one stays until the new one is complete."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..literature.source_classes import find_class
 from .filter import IndexFilter, names_of, positions_of, separation
 from .index import Hit, SpecCLIPIndex
 from .questions import Question
+from .sources import usual_label
 
 
 @dataclass(frozen=True)
@@ -64,28 +64,28 @@ def rank_sources(
     rows = index.matching(only)
     if not len(rows):
         return []
-    entries = [index.spectra.entries[row] for row in rows]
+    table = index.sources
     if point is None:
-        score = -np.array([_distance(entry, only.cone) for entry in entries])
+        score = -_distances(index, rows, only.cone)
     else:
         score = index.spectra.embeddings[rows] @ point
-        texts = index.text_rows[rows]
+        texts = table.text[rows]
         about = np.where(texts >= 0, index.papers.embeddings[texts] @ point, score)
         score = (score + about) / 2
     labelled = np.zeros(len(rows), bool)
     if by_class and question.labels:
-        labelled = np.array([bool(_labels(entry) & question.labels) for entry in entries])
+        labelled = np.isin(table.label[rows], sorted(question.labels))
     order = np.lexsort((-score, ~labelled))
-    sources: dict[str, list[int]] = {}
-    for place in order.tolist():
-        entry = entries[place]
-        sources.setdefault(str(entry.get("source_name") or entry["id"]), []).append(place)
-    return [
-        RankedSource(
-            float(score[places[0]]), tuple(rows[places].tolist()), bool(labelled[places[0]])
+    numbers = table.source[rows][order]
+    _, firsts = np.unique(numbers, return_index=True)
+    ranked = []
+    for first in np.sort(firsts)[:top_k]:
+        places = order[numbers == numbers[first]]
+        best = places[0]
+        ranked.append(
+            RankedSource(float(score[best]), tuple(rows[places].tolist()), bool(labelled[best]))
         )
-        for places in list(sources.values())[:top_k]
-    ]
+    return ranked
 
 
 def rank_texts(
@@ -105,16 +105,19 @@ def rank_texts(
 
 
 def _labels(entry: Mapping[str, Any]) -> set[str]:
-    """Return the classes of an entry by their usual labels."""
-    names = names_of(entry, "class", "classes")
-    return {source_class.label if (source_class := find_class(n)) else n for n in names}
+    return {usual_label(name) for name in names_of(entry, "class", "classes")}
 
 
-def _distance(entry: Mapping[str, Any], cone: tuple[float, float, float] | None) -> float:
-    positions = positions_of(entry)
-    if cone is None or not positions:
-        return 0.0
-    return min(separation(*position, *cone[:2]) for position in positions)
+def _distances(
+    index: SpecCLIPIndex, rows: np.ndarray, cone: tuple[float, float, float] | None
+) -> np.ndarray:
+    """Return the distances of spectra from the centre of a cone, degrees; 0 where unknown."""
+    distances = np.zeros(len(rows))
+    for place, row in enumerate(rows if cone is not None else ()):
+        positions = positions_of(index.spectra.entries[row])
+        if cone is not None and positions:
+            distances[place] = min(separation(*position, *cone[:2]) for position in positions)
+    return distances
 
 
 __all__ = ["RankedSource", "question_filter", "rank_sources", "rank_texts"]

@@ -103,10 +103,10 @@ class TextQueries:
     def likeness(self, text: str) -> float:
         """Return the cosine of a text with the training sentence most like it, by the sentence
         encoder; 1 where there are none to compare with."""
-        if self._examples is None:
+        if self.vocabulary is None or self.vocabulary.vectors is None:
             return 1.0
-        [vector] = _unit(self._embedder.embed([text]))
-        return float((self._examples @ vector).max())
+        [vector] = self._embedder.embed([text])
+        return float((self.vocabulary.vectors @ vector).max() / max(np.linalg.norm(vector), 1e-12))
 
     @property
     def _config(self) -> Any:
@@ -116,14 +116,6 @@ class TextQueries:
     @cached_property
     def _embedder(self) -> TextEmbedder:
         return self._given or embedder_named(self._config.embedder_name)
-
-    @cached_property
-    def _examples(self) -> np.ndarray | None:
-        """Vectors of training sentences, (n, d) of unit length."""
-        examples = () if self.vocabulary is None else self.vocabulary.examples
-        if not examples or self._config.text_encoder_config is not None:
-            return None
-        return _unit(self._embedder.embed(list(examples)))
 
     @cached_property
     def _processor(self) -> Any:
@@ -151,10 +143,6 @@ class TextQueries:
                 f"{self._config.embedding_dim}: use the embedder it was trained with"
             )
         return inputs
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 __all__ = ["TextQueries"]

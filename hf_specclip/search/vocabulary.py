@@ -1,6 +1,7 @@
 """Words of the training texts of a model, with the number of texts that use each.
 
-They tell what a question may be made of: a word that no text has says nothing to the model.
+They tell what a question may be made of: a word that no text has says nothing to the model, and
+neither do words that are like no sentence.
 """
 
 from __future__ import annotations
@@ -17,16 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FileFormatError
-from ..literature.sentences import split_sentences
-from ..storage import write_json
+from ..storage import atomic_folder, map_tensors, write_json
+from .nearest import unit_rows
 
-VOCABULARY_FOLDER, WORDS_FILE = "vocabulary", "words.json"
+VOCABULARY_FOLDER = "vocabulary"
+WORDS_FILE, VECTORS_FILE = "words.json", "sentences.safetensors"
 FORMAT, VERSION = "specclip-vocabulary", 1
 MAX_WORDS, MAX_WORD, MAX_FILE_BYTES = 60_000, 40, 16 << 20
-# Training sentences kept as examples of what texts say, and the longest of them.
-MAX_EXAMPLES, MAX_EXAMPLE = 1_500, 200
-# Texts that examples are drawn from.
-_TEXTS_READ = 5_000
+# Vectors of training sentences that are kept.
+MAX_VECTORS = 6_000
 # A word that fewer texts use is a misprint or a name.
 _FEWEST_TEXTS = 2
 _WORD = re.compile(r"[^\W\d_]{2,}")
@@ -45,24 +45,32 @@ def words_of(text: str) -> list[str]:
 
 
 class Vocabulary:
-    """Words of texts with document counts, and sentences as examples.
+    """Words of texts with document counts, and vectors of some of their sentences.
 
     Args:
         words: word in lower case -> number of texts that use it.
         n_texts: number of texts.
-        examples: some of their sentences.
+        vectors: (n, d) sentences of the texts by the model's sentence encoder, of any positive
+            length; None where the model does not read sentences.
 
     Raises:
-        ValueError: for counts that cannot be, or too many words.
+        ValueError: for counts that cannot be, too many words or vectors, or vectors of another
+            shape.
     """
 
-    def __init__(self, words: Mapping[str, int], n_texts: int, examples: Iterable[str] = ()):
-        self.words, self.n_texts, self.examples = dict(words), int(n_texts), tuple(examples)
-        if not 0 < len(self.words) <= MAX_WORDS or len(self.examples) > MAX_EXAMPLES:
-            raise ValueError(f"{len(self.words):,} words, {len(self.examples):,} examples")
+    def __init__(self, words: Mapping[str, int], n_texts: int, vectors: np.ndarray | None = None):
+        self.words, self.n_texts = dict(words), int(n_texts)
+        if not 0 < len(self.words) <= MAX_WORDS:
+            raise ValueError(f"{len(self.words):,} words")
         for word, count in self.words.items():
             if not (0 < len(word) <= MAX_WORD and 0 < count <= self.n_texts):
                 raise ValueError(f"{word!r} in {count} of {self.n_texts} texts")
+        if vectors is not None:
+            vectors = np.asarray(vectors, np.float32)
+            if vectors.ndim != 2 or not 0 < len(vectors) <= MAX_VECTORS:
+                raise ValueError(f"vectors of sentences of shape {vectors.shape}")
+            vectors = unit_rows(vectors, "sentence")
+        self.vectors = vectors
 
     def __contains__(self, word: str) -> bool:
         return self.share(word) > 0
@@ -91,58 +99,49 @@ class Vocabulary:
 
     @classmethod
     def from_texts(
-        cls, texts: Iterable[str | Mapping[str, str | None]], seed: int = 0
+        cls,
+        texts: Iterable[str | Mapping[str, str | None]],
+        vectors: np.ndarray | None = None,
+        seed: int = 0,
     ) -> Vocabulary:
-        """Count the words of texts, and draw sentences of them.
+        """Count the words of texts, and draw some of the vectors of their sentences.
 
         Args:
             texts: prose, or summaries (section -> text).
-            seed: of the drawing of examples.
+            vectors: (n, d) of their distinct sentences.
+            seed: seed of the drawing.
 
         Raises:
             ValueError: without words.
         """
         counts: Counter[str] = Counter()
-        joined = [
-            text if isinstance(text, str) else "\n".join(part for part in text.values() if part)
-            for text in texts
-        ]
-        for text in joined:
-            counts.update(set(words_of(text)))
-        random = np.random.default_rng(seed)
-        read = random.permutation(len(joined))[:_TEXTS_READ]
-        sentences = dict.fromkeys(
-            sentence
-            for row in read
-            for part in joined[row].split("\n")
-            for sentence in split_sentences(part)
-            if len(sentence) < MAX_EXAMPLE
-        )
-        fewest = min(_FEWEST_TEXTS, len(joined))
+        n_texts = 0
+        for text in texts:
+            n_texts += 1
+            parts = [text] if isinstance(text, str) else [part for part in text.values() if part]
+            counts.update({word for part in parts for word in words_of(part)})
+        fewest = min(_FEWEST_TEXTS, n_texts)
         words = {
             word: count
             for word, count in counts.most_common(MAX_WORDS)
             if count >= fewest and len(word) <= MAX_WORD
         }
-        drawn = random.permutation(len(sentences))[:MAX_EXAMPLES]
-        listed = list(sentences)
-        return cls(words, len(joined), [listed[i] for i in drawn])
+        if vectors is not None:
+            drawn = np.random.default_rng(seed).permutation(len(vectors))[:MAX_VECTORS]
+            vectors = vectors[np.sort(drawn)]
+        return cls(words, n_texts, vectors)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the folder `vocabulary/` inside `folder`, atomically."""
+        """Write the folder `vocabulary/` inside `folder` atomically."""
+        from safetensors.numpy import save_file
+
         target = Path(folder) / VOCABULARY_FOLDER
-        target.mkdir(parents=True, exist_ok=True)
-        path = target / WORDS_FILE
-        write_json(
-            path,
-            {
-                "format": FORMAT,
-                "version": VERSION,
-                "texts": self.n_texts,
-                "words": self.words,
-                "examples": list(self.examples),
-            },
-        )
+        content = {"format": FORMAT, "version": VERSION, "texts": self.n_texts, "words": self.words}
+        with atomic_folder(target) as partial:
+            write_json(partial / WORDS_FILE, content)
+            if self.vectors is not None:
+                vectors = self.vectors.astype(np.float16)
+                save_file({"vectors": vectors}, str(partial / VECTORS_FILE))
         return target
 
     @classmethod
@@ -162,12 +161,12 @@ class Vocabulary:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["format"] != FORMAT or content["version"] != VERSION:
                 raise ValueError(f"not {FORMAT} version {VERSION}: update hf_specclip")
-            words, examples = content["words"], content["examples"]
+            words, vectors = content["words"], None
             if not all(type(count) is int for count in words.values()):
                 raise ValueError("a count is no integer")
-            if not all(isinstance(text, str) and len(text) < MAX_EXAMPLE for text in examples):
-                raise ValueError("an example is no short sentence")
-            return cls(words, content["texts"], examples)
+            if (path.parent / VECTORS_FILE).is_file():
+                vectors = map_tensors(path.parent / VECTORS_FILE)["vectors"]
+            return cls(words, content["texts"], vectors)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise FileFormatError(
                 f"{path} cannot be used ({error}): fetch the model again, or train it"

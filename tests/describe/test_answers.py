@@ -25,7 +25,8 @@ TEXTS = {
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    Vocabulary.from_texts([*TEXTS.values()] * 2).save_pretrained(folder)
+    vectors = StubEmbedder().embed([*TEXTS.values()])
+    Vocabulary.from_texts([*TEXTS.values()] * 2, vectors).save_pretrained(folder)
     queries = TextQueries(tiny_model(), StubEmbedder(), folder)
     texts = [{"id": name, "summary": {"identity": text}} for name, text in TEXTS.items()]
     points = queries.embed([text["summary"] for text in texts])

@@ -113,8 +113,11 @@ def fit_classes(
 def train_vocabulary(pairs: PairData) -> Vocabulary | None:
     """Collect the words of the texts of `train`; None where it has none."""
     rows, _ = pairs.texts_of("train")
-    summaries = [pairs.texts.entries[row]["summary"] for row in rows]
-    return Vocabulary.from_texts(summaries) if summaries else None
+    if not len(rows):
+        return None
+    sentences = pairs.texts.sentences
+    vectors = None if sentences is None else sentences.take(rows).vectors
+    return Vocabulary.from_texts((pairs.texts.entries[row]["summary"] for row in rows), vectors)
 
 
 def _embedder(pairs: PairData, embedder: str, cache_dir: Any) -> TextEmbedder:
