@@ -132,25 +132,9 @@ class Universe:
                 start, number = stop, number + 1
         return batches
 
-    def summaries(self, sources: np.ndarray) -> list[dict[str, str]]:
-        """Write the three sections for some sources, from their truth and never from a row's
-        counts.
-
-        Args:
-            sources: indices of sources, (n).
-        """
-        return [dict(summary.sections) for summary in self.write_summaries(sources)]
-
-    def statements(self, sources: np.ndarray) -> list[tuple[prose.Statement, ...]]:
-        """Return the statements of some sources' summaries, in a form that has a likelihood.
-
-        Args:
-            sources: indices of sources, (n).
-        """
-        return [summary.statements for summary in self.write_summaries(sources)]
-
     def write_summaries(self, sources: np.ndarray) -> list[prose.Summary]:
-        """Write the summaries of some sources, with their statements.
+        """Write the summaries of some sources, with their statements, from their truth and never
+        from a row's counts.
 
         Args:
             sources: indices of sources, (n).

@@ -346,17 +346,13 @@ def test_events_follow_the_light_curve(universe):
 def test_the_text_never_tells_the_rows_own_numbers(universe):
     """Statements depend on the source alone: redrawing its counts changes no text."""
     sources = np.arange(len(universe.sources.names))
-    texts = universe.summaries(sources)
-    assert universe.summaries(sources[:5]) == texts[:5]
+    summaries = universe.write_summaries(sources)
+    assert universe.write_summaries(sources[:5]) == summaries[:5]
     for detection in range(0, 600, 7):
         source = universe.detections.source[detection]
-        text = " ".join(texts[source].values())
+        text = " ".join(summaries[source].sections.values())
         exposure = universe.detections.exposure[detection]
-        for told in (
-            f"{exposure:.0f}",
-            f"{exposure / 1e3:.1f} ks",
-            universe.detections.family[detection],
-        ):
+        for told in (f"{exposure:.0f}", f"{exposure / 1e3:.1f} ks"):
             assert told not in text
         assert not re.search(rf"\b{universe.detections.obsid[detection]}\b", text) or (
             universe.detections.obsid[detection] < 2100  # may coincide with a year or a field

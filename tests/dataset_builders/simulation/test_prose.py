@@ -219,14 +219,8 @@ def test_texts_do_not_depend_on_what_was_observed():
     two.detections.exposure[:] *= 0.5
     after = two.rows(np.arange(150))
     assert before["counts"] != after["counts"]
-    assert one.summaries(sources) == two.summaries(sources)
+    assert one.write_summaries(sources) == two.write_summaries(sources)
     assert before["summary"] == after["summary"]
-
-
-def test_statements_come_with_their_summaries(universe, summaries):
-    some = np.arange(20)
-    assert universe.statements(some) == [summary.statements for summary in summaries[:20]]
-    assert universe.summaries(some) == [dict(summary.sections) for summary in summaries[:20]]
 
 
 def test_likelihood_of_a_statement(universe):
