@@ -1,100 +1,61 @@
 """Physical quantities read from scientific prose, as numbers.
 
 A sentence embedding hardly encodes a stated value, because its tokens split the digits. Here the
-value, its unit and its kind are read by regular expressions.
+value, its unit, its kind and its range are read by regular expressions: numbers first, then the
+unit behind them and the name before them.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-_DIGIT = re.compile(r"\d")
-# A number, with a power of ten as papers or plain text write it.
-_MINUS = "−–-"
-_NUMBER = (
-    r"(?<![\w.])(?P<mantissa>\d+(?:\.\d+)?)"
-    rf"(?:\s*(?:×|x|\\times)\s*10\s*\^?\s*\{{?(?P<power>[+{_MINUS}]?\d+)\}}?"
-    rf"|[eE](?P<exponent>[+{_MINUS}]?\d+))?"
-)
-_ERROR = r"(?:\s*(?:±|\+/-|\\pm)\s*\d+(?:\.\d+)?)?"
-_PER_CM2 = rf"cm\s*\^?\s*\{{?[{_MINUS}]\s*2\}}?"
-_PER_S = rf"s\s*\^?\s*\{{?[{_MINUS}]\s*1\}}?"
-_ERG_PER_S = rf"ergs?\s*(?:/\s*s(?:ec)?\b|{_PER_S})"
-_FLUX = (
-    rf"(?:ergs?\s*/\s*\(?\s*cm\^?\{{?2\}}?\s*[/\s]\s*s\)?|ergs?\s*/\s*s\s*/\s*cm\^?\{{?2\}}?"
-    rf"|ergs?\s*{_PER_CM2}\s*{_PER_S}|{_ERG_PER_S}\s*{_PER_CM2})"
-)
-
-
-def _with_unit(unit: str) -> re.Pattern[str]:
-    return re.compile(rf"{_NUMBER}{_ERROR}\s*{unit}")
-
-
-def _after_name(name: str) -> re.Pattern[str]:
-    # Between a name and its number stands no other number and no end of a clause.
-    return re.compile(rf"(?:{name})[^0-9.;,]{{0,16}}?{_NUMBER}")
-
-
-_QUALIFIED = r"(?:(?:net|source|x-ray|X-ray|background-subtracted|detected)\s+){0,2}"
-_KELVIN_PER_KEV = 1.1604518e7
-# For each kind: patterns, each with the factor to the unit of the kind.
-_KINDS: dict[str, tuple[tuple[re.Pattern[str], float], ...]] = {
-    "flux": ((_with_unit(_FLUX), 1.0),),
-    "luminosity": ((_with_unit(rf"{_ERG_PER_S}(?!\s*(?:/|{_PER_CM2}))"), 1.0),),
-    "column": ((_with_unit(rf"(?:atoms?\s*|H\s*)?{_PER_CM2}(?!\s*s)"), 1.0),),
-    "temperature": (
-        (
-            re.compile(rf"(?:kT|temperatures?)[^0-9.;,]{{0,24}}?{_NUMBER}{_ERROR}\s*keV"),
-            1.0,
-        ),
-        (_with_unit(r"(?:million\s*K\b|MK\b)"), 1e6 / _KELVIN_PER_KEV),
-    ),
-    "photon_index": ((_after_name(r"photon ind(?:ex|ices)|Γ|\\Gamma|Gamma|slope"), 1.0),),
-    "redshift": ((_after_name(r"redshift|\bz\s*[=≈~]"), 1.0),),
-    "distance": (
-        (_with_unit(r"Gpc\b"), 1e9),
-        (_with_unit(r"Mpc\b"), 1e6),
-        (_with_unit(r"kpc\b"), 1e3),
-        (_with_unit(r"pc\b"), 1.0),
-    ),
-    "abundance": (
-        (_with_unit(r"(?:of\s+)?(?:the\s+)?solar\b(?!\s+(?:mass|lumin|radi))"), 1.0),
-        (_with_unit(r"Z_?\{?(?:sun|⊙|\\odot)\}?"), 1.0),
-    ),
-    "counts": (
-        (_with_unit(rf"{_QUALIFIED}(?:counts|photons|events)\b(?!\s*(?:/|s\b|per\b|s\^))"), 1.0),
-    ),
-    "count_rate": (
-        (_with_unit(rf"{_QUALIFIED}(?:counts?|cts?|photons)\s*(?:/\s*s|{_PER_S}|per second)"), 1.0),
-        (_with_unit(rf"{_QUALIFIED}(?:counts?|cts?|photons)\s*(?:/\s*ks|per kilosecond)"), 1e-3),
-    ),
-}
-KINDS = tuple(_KINDS)
-# Centre and spread of the (logarithmic) values, so that scaled ones are of order 1.
-_SCALE = {
-    "flux": (-13.0, 1.0),
-    "luminosity": (38.0, 4.0),
-    "column": (21.5, 1.0),
-    "temperature": (0.0, 0.7),
-    "photon_index": (1.8, 0.5),
-    "redshift": (0.2, 0.2),
-    "distance": (6.0, 3.0),
-    "abundance": (0.0, 0.5),
-    "counts": (2.0, 1.0),
-    "count_rate": (-2.5, 1.0),
-}
-# Farther values are misread: no column density is 1e5 cm⁻².
-_FARTHEST = 8.0
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_LIMITS: dict[str, tuple[float, float, float, float]] = _TABLES["kinds"]
+KINDS = tuple(_LIMITS)
 # Values kept of each kind (a spectrum may have two components) and numbers of a value: stated,
 # scaled value, half width of its range or error, upper limit, lower limit.
 _KEPT, _PER_VALUE = 2, 5
 QUANTITY_WIDTH = len(KINDS) * _KEPT * _PER_VALUE
+
+
+def _compile(pattern: str, flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
+    for name, fragment in _TABLES["fragments"].items():
+        pattern = pattern.replace(f"{{{name}}}", fragment)
+    return re.compile(pattern, flags)
+
+
+_SUPERSCRIPT = str.maketrans("⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹", "-+0123456789")
+_PLAIN_FORMS = tuple(_TABLES["spellings"])
+_SPELLED = re.compile("|".join(f"({pattern})" for pattern in _TABLES["spellings"].values()))
+_DIGIT = re.compile(r"\d")
+_WORDS = {key: _compile(pattern, re.VERBOSE) for key, pattern in _TABLES["number"].items()}
+_UPPER, _LOWER = (
+    re.compile(_WORDS[key].pattern + f"(?-x:{_TABLES['fragments']['about']})", re.VERBOSE)
+    for key in ("upper", "lower")
+)
+_UNITS = tuple(
+    (_compile(rf"[\s-]*(?:{pattern})"), kind, factor)
+    for pattern, kind, factor in _TABLES["units"]["rows"]
+)
+_NAMED = {k: _compile(rf"(?P<name>{name}){{filler}}") for k, name in _TABLES["names"].items()}
+_LOGGED = {
+    kind: _compile(rf"\b[Ll]og(?:_?10)?\s*[(\[]?\s*(?:{name})[^=<>~\d]*(?:/[^=<>~]*)?{{filler}}")
+    for kind, name in _TABLES["logarithms"].items()
+}
+_THINGS = {kind: _compile(pattern) for kind, pattern in _TABLES["things"].items()}
+_KELVIN = 8.61733e-8  # keV
+# Units that need a name or a thing beside the number, and the kind they may state.
+_DIMENSIONS = {"energy": "temperature", "length": "distance", "time": "period"}
+# Kinds that may be stated without a unit; the last ones only in powers of ten.
+_UNITLESS = ("photon_index", "redshift", "abundance")
+_POWERS = ("column", "luminosity", "flux", "mass")
 
 
 @dataclass(frozen=True)
@@ -106,7 +67,7 @@ class Quantity:
         value: in the unit of the kind; the limit of a limit; nan for a range.
         low: smallest value stated; -inf for an upper limit.
         high: largest value stated; inf for a lower limit.
-        start: position in the text.
+        start: position in the text, of its name where it has one.
         stop: end in the text.
     """
 
@@ -118,30 +79,241 @@ class Quantity:
     stop: int
 
 
+@dataclass
+class _Number:
+    """Number of a text, before its kind is known: value, range and unit."""
+
+    value: float
+    low: float
+    high: float
+    start: int
+    stop: int
+    exponent: int | None
+    unit: str | None
+    factor: float
+
+
 def find_quantities(text: str) -> list[Quantity]:
     """Find the quantities that a text states, in order.
 
     Args:
-        text: prose; `1.1 × 10^-13 erg/cm^2/s`, `2e21 cm^-2`, `kT = 0.9 ± 0.1 keV`, `Γ ≈ 1.8`,
-            `4.3 Mpc` and their LaTeX forms are understood.
+        text: prose, plain or in LaTeX. Errors (`0.9 ± 0.1`), ranges (`1.7–2.1`, `between 2 and 4`),
+            limits (`< 0.5`, `at least 3`), logarithms (`log N_H = 22.3`) and units left out
+            (`NH 1e22`) are understood.
 
     Returns:
         Quantities of `KINDS`: flux erg/cm²/s, luminosity erg/s, column cm⁻², temperature keV,
-        photon_index, redshift, distance pc, abundance (solar), counts, count_rate counts/s.
+        photon_index, redshift, distance pc, abundance (solar), counts, count_rate counts/s,
+        mass (solar), period s.
 
     Examples:
-        >>> [(q.kind, q.value) for q in find_quantities("Γ ≈ 1.8 and N_H = 2e21 cm^-2.")]
-        [('photon_index', 1.8), ('column', 2e+21)]
+        >>> [(q.kind, q.low, q.high) for q in find_quantities("Γ = 1.8 ± 0.1 and kT < 0.5 keV")]
+        [('photon_index', 1.7, 1.9), ('temperature', -inf, 0.5)]
     """
-    text = _THOUSANDS.sub("", text.replace("$", ""))  # cm$^{-2}$ as cm^{-2}, 1,200 as 1200
-    found = []
-    for kind, patterns in _KINDS.items():
-        for pattern, factor in patterns:
-            for match in pattern.finditer(text):
-                value = _value(match) * factor
-                if _is_plausible(kind, value):
-                    found.append(Quantity(kind, value, value, value, *match.span()))
-    return sorted(found, key=lambda quantity: quantity.start)
+    if not _DIGIT.search(text):
+        return []
+    plain, origin = _to_plain(text)
+    numbers = [_read_number(plain, match) for match in _WORDS["value"].finditer(plain)]
+    found: list[Quantity] = []
+    end, previous = 0, None
+    for run in _runs(plain, _join_ranges(plain, numbers)):
+        start, stop = run[0].start, run[-1].stop
+        lead = plain[max(end, start - 72) : start]
+        quantities = list(_interpret(plain, lead, run, previous))
+        previous = run[-1]
+        if found and quantities and found[-1].stop > quantities[0].start:
+            found.pop()  # the lower end of 0.1 < z < 0.5, read again with the upper
+        found += quantities
+        if not quantities and run[-1].unit == "energy":
+            # A band inside a name, as in L(0.5-8 keV) = 3e38 erg/s.
+            plain = plain[:start] + " " * (stop - start) + plain[stop:]
+        else:
+            end = stop
+    return [replace(q, start=origin[q.start], stop=origin[q.stop - 1] + 1) for q in found]
+
+
+def _to_plain(text: str) -> tuple[str, list[int]]:
+    """Replace spellings of LaTeX and Unicode; return the text and the place each character had."""
+    pieces: list[str] = []
+    origin: list[int] = []
+    last = 0
+    for match in _SPELLED.finditer(text):
+        form = _PLAIN_FORMS[(match.lastindex or 1) - 1]
+        if form == "^":
+            form += match.group().translate(_SUPERSCRIPT)
+        pieces += (text[last : match.start()], form)
+        origin += (*range(last, match.start()), *[match.start()] * len(form))
+        last = match.end()
+    return "".join([*pieces, text[last:]]), [*origin, *range(last, len(text) + 1)]
+
+
+def _power(exponent: float) -> float:
+    return float(10.0 ** max(-99.0, min(99.0, exponent)))
+
+
+def _read_number(plain: str, match: re.Match[str]) -> _Number:
+    """Read the value, the errors and the unit of a number."""
+    groups = match.groupdict()
+    exponent = groups["power"] or groups["exponent"]
+    if groups["ten"]:
+        ten, error = float(groups["ten"]), float(groups["ten_error"] or 0.0)
+        value, low, high = _power(ten), _power(ten - error), _power(ten + error)
+        if groups["ten_high"]:
+            value, high = math.nan, _power(float(groups["ten_high"]))
+    else:
+        power = _power(int(exponent or 0))
+        value = float(groups["mantissa"]) * power
+        low = value - _error_of(groups, ("error", "down", "below"), power)
+        high = value + _error_of(groups, ("error", "up", "above"), power)
+    unit, factor, stop = None, 1.0, match.end()
+    for pattern, name, scale in _UNITS:
+        if behind := pattern.match(plain, stop):
+            unit, factor, stop = name, scale, stop if name == "other" else behind.end()
+            break
+    power_of_ten = int(exponent) if exponent else None
+    return _Number(value, low, high, match.start(), stop, power_of_ten, unit, factor)
+
+
+def _error_of(groups: dict[str, str | None], names: Sequence[str], power: float) -> float:
+    """Return the error of a value, given before its power of ten or behind it."""
+    behind = groups["error_after"]
+    if behind:
+        return float(behind) * (1.0 if "e" in behind.lower() else power)
+    return next((float(error) for name in names if (error := groups[name])), 0.0) * power
+
+
+def _join_ranges(plain: str, numbers: Sequence[_Number]) -> Iterator[_Number]:
+    """Join the ends of ranges: "2-4", "0.3 to 1.1", "between 0.6 and 0.9"."""
+    last: _Number | None = None
+    for number in numbers:
+        link = _WORDS["link"].fullmatch(plain, last.stop, number.start) if last else None
+        if last and link:
+            between = _WORDS["between"].search(plain, max(0, last.start - 12), last.start)
+            if link["range"] or (between and "and" in link.group()):
+                _share(last, number)
+                if last.unit == number.unit and number.high > last.low:
+                    number = replace(number, value=math.nan, low=last.low, start=last.start)
+                    last = None
+        if last:
+            yield last
+        last = number
+    if last:
+        yield last
+
+
+def _runs(plain: str, numbers: Iterable[_Number]) -> Iterator[list[_Number]]:
+    """Group numbers of one kind, as in "5.5 and 8.4 keV"."""
+    run: list[_Number] = []
+    for number in numbers:
+        if run and not _may_share(plain, run[-1], number):
+            yield run
+            run = []
+        run.append(number)
+    if run:
+        yield run
+
+
+def _may_share(plain: str, first: _Number, second: _Number) -> bool:
+    """Return True if two numbers are linked and may be of one kind; share the unit if so."""
+    if not _WORDS["link"].fullmatch(plain, first.stop, second.start):
+        return False
+    if first.unit is None and second.unit is not None:
+        before = max(0, first.start - 48)
+        if any(_NAMED[kind].search(plain, before, first.start) for kind in _UNITLESS):
+            return False
+    _share(first, second)
+    return second.unit in (first.unit, None)
+
+
+def _share(first: _Number, second: _Number) -> None:
+    """Give a number the unit and the power of ten of the one it is linked with, if it has none."""
+    if first.unit is not None:
+        return
+    first.unit, first.factor = second.unit, second.factor
+    if first.exponent is None and second.exponent is not None and first.low < 1e3:
+        power = _power(second.exponent)
+        first.value, first.low, first.high = (
+            end * power for end in (first.value, first.low, first.high)
+        )
+        first.exponent = second.exponent
+
+
+def _interpret(
+    plain: str, lead: str, run: list[_Number], previous: _Number | None
+) -> Iterator[Quantity]:
+    """Decide on the kind of a run of numbers by its unit and by the name before it.
+
+    The number before the run may be the lower end of a range: `0.1 < z < 0.5`.
+    """
+    kind, logged, name = _kind_of(plain, lead, run)
+    if kind is None:
+        return
+    start = run[0].start - len(lead) + name if name >= 0 else run[0].start
+    for index, number in enumerate(run):
+        before = lead if index == 0 else plain[run[index - 1].stop : number.start]
+        upper, lower = _UPPER.search(before), _LOWER.search(before)
+        if index == 0 and name >= 0 and not (upper or lower):
+            upper, lower = _UPPER.search(lead[:name]), _LOWER.search(lead[:name])
+        if index == 0 and (limit := upper or lower):
+            start = min(start, number.start - len(lead) + limit.start())
+        is_upper = bool(upper or _WORDS["or_less"].match(plain, number.stop))
+        is_lower = bool(lower or _WORDS["or_more"].match(plain, number.stop))
+        low, high, value = number.low, number.high, number.value
+        if is_upper and previous and plain[previous.stop : start].strip() == "<":
+            low, value, is_upper, start = previous.value, math.nan, False, previous.start
+        if logged:
+            sign = -1.0 if before.rstrip().endswith("-") else 1.0
+            low, high = sorted(_power(sign * end) for end in (low, high))
+            value = math.nan if math.isnan(value) else _power(sign * value)
+        factor = logged or number.factor
+        low, high, value = low * factor, high * factor, value * factor
+        if is_upper or is_lower:
+            value = high if math.isnan(value) else value
+            low, high = (-math.inf, value) if is_upper else (value, math.inf)
+        if _is_plausible(kind, value if math.isfinite(value) else high):
+            yield Quantity(kind, value, low, high, start, number.stop)
+        start = number.stop
+
+
+def _kind_of(plain: str, lead: str, run: list[_Number]) -> tuple[str | None, float, int]:
+    """Return the kind, the factor of a logarithm (0 for none) and the place of the name in `lead`.
+
+    The place is -1 without a name.
+    """
+    unit, stop = run[-1].unit, run[-1].stop
+    if lead and "og" in lead:
+        for kind, pattern in _LOGGED.items():
+            if match := pattern.search(lead):
+                return kind, _KELVIN if kind == "temperature" else 1.0, match.start()
+    if unit == "other":
+        return None, 0.0, -1
+    if unit is not None and unit not in _DIMENSIONS:
+        match = _NAMED[unit].search(lead)
+        return unit, 0.0, match.start() if match else -1
+    if unit is None:
+        kinds = [*_UNITLESS, *(_POWERS if any(n.exponent or n.value >= 1e6 for n in run) else ())]
+        matches = {kind: match for kind in kinds if (match := _NAMED[kind].search(lead))}
+        matches = {
+            k: m
+            for k, m in matches.items()
+            if not _WORDS["designation"].search(lead, m.end("name"))
+        }
+        if not matches:
+            return None, 0.0, -1
+        kind = max(matches, key=lambda key: matches[key].start())
+        return kind, 0.0, matches[kind].start()
+    kind = _DIMENSIONS[unit]
+    match = _NAMED[kind].search(lead)
+    is_band = kind == "temperature" and any(math.isnan(number.value) for number in run)
+    if _THINGS[kind].match(plain, stop) and not is_band:
+        return kind, 0.0, match.start() if match else -1
+    is_size = kind == "distance" and (
+        _WORDS["span"].match(plain, stop)
+        or (match and match["name"] == "within" and run[0].factor < 1e6)
+    )
+    if match and not is_size:
+        return kind, 0.0, match.start()
+    return None, 0.0, -1
 
 
 def quantity_numbers(sentences: Sequence[str]) -> np.ndarray:
@@ -154,8 +326,6 @@ def quantity_numbers(sentences: Sequence[str]) -> np.ndarray:
     """
     numbers = np.zeros((len(sentences), len(KINDS), _KEPT, _PER_VALUE), np.float32)
     for row, sentence in enumerate(sentences):
-        if not _DIGIT.search(sentence):
-            continue
         count = dict.fromkeys(KINDS, 0)
         for quantity in find_quantities(sentence):
             kind, slot = KINDS.index(quantity.kind), count[quantity.kind]
@@ -169,31 +339,23 @@ def _numbers(quantity: Quantity) -> tuple[float, ...]:
     upper, lower = math.isinf(quantity.low), math.isinf(quantity.high)
     if upper or lower:
         return 1.0, scaled(quantity.kind, quantity.value), 0.0, float(upper), float(lower)
-    low, high = (scaled(quantity.kind, end) for end in (quantity.low, quantity.high))
+    smallest = _LIMITS[quantity.kind][0]
+    low, high = (scaled(quantity.kind, max(end, smallest)) for end in (quantity.low, quantity.high))
     return 1.0, (low + high) / 2, (high - low) / 2, 0.0, 0.0
-
-
-def _value(match: re.Match[str]) -> float:
-    power = match["power"] or match["exponent"] or "0"
-    for sign in _MINUS:
-        power = power.replace(sign, "-")
-    # Clipped to the range of a double.
-    return float(match["mantissa"]) * 10.0 ** max(-300, min(300, int(power)))
 
 
 def scaled(kind: str, value: float) -> float:
     """Scale a value to order 1: logarithm (photon index: itself; redshift: of 1 + z) less a typical
     one, over its spread."""
-    centre, spread = _SCALE[kind]
+    _, _, centre, spread = _LIMITS[kind]
     if kind == "photon_index":
         return (value - centre) / spread
     return (math.log10(value + (kind == "redshift")) - centre) / spread
 
 
 def _is_plausible(kind: str, value: float) -> bool:
-    if not (math.isfinite(value) and value > 0):
-        return False
-    return abs(scaled(kind, value)) * _SCALE[kind][1] <= _FARTHEST
+    smallest, largest, _, _ = _LIMITS[kind]
+    return smallest <= value <= largest
 
 
 __all__ = ["KINDS", "QUANTITY_WIDTH", "Quantity", "find_quantities", "quantity_numbers", "scaled"]
