@@ -194,12 +194,17 @@ class PairData:
         return np.unique(self.splits[split].text_ids, return_inverse=True)
 
 
-def load_pairs(dataset: str | Path, cache_dir: str | Path | None = None) -> PairData:
+def load_pairs(
+    dataset: str | Path,
+    cache_dir: str | Path | None = None,
+    needed: Sequence[str] = ("train", "validation"),
+) -> PairData:
     """Read a dataset.
 
     Args:
         dataset: a Hub id, a folder in the contract's form, or a folder of local tables.
         cache_dir: cache of datasets built from local tables.
+        needed: splits that must have rows.
 
     Raises:
         TrainingDataError: when a required column or split is missing, or a group is in two splits.
@@ -212,14 +217,16 @@ def load_pairs(dataset: str | Path, cache_dir: str | Path | None = None) -> Pair
     for name in SPLITS:
         part = splits.get(name)
         tables[name] = part.with_format("arrow")[:] if part is not None and len(part) else None
-    for name in ("train", "validation"):
+    for name in needed:
         if tables[name] is None:
             raise TrainingDataError(
                 f"{dataset} has no rows in {name}: training learns from `train` and chooses by "
                 "`validation`. Split it over its groups "
                 "(specclip_datasets.split_groups)"
             )
-    reference = tables["train"]
+    reference = next((table for table in tables.values() if table is not None), None)
+    if reference is None:
+        raise TrainingDataError(f"{dataset} has no rows")
     missing = [f"{c} ({why})" for c, why in _NEEDED.items() if c not in reference.column_names]
     if missing:
         raise TrainingDataError(f"{dataset} lacks {'; '.join(missing)}: add what is missing")

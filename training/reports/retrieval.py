@@ -92,35 +92,38 @@ def writers_section(
     by_writer: Mapping[str, Mapping[str, Any]],
     ideal: Mapping[str, Mapping[str, Any]],
     unseen: Sequence[str],
+    direction: str = "spectrum_to_text",
 ) -> Section:
-    """Write the section on retrieval by writer, from spectrum to text.
+    """Write the section on retrieval by writer.
 
     Args:
         by_writer: `measure_by_writer`'s figures.
         ideal: the ideal observer's in the same form; writers may be absent.
         unseen: writers that `train` lacks.
+        direction: `spectrum_to_text` or `text_to_spectrum`.
     """
     names = ("recall@1%", "recall@5%", "median_rank_fraction")
-    direction, rows = "spectrum_to_text", []
+    rows = []
     for writer, figures in by_writer.items():
         values = figures[direction]
         row = [
             f"{writer} (unseen)" if writer in unseen else writer,
             f"{values['n_queries']:,}",
             f"{values['n_gallery']:,}",
-            *(_cell(values[name], name) for name in names if name in values),
+            *(_cell(values[name], name) if name in values else "" for name in names),
         ]
-        limit = ideal.get(writer, {}).get(direction, {}).get("recall@1%", {}).get("value")
-        share = f"{values['recall@1%']['value'] / limit:.0%}" if limit else ""
-        rows.append([*row, "" if limit is None else f"{limit:.1%}", share])
-    shown = [name for name in names if name in values]
-    head = ["writer", "queries", "gallery", *map(metric_title, shown)]
+        if ideal:
+            limit = ideal.get(writer, {}).get(direction, {}).get("recall@1%", {}).get("value")
+            share = f"{values['recall@1%']['value'] / limit:.0%}" if limit else ""
+            row += ["" if limit is None else f"{limit:.1%}", share]
+        rows.append(row)
+    head = ["writer", "queries", "gallery", *(metric_title(name) for name in names)]
     about = (
-        "Each writer's spectra are ranked in a gallery of that writer's texts alone. Unseen "
-        "writers have no text in `train`, and no weight was chosen by them."
+        "Each writer's spectra and texts are a gallery of their own. Unseen writers have no text "
+        "in `train`, and no weight was chosen by them."
     )
-    table = Table([*head, "ideal Recall@1%", "share of the ideal"], rows)
-    return Section("Retrieval by writer, spectrum → text", [Paragraph(about), table])
+    table = Table([*head, *(["ideal Recall@1%", "share of the ideal"] if ideal else [])], rows)
+    return Section(f"Retrieval by writer, {TITLES[direction]}", [Paragraph(about), table])
 
 
 def plot_curves(curves: Mapping[str, Mapping[str, Any]], path: Path, subject: str) -> None:

@@ -32,17 +32,8 @@ def leaky_split(pairs: PairData, seed: int = 0) -> PairData:
         pairs: dataset with or without embedded texts; not changed.
         seed: seed of the draw.
     """
-    sizes = pairs.sizes
-    total = sum(sizes.values())
-    tables = [pairs.splits[name].table for name in SPLITS]
-    all_rows = SplitArrays(
-        **{
-            field.name: _concatenate([getattr(pairs.splits[n], field.name) for n in SPLITS])
-            for field in dataclasses.fields(SplitArrays)
-            if field.name != "table"
-        },
-        table=pa.concat_tables([table.select(tables[0].column_names) for table in tables]),
-    )
+    sizes, all_rows = pairs.sizes, join_splits(pairs)
+    total = len(all_rows)
     order = Draws(seed, "leaky split", 0).permutation(total)
     splits, start = {}, 0
     for name in SPLITS:
@@ -65,6 +56,17 @@ def leaky_split(pairs: PairData, seed: int = 0) -> PairData:
         texts=dataclasses.replace(pairs.texts, entries=entries),
         fingerprint=f"{LEAKY}-{fingerprint_of(splits, entries)}",
         leaky=True,
+    )
+
+
+def join_splits(pairs: PairData) -> SplitArrays:
+    """Return the rows of all splits, one split after the other."""
+    parts = [pairs.splits[name] for name in SPLITS]
+    names = [field.name for field in dataclasses.fields(SplitArrays) if field.name != "table"]
+    tables = [part.table.select(parts[0].table.column_names) for part in parts]
+    return SplitArrays(
+        **{name: _concatenate([getattr(part, name) for part in parts]) for name in names},
+        table=pa.concat_tables(tables),
     )
 
 
@@ -137,4 +139,4 @@ def _share_in(train: np.ndarray, values: np.ndarray) -> float:
     return float(np.isin(values, train).mean()) if len(values) else 0.0
 
 
-__all__ = ["LEAKY", "leaky_section", "leaky_split", "shared_with_train"]
+__all__ = ["LEAKY", "join_splits", "leaky_section", "leaky_split", "shared_with_train"]

@@ -1,0 +1,156 @@
+"""Retrieval of a finished model on any dataset, by writer.
+
+accelerate launch training/retrieval.py --model runs/best --dataset DIR --split all
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from hf_specclip.describe.load_model import load_dual_encoder
+from hf_specclip.models.trained_run import find_run
+from hf_specclip.storage import write_json
+from specclip_training.data.pairs import (
+    SPLITS,
+    PairData,
+    TrainingDataError,
+    embed_texts,
+    load_pairs,
+    require_texts,
+)
+from specclip_training.data.shard_job import call_job
+from specclip_training.data.writers import unseen_writers
+from specclip_training.engine.presets import EvaluationSettings, TextSettings
+from specclip_training.reports.blocks import Paragraph, Section, Table, to_markdown
+from specclip_training.reports.retrieval import TITLES, writers_section
+from specclip_training.stages.embedding import embed_pairs
+from specclip_training.studies.measure import measure_by_writer
+from specclip_training.studies.pair_split import join_splits
+
+EVERY = "all"
+
+
+@torch.no_grad()
+def measure_model(
+    name: str,
+    pairs: PairData,
+    split: str,
+    accelerator: Accelerator,
+    *,
+    embedder: str | None = None,
+    cache_dir: Path | None = None,
+    settings: EvaluationSettings | None = None,
+) -> dict[str, Any]:
+    """Measure retrieval of a finished model on a split of a dataset.
+
+    Args:
+        name: a run, a model folder, or `user/name` on the Hub.
+        pairs: the dataset; its texts are embedded here.
+        split: a split with rows, or `all` for all rows together.
+        accelerator: device and processes.
+        embedder: of the texts; the model's own where None.
+        cache_dir: cache of embeddings.
+        settings: percentages and draws of the bootstrap.
+
+    Returns:
+        `measure_by_writer`'s figures.
+
+    Raises:
+        TrainingDataError: for a split without rows, or texts by another embedder than the model's.
+    """
+    model, extractor = load_dual_encoder(find_run(name))
+    texts = model.config.text_config
+    require_texts(pairs)
+    embed_texts(
+        pairs,
+        TextSettings(embedder or texts.embedder_name or "offline", texts.reads),
+        cache_dir=cache_dir,
+        progress=accelerator.is_main_process,
+    )
+    if texts.embedder_name not in (None, pairs.texts.model):
+        raise TrainingDataError(
+            f"the texts of {pairs.name} are embedded by {pairs.texts.model}, the model reads those "
+            f"of {texts.embedder_name}: drop text_embedding, or name its --embedder"
+        )
+    if split == EVERY:
+        pairs.splits[EVERY] = join_splits(pairs)
+    if not len(pairs.splits[split]):
+        raise TrainingDataError(f"{pairs.name} has no rows in {split}")
+    model.to(accelerator.device)
+    embedded = embed_pairs(model, extractor, pairs, split, accelerator)
+    return measure_by_writer(embedded, pairs, split, settings or EvaluationSettings())
+
+
+def main(arguments: argparse.Namespace) -> Accelerator:
+    """Run the command."""
+    accelerator = Accelerator()
+    cache_dir = None if arguments.cache_dir is None else Path(arguments.cache_dir)
+    with accelerator.main_process_first():
+        pairs = load_pairs(arguments.dataset, cache_dir, needed=())
+        figures = measure_model(
+            arguments.model,
+            pairs,
+            arguments.split,
+            accelerator,
+            embedder=arguments.embedder,
+            cache_dir=cache_dir,
+            settings=EvaluationSettings(n_bootstrap=arguments.bootstrap),
+        )
+    if accelerator.is_main_process:
+        simulated = "simulated " if pairs.info.simulated else ""
+        about = (
+            f"`{arguments.model}` on the {simulated}rows of `{pairs.name}` (split "
+            f"{arguments.split}), 95 % bootstrap intervals over groups."
+        )
+        unseen = unseen_writers(pairs)
+        sections = [Section("Data", [Paragraph(about), _groups(pairs, arguments.split)])]
+        sections += [writers_section(figures, {}, unseen, direction) for direction in TITLES]
+        print(to_markdown("Retrieval", sections, Path()))
+        if arguments.output:
+            write_json(
+                Path(arguments.output),
+                {"dataset_fingerprint": pairs.fingerprint, "by_writer": figures},
+            )
+    return accelerator
+
+
+def _groups(pairs: PairData, split: str) -> Table:
+    rows = pairs.splits[split]
+    counts = [len(rows), len(pairs.texts_of(split)[0]), len(set(rows.groups.tolist()))]
+    return Table(["pairs", "distinct texts", "groups"], [[f"{count:,}" for count in counts]])
+
+
+def options() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
+    command = argparse.ArgumentParser(
+        description="Measure retrieval of a finished model on any dataset, by writer.",
+        epilog="""\
+The dataset has the contract's columns; it need not be the one the model was trained on.
+
+  accelerate launch training/retrieval.py --model runs/best --dataset DATASET --split all""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--model", required=True, metavar="RUN|HUB_ID", help="a finished model")
+    command.add_argument("--dataset", required=True, metavar="FOLDER|HUB_ID", help="pairs")
+    command.add_argument(
+        "--split", choices=[*SPLITS, EVERY], default="test", help="default: %(default)s"
+    )
+    command.add_argument(
+        "--embedder", metavar="NAME", help="embedder of the texts (default: the model's own)"
+    )
+    command.add_argument(
+        "--bootstrap", type=int, default=1000, metavar="N", help="draws (default: %(default)s)"
+    )
+    command.add_argument("--output", metavar="FILE", help="also write the figures as JSON")
+    command.add_argument("--cache-dir", metavar="DIR", help="cache of text embeddings")
+    return command
+
+
+if __name__ == "__main__":
+    sys.exit(call_job(main, options().parse_args()))
