@@ -25,6 +25,7 @@ from hf_specclip.cli.arguments import positive_int
 from hf_specclip.formatting import format_metric
 from hf_specclip.storage import to_json, write_json, write_text
 from specclip_training.data.pairs import PairData, embed_texts, load_pairs, require_texts
+from specclip_training.data.writers import unseen_writers
 from specclip_training.engine.commands import LOGS, Run, call, parser, start
 from specclip_training.engine.grid import Trial
 from specclip_training.engine.loop import is_better
@@ -52,7 +53,10 @@ from specclip_training.stages.trials import (
 
 RESULTS, REPORT, SPECTRA = "ablation.json", "ablation.md", "spectra"
 FULL = "full preset"
-FIGURES = ("recall@1%", "recall@5%", "median_rank_fraction", "mean_log_rank")
+# Of writers that `train` lacks, where the dataset has some, and of those it has.
+UNSEEN = ("unseen recall@1%", "unseen median_rank_fraction", "unseen mean_log_rank")
+SEEN = ("recall@1%", "recall@5%", "median_rank_fraction", "mean_log_rank")
+FIGURES = (*UNSEEN, *SEEN)
 _CONFIDENCE = 0.95
 
 
@@ -159,9 +163,11 @@ def results_of(
         if failures:
             entry["failed"] = failures[-1]
             continue
+        measured = next(iter(contents.values()))["validation"]
         entry["figures"] = {
             figure: _figure(figure, contents, None if name == FULL else by_name[FULL])
             for figure in FIGURES
+            if figure in measured
         }
         judged = entry["figures"][criterion]
         if "loss" in judged:
@@ -174,18 +180,20 @@ def ablation_sections(metrics: Mapping[str, Any]) -> list[Section]:
     simulated = "simulated " if metrics["simulated"] else ""
     criterion = metrics["criterion"]
     verdicts = {True: "yes", False: "**no, it harms**", None: "not significant"}
+    complete = [entry["figures"] for entry in metrics["entries"] if "figures" in entry]
+    names = [name for name in FIGURES if complete and name in complete[0]]
     rows = []
     for entry in metrics["entries"]:
         if "failed" in entry:
-            rows.append([entry["name"], *["diverged"] * len(FIGURES), "", "yes"])
+            rows.append([entry["name"], *["diverged"] * len(names), "", "yes"])
             continue
         figures = entry["figures"]
-        cells = [_cell(name, figures[name]["mean"], figures[name]["spread"]) for name in FIGURES]
+        cells = [_cell(name, figures[name]["mean"], figures[name]["spread"]) for name in names]
         judged = figures[criterion]
         loss = _cell(criterion, judged["loss"], judged["error"]) if "loss" in judged else ""
         verdict = verdicts[entry["helps"]] if "helps" in entry else ""
         rows.append([entry["name"], *cells, loss, verdict])
-    head = ["ablation", *map(metric_title, FIGURES), f"worse in {metric_title(criterion)}"]
+    head = ["ablation", *map(metric_title, names), f"worse in {metric_title(criterion)}"]
     text = (
         f"Each row is the preset `{metrics['preset']}` with one ingredient removed or replaced, "
         f"on the {simulated}`validation` split of {metrics['dataset']}: mean ± standard deviation "
@@ -193,6 +201,9 @@ def ablation_sections(metrics: Mapping[str, Any]) -> list[Section]:
         f"ingredient helps when its {_CONFIDENCE:.0%} interval (Student's t) is above zero. "
         "`test` was not read."
     )
+    if UNSEEN[0] in names:
+        text += " Unseen figures are means over the writers that `train` lacks, each in a gallery "
+        text += "of its own texts; weights were chosen by the others."
     table = Table([*head, "the ingredient helps"], rows)
     return [Section("Ablation", [Paragraph(text), table, Code(metrics["command"])])]
 
@@ -230,6 +241,7 @@ def _verdict(judged: Mapping[str, Any]) -> bool | None:
 
 
 def _cell(name: str, mean: float, spread: float) -> str:
+    name = name.removeprefix("unseen ")
     return f"{format_metric(mean, name)} ± {format_metric(spread, name)}"
 
 
@@ -247,8 +259,6 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     if arguments.only:
         ablations = {name: ablations[name] for name in ablations if name in arguments.only}
     trials = plan(arguments.config, arguments.overrides, ablations, arguments.seed, arguments.seeds)
-    chosen_by = preset.align.criterion
-    criterion = arguments.criterion or (chosen_by if chosen_by in FIGURES else FIGURES[0])
     run = start(arguments, preset, [TRIALS, SPECTRA, RESULTS, REPORT, LOGS])
     with run.stage("data") as summary:
         with run.accelerator.main_process_first():
@@ -259,6 +269,7 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     run = single_process_run(run)
     if not is_main:
         return
+    criterion = arguments.criterion or (UNSEEN[-1] if unseen_writers(pairs) else SEEN[-1])
     with run.stage("ablation") as summary:
         run_trials(run, pairs, trials)
         metrics = {
@@ -315,8 +326,8 @@ more --seeds or a longer list add to it. It runs on one process.
     command.add_argument(
         "--criterion",
         choices=FIGURES,
-        help="figure that decides the verdict (default: the preset's criterion for checkpoints, "
-        f"where it is one of these, else {FIGURES[0]})",
+        help=f"figure that decides the verdict (default: {UNSEEN[-1]}, or {SEEN[-1]} for a "
+        "dataset without unseen writers)",
     )
     return command
 

@@ -84,7 +84,7 @@ def test_the_report_warns_and_bolds_the_split_over_groups(pairs):
     for words in ("A warning, not a result", "50%", "25%", "75%"):
         assert words in text.text
     assert table.rows == [
-        ["Recall@1%", "**10.0% (5.0% to 15.0%)**", "30.0% (5.0% to 15.0%)", "1.0%"]
+        ["Recall@1%", "**10.0% (5.0% to 15.0%)**", "30.0% (5.0% to 15.0%)", "20%", "1.0%"]
     ]
 
 

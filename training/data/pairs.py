@@ -320,6 +320,8 @@ def embed_texts(
         texts.embeddings = embed_summaries(summaries, source, **options)
     else:
         texts.sentences = embed_sentences(summaries, source, **options)
+        if not settings.quantities:
+            texts.sentences.numbers = texts.sentences.numbers[:, :0]
     texts.model = source.name
     pairs.embedded_here = True
 

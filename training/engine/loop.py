@@ -343,7 +343,7 @@ def learning_rate_at(step: int, total: int, settings: StageSettings) -> float:
 
 def is_better(value: float, best: float, criterion: str) -> bool:
     """Return True if a value of a criterion beats the best one; a tie does not."""
-    return value > best if criterion.startswith("recall") else value < best
+    return value > best if "recall" in criterion else value < best
 
 
 def map_rows(

@@ -49,10 +49,12 @@ class TextSettings:
         reads: `sections`: the sections of a summary, embedded apart and joined (the paper), or the
             dataset's own `text_embedding`; `sentences`: a text as a set of its sentences, with the
             quantities that each states.
+        quantities: give a sentence the numbers that it states, beside its embedding.
     """
 
     embedder: Text = "offline"
     reads: Literal["sections", "sentences"] = "sections"
+    quantities: bool = True
 
 
 @settings
