@@ -234,7 +234,8 @@ class SpecCLIPSentencePooling(nn.Module):
         self.section_embedding = nn.Embedding(config.n_sections + 1, width)
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(config.dropout)
-        self.scores = nn.Linear(width, self.heads)
+        # Without a bias, which a softmax over the sentences would take out again.
+        self.scores = nn.Linear(width, self.heads, bias=False)
         self.values = nn.Linear(width, width)
 
     def forward(

@@ -9,7 +9,9 @@ import traceback
 from collections.abc import Callable
 
 # Imported by the libraries at their first use, which takes longer than a whole test run.
-LATE_IMPORTS = ("torch._dynamo", "tensorboard", "matplotlib.figure", "datasets")
+LATE_IMPORTS = (
+    "torch._dynamo", "tensorboard", "matplotlib.figure", "datasets", "sentence_transformers"
+)  # fmt: skip
 
 
 def import_everything() -> None:

@@ -72,7 +72,6 @@ def plan_runs(dataset: Path, preset: Path, root: Path) -> dict[str, dict]:
     run("resumed", "killed", *RICH)
     run("without pretraining", "alone", command="align")
     run("pretraining", "alone", command="pretrain_spectrum", extra=("--max-steps", "2"))
-    run("alignment", "alone", command="align", extra=("--max-steps", "2"))
     run("overwritten", "alone", command="align", extra=("--max-steps", "3", "--overwrite"))
     run("one process", "one", *RICH, *NO_DROPOUT, "spectrum.mask_ratio=0")
     run("two processes", "two", *RICH, *NO_DROPOUT, "spectrum.mask_ratio=0", processes=2)
@@ -212,6 +211,7 @@ def test_nothing_left_behind_is_a_pickle(done):
             assert path.suffix in allowed, path
     assert list((done[0] / "rich" / "logs").rglob("events.out.tfevents*"))
     assert not list((done[0] / "rich").rglob(".partial-*"))
+    assert (done[0] / "rich" / "model" / "vocabulary").is_dir()
 
 
 def test_killed_and_resumed_the_chain_ends_with_the_same_weights(done):

@@ -21,8 +21,11 @@ pretrain: {steps: 6, batch_size: 16, checkpoint_every: 2, validate_every: 3}
 align: {steps: 12, batch_size: 16, checkpoint_every: 3, validate_every: 4}
 evaluation: {n_bootstrap: 50}
 """
-# As TINY, with everything that draws random numbers: thinning, masking, hidden sections, dropout.
+# As TINY, with sentences and everything that draws random numbers: thinning, masking, subsets of
+# sentences, dropout.
 RICH = [
+    "text.reads=sentences", "model.text_hidden_size=16", "model.text_heads=2",
+    "align.sentence_dropout=0.5", "align.unlabelled=0.3",
     "spectrum.input_kind=flux", "spectrum.reconstruction_loss=poisson",
     "spectrum.mask_ratio=0.25", "pretrain.thinning=0.3", "align.thinning=0.3",
     "align.freeze_spectrum=false", "align.section_dropout=0.3", "align.criterion=mean_log_rank",
