@@ -56,7 +56,7 @@ two: prose of different structure, vocabulary, word scales, units and errors. Un
 for sources of `validation` and `test` only. Some say little about the spectrum, a few are mistaken.
 Papers and hosts are shared among sources; surveys link none. Hosts and bibcodes are invented. What
 each summary states is also known as intervals with the errors behind them
-(`Universe.statements`), from which the ideal observer's figures come.
+(`Universe.write_summaries`), from which the ideal observer's figures come.
 
 The universe is one of spectra bright enough for the catalogue to fit them (over some 150 net
 counts; see the table). The prose is calibrated to nothing.

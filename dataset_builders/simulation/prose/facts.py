@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan, pi
+from math import isfinite, nan, pi
 
 MPC_IN_CM = 3.0857e24
 
@@ -66,6 +66,11 @@ class Facts:
     line: float
     covering: float
     photons: float = nan
+
+    @property
+    def is_at_known_distance(self) -> bool:
+        """Return True for a source that lies at its host's distance, which is known."""
+        return self.redshift == 0.0 and self.field_kind != "cluster" and isfinite(self.distance_mpc)
 
     @property
     def luminosity(self) -> float:

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable
 from functools import cache
-from math import inf, isfinite
+from math import inf
 from string import Formatter
 
 from hf_specclip.literature import FAMILIES, find_class, mentioned_classes
@@ -408,8 +408,7 @@ def _column(facts: Facts, reporter: Reporter) -> str:
 
 def _flux(facts: Facts, reporter: Reporter) -> str:
     flux = reporter.measure("flux", facts.flux, 0.35, LOG)
-    hosted = facts.redshift == 0.0 and facts.field_kind != "cluster"
-    if hosted and isfinite(facts.distance_mpc) and reporter.chance(0.6):
+    if facts.is_at_known_distance and reporter.chance(0.6):
         where = _HOST_WORDS.pick(facts, reporter, host=facts.host)
         reporter.label("host", facts.field_kind)
         found = reporter.again(flux, "luminosity", flux.value * facts.luminosity / facts.flux)

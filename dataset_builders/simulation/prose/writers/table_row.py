@@ -379,8 +379,7 @@ def _counts(facts: Facts, reporter: Reporter, words: bool) -> str:
 
 def _flux(facts: Facts, reporter: Reporter, words: bool) -> str:
     flux = reporter.measure("flux", facts.flux, 0.3, LOG)
-    hosted = facts.redshift == 0.0 and facts.field_kind != "cluster"
-    if hosted and isfinite(facts.distance_mpc) and reporter.chance(0.4):
+    if facts.is_at_known_distance and reporter.chance(0.4):
         reporter.label("host", facts.field_kind)
         found = reporter.again(flux, "luminosity", flux.value * facts.luminosity / facts.flux)
         place = reporter.pick(_SCALES_OF_HOSTS[facts.field_kind])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import isfinite
-
 from ....source_classes import BLACK_BODY, BREMSSTRAHLUNG, COMPONENTS, DISK, PLASMA, POWER_LAW
 from ...facts import Facts
 from ...grammar import capitalized
@@ -316,8 +314,7 @@ def _power(facts: Facts, reporter: Reporter) -> str:
             bright=reporter.aside(flux, BRIGHTNESS),
             value=f"{mantissa} × 10^{exponent}",
         )
-    hosted = facts.redshift == 0.0 and facts.field_kind != "cluster"
-    if hosted and isfinite(facts.distance_mpc) and reporter.chance(0.55):
+    if facts.is_at_known_distance and reporter.chance(0.55):
         reporter.label("host", facts.field_kind)
         found = reporter.again(flux, "luminosity", flux.value * facts.luminosity / facts.flux)
         mantissa, exponent = reporter.significant(found, digits)
