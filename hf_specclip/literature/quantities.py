@@ -188,11 +188,12 @@ def _join_ranges(plain: str, numbers: Sequence[_Number]) -> Iterator[_Number]:
     for number in numbers:
         link = _WORDS["link"].fullmatch(plain, last.stop, number.start) if last else None
         if last and link:
-            between = _WORDS["between"].search(plain, max(0, last.start - 12), last.start)
+            between = _WORDS["between"].search(plain, max(0, last.start - 18), last.start)
             if link["range"] or (between and "and" in link.group()):
                 _share(last, number)
-                if last.unit == number.unit and number.high > last.low:
-                    number = replace(number, value=math.nan, low=last.low, start=last.start)
+                if last.unit == number.unit:
+                    low, high = min(last.low, number.low), max(last.high, number.high)
+                    number = replace(number, value=math.nan, low=low, high=high, start=last.start)
                     last = None
         if last:
             yield last
@@ -252,7 +253,7 @@ def _interpret(
     for index, number in enumerate(run):
         before = lead if index == 0 else plain[run[index - 1].stop : number.start]
         upper, lower = _UPPER.search(before), _LOWER.search(before)
-        if index == 0 and name >= 0 and not (upper or lower):
+        if index == 0 and name >= 0 and not (upper or lower or math.isnan(number.value)):
             upper, lower = _UPPER.search(lead[:name]), _LOWER.search(lead[:name])
         if index == 0 and (limit := upper or lower):
             start = min(start, number.start - len(lead) + limit.start())

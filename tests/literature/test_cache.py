@@ -269,8 +269,7 @@ WRITE_WITHOUT_END = """
 
     class Quick:
         name, dimension = "quick", 600
-        def batches(self, texts):
-            return (texts[i : i + 40] for i in range(0, len(texts), 40))
+        batch_size = 40
         def embed(self, texts, *, progress=False):
             return np.stack([true_vector(text, 600) for text in texts])
 

@@ -18,8 +18,7 @@ class EmbeddingError(SpecCLIPError, RuntimeError):
 class TextEmbedder(Protocol):
     """Interface of a text embedder: vectors for texts.
 
-    An embedder may also have `batches(texts) -> Iterable[Sequence[str]]`; the cache commits after
-    each batch.
+    An embedder may also have a `batch_size`; the cache commits after so many texts.
     """
 
     @property

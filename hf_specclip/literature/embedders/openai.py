@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,15 +19,19 @@ DIMENSIONS = {
     "text-embedding-3-small": 1536,
     "text-embedding-3-large": 3072,
 }
-# Limits of the API: inputs in a request, tokens in a request, tokens in an input.
+# Inputs that the API takes in a request.
 MAX_INPUTS = 2048
-MAX_REQUEST_TOKENS = 300_000
-MAX_INPUT_TOKENS = 8191
-# Counting tokens needs a vocabulary from the network. Prose has 4 to 5 bytes a token, LaTeX and
-# tables about 3: these bounds stay inside the limits without counting.
-MAX_INPUT_BYTES = 3 * MAX_INPUT_TOKENS
-MAX_REQUEST_BYTES = 2 * MAX_REQUEST_TOKENS
 _SECRETS = re.compile(r"sk-[\w-]{6,}|(?i:bearer)\s+\S+")
+# Advice for a refusal, by HTTP status.
+_HINTS = {
+    400: "The server refuses these texts: try a smaller batch_size, or shorter texts",
+    401: "The key was refused: check OPENAI_API_KEY",
+    403: "The key was refused: check OPENAI_API_KEY",
+    404: "Check the model's name and base_url (it ends in /v1 as a rule)",
+    413: "The server refuses these texts: try a smaller batch_size, or shorter texts",
+    429: "The rate or the quota is used up even after retries: wait, or check the account's limits "
+    "and billing, and run again",
+}
 
 
 class OpenAIEmbedder:
@@ -38,9 +40,6 @@ class OpenAIEmbedder:
     The key comes from `api_key` or the environment variable OPENAI_API_KEY. It is sent to the
     server and nowhere else: not into `name`, `repr`, logs, errors, pickles or the cache. A server
     of your own (`base_url`) may need none.
-
-    Texts over `MAX_INPUT_BYTES` (8,191 tokens, about ten pages) are cut at a word, with a warning
-    and an entry in `truncated`.
 
     Args:
         model: name at the server.
@@ -53,9 +52,6 @@ class OpenAIEmbedder:
         max_retries: by the client, after a lost connection or status 408, 409, 429 or 5xx; it
             waits as long as the server asks (`Retry-After`, up to two minutes), else with growing
             pauses.
-
-    Attributes:
-        truncated: SHA-256 of each text that was cut -> its length in bytes.
 
     Raises:
         ImportError: when the package `openai` is absent.
@@ -76,6 +72,7 @@ class OpenAIEmbedder:
     ):
         try:
             import openai  # noqa: F401  # fail before an hour of other work
+            from pydantic import SecretStr
         except ImportError as error:
             raise ImportError(
                 'OpenAI embeddings need the package openai: pip install "hf-specclip[openai]"'
@@ -87,12 +84,11 @@ class OpenAIEmbedder:
         self.batch_size = batch_size
         self.timeout = timeout
         self.max_retries = max_retries
-        self.truncated: dict[str, int] = {}
         self._dimensions = dimensions
         self._width = dimensions
         if dimensions is None and self._is_openai:
             self._width = DIMENSIONS.get(model)
-        self._key = _Secret(api_key)
+        self._key = SecretStr((api_key or "").strip())
         self._client: Any = None
         self._find_key()
 
@@ -101,7 +97,7 @@ class OpenAIEmbedder:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy in another process takes the key from its own environment.
-        return self.__dict__ | {"_client": None, "_key": _Secret(None)}
+        return self.__dict__ | {"_client": None, "_key": None}
 
     @property
     def name(self) -> str:
@@ -127,20 +123,6 @@ class OpenAIEmbedder:
     def _is_openai(self) -> bool:
         return self.base_url.rstrip("/") == DEFAULT_BASE_URL
 
-    def batches(self, texts: Sequence[str]) -> Iterator[list[str]]:
-        """Yield the texts in order, in requests within the limits of the API."""
-        batch: list[str] = []
-        size = 0
-        for text in texts:
-            length = min(len(text.encode("utf-8", "replace")), MAX_INPUT_BYTES)
-            if batch and (len(batch) == self.batch_size or size + length > MAX_REQUEST_BYTES):
-                yield batch
-                batch, size = [], 0
-            batch.append(text)
-            size += length
-        if batch:
-            yield batch
-
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
         """Embed texts (n, none empty); float32 (n, d).
 
@@ -154,8 +136,9 @@ class OpenAIEmbedder:
             return np.zeros((0, self.dimension), dtype=np.float32)
         answers = []
         with tqdm(total=len(texts), desc=self.model, unit="text", disable=not progress) as bar:
-            for batch in self.batches(texts):
-                vectors = self._request([self._cut(text) for text in batch])
+            for start in range(0, len(texts), self.batch_size):
+                batch = texts[start : start + self.batch_size]
+                vectors = self._request(batch)
                 self._width = self._width or vectors.shape[1]
                 if vectors.shape[1] != self._width:
                     raise EmbeddingError(
@@ -190,45 +173,28 @@ class OpenAIEmbedder:
         raise EmbeddingError(self._scrub(message))
 
     def _in_order(self, answer: Any, n: int) -> np.ndarray:
-        data = list(answer.data or [])
-        if sorted(item.index for item in data) != list(range(n)):
+        data = sorted(answer.data or [], key=lambda item: item.index)
+        if [item.index for item in data] != list(range(n)):
             raise EmbeddingError(
                 f"{self.name} answered with {len(data)} vectors for {n} texts, or numbered them "
                 "wrongly; nothing of this answer was kept. Run again; if it stays, use a smaller "
                 "batch_size or check the server"
             )
-        vectors = [item.embedding for item in sorted(data, key=lambda item: item.index)]
-        if len({len(vector) for vector in vectors}) > 1:
-            raise EmbeddingError(
-                f"{self.name} answered with vectors of different lengths; nothing of this answer "
-                "was kept. Run again; if it stays, check the server"
-            )
-        return np.array(vectors, dtype=np.float32)
+        return np.array([item.embedding for item in data], dtype=np.float32)
 
     def _explain(self, error: Any) -> str:
         import openai
 
         detail = f"{self.name}: {str(error)[:500]}"
-        status = getattr(error, "status_code", None)
         if isinstance(error, openai.APITimeoutError):
             return f"{detail} No answer within {self.timeout:g} s: run again, or raise `timeout`"
         if isinstance(error, openai.APIConnectionError):
             cause = f" ({error.__cause__})" if error.__cause__ else ""
             return f"{detail}{cause} Check the network and the address {self._address}, run again"
-        if status == 401 or status == 403:
-            return f"{detail}. The key was refused: check OPENAI_API_KEY"
-        if status == 404:
-            return f"{detail}. Check the model's name and base_url (it ends in /v1 as a rule)"
-        if status == 429:
-            return (
-                f"{detail}. The rate or the quota is used up even after {self.max_retries} "
-                "retries: wait, or check the account's limits and billing, and run again"
-            )
-        if status == 400 or status == 413:
-            return f"{detail}. The server refuses these texts: try a smaller batch_size"
-        if isinstance(status, int) and status >= 500:
+        status = getattr(error, "status_code", None) or 0
+        if status >= 500:
             return f"{detail}. The server failed after {self.max_retries} retries: run again later"
-        return detail
+        return f"{detail}. {_HINTS.get(status, 'Run again later')}"
 
     @property
     def _address(self) -> str:
@@ -236,28 +202,15 @@ class OpenAIEmbedder:
         return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
 
     def _scrub(self, message: str) -> str:
-        key = self._key.value or os.environ.get("OPENAI_API_KEY", "").strip()
-        if key:
-            message = message.replace(key, "***")
-        return _SECRETS.sub("***", message)
+        key = self._given_key()
+        return _SECRETS.sub("***", message.replace(key, "***") if key else message)
 
-    def _cut(self, text: str) -> str:
-        data = text.encode("utf-8", "replace")
-        if len(data) <= MAX_INPUT_BYTES:
-            return text
-        digest = hashlib.sha256(data).hexdigest()
-        if digest not in self.truncated:
-            self.truncated[digest] = len(data)
-            warnings.warn(
-                f"a text of {len(data)} bytes is longer than {self.model} reads and was cut to "
-                f"{MAX_INPUT_BYTES}: {text[:60]!r}…",
-                stacklevel=4,
-            )
-        short = data[:MAX_INPUT_BYTES].decode("utf-8", "ignore")
-        return short.rsplit(maxsplit=1)[0] if " " in short else short
+    def _given_key(self) -> str:
+        given = self._key.get_secret_value() if self._key else ""
+        return given or os.environ.get("OPENAI_API_KEY", "").strip()
 
     def _find_key(self) -> str:
-        key = (self._key.value or os.environ.get("OPENAI_API_KEY") or "").strip()
+        key = self._given_key()
         if not key:
             if not self._is_openai:
                 return "none"  # the client insists on a key
@@ -280,18 +233,6 @@ class OpenAIEmbedder:
                 max_retries=self.max_retries,
             )
         return self._client
-
-
-class _Secret:
-    """String that no repr, log or dump shows."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: str | None):
-        self.value = value
-
-    def __repr__(self) -> str:
-        return "***"
 
 
 __all__ = ["DEFAULT_MODEL", "DIMENSIONS", "OpenAIEmbedder"]
