@@ -249,14 +249,16 @@ class SpecCLIPSentencePooling(nn.Module):
             mask: bool (batch, sentences), true where there is a sentence; a text without any
                 gives zeros.
         """
-        hidden = self.embedding(sentences) + self.section_embedding(sections)
+        # Texts differ much in length: only the sentences that are there are computed.
+        hidden = self.embedding(sentences[mask]) + self.section_embedding(sections[mask])
         hidden = self.dropout(self.norm(F.gelu(hidden)))
-        absent = ~mask[:, :, None]
-        scores = at_least_float32(self.scores(hidden))
-        scores = scores.masked_fill(absent, torch.finfo(scores.dtype).min)
-        weights = scores.softmax(dim=1).masked_fill(absent, 0.0).to(hidden.dtype)
-        values = self.values(hidden).unflatten(-1, (self.heads, -1))
-        return torch.einsum("bsh,bshd->bhd", weights, values).flatten(1)
+        found = at_least_float32(self.scores(hidden))
+        scores = found.new_full((*mask.shape, self.heads), torch.finfo(found.dtype).min)
+        scores = scores.masked_scatter(mask[:, :, None], found)
+        weights = scores.softmax(dim=1)[mask].to(hidden.dtype)
+        values = self.values(hidden).unflatten(-1, (self.heads, -1)) * weights[:, :, None]
+        pooled = values.new_zeros(len(mask), *values.shape[1:])
+        return pooled.index_add(0, mask.nonzero()[:, 0], values).flatten(1)
 
 
 class SpecCLIPProjection(nn.Module):
