@@ -11,7 +11,7 @@ from .grammar import expand
 from .reporter import LOG, Reporter
 
 # Fillers of slots that no caller fills in.
-_FILLERS: Mapping[str, Callable[[float], object]] = {
+FILLERS: Mapping[str, Callable[[float], object]] = {
     "arcsec": lambda u: f"{4.0 + 40.0 * u:.0f}",
     "days": lambda u: f"{10.0 ** (0.3 + 1.7 * u):.1f}",
     "dex": lambda u: int(5 + 4 * u),
@@ -29,8 +29,6 @@ _FILLERS: Mapping[str, Callable[[float], object]] = {
     "year": lambda u: int(2000 + 24 * u),
     "years": lambda u: int(2 + 15 * u),
 }
-# Kinds of field whose distance is that of their sources.
-_AT_ONE_DISTANCE = ("galaxy", "globular", "nursery", "plane")
 
 
 class Composition:
@@ -92,7 +90,7 @@ class _Slots(dict[str, object]):
         self._random = random
 
     def __missing__(self, key: str) -> object:
-        return _FILLERS[key](self._random.random())
+        return FILLERS[key](self._random.random())
 
 
 def is_background(facts: Facts) -> bool:
@@ -102,8 +100,7 @@ def is_background(facts: Facts) -> bool:
 
 def has_distance(facts: Facts) -> bool:
     """Return True when the distance of the host is that of the source."""
-    known = facts.field_kind in _AT_ONE_DISTANCE and isfinite(facts.distance_mpc)
-    return known and facts.redshift == 0.0
+    return isfinite(facts.distance_mpc) and facts.redshift == 0.0
 
 
 def distance(facts: Facts, reporter: Reporter, error: float) -> str:
@@ -121,4 +118,4 @@ def distance(facts: Facts, reporter: Reporter, error: float) -> str:
     return f"{reporter.plain(found, 2, unit)} {name}"
 
 
-__all__ = ["Composition", "distance", "has_distance", "is_background"]
+__all__ = ["FILLERS", "Composition", "distance", "has_distance", "is_background"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, inf, log10
 from random import Random
@@ -41,6 +41,11 @@ class WordScale:
     """
 
     steps: Sequence[tuple[float, str]]
+
+    @classmethod
+    def from_table(cls, rows: Iterable[Sequence[object]]) -> WordScale:
+        """Return the scale of [limit, phrase] pairs, the last limit infinite."""
+        return cls(tuple((float(limit), str(phrase)) for limit, phrase in rows))
 
     def step(self, value: float) -> tuple[float, float, str]:
         """Return lower and upper limit of the step that holds a value, and its phrase."""

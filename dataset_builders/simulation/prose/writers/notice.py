@@ -8,46 +8,274 @@ spectrum.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from math import exp
 from random import Random
+from typing import TypeVar
 
-from ...source_classes import POWER_LAW
+from ...source_classes import COMPONENTS, POWER_LAW
+from ..composition import has_distance
 from ..facts import Facts
 from ..grammar import below
 from ..names import AUTHORS
-from ..reporter import Reporter
+from ..phrases import read_phrases
+from ..reporter import Measurement, Reporter
 from ..writer import Writer
-from . import notice_tables as tables
-from .notice_source import Source
-from .source_slots import Slots, pick
+from .source_slots import (
+    Measured,
+    Slots,
+    coordinates,
+    error_of,
+    luminosity_factor,
+    pick,
+    round_limit,
+)
 
+PHRASES = read_phrases("notice")
 _FEWEST_WORDS, _MOST_WORDS = 58, 150
 _SECOND_TOLD = 0.45
-_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September",
-           "October", "November", "December")  # fmt: skip
-_TRIGGERS = (
-    "an alert <from|of> {mission}",
-    "its <detection|discovery> <by|with> {mission}",
-    "a <report|notice> <by|from> {author} et al. (ATel #{atel})",
-    "a <brightening|new source> <noted|reported> by {mission}",
-)
-_POSITIONS = (
-    "the {mission} source",
-    "the <latest |>{mission} <error circle|localisation>",
-    "the <candidate|object> of ATel #{atel}",
-)
-_MISSIONS = ("eROSITA", "Swift/XRT", "Einstein Probe", "MAXI", "INTEGRAL", "XMM-Newton", "ZTF",
-             "ATLAS", "MeerKAT", "ASKAP", "SVOM", "Swift/BAT")  # fmt: skip
+_EXTENDED = ("snr", "hot_gas", "cluster")
+# Counts/s of a source of 1 erg/cm²/s.
+_RATE = 8e10
 # Lower-case words that begin a sentence as they are.
 _SENTENCE = re.compile(r"(?!bbodyrad|bremsstrahlung )[a-z]+[ ,]")
 
+_Option = TypeVar("_Option")
+
+
+class _Source:
+    """Statements on the source of a notice."""
+
+    def __init__(self, facts: Facts, reporter: Reporter) -> None:
+        self.facts = facts
+        self.reporter = reporter
+        self.measured = Measured(facts, reporter, PHRASES.errors)
+        self.slots = Slots(reporter.random, {}, self)
+        self.host_told = False
+        self._is_named = self._located = False
+        self._redshift: float | None = None
+        self._flux_band = self._choose(PHRASES.bands)
+        self._flux_unit = self._choose(PHRASES.flux_units)
+        self._name = self._choose(PHRASES.names)
+        # Stated errors are those of 68 or 90 % confidence.
+        self._confidence = self._choose((1.0, 1.645))
+        self._exponent = self._choose(("e{}", "E{}", " x 10^{}"))
+        self._duration = 1e3 * exp(reporter.random.uniform(1.2, 4.1))
+
+    def _choose(self, options: Sequence[_Option]) -> _Option:
+        return options[int(self.reporter.random.random() * len(options))]
+
+    def _pick(self, options: tuple[str, ...]) -> str:
+        return pick(options, self.reporter.random, self.slots)
+
+    def _src(self) -> str:
+        """Name the source, in full the first time."""
+        if self._is_named and self.reporter.chance(0.5):
+            return "the source"
+        self._is_named = True
+        hours, minutes, seconds, tenth, sign, degrees, arcmin, arcsec = coordinates(self.facts.name)
+        return f"{self._name} J{hours}{minutes}{seconds}.{tenth}{sign}{degrees}{arcmin}{arcsec}"
+
+    def _position(self) -> str:
+        hours, minutes, seconds, tenth, sign, degrees, arcmin, arcsec = coordinates(self.facts.name)
+        if self.reporter.chance(0.5):
+            return (
+                f"RA = {hours}:{minutes}:{seconds}.{tenth}, Dec = {sign}{degrees}:{arcmin}:{arcsec}"
+            )
+        return f"{hours}h{minutes}m{seconds}.{tenth}s {sign}{degrees}d{arcmin}m{arcsec}s"
+
+    def _place(self) -> str:
+        if self.facts.host and self.reporter.chance(0.5):
+            self.host_told = True
+            return f"{self._choose((' in', ' toward', ', in the direction of'))} {self.facts.host}"
+        return ""
+
+    def _cls(self) -> str:
+        return PHRASES.classes.pick(self.facts, self.reporter).strip()
+
+    def place_known(self) -> bool:
+        """Return True where a luminosity can be stated."""
+        return self.facts.redshift > 0.0 or (self.host_told and has_distance(self.facts))
+
+    def _exposure(self) -> str:
+        return f"{self._duration / 1e3:.{self._duration < 2e4:d}f} ks"
+
+    def expose(self) -> None:
+        """Set the exposure to one that fits the counts and the flux, both of which are stated."""
+        rate = self.measured["flux"].value * _RATE * exp(self.reporter.random.gauss(0.0, 0.2))
+        self._duration = self.measured["photons"].value / rate
+
+    def _counts(self) -> str:
+        text = self.reporter.plain(self.measured["photons"], 2)
+        self.slots["rate"] = self._count_rate()
+        return text
+
+    def _rate(self) -> str:
+        """Write the count rate, which states the counts."""
+        self.reporter.significant(self.measured["photons"], 2, round(self._duration, -2))
+        return self._count_rate()
+
+    def _count_rate(self) -> str:
+        return f"{self.measured['photons'].value / round(self._duration, -2):.1e} c/s"
+
+    def _band(self) -> str:
+        return self._flux_band[0]
+
+    def _ten(self, mantissa: str, exponent: int) -> str:
+        return mantissa + self._exponent.format(exponent)
+
+    def _error(self, found: Measurement, unit: float, digits: int) -> str:
+        error = self._confidence * error_of(found) / unit
+        return f"{max(error, 10.0**-digits):.{digits}f}"
+
+    def _with_error(self, found: Measurement, unit: float = 1.0) -> str:
+        """Write a number with a power of ten, at times with its error."""
+        if self.reporter.chance(0.5):
+            mantissa, exponent = self.reporter.significant(found, 2, unit)
+            error = self._error(found, unit * 10.0**exponent, 1)
+            return self._ten(f"({mantissa} +/- {error})", exponent)
+        digits = 1 + self.reporter.chance(0.5)
+        return ("" if digits == 2 else "~") + self._ten(
+            *self.reporter.significant(found, digits, unit)
+        )
+
+    def _flux(self) -> str:
+        return f"{self._with_error(self.measured['flux'], self._flux_band[1])} {self._flux_unit}"
+
+    def _bright_beside(self) -> str:
+        return self.reporter.aside(self.measured["flux"], PHRASES.brightness)
+
+    def _log_flux(self) -> str:
+        return self.reporter.logarithm(self.measured["flux"], 1, self._flux_band[1])
+
+    def _bright(self) -> str:
+        return self.reporter.word(self.measured["flux"], PHRASES.brightness)
+
+    def _distance(self) -> str:
+        """Write the redshift or the distance of the host."""
+        facts, reporter = self.facts, self.reporter
+        self._located = True
+        if facts.redshift > 0.0:
+            text = reporter.decimal(self.measured["redshift"], 3)
+            self._redshift = max(float(text), 0.001)
+            return f"{self._choose(('z =', 'a redshift of', 'z ='))} {text}"
+        found = self.measured["distance_mpc"]
+        unit, name = (1.0, "Mpc") if found.value >= 1.0 else (1e-3, "kpc")
+        if found.value < 1e-3:
+            unit, name = 1e-6, "pc"
+        text = f"{reporter.plain(found, 1 + reporter.chance(0.5), unit)} {name}"
+        return f"{self._choose(('a distance of', 'd =', 'D ~'))} {text}"
+
+    def _lum(self) -> str:
+        if not self._located:
+            # The distance stands behind the luminosity that it gives.
+            self.slots["distance"] = self._distance()
+        found, unit = self.measured["flux"], 1.0
+        if self._redshift:
+            unit = 1.0 / luminosity_factor(self._redshift)
+        else:
+            factor = self.facts.luminosity / self.facts.flux
+            found = self.reporter.again(found, "luminosity", found.value * factor)
+        digits = 1 + self.reporter.chance(0.5)
+        number = self.reporter.significant(found, digits, unit * self._flux_band[1])
+        return f"{self._ten(*number)} erg/s"
+
+    def _model(self) -> str:
+        label = COMPONENTS[int(self.facts.first)]
+        self.reporter.label("model", label)
+        return self._pick(PHRASES.models[label])
+
+    def _first(self) -> Measurement:
+        power_law = int(self.facts.first) == POWER_LAW
+        return self.measured.draw("shape", "index" if power_law else "kt")
+
+    def _shape(self) -> str:
+        """Write the photon index or the temperature of the model."""
+        if int(self.facts.first) == POWER_LAW:
+            return self._index(self._first())
+        return self._temperature(self._first())
+
+    def _index(self, found: Measurement) -> str:
+        text = self.reporter.decimal(found, 1)
+        error = self._error(found, 1.0, 1)
+        name = self._choose(
+            ("Gamma = ", "Gamma=", "photon index ", "a photon index of ", "PhoIndex=")
+        )
+        lot = self.reporter.random.random()
+        if lot < 0.45:
+            return f"{name}{text} +/- {error}"
+        if lot < 0.6:
+            return f"{name}{text} (+{error}, -{error})"
+        return f"{name}{text}" if lot < 0.8 else f"Gamma ~ {text}"
+
+    def _temperature(self, found: Measurement) -> str:
+        reporter, value = self.reporter, found.value
+        if value < 0.25 and reporter.chance(0.5):
+            text = reporter.plain(found, 2, 1e-3)
+            error = self._error(found, 1e-3, 0)
+            return f"kT = {text} +/- {error} eV" if reporter.chance(0.5) else f"kT ~ {text} eV"
+        digits = 2 if value < 1.0 else 1 if value < 10.0 else 0
+        text = reporter.decimal(found, digits)
+        if reporter.chance(0.5):
+            name = self._choose(("kT = ", "kT=", "a temperature of "))
+            return f"{name}{text} +/- {self._error(found, 1.0, digits)} keV"
+        return f"{self._choose(('kT ~ ', 'kT = ', 'kT about '))}{text} keV"
+
+    def _slope(self) -> str:
+        self.reporter.label("model", "power_law")
+        return self.reporter.word(self._first(), PHRASES.slope)
+
+    def _slope_beside(self) -> str:
+        self.reporter.label("model", "power_law")
+        return self.reporter.aside(self._first(), PHRASES.slope)
+
+    def _nh(self) -> str:
+        """Write the column in front of the source."""
+        found, reporter = self.measured["nh"], self.reporter
+        if found.value < 0.12 and reporter.chance(0.5):
+            limit = round_limit(found.value, upper=True)
+            reporter.limit(found, limit, upper=True)
+            mantissa, exponent = f"{limit * 1e22:.1e}".split("e")
+            return f"nH < {self._ten(mantissa.removesuffix('.0'), int(exponent))} cm^-2"
+        if reporter.chance(0.3):
+            digits = 2 if found.value < 1.0 else 1
+            text = reporter.decimal(found, digits)
+            return f"nH = {text} +/- {self._error(found, 1.0, digits)} (10^22 cm^-2)"
+        name = self._choose(("nH = ", "N_H = ", "NH=", "an nH of "))
+        return f"{name}{self._with_error(found, 1e-22)} cm^-2".replace("= ~", "~ ").replace(
+            "=~", "~"
+        )
+
+    def _nh_fixed(self) -> str:
+        text = self._ten(*self.reporter.significant(self.measured["foreground_nh"], 2, 1e-22))
+        return f"the Galactic value, {text} cm^-2"
+
+    def _thick(self) -> str:
+        return self.reporter.word(self.measured["nh"], PHRASES.absorption)
+
+    def _hr(self) -> str:
+        return self.reporter.decimal(self.measured["hardness"], 1 + self.reporter.chance(0.3))
+
+    def _colour(self) -> str:
+        return self.reporter.word(self.measured["hardness"], PHRASES.colour)
+
+    def _colour_beside(self) -> str:
+        return self.reporter.aside(self.measured["hardness"], PHRASES.colour)
+
+    def _model2(self) -> str:
+        return self._pick(PHRASES.models[COMPONENTS[int(self.facts.second)]])
+
+    def _shape2(self) -> str:
+        if int(self.facts.second) == POWER_LAW:
+            return self._index(self.measured.draw("shape2", "index"))
+        return self._temperature(self.measured.draw("shape2", "kt"))
+
 
 class _Circumstances:
-    """Dates, numbers and names of an observation, in which the source has no part."""
+    """Dates and numbers of an observation, in which the source has no part."""
 
     def __init__(self, random: Random) -> None:
         self.random = random
-        self.slots = Slots(self)
         self._latest = self._between(2021, 2026)
         self._observation = str(self._between(23000, 31000))
         self._style = self._between(0, 5)
@@ -55,12 +283,9 @@ class _Circumstances:
     def _between(self, low: int, high: int) -> int:
         return low + below(self.random, high - low)
 
-    def _uniform(self, low: float, high: float, digits: int) -> str:
-        return f"{self.random.uniform(low, high):.{digits}f}"
-
     def _date(self) -> str:
         year, month, day = self._latest, self._between(0, 12), self._between(1, 29)
-        name = _MONTHS[month]
+        name = PHRASES.months[month]
         if self._style == 0:
             return f"{year} {name} {day}"
         if self._style == 1:
@@ -81,12 +306,6 @@ class _Circumstances:
     def _year2(self) -> str:
         return str(self._latest)
 
-    def _chip(self) -> str:
-        return ("ACIS-S", "ACIS-I", "ACIS", "ACIS-S3")[self._between(0, 4)]
-
-    def _too(self) -> str:
-        return ("DDT observation", "ToO", "ToO observation", "short pointing")[self._between(0, 4)]
-
     def _obsid(self) -> str:
         return self._observation
 
@@ -96,60 +315,12 @@ class _Circumstances:
     def _author(self) -> str:
         return self._pi()
 
-    def _atel(self) -> str:
-        return str(self._between(14300, 17400))
-
-    def _mission(self) -> str:
-        return _MISSIONS[self._between(0, len(_MISSIONS))]
-
-    def _trigger(self) -> str:
-        return pick(_TRIGGERS, self.random, self.slots)
-
-    def _trigger2(self) -> str:
-        return pick(_POSITIONS, self.random, self.slots)
-
-    def _ciao(self) -> str:
-        return f"4.{self._between(13, 18)}"
-
-    def _arcsec(self) -> str:
-        return self._uniform(0.3, 1.2, 1)
-
-    def _radius(self) -> str:
-        return str(self._between(5, 60))
-
-    def _small(self) -> str:
-        return str(self._between(3, 20))
-
-    def _seconds(self) -> str:
-        return str(self._between(300, 2500))
-
-    def _hertz(self) -> str:
-        return self._uniform(0.1, 2.0, 1)
-
     def _factor(self) -> str:
         return f"{exp(self.random.uniform(0.5, 4.0)):.2g}"
-
-    def _mag(self) -> str:
-        return self._uniform(14.0, 23.5, 1)
-
-    def _sep(self) -> str:
-        return self._uniform(0.1, 0.9, 1)
-
-    def _ghz(self) -> str:
-        return ("3", "5.5", "9")[self._between(0, 3)]
-
-    def _ujy(self) -> str:
-        return str(self._between(12, 300))
-
-    def _days(self) -> str:
-        return str(self._between(2, 40))
 
     def _stat(self) -> str:
         freedom = self._between(20, 400)
         return f"{freedom * self.random.uniform(0.85, 1.15):.0f}/{freedom}"
-
-    def _chi(self) -> str:
-        return self._uniform(0.8, 1.2, 2)
 
 
 class _Notice:
@@ -158,8 +329,10 @@ class _Notice:
     def __init__(self, facts: Facts, reporter: Reporter) -> None:
         self.facts = facts
         self.reporter = reporter
-        self.source = Source(facts, reporter)
-        self.slots = Slots(self.source, _Circumstances(reporter.random))
+        self.source = _Source(facts, reporter)
+        self.slots = Slots(
+            reporter.random, PHRASES.fillers, self.source, _Circumstances(reporter.random)
+        )
         self.source.slots = self.slots
         self.sections: dict[str, list[str]] = {"identity": [], "spectrum": [], "context": []}
         self.words = 0
@@ -167,28 +340,28 @@ class _Notice:
 
     def write(self) -> dict[str, str]:
         """Write the notice, and record the kind of field where the host is named."""
-        chance, extended = self.reporter.chance, self.facts.class_name in tables.EXTENDED
+        chance, extended = self.reporter.chance, self.facts.class_name in _EXTENDED
         counted = chance(0.3)
         if counted:
             self.source.expose()
-        self._add("identity", tables.DETECTION)
+        self._add("identity", PHRASES.detection)
         for _ in range(below(self.reporter.random, 4)):
-            self._add("context", tables.DETAILS)
+            self._add("context", PHRASES.details)
         self._describe(counted)
         if not extended and chance(0.35):
-            self._add("context", tables.HISTORY)
+            self._add("context", PHRASES.history)
         if extended or chance(0.72):
-            self._add("identity", tables.IDENTIFICATION)
+            self._add("identity", PHRASES.identification)
         elif chance(0.5):
-            self._add("identity", tables.UNIDENTIFIED)
+            self._add("identity", PHRASES.unidentified)
         if chance(0.3):
-            self._add("context", tables.ELSEWHERE)
+            self._add("context", PHRASES.elsewhere)
         while self.words < _FEWEST_WORDS:
-            self._add("context", tables.DETAILS)
+            self._add("context", PHRASES.details)
         if chance(0.75):
-            self._add("context", tables.REQUESTS)
+            self._add("context", PHRASES.requests)
         if chance(0.3):
-            self._add("context", tables.THANKS)
+            self._add("context", PHRASES.thanks)
         if self.source.host_told:
             self.reporter.label("host", self.facts.field_kind)
         return {name: " ".join(lines) for name, lines in self.sections.items() if lines}
@@ -197,33 +370,33 @@ class _Notice:
         """Write on counts where they are told, spectrum and brightness, in some order."""
         chance, source = self.reporter.chance, self.source
         if counted:
-            self._add("spectrum", tables.COUNTS)
+            self._add("spectrum", PHRASES.counts)
         bright = source.place_known() and chance(0.45)
         parts = [self._fit if chance(0.6) else self._characterise]
         if counted or chance(0.75):
             parts.insert(
                 chance(0.7),
-                lambda: self._add("spectrum", tables.LUMINOSITY if bright else tables.FLUX),
+                lambda: self._add("spectrum", PHRASES.luminosity if bright else PHRASES.flux),
             )
         for part in parts:
             part()
 
     def _fit(self) -> None:
-        self._add("spectrum", tables.FIT)
+        self._add("spectrum", PHRASES.fit)
         if self.reporter.tells_second(self.facts, _SECOND_TOLD):
-            self._add("spectrum", tables.SECOND)
+            self._add("spectrum", PHRASES.second)
 
     def _characterise(self) -> None:
         """Write on the spectrum without a fit."""
         lot = self.reporter.random.random()
         if lot < 0.65:
-            self._add("spectrum", tables.COLOUR_WORDS)
+            self._add("spectrum", PHRASES.colour_words)
         elif int(self.facts.first) == POWER_LAW:
-            self._add("spectrum", tables.SLOPE_WORDS)
+            self._add("spectrum", PHRASES.slope_words)
             if self.reporter.tells_second(self.facts, 0.1):
-                self._add("spectrum", tables.SECOND)
+                self._add("spectrum", PHRASES.second)
         if self.reporter.chance(0.45):
-            self._add("spectrum", tables.ABSORPTION_WORDS)
+            self._add("spectrum", PHRASES.absorption_words)
 
     def _add(self, section: str, options: tuple[str, ...]) -> None:
         """Write a sentence that the notice does not have yet."""

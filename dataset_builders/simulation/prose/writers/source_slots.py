@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from math import exp, floor, isfinite, log, log10, pi, sqrt
+from math import exp, floor, log, log10, pi, sqrt
 from random import Random
+from typing import Any
 
 from ..facts import MPC_IN_CM, Facts
 from ..grammar import below, expand
-from ..reporter import LINEAR, LOG, Measurement, Reporter
-from ..statements import Statement
+from ..reporter import LOG, Measurement, Reporter
 
 _NAME = re.compile(r"J(\d\d)(\d\d)(\d\d)\.(\d)([+-])(\d\d)(\d\d)(\d\d)")
 _LIMITS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
@@ -22,11 +22,18 @@ class Slots(dict[str, str]):
     """Slots of templates; one without a text is written by the method of its name, `_name`.
 
     Args:
+        random: generator of the text.
+        fillers: for slots without a method, templates to pick from, whole numbers [low, below], or
+            decimal numbers [low, high, digits].
         writers: objects with such methods; the first that has one is asked.
     """
 
-    def __init__(self, *writers: object) -> None:
+    def __init__(
+        self, random: Random, fillers: Mapping[str, Sequence[Any]], *writers: object
+    ) -> None:
         super().__init__()
+        self._random = random
+        self._fillers = fillers
         self._writers = writers
 
     def __missing__(self, name: str) -> str:
@@ -34,7 +41,13 @@ class Slots(dict[str, str]):
             method = getattr(writer, f"_{name}", None)
             if method is not None:
                 return method()
-        raise KeyError(name)
+        filler = self._fillers[name]
+        if isinstance(filler[0], str):
+            return pick(filler, self._random, self)
+        low, high, *digits = filler
+        if digits:
+            return f"{self._random.uniform(low, high):.{digits[0]}f}"
+        return str(low + below(self._random, high - low))
 
 
 class Measured:
@@ -80,11 +93,6 @@ def error_of(found: Measurement) -> float:
     return found.error * found.value if found.scale == LOG else found.error
 
 
-def record(reporter: Reporter, found: Measurement, low: float, high: float) -> None:
-    """Record that a measurement lies in an interval."""
-    reporter.statements.append(Statement(found.quantity, low, high, found.error, found.scale))
-
-
 def round_limit(value: float, *, upper: bool) -> float:
     """Return the nearest of some round numbers above or below a positive value."""
     ten = 10.0 ** floor(log10(value))
@@ -109,21 +117,12 @@ def coordinates(name: str) -> tuple[str, ...]:
     return found.groups() if found else ("00", "00", "00", "0", "+", "00", "00", "00")
 
 
-def has_distance(facts: Facts) -> bool:
-    """Return True for a source at the distance of its host."""
-    return isfinite(facts.distance_mpc) and facts.redshift == 0.0
-
-
 __all__ = [
-    "LINEAR",
-    "LOG",
     "Measured",
     "Slots",
     "coordinates",
     "error_of",
-    "has_distance",
     "luminosity_factor",
     "pick",
-    "record",
     "round_limit",
 ]

@@ -12,172 +12,17 @@ from ..facts import Facts
 from ..grammar import below
 from ..reporter import Reporter
 from ..writer import Writer
-from . import survey_tables as tables
 from .source_slots import Slots, pick
-from .survey_source import Source, Typeset
+from .survey_source import FAMILY, PHRASES, Source, Typeset
 
 _FEWEST_WORDS, _MOST_WORDS = 95, 200
 _SECOND_TOLD = 0.3
 
-_INTRO = (
-    "<Among|Of> <them|these> is {src}, {cls}{where}.",
-    "{src} is <identified|classified> as {cls}{where}.",
-    "<One of the entries|One of the objects>, {src}, is {cls}{where}.",
-    "We <confirm|establish|find> that {src} is {cls}{where}.",
-    "<For|In the case of> {src}, the <preferred|most probable> identification is {cls}{where}.",
-    "The <list|sample> includes {src}, {cls}{where}<, discussed <further|in an appendix>|>.",
-    "{src}{where} is <listed|catalogued> as {cls}.",
-    "<We report the discovery of|Newly recognised is> {cls}, {src}{where}.",
-    "Our <classification|match> of {src} is {cls}<, with a probability of 0.{p1}|>.",
-)
-_INTRO_BARE = (
-    "One <source|object> that <stands apart|merits attention> is {src}{where}.",
-    "{src}{where} <remains|is still> without <a secure identification|a firm class>.",
-    "We <comment on|single out> {src}{where} <as an example|among the remaining entries>.",
-    "<The nature of {src}{where} is left open|Nothing firm is known of {src}{where}>.",
-    "Individual <entries|sources> <such as|like> {src}{where} <are|will be> <examined|followed"
-    " up>.",
-)
-# By group of quantities: verb phrases, then noun phrases.
-_PHRASES = {
-    "nh": (
-        (
-            "is {nh_adj}",
-            "lies behind {nh_eq}",
-            "is <seen|observed> through {nh_eq}",
-            "<shows|displays> {nh_noun}",
-            "<is absorbed|has a spectrum cut off> by {nh_eq}",
-            "suffers {nh_aside} ({nh_eq})",
-        ),
-        ("{nh_eq}", "<a column|an absorbing column> of {nh}", "{nh_noun}", "{nh_aside} ({nh_eq})"),
-    ),
-    "colour": (
-        (
-            "is {colour}",
-            "has a hardness ratio of {hr}",
-            "has {hr_eq}",
-            "turns out to be {colour}",
-            "<shows|has> X-ray colours that are {colour}",
-        ),
-        ("a hardness ratio of {hr}", "{hr_eq}", "colours that are {colour}"),
-    ),
-    "soft_colour": (
-        ("has a <medium-to-soft|low-energy> ratio (M-S)/(M+S) of {hr1}",),
-        ("(M-S)/(M+S) = {hr1}",),
-    ),
-    "slope": (
-        (
-            "has a photon index of {gamma}",
-            "is <fitted|described> by {model} <with|of> {gamma_eq}",
-            "has a {slope} <power-law |>continuum{model_mute}",
-            "shows a {slope} slope{model_mute}",
-        ),
-        (
-            "a photon index of {gamma}",
-            "{gamma_eq}",
-            "a spectral slope of {gamma}",
-            "a {slope} power law{model_mute}",
-        ),
-    ),
-    "warmth": (
-        (
-            "is <fitted|described> by {model} <with|of> {kt_eq}",
-            "is consistent with {model} <of|at> {kt_eq}",
-            "is best <reproduced|matched> by {model}, which is {warmth}",
-            "<requires|prefers> {model} <with|at> a temperature of {kt}",
-        ),
-        ("{model} with {kt_eq}", "a temperature of {kt} for {model}", "{model} that is {warmth}"),
-    ),
-    "flux": (
-        (
-            "is {bright}",
-            "has an <observed|absorbed> {band} flux of {flux}",
-            "is detected at {flux_eq}",
-            "has {flux_eq}",
-        ),
-        ("<a {band} flux|a broad-band flux> of {flux}", "{flux_eq}"),
-    ),
-    "luminosity": (
-        (
-            "has a luminosity of {lum}",
-            "<reaches|attains> {lum_eq}",
-            "radiates {lum}",
-            "has {lum_eq}",
-        ),
-        ("a luminosity of {lum}", "{lum_eq}"),
-    ),
-    "counts": (
-        ("is detected with {counts} <net |>counts", "has {counts} <net|source> counts"),
-        ("{counts} <net|background-subtracted> counts", "a total of {counts} counts"),
-    ),
-    "metals": (
-        ("has a metallicity of {metals} solar",),
-        ("<a metal abundance|metals> of {metals} solar",),
-    ),
-    "foreground": (
-        ("lies behind a <Galactic|foreground> column of {galactic}",),
-        ("a Galactic column of {galactic}",),
-    ),
-}
-_FRAMES = {
-    1: (
-        "{ref} {vp}.",
-        "For {ref2}, we <find|measure|obtain> {np}.",
-        "{ref} is <notable|exceptional only> for {np}.",
-        "<In particular|Interestingly|Notably>, {ref2} {vp}.",
-        "{ref} {vp}, <unlike|like> <most|the bulk> of the <sample|others>.",
-        "<The data yield|Chandra gives> {np} for {ref2}.",
-    ),
-    2: (
-        "{ref} {vp} and {vp2}.",
-        "For {ref2}, we <find|derive> {np} and {np2}.",
-        "With {np}, {ref2} {vp2}.",
-        "{ref}, which {vp}, {vp2}.",
-        "<The data|Measurements> give {np} and {np2} for {ref2}.",
-        "{ref} {vp} (with {np2}).",
-        "{ref} {vp}; it {vp2}.",
-        "<We draw attention to|Of interest is> {ref2}, which {vp} and {vp2}.",
-    ),
-}
-# A sentence that has the source on one side of a value, with others.
-_CUT = (
-    "{src} is <one|also one> of {part} <sources|objects> with {beyond}.",
-    "{part2} <sources|objects>, <including {src}|{src} among them>, have {beyond}.",
-    "<A cut at|Selecting> {beyond} leaves {part} <candidates|sources>, <one being|such as> {src}.",
-)
-_SECOND = (
-    "<A second component|An additional term>, {model2}, is <needed|required> for {ref2}<|"
-    " ({shape2})>.",
-    "<Residuals|Excess counts> in {ref2} <call for|are removed by> {model2}<| with {shape2}>.",
-    "{ref} <also|in addition> <shows|requires> {model2}<|, {shape2}>.",
-)
 
 # Chances of the theme: the field of the source, a sample of its class, or any sources.
 _FIELD, _SAMPLE = 0.45, 0.2
 _CLASS_TOLD = 0.7
 _CUT_CHANCE = 0.2
-# log10 of the number of sources in a field.
-_SIZES = {
-    "survey": (2.2, 3.6),
-    "galaxy": (1.6, 2.7),
-    "globular": (1.3, 2.4),
-    "nursery": (2.0, 3.2),
-    "cluster": (1.6, 2.3),
-    "plane": (2.2, 3.8),
-}
-# Chance that a group of quantities is stated, by group.
-_STATED = {
-    "nh": 0.5,
-    "slope": 0.5,
-    "warmth": 0.5,
-    "colour": 0.45,
-    "flux": 0.45,
-    "luminosity": 0.5,
-    "counts": 0.2,
-    "foreground": 0.04,
-    "soft_colour": 0.08,
-    "metals": 0.1,
-}
 
 
 class _Sample:
@@ -207,26 +52,11 @@ class _Sample:
     def _fields(self) -> str:
         return _whole(10.0 ** self.random.uniform(0.5, 2.5))
 
-    def _years(self) -> str:
-        return str(self._between(8, 24))
-
     def _cut(self) -> str:
         return str(self._one_of(20, 30, 50, 100, 200, 500))
 
     def _cut2(self) -> str:
         return _whole(10.0 ** self.random.uniform(3.2, 5.0))
-
-    def _p1(self) -> str:
-        return str(self._between(40, 90))
-
-    def _p2(self) -> str:
-        return str(self._between(12, 60))
-
-    def _p3(self) -> str:
-        return str(self._between(2, 12))
-
-    def _accuracy(self) -> str:
-        return str(self._between(78, 98))
 
     def _area(self) -> str:
         return f"{self._size / 10.0 ** self.random.uniform(2.6, 3.5):.2g}"
@@ -234,9 +64,6 @@ class _Sample:
     def _exposure(self) -> str:
         kiloseconds = 10.0 ** self.random.uniform(1.4, 3.3)
         return f"{kiloseconds / 1e3:.1f} Ms" if kiloseconds > 1000 else f"{kiloseconds:.0f} ks"
-
-    def _arcsec(self) -> str:
-        return self._decimal(0.2, 0.9)
 
     def _limit(self) -> str:
         return self._flux(0.0, 0.0)
@@ -250,9 +77,6 @@ class _Sample:
     def _flux4(self) -> str:
         return self._flux(3.2, 3.9)
 
-    def _lf(self) -> str:
-        return self._decimal(1.3, 2.6)
-
     def _gmean(self) -> str:
         return f"{self.style.number(self.style.gamma)} = {self._gbare()}"
 
@@ -262,9 +86,6 @@ class _Sample:
 
     def _gone(self) -> str:
         return self.style.number(("1.4", "1.7", "1.8", "1.9", "2")[self._between(0, 5)])
-
-    def _gsig(self) -> str:
-        return self._decimal(0.1, 0.6)
 
     def _hlow(self) -> str:
         return self.style.number(self._decimal(-0.95, -0.5))
@@ -278,18 +99,6 @@ class _Sample:
     def _nhcut(self) -> str:
         number = self.style.ten(str(self._one_of(1, 2, 3, 5)), self._one_of(22, 23, 24))
         return f"{self.style.number(number)} {self.style.units('cm-2')}"
-
-    def _klow(self) -> str:
-        return self._decimal(0.2, 0.9)
-
-    def _khigh(self) -> str:
-        return str(self._between(2, 11))
-
-    def _year1(self) -> str:
-        return str(self._between(1999, 2011))
-
-    def _year2(self) -> str:
-        return str(self._between(2012, 2025))
 
     def _above(self) -> str:
         return self.style.number(">")
@@ -335,11 +144,11 @@ class _Abstract:
         self.reporter = reporter
         lot = reporter.random.random()
         self.kind = facts.field_kind if facts.host and lot < _FIELD else ""
-        self.family = tables.FAMILY[facts.class_name] if 1.0 - lot < _SAMPLE else ""
+        self.family = FAMILY[facts.class_name] if 1.0 - lot < _SAMPLE else ""
         self.source = Source(facts, reporter, host_told=bool(self.kind))
-        size = _SIZES.get(self.kind, (1.3, 2.4) if self.family else (2.8, 5.2))
+        size = PHRASES.sizes.get(self.kind, (1.3, 2.4) if self.family else (2.8, 5.2))
         self.sample = _Sample(reporter.random, self.source.style, size)
-        self.slots = Slots(self.source, self.sample, self)
+        self.slots = Slots(reporter.random, PHRASES.fillers, self.source, self.sample, self)
         self.sections: dict[str, list[str]] = {"identity": [], "spectrum": [], "context": []}
         self.words = 0
         self._groups: list[str] = []
@@ -357,7 +166,7 @@ class _Abstract:
         ):
             self._general()
         if self.reporter.chance(0.7):
-            self._add("context", self._pick(tables.CLOSINGS))
+            self._add("context", self._pick(PHRASES.closings))
         label = self.source.label or self.family
         if label:
             self.reporter.label("class", label)
@@ -376,19 +185,19 @@ class _Abstract:
     def _open(self) -> None:
         host = self.facts.host
         if self.kind:
-            options = tables.FIELD_OPENINGS[self.kind]
+            options = PHRASES.field_openings[self.kind]
         elif self.family:
-            options = tables.CLASS_OPENINGS[self.family]
+            options = PHRASES.class_openings[self.family]
         else:
-            options = tables.GENERAL_OPENINGS
+            options = PHRASES.general_openings
         self.slots["host"], self.slots["Host"] = host, host[:1].upper() + host[1:]
         self._add("context", self._pick(options))
         self._templates = {
-            "identity": tables.CLASS_COUNTS[self.family]
+            "identity": PHRASES.class_counts[self.family]
             if self.family
-            else tables.IDENTITY[self.kind],
-            "spectrum": tables.SPECTRUM + tables.OTHERS,
-            "context": tables.CONTEXT,
+            else PHRASES.identity[self.kind],
+            "spectrum": PHRASES.spectrum + PHRASES.others,
+            "context": PHRASES.context,
         }
 
     def _general(self) -> None:
@@ -412,10 +221,10 @@ class _Abstract:
         """Write one to four sentences on the source."""
         reporter, source = self.reporter, self.source
         if reporter.chance(_CLASS_TOLD):
-            self._add("identity", self._pick(_INTRO))
+            self._add("identity", self._pick(PHRASES.intro))
         elif reporter.chance(0.5):
-            self._add("identity", self._pick(_INTRO_BARE))
-        groups = [name for name in source.groups() if reporter.chance(_STATED[name])]
+            self._add("identity", self._pick(PHRASES.intro_bare))
+        groups = [name for name in source.groups() if reporter.chance(PHRASES.stated[name])]
         if "flux" in groups and "luminosity" in groups:
             groups.remove("flux")
         if not groups and not (source.label or self.family):
@@ -424,7 +233,7 @@ class _Abstract:
         if cut and reporter.chance(_CUT_CHANCE):
             self._groups = cut[:1]
             groups.remove(cut[0])
-            self._add("spectrum", self._pick(_CUT))
+            self._add("spectrum", self._pick(PHRASES.cut))
         source.named = source.named and not self.sections["spectrum"]
         groups = reporter.random.sample(groups, min(len(groups), 5))
         while groups:
@@ -432,27 +241,27 @@ class _Abstract:
             self._add("spectrum", self._phrase(groups[:size]))
             del groups[:size]
         if source.model_told and reporter.tells_second(self.facts, _SECOND_TOLD):
-            self._add("spectrum", self._pick(_SECOND))
+            self._add("spectrum", self._pick(PHRASES.second))
 
     def _phrase(self, groups: list[str]) -> str:
         """Write a sentence that states one or two groups of quantities of the source."""
         self._groups = groups
-        return self._pick(_FRAMES[len(groups)])
+        return self._pick(PHRASES.frames[len(groups)])
 
     def _beyond(self) -> str:
         return self.source.write_beyond(self._groups[0])
 
     def _vp(self) -> str:
-        return self._pick(_PHRASES[self._groups[0]][0])
+        return self._pick(PHRASES.phrases[self._groups[0]][0])
 
     def _np(self) -> str:
-        return self._pick(_PHRASES[self._groups[0]][1])
+        return self._pick(PHRASES.phrases[self._groups[0]][1])
 
     def _vp2(self) -> str:
-        return self._pick(_PHRASES[self._groups[1]][0])
+        return self._pick(PHRASES.phrases[self._groups[1]][0])
 
     def _np2(self) -> str:
-        return self._pick(_PHRASES[self._groups[1]][1])
+        return self._pick(PHRASES.phrases[self._groups[1]][1])
 
 
 def _write(facts: Facts, reporter: Reporter) -> dict[str, str]:

@@ -7,54 +7,27 @@ from dataclasses import dataclass
 from math import ceil, floor
 
 from ...source_classes import COMPONENTS, POWER_LAW
+from ..composition import has_distance
 from ..facts import Facts
 from ..grammar import expand
+from ..phrases import read_phrases
 from ..reporter import Measurement, Reporter
-from . import survey_tables as tables
 from .source_slots import (
-    LINEAR,
-    LOG,
     Measured,
     Slots,
     coordinates,
     error_of,
-    has_distance,
     luminosity_factor,
     pick,
-    record,
     round_limit,
 )
 
-_ERRORS = {
-    "shape": (0.05, 0.18, LOG),
-    "shape2": (0.1, 0.25, LOG),
-    "index": (0.08, 0.3, LINEAR),
-    "nh": (0.12, 0.45, LOG),
-    "foreground_nh": (0.05, 0.15, LOG),
-    "abundance": (0.15, 0.4, LOG),
-    "flux": (0.2, 0.6, LOG),
-    "photons": (0.25, 0.7, LOG),
-    "hardness": (0.04, 0.15, LINEAR),
-    "medium_soft": (0.05, 0.15, LINEAR),
-    "redshift": (0.0003, 0.001, LINEAR),
-    "distance_mpc": (0.03, 0.12, LOG),
-}
-# Conversion of the flux in a band to that in 0.5–7 keV, for spectra of average hardness.
-_BANDS = (("0.5-7", 1.0), ("0.5-8", 0.94))
-_LENGTHS = (("Mpc", 1.0), ("kpc", 1e-3), ("pc", 1e-6))
-_REDSHIFTS = (" at {z_eq}", " <with|having> a redshift of {z}", " ({z_eq})")
-_PLACES = (" in {host}", " in the direction of {host}", " in the field of {host}")
-_MODELS = {
-    "power_law": ("a<|n absorbed| single> power law", "a power-law <model|continuum>"),
-    "black_body": ("a blackbody", "a <single-temperature |>blackbody <model|component>"),
-    "bremsstrahlung": ("thermal bremsstrahlung", "a bremsstrahlung <model|continuum>"),
-    "plasma": (
-        "an optically thin plasma",
-        "<an APEC|a Raymond-Smith> <model|plasma>",
-        "a <collisionally ionised|one-temperature> plasma",
-    ),
-    "disk": ("a multicolour disc", "a <disc-blackbody|multicolour disc> component"),
-}
+PHRASES = read_phrases("survey_abstract")
+# Family of each class: the classes of its name, joined by `|`.
+FAMILY = {name: family for family in PHRASES.family_names for name in family.split("|")}
+_AGN = FAMILY["qso"]
+# Columns, 1e22 cm⁻².
+_OBSCURED, _COMPTON_THICK = 1.0, 120.0
 
 
 @dataclass(frozen=True)
@@ -89,12 +62,7 @@ class Typeset:
         )
 
 
-TYPESETS = (
-    Typeset("$", r" \pm ", r" \times ", r"\sim ", "10^{{{}}}", r"\Gamma", r"N_{\rm H}",
-             r"L_{\rm X}", r"F_{\rm X}", "$^{{{}}}$"),
-    Typeset("", " +/- ", " x ", "~ ", "10^{}", "Gamma", "N_H", "L_X", "F_X", "^{}"),
-    Typeset("", " ± ", " × ", "∼", "10^{}", "Γ", "NH", "LX", "fX", "^{}"),
-)  # fmt: skip
+_TYPESETS = tuple(Typeset(**typeset) for typeset in PHRASES.typesets)
 
 
 def _split_unit(unit: str) -> tuple[str, str]:
@@ -117,16 +85,16 @@ class Source:
         self.facts = facts
         self.reporter = reporter
         self.host_told = host_told
-        self.style = TYPESETS[int(reporter.random.random() * len(TYPESETS))]
-        self.measured = Measured(facts, reporter, _ERRORS)
+        self.style = _TYPESETS[int(reporter.random.random() * len(_TYPESETS))]
+        self.measured = Measured(facts, reporter, PHRASES.errors)
         self.redshift: float | None = None
         self.label = ""
         self.model_told = False
         self.column_told = False
         self.name = self._name()
         self.named = False
-        self.slots = Slots(self)
-        self._band_name, self._band_unit = _BANDS[reporter.chance(0.5)]
+        self.slots = Slots(reporter.random, {}, self)
+        self._band_name, self._band_unit = PHRASES.bands[reporter.chance(0.5)]
 
     def _name(self) -> str:
         hours, minutes, seconds, tenth, sign, degrees, arcmin, arcsec = coordinates(self.facts.name)
@@ -164,31 +132,31 @@ class Source:
     def _cls(self) -> str:
         lot = self.reporter.random.random()
         if lot < 0.35:
-            self.label = tables.FAMILY[self.facts.class_name]
-            if self.label == tables.AGN and lot < 0.15:
+            self.label = FAMILY[self.facts.class_name]
+            if self.label == _AGN and lot < 0.15:
                 return self._obscured()
-            return self._pick(tables.FAMILY_NAMES[self.label]).strip()
-        forms = tables.CLASSES[self.facts.class_name]
+            return self._pick(PHRASES.family_names[self.label]).strip()
+        forms = PHRASES.classes[self.facts.class_name]
         phrase, self.label = forms[int(self.reporter.random.random() * len(forms))]
         return expand(phrase, self.reporter.random).strip()
 
     def _obscured(self) -> str:
         """Name an active nucleus by its column."""
-        column, thick = self.measured["nh"], tables.COMPTON_THICK
+        column, thick = self.measured["nh"], _COMPTON_THICK
         self.column_told = True
         if column.value > thick and self.reporter.chance(0.7):
             self.reporter.limit(column, thick, upper=False)
             return "a Compton-thick AGN"
-        self.reporter.limit(column, tables.OBSCURED, upper=column.value < tables.OBSCURED)
-        return "an obscured AGN" if column.value > tables.OBSCURED else "an unobscured AGN"
+        self.reporter.limit(column, _OBSCURED, upper=column.value < _OBSCURED)
+        return "an obscured AGN" if column.value > _OBSCURED else "an unobscured AGN"
 
     def _where(self) -> str:
         if self.facts.redshift > 0.0 and self.reporter.chance(0.5):
-            return self._pick(_REDSHIFTS)
+            return self._pick(PHRASES.redshifts)
         if self.facts.host and not self.host_told and self.reporter.chance(0.3):
             self.host_told = True
             self.slots["host"] = self.facts.host
-            return self._pick(_PLACES)
+            return self._pick(PHRASES.places)
         return ""
 
     def _pick(self, options: Sequence[str]) -> str:
@@ -231,7 +199,7 @@ class Source:
 
     def _dist(self) -> str:
         found = self.measured["distance_mpc"]
-        name, unit = next(item for item in _LENGTHS if found.value >= item[1])
+        name, unit = next(item for item in PHRASES.lengths if found.value >= item[1])
         return f"{self.reporter.plain(found, 2, unit)} {name}"
 
     def _z(self) -> str:
@@ -265,7 +233,7 @@ class Source:
             exponent += value >= 10.0
             low = 10.0 ** (exponent - 22)
             if low <= value < 10.0 * low:
-                record(reporter, self.measured["nh"], low, 10.0 * low)
+                reporter.between(self.measured["nh"], low, 10.0 * low)
                 log = r"\log " if style.math else "log "
                 return style.number(f"{log}{symbol} = {exponent}-{exponent + 1}")
         return self._equation(symbol, self._nh())
@@ -304,7 +272,7 @@ class Source:
 
     def _nh_aside(self) -> str:
         """Return the word beside a number, which adds no information."""
-        return self.reporter.aside(self.measured["nh"], tables.ABSORPTION).split("/")[1]
+        return self.reporter.aside(self.measured["nh"], PHRASES.absorption).split("/")[1]
 
     def _nh_adj(self) -> str:
         return self._absorption(0)
@@ -313,7 +281,7 @@ class Source:
         return self._absorption(1)
 
     def _absorption(self, form: int) -> str:
-        return self.reporter.word(self.measured["nh"], tables.ABSORPTION).split("/")[form]
+        return self.reporter.word(self.measured["nh"], PHRASES.absorption).split("/")[form]
 
     def _hr(self) -> str:
         found = self.measured["hardness"]
@@ -326,7 +294,7 @@ class Source:
         return self.style.number(self.reporter.decimal(self.measured["medium_soft"], 1))
 
     def _colour(self) -> str:
-        return self.reporter.word(self.measured["hardness"], tables.COLOUR)
+        return self.reporter.word(self.measured["hardness"], PHRASES.colour)
 
     def _tell_model(self) -> str:
         label = COMPONENTS[int(self.facts.first)]
@@ -336,7 +304,7 @@ class Source:
         return label
 
     def _model(self) -> str:
-        return self._pick(_MODELS[self._tell_model()])
+        return self._pick(PHRASES.models[self._tell_model()])
 
     def _model_mute(self) -> str:
         self._tell_model()
@@ -361,7 +329,7 @@ class Source:
         return self._equation(self.style.gamma, self._gamma())
 
     def _slope(self) -> str:
-        return self.reporter.word(self._shape(), tables.SLOPE)
+        return self.reporter.word(self._shape(), PHRASES.slope)
 
     def _kt(self) -> str:
         self._tell_model()
@@ -382,7 +350,7 @@ class Source:
         return self._equation("T" if value.endswith("MK") else "kT", value)
 
     def _warmth(self) -> str:
-        return self.reporter.word(self._shape(), tables.WARMTH)
+        return self.reporter.word(self._shape(), PHRASES.warmth)
 
     def _band(self) -> str:
         return f"{self._band_name} keV"
@@ -396,7 +364,7 @@ class Source:
         return self._equation(self.style.flux, self._flux())
 
     def _bright(self) -> str:
-        return self.reporter.word(self.measured["flux"], tables.BRIGHTNESS)
+        return self.reporter.word(self.measured["flux"], PHRASES.brightness)
 
     def _lum(self) -> str:
         return self._luminosity(log=False)
@@ -433,7 +401,7 @@ class Source:
         return self._scientific("foreground_nh", 1e-22, ("cm-2",))
 
     def _model2(self) -> str:
-        return self._pick(_MODELS[COMPONENTS[int(self.facts.second)]])
+        return self._pick(PHRASES.models[COMPONENTS[int(self.facts.second)]])
 
     def _shape2(self) -> str:
         if int(self.facts.second) == POWER_LAW:
@@ -442,4 +410,4 @@ class Source:
         return f"kT = {self.style.number(self.reporter.plain(self.measured['shape2'], 2))} keV"
 
 
-__all__ = ["Source", "Typeset"]
+__all__ = ["FAMILY", "PHRASES", "Source", "Typeset"]

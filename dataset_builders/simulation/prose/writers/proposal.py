@@ -4,62 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ....source_classes import COMPONENTS, PLASMA, POWER_LAW
-from ...composition import Composition, distance, has_distance, is_background
-from ...facts import Facts
-from ...notation import Notation, Numerals, luminosity_over_flux, with_article
-from ...reporter import LOG, Measurement, Reporter
-from . import class_words, scales, sentences
+from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
+from ..composition import Composition, distance, has_distance, is_background
+from ..facts import Facts
+from ..notation import Notation, Numerals, luminosity_over_flux, with_article
+from ..phrases import read_phrases
+from ..reporter import LOG, Measurement, Reporter
+from ..writer import Writer
 
-FEWEST, MOST = 60, 165
-AGN = ("qso", "seyfert1", "seyfert2", "lensed_qso")
-_UNITS = {
-    "column": "cm^-2",
-    "kt": "keV",
-    "ev": "eV",
-    "mk": "million K",
-    "flux": "erg/s/cm^2",
-    "luminosity": "erg/s",
-}
-_SYMBOLS = {
-    "gamma": "Gamma",
-    "column": "NH",
-    "kt": "kT",
-    "ev": "kT",
-    "mk": "T",
-    "flux": "Fx",
-    "luminosity": "Lx",
-    "z": "z",
-}
-_NOTATIONS = (
-    Notation(_SYMBOLS, _UNITS, ("~", "="), "{m}e{e}", ("{v}+/-{e}",)),
-    Notation(
-        _SYMBOLS | {"gamma": "Γ", "column": "N_H", "luminosity": "L_X"},
-        _UNITS | {"flux": "cgs", "luminosity": "ergs/s", "column": "cm-2"},
-        ("~", "≃"),
-        "{m}×10^{e}",
-        ("{v}±{e}",),
-        gap="",
-    ),
-    Notation(
-        _SYMBOLS | {"gamma": r"\Gamma", "column": "N_H", "flux": "F_X", "luminosity": "L_X"},
-        _UNITS | {"flux": r"erg/s/cm$^2$", "column": r"cm$^{-2}$"},
-        (r"\sim", "=", r"\approx"),
-        r"{m}\cdot10^{{{e}}}",
-        (r"{v}\pm{e}",),
-        quote="$",
-        log=r"\log\,",
-    ),
-    Notation(
-        _SYMBOLS | {"gamma": "photon index", "column": "column density", "luminosity": "LX"},
-        _UNITS | {"flux": "erg cm-2 s-1", "column": "/cm2"},
-        ("about", "around", "="),
-        "{m}E{e}",
-        ("{v} +- {e}", "{v}({e})"),
-        below="below",
-        above="above",
-    ),
-)
+PHRASES = read_phrases("proposal")
+_NOTATIONS = tuple(Notation(**notation) for notation in PHRASES.notations)
+_AGN = ("qso", "seyfert1", "seyfert2", "lensed_qso")
+_FEWEST, _MOST = 60, 165
 
 
 class _Justification:
@@ -80,22 +36,22 @@ class _Justification:
         if lot < 0.72:
             self.class_known = True
             reporter.label("class", facts.class_name)
-            noun = reporter.pick((class_words.NOUNS[facts.class_name],))
-        elif lot < 0.92 and facts.class_name in AGN and reporter.chance(0.5):
-            reporter.label("class", "|".join(AGN))
-            noun = reporter.word(reporter.measure("nh", facts.nh, 0.35, LOG), scales.NUCLEUS)
+            noun = reporter.pick((PHRASES.nouns[facts.class_name],))
+        elif lot < 0.92 and facts.class_name in _AGN and reporter.chance(0.5):
+            reporter.label("class", "|".join(_AGN))
+            noun = reporter.word(reporter.measure("nh", facts.nh, 0.35, LOG), PHRASES.nucleus)
         elif lot < 0.92:
-            noun = class_words.FAMILIES.pick(facts, reporter)
+            noun = PHRASES.families.pick(facts, reporter)
         elif reporter.chance(0.4):
             found = reporter.measure("hardness", facts.hardness, 0.12)
-            noun = reporter.word(found, scales.NAMELESS)
+            noun = reporter.word(found, PHRASES.nameless)
         else:
-            noun = reporter.pick(sentences.UNKNOWN)
+            noun = reporter.pick(PHRASES.unknown)
         name = facts.name.removeprefix("2CXO ").rstrip("X")
         if reporter.chance(0.5):
             name = f"CXO {name[:5]}{name[9:14]}"
         slots = {"name": name, "noun": noun, "a_noun": with_article(noun)}
-        self.add("identity", sentences.OPENING, **slots, place=self._place())
+        self.add("identity", PHRASES.opening, **slots, place=self._place())
 
     def _place(self) -> str:
         facts, reporter = self.facts, self.reporter
@@ -104,13 +60,13 @@ class _Justification:
         self.hosted = True
         reporter.label("host", facts.field_kind)
         fitting = self.class_known and (facts.field_kind == "survey" or not is_background(facts))
-        place = sentences.PLACES[facts.field_kind] if fitting else sentences.NEUTRAL_PLACE
+        place = PHRASES.places[facts.field_kind] if fitting else PHRASES.neutral_place
         return f" {reporter.pick((place,), host=facts.host)}"
 
     def known(self) -> None:
         """Write what other wavelengths say of such a source."""
         if self.class_known:
-            self.add("identity", class_words.KNOWN[self.facts.class_name])
+            self.add("identity", PHRASES.known[self.facts.class_name])
 
     def redshift(self) -> None:
         """Write the redshift, from lines or from photometry."""
@@ -122,37 +78,37 @@ class _Justification:
             found = reporter.measure("redshift", facts.redshift, error)
             if found.value > 0.0:
                 number = self.numerals.state("z", found)
-                options = sentences.PHOTOMETRIC if photometric else sentences.REDSHIFT
+                options = PHRASES.photometric if photometric else PHRASES.redshift
                 self.add("identity", options, z=number)
 
     def why(self) -> None:
         """Write why such sources matter."""
         if self.class_known:
-            self.add("context", class_words.WHY[self.facts.class_name])
+            self.add("context", PHRASES.why[self.facts.class_name])
 
     def goal(self) -> None:
         """Write an aim."""
         if self.class_known:
-            goal = self.composition.phrase(class_words.GOALS[self.facts.class_name])
+            goal = self.composition.phrase(PHRASES.goals[self.facts.class_name])
             if goal:
-                self.add("context", sentences.GOAL, goal=goal)
+                self.add("context", PHRASES.goal, goal=goal)
 
     def spectrum(self) -> None:
         """Write the model that is expected, its shape and a second component."""
         facts, reporter = self.facts, self.reporter
         kind = int(facts.first)
         reporter.label("model", COMPONENTS[kind])
-        model = reporter.pick((sentences.MODELS[kind],))
+        model = reporter.pick((PHRASES.models[COMPONENTS[kind]],))
         numbered = reporter.chance(0.65)
         shape = self._shape("shape", kind, facts.shape) if numbered else ""
-        self.add("spectrum", sentences.FIT, a_model=with_article(model), shape=shape)
+        self.add("spectrum", PHRASES.fit, a_model=with_article(model), shape=shape)
         if not numbered and reporter.chance(0.7):
             self._shape_in_words(kind)
         if reporter.tells_second(facts, 0.55):
             kind = int(facts.second)
             shape = self._shape("shape2", kind, facts.shape2) if reporter.chance(0.5) else ""
-            model = with_article(reporter.pick((sentences.MODELS[kind],)))
-            self.add("spectrum", sentences.SECOND, a_model=model, shape=shape)
+            model = with_article(reporter.pick((PHRASES.models[COMPONENTS[kind]],)))
+            self.add("spectrum", PHRASES.second, a_model=model, shape=shape)
 
     def _shape(self, quantity: str, kind: int, truth: float) -> str:
         reporter = self.reporter
@@ -173,10 +129,10 @@ class _Justification:
         reporter = self.reporter
         if kind == POWER_LAW:
             found = reporter.measure("shape", self.facts.shape, 0.2)
-            self.add("spectrum", sentences.SLOPE, word=reporter.word(found, scales.SLOPE))
+            self.add("spectrum", PHRASES.slope, word=reporter.word(found, PHRASES.slope_scale))
         else:
             found = reporter.measure("shape", self.facts.shape, 0.2, LOG)
-            self.add("spectrum", sentences.HEAT, word=reporter.word(found, scales.HEAT))
+            self.add("spectrum", PHRASES.heat, word=reporter.word(found, PHRASES.heat_scale))
 
     def column(self) -> None:
         """Write the absorbing column, roughly in words, as a number or as a limit."""
@@ -185,27 +141,27 @@ class _Justification:
         lot = reporter.random.random()
         if found.value < 0.1 and lot < 0.4:
             number = self.numerals.limit("column", found)
-            self.add("spectrum", sentences.COLUMN_LIMIT, number=number)
+            self.add("spectrum", PHRASES.column_limit, number=number)
         elif lot < 0.45:
-            self.add("spectrum", sentences.COLUMN, word=reporter.word(found, scales.ABSORPTION))
+            self.add("spectrum", PHRASES.column, word=reporter.word(found, PHRASES.absorption))
         elif lot < 0.65:
-            word = reporter.word(found, scales.COLUMN)
-            self.add("spectrum", sentences.COLUMN_ROUGH, word=word)
+            word = reporter.word(found, PHRASES.column_scale)
+            self.add("spectrum", PHRASES.column_rough, word=word)
         else:
             numerals = self.numerals
             write = numerals.logarithm if reporter.chance(0.25) else numerals.state
-            self.add("spectrum", sentences.COLUMN_NUMBER, number=write("column", found))
+            self.add("spectrum", PHRASES.column_number, number=write("column", found))
 
     def hardness(self) -> None:
         """Write the hardness in words."""
         found = self.reporter.measure("hardness", self.facts.hardness, 0.12)
-        word = self.reporter.word(found, scales.HARDNESS)
-        self.add("spectrum", sentences.HARD, word=word)
+        word = self.reporter.word(found, PHRASES.hardness)
+        self.add("spectrum", PHRASES.hard, word=word)
 
     def low_energies(self) -> None:
         """Write how much of the light is soft."""
         found = self.reporter.measure("medium_soft", self.facts.medium_soft, 0.12)
-        self.add("spectrum", sentences.LOW, word=self.reporter.word(found, scales.SOFT_END))
+        self.add("spectrum", PHRASES.low, word=self.reporter.word(found, PHRASES.soft_end))
 
     def power(self) -> None:
         """Write the flux or luminosity, in words or as a number."""
@@ -215,7 +171,7 @@ class _Justification:
         found = reporter.measure("flux", facts.flux, error, LOG)
         lot = reporter.random.random()
         if lot < 0.25:
-            self.add("spectrum", sentences.BRIGHT, word=reporter.word(found, scales.BRIGHTNESS))
+            self.add("spectrum", PHRASES.bright, word=reporter.word(found, PHRASES.brightness))
         elif lot < 0.6 and self.hosted and has_distance(facts):
             value = found.value * facts.luminosity / facts.flux
             at = ""
@@ -226,15 +182,15 @@ class _Justification:
             self._luminosity(found, 1.0 / luminosity_over_flux(facts.redshift), "")
         else:
             number = self.numerals.value("flux", found)
-            self.add("spectrum", sentences.FLUX, band=band, number=number)
+            self.add("spectrum", PHRASES.flux, band=band, number=number)
 
     def _luminosity(self, found: Measurement, scale: float | None, at: str) -> None:
         if self.reporter.chance(0.3):
             number = self.numerals.logarithm("luminosity", found, scale=scale)
-            self.add("spectrum", sentences.LOG_LUMINOSITY, number=number, distance=at)
+            self.add("spectrum", PHRASES.log_luminosity, number=number, distance=at)
         else:
             number = self.numerals.state("luminosity", found, scale=scale)
-            self.add("spectrum", sentences.LUMINOSITY, number=number, distance=at)
+            self.add("spectrum", PHRASES.luminosity, number=number, distance=at)
 
     def counts(self) -> None:
         """Write the counts that are expected."""
@@ -244,24 +200,24 @@ class _Justification:
             sign = "~" if reporter.chance(0.6) else "about "
             text = f"{sign}{reporter.plain(found, 1 + reporter.chance(0.5))} counts"
         else:
-            text = reporter.word(found, scales.COUNTS)
-        self.add("context", sentences.COUNTS, counts=text)
+            text = reporter.word(found, PHRASES.counts_scale)
+        self.add("context", PHRASES.counts, counts=text)
 
     def precision(self) -> None:
         """Write how good the data would be."""
-        self.add("context", sentences.PRECISION)
+        self.add("context", PHRASES.precision)
 
     def feasibility(self) -> None:
         """Write on the observation itself."""
-        self.add("context", sentences.FEASIBILITY)
+        self.add("context", PHRASES.feasibility)
 
     def other_wavelengths(self) -> None:
         """Write about other data."""
-        self.add("context", sentences.OTHER_WAVELENGTHS)
+        self.add("context", PHRASES.other_wavelengths)
 
     def ending(self) -> None:
         """Write an end."""
-        self.add("context", sentences.ENDING)
+        self.add("context", PHRASES.ending)
 
 
 # In the order of a justification; each with its chance.
@@ -304,17 +260,19 @@ def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
     """
     justification = _Justification(facts, reporter)
     composition = justification.composition
-    length = FEWEST + (MOST - FEWEST) * reporter.random.random() ** 1.5
+    length = _FEWEST + (_MOST - _FEWEST) * reporter.random.random() ** 1.5
     justification.open()
     parts = list(_PARTS)
     if reporter.chance(0.6):
         parts[_SPECTRAL] = reporter.random.sample(parts[_SPECTRAL], len(parts[_SPECTRAL]))
     for chance, part in parts:
-        if composition.words < MOST - 15 and reporter.chance(chance):
+        if composition.words < _MOST - 15 and reporter.chance(chance):
             part(justification)
     while composition.words < length:
         _PADDING[int(len(_PADDING) * reporter.random.random())](justification)
     return composition.sections()
 
 
-__all__ = ["write"]
+WRITER = Writer("proposal", write, wrong=0.03, errors=1.2)
+
+__all__ = ["WRITER"]

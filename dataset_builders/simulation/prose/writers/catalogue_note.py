@@ -1,101 +1,19 @@
-"""Note on a source: fragments in random order, their scales of words and notations."""
+"""Terse note on a source of a catalogue: fragments in random order."""
 
 from __future__ import annotations
 
-from math import inf
+from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
+from ..composition import Composition, distance, has_distance
+from ..facts import Facts
+from ..notation import Notation, Numerals, luminosity_over_flux
+from ..phrases import read_phrases
+from ..reporter import LOG, Reporter
+from ..writer import Writer
 
-from ....source_classes import COMPONENTS, PLASMA, POWER_LAW
-from ...composition import Composition, distance, has_distance
-from ...facts import Facts
-from ...notation import Notation, Numerals, luminosity_over_flux
-from ...reporter import LOG, Reporter, WordScale
-from . import fragments
-
-FEWEST = 8
+PHRASES = read_phrases("catalogue_note")
+_NOTATIONS = tuple(Notation(**notation) for notation in PHRASES.notations)
+_FEWEST = 8
 _THERMAL = "|".join(name for kind, name in enumerate(COMPONENTS) if kind != POWER_LAW)
-# Fluxes, 0.5–7 keV, erg/cm²/s.
-_BRIGHTNESS = WordScale(
-    ((1e-14, "<faint|weak>"), (1e-13, "<med. bright|moderate>"), (inf, "bright"))
-)
-_HARDNESS = WordScale(
-    (
-        (-0.6, "<v. soft|SSS-like>"),
-        (-0.2, "soft"),
-        (0.3, "<med. HR|neither soft nor hard>"),
-        (0.65, "<hard|HR high>"),
-        (inf, "<v. hard|mostly \\>2 keV>"),
-    )
-)
-_SOFT_END = WordScale(
-    (
-        (-0.3, "<strong \\<1 keV|excess \\<1 keV>"),
-        (0.3, "<normal at low E|low E ok>"),
-        (inf, "<no cts \\<1 keV|cut off at low E>"),
-    )
-)
-# Columns, 1e22 cm⁻².
-_ABSORPTION = WordScale(
-    (
-        (0.1, "<unabs.|no abs.|low NH>"),
-        (0.8, "<some abs.|mod. NH>"),
-        (5.0, "<abs.|high NH>"),
-        (inf, "<heavily abs.|v. high NH>"),
-    )
-)
-_SLOPE = WordScale(((1.3, "flat PL"), (2.1, "PL, usual slope"), (inf, "steep PL")))
-_HEAT = WordScale(
-    (
-        (0.25, "<cool thermal|th., kT low>"),
-        (1.0, "warm thermal"),
-        (inf, "<hot thermal|th., kT high>"),
-    )
-)
-_COUNTS = WordScale(
-    (
-        (100.0, "<few cts|poor stat.>"),
-        (600.0, "<hundreds of cts|fair stat.>"),
-        (inf, "<many cts|good stat.>"),
-    )
-)
-_SYMBOLS = {
-    "gamma": "Gamma",
-    "column": "NH",
-    "kt": "kT",
-    "ev": "kT",
-    "mk": "T",
-    "flux": "fx",
-    "luminosity": "Lx",
-    "z": "z",
-    "abundance": "Z",
-}
-_NOTATIONS = (
-    Notation(_SYMBOLS, {"ev": "eV", "mk": "MK"}, ("~", "="), "{m}e{e}", ("{v}+/-{e}",), gap=""),
-    Notation(
-        _SYMBOLS | {"gamma": "G", "flux": "F(0.5-7)", "luminosity": "LX"},
-        {"kt": "keV", "ev": "eV", "mk": "MK", "flux": "cgs"},
-        ("=",),
-        "{m}E{e}",
-        ("{v}+/-{e}", "{v}({e})"),
-        gap="",
-    ),
-    Notation(
-        _SYMBOLS | {"gamma": "index", "column": "N_H", "flux": "flux", "luminosity": "L(X)"},
-        {"kt": "keV", "ev": "eV", "mk": "MK"},
-        ("", "~"),
-        "{m}e{e}",
-        ("{v} +- {e}",),
-        log="log",
-    ),
-    Notation(
-        _SYMBOLS | {"gamma": "Γ", "column": "nH", "flux": "fX", "luminosity": "L_X"},
-        {"kt": "keV", "ev": "eV", "mk": "MK", "column": "/cm2"},
-        ("~", "≈"),
-        "{m}x10^{e}",
-        ("{v}±{e}",),
-        gap="",
-    ),
-)
-_SEPARATORS = ("; ", "; ", ". ", ", ")
 
 
 class _Note:
@@ -116,19 +34,19 @@ class _Note:
         notes = []
         if lot < 0.62:
             self.class_known = True
-            label = fragments.LABELS.pick(facts, reporter)
+            label = PHRASES.labels.pick(facts, reporter)
             if reporter.chance(0.55):
-                why = self.phrase(fragments.EVIDENCE[facts.class_name])
-                notes.append(self.phrase(fragments.WHY, label=label, why=why))
+                why = self.phrase(PHRASES.evidence[facts.class_name])
+                notes.append(self.phrase(PHRASES.why, label=label, why=why))
             else:
-                notes.append(self.phrase(fragments.IDENTIFIED, label=label))
+                notes.append(self.phrase(PHRASES.identified, label=label))
             if reporter.chance(0.25):
-                notes.append(self.phrase(fragments.EVIDENCE[facts.class_name]))
+                notes.append(self.phrase(PHRASES.evidence[facts.class_name]))
         elif lot < 0.85:
-            label = fragments.FAMILIES.pick(facts, reporter)
-            notes.append(self.phrase(fragments.IDENTIFIED, label=label))
+            label = PHRASES.families.pick(facts, reporter)
+            notes.append(self.phrase(PHRASES.identified, label=label))
         elif lot < 0.95:
-            notes.append(self.phrase(fragments.UNIDENTIFIED))
+            notes.append(self.phrase(PHRASES.unidentified))
         if facts.redshift > 0.0 and reporter.chance(0.5):
             photometric = reporter.chance(0.35)
             error = 0.05 * (1.0 + facts.redshift) if photometric else 1e-3
@@ -153,14 +71,14 @@ class _Note:
                 sign = "+" if found.value > 0.0 else ""
                 notes.append(f"HR={sign}{reporter.decimal(found, 2)}")
             else:
-                notes.append(reporter.word(found, _HARDNESS))
+                notes.append(reporter.word(found, PHRASES.hardness))
         if reporter.chance(0.15):
             found = reporter.measure("medium_soft", facts.medium_soft, 0.1)
-            notes.append(reporter.word(found, _SOFT_END))
+            notes.append(reporter.word(found, PHRASES.soft_end))
         if reporter.chance(0.6):
             notes.append(self._power())
         if self.class_known and reporter.chance(0.4):
-            notes.append(self.phrase(fragments.BEHAVIOUR[facts.class_name]))
+            notes.append(self.phrase(PHRASES.behaviour[facts.class_name]))
         return reporter.shuffled(notes)
 
     def context(self) -> list[str]:
@@ -171,7 +89,7 @@ class _Note:
             self.hosted = True
             reporter.label("host", facts.field_kind)
             place = self.phrase(
-                fragments.PLACES[facts.field_kind], host=facts.host.removeprefix("the ")
+                PHRASES.places[facts.field_kind], host=facts.host.removeprefix("the ")
             )
             if has_distance(facts) and reporter.chance(0.4):
                 place = f"{place}, D={distance(facts, reporter, 0.1)}"
@@ -181,13 +99,13 @@ class _Note:
             if reporter.chance(0.5):
                 notes.append(f"{reporter.plain(found, 2)} cts")
             else:
-                notes.append(reporter.word(found, _COUNTS))
+                notes.append(reporter.word(found, PHRASES.counts))
         notes += [self.remark() for _ in range(int(5.0 * reporter.random.random() ** 1.5))]
         return reporter.shuffled(notes)
 
     def remark(self) -> str:
         """Return a remark without information on the spectrum."""
-        return self.phrase(fragments.REMARKS)
+        return self.phrase(PHRASES.remarks)
 
     def _model(self) -> str:
         facts, reporter = self.facts, self.reporter
@@ -199,22 +117,22 @@ class _Note:
             scale = reporter.measure("shape", facts.shape, 0.2, LOG)
             if kind == POWER_LAW:
                 scale = reporter.measure("shape", facts.shape, 0.2)
-            text = reporter.word(scale, _SLOPE if kind == POWER_LAW else _HEAT)
+            text = reporter.word(scale, PHRASES.slope if kind == POWER_LAW else PHRASES.heat)
         elif lot < 0.45:
             reporter.label("model", "power_law" if kind == POWER_LAW else _THERMAL)
             text = self._shape("shape", kind, facts.shape)
         else:
             reporter.label("model", COMPONENTS[kind])
-            text = reporter.pick((fragments.MODELS[kind],))
+            text = reporter.pick((PHRASES.models[COMPONENTS[kind]],))
             if reporter.chance(0.7):
                 gap = ", " if reporter.chance(0.3) else " "
                 text = f"{text}{gap}{self._shape('shape', kind, facts.shape)}"
         if reporter.tells_second(facts, 0.4):
             kind = int(facts.second)
-            model = reporter.pick((fragments.MODELS[kind],))
+            model = reporter.pick((PHRASES.models[COMPONENTS[kind]],))
             if reporter.chance(0.4):
                 model = f"{model} {self._shape('shape2', kind, facts.shape2)}"
-            text = f"{text}{self.phrase(fragments.SECOND, model=model)}"
+            text = f"{text}{self.phrase(PHRASES.second, model=model)}"
         return text
 
     def _shape(self, quantity: str, kind: int, truth: float) -> str:
@@ -236,7 +154,7 @@ class _Note:
         found = reporter.measure("nh", self.facts.nh, 0.15 * 2.5 ** reporter.random.random(), LOG)
         lot = reporter.random.random()
         if lot < 0.4:
-            return reporter.word(found, _ABSORPTION)
+            return reporter.word(found, PHRASES.absorption)
         if found.value < 0.1 and lot < 0.7:
             return self.numerals.limit("column", found)
         if lot < 0.55:
@@ -248,7 +166,7 @@ class _Note:
         found = reporter.measure("flux", facts.flux, 0.25 + 0.2 * reporter.random.random(), LOG)
         lot = reporter.random.random()
         if lot < 0.3:
-            return reporter.word(found, _BRIGHTNESS)
+            return reporter.word(found, PHRASES.brightness)
         scale = None
         key = "flux"
         if lot < 0.55 and self.hosted and has_distance(facts):
@@ -272,9 +190,9 @@ def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
     source = _Note(facts, reporter)
     sections = {"identity": source.identity(), "context": source.context()}
     sections["spectrum"] = source.spectrum()
-    while sum(len(text.split()) for notes in sections.values() for text in notes) < FEWEST:
+    while sum(len(text.split()) for notes in sections.values() for text in notes) < _FEWEST:
         sections["context"].append(source.remark())
-    separator = _SEPARATORS[int(len(_SEPARATORS) * reporter.random.random())]
+    separator = PHRASES.separators[int(len(PHRASES.separators) * reporter.random.random())]
     end = "." if reporter.chance(0.4) else ""
     capital = reporter.chance(0.4)
     texts: dict[str, str] = {}
@@ -289,4 +207,6 @@ def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
     return texts
 
 
-__all__ = ["write"]
+WRITER = Writer("catalogue_note", write, wrong=0.03, errors=1.1)
+
+__all__ = ["WRITER"]

@@ -4,88 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ....source_classes import (
-    COMPONENTS,
-    PLASMA,
-    POWER_LAW,
-)
-from ...composition import Composition, distance, has_distance, is_background
-from ...facts import Facts
-from ...notation import Notation, Numerals, luminosity_over_flux, with_article
-from ...reporter import LOG, Measurement, Reporter
-from . import class_words, scales, sentences
+from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
+from ..composition import Composition, distance, has_distance, is_background
+from ..facts import Facts
+from ..notation import Notation, Numerals, luminosity_over_flux, with_article
+from ..phrases import read_phrases
+from ..reporter import LOG, Measurement, Reporter
+from ..writer import Writer
 
-FEWEST, MOST = 80, 200
-AGN = ("qso", "seyfert1", "seyfert2", "lensed_qso")
-_LATEX_UNITS = {
-    "column": r"cm$^{-2}$",
-    "kt": "keV",
-    "ev": "eV",
-    "mk": "MK",
-    "flux": r"erg cm$^{-2}$ s$^{-1}$",
-    "luminosity": r"erg s$^{-1}$",
-    "mpc": "Mpc",
-    "kpc": "kpc",
-    "pc": "pc",
-    "abundance": "solar",
-    "counts": "counts",
-}
-_PLAIN_UNITS = _LATEX_UNITS | {
-    "column": "cm^-2",
-    "flux": "erg cm^-2 s^-1",
-    "luminosity": "erg s^-1",
-}
-_LATEX = {
-    "gamma": r"\Gamma",
-    "column": r"N_{\rm H}",
-    "kt": "kT",
-    "ev": "kT",
-    "mk": "T",
-    "flux": r"F_{\rm X}",
-    "luminosity": r"L_{\rm X}",
-    "z": "z",
-    "abundance": "Z",
-}
-_PLAIN = _LATEX | {"gamma": "Gamma", "column": "N_H", "flux": "F_X", "luminosity": "L_X"}
-_NOTATIONS = (
-    Notation(
-        _LATEX,
-        _LATEX_UNITS,
-        ("=", r"\simeq", r"\sim"),
-        r"{m}\times10^{{{e}}}",
-        (r"{v}\pm{e}",),
-        quote="$",
-        gap="",
-        log=r"\log ",
-    ),
-    Notation(
-        _LATEX | {"column": r"N_\mathrm{H}", "luminosity": r"L_\mathrm{X}"},
-        _LATEX_UNITS | {"abundance": r"$Z_\odot$"},
-        (r"\approx", "="),
-        r"{m} \times 10^{{{e}}}",
-        ("{v}^{{+{a}}}_{{-{b}}}", r"{v} \pm {e}"),
-        quote="$",
-        log=r"\log ",
-        spread=1.645,
-    ),
-    Notation(
-        _PLAIN,
-        _PLAIN_UNITS,
-        ("=", "~"),
-        "{m} x 10^{e}",
-        ("{v} +/- {e}", "{v} (+{a}, -{b})"),
-        log="log ",
-        spread=1.645,
-    ),
-    Notation(
-        _PLAIN | {"gamma": "Γ"},
-        _PLAIN_UNITS | {"flux": "erg/cm2/s", "luminosity": "erg/s", "column": "cm-2"},
-        ("≈", "=", "∼"),
-        "{m} × 10^{e}",
-        ("{v} ± {e}",),
-        log="log ",
-    ),
-)
+PHRASES = read_phrases("source_paper")
+_NOTATIONS = tuple(Notation(**notation) for notation in PHRASES.notations)
+_AGN = ("qso", "seyfert1", "seyfert2", "lensed_qso")
+_FEWEST, _MOST = 80, 200
 
 
 class _Abstract:
@@ -109,22 +39,22 @@ class _Abstract:
         """Write the opening: name, class or family, surroundings."""
         facts, reporter = self.facts, self.reporter
         lot = reporter.random.random()
-        noun = reporter.pick(sentences.UNKNOWN)
+        noun = reporter.pick(PHRASES.unknown)
         if lot < 0.84:
             self.class_known = True
             reporter.label("class", facts.class_name)
-            noun = reporter.pick((class_words.NOUNS[facts.class_name],))
-        elif lot < 0.95 and facts.class_name in AGN and reporter.chance(0.6):
-            reporter.label("class", "|".join(AGN))
-            noun = reporter.word(reporter.measure("nh", facts.nh, 0.25, LOG), scales.NUCLEUS)
+            noun = reporter.pick((PHRASES.nouns[facts.class_name],))
+        elif lot < 0.95 and facts.class_name in _AGN and reporter.chance(0.6):
+            reporter.label("class", "|".join(_AGN))
+            noun = reporter.word(reporter.measure("nh", facts.nh, 0.25, LOG), PHRASES.nucleus)
         elif lot < 0.95:
-            noun = class_words.FAMILIES.pick(facts, reporter)
+            noun = PHRASES.families.pick(facts, reporter)
         elif reporter.chance(0.5):
             found = reporter.measure("hardness", facts.hardness, 0.08)
-            noun = reporter.word(found, scales.NAMELESS)
+            noun = reporter.word(found, PHRASES.nameless)
         name = facts.name if reporter.chance(0.4) else facts.name.split()[-1]
         slots = {"name": name.rstrip("X"), "noun": noun, "a_noun": with_article(noun)}
-        self.add("identity", sentences.OPENING, **slots, place=self._place())
+        self.add("identity", PHRASES.opening, **slots, place=self._place())
 
     def _place(self) -> str:
         facts, reporter = self.facts, self.reporter
@@ -134,25 +64,25 @@ class _Abstract:
         reporter.label("host", facts.field_kind)
         options: Sequence[str] = ("in the <field|direction> of {host}", "<near|towards> {host}")
         if self.class_known:
-            places = sentences.FAR_PLACES if is_background(facts) else sentences.GALACTIC_PLACES
+            places = PHRASES.far_places if is_background(facts) else PHRASES.galactic_places
             options = places.get(facts.field_kind, options)
         return f" {reporter.pick(options, host=facts.host)}"
 
     def evidence(self) -> None:
         """Write the evidence for the class."""
         if self.class_known:
-            self.add("identity", class_words.EVIDENCE[self.facts.class_name])
+            self.add("identity", PHRASES.evidence[self.facts.class_name])
 
     def redshift(self) -> None:
         """Write the redshift of lines in the optical."""
         if self.facts.redshift > 0.0:
             self.has_redshift = True
             found = self.reporter.measure("redshift", self.facts.redshift, 5e-4)
-            self.add("identity", sentences.REDSHIFT, z=self.numerals.state("z", found))
+            self.add("identity", PHRASES.redshift, z=self.numerals.state("z", found))
 
     def observations(self) -> None:
         """Write what was observed and how it was reduced."""
-        self.add("context", sentences.OBSERVED)
+        self.add("context", PHRASES.observed)
 
     def counts(self) -> None:
         """Write the number of counts, in words or as a number."""
@@ -160,30 +90,30 @@ class _Abstract:
         if found.value > 40.0 and self.reporter.chance(0.4):
             text = f"about {self.reporter.plain(found, 2)} counts"
         else:
-            text = self.reporter.word(found, scales.COUNTS)
-        self.add("context", sentences.COUNTS, counts=text)
+            text = self.reporter.word(found, PHRASES.counts_scale)
+        self.add("context", PHRASES.counts, counts=text)
 
     def fit(self) -> None:
         """Write the model of the spectrum, its shape, a second component and the metals."""
         facts, reporter = self.facts, self.reporter
         kind = int(facts.first)
         reporter.label("model", COMPONENTS[kind])
-        model = reporter.pick((sentences.MODELS[kind],))
+        model = reporter.pick((PHRASES.models[COMPONENTS[kind]],))
         numbered = reporter.chance(0.72)
         shape = self._shape("shape", kind, facts.shape) if numbered else ""
-        self.add("spectrum", sentences.FIT, a_model=with_article(model), shape=shape)
+        self.add("spectrum", PHRASES.fit, a_model=with_article(model), shape=shape)
         if not numbered and reporter.chance(0.8):
             self._shape_in_words(kind)
         if reporter.tells_second(facts, 0.8):
             kind = int(facts.second)
             shape = self._shape("shape2", kind, facts.shape2) if reporter.chance(0.6) else ""
-            model = reporter.pick((sentences.MODELS[kind],))
+            model = reporter.pick((PHRASES.models[COMPONENTS[kind]],))
             self.add(
-                "spectrum", sentences.SECOND, model=model, a_model=with_article(model), shape=shape
+                "spectrum", PHRASES.second, model=model, a_model=with_article(model), shape=shape
             )
         if facts.first == PLASMA and reporter.chance(0.3):
             found = reporter.measure("abundance", facts.abundance, 0.2, LOG)
-            self.add("spectrum", sentences.METALS, number=self.number("abundance", found))
+            self.add("spectrum", PHRASES.metals, number=self.number("abundance", found))
 
     def _shape(self, quantity: str, kind: int, truth: float) -> str:
         reporter = self.reporter
@@ -213,42 +143,42 @@ class _Abstract:
     def _shape_in_words(self, kind: int) -> None:
         reporter = self.reporter
         if kind == POWER_LAW:
-            word = reporter.word(reporter.measure("shape", self.facts.shape, 0.15), scales.SLOPE)
-            self.add("spectrum", sentences.SLOPE, word=word)
+            word = reporter.word(
+                reporter.measure("shape", self.facts.shape, 0.15), PHRASES.slope_scale
+            )
+            self.add("spectrum", PHRASES.slope, word=word)
         else:
             found = reporter.measure("shape", self.facts.shape, 0.15, LOG)
-            word = reporter.word(found, scales.HEAT)
-            self.add("spectrum", sentences.HEAT, word=word, a_word=with_article(word))
+            word = reporter.word(found, PHRASES.heat_scale)
+            self.add("spectrum", PHRASES.heat, word=word, a_word=with_article(word))
 
     def column(self) -> None:
         """Write the absorbing column: in words, as a number or as a limit."""
         facts, reporter = self.facts, self.reporter
         found = reporter.measure("nh", facts.nh, 0.1 * 3.5 ** reporter.random.random(), LOG)
         if found.value < 0.06 and reporter.chance(0.5):
-            self.add(
-                "spectrum", sentences.COLUMN_LIMIT, number=self.numerals.limit("column", found)
-            )
+            self.add("spectrum", PHRASES.column_limit, number=self.numerals.limit("column", found))
         elif reporter.chance(0.35):
-            self.add("spectrum", sentences.COLUMN[:1], word=reporter.word(found, scales.ABSORPTION))
+            self.add("spectrum", PHRASES.column[:1], word=reporter.word(found, PHRASES.absorption))
         elif reporter.chance(0.3):
             number = f" ({self.number('column', found)})"
-            word = reporter.aside(found, scales.ABSORPTION)
-            self.add("spectrum", sentences.COLUMN[1:], word=word, number=number)
+            word = reporter.aside(found, PHRASES.absorption)
+            self.add("spectrum", PHRASES.column[1:], word=word, number=number)
         elif reporter.chance(0.15):
             number = self.numerals.logarithm("column", found)
-            self.add("spectrum", sentences.COLUMN_NUMBER[2:], number=number)
+            self.add("spectrum", PHRASES.column_number[2:], number=number)
         else:
-            self.add("spectrum", sentences.COLUMN_NUMBER, number=self.number("column", found))
+            self.add("spectrum", PHRASES.column_number, number=self.number("column", found))
 
     def hardness(self) -> None:
         """Write the hardness in words."""
         found = self.reporter.measure("hardness", self.facts.hardness, 0.08)
-        self.add("spectrum", sentences.HARD, word=self.reporter.word(found, scales.HARDNESS))
+        self.add("spectrum", PHRASES.hard, word=self.reporter.word(found, PHRASES.hardness))
 
     def low_energies(self) -> None:
         """Write how the spectrum goes on below 1 keV."""
         found = self.reporter.measure("medium_soft", self.facts.medium_soft, 0.08)
-        self.add("spectrum", sentences.LOW, word=self.reporter.word(found, scales.SOFT_END))
+        self.add("spectrum", PHRASES.low, word=self.reporter.word(found, PHRASES.soft_end))
 
     def power(self) -> None:
         """Write the flux or luminosity, in words or as a number."""
@@ -261,7 +191,7 @@ class _Abstract:
         error = 0.2 + 0.25 * reporter.random.random() ** 2 + widening
         found = reporter.measure("flux", facts.flux, error, LOG)
         if lot < 0.2:
-            self.add(section, sentences.BRIGHT, word=reporter.word(found, scales.BRIGHTNESS))
+            self.add(section, PHRASES.bright, word=reporter.word(found, PHRASES.brightness))
         elif lot < 0.55 and self.hosted and has_distance(facts):
             value = found.value * facts.luminosity / facts.flux
             found = reporter.again(found, "luminosity", value)
@@ -270,15 +200,15 @@ class _Abstract:
             self._luminosity(found, band, 1.0 / luminosity_over_flux(facts.redshift), "")
         else:
             number = self.numerals.value("flux", found)
-            self.add(section, sentences.FLUX, band=band, number=number)
+            self.add(section, PHRASES.flux, band=band, number=number)
 
     def _luminosity(self, found: Measurement, band: str, scale: float | None, at: str) -> None:
         if self.reporter.chance(0.25):
             number = self.numerals.logarithm("luminosity", found, scale=scale)
-            self.add("spectrum", sentences.LOG_LUMINOSITY, band=band, number=number, distance=at)
+            self.add("spectrum", PHRASES.log_luminosity, band=band, number=number, distance=at)
         else:
             number = self.numerals.state("luminosity", found, scale=scale)
-            self.add("spectrum", sentences.LUMINOSITY, band=band, number=number, distance=at)
+            self.add("spectrum", PHRASES.luminosity, band=band, number=number, distance=at)
 
     def _at(self) -> str:
         if not self.reporter.chance(0.6):
@@ -289,25 +219,25 @@ class _Abstract:
     def sightline(self) -> None:
         """Write the Galactic column."""
         found = self.reporter.measure("foreground_nh", self.facts.foreground_nh, 0.12, LOG)
-        self.add("context", sentences.SIGHTLINE, number=self.numerals.value("column", found))
+        self.add("context", PHRASES.sightline, number=self.numerals.value("column", found))
 
     def behaviour(self) -> None:
         """Write how such a source behaves."""
         if self.class_known:
-            self.add("spectrum", class_words.BEHAVIOUR[self.facts.class_name])
+            self.add("spectrum", PHRASES.behaviour[self.facts.class_name])
 
     def meaning(self) -> None:
         """Write an interpretation."""
         if self.class_known:
-            self.add("context", class_words.MEANING[self.facts.class_name])
+            self.add("context", PHRASES.meaning[self.facts.class_name])
 
     def other_wavelengths(self) -> None:
         """Write about other data."""
-        self.add("context", sentences.OTHER_WAVELENGTHS)
+        self.add("context", PHRASES.other_wavelengths)
 
     def ending(self) -> None:
         """Write an outlook."""
-        self.add("context", sentences.ENDING)
+        self.add("context", PHRASES.ending)
 
 
 # In the order of an abstract; each with its chance.
@@ -348,18 +278,20 @@ def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
         reporter: writes and notes.
     """
     abstract = _Abstract(facts, reporter)
-    length = FEWEST + (MOST - FEWEST) * reporter.random.random() ** 2
+    length = _FEWEST + (_MOST - _FEWEST) * reporter.random.random() ** 2
     abstract.open()
     composition = abstract.composition
     parts = list(_PARTS)
     if reporter.chance(0.6):
         parts[_SPECTRAL] = reporter.random.sample(parts[_SPECTRAL], len(parts[_SPECTRAL]))
     for chance, part in parts:
-        if composition.words < MOST - 25 and reporter.chance(chance):
+        if composition.words < _MOST - 25 and reporter.chance(chance):
             part(abstract)
     while composition.words < length:
         _PADDING[int(len(_PADDING) * reporter.random.random())](abstract)
     return composition.sections()
 
 
-__all__ = ["write"]
+WRITER = Writer("source_paper", write, wrong=0.015)
+
+__all__ = ["WRITER"]

@@ -1,0 +1,47 @@
+"""Phrase tables of the writers: one YAML file beside the module of each.
+
+Lists are read as tuples; `!scale` is a `WordScale` of [limit, phrase] pairs; `!class`, `!host` and
+`!model` are a `LabelTable` of that quantity.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from types import SimpleNamespace
+
+import yaml
+
+from .reporter import LabelTable, WordScale
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML with tuples, word scales and label tables."""
+
+
+def _tuple(loader: _Loader, node: yaml.SequenceNode) -> tuple[object, ...]:
+    return tuple(loader.construct_sequence(node, deep=True))
+
+
+def _table(loader: _Loader, kind: str, node: yaml.Node) -> WordScale | LabelTable:
+    if kind == "scale":
+        return WordScale.from_table(_tuple(loader, node))
+    return LabelTable(kind, loader.construct_mapping(node, deep=True))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:seq", _tuple)
+_Loader.add_multi_constructor("!", _table)
+
+
+@cache
+def read_phrases(writer: str) -> SimpleNamespace:
+    """Read the phrase tables of a writer; each entry of its file is an attribute.
+
+    Args:
+        writer: name of its module.
+    """
+    file = resources.files(f"{__package__}.writers") / f"{writer}.yaml"
+    return SimpleNamespace(**yaml.load(file.read_text("utf-8"), _Loader))
+
+
+__all__ = ["read_phrases"]

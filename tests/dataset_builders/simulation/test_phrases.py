@@ -1,0 +1,86 @@
+"""Phrase tables of the writers: brackets match, slots are filled, scales rise."""
+
+import re
+from importlib import resources
+from math import inf
+from string import Formatter
+
+import pytest
+import yaml
+
+from specclip_datasets.simulation.prose.composition import FILLERS
+from specclip_datasets.simulation.prose.grammar import count_ways
+from specclip_datasets.simulation.prose.reporter import WordScale
+
+WRITERS_FOLDER = resources.files("specclip_datasets.simulation.prose.writers")
+# Entries that hold no templates.
+NO_TEMPLATES = {"notations", "typesets", "errors", "fillers"}
+
+
+class Tags(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """YAML without the objects that its tags stand for."""
+
+
+Tags.add_multi_constructor(
+    "!",
+    lambda loader, kind, node: (
+        WordScale(tuple(map(tuple, loader.construct_sequence(node, deep=True))))
+        if kind == "scale"
+        else loader.construct_mapping(node, deep=True)
+    ),
+)
+
+
+def leaves(table):
+    if isinstance(table, dict):
+        table = list(table.values())
+    if isinstance(table, list):
+        for item in table:
+            yield from leaves(item)
+    else:
+        yield table
+
+
+def slots(template):
+    for _, name, form, _ in Formatter().parse(template):
+        if name:
+            yield name
+            yield from slots(form)
+
+
+FILES = sorted(file.name for file in WRITERS_FOLDER.iterdir() if file.name.endswith(".yaml"))
+
+
+@pytest.fixture(scope="module", params=FILES)
+def tables(request):
+    text = (WRITERS_FOLDER / request.param).read_text("utf-8")
+    return request.param.removesuffix(".yaml"), yaml.load(text, Tags)
+
+
+def test_choices_are_balanced_and_slots_are_known(tables):
+    name, entries = tables
+    code = "".join(
+        file.read_text("utf-8")
+        for file in WRITERS_FOLDER.iterdir()
+        if file.name.startswith(name.split("_")[0]) and file.name.endswith(".py")
+    )
+    known = set(re.findall(r"(?:def _|\b)([a-zA-Z_]\w*)(?:=|\(self\))|\"(\w+)\"", code))
+    known = {word for words in known for word in words} | {*FILLERS, *entries.get("fillers", {})}
+    for key, table in entries.items():
+        for template in leaves(table) if key not in NO_TEMPLATES else ():
+            phrases = (
+                [phrase for _, phrase in template.steps]
+                if isinstance(template, WordScale)
+                else [template]
+            )
+            for phrase in filter(lambda item: isinstance(item, str), phrases):
+                assert count_ways(phrase) > 0
+                assert set(slots(phrase)) <= known, (key, phrase)
+
+
+def test_word_scales_rise_to_infinity(tables):
+    scales = [scale for scale in leaves(tables[1]) if isinstance(scale, WordScale)]
+    for scale in scales:
+        limits = [limit for limit, _ in scale.steps]
+        assert limits == sorted(set(limits)), scale
+        assert limits[-1] == inf, scale
