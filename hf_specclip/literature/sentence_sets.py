@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .embedders.base import TextEmbedder
-from .quantities import QUANTITY_WIDTH, quantity_numbers
+from .quantities import quantity_numbers
 from .sections import SECTIONS, section_mask
 from .sentences import split_sentences
 
@@ -16,8 +16,8 @@ from .sentences import split_sentences
 MAX_SENTENCES = 64
 # Key of a text without sections, such as an abstract or a question.
 UNSPECIFIED = "text"
-# Texts averaged at a time, to bound memory.
-_CHUNK = 4096
+# Texts averaged and sentences embedded at a time, to bound memory.
+_CHUNK, _AT_ONCE = 4096, 1 << 16
 
 
 @dataclass
@@ -184,15 +184,14 @@ def embed_sentences(
         ids += [entry[0] for entry in entries]
         labels += [entry[1] for entry in entries]
         offsets.append(len(ids))
-    if number:
-        vectors = embedder.embed(list(number), progress=progress).astype(np.float16)
-        numbers = quantity_numbers(list(number))
-    else:
-        vectors = np.zeros((0, embedder.dimension), np.float16)
-        numbers = np.zeros((0, QUANTITY_WIDTH), np.float32)
+    sentences = list(number)
+    vectors = np.zeros((len(sentences), embedder.dimension), np.float16)
+    for start in range(0, len(sentences), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        vectors[some] = embedder.embed(sentences[some], progress=progress)
     return SentenceSets(
         vectors,
-        numbers,
+        quantity_numbers(sentences),
         np.array(ids, np.int32),
         np.array(labels, np.int8),
         np.array(offsets, np.int64),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -125,9 +126,7 @@ class LocalEmbedder:
                 pieces.append(portion)
                 owner.append(row)
                 weights.append(tokens)
-        vectors = self._model.encode(
-            pieces, show_progress_bar=progress, convert_to_numpy=True, normalize_embeddings=False
-        )
+        vectors = self._encode(pieces, progress)
         vectors = check_vectors(vectors, len(pieces), self._source)
         if len(pieces) == len(texts):
             return vectors
@@ -142,6 +141,37 @@ class LocalEmbedder:
         result = total.astype(np.float32)
         result[~joined] = vectors[~joined[index]]  # bit-identical to the model's
         return result
+
+    def _encode(self, texts: list[str], progress: bool) -> np.ndarray:
+        """Encode texts of any length that the model reads; on CPUs in threads of one core each.
+
+        Torch's own threads wait for each other after every layer, which costs several times the
+        work where other processes share the cores.
+        """
+        import torch
+
+        torch_threads = torch.get_num_threads()
+        n_threads = torch_threads if self._model.device.type == "cpu" else 1
+        by_length = np.argsort([len(text) for text in texts], kind="stable")
+        parts = [by_length[start::n_threads] for start in range(min(n_threads, len(texts)))]
+
+        def encode(part: np.ndarray) -> np.ndarray:
+            if len(parts) > 1:
+                torch.set_num_threads(1)
+            vectors: np.ndarray = self._model.encode(
+                [texts[row] for row in part],
+                show_progress_bar=progress and part is parts[0],
+                convert_to_numpy=True,
+                normalize_embeddings=False,
+            )
+            return vectors
+
+        try:
+            with ThreadPoolExecutor(len(parts)) as pool:
+                answers = list(pool.map(encode, parts))
+        finally:
+            torch.set_num_threads(torch_threads)
+        return np.concatenate(answers)[np.argsort(np.concatenate(parts))]
 
     def _portions(self, texts: list[str]) -> list[list[tuple[str, int]]]:
         """Return the portions of each text and their tokens; an empty list for one that fits."""
