@@ -1,7 +1,7 @@
 """Phrase tables of the writers: one YAML file beside the module of each.
 
-Lists are read as tuples; `!scale` is a `WordScale` of [limit, phrase] pairs; `!class`, `!host` and
-`!model` are a `LabelTable` of that quantity.
+Lists are read as tuples. `!scale` is a `WordScale` of [limit, phrase] pairs; `!class`, `!host` and
+`!model` are a `LabelTable` of that quantity; `!notations` are several `Notation`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import yaml
 
+from .notation import Notation
 from .reporter import LabelTable, WordScale
 
 
@@ -23,9 +24,11 @@ def _tuple(loader: _Loader, node: yaml.SequenceNode) -> tuple[object, ...]:
     return tuple(loader.construct_sequence(node, deep=True))
 
 
-def _table(loader: _Loader, kind: str, node: yaml.Node) -> WordScale | LabelTable:
+def _table(loader: _Loader, kind: str, node: yaml.Node) -> object:
     if kind == "scale":
         return WordScale.from_table(_tuple(loader, node))
+    if kind == "notations":
+        return tuple(Notation(**notation) for notation in _tuple(loader, node))
     return LabelTable(kind, loader.construct_mapping(node, deep=True))
 
 

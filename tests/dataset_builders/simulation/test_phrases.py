@@ -14,21 +14,21 @@ from specclip_datasets.simulation.prose.reporter import WordScale
 
 WRITERS_FOLDER = resources.files("specclip_datasets.simulation.prose.writers")
 # Entries that hold no templates.
-NO_TEMPLATES = {"notations", "typesets", "errors", "fillers"}
+NO_TEMPLATES = {"notations", "typesets", "errors", "fillers", "parts", "padding", "sections"}
 
 
 class Tags(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """YAML without the objects that its tags stand for."""
 
 
-Tags.add_multi_constructor(
-    "!",
-    lambda loader, kind, node: (
-        WordScale(tuple(map(tuple, loader.construct_sequence(node, deep=True))))
-        if kind == "scale"
-        else loader.construct_mapping(node, deep=True)
-    ),
-)
+def untagged(loader, kind, node):
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    items = loader.construct_sequence(node, deep=True)
+    return WordScale(tuple(map(tuple, items))) if kind == "scale" else items
+
+
+Tags.add_multi_constructor("!", untagged)
 
 
 def leaves(table):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
 from ..composition import Composition, distance, has_distance
 from ..facts import Facts
-from ..notation import Notation, Numerals, luminosity_over_flux
+from ..notation import Numerals, luminosity_over_flux
 from ..phrases import read_phrases
 from ..reporter import LOG, Reporter
 from ..writer import Writer
 
 PHRASES = read_phrases("catalogue_note")
-_NOTATIONS = tuple(Notation(**notation) for notation in PHRASES.notations)
 _FEWEST = 8
 _THERMAL = "|".join(name for kind, name in enumerate(COMPONENTS) if kind != POWER_LAW)
 
@@ -23,7 +22,7 @@ class _Note:
         self.facts, self.reporter = facts, reporter
         self.phrase = Composition(reporter).phrase
         self.numerals = Numerals(
-            reporter, _NOTATIONS[int(len(_NOTATIONS) * reporter.random.random())]
+            reporter, PHRASES.notations[int(len(PHRASES.notations) * reporter.random.random())]
         )
         self.class_known = self.has_redshift = self.hosted = False
 
@@ -123,13 +122,13 @@ class _Note:
             text = self._shape("shape", kind, facts.shape)
         else:
             reporter.label("model", COMPONENTS[kind])
-            text = reporter.pick((PHRASES.models[COMPONENTS[kind]],))
+            text = reporter.pick(PHRASES.models[COMPONENTS[kind]])
             if reporter.chance(0.7):
                 gap = ", " if reporter.chance(0.3) else " "
                 text = f"{text}{gap}{self._shape('shape', kind, facts.shape)}"
         if reporter.tells_second(facts, 0.4):
             kind = int(facts.second)
-            model = reporter.pick((PHRASES.models[COMPONENTS[kind]],))
+            model = reporter.pick(PHRASES.models[COMPONENTS[kind]])
             if reporter.chance(0.4):
                 model = f"{model} {self._shape('shape2', kind, facts.shape2)}"
             text = f"{text}{self.phrase(PHRASES.second, model=model)}"
