@@ -13,6 +13,7 @@ from specclip_datasets.simulation.prose.grammar import count_ways
 from specclip_datasets.simulation.prose.reporter import WordScale
 
 WRITERS_FOLDER = resources.files("specclip_datasets.simulation.prose.writers")
+SOURCE_TEXT = resources.files("specclip_datasets.simulation.prose") / "source_text.py"
 # Entries that hold no templates.
 NO_TEMPLATES = {"notations", "typesets", "errors", "fillers", "parts", "padding", "sections"}
 
@@ -59,11 +60,8 @@ def tables(request):
 
 def test_choices_are_balanced_and_slots_are_known(tables):
     name, entries = tables
-    code = "".join(
-        file.read_text("utf-8")
-        for file in WRITERS_FOLDER.iterdir()
-        if file.name.startswith(name.split("_")[0]) and file.name.endswith(".py")
-    )
+    modules = [WRITERS_FOLDER / f"{name}.py", WRITERS_FOLDER / "survey_source.py", SOURCE_TEXT]
+    code = "".join(module.read_text("utf-8") for module in modules)
     known = set(re.findall(r"(?:def _|\b)([a-zA-Z_]\w*)(?:=|\(self\))|\"(\w+)\"", code))
     known = {word for words in known for word in words} | {*FILLERS, *entries.get("fillers", {})}
     for key, table in entries.items():
