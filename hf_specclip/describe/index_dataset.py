@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 256
 _REQUIRED_COLUMNS = ("counts", "exposure", "summary", "source_name")
-_TEXT_COLUMNS = ("summary", "source_name", "papers")
+_TEXT_COLUMNS = ("summary", "source_name", "papers", "writer")
 _IDENTITY_COLUMNS = (
     "source_name", "obsid", "obi", "region_id", "ra", "dec", "source_class", "group"
 )  # fmt: skip
@@ -50,7 +50,14 @@ class _Texts:
         number = self._number_of.setdefault(key, len(self.entries))
         if number == len(self.entries):
             self.entries.append(
-                {"id": key, "source_names": [], "papers": [], "summary": summary, "split": split}
+                {
+                    "id": key,
+                    "source_names": [],
+                    "papers": [],
+                    "summary": summary,
+                    "split": split,
+                    "writer": row.get("writer"),
+                }
             )
         entry = self.entries[number]
         if row["source_name"] not in entry["source_names"]:

@@ -58,7 +58,7 @@ def test_a_spectrum_is_described_compared_and_exported(visit, folder, uploads, t
     assert re.search(r"[\d,.]+ ± [\d.]+\s+net counts", text)
     assert "trained on simulated sources" in text
     assert page.locator(".sc-bar").count() >= 3
-    shares = [float(s.rstrip("%")) for s in page.locator(".sc-bar em").all_inner_texts()]
+    shares = [float(s.rstrip("%")) for s in page.locator(".sc-bar:not(.sc-kind) em").all_inner_texts()]
     assert shares == sorted(shares, reverse=True)
     rows = page.locator(".sc-card", has_text="with intervals").locator("tbody tr")
     assert rows.count() >= 5
