@@ -175,7 +175,9 @@ def _is_read(question: Mapping[str, Any], answer: Answer) -> float | None:
     asked, checks = answer.question, []
     checks += [name in asked.unused for name in question.get("unused", ())]
     stated = [*asked.unused, *(condition.variable for condition in asked.conditions)]
-    checks += [any(s.startswith(kind) for s in stated) for kind in question.get("quantities", ())]
+    checks += [
+        any(kind.replace("_", " ") in s for s in stated) for kind in question.get("quantities", ())
+    ]
     if "cone" in question:
         ra, dec, radius = question["cone"]
         checks.append(

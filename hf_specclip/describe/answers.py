@@ -9,13 +9,15 @@ from typing import Any
 from ..search.filter import IndexFilter
 from ..search.index import Hit, SpecCLIPIndex
 from ..search.questions import Question, understand
-from ..search.ranking import RankedSource, rank_sources, rank_texts
+from ..search.ranking import RankedSource, rank_sources, rank_texts, relative_spread
 from ..search.text_queries import TextQueries
 from .description import LiteratureHit, SimilarSource
 from .hits import as_float, literature_hit, similar_source
 
-# Cosine with the nearest training sentence below which words are no question about a source.
-LEAST_LIKENESS = 0.5
+# Likeness to a training sentence below which words are no question about a source, and spread of
+# the similarities, over that of usual texts, below which they tell no source from another. Chosen
+# on phrases that are not in training/configs/questions.yaml.
+LEAST_LIKENESS, LEAST_SPREAD = 0.375, 0.5
 
 
 @dataclass(frozen=True)
@@ -115,15 +117,22 @@ def answer_question(
 def understand_for(index: SpecCLIPIndex, queries: TextQueries, text: str) -> Question:
     """Read a question to a model and its index; see `understand`.
 
-    Words alone are a question where a training sentence is like them.
+    Words alone are a question where a training sentence is like them, and where they lie nearer to
+    some sources than to others.
     """
     question = understand(text, queries.vocabulary, index.variables)
-    sure = question.refusal or question.kinds or question.conditions or question.cone
-    if sure or queries.likeness(question.text) >= LEAST_LIKENESS:
+    if question.refusal or question.kinds or question.conditions or question.cone:
         return question
-    return replace(
-        question, refusal="Not understood: the texts of the model say nothing like this."
-    )
+    if queries.likeness(question.text) < LEAST_LIKENESS:
+        reason = "Not understood: the texts of the model say nothing like this."
+    elif relative_spread(index, queries.embed_question(question)) < LEAST_SPREAD:
+        reason = (
+            f"“{question.content}” tells no source from another: ask for a kind of source, a "
+            "spectrum or a value."
+        )
+    else:
+        return question
+    return replace(question, refusal=reason)
 
 
 def found_source(

@@ -70,6 +70,7 @@ _INDEX_ERROR, _TEMPERATURE_FACTOR, _FACTOR = 0.2, 1.5, 2.0
 _BLACK_BODY = re.compile(r"black[\s-]?bod|\bBB\b|surface|dis[ck]\b", re.IGNORECASE)
 _BREMSSTRAHLUNG = re.compile(r"brems", re.IGNORECASE)
 _NH_UNIT = 1e20
+_LABELS_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,10 @@ class Question:
         """Write what was understood and what was not, a line each."""
         lines = []
         if self.kinds:
-            labels = ", ".join(sorted(self.labels))
-            lines.append(f"kind: {', '.join(self.kinds)} ({labels})")
+            labels = sorted(self.labels)
+            more = ", …" if len(labels) > _LABELS_SHOWN else ""
+            shown = ", ".join(labels[:_LABELS_SHOWN])
+            lines.append(f"kind: {', '.join(self.kinds)} ({shown}{more})")
         if self.conditions:
             lines.append(f"conditions: {', '.join(map(_with_unit, self.conditions))}")
         if self.cone:
@@ -257,7 +260,8 @@ def _conditions(
             conditions.append(Condition(name, *_range(quantity)))
         else:
             label = quantity.kind.replace("_", " ")
-            unstored.append(f"{label} “{text[quantity.start : quantity.stop]}” (no values of it)")
+            phrase = text[quantity.start : quantity.stop]
+            unstored.append(f"“{phrase}” (the index has no values of {label})")
     return conditions, unstored
 
 

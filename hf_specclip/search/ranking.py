@@ -13,6 +13,9 @@ from .index import Hit, SpecCLIPIndex
 from .questions import Question
 from .sources import usual_label
 
+# Entries that similarities are compared over.
+_SAMPLE, _FEWEST = 1_000, 20
+
 
 @dataclass(frozen=True)
 class RankedSource:
@@ -104,6 +107,18 @@ def rank_texts(
     return [Hit(rank, float(score[i]), entries[i], int(rows[i])) for rank, i in enumerate(order, 1)]
 
 
+def relative_spread(index: SpecCLIPIndex, point: np.ndarray) -> float:
+    """Return the standard deviation of the similarities of a point (D,) with the spectra, over that
+    of the texts of the index; 1 where it has too few of either."""
+    spectra, texts = (
+        part.embeddings[:: max(1, len(part) // _SAMPLE)] for part in (index.spectra, index.papers)
+    )
+    if len(spectra) < _FEWEST or len(texts) < _FEWEST:
+        return 1.0
+    usual = float(np.median((spectra @ texts.T).std(axis=0)))
+    return float((spectra @ point).std()) / max(usual, 1e-12)
+
+
 def _labels(entry: Mapping[str, Any]) -> set[str]:
     return {usual_label(name) for name in names_of(entry, "class", "classes")}
 
@@ -120,4 +135,4 @@ def _distances(
     return distances
 
 
-__all__ = ["RankedSource", "question_filter", "rank_sources", "rank_texts"]
+__all__ = ["RankedSource", "question_filter", "rank_sources", "rank_texts", "relative_spread"]

@@ -101,12 +101,19 @@ class TextQueries:
         return self.embed([{section: text}])[0]
 
     def likeness(self, text: str) -> float:
-        """Return the cosine of a text with the training sentence most like it, by the sentence
-        encoder; 1 where there are none to compare with."""
+        """Return the likeness of a text and the training sentence most like it: 0 for that of any
+        two sentences, 1 for the same; 1 where there are none to compare with.
+
+        It is a cosine by the sentence encoder, shifted and scaled since encoders differ in that of
+        unrelated sentences.
+        """
         if self.vocabulary is None or self.vocabulary.vectors is None:
             return 1.0
+        vectors = self.vocabulary.vectors
         [vector] = self._embedder.embed([text])
-        return float((self.vocabulary.vectors @ vector).max() / max(np.linalg.norm(vector), 1e-12))
+        nearest = (vectors @ vector).max() / max(np.linalg.norm(vector), 1e-12)
+        usual = (vectors.mean(axis=0) ** 2).sum()  # mean cosine of two sentences
+        return float((nearest - usual) / max(1 - usual, 1e-12))
 
     @property
     def _config(self) -> Any:

@@ -58,7 +58,9 @@ def test_a_spectrum_is_described_compared_and_exported(visit, folder, uploads, t
     assert re.search(r"[\d,.]+ ± [\d.]+\s+net counts", text)
     assert "trained on simulated sources" in text
     assert page.locator(".sc-bar").count() >= 3
-    shares = [float(s.rstrip("%")) for s in page.locator(".sc-bar:not(.sc-kind) em").all_inner_texts()]
+    shares = [
+        float(s.rstrip("%")) for s in page.locator(".sc-bar:not(.sc-kind) em").all_inner_texts()
+    ]
     assert shares == sorted(shares, reverse=True)
     rows = page.locator(".sc-card", has_text="with intervals").locator("tbody tr")
     assert rows.count() >= 5
@@ -179,7 +181,7 @@ def test_words_find_spectra_and_papers(visit):
     page.get_by_role("tab", name="Search in words").click()
     page.fill("#sc-question textarea, #sc-question input", "   ")
     page.click("#sc-ask")
-    page.wait_for_selector(".sc-note")
+    page.wait_for_selector("text=Write what to look for")
     page.fill("#sc-question textarea, #sc-question input", "marmalade")
     page.click("#sc-ask")
     page.wait_for_selector("text=not understood: marmalade")
