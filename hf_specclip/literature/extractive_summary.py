@@ -7,13 +7,15 @@ is an author's, but for the first of `identity` and the frame of `context`.
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from .sentences import split_sentences
-from .source_classes import class_names, find_class
+from .source_classes import FAMILIES, class_names, find_class, with_article
 
 MAX_WORDS = 100
 # Shorter sentences say nothing; longer ones are lists, or lack a full stop.
@@ -22,46 +24,17 @@ _TITLES = 4
 
 _NO_CLASS = {"", "unidentified", "unknown", "other", "none", "nan"}
 
-# Terms of sentences about X-ray emission, with weights.
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_IS_XRAY, _ONE_OBJECT, _IS_SOMETHING, _ABOUT_THE_PAPER = (
+    re.compile(_TABLES["sentences"][key], re.IGNORECASE)
+    for key in ("is_xray", "one_object", "is_something", "about_the_paper")
+)
 _XRAY_TERMS = [
-    (re.compile(pattern, re.IGNORECASE), weight)
-    for pattern, weight in (
-        (r"photon ind(?:ex|ices)|\bgamma\s*[=~≈]|Γ", 3),
-        (r"power[- ]law", 3),
-        (r"black[- ]?body|bremsstrahlung|\bthermal (?:plasma|component|emission)|\bmekal\b", 3),
-        (r"\bN_?\{?(?:\\rm )?H\b|column densit|hydrogen column|\babsor(?:bed|ption)\b", 3),
-        (r"\bkT\b|plasma temperature|\bkeV\b", 2),
-        (r"X-ray (?:spectr|luminosit|flux|emission|variab|lumin)", 2),
-        (r"\bspectr(?:um|a|al)\b|hardness", 2),
-        (r"L_?\{?(?:\\rm )?X\b|erg(?:s)?(?:\s|/|\\|\$|~|,)", 2),
-        (r"\bvariab|\bflar(?:e|ing)|pulsation|\bburst|outburst|quiescen|eclips", 1),
-        (r"\bhard(?:er|ening)?\b|\bsoft(?:er|ening)?\b", 1),
-        (r"X-?ray|Chandra|XMM|NuSTAR|Swift|ROSAT|ASCA|Suzaku|NICER", 1),
-    )
+    (re.compile(pattern, re.IGNORECASE), int(weight))
+    for weight, patterns in _TABLES["xray_terms"].items()
+    for pattern in patterns
 ]
-# Terms that tell an X-ray spectrum from an optical one.
-_IS_XRAY = re.compile(
-    r"X-?ray|\bkeV\b|photon ind|column densit|\bN_H\b|bremsstrahlung|\bkT\b|erg/s|\berg |"
-    r"Chandra|XMM|NuSTAR|NICER|ROSAT|Suzaku|ASCA|RXTE|Swift|eROSITA|Einstein Observatory",
-    re.IGNORECASE,
-)
-# In a paper about the host this is one object in it, seldom the source that is summarised.
-_ONE_OBJECT = re.compile(
-    r"\b(?:the|this|our) (?:\w+ )?"
-    r"(?:source|object|system|transient|pulsar|binary|star|AGN|quasar)\b",
-    re.IGNORECASE,
-)
-_IS_SOMETHING = re.compile(
-    r"\b(?:is|are|was|as) (?:an?|the|likely|probably|most likely)\b|identif|classif|counterpart|"
-    r"candidate|\bnature of\b|consistent with (?:a|an|being)\b",
-    re.IGNORECASE,
-)
-_ABOUT_THE_PAPER = re.compile(
-    r"^(?:\W*(?:here|in this (?:paper|work|letter|study)|we (?:present|report|describe|discuss|"
-    r"review|propose|show that our|also discuss)))\b|\bis (?:discussed|presented)\b|"
-    r"\bthis (?:paper|thesis) (?:presents|describes|is)\b|©|https?://",
-    re.IGNORECASE,
-)
+_SYMBOLS: dict[str, str] = _TABLES["symbols"]
 
 
 @dataclass(frozen=True)
@@ -312,6 +285,8 @@ def _class_in_words(source_class: str) -> str:
         if not (length := next(fits, 0)):
             return f"classified as {_plain(source_class.strip())}"
         name = class_names(" ".join(words[:length]))[0]
+        if any(" ".join(words[:length]).lower() in family.names for family in FAMILIES.values()):
+            name = with_article(" ".join(words[:length]).lower())  # a star need not be active
         if name not in phrase:
             joint = " in " if name == "a globular cluster" else " with "
             phrase += f"{joint if phrase else ''}{name}"
@@ -341,24 +316,6 @@ def _squeezed(text: str) -> str:
 def _text(value: Any) -> str:
     """Return a table's text, '' for None or NaN."""
     return value.strip() if isinstance(value, str) else ""
-
-
-_GREEK = {
-    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "lambda": "λ",
-    "mu": "μ", "nu": "ν", "omega": "ω", "sigma": "σ", "tau": "τ", "chi": "χ", "phi": "φ",
-    "eta": "η", "theta": "θ", "rho": "ρ", "pi": "π", "kappa": "κ", "zeta": "ζ", "xi": "ξ",
-    "Gamma": "Γ", "Delta": "Δ", "Lambda": "Λ", "Omega": "Ω", "Sigma": "Σ",
-}  # fmt: skip
-_SYMBOLS = _GREEK | {
-    "sim": "~", "simeq": "≈", "approx": "≈", "pm": "±", "times": "×", "leq": "≤", "le": "≤",
-    "geq": "≥", "ge": "≥", "lesssim": "≲", "gtrsim": "≳", "ll": "≪", "gg": "≫", "odot": "⊙",
-    "dot": "", "deg": "°", "circ": "°", "AA": "Å", "cdot": "·", "prime": "′", "propto": "∝",
-    "rm": "", "mathrm": "", "text": "", "textit": "", "it": "", "em": "", "emph": "", "bf": "",
-    "textbf": "", "mathit": "", "mathcal": "", "left": "", "right": "", "quad": " ", "sun": "⊙",
-    "rightarrow": "→", "to": "→", "infty": "∞", "hbox": "", "mbox": "", "farcs": "″", "arcsec": "″",
-    "arcmin": "′", "farcm": "′", "textsuperscript": "^", "textsubscript": "_", "ensuremath": "",
-    "msun": "M⊙", "Msun": "M⊙",
-}  # fmt: skip
 
 
 def _plain(text: str) -> str:

@@ -333,7 +333,7 @@ def quantity_numbers(sentences: Sequence[str]) -> np.ndarray:
             if slot < _KEPT:
                 numbers[row, kind, slot] = _numbers(quantity)
             count[quantity.kind] += 1
-    return numbers.reshape(len(sentences), -1)
+    return numbers.reshape(len(sentences), QUANTITY_WIDTH)
 
 
 def _numbers(quantity: Quantity) -> tuple[float, ...]:

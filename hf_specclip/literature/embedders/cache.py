@@ -19,7 +19,7 @@ import numpy as np
 from ...errors import SpecCLIPError
 from .base import EmbeddingError, TextEmbedder, check_texts, check_vectors
 
-CACHE_FILE = "text_embeddings.sqlite"
+CACHE_FILE = "sentence_embeddings.sqlite"
 FORMAT_VERSION = 2
 # Seconds to wait for the commit of another process, which takes milliseconds.
 _BUSY_SECONDS = 60.0
@@ -291,8 +291,9 @@ class _File:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Check the version of the file; create the tables of a new one."""
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        # In this order: another process may create the tables in between.
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
         if not tables:
             connection.executescript(
                 f"BEGIN IMMEDIATE; PRAGMA user_version = {FORMAT_VERSION}; {_TABLES} COMMIT;"
