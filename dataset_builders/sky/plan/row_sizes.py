@@ -19,8 +19,8 @@ from ..work.queue import WorkQueue
 # A row group's footer and dictionaries, with texts and without; the columns of the catalogue in a
 # row. Measured on builds of 60 and 220 detections from local services.
 GROUP_BYTES, GROUP_BYTES_WITHOUT_TEXT, COLUMN_BYTES = 33_600.0, 25_500.0, 200.0
-# A number of a vector: float32 laid out by significance.
-NUMBER_BYTES = 3.45
+# A number of a vector: float32 laid out by significance, of which the cache keeps float16.
+NUMBER_BYTES = 2.2
 _SPECTRUM_COLUMNS = ("counts", "background_counts", "effective_area")
 # Rows that are measured: more would take longer than it teaches.
 SAMPLE = 200
