@@ -199,6 +199,16 @@ def test_the_key_reaches_the_server_and_nothing_else(monkeypatch, tmp_path, capl
             assert KEY.encode() not in file.read_bytes()
 
 
+def test_a_server_is_found_again_by_name_where_it_was_used_before(server, tmp_path):
+    embedder = get_embedder("openai:tiny", base_url=server.base_url, cache_dir=tmp_path / "here")
+    vectors = embedder.embed(TEXTS)
+    again = get_embedder(embedder.name, cache_dir=tmp_path / "here")
+    np.testing.assert_array_equal(again.embed(TEXTS), vectors)
+    assert len(server.requests) == 1
+    with pytest.raises(ValueError, match="unknown embedder"):
+        get_embedder(embedder.name, cache_dir=tmp_path / "elsewhere")
+
+
 def test_a_copy_in_another_process_takes_its_own_key(server, monkeypatch):
     embedder = OpenAIEmbedder("tiny", base_url=server.base_url, api_key=KEY)
     copy = pickle.loads(pickle.dumps(embedder))

@@ -129,24 +129,19 @@ class OpenAIEmbedder:
         Raises:
             EmbeddingError: when the server refuses, cannot be reached or answers wrongly.
         """
-        from tqdm.auto import tqdm
-
         texts = check_texts(texts)
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         answers = []
-        with tqdm(total=len(texts), desc=self.model, unit="text", disable=not progress) as bar:
-            for start in range(0, len(texts), self.batch_size):
-                batch = texts[start : start + self.batch_size]
-                vectors = self._request(batch)
-                self._width = self._width or vectors.shape[1]
-                if vectors.shape[1] != self._width:
-                    raise EmbeddingError(
-                        f"{self.name} answered with {vectors.shape[1]} dimensions where "
-                        f"{self._width} were expected: check the model and the server"
-                    )
-                answers.append(vectors)
-                bar.update(len(batch))
+        for start in range(0, len(texts), self.batch_size):
+            vectors = self._request(texts[start : start + self.batch_size])
+            self._width = self._width or vectors.shape[1]
+            if vectors.shape[1] != self._width:
+                raise EmbeddingError(
+                    f"{self.name} answered with {vectors.shape[1]} dimensions where "
+                    f"{self._width} were expected: check the model and the server"
+                )
+            answers.append(vectors)
         return np.concatenate(answers)
 
     def _request(self, texts: list[str]) -> np.ndarray:
