@@ -34,7 +34,7 @@ from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import Code, Paragraph, Section, to_markdown
 from specclip_training.reports.sweep import effects_table, trials_table
 from specclip_training.stages.alignment import build
-from specclip_training.stages.embedding import embed_latents
+from specclip_training.stages.embedding import embed_spectra
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import describe, pretrain
 from specclip_training.stages.trials import (
@@ -115,7 +115,7 @@ def shared_latents(
     model.to(run.accelerator.device).eval()
     with torch.no_grad():
         latents = {
-            split: embed_latents(model, extractor, pairs, split, run.accelerator)
+            split: embed_spectra(model, extractor, pairs, split, run.accelerator, latents=True)
             for split in ("train", "validation")
         }
     with atomic_file(path) as partial:

@@ -34,8 +34,9 @@ def representations(request, tiny_dataset, tiny_preset, tmp_path_factory):
 
 def test_every_split_has_all_parts_in_the_order_of_its_rows(representations):
     _, pairs, reps = representations
-    widths = {"spectrum": 8, "text": 3 * TEXT_DIM, "shared_spectrum": 8, "shared_text": 8}
-    widths |= {"shared_both": 16, "everything": 8 + 3 * TEXT_DIM + 16}
+    text = pairs.texts.features(np.arange(1)).shape[1]
+    widths = {"spectrum": 8, "text": text, "shared_spectrum": 8, "shared_text": 8}
+    widths |= {"shared_both": 16, "everything": 8 + text + 16}
     for split, n in SIZES.items():
         part = reps[split]
         assert len(part) == n
@@ -63,13 +64,17 @@ def test_the_latent_before_alignment_is_kept_apart(representations):
 def test_absent_sections_are_zero_and_absent_columns_nan(representations):
     _, pairs, reps = representations
     part = reps["train"]
+    assert np.isnan(part.targets["powlaw_gamma"]).all()
+    assert part.classes.tolist() == [None] * len(part)
+    assert part.has_text.all()
+    if pairs.texts.sentences is not None:
+        return
+    assert part.text.shape[1] == 3 * TEXT_DIM
     sections = part.text.reshape(len(part), 3, -1)
     mask = pairs.texts.section_mask[part.text_ids]
     assert not mask.all()
     assert (sections[~mask] == 0).all()
     assert (np.abs(sections[mask]).sum(axis=1) > 0).all()
-    assert np.isnan(part.targets["powlaw_gamma"]).all()
-    assert part.classes.tolist() == [None] * len(part)
 
 
 def test_features_follow_brightness(representations):

@@ -35,7 +35,6 @@ from specclip_training.engine.presets import AlignSettings, Preset
 from specclip_training.stages.companions import build_companions, save_model
 from specclip_training.stages.embedding import (
     EmbeddedPairs,
-    embed_latents,
     embed_spectra,
     embed_text_rows,
     extract_numbers,
@@ -83,7 +82,7 @@ class AlignTask:
             model.to(accelerator.device).eval()
             with torch.no_grad():
                 self.latents = {
-                    split: embed_latents(model, extractor, pairs, split, accelerator)
+                    split: embed_spectra(model, extractor, pairs, split, accelerator, latents=True)
                     for split in splits
                 }
         elif model.config.spectrum_config.encoder == "mlp" and settings.thinning == 1:

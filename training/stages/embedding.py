@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,30 +64,23 @@ def embed_spectra(
     pairs: PairData,
     split: str,
     accelerator: Accelerator,
+    *,
+    latents: bool = False,
 ) -> torch.Tensor:
-    """Embed the spectra of a split: (n, D) float32, on the CPU of every process."""
-    return _map_spectra(
-        lambda **inputs: model.get_spectrum_features(**inputs).pooler_output,
-        extractor,
-        pairs.splits[split],
-        accelerator,
-    )
+    """Embed the spectra of a split, on the CPU of every process.
 
+    Returns:
+        (n, D) float32; with `latents` the encoder's (n, latent_dim) before the projection.
+    """
+    encode = model.spectrum_model if latents else model.get_spectrum_features
+    arrays = pairs.splits[split]
 
-def embed_latents(
-    model: Any,
-    extractor: SpecCLIPFeatureExtractor,
-    pairs: PairData,
-    split: str,
-    accelerator: Accelerator,
-) -> torch.Tensor:
-    """Encode the spectra of a split: latents (n, latent_dim) float32, on the CPU."""
-    return _map_spectra(
-        lambda **inputs: model.spectrum_model(**inputs).pooler_output,
-        extractor,
-        pairs.splits[split],
-        accelerator,
-    )
+    def embed(rows: np.ndarray) -> torch.Tensor:
+        inputs = extractor(arrays.spectra(rows), return_tensors="pt")
+        inputs = {name: values.to(accelerator.device) for name, values in inputs.items()}
+        return encode(**inputs).pooler_output
+
+    return map_rows(accelerator, embed, len(arrays))
 
 
 def embed_text_rows(
@@ -128,22 +120,8 @@ def extract_numbers(
     }
 
 
-def _map_spectra(
-    function: Callable[..., torch.Tensor],
-    extractor: SpecCLIPFeatureExtractor,
-    arrays: SplitArrays,
-    accelerator: Accelerator,
-) -> torch.Tensor:
-    def embed(rows: np.ndarray) -> torch.Tensor:
-        inputs = extractor(arrays.spectra(rows), return_tensors="pt")
-        return function(**{k: v.to(accelerator.device) for k, v in inputs.items()})
-
-    return map_rows(accelerator, embed, len(arrays))
-
-
 __all__ = [
     "EmbeddedPairs",
-    "embed_latents",
     "embed_pairs",
     "embed_spectra",
     "embed_text_rows",

@@ -26,7 +26,7 @@ from hf_specclip.models.variables_specclip import HARDNESS_BANDS
 from specclip_training.data.pairs import SPLITS, PairData, SplitArrays
 from specclip_training.engine.commands import Run
 from specclip_training.stages.alignment import MODEL
-from specclip_training.stages.embedding import embed_latents, embed_spectra, embed_text_rows
+from specclip_training.stages.embedding import embed_spectra, embed_text_rows
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 
 REPRESENTATION_VIEWS = {
@@ -129,17 +129,16 @@ def _of_split(
 
     arrays, texts = pairs.splits[split], pairs.texts
     ids, owner = pairs.texts_of(split)
-    before = embed_latents(pretrained, extractor, pairs, split, accelerator).numpy()
+    settings = (extractor, pairs, split, accelerator)
+    before = embed_spectra(pretrained, *settings, latents=True).numpy()
     frozen = model.config.freeze_spectrum_encoder
     units = variable_units(pairs.info.domain)
     return SplitRepresentations(
         spectrum=before,
-        encoder=(
-            before if frozen else embed_latents(model, extractor, pairs, split, accelerator).numpy()
-        ),
+        encoder=before if frozen else embed_spectra(model, *settings, latents=True).numpy(),
         text=texts.features(arrays.text_ids),
         has_text=texts.section_mask[arrays.text_ids].any(axis=1),
-        shared_spectrum=embed_spectra(model, extractor, pairs, split, accelerator).numpy(),
+        shared_spectrum=embed_spectra(model, *settings).numpy(),
         shared_text=embed_text_rows(model, pairs, ids, accelerator).numpy()[owner],
         features=_features(extractor, arrays),
         targets={name: _numbers(arrays.table, name) for name in units},
