@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
 from random import Random
 
 from .facts import Facts
@@ -98,11 +97,6 @@ def is_background(facts: Facts) -> bool:
     return facts.redshift > 0.0 and facts.class_name != "cluster"
 
 
-def has_distance(facts: Facts) -> bool:
-    """Return True when the distance of the host is that of the source."""
-    return isfinite(facts.distance_mpc) and facts.redshift == 0.0
-
-
 def distance(facts: Facts, reporter: Reporter, error: float) -> str:
     """Return the distance of the host as measured once more, with its unit.
 
@@ -118,4 +112,4 @@ def distance(facts: Facts, reporter: Reporter, error: float) -> str:
     return f"{reporter.plain(found, 2, unit)} {name}"
 
 
-__all__ = ["FILLERS", "Composition", "distance", "has_distance", "is_background"]
+__all__ = ["FILLERS", "Composition", "distance", "is_background"]

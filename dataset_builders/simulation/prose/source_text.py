@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from ..source_classes import COMPONENTS, POWER_LAW
-from .composition import Composition, has_distance
+from .composition import Composition
 from .facts import Facts
 from .notation import Numerals, luminosity_over_flux, with_article
 from .reporter import LOG, Measurement, Reporter
@@ -151,7 +151,7 @@ class SourceText:
         if lot < words:
             word = self.reporter.word(flux, self.phrases.brightness)
             self.add(section, self.phrases.bright, word=word)
-        elif lot < luminosity and self.hosted and has_distance(facts):
+        elif lot < luminosity and self.hosted and facts.is_at_known_distance:
             value = flux.value * facts.luminosity / facts.flux
             found = self.reporter.again(flux, "luminosity", value)
             self._luminosity(found, None, band, self.at())

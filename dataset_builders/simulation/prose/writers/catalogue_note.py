@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
-from ..composition import Composition, distance, has_distance
+from ..composition import Composition, distance
 from ..facts import Facts
 from ..notation import Numerals, luminosity_over_flux
 from ..phrases import read_phrases
@@ -90,7 +90,7 @@ class _Note:
             place = self.phrase(
                 PHRASES.places[facts.field_kind], host=facts.host.removeprefix("the ")
             )
-            if has_distance(facts) and reporter.chance(0.4):
+            if facts.is_at_known_distance and reporter.chance(0.4):
                 place = f"{place}, D={distance(facts, reporter, 0.1)}"
             notes.append(place)
         if reporter.chance(0.3):
@@ -168,7 +168,7 @@ class _Note:
             return reporter.word(found, PHRASES.brightness)
         scale = None
         key = "flux"
-        if lot < 0.55 and self.hosted and has_distance(facts):
+        if lot < 0.55 and self.hosted and facts.is_at_known_distance:
             key = "luminosity"
             value = found.value * facts.luminosity / facts.flux
             found = reporter.again(found, "luminosity", value)

@@ -6,7 +6,6 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable
 from functools import cache
-from math import inf
 from string import Formatter
 
 from hf_specclip.literature import FAMILIES, find_class, mentioned_classes
@@ -14,66 +13,13 @@ from hf_specclip.literature import FAMILIES, find_class, mentioned_classes
 from ...source_classes import CLASSES, COMPONENTS, POWER_LAW
 from ..facts import Facts
 from ..grammar import below, capitalized
-from ..reporter import LINEAR, LOG, LabelTable, Measurement, Reporter, WordScale
+from ..phrases import read_phrases
+from ..reporter import LINEAR, LOG, Measurement, Reporter, WordScale
 from ..writer import Writer
 
+PHRASES = read_phrases("keywords")
 # Names that claim more than the class.
 _CLAIMS = re.compile(r"compton|\bct|supersoft|\buls\b|redshift|distant|quiescent", re.IGNORECASE)
-_MODELS = LabelTable(
-    "model",
-    {
-        "power_law": (
-            "power law",
-            "power-law <continuum|spectrum|emission>",
-            "<nonthermal|non-thermal> <emission|X-rays|spectrum>",
-            "Comptonised continuum",
-        ),
-        "plasma": (
-            "thermal plasma",
-            "<optically thin|collisional|hot> plasma",
-            "line-rich <thermal |>emission",
-            "APEC plasma",
-        ),
-        "black_body": (
-            "blackbody<| emission| spectrum>",
-            "surface emission",
-            "Planck-like spectrum",
-        ),
-        "bremsstrahlung": ("bremsstrahlung<| continuum| emission>", "free-free emission"),
-        "plasma|black_body|bremsstrahlung|disk": ("thermal <emission|X-rays|spectrum>",),
-    },
-)
-_OBSCURED = WordScale(
-    (
-        (0.03, "<unabsorbed|unobscured>"),
-        (1.0, ""),
-        (8.0, "<absorbed|obscured>"),
-        (90.0, "<heavily|highly|strongly> <absorbed|obscured>"),
-        (inf, "Compton-thick"),
-    )
-)
-_COLOURS = WordScale(
-    (
-        (-0.88, "supersoft"),
-        (-0.35, "soft"),
-        (0.15, ""),
-        (0.6, "hard"),
-        (inf, "<very hard|hard-spectrum>"),
-    )
-)
-_BRIGHT = WordScale(
-    (
-        (7e-15, "<very faint|X-ray faint>"),
-        (4e-14, "faint"),
-        (6e-13, ""),
-        (5e-12, "<bright|X-ray bright>"),
-        (inf, "<very bright|brightest>"),
-    )
-)
-_SLOPES = WordScale(((1.2, "flat"), (2.3, ""), (2.9, "steep"), (inf, "<very steep|ultrasteep>")))
-_HEATS = WordScale(
-    ((0.2, "<cool|low-temperature>"), (0.9, ""), (5.0, "hot"), (inf, "<very hot|high-temperature>"))
-)
 _MOST_WORDS = 12
 # `a` before a vowel, spoken or in an abbreviation.
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeioAEIO]|ul|un|[FHLMNRSX](?:[A-Z]|-))")
@@ -82,132 +28,6 @@ _INDEX = (0.5, 1.0, 1.2, 1.5, 1.7, 2.0, 2.3, 2.5, 3.0)
 _KT = (0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0)
 _NH = (0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0)
 _FLUX = (1e-15, 1e-14, 3e-14, 1e-13, 3e-13, 1e-12, 1e-11)
-_HOST_WORDS = LabelTable(
-    "host",
-    {
-        "survey": (
-            "<in a|from a> <deep|wide-area> <|extragalactic >survey",
-            "in {host}",
-            "in a survey field",
-        ),
-        "galaxy": (
-            "in a nearby galaxy",
-            "in {host}",
-            "in the galaxy {host}",
-        ),
-        "globular": (
-            "in a globular cluster",
-            "in {host}",
-            "in globular clusters",
-            "in a cluster core",
-        ),
-        "nursery": ("in a star-forming region", "in {host}", "in a young cluster", "in {host}"),
-        "cluster": ("towards a <galaxy cluster|cluster of galaxies>", "behind or in {host}"),
-        "plane": (
-            "in the Galactic plane",
-            "in the Milky Way",
-            "at low Galactic latitude",
-            "in {host}",
-        ),
-        "galaxy|survey|cluster": ("outside our Galaxy", "at extragalactic distance"),
-        "globular|nursery|plane": ("in our Galaxy", "within the Galaxy"),
-    },
-)
-_LABELLED = (
-    "{adjective} {c}",
-    "{c}, {adjective}",
-    "{c} with {model}",
-    "{c} {where}",
-    "{c} {quantity}",
-    "{c} at {z}",
-    "{adjective} {c} at {z}",
-    "{c}, {quantity}",
-    "{c} with {quantity}",
-    "{adjective} {c} {where}",
-    "{adjective} {c} {quantity}",
-    "{adjective} {c} with {model}",
-    "{c} {where}, {quantity}",
-    "{c}: {model}, {quantity}",
-    "{model} of <a|the> {c}",
-    "search: {adjective} {c}",
-    "any {c} {quantity}?",
-    "{quantity} {c}",
-)
-_TITLES = (
-    "<The |>X-ray <spectrum|emission|properties|view> of <a|the> {c}",
-    "A <Chandra|deep Chandra|new> <study|look|observation> of <a|the> {adjective} {c}",
-    "<Discovery|Nature|Identification|Monitoring> of a {c} {where}",
-    "{C} {where}: <a|new> <study|results|spectroscopy>",
-    "<Chandra|X-ray> <spectroscopy|imaging|variability> of <a|the> {c} {where}",
-    "<On|Constraining> the {model} of a {c}",
-    "{Adjective} {c} <revisited|in X-rays|caught by Chandra|with ACIS>",
-    "<Is|Was> it a {c}? {Model} {quantity}",
-    "A {c} with {quantity}",
-    "The {adjective} {c} {where} <as seen by Chandra|in X-rays>",
-)
-_UNLABELLED = (
-    "{adjective} {model}",
-    "{adjective} {model}, {quantity}",
-    "{model} {quantity}",
-    "{model} with {quantity}",
-    "{quantity}",
-    "{quantity}, {other}",
-    "{quantity} with {other}",
-    "{adjective} <source|X-ray source>",
-    "{adjective} <source|emitter> with {quantity}",
-    "{adjective} <source|object> {where}",
-    "<source|X-ray source> with {quantity} and {other}",
-    "<spectra|sources> with {quantity}",
-    "{model}, {other}",
-)
-_KEYWORD_LINES = LabelTable(
-    "class",
-    {
-        "qso|seyfert1|seyfert2|lensed_qso": (
-            "galaxies: active -- X-rays: galaxies",
-            "<black hole physics|accretion>; galaxies: <nuclei|active>",
-        ),
-        "qso|lensed_qso": (
-            "quasars: general; X-rays: <general|galaxies>",
-            "quasars: <individual|general>",
-        ),
-        "lensed_qso": ("gravitational lensing: strong; quasars: general",),
-        "seyfert1|seyfert2": ("galaxies: Seyfert; X-rays: galaxies", "galaxies: Seyfert"),
-        "lmxb|hmxb|ulx|ulx_pulsar": (
-            "X-rays: binaries",
-            "accretion, accretion disks; X-rays: binaries",
-        ),
-        "ulx_pulsar|hmxb": ("stars: neutron; X-rays: binaries; pulsars: general",),
-        "hmxb": ("X-rays: binaries; stars: emission-line, Be", "stars: massive; X-rays: binaries"),
-        "cv|cv_magnetic": (
-            "novae, cataclysmic variables<|; white dwarfs>",
-            "white dwarfs; <binaries: close|accretion>; X-rays: stars",
-        ),
-        "star|yso": ("stars: <activity|coronae|flare>; X-rays: stars", "stars: coronae"),
-        "star": ("stars: late-type; stars: <activity|coronae>",),
-        "yso": (
-            "stars: pre-main-sequence<|; X-rays: stars>",
-            "stars: formation; protoplanetary disks",
-        ),
-        "ob_star": ("stars: <early-type|massive|winds, outflows>; X-rays: stars",),
-        "snr": ("ISM: supernova remnants<|; X-rays: ISM>", "supernova remnants -- shock waves"),
-        "cluster": (
-            "galaxies: clusters: <general|intracluster medium>",
-            "X-rays: galaxies: clusters",
-        ),
-        "hot_gas": ("galaxies: ISM; X-rays: <galaxies|ISM>", "galaxies: halos -- X-rays: ISM"),
-        "pulsar|msp": ("pulsars: general<|; stars: neutron>", "stars: neutron; pulsars: general"),
-        "pulsar|msp|magnetar": ("stars: neutron<|; X-rays: stars>",),
-        "magnetar": (
-            "stars: magnetars<|; stars: neutron>",
-            "stars: magnetic field; stars: neutron",
-        ),
-        "tde": (
-            "<transients|galaxies: nuclei>: tidal disruption events",
-            "accretion; galaxies: nuclei",
-        ),
-    },
-)
 
 
 def _class_phrases() -> dict[str, list[list[tuple[str, str]]]]:
@@ -234,7 +54,7 @@ def _class_phrases() -> dict[str, list[list[tuple[str, str]]]]:
     return tables
 
 
-_PHRASES = _class_phrases()
+_NAMES = _class_phrases()
 
 
 @cache
@@ -249,18 +69,18 @@ def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
         phrase = _class_phrase(facts, reporter)
         texts = {"identity": _plural(phrase) if reporter.chance(0.15) else phrase}
     elif kind < 0.29:
-        texts = {"identity": _KEYWORD_LINES.pick(facts, reporter)}
+        texts = {"identity": PHRASES.keyword_lines.pick(facts, reporter)}
     elif kind < 0.64:
-        texts = {"identity": _fill(_LABELLED, facts, reporter)}
+        texts = {"identity": _fill(PHRASES.labelled, facts, reporter)}
     elif kind < 0.78:
-        texts = {"identity": _fill(_TITLES, facts, reporter)}
+        texts = {"identity": _fill(PHRASES.titles, facts, reporter)}
     else:
-        texts = {"spectrum": _fill(_UNLABELLED, facts, reporter)}
+        texts = {"spectrum": _fill(PHRASES.unlabelled, facts, reporter)}
     if reporter.chance(0.15):
         if "spectrum" in texts:
-            texts["context"] = _HOST_WORDS.pick(facts, reporter, host=facts.host)
+            texts["context"] = PHRASES.host_words.pick(facts, reporter, host=facts.host)
         else:
-            texts["spectrum"] = _fill(_UNLABELLED, facts, reporter)
+            texts["spectrum"] = _fill(PHRASES.unlabelled, facts, reporter)
     capital = reporter.chance(0.35)
     return {name: capitalized(text) if capital else text for name, text in texts.items()}
 
@@ -285,7 +105,7 @@ def _fill(templates: tuple[str, ...], facts: Facts, reporter: Reporter) -> str:
 
 def _class_phrase(facts: Facts, reporter: Reporter) -> str:
     chosen = reporter.random.random()
-    options = _PHRASES[facts.class_name][0 if chosen < 0.4 else 1 if chosen < 0.82 else 2]
+    options = _NAMES[facts.class_name][0 if chosen < 0.4 else 1 if chosen < 0.82 else 2]
     labels, phrase = options[below(reporter.random, len(options))]
     reporter.label("class", labels)
     return phrase
@@ -298,30 +118,21 @@ def _plural(phrase: str) -> str:
 
 
 def _model(facts: Facts, reporter: Reporter) -> str:
-    text = _MODELS.pick(facts, reporter)
+    text = PHRASES.models.pick(facts, reporter)
     if reporter.tells_second(facts, 0.15):
-        text = f"{text} {_SECOND[COMPONENTS[int(facts.second)]]}"
+        text = f"{text} {PHRASES.second[COMPONENTS[int(facts.second)]]}"
     return text
-
-
-_SECOND = {
-    "power_law": "plus a power-law tail",
-    "black_body": "and a blackbody",
-    "bremsstrahlung": "and bremsstrahlung",
-    "plasma": "plus another plasma",
-    "disk": "plus a disk",
-}
 
 
 def _adjective(facts: Facts, reporter: Reporter) -> str:
     """Return a word on absorption, colour, brightness, slope or temperature; `` for none."""
     chosen = below(reporter.random, 7)
     if chosen < 3:
-        found, scale = reporter.measure("nh", facts.nh, 0.25, LOG), _OBSCURED
+        found, scale = reporter.measure("nh", facts.nh, 0.25, LOG), PHRASES.obscured
     elif chosen < 5:
-        found, scale = reporter.measure("hardness", facts.hardness, 0.08), _COLOURS
+        found, scale = reporter.measure("hardness", facts.hardness, 0.08), PHRASES.colours
     elif chosen < 6:
-        found, scale = reporter.measure("flux", facts.flux, 0.4, LOG), _BRIGHT
+        found, scale = reporter.measure("flux", facts.flux, 0.4, LOG), PHRASES.bright
     else:
         found, scale = _measure_shape(facts, reporter)
     if not scale.step(found.value)[2]:
@@ -333,8 +144,8 @@ def _adjective(facts: Facts, reporter: Reporter) -> str:
 
 def _measure_shape(facts: Facts, reporter: Reporter) -> tuple[Measurement, WordScale]:
     if facts.first == POWER_LAW:
-        return reporter.measure("shape", facts.shape, 0.15, LINEAR), _SLOPES
-    return reporter.measure("shape", facts.shape, 0.12, LOG), _HEATS
+        return reporter.measure("shape", facts.shape, 0.15, LINEAR), PHRASES.slopes
+    return reporter.measure("shape", facts.shape, 0.12, LOG), PHRASES.heats
 
 
 def _label_shape(facts: Facts, reporter: Reporter) -> None:
@@ -409,7 +220,7 @@ def _column(facts: Facts, reporter: Reporter) -> str:
 def _flux(facts: Facts, reporter: Reporter) -> str:
     flux = reporter.measure("flux", facts.flux, 0.35, LOG)
     if facts.is_at_known_distance and reporter.chance(0.6):
-        where = _HOST_WORDS.pick(facts, reporter, host=facts.host)
+        where = PHRASES.host_words.pick(facts, reporter, host=facts.host)
         reporter.label("host", facts.field_kind)
         found = reporter.again(flux, "luminosity", flux.value * facts.luminosity / facts.flux)
         if reporter.chance(0.4):
@@ -480,7 +291,7 @@ _SLOTS: dict[str, Callable[[Facts, Reporter], str]] = {
     "model": _model,
     "other": _quantity,
     "quantity": _quantity,
-    "where": lambda facts, reporter: _HOST_WORDS.pick(facts, reporter, host=facts.host),
+    "where": lambda facts, reporter: PHRASES.host_words.pick(facts, reporter, host=facts.host),
     "z": _redshift,
 }
 

@@ -14,7 +14,6 @@ from random import Random
 from typing import TypeVar
 
 from ...source_classes import COMPONENTS, POWER_LAW
-from ..composition import has_distance
 from ..facts import Facts
 from ..grammar import below
 from ..names import AUTHORS
@@ -95,7 +94,7 @@ class _Source:
 
     def place_known(self) -> bool:
         """Return True where a luminosity can be stated."""
-        return self.facts.redshift > 0.0 or (self.host_told and has_distance(self.facts))
+        return self.facts.redshift > 0.0 or (self.host_told and self.facts.is_at_known_distance)
 
     def _exposure(self) -> str:
         return f"{self._duration / 1e3:.{self._duration < 2e4:d}f} ks"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import ceil, floor
 
 from ...source_classes import COMPONENTS, POWER_LAW
-from ..composition import has_distance
 from ..facts import Facts
 from ..grammar import expand
 from ..phrases import read_phrases
@@ -110,7 +109,7 @@ class Source:
         power_law = int(facts.first) == POWER_LAW
         groups = [] if self.column_told else ["nh"]
         groups += ["slope" if power_law else "warmth", "colour", "flux", "counts"]
-        if self.redshift or (self.host_told and has_distance(facts)):
+        if self.redshift or (self.host_told and facts.is_at_known_distance):
             groups.append("luminosity")
         groups += ["foreground", "soft_colour"]
         if COMPONENTS[int(facts.first)] == "plasma":

@@ -1,0 +1,338 @@
+"""Talkative writer: three sections of full sentences, nearly every quantity in words or numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isfinite
+
+from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
+from ..facts import Facts
+from ..names import AUTHORS
+from ..papers import article_of
+from ..phrases import read_phrases
+from ..reporter import LOG, Reporter
+from ..writer import Writer
+
+PHRASES = read_phrases("talkative")
+_FEWEST_WORDS = 60
+# Chance of each remark on its appearance in X-rays.
+_PORTRAYED = 0.9
+# Chance of a sentence on why it was easy or hard to study.
+_REMARKED = 0.9
+# From so many photons on a source counts as easy to study: a limit of `PHRASES.photons`.
+_MANY = 480.0
+_KEV_IN_MK = 11.6
+# Chances that a measured quantity is stated as a number, that it is told in words, that a second
+# component is told of, and that nothing is said of the spectrum.
+_NUMBERS, _WORDS, _SECOND_TOLD, _SILENCE = 0.6, 0.97, 0.7, 0.02
+
+
+def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
+    """Write the three sections, with remarks on methods until there are words enough."""
+    identity = _write_identity(facts, reporter)
+    spectrum = _write_spectrum(facts, reporter)
+    context = _write_context(facts, reporter)
+    methods = reporter.shuffled(PHRASES.methods)
+    wanted = reporter.random.randrange(3)
+    while wanted > 0 or len(f"{identity} {spectrum} {context}".split()) < _FEWEST_WORDS:
+        context = f"{context} {_method(reporter, methods.pop())}"
+        wanted -= 1
+    return {"identity": identity, "spectrum": spectrum, "context": context}
+
+
+def _write_identity(facts: Facts, reporter: Reporter) -> str:
+    """Write the section `identity`: class, brightness and colour, and at times the evidence.
+
+    Args:
+        facts: what the literature has as true.
+        reporter: writes and notes.
+    """
+    label = reporter.pick(PHRASES.class_labels[facts.class_name])
+    reporter.label("class", facts.class_name)
+    article = article_of(label)
+    where = ""
+    if facts.redshift > 0.0 and reporter.chance(0.75):
+        digits = 3 if facts.redshift < 0.3 else 2
+        # From lines in optical spectra.
+        found = reporter.measure("redshift", facts.redshift, 3e-4)
+        where = f" at redshift {reporter.decimal(found, digits)}"
+    elif facts.field_kind in ("galaxy", "globular", "nursery") and reporter.chance(0.6):
+        where = reporter.pick(PHRASES.where, host=facts.host)
+    sentences = [
+        reporter.pick(
+            PHRASES.identity,
+            name=facts.name,
+            a_label=f"{article} {label}",
+            a_label_cap=f"{article.capitalize()} {label}",
+            where=where,
+            alias=f"{facts.host.removeprefix('the ')} X-{facts.place + 1}",
+        )
+    ]
+    if reporter.chance(0.8):
+        sentences.append(_evidence(facts, reporter))
+    if reporter.chance(_PORTRAYED):
+        sentences.append(_portrait(facts, reporter))
+    if reporter.chance(_PORTRAYED):
+        found = reporter.measure("photons", facts.photons, 0.2, LOG)
+        sentences.append(
+            reporter.pick(PHRASES.depth, photons=reporter.word(found, PHRASES.photons))
+        )
+    if reporter.chance(0.2):
+        sentences.append(reporter.pick(PHRASES.verdict))
+    return " ".join([sentences[0], *reporter.shuffled(sentences[1:])])
+
+
+def _portrait(facts: Facts, reporter: Reporter) -> str:
+    """Write one sentence on the source's appearance in X-rays, as introductions have it."""
+    flux = reporter.measure("flux", facts.flux, 0.2, LOG)
+    hardness = reporter.measure("hardness", facts.hardness, 0.06)
+    return reporter.pick(
+        PHRASES.portrait,
+        brightness=reporter.word(flux, PHRASES.brightness),
+        colour=reporter.word(hardness, PHRASES.hardness),
+    )
+
+
+def _evidence(facts: Facts, reporter: Reporter) -> str:
+    """Write the evidence for the class, with numbers that carry no information."""
+    random = reporter.random
+    return reporter.pick(
+        PHRASES.evidence[facts.class_name],
+        magnitude=random.uniform(17.0, 25.0),
+        bright=random.uniform(7.0, 14.0),
+        mass=random.randrange(2, 90),
+        hours=random.uniform(1.3, 12.0),
+        seconds=random.randrange(3, 900),
+        arcsec=random.randrange(4, 60),
+        kyr=random.randrange(1, 30),
+        period=random.randrange(2, 400),
+        edot=random.randrange(33, 38),
+        images=(2, 4)[random.randrange(2)],
+        days=random.randrange(5, 160),
+        years=random.randrange(1, 9),
+        spin=random.uniform(0.8, 11.0),
+        few=random.uniform(1.6, 12.0),
+    )
+
+
+def _write_spectrum(facts: Facts, reporter: Reporter) -> str:
+    """Write the section `spectrum`: the model, further components, and the shape of the continuum.
+
+    Args:
+        facts: what the literature has as true.
+        reporter: writes and notes.
+    """
+    if reporter.chance(_SILENCE):
+        return reporter.pick(PHRASES.silent)
+    kind = int(facts.first)
+    reporter.label("model", COMPONENTS[kind])
+    number = reporter.chance(_NUMBERS)
+    shape = f" {_shape('shape', kind, facts.shape, reporter)}" if number else ""
+    sentences = [
+        reporter.pick(PHRASES.opening, model=reporter.pick(PHRASES.model_names[COMPONENTS[kind]]))
+        + f"{shape}."
+    ]
+    if reporter.tells_second(facts, _SECOND_TOLD):
+        second = int(facts.second)
+        other = reporter.pick(PHRASES.model_names[COMPONENTS[second]])
+        stated = reporter.chance(0.5)
+        sentences.append(
+            reporter.pick(
+                PHRASES.second,
+                other=other,
+                shape=f" {_shape('shape2', second, facts.shape2, reporter)}" if stated else "",
+            )
+        )
+    parts: tuple[tuple[float, Callable[[], str]], ...] = (
+        (0.7 * _WORDS, lambda: _shape_in_words(kind, facts, reporter)),
+        (_WORDS, lambda: _hardness(facts, reporter)),
+        (_WORDS, lambda: _soft_end(facts, reporter)),
+        (_WORDS, lambda: _absorption(facts, reporter)),
+        (_WORDS, lambda: _brightness(facts, reporter)),
+        (_WORDS, lambda: _statistics(facts, reporter)),
+        (0.25, lambda: reporter.pick(PHRASES.behaviour[facts.class_name])),
+        (0.3 if kind == PLASMA else 0.0, lambda: _metals(facts, reporter)),
+    )
+    details = [write() for chance, write in parts if reporter.chance(chance)]
+    return " ".join([*sentences, *reporter.shuffled(details)])
+
+
+def _shape(quantity: str, kind: int, value: float, reporter: Reporter) -> str:
+    relative = 10.0 ** reporter.random.uniform(-1.7, -0.8)
+    if kind == POWER_LAW:
+        error = max(0.03, 1.8 * relative)
+        found = reporter.measure(quantity, value, error)
+        digits = 1 if error > 0.1 else 2
+        form = reporter.random.randrange(4)
+        return PHRASES.photon_indices[form].format(
+            value=reporter.decimal(found, 1 if form == 2 else digits), error=error, digits=digits
+        )
+    found = reporter.measure(quantity, value, relative, LOG)
+    if reporter.chance(0.25):
+        return f"at about {reporter.plain(found, 2, 1.0 / _KEV_IN_MK)} million K"
+    digits = 0 if found.value >= 10 else 1 if found.value >= 1 else 2
+    return reporter.pick(
+        PHRASES.temperatures,
+        value=reporter.decimal(found, digits),
+        error=found.value * relative,
+        more=digits + 1,
+    )
+
+
+def _shape_in_words(kind: int, facts: Facts, reporter: Reporter) -> str:
+    if kind == POWER_LAW:
+        found = reporter.measure("shape", facts.shape, 0.1)
+        return reporter.pick(PHRASES.slope_words, word=reporter.word(found, PHRASES.slopes))
+    found = reporter.measure("shape", facts.shape, 0.1, LOG)
+    return reporter.pick(PHRASES.heat_words, word=reporter.word(found, PHRASES.heats))
+
+
+def _hardness(facts: Facts, reporter: Reporter) -> str:
+    found = reporter.measure("hardness", facts.hardness, 0.06)
+    return reporter.pick(PHRASES.colours, word=reporter.word(found, PHRASES.hardness))
+
+
+def _soft_end(facts: Facts, reporter: Reporter) -> str:
+    found = reporter.measure("medium_soft", facts.medium_soft, 0.06)
+    return reporter.pick(PHRASES.soft_end, word=reporter.word(found, PHRASES.low_energies))
+
+
+def _statistics(facts: Facts, reporter: Reporter) -> str:
+    found = reporter.measure("photons", facts.photons, 0.2, LOG)
+    return reporter.pick(PHRASES.statistics, word=reporter.word(found, PHRASES.photons))
+
+
+def _absorption(facts: Facts, reporter: Reporter) -> str:
+    error = 10.0 ** reporter.random.uniform(-1.2, -0.6)
+    column = reporter.measure("nh", facts.nh, error, LOG)
+    if not reporter.chance(_NUMBERS):
+        return reporter.pick(PHRASES.absorbed, word=reporter.word(column, PHRASES.absorption))
+    form = reporter.random.randrange(len(PHRASES.column))
+    mantissa, exponent = reporter.significant(column, 1 if form == 2 else 2, 1e-22)
+    return reporter.pick(
+        PHRASES.column[form : form + 1],
+        mantissa=mantissa,
+        exponent=exponent,
+        word=reporter.aside(column, PHRASES.absorption),
+    )
+
+
+def _brightness(facts: Facts, reporter: Reporter) -> str:
+    # Other observations caught it at another time.
+    flux = reporter.measure("flux", facts.flux, 0.2, LOG)
+    if not reporter.chance(_NUMBERS):
+        return reporter.pick(PHRASES.bright, word=reporter.word(flux, PHRASES.brightness))
+    luminous = isfinite(facts.distance_mpc) and facts.field_kind != "cluster"
+    if luminous and reporter.chance(0.4):
+        frames: tuple[str, ...] = PHRASES.luminosity
+        form = reporter.random.randrange(len(frames))
+        found = reporter.again(flux, "luminosity", flux.value * facts.luminosity / facts.flux)
+        mantissa, exponent = reporter.significant(found, 2 if form == 0 else 1)
+    else:
+        frames = PHRASES.flux
+        form = reporter.random.randrange(len(frames))
+        mantissa, exponent = reporter.significant(flux, 1 if form == 1 else 2)
+    return reporter.pick(
+        frames[form : form + 1],
+        mantissa=mantissa,
+        exponent=exponent,
+        word=reporter.aside(flux, PHRASES.brightness),
+    )
+
+
+def _metals(facts: Facts, reporter: Reporter) -> str:
+    found = reporter.measure("abundance", facts.abundance, 0.15, LOG)
+    return reporter.pick(
+        PHRASES.metals, value=reporter.decimal(found, 1 + reporter.random.randrange(2))
+    )
+
+
+def _write_context(facts: Facts, reporter: Reporter) -> str:
+    """Write the section `context`: surroundings, motive and references.
+
+    Args:
+        facts: what the literature has as true.
+        reporter: writes and notes.
+    """
+    reporter.label("host", facts.field_kind)
+    places = PHRASES.context[facts.field_kind]
+    place = places[reporter.random.randrange(len(places))]
+    sentences = [
+        place.format(
+            host=facts.host,
+            host_cap=facts.host[0].upper() + facts.host[1:],
+            distance=_distance(facts, reporter) if "{distance}" in place else "",
+        )
+    ]
+    if reporter.chance(0.8):
+        sentences.append(reporter.pick(PHRASES.motive[facts.class_name]))
+    if reporter.chance(_REMARKED):
+        sentences.append(_remark(facts, reporter))
+    if facts.field_kind == "plane" and reporter.chance(0.5):
+        # From maps of gas and dust, which are good to a tenth.
+        found = reporter.measure("foreground_nh", facts.foreground_nh, 0.1, LOG)
+        words = reporter.word(found, PHRASES.absorption)
+        sentences.append(reporter.pick(PHRASES.sightline, word=words))
+    if reporter.chance(0.6) and facts.papers:
+        paper = facts.papers[reporter.random.randrange(len(facts.papers))]
+        sentences.append(
+            reporter.pick(
+                PHRASES.backed_by,
+                author=AUTHORS[reporter.random.randrange(len(AUTHORS))],
+                year=paper.year,
+                title=paper.title,
+            )
+        )
+    return " ".join([sentences[0], *reporter.shuffled(sentences[1:])])
+
+
+def _remark(facts: Facts, reporter: Reporter) -> str:
+    """Write why it was easy or hard to study, its colour, or the gas in front of it."""
+    about = reporter.random.random()
+    if about < 0.4:
+        found = reporter.measure("photons", facts.photons, 0.2, LOG)
+        # The choice follows from the step of the scale, so it says nothing more.
+        easy = PHRASES.photons.step(found.value)[0] >= _MANY
+        return reporter.pick(
+            PHRASES.studied,
+            choice=reporter.pick(PHRASES.easy if easy else PHRASES.hard),
+            word=reporter.word(found, PHRASES.photons),
+        )
+    if about < 0.8:
+        found = reporter.measure("hardness", facts.hardness, 0.06)
+        return reporter.pick(PHRASES.coloured, word=reporter.word(found, PHRASES.hardness))
+    column = reporter.measure("nh", facts.nh, 0.15, LOG)
+    return reporter.pick(PHRASES.veiled, word=reporter.word(column, PHRASES.absorption))
+
+
+def _distance(facts: Facts, reporter: Reporter) -> str:
+    if not isfinite(facts.distance_mpc):
+        return "an unknown distance"
+    # One ladder or another.
+    found = reporter.measure("distance_mpc", facts.distance_mpc, 0.05, LOG)
+    if found.value >= 0.1:
+        return f"{reporter.plain(found, 2)} Mpc"
+    if found.value >= 1e-3:
+        return f"{reporter.plain(found, 2, 1e-3)} kpc"
+    return f"{reporter.plain(found, 2, 1e-6)} pc"
+
+
+def _method(reporter: Reporter, template: str) -> str:
+    """Fill a sentence on methods with numbers that carry no information."""
+    random = reporter.random
+    return template.format(
+        survey=PHRASES.surveys[random.randrange(len(PHRASES.surveys))],
+        tenth=random.uniform(0.1, 1.5),
+        few=random.randrange(2, 9),
+        percent=random.randrange(1, 95),
+        ghz=(1.4, 3, 5.5, 9)[random.randrange(4)],
+        metres=(2.5, 4, 6.5, 8, 10)[random.randrange(5)],
+        decades=random.randrange(2, 10),
+        score=random.uniform(0.5, 0.99),
+        arcsec=random.randrange(2, 40),
+    )
+
+
+WRITER = Writer("talkative", write)
+
+__all__ = ["WRITER"]
