@@ -31,6 +31,9 @@ from .stratum import systematic_draws
 
 # Below e^−700 of the best member, sums are taken in a gentler power: the order is kept.
 _GENTLE = 0.02
+# Members that speak for a spectrum at least. Where fewer do, the bank is too coarse for the
+# likelihood, and a power of it, as smooth as the bank is, ranks better.
+_ENOUGH, _SMOOTHER, _STEPS = 15.0, 0.8, 25
 # Spectra that are compared at once.
 _TOGETHER = 32
 
@@ -42,7 +45,8 @@ class Observation:
     Attributes:
         scores: ln p(spectrum | text) − ln p(spectrum), (n, t) float64.
         half_scores: the same by every other member of the bank: what doubling the bank changes.
-        effective: members of the bank that speak for each spectrum, 1 / Σ p², (n).
+        effective: members of the bank that speak for each spectrum, 1 / Σ p², before the likelihood
+            is smoothed, (n).
         from_spectrum: members drawn from the posterior given the spectrum, (n, k).
         from_both: the same given the spectrum and its own text, (n, k).
     """
@@ -94,11 +98,12 @@ def observe(
         some = slice(start, min(start + _TOGETHER, n))
         rows = np.arange(some.start, some.stop)
         likelihood = _likelihoods(prior, bank, spectra, rows)
-        posterior = likelihood + torch.from_numpy(bank.log_prior)[:, None]
+        log_prior = torch.from_numpy(bank.log_prior)[:, None]
+        effective[some] = _smooth(likelihood, log_prior)
+        posterior = likelihood + log_prior
         evidence = torch.logsumexp(posterior, 0)
         half_evidence = torch.logsumexp(posterior[::2], 0) + np.log(2.0)
         posterior = (posterior - evidence).exp_()
-        effective[some] = 1.0 / posterior.square().sum(dim=0).numpy()
         _score(bank, likelihood, scores[some].T, half_scores[some].T)
         scores[some] -= evidence.numpy()[:, None]
         half_scores[some] -= half_evidence.numpy()[:, None]
@@ -130,6 +135,28 @@ def _likelihoods(prior: Prior, bank: Bank, spectra: Spectra, rows: np.ndarray) -
         visit = torch.from_numpy(np.log(np.maximum(visit, 1e-30)) - bank.log_chance)
         result[:, column] = likelihood.double() + visit
     return result
+
+
+def _smooth(likelihood: torch.Tensor, log_prior: torch.Tensor) -> np.ndarray:
+    """Take a power of each column of a likelihood (m, k), in place, that leaves `_ENOUGH` members.
+
+    Returns:
+        Members that spoke for each spectrum before, (k).
+    """
+    effective = _effective(likelihood + log_prior)
+    coarse = torch.nonzero(effective < _ENOUGH).ravel()
+    for _ in range(_STEPS):
+        if not len(coarse):
+            break
+        likelihood[:, coarse] *= _SMOOTHER
+        fine = _effective(likelihood[:, coarse] + log_prior) >= _ENOUGH
+        coarse = coarse[~fine]
+    return effective.numpy()
+
+
+def _effective(log_weights: torch.Tensor) -> torch.Tensor:
+    """Return 1 / Σ p² of each column of unnormalised ln p (m, k), (k)."""
+    return 1.0 / torch.softmax(log_weights, 0).square().sum(dim=0)
 
 
 def _score(
