@@ -46,16 +46,20 @@ _UNITS = tuple(
 )
 _NAMED = {k: _compile(rf"(?P<name>{name}){{filler}}") for k, name in _TABLES["names"].items()}
 _LOGGED = {
-    kind: _compile(rf"\b[Ll]og(?:_?10)?\s*[(\[]?\s*(?:{name})[^=<>~\d]*(?:/[^=<>~]*)?{{filler}}")
+    kind: _compile(
+        rf"\b[Ll]og(?:_?10|arithm|arithmic)?\s*[(\[]?\s*(?:{name})[^=<>~\d]*(?:/[^=<>~]*)?{{filler}}"
+    )
     for kind, name in _TABLES["logarithms"].items()
 }
 _THINGS = {kind: _compile(pattern) for kind, pattern in _TABLES["things"].items()}
 _KELVIN = 8.61733e-8  # keV
 # Units that need a name or a thing beside the number, and the kind they may state.
 _DIMENSIONS = {"energy": "temperature", "length": "distance", "time": "period"}
-# Kinds that may be stated without a unit; the last ones only in powers of ten.
-_UNITLESS = ("photon_index", "redshift", "abundance")
-_POWERS = ("column", "luminosity", "flux", "mass")
+# Kinds that may be stated without a unit, and those that may in powers of ten.
+_BARE = {kind: _NAMED[kind] for kind in ("photon_index", "redshift", "abundance")} | {
+    kind: _compile(rf"(?P<name>{name}){{filler}}") for kind, name in _TABLES["bare"].items()
+}
+_POWERS = {kind: _NAMED[kind] for kind in ("column", "luminosity", "flux", "mass")}
 
 
 @dataclass(frozen=True)
@@ -124,8 +128,10 @@ def find_quantities(text: str) -> list[Quantity]:
         if found and quantities and found[-1].stop > quantities[0].start:
             found.pop()  # the lower end of 0.1 < z < 0.5, read again with the upper
         found += quantities
-        if not quantities and run[-1].unit == "energy":
+        in_brackets = plain[start] == "(" and ")" in plain[stop - 1 : stop + 1]
+        if not quantities and (run[-1].unit == "energy" or in_brackets):
             # A band inside a name, as in L(0.5-8 keV) = 3e38 erg/s.
+            stop += plain[stop : stop + 1] == ")"
             plain = plain[:start] + " " * (stop - start) + plain[stop:]
         else:
             end = stop
@@ -220,7 +226,11 @@ def _may_share(plain: str, first: _Number, second: _Number) -> bool:
         return False
     if first.unit is None and second.unit is not None:
         before = max(0, first.start - 48)
-        if any(_NAMED[kind].search(plain, before, first.start) for kind in _UNITLESS):
+        named = (
+            _BARE[kind].search(plain, before, first.start)
+            for kind in ("photon_index", "redshift", "abundance")
+        )
+        if any(named):
             return False
     _share(first, second)
     return second.unit in (first.unit, None)
@@ -292,8 +302,8 @@ def _kind_of(plain: str, lead: str, run: list[_Number]) -> tuple[str | None, flo
         match = _NAMED[unit].search(lead)
         return unit, 0.0, match.start() if match else -1
     if unit is None:
-        kinds = [*_UNITLESS, *(_POWERS if any(n.exponent or n.value >= 1e6 for n in run) else ())]
-        matches = {kind: match for kind in kinds if (match := _NAMED[kind].search(lead))}
+        names = _BARE | (_POWERS if any(n.exponent or n.value >= 1e6 for n in run) else {})
+        matches = {kind: match for kind in names if (match := names[kind].search(lead))}
         matches = {
             k: m
             for k, m in matches.items()
@@ -310,10 +320,12 @@ def _kind_of(plain: str, lead: str, run: list[_Number]) -> tuple[str | None, flo
         return kind, 0.0, match.start() if match else -1
     is_size = kind == "distance" and (
         _WORDS["span"].match(plain, stop)
-        or (match and match["name"] == "within" and run[0].factor < 1e6)
+        or (match and match["name"] in ("within", "(") and run[0].factor < 1e6)
     )
     if match and not is_size:
         return kind, 0.0, match.start()
+    if kind == "distance" and run[0].factor >= 1e6 and plain[run[0].start] == "(":
+        return kind, 0.0, -1  # NGC 1234 (10 Mpc)
     return None, 0.0, -1
 
 
