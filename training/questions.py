@@ -142,8 +142,8 @@ def _kinds_precision(question: Mapping[str, Any], answer: Answer, held: int) -> 
 def _share_within(
     index: SpecCLIPIndex, ranges: Mapping[str, Sequence[float | None]] | None, answer: Answer
 ) -> float | None:
-    """Return the share of the hits within ranges; 0 without hits, None without ranges."""
-    if not ranges:
+    """Return the share of the hits within ranges; 0 without hits, None without ranges or values."""
+    if not ranges or not set(ranges) <= set(index.variables):
         return None
     if not answer.hits:
         return 0.0

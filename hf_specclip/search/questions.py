@@ -172,7 +172,8 @@ def understand(
         )
     cone, spans = find_cone(text)
     left.remove(*spans)
-    conditions = [Condition.parse(match[0]) for match in left.find(_CONDITION)]
+    ranges = [Condition.parse(match[0]) for match in left.find(_CONDITION)]
+    lacking = {c.variable for c in ranges if variables is not None and c.variable not in variables}
     names = [match[0] for match in left.find(_BY_POSITION)]  # before "PSR" is read as a pulsar
     quantities = find_quantities(left.text)
     mentions = mentioned_classes(left.without(quantities))
@@ -185,10 +186,14 @@ def understand(
         text,
         kinds=tuple(mention.phrase for mention in kinds),
         labels=frozenset().union(*(mention.labels for mention in kinds)),
-        conditions=(*conditions, *stated),
+        conditions=(*(c for c in ranges if c.variable not in lacking), *stated),
         cone=cone,
         words=tuple(known),
-        unused=(*names, *unstored),
+        unused=(
+            *names,
+            *unstored,
+            *(f"{name} (the index has no values of it)" for name in lacking),
+        ),
         unknown=tuple(unknown),
         suggestions=_suggestions(unknown, vocabulary),
         content=_content(text, [*names, *(w for w in unknown if w.isalpha())], spans),

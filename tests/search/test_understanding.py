@@ -61,6 +61,9 @@ def test_quantities_that_the_index_lacks_are_said_to_be_unused(vocabulary):
     question = understand("quasars with photon index 2", vocabulary, variables=["counts"])
     assert not question.conditions
     assert any("photon index" in item for item in question.unused)
+    question = understand("quasars, bb_kt < 1", vocabulary, variables=["counts"])
+    assert not question.conditions
+    assert question.unused == ("bb_kt (the index has no values of it)",)
 
 
 @pytest.mark.parametrize(
