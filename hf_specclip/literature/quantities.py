@@ -35,6 +35,7 @@ _SUPERSCRIPT = str.maketrans("⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹", "-+0123456789"
 _PLAIN_FORMS = tuple(_TABLES["spellings"])
 _SPELLED = re.compile("|".join(f"({pattern})" for pattern in _TABLES["spellings"].values()))
 _DIGIT = re.compile(r"\d")
+_BAND = re.compile(r"\([^()]*\)|[\d.\s-]*[kK]?eV")
 _WORDS = {key: _compile(pattern, re.VERBOSE) for key, pattern in _TABLES["number"].items()}
 _UPPER, _LOWER = (
     re.compile(_WORDS[key].pattern + f"(?-x:{_TABLES['fragments']['about']})", re.VERBOSE)
@@ -128,11 +129,10 @@ def find_quantities(text: str) -> list[Quantity]:
         if found and quantities and found[-1].stop > quantities[0].start:
             found.pop()  # the lower end of 0.1 < z < 0.5, read again with the upper
         found += quantities
-        in_brackets = plain[start] == "(" and ")" in plain[stop - 1 : stop + 1]
-        if not quantities and (run[-1].unit == "energy" or in_brackets):
-            # A band inside a name, as in L(0.5-8 keV) = 3e38 erg/s.
-            stop += plain[stop : stop + 1] == ")"
-            plain = plain[:start] + " " * (stop - start) + plain[stop:]
+        if not quantities and (band := _BAND.search(plain, max(0, start - 1), stop + 1)):
+            # Inside a name, as in L(0.5-8 keV) = 3e38 erg/s.
+            blank = " " * (band.end() - band.start())
+            plain = plain[: band.start()] + blank + plain[band.end() :]
         else:
             end = stop
     return [replace(q, start=origin[q.start], stop=origin[q.stop - 1] + 1) for q in found]

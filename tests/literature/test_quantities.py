@@ -19,6 +19,7 @@ INF, NAN = math.inf, math.nan
         ("(3.1 +/- 0.4) x 10^-14 erg s^-1 cm^-2", "flux", 3.1e-14, 2.7e-14, 3.5e-14),
         ("1.1e-13 ± 2e-14 ergs/s/cm2", "flux", 1.1e-13, 9e-14, 1.3e-13),
         ("log F_X = -13.2", "flux", 10**-13.2, 10**-13.2, 10**-13.2),
+        ("log F(0.5-7) = -13.2", "flux", 10**-13.2, 10**-13.2, 10**-13.2),
         ("L_X ~ 10³⁸ erg s⁻¹", "luminosity", 1e38, 1e38, 1e38),
         ("L(0.5-8 keV) < 2e39 erg/s", "luminosity", 2e39, -INF, 2e39),
         ("of at least a few 1e40 erg/s", "luminosity", 1e40, 1e40, INF),
