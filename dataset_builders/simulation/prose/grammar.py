@@ -8,6 +8,8 @@ from __future__ import annotations
 from functools import cache
 from random import Random
 
+# Acronyms that are not spelt out.
+_READ_AS_WORDS = ("MEKAL", "DISKBB")
 # A text is its parts in order; a part is plain text, or the options of a choice.
 _Parts = tuple["str | tuple[_Parts, ...]", ...]
 
@@ -28,6 +30,17 @@ def expand(template: str, random: Random) -> str:
 def capitalized(text: str) -> str:
     """Return a text with a capital first letter."""
     return text[:1].upper() + text[1:]
+
+
+def with_article(noun: str) -> str:
+    """Return a noun phrase with its indefinite article, by the sound of its first word."""
+    first = noun.split()[0].split("-")[0]
+    if first.isupper() and first not in _READ_AS_WORDS:
+        # Letters are spelt out, but for U, which begins like `you`.
+        vowel = first[0] in "AEFHILMNORSX"
+    else:
+        vowel = first[0] in "aeiouAEIO"
+    return f"{'an' if vowel else 'a'} {noun}"
 
 
 def count_ways(template: str) -> int:
@@ -102,4 +115,4 @@ def _sequence(template: str, start: int, *, within: bool) -> tuple[_Parts, int]:
     return (*parts, text), place
 
 
-__all__ = ["below", "capitalized", "count_ways", "expand"]
+__all__ = ["below", "capitalized", "count_ways", "expand", "with_article"]

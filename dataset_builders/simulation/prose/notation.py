@@ -8,7 +8,6 @@ from math import ceil, exp, floor, log10, pi, sqrt
 
 from .facts import MPC_IN_CM
 from .reporter import LOG, Measurement, Reporter
-from .statements import Statement
 
 # One printed unit, in the units of `Facts`.
 UNITS = {
@@ -21,9 +20,6 @@ UNITS = {
 _POWERS = ("column", "flux", "luminosity")
 # Steps within a decade to which limits are rounded.
 _ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
-
-# Acronyms that are not spelt out.
-_READ_AS_WORDS = ("MEKAL", "DISKBB")
 
 
 @dataclass(frozen=True)
@@ -135,8 +131,7 @@ class Numerals:
                 return self._power(f"({mantissa})", exponent)
             return self._power(mantissa, exponent)
         digits = _digits(key, found.value / unit, sigma)
-        text, half = f"{found.value / unit:.{digits}f}", 0.5 * 10.0**-digits
-        self._note(found, (float(text) - half) * unit, (float(text) + half) * unit)
+        text = self._reporter.decimal(found, digits, unit)
         if not error:
             return text
         return self._with_error(text, sigma, digits, self._one_of(self.notation.errors))
@@ -160,22 +155,6 @@ class Numerals:
     def _one_of(self, options: Sequence[str]) -> str:
         return options[int(self._reporter.random.random() * len(options))]
 
-    def _note(self, found: Measurement, low: float, high: float) -> None:
-        self._reporter.statements.append(
-            Statement(found.quantity, low, high, found.error, found.scale)
-        )
-
-
-def with_article(noun: str) -> str:
-    """Return a noun phrase with its indefinite article, by the sound of its first word."""
-    first = noun.split()[0].split("-")[0]
-    if first.isupper() and first not in _READ_AS_WORDS:
-        # Letters are spelt out, but for U, which begins like `you`.
-        vowel = first[0] in "AEFHILMNORSX"
-    else:
-        vowel = first[0] in "aeiouAEIO"
-    return f"{'an' if vowel else 'a'} {noun}"
-
 
 def luminosity_over_flux(redshift: float) -> float:
     """Return 4πd² at a redshift, cm² (flat, H0 = 70 km/s/Mpc, Ω_m = 0.3)."""
@@ -197,4 +176,4 @@ def _digits(key: str, value: float, sigma: float) -> int:
     return min(max(0, ceil(-log10(least))), 2)
 
 
-__all__ = ["Notation", "Numerals", "luminosity_over_flux", "with_article"]
+__all__ = ["Notation", "Numerals", "luminosity_over_flux"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from .facts import Paper
+from .grammar import with_article
 
 JOURNAL = "SimAp"
 # Class names in titles.
@@ -60,12 +61,11 @@ def write_paper(subject: Subject, class_name: str, source: str, host: str, rando
     """
     year = random.randrange(2001, 2025)
     label = _LABELS[class_name]
-    article = article_of(label)
     options = {
         "source": (
             "An X-ray view of the {label} {short}",
-            "{short}: {article} {label} revisited",
-            "The nature of {short}, {article} {label}",
+            "{short}: {a_label} revisited",
+            "The nature of {short}, {a_label}",
             "Multi-wavelength observations of the {label} {short}",
         ),
         "field": (
@@ -87,7 +87,7 @@ def write_paper(subject: Subject, class_name: str, source: str, host: str, rando
     }[subject.kind]
     title = options[random.randrange(len(options))].format(
         label=label,
-        article=article,
+        a_label=with_article(label),
         short=source.removeprefix("2CXO "),
         host=host,
         roman=("I", "II", "III", "IV", "V")[subject.number % 5],
@@ -99,10 +99,4 @@ def write_paper(subject: Subject, class_name: str, source: str, host: str, rando
     return Paper(bibcode, title[0].upper() + title[1:], year)
 
 
-def article_of(label: str) -> str:
-    """Return `a` or `an`, by the sound: LMXB and HMXB are spelt out, ULX begins like `you`."""
-    vowel = label[0] in "aeiouAEIO" or label.startswith(("LMXB", "HMXB"))
-    return "an" if vowel else "a"
-
-
-__all__ = ["JOURNAL", "Subject", "article_of", "write_paper"]
+__all__ = ["JOURNAL", "Subject", "write_paper"]

@@ -85,7 +85,11 @@ class Reporter:
                 a literal `<`, `>` or `|` has a backslash before it, literal braces are doubled.
             slots: values of the slots.
         """
-        return expand(options[below(self.random, len(options))], self.random).format(**slots)
+        return self.fill(options, slots)
+
+    def fill(self, options: Sequence[str], slots: Mapping[str, object]) -> str:
+        """Return the same with slots that may make their values when they are asked."""
+        return expand(options[below(self.random, len(options))], self.random).format_map(slots)
 
     def shuffled(self, sentences: Sequence[str]) -> list[str]:
         """Return sentences in random order."""
@@ -151,10 +155,10 @@ class Reporter:
             raise ValueError(f"{found} is outside of {low} to {high}")
         self._note(found, low, high)
 
-    def decimal(self, found: Measurement, digits: int) -> str:
-        """Write a measurement with so many decimal places."""
-        text, half = f"{found.value:.{digits}f}", 0.5 * 10.0**-digits
-        self._note(found, float(text) - half, float(text) + half)
+    def decimal(self, found: Measurement, digits: int, unit: float = 1.0) -> str:
+        """Write a measurement with so many decimal places, in units of `unit`."""
+        text, half = f"{found.value / unit:.{digits}f}", 0.5 * 10.0**-digits
+        self._note(found, (float(text) - half) * unit, (float(text) + half) * unit)
         return text
 
     def significant(self, found: Measurement, digits: int, unit: float = 1.0) -> tuple[str, int]:

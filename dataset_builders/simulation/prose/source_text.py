@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from ..source_classes import COMPONENTS, POWER_LAW
 from .composition import Composition
 from .facts import Facts
-from .notation import Numerals, luminosity_over_flux, with_article
+from .grammar import with_article
+from .notation import Numerals, luminosity_over_flux
 from .reporter import LOG, Measurement, Reporter
 
 

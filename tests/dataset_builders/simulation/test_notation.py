@@ -7,11 +7,11 @@ import pytest
 
 from specclip_datasets.simulation.prose.composition import Composition
 from specclip_datasets.simulation.prose.facts import MPC_IN_CM
+from specclip_datasets.simulation.prose.grammar import with_article
 from specclip_datasets.simulation.prose.notation import (
     Notation,
     Numerals,
     luminosity_over_flux,
-    with_article,
 )
 from specclip_datasets.simulation.prose.reporter import LOG, Measurement, Reporter
 

@@ -26,7 +26,6 @@ from .source_slots import (
     coordinates,
     error_of,
     luminosity_factor,
-    pick,
     round_limit,
 )
 
@@ -49,7 +48,7 @@ class _Source:
         self.facts = facts
         self.reporter = reporter
         self.measured = Measured(facts, reporter, PHRASES.errors)
-        self.slots = Slots(reporter.random, {}, self)
+        self.slots = Slots(reporter, {}, self)
         self.host_told = False
         self._is_named = self._located = False
         self._redshift: float | None = None
@@ -65,7 +64,7 @@ class _Source:
         return options[int(self.reporter.random.random() * len(options))]
 
     def _pick(self, options: tuple[str, ...]) -> str:
-        return pick(options, self.reporter.random, self.slots)
+        return self.reporter.fill(options, self.slots)
 
     def _src(self) -> str:
         """Name the source, in full the first time."""
@@ -329,9 +328,7 @@ class _Notice:
         self.facts = facts
         self.reporter = reporter
         self.source = _Source(facts, reporter)
-        self.slots = Slots(
-            reporter.random, PHRASES.fillers, self.source, _Circumstances(reporter.random)
-        )
+        self.slots = Slots(reporter, PHRASES.fillers, self.source, _Circumstances(reporter.random))
         self.source.slots = self.slots
         self.sections: dict[str, list[str]] = {"identity": [], "spectrum": [], "context": []}
         self.words = 0
@@ -405,7 +402,7 @@ class _Notice:
         while template in self._used:
             template = options[below(self.reporter.random, len(options))]
         self._used.add(template)
-        sentence = pick((template,), self.reporter.random, self.slots)
+        sentence = self.reporter.fill((template,), self.slots)
         if _SENTENCE.match(sentence):
             sentence = sentence[0].upper() + sentence[1:]
         self.sections[section].append(sentence)

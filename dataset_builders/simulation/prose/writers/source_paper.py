@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ...source_classes import PLASMA, POWER_LAW
 from ..composition import distance, is_background
 from ..facts import Facts
-from ..notation import with_article
+from ..grammar import with_article
 from ..phrases import read_phrases
 from ..reporter import LOG, Measurement, Reporter
 from ..source_text import SourceText

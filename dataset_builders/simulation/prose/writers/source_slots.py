@@ -7,11 +7,10 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from functools import cache
 from math import exp, floor, log, log10, pi, sqrt
-from random import Random
 from typing import Any
 
 from ..facts import MPC_IN_CM, Facts
-from ..grammar import below, expand
+from ..grammar import below
 from ..reporter import LOG, Measurement, Reporter
 
 _NAME = re.compile(r"J(\d\d)(\d\d)(\d\d)\.(\d)([+-])(\d\d)(\d\d)(\d\d)")
@@ -22,17 +21,17 @@ class Slots(dict[str, str]):
     """Slots of templates; one without a text is written by the method of its name, `_name`.
 
     Args:
-        random: generator of the text.
+        reporter: of the text.
         fillers: for slots without a method, templates to pick from, whole numbers [low, below], or
             decimal numbers [low, high, digits].
         writers: objects with such methods; the first that has one is asked.
     """
 
     def __init__(
-        self, random: Random, fillers: Mapping[str, Sequence[Any]], *writers: object
+        self, reporter: Reporter, fillers: Mapping[str, Sequence[Any]], *writers: object
     ) -> None:
         super().__init__()
-        self._random = random
+        self._reporter = reporter
         self._fillers = fillers
         self._writers = writers
 
@@ -43,11 +42,12 @@ class Slots(dict[str, str]):
                 return method()
         filler = self._fillers[name]
         if isinstance(filler[0], str):
-            return pick(filler, self._random, self)
+            return self._reporter.fill(filler, self)
         low, high, *digits = filler
+        random = self._reporter.random
         if digits:
-            return f"{self._random.uniform(low, high):.{digits[0]}f}"
-        return str(low + below(self._random, high - low))
+            return f"{random.uniform(low, high):.{digits[0]}f}"
+        return str(low + below(random, high - low))
 
 
 class Measured:
@@ -81,11 +81,6 @@ class Measured:
             found = self.reporter.measure(quantity, truth, error, scale)
             self._found[quantity] = found
         return found
-
-
-def pick(options: Sequence[str], random: Random, slots: Slots) -> str:
-    """Return one of several templates, each as likely, expanded and filled in."""
-    return expand(options[below(random, len(options))], random).format_map(slots)
 
 
 def error_of(found: Measurement) -> float:
@@ -123,6 +118,5 @@ __all__ = [
     "coordinates",
     "error_of",
     "luminosity_factor",
-    "pick",
     "round_limit",
 ]

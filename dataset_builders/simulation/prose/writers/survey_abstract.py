@@ -12,7 +12,7 @@ from ..facts import Facts
 from ..grammar import below
 from ..reporter import Reporter
 from ..writer import Writer
-from .source_slots import Slots, pick
+from .source_slots import Slots
 from .survey_source import FAMILY, PHRASES, Source, Typeset
 
 _FEWEST_WORDS, _MOST_WORDS = 95, 200
@@ -148,7 +148,7 @@ class _Abstract:
         self.source = Source(facts, reporter, host_told=bool(self.kind))
         size = PHRASES.sizes.get(self.kind, (1.3, 2.4) if self.family else (2.8, 5.2))
         self.sample = _Sample(reporter.random, self.source.style, size)
-        self.slots = Slots(reporter.random, PHRASES.fillers, self.source, self.sample, self)
+        self.slots = Slots(reporter, PHRASES.fillers, self.source, self.sample, self)
         self.sections: dict[str, list[str]] = {"identity": [], "spectrum": [], "context": []}
         self.words = 0
         self._groups: list[str] = []
@@ -175,7 +175,7 @@ class _Abstract:
         return {name: " ".join(lines) for name, lines in self.sections.items() if lines}
 
     def _pick(self, options: tuple[str, ...]) -> str:
-        return pick(options, self.reporter.random, self.slots)
+        return self.reporter.fill(options, self.slots)
 
     def _add(self, section: str, sentence: str) -> None:
         sentence = sentence[0].upper() + sentence[1:]

@@ -17,7 +17,6 @@ from .source_slots import (
     coordinates,
     error_of,
     luminosity_factor,
-    pick,
     round_limit,
 )
 
@@ -92,7 +91,7 @@ class Source:
         self.column_told = False
         self.name = self._name()
         self.named = False
-        self.slots = Slots(reporter.random, {}, self)
+        self.slots = Slots(reporter, {}, self)
         self._band_name, self._band_unit = PHRASES.bands[reporter.chance(0.5)]
 
     def _name(self) -> str:
@@ -159,7 +158,7 @@ class Source:
         return ""
 
     def _pick(self, options: Sequence[str]) -> str:
-        return pick(options, self.reporter.random, self.slots)
+        return self.reporter.fill(options, self.slots)
 
     def _error(self, quantity: str, unit: float, digits: int) -> str:
         error = error_of(self.measured[quantity]) / unit

@@ -7,8 +7,8 @@ from math import isfinite
 
 from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
 from ..facts import Facts
+from ..grammar import capitalized, with_article
 from ..names import AUTHORS
-from ..papers import article_of
 from ..phrases import read_phrases
 from ..reporter import LOG, Reporter
 from ..writer import Writer
@@ -49,7 +49,7 @@ def _write_identity(facts: Facts, reporter: Reporter) -> str:
     """
     label = reporter.pick(PHRASES.class_labels[facts.class_name])
     reporter.label("class", facts.class_name)
-    article = article_of(label)
+    a_label = with_article(label)
     where = ""
     if facts.redshift > 0.0 and reporter.chance(0.75):
         digits = 3 if facts.redshift < 0.3 else 2
@@ -62,8 +62,8 @@ def _write_identity(facts: Facts, reporter: Reporter) -> str:
         reporter.pick(
             PHRASES.identity,
             name=facts.name,
-            a_label=f"{article} {label}",
-            a_label_cap=f"{article.capitalize()} {label}",
+            a_label=a_label,
+            a_label_cap=capitalized(a_label),
             where=where,
             alias=f"{facts.host.removeprefix('the ')} X-{facts.place + 1}",
         )
