@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from .facts import Facts
-from .grammar import expand
+from .grammar import below, capitalized, expand
 from .reporter import LOG, Reporter
 
 # Fillers of slots that no caller fills in.
@@ -38,12 +38,13 @@ class Composition:
 
     Attributes:
         words: number of words so far.
+        used: templates so far.
     """
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
         self._sentences: dict[str, list[str]] = {"identity": [], "spectrum": [], "context": []}
-        self._used: set[str] = set()
+        self.used: set[str] = set()
         self.words = 0
 
     def phrase(self, options: Sequence[str], **slots: object) -> str:
@@ -55,12 +56,12 @@ class Composition:
         """
         random = self._reporter.random
         template = options[int(len(options) * random.random())]
-        if template in self._used:
-            unused = [option for option in options if option not in self._used]
+        if template in self.used:
+            unused = [option for option in options if option not in self.used]
             if not unused:
                 return ""
             template = unused[int(len(unused) * random.random())]
-        self._used.add(template)
+        self.used.add(template)
         return expand(template, random).format_map(_Slots(random, slots))
 
     def add(self, section: str, options: Sequence[str], **slots: object) -> None:
@@ -73,8 +74,21 @@ class Composition:
         """
         sentence = self.phrase(options, **slots)
         if sentence:
-            self.words += sentence.count(" ") + 1
-            self._sentences[section].append(sentence[0].upper() + sentence[1:])
+            self.append(section, capitalized(sentence))
+
+    def append(self, section: str, sentence: str) -> None:
+        """Add a sentence as it is."""
+        self.words += sentence.count(" ") + 1
+        self._sentences[section].append(sentence)
+
+    def unused(self, options: Sequence[str]) -> str:
+        """Return one of the templates that were not used yet, of which there must be one."""
+        random = self._reporter.random
+        template = options[below(random, len(options))]
+        while template in self.used:
+            template = options[below(random, len(options))]
+        self.used.add(template)
+        return template
 
     def sections(self) -> dict[str, str]:
         """Return the texts of the sections that hold any."""

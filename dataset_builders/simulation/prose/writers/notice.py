@@ -8,24 +8,22 @@ spectrum.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from math import exp
 from random import Random
-from typing import TypeVar
 
 from ...source_classes import COMPONENTS, POWER_LAW
+from ..composition import Composition
 from ..facts import Facts
-from ..grammar import below
+from ..grammar import below, capitalized
 from ..names import AUTHORS
 from ..phrases import read_phrases
 from ..reporter import Measurement, Reporter
 from ..writer import Writer
 from .source_slots import (
-    Measured,
     Slots,
+    SourceSlots,
     coordinates,
     error_of,
-    luminosity_factor,
     round_limit,
 )
 
@@ -38,33 +36,20 @@ _RATE = 8e10
 # Lower-case words that begin a sentence as they are.
 _SENTENCE = re.compile(r"(?!bbodyrad|bremsstrahlung )[a-z]+[ ,]")
 
-_Option = TypeVar("_Option")
 
-
-class _Source:
+class _Source(SourceSlots):
     """Statements on the source of a notice."""
 
     def __init__(self, facts: Facts, reporter: Reporter) -> None:
-        self.facts = facts
-        self.reporter = reporter
-        self.measured = Measured(facts, reporter, PHRASES.errors)
-        self.slots = Slots(reporter, {}, self)
-        self.host_told = False
+        super().__init__(facts, reporter, PHRASES)
         self._is_named = self._located = False
-        self._redshift: float | None = None
-        self._flux_band = self._choose(PHRASES.bands)
-        self._flux_unit = self._choose(PHRASES.flux_units)
-        self._name = self._choose(PHRASES.names)
+        self._flux_band = self.choose(PHRASES.bands)
+        self._flux_unit = self.choose(PHRASES.flux_units)
+        self._name = self.choose(PHRASES.names)
         # Stated errors are those of 68 or 90 % confidence.
-        self._confidence = self._choose((1.0, 1.645))
-        self._exponent = self._choose(("e{}", "E{}", " x 10^{}"))
+        self._confidence = self.choose((1.0, 1.645))
+        self._exponent = self.choose(("e{}", "E{}", " x 10^{}"))
         self._duration = 1e3 * exp(reporter.random.uniform(1.2, 4.1))
-
-    def _choose(self, options: Sequence[_Option]) -> _Option:
-        return options[int(self.reporter.random.random() * len(options))]
-
-    def _pick(self, options: tuple[str, ...]) -> str:
-        return self.reporter.fill(options, self.slots)
 
     def _src(self) -> str:
         """Name the source, in full the first time."""
@@ -85,7 +70,7 @@ class _Source:
     def _place(self) -> str:
         if self.facts.host and self.reporter.chance(0.5):
             self.host_told = True
-            return f"{self._choose((' in', ' toward', ', in the direction of'))} {self.facts.host}"
+            return f"{self.choose((' in', ' toward', ', in the direction of'))} {self.facts.host}"
         return ""
 
     def _cls(self) -> str:
@@ -140,14 +125,8 @@ class _Source:
     def _flux(self) -> str:
         return f"{self._with_error(self.measured['flux'], self._flux_band[1])} {self._flux_unit}"
 
-    def _bright_beside(self) -> str:
-        return self.reporter.aside(self.measured["flux"], PHRASES.brightness)
-
     def _log_flux(self) -> str:
         return self.reporter.logarithm(self.measured["flux"], 1, self._flux_band[1])
-
-    def _bright(self) -> str:
-        return self.reporter.word(self.measured["flux"], PHRASES.brightness)
 
     def _distance(self) -> str:
         """Write the redshift or the distance of the host."""
@@ -155,25 +134,20 @@ class _Source:
         self._located = True
         if facts.redshift > 0.0:
             text = reporter.decimal(self.measured["redshift"], 3)
-            self._redshift = max(float(text), 0.001)
-            return f"{self._choose(('z =', 'a redshift of', 'z ='))} {text}"
+            self.redshift = max(float(text), 0.001)
+            return f"{self.choose(('z =', 'a redshift of', 'z ='))} {text}"
         found = self.measured["distance_mpc"]
         unit, name = (1.0, "Mpc") if found.value >= 1.0 else (1e-3, "kpc")
         if found.value < 1e-3:
             unit, name = 1e-6, "pc"
         text = f"{reporter.plain(found, 1 + reporter.chance(0.5), unit)} {name}"
-        return f"{self._choose(('a distance of', 'd =', 'D ~'))} {text}"
+        return f"{self.choose(('a distance of', 'd =', 'D ~'))} {text}"
 
     def _lum(self) -> str:
         if not self._located:
             # The distance stands behind the luminosity that it gives.
             self.slots["distance"] = self._distance()
-        found, unit = self.measured["flux"], 1.0
-        if self._redshift:
-            unit = 1.0 / luminosity_factor(self._redshift)
-        else:
-            factor = self.facts.luminosity / self.facts.flux
-            found = self.reporter.again(found, "luminosity", found.value * factor)
+        found, unit = self.power()
         digits = 1 + self.reporter.chance(0.5)
         number = self.reporter.significant(found, digits, unit * self._flux_band[1])
         return f"{self._ten(*number)} erg/s"
@@ -181,22 +155,18 @@ class _Source:
     def _model(self) -> str:
         label = COMPONENTS[int(self.facts.first)]
         self.reporter.label("model", label)
-        return self._pick(PHRASES.models[label])
-
-    def _first(self) -> Measurement:
-        power_law = int(self.facts.first) == POWER_LAW
-        return self.measured.draw("shape", "index" if power_law else "kt")
+        return self.fill(PHRASES.models[label])
 
     def _shape(self) -> str:
         """Write the photon index or the temperature of the model."""
         if int(self.facts.first) == POWER_LAW:
-            return self._index(self._first())
-        return self._temperature(self._first())
+            return self._index(self.first())
+        return self._temperature(self.first())
 
     def _index(self, found: Measurement) -> str:
         text = self.reporter.decimal(found, 1)
         error = self._error(found, 1.0, 1)
-        name = self._choose(
+        name = self.choose(
             ("Gamma = ", "Gamma=", "photon index ", "a photon index of ", "PhoIndex=")
         )
         lot = self.reporter.random.random()
@@ -215,17 +185,17 @@ class _Source:
         digits = 2 if value < 1.0 else 1 if value < 10.0 else 0
         text = reporter.decimal(found, digits)
         if reporter.chance(0.5):
-            name = self._choose(("kT = ", "kT=", "a temperature of "))
+            name = self.choose(("kT = ", "kT=", "a temperature of "))
             return f"{name}{text} +/- {self._error(found, 1.0, digits)} keV"
-        return f"{self._choose(('kT ~ ', 'kT = ', 'kT about '))}{text} keV"
+        return f"{self.choose(('kT ~ ', 'kT = ', 'kT about '))}{text} keV"
 
     def _slope(self) -> str:
         self.reporter.label("model", "power_law")
-        return self.reporter.word(self._first(), PHRASES.slope)
+        return self.reporter.word(self.first(), PHRASES.slope)
 
     def _slope_beside(self) -> str:
         self.reporter.label("model", "power_law")
-        return self.reporter.aside(self._first(), PHRASES.slope)
+        return self.reporter.aside(self.first(), PHRASES.slope)
 
     def _nh(self) -> str:
         """Write the column in front of the source."""
@@ -239,7 +209,7 @@ class _Source:
             digits = 2 if found.value < 1.0 else 1
             text = reporter.decimal(found, digits)
             return f"nH = {text} +/- {self._error(found, 1.0, digits)} (10^22 cm^-2)"
-        name = self._choose(("nH = ", "N_H = ", "NH=", "an nH of "))
+        name = self.choose(("nH = ", "N_H = ", "NH=", "an nH of "))
         return f"{name}{self._with_error(found, 1e-22)} cm^-2".replace("= ~", "~ ").replace(
             "=~", "~"
         )
@@ -254,19 +224,10 @@ class _Source:
     def _hr(self) -> str:
         return self.reporter.decimal(self.measured["hardness"], 1 + self.reporter.chance(0.3))
 
-    def _colour(self) -> str:
-        return self.reporter.word(self.measured["hardness"], PHRASES.colour)
-
-    def _colour_beside(self) -> str:
-        return self.reporter.aside(self.measured["hardness"], PHRASES.colour)
-
-    def _model2(self) -> str:
-        return self._pick(PHRASES.models[COMPONENTS[int(self.facts.second)]])
-
     def _shape2(self) -> str:
         if int(self.facts.second) == POWER_LAW:
-            return self._index(self.measured.draw("shape2", "index"))
-        return self._temperature(self.measured.draw("shape2", "kt"))
+            return self._index(self.second())
+        return self._temperature(self.second())
 
 
 class _Circumstances:
@@ -330,9 +291,7 @@ class _Notice:
         self.source = _Source(facts, reporter)
         self.slots = Slots(reporter, PHRASES.fillers, self.source, _Circumstances(reporter.random))
         self.source.slots = self.slots
-        self.sections: dict[str, list[str]] = {"identity": [], "spectrum": [], "context": []}
-        self.words = 0
-        self._used: set[str] = set()
+        self.text = Composition(reporter)
 
     def write(self) -> dict[str, str]:
         """Write the notice, and record the kind of field where the host is named."""
@@ -352,7 +311,7 @@ class _Notice:
             self._add("identity", PHRASES.unidentified)
         if chance(0.3):
             self._add("context", PHRASES.elsewhere)
-        while self.words < _FEWEST_WORDS:
+        while self.text.words < _FEWEST_WORDS:
             self._add("context", PHRASES.details)
         if chance(0.75):
             self._add("context", PHRASES.requests)
@@ -360,7 +319,7 @@ class _Notice:
             self._add("context", PHRASES.thanks)
         if self.source.host_told:
             self.reporter.label("host", self.facts.field_kind)
-        return {name: " ".join(lines) for name, lines in self.sections.items() if lines}
+        return self.text.sections()
 
     def _describe(self, counted: bool) -> None:
         """Write on counts where they are told, spectrum and brightness, in some order."""
@@ -396,17 +355,12 @@ class _Notice:
 
     def _add(self, section: str, options: tuple[str, ...]) -> None:
         """Write a sentence that the notice does not have yet."""
-        if self.words > _MOST_WORDS - 20 and section == "context":
+        if self.text.words > _MOST_WORDS - 20 and section == "context":
             return
-        template = options[below(self.reporter.random, len(options))]
-        while template in self._used:
-            template = options[below(self.reporter.random, len(options))]
-        self._used.add(template)
-        sentence = self.reporter.fill((template,), self.slots)
+        sentence = self.reporter.fill((self.text.unused(options),), self.slots)
         if _SENTENCE.match(sentence):
-            sentence = sentence[0].upper() + sentence[1:]
-        self.sections[section].append(sentence)
-        self.words += sentence.count(" ") + 1
+            sentence = capitalized(sentence)
+        self.text.append(section, sentence)
 
 
 def _write(facts: Facts, reporter: Reporter) -> dict[str, str]:

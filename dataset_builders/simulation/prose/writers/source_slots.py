@@ -7,11 +7,15 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from functools import cache
 from math import exp, floor, log, log10, pi, sqrt
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
+from ...source_classes import COMPONENTS, POWER_LAW
 from ..facts import MPC_IN_CM, Facts
 from ..grammar import below
 from ..reporter import LOG, Measurement, Reporter
+
+T = TypeVar("T")
 
 _NAME = re.compile(r"J(\d\d)(\d\d)(\d\d)\.(\d)([+-])(\d\d)(\d\d)(\d\d)")
 _LIMITS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
@@ -83,6 +87,74 @@ class Measured:
         return found
 
 
+class SourceSlots:
+    """Slots on the source of a text, in the words of its writer.
+
+    Args:
+        facts: what the literature has as true.
+        reporter: of the text.
+        phrases: tables of the writer.
+        host_told: whether the text names the host.
+
+    Attributes:
+        measured: measurements of the source.
+        slots: of the templates that slots are filled with.
+        redshift: as stated.
+    """
+
+    def __init__(
+        self, facts: Facts, reporter: Reporter, phrases: SimpleNamespace, host_told: bool = False
+    ) -> None:
+        self.facts, self.reporter, self.phrases = facts, reporter, phrases
+        self.host_told = host_told
+        self.measured = Measured(facts, reporter, phrases.errors)
+        self.slots = Slots(reporter, {}, self)
+        self.redshift: float | None = None
+
+    def choose(self, options: Sequence[T]) -> T:
+        """Return one of several things, each as likely."""
+        return options[int(self.reporter.random.random() * len(options))]
+
+    def fill(self, options: Sequence[str]) -> str:
+        """Return one of several templates, filled in."""
+        return self.reporter.fill(options, self.slots)
+
+    def first(self) -> Measurement:
+        """Return the shape of the first component; errors of photon indices are absolute."""
+        power_law = int(self.facts.first) == POWER_LAW
+        return self.measured.draw("shape", "index" if power_law else "shape")
+
+    def second(self) -> Measurement:
+        """Return the shape of the second component."""
+        power_law = int(self.facts.second) == POWER_LAW
+        return self.measured.draw("shape2", "index" if power_law else "shape2")
+
+    def power(self) -> tuple[Measurement, float]:
+        """Return the measurement behind a luminosity, and one erg/s in its units: the flux at the
+        redshift that is stated, or the luminosity at the distance of the host.
+        """
+        flux = self.measured["flux"]
+        if self.redshift:
+            return flux, 1.0 / luminosity_factor(self.redshift)
+        factor = self.facts.luminosity / self.facts.flux
+        return self.reporter.again(flux, "luminosity", flux.value * factor), 1.0
+
+    def _colour(self) -> str:
+        return self.reporter.word(self.measured["hardness"], self.phrases.colour)
+
+    def _colour_beside(self) -> str:
+        return self.reporter.aside(self.measured["hardness"], self.phrases.colour)
+
+    def _bright(self) -> str:
+        return self.reporter.word(self.measured["flux"], self.phrases.brightness)
+
+    def _bright_beside(self) -> str:
+        return self.reporter.aside(self.measured["flux"], self.phrases.brightness)
+
+    def _model2(self) -> str:
+        return self.fill(self.phrases.models[COMPONENTS[int(self.facts.second)]])
+
+
 def error_of(found: Measurement) -> float:
     """Return the standard deviation of a measurement in the units of its value."""
     return found.error * found.value if found.scale == LOG else found.error
@@ -113,10 +185,9 @@ def coordinates(name: str) -> tuple[str, ...]:
 
 
 __all__ = [
-    "Measured",
     "Slots",
+    "SourceSlots",
     "coordinates",
     "error_of",
-    "luminosity_factor",
     "round_limit",
 ]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from random import Random
 
+from ..composition import Composition
 from ..facts import Facts
-from ..grammar import below
+from ..grammar import below, capitalized
 from ..reporter import Reporter
 from ..writer import Writer
 from .source_slots import Slots
@@ -149,10 +150,8 @@ class _Abstract:
         size = PHRASES.sizes.get(self.kind, (1.3, 2.4) if self.family else (2.8, 5.2))
         self.sample = _Sample(reporter.random, self.source.style, size)
         self.slots = Slots(reporter, PHRASES.fillers, self.source, self.sample, self)
-        self.sections: dict[str, list[str]] = {"identity": [], "spectrum": [], "context": []}
-        self.words = 0
+        self.text = Composition(reporter)
         self._groups: list[str] = []
-        self._used: set[str] = set()
         self._counted = False
 
     def write(self) -> dict[str, str]:
@@ -161,26 +160,24 @@ class _Abstract:
         for _ in range(1 + self.reporter.chance(0.6)):
             self._general()
         self._mention()
-        while self.words < _FEWEST_WORDS or (
-            self.words < _MOST_WORDS - 60 and self.reporter.chance(0.68)
+        while self.text.words < _FEWEST_WORDS or (
+            self.text.words < _MOST_WORDS - 60 and self.reporter.chance(0.68)
         ):
             self._general()
         if self.reporter.chance(0.7):
-            self._add("context", self._pick(PHRASES.closings))
+            self._add("context", PHRASES.closings)
         label = self.source.label or self.family
         if label:
             self.reporter.label("class", label)
         if self.source.host_told:
             self.reporter.label("host", self.facts.field_kind)
-        return {name: " ".join(lines) for name, lines in self.sections.items() if lines}
+        return self.text.sections()
 
     def _pick(self, options: tuple[str, ...]) -> str:
         return self.reporter.fill(options, self.slots)
 
-    def _add(self, section: str, sentence: str) -> None:
-        sentence = sentence[0].upper() + sentence[1:]
-        self.sections[section].append(sentence)
-        self.words += sentence.count(" ") + 1
+    def _add(self, section: str, options: tuple[str, ...]) -> None:
+        self.text.append(section, capitalized(self._pick(options)))
 
     def _open(self) -> None:
         host = self.facts.host
@@ -191,7 +188,7 @@ class _Abstract:
         else:
             options = PHRASES.general_openings
         self.slots["host"], self.slots["Host"] = host, host[:1].upper() + host[1:]
-        self._add("context", self._pick(options))
+        self._add("context", options)
         self._templates = {
             "identity": PHRASES.class_counts[self.family]
             if self.family
@@ -209,21 +206,17 @@ class _Abstract:
             section = "context"
         self._counted |= section == "identity" and not self.kind
         options = self._templates[section]
-        template = options[below(self.reporter.random, len(options))]
-        while template in self._used:
-            template = options[below(self.reporter.random, len(options))]
-        if len(self._used.intersection(options)) + 1 == len(options):
-            self._counted = True
-        self._used.add(template)
-        self._add(section, self._pick((template,)))
+        template = self.text.unused(options)
+        self._counted |= self.text.used.issuperset(options)
+        self._add(section, (template,))
 
     def _mention(self) -> None:
         """Write one to four sentences on the source."""
         reporter, source = self.reporter, self.source
         if reporter.chance(_CLASS_TOLD):
-            self._add("identity", self._pick(PHRASES.intro))
+            self._add("identity", PHRASES.intro)
         elif reporter.chance(0.5):
-            self._add("identity", self._pick(PHRASES.intro_bare))
+            self._add("identity", PHRASES.intro_bare)
         groups = [name for name in source.groups() if reporter.chance(PHRASES.stated[name])]
         if "flux" in groups and "luminosity" in groups:
             groups.remove("flux")
@@ -233,20 +226,15 @@ class _Abstract:
         if cut and reporter.chance(_CUT_CHANCE):
             self._groups = cut[:1]
             groups.remove(cut[0])
-            self._add("spectrum", self._pick(PHRASES.cut))
-        source.named = source.named and not self.sections["spectrum"]
+            self._add("spectrum", PHRASES.cut)
+        source.named = source.named and "spectrum" not in self.text.sections()
         groups = reporter.random.sample(groups, min(len(groups), 5))
         while groups:
             size = min(len(groups), 1 + reporter.chance(0.6))
-            self._add("spectrum", self._phrase(groups[:size]))
-            del groups[:size]
+            self._groups, groups = groups[:size], groups[size:]
+            self._add("spectrum", PHRASES.frames[size])
         if source.model_told and reporter.tells_second(self.facts, _SECOND_TOLD):
-            self._add("spectrum", self._pick(PHRASES.second))
-
-    def _phrase(self, groups: list[str]) -> str:
-        """Write a sentence that states one or two groups of quantities of the source."""
-        self._groups = groups
-        return self._pick(PHRASES.frames[len(groups)])
+            self._add("spectrum", PHRASES.second)
 
     def _beyond(self) -> str:
         return self.source.write_beyond(self._groups[0])

@@ -10,13 +10,11 @@ from ...source_classes import COMPONENTS, POWER_LAW
 from ..facts import Facts
 from ..grammar import expand
 from ..phrases import read_phrases
-from ..reporter import Measurement, Reporter
+from ..reporter import Reporter
 from .source_slots import (
-    Measured,
-    Slots,
+    SourceSlots,
     coordinates,
     error_of,
-    luminosity_factor,
     round_limit,
 )
 
@@ -68,11 +66,10 @@ def _split_unit(unit: str) -> tuple[str, str]:
     return name, unit[len(name) :]
 
 
-class Source:
+class Source(SourceSlots):
     """Statements on the source of an abstract.
 
     Attributes:
-        host_told: whether the abstract names the host.
         label: classes that the abstract allows, joined by `|`; empty where it tells none.
         named: whether a pronoun can stand for the source.
         model_told: whether a model of the spectrum is stated.
@@ -80,18 +77,13 @@ class Source:
     """
 
     def __init__(self, facts: Facts, reporter: Reporter, host_told: bool) -> None:
-        self.facts = facts
-        self.reporter = reporter
-        self.host_told = host_told
-        self.style = _TYPESETS[int(reporter.random.random() * len(_TYPESETS))]
-        self.measured = Measured(facts, reporter, PHRASES.errors)
-        self.redshift: float | None = None
+        super().__init__(facts, reporter, PHRASES, host_told)
+        self.style = self.choose(_TYPESETS)
         self.label = ""
         self.model_told = False
         self.column_told = False
         self.name = self._name()
         self.named = False
-        self.slots = Slots(reporter, {}, self)
         self._band_name, self._band_unit = PHRASES.bands[reporter.chance(0.5)]
 
     def _name(self) -> str:
@@ -100,7 +92,7 @@ class Source:
         short = f"J{hours}{minutes}{sign}{degrees}{arcmin}"
         source = f"source {1 + int(self.reporter.random.random() * 300)}"
         forms = (f"2CXO {full}", f"CXO {full}", f"CXO {short}", short, f"{source} ({full})")
-        return forms[int(self.reporter.random.random() * len(forms))]
+        return self.choose(forms)
 
     def groups(self) -> list[str]:
         """Return the groups of quantities that can be stated, those told most often first."""
@@ -133,9 +125,9 @@ class Source:
             self.label = FAMILY[self.facts.class_name]
             if self.label == _AGN and lot < 0.15:
                 return self._obscured()
-            return self._pick(PHRASES.family_names[self.label]).strip()
+            return self.fill(PHRASES.family_names[self.label]).strip()
         forms = PHRASES.classes[self.facts.class_name]
-        phrase, self.label = forms[int(self.reporter.random.random() * len(forms))]
+        phrase, self.label = self.choose(forms)
         return expand(phrase, self.reporter.random).strip()
 
     def _obscured(self) -> str:
@@ -150,15 +142,12 @@ class Source:
 
     def _where(self) -> str:
         if self.facts.redshift > 0.0 and self.reporter.chance(0.5):
-            return self._pick(PHRASES.redshifts)
+            return self.fill(PHRASES.redshifts)
         if self.facts.host and not self.host_told and self.reporter.chance(0.3):
             self.host_told = True
             self.slots["host"] = self.facts.host
-            return self._pick(PHRASES.places)
+            return self.fill(PHRASES.places)
         return ""
-
-    def _pick(self, options: Sequence[str]) -> str:
-        return self.reporter.fill(options, self.slots)
 
     def _error(self, quantity: str, unit: float, digits: int) -> str:
         error = error_of(self.measured[quantity]) / unit
@@ -245,7 +234,7 @@ class Source:
             return self._column_limit(upper=upper)
         if group == "slope":
             self._tell_model()
-            quantity, symbol, step = self._shape(), style.gamma, 0.5
+            quantity, symbol, step = self.first(), style.gamma, 0.5
         elif group == "colour":
             quantity, symbol, step = self.measured["hardness"], "HR", 0.25
         else:
@@ -291,9 +280,6 @@ class Source:
     def _hr1(self) -> str:
         return self.style.number(self.reporter.decimal(self.measured["medium_soft"], 1))
 
-    def _colour(self) -> str:
-        return self.reporter.word(self.measured["hardness"], PHRASES.colour)
-
     def _tell_model(self) -> str:
         label = COMPONENTS[int(self.facts.first)]
         if not self.model_told:
@@ -302,7 +288,7 @@ class Source:
         return label
 
     def _model(self) -> str:
-        return self._pick(PHRASES.models[self._tell_model()])
+        return self.fill(PHRASES.models[self._tell_model()])
 
     def _model_mute(self) -> str:
         self._tell_model()
@@ -310,7 +296,7 @@ class Source:
 
     def _gamma(self) -> str:
         self._tell_model()
-        reporter, style, found = self.reporter, self.style, self._shape()
+        reporter, style, found = self.reporter, self.style, self.first()
         if reporter.chance(0.5):
             digits = 2 if error_of(found) < 0.12 and reporter.chance(0.5) else 1
             text = reporter.decimal(found, digits)
@@ -318,20 +304,15 @@ class Source:
             return style.number(f"{text}{style.plus_minus}{error}")
         return style.number(reporter.decimal(found, 1))
 
-    def _shape(self) -> Measurement:
-        """Return the first shape; errors of photon indices are absolute."""
-        power_law = int(self.facts.first) == POWER_LAW
-        return self.measured.draw("shape", "index" if power_law else "shape")
-
     def _gamma_eq(self) -> str:
         return self._equation(self.style.gamma, self._gamma())
 
     def _slope(self) -> str:
-        return self.reporter.word(self._shape(), PHRASES.slope)
+        return self.reporter.word(self.first(), PHRASES.slope)
 
     def _kt(self) -> str:
         self._tell_model()
-        reporter, found = self.reporter, self._shape()
+        reporter, found = self.reporter, self.first()
         if found.value < 2.0 and reporter.chance(0.2):
             return f"{reporter.plain(found, 2, 1 / 11.6045)} MK"
         if found.value < 0.25 and reporter.chance(0.4):
@@ -348,7 +329,7 @@ class Source:
         return self._equation("T" if value.endswith("MK") else "kT", value)
 
     def _warmth(self) -> str:
-        return self.reporter.word(self._shape(), PHRASES.warmth)
+        return self.reporter.word(self.first(), PHRASES.warmth)
 
     def _band(self) -> str:
         return f"{self._band_name} keV"
@@ -361,9 +342,6 @@ class Source:
             return self._log("flux", self.style.flux, 1.0)
         return self._equation(self.style.flux, self._flux())
 
-    def _bright(self) -> str:
-        return self.reporter.word(self.measured["flux"], PHRASES.brightness)
-
     def _lum(self) -> str:
         return self._luminosity(log=False)
 
@@ -374,13 +352,7 @@ class Source:
 
     def _luminosity(self, *, log: bool) -> str:
         """Write a luminosity: of the stated redshift, or as that of a source in its host."""
-        reporter, found = self.reporter, self.measured["flux"]
-        unit = 1.0
-        if self.redshift:
-            unit = 1.0 / luminosity_factor(self.redshift)
-        else:
-            factor = self.facts.luminosity / self.facts.flux
-            found = reporter.again(found, "luminosity", found.value * factor)
+        reporter, (found, unit) = self.reporter, self.power()
         if log:
             text = reporter.logarithm(found, 1, unit)
             name = r"\log " if self.style.math else "log "
@@ -398,14 +370,11 @@ class Source:
     def _galactic(self) -> str:
         return self._scientific("foreground_nh", 1e-22, ("cm-2",))
 
-    def _model2(self) -> str:
-        return self._pick(PHRASES.models[COMPONENTS[int(self.facts.second)]])
-
     def _shape2(self) -> str:
         if int(self.facts.second) == POWER_LAW:
-            text = self.reporter.decimal(self.measured.draw("shape2", "index"), 1)
+            text = self.reporter.decimal(self.second(), 1)
             return self.style.number(f"{self.style.gamma} = {text}")
-        return f"kT = {self.style.number(self.reporter.plain(self.measured['shape2'], 2))} keV"
+        return f"kT = {self.style.number(self.reporter.plain(self.second(), 2))} keV"
 
 
 __all__ = ["FAMILY", "PHRASES", "Source", "Typeset"]
