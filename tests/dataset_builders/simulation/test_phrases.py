@@ -14,6 +14,7 @@ from specclip_datasets.simulation.prose.reporter import WordScale
 
 WRITERS_FOLDER = resources.files("specclip_datasets.simulation.prose.writers")
 SOURCE_TEXT = resources.files("specclip_datasets.simulation.prose") / "source_text.py"
+SHARED = ("source_slots", "survey_source")
 # Entries that hold no templates.
 NO_TEMPLATES = {"notations", "typesets", "errors", "fillers", "parts", "padding", "sections"}
 
@@ -60,8 +61,8 @@ def tables(request):
 
 def test_choices_are_balanced_and_slots_are_known(tables):
     name, entries = tables
-    modules = [WRITERS_FOLDER / f"{name}.py", WRITERS_FOLDER / "survey_source.py", SOURCE_TEXT]
-    code = "".join(module.read_text("utf-8") for module in modules)
+    files = [WRITERS_FOLDER / f"{module}.py" for module in (name, *SHARED)] + [SOURCE_TEXT]
+    code = "".join(file.read_text("utf-8") for file in files)
     known = set(re.findall(r"(?:def _|\b)([a-zA-Z_]\w*)(?:=|\(self\))|\"(\w+)\"", code))
     known = {word for words in known for word in words} | {*FILLERS, *entries.get("fillers", {})}
     for key, table in entries.items():
