@@ -25,7 +25,10 @@ page = build_app(Describer.from_pretrained({arguments}))
 if __name__ == "__main__":
     page.launch()
 '''
-_CODE = (".py", ".pyi", ".csv", ".npz", ".json", ".md", ".typed", ".css", ".js", ".html", ".jinja")
+_CODE = (
+    ".py", ".pyi", ".csv", ".npz", ".json", ".toml", ".md", ".typed", ".css", ".js", ".html",
+    ".jinja",
+)  # fmt: skip
 
 
 def space_files(
