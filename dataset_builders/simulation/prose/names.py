@@ -5,69 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-_CONSTELLATIONS = (
-    "Lyrae",
-    "Auriga",
-    "Lynx",
-    "Cetus",
-    "Hydra",
-    "Fornax",
-    "Pavo",
-    "Corvus",
-    "Draco",
-    "Aquila",
-    "Vela",
-    "Carina",
-    "Puppis",
-    "Norma",
-    "Ara",
-    "Scutum",
-    "Sagitta",
-    "Monoceros",
-    "Eridanus",
-    "Phoenix",
-    "Grus",
-    "Indus",
-    "Pyxis",
-    "Antlia",
-    "Crater",
-    "Sextans",
-    "Cepheus",
-)
-AUTHORS = (
-    "Okafor",
-    "Lindqvist",
-    "Marchetti",
-    "Tanaka",
-    "Reyes",
-    "Novak",
-    "Achterberg",
-    "Banerjee",
-    "Castellan",
-    "Dubois",
-    "Eriksen",
-    "Farouk",
-    "Goldwater",
-    "Hashimoto",
-    "Ivanova",
-    "Jankowski",
-    "Kowalczyk",
-    "Larsen",
-    "Mbeki",
-    "Nakagawa",
-    "Oyelaran",
-    "Petrov",
-    "Quiroga",
-    "Rasmussen",
-    "Sokolova",
-    "Thorne",
-    "Ueda",
-    "Villanueva",
-    "Whitlock",
-    "Xu",
-    "Yamada",
-    "Zielinski",
-)
+from .phrases import read_phrases
+
+_NAMES = read_phrases("names")
+AUTHORS = _NAMES.authors
 
 
 def name_fields(kinds: Sequence[str], random: Random) -> list[str]:
@@ -84,7 +25,7 @@ def name_fields(kinds: Sequence[str], random: Random) -> list[str]:
     for kind in kinds:
         while True:
             number = random.randrange(1, most)
-            place = _CONSTELLATIONS[random.randrange(len(_CONSTELLATIONS))]
+            place = _NAMES.constellations[random.randrange(len(_NAMES.constellations))]
             if kind == "galaxy":
                 # NGC ends at 7840, IC at 5386, UGC at 12921.
                 catalogue, first = (("NGC", 7841), ("IC", 5387), ("UGC", 12922))[number % 3]

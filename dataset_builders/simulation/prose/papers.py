@@ -7,31 +7,10 @@ from random import Random
 
 from .facts import Paper
 from .grammar import with_article
+from .phrases import read_phrases
 
 JOURNAL = "SimAp"
-# Class names in titles.
-_LABELS = {
-    "qso": "quasar",
-    "seyfert1": "Seyfert 1 galaxy",
-    "seyfert2": "Seyfert 2 galaxy",
-    "lmxb": "low-mass X-ray binary",
-    "hmxb": "high-mass X-ray binary",
-    "ulx": "ultraluminous X-ray source",
-    "cv": "cataclysmic variable",
-    "star": "coronally active star",
-    "yso": "young stellar object",
-    "snr": "supernova remnant",
-    "cluster": "galaxy cluster",
-    "pulsar": "rotation-powered pulsar",
-    "lensed_qso": "lensed quasar",
-    "tde": "tidal disruption event",
-    "ulx_pulsar": "pulsating ultraluminous X-ray source",
-    "cv_magnetic": "magnetic cataclysmic variable",
-    "ob_star": "massive OB star",
-    "hot_gas": "halo of hot gas",
-    "msp": "millisecond pulsar",
-    "magnetar": "magnetar",
-}
+_PHRASES = read_phrases("papers")
 
 
 @dataclass(frozen=True)
@@ -60,31 +39,8 @@ def write_paper(subject: Subject, class_name: str, source: str, host: str, rando
         random: generator.
     """
     year = random.randrange(2001, 2025)
-    label = _LABELS[class_name]
-    options = {
-        "source": (
-            "An X-ray view of the {label} {short}",
-            "{short}: {a_label} revisited",
-            "The nature of {short}, {a_label}",
-            "Multi-wavelength observations of the {label} {short}",
-        ),
-        "field": (
-            "A Chandra study of {host}",
-            "X-ray point sources in {host}",
-            "The X-ray population of {host}: catalogue and classification",
-            "{host} in X-rays",
-        ),
-        "sample": (
-            "A small sample of {label} systems seen with Chandra",
-            "Spectral properties of selected {label} systems",
-            "Comparing {label} spectra across environments",
-        ),
-        "survey": (
-            "A serendipitous survey of X-ray sources. Paper {roman}",
-            "A wide-area catalogue of Chandra counterparts, release {number}",
-            "Machine classification of X-ray sources, data set {number}",
-        ),
-    }[subject.kind]
+    label = _PHRASES.labels[class_name]
+    options = _PHRASES.titles[subject.kind]
     title = options[random.randrange(len(options))].format(
         label=label,
         a_label=with_article(label),

@@ -1,4 +1,4 @@
-"""Phrase tables of the writers: one YAML file beside the module of each.
+"""Phrase tables: one YAML file beside the module that writes with them.
 
 Lists are read as tuples. `!scale` is a `WordScale` of [limit, phrase] pairs; `!class`, `!host` and
 `!model` are a `LabelTable` of that quantity; `!notations` are several `Notation`.
@@ -37,13 +37,13 @@ _Loader.add_multi_constructor("!", _table)
 
 
 @cache
-def read_phrases(writer: str) -> SimpleNamespace:
-    """Read the phrase tables of a writer; each entry of its file is an attribute.
+def read_phrases(module: str) -> SimpleNamespace:
+    """Read the phrase tables of a module; each entry of its file is an attribute.
 
     Args:
-        writer: name of its module.
+        module: its path within this package, such as `writers/notice`.
     """
-    file = resources.files(f"{__package__}.writers") / f"{writer}.yaml"
+    file = resources.files(__package__) / f"{module}.yaml"
     return SimpleNamespace(**yaml.load(file.read_text("utf-8"), _Loader))
 
 

@@ -8,7 +8,7 @@ from math import exp, inf, log10
 from random import Random
 
 from .facts import Facts
-from .grammar import below, expand
+from .grammar import below, capitalized, expand
 from .statements import Statement, label_of
 
 LINEAR, LOG = "linear", "log"
@@ -90,6 +90,11 @@ class Reporter:
     def fill(self, options: Sequence[str], slots: Mapping[str, object]) -> str:
         """Return the same with slots that may make their values when they are asked."""
         return expand(options[below(self.random, len(options))], self.random).format_map(slots)
+
+    def say(self, options: Sequence[str], found: Measurement, scale: WordScale) -> str:
+        """Return one of several templates with a measurement in words, as `word` or `Word`."""
+        word = self.word(found, scale)
+        return self.pick(options, word=word, Word=capitalized(word))
 
     def shuffled(self, sentences: Sequence[str]) -> list[str]:
         """Return sentences in random order."""

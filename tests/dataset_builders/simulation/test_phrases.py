@@ -8,13 +8,14 @@ from string import Formatter
 import pytest
 import yaml
 
+from specclip_datasets.simulation.prose import WRITERS
 from specclip_datasets.simulation.prose.composition import FILLERS
 from specclip_datasets.simulation.prose.grammar import count_ways
 from specclip_datasets.simulation.prose.reporter import WordScale
 
-WRITERS_FOLDER = resources.files("specclip_datasets.simulation.prose.writers")
-SOURCE_TEXT = resources.files("specclip_datasets.simulation.prose") / "source_text.py"
-SHARED = ("source_slots", "survey_source")
+PROSE = resources.files("specclip_datasets.simulation.prose")
+# Modules that fill in slots for several writers.
+SHARED = ("source_text", "reporter", "writers/source_slots", "writers/survey_source")
 # Entries that hold no templates.
 NO_TEMPLATES = {"notations", "typesets", "errors", "fillers", "parts", "padding", "sections"}
 
@@ -50,19 +51,18 @@ def slots(template):
             yield from slots(form)
 
 
-FILES = sorted(file.name for file in WRITERS_FOLDER.iterdir() if file.name.endswith(".yaml"))
+MODULES = ["names", "papers", *(f"writers/{writer.name}" for writer in WRITERS)]
 
 
-@pytest.fixture(scope="module", params=FILES)
+@pytest.fixture(scope="module", params=MODULES)
 def tables(request):
-    text = (WRITERS_FOLDER / request.param).read_text("utf-8")
-    return request.param.removesuffix(".yaml"), yaml.load(text, Tags)
+    text = (PROSE / f"{request.param}.yaml").read_text("utf-8")
+    return request.param, yaml.load(text, Tags)
 
 
 def test_choices_are_balanced_and_slots_are_known(tables):
     name, entries = tables
-    files = [WRITERS_FOLDER / f"{module}.py" for module in (name, *SHARED)] + [SOURCE_TEXT]
-    code = "".join(file.read_text("utf-8") for file in files)
+    code = "".join((PROSE / f"{module}.py").read_text("utf-8") for module in (name, *SHARED))
     known = set(re.findall(r"(?:def _|\b)([a-zA-Z_]\w*)(?:=|\(self\))|\"(\w+)\"", code))
     known = {word for words in known for word in words} | {*FILLERS, *entries.get("fillers", {})}
     for key, table in entries.items():

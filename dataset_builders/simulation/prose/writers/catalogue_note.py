@@ -10,7 +10,7 @@ from ..phrases import read_phrases
 from ..reporter import LOG, Reporter
 from ..writer import Writer
 
-PHRASES = read_phrases("catalogue_note")
+PHRASES = read_phrases("writers/catalogue_note")
 _FEWEST = 8
 _THERMAL = "|".join(name for kind, name in enumerate(COMPONENTS) if kind != POWER_LAW)
 

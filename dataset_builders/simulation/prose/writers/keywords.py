@@ -17,7 +17,7 @@ from ..phrases import read_phrases
 from ..reporter import LINEAR, LOG, Measurement, Reporter, WordScale
 from ..writer import Writer
 
-PHRASES = read_phrases("keywords")
+PHRASES = read_phrases("writers/keywords")
 # Names that claim more than the class.
 _CLAIMS = re.compile(r"compton|\bct|supersoft|\buls\b|redshift|distant|quiescent", re.IGNORECASE)
 _MOST_WORDS = 12

@@ -12,7 +12,7 @@ from ..phrases import read_phrases
 from ..reporter import LOG, Measurement, Reporter
 from ..writer import Writer
 
-PHRASES = read_phrases("llm_summary")
+PHRASES = read_phrases("writers/llm_summary")
 _FEWEST_WORDS = 60
 # From lines in optical spectra.
 _REDSHIFT_ERROR = 4e-4
@@ -163,10 +163,10 @@ def _first_shape(facts: Facts, reporter: Reporter) -> str:
 def _in_words(kind: int, facts: Facts, reporter: Reporter) -> str:
     reporter.label("model", COMPONENTS[kind])
     if kind == POWER_LAW:
-        word = reporter.word(reporter.measure("shape", facts.shape, 0.15), PHRASES.slope)
-    else:
-        word = reporter.word(reporter.measure("shape", facts.shape, 0.15, LOG), PHRASES.heat)
-    return reporter.pick(PHRASES.shaped, word=word, Word=capitalized(word))
+        found = reporter.measure("shape", facts.shape, 0.15)
+        return reporter.say(PHRASES.shaped, found, PHRASES.slope)
+    found = reporter.measure("shape", facts.shape, 0.15, LOG)
+    return reporter.say(PHRASES.shaped, found, PHRASES.heat)
 
 
 def _shape(quantity: str, kind: int, value: float, reporter: Reporter) -> str:
@@ -196,8 +196,7 @@ def _shape(quantity: str, kind: int, value: float, reporter: Reporter) -> str:
 def _absorption(facts: Facts, reporter: Reporter) -> str:
     column = reporter.measure("nh", facts.nh, reporter.random.uniform(0.1, 0.35), LOG)
     if reporter.chance(0.45):
-        word = reporter.word(column, PHRASES.absorption)
-        return reporter.pick(PHRASES.obscured, word=word, Word=capitalized(word))
+        return reporter.say(PHRASES.obscured, column, PHRASES.absorption)
     nh, word = _column(column, reporter), reporter.aside(column, PHRASES.absorption)
     return reporter.pick(PHRASES.column, nh=nh, word=word, Word=capitalized(word))
 
@@ -211,19 +210,19 @@ def _column(column: Measurement, reporter: Reporter) -> str:
 
 def _colour(facts: Facts, reporter: Reporter) -> str:
     found = reporter.measure("hardness", facts.hardness, 0.08)
-    return reporter.pick(PHRASES.coloured, word=reporter.word(found, PHRASES.colour))
+    return reporter.say(PHRASES.coloured, found, PHRASES.colour)
 
 
 def _soft_end(facts: Facts, reporter: Reporter) -> str:
     found = reporter.measure("medium_soft", facts.medium_soft, 0.08)
-    return reporter.pick(PHRASES.low, word=reporter.word(found, PHRASES.soft_end))
+    return reporter.say(PHRASES.low, found, PHRASES.soft_end)
 
 
 def _power(facts: Facts, reporter: Reporter) -> str:
     # Other observations caught it at another time.
     flux = reporter.measure("flux", facts.flux, 0.35, LOG)
     if reporter.chance(0.35):
-        return reporter.pick(PHRASES.bright, word=reporter.word(flux, PHRASES.brightness))
+        return reporter.say(PHRASES.bright, flux, PHRASES.brightness)
     digits = 1 + reporter.random.randrange(2)
     if reporter.chance(0.2):
         hardness = reporter.measure("hardness", facts.hardness, 0.08)
@@ -256,7 +255,7 @@ def _power(facts: Facts, reporter: Reporter) -> str:
 
 def _quality(facts: Facts, reporter: Reporter) -> str:
     found = reporter.measure("photons", facts.photons, 0.25, LOG)
-    return reporter.pick(PHRASES.quality, word=reporter.word(found, PHRASES.depth))
+    return reporter.say(PHRASES.quality, found, PHRASES.depth)
 
 
 def _metals(facts: Facts, reporter: Reporter) -> str:
@@ -274,9 +273,7 @@ def _write_context(facts: Facts, reporter: Reporter) -> str:
         sentences.append(PHRASES.interest.pick(facts, reporter))
     if facts.field_kind == "plane" and reporter.chance(0.3):
         found = reporter.measure("foreground_nh", facts.foreground_nh, 0.15, LOG)
-        sentences.append(
-            reporter.pick(PHRASES.sightline, word=reporter.word(found, PHRASES.absorption))
-        )
+        sentences.append(reporter.say(PHRASES.sightline, found, PHRASES.absorption))
     for _ in range(reporter.random.randrange(3) + (len(sentences) < 2)):
         sentences.append(_write_remark(facts, reporter))
     if reporter.chance(0.25):

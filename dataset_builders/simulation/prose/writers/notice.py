@@ -27,7 +27,7 @@ from .source_slots import (
     round_limit,
 )
 
-PHRASES = read_phrases("notice")
+PHRASES = read_phrases("writers/notice")
 _FEWEST_WORDS, _MOST_WORDS = 58, 150
 _SECOND_TOLD = 0.45
 _EXTENDED = ("snr", "hot_gas", "cluster")

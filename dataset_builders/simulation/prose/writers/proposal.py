@@ -11,7 +11,7 @@ from ..reporter import LOG, Reporter
 from ..source_text import SourceText
 from ..writer import Writer
 
-PHRASES = read_phrases("proposal")
+PHRASES = read_phrases("writers/proposal")
 _AGN = ("qso", "seyfert1", "seyfert2", "lensed_qso")
 
 

@@ -13,7 +13,7 @@ from ..reporter import LOG, Measurement, Reporter
 from ..source_text import SourceText
 from ..writer import Writer
 
-PHRASES = read_phrases("source_paper")
+PHRASES = read_phrases("writers/source_paper")
 _AGN = ("qso", "seyfert1", "seyfert2", "lensed_qso")
 
 

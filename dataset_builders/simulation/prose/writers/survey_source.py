@@ -18,7 +18,7 @@ from .source_slots import (
     round_limit,
 )
 
-PHRASES = read_phrases("survey_abstract")
+PHRASES = read_phrases("writers/survey_abstract")
 # Family of each class: the classes of its name, joined by `|`.
 FAMILY = {name: family for family in PHRASES.family_names for name in family.split("|")}
 _AGN = FAMILY["qso"]

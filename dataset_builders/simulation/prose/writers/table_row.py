@@ -12,7 +12,7 @@ from ..phrases import read_phrases
 from ..reporter import LINEAR, LOG, Reporter
 from ..writer import Writer
 
-PHRASES = read_phrases("table_row")
+PHRASES = read_phrases("writers/table_row")
 _ARTICLE = {"symbols": "", "words": "the "}
 _KEV_IN_MK = 11.6045
 # Upper limits on columns that are stated, 1e22 cm⁻².

@@ -13,7 +13,7 @@ from ..phrases import read_phrases
 from ..reporter import LOG, Reporter
 from ..writer import Writer
 
-PHRASES = read_phrases("talkative")
+PHRASES = read_phrases("writers/talkative")
 _FEWEST_WORDS = 60
 # Chance of each remark on its appearance in X-rays.
 _PORTRAYED = 0.9
@@ -182,31 +182,31 @@ def _shape(quantity: str, kind: int, value: float, reporter: Reporter) -> str:
 def _shape_in_words(kind: int, facts: Facts, reporter: Reporter) -> str:
     if kind == POWER_LAW:
         found = reporter.measure("shape", facts.shape, 0.1)
-        return reporter.pick(PHRASES.slope_words, word=reporter.word(found, PHRASES.slopes))
+        return reporter.say(PHRASES.slope_words, found, PHRASES.slopes)
     found = reporter.measure("shape", facts.shape, 0.1, LOG)
-    return reporter.pick(PHRASES.heat_words, word=reporter.word(found, PHRASES.heats))
+    return reporter.say(PHRASES.heat_words, found, PHRASES.heats)
 
 
 def _hardness(facts: Facts, reporter: Reporter) -> str:
     found = reporter.measure("hardness", facts.hardness, 0.06)
-    return reporter.pick(PHRASES.colours, word=reporter.word(found, PHRASES.hardness))
+    return reporter.say(PHRASES.colours, found, PHRASES.hardness)
 
 
 def _soft_end(facts: Facts, reporter: Reporter) -> str:
     found = reporter.measure("medium_soft", facts.medium_soft, 0.06)
-    return reporter.pick(PHRASES.soft_end, word=reporter.word(found, PHRASES.low_energies))
+    return reporter.say(PHRASES.soft_end, found, PHRASES.low_energies)
 
 
 def _statistics(facts: Facts, reporter: Reporter) -> str:
     found = reporter.measure("photons", facts.photons, 0.2, LOG)
-    return reporter.pick(PHRASES.statistics, word=reporter.word(found, PHRASES.photons))
+    return reporter.say(PHRASES.statistics, found, PHRASES.photons)
 
 
 def _absorption(facts: Facts, reporter: Reporter) -> str:
     error = 10.0 ** reporter.random.uniform(-1.2, -0.6)
     column = reporter.measure("nh", facts.nh, error, LOG)
     if not reporter.chance(_NUMBERS):
-        return reporter.pick(PHRASES.absorbed, word=reporter.word(column, PHRASES.absorption))
+        return reporter.say(PHRASES.absorbed, column, PHRASES.absorption)
     form = reporter.random.randrange(len(PHRASES.column))
     mantissa, exponent = reporter.significant(column, 1 if form == 2 else 2, 1e-22)
     return reporter.pick(
@@ -221,7 +221,7 @@ def _brightness(facts: Facts, reporter: Reporter) -> str:
     # Other observations caught it at another time.
     flux = reporter.measure("flux", facts.flux, 0.2, LOG)
     if not reporter.chance(_NUMBERS):
-        return reporter.pick(PHRASES.bright, word=reporter.word(flux, PHRASES.brightness))
+        return reporter.say(PHRASES.bright, flux, PHRASES.brightness)
     luminous = isfinite(facts.distance_mpc) and facts.field_kind != "cluster"
     if luminous and reporter.chance(0.4):
         frames: tuple[str, ...] = PHRASES.luminosity
@@ -271,8 +271,7 @@ def _write_context(facts: Facts, reporter: Reporter) -> str:
     if facts.field_kind == "plane" and reporter.chance(0.5):
         # From maps of gas and dust, which are good to a tenth.
         found = reporter.measure("foreground_nh", facts.foreground_nh, 0.1, LOG)
-        words = reporter.word(found, PHRASES.absorption)
-        sentences.append(reporter.pick(PHRASES.sightline, word=words))
+        sentences.append(reporter.say(PHRASES.sightline, found, PHRASES.absorption))
     if reporter.chance(0.6) and facts.papers:
         paper = facts.papers[reporter.random.randrange(len(facts.papers))]
         sentences.append(
@@ -300,9 +299,9 @@ def _remark(facts: Facts, reporter: Reporter) -> str:
         )
     if about < 0.8:
         found = reporter.measure("hardness", facts.hardness, 0.06)
-        return reporter.pick(PHRASES.coloured, word=reporter.word(found, PHRASES.hardness))
+        return reporter.say(PHRASES.coloured, found, PHRASES.hardness)
     column = reporter.measure("nh", facts.nh, 0.15, LOG)
-    return reporter.pick(PHRASES.veiled, word=reporter.word(column, PHRASES.absorption))
+    return reporter.say(PHRASES.veiled, column, PHRASES.absorption)
 
 
 def _distance(facts: Facts, reporter: Reporter) -> str:
