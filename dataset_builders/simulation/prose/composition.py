@@ -7,6 +7,7 @@ from random import Random
 
 from .facts import Facts
 from .grammar import below, capitalized, expand
+from .notation import length_unit
 from .reporter import LOG, Reporter
 
 # Fillers of slots that no caller fills in.
@@ -120,9 +121,7 @@ def distance(facts: Facts, reporter: Reporter, error: float) -> str:
         error: of its natural logarithm.
     """
     found = reporter.measure("distance_mpc", facts.distance_mpc, error, LOG)
-    unit, name = (1.0, "Mpc")
-    if found.value < 0.3:
-        unit, name = (1e-3, "kpc") if found.value > 1e-3 else (1e-6, "pc")
+    unit, name = length_unit(found.value, kpc_below=0.3)
     return f"{reporter.plain(found, 2, unit)} {name}"
 
 

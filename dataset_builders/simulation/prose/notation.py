@@ -156,6 +156,18 @@ class Numerals:
         return options[int(self._reporter.random.random() * len(options))]
 
 
+def length_unit(length: float, kpc_below: float = 0.1, pc_below: float = 1e-3) -> tuple[float, str]:
+    """Return the unit in which a length is written, in Mpc, and its name.
+
+    Args:
+        length: Mpc.
+        kpc_below, pc_below: from where on it is kpc or pc, Mpc.
+    """
+    if length >= kpc_below:
+        return 1.0, "Mpc"
+    return (1e-3, "kpc") if length >= pc_below else (1e-6, "pc")
+
+
 def luminosity_over_flux(redshift: float) -> float:
     """Return 4πd² at a redshift, cm² (flat, H0 = 70 km/s/Mpc, Ω_m = 0.3)."""
     step = redshift / 16
@@ -176,4 +188,4 @@ def _digits(key: str, value: float, sigma: float) -> int:
     return min(max(0, ceil(-log10(least))), 2)
 
 
-__all__ = ["Notation", "Numerals", "luminosity_over_flux"]
+__all__ = ["Notation", "Numerals", "length_unit", "luminosity_over_flux"]

@@ -7,7 +7,7 @@ from math import isfinite
 from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
 from ..facts import Facts
 from ..grammar import capitalized
-from ..notation import luminosity_over_flux
+from ..notation import length_unit, luminosity_over_flux
 from ..phrases import read_phrases
 from ..reporter import LOG, Measurement, Reporter
 from ..writer import Writer
@@ -292,9 +292,7 @@ def _environment(facts: Facts, reporter: Reporter) -> str:
     distance = ""
     if isfinite(facts.distance_mpc) and reporter.chance(0.5):
         found = reporter.measure("distance_mpc", facts.distance_mpc, 0.08, LOG)
-        value, unit, name = found.value, 1.0, "Mpc"
-        if value < 0.1:
-            unit, name = (1e-3, "kpc") if value >= 9e-4 else (1e-6, "pc")
+        unit, name = length_unit(found.value, pc_below=9e-4)
         number = reporter.plain(found, 1 + reporter.random.randrange(2), unit)
         distance = reporter.pick(PHRASES.distance, d=f"{number} {name}")
         templates = [template.replace("<{distance}|>", "{distance}") for template in templates]

@@ -16,6 +16,7 @@ from ..composition import Composition
 from ..facts import Facts
 from ..grammar import below, capitalized
 from ..names import AUTHORS
+from ..notation import length_unit
 from ..phrases import read_phrases
 from ..reporter import Measurement, Reporter
 from ..writer import Writer
@@ -137,9 +138,7 @@ class _Source(SourceSlots):
             self.redshift = max(float(text), 0.001)
             return f"{self.choose(('z =', 'a redshift of', 'z ='))} {text}"
         found = self.measured["distance_mpc"]
-        unit, name = (1.0, "Mpc") if found.value >= 1.0 else (1e-3, "kpc")
-        if found.value < 1e-3:
-            unit, name = 1e-6, "pc"
+        unit, name = length_unit(found.value, kpc_below=1.0)
         text = f"{reporter.plain(found, 1 + reporter.chance(0.5), unit)} {name}"
         return f"{self.choose(('a distance of', 'd =', 'D ~'))} {text}"
 

@@ -9,6 +9,7 @@ from math import ceil, floor
 from ...source_classes import COMPONENTS, POWER_LAW
 from ..facts import Facts
 from ..grammar import expand
+from ..notation import length_unit
 from ..phrases import read_phrases
 from ..reporter import Reporter
 from .source_slots import (
@@ -186,7 +187,7 @@ class Source(SourceSlots):
 
     def _dist(self) -> str:
         found = self.measured["distance_mpc"]
-        name, unit = next(item for item in PHRASES.lengths if found.value >= item[1])
+        unit, name = length_unit(found.value, kpc_below=1.0)
         return f"{self.reporter.plain(found, 2, unit)} {name}"
 
     def _z(self) -> str:

@@ -8,6 +8,7 @@ from math import isfinite
 from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
 from ..facts import Facts
 from ..grammar import capitalized
+from ..notation import length_unit
 from ..phrases import read_phrases
 from ..reporter import LINEAR, LOG, Reporter
 from ..writer import Writer
@@ -191,7 +192,7 @@ def _notes(facts: Facts, reporter: Reporter) -> list[str]:
         place = reporter.pick(PHRASES.hosts[facts.field_kind], host=facts.host.removeprefix("the "))
         if isfinite(facts.distance_mpc) and reporter.chance(0.4):
             found = reporter.measure("distance_mpc", facts.distance_mpc, 0.07, LOG)
-            unit, name = (1.0, "Mpc") if found.value >= 0.1 else (1e-3, "kpc")
+            unit, name = length_unit(found.value, pc_below=0.0)
             place = f"{place}, d = {reporter.plain(found, 2, unit)} {name}"
         items.append(place)
     if facts.field_kind == "plane" and reporter.chance(0.3):

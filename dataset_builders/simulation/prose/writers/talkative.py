@@ -9,6 +9,7 @@ from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
 from ..facts import Facts
 from ..grammar import capitalized, with_article
 from ..names import AUTHORS
+from ..notation import length_unit
 from ..phrases import read_phrases
 from ..reporter import LOG, Reporter
 from ..writer import Writer
@@ -309,11 +310,8 @@ def _distance(facts: Facts, reporter: Reporter) -> str:
         return "an unknown distance"
     # One ladder or another.
     found = reporter.measure("distance_mpc", facts.distance_mpc, 0.05, LOG)
-    if found.value >= 0.1:
-        return f"{reporter.plain(found, 2)} Mpc"
-    if found.value >= 1e-3:
-        return f"{reporter.plain(found, 2, 1e-3)} kpc"
-    return f"{reporter.plain(found, 2, 1e-6)} pc"
+    unit, name = length_unit(found.value)
+    return f"{reporter.plain(found, 2, unit)} {name}"
 
 
 def _method(reporter: Reporter, template: str) -> str:
