@@ -16,7 +16,6 @@ EPILOG = """\
 examples:
   specclip dataset simulate --config demo --output runs/simulated
   specclip dataset simulate --config custom --pairs 5000 --seed 3 --output runs/mine
-  specclip dataset simulate --config custom --responses my_arfs --output runs/mine
   specclip dataset tables my_tables --output runs/mine
   specclip dataset build --source csc --names names.txt --output runs/mine
 

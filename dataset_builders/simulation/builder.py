@@ -72,19 +72,6 @@ gaps or dither; hardness ratios spread somewhat more than the real ones, and few
 several observations; exposures of one field differ by a third at most times.
 """
 
-# Added where the settings ask for other physics or another instrument.
-OTHER_RESPONSES = """
-In place of the tabulated epochs, each observation is folded through one of these pairs of ARF and
-RMF files, drawn by lot: {files}. `effective_area` is the ARF's{vignetting}, `detector` what the
-files say; the background has the shape and rate of ACIS whatever the file.
-"""
-OTHER_ABSORPTION = """
-Gas absorbs as `tbabs` has it (Wilms, Allen & McCray 2000); the catalogue's fits use `phabs`.
-"""
-CUT_OFFS = """
-Power laws of high-mass X-ray binaries and ultraluminous sources are cut off exponentially.
-"""
-
 # Added when the rows are there.
 REMARKS = """\
 ### Beside the real catalogue
@@ -237,23 +224,13 @@ def describe(config_name: str, knobs: Knobs) -> SpecCLIPDatasetInfo:
         config_name: name of the configuration.
         knobs: the settings.
     """
-    record, description = knobs.record(), DESCRIPTION
-    if knobs.responses:
-        description += OTHER_RESPONSES.format(
-            files="; ".join(item["files"] for item in record["responses"]),
-            vignetting=" times the simulation's vignetting" if knobs.response_vignetting else "",
-        )
-    if knobs.absorption == "tbabs":
-        description += OTHER_ABSORPTION
-    if knobs.cutoffs:
-        description += CUT_OFFS
     return SpecCLIPDatasetInfo(
         name=f"SimulatedCSC {config_name}",
         builder="simulated",
         builder_version=VERSION,
         seed=knobs.seed,
-        knobs=record,
+        knobs=knobs.record(),
         simulated=True,
         license="cc0-1.0",
-        description=description,
+        description=DESCRIPTION,
     )

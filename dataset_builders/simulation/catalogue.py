@@ -26,7 +26,7 @@ from hf_specclip.spectra.rebin import (
 
 from ..contract import ENERGY_RANGE, N_BINS, SPLITS, contract_features, list_array
 from ..splits import assign_groups, split_groups
-from . import instrument, populations, prose, response_files, spectral_fits, timing
+from . import instrument, populations, prose, spectral_fits, timing
 from .detections import (
     REFERENCE_AREA,
     Batch,
@@ -63,15 +63,11 @@ class Universe:
 
     def __init__(self, knobs: Knobs | None = None) -> None:
         self.knobs = knobs if knobs is not None else Knobs()
-        files = response_files.load_responses(
-            self.knobs.responses, vignetted=not self.knobs.response_vignetting
-        )
-        self._file_responses = tuple(item.response for item in files)
         n_fields = self.knobs.pairs // 3 + 16
         # How many fields give enough rows depends on the draws; a field's draws depend on how many
         # there are, so each attempt starts anew.
         while True:
-            layout = lay_out(self.knobs, n_fields, self._file_responses)
+            layout = lay_out(self.knobs, n_fields)
             rows = np.flatnonzero(layout.detected)
             if len(rows) >= self.knobs.pairs:
                 break
@@ -90,11 +86,6 @@ class Universe:
         # A group holds all rows of its sources, so each source is in one split.
         self.source_splits = np.empty(len(self.sources.names), dtype=self.splits.dtype)
         self.source_splits[seen] = self.splits
-
-    @property
-    def responses(self) -> tuple[instrument.Response, ...]:
-        """Responses that `detections.response` counts: those of files, or the tabulated epochs."""
-        return self._file_responses or instrument.load_epochs()
 
     def _keep(self, layout: Layout, rows: np.ndarray) -> None:
         """Keep some detections, and number the sources that have one anew."""
@@ -158,7 +149,7 @@ class Universe:
             sources: indices of sources, (n).
         """
         truth = noise_free_quantities(
-            self.sources.spectra.take(sources), self.sources.flux[sources], self.knobs.absorption
+            self.sources.spectra.take(sources), self.sources.flux[sources]
         )
         field = self.sources.field[sources]
         # Counts on axis in an exposure usual for the field.
@@ -214,7 +205,7 @@ class Universe:
             "background_counts": list_array(observed.background[place].astype(np.int32)),
             "background_scale": seen.background_scale,
             "effective_area": list_array(observed.area[place].astype(np.float32)),
-            "detector": [str(name) or None for name in seen.family],
+            "detector": seen.family,
             "theta": seen.theta,
             "year": seen.year,
             "papers": [papers[index] for index in of_source],
@@ -230,7 +221,6 @@ class Universe:
                 seen.exposure,
                 seen.response,
                 seen.theta,
-                self.responses,
             )
         return _to_table(columns, len(detections))
 
@@ -245,7 +235,7 @@ class Universe:
         """
         seen = self.detections.take(detections)
         spectra = at_the_time(self.sources.spectra.take(seen.source), seen.hardening)
-        photons = populations.photon_spectra(spectra, self.knobs.absorption)
+        photons = populations.photon_spectra(spectra)
         photons *= (self.sources.flux[seen.source] * seen.flux_factor)[:, None]
         return photons
 
@@ -256,13 +246,13 @@ class Universe:
             detections: indices into `detections`, (n).
 
         Returns:
-            Counts of the source and of the background in the aperture, in the channels of each
-            one's response, (n, C) each.
+            Counts of the source and of the background in the aperture, in PI channels, (n, 560)
+            each.
         """
-        seen, responses = self.detections.take(detections), self.responses
-        source = instrument.fold(self.photons(detections), seen.response, seen.theta, responses)
+        seen = self.detections.take(detections)
+        source = instrument.fold(self.photons(detections), seen.response, seen.theta)
         source *= seen.exposure[:, None]
-        behind = instrument.background_rates(seen.response, seen.theta, seen.background, responses)
+        behind = instrument.background_rates(seen.response, seen.theta, seen.background)
         behind *= seen.exposure[:, None]
         return source, behind
 
@@ -288,7 +278,7 @@ class Universe:
         # Given their number, events of a Poisson process fall independently, as the rate has it;
         # colours do not change meanwhile.
         rates = seen.light.rates(seen.exposure, noise)
-        constant = self._background_over_source(seen, source, behind)
+        constant = _background_over_source(source, behind)
         rates = (rates + constant[:, None]) / (timing.N_TIMES * (1.0 + constant[:, None]))
         rates /= rates.sum(axis=1, keepdims=True)
         in_band = counts[:, bins_within("b")].sum(axis=1)
@@ -299,7 +289,7 @@ class Universe:
             ]
         )
         centres = (bins[1:] + bins[:-1]) / 2
-        area = instrument.effective_area(seen.response, seen.theta, centres, self.responses)
+        area = instrument.effective_area(seen.response, seen.theta, centres)
         return Observed(channels[0], channels[1], counts, background, area, times)
 
     def _deal(self, seen: Detections, channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -311,31 +301,16 @@ class Universe:
             )
         ]
         bins = energy_grid(N_BINS, ENERGY_RANGE)
-        counts, background = np.zeros((2, len(seeds), N_BINS), dtype=np.int64)
-        for rows, edges in self._channel_grids(seen):
-            n, row_seeds = len(edges) - 1, [seeds[row] for row in rows]
-            counts[rows] = deal_counts_batch(channels[0, rows, :n], edges, bins, row_seeds)
-            background[rows] = deal_counts_batch(
-                channels[1, rows, :n], edges, bins, [background_seed(seed) for seed in row_seeds]
-            )
-        return counts, background
+        edges = instrument.CHANNEL_EDGES
+        counts = deal_counts_batch(channels[0], edges, bins, seeds)
+        other_seeds = [background_seed(seed) for seed in seeds]
+        return counts, deal_counts_batch(channels[1], edges, bins, other_seeds)
 
-    def _background_over_source(
-        self, seen: Detections, source: np.ndarray, behind: np.ndarray
-    ) -> np.ndarray:
-        """Return the expected background over the source's counts in 0.5–7 keV, (n)."""
-        ratio = np.empty(len(source))
-        for rows, edges in self._channel_grids(seen):
-            n, inside = len(edges) - 1, instrument.channels_within(BANDS["b"], edges)
-            totals = [part[rows, :n][:, inside].sum(axis=1) for part in (behind, source)]
-            ratio[rows] = totals[0] / totals[1]
-        return ratio
 
-    def _channel_grids(self, seen: Detections) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return the rows that share a grid of channels, and its edges (keV), for each grid."""
-        grid_of, grids = instrument.channel_grids(self.responses)
-        number = grid_of[seen.response]
-        return [(np.flatnonzero(number == grid), grids[grid]) for grid in np.unique(number)]
+def _background_over_source(source: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """Return the expected background over the source's counts in 0.5–7 keV, (n)."""
+    inside = instrument.channels_within(BANDS["b"])
+    return behind[:, inside].sum(axis=1) / source[:, inside].sum(axis=1)
 
 
 def _to_table(columns: Mapping[str, Any], n: int) -> pa.Table:

@@ -22,7 +22,6 @@ from .builder import CONFIGS, simulate
 from .compare import Marginals, comparison_table
 from .knobs import Knobs
 from .prose import WRITERS
-from .response_files import find_responses
 from .variety import SummaryTexts
 
 
@@ -66,15 +65,6 @@ def _add_simulate(commands: Any) -> None:
         + ". writers: names joined by commas, all where empty, of "
         + ", ".join(writer.name + " (unseen)" * writer.unseen for writer in WRITERS)
         + "; unseen ones write for sources of validation and test only",
-    )
-    parser.add_argument(
-        "--responses",
-        type=Path,
-        metavar="PATH",
-        help="fold through real ARF and RMF files in place of the tabulated ACIS epochs: a folder "
-        "of them (x.arf beside x.rmf), or a text file with `ARF RMF` on each line; an observation "
-        "gets one of them by lot. Areas are used as they are; --set response_vignetting=true takes "
-        "them as on axis",
     )
     parser.add_argument(
         "--processes",
@@ -194,8 +184,6 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     for name in ("pairs", "seed"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
-    if options.responses is not None:
-        changes["responses"] = find_responses(options.responses)
     return changes
 
 
@@ -211,7 +199,7 @@ def _shown(value: Any) -> str:
 
 def _settable() -> dict[str, Any]:
     """Return the knobs that `--set` takes, with their defaults."""
-    return {item.name: item.default for item in fields(Knobs) if item.name != "responses"}
+    return {item.name: item.default for item in fields(Knobs)}
 
 
 __all__ = ["add_commands"]

@@ -54,9 +54,8 @@ class Detections:
     Attributes:
         source: index of the source.
         obsid, obi, region_id: the detection.
-        family, year, exposure, theta: of the observation (`ACIS-S`, `ACIS-I` or empty where a file
-            of the response does not say; yr, s, arcmin).
-        response: index into `Universe.responses`.
+        family, year, exposure, theta: of the observation (`ACIS-S` or `ACIS-I`; yr, s, arcmin).
+        response: index into `instrument.load_epochs()`.
         flux_factor: flux at that time over the average.
         hardening: how much harder than the average (in photon index, or in ln kT).
         background: local background over the quiescent one.
@@ -90,8 +89,8 @@ class Observed:
     """Instrument output for n detections.
 
     Attributes:
-        channels, background_channels: counts in the aperture and in the background region, in the
-            channels of each one's response, (n, C).
+        channels, background_channels: counts in the aperture and in the background region, in PI
+            channels, (n, 560).
         counts, background: the same in the contract's bins, (n, 400).
         area: effective area at the bins' centres, cm², (n, 400).
         times: counts of the aperture in 0.5–7 keV, in equal parts of the observation,
@@ -121,17 +120,14 @@ class Batch:
     rows: np.ndarray
 
 
-def noise_free_quantities(
-    spectra: populations.Spectra, flux: np.ndarray, absorption: str
-) -> dict[str, np.ndarray]:
+def noise_free_quantities(spectra: populations.Spectra, flux: np.ndarray) -> dict[str, np.ndarray]:
     """Return the quantities that texts state, as a measurement without noise would give them.
 
     Args:
         spectra: of n sources.
         flux: absorbed photons/cm²/s in 0.5–7 keV, (n).
-        absorption: key of `ABSORPTIONS`.
     """
-    photons = populations.photon_spectra(spectra, absorption)
+    photons = populations.photon_spectra(spectra)
     band = {name: photons[:, instrument.photons_within(name)].sum(axis=1) for name in BANDS}
     broad = instrument.photons_within("b")
     stated = ("first", "second", "shape", "shape2", "share2", "nh", "abundance", "redshift", "line")

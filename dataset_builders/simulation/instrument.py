@@ -2,13 +2,11 @@
 
 Three epochs of the S array and three of the I array come from the tables of
 `hf_specclip.spectra`. The growing contamination is in the areas; the redistribution is a Gaussian
-of the tabulated width. What is approximate is said where it is used. Responses read from files
-(`response_files`) take the place of the epochs where they are given.
+of the tabulated width. What is approximate is said where it is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -17,7 +15,6 @@ from math import erf
 import numpy as np
 
 from hf_specclip.models.variables_specclip import BANDS
-from hf_specclip.spectra import emission as models
 from hf_specclip.spectra.rebin import overlap_fractions
 
 # Photon energies: 10 eV bins, as the plasma table. Photons of 9 keV fall below 8 keV no more.
@@ -37,20 +34,15 @@ BACKGROUND_RATES = {"ACIS-S": 3.1e-6, "ACIS-I": 1.2e-6}
 
 @dataclass(frozen=True)
 class Response:
-    """Response of one array at one date, or of a pair of files.
+    """Response of one array at one date.
 
     Attributes:
-        family: `ACIS-S` or `ACIS-I`; empty where a file does not say.
-        year: decimal year of the calibration; nan where unknown.
-        area: effective area, mean over each bin of `PHOTON_EDGES`, cm², (870,); on axis, unless
-            `vignetted`.
-        redistribution: share of the photons of each bin in each channel, (870, C); spectra are
-            folded in its precision.
-        background: share of the 0.5–7 keV background in each channel, (C,); the channels of that
+        family: `ACIS-S` or `ACIS-I`.
+        year: decimal year of the calibration.
+        area: effective area on axis at `PHOTON_CENTRES`, cm², (870,).
+        redistribution: share of the photons of each bin in each channel, (870, 560).
+        background: share of the 0.5–7 keV background in each channel, (560,); the channels of that
             band add up to one.
-        channel_edges: keV, (C + 1,).
-        curve: energies (keV) and areas (cm²) between which the area at an energy is interpolated.
-        vignetted: whether the area already has the vignetting.
     """
 
     family: str
@@ -58,9 +50,6 @@ class Response:
     area: np.ndarray
     redistribution: np.ndarray
     background: np.ndarray
-    channel_edges: np.ndarray
-    curve: tuple[np.ndarray, np.ndarray]
-    vignetted: bool = False
 
 
 @cache
@@ -83,37 +72,27 @@ def load_epochs() -> tuple[Response, ...]:
                 float(year),
                 area,
                 _redistribution(fwhm / FWHM_PER_SIGMA),
-                background_shape(family, CHANNEL_EDGES),
-                CHANNEL_EDGES,
-                (PHOTON_CENTRES, area),
+                _background_shape(family),
             )
         )
     return tuple(epochs)
 
 
-def background_shape(family: str, channel_edges: np.ndarray) -> np.ndarray:
-    """Return the share of the 0.5–7 keV background in channels; outside 0.3–10 keV there is none.
-
-    Args:
-        family: `ACIS-S` or `ACIS-I`; an unknown detector gets the former's.
-        channel_edges: keV, (C + 1,).
-
-    Returns:
-        (C,).
+def _background_shape(family: str) -> np.ndarray:
+    """Return the share of the 0.5–7 keV background in each channel, (560,); below 0.3 keV there is
+    none.
     """
     names, table = _table("acis_background.csv")
     lower = table[:, 0]
     counts = table[:, names.index("acisi_counts" if family == "ACIS-I" else "aciss_counts")]
     edges = np.append(lower, 2 * lower[-1] - lower[-2])
     band = ((lower > 0.499) & (lower < 6.999)) * counts
-    return counts @ overlap_fractions(edges, channel_edges) / band.sum()
+    return counts @ overlap_fractions(edges, CHANNEL_EDGES) / band.sum()
 
 
-def channels_within(
-    band: tuple[float, float], channel_edges: np.ndarray = CHANNEL_EDGES
-) -> np.ndarray:
-    """Select the channels whose middle lies in an energy range (keV), (C,) of booleans."""
-    middle = (channel_edges[1:] + channel_edges[:-1]) / 2
+def channels_within(band: tuple[float, float]) -> np.ndarray:
+    """Select the channels whose middle lies in an energy range (keV), (560,) of booleans."""
+    middle = (CHANNEL_EDGES[1:] + CHANNEL_EDGES[:-1]) / 2
     return (middle > band[0]) & (middle < band[1])
 
 
@@ -121,17 +100,6 @@ def photons_within(band: str) -> np.ndarray:
     """Select the photon energies of `PHOTON_CENTRES` in a band of the catalogue, (870,)."""
     low, high = BANDS[band]
     return (low < PHOTON_CENTRES) & (high > PHOTON_CENTRES)
-
-
-def channel_grids(responses: Sequence[Response]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the channels of the responses, each grid once.
-
-    Returns:
-        Index of each response's grid, (R,), and the edges of the grids, keV.
-    """
-    known: dict[bytes, int] = {}
-    index = [known.setdefault(item.channel_edges.tobytes(), len(known)) for item in responses]
-    return np.array(index), [np.frombuffer(edges) for edges in known]
 
 
 def nearest_epochs(family: np.ndarray, year: np.ndarray) -> np.ndarray:
@@ -190,124 +158,62 @@ def local_background(theta: np.ndarray, normal: np.ndarray) -> np.ndarray:
     return median * 10.0 ** ((0.25 + 0.55 * np.exp(-theta / 5.0)) * normal)
 
 
-def effective_area(
-    epoch: np.ndarray,
-    theta: np.ndarray,
-    energy: np.ndarray,
-    responses: Sequence[Response] | None = None,
-) -> np.ndarray:
+def effective_area(epoch: np.ndarray, theta: np.ndarray, energy: np.ndarray) -> np.ndarray:
     """Return the effective area of each detection.
 
     Args:
-        epoch: index into the responses, (B).
+        epoch: index into `load_epochs()`, (B).
         theta: off-axis angle, arcmin, (B).
         energy: keV, (n).
-        responses: those of the telescope; `load_epochs()` where None.
 
     Returns:
-        cm², (B, n); 0 outside a file's energies.
+        cm², (B, n).
     """
-    items = load_epochs() if responses is None else responses
-    on_axis = np.stack([np.interp(energy, *item.curve) for item in items])
-    return on_axis[epoch] * _vignetting_of(epoch, theta, energy, items)
+    on_axis = np.stack([np.interp(energy, PHOTON_CENTRES, item.area) for item in load_epochs()])
+    return on_axis[epoch] * vignetting(theta, energy)
 
 
-def binned_area(
-    epoch: np.ndarray, theta: np.ndarray, responses: Sequence[Response] | None = None
-) -> np.ndarray:
-    """Return the effective area of each detection, mean over each bin of `PHOTON_EDGES`.
-
-    Args:
-        epoch, theta, responses: see `effective_area`.
-
-    Returns:
-        cm², (B, 870).
-    """
-    items = load_epochs() if responses is None else responses
-    on_axis = np.stack([item.area for item in items])
-    return on_axis[epoch] * _vignetting_of(epoch, theta, PHOTON_CENTRES, items)
-
-
-def fold(
-    photons: np.ndarray,
-    epoch: np.ndarray,
-    theta: np.ndarray,
-    responses: Sequence[Response] | None = None,
-) -> np.ndarray:
+def fold(photons: np.ndarray, epoch: np.ndarray, theta: np.ndarray) -> np.ndarray:
     """Return expected count rates of spectra seen by the instrument.
 
-    With the epochs' tables in float64 although float32 would do for the physics: the last digit of
-    a float32 product depends on how many threads made it, and a Poisson draw can turn on it.
-    Matrices from files are float32, as files have them; rows are always made by one thread.
+    In float64 although float32 would do for the physics: the last digit of a float32 product
+    depends on how many threads made it, and a Poisson draw can turn on it.
 
     Args:
         photons: photons/cm²/s on `PHOTON_EDGES`, (B, 870).
-        epoch: index into the responses, (B).
+        epoch: index into `load_epochs()`, (B).
         theta: off-axis angle, arcmin, (B).
-        responses: those of the telescope; `load_epochs()` where None.
 
     Returns:
-        Counts/s in each channel, (B, C) with C of the response that has most; 0 beyond its own.
+        Counts/s in each channel, (B, 560).
     """
-    items = load_epochs() if responses is None else responses
-    seen = photons * binned_area(epoch, theta, items)
-    rates = np.zeros((len(photons), max(len(item.background) for item in items)))
+    seen = photons * effective_area(epoch, theta, PHOTON_CENTRES)
+    rates = np.zeros((len(photons), N_CHANNELS))
     for index in np.unique(epoch):
-        rows, matrix = epoch == index, items[index].redistribution
-        rates[rows, : matrix.shape[1]] = seen[rows].astype(matrix.dtype, copy=False) @ matrix
+        rows = epoch == index
+        rates[rows] = seen[rows] @ load_epochs()[index].redistribution
     return rates
 
 
-def typical_area(response: Response) -> float:
-    """Return counts of a typical source per photon/cm² in 0.5–7 keV: turns counts into a flux.
-
-    The source is a power law of Γ = 1.7 behind 1e21 cm⁻².
-    """
-    photons = models.power_law(PHOTON_EDGES, 1.7) * models.phabs(PHOTON_EDGES, 0.1)
-    seen = photons * response.area @ response.redistribution
-    counts = seen[channels_within(BANDS["b"], response.channel_edges)].sum()
-    return float(counts / photons[photons_within("b")].sum())
-
-
-def background_rates(
-    epoch: np.ndarray,
-    theta: np.ndarray,
-    brightness: np.ndarray,
-    responses: Sequence[Response] | None = None,
-) -> np.ndarray:
+def background_rates(epoch: np.ndarray, theta: np.ndarray, brightness: np.ndarray) -> np.ndarray:
     """Return the expected background in the source aperture.
 
     Args:
-        epoch: index into the responses, (B).
+        epoch: index into `load_epochs()`, (B).
         theta: off-axis angle, arcmin, (B).
         brightness: local background over the quiescent one (host's glow, flares), (B).
-        responses: those of the telescope; `load_epochs()` where None.
 
     Returns:
-        Counts/s in each channel, (B, C) as `fold`.
+        Counts/s in each channel, (B, 560).
     """
-    items = load_epochs() if responses is None else responses
-    rate = quiescent_background(np.array([item.family for item in items]))[epoch]
-    shapes = np.zeros((len(items), max(len(item.background) for item in items)))
-    for shape, item in zip(shapes, items, strict=True):
-        shape[: len(item.background)] = item.background
+    rate = quiescent_background(np.array([item.family for item in load_epochs()]))[epoch]
+    shapes = np.stack([item.background for item in load_epochs()])
     return (rate * aperture_area(theta) * brightness)[:, None] * shapes[epoch]
 
 
 def quiescent_background(family: np.ndarray) -> np.ndarray:
-    """Return the background of arrays (`ACIS-S`, `ACIS-I`; others as the former),
-    counts/s/arcsec².
-    """
+    """Return the background of arrays (`ACIS-S` or `ACIS-I`), counts/s/arcsec²."""
     return np.where(family == "ACIS-I", BACKGROUND_RATES["ACIS-I"], BACKGROUND_RATES["ACIS-S"])
-
-
-def _vignetting_of(
-    epoch: np.ndarray, theta: np.ndarray, energy: np.ndarray, responses: Sequence[Response]
-) -> np.ndarray:
-    """Return `vignetting` of each detection, 1 where the response has it already, (B, n)."""
-    factor = vignetting(theta, energy)
-    factor[np.array([item.vignetted for item in responses])[epoch]] = 1.0
-    return factor
 
 
 def _redistribution(sigma: np.ndarray) -> np.ndarray:

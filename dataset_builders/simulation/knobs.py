@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import populations, prose, response_files
+from . import prose
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,6 @@ class Knobs:
         writers: names of the literature's writers (`prose.WRITERS`); all where empty. Those that
             are unseen write for sources of `validation` and `test` only.
         fits: whether the catalogue's four models are fitted to spectra with counts enough.
-        absorption: `phabs`, or `tbabs` for the interstellar medium of Wilms et al. (2000); fits are
-            the catalogue's either way.
-        cutoffs: whether power laws of accreting neutron stars and ULXs are cut off.
-        responses: paths of ARF and RMF files to fold through in place of the tabulated epochs, as
-            `response_files.find_responses` gives them; an observation gets one of them by lot.
-        response_vignetting: whether the areas of those files are taken as on axis and get the
-            simulation's vignetting; otherwise they are used as they are.
     """
 
     pairs: int = 2000
@@ -39,10 +32,6 @@ class Knobs:
     faintest_counts: float = 130.0
     writers: tuple[str, ...] = ()
     fits: bool = True
-    absorption: str = "phabs"
-    cutoffs: bool = False
-    responses: tuple[tuple[str, str], ...] = ()
-    response_vignetting: bool = False
 
     def __post_init__(self) -> None:
         if self.pairs < 1:
@@ -59,10 +48,6 @@ class Knobs:
                 raise ValueError(f"writers holds {name!r}: choose from {', '.join(names)}")
         if all(writer.unseen for writer in self.chosen_writers):
             raise ValueError("writers are all unseen: name at least one to train on")
-        if self.absorption not in populations.ABSORPTIONS:
-            raise ValueError(
-                f"absorption is {self.absorption!r}: {' or '.join(populations.ABSORPTIONS)}"
-            )
 
     @property
     def chosen_writers(self) -> tuple[prose.Writer, ...]:
@@ -71,11 +56,8 @@ class Knobs:
         return tuple(writer for writer in prose.WRITERS if not chosen or writer.name in chosen)
 
     def record(self) -> dict[str, Any]:
-        """Return the settings as plain values; files by their content, not by their path."""
-        files = response_files.load_responses(self.responses)
-        return asdict(self) | {
-            "responses": [{"files": item.name, "blake2b": item.digest} for item in files]
-        }
+        """Return the settings as plain values."""
+        return asdict(self)
 
 
 def stream(seed: int, *purpose: Hashable) -> np.random.Generator:

@@ -5,7 +5,6 @@ Each of the four has a stream of random numbers of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -88,29 +87,21 @@ class Layout:
     detected: np.ndarray
 
 
-def lay_out(knobs: Knobs, n_fields: int, responses: Sequence[instrument.Response] = ()) -> Layout:
+def lay_out(knobs: Knobs, n_fields: int) -> Layout:
     """Draw a sky.
 
     Args:
         knobs: the settings.
         n_fields: number of fields; all draws depend on it.
-        responses: responses read from files, in place of the tabulated epochs.
     """
     fields = _draw_fields(knobs, n_fields)
-    fields, observations = _draw_observations(knobs, fields, responses)
-    items = responses or instrument.load_epochs()
-    if responses:
-        areas = np.array([instrument.typical_area(item) for item in responses])
-    else:
-        areas = np.full(len(items), REFERENCE_AREA)
-    sources, offset = _draw_sources(knobs, fields, areas.mean())
+    fields, observations = _draw_observations(knobs, fields)
+    sources, offset = _draw_sources(knobs, fields)
     detections = _draw_detections(knobs, fields, observations, sources, offset)
 
-    net = sources.flux[detections.source] * detections.flux_factor * areas[detections.response]
+    net = sources.flux[detections.source] * detections.flux_factor * REFERENCE_AREA
     net *= detections.exposure
-    vignetted = np.array([item.vignetted for item in items])[detections.response]
-    at_angle = instrument.vignetting(detections.theta, np.array([1.5]))[:, 0]
-    net *= np.where(vignetted, 1.0, at_angle)
+    net *= instrument.vignetting(detections.theta, np.array([1.5]))[:, 0]
     rate = instrument.quiescent_background(detections.family)
     behind = rate * instrument.aperture_area(detections.theta) * detections.background
     behind *= detections.exposure
@@ -143,9 +134,7 @@ def _draw_fields(knobs: Knobs, n: int) -> Fields:
     )
 
 
-def _draw_observations(
-    knobs: Knobs, fields: Fields, responses: Sequence[instrument.Response]
-) -> tuple[Fields, Observations]:
+def _draw_observations(knobs: Knobs, fields: Fields) -> tuple[Fields, Observations]:
     """Draw the observations, field by field; return the fields with their usual exposures, too."""
     random = stream(knobs.seed, "observations")
     n_fields = len(fields.kind)
@@ -165,18 +154,12 @@ def _draw_observations(
     obsid = np.empty(n, dtype=int)
     obsid[np.argsort(year, kind="stable")] = 100 + 3 * np.arange(n)
     pointing = random.normal(0.0, 0.5, (n, 2))
-    if responses:
-        response = stream(knobs.seed, "responses").integers(len(responses), size=n)
-        family = np.array([item.family for item in responses])[response]
-    else:
-        response = instrument.nearest_epochs(family, year)
+    response = instrument.nearest_epochs(family, year)
     observations = Observations(exposure, year, family, obsid, response, pointing)
     return replace(fields, usual_exposure=usual_exposure), observations
 
 
-def _draw_sources(
-    knobs: Knobs, fields: Fields, reference_area: float
-) -> tuple[Sources, np.ndarray]:
+def _draw_sources(knobs: Knobs, fields: Fields) -> tuple[Sources, np.ndarray]:
     """Draw the sources, field by field, and their offsets from the centre, arcmin, (m, 2)."""
     random = stream(knobs.seed, "sources")
     field = np.repeat(np.arange(len(fields.kind)), fields.n_sources)
@@ -192,15 +175,12 @@ def _draw_sources(
     dec = fields.dec[field] + offset[:, 1] / 60.0
     ra = (fields.ra[field] + offset[:, 0] / 60.0 / np.cos(np.radians(dec))) % 360.0
     spectra = populations.draw_spectra(class_index, fields.foreground_nh[field], random)
-    if knobs.cutoffs:
-        cutoff = populations.draw_cutoffs(class_index, stream(knobs.seed, "cutoffs"))
-        spectra = replace(spectra, cutoff=cutoff)
     # The limit of a field goes down with its exposure, so counts are spread alike everywhere.
     counts = knobs.faintest_counts * random.random(m) ** (-1.0 / _SLOPE)
     brightness = class_values("brightness")[class_index]
     counts *= 10.0 ** (0.7 * brightness * random.normal(1.0, 0.5, m))
     usual = fields.usual_exposure[field]
-    flux = np.minimum(counts / usual, _MOST_COUNTS_PER_SECOND) / reference_area
+    flux = np.minimum(counts / usual, _MOST_COUNTS_PER_SECOND) / REFERENCE_AREA
     nameless = np.empty(m, dtype=object)
     return Sources(field, place, class_index, ra, dec, flux, spectra, nameless), offset
 

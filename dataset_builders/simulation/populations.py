@@ -14,7 +14,6 @@ from hf_specclip.spectra import emission as models
 
 from .instrument import PHOTON_CENTRES, PHOTON_EDGES, photons_within
 from .source_classes import (
-    ABSORPTIONS,
     BLACK_BODY,
     BREMSSTRAHLUNG,
     CLASS_NAMES,
@@ -45,7 +44,6 @@ class Spectra:
         redshift: of a plasma, of the line and of the local absorber (the temperatures of other
             components, and a power law, are as observed).
         line: equivalent width of Fe K at 6.4 keV in the source's frame, keV.
-        cutoff: e-folding energy of power laws, keV as observed; infinite where there is none.
     """
 
     first: np.ndarray
@@ -60,7 +58,6 @@ class Spectra:
     abundance: np.ndarray
     redshift: np.ndarray
     line: np.ndarray
-    cutoff: np.ndarray
 
     def take(self, rows: np.ndarray) -> Spectra:
         """Return the spectra of some rows, in their order."""
@@ -80,7 +77,6 @@ def draw_spectra(
     n = len(class_index)
     values = {item.name: np.zeros(n) for item in fields(Spectra)}
     values["first"], values["second"] = np.zeros(n, dtype=int), np.full(n, NONE)
-    values["cutoff"][:] = np.inf
     values["abundance"][:] = 1.0
     values["galactic_nh"] = np.minimum(foreground_nh, MOST_ABSORBED)
     for index, name in enumerate(CLASS_NAMES):
@@ -105,24 +101,6 @@ def draw_spectra(
     for name in ("nh", "nh2"):
         values[name] = np.minimum(values[name], MOST_ABSORBED)
     return Spectra(**values)
-
-
-def draw_cutoffs(class_index: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Draw the cut-off energies of power laws.
-
-    Args:
-        class_index: index into `CLASS_NAMES`, (n).
-        random: generator; the draws depend on it and on the order of the sources.
-
-    Returns:
-        e-folding energies, keV, infinite for classes without, (n).
-    """
-    cutoff = np.full(len(class_index), np.inf)
-    for index, kind in enumerate(CLASSES.values()):
-        if kind.cutoff is not None:
-            rows = np.flatnonzero(class_index == index)
-            cutoff[rows] = kind.cutoff.draw(random, len(rows))
-    return cutoff
 
 
 def draw_light_curves(
@@ -164,12 +142,11 @@ def draw_light_curves(
     return LightCurves(**values)
 
 
-def photon_spectra(spectra: Spectra, absorption: str = "phabs") -> np.ndarray:
+def photon_spectra(spectra: Spectra) -> np.ndarray:
     """Return spectra as they arrive, for one absorbed photon/cm²/s in 0.5–7 keV.
 
     Args:
         spectra: parameters of n spectra.
-        absorption: of `ABSORPTIONS`.
 
     Returns:
         Photons/cm²/s on `instrument.PHOTON_EDGES`, (n, 870).
@@ -187,19 +164,14 @@ def photon_spectra(spectra: Spectra, absorption: str = "phabs") -> np.ndarray:
             if not len(rows):
                 continue
             photons = _component(kind, shape[rows], spectra.abundance[rows], spectra.redshift[rows])
-            cut = np.flatnonzero(np.isfinite(spectra.cutoff[rows])) if kind == POWER_LAW else []
-            if len(cut):
-                photons[cut] = models.cutoff_power_law(
-                    PHOTON_EDGES, shape[rows][cut], spectra.cutoff[rows][cut]
-                )
             photons *= (share[rows] / photons[:, band].sum(axis=1))[:, None]
             if component is spectra.first:
                 _add_line(photons, spectra.line[rows], spectra.redshift[rows])
-            through = _transmission(local[rows], spectra.redshift[rows], absorption)
+            through = _transmission(local[rows], spectra.redshift[rows])
             part = covering[rows] < 1.0
             through[part] = 1.0 + covering[rows][part, None] * (through[part] - 1.0)
             total[rows] += photons * through
-    total *= _transmission(spectra.galactic_nh, np.zeros(len(total)), absorption)
+    total *= _transmission(spectra.galactic_nh, np.zeros(len(total)))
     return total / total[:, band].sum(axis=1, keepdims=True)
 
 
@@ -242,13 +214,13 @@ def _continua(kind: int) -> tuple[np.ndarray, np.ndarray]:
     return log_kt, model(PHOTON_EDGES, np.exp(log_kt))
 
 
-def _transmission(column: np.ndarray, redshift: np.ndarray, absorption: str) -> np.ndarray:
+def _transmission(column: np.ndarray, redshift: np.ndarray) -> np.ndarray:
     """Return the transmission of gas (1e22 cm⁻², at a redshift), at the middle of each bin, (n,
     870).
 
     Bins of 10 eV are narrow enough for that: 0.2 % off where half of the photons at 0.5 keV stop.
     """
-    grid, sigma = _cross_section(ABSORPTIONS[absorption])
+    grid, sigma = _cross_section()
     result = np.empty((len(column), len(PHOTON_CENTRES)))
     near = redshift < 1e-3
     result[near] = np.exp(-column[near, None] * sigma[: len(PHOTON_CENTRES)])
@@ -263,8 +235,8 @@ def _transmission(column: np.ndarray, redshift: np.ndarray, absorption: str) -> 
 
 
 @cache
-def _cross_section(name: str) -> tuple[np.ndarray, np.ndarray]:
+def _cross_section() -> tuple[np.ndarray, np.ndarray]:
     """Return energies from the first photon's on, 10 eV apart, and the cross-sections there."""
     step = PHOTON_EDGES[1] - PHOTON_EDGES[0]
     grid = PHOTON_CENTRES[0] + step * np.arange(int(HIGHEST_ENERGY / step))
-    return grid, models.photoelectric_cross_section(grid, name)
+    return grid, models.photoelectric_cross_section(grid)

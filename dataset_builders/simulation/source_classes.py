@@ -16,8 +16,6 @@ import numpy as np
 COMPONENTS = ("power_law", "black_body", "bremsstrahlung", "plasma", "disk")
 POWER_LAW, BLACK_BODY, BREMSSTRAHLUNG, PLASMA, DISK = range(5)
 NONE = -1
-# Names of absorption and the cross-sections behind them.
-ABSORPTIONS = {"phabs": "phabs_angr", "tbabs": "tbabs_wilm"}
 # Thomson-thick columns do not block the band entirely; beyond this the tables say nothing new.
 MOST_ABSORBED = 200.0
 # In the frame of the farthest source, keV; gas lets everything through there.
@@ -111,8 +109,6 @@ class SourceClass:
         abundance: of the metals, Anders & Grevesse.
         covering: share of the main component that the local absorber covers.
         line: equivalent width of the Fe K line at 6.4 keV, keV.
-        cutoff: e-folding energy of the power law, keV, where it is low enough to matter and the
-            simulation is asked for it.
         variability: scatter of the flux between observations, dex.
         brightness: how much brighter than the faintest of a field its members are, dex: what
             is known in radio or optical light first is bright or faint in X-rays as it may.
@@ -128,7 +124,6 @@ class SourceClass:
     abundance: Distribution = Normal(1.0, 0.0)
     covering: Distribution = Normal(1.0, 0.0)
     line: Distribution = Normal(0.0, 0.0)
-    cutoff: Distribution | None = None
     variability: float = 0.1
     brightness: float = 0.0
     extended: bool = False
@@ -217,7 +212,6 @@ CLASSES: Mapping[str, SourceClass] = {
         Component(POWER_LAW, Normal(1.25, 0.35, 0.1, 2.2)),
         local_nh=LogNormal(0.25, 0.6, 0.02, 60.0),
         line=LogNormal(0.06, 0.35, high=1.0),
-        cutoff=LogNormal(15.0, 0.2, 5.0, 60.0),
         variability=0.35,
         brightness=0.2,
         behaviour=Behaviour(LogNormal(0.15, 0.3, high=0.8), LogNormal(300.0, 0.6, 1.0, 2e4), 0.6),
@@ -229,7 +223,6 @@ CLASSES: Mapping[str, SourceClass] = {
         Component(POWER_LAW, Normal(1.95, 0.4, 1.0, 3.3)),
         Component(DISK, LogNormal(0.25, 0.12, 0.1, 0.6), 0.5, Normal(0.3, 0.15, 0.05, 0.8)),
         local_nh=LogNormal(0.2, 0.4, 0.01, 4.0),
-        cutoff=LogNormal(7.0, 0.2, 3.0, 30.0),
         variability=0.2,
         brightness=0.5,
         behaviour=Behaviour(LogNormal(0.05, 0.35, high=0.6)),
@@ -241,7 +234,6 @@ CLASSES: Mapping[str, SourceClass] = {
         Component(POWER_LAW, Normal(1.15, 0.2, 0.6, 1.7)),
         Component(DISK, LogNormal(0.35, 0.12, 0.15, 0.8), 0.6, Normal(0.2, 0.1, 0.05, 0.6)),
         local_nh=LogNormal(0.25, 0.4, 0.01, 4.0),
-        cutoff=LogNormal(8.0, 0.12, 4.0, 20.0),
         variability=0.45,
         brightness=0.6,
         behaviour=Behaviour(LogNormal(0.08, 0.3, high=0.6), LogNormal(2.0, 0.4, 0.4, 40.0), 1.0),

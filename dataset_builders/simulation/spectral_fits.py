@@ -7,8 +7,6 @@ responses.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from . import instrument
@@ -31,20 +29,18 @@ def fit_columns(
     exposure: np.ndarray,
     epoch: np.ndarray,
     theta: np.ndarray,
-    responses: Sequence[instrument.Response] | None = None,
     *,
     limits: bool = True,
 ) -> dict[str, np.ndarray]:
     """Return the catalogue's columns of the four models.
 
     Args:
-        channels, background: counts in the aperture and in the background region, in the channels
-            of each spectrum's response, (n, C).
+        channels, background: counts in the aperture and in the background region, in PI
+            channels, (n, 560).
         background_scale: background-region counts times this are aperture counts, (n).
         exposure: s, (n).
-        epoch: index into the responses, (n).
+        epoch: index into `instrument.load_epochs()`, (n).
         theta: off-axis angle, arcmin, (n).
-        responses: those of the telescope; `instrument.load_epochs()` where None.
         limits: find the 68 % limits.
 
     Returns:
@@ -53,15 +49,13 @@ def fit_columns(
     # Imported here: it brings torch, which a simulation without fits need not wait for.
     from hf_specclip.spectra.fitting.fit import fit_counts
 
-    items = instrument.load_epochs() if responses is None else responses
     columns = {name: np.full(len(channels), np.nan) for name in COLUMNS}
     for index in np.unique(epoch):
-        rows, item = np.flatnonzero(epoch == index), items[index]
-        n_channels = len(item.background)
-        area = instrument.binned_area(epoch[rows], theta[rows], items)
+        rows, item = np.flatnonzero(epoch == index), instrument.load_epochs()[index]
+        area = instrument.effective_area(epoch[rows], theta[rows], instrument.PHOTON_CENTRES)
         table = fit_counts(
-            channels[rows, :n_channels],
-            background[rows, :n_channels],
+            channels[rows],
+            background[rows],
             background_scale[rows],
             exposure[rows],
             redistribution=_redistribution(item),
@@ -69,7 +63,7 @@ def fit_columns(
             energy_edges=np.append(
                 instrument.PHOTON_EDGES[:-1][_BINS], instrument.PHOTON_EDGES[-1]
             ),
-            channel_edges=item.channel_edges,
+            channel_edges=instrument.CHANNEL_EDGES,
             limits=limits,
         )
         for name, column in columns.items():
@@ -85,6 +79,4 @@ def _widths() -> np.ndarray:
 def _redistribution(item: instrument.Response) -> np.ndarray:
     """Return the mean over the joined bins, weighted by their area."""
     weighted = np.add.reduceat(item.redistribution * item.area[:, None], _BINS, axis=0)
-    area = np.add.reduceat(item.area, _BINS)[:, None]
-    # No photon of a bin without area is seen: what its row holds is never asked for.
-    return np.divide(weighted, area, out=np.zeros_like(weighted), where=area > 0.0)
+    return weighted / np.add.reduceat(item.area, _BINS)[:, None]

@@ -56,8 +56,7 @@ def reopen(info: SpecCLIPDatasetInfo) -> Universe:
     """Rebuild the universe of a simulated dataset from its recorded knobs.
 
     Raises:
-        DatasetFolderError: when the dataset is not simulated, or its knobs are not known here, or
-            it was folded through response files.
+        DatasetFolderError: when the dataset is not simulated, or its knobs are not known here.
     """
     if not info.simulated or info.builder != "simulated":
         raise DatasetFolderError(
@@ -71,12 +70,7 @@ def reopen(info: SpecCLIPDatasetInfo) -> Universe:
             "simulate it anew with this version, or use the version that made it "
             f"({info.builder_version})"
         )
-    if info.knobs.get("responses"):
-        raise DatasetFolderError(
-            f"{info.name} was folded through response files; the ideal observer knows the "
-            "tabulated epochs only"
-        )
-    return Universe(Knobs(**{**info.knobs, "responses": ()}))
+    return Universe(Knobs(**info.knobs))
 
 
 def recognise(info: SpecCLIPDatasetInfo, table: pa.Table) -> KnownRows:

@@ -110,9 +110,7 @@ def _fit_members(
     for start in range(0, len(chosen), _CHUNK):
         some = slice(start, start + _CHUNK)
         members, theta = chosen[some], np.zeros(len(chosen[some]))
-        photons = populations.photon_spectra(
-            bank.observed.take(members), known.universe.knobs.absorption
-        )
+        photons = populations.photon_spectra(bank.observed.take(members))
         source = instrument.fold(photons, response[some], theta)
         for name, values in asimov_fits(source, response[some], theta).items():
             columns[name][members] = values

@@ -7,7 +7,7 @@ drawn, more of those that agree with what the texts state; then their brightness
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -82,10 +82,7 @@ def _draw_pool(
     """Draw parameters of a stratum from the population."""
     of_class = np.full(number, stratum[0])
     foreground = FIELD_KINDS[FIELD_NAMES[stratum[1]]].foreground_nh.draw(random, number)
-    pool = populations.draw_spectra(of_class, foreground, random)
-    if knobs.cutoffs:
-        pool = replace(pool, cutoff=populations.draw_cutoffs(of_class, random))
-    return pool
+    return populations.draw_spectra(of_class, foreground, random)
 
 
 def aim_at_strata(
@@ -134,7 +131,7 @@ def draw_stratum(
     spectra = pool.take(chosen)
     hardening = HARDENING * random.standard_normal(number) * (source_class.variability > 0.0)
     observed = at_the_time(spectra, hardening)
-    truth, rates = _photons(observed, knobs.absorption)
+    truth, rates = _photons(observed)
     log_counts, log_usual, log_ratio = _draw_counts(target, pull, spectra, truth, random)
     log_prior = np.log(prior.share[row]) + log_weight + log_ratio
     flares = prior.flares[target.stratum[0]]
@@ -303,14 +300,12 @@ def _draw_counts(
     return LOG_COUNTS[cell] + jitter[0], LOG_EXPOSURE[usual] + jitter[1], -np.log(ratio)
 
 
-def _photons(
-    spectra: populations.Spectra, absorption: str
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _photons(spectra: populations.Spectra) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return quantities of the spectra and their counts in each epoch."""
     truth, rates = [], []
     for start in range(0, len(spectra.shape), _CHUNK):
         some = np.arange(start, min(start + _CHUNK, len(spectra.shape)))
-        photons = populations.photon_spectra(spectra.take(some), absorption)
+        photons = populations.photon_spectra(spectra.take(some))
         truth.append(true_colours(photons))
         rates.append(fold_all(photons))
     joined = {name: np.concatenate([chunk[name] for chunk in truth]) for name in truth[0]}

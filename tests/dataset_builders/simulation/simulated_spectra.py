@@ -11,5 +11,5 @@ def power_laws(n=1, **changes):
         ("shape2", "share2", "nh", "nh2", "galactic_nh", "redshift", "line"), 0.0
     )
     values |= {"first": source_classes.POWER_LAW, "second": source_classes.NONE, "shape": 1.8}
-    values |= {"covering": 1.0, "abundance": 1.0, "cutoff": np.inf} | changes
+    values |= {"covering": 1.0, "abundance": 1.0} | changes
     return populations.Spectra(**{name: np.full(n, value) for name, value in values.items()})
