@@ -1,6 +1,7 @@
-"""The command line on files and on a model with random weights."""
+"""The command line on files and on a small trained model."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -22,48 +23,16 @@ def spectra(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def model_folder(tmp_path_factory):
-    """A model with random weights, saved as training saves it."""
-    import torch
-
-    from hf_specclip import SpecCLIPConfig, SpecCLIPFeatureExtractor, SpecCLIPModel
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("model")
-    config = SpecCLIPConfig(
-        spectrum_config={
-            "input_kind": "physics",
-            "hidden_size": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "intermediate_size": 32,
-        },
-        text_config={"embedding_dim": 8},
-        shared_dim=12,
-        projection_hidden_size=16,
-    )
-    model = SpecCLIPModel(config).eval()
-    extractor = SpecCLIPFeatureExtractor(input_kind="physics")
-    counts = np.random.default_rng(1).poisson(0.5, (64, 400))
-    batch = extractor({"counts": counts, "exposure": np.full(64, 1e4)}, return_tensors="pt")
-    model.spectrum_model.fit_statistics(batch["spectrum_values"], batch["spectrum_globals"])
-    model.text_model.fit_statistics(torch.randn(64, 24))
-    model.save_pretrained(folder)
-    extractor.save_pretrained(folder)
-    texts = [
-        {
-            "id": f"text-{i}",
-            "source_names": [f"2CXO J{i:06d}.0+000000"] * (1 + i % 3),
-            "papers": [
-                {"id": f"2401.{i:05d}", "id_type": "arxiv", "title": f"On {i}", "year": 2024}
-            ],
-            "summary": {"identity": f"Source {i}.", "spectrum": None, "context": "x" * 300},
-            "split": "train",
-        }
-        for i in range(20)
-    ]
-    vectors = np.random.default_rng(2).normal(size=(20, 12))
-    SpecCLIPIndex(texts, vectors).save(folder / "gallery")
+def model_folder(tiny_run, tmp_path_factory):
+    """A trained model without the experts that lie beside it, its papers on arXiv."""
+    folder = tmp_path_factory.mktemp("model") / "model"
+    shutil.copytree(tiny_run / "model", folder)
+    index = SpecCLIPIndex.load(folder / "gallery")
+    for n, entry in enumerate(index.entries):
+        entry["papers"] = [
+            {"id": f"2401.{n:05d}", "id_type": "arxiv", "title": f"On {n}", "year": 2024}
+        ]
+    index.save(folder / "gallery")
     return folder
 
 
@@ -133,10 +102,10 @@ def test_embed_writes_a_row_for_each_readable_spectrum(
         table = Table.read(output)
     assert list(table["file"]) == [files[0], files[2]]
     vectors = np.asarray(list(table["embedding"]))
-    assert vectors.shape == (2, 12)
+    assert vectors.shape == (2, 8)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     assert not np.allclose(vectors[0], vectors[1])
-    assert np.asarray(list(table["latent"])).shape == (2, 64)
+    assert np.asarray(list(table["latent"])).shape == (2, 8)
 
 
 def literature(arguments, capsys):
@@ -158,8 +127,6 @@ def test_literature_comes_with_links(spectra, model_folder, capsys):
 
 
 def test_an_ensemble_answers_as_a_model_does(spectra, model_folder, tmp_path, capsys):
-    import shutil
-
     from hf_specclip import SpecCLIPEnsembleModel, SpecCLIPModel
 
     folder = tmp_path / "ensemble"
@@ -209,8 +176,6 @@ def test_a_response_that_is_named_but_absent_is_noted(spectra, capsys):
 
 
 def test_a_gallery_of_another_model_is_refused(spectra, model_folder, tmp_path, capsys):
-    import shutil
-
     folder = tmp_path / "model"
     shutil.copytree(model_folder, folder)
     SpecCLIPIndex([{"id": "a"}], np.ones((1, 5))).save(folder / "gallery")

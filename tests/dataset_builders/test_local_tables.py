@@ -286,21 +286,6 @@ def test_the_real_tables_convert(real_data):
     assert set(builder.plan.split[kept]) == set(SPLITS)
 
 
-def test_a_paper_between_groups_of_the_table_crosses_no_split(tmp_path):
-    """The table parts every source; a paper behind two of them has to bring them together."""
-    n = 40
-    papers = [[paper(i // 2, f"pair {i // 2}")] for i in range(n)]
-    folder = make_tables(tmp_path / "in", n, group=[f"g{i}" for i in range(n)], papers=papers)
-    rows_of(folder, tmp_path)
-    home: dict[str, str] = {}
-    for split, rows in read_dataset(tmp_path / "built")[0].items():
-        for row in rows:
-            assert row["group"].startswith("g")
-            for behind in row["papers"]:
-                assert home.setdefault(behind["id"], split) == split
-    assert len(set(home.values())) == 4
-
-
 def test_another_code_builds_again(tables, tmp_path, monkeypatch):
     key = LocalTables(tables).key
     monkeypatch.setattr("specclip_datasets.tables.builder.code_fingerprint", lambda: "other")

@@ -236,11 +236,6 @@ def test_a_page_escapes_markup_of_files_and_indexes(description):
     assert evil not in html
 
 
-def test_the_figure_is_drawn(description, tmp_path):
-    description.plot().savefig(tmp_path / "plot.png")
-    assert (tmp_path / "plot.png").stat().st_size > 5000
-
-
 def test_absent_parts_are_left_out(tiny_run, tmp_path, files):
     keep = shutil.ignore_patterns("gallery", "zero_shot", "*.py")
     shutil.copytree(tiny_run / "model", tmp_path / "model", ignore=keep)

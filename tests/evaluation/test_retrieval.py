@@ -127,21 +127,6 @@ def test_collapsed_embeddings_get_exactly_chance(value):
     assert forward["median_rank"]["value"] == forward["median_rank"]["chance"] == (m + 1) / 2
 
 
-def test_chance_is_what_random_embeddings_get():
-    rng = np.random.default_rng(3)
-    owner = np.repeat(np.arange(30), [1, 2, 5] * 10)
-    recall, median, chance = [], [], None
-    for _ in range(200):
-        spectra, texts = rng.normal(size=(len(owner), 16)), rng.normal(size=(30, 16))
-        figures = evaluate_retrieval(spectra, texts, owner, ks=(10,), n_bootstrap=1)
-        chance = figures["text_to_spectrum"]
-        recall.append(chance["recall@10%"]["value"])
-        median.append(chance["median_rank"]["value"])
-    error = np.std(recall) / math.sqrt(200)
-    assert abs(np.mean(recall) - chance["recall@10%"]["chance"]) < 4 * error
-    assert abs(np.mean(median) - chance["median_rank"]["chance"]) < 1.0
-
-
 @pytest.mark.parametrize("chunk_size", [1, 3, 17, 64])
 def test_chunks_change_nothing_even_among_ties(chunk_size):
     spectra, texts, owner = shared_space(n=50, m=30, dimension=33, seed=5)

@@ -1,14 +1,7 @@
 """Pushes to a Hub and pulls from it: bit-equal, complete or not at all, with clear refusals."""
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -303,45 +296,3 @@ print(json.dumps(found))
     assert offline["gallery"] == online["gallery"] > 0
     assert len(local_hub.requests) == asked
     assert not list((tmp_path / "elsewhere").iterdir())
-
-
-@pytest.mark.slow
-def test_a_published_page_serves(local_hub, stored_run, tmp_path):
-    """Started as a Space starts it, in its own folder, it answers."""
-    pytest.importorskip("gradio")
-    pytest.importorskip("hf_specclip.app.page")
-    for kind, name in (("model", "stored"), ("moe", "stored-moe")):
-        publish(kind, stored_run / kind, f"ada/{name}")
-    publish("space", stored_run, "ada/page", model="ada/stored")
-    page = pulled("ada/page", repo_type="space", local_dir=tmp_path / "page")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "HF_"))}
-    environment = {
-        **kept,
-        "HF_ENDPOINT": local_hub.url,
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HOME": str(tmp_path / "hf_home"),
-        "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_ANALYTICS_ENABLED": "False",
-    }
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=page, env=environment, stdout=log, stderr=log
-        )
-        try:
-            for _ in range(180):
-                assert process.poll() is None, (tmp_path / "log").read_text()[-2000:]
-                try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
-                        assert answer.status == 200
-                        assert b"gradio" in answer.read()
-                        break
-                except urllib.error.URLError:
-                    time.sleep(1)
-            else:
-                raise AssertionError((tmp_path / "log").read_text()[-2000:])
-        finally:
-            process.terminate()
-            process.wait(30)

@@ -1,7 +1,6 @@
 """Cache of text embeddings: reuse, kills, separate models, damaged files."""
 
 import os
-import random
 import signal
 import sqlite3
 import subprocess
@@ -259,47 +258,3 @@ def test_processes_with_other_texts_do_not_wait_for_each_other(tmp_path):
     for process in running:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
-
-
-WRITE_WITHOUT_END = """
-    import sys
-    import numpy as np
-    from embeddings_server import true_vector
-    from hf_specclip.literature import CachedEmbedder
-
-    class Quick:
-        name, dimension = "quick", 600
-        batch_size = 40
-        def embed(self, texts, *, progress=False):
-            return np.stack([true_vector(text, 600) for text in texts])
-
-    cached = CachedEmbedder(Quick(), sys.argv[1])
-    for part in range(10_000):
-        cached.embed([f"{sys.argv[2]} {part} {i}" for i in range(200)])
-        if part == 0:
-            print("ready", flush=True)
-"""
-
-
-def test_killed_in_the_middle_of_writing_the_file_stays_whole(tmp_path):
-    moments = random.Random(0)
-    for round_ in range(6):
-        processes = [start(WRITE_WITHOUT_END, tmp_path, f"{round_} {i}") for i in range(2)]
-        for process in processes:
-            assert process.stdout.readline() == "ready\n"
-        time.sleep(0.05 + 0.3 * moments.random())
-        for process in processes:
-            process.kill()
-            process.communicate()
-    with sqlite3.connect(tmp_path / CACHE_FILE) as file:
-        assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        number = file.execute("SELECT count(*) FROM embeddings").fetchone()[0]
-    assert number > 200
-    assert number % 40 == 0  # batches are there whole or not at all
-    inner = Counting("quick", dimension=600)
-    # Whole parts are there: the first of the first process, all 200 texts of it.
-    texts = [f"0 0 0 {i}" for i in range(200)]
-    np.testing.assert_array_equal(
-        CachedEmbedder(inner, tmp_path).embed(texts), expected(texts, dimension=600)
-    )
-    assert inner.asked == []

@@ -45,19 +45,6 @@ def test_long_texts_are_read_to_their_end(offline, reference):
     np.testing.assert_allclose(vectors[3], reference.encode([FACT])[0], atol=1e-6)
 
 
-def test_a_long_text_is_the_weighted_mean_of_its_portions(offline, reference):
-    long = FACT * 17 + OTHER * 9
-    tokenizer = reference.tokenizer
-    portions = offline._portions([long])[0]
-    assert len(portions) > 1
-    assert " ".join(part for part, _ in portions) == long.strip()
-    counts = [len(tokenizer(part, add_special_tokens=False)["input_ids"]) for part, _ in portions]
-    assert counts == [tokens for _, tokens in portions]
-    assert max(counts) <= 254  # 256 less the two special tokens
-    mean = np.average(reference.encode([part for part, _ in portions]), axis=0, weights=counts)
-    np.testing.assert_allclose(offline.embed([long])[0], mean / np.linalg.norm(mean), atol=1e-5)
-
-
 def test_a_sentence_too_long_for_the_model_is_cut_at_words(offline):
     words = " ".join(f"word{i}" for i in range(900))
     portions = offline._portions([words])[0]

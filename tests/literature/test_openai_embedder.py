@@ -85,15 +85,6 @@ def test_passing_failures_are_retried_by_the_client(server, failure):
     assert len(server.requests) == 3
 
 
-def test_retry_after_is_obeyed(server):
-    import time
-
-    server.plan = [429]
-    start = time.perf_counter()
-    OpenAIEmbedder("tiny", base_url=server.base_url).embed(TEXTS)
-    assert time.perf_counter() - start >= 0.2
-
-
 @pytest.mark.parametrize(
     ("behaviour", "message"),
     [

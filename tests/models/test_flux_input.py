@@ -162,16 +162,6 @@ def test_all_is_finite_without_counts_and_behind_no_area():
     assert np.isfinite(found).all()
 
 
-def test_keywords_beside_an_array_and_the_mapping_agree():
-    batch = columns(OLD)
-    extractor = SpecCLIPFeatureExtractor("flux")
-    rest = {name: values for name, values in batch.items() if name != "counts"}
-    assert np.array_equal(
-        extractor(batch["counts"], **rest)["spectrum_globals"],
-        extractor(batch)["spectrum_globals"],
-    )
-
-
 @pytest.mark.parametrize(
     ("area", "message"),
     [
@@ -184,15 +174,6 @@ def test_keywords_beside_an_array_and_the_mapping_agree():
 def test_areas_that_cannot_be(area, message):
     with pytest.raises(ValueError, match=message):
         SpecCLIPFeatureExtractor("flux")({**columns(NEW), "effective_area": area})
-
-
-def test_hard_x_rays_are_no_business_of_acis():
-    counts = np.random.default_rng(0).poisson(3.0, (2, 40))
-    extractor = SpecCLIPFeatureExtractor(
-        "flux", n_bins=40, energy_range=(3.0, 79.0), bands=((3, 10), (10, 30), (30, 79))
-    )
-    found = extractor(counts, exposure=[10.0, 10.0])["spectrum_globals"]
-    np.testing.assert_allclose(10 ** found[:, 0], counts.sum(axis=1) / 10, rtol=0.02)
 
 
 def test_a_spectrum_brings_its_area():

@@ -13,7 +13,6 @@ from hf_specclip import (
     SpecCLIPForSpectrumPreTraining,
     SpecCLIPModel,
     SpecCLIPSpectrumConfig,
-    SpecCLIPSpectrumModel,
     SpecCLIPTextConfig,
     SpecCLIPTextModel,
 )
@@ -423,20 +422,6 @@ def test_statistics_refuse_what_is_not_finite(small_model, small_batch):
         model.spectrum_model.fit_statistics(batch["spectrum_values"][:0])
 
 
-def test_statistics_are_saved(small_model, small_batch, tmp_path):
-    model, batch = small_model(spectrum={"input_kind": "physics"}), small_batch(20, "physics")
-    model.spectrum_model.fit_statistics(batch["spectrum_values"], batch["spectrum_globals"])
-    model.text_model.fit_statistics(batch["text_embeds"])
-    model.save_pretrained(tmp_path)
-    loaded = SpecCLIPModel.from_pretrained(tmp_path)
-    assert loaded.spectrum_model.statistics_fitted
-    assert loaded.text_model.statistics_fitted
-    before, after = dict(model.named_buffers()), dict(loaded.named_buffers())
-    assert set(before) == set(after)
-    for name in before:
-        assert torch.equal(before[name], after[name]), name
-
-
 def test_unfitted_physics_warns_once(small_model, small_batch, warnings):
     model, batch = small_model(spectrum={"input_kind": "physics"}), small_batch(4, "physics")
     for _ in range(3):
@@ -599,20 +584,6 @@ def test_bit_equal_after_a_round_trip(small_model, small_batch, tmp_path, kind, 
         assert torch.equal(before[name], after[name]), name
 
 
-@pytest.mark.parametrize("loss", ["mae", "poisson"])
-def test_autoencoder_bit_equal_after_a_round_trip(autoencoder, small_batch, tmp_path, loss):
-    model, batch = autoencoder(reconstruction_loss=loss, mask_ratio=0.3), small_batch()
-    batch = {**spectra_of(batch), "target_counts": torch.ones(6, 40)}
-    model.fit_statistics(batch["spectrum_values"], target_counts=batch["target_counts"])
-    before = model(**batch)
-    model.save_pretrained(tmp_path)
-    after = SpecCLIPForSpectrumPreTraining.from_pretrained(tmp_path)(**batch)
-    for name in before:
-        assert torch.equal(before[name], after[name]), name
-    encoder = SpecCLIPSpectrumModel.from_pretrained(tmp_path)
-    assert torch.equal(encoder(**batch).pooler_output, before.latent)
-
-
 @pytest.mark.parametrize("cls", [SpecCLIPModel, SpecCLIPForSpectrumPreTraining])
 def test_what_a_checkpoint_lacks_is_drawn(cls, small_config, tmp_path):
     from safetensors.torch import load_file, save_file
@@ -648,17 +619,6 @@ def _load_with_seed(cls, folder):
     return cls.from_pretrained(folder)
 
 
-def test_pickled_weights_are_refused(small_model, tmp_path):
-    model = small_model()
-    model.config.save_pretrained(tmp_path)
-    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
-    for cls in (SpecCLIPModel, SpecCLIPForSpectrumPreTraining):
-        with pytest.raises(OSError, match=r"model\.safetensors"):
-            cls.from_pretrained(tmp_path, config=model.config)
-    with pytest.raises(ValueError, match="safetensors weights only"):
-        SpecCLIPModel.from_pretrained(tmp_path, use_safetensors=False)
-
-
 def test_the_default_model_is_small_enough():
     model = SpecCLIPModel(SpecCLIPConfig())
     assert sum(p.numel() for p in model.parameters()) < 4_000_000
@@ -679,15 +639,6 @@ def test_torch_compile(small_model, small_batch):
     torch.testing.assert_close(output.loss, expected.loss)
     torch.testing.assert_close(output.spectrum_latent, expected.spectrum_latent)
     torch.testing.assert_close(model.spectrum_model.latent_head.weight.grad, gradient)
-
-
-@pytest.mark.slow
-def test_torch_compile_with_inductor(small_model, small_batch):
-    model, batch = small_model(), small_batch()
-    with torch.no_grad():
-        expected = model(**batch).logits_per_spectrum
-        output = torch.compile(model, fullgraph=True)(**batch).logits_per_spectrum
-    torch.testing.assert_close(output, expected)
 
 
 def test_the_temperature_comes_back_from_its_bound():

@@ -56,13 +56,6 @@ def test_photons_are_conserved_on_any_grid(name, redshift):
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_merged_bins_are_the_sums_of_their_bins(name):
-    merged = EDGES[::8]
-    fine = call(name, EDGES).reshape(4, 50, 8).sum(axis=2)
-    np.testing.assert_allclose(call(name, merged), fine, rtol=2e-6, atol=1e-25)
-
-
-@pytest.mark.parametrize("name", PARAMETERS)
 def test_a_redshift_moves_bins_and_slows_photons(name):
     there = call(name, EDGES * 1.25) / 1.25
     here = call(name, EDGES, redshift=0.25)
@@ -163,32 +156,6 @@ def test_a_cutoff_far_away_cuts_nothing():
     np.testing.assert_allclose(
         models.cutoff_power_law(EDGES, 1.7, 1e9), models.power_law(EDGES, 1.7), rtol=1e-7
     )
-
-
-def mitsuda(energy, kt):
-    """Mitsuda et al. 1984, eq. 4, as photons: rings of radius r in units of the innermost."""
-    scale = (1 * units.km / (10 * units.kpc)).to_value("") ** 2
-    planck = (2 / (constants.h**3 * constants.c**2)).to_value(
-        1 / units.keV**3 / units.s / units.cm**2
-    )
-
-    def ring(log_r):
-        radius = np.exp(log_r)
-        x = energy / (kt * radius**-0.75)
-        return 2 * np.pi * radius**2 * planck * energy**2 * np.exp(-x) / -np.expm1(-x)
-
-    outer = np.log(max(700.0 * kt / energy, 1.0)) * 4 / 3
-    return scale * integrate.quad(ring, 0.0, outer, epsrel=1e-9, limit=200)[0]
-
-
-@pytest.mark.parametrize("kt", [0.06, 0.3, 1.0, 5.0])
-def test_disc_is_its_rings(kt):
-    for energy in (0.1, 0.5, 1.0, 3.0, 8.0):
-        # Rings cooler than E / 700 are beyond the sum above.
-        narrow = models.disk_black_body([energy * 0.9999, energy * 1.0001], kt)[0]
-        expected = mitsuda(energy, kt)
-        if expected > 1e-60:
-            assert narrow / (2e-4 * energy) == pytest.approx(expected, rel=2e-4)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from specclip_datasets.__main__ import main
 from specclip_datasets.contract import SPLITS
 from specclip_datasets.simulation import instrument, populations, prose, source_classes
 from specclip_datasets.simulation.catalogue import Universe
-from specclip_datasets.simulation.detections import at_the_time, measured_variables, source_names
+from specclip_datasets.simulation.detections import at_the_time, source_names
 from specclip_datasets.simulation.knobs import Knobs, text_stream
 from specclip_datasets.simulation.rows import simulated_splits
 from specclip_datasets.splits import count_sources_of_papers
@@ -303,26 +303,6 @@ def test_rows_do_not_depend_on_what_is_made_with_them(universe, rows):
     again = universe.rows(np.array([5, 17, 300]))
     for name in ("counts", "var_prob_b", "var_inter_prob_b", "summary"):
         assert again[name].to_pylist() == rows[name].take([5, 17, 300]).to_pylist()
-
-
-def test_limits_cover_the_truth(universe):
-    """68 % limits hold it in about 68 % of many observations of a well-exposed source.
-
-    Of an early one: where contamination has eaten the soft response, single counts at its low end
-    stand for so many photons that they scatter more than the limits, which go by the number of
-    counts, allow for.
-    """
-    net = universe.sources.flux[universe.detections.source] * universe.detections.exposure
-    seen = universe.detections
-    early = np.flatnonzero((seen.year < 2003) & (seen.light.flare == 0.0))
-    detection = int(early[np.argsort(net[early])[len(early) // 2]])
-    seen = universe.detections.take(np.full(400, detection))
-    assert universe.detections.light.flare[detection] == 0.0
-    observed = universe.observe(np.full(400, detection), np.arange(20_000, 20_400))
-    columns = measured_variables(observed, seen)
-    middle = np.median(columns["hard_ms"])
-    inside = (columns["hard_ms_lolim"] < middle) & (middle < columns["hard_ms_hilim"])
-    assert inside.mean() == pytest.approx(0.683, abs=0.08)
 
 
 def test_events_follow_the_light_curve(universe):

@@ -105,11 +105,6 @@ def test_a_text_depends_on_its_source_and_writer_alone(universe):
     assert by_all & {whole(text) for text in by_one}
 
 
-def test_writers_that_cannot_be_chosen():
-    with pytest.raises(ValueError, match="writers holds 'nobody': choose from "):
-        Knobs(writers=("nobody",))
-
-
 def test_silence_about_a_second_component_says_something(universe):
     facts = universe.facts(np.arange(1))[0]
     two = replace(facts, second=1.0, share2=0.3)

@@ -4,7 +4,6 @@ import os
 import signal
 import sqlite3
 import textwrap
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -122,38 +121,6 @@ def test_closing_gives_claims_back_and_leaves_no_lock(path):
         queue.claim("s")
     assert WorkQueue(path).counts("s")["wanted"] == 1
     assert list((path.parent / "queue.sqlite.workers").iterdir()) == []
-
-
-def test_a_process_killed_in_the_middle_of_commits_leaves_a_sound_file(path):
-    WorkQueue(path).add("s", {f"{i:05d}": i for i in range(3000)})
-    body = """
-        print("go", flush=True)
-        while items := queue.claim("s", 5):
-            queue.finish("s", {item.id: "x" * 500 for item in items})
-    """
-    for kill in range(4):
-        worker = script(path, body)
-        worker.stdout.readline()
-        time.sleep(0.03 + 0.02 * kill)
-        worker.kill()
-        worker.wait()
-        queue = WorkQueue(path)
-        with sqlite3.connect(path) as connection:
-            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        counts = queue.counts("s")
-        assert sum(counts.values()) == 3000
-        assert counts["claimed"] <= 5
-        assert all(item.result == "x" * 500 for item in queue.items("s", ["got"]))
-    assert 0 < counts["got"] < 3000
-    left = {item.id for item in queue.claim("s", 5000)}
-    assert len(left) == 3000 - counts["got"]
-
-
-def test_the_journal_suits_network_homes(path):
-    WorkQueue(path).add("s", {"a": 1})
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
-    assert not list(path.parent.glob("*-wal"))
 
 
 def test_files_that_cannot_be_used_are_named_with_the_way_out(tmp_path):
