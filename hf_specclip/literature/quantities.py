@@ -93,7 +93,7 @@ class _Number:
     high: float
     start: int
     stop: int
-    exponent: int | None
+    exponent: float | None
     unit: str | None
     factor: float
 
@@ -167,7 +167,7 @@ def _read_number(plain: str, match: re.Match[str]) -> _Number:
         if groups["ten_high"]:
             value, high = math.nan, _power(float(groups["ten_high"]))
     else:
-        power = _power(int(exponent or 0))
+        power = _power(float(exponent or 0))
         value = float(groups["mantissa"]) * power
         low = value - _error_of(groups, ("error", "down", "below"), power)
         high = value + _error_of(groups, ("error", "up", "above"), power)
@@ -176,7 +176,7 @@ def _read_number(plain: str, match: re.Match[str]) -> _Number:
         if behind := pattern.match(plain, stop):
             unit, factor, stop = name, scale, stop if name == "other" else behind.end()
             break
-    power_of_ten = int(exponent) if exponent else None
+    power_of_ten = float(exponent) if exponent else None
     return _Number(value, low, high, match.start(), stop, power_of_ten, unit, factor)
 
 

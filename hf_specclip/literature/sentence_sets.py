@@ -136,7 +136,7 @@ def summary_sentences(
     Raises:
         TypeError: for a section that is neither a string nor None.
     """
-    keys = (*sections, UNSPECIFIED)
+    keys = tuple(dict.fromkeys((*sections, UNSPECIFIED)))
     present = np.flatnonzero(section_mask([summary], keys)[0])
     return [
         (sentence, int(section))

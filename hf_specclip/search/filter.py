@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
+NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?"
 _CONDITION = re.compile(
     rf"(?:(?P<left>{NUMBER})\s*(?P<first>[<>]=?)\s*)?(?P<name>[a-z]\w*)"
     rf"\s*(?P<second>[<>]=?)\s*(?P<right>{NUMBER})",
@@ -58,7 +58,7 @@ class Condition:
                 high = min(high, float(number))
             else:
                 low = max(low, float(number))
-        return cls(match["name"], low, high)
+        return cls(match["name"].lower(), low, high)
 
     def holds(self, values: np.ndarray) -> np.ndarray:
         """Return True for values in the range; an unknown value (nan) is not."""

@@ -39,15 +39,19 @@ _NEGATION = re.compile(
 )
 # "No more than 100 counts" states a limit.
 _NEGATED_LIMIT = re.compile(r"\b(?:not?)\s+(?:\w+er|more|less)\s+than\b", re.IGNORECASE)
+_FILTERED = ("counts", *VARIABLES)
 _CONDITION = re.compile(
-    rf"(?:{NUMBER}\s*[<>]=?\s*)?\b(?:{'|'.join(VARIABLES)})\s*[<>]=?\s*{NUMBER}",
+    rf"(?<![\d.])(?:{NUMBER}\s*[<>]=?\s*)?\b(?:{'|'.join(_FILTERED)})\s*[<>]=?\s*{NUMBER}",
     re.IGNORECASE,
 )
 _PREPOSITION = re.compile(
     r"\b(?:in|of|near|around|from|behind|inside|within|towards?|by|with|at|to)\s+(?:[\w’'-]+\s+){0,2}$",
     re.IGNORECASE,
 )
+_LINK = re.compile(r"\s*(?:and|or|&|/)\s+(?:an?\s+|the\s+)?", re.IGNORECASE)
 # Designations of sources by their form: catalogue and number, constellation and letter or number.
+# Sagittarius A*, where "SGR" is a soft gamma repeater.
+_GALACTIC_CENTRE = re.compile(r"\bSgr A\*?(?!\w)")
 _BY_POSITION = re.compile(r"\b[A-Z]{2,6}\s[BJ]?\d{4,}(?:\.\d+)?[+\-−–]\d+(?:\.\d+)?[A-Z]?\b")
 _X_NUMBER = r"(?:\s+(?:X|ULX)-?\d+)"
 _DESIGNATIONS = tuple(
@@ -159,7 +163,7 @@ def understand(
     Raises:
         ValueError: for a text longer than `MAX_QUESTION` characters.
     """
-    text = " ".join(text.split())
+    text = " ".join(text.encode("utf-8", "replace").decode().split())  # no lone surrogates
     if len(text) > MAX_QUESTION:
         raise ValueError(f"the question is longer than {MAX_QUESTION:,} characters: shorten it")
     left = _Remainder(text)
@@ -174,7 +178,8 @@ def understand(
     left.remove(*spans)
     ranges = [Condition.parse(match[0]) for match in left.find(_CONDITION)]
     lacking = {c.variable for c in ranges if variables is not None and c.variable not in variables}
-    names = [match[0] for match in left.find(_BY_POSITION)]  # before "PSR" is read as a pulsar
+    # Before "PSR" is read as a pulsar.
+    names = [match[0] for match in left.find(_BY_POSITION, _GALACTIC_CENTRE)]
     quantities = find_quantities(left.text)
     mentions = mentioned_classes(left.without(quantities))
     left.remove(*((q.start, q.stop) for q in quantities), *((m.start, m.stop) for m in mentions))
@@ -241,8 +246,14 @@ def _is_designation(vocabulary: Vocabulary | None) -> Any:
 
 def _asked_for(text: str, mentions: list[ClassMention]) -> list[ClassMention]:
     """Leave out kinds that only say where the source is: a binary in a globular cluster."""
-    free = [item for item in mentions if not _PREPOSITION.search(text[: item.start])]
-    return free or mentions[:1]
+    linked: list[list[ClassMention]] = []
+    for item in mentions:
+        if linked and _LINK.fullmatch(text, linked[-1][-1].stop, item.start):
+            linked[-1].append(item)
+        else:
+            linked.append([item])
+    free = [items for items in linked if not _PREPOSITION.search(text[: items[0].start])]
+    return [item for items in free or linked[:1] for item in items]
 
 
 def _conditions(
@@ -261,7 +272,7 @@ def _conditions(
             "temperature": temperatures.get(id(quantity), ""),
             "counts": "counts",
         }.get(quantity.kind, quantity.kind)
-        if name in ("counts", *VARIABLES) and (variables is None or name in variables):
+        if name in _FILTERED and (variables is None or name in variables):
             conditions.append(Condition(name, *_range(quantity)))
         else:
             label = quantity.kind.replace("_", " ")
@@ -336,7 +347,10 @@ def _refuse(question: Question, mentions: list[ClassMention], common: list[str])
     if question.cone is not None or len(question.unknown) <= understood != 0:
         return question
     if question.unused and not question.unknown:
-        reason = "Names of sources and places are not searched for: say what the source is like."
+        reason = (
+            "Names, places and values that the index lacks are not searched for: say what the "
+            "source is like."
+        )
     elif question.unknown:
         reason = "Not understood: ask in English for a kind of source, a spectrum or a value."
     else:

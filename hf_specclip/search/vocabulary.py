@@ -66,10 +66,9 @@ class Vocabulary:
             if not (0 < len(word) <= MAX_WORD and 0 < count <= self.n_texts):
                 raise ValueError(f"{word!r} in {count} of {self.n_texts} texts")
         if vectors is not None:
-            vectors = np.asarray(vectors, np.float32)
             if vectors.ndim != 2 or not 0 < len(vectors) <= MAX_VECTORS:
                 raise ValueError(f"vectors of sentences of shape {vectors.shape}")
-            vectors = unit_rows(vectors, "sentence")
+            vectors = unit_rows(np.asarray(vectors, np.float32), "sentence")
         self.vectors = vectors
 
     def __contains__(self, word: str) -> bool:
@@ -167,7 +166,14 @@ class Vocabulary:
             if (path.parent / VECTORS_FILE).is_file():
                 vectors = map_tensors(path.parent / VECTORS_FILE)["vectors"]
             return cls(words, content["texts"], vectors)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             raise FileFormatError(
                 f"{path} cannot be used ({error}): fetch the model again, or train it"
             ) from error

@@ -117,6 +117,10 @@ def test_numbers_tell_limits_ranges_and_typical_values_from_none():
     assert not numbers[1].any()
 
 
+def test_exponents_of_any_length_are_read():
+    assert not find_quantities(f"L = 1e{'9' * 5000} erg/s")
+
+
 def test_thousands_of_sentences_take_no_time():
     start = time.process_time()
     quantity_numbers(["The flux in the 0.5-7 keV band is 1e-13 erg/cm^2/s, and Γ = 1.8."] * 2000)

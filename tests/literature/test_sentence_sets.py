@@ -80,6 +80,11 @@ def test_features_are_means_over_the_sentences(sets):
     np.testing.assert_allclose(features[0, 2:], sets.numbers[:3].mean(axis=0))
 
 
+def test_a_section_may_be_called_text():
+    sets = embed_sentences([{"text": "A quasar."}], Lengths(), sections=["text"])
+    assert sets.sections.tolist() == [0]
+
+
 def test_long_texts_end_at_a_limit_and_no_text_is_no_problem():
     long = " ".join(f"It has {i} counts." for i in range(200))
     assert embed_sentences([{"text": long}], Lengths()).lengths.tolist() == [MAX_SENTENCES]

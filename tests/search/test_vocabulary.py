@@ -52,6 +52,7 @@ def test_a_saved_vocabulary_is_the_same(vocabulary, tmp_path):
     [
         {"format": "other"}, {"version": 9}, {"words": []}, {"words": {}}, {"words": {"a": "b"}},
         {"words": {"a": 99}}, {"words": {"a" * 99: 1}}, {"texts": None},
+        {"texts": float("inf")},
     ],
 )  # fmt: skip
 def test_damaged_files_are_refused(vocabulary, tmp_path, change):
