@@ -27,10 +27,9 @@ class StubEmbedder:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def tiny_model(reads="sentences"):
+def tiny_model(reads="sentences", numbers=QUANTITY_WIDTH):
     """Build an untrained model of a shared space of 8 dimensions."""
     torch.manual_seed(0)
-    numbers = QUANTITY_WIDTH if reads == "sentences" else 0
     config = SpecCLIPConfig(
         spectrum_config={"input_kind": "flux", "encoder": "mlp", "hidden_size": 16},
         text_config={"reads": reads, "embedding_dim": 32, "numbers_dim": numbers,

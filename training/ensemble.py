@@ -26,6 +26,7 @@ from hf_specclip.evaluation import GroupBootstrap, MatchRanks
 from hf_specclip.formatting import format_with_interval
 from hf_specclip.storage import atomic_folder, write_json, write_text
 from specclip_training.data.pairs import PairData, TrainingDataError, load_embedded_pairs
+from specclip_training.data.writers import rows_of_choice
 from specclip_training.engine.checkpoint import TRAINING_FILE, CheckpointError, check_identity
 from specclip_training.engine.commands import LOGS, Run, call, finish, parser, start
 from specclip_training.engine.loop import is_better
@@ -116,6 +117,8 @@ def study_ensemble(
 ) -> Study:
     """Choose members on `validation`, save the ensemble in `ensemble/`, measure it on `test`.
 
+    Members are chosen by the writers that `train` has, where the dataset names writers.
+
     Args:
         run: output folder and processes.
         pairs: with embedded texts.
@@ -130,11 +133,13 @@ def study_ensemble(
     if not len(pairs.splits["test"]):
         raise TrainingDataError(f"{pairs.name} has no rows in test: there is nothing to measure on")
     accelerator, embedded = run.accelerator, []
+    chosen_by = rows_of_choice(pairs)
     for folder in candidates:
         check_dataset(folder, pairs)
         candidate = SpecCLIPModel.from_pretrained(folder).to(accelerator.device).eval()
         extractor = SpecCLIPFeatureExtractor.from_pretrained(folder)
-        embedded.append(embed_pairs(candidate, extractor, pairs, "validation", accelerator))
+        points = embed_pairs(candidate, extractor, pairs, "validation", accelerator)
+        embedded.append(points.subset(chosen_by))
     steps = select(embedded, criterion, largest)
     added = [step.added for step in steps]
     weights = {index: added.count(index) / len(added) for index in added}

@@ -67,12 +67,19 @@ def measure_model(
     model, extractor = load_dual_encoder(find_run(name))
     texts = model.config.text_config
     require_texts(pairs)
-    embed_texts(
-        pairs,
-        TextSettings(embedder or texts.embedder_name or "offline", texts.reads),
-        cache_dir=cache_dir,
-        progress=accelerator.is_main_process,
+    settings_of_texts = TextSettings(
+        embedder or texts.embedder_name or "offline", texts.reads, bool(texts.numbers_dim)
     )
+    with accelerator.main_process_first():
+        try:
+            embed_texts(
+                pairs,
+                settings_of_texts,
+                cache_dir=cache_dir,
+                progress=accelerator.is_main_process,
+            )
+        except ValueError as error:
+            raise TrainingDataError(f"{error}; or name --embedder") from error
     if texts.embedder_name not in (None, pairs.texts.model):
         raise TrainingDataError(
             f"the texts of {pairs.name} are embedded by {pairs.texts.model}, the model reads those "
@@ -93,15 +100,15 @@ def main(arguments: argparse.Namespace) -> Accelerator:
     cache_dir = None if arguments.cache_dir is None else Path(arguments.cache_dir)
     with accelerator.main_process_first():
         pairs = load_pairs(arguments.dataset, cache_dir, needed=())
-        figures = measure_model(
-            arguments.model,
-            pairs,
-            arguments.split,
-            accelerator,
-            embedder=arguments.embedder,
-            cache_dir=cache_dir,
-            settings=EvaluationSettings(n_bootstrap=arguments.bootstrap),
-        )
+    figures = measure_model(
+        arguments.model,
+        pairs,
+        arguments.split,
+        accelerator,
+        embedder=arguments.embedder,
+        cache_dir=cache_dir,
+        settings=EvaluationSettings(n_bootstrap=arguments.bootstrap),
+    )
     if accelerator.is_main_process:
         simulated = "simulated " if pairs.info.simulated else ""
         about = (

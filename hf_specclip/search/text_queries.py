@@ -137,6 +137,8 @@ class TextQueries:
             return self._processor(text=list(summaries), return_tensors="pt")
         if self._config.reads == "sentences":
             sets = embed_sentences(summaries, self._embedder, sections=self.sections)
+            if not self._config.numbers_dim:
+                sets.numbers = sets.numbers[:, :0]
             width = sets.vectors.shape[1]
             inputs: Mapping[str, Any] = sets.batch(np.arange(len(sets)))
         else:

@@ -112,7 +112,7 @@ def test_an_embedder_is_found_again_by_its_recorded_name(tmp_path, offline):
     mine.embed([FACT])
     assert embedder_named(mine.name, tmp_path).name == mine.name
     assert get_embedder(mine.name, cache_dir=tmp_path).name == mine.name
-    assert embedder_named(offline.name, tmp_path).name == offline.name
+    assert get_embedder(offline.name, cache_dir=tmp_path).name == offline.name
     shutil.rmtree(tmp_path / "mine")
     with pytest.raises(ValueError, match="is not a folder"):
         embedder_named(mine.name, tmp_path)
@@ -121,7 +121,7 @@ def test_an_embedder_is_found_again_by_its_recorded_name(tmp_path, offline):
 @pytest.mark.parametrize(
     ("name", "message"),
     [(None, "does not record"), ("mine@0123456789abcdef", "cannot be found"),
-     ("openai:x@http://server", "cannot be found")],
+     ("openai:x@http://server", "cannot be found"), ("local:user/large", "names no files")],
 )  # fmt: skip
 def test_unknown_embedder_names_are_refused(tmp_path, name, message):
     with pytest.raises(ValueError, match=message):

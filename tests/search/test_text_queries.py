@@ -49,3 +49,8 @@ def test_another_embedder_is_refused(queries):
     other = TextQueries(queries.model, StubEmbedder(dimension=7))
     with pytest.raises(ValueError, match="use the embedder it was trained with"):
         other.embed([{"text": "a quasar"}])
+
+
+def test_a_model_without_quantities_reads_questions():
+    queries = TextQueries(tiny_model(numbers=0), StubEmbedder())
+    assert queries.embed([{"text": "NH = 1e22"}]).shape == (1, 8)

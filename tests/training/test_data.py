@@ -17,7 +17,7 @@ from specclip_training.data.pairs import (
     load_pairs,
     thin,
 )
-from specclip_training.data.writers import SEEN, rows_by_writer, unseen_writers
+from specclip_training.data.writers import SEEN, rows_by_writer, rows_of_choice, unseen_writers
 from specclip_training.engine.draws import Draws
 from specclip_training.engine.presets import TextSettings
 
@@ -115,6 +115,7 @@ def test_rows_by_writer(pairs):
         entry["writer"] = writer
     test, owner = pairs.texts_of("test")
     entries[test[0]]["writer"], entries[test[1]]["writer"] = "c", "a + c"
+    entries[pairs.texts_of("validation")[0][0]]["writer"] = "c"
     named = replace(pairs, texts=replace(pairs.texts, entries=entries))
     assert unseen_writers(named) == ["c"]
     by_writer = rows_by_writer(named, "test")
@@ -122,6 +123,11 @@ def test_rows_by_writer(pairs):
     assert by_writer["c"].tolist() == np.flatnonzero(owner == 0).tolist()
     assert set(by_writer["all"]) - set(by_writer[SEEN]) == set(np.flatnonzero(owner < 2).tolist())
     assert set(rows_by_writer(pairs, "test")) == {"all"}
+    chosen_by, validation = rows_of_choice(named), named.splits["validation"]
+    entries = [named.texts.entries[text] for text in validation.text_ids[chosen_by]]
+    assert 0 < len(entries) < len(validation)
+    assert all("c" not in entry["writer"] for entry in entries)
+    assert len(rows_of_choice(pairs)) == len(validation)
 
 
 def test_the_fingerprint_follows_the_content(pairs, tiny_dataset, tmp_path):

@@ -38,6 +38,15 @@ def rows_by_writer(pairs: PairData, split: str) -> dict[str, np.ndarray]:
     return {name: chosen for name, chosen in rows.items() if len(chosen)}
 
 
+def rows_of_choice(pairs: PairData) -> np.ndarray:
+    """Return the rows of validation that weights and members are chosen by, (k,).
+
+    Their writers are learned from; all rows where the dataset names none of these.
+    """
+    rows = rows_by_writer(pairs, "validation")
+    return rows.get(SEEN, rows[ALL])
+
+
 def _writers(pairs: PairData, split: str) -> set[str]:
     names = {_writer(pairs, text) for text in np.unique(pairs.splits[split].text_ids)}
     return {part for name in names for part in name.split(_TOGETHER)} - {""}
@@ -47,4 +56,4 @@ def _writer(pairs: PairData, text: int) -> str:
     return pairs.texts.entries[text]["writer"] or ""
 
 
-__all__ = ["ALL", "SEEN", "rows_by_writer", "unseen_writers"]
+__all__ = ["ALL", "SEEN", "rows_by_writer", "rows_of_choice", "unseen_writers"]

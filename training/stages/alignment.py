@@ -21,7 +21,7 @@ from hf_specclip import (
 )
 from hf_specclip.storage import atomic_folder, to_json, write_json
 from specclip_training.data.pairs import PairData, thin
-from specclip_training.data.writers import ALL, SEEN, rows_by_writer, unseen_writers
+from specclip_training.data.writers import rows_by_writer, rows_of_choice, unseen_writers
 from specclip_training.engine.checkpoint import (
     TRAINING_FILE,
     CheckpointError,
@@ -90,8 +90,7 @@ class AlignTask:
                 name: extract_numbers(extractor, arrays) for name, arrays in splits.items()
             }
         by_writer, unseen = rows_by_writer(pairs, "validation"), unseen_writers(pairs)
-        # Weights are chosen by writers that are learned from, where the dataset names writers.
-        self.seen = by_writer.get(SEEN, by_writer[ALL])
+        self.seen = rows_of_choice(pairs)
         self.unseen = [by_writer[name] for name in unseen if name in by_writer]
 
     def order(self, seed: int) -> Order:

