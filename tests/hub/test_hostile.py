@@ -88,15 +88,6 @@ def test_pickles_are_refused_from_the_hub_too(local_hub, stored_run, bomb):
         SpecCLIPMoEForRegression.from_pretrained("ada/pickled")
 
 
-def test_detectors_and_galleries_hold_no_pickles(stored_run, bomb):
-    (stored_run / "outliers" / "detector.safetensors").write_bytes(bomb)
-    with pytest.raises(ValueError, match=r"detector\.safetensors holds no readable"):
-        SpecCLIPOutlierDetector.from_pretrained(stored_run / "outliers")
-    (stored_run / "model" / "gallery" / "embeddings.safetensors").write_bytes(bomb)
-    with pytest.raises(ValueError, match=r"embeddings\.safetensors holds no readable"):
-        SpecCLIPIndex.from_pretrained(stored_run / "model")
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -211,12 +202,6 @@ def test_headers_that_ask_for_more_than_there_is(stored_run):
         "empty": b"",
     }
     for content in bad.values():
-        (stored_run / "model" / "gallery" / "embeddings.safetensors").write_bytes(content)
-        with pytest.raises(ValueError, match="gallery"):
-            SpecCLIPIndex.from_pretrained(stored_run / "model")
-        (stored_run / "outliers" / "detector.safetensors").write_bytes(content)
-        with pytest.raises(ValueError, match="detector"):
-            SpecCLIPOutlierDetector.from_pretrained(stored_run / "outliers")
         (stored_run / "spectrum" / "model.safetensors").write_bytes(content)
         with pytest.raises(Exception, match=r"(?i)header|safetensors"):
             SpecCLIPForSpectrumPreTraining.from_pretrained(stored_run / "spectrum")

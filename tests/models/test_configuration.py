@@ -12,8 +12,6 @@ from hf_specclip import (
     SpecCLIPTextConfig,
 )
 from hf_specclip.models.spectrum_input_specclip import (
-    CHANNELS,
-    GLOBALS,
     describe_input_signature,
     input_signature,
 )
@@ -38,13 +36,6 @@ def test_defaults_are_the_paper():
     assert config.text_config.n_sections * config.text_config.embedding_dim == 4608
     assert config.shared_dim == 64
     assert config.contrastive_loss == "infonce_text_to_spectrum"
-
-
-@pytest.mark.parametrize("kind", ["minmax", "physics"])
-def test_channels_follow_from_the_input_kind(kind):
-    config = SpecCLIPSpectrumConfig(input_kind=kind)
-    assert config.num_channels == len(CHANNELS[kind])
-    assert config.num_globals == len(GLOBALS[kind]) == len(set(GLOBALS[kind]))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from hf_specclip.models.loss_specclip import (
-    gather_with_gradient,
     info_nce_loss,
     poisson_nll,
     sigmoid_loss,
@@ -210,8 +209,3 @@ def test_float32_agrees_with_float64_at_every_temperature(scale, direction):
         tensors += [loss.detach(), *torch.autograd.grad(loss, (*inputs, s))]
     for result, reference in zip(results, expected, strict=True):
         torch.testing.assert_close(result.double(), reference, rtol=2e-4, atol=2e-6)
-
-
-def test_gathering_in_one_process_returns_its_input():
-    rows = torch.randn(3, 2)
-    assert gather_with_gradient(rows) is rows

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from hf_specclip.spectra import XRaySpectrum, plot_spectrum, read_spectrum
+from hf_specclip.spectra import XRaySpectrum, plot_spectrum
 from hf_specclip.spectra.grouped_rates import group_channels, poisson_errors
 
 
@@ -120,14 +120,3 @@ def test_what_cannot_be_drawn(spectrum):
         plot_spectrum(spectrum, energy_range=(100, 200))
     with pytest.raises(ValueError, match="model must have shape"):
         plot_spectrum(spectrum, model=[1.0, 2.0])
-
-
-def test_real_spectrum_fills_its_figure(real_data, tmp_path):
-    folder = real_data / "chandra_spectra" / "csc_1575"
-    ax = plot_spectrum(read_spectrum(folder / "acisf01575_001N001_r0085_pha3.fits.gz"))
-    ax.figure.savefig(tmp_path / "a.png", dpi=60)
-    energies, rates, _ = _points(ax)
-    assert len(energies) > 30
-    low, high = ax.get_ylim()
-    assert low < rates.min()
-    assert rates.max() < high < 10 * rates.max()

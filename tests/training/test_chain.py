@@ -1,7 +1,6 @@
 """Training commands end to end: results, refusals, equal weights after kills and in parallel."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from build_once import build_once
+from run_chain import ENVIRONMENT, read_record, run_plan
 from safetensors.torch import load_file
 from tiny_dataset import RICH, SIZES
 
@@ -19,9 +19,6 @@ from specclip_training.engine.checkpoint import TRAINING_FILE
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-ENVIRONMENT = {
-    **os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
-}  # fmt: skip
 NO_DROPOUT = ["spectrum.dropout=0", "model.dropout=0"]
 
 
@@ -36,22 +33,10 @@ def done(tiny_dataset, tiny_preset, tmp_path_factory):
     """Folder of all runs, exit codes by name, and what they printed."""
 
     def build(root: Path) -> None:
-        plan = plan_runs(tiny_dataset, tiny_preset, root)
-        result = subprocess.run(
-            [sys.executable, str(HERE / "chain.py"), json.dumps(list(plan.values()))],
-            env=ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            timeout=280,
-            cwd=root,
-        )
-        assert result.returncode == 0, result.stderr[-4000:]
-        codes = dict(zip(plan, json.loads(result.stdout.splitlines()[-1]), strict=True))
-        record = {"codes": codes, "output": result.stdout, "errors": result.stderr}
-        (root / "record.json").write_text(json.dumps(record))
+        run_plan(plan_runs(tiny_dataset, tiny_preset, root), root)
 
     root = build_once(tmp_path_factory, "chain", build)
-    return root, *json.loads((root / "record.json").read_text()).values()
+    return root, *read_record(root)
 
 
 def plan_runs(dataset: Path, preset: Path, root: Path) -> dict[str, dict]:

@@ -1,21 +1,15 @@
 """Ensembles of trained models: selection on validation, saved members, figures on test."""
 
 import json
-import os
-import subprocess
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from run_chain import read_record, run_plan
 
 from specclip_training.ensemble import joined, select
 from specclip_training.stages.embedding import EmbeddedPairs
-
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 
 
 def noisy(seed: int, noise: float, n: int = 60, width: int = 6) -> EmbeddedPairs:
@@ -74,16 +68,9 @@ def combined(tiny_dataset, tiny_preset, tmp_path_factory):
     run("other seed", "other", "--seed", "1", "--studies", "none", command="reproduce")
     run("one", "one", "--members", root / "other" / "model", command="ensemble")
     run("strange", "strange", "--members", root / "search" / "ensemble", command="ensemble")
-    path = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    result = subprocess.run(
-        [sys.executable, str(HERE / "chain.py"), json.dumps(list(plan.values()))],
-        env={**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1",
-             "HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(path)},
-        capture_output=True, text=True, timeout=600, cwd=root,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr[-4000:]
-    codes = dict(zip(plan, json.loads(result.stdout.splitlines()[-1]), strict=True))
-    return root, codes, result.stderr
+    run_plan(plan, root)
+    codes, _, errors = read_record(root)
+    return root, codes, errors
 
 
 def test_exit_codes(combined):

@@ -39,17 +39,6 @@ def train(model, optimizer, steps):
         optimizer.zero_grad()
 
 
-def test_a_twin_has_vectors_of_one_for_scalars():
-    task = SimpleNamespace(model=Scaled(), data=[1])
-    twin = sharded_copy(task)
-    assert twin.data is task.data
-    assert twin.model.scale.shape == twin.model.offset.shape == (1,)
-    assert twin.model.scale.requires_grad
-    assert not twin.model.offset.requires_grad
-    assert task.model.scale.shape == ()
-    assert twin.model.line.weight is not task.model.line.weight
-
-
 @pytest.mark.parametrize("first", ["scalars", "vectors of one"])
 def test_a_run_goes_on_from_scalars_to_vectors_and_back(first):
     torch.manual_seed(0)

@@ -1,26 +1,19 @@
 """Search of settings: the same table after a kill, on two processes and with a wider grid."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from build_once import build_once
+from run_chain import read_record, run_plan
 from safetensors.torch import load_file
 
 from specclip_training.engine.grid import plan_trials, read_grid
 from specclip_training.engine.presets import PresetError, load_preset
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-ENVIRONMENT = {
-    **os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
-}  # fmt: skip
 GRID = "align.lr: [1.0e-3, 1.0e-2]\nmodel.shared_dim: [4, 8]\n"
 
 
@@ -29,19 +22,10 @@ def searched(tiny_dataset, tiny_preset, tmp_path_factory):
     """Folder of all searches, exit codes by name, and what they printed."""
 
     def build(root: Path) -> None:
-        plan = plan_searches(tiny_dataset, tiny_preset, root)
-        result = subprocess.run(
-            [sys.executable, str(HERE / "chain.py"), json.dumps(list(plan.values()))],
-            env=ENVIRONMENT,
-            capture_output=True, text=True, timeout=600, cwd=root,
-        )  # fmt: skip
-        assert result.returncode == 0, result.stderr[-4000:]
-        codes = dict(zip(plan, json.loads(result.stdout.splitlines()[-1]), strict=True))
-        record = {"codes": codes, "output": result.stdout, "errors": result.stderr}
-        (root / "record.json").write_text(json.dumps(record))
+        run_plan(plan_searches(tiny_dataset, tiny_preset, root), root)
 
     root = build_once(tmp_path_factory, "searches", build)
-    return root, *json.loads((root / "record.json").read_text()).values()
+    return root, *read_record(root)
 
 
 def plan_searches(dataset: Path, preset: Path, root: Path) -> dict[str, dict]:

@@ -9,6 +9,8 @@ import math
 import re
 from dataclasses import dataclass
 
+from hf_specclip.search.filter import separation as sky_separation
+
 _NAME = re.compile(
     r"(?:(?P<catalogue>2?CXO)\s*)?J?\s*"
     r"(?P<hours>\d{2})(?P<minutes>\d{2})(?P<seconds>\d{2}\.\d)\s*"
@@ -114,10 +116,7 @@ def offsets(origin: Position | Ellipse, position: Position) -> tuple[float, floa
 
 def separation(one: Position | Ellipse, other: Position | Ellipse) -> float:
     """Compute the angle between two positions, degrees."""
-    dec1, dec2 = math.radians(one.dec), math.radians(other.dec)
-    half_dec, half_ra = (dec2 - dec1) / 2, math.radians(other.ra - one.ra) / 2
-    square = math.sin(half_dec) ** 2 + math.cos(dec1) * math.cos(dec2) * math.sin(half_ra) ** 2
-    return math.degrees(2 * math.asin(min(1.0, math.sqrt(square))))
+    return sky_separation(one.ra, one.dec, other.ra, other.dec)
 
 
 def box_condition(ra: float, dec: float, radius: float, ra_name: str, dec_name: str) -> str:

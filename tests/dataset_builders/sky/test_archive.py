@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archive_server import ArchiveServer, detection_files, real_files
+from archive_server import ArchiveServer, detection_files
 
 from hf_specclip.spectra import read_spectrum
 from hf_specclip.storage import DiskError
@@ -319,18 +319,3 @@ def test_kinds_can_be_left_out(make, files, tmp_path):
     assert archive.fetch()["got"] == 23
     assert not any("rmf3" in path for path in stored(tmp_path))
     assert archive.forecast().detections == 0
-
-
-def test_real_files_of_the_catalogue(make, server, real_data, tmp_path):
-    server.files = real_files(real_data / "chandra_spectra")
-    archive = make(tmp_path / "real")
-    archive.want(server.files)
-    assert archive.fetch()["got"] == len(server.files) == 2
-    for detection, path in read_spectra_index(archive.queue, tmp_path / "real").items():
-        spectrum = read_spectrum(path)
-        assert f"{spectrum.obsid}.{spectrum.obi}.{spectrum.region_id}" == detection
-        assert spectrum.arf is not None
-        assert spectrum.rmf is not None
-        assert spectrum.background_counts.sum() > 0
-    each = archive.forecast().bytes_each
-    assert 1e6 < each < 1.3e6

@@ -8,7 +8,6 @@ import re
 import tarfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -136,16 +135,6 @@ def acis_files(
         f"{stem}pha3.fits": _gz(source, region_of),
         f"{stem}arf3.fits": _gz(arf_hdu(area, edges)),
     }
-
-
-def real_files(folder: Path) -> dict[str, dict[str, bytes]]:
-    """Real files of the catalogue below a folder, by detection."""
-    found: dict[str, dict[str, bytes]] = {}
-    for path in sorted(folder.glob("csc_*/acisf*.fits.gz")):
-        match = re.match(r"acisf(\d+)_(\d+)N\d+_r(\d+)_", path.name)
-        detection = ".".join(str(int(number)) for number in match.groups())
-        found.setdefault(detection, {})[path.name.removesuffix(".gz")] = path.read_bytes()
-    return found
 
 
 def _gz(*hdus: Any) -> bytes:
