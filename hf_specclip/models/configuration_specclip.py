@@ -22,7 +22,7 @@ from .spectrum_input_specclip import (
 from .variables_specclip import AXIS, HARDNESS_BANDS, SECTIONS, WINDOWS
 
 # Layers are made one by one: a damaged number would keep a process busy for hours.
-MAX_LAYERS = 1000
+MAX_LAYERS, MAX_SECTIONS = 1000, 100
 
 
 class SpecCLIPPreTrainedConfig(PreTrainedConfig):
@@ -285,6 +285,8 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any):
         _refuse_typing_errors(self, kwargs)
+        if max(self.n_sections, len(self.sections or ())) > MAX_SECTIONS:
+            raise ValueError(f"there can be at most {MAX_SECTIONS} sections, not {self.n_sections}")
         if self.sections is None:
             plain = self.n_sections == len(SECTIONS)
             names = SECTIONS if plain else [f"section_{i + 1}" for i in range(self.n_sections)]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FileFormatError
+from ..models.variables_specclip import VARIABLES
 from ..storage import atomic_folder, map_tensors, write_json
 
 ENTRIES_FILE = "entries.jsonl"
@@ -101,7 +102,11 @@ def _read_entries(path: Path) -> list[dict[str, Any]]:
                     f"{path} line {number} is longer than {MAX_ENTRY_BYTES} bytes, or beyond "
                     f"{MAX_ENTRIES:,}: {_MEND}"
                 )
-            entries.append(_json_object(line, f"{path} line {number}"))
+            entry = _json_object(line, f"{path} line {number}")
+            for key in ("class", "text", "source_name"):
+                if not isinstance(entry.get(key, ""), str | None):
+                    raise FileFormatError(f"{path} line {number}: {key} is no text: {_MEND}")
+            entries.append(entry)
     return entries
 
 
@@ -115,6 +120,7 @@ def _check_columns(columns: Mapping[str, np.ndarray], path: Path) -> None:
         "background_scale": ("f", ()),
         "exposure": ("f", ()),
         "effective_area": ("f", bins),
+        **dict.fromkeys(VARIABLES, ("f", ())),
     }
     for name, (dtypes, shape) in forms.items():
         values = columns.get(name)
@@ -123,7 +129,8 @@ def _check_columns(columns: Mapping[str, np.ndarray], path: Path) -> None:
         fits = values.dtype.kind in dtypes and values.shape[1:] == shape
         if name == "counts":
             fits = fits and values.ndim == 2 and "exposure" in columns
-        if not fits or (dtypes == "f" and not np.isfinite(values).all()):
+        finite = dtypes != "f" or name in VARIABLES or np.isfinite(values).all()
+        if not (fits and finite):
             raise FileFormatError(
                 f"{path}: {name} is {values.dtype} {values.shape}, or not finite: {_MEND}"
             )

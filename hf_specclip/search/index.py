@@ -88,6 +88,7 @@ class SpecCLIPIndex:
         self.about = dict(about or {})
         self._rows_by_name: dict[str, list[int]] | None = None
         self._sources: SourceTable | None = None
+        self._values: dict[str, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.papers)
@@ -173,9 +174,7 @@ class SpecCLIPIndex:
     @property
     def variables(self) -> list[str]:
         """Names of the variables of which the index holds values."""
-        stored = (name for name in VARIABLES if name in self.spectra.columns)
-        columns = {name: self.spectra.columns[name] for name in stored}
-        return ["counts", *(n for n, v in columns.items() if np.isfinite(v).any())]
+        return list(self._values_by_name())
 
     def values(self, variable: str) -> np.ndarray:
         """Return a variable of the spectra (m,), nan where unknown.
@@ -183,14 +182,23 @@ class SpecCLIPIndex:
         Raises:
             ValueError: for one that the index lacks.
         """
-        if variable not in self.variables:
+        values = self._values_by_name()
+        if variable not in values:
             raise ValueError(
-                f"the index has no values of {variable!r}, only of {', '.join(self.variables)}"
+                f"the index has no values of {variable!r}, only of {', '.join(values)}"
             )
-        if variable == "counts":
+        return values[variable]
+
+    def _values_by_name(self) -> dict[str, np.ndarray]:
+        if self._values is None:
             counts = [entry.get("counts") for entry in self.spectra.entries]
-            return np.array([n if isinstance(n, int | float) else np.nan for n in counts], float)
-        return self.spectra.columns[variable]
+            counts = [n if isinstance(n, int | float) else np.nan for n in counts]
+            self._values = {"counts": np.array(counts, float)}
+            for name in VARIABLES:
+                values = self.spectra.columns.get(name)
+                if values is not None and np.isfinite(values).any():
+                    self._values[name] = values
+        return self._values
 
     def find(self, name: str) -> list[int]:
         """Return the rows in `spectra` of the detections of a source, brightest first.
@@ -254,7 +262,7 @@ class SpecCLIPIndex:
             ValueError: see the class.
         """
         self.part(kind).add(entries, embeddings, columns)
-        self._rows_by_name = self._sources = None
+        self._rows_by_name = self._sources = self._values = None
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the index atomically; an older one stays until the new one is complete."""

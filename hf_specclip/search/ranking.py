@@ -102,7 +102,9 @@ def rank_texts(
     rows = index.matching(question_filter(question, where), "papers")
     score = np.zeros(len(rows)) if point is None else index.papers.embeddings[rows] @ point
     entries = [index.papers.entries[row] for row in rows]
-    labelled = np.array([bool(_labels(entry) & question.labels) for entry in entries], bool)
+    labelled = np.zeros(len(rows), bool)
+    if question.labels:
+        labelled = np.array([bool(_labels(entry) & question.labels) for entry in entries], bool)
     order = np.lexsort((-score, ~labelled))[:top_k]
     return [Hit(rank, float(score[i]), entries[i], int(rows[i])) for rank, i in enumerate(order, 1)]
 

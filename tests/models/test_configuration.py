@@ -186,6 +186,8 @@ def test_sections_are_named_and_counted():
     assert SpecCLIPTextConfig(sections=["star", "population"]).n_sections == 2
     with pytest.raises(ValueError, match="2 sections are named"):
         SpecCLIPTextConfig(sections=["a", "b"], n_sections=4)
+    with pytest.raises(ValueError, match="at most 100 sections"):
+        SpecCLIPTextConfig(n_sections=2**40)
     with pytest.raises(Exception, match="must be different"):
         SpecCLIPTextConfig(sections=["a", "a", "b"])
 

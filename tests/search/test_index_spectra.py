@@ -293,6 +293,20 @@ def test_hostile_lines_are_refused(index, tmp_path, name, content):
         SpecCLIPIndex.load(tmp_path / "index")
 
 
+def test_values_of_another_form_are_refused(index, tmp_path):
+    index.save(tmp_path / "index")
+    lines = tmp_path / "index" / "spectra.jsonl"
+    lines.write_text(lines.read_text().replace('"text": "', '"text": 1, "t": "', 1))
+    with pytest.raises(FileFormatError, match="text is no text"):
+        SpecCLIPIndex.load(tmp_path / "index")
+    columns = {"powlaw_gamma": np.ones((len(index.spectra), 2), np.float32)}
+    entries, vectors = index.spectra.entries, index.spectra.embeddings
+    spectra = {"spectra": entries, "spectrum_embeddings": vectors, "spectrum_columns": columns}
+    SpecCLIPIndex(index.entries, index.papers.embeddings, **spectra).save(tmp_path / "index")
+    with pytest.raises(FileFormatError, match="powlaw_gamma is"):
+        SpecCLIPIndex.load(tmp_path / "index")
+
+
 def test_a_missing_tensor_file_is_named(index, tmp_path):
     index.save(tmp_path / "index")
     (tmp_path / "index" / "spectra.safetensors").unlink()
