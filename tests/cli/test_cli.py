@@ -181,25 +181,3 @@ def test_a_gallery_of_another_model_is_refused(spectra, model_folder, tmp_path, 
     SpecCLIPIndex([{"id": "a"}], np.ones((1, 5))).save(folder / "gallery")
     assert main(["describe", "--model", str(folder), str(spectra[0])]) == 1
     assert "5 dimensions" in capsys.readouterr().err
-
-
-def test_real_files(real_data, capsys):
-    folder = real_data / "chandra_spectra"
-    files = [
-        "csc_1575/acisf01575_001N001_r0085_pha3.fits.gz",
-        "csc_4938/acisf04938_000N002_r0043_pha3.fits.gz",
-        "3c273/3c273.pi",
-        "bubble/bubble.pi",
-        "cdfs_179/179.pi",
-        "obs1/obs1.pi",
-        "obs4/obs4.pi",
-        "source_back/source.pi",
-    ]
-    assert main(["inspect", "--json", *(str(folder / file) for file in files)]) == 0
-    for facts, file in zip(json.loads(capsys.readouterr().out), files, strict=True):
-        with fits.open(folder / file) as hdus:
-            table = next(h for h in hdus if h.header.get("HDUCLAS1") == "SPECTRUM")
-            assert facts["total_counts"] == table.data["COUNTS"].sum()
-            assert facts["exposure_s"] == pytest.approx(table.header["EXPOSURE"])
-        assert facts["arf"] is not None
-        assert facts["rmf"] is not None

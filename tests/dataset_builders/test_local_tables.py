@@ -272,20 +272,6 @@ def test_identifiers_tell_their_kind_and_year(identifier, kind, year):
     assert identify(identifier) == (kind, year)
 
 
-def test_the_real_tables_convert(real_data):
-    folder = real_data / "csc_semireal"
-    builder = LocalTables(folder)
-    assert builder.plan.counts.detections == 11598
-    kept = builder.plan.split != ""
-    assert builder.plan.counts.rows == kept.sum() > 1000
-    groups = builder.plan.group
-    where: dict[str, set[str]] = {}
-    for group, split in zip(groups[kept], builder.plan.split[kept], strict=True):
-        where.setdefault(group, set()).add(split)
-    assert all(len(found) == 1 for found in where.values())
-    assert set(builder.plan.split[kept]) == set(SPLITS)
-
-
 def test_another_code_builds_again(tables, tmp_path, monkeypatch):
     key = LocalTables(tables).key
     monkeypatch.setattr("specclip_datasets.tables.builder.code_fingerprint", lambda: "other")

@@ -213,18 +213,6 @@ def test_single_spectra_become_batches_of_one():
             np.testing.assert_allclose(features[name][0], expected[name][2], rtol=1e-5, atol=1e-6)
 
 
-def test_real_spectra_and_paths(real_data):
-    path = next((real_data / "chandra_spectra" / "csc_1575").glob("*pha3*"))
-    read_spectrum = pytest.importorskip("hf_specclip.spectra").read_spectrum
-    extractor = SpecCLIPFeatureExtractor("physics")
-    by_path, by_object = extractor(path), extractor(read_spectrum(path))
-    both = extractor([str(path), read_spectrum(path)])
-    assert by_path["spectrum_globals"][0, 1] > 1  # more than ten counts
-    for name in by_path:
-        np.testing.assert_array_equal(by_path[name], by_object[name])
-        np.testing.assert_allclose(both[name][[0]], by_path[name], rtol=1e-5, atol=1e-6)
-
-
 def test_background_may_be_absent():
     batch = columns()
     extractor = SpecCLIPFeatureExtractor("physics")

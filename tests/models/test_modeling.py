@@ -95,12 +95,6 @@ def test_different_numbers_of_spectra_and_texts(small_model, small_batch):
     assert output.logits_per_spectrum.shape == (3, 7)
 
 
-def test_tuples_on_request(small_model, small_batch):
-    loss, *rest = small_model()(**small_batch(), return_loss=True, return_dict=False)
-    assert loss.shape == ()
-    assert len(rest) == 5
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_spectra_do_not_see_each_other(small_model, small_batch, kind):
     model, batch = small_model(spectrum={"input_kind": kind}), small_batch(6, kind)

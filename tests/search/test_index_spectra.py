@@ -10,7 +10,6 @@ from hf_specclip import IndexFilter, SpecCLIPIndex
 from hf_specclip.describe.inputs import stored_spectrum
 from hf_specclip.errors import FileFormatError
 from hf_specclip.search.build import build_index
-from hf_specclip.search.filter import separation
 from hf_specclip.search.index import plain_name
 from hf_specclip.search.map import lay_out, place_among
 
@@ -179,15 +178,6 @@ def test_conditions_on_texts_look_at_their_sources(index):
 def test_impossible_conditions_are_refused(where, message):
     with pytest.raises(ValueError, match=message):
         IndexFilter(**where)
-
-
-def test_separation_agrees_with_astropy():
-    from astropy import units
-    from astropy.coordinates import SkyCoord
-
-    for a, b in (((0, 0), (359.9, 0.1)), ((83.6, 22.0), (83.6001, 22.0001)), ((10, 89), (190, 89))):
-        one, other = (SkyCoord(*place, unit=units.deg) for place in (a, b))
-        assert separation(*a, *b) == pytest.approx(one.separation(other).deg, rel=1e-9)
 
 
 def test_a_folder_round_trip_is_exact(index, tmp_path):

@@ -139,3 +139,5 @@ def test_variety_tells_templates_from_prose():
     stars = [f"2CXO J0123{k}.0+012345 has {k}.5 counts." for k in range(10, 20)]
     assert measure_variety(stars)["neighbour_50"] == 0.0
     assert measure_variety([])["texts"] == 0
+    shared = ["The source is red. It has 5 counts.", "The source is red. It is big."]
+    assert measure_variety(shared)["sentences"] == 0.75
