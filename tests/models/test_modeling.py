@@ -191,12 +191,6 @@ def test_poisson_is_a_likelihood(autoencoder, small_batch):
     assert model(**batch).loss is None
 
 
-def test_the_decoder_sees_the_latent_alone(autoencoder, small_batch):
-    model, batch = autoencoder(), spectra_of(small_batch(4))
-    output = model(**batch)
-    torch.testing.assert_close(model.decoder(output.latent), output.reconstruction)
-
-
 def test_masks_follow_torchs_generator(autoencoder, small_batch):
     model, batch = autoencoder(mask_ratio=0.5, dropout=0.0), spectra_of(small_batch(4))
 
