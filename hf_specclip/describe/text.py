@@ -94,7 +94,7 @@ def _source_lines(source: FoundSource) -> list[str]:
         number = "" if observation.obsid is None else f"ObsID {observation.obsid}"
         lines.append(f"        {'  '.join(part for part in (number, counts) if part)}".rstrip())
     if (more := len(source.observations) - _OBSERVATIONS_SHOWN) > 0:
-        lines.append(f"        and {more} more observations")
+        lines.append(f"        and {more} more")
     return lines
 
 

@@ -127,6 +127,8 @@ def test_misspellings_get_a_suggestion(vocabulary):
     assert question.refusal is None
     assert question.unknown == ("obscurde",)
     assert question.content == "quasar"
+    many = understand("obscurde sorce hadr fluxx spectrun absorbd", vocabulary)
+    assert 0 < len(many.suggestions) <= 4 < len(many.unknown)
 
 
 def test_a_long_text_is_refused():

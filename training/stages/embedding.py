@@ -108,16 +108,16 @@ def extract_numbers(
         `spectrum_globals` (n, G) and `input_signature` (n,), and zeros for `spectrum_values`,
         (n, C, n_bins), that take no memory.
     """
-    starts = range(0, len(arrays), _ROWS_AT_ONCE)
-    parts = [
-        extractor(arrays.spectra(slice(start, start + _ROWS_AT_ONCE)), return_tensors="pt")
-        for start in starts
-    ]
-    shape = (len(arrays), *parts[0]["spectrum_values"].shape[1:])
-    return {
-        "spectrum_values": torch.zeros(()).expand(shape),
-        **{n: torch.cat([p[n] for p in parts]) for n in ("spectrum_globals", "input_signature")},
-    }
+    parts: dict[str, list[torch.Tensor]] = {"spectrum_globals": [], "input_signature": []}
+    shape: tuple[int, ...] = ()
+    for start in range(0, len(arrays), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        extracted = extractor(arrays.spectra(rows), return_tensors="pt")
+        shape = (len(arrays), *extracted["spectrum_values"].shape[1:])
+        for name, values in parts.items():
+            values.append(extracted[name])
+    joined = {name: torch.cat(values) for name, values in parts.items()}
+    return {"spectrum_values": torch.zeros(()).expand(shape), **joined}
 
 
 __all__ = [
