@@ -262,6 +262,8 @@ def test_two_launched_processes_train_as_one(weights, done, tiny_dataset, tiny_p
 
 
 def check_two_processes(alone: Path, two: Path) -> None:
+    processor = json.loads((two / "model" / "processor_config.json").read_text())
+    assert processor["reads"] == "sentences"
     metrics = json.loads((two / "metrics.json").read_text())
     assert metrics["processes"] == 2
     for folder in ("spectrum", "model"):

@@ -76,7 +76,8 @@ def save_model(
     model.config.custom_pipelines = custom_pipelines()
     model.save_pretrained(folder)
     save_code(folder)
-    SpecCLIPProcessor(extractor, sections=pairs.info.domain.sections).save_pretrained(folder)
+    texts = model.config.text_config
+    SpecCLIPProcessor(extractor, None, texts.sections, texts.reads).save_pretrained(folder)
     companions.gallery.save(folder / GALLERY_FOLDER)
     if companions.classes is not None:
         companions.classes.save_pretrained(folder)

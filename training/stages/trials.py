@@ -103,7 +103,8 @@ def train_trial(
     figures = measure_trial(task, trial.preset, accelerator)
     with atomic_folder(folder / MODEL) as partial:
         model.save_pretrained(partial)
-        SpecCLIPProcessor(extractor).save_pretrained(partial)
+        texts = model.config.text_config
+        SpecCLIPProcessor(extractor, None, texts.sections, texts.reads).save_pretrained(partial)
         write_json(partial / TRAINING_FILE, {"identity": identity, "result": result.to_dict()})
     training = {name: getattr(result, name) for name in ("steps", "best_step", "seconds")}
     training["process"] = process
