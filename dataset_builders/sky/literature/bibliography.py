@@ -112,12 +112,6 @@ class Literature:
         )
 
 
-def count_papers(queue: WorkQueue) -> Counter[str]:
-    """Count the sources of the build that each paper is behind."""
-    searched = {item.id: item.result for item in queue.items(OBJECTS_STAGE, ["got"])}
-    return _count_papers(queue, _same_papers(queue), searched)
-
-
 def _count_papers(
     queue: WorkQueue, same: Mapping[str, str], searched: Mapping[str, Sequence[str]]
 ) -> Counter[str]:
@@ -142,4 +136,4 @@ def _names_for_ads(name: str, main_id: str, aliases: list[str]) -> list[str]:
     return list(dict.fromkeys(names))[:_NAMES_EACH]
 
 
-__all__ = ["PAPERS_EACH", "Literature", "SourceLiterature", "count_papers", "want_papers"]
+__all__ = ["PAPERS_EACH", "Literature", "SourceLiterature", "want_papers"]
