@@ -293,14 +293,7 @@ def test_few_counts_and_a_missing_background_are_noted(describer):
 def test_malformed_index_entries_count_as_unknown(tiny_run, tmp_path, files):
     """Entries of the wrong kind are not known, and never break or run anything."""
     shutil.copytree(tiny_run / "model" / "gallery", tmp_path / "index")
-    odd = {
-        "source_name": 7,
-        "class": ["x"],
-        "counts": "many",
-        "ra": "1h",
-        "dec": None,
-        "obsid": 1.5,
-    }
+    odd = {"counts": "many", "ra": "1h", "dec": None, "obsid": 1.5}
     for name, change in (
         ("spectra.jsonl", odd),
         ("entries.jsonl", {"papers": [{"id": 3, "year": "old", "title": {}}, 5], "summary": [1]}),
