@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from types import SimpleNamespace
 
 from ..source_classes import COMPONENTS, POWER_LAW
@@ -12,7 +13,7 @@ from .notation import Numerals, luminosity_over_flux
 from .reporter import LOG, Measurement, Reporter
 
 
-class SourceText:
+class SourceText(ABC):
     """Text about one source, each sentence under the section it belongs to.
 
     A part is a method of its name, or a sentence of the table of its name; of a table by class
@@ -84,17 +85,17 @@ class SourceText:
         elif self.class_known:
             self.add(section, sentences[self.facts.class_name])
 
+    @abstractmethod
     def open(self) -> None:
         """Write the opening: name, class or family, surroundings."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shape(self, quantity: str, kind: int, truth: float) -> str:
         """Return a photon index or temperature, with its introduction."""
-        raise NotImplementedError
 
+    @abstractmethod
     def at(self) -> str:
         """Return the distance behind a luminosity; may be empty."""
-        raise NotImplementedError
 
     def fit(self) -> None:
         """Write the model of the spectrum, its shape and a second component."""
