@@ -1,4 +1,4 @@
-"""A whole run, as training leaves it, in half a minute: simulated sky, model, experts, detector.
+"""A whole run, as training leaves it, in seconds: simulated sky, model, experts, detector.
 
     python tiny_run.py FOLDER
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 PRESET = """
 name: tiny
-text: {embedder: offline}
+text: {embedder: "ENCODER"}
 spectrum: {input_kind: physics, encoder: mlp, hidden_size: 16, num_hidden_layers: 1,
   num_attention_heads: 2, intermediate_size: 16, latent_dim: 8, decoder_hidden_size: 16,
   decoder_layers: 1, dropout: 0.1}
@@ -26,6 +26,8 @@ PAIRS = 300
 
 
 def make(folder: Path) -> None:
+    from tiny_encoder import make_encoder
+
     from specclip_datasets.simulation.builder import simulate
     from specclip_datasets.simulation.knobs import Knobs
     from specclip_training import reproduce
@@ -33,7 +35,7 @@ def make(folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     preset = folder.with_name(f"{folder.name}.yaml")
-    preset.write_text(PRESET)
+    preset.write_text(PRESET.replace("ENCODER", make_encoder(folder.with_name("encoder"))))
     simulate(folder / "dataset", Knobs(pairs=PAIRS, fits=False), config_name="custom")
 
     make_experts_quick()

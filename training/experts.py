@@ -45,7 +45,6 @@ def study_experts(
     run: Run,
     reps: Mapping[str, SplitRepresentations],
     *,
-    truth: Mapping[str, Any] | None = None,
     split: str = "test",
     simulated: bool = False,
     figures: Path | None = None,
@@ -56,9 +55,6 @@ def study_experts(
         run: its output folder holds the models, errors and figures.
         reps: by split; experts learn on train and calibration, validation makes the paper's choice
             and counts in the kind of gate, and `split` is measured on.
-        truth: of simulated data, `{"truth": {variable: (n,)}, "floor": {variable: error}}` for the
-            rows of `split`: the values behind the catalogue's, and the smallest mean absolute error
-            that any method can have; either may be absent.
         split: measured on.
         simulated: True for simulated data, which the report then says.
         figures: folder of the figures, by default `figures` of the run.
@@ -71,7 +67,7 @@ def study_experts(
     headline = run.preset.moe.mode
     models = {mode: _fit_or_load(run, reps, mode, headline) for mode in MODES}
     outputs = {mode: _predict(model, rows) for mode, model in models.items()}
-    metrics = measure_experts(outputs, rows, train, run.preset.evaluation.n_bootstrap, truth)
+    metrics = measure_experts(outputs, rows, train, run.preset.evaluation.n_bootstrap)
     metrics |= {"split": split, "simulated": simulated, "headline": headline}
     drawn: list[Figure] = []
     if run.is_main:

@@ -110,7 +110,7 @@ def reproduce(
         name: {"steps": fitted.steps, "best_step": fitted.best_step, "best": fitted.best}
         for name, fitted in stages.items()
     }
-    for name, study in _run_studies(run, pairs, studies, ceiling).items():
+    for name, study in _run_studies(run, pairs, studies).items():
         metrics[name] = study.metrics
         sections += study.sections
     if also_pair_split:
@@ -236,9 +236,7 @@ def _measure_retrieval(
     return metrics, sections
 
 
-def _run_studies(
-    run: Run, pairs: PairData, names: Sequence[str], ceiling: Ceiling | None
-) -> dict[str, Study]:
+def _run_studies(run: Run, pairs: PairData, names: Sequence[str]) -> dict[str, Study]:
     selected = {name: study for name, study in STUDIES.items() if name in names}
     if not selected:
         return {}
@@ -246,24 +244,13 @@ def _run_studies(
         reps = representations_of(run, pairs)
     results = {}
     for name, study in selected.items():
-        extra = {"truth": _truth(ceiling)} if name == "experts" and ceiling is not None else {}
         with run.stage(name.replace("_", " ")) as summary:
-            results[name] = study(run, reps, simulated=pairs.info.simulated, **extra)
+            results[name] = study(run, reps, simulated=pairs.info.simulated)
             if name in ARTIFACTS:
                 summary.append(f"{run.output / ARTIFACTS[name]}")
             if name == "experts":
                 summary += _experts_lines(results[name].metrics)
     return results
-
-
-def _truth(ceiling: Ceiling) -> dict[str, Any]:
-    """True values of the rows, and the ideal observer's errors, as the experts' study asks."""
-    floors = {
-        name: figures["mae"]["both"]["truth"]["value"]  # from spectrum and text
-        for name, figures in ceiling.metrics.get("variables", {}).items()
-        if figures.get("n")
-    }
-    return {"truth": ceiling.truth, "floor": floors}
 
 
 def _closing_sections(

@@ -84,9 +84,8 @@ def _add_oracle(commands: Any) -> None:
     parser = commands.add_parser(
         "oracle",
         help="print what an ideal observer reaches on a simulated dataset",
-        description="The ceiling for retrieval and the floor for the errors of the variables, on "
-        "rows that `simulate` made with this version. Read `validation` to choose; `test` is for "
-        "the end.",
+        description="The ceiling for retrieval, on rows that `simulate` made with this version. "
+        "Read `validation` to choose; `test` is for the end.",
     )
     parser.add_argument("dataset", metavar="DATASET", help="folder of the dataset")
     parser.add_argument("--split", default="validation", choices=SPLITS)
@@ -94,9 +93,6 @@ def _add_oracle(commands: Any) -> None:
         "--members",
         type=int,
         help="sources that the observer sums over (more: less noise, more time)",
-    )
-    parser.add_argument(
-        "--retrieval-only", action="store_true", help="leave the variables out: half of the time"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the observer's draws")
     parser.add_argument("--output", type=Path, help="JSON file for all figures")
@@ -150,7 +146,6 @@ def _oracle(options: argparse.Namespace) -> int:
         info,
         rows.with_format("arrow")[:],
         members=MEMBERS if options.members is None else options.members,
-        variables=not options.retrieval_only,
         seed=options.seed,
         progress=True,
     )

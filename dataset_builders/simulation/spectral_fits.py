@@ -29,8 +29,6 @@ def fit_columns(
     exposure: np.ndarray,
     epoch: np.ndarray,
     theta: np.ndarray,
-    *,
-    limits: bool = True,
 ) -> dict[str, np.ndarray]:
     """Return the catalogue's columns of the four models.
 
@@ -41,7 +39,6 @@ def fit_columns(
         exposure: s, (n).
         epoch: index into `instrument.load_epochs()`, (n).
         theta: off-axis angle, arcmin, (n).
-        limits: find the 68 % limits.
 
     Returns:
         Arrays (n) by column, nan where the catalogue does not fit or the fit finds no limit.
@@ -64,7 +61,6 @@ def fit_columns(
                 instrument.PHOTON_EDGES[:-1][_BINS], instrument.PHOTON_EDGES[-1]
             ),
             channel_edges=instrument.CHANNEL_EDGES,
-            limits=limits,
         )
         for name, column in columns.items():
             column[rows] = table[name]

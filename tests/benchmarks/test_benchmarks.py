@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import gpu, peers
+from benchmarks import peers
 from benchmarks.side_by_side import compare, peak_memory, processor_time
 
 
@@ -76,12 +76,3 @@ def test_an_unknown_name_is_refused(capsys):
     with pytest.raises(SystemExit):
         command.main(["nothing"])
     assert "no benchmark called nothing" in capsys.readouterr().err
-
-
-def test_the_accelerators_benchmark_runs_here(tmp_path):
-    rows = gpu.main(["--small", "--json", str(tmp_path / "gpu.json")])
-    assert {row["task"] for row in rows} == {"training step", "contrastive loss, width 512"}
-    assert json.loads((tmp_path / "gpu.json").read_text()) == rows
-    for row in rows:
-        assert row["device"]
-        assert row["pairs_per_second"] > 0

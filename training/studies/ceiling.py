@@ -1,4 +1,4 @@
-"""Ideal observer of a run's dataset: upper limit of retrieval, lower limit of errors.
+"""Ideal observer of a run's dataset: the upper limit of retrieval.
 
 Only simulated data have one (`specclip_datasets.simulation.oracle`). Results are cached under a key
 of dataset, code, split and settings.
@@ -9,10 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors.numpy import load_file
 
 from hf_specclip.literature.embedders.cache import default_cache_dir
@@ -28,9 +26,7 @@ from specclip_training.studies.measure import write_tensors
 _FOLDER = "ideal_observer"
 
 
-def ceiling_of(
-    run: Run, pairs: PairData, split: str, *, members: int = MEMBERS, variables: bool = True
-) -> Ceiling | None:
+def ceiling_of(run: Run, pairs: PairData, split: str, *, members: int = MEMBERS) -> Ceiling | None:
     """Measure the ideal observer on a split, or read its result from the cache.
 
     Args:
@@ -38,11 +34,10 @@ def ceiling_of(
         pairs: the dataset.
         split: split measured on.
         members: size of the observer's bank of simulated sources.
-        variables: also estimate the physical variables.
 
     Returns:
-        None for data that is not simulated. `truth` and `medians` have the order of the split's
-        rows; `ranks` that of `match_ranks` over `pairs.texts_of(split)`.
+        None for data that is not simulated. `ranks` have the order of `match_ranks` over
+        `pairs.texts_of(split)`.
 
     Raises:
         specclip_datasets.info.DatasetFolderError: when this code does not make these rows.
@@ -56,7 +51,6 @@ def ceiling_of(
         "code": code_fingerprint(),
         "split": split,
         "members": members,
-        "variables": variables,
         "ks": list(settings.ks),
         "n_bootstrap": settings.n_bootstrap,
     }
@@ -70,15 +64,16 @@ def ceiling_of(
             text_of_spectrum=pairs.texts_of(split)[1],
             groups=pairs.splits[split].groups,
             members=members,
-            variables=variables,
             ks=settings.ks,
             n_bootstrap=settings.n_bootstrap,
             progress=run.is_main,
         )
         if run.is_main:
-            _store(ceiling, *paths)
+            write_tensors(paths[1], ceiling.ranks)
+            write_json(paths[0], ceiling.metrics)
         return ceiling
-    return _load(*paths)
+    metrics = json.loads(paths[0].read_text(encoding="utf-8"))
+    return Ceiling(metrics, load_file(paths[1]))
 
 
 def ceiling_section(metrics: Mapping[str, Any]) -> Section:
@@ -90,34 +85,4 @@ def ceiling_section(metrics: Mapping[str, Any]) -> Section:
     return section
 
 
-def _store(ceiling: Ceiling, figures: Path, arrays: Path) -> None:
-    tensors = {f"ranks/{name}": values for name, values in ceiling.ranks.items()}
-    tensors |= {f"truth/{name}": values for name, values in ceiling.truth.items()}
-    for given, medians in ceiling.medians.items():
-        tensors |= {f"median/{given}/{name}": values for name, values in medians.items()}
-    write_tensors(arrays, tensors)
-    write_json(figures, ceiling.metrics)
-
-
-def _load(figures: Path, arrays: Path) -> Ceiling:
-    metrics = json.loads(figures.read_text(encoding="utf-8"))
-    ranks: dict[str, np.ndarray] = {}
-    truth: dict[str, np.ndarray] = {}
-    medians: dict[str, dict[str, np.ndarray]] = {}
-    for name, values in load_file(arrays).items():
-        group, _, rest = name.partition("/")
-        if group == "median":
-            given, _, variable = rest.partition("/")
-            medians.setdefault(given, {})[variable] = values
-        else:
-            {"ranks": ranks, "truth": truth}[group][rest] = values
-    return Ceiling(metrics, ranks, truth, medians)
-
-
-def headline(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Select Recall@1%, Recall@5% and the median rank fraction, from spectrum to text."""
-    retrieval = metrics["spectrum_to_text"]
-    return {name: retrieval[name] for name in ("recall@1%", "recall@5%", "median_rank_fraction")}
-
-
-__all__ = ["ceiling_of", "ceiling_section", "headline"]
+__all__ = ["ceiling_of", "ceiling_section"]

@@ -8,7 +8,6 @@ its stratum, a class in a kind of field.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,6 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from .. import populations
 from ..knobs import Knobs, stream
 from ..source_classes import CLASS_NAMES, FIELD_NAMES
 from .prior import Prior
@@ -35,7 +33,6 @@ class Bank:
     Attributes:
         stratum: row of `Prior.strata`, (m).
         first_of: first member of each stratum, and m, (s + 1).
-        observed: their parameters at the time of the observation (colours vary).
         log_prior: ln of each member's share of the population, (m); the shares add up to about one.
         log_flux: ln of the mean photon flux, 0.5–7 keV, (m).
         log_usual: ln of the exposure that is usual for the field, s, (m).
@@ -43,8 +40,6 @@ class Bank:
         log_boost: ln of what flares add to it meanwhile, (m).
         scatter: standard deviation of ln(flux) between observations, (m).
         rates: counts/s for 1 photon/cm²/s, `fold_all`, (6, b, m).
-        truth: quantities that depend on the spectrum, (m): `log_ergs` (erg per photon), `hard_hm`,
-            `hard_hs`, `hard_ms`.
         texts: for each stratum, the texts that allow it.
         text_weights: for each stratum, p(member | text), (t, members); over all strata a text's
             add up to one.
@@ -52,7 +47,6 @@ class Bank:
 
     stratum: np.ndarray
     first_of: np.ndarray
-    observed: populations.Spectra
     log_prior: np.ndarray
     log_flux: np.ndarray
     log_usual: np.ndarray
@@ -60,7 +54,6 @@ class Bank:
     log_boost: np.ndarray
     scatter: np.ndarray
     rates: torch.Tensor
-    truth: Mapping[str, np.ndarray]
     texts: tuple[np.ndarray, ...]
     text_weights: tuple[np.ndarray, ...]
 
@@ -75,15 +68,6 @@ class Bank:
     def n_texts(self) -> int:
         """Number of texts."""
         return 1 + max((int(texts.max()) for texts in self.texts if len(texts)), default=-1)
-
-    def weights_of(self, text: int) -> np.ndarray:
-        """Return p(member | text), (m)."""
-        result = np.zeros(len(self), dtype=np.float32)
-        for row, (texts, weights) in enumerate(zip(self.texts, self.text_weights, strict=True)):
-            place = int(np.searchsorted(texts, text))
-            if place < len(texts) and texts[place] == text:
-                result[self.members(row)] = weights[place]
-        return result
 
     def effective_numbers(self) -> np.ndarray:
         """Return for each text 1 / Σ p², the effective number of members; 0 without any."""
@@ -156,12 +140,7 @@ def draw_bank(
     return Bank(
         stratum=np.repeat(np.arange(len(parts)), np.diff(first_of)),
         first_of=first_of,
-        observed=_join([part["observed"] for part in parts]),
         rates=torch.from_numpy(np.concatenate([part["rates"] for part in parts], axis=2)),
-        truth={
-            name: np.concatenate([part["truth"][name] for part in parts])
-            for name in parts[0]["truth"]
-        },
         texts=texts_of,
         text_weights=tuple(part["weights"] for part in parts),
         **{name: np.concatenate([part[name] for part in parts]) for name in names},
@@ -179,12 +158,6 @@ def _normalise(
         whole[some] = np.logaddexp(whole[some], log_total)
     for some, (weights, log_total) in zip(texts, parts, strict=True):
         weights *= np.exp(log_total - whole[some])[:, None].astype(np.float32)
-
-
-def _join(parts: list[populations.Spectra]) -> populations.Spectra:
-    return populations.Spectra(
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])}
-    )
 
 
 __all__ = ["Bank", "draw_bank"]

@@ -27,7 +27,6 @@ from tqdm.auto import tqdm
 from .bank import Bank
 from .prior import Prior
 from .spectra import Spectra, log_likelihoods
-from .stratum import systematic_draws
 
 # Below e^−700 of the best member, sums are taken in a gentler power: the order is kept.
 _GENTLE = 0.02
@@ -47,15 +46,11 @@ class Observation:
         half_scores: the same by every other member of the bank: what doubling the bank changes.
         effective: members of the bank that speak for each spectrum, 1 / Σ p², before the likelihood
             is smoothed, (n).
-        from_spectrum: members drawn from the posterior given the spectrum, (n, k).
-        from_both: the same given the spectrum and its own text, (n, k).
     """
 
     scores: np.ndarray
     half_scores: np.ndarray
     effective: np.ndarray
-    from_spectrum: np.ndarray
-    from_both: np.ndarray
 
 
 @torch.no_grad()
@@ -63,10 +58,7 @@ def observe(
     prior: Prior,
     bank: Bank,
     spectra: Spectra,
-    text_of_spectrum: np.ndarray | None = None,
     *,
-    draws: int = 0,
-    seed: int = 0,
     progress: bool = False,
 ) -> Observation:
     """Compare spectra with the texts of a bank.
@@ -75,17 +67,12 @@ def observe(
         prior: that the bank was drawn with.
         bank: sources.
         spectra: observed ones.
-        text_of_spectrum: the text of each, for `from_both`, (n).
-        draws: members drawn from each posterior.
-        seed: of those draws.
         progress: show a bar.
     """
     n = len(spectra)
     scores = np.full((n, bank.n_texts), -np.inf)
     half_scores = scores.copy()
     effective = np.empty(n)
-    drawn = np.zeros((2, n, draws), dtype=np.int64)
-    random = np.random.default_rng(seed)
     bar = tqdm(
         total=n,
         desc="the ideal observer",
@@ -103,24 +90,13 @@ def observe(
         posterior = likelihood + log_prior
         evidence = torch.logsumexp(posterior, 0)
         half_evidence = torch.logsumexp(posterior[::2], 0) + np.log(2.0)
-        posterior = (posterior - evidence).exp_()
         _score(bank, likelihood, scores[some].T, half_scores[some].T)
         scores[some] -= evidence.numpy()[:, None]
         half_scores[some] -= half_evidence.numpy()[:, None]
-        for column, row in enumerate(rows if draws else ()):
-            drawn[0, row] = systematic_draws(posterior[:, column].numpy(), draws, random)
-            if text_of_spectrum is not None:
-                weights = bank.weights_of(int(text_of_spectrum[row])).astype(np.float64)
-                here = likelihood[:, column].numpy()
-                top = here[weights > 0.0].max(initial=-1e300)
-                both = weights * np.exp(np.minimum(here - top, 0.0))
-                if not both.sum() > 0.0:
-                    both = weights + 1e-300
-                drawn[1, row] = systematic_draws(both, draws, random)
         bar.update(len(rows))
     bar.close()
     scores, half_scores = (np.nan_to_num(each, neginf=-1e30) for each in (scores, half_scores))
-    return Observation(scores, half_scores, effective, *drawn)
+    return Observation(scores, half_scores, effective)
 
 
 def _likelihoods(prior: Prior, bank: Bank, spectra: Spectra, rows: np.ndarray) -> torch.Tensor:

@@ -42,8 +42,6 @@ def describe_ceiling(metrics: Mapping[str, Any]) -> Description:
         + ". Noise in the sums makes the figures too low, if anything."
     )
     tables = [_retrieval(metrics["retrieval"]), _writers(metrics["by_writer"])]
-    if metrics.get("variables"):
-        tables.append(_variables(metrics["variables"]))
     return Description(about, tables)
 
 
@@ -94,48 +92,8 @@ def _writers(figures: Mapping[str, Any]) -> tuple[str, list[str], list[list[str]
     )
 
 
-def _variables(figures: Mapping[str, Any]) -> tuple[str, list[str], list[list[str]]]:
-    rows = []
-    for name, errors in figures.items():
-        if not errors["n"]:
-            rows.append([name, "0", "", "", "", "", "", errors["reason"]])
-            continue
-        mae = errors["mae"]
-        rows.append(
-            [
-                name,
-                f"{errors['n']:,}",
-                *(_error(mae[given]["truth"]) for given in ("spectrum", "text", "both")),
-                _error(mae["spectrum"]["catalogue"]),
-                _error(errors["catalogue_against_truth"]),
-                _error(errors["one_guess_against_truth"]),
-            ]
-        )
-    return (
-        "Mean absolute errors of posterior medians. Against the truth (what a measurement without "
-        "noise would give) they are a floor. Against the catalogue's values they are none: those "
-        "are computed from the very spectrum, noise included, and can be computed again. The last "
-        "columns are the catalogue's own error, and that of one guess for all:",
-        [
-            "variable",
-            "rows",
-            "spectrum",
-            "text",
-            "both",
-            "spectrum against catalogue",
-            "catalogue against truth",
-            "one guess against truth",
-        ],
-        rows,
-    )
-
-
 def _title(name: str) -> str:
     return name.replace("recall@", "Recall@").replace("_fraction", " / gallery").replace("_", " ")
-
-
-def _error(figure: Mapping[str, float]) -> str:
-    return f"{figure['value']:.3g} ({figure['low']:.3g} to {figure['high']:.3g})"
 
 
 __all__ = ["Description", "describe_ceiling", "to_text"]

@@ -27,7 +27,7 @@ from hf_specclip.spectra.rebin import energy_grid, overlap_fractions
 
 from ...contract import ENERGY_RANGE, N_BINS
 from .. import instrument
-from ..detections import LEAST_NET_COUNTS, LEAST_SIGNIFICANCE, REFERENCE_AREA, bins_within
+from ..detections import LEAST_NET_COUNTS, LEAST_SIGNIFICANCE, REFERENCE_AREA
 
 # Bins of the contract (18.75 meV each) in one of the observer's, from the softest on.
 _TOGETHER = ((2, 74), (4, 40), (8, 128), (16, 158))
@@ -182,25 +182,6 @@ def log_likelihoods(
     return likelihood.integral(log_flux - scale.log(), scatter, least)
 
 
-@torch.no_grad()
-def amplitudes(
-    spectra: Spectra,
-    row: int,
-    rates: torch.Tensor,
-    log_flux: torch.Tensor,
-    scatter: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean and width of the posterior of ln(flux) at the time, for one spectrum and each
-    model.
-
-    Args:
-        (all): as for `log_likelihoods`.
-    """
-    likelihood, scale = _prepare(spectra, row, rates)
-    u, stiff = likelihood.peak(log_flux - scale.log(), scatter)
-    return u + scale.log(), stiff.rsqrt()
-
-
 @dataclass(frozen=True)
 class _Likelihood:
     """Log-likelihood of one spectrum under m models in u, by the module's formula.
@@ -285,18 +266,8 @@ def _prepare(spectra: Spectra, row: int, rates: torch.Tensor) -> tuple[_Likeliho
     return _Likelihood(level, slope / share, share, expected), scale
 
 
-@cache
-def band_bins() -> np.ndarray:
-    """Return the share of each of the observer's bins that lies in 0.5–7 keV, (b)."""
-    return np.add.reduceat(bins_within("b"), bin_starts()) / np.diff(
-        np.append(bin_starts(), N_BINS)
-    )
-
-
 __all__ = [
     "Spectra",
-    "amplitudes",
-    "band_bins",
     "bin_starts",
     "fold_all",
     "log_likelihoods",

@@ -41,7 +41,7 @@ _STATED = {
     **{name: name for name in ("shape", "shape2", "nh", "redshift", "abundance")},
     "foreground_nh": "galactic_nh",
 }
-# Colours that texts state, and their names in `Bank.truth`.
+# Colours that texts state, and their names in `true_colours`.
 _COLOURS = {"hardness": "hard_hs", "medium_soft": "hard_ms"}
 
 
@@ -130,14 +130,12 @@ def draw_stratum(
     log_weight = -np.log(favour[chosen] * n_pool * number)
     spectra = pool.take(chosen)
     hardening = HARDENING * random.standard_normal(number) * (source_class.variability > 0.0)
-    observed = at_the_time(spectra, hardening)
-    truth, rates = _photons(observed)
+    truth, rates = _photons(at_the_time(spectra, hardening))
     log_counts, log_usual, log_ratio = _draw_counts(target, pull, spectra, truth, random)
     log_prior = np.log(prior.share[row]) + log_weight + log_ratio
     flares = prior.flares[target.stratum[0]]
     weights, log_total = _weigh(target, spectra, truth, (log_counts, log_usual), log_prior)
     return {
-        "observed": observed,
         "log_prior": log_prior,
         "log_flux": log_counts - log_usual - np.log(REFERENCE_AREA),
         "log_usual": log_usual,
@@ -145,7 +143,6 @@ def draw_stratum(
         "log_boost": flares[random.integers(len(flares), size=number)],
         "scatter": np.full(number, source_class.variability * np.log(10.0)),
         "rates": rates,
-        "truth": truth,
         "weights": weights,
         "log_total": log_total,
     }
@@ -320,12 +317,12 @@ def systematic_draws(chance: np.ndarray, number: int, random: np.random.Generato
 
 
 def true_colours(photons: np.ndarray) -> dict[str, np.ndarray]:
-    """Return quantities of photon spectra (n, 870), see `Bank.truth`."""
+    """Return `log_ergs` (erg per photon), `hard_hs` and `hard_ms` of photon spectra (n, 870)."""
     band = {name: photons[:, instrument.photons_within(name)].sum(axis=1) for name in BANDS}
     broad = instrument.photons_within("b")
     colours = {
         f"hard_{first}{second}": (band[first] - band[second]) / (band[first] + band[second])
-        for first, second in ("hm", "hs", "ms")
+        for first, second in ("hs", "ms")
     }
     ergs = photons[:, broad] @ instrument.PHOTON_CENTRES[broad] / band["b"] * ERG_PER_KEV
     return {"log_ergs": np.log(ergs), **colours}

@@ -1,4 +1,4 @@
-"""Ceiling for retrieval and floor for the variables, of rows of a simulated dataset."""
+"""Ceiling for retrieval, of rows of a simulated dataset."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hf_specclip.evaluation import (
-    GroupBootstrap,
-    curve_of_ranks,
-    evaluate_ranks,
-    score_ranks,
-)
+from hf_specclip.evaluation import curve_of_ranks, evaluate_ranks, score_ranks
 
 from ...info import SpecCLIPDatasetInfo
 from ..catalogue import Universe
@@ -22,13 +17,10 @@ from ..prose import WRITERS, Summary
 from .bank import Bank, draw_bank
 from .dataset import KnownRows, recognise
 from .observer import Observation, observe
-from .posterior import FITS, GIVEN, estimate
 from .prior import count_prior
 from .text import TextTables, learn_mistakes, tabulate
-from .truth import WITHOUT_TRUTH, known_truth
 
 MEMBERS = 150_000
-DRAWS = 200
 # Names of rows by several writers, in `Ceiling.metrics`.
 ALL, SEEN = "all", "seen writers"
 DIRECTIONS = ("spectrum_to_text", "text_to_spectrum")
@@ -42,16 +34,12 @@ class Ceiling:
     Attributes:
         metrics: plain figures: `retrieval` (as `evaluate_retrieval`), `by_writer` (the same for
             the rows of each writer in the gallery of their texts), `curves` by direction (as
-            `recall_curve`), `monte_carlo`, `variables`.
+            `recall_curve`), `monte_carlo`.
         ranks: by direction, the expected rank of each query, (q).
-        truth: by variable, see `known_truth`; empty where it was not asked for.
-        medians: by what is given and by variable, posterior medians, (n).
     """
 
     metrics: dict[str, Any]
     ranks: dict[str, np.ndarray]
-    truth: dict[str, np.ndarray]
-    medians: Mapping[str, Mapping[str, np.ndarray]]
 
 
 def read_texts(universe: Universe, summaries: Sequence[Summary]) -> TextTables:
@@ -71,14 +59,12 @@ def measure_ceiling(
     text_of_spectrum: np.ndarray | None = None,
     groups: Sequence[Any] | np.ndarray | None = None,
     members: int = MEMBERS,
-    variables: bool = True,
-    fits: int = FITS,
     ks: Sequence[float] = (1, 5, 10, 25),
     n_bootstrap: int = 1000,
     seed: int = 0,
     progress: bool = False,
 ) -> Ceiling:
-    """Let the ideal observer rank the texts of rows, and estimate their variables.
+    """Let the ideal observer rank the texts of rows.
 
     Args:
         info: what made the dataset.
@@ -87,8 +73,6 @@ def measure_ceiling(
             own; sources with the same text share it where None.
         groups: of each row, for the bootstrap; the column `group` where None.
         members: of the bank.
-        variables: estimate the variables (about half of the time).
-        fits: members to which the catalogue's models are fitted.
         ks, n_bootstrap: see `evaluate_retrieval`.
         seed: of the observer's draws.
         progress: show bars.
@@ -102,16 +86,7 @@ def measure_ceiling(
     bank = draw_bank(
         prior, texts, members, knobs=known.universe.knobs, seed=seed, progress=progress
     )
-    spectra = known.spectra()
-    seen = observe(
-        prior,
-        bank,
-        spectra,
-        known.text_of_spectrum,
-        draws=DRAWS if variables else 0,
-        seed=seed,
-        progress=progress,
-    )
+    seen = observe(prior, bank, known.spectra(), progress=progress)
     labels = np.asarray(table["group"].to_pylist() if groups is None else groups)
     owner = _distinct_texts(known) if text_of_spectrum is None else np.asarray(text_of_spectrum)
     _, first = np.unique(owner, return_index=True)
@@ -130,7 +105,7 @@ def measure_ceiling(
         direction: curve_of_ranks(ranks, owner, labels, direction=direction, **settings)
         for direction in DIRECTIONS
     }
-    metrics: dict[str, Any] = {
+    metrics = {
         "retrieval": retrieval,
         "by_writer": by_writer,
         "curves": curves,
@@ -138,14 +113,7 @@ def measure_ceiling(
             bank, seen, retrieval["spectrum_to_text"], by_half["spectrum_to_text"]
         ),
     }
-    truth: dict[str, np.ndarray] = {}
-    medians: Mapping[str, Mapping[str, np.ndarray]] = {}
-    if variables:
-        truth = known_truth(known)
-        medians = estimate(known, spectra, bank, seen, truth, fits=fits, seed=seed)
-        metrics["variables"] = _variables(table, truth, medians, labels, n_bootstrap)
-    expected = {direction: each.expected for direction, each in ranks.items()}
-    return Ceiling(metrics, expected, truth, medians)
+    return Ceiling(metrics, {direction: each.expected for direction, each in ranks.items()})
 
 
 def _distinct_texts(known: KnownRows) -> np.ndarray:
@@ -179,48 +147,4 @@ def _monte_carlo(
     }
 
 
-def _variables(
-    table: pa.Table,
-    truth: Mapping[str, np.ndarray],
-    medians: Mapping[str, Mapping[str, np.ndarray]],
-    labels: np.ndarray,
-    n_bootstrap: int,
-) -> dict[str, Any]:
-    """Return errors of posterior medians, against the truth and against the catalogue's values."""
-    result: dict[str, Any] = {}
-    for name in truth:
-        if name in WITHOUT_TRUTH:
-            result[name] = {"n": 0, "reason": WITHOUT_TRUTH[name]}
-            continue
-        catalogue = table[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
-        rows = np.isfinite(truth[name]) & np.isfinite(catalogue)
-        for given in GIVEN:
-            rows &= np.isfinite(medians[given][name])
-        if not rows.any():
-            result[name] = {"n": 0, "reason": "no row has it"}
-            continue
-        bootstrap = GroupBootstrap(labels[rows], n_bootstrap, 0)
-        true, measured = truth[name][rows], catalogue[rows]
-        result[name] = {
-            "n": int(rows.sum()),
-            "mae": {
-                given: {
-                    "truth": _error(medians[given][name][rows] - true, bootstrap),
-                    "catalogue": _error(medians[given][name][rows] - measured, bootstrap),
-                }
-                for given in GIVEN
-            },
-            "catalogue_against_truth": _error(measured - true, bootstrap),
-            "one_guess_against_truth": _error(np.median(true) - true, bootstrap),
-        }
-    return result
-
-
-def _error(differences: np.ndarray, bootstrap: GroupBootstrap) -> dict[str, float]:
-    """Return the mean absolute error and its 95 % interval."""
-    values = np.abs(differences)
-    low, high = bootstrap.interval(bootstrap.means(values))
-    return {"value": float(values.mean()), "low": float(low), "high": float(high)}
-
-
-__all__ = ["DRAWS", "MEMBERS", "Ceiling", "measure_ceiling", "read_texts"]
+__all__ = ["MEMBERS", "Ceiling", "measure_ceiling", "read_texts"]

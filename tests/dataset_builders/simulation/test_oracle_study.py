@@ -1,4 +1,4 @@
-"""Texts read by the observer, rows recognised, noise-free truths, limits, and the command."""
+"""Texts read by the observer, rows recognised, limits, and the command."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ from specclip_datasets.simulation.builder import describe
 from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.knobs import Knobs
 from specclip_datasets.simulation.oracle.dataset import recognise, reopen
-from specclip_datasets.simulation.oracle.posterior import GIVEN
 from specclip_datasets.simulation.oracle.report import describe_ceiling, to_text
 from specclip_datasets.simulation.oracle.study import measure_ceiling, read_texts
 from specclip_datasets.simulation.oracle.text import learn_mistakes, tabulate
-from specclip_datasets.simulation.oracle.truth import FITTED, WITHOUT_TRUTH, known_truth
 from specclip_datasets.simulation.prose import Statement
 from specclip_datasets.simulation.source_classes import CLASS_NAMES, FIELD_NAMES
 
@@ -44,7 +42,7 @@ def info():
 
 @pytest.fixture(scope="module")
 def ceiling(info, table):
-    return measure_ceiling(info, table, members=2500, fits=120, n_bootstrap=50)
+    return measure_ceiling(info, table, members=2500, n_bootstrap=50)
 
 
 def tabulated(universe, *texts):
@@ -190,28 +188,6 @@ def test_datasets_without_a_known_truth_are_refused(info):
         reopen(replace(info, knobs=info.knobs | {"moons": 3}))
 
 
-def test_truth_is_what_measurements_scatter_about(info, table):
-    truth = known_truth(recognise(info, table))
-    assert set(WITHOUT_TRUTH) < set(truth)
-    for name in WITHOUT_TRUTH:
-        assert np.isnan(truth[name]).all()
-    for pair in ("hm", "hs", "ms"):
-        name = f"hard_{pair}"
-        value, low, high = (
-            np.array(table[f"{name}{end}"].to_pylist(), dtype=float)
-            for end in ("", "_lolim", "_hilim")
-        )
-        inside = (truth[name] > low - 1e-6) & (truth[name] < high + 1e-6)
-        assert 0.45 < inside.mean() < 0.92
-        assert np.corrcoef(value, truth[name])[0, 1] > 0.75
-    measured = np.array(table["flux_significance_b"].to_pylist(), dtype=float)
-    assert np.median(np.abs(measured / truth["flux_significance_b"] - 1.0)) < 0.2
-    fitted = np.array(table["powlaw_gamma"].to_pylist(), dtype=float)
-    there = np.isfinite(fitted)
-    assert np.isnan(truth["powlaw_gamma"][~np.isfinite(fitted)]).sum() >= (~there).sum() - 5
-    assert np.median(np.abs(fitted - truth["powlaw_gamma"])[there]) < 0.4
-
-
 def test_ceiling_has_figures_for_everything(ceiling, table):
     metrics = ceiling.metrics
     json.dumps(metrics)
@@ -219,28 +195,15 @@ def test_ceiling_has_figures_for_everything(ceiling, table):
     assert found["recall@10%"]["value"] > 3 * found["recall@10%"]["chance"]
     assert metrics["curves"]["spectrum_to_text"]["direction"] == "spectrum_to_text"
     assert len(ceiling.ranks["spectrum_to_text"]) == len(table)
-    for name in FITTED:
-        assert name in metrics["variables"]
-    for name in WITHOUT_TRUTH:
-        assert metrics["variables"][name]["reason"]
-    hard = metrics["variables"]["hard_hs"]
-    for given in GIVEN:
-        assert hard["mae"][given]["truth"]["value"] < hard["one_guess_against_truth"]["value"]
-    # The posterior of a faint spectrum is better than its measurement.
-    assert hard["mae"]["both"]["truth"]["value"] < hard["catalogue_against_truth"]["value"]
     assert metrics["by_writer"]["all"] == metrics["retrieval"]
     assert "seen writers" in metrics["by_writer"]
-    text = to_text(describe_ceiling(metrics))
-    assert "Recall@5%" in text
-    assert "hard_hs" in text
+    assert "Recall@5%" in to_text(describe_ceiling(metrics))
 
 
 def test_texts_keep_the_order_they_are_given_in(info, table, ceiling):
     known = recognise(info, table)
     backwards = len(known.sources) - 1 - known.text_of_spectrum
-    again = measure_ceiling(
-        info, table, text_of_spectrum=backwards, members=2500, variables=False, n_bootstrap=5
-    )
+    again = measure_ceiling(info, table, text_of_spectrum=backwards, members=2500, n_bootstrap=5)
     np.testing.assert_allclose(
         again.ranks["text_to_spectrum"], ceiling.ranks["text_to_spectrum"][::-1]
     )
@@ -250,9 +213,7 @@ def test_texts_keep_the_order_they_are_given_in(info, table, ceiling):
 def test_command_prints_a_table_and_refuses_other_data(tmp_path, capsys, info, table):
     folder, output = tmp_path / "dataset", tmp_path / "oracle.json"
     write_dataset(folder, {"validation": table}, info)
-    code = main(
-        ["oracle", str(folder), "--members", "800", "--retrieval-only", "--output", str(output)]
-    )
+    code = main(["oracle", str(folder), "--members", "800", "--output", str(output)])
     assert code == 0
     printed = capsys.readouterr().out
     assert "Simulated" in printed

@@ -23,7 +23,6 @@ def measure_experts(
     rows: SplitRepresentations,
     train: SplitRepresentations,
     n_bootstrap: int,
-    truth: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Measure the two mixtures.
 
@@ -32,7 +31,6 @@ def measure_experts(
         rows: the rows they answer for.
         train: for the median guess.
         n_bootstrap: draws behind each interval.
-        truth: see `study_experts`.
     """
     names = list(rows.targets)
     targets = np.stack([rows.targets[name] for name in names], axis=1)
@@ -79,8 +77,6 @@ def measure_experts(
         for mode in MODES
     }  # fmt: skip
     metrics["coverage"] = _coverage(outputs, targets, rows, names, n_bootstrap)
-    if truth is not None:
-        metrics["truth"] = _errors_against_truth(truth, full, names, rows, n_bootstrap)
     return metrics
 
 
@@ -145,28 +141,6 @@ def _coverage(
         }
         for mode, panels in outputs.items()
     }  # fmt: skip
-
-
-def _errors_against_truth(
-    truth: Mapping[str, Any],
-    full: Mapping[str, Mapping[str, np.ndarray]],
-    names: Sequence[str],
-    rows: SplitRepresentations,
-    n_bootstrap: int,
-) -> dict[str, Any]:
-    """Mean absolute errors against the simulated values behind the catalogue's, and their floor."""
-    values, floor = truth.get("truth", {}), truth.get("floor", {})
-    blank = np.full(len(rows), np.nan)
-    matrix = np.stack([np.asarray(values.get(name, blank), np.float64) for name in names], axis=1)
-    for output in full.values():
-        matrix[~np.isfinite(output["predictions"])] = np.nan
-    result: dict[str, Any] = {}
-    for mode, output in full.items():
-        scored = evaluate_regression(
-            output["predictions"], matrix, rows.groups, variables=names, n_bootstrap=n_bootstrap
-        )
-        result[mode] = {n: e["mae"] for n, e in scored["variables"].items() if e["n"]}
-    return {**result, "floor": {n: float(floor[n]) for n in names if n in floor}}
 
 
 __all__ = ["COUNT_EDGES", "MODES", "measure_experts", "representation_predictions"]

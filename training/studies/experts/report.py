@@ -62,8 +62,6 @@ def expert_sections(metrics: Mapping[str, Any], figures: Sequence[Figure]) -> li
         Paragraph(_worse_variables(metrics)),
     ]
     sections = [Section("Physical variables", blocks)]
-    if "truth" in metrics:
-        sections.append(_truth_section(metrics["truth"]))
     sections += [_coverage_section(metrics, word), _missing_text_section(metrics)]
     if figures:
         sections.append(Section("Weights of the gate", list(figures)))
@@ -162,24 +160,6 @@ def _missing_text_section(metrics: Mapping[str, Any]) -> Section:
                    "price (95 % interval)"], rows),
         ],
     )  # fmt: skip
-
-
-def _truth_section(truth: Mapping[str, Any]) -> Section:
-    rows = [
-        [name, _value(truth["select"][name]["value"]), _value_with_interval(entry),
-         _value(truth["floor"][name]) if name in truth["floor"] else "–"]
-        for name, entry in truth["gate"].items()
-    ]  # fmt: skip
-    return Section(
-        "Against the simulated truth",
-        [
-            Paragraph(
-                "Mean absolute errors against the values behind the simulated catalogue, and the "
-                "smallest one that any method can have."
-            ),
-            Table(["variable", "select", "gate (95 % interval)", "floor"], rows),
-        ],
-    )
 
 
 __all__ = ["expert_sections"]
