@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: all but the long ones, or those named."""
+"""Command line of the benchmarks: all of them, or those named."""
 
 from __future__ import annotations
 
@@ -13,17 +13,14 @@ from typing import Any
 
 import torch
 
-from .catalogue import catalogue
-from .data import datasets, streaming
 from .encoder import encoder
-from .large_index import large_index
-from .loss import cached_loss, contrastive_loss
-from .retrieval import questions, retrieval, search
+from .loss import contrastive_loss
+from .retrieval import questions, search
 from .side_by_side import Comparison
 from .spectra import fitting, folding, reading, rebinning
-from .start import cold_start, processes
+from .start import cold_start
 
-BENCHMARKS: dict[str, Callable[[bool], Iterable[Any]]] = {
+BENCHMARKS: dict[str, Callable[[bool], Iterable[Comparison]]] = {
     "start": cold_start,
     "reading": reading,
     "rebinning": rebinning,
@@ -31,29 +28,15 @@ BENCHMARKS: dict[str, Callable[[bool], Iterable[Any]]] = {
     "fitting": fitting,
     "encoder": encoder,
     "loss": contrastive_loss,
-    "cached": cached_loss,
-    "processes": processes,
-    "retrieval": retrieval,
     "search": search,
     "questions": questions,
-    "datasets": datasets,
-    "streaming": streaming,
-    "catalogue": catalogue,
-    "index": large_index,
 }
-# Run when named: with it the whole would take more than twenty minutes.
-LONG = {"index"}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Print one table and, where asked, write it as JSON."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "names",
-        nargs="*",
-        metavar="NAME",
-        help=f"{', '.join(BENCHMARKS)}; long: {', '.join(LONG)}",
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--json", metavar="FILE", help="also write the rows here")
     parser.add_argument(
         "--small", action="store_true", help="tiny sizes: does it run, not how fast"
@@ -68,15 +51,14 @@ def main(arguments: list[str] | None = None) -> None:
         f"{'task':<48}{'way':<42}{'median':>11}{'±':>10}{'per s':>12}{'× ours':>8}{'CPU ×':>8}"
         f"{'MiB':>8}"
     )
-    for name in options.names or [n for n in BENCHMARKS if n not in LONG]:
+    for name in options.names or BENCHMARKS:
         started = time.monotonic()
         for result in BENCHMARKS[name](options.small):
-            for row in result.rows() if isinstance(result, Comparison) else [result]:
+            for row in result.rows():
                 rows.append({"benchmark": name, "load": os.getloadavg()[0], **row})
                 print(line_of(row), flush=True)
-            if isinstance(result, Comparison):
-                for rival in result.absent:
-                    print(f"{result.task:<48}{rival:<42}not here, or no room: skipped", flush=True)
+            for rival in result.absent:
+                print(f"{result.task:<48}{rival:<42}not here, or no room: skipped", flush=True)
         record.setdefault("seconds", {})[name] = round(time.monotonic() - started, 1)
     record["rows"] = rows
     if options.json:
@@ -96,24 +78,12 @@ def machine() -> dict[str, Any]:
 
 
 def line_of(row: dict[str, Any]) -> str:
-    """Format a row of the table: a rival at a task, or the facts of another benchmark."""
-    if "rival" in row:
-        return (
-            f"{row['task']:<48}{row['rival']:<42}{1e3 * row['median_s']:>9.1f}ms"
-            f"{1e3 * row['spread_s']:>8.1f}ms{row['per_second']:>12,.0f}"
-            f"{row['times_ours']:>8.2f}{row['cpu_times_ours']:>8.2f}{row['peak_mib']:>8.0f}"
-        )
-    facts = {name: value for name, value in row.items() if name != "task"}
-    shown = ", ".join(f"{name} {_short(value)}" for name, value in facts.items())
-    return f"{row['task']:<48}{shown}"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-    if isinstance(value, list):
-        return "/".join(_short(item) for item in value)
-    return str(value)
+    """Format a row of the table, of one rival at a task."""
+    return (
+        f"{row['task']:<48}{row['rival']:<42}{1e3 * row['median_s']:>9.1f}ms"
+        f"{1e3 * row['spread_s']:>8.1f}ms{row['per_second']:>12,.0f}"
+        f"{row['times_ours']:>8.2f}{row['cpu_times_ours']:>8.2f}{row['peak_mib']:>8.0f}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Ranks of the matching text among all texts, and nearest-neighbour search."""
+"""Nearest-neighbour search, and questions in words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPModel
 from hf_specclip.describe.answers import answer_question
-from hf_specclip.evaluation.ranks import match_ranks
 from hf_specclip.literature import get_embedder
 from hf_specclip.literature.quantities import QUANTITY_WIDTH
 from hf_specclip.search.catalogue import CatalogueIndex
@@ -24,32 +23,6 @@ from .peers import installed
 from .side_by_side import Comparison, compare
 
 WIDTH = 64
-
-
-def retrieval(small: bool = False) -> Iterator[Comparison]:
-    """Compare exact ranks with ties to a plain float32 product."""
-    n = 100 if small else 4_000
-    rng = np.random.default_rng(0)
-    texts = unit(rng.normal(size=(n, WIDTH)))
-    spectra = unit(texts + 0.2 * rng.normal(size=(n, WIDTH)))
-
-    def plain() -> None:
-        scores = spectra @ texts.T
-        right = np.diagonal(scores)
-        (scores > right[:, None]).sum(axis=1)
-        (scores > right).sum(axis=0)
-
-    yield compare(
-        f"ranks, {n:,} × {n:,}, both directions",
-        (n, "queries"),
-        {
-            "match_ranks (exact, ties, bounded memory)": lambda: match_ranks(
-                spectra, texts, np.arange(n)
-            ),
-            "float32 product, whole, no ties": plain,
-        },
-        5,
-    )
 
 
 def search(small: bool = False) -> Iterator[Comparison]:

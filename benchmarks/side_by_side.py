@@ -9,17 +9,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import json
-import os
 import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -125,19 +120,6 @@ def peak_memory(call: Callable[[], object]) -> float:
         return float("nan")
     call()
     return max(0.0, _status("VmHWM") - before)
-
-
-def run_python(*arguments: str, **environment: str) -> Any:
-    """Run Python on the arguments in a new process; return its last line, parsed as JSON."""
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def _return_free_memory() -> None:

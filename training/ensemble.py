@@ -9,37 +9,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from hf_specclip import SpecCLIPEnsembleModel, SpecCLIPFeatureExtractor, SpecCLIPModel
 from hf_specclip.cli.arguments import positive_int
-from hf_specclip.evaluation import GroupBootstrap, MatchRanks
 from hf_specclip.formatting import format_with_interval
-from hf_specclip.storage import atomic_folder, write_json, write_text
+from hf_specclip.storage import atomic_folder, write_json
 from specclip_training.data.pairs import PairData, TrainingDataError, load_embedded_pairs
 from specclip_training.data.writers import rows_of_choice
 from specclip_training.engine.checkpoint import TRAINING_FILE, CheckpointError, check_identity
 from specclip_training.engine.commands import LOGS, Run, call, finish, parser, start
 from specclip_training.engine.loop import is_better
 from specclip_training.engine.presets import Preset
-from specclip_training.reports.blocks import (
-    Code,
-    Paragraph,
-    Section,
-    Study,
-    Table,
-    metric_title,
-    to_markdown,
-)
 from specclip_training.stages.alignment import MODEL, rank_figures
 from specclip_training.stages.companions import build_companions, save_model
 from specclip_training.stages.embedding import EmbeddedPairs, embed_pairs
@@ -48,9 +35,8 @@ from specclip_training.studies.measure import measure
 from specclip_training.sweep import RESULTS as SEARCH
 
 ENSEMBLE = "ensemble"
-METRICS, REPORT = "ensemble.json", "ensemble.md"
+METRICS = "ensemble.json"
 CRITERIA = ("mean_log_rank", "median_rank_fraction", "recall@1%", "recall@5%")
-_REPORTED = ("recall@1%", "recall@5%", "median_rank_fraction")
 
 
 @dataclass(frozen=True)
@@ -107,14 +93,14 @@ def joined(candidates: Sequence[EmbeddedPairs], members: Sequence[int]) -> Embed
 
 
 @torch.no_grad()
-def study_ensemble(
+def combine(
     run: Run,
     pairs: PairData,
     candidates: Sequence[Path],
     *,
     criterion: str = CRITERIA[0],
     largest: int = 8,
-) -> Study:
+) -> dict[str, Any]:
     """Choose members on `validation`, save the ensemble in `ensemble/`, measure it on `test`.
 
     Members are chosen by the writers that `train` has, where the dataset names writers.
@@ -153,7 +139,7 @@ def study_ensemble(
             save_model(folder, ensemble, extractor, pairs, companions)
     accelerator.wait_for_everyone()
     labels = [_label(folder, run.output) for folder in candidates]
-    metrics = {
+    return {
         "dataset": pairs.info.name if pairs.info.simulated else pairs.name,
         "dataset_fingerprint": pairs.fingerprint,
         "simulated": pairs.info.simulated,
@@ -169,7 +155,6 @@ def study_ensemble(
         "command": run.command,
         "processes": accelerator.num_processes,
     }
-    return Study(metrics, [_section(metrics)])
 
 
 def check_dataset(folder: Path, pairs: PairData) -> None:
@@ -219,38 +204,14 @@ def _measure_on_test(
     single: SpecCLIPModel,
     extractor: SpecCLIPFeatureExtractor,
 ) -> dict[str, Any]:
-    """Measure retrieval of both on `test`, and their difference query by query."""
+    """Measure retrieval of the ensemble (`retrieval`) and of its first member on `test`."""
     groups, settings = pairs.splits["test"].groups, run.preset.evaluation
-    figures, ranks = {}, {}
-    models = {"single": single.to(run.accelerator.device), "ensemble": ensemble}
+    figures = {}
+    models = {"retrieval": ensemble, "single": single.to(run.accelerator.device)}
     for name, model in models.items():
         embedded = embed_pairs(model, extractor, pairs, "test", run.accelerator)
         figures[name], _ = measure(embedded, groups, settings)
-        ranks[name] = embedded.ranks()["spectrum_to_text"]
-    return {
-        "retrieval": figures["ensemble"],
-        "single": figures["single"],
-        "test_gain": _gains(run, ranks["ensemble"], ranks["single"], groups, settings.ks),
-    }
-
-
-def _gains(
-    run: Run, ensemble: MatchRanks, single: MatchRanks, groups: np.ndarray, ks: Sequence[float]
-) -> dict[str, dict[str, float]]:
-    """Compare the ranks of two models query by query, with intervals from resampled groups."""
-    bootstrap = GroupBootstrap(groups, run.preset.evaluation.n_bootstrap, seed=0)
-    gains = {}
-    for k in ks:
-        # As a decimal: 1.1 % of 1000 is 11, which binary floats make 12.
-        top = math.ceil(Fraction(str(k)) * single.n_gallery / 100)
-        difference = ensemble.hits(top) - single.hits(top)
-        low, high = bootstrap.interval(bootstrap.means(difference))
-        gains[f"recall@{k:g}%"] = {
-            "value": float(difference.mean()),
-            "low": float(low),
-            "high": float(high),
-        }
-    return gains
+    return figures
 
 
 def _label(folder: Path, output: Path) -> str:
@@ -259,52 +220,23 @@ def _label(folder: Path, output: Path) -> str:
     return folder.relative_to(output).as_posix() if inside else "/".join(folder.parts[-2:])
 
 
-def _section(metrics: dict[str, Any]) -> Section:
-    simulated = "simulated " if metrics["simulated"] else ""
-    members = ", ".join(f"`{m['model']}` ({m['weight']:.2g})" for m in metrics["members"])
-    ensemble = metrics["retrieval"]["spectrum_to_text"]
-    names = [name for name in _REPORTED if name in ensemble]
-    rows = [
-        [title, *(format_with_interval(figures["spectrum_to_text"][name]) for name in names)]
-        for title, figures in (
-            ("single best", metrics["single"]),
-            ("ensemble", metrics["retrieval"]),
-        )
-    ]
-    gains = metrics["test_gain"]
-    rows.append(["chance", *(f"{ensemble[name]['chance']:.1%}" for name in names)])
-    differences = [format_with_interval(gains[n]) if n in gains else "" for n in names]
-    rows.append(["difference", *differences])
-    about = (
-        f"{len(metrics['members'])} of {metrics['candidates']} models with their weights, added "
-        f"while {metrics['criterion']} on the {simulated}`validation` split improved: {members}. "
-        f"Figures are of the {simulated}`test` split, read once; spectrum to text, 95 % intervals "
-        "from resampling groups, the difference query by query."
-    )
-    return Section(
-        "Ensemble", [Paragraph(about), Table(["model", *map(metric_title, names)], rows)]
-    )
-
-
 def main(arguments: argparse.Namespace, preset: Preset) -> None:
     """Run the command."""
-    run = start(arguments, preset, [ENSEMBLE, METRICS, REPORT, LOGS])
+    run = start(arguments, preset, [ENSEMBLE, METRICS, LOGS])
     pairs = load_embedded_pairs(run)
     with run.stage("ensemble") as summary:
         criterion = arguments.criterion
         candidates = [Path(folder) for folder in arguments.members or ()]
         candidates = candidates or best_trials(run.output, pairs, criterion, arguments.candidates)
-        study = study_ensemble(
-            run, pairs, candidates, criterion=criterion, largest=arguments.largest
-        )
+        metrics = combine(run, pairs, candidates, criterion=criterion, largest=arguments.largest)
         if run.is_main:
-            write_json(run.output / METRICS, study.metrics)
-            sections = [*study.sections, Section("How it was made", [Code(run.command)])]
-            write_text(run.output / REPORT, to_markdown("Ensemble", sections, run.output))
-        summary.append(f"{run.output / ENSEMBLE}: {len(study.metrics['members'])} members")
-        for name, figure in study.metrics["retrieval"]["spectrum_to_text"].items():
+            write_json(run.output / METRICS, metrics)
+        summary.append(f"{run.output / ENSEMBLE}: {len(metrics['members'])} members")
+        for name, figure in metrics["retrieval"]["spectrum_to_text"].items():
             if name.startswith("recall"):
-                summary.append(f"{name} on test {format_with_interval(figure)}")
+                single = format_with_interval(metrics["single"]["spectrum_to_text"][name])
+                line = f"{name} on test {format_with_interval(figure)}, single best {single}"
+                summary.append(line)
     finish(run)
 
 
@@ -316,8 +248,7 @@ def options() -> argparse.ArgumentParser:
 Takes the best trials of training/sweep.py in DIR (or the models named), adds one after the other
 while `validation` improves, and writes to DIR:
   ensemble/        a SpecCLIPEnsembleModel with its processor and gallery, for from_pretrained
-  ensemble.md      its members, the gain of each, and retrieval on test beside the single best model
-  ensemble.json    the same figures as JSON
+  ensemble.json    its members, the gain of each, and retrieval on test beside the single best model
 
   accelerate launch training/ensemble.py --config paper --dataset DATASET --output runs/search
   accelerate launch training/ensemble.py --config best --dataset DATASET --output runs/three \\

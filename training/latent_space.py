@@ -1,4 +1,4 @@
-"""Study of the latent spaces of a finished run: correlations, geometry, probes and maps.
+"""Study of the latent spaces of a finished run: correlations, probes and maps.
 
 accelerate launch training/latent_space.py --config paper --dataset DIR --output runs/paper
 """
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hf_specclip.evaluation.latent import METHODS, MIN_ROWS, alignment_and_uniformity, correlate
+from hf_specclip.evaluation.latent import METHODS, MIN_ROWS, correlate
 from hf_specclip.evaluation.latent_maps import MAPS, map_points, sample_rows
 from hf_specclip.evaluation.latent_plots import (
     plot_correlations,
@@ -80,7 +80,7 @@ def study_latent_space(
     simulated: bool = False,
     figures: Path | None = None,
 ) -> Study:
-    """Measure correlations, geometry, probes and maps of the latent spaces of a run.
+    """Measure correlations, probes and maps of the latent spaces of a run.
 
     Args:
         run: the finished run.
@@ -102,7 +102,6 @@ def study_latent_space(
     sections, metrics = [], {"split": split, "rows": len(test)}
     for section, part in (
         _correlations(rows, spaces),
-        _geometry(rows),
         _classes(rows, spaces, train_spaces),
         _metadata(rows),
         _maps(rows),
@@ -195,30 +194,6 @@ def _correlations(rows: _Rows, spaces: Mapping[str, np.ndarray]) -> tuple[Sectio
         )
         blocks.append(Figure(path, caption))
     return Section("Latent space: correlations with the variables", blocks), metrics
-
-
-def _geometry(rows: _Rows) -> tuple[Section, dict[str, Any]]:
-    test = rows.test
-    figures = alignment_and_uniformity(
-        test.shared_spectrum, test.shared_text, test.groups, **rows.options
-    )
-    names = {
-        "alignment": ("alignment, mean squared distance of a pair", "pairs of other groups"),
-        "uniformity_spectrum": ("uniformity of spectra", "uniform on the sphere"),
-        "uniformity_text": ("uniformity of texts", "uniform on the sphere"),
-        "modality_gap": ("modality gap, distance of the two means", "modalities swapped, 95 %"),
-    }
-    cells = [
-        [title, _with_interval(figures[key]), f"{figures[key]['chance']:.3f}", reference]
-        for key, (title, reference) in names.items()
-    ]
-    text = (
-        f"Geometry of the shared space of the {rows.word}rows after Wang & Isola (2020): pairs "
-        "close together (alignment, lower is better), points spread out (uniformity, lower is "
-        "better), and the distance between spectra and texts as a whole (Liang et al. 2022)."
-    )
-    table = Table(["figure", "value", "reference", "reference is"], cells)
-    return Section("Latent space: geometry", [Paragraph(text), table]), {"geometry": figures}
 
 
 def _classes(

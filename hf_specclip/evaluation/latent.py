@@ -1,4 +1,4 @@
-"""Correlations of single latent dimensions with variables, and the geometry of the shared space."""
+"""Correlations of single latent dimensions with variables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import hyp0f1
 from scipy.stats import rankdata
 
 from .bootstrap import GroupBootstrap
@@ -134,79 +133,6 @@ def correlate(
     )  # fmt: skip
 
 
-def alignment_and_uniformity(
-    spectrum: np.ndarray,
-    text: np.ndarray,
-    groups: Sequence[Any] | np.ndarray,
-    *,
-    n_bootstrap: int = 1000,
-    seed: int = 0,
-) -> dict[str, dict[str, float]]:
-    """Compute alignment, uniformity and modality gap of the shared space.
-
-    Alignment is the mean squared distance of the two of a pair; chance is that of spectra with
-    texts of other groups. Uniformity is log E exp(−2‖x − y‖²) over rows of different groups (Wang
-    & Isola 2020, arXiv 2005.10242, with α = 2 and t = 2): lower is more even, and `chance` is the
-    value of the uniform distribution. The modality gap is the distance of the two means (Liang et
-    al. 2022, arXiv 2203.02053); `chance` is the 95 % quantile where spectrum and text are swapped
-    at random, group by group.
-
-    Args:
-        spectrum, text: (n, D) of unit length, row by row a pair.
-        groups: (n,) the unit of resampling.
-        n_bootstrap: draws behind the intervals, and swaps behind the gap's chance.
-        seed: of both.
-
-    Returns:
-        `alignment`, `uniformity_spectrum`, `uniformity_text`, `modality_gap`, each with `value`,
-        `low`, `high`, `chance`.
-
-    Raises:
-        ValueError: for shapes that differ, vectors that are not of unit length, fewer than two
-            groups.
-    """
-    x, y, labels = _check_points(spectrum), _check_points(text), np.asarray(groups)
-    if x.shape != y.shape or labels.shape != (len(x),):
-        raise ValueError(f"spectrum {x.shape}, text {y.shape}, groups {labels.shape} do not fit")
-    for name, vectors in (("spectrum", x), ("text", y)):
-        if not np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-3):
-            raise ValueError(f"{name} must be of unit length: these are points on a sphere")
-    bootstrap = GroupBootstrap(labels, n_bootstrap, seed)
-    if bootstrap.n_groups < 2:
-        raise ValueError("pairs of different groups are needed, and all rows are of one")
-    _, group = np.unique(labels, return_inverse=True)
-    sizes = np.bincount(group).astype(np.float64)
-    weights = np.concatenate(list(bootstrap.weights())).astype(np.float64)
-    n_pairs = np.outer(sizes, sizes)
-    np.fill_diagonal(n_pairs, 0.0)
-
-    def figure(value: float, draws: np.ndarray, chance: float) -> dict[str, float]:
-        low, high = bootstrap.interval(draws)
-        return {"value": float(value), "low": float(low), "high": float(high), "chance": chance}
-
-    squared = ((x - y) ** 2).sum(axis=1)
-    across = _sum_between_groups(np.maximum(2.0 - 2.0 * x @ y.T, 0.0), group, len(sizes))
-    chance = float(across.sum() / n_pairs.sum())
-    result = {"alignment": figure(squared.mean(), bootstrap.means(squared), chance)}
-    uniform = float(np.log(hyp0f1(x.shape[1] / 2, 4.0)) - 4.0)
-    for name, vectors in (("spectrum", x), ("text", y)):
-        kernel = np.exp(-2.0 * np.maximum(2.0 - 2.0 * vectors @ vectors.T, 0.0))
-        sums = _sum_between_groups(kernel, group, len(sizes))
-        draws = np.log(
-            np.einsum("bg,bg->b", weights @ sums, weights)
-            / np.einsum("bg,bg->b", weights @ n_pairs, weights)
-        )
-        value = np.log(sums.sum() / n_pairs.sum())
-        result[f"uniformity_{name}"] = figure(value, draws[np.isfinite(draws)], uniform)
-    difference = np.stack([np.bincount(group, weights=column) for column in (x - y).T], axis=1)
-    gaps = np.linalg.norm((weights @ difference) / (weights @ sizes)[:, None], axis=1)
-    swaps = np.random.default_rng([seed, 1]).choice([-1.0, 1.0], size=(n_bootstrap, len(sizes)))
-    chance = float(np.quantile(np.linalg.norm(swaps @ difference, axis=1) / len(x), 0.95))
-    gap = float(np.linalg.norm(difference.sum(axis=0)) / len(x))
-    result["modality_gap"] = figure(gap, gaps, chance)
-    return result
-
-
 def _summarise(
     strength: np.ndarray, draws: np.ndarray, chance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, float]]:
@@ -228,16 +154,6 @@ def _summarise(
 
 def _plain(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _sum_between_groups(pairs: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
-    """Sum a (n, n) matrix over blocks of groups, (G, G), without pairs inside a group."""
-    order = np.argsort(group, kind="stable")
-    starts = np.searchsorted(group[order], np.arange(n_groups))
-    rows = np.add.reduceat(pairs[order], starts, axis=0)
-    sums = np.add.reduceat(rows[:, order], starts, axis=1)
-    np.fill_diagonal(sums, 0.0)
-    return sums
 
 
 def _check_points(points: Any) -> np.ndarray:
@@ -314,4 +230,4 @@ def _permuted_best(
     return np.asarray(np.abs(rho).max(axis=1))
 
 
-__all__ = ["METHODS", "MIN_ROWS", "Correlations", "alignment_and_uniformity", "correlate"]
+__all__ = ["METHODS", "MIN_ROWS", "Correlations", "correlate"]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 # Okabe & Ito (2008): told apart with every common kind of colour vision, and in grey by order.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -61,7 +59,7 @@ def plot_recall_curve(
 
     longest = max(named.values(), key=lambda curve: len(curve["k"]))
     lowest = min(min(curve["k"]) for curve in named.values())
-    _draw_curves(ax, named, longest, lowest)
+    _draw_curves(ax, named, longest)
     _style_axes(ax, longest, lowest)
     query, answer = longest["direction"].split("_to_")
     if title is None:
@@ -73,40 +71,27 @@ def plot_recall_curve(
 
 
 def _draw_curves(
-    ax: Any, named: Mapping[str, Mapping[str, Any]], longest: Mapping[str, Any], lowest: float
+    ax: Any, named: Mapping[str, Mapping[str, Any]], longest: Mapping[str, Any]
 ) -> None:
     """Draw the curves with their bands and names, and the level of chance."""
-    for i, curve in enumerate(named.values()):
+    for i, (label, curve) in enumerate(named.items()):
         colour = COLOURS[i % len(COLOURS)]
         style = _STYLES[i % len(_STYLES)]
         ax.fill_between(
             curve["k"], curve["low"], curve["high"], color=colour, alpha=0.16, linewidth=0
         )
-        ax.plot(curve["k"], curve["recall"], color=colour, linestyle=style, linewidth=2)
+        line = {"color": colour, "linestyle": style, "linewidth": 2}
+        ax.plot(curve["k"], curve["recall"], label=label, **line)
     ax.plot(
         longest["k"],
         longest["chance"],
         color=_FAINT,
         linewidth=1.3,
         linestyle=(0, (4, 3)),
+        label="chance",
         zorder=1,
     )
-    lines = {label: (curve["k"], curve["recall"]) for label, curve in named.items()}
-    lines["chance"] = (longest["k"], longest["chance"])
-    for i, (label, (x, y)) in enumerate(_label_positions(lines, lowest).items()):
-        if label:
-            chance = label == "chance" and i == len(named)
-            ax.text(
-                x,
-                y,
-                label,
-                transform=ax.transAxes,
-                ha="center",
-                va="center",
-                color=_FAINT if chance else COLOURS[i % len(COLOURS)],
-                fontstyle="italic" if chance else "normal",
-                fontweight="normal" if chance else "bold",
-            )
+    ax.legend(loc="upper left", frameon=False, labelcolor="linecolor")
 
 
 def _style_axes(ax: Any, longest: Mapping[str, Any], lowest: float) -> None:
@@ -136,42 +121,6 @@ def _style_axes(ax: Any, longest: Mapping[str, Any], lowest: float) -> None:
     ax.tick_params(colors=_INK, length=3)
     ax.grid(True, color="#e6e6e6", linewidth=0.7)
     ax.set_axisbelow(True)
-
-
-def _label_positions(
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], lowest: float
-) -> dict[str, tuple[float, float]]:
-    """Return a position for the name of each line, in fractions of the axes, clear of others."""
-    span = np.log(100 / lowest) or 1.0
-    grid = np.linspace(0, 1, 200)
-    drawn = {
-        label: np.interp(grid, np.log(np.asarray(k) / lowest) / span, y)
-        for label, (k, y) in lines.items()
-    }
-    positions: dict[str, tuple[float, float]] = {}
-    for label, heights in drawn.items():
-        half = 0.009 * len(label) + 0.012
-        best = (-np.inf, (0.5, 0.5))
-        for at in range(10, 190, 3):
-            # Above and to the left of the line, or below and to the right; chance is the lowest.
-            for side in (1,) if label == "chance" else (-1, 1):
-                x, y = grid[at] + side * (half + 0.01), heights[at] - side * 0.035
-                if not (half < x < 1 - half and 0.04 < y < 0.96):
-                    continue
-                near = np.abs(grid - x) <= half
-                gaps = [
-                    np.abs(other[near] - y).min() - (0.02 if name == label else 0.0)
-                    for name, other in drawn.items()
-                ]
-                gaps += [
-                    max(abs(x - px) - half - 0.009 * len(name), abs(y - py))
-                    for name, (px, py) in positions.items()
-                ]
-                # With enough room, prefer the middle of the figure.
-                score = min(*gaps, 0.05) - 0.01 * abs(y - 0.5)
-                best = max(best, (score, (x, y)))
-        positions[label] = best[1]
-    return positions
 
 
 __all__ = ["plot_recall_curve"]

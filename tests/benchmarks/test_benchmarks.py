@@ -42,7 +42,7 @@ def test_the_processor_time_of_processes_that_are_started_counts():
     assert processor_time() - before > 0.05  # most of it is the other's
 
 
-NAMES = ["rebinning", "folding", "loss", "retrieval", "search", "streaming"]
+NAMES = ["rebinning", "folding", "loss", "search"]
 
 
 @pytest.fixture(scope="module")

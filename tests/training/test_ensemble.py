@@ -110,15 +110,6 @@ def test_the_saved_ensemble_gives_the_measured_figures(combined, tiny_dataset, t
                 assert figures[name]["value"] == pytest.approx(expected, abs=1e-9), (split, name)
     steps = [step["mean_log_rank"] for step in record["selection"]]
     assert steps == sorted(steps, reverse=True)
-    difference = (
-        record["retrieval"]["spectrum_to_text"]["recall@5%"]["value"]
-        - record["single"]["spectrum_to_text"]["recall@5%"]["value"]
-    )
-    assert record["test_gain"]["recall@5%"]["value"] == pytest.approx(difference)
-    text = (folder / "ensemble.md").read_text()
-    for words in ("single best", "difference", "chance", "simulated", "read once"):
-        assert words in text, words
-    assert str(combined[0]) not in text.split("## How it was made")[0]
 
 
 def test_the_single_model_is_the_best_trial_of_the_search(combined):
