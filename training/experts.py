@@ -23,9 +23,8 @@ from hf_specclip.storage import atomic_folder, write_json
 from specclip_training.engine.checkpoint import TRAINING_FILE, check_identity, fingerprint
 from specclip_training.engine.commands import CHECKPOINTS, Run, call, prepare_output
 from specclip_training.engine.presets import Preset
-from specclip_training.reports.blocks import Figure, Paragraph, Section, Study
+from specclip_training.reports.blocks import Paragraph, Section, Study
 from specclip_training.studies.experts.data import FEWEST, ExpertData, FitSettings, expert_data
-from specclip_training.studies.experts.figures import plot_gate, plot_gate_by_class
 from specclip_training.studies.experts.fit import fit_gate, fit_select
 from specclip_training.studies.experts.measures import (
     MODES,
@@ -47,17 +46,15 @@ def study_experts(
     *,
     split: str = "test",
     simulated: bool = False,
-    figures: Path | None = None,
 ) -> Study:
     """Fit both mixtures of experts and measure them; the preset's own one is left in `moe/`.
 
     Args:
-        run: its output folder holds the models, errors and figures.
+        run: its output folder holds the models and errors.
         reps: by split; experts learn on train and calibration, validation makes the paper's choice
             and counts in the kind of gate, and `split` is measured on.
         split: measured on.
         simulated: True for simulated data, which the report then says.
-        figures: folder of the figures, by default `figures` of the run.
     """
     train, rows = reps["train"], reps[split]
     fitted = [name for name in rows.targets if np.isfinite(train.targets[name]).sum() >= FEWEST]
@@ -69,13 +66,9 @@ def study_experts(
     outputs = {mode: _predict(model, rows) for mode, model in models.items()}
     metrics = measure_experts(outputs, rows, train, run.preset.evaluation.n_bootstrap)
     metrics |= {"split": split, "simulated": simulated, "headline": headline}
-    drawn: list[Figure] = []
     if run.is_main:
         _save_errors(run, outputs, rows, split)
-        names = [expert["name"] for expert in models["gate"].config.experts or []]
-        weights = outputs["gate"]["full"]["gate_weights"]
-        drawn = _draw(weights, rows, names, figures or run.output / "figures")
-    return Study(metrics, expert_sections(metrics, drawn))
+    return Study(metrics, expert_sections(metrics))
 
 
 def _fit_or_load(
@@ -157,21 +150,6 @@ def _save_errors(
     write_tensors(run.output / EVALUATION / ERRORS, tensors)
 
 
-def _draw(
-    weights: np.ndarray, rows: SplitRepresentations, experts: list[str], folder: Path
-) -> list[Figure]:
-    """Draw the gate's weights (n, variables, experts)."""
-    variables = list(rows.targets)
-    mean = plot_gate(weights.mean(axis=0), variables, experts, folder / "gate.png")
-    figures = [Figure(mean, "Mean weight of each expert for each variable.")]
-    if any(label is not None for label in rows.classes):
-        path = folder / "gate_by_class.png"
-        plot_gate_by_class(weights, rows.classes, variables, experts, path)
-        caption = "Weight of the experts that use the text, by class of the source."
-        figures.append(Figure(path, caption))
-    return figures
-
-
 def main(arguments: argparse.Namespace, preset: Preset) -> None:
     """Run the command."""
     output = Path(arguments.output)
@@ -186,7 +164,7 @@ options = partial(
     "Estimate the physical variables of a finished run by mixtures of experts.",
     """\
 Leaves DIR/moe (a SpecCLIPMoEForRegression, for from_pretrained) and DIR/experts/: metrics.json,
-report.html, report.md and figures. A rerun keeps fitted mixtures.""",
+report.html and report.md. A rerun keeps fitted mixtures.""",
 )
 
 

@@ -78,7 +78,6 @@ def study_latent_space(
     *,
     split: str = "test",
     simulated: bool = False,
-    figures: Path | None = None,
 ) -> Study:
     """Measure correlations, probes and maps of the latent spaces of a run.
 
@@ -87,13 +86,12 @@ def study_latent_space(
         reps: representations by split; probes are fitted on `train`.
         split: the split measured on.
         simulated: True for simulated rows, which every sentence then says.
-        figures: folder of the figures; default: `figures` in the output folder.
     """
     test = reps[split]
     if len(test) < MIN_ROWS or len(set(test.groups.tolist())) < 2:
         reason = f"{split} has {len(test)} rows: too few to study a latent space."
         return Study({"skipped": reason}, [Section("Latent space", [Paragraph(reason)])])
-    folder = (figures or run.output / FIGURES) if run.is_main else None
+    folder = run.output / FIGURES if run.is_main else None
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
     options = {"n_bootstrap": run.preset.evaluation.n_bootstrap, "seed": run.seed}
@@ -331,7 +329,7 @@ main = partial(run_study, "latent_space", study_latent_space)
 options = partial(
     study_parser,
     "Study the latent spaces of a finished run.",
-    "Leaves DIR/latent_space/: metrics.json, report.html, report.md and figures.",
+    "Leaves figures in DIR/figures/, and DIR/latent_space/: metrics.json, report.html, report.md.",
 )
 
 if __name__ == "__main__":

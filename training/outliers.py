@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,16 +20,15 @@ from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
 from hf_specclip.outliers.explain import OutlierExplanation, explain_outliers
 from hf_specclip.outliers.rows import DETECTORS, OutlierRows, OutlierScores
 from specclip_training.engine.commands import Run, call
-from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table
+from specclip_training.reports.blocks import Paragraph, Section, Study, Table
 from specclip_training.studies.outlier_figures import (
     injection_test,
     percentiles_by_class,
-    plot_percentiles_by_class,
 )
 from specclip_training.studies.representations import SplitRepresentations
 from specclip_training.studies.run_study import run_study, study_parser
 
-OUTLIERS, FIGURES = "outliers", "figures"
+OUTLIERS = "outliers"
 # Classes that an injection test hides: of the simulated catalogue, and as SIMBAD names them.
 RARE = ("LensedQ", "LensedQ_Candidate", "ULX_pulsar", "TDE", "TDE_Candidate")
 QUASARS, ACTIVE = ("QSO",), ("AGN", "Seyfert", "Seyfert_1", "Seyfert_2", "Seyfert1", "Seyfert2")
@@ -54,18 +52,15 @@ def study_outliers(
     *,
     split: str = "test",
     simulated: bool = False,
-    figures: Path | None = None,
 ) -> Study:
     """Fit a detector on `train`, save it in `OUTPUT/outliers`, and study a split with it.
 
     Args:
-        run: its output folder holds the detector and the figures.
+        run: its output folder holds the detector.
         reps: by split.
         split: the split to study.
         simulated: True for simulated rows, which every sentence then says.
-        figures: folder of the figures; `figures` in the output folder where None.
     """
-    figures = figures or run.output / FIGURES
     word = "simulated " if simulated else ""
     train, rows = outlier_rows(reps["train"]), outlier_rows(reps[split])
     unseen = [reps[name] for name in ("calibration", "validation") if name != split]
@@ -78,7 +73,6 @@ def study_outliers(
         text = f"No detector: {error}."
         return Study({"skipped": str(error)}, [Section("Outliers", [Paragraph(text)])])
     if run.is_main:
-        figures.mkdir(parents=True, exist_ok=True)
         detector.save_pretrained(run.output / OUTLIERS)
     scores = detector.score(rows)
     metrics: dict[str, Any] = {
@@ -89,7 +83,7 @@ def study_outliers(
     }
     sections = [
         _injection_section(run, train, rows, word, metrics),
-        _class_section(run, scores, rows, figures, word, metrics),
+        _class_section(run, scores, rows, word, metrics),
         _top_section(detector, rows, scores, reps[split].bands, word, metrics),
     ]
     return Study(metrics, sections)
@@ -217,7 +211,6 @@ def _class_section(
     run: Run,
     scores: OutlierScores,
     rows: OutlierRows,
-    figures: Path,
     word: str,
     metrics: dict[str, Any],
 ) -> Section:
@@ -251,14 +244,6 @@ def _class_section(
         ),
         Table(head, lines),
     ]
-    if run.is_main:
-        path = figures / "outliers_by_class.png"
-        plot_percentiles_by_class({_TITLES[name]: by_class[name] for name in _SHOWN}, path)
-        caption = (
-            f"Outlier percentile by class ({word}rows): median with its 95 % interval, and the "
-            "middle 68 % of the rows (wide)."
-        )
-        blocks.append(Figure(path, caption))
     return Section(title, blocks)
 
 
@@ -331,7 +316,7 @@ options = partial(
     study_parser,
     "Find the outliers of a finished run, and test the detectors on rare classes.",
     "Leaves DIR/outliers/, a SpecCLIPOutlierDetector, and DIR/outlier_study/: metrics.json,\n"
-    "report.html, report.md and figures.",
+    "report.html and report.md.",
 )
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,7 +51,6 @@ def study_questions(
     *,
     split: str = "test",
     simulated: bool = False,
-    figures: Path | None = None,
 ) -> Study:
     """Measure the answers to the questions of `questions.yaml` among the sources of a split.
 
@@ -61,7 +59,6 @@ def study_questions(
         reps: not used; every study takes it.
         split: split whose sources are searched.
         simulated: True where they are simulated, which the report then says.
-        figures: not used; every study takes it.
     """
     folder = run.output / MODEL
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,6 @@ def study_zero_shot(
     *,
     split: str = "test",
     simulated: bool = False,
-    figures: Path | None = None,
 ) -> Study:
     """Measure accuracy and calibration of the model's zero-shot classes.
 
@@ -44,7 +42,6 @@ def study_zero_shot(
         reps: representations by split; the probe learns on `train`.
         split: split measured on. The temperature was fitted to `calibration` and `validation`.
         simulated: True where the rows are simulated, which every sentence then says.
-        figures: not used; every study takes it.
     """
     word = "simulated " if simulated else ""
     folder = run.output / MODEL

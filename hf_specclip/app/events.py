@@ -12,13 +12,13 @@ import gradio as gr
 from ..describe.answers import FoundSource
 from ..describe.describer import Describer
 from ..describe.description import Description
-from .figures import Sparkline, map_figure, sparkline, spectrum_figure
+from .figures import map_figure, spectrum_figure
 from .html import render, render_exports
 from .upload import UploadError, read_upload
 
 # Components that a description fills, in the order of the lists that the events return.
 RESULTS = ("message", "results", "facts", "spectrum", "classes", "literature", "variables", "map",
-           "outlier", "similar", "exports", "description", "files", "compare", "open")  # fmt: skip
+           "outlier", "similar", "exports", "description", "files", "open")  # fmt: skip
 MAX_QUESTION = 500
 _EXAMPLES = 12
 _SEARCH_RESULTS = 12
@@ -42,7 +42,7 @@ class PageEvents:
 
     @property
     def has_spectra(self) -> bool:
-        """True where the index has spectra to search and compare with."""
+        """True where the index has spectra to search and open."""
         return self.describer.index is not None and len(self.describer.index.spectra) > 0
 
     def examples(self) -> list[tuple[str, str]]:
@@ -84,18 +84,6 @@ class PageEvents:
         except (KeyError, ValueError) as error:
             return self._refuse(_sentence(error))
 
-    def compare(self, name: str | None, description: Description | None) -> list[Any]:
-        """Draw a source of the catalogue beside the spectrum: message, spectrum and map."""
-        if not name or description is None:
-            return [gr.skip()] * 3
-        try:
-            other = self.describer.catalogue_spectrum(name)
-        except KeyError as error:
-            return [render("message", _sentence(error), "note"), gr.skip(), gr.skip()]
-        companion = (other.source_name or name, other)
-        figure = spectrum_figure(description.spectrum, _label(description), companion)
-        return ["", figure, self._map(description, name)]
-
     def search(self, question: str | None, kind: str) -> list[Any]:
         """Search in words: what was understood, and the results."""
         question = (question or "").strip()
@@ -118,8 +106,7 @@ class PageEvents:
             papers = len(self.describer.required_index().papers)
             return [message, render("literature", answer.hits, papers)]
         sources = [hit for hit in answer.hits if isinstance(hit, FoundSource)]
-        found = [(source, self._sparkline(source.observations[0].id)) for source in sources]
-        return [message, render("results", found)]
+        return [message, render("results", sources)]
 
     def _show(self, spectrum: Any) -> list[Any]:
         description = self.describer.describe(spectrum)
@@ -143,8 +130,7 @@ class PageEvents:
             "exports": render_exports(description),
             "description": description,
             "files": None,
-            "compare": "",  # so that a second click on the same source is a change
-            "open": "",
+            "open": "",  # so that a second click on the same source is a change
         }
         return [values[name] for name in RESULTS]
 
@@ -155,22 +141,14 @@ class PageEvents:
             "results": gr.update(visible=False),
             "description": None,
             "files": None,
-            "compare": "",
             "open": "",
         }
         return [values.get(name, gr.skip()) for name in RESULTS]
 
-    def _map(self, description: Description, compared: str | None = None) -> Any:
+    def _map(self, description: Description) -> Any:
         if self.map_points is None:
             return None
-        position = description.map_position
-        return map_figure(self.map_points, position, _label(description), compared)
-
-    def _sparkline(self, name: str) -> Sparkline | None:
-        try:
-            return sparkline(self.describer.catalogue_spectrum(name))
-        except (KeyError, ValueError):  # the index keeps no counts
-            return None
+        return map_figure(self.map_points, description.map_position, _label(description))
 
 
 def _label(description: Description) -> str:

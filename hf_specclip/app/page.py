@@ -103,8 +103,7 @@ def _lay_out(page: Page, events: PageEvents) -> None:
             example = _lay_out_spectrum(events, components)
         with gr.Tab("Search in words", id="search", visible=index is not None):
             _lay_out_search(events, has_spectra=spectra > 0)
-    # A click on a point or a button sets these; see page.js.
-    components["compare"] = gr.Textbox(visible="hidden", elem_id="sc-compare")
+    # A click on a point or a button sets this; see page.js.
     components["open"] = gr.Textbox(visible="hidden", elem_id="sc-open")
     components["description"] = gr.State(None, time_to_live=_SESSION_SECONDS)
 
@@ -114,13 +113,6 @@ def _lay_out(page: Page, events: PageEvents) -> None:
     example.input(events.open, example, results, **private)
     components["open"].change(events.open, components["open"], results, **private).then(
         lambda: gr.Tabs(selected="spectrum"), None, tabs, **private
-    )
-    components["compare"].change(
-        events.compare,
-        [components["compare"], components["description"]],
-        [components["message"], components["spectrum"], components["map"]],
-        show_progress="hidden",
-        **private,
     )
     page.load(None, None, None, js=_read("hf_specclip.app", "assets", "page.js"), **private)
 

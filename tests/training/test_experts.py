@@ -134,11 +134,8 @@ def test_the_report_has_every_section(done):
     text = to_markdown("experts", study.sections, folder)
     for words in ("simulated `test`", "median guess", "gate over spectra", "Intervals",
                   "with the choice made on this split",
-                  "Without the text", "hard_hs", "figures/gate.png",
-                  "figures/gate_by_class.png"):  # fmt: skip
+                  "Without the text", "hard_hs"):  # fmt: skip
         assert words in text, words
-    for name in ("gate.png", "gate_by_class.png"):
-        assert (folder / "figures" / name).stat().st_size > 5000
 
 
 def test_the_headline_mixture_is_saved_in_moe(done, reps, tmp_path):

@@ -6,6 +6,7 @@ The HTML stands alone: its figures are inside it, and it loads nothing.
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """PNG below the report's folder, with its caption."""
+    """PNG of a report, with its caption."""
 
     form: ClassVar[str] = "figure"
     path: Path
@@ -82,7 +83,7 @@ def write_report(folder: str | Path, title: str, sections: Sequence[Section]) ->
     """Write `report.md` and `report.html`.
 
     Args:
-        folder: folder of the run; figures lie below it.
+        folder: of the report.
         title: title of the report.
         sections: sections in reading order.
 
@@ -116,6 +117,9 @@ def _render(template: str, **values: Any) -> str:
     )
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
     environment.filters["marked"] = _marked
+    environment.filters["link"] = lambda path, folder: Path(
+        os.path.relpath(path, folder)
+    ).as_posix()
     return environment.get_template(template).render(values)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -149,49 +148,8 @@ def percentiles_by_class(
     return dict(sorted(result.items(), key=lambda item: -item[1]["value"]))
 
 
-def plot_percentiles_by_class(
-    by_detector: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path
-) -> Any:
-    """Plot the median percentile of each class with its interval, and the middle 68 % of its rows.
-
-    Args:
-        by_detector: title -> `percentiles_by_class`.
-        path: PNG to write.
-
-    Returns:
-        The matplotlib figure.
-    """
-    from matplotlib.figure import Figure
-
-    from hf_specclip.evaluation.plots import COLOURS
-
-    first = next(iter(by_detector.values()))
-    figure = Figure(
-        figsize=(2.0 + 3.4 * len(by_detector), 1.2 + 0.26 * len(first)), layout="constrained",
-        dpi=130,
-    )  # fmt: skip
-    panels = figure.subplots(1, len(by_detector), sharey=True, squeeze=False)[0]
-    for panel, (title, classes) in zip(panels, by_detector.items(), strict=True):
-        for row, name in enumerate(first):
-            if name not in classes:
-                continue
-            entry = classes[name]
-            panel.plot([entry["lower"], entry["upper"]], [row, row], color="#c8d8e4", lw=6)
-            panel.plot([entry["low"], entry["high"]], [row, row], color=COLOURS[0], lw=2)
-            panel.plot(entry["value"], row, "o", color=COLOURS[0], ms=5)
-        panel.axvline(50, color="0.5", lw=1, ls="--")
-        panel.set(xlim=(0, 100), xlabel="outlier percentile")
-        panel.set_title(title, loc="left", fontsize=10)
-    panels[0].set_yticks(range(len(first)), [f"{k} ({e['n']:,})" for k, e in first.items()],
-                         fontsize=8)  # fmt: skip
-    panels[0].invert_yaxis()
-    figure.savefig(path)
-    return figure
-
-
 __all__ = [
     "detection_figures",
     "injection_test",
     "percentiles_by_class",
-    "plot_percentiles_by_class",
 ]

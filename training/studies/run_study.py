@@ -23,11 +23,11 @@ def run_study(
     arguments: argparse.Namespace,
     preset: Preset,
 ) -> None:
-    """Study a finished run; write `metrics.json`, report and figures to `OUTPUT/NAME`.
+    """Study a finished run; write `metrics.json` and report to `OUTPUT/NAME`.
 
     Args:
         name: name of the study and of its folder.
-        study: function of `(run, reps, split=, simulated=, figures=)`.
+        study: function of `(run, reps, split=, simulated=)`.
         arguments: arguments of the command, with `split`.
         preset: preset of the run.
 
@@ -48,13 +48,7 @@ def run_study(
     with run.stage("representations"):
         reps = representations_of(run, pairs)
     with run.stage(name) as summary:
-        result = study(
-            run,
-            reps,
-            split=arguments.split,
-            simulated=pairs.info.simulated,
-            figures=folder / "figures",
-        )
+        result = study(run, reps, split=arguments.split, simulated=pairs.info.simulated)
         if run.is_main:
             write_json(folder / "metrics.json", without_nan(result.metrics))
             title = f"{name.replace('_', ' ').capitalize()}, preset {preset.name}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from hf_specclip.formatting import format_metric, format_with_interval
 from hf_specclip.models.configuration_specclip_moe import PANELS
-from specclip_training.reports.blocks import Figure, Paragraph, Section, Table
+from specclip_training.reports.blocks import Paragraph, Section, Table
 from specclip_training.studies.experts.measures import MODES
 from specclip_training.studies.representations import REPRESENTATIONS
 
@@ -29,12 +29,11 @@ _value = partial(format_metric, spec=".3g")
 _value_with_interval = partial(format_with_interval, spec=".3g")
 
 
-def expert_sections(metrics: Mapping[str, Any], figures: Sequence[Figure]) -> list[Section]:
+def expert_sections(metrics: Mapping[str, Any]) -> list[Section]:
     """Write the sections of the report.
 
     Args:
         metrics: of `measure_experts`, with `split`, `simulated` and `headline`.
-        figures: of the gate's weights.
     """
     word = "simulated " if metrics["simulated"] else ""
     gains = {
@@ -63,8 +62,6 @@ def expert_sections(metrics: Mapping[str, Any], figures: Sequence[Figure]) -> li
     ]
     sections = [Section("Physical variables", blocks)]
     sections += [_coverage_section(metrics, word), _missing_text_section(metrics)]
-    if figures:
-        sections.append(Section("Weights of the gate", list(figures)))
     return sections
 
 
