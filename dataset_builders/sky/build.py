@@ -291,12 +291,9 @@ class Build:
         def select() -> None:
             while items := self.queue.claim(SELECTION_STAGE, 1):
                 [item] = items
-                try:
+                with self.queue.held(items):
                     names = self._names_of(item.payload)
-                except BaseException:
-                    self.queue.release(SELECTION_STAGE, [item.id])
-                    raise
-                self.queue.finish(SELECTION_STAGE, {item.id: names})
+                    self.queue.finish(SELECTION_STAGE, {item.id: names})
                 self.clients.csc.forget()
                 self.clients.simbad.forget()
 

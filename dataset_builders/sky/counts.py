@@ -75,14 +75,11 @@ def make_counts(
     """
     while items := queue.claim(STAGE, 1):
         [part] = items
-        try:
+        with queue.held(items):
             rows, unreadable = _read(part.payload["spectra"], Path(folder), lambda: progress(1))
             write_bytes(Path(folder) / FOLDER / f"{part.id}.parquet", _parquet(rows))
-        except BaseException:
-            queue.release(STAGE, [part.id])
-            raise
-        found = [row["detection"] for row in rows]
-        queue.finish(STAGE, {part.id: {"unreadable": unreadable, "detections": found}})
+            found = [row["detection"] for row in rows]
+            queue.finish(STAGE, {part.id: {"unreadable": unreadable, "detections": found}})
 
 
 def read_counts(

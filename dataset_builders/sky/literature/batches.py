@@ -143,12 +143,9 @@ class BatchRunner:
         while True:
             while items := self.queue.claim(STAGE, 1):
                 [item] = items
-                try:
+                with self.queue.held(items):
                     answers, problem = self._finish(item)
-                except BaseException:
-                    self.queue.release(STAGE, [item.id])
-                    raise
-                self.queue.finish(STAGE, {item.id: {"answers": answers, "problem": problem}})
+                    self.queue.finish(STAGE, {item.id: {"answers": answers, "problem": problem}})
                 progress(answers)
             if not self.queue.counts(STAGE)["claimed"]:
                 return

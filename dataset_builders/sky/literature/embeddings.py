@@ -82,7 +82,7 @@ def make_embeddings(
     """
     while items := queue.claim(STAGE, 1):
         [part] = items
-        try:
+        with queue.held(items):
             # Parts of another embedder, or of texts that have changed since, are wanted no more.
             if part.payload["embedder"] != embedder.name or any(
                 name not in summaries or _digest(summaries[name]) != digest
@@ -93,10 +93,7 @@ def make_embeddings(
             names = [name for name, _ in part.payload["sources"]]
             vectors = embed_summaries([summaries[name] for name in names], embedder)
             write_bytes(Path(folder) / FOLDER / f"{part.id}.parquet", _parquet(names, vectors))
-        except BaseException:
-            queue.release(STAGE, [part.id])
-            raise
-        queue.finish(STAGE, {part.id: {"width": int(vectors.shape[1])}})
+            queue.finish(STAGE, {part.id: {"width": int(vectors.shape[1])}})
         progress(len(names))
 
 

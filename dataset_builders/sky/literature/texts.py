@@ -107,7 +107,6 @@ def write_summaries(
     with ThreadPoolExecutor(workers) as pool:
         while items := queue.claim(STAGE, AT_ONCE):
             waiting = {pool.submit(write, find(item.id)): item.id for item in items}
-            left = set(waiting.values())
             try:
                 for future in as_completed(waiting):
                     name = waiting[future]
@@ -122,12 +121,11 @@ def write_summaries(
                             queue.finish(STAGE, absent={name: result})
                         else:
                             queue.finish(STAGE, {name: result})
-                    left.remove(name)
                     progress(1)
             finally:
                 for future in waiting:
                     future.cancel()
-                queue.release(STAGE, left)
+                queue.release(STAGE, waiting.values())
 
 
 def _summarise(

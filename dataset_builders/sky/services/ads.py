@@ -117,8 +117,7 @@ class Ads:
                 used up; what was found is kept.
         """
         while items := self.queue.claim(OBJECTS_STAGE, OBJECTS_AT_ONCE):
-            left = [item.id for item in items]
-            try:
+            with self.queue.held(items):
                 for item in items:
                     papers = self._about(item)
                     self.queue.put(PAPERS_STAGE, papers)
@@ -126,10 +125,7 @@ class Ads:
                     got = {item.id: sorted(papers)} if papers else {}
                     self.queue.finish(OBJECTS_STAGE, got, absent=none)
                     self.cache.forget()
-                    left.remove(item.id)
                     progress(1)
-            finally:
-                self.queue.release(OBJECTS_STAGE, left)
 
     def fetch_papers(
         self, progress: Callable[[int], None] = lambda n: None, *, most: int | None = None
@@ -147,13 +143,10 @@ class Ads:
                 return
             done += len(items)
             codes = [item.id for item in items]
-            try:
+            with self.queue.held(items):
                 got = self._papers(codes)
-            except BaseException:
-                self.queue.release(PAPERS_STAGE, codes)
-                raise
-            absent = {code: "ADS has no such bibcode" for code in codes if code not in got}
-            self.queue.finish(PAPERS_STAGE, got, absent=absent)
+                absent = {code: "ADS has no such bibcode" for code in codes if code not in got}
+                self.queue.finish(PAPERS_STAGE, got, absent=absent)
             self.cache.forget()
             progress(len(codes))
 

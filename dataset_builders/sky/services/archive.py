@@ -56,27 +56,11 @@ class DiskForecast:
         detections: still to fetch.
         bytes_each: of one detection: the mean so far, or the usual one where nothing is there yet.
         bytes_stored: already on the disk.
-        requests: batches.
-        seconds: at the pace agreed with the archive, at the least.
     """
 
     detections: int
     bytes_each: float
     bytes_stored: int
-    requests: int
-    seconds: float
-
-    @property
-    def bytes_needed(self) -> float:
-        """Bytes still to come."""
-        return self.detections * self.bytes_each
-
-    def __str__(self) -> str:
-        return (
-            f"{self.detections:,} detections, about {self.bytes_needed / 1e9:.2f} GB "
-            f"({self.bytes_each / 1e3:.0f} kB each) beside the {self.bytes_stored / 1e9:.2f} GB "
-            f"that are there, in {self.requests:,} requests"
-        )
 
 
 class SpectrumArchive:
@@ -134,15 +118,7 @@ class SpectrumArchive:
         counts = self.queue.counts(STAGE)
         left = counts["wanted"] + counts["claimed"]
         got, stored = self._count_stored()
-        usual = float(sum(USUAL_BYTES[kind] for kind in self.kinds))
-        requests = -(-left // self.batch)
-        return DiskForecast(
-            detections=left,
-            bytes_each=stored / got if got else usual,
-            bytes_stored=stored,
-            requests=requests,
-            seconds=requests * self.service.pace.interval,
-        )
+        return DiskForecast(left, stored / got if got else self._usual_bytes, stored)
 
     def fetch(
         self, progress: Callable[[int], None] = lambda n: None, *, most: int | None = None
@@ -318,6 +294,10 @@ class SpectrumArchive:
 
     # -- room
 
+    @property
+    def _usual_bytes(self) -> float:
+        return float(sum(USUAL_BYTES[kind] for kind in self.kinds))
+
     def _count_stored(self) -> tuple[int, int]:
         """Count the detections on the disk, and the bytes of their files."""
         if self._stored is None or time.monotonic() - self._stored[0] > _RECOUNT_SECONDS:
@@ -331,7 +311,7 @@ class SpectrumArchive:
         if not left:
             return
         got, stored = self._count_stored()
-        each = stored / got if got else sum(USUAL_BYTES[kind] for kind in self.kinds)
+        each = stored / got if got else self._usual_bytes
         coming = each * (running * self.batch + min(self.batch, left))
         kept = f"{left:,} detections are left, what was fetched is kept"
         if self.max_disk is not None and stored + coming > self.max_disk:

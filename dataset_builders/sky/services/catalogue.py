@@ -219,12 +219,8 @@ class Catalogue:
         """
         while items := self.queue.claim(STAGE, 1):
             [part] = items
-            try:
-                result = self._fetch_part(part, progress)
-            except BaseException:
-                self.queue.release(STAGE, [part.id])
-                raise
-            self.queue.finish(STAGE, {part.id: result})
+            with self.queue.held(items):
+                self.queue.finish(STAGE, {part.id: self._fetch_part(part, progress)})
 
     def _fetch_part(self, part: Item, progress: Callable[[int], None]) -> dict[str, Any]:
         where, keep = _condition(part.payload)

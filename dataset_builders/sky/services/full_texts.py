@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hf_specclip.storage import write_bytes
 
-from ..work.queue import WorkQueue
+from ..work.queue import Item, WorkQueue
 from .ads import PAPERS_STAGE
 from .polite_session import AbsentError, ExhaustedError, Service, ServiceError
 
@@ -107,30 +107,29 @@ class FullTexts:
         in_a_row = 0
         while items := self.queue.claim(STAGE, 1):
             [item] = items
-            identifier = item.payload["arxiv"]
-            try:
-                text = self.arxiv.text(identifier) if identifier else None
-                if text is None:
-                    why = "arXiv has no HTML of it" if identifier else "ADS knows no preprint of it"
-                    self.queue.finish(STAGE, absent={item.id: why})
-                else:
-                    content = gzip.compress(text.encode("utf-8", "replace"), mtime=0)
-                    write_bytes(self.folder / _path_of(item.id), content)
-                    self.queue.finish(STAGE, {item.id: {"arxiv": identifier, "bytes": len(text)}})
-                in_a_row = 0
-            except ExhaustedError:
-                self.queue.release(STAGE, [item.id])
-                raise
-            except ServiceError as error:
-                in_a_row += 1
-                if in_a_row == LOST:
-                    self.queue.release(STAGE, [item.id])
+            with self.queue.held(items):
+                try:
+                    self._fetch(item)
+                    in_a_row = 0
+                except ExhaustedError:
                     raise
-                self.queue.finish(STAGE, failed={item.id: str(error)})
-            except BaseException:
-                self.queue.release(STAGE, [item.id])
-                raise
+                except ServiceError as error:
+                    in_a_row += 1
+                    if in_a_row == LOST:
+                        raise
+                    self.queue.finish(STAGE, failed={item.id: str(error)})
             progress(1)
+
+    def _fetch(self, item: Item) -> None:
+        identifier = item.payload["arxiv"]
+        text = self.arxiv.text(identifier) if identifier else None
+        if text is None:
+            why = "arXiv has no HTML of it" if identifier else "ADS knows no preprint of it"
+            self.queue.finish(STAGE, absent={item.id: why})
+            return
+        content = gzip.compress(text.encode("utf-8", "replace"), mtime=0)
+        write_bytes(self.folder / _path_of(item.id), content)
+        self.queue.finish(STAGE, {item.id: {"arxiv": identifier, "bytes": len(text)}})
 
     def of(self, bibcode: str) -> str | None:
         """Read the text of a paper; None where there is none."""

@@ -72,21 +72,17 @@ def fetch_objects(
         ServiceError: when the service fails for good; the sources at hand are then wanted again.
     """
     while items := queue.claim(STAGE, AT_ONCE):
-        ids = [item.id for item in items]
-        try:
+        with queue.held(items):
             found = _identify(client, items)
             details = _details(client, sorted({row["oid"] for row in found.values()}))
-        except BaseException:
-            queue.release(STAGE, ids)
-            raise
-        why = "SIMBAD has no object of that name or inside the error ellipse"
-        queue.finish(
-            STAGE,
-            {name: {**row, **details[row["oid"]]} for name, row in found.items()},
-            absent={name: why for name in ids if name not in found},
-        )
+            why = "SIMBAD has no object of that name or inside the error ellipse"
+            queue.finish(
+                STAGE,
+                {name: {**row, **details[row["oid"]]} for name, row in found.items()},
+                absent={item.id: why for item in items if item.id not in found},
+            )
         client.forget()
-        progress(len(ids))
+        progress(len(items))
 
 
 def names_of_type(client: TapClient, otype: str, page: int = 5000) -> list[str]:

@@ -72,15 +72,11 @@ def resolve_names(
         ServiceError: when the service fails for good; the names at hand are then wanted again.
     """
     while items := queue.claim(STAGE, AT_ONCE):
-        ids = [item.id for item in items]
-        try:
+        with queue.held(items):
             got, absent = _resolve(client, items)
-        except BaseException:
-            queue.release(STAGE, ids)
-            raise
-        queue.finish(STAGE, got, absent=absent)
+            queue.finish(STAGE, got, absent=absent)
         client.forget()
-        progress(len(ids))
+        progress(len(items))
 
 
 def _resolve(

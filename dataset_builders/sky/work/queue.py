@@ -9,6 +9,7 @@ return at once and no clock is involved.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -199,6 +200,14 @@ class WorkQueue:
                 "WHERE stage = ? AND id = ? AND owner = ?",
                 [(stage, name, self._owner) for name in ids],
             )
+
+    @contextlib.contextmanager
+    def held(self, items: Sequence[Item]) -> Iterator[None]:
+        """Release those of some claimed items that the block has not finished, also on errors."""
+        try:
+            yield
+        finally:
+            self.release(items[0].stage, [item.id for item in items])
 
     def retry(self, stage: str, states: Sequence[str] = ("failed",)) -> int:
         """Want items of these states again; return how many."""
