@@ -3,9 +3,8 @@
 import atexit
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,15 +56,11 @@ def real_data() -> Path:
 def tiny_run(tmp_path_factory) -> Path:
     """A run as training leaves it (see `tiny_run.py`), made once for all workers; read only."""
 
+    from forks import run_apart
+    from tiny_run import make
+
     def build(folder: Path) -> None:
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "tests" / "tiny_run.py"), str(folder / "demo")],
-            env={**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
+        code, _, errors = run_apart(partial(make, folder / "demo"), folder)
+        assert code == 0, errors[-4000:]
 
     return build_once(tmp_path_factory, "tiny_run", build) / "demo"

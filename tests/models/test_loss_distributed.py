@@ -1,11 +1,13 @@
 """Losses over two and four processes: values and gradients are those of one process."""
 
 import copy
+import os
+from functools import partial
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from forks import run_forked
 from torch.nn.parallel import DistributedDataParallel
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPModel
@@ -71,9 +73,9 @@ def gradients(model):
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def process(rank, folder, config, batch):
+def process(folder, config, batch):
     torch.set_num_threads(1)
-    results = {}
+    rank, results = int(os.environ["RANK"]), {}
     for world, splits in SPLITS.items():
         if rank >= world:
             continue
@@ -157,7 +159,7 @@ def processes(tmp_path_factory):
         "text_embeds": torch.randn(8, 18, generator=generator, dtype=torch.float64),
         "text_ids": TEXT_IDS,
     }
-    mp.spawn(process, args=(str(folder), config, batch), nprocs=4)
+    assert run_forked(partial(process, folder, config, batch), processes=4) == [0] * 4
     results = [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(4)]
     return config, batch, results
 

@@ -1,29 +1,73 @@
-"""Runs of several training commands, whose tests share them."""
+"""Runs of the training commands, each in a process of its own; some are killed on the way.
 
+A run has a `command` and its `arguments`. `kill` names a stage and the step whose batch is never
+finished; where the command trains a stage several times, a third entry says in which of them.
+`processes` starts several, as accelerate does.
+"""
+
+import importlib
 import json
 import os
-import subprocess
+import signal
 import sys
+from functools import partial
 from pathlib import Path
 
-HERE = Path(__file__).parent
+from forks import run_apart, run_forked
+
+from specclip_training.engine import commands
+from specclip_training.stages import alignment, pretraining
+
 ENVIRONMENT = {
     **os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
 }  # fmt: skip
+TASKS = {"align": alignment.AlignTask, "spectrum": pretraining.SpectrumTask}
 
 
 def run_plan(plan: dict[str, dict], root: Path) -> None:
-    """Run the commands of a plan by `chain.py`; leave `record.json` in `root`."""
-    done = subprocess.run(
-        [sys.executable, str(HERE / "chain.py"), json.dumps(list(plan.values()))],
-        env=ENVIRONMENT, capture_output=True, text=True, timeout=600, cwd=root,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-4000:]
-    codes = dict(zip(plan, json.loads(done.stdout.splitlines()[-1]), strict=True))
-    record = {"codes": codes, "output": done.stdout, "errors": done.stderr}
+    """Run commands one after the other; leave `record.json` in `root`."""
+    for run in plan.values():
+        importlib.import_module(f"specclip_training.{run['command']}")
+
+    def work() -> None:
+        codes = {name: _run(run) for name, run in plan.items()}
+        (root / "codes.json").write_text(json.dumps(codes))
+
+    code, output, errors = run_apart(work, root)
+    assert code == 0, errors[-4000:]
+    codes = json.loads((root / "codes.json").read_text())
+    record = {"codes": codes, "output": output, "errors": errors}
     (root / "record.json").write_text(json.dumps(record))
 
 
 def read_record(root: Path) -> tuple[dict[str, int], str, str]:
     """Return exit codes by name, output and errors."""
     return tuple(json.loads((root / "record.json").read_text()).values())
+
+
+def _run(run: dict) -> int:
+    """Return the exit code of the last process to fail, else 0."""
+    codes = run_forked(partial(_command, run), run.get("processes", 1))
+    return next((code for code in codes if code), 0)
+
+
+def _command(run: dict) -> int:
+    if "kill" in run:
+        _kill_at(*run["kill"])
+    module = importlib.import_module(f"specclip_training.{run['command']}")
+    sys.argv = [f"training/{run['command']}.py", *run["arguments"]]
+    return commands.call(module.main, module.options().parse_args(run["arguments"]))
+
+
+def _kill_at(stage: str, step: int, times: int = 1) -> None:
+    task = TASKS[stage]
+    real, seen = task.batch, []
+
+    def batch(self, rows, draws):
+        if draws.step == step:
+            seen.append(step)
+        if len(seen) == times:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(self, rows, draws)
+
+    task.batch = batch

@@ -7,14 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import toy
 from accelerate import Accelerator
 from build_once import build_once
+from forks import run_apart, run_forked
 from safetensors.torch import load_file
 from toy import SETTINGS, Toy
 
@@ -59,15 +62,14 @@ def runs(tmp_path_factory):
 
 
 def make_runs(root: Path) -> None:
-    plan: list[dict] = []
-    expected = []
+    plan, expected = [], []
 
     def run(name, *options, processes=1, code=0):
         # Nine rows in a batch of two processes: four for one, five for the other.
         options = (
             ["--dropout", "0.3", *options] if processes == 1 else ["--batch-size", "9", *options]
         )
-        plan.append({"arguments": [str(root / name), *options], "processes": processes})
+        plan.append((partial(toy.main, [str(root / name), *options]), processes))
         expected.append(code)
 
     run("whole")
@@ -82,17 +84,14 @@ def make_runs(root: Path) -> None:
     run("two-killed", *kill, processes=2, code=2)
     run("two-resumed", *kill, processes=2, code=2)
     run("two-resumed", processes=2)
-    done = subprocess.run(
-        [sys.executable, str(TOY), "--each", json.dumps(plan)],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr
-    codes = json.loads(done.stdout.splitlines()[-1])
-    assert codes == expected, done.stderr
-    (root / "errors.txt").write_text(done.stderr)
+
+    def work() -> None:
+        codes = [run_forked(program, processes) for program, processes in plan]
+        found = [next((code for code in each if code), 0) for each in codes]
+        assert found == expected, found
+
+    code, _, errors = run_apart(work, root)
+    assert code == 0, errors
 
 
 def assert_same(one: dict, other: dict) -> None:
@@ -146,7 +145,7 @@ def test_two_processes_train_as_one_does(runs, tmp_path):
 
 
 def test_a_killed_process_ends_the_run_with_an_explanation(runs):
-    errors = (runs / "errors.txt").read_text()
+    errors = (runs / "stderr.txt").read_text()
     assert "[process 0] error: toy: another of the 2 processes has ended" in errors
     assert "Give the same command again" in errors
 

@@ -2,10 +2,8 @@
 
     python toy.py FOLDER [--kill-at-step N [--kill-process P] | --kill-in-write N] [--dropout X]
         [--batch-size N]
-    python toy.py --each '[{"arguments": ["FOLDER", "--kill-at-step", "3"], "processes": 1}, …]'
 
-leaves `weights.safetensors` and `summary.json` in FOLDER. `--each` runs several one after the other
-and prints their exit codes as JSON.
+leaves `weights.safetensors` and `summary.json` in FOLDER.
 """
 
 import argparse
@@ -14,13 +12,11 @@ import json
 import os
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from forks import import_everything, run_forked
 from safetensors.torch import save_file
 
 from specclip_training.engine.checkpoint import CheckpointFolder
@@ -141,15 +137,5 @@ def main(arguments: list[str]) -> None:
     accelerator.end_training()
 
 
-def run_each(runs: list[dict]) -> list[int]:
-    """Run one after the other; the exit code of each is that of its last process to fail."""
-    import_everything()
-    codes = [run_forked(partial(main, run["arguments"]), run["processes"]) for run in runs]
-    return [next((code for code in found if code), 0) for found in codes]
-
-
 if __name__ == "__main__":
-    if sys.argv[1] == "--each":
-        print(json.dumps(run_each(json.loads(sys.argv[2]))))
-    else:
-        main(sys.argv[1:])
+    main(sys.argv[1:])
