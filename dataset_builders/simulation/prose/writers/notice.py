@@ -255,8 +255,7 @@ class _Circumstances:
             return f"MJD {59215 + 365 * (year - 2021) + self._between(0, 365)}"
         return f"{year} {name[:3]} {day}.{self._between(0, 100):02d} UT"
 
-    def _date2(self) -> str:
-        return self._date()
+    _date2 = _date
 
     def _year(self) -> str:
         return str(self._between(1999, self._latest - 1))
@@ -270,8 +269,7 @@ class _Circumstances:
     def _pi(self) -> str:
         return AUTHORS[self._between(0, len(AUTHORS))]
 
-    def _author(self) -> str:
-        return self._pi()
+    _author = _pi
 
     def _factor(self) -> str:
         return f"{exp(self.random.uniform(0.5, 4.0)):.2g}"

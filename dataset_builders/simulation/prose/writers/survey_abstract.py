@@ -6,6 +6,7 @@ own; a few state something about this one.
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 
 from ..composition import Composition
@@ -24,6 +25,9 @@ _SECOND_TOLD = 0.3
 _FIELD, _SAMPLE = 0.45, 0.2
 _CLASS_TOLD = 0.7
 _CUT_CHANCE = 0.2
+# Shares of a sample, and fluxes in powers of ten above the faintest.
+_SMALL = ((0.005, 0.03), (0.004, 0.02))
+_FLUXES = ((0.0, 0.0), (0.4, 0.9), (1.1, 2.2), (3.2, 3.9))
 
 
 class _Sample:
@@ -34,21 +38,14 @@ class _Sample:
         self._size = 10.0 ** random.uniform(*size)
         self._faintest = random.uniform(-16.0, -14.2)
         self.style = style
+        self._part, self._part2 = partial(self._share, 0.1, 0.4), partial(self._share, 0.03, 0.1)
+        self._small, self._small2 = (partial(self._share, *ends) for ends in _SMALL)
+        self._limit, self._flux2, self._flux3, self._flux4 = (
+            partial(self._flux, *ends) for ends in _FLUXES
+        )
 
     def _n(self) -> str:
         return _whole(self._size)
-
-    def _part(self) -> str:
-        return self._share(0.1, 0.4)
-
-    def _part2(self) -> str:
-        return self._share(0.03, 0.1)
-
-    def _small(self) -> str:
-        return self._share(0.005, 0.03)
-
-    def _small2(self) -> str:
-        return self._share(0.004, 0.02)
 
     def _fields(self) -> str:
         return _whole(10.0 ** self.random.uniform(0.5, 2.5))
@@ -65,18 +62,6 @@ class _Sample:
     def _exposure(self) -> str:
         kiloseconds = 10.0 ** self.random.uniform(1.4, 3.3)
         return f"{kiloseconds / 1e3:.1f} Ms" if kiloseconds > 1000 else f"{kiloseconds:.0f} ks"
-
-    def _limit(self) -> str:
-        return self._flux(0.0, 0.0)
-
-    def _flux2(self) -> str:
-        return self._flux(0.4, 0.9)
-
-    def _flux3(self) -> str:
-        return self._flux(1.1, 2.2)
-
-    def _flux4(self) -> str:
-        return self._flux(3.2, 3.9)
 
     def _gmean(self) -> str:
         return f"{self.style.number(self.style.gamma)} = {self._gbare()}"
@@ -152,6 +137,9 @@ class _Abstract:
         self.slots = Slots(reporter, PHRASES.fillers, self.source, self.sample, self)
         self.text = Composition(reporter)
         self._groups: list[str] = []
+        self._vp, self._np, self._vp2, self._np2 = (
+            partial(self._phrase, group, form) for group in (0, 1) for form in (0, 1)
+        )
         self._counted = False
 
     def write(self) -> dict[str, str]:
@@ -239,17 +227,8 @@ class _Abstract:
     def _beyond(self) -> str:
         return self.source.write_beyond(self._groups[0])
 
-    def _vp(self) -> str:
-        return self._pick(PHRASES.phrases[self._groups[0]][0])
-
-    def _np(self) -> str:
-        return self._pick(PHRASES.phrases[self._groups[0]][1])
-
-    def _vp2(self) -> str:
-        return self._pick(PHRASES.phrases[self._groups[1]][0])
-
-    def _np2(self) -> str:
-        return self._pick(PHRASES.phrases[self._groups[1]][1])
+    def _phrase(self, group: int, form: int) -> str:
+        return self._pick(PHRASES.phrases[self._groups[group]][form])
 
 
 def _write(facts: Facts, reporter: Reporter) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import ceil, floor
 
 from ...source_classes import COMPONENTS, POWER_LAW
@@ -83,6 +84,7 @@ class Source(SourceSlots):
         self.label = ""
         self.model_told = False
         self.column_told = False
+        self._nh_adj, self._nh_noun = (partial(self._absorption, form) for form in (0, 1))
         self.name = self._name()
         self.named = False
         self._band_name, self._band_unit = PHRASES.bands[reporter.chance(0.5)]
@@ -261,12 +263,6 @@ class Source(SourceSlots):
     def _nh_aside(self) -> str:
         """Return the word beside a number, which adds no information."""
         return self.reporter.aside(self.measured["nh"], PHRASES.absorption).split("/")[1]
-
-    def _nh_adj(self) -> str:
-        return self._absorption(0)
-
-    def _nh_noun(self) -> str:
-        return self._absorption(1)
 
     def _absorption(self, form: int) -> str:
         return self.reporter.word(self.measured["nh"], PHRASES.absorption).split("/")[form]
