@@ -12,7 +12,7 @@ from ..search.questions import Question, understand
 from ..search.ranking import RankedSource, rank_sources, rank_texts, relative_spread
 from ..search.text_queries import TextQueries
 from .description import LiteratureHit, SimilarSource
-from .hits import as_float, literature_hit, similar_source
+from .hits import as_float, literature_hit, papers_of_source, similar_source
 
 # Likeness to a training sentence below which words are no question about a source, and spread of
 # the similarities, over that of usual texts, below which they tell no source from another. Chosen
@@ -106,6 +106,8 @@ def answer_question(
         return Answer(question)
     stated = question.kinds or question.words or question.conditions
     point = queries.embed_question(question) if stated else None
+    if kind == "papers" and not len(index.papers):
+        return Answer(question, _papers_of_sources(index, question, point, top_k, where))
     if kind == "papers":
         texts = rank_texts(index, question, point, top_k, where)
         return Answer(question, tuple(literature_hit(hit) for hit in texts))
@@ -114,14 +116,33 @@ def answer_question(
     return Answer(question, tuple(sources), _note(question, ranked))
 
 
+def _papers_of_sources(
+    index: SpecCLIPIndex,
+    question: Question,
+    point: Any,
+    top_k: int,
+    where: IndexFilter | None,
+) -> tuple[LiteratureHit, ...]:
+    """Return the papers of the best sources that have any, of an index without texts."""
+    ranked = rank_sources(index, question, point, len(index.spectra), where)
+    entries = index.spectra.entries
+    found = [each for each in ranked if entries[each.rows[0]].get("papers")][:top_k]
+    return tuple(
+        papers_of_source(Hit(rank, each.score, entries[each.rows[0]], each.rows[0]))
+        for rank, each in enumerate(found, 1)
+    )
+
+
 def understand_for(index: SpecCLIPIndex, queries: TextQueries, text: str) -> Question:
     """Read a question to a model and its index; see `understand`.
 
     Words alone are a question where a training sentence is like them, and where they lie nearer to
     some sources than to others.
     """
-    question = understand(text, queries.vocabulary, index.variables)
+    question = understand(text, queries.vocabulary, index.variables, index.places)
     if question.refusal or question.kinds or question.conditions or question.cone:
+        return question
+    if question.hosts:  # their sources answer, whatever the other words say
         return question
     if queries.likeness(question.text) < LEAST_LIKENESS:
         reason = "Not understood: the texts of the model say nothing like this."

@@ -23,6 +23,7 @@ from .description import Description, LiteratureHit, OutlierScore, SimilarSource
 from .hits import literature_hit, similar_source
 from .inputs import SpectrumInput, find_source, read_input, stored_spectrum
 from .load_model import load_dual_encoder, load_parts
+from .neighbours import hits_at_position, one_card_a_source, position_links
 
 if TYPE_CHECKING:
     from ..literature import TextEmbedder
@@ -35,6 +36,8 @@ PARTS = ("index", "moe", "outliers", "classes")
 BATCH_SIZE = 64
 # Number of neighbours averaged for a map position.
 _MAP_NEIGHBOURS = 5
+# Spectra asked for beyond those shown: a source may have many, and few have papers.
+_SPARE_HITS = 200
 _FEW_COUNTS = 100
 # Of classes named by the user, where the model has no fitted temperature; fits come out near it.
 _DEFAULT_TEMPERATURE = 0.2
@@ -355,8 +358,7 @@ class Describer:
         if self.index is not None:
             texts = self.index.search(points, top_k)
             if len(self.index.spectra):
-                most = max(top_k, _MAP_NEIGHBOURS)
-                neighbours = self.index.search(points, most, kind="spectra")
+                neighbours = self.index.search(points, top_k + _SPARE_HITS, kind="spectra")
         classes: list[dict[str, float]] = [{} for _ in batch]
         if self.classes is not None:
             classes = _by_probability(self.classes, points)
@@ -368,12 +370,16 @@ class Describer:
         }
         for row, (label, spectrum, _) in enumerate(batch):
             facts = spectrum_facts(spectrum)
+            at_position = hits_at_position(self.index, facts)
+            own_names = [str(hit.entry.get("source_name")) for hit, _ in at_position]
+            near = one_card_a_source(neighbours[row], top_k, own_names)
             yield Description(
                 file=label,
                 source=facts,
                 model=self.name,
                 literature=tuple(literature_hit(hit) for hit in texts[row]),
-                similar=tuple(self._similar_sources(neighbours[row][:top_k])),
+                at_position=tuple(similar_source(hit, None, gap) for hit, gap in at_position),
+                similar=tuple(self._similar_sources(near)),
                 classes=classes[row],
                 class_stands_out=self._stands_out(classes[row]),
                 variables=variables[row],
@@ -382,6 +388,7 @@ class Describer:
                 notes=tuple(self._notes(facts)),
                 gallery=gallery,
                 spectrum=spectrum,
+                links=position_links(facts),
             )
 
     def _stands_out(self, classes: Mapping[str, float]) -> bool:
@@ -462,6 +469,8 @@ class Describer:
     def _notes(self, facts: Mapping[str, Any]) -> Iterator[str]:
         if self.index is not None and self.index.about.get("simulated"):
             yield "the model was trained on simulated sources: its papers and sources are invented"
+        if self.index is not None and (caveat := self.index.about.get("caveat")):
+            yield str(caveat)
         counts = facts["counts_0.5_8kev"]
         if counts < _FEW_COUNTS:
             yield f"only {counts} counts at 0.5–8 keV: the estimates mostly reflect typical sources"

@@ -28,13 +28,17 @@ SECTIONS = tuple(_ABSENT)
 
 @dataclass(frozen=True)
 class Paper:
-    """A paper with its identifier (`id_type`: bibcode, arXiv number or DOI) and a link to it."""
+    """A paper with its identifier (`id_type`: bibcode, arXiv number or DOI) and a link to it.
+
+    `about` says whether it is about a source itself, its `host` or its `class`, where known.
+    """
 
     id: str
     id_type: str
     title: str | None
     year: int | None
     link: str | None
+    about: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,10 @@ class SimilarSource:
         ra, dec: degrees, ICRS.
         map_position: on the map of the catalogue.
         split: of the dataset the model was trained on.
+        host: galaxy or star cluster that it lies in.
+        aliases: other names.
+        papers: about it, its host or its class, in an index without texts.
+        separation_arcsec: from the position of the spectrum described.
     """
 
     rank: int
@@ -87,6 +95,10 @@ class SimilarSource:
     dec: float | None
     map_position: tuple[float, float] | None
     split: str | None = None
+    host: str | None = None
+    aliases: tuple[str, ...] = ()
+    papers: tuple[Paper, ...] = ()
+    separation_arcsec: float | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +148,8 @@ class Description:
         source: properties of the spectrum itself, see `spectrum_facts`.
         model: name of the model.
         literature: nearest texts.
-        similar: nearest spectra of the catalogue.
+        at_position: sources of the index at the position of the spectrum, nearest first.
+        similar: nearest sources of the index, one entry each; those at the position left out.
         classes: class -> probability, largest first; empty without zero-shot classes.
         class_stands_out: the largest family is probable enough to be right more often than not.
         variables: physical variables; empty without experts.
@@ -145,6 +158,7 @@ class Description:
         notes: caveats.
         gallery: number of texts (`papers`) and of spectra that were searched.
         spectrum: the spectrum, for plots.
+        links: addresses of what services know at its position, by their names.
     """
 
     file: str | None
@@ -160,6 +174,8 @@ class Description:
     gallery: Mapping[str, int]
     spectrum: XRaySpectrum = field(repr=False, compare=False)
     class_stands_out: bool = True
+    at_position: tuple[SimilarSource, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.to_text()
@@ -185,7 +201,7 @@ class Description:
             name: getattr(self, name) for name in self.__dataclass_fields__ if name != "spectrum"
         }
         values["families"] = self.families
-        for name in ("literature", "similar", "variables", "families"):
+        for name in ("literature", "at_position", "similar", "variables", "families"):
             values[name] = [asdict(item) for item in values[name]]
         values["outlier"] = None if self.outlier is None else asdict(self.outlier)
         return _to_json(values)

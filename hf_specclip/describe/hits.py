@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..search.index import Hit, paper_url
@@ -22,17 +23,7 @@ def literature_hit(hit: Hit) -> LiteratureHit:
         score=round(hit.score, 4),
         id=entry["id"],
         source_names=tuple(str(name) for name in _as_list(entry.get("source_names"))),
-        papers=tuple(
-            Paper(
-                id=str(paper.get("id") or ""),
-                id_type=str(paper.get("id_type") or ""),
-                title=as_text(paper.get("title")),
-                year=as_int(paper.get("year")),
-                link=paper_url(paper),
-            )
-            for paper in _as_list(entry.get("papers"))
-            if isinstance(paper, Mapping)
-        ),
+        papers=_papers(entry),
         summary=(
             {str(section): as_text(text) for section, text in summary.items()}
             if isinstance(summary, Mapping)
@@ -42,14 +33,24 @@ def literature_hit(hit: Hit) -> LiteratureHit:
     )
 
 
-def similar_source(hit: Hit, map_position: Any = None) -> SimilarSource:
-    """Convert a spectrum of the index, with its position (2,) on the map."""
+def papers_of_source(hit: Hit) -> LiteratureHit:
+    """Convert a spectrum of an index without texts: the papers about its source."""
+    return literature_hit(replace(hit, entry={
+        **hit.entry, "source_names": [hit.entry.get("source_name")], "summary": {}
+    }))  # fmt: skip
+
+
+def similar_source(
+    hit: Hit, map_position: Any = None, separation: float | None = None
+) -> SimilarSource:
+    """Convert a spectrum of the index, with its position (2,) on the map, or a source without
+    spectrum; `separation` is its distance from a position, arcsec."""
     entry = hit.entry
     return SimilarSource(
         rank=hit.rank,
         score=round(hit.score, 4),
-        id=entry["id"],
-        name=str(entry.get("source_name") or entry["id"]),
+        id=str(entry.get("id") or entry.get("source_name")),
+        name=str(entry.get("source_name") or entry.get("id")),
         source_class=as_text(entry.get("class")),
         obsid=as_int(entry.get("obsid")),
         counts=as_int(entry.get("counts")),
@@ -60,6 +61,25 @@ def similar_source(hit: Hit, map_position: Any = None) -> SimilarSource:
             None if map_position is None else (float(map_position[0]), float(map_position[1]))
         ),
         split=as_text(entry.get("split")),
+        host=as_text(entry.get("host")),
+        aliases=tuple(str(name) for name in _as_list(entry.get("aliases"))),
+        papers=_papers(entry),
+        separation_arcsec=separation,
+    )
+
+
+def _papers(entry: Mapping[str, Any]) -> tuple[Paper, ...]:
+    return tuple(
+        Paper(
+            id=str(paper.get("id") or ""),
+            id_type=str(paper.get("id_type") or ""),
+            title=as_text(paper.get("title")),
+            year=as_int(paper.get("year")),
+            link=paper_url(paper),
+            about=as_text(paper.get("about")),
+        )
+        for paper in _as_list(entry.get("papers"))
+        if isinstance(paper, Mapping)
     )
 
 

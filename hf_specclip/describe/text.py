@@ -17,9 +17,19 @@ def render_text(description: Description) -> str:
         lines.append(f"\n  literature (nearest of {description.gallery['papers']:,} texts)")
         for hit in description.literature:
             lines += literature_lines(hit)
+    if description.at_position:
+        of_source = description.source.get("ra") is not None
+        where = "at this position" if of_source else "at the position of the observation's target"
+        lines.append(f"\n  in the catalogue {where}")
+        for source in description.at_position:
+            lines += source_card(source)
     if description.similar:
         lines.append(f"\n  similar sources (of {description.gallery['spectra']:,} spectra)")
-        lines += [source_line(source) for source in description.similar]
+        for source in description.similar:
+            lines += source_card(source)
+    if description.links:
+        lines.append("\n  at this position")
+        lines += [f"    {name:<24} {link}" for name, link in description.links.items()]
     if description.classes:
         caveat = "" if description.class_stands_out else ": no class stands out"
         lines.append(f"\n  class (zero-shot){caveat}")
@@ -50,7 +60,21 @@ def literature_lines(hit: LiteratureHit) -> list[str]:
         lines.append(f"        {summary[: _SUMMARY_LENGTH - 1] + '…' if shortened else summary}")
     for paper in hit.papers[:3]:
         year = f" ({paper.year})" if paper.year else ""
-        lines.append(f"        · {paper.title or 'untitled'}{year}  {paper.link or paper.id}")
+        title = f"{paper.title}{year}  " if paper.title else ""
+        lines.append(f"        · {title}{paper.link or paper.id}")
+    return lines
+
+
+def source_card(source: SimilarSource) -> list[str]:
+    """Write a source of the index with its names, host and papers, as lines."""
+    lines = [source_line(source)]
+    parts = [f"in {source.host}" if source.host else "", ", ".join(source.aliases[:3])]
+    if any(parts):
+        lines.append(f"        {'; '.join(part for part in parts if part)}")
+    for paper in source.papers[:3]:
+        about = f" (on its {paper.about})" if paper.about in ("host", "class") else ""
+        title = f"{paper.title}  " if paper.title else ""
+        lines.append(f"        · {title}{paper.link or paper.id}{about}")
     return lines
 
 
@@ -60,8 +84,10 @@ def source_line(source: SimilarSource, coordinates: bool = False) -> str:
     position = ""
     if coordinates and source.ra is not None and source.dec is not None:
         position = f"  {source.ra:9.5f} {source.dec:+9.5f}"
+    gap = source.separation_arcsec
+    score = f"{source.score:+.3f}" if gap is None else f"{gap:5.1f}″"
     return (
-        f"    {source.rank:>2}. {source.score:+.3f}  {source.name:<26}"
+        f"    {source.rank:>2}. {score}  {source.name:<26}"
         f"{source.source_class or '–':<14}{counts}{position}"
     )
 

@@ -16,7 +16,7 @@ MODEL_FOLDERS = ("model", "ensemble")
 MODEL_TYPES = ("specclip", "specclip_ensemble")
 MAX_CONFIG_BYTES = 1 << 24
 # No code: that of a repository is neither fetched nor run.
-_FETCHED = ("*.json", "*.jsonl", "*.safetensors", "*.txt", "*.model")
+_FETCHED = ("*.json", "*.jsonl", "*.jsonl.gz", "*.safetensors", "*.txt", "*.model")
 
 
 @dataclass(frozen=True)

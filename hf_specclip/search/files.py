@@ -2,14 +2,17 @@
 
 `entries.jsonl` holds one JSON object a line for each text, `embeddings.safetensors` their vectors
 in the same order; `spectra.jsonl` and `spectra.safetensors` the same of the spectra, with their
-columns; `index.json` plain values about the index. An index without spectra lacks the last three.
+columns; `sources.jsonl` sources without spectra; `index.json` plain values about the index. An
+index without spectra lacks the last four. Lines may be compressed (`spectra.jsonl.gz`).
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +26,12 @@ ENTRIES_FILE = "entries.jsonl"
 EMBEDDINGS_FILE = "embeddings.safetensors"
 SPECTRA_FILE = "spectra.jsonl"
 SPECTRUM_TENSORS_FILE = "spectra.safetensors"
-ABOUT_FILE = "index.json"
-FILES = (ENTRIES_FILE, EMBEDDINGS_FILE, SPECTRA_FILE, SPECTRUM_TENSORS_FILE, ABOUT_FILE)
+SOURCES_FILE, ABOUT_FILE = "sources.jsonl", "index.json"
+COMPRESSED = ".gz"
+FILES = (
+    *(ENTRIES_FILE, EMBEDDINGS_FILE, SPECTRA_FILE, SPECTRUM_TENSORS_FILE, SOURCES_FILE, ABOUT_FILE),
+    *(name + COMPRESSED for name in (SPECTRA_FILE, SOURCES_FILE)),
+)
 # A summary and its papers are a few kilobytes; a longer line is a damaged or hostile file.
 MAX_ENTRY_BYTES = 1 << 20
 MAX_ENTRIES = 20_000_000
@@ -35,27 +42,49 @@ _MEND = "fetch or build the gallery again"
 Part = tuple[list[dict[str, Any]], dict[str, np.ndarray]]
 
 
-def write_index(target: Path, texts: Part, spectra: Part | None, about: Mapping[str, Any]) -> Path:
-    """Write an index folder atomically; an older one stays until the new one is complete."""
+def write_index(
+    target: Path,
+    texts: Part,
+    spectra: Part | None,
+    about: Mapping[str, Any],
+    other_sources: Sequence[Mapping[str, Any]] = (),
+    *,
+    compact: bool = False,
+) -> Path:
+    """Write an index folder atomically; an older one stays until the new one is complete.
+
+    Args:
+        target: the folder.
+        texts, spectra, about, other_sources: contents, see `SpecCLIPIndex`.
+        compact: compress the lines of spectra and sources, and round numbers to float16.
+    """
     from safetensors.numpy import save_file
 
+    suffix = COMPRESSED if compact else ""
     with atomic_folder(target) as partial:
         parts = [(ENTRIES_FILE, EMBEDDINGS_FILE, texts)]
         if spectra is not None:
-            parts.append((SPECTRA_FILE, SPECTRUM_TENSORS_FILE, spectra))
+            parts.append((SPECTRA_FILE + suffix, SPECTRUM_TENSORS_FILE, spectra))
         for lines_name, tensors_name, (entries, tensors) in parts:
-            with (partial / lines_name).open("w", encoding="utf-8") as lines:
-                for entry in entries:
-                    lines.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
+            _write_entries(partial / lines_name, entries)
             contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+            if compact:
+                contiguous = {
+                    name: array.astype(np.float16) if array.dtype.kind == "f" else array
+                    for name, array in contiguous.items()
+                }
             save_file(contiguous, str(partial / tensors_name))
+        if other_sources:
+            _write_entries(partial / (SOURCES_FILE + suffix), other_sources)
         if about:
             write_json(partial / ABOUT_FILE, about)
     return target
 
 
-def read_index(folder: Path) -> tuple[Part, Part | None, dict[str, Any]]:
-    """Read the texts, the spectra (None without) and the plain values of an index folder.
+def read_index(
+    folder: Path,
+) -> tuple[Part, Part | None, list[dict[str, Any]], dict[str, Any]]:
+    """Read texts, spectra (None without), sources without spectra and plain values of an index.
 
     Tensors stay on disk and are mapped into memory.
 
@@ -64,11 +93,28 @@ def read_index(folder: Path) -> tuple[Part, Part | None, dict[str, Any]]:
         FileFormatError: when a file is damaged, or two do not belong together.
     """
     texts = _read_part(folder, ENTRIES_FILE, EMBEDDINGS_FILE)
-    spectra = None
-    if (folder / SPECTRA_FILE).is_file() or (folder / SPECTRUM_TENSORS_FILE).is_file():
-        spectra = _read_part(folder, SPECTRA_FILE, SPECTRUM_TENSORS_FILE)
+    spectra, sources = None, []
+    lines = _lines_file(folder, SPECTRA_FILE)
+    if lines.is_file() or (folder / SPECTRUM_TENSORS_FILE).is_file():
+        spectra = _read_part(folder, lines.name, SPECTRUM_TENSORS_FILE)
         _check_columns(spectra[1], folder / SPECTRUM_TENSORS_FILE)
-    return texts, spectra, _read_about(folder / ABOUT_FILE)
+    if (lines := _lines_file(folder, SOURCES_FILE)).is_file():
+        sources = _read_entries(lines)
+    return texts, spectra, sources, _read_about(folder / ABOUT_FILE)
+
+
+def _lines_file(folder: Path, name: str) -> Path:
+    """Return the file of that name, compressed where there is only that."""
+    compressed = folder / (name + COMPRESSED)
+    return compressed if compressed.is_file() else folder / name
+
+
+def _write_entries(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    compressed = path.suffix == COMPRESSED
+    with gzip.GzipFile(path, "wb", mtime=0) if compressed else path.open("wb") as file:
+        for entry in entries:
+            line = json.dumps(entry, ensure_ascii=False, allow_nan=False)
+            file.write(f"{line}\n".encode())
 
 
 def _read_part(folder: Path, lines_name: str, tensors_name: str) -> Part:
@@ -94,20 +140,27 @@ def _read_part(folder: Path, lines_name: str, tensors_name: str) -> Part:
 
 def _read_entries(path: Path) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
-    with path.open("rb") as lines:
-        while line := lines.readline(MAX_ENTRY_BYTES + 1):
-            number = len(entries) + 1
-            if len(line) > MAX_ENTRY_BYTES or number > MAX_ENTRIES:
-                raise FileFormatError(
-                    f"{path} line {number} is longer than {MAX_ENTRY_BYTES} bytes, or beyond "
-                    f"{MAX_ENTRIES:,}: {_MEND}"
-                )
-            entry = _json_object(line, f"{path} line {number}")
-            for key in ("class", "text", "source_name"):
-                if not isinstance(entry.get(key, ""), str | None):
-                    raise FileFormatError(f"{path} line {number}: {key} is no text: {_MEND}")
-            entries.append(entry)
+    try:
+        with gzip.open(path) if path.suffix == COMPRESSED else path.open("rb") as lines:
+            while line := lines.readline(MAX_ENTRY_BYTES + 1):
+                number = len(entries) + 1
+                if len(line) > MAX_ENTRY_BYTES or number > MAX_ENTRIES:
+                    raise FileFormatError(
+                        f"{path} line {number} is longer than {MAX_ENTRY_BYTES} bytes, or beyond "
+                        f"{MAX_ENTRIES:,}: {_MEND}"
+                    )
+                entries.append(_entry(line, f"{path} line {number}"))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise FileFormatError(f"{path} is damaged ({error}): {_MEND}") from error
     return entries
+
+
+def _entry(line: bytes, name: str) -> dict[str, Any]:
+    entry = _json_object(line, name)
+    for key in ("class", "text", "source_name", "host"):
+        if not isinstance(entry.get(key, ""), str | None):
+            raise FileFormatError(f"{name}: {key} is no text: {_MEND}")
+    return entry
 
 
 def _check_columns(columns: Mapping[str, np.ndarray], path: Path) -> None:

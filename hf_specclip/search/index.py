@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -23,7 +24,8 @@ from .entries import Hit, IndexPart
 from .files import FILES, read_index, write_index
 from .filter import IndexFilter
 from .nearest import as_queries
-from .sources import SourceTable
+from .places import place_names
+from .sources import SourcePosition, SourceTable, declinations, sources_within
 
 if TYPE_CHECKING:
     from .milvus import MilvusIndex
@@ -48,10 +50,13 @@ class SpecCLIPIndex:
         embeddings: array (n, D), any positive length; normalised here to unit length.
         spectra: one mapping for each spectrum, with `id`, `source_name`, and where known `class`,
             `ra`, `dec` (degrees), `obsid`, `obi`, `region_id`, `counts`, `exposure` (s), `group`,
-            `split` and `text`, the id of the text about its source.
+            `split` and `text`, the id of the text about its source; further `host`, `aliases`, and
+            `papers` where there are no texts.
         spectrum_embeddings: array (m, D).
         spectrum_columns: arrays along the spectra, such as `map` (m, 2), their positions on a map,
             `counts` (m, bins), or variables of the catalogue (m,).
+        other_sources: sources known by `source_name`, `ra`, `dec` and `class` only, found by
+            position.
         about: plain values about the index, such as the dataset it was made from.
 
     Attributes:
@@ -74,6 +79,7 @@ class SpecCLIPIndex:
         spectra: Sequence[Mapping[str, Any]] = (),
         spectrum_embeddings: np.ndarray | None = None,
         spectrum_columns: Mapping[str, np.ndarray] | None = None,
+        other_sources: Sequence[Mapping[str, Any]] = (),
         about: Mapping[str, Any] | None = None,
     ):
         self.papers = IndexPart(entries, embeddings)
@@ -85,9 +91,11 @@ class SpecCLIPIndex:
                 f"spectra have {self.spectra.embeddings.shape[1]} dimensions and texts "
                 f"{self.dimension}: embed both with one model"
             )
+        self.other_sources = [dict(entry) for entry in other_sources]
         self.about = dict(about or {})
         self._rows_by_name: dict[str, list[int]] | None = None
         self._sources: SourceTable | None = None
+        self._declinations: np.ndarray | None = None
         self._values: dict[str, np.ndarray] | None = None
 
     def __len__(self) -> int:
@@ -171,6 +179,26 @@ class SpecCLIPIndex:
             self._sources = SourceTable.from_entries(self.spectra.entries, self.entries)
         return self._sources
 
+    @cached_property
+    def places(self) -> dict[str, str]:
+        """Names of the hosts of the sources, as `place_names`."""
+        return place_names({e["host"] for e in self.spectra.entries if e.get("host")})
+
+    def within(self, ra: float, dec: float, radius: float) -> list[SourcePosition]:
+        """Find the sources near a position, nearest first.
+
+        Args:
+            ra, dec, radius: degrees (ICRS).
+
+        Returns:
+            Each source once; with the row of its brightest spectrum, where there is one.
+        """
+        entries = [*self.spectra.entries, *self.other_sources]
+        if self._declinations is None:
+            self._declinations = declinations(entries)
+        rows = np.flatnonzero(np.abs(self._declinations - dec) <= radius)
+        return sources_within(entries, rows.tolist(), ra, dec, radius)
+
     @property
     def variables(self) -> list[str]:
         """Names of the variables of which the index holds values."""
@@ -204,8 +232,8 @@ class SpecCLIPIndex:
         """Return the rows in `spectra` of the detections of a source, brightest first.
 
         Args:
-            name: the catalogue's, such as `2CXO J004722.6-252050`; case, the space and the prefix
-                do not matter.
+            name: the catalogue's, such as `2CXO J004722.6-252050`, or an alias; case, the space and
+                the prefix do not matter.
 
         Raises:
             KeyError: for a source that is not in the index.
@@ -213,13 +241,17 @@ class SpecCLIPIndex:
         if self._rows_by_name is None:
             self._rows_by_name = {}
             for row, entry in enumerate(self.spectra.entries):
-                key = plain_name(str(entry.get("source_name") or entry["id"]))
-                self._rows_by_name.setdefault(key, []).append(row)
+                names = [
+                    str(entry.get("source_name") or entry["id"]),
+                    *(entry.get("aliases") or ()),
+                ]
+                for key in {plain_name(str(name)) for name in names}:
+                    self._rows_by_name.setdefault(key, []).append(row)
             for rows in self._rows_by_name.values():
                 rows.sort(key=lambda row: -_counts(self.spectra.entries[row]))
         rows = self._rows_by_name.get(plain_name(name), [])
         if not rows:
-            n = len(self._rows_by_name)
+            n = len({entry.get("source_name") for entry in self.spectra.entries})
             content = f"{n:,} sources" if n else "no spectra"
             raise KeyError(f"{name!r} is not among the {content} of this index")
         return rows
@@ -262,16 +294,24 @@ class SpecCLIPIndex:
             ValueError: see the class.
         """
         self.part(kind).add(entries, embeddings, columns)
-        self._rows_by_name = self._sources = self._values = None
+        self._rows_by_name = self._sources = self._values = self._declinations = None
+        self.__dict__.pop("places", None)
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the index atomically; an older one stays until the new one is complete."""
+    def save(self, folder: str | os.PathLike[str], *, compact: bool = False) -> Path:
+        """Write the index atomically; an older one stays until the new one is complete.
+
+        Args:
+            folder: to write.
+            compact: entries compressed, and numbers in float16.
+        """
         spectra = None
         if len(self.spectra):
             tensors = {"embeddings": self.spectra.embeddings, **self.spectra.columns}
             spectra = (self.spectra.entries, tensors)
         texts = (self.papers.entries, {"embeddings": self.papers.embeddings})
-        return write_index(Path(folder), texts, spectra, self.about)
+        return write_index(
+            Path(folder), texts, spectra, self.about, self.other_sources, compact=compact
+        )
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> SpecCLIPIndex:
@@ -284,7 +324,7 @@ class SpecCLIPIndex:
         path = Path(folder)
         if path.is_dir():
             refuse_links_out(path, FileFormatError)
-        (entries, tensors), spectra, about = read_index(path)
+        (entries, tensors), spectra, other_sources, about = read_index(path)
         spectrum_entries, columns = spectra or ([], {})
         try:
             return cls(
@@ -293,6 +333,7 @@ class SpecCLIPIndex:
                 spectra=spectrum_entries,
                 spectrum_embeddings=columns.pop("embeddings", None),
                 spectrum_columns=columns,
+                other_sources=other_sources,
                 about=about,
             )
         except ValueError as error:

@@ -153,8 +153,10 @@ def filter_expression(where: IndexFilter) -> str:
     Raises:
         ValueError: for ranges of variables, which the database does not hold.
     """
-    if where.where:
-        raise ValueError("an index in Milvus holds no variables: filter them in the folder")
+    if where.where or where.hosts:
+        raise ValueError(
+            "an index in Milvus holds no variables and no hosts: filter them in the folder"
+        )
     terms = []
     if where.splits is not None:
         terms.append(f"split in {_literal(where.splits)}" if where.splits else "row < 0")

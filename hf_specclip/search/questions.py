@@ -19,6 +19,7 @@ from ..literature.source_classes import ClassMention, mentioned_classes
 from ..models.variables_specclip import VARIABLES
 from .coordinates import find_cone
 from .filter import NUMBER, Condition
+from .places import find_places
 from .vocabulary import Vocabulary
 
 MAX_QUESTION = 2_000
@@ -89,8 +90,10 @@ class Question:
         labels: their classes, as in the column `source_class`.
         conditions: ranges of variables.
         cone: right ascension, declination and radius, degrees.
+        hosts: places that the sources lie in, by their names in the index.
         words: other words that the training texts use.
-        unused: names of sources and places, and quantities that the index holds no values of.
+        unused: names of sources and of places that the index lacks, and quantities that it holds
+            no values of.
         unknown: words that were not understood.
         suggestions: unknown word -> words spelt like it.
         refusal: reason why there can be no answer; None where there can.
@@ -103,6 +106,7 @@ class Question:
     labels: frozenset[str] = frozenset()
     conditions: tuple[Condition, ...] = ()
     cone: tuple[float, float, float] | None = None
+    hosts: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
@@ -124,6 +128,8 @@ class Question:
         if self.cone:
             ra, dec, radius = self.cone
             lines.append(f"position: within {60 * radius:.3g}′ of {ra:.5f} {dec:+.5f}")
+        if self.hosts:
+            lines.append(f"in: {', '.join(self.hosts)}")
         if self.words:
             lines.append(f"words: {', '.join(self.words)}")
         if self.unused:
@@ -144,6 +150,7 @@ class Question:
             "labels": sorted(self.labels),
             "conditions": [str(condition) for condition in self.conditions],
             "cone": None if self.cone is None else list(self.cone),
+            "hosts": list(self.hosts),
             "words": list(self.words),
             "unused": list(self.unused),
             "not_understood": list(self.unknown),
@@ -153,7 +160,10 @@ class Question:
 
 
 def understand(
-    text: str, vocabulary: Vocabulary | None = None, variables: Collection[str] | None = None
+    text: str,
+    vocabulary: Vocabulary | None = None,
+    variables: Collection[str] | None = None,
+    places: Mapping[str, str] | None = None,
 ) -> Question:
     """Read a question.
 
@@ -161,6 +171,7 @@ def understand(
         text: in English, such as `"ULX in NGC 253"` or `"Gamma ~ 1.7 with NH 1e22"`.
         vocabulary: of the training texts; every word counts as known where None.
         variables: that the index holds values of; every one where None.
+        places: of `SpecCLIPIndex.places`: names of hosts that may be asked for.
 
     Raises:
         ValueError: for a text longer than `MAX_QUESTION` characters.
@@ -180,12 +191,15 @@ def understand(
     left.remove(*spans)
     ranges = [Condition.parse(match[0]) for match in left.find(_CONDITION)]
     lacking = {c.variable for c in ranges if variables is not None and c.variable not in variables}
+    hosts = find_places(left.text, places or {})
+    left.remove(*(span for span, _ in hosts))
     # Before "PSR" is read as a pulsar.
     names = [match[0] for match in left.find(_BY_POSITION, _GALACTIC_CENTRE)]
     quantities = find_quantities(left.text)
     mentions = mentioned_classes(left.without(quantities))
     left.remove(*((q.start, q.stop) for q in quantities), *((m.start, m.stop) for m in mentions))
     names += [match[0] for match in left.find(*_DESIGNATIONS, keep=_is_designation(vocabulary))]
+    in_words = [*names, *(text[slice(*span)] for span, _ in hosts)]
     stated, unstored = _conditions(text, quantities, variables)
     kinds = _asked_for(text, mentions)
     known, common, unknown = _sort_words(left.text, vocabulary)
@@ -195,6 +209,7 @@ def understand(
         labels=frozenset().union(*(mention.labels for mention in kinds)),
         conditions=(*(c for c in ranges if c.variable not in lacking), *stated),
         cone=cone,
+        hosts=tuple(dict.fromkeys(host for _, host in hosts)),
         words=tuple(known),
         unused=(
             *names,
@@ -203,7 +218,7 @@ def understand(
         ),
         unknown=tuple(unknown),
         suggestions=_suggestions(unknown, vocabulary),
-        content=_content(text, [*names, *(w for w in unknown if w.isalpha())], spans),
+        content=_content(text, [*in_words, *(w for w in unknown if w.isalpha())], spans),
     )
     return _refuse(question, mentions, common)
 
@@ -347,7 +362,8 @@ def _refuse(question: Question, mentions: list[ClassMention], common: list[str])
     """Add the reason where the question says nothing that can be searched for."""
     named = sum(len(mention.phrase.split()) for mention in mentions)
     understood = named + len(question.words) + 2 * len(question.conditions)
-    if question.cone is not None or len(question.unknown) <= understood != 0:
+    placed = question.cone is not None or question.hosts
+    if placed or len(question.unknown) <= understood != 0:
         return question
     if question.unused and not question.unknown:
         reason = (

@@ -33,10 +33,13 @@ class RankedSource:
 
 
 def question_filter(question: Question, where: IndexFilter | None = None) -> IndexFilter:
-    """Add the conditions and the position of a question to a filter."""
+    """Add the conditions, the position and the hosts of a question to a filter."""
     where = where or IndexFilter()
     return replace(
-        where, where=(*where.where, *question.conditions), cone=where.cone or question.cone
+        where,
+        where=(*where.where, *question.conditions),
+        cone=where.cone or question.cone,
+        hosts=where.hosts or question.hosts,
     )
 
 
@@ -73,8 +76,9 @@ def rank_sources(
     else:
         score = index.spectra.embeddings[rows] @ point
         texts = table.text[rows]
-        about = np.where(texts >= 0, index.papers.embeddings[texts] @ point, score)
-        score = (score + about) / 2
+        has_text = texts >= 0
+        about = index.papers.embeddings[texts[has_text]] @ point
+        score[has_text] = (score[has_text] + about) / 2
     labelled = np.zeros(len(rows), bool)
     if by_class and question.labels:
         labelled = np.isin(table.label[rows], sorted(question.labels))

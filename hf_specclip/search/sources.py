@@ -1,4 +1,4 @@
-"""Sources, classes and texts of the spectra of an index, as arrays."""
+"""Sources of an index: their classes and texts as arrays, and their positions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..literature.source_classes import find_class
+from .filter import positions_of, separation
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,53 @@ class SourceTable:
         )
 
 
+@dataclass(frozen=True)
+class SourcePosition:
+    """Source near a position.
+
+    Attributes:
+        separation: degrees.
+        entry: its entry in the index.
+        row: among the entries searched.
+    """
+
+    separation: float
+    entry: Mapping[str, Any]
+    row: int
+
+
+def declinations(entries: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Return the declination of each entry, degrees (n,); nan where unknown."""
+    positions = [positions_of(entry) for entry in entries]
+    return np.array([position[0][1] if position else np.nan for position in positions])
+
+
+def sources_within(
+    entries: Sequence[Mapping[str, Any]], rows: Sequence[int], ra: float, dec: float, radius: float
+) -> list[SourcePosition]:
+    """Find the sources near a position among some rows, nearest first, each once (by its brightest
+    spectrum)."""
+    nearest: dict[str, SourcePosition] = {}
+    for row in rows:
+        gap = separation(*positions_of(entries[row])[0], ra, dec)
+        if gap > radius:
+            continue
+        name = str(entries[row].get("source_name") or entries[row].get("id"))
+        other = nearest.get(name)
+        if other is None or _counts(entries[row]) > _counts(other.entry):
+            nearest[name] = SourcePosition(gap, entries[row], row)
+    return sorted(nearest.values(), key=lambda match: match.separation)
+
+
+def _counts(entry: Mapping[str, Any]) -> float:
+    counts = entry.get("counts")
+    return float(counts) if isinstance(counts, int | float) else 0.0
+
+
 def usual_label(name: str) -> str:
     """Return the usual label of a class; its name where it is unknown."""
     source_class = find_class(name)
     return source_class.label if source_class else name
 
 
-__all__ = ["SourceTable", "usual_label"]
+__all__ = ["SourcePosition", "SourceTable", "declinations", "sources_within", "usual_label"]

@@ -31,6 +31,8 @@ def spectrum_facts(spectrum: XRaySpectrum) -> dict[str, Any]:
     area = binned["effective_area"]
     return {
         **{name: getattr(spectrum, name) for name in _OBSERVATION},
+        "target_ra": None if spectrum.target is None else spectrum.target[0],
+        "target_dec": None if spectrum.target is None else spectrum.target[1],
         "exposure_s": float(spectrum.exposure),
         "channels": len(spectrum.counts),
         "energy_range_kev": [float(spectrum.energy_edges[0]), float(spectrum.energy_edges[-1])],

@@ -50,6 +50,7 @@ class XRaySpectrum:
         obsid, obi, region_id: the detection in the Chandra Source Catalog, or None.
         telescope, instrument, detector: as the header has them, or None.
         ra, dec: position of the source, degrees ICRS, or None.
+        target: position of the observation's target (`RA_TARG`, `DEC_TARG`), or None.
         path: file it was read from, or None.
         energy_from: where the channel energies come from, such as ``EBOUNDS of x.rmf``.
         notes: what the reader had to make up for (a side file that was not found, …).
@@ -89,6 +90,7 @@ class XRaySpectrum:
     detector: str | None = None
     ra: float | None = None
     dec: float | None = None
+    target: tuple[float, float] | None = None
     path: str | None = None
     energy_from: str | None = None
     notes: tuple[str, ...] = ()

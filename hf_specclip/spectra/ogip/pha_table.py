@@ -320,6 +320,7 @@ def observation_of(table: Table, raw: RawSpectrum) -> dict[str, Any]:
         if ra is not None and dec is not None:
             break
         ra, dec = None, None
+    target = degrees("RA_TARG", 0, 360), degrees("DEC_TARG", -90, 90)
     name = text("OBJECT")
     poisson = header.get("POISSERR")
     return {
@@ -332,5 +333,6 @@ def observation_of(table: Table, raw: RawSpectrum) -> dict[str, Any]:
         "detector": text("DETNAM"),
         "ra": ra,
         "dec": dec,
+        "target": None if None in target else target,
         "poisson_errors": poisson if isinstance(poisson, bool) else None,
     }

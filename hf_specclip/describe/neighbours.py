@@ -1,0 +1,99 @@
+"""Sources of an index near a spectrum: at its position, and alike in the shared space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from ..search.index import Hit, SpecCLIPIndex
+from .hits import as_float
+
+# Radius of a search at a source's position, arcsec: the catalogue's error ellipses are 1″ on the
+# axis and several ″ far from it. A telescope's target has a position of other origin.
+SOURCE_RADIUS, TARGET_RADIUS = 3.0, 5.0
+_ARCSEC = 3600.0
+_MOST_AT_POSITION = 3
+
+
+def hits_at_position(
+    index: SpecCLIPIndex | None, facts: Mapping[str, Any]
+) -> list[tuple[Hit, float]]:
+    """Find the sources of an index at the position of a spectrum, nearest first.
+
+    Args:
+        index: None has no sources.
+        facts: of `spectrum_facts`: position of the source, else of the observation's target.
+
+    Returns:
+        Hits of rank 1 upward and no score (0), each with its distance in arcsec.
+    """
+    position = position_of(facts)
+    if index is None or position is None:
+        return []
+    ra, dec, radius = position
+    near = index.within(ra, dec, radius / _ARCSEC)[:_MOST_AT_POSITION]
+    return [
+        (Hit(rank, 0.0, match.entry, match.row), round(_ARCSEC * match.separation, 2))
+        for rank, match in enumerate(near, 1)
+    ]
+
+
+def position_of(facts: Mapping[str, Any]) -> tuple[float, float, float] | None:
+    """Return the position of a source, else of the target, and a search radius (″)."""
+    for names, radius in ((("ra", "dec"), SOURCE_RADIUS),
+                          (("target_ra", "target_dec"), TARGET_RADIUS)):  # fmt: skip
+        ra, dec = (as_float(facts.get(name)) for name in names)
+        if ra is not None and dec is not None:
+            return ra, dec, radius
+    return None
+
+
+def position_links(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return addresses of what services know at the position of a spectrum, by their names.
+
+    The links are written, not followed: nothing is sent.
+    """
+    position = position_of(facts)
+    if position is None:
+        return {}
+    ra, dec, radius = position
+    where = f"{ra:.6f} {dec:+.6f}"
+    simbad = {"Coord": where, "Radius": radius, "Radius.unit": "arcsec"}
+    ned = {
+        "search_type": "Near Position Search", "in_csys": "Equatorial", "in_equinox": "J2000",
+        "ra": f"{ra:.6f}d", "dec": f"{dec:+.6f}d", "radius": f"{radius / 60:.3f}",
+    }  # fmt: skip
+    csc = {"RA": f"{ra:.6f}", "DEC": f"{dec:.6f}", "SR": f"{radius / _ARCSEC:.6f}"}
+    ads = f'object:"{where}:0 {max(1, round(radius / 60))}"'
+    return {
+        "SIMBAD": f"https://simbad.cds.unistra.fr/simbad/sim-coo?{urlencode(simbad)}",
+        "NED": f"https://ned.ipac.caltech.edu/conesearch?{urlencode(ned)}",
+        "ADS": f"https://ui.adsabs.harvard.edu/search/q={quote(ads)}",
+        "Chandra Source Catalog": f"https://cda.cfa.harvard.edu/csc21scs/coneSearch?{urlencode(csc)}",
+    }
+
+
+def one_card_a_source(hits: Sequence[Hit], top_k: int, without: Sequence[str] = ()) -> list[Hit]:
+    """Keep the nearest spectrum of each source.
+
+    Args:
+        hits: spectra, nearest first.
+        top_k: number of sources. Where none of them has a paper, the nearest that has one is added.
+        without: names of sources to leave out.
+    """
+    names = set(without)
+    sources: list[Hit] = []
+    for hit in hits:
+        name = str(hit.entry.get("source_name") or hit.entry["id"])
+        if name not in names:
+            names.add(name)
+            sources.append(replace(hit, rank=len(sources) + 1))
+    chosen = sources[:top_k]
+    if not any(hit.entry.get("papers") for hit in chosen):
+        chosen += [hit for hit in sources[top_k:] if hit.entry.get("papers")][:1]
+    return chosen
+
+
+__all__ = ["hits_at_position", "one_card_a_source", "position_links", "position_of"]

@@ -1,0 +1,88 @@
+"""Places that sources lie in, such as galaxies and star clusters, by the names in use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+# Messier number and NGC number, in turns.
+_MESSIER = """\
+1 1952 2 7089 3 5272 4 6121 5 5904 6 6405 7 6475 8 6523 9 6333 10 6254 11 6705 12 6218 13 6205
+14 6402 15 7078 16 6611 17 6618 18 6613 19 6273 20 6514 21 6531 22 6656 23 6494 24 6603 26 6694
+27 6853 28 6626 29 6913 30 7099 31 224 32 221 33 598 34 1039 35 2168 36 1960 37 2099 38 1912
+39 7092 41 2287 42 1976 43 1982 44 2632 46 2437 47 2422 48 2548 49 4472 50 2323 51 5194 52 7654
+53 5024 54 6715 55 6809 56 6779 57 6720 58 4579 59 4621 60 4649 61 4303 62 6266 63 5055 64 4826
+65 3623 66 3627 67 2682 68 4590 69 6637 70 6681 71 6838 72 6981 73 6994 74 628 75 6864 76 650
+77 1068 78 2068 79 1904 80 6093 81 3031 82 3034 83 5236 84 4374 85 4382 86 4406 87 4486 88 4501
+89 4552 90 4569 91 4548 92 6341 93 2447 94 4736 95 3351 96 3368 97 3587 98 4192 99 4254 100 4321
+101 5457 103 581 104 4594 105 3379 106 4258 107 6171 108 3556 109 3992 110 205"""
+_NICKNAMES = {
+    "NGC 104": ("47 Tuc", "47 Tucanae"),
+    "NGC 224": ("Andromeda", "Andromeda galaxy"),
+    "NGC 253": ("Sculptor galaxy",),
+    "NGC 292": ("SMC", "Small Magellanic Cloud"),
+    "NGC 598": ("Triangulum galaxy",),
+    "NGC 4038": ("Antennae",),
+    "NGC 5128": ("Cen A", "Centaurus A"),
+    "NGC 5139": ("omega Cen", "omega Centauri", "ω Cen"),
+    "NGC 5194": ("Whirlpool galaxy",),
+    "NGC 6611": ("Eagle nebula",),
+    "ESO097-013": ("Circinus", "Circinus galaxy"),
+}
+_WORD = re.compile(r"[^\W_]+(?:[+-]\d+)?")
+_MOST_WORDS, _FEWEST_LETTERS = 3, 2
+
+
+def place_key(name: str) -> str:
+    """Return a name in one form, so that `NGC0253`, `NGC 253` and `ngc253` are equal."""
+    squeezed = re.sub(r"[\s_–-]+", "", name).casefold()
+    return re.sub(r"(?<=[a-z])0+(?=[1-9])", "", squeezed)
+
+
+def place_names(hosts: Iterable[str]) -> dict[str, str]:
+    """Map every name of some hosts, in the form of `place_key`, to the host.
+
+    Examples:
+        >>> place_names(["NGC 224"])["m31"]
+        'NGC 224'
+    """
+    numbers = iter(_MESSIER.split())
+    messier = {f"ngc{ngc}": f"M{number}" for number, ngc in zip(numbers, numbers, strict=True)}
+    nicknames = {place_key(host): names for host, names in _NICKNAMES.items()}
+    names: dict[str, str] = {}
+    for host in hosts:
+        key = place_key(host)
+        others = nicknames.get(key, ())
+        for name in (host, *others, *([messier[key]] if key in messier else [])):
+            if len(place_key(name)) > _FEWEST_LETTERS or key in messier:
+                names.setdefault(place_key(name), host)
+    return names
+
+
+def find_places(text: str, names: Mapping[str, str]) -> list[tuple[tuple[int, int], str]]:
+    """Find the hosts that a text names.
+
+    Args:
+        text: question.
+        names: of `place_names`.
+
+    Returns:
+        Span and host of each, the longest name where several overlap.
+    """
+    words = list(_WORD.finditer(text))
+    found: list[tuple[tuple[int, int], str]] = []
+    start = 0
+    while start < len(words):
+        for number in range(min(_MOST_WORDS, len(words) - start), 0, -1):
+            span = (words[start].start(), words[start + number - 1].end())
+            phrase = text[slice(*span)]
+            if re.fullmatch(r"[\w\s+–-]+", phrase) and (host := names.get(place_key(phrase))):
+                found.append((span, host))
+                start += number
+                break
+        else:
+            start += 1
+    return found
+
+
+__all__ = ["find_places", "place_key", "place_names"]

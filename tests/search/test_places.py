@@ -1,0 +1,61 @@
+"""Hosts of sources in questions, and sources by position."""
+
+import numpy as np
+import pytest
+
+from hf_specclip.errors import FileFormatError
+from hf_specclip.search.index import SpecCLIPIndex
+from hf_specclip.search.places import find_places, place_names
+from hf_specclip.search.questions import understand
+from hf_specclip.search.ranking import rank_sources
+
+PLACES = place_names(["NGC 224", "NGC 104", "Terzan 9"])
+
+
+@pytest.fixture
+def index():
+    spectra = [
+        {"id": f"S{i}", "source_name": f"S{i}", "ra": 10.0 + i, "dec": 41.0, "class": "LMXB",
+         "host": "NGC 224" if i % 2 else "NGC 104", "aliases": [f"4U {i}"]}
+        for i in range(6)
+    ]  # fmt: skip
+    vectors = np.random.default_rng(0).normal(size=(6, 8))
+    others = [{"source_name": "O", "ra": 11.0, "dec": 41.001, "class": "AGN?"}]
+    return SpecCLIPIndex(
+        [], np.zeros((0, 8)), spectra=spectra, spectrum_embeddings=vectors,
+        spectrum_columns={"powlaw_gamma": np.arange(6.0)}, other_sources=others,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["M31", "m 31", "NGC0224", "ngc-224", "Andromeda galaxy"])
+def test_a_host_is_found_by_any_of_its_names(name):
+    assert [host for _, host in find_places(f"LMXB in {name}", PLACES)] == ["NGC 224"]
+
+
+def test_a_host_in_a_question_is_a_condition(index):
+    question = understand("an LMXB in M31", places=index.places)
+    assert question.hosts == ("NGC 224",)
+    assert "in: NGC 224" in question.lines()
+    ranked = rank_sources(index, question, index.spectra.embeddings[0], top_k=10)
+    assert {row for each in ranked for row in each.rows} == {1, 3, 5}
+    alone = understand("47 Tuc", places=index.places)
+    assert alone.refusal is None
+    assert "NGC 253" in understand("an LMXB in NGC 253", places=index.places).unused
+
+
+def test_sources_within_a_radius_come_nearest_first(index):
+    near = index.within(11.0, 41.0, 0.01)
+    assert [match.entry["source_name"] for match in near] == ["S1", "O"]
+    assert near[1].separation == pytest.approx(0.001, abs=1e-6)
+    assert index.find("4u3") == [3]
+
+
+def test_a_compact_index_keeps_entries_and_rounds_numbers(index, tmp_path):
+    loaded = SpecCLIPIndex.load(index.save(tmp_path / "index", compact=True))
+    assert loaded.spectra.entries == index.spectra.entries
+    assert loaded.other_sources == index.other_sources
+    np.testing.assert_allclose(loaded.spectra.embeddings, index.spectra.embeddings, atol=1e-3)
+    path = tmp_path / "index" / "spectra.jsonl.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(FileFormatError, match="damaged"):
+        SpecCLIPIndex.load(tmp_path / "index")

@@ -1,0 +1,202 @@
+"""Gallery of real sources: a table of facts, embedded by a model.
+
+    python -m specclip_training.default_gallery --model runs/best --output runs/best/model/gallery
+
+Sources come from `specclip_datasets.tables.real_sources`; their spectra are reconstructed from
+counts in bands and fits of the catalogue, or from fluxes in bands. The gallery has names,
+positions, classes, values and identifiers of papers, and no texts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from hf_specclip.describe.describer import Describer
+from hf_specclip.search.index import SpecCLIPIndex
+from hf_specclip.search.map import lay_out
+from specclip_datasets.simulation.instrument import nearest_epochs
+from specclip_datasets.tables.plan import identify
+from specclip_datasets.tables.real_sources import CITATION, VALUES, read_real_sources
+from specclip_datasets.tables.reconstruct import reconstruct_fluxes, reconstruct_rows
+
+BATCH = 256
+# Response of sources of which only fluxes are at hand.
+FLUX_EPOCH = ("ACIS-I", 2005.3)
+CAVEAT = (
+    "the sources named are real, their spectra reconstructed from the catalogue's counts or fluxes "
+    "in bands and its fits; a class with a question mark is a guess from X-ray properties"
+)
+_NAME_KEYS = ("aliases", "host", "class", "class_from", "obsid", "exposure")
+# Columns of the catalogue that give the shape of each fitted model.
+_SHAPES = {"powlaw": "powlaw_gamma", "bb": "bb_kt", "brems": "brems_kt"}
+
+
+def build_real_gallery(
+    model: str | os.PathLike[str] | Describer,
+    output: str | os.PathLike[str],
+    *,
+    table: pa.Table | None = None,
+    seed: int = 0,
+) -> SpecCLIPIndex:
+    """Embed the real sources by a model, and write them as its gallery.
+
+    Args:
+        model: a run, a model folder, or a describer.
+        output: folder of the index; replaced.
+        table: of facts; the one in the repository where None.
+        seed: of the reconstructed spectra and the map.
+
+    Returns:
+        The index.
+    """
+    if not isinstance(model, Describer):
+        model = Describer.from_pretrained(model, parts=())
+    table = read_real_sources() if table is None else table
+    facts = table.to_pylist()
+    rows = [row for row, entry in enumerate(facts) if entry["model"] is not None]
+    points = np.zeros((len(rows), 0), np.float32)
+    place = {row: number for number, row in enumerate(rows)}
+    for batch, spectra in reconstruct(facts, rows, np.random.default_rng(seed)):
+        embedded = model.embed(spectra)
+        if not points.shape[1]:
+            points = np.zeros((len(rows), embedded.shape[1]), np.float32)
+        points[[place[row] for row in batch]] = embedded
+    # Positions on the map and neighbours are those of the points as they are stored.
+    points = points.astype(np.float16).astype(np.float32)
+    columns = {name: table[name].take(rows).to_numpy().astype(np.float32) for name in VALUES}
+    index = SpecCLIPIndex(
+        [],
+        np.zeros((0, points.shape[1]), np.float32),
+        spectra=[source_entry(facts[row]) for row in rows],
+        spectrum_embeddings=points,
+        spectrum_columns={**columns, "map": lay_out(points, seed)},
+        other_sources=[source_entry(entry) for row, entry in enumerate(facts) if row not in place],
+        about={
+            "dataset": "real sources",
+            "simulated": False,
+            "citation": CITATION,
+            "caveat": CAVEAT,
+            "energy_range": list(model.model.config.spectrum_config.energy_range),
+        },
+    )
+    index.save(output, compact=True)
+    return index
+
+
+def reconstruct(
+    facts: list[dict[str, Any]], rows: list[int], random: np.random.Generator
+) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
+    """Yield batches of rows of the table with their reconstructed spectra."""
+    epochs = epochs_of(facts, rows)
+    groups: dict[tuple[int, bool], list[int]] = {}
+    for row in rows:
+        groups.setdefault((epochs[row], facts[row]["model"] == "fluxes"), []).append(row)
+    for (epoch, by_flux), members in sorted(groups.items()):
+        make = _from_fluxes if by_flux else _from_bands
+        for start in range(0, len(members), BATCH):
+            batch = members[start : start + BATCH]
+            columns = make([facts[row] for row in batch], epoch, random)
+            yield (
+                batch,
+                [{name: values[i] for name, values in columns.items()} for i in range(len(batch))],
+            )
+
+
+def epochs_of(facts: list[dict[str, Any]], rows: list[int]) -> dict[int, int]:
+    """Return the calibration epoch of the response of each row, named such as `s2007`."""
+    families, years = [], []
+    for row in rows:
+        response = facts[row]["response"]
+        family, year = FLUX_EPOCH
+        if response:
+            family, year = {"s": "ACIS-S", "i": "ACIS-I"}[response[0]], float(response[1:])
+        families.append(family)
+        years.append(year)
+    epochs = nearest_epochs(np.array(families), np.array(years))
+    return dict(zip(rows, epochs.tolist(), strict=True))
+
+
+def source_entry(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry of a source in the index: what is known of it, and no nulls."""
+    entry = {
+        "source_name": facts["name"],
+        "ra": facts["ra"],
+        "dec": facts["dec"],
+        **{key: facts[key] for key in _NAME_KEYS if facts[key]},
+    }
+    if facts["papers"]:
+        entry["papers"] = [
+            {"id": paper["id"], "id_type": identify(paper["id"])[0], "about": paper["about"]}
+            for paper in facts["papers"]
+        ]
+    if facts["model"] is not None:
+        entry["id"] = facts["name"]
+        entry["spectrum_from"] = (
+            "hardness ratios" if facts["model"] == "hardness" else "band counts"
+        )
+    if facts["counts"]:
+        entry["counts"] = sum(facts["counts"])
+    return entry
+
+
+def _from_fluxes(
+    facts: list[dict[str, Any]], epoch: int, random: np.random.Generator
+) -> dict[str, np.ndarray]:
+    fluxes = np.array([entry["fluxes"] for entry in facts])
+    return reconstruct_fluxes(fluxes, random, epoch=epoch)
+
+
+def _from_bands(
+    facts: list[dict[str, Any]], epoch: int, random: np.random.Generator
+) -> dict[str, np.ndarray]:
+    shapes, columns = [], []
+    for entry in facts:
+        name = _SHAPES.get(entry["model"])
+        shapes.append(entry[name] if name else np.nan)
+        columns.append(entry[f"{entry['model']}_nh"] if name else np.nan)
+    rows = {
+        "epoch": epoch,
+        "counts": np.array([entry["counts"] for entry in facts]),
+        "background": np.array([entry["background"] for entry in facts]),
+        "scale": np.array([entry["scale"] for entry in facts], np.float64),
+        "model": np.array([entry["model"] for entry in facts], dtype=object),
+        "shape": np.array(shapes, np.float64),
+        "nh": np.array(columns, np.float64),
+    }
+    return {
+        **reconstruct_rows(rows, random),
+        "background_scale": rows["scale"].astype(np.float32),
+        "exposure": np.array([entry["exposure"] for entry in facts], np.float32),
+    }
+
+
+def main() -> None:
+    """Run the command."""
+    command = argparse.ArgumentParser(
+        description="Embed real sources of the Chandra Source Catalog as a model's gallery.",
+        epilog="python -m specclip_training.default_gallery --model runs/best --output GALLERY",
+    )
+    command.add_argument("--model", required=True, metavar="RUN|FOLDER", help="a finished model")
+    command.add_argument("--output", required=True, metavar="FOLDER", help="the gallery")
+    command.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    options = command.parse_args()
+    index = build_real_gallery(options.model, options.output, seed=options.seed)
+    size = sum(file.stat().st_size for file in Path(options.output).iterdir())
+    print(
+        f"{options.output}: {len(index.spectra):,} sources with spectra, "
+        f"{len(index.other_sources):,} without, {size:,} bytes"
+    )
+
+
+if __name__ == "__main__":
+    main()
+
+
+__all__ = ["build_real_gallery"]
