@@ -20,7 +20,7 @@ from .rows import prepare_processes, simulated_splits
 from .variety import SummaryTexts
 
 # Raise it whenever the same knobs give other rows.
-VERSION = "0.9.0"
+VERSION = "0.10.0"
 
 # `paper` has the paper's number of pairs; its splits are the default ones, 69, 1, 15 and 15 %.
 CONFIGS: Mapping[str, Knobs] = {

@@ -128,13 +128,14 @@ def noise_free_quantities(spectra: populations.Spectra, flux: np.ndarray) -> dic
         flux: absorbed photons/cm²/s in 0.5–7 keV, (n).
     """
     photons = populations.photon_spectra(spectra)
-    band = {name: photons[:, instrument.photons_within(name)].sum(axis=1) for name in BANDS}
+    usual = np.full(len(photons), instrument.USUAL_EPOCH)
+    colours = instrument.hardness_ratios(photons, usual)
     broad = instrument.photons_within("b")
     stated = ("first", "second", "shape", "shape2", "share2", "nh", "abundance", "redshift", "line")
     return {
         "flux": flux * (photons[:, broad] @ instrument.PHOTON_CENTRES[broad] * ERG_PER_KEV),
-        "hardness": (band["h"] - band["s"]) / (band["h"] + band["s"]),
-        "medium_soft": (band["m"] - band["s"]) / (band["m"] + band["s"]),
+        "hardness": colours["hard_hs"],
+        "medium_soft": colours["hard_ms"],
         **{name: getattr(spectra, name) for name in (*stated, "covering")},
     }
 
@@ -211,22 +212,14 @@ def measured_variables(observed: Observed, seen: Detections) -> dict[str, np.nda
     Returns:
         Arrays (n) by column, nan where the catalogue has nothing.
     """
-    bands = {}
+    bands, areas = {}, instrument.map_areas(seen.response, seen.theta)
     for name in BANDS:
         inside = bins_within(name)
-        counts, area = observed.counts[:, inside], observed.area[:, inside]
-        number = counts.sum(axis=1)
-        # Each count is as many photons as its own energy's area says; without any, the mean does.
-        per_count = np.where(
-            number > 0,
-            (counts / area).sum(axis=1) / np.maximum(number, 1),
-            1.0 / area.mean(axis=1),
-        )
         bands[name] = photometry.Band(
-            number,
+            observed.counts[:, inside].sum(axis=1),
             observed.background[:, inside].sum(axis=1),
             seen.background_scale,
-            per_count / seen.exposure,
+            1.0 / (areas[name] * seen.exposure),
         )
     columns = {"flux_significance_b": photometry.flux_significance(bands["b"])}
     for pair in ("hm", "hs", "ms"):

@@ -27,6 +27,12 @@ CHANNEL_EDGES = np.arange(N_CHANNELS + 1) * CHANNEL_WIDTH
 # A Gaussian's full width at half maximum, in standard deviations.
 FWHM_PER_SIGMA = 2.354820045
 
+# The catalogue's exposure maps, which turn net counts into photon fluxes, hold the effective area
+# at one energy of each band, keV (Evans et al. 2010, ApJS 189, 37).
+MAP_ENERGIES = {"b": 2.3, "s": 0.92, "m": 1.56, "h": 3.8}
+# Of `load_epochs()`: hardness ratios that belong to no observation are those of ACIS-S in 2007.
+USUAL_EPOCH = 1
+
 # Quiescent background, counts/s/arcsec² in 0.5–7 keV, rounded from the rates per chip in the
 # Proposers' Observatory Guide: about 0.8 counts/s on the back-illuminated S3, 0.3 on an I chip.
 BACKGROUND_RATES = {"ACIS-S": 3.1e-6, "ACIS-I": 1.2e-6}
@@ -173,6 +179,17 @@ def effective_area(epoch: np.ndarray, theta: np.ndarray, energy: np.ndarray) -> 
     return on_axis[epoch] * vignetting(theta, energy)
 
 
+def map_areas(epoch: np.ndarray, theta: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the effective area at each band's `MAP_ENERGIES`, cm², (B) each.
+
+    Args:
+        epoch: index into `load_epochs()`, (B).
+        theta: off-axis angle, arcmin, (B).
+    """
+    area = effective_area(epoch, theta, np.array(list(MAP_ENERGIES.values())))
+    return dict(zip(MAP_ENERGIES, area.T, strict=True))
+
+
 def fold(photons: np.ndarray, epoch: np.ndarray, theta: np.ndarray) -> np.ndarray:
     """Return expected count rates of spectra seen by the instrument.
 
@@ -193,6 +210,48 @@ def fold(photons: np.ndarray, epoch: np.ndarray, theta: np.ndarray) -> np.ndarra
         rows = epoch == index
         rates[rows] = seen[rows] @ load_epochs()[index].redistribution
     return rates
+
+
+@cache
+def _fluxes_per_photon() -> np.ndarray:
+    """Return the photon flux of each band that the catalogue finds for one photon/cm²/s of each
+    energy, per epoch, (6, 870, 4).
+    """
+    return np.stack(
+        [
+            np.stack(
+                [
+                    item.area
+                    * item.redistribution[:, channels_within(BANDS[band])].sum(axis=1)
+                    / np.interp(energy, PHOTON_CENTRES, item.area)
+                    for band, energy in MAP_ENERGIES.items()
+                ],
+                axis=1,
+            )
+            for item in load_epochs()
+        ]
+    )
+
+
+def hardness_ratios(photons: np.ndarray, epoch: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the catalogue's hardness ratios of a measurement on axis without noise.
+
+    Args:
+        photons: photons/cm²/s on `PHOTON_EDGES`, (B, 870).
+        epoch: index into `load_epochs()`, (B).
+
+    Returns:
+        `hard_hm`, `hard_hs` and `hard_ms`, (B) each.
+    """
+    fluxes = np.empty((len(photons), len(MAP_ENERGIES)))
+    for index in np.unique(epoch):
+        rows = epoch == index
+        fluxes[rows] = photons[rows] @ _fluxes_per_photon()[index]
+    band = dict(zip(MAP_ENERGIES, fluxes.T, strict=True))
+    return {
+        f"hard_{hard}{soft}": (band[hard] - band[soft]) / (band[hard] + band[soft])
+        for hard, soft in ("hm", "hs", "ms")
+    }
 
 
 def background_rates(epoch: np.ndarray, theta: np.ndarray, brightness: np.ndarray) -> np.ndarray:

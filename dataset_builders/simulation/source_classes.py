@@ -131,6 +131,8 @@ class SourceClass:
 
 
 # Sources of the numbers stand beside each class: medians and scatter as they give them, rounded.
+# The scatter within an observation is that of usual ones, 10 to 50 ks: of the catalogue's sources
+# with thousands of counts, few are variable in them.
 CLASSES: Mapping[str, SourceClass] = {
     # Just et al. 2007 (Γ 1.92 ± 0.2); variability: Paolillo et al. 2004, Gibson & Brandt 2012.
     "qso": SourceClass(
@@ -139,7 +141,7 @@ CLASSES: Mapping[str, SourceClass] = {
         local_nh=LogNormal(0.05, 0.7, high=20.0),
         redshift=LogNormal(1.1, 0.22, 0.2, 4.0),
         variability=0.12,
-        behaviour=Behaviour(LogNormal(0.03, 0.25, high=0.3)),
+        behaviour=Behaviour(LogNormal(0.015, 0.25, high=0.3)),
     ),
     # Chartas et al. 2002, Pooley et al. 2007: quasars, with microlensing of tenths of a magnitude.
     "lensed_qso": SourceClass(
@@ -149,38 +151,40 @@ CLASSES: Mapping[str, SourceClass] = {
         redshift=LogNormal(1.7, 0.15, 0.6, 4.0),
         variability=0.16,
         brightness=0.5,
-        behaviour=Behaviour(LogNormal(0.03, 0.25, high=0.3)),
+        behaviour=Behaviour(LogNormal(0.015, 0.25, high=0.3)),
     ),
-    # Nandra & Pounds 1994; Gierliński & Done 2004 (soft excess of kT 0.1–0.15 keV); Fe K of 80 eV:
-    # Bianchi et al. 2007; variability: González-Martín & Vaughan 2012.
+    # Nandra & Pounds 1994; Gierliński & Done 2004 (soft excess of kT 0.1–0.15 keV); little gas
+    # beyond the Galaxy's: Winter et al. 2009; Fe K of 80 eV: Bianchi et al. 2007; variability:
+    # González-Martín & Vaughan 2012.
     "seyfert1": SourceClass(
         "Seyfert_1",
-        Component(POWER_LAW, Normal(1.8, 0.25, 1.0, 2.8)),
-        Component(BLACK_BODY, Normal(0.12, 0.02, 0.07), 0.45, Normal(0.25, 0.1, 0.05, 0.6)),
-        local_nh=LogNormal(0.03, 0.7, high=20.0),
+        Component(POWER_LAW, Normal(1.8, 0.2, 1.0, 2.8)),
+        Component(BLACK_BODY, Normal(0.12, 0.02, 0.07), 0.45, Normal(0.15, 0.07, 0.03, 0.4)),
+        local_nh=LogNormal(0.02, 0.5, high=20.0),
         redshift=LogNormal(0.06, 0.35, 0.003, 0.5),
         line=LogNormal(0.08, 0.2, high=0.3),
         variability=0.2,
         brightness=0.4,
-        behaviour=Behaviour(LogNormal(0.1, 0.3, high=0.6)),
+        behaviour=Behaviour(LogNormal(0.05, 0.3, high=0.6)),
     ),
-    # Risaliti et al. 1999 (columns); Noguchi et al. 2010 (scattered light of 0.3–10 %); Guainazzi
-    # et al. 2005 (Fe K).
+    # Risaliti et al. 1999, Ricci et al. 2017 (columns from 1e21 to beyond 1e24); Noguchi et al.
+    # 2010 (scattered light of 0.3–10 %), and as much again of the gas around: Turner et al. 1997,
+    # Guainazzi & Bianchi 2007; Guainazzi et al. 2005 (Fe K).
     "seyfert2": SourceClass(
         "Seyfert_2",
         Component(POWER_LAW, Normal(1.8, 0.2, 1.1, 2.6)),
         Component(
             POWER_LAW,
             Normal(2.3, 0.3, 1.6, 3.5),
-            0.9,
-            LogNormal(0.02, 0.35, 0.002, 0.15),
+            0.72,
+            LogNormal(0.1, 0.5, 0.002, 0.5),
             local_nh=False,
         ),
-        local_nh=LogNormal(3.5, 0.65, 0.3, 120.0),
+        local_nh=LogNormal(7.0, 0.7, 0.1, 120.0),
         redshift=LogNormal(0.06, 0.45, 0.003, 1.0),
         line=LogNormal(0.2, 0.3, high=1.5),
         variability=0.12,
-        behaviour=Behaviour(LogNormal(0.05, 0.3, high=0.4)),
+        behaviour=Behaviour(LogNormal(0.025, 0.3, high=0.4)),
     ),
     # Auchettl et al. 2017, Saxton et al. 2020: soft thermal light that fades over years.
     "tde": SourceClass(
@@ -191,7 +195,7 @@ CLASSES: Mapping[str, SourceClass] = {
         redshift=LogNormal(0.07, 0.3, 0.01, 0.4),
         variability=0.6,
         brightness=0.3,
-        behaviour=Behaviour(LogNormal(0.08, 0.3, high=0.5)),
+        behaviour=Behaviour(LogNormal(0.04, 0.3, high=0.5)),
     ),
     # Irwin et al. 2003 (nearby galaxies: Γ 1.6, or a disc of 1–2 keV); Lin et al. 2009.
     "lmxb": SourceClass(
@@ -202,19 +206,19 @@ CLASSES: Mapping[str, SourceClass] = {
         variability=0.25,
         brightness=0.15,
         behaviour=Behaviour(
-            LogNormal(0.06, 0.35, high=0.6), LogNormal(15e3, 0.3, 2.5e3, 9e4), 0.15
+            LogNormal(0.03, 0.35, high=0.6), LogNormal(15e3, 0.3, 2.5e3, 9e4), 0.15
         ),
     ),
     # White, Swank & Holt 1983; Walter et al. 2015: hard, absorbed at the source, with Fe K; periods
     # of 1–1000 s: Corbet 1986; cut-offs: Coburn et al. 2002.
     "hmxb": SourceClass(
         "HMXB",
-        Component(POWER_LAW, Normal(1.25, 0.35, 0.1, 2.2)),
-        local_nh=LogNormal(0.25, 0.6, 0.02, 60.0),
+        Component(POWER_LAW, Normal(1.2, 0.25, 0.1, 2.2)),
+        local_nh=LogNormal(0.3, 0.4, 0.02, 60.0),
         line=LogNormal(0.06, 0.35, high=1.0),
         variability=0.35,
         brightness=0.2,
-        behaviour=Behaviour(LogNormal(0.15, 0.3, high=0.8), LogNormal(300.0, 0.6, 1.0, 2e4), 0.6),
+        behaviour=Behaviour(LogNormal(0.075, 0.3, high=0.8), LogNormal(300.0, 0.6, 1.0, 2e4), 0.6),
     ),
     # Swartz et al. 2004; Kaaret, Feng & Roberts 2017: a cool disc beside a steep continuum, which
     # turns over at some keV (Gladstone et al. 2009).
@@ -225,7 +229,7 @@ CLASSES: Mapping[str, SourceClass] = {
         local_nh=LogNormal(0.2, 0.4, 0.01, 4.0),
         variability=0.2,
         brightness=0.5,
-        behaviour=Behaviour(LogNormal(0.05, 0.35, high=0.6)),
+        behaviour=Behaviour(LogNormal(0.025, 0.35, high=0.6)),
     ),
     # Bachetti et al. 2014, Pintore et al. 2017, Walton et al. 2018: harder, seconds of period, and
     # changes of a factor of ten.
@@ -236,7 +240,7 @@ CLASSES: Mapping[str, SourceClass] = {
         local_nh=LogNormal(0.25, 0.4, 0.01, 4.0),
         variability=0.45,
         brightness=0.6,
-        behaviour=Behaviour(LogNormal(0.08, 0.3, high=0.6), LogNormal(2.0, 0.4, 0.4, 40.0), 1.0),
+        behaviour=Behaviour(LogNormal(0.04, 0.3, high=0.6), LogNormal(2.0, 0.4, 0.4, 40.0), 1.0),
     ),
     # Ezuka & Ishida 1999, Mukai 2017: tall shocks of 10–40 keV behind gas that covers a part, with
     # Fe K of 150 eV; spin periods of 200–8000 s.
@@ -248,7 +252,7 @@ CLASSES: Mapping[str, SourceClass] = {
         line=LogNormal(0.14, 0.2, high=0.5),
         variability=0.2,
         behaviour=Behaviour(
-            LogNormal(0.08, 0.3, high=0.6),
+            LogNormal(0.04, 0.3, high=0.6),
             LogNormal(1500.0, 0.45, 200.0, 3e4),
             0.8,
             Normal(0.35, 0.15, 0.05, 0.9),
@@ -261,7 +265,7 @@ CLASSES: Mapping[str, SourceClass] = {
         local_nh=LogNormal(0.06, 0.5, high=3.0),
         abundance=LogNormal(0.8, 0.15, 0.2, 2.0),
         variability=0.2,
-        behaviour=Behaviour(LogNormal(0.12, 0.3, high=0.7), LogNormal(12e3, 0.3, 4e3, 6e4), 0.25),
+        behaviour=Behaviour(LogNormal(0.06, 0.3, high=0.7), LogNormal(12e3, 0.3, 4e3, 6e4), 0.25),
     ),
     # Güdel 2004, Güdel & Nazé 2009: two temperatures, metals below the Sun's; flares of hours.
     "star": SourceClass(
@@ -272,29 +276,32 @@ CLASSES: Mapping[str, SourceClass] = {
         abundance=LogNormal(0.3, 0.2, 0.05, 1.5),
         variability=0.2,
         brightness=0.1,
-        behaviour=Behaviour(LogNormal(0.06, 0.3, high=0.5), flares=0.9),
+        behaviour=Behaviour(LogNormal(0.03, 0.3, high=0.5), flares=0.9),
     ),
-    # Getman et al. 2005, Preibisch et al. 2005; flares: Wolk et al. 2005, Getman et al. 2008.
+    # Getman et al. 2005, Preibisch et al. 2005 (nearly all bright ones have two temperatures): most
+    # are revealed, behind a magnitude or two of extinction (Da Rio et al. 2010), a part is deep in
+    # its cloud; flares: Wolk et al. 2005, Getman et al. 2008.
     "yso": SourceClass(
         "YSO",
-        Component(PLASMA, LogNormal(2.6, 0.2, 1.0, 10.0)),
-        Component(PLASMA, LogNormal(0.8, 0.1, 0.3, 1.5), 0.6, Normal(0.4, 0.15, 0.05, 0.8)),
-        local_nh=LogNormal(0.7, 0.45, 0.02, 20.0),
+        Component(PLASMA, LogNormal(2.1, 0.3, 0.6, 10.0)),
+        Component(PLASMA, LogNormal(0.8, 0.1, 0.3, 1.5), 0.85, Normal(0.5, 0.25, 0.03, 0.95)),
+        local_nh=LogNormal(0.15, 1.0, high=20.0),
         abundance=LogNormal(0.3, 0.15, 0.1, 1.0),
         variability=0.3,
         behaviour=Behaviour(
-            LogNormal(0.08, 0.3, high=0.5),
+            LogNormal(0.04, 0.3, high=0.5),
             flares=0.35,
             flare=LogNormal(4.0, 0.4, high=100.0),
             flare_decay=LogNormal(8e3, 0.3, 1e3, 6e4),
         ),
     ),
-    # Nazé 2009, Rauw et al. 2015: shocks in winds, 0.3–0.7 keV, steady.
+    # Nazé 2009, Rauw et al. 2015: shocks in winds, 0.3–0.7 keV, steady, and hotter ones where winds
+    # collide or are confined, behind the dust of their associations.
     "ob_star": SourceClass(
         "OB*",
         Component(PLASMA, LogNormal(0.6, 0.1, 0.2, 1.5)),
-        Component(PLASMA, LogNormal(1.9, 0.15, 1.0, 4.0), 0.4, Normal(0.3, 0.15, 0.05, 0.7)),
-        local_nh=LogNormal(0.5, 0.25, 0.1, 4.0),
+        Component(PLASMA, LogNormal(2.2, 0.15, 1.0, 4.0), 0.6, Normal(0.35, 0.15, 0.05, 0.7)),
+        local_nh=LogNormal(0.7, 0.3, 0.1, 4.0),
         abundance=Normal(1.0, 0.15, 0.5, 1.5),
         variability=0.05,
         brightness=0.4,
@@ -362,7 +369,7 @@ CLASSES: Mapping[str, SourceClass] = {
         variability=0.4,
         brightness=0.7,
         behaviour=Behaviour(
-            LogNormal(0.03, 0.3, high=0.3),
+            LogNormal(0.015, 0.3, high=0.3),
             LogNormal(6.0, 0.2, 2.0, 12.0),
             1.0,
             flares=0.1,
@@ -416,7 +423,8 @@ FIELD_KINDS: Mapping[str, FieldKind] = {
             "tde": 0.02,
         },
         mean_sources=0.8,
-        foreground_nh=LogNormal(0.05, 0.35, 0.006, 0.6),
+        # Latitudes of 20 to 70°: HI4PI Collaboration 2016.
+        foreground_nh=LogNormal(0.03, 0.3, 0.006, 0.6),
         hosted=False,
         depth=1.7,
     ),
@@ -449,7 +457,7 @@ FIELD_KINDS: Mapping[str, FieldKind] = {
         0.10,
         {"yso": 0.84, "ob_star": 0.06, "star": 0.1},
         mean_sources=1.8,
-        foreground_nh=LogNormal(0.1, 0.25, 0.02, 1.0),
+        foreground_nh=LogNormal(0.06, 0.4, 0.01, 1.0),
         distance_mpc=LogNormal(0.0008, 0.3, 0.00013, 0.003),
         depth=1.5,
     ),

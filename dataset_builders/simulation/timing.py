@@ -8,8 +8,9 @@ flux for each.
 The odds for m bins are averaged from 2 to the largest m whose odds reach those of the best over √e,
 as the catalogue's tool does; the light curve is the mean over m (1 for a constant rate) and phase,
 weighted by their odds. What is approximate: times are kept to 1/240 of the observation, so that m
-runs over the divisors of 240, each standing for the numbers up to the next; phases wrap around the
-end; there are no gaps, dither or dead time; errors of the light curve are σ² = rate · m̄ / T.
+runs over the divisors of 240, each standing for the numbers up to the next, and over multiples of
+240 with the mean of the odds of all finer times; phases wrap around the end; there are no gaps,
+dither or dead time; errors of the light curve are σ² = rate · m̄ / T.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ import numpy as np
 # Bins of a light curve; 240 has many divisors.
 N_TIMES = 240
 _DIVISORS = tuple(m for m in range(2, N_TIMES + 1) if N_TIMES % m == 0)
+# Bins finer than the times kept: `N_TIMES` times as many.
+_FINER = (2, 3, 4, 6, 8, 12)
+_NUMBERS = (*_DIVISORS, *(N_TIMES * finer for finer in _FINER))
 # The catalogue's bins are never shorter than this, s.
 _SHORTEST_BIN = 50.0
 # Octaves of the noise of a source without period or flares.
@@ -101,51 +105,28 @@ def within_observation(counts: np.ndarray, exposure: np.ndarray) -> dict[str, np
         `var_prob_b`, `var_index_b` and `var_sigma_b` (counts/s), (n) each; nan with fewer than
         `LEAST_COUNTS` counts.
     """
-    n, number = len(counts), counts.sum(axis=1)
-    factorial = _log_factorial(int(number.max(initial=0)) + N_TIMES)
-    most = np.clip(exposure / _SHORTEST_BIN, 2.0, 3000.0)
-    # Sums over the windows that begin at each time, the end wrapped around.
-    sums = np.zeros((n, 2 * N_TIMES + 1), dtype=np.int64)
-    np.cumsum(np.concatenate([counts, counts], axis=1), axis=1, out=sums[:, 1:])
-    divisors, odds = np.array(_DIVISORS), []
-    for m in _DIVISORS:
-        width = N_TIMES // m
-        window = sums[:, width : width + N_TIMES] - sums[:, :N_TIMES]
-        by_phase = factorial.take(window).reshape(n, m, width).sum(axis=1)
-        constant = factorial[m - 1] + number * np.log(m) - factorial[number + m - 1]
-        odds.append(by_phase + (constant - np.log(width))[:, None])
+    number, sums = counts.sum(axis=1), _window_sums(counts)
+    odds = _log_odds(sums, number)
+    numbers = np.array(_NUMBERS)
     of_number = np.stack([np.logaddexp.reduce(by_phase, axis=1) for by_phase in odds], axis=1)
-    of_number[divisors > most[:, None]] = -np.inf
+    of_number[numbers > np.clip(exposure / _SHORTEST_BIN, 2.0, _NUMBERS[-1])[:, None]] = -np.inf
     fit = of_number >= of_number.max(axis=1, keepdims=True) - 0.5
-    last = len(divisors) - 1 - fit[:, ::-1].argmax(axis=1)
-    # A divisor stands for the numbers up to the next, the last one for itself.
-    stands = np.where(
-        np.arange(len(divisors)) < last[:, None], np.append(np.diff(divisors), 1), 1.0
-    )
-    stands[np.arange(len(divisors)) > last[:, None]] = 0.0
+    last = len(numbers) - 1 - fit[:, ::-1].argmax(axis=1)
+    # A number stands for those up to the next, the last one for itself.
+    stands = np.where(np.arange(len(numbers)) < last[:, None], np.append(np.diff(numbers), 1), 1.0)
+    stands[np.arange(len(numbers)) > last[:, None]] = 0.0
     with np.errstate(divide="ignore"):
-        prior = np.log(stands / (divisors[last] - 1.0)[:, None])
+        prior = np.log(stands / (numbers[last] - 1.0)[:, None])
     odds = [by_phase + prior[:, [place]] for place, by_phase in enumerate(odds)]
     total = np.logaddexp.reduce(of_number + prior, axis=1)
     # All weights add up to one, with that of a constant rate.
     everything = np.logaddexp(0.0, total)
-
     probability = np.exp(total - everything)
-    curve, bins = np.repeat((1.0 - probability)[:, None], N_TIMES, axis=1), 1.0 - probability
-    for m, by_phase in zip(_DIVISORS, odds, strict=True):
-        weight = np.exp(by_phase - everything[:, None])
-        width = N_TIMES // m
-        window = sums[:, width : width + N_TIMES] - sums[:, :N_TIMES]
-        # The rate at a time comes from the one bin of each phase that holds it.
-        rate = (window + 1.0) * np.tile(weight, m) * (m / (number + m))[:, None]
-        ends = np.zeros((n, N_TIMES + width))
-        wrapped = np.concatenate([rate[:, N_TIMES - width + 1 :], rate], axis=1)
-        np.cumsum(wrapped, axis=1, out=ends[:, 1:])
-        curve += ends[:, width:] - ends[:, :N_TIMES]
-        bins += m * weight.sum(axis=1)
+    curve, bins = _light_curve(
+        sums, number, [np.exp(by_phase - everything[:, None]) for by_phase in odds], probability
+    )
 
-    mean = number / exposure
-    curve *= mean[:, None]
+    curve *= (number / exposure)[:, None]
     level = curve.mean(axis=1, keepdims=True)
     error = np.sqrt(curve * (bins / exposure)[:, None])
     away = np.abs(curve - level) / np.maximum(error, 1e-30)
@@ -157,6 +138,67 @@ def within_observation(counts: np.ndarray, exposure: np.ndarray) -> dict[str, np
         "var_sigma_b": curve.std(axis=1),
     }
     return {name: np.where(known, values, np.nan) for name, values in columns.items()}
+
+
+def _window_sums(counts: np.ndarray) -> np.ndarray:
+    """Return running sums of counts (n, N_TIMES), the end wrapped around, (n, 2 N_TIMES + 1)."""
+    sums = np.zeros((len(counts), 2 * N_TIMES + 1), dtype=np.int64)
+    np.cumsum(np.concatenate([counts, counts], axis=1), axis=1, out=sums[:, 1:])
+    return sums
+
+
+def _log_odds(sums: np.ndarray, number: np.ndarray) -> list[np.ndarray]:
+    """Return ln of the odds of each of `_NUMBERS` of bins, by phase, (n, phases) each.
+
+    Within a time that is kept events fall evenly: the mean odds of f bins in it have
+    (k + f − 1)! / ((f − 1)! fᵏ) for its k events.
+    """
+    factorial = _log_factorial(int(number.max(initial=0)) + _NUMBERS[-1])
+    odds = []
+    for m in _NUMBERS:
+        constant = factorial[m - 1] + number * np.log(m) - factorial[number + m - 1]
+        if m > N_TIMES:
+            finer, counts = m // N_TIMES, np.diff(sums[:, : N_TIMES + 1], axis=1)
+            inside = factorial.take(counts + finer - 1).sum(axis=1)
+            inside -= N_TIMES * factorial[finer - 1] + number * np.log(finer)
+            odds.append((inside + constant)[:, None])
+            continue
+        width = N_TIMES // m
+        window = sums[:, width : width + N_TIMES] - sums[:, :N_TIMES]
+        by_phase = factorial.take(window).reshape(-1, m, width).sum(axis=1)
+        odds.append(by_phase + (constant - np.log(width))[:, None])
+    return odds
+
+
+def _light_curve(
+    sums: np.ndarray, number: np.ndarray, weights: list[np.ndarray], probability: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return relative rates (n, N_TIMES), and the mean number of bins (n).
+
+    Args:
+        sums: of the counts, `_window_sums`.
+        number: of counts, (n).
+        weights: of each of `_NUMBERS` of bins, by phase, (n, phases) each.
+        probability: of variability, (n).
+    """
+    n = len(number)
+    curve, bins = np.repeat((1.0 - probability)[:, None], N_TIMES, axis=1), 1.0 - probability
+    for m, weight in zip(_NUMBERS, weights, strict=True):
+        bins += m * weight.sum(axis=1)
+        scale = (m / (number + m))[:, None]
+        if m > N_TIMES:
+            counts = np.diff(sums[:, : N_TIMES + 1], axis=1)
+            curve += (counts * (N_TIMES / m) + 1.0) * weight * scale
+            continue
+        width = N_TIMES // m
+        window = sums[:, width : width + N_TIMES] - sums[:, :N_TIMES]
+        # The rate at a time comes from the one bin of each phase that holds it.
+        rate = (window + 1.0) * np.tile(weight, m) * scale
+        ends = np.zeros((n, N_TIMES + width))
+        wrapped = np.concatenate([rate[:, N_TIMES - width + 1 :], rate], axis=1)
+        np.cumsum(wrapped, axis=1, out=ends[:, 1:])
+        curve += ends[:, width:] - ends[:, :N_TIMES]
+    return curve, bins
 
 
 def variability_index(

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from hf_specclip.models.variables_specclip import BANDS
-
 from .. import instrument, populations
 from ..detections import ERG_PER_KEV, HARDENING, REFERENCE_AREA, at_the_time
 from ..knobs import Knobs, stream
@@ -317,15 +315,12 @@ def systematic_draws(chance: np.ndarray, number: int, random: np.random.Generato
 
 
 def true_colours(photons: np.ndarray) -> dict[str, np.ndarray]:
-    """Return `log_ergs` (erg per photon), `hard_hs` and `hard_ms` of photon spectra (n, 870)."""
-    band = {name: photons[:, instrument.photons_within(name)].sum(axis=1) for name in BANDS}
+    """Return `log_ergs` (erg per photon) and the hardness ratios of photon spectra (n, 870)."""
     broad = instrument.photons_within("b")
-    colours = {
-        f"hard_{first}{second}": (band[first] - band[second]) / (band[first] + band[second])
-        for first, second in ("hs", "ms")
-    }
-    ergs = photons[:, broad] @ instrument.PHOTON_CENTRES[broad] / band["b"] * ERG_PER_KEV
-    return {"log_ergs": np.log(ergs), **colours}
+    ergs = photons[:, broad] @ instrument.PHOTON_CENTRES[broad] / photons[:, broad].sum(axis=1)
+    usual = np.full(len(photons), instrument.USUAL_EPOCH)
+    ratios = instrument.hardness_ratios(photons, usual)
+    return {"log_ergs": np.log(ergs * ERG_PER_KEV), **ratios}
 
 
 __all__ = ["Target", "aim_at_strata", "draw_stratum", "systematic_draws", "true_colours"]

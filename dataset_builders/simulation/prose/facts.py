@@ -39,7 +39,7 @@ class Facts:
         papers: the papers about it.
         flux: absorbed, 0.5–7 keV, erg/cm²/s.
         photons: counts expected on axis from an exposure as long as is usual for its field.
-        hardness, medium_soft: (h − s)/(h + s) and (m − s)/(m + s) of absorbed photon fluxes.
+        hardness, medium_soft: the catalogue's `hard_hs` and `hard_ms`, without noise.
         first, second, shape, shape2, share2, nh, abundance, redshift, line, covering: see
             `populations.Spectra`.
     """
