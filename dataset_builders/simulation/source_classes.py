@@ -176,7 +176,7 @@ CLASSES: Mapping[str, SourceClass] = {
         Component(
             POWER_LAW,
             Normal(2.3, 0.3, 1.6, 3.5),
-            0.72,
+            0.77,
             LogNormal(0.1, 0.5, 0.002, 0.5),
             local_nh=False,
         ),
@@ -194,7 +194,7 @@ CLASSES: Mapping[str, SourceClass] = {
         local_nh=LogNormal(0.03, 0.4, high=0.5),
         redshift=LogNormal(0.07, 0.3, 0.01, 0.4),
         variability=0.6,
-        brightness=0.3,
+        brightness=0.1,
         behaviour=Behaviour(LogNormal(0.04, 0.3, high=0.5)),
     ),
     # Irwin et al. 2003 (nearby galaxies: Γ 1.6, or a disc of 1–2 keV); Lin et al. 2009.
@@ -275,7 +275,6 @@ CLASSES: Mapping[str, SourceClass] = {
         local_nh=LogNormal(0.01, 0.4, high=0.3),
         abundance=LogNormal(0.3, 0.2, 0.05, 1.5),
         variability=0.2,
-        brightness=0.1,
         behaviour=Behaviour(LogNormal(0.03, 0.3, high=0.5), flares=0.9),
     ),
     # Getman et al. 2005, Preibisch et al. 2005 (nearly all bright ones have two temperatures): most
@@ -285,7 +284,7 @@ CLASSES: Mapping[str, SourceClass] = {
         "YSO",
         Component(PLASMA, LogNormal(2.1, 0.3, 0.6, 10.0)),
         Component(PLASMA, LogNormal(0.8, 0.1, 0.3, 1.5), 0.85, Normal(0.5, 0.25, 0.03, 0.95)),
-        local_nh=LogNormal(0.15, 1.0, high=20.0),
+        local_nh=LogNormal(0.15, 0.93, high=20.0),
         abundance=LogNormal(0.3, 0.15, 0.1, 1.0),
         variability=0.3,
         behaviour=Behaviour(
@@ -304,7 +303,7 @@ CLASSES: Mapping[str, SourceClass] = {
         local_nh=LogNormal(0.7, 0.3, 0.1, 4.0),
         abundance=Normal(1.0, 0.15, 0.5, 1.5),
         variability=0.05,
-        brightness=0.4,
+        brightness=0.2,
         behaviour=Behaviour(LogNormal(0.01, 0.2, high=0.1)),
     ),
     # Long 2017; Maggi et al. 2016 (kT 0.2–0.9 keV).
@@ -314,7 +313,7 @@ CLASSES: Mapping[str, SourceClass] = {
         local_nh=LogNormal(0.2, 0.4, 0.01, 3.0),
         abundance=LogNormal(0.8, 0.25, 0.2, 4.0),
         variability=0.0,
-        brightness=0.5,
+        brightness=0.2,
         extended=True,
     ),
     # Boroson, Kim & Fabbiano 2011; Mineo et al. 2012: 0.2–1.2 keV.
@@ -325,7 +324,7 @@ CLASSES: Mapping[str, SourceClass] = {
         local_nh=LogNormal(0.01, 0.3, high=0.2),
         abundance=LogNormal(0.5, 0.25, 0.1, 2.0),
         variability=0.0,
-        brightness=0.6,
+        brightness=0.3,
         extended=True,
     ),
     # Vikhlinin et al. 2006: 2–10 keV, a third of the Sun's metals.
@@ -431,12 +430,12 @@ FIELD_KINDS: Mapping[str, FieldKind] = {
     "galaxy": FieldKind(
         0.30,
         {
-            "lmxb": 0.46,
-            "hmxb": 0.17,
+            "lmxb": 0.48,
+            "hmxb": 0.195,
             "ulx": 0.13,
             "ulx_pulsar": 0.05,
-            "snr": 0.06,
-            "hot_gas": 0.05,
+            "snr": 0.035,
+            "hot_gas": 0.03,
             "seyfert1": 0.04,
             "seyfert2": 0.03,
             "tde": 0.01,
@@ -455,7 +454,7 @@ FIELD_KINDS: Mapping[str, FieldKind] = {
     ),
     "nursery": FieldKind(
         0.10,
-        {"yso": 0.84, "ob_star": 0.06, "star": 0.1},
+        {"yso": 0.88, "ob_star": 0.06, "star": 0.06},
         mean_sources=1.8,
         foreground_nh=LogNormal(0.06, 0.4, 0.01, 1.0),
         distance_mpc=LogNormal(0.0008, 0.3, 0.00013, 0.003),
@@ -478,12 +477,14 @@ FIELD_KINDS: Mapping[str, FieldKind] = {
             "hmxb": 0.16,
             "pulsar": 0.16,
             "magnetar": 0.09,
-            "star": 0.07,
-            "snr": 0.05,
+            "star": 0.05,
+            "snr": 0.03,
             "ob_star": 0.03,
         },
         mean_sources=0.4,
-        foreground_nh=LogNormal(0.28, 0.35, 0.02, 5.0),
+        # To the far side and the centre: 1e22 cm⁻² and more (HI4PI Collaboration 2016; Predehl &
+        # Schmitt 1995).
+        foreground_nh=LogNormal(0.5, 0.5, 0.02, 8.0),
         distance_mpc=LogNormal(0.003, 0.3, 0.0003, 0.012),
         hosted=False,
         depth=0.5,
