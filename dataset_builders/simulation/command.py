@@ -19,6 +19,7 @@ from ..info import DatasetFolderError
 from ..open_dataset import load
 from ..splits import describe_splits
 from .builder import CONFIGS, simulate
+from .class_hardness import ClassHardness, both_halves, read_types
 from .compare import Marginals, comparison_table
 from .knobs import Knobs
 from .prose import WRITERS
@@ -36,6 +37,13 @@ def add_commands(commands: Any) -> None:
         "Source Catalog, and the variety of its summaries.",
     )
     comparing.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the dataset")
+    comparing.add_argument(
+        "--types",
+        type=Path,
+        metavar="TABLE",
+        help="real detections (Parquet or CSV: name, main_type, hard_hm, hard_hs, hard_ms): "
+        "compare the hardness ratios of each class",
+    )
     comparing.set_defaults(run=_compare)
 
 
@@ -116,7 +124,7 @@ def _simulate(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    marginals, texts = Marginals(), SummaryTexts()
+    marginals, texts, classes = Marginals(), SummaryTexts(), ClassHardness()
     files = sorted((options.folder / DATA_FOLDER).glob("*.parquet"))
     if not files:
         raise DatasetFolderError(f"{options.folder} holds no {DATA_FOLDER}/*.parquet")
@@ -126,9 +134,13 @@ def _compare(options: argparse.Namespace) -> int:
             table = file.read_row_group(group)
             marginals.add(table)
             texts.add(table)
+            classes.add(table)
     print(comparison_table(marginals.quantiles()))
     print()
     print(texts.describe())
+    if options.types is not None:
+        for text in both_halves(classes.columns(), read_types(options.types)):
+            print(f"\n{text}")
     return 0
 
 

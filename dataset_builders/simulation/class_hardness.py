@@ -1,0 +1,137 @@
+"""Hardness ratios of the simulated classes beside those of real sources of the same types.
+
+A real table has one detection a row. Names whose sha256 ends in an even hexadecimal digit may guide
+the populations, the others judge them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from ..contract import N_BINS
+from .detections import bins_within
+
+RATIOS = ("hard_hm", "hard_hs", "hard_ms")
+# Real types, and the simulated classes that they are compared with.
+TYPES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "quasar": (("QSO",), ("QSO",)),
+    "AGN": (("AGN",), ("QSO", "Seyfert_1")),
+    "Seyfert 1": (("Seyfert_1",), ("Seyfert_1",)),
+    "Seyfert 2": (("Seyfert_2",), ("Seyfert_2",)),
+    "young star": (("YSO", "TTau*", "Orion_V*"), ("YSO",)),
+    "HMXB": (("HMXB",), ("HMXB",)),
+    "LMXB": (("LMXB",), ("LMXB",)),
+    "binary": (("Candidate_XB*", "XB"), ("LMXB",)),
+}
+HALVES = {"guide": 0, "judge": 1}
+# The table's detections are those that the catalogue fits.
+LEAST_NET_COUNTS = 150.0
+LEAST_SOURCES = 50
+_PERCENTILES = (16.0, 50.0, 84.0)
+_MEDIAN, _WIDTH = 0.1, 1.3
+
+
+class ClassHardness:
+    """Collector of hardness ratios by class while rows of a dataset pass."""
+
+    def __init__(self) -> None:
+        self._parts: list[dict[str, np.ndarray]] = []
+
+    def add(self, table: pa.Table) -> None:
+        """Take rows in the contract's columns that have counts enough."""
+        broad = bins_within("b")
+
+        def total(name: str) -> np.ndarray:
+            flat = table[name].combine_chunks().flatten().to_numpy()
+            return flat.reshape(len(table), N_BINS)[:, broad].sum(axis=1)
+
+        scale = table["background_scale"].to_numpy()
+        bright = total("counts") - scale * total("background_counts") > LEAST_NET_COUNTS
+        columns = _numbers(table) | {"type": np.array(table["source_class"].to_pylist(), object)}
+        self._parts.append({name: values[bright] for name, values in columns.items()})
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return `RATIOS` and `type` of all rows taken, (n) each."""
+        return {
+            name: np.concatenate([part[name] for part in self._parts]) for name in (*RATIOS, "type")
+        }
+
+
+def read_types(path: Path) -> dict[str, np.ndarray]:
+    """Read a table of real detections: `name`, `main_type` and `RATIOS` (Parquet or CSV).
+
+    Returns:
+        `RATIOS`, `type`, and `half` (0 or 1, see `HALVES`), (n) each.
+
+    Raises:
+        ValueError: for a table without these columns.
+    """
+    table = pa.csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
+    missing = sorted({"name", "main_type", *RATIOS} - set(table.column_names))
+    if missing:
+        raise ValueError(f"{path} has no column {', '.join(missing)}")
+    digits = [
+        int(hashlib.sha256(name.encode()).hexdigest()[-1], 16) % 2
+        for name in table["name"].to_pylist()
+    ]
+    kinds = np.array(table["main_type"].to_pylist(), object)
+    return _numbers(table) | {"type": kinds, "half": np.array(digits)}
+
+
+def class_table(here: Mapping[str, np.ndarray], real: Mapping[str, np.ndarray]) -> str:
+    """Format 16, 50 and 84 % of the ratios by class as Markdown, with a verdict.
+
+    A ratio passes where the medians differ by 0.1 at most and the ranges by a factor of 1.3.
+
+    Args:
+        here: columns of a dataset, `ClassHardness.columns`.
+        real: columns of a real table, `read_types`.
+    """
+    lines = ["| class | real, here |" + "".join(f" `{name}` real | here |" for name in RATIOS)]
+    lines[0] += " verdict |"
+    lines.append("|---|---|" + "---|" * (2 * len(RATIOS) + 1))
+    for title, (types, classes) in TYPES.items():
+        theirs, ours = np.isin(real["type"], types), np.isin(here["type"], classes)
+        if theirs.sum() < LEAST_SOURCES or not ours.any():
+            continue
+        cells, failures = [], []
+        for name in RATIOS:
+            expected, found = (
+                np.nanpercentile(side[name][rows], _PERCENTILES)
+                for side, rows in ((real, theirs), (here, ours))
+            )
+            cells += [" ".join(f"{value:+.2f}" for value in three) for three in (expected, found)]
+            failures += _failures(name, expected, found)
+        verdict = "passes" if not failures else "; ".join(failures)
+        cells = [title, f"{theirs.sum():,}, {ours.sum():,}", *cells, verdict]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def both_halves(here: Mapping[str, np.ndarray], real: Mapping[str, np.ndarray]) -> Iterable[str]:
+    """Yield a titled `class_table` for each of `HALVES`."""
+    for half, digit in HALVES.items():
+        rows = real["half"] == digit
+        some = {name: values[rows] for name, values in real.items()}
+        title = f"Hardness by class (16 50 84 %), real sources that {half}:"
+        yield f"{title}\n\n{class_table(here, some)}"
+
+
+def _failures(name: str, expected: np.ndarray, found: np.ndarray) -> list[str]:
+    shift = found[1] - expected[1]
+    ratio = (found[2] - found[0]) / (expected[2] - expected[0])
+    failures = [f"{name} median {shift:+.2f}"] if abs(shift) > _MEDIAN else []
+    if not 1.0 / _WIDTH <= ratio <= _WIDTH:
+        failures.append(f"{name} range × {ratio:.2f}")
+    return failures
+
+
+def _numbers(table: pa.Table) -> dict[str, np.ndarray]:
+    return {name: table[name].cast(pa.float64()).to_numpy() for name in RATIOS}
