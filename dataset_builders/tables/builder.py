@@ -57,6 +57,7 @@ from ..contract import (
     SPLITS,
     contract_features,
     list_array,
+    spectra_features,
     variable_units,
 )
 from ..folder import TableStream, write_dataset
@@ -71,7 +72,7 @@ from .columns import (
     measured_numbers,
     refuse,
 )
-from .plan import Plan, make_plan
+from .plan import Plan, classes_and_groups, make_plan
 
 VERSION = "0.1.0"
 DETECTIONS_FILE, SOURCES_FILE = "detections.parquet", "sources.parquet"
@@ -117,7 +118,7 @@ class LocalTables:
         keep_survey_only: keep sources that only such papers are about, too.
         abstracts: titles and abstracts as they are in place of summaries, of the papers whose
             `about` is `source` and whose `xray` is true; other sources are left out.
-        seed: of the splits.
+        seed: of the splits; None for those of `hash_splits`.
 
     Raises:
         LocalTablesError: when a file is missing.
@@ -130,7 +131,7 @@ class LocalTables:
         survey_limit: int = SURVEY_LIMIT,
         keep_survey_only: bool = False,
         abstracts: bool = False,
-        seed: int = 0,
+        seed: int | None = 0,
     ) -> None:
         self.folder = Path(folder)
         if not is_tables_folder(self.folder):
@@ -141,7 +142,7 @@ class LocalTables:
             "survey_limit": int(survey_limit),
             "keep_survey_only": bool(keep_survey_only),
             "abstracts": bool(abstracts),
-            "split_seed": int(seed),
+            "split_seed": None if seed is None else int(seed),
         }
 
     @property
@@ -177,7 +178,7 @@ class LocalTables:
             name=self.folder.resolve().name,
             builder="local_tables",
             builder_version=VERSION,
-            seed=self.knobs["split_seed"],
+            seed=self.knobs["split_seed"] or 0,
             knobs=self.knobs,
             description=f"{DESCRIPTION.format(texts=texts)}\n{self.plan.counts}",
         )
@@ -207,6 +208,39 @@ class LocalTables:
         Raises:
             LocalTablesError: naming file, column, row and mend.
         """
+        schema = contract_features(N_BINS).arrow_schema
+        for part, rows, areas in self._batches(self.plan.split == split):
+            source = self.plan.source[rows]
+            of_source = {
+                "source_class": [self.plan.classes[index] for index in source],
+                "group": self.plan.group[rows],
+                "papers": [self.plan.papers[index] for index in source],
+                "summary": [self.plan.summaries[index] for index in source],
+                "writer": [self.plan.writer] * len(source),
+            }
+            path = self.folder / DETECTIONS_FILE
+            yield _contract_table(part, rows, of_source, areas, path, schema)
+
+    def detections(self) -> pa.Table:
+        """Return all detections, with and without texts, in the columns of spectra alone.
+
+        Raises:
+            LocalTablesError: naming file, column, row and mend.
+        """
+        path, schema = self.folder / DETECTIONS_FILE, spectra_features(N_BINS).arrow_schema
+        classes, groups = classes_and_groups(self.folder / SOURCES_FILE, path)
+        return pa.concat_tables(
+            _contract_table(
+                part, rows, {"source_class": classes[rows], "group": groups[rows]}, areas, path,
+                schema,
+            )
+            for part, rows, areas in self._batches(np.ones(len(groups), bool))
+        )  # fmt: skip
+
+    def _batches(
+        self, chosen: np.ndarray
+    ) -> Iterator[tuple[pa.Table, np.ndarray, dict[str, np.ndarray]]]:
+        """Yield the chosen detections with their rows in the table, and the areas by response."""
         path = self.folder / DETECTIONS_FILE
         areas = _read_areas(self.folder)
         file = pq.ParquetFile(path)
@@ -218,16 +252,21 @@ class LocalTables:
         columns = [name for name in wanted if name in file.schema_arrow.names]
         start = 0
         for batch in file.iter_batches(BATCH, columns=columns):
-            rows = np.flatnonzero(self.plan.split[start : start + len(batch)] == split)
+            rows = np.flatnonzero(chosen[start : start + len(batch)])
             if rows.size:
-                part = pa.Table.from_batches([batch]).take(rows)
-                yield _contract_table(part, start + rows, self.plan, areas, path)
+                yield pa.Table.from_batches([batch]).take(rows), start + rows, areas
             start += len(batch)
 
 
 def _contract_table(
-    part: pa.Table, rows: np.ndarray, plan: Plan, areas: dict[str, np.ndarray], path: Path
+    part: pa.Table,
+    rows: np.ndarray,
+    of_source: dict[str, Any],
+    areas: dict[str, np.ndarray],
+    path: Path,
+    schema: pa.Schema,
 ) -> pa.Table:
+    """Return rows in the columns of a schema; `of_source` has those that come from their source."""
     identity = {name: integers(part, name, rows, path) for name in _INTEGERS}
     numbers = {name: finite_numbers(part, name, rows, path) for name in _NUMBERS}
     _check_ranges(numbers, rows, path)
@@ -240,21 +279,16 @@ def _contract_table(
     counts = channel_counts(part, "pi_counts", rows, path)
     background = channel_counts(part, "pi_background", rows, path)
     bins = energy_grid(N_BINS, ENERGY_RANGE)
-    source = plan.source[rows]
     columns: dict[str, Any] = {
         "source_name": names,
         **identity,
         "ra": numbers["ra"],
         "dec": numbers["dec"],
-        "source_class": [plan.classes[index] for index in source],
-        "group": plan.group[rows],
         "exposure": numbers["livetime"],
         "counts": deal_counts_batch(counts, CHANNEL_EDGES, bins, seeds),
         "background_counts": deal_counts_batch(background, CHANNEL_EDGES, bins, background_seeds),
         "background_scale": numbers["background_scale"],
-        "papers": [plan.papers[index] for index in source],
-        "summary": [plan.summaries[index] for index in source],
-        "writer": [plan.writer] * len(source),
+        **of_source,
     }
     if areas and "response" in part.column_names:
         columns["effective_area"] = _area_column(part, rows, areas, path)
@@ -263,7 +297,6 @@ def _contract_table(
     for name in ("theta", "year", *_VARIABLES):
         if name in part.column_names:
             columns[name] = measured_numbers(part, name, rows, path)
-    schema = contract_features(N_BINS).arrow_schema
     arrays = []
     for field in schema:
         values = columns.get(field.name)

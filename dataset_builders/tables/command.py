@@ -46,6 +46,12 @@ def add_command(commands: Any) -> None:
         "source (about = source) and speak of X-rays (xray = true)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the splits (default 0)")
+    parser.add_argument(
+        "--hash-splits",
+        action="store_true",
+        help="splits by the sha256 of a group's name, in place of a draw: those that `python -m "
+        "specclip_training.transfer` measures on",
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a dataset that is already there"
@@ -67,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         survey_limit=options.survey_limit,
         keep_survey_only=options.keep_survey_only,
         abstracts=options.abstracts,
-        seed=options.seed,
+        seed=None if options.hash_splits else options.seed,
     )
     plan = tables.plan
     print(plan.counts)

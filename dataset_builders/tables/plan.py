@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..splits import assign_groups, count_sources_of_papers, split_groups
+from ..splits import SURVEY_LIMIT, assign_groups, count_sources_of_papers, hash_splits, split_groups
 from .columns import cells, optional_texts, read_columns, refuse, required_texts
 
 _ARXIV_NEW = re.compile(r"(\d\d)(0[1-9]|1[0-2])\.\d{4,5}(v\d+)?")
@@ -93,7 +93,7 @@ def make_plan(
     survey_limit: int,
     keep_survey_only: bool,
     abstracts: bool,
-    seed: int,
+    seed: int | None,
 ) -> Plan:
     """Choose the detections that become rows, write their summaries, and draw groups and splits.
 
@@ -103,7 +103,7 @@ def make_plan(
         keep_survey_only: keep sources that only surveys are about.
         abstracts: use titles and abstracts as they are, of the papers about the source itself that
             speak of X-rays, in place of summaries.
-        seed: of the splits.
+        seed: of the splits; None for those of `hash_splits`.
 
     Raises:
         LocalTablesError: naming file, column, row and mend.
@@ -138,7 +138,9 @@ def make_plan(
     if rows.size:
         obsids = detections["obsid"].to_numpy()[rows]
         group[rows], connected = _groups(sources, of_source[rows], obsids, survey_limit)
-        split[rows] = split_groups(connected, seed=seed)
+        split[rows] = (
+            hash_splits(group[rows]) if seed is None else split_groups(connected, seed=seed)
+        )
     return Plan(
         split=split,
         group=group,
@@ -156,6 +158,15 @@ def make_plan(
             rows=len(rows),
         ),
     )
+
+
+def classes_and_groups(sources_path: Path, detections_path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the class and the group of each detection, (n,) of strings; a class may be None."""
+    sources = _read_sources(sources_path)
+    detections = read_columns(detections_path, ("name", "obsid"), ())
+    of_source = _match_sources(detections, detections_path, sources)
+    group, _ = _groups(sources, of_source, detections["obsid"].to_numpy(), SURVEY_LIMIT)
+    return np.array(sources.classes, dtype=object)[of_source], group
 
 
 def identify(identifier: str) -> tuple[str, int | None]:
@@ -280,4 +291,4 @@ def _paper_row(paper: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-__all__ = ["BuildCounts", "Plan", "identify", "make_plan"]
+__all__ = ["BuildCounts", "Plan", "classes_and_groups", "identify", "make_plan"]

@@ -88,7 +88,7 @@ def _photons(model: str, shape: np.ndarray, nh: np.ndarray) -> np.ndarray:
 
 def hardness_of(rates: np.ndarray, epoch: int) -> np.ndarray:
     """Return the catalogue's hardness ratios hm, hs, ms (n, 3) of expected counts (n, N_BINS)."""
-    flux = np.maximum(band_sums(rates) / _band_areas(epoch), 1e-300)
+    flux = np.maximum(band_sums(rates) / band_areas(epoch), 1e-300)
     s, m, h = flux.T
     return np.stack([(h - m) / (h + m), (h - s) / (h + s), (m - s) / (m + s)], axis=1)
 
@@ -120,7 +120,7 @@ def match_hardness(hardness: np.ndarray, epoch: int) -> tuple[np.ndarray, np.nda
 
 def match_bands(net: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
     """Find the absorbed power laws nearest to net counts in the three bands, (n, 3)."""
-    flux = np.maximum(net, 0.5) / _band_areas(epoch)
+    flux = np.maximum(net, 0.5) / band_areas(epoch)
     s, m, h = flux.T
     ratios = np.stack([(h - m) / (h + m), (h - s) / (h + s), (m - s) / (m + s)], axis=1)
     return match_hardness(ratios, epoch)
@@ -257,7 +257,8 @@ def _scaled(shape: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return shape * np.concatenate([factor, factor[:, 2:]], axis=1)[:, band_of_bins()]
 
 
-def _band_areas(epoch: int) -> np.ndarray:
+def band_areas(epoch: int) -> np.ndarray:
+    """Return the area at the energy that the catalogue takes for each band, cm² (3,)."""
     area: Any = load_epochs()[epoch].area
     return np.interp([AREA_ENERGIES[name] for name in NAMES], PHOTON_CENTRES, area)
 
@@ -284,7 +285,9 @@ def _power_laws(epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 __all__ = [
     "area_at_bins",
+    "band_areas",
     "band_sums",
+    "bin_edges",
     "hardness_of",
     "match_bands",
     "match_hardness",

@@ -211,13 +211,16 @@ def rank_figures(pairs: EmbeddedPairs) -> dict[str, float]:
     }
 
 
-def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:
+def align(
+    run: Run, pairs: PairData, spectrum: Path | None = None, start: Path | None = None
+) -> FitResult:
     """Train the dual encoder, unless the run has it already, and save it in `model/`.
 
     Args:
         run: settings and output.
         pairs: with embedded texts.
         spectrum: folder of the pretrained autoencoder; `spectrum/` of the run where None.
+        start: folder of a model of the same settings, whose weights training starts from.
 
     Raises:
         CheckpointError: when the output holds another run's, or there is no autoencoder.
@@ -225,6 +228,10 @@ def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:
     """
     target = run.output / MODEL
     model, extractor, identity = build(run, pairs, spectrum or run.output / SPECTRUM)
+    if start is not None:
+        weights = SpecCLIPModel.from_pretrained(start).state_dict()
+        model.load_state_dict(weights)
+        identity["start_weights"] = fingerprint(weights)
     if result := load_result(target, identity):
         return result
     task = AlignTask(model, extractor, pairs, run.preset.align, run.accelerator)

@@ -1,0 +1,296 @@
+"""Measures of a model on real rows: variables, intervals, classes, outliers.
+
+The rows are those of a catalogue. Test groups are those of `specclip_datasets.splits.hash_splits`;
+the others give the median guess and train the probes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from hf_specclip.evaluation import evaluate_coverage, evaluate_regression
+from hf_specclip.models.variables_specclip import VARIABLES
+from hf_specclip.spectra.fitting.fit import fit_counts
+from hf_specclip.spectra.rebin import overlap_fractions
+from specclip_datasets.simulation.instrument import CHANNEL_EDGES, PHOTON_EDGES, load_epochs
+from specclip_datasets.splits import hash_splits
+from specclip_datasets.tables.reconstruct import (
+    area_at_bins,
+    band_areas,
+    band_sums,
+    bin_edges,
+)
+
+FEWEST_COUNTS = 150
+# Variables that the catalogue and a spectrum both hold.
+JUDGED = (
+    "hard_hm", "hard_hs", "hard_ms", "powlaw_gamma", "powlaw_nh", "bb_kt", "bb_nh", "brems_kt",
+    "brems_nh", "flux_significance_b",
+)  # fmt: skip
+RATIOS = JUDGED[:3]
+FITTED = ("powlaw", "bb", "brems")
+# What is asked of a model that is called good: bias of the ratios, mean and largest error over that
+# of the median guess, shares of real values in the intervals.
+GOALS = {"bias": 0.03, "mean_error": 0.20, "largest_error": 0.6, 68: (0.60, 0.76), 90: (0.85, 0.95)}
+_SPECTRUM = ("counts", "background_counts", "background_scale", "exposure", "effective_area")
+
+
+@dataclass(frozen=True)
+class RealRows:
+    """Rows of a catalogue.
+
+    Attributes:
+        spectra: columns that the feature extractor takes, (n, …).
+        targets: variable -> value, (n,), nan where unknown.
+        groups: (n,) of strings.
+        names: of the sources, (n,).
+        classes: (n,), None where unknown.
+    """
+
+    spectra: Mapping[str, np.ndarray]
+    targets: Mapping[str, np.ndarray]
+    groups: np.ndarray
+    names: np.ndarray
+    classes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    @property
+    def net_counts(self) -> np.ndarray:
+        """Net counts at 0.5–8 keV, (n,)."""
+        behind = self.spectra["background_counts"].sum(axis=1) * self.spectra["background_scale"]
+        return self.spectra["counts"].sum(axis=1) - behind
+
+    @property
+    def is_test(self) -> np.ndarray:
+        """True for rows of the test groups, (n,)."""
+        return hash_splits(self.groups) == "test"
+
+    def records(self, rows: np.ndarray) -> list[dict[str, Any]]:
+        """Return some spectra as mappings."""
+        return [{name: values[row] for name, values in self.spectra.items()} for row in rows]
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> RealRows:
+        """Take rows in the columns of the data contract."""
+        spectra = {}
+        for name in _SPECTRUM:
+            column = table[name].combine_chunks()
+            if pa.types.is_fixed_size_list(column.type):
+                width = column.type.list_size
+                spectra[name] = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+            else:
+                spectra[name] = column.to_numpy(zero_copy_only=False)
+        targets = {
+            name: table[name].to_numpy().astype(np.float64)
+            for name in VARIABLES
+            if name in table.column_names
+        }
+        texts = ("group", "source_name", "source_class")
+        groups, names, classes = (np.array(table[n].to_pylist(), dtype=object) for n in texts)
+        return cls(spectra, targets, groups, names, classes)
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Estimates of variables, and their intervals.
+
+    Attributes:
+        value: variable -> (n,).
+        ends: nominal coverage in per cent -> lower and upper ends, variable -> (n,) each.
+    """
+
+    value: Mapping[str, np.ndarray]
+    ends: Mapping[int, tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]]
+
+
+def estimates_of(
+    describer: Any, records: Sequence[Mapping[str, Any]], batch: int = 256
+) -> Estimates:
+    """Ask the experts of a model for the variables of spectra."""
+    parts: list[list[dict[str, Any]]] = []
+    for start in range(0, len(records), batch):
+        output = describer.moe.predict(describer.model, list(records[start : start + batch]))
+        parts.append(describer.moe.to_records(output))
+    rows = [row for part in parts for row in part]
+
+    def column(name: str, key: str) -> np.ndarray:
+        return np.array([np.nan if r[name][key] is None else r[name][key] for r in rows], float)
+
+    names = describer.moe.config.variables
+    ends = {
+        level: tuple({n: column(n, f"{end}_{level}") for n in names} for end in ("lower", "upper"))
+        for level in (68, 90)
+    }
+    return Estimates({name: column(name, "value") for name in names}, ends)
+
+
+def measure_variables(
+    estimates: Mapping[str, Estimates], rows: RealRows, n_bootstrap: int
+) -> dict[str, Any]:
+    """Measure estimates for the test rows with enough counts.
+
+    Args:
+        estimates: method -> estimates for `test_rows(rows)`; the first is the model measured.
+        rows: all rows.
+        n_bootstrap: draws behind the intervals.
+
+    Returns:
+        `methods`: method -> `evaluate_regression`'s figures, with the median bias of each variable;
+        `coverage`: method -> level -> `evaluate_coverage`'s figures; `goals` of the first method.
+    """
+    test = test_rows(rows)
+    names = [name for name in VARIABLES if name in rows.targets]
+    train = ~rows.is_test
+    guess = np.array([_median(rows.targets[name][train]) for name in names])
+    targets = np.stack([rows.targets[name][test] for name in names], axis=1)
+    targets[:, ~np.isfinite(guess)] = np.nan
+    methods, coverage = {}, {}
+    for method, estimate in estimates.items():
+        values = np.stack(
+            [estimate.value.get(n, np.full(len(test), np.nan)) for n in names], axis=1
+        )
+        known = np.where(np.isfinite(values), targets, np.nan)
+        methods[method] = evaluate_regression(
+            np.nan_to_num(values), known, rows.groups[test], variables=names, guess=guess,
+            n_bootstrap=n_bootstrap,
+        )  # fmt: skip
+        for number, name in enumerate(names):
+            entry = methods[method]["variables"].get(name)
+            if entry and entry["n"]:
+                entry["median_bias"] = _median(values[:, number] - known[:, number])
+        if estimate.ends:
+            coverage[method] = {
+                level: _coverage(lower, upper, rows, test, level, n_bootstrap)
+                for level, (lower, upper) in estimate.ends.items()
+            }
+    first = next(iter(estimates))
+    return {
+        "rows": len(test),
+        "groups": len(set(rows.groups[test])),
+        "methods": methods,
+        "coverage": coverage,
+        "goals": check_goals(methods[first], coverage.get(first, {})),
+    }
+
+
+def test_rows(rows: RealRows) -> np.ndarray:
+    """Return the rows of the test groups with enough net counts."""
+    return np.flatnonzero(rows.is_test & (rows.net_counts > FEWEST_COUNTS))
+
+
+def check_goals(method: Mapping[str, Any], coverage: Mapping[int, Any]) -> dict[str, Any]:
+    """Compare figures with `GOALS`, over the variables of `JUDGED`."""
+    entries = {n: method["variables"][n] for n in JUDGED if method["variables"][n]["n"]}
+    errors = {name: 1 - entry["gain_over_guess"]["value"] for name, entry in entries.items()}
+    bias = max(abs(entries[name]["median_bias"]) for name in RATIOS)
+    mean, largest = float(np.mean(list(errors.values()))), max(errors.values())
+    figures: dict[str, Any] = {
+        "bias": {"value": bias, "met": bias <= GOALS["bias"]},
+        "mean_error": {"value": mean, "met": mean <= GOALS["mean_error"]},
+        "largest_error": {"value": largest, "met": largest < GOALS["largest_error"]},
+    }
+    for level, entry in coverage.items():
+        low, high = GOALS[level]
+        value = entry["overall"]["value"]
+        figures[f"coverage_{level}"] = {"value": value, "met": low <= value <= high}
+    return figures
+
+
+def measured_estimates(rows: RealRows, chosen: np.ndarray) -> Estimates:
+    """Measure the hardness ratios and the significance from the counts, as the catalogue defines
+    them, and fit the models of the catalogue to the same counts.
+
+    The response is the nearest calibration epoch, its redistribution a Gaussian.
+    """
+    part = {name: values[chosen] for name, values in rows.spectra.items()}
+    epochs = nearest_epoch_by_area(part["effective_area"])
+    areas = np.stack([band_areas(int(epoch)) for epoch in epochs])
+    scale = part["background_scale"][:, None]
+    source, background = band_sums(part["counts"]), band_sums(part["background_counts"])
+    flux = np.maximum(source - scale * background, 0.0) / areas
+    s, m, h = flux.T
+    with np.errstate(invalid="ignore"):
+        value = {"hard_hm": (h - m) / (h + m), "hard_hs": (h - s) / (h + s),
+                 "hard_ms": (m - s) / (m + s)}  # fmt: skip
+    net = (source - scale * background).sum(axis=1)
+    error = np.sqrt((source + scale**2 * background).sum(axis=1))
+    value["flux_significance_b"] = net / np.maximum(error, 1.0)
+    for epoch in np.unique(epochs):
+        where = np.flatnonzero(epochs == epoch)
+        for name, values in _fit({n: v[where] for n, v in part.items()}, int(epoch)).items():
+            value.setdefault(name, np.full(len(chosen), np.nan))[where] = values
+    return Estimates(value, {})
+
+
+def nearest_epoch_by_area(area: np.ndarray) -> np.ndarray:
+    """Return the calibration epoch whose area is most like that of each row, (n,)."""
+    known = np.stack([area_at_bins(epoch) for epoch in range(len(load_epochs()))])
+    logs = np.log(np.maximum(area, 1e-3))[:, ::8]
+    distance = np.abs(logs[:, None] - np.log(np.maximum(known, 1e-3))[None, :, ::8]).mean(axis=2)
+    return distance.argmin(axis=1)
+
+
+def _fit(part: Mapping[str, np.ndarray], epoch: int) -> dict[str, np.ndarray]:
+    response = load_epochs()[epoch]
+    fits = fit_counts(
+        part["counts"],
+        part["background_counts"],
+        part["background_scale"],
+        part["exposure"],
+        redistribution=response.redistribution @ overlap_fractions(CHANNEL_EDGES, bin_edges()),
+        energy_edges=PHOTON_EDGES,
+        channel_edges=bin_edges(),
+        effective_area=response.area,
+        models=FITTED,
+        limits=False,
+    )
+    wanted = [name for name in VARIABLES if name.partition("_")[0] in FITTED]
+    return {name: fits[name] for name in wanted if name in fits}
+
+
+def _coverage(
+    lower: Mapping[str, np.ndarray],
+    upper: Mapping[str, np.ndarray],
+    rows: RealRows,
+    test: np.ndarray,
+    level: int,
+    n_bootstrap: int,
+) -> dict[str, Any]:
+    """Measure the intervals of the judged variables; open ends hold everything beyond them."""
+    names = [name for name in JUDGED if name in rows.targets and name in lower]
+    low, high = (np.stack([ends[name] for name in names], axis=1) for ends in (lower, upper))
+    return evaluate_coverage(
+        np.where(np.isnan(low), -np.inf, low),
+        np.where(np.isnan(high), np.inf, high),
+        np.stack([rows.targets[name][test] for name in names], axis=1),
+        rows.groups[test],
+        variables=names,
+        nominal=level / 100,
+        n_bootstrap=n_bootstrap,
+    )
+
+
+def _median(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else float("nan")
+
+
+__all__ = [
+    "GOALS",
+    "JUDGED",
+    "RATIOS",
+    "Estimates",
+    "RealRows",
+    "check_goals",
+    "estimates_of",
+    "measure_variables",
+    "measured_estimates",
+    "test_rows",
+]
