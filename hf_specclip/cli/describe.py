@@ -69,6 +69,9 @@ def add_command(subparsers: Any) -> None:
         metavar="K",
         help="number of texts and of similar sources (default 5)",
     )
+    parser.add_argument(
+        "--online", action="store_true", help="fetch the titles of the papers from arXiv"
+    )
     add_file_arguments(parser)
 
 
@@ -76,6 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Describe the files; return the exit status."""
     output_format = "json" if arguments.json else arguments.format
     sections = arguments.only or tuple(PART_OF_SECTION)
+    from ..describe.titles import with_titles
+
     # The index also resolves names of sources.
     parts = {"index"} | {PART_OF_SECTION[section] for section in sections}
     describer = load_describer(arguments, parts)
@@ -85,7 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
     printed = output_format == "text" and arguments.output is None
     descriptions: list[Description] = []
     for description in files:
-        descriptions.append(description.select(sections))
+        description = description.select(sections)
+        descriptions.append(with_titles(description) if arguments.online else description)
         if arguments.plot:
             image = numbered_path(arguments.plot, len(descriptions))
             descriptions[-1].plot().savefig(image, dpi=150)

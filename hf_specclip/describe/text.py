@@ -17,19 +17,7 @@ def render_text(description: Description) -> str:
         lines.append(f"\n  literature (nearest of {description.gallery['papers']:,} texts)")
         for hit in description.literature:
             lines += literature_lines(hit)
-    if description.at_position:
-        of_source = description.source.get("ra") is not None
-        where = "at this position" if of_source else "at the position of the observation's target"
-        lines.append(f"\n  in the catalogue {where}")
-        for source in description.at_position:
-            lines += source_card(source)
-    if description.similar:
-        lines.append(f"\n  similar sources (of {description.gallery['spectra']:,} spectra)")
-        for source in description.similar:
-            lines += source_card(source)
-    if description.links:
-        lines.append("\n  at this position")
-        lines += [f"    {name:<24} {link}" for name, link in description.links.items()]
+    lines += catalogue_lines(description)
     if description.classes:
         caveat = "" if description.class_stands_out else ": no class stands out"
         lines.append(f"\n  class (zero-shot){caveat}")
@@ -48,6 +36,23 @@ def render_text(description: Description) -> str:
         lines.append("")
         lines += [f"  note: {note}" for note in description.notes]
     return "\n".join(lines)
+
+
+def catalogue_lines(description: Description) -> list[str]:
+    """Write the sources at the position of a spectrum, those like it, and links by position."""
+    lines = []
+    if description.at_position:
+        of_source = description.source.get("ra") is not None
+        where = "at this position" if of_source else "at the position of the observation's target"
+        lines.append(f"\n  in the catalogue {where}")
+        lines += [line for source in description.at_position for line in source_card(source)]
+    if description.similar:
+        lines.append(f"\n  similar sources (of {description.gallery['spectra']:,} spectra)")
+        lines += [line for source in description.similar for line in source_card(source)]
+    if description.links:
+        lines.append("\n  look up the position")
+        lines += [f"    {name:<24} {link}" for name, link in description.links.items()]
+    return lines
 
 
 def literature_lines(hit: LiteratureHit) -> list[str]:

@@ -1,7 +1,10 @@
 """Sources of an index near a spectrum."""
 
+import io
+
 import numpy as np
 
+from hf_specclip.describe import titles
 from hf_specclip.describe.hits import similar_source
 from hf_specclip.describe.neighbours import (
     hits_at_position,
@@ -46,3 +49,19 @@ def test_papers_without_titles_are_named_by_their_links():
     card = source_card(similar_source(hit(1, "A", host="NGC 224", papers=[PAPER])))
     assert any("https://arxiv.org/abs/1801.05839 (on its host)" in line for line in card)
     assert any("in NGC 224" in line for line in card)
+
+
+def test_titles_are_fetched_by_identifier(monkeypatch):
+    feed = b"""<feed xmlns="http://www.w3.org/2005/Atom"><entry>
+    <id>http://arxiv.org/abs/1801.05839v2</id><title>High  energy tails</title></entry></feed>"""
+    asked = []
+
+    def answer(address, timeout):
+        asked.append(address)
+        return io.BytesIO(feed)
+
+    monkeypatch.setattr(titles, "urlopen", answer)
+    assert titles.fetch_titles({"1801.05839", "astro-ph/9701102"}) == {
+        "1801.05839": "High energy tails"
+    }
+    assert "id_list=1801.05839%2Castro-ph%2F9701102" in asked[0]

@@ -1,0 +1,67 @@
+"""Titles of papers, fetched from arXiv where a user asks for them."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+from .description import Description, Paper, SimilarSource
+
+ADDRESS = "https://export.arxiv.org/api/query"
+_ATOM = "{http://www.w3.org/2005/Atom}"
+_MOST, _TIMEOUT, _MAX_BYTES = 100, 20.0, 1 << 22
+
+
+def with_titles(description: Description) -> Description:
+    """Return a description with the titles of its arXiv papers; a note says where there are none.
+
+    Only the identifiers of the papers are sent, to arXiv.
+    """
+    sources = (*description.at_position, *description.similar)
+    papers = [paper for source in sources for paper in source.papers]
+    ids = {paper.id for paper in papers if paper.id_type == "arxiv" and not paper.title}
+    if not ids:
+        return description
+    try:
+        titles = fetch_titles(ids)
+    except (OSError, ET.ParseError) as error:
+        note = f"the titles of the papers could not be fetched from arXiv ({error})"
+        return replace(description, notes=(*description.notes, note))
+    return replace(
+        description,
+        at_position=tuple(_entitled(source, titles) for source in description.at_position),
+        similar=tuple(_entitled(source, titles) for source in description.similar),
+    )
+
+
+def fetch_titles(ids: Collection[str]) -> dict[str, str]:
+    """Fetch the titles of arXiv papers by their identifiers; unknown ones are left out.
+
+    Raises:
+        OSError: where arXiv does not answer.
+        xml.etree.ElementTree.ParseError: where its answer is no Atom feed.
+    """
+    chosen = sorted(ids)[:_MOST]
+    query = urlencode({"id_list": ",".join(chosen), "max_results": len(chosen)})
+    with urlopen(f"{ADDRESS}?{query}", timeout=_TIMEOUT) as answer:
+        feed = ET.fromstring(answer.read(_MAX_BYTES))
+    titles = {}
+    for entry in feed.iter(f"{_ATOM}entry"):
+        address, title = entry.findtext(f"{_ATOM}id"), entry.findtext(f"{_ATOM}title")
+        for identifier in chosen:
+            if address and title and f"/abs/{identifier}" in address:
+                titles[identifier] = " ".join(title.split())
+    return titles
+
+
+def _entitled(source: SimilarSource, titles: Mapping[str, str]) -> SimilarSource:
+    def entitle(paper: Paper) -> Paper:
+        return replace(paper, title=titles.get(paper.id)) if paper.id in titles else paper
+
+    return replace(source, papers=tuple(entitle(paper) for paper in source.papers))
+
+
+__all__ = ["fetch_titles", "with_titles"]
