@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
 
 from ..contract import N_BINS
+from .columns import read_table
 from .detections import bins_within
 
 RATIOS = ("hard_hm", "hard_hs", "hard_ms")
@@ -73,7 +72,7 @@ def read_types(path: Path) -> dict[str, np.ndarray]:
     Raises:
         ValueError: for a table without these columns.
     """
-    table = pa.csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
+    table = read_table(path)
     missing = sorted({"name", "main_type", *RATIOS} - set(table.column_names))
     if missing:
         raise ValueError(f"{path} has no column {', '.join(missing)}")

@@ -9,6 +9,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hf_specclip.storage import write_json
@@ -20,6 +22,7 @@ from ..open_dataset import load
 from ..splits import describe_splits
 from .builder import CONFIGS, simulate
 from .class_hardness import ClassHardness, both_halves, read_types
+from .columns import bands_of_rows, bands_of_table, columns_report, read_table
 from .compare import Marginals, comparison_table
 from .knobs import Knobs
 from .prose import WRITERS
@@ -45,6 +48,21 @@ def add_commands(commands: Any) -> None:
         "compare the hardness ratios of each class",
     )
     comparing.set_defaults(run=_compare)
+    checking = commands.add_parser(
+        "columns",
+        help="check the meaning of columns on real rows",
+        description="Measure the columns that follow from counts as the simulation does, and "
+        "compare them with those that real rows have.",
+    )
+    checking.add_argument(
+        "table",
+        type=Path,
+        metavar="TABLE",
+        help="dataset or folder of tables as other commands take it; or a CSV or Parquet file with "
+        "source_name, exposure, background_scale, of each band (b, s, m, h) counts_b, "
+        "background_b and area_b (cm²), and the catalogue's columns",
+    )
+    checking.set_defaults(run=_columns)
 
 
 def _add_simulate(commands: Any) -> None:
@@ -141,6 +159,19 @@ def _compare(options: argparse.Namespace) -> int:
     if options.types is not None:
         for text in both_halves(classes.columns(), read_types(options.types)):
             print(f"\n{text}")
+    return 0
+
+
+def _columns(options: argparse.Namespace) -> int:
+    if options.table.is_file():
+        table = read_table(options.table)
+        bands = bands_of_table(table)
+    else:
+        splits, _ = load(options.table)
+        table = pa.concat_tables(splits[split].with_format("arrow")[:] for split in SPLITS)
+        table = table.filter(pc.is_valid(table["effective_area"]))
+        bands = bands_of_rows(table)
+    print(columns_report(table, bands))
     return 0
 
 

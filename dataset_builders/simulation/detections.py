@@ -221,11 +221,7 @@ def measured_variables(observed: Observed, seen: Detections) -> dict[str, np.nda
             seen.background_scale,
             1.0 / (areas[name] * seen.exposure),
         )
-    columns = {"flux_significance_b": photometry.flux_significance(bands["b"])}
-    for pair in ("hm", "hs", "ms"):
-        ratio = photometry.hardness_ratio(bands[pair[0]], bands[pair[1]])
-        for end, values in zip(("", "_lolim", "_hilim"), ratio, strict=True):
-            columns[f"hard_{pair}{end}"] = values
+    columns = photometry.catalogue_columns(bands)
     columns |= timing.within_observation(observed.times, seen.exposure)
     broad = bands["b"]
     columns["var_inter_prob_b"] = timing.between_observations(

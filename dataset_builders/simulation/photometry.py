@@ -9,6 +9,7 @@ mode, and the smallest interval that holds 68 % of it (Evans et al. 2010, ApJS 1
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -149,6 +150,23 @@ def hardness_ratio(hard: Band, soft: Band) -> tuple[np.ndarray, np.ndarray, np.n
     mode, lower, upper = _mode_and_limits(ratio, total * jacobian, total)
     known = (hard.counts + soft.counts) > 0
     return tuple(np.where(known, values, np.nan) for values in (mode, lower, upper))
+
+
+def catalogue_columns(bands: Mapping[str, Band]) -> dict[str, np.ndarray]:
+    """Return the catalogue's columns that follow from counts in bands.
+
+    Args:
+        bands: `b`, `s`, `m` and `h`, n detections each.
+
+    Returns:
+        `flux_significance_b`, and the hardness ratios with their limits, (n) by column.
+    """
+    columns = {"flux_significance_b": flux_significance(bands["b"])}
+    for hard, soft in ("hm", "hs", "ms"):
+        ratio = hardness_ratio(bands[hard], bands[soft])
+        for end, values in zip(("", "_lolim", "_hilim"), ratio, strict=True):
+            columns[f"hard_{hard}{soft}{end}"] = values
+    return columns
 
 
 def _interpolate(table: np.ndarray, place: np.ndarray) -> np.ndarray:
