@@ -282,9 +282,9 @@ CLASSES: Mapping[str, SourceClass] = {
     # its cloud; flares: Wolk et al. 2005, Getman et al. 2008.
     "yso": SourceClass(
         "YSO",
-        Component(PLASMA, LogNormal(2.1, 0.3, 0.6, 10.0)),
+        Component(PLASMA, LogNormal(2.0, 0.3, 0.6, 10.0)),
         Component(PLASMA, LogNormal(0.8, 0.1, 0.3, 1.5), 0.85, Normal(0.5, 0.25, 0.03, 0.95)),
-        local_nh=LogNormal(0.16, 0.9, high=20.0),
+        local_nh=LogNormal(0.18, 0.9, high=20.0),
         abundance=LogNormal(0.3, 0.15, 0.1, 1.0),
         variability=0.3,
         behaviour=Behaviour(
