@@ -33,18 +33,19 @@ CONFIGS: Mapping[str, Knobs] = {
 DESCRIPTION = """\
 Fields (surveys, galaxies, globular clusters, star-forming regions, clusters of galaxies, the
 Galactic plane) hold sources of twenty classes, whose parameters follow the literature named in
-`populations.py`. A spectrum is one or two components (power law, black body, disc, bremsstrahlung,
-thermal plasma from AtomDB), with Fe K where the class has it, behind the Galaxy's gas and its own,
-which may be redshifted or cover a part. It is folded through Chandra's ACIS-S or ACIS-I at the
-nearest of six calibrated epochs, with Poisson counts in the source aperture and in a background
-region. Counts fall into PI channels of 14.6 eV and are dealt over the bins as those of real spectra
-are.
+`source_classes.py`. A spectrum is one or two components (power law, black body, disc,
+bremsstrahlung, thermal plasma from AtomDB), with Fe K where the class has it, behind the Galaxy's
+gas and its own, which may be redshifted or cover a part. It is folded through Chandra's ACIS-S or
+ACIS-I at the nearest of six calibrated epochs, with Poisson counts in the source aperture and in a
+background region. Counts fall into PI channels of 14.6 eV and are dealt over the bins as those of
+real spectra are.
 
 Sources flare, pulse or flicker within observations and change between them, as their class does.
 Hardness ratios and flux significance are modes and 68 % intervals of the posteriors that the
-catalogue defines; the variability columns come from event times by the catalogue's test (Gregory &
-Loredo), its index and its comparison of observations. Spectra with more than 150 net counts are
-fitted with the catalogue's four models in its way (the knob `fits`).
+catalogue defines, of photon fluxes through the area at one energy of each band; the variability
+columns come from event times by the catalogue's test (Gregory & Loredo), its index and its
+comparison of observations. Spectra with more than 150 net counts are fitted with the catalogue's
+four models in its way (the knob `fits`).
 
 Summaries are written from the truth, with errors of their own and rounded as papers round: other
 observations, never this row's counts. Each is by one of several writers (column `writer`), some by
