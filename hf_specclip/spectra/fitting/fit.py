@@ -87,7 +87,6 @@ def fit_spectra(
     group_counts: int = 16,
     keep_incomplete: bool | None = None,
     min_net_counts: float = 150.0,
-    limits: bool = True,
 ) -> list[FitResult]:
     """Fit spectra with their own responses; the defaults are the Chandra Source Catalog's.
 
@@ -100,7 +99,6 @@ def fit_spectra(
         keep_incomplete: keep the last group although it holds fewer counts; by default the
             C-statistic does, and χ² does not (see `groups.group_channels`).
         min_net_counts: a spectrum is fitted when it has more net counts than this.
-        limits: find the 68 % limits (three quarters of the time).
 
     Returns:
         A result for each spectrum. A spectrum that cannot be fitted has a reason in each model.
@@ -139,7 +137,6 @@ def fit_spectra(
                 group_counts=group_counts,
                 keep_incomplete=keep_incomplete,
                 min_net_counts=min_net_counts,
-                limits=limits,
             )
         except ValueError as error:
             raise ValueError(f"{_label(first)}: {error}") from error
@@ -166,7 +163,6 @@ def fit_counts(
     group_counts: int = 16,
     keep_incomplete: bool | None = None,
     min_net_counts: float = 150.0,
-    limits: bool = True,
 ) -> dict[str, NDArray[Any]]:
     """Fit many spectra of one detector, as arrays; the defaults are the catalogue's.
 
@@ -232,7 +228,7 @@ def fit_counts(
         joined = groups.take(rows)
         for model, basis in zip(tabulated, seen, strict=True):
             batch = folding.batch(rows, joined, statistic, data, basis)
-            _fit_model(table, rows, batch, model, limits)
+            _fit_model(table, rows, batch, model)
 
     with _one_thread_each(len(chunks)) as pool:
         list(pool.map(fit_chunk, chunks))
@@ -306,13 +302,10 @@ def _fit_model(
     rows: NDArray[np.int64],
     batch: SpectraBatch,
     model: TabulatedModel,
-    want_limits: bool,
 ) -> None:
     """Fit one model to the spectra of a batch and write its columns."""
     best = _best_of(minimise(batch, model, _starts(batch, model)))
-    ends = torch.full((len(rows), 4), torch.nan, dtype=torch.float64)
-    if want_limits:
-        ends, best = find_limits(batch, model, best)
+    ends, best = find_limits(batch, model, best)
     definition = model.definition
     name, shape_name = definition.name, definition.shape_name
     fitted = (best.converged[:, 0] & torch.isfinite(best.value[:, 0])).numpy()
