@@ -41,7 +41,6 @@ from .services.catalogue import Catalogue
 from .services.products import detection_id
 from .settings import BuildError, Options, Selection, Services
 from .work.queue import WorkQueue
-from .work.rates import note_rate
 
 STAGES = (
     "names",
@@ -114,13 +113,10 @@ class Build:
         for stage in STAGES:
             if stage not in stages:
                 continue
-            before, began = self._done(stage, output), time.process_time()
             if stage == "dataset":
                 self.dataset(output, overwrite=overwrite)
             else:
                 getattr(self, stage)()
-            took = time.process_time() - began
-            note_rate(self.work, stage, self._done(stage, output) - before, took)
 
     # -- the stages
 
@@ -328,22 +324,6 @@ class Build:
         ads = self.clients.ads
         bibliography.want_papers(self.queue, ads, search_objects=self.options.search_objects)
         return ads
-
-    def _done(self, stage: str, output: str | Path) -> int:
-        """Count the items that a stage has finished, in the unit of the forecasts."""
-        if stage == "catalogue":
-            return int(self.queue.total(catalogue.STAGE, "rows")[1])
-        if stage == "dataset":
-            info = read_info(output) if (Path(output) / INFO_FILE).is_file() else None
-            configurations = info.configurations.values() if info else ()
-            rows = [info.rows if info else {}, *configurations]
-            return sum(sum(of.values()) for of in rows)
-        # Spectra lie in bins in parts; there are as many of them as came from the archive.
-        names = {"objects": simbad.STAGE, "counts": SPECTRA_STAGE}
-        if stage == "counts" and not sum(self.queue.counts(counts.STAGE).values()):
-            return 0
-        states = self.queue.counts(names.get(stage, stage))
-        return states["got"] + states["absent"] + states["failed"]
 
     def to_summarise(self, known: Literature) -> Any:
         """Yield the sources without a summary, with the papers it would be made of."""

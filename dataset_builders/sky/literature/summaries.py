@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +118,6 @@ class ModelSummariser:
         may_ask: whether questions will be asked; a forecast alone needs no key.
 
     Attributes:
-        asked: questions sent.
         full_text: gives the text of a paper by its id, or None; without it, abstracts are read.
         client: of OpenAI.
 
@@ -157,9 +155,7 @@ class ModelSummariser:
             raise ValueError(f"the price of {model} is not known: give prices, or no cap")
         self.max_dollars = max_dollars
         self.workers = workers
-        self.asked = 0
         self.full_text: Callable[[str], str | None] | None = None
-        self._lock = threading.Lock()
         self._longest = timeout * (max_retries + 1)
         self._plain = False
         key = os.environ.get("OPENAI_API_KEY", "").strip()
@@ -402,8 +398,6 @@ class ModelSummariser:
         import openai
 
         aside = self.set_aside(self.worst(messages), item, self._longest)
-        with self._lock:
-            self.asked += 1
         refused = False
         try:
             for last in (False, False, True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -19,15 +18,13 @@ from ..literature.texts import read_summaries
 from ..services import catalogue, full_texts, simbad
 from ..services.ads import OBJECTS_STAGE, PAPERS_STAGE, ads_token
 from ..services.archive import STAGE as SPECTRA_STAGE
-from ..work.rates import core_seconds, note_rate, seconds_each
-from .forecast import ANSWER_SECONDS, Forecast, Numbers, forecast_of, text_tokens, whole_catalogue
+from .forecast import Forecast, Numbers, forecast_of, text_tokens, whole_catalogue
 from .row_sizes import SAMPLE, measure_sizes
 
 # The first stages cost nothing and tell most.
 FIRST_STAGES = ("names", "catalogue", "objects")
 # Abstracts of papers on X-ray sources have about 200 words.
 _USUAL_ABSTRACT = "emission " * 160
-ANSWERS = "answers"  # seconds of each are noted under this name
 # Sources whose summary is looked for, to know how long one is.
 _LOOKED_AT = 50
 
@@ -62,11 +59,8 @@ class DryRun:
             some = (pair for pair in self.build.to_summarise(self.build.literature()))
             known = ((s, p) for s, p in some if any(paper.abstract for paper in p))
             for source, papers in itertools.islice(known, questions):
-                asked, began = self.build.summariser.asked, time.perf_counter()
                 with contextlib.suppress(SummaryError):
                     self.build.summariser.summarise(source, papers)
-                took = time.perf_counter() - began
-                note_rate(self.build.work, ANSWERS, self.build.summariser.asked - asked, took)
 
     def forecast(self) -> Forecast:
         """Forecast the rest of the build, as far as is known by now.
@@ -77,9 +71,7 @@ class DryRun:
             self.build.summariser if isinstance(self.build.summariser, ModelSummariser) else None
         )
         settings: dict[str, Any] = {
-            "rates": core_seconds(self.build.work),
             "model_workers": model.workers if model else 1,
-            "answer_seconds": seconds_each(self.build.work, ANSWERS, ANSWER_SECONDS),
             "everything": self.build.selection.everything,
         }
         states = self.build.queue.counts(catalogue.STAGE)

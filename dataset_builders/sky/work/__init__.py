@@ -1,1 +1,1 @@
-"""Work folder of a build: queue, answers of services, measured rates."""
+"""Work folder of a build: queue, and answers of services."""
