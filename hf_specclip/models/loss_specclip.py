@@ -44,8 +44,10 @@ def info_nce_loss(
         text_ids: `(n,)` integers, equal where texts are equal. `None`: row i goes with row i alone.
         direction: which side chooses among the other.
         across_processes: use the batches of all processes of `torch.distributed` together; each
-            gives its rows, and all must take part, forward and backward. The loss is then the same
-            on all, with the gradients described at `gather_with_gradient`.
+            gives its rows (numbers may differ, and be 0), and all must take part, forward and
+            backward. The loss is then the same on all, and a row's gradient the right one times
+            their number: averaged, as `DistributedDataParallel` and accelerate do, parameters have
+            exactly the gradients of one process with the whole batch.
 
     Returns:
         The mean over the rows, a scalar in float32 or better.
@@ -179,45 +181,6 @@ def poisson_nll(
         if background is not None:
             log_expected = torch.logaddexp(log_expected, torch.log(at_least_float32(background)))
         return (log_expected.exp() - counts.to(log_expected.dtype) * log_expected).mean()
-
-
-def gather_with_gradient(local: torch.Tensor) -> torch.Tensor:
-    """
-    Join the rows of all processes, `(n_0 + n_1 + …, …)` in the order of the ranks, so that
-    gradients flow back to where each row came from. Numbers of rows may differ, and may be 0.
-
-    Every process may then compute the same loss over the whole batch. The backward pass sums over
-    the processes what each of their losses says about a row, which makes the gradient of each row
-    the right one times the number of processes; `DistributedDataParallel` (and accelerate, which
-    uses it) averages the parameters' gradients over the processes, and that average is exactly the
-    gradient of one process with the whole batch. A loss computed on gathered rows must therefore
-    not be scaled by the number of processes. All processes must take part, forward and backward.
-
-    Args:
-        local: `(n, …)` this process's rows; the other dimensions must agree.
-
-    Returns:
-        All rows. Outside `torch.distributed`, and with one process, `local` itself.
-
-    When to use:
-        Before a loss of your own in training on several processes: `accelerator.gather` and
-        `torch.distributed.all_gather` carry no gradient, and the loss looks right all the same.
-        The losses of this file do it themselves, and share the work, with `across_processes`.
-
-    Examples:
-
-    ```python
-    >>> import torch
-    >>> from hf_specclip.models.loss_specclip import gather_with_gradient, info_nce_loss
-
-    >>> spectra = torch.randn(8, 64, requires_grad=True)
-    >>> texts = torch.randn(8, 64, requires_grad=True)
-    >>> loss = info_nce_loss(gather_with_gradient(spectra), gather_with_gradient(texts), 1 / 0.07)
-    >>> loss.backward()
-    ```"""
-    if not _several_processes():
-        return local
-    return _GatherWithGradient.apply(local, _rows_of_processes(local))
 
 
 def _log_sum_exp(
@@ -406,7 +369,6 @@ def _as_scalar(value: torch.Tensor | float, like: torch.Tensor) -> torch.Tensor:
 
 __all__ = [
     "at_least_float32",
-    "gather_with_gradient",
     "info_nce_loss",
     "poisson_nll",
     "sigmoid_loss",

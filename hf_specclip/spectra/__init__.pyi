@@ -13,7 +13,6 @@ from .rebin import deal_counts_batch as deal_counts_batch
 from .rebin import detection_seed as detection_seed
 from .rebin import energy_grid as energy_grid
 from .rebin import overlap_fractions as overlap_fractions
-from .rebin import rebin_model as rebin_model
 from .response import EffectiveArea as EffectiveArea
 from .response import RedistributionMatrix as RedistributionMatrix
 from .spectrum import XRaySpectrum as XRaySpectrum

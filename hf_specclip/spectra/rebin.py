@@ -28,7 +28,6 @@ __all__ = [
     "detection_seed",
     "energy_grid",
     "overlap_fractions",
-    "rebin_model",
 ]
 
 # A channel with more counts than this is dealt by binomial draws (the same distribution), so that
@@ -213,27 +212,6 @@ def overlap_fractions(src_edges: ArrayLike, dst_edges: ArrayLike) -> NDArray[np.
     return np.diff(below, axis=1)
 
 
-def rebin_model(values: ArrayLike, src_edges: ArrayLike, dst_edges: ArrayLike) -> NDArray[Any]:
-    """Rebin expected counts (or any quantity per bin) by exact overlap.
-
-    Args:
-        values: (…, n) amount in each source bin (an integral over the bin, not a density).
-        src_edges: (n + 1,) ascending edges.
-        dst_edges: (m + 1,) ascending edges, same unit.
-
-    Returns:
-        (…, m) amounts; their sum is that of `values` where the destination covers the source.
-
-    Raises:
-        ValueError: shapes that do not fit, edges that do not ascend.
-    """
-    amounts = np.asarray(values, dtype=np.float64)
-    share = overlap_fractions(src_edges, dst_edges)
-    if amounts.shape[-1] != len(share):
-        raise ValueError(f"values must end in {len(share)} bins, not {amounts.shape}")
-    return amounts @ share
-
-
 def ascending_edges(edges: ArrayLike, name: str) -> NDArray[np.float64]:
     """Return (n + 1,) finite, strictly ascending edges as float64, else raise ValueError."""
     values = np.asarray(edges, dtype=np.float64)
@@ -249,7 +227,7 @@ def _integer_counts(counts: ArrayLike) -> NDArray[np.int64]:
     if values.dtype.kind not in "iub":
         real = np.asarray(values, dtype=np.float64)
         if not (np.abs(real) < 2.0**53).all() or (real != np.rint(real)).any():
-            raise ValueError("counts must be whole numbers; use rebin_model for expected counts")
+            raise ValueError("counts must be whole numbers")
         values = real
     if values.size and values.min() < 0:
         raise ValueError("counts must not be negative")

@@ -13,7 +13,6 @@ from torch.nn.parallel import DistributedDataParallel
 from hf_specclip import SpecCLIPConfig, SpecCLIPModel
 from hf_specclip.models import loss_specclip
 from hf_specclip.models.loss_specclip import (
-    gather_with_gradient,
     info_nce_loss,
     poisson_nll,
     sigmoid_loss,
@@ -91,8 +90,6 @@ def process(folder, config, batch):
                 weight = sizes[rank] * world / sum(sizes) if all(sizes) else None
                 found = loss_results(part, weight)
                 results[world][name] = found | (model_results(config, part) if all(sizes) else {})
-            if world == 2:
-                results["empty process"] = gathered(rank)
         finally:
             dist.destroy_process_group()
     torch.save(results, f"{folder}/{rank}.pt")
@@ -125,13 +122,6 @@ def loss_results(part, weight):
                 value.backward()
                 found[way, loss] = {"loss": value.detach(), "gradients": gradients(model.module)}
     return found
-
-
-def gathered(rank):
-    rows = torch.arange(6.0).view(3, 2)[: 3 * rank].requires_grad_()
-    everything = gather_with_gradient(rows)
-    (everything * torch.arange(1.0, 1 + len(everything))[:, None]).sum().backward()
-    return everything.detach(), rows.grad
 
 
 @pytest.fixture(scope="module")
@@ -210,12 +200,3 @@ def test_without_gradients_each_process_uses_its_own_batch(processes, loss):
             alone = {key: value[part] for key, value in batch.items()}
             expected = build_model(config, loss)(**alone, return_loss=True).loss
             torch.testing.assert_close(result[2]["uneven"]["local", loss], expected)
-
-
-def test_a_process_may_have_no_rows(processes):
-    for rank, result in enumerate(processes[2][:2]):
-        everything, gradient = result["empty process"]
-        torch.testing.assert_close(everything, torch.arange(6.0).view(3, 2))
-        # Summed over the two losses: twice the factor of the row.
-        expected = 2 * torch.arange(1.0, 4.0)[:, None].expand(3, 2) if rank else torch.zeros(0, 2)
-        torch.testing.assert_close(gradient, expected)

@@ -13,7 +13,6 @@ from hf_specclip.spectra.rebin import (
     detection_seed,
     energy_grid,
     overlap_fractions,
-    rebin_model,
 )
 
 ACIS = 0.0146 * np.arange(1025)
@@ -170,19 +169,9 @@ def test_overlap_fractions_by_hand():
     assert np.allclose(fractions, [[0.5, 0], [0.25, 0.75]])
 
 
-def test_rebin_model_conserves_and_batches():
-    rng = np.random.default_rng(4)
-    values = rng.random((3, 1024))
-    wide = np.linspace(-1, 20, 57)
-    assert np.allclose(rebin_model(values, ACIS, wide).sum(axis=-1), values.sum(axis=-1))
-    assert np.allclose(rebin_model(values[1], ACIS, BINS), rebin_model(values, ACIS, BINS)[1])
-    with pytest.raises(ValueError, match="1024 bins"):
-        rebin_model(values[:, :5], ACIS, BINS)
-
-
 def test_models_and_counts_take_the_same_path():
     """The mean of many dealt spectra is the exact overlap of their mean."""
     counts = np.tile(np.arange(1024) % 7, (600, 1))
     mean = deal_counts_batch(counts, ACIS, BINS, range(600)).mean(axis=0)
-    exact = rebin_model(counts[0], ACIS, BINS)
+    exact = counts[0] @ overlap_fractions(ACIS, BINS)
     assert np.abs(mean - exact).max() < 5 * np.sqrt(exact.max() * 0.25 / 600) + 0.05

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -50,22 +50,6 @@ class TrainingDataError(SpecCLIPError, ValueError):
     """A dataset that cannot be trained on; the message names the column or split and the mend."""
 
 
-class SpectraSource(Protocol):
-    """Spectra of one split, in memory or on disk."""
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-
-    def spectra(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the columns that the feature extractor takes, for some rows."""
-
-    def sample(self, n: int) -> dict[str, np.ndarray]:
-        """Return them for about n rows (all, where there are fewer) from all over the split."""
-
-    def order(self, seed: int, stage: str) -> Order:
-        """Return the order of the rows in a stage."""
-
-
 @dataclass
 class SplitArrays:
     """Rows of one split.
@@ -95,17 +79,17 @@ class SplitArrays:
         return len(self.exposure)
 
     def spectra(self, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
-        """See `SpectraSource.spectra`."""
+        """Return the columns that the feature extractor takes, for some rows."""
         names = ("counts", "background_counts", "background_scale", "effective_area", "exposure")
         columns = {name: getattr(self, name) for name in names}
         return {name: values[rows] for name, values in columns.items() if values is not None}
 
     def sample(self, n: int) -> dict[str, np.ndarray]:
-        """See `SpectraSource.sample`."""
+        """Return them for about n rows (all, where there are fewer) from all over the split."""
         return self.spectra(slice(None, None, -(-len(self) // n)))
 
     def order(self, seed: int, stage: str) -> Order:
-        """See `SpectraSource.order`."""
+        """Return the order of the rows in a stage."""
         return Shuffled(seed, stage, len(self))
 
 
@@ -478,7 +462,6 @@ def fingerprint_of(arrays: dict[str, SplitArrays], entries: list[dict]) -> str:
 
 __all__ = [
     "PairData",
-    "SpectraSource",
     "SplitArrays",
     "Texts",
     "TrainingDataError",

@@ -20,7 +20,7 @@ LANES = 64
 
 
 class StreamedSpectra:
-    """Spectra of one split, read row group by row group (`data.pairs.SpectraSource`).
+    """Spectra of one split, read row group by row group, as `SplitArrays` gives them.
 
     Args:
         files: Parquet files of the split.
@@ -37,14 +37,14 @@ class StreamedSpectra:
         return len(self.source)
 
     def spectra(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """See `SpectraSource.spectra`."""
+        """See `SplitArrays.spectra`."""
         columns = self.source.take(rows)
         for name in ("background_scale", "exposure"):
             columns[name] = columns[name].astype(np.float32)
         return columns
 
     def sample(self, n: int) -> dict[str, np.ndarray]:
-        """See `SpectraSource.sample`."""
+        """See `SplitArrays.sample`."""
         sizes = self.source.sizes
         n_groups = max(1, min(len(sizes), round(n / max(1.0, float(sizes.mean())))))
         groups = np.linspace(0, len(sizes) - 1, n_groups).round().astype(int)
@@ -53,7 +53,7 @@ class StreamedSpectra:
         return self.spectra(np.concatenate(rows))
 
     def order(self, seed: int, stage: str) -> Order:
-        """See `SpectraSource.order`."""
+        """See `SplitArrays.order`."""
         return Lanes(seed, stage, self.source.sizes, LANES)
 
 

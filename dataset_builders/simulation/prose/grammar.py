@@ -43,11 +43,6 @@ def with_article(noun: str) -> str:
     return f"{'an' if vowel else 'a'} {noun}"
 
 
-def count_ways(template: str) -> int:
-    """Count the ways in which a template can be expanded."""
-    return _ways(_parse(template))
-
-
 def below(random: Random, n: int) -> int:
     """Return `random.randrange(n)`, the same numbers without its checks: texts ask a hundred times.
 
@@ -69,14 +64,6 @@ def _written(parts: _Parts, random: Random) -> str:
     for part in parts:
         text += part if part.__class__ is str else _written(part[below(random, len(part))], random)
     return text
-
-
-def _ways(parts: _Parts) -> int:
-    number = 1
-    for part in parts:
-        if not isinstance(part, str):
-            number *= sum(_ways(option) for option in part)
-    return number
 
 
 @cache
@@ -115,4 +102,4 @@ def _sequence(template: str, start: int, *, within: bool) -> tuple[_Parts, int]:
     return (*parts, text), place
 
 
-__all__ = ["below", "capitalized", "count_ways", "expand", "with_article"]
+__all__ = ["below", "capitalized", "expand", "with_article"]
