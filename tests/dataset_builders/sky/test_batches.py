@@ -1,11 +1,12 @@
 """Questions in batches: sent once, found again after a kill, checked like single ones."""
 
 import json
+import os
 
 import pytest
 from building import KEY, paper, source
 from chat_server import ChatServer, plain_summary
-from worker import start_worker
+from worker import fork_worker
 
 from specclip_datasets.sky.literature.answers import AnswerCache
 from specclip_datasets.sky.literature.batches import BatchRunner
@@ -123,34 +124,19 @@ def test_the_cap_counts_what_is_under_way(server, tmp_path):
     assert set(server.asked.values()) == {1}
 
 
-CODE = """
-import os
-from pathlib import Path
-from test_batches import runner, source, N
-class At: base_url = {url!r}
-made = runner(At, Path({folder!r}))
-batches = made.summariser.client.batches
-create = batches.create
-batches.create = lambda **request: (create(**request), os.kill(os.getpid(), 9))
-sources = [source(n) for n in range(N)]
-made.run(lambda: [(s, s.papers) for s in sources])
-"""
-
-
 def test_a_kill_after_the_request_costs_no_second_batch(server, tmp_path):
-    here = f"import sys; sys.path[:0] = {[str(p) for p in _places()]!r}\n"
-    code = here + CODE.format(url=server.base_url, folder=str(tmp_path))
-    worker = start_worker(code)
-    assert worker.wait(timeout=120) == -9
+    def die_after_the_request():
+        made = runner(server, tmp_path)
+        batches = made.summariser.client.batches
+        create = batches.create
+        batches.create = lambda **request: (create(**request), os.kill(os.getpid(), 9))
+        run(made, [source(n) for n in range(N)])
+
+    worker = fork_worker(die_after_the_request)
+    worker.join(120)
+    assert worker.exitcode == -9
     assert len(server.batches) == 1
     found = run(runner(server, tmp_path), [source(n) for n in range(N)])
     assert len(found) == N
     assert len(server.batches) == 1
     assert set(server.asked.values()) == {1}
-
-
-def _places():
-    from pathlib import Path
-
-    here = Path(__file__).parent
-    return here, here / "servers", here.parents[1] / "spectra"

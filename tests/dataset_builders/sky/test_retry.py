@@ -10,11 +10,12 @@ import traceback
 
 import pytest
 from faulty import Answer, FaultyServer
-from worker import start_worker
+from worker import fork_worker
 
 from specclip_datasets.sky.services.polite_session import (
     AbsentError,
     ExhaustedError,
+    Pace,
     Patience,
     RefusedError,
     Service,
@@ -181,18 +182,14 @@ def test_a_gzipped_file_arrives_gzipped(server, service):
 
 
 def test_processes_keep_the_pace_together(tmp_path):
-    code = f"""
-import time
-from specclip_datasets.sky.services.polite_session import Pace
-pace = Pace(20, {str(tmp_path / "pace")!r})
-for _ in range(8):
-    pace.wait()
-    print(time.time(), flush=True)
-"""
-    workers = [start_worker(code) for _ in range(2)]
-    times = sorted(
-        float(line) for worker in workers for line in worker.communicate(timeout=60)[0].split()
-    )
+    def work():
+        pace = Pace(20, tmp_path / "pace")
+        for _ in range(8):
+            pace.wait()
+            print(time.time())
+
+    workers = [fork_worker(work) for _ in range(2)]
+    times = sorted(float(line) for worker in workers for line in worker.stdout.read().split())
     assert len(times) == 16
     # Whoever's turn it is: never more than the pace allows in any stretch of time.
     for first, last in zip(times, times[8:], strict=False):

@@ -2,46 +2,26 @@
 
 import logging
 import os
-import subprocess
 import sys
 import time
 import traceback
 from collections import Counter
-from pathlib import Path
+from functools import partial
 
 import pytest
 from building import KEY, TOKEN, build, digest
-from worker import start_worker
+from worker import fork_worker
 from world import World
 
 from hf_specclip.errors import SpecCLIPError
+from specclip_datasets.__main__ import main
 from specclip_datasets.sky.build import STAGES
 
-HERE = Path(__file__).parent
-PLACES = [str(HERE), str(HERE / "servers"), str(HERE.parents[1] / "spectra")]
 # Requests that each stage may have under way.
 IN_FLIGHT = {
     "names": 1, "catalogue": 1, "objects": 1, "papers": 1, "full_texts": 1, "spectra": 2,
     "counts": 0, "summaries": 2, "embeddings": 1, "dataset": 0,
 }  # fmt: skip
-
-CODE = """
-import sys
-sys.path[:0] = {places!r}
-from building import build
-from specclip_datasets.sky.build import STAGES
-
-class Chat: base_url = {chat!r}
-class Vectors: base_url = {vectors!r}
-class World:
-    names, services, chat, vectors = {names!r}, {services!r}, Chat, Vectors
-
-made = build(World, {work!r}, whole=True)
-for stage in STAGES:
-    print(stage, flush=True)
-    made.run([stage], {output!r}, overwrite=True)
-print("done", flush=True)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +37,15 @@ def calm(tmp_path_factory):
 
 def kill_in(world, work, output, stage, seconds):
     """Run a build and kill it so long after a stage has begun; None where it came to its end."""
-    code = CODE.format(
-        places=PLACES, chat=world.chat.base_url, vectors=world.vectors.base_url,
-        names=world.names, services=world.services, work=str(work), output=str(output),
-    )  # fmt: skip
-    worker = start_worker(code)
+
+    def run():
+        made = build(world, work, whole=True)
+        for name in STAGES:
+            print(name)
+            made.run([name], output, overwrite=True)
+        print("done")
+
+    worker = fork_worker(run)
     lines = []
     for line in worker.stdout:
         lines.append(line.strip())
@@ -70,8 +54,8 @@ def kill_in(world, work, output, stage, seconds):
     if lines[-1] != "done":
         time.sleep(seconds)
         worker.kill()
-    rest, _ = worker.communicate(timeout=120)
-    lines += rest.split()
+    lines += worker.stdout.read().split()
+    worker.join(120)
     assert lines, "it did not even begin"
     return None if lines[-1] == "done" else lines[-1]
 
@@ -101,19 +85,19 @@ def test_two_processes_share_one_build(calm, keys, tmp_path):
     words += ["--kinds", "spectrum,arf", "--survey-limit", "5", "--full-texts", *world.arguments]
     words += ["--summariser", "openai", "--llm-url", world.chat.base_url]
     words += ["--embedder", "openai", "--embedder-url", world.vectors.base_url]
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-m", "specclip_datasets", *words],
-            # As accelerate starts them: the first speaks and writes the dataset.
-            env={**os.environ, "OMP_NUM_THREADS": "1", "RANK": str(rank)},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    said = [process.communicate(timeout=240) for process in both]
+
+    def run(rank):
+        # As accelerate starts them: the first speaks and writes the dataset.
+        os.environ["RANK"] = str(rank)
+        sys.exit(main(words))
+
+    both = [fork_worker(partial(run, rank)) for rank in range(2)]
+    said = [process.stdout.read() for process in both]
+    for process in both:
+        process.join(240)
     forget(world, 0.0)
-    assert [process.returncode for process in both] == [0, 0], said
-    assert ["Of 12 names, 12 are sources" in out for out, _ in said] == [True, False]
+    assert [process.exitcode for process in both] == [0, 0], said
+    assert ["Of 12 names, 12 are sources" in text for text in said] == [True, False]
     for folder in ("data", "embedded", "spectra"):  # the card tells options and addresses
         assert digest(output / folder) == digest(calmly / folder)
     for server in (world.archive, world.ads, world.arxiv, world.chat, world.vectors):

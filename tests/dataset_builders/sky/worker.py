@@ -1,7 +1,10 @@
 """Processes that run a piece of the builders, to be killed."""
 
+import multiprocessing
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -21,3 +24,21 @@ def start_worker(code: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-c", HEAD + code], stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
+
+
+def fork_worker(work: Callable[[], object]) -> multiprocessing.process.BaseProcess:
+    """A forked process that calls `work`; what it prints can be read from its `stdout`.
+
+    Not for a database that is open here: SQLite connections do not survive a fork.
+    """
+    reader, writer = os.pipe()
+
+    def run() -> None:
+        sys.stdout = os.fdopen(writer, "w", buffering=1)
+        work()
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    os.close(writer)
+    process.stdout = os.fdopen(reader)
+    return process
