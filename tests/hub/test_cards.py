@@ -10,6 +10,7 @@ import yaml
 from huggingface_hub import ModelCard
 from server import card_errors
 
+from hf_specclip.formatting import format_number
 from hf_specclip.hub.cards import (
     MEASURED,
     PublishError,
@@ -97,6 +98,7 @@ def test_a_card_holds_no_number_that_was_not_measured(stored_run, metrics, kind,
             known |= {
                 f"{size:.1f}",
                 f"{size:.3g}",
+                format_number(size),
                 f"{size:,.0f}",
                 f"{size:,}",
                 f"{size:g}",
