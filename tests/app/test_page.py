@@ -64,6 +64,7 @@ def test_a_spectrum_is_described_and_exported(visit, folder, uploads, tmp_path):
     # Nothing stays of what was dropped.
     assert [path for path in uploads.rglob("*") if path.is_file() and path.stat().st_size] == []
 
+    page.locator("#sc-map").scroll_into_view_if_needed()
     box = page.locator("#sc-map .nsewdrag").bounding_box()
     ends = "document.querySelector('#sc-map .js-plotly-plot').layout.xaxis.range"
     before = page.evaluate(ends)

@@ -64,7 +64,8 @@ def tables(request):
 def test_choices_are_balanced_and_slots_are_known(tables):
     name, entries = tables
     code = "".join((PROSE / f"{module}.py").read_text("utf-8") for module in (name, *SHARED))
-    known = set(re.findall(r"(?:def _|\b)([a-zA-Z_]\w*)(?:=|\(self\))|\"(\w+)\"", code))
+    names = r"(?:def _|self\._|\n    _)(\w+)|\b([a-zA-Z_]\w*)=|\"(\w+)\""
+    known = set(re.findall(names, code))
     known = {word for words in known for word in words} | {*FILLERS, *entries.get("fillers", {})}
     for key, table in entries.items():
         for template in leaves(table) if key not in NO_TEMPLATES else ():
