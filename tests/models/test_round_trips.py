@@ -61,7 +61,7 @@ import json
 import os
 import traceback
 from huggingface_hub import constants
-from transformers import dynamic_module_utils
+from transformers import dynamic_module_utils, modeling_utils, pipelines
 
 for line in sys.stdin:
     asked = json.loads(line)
