@@ -24,6 +24,7 @@ from specclip_training.engine.checkpoint import TRAINING_FILE, check_identity, f
 from specclip_training.engine.commands import CHECKPOINTS, Run, call, prepare_output
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import Paragraph, Section, Study
+from specclip_training.studies.experts.compact import compact_settings, fit_compact
 from specclip_training.studies.experts.data import FEWEST, ExpertData, FitSettings, expert_data
 from specclip_training.studies.experts.fit import fit_gate, fit_select
 from specclip_training.studies.experts.measures import (
@@ -38,6 +39,8 @@ from specclip_training.studies.run_study import run_study, study_parser
 
 STAGE = "experts"
 MOE = "moe"
+# Mode of the small mixture that comes with the package, beside `MODES`.
+COMPACT = "compact"
 
 
 def study_experts(
@@ -62,7 +65,7 @@ def study_experts(
         why = f"No variable is known for {FEWEST} rows of train and any of {split}."
         return Study({"skipped": why}, [Section("Physical variables", [Paragraph(why)])])
     headline = run.preset.moe.mode
-    models = {mode: _fit_or_load(run, reps, mode, headline) for mode in MODES}
+    models = {mode: load_or_fit(run, reps, mode) for mode in MODES}
     outputs = {mode: _predict(model, rows) for mode, model in models.items()}
     metrics = measure_experts(outputs, rows, train, run.preset.evaluation.n_bootstrap)
     metrics |= {"split": split, "simulated": simulated, "headline": headline}
@@ -71,13 +74,19 @@ def study_experts(
     return Study(metrics, expert_sections(metrics))
 
 
-def _fit_or_load(
-    run: Run, reps: Mapping[str, SplitRepresentations], mode: str, headline: str
+def load_or_fit(
+    run: Run, reps: Mapping[str, SplitRepresentations], mode: str
 ) -> SpecCLIPMoEForRegression:
-    """Load the mixture of one mode, fitted now where it is not there; the headline's folder is
-    `moe/`."""
-    folder = run.output / MOE if mode == headline else run.output / CHECKPOINTS / f"{MOE}_{mode}"
-    settings = FitSettings(seed=run.seed)
+    """Load the mixture of one mode, fitted now where it is not there.
+
+    Args:
+        run: the preset's own mixture is in its `moe/`, others among its checkpoints.
+        reps: by split.
+        mode: one of `MODES`, or `COMPACT`.
+    """
+    headline = mode == run.preset.moe.mode
+    folder = run.output / MOE if headline else run.output / CHECKPOINTS / f"{MOE}_{mode}"
+    settings = compact_settings(run.seed) if mode == COMPACT else FitSettings(seed=run.seed)
     pool = expert_data([reps["train"], reps["calibration"]])
     validation = expert_data([reps["validation"]])
     identity = {
@@ -91,7 +100,7 @@ def _fit_or_load(
         check_identity(json.loads(record.read_text(encoding="utf-8"))["identity"], identity, folder)
     elif run.is_main:
         names = list(reps["train"].targets)
-        fit = fit_select if mode == "select" else fit_gate
+        fit = {"select": fit_select, "gate": fit_gate, COMPACT: fit_compact}[mode]
         model = fit(pool, validation, names, settings)
         with atomic_folder(folder) as partial:
             model.save_pretrained(partial)
@@ -168,7 +177,7 @@ report.html and report.md. A rerun keeps fitted mixtures.""",
 )
 
 
-__all__ = ["MOE", "STAGE", "study_experts"]
+__all__ = ["COMPACT", "MOE", "STAGE", "load_or_fit", "study_experts"]
 
 
 if __name__ == "__main__":

@@ -41,7 +41,8 @@ X-ray spectra and the literature about their sources in one embedding space.
   specclip inspect  spectrum.pha                             content of a spectrum file
   specclip fit      spectrum.pha                             spectral fits as in the catalogue
 
-The first six ask a trained model: --model DIR or user/name (default: runs/demo).
+The first six ask a trained model: --model DIR or user/name (default: the model that comes with the
+package).
 """
 
 

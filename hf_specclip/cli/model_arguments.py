@@ -6,7 +6,6 @@ import argparse
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .file_arguments import Origin, SpectrumReader
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 64
 MODEL_VARIABLE = "SPECCLIP_MODEL"
-DEMO = "runs/demo"
 _PARTS = {"moe": "mixture of experts", "outliers": "outlier detector", "index": "index"}
 
 
@@ -26,7 +24,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, parts: Collection[str] 
     parser.add_argument(
         "--model",
         help="a run (runs/demo), a model folder, or user/name on the Hub (default: the environment "
-        f"variable {MODEL_VARIABLE}, else {DEMO} if it exists)",
+        f"variable {MODEL_VARIABLE}, else the model that comes with the package)",
     )
     parser.add_argument("--revision", help="branch, tag or commit of the model on the Hub")
     for part in parts:
@@ -46,11 +44,8 @@ def add_embedder_option(parser: argparse.ArgumentParser) -> None:
 
 
 def load_describer(arguments: argparse.Namespace, parts: Collection[str]) -> Describer:
-    """Load the model of `add_model_arguments` with some of its parts.
-
-    Raises:
-        ValueError: where no model is named and there is no demo.
-    """
+    """Load the model of the command line, of the environment, or the bundled one, with some of
+    its parts."""
     from ..describe.describer import Describer
 
     options = {name: getattr(arguments, name, None) for name in _PARTS}
@@ -60,7 +55,8 @@ def load_describer(arguments: argparse.Namespace, parts: Collection[str]) -> Des
         from ..literature import get_embedder
 
         options["embedder"] = get_embedder(embedder)
-    return Describer.from_pretrained(_model_name(arguments), parts=parts, **options)
+    name = arguments.model or os.environ.get(MODEL_VARIABLE) or None
+    return Describer.from_pretrained(name, parts=parts, **options)
 
 
 class DescribedFiles:
@@ -103,16 +99,3 @@ class DescribedFiles:
                 self.reader.report(error, origin.file)
                 continue
             yield replace(description, file=str(origin))
-
-
-def _model_name(arguments: argparse.Namespace) -> str:
-    """Return the model of the command line, of the environment, or the demo's."""
-    name = arguments.model or os.environ.get(MODEL_VARIABLE)
-    if not name and Path(DEMO, "model", "config.json").is_file():
-        name = DEMO
-    if not name:
-        raise ValueError(
-            f"no model named: give --model DIR or user/name, set {MODEL_VARIABLE}, or make the "
-            f"demo's ({DEMO}) by `make demo`"
-        )
-    return name

@@ -1,6 +1,6 @@
 """Describer: a trained model with its index, experts, classes and outlier detector.
 
-describer = Describer.from_pretrained("runs/demo")
+describer = Describer.from_pretrained()
 print(describer.describe("source.pi"))
 """
 
@@ -64,9 +64,10 @@ class Describer:
         classes: zero-shot classes.
         queries: embeds texts.
         name: of the model, for messages.
+        bundled: True for the model that comes with the package.
 
     Examples:
-        >>> describer = Describer.from_pretrained("runs/demo")
+        >>> describer = Describer.from_pretrained()
         >>> description = describer.describe("source.pi")
         >>> print(description)
         >>> description.to_dict()["classes"]
@@ -83,15 +84,16 @@ class Describer:
         classes: ZeroShotClasses | None = None,
         queries: TextQueries | None = None,
         name: str = "model",
+        bundled: bool = False,
     ):
         self.model, self.extractor, self.index = model, extractor, index
         self.moe, self.outliers, self.classes = moe, outliers, classes
-        self.name, self._queries = name, queries
+        self.name, self.bundled, self._queries = name, bundled, queries
 
     @classmethod
     def from_pretrained(
         cls,
-        model: str | os.PathLike[str],
+        model: str | os.PathLike[str] | None = None,
         *,
         moe: str | os.PathLike[str] | None = None,
         outliers: str | os.PathLike[str] | None = None,
@@ -105,8 +107,9 @@ class Describer:
 
         Args:
             model: a run (`runs/demo`), a model folder (`runs/demo/model`), or `user/name` on the
-                Hub. Experts (`moe/`), detector (`outliers/`), index (`gallery/`) and classes
-                (`zero_shot/`) are optional: the answers of an absent part are left out.
+                Hub; by default the model that comes with the package. Experts (`moe/`), detector
+                (`outliers/`), index (`gallery/`) and classes (`zero_shot/`) are optional: the
+                answers of an absent part are left out.
             moe, outliers, index: folder or `user/name` of a part kept elsewhere.
             embedder: of the texts, in place of the one the model names.
             device: such as `"cuda"`; the CPU by default.
@@ -133,6 +136,7 @@ class Describer:
             extractor,
             queries=TextQueries(network, embedder, run.model),
             name=run.name,
+            bundled=run.bundled,
             **load_parts(run, network, parts, paths, shared),
         )
 
@@ -467,7 +471,11 @@ class Describer:
         ]
 
     def _notes(self, facts: Mapping[str, Any]) -> Iterator[str]:
-        if self.index is not None and self.index.about.get("simulated"):
+        if self.bundled:
+            yield f"answered by the {self.name}: --model names another"
+        if self.index is None:
+            yield "the model has no index: no similar sources and no papers are named"
+        elif self.index.about.get("simulated"):
             yield "the model was trained on simulated sources: its papers and sources are invented"
         if self.index is not None and (caveat := self.index.about.get("caveat")):
             yield str(caveat)

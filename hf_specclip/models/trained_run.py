@@ -1,4 +1,4 @@
-"""Locate the artifacts of a training run, local or on the Hub.
+"""Locate the artifacts of a training run: local, on the Hub, or bundled with the package.
 
 A run is a folder with `model/`, `moe/`, `outliers/` and `spectrum/`; a model folder, or a
 repository on the Hub, may hold `moe/` and `outliers/` itself.
@@ -15,6 +15,10 @@ from typing import Any
 MODEL_FOLDERS = ("model", "ensemble")
 MODEL_TYPES = ("specclip", "specclip_ensemble")
 MAX_CONFIG_BYTES = 1 << 24
+# Model that comes with the package: `make default-model` writes it. A copy of this file beside
+# weights has none.
+BUNDLED = Path(__file__).resolve().parent.parent / "default_model"
+BUNDLED_CARD = "card.json"
 # No code: that of a repository is neither fetched nor run.
 _FETCHED = ("*.json", "*.jsonl", "*.jsonl.gz", "*.safetensors", "*.txt", "*.model")
 
@@ -26,12 +30,14 @@ class TrainedRun:
     Attributes:
         model: the dual encoder.
         root: the run around it, or the same.
-        name: name or path that was asked for.
+        name: name or path that was asked for; of the bundled model, what it was trained on.
+        bundled: True for the model that comes with the package.
     """
 
     model: Path
     root: Path
     name: str
+    bundled: bool = False
 
     def folder(self, part: str, needed_file: str = "config.json") -> Path | None:
         """Return `moe/`, `outliers/`, … inside the model or beside it, or None."""
@@ -41,17 +47,20 @@ class TrainedRun:
         return None
 
 
-def find_run(name_or_path: str | os.PathLike[str], **hub: Any) -> TrainedRun:
+def find_run(name_or_path: str | os.PathLike[str] | None = None, **hub: Any) -> TrainedRun:
     """Find the parts of a trained run.
 
     Args:
-        name_or_path: a run, a model folder, or `user/name` on the Hub.
+        name_or_path: a run, a model folder, or `user/name` on the Hub; None for the model bundled
+            with the package.
         hub: passed to `huggingface_hub.snapshot_download` (`revision`, `token`, …).
 
     Raises:
         ValueError: where there is no dual encoder; the message says what there is.
         OSError: where the Hub does not give it.
     """
+    if name_or_path is None:
+        return _bundled_run()
     name = os.fspath(name_or_path)
     folder = Path(name)
     local = folder.is_dir()
@@ -81,6 +90,17 @@ def find_run(name_or_path: str | os.PathLike[str], **hub: Any) -> TrainedRun:
     raise ValueError(f"{name} is no model folder (no config.json){hint}")
 
 
+def _bundled_run() -> TrainedRun:
+    path = BUNDLED / BUNDLED_CARD
+    if not path.is_file():
+        raise ValueError(
+            "no model named, and this installation has no bundled one: name a model, or install "
+            "hf-specclip again"
+        )
+    pairs = json.loads(path.read_text(encoding="utf-8"))["training"]["pairs"]
+    return TrainedRun(BUNDLED, BUNDLED, f"bundled model ({pairs:,} simulated pairs)", bundled=True)
+
+
 def refuse_missing_folder(name: str) -> None:
     """Raise ValueError for a path, which is no name on the Hub."""
     path = Path(name)
@@ -100,4 +120,12 @@ def model_type(folder: Path) -> str:
     return str(config.get("model_type")) if isinstance(config, dict) else "unknown"
 
 
-__all__ = ["MODEL_TYPES", "TrainedRun", "find_run", "model_type", "refuse_missing_folder"]
+__all__ = [
+    "BUNDLED",
+    "BUNDLED_CARD",
+    "MODEL_TYPES",
+    "TrainedRun",
+    "find_run",
+    "model_type",
+    "refuse_missing_folder",
+]

@@ -112,7 +112,10 @@ def _assemble(folder: Path) -> dict[str, Any]:
     if not isinstance(variables, list) or not all(isinstance(name, str) for name in variables):
         raise FileFormatError(f"{folder / CONFIG_FILE}: `variables` must be a list of names")
     names, classes, groups = _read_rows(folder / ROWS_FILE, n)
-    tensors = map_tensors(folder / TENSORS_FILE)
+    tensors = {
+        name: array.astype(np.float32) if array.dtype == np.float16 else array
+        for name, array in map_tensors(folder / TENSORS_FILE).items()
+    }
     width = tensors["reference.spectrum"].shape[-1]
     expected = {
         "reference.spectrum": (np.float32, (n, width)),

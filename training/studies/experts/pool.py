@@ -126,9 +126,10 @@ class FitPool:
             replaced = self.model.retrieve_text(views, fold)
             full[rows] = self.model.answers(views, fold)
             retrieved[rows] = full[rows]
-            retrieved[rows[:, None], torch.tensor(with_text)[None]] = self.model.answers(
-                replaced, fold, with_text
-            )
+            if with_text:
+                retrieved[rows[:, None], torch.tensor(with_text)[None]] = self.model.answers(
+                    replaced, fold, with_text
+                )
             for panel, given in zip(PANELS, (views, replaced), strict=True):
                 gates[panel][rows] = self.model.gate_inputs(given)
         self.gate_inputs = gates

@@ -1,0 +1,73 @@
+"""The model that comes with the package."""
+
+import json
+import re
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from chandra_pha import write_spectra
+
+from hf_specclip import Describer
+from hf_specclip.cli.main import main
+from hf_specclip.models.trained_run import BUNDLED, BUNDLED_CARD
+from specclip_training.reports.bundled import card_text
+from specclip_training.studies.bundled import measure
+
+CHECK = Path(__file__).with_name("bundled_check.parquet")
+MOST_BYTES = 8_000_000
+
+
+@pytest.fixture(scope="module")
+def card():
+    return json.loads((BUNDLED / BUNDLED_CARD).read_text())
+
+
+@pytest.fixture(scope="module")
+def describer():
+    return Describer.from_pretrained()
+
+
+def leaves(value, path=""):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}/{key}")
+    else:
+        yield path, value
+
+
+def test_it_is_small_and_holds_data_alone():
+    files = [path for path in BUNDLED.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= MOST_BYTES
+    assert {path.suffix for path in files} <= {".json", ".jsonl", ".safetensors", ".md"}
+    settings = json.loads((BUNDLED / "config.json").read_text())
+    assert "auto_map" not in json.dumps(settings)
+
+
+def test_it_measures_as_its_card_says(card, describer):
+    measured = measure(describer, pq.read_table(CHECK), card["guess"])
+    expected = dict(leaves(card["check"]))
+    found = dict(leaves(measured))
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        # Shares move by a row where another processor rounds otherwise.
+        assert found[name] == pytest.approx(value, rel=1e-3, abs=0.02), name
+    assert (BUNDLED / "README.md").read_text() == card_text(card)
+
+
+def test_the_wheel_takes_every_file_of_it(repository):
+    patterns = re.findall(r'"default_model/([^"]+)"', (repository / "pyproject.toml").read_text())
+    packed = {path for pattern in patterns for path in BUNDLED.glob(pattern) if path.is_file()}
+    assert packed == {path for path in BUNDLED.rglob("*") if path.is_file()}
+
+
+def test_the_command_line_uses_it_and_says_so(tmp_path, capsys, monkeypatch, card):
+    monkeypatch.delenv("SPECCLIP_MODEL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    file = write_spectra(tmp_path)[0]
+    assert main(["describe", "--json", str(file)]) == 0
+    [answer] = json.loads(capsys.readouterr().out)
+    assert answer["model"] == f"bundled model ({card['training']['pairs']:,} simulated pairs)"
+    assert any("bundled model" in note for note in answer["notes"])
+    assert answer["classes"]
+    assert answer["variables"]

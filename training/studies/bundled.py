@@ -1,0 +1,115 @@
+"""Figures of the bundled model on simulated rows, for its card and the test that checks it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from hf_specclip import VARIABLES, Describer
+from hf_specclip.classify.families import family_name
+from hf_specclip.outliers.rows import OutlierRows
+
+_SPECTRUM = ("counts", "exposure", "background_counts", "background_scale", "effective_area")
+# Variability between times cannot be told from a spectrum, and is not measured.
+MEASURED = tuple(name for name in VARIABLES if not name.startswith("var_"))
+
+
+def measured_columns(table: pa.Table) -> pa.Table:
+    """Select the columns that `measure` needs, without the schema's metadata."""
+    names = [name for name in (*_SPECTRUM, *MEASURED, "source_class") if name in table.column_names]
+    return table.select(names).replace_schema_metadata(None)
+
+
+def measure(describer: Describer, rows: pa.Table, guess: Mapping[str, float]) -> dict[str, Any]:
+    """Measure a model on rows with known variables and classes, by their spectra alone.
+
+    Args:
+        describer: model with `moe`, `classes` and, optionally, `outliers`.
+        rows: of `measured_columns`.
+        guess: median of each variable over the rows that the model was trained on.
+
+    Returns:
+        `rows`; by variable the mean absolute `error`, that of the `guess`, and the shares of true
+        values in the 68 % and 90 % intervals; their mean `relative_error`; figures of the families
+        of classes; the median outlier percentile.
+    """
+    spectra = _spectra(rows)
+    records = describer.moe.to_records(describer.moe.predict(describer.model, spectra))
+    variables = {}
+    for name, usual in guess.items():
+        if name not in MEASURED:
+            continue
+        truth = np.asarray(rows[name].to_pylist(), np.float64)
+        known = np.flatnonzero(np.isfinite(truth))
+        if not len(known):
+            continue
+        truth = truth[known]
+        columns = {
+            key: np.array([_number(records[row][name][key], key) for row in known])
+            for key in ("value", "lower_68", "upper_68", "lower_90", "upper_90")
+        }
+        variables[name] = {
+            "n": len(known),
+            "error": float(np.abs(columns["value"] - truth).mean()),
+            "guess": float(np.abs(usual - truth).mean()),
+            **{
+                f"coverage_{level}": float(
+                    (
+                        (columns[f"lower_{level}"] <= truth) & (truth <= columns[f"upper_{level}"])
+                    ).mean()
+                )
+                for level in (68, 90)
+            },
+        }
+    points = describer.embed(spectra)
+    relative = [row["error"] / row["guess"] for row in variables.values()]
+    result = {
+        "rows": len(rows),
+        "variables": variables,
+        "relative_error": float(np.mean(relative)),
+        "families": _families(describer, points, rows["source_class"].to_pylist()),
+    }
+    if describer.outliers is not None:
+        percentile = describer.outliers.score(OutlierRows(spectrum=points)).percentile(
+            "spectrum_neighbours"
+        )
+        result["median_outlier_percentile"] = float(np.median(percentile))
+    return result
+
+
+def least_cosine(one: Describer, other: Describer, rows: pa.Table) -> float:
+    """Return the smallest cosine between the points of the same spectra by two models."""
+    spectra = _spectra(rows)
+    return float((one.embed(spectra) * other.embed(spectra)).sum(axis=1).min())
+
+
+def _families(describer: Describer, points: np.ndarray, labels: list[str]) -> dict[str, float]:
+    """Measure the largest family of each row, also where it does not stand out."""
+    names, shares = describer.classes.family_probabilities(points)
+    truth = np.array([family_name(label) for label in labels])
+    right = np.array(names)[shares.argmax(axis=1)] == truth
+    by_family = [right[truth == name].mean() for name in sorted(set(truth))]
+    standing = shares.max(axis=1) >= describer.classes.least_probability
+    return {
+        "accuracy": float(right.mean()),
+        "balanced_accuracy": float(np.mean(by_family)),
+        "stands_out": float(standing.mean()),
+        "accuracy_where_it_stands_out": float(right[standing].mean()) if standing.any() else 0.0,
+    }
+
+
+def _spectra(rows: pa.Table) -> list[dict[str, Any]]:
+    return rows.select([name for name in _SPECTRUM if name in rows.column_names]).to_pylist()
+
+
+def _number(value: float | None, key: str) -> float:
+    """Return a value of a record, infinity for an open end of an interval."""
+    if value is None:
+        return -np.inf if key.startswith("lower") else np.inf
+    return value
+
+
+__all__ = ["MEASURED", "least_cosine", "measure", "measured_columns"]

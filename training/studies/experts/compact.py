@@ -1,0 +1,117 @@
+"""Compact mixture of experts: networks on the spectrum alone, without a bank of known pairs.
+
+The neighbours of a full mixture need every pair they were fitted to; a model that travels with the
+package cannot carry them. A text, where one is given, changes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from hf_specclip import SpecCLIPMoEConfig, SpecCLIPMoEForRegression
+from hf_specclip.models.configuration_specclip_moe import PANELS, TEXT_VIEWS, VIEWS
+from specclip_training.studies.experts.data import ExpertData, FitSettings
+from specclip_training.studies.experts.gates import HeldRows, calibrate, fit_panel_gate
+from specclip_training.studies.experts.members import fit_expert
+from specclip_training.studies.experts.pool import FitPool
+
+# Chosen on `validation` of 11,447 simulated pairs: errors as those of the full mixture, in a
+# twentieth of its size.
+HIDDEN, BINS = (192, 96), 40
+# Conformal scores that are kept: evenly spaced quantiles of all.
+SCORES = 1000
+_RETRIEVED = PANELS[1]
+
+
+def fit_compact(
+    data: ExpertData, validation: ExpertData, variables: Sequence[str], settings: FitSettings
+) -> SpecCLIPMoEForRegression:
+    """Fit a compact mixture; see `fit_gate` for the arguments."""
+    data, validation = _without_texts(data), _without_texts(validation)
+    pool = FitPool(data, variables, compact_experts(settings), "gate", 1, settings)
+    model = pool.model
+    # The one empty text is of no fold.
+    model.bank.put(text_fold=torch.tensor([-1]))
+    for number in range(len(model.experts)):
+        fit_expert(pool, number)
+    with torch.no_grad():
+        answers = pool.cross_fitted_answers()[_RETRIEVED]
+        views = model.retrieve_text(model.prepare(**validation.tensors()))
+        held = HeldRows(
+            model.answers(views).nan_to_num(0.0),
+            model.gate_inputs(views),
+            torch.from_numpy(validation.targets).float(),
+        )
+    calibrate(pool, _RETRIEVED, answers, fit_panel_gate(pool, _RETRIEVED, answers, held))
+    return without_bank(model)
+
+
+def compact_settings(seed: int) -> FitSettings:
+    """Return the settings of a compact mixture."""
+    return FitSettings(seed=seed, network_hidden=HIDDEN, distribution_bins=BINS)
+
+
+def compact_experts(settings: FitSettings) -> list[dict[str, Any]]:
+    """List the experts of a compact mixture, as `SpecCLIPMoEConfig.experts`."""
+    inputs = [name for name in VIEWS if name not in TEXT_VIEWS]
+    hidden = list(settings.network_hidden)
+    return [
+        {"name": "median", "kind": "median", "inputs": []},
+        {"name": "network", "kind": "network", "inputs": inputs, "hidden": hidden},
+        {"name": "distribution", "kind": "distribution", "inputs": inputs, "hidden": hidden,
+         "bins": settings.distribution_bins},
+    ]  # fmt: skip
+
+
+@torch.no_grad()
+def without_bank(model: SpecCLIPMoEForRegression) -> SpecCLIPMoEForRegression:
+    """Return a compact mixture without the pairs it was fitted to, and with fewer scores."""
+    config = model.config.to_dict()
+    n_scores = min(SCORES, model.config.n_scores)
+    config |= {"bank_rows": 1, "bank_texts": 1, "n_scores": n_scores}
+    small = SpecCLIPMoEForRegression(SpecCLIPMoEConfig(**config)).eval()
+    state = {name: value for name, value in model.state_dict().items()
+             if not name.startswith("bank.")}  # fmt: skip
+    scores = _thinned(model.panels[_RETRIEVED].scores, n_scores)
+    for panel in PANELS:
+        for name in model.panels[_RETRIEVED].state_dict():
+            state[f"panels.{panel}.{name}"] = state[f"panels.{_RETRIEVED}.{name}"]
+        state[f"panels.{panel}.scores"] = scores
+    state |= {f"bank.{name}": value for name, value in small.bank.state_dict().items()}
+    state["bank.text_given"] = torch.zeros_like(small.bank.text_given)
+    small.load_state_dict(state)
+    return small
+
+
+def _thinned(scores: torch.Tensor, count: int) -> torch.Tensor:
+    """Return evenly spaced quantiles (count, variables) of scores in ascending columns that end
+    with nan; all of a column that has fewer."""
+    result = torch.full((count, scores.shape[1]), torch.nan)
+    for column, values in enumerate(scores.T):
+        known = values[~values.isnan()]
+        if len(known) > count:
+            known = known.quantile(torch.linspace(0, 1, count))
+        result[: len(known), column] = known
+    return result
+
+
+def _without_texts(data: ExpertData) -> ExpertData:
+    """Return rows that all have the same empty text."""
+    n = len(data)
+    empty = {
+        name: np.broadcast_to(np.float32(0), data.views[name].shape)
+        if name in TEXT_VIEWS
+        else data.views[name]
+        for name in VIEWS
+    }
+    return dataclasses.replace(
+        data, views=empty, has_text=np.zeros(n, bool), text_ids=np.zeros(n, np.int64)
+    )
+
+
+__all__ = ["compact_settings", "fit_compact"]
