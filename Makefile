@@ -14,13 +14,27 @@ LAUNCH_ARGS ?= --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_
 # Two workers with one thread each use two cores better than one worker with two.
 PYTEST_ARGS ?= -n 2
 
+# The model that comes with the package; each step resumes where it was stopped.
+DEFAULT ?= runs/default
+DEFAULT_PAIRS ?= 200000
+# Share of the spectra that get the catalogue's fits, which take most of the simulation's time.
+DEFAULT_FITS ?= 0.2
+DEFAULT_SEED ?= 0
+DEFAULT_CONFIG ?= best
+# More for its training and bundling, such as DEFAULT_ARGS="--set align.steps=3000".
+DEFAULT_ARGS ?=
+DEFAULT_RUN = --config $(DEFAULT_CONFIG) --dataset $(DEFAULT)/dataset --output $(DEFAULT) \
+	--seed $(DEFAULT_SEED) $(DEFAULT_ARGS)
+
 .PHONY: help setup demo test test-all lint format docs bench clean
+.PHONY: default-model default-simulate default-embed default-train default-bundle
 help:
-	@echo "make demo      set up, simulate a small catalogue, train on it, answer questions about it"
+	@echo "make demo      set up, describe an example, simulate a small catalogue and train on it"
 	@echo "make test      set up and run the tests (6 minutes on two cores)"
 	@echo "make test-all  with the slow tests, and those on real spectra"
 	@echo "make lint      ruff and mypy"
 	@echo "make docs      the documentation in build/site"
+	@echo "make default-model  the model that comes with the package, from $(DEFAULT_PAIRS) simulated pairs"
 	@echo "make bench     speed and memory, side by side with peers where installed (20 minutes)"
 
 setup: $(VENV)/.installed
@@ -33,7 +47,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e ".[dev]"
 	@touch $@
 
-demo: setup $(DEMO)/dataset/specclip_dataset.json
+demo: setup
+	@echo "── one simulated spectrum, described by the model that comes with the package"
+	@$(BIN)/specclip dataset example --output $(DEMO)/example.pha
+	@env -u SPECCLIP_MODEL $(BIN)/specclip describe $(DEMO)/example.pha
+	@echo
+	@echo "── a model of your own, trained on a small simulated catalogue"
+	@$(MAKE) --no-print-directory $(DEMO)/dataset/specclip_dataset.json
 	$(BIN)/accelerate launch $(LAUNCH_ARGS) training/reproduce.py --config training/configs/demo.yaml \
 		--dataset $(DEMO)/dataset --output $(DEMO) $(DEMO_ARGS)
 	@echo
@@ -49,6 +69,25 @@ demo: setup $(DEMO)/dataset/specclip_dataset.json
 $(DEMO)/dataset/specclip_dataset.json: | setup
 	@mkdir -p $(DEMO)
 	$(BIN)/specclip dataset simulate --config demo --output $(DEMO)/dataset
+
+default-model: default-bundle
+
+default-simulate: $(DEFAULT)/dataset/specclip_dataset.json
+
+$(DEFAULT)/dataset/specclip_dataset.json: | setup
+	@mkdir -p $(DEFAULT)
+	$(BIN)/specclip dataset simulate --config custom --pairs $(DEFAULT_PAIRS) --seed $(DEFAULT_SEED) \
+		--set fits=$(DEFAULT_FITS) --output $(DEFAULT)/dataset
+
+# Fills the cache of sentence vectors, which training reads.
+default-embed: default-simulate
+	$(BIN)/python training/default_model.py embed $(DEFAULT_RUN)
+
+default-train: default-embed
+	$(BIN)/accelerate launch $(LAUNCH_ARGS) training/reproduce.py --studies none $(DEFAULT_RUN)
+
+default-bundle: default-train
+	$(BIN)/python training/default_model.py bundle $(DEFAULT_RUN)
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)

@@ -1,6 +1,6 @@
 """Bundled model: a finished run, reduced to what comes with the package.
 
-python training/default_model.py --config best --dataset DIR --output RUN --target FOLDER
+python training/default_model.py bundle --config best --dataset DIR --output RUN
 
 Weights become float16, the experts a compact mixture, the outlier detector and the vocabulary a
 sample of theirs. The card states figures on simulated `validation` rows, which the test of the
@@ -214,7 +214,10 @@ def _sample(count: int, most: int, seed: int) -> np.ndarray:
 def main(arguments: argparse.Namespace, preset: Preset) -> None:
     """Run the command."""
     run = start(arguments, preset, [])
-    bundle(run, arguments.target, arguments.check)
+    if arguments.step == "embed":
+        load_embedded_pairs(run)
+    else:
+        bundle(run, arguments.target, arguments.check)
     finish(run)
 
 
@@ -223,8 +226,13 @@ def options() -> argparse.ArgumentParser:
     command = parser(
         "Reduce a finished run to the model that comes with the package.",
         """\
-`make default-model` simulates, embeds, trains and bundles, each step by itself resumable. --output
-is the folder of the run.""",
+`make default-model` simulates, embeds, trains and bundles; each step resumes where it was stopped.
+--output is the folder of the run.""",
+    )
+    command.add_argument(
+        "step",
+        choices=("embed", "bundle"),
+        help="embed: fill the cache of sentence vectors; bundle: write the bundled model of the run",
     )
     command.add_argument(
         "--target", type=Path, default=BUNDLED, metavar="DIR", help="folder of the bundled model"

@@ -26,7 +26,7 @@ VERSION = "0.10.0"
 CONFIGS: Mapping[str, Knobs] = {
     "demo": Knobs(pairs=2000),
     "paper": Knobs(pairs=11_447),
-    "large": Knobs(pairs=100_000, fits=False),
+    "large": Knobs(pairs=100_000, fits=0.0),
     "custom": Knobs(),
 }
 
@@ -117,7 +117,7 @@ def simulate(
     settings = json.dumps({"knobs": knobs.record(), "code": code_fingerprint()}, sort_keys=True)
     key = hashlib.blake2b(f"{VERSION} {settings}".encode(), digest_size=6).hexdigest()
     folder = output.parent / f".{output.name}-rows-{key}"
-    prepare_processes(knobs.fits)
+    prepare_processes(knobs.fits > 0)
     universe = Universe(knobs)
     info = describe(config_name, knobs)
     marginals = Marginals()

@@ -213,16 +213,25 @@ class Universe:
             "writer": [texts[index].writer for index in of_source],
         }
         columns |= {name: values[place] for name, values in variables.items()}
-        if self.knobs.fits:
-            columns |= spectral_fits.fit_columns(
-                observed.channels[place],
-                observed.background_channels[place],
-                seen.background_scale,
-                seen.exposure,
-                seen.response,
-                seen.theta,
+        fitted = np.flatnonzero([self._is_fitted(int(detection)) for detection in detections])
+        if len(fitted):
+            fits = spectral_fits.fit_columns(
+                observed.channels[place][fitted],
+                observed.background_channels[place][fitted],
+                seen.background_scale[fitted],
+                seen.exposure[fitted],
+                seen.response[fitted],
+                seen.theta[fitted],
             )
+            for name, values in fits.items():
+                columns[name] = np.full(len(detections), np.nan)
+                columns[name][fitted] = values
         return _to_table(columns, len(detections))
+
+    def _is_fitted(self, detection: int) -> bool:
+        """Return True for a detection that the catalogue's models are fitted to."""
+        share = self.knobs.fits
+        return bool(share == 1 or stream(self.knobs.seed, "fits", detection).random() < share)
 
     def photons(self, detections: np.ndarray) -> np.ndarray:
         """Return photons arriving from the sources at the time of some detections.

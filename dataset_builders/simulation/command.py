@@ -1,4 +1,4 @@
-"""Commands on the simulation: `specclip dataset simulate`, `compare`, `oracle`."""
+"""Commands on the simulation: `specclip dataset simulate`, `example`, `compare`, `oracle`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from .builder import CONFIGS, simulate
 from .class_hardness import ClassHardness, both_halves, read_types
 from .columns import bands_of_rows, bands_of_table, columns_report, read_table
 from .compare import Marginals, comparison_table
+from .example import write_example
 from .knobs import Knobs
 from .prose import WRITERS
 from .variety import SummaryTexts
@@ -32,6 +33,7 @@ from .variety import SummaryTexts
 def add_commands(commands: Any) -> None:
     """Add the commands on the simulation."""
     _add_simulate(commands)
+    _add_example(commands)
     _add_oracle(commands)
     comparing = commands.add_parser(
         "compare",
@@ -106,6 +108,20 @@ def _add_simulate(commands: Any) -> None:
     parser.set_defaults(run=_simulate)
 
 
+def _add_example(commands: Any) -> None:
+    parser = commands.add_parser(
+        "example",
+        help="simulate one detection as a PHA file",
+        description="Write a simulated Chandra spectrum as a PHA file with its background, and an "
+        "ARF beside it; print the truth.",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of every draw (default 0)")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="FILE", help="the PHA file to write"
+    )
+    parser.set_defaults(run=_example)
+
+
 def _add_oracle(commands: Any) -> None:
     parser = commands.add_parser(
         "oracle",
@@ -138,6 +154,12 @@ def _simulate(options: argparse.Namespace) -> int:
     )
     print(describe_splits(universe.groups, universe.splits))
     print(f"{options.output}: {knobs.pairs} pairs in {time.monotonic() - start:.0f} s")
+    return 0
+
+
+def _example(options: argparse.Namespace) -> int:
+    truth = write_example(options.output, options.seed)
+    print(f"{options.output}: {truth}")
     return 0
 
 

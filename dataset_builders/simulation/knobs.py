@@ -24,14 +24,15 @@ class Knobs:
             usual for it.
         writers: names of the literature's writers (`prose.WRITERS`); all where empty. Those that
             are unseen write for sources of `validation` and `test` only.
-        fits: whether the catalogue's four models are fitted to spectra with counts enough.
+        fits: share of the spectra with counts enough that the catalogue's four models are fitted
+            to; 1 as in the catalogue, fewer to save time.
     """
 
     pairs: int = 2000
     seed: int = 0
     faintest_counts: float = 130.0
     writers: tuple[str, ...] = ()
-    fits: bool = True
+    fits: float = 1.0
 
     def __post_init__(self) -> None:
         if self.pairs < 1:
@@ -40,6 +41,8 @@ class Knobs:
             raise ValueError(f"seed is {self.seed}: it must be from 0 to 2**63 − 1")
         if self.faintest_counts <= 0.0:
             raise ValueError("faintest_counts must be above 0")
+        if not 0 <= self.fits <= 1:
+            raise ValueError(f"fits is {self.fits}: it is a share, from 0 to 1")
         # A dataset's record has a list.
         object.__setattr__(self, "writers", tuple(self.writers))
         names = [writer.name for writer in prose.WRITERS]

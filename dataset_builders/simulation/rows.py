@@ -80,7 +80,7 @@ def simulated_splits(
         if missing:
             pool = ProcessPoolExecutor(
                 min(processes, len(missing)),
-                mp_context=_context(universe.knobs.fits),
+                mp_context=_context(universe.knobs.fits > 0),
                 initializer=_start_worker,
                 # As bytes: the first process then need not have read them for the next to start.
                 initargs=(pickle.dumps(universe, pickle.HIGHEST_PROTOCOL),),

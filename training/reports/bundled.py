@@ -17,8 +17,8 @@ def card_text(card: Mapping[str, Any]) -> str:
         "# The model that comes with hf_specclip",
         "",
         f"Trained on **{made['pairs']:,} simulated pairs** of a spectrum and a text, and on no "
-        "real source. `specclip describe FILE` uses it where no model is named. `make default-model` "
-        "makes it again.",
+        "real source. `specclip describe FILE` uses it where no model is named. "
+        "`make default-model` makes it again.",
         "",
         f"- Data: {made['dataset']}, version {made['dataset_version']}, seed "
         f"{made['knobs']['seed']} ({splits}); fingerprint `{made['fingerprint']}`.",

@@ -77,7 +77,7 @@ if __name__ == "__main__":
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(tmp_path, monkeypatch, capsys):
     (tmp_path / "run.py").write_text(KILLED)
-    arguments = ["simulate", "--set", "fits=false", "--pairs", "60", "--seed", "4", "--output"]
+    arguments = ["simulate", "--set", "fits=0", "--pairs", "60", "--seed", "4", "--output"]
     command = [sys.executable, str(tmp_path / "run.py"), *arguments, str(tmp_path / "set")]
     process = subprocess.Popen([*command, "--processes", "1"], cwd=Path(__file__).parents[3],
                                stderr=subprocess.DEVNULL)  # fmt: skip
@@ -95,10 +95,10 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(tmp_path, monkeypatch, 
         time.sleep(0.05)
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*.arrow")}
     monkeypatch.setattr("specclip_datasets.simulation.rows.BATCH", 8)
-    again = simulate(tmp_path / "set", "--set", "fits=false")
+    again = simulate(tmp_path / "set", "--set", "fits=0")
     assert not folder.exists()
     assert 0 < len(before) < 9
-    assert again == simulate(tmp_path / "whole", "--set", "fits=false")
+    assert again == simulate(tmp_path / "whole", "--set", "fits=0")
 
 
 def alive(lock):
@@ -144,13 +144,13 @@ def test_the_command_line_teaches(tmp_path, capsys):
     assert main(["simulate", "--pairs", "0", "--output", out]) == 2
     assert "at least one" in capsys.readouterr().err
     assert main(["simulate", "--set", "fits=maybe", "--output", out]) == 2
-    assert "like true" in capsys.readouterr().err
+    assert "like 1.0" in capsys.readouterr().err
     assert main(["simulate", "--config", "custom", "--pairs", "20", "--set", "writers=talkative",
-                 "--set", "fits=false", "--output", out]) == 0  # fmt: skip
+                 "--set", "fits=0", "--output", out]) == 0  # fmt: skip
     splits, info = read_dataset(out)
     assert info.knobs["writers"] == ["talkative"]
     assert set(splits["train"]["writer"]) == {"talkative"}
-    assert info.knobs["fits"] is False
+    assert info.knobs["fits"] == 0
     assert all(value is None for value in splits["train"]["powlaw_gamma"])
     assert info.simulated
 

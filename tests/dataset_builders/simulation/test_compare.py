@@ -108,7 +108,7 @@ def test_table_has_a_line_for_each_quantity():
 
 def test_compare_prints_what_the_card_says(tmp_path, capsys):
     folder = tmp_path / "set"
-    arguments = ["simulate", "--pairs", "40", "--set", "fits=false", "--output", str(folder)]
+    arguments = ["simulate", "--pairs", "40", "--set", "fits=0", "--output", str(folder)]
     assert main(arguments) == 0
     capsys.readouterr()
     assert main(["compare", str(folder)]) == 0
