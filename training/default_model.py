@@ -232,7 +232,7 @@ def options() -> argparse.ArgumentParser:
     command.add_argument(
         "step",
         choices=("embed", "bundle"),
-        help="embed: fill the cache of sentence vectors; bundle: write the bundled model of the run",
+        help="embed: fill the cache of sentence vectors; bundle: write the model of the run",
     )
     command.add_argument(
         "--target", type=Path, default=BUNDLED, metavar="DIR", help="folder of the bundled model"

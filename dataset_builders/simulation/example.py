@@ -39,7 +39,8 @@ def write_example(path: Path, seed: int = 0, net_counts: float = 1000.0) -> str:
     arf = path.with_suffix(".arf")
     shared: dict[str, Any] = {
         "TELESCOP": "CHANDRA", "INSTRUME": "ACIS", "FILTER": "none", "CHANTYPE": "PI",
-        "OBJECT": f"Simulated {universe.sources.names[source]}", "EXPOSURE": float(seen.exposure[0]),
+        "OBJECT": f"Simulated {universe.sources.names[source]}",
+        "EXPOSURE": float(seen.exposure[0]),
     }  # fmt: skip
     scale = float(seen.background_scale[0])
     spectra = [
