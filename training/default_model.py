@@ -3,8 +3,8 @@
 python training/default_model.py bundle --config best --dataset DIR --output RUN
 
 Weights become float16, the experts a compact mixture, the outlier detector and the vocabulary a
-sample of theirs. The card states figures on simulated `validation` rows, which the test of the
-package computes again for some of them.
+sample of theirs, the gallery real sources. The card states figures on simulated `validation` rows,
+which the test of the package computes again for some of them.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ from safetensors.torch import load_file, save_file
 from hf_specclip import Describer
 from hf_specclip.models.trained_run import BUNDLED, BUNDLED_CARD
 from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
+from hf_specclip.search.index import GALLERY_FOLDER
 from hf_specclip.search.vocabulary import VOCABULARY_FOLDER, Vocabulary
 from hf_specclip.storage import atomic_folder, write_json, write_text
 from hf_specclip.version import __version__
 from specclip_training.data.pairs import PairData, TrainingDataError, load_embedded_pairs
+from specclip_training.default_gallery import build_real_gallery
 from specclip_training.engine.commands import Run, call, finish, parser, start
 from specclip_training.engine.presets import Preset
 from specclip_training.experts import COMPACT, MOE, load_or_fit
@@ -58,8 +60,7 @@ def bundle(run: Run, target: Path, check: Path) -> dict[str, Any]:
 
     Args:
         run: with `spectrum/` and `model/`; the compact experts are kept among its checkpoints.
-        target: folder to make or replace; the gallery of an earlier bundle is not kept, since its
-            points are of another model.
+        target: folder to make or replace.
         check: Parquet file of the rows that the test measures again.
 
     Raises:
@@ -86,6 +87,7 @@ def bundle(run: Run, target: Path, check: Path) -> dict[str, Any]:
         _outlier_detector(reps, run.seed).save_pretrained(folder / OUTLIERS)
         for path in folder.rglob("*.safetensors"):
             halve(path)
+        build_real_gallery(Describer.from_pretrained(folder, parts=()), folder / GALLERY_FOLDER)
         card = _card(run, pairs, reps, folder, check)
         write_json(folder / BUNDLED_CARD, card)
         write_text(folder / "README.md", card_text(card))
@@ -165,8 +167,6 @@ def _card(
     rows = _sample(len(reps["validation"]), MEASURED_ROWS, run.seed)
     table = measured_columns(reps["validation"].table.take(rows))
     checked = table.take(_sample(len(table), CHECKED_ROWS, run.seed))
-    check.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(checked, check, compression="zstd")
     guess = {name: float(np.nanmedian(values)) for name, values in reps["train"].targets.items()
              if np.isfinite(values).any()}  # fmt: skip
     bundled = Describer.from_pretrained(folder, parts=("moe", "outliers", "classes"))
@@ -175,6 +175,8 @@ def _card(
     reduced = {"embedding_cosine": least_cosine(bundled, full, checked)}
     if full.moe is not None:
         reduced["relative_error_before"] = measure(full, table, guess)["relative_error"]
+    check.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(checked, check, compression="zstd")
     return {
         "format": "specclip-bundled",
         "version": 1,

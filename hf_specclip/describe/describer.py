@@ -1,8 +1,4 @@
-"""Describer: a trained model with its index, experts, classes and outlier detector.
-
-describer = Describer.from_pretrained()
-print(describer.describe("source.pi"))
-"""
+"""Describer: a trained model with its index, experts, classes and outlier detector."""
 
 from __future__ import annotations
 
@@ -69,7 +65,6 @@ class Describer:
     Examples:
         >>> describer = Describer.from_pretrained()
         >>> description = describer.describe("source.pi")
-        >>> print(description)
         >>> description.to_dict()["classes"]
     """
 

@@ -18,9 +18,15 @@ MEASURED = tuple(name for name in VARIABLES if not name.startswith("var_"))
 
 
 def measured_columns(table: pa.Table) -> pa.Table:
-    """Select the columns that `measure` needs, without the schema's metadata."""
+    """Select the columns that `measure` needs, with effective areas to three digits."""
     names = [name for name in (*_SPECTRUM, *MEASURED, "source_class") if name in table.column_names]
-    return table.select(names).replace_schema_metadata(None)
+    table = table.select(names).replace_schema_metadata(None)
+    if "effective_area" not in names:
+        return table
+    column = table["effective_area"].combine_chunks()
+    areas = pa.array(column.flatten().to_numpy().astype(np.float16))
+    areas = pa.FixedSizeListArray.from_arrays(areas, column.type.list_size)
+    return table.set_column(names.index("effective_area"), "effective_area", areas)
 
 
 def measure(describer: Describer, rows: pa.Table, guess: Mapping[str, float]) -> dict[str, Any]:
