@@ -103,14 +103,12 @@ def _thinned(scores: torch.Tensor, count: int) -> torch.Tensor:
 def _without_texts(data: ExpertData) -> ExpertData:
     """Return rows that all have the same empty text."""
     n = len(data)
-    empty = {
-        name: np.broadcast_to(np.float32(0), data.views[name].shape)
-        if name in TEXT_VIEWS
-        else data.views[name]
-        for name in VIEWS
-    }
+    empty = {name: np.zeros_like(data.views[name]) for name in TEXT_VIEWS}
     return dataclasses.replace(
-        data, views=empty, has_text=np.zeros(n, bool), text_ids=np.zeros(n, np.int64)
+        data,
+        views={**data.views, **empty},
+        has_text=np.zeros(n, bool),
+        text_ids=np.zeros(n, np.int64),
     )
 
 
