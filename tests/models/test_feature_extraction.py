@@ -301,14 +301,6 @@ def test_keywords_go_with_arrays_only():
         SpecCLIPFeatureExtractor("physics")(columns(), exposure=3.0)
 
 
-def test_minmax_needs_no_exposure():
-    batch = columns()
-    extractor = SpecCLIPFeatureExtractor("minmax")
-    np.testing.assert_array_equal(
-        extractor(batch["counts"])["spectrum_values"], extractor(batch)["spectrum_values"]
-    )
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -334,18 +326,6 @@ def test_other_energies_and_bins(energy_range):
     fractions = features["spectrum_globals"][:, 5:18].sum(axis=1)
     total = np.arange(14).reshape(2, 7).sum(axis=1)
     np.testing.assert_allclose(fractions, total / np.sqrt(total**2 + total + 1), rtol=1e-5)
-
-
-def test_saved_and_loaded(tmp_path):
-    extractor = SpecCLIPFeatureExtractor("physics", n_bins=200, energy_range=(0.3, 7.0))
-    batch = {name: c[:, :200] if c.ndim == 2 else c for name, c in columns().items()}
-    before = extractor(batch)
-    extractor.save_pretrained(tmp_path)
-    loaded = SpecCLIPFeatureExtractor.from_pretrained(tmp_path)
-    assert loaded.to_dict() == extractor.to_dict()
-    assert loaded.input_signature == extractor.input_signature
-    for name, value in loaded(batch).items():
-        np.testing.assert_array_equal(value, before[name])
 
 
 def test_signature_marks_every_row():

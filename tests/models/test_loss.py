@@ -108,36 +108,6 @@ def test_info_nce_gradients(name, direction):
     )
 
 
-@pytest.mark.parametrize("name", IDS)
-def test_sigmoid_gradients(name):
-    scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
-    bias = torch.tensor(-2.0, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(
-        lambda x, t, s, b: sigmoid_loss(x, t, s, b, text_ids(name)), (*pair(), scale, bias)
-    )
-
-
-def test_poisson_gradients():
-    log_rate = torch.randn(2, 4, dtype=torch.float64, requires_grad=True)
-    counts = torch.tensor([[0, 1, 2, 0], [3, 0, 0, 1]])
-    exposure = torch.tensor([1.0, 2.0], dtype=torch.float64)
-    background = torch.tensor([[0.0, 0.1, 0.2, 0.0], [1.0, 0.0, 0.0, 0.5]], dtype=torch.float64)
-    assert torch.autograd.gradcheck(
-        lambda rate: poisson_nll(rate, counts, exposure, background), log_rate
-    )
-
-
-def test_shared_texts_are_pulled_together():
-    # Spectra 0 and 1 share text 0; with ids the loss of a model that knows it is lower than that
-    # of one that keeps them apart, without ids it cannot be.
-    texts = torch.eye(3, dtype=torch.float64)[[0, 0, 1, 2]]
-    together = texts.clone()
-    ids = torch.tensor([0, 0, 1, 2])
-    apart = together.clone()
-    apart[1] = -apart[1]
-    assert info_nce_loss(together, texts, 10.0, ids) < info_nce_loss(apart, texts, 10.0, ids)
-
-
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_widened(dtype):
     spectra, texts = (x.detach().to(dtype) for x in pair())

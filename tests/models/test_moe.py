@@ -136,11 +136,6 @@ def test_auto_classes_load_float32_whatever_the_dtype(tmp_path):
         assert torch.equal(loaded(**inputs()).predictions, model(**inputs()).predictions)
 
 
-def test_no_parameter_is_trainable():
-    model = build()
-    assert not any(parameter.requires_grad for parameter in model.parameters())
-
-
 def test_a_row_does_not_depend_on_the_others():
     model, given = build(), inputs(9)
     with torch.no_grad():
