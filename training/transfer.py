@@ -186,9 +186,15 @@ def _class_section(classes: Mapping[str, Any]) -> Section:
                 "–" if other is None else f"{other:.2f}",
                 ", ".join(f"{key} {value:.0%}" for key, value in figures["right"].items()),
             ])  # fmt: skip
+    blocks = []
+    if differ := classes.get("typed", {}).get("types_differ"):
+        blocks.append(Paragraph(
+            f"Of {differ['sources']:,} typed sources with several detections {differ['share']:.0%} "
+            "have more than one type: such types are guesses from X-ray properties, no truth."
+        ))  # fmt: skip
     head = ["sources: answers", "n", "balanced accuracy", "accuracy", "majority",
             "arXiv 2510.14102", "right"]  # fmt: skip
-    return Section("Classes of real sources", [Table(head, rows)])
+    return Section("Classes of real sources", [Table(head, rows), *blocks])
 
 
 def options() -> argparse.ArgumentParser:

@@ -369,7 +369,9 @@ class Describer:
         }
         for row, (label, spectrum, _) in enumerate(batch):
             facts = spectrum_facts(spectrum)
-            at_position = hits_at_position(self.index, facts)
+            # What is named at a position of an invented sky would be invented.
+            invented = self.index is not None and bool(self.index.about.get("simulated"))
+            at_position = [] if invented else hits_at_position(self.index, facts)
             own_names = [str(hit.entry.get("source_name")) for hit, _ in at_position]
             near = one_card_a_source(neighbours[row], top_k, own_names)
             yield Description(
@@ -387,7 +389,7 @@ class Describer:
                 notes=tuple(self._notes(facts)),
                 gallery=gallery,
                 spectrum=spectrum,
-                links=position_links(facts),
+                links={} if invented and spectrum.path is None else position_links(facts),
             )
 
     def _stands_out(self, classes: Mapping[str, float]) -> bool:

@@ -87,7 +87,9 @@ def _counts(entry: Mapping[str, Any]) -> float:
 
 
 def usual_label(name: str) -> str:
-    """Return the usual label of a class; its name where it is unknown."""
+    """Return the usual label of a class; its name where it is unknown, or a guess (`AGN?`)."""
+    if name.endswith("?"):
+        return name
     source_class = find_class(name)
     return source_class.label if source_class else name
 

@@ -140,6 +140,16 @@ def test_abstracts_as_they_are_of_x_ray_papers_about_the_source_alone(tmp_path):
     assert {row["writer"] for row in rows} == {"title and abstract"}
 
 
+def test_detections_need_no_texts(tmp_path):
+    papers = [[] for _ in range(24)]
+    builder = LocalTables(make_tables(tmp_path / "tables", papers=papers, group=["g"] * 24))
+    rows = builder.detections()
+    assert len(rows) == 48
+    assert rows["group"].unique().to_pylist() == ["g"]
+    assert rows["source_class"].unique().to_pylist() == ["LMXB"]
+    assert "summary" not in rows.column_names
+
+
 def test_dealing_depends_on_the_detection_alone(tables, tmp_path):
     _, rows = rows_of(tables, tmp_path)
     whole = pq.read_table(tables / "detections.parquet")

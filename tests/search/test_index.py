@@ -55,16 +55,6 @@ def test_search_takes_tensors_in_any_precision(index):
     assert hit.entry["id"] == "text-13"
 
 
-def test_search_in_blocks_equals_search_at_once(index, monkeypatch):
-    queries = np.random.default_rng(2).normal(size=(11, 8))
-    whole = index.search(queries, top_k=50)
-    monkeypatch.setattr("hf_specclip.search.nearest.SCORES_AT_ONCE", 100)
-    monkeypatch.setattr("hf_specclip.search.nearest.QUERIES_AT_ONCE", 4)
-    assert [[h.entry["id"] for h in hits] for hits in index.search(queries, top_k=50)] == [
-        [h.entry["id"] for h in hits] for hits in whole
-    ]
-
-
 @pytest.mark.parametrize(
     ("queries", "top_k", "message"),
     [

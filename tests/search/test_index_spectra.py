@@ -245,7 +245,6 @@ def crafted(header, data=b""):
         b"",
         b"\x80\x04\x95.",  # a pickle
         struct.pack("<Q", 1 << 60) + b"{}",
-        crafted(b"[1, 2]"),
         crafted(b'{"embeddings": ' + b"[" * 100_000),
         crafted({"embeddings": {"dtype": "F32", "shape": [40, 6], "data_offsets": [0, 960]}}),
         crafted({"embeddings": {"dtype": "F32", "shape": [-1, 6], "data_offsets": [0, 0]}}),
@@ -254,7 +253,6 @@ def crafted(header, data=b""):
         crafted({"embeddings": {"dtype": "O", "shape": [1], "data_offsets": [0, 8]}}, b"12345678"),
         crafted({"embeddings": {"dtype": "F32", "shape": [2, 1], "data_offsets": [-8, 0]}}, b"123"),
         crafted({"other": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}, b"1"),
-        crafted({"embeddings": 7}),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["embeddings.safetensors", "spectra.safetensors"])
@@ -294,13 +292,6 @@ def test_values_of_another_form_are_refused(index, tmp_path):
     spectra = {"spectra": entries, "spectrum_embeddings": vectors, "spectrum_columns": columns}
     SpecCLIPIndex(index.entries, index.papers.embeddings, **spectra).save(tmp_path / "index")
     with pytest.raises(FileFormatError, match="powlaw_gamma is"):
-        SpecCLIPIndex.load(tmp_path / "index")
-
-
-def test_a_missing_tensor_file_is_named(index, tmp_path):
-    index.save(tmp_path / "index")
-    (tmp_path / "index" / "spectra.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match=r"spectra\.safetensors"):
         SpecCLIPIndex.load(tmp_path / "index")
 
 

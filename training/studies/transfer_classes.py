@@ -116,9 +116,12 @@ def measure_typed(describer: Any, path: str | Path, n_bootstrap: int) -> dict[st
 
     Returns:
         `all_families`: the largest of all families of the model is the answer; `among_three`: of
-        those that occur; `probe`: trained on the other half of the sources.
+        those that occur; `probe`: trained on the other half of the sources; `types_differ`: share
+        of the sources with several detections whose types are not one, a sign that the types were
+        made from the spectra.
     """
     table = pq.read_table(path, columns=["name", "main_type", *RATIOS]).to_pandas()
+    several = table.groupby("name").main_type.agg(["size", "nunique"]).query("size > 1")
     table = table.dropna(subset=list(RATIOS)).sample(frac=1, random_state=SEED)
     table = table.drop_duplicates("name")
     labels = [_TYPES.get(name, name) for name in table.main_type]
@@ -134,7 +137,9 @@ def measure_typed(describer: Any, path: str | Path, n_bootstrap: int) -> dict[st
     shapes = match_hardness(ratios[judged], EPOCH)
     spectra = reconstruct_shapes(shapes, np.random.default_rng(SEED), epoch=EPOCH, counts=COUNTS)
     return _families(describer, spectra, truth[judged], n_bootstrap) | {
-        "probe": probe_answers(ratios, truth, judged, n_bootstrap)
+        "probe": probe_answers(ratios, truth, judged, n_bootstrap),
+        # Types of a source do not depend on the observation, those of a classifier of spectra do.
+        "types_differ": {"sources": len(several), "share": float((several["nunique"] > 1).mean())},
     }
 
 
