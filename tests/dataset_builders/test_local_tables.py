@@ -242,12 +242,6 @@ def test_a_response_may_not_point_out_of_the_folder(tables, tmp_path):
         rows_of(tables, tmp_path)
 
 
-def test_without_responses_the_area_is_null(tables, tmp_path):
-    (tables / "responses.json").unlink()
-    _, rows = rows_of(tables, tmp_path)
-    assert rows[0]["effective_area"] is None
-
-
 def test_load_builds_tables_once(tables, tmp_path, capsys):
     splits, info = load(tables, tmp_path / "cache")
     assert "48 of 48 detections" in capsys.readouterr().out
