@@ -48,7 +48,8 @@ def build_real_gallery(
     """Embed the real sources by a model, and write them as its gallery.
 
     Args:
-        model: a run, a model folder, or a describer.
+        model: a run, a model folder, or a describer. Its experts, where it has any, give the values
+            that the catalogue has not.
         output: folder of the index; replaced.
         table: of facts; the one in the repository where None.
         seed: of the reconstructed spectra and the map.
@@ -57,20 +58,22 @@ def build_real_gallery(
         The index.
     """
     if not isinstance(model, Describer):
-        model = Describer.from_pretrained(model, parts=())
+        model = Describer.from_pretrained(model, parts=("moe",))
     table = read_real_sources() if table is None else table
     facts = table.to_pylist()
     rows = [row for row, entry in enumerate(facts) if entry["model"] is not None]
-    points = np.zeros((len(rows), 0), np.float32)
+    columns = {name: table[name].take(rows).to_numpy().astype(np.float32) for name in VALUES}
+    points = np.zeros((len(rows), model.model.config.shared_dim), np.float32)
     place = {row: number for number, row in enumerate(rows)}
     for batch, spectra in reconstruct(facts, rows, np.random.default_rng(seed)):
-        embedded = model.embed(spectra)
-        if not points.shape[1]:
-            points = np.zeros((len(rows), embedded.shape[1]), np.float32)
-        points[[place[row] for row in batch]] = embedded
+        numbers = [place[row] for row in batch]
+        points[numbers], predicted = model.embed_with_variables(spectra)
+        for name, values in columns.items():
+            unknown = np.isnan(values[numbers])
+            guessed = predicted.get(name, values[numbers])
+            values[numbers] = np.where(unknown, guessed, values[numbers])
     # Positions on the map and neighbours are those of the points as they are stored.
     points = points.astype(np.float16).astype(np.float32)
-    columns = {name: table[name].take(rows).to_numpy().astype(np.float32) for name in VALUES}
     index = SpecCLIPIndex(
         [],
         np.zeros((0, points.shape[1]), np.float32),
