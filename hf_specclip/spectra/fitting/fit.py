@@ -163,6 +163,7 @@ def fit_counts(
     group_counts: int = 16,
     keep_incomplete: bool | None = None,
     min_net_counts: float = 150.0,
+    limits: bool = True,
 ) -> dict[str, NDArray[Any]]:
     """Fit many spectra of one detector, as arrays; the defaults are the catalogue's.
 
@@ -176,6 +177,7 @@ def fit_counts(
         energy_edges: (m + 1,) keV, of the photons.
         channel_edges: (n + 1,) keV, of the channels.
         effective_area: cm², (m,) for all or (B, m) for each; left out where it is folded in.
+        limits: find the 68 % limits (three quarters of the time).
         models and the rest: see `fit_spectra`.
 
     Returns:
@@ -228,7 +230,7 @@ def fit_counts(
         joined = groups.take(rows)
         for model, basis in zip(tabulated, seen, strict=True):
             batch = folding.batch(rows, joined, statistic, data, basis)
-            _fit_model(table, rows, batch, model)
+            _fit_model(table, rows, batch, model, limits)
 
     with _one_thread_each(len(chunks)) as pool:
         list(pool.map(fit_chunk, chunks))
@@ -302,10 +304,13 @@ def _fit_model(
     rows: NDArray[np.int64],
     batch: SpectraBatch,
     model: TabulatedModel,
+    want_limits: bool,
 ) -> None:
     """Fit one model to the spectra of a batch and write its columns."""
     best = _best_of(minimise(batch, model, _starts(batch, model)))
-    ends, best = find_limits(batch, model, best)
+    ends = torch.full((len(rows), 4), torch.nan, dtype=torch.float64)
+    if want_limits:
+        ends, best = find_limits(batch, model, best)
     definition = model.definition
     name, shape_name = definition.name, definition.shape_name
     fitted = (best.converged[:, 0] & torch.isfinite(best.value[:, 0])).numpy()
