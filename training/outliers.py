@@ -18,7 +18,7 @@ from hf_specclip.evaluation.bootstrap import GroupBootstrap
 from hf_specclip.formatting import format_number, format_with_interval
 from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
 from hf_specclip.outliers.explain import OutlierExplanation, explain_outliers
-from hf_specclip.outliers.rows import DETECTORS, OutlierRows, OutlierScores
+from hf_specclip.outliers.rows import BAND_ENERGIES, DETECTORS, OutlierRows, OutlierScores
 from specclip_training.engine.commands import Run, call
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table
 from specclip_training.studies.outlier_figures import (
@@ -100,6 +100,7 @@ def outlier_rows(reps: SplitRepresentations) -> OutlierRows:
         variables=reps.targets,
         band_counts=counts,
         band_errors=errors,
+        band_areas=band_areas(reps.table, reps.energy_range),
         names=reps.table["source_name"].to_pylist(),
         classes=reps.classes,
         groups=reps.groups,
@@ -130,10 +131,26 @@ def band_counts(
     return source - scale * background, np.sqrt(source + scale**2 * background)
 
 
+def band_areas(table: pa.Table, energy_range: Sequence[float]) -> np.ndarray | None:
+    """Return the effective areas of the three bands, (n, 3) cm²; None without the column."""
+    if "effective_area" not in table.column_names:
+        return None
+    width = table.schema.field("effective_area").type.list_size
+    edges = np.linspace(*energy_range, width + 1)
+    nearest = [
+        int(np.abs(edges[:-1] + edges[1:] - 2 * energy).argmin()) for energy in BAND_ENERGIES
+    ]
+    parts = [
+        chunk.flatten().to_numpy().reshape(-1, width) for chunk in table["effective_area"].chunks
+    ]
+    areas = np.concatenate([part[:, nearest] for part in parts])
+    return np.where(areas > 0, areas, np.nan)
+
+
 def _join(parts: list[OutlierRows]) -> OutlierRows | None:
     if not parts:
         return None
-    fields = [name for name in vars(parts[0]) if name != "variables"]
+    fields = [n for n, x in vars(parts[0]).items() if n != "variables" and x is not None]
     return OutlierRows(
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in fields},
         variables={

@@ -123,7 +123,8 @@ class PageEvents:
             "literature": render(
                 "literature", description.literature, description.gallery["papers"]
             ),
-            "variables": render("variables", description.variables),
+            "variables": render("variables", description.variables, description.withheld)
+            + render("check", description.check),
             "map": self._map(description),
             "outlier": render("outlier", description.outlier),
             "similar": render("similar", description.similar, True),

@@ -149,7 +149,7 @@ def _lay_out_spectrum(events: PageEvents, components: dict[str, Any]) -> gr.Drop
                     components["map"] = _plot("sc-map", "map of the catalogue")
                 components["literature"] = gr.HTML(padding=False)
             with gr.Column(scale=4, min_width=320):
-                for name in ("classes", "outlier", "similar", "variables"):
+                for name in ("variables", "classes", "outlier", "similar"):
                     components[name] = gr.HTML(padding=False)
     return example
 

@@ -36,11 +36,13 @@ note says so.
 FORMATS = ("text", "json", "ecsv", "votable", "html")
 # Part of the model that each section of a description needs.
 PART_OF_SECTION = {
-    "literature": "index",
-    "similar": "index",
-    "classes": "classes",
+    "fit": "index",
     "variables": "moe",
+    "check": "moe",
+    "classes": "classes",
     "outlier": "outliers",
+    "similar": "index",
+    "literature": "index",
 }
 
 
@@ -85,7 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
     parts = {"index"} | {PART_OF_SECTION[section] for section in sections}
     describer = load_describer(arguments, parts)
     for section in arguments.only or ():
-        _require(describer, section)
+        if section != "fit":
+            _require(describer, section)
     files = DescribedFiles(arguments, describer, arguments.top)
     printed = output_format == "text" and arguments.output is None
     descriptions: list[Description] = []

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ..formatting import format_number, format_range
+from ..describe.measured import fit_lines
 from ..models.variables_specclip import BANDS
 from .arguments import add_parser, choices_of, positive_int, print_json
 from .file_arguments import Origin, SpectrumReader, add_file_arguments
 
 if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
-    from ..spectra.fitting.fit import FitResult, FittedParameter
+    from ..spectra.fitting.fit import FitResult
 
 DESCRIPTION = """\
 Fit the four models of the Chandra Source Catalog to spectra, as the catalogue does: an absorbed
@@ -30,13 +30,6 @@ from the data, and allows smaller groups (--group).
   specclip fit --json *.pha | jq '.[] | {file, gamma: .powlaw_gamma}'
 """
 MODELS = ("powlaw", "bb", "brems", "apec")
-TITLES = {
-    "powlaw": "power law",
-    "bb": "black body",
-    "brems": "bremsstrahlung",
-    "apec": "thermal plasma",
-}
-SYMBOLS = {"gamma": "Γ", "kt": "kT", "nh": "N_H"}
 
 
 def add_command(subparsers: Any) -> None:
@@ -130,34 +123,8 @@ def _facts(result: FitResult, spectrum: XRaySpectrum, origin: Origin) -> dict[st
 def _text(result: FitResult, origin: Origin) -> str:
     low, high = result.energy_range
     lines = [
-        str(origin),
-        f"  {result.net_counts:,.1f} net counts in {result.n_groups} groups, "
+        f"{result.net_counts:,.1f} net counts in {result.n_groups} groups, "
         f"{low:.2f}–{high:.2f} keV",
+        *fit_lines(result),
     ]
-    symbol = "χ²" if result.statistic == "chi2datavar" else "C"
-    reasons = {fit.reason for fit in result.models.values()}
-    if len(reasons) == 1 and None not in reasons:
-        return "\n".join([*lines, f"  not fitted: {reasons.pop()}"])
-    for name, fit in result.models.items():
-        if fit.reason is not None:
-            lines.append(f"  {TITLES[name]:<16}{fit.reason}")
-            continue
-        shown = [
-            f"{SYMBOLS[short]} {_value(parameter)}"
-            for short, parameter in fit.parameters.items()
-            if short in SYMBOLS
-        ]
-        lines.append(
-            f"  {TITLES[name]:<16}{'  '.join(f'{part:<38}' for part in shown)}"
-            f"{symbol}/dof {fit.statistic:.1f}/{fit.dof}"
-        )
-    return "\n".join(lines)
-
-
-def _value(parameter: FittedParameter) -> str:
-    """Write such as `1.67 (1.56 – 1.8)` with the unit."""
-    unit = {"1e20 cm-2": " ×1e20 cm⁻²", "keV": " keV"}.get(parameter.unit, "")
-    limits = ""
-    if parameter.low is not None or parameter.high is not None:
-        limits = f" ({format_range(parameter.low, parameter.high)})"
-    return f"{format_number(parameter.value)}{limits}{unit}"
+    return "\n".join([str(origin), *(f"  {line}" for line in lines)])

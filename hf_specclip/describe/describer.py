@@ -18,6 +18,7 @@ from ..search.map import place_between
 from .description import Description, LiteratureHit, OutlierScore, SimilarSource, Variable
 from .hits import literature_hit, similar_source
 from .inputs import SpectrumInput, find_source, read_input, stored_spectrum
+from .limitations import find_limitations, withhold
 from .load_model import load_dual_encoder, load_parts
 from .neighbours import hits_at_position, one_card_a_source, position_links
 
@@ -34,7 +35,6 @@ BATCH_SIZE = 64
 _MAP_NEIGHBOURS = 5
 # Spectra asked for beyond those shown: a source may have many, and few have papers.
 _SPARE_HITS = 200
-_FEW_COUNTS = 100
 # Of classes named by the user, where the model has no fitted temperature; fits come out near it.
 _DEFAULT_TEMPERATURE = 0.2
 
@@ -374,7 +374,7 @@ class Describer:
             at_position = [] if invented else hits_at_position(self.index, facts)
             own_names = [str(hit.entry.get("source_name")) for hit, _ in at_position]
             near = one_card_a_source(neighbours[row], top_k, own_names)
-            yield Description(
+            description = Description(
                 file=label,
                 source=facts,
                 model=self.name,
@@ -390,7 +390,9 @@ class Describer:
                 gallery=gallery,
                 spectrum=spectrum,
                 links={} if invented and spectrum.path is None else position_links(facts),
+                limitations=find_limitations(spectrum, facts),
             )
+            yield withhold(description)
 
     def _stands_out(self, classes: Mapping[str, float]) -> bool:
         if self.classes is None:
@@ -476,17 +478,8 @@ class Describer:
             yield "the model was trained on simulated sources: its papers and sources are invented"
         if self.index is not None and (caveat := self.index.about.get("caveat")):
             yield str(caveat)
-        counts = facts["counts_0.5_8kev"]
-        if counts < _FEW_COUNTS:
-            yield f"only {counts} counts at 0.5–8 keV: the estimates mostly reflect typical sources"
         if facts["background_scale"] is None:
             yield "no background spectrum, so none was subtracted"
-        telescope = str(facts["telescope"] or "")
-        if telescope and telescope.upper() != "CHANDRA":
-            yield (
-                f"the model was trained on Chandra ACIS spectra; the responses of {telescope} "
-                "differ"
-            )
         yield from facts["notes"]
 
 

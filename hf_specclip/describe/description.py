@@ -5,25 +5,35 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ..classify.families import FamilyProbability, group_by_family
+from .limitations import Limitation
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
     from ..spectra import XRaySpectrum
+    from ..spectra.fitting.result import FitResult
+    from .posterior_check import PosteriorCheck
 
 # Answers of a model, and their values where a description leaves them out.
 _ABSENT: dict[str, Any] = {
-    "literature": (),
-    "similar": (),
-    "classes": {},
     "variables": (),
+    "classes": {},
     "outlier": None,
+    "similar": (),
+    "literature": (),
 }
-SECTIONS = tuple(_ABSENT)
+# What is measured comes first; the check compares what is inferred with it.
+SECTIONS = ("fit", "variables", "check", "classes", "outlier", "similar", "literature")
+_FIELDS_OF_A_DICT = (
+    *("file", "model", "limitations", "source", "fit", "variables", "withheld", "check"),
+    *("families", "classes", "class_stands_out", "outlier", "at_position", "similar"),
+    *("literature", "map_position", "links", "notes", "gallery"),
+)
 
 
 @dataclass(frozen=True)
@@ -157,7 +167,10 @@ class Description:
         map_position: on the map of the catalogue, None without one.
         notes: caveats.
         gallery: number of texts (`papers`) and of spectra that were searched.
-        spectrum: the spectrum, for plots.
+        spectrum: the spectrum, for plots, the fit and the check.
+        limitations: properties of the spectrum that the model was not trained for.
+        withheld: section or variable that cannot be known -> reason.
+        sections: of `SECTIONS`, those that are shown.
         links: addresses of what services know at its position, by their names.
     """
 
@@ -176,6 +189,9 @@ class Description:
     class_stands_out: bool = True
     at_position: tuple[SimilarSource, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
+    limitations: tuple[Limitation, ...] = ()
+    withheld: Mapping[str, str] = field(default_factory=dict)
+    sections: tuple[str, ...] = SECTIONS
 
     def __str__(self) -> str:
         return self.to_text()
@@ -190,20 +206,51 @@ class Description:
         """Families of the classes with their probabilities, largest first."""
         return group_by_family(self.classes)
 
+    @property
+    def withheld_sections(self) -> tuple[str, ...]:
+        """Sections that the limitations rule out."""
+        return tuple(name for name in SECTIONS if name in self.withheld)
+
+    @cached_property
+    def fit(self) -> FitResult | None:
+        """Fits of the catalogue's models to the spectrum; None without responses. Made when first
+        asked for.
+        """
+        if "fit" not in self.sections or self.spectrum is None:
+            return None
+        return import_module(".measured", __package__).fit_as_catalogue(self.spectrum)
+
+    @cached_property
+    def check(self) -> PosteriorCheck | None:
+        """Comparison of the inferred variables with the counts; None where there are too few counts
+        or no effective area. Made when first asked for.
+        """
+        if "check" not in self.sections or self.spectrum is None or not self.variables:
+            return None
+        checks = import_module(".posterior_check", __package__)
+        return checks.check_description(self.spectrum, self.variables)
+
     def select(self, sections: Collection[str]) -> Description:
         """Return a description with some of the `SECTIONS` alone; the others are empty."""
-        absent = {name: value for name, value in _ABSENT.items() if name not in sections}
-        return replace(self, **absent)
+        chosen = tuple(name for name in self.sections if name in sections)
+        # The check is one of the variables, which are shown with it.
+        shown = {*sections, "variables"} if "check" in sections else set(sections)
+        return replace(self.without(set(_ABSENT) - shown), sections=chosen)
+
+    def without(self, sections: Collection[str]) -> Description:
+        """Return a description with some answers of the model left out."""
+        return replace(self, **{n: value for n, value in _ABSENT.items() if n in sections})
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to values that JSON can hold; numbers that are not finite become None."""
-        values: dict[str, Any] = {
-            name: getattr(self, name) for name in self.__dataclass_fields__ if name != "spectrum"
-        }
-        values["families"] = self.families
-        for name in ("literature", "at_position", "similar", "variables", "families"):
+        values: dict[str, Any] = {name: getattr(self, name) for name in _FIELDS_OF_A_DICT}
+        for name in ("limitations", "literature", "at_position", "similar", "variables", "families"):
             values[name] = [asdict(item) for item in values[name]]
-        values["outlier"] = None if self.outlier is None else asdict(self.outlier)
+        for name in ("outlier", "check"):
+            values[name] = None if values[name] is None else asdict(values[name])
+        if self.fit is not None:
+            values["fit"] = {"statistic": self.fit.statistic, **self.fit.columns()}
+            values["fit"] |= {f"{n}_reason": fit.reason for n, fit in self.fit.models.items()}
         return _to_json(values)
 
     # The renderings import this module, so they are imported when called.

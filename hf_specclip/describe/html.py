@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from ..formatting import format_number, format_range
 from .description import Description
+from .limitations import VARIABILITY
+from .measured import fit_lines
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -30,7 +32,11 @@ def template_environment(*packages: str) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": _number, "file_name": file_name}
-    environment.globals["range_of"] = _range
+    environment.globals |= {
+        "range_of": _range,
+        "fit_lines": fit_lines,
+        "variability": VARIABILITY,
+    }
     return environment
 
 

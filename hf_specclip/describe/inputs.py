@@ -114,13 +114,14 @@ def spectrum_from_columns(
 
     Args:
         columns: `counts` (n_bins,), `exposure` (s) and, where known, `background_counts`,
-            `background_scale` and the identity of the source.
+            `background_scale`, `effective_area` (cm²) and the identity of the source.
         energy_range: of the bins, keV.
 
     Raises:
         ValueError: without counts or exposure.
     """
     from ..spectra import XRaySpectrum
+    from ..spectra.response import EffectiveArea
 
     for name in ("counts", "exposure"):
         if columns.get(name) is None:
@@ -133,9 +134,12 @@ def spectrum_from_columns(
             "background_counts": background,
             "background_backscal": 1.0 / float(scale),
         }
+    edges = np.linspace(*energy_range, len(counts) + 1)
+    area = columns.get("effective_area")
     return XRaySpectrum(
         counts=counts,
-        energy_edges=np.linspace(*energy_range, len(counts) + 1),
+        energy_edges=edges,
+        arf=None if area is None else EffectiveArea(energy_edges=edges, area=np.asarray(area)),
         exposure=float(columns["exposure"]),
         **background_columns,
         **{name: columns[name] for name in _ROW_IDENTITY if columns.get(name) is not None},

@@ -10,7 +10,7 @@ import numpy as np
 from ..models.variables_specclip import BANDS, HARDNESS_BANDS
 from ..outliers.detector import SpecCLIPOutlierDetector
 from ..outliers.explain import explain_outliers
-from ..outliers.rows import OutlierRows
+from ..outliers.rows import BAND_ENERGIES, OutlierRows
 from .description import OutlierScore
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _DETECTOR = "spectrum_neighbours"
 _BAND_NAMES = {band: f"{low:g}–{high:g} keV" for band, (low, high) in BANDS.items()}
-# Departures of a band below this many σ are not worth a sentence.
-_BAND_SIGMA = 2
+# A reason is given from this percentile on, for a band that departs by so many σ.
+_UNUSUAL, _BAND_SIGMA = 95.0, 3.0
 
 
 def score_outliers(
@@ -45,11 +45,16 @@ def score_outliers(
     for score, explanation in zip(scores.raw[_DETECTOR].tolist(), explanations, strict=True):
         reasons = []
         sigma = explanation.band_sigma
-        if explanation.band is not None and sigma is not None and abs(sigma) >= _BAND_SIGMA:
+        if (
+            explanation.percentile >= _UNUSUAL
+            and explanation.band is not None
+            and sigma is not None
+            and abs(sigma) >= _BAND_SIGMA
+        ):
             more = "more" if sigma > 0 else "fewer"
             reasons.append(
-                f"{more} counts at {_BAND_NAMES[explanation.band]} than the nearest sources "
-                f"({sigma:+.1f} σ)"
+                f"{more} counts at {_BAND_NAMES[explanation.band]} than the nearest sources would "
+                f"give ({sigma:+.1f} σ, their own scatter included)"
             )
         results.append(OutlierScore(score, explanation.percentile, tuple(reasons)))
     return results
@@ -73,11 +78,18 @@ def _outlier_rows(
         stacked = np.stack([np.asarray(values(each.columns), np.float64) for each in inputs])
         return stacked @ in_band
 
+    def band_areas(columns: dict[str, Any]) -> np.ndarray:
+        area = columns.get("effective_area")
+        if area is None:
+            return np.full(len(BAND_ENERGIES), np.nan)
+        return np.interp(BAND_ENERGIES, centres, np.asarray(area, np.float64))
+
     scale = np.array([float(each.columns.get("background_scale") or 0.0) for each in inputs])
     source, background = band_sums("counts"), band_sums("background_counts")
     return OutlierRows(
         spectrum=points,
         band_counts=source - scale[:, None] * background,
         band_errors=np.sqrt(source + scale[:, None] ** 2 * background),
+        band_areas=np.stack([band_areas(each.columns) for each in inputs]),
         groups=list(groups),
     )

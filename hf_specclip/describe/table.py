@@ -20,8 +20,9 @@ def descriptions_table(descriptions: Iterable[Description]) -> Table:
     """Make an astropy table of descriptions, one row each.
 
     Its columns are properties of the spectrum, the most probable family and class, the nearest
-    text and source, the outlier percentile, and each variable with its intervals and unit. Write
-    it by `.write(…, format="ascii.ecsv")` or `"votable"`.
+    text and source, the outlier percentile, limitations, the energies that the inferred variables
+    do not explain, and each variable with its intervals and unit. Write it by
+    `.write(…, format="ascii.ecsv")` or `"votable"`.
 
     Raises:
         ValueError: without descriptions.
@@ -48,6 +49,8 @@ def _row(description: Description) -> dict[str, tuple[Any, str]]:
     paper = next((paper for hit in description.literature for paper in hit.papers), None)
     text = description.literature[0] if description.literature else None
     nearest = description.similar[0] if description.similar else None
+    departures = () if description.check is None else description.check.unexplained
+    unexplained = ", ".join(f"{each.low:.2g}-{each.high:.2g} keV" for each in departures)
     row: dict[str, tuple[Any, str]] = {
         "file": (description.file or "", ""),
         "source_name": (source.get("source_name") or "", ""),
@@ -68,6 +71,8 @@ def _row(description: Description) -> dict[str, tuple[Any, str]]:
         "closest_source_score": (nearest.score if nearest else None, ""),
         "outlier_score": (outlier.score if outlier else None, ""),
         "outlier_percentile": (outlier.percentile if outlier else None, ""),
+        "limitations": ("; ".join(each.text for each in description.limitations), ""),
+        "unexplained": (unexplained, ""),
     }
     for variable in description.variables:
         unit = _VOUNIT.get(variable.unit, variable.unit)

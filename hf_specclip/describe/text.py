@@ -5,19 +5,57 @@ from __future__ import annotations
 from ..formatting import format_number, format_range
 from .answers import Answer, FoundSource
 from .description import Description, LiteratureHit, SimilarSource, Variable
+from .limitations import VARIABILITY
+from .measured import fit_lines
 
 _FAMILIES_SHOWN, _CLASSES_SHOWN = 3, 3
 _SUMMARY_LENGTH, _OBSERVATIONS_SHOWN = 200, 3
 
 
 def render_text(description: Description) -> str:
-    """Write a description as text."""
-    lines = [description.title, f"  {', '.join(_observation(description))}"]
+    """Write a description as text: limits of the model, measured, inferred, similar."""
+    lines = [description.title]
+    if description.limitations:
+        lines.append("  beyond the range of the model")
+        lines += [f"    ! {limitation.text}" for limitation in description.limitations]
+        if withheld := description.withheld_sections:
+            lines.append(f"    withheld for that: {', '.join(withheld)}")
+    lines += _measured_lines(description)
+    lines += _inferred_lines(description)
+    if description.outlier:
+        outlier = description.outlier
+        lines.append(f"\n  outlier percentile {outlier.percentile:.0f} (score {outlier.score:.3f})")
+        lines += [f"    {reason}" for reason in outlier.reasons]
+    lines += catalogue_lines(description)
     if description.literature:
         lines.append(f"\n  literature (nearest of {description.gallery['papers']:,} texts)")
         for hit in description.literature:
             lines += literature_lines(hit)
-    lines += catalogue_lines(description)
+    if description.notes:
+        lines.append("")
+        lines += [f"  note: {note}" for note in description.notes]
+    return "\n".join(lines)
+
+
+def _measured_lines(description: Description) -> list[str]:
+    lines = ["  measured", f"    {', '.join(_observation(description))}"]
+    if "fit" not in description.sections:
+        return lines
+    if description.fit is None:
+        return [*lines, "    not fitted: a fit needs the ARF and the RMF"]
+    return lines + [f"    {line}" for line in fit_lines(description.fit)]
+
+
+def _inferred_lines(description: Description) -> list[str]:
+    lines = []
+    if description.variables:
+        lines.append(f"\n  inferred: {'what the catalogue would give':<31}{'68 %':<21}90 %")
+        lines += [f"    {_variable_line(variable)}" for variable in description.variables]
+        if hidden := [name for name in VARIABILITY if name in description.withheld]:
+            lines.append(f"    not given: {', '.join(hidden)} ({description.withheld[hidden[0]]})")
+    if "check" in description.sections and description.check is not None:
+        lines.append("\n  check of the inferred variables against the counts")
+        lines += [f"    {line}" for line in description.check.lines_of_text()]
     if description.classes:
         caveat = "" if description.class_stands_out else ": no class stands out"
         lines.append(f"\n  class (zero-shot){caveat}")
@@ -25,17 +63,7 @@ def render_text(description: Description) -> str:
             lines.append(f"    {family.probability:6.1%}  {family.name}")
             for name, probability in list(family.classes.items())[:_CLASSES_SHOWN]:
                 lines.append(f"            {probability:6.1%}  {name}")
-    if description.variables:
-        lines.append("\n  variables (68 % interval)")
-        lines += [f"    {_variable_line(variable)}" for variable in description.variables]
-    if description.outlier:
-        outlier = description.outlier
-        lines.append(f"\n  outlier percentile {outlier.percentile:.0f} (score {outlier.score:.3f})")
-        lines += [f"    {reason}" for reason in outlier.reasons]
-    if description.notes:
-        lines.append("")
-        lines += [f"  note: {note}" for note in description.notes]
-    return "\n".join(lines)
+    return lines
 
 
 def catalogue_lines(description: Description) -> list[str]:
@@ -144,7 +172,14 @@ def _observation(description: Description) -> list[str]:
 
 
 def _variable_line(variable: Variable) -> str:
-    """Write such as `powlaw_gamma  1.67 (1.56 – 1.8)`, with the unit."""
-    interval = f"({format_range(variable.lower_68, variable.upper_68)})"
+    """Write such as `powlaw_gamma  1.67  (1.56 – 1.8)  (1.4 – 1.9)`, with the unit."""
+    intervals = [
+        f"({format_range(low, high)})"
+        for low, high in (
+            (variable.lower_68, variable.upper_68),
+            (variable.lower_90, variable.upper_90),
+        )
+    ]
     value = format_number(variable.value)
-    return f"{variable.name:<20} {value:>9} {interval:<20} {variable.unit}".rstrip()
+    shown = f"{variable.name:<20} {value:>9}  {intervals[0]:<20} {intervals[1]:<20}"
+    return f"{shown} {variable.unit}".rstrip()

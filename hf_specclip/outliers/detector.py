@@ -98,6 +98,7 @@ class SpecCLIPOutlierDetector:
         assert rows.text is not None  # `checked` fills every attribute
         assert rows.names is not None
         assert rows.classes is not None
+        assert rows.band_counts is not None
         paired = np.isfinite(rows.text).all(axis=1)
         groups = _group_names(rows)
         n_groups = len(set(groups))
@@ -111,7 +112,7 @@ class SpecCLIPOutlierDetector:
             spectrum=rows.spectrum,
             text=rows.text,
             variables=stack_variables(rows, names),
-            band_counts=np.asarray(rows.band_counts, np.float32),
+            band_fluxes=np.asarray(rows.band_counts / rows.band_areas, np.float32),
             names=tuple(str(name) for name in rows.names),
             classes=tuple(None if c is None else str(c) for c in rows.classes),
             groups=groups,

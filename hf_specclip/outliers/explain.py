@@ -23,7 +23,8 @@ class OutlierExplanation:
         percentile: outlier percentile, 0 to 100.
         neighbours: `(name, class)` of the nearest sources in the shared space, nearest first.
         band: `s`, `m` or `h`, the one that departs most from the neighbours' mean shape.
-        band_sigma: by how many standard deviations of its net counts; positive for too many.
+        band_sigma: by how many standard deviations, of its net counts and of the neighbours'
+            shapes; positive for too many.
         variable: the physical variable that departs most from the neighbours'.
         variable_z: by how many robust standard deviations of the reference; positive for more.
         variable_value, variable_usual: its value, and the neighbours' median, catalogue units.
@@ -55,8 +56,8 @@ def explain_outliers(
 ) -> list[OutlierExplanation]:
     """Explain the scores of some rows.
 
-    A band is compared with the mean shape of the neighbours, scaled to the row's own net counts, so
-    that brightness does not count. Differences of the effective area between epochs are left in.
+    A band is compared with the mean shape of the neighbours, seen through the row's own area and
+    scaled to its net counts, so that neither brightness nor the telescope's age counts.
 
     Args:
         detector: that made the scores.
@@ -75,7 +76,7 @@ def explain_outliers(
     explanations = []
     for number, row in enumerate(np.asarray(indices).tolist()):
         near = neighbours[number][neighbours[number] >= 0]
-        band, sigma = _most_departing_band(chosen, number, reference.band_counts[near])
+        band, sigma = _most_departing_band(chosen, number, reference.band_fluxes[near])
         variable, z, value, usual = None, None, None, None
         if np.isfinite(departures[number]).any():
             column = int(np.nanargmax(np.abs(departures[number])))
@@ -110,21 +111,33 @@ def explain_outliers(
 def _most_departing_band(
     rows: OutlierRows, row: int, near: np.ndarray
 ) -> tuple[str | None, float | None]:
-    """Find the band whose net counts depart most from the neighbours' shape, and by how many σ."""
+    """Find the band whose net counts depart most from the neighbours' shape, and by how many σ.
+
+    Args:
+        rows: the rows.
+        row: the one to compare.
+        near: (k, 3) fluxes of its neighbours.
+    """
     assert rows.band_counts is not None
     assert rows.band_errors is not None
-    counts = rows.band_counts[row].astype(np.float64)
-    errors = rows.band_errors[row].astype(np.float64)
-    total = np.maximum(near.astype(np.float64), 0.0).sum(axis=1, keepdims=True)
-    shapes = np.maximum(near, 0.0) / np.where(total > 0, total, np.nan)
+    assert rows.band_areas is not None
+    counts, errors, areas = (
+        values[row].astype(np.float64)
+        for values in (rows.band_counts, rows.band_errors, rows.band_areas)
+    )
+    seen = np.maximum(near.astype(np.float64), 0.0) * areas
+    total = seen.sum(axis=1, keepdims=True)
+    shapes = seen / np.where(total > 0, total, np.nan)
     shapes = shapes[np.isfinite(shapes).all(axis=1)]
-    if not len(shapes) or not np.isfinite([*counts, *errors]).all():
+    if len(shapes) < 2 or not np.isfinite([*counts, *errors]).all():
         return None, None
-    expected = shapes.mean(axis=0) * max(float(counts.sum()), 0.0)
+    net = max(float(counts.sum()), 0.0)
+    expected, scatter = net * shapes.mean(axis=0), net * shapes.std(axis=0, ddof=1)
     # The variance is that of the expected counts and of the background: from its own counts, a band
     # with hardly any would seem the best known of all.
     background = np.maximum(errors**2 - counts, 0.0)
-    sigma = (counts - expected) / np.sqrt(np.maximum(expected + background, 1.0))
+    variance = np.maximum(expected + background, 1.0) + scatter**2
+    sigma = (counts - expected) / np.sqrt(variance)
     band = int(np.argmax(np.abs(sigma)))
     return list(BANDS)[band], float(sigma[band])
 

@@ -23,11 +23,11 @@ ROWS_FILE = "reference.jsonl"
 TENSORS_FILE = "detector.safetensors"
 FILES = (CONFIG_FILE, ROWS_FILE, TENSORS_FILE)
 FOLDER = "outliers"
-FORMAT, VERSION = "specclip-outliers", 2
+FORMAT, VERSION = "specclip-outliers", 3
 # Far above the sizes that `fit` makes; a larger file is damaged or hostile.
 MAX_ROWS, MAX_WIDTH = 200_000, 16_384
 _MAX_BYTES = {CONFIG_FILE: 1 << 20, ROWS_FILE: 1 << 28, TENSORS_FILE: 1 << 32}
-_BANK = ("spectrum", "text", "variables", "band_counts")
+_BANK = ("spectrum", "text", "variables", "band_fluxes")
 
 
 def write_detector(
@@ -121,7 +121,7 @@ def _assemble(folder: Path) -> dict[str, Any]:
         "reference.spectrum": (np.float32, (n, width)),
         "reference.text": (np.float32, (n, width)),
         "reference.variables": (np.float64, (n, len(variables))),
-        "reference.band_counts": (np.float32, (n, len(HARDNESS_BANDS))),
+        "reference.band_fluxes": (np.float32, (n, len(HARDNESS_BANDS))),
         "variable_spread": (np.float64, (len(variables),)),
     }
     for name, (dtype, shape) in expected.items():

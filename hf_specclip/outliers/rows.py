@@ -13,6 +13,8 @@ from ..models.variables_specclip import HARDNESS_BANDS
 # Each gives one number for a row, higher for the less usual; nan where the row lacks its inputs.
 COMPONENTS = ("isolation_forest", "spectrum_neighbours", "disagreement")
 DETECTORS = (*COMPONENTS, "combined")
+# Energies at which the area stands for that of a band, as in the exposure maps of the catalogue.
+BAND_ENERGIES = (0.92, 1.56, 3.8)
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class OutlierRows:
         variables: name -> (n,) physical variables, nan where unknown.
         band_counts: (n, 3) net counts in `HARDNESS_BANDS`.
         band_errors: (n, 3) their standard deviations.
+        band_areas: (n, 3) effective area of the bands, in one unit; 1 by default, nan where
+            unknown.
         names: (n,) str.
         classes: (n,) str or None.
         groups: (n,) rows of one group are never each other's neighbours; by default each row is
@@ -36,6 +40,7 @@ class OutlierRows:
     variables: Mapping[str, np.ndarray] = field(default_factory=dict)
     band_counts: np.ndarray | None = None
     band_errors: np.ndarray | None = None
+    band_areas: np.ndarray | None = None
     names: Sequence[str] | np.ndarray | None = None
     classes: Sequence[str | None] | np.ndarray | None = None
     groups: Sequence[Any] | np.ndarray | None = None
@@ -70,10 +75,10 @@ class OutlierRows:
             raise ValueError(f"spectrum must be finite, of shape (n, D), not {spectrum.shape}")
         n, width = spectrum.shape
 
-        def matrix(name: str, columns: int) -> np.ndarray:
+        def matrix(name: str, columns: int, absent: float = np.nan) -> np.ndarray:
             values = getattr(self, name)
             if values is None:
-                return np.full((n, columns), np.nan, np.float32)
+                return np.full((n, columns), absent, np.float32)
             array = np.ascontiguousarray(values, np.float32)
             if array.shape != (n, columns):
                 raise ValueError(f"{name} must be ({n}, {columns}), not {array.shape}")
@@ -97,6 +102,7 @@ class OutlierRows:
             variables=variables,
             band_counts=matrix("band_counts", len(HARDNESS_BANDS)),
             band_errors=matrix("band_errors", len(HARDNESS_BANDS)),
+            band_areas=matrix("band_areas", len(HARDNESS_BANDS), absent=1.0),
             names=labels("names", [""] * n),
             classes=labels("classes", [None] * n),
             # A character that no name has, so that an unknown source excludes no neighbour.
@@ -129,14 +135,14 @@ class Reference:
     Attributes:
         spectrum, text: (n, D) float32, unit length; text rows are nan where there is none.
         variables: (n, V) float64 in catalogue units, nan where unknown.
-        band_counts: (n, 3) float32, nan where unknown.
+        band_fluxes: (n, 3) float32, net counts over area, nan where unknown.
         names, classes, groups: tuples; "" for a name, None for a class that is not known.
     """
 
     spectrum: np.ndarray
     text: np.ndarray
     variables: np.ndarray
-    band_counts: np.ndarray
+    band_fluxes: np.ndarray
     names: tuple[str, ...]
     classes: tuple[str | None, ...]
     groups: tuple[str, ...]

@@ -11,7 +11,7 @@ __all__ = ["spectrum_facts"]
 
 _OBSERVATION = (
     *("source_name", "obsid", "obi", "region_id"),
-    *("telescope", "instrument", "detector", "ra", "dec"),
+    *("telescope", "instrument", "detector", "grating", "ra", "dec"),
 )
 
 
@@ -34,6 +34,7 @@ def spectrum_facts(spectrum: XRaySpectrum) -> dict[str, Any]:
         "target_ra": None if spectrum.target is None else spectrum.target[0],
         "target_dec": None if spectrum.target is None else spectrum.target[1],
         "exposure_s": float(spectrum.exposure),
+        "frame_time_s": spectrum.frame_time,
         "channels": len(spectrum.counts),
         "energy_range_kev": [float(spectrum.energy_edges[0]), float(spectrum.energy_edges[-1])],
         "total_counts": int(spectrum.counts.sum()),

@@ -49,6 +49,8 @@ class XRaySpectrum:
         source_name: the catalogue's name, or the header's OBJECT (often the target's), or None.
         obsid, obi, region_id: the detection in the Chandra Source Catalog, or None.
         telescope, instrument, detector: as the header has them, or None.
+        grating: `GRATING` of the header, None without one.
+        frame_time: s between two readouts (`TIMEDEL`), or None.
         ra, dec: position of the source, degrees ICRS, or None.
         target: position of the observation's target (`RA_TARG`, `DEC_TARG`), or None.
         path: file it was read from, or None.
@@ -88,6 +90,8 @@ class XRaySpectrum:
     telescope: str | None = None
     instrument: str | None = None
     detector: str | None = None
+    grating: str | None = None
+    frame_time: float | None = None
     ra: float | None = None
     dec: float | None = None
     target: tuple[float, float] | None = None

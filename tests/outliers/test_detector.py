@@ -136,10 +136,14 @@ def test_explanations_name_band_variable_and_neighbours(detector):
              if k == one.source_class]  # fmt: skip
     assert one.variable_usual == pytest.approx(np.median(usual), abs=0.4)
     assert [kind for _, kind in one.neighbours].count(rows.classes[0]) >= 4
-    shape = np.array(detector.reference.band_counts)[detector.neighbours(changed)[0]]
-    shape = (shape / shape.sum(axis=1, keepdims=True)).mean(axis=0)
-    expected = (160 - shape[2] * 200) / np.sqrt(shape[2] * 200)
+    shapes = np.array(detector.reference.band_fluxes)[detector.neighbours(changed)[0]]
+    hard = 200 * (shapes / shapes.sum(axis=1, keepdims=True))[:, 2]
+    expected = (160 - hard.mean()) / np.sqrt(hard.mean() + hard.var(ddof=1))
     assert one.band_sigma == pytest.approx(expected, rel=1e-5)
+    # Seen with half the area in that band, the same counts are twice the flux.
+    areas = np.tile([1.0, 1.0, 0.5], (100, 1))
+    (other,) = explain_outliers(detector, replace(changed, band_areas=areas), scores, np.array([0]))
+    assert other.band_sigma > one.band_sigma
 
 
 @pytest.mark.parametrize("options", [{}, {"max_features": 0.5}, {"max_samples": 5}])

@@ -309,6 +309,11 @@ def observation_of(table: Table, raw: RawSpectrum) -> dict[str, Any]:
                 return int(value)
         return None
 
+    def seconds(key: str) -> float | None:
+        value = header.get(key)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return float(value) if number and 0 < value < 1e6 else None
+
     def degrees(key: str, low: float, high: float) -> float | None:
         value = header.get(key)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -331,6 +336,8 @@ def observation_of(table: Table, raw: RawSpectrum) -> dict[str, Any]:
         "telescope": text("TELESCOP"),
         "instrument": text("INSTRUME"),
         "detector": text("DETNAM"),
+        "grating": text("GRATING"),
+        "frame_time": seconds("TIMEDEL"),
         "ra": ra,
         "dec": dec,
         "target": None if None in target else target,

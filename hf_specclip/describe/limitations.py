@@ -1,0 +1,206 @@
+"""Limits of a model's range: spectra unlike those it was trained on, and answers withheld there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import exp, log, pi, sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..formatting import format_number
+
+if TYPE_CHECKING:
+    from ..spectra import XRaySpectrum
+    from .description import Description
+
+# Net counts, exposure (s) and largest effective area (cm²) of the spectra that models are trained
+# on: 0.1 and 99.9 % of 11,447 simulated pairs, made like the Chandra Source Catalog 2.1.
+TRAINED_COUNTS = (20, 60_000)
+TRAINED_EXPOSURE = (1_500.0, 190_000.0)
+TRAINED_AREA = (340.0, 750.0)
+TRAINED_ENERGIES = (0.5, 7.0)
+_FEW_COUNTS = 100
+# Frame of six ACIS chips, s, where a file does not state it.
+_ACIS_FRAME = 3.2
+# Piled-up share of the events from which it is mentioned, and from which it spoils the spectrum.
+_PILE_UP_NOTED, _PILE_UP_SPOILS = 0.03, 0.10
+# Radius of a circle as large as the aperture, arcsec: below the first the source is near the axis,
+# beyond the second it is extended or far off axis. BACKSCAL of CIAO is a share of the 8192 × 8192
+# sky pixels of 0.492″.
+_COMPACT_RADIUS, _LARGE_RADIUS = 5.0, 30.0
+_SKY_ARCSEC2 = (8192 * 0.492) ** 2
+_LARGEST_BACKSCAL = 1e-2
+
+VARIABILITY = ("var_prob_b", "var_index_b", "var_sigma_b", "var_inter_prob_b")
+NO_TIMES = "a spectrum holds no times of arrival"
+INFERRED = ("classes", "variables", "outlier")
+EVERYTHING = ("literature", "similar", *INFERRED)
+
+
+@dataclass(frozen=True)
+class Limitation:
+    """Property of a spectrum that a model was not trained for.
+
+    Attributes:
+        text: sentence for the user.
+        withheld: sections of a description, or variables, that cannot be known then.
+    """
+
+    text: str
+    withheld: tuple[str, ...] = ()
+
+
+def find_limitations(spectrum: XRaySpectrum, facts: Mapping[str, Any]) -> tuple[Limitation, ...]:
+    """List the properties of a spectrum beyond the range of the training spectra.
+
+    Args:
+        spectrum: the spectrum.
+        facts: of `spectrum_facts`.
+    """
+    radius = _aperture_radius(spectrum)
+    found = [*_instrument(facts), *_energies(facts), *_amount(facts)]
+    return (*found, *_pile_up(facts, radius), *_extent(facts, radius))
+
+
+def withhold(description: Description) -> Description:
+    """Return a description without the answers that its limitations rule out, with the reasons."""
+    reasons = {
+        name: limitation.text
+        for limitation in reversed(description.limitations)
+        for name in limitation.withheld
+    }
+    reasons |= dict.fromkeys(VARIABILITY, NO_TIMES)
+    variables = tuple(v for v in description.variables if v.name not in reasons)
+    return replace(description, variables=variables, withheld=reasons).without(reasons)
+
+
+def _instrument(facts: Mapping[str, Any]) -> Iterator[Limitation]:
+    telescope = str(facts["telescope"] or "").upper()
+    instrument = str(facts["instrument"] or "").upper()
+    grating = str(facts["grating"] or "").upper()
+    name = f"{facts['telescope']} {facts['instrument'] or ''}".strip()
+    if telescope and telescope != "CHANDRA":
+        text = (
+            f"recorded by {name}: the model was trained on Chandra ACIS, whose area, resolution "
+            "and catalogue differ"
+        )
+        yield Limitation(text, INFERRED)
+    elif instrument.startswith("HRC"):
+        yield Limitation("HRC resolves no energies: it gives no spectrum", EVERYTHING)
+    if telescope == "CHANDRA" and grating:
+        with_area = facts["effective_area_max_cm2"] is not None
+        text = f"taken behind {grating}, which the training spectra were not"
+        if with_area:
+            text += ": zeroth order taken, its area divided out"
+        yield Limitation(text, () if with_area else INFERRED)
+    elif facts["effective_area_max_cm2"] is None:
+        yield Limitation(
+            "no effective area (ARF): that of ACIS in the catalogue's middle years is assumed, "
+            "which misjudges soft spectra"
+        )
+
+
+def _energies(facts: Mapping[str, Any]) -> Iterator[Limitation]:
+    low, high = facts["energy_range_kev"]
+    if low > TRAINED_ENERGIES[0] + 0.1 or high < TRAINED_ENERGIES[1] - 0.5:
+        text = (
+            f"the channels cover {low:.2g}–{high:.2g} keV, not "
+            f"{TRAINED_ENERGIES[0]:g}–{TRAINED_ENERGIES[1]:g} keV"
+        )
+        yield Limitation(text, EVERYTHING)
+
+
+def _amount(facts: Mapping[str, Any]) -> Iterator[Limitation]:
+    net, counts = facts["net_counts_0.5_8kev"], facts["counts_0.5_8kev"]
+    low, high = TRAINED_COUNTS
+    if net < low:
+        text = f"{net:.0f} net counts: the model was trained on {low} or more"
+        yield Limitation(text, INFERRED)
+    elif counts < _FEW_COUNTS:
+        yield Limitation(
+            f"only {counts} counts at 0.5–8 keV: the estimates mostly reflect typical sources"
+        )
+    elif net > high:
+        yield Limitation(
+            f"{net:,.0f} net counts: the model was trained on up to {high:,}, and its intervals "
+            "are too wide here: trust the fit"
+        )
+    shortest, longest = TRAINED_EXPOSURE
+    if not shortest <= facts["exposure_s"] <= longest:
+        exposure = format_number(facts["exposure_s"] / 1000)
+        yield Limitation(
+            f"an exposure of {exposure} ks: the model was trained on "
+            f"{shortest / 1000:g}–{longest / 1000:g} ks"
+        )
+    area = facts["effective_area_max_cm2"]
+    zeroth = bool(facts["grating"]) or (facts["telescope"] or "CHANDRA").upper() != "CHANDRA"
+    if area is not None and not zeroth and not TRAINED_AREA[0] <= area <= TRAINED_AREA[1]:
+        yield Limitation(
+            f"an effective area of {area:,.0f} cm² at most: the model was trained on "
+            f"{TRAINED_AREA[0]:g}–{TRAINED_AREA[1]:g} cm²"
+        )
+
+
+def _pile_up(facts: Mapping[str, Any], radius: float | None) -> Iterator[Limitation]:
+    """Estimate pile-up from the counts of a frame, as if all fell in one 3 × 3 pixel island."""
+    if str(facts["instrument"] or "").upper() != "ACIS":
+        return
+    stated = facts["frame_time_s"]
+    per_frame = facts["counts_0.5_8kev"] / facts["exposure_s"] * (stated or _ACIS_FRAME)
+    share = pile_up_share(per_frame)
+    if share < _PILE_UP_NOTED:
+        return
+    frame = f"a frame of {stated:.2g} s" if stated else f"an assumed frame of {_ACIS_FRAME:g} s"
+    # Off axis an aperture is large, and the counts are spread over many islands.
+    compact = radius is None or radius < _COMPACT_RADIUS
+    yield Limitation(
+        f"{per_frame:.2g} counts in {frame}: about {100 * share:.0f} % of the events are piled up "
+        "if the source is near the axis, and the spectrum is then harder than the source",
+        INFERRED if share >= _PILE_UP_SPOILS and compact else (),
+    )
+
+
+def pile_up_share(detected: float) -> float:
+    """Return the share of recorded events that hold two photons or more.
+
+    Args:
+        detected: events in a frame. With μ photons in a frame, 1 − exp(−μ) events are recorded,
+            of which μ exp(−μ) are of a single photon.
+    """
+    photons = -log(max(1.0 - detected, exp(-20.0)))
+    if photons <= 0:
+        return 0.0
+    return 1.0 - photons * exp(-photons) / (1.0 - exp(-photons))
+
+
+def _aperture_radius(spectrum: XRaySpectrum) -> float | None:
+    """Return the radius of a circle as large as a Chandra aperture, arcsec; None where unknown."""
+    share = float(np.mean(spectrum.backscal))
+    if (spectrum.telescope or "").upper() != "CHANDRA" or not 0 < share < _LARGEST_BACKSCAL:
+        return None
+    return sqrt(share * _SKY_ARCSEC2 / pi)
+
+
+def _extent(facts: Mapping[str, Any], radius: float | None) -> Iterator[Limitation]:
+    name = str(facts["source_name"] or "")
+    if name.upper().startswith(("2CXO", "CXO")) and name.upper().endswith("X"):
+        yield Limitation("the catalogue calls the source extended: its variability and flux differ")
+    if radius is not None and radius > _LARGE_RADIUS:
+        yield Limitation(
+            f"an aperture as large as a circle of {radius:.0f}″: an extended source or one far "
+            "off axis, of which the model was shown few"
+        )
+
+
+__all__ = [
+    "EVERYTHING",
+    "INFERRED",
+    "NO_TIMES",
+    "VARIABILITY",
+    "Limitation",
+    "find_limitations",
+    "pile_up_share",
+    "withhold",
+]

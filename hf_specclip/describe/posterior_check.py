@@ -1,0 +1,337 @@
+"""Posterior-predictive check of inferred variables against the counts they were inferred from.
+
+The catalogue's four models are drawn from the predicted intervals of their shape and column
+density, folded through the response and weighed by their likelihood. Replicated spectra of these
+draws give the p-value of the whole spectrum; the share of the counts in a band, or in a window the
+width of a line within its neighbourhood, is compared with that of the draws by binomial tails
+(Gelman, Meng & Stern 1996, Statistica Sinica 6, 733; Protassov et al. 2002, ApJ 571, 545). The
+normalisation is that of the data throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..formatting import format_number
+from ..spectra.fitting.models import MODELS, TabulatedModel, column_to_internal
+from ..spectra.rebin import energy_grid, overlap_fractions
+from .measured import MODEL_TITLES
+from .predictive import Predictive, binomial_tails, sample_shapes
+
+if TYPE_CHECKING:
+    from ..spectra import XRaySpectrum
+    from .description import Variable
+
+LEAST_COUNTS = 200
+N_BINS, ENERGY_RANGE = 400, (0.5, 8.0)
+BANDS = ((0.5, 0.8), (0.8, 1.2), (1.2, 2.0), (2.0, 3.5), (3.5, 5.0), (5.0, 7.0))
+# Lines that X-ray sources are known for, keV.
+LINES = {
+    "O VIII": 0.654, "Fe L": 0.9, "Ne X": 1.022, "Mg XI": 1.343, "Si XIII": 1.854, "S XV": 2.451,
+    "Ar XVII": 3.13, "Ca XIX": 3.89, "neutral Fe Kα": 6.404, "Fe XXV": 6.68, "Fe XXVI": 6.966,
+}  # fmt: skip
+# Groups of bins in which spectra are compared, keV.
+_GROUP_WIDTH = 0.1
+# Window of a line, and where its neighbourhood begins, in FWHM; the neighbourhood's ends in
+# energies of the line.
+_WINDOW, _GAP, _NEAR = 0.6, 1.1, (0.72, 1.3)
+# Chance of a false alarm: of the whole spectrum, of all bands together, of all lines together.
+_ALARM = 0.01
+_FALLBACK = "aciss_2007.8"
+
+
+@dataclass(frozen=True)
+class Departure:
+    """Counts in an energy range against those that the draws expect.
+
+    Attributes:
+        low, high: keV.
+        observed: counts, background included.
+        expected: their mean over the draws.
+        p_value: two-sided for a band; for a line, of as much emission by chance at this energy.
+        name: of a known line in the range, None without one.
+    """
+
+    low: float
+    high: float
+    observed: int
+    expected: float
+    p_value: float
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class PosteriorCheck:
+    """Agreement of inferred variables with the counts.
+
+    Attributes:
+        model: of the catalogue's four, the one that describes the counts best.
+        p_value: share of the replicated spectra that depart further from their own draw.
+        bands: all of `BANDS`.
+        lines: all windows that were scanned, by energy.
+        unexplained: bands and lines beyond chance, the least likely first.
+    """
+
+    model: str
+    p_value: float
+    bands: tuple[Departure, ...]
+    lines: tuple[Departure, ...]
+    unexplained: tuple[Departure, ...]
+
+    def lines_of_text(self) -> list[str]:
+        """Write the verdict, and what is not explained."""
+        title = f"{MODEL_TITLES[self.model]} within the inferred intervals"
+        verdict = "explains the counts" if self.p_value >= _ALARM else "does not explain the counts"
+        lines = [f"{title} {verdict} (posterior-predictive p = {_p(self.p_value)})"]
+        for each in self.unexplained:
+            near = f", near {each.name}" if each.name else ""
+            lines.append(
+                f"the model's description does not explain {each.low:.2g}–{each.high:.2g} keV: "
+                f"{each.observed:,} counts where {format_number(each.expected)} are expected "
+                f"(p = {_p(each.p_value)}{near})"
+            )
+        return lines
+
+
+def check_description(
+    spectrum: XRaySpectrum, variables: Sequence[Variable]
+) -> PosteriorCheck | None:
+    """Compare inferred variables with the spectrum they were inferred from.
+
+    Args:
+        spectrum: with an effective area; without a redistribution matrix that of ACIS is taken.
+        variables: inferred.
+
+    Returns:
+        None for `LEAST_COUNTS` or fewer, without an effective area, or without shape and column
+        density of any model.
+    """
+    columns = spectrum.rebinned(N_BINS, ENERGY_RANGE)
+    if columns["counts"].sum() <= LEAST_COUNTS or columns["effective_area"] is None:
+        return None
+    edges, response = _response_of(spectrum)
+    intervals = {variable.name: variable for variable in variables}
+    return check_counts(columns, edges, response, intervals, seed=spectrum.seed)
+
+
+def check_counts(
+    columns: dict[str, Any],
+    energy_edges: np.ndarray,
+    response: np.ndarray,
+    variables: dict[str, Any],
+    *,
+    seed: int = 0,
+) -> PosteriorCheck | None:
+    """Compare inferred variables with counts on the grid of the data contract.
+
+    Args:
+        columns: `counts`, `background_counts` (400,) and `background_scale`.
+        energy_edges: (m + 1,) keV, of the response.
+        response: (m, 400) cm².
+        variables: by name, each with `value`, `lower_68`, `upper_68`, `lower_90`, `upper_90`.
+        seed: of the draws.
+    """
+    counts = np.asarray(columns["counts"], np.int64)
+    grid = energy_grid(N_BINS, ENERGY_RANGE)
+    background = _smooth_background(columns, grid)
+    draws = []
+    random = np.random.default_rng([seed % 2**32, 29])
+    groups = _groups(grid)
+    grouped = response @ groups
+    for name in MODELS:
+        shape, column = (variables.get(f"{name}_{p}") for p in (MODELS[name].shape_name, "nh"))
+        if shape is None or column is None:
+            continue
+        model = _tabulated(name, energy_edges.tobytes())
+        priors = _prior(name, shape), _prior(None, column)
+        drawn = sample_shapes(model, priors, counts @ groups, background @ groups, grouped, random)
+        draws.append((name, model, drawn))
+    if not draws:
+        return None
+    best, model, drawn = max(draws, key=lambda each: each[2].evidence)
+    photons, _ = model.photons(torch.from_numpy(drawn.points), slopes=False)
+    expected = _scaled(photons[:, 0].numpy() @ response, background, counts.sum())
+    bands = tuple(_band(counts, expected, grid, band) for band in BANDS)
+    lines = tuple(_line(counts, expected, grid, energy) for energy in line_energies())
+    return PosteriorCheck(
+        model=best,
+        p_value=_whole(counts @ groups, expected @ groups, random),
+        bands=bands,
+        lines=lines,
+        unexplained=_unexplained(bands, lines),
+    )
+
+
+@cache
+def line_energies() -> tuple[float, ...]:
+    """Return the energies scanned for lines, half a resolution apart, and the known lines, keV."""
+    energies, energy = [], 0.62
+    while energy < 7.3:
+        energies.append(energy)
+        energy += 0.5 * float(_resolution(energy))
+    return tuple(sorted({*(round(e, 3) for e in energies), *LINES.values()}))
+
+
+@cache
+def _resolution_table() -> tuple[np.ndarray, np.ndarray]:
+    path = resources.files("hf_specclip.spectra") / "tables" / "acis_resolution.csv"
+    with path.open("r", encoding="ascii") as file:
+        names = file.readline().strip().split(",")
+        table = np.loadtxt(file, delimiter=",")
+    return table[:, 0], table[:, names.index(f"{_FALLBACK}_fwhm_kev")]
+
+
+def _resolution(energy: Any) -> Any:
+    """Return the full width at half maximum of a line on ACIS-S, keV."""
+    return np.interp(energy, *_resolution_table())
+
+
+def _response_of(spectrum: XRaySpectrum) -> tuple[np.ndarray, np.ndarray]:
+    """Return energy edges (m + 1,) and response (m, 400) in cm²."""
+    grid = energy_grid(N_BINS, ENERGY_RANGE)
+    rmf = spectrum.rmf
+    if rmf is None:
+        return _nominal_response(spectrum, grid)
+    low, high = np.searchsorted(rmf.energy_edges, (0.25, 10.0))
+    rows = slice(max(int(low) - 1, 0), int(high))
+    edges = np.maximum(rmf.energy_edges[rows.start : rows.stop + 1], 1e-3)
+    matrix = rmf.dense()[rows] * np.asarray(spectrum.areascal, np.float32)
+    if spectrum.arf is not None:
+        matrix = matrix * spectrum.arf.on(rmf.energy_edges)[rows, None]
+    shares = overlap_fractions(spectrum.energy_edges, grid)
+    return edges[: len(matrix) + 1], matrix.astype(np.float64) @ shares
+
+
+def _nominal_response(spectrum: XRaySpectrum, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the response of an effective area with the resolution of ACIS-S."""
+    assert spectrum.arf is not None
+    edges = np.linspace(0.3, 9.0, 581)
+    centres = (edges[1:] + edges[:-1]) / 2
+    area = spectrum.arf.at(np.clip(centres, grid[0] + 0.01, grid[-1] - 0.01))
+    sigma = torch.from_numpy(_resolution(centres) / 2.3548)[:, None]
+    below = torch.special.ndtr(
+        (torch.from_numpy(grid) - torch.from_numpy(centres)[:, None]) / sigma
+    )
+    return edges, area[:, None] * np.diff(below.numpy(), axis=1)
+
+
+@lru_cache(maxsize=16)
+def _tabulated(name: str, edges: bytes) -> TabulatedModel:
+    return TabulatedModel(MODELS[name], np.frombuffer(edges))
+
+
+def _prior(model: str | None, variable: Any) -> Predictive:
+    """Return the predicted distribution of a shape, or of a column density (1e20 cm⁻²), in the
+    coordinate of the fit.
+    """
+    ends = (variable.lower_90, variable.lower_68, variable.value, variable.upper_68,
+            variable.upper_90)  # fmt: skip
+    values = np.array([np.nan if end is None else end for end in ends], np.float64)
+    if model is None:
+        return Predictive(column_to_internal(np.maximum(values, 0.0) / 100.0))
+    return Predictive(MODELS[model].to_internal(np.clip(values, *MODELS[model].bounds)))
+
+
+def _smooth_background(columns: dict[str, Any], grid: np.ndarray) -> np.ndarray:
+    """Return the expected background in the aperture (400,), averaged over 0.4 keV."""
+    region = np.asarray(columns["background_counts"], np.float64)
+    width = max(round(0.4 / (grid[1] - grid[0])), 1)
+    kernel = np.ones(width)
+    inside = np.convolve(np.ones_like(region), kernel, "same")
+    return np.convolve(region, kernel, "same") / inside * float(columns["background_scale"] or 0.0)
+
+
+@cache
+def _group_matrix(width: float) -> np.ndarray:
+    grid = energy_grid(N_BINS, ENERGY_RANGE)
+    centres = (grid[1:] + grid[:-1]) / 2
+    index = ((centres - grid[0]) / width).astype(int)
+    return np.eye(index[-1] + 1)[index]
+
+
+def _groups(grid: np.ndarray) -> np.ndarray:
+    return _group_matrix(_GROUP_WIDTH)
+
+
+def _scaled(source: np.ndarray, background: np.ndarray, total: int) -> np.ndarray:
+    """Scale draws (S, n) so that they and the background add up to the counts."""
+    factor = max(total - background.sum(), 1.0) / source.sum(axis=1, keepdims=True)
+    expected = factor * source + background
+    return expected * (total / expected.sum(axis=1, keepdims=True))
+
+
+def _whole(counts: np.ndarray, expected: np.ndarray, random: np.random.Generator) -> float:
+    """Return the posterior-predictive p of the Poisson deviance of the groups."""
+    total = int(counts.sum())
+    share = expected / expected.sum(axis=1, keepdims=True)
+    replicated = random.multinomial(total, share)
+    further = _deviance(replicated, expected) >= _deviance(counts[None], expected)
+    return float((1 + further.sum()) / (1 + len(expected)))
+
+
+def _deviance(counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    safe = np.maximum(expected, 1e-9)
+    terms = safe - counts + np.where(counts > 0, counts * np.log(np.maximum(counts, 1) / safe), 0.0)
+    return 2.0 * terms.sum(axis=1)
+
+
+def _band(
+    counts: np.ndarray, expected: np.ndarray, grid: np.ndarray, band: tuple[float, float]
+) -> Departure:
+    inside = _inside(grid, *band)
+    total, observed = int(counts.sum()), int(counts[inside].sum())
+    share = expected[:, inside].sum(axis=1) / expected.sum(axis=1)
+    lower, upper = binomial_tails(observed, total, share)
+    return Departure(*band, observed, float(share.mean() * total), min(1.0, 2 * min(lower, upper)))
+
+
+def _line(counts: np.ndarray, expected: np.ndarray, grid: np.ndarray, energy: float) -> Departure:
+    """Compare the share of a window in its neighbourhood with that of the draws."""
+    width = float(_resolution(energy))
+    low, high = energy - _WINDOW * width, energy + _WINDOW * width
+    window = _inside(grid, low, high)
+    near = _inside(grid, _NEAR[0] * energy, _NEAR[1] * energy)
+    near &= ~_inside(grid, energy - _GAP * width, energy + _GAP * width)
+    observed, beside = int(counts[window].sum()), int(counts[near].sum())
+    inside = expected[:, window].sum(axis=1)
+    share = inside / np.maximum(inside + expected[:, near].sum(axis=1), 1e-12)
+    _, upper = binomial_tails(observed, observed + beside, share)
+    name = next((n for n, e in LINES.items() if abs(e - energy) < 0.3 * width), None)
+    mean = float(np.mean(share / np.maximum(1 - share, 1e-12)) * beside)
+    return Departure(low, high, observed, mean, upper, name)
+
+
+def _unexplained(
+    bands: tuple[Departure, ...], lines: tuple[Departure, ...]
+) -> tuple[Departure, ...]:
+    """Select what chance does not explain; of overlapping windows the least likely."""
+    beyond = [each for each in bands if each.p_value < _ALARM / len(bands)]
+    chosen: list[Departure] = []
+    for each in sorted(lines, key=lambda line: line.p_value):
+        tried = len(LINES) if each.name else len(lines)
+        apart = all(each.high < other.low or each.low > other.high for other in chosen)
+        if each.p_value < _ALARM / tried and apart:
+            chosen.append(each)
+    return tuple(sorted(beyond + chosen[:3], key=lambda each: each.p_value))
+
+
+def _inside(grid: np.ndarray, low: float, high: float) -> np.ndarray:
+    centres = (grid[1:] + grid[:-1]) / 2
+    return (centres >= low) & (centres < high)
+
+
+def _p(value: float) -> str:
+    return format_number(value, 2) if value >= 1e-12 else "< 1e-12"
+
+
+__all__ = [
+    "BANDS", "LEAST_COUNTS", "LINES", "Departure", "PosteriorCheck", "check_counts",
+    "check_description", "line_energies",
+]  # fmt: skip

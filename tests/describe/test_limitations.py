@@ -1,0 +1,56 @@
+"""Limits of a model's range, told by what a file says of its observation."""
+
+import numpy as np
+import pytest
+
+from hf_specclip import XRaySpectrum
+from hf_specclip.describe.limitations import EVERYTHING, INFERRED, find_limitations, pile_up_share
+from hf_specclip.spectra.facts import spectrum_facts
+from hf_specclip.spectra.response import EffectiveArea
+
+EDGES = np.linspace(0.3, 10.0, 501)
+CHANDRA = {"telescope": "CHANDRA", "instrument": "ACIS", "backscal": 2e-6}
+
+
+def limitations_of(counts=400, exposure=4e4, area=550.0, edges=EDGES, **header):
+    channels = np.bincount(np.arange(counts) % 400 + 20, minlength=500)
+    arf = None if area is None else EffectiveArea(energy_edges=edges, area=np.full(500, area))
+    spectrum = XRaySpectrum(
+        counts=channels, energy_edges=edges, exposure=exposure, arf=arf, **{**CHANDRA, **header}
+    )
+    return find_limitations(spectrum, spectrum_facts(spectrum))
+
+
+def test_a_spectrum_like_the_training_spectra_has_none():
+    assert limitations_of() == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "withheld"),
+    [
+        ({"telescope": "XMM", "instrument": "EPN"}, "XMM EPN", INFERRED),
+        ({"instrument": "HRC"}, "no energies", EVERYTHING),
+        ({"grating": "HETG"}, "zeroth order", ()),
+        ({"grating": "HETG", "area": None}, "behind HETG", INFERRED),
+        ({"area": None}, "no effective area", ()),
+        ({"area": 150.0}, "150 cm²", ()),
+        ({"edges": np.linspace(2.0, 10.0, 501)}, "cover 2–10 keV", EVERYTHING),
+        ({"counts": 12}, "trained on 20 or more", INFERRED),
+        ({"counts": 60}, "mostly reflect typical sources", ()),
+        ({"exposure": 4e6}, "4,000 ks", ()),
+        ({"counts": 4000, "frame_time": 3.2}, "piled up", INFERRED),
+        ({"counts": 4000, "backscal": 5e-5}, "assumed frame of 3.2 s", ()),
+        ({"source_name": "2CXO J004722.6-252050X"}, "extended", ()),
+        ({"backscal": 5e-4}, "aperture as large", ()),
+    ],
+)
+def test_each_departure_is_named_and_withholds_what_cannot_be_known(changes, words, withheld):
+    [limitation] = limitations_of(**changes)
+    assert words in limitation.text
+    assert limitation.withheld == withheld
+
+
+def test_short_frames_do_not_pile_up():
+    assert limitations_of(counts=4000, frame_time=0.2) == ()
+    assert pile_up_share(1e-6) < 1e-5
+    assert pile_up_share(0.2) == pytest.approx(0.11, abs=0.01)
