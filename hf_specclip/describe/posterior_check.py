@@ -198,7 +198,7 @@ def _response_of(spectrum: XRaySpectrum) -> tuple[np.ndarray, np.ndarray]:
     grid = energy_grid(N_BINS, ENERGY_RANGE)
     rmf = spectrum.rmf
     if rmf is None:
-        return _nominal_response(spectrum, grid)
+        return nominal_response(spectrum, grid)
     low, high = np.searchsorted(rmf.energy_edges, (0.25, 10.0))
     rows = slice(max(int(low) - 1, 0), int(high))
     edges = np.maximum(rmf.energy_edges[rows.start : rows.stop + 1], 1e-3)
@@ -209,16 +209,22 @@ def _response_of(spectrum: XRaySpectrum) -> tuple[np.ndarray, np.ndarray]:
     return edges[: len(matrix) + 1], matrix.astype(np.float64) @ shares
 
 
-def _nominal_response(spectrum: XRaySpectrum, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the response of an effective area with the resolution of ACIS-S."""
+def nominal_response(spectrum: XRaySpectrum, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the response of an effective area with the resolution of ACIS-S.
+
+    Args:
+        spectrum: with an effective area.
+        grid: (n + 1,) keV, of the bins.
+
+    Returns:
+        Energy edges (m + 1,) keV and response (m, n) cm².
+    """
     assert spectrum.arf is not None
     edges = np.linspace(0.3, 9.0, 581)
     centres = (edges[1:] + edges[:-1]) / 2
     area = spectrum.arf.at(np.clip(centres, grid[0] + 0.01, grid[-1] - 0.01))
     sigma = torch.from_numpy(_resolution(centres) / 2.3548)[:, None]
-    below = torch.special.ndtr(
-        (torch.from_numpy(grid) - torch.from_numpy(centres)[:, None]) / sigma
-    )
+    below = torch.special.ndtr((torch.tensor(grid) - torch.from_numpy(centres)[:, None]) / sigma)
     return edges, area[:, None] * np.diff(below.numpy(), axis=1)
 
 
@@ -333,5 +339,5 @@ def _p(value: float) -> str:
 
 __all__ = [
     "BANDS", "LEAST_COUNTS", "LINES", "Departure", "PosteriorCheck", "check_counts",
-    "check_description", "line_energies",
+    "check_description", "line_energies", "nominal_response",
 ]  # fmt: skip

@@ -29,7 +29,12 @@ def test_study_leaves_a_detector_and_finds_the_rare_kind(tmp_path):
     injected = study.metrics["injection"]["new"]["TDE"]
     assert injected["n"] == int((reps["test"].classes == "TDE").sum())
     assert injected["detectors"]["combined"]["auc"]["value"] > 0.95
-    assert study.metrics["injection"]["rare"]["TDE"]["n_train"] > 0
+    rare = study.metrics["rare_sources"]
+    assert rare["TDE"]["found"]
+    assert rare["TDE"]["recall"]["spectrum_neighbours"] > 0.5
+    assert rare["wrong text"]["recall"]["disagreement"] > rare["wrong text"]["recall"].get(
+        "spectrum_neighbours", 0
+    )
     assert set(study.metrics["by_class"]["combined"]) >= {"QSO", "Seyfert_1", "LMXB"}
     assert "quasars_less_other_nuclei" in study.metrics
     markdown, _ = write_report(tmp_path, "T", study.sections)

@@ -60,7 +60,6 @@ def injection_test(
     test: OutlierRows,
     kinds: Sequence[str],
     *,
-    natural: bool = False,
     n_bootstrap: int = 1000,
     seed: int = 0,
     **options: Any,
@@ -73,19 +72,18 @@ def injection_test(
         train: rows to fit on, with classes.
         test: rows of other groups, with classes.
         kinds: rare classes. While one is hidden, the others are left out.
-        natural: keep the classes in `train`, at the share they have: they are then rare, not new.
         n_bootstrap, seed: of the intervals; `seed` of the forest, too.
         options: passed to `SpecCLIPOutlierDetector.fit`.
 
     Returns:
-        class -> `n`, `n_groups`, `n_others`, `n_train` and `detectors` (`detection_figures`); and
-        `together` for all classes at once. A class without rows in `test` is left out.
+        class -> `n`, `n_groups`, `n_others` and `detectors` (`detection_figures`); and `together`
+        for all classes at once. A class without rows in `test` is left out.
     """
     classes, train_classes = np.asarray(test.classes, object), np.asarray(train.classes, object)
     groups = np.asarray(test.groups, object).astype(str)
     any_rare = np.isin(classes, kinds)
     # One fit for all classes: leaving the others out as well makes none of them easier to miss.
-    fitted = train if natural else train.take(~np.isin(train_classes, kinds))
+    fitted = train.take(~np.isin(train_classes, kinds))
     scores = SpecCLIPOutlierDetector.fit(fitted, seed=seed, **options).score(test).raw
     result: dict[str, Any] = {}
     for kind in [*kinds, "together"]:
@@ -98,7 +96,6 @@ def injection_test(
             "n": int(rare.sum()),
             "n_groups": len(set(groups[rare].tolist())),
             "n_others": int((~any_rare).sum()),
-            "n_train": int(np.isin(train_classes, hidden).sum()) if natural else 0,
             "detectors": detection_figures(
                 {name: scores[name][rows] for name in DETECTORS},
                 rare[rows],
