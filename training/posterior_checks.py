@@ -124,12 +124,9 @@ def scores_of(checks: Sequence[PosteriorCheck]) -> dict[str, np.ndarray]:
     def least(items: Any) -> float:
         return -float(np.log(max(min(each.p_value for each in items), 1e-300)))
 
-    at_line = [
-        [each for each in check.lines if each.low < LINE_ENERGY < each.high and each.name]
-        for check in checks
-    ]
+    at_line = [[each for each in c.lines if each.energy == LINE_ENERGY] for c in checks]
     return {
-        "line": np.array([least(windows[:1]) for windows in at_line]),
+        "line": np.array([least(windows) for windows in at_line]),
         "any_line": np.array([least(check.lines) for check in checks]),
         "whole": np.array([-np.log(check.p_value) for check in checks]),
         "worst": np.array([least((*check.bands, *check.lines)) for check in checks]),

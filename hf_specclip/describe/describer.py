@@ -18,7 +18,7 @@ from ..search.map import place_between
 from .description import Description, LiteratureHit, OutlierScore, SimilarSource, Variable
 from .hits import literature_hit, similar_source
 from .inputs import SpectrumInput, find_source, read_input, stored_spectrum
-from .limitations import find_limitations, withhold
+from .limitations import find_limitations
 from .load_model import load_dual_encoder, load_parts
 from .neighbours import hits_at_position, one_card_a_source, position_links
 
@@ -392,7 +392,7 @@ class Describer:
                 links={} if invented and spectrum.path is None else position_links(facts),
                 limitations=find_limitations(spectrum, facts),
             )
-            yield withhold(description)
+            yield description.within_limits()
 
     def _stands_out(self, classes: Mapping[str, float]) -> bool:
         if self.classes is None:

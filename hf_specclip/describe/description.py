@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ..classify.families import FamilyProbability, group_by_family
-from .limitations import Limitation
+from .limitations import Limitation, reasons_to_withhold
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -229,6 +229,12 @@ class Description:
             return None
         checks = import_module(".posterior_check", __package__)
         return checks.check_description(self.spectrum, self.variables)
+
+    def within_limits(self) -> Description:
+        """Return a description without the answers that its limitations rule out."""
+        reasons = reasons_to_withhold(self.limitations)
+        variables = tuple(v for v in self.variables if v.name not in reasons)
+        return replace(self, variables=variables, withheld=reasons).without(reasons)
 
     def select(self, sections: Collection[str]) -> Description:
         """Return a description with some of the `SECTIONS` alone; the others are empty."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import exp, log, pi, sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ from ..formatting import format_number
 
 if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
-    from .description import Description
 
 # Net counts, exposure (s) and largest effective area (cm²) of the spectra that models are trained
 # on: 0.1 and 99.9 % of 11,447 simulated pairs, made like the Chandra Source Catalog 2.1.
@@ -64,16 +63,16 @@ def find_limitations(spectrum: XRaySpectrum, facts: Mapping[str, Any]) -> tuple[
     return (*found, *_pile_up(facts, radius), *_extent(facts, radius))
 
 
-def withhold(description: Description) -> Description:
-    """Return a description without the answers that its limitations rule out, with the reasons."""
+def reasons_to_withhold(limitations: Sequence[Limitation]) -> dict[str, str]:
+    """Return the reason for each section, or variable, that cannot be known from a spectrum with
+    these limitations; variability never can.
+    """
     reasons = {
         name: limitation.text
-        for limitation in reversed(description.limitations)
+        for limitation in reversed(limitations)
         for name in limitation.withheld
     }
-    reasons |= dict.fromkeys(VARIABILITY, NO_TIMES)
-    variables = tuple(v for v in description.variables if v.name not in reasons)
-    return replace(description, variables=variables, withheld=reasons).without(reasons)
+    return reasons | dict.fromkeys(VARIABILITY, NO_TIMES)
 
 
 def _instrument(facts: Mapping[str, Any]) -> Iterator[Limitation]:
@@ -202,5 +201,5 @@ __all__ = [
     "Limitation",
     "find_limitations",
     "pile_up_share",
-    "withhold",
+    "reasons_to_withhold",
 ]

@@ -27,7 +27,6 @@ from .predictive import Predictive, binomial_tails, sample_shapes
 
 if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
-    from .description import Variable
 
 LEAST_COUNTS = 200
 N_BINS, ENERGY_RANGE = 400, (0.5, 8.0)
@@ -39,9 +38,11 @@ LINES = {
 }  # fmt: skip
 # Groups of bins in which spectra are compared, keV.
 _GROUP_WIDTH = 0.1
-# Window of a line, and where its neighbourhood begins, in FWHM; the neighbourhood's ends in
-# energies of the line.
-_WINDOW, _GAP, _NEAR = 0.6, 1.1, (0.72, 1.3)
+# Where the neighbourhood of a line's window begins, in its half width, and where it ends, in
+# energies of the line. Half a window has at most so many bins.
+_GAP, _NEAR, _WIDEST_HALF = 1.8, (0.72, 1.3), 40
+# A window so near to a known line, keV, has its name.
+_SAME_LINE = 0.05
 # Chance of a false alarm: of the whole spectrum, of all bands together, of all lines together.
 _ALARM = 0.01
 _FALLBACK = "aciss_2007.8"
@@ -57,6 +58,7 @@ class Departure:
         expected: their mean over the draws.
         p_value: two-sided for a band; for a line, of as much emission by chance at this energy.
         name: of a known line in the range, None without one.
+        energy: of a line looked for, keV, None for a band.
     """
 
     low: float
@@ -65,6 +67,7 @@ class Departure:
     expected: float
     p_value: float
     name: str | None = None
+    energy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -100,14 +103,12 @@ class PosteriorCheck:
         return lines
 
 
-def check_description(
-    spectrum: XRaySpectrum, variables: Sequence[Variable]
-) -> PosteriorCheck | None:
+def check_description(spectrum: XRaySpectrum, variables: Sequence[Any]) -> PosteriorCheck | None:
     """Compare inferred variables with the spectrum they were inferred from.
 
     Args:
         spectrum: with an effective area; without a redistribution matrix that of ACIS is taken.
-        variables: inferred.
+        variables: inferred, each a `Variable` of a description.
 
     Returns:
         None for `LEAST_COUNTS` or fewer, without an effective area, or without shape and column
@@ -159,7 +160,11 @@ def check_counts(
     photons, _ = model.photons(torch.from_numpy(drawn.points), slopes=False)
     expected = _scaled(photons[:, 0].numpy() @ response, background, counts.sum())
     bands = tuple(_band(counts, expected, grid, band) for band in BANDS)
-    lines = tuple(_line(counts, expected, grid, energy) for energy in line_energies())
+    rows = np.searchsorted(energy_edges, line_energies()) - 1
+    lines = tuple(
+        _line(counts, expected, grid, energy, response[row])
+        for energy, row in zip(line_energies(), rows, strict=True)
+    )
     return PosteriorCheck(
         model=best,
         p_value=_whole(counts @ groups, expected @ groups, random),
@@ -298,20 +303,46 @@ def _band(
     return Departure(*band, observed, float(share.mean() * total), min(1.0, 2 * min(lower, upper)))
 
 
-def _line(counts: np.ndarray, expected: np.ndarray, grid: np.ndarray, energy: float) -> Departure:
-    """Compare the share of a window in its neighbourhood with that of the draws."""
-    width = float(_resolution(energy))
-    low, high = energy - _WINDOW * width, energy + _WINDOW * width
-    window = _inside(grid, low, high)
+def _line(
+    counts: np.ndarray, expected: np.ndarray, grid: np.ndarray, energy: float, profile: np.ndarray
+) -> Departure:
+    """Compare the share of a window in its neighbourhood with that of the draws.
+
+    Args:
+        counts: (400,).
+        expected: (S, 400).
+        grid: (401,) keV.
+        energy: of the line, keV.
+        profile: (400,) response to photons of this energy.
+    """
+    first, last = _line_window(profile, expected.mean(axis=0))
+    half = (last - first) / 2
+    window = np.zeros(len(counts), bool)
+    window[first:last] = True
     near = _inside(grid, _NEAR[0] * energy, _NEAR[1] * energy)
-    near &= ~_inside(grid, energy - _GAP * width, energy + _GAP * width)
+    gap = round(_GAP * half - half)
+    near[max(first - gap, 0) : last + gap] = False
     observed, beside = int(counts[window].sum()), int(counts[near].sum())
     inside = expected[:, window].sum(axis=1)
     share = inside / np.maximum(inside + expected[:, near].sum(axis=1), 1e-12)
     _, upper = binomial_tails(observed, observed + beside, share)
-    name = next((n for n, e in LINES.items() if abs(e - energy) < 0.3 * width), None)
     mean = float(np.mean(share / np.maximum(1 - share, 1e-12)) * beside)
-    return Departure(low, high, observed, mean, upper, name)
+    name = next((n for n, e in LINES.items() if abs(e - energy) < _SAME_LINE), None)
+    low, high = float(grid[first]), float(grid[last])
+    return Departure(low, high, observed, mean, upper, name, energy)
+
+
+def _line_window(profile: np.ndarray, continuum: np.ndarray) -> tuple[int, int]:
+    """Return the bins around the peak in which a line stands out most: first, and one past the
+    last.
+    """
+    peak = int(profile.argmax())
+    halves = np.arange(1, _WIDEST_HALF)
+    first, last = np.maximum(peak - halves, 0), np.minimum(peak + halves + 1, len(profile))
+    line, behind = (np.concatenate([[0.0], values.cumsum()]) for values in (profile, continuum))
+    contrast = (line[last] - line[first]) / np.sqrt(np.maximum(behind[last] - behind[first], 1e-9))
+    best = int(contrast.argmax())
+    return int(first[best]), int(last[best])
 
 
 def _unexplained(
