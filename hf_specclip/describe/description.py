@@ -250,7 +250,14 @@ class Description:
     def to_dict(self) -> dict[str, Any]:
         """Convert to values that JSON can hold; numbers that are not finite become None."""
         values: dict[str, Any] = {name: getattr(self, name) for name in _FIELDS_OF_A_DICT}
-        for name in ("limitations", "literature", "at_position", "similar", "variables", "families"):
+        for name in (
+            "limitations",
+            "literature",
+            "at_position",
+            "similar",
+            "variables",
+            "families",
+        ):
             values[name] = [asdict(item) for item in values[name]]
         for name in ("outlier", "check"):
             values[name] = None if values[name] is None else asdict(values[name])
