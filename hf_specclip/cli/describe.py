@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from ..describe.description import Description
 
 DESCRIPTION = """\
-Describe spectra by a trained model: the nearest literature, similar sources of the catalogue, the
-class (zero-shot), physical variables with 68 % intervals, and an outlier score. FILE is a PHA file
-(ARF, RMF and background are found through its header or beside it), or the name of a source of the
-model's index.
+Describe spectra by a trained model. First comes what lies beyond the range of the model, with the
+answers that are withheld; then what is measured (counts, and a fit as in the catalogue); what is inferred
+(variables as the catalogue would give them, with 68 and 90 % intervals, their check against the
+counts, the class (zero-shot) and an outlier score); and what it resembles (similar sources and the
+nearest literature). FILE is a PHA file (ARF, RMF and background are found through its header or
+beside it), or the name of a source of the model's index.
 
   specclip describe acisf01575_001N001_r0085_pha3.fits.gz
   specclip describe --model user/name "2CXO J004722.6-252050"

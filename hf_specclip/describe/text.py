@@ -49,7 +49,7 @@ def _measured_lines(description: Description) -> list[str]:
 def _inferred_lines(description: Description) -> list[str]:
     lines = []
     if description.variables:
-        lines.append(f"\n  inferred: {'what the catalogue would give':<31}{'68 %':<21}90 %")
+        lines.append("\n  inferred: what the catalogue would give (68 %) (90 %)")
         lines += [f"    {_variable_line(variable)}" for variable in description.variables]
         if hidden := [name for name in VARIABILITY if name in description.withheld]:
             lines.append(f"    not given: {', '.join(hidden)} ({description.withheld[hidden[0]]})")
