@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Describe spectra by a trained model. First comes what lies beyond the range of the model, with the
-answers that are withheld; then what is measured (counts, and a fit as in the catalogue); what is inferred
+answers withheld; then what is measured (counts, and a fit as in the catalogue); what is inferred
 (variables as the catalogue would give them, with 68 and 90 % intervals, their check against the
 counts, the class (zero-shot) and an outlier score); and what it resembles (similar sources and the
 nearest literature). FILE is a PHA file (ARF, RMF and background are found through its header or
