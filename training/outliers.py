@@ -48,7 +48,7 @@ _TITLES = {
     "spectrum_neighbours": "distance to the nearest spectra",
     "disagreement": "disagreement of spectrum and text",
     "combined": "combined by rank",
-    CHECK: "least likely window of a line",
+    CHECK: "least likely window of an iron line",
 }
 _SCORES = (*DETECTORS, CHECK)
 _SHOWN = ("isolation_forest", "combined")

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from hf_specclip import Describer
 from hf_specclip.describe.inputs import spectrum_from_columns
-from hf_specclip.describe.posterior_check import PosteriorCheck, nominal_response
+from hf_specclip.describe.posterior_check import LINES, PosteriorCheck, nominal_response
 from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
 from hf_specclip.outliers.rows import DETECTORS, OutlierRows
 from hf_specclip.spectra import emission
@@ -26,6 +26,7 @@ INSPECTED = 0.01
 TIMES_CHANCE = 10.0
 CHECK = "posterior check"
 _SPECTRUM = ("counts", "exposure", "background_counts", "background_scale", "effective_area")
+_IRON = tuple(energy for name, energy in LINES.items() if "Fe K" in name or "Fe XX" in name)
 _LINE_WIDTH = 1.0  # equivalent width, keV: that of a buried nucleus
 
 
@@ -124,12 +125,17 @@ def simulate_like(row: Mapping[str, Any], kind: str, random: np.random.Generator
 
 
 def check_scores(describer: Describer, columns: list[dict[str, Any]]) -> np.ndarray:
-    """Score spectra by their least likely window of a line, (n,); nan for those not checked."""
+    """Score spectra by their least likely window of an iron line, (n,); nan for those not checked.
+
+    Windows at lower energies would rank supernova remnants first, whose lines no plasma of one
+    temperature explains.
+    """
 
     def score(check: PosteriorCheck | None) -> float:
         if check is None:
             return float("nan")
-        return -float(np.log(max(min(each.p_value for each in check.lines), 1e-300)))
+        iron = [each.p_value for each in check.lines if each.energy in _IRON]
+        return -float(np.log(max(min(iron), 1e-300)))
 
     return np.array([score(each.check) for each in describer.describe_many(columns)])
 
