@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from hf_specclip import Describer
 from hf_specclip.models.trained_run import BUNDLED, BUNDLED_CARD
 from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
-from hf_specclip.search.index import GALLERY_FOLDER
+from hf_specclip.search.index import GALLERY_FOLDER, SpecCLIPIndex
 from hf_specclip.search.vocabulary import VOCABULARY_FOLDER, Vocabulary
 from hf_specclip.storage import atomic_folder, write_json, write_text
 from hf_specclip.version import __version__
@@ -51,6 +51,8 @@ MOST_BYTES = 8_000_000
 CHECK = Path(__file__).resolve().parent.parent / "tests" / "describe" / "bundled_check.parquet"
 # Settings of the folder's own code, which the package brings.
 _CODE = ("auto_map", "custom_pipelines")
+# Facts of a gallery that the card repeats.
+_GALLERY = ("citation", "caveat")
 # Smaller tensors (statistics, scales) stay as they are.
 _LEAST_HALVED = 1024
 
@@ -87,8 +89,10 @@ def bundle(run: Run, target: Path, check: Path) -> dict[str, Any]:
         _outlier_detector(reps, run.seed).save_pretrained(folder / OUTLIERS)
         for path in folder.rglob("*.safetensors"):
             halve(path)
-        build_real_gallery(Describer.from_pretrained(folder, parts=()), folder / GALLERY_FOLDER)
+        encoder = Describer.from_pretrained(folder, parts=())
+        gallery = build_real_gallery(encoder, folder / GALLERY_FOLDER)
         card = _card(run, pairs, reps, folder, check)
+        card["gallery"] = gallery_record(gallery)
         write_json(folder / BUNDLED_CARD, card)
         write_text(folder / "README.md", card_text(card))
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -187,6 +191,11 @@ def _card(
         "check": measure(bundled, checked, guess),
         "reduced": reduced,
     }
+
+
+def gallery_record(index: SpecCLIPIndex) -> dict[str, Any]:
+    """Return what the card says of the gallery."""
+    return {"spectra": len(index.spectra), **{key: index.about[key] for key in _GALLERY}}
 
 
 def _training(run: Run, pairs: PairData) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def leaves(value, path=""):
 def test_it_is_small_and_holds_data_alone():
     files = [path for path in BUNDLED.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= MOST_BYTES
-    assert {path.suffix for path in files} <= {".json", ".jsonl", ".safetensors", ".md"}
+    assert {path.suffix for path in files} <= {".json", ".jsonl", ".gz", ".safetensors", ".md"}
     settings = json.loads((BUNDLED / "config.json").read_text())
     assert "auto_map" not in json.dumps(settings)
 
@@ -71,3 +71,6 @@ def test_the_command_line_uses_it_and_says_so(tmp_path, capsys, monkeypatch, car
     assert any("bundled model" in note for note in answer["notes"])
     assert answer["classes"]
     assert answer["variables"]
+    # Real sources by name; nothing of the simulated sky.
+    assert answer["similar"][0]["name"].startswith("2CXO J")
+    assert answer["literature"] == []

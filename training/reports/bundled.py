@@ -35,6 +35,8 @@ def card_text(card: Mapping[str, Any]) -> str:
             else ""
         )
         + ".",
+        f"- Gallery: {card['gallery']['spectra']:,} spectra of real sources, from "
+        f"{card['gallery']['citation']}; {card['gallery']['caveat']}.",
         "",
         f"On {measured['rows']:,} simulated rows of `validation`, which chose the weights, by the "
         "spectrum alone. Errors are mean absolute errors, relative to those of the median of the "
