@@ -241,6 +241,9 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
             Heads that pool the sentences.
         dropout (`float`, defaults to 0.1):
             Dropout on the sentences before they are pooled.
+        embedding_dropout (`float`, defaults to 0.0):
+            Dropout on their embeddings, which stated quantities do not have: how something is said
+            differs between authors, what is measured does not.
         n_sections (`int`, defaults to 3):
             Number of sections; follows from `sections` where those are named.
         sections (`list[str]`, *optional*):
@@ -275,6 +278,7 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
     hidden_size: int = 256
     num_attention_heads: int = 4
     dropout: float | int = 0.1
+    embedding_dropout: float | int = 0.0
     n_sections: int = len(SECTIONS)
     sections: list[str] | tuple[str, ...] | None = None
     embedder_name: str | None = None
@@ -326,7 +330,7 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
         _check_positive(
             self, "embedding_dim", "n_sections", "max_length", "hidden_size", "num_attention_heads"
         )
-        _check_share(self, "dropout")
+        _check_share(self, "dropout", "embedding_dropout")
         names = self.sections or ()
         if len(set(names)) != len(names) or not all(names):
             raise ValueError(f"sections are {list(names)}, they must be different names")

@@ -224,12 +224,19 @@ class SpecCLIPSpectrumDecoder(nn.Module):
 
 
 class SpecCLIPSentencePooling(nn.Module):
-    """Attention pooling of a set of sentences: one learned query for each head."""
+    """Attention pooling of a set of sentences: one learned query for each head.
+
+    The quantities that a sentence states have layers of their own: among hundreds of dimensions of
+    an embedding a few numbers would count for nothing.
+    """
 
     def __init__(self, config: SpecCLIPTextConfig):
         super().__init__()
         width, self.heads = config.hidden_size, config.num_attention_heads
-        self.embedding = nn.Linear(config.embedding_dim + config.numbers_dim, width)
+        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
+        self.embedding = nn.Linear(config.embedding_dim, width)
+        self.numbers_in = nn.Linear(config.numbers_dim, width) if config.numbers_dim else None
+        self.numbers_out = nn.Linear(width, width) if config.numbers_dim else None
         # The last one stands for a sentence of no named section.
         self.section_embedding = nn.Embedding(config.n_sections + 1, width)
         self.norm = nn.LayerNorm(width)
@@ -239,18 +246,26 @@ class SpecCLIPSentencePooling(nn.Module):
         self.values = nn.Linear(width, width)
 
     def forward(
-        self, sentences: torch.Tensor, sections: torch.Tensor, mask: torch.Tensor
+        self,
+        sentences: torch.Tensor,
+        numbers: torch.Tensor,
+        sections: torch.Tensor,
+        mask: torch.Tensor,
     ) -> torch.Tensor:
-        """Pool `(batch, sentences, embedding_dim + numbers_dim)` to `(batch, hidden_size)`.
+        """Pool the sentences of texts to `(batch, hidden_size)`.
 
         Args:
-            sentences: embeddings with the numbers behind them.
+            sentences: (batch, sentences, embedding_dim), each of length about 1.
+            numbers: (batch, sentences, numbers_dim), quantities that each states.
             sections: (batch, sentences), index of each sentence's section.
             mask: bool (batch, sentences), true where there is a sentence; a text without any
                 gives zeros.
         """
         # Texts differ much in length: only the sentences that are there are computed.
-        hidden = self.embedding(sentences[mask]) + self.section_embedding(sections[mask])
+        hidden = self.embedding(self.embedding_dropout(sentences[mask]))
+        hidden = hidden + self.section_embedding(sections[mask])
+        if self.numbers_in is not None:
+            hidden = hidden + self.numbers_out(F.gelu(self.numbers_in(numbers[mask])))
         hidden = self.dropout(self.norm(F.gelu(hidden)))
         found = at_least_float32(self.scores(hidden))
         scores = found.new_full((*mask.shape, self.heads), torch.finfo(found.dtype).min)

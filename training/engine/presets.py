@@ -124,6 +124,7 @@ class ModelSettings:
     projection_layers: Count = 2
     dropout: Dropout = 0.2
     text_dropout: Dropout | None = None
+    embedding_dropout: Dropout = 0.0
     text_hidden_size: Count = 256
     text_heads: Count = 4
     projection_norm: bool = False

@@ -341,6 +341,7 @@ def _text_config(preset: Preset, pairs: PairData) -> dict[str, Any]:
         "hidden_size": settings.text_hidden_size,
         "num_attention_heads": settings.text_heads,
         "dropout": dropout,
+        "embedding_dropout": settings.embedding_dropout,
     }
 
 
