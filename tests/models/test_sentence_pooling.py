@@ -109,3 +109,11 @@ def test_tokens_of_sentences_go_through_an_encoder_trained_along(small_model):
     assert model.text_encoder.embeddings.word_embeddings.weight.grad.abs().sum() > 0
     fewer = model(input_ids=tokens[1:, :2], attention_mask=mask[1:, :2]).pooler_output
     torch.testing.assert_close(fewer, pooled[1:])
+
+
+def test_dropout_hides_parts_of_embeddings_but_no_quantity(small_model, texts):
+    text = {"reads": "sentences", "numbers_dim": NUMBERS, "hidden_size": 16, "dropout": 0.0}
+    model = small_model(text={**text, "embedding_dropout": 0.9}, dropout=0.0).train()
+    assert not torch.allclose(embed(model, **texts), embed(model, **texts))
+    texts["sentence_embeds"] = torch.zeros_like(texts["sentence_embeds"])
+    torch.testing.assert_close(embed(model, **texts), embed(model, **texts))
