@@ -16,9 +16,9 @@ PYTEST_ARGS ?= -n 2
 
 # The model that comes with the package; each step resumes where it was stopped.
 DEFAULT ?= runs/default
-DEFAULT_PAIRS ?= 200000
+DEFAULT_PAIRS ?= 210000
 # Share of the spectra that get the catalogue's fits, which take most of the simulation's time.
-DEFAULT_FITS ?= 0.2
+DEFAULT_FITS ?= 0.1
 DEFAULT_SEED ?= 0
 DEFAULT_CONFIG ?= best
 # More for its training and bundling, such as DEFAULT_ARGS="--set align.steps=3000".
@@ -76,7 +76,7 @@ default-simulate: $(DEFAULT)/dataset/specclip_dataset.json
 
 $(DEFAULT)/dataset/specclip_dataset.json: | setup
 	@mkdir -p $(DEFAULT)
-	$(BIN)/specclip dataset simulate --config custom --pairs $(DEFAULT_PAIRS) --seed $(DEFAULT_SEED) \
+	$(BIN)/specclip dataset simulate --config large --pairs $(DEFAULT_PAIRS) --seed $(DEFAULT_SEED) \
 		--set fits=$(DEFAULT_FITS) --output $(DEFAULT)/dataset
 
 # Fills the cache of sentence vectors, which training reads.

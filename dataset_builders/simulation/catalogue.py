@@ -82,7 +82,9 @@ class Universe:
             [hosts[self.sources.field[source]] for source in seen],
             [[paper.id for paper in self.papers[source]] for source in seen],
         )
-        self.splits = split_groups(self.groups, seed=self.knobs.seed)
+        self.splits = split_groups(
+            self.groups, seed=self.knobs.seed, fractions=self.knobs.fractions
+        )
         # A group holds all rows of its sources, so each source is in one split.
         self.source_splits = np.empty(len(self.sources.names), dtype=self.splits.dtype)
         self.source_splits[seen] = self.splits

@@ -78,7 +78,7 @@ def _add_simulate(commands: Any) -> None:
         "--config",
         choices=sorted(CONFIGS),
         default="demo",
-        help="demo: 2,000 pairs; paper: the paper's 11,447; large: 100,000; custom: 2,000, to be "
+        help="demo: 2,000 pairs; paper: the paper's 11,447; large: 210,000; custom: 2,000, to be "
         "changed by --set",
     )
     parser.add_argument("--pairs", type=int, help="number of pairs, instead of the config's")

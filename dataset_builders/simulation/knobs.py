@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..splits import FRACTIONS
 from . import prose
 
 
@@ -26,6 +27,7 @@ class Knobs:
             are unseen write for sources of `validation` and `test` only.
         fits: share of the spectra with counts enough that the catalogue's four models are fitted
             to; 1 as in the catalogue, fewer to save time.
+        held_out: share of the rows for `validation`, and for `test`.
     """
 
     pairs: int = 2000
@@ -33,6 +35,7 @@ class Knobs:
     faintest_counts: float = 130.0
     writers: tuple[str, ...] = ()
     fits: float = 1.0
+    held_out: float = FRACTIONS["test"]
 
     def __post_init__(self) -> None:
         if self.pairs < 1:
@@ -43,6 +46,8 @@ class Knobs:
             raise ValueError("faintest_counts must be above 0")
         if not 0 <= self.fits <= 1:
             raise ValueError(f"fits is {self.fits}: it is a share, from 0 to 1")
+        if not 0 < self.held_out < 0.4:
+            raise ValueError(f"held_out is {self.held_out}: it is a share, from 0 to 0.4")
         # A dataset's record has a list.
         object.__setattr__(self, "writers", tuple(self.writers))
         names = [writer.name for writer in prose.WRITERS]
@@ -57,6 +62,12 @@ class Knobs:
         """Writers of the simulated literature."""
         chosen = self.writers
         return tuple(writer for writer in prose.WRITERS if not chosen or writer.name in chosen)
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """Share of the rows for each split."""
+        shares = {**FRACTIONS, "validation": self.held_out, "test": self.held_out}
+        return {**shares, "train": 1.0 - shares["calibration"] - 2 * self.held_out}
 
     def record(self) -> dict[str, Any]:
         """Return the settings as plain values."""

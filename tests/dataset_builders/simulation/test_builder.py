@@ -421,6 +421,10 @@ def test_temperatures_stay_inside_the_plasma_table():
 
 
 def test_knobs_are_checked():
-    for wrong in ({"pairs": 0}, {"seed": -1}, {"writers": ("mute",)}, {"faintest_counts": 0.0}):
-        with pytest.raises(ValueError, match=next(iter(wrong))):
-            Knobs(**wrong)
+    wrong = {"pairs": 0, "seed": -1, "writers": ("mute",), "faintest_counts": 0.0, "held_out": 0.5}
+    for name, value in wrong.items():
+        with pytest.raises(ValueError, match=name):
+            Knobs(**{name: value})
+    shares = Knobs(held_out=0.02).fractions
+    assert shares["test"] == 0.02
+    assert sum(shares.values()) == pytest.approx(1.0)
