@@ -9,18 +9,21 @@ from .domain import Domain
 from .folder import is_dataset_folder, read_dataset, write_dataset
 from .info import DatasetFolderError, SpecCLIPDatasetInfo
 from .open_dataset import load
-from .simulation.builder import simulate
+from .simulation.builder import SimulatedCSC
+from .sky.builder import CSCPapers
 from .splits import assign_groups, describe_splits, split_groups
 from .tables.builder import LocalTables, is_tables_folder
 from .tables.columns import LocalTablesError
 
 __all__ = [
     "SPLITS",
+    "CSCPapers",
     "ContractError",
     "DatasetFolderError",
     "Domain",
     "LocalTables",
     "LocalTablesError",
+    "SimulatedCSC",
     "SpecCLIPDatasetInfo",
     "assign_groups",
     "contract_features",
@@ -29,7 +32,6 @@ __all__ = [
     "is_tables_folder",
     "load",
     "read_dataset",
-    "simulate",
     "spectra_features",
     "split_groups",
     "write_arrays",

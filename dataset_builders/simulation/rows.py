@@ -184,4 +184,4 @@ def _make_batch(rows: np.ndarray, path: Path) -> int:
     return len(table)
 
 
-__all__ = ["LOCK_FILE", "prepare_processes", "simulated_splits"]
+__all__ = ["BATCH", "LOCK_FILE", "prepare_processes", "simulated_splits"]

@@ -25,7 +25,7 @@ from ..folder import check_may_write
 from ..info import INFO_FILE, SpecCLIPDatasetInfo, read_info
 from . import counts
 from .account import describe_account
-from .builder import VERSION, write_csc
+from .builder import VERSION, CSCPapers
 from .clients import Clients
 from .finished import QUEUE_FILE, spectrum_files, usable_detections, write_finished
 from .literature import bibliography, embeddings, texts
@@ -264,7 +264,7 @@ class Build:
             if not overwrite and self._is_written(output, info):
                 return  # another process of this build was faster
             write_finished(self.work, info, self.options.survey_limit, embedder)
-            sizes = write_csc(self.work, output, overwrite=overwrite, progress=self.progress)
+            sizes = CSCPapers(self.work).write(output, overwrite=overwrite, progress=self.progress)
         if self.progress:
             print(sizes)
 

@@ -7,6 +7,7 @@ import pytest
 from building import KEY, TOKEN, build, digest
 from world import World
 
+from specclip_datasets import CSCPapers
 from specclip_datasets.__main__ import main
 from specclip_datasets.sky.build import STAGES
 
@@ -51,11 +52,21 @@ def test_a_stranger_streams_every_configuration(built, local_hub, stranger):
     assert "summary" not in found["spectra"]["columns"]
     assert sorted(found["spectra"]["counts"]) == sorted(found["default"]["counts"])
     assert min(found["spectra"]["counts"]) > 0
-    # A second push of the same changes nothing.
-    assert main(words) == 0
+
+
+def test_the_builder_publishes_and_a_second_version_replaces_the_first(
+    built, local_hub, stranger, tmp_path
+):
+    CSCPapers(built / "work").push_to_hub("ada/csc")
+    first = json.loads(stranger(READ).stdout)
+    small = tmp_path / "dataset"
+    CSCPapers(built / "work").write(small)
+    assert digest(small / "data") == digest(built / "dataset" / "data")
+    CSCPapers(built / "work").push_to_hub("ada/csc")
+    assert json.loads(stranger(READ).stdout) == first
     code = "from specclip_datasets import load; "
     code += "splits, info = load('ada/csc'); print(info.builder, len(splits['train']))"
-    assert stranger(code).stdout.split() == ["csc", str(found["default"]["rows"]["train"])]
+    assert stranger(code).stdout.split() == ["csc", str(first["default"]["rows"]["train"])]
 
 
 def test_a_push_that_fails_says_so_and_loses_nothing(built, local_hub, monkeypatch, capfd):

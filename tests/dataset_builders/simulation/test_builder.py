@@ -14,7 +14,7 @@ from simulated_spectra import power_laws
 from hf_specclip.models.variables_specclip import BANDS
 from hf_specclip.spectra import emission as models
 from hf_specclip.spectra.rebin import energy_grid
-from specclip_datasets import DatasetFolderError, read_dataset
+from specclip_datasets import DatasetFolderError, SimulatedCSC, read_dataset
 from specclip_datasets.__main__ import main
 from specclip_datasets.contract import SPLITS
 from specclip_datasets.simulation import instrument, populations, prose, source_classes
@@ -153,6 +153,21 @@ def test_the_command_line_teaches(tmp_path, capsys):
     assert info.knobs["fits"] == 0
     assert all(value is None for value in splits["train"]["powlaw_gamma"])
     assert info.simulated
+
+
+def test_builder_gives_the_four_splits_and_keeps_settings_apart(tmp_path):
+    small, other = (
+        SimulatedCSC("custom", knobs=Knobs(pairs=pairs, fits=False), cache_dir=tmp_path)
+        for pairs in (30, 31)
+    )
+    assert small.cache_dir != other.cache_dir
+    for builder, pairs in ((small, 30), (other, 31)):
+        builder.download_and_prepare()
+        splits = builder.as_dataset()
+        assert list(splits) == list(SPLITS)
+        assert sum(len(part) for part in splits.values()) == pairs
+    with pytest.raises(ValueError, match="demo"):
+        SimulatedCSC("huge")
 
 
 @pytest.mark.parametrize("pairs", [1, 7])

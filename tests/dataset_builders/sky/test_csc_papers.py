@@ -1,20 +1,19 @@
-"""Datasets of finished work: configurations, card, streaming, the Hub."""
+"""The builder over finished work: configurations, card, streaming, the Hub."""
 
 import shutil
 
 import numpy as np
 import pytest
 from building import KEY, TOKEN, build
-from datasets import load_dataset
+from datasets import Features, load_dataset
 from vectors_server import DIMENSION, true_vector
 from world import World
 
-from specclip_datasets import load
-from specclip_datasets.contract import contract_features, spectra_features
+from specclip_datasets import CSCPapers, load
+from specclip_datasets.contract import SPLITS, contract_features, spectra_features
 from specclip_datasets.info import read_info
 from specclip_datasets.sky.assemble import AssembleError
 from specclip_datasets.sky.build import STAGES
-from specclip_datasets.sky.builder import write_csc
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +98,32 @@ def test_the_card_says_where_everything_comes_from(built):
     assert "MARKED" not in card
 
 
+def test_the_builder_makes_what_the_folder_holds(built, tmp_path):
+    _, root = built
+    for name in ("default", "embedded", "spectra"):
+        builder = CSCPapers(root / "work", name, cache_dir=tmp_path)
+        builder.download_and_prepare()
+        made = builder.as_dataset()
+        there = load_dataset(str(root / "dataset"), name, cache_dir=str(tmp_path / "other"))
+        for split in SPLITS:
+            if split in there:
+                assert made[split].to_list() == there[split].to_list()
+        assert isinstance(builder.info.features, Features)
+        assert "Evans et al. 2024" in builder.info.description
+    with pytest.raises(ValueError, match=r"'embeded' is not in .*: default, embedded, spectra"):
+        CSCPapers(root / "work", "embeded")
+
+
+def test_two_works_are_never_mixed_up(built, tmp_path):
+    _, root = built
+    shutil.copytree(root / "work", tmp_path / "work")
+    first = CSCPapers(root / "work", cache_dir=tmp_path)
+    second = CSCPapers(tmp_path / "work", cache_dir=tmp_path)
+    assert first.cache_dir != second.cache_dir
+    with pytest.raises(AssembleError, match="run `specclip dataset build` to its end"):
+        CSCPapers(tmp_path)
+
+
 def test_without_an_embedder_there_are_two(built, keys, tmp_path):
     world, root = built
     shutil.copytree(root / "work", tmp_path / "work")
@@ -106,5 +131,5 @@ def test_without_an_embedder_there_are_two(built, keys, tmp_path):
     assert set(read_info(tmp_path / "dataset").configurations) == {"spectra"}
     splits, _ = load(tmp_path / "dataset", tmp_path / "cache")
     assert "text_embedding" not in splits["train"].column_names
-    with pytest.raises(AssembleError, match="run `specclip dataset build` to its end"):
-        write_csc(tmp_path, tmp_path / "other")
+    with pytest.raises(ValueError, match="build with --embedder for it"):
+        CSCPapers(tmp_path / "work", "embedded")
