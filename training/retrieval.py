@@ -10,15 +10,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 
 from hf_specclip.describe.load_model import load_dual_encoder
+from hf_specclip.evaluation import GroupBootstrap
 from hf_specclip.models.trained_run import find_run
 from hf_specclip.storage import write_json
 from specclip_training.data.pairs import (
     SPLITS,
     PairData,
+    SplitArrays,
     TrainingDataError,
     embed_texts,
     load_pairs,
@@ -29,7 +32,7 @@ from specclip_training.data.writers import unseen_writers
 from specclip_training.engine.presets import EvaluationSettings, TextSettings
 from specclip_training.reports.blocks import Paragraph, Section, Table, to_markdown
 from specclip_training.reports.retrieval import TITLES, writers_section
-from specclip_training.stages.embedding import embed_pairs
+from specclip_training.stages.embedding import EmbeddedPairs, embed_pairs
 from specclip_training.studies.measure import measure_by_writer
 from specclip_training.studies.pair_split import join_splits
 
@@ -90,8 +93,32 @@ def measure_model(
     if not len(pairs.splits[split]):
         raise TrainingDataError(f"{pairs.name} has no rows in {split}")
     model.to(accelerator.device)
+    settings = settings or EvaluationSettings()
     embedded = embed_pairs(model, extractor, pairs, split, accelerator)
-    return measure_by_writer(embedded, pairs, split, settings or EvaluationSettings())
+    figures = measure_by_writer(embedded, pairs, split, settings)
+    figures["all"]["over_sources"] = median_over_sources(
+        embedded, pairs.splits[split], settings.n_bootstrap
+    )
+    return figures
+
+
+def median_over_sources(
+    embedded: EmbeddedPairs, rows: SplitArrays, n_bootstrap: int
+) -> dict[str, Any]:
+    """Measure the median rank of the right text, each source counted once.
+
+    A source's rank is the median over its spectra, as a share of the gallery.
+
+    Returns:
+        `value`, `low`, `high` (95 %, over groups) and `n`, the number of sources.
+    """
+    ranks = embedded.ranks()["spectrum_to_text"]
+    names = np.asarray(rows.table["source_name"].to_pylist())
+    sources, first, owner = np.unique(names, return_index=True, return_inverse=True)
+    values = [np.median(ranks.expected[owner == i]) / ranks.n_gallery for i in range(len(sources))]
+    bootstrap = GroupBootstrap(rows.groups[first], n_bootstrap)
+    low, high = bootstrap.interval(bootstrap.medians(np.array(values)))
+    return {"value": float(np.median(values)), "low": low, "high": high, "n": len(sources)}
 
 
 def main(arguments: argparse.Namespace) -> Accelerator:
@@ -116,7 +143,14 @@ def main(arguments: argparse.Namespace) -> Accelerator:
             f"{arguments.split}), 95 % bootstrap intervals over groups."
         )
         unseen = unseen_writers(pairs)
-        sections = [Section("Data", [Paragraph(about), _groups(pairs, arguments.split)])]
+        over = figures["all"]["over_sources"]
+        once = (
+            f"Spectrum → text, each of {over['n']:,} sources counted once: median rank "
+            f"{over['value']:.1%} ({over['low']:.1%} to {over['high']:.1%}) of the gallery."
+        )
+        sections = [
+            Section("Data", [Paragraph(about), _groups(pairs, arguments.split), Paragraph(once)])
+        ]
         sections += [writers_section(figures, {}, unseen, direction) for direction in TITLES]
         print(to_markdown("Retrieval", sections, Path()))
         if arguments.output:

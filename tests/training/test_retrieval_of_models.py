@@ -38,6 +38,7 @@ def test_a_model_is_measured_on_another_dataset(run, tmp_path, capsys):
         found[split] = json.loads((tmp_path / "figures.json").read_text())["by_writer"]["all"]
     assert found["test"]["spectrum_to_text"]["n_queries"] == 24
     assert found["all"]["spectrum_to_text"]["n_queries"] == 32
+    assert 0 < found["all"]["over_sources"]["value"] <= 1
     assert "Retrieval by writer, text → spectrum" in capsys.readouterr().out
 
 
