@@ -207,7 +207,7 @@ def _response_of(spectrum: XRaySpectrum) -> tuple[np.ndarray, np.ndarray]:
     low, high = np.searchsorted(rmf.energy_edges, (0.25, 10.0))
     rows = slice(max(int(low) - 1, 0), int(high))
     edges = np.maximum(rmf.energy_edges[rows.start : rows.stop + 1], 1e-3)
-    matrix = rmf.dense()[rows] * np.asarray(spectrum.areascal, np.float32)
+    matrix: np.ndarray = rmf.dense()[rows] * np.asarray(spectrum.areascal, np.float32)
     if spectrum.arf is not None:
         matrix = matrix * spectrum.arf.on(rmf.energy_edges)[rows, None]
     shares = overlap_fractions(spectrum.energy_edges, grid)

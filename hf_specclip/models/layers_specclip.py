@@ -264,7 +264,7 @@ class SpecCLIPSentencePooling(nn.Module):
         # Texts differ much in length: only the sentences that are there are computed.
         hidden = self.embedding(self.embedding_dropout(sentences[mask]))
         hidden = hidden + self.section_embedding(sections[mask])
-        if self.numbers_in is not None:
+        if self.numbers_in is not None and self.numbers_out is not None:
             hidden = hidden + self.numbers_out(F.gelu(self.numbers_in(numbers[mask])))
         hidden = self.dropout(self.norm(F.gelu(hidden)))
         found = at_least_float32(self.scores(hidden))

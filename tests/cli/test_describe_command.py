@@ -132,20 +132,15 @@ def test_search(ask, tiny_run):
     assert ask("search", "--like", "2CXO J000000.0+000000")[0] == 1
 
 
-def test_the_model_comes_from_the_environment_or_the_demo(
-    ask, files, tiny_run, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
+def test_the_model_comes_from_the_environment_or_the_package(ask, files, tiny_run, monkeypatch):
     monkeypatch.delenv("SPECCLIP_MODEL", raising=False)
-    status, _, err = ask("describe", files[0], model=None)
-    assert status == 1
-    assert "SPECCLIP_MODEL" in err
+    status, out, _ = ask("describe", files[0], model=None)
+    assert status == 0
+    assert "bundled model" in out
     monkeypatch.setenv("SPECCLIP_MODEL", str(tiny_run))
-    assert ask("classify", files[0], model=None)[0] == 0
-    monkeypatch.delenv("SPECCLIP_MODEL")
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "demo").symlink_to(tiny_run, target_is_directory=True)
-    assert ask("classify", files[0], model=None)[0] == 0
+    status, out, _ = ask("describe", files[0], model=None)
+    assert status == 0
+    assert "bundled model" not in out
 
 
 def test_an_index_is_built_as_training_built_it(ask, tiny_run, tmp_path):
