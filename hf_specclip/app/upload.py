@@ -127,6 +127,9 @@ def _read(folder: Path) -> XRaySpectrum:
             f"{source.name} holds {len(read)} spectra, and one is shown at a time: specclip "
             "describe takes them all."
         )
+    if read[0].rmf is not None:
+        # Read when first used, as a rule, but the file is about to go.
+        _ = read[0].rmf.elements
     return read[0]
 
 

@@ -22,6 +22,7 @@ def test_side_files_are_found_by_their_header_and_by_what_they_are(tmp_path):
     spectrum = read_upload(sorted(tmp_path.iterdir()))
     assert spectrum.arf is not None
     assert spectrum.rmf is not None
+    assert spectrum.rmf.dense().shape[1] == spectrum.counts.size  # the file itself is gone
     assert named.is_file()
     other = tmp_path / "unnamed"
     other.mkdir()
