@@ -30,7 +30,7 @@ DEFAULT_RUN = --config $(DEFAULT_CONFIG) --dataset $(DEFAULT)/dataset --output $
 .PHONY: default-model default-simulate default-embed default-train default-bundle
 help:
 	@echo "make demo      set up, describe an example, simulate a small catalogue and train on it"
-	@echo "make test      set up and run the tests (6 minutes on two cores)"
+	@echo "make test      set up and run the tests (5 minutes on two cores)"
 	@echo "make test-all  with the slow tests, and those on real spectra"
 	@echo "make lint      ruff and mypy"
 	@echo "make docs      the documentation in build/site"
