@@ -34,8 +34,8 @@ help:
 	@echo "make test-all  with the slow tests, and those on real spectra"
 	@echo "make lint      ruff and mypy"
 	@echo "make docs      the documentation in build/site"
-	@echo "make default-model  the model that comes with the package, from $(DEFAULT_PAIRS) simulated pairs"
-	@echo "make bench     speed and memory, side by side with peers where installed (20 minutes)"
+	@echo "make default-model  train a model on $(DEFAULT_PAIRS) simulated pairs and bundle it with the package"
+	@echo "make bench     speed and memory, side by side with peers where installed (15 minutes)"
 
 setup: $(VENV)/.installed
 

@@ -141,9 +141,7 @@ def source_entry(facts: Mapping[str, Any]) -> dict[str, Any]:
         ]
     if facts["model"] is not None:
         entry["id"] = facts["name"]
-        entry["spectrum_from"] = (
-            "hardness ratios" if facts["model"] == "hardness" else "band counts"
-        )
+        entry["spectrum_from"] = "band fluxes" if facts["model"] == "fluxes" else "band counts"
     if facts["counts"]:
         entry["counts"] = sum(facts["counts"])
     return entry

@@ -19,6 +19,7 @@ from hf_specclip.formatting import format_number, format_with_interval
 from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
 from hf_specclip.outliers.explain import OutlierExplanation, explain_outliers
 from hf_specclip.outliers.rows import BAND_ENERGIES, DETECTORS, OutlierRows, OutlierScores
+from specclip_training.data.parquet_rows import to_arrays
 from specclip_training.engine.commands import Run, call
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table
 from specclip_training.studies.outlier_figures import (
@@ -149,10 +150,7 @@ def band_areas(table: pa.Table, energy_range: Sequence[float]) -> np.ndarray | N
     nearest = [
         int(np.abs(edges[:-1] + edges[1:] - 2 * energy).argmin()) for energy in BAND_ENERGIES
     ]
-    parts = [
-        chunk.flatten().to_numpy().reshape(-1, width) for chunk in table["effective_area"].chunks
-    ]
-    areas = np.concatenate([part[:, nearest] for part in parts])
+    areas = to_arrays(table.select(["effective_area"]))["effective_area"][:, nearest]
     return np.where(areas > 0, areas, np.nan)
 
 

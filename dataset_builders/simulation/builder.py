@@ -93,7 +93,7 @@ class SimulatedCSC(datasets.ArrowBasedBuilder):
     """Simulated Chandra catalogue with literature: no network, no key, known truth.
 
     Args:
-        config_name: `demo` (2,000 pairs), `paper` (11,447), `large` (100,000) or `custom`.
+        config_name: `demo` (2,000 pairs), `paper` (11,447), `large` (210,000) or `custom`.
         knobs: all settings at once, instead of the configuration's.
         cache_dir: where `datasets` keeps what it made.
 

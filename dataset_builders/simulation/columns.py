@@ -39,7 +39,7 @@ def read_table(path: Path) -> pa.Table:
     if path.suffix != ".csv":
         return pq.read_table(path)
     with path.open(encoding="utf-8") as file:
-        comments = next(n for n, line in enumerate(file) if not line.startswith("#"))
+        comments = next((n for n, line in enumerate(file) if not line.startswith("#")), 0)
     return pa.csv.read_csv(path, read_options=pa.csv.ReadOptions(skip_rows=comments))
 
 

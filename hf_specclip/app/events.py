@@ -12,6 +12,7 @@ import gradio as gr
 from ..describe.answers import FoundSource
 from ..describe.describer import Describer
 from ..describe.description import Description
+from ..describe.inputs import keeps_counts
 from .figures import map_figure, spectrum_figure
 from .html import render, render_exports
 from .upload import UploadError, read_upload
@@ -45,9 +46,14 @@ class PageEvents:
         """True where the index has spectra to search and open."""
         return self.describer.index is not None and len(self.describer.index.spectra) > 0
 
+    @property
+    def can_open(self) -> bool:
+        """True where the spectra of the index can be described, too."""
+        return self.has_spectra and keeps_counts(self.describer.required_index())
+
     def examples(self) -> list[tuple[str, str]]:
         """List `(label, id)` of the brightest source of each class, held-out sources first."""
-        if not self.has_spectra:
+        if not self.can_open:
             return []
         entries = sorted(
             self.describer.required_index().spectra.entries,
@@ -106,7 +112,7 @@ class PageEvents:
             papers = len(self.describer.required_index().papers)
             return [message, render("literature", answer.hits, papers)]
         sources = [hit for hit in answer.hits if isinstance(hit, FoundSource)]
-        return [message, render("results", sources)]
+        return [message, render("results", sources, self.can_open)]
 
     def _show(self, spectrum: Any) -> list[Any]:
         description = self.describer.describe(spectrum)
@@ -119,15 +125,19 @@ class PageEvents:
                 "facts", description, description.source.get("source_name") or description.title
             ),
             "spectrum": spectrum_figure(description.spectrum, _label(description)),
-            "classes": render("classes", description.families, description.class_stands_out),
+            "classes": ""
+            if "classes" in description.withheld
+            else render("classes", description.families, description.class_stands_out),
             "literature": render(
                 "literature", description.literature, description.gallery["papers"]
             ),
             "variables": render("variables", description.variables, description.withheld)
             + render("check", description.check),
             "map": self._map(description),
-            "outlier": render("outlier", description.outlier),
-            "similar": render("similar", description.similar, True),
+            "outlier": ""
+            if "outlier" in description.withheld
+            else render("outlier", description.outlier),
+            "similar": render("similar", description.similar, self.can_open),
             "exports": render_exports(description),
             "description": description,
             "files": None,

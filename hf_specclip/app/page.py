@@ -133,7 +133,7 @@ def _lay_out_spectrum(events: PageEvents, components: dict[str, Any]) -> gr.Drop
             value=None,
             label="or a source of the catalogue",
             elem_id="sc-examples",
-            visible=events.has_spectra,
+            visible=events.can_open,
             min_width=280,
             scale=2,
         )
@@ -145,7 +145,7 @@ def _lay_out_spectrum(events: PageEvents, components: dict[str, Any]) -> gr.Drop
             with gr.Column(scale=5, min_width=320):
                 components["spectrum"] = _plot("sc-spectrum", "spectrum")
                 with gr.Column(visible=events.map_points is not None, elem_classes="sc-plot"):
-                    gr.HTML(render("map_title"), padding=False)
+                    gr.HTML(render("map_title", events.can_open), padding=False)
                     components["map"] = _plot("sc-map", "map of the catalogue")
                 components["literature"] = gr.HTML(padding=False)
             with gr.Column(scale=4, min_width=320):

@@ -298,7 +298,8 @@ class Describer:
         """Return a spectrum of the index, by its id or the name of its source (then the brightest).
 
         Raises:
-            KeyError: for an unknown source, or an index without counts.
+            KeyError: for an unknown source.
+            ValueError: for an index without counts.
         """
         index = self.required_index()
         entries = index.spectra.entries

@@ -78,15 +78,20 @@ def find_source(index: SpecCLIPIndex | None, name: str) -> int | None:
         return None
 
 
+def keeps_counts(index: SpecCLIPIndex) -> bool:
+    """Return True where the spectra of an index can be described again."""
+    return "counts" in index.spectra.columns and "energy_range" in index.about
+
+
 def stored_spectrum(index: SpecCLIPIndex, row: int) -> tuple[XRaySpectrum, dict[str, Any]]:
     """Return the spectrum that an index keeps in a row, and its columns on the index's grid.
 
     Raises:
-        KeyError: for an index without counts.
+        ValueError: for an index without counts, such as that of the bundled model.
     """
     entry, stored = index.spectra.entries[row], index.spectra.columns
-    if "counts" not in stored or "energy_range" not in index.about:
-        raise KeyError(
+    if not keeps_counts(index):
+        raise ValueError(
             f"the index keeps no counts of {entry.get('source_name')}: it can be searched for, not "
             "described"
         )

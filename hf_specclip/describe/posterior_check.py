@@ -160,10 +160,12 @@ def check_counts(
     photons, _ = model.photons(torch.from_numpy(drawn.points), slopes=False)
     expected = _scaled(photons[:, 0].numpy() @ response, background, counts.sum())
     bands = tuple(_band(counts, expected, grid, band) for band in BANDS)
-    rows = np.searchsorted(energy_edges, line_energies()) - 1
+    scanned = np.array(line_energies())
+    scanned = scanned[(energy_edges[0] <= scanned) & (scanned < energy_edges[-1])]
+    rows = np.searchsorted(energy_edges, scanned, side="right") - 1
     lines = tuple(
         _line(counts, expected, grid, energy, response[row])
-        for energy, row in zip(line_energies(), rows, strict=True)
+        for energy, row in zip(scanned, rows, strict=True)
     )
     return PosteriorCheck(
         model=best,

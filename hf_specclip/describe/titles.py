@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from http.client import HTTPException
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -27,7 +28,7 @@ def with_titles(description: Description) -> Description:
         return description
     try:
         titles = fetch_titles(ids)
-    except (OSError, ET.ParseError) as error:
+    except (OSError, HTTPException, ET.ParseError) as error:
         note = f"the titles of the papers could not be fetched from arXiv ({error})"
         return replace(description, notes=(*description.notes, note))
     return replace(

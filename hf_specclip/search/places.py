@@ -30,6 +30,8 @@ _NICKNAMES = {
     "ESO097-013": ("Circinus", "Circinus galaxy"),
 }
 _WORD = re.compile(r"[^\W_]+(?:[+-]\d+)?")
+# "M15 X-2" is a source; "an M5 dwarf" and "M4.5 V" have a spectral type.
+_NO_PLACE = re.compile(r"\s+(?:U?LX|X)-?\d|[\d.]*\s*(?:e?V\b|dwarf|star|type|giant)", re.IGNORECASE)
 _MOST_WORDS, _FEWEST_LETTERS = 3, 2
 
 
@@ -76,7 +78,8 @@ def find_places(text: str, names: Mapping[str, str]) -> list[tuple[tuple[int, in
         for number in range(min(_MOST_WORDS, len(words) - start), 0, -1):
             span = (words[start].start(), words[start + number - 1].end())
             phrase = text[slice(*span)]
-            if re.fullmatch(r"[\w\s+–-]+", phrase) and (host := names.get(place_key(phrase))):
+            host = names.get(place_key(phrase))
+            if host and re.fullmatch(r"[\w\s+–-]+", phrase) and not _NO_PLACE.match(text, span[1]):
                 found.append((span, host))
                 start += number
                 break

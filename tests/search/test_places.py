@@ -59,3 +59,10 @@ def test_a_compact_index_keeps_entries_and_rounds_numbers(index, tmp_path):
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(FileFormatError, match="damaged"):
         SpecCLIPIndex.load(tmp_path / "index")
+
+
+@pytest.mark.parametrize("text", ["M15 X-2", "flaring M5 dwarf", "an M4.5 V star", "SMC X-1"])
+def test_sources_and_spectral_types_are_no_places(text):
+    names = place_names(["NGC 7078", "NGC 5904", "NGC 6121", "NGC 292"])
+    assert find_places(text, names) == []
+    assert find_places("LMXB in M15", names) == [((8, 11), "NGC 7078")]

@@ -18,7 +18,8 @@ def card_text(card: Mapping[str, Any]) -> str:
         "",
         f"Trained on **{made['pairs']:,} simulated pairs** of a spectrum and a text, and on no "
         "real source. `specclip describe FILE` uses it where no model is named. "
-        "`make default-model` makes it again.",
+        "`training/default_model.py bundle` made it of a run; `make default-model` makes a "
+        "large one.",
         "",
         f"- Data: {made['dataset']}, version {made['dataset_version']}, seed "
         f"{made['knobs']['seed']} ({splits}); fingerprint `{made['fingerprint']}`.",

@@ -25,6 +25,7 @@ from specclip_datasets.tables.reconstruct import (
     band_sums,
     bin_edges,
 )
+from specclip_training.data.parquet_rows import to_arrays
 
 FEWEST_COUNTS = 150
 # Variables that the catalogue and a spectrum both hold.
@@ -79,14 +80,7 @@ class RealRows:
     @classmethod
     def from_table(cls, table: pa.Table) -> RealRows:
         """Take rows in the columns of the data contract."""
-        spectra = {}
-        for name in _SPECTRUM:
-            column = table[name].combine_chunks()
-            if pa.types.is_fixed_size_list(column.type):
-                width = column.type.list_size
-                spectra[name] = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
-            else:
-                spectra[name] = column.to_numpy(zero_copy_only=False)
+        spectra = to_arrays(table.select(list(_SPECTRUM)))
         targets = {
             name: table[name].to_numpy().astype(np.float64)
             for name in VARIABLES
