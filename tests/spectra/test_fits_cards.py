@@ -19,9 +19,9 @@ PLAIN = [
     "KEY     = '  led by blanks '   / name",
     "KEY     = ''",
     "KEY     = 'a/b.arf '           / a slash in the text",
+    "KEY     = 'O''HARA  '          / a quote inside",
 ]
 OTHERS = [
-    "KEY     = 'O''HARA  '          / a quote inside",
     "KEY     = 'DP1.FIELD: 2'       / a record",
     "KEY     =              1.5D+03 / FORTRAN's exponent",
     "KEY     =                      / nothing",
@@ -58,3 +58,35 @@ def test_a_text_that_goes_on_is_put_together():
 def test_a_card_that_is_none_is_named():
     with pytest.raises(SpectrumFileError, match="KEY"):
         Header(["KEY     = 'never ends".ljust(80)], "file", "1").get("KEY")
+
+
+@pytest.mark.parametrize(
+    ("card", "text"),
+    [
+        (b"'S\xe9yfert'  / Latin-1", "Séyfert"),
+        ("'Séyfert'  / UTF-8".encode(), "Séyfert"),
+        (b"'L''\xc9toile'", "L'Étoile"),
+        (b"'\x1b[2Jred\x9b' / steers a terminal", "?[2Jred?"),
+    ],
+)
+def test_text_beyond_ascii(card, text):
+    header = Header([(b"KEY     = " + card).ljust(80).decode("latin-1")], "file", "1")
+    assert header.text("KEY") == text
+
+
+@pytest.mark.parametrize(
+    ("card", "number"), [("'0'", 0), ("' -3 '", -3), ("'2.50D+01'", 25.0), ("'1e3'", 1000.0)]
+)
+def test_numbers_as_text(card, number):
+    """NuSTAR and HXMT quote TLMIN."""
+    header = Header([f"KEY     = {card}".ljust(80)], "file", "1")
+    assert header.number("KEY") == header.integer("KEY") == number
+    assert header.text("KEY") == card.strip("' ")
+
+
+@pytest.mark.parametrize("card", ["'eight'", "'nan'", "'1_000'", "'1e999'", "'²'", "'0x10'"])
+def test_text_that_is_no_number(card):
+    header = Header([f"KEY     = {card}".ljust(80)], "file", "1")
+    for read in (header.number, header.integer):
+        with pytest.raises(SpectrumFileError, match="KEY"):
+            read("KEY")

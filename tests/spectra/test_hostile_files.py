@@ -1,6 +1,8 @@
 """Damaged and hostile files: an error that names the fault, soon and in little memory."""
 
+import bz2
 import gzip
+import lzma
 import os
 import time
 import tracemalloc
@@ -88,6 +90,19 @@ def test_not_fits(tmp_path, data, bounded):
     path = tmp_path / "a.pha"
     path.write_bytes(data)
     with pytest.raises(SpectrumFileError, match=r"a\.pha"):
+        read_spectrum(path)
+
+
+@pytest.mark.parametrize(
+    ("pack", "command"),
+    [(bz2.compress, "bunzip2"), (lzma.compress, "unxz"), (b"\x1f\x9d".__add__, "uncompress"),
+     (b"PK\3\4".__add__, "unzip"), ((b"\0" * 257 + b"ustar").__add__, "tar xf"),
+     (lambda data: gzip.compress(b"\0" * 257 + b"ustar" + data), "tar xf")],
+)  # fmt: skip
+def test_packed_files_are_named_with_the_mend(tmp_path, pack, command):
+    path = write_set(tmp_path)
+    path.write_bytes(pack(path.read_bytes()))
+    with pytest.raises(SpectrumFileError, match=rf"is packed. Unpack it with {command}"):
         read_spectrum(path)
 
 

@@ -320,14 +320,24 @@ def test_bad_counts(tmp_path, name, values, message):
         read_spectrum(write(tmp_path / "src.pha", hdu))
 
 
-def test_unsigned_counts(tmp_path):
-    """FITS has no unsigned integers: 16-bit counters come with TZERO = 32768."""
+@pytest.mark.parametrize("bits", [16, 32, 64])
+def test_unsigned_counts(tmp_path, bits):
+    """FITS has no unsigned integers: they come with TZERO = 2**(bits - 1)."""
     write_set(tmp_path)
-    counts = COUNTS.copy()
+    counts = [int(count) for count in COUNTS]
     counts[3] = 40_000
-    hdu = spectrum_hdu(columns={"COUNTS": (counts - 32768).astype(np.int16)})
-    hdu.header["TZERO2"] = 32768
-    assert read_spectrum(write(tmp_path / "src.pha", hdu)).counts.tolist() == counts.tolist()
+    zero = 2 ** (bits - 1)
+    stored = np.array([count - zero for count in counts], dtype=f"i{bits // 8}")
+    hdu = spectrum_hdu(columns={"COUNTS": stored})
+    hdu.header["TZERO2"] = zero
+    assert read_spectrum(write(tmp_path / "src.pha", hdu)).counts.tolist() == counts
+
+
+def test_the_older_name_of_binary_tables(tmp_path):
+    path = write_set(tmp_path)
+    for file in tmp_path.iterdir():
+        file.write_bytes(file.read_bytes().replace(b"'BINTABLE'", b"'A3DTABLE'"))
+    assert_is_the_set(read_spectrum(path))
 
 
 def test_null_counts(tmp_path):

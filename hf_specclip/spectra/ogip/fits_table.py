@@ -33,13 +33,15 @@ MAX_ELEMENTS = 1 << 25  # of one column once its variable-length rows are unpack
 
 _BLOCK, _CARD = 2880, 80
 
-# Cards whose value leaves no question: text without a quote inside (nor a colon, which may make it
-# a record of several values) that no CONTINUE can follow, whole and real numbers, T and F. Others
-# are astropy's to parse.
+# Cards whose value leaves no question: text without a colon (which may make it a record of several
+# values) that no CONTINUE can follow, whole and real numbers, T and F. Others are astropy's to
+# parse.
 _PLAIN_VALUE = re.compile(
-    r" *(?:'(?P<text>[ -%(-9;-~]*)'|(?P<whole>[+-]?\d{1,18})"
-    r"|(?P<real>[+-]?\d{1,17}\.\d{0,17}(?:E[+-]?\d{1,2})?)|(?P<logical>[TF])) *(?:/[ -~]*)?"
+    r" *(?:'(?P<text>(?:[^':&]|'')*)'|(?P<whole>[+-]?\d{1,18})"
+    r"|(?P<real>[+-]?\d{1,17}\.\d{0,17}(?:E[+-]?\d{1,2})?)|(?P<logical>[TF])) *(?:/.*)?",
+    re.ASCII | re.DOTALL,
 )
+_NUMERAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[DEde][+-]?\d+)?", re.ASCII)
 _TFORM = re.compile(r"\s*(\d{0,10})([LXBIJKAEDCMPQ])(.*)")
 _RAGGED_TFORM = re.compile(r"([LXBIJKAEDCM])(?:\((\d{0,12})\))?")
 _TYPES = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
@@ -83,12 +85,12 @@ class Header:
                 break
             text += more
         try:
-            value = Card.fromstring(text).value
+            value = Card.fromstring(text.encode("ascii", "replace").decode()).value
         except Exception as error:  # astropy raises many kinds on damaged cards
             raise self._bad(key, f"cannot be parsed ({error})") from None
         if value is None or type(value).__name__ == "Undefined":
             return None
-        return value.strip() if isinstance(value, str) else value
+        return readable(value.encode()) if isinstance(value, str) else value
 
     def text(self, key: str) -> str | None:
         """Return a keyword as text; None where absent or blank."""
@@ -97,7 +99,7 @@ class Header:
 
     def integer(self, key: str, default: int | None = None) -> int | None:
         """Return a keyword as a whole number. Raises SpectrumFileError for anything else."""
-        value = self.get(key)
+        value = _as_number(self.get(key))
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
@@ -106,7 +108,7 @@ class Header:
 
     def number(self, key: str, default: float | None = None) -> float | None:
         """Return a keyword as a finite number. Raises SpectrumFileError for anything else."""
-        value = self.get(key)
+        value = _as_number(self.get(key))
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -123,12 +125,33 @@ class Header:
 def _plain_value(card: re.Match[str]) -> Any:
     """Parse an unambiguous card value as astropy does, in a tenth of the time."""
     if card["text"] is not None:
-        return card["text"].strip()
+        return readable(card["text"].replace("''", "'").encode("latin-1"))
     if card["whole"] is not None:
         return int(card["whole"])
     if card["real"] is not None:
         return float(card["real"])
     return card["logical"] == "T"
+
+
+def _as_number(value: Any) -> Any:
+    """Return the number that a text spells (some writers quote them); else the value itself."""
+    if not isinstance(value, str) or _NUMERAL.fullmatch(value) is None:
+        return value
+    return int(value) if value.lstrip("+-").isdigit() else float(re.sub("[Dd]", "e", value))
+
+
+def readable(text: bytes) -> str:
+    """Decode text of a file (ASCII by the standard, UTF-8 or Latin-1 in practice), stripped.
+
+    Control characters, which could steer a terminal, become question marks.
+    """
+    try:
+        decoded = text.decode()
+    except UnicodeDecodeError:
+        decoded = text.decode("latin-1")
+    if not decoded.isprintable():
+        decoded = "".join(each if each.isprintable() else "?" for each in decoded)
+    return decoded.strip()
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,7 +269,7 @@ class Table:
         if spec.code != "A":
             raise self.error("must hold text", column=name, mend="see OGIP 92-007")
         field = self._field(spec, f"S{max(spec.repeat, 1)}")[:, 0]
-        return [bytes(value).split(b"\0")[0].decode("ascii", "replace").strip() for value in field]
+        return [readable(bytes(value).split(b"\0")[0]) for value in field]
 
     def is_text(self, name: str) -> bool:
         """Return True where a column of that name exists and holds strings."""
@@ -372,14 +395,29 @@ class Table:
             result = native
         elif scale == 1.0 and zero.is_integer() and native.dtype.kind in "iu":
             # Unsigned integers are stored with an offset; they must not pass through floats.
-            if abs(zero) > 2**62 or native.dtype.itemsize == 8:
-                raise self.error("64-bit integers with an offset are not read", mend="see OGIP")
-            result = native.astype(np.int64) + int(zero)
+            result = _shifted(native, int(zero))
+            if result is None:
+                raise self.error(f"TZERO{spec.number} = {zero:g} leaves 64 bits", mend="see OGIP")
         else:
             result = native.astype(np.float64) * scale + zero
         if missing is not None and missing.any():
             result = np.where(missing, np.nan, result)
         return result
+
+
+def _shifted(values: NDArray[Any], zero: int) -> NDArray[Any] | None:
+    """Return integers plus an offset: int64, uint64 where that does not hold them, else None."""
+    low, high = ((int(values.min()), int(values.max())) if values.size else (0, 0))
+    fits = [
+        dtype
+        for dtype in (np.int64, np.uint64)
+        if np.iinfo(dtype).min <= low + zero and high + zero <= np.iinfo(dtype).max
+    ]
+    if not fits:
+        return None
+    # Modulo 2**64 the sum is right, whatever the sign of its parts.
+    total = values.astype(np.int64).view(np.uint64) + np.uint64(zero % 2**64)
+    return total.view(fits[0])
 
 
 class FitsFile:
@@ -461,7 +499,7 @@ class FitsFile:
             )
         if index == 0:
             self.primary = header
-        elif header.text("XTENSION") == "BINTABLE":
+        elif header.text("XTENSION") in ("BINTABLE", "A3DTABLE"):
             if axes != 2 or bits != 8:
                 raise self._error(f"HDU {index} is no binary table", mend=TRUNCATED)
             self.tables.append(Table(self, index, header, data_start, data_start + size))

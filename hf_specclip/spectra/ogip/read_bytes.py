@@ -13,6 +13,12 @@ from .errors import SpectrumFileError
 MAX_FILE_BYTES = 512 << 20
 TRUNCATED = "get the file again: it is truncated or its header is damaged"
 _GZIP, _CHUNK = b"\x1f\x8b", 1 << 20
+# First bytes of packed files that are not read, and the command that unpacks them.
+_PACKED = {
+    b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"\x1f\x9d": "uncompress", b"\x1f\xa0": "gunzip",
+    b"PK\3\4": "unzip", b"(\xb5/\xfd": "unzstd", b"7z\xbc\xaf": "7z x",
+}  # fmt: skip
+_TAR = slice(257, 262)
 
 
 def read_bytes(path: Path) -> bytes | bytearray:
@@ -27,7 +33,7 @@ def read_bytes(path: Path) -> bytes | bytearray:
             head = stream.read(len(_GZIP))
             stream.seek(0)
             # A file may grow while it is read; `read(n)` allocates n bytes at once.
-            return _gunzip(stream, path) if head == _GZIP else stream.read(status.st_size)
+            data = _gunzip(stream, path) if head == _GZIP else stream.read(status.st_size)
     except FileNotFoundError:
         raise SpectrumFileError("no such file", path=path, mend="check the name") from None
     except OSError as error:
@@ -38,6 +44,14 @@ def read_bytes(path: Path) -> bytes | bytearray:
         if isinstance(error, SpectrumFileError):
             raise
         raise SpectrumFileError(f"bad file name ({error})", path=repr(path)) from None
+    command = next((name for head, name in _PACKED.items() if data.startswith(head)), None)
+    if data[_TAR] == b"ustar":
+        command = "tar xf"
+    if command is not None:
+        raise SpectrumFileError(
+            "is packed", path=path, mend=f"unpack it with {command}, and give the files inside"
+        )
+    return data
 
 
 def _gunzip(stream: Any, path: Path) -> bytearray:
