@@ -407,7 +407,7 @@ class Table:
 
 def _shifted(values: NDArray[Any], zero: int) -> NDArray[Any] | None:
     """Return integers plus an offset: int64, uint64 where that does not hold them, else None."""
-    low, high = ((int(values.min()), int(values.max())) if values.size else (0, 0))
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
     fits = [
         dtype
         for dtype in (np.int64, np.uint64)
