@@ -108,8 +108,8 @@ class RedistributionMatrix:
         path: file it was read from, or None.
 
     Raises:
-        ValueError: shapes that do not fit, edges that do not ascend, elements that are negative or
-            not finite (those of a function when it is first called).
+        ValueError: shapes that do not fit, edges that do not ascend, elements that are not
+            finite, or as far below zero as others above (those of a function when it is first called).
     """
 
     def __init__(
@@ -266,6 +266,7 @@ class RedistributionMatrix:
                 )
             row, column = np.nonzero(dense)
             matrix = SparseRows(row.astype(np.int32), column.astype(np.int32), dense[row, column])
-        if not ((matrix.value >= 0) & (matrix.value < _LARGEST_AREA)).all():
+        largest = matrix.value.max(initial=0)
+        if not ((matrix.value >= -largest) & (matrix.value < _LARGEST_AREA)).all():
             raise ValueError(f"matrix elements must be from 0 to {_LARGEST_AREA:g}")
         return matrix

@@ -415,12 +415,18 @@ def test_first_channel(tmp_path, first):
     assert np.allclose(spectrum.rmf.dense(), matrix())
 
 
+GARBAGE = np.array([-1, 7, 7, 300, 2, 0, 5, 5], np.int16)
+
+
 @pytest.mark.parametrize("first", [0, 1])
-@pytest.mark.parametrize("tlmin", [True, False])
-@pytest.mark.parametrize("numbered", [True, False])
-def test_first_channel_of_a_response(tmp_path, first, tlmin, numbered):
+@pytest.mark.parametrize(
+    ("tlmin", "channel", "limit"),
+    [(True, None, False), (True, np.zeros(8, np.int16), False), (True, GARBAGE, False),
+     (False, None, False), (False, np.zeros(8, np.int16), False), (False, GARBAGE, True)],
+)  # fmt: skip
+def test_first_channel_of_a_response(tmp_path, first, tlmin, channel, limit):
     """TLMIN, the channels of EBOUNDS, or else a channel 0 among the groups tells."""
-    ebounds = ebounds_hdu(first=first) if numbered else ebounds_hdu(channel=np.zeros(8, np.int16))
+    ebounds = ebounds_hdu(first=first, channel=channel, tlmin=first if limit else None)
     hdu = matrix_hdu(first=first, tlmin=first if tlmin else None)
     rmf = read_rmf(write(tmp_path / "a.rmf", hdu, ebounds))
     assert rmf.channels[0] == first
@@ -570,6 +576,23 @@ def test_true_energies_that_descend(tmp_path):
     assert np.allclose(read_arf(write(tmp_path / "a.arf", arf)).area, AREA)
 
 
+@pytest.mark.parametrize("descending", [False, True])
+def test_energies_of_zero_width(tmp_path, descending):
+    """ROSAT's PSPC has such bins: no photon is in them, so that their rows fold to nothing."""
+    edges = np.array([0.3, 1.8, 1.8, 4.8, 6.3, 6.3, 9.3])
+    hdu, arf = matrix_hdu(edges=edges), arf_hdu(edges=edges)
+    if descending:
+        for table in (hdu, arf):
+            table.data[:] = table.data[::-1].copy()
+    rmf = read_rmf(write(tmp_path / "a.rmf", hdu, ebounds_hdu()))
+    area = read_arf(write(tmp_path / "a.arf", arf))
+    wide = np.diff(edges) > 0
+    assert np.allclose(rmf.energy_edges, [0.3, 1.8, 4.8, 6.3, 9.3])
+    photons = np.array([1.0, 2.0, 3.0, 4.0])
+    assert np.allclose(area.area, AREA[wide])
+    assert np.allclose(rmf.fold(photons, area), (photons * AREA[wide]) @ matrix()[wide])
+
+
 def test_energies_that_begin_at_zero(tmp_path):
     """A power law diverges at zero: the edge is lifted; channels may begin there."""
     edges, channels = ENERGY_EDGES - 0.3, CHANNEL_EDGES - 0.4
@@ -613,7 +636,14 @@ def test_bad_channel_energies(tmp_path, column, value, message):
     hdu = ebounds_hdu()
     hdu.data[column][2] = value
     with pytest.raises(SpectrumFileError, match=rf"column .*{column}.*({message})"):
-        read_rmf(write(tmp_path / "a.rmf", matrix_hdu(), hdu))
+        read_rmf(write(tmp_path / "a.rmf", matrix_hdu(tlmin=None), hdu))
+
+
+def test_elements_slightly_below_zero(tmp_path):
+    """Interpolated matrices (XMM's canned ones) have some; they are folded as they are."""
+    groups = [*GROUPS[:5], [(2, [0.5, -1e-5, 0.4])]]
+    rmf = read_rmf(write(tmp_path / "a.rmf", matrix_hdu(groups), ebounds_hdu()))
+    assert np.allclose(rmf.fold(np.eye(6)[5]), [0, 0.5, -1e-5, 0.4, 0, 0, 0, 0], atol=1e-9)
 
 
 @pytest.mark.parametrize("value", [-0.1, np.nan, np.inf])

@@ -20,6 +20,8 @@ __all__ = ["MAX_CHANNELS", "read_arf", "read_rmf"]
 MAX_CHANNELS = 1 << 18
 
 _REMAKE = "make the RMF again"
+# Largest share of a row of the matrix that may lie below zero.
+_MOST_BELOW_ZERO = 1e-3
 
 
 def read_arf(path: str | os.PathLike[str]) -> EffectiveArea:
@@ -95,7 +97,10 @@ def _table(
 def _contiguous(
     table: Table, low: NDArray[np.float64], high: NDArray[np.float64], names: tuple[str, str]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return ascending edges from lower and upper ones, and the order that sorts the rows."""
+    """Return ascending edges from lower and upper ones, and the rows that they belong to.
+
+    Bins of true energy without a width (some of ROSAT's) take no photons and are left out.
+    """
     label = f"{names[0]}/{names[1]}"
     mend = "correct the energies of the response"
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
@@ -104,10 +109,12 @@ def _contiguous(
     order = np.arange(low.size)
     if low.size > 1 and low[-1] < low[0]:  # gratings count channels in wavelength
         order = order[::-1]
+    if names[0] == "ENERG_LO":
+        order = order[high[order] > low[order]]
     low, high = low[order], high[order]
-    edges = np.append(low, high[-1])
+    edges = np.append(low, high[-1:])
     widths = high - low
-    if not (np.diff(edges) > 0).all() or not (widths > 0).all():
+    if edges.size < 2 or not (np.diff(edges) > 0).all() or not (widths > 0).all():
         raise table.error("energies must be monotonic", column=label, mend=mend)
     # Single precision leaves gaps of some 1e-6; anything a photon could fall into is an error.
     gaps = np.abs(low[1:] - high[:-1])
@@ -173,16 +180,38 @@ class _Rmf:
 
     def first_channel(self) -> int:
         """Return the channel of the first row of EBOUNDS: its own, else the matrix's, else 1."""
-        numbers = _channel_numbers(self.ebounds)
-        if numbers is not None:
-            return int(numbers[0])
-        stated = self.matrix.limit("F_CHAN")
-        if stated is None:
-            stated = self.ebounds.limit("CHANNEL") if "CHANNEL" in self.ebounds else None
-        if stated is not None:
-            return stated
+        for first in (self._first_number(), *self._stated()):
+            if first is not None:
+                return first
         groups, f_chan, n_chan, _ = self._groups()
         return 0 if groups.size and (f_chan[n_chan > 0] == 0).any() else 1
+
+    def _stated(self) -> tuple[int | None, int | None]:
+        """Return TLMIN of F_CHAN, and of CHANNEL in EBOUNDS."""
+        ebounds = self.ebounds
+        return (
+            self.matrix.limit("F_CHAN"),
+            ebounds.limit("CHANNEL") if "CHANNEL" in ebounds else None,
+        )
+
+    def _first_number(self) -> int | None:
+        """Return the first channel where the CHANNEL column counts up by one, else None.
+
+        Raises:
+            SpectrumFileError: other numbers that are not all the same, without a TLMIN that says
+                better.
+        """
+        table = self.ebounds
+        if "CHANNEL" not in table:
+            return None
+        values = table.vector("CHANNEL")
+        if values.size > 1 and (values == values[0]).all():
+            return None  # a column nobody filled
+        if np.isfinite(values).all() and (np.diff(values) == 1).all() and abs(values[0]) < 2**31:
+            return int(values[0])
+        if self._stated() == (None, None):
+            raise table.error("must count up by one", column="CHANNEL", mend="sort the channels")
+        return None
 
     def elements(self) -> SparseRows:
         """Unpack the matrix, without a loop over rows or groups."""
@@ -205,7 +234,12 @@ class _Rmf:
         within = np.arange(value.size) - np.repeat(ends - n_chan, n_chan)
         column = np.repeat(start, n_chan) + within
         row = np.repeat(group_row, n_chan)
-        wrong = ~((value >= 0) & (value < 1e10))  # cm² at most
+        wrong = ~(np.abs(value) < 1e10)  # cm² at most
+        below = np.minimum(value, 0)
+        if not wrong.any() and below.any():
+            # Interpolation leaves a little below zero (XMM's canned matrices).
+            sums = [np.bincount(row, np.abs(part), n_rows) for part in (below, value)]
+            wrong = (below < 0) & (sums[0] > _MOST_BELOW_ZERO * sums[1])[row]
         if wrong.any():
             bad = int(row[np.argmax(wrong)])
             raise table.error(
@@ -219,8 +253,13 @@ class _Rmf:
         if self.channel_order[0] != 0:
             column = n_channels - 1 - column
         _, energy_order = _energy_bins(table)
-        if energy_order[0] != 0:
-            row, column, value = n_rows - 1 - row[::-1], column[::-1], value[::-1]
+        bin_of = np.full(n_rows, -1)
+        bin_of[energy_order] = np.arange(energy_order.size)
+        row = bin_of[row]
+        if (row < 0).any():  # no photon has the energy of a bin without a width
+            row, column, value = row[row >= 0], column[row >= 0], value[row >= 0]
+        if energy_order[0] > energy_order[-1]:
+            row, column, value = row[::-1], column[::-1], value[::-1]
         return SparseRows(row.astype(np.int32), column.astype(np.int32), value.astype(np.float32))
 
     def _groups(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], int]:
@@ -255,8 +294,8 @@ class _Rmf:
 
     def _offset(self, f_chan: NDArray[np.int64]) -> int:
         """Return the number F_CHAN counts from: TLMIN, else EBOUNDS, else 0 or 1 by occurrence."""
-        numbers = _channel_numbers(self.ebounds)
-        choices = [self.matrix.limit("F_CHAN"), None if numbers is None else int(numbers[0]), 1, 0]
+        f_chan_limit, channel_limit = self._stated()
+        choices = [f_chan_limit, self._first_number(), channel_limit, 1, 0]
         lowest = int(f_chan.min()) if f_chan.size else 1
         # A TLMIN above the channels that occur is a slip of the writer (seen in Swift files).
         return next((c for c in choices if c is not None and c <= lowest), 0)
@@ -270,19 +309,3 @@ class _LazyMatrix:
 
     def __call__(self) -> SparseRows:
         return _Rmf(FitsFile(self.path)).elements()
-
-
-def _channel_numbers(table: Table) -> NDArray[np.int64] | None:
-    """Return channel numbers where the CHANNEL column counts up by one, else None.
-
-    Raises:
-        SpectrumFileError: numbers that are neither consecutive nor all the same.
-    """
-    if "CHANNEL" not in table:
-        return None
-    values = table.vector("CHANNEL")
-    if values.size > 1 and (values == values[0]).all():
-        return None  # a column nobody filled
-    if not np.isfinite(values).all() or (np.diff(values) != 1).any() or abs(values[0]) > 2**31:
-        raise table.error("must count up by one", column="CHANNEL", mend="sort the channels")
-    return values.astype(np.int64)
