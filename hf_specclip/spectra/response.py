@@ -108,8 +108,8 @@ class RedistributionMatrix:
         path: file it was read from, or None.
 
     Raises:
-        ValueError: shapes that do not fit, edges that do not ascend, elements that are not
-            finite, or as far below zero as others above (those of a function when it is first called).
+        ValueError: shapes that do not fit, edges that do not ascend, elements that are not finite
+            or far below zero (those of a function when it is first called).
     """
 
     def __init__(
