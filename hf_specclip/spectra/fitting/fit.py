@@ -38,11 +38,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..rebin import ascending_edges
 from ..spectrum import XRaySpectrum
 from .engine import Minimum, SpectraBatch, minimise
-from .folding import Folding, chunks_of, float_tensor
-from .groups import group_channels, noticed_channels
+from .folding import chunks_of, float_tensor
+from .groups import noticed_channels
 from .limits import limits as find_limits
 from .models import (
     MODELS,
@@ -52,6 +51,7 @@ from .models import (
     column_to_internal,
     model_definitions,
 )
+from .noticed import STATISTICS, NoticedCounts, arrays_of, label_of, require_response, response_key
 from .result import FitResult, FittedParameter, ModelFit, result_of_row
 
 __all__ = [
@@ -65,7 +65,6 @@ __all__ = [
 ]
 
 CATALOGUE_MODELS = tuple(MODELS)
-STATISTICS = ("chi2datavar", "cstat")
 # Shape, column and normalisation.
 N_PARAMETERS = 3
 # The catalogue gives columns in 1e20 cm⁻², the models take 1e22.
@@ -113,24 +112,14 @@ def fit_spectra(
     items = [spectra] if isinstance(spectra, XRaySpectrum) else list(spectra)
     by_response: dict[Any, list[int]] = {}
     for index, spectrum in enumerate(items):
-        _need_response(spectrum)
-        by_response.setdefault(_response_key(spectrum), []).append(index)
+        require_response(spectrum)
+        by_response.setdefault(response_key(spectrum), []).append(index)
     results: dict[int, FitResult] = {}
     for indices in by_response.values():
         first = items[indices[0]]
-        rmf = first.rmf
-        assert rmf is not None
-        area = None if first.arf is None else first.arf.on(rmf.energy_edges)
         try:
             table = fit_counts(
-                np.stack([items[i].counts for i in indices]),
-                np.stack([_background(items[i]) for i in indices]),
-                np.stack([_scale(items[i]) for i in indices]),
-                np.array([items[i].exposure for i in indices]),
-                redistribution=rmf.dense() * np.asarray(first.areascal, dtype=np.float32),
-                effective_area=area,
-                energy_edges=rmf.energy_edges,
-                channel_edges=first.energy_edges,
+                **arrays_of([items[index] for index in indices]),
                 models=models,
                 statistic=statistic,
                 energy_range=energy_range,
@@ -139,7 +128,7 @@ def fit_spectra(
                 min_net_counts=min_net_counts,
             )
         except ValueError as error:
-            raise ValueError(f"{_label(first)}: {error}") from error
+            raise ValueError(f"{label_of(first)}: {error}") from error
         noticed = noticed_channels(first.energy_edges, energy_range)
         ends = (float(first.energy_edges[noticed.start]), float(first.energy_edges[noticed.stop]))
         for row, index in enumerate(indices):
@@ -190,35 +179,22 @@ def fit_counts(
         ValueError: unknown names, or shapes that do not fit.
     """
     definitions = model_definitions(models)
-    if statistic not in STATISTICS:
-        raise ValueError(f"statistic {statistic!r} is unknown: {' or '.join(STATISTICS)}")
-    # χ² wants full groups; for a likelihood channels without counts say as much as those with.
-    keep = statistic == "cstat" if keep_incomplete is None else keep_incomplete
-    photons = np.maximum(ascending_edges(energy_edges, "energy_edges"), 1e-3)
-    channels = ascending_edges(channel_edges, "channel_edges")
-    n_energies, n_channels = photons.size - 1, channels.size - 1
-    matrix, observed = np.asarray(redistribution), np.atleast_1d(counts)
-    n_spectra = len(observed)
-    area = np.ones(n_energies) if effective_area is None else np.asarray(effective_area)
-    _check_shape("counts", observed, (n_spectra, n_channels))
-    _check_shape("redistribution", matrix, (n_energies, n_channels))
-    _check_shape("effective_area", area, (n_energies,), (n_spectra, n_energies))
-    noticed = noticed_channels(channels, energy_range)
-    data = _noticed_data(observed, background_counts, background_scale, noticed)
-    source, region, scale = data
-    seconds = np.broadcast_to(np.asarray(exposure, dtype=np.float64), (n_spectra,))
-
-    groups = group_channels(source, group_counts, keep_incomplete=keep)
-    net = (source - scale * region).sum(axis=1)
+    noticed = NoticedCounts(
+        counts, background_counts, background_scale, exposure,
+        redistribution=redistribution, energy_edges=energy_edges, channel_edges=channel_edges,
+        effective_area=effective_area, statistic=statistic, energy_range=energy_range,
+        group_counts=group_counts, keep_incomplete=keep_incomplete,
+    )  # fmt: skip
+    groups, net = noticed.groups, noticed.net
     table = _empty_table(definitions, net, groups.number)
     table["reason"] = reason = _reasons(
         net, groups.number, group_counts, min_net_counts, energy_range
     )
-    wanted = np.array([i for i in range(n_spectra) if reason[i] is None], dtype=np.int64)
+    wanted = np.array([i for i in range(len(net)) if reason[i] is None], dtype=np.int64)
     if not wanted.size:
         return table
 
-    folding = Folding(matrix[:, noticed], area, photons, seconds, wanted.size)
+    folding = noticed.folding(wanted.size)
     tabulated = [TabulatedModel(definition, folding.edges) for definition in definitions]
     seen = [folding.seen(model) for model in tabulated]
     # Neighbours in the number of groups share a chunk: less padding.
@@ -227,36 +203,13 @@ def fit_counts(
 
     def fit_chunk(chunk: slice) -> None:
         rows = wanted[chunk]
-        joined = groups.take(rows)
         for model, basis in zip(tabulated, seen, strict=True):
-            batch = folding.batch(rows, joined, statistic, data, basis)
+            batch = noticed.batch(folding, rows, basis)
             _fit_model(table, rows, batch, model, limits)
 
     with _one_thread_each(len(chunks)) as pool:
         list(pool.map(fit_chunk, chunks))
     return table
-
-
-def _check_shape(name: str, values: NDArray[Any], *shapes: tuple[int, ...]) -> None:
-    if values.shape not in shapes:
-        raise ValueError(
-            f"{name} must have shape {' or '.join(map(str, shapes))}, not {values.shape}"
-        )
-
-
-def _noticed_data(
-    counts: NDArray[Any], background: ArrayLike | None, scale: ArrayLike, noticed: slice
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return counts, background counts and background scale of the noticed channels, (B, n)."""
-    source = counts[:, noticed].astype(np.float64)
-    if background is None:
-        return source, np.zeros_like(source), np.zeros_like(source)
-    region = np.asarray(background)
-    _check_shape("background_counts", region, counts.shape)
-    factor = np.asarray(scale, dtype=np.float64)
-    factor = factor[:, noticed] if factor.ndim == 2 else factor
-    factor = np.broadcast_to(factor[:, None] if factor.ndim == 1 else factor, source.shape)
-    return source, region[:, noticed].astype(np.float64), factor
 
 
 def _reasons(
@@ -375,36 +328,3 @@ def _empty_table(
             table[f"{name}_{short}"] = np.full(len(n_groups), np.nan)
         table[f"{name}_converged"] = np.zeros(len(n_groups), dtype=bool)
     return table
-
-
-def _label(spectrum: XRaySpectrum) -> str:
-    return str(spectrum.path or spectrum.source_name or "spectrum")
-
-
-def _need_response(spectrum: XRaySpectrum) -> None:
-    if spectrum.rmf is None:
-        raise ValueError(
-            f"{_label(spectrum)}: a fit needs the redistribution matrix. Give rmf= to "
-            "read_spectrum (--rmf on the command line)"
-        )
-    if spectrum.arf is None and not spectrum.rmf.includes_area:
-        raise ValueError(
-            f"{_label(spectrum)}: a fit needs the effective area. Give arf= to read_spectrum "
-            "(--arf on the command line)"
-        )
-
-
-def _response_key(spectrum: XRaySpectrum) -> Any:
-    """Return a key; spectra of equal key are folded together."""
-    areascal = spectrum.areascal
-    scaling = areascal if isinstance(areascal, float) else areascal.tobytes()
-    return id(spectrum.rmf), id(spectrum.arf), scaling, spectrum.energy_edges.tobytes()
-
-
-def _background(spectrum: XRaySpectrum) -> NDArray[np.int64]:
-    counts = spectrum.background_counts
-    return np.zeros_like(spectrum.counts) if counts is None else counts
-
-
-def _scale(spectrum: XRaySpectrum) -> NDArray[np.float64]:
-    return np.broadcast_to(np.asarray(spectrum.background_scale), spectrum.counts.shape)

@@ -1,0 +1,164 @@
+"""Counts of the noticed channels in groups, for spectra that share a response."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ..rebin import ascending_edges
+from ..spectrum import XRaySpectrum
+from .engine import SpectraBatch
+from .folding import Folding
+from .groups import group_channels, noticed_channels
+
+__all__ = [
+    "STATISTICS",
+    "NoticedCounts",
+    "arrays_of",
+    "label_of",
+    "require_response",
+    "response_key",
+]
+
+STATISTICS = ("chi2datavar", "cstat")
+
+
+class NoticedCounts:
+    """Grouped counts of B spectra with what folds models for them.
+
+    The arguments are those of `fit_counts`.
+
+    Attributes:
+        channels: noticed channels.
+        groups: groups of them.
+        net: (B,) net counts.
+        statistic: `chi2datavar` or `cstat`.
+    """
+
+    def __init__(
+        self,
+        counts: ArrayLike,
+        background_counts: ArrayLike | None = None,
+        background_scale: ArrayLike = 0.0,
+        exposure: ArrayLike = 1.0,
+        *,
+        redistribution: ArrayLike,
+        energy_edges: ArrayLike,
+        channel_edges: ArrayLike,
+        effective_area: ArrayLike | None = None,
+        statistic: str = "chi2datavar",
+        energy_range: tuple[float, float] = (0.5, 7.0),
+        group_counts: int = 16,
+        keep_incomplete: bool | None = None,
+    ) -> None:
+        if statistic not in STATISTICS:
+            raise ValueError(f"statistic {statistic!r} is unknown: {' or '.join(STATISTICS)}")
+        self.statistic = statistic
+        # χ² wants full groups; for a likelihood channels without counts say as much as those with.
+        keep = statistic == "cstat" if keep_incomplete is None else keep_incomplete
+        self._photons = np.maximum(ascending_edges(energy_edges, "energy_edges"), 1e-3)
+        channels = ascending_edges(channel_edges, "channel_edges")
+        n_energies, n_channels = self._photons.size - 1, channels.size - 1
+        matrix, observed = np.asarray(redistribution), np.atleast_1d(counts)
+        n_spectra = len(observed)
+        area = np.ones(n_energies) if effective_area is None else np.asarray(effective_area)
+        _check_shape("counts", observed, (n_spectra, n_channels))
+        _check_shape("redistribution", matrix, (n_energies, n_channels))
+        _check_shape("effective_area", area, (n_energies,), (n_spectra, n_energies))
+        self.channels = noticed_channels(channels, energy_range)
+        self._matrix, self._area = matrix[:, self.channels], area
+        self._data = _noticed_data(observed, background_counts, background_scale, self.channels)
+        source, region, scale = self._data
+        self._seconds = np.broadcast_to(np.asarray(exposure, dtype=np.float64), (n_spectra,))
+        self.groups = group_channels(source, group_counts, keep_incomplete=keep)
+        self.net = (source - scale * region).sum(axis=1)
+
+    def folding(self, n_spectra: int) -> Folding:
+        """Return the folding of as many of the spectra.
+
+        Raises:
+            ValueError: a response that records nothing in the noticed channels.
+        """
+        return Folding(self._matrix, self._area, self._photons, self._seconds, n_spectra)
+
+    def batch(
+        self, folding: Folding, rows: NDArray[np.int64], seen: tuple[Tensor | None, Tensor]
+    ) -> SpectraBatch:
+        """Return the response and statistic of some of the spectra; `seen` is the folding's."""
+        return folding.batch(rows, self.groups.take(rows), self.statistic, self._data, seen)
+
+
+def arrays_of(spectra: Sequence[XRaySpectrum]) -> dict[str, Any]:
+    """Return the arrays of spectra that share a response, as arguments of `NoticedCounts`."""
+    first = spectra[0]
+    rmf = first.rmf
+    assert rmf is not None
+    return {
+        "counts": np.stack([spectrum.counts for spectrum in spectra]),
+        "background_counts": np.stack([_background(spectrum) for spectrum in spectra]),
+        "background_scale": np.stack([_scale(spectrum) for spectrum in spectra]),
+        "exposure": np.array([spectrum.exposure for spectrum in spectra]),
+        "redistribution": rmf.dense() * np.asarray(first.areascal, dtype=np.float32),
+        "effective_area": None if first.arf is None else first.arf.on(rmf.energy_edges),
+        "energy_edges": rmf.energy_edges,
+        "channel_edges": first.energy_edges,
+    }
+
+
+def _check_shape(name: str, values: NDArray[Any], *shapes: tuple[int, ...]) -> None:
+    if values.shape not in shapes:
+        raise ValueError(
+            f"{name} must have shape {' or '.join(map(str, shapes))}, not {values.shape}"
+        )
+
+
+def _noticed_data(
+    counts: NDArray[Any], background: ArrayLike | None, scale: ArrayLike, noticed: slice
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return counts, background counts and background scale of the noticed channels, (B, n)."""
+    source = counts[:, noticed].astype(np.float64)
+    if background is None:
+        return source, np.zeros_like(source), np.zeros_like(source)
+    region = np.asarray(background)
+    _check_shape("background_counts", region, counts.shape)
+    factor = np.asarray(scale, dtype=np.float64)
+    factor = factor[:, noticed] if factor.ndim == 2 else factor
+    factor = np.broadcast_to(factor[:, None] if factor.ndim == 1 else factor, source.shape)
+    return source, region[:, noticed].astype(np.float64), factor
+
+
+def label_of(spectrum: XRaySpectrum) -> str:
+    return str(spectrum.path or spectrum.source_name or "spectrum")
+
+
+def require_response(spectrum: XRaySpectrum) -> None:
+    if spectrum.rmf is None:
+        raise ValueError(
+            f"{label_of(spectrum)}: a fit needs the redistribution matrix. Give rmf= to "
+            "read_spectrum (--rmf on the command line)"
+        )
+    if spectrum.arf is None and not spectrum.rmf.includes_area:
+        raise ValueError(
+            f"{label_of(spectrum)}: a fit needs the effective area. Give arf= to read_spectrum "
+            "(--arf on the command line)"
+        )
+
+
+def response_key(spectrum: XRaySpectrum) -> Any:
+    """Return a key; spectra of equal key are folded together."""
+    areascal = spectrum.areascal
+    scaling = areascal if isinstance(areascal, float) else areascal.tobytes()
+    return id(spectrum.rmf), id(spectrum.arf), scaling, spectrum.energy_edges.tobytes()
+
+
+def _background(spectrum: XRaySpectrum) -> NDArray[np.int64]:
+    counts = spectrum.background_counts
+    return np.zeros_like(spectrum.counts) if counts is None else counts
+
+
+def _scale(spectrum: XRaySpectrum) -> NDArray[np.float64]:
+    return np.broadcast_to(np.asarray(spectrum.background_scale), spectrum.counts.shape)
