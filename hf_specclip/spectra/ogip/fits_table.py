@@ -1,9 +1,9 @@
 """Reader of FITS binary tables from untrusted files.
 
 Sizes in a header are claims. Here every claim (rows, row length, repeat counts, heap, pointers of
-variable-length arrays) is checked against the bytes that are there before anything is allocated;
-arrays are then views of these bytes, so a file can cost no more memory than its own (decompressed)
-size, which is bounded. Variable-length arrays come out flat, without a Python loop over rows.
+variable-length arrays) is checked against the bytes that are there before anything is allocated,
+and what is made of them is bounded: headers, columns once converted, rows that share their bytes.
+Variable-length arrays come out flat, without a Python loop over rows.
 
 Header cards are parsed by astropy.
 """
@@ -25,13 +25,14 @@ from .read_bytes import TRUNCATED, read_bytes
 
 __all__ = ["FitsFile", "Header", "Ragged", "Table"]
 
-MAX_HEADER_BLOCKS = 2_000  # 72,000 cards
+MAX_HEADER_BLOCKS = 10_000  # 360,000 cards in all HDUs
 MAX_HDUS = 2_000
 MAX_COLUMNS = 999  # the standard's own limit
 MAX_ROWS = 1 << 22
 MAX_ELEMENTS = 1 << 25  # of one column once its variable-length rows are unpacked
+MAX_SHARED = 1 << 22  # the same where rows share their bytes
 
-_BLOCK, _CARD = 2880, 80
+_BLOCK, _CARD, _CHUNK = 2880, 80, 1 << 20
 
 # Cards whose value leaves no question: text without a colon (which may make it a record of several
 # values) that no CONTINUE can follow, whole and real numbers, T and F. Others are astropy's to
@@ -209,6 +210,7 @@ class Table:
         self.row_bytes = header.integer("NAXIS1", 0) or 0
         self.n_rows = header.integer("NAXIS2", 0) or 0
         self._columns: dict[str, _Column] | None = None
+        self._pointers: dict[str, Ragged] = {}
 
     @property
     def label(self) -> str:
@@ -245,13 +247,45 @@ class Table:
             SpectrumFileError: no such column, or one that is not numbers.
         """
         spec = self._find(name)
-        if spec.ragged is not None:
-            return self._ragged(name, spec)
-        kind = _TYPES.get(spec.code)
-        if kind is None:
-            raise self.error(f"holds type {spec.code}, not numbers", column=name, mend="see OGIP")
-        field = self._field(spec, kind)
-        return self._scaled(spec, field[:, 0] if spec.repeat == 1 else field)
+        if spec.ragged is None:
+            field = self._numbers(name, spec)
+            if field.size > MAX_ELEMENTS:
+                raise self._too_many(name, field.size)
+            return self._scaled(spec, field[:, 0] if spec.repeat == 1 else field)
+        ragged = self._ragged(name, spec)
+        lengths, starts = ragged.lengths, ragged.starts
+        total, low = int(lengths.sum()), int(starts.min(initial=0, where=lengths > 0))
+        span = int((starts + lengths).max(initial=0)) - low
+        if span > 2 * total:  # the cells of other columns lie between
+            flat, starts = ragged.first(lengths), np.cumsum(lengths) - lengths
+        else:
+            flat, starts = ragged.flat[low : low + span], np.where(lengths > 0, starts - low, 0)
+        return Ragged(self._scaled(spec, flat), starts, lengths)
+
+    def cell(self, name: str, row: int) -> NDArray[Any]:
+        """Return (k,) one row of a numeric column, scaled as `column` does; no other is touched.
+
+        Raises:
+            SpectrumFileError: no such column, or one that is not numbers.
+        """
+        spec = self._find(name)
+        if spec.ragged is None:
+            return self._scaled(spec, self._numbers(name, spec)[row])
+        ragged = self._ragged(name, spec)
+        start, length = int(ragged.starts[row]), int(ragged.lengths[row])
+        return self._scaled(spec, ragged.flat[start : start + length])
+
+    def is_vector(self, name: str) -> bool:
+        """Return True for a column with an array in each row."""
+        spec = self._find(name)
+        return spec.ragged is not None or spec.repeat != 1
+
+    def n_values(self, name: str) -> int:
+        """Return the number of values in all rows of a column."""
+        spec = self._find(name)
+        if spec.ragged is None:
+            return self.n_rows * spec.repeat
+        return int(self._ragged(name, spec).lengths.sum())
 
     def vector(self, name: str) -> NDArray[np.float64]:
         """Return a column of one number a row. Raises SpectrumFileError for others, or no rows."""
@@ -263,13 +297,13 @@ class Table:
         with np.errstate(invalid="ignore"):  # signalling NaNs; what is not finite is refused later
             return values.astype(np.float64)
 
-    def texts(self, name: str) -> list[str]:
-        """Return a column of strings. Raises SpectrumFileError where there is none of that name."""
+    def text(self, name: str, row: int) -> str:
+        """Return one row of a column of strings. Raises SpectrumFileError where there is none."""
         spec = self._find(name)
         if spec.code != "A":
             raise self.error("must hold text", column=name, mend="see OGIP 92-007")
-        field = self._field(spec, f"S{max(spec.repeat, 1)}")[:, 0]
-        return [readable(bytes(value).split(b"\0")[0]) for value in field]
+        field = self._field(spec, f"S{max(spec.repeat, 1)}")
+        return readable(bytes(field[row, 0]).split(b"\0")[0])
 
     def is_text(self, name: str) -> bool:
         """Return True where a column of that name exists and holds strings."""
@@ -335,7 +369,24 @@ class Table:
             strides=(self.row_bytes, size),
         )
 
+    def _numbers(self, name: str, spec: _Column) -> NDArray[Any]:
+        """Return a (rows, repeat) view of a column of numbers."""
+        kind = _TYPES.get(spec.code)
+        if kind is None:
+            raise self.error(f"holds type {spec.code}, not numbers", column=name, mend="see OGIP")
+        return self._field(spec, kind)
+
+    def _too_many(self, name: str, number: int, most: int = MAX_ELEMENTS) -> SpectrumFileError:
+        problem = f"{number:,} values are more than {most:,}"
+        return self.error(problem, column=name, mend=TRUNCATED)
+
     def _ragged(self, name: str, spec: _Column) -> Ragged:
+        """Return a variable-length column as it lies in the heap, read once."""
+        if name not in self._pointers:
+            self._pointers[name] = self._follow(name, spec)
+        return self._pointers[name]
+
+    def _follow(self, name: str, spec: _Column) -> Ragged:
         kind = _TYPES.get(spec.ragged or "")
         if kind is None:
             raise self.error(f"holds type {spec.ragged}, not numbers", column=name, mend="see OGIP")
@@ -364,9 +415,10 @@ class Table:
             row = int(np.flatnonzero(wrong)[0])
             problem = f"row {row} points out of the file's data"
             raise self.error(problem, column=name, mend=TRUNCATED)
-        if int(lengths.sum()) > MAX_ELEMENTS:
-            problem = f"{int(lengths.sum()):,} values are more than {MAX_ELEMENTS:,}"
-            raise self.error(problem, column=name, mend=TRUNCATED)
+        total = int(lengths.sum())
+        most = MAX_ELEMENTS if total * size <= heap_bytes else min(MAX_SHARED, MAX_ELEMENTS)
+        if total > most:
+            raise self._too_many(name, total, most)
         starts = np.where(lengths == 0, 0, starts)
         base = self._start + heap
         used = starts[lengths > 0]
@@ -375,12 +427,12 @@ class Table:
             flat: NDArray[Any] = np.frombuffer(
                 self.file.data, dtype=kind, count=(heap_bytes - shift) // size, offset=base + shift
             )
-            return Ragged(self._scaled(spec, flat), starts // size, lengths)
+            return Ragged(flat, starts // size, lengths)
         # Heaps of mixed types need not be aligned: gather bytes, then look at them as numbers.
         raw = np.frombuffer(self.file.data, dtype="u1", count=heap_bytes, offset=base)
         packed = Ragged(raw, starts, lengths * size).first(lengths * size)
         flat = np.frombuffer(packed.tobytes(), dtype=kind)
-        return Ragged(self._scaled(spec, flat), np.cumsum(lengths) - lengths, lengths)
+        return Ragged(flat, np.cumsum(lengths) - lengths, lengths)
 
     def _scaled(self, spec: _Column, values: NDArray[Any]) -> NDArray[Any]:
         """Apply native byte order, TSCAL, TZERO and TNULL."""
@@ -435,6 +487,7 @@ class FitsFile:
         self.data = read_bytes(Path(path))
         self.tables: list[Table] = []
         self.primary: Header | None = None
+        self._header_blocks = 0
         position, index = 0, 0
         while index == 0 or position < len(self.data):
             if index >= MAX_HDUS:
@@ -454,14 +507,16 @@ class FitsFile:
         if first != (b"XTENSION= " if index else b"SIMPLE  = "):
             if index == 0:
                 raise self._error("is not a FITS file", mend="give a PHA, ARF or RMF file")
-            if not self.data[position:].strip(b" \0"):
+            chunks = range(position, len(self.data), _CHUNK)
+            if not any(self.data[at : at + _CHUNK].strip(b" \0") for at in chunks):
                 return len(self.data)  # padding some writers leave at the end
             raise self._error(f"HDU {index} does not begin with a FITS header", mend=TRUNCATED)
         cards: list[str] = []
-        for block in range(MAX_HEADER_BLOCKS):
+        for block in range(MAX_HEADER_BLOCKS - self._header_blocks):
             raw = self.data[position + block * _BLOCK : position + (block + 1) * _BLOCK]
             if len(raw) < _BLOCK:
                 break
+            self._header_blocks += 1
             text = raw.decode("latin-1")
             cards += [text[at : at + _CARD] for at in range(0, _BLOCK, _CARD)]
             if any(card.rstrip() == "END" for card in cards[-_BLOCK // _CARD :]):

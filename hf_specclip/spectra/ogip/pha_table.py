@@ -10,11 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SpectrumFileError
-from .fits_table import FitsFile, Ragged, Table
+from .fits_table import FitsFile, Table
 from .responses import MAX_CHANNELS
 
-# Type II files of gratings hold 12 spectra, of time-resolved detectors some hundreds.
+# Type II files of gratings hold 12 spectra of 8,192 channels, those of time-resolved detectors some
+# thousands of fewer channels.
 MAX_SPECTRA = 100_000
+MAX_VALUES = 1 << 23  # spectra × channels
+_PER_CHANNEL = ("COUNTS", "RATE", "CHANNEL", "STAT_ERR", "QUALITY", "GROUPING", "BACKSCAL",
+                "AREASCAL", "BACKGROUND_UP", "BACKGROUND_DOWN")  # fmt: skip
 _ABSENT = {"", "none", "null", "n/a", "unknown", "not available"}
 
 
@@ -37,7 +41,7 @@ class RawSpectrum:
         """Return a file name from the row (type II) or the header; None for ``none``."""
         table = self.table
         if self.row is not None and table.is_text(keyword):
-            text: str | None = table.texts(keyword)[self.row]
+            text: str | None = table.text(keyword, self.row)
         else:
             text = table.header.text(keyword)
         return None if text is None or text.lower() in _ABSENT else text
@@ -88,8 +92,12 @@ def rows_of(tables: list[Table]) -> list[tuple[Table, int | None]]:
         if not is_type_two(table):
             entries.append((table, None))
             continue
-        if table.n_rows > MAX_SPECTRA:
-            raise table.error(f"{table.n_rows:,} spectra are too many", mend="split the file")
+        values = max(table.n_values(name) for name in _PER_CHANNEL if name in table)
+        if table.n_rows > MAX_SPECTRA or values > MAX_VALUES:
+            raise table.error(
+                f"{table.n_rows:,} spectra of {values // table.n_rows:,} channels are too many",
+                mend="split the file",
+            )
         entries += [(table, row) for row in range(table.n_rows)]
     return entries
 
@@ -103,8 +111,7 @@ def is_type_two(table: Table) -> bool:
     """Return True for an HDU with a spectrum in each row. Raises SpectrumFileError without any."""
     for name in ("COUNTS", "RATE"):
         if name in table:
-            values = table.column(name)
-            return isinstance(values, Ragged) or values.ndim > 1
+            return table.is_vector(name)
     raise table.error("has neither COUNTS nor RATE", mend="give a PHA file")
 
 
@@ -180,12 +187,7 @@ def _cell(table: Table, row: int | None, name: str) -> NDArray[np.float64]:
     """Return a vector: a column (type I), or one row of it (type II)."""
     if row is None:
         return table.vector(name)
-    values = table.column(name)
-    if isinstance(values, Ragged):
-        start = int(values.starts[row])
-        cell = values.flat[start : start + int(values.lengths[row])]
-    else:
-        cell = np.atleast_1d(values[row])
+    cell = table.cell(name, row)
     if not cell.size:
         raise table.error("is empty", column=name, mend="make the spectrum again")
     with np.errstate(invalid="ignore"):  # signalling NaNs; what is not finite is refused later

@@ -11,8 +11,11 @@ from .errors import SpectrumFileError
 
 # Chandra's largest responses take some tens of MB, XRISM's some hundreds.
 MAX_FILE_BYTES = 512 << 20
+# Packed files may grow to the larger of these: bytes, and times their size (responses: 10 to 50).
+MAX_UNPACKED, MAX_GROWTH = 64 << 20, 100
 TRUNCATED = "get the file again: it is truncated or its header is damaged"
-_GZIP, _CHUNK = b"\x1f\x8b", 1 << 20
+MAX_MEMBERS = 20_000  # of a gzip file; block-wise writers make one for 64 kB
+_GZIP, _CHUNK = b"\x1f\x8b", 1 << 16
 # First bytes of packed files that are not read, and the command that unpacks them.
 _PACKED = {
     b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"\x1f\x9d": "uncompress", b"\x1f\xa0": "gunzip",
@@ -28,12 +31,13 @@ def read_bytes(path: Path) -> bytes | bytearray:
         if not stat.S_ISREG(status.st_mode):
             raise SpectrumFileError("is not a regular file", path=path, mend="give a FITS file")
         if status.st_size > MAX_FILE_BYTES:
-            raise _too_large(path)
+            raise _too_large(path, MAX_FILE_BYTES)
         with path.open("rb") as stream:
             head = stream.read(len(_GZIP))
             stream.seek(0)
             # A file may grow while it is read; `read(n)` allocates n bytes at once.
-            data = _gunzip(stream, path) if head == _GZIP else stream.read(status.st_size)
+            most = min(MAX_FILE_BYTES, max(MAX_UNPACKED, MAX_GROWTH * status.st_size))
+            data = _gunzip(stream, path, most) if head == _GZIP else stream.read(status.st_size)
     except FileNotFoundError:
         raise SpectrumFileError("no such file", path=path, mend="check the name") from None
     except OSError as error:
@@ -54,8 +58,8 @@ def read_bytes(path: Path) -> bytes | bytearray:
     return data
 
 
-def _gunzip(stream: Any, path: Path) -> bytearray:
-    found = bytearray()
+def _gunzip(stream: Any, path: Path, most: int) -> bytearray:
+    found, members = bytearray(), 1
     inflater = zlib.decompressobj(wbits=31)
     pending = b""
     try:
@@ -71,13 +75,13 @@ def _gunzip(stream: Any, path: Path) -> bytearray:
                         )
                     pending = b""
                     continue
-                inflater = zlib.decompressobj(wbits=31)
+                inflater, members = zlib.decompressobj(wbits=31), members + 1
             out = inflater.decompress(pending, _CHUNK)
             if not (pending or out or inflater.eof):
                 raise SpectrumFileError("the gzip stream ends too early", path=path, mend=TRUNCATED)
             pending = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-            if len(found) + len(out) > MAX_FILE_BYTES:
-                raise _too_large(path)
+            if len(found) + len(out) > most or members > MAX_MEMBERS:
+                raise _too_large(path, most)
             found += out
     except zlib.error as error:
         raise SpectrumFileError(
@@ -85,7 +89,7 @@ def _gunzip(stream: Any, path: Path) -> bytearray:
         ) from None
 
 
-def _too_large(path: Path) -> SpectrumFileError:
+def _too_large(path: Path, most: int) -> SpectrumFileError:
     return SpectrumFileError(
-        f"holds more than {MAX_FILE_BYTES >> 20} MiB", path=path, mend="is it a spectrum at all?"
+        f"holds more than {most >> 20} MiB", path=path, mend="is it a spectrum at all?"
     )
