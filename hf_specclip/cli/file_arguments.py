@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -59,19 +59,19 @@ class SpectrumReader:
     def __iter__(self) -> Iterator[tuple[XRaySpectrum | Any, Origin]]:
         from tqdm import tqdm
 
-        from ..spectra import read_spectra
+        from ..spectra import iter_spectra
 
         for file in tqdm(self.files, "reading", unit="file", leave=False, delay=2, disable=None):
             if not Path(file).exists() and self.is_name(file):
                 yield file, Origin(file)
                 continue
             try:
-                spectra = read_spectra(file, **self.sides)
+                spectra = iter_spectra(file, **self.sides)
+                first = list(islice(spectra, 2))
+                for row, spectrum in enumerate(chain(first, spectra)):
+                    yield spectrum, Origin(file, row if len(first) > 1 else None)
             except (OSError, ValueError) as error:
                 self.report(error, file)
-                continue
-            for row, spectrum in enumerate(spectra):
-                yield spectrum, Origin(file, row if len(spectra) > 1 else None)
 
     def batches(self, size: int) -> Iterator[list[tuple[XRaySpectrum | Any, Origin]]]:
         """Iterate over the spectra in lists of at most `size`."""

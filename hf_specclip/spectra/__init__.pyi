@@ -4,6 +4,7 @@ from .fitting.result import FitResult as FitResult
 from .ogip.errors import SpectrumFileError as SpectrumFileError
 from .ogip.responses import read_arf as read_arf
 from .ogip.responses import read_rmf as read_rmf
+from .ogip.spectra import iter_spectra as iter_spectra
 from .ogip.spectra import read_spectra as read_spectra
 from .ogip.spectra import read_spectrum as read_spectrum
 from .plot import plot_spectrum as plot_spectrum

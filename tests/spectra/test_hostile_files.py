@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits as fits_io
 from ogip_writer import (
     COUNTS,
     ebounds_hdu,
@@ -23,6 +24,7 @@ from ogip_writer import (
 from hf_specclip.spectra import (
     SpectrumFileError,
     XRaySpectrum,
+    iter_spectra,
     read_rmf,
     read_spectra,
     read_spectrum,
@@ -182,6 +184,14 @@ def test_gzip_bomb(tmp_path, monkeypatch, bounded):
     path.write_bytes(member * 200)  # 800 MB out of 0.8
     with pytest.raises(SpectrumFileError, match="more than 8 MiB"):
         read_spectrum(path)
+    monkeypatch.setattr(read_bytes, "MAX_UNPACKED", 2 << 20)
+    path.write_bytes(member)  # 1,000 times its size
+    with pytest.raises(SpectrumFileError, match="more than 2 MiB"):
+        read_spectrum(path)
+    monkeypatch.setattr(read_bytes, "MAX_MEMBERS", 100)
+    path.write_bytes(gzip.compress(b"") * 200)
+    with pytest.raises(SpectrumFileError, match="more than 2 MiB"):
+        read_spectrum(path)
 
 
 def test_large_file_is_not_read(tmp_path, monkeypatch):
@@ -230,10 +240,50 @@ def test_sizes_that_lie(tmp_path, cards, bounded):
         read_spectra(path)
 
 
+ACIS = {"TELESCOP": "CHANDRA", "INSTRUME": "ACIS"}
+
+
+def test_spectra_of_a_type_two_file_cost_their_own_size(tmp_path):
+    """A column converted anew for each of its rows takes the square of the rows."""
+    counts = np.ones((800, 1_024), dtype=int)
+    flags = {"QUALITY": np.zeros(counts.shape, np.int16), "STAT_ERR": np.ones(counts.shape)}
+    path = write(tmp_path / "two.pha", spectrum_hdu(counts, columns=flags, header=ACIS))
+    begin = time.process_time()
+    assert sum(int(spectrum.counts.sum()) for spectrum in iter_spectra(path)) == counts.size
+    assert time.process_time() - begin < 2
+
+
+@pytest.mark.parametrize(("rows", "fits"), [(300, True), (2_000, False)])
+def test_spectra_that_share_their_bytes(tmp_path, bounded, rows, fits):
+    """Many rows may point at one array: 8 bytes each in the file, some 400 kB each in memory."""
+    cells = np.empty(rows, dtype=object)
+    cells[:] = [np.ones(1, np.int16)] * (rows - 1) + [np.ones(8192, np.int16)]
+    column = fits_io.Column("COUNTS", "PI(8192)", array=cells)
+    hdu = fits_io.BinTableHDU.from_columns([column], name="SPECTRUM")
+    hdu.header.update({"HDUCLAS1": "SPECTRUM", "EXPOSURE": 1.0, "CHANTYPE": "PI", **ACIS})
+    path = write(tmp_path / "two.pha", hdu)
+    data = path.read_bytes()
+    start = data.rindex(b"END" + b" " * 77)
+    start += -start % 2880
+    pointers = np.tile(np.array([8192, 2 * (rows - 1)], ">i4"), rows).tobytes()
+    path.write_bytes(data[:start] + pointers + data[start + len(pointers) :])
+    if fits:
+        assert sum(1 for _ in iter_spectra(path)) == rows
+    else:
+        with pytest.raises(SpectrumFileError, match=r"column COUNTS: 16,384,000 values"):
+            next(iter_spectra(path))
+
+
+def test_headers_of_all_hdus_are_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(fits_table, "MAX_HEADER_BLOCKS", 4)
+    with pytest.raises(SpectrumFileError, match="headers of more than 4 blocks"):
+        read_spectra(write(tmp_path / "a.pha", *[spectrum_hdu(header=ACIS)] * 9))
+
+
 def test_endless_header(tmp_path, bounded):
     path = tmp_path / "a.pha"
     card = b"COMMENT no end".ljust(80)
-    path.write_bytes(b"SIMPLE  =                    T".ljust(80) + card * 160_000)
+    path.write_bytes(b"SIMPLE  =                    T".ljust(80) + card * 40_000)
     with pytest.raises(SpectrumFileError, match="has no end"):
         read_spectrum(path)
 

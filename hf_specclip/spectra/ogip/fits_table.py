@@ -522,7 +522,7 @@ class FitsFile:
             if any(card.rstrip() == "END" for card in cards[-_BLOCK // _CARD :]):
                 break
         else:
-            raise self._error(f"the header of HDU {index} has no end", mend=TRUNCATED)
+            raise self._error(f"headers of more than {MAX_HEADER_BLOCKS:,} blocks", mend=TRUNCATED)
         end = next((n for n, card in enumerate(cards) if card.rstrip() == "END"), None)
         if end is None:
             raise self._error(f"the header of HDU {index} has no end", mend=TRUNCATED)

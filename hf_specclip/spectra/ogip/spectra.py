@@ -35,7 +35,7 @@ from .pha_table import (
 )
 from .responses import MAX_CHANNELS, read_arf, read_rmf
 
-__all__ = ["read_arf", "read_rmf", "read_spectra", "read_spectrum"]
+__all__ = ["iter_spectra", "read_arf", "read_rmf", "read_spectra", "read_spectrum"]
 
 FilePath = str | os.PathLike[str]
 
@@ -117,9 +117,21 @@ def read_spectra(
     Raises:
         SpectrumFileError: naming the file, the HDU, column or keyword, and the mend.
     """
+    return list(iter_spectra(path, arf=arf, rmf=rmf, background=background))
+
+
+def iter_spectra(
+    path: FilePath,
+    *,
+    arf: FilePath | EffectiveArea | None = None,
+    rmf: FilePath | RedistributionMatrix | None = None,
+    background: FilePath | XRaySpectrum | None = None,
+) -> Iterator[XRaySpectrum]:
+    """Read the spectra of a file one by one, as `read_spectra` does, holding one at a time."""
     file = FitsFile(path)
     assembler = _Assembler(file, arf, rmf, background)
-    return [assembler.spectrum(*entry) for entry in spectra_in(file)]
+    for entry in spectra_in(file):
+        yield assembler.spectrum(*entry)
 
 
 class _Assembler:
@@ -203,7 +215,7 @@ class _Assembler:
         if given is not None:
             if str(given).lower() == "none":
                 return None
-            return self._once("background", Path(given), _background_of)
+            return self._background_of(Path(given))
         if is_background(raw.table):
             return None
         columns = background_columns(raw)
@@ -217,13 +229,28 @@ class _Assembler:
                 if candidate.name in (self.path.name, self.path.name.removesuffix(".gz")):
                     break  # the file itself: its background HDU is looked for below
                 if candidate.is_file():
-                    return self._once(
-                        f"background {row}", candidate, lambda path: _background_of(path, row)
-                    )
+                    return self._background_of(candidate, row)
         inside = self._background_hdu(raw)
         if inside is None and named is not None:
             notes.append(f"background {basename(named)!r} (BACKFILE) was not found")
         return inside
+
+    def _background_of(self, path: Path, row: int | None = None) -> RawSpectrum:
+        """Read the background of another file: a row, else the one marked so, else the only one."""
+        entries, marked = self._once("backgrounds", path, _backgrounds_in)
+        if marked and row is None:
+            entries = marked
+        if row is None and len(entries) > 1:
+            raise SpectrumFileError(
+                f"holds {len(entries)} spectra to choose a background from",
+                path=path,
+                mend="give background= a file with one spectrum",
+            )
+        if not 0 <= (row or 0) < len(entries):
+            raise SpectrumFileError(
+                f"has no row {(row or 0) + 1}", path=path, mend="correct BACKFILE"
+            )
+        return self._once(f"background {row}", path, lambda _: read_raw(*entries[row or 0]))
 
     def _background_hdu(self, raw: RawSpectrum) -> RawSpectrum | None:
         """Find a background in the same file; where there are several, the next after the
@@ -337,21 +364,8 @@ class _Assembler:
         )
 
 
-def _background_of(path: Path, row: int | None = None) -> RawSpectrum:
-    """Read the background spectrum of another file (the BKG one where it holds several)."""
+def _backgrounds_in(path: Path) -> tuple[list[Any], list[Any]]:
+    """Find the spectra of a background file, and those among them that are marked as such."""
     file = FitsFile(path)
     marked = [t for t in file.tables if is_background(t) and t.hduclas(1) == "SPECTRUM"]
-    entries = spectra_in(file)
-    if marked and row is None:
-        entries = rows_of(marked[:1])
-    if row is None and len(entries) > 1:
-        raise SpectrumFileError(
-            f"holds {len(entries)} spectra to choose a background from",
-            path=file.path,
-            mend="give background= a file with one spectrum",
-        )
-    if not 0 <= (row or 0) < len(entries):
-        raise SpectrumFileError(
-            f"has no row {(row or 0) + 1}", path=file.path, mend="correct BACKFILE"
-        )
-    return read_raw(*entries[row or 0])
+    return spectra_in(file), rows_of(marked[:1])
