@@ -287,6 +287,44 @@ def test_grating_spectrum_with_its_background_strips(tmp_path):
     assert spectrum.background_scale == pytest.approx(2 / 10)
 
 
+@pytest.mark.parametrize("unit", ["count/s", "counts s**-1", "ct s-1", None])
+def test_strips_in_rates(tmp_path, unit):
+    """TUNIT says whether strips hold counts or counts a second."""
+    write_set(tmp_path)
+    strips = {
+        "BACKGROUND_UP": (COUNTS * 2)[None] / (1.0 if unit is None else 1000.0),
+        "BACKSCUP": np.array([10.0]),
+    }
+    hdu = spectrum_hdu(COUNTS[None], columns=strips)
+    if unit is not None:
+        hdu.header["TUNIT3"] = unit
+    spectrum = read_spectrum(write(tmp_path / "src.pha", hdu))
+    assert spectrum.background_counts.tolist() == (COUNTS * 2).tolist()
+    assert spectrum.background_scale == pytest.approx(2 / 10)
+
+
+@pytest.mark.parametrize("where", ["COUNTS", "RATE", "strips", "given"])
+def test_a_model_background_is_left_out_with_a_note(tmp_path, where):
+    """Fractions of counts (HXMT's models) are no draw: the source is read without them."""
+    write_set(tmp_path)
+    model, columns = COUNTS * 0.37, {}
+    if where == "RATE":
+        columns = {"RATE": model / 1000.0, "STAT_ERR": np.sqrt(model) / 1000.0}
+    path = write(
+        tmp_path / "src_bg.pha",
+        spectrum_hdu(model, columns=columns, drop=("COUNTS",) if where == "RATE" else ()),
+    )
+    if where == "strips":
+        strips = {"BACKGROUND_UP": model[None], "BACKSCUP": np.array([4.0])}
+        path = write(tmp_path / "src.pha", spectrum_hdu(COUNTS[None], columns=strips))
+    background = path if where == "given" else None
+    spectrum = read_spectrum(tmp_path / "src.pha", background=background)
+    assert spectrum.counts.tolist() == COUNTS.tolist()
+    assert spectrum.background_counts is None
+    [note] = spectrum.notes
+    assert note.startswith(f"background of {path.name} left out")
+
+
 def test_rate_in_place_of_counts(tmp_path):
     write_set(tmp_path)
     rate = {"RATE": (COUNTS / 1000.0).astype(np.float32), "STAT_ERR": np.sqrt(COUNTS) / 1000.0}

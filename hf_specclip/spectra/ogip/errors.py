@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...errors import SpecCLIPError
 
-__all__ = ["SpectrumFileError"]
+__all__ = ["FractionalCountsError", "SpectrumFileError"]
 
 
 class SpectrumFileError(SpecCLIPError, ValueError):
@@ -36,3 +36,7 @@ class SpectrumFileError(SpecCLIPError, ValueError):
         if mend:
             message = f"{message.rstrip('.')}. {mend[0].upper()}{mend[1:].rstrip('.')}."
         super().__init__(message)
+
+
+class FractionalCountsError(SpectrumFileError):
+    """Counts that are no whole numbers: of a model, weighted, or after a subtraction."""

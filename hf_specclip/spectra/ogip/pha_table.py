@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import SpectrumFileError
+from .errors import FractionalCountsError, SpectrumFileError
 from .fits_table import FitsFile, Table
 from .responses import MAX_CHANNELS
 
@@ -19,6 +19,8 @@ MAX_SPECTRA = 100_000
 MAX_VALUES = 1 << 23  # spectra × channels
 _PER_CHANNEL = ("COUNTS", "RATE", "CHANNEL", "STAT_ERR", "QUALITY", "GROUPING", "BACKSCAL",
                 "AREASCAL", "BACKGROUND_UP", "BACKGROUND_DOWN")  # fmt: skip
+# Units such as count/s, counts s**-1, ct s-1.
+_PER_SECOND = re.compile(r"/ *s|\bs(ec)?(\*\*|\^)?\(?-1")
 _ABSENT = {"", "none", "null", "n/a", "unknown", "not available"}
 
 
@@ -140,17 +142,7 @@ def read_raw(table: Table, row: int | None) -> RawSpectrum:
     if not 1 <= values.size <= MAX_CHANNELS:
         raise table.error(f"{values.size:,} channels are too many", column=name, mend=mend)
     expected = values if name == "COUNTS" else values * exposure
-    counts = np.rint(expected)
-    # Rates in single precision miss whole counts by 6e-8 of them.
-    off = np.abs(expected - counts) > 0.01 + 2e-7 * counts
-    if off.any():
-        channel = int(np.flatnonzero(off)[0])
-        what = "RATE × EXPOSURE" if name == "RATE" else "COUNTS"
-        raise table.error(
-            f"{what} is {expected[channel]:.6g} in row {channel}, not a whole number",
-            column=name,
-            mend="give the spectrum of counts, before background subtraction or weighting",
-        )
+    counts = _whole(table, name, expected)
     if counts.sum() > 2**31 - 1:
         raise table.error(f"{counts.sum():.3g} counts are too many", column=name, mend=mend)
 
@@ -181,6 +173,23 @@ def read_raw(table: Table, row: int | None) -> RawSpectrum:
                 mend=mend,
             )
     return raw
+
+
+def _whole(table: Table, name: str, expected: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return expected counts of a column as whole numbers. Raises FractionalCountsError."""
+    counts = np.rint(expected)
+    # Rates in single precision miss whole counts by 6e-8 of them.
+    off = np.abs(expected - counts) > 0.01 + 2e-7 * counts
+    if off.any():
+        channel = int(np.flatnonzero(off)[0])
+        what = "RATE × EXPOSURE" if name == "RATE" else name
+        raise FractionalCountsError(
+            f"{what} is {expected[channel]:.6g} in row {channel}, not a whole number",
+            path=table.file.path,
+            place=f"{table.label}, column {name}",
+            mend="give the spectrum of counts, before background subtraction or weighting",
+        )
+    return counts
 
 
 def _cell(table: Table, row: int | None, name: str) -> NDArray[np.float64]:
@@ -271,15 +280,12 @@ def background_columns(raw: RawSpectrum) -> RawSpectrum | None:
     total, area = np.zeros(raw.counts.size), np.zeros(())
     for counts, scale in strips:
         values = _cell(table, raw.row, counts)
-        if (
-            values.size != raw.counts.size
-            or not np.isfinite(values).all()
-            or values.min() < 0
-            or (values != np.rint(values)).any()
-        ):
+        if values.size != raw.counts.size or not np.isfinite(values).all() or values.min() < 0:
             raise table.error(
-                "must hold one whole number for each channel", column=counts, mend="see OGIP"
+                "must hold one number of counts for each channel", column=counts, mend="see OGIP"
             )
+        per_second = _PER_SECOND.search((table.unit(counts) or "").lower())
+        values = _whole(table, counts, values * raw.exposure if per_second else values)
         total, area = total + values, area + np.asarray(_scaling(table, raw.row, scale))
     if total.sum() > 2**31 - 1:
         raise table.error("counts are too many", column=strips[0][0], mend="see OGIP")

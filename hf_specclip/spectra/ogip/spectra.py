@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..response import EffectiveArea, RedistributionMatrix
 from ..spectrum import XRaySpectrum
-from .errors import SpectrumFileError
+from .errors import FractionalCountsError, SpectrumFileError
 from .fits_table import FitsFile, Table
 from .pha_table import (
     RawSpectrum,
@@ -157,7 +157,12 @@ class _Assembler:
         unnamed = self.given["arf"] is None and raw.name("ANCRFILE") is None
         if unnamed and rmf is not None and rmf.path and ".rsp" in Path(rmf.path).name.lower():
             arf = None  # an ARF that happens to lie beside an .rsp is not meant to go with it
-        background = self._background(raw, notes)
+        try:
+            background = self._background(raw, notes)
+        except FractionalCountsError as error:
+            background = None
+            name = Path(str(error.path)).name
+            notes.append(f"background of {name} left out, not observed counts: {error.problem}")
         channels, edges, energy_from = self._energies(raw, rmf)
         raw = self._aligned(raw, channels, notes)
         ascending = edges[-1] > edges[0]
