@@ -204,8 +204,8 @@ def measure_intervals(describer: Describer, rows: Any, train: Any) -> dict[str, 
         near = np.abs(np.log(counts[chosen] / level)) < np.log(COVERAGE_FACTOR)
         coverage[str(level)] = {"rows": int(near.sum())}
         for share, (low, high) in (("68", (1, 3)), ("90", (0, 4))):
-            held = [
-                (ends[n][known, low] <= truth[n][known]) & (truth[n][known] <= ends[n][known, high])
+            held = [  # an open end (nan) holds all that lies beyond
+                ~(ends[n][known, low] > truth[n][known]) & ~(truth[n][known] > ends[n][known, high])
                 for n in names
                 for known in [near & np.isfinite(truth[n]) & np.isfinite(ends[n][:, 2])]
             ]

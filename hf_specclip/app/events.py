@@ -102,7 +102,7 @@ class PageEvents:
             answer = self.describer.search(question, top_k=_SEARCH_RESULTS, kind=kind)
         except (ValueError, OSError, ImportError) as error:
             return [render("message", _sentence(error)), ""]
-        lines = [line for line in [*answer.question.lines(), answer.note] if line]
+        lines = [line for line in [*answer.question.lines(), *answer.notes] if line]
         if not answer.hits and answer.question.refusal is None:
             lines.append("nothing meets these conditions")
         message = render("understood", lines, not answer.hits)

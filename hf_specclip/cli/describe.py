@@ -118,7 +118,12 @@ def _require(describer: Describer, section: str) -> None:
     """Raise ValueError for a section that was asked for and that the model cannot give."""
     part = PART_OF_SECTION[section]
     if part == "index":
-        describer.required_index()
+        index = describer.required_index()
+        if section == "literature" and not len(index.papers):
+            raise ValueError(
+                f"the index of {describer.name} holds no texts, for literature: ask for similar, "
+                "whose sources come with the papers about them"
+            )
     elif getattr(describer, part) is None:
         raise ValueError(f"{describer.name} has no {part} inside or beside it, for {section}")
 

@@ -62,6 +62,8 @@ def add_command(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Search; return the exit status: 1 where words were not understood or nothing was found."""
+    from ..describe.answers import NO_TEXTS, missing_values
+    from ..describe.text import answer_lines
     from ..search.index import IndexFilter
 
     text = " ".join(arguments.text).strip()
@@ -81,10 +83,12 @@ def run(arguments: argparse.Namespace) -> int:
         except KeyError as error:
             raise ValueError(str(error.args[0])) from error
         values: Any = [asdict(hit) for hit in hits]
-        lines = _hit_lines(hits)
+        index = describer.required_index()
+        lines = [f"  {note}" for note in missing_values(index, where)]
+        if arguments.kind == "papers" and not len(index.papers):
+            lines.append(f"  {NO_TEXTS}")
+        lines += _hit_lines(hits)
     else:
-        from ..describe.text import answer_lines
-
         answer = describer.search(text, **settings)
         hits, values, lines = answer.hits, answer.to_dict(), answer_lines(answer)
     if arguments.json:

@@ -6,10 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from ..search.filter import IndexFilter
 from ..search.index import Hit, SpecCLIPIndex
 from ..search.questions import Question, understand
-from ..search.ranking import RankedSource, rank_sources, rank_texts, relative_spread
+from ..search.ranking import (
+    RankedSource,
+    question_filter,
+    rank_sources,
+    rank_texts,
+    relative_spread,
+)
 from ..search.text_queries import TextQueries
 from .description import LiteratureHit, SimilarSource
 from .hits import as_float, literature_hit, papers_of_source, similar_source
@@ -18,6 +26,7 @@ from .hits import as_float, literature_hit, papers_of_source, similar_source
 # the similarities, over that of usual texts, below which they tell no source from another. Chosen
 # on phrases that are not in training/configs/questions.yaml.
 LEAST_LIKENESS, LEAST_SPREAD = 0.375, 0.5
+NO_TEXTS = "the index holds no texts: the papers about the sources found"
 
 
 @dataclass(frozen=True)
@@ -52,12 +61,12 @@ class Answer:
     Attributes:
         question: the question as understood; with a `refusal` there are no hits.
         hits: sources, or papers.
-        note: sentence on the order of the hits; empty where there is nothing to say.
+        notes: sentences on the order of the hits, and on values that the index lacks.
     """
 
     question: Question
     hits: tuple[FoundSource, ...] | tuple[LiteratureHit, ...] = ()
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[FoundSource | LiteratureHit]:
         return iter(self.hits)
@@ -69,7 +78,7 @@ class Answer:
         """Convert to values that JSON can hold."""
         return {
             "question": self.question.to_dict(),
-            "note": self.note,
+            "notes": list(self.notes),
             "hits": [asdict(hit) for hit in self.hits],
         }
 
@@ -106,14 +115,32 @@ def answer_question(
         return Answer(question)
     stated = question.kinds or question.words or question.conditions
     point = queries.embed_question(question) if stated else None
+    missing = missing_values(index, question_filter(question, where))
     if kind == "papers" and not len(index.papers):
-        return Answer(question, _papers_of_sources(index, question, point, top_k, where))
+        papers = _papers_of_sources(index, question, point, top_k, where)
+        return Answer(question, papers, (NO_TEXTS, *missing))
     if kind == "papers":
         texts = rank_texts(index, question, point, top_k, where)
-        return Answer(question, tuple(literature_hit(hit) for hit in texts))
+        return Answer(question, tuple(literature_hit(hit) for hit in texts), missing)
     ranked = rank_sources(index, question, point, top_k, where, by_class=by_class)
     sources = (found_source(index, question, each, rank) for rank, each in enumerate(ranked, 1))
-    return Answer(question, tuple(sources), _note(question, ranked))
+    return Answer(question, tuple(sources), (*missing, *_order(question, ranked)))
+
+
+def missing_values(index: SpecCLIPIndex, where: IndexFilter) -> tuple[str, ...]:
+    """Say of each condition on a value that some sources lack how many have it."""
+    has_value = {c.variable: np.isfinite(index.values(c.variable)) for c in where.conditions}
+    if where.counts is not None:
+        has_value["counts"] = np.isfinite(index.values("counts"))
+    if where.classes is not None:
+        has_value["class"] = index.sources.label != ""
+    n = len(np.unique(index.sources.source))
+    known = {k: len(np.unique(index.sources.source[has])) for k, has in has_value.items()}
+    return tuple(
+        f"{name}: known for {count:,} of {n:,} sources; the other {n - count:,} are left out"
+        for name, count in known.items()
+        if count < n
+    )
 
 
 def _papers_of_sources(
@@ -179,15 +206,19 @@ def found_source(
     )
 
 
-def _note(question: Question, ranked: list[RankedSource]) -> str:
+def _order(question: Question, ranked: list[RankedSource]) -> Iterator[str]:
     if not question.labels or not ranked:
-        return ""
+        return
     labelled = sum(each.labelled for each in ranked)
     if labelled == len(ranked):
-        return "all have a class asked for in the catalogue"
-    if labelled == 0:
-        return "none has a class asked for in the catalogue: in order of similarity"
-    return f"the first {labelled} have a class asked for in the catalogue, the others are similar"
+        yield "all have a class asked for in the catalogue"
+    elif labelled == 0:
+        yield "none has a class asked for in the catalogue: in order of similarity"
+    else:
+        yield f"the first {labelled} have a class asked for in the catalogue, others are similar"
 
 
-__all__ = ["Answer", "FoundSource", "answer_question", "found_source", "understand_for"]
+__all__ = [
+    "NO_TEXTS", "Answer", "FoundSource", "answer_question", "found_source", "missing_values",
+    "understand_for",
+]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,7 @@ from ..models.trained_run import find_run
 from ..search.index import GALLERY_FOLDER, Hit, IndexFilter, SpecCLIPIndex
 from ..search.map import place_between
 from .description import Description, LiteratureHit, OutlierScore, SimilarSource, Variable
-from .hits import literature_hit, similar_source
+from .hits import literature_hit, papers_of_source, similar_source
 from .inputs import SpectrumInput, find_source, read_input, stored_spectrum
 from .limitations import find_limitations
 from .load_model import load_dual_encoder, load_parts
@@ -266,11 +267,20 @@ class Describer:
     ) -> list[LiteratureHit] | list[SimilarSource]:
         """Search spectra or papers near a source of the index.
 
+        Of an index without texts, the papers are those about the nearest sources that have any.
+
         Raises:
             KeyError: for an unknown source.
         """
-        hits = self.required_index().search_name(name, top_k, kind=kind, where=where)
-        return self._results(hits, kind)
+        index = self.required_index()
+        if kind == "papers" and not len(index.papers):
+            hits = one_card_a_source(index.search_name(name, len(index.spectra), where=where))
+            hits = [hit for hit in hits if hit.entry.get("papers")][:top_k]
+            return [papers_of_source(replace(hit, rank=rank)) for rank, hit in enumerate(hits, 1)]
+        hits = index.search_name(name, top_k, kind=kind, where=where)
+        if kind == "spectra":
+            return self._similar_sources(hits)
+        return [literature_hit(hit) for hit in hits]
 
     def map_points(self) -> dict[str, Any]:
         """Return the map of the catalogue.
@@ -458,11 +468,6 @@ class Describer:
         scores = np.array([[hit.score for hit in nearest]])
         x, y = place_between(scores, positions[None])[0]
         return float(x), float(y)
-
-    def _results(self, hits: list[Hit], kind: str) -> list[LiteratureHit] | list[SimilarSource]:
-        if kind == "spectra":
-            return self._similar_sources(hits)
-        return [literature_hit(hit) for hit in hits]
 
     def _similar_sources(self, hits: Sequence[Hit]) -> list[SimilarSource]:
         positions = None if self.index is None else self.index.spectra.columns.get("map")

@@ -11,6 +11,7 @@ from ..formatting import format_number, format_range
 from .description import Description
 from .limitations import VARIABILITY
 from .measured import fit_lines
+from .neighbours import position_name
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -35,6 +36,7 @@ def template_environment(*packages: str) -> Environment:
     environment.globals |= {
         "range_of": _range,
         "fit_lines": fit_lines,
+        "position_name": position_name,
         "variability": VARIABILITY,
     }
     return environment

@@ -50,6 +50,12 @@ def position_of(facts: Mapping[str, Any]) -> tuple[float, float, float] | None:
     return None
 
 
+def position_name(facts: Mapping[str, Any]) -> str:
+    """Name the position of a spectrum, which the header gives of the source or of the target."""
+    of_source = as_float(facts.get("ra")) is not None and as_float(facts.get("dec")) is not None
+    return "the source's position" if of_source else "the position of the observation's target"
+
+
 def position_links(facts: Mapping[str, Any]) -> dict[str, str]:
     """Return addresses of what services know at the position of a spectrum, by their names.
 
@@ -75,12 +81,15 @@ def position_links(facts: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def one_card_a_source(hits: Sequence[Hit], top_k: int, without: Sequence[str] = ()) -> list[Hit]:
+def one_card_a_source(
+    hits: Sequence[Hit], top_k: int | None = None, without: Sequence[str] = ()
+) -> list[Hit]:
     """Keep the nearest spectrum of each source.
 
     Args:
         hits: spectra, nearest first.
-        top_k: number of sources. Where none of them has a paper, the nearest that has one is added.
+        top_k: number of sources (default: all). Where none of them has a paper, the nearest that
+            has one is added.
         without: names of sources to leave out.
     """
     names = set(without)
@@ -92,8 +101,8 @@ def one_card_a_source(hits: Sequence[Hit], top_k: int, without: Sequence[str] = 
             sources.append(replace(hit, rank=len(sources) + 1))
     chosen = sources[:top_k]
     if not any(hit.entry.get("papers") for hit in chosen):
-        chosen += [hit for hit in sources[top_k:] if hit.entry.get("papers")][:1]
+        chosen += [hit for hit in sources[len(chosen) :] if hit.entry.get("papers")][:1]
     return chosen
 
 
-__all__ = ["hits_at_position", "one_card_a_source", "position_links", "position_of"]
+__all__ = ["hits_at_position", "one_card_a_source", "position_links", "position_name"]

@@ -7,6 +7,7 @@ from .answers import Answer, FoundSource
 from .description import Description, LiteratureHit, SimilarSource, Variable
 from .limitations import VARIABILITY
 from .measured import fit_lines
+from .neighbours import position_name
 
 _FAMILIES_SHOWN, _CLASSES_SHOWN = 3, 3
 _SUMMARY_LENGTH, _OBSERVATIONS_SHOWN = 200, 3
@@ -70,15 +71,13 @@ def catalogue_lines(description: Description) -> list[str]:
     """Write the sources at the position of a spectrum, those like it, and links by position."""
     lines = []
     if description.at_position:
-        of_source = description.source.get("ra") is not None
-        where = "at this position" if of_source else "at the position of the observation's target"
-        lines.append(f"\n  in the catalogue {where}")
+        lines.append(f"\n  in the catalogue at {position_name(description.source)}")
         lines += [line for source in description.at_position for line in source_card(source)]
     if description.similar:
         lines.append(f"\n  similar sources (of {description.gallery['spectra']:,} spectra)")
         lines += [line for source in description.similar for line in source_card(source)]
     if description.links:
-        lines.append("\n  look up the position")
+        lines.append(f"\n  look up {position_name(description.source)}")
         lines += [f"    {name:<24} {link}" for name, link in description.links.items()]
     return lines
 
@@ -127,7 +126,7 @@ def source_line(source: SimilarSource, coordinates: bool = False) -> str:
 
 def answer_lines(answer: Answer) -> list[str]:
     """Write an answer: what was understood, and the sources or papers found, as lines."""
-    lines = [f"  {line}" for line in [*answer.question.lines(), answer.note] if line]
+    lines = [f"  {line}" for line in (*answer.question.lines(), *answer.notes)]
     if answer.question.refusal is None and not answer.hits:
         lines.append("nothing meets these conditions")
     for hit in answer.hits:

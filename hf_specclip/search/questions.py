@@ -38,6 +38,12 @@ _NEGATION = re.compile(
     r"|(?:other|rather) than|apart from|instead of)\b|n['’]t\b",
     re.IGNORECASE,
 )
+# Before a place: sources that are not in it.
+_NOT_IN = re.compile(
+    r"\b(?:beyond|behind|outside(?: of)?|in front of|(?:fore|back)ground (?:of|to)"
+    r"|(?:away|far) from)\s+(?:the\s+)?$",
+    re.IGNORECASE,
+)
 # "No more than 100 counts" states a limit.
 _NEGATED_LIMIT = re.compile(r"\b(?:not?)\s+(?:\w+er|more|less)\s+than\b", re.IGNORECASE)
 _FILTERED = ("counts", *VARIABLES)
@@ -192,6 +198,14 @@ def understand(
     ranges = [Condition.parse(match[0]) for match in left.find(_CONDITION)]
     lacking = {c.variable for c in ranges if variables is not None and c.variable not in variables}
     hosts = find_places(left.text, places or {})
+    for (start, stop), _ in hosts:
+        if match := _NOT_IN.search(text[:start]):
+            return Question(
+                text,
+                refusal=f"“{text[match.start() : stop]}”: only sources in a place can be searched "
+                "for. Say in which, or give a position and a radius.",
+                negated=True,
+            )
     left.remove(*(span for span, _ in hosts))
     # Before "PSR" is read as a pulsar.
     names = [match[0] for match in left.find(_BY_POSITION, _GALACTIC_CENTRE)]

@@ -52,7 +52,7 @@ class XRaySpectrum:
         grating: `GRATING` of the header, None without one.
         frame_time: s between two readouts (`TIMEDEL`), or None.
         ra, dec: position of the source, degrees ICRS, or None.
-        target: position of the observation's target (`RA_TARG`, `DEC_TARG`), or None.
+        target: position of the observation's target (`RA_TARG` or `RA_OBJ`), or None.
         path: file it was read from, or None.
         energy_from: where the channel energies come from, such as ``EBOUNDS of x.rmf``.
         notes: what the reader had to make up for (a side file that was not found, …).

@@ -74,3 +74,11 @@ def test_the_command_line_uses_it_and_says_so(tmp_path, capsys, monkeypatch, car
     # Real sources by name; nothing of the simulated sky.
     assert answer["similar"][0]["name"].startswith("2CXO J")
     assert answer["literature"] == []
+    assert main(["describe", "--only", "literature", str(file)]) == 1
+    assert "ask for similar" in capsys.readouterr().err
+    name = answer["similar"][0]["name"]
+    assert main(["search", "--kind", "papers", "--like", name, "--where", "powlaw_nh>1"]) == 0
+    out = capsys.readouterr().out
+    assert "holds no texts" in out
+    assert "arxiv.org" in out
+    assert re.search(r"powlaw_nh: known for [\d,]+ of [\d,]+ sources", out)

@@ -10,6 +10,7 @@ from hf_specclip.describe.neighbours import (
     hits_at_position,
     one_card_a_source,
     position_links,
+    position_name,
 )
 from hf_specclip.describe.text import source_card
 from hf_specclip.search.index import Hit, SpecCLIPIndex
@@ -42,6 +43,8 @@ def test_a_source_at_the_position_is_named_with_its_distance():
     assert "2CXO J1" in card[0]
     assert "0.4″" in card[0]
     assert not hits_at_position(index, {"ra": 10.0, "dec": 2.0})
+    assert "target" in position_name(facts)
+    assert position_name({"ra": 10.0, "dec": 2.0}) == "the source's position"
     assert set(position_links(facts)) == {"SIMBAD", "NED", "ADS", "Chandra Source Catalog"}
 
 

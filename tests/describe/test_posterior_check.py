@@ -53,6 +53,7 @@ def test_a_good_description_explains_the_counts():
     assert check.p_value > 0.05
     assert check.unexplained == ()
     assert "explains the counts" in check.lines_of_text()[0]
+    assert "gain shifted by 3 % cannot be detected" in check.lines_of_text()[-1]
 
 
 def test_an_unmodelled_line_is_found_and_named():

@@ -40,6 +40,13 @@ def test_a_host_in_a_question_is_a_condition(index):
     assert {row for each in ranked for row in each.rows} == {1, 3, 5}
     alone = understand("47 Tuc", places=index.places)
     assert alone.refusal is None
+    for phrase in (
+        "beyond M31",
+        "behind the Andromeda galaxy",
+        "in front of M31",
+        "outside of M31",
+    ):
+        assert f"“{phrase}”" in (understand(f"sources {phrase}", places=index.places).refusal or "")
     assert "NGC 253" in understand("an LMXB in NGC 253", places=index.places).unused
 
 

@@ -328,12 +328,11 @@ def observation_of(table: Table, raw: RawSpectrum) -> dict[str, Any]:
             return None
         return float(value) if low <= value <= high else None
 
-    for pair in (("RA", "DEC"), ("RA_OBJ", "DEC_OBJ")):  # RA_TARG is the observation's target
-        ra, dec = degrees(pair[0], 0, 360), degrees(pair[1], -90, 90)
-        if ra is not None and dec is not None:
-            break
-        ra, dec = None, None
-    target = degrees("RA_TARG", 0, 360), degrees("DEC_TARG", -90, 90)
+    positions = [  # of the source, and two names for that of the observation's target
+        (degrees(f"RA{of}", 0, 360), degrees(f"DEC{of}", -90, 90)) for of in ("", "_TARG", "_OBJ")
+    ]
+    source, *targets = [None if None in position else position for position in positions]
+    ra, dec = source or (None, None)
     name = text("OBJECT")
     poisson = header.get("POISSERR")
     return {
@@ -348,6 +347,6 @@ def observation_of(table: Table, raw: RawSpectrum) -> dict[str, Any]:
         "frame_time": seconds("TIMEDEL"),
         "ra": ra,
         "dec": dec,
-        "target": None if None in target else target,
+        "target": targets[0] or targets[1],
         "poisson_errors": poisson if isinstance(poisson, bool) else None,
     }
