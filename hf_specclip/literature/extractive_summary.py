@@ -44,12 +44,9 @@ class _Sentence:
     text: str
     paper: int
     position: int
+    names_it: bool
     about_source: bool  # of a paper about the source, or it names the source
     xray_paper: bool
-
-    @property
-    def n_words(self) -> int:
-        return len(self.text.split())
 
 
 def extractive_summary(
@@ -104,13 +101,18 @@ def extractive_summary(
     spellings = {_squeezed(re.sub(r"^(?:V\*|\*+|NAME)\s+", "", n)): n for n in reversed(names)}
     names = [n for n in spellings.values() if n != name][::-1]
     host_name = _readable_host(_text(host))
-    named = _name_pattern([name, *names])
-    sentences = _sentences(papers, surveys, named)
+    ranked = sorted(
+        zip(papers, surveys, strict=True),
+        key=lambda pair: (pair[0].get("about") != "source", not pair[0].get("xray")),
+    )
+    sentences = _sentences(ranked, _name_pattern([name, *names]))
+    titles = [_plain(_text(p.get("title"))).rstrip(".") for p, survey in ranked if not survey]
     used: set[str] = set()
-    identity = _identity(name, names, _text(source_class), host_name, sentences, named, used)
-    spectrum = _spectrum(host_name, sentences, named, used)
-    context = _context(host_name, papers, surveys, sentences, used)
-    return {"identity": identity, "spectrum": spectrum, "context": context}
+    return {
+        "identity": _identity(name, names, _text(source_class), host_name, sentences, used),
+        "spectrum": _spectrum(host_name, sentences, used),
+        "context": _context(host_name, list(dict.fromkeys(filter(None, titles))), sentences, used),
+    }
 
 
 def _identity(
@@ -119,7 +121,6 @@ def _identity(
     source_class: str,
     host: str,
     sentences: list[_Sentence],
-    named: re.Pattern[str],
     used: set[str],
 ) -> str | None:
     class_phrase = _class_in_words(source_class)
@@ -132,10 +133,7 @@ def _identity(
     opening += f" is {class_phrase or 'an X-ray source'}"
     if host and not (class_phrase and class_phrase.endswith(host)):
         opening += f" in {host}"
-    scored = [
-        (3 * bool(named.search(_squeezed(s.text))) + 2 * bool(_IS_SOMETHING.search(s.text)), s)
-        for s in own_sentences
-    ]
+    scored = [(3 * s.names_it + 2 * bool(_IS_SOMETHING.search(s.text)), s) for s in own_sentences]
     best = [(score, s) for score, s in scored if score >= 4]
     if not best and host:
         # Failing that, a sentence that classifies the host.
@@ -145,43 +143,25 @@ def _identity(
     return _compose(opening + ".", best, used, most=2)
 
 
-def _spectrum(
-    host: str, sentences: list[_Sentence], named: re.Pattern[str], used: set[str]
-) -> str | None:
-    def rank(candidates: list[_Sentence]) -> list[tuple[int, _Sentence]]:
-        scores = []
-        for sentence in candidates:
-            score = _xray_score(sentence.text)
-            if score >= 3:
-                scores.append((score + 2 * bool(named.search(_squeezed(sentence.text))), sentence))
-        return scores
-
-    own_sentences = rank([s for s in sentences if s.about_source])
-    if own_sentences:
+def _spectrum(host: str, sentences: list[_Sentence], used: set[str]) -> str | None:
+    scored = [(score + 2 * s.names_it, s) for s in sentences if (score := _xray_score(s.text)) >= 3]
+    if own_sentences := [(score, s) for score, s in scored if s.about_source]:
         return _compose("", own_sentences, used, most=4)
     # Sentences about other sources of the host are marked as such.
-    host_sentences = rank([s for s in sentences if s.xray_paper and not _ONE_OBJECT.search(s.text)])
-    if not host_sentences:
-        return None
+    of_host = [(n, s) for n, s in scored if s.xray_paper and not _ONE_OBJECT.search(s.text)]
     opening = f"X-ray studies of {host or 'its surroundings'}:"
-    return _compose(opening, host_sentences, used, most=3, needed=True)
+    text = _compose(opening, of_host, used, most=3)
+    return None if text == opening else text
 
 
 def _context(
-    host: str,
-    papers: list[Mapping[str, Any]],
-    surveys: list[bool],
-    sentences: list[_Sentence],
-    used: set[str],
+    host: str, titles: list[str], sentences: list[_Sentence], used: set[str]
 ) -> str | None:
-    titles = []
-    order = sorted(range(len(papers)), key=lambda i: _paper_rank(papers[i], i))
-    for number in order:
-        title = _plain(_text(papers[number].get("title"))).rstrip(".")
-        if title and not surveys[number]:
-            titles.append(title)
-    titles = list(dict.fromkeys(titles))
-    if not titles and not any(s.text not in used for s in sentences):
+    # The first sentence of an abstract says why an object is studied.
+    remaining = [
+        (2 * s.about_source + (s.position == 0), s) for s in sentences if s.text not in used
+    ]
+    if not titles and not remaining:
         return None  # `identity` names the host already
     opening = f"It lies in {host}." if host else ""
     for count in range(min(_TITLES, len(titles)), 0, -1):
@@ -190,35 +170,21 @@ def _context(
         if len(listed.split()) <= MAX_WORDS * 2 // 3 or count == 1:
             opening = listed
             break
-    # The first sentence of an abstract says why an object is studied.
-    remaining = [
-        (2 * s.about_source + (s.position == 0), s) for s in sentences if s.text not in used
-    ]
     return _compose(opening, remaining, used, most=4)
 
 
 def _compose(
-    opening: str,
-    scored: list[tuple[int, _Sentence]],
-    used: set[str],
-    *,
-    most: int,
-    needed: bool = False,
+    opening: str, scored: list[tuple[int, _Sentence]], used: set[str], *, most: int
 ) -> str | None:
     """Join the opening and the best sentences that fit, in their original order."""
     room = MAX_WORDS - len(opening.split())
-    ranked = sorted(scored, key=lambda pair: (-pair[0], pair[1].paper, pair[1].position))
     chosen: list[_Sentence] = []
-    for _, sentence in ranked:
-        if len(chosen) == most:
-            break
-        if sentence.text in used or sentence.n_words > room:
-            continue
-        used.add(sentence.text)
-        chosen.append(sentence)
-        room -= sentence.n_words
-    if needed and not chosen:
-        return None
+    for _, s in sorted(scored, key=lambda pair: (-pair[0], pair[1].paper, pair[1].position)):
+        length = len(s.text.split())
+        if len(chosen) < most and s.text not in used and length <= room:
+            used.add(s.text)
+            chosen.append(s)
+            room -= length
     chosen.sort(key=lambda s: (s.paper, s.position))
     text = " ".join([opening, *(s.text for s in chosen)]).strip()
     words = text.split()
@@ -228,30 +194,22 @@ def _compose(
 
 
 def _sentences(
-    papers: list[Mapping[str, Any]], surveys: list[bool], named: re.Pattern[str]
+    ranked: list[tuple[Mapping[str, Any], bool]], named: re.Pattern[str]
 ) -> list[_Sentence]:
-    """Return every sentence fit to be quoted, the papers about the source first."""
-    result = []
-    seen = set()
-    order = sorted(range(len(papers)), key=lambda i: _paper_rank(papers[i], i))
-    for rank, number in enumerate(order):
-        paper = papers[number]
-        about_source = paper.get("about") == "source"
+    """Return every sentence fit to be quoted; of a survey, those that name the source."""
+    fewest, longest = _SENTENCE_WORDS
+    result: dict[str, _Sentence] = {}
+    for number, (paper, is_survey) in enumerate(ranked):
         for position, text in enumerate(_plain_sentences(_text(paper.get("abstract")))):
             names_it = bool(named.search(_squeezed(text)))
-            fewest, longest = _SENTENCE_WORDS
-            if (
-                text in seen
-                or not fewest <= len(text.split()) <= longest
-                or (_ABOUT_THE_PAPER.search(text) and not names_it)
-                or (surveys[number] and not names_it)
-            ):
+            if text in result or not fewest <= len(text.split()) <= longest:
                 continue
-            seen.add(text)
-            result.append(
-                _Sentence(text, rank, position, about_source or names_it, bool(paper.get("xray")))
-            )
-    return result
+            if names_it or not (is_survey or _ABOUT_THE_PAPER.search(text)):
+                about_source = names_it or paper.get("about") == "source"
+                result[text] = _Sentence(
+                    text, number, position, names_it, about_source, bool(paper.get("xray"))
+                )
+    return list(result.values())
 
 
 # A paper about a host is read for each of its sources, so its sentences are cached.
@@ -267,10 +225,6 @@ def _xray_score(text: str) -> int:
     if not _IS_XRAY.search(text):
         return 0
     return sum(weight for term, weight in _XRAY_TERMS if term.search(text))
-
-
-def _paper_rank(paper: Mapping[str, Any], number: int) -> tuple[bool, bool, int]:
-    return (paper.get("about") != "source", not paper.get("xray"), number)
 
 
 def _class_in_words(source_class: str) -> str:

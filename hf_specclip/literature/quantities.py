@@ -57,7 +57,8 @@ _KELVIN = 8.61733e-8  # keV
 # Units that need a name or a thing beside the number, and the kind they may state.
 _DIMENSIONS = {"energy": "temperature", "length": "distance", "time": "period"}
 # Kinds that may be stated without a unit, and those that may in powers of ten.
-_BARE = {kind: _NAMED[kind] for kind in ("photon_index", "redshift", "abundance")} | {
+_UNITLESS = ("photon_index", "redshift", "abundance")
+_BARE = {kind: _NAMED[kind] for kind in _UNITLESS} | {
     kind: _compile(rf"(?P<name>{name}){{filler}}") for kind, name in _TABLES["bare"].items()
 }
 _POWERS = {kind: _NAMED[kind] for kind in ("column", "luminosity", "flux", "mass")}
@@ -226,11 +227,7 @@ def _may_share(plain: str, first: _Number, second: _Number) -> bool:
         return False
     if first.unit is None and second.unit is not None:
         before = max(0, first.start - 48)
-        named = (
-            _BARE[kind].search(plain, before, first.start)
-            for kind in ("photon_index", "redshift", "abundance")
-        )
-        if any(named):
+        if any(_BARE[kind].search(plain, before, first.start) for kind in _UNITLESS):
             return False
     _share(first, second)
     return second.unit in (first.unit, None)
@@ -281,7 +278,8 @@ def _interpret(
         if is_upper or is_lower:
             value = high if math.isnan(value) else value
             low, high = (-math.inf, value) if is_upper else (value, math.inf)
-        if _is_plausible(kind, value if math.isfinite(value) else high):
+        smallest, largest, _, _ = _LIMITS[kind]
+        if smallest <= (value if math.isfinite(value) else high) <= largest:
             yield Quantity(kind, value, low, high, start, number.stop)
         start = number.stop
 
@@ -303,11 +301,11 @@ def _kind_of(plain: str, lead: str, run: list[_Number]) -> tuple[str | None, flo
         return unit, 0.0, match.start() if match else -1
     if unit is None:
         names = _BARE | (_POWERS if any(n.exponent or n.value >= 1e6 for n in run) else {})
-        matches = {kind: match for kind in names if (match := names[kind].search(lead))}
         matches = {
-            k: m
-            for k, m in matches.items()
-            if not _WORDS["designation"].search(lead, m.end("name"))
+            kind: match
+            for kind, pattern in names.items()
+            if (match := pattern.search(lead))
+            and not _WORDS["designation"].search(lead, match.end("name"))
         }
         if not matches:
             return None, 0.0, -1
@@ -364,11 +362,6 @@ def scaled(kind: str, value: float) -> float:
     if kind == "photon_index":
         return (value - centre) / spread
     return (math.log10(value + (kind == "redshift")) - centre) / spread
-
-
-def _is_plausible(kind: str, value: float) -> bool:
-    smallest, largest, _, _ = _LIMITS[kind]
-    return smallest <= value <= largest
 
 
 __all__ = ["KINDS", "QUANTITY_WIDTH", "Quantity", "find_quantities", "quantity_numbers", "scaled"]

@@ -64,12 +64,7 @@ def embed_summaries(
         (1, 1152)
     """
     mask = section_mask(summaries, sections)
-    texts = [
-        (summary[section] or "").strip()
-        for summary, present in zip(summaries, mask, strict=True)
-        for section, is_present in zip(sections, present, strict=True)
-        if is_present
-    ]
+    texts = [(summaries[row][sections[column]] or "").strip() for row, column in np.argwhere(mask)]
     # Detections of one source share their summary: each distinct text is embedded once.
     rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
     if not rows:

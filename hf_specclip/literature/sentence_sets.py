@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -173,17 +174,11 @@ def embed_sentences(
         (array([2]), (2, 384))
     """
     number: dict[str, int] = {}
-    ids: list[int] = []
-    labels: list[int] = []
-    offsets = [0]
-    for summary in summaries:
-        entries = [
-            (number.setdefault(sentence, len(number)), section)
-            for sentence, section in summary_sentences(summary, sections)
-        ]
-        ids += [entry[0] for entry in entries]
-        labels += [entry[1] for entry in entries]
-        offsets.append(len(ids))
+    entries = [
+        [(number.setdefault(sentence, len(number)), section) for sentence, section in split]
+        for split in (summary_sentences(summary, sections) for summary in summaries)
+    ]
+    ids, labels = np.array([*chain(*entries)], np.int32).reshape(-1, 2).T
     sentences = list(number)
     vectors = np.zeros((len(sentences), embedder.dimension), np.float16)
     for start in range(0, len(sentences), _AT_ONCE):
@@ -192,9 +187,9 @@ def embed_sentences(
     return SentenceSets(
         vectors,
         quantity_numbers(sentences),
-        np.array(ids, np.int32),
-        np.array(labels, np.int8),
-        np.array(offsets, np.int64),
+        np.ascontiguousarray(ids),
+        labels.astype(np.int8),
+        np.cumsum([0, *map(len, entries)], dtype=np.int64),
         len(sections),
     )
 

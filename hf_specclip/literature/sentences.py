@@ -47,7 +47,9 @@ def split_sentences(text: str) -> list[str]:
         # An odd number of dollars since the start means that the stop lies within a formula.
         if (bisect_left(dollars, end) - bisect_left(dollars, start)) % 2:
             continue
-        if _inside_brackets(text[max(start, end - 150) : end]):
+        # Abstracts lose closing brackets, so only a near one counts.
+        tail = text[max(start, end - 150) : end]
+        if tail.rfind("(") > tail.rfind(")"):
             continue
         sentences.append(text[start:end].rstrip())
         start = end
@@ -67,17 +69,8 @@ def _ends(before: str, after: str) -> bool:
     starter = following is not None and following.group(0).lower() in _STARTERS
     if bare in _ABBREVIATIONS:
         return bare in _MAY_CLOSE and starter
-    if re.fullmatch(r"(?:[A-Za-z]\.)+[A-Za-z]", word):  # U.S, a.k.a, w.r.t
-        return starter
-    # An initial: "J. Smith". A single letter can also be a band or a component: "in band B. We".
-    if re.fullmatch(r"[A-Z]", word):
-        return starter
-    return True
-
-
-def _inside_brackets(tail: str) -> bool:
-    """Return True if a bracket is open; abstracts lose closing ones, so only a near one counts."""
-    return tail.rfind("(") > tail.rfind(")")
+    # U.S, a.k.a, or an initial as in "J. Smith"; a single letter can also be a band or a component.
+    return starter or re.fullmatch(r"(?:[A-Za-z]\.)+[A-Za-z]|[A-Z]", word) is None
 
 
 __all__ = ["split_sentences"]

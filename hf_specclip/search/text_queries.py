@@ -16,13 +16,12 @@ from ..literature import (
     embedder_named,
     section_mask,
 )
+from ..literature.sentence_sets import UNSPECIFIED
 from ..literature.source_classes import find_class
 from .questions import Question
 from .vocabulary import VOCABULARY_FOLDER, Vocabulary
 
 MAX_QUERY = 20_000
-# Key of a text that is no section of a summary.
-_UNSPECIFIED = "text"
 
 
 class TextQueries:
@@ -74,7 +73,7 @@ class TextQueries:
         if self._config.reads == "sections":
             first = self.sections[0]
             summaries = [
-                {first if key == _UNSPECIFIED else key: text for key, text in summary.items()}
+                {first if key == UNSPECIFIED else key: text for key, text in summary.items()}
                 for summary in summaries
             ]
         inputs = self._inputs(summaries)
@@ -97,7 +96,7 @@ class TextQueries:
         text = ". ".join(sentences)
         plain = self._config.reads == "sections"
         by_value = plain and question.conditions and not question.kinds
-        section = "spectrum" if by_value and "spectrum" in self.sections else _UNSPECIFIED
+        section = "spectrum" if by_value and "spectrum" in self.sections else UNSPECIFIED
         return self.embed([{section: text}])[0]
 
     def likeness(self, text: str) -> float:

@@ -58,7 +58,7 @@ def test_a_text_is_computed_once_in_a_call_and_over_calls(tmp_path):
     again = CachedEmbedder(Counting(), tmp_path)
     np.testing.assert_array_equal(again.embed(texts), expected(texts))
     assert sorted(inner.asked) == ["a", "b", "c", "d"]
-    assert (cached.computed, again.computed, again.embedder.asked) == (4, 0, [])
+    assert again.embedder.asked == []
 
 
 def test_many_texts_and_odd_ones(tmp_path):
@@ -149,14 +149,6 @@ def test_a_damaged_file_is_named_with_the_way_out(tmp_path, damage):
     assert path.read_bytes() == broken  # left for its owner to judge
     path.unlink()
     CachedEmbedder(Counting(), tmp_path).embed(["a"])
-
-
-def test_a_file_of_a_later_version_is_left_alone(tmp_path):
-    CachedEmbedder(Counting(), tmp_path).embed(["a"])
-    with sqlite3.connect(tmp_path / CACHE_FILE) as file:
-        file.execute("PRAGMA user_version = 99")
-    with pytest.raises(CacheError, match="has format 99"):
-        CachedEmbedder(Counting(), tmp_path).embed(["a"])
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

@@ -1,5 +1,6 @@
 """Sentence-transformers models: the offline default, long texts, identity."""
 
+import math
 import shutil
 import sys
 
@@ -47,10 +48,16 @@ def test_long_texts_are_read_to_their_end(offline, reference):
 
 def test_a_sentence_too_long_for_the_model_is_cut_at_words(offline):
     words = " ".join(f"word{i}" for i in range(900))
-    portions = offline._portions([words])[0]
+    portions = offline._portions(words)
     assert len(portions) > 3
     assert " ".join(part for part, _ in portions) == words
     assert offline.embed(["x" * 5000]).shape == (1, 384)  # and a word too long does not hang
+
+
+def test_a_model_without_a_limit_reads_long_texts_whole(offline, reference, monkeypatch):
+    monkeypatch.setattr(type(reference), "max_seq_length", math.inf)
+    long = FACT * 30
+    np.testing.assert_allclose(offline.embed([long])[0], reference.encode([long])[0], atol=1e-6)
 
 
 def test_name_is_the_weights_not_the_place(offline, tmp_path):

@@ -57,17 +57,23 @@ def check_texts(texts: Sequence[str]) -> list[str]:
     return checked
 
 
-def check_vectors(vectors: np.ndarray, n: int, source: str) -> np.ndarray:
+def check_vectors(vectors: np.ndarray, n: int, source: str, width: int | None = None) -> np.ndarray:
     """Return the vectors as float32 (n, d).
 
     Raises:
-        EmbeddingError: for another shape, NaN or infinity; names `source`.
+        EmbeddingError: for another shape, another d than `width` (None: any), NaN or infinity;
+            names `source`.
     """
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != n or vectors.shape[1] == 0:
         raise EmbeddingError(
             f"{source} answered with an array {vectors.shape} for {n} texts; nothing of this "
             "answer was kept"
+        )
+    if width not in (None, vectors.shape[1]):
+        raise EmbeddingError(
+            f"{source} answered with {vectors.shape[1]} dimensions, but gave {width} before: "
+            "another model is behind this name"
         )
     bad = ~np.isfinite(vectors).all(axis=1)
     if bad.any():

@@ -19,8 +19,8 @@ import numpy as np
 from ...errors import SpecCLIPError
 from .base import EmbeddingError, TextEmbedder, check_texts, check_vectors
 
+# A later format takes another name.
 CACHE_FILE = "sentence_embeddings.sqlite"
-FORMAT_VERSION = 2
 # Seconds to wait for the commit of another process, which takes milliseconds.
 _BUSY_SECONDS = 60.0
 # Values in one SQL statement; builds of SQLite allow 999 at the least.
@@ -80,11 +80,10 @@ class CachedEmbedder:
     Attributes:
         embedder: the embedder behind the cache.
         path: the cache file.
-        computed: number of texts sent to the embedder.
 
     Raises (`embed`):
         EmbeddingError: when the embedder fails or answers badly.
-        CacheError: when the file is damaged, from another version, or cannot be written.
+        CacheError: when the file is damaged or cannot be written.
     """
 
     def __init__(
@@ -93,19 +92,9 @@ class CachedEmbedder:
         cache_dir: str | os.PathLike[str] | None = None,
         spec: str | None = None,
     ):
-        self.embedder = embedder
-        self.computed = 0
+        self.embedder, self._spec = embedder, spec
         self._file = _File(cache_dir)
-        self._spec = spec
-        self._dimension: int | None = None
-
-    def __repr__(self) -> str:
-        return f"CachedEmbedder({self.embedder!r}, path={str(self.path)!r})"
-
-    @property
-    def path(self) -> Path:
-        """The cache file."""
-        return self._file.path
+        self.path = self._file.path
 
     @property
     def name(self) -> str:
@@ -115,71 +104,49 @@ class CachedEmbedder:
     @property
     def dimension(self) -> int:
         """Width of the vectors."""
-        if self._dimension is None:
-            # The stored width saves loading a model or paying for a request.
-            self._dimension = self._file.embedder(self.name)[0] or self.embedder.dimension
-        return self._dimension
+        # The stored width saves loading a model or paying for a request.
+        return self._file.embedder(self.name)[0] or self.embedder.dimension
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
         """Embed texts (n, none empty), from the cache where it has them; float32 (n, d)."""
+        from tqdm.auto import tqdm
+
         texts = check_texts(texts)
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         name = self.name
         keys = [_key(name, text) for text in texts]
-        row = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-        vectors, found = self._file.read(name, list(row))
+        text_of = dict(zip(keys, texts, strict=True))
+        found = self._file.read(name, list(text_of))
         # By key: processes that miss the same texts form the same batches, whatever their order.
-        missing = {k: t for k, t in sorted(zip(keys, texts, strict=True)) if not found[row[k]]}
-        if missing:
-            computed = self._compute(missing, progress)
-            if not vectors.shape[1]:
-                vectors = np.zeros((len(row), computed.shape[1]), np.float16)
-            vectors[[row[key] for key in missing]] = computed
-        return vectors[[row[key] for key in keys]].astype(np.float32)
-
-    def _compute(self, missing: dict[bytes, str], progress: bool) -> np.ndarray:
-        """Embed texts (key -> text) in batches and store each; float16 (n, d)."""
-        from tqdm.auto import tqdm
-
-        keys, texts = list(missing), list(missing.values())
-        parts: list[np.ndarray] = []
+        missing = sorted(text_of.keys() - found.keys())
         size = getattr(self.embedder, "batch_size", _DEFAULT_BATCH)
-        with tqdm(total=len(texts), desc="Embedding", unit="text", disable=not progress) as bar:
-            for start in range(0, len(texts), size):
-                part, batch = keys[start : start + size], texts[start : start + size]
-                # Under the lock, another process may have stored the batch by now.
-                with self._file.turn(part[0]):
-                    vectors, found = self._file.read(self.name, part)
-                    todo = np.flatnonzero(~found).tolist()
-                    if todo:
-                        new = self._ask([batch[i] for i in todo], start, len(texts))
-                        self._file.write(self.name, self._spec, [part[i] for i in todo], new)
-                        vectors = vectors if vectors.shape[1] else np.empty_like(new)
-                        vectors[todo] = new
-                parts.append(vectors)
-                bar.update(len(batch))
-        return np.concatenate(parts)
+        batches = range(0, len(missing), size)
+        for start in tqdm(batches, "Embedding", unit="batch", disable=not (progress and missing)):
+            batch = missing[start : start + size]
+            # Under the lock, another process may have stored the batch by now.
+            with self._file.turn(batch[0]):
+                stored = self._file.read(name, batch)
+                if todo := [key for key in batch if key not in stored]:
+                    new = self._ask([text_of[key] for key in todo], start, len(missing))
+                    stored |= self._file.write(name, self._spec, todo, new)
+            found |= stored
+        values = np.frombuffer(b"".join(found[key] for key in keys), dtype="<f2")
+        return values.reshape(len(texts), -1).astype(np.float32)
 
     def _ask(self, texts: list[str], done: int, total: int) -> np.ndarray:
         try:
             # Rounded first: what float16 cannot hold is no finite vector.
             rounded = np.asarray(self.embedder.embed(texts)).astype(np.float16)
-            vectors = check_vectors(rounded, len(texts), self.name)
-            expected = self._file.embedder(self.name)[0]
-            if expected not in (None, vectors.shape[1]):
-                raise EmbeddingError(
-                    f"{self.name} answered with {vectors.shape[1]} dimensions, but gave {expected} "
-                    "before: the server behind this name has changed its model"
-                )
+            return check_vectors(
+                rounded, len(texts), self.name, self._file.embedder(self.name)[0]
+            ).astype(np.float16)
         except EmbeddingError as error:
             # Not chained: the cause may hold the key.
             raise EmbeddingError(
                 f"{error} [{done} of {total} new texts are stored in {self.path}; a further run "
                 "goes on from there]"
             ) from None
-        self.computed += len(texts)
-        return vectors.astype(np.float16)
 
 
 class _File:
@@ -198,59 +165,50 @@ class _File:
         from filelock import FileLock
 
         folder = self.path.parent / ".locks"
-        lock = FileLock(str(folder / f"{key[0] % _LOCK_FILES:02d}.lock"))
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except (PermissionError, NotADirectoryError, FileExistsError) as error:
-            raise self._unwritable(error) from error
+            lock = FileLock(str(folder / f"{key[0] % _LOCK_FILES:02d}.lock")).acquire()
         except (OSError, NotImplementedError) as error:
-            # On a file system without locks a text may be computed twice; entries stay right.
-            logger.warning("no file lock in %s (%s): going on without", self.path.parent, error)
-        try:
+            raise self._unwritable(error) from error
+        with lock:
             yield
-        finally:
-            lock.release()
 
     def embedder(self, name: str) -> tuple[int | None, str | None]:
         """Return the recorded dimension and specification of an embedder, None where unknown."""
+        if not self.path.exists():
+            return None, None
         with self._open() as connection:
             query = "SELECT dimension, spec FROM embedders WHERE name = ?"
-            row = connection.execute(query, (name,)).fetchone() if connection else None
-        return (None, None) if row is None else (int(row[0]), row[1])
+            return connection.execute(query, (name,)).fetchone() or (None, None)
 
-    def read(self, name: str, keys: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the stored vectors, float16 (n, d), and a bool mask (n,) of those found.
+    def read(self, name: str, keys: list[bytes]) -> dict[bytes, bytes]:
+        """Return the stored vectors, float16 (d,), by their keys.
 
         A damaged entry counts as absent and is replaced.
         """
-        found = np.zeros(len(keys), dtype=bool)
-        dimension = self.embedder(name)[0] or 0
-        vectors = np.zeros((len(keys), dimension), np.float16)
-        if not dimension:
-            return vectors, found
-        row = {key: number for number, key in enumerate(keys)}
+        dimension = self.embedder(name)[0]
+        if dimension is None:
+            return {}
+        found = {}
         with self._open() as connection:
-            assert connection is not None
             for start in range(0, len(keys), _KEYS_AT_ONCE):
                 part = keys[start : start + _KEYS_AT_ONCE]
                 marks = ",".join("?" * len(part))
                 query = f"SELECT key, vector, checksum FROM embeddings WHERE key IN ({marks})"
                 for key, vector, checksum in connection.execute(query, part):
                     if len(vector) == 2 * dimension and checksum == _checksum(key, vector):
-                        vectors[row[key]] = np.frombuffer(vector, dtype="<f2")
-                        found[row[key]] = True
+                        found[key] = vector
                     else:
                         logger.warning("%s: a damaged entry is computed again", self.path)
-        return vectors, found
+        return found
 
-    def write(self, name: str, spec: str | None, keys: list[bytes], vectors: np.ndarray) -> None:
-        """Store vectors, float16 (n, d), in one transaction."""
-        rows = []
-        for key, values in zip(keys, vectors.astype("<f2"), strict=True):
-            rows.append((key, values.tobytes(), _checksum(key, values.tobytes())))
-        with self._open(write=True) as connection:
-            assert connection is not None
+    def write(
+        self, name: str, spec: str | None, keys: list[bytes], vectors: np.ndarray
+    ) -> dict[bytes, bytes]:
+        """Store vectors, float16 (n, d), in one transaction; return them by their keys."""
+        values = [row.tobytes() for row in vectors.astype("<f2")]
+        stored = dict(zip(keys, values, strict=True))
+        with self._open() as connection:
             # IMMEDIATE takes the write lock at once: two writers cannot wait for each other.
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(
@@ -258,22 +216,19 @@ class _File:
                 "ON CONFLICT (name) DO UPDATE SET spec = coalesce(?3, spec)",
                 (name, vectors.shape[1], spec),
             )
+            rows = [(key, vector, _checksum(key, vector)) for key, vector in stored.items()]
             connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", rows)
             connection.execute("COMMIT")
+        return stored
 
     @contextlib.contextmanager
-    def _open(self, write: bool = False) -> Iterator[sqlite3.Connection | None]:
-        """Connect to the file; None where there is none to read."""
-        if not write and not self.path.exists():
-            yield None
-            return
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """Connect to the file; a new one gets its tables."""
         try:
             connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
-        except sqlite3.Error as error:
-            raise self._unwritable(error) from error
-        try:
-            self._prepare(connection)
-            yield connection
+            with contextlib.closing(connection):
+                connection.executescript(_TABLES)
+                yield connection
         except sqlite3.OperationalError as error:
             if "readonly" in str(error) or "unable to open" in str(error):
                 raise self._unwritable(error) from error
@@ -286,24 +241,6 @@ class _File:
                 f"{self.path} is damaged ({error}): delete or move it away and run again (what it "
                 "held is computed anew), or set HF_SPECCLIP_CACHE to another folder"
             ) from error
-        finally:
-            connection.close()
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Check the version of the file; create the tables of a new one."""
-        # In this order: another process may create the tables in between.
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if not tables:
-            connection.executescript(
-                f"BEGIN IMMEDIATE; PRAGMA user_version = {FORMAT_VERSION}; {_TABLES} COMMIT;"
-            )
-        elif version != FORMAT_VERSION:
-            raise CacheError(
-                f"{self.path} has format {version}, this version of hf_specclip writes "
-                f"{FORMAT_VERSION}: delete it, or set HF_SPECCLIP_CACHE (or cache_dir) to another "
-                "folder"
-            )
 
     def _unwritable(self, error: Exception) -> CacheError:
         return CacheError(

@@ -40,23 +40,19 @@ def get_embedder(
         (1, 384)
     """
     from .cache import CachedEmbedder, recorded_spec
-    from .local import OFFLINE_MODEL
+    from .local import OFFLINE_MODEL, LocalEmbedder, offline_embedder
 
     service, _, model = spec.partition(":")
     if base_url is not None and service != "openai":
         raise ValueError(f'base_url is for "openai" or "openai:MODEL", not {spec!r}')
     embedder: TextEmbedder
-    if service == "openai" and not {"@", "#"} & set(model):
+    if service == "openai" and "@" not in model:
         from .openai import DEFAULT_MODEL, OpenAIEmbedder
 
         embedder = OpenAIEmbedder(model or DEFAULT_MODEL, base_url=base_url)
     elif spec == "offline":
-        from .local import offline_embedder
-
         embedder = offline_embedder()
     elif service == "local" and model:
-        from .local import LocalEmbedder
-
         embedder = LocalEmbedder(model)
         if Path(model).expanduser().is_dir():
             spec = f"local:{Path(model).expanduser().resolve()}"

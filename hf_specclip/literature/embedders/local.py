@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +35,6 @@ class LocalEmbedder:
     Args:
         model: folder of a sentence-transformers model, or its id on the Hub.
         label: the model in `name`; by default the last part of `model`.
-        device: of torch; by default an accelerator if there is one.
 
     Raises:
         ImportError: when sentence-transformers is absent (at the first use).
@@ -45,13 +45,7 @@ class LocalEmbedder:
     # Sorted by length within so many, they are padded little.
     batch_size = 2048
 
-    def __init__(
-        self,
-        model: str | os.PathLike[str],
-        *,
-        label: str | None = None,
-        device: str | None = None,
-    ):
+    def __init__(self, model: str | os.PathLike[str], *, label: str | None = None):
         folder = Path(model).expanduser()
         written_as_path = not isinstance(model, str) or model.startswith((".", "~", "/"))
         if not folder.is_dir() and (written_as_path or len(folder.parts) > 2):
@@ -61,13 +55,6 @@ class LocalEmbedder:
             )
         self._source = str(folder if folder.is_dir() else model)
         self._label = label or folder.resolve().name
-        self._device = device
-
-    def __repr__(self) -> str:
-        return f"LocalEmbedder({self._source!r})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_model"}
 
     @cached_property
     def name(self) -> str:
@@ -77,9 +64,7 @@ class LocalEmbedder:
     @property
     def dimension(self) -> int:
         """Width of the vectors."""
-        model = self._model
-        ask = getattr(model, "get_embedding_dimension", None)
-        return int(ask() if ask else model.get_sentence_embedding_dimension())
+        return int(self._model.get_embedding_dimension())
 
     @cached_property
     def _folder(self) -> Path:
@@ -103,7 +88,7 @@ class LocalEmbedder:
                 f"local text embeddings need sentence-transformers: {_INSTALL}"
             ) from error
         try:
-            return SentenceTransformer(str(self._folder), device=self._device)
+            return SentenceTransformer(str(self._folder))
         except Exception as error:
             # The library raises a dozen types here, too: for the files and the weights.
             raise self._unusable(error) from error
@@ -118,29 +103,20 @@ class LocalEmbedder:
         texts = check_texts(texts)
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
-        pieces: list[str] = []
-        owner: list[int] = []
-        weights: list[int] = []
-        for row, (text, portions) in enumerate(zip(texts, self._portions(texts), strict=True)):
-            for portion, tokens in portions or [(text, 1)]:
-                pieces.append(portion)
-                owner.append(row)
-                weights.append(tokens)
+        portions = [self._portions(text) for text in texts]
+        pieces = [portion for each in portions for portion, _ in each]
         vectors = self._encode(pieces, progress)
         vectors = check_vectors(vectors, len(pieces), self._source)
         if len(pieces) == len(texts):
             return vectors
-        index = np.asarray(owner)
-        share = np.asarray(weights, dtype=np.float64)
-        total = np.zeros((len(texts), vectors.shape[1]))
-        np.add.at(total, index, vectors * share[:, None])
-        total /= np.bincount(index, weights=share)[:, None]
-        joined = np.bincount(index) > 1
+        tokens = np.array([n for each in portions for _, n in each], np.float64)[:, None]
+        lengths = np.array([len(each) for each in portions])
+        starts = np.cumsum(lengths) - lengths
+        means = np.add.reduceat(vectors * tokens, starts) / np.add.reduceat(tokens, starts)
         if np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):
-            total[joined] /= np.linalg.norm(total[joined], axis=1, keepdims=True)
-        result = total.astype(np.float32)
-        result[~joined] = vectors[~joined[index]]  # bit-identical to the model's
-        return result
+            joined = lengths > 1
+            means[joined] /= np.linalg.norm(means[joined], axis=1, keepdims=True)
+        return means.astype(np.float32)
 
     def _encode(self, texts: list[str], progress: bool) -> np.ndarray:
         """Encode texts of any length that the model reads; on CPUs in threads of one core each.
@@ -173,19 +149,18 @@ class LocalEmbedder:
             torch.set_num_threads(torch_threads)
         return np.concatenate(answers)[np.argsort(np.concatenate(parts))]
 
-    def _portions(self, texts: list[str]) -> list[list[tuple[str, int]]]:
-        """Return the portions of each text and their tokens; an empty list for one that fits."""
-        portions: list[list[tuple[str, int]]] = [[] for _ in texts]
-        limit = getattr(self._model, "max_seq_length", None)
+    def _portions(self, text: str) -> list[tuple[str, int]]:
+        """Return portions that fit the model, with their tokens (1 for a text that fits)."""
         tokenizer = getattr(self._model, "tokenizer", None)
-        if not limit or tokenizer is None:
-            return portions
+        # None and infinity are no limit.
+        limit = getattr(self._model, "max_seq_length", None) or math.inf
+        if tokenizer is None or math.isinf(limit):
+            return [(text, 1)]
         room = max(1, int(limit) - int(tokenizer.num_special_tokens_to_add()))
         # A token is at least one character: shorter texts need no counting.
-        for row in [i for i, text in enumerate(texts) if len(text) > room]:
-            if _count(tokenizer, texts[row]) > room:
-                portions[row] = list(_pack(tokenizer, split_sentences(texts[row]), room))
-        return portions
+        if len(text) <= room or _count(tokenizer, text) <= room:
+            return [(text, 1)]
+        return list(_pack(tokenizer, split_sentences(text), room))
 
 
 def offline_embedder() -> LocalEmbedder:
