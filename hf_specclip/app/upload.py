@@ -99,16 +99,13 @@ def _copy(files: Sequence[str | Path], folder: Path, max_bytes: int) -> None:
 def _read(folder: Path) -> XRaySpectrum:
     from ..spectra import SpectrumFileError, read_spectra
 
-    # None for a spectrum whose channels have no energies before an RMF is named.
-    spectra: dict[Path, list[XRaySpectrum] | None] = {}
+    spectra: dict[Path, list[XRaySpectrum]] = {}
     responses: dict[Path, str] = {}
     for path in sorted(folder.iterdir()):
         try:
             spectra[path] = read_spectra(path)
-        except SpectrumFileError as error:
-            if "RESPFILE" in (error.place or ""):
-                spectra[path] = None
-            elif response_type := _response_type(path):
+        except SpectrumFileError:
+            if response_type := _response_type(path):
                 responses[path] = response_type
             else:
                 raise
@@ -120,7 +117,7 @@ def _read(folder: Path) -> XRaySpectrum:
     source = _source_file(spectra)
     side_files = _side_files(source, spectra, responses)
     read = spectra[source]
-    if read is None or side_files:
+    if side_files:
         read = read_spectra(source, **side_files)
     if len(read) > 1:
         raise UploadError(
@@ -134,17 +131,17 @@ def _read(folder: Path) -> XRaySpectrum:
 
 
 def _side_files(
-    source: Path, spectra: dict[Path, list[XRaySpectrum] | None], responses: dict[Path, str]
+    source: Path, spectra: dict[Path, list[XRaySpectrum]], responses: dict[Path, str]
 ) -> dict[str, Path]:
     """Return the side files that the header does not name, where there is one of each type."""
     read = spectra[source]
     side_files = {}
     for response_type in ("arf", "rmf"):
         paths = [path for path, type_ in responses.items() if type_ == response_type]
-        if len(paths) == 1 and (read is None or getattr(read[0], response_type) is None):
+        if len(paths) == 1 and getattr(read[0], response_type) is None:
             side_files[response_type] = paths[0]
     others = [path for path in spectra if path != source]
-    if len(others) == 1 and (read is None or read[0].background_counts is None):
+    if len(others) == 1 and read[0].background_counts is None:
         side_files["background"] = others[0]
     return side_files
 
@@ -162,12 +159,12 @@ def _response_type(path: Path) -> str | None:
     return None
 
 
-def _source_file(spectra: dict[Path, list[XRaySpectrum] | None]) -> Path:
+def _source_file(spectra: dict[Path, list[XRaySpectrum]]) -> Path:
     """Return the source among spectra: the one with a background, else not named like one."""
     if len(spectra) == 1:
         return next(iter(spectra))
     with_background = [
-        path for path, read in spectra.items() if read and read[0].background_counts is not None
+        path for path, read in spectra.items() if read[0].background_counts is not None
     ]
     named_as_source = [
         path for path in spectra if not any(mark in path.name.lower() for mark in _BACKGROUND_MARKS)

@@ -45,12 +45,16 @@ class SpectrumReader:
         arguments: of `add_file_arguments`.
         is_name: returns True for a word that names a spectrum without being a file; it is then
             passed on as it is.
+        need_energies: report spectra whose channels have no energies, too.
     """
 
     def __init__(
-        self, arguments: argparse.Namespace, is_name: Callable[[str], bool] = lambda word: False
+        self,
+        arguments: argparse.Namespace,
+        is_name: Callable[[str], bool] = lambda word: False,
+        need_energies: bool = True,
     ):
-        self.files, self.is_name = arguments.files, is_name
+        self.files, self.is_name, self.need_energies = arguments.files, is_name, need_energies
         self.sides = {name: getattr(arguments, name) for name in ("arf", "rmf", "background")}
         if len(self.files) > 1 and any(self.sides.values()):
             raise ValueError("--arf, --rmf and --background go with a single FILE")
@@ -69,9 +73,20 @@ class SpectrumReader:
                 spectra = iter_spectra(file, **self.sides)
                 first = list(islice(spectra, 2))
                 for row, spectrum in enumerate(chain(first, spectra)):
-                    yield spectrum, Origin(file, row if len(first) > 1 else None)
+                    origin = Origin(file, row if len(first) > 1 else None)
+                    if self._is_usable(spectrum, origin):
+                        yield spectrum, origin
             except (OSError, ValueError) as error:
                 self.report(error, file)
+
+    def _is_usable(self, spectrum: XRaySpectrum, origin: Origin) -> bool:
+        """Return True for a spectrum that has what is needed of it; report others."""
+        try:
+            _ = self.need_energies and spectrum.channel_edges
+        except ValueError as error:
+            self.report(error, origin.file)
+            return False
+        return True
 
     def batches(self, size: int) -> Iterator[list[tuple[XRaySpectrum | Any, Origin]]]:
         """Iterate over the spectra in lists of at most `size`."""

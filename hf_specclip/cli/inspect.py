@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the content of the files; return the exit status."""
     from ..spectra.facts import spectrum_facts
 
-    reader = SpectrumReader(arguments)
+    reader = SpectrumReader(arguments, need_energies=False)
     answers = []
     for spectrum, origin in reader:
         facts = spectrum_facts(spectrum)
@@ -69,34 +69,41 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "observation", ", ".join(observation)
     detector, instrument = facts["detector"] or "", facts["instrument"] or ""
     camera = detector if detector.startswith(instrument) else f"{instrument} {detector}"
-    if facts["telescope"] or camera:
-        yield "instrument", f"{facts['telescope'] or ''} {camera}".strip()
+    parts = [facts["telescope"], camera.strip(), facts["grating"], facts["order"]]
+    if any(parts):
+        yield "instrument", " ".join(part for part in parts if part)
     yield "exposure", f"{facts['exposure_s']:,.1f} s"
-    low, high = facts["energy_range_kev"]
-    yield "channels", f"{facts['channels']}, {low:.3g}–{high:.4g} keV"
-    yield (
-        "counts",
-        f"{facts['total_counts']:,} in all, {facts['counts_0.5_8kev']:,} at 0.5–8 keV",
-    )
+    yield "channels", f"{facts['channels']:,}, {_energies(facts)}"
+    known = facts["energy_range_kev"] is not None
+    band = f", {facts['counts_0.5_8kev']:,} at 0.5–8 keV" if known else ""
+    yield "counts", f"{facts['total_counts']:,} in all{band}"
     if facts["background_total_counts"] is None:
         yield "background", "none found"
     else:
+        scale = facts["background_scale"]
+        factor = "" if scale is None else f", × {scale:.4g} in the aperture"
+        yield "background", f"{facts['background_total_counts']:,} counts in its region{factor}"
+    if known:
         yield (
-            "background",
-            f"{facts['background_total_counts']:,} counts in its region, "
-            f"× {facts['background_scale']:.4g} in the aperture",
+            "net",
+            f"{facts['net_counts_0.5_8kev']:,.1f} ± {facts['net_counts_error_0.5_8kev']:,.1f} "
+            f"counts, {facts['net_rate_0.5_8kev_per_s']:.4g} ct/s at 0.5–8 keV",
         )
-    yield (
-        "net",
-        f"{facts['net_counts_0.5_8kev']:,.1f} ± {facts['net_counts_error_0.5_8kev']:,.1f} "
-        f"counts, {facts['net_rate_0.5_8kev_per_s']:.4g} ct/s at 0.5–8 keV",
-    )
     peak = facts["effective_area_max_cm2"]
     area = "" if peak is None else f" (up to {format_number(peak)} cm² at 0.5–8 keV)"
     yield "ARF", f"{facts['arf'] or 'none found'}{area}"
     yield "RMF", facts["rmf"] or "none found"
     for note in facts["notes"]:
         yield "note", note
+
+
+def _energies(facts: dict[str, Any]) -> str:
+    """Write the energies of the channels and their origin."""
+    if facts["energy_range_kev"] is None:
+        return f"energies unknown without an RMF ({facts['energy_from']})"
+    low, high = facts["energy_range_kev"]
+    origin = facts["energy_from"]
+    return f"{low:.3g}–{high:.4g} keV" + (f" by {origin}" if origin else "")
 
 
 def _plot(spectrum: XRaySpectrum, path: Path) -> None:

@@ -219,7 +219,7 @@ def _response_of(spectrum: XRaySpectrum) -> tuple[np.ndarray, np.ndarray]:
     matrix: np.ndarray = rmf.dense()[rows] * np.asarray(spectrum.areascal, np.float32)
     if spectrum.arf is not None:
         matrix = matrix * spectrum.arf.on(rmf.energy_edges)[rows, None]
-    shares = overlap_fractions(spectrum.energy_edges, grid)
+    shares = overlap_fractions(spectrum.channel_edges, grid)
     return edges[: len(matrix) + 1], matrix.astype(np.float64) @ shares
 
 

@@ -11,7 +11,11 @@ __all__ = ["spectrum_facts"]
 
 _OBSERVATION = (
     *("source_name", "obsid", "obi", "region_id"),
-    *("telescope", "instrument", "detector", "grating", "ra", "dec"),
+    *("telescope", "instrument", "detector", "grating", "order", "ra", "dec"),
+)
+_OF_BAND = (
+    *("background_scale", "counts_0.5_8kev", "net_counts_0.5_8kev", "net_counts_error_0.5_8kev"),
+    *("net_rate_0.5_8kev_per_s", "effective_area_max_cm2"),
 )
 
 
@@ -21,14 +25,8 @@ def spectrum_facts(spectrum: XRaySpectrum) -> dict[str, Any]:
     Net counts have the error of two Poisson counts by Gaussian propagation: good enough to read,
     not to publish.
     """
-    binned = spectrum.rebinned()
-    counts = int(binned["counts"].sum())
-    scale = float(binned["background_scale"] or 0.0)
-    region = int(binned["background_counts"].sum())
     background = spectrum.background_counts
-    net = counts - scale * region
-    net_error = (counts + scale**2 * region) ** 0.5
-    area = binned["effective_area"]
+    edges = spectrum.energy_edges
     return {
         **{name: getattr(spectrum, name) for name in _OBSERVATION},
         "target_ra": None if spectrum.target is None else spectrum.target[0],
@@ -36,19 +34,38 @@ def spectrum_facts(spectrum: XRaySpectrum) -> dict[str, Any]:
         "exposure_s": float(spectrum.exposure),
         "frame_time_s": spectrum.frame_time,
         "channels": len(spectrum.counts),
-        "energy_range_kev": [float(spectrum.energy_edges[0]), float(spectrum.energy_edges[-1])],
+        "energy_range_kev": None if edges is None else [float(edges[0]), float(edges[-1])],
+        "energy_from": spectrum.energy_from,
         "total_counts": int(spectrum.counts.sum()),
         "background_total_counts": None if background is None else int(background.sum()),
-        "background_scale": None if background is None else scale,
-        "counts_0.5_8kev": counts,
-        "net_counts_0.5_8kev": net,
-        "net_counts_error_0.5_8kev": net_error,
-        "net_rate_0.5_8kev_per_s": net / spectrum.exposure,
-        "effective_area_max_cm2": None if area is None else float(area.max()),
+        **_facts_of_band(spectrum),
         "arf": _name(spectrum.arf),
         "rmf": _name(spectrum.rmf),
         "notes": list(spectrum.notes),
     }
+
+
+def _facts_of_band(spectrum: XRaySpectrum) -> dict[str, Any]:
+    """Return the values at 0.5–8 keV; None where the energies of the channels are unknown."""
+    if spectrum.energy_edges is None:
+        scale = spectrum.background_scale
+        known = isinstance(scale, float) and spectrum.background_counts is not None
+        return dict.fromkeys(_OF_BAND) | {"background_scale": scale if known else None}
+    binned = spectrum.rebinned()
+    counts = int(binned["counts"].sum())
+    scale = float(binned["background_scale"] or 0.0)
+    region = int(binned["background_counts"].sum())
+    net = counts - scale * region
+    area = binned["effective_area"]
+    values = (
+        None if spectrum.background_counts is None else scale,
+        counts,
+        net,
+        (counts + scale**2 * region) ** 0.5,
+        net / spectrum.exposure,
+        None if area is None else float(area.max()),
+    )
+    return dict(zip(_OF_BAND, values, strict=True))
 
 
 def _name(response: Any) -> str | None:

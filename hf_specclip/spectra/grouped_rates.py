@@ -80,7 +80,7 @@ def group_rates(
     """
     if group_counts is not None and group_counts < 1:
         raise ValueError(f"group_counts must be at least 1, not {group_counts}")
-    edges = spectrum.energy_edges
+    edges = spectrum.channel_edges
     low, high = energy_range or _default_range(spectrum)
     inside = np.flatnonzero((edges[:-1] >= low) & (edges[1:] <= high))
     if not inside.size:
@@ -144,7 +144,7 @@ def _background(
     region = spectrum.background_counts[part]
     scaled = region * np.broadcast_to(spectrum.background_scale, spectrum.counts.shape)[part]
     starts = group_channels(region, _least(region, asked))
-    edges = spectrum.energy_edges[part.start : part.stop + 1][np.append(starts, region.size)]
+    edges = spectrum.channel_edges[part.start : part.stop + 1][np.append(starts, region.size)]
     return edges, np.add.reduceat(scaled, starts) / (spectrum.exposure * np.diff(edges))
 
 
@@ -164,8 +164,8 @@ def poisson_errors(counts: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any
 
 
 def _default_range(spectrum: XRaySpectrum) -> tuple[float, float]:
-    edges = spectrum.energy_edges
-    if (spectrum.telescope or "").upper() == "CHANDRA" and edges[0] < 8 and edges[-1] > 0.5:
+    edges = spectrum.channel_edges
+    if spectrum.camera.chandra and edges[0] < 8 and edges[-1] > 0.5:
         return max(0.5, edges[0]), min(8.0, edges[-1])
     share = np.cumsum(spectrum.counts) / max(spectrum.counts.sum(), 1)
     first = int(np.searchsorted(share, 0.005))

@@ -129,7 +129,7 @@ def _draw_background(ax: Axes, points: GroupedRates) -> None:
 
 
 def _draw_model(ax: Axes, model: NDArray[Any], spectrum: XRaySpectrum, part: slice) -> None:
-    edges = ascending_edges(spectrum.energy_edges, "energy_edges")
+    edges = ascending_edges(spectrum.channel_edges, "energy_edges")
     if model.shape != spectrum.counts.shape:
         raise ValueError(f"model must have shape {spectrum.counts.shape}, not {model.shape}")
     density = (model / np.diff(edges))[part]
@@ -168,7 +168,7 @@ def _dress(
     ax.tick_params(which="both", direction="in", top=True, right=True, colors=_INK)
     for spine in ax.spines.values():
         spine.set_color("#b8c0c9")
-    parts = [spectrum.telescope, spectrum.instrument]
+    parts = [spectrum.camera.name]
     if spectrum.obsid is not None:
         parts.append(f"ObsID {spectrum.obsid}")
     if spectrum.region_id is not None:

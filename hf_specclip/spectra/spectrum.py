@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .instruments import Instrument, identify
+from .ogip.errors import SpectrumFileError
 from .rebin import ascending_edges, background_seed, deal_counts, detection_seed, energy_grid
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class XRaySpectrum:
 
     Attributes:
         counts: (n,) int64, counts in each channel (the whole aperture, background included).
-        energy_edges: (n + 1,) keV, ascending (EBOUNDS).
+        energy_edges: (n + 1,) keV, ascending (EBOUNDS); None where unknown.
         exposure: live time, s.
         background_counts: (n,) int64, counts of the background region, or None.
         background_exposure: s; the source's where None is given with background counts.
@@ -50,6 +52,7 @@ class XRaySpectrum:
         obsid, obi, region_id: the detection in the Chandra Source Catalog, or None.
         telescope, instrument, detector: as the header has them, or None.
         grating: `GRATING` of the header, None without one.
+        order: arm and order of a dispersed spectrum, such as ``HEG -1``; None for others.
         frame_time: s between two readouts (`TIMEDEL`), or None.
         ra, dec: position of the source, degrees ICRS, or None.
         target: position of the observation's target (`RA_TARG` or `RA_OBJ`), or None.
@@ -68,7 +71,7 @@ class XRaySpectrum:
     """
 
     counts: NDArray[np.int64]
-    energy_edges: NDArray[np.float64]
+    energy_edges: NDArray[np.float64] | None
     exposure: float
     background_counts: NDArray[np.int64] | None = None
     background_exposure: float | None = None
@@ -91,6 +94,7 @@ class XRaySpectrum:
     instrument: str | None = None
     detector: str | None = None
     grating: str | None = None
+    order: str | None = None
     frame_time: float | None = None
     ra: float | None = None
     dec: float | None = None
@@ -102,12 +106,14 @@ class XRaySpectrum:
     def __post_init__(self) -> None:
         counts = _counts(self.counts, "counts")
         n = counts.size
-        edges = ascending_edges(_in_unit(self.energy_edges, "keV"), "energy_edges")
-        if edges.size != n + 1:
-            raise ValueError(f"{n} channels need {n + 1} energy_edges, not {edges.size}")
-        if edges[0] < 0:
-            raise ValueError(f"energy_edges must not be negative (first is {edges[0]:g} keV)")
-        self._set(counts=counts, energy_edges=edges)
+        self._set(counts=counts)
+        if self.energy_edges is not None:
+            edges = ascending_edges(_in_unit(self.energy_edges, "keV"), "energy_edges")
+            if edges.size != n + 1:
+                raise ValueError(f"{n} channels need {n + 1} energy_edges, not {edges.size}")
+            if edges[0] < 0:
+                raise ValueError(f"energy_edges must not be negative (first is {edges[0]:g} keV)")
+            self._set(energy_edges=edges)
         self._set(exposure=_positive(_in_unit(self.exposure, "s"), "exposure"))
         self._set(backscal=_scaling(self.backscal, "backscal", n))
         self._set(areascal=_scaling(self.areascal, "areascal", n))
@@ -142,9 +148,10 @@ class XRaySpectrum:
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
+        edges = self.energy_edges
         parts = [
             f"{int(self.counts.sum())} counts in {self.counts.size} channels",
-            f"{self.energy_edges[0]:.4g}–{self.energy_edges[-1]:.4g} keV",
+            "energies unknown" if edges is None else f"{edges[0]:.4g}–{edges[-1]:.4g} keV",
             f"{self.exposure:.6g} s",
         ]
         if self.background_counts is not None:
@@ -152,6 +159,35 @@ class XRaySpectrum:
         parts += [name.upper() for name in ("arf", "rmf") if getattr(self, name) is not None]
         label = self.source_name or (Path(self.path).name if self.path else None)
         return f"<XRaySpectrum {label + ': ' if label else ''}{', '.join(parts)}>"
+
+    @property
+    def channel_edges(self) -> NDArray[np.float64]:
+        """Edges of the channels (n + 1,), keV.
+
+        Raises:
+            SpectrumFileError: they are unknown.
+        """
+        if self.energy_edges is None:
+            why = f" ({self.energy_from})" if self.energy_from else ""
+            raise SpectrumFileError(
+                f"the energies of its channels are unknown without an RMF{why}",
+                path=self.path,
+                place="keyword RESPFILE",
+                mend="put the RMF beside the file or give rmf= (--rmf)",
+            )
+        return self.energy_edges
+
+    @property
+    def camera(self) -> Instrument:
+        """Instrument that the keywords name; see `instruments.identify`."""
+        return identify(
+            self.telescope,
+            self.instrument,
+            self.detector,
+            self.grating,
+            self.order,
+            self.counts.size,
+        )
 
     @property
     def background_scale(self) -> float | NDArray[np.float64]:
@@ -202,7 +238,7 @@ class XRaySpectrum:
             ``region_id``, ``ra``, ``dec``, ``detector``, None where unknown.
 
         Raises:
-            ValueError: a grid that is not ascending.
+            ValueError: a grid that is not ascending, or unknown energies of the channels.
         """
         edges = energy_grid(n_bins, energy_range)
         centres = (edges[:-1] + edges[1:]) / 2
@@ -210,9 +246,9 @@ class XRaySpectrum:
         background = np.zeros(n_bins, dtype=np.int64)
         if self.background_counts is not None:
             region_seed = background_seed(seed)
-            background = deal_counts(self.background_counts, self.energy_edges, edges, region_seed)
+            background = deal_counts(self.background_counts, self.channel_edges, edges, region_seed)
         return {
-            "counts": deal_counts(self.counts, self.energy_edges, edges, seed).astype(np.int32),
+            "counts": deal_counts(self.counts, self.channel_edges, edges, seed).astype(np.int32),
             "background_counts": background.astype(np.int32),
             "background_scale": self._mean_background_scale(edges),
             "exposure": self.exposure,
@@ -240,7 +276,7 @@ class XRaySpectrum:
         scale = self.background_scale
         if isinstance(scale, float) or self.background_counts is None:
             return float(scale)
-        inside = (self.energy_edges[1:] > edges[0]) & (self.energy_edges[:-1] < edges[-1])
+        inside = (self.channel_edges[1:] > edges[0]) & (self.channel_edges[:-1] < edges[-1])
         weights = np.where(inside, self.background_counts, 0)
         if not weights.any():
             weights = np.where(inside.any(), inside, True).astype(np.int64)
@@ -254,7 +290,7 @@ class XRaySpectrum:
         else:
             return None
         if isinstance(self.areascal, np.ndarray):
-            centres = (self.energy_edges[:-1] + self.energy_edges[1:]) / 2
+            centres = (self.channel_edges[:-1] + self.channel_edges[1:]) / 2
             return (area * np.interp(energies, centres, self.areascal)).astype(np.float32)
         return (area * self.areascal).astype(np.float32)
 

@@ -32,7 +32,7 @@ from hf_specclip.spectra import (
     read_spectrum,
 )
 
-CHANDRA = {"TELESCOP": "CHANDRA", "INSTRUME": "ACIS", "CHANTYPE": "PI"}
+CHANDRA = {"TELESCOP": "CHANDRA", "INSTRUME": "ACIS", "CHANTYPE": "PI", "DETCHANS": 1024}
 
 
 @pytest.fixture(autouse=True)
@@ -253,7 +253,7 @@ def test_type_two(tmp_path):
     with pytest.raises(SpectrumFileError, match="no row 3"):
         read_spectrum(path, row=3)
     with pytest.raises(SpectrumFileError, match=r"absent.rmf.*give rmf="):
-        read_spectra(path)
+        _ = read_spectra(path)[2].channel_edges
     spectra = read_spectra(path, rmf=tmp_path / "src.rmf")
     assert [s.exposure for s in spectra] == [1e3, 2e3, 3e3]
     assert [s.backscal for s in spectra] == [1, 2, 4]
@@ -519,12 +519,54 @@ def test_acis_without_rmf_gets_nominal_energies(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "header", [{"TELESCOP": "SWIFT"}, {"INSTRUME": "HRC"}, {"CHANTYPE": "PHA"}]
-)
-def test_no_rmf_and_no_nominal_energies(tmp_path, header):
-    path = write(tmp_path / "a.pha", spectrum_hdu(header={**CHANDRA, **header}))
-    with pytest.raises(SpectrumFileError, match=r"a.pha, HDU 1 .*RESPFILE.*give rmf="):
-        read_spectrum(path)
+    "header",
+    [{"TELESCOP": "SWIFT"}, {"INSTRUME": "HRC"}, {"DETNAM": "HRC-I"}, {"CHANTYPE": "PHA"},
+     {"DETCHANS": 8192}, {"GRATING": "HETG", "TG_M": -1, "TG_PART": 1}],
+)  # fmt: skip
+def test_without_energies_counts_are_read_and_energies_refused(tmp_path, header):
+    """Nominal energies are those of the 1,024 PI channels of ACIS images alone."""
+    names = {"BACKFILE": "b.pha", "RESPFILE": "x.rmf", **CHANDRA, **header}
+    write(tmp_path / "b.pha", spectrum_hdu(COUNTS * 4, header={"BACKSCAL": 8.0}))
+    spectrum = read_spectrum(write(tmp_path / "a.pha", spectrum_hdu(header=names)))
+    assert spectrum.counts.tolist() == COUNTS.tolist()
+    assert (spectrum.exposure, spectrum.background_scale) == (1000.0, 0.25)
+    assert spectrum.energy_edges is None
+    for needs_energies in (spectrum.rebinned, lambda: spectrum.channel_edges):
+        with pytest.raises(SpectrumFileError, match=r"a.pha, .*RESPFILE.*x.rmf.*give rmf="):
+            needs_energies()
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("two", [True, False])
+def test_energies_of_a_dispersed_spectrum_are_its_wavelengths(tmp_path, two, descending):
+    """HETG, PHA I or a row of a PHA II: E = h c / λ, 12.398 keV Å; ACIS has no say."""
+    edges = np.linspace(1.0, 21.48, 8193)
+    low, high, counts = edges[:-1], edges[1:], np.zeros(8192, int)
+    counts[[10, 4000, 8000]] = 7, 11, 3  # at 1.027, 11.001 and 21.001 Å
+    if descending:
+        low, high, counts = low[::-1], high[::-1], counts[::-1]
+    columns = {"BIN_LO": low, "BIN_HI": high}
+    header = {**CHANDRA, "GRATING": "HETG", "DETCHANS": 8192}
+    if two:
+        columns = {name: values[None] for name, values in columns.items()} | {
+            "TG_M": np.array([-1], np.int16), "TG_PART": np.array([2], np.int16)
+        }  # fmt: skip
+        counts = counts[None]
+    else:
+        header |= {"TG_M": -1, "TG_PART": 2}
+    spectrum = read_spectrum(
+        write(tmp_path / "a.pha", spectrum_hdu(counts, columns=columns, header=header))
+    )
+    photons = np.repeat(
+        (spectrum.energy_edges[:-1] + spectrum.energy_edges[1:]) / 2, spectrum.counts
+    )
+    expected = 12.39842 / np.repeat([21.0012, 11.0012, 1.0263], [3, 11, 7])
+    assert np.allclose(photons, expected, rtol=2e-4)
+    assert spectrum.order == "MEG -1"
+    assert spectrum.camera.dispersed
+    assert not spectrum.camera.imaging_ccd
+    # All but the photons beyond 8 keV lie in the band of the model.
+    assert spectrum.rebinned()["counts"].sum() == 14
 
 
 # -- responses

@@ -129,8 +129,8 @@ def fit_spectra(
             )
         except ValueError as error:
             raise ValueError(f"{label_of(first)}: {error}") from error
-        noticed = noticed_channels(first.energy_edges, energy_range)
-        ends = (float(first.energy_edges[noticed.start]), float(first.energy_edges[noticed.stop]))
+        noticed = noticed_channels(first.channel_edges, energy_range)
+        ends = (float(first.channel_edges[noticed.start]), float(first.channel_edges[noticed.stop]))
         for row, index in enumerate(indices):
             results[index] = result_of_row(table, row, models, statistic, ends)
     return [results[index] for index in range(len(items))]

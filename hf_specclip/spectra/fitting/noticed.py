@@ -105,7 +105,7 @@ def arrays_of(spectra: Sequence[XRaySpectrum]) -> dict[str, Any]:
         "redistribution": rmf.dense() * np.asarray(first.areascal, dtype=np.float32),
         "effective_area": None if first.arf is None else first.arf.on(rmf.energy_edges),
         "energy_edges": rmf.energy_edges,
-        "channel_edges": first.energy_edges,
+        "channel_edges": first.channel_edges,
     }
 
 
@@ -152,7 +152,7 @@ def response_key(spectrum: XRaySpectrum) -> Any:
     """Return a key; spectra of equal key are folded together."""
     areascal = spectrum.areascal
     scaling = areascal if isinstance(areascal, float) else areascal.tobytes()
-    return id(spectrum.rmf), id(spectrum.arf), scaling, spectrum.energy_edges.tobytes()
+    return id(spectrum.rmf), id(spectrum.arf), scaling, spectrum.channel_edges.tobytes()
 
 
 def _background(spectrum: XRaySpectrum) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..instruments import DISPERSED
 from .errors import FractionalCountsError, SpectrumFileError
 from .fits_table import FitsFile, Table
 from .responses import MAX_CHANNELS
@@ -18,9 +19,11 @@ from .responses import MAX_CHANNELS
 MAX_SPECTRA = 100_000
 MAX_VALUES = 1 << 23  # spectra × channels
 _PER_CHANNEL = ("COUNTS", "RATE", "CHANNEL", "STAT_ERR", "QUALITY", "GROUPING", "BACKSCAL",
-                "AREASCAL", "BACKGROUND_UP", "BACKGROUND_DOWN")  # fmt: skip
+                "AREASCAL", "BACKGROUND_UP", "BACKGROUND_DOWN", "BIN_LO", "BIN_HI")  # fmt: skip
 # Units such as count/s, counts s**-1, ct s-1.
 _PER_SECOND = re.compile(r"/ *s|\bs(ec)?(\*\*|\^)?\(?-1")
+# Arms of Chandra's gratings by TG_PART.
+_ARMS: dict[int | None, str] = {1: "HEG", 2: "MEG", 3: "LEG"}
 _ABSENT = {"", "none", "null", "n/a", "unknown", "not available"}
 
 
@@ -38,6 +41,7 @@ class RawSpectrum:
     quality: NDArray[np.int64] | None
     grouping: NDArray[np.int64] | None
     stat_error: NDArray[np.float64] | None
+    wavelengths: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     def name(self, keyword: str) -> str | None:
         """Return a file name from the row (type II) or the header; None for ``none``."""
@@ -163,6 +167,7 @@ def read_raw(table: Table, row: int | None) -> RawSpectrum:
         quality=_flags(table, row, "QUALITY"),
         grouping=_flags(table, row, "GROUPING"),
         stat_error=stat_error,
+        wavelengths=_wavelengths(table, row, counts.size),
     )
     for label in ("backscal", "areascal", "quality", "grouping", "stat_error"):
         values = getattr(raw, label)
@@ -265,6 +270,44 @@ def _pha_channels(table: Table, row: int | None, n: int) -> NDArray[np.int64] | 
     return values.astype(np.int64)
 
 
+def _wavelengths(
+    table: Table, row: int | None, n: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return lower and upper wavelengths (Å) of the channels of a dispersed spectrum, or None."""
+    if "BIN_LO" not in table or "BIN_HI" not in table:
+        return None
+    unit = (table.unit("BIN_LO") or "angstrom").strip().lower()
+    low, high = _cell(table, row, "BIN_LO"), _cell(table, row, "BIN_HI")
+    if unit not in ("angstrom", "a") or low.size != n or high.size != n:
+        return None
+    return low, high
+
+
+def _order(raw: RawSpectrum) -> str | None:
+    """Return arm and order of a dispersed spectrum; None for the zeroth order and without a
+    grating.
+    """
+    part, order = (_whole_number(raw, name) for name in ("TG_PART", "TG_M"))
+    if order is None:
+        order = _whole_number(raw, "RFLORDER")
+    if part == 0 or order == 0:
+        return None
+    words = [_ARMS.get(part, ""), "" if order is None else f"{order:+d}"]
+    return " ".join(filter(None, words)) or (None if raw.wavelengths is None else DISPERSED)
+
+
+def _whole_number(raw: RawSpectrum, name: str) -> int | None:
+    """Return a column of a row, or a keyword, as a whole number; None where it is none."""
+    table = raw.table
+    if raw.row is not None and name in table and not table.is_text(name):
+        value: Any = _cell(table, raw.row, name)[0]
+    else:
+        value = table.header.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value % 1:
+        return None
+    return int(value)
+
+
 def background_columns(raw: RawSpectrum) -> RawSpectrum | None:
     """Read the background that CIAO puts beside grating spectra: strips above and below the
     source.
@@ -344,6 +387,7 @@ def observation_of(table: Table, raw: RawSpectrum) -> dict[str, Any]:
         "instrument": text("INSTRUME"),
         "detector": text("DETNAM"),
         "grating": text("GRATING"),
+        "order": _order(raw),
         "frame_time": seconds("TIMEDEL"),
         "ra": ra,
         "dec": dec,

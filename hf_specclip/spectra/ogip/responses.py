@@ -14,7 +14,7 @@ from ..response import EffectiveArea, RedistributionMatrix, SparseRows
 from .errors import SpectrumFileError
 from .fits_table import FitsFile, Ragged, Table
 
-__all__ = ["MAX_CHANNELS", "read_arf", "read_rmf"]
+__all__ = ["MAX_CHANNELS", "contiguous_bins", "read_arf", "read_rmf"]
 
 # XRISM/Resolve has 60,000 channels, the most of any instrument so far.
 MAX_CHANNELS = 1 << 18
@@ -94,12 +94,15 @@ def _table(
     )
 
 
-def _contiguous(
+def contiguous_bins(
     table: Table, low: NDArray[np.float64], high: NDArray[np.float64], names: tuple[str, str]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return ascending edges from lower and upper ones, and the rows that they belong to.
+    """Return ascending edges (keV) from lower and upper ones, and the rows that they belong to.
 
     Bins of true energy without a width (some of ROSAT's) take no photons and are left out.
+
+    Raises:
+        SpectrumFileError: energies that are not finite, not monotonic, or leave gaps.
     """
     label = f"{names[0]}/{names[1]}"
     mend = "correct the energies of the response"
@@ -141,7 +144,7 @@ def _energies(table: Table, name: str) -> NDArray[np.float64]:
 
 def _energy_bins(table: Table) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     low, high = _energies(table, "ENERG_LO"), _energies(table, "ENERG_HI")
-    edges, order = _contiguous(table, low, high, ("ENERG_LO", "ENERG_HI"))
+    edges, order = contiguous_bins(table, low, high, ("ENERG_LO", "ENERG_HI"))
     if edges[0] == 0:
         # Power laws diverge at zero; XSPEC and Sherpa lift the edge as well.
         edges[0] = min(1e-10, edges[1] / 2)
@@ -174,7 +177,7 @@ class _Rmf:
                 f"{table.n_rows:,} rows are more than {MAX_CHANNELS:,}", mend="is it a response?"
             )
         low, high = _energies(self.ebounds, "E_MIN"), _energies(self.ebounds, "E_MAX")
-        self.channel_edges, self.channel_order = _contiguous(
+        self.channel_edges, self.channel_order = contiguous_bins(
             self.ebounds, low, high, ("E_MIN", "E_MAX")
         )
 

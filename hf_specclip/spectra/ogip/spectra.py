@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..instruments import ACIS_CHANNELS, ACIS_PI_CHANNEL_KEV, Instrument, identify
 from ..response import EffectiveArea, RedistributionMatrix
 from ..spectrum import XRaySpectrum
 from .errors import FractionalCountsError, SpectrumFileError
@@ -33,14 +34,14 @@ from .pha_table import (
     rows_of,
     spectra_in,
 )
-from .responses import MAX_CHANNELS, read_arf, read_rmf
+from .responses import MAX_CHANNELS, contiguous_bins, read_arf, read_rmf
 
 __all__ = ["iter_spectra", "read_arf", "read_rmf", "read_spectra", "read_spectrum"]
 
 FilePath = str | os.PathLike[str]
 
-ACIS_PI_CHANNEL_KEV = 0.0146
-"""Width of a Chandra ACIS PI channel; channel 1 begins at 0 keV (CIAO, "PI")."""
+KEV_ANGSTROM = 12.398419843
+"""Energy of a photon times its wavelength, h c, keV Å (CODATA 2018)."""
 
 _CSC_NAME = re.compile(r"(?P<before>.+N)(?P<version>\d{3})(?P<after>(?:_.+)?_)pha3$")
 _CSC_VERSIONS = 60
@@ -71,8 +72,10 @@ def read_spectrum(
         row: which spectrum, from 0, where the file holds several.
 
     Returns:
-        the spectrum. Without an RMF the channels of Chandra ACIS PI spectra get their nominal
-        energies (14.6 eV each, channel 1 from 0 keV); `XRaySpectrum.energy_from` says so.
+        the spectrum. Without an RMF the energies of the channels come from the wavelengths of a
+        dispersed spectrum (BIN_LO, BIN_HI) or, for the 1,024 PI channels of Chandra ACIS, are
+        nominal (14.6 eV each, channel 1 from 0 keV); `XRaySpectrum.energy_from` says so. Others
+        have no energies: their counts can be read, and what needs energies refuses.
 
     Raises:
         SpectrumFileError: naming the file, the HDU, column or keyword, and the mend.
@@ -163,9 +166,12 @@ class _Assembler:
             background = None
             name = Path(str(error.path)).name
             notes.append(f"background of {name} left out, not observed counts: {error.problem}")
-        channels, edges, energy_from = self._energies(raw, rmf)
+        about = observation_of(table, raw)
+        named = ("telescope", "instrument", "detector", "grating", "order")
+        instrument = identify(*(about[name] for name in named), raw.counts.size)
+        channels, edges, energy_from = self._energies(raw, rmf, instrument)
         raw = self._aligned(raw, channels, notes)
-        ascending = edges[-1] > edges[0]
+        ascending = edges is None or edges[-1] > edges[0]
 
         def sort(values: Any) -> Any:
             flip = isinstance(values, np.ndarray) and not ascending
@@ -177,7 +183,6 @@ class _Assembler:
             values |= {f"background_{name}": sort(getattr(background, name)) for name in _SCALED}
         elif background is not None:
             values |= {f"background_{name}": getattr(background, name) for name in _SCALED}
-        about = observation_of(table, raw)
         try:
             return XRaySpectrum(
                 energy_edges=sort(edges),
@@ -302,10 +307,10 @@ class _Assembler:
     # -- channels and energies
 
     def _energies(
-        self, raw: RawSpectrum, rmf: RedistributionMatrix | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64], str]:
-        """Return channel numbers in the file's order, their edges in that order, and their
-        origin.
+        self, raw: RawSpectrum, rmf: RedistributionMatrix | None, instrument: Instrument
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64] | None, str]:
+        """Return channel numbers in the file's order, their edges in that order (None where
+        unknown), and their origin.
         """
         if rmf is not None:
             numbers = rmf.channels
@@ -317,18 +322,17 @@ class _Assembler:
                 numbers, edges = numbers[::-1], edges[::-1]
             name = Path(rmf.path).name if rmf.path else "the RMF given"
             return numbers, edges, f"EBOUNDS of {name}"
-        header = raw.table.header
-        kind = (header.text("CHANTYPE") or "PI").upper()
-        telescope = (header.text("TELESCOP") or "").upper()
-        instrument = (header.text("INSTRUME") or "").upper()
-        if telescope == "CHANDRA" and instrument == "ACIS" and kind == "PI":
-            if raw.channels is None:
-                numbers = np.arange(1, raw.counts.size + 1)
-            else:
-                numbers = np.arange(raw.channels[0], raw.channels[-1] + 1)
-            if numbers[0] < 1 or numbers.size > MAX_CHANNELS:
+        if raw.channels is None:
+            numbers = np.arange(1, raw.counts.size + 1)
+        else:
+            numbers = np.arange(raw.channels[0], raw.channels[-1] + 1)
+        if raw.wavelengths is not None and raw.counts.size == numbers.size:
+            return numbers, _energies_of(raw), "BIN_LO and BIN_HI of the spectrum (no RMF)"
+        if _has_acis_pi_channels(raw, instrument):
+            if numbers[0] < 1 or numbers[-1] > ACIS_CHANNELS:
                 raise raw.table.error(
-                    f"ACIS PI channels count from 1, not {numbers[0]}",
+                    f"ACIS PI channels count from 1 to {ACIS_CHANNELS}, "
+                    f"not {numbers[0]}…{numbers[-1]}",
                     column="CHANNEL",
                     mend="give the response: rmf=",
                 )
@@ -336,12 +340,9 @@ class _Assembler:
             return numbers, edges, "ACIS PI channels of 14.6 eV (no RMF)"
         named = raw.name("RESPFILE")
         looked = "the header names none" if named is None else f"{basename(named)!r} was not found"
-        raise SpectrumFileError(
-            f"the energies of its channels are unknown without an RMF ({looked})",
-            path=self.file.path,
-            place=f"{raw.table.label}, keyword RESPFILE",
-            mend="put the RMF beside the file or give rmf=",
-        )
+        if numbers.size > MAX_CHANNELS:
+            raise raw.table.error(f"{numbers.size:,} channels are too many", mend="give rmf=")
+        return numbers, None, looked
 
     def _aligned(
         self, raw: RawSpectrum, channels: NDArray[np.int64], notes: list[str]
@@ -367,6 +368,31 @@ class _Assembler:
             column="CHANNEL",
             mend="give the RMF that belongs to this spectrum: rmf=",
         )
+
+
+def _energies_of(raw: RawSpectrum) -> NDArray[np.float64]:
+    """Return channel edges (keV) of a dispersed spectrum in the order of its channels."""
+    assert raw.wavelengths is not None
+    low, high = raw.wavelengths
+    with np.errstate(divide="ignore", invalid="ignore"):
+        energies = KEV_ANGSTROM / high, KEV_ANGSTROM / low
+    edges, order = contiguous_bins(raw.table, *energies, ("BIN_LO", "BIN_HI"))
+    return edges if order[0] == 0 else edges[::-1]
+
+
+def _has_acis_pi_channels(raw: RawSpectrum, instrument: Instrument) -> bool:
+    """Return True for a spectrum in the 1,024 PI channels of ACIS, none but which have nominal
+    energies.
+    """
+    header = raw.table.header
+    channels = header.integer("DETCHANS") or raw.counts.size
+    return (
+        instrument.chandra
+        and instrument.imaging_ccd
+        and instrument.stated_camera
+        and (header.text("CHANTYPE") or "PI").upper() == "PI"
+        and channels == ACIS_CHANNELS
+    )
 
 
 def _backgrounds_in(path: Path) -> tuple[list[Any], list[Any]]:
