@@ -100,7 +100,7 @@ class Instrument:
 
 def identify(
     telescope: str | None = None,
-    camera: str | None = None,
+    instrument: str | None = None,
     detector: str | None = None,
     grating: str | None = None,
     order: str | None = None,
@@ -110,13 +110,13 @@ def identify(
 
     Args:
         telescope: TELESCOP.
-        camera: INSTRUME.
+        instrument: INSTRUME.
         detector: DETNAM.
         grating: GRATING.
         order: arm and order of a dispersed spectrum, None for an undispersed one.
         channels: number of channels; Chandra's dispersed spectra have more than imaging ones.
     """
-    words = [(text or "").strip().upper() for text in (telescope, camera, detector, grating)]
+    words = [(text or "").strip().upper() for text in (telescope, instrument, detector, grating)]
     telescope_word, camera_word, detector_word, grating_word = words
     chandra = telescope_word.startswith(("CHANDRA", "AXAF"))
     # Without a telescope the camera is looked for among Chandra's, the first of the table.
@@ -138,7 +138,7 @@ def identify(
     acis = (chandra or not telescope_word) and entry.band is not None
     if camera_word or detector_word:
         acis = acis and any(word.startswith("ACIS") for word in (camera_word, detector_word))
-    name = [telescope, camera or detector, in_beam, order if order != DISPERSED else None]
+    name = [telescope, instrument or detector, in_beam, order if order != DISPERSED else None]
     return Instrument(
         name=" ".join(str(part).strip() for part in name if part),
         chandra=chandra,

@@ -168,7 +168,8 @@ class _Assembler:
             notes.append(f"background of {name} left out, not observed counts: {error.problem}")
         about = observation_of(table, raw)
         named = ("telescope", "instrument", "detector", "grating", "order")
-        instrument = identify(*(about[name] for name in named), raw.counts.size)
+        keywords = {name: about[name] for name in named}
+        instrument = identify(**keywords, channels=raw.counts.size)
         channels, edges, energy_from = self._energies(raw, rmf, instrument)
         raw = self._aligned(raw, channels, notes)
         ascending = edges is None or edges[-1] > edges[0]
