@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import os
+import pickle
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecCLIPError
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 MAX_FILES = 6
 MAX_FILE_BYTES = 64 << 20
 MAX_SECONDS = 60.0
+MAX_MEMORY = 2 << 30  # bytes of addresses that reading may take
+_TOO_MUCH = "The files need more memory or time than there is here."
 _BACKGROUND_MARKS = ("bkg", "_bg", "back")
 
 
@@ -34,7 +39,7 @@ def read_upload(
 ) -> XRaySpectrum:
     """Read the spectrum among some files, with the responses and background among them.
 
-    The files are copied to a temporary folder and read there.
+    The files are copied to a temporary folder, and read there by a process that can be ended.
 
     Args:
         files: a PHA file and optionally its ARF, RMF and background, in any order.
@@ -47,34 +52,58 @@ def read_upload(
     with tempfile.TemporaryDirectory(prefix="specclip-") as name:
         folder = Path(name)
         _copy(files, folder, max_bytes)
+        answer = _read_within(max_seconds, folder)
+        if isinstance(answer, str):
+            raise UploadError(_without_folder(answer, folder))
+        return answer
+
+
+def _read_within(seconds: float, folder: Path) -> Any:
+    """Return the spectrum of a folder, or what is wrong; a child reads it, and is ended in time."""
+    command = [sys.executable, "-P", "-m", __name__, folder, math.ceil(seconds), MAX_MEMORY]
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    environment = {
+        **os.environ,
+        **one_thread,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    with tempfile.TemporaryFile() as answer:
         try:
-            return _read_within(max_seconds, folder)
-        except UploadError:
-            raise
-        except MemoryError:
-            raise UploadError("The files need more memory than there is here.") from None
-        except (SpecCLIPError, OSError, ValueError) as error:
-            raise UploadError(_without_folder(str(error), folder)) from None
+            done = subprocess.run(
+                list(map(str, command)),
+                stdin=subprocess.DEVNULL,
+                stdout=answer,
+                stderr=subprocess.DEVNULL,
+                timeout=seconds,
+                env=environment,
+            )
+        except subprocess.TimeoutExpired:
+            raise UploadError(
+                f"Reading took longer than {seconds:g} seconds and was given up: try a smaller "
+                "response file, or the PHA file alone."
+            ) from None
+        if done.returncode != 0:
+            raise UploadError(_TOO_MUCH)
+        answer.seek(0)
+        return pickle.load(answer)
 
 
-def _read_within(seconds: float, folder: Path) -> XRaySpectrum:
-    """Read a folder in a thread; one that takes too long is left to end by itself."""
-    result: Future[XRaySpectrum] = Future()
+def _read_in_child(folder: str, seconds: str, memory: str) -> None:
+    """Read a folder within limits, and write the spectrum, or what is wrong, to standard output."""
+    with contextlib.suppress(ImportError):  # not there on Windows
+        import resource
 
-    def work() -> None:
-        try:
-            result.set_result(_read(folder))
-        except BaseException as error:
-            result.set_exception(error)
-
-    Thread(target=work, name="specclip-upload", daemon=True).start()
+        limits = {"RLIMIT_AS": int(memory), "RLIMIT_FSIZE": int(memory) // 2,
+                  "RLIMIT_CPU": int(seconds) + 1}  # fmt: skip
+        for name, limit in limits.items():
+            resource.setrlimit(getattr(resource, name), (limit, limit))
     try:
-        return result.result(timeout=seconds)
-    except FutureTimeoutError:
-        raise UploadError(
-            f"Reading took longer than {seconds:g} seconds and was given up: try a smaller "
-            "response file, or the PHA file alone."
-        ) from None
+        answer: Any = _read(Path(folder))
+    except MemoryError:
+        answer = _TOO_MUCH
+    except (SpecCLIPError, OSError, ValueError) as error:
+        answer = str(error)
+    pickle.dump(answer, sys.stdout.buffer)
 
 
 def _copy(files: Sequence[str | Path], folder: Path, max_bytes: int) -> None:
@@ -179,3 +208,7 @@ def _source_file(spectra: dict[Path, list[XRaySpectrum]]) -> Path:
 def _without_folder(message: str, folder: Path) -> str:
     message = message.replace(f"{folder}/", "").replace(str(folder), "the upload")
     return f"{message.rstrip('.')}."
+
+
+if __name__ == "__main__":
+    _read_in_child(*sys.argv[1:])

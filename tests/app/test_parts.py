@@ -1,7 +1,5 @@
 """Parts of the page without a browser: uploads, escaping, and models without some parts."""
 
-from threading import Event
-
 import numpy as np
 import pytest
 from chandra_pha import write_pha
@@ -44,11 +42,18 @@ def test_bounds(tmp_path, monkeypatch):
         read_upload([path, path])
     with pytest.raises(UploadError, match="No file arrived"):
         read_upload([])
-    forever = Event()
-    monkeypatch.setattr(upload, "_read", lambda folder: forever.wait())
-    with pytest.raises(UploadError, match=r"longer than 0.1 seconds"):
-        read_upload([path], max_seconds=0.1)
-    forever.set()
+    with pytest.raises(UploadError, match=r"longer than 0.05 seconds"):
+        read_upload([path], max_seconds=0.05)
+    monkeypatch.setattr(upload, "MAX_MEMORY", 100 << 20)
+    with pytest.raises(UploadError, match="more memory"):
+        read_upload([path])
+
+
+def test_a_file_that_is_no_spectrum_is_named_without_its_folder(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("no spectrum")
+    with pytest.raises(UploadError, match=r"^notes.txt: is not a FITS file"):
+        read_upload([path])
 
 
 def test_the_source_is_told_from_its_background(tmp_path):
@@ -92,7 +97,7 @@ def test_a_model_without_experts_or_spectra_says_so(tiny_run, uploads, tmp_path)
     shutil.copytree(tiny_run / "model", tmp_path / "model")
     for part in ("zero_shot", "gallery"):
         shutil.rmtree(tmp_path / "model" / part, ignore_errors=True)
-    events = PageEvents(Describer.from_pretrained(tmp_path / "model"), 1 << 20, 5.0)
+    events = PageEvents(Describer.from_pretrained(tmp_path / "model"), 1 << 20, 60.0)
     path = write_pha(tmp_path / "source.pi", np.ones(1024, int))
     parts = events.upload([str(path)])
     text = " ".join(part for part in parts if isinstance(part, str))
