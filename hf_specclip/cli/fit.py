@@ -1,108 +1,160 @@
-"""The `specclip fit` command: spectral fits as in the Chandra Source Catalog."""
+"""The `specclip fit` command: spectral fits, by default as in the Chandra Source Catalog."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..describe.measured import fit_lines
-from ..models.variables_specclip import BANDS
-from .arguments import add_parser, choices_of, positive_int, print_json
+from ..describe.measured import MODEL_TITLES, fit_lines
+from .arguments import add_parser, comma_separated, numbered_path, positive_int, print_json
 from .file_arguments import Origin, SpectrumReader, add_file_arguments
 
 if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
-    from ..spectra.fitting.fit import FitResult
+    from ..spectra.fitting.result import FitResult
 
 DESCRIPTION = """\
-Fit the four models of the Chandra Source Catalog to spectra, as the catalogue does: an absorbed
-power law, black body, bremsstrahlung and thermal plasma (solar abundance), 0.5–7 keV, at least 16
-counts in a group, background subtracted, χ² with the variance of the data, phabs absorption with
-the abundances of Anders & Grevesse. Limits are 68 % for one parameter; a limit beyond the bounds of
-the parameter is left out (null in JSON).
+Fit spectral models behind cold gas to spectra, by default as the Chandra Source Catalog does: an
+absorbed power law, black body, bremsstrahlung and thermal plasma (solar abundance), 0.5–7 keV, at
+least 16 counts in a group, background subtracted, χ² with the variance of the data, phabs
+absorption with the abundances of Anders & Grevesse. Limits are 68 % for one parameter; a limit
+beyond the bounds of the parameter is left out (null in JSON).
 
-As in the catalogue, a spectrum with 150 net counts or fewer is not fitted (--min-counts). For few
-counts choose --statistic cstat: it keeps the channels that χ² has to leave out, needs no errors
-from the data, and allows smaller groups (--group).
+A sum of two models shares one column (--model apec+powlaw). Spectra with 150 net counts or fewer,
+where χ² would be wrong, are fitted by the C-statistic (W with a background) in groups of 5, with
+more than 20 net counts. The band follows the instrument: 0.5–7 keV for Chandra, 0.3–10 for XMM and
+Swift, 3–79 for NuSTAR.
 
   specclip fit acisf01575_001N001_r0085_pha3.fits.gz
-  specclip fit --statistic cstat --group 5 --min-counts 20 faint.pi
+  specclip fit --model apec+powlaw --nh 2.5e20 --redshift 0.1 --plot fit.png source.pi
+  specclip fit --band 2 10 -o fits.ecsv *.pha
   specclip fit --json *.pha | jq '.[] | {file, gamma: .powlaw_gamma}'
 """
 MODELS = ("powlaw", "bb", "brems", "apec")
+FLUX_BAND = (0.5, 7.0)
+# Columns of a table beside those of the models.
+COLUMNS: dict[str, type] = {
+    "file": str,
+    "row": int,
+    "source_name": str,
+    "obsid": int,
+    "net_counts": float,
+    "groups": int,
+    "statistic": str,
+    "energy_low": float,
+    "energy_high": float,
+    "redshift": float,
+    "warnings": str,
+}
 
 
 def add_command(subparsers: Any) -> None:
     """Add the `fit` command."""
-    parser = add_parser(
-        subparsers, "fit", "spectral fits as in the Chandra Source Catalog", DESCRIPTION, run
-    )
+    parser = add_parser(subparsers, "fit", "spectral fits, as in the catalogue", DESCRIPTION, run)
     add_file_arguments(parser)
     parser.add_argument(
-        "--models",
-        type=choices_of(MODELS),
+        "-o", "--output", type=Path, metavar="FILE", help="write a table: .ecsv, .fits or .parquet"
+    )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="IMAGE",
+        help="also draw data, folded models and residuals (png, pdf, svg)",
+    )
+    parser.add_argument(
+        "--model",
+        type=_model_names,
         default=MODELS,
         metavar="MODEL,…",
-        help=f"some of {','.join(MODELS)} (default all)",
+        help=f"some of {', '.join(MODEL_TITLES)}, or two with + between them (default "
+        f"{','.join(MODELS)})",
+    )
+    parser.add_argument(
+        "--nh",
+        type=_column,
+        metavar="N",
+        help="hold the column at N cm⁻² (such as 2.5e20) instead of fitting it",
+    )
+    parser.add_argument(
+        "--redshift", type=float, default=0.0, metavar="Z", help="of the source (default 0)"
     )
     parser.add_argument(
         "--statistic",
-        choices=("chi2datavar", "cstat"),
-        default="chi2datavar",
-        help="cstat is the W statistic if there is a background (default chi2datavar)",
+        choices=("auto", "chi2datavar", "cstat"),
+        default="auto",
+        help="cstat is the W statistic if there is a background (default: by the counts)",
     )
     parser.add_argument(
         "--group",
         type=positive_int,
-        default=16,
         metavar="N",
-        help="least counts in a group (default 16)",
+        help="least counts in a group (default 16, 5 with cstat)",
+    )
+    energies: dict[str, Any] = {"nargs": 2, "type": float, "metavar": ("LOW", "HIGH")}
+    parser.add_argument(
+        "--energy-range", **energies, help="keV to fit (default: by the instrument)"
     )
     parser.add_argument(
-        "--energy-range",
-        nargs=2,
-        type=float,
-        default=BANDS["b"],
-        metavar=("LOW", "HIGH"),
-        help="keV (default 0.5 7)",
+        "--band",
+        **energies,
+        action="append",
+        default=[],
+        help="keV of a further flux beside 0.5–7 (repeat)",
     )
     parser.add_argument(
         "--min-counts",
         type=float,
-        default=150.0,
         metavar="N",
-        help="fit spectra with more net counts than this (default 150)",
+        help="fit spectra with more net counts than this (default 150, 20 with cstat)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Fit the spectra of the files; return the exit status."""
-    from ..spectra.fitting.fit import fit_spectra
+    from ..spectra.fitting.spectrum_fit import fit_spectrum
+    from .tables import check_format, write_table
 
+    if arguments.output is not None:
+        check_format(arguments.output)  # before the work, not after it
     reader = SpectrumReader(arguments)
-    answers = []
+    answers: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
+    units: dict[str, str] = {}
     for spectrum, origin in reader:
         try:
-            [result] = fit_spectra(
+            result = fit_spectrum(
                 spectrum,
-                arguments.models,
+                arguments.model,
                 statistic=arguments.statistic,
-                energy_range=tuple(arguments.energy_range),
+                energy_range=tuple(arguments.energy_range) if arguments.energy_range else None,
                 group_counts=arguments.group,
                 min_net_counts=arguments.min_counts,
+                nh=None if arguments.nh is None else arguments.nh / 1e20,
+                redshift=arguments.redshift,
+                bands=list(dict.fromkeys([FLUX_BAND, *map(tuple, arguments.band)])),
             )
         except ValueError as error:
             reader.report(error, origin.file)
             continue
-        answers.append(_facts(result, spectrum, origin))
+        answers.append(_facts(result, spectrum, origin, arguments.redshift))
+        rows.append(_row(answers[-1]))
+        units |= result.units()
+        if arguments.plot:
+            _plot(spectrum, result, numbered_path(arguments.plot, len(answers)))
         if not arguments.json:
             print(_text(result, origin))
+    if rows and arguments.output is not None:
+        types = COLUMNS | {name: _type(name) for name in rows[0] if name not in COLUMNS}
+        write_table(rows, arguments.output, types, units)
     if arguments.json:
         print_json(answers)
     return reader.status
 
 
-def _facts(result: FitResult, spectrum: XRaySpectrum, origin: Origin) -> dict[str, Any]:
+def _facts(
+    result: FitResult, spectrum: XRaySpectrum, origin: Origin, redshift: float
+) -> dict[str, Any]:
     """Return the catalogue's columns of one spectrum, with the settings of the fit."""
     facts: dict[str, Any] = {
         **origin._asdict(),
@@ -112,12 +164,31 @@ def _facts(result: FitResult, spectrum: XRaySpectrum, origin: Origin) -> dict[st
         "groups": result.n_groups,
         "statistic": result.statistic,
         "energy_range_kev": list(result.energy_range),
+        "redshift": redshift,
+        "warnings": list(result.warnings),
         **result.columns(),
     }
     for name, fit in result.models.items():
         facts[f"{name}_dof"] = fit.dof
+        facts[f"{name}_probability"] = fit.probability
         facts[f"{name}_reason"] = fit.reason
+        facts[f"{name}_warnings"] = list(fit.warnings)
     return facts
+
+
+def _row(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return facts as a row of a table: lists become texts or columns of their own."""
+    row = dict(facts)
+    row["energy_low"], row["energy_high"] = row.pop("energy_range_kev")
+    return {
+        name: "; ".join(value) if isinstance(value, list) else value for name, value in row.items()
+    }
+
+
+def _type(name: str) -> type:
+    if name.endswith(("_reason", "_warnings")):
+        return str
+    return int if name.endswith("_dof") else float
 
 
 def _text(result: FitResult, origin: Origin) -> str:
@@ -128,3 +199,46 @@ def _text(result: FitResult, origin: Origin) -> str:
         *fit_lines(result),
     ]
     return "\n".join([str(origin), *(f"  {line}" for line in lines)])
+
+
+def _plot(spectrum: XRaySpectrum, result: FitResult, path: Path) -> None:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('drawing needs matplotlib: pip install "hf-specclip[plot]"') from error
+    from ..spectra.plot_fit import draw_fit
+
+    figure = Figure(figsize=(7.2, 5.6), layout="constrained")
+    draw_fit(spectrum, result, figure)
+    figure.savefig(path, dpi=150)
+
+
+def _model_names(text: str) -> tuple[str, ...]:
+    """Parse names of models with commas between them, each of one or two components."""
+    names = tuple(name.replace(" ", "") for name in comma_separated(text))
+    for name in names:
+        parts = name.split("+")
+        if len(parts) > 2 or any(part not in MODEL_TITLES for part in parts):
+            known = ", ".join(MODEL_TITLES)
+            raise argparse.ArgumentTypeError(
+                f"{name!r}: give {known}, or two of them with + between"
+            )
+    if not names:
+        raise argparse.ArgumentTypeError("name a model")
+    return names
+
+
+def _column(text: str) -> float:
+    """Parse a column density: a number of cm⁻², or a quantity such as `2.5e20 cm-2`."""
+    from astropy.units import Quantity
+
+    try:
+        quantity = Quantity(text)
+        value = float(quantity.value if quantity.unit == "" else quantity.to_value("cm-2"))
+    except (TypeError, ValueError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no column density in cm⁻²") from None
+    if not (value == 0 or 1e16 <= value <= 1e25):
+        raise argparse.ArgumentTypeError(
+            f"{text} cm⁻² is no column of gas: give it in full, such as 2.5e20"
+        )
+    return value

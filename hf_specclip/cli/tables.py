@@ -20,7 +20,10 @@ def check_format(path: str | os.PathLike[str]) -> None:
 
 
 def write_table(
-    rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], types: Mapping[str, type]
+    rows: Sequence[Mapping[str, Any]],
+    path: str | os.PathLike[str],
+    types: Mapping[str, type],
+    units: Mapping[str, str] | None = None,
 ) -> None:
     """Write rows as a table, atomically.
 
@@ -29,6 +32,7 @@ def write_table(
             the same columns.
         path: ends in `.parquet` (needs pyarrow), `.fits` or `.ecsv`.
         types: `str`, `int` or `float` of the columns that are no arrays.
+        units: astropy's, of the columns that have one; Parquet holds none.
 
     Raises:
         ValueError: for another suffix, or no rows.
@@ -44,7 +48,7 @@ def write_table(
         if partial.suffix == ".parquet":
             _write_parquet(columns, partial, types)
         else:
-            _write_astropy(columns, partial, types)
+            _write_astropy(columns, partial, types, units or {})
 
 
 def _write_parquet(columns: Mapping[str, list[Any]], path: Path, types: Mapping[str, type]) -> None:
@@ -66,7 +70,12 @@ def _write_parquet(columns: Mapping[str, list[Any]], path: Path, types: Mapping[
     pq.write_table(pa.table(arrays), path)
 
 
-def _write_astropy(columns: Mapping[str, list[Any]], path: Path, types: Mapping[str, type]) -> None:
+def _write_astropy(
+    columns: Mapping[str, list[Any]],
+    path: Path,
+    types: Mapping[str, type],
+    units: Mapping[str, str],
+) -> None:
     from astropy.table import MaskedColumn, Table
 
     table = Table()
@@ -79,4 +88,6 @@ def _write_astropy(columns: Mapping[str, list[Any]], path: Path, types: Mapping[
         if types[name] is str and path.suffix == ".fits":  # FITS strings are ASCII: α is \\u03b1
             filled = [text.encode("ascii", "backslashreplace").decode("ascii") for text in filled]
         table[name] = MaskedColumn(filled, mask=absent) if any(absent) else filled
+        if name in units:
+            table[name].unit = units[name]
     table.write(path, overwrite=True)

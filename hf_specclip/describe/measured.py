@@ -8,20 +8,22 @@ from ..formatting import format_number, format_range
 
 if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
-    from ..spectra.fitting.result import FitResult, FittedParameter
-
-# The catalogue fits spectra with more net counts, by χ² in groups of 16.
-_CATALOGUE_COUNTS = 150.0
-# Below, the C-statistic in smaller groups, for more net counts than this.
-_LEAST_COUNTS, _SMALL_GROUP = 20.0, 5
+    from ..spectra.fitting.result import FitResult, FittedParameter, ModelFit
 
 MODEL_TITLES = {
     "powlaw": "power law",
     "bb": "black body",
     "brems": "bremsstrahlung",
     "apec": "thermal plasma",
+    "diskbb": "disc black body",
 }
 _SYMBOLS = {"gamma": "Γ", "kt": "kT", "nh": "N_H"}
+_UNITS = {
+    "1e20 cm-2": " ×1e20 cm⁻²",
+    "keV": " keV",
+    "erg cm-2 s-1": " erg/cm²/s",
+    "ph keV-1 cm-2 s-1": " ph/keV/cm²/s",
+}
 
 
 def fit_as_catalogue(spectrum: XRaySpectrum) -> FitResult | None:
@@ -35,21 +37,12 @@ def fit_as_catalogue(spectrum: XRaySpectrum) -> FitResult | None:
     rmf = spectrum.rmf
     if rmf is None or (spectrum.arf is None and not rmf.includes_area):
         return None
-    from ..spectra.fitting.fit import fit_spectra
+    from ..spectra.fitting.spectrum_fit import fit_spectrum
 
     try:
-        [result] = fit_spectra(spectrum)
-        if result.net_counts > _CATALOGUE_COUNTS:
-            return result
-        [result] = fit_spectra(
-            spectrum,
-            statistic="cstat",
-            group_counts=_SMALL_GROUP,
-            min_net_counts=_LEAST_COUNTS,
-        )
+        return fit_spectrum(spectrum, bands=())
     except ValueError:  # a response that records nothing, or is too large
         return None
-    return result
 
 
 def fit_lines(result: FitResult) -> list[str]:
@@ -60,28 +53,56 @@ def fit_lines(result: FitResult) -> list[str]:
         return [f"not fitted: {reasons.pop()}"]
     lines = []
     for name, fit in result.models.items():
+        title = " + ".join(MODEL_TITLES[part] for part in name.split("+"))
         if fit.reason is not None:
-            lines.append(f"{MODEL_TITLES[name]:<16}{fit.reason}")
+            lines.append(f"{title:<15} {fit.reason}")
             continue
         shown = [
-            f"{_SYMBOLS[short]} {_parameter(parameter)}"
+            f"{_symbol(short)} {_parameter(parameter)}"
             for short, parameter in fit.parameters.items()
-            if short in _SYMBOLS
+            if short.rpartition("_")[2] in _SYMBOLS
         ]
         lines.append(
-            f"{MODEL_TITLES[name]:<16}{'  '.join(f'{part:<38}' for part in shown)}"
+            f"{title:<15} {'  '.join(f'{part:<38}' for part in shown)}"
             f"{symbol}/dof {fit.statistic:.1f}/{fit.dof}"
+        )
+        lines += [f"{'':<16}{line}" for line in _flux_lines(fit)]
+        lines += [f"{'':<16}! {warning}" for warning in fit.warnings]
+    return lines + [f"! {warning}" for warning in result.warnings]
+
+
+def _flux_lines(fit: ModelFit) -> list[str]:
+    """Write normalisations and fluxes, where the fit has limits of them."""
+    lines = []
+    if fit.fluxes:
+        norms = [
+            f"{short} {_parameter(parameter)}"
+            for short, parameter in fit.parameters.items()
+            if short.rpartition("_")[2] not in _SYMBOLS
+        ]
+        lines.append("  ".join(norms))
+    for flux in fit.fluxes:
+        low, high = flux.band
+        lines.append(
+            f"flux {low:g}–{high:g} keV {_parameter(flux.observed)}, "
+            f"unabsorbed {_parameter(flux.unabsorbed)}"
         )
     return lines
 
 
+def _symbol(short: str) -> str:
+    """Write such as `kT`, or `apec kT` of a component."""
+    component, _, name = short.rpartition("_")
+    return f"{component} {_SYMBOLS[name]}".strip()
+
+
 def _parameter(parameter: FittedParameter) -> str:
     """Write such as `1.67 (1.56 – 1.8)` with the unit."""
-    unit = {"1e20 cm-2": " ×1e20 cm⁻²", "keV": " keV"}.get(parameter.unit, "")
+    unit = _UNITS.get(parameter.unit, "")
     limits = ""
     if parameter.low is not None or parameter.high is not None:
         limits = f" ({format_range(parameter.low, parameter.high)})"
-    return f"{format_number(parameter.value)}{limits}{unit}"
+    return f"{format_number(parameter.value)}{limits}{unit}{' (fixed)' if parameter.fixed else ''}"
 
 
 __all__ = ["MODEL_TITLES", "fit_as_catalogue", "fit_lines"]

@@ -1,6 +1,7 @@
 from .fitting.fit import fit_counts as fit_counts
 from .fitting.fit import fit_spectra as fit_spectra
 from .fitting.result import FitResult as FitResult
+from .fitting.spectrum_fit import fit_spectrum as fit_spectrum
 from .ogip.errors import SpectrumFileError as SpectrumFileError
 from .ogip.responses import read_arf as read_arf
 from .ogip.responses import read_rmf as read_rmf

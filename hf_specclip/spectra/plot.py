@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .spectrum import XRaySpectrum
 
-__all__ = ["plot_spectrum"]
+__all__ = ["label_energies", "plain", "plot_spectrum"]
 
 _INK, _SOURCE, _BACKGROUND, _MODEL = "#26323f", "#1f5fa8", "#9aa5b1", "#d1495b"
 
@@ -72,7 +72,7 @@ def plot_spectrum(
 
     found, weak = points.found, points.weak
     if label is None:
-        label = spectrum.source_name or "source"
+        label = plain(spectrum.source_name or "source")
         label += ", net" if subtract_background and points.has_background else ""
     ax.errorbar(
         points.centre[found],
@@ -110,6 +110,22 @@ def plot_spectrum(
     return ax
 
 
+def plain(text: str) -> str:
+    """Return a text that matplotlib draws as it is: a dollar sign begins no formula."""
+    return text.replace("$", r"\$")
+
+
+def label_energies(ax: Axes, low: float, high: float) -> None:
+    """Label a logarithmic axis of energies (keV) with round numbers."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+
+    ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 3, 5, 8, 10, 20, 50, 100) if low <= t <= high]
+    if len(ticks) >= 2:
+        ax.xaxis.set_major_locator(FixedLocator(ticks))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+
+
 def _draw_background(ax: Axes, points: GroupedRates) -> None:
     """Draw the background expected in the aperture, grouped by its own counts."""
     edges, rate = points.background_edges, points.background_rate
@@ -145,15 +161,8 @@ def _dress(
     limits: NDArray[Any],
     background: NDArray[Any],
 ) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
-
-    low, high = energy_range
-    ax.set_xlim(low, high)
-    ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 3, 5, 8, 10, 20, 50, 100) if low <= t <= high]
-    if len(ticks) >= 2:
-        ax.xaxis.set_major_locator(FixedLocator(ticks))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlim(*energy_range)
+    label_energies(ax, *energy_range)
     shown = rates if rates.size else limits
     if shown.size:
         # Room for the background, but never more than one and a half decades.
@@ -176,7 +185,8 @@ def _dress(
     kiloseconds = spectrum.exposure / 1e3
     parts.append(f"{kiloseconds:,.0f} ks" if kiloseconds >= 100 else f"{kiloseconds:.3g} ks")
     parts.append(f"{int(spectrum.counts.sum()):,} counts")
-    ax.set_title(" · ".join(p for p in parts if p), loc="left", fontsize="medium", color=_INK)
+    title = plain(" · ".join(p for p in parts if p))
+    ax.set_title(title, loc="left", fontsize="medium", color=_INK)
     handles, labels = ax.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda n: labels[n].startswith(("background", "1σ")))
     ax.legend(

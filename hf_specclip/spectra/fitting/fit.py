@@ -44,7 +44,7 @@ from .folding import chunks_of, float_tensor
 from .groups import noticed_channels
 from .limits import limits as find_limits
 from .models import (
-    MODELS,
+    COLUMN_UNIT,
     ModelDefinition,
     TabulatedModel,
     column_from_internal,
@@ -64,11 +64,9 @@ __all__ = [
     "fit_spectra",
 ]
 
-CATALOGUE_MODELS = tuple(MODELS)
+CATALOGUE_MODELS = ("powlaw", "bb", "brems", "apec")
 # Shape, column and normalisation.
 N_PARAMETERS = 3
-# The catalogue gives columns in 1e20 cm⁻², the models take 1e22.
-COLUMN_UNIT = 100.0
 
 _ENDS = ("", "_lolim", "_hilim")
 # Where minimisations are tried from: columns (1e22 cm⁻²), against evenly spaced shapes.
@@ -132,7 +130,7 @@ def fit_spectra(
         noticed = noticed_channels(first.channel_edges, energy_range)
         ends = (float(first.channel_edges[noticed.start]), float(first.channel_edges[noticed.stop]))
         for row, index in enumerate(indices):
-            results[index] = result_of_row(table, row, models, statistic, ends)
+            results[index] = result_of_row(table, row, models, statistic, ends, group_counts)
     return [results[index] for index in range(len(items))]
 
 

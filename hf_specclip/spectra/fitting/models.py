@@ -8,7 +8,8 @@ own energies and interpolated, so there is one definition of each model in the p
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,10 +18,20 @@ from torch import Tensor
 
 from .. import emission as models
 
-__all__ = ["MODELS", "ModelDefinition", "TabulatedModel", "model_definitions"]
+__all__ = [
+    "COLUMN_UNIT",
+    "LARGEST_COLUMN",
+    "MODELS",
+    "NORM_UNITS",
+    "ModelDefinition",
+    "TabulatedModel",
+    "model_definitions",
+]
 
 # Between columns of this size and none, steps are taken in N_H, above in its logarithm (1e22 cm⁻²).
 COLUMN_SCALE = 0.05
+# The catalogue gives columns in 1e20 cm⁻², the models take 1e22.
+COLUMN_UNIT = 100.0
 # The catalogue's best fits hardly ever go beyond (99.9 % lie below 4e23 cm⁻²).
 LARGEST_COLUMN = 100.0
 
@@ -34,7 +45,8 @@ class ModelDefinition:
         shape_name: `gamma` or `kt` (keV).
         norm_name: `ampl` or `norm`, in XSPEC's units (see `models`).
         bounds: of the shape parameter.
-        photons: photons/cm²/s per bin of (edges, shape values) for unit normalisation.
+        photons: photons/cm²/s per bin of (edges, shape values) for unit normalisation; takes
+            `norm=` and `redshift=`.
         logarithmic: step through the shape in its logarithm.
         linear: the model itself interpolates linearly between the temperatures of a table.
     """
@@ -43,7 +55,7 @@ class ModelDefinition:
     shape_name: str
     norm_name: str
     bounds: tuple[float, float]
-    photons: Callable[[NDArray, NDArray], NDArray]
+    photons: Callable[..., NDArray]
     logarithmic: bool = True
     linear: bool = False
 
@@ -54,6 +66,10 @@ class ModelDefinition:
     def to_shape(self, internal: NDArray) -> NDArray:
         """Return the shape value at the fit's coordinate."""
         return np.exp(internal) if self.logarithmic else internal
+
+    def at_redshift(self, redshift: float) -> ModelDefinition:
+        """Return the same model of a source at a redshift."""
+        return replace(self, photons=partial(self.photons, redshift=redshift)) if redshift else self
 
 
 # Temperatures: the table's own for the plasma; for the others as wide as the catalogue's values,
@@ -75,8 +91,10 @@ MODELS = {
             models.thermal_plasma,
             linear=True,
         ),
+        ModelDefinition("diskbb", "kt", "norm", (0.03, 100.0), models.disk_black_body),
     )
 }
+NORM_UNITS = {"powlaw": "ph keV-1 cm-2 s-1"}
 
 
 def model_definitions(names: Sequence[str]) -> list[ModelDefinition]:

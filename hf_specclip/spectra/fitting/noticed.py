@@ -13,7 +13,7 @@ from ..rebin import ascending_edges
 from ..spectrum import XRaySpectrum
 from .engine import SpectraBatch
 from .folding import Folding
-from .groups import group_channels, noticed_channels
+from .groups import Groups, group_channels, noticed_channels
 
 __all__ = [
     "STATISTICS",
@@ -84,6 +84,28 @@ class NoticedCounts:
             ValueError: a response that records nothing in the noticed channels.
         """
         return Folding(self._matrix, self._area, self._photons, self._seconds, n_spectra)
+
+    def rates(
+        self, row: int, channel_edges: NDArray[np.float64]
+    ) -> tuple[Groups, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return one spectrum in its groups, for a plot.
+
+        Args:
+            row: of the spectrum.
+            channel_edges: (n + 1,) keV.
+
+        Returns:
+            The groups of noticed channels, their edges (G, 2) keV, and net counts/s/keV (G,) with
+            their errors.
+        """
+        groups = self.groups.take(np.array([row]))
+        source, region, scale = (values[[row]] for values in self._data)
+        net = groups.sum(source - scale * region)[0]
+        variance = groups.sum(source + scale**2 * region)[0]
+        noticed = channel_edges[self.channels.start :]
+        edges = np.stack([noticed[groups.starts[0]], noticed[groups.stops[0]]], 1)
+        per_rate = self._seconds[row] * np.diff(edges, axis=1)[:, 0]
+        return groups, edges, net / per_rate, np.sqrt(variance) / per_rate
 
     def batch(
         self, folding: Folding, rows: NDArray[np.int64], seen: tuple[Tensor | None, Tensor]

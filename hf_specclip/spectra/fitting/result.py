@@ -1,17 +1,33 @@
-"""Fit result: values, limits, and the catalogue's columns."""
+"""Fit result: values, limits, fluxes, warnings, and the catalogue's columns."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from .models import MODELS, model_definitions
+from .. import emission
+from .models import COLUMN_UNIT, MODELS, NORM_UNITS, ModelDefinition, model_definitions
 
-__all__ = ["FitResult", "FittedParameter", "ModelFit", "result_of_row"]
+__all__ = [
+    "FLUX_UNIT",
+    "BandFlux",
+    "FitResult",
+    "FittedParameter",
+    "ModelFit",
+    "component_names",
+    "components_of",
+    "parameter_units",
+    "result_of_row",
+]
+
+_ENDS = (("", "value"), ("_lolim", "low"), ("_hilim", "high"))
+FLUX_UNIT = "erg cm-2 s-1"
+# A χ² that a right model exceeds less often than this is named.
+_IMPROBABLE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -21,13 +37,30 @@ class FittedParameter:
     Attributes:
         value: in the catalogue's unit.
         low, high: where the statistic, minimised over the other parameters, has risen by 1.
-        unit: "keV", "1e20 cm-2", or "" for numbers.
+        unit: of astropy, "" for numbers.
+        fixed: held at this value.
     """
 
     value: float
     low: float | None
     high: float | None
     unit: str = ""
+    fixed: bool = False
+
+
+@dataclass(frozen=True)
+class BandFlux:
+    """Energy flux of a fitted model in a band, erg/cm²/s.
+
+    Attributes:
+        band: keV, observed.
+        observed: at Earth.
+        unabsorbed: without the gas in front.
+    """
+
+    band: tuple[float, float]
+    observed: FittedParameter
+    unabsorbed: FittedParameter
 
 
 @dataclass(frozen=True)
@@ -35,13 +68,18 @@ class ModelFit:
     """Fit of one model to one spectrum.
 
     Attributes:
-        name: `powlaw`, `bb`, `brems` or `apec`.
-        parameters: `gamma` or `kt` (keV), `nh` (1e20 cm⁻²) and `ampl` or `norm` (XSPEC's units, no
-            limits); empty where there is no fit.
+        name: such as `powlaw`, or `apec+powlaw` for a sum.
+        parameters: `gamma` or `kt` (keV), `nh` (1e20 cm⁻²) and `ampl` or `norm` (XSPEC's units);
+            those of a sum by its components, such as `apec_kt`, with one `nh`. Empty where there is
+            no fit.
         statistic: its value at the best fit (χ², C or W), or None.
-        dof: degrees of freedom, groups − 3, or None.
+        dof: degrees of freedom, groups − free parameters, or None.
         converged: whether a minimum was found.
         reason: why there is no fit, or None.
+        redshift: of the source.
+        fluxes: in the bands asked for.
+        warnings: sentences on what the values do not show.
+        probability: of a χ² this high or higher if the model were right; None with C or W.
     """
 
     name: str
@@ -50,11 +88,53 @@ class ModelFit:
     dof: int | None = None
     converged: bool = False
     reason: str | None = None
+    redshift: float = 0.0
+    fluxes: tuple[BandFlux, ...] = ()
+    warnings: tuple[str, ...] = ()
+    probability: float | None = None
 
     @property
     def reduced(self) -> float | None:
         """Statistic over degrees of freedom: the catalogue's `*_stat`."""
         return None if self.statistic is None or not self.dof else self.statistic / self.dof
+
+    def photons(self, edges: ArrayLike) -> NDArray[np.float64]:
+        """Return the fitted model as photons/cm²/s in each bin of (n + 1,) edges, keV."""
+
+        def emitted(grid: NDArray) -> Any:
+            return sum(
+                definition.photons(
+                    grid,
+                    self.parameters[shape].value,
+                    norm=self.parameters[norm].value,
+                    redshift=self.redshift,
+                )
+                for definition, shape, norm in components_of(self.name)
+            )
+
+        column = self.parameters["nh"].value / COLUMN_UNIT
+        positive = np.maximum(np.asarray(edges, dtype=np.float64), 1e-3)
+        return emission.absorbed(positive, emitted, lambda grid: emission.phabs(grid, column))
+
+    def columns(self) -> dict[str, float | None]:
+        """Return values and limits under the catalogue's column names, None where there are none.
+
+        ``powlaw_gamma``, ``powlaw_gamma_lolim``, ``powlaw_gamma_hilim``, …, ``powlaw_stat``
+        (reduced), and for each band ``powlaw_flux_0.5_7kev`` and
+        ``powlaw_unabsorbed_flux_0.5_7kev`` with their limits.
+        """
+        shown: dict[str, FittedParameter | None] = {
+            short: self.parameters.get(short) for short in parameter_units(self.name)
+        }
+        for flux in self.fluxes:
+            band = f"flux_{flux.band[0]:g}_{flux.band[1]:g}kev"
+            shown |= {band: flux.observed, f"unabsorbed_{band}": flux.unabsorbed}
+        columns: dict[str, float | None] = {
+            f"{self.name}_{short}{end}": getattr(parameter, field_name, None)
+            for short, parameter in shown.items()
+            for end, field_name in _ENDS
+        }
+        return {**columns, f"{self.name}_stat": self.reduced}
 
 
 @dataclass(frozen=True)
@@ -67,6 +147,7 @@ class FitResult:
         statistic: `chi2datavar` or `cstat`.
         energy_range: keV, the outer edges of the channels noticed.
         models: by name, in the order asked for.
+        group_counts: least counts in a group.
     """
 
     net_counts: float
@@ -74,24 +155,64 @@ class FitResult:
     statistic: str
     energy_range: tuple[float, float]
     models: Mapping[str, ModelFit]
+    group_counts: int = 16
 
     def columns(self) -> dict[str, float | None]:
-        """Return the catalogue's columns, None where it would have none.
+        """Return the columns of all models; see `ModelFit.columns`."""
+        return {name: v for fit in self.models.values() for name, v in fit.columns().items()}
 
-        ``powlaw_gamma``, ``powlaw_gamma_lolim``, ``powlaw_gamma_hilim``, ``powlaw_nh``, …,
-        ``powlaw_ampl``, ``powlaw_stat`` (reduced), and so on for each model.
-        """
-        columns: dict[str, float | None] = {}
+    def units(self) -> dict[str, str]:
+        """Return astropy's unit of each column that has one."""
+        units: dict[str, str] = {}
         for name, fit in self.models.items():
-            definition = MODELS[name]
-            for short in (definition.shape_name, "nh"):
-                for end, field_name in (("", "value"), ("_lolim", "low"), ("_hilim", "high")):
-                    value = getattr(fit.parameters.get(short), field_name, None)
-                    columns[f"{name}_{short}{end}"] = value
-            norm = fit.parameters.get(definition.norm_name)
-            columns[f"{name}_{definition.norm_name}"] = norm.value if norm else None
-            columns[f"{name}_stat"] = fit.reduced
-        return columns
+            parameters = parameter_units(name)
+            for column in fit.columns():
+                short = column.removeprefix(f"{name}_").removesuffix("_lolim")
+                short = short.removesuffix("_hilim")
+                unit = FLUX_UNIT if "flux_" in short else parameters.get(short, "")
+                units |= {column: unit} if unit else {}
+        return units
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences on the fit as a whole."""
+        fitted = [fit for fit in self.models.values() if fit.probability is not None]
+        best = max(fitted, key=lambda fit: fit.probability or 0.0, default=None)
+        if best is None or best.probability is None or best.probability >= _IMPROBABLE:
+            return ()
+        return (
+            f"no model explains this spectrum: χ²/dof is {best.statistic:.1f}/{best.dof} at best "
+            f"({best.name}, probability {best.probability:.1g}), and the limits are too narrow",
+        )
+
+
+def component_names(name: str) -> list[str]:
+    """Return the components of a model by name. Raises ValueError for more than two, or unknown."""
+    parts = name.split("+")
+    if len(parts) > 2:
+        raise ValueError(f"model {name!r} has {len(parts)} components: give one or two")
+    return [definition.name for definition in model_definitions(parts)]
+
+
+def components_of(name: str) -> Iterator[tuple[ModelDefinition, str, str]]:
+    """Give each component of a model with the names of its shape and normalisation."""
+    parts = component_names(name)
+    for number, part in enumerate(parts):
+        definition = MODELS[part]
+        prefix = "" if len(parts) == 1 else f"{part}_"
+        if number and parts[0] == part:
+            prefix = f"{part}2_"
+        yield definition, f"{prefix}{definition.shape_name}", f"{prefix}{definition.norm_name}"
+
+
+def parameter_units(name: str) -> dict[str, str]:
+    """Return the parameters of a model, in order, with their units (astropy's)."""
+    units: dict[str, str] = {}
+    norms: dict[str, str] = {}
+    for definition, shape, norm in components_of(name):
+        units[shape] = "keV" if definition.shape_name == "kt" else ""
+        norms[norm] = NORM_UNITS.get(definition.name, "")
+    return {**units, "nh": "1e20 cm-2", **norms}
 
 
 def result_of_row(
@@ -100,6 +221,7 @@ def result_of_row(
     models: Sequence[str],
     statistic: str,
     energy_range: tuple[float, float],
+    group_counts: int = 16,
 ) -> FitResult:
     """Return the result of one spectrum from the table of many.
 
@@ -109,27 +231,29 @@ def result_of_row(
         models: names of those fitted.
         statistic: `chi2datavar` or `cstat`.
         energy_range: keV, the outer edges of the channels noticed.
+        group_counts: least counts in a group.
     """
 
     def number(column: str) -> float | None:
-        value = float(table[column][row])
+        value = float(table[column][row]) if column in table else np.nan
         return value if np.isfinite(value) else None
 
     fits = {}
     for definition in model_definitions(models):
-        name, shape = definition.name, definition.shape_name
+        name = definition.name
         if not table[f"{name}_converged"][row]:
             reason = table["reason"][row] or "the fit did not converge"
             fits[name] = ModelFit(name, reason=reason)
             continue
-        parameters = {}
-        for short, unit in ((shape, "keV" if shape == "kt" else ""), ("nh", "1e20 cm-2")):
-            low, high = number(f"{name}_{short}_lolim"), number(f"{name}_{short}_hilim")
-            parameters[short] = FittedParameter(
-                float(table[f"{name}_{short}"][row]), low, high, unit
+        parameters = {
+            short: FittedParameter(
+                float(table[f"{name}_{short}"][row]),
+                number(f"{name}_{short}_lolim"),
+                number(f"{name}_{short}_hilim"),
+                unit,
             )
-        norm = float(table[f"{name}_{definition.norm_name}"][row])
-        parameters[definition.norm_name] = FittedParameter(norm, None, None)
+            for short, unit in parameter_units(name).items()
+        }
         dof = int(table[f"{name}_dof"][row])
         fits[name] = ModelFit(
             name, parameters, float(table[f"{name}_stat"][row]) * dof, dof, converged=True
@@ -140,4 +264,5 @@ def result_of_row(
         statistic=statistic,
         energy_range=energy_range,
         models=fits,
+        group_counts=group_counts,
     )

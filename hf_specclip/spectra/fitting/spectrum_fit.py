@@ -1,0 +1,304 @@
+"""Fit of one spectrum as an observer asks for it: band, statistic, sums, fluxes and warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..spectrum import XRaySpectrum
+from .fit import CATALOGUE_MODELS, fit_spectra
+from .groups import noticed_channels
+from .models import COLUMN_UNIT, LARGEST_COLUMN, MODELS, column_from_internal, column_to_internal
+from .noticed import NoticedCounts, arrays_of, label_of, require_response
+from .profiles import (
+    BandFluxes,
+    Coordinates,
+    Quantity,
+    SumOfComponents,
+    limits_of,
+    minimise_from,
+)
+from .result import (
+    FLUX_UNIT,
+    BandFlux,
+    FitResult,
+    FittedParameter,
+    ModelFit,
+    component_names,
+    components_of,
+    parameter_units,
+)
+
+__all__ = ["default_band", "fit_spectrum"]
+
+# Bands that observers of each telescope use, keV, and that of the Chandra Source Catalog.
+_BANDS = {
+    "NUSTAR": (3.0, 79.0),
+    "XMM": (0.3, 10.0),
+    "SWIFT": (0.3, 10.0),
+    "NICER": (0.3, 10.0),
+    "SUZAKU": (0.5, 10.0),
+    "ASCA": (0.6, 10.0),
+    "XRISM": (0.4, 12.0),
+    "EROSITA": (0.2, 8.0),
+    "ROSAT": (0.1, 2.4),
+}
+_CATALOGUE_BAND = (0.5, 7.0)
+# The catalogue fits spectra with more net counts, by χ² in groups of 16. With fewer, or in smaller
+# groups, the data's own errors mislead: the C-statistic in groups of 5.
+CATALOGUE_COUNTS, _CHI2_GROUP = 150.0, 16
+_LEAST_COUNTS, _LIKELIHOOD_GROUP = 20.0, 5
+# A normalisation this small against that of all counts in it stands for none.
+_NO_COUNTS = 1e-5
+
+
+def default_band(spectrum: XRaySpectrum) -> tuple[float, float]:
+    """Return the band, keV, in which spectra of an instrument are usually fitted."""
+    telescope = (spectrum.telescope or "").upper().replace("-", "").replace(" ", "")
+    names = (telescope, (spectrum.instrument or "").upper())
+    for name, band in _BANDS.items():
+        if any(each.startswith(name) for each in names):
+            return band
+    return _CATALOGUE_BAND
+
+
+def fit_spectrum(
+    spectrum: XRaySpectrum,
+    models: Sequence[str] = CATALOGUE_MODELS,
+    *,
+    statistic: str = "auto",
+    energy_range: tuple[float, float] | None = None,
+    group_counts: int | None = None,
+    min_net_counts: float | None = None,
+    nh: Any = None,
+    redshift: float = 0.0,
+    bands: Sequence[tuple[float, float]] = (_CATALOGUE_BAND,),
+) -> FitResult:
+    """Fit one spectrum; without options, as the Chandra Source Catalog does where it can.
+
+    Args:
+        spectrum: with an RMF (and an ARF, unless the RMF includes the area).
+        models: of `powlaw`, `bb`, `brems`, `apec`, `diskbb`, or two of them with a plus sign, which
+            share one column.
+        statistic: `chi2datavar`, `cstat` (W where there is a background), or `auto`: χ² where there
+            are more than 150 net counts in groups of 16 or more, else `cstat`.
+        energy_range: keV; the instrument's usual band by default (`default_band`).
+        group_counts: counts in a group, background included; 16 for χ² and 5 for `cstat` by
+            default.
+        min_net_counts: a spectrum is fitted when it has more net counts than this; 150 for χ² and
+            20 for `cstat` by default.
+        nh: 1e20 cm⁻², or an astropy quantity, held there. The gas is at redshift 0.
+        redshift: of the source.
+        bands: keV, of the fluxes. Without any, normalisations have no limits either, which takes a
+            fraction of the time.
+
+    Raises:
+        ValueError: an unknown model or statistic, a spectrum without response (named), a negative
+            column, a redshift of −1 or below, a band that does not rise.
+
+    Examples:
+        >>> result = fit_spectrum(read_spectrum("source.pi"), ["apec+powlaw"], nh=2.5)
+        >>> result.models["apec+powlaw"].parameters["apec_kt"].value
+    """
+    require_response(spectrum)
+    nh = nh.to_value("1e20 cm-2") if hasattr(nh, "to_value") else nh
+    _check(nh, redshift, bands)
+    for name in models:
+        component_names(name)
+    band = energy_range or default_band(spectrum)
+    if statistic == "auto":
+        statistic = choose_statistic(spectrum, band, group_counts)
+    chi2 = statistic == "chi2datavar"
+    settings: dict[str, Any] = {
+        "statistic": statistic,
+        "energy_range": band,
+        "group_counts": group_counts or (_CHI2_GROUP if chi2 else _LIKELIHOOD_GROUP),
+    }
+    least = CATALOGUE_COUNTS if chi2 else _LEAST_COUNTS
+    least = least if min_net_counts is None else min_net_counts
+    plain = [name for name in models if name in MODELS and nh is None and not redshift]
+    [base] = fit_spectra(spectrum, plain or CATALOGUE_MODELS[:1], min_net_counts=least, **settings)
+    fits = {}
+    shared: _SharedCounts | None = None
+    for name in models:
+        fit = base.models.get(name) if name in plain else None
+        reason = next(iter(base.models.values())).reason
+        if fit is None and reason is not None and "did not converge" not in reason:
+            fit = ModelFit(name, reason=reason)
+        if (fit is None or bands) and (fit is None or fit.converged):
+            shared = shared or _SharedCounts(spectrum, settings)
+            with _one_thread():
+                fit = shared.fit(name, fit, nh, redshift, bands)
+        assert fit is not None
+        fits[name] = _with_warnings(fit, chi2)
+    return replace(base, models=fits)
+
+
+def choose_statistic(
+    spectrum: XRaySpectrum, band: tuple[float, float], group_counts: int | None
+) -> str:
+    """Return `chi2datavar` where its errors hold, else `cstat`."""
+    channels = noticed_channels(spectrum.energy_edges, band)
+    net = spectrum.counts[channels].astype(float)
+    if spectrum.background_counts is not None:
+        scale = np.broadcast_to(np.asarray(spectrum.background_scale), spectrum.counts.shape)
+        net = net - (scale * spectrum.background_counts)[channels]
+    full = group_counts is None or group_counts >= _CHI2_GROUP
+    return "chi2datavar" if full and net.sum() > CATALOGUE_COUNTS else "cstat"
+
+
+def _check(nh: float | None, redshift: float, bands: Sequence[tuple[float, float]]) -> None:
+    if nh is not None and not 0 <= nh < np.inf:
+        raise ValueError(f"nh must be a column of 0 or more in 1e20 cm⁻², not {nh:g}")
+    if not -1 < redshift < np.inf:
+        raise ValueError(f"redshift must be above -1, not {redshift:g}")
+    for low, high in bands:
+        if not 0 < low < high < np.inf:
+            raise ValueError(f"a band must rise from an energy above 0 keV, not {low:g}–{high:g}")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch to one thread: these tensors are too small to share."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+class _SharedCounts:
+    """Grouped counts of one spectrum, for one model after another."""
+
+    def __init__(self, spectrum: XRaySpectrum, settings: dict[str, Any]) -> None:
+        try:
+            noticed = NoticedCounts(**arrays_of([spectrum]), **settings)
+            folding = noticed.folding(1)
+        except ValueError as error:
+            raise ValueError(f"{label_of(spectrum)}: {error}") from error
+        self.batch = noticed.batch(folding, np.array([0]), (folding.components, folding.below))
+        self.edges = folding.edges
+        self.n_groups = int(noticed.groups.number[0])
+
+    def fit(
+        self,
+        name: str,
+        fitted: ModelFit | None,
+        nh: float | None,
+        redshift: float,
+        bands: Sequence[tuple[float, float]],
+    ) -> ModelFit:
+        """Fit a model, or complete one that the search for many spectra has fitted."""
+        definitions = [MODELS[part].at_redshift(redshift) for part in component_names(name)]
+        column = None if nh is None else nh / COLUMN_UNIT
+        components = SumOfComponents(self.batch, self.edges, definitions, column)
+        units = parameter_units(name)
+        n_free = len(units) - (nh is not None)
+        if fitted is None and self.n_groups <= n_free:
+            return ModelFit(
+                name,
+                reason=f"{self.n_groups} groups leave no degree of freedom for {n_free} parameters",
+            )
+        starts = components.starts() if fitted is None else [_coordinates(components, fitted)]
+        best, floor = min(
+            (minimise_from(components, start)[:2] for start in starts), key=lambda item: item[1]
+        )
+        if not np.isfinite(floor):
+            return ModelFit(name, reason="the fit did not converge")
+
+        def parameter(quantity: Quantity, restore: Any, unit: str) -> FittedParameter:
+            value, low, high = (
+                None if each is None else float(restore(each))
+                for each in (quantity(best)[0], *limits_of(components, best, floor, quantity))
+            )
+            assert value is not None
+            return FittedParameter(value, low, high, unit)
+
+        known = {} if fitted is None else fitted.parameters
+        parameters: dict[str, FittedParameter] = {}
+        n = len(definitions)
+        for k, (definition, shape, norm) in enumerate(components_of(name)):
+            parameters[shape] = known.get(shape) or parameter(
+                components.coordinate(k), definition.to_shape, units[shape]
+            )
+            parameters[norm] = parameter(components.norm(k), np.exp, units[norm])
+            if fitted is not None:
+                parameters[norm] = replace(parameters[norm], value=known[norm].value)
+        if nh is None:
+            parameters["nh"] = known.get("nh") or parameter(
+                components.coordinate(n),
+                lambda value: COLUMN_UNIT * column_from_internal(value),
+                units["nh"],
+            )
+        else:
+            parameters["nh"] = FittedParameter(nh, None, None, units["nh"], fixed=True)
+        fluxes = BandFluxes(components, bands)
+        return ModelFit(
+            name,
+            {short: parameters[short] for short in units},
+            floor if fitted is None else fitted.statistic,
+            self.n_groups - n_free,
+            converged=True,
+            redshift=redshift,
+            fluxes=tuple(
+                BandFlux(
+                    (float(low), float(high)),
+                    parameter(fluxes.quantity(number, True), np.exp, FLUX_UNIT),
+                    parameter(fluxes.quantity(number, False), np.exp, FLUX_UNIT),
+                )
+                for number, (low, high) in enumerate(bands)
+            ),
+            warnings=_idle_components(name, components, best),
+        )
+
+
+def _coordinates(components: SumOfComponents, fit: ModelFit) -> Coordinates:
+    """Return the point of a fit of one component."""
+    [definition] = components.definitions
+    shape = definition.to_internal(np.asarray(fit.parameters[definition.shape_name].value))
+    column = column_to_internal(np.asarray(fit.parameters["nh"].value / COLUMN_UNIT))
+    at = torch.tensor([[float(shape), float(column)]], dtype=torch.float64)
+    _, sums, shift = components.unit(0, at)
+    norm = fit.parameters[definition.norm_name].value
+    counts = norm * float(sums[0, 0]) * float(np.exp(float(shift[0])))
+    values = np.array([float(shape), float(column), counts])
+    return Coordinates(np.clip(values, components.lower, components.upper))
+
+
+def _idle_components(name: str, components: SumOfComponents, best: Coordinates) -> tuple[str, ...]:
+    parts = component_names(name)
+    idle = [
+        part
+        for k, part in enumerate(parts)
+        if len(parts) > 1 and best.counts(k) < _NO_COUNTS * components.total
+    ]
+    return tuple(f"{part} has no counts: the other component alone fits as well" for part in idle)
+
+
+def _with_warnings(fit: ModelFit, chi2: bool) -> ModelFit:
+    """Return a fit with its probability, and the parameters that met a bound named."""
+    if fit.statistic is None or not fit.dof:
+        return fit
+    bounds = {shape: definition.bounds for definition, shape, _ in components_of(fit.name)}
+    bounds["nh"] = (0.0, COLUMN_UNIT * LARGEST_COLUMN)
+    warnings = list(fit.warnings)
+    for short, (low, high) in bounds.items():
+        parameter = fit.parameters[short]
+        if parameter.fixed:
+            continue
+        reach: NDArray = 1e-3 * np.array([max(abs(low), 1e-3), high])
+        for side, bound, near in (("lower", low, reach[0]), ("upper", high, reach[1])):
+            if abs(parameter.value - bound) <= near:
+                warnings.append(f"{short} is at its {side} bound, {bound:g}")
+    probability = None
+    if chi2:
+        half = torch.tensor([fit.dof / 2, fit.statistic / 2], dtype=torch.float64)
+        probability = float(torch.special.gammaincc(half[0], half[1]))
+    return replace(fit, warnings=tuple(warnings), probability=probability)

@@ -1,0 +1,163 @@
+"""Fits as an observer asks for them: fluxes, sums, held columns, redshifts, statistic, warnings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from astropy import units as u
+from known_spectra import CHANNELS, ENERGIES, NOTICED, RESPONSE, absorbed_power_law, draw
+
+from hf_specclip.spectra import RedistributionMatrix, XRaySpectrum, fit_spectra, fit_spectrum
+from hf_specclip.spectra import emission as models
+from hf_specclip.spectra.fitting.groups import group_channels
+from hf_specclip.spectra.fitting.spectrum_fit import default_band
+
+RMF = RedistributionMatrix(ENERGIES, CHANNELS, RESPONSE, includes_area=True)
+ERG = u.keV.to(u.erg)
+
+
+def spectrum_of(photons=None, exposure=1e4, counts=None, **about):
+    """A spectrum of photons/cm²/s without noise, or of counts."""
+    if counts is None:
+        counts = np.rint(photons @ RESPONSE * exposure).astype(int)
+    return XRaySpectrum(counts=counts, energy_edges=CHANNELS, exposure=exposure, rmf=RMF, **about)
+
+
+def energy_flux(photons, low, high):
+    """The integral of a model over a band, by a rule of its own, erg/cm²/s."""
+    edges = np.linspace(low, high, 4_001)
+    return ERG * ((edges[1:] + edges[:-1]) / 2 * photons(edges)).sum()
+
+
+def test_fluxes_are_those_of_the_truth_observed_and_unabsorbed():
+    def source(edges):
+        return 1e-3 * models.power_law(edges, 1.8)
+
+    spectrum = spectrum_of(source(ENERGIES) * models.phabs(ENERGIES, 0.5), exposure=5e6)
+    bands = [(0.5, 7.0), (2.0, 10.0)]
+    fit = fit_spectrum(spectrum, ["powlaw"], bands=bands).models["powlaw"]
+    for flux, band in zip(fit.fluxes, bands, strict=True):
+        seen = energy_flux(lambda e: source(e) * models.phabs(e, 0.5), *band)
+        assert flux.band == band
+        assert flux.observed.value == pytest.approx(seen, rel=2e-3)
+        assert flux.unabsorbed.value == pytest.approx(energy_flux(source, *band), rel=5e-3)
+        assert flux.observed.low < flux.observed.value < flux.observed.high
+        assert u.Unit(flux.observed.unit).is_equivalent(u.W / u.m**2)
+    ampl = fit.parameters["ampl"]
+    assert ampl.low < 1e-3 < ampl.high
+    np.testing.assert_allclose(
+        fit.photons(ENERGIES), source(ENERGIES) * models.phabs(ENERGIES, 0.5), rtol=1e-2, atol=1e-6
+    )
+
+
+def test_flux_limits_are_where_the_lowest_chi2_at_that_flux_has_risen_by_one():
+    counts, _ = draw(absorbed_power_law(), 500, 1, seed=3)
+    fit = fit_spectrum(spectrum_of(counts=counts[0]), ["powlaw"], nh=0.2e22 * u.cm**-2).models[
+        "powlaw"
+    ]
+    groups = group_channels(counts[:, NOTICED], 16)
+    source = groups.sum(counts[:, NOTICED])[0]
+
+    def lowest(flux):
+        """χ² over all indices, each with the normalisation that gives this flux."""
+        best = np.inf
+        for index in np.linspace(1.4, 2.2, 81):
+            unit = energy_flux(lambda e, i=index: models.power_law(e, i), 0.5, 7.0)
+            folded = models.power_law(ENERGIES, index) * models.phabs(ENERGIES, 0.2) @ RESPONSE
+            model = groups.sum(flux / unit * 1e4 * folded[None, NOTICED])[0]
+            best = min(best, ((source - model) ** 2 / source).sum())
+        return best
+
+    unabsorbed = fit.fluxes[0].unabsorbed
+    assert fit.parameters["nh"].fixed
+    assert fit.parameters["nh"].value == pytest.approx(20.0)
+    assert fit.dof == groups.number[0] - 2
+    assert lowest(unabsorbed.value) == pytest.approx(fit.statistic, abs=0.02)
+    for end in (unabsorbed.low, unabsorbed.high):
+        assert lowest(end) - fit.statistic == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.parametrize("statistic", ["chi2datavar", "cstat"])
+def test_a_sum_gives_the_parameters_of_both_components(statistic):
+    photons = models.phabs(ENERGIES, 0.2) * (
+        models.thermal_plasma(ENERGIES, 0.6, norm=1e-3) + models.power_law(ENERGIES, 1.7, 5e-4)
+    )
+    result = fit_spectrum(
+        spectrum_of(photons, exposure=3e6), ["apec+powlaw"], statistic=statistic, bands=()
+    )
+    values = {name: p.value for name, p in result.models["apec+powlaw"].parameters.items()}
+    truth = {
+        "apec_kt": 0.6, "powlaw_gamma": 1.7, "nh": 20.0, "apec_norm": 1e-3, "powlaw_ampl": 5e-4,
+    }  # fmt: skip
+    assert list(values) == list(truth)
+    assert values == pytest.approx(truth, rel=0.03)
+    columns = result.columns()
+    assert columns["apec+powlaw_apec_kt_lolim"] < 0.6 < columns["apec+powlaw_apec_kt_hilim"]
+    assert "apec+powlaw_nh_hilim" in columns
+    assert set(result.units()) <= set(columns)
+
+
+def test_a_redshift_moves_the_source_and_not_the_gas():
+    photons = models.phabs(ENERGIES, 0.2) * models.thermal_plasma(
+        ENERGIES, 2.0, norm=1e-3, redshift=0.5
+    )
+    spectrum = spectrum_of(photons, exposure=3e6)
+    fit = fit_spectrum(spectrum, ["apec"], redshift=0.5, bands=()).models["apec"]
+    assert fit.parameters["kt"].value == pytest.approx(2.0, rel=5e-3)
+    assert fit.parameters["norm"].value == pytest.approx(1e-3, rel=1e-2)
+    assert fit.parameters["nh"].value == pytest.approx(20.0, rel=2e-2)
+
+
+def test_the_statistic_follows_the_counts():
+    bright, faint = (draw(absorbed_power_law(), n, 1, seed=2)[0][0] for n in (400, 60))
+    spectrum = spectrum_of(counts=bright)
+    result = fit_spectrum(spectrum, ["powlaw"], bands=())
+    assert result == fit_spectrum(spectrum, ["powlaw"], statistic="chi2datavar", bands=())
+    assert result.columns() == fit_spectra(spectrum, ["powlaw"])[0].columns()
+    few = fit_spectrum(spectrum_of(counts=faint), ["powlaw"], bands=())
+    assert (few.statistic, few.group_counts) == ("cstat", 5)
+    assert few.models["powlaw"].converged
+    assert fit_spectrum(spectrum, ["powlaw"], group_counts=5, bands=()).statistic == "cstat"
+
+
+def test_bounds_and_hopeless_fits_are_named():
+    lines = np.zeros(len(ENERGIES) - 1)
+    lines[[40, 120, 200]] = 1e-3
+    result = fit_spectrum(spectrum_of(lines, exposure=1e5), ["bb", "powlaw"], bands=())
+    assert "no model explains this spectrum" in result.warnings[0]
+    hard = fit_spectrum(spectrum_of(models.power_law(ENERGIES, -1.0, 1e-3)), ["brems"], bands=())
+    assert "kt is at its upper bound, 100" in hard.models["brems"].warnings
+    idle = fit_spectrum(
+        spectrum_of(models.power_law(ENERGIES, 1.8, 1e-2)), ["powlaw+bb"], nh=0.0, bands=()
+    )
+    assert idle.models["powlaw+bb"].parameters["bb_ampl"].low is None
+
+
+@pytest.mark.parametrize(
+    ("about", "band"),
+    [
+        ({"telescope": "NuSTAR", "instrument": "FPMA"}, (3.0, 79.0)),
+        ({"telescope": "XMM", "instrument": "EPN"}, (0.3, 10.0)),
+        ({"telescope": "SWIFT", "instrument": "XRT"}, (0.3, 10.0)),
+        ({"telescope": "CHANDRA", "instrument": "ACIS"}, (0.5, 7.0)),
+        ({}, (0.5, 7.0)),
+    ],
+)
+def test_the_band_follows_the_instrument(about, band):
+    counts = draw(absorbed_power_law(), 400, 1, seed=2)[0][0]
+    assert default_band(spectrum_of(counts=counts, **about)) == band
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"models": ["vapec"]}, "model 'vapec' is unknown"),
+        ({"models": ["bb+bb+bb"]}, "give one or two"),
+        ({"nh": -1.0}, "nh must be"),
+        ({"redshift": -2.0}, "redshift must be above -1"),
+        ({"bands": [(2.0, 1.0)]}, "a band must rise"),
+    ],
+)
+def test_what_cannot_be_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        fit_spectrum(spectrum_of(counts=np.ones(400, int)), **options)
