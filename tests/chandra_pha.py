@@ -8,7 +8,17 @@ from astropy.io import fits
 CHANNELS = 1024
 
 
-def write_pha(path: Path, counts: np.ndarray, exposure: float = 20_000.0) -> Path:
+def write_arf(path: Path, area: float = 400.0) -> Path:
+    """Write a flat effective area (cm²); beside a spectrum of the same stem it goes with it."""
+    edges = np.linspace(0.2, 10.0, 99)
+    columns = {"ENERG_LO": edges[:-1], "ENERG_HI": edges[1:], "SPECRESP": np.full(98, area)}
+    fits.BinTableHDU.from_columns(
+        [fits.Column(name, "E", array=values) for name, values in columns.items()], name="SPECRESP"
+    ).writeto(path)
+    return path
+
+
+def write_pha(path: Path, counts: np.ndarray, exposure: float = 20_000.0, **header: object) -> Path:
     """Write a PHA file with its background in the same file, as the catalogue has it."""
     hdus = [fits.PrimaryHDU()]
     for name, values, hduclas2, backscal in (
@@ -29,6 +39,7 @@ def write_pha(path: Path, counts: np.ndarray, exposure: float = 20_000.0) -> Pat
             TLMIN1=1, TLMAX1=CHANNELS, POISSERR=True, BACKFILE=path.name,
             RESPFILE="none", ANCRFILE="none",
         )  # fmt: skip
+        hdu.header.update(header)
         hdus.append(hdu)
     fits.HDUList(hdus).writeto(path)
     return path

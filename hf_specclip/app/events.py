@@ -118,6 +118,10 @@ class PageEvents:
         description = self.describer.describe(spectrum)
         if description.file is not None:  # without the temporary folder
             description = replace(description, file=Path(description.file).name)
+
+        def part(section: str, *values: Any) -> str:
+            return "" if section in description.withheld else render(section, *values)
+
         values = {
             "message": "",
             "results": gr.update(visible=True),
@@ -125,19 +129,13 @@ class PageEvents:
                 "facts", description, description.source.get("source_name") or description.title
             ),
             "spectrum": spectrum_figure(description.spectrum, _label(description)),
-            "classes": ""
-            if "classes" in description.withheld
-            else render("classes", description.families, description.class_stands_out),
-            "literature": render(
-                "literature", description.literature, description.gallery["papers"]
-            ),
+            "classes": part("classes", description.families, description.class_stands_out),
+            "literature": part("literature", description.literature, description.gallery["papers"]),
             "variables": render("variables", description.variables, description.withheld)
             + render("check", description.check),
             "map": self._map(description),
-            "outlier": ""
-            if "outlier" in description.withheld
-            else render("outlier", description.outlier),
-            "similar": render("similar", description.similar, self.can_open),
+            "outlier": part("outlier", description.outlier),
+            "similar": part("similar", description.similar, self.can_open),
             "exports": render_exports(description),
             "description": description,
             "files": None,

@@ -116,6 +116,13 @@ class ZeroShotClasses:
         """Return the probabilities (B, C) of the classes; each row sums to 1."""
         return _softmax(self.similarities(spectrum_embeds).astype(np.float64) / self.temperature)
 
+    def ranked(self, spectrum_embeds: Any) -> list[dict[str, float]]:
+        """Return class -> probability for each spectrum, largest first."""
+        return [
+            {self.classes[i]: float(row[i]) for i in np.argsort(-row, kind="stable")}
+            for row in self.probabilities(spectrum_embeds)
+        ]
+
     def family_probabilities(self, spectrum_embeds: Any) -> tuple[list[str], np.ndarray]:
         """Return the names of the families of the classes, and their probabilities (B, F)."""
         names, matrix = family_matrix(self.classes)

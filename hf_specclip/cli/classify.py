@@ -63,16 +63,19 @@ def run(arguments: argparse.Namespace) -> int:
     files = DescribedFiles(arguments, describer, top_k=1)
     answers = []
     for description in files:
+        withheld = description.withheld.get("classes")
         answers.append(
             {
                 "file": description.file,
                 "classes": dict(description.classes),
                 "families": [asdict(family) for family in description.families],
                 "stands_out": description.class_stands_out,
+                "withheld": withheld,
             }
         )
         if not arguments.json:
             caveat = [] if description.class_stands_out else ["no class stands out"]
+            caveat = caveat if withheld is None else [f"withheld: {withheld}"]
             families = (_family_words(each) for each in description.families[: arguments.top])
             print("\t".join([str(description.file), *caveat, *families]))
     if arguments.json:

@@ -23,11 +23,14 @@ COLUMNS = {
     "dec": float,
     "exposure_s": float,
     "total_counts": int,
+    "limitations": str,
 }
 DESCRIPTION = """\
 Embed spectra: the unit vector in the space shared with the literature, and the latent of the
 spectral encoder. The table has one row for each spectrum; a file that cannot be read is reported on
-standard error and left out.
+standard error and left out, as is a spectrum that the model has no place for, such as one of a
+detector without energies. The column "limitations" says where the model was not made for the
+instrument.
 
   specclip embed --model runs/demo *.pha -o embeddings.parquet
   specclip embed --model user/name source.pi -o embeddings.fits
@@ -58,10 +61,19 @@ def run(arguments: argparse.Namespace) -> int:
     describer = load_describer(arguments, ())
     reader = SpectrumReader(arguments)
     rows: list[dict[str, Any]] = []
-    for batch in reader.batches(BATCH_SIZE):
-        points, latents = describer.embed_with_latents([spectrum for spectrum, _ in batch])
-        for (spectrum, origin), point, latent in zip(batch, points, latents, strict=True):
-            facts = {**origin._asdict(), **spectrum_facts(spectrum)}
+    for read in reader.batches(BATCH_SIZE):
+        batch = []
+        for spectrum, origin in read:
+            reasons = describer.reasons_to_withhold(spectrum)
+            if "similar" in reasons:
+                reader.report(ValueError(reasons["similar"]), origin.file)
+            else:
+                batch.append((spectrum, origin, reasons.get("variables", "")))
+        if not batch:
+            continue
+        points, latents = describer.embed_with_latents([spectrum for spectrum, *_ in batch])
+        for (spectrum, origin, limits), point, latent in zip(batch, points, latents, strict=True):
+            facts = {**origin._asdict(), **spectrum_facts(spectrum), "limitations": limits}
             columns = {name: facts[name] for name in COLUMNS}
             rows.append({**columns, "embedding": point, "latent": latent})
     if rows:

@@ -41,14 +41,17 @@ def run(arguments: argparse.Namespace) -> int:
     if describer.outliers is None:
         raise ValueError(f"{describer.name} has no outliers/ inside or beside it: give --outliers")
     files = DescribedFiles(arguments, describer, top_k=1)
-    scores = [
-        {"file": description.file, **asdict(description.outlier)}
-        for description in files
-        if description.outlier and description.outlier.percentile >= arguments.above
-    ]
+    scores: list[dict[str, Any]] = []
+    withheld: list[dict[str, Any]] = []
+    for description in files:
+        outlier, reason = description.outlier, description.withheld.get("outlier")
+        if outlier is None:
+            withheld.append({"file": description.file, "score": None, "withheld": reason})
+        elif outlier.percentile >= arguments.above:
+            scores.append({"file": description.file, **asdict(outlier), "withheld": None})
     scores.sort(key=lambda score: -score["score"])
     if arguments.json:
-        print_json(scores)
+        print_json(scores + withheld)
         return files.status
     if scores:
         print("percentile   score  file")
@@ -56,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{score['percentile']:10.1f}  {score['score']:.4f}  {score['file']}")
         for reason in score["reasons"]:
             print(f"                    {reason}")
+    for each in withheld:
+        print(f"  withheld          {each['file']}: {each['withheld']}")
     return files.status
 
 

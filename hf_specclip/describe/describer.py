@@ -15,13 +15,19 @@ from ..classify.zero_shot import ZeroShotClasses
 from ..models.spectrum_input_specclip import describing_kind
 from ..models.trained_run import find_run
 from ..search.index import GALLERY_FOLDER, Hit, IndexFilter, SpecCLIPIndex
-from ..search.map import place_between
 from .description import Description, LiteratureHit, OutlierScore, SimilarSource, Variable
 from .hits import literature_hit, papers_of_source, similar_source
 from .inputs import SpectrumInput, find_source, read_input, stored_spectrum
-from .limitations import find_limitations
+from .limitations import find_limitations, instrument_limitations, reasons_to_withhold
 from .load_model import load_dual_encoder, load_parts
-from .neighbours import hits_at_position, one_card_a_source, position_links
+from .neighbours import (
+    group_of,
+    hits_at_position,
+    map_position,
+    one_card_a_source,
+    position_links,
+    stored_map,
+)
 
 if TYPE_CHECKING:
     from ..literature import TextEmbedder
@@ -32,8 +38,6 @@ if TYPE_CHECKING:
 
 PARTS = ("index", "moe", "outliers", "classes")
 BATCH_SIZE = 64
-# Number of neighbours averaged for a map position.
-_MAP_NEIGHBOURS = 5
 # Spectra asked for beyond those shown: a source may have many, and few have papers.
 _SPARE_HITS = 200
 # Of classes named by the user, where the model has no fitted temperature; fits come out near it.
@@ -85,6 +89,7 @@ class Describer:
         self.model, self.extractor, self.index = model, extractor, index
         self.moe, self.outliers, self.classes = moe, outliers, classes
         self.name, self.bundled, self._queries = name, bundled, queries
+        self._needs_area = extractor.input_kind == "flux"
 
     @classmethod
     def from_pretrained(
@@ -171,16 +176,27 @@ class Describer:
             yield from self._describe(batch, top_k)
 
     def embed(self, spectra: Iterable[Any]) -> np.ndarray:
-        """Embed spectra in the shared space, (n, D) of unit length."""
-        return self._represent([self._read(item) for item in spectra]).points
+        """Embed spectra in the shared space, (n, D) of unit length.
+
+        Raises:
+            ValueError: for a spectrum that has no place there (`reasons_to_withhold`).
+        """
+        return self._represent(self._read_embeddable(spectra)).points
 
     def embed_with_variables(
         self, spectra: Iterable[Any]
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Embed spectra; return the points (n, D) and the variables (n,) that experts predict."""
-        batch = [self._read(item) for item in spectra]
+        """Embed spectra; return the points (n, D) and the variables (n,) that experts predict,
+        NaN where they are withheld.
+        """
+        batch = self._read_embeddable(spectra)
         representations = self._represent(batch)
-        rows = [{v.name: v.value for v in row} for row in self._variables(batch, representations)]
+        rows = [
+            {}
+            if "variables" in self.reasons_to_withhold(each.spectrum)
+            else {v.name: v.value for v in row}
+            for each, row in zip(batch, self._variables(batch, representations), strict=True)
+        ]
         names = dict.fromkeys(name for row in rows for name in row)
         return representations.points, {
             name: np.array([row.get(name, np.nan) for row in rows]) for name in names
@@ -188,7 +204,7 @@ class Describer:
 
     def embed_with_latents(self, spectra: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
         """Embed spectra; return the points (n, D) and the latents of the encoder (n, L)."""
-        representations = self._represent([self._read(item) for item in spectra])
+        representations = self._represent(self._read_embeddable(spectra))
         return representations.points, representations.output.spectrum_latent.float().cpu().numpy()
 
     def classify(
@@ -202,12 +218,24 @@ class Describer:
                 model by default. The temperature is the model's either way.
 
         Returns:
-            For each spectrum, class -> probability, largest first.
+            For each spectrum, class -> probability, largest first; nothing where the instrument or
+            an unknown effective area rules classes out (`reasons_to_withhold`).
 
         Raises:
             ValueError: where neither the caller nor the model names classes.
         """
-        return _by_probability(self.zero_shot_classes(classes), self.embed(spectra))
+        chosen = self.zero_shot_classes(classes)
+        batch = [self._read(item) for item in spectra]
+        shares = chosen.ranked(self._represent(batch).points)
+        withheld = ["classes" in self.reasons_to_withhold(each.spectrum) for each in batch]
+        return [{} if no else share for share, no in zip(shares, withheld, strict=True)]
+
+    def reasons_to_withhold(self, spectrum: XRaySpectrum) -> dict[str, str]:
+        """Return the sections of a description that the instrument of a spectrum, or its unknown
+        effective area, rules out, each with the reason.
+        """
+        found = instrument_limitations(spectrum, needs_area=self._needs_area)
+        return reasons_to_withhold(tuple(found))
 
     def zero_shot_classes(self, classes: Sequence[str] | None) -> ZeroShotClasses:
         """Return the classes of the model, or those of some names at the model's temperature.
@@ -292,17 +320,7 @@ class Describer:
         Raises:
             ValueError: for an index without a map.
         """
-        index = self.required_index()
-        if "map" not in index.spectra.columns:
-            raise ValueError(f"the index of {self.name} has no map: build it with this version")
-        entries = index.spectra.entries
-        return {
-            "positions": np.array(index.spectra.columns["map"], np.float32),
-            "ids": [entry["id"] for entry in entries],
-            "names": [str(entry.get("source_name") or entry["id"]) for entry in entries],
-            "classes": [entry.get("class") for entry in entries],
-            "splits": [entry.get("split") for entry in entries],
-        }
+        return stored_map(self.required_index())
 
     def catalogue_spectrum(self, name: str) -> XRaySpectrum:
         """Return a spectrum of the index, by its id or the name of its source (then the brightest).
@@ -346,6 +364,14 @@ class Describer:
         settings = self.model.config.spectrum_config
         return read_input(item, settings.n_bins, tuple(settings.energy_range), self.index)
 
+    def _read_embeddable(self, spectra: Iterable[Any]) -> list[SpectrumInput]:
+        """Read spectra that have a place in the shared space. Raises ValueError for others."""
+        batch = [self._read(item) for item in spectra]
+        for each in batch:
+            if (reason := self.reasons_to_withhold(each.spectrum).get("similar")) is not None:
+                raise ValueError(f"{each.label or 'spectrum'}: {reason}")
+        return batch
+
     def _represent(self, batch: Sequence[SpectrumInput]) -> _Representations:
         import torch
 
@@ -371,7 +397,7 @@ class Describer:
                 neighbours = self.index.search(points, top_k + _SPARE_HITS, kind="spectra")
         classes: list[dict[str, float]] = [{} for _ in batch]
         if self.classes is not None:
-            classes = _by_probability(self.classes, points)
+            classes = self.classes.ranked(points)
         variables = self._variables(batch, representations)
         outliers = self._outlier_scores(batch, representations)
         gallery = {
@@ -396,12 +422,12 @@ class Describer:
                 class_stands_out=self._stands_out(classes[row]),
                 variables=variables[row],
                 outlier=outliers[row],
-                map_position=self._map_position(neighbours[row]),
+                map_position=map_position(self.index, neighbours[row]),
                 notes=tuple(self._notes(facts)),
                 gallery=gallery,
                 spectrum=spectrum,
                 links={} if invented and spectrum.path is None else position_links(facts),
-                limitations=find_limitations(spectrum, facts),
+                limitations=find_limitations(spectrum, facts, needs_area=self._needs_area),
             )
             yield description.within_limits()
 
@@ -447,27 +473,12 @@ class Describer:
             self.outliers,
             batch,
             representations.points,
-            [self._group(spectrum, row) for row, (_, spectrum, _) in enumerate(batch)],
+            [
+                group_of(self.index, each.spectrum.source_name or "", row)
+                for row, each in enumerate(batch)
+            ],
             self.extractor.energy_range,
         )
-
-    def _group(self, spectrum: XRaySpectrum, row: int) -> str:
-        """Return the group of a source: one of the catalogue must not be its own neighbour."""
-        entry_row = find_source(self.index, spectrum.source_name or "")
-        if self.index is not None and entry_row is not None:
-            group = self.index.spectra.entries[entry_row].get("group")
-            if isinstance(group, str):
-                return group
-        return f"\0{row}"
-
-    def _map_position(self, neighbours: list[Hit]) -> tuple[float, float] | None:
-        if self.index is None or not neighbours or "map" not in self.index.spectra.columns:
-            return None
-        nearest = neighbours[:_MAP_NEIGHBOURS]
-        positions = self.index.spectra.columns["map"][[hit.row for hit in nearest]]
-        scores = np.array([[hit.score for hit in nearest]])
-        x, y = place_between(scores, positions[None])[0]
-        return float(x), float(y)
 
     def _similar_sources(self, hits: Sequence[Hit]) -> list[SimilarSource]:
         positions = None if self.index is None else self.index.spectra.columns.get("map")
@@ -487,11 +498,3 @@ class Describer:
         if facts["background_scale"] is None:
             yield "no background spectrum, so none was subtracted"
         yield from facts["notes"]
-
-
-def _by_probability(classes: ZeroShotClasses, points: np.ndarray) -> list[dict[str, float]]:
-    """Return class -> probability for each point, largest first."""
-    return [
-        {classes.classes[i]: float(row[i]) for i in np.argsort(-row, kind="stable")}
-        for row in classes.probabilities(points)
-    ]

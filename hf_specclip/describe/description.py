@@ -234,7 +234,9 @@ class Description:
         """Return a description without the answers that its limitations rule out."""
         reasons = reasons_to_withhold(self.limitations)
         variables = tuple(v for v in self.variables if v.name not in reasons)
-        return replace(self, variables=variables, withheld=reasons).without(reasons)
+        place = None if "similar" in reasons else self.map_position
+        limited = replace(self, variables=variables, withheld=reasons, map_position=place)
+        return limited.without(reasons)
 
     def select(self, sections: Collection[str]) -> Description:
         """Return a description with some of the `SECTIONS` alone; the others are empty."""

@@ -13,6 +13,7 @@ from ..formatting import format_number
 
 if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
+    from ..spectra.instruments import Instrument
 
 # Net counts, exposure (s) and largest effective area (cm²) of the spectra that models are trained
 # on: 0.1 and 99.9 % of 11,447 simulated pairs, made like the Chandra Source Catalog 2.1.
@@ -51,16 +52,20 @@ class Limitation:
     withheld: tuple[str, ...] = ()
 
 
-def find_limitations(spectrum: XRaySpectrum, facts: Mapping[str, Any]) -> tuple[Limitation, ...]:
+def find_limitations(
+    spectrum: XRaySpectrum, facts: Mapping[str, Any], *, needs_area: bool = True
+) -> tuple[Limitation, ...]:
     """List the properties of a spectrum beyond the range of the training spectra.
 
     Args:
         spectrum: the spectrum.
         facts: of `spectrum_facts`.
+        needs_area: the model divides counts by the effective area.
     """
-    radius = _aperture_radius(spectrum)
-    found = [*_instrument(facts), *_energies(facts), *_amount(facts)]
-    return (*found, *_pile_up(facts, radius), *_extent(facts, radius))
+    radius, camera = _aperture_radius(spectrum), spectrum.camera
+    found = [*instrument_limitations(spectrum, needs_area=needs_area), *_energies(facts)]
+    found += [*_amount(facts, camera), *_pile_up(facts, camera, radius)]
+    return (*found, *_extent(facts, radius))
 
 
 def reasons_to_withhold(limitations: Sequence[Limitation]) -> dict[str, str]:
@@ -75,30 +80,44 @@ def reasons_to_withhold(limitations: Sequence[Limitation]) -> dict[str, str]:
     return reasons | dict.fromkeys(VARIABILITY, NO_TIMES)
 
 
-def _instrument(facts: Mapping[str, Any]) -> Iterator[Limitation]:
-    telescope = str(facts["telescope"] or "").upper()
-    instrument = str(facts["instrument"] or "").upper()
-    grating = str(facts["grating"] or "").upper()
-    name = f"{facts['telescope']} {facts['instrument'] or ''}".strip()
-    if telescope and telescope != "CHANDRA":
+def instrument_limitations(
+    spectrum: XRaySpectrum, *, needs_area: bool = True
+) -> Iterator[Limitation]:
+    """List what the instrument of a spectrum and its effective area rule out.
+
+    Args:
+        spectrum: the spectrum.
+        needs_area: the model divides counts by the effective area.
+    """
+    camera = spectrum.camera
+    if not camera.resolves_energies:
+        text = f"{camera.name} resolves no energies: its counts are no spectrum; take one of ACIS"
+        yield Limitation(text, EVERYTHING)
+    elif camera.dispersed:
         text = (
-            f"recorded by {name}: the model was trained on Chandra ACIS, whose area, resolution "
-            "and catalogue differ"
+            f"a dispersed spectrum ({camera.name}): the model was trained on images of Chandra "
+            "ACIS; fit it with its RMF and ARF (specclip fit)"
         )
         yield Limitation(text, INFERRED)
-    elif instrument.startswith("HRC"):
-        yield Limitation("HRC resolves no energies: it gives no spectrum", EVERYTHING)
-    if telescope == "CHANDRA" and grating:
-        with_area = facts["effective_area_max_cm2"] is not None
-        text = f"taken behind {grating}, which the training spectra were not"
-        if with_area:
-            text += ": zeroth order taken, its area divided out"
-        yield Limitation(text, () if with_area else INFERRED)
-    elif facts["effective_area_max_cm2"] is None:
-        yield Limitation(
-            "no effective area (ARF): that of ACIS in the catalogue's middle years is assumed, "
-            "which misjudges soft spectra"
+    elif not camera.imaging_ccd:
+        text = (
+            f"recorded by {camera.name}: the model was trained on Chandra ACIS, whose area, "
+            "resolution and catalogue differ; fit it with its RMF and ARF (specclip fit)"
         )
+        yield Limitation(text, INFERRED)
+    elif spectrum.path is not None and not camera.stated_camera:
+        yield Limitation("the file names no instrument: it is taken for Chandra ACIS")
+    if needs_area and not spectrum.has_area:
+        text = (
+            "the effective area is unknown (no ARF), and all that the model says depends on it: "
+            "put the ARF beside the spectrum or name it (--arf)"
+        )
+        yield Limitation(text, EVERYTHING)
+    elif camera.grating and camera.imaging_ccd:
+        text = f"taken behind {camera.grating}, which the training spectra were not"
+        if spectrum.has_area:
+            text += ": zeroth order taken, its area divided out"
+        yield Limitation(text, () if spectrum.has_area else INFERRED)
 
 
 def _energies(facts: Mapping[str, Any]) -> Iterator[Limitation]:
@@ -111,7 +130,7 @@ def _energies(facts: Mapping[str, Any]) -> Iterator[Limitation]:
         yield Limitation(text, EVERYTHING)
 
 
-def _amount(facts: Mapping[str, Any]) -> Iterator[Limitation]:
+def _amount(facts: Mapping[str, Any], camera: Instrument) -> Iterator[Limitation]:
     net, counts = facts["net_counts_0.5_8kev"], facts["counts_0.5_8kev"]
     low, high = TRAINED_COUNTS
     if net < low:
@@ -134,17 +153,19 @@ def _amount(facts: Mapping[str, Any]) -> Iterator[Limitation]:
             f"{shortest / 1000:g}–{longest / 1000:g} ks"
         )
     area = facts["effective_area_max_cm2"]
-    zeroth = bool(facts["grating"]) or (facts["telescope"] or "CHANDRA").upper() != "CHANDRA"
-    if area is not None and not zeroth and not TRAINED_AREA[0] <= area <= TRAINED_AREA[1]:
+    plain = camera.imaging_ccd and not camera.grating
+    if area is not None and plain and not TRAINED_AREA[0] <= area <= TRAINED_AREA[1]:
         yield Limitation(
             f"an effective area of {area:,.0f} cm² at most: the model was trained on "
             f"{TRAINED_AREA[0]:g}–{TRAINED_AREA[1]:g} cm²"
         )
 
 
-def _pile_up(facts: Mapping[str, Any], radius: float | None) -> Iterator[Limitation]:
+def _pile_up(
+    facts: Mapping[str, Any], camera: Instrument, radius: float | None
+) -> Iterator[Limitation]:
     """Estimate pile-up from the counts of a frame, as if all fell in one 3 × 3 pixel island."""
-    if str(facts["instrument"] or "").upper() != "ACIS":
+    if not (camera.imaging_ccd and camera.stated_camera):
         return
     stated = facts["frame_time_s"]
     per_frame = facts["counts_0.5_8kev"] / facts["exposure_s"] * (stated or _ACIS_FRAME)
@@ -177,7 +198,7 @@ def pile_up_share(detected: float) -> float:
 def _aperture_radius(spectrum: XRaySpectrum) -> float | None:
     """Return the radius of a circle as large as a Chandra aperture, arcsec; None where unknown."""
     share = float(np.mean(spectrum.backscal))
-    if (spectrum.telescope or "").upper() != "CHANDRA" or not 0 < share < _LARGEST_BACKSCAL:
+    if not spectrum.camera.chandra or not 0 < share < _LARGEST_BACKSCAL:
         return None
     return sqrt(share * _SKY_ARCSEC2 / pi)
 
@@ -200,6 +221,7 @@ __all__ = [
     "VARIABILITY",
     "Limitation",
     "find_limitations",
+    "instrument_limitations",
     "pile_up_share",
     "reasons_to_withhold",
 ]

@@ -7,14 +7,20 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import numpy as np
+
 from ..search.index import Hit, SpecCLIPIndex
+from ..search.map import place_between
 from .hits import as_float
+from .inputs import find_source
 
 # Radius of a search at a source's position, arcsec: the catalogue's error ellipses are 1″ on the
 # axis and several ″ far from it. A telescope's target has a position of other origin.
 SOURCE_RADIUS, TARGET_RADIUS = 3.0, 5.0
 _ARCSEC = 3600.0
 _MOST_AT_POSITION = 3
+# Number of neighbours averaged for a map position.
+_MAP_NEIGHBOURS = 5
 
 
 def hits_at_position(
@@ -79,6 +85,46 @@ def position_links(facts: Mapping[str, Any]) -> dict[str, str]:
         "ADS": f"https://ui.adsabs.harvard.edu/search/q={quote(ads)}",
         "Chandra Source Catalog": f"https://cda.cfa.harvard.edu/csc21scs/coneSearch?{urlencode(csc)}",
     }
+
+
+def stored_map(index: SpecCLIPIndex) -> dict[str, Any]:
+    """Return the map that an index keeps; see `Describer.map_points`.
+
+    Raises:
+        ValueError: for an index without a map.
+    """
+    if "map" not in index.spectra.columns:
+        raise ValueError("the index has no map: build it with this version")
+    entries = index.spectra.entries
+    return {
+        "positions": np.array(index.spectra.columns["map"], np.float32),
+        "ids": [entry["id"] for entry in entries],
+        "names": [str(entry.get("source_name") or entry["id"]) for entry in entries],
+        "classes": [entry.get("class") for entry in entries],
+        "splits": [entry.get("split") for entry in entries],
+    }
+
+
+def map_position(
+    index: SpecCLIPIndex | None, neighbours: Sequence[Hit]
+) -> tuple[float, float] | None:
+    """Return the place of a spectrum on the map of an index, among its nearest spectra."""
+    if index is None or not neighbours or "map" not in index.spectra.columns:
+        return None
+    nearest = neighbours[:_MAP_NEIGHBOURS]
+    positions = index.spectra.columns["map"][[hit.row for hit in nearest]]
+    x, y = place_between(np.array([[hit.score for hit in nearest]]), positions[None])[0]
+    return float(x), float(y)
+
+
+def group_of(index: SpecCLIPIndex | None, name: str, row: int) -> str:
+    """Return the group of a source, which must not be its own neighbour; else one of the row's."""
+    entry_row = find_source(index, name)
+    if index is not None and entry_row is not None:
+        group = index.spectra.entries[entry_row].get("group")
+        if isinstance(group, str):
+            return group
+    return f"\0{row}"
 
 
 def one_card_a_source(

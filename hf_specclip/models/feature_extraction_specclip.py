@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -243,6 +244,7 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
                 f"row {row}: cannot take a {type(spectrum).__name__} for a spectrum: give counts, "
                 "a dict with 'counts', an XRaySpectrum or the path of a PHA file"
             )
+        _check_instrument(spectrum, row, needs_area=self.input_kind == "flux")
         return spectrum.rebinned(n_bins=self.n_bins, energy_range=tuple(self.energy_range))
 
     def _counts(self, column: Any, name: str) -> np.ndarray:
@@ -330,6 +332,25 @@ class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
         _refuse_rows(area < 0, "effective_area", "is negative", area)
         _refuse_rows(area.max(axis=1)[:, None] <= 0, "effective_area", "as everywhere", area)
         return area
+
+
+def _check_instrument(spectrum: Any, row: int, needs_area: bool) -> None:
+    """Warn of a spectrum that the models were not made for.
+
+    Raises:
+        ValueError: for an instrument that resolves no energies.
+    """
+    camera = getattr(spectrum, "camera", None)
+    if camera is None:
+        return
+    if not camera.resolves_energies:
+        raise ValueError(f"row {row}: {camera.name} resolves no energies: it gives no spectrum")
+    if not camera.imaging_ccd:
+        text = f"row {row}: recorded by {camera.name}, models are trained on images of Chandra ACIS"
+        warnings.warn(text, stacklevel=5)
+    if needs_area and not spectrum.has_area:
+        text = f"row {row}: no effective area (ARF), that of a usual ACIS observation is assumed"
+        warnings.warn(text, stacklevel=5)
 
 
 def _is_counts(spectra: Any) -> bool:

@@ -167,6 +167,13 @@ class XRaySpectrum:
         Raises:
             SpectrumFileError: they are unknown.
         """
+        if self.energy_edges is None and not self.camera.resolves_energies:
+            raise SpectrumFileError(
+                f"{self.camera.name} resolves no energies: its counts are no spectrum",
+                path=self.path,
+                place="keyword INSTRUME",
+                mend="take an observation by another camera",
+            )
         if self.energy_edges is None:
             why = f" ({self.energy_from})" if self.energy_from else ""
             raise SpectrumFileError(
@@ -188,6 +195,11 @@ class XRaySpectrum:
             self.order,
             self.counts.size,
         )
+
+    @property
+    def has_area(self) -> bool:
+        """True where the effective area is known, from an ARF or folded into the RMF."""
+        return self.arf is not None or (self.rmf is not None and self.rmf.includes_area)
 
     @property
     def background_scale(self) -> float | NDArray[np.float64]:
@@ -285,7 +297,7 @@ class XRaySpectrum:
     def _effective_area(self, energies: NDArray[Any]) -> NDArray[np.float32] | None:
         if self.arf is not None:
             area = self.arf.at(energies)
-        elif self.rmf is not None and self.rmf.includes_area:
+        elif self.rmf is not None and self.has_area:
             area = self.rmf.effective_area.at(energies)
         else:
             return None

@@ -5,8 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table
-from chandra_pha import write_spectra
+from chandra_pha import CHANNELS, write_pha, write_spectra
 
 from hf_specclip import SpecCLIPIndex
 from hf_specclip.cli.main import main
@@ -103,6 +104,42 @@ def test_outliers_are_sorted_by_score(ask, files):
     assert all(0 <= one["percentile"] <= 100 for one in found)
     some = json.loads(ask("outliers", "--json", "--above", "100", *files)[1])
     assert all(one["percentile"] >= 100 for one in some)
+
+
+def test_every_command_withholds_what_the_instrument_rules_out(ask, files, tmp_path):
+    """HETG behind the same camera, and HRC: no classes, no scores, no word left out."""
+    header = {"DETCHANS": 8192, "GRATING": "HETG", "TG_M": 1, "TG_PART": 2}
+    dispersed = write_pha(tmp_path / "meg.pha", np.full(CHANNELS, 1), **header)
+    wavelengths = 12.39842 / np.linspace(0.4, 9.0, CHANNELS + 1)
+    bins = {"BIN_LO": wavelengths[1:], "BIN_HI": wavelengths[:-1]}
+    with fits.open(dispersed, "update") as hdus:
+        columns = [fits.Column(name, "D", array=values) for name, values in bins.items()]
+        columns = hdus[1].columns + fits.ColDefs(columns)
+        hdus[1] = fits.BinTableHDU.from_columns(columns, header=hdus[1].header)
+    hrc = write_pha(tmp_path / "hrc.pha", np.full(CHANNELS, 1), INSTRUME="HRC", DETNAM="HRC-I")
+    [good, *_] = files
+    status, out, _ = ask("describe", "--json", dispersed)
+    [found] = json.loads(out)
+    assert (status, found["classes"], found["variables"], found["outlier"]) == (0, {}, [], None)
+    assert "MEG +1" in found["limitations"][0]["text"]
+    assert "dispersed spectrum" in ask("describe", dispersed)[1].split("measured")[0]
+    status, out, _ = ask("classify", "--json", good, dispersed)
+    assert [each["withheld"] is None for each in json.loads(out)] == [True, False]
+    assert "withheld: a dispersed spectrum" in ask("classify", dispersed)[1]
+    status, out, _ = ask("outliers", "--json", good, dispersed)
+    assert [each["score"] is None for each in json.loads(out)] == [False, True]
+    assert "specclip fit" in ask("outliers", dispersed)[1]
+    table = tmp_path / "out.ecsv"
+    status, _, said = ask("embed", good, dispersed, hrc, "-o", table)
+    assert status == 1
+    assert "hrc.pha" in said
+    limits = list(Table.read(table)["limitations"])
+    assert [bool(text) for text in limits] == [False, True]
+    for command in ("describe", "classify", "outliers"):
+        status, _, said = ask(command, hrc)
+        assert status == 1
+        assert "hrc.pha" in said
+        assert "resolves no energies" in said
 
 
 def test_search(ask, tiny_run):

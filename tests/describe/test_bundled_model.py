@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from chandra_pha import write_spectra
+from chandra_pha import write_arf, write_spectra
 
 from hf_specclip import Describer
 from hf_specclip.cli.main import main
@@ -65,6 +65,14 @@ def test_the_command_line_uses_it_and_says_so(tmp_path, capsys, monkeypatch, car
     monkeypatch.delenv("SPECCLIP_MODEL", raising=False)
     monkeypatch.chdir(tmp_path)
     file = write_spectra(tmp_path)[0]
+    assert main(["describe", "--json", str(file)]) == 0
+    [answer] = json.loads(capsys.readouterr().out)
+    # It divides by the effective area: without one it says nothing of the source.
+    assert "no ARF" in answer["limitations"][0]["text"]
+    for section in ("variables", "classes", "similar"):
+        assert not answer[section]
+        assert "--arf" in answer["withheld"][section]
+    write_arf(file.with_suffix(".arf"))
     assert main(["describe", "--json", str(file)]) == 0
     [answer] = json.loads(capsys.readouterr().out)
     assert answer["model"] == f"bundled model ({card['training']['pairs']:,} simulated pairs)"

@@ -12,13 +12,14 @@ EDGES = np.linspace(0.3, 10.0, 501)
 CHANDRA = {"telescope": "CHANDRA", "instrument": "ACIS", "backscal": 2e-6}
 
 
-def limitations_of(counts=400, exposure=4e4, area=550.0, edges=EDGES, **header):
+def limitations_of(counts=400, exposure=4e4, area=550.0, edges=EDGES, needs_area=True, **header):
     channels = np.bincount(np.arange(counts) % 400 + 20, minlength=500)
     arf = None if area is None else EffectiveArea(energy_edges=edges, area=np.full(500, area))
     spectrum = XRaySpectrum(
         counts=channels, energy_edges=edges, exposure=exposure, arf=arf, **{**CHANDRA, **header}
     )
-    return find_limitations(spectrum, spectrum_facts(spectrum))
+    facts = spectrum_facts(spectrum)
+    return find_limitations(spectrum, facts, needs_area=needs_area)
 
 
 def test_a_spectrum_like_the_training_spectra_has_none():
@@ -31,8 +32,11 @@ def test_a_spectrum_like_the_training_spectra_has_none():
         ({"telescope": "XMM", "instrument": "EPN"}, "XMM EPN", INFERRED),
         ({"instrument": "HRC"}, "no energies", EVERYTHING),
         ({"grating": "HETG"}, "zeroth order", ()),
-        ({"grating": "HETG", "area": None}, "behind HETG", INFERRED),
-        ({"area": None}, "no effective area", ()),
+        ({"grating": "HETG", "order": "HEG -1"}, "dispersed spectrum", INFERRED),
+        ({"detector": "HRC-I"}, "no energies", EVERYTHING),
+        ({"grating": "HETG", "area": None}, "no ARF", EVERYTHING),
+        ({"area": None}, "put the ARF beside", EVERYTHING),
+        ({"telescope": None, "instrument": None, "path": "a.pha"}, "names no instrument", ()),
         ({"area": 150.0}, "150 cm²", ()),
         ({"edges": np.linspace(2.0, 10.0, 501)}, "cover 2–10 keV", EVERYTHING),
         ({"counts": 12}, "trained on 20 or more", INFERRED),
@@ -48,6 +52,13 @@ def test_each_departure_is_named_and_withholds_what_cannot_be_known(changes, wor
     [limitation] = limitations_of(**changes)
     assert words in limitation.text
     assert limitation.withheld == withheld
+
+
+def test_a_model_of_counts_needs_no_area():
+    """Of a zeroth order the area differs, whatever the model divides by."""
+    assert limitations_of(area=None, needs_area=False) == ()
+    [limitation] = limitations_of(area=None, needs_area=False, grating="HETG")
+    assert limitation.withheld == INFERRED
 
 
 def test_short_frames_do_not_pile_up():

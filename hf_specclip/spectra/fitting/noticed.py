@@ -158,6 +158,12 @@ def label_of(spectrum: XRaySpectrum) -> str:
 
 
 def require_response(spectrum: XRaySpectrum) -> None:
+    """Raise ValueError for a spectrum that cannot be fitted for want of energies or responses."""
+    if not spectrum.camera.resolves_energies:
+        raise ValueError(
+            f"{label_of(spectrum)}: {spectrum.camera.name} resolves no energies, so there is no "
+            "spectrum to fit. Take an observation of the source by another camera"
+        )
     if spectrum.rmf is None:
         raise ValueError(
             f"{label_of(spectrum)}: a fit needs the redistribution matrix. Give rmf= to "
