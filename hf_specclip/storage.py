@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import secrets
 import shutil
@@ -126,12 +127,13 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
 
 def to_json(value: Any) -> Any:
-    """Return a tree of values as JSON would give it back: keys as text, tuples as lists."""
+    """Return a tree of values as JSON gives it back: keys as text, tuples as lists, and None for
+    nan and infinity, which it lacks."""
     if isinstance(value, Mapping):
         return {str(key): to_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(inner) for inner in value]
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def remove_partial(folder: str | os.PathLike[str]) -> None:

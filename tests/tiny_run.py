@@ -48,7 +48,7 @@ def make(folder: Path) -> None:
 
 def make_experts_quick() -> None:
     """Replace the settings of the experts by tiny networks and few steps, in this process."""
-    from specclip_training import experts
+    from specclip_training.studies.experts import study
     from specclip_training.studies.experts.data import FitSettings
 
     def quick(seed: int) -> FitSettings:
@@ -57,7 +57,7 @@ def make_experts_quick() -> None:
             neighbours=(5, 15), gate_steps=20, n_folds=3,
         )  # fmt: skip
 
-    experts.FitSettings = quick
+    study.FitSettings = quick
 
 
 if __name__ == "__main__":

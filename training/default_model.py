@@ -35,12 +35,12 @@ from specclip_training.data.pairs import PairData, TrainingDataError, load_embed
 from specclip_training.default_gallery import build_real_gallery
 from specclip_training.engine.commands import Run, call, finish, parser, start
 from specclip_training.engine.presets import Preset
-from specclip_training.experts import COMPACT, MOE, load_or_fit
-from specclip_training.outliers import OUTLIERS, K, outlier_rows
 from specclip_training.reports.bundled import card_text
 from specclip_training.stages.alignment import MODEL
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.studies.bundled import least_cosine, measure, measured_columns
+from specclip_training.studies.experts.study import COMPACT, MOE, load_or_fit
+from specclip_training.studies.outliers import OUTLIERS, K, outlier_rows
 from specclip_training.studies.representations import SplitRepresentations, representations_of
 
 # Rows of `validation` that the card measures, and that the test of the package computes again.

@@ -35,7 +35,6 @@ from specclip_datasets.contract import ENERGY_RANGE, N_BINS
 from specclip_datasets.simulation import instrument
 from specclip_training.reports.blocks import Paragraph, Section, Table, write_report
 from specclip_training.studies.experts.measures import QUANTILE_LEVELS
-from specclip_training.studies.run_study import without_nan
 
 COUNTS = (300, 1_000, 3_000, 10_000)
 # Rows of the test split with counts within this factor of these are compared with the intervals.
@@ -274,7 +273,7 @@ def main(arguments: argparse.Namespace) -> int:
         **measure_intervals(describer, rows, tables["train"]),
     }
     output = arguments.output or Path(arguments.model) / "posterior_checks"
-    write_json(output / "metrics.json", without_nan(metrics))
+    write_json(output / "metrics.json", metrics)
     _, page = write_report(output, "Posterior checks (simulated)", report_sections(metrics))
     print((output / "report.md").read_text(encoding="utf-8"))
     print(page)

@@ -10,8 +10,9 @@ import dataclasses
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,13 @@ import torch
 from hf_specclip.formatting import format_metric, format_with_interval
 from hf_specclip.hub.cards import CARD_FILE, MEASURED, write_cards
 from hf_specclip.hub.publish import check_login, publish
-from hf_specclip.storage import write_json
+from hf_specclip.storage import to_json, write_json
 from specclip_training.compare import comparison_study
 from specclip_training.data.pairs import PairData, TrainingDataError, load_embedded_pairs
 from specclip_training.data.writers import unseen_writers
 from specclip_training.engine.commands import CHECKPOINTS, LOGS, Run, call, finish, parser, start
 from specclip_training.engine.loop import FitResult
 from specclip_training.engine.presets import Preset
-from specclip_training.experts import study_experts
-from specclip_training.latent_space import study_latent_space
-from specclip_training.outliers import study_outliers
-from specclip_training.questions import study_questions
 from specclip_training.reports.blocks import Paragraph, Section, Study, write_report
 from specclip_training.reports.retrieval import (
     IDEAL,
@@ -59,22 +56,11 @@ from specclip_training.studies.measure import (
 )
 from specclip_training.studies.pair_split import leaky_section, leaky_split, shared_with_train
 from specclip_training.studies.representations import representations_of
-from specclip_training.studies.run_study import without_nan
-from specclip_training.zero_shot import study_zero_shot
+from specclip_training.study import ARTIFACTS, STUDIES
 
 METRICS = "metrics.json"
 FIGURES = "figures"
 PAIR_SPLIT = "pair_split"
-MOE, OUTLIERS = "moe", "outliers"
-# Each reads the representations and writes its own artifacts; --studies takes these names.
-STUDIES: dict[str, Callable[..., Study]] = {
-    "experts": study_experts,
-    "latent_space": study_latent_space,
-    "outliers": study_outliers,
-    "zero_shot": study_zero_shot,
-    "questions": study_questions,
-}
-ARTIFACTS = {"experts": MOE, "outliers": OUTLIERS}
 CEILING = "ceiling"
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "scikit-learn", "numpy")
 
@@ -118,15 +104,15 @@ def reproduce(
         sections.append(section)
     metrics["seconds"] = {name: round(value, 2) for name, value in run.seconds.items()}
     if run.is_main:
-        write_json(run.output / METRICS, without_nan(metrics))
-        write_cards(run.output, without_nan(metrics))
+        write_json(run.output / METRICS, metrics)
+        write_cards(run.output, to_json(metrics))
     if beside:
         with run.stage("comparison"):
             comparison = comparison_study([*beside, run.output], run.output / FIGURES)
         metrics["comparison"] = comparison.metrics
         sections = comparison.sections + sections
         if run.is_main:
-            write_json(run.output / METRICS, without_nan(metrics))
+            write_json(run.output / METRICS, metrics)
     if run.is_main:
         with run.stage("report") as summary:
             sections += _closing_sections(run, pairs, stages, metrics)
@@ -247,7 +233,7 @@ def _run_studies(run: Run, pairs: PairData, names: Sequence[str]) -> dict[str, S
         with run.stage(name.replace("_", " ")) as summary:
             results[name] = study(run, reps, simulated=pairs.info.simulated)
             if name in ARTIFACTS:
-                summary.append(f"{run.output / ARTIFACTS[name]}")
+                summary.append(f"{run.output / ARTIFACTS[name][0]}")
             if name == "experts":
                 summary += _experts_lines(results[name].metrics)
     return results
@@ -339,8 +325,8 @@ def _experts_lines(metrics: Mapping[str, Any]) -> list[str]:
 def main(arguments: argparse.Namespace, preset: Preset) -> None:
     """Run the command."""
     outputs = [
-        CHECKPOINTS, LOGS, SPECTRUM, MODEL, FIGURES, EVALUATION, METRICS, PAIR_SPLIT, MOE, OUTLIERS,
-        "report.md", "report.html",
+        CHECKPOINTS, LOGS, SPECTRUM, MODEL, FIGURES, EVALUATION, METRICS, PAIR_SPLIT,
+        "report.md", "report.html", *chain(*ARTIFACTS.values()),
     ]  # fmt: skip
     if arguments.push:
         check_login(arguments.push)  # before the work, not after it

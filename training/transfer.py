@@ -26,7 +26,6 @@ from hf_specclip.storage import write_json
 from specclip_datasets.tables.builder import LocalTables, is_tables_folder
 from specclip_datasets.tables.real_sources import read_real_sources
 from specclip_training.reports.blocks import Paragraph, Section, Table, to_markdown
-from specclip_training.studies.run_study import without_nan
 from specclip_training.studies.transfer import (
     JUDGED,
     RealRows,
@@ -52,7 +51,8 @@ What the simulation is worth: three models measured on the same test groups.
   accelerate launch training/reproduce.py --config best --dataset runs/real-pairs --output runs/real
   accelerate launch training/align.py --config best --dataset runs/real-pairs --output runs/tuned \\
       --spectrum runs/best/spectrum --start runs/best/model
-  accelerate launch training/experts.py --config best --dataset runs/real-pairs --output runs/tuned
+  accelerate launch training/study.py experts --config best --dataset runs/real-pairs \\
+      --output runs/tuned
   python -m specclip_training.transfer --model runs/best --dataset TABLES \\
       --compare real=runs/real --compare tuned=runs/tuned"""
 
@@ -238,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sections.append(section)
     print(to_markdown(f"Transfer of {given.model} to real rows", sections, Path()))
     if given.output:
-        write_json(Path(given.output), without_nan(result))
+        write_json(Path(given.output), result)
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -10,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ..classify.families import FamilyProbability, group_by_family
+from ..storage import to_json
 from .limitations import Limitation, reasons_to_withhold
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ class Description:
         if self.fit is not None:
             values["fit"] = {"statistic": self.fit.statistic, **self.fit.columns()}
             values["fit"] |= {f"{n}_reason": fit.reason for n, fit in self.fit.models.items()}
-        return _to_json(values)
+        return to_json(values)
 
     # The renderings import this module, so they are imported when called.
     def to_table(self) -> Table:
@@ -298,13 +298,3 @@ class Description:
             ImportError: where matplotlib is not installed.
         """
         return import_module(".plot", __package__).draw(self, axes)
-
-
-def _to_json(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _to_json(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_to_json(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -2,7 +2,7 @@
 
 Everything an answer needs is in the tensors of this model: the pairs with known variables (the
 bank), ridge and network weights, gates and conformal scores. Fitting is done elsewhere (the command
-`specclip_training.experts`); nothing here needs scikit-learn.
+`specclip_training.study`); nothing here needs scikit-learn.
 """
 
 # Buffers hide their types behind `__getattr__`; a type checker knows none of it.

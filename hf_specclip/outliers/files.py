@@ -90,7 +90,7 @@ def read_detector(name_or_path: str | os.PathLike[str], **hub: Any) -> dict[str,
     for name in FILES:
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f"{folder} has no {name}: the command specclip_training.outliers makes an outlier "
+                f"{folder} has no {name}: training/study.py makes an outlier "
                 "detector, and so does SpecCLIPOutlierDetector.fit(rows).save_pretrained(folder)"
             )
         if (folder / name).stat().st_size > _MAX_BYTES[name]:

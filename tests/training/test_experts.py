@@ -12,13 +12,13 @@ from expert_data import QUICK
 
 from hf_specclip import VARIABLES, SpecCLIPMoEForRegression
 from hf_specclip.models.spectrum_input_specclip import GLOBALS
-from specclip_training import experts
+from hf_specclip.storage import to_json
 from specclip_training.engine.checkpoint import CheckpointError
 from specclip_training.engine.commands import Run
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import to_markdown
+from specclip_training.studies.experts import study as experts
 from specclip_training.studies.representations import SplitRepresentations
-from specclip_training.studies.run_study import without_nan
 
 SIZES = {"train": 160, "calibration": 10, "validation": 60, "test": 80}
 
@@ -94,7 +94,7 @@ def _quick(seed: int):
 
 def test_metrics_are_complete_and_plain(done):
     metrics = done[1].metrics
-    json.dumps(without_nan(metrics), allow_nan=False)
+    json.dumps(to_json(metrics), allow_nan=False)
     assert set(metrics["knn"]) == {
         "spectrum", "text", "shared_spectrum", "shared_text", "shared_both", "everything"
     }  # fmt: skip

@@ -12,7 +12,7 @@ from hf_specclip import SECTIONS, SpecCLIPIndex, ZeroShotClasses
 from hf_specclip.literature import get_embedder
 from specclip_training.data.pairs import load_pairs
 from specclip_training.stages.gallery import build_gallery, fit_classes
-from specclip_training.zero_shot import study_zero_shot
+from specclip_training.studies.zero_shot import study_zero_shot
 
 NAME = get_embedder("offline").name
 

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from study_rows import invented, invented_run, invented_split
 
-import specclip_training.latent_space as latent_space
-from hf_specclip.storage import write_json
+import specclip_training.studies.latent_space as latent_space
+from hf_specclip.storage import to_json, write_json
 from specclip_training.reports.blocks import Figure, to_markdown, write_report
-from specclip_training.studies.run_study import without_nan
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +20,7 @@ def no_umap(monkeypatch):
 def test_study_finds_planted_correlations_classes_and_metadata(tmp_path):
     run = invented_run(tmp_path)
     study = latent_space.study_latent_space(run, invented(), simulated=True)
-    write_json(tmp_path / "metrics.json", without_nan(study.metrics))
+    write_json(tmp_path / "metrics.json", study.metrics)
     found = study.metrics["correlations"]["spectrum"]["pearson"]["variables"]
     assert found["hard_hs"]["dimension"] == 0
     assert found["hard_hs"]["low"] > 0.7 > found["hard_hs"]["null"]
@@ -64,6 +63,6 @@ def test_a_split_of_a_few_rows_is_not_measured(tmp_path):
 
 
 def test_nan_becomes_null_all_the_way_down():
-    assert without_nan({"a": [1.0, float("nan")], "b": (float("inf"), "x", 2)}) == {
+    assert to_json({"a": [1.0, float("nan")], "b": (float("inf"), "x", 2)}) == {
         "a": [1.0, None], "b": [None, "x", 2],
     }  # fmt: skip

@@ -11,15 +11,15 @@ from hf_specclip.models.variables_specclip import HARDNESS_BANDS
 from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
 from hf_specclip.storage import write_json
 from specclip_training.engine.presets import load_preset
-from specclip_training.outliers import band_counts, main, options, outlier_rows, study_outliers
 from specclip_training.reports.blocks import write_report
-from specclip_training.studies.run_study import without_nan
+from specclip_training.studies.outliers import band_counts, outlier_rows, study_outliers
+from specclip_training.study import main, options
 
 
 def test_study_leaves_a_detector_and_finds_the_rare_kind(tmp_path):
     run, reps = invented_run(tmp_path), invented()
     study = study_outliers(run, reps, simulated=True)
-    write_json(tmp_path / "metrics.json", without_nan(study.metrics))
+    write_json(tmp_path / "metrics.json", study.metrics)
     detector = SpecCLIPOutlierDetector.from_pretrained(tmp_path)
     rows = outlier_rows(reps["test"])
     percentile = detector.score(rows).percentile()
@@ -70,7 +70,15 @@ def test_a_run_that_is_not_finished_is_refused(tmp_path):
     preset = tmp_path / "tiny.yaml"
     preset.write_text(TINY)
     arguments = options().parse_args(
-        ["--config", str(preset), "--dataset", "nowhere", "--output", str(tmp_path / "run")]
+        [
+            "outliers",
+            "--config",
+            str(preset),
+            "--dataset",
+            "nowhere",
+            "--output",
+            str(tmp_path / "run"),
+        ]
     )
     with pytest.raises(ValueError, match=r"has no spectrum/.*reproduce.py"):
         main(arguments, load_preset(preset))

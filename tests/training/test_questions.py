@@ -10,8 +10,13 @@ from hf_specclip.models.variables_specclip import VARIABLES
 from hf_specclip.search.build import build_index
 from hf_specclip.search.text_queries import TextQueries
 from hf_specclip.search.vocabulary import Vocabulary
-from specclip_training.questions import _section, measure_questions, read_questions, study_questions
 from specclip_training.reports.blocks import to_markdown
+from specclip_training.studies.questions import (
+    _section,
+    measure_questions,
+    read_questions,
+    study_questions,
+)
 
 
 @pytest.fixture(scope="module")

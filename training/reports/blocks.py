@@ -79,6 +79,11 @@ class Study:
     sections: list[Section]
 
 
+def skipped_study(title: str, reason: str) -> Study:
+    """Return the result of a study that could not be made, with the reason."""
+    return Study({"skipped": reason}, [Section(title, [Paragraph(f"Not measured: {reason}.")])])
+
+
 def write_report(folder: str | Path, title: str, sections: Sequence[Section]) -> tuple[Path, Path]:
     """Write `report.md` and `report.html`.
 

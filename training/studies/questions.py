@@ -1,11 +1,7 @@
-"""Answers to a list of questions in words, measured on a finished run.
-
-accelerate launch training/questions.py --config best --dataset DIR --output runs/best
-"""
+"""Answers to a list of questions in words, measured on a finished run."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -21,12 +17,11 @@ from hf_specclip.literature import EmbeddingError
 from hf_specclip.search.filter import Condition, separation
 from hf_specclip.search.index import GALLERY_FOLDER
 from hf_specclip.search.text_queries import TextQueries
-from specclip_training.engine.commands import Run, call
+from specclip_training.engine.commands import Run
 from specclip_training.engine.presets import CONFIGS
-from specclip_training.reports.blocks import Paragraph, Section, Study, Table
+from specclip_training.reports.blocks import Paragraph, Section, Study, Table, skipped_study
 from specclip_training.stages.alignment import MODEL
 from specclip_training.studies.representations import SplitRepresentations
-from specclip_training.studies.run_study import run_study, skipped_study, study_parser
 
 TITLE = "Questions in words"
 QUESTIONS = CONFIGS / "questions.yaml"
@@ -241,15 +236,3 @@ def _section(metrics: Mapping[str, Any], word: str) -> Section:
             Table(["question", "understood", *MEASURES], listed),
         ],
     )
-
-
-main = partial(run_study, "questions_study", study_questions)
-options = partial(
-    study_parser,
-    "Measure how well a finished run answers questions in words.",
-    "Leaves DIR/questions_study/: metrics.json, report.html and report.md. What is asked is\n"
-    "in training/configs/questions.yaml.",
-)
-
-if __name__ == "__main__":
-    sys.exit(call(main, options().parse_args()))

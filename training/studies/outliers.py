@@ -1,14 +1,9 @@
-"""Outliers of a finished run: detector, injection test, percentiles by class and the top 1 %.
-
-accelerate launch training/outliers.py --config paper --dataset DIR --output runs/paper
-"""
+"""Outliers of a finished run: detector, injection test, percentiles by class and the top 1 %."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +15,7 @@ from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
 from hf_specclip.outliers.explain import OutlierExplanation, explain_outliers
 from hf_specclip.outliers.rows import BAND_ENERGIES, DETECTORS, OutlierRows, OutlierScores
 from specclip_training.data.parquet_rows import to_arrays
-from specclip_training.engine.commands import Run, call
+from specclip_training.engine.commands import Run
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table
 from specclip_training.studies.outlier_figures import (
     injection_test,
@@ -33,7 +28,6 @@ from specclip_training.studies.rare_sources import (
     rare_source_test,
 )
 from specclip_training.studies.representations import SplitRepresentations
-from specclip_training.studies.run_study import run_study, study_parser
 
 OUTLIERS = "outliers"
 # Classes that an injection test hides: of the simulated catalogue, and as SIMBAD names them.
@@ -371,15 +365,3 @@ def _top_line(each: OutlierExplanation, score: float) -> list[str]:
     disagreement = "–" if each.disagreement is None else f"{each.disagreement:.0f}"
     return [each.name, each.source_class or "–", f"{score:.2f}", f"{each.percentile:.1f}",
             _TITLES[each.strongest], near, band, variable, disagreement]  # fmt: skip
-
-
-main = partial(run_study, "outlier_study", study_outliers)
-options = partial(
-    study_parser,
-    "Find the outliers of a finished run, and test the detectors on rare classes.",
-    "Leaves DIR/outliers/, a SpecCLIPOutlierDetector, and DIR/outlier_study/: metrics.json,\n"
-    "report.html and report.md.",
-)
-
-if __name__ == "__main__":
-    sys.exit(call(main, options().parse_args()))

@@ -1,17 +1,10 @@
-"""Physical variables of a finished run: k-NN on six representations, and the mixture of experts.
-
-accelerate launch training/experts.py --config paper --dataset DIR --output runs/paper
-"""
+"""Physical variables of a finished run: k-NN on six representations, and the mixture of experts."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
-import sys
 from collections.abc import Mapping
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +14,7 @@ from hf_specclip import SpecCLIPMoEForRegression
 from hf_specclip.models.configuration_specclip_moe import PANELS
 from hf_specclip.storage import atomic_folder, write_json
 from specclip_training.engine.checkpoint import TRAINING_FILE, check_identity, fingerprint
-from specclip_training.engine.commands import CHECKPOINTS, Run, call, prepare_output
-from specclip_training.engine.presets import Preset
+from specclip_training.engine.commands import CHECKPOINTS, Run
 from specclip_training.reports.blocks import Paragraph, Section, Study
 from specclip_training.studies.experts.compact import compact_settings, fit_compact
 from specclip_training.studies.experts.data import FEWEST, ExpertData, FitSettings, expert_data
@@ -35,7 +27,6 @@ from specclip_training.studies.experts.measures import (
 from specclip_training.studies.experts.report import expert_sections
 from specclip_training.studies.measure import ERRORS, EVALUATION, write_tensors
 from specclip_training.studies.representations import SplitRepresentations
-from specclip_training.studies.run_study import run_study, study_parser
 
 STAGE = "experts"
 MOE = "moe"
@@ -159,26 +150,4 @@ def _save_errors(
     write_tensors(run.output / EVALUATION / ERRORS, tensors)
 
 
-def main(arguments: argparse.Namespace, preset: Preset) -> None:
-    """Run the command."""
-    output = Path(arguments.output)
-    if arguments.overwrite and output.is_dir():
-        made = [MOE, *(f"{CHECKPOINTS}/{MOE}_{mode}" for mode in MODES)]
-        prepare_output(output, made, overwrite=True)
-    run_study(STAGE, study_experts, arguments, preset)
-
-
-options = partial(
-    study_parser,
-    "Estimate the physical variables of a finished run by mixtures of experts.",
-    """\
-Leaves DIR/moe (a SpecCLIPMoEForRegression, for from_pretrained) and DIR/experts/: metrics.json,
-report.html and report.md. A rerun keeps fitted mixtures.""",
-)
-
-
 __all__ = ["COMPACT", "MOE", "STAGE", "load_or_fit", "study_experts"]
-
-
-if __name__ == "__main__":
-    sys.exit(call(main, options().parse_args()))

@@ -1,13 +1,8 @@
-"""Zero-shot classification by class names, in families and kinds, against a linear probe.
-
-accelerate launch training/zero_shot.py --config paper --dataset DIR --output runs/paper
-"""
+"""Zero-shot classification by class names, in families and kinds, against a linear probe."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,11 +14,10 @@ from hf_specclip.evaluation.bootstrap import GroupBootstrap
 from hf_specclip.evaluation.latent_probes import ProbeError, class_probe
 from hf_specclip.evaluation.roc import weighted_figure
 from hf_specclip.formatting import format_with_interval
-from specclip_training.engine.commands import Run, call
-from specclip_training.reports.blocks import Paragraph, Section, Study, Table
+from specclip_training.engine.commands import Run
+from specclip_training.reports.blocks import Paragraph, Section, Study, Table, skipped_study
 from specclip_training.stages.alignment import MODEL
 from specclip_training.studies.representations import SplitRepresentations
-from specclip_training.studies.run_study import run_study, skipped_study, study_parser
 
 TITLE = "Zero-shot classes"
 
@@ -179,15 +173,3 @@ def _section(metrics: dict[str, Any], word: str) -> Section:
             ),
         ],
     )
-
-
-main = partial(run_study, "zero_shot_study", study_zero_shot)
-options = partial(
-    study_parser,
-    "Measure zero-shot classification by class names on a finished run.",
-    "Leaves DIR/zero_shot_study/: metrics.json, report.html and report.md.",
-    "the temperature was fitted to validation",
-)
-
-if __name__ == "__main__":
-    sys.exit(call(main, options().parse_args()))

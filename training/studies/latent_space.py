@@ -1,11 +1,7 @@
-"""Study of the latent spaces of a finished run: correlations, probes and maps.
-
-accelerate launch training/latent_space.py --config paper --dataset DIR --output runs/paper
-"""
+"""Study of the latent spaces of a finished run: correlations, probes and maps."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -24,10 +20,9 @@ from hf_specclip.evaluation.latent_plots import (
 )
 from hf_specclip.evaluation.latent_probes import ProbeError, class_probe, value_probe
 from hf_specclip.formatting import format_with_interval
-from specclip_training.engine.commands import Run, call
+from specclip_training.engine.commands import Run
 from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table
 from specclip_training.studies.representations import SplitRepresentations
-from specclip_training.studies.run_study import run_study, study_parser
 
 FIGURES = "figures"
 # arXiv 2603.04516, section on the latent space: Pearson |ρ| of the best dimension.
@@ -323,14 +318,3 @@ def _column(table: pa.Table, name: str) -> np.ndarray:
 
 def _decimals(value: float | None) -> str:
     return "–" if value is None or not np.isfinite(value) else f"{value:.2f}"
-
-
-main = partial(run_study, "latent_space", study_latent_space)
-options = partial(
-    study_parser,
-    "Study the latent spaces of a finished run.",
-    "Leaves figures in DIR/figures/, and DIR/latent_space/: metrics.json, report.html, report.md.",
-)
-
-if __name__ == "__main__":
-    sys.exit(call(main, options().parse_args()))
