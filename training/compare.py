@@ -250,7 +250,6 @@ def compare_retrieval(
             for label, by_metric in samples.items()
         },
     }
-    ideal = None
     if "ideal" in first.ranks[direction]:
         ranks[IDEAL] = [_one_answer(first.ranks[direction]["ideal"], reference.n_gallery)]
         ideal = _samples(ranks[IDEAL], ks, bootstrap)
@@ -258,7 +257,7 @@ def compare_retrieval(
             name: _figure(sample.value, sample.draws, bootstrap) for name, sample in ideal.items()
         }
     result["differences"] = {
-        arm.label: _differences(samples[arms[0].label], samples[arm.label], ideal, bootstrap)
+        arm.label: _differences(samples[arms[0].label], samples[arm.label], bootstrap)
         for arm in arms[1:]
     }
     tops = np.unique(np.rint(np.geomspace(1, reference.n_gallery, 60)).astype(int))
@@ -347,41 +346,12 @@ def _samples(
 
 
 def _differences(
-    reference: Mapping[str, Sample],
-    other: Mapping[str, Sample],
-    ideal: Mapping[str, Sample] | None,
-    bootstrap: GroupBootstrap,
+    reference: Mapping[str, Sample], other: Mapping[str, Sample], bootstrap: GroupBootstrap
 ) -> dict[str, Any]:
-    result: dict[str, Any] = {
+    return {
         name: _figure(other[name].value - before.value, other[name].draws - before.draws, bootstrap)
         for name, before in reference.items()
     }
-    if ideal is None:
-        return result
-    result["gap_closed"], result["share_of_ideal"] = {}, {}
-    # Ranks are compared by their logarithm.
-    for name, key, scale in (
-        ("recall@1%", "recall@1%", np.asarray),
-        ("median_rank", "log_median_rank", np.log),
-    ):
-        if name not in reference:
-            continue
-        samples = [each[name] for each in (reference, other, ideal)]
-        value = _gap_closed(*(scale(np.array([sample.value])) for sample in samples))[0]
-        draws = _gap_closed(*(scale(sample.draws) for sample in samples))
-        result["gap_closed"][key] = _figure(float(value), draws, bootstrap)
-        if name == key:
-            share = other[name].value / ideal[name].value
-            drawn = other[name].draws / ideal[name].draws
-            result["share_of_ideal"][name] = _figure(share, drawn, bootstrap)
-    return result
-
-
-def _gap_closed(before: np.ndarray, after: np.ndarray, ideal: np.ndarray) -> np.ndarray:
-    """1 − (ideal − after) / (ideal − before); nan where there is no gap."""
-    gap = ideal - before
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(gap == 0, np.nan, 1 - (ideal - after) / gap)
 
 
 def _curve(

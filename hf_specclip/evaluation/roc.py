@@ -1,4 +1,4 @@
-"""ROC-AUC and recall among the top scores, with intervals over groups."""
+"""ROC-AUC with its interval over groups."""
 
 from __future__ import annotations
 
@@ -60,55 +60,6 @@ def auc_of(scores: np.ndarray, positive: np.ndarray) -> Callable[[np.ndarray], n
     return area
 
 
-def recall_at_top(
-    scores: np.ndarray,
-    positive: np.ndarray,
-    fraction: float,
-    bootstrap: GroupBootstrap | None = None,
-) -> dict[str, float]:
-    """Compute the share of the positives among the highest-scoring rows.
-
-    The top has ⌈fraction · n⌉ places; rows that tie for the last ones share them.
-
-    Args:
-        scores: (n,) finite.
-        positive: (n,) bool.
-        fraction: of the rows in the top, above 0 and at most 1.
-        bootstrap: see `roc_auc`; each draw has its own top.
-
-    Returns:
-        `value`, `low`, `high`; `chance`, the share of the rows in the top; and `most`, the value of
-        a perfect score, below 1 for more positives than places.
-
-    Raises:
-        ValueError: as `roc_auc`, and for a fraction out of range.
-    """
-    if not 0 < fraction <= 1:
-        raise ValueError(f"fraction must be above 0 and at most 1, not {fraction}")
-    scores, positive = _checked(scores, positive)
-    order = np.argsort(-scores, kind="stable")
-    falling = -scores[order]
-    starts = np.flatnonzero(np.r_[True, np.diff(falling) > 0])
-
-    def recall(weights: np.ndarray) -> np.ndarray:
-        ordered = weights[:, order].astype(np.float64)
-        tied = np.add.reduceat(ordered, starts, axis=1)
-        right = np.add.reduceat(ordered * positive[order], starts, axis=1)
-        above = np.cumsum(tied, axis=1) - tied
-        places = np.ceil(fraction * tied.sum(axis=1, keepdims=True) - 1e-9)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            share = np.clip((places - above) / tied, 0.0, 1.0)
-            share = np.where(tied > 0, share, 0.0)
-            return (right * share).sum(axis=1) / right.sum(axis=1)
-
-    places = int(np.ceil(fraction * len(scores) - 1e-9))
-    return {
-        **weighted_figure(recall, len(scores), bootstrap),
-        "chance": places / len(scores),
-        "most": min(1.0, places / int(positive.sum())),
-    }
-
-
 def weighted_figure(
     statistic: Callable[[np.ndarray], np.ndarray],
     n: int,
@@ -147,4 +98,4 @@ def _checked(
     return values, labels
 
 
-__all__ = ["auc_of", "recall_at_top", "roc_auc", "weighted_figure"]
+__all__ = ["auc_of", "roc_auc", "weighted_figure"]

@@ -12,7 +12,7 @@ from hf_specclip.evaluation.latent_probes import (
     explained_variance,
     value_probe,
 )
-from hf_specclip.evaluation.roc import recall_at_top, roc_auc, weighted_figure
+from hf_specclip.evaluation.roc import roc_auc, weighted_figure
 
 
 def rows(n, seed):
@@ -84,30 +84,20 @@ def test_too_little_to_learn_from_is_said():
         value_probe(train, np.zeros(60), points, truth, groups)
 
 
-def test_auc_and_recall_are_those_of_every_draw_written_out():
+def test_auc_is_that_of_every_draw_written_out():
     random = np.random.default_rng(3)
     scores = random.integers(0, 9, 120).astype(float)  # many ties
     positive = random.random(120) < 0.2
     groups = np.arange(120) // 4
     bootstrap = GroupBootstrap(groups, 60, 5)
-    areas, recalls = [], []
+    areas = []
     for weights in bootstrap.row_weights():
         for w in weights:
             repeated = np.repeat(np.arange(120), w)
             areas.append(roc_auc_score(positive[repeated], scores[repeated]))
-            s, p = scores[repeated], positive[repeated]
-            places = int(np.ceil(0.1 * len(s) - 1e-9))
-            edge = np.sort(s)[::-1][places - 1]
-            left = places - (s > edge).sum()
-            share = np.where(s > edge, 1.0, np.where(s == edge, left / (s == edge).sum(), 0.0))
-            recalls.append((share * p).sum() / p.sum())
     found = roc_auc(scores, positive, bootstrap)
     assert found["value"] == pytest.approx(roc_auc_score(positive, scores))
     assert (found["low"], found["high"]) == pytest.approx(np.quantile(areas, [0.025, 0.975]))
-    top = recall_at_top(scores, positive, 0.1, bootstrap)
-    assert (top["low"], top["high"]) == pytest.approx(np.quantile(recalls, [0.025, 0.975]))
-    assert top["chance"] == pytest.approx(0.1)
-    assert top["most"] == pytest.approx(12 / positive.sum())
 
 
 def test_auc_of_nothing_to_tell_apart():
@@ -115,8 +105,6 @@ def test_auc_of_nothing_to_tell_apart():
         roc_auc(np.arange(4.0), np.zeros(4, bool))
     with pytest.raises(ValueError, match="score 1"):
         roc_auc(np.array([0.0, np.nan]), np.array([True, False]))
-    with pytest.raises(ValueError, match="fraction"):
-        recall_at_top(np.arange(4.0), np.arange(4) > 2, 0.0)
     one = weighted_figure(lambda w: w.sum(axis=1), 3, GroupBootstrap([1, 1, 1], 5))
     assert one["value"] == 3
     assert np.isnan(one["low"])

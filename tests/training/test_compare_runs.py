@@ -1,7 +1,6 @@
 """Paired comparison of synthetic runs, and the runs it refuses."""
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -139,25 +138,6 @@ def test_several_seeds_are_given_by_their_median(tmp_path):
     assert "seeds 0.0% to" in str(study.sections[1].blocks[0])
 
 
-def test_the_gap_to_the_ideal_observer(tmp_path):
-    study = compare(
-        tmp_path,
-        make_run(tmp_path / "paper", "paper", ideal=IDEAL),
-        make_run(tmp_path / "best", "best", BETTER, ideal=IDEAL),
-    )
-    difference = study.metrics["retrieval"]["spectrum_to_text"]["differences"]["best"]
-    paper, best, ideal = (float((r <= 1).mean()) for r in (PAPER, BETTER, IDEAL))
-    closed = difference["gap_closed"]["recall@1%"]
-    assert closed["value"] == pytest.approx(1 - (ideal - best) / (ideal - paper))
-    assert closed["low"] < closed["value"] < closed["high"]
-    logs = [math.log(np.median(r)) for r in (PAPER, BETTER, IDEAL)]
-    assert difference["gap_closed"]["log_median_rank"]["value"] == pytest.approx(
-        1 - (logs[2] - logs[1]) / (logs[2] - logs[0])
-    )
-    assert difference["share_of_ideal"]["recall@1%"]["value"] == pytest.approx(best / ideal)
-    assert "gap_closed" not in study.metrics["retrieval"]["text_to_spectrum"]["differences"]["best"]
-
-
 def test_errors_are_compared_on_rows_common_to_all_methods(tmp_path):
     some = np.where(np.arange(N) % 3 == 0, np.nan, ERROR)
     paper = {"spectrum": {"gamma": ERROR, "nh": ERROR}, "moe": {"gamma": some, "nh": ERROR / 2}}
@@ -244,7 +224,6 @@ def test_the_command_writes_the_report(tmp_path, monkeypatch):
         "ideal observer",
         "chance",
         "best − paper",
-        "gap from paper to ideal",
         "Simulated",
     ):
         assert words in page, words

@@ -40,9 +40,6 @@ def test_a_class_far_from_the_others_is_detected_and_one_like_them_is_not():
     for name in ("combined", "isolation_forest", "spectrum_neighbours"):
         assert found["rare"]["detectors"][name]["auc"]["low"] > 0.95
         assert found["plain"]["detectors"][name]["auc"]["value"] < 0.85
-    recall = found["rare"]["detectors"]["spectrum_neighbours"]["recall@1%"]
-    assert recall["most"] == pytest.approx(3 / 15)
-    assert recall["value"] == pytest.approx(recall["most"])
     assert set(found["rare"]["detectors"]) == set(DETECTORS)
 
 

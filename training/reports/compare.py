@@ -48,10 +48,6 @@ def comparison_sections(metrics: Mapping[str, Any], figures: Mapping[str, Path])
     for direction, title in TITLES.items():
         retrieval = metrics["retrieval"][direction]
         section = Section(f"Retrieval, {title}", [_retrieval(retrieval, first)])
-        if shares := _shares_of_ideal(retrieval, first):
-            section.blocks.append(
-                Table(["relative to the ideal observer", "share (95 % interval)"], shares)
-            )
         if direction in figures:
             lines = "chance and the ideal observer" if "ideal" in retrieval else "chance"
             caption = f"Recall@k% against k with its 95 % band, beside {lines} ({word}{title})."
@@ -77,18 +73,6 @@ def _retrieval(retrieval: Mapping[str, Any], first: str) -> Table:
         chance = reference["chance"]
         rows.append([*row, "" if chance is None else format_metric(chance, name)])
     return Table(head, rows)
-
-
-def _shares_of_ideal(retrieval: Mapping[str, Any], first: str) -> list[list[str]]:
-    rows = []
-    for label, figures in retrieval["differences"].items():
-        for name, figure in figures.get("gap_closed", {}).items():
-            gap = f"gap from {first} to ideal closed by {label}, {metric_title(name)}"
-            rows.append([gap, format_with_interval(figure)])
-        for name, figure in figures.get("share_of_ideal", {}).items():
-            share = f"{label}, share of the ideal {metric_title(name)}"
-            rows.append([share, format_with_interval(figure)])
-    return rows
 
 
 def _regression(regression: Mapping[str, Any], first: str) -> Section:

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
-from hf_specclip.evaluation.roc import recall_at_top, roc_auc
+from hf_specclip.evaluation.roc import roc_auc
 from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
 from hf_specclip.outliers.rows import DETECTORS, OutlierRows
 
-FRACTIONS = (0.01, 0.05)
 # A class with fewer rows has no meaningful median.
 FEWEST_ROWS = 5
 
@@ -25,7 +24,7 @@ def detection_figures(
     n_bootstrap: int = 1000,
     seed: int = 0,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Measure ROC-AUC and recall in the top 1 % and 5 % of each detector.
+    """Measure the ROC-AUC of each detector.
 
     Args:
         scores: detector -> (n,); a row it cannot score (nan) comes last.
@@ -34,8 +33,7 @@ def detection_figures(
         n_bootstrap, seed: of the intervals.
 
     Returns:
-        detector -> `auc`, `recall@1%`, `recall@5%`, each with `value`, `low`, `high`, `chance`
-        (and `most` for recall: that of a perfect detector).
+        detector -> `auc`, with `value`, `low`, `high`, `chance`.
 
     Raises:
         ValueError: when all rows are rare, or none is.
@@ -47,11 +45,7 @@ def detection_figures(
         if not len(known):
             continue
         filled = np.where(np.isfinite(values), values, known.min() - 1.0)
-        recalls = {
-            f"recall@{100 * fraction:g}%": recall_at_top(filled, rare, fraction, bootstrap)
-            for fraction in FRACTIONS
-        }
-        result[name] = {"auc": roc_auc(filled, rare, bootstrap), **recalls}
+        result[name] = {"auc": roc_auc(filled, rare, bootstrap)}
     return result
 
 
