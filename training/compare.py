@@ -12,7 +12,6 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +23,7 @@ from safetensors.numpy import load_file
 from hf_specclip.errors import SpecCLIPError
 from hf_specclip.evaluation import GroupBootstrap
 from hf_specclip.evaluation.ranks import MatchRanks
-from hf_specclip.evaluation.retrieval import DIRECTIONS
+from hf_specclip.evaluation.retrieval import DIRECTIONS, places
 from hf_specclip.storage import write_json
 from specclip_training.reports.blocks import Code, Section, Study, write_report
 from specclip_training.reports.compare import comparison_sections
@@ -333,7 +332,7 @@ def _samples(
     draws: dict[str, list[np.ndarray]] = {}
     for ranks in seeds:
         rank, n = ranks.expected, ranks.n_gallery
-        columns = {f"recall@{k:g}%": ranks.hits(_top(k, n)) for k in ks}
+        columns = {f"recall@{k:g}%": ranks.hits(places(k, n)) for k in ks}
         columns["mean_log_rank"] = np.log(rank)
         for name, column in columns.items():
             values.setdefault(name, []).append(float(column.mean()))
@@ -368,11 +367,6 @@ def _curve(
         "low": low.tolist(),
         "high": high.tolist(),
     }
-
-
-def _top(k: float, n: int) -> int:
-    # As a decimal: 1.1 % of 1000 is 11, which binary floats make 12.
-    return math.ceil(Fraction(str(k)) * n / 100)
 
 
 def _common_rows(arms: Sequence[Arm], n_rows: int) -> dict[str, np.ndarray]:

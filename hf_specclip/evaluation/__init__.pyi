@@ -5,7 +5,6 @@ from .ranks import match_ranks as match_ranks
 from .ranks import score_ranks as score_ranks
 from .regression import evaluate_coverage as evaluate_coverage
 from .regression import evaluate_regression as evaluate_regression
-from .retrieval import curve_of_ranks as curve_of_ranks
 from .retrieval import evaluate_ranks as evaluate_ranks
 from .retrieval import evaluate_retrieval as evaluate_retrieval
 from .retrieval import recall_curve as recall_curve

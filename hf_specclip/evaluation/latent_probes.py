@@ -126,7 +126,7 @@ def value_probe(
 
 
 def balanced_accuracy(
-    correct: np.ndarray, truth: np.ndarray, classes: Sequence[str]
+    correct: np.ndarray, truth: np.ndarray, classes: Sequence[Any]
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Return the mean recall over classes as a function of row weights, for `weighted_figure`.
 

@@ -13,18 +13,15 @@ _INK, _FAINT = "#222222", "#8a8a8a"
 
 
 def plot_recall_curve(
-    curves: Mapping[str, Mapping[str, Any]] | Mapping[str, Any],
-    path: str | os.PathLike[str] | None = None,
-    ax: Any = None,
-    *,
+    curves: Mapping[str, Mapping[str, Any]],
+    path: str | os.PathLike[str],
     title: str | None = None,
 ) -> Any:
     """Draw Recall@k% against k for one or several models, with 95 % bands and chance.
 
     Args:
-        curves: label -> result of `recall_curve`; or one such result.
-        path: file to write (.png, .svg, .pdf), or None.
-        ax: matplotlib axes to draw in; by default those of a new figure.
+        curves: label -> result of `recall_curve`.
+        path: file to write (.png, .svg, .pdf).
         title: by default the direction and the number of queries.
 
     Returns:
@@ -35,7 +32,7 @@ def plot_recall_curve(
         ValueError: for no curves, or curves of different directions.
 
     Examples:
-        >>> curves = {"best": recall_curve(*best), "paper": recall_curve(*paper)}
+        >>> curves = {"best": recall_curve(best, owner), "paper": recall_curve(paper, owner)}
         >>> plot_recall_curve(curves, "recall.png")
     """
     try:
@@ -44,29 +41,21 @@ def plot_recall_curve(
         raise ImportError('figures need matplotlib: pip install "hf-specclip[plot]"') from error
     from matplotlib.figure import Figure
 
-    named: dict[str, Mapping[str, Any]]
-    named = {"": curves} if "recall" in curves else dict(curves)  # type: ignore[dict-item]
-    if not named:
-        raise ValueError("no curves to draw")
-    directions = {curve["direction"] for curve in named.values()}
-    if len(directions) > 1:
+    directions = {curve["direction"] for curve in curves.values()}
+    if len(directions) != 1:
         raise ValueError(f"curves of one direction go in one figure, not {sorted(directions)}")
-    figure = None
-    if ax is None:
-        # Without pyplot, which keeps every figure and may look for a display.
-        figure = Figure(figsize=(6.4, 4.6), layout="constrained")
-        ax = figure.add_subplot()
-
-    longest = max(named.values(), key=lambda curve: len(curve["k"]))
-    lowest = min(min(curve["k"]) for curve in named.values())
-    _draw_curves(ax, named, longest)
+    # Without pyplot, which keeps every figure and may look for a display.
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    ax = figure.add_subplot()
+    longest = max(curves.values(), key=lambda curve: len(curve["k"]))
+    lowest = min(min(curve["k"]) for curve in curves.values())
+    _draw_curves(ax, curves, longest)
     _style_axes(ax, longest, lowest)
     query, answer = longest["direction"].split("_to_")
     if title is None:
         title = f"Recall@k%, {query} → {answer}, {longest['n_queries']:,} queries"
     ax.set_title(title, loc="left", fontsize=11, color=_INK)
-    if path is not None:
-        (figure or ax.figure).savefig(path, dpi=160)
+    figure.savefig(path, dpi=160)
     return ax
 
 

@@ -7,8 +7,9 @@ spectrum of the text, and chance takes the number of its spectra into account.
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -79,7 +80,6 @@ def evaluate_ranks(
         ranks: of `match_ranks` or `score_ranks`.
         (others), returns, raises: as for `evaluate_retrieval`.
     """
-    percentages = [_percentage(k) for k in ks]
     owner = np.asarray(text_of_spectrum)
     labels = _group_labels(groups, owner)
     result: dict[str, dict[str, Any]] = {}
@@ -88,8 +88,8 @@ def evaluate_ranks(
         n = match.n_gallery
         bootstrap = _bootstrap(_query_groups(labels, owner, direction), n_bootstrap, seed)
         figures: dict[str, Any] = {"n_queries": len(match), "n_gallery": n}
-        for k, percentage in zip(ks, percentages, strict=True):
-            top = _top(percentage, n)
+        for k in ks:
+            top = places(k, n)
             hits = match.hits(top)
             figures[f"recall@{float(k):g}%"] = _figure(
                 float(hits.mean()),
@@ -108,71 +108,35 @@ def evaluate_ranks(
 
 
 def recall_curve(
-    spectrum_embeds: Any,
-    text_embeds: Any,
-    text_of_spectrum: Any,
-    groups: Sequence[Any] | np.ndarray | None = None,
-    *,
-    direction: str = "spectrum_to_text",
-    ks: Iterable[float] | None = None,
-    n_bootstrap: int = 1000,
-    seed: int = 0,
-    chunk_size: int = 1024,
-) -> dict[str, Any]:
-    """Compute Recall@k% against k, with its 95 % band and chance, for `plot_recall_curve`.
-
-    Args:
-        direction: `"spectrum_to_text"` or `"text_to_spectrum"`.
-        ks: percentages of the gallery; by default 60 from the first rank to 100 %, evenly spaced
-            in the logarithm.
-        (others): as for `evaluate_retrieval`.
-
-    Returns:
-        `{"direction", "n_queries", "n_gallery", "k", "recall", "low", "high", "chance"}`; the last
-        five are lists of float of one length, `k` in per cent, the rest fractions 0–1.
-
-    Raises:
-        ValueError: as `evaluate_retrieval`, and for an unknown direction.
-    """
-    ranks = match_ranks(spectrum_embeds, text_embeds, text_of_spectrum, chunk_size=chunk_size)
-    return curve_of_ranks(
-        ranks,
-        text_of_spectrum,
-        groups,
-        direction=direction,
-        ks=ks,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
-    )
-
-
-def curve_of_ranks(
     ranks: dict[str, MatchRanks],
     text_of_spectrum: Any,
     groups: Sequence[Any] | np.ndarray | None = None,
     *,
     direction: str = "spectrum_to_text",
-    ks: Iterable[float] | None = None,
     n_bootstrap: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Compute the figures of `recall_curve` from ranks.
+    """Compute Recall@k% against k, with its 95 % band and chance, for `plot_recall_curve`.
 
     Args:
         ranks: of `match_ranks` or `score_ranks`.
-        (others), returns, raises: as for `recall_curve`.
+        direction: `"spectrum_to_text"` or `"text_to_spectrum"`.
+        (others): as for `evaluate_retrieval`.
+
+    Returns:
+        `{"direction", "n_queries", "n_gallery", "k", "recall", "low", "high", "chance"}`; the last
+        five are lists of float of one length: 60 values of k, in per cent, from the first rank to
+        100 %, evenly spaced in the logarithm; the rest fractions 0–1.
+
+    Raises:
+        ValueError: for an unknown direction.
     """
     if direction not in DIRECTIONS:
         raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}")
     owner = np.asarray(text_of_spectrum)
     match = ranks[direction]
     n = match.n_gallery
-    if ks is None:
-        tops = np.unique(np.rint(np.geomspace(1, n, 60)).astype(int))
-        grid = [100.0 * float(top) / n for top in tops]
-    else:
-        grid = [float(k) for k in ks]
-        tops = np.array([_top(_percentage(k), n) for k in grid])
+    tops = np.unique(np.rint(np.geomspace(1, n, 60)).astype(int))
     hits = np.stack([match.hits(int(top)) for top in tops], axis=1)
     chance = [float(match.chance_hits(int(top)).mean()) for top in tops]
     labels = _query_groups(_group_labels(groups, owner), owner, direction)
@@ -185,7 +149,7 @@ def curve_of_ranks(
         "direction": direction,
         "n_queries": len(match),
         "n_gallery": n,
-        "k": grid,
+        "k": [100.0 * float(top) / n for top in tops],
         "recall": hits.mean(axis=0).tolist(),
         "low": np.asarray(low).tolist(),
         "high": np.asarray(high).tolist(),
@@ -250,16 +214,17 @@ def _bootstrap(labels: np.ndarray, n_bootstrap: int, seed: int) -> GroupBootstra
     return None
 
 
-def _percentage(k: float) -> Fraction:
+def places(k: float, n: int) -> int:
+    """Return the places in the top k % of a gallery of n, rounded up.
+
+    Raises:
+        ValueError: for a percentage out of range.
+    """
     # From the decimal text: 1.1 % of 1000 is 11, which binary floats round up to 12.
-    value = Fraction(str(k))
-    if not 0 < value <= 100:
+    percentage = Fraction(str(k))
+    if not 0 < percentage <= 100:
         raise ValueError(f"k is a percentage of the gallery, above 0 and at most 100, not {k}")
-    return value
-
-
-def _top(percentage: Fraction, n: int) -> int:
-    return -int(-percentage * n // 100)
+    return math.ceil(percentage * n / 100)
 
 
 def _figure(value: float, interval: tuple[Any, Any], chance: float) -> dict[str, float]:
@@ -269,9 +234,9 @@ def _figure(value: float, interval: tuple[Any, Any], chance: float) -> dict[str,
 
 __all__ = [
     "DIRECTIONS",
-    "curve_of_ranks",
     "evaluate_ranks",
     "evaluate_retrieval",
+    "places",
     "recall_curve",
     "unique_texts",
 ]

@@ -110,10 +110,6 @@ def test_metrics_are_complete_and_plain(done):
     # The gain of spectra alone over spectra alone.
     assert metrics["knn"]["spectrum"]["mean_gain"]["value"] == 0
     assert metrics["gate_over_select"]["value"] > 0
-    gains = [metrics["knn"][name]["variables"] for name in metrics["knn"]]
-    most = [max(entry[v]["gain"]["value"] for entry in gains) for v in gains[0] if gains[0][v]["n"]]
-    assert metrics["select_in_hindsight"]["value"] == pytest.approx(np.mean(most))
-    assert metrics["select_in_hindsight"]["value"] >= metrics["select"]["mean_gain"]["value"]
     missing = metrics["missing_text"]["gate"]
     assert set(missing) == {"retrieved"}
     for entry in missing.values():
@@ -133,7 +129,6 @@ def test_the_report_has_every_section(done):
     folder, study = done
     text = to_markdown("experts", study.sections, folder)
     for words in ("simulated `test`", "median guess", "gate over spectra", "Intervals",
-                  "with the choice made on this split",
                   "Without the text", "hard_hs"):  # fmt: skip
         assert words in text, words
 

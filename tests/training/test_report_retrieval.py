@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hf_specclip.evaluation import evaluate_retrieval, recall_curve
+from hf_specclip.evaluation import evaluate_ranks, evaluate_retrieval, match_ranks, recall_curve
 from specclip_training.reports.blocks import write_report
 from specclip_training.reports.retrieval import IDEAL, retrieval_sections
 
@@ -16,9 +16,10 @@ def measured():
     models, curves = {}, {"spectrum_to_text": {}, "text_to_spectrum": {}}
     for label, noise in (("paper", 2.0), ("ensemble", 1.0), (IDEAL, 0.5)):
         spectra = texts[owner] + noise * random.normal(size=(120, 6))
-        models[label] = evaluate_retrieval(spectra, texts, owner, n_bootstrap=50)
+        ranks = match_ranks(spectra, texts, owner)
+        models[label] = evaluate_ranks(ranks, owner, n_bootstrap=50)
         for direction, found in curves.items():
-            found[label] = recall_curve(spectra, texts, owner, direction=direction, n_bootstrap=50)
+            found[label] = recall_curve(ranks, owner, direction=direction, n_bootstrap=50)
     return models, curves
 
 

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from safetensors.numpy import save_file
 
 from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
-from hf_specclip.evaluation import curve_of_ranks, evaluate_ranks
+from hf_specclip.evaluation import evaluate_ranks, recall_curve
 from hf_specclip.evaluation.retrieval import DIRECTIONS
 from hf_specclip.storage import atomic_file, write_json
 from specclip_training.data.pairs import PairData
@@ -31,12 +31,12 @@ def measure(
     """Measure retrieval in both directions.
 
     Returns:
-        `evaluate_ranks`' figures, and `curve_of_ranks`' for each direction.
+        `evaluate_ranks`' figures, and `recall_curve`' for each direction.
     """
     ranks, n_bootstrap = embedded.ranks(), settings.n_bootstrap
     figures = evaluate_ranks(ranks, embedded.owner, groups, settings.ks, n_bootstrap)
     curves = {
-        direction: curve_of_ranks(
+        direction: recall_curve(
             ranks, embedded.owner, groups, direction=direction, n_bootstrap=n_bootstrap
         )
         for direction in DIRECTIONS

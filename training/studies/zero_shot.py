@@ -11,7 +11,7 @@ from hf_specclip import ZeroShotClasses
 from hf_specclip.classify.families import family_name
 from hf_specclip.classify.zero_shot import CONFIG_FILE, ZERO_SHOT_FOLDER, calibration_error
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
-from hf_specclip.evaluation.latent_probes import ProbeError, class_probe
+from hf_specclip.evaluation.latent_probes import ProbeError, balanced_accuracy, class_probe
 from hf_specclip.evaluation.roc import weighted_figure
 from hf_specclip.formatting import format_with_interval
 from specclip_training.engine.commands import Run
@@ -106,25 +106,17 @@ def _figures(
 ) -> dict[str, dict[str, float]]:
     order = np.argsort(-probabilities, axis=1, kind="stable")
     n_classes = probabilities.shape[1]
-    present = np.unique(truth)
-    members = (truth[:, None] == present).astype(np.float64)
-    right = (order[:, 0] == truth).astype(np.float64)
-    commonest = float(members.mean(axis=0).max())
+    present, counts = np.unique(truth, return_counts=True)
+    balanced = balanced_accuracy(order[:, 0] == truth, truth, present)
 
     def share(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         return lambda weights: weights @ values / weights.sum(axis=1)
-
-    def balanced(weights: np.ndarray) -> np.ndarray:
-        total, correct = weights @ members, weights @ (members * right[:, None])
-        # A class absent from a draw has no recall there.
-        recall = np.where(total > 0, correct / np.where(total > 0, total, 1.0), np.nan)
-        return np.nanmean(recall, axis=1)
 
     top = {k: (order[:, :k] == truth[:, None]).any(axis=1).astype(np.float64) for k in (1, 3)}
     n = len(truth)
     return {
         "accuracy": {**weighted_figure(share(top[1]), n, bootstrap), "chance": 1 / n_classes,
-                     "commonest": commonest},
+                     "commonest": float(counts.max() / len(truth))},
         "balanced_accuracy": {**weighted_figure(balanced, n, bootstrap), "chance": 1 / n_classes},
         "top_3": {**weighted_figure(share(top[3]), n, bootstrap),
                   "chance": min(3, n_classes) / n_classes},

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hf_specclip.evaluation import curve_of_ranks, evaluate_ranks, score_ranks
+from hf_specclip.evaluation import evaluate_ranks, recall_curve, score_ranks
 
 from ...info import SpecCLIPDatasetInfo
 from ..catalogue import Universe
@@ -102,7 +102,7 @@ def measure_ceiling(
         by_writer[name] = evaluate_ranks(found, owner_there, labels[rows], ks, **settings)
     retrieval = by_writer[ALL]
     curves = {
-        direction: curve_of_ranks(ranks, owner, labels, direction=direction, **settings)
+        direction: recall_curve(ranks, owner, labels, direction=direction, **settings)
         for direction in DIRECTIONS
     }
     metrics = {

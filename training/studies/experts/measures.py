@@ -57,17 +57,7 @@ def measure_experts(
     spectra = single["spectrum"]
     metrics: dict[str, Any] = {"knn": {n: score(values, spectra) for n, values in single.items()}}
     metrics |= {mode: score(full[mode]["predictions"], spectra) for mode in MODES}
-    _, in_hindsight = _best_in_hindsight(full["select"]["expert_predictions"], targets)
-    metrics["select_in_hindsight"] = score(in_hindsight, spectra)["mean_gain"]
     metrics["gate_over_select"] = score(gate, select)["mean_gain"]
-    best, in_hindsight = _best_in_hindsight(full["gate"]["expert_predictions"], targets)
-    metrics["against_best_expert"] = {
-        name: {"expert": int(expert), **entry["gain"]}
-        for (name, entry), expert in zip(
-            score(gate, in_hindsight)["variables"].items(), best, strict=True
-        )
-        if "gain" in entry
-    }
     metrics["missing_text"] = {
         mode: {
             panel: {
@@ -95,26 +85,6 @@ def representation_predictions(
     with text."""
     answers = full["select"]["expert_predictions"]
     return {name: answers[:, number] for number, name in enumerate(REPRESENTATIONS)}
-
-
-def _best_in_hindsight(answers: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Choose for each variable the expert with the smallest error on these very rows: a comparison
-    that favours the expert.
-
-    Args:
-        answers: (n, experts, variables).
-        targets: (n, variables), nan where unknown.
-
-    Returns:
-        The experts (variables,) and their predictions (n, variables).
-    """
-    with np.errstate(invalid="ignore"):
-        error = np.abs(answers - targets[:, None])
-    known = np.isfinite(targets).any(axis=0)
-    mean = np.full(error.shape[1:], np.inf)
-    mean[:, known] = np.nanmean(error[:, :, known], axis=0)
-    best = mean.argmin(axis=0)
-    return best, answers[:, best, np.arange(answers.shape[2])]
 
 
 def _price(gain: Mapping[str, float]) -> dict[str, float]:

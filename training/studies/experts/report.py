@@ -38,7 +38,6 @@ def expert_sections(metrics: Mapping[str, Any]) -> list[Section]:
     word = "simulated " if metrics["simulated"] else ""
     gains = {
         "select over spectra": metrics["select"].get("mean_gain"),
-        "the same, with the choice made on this split": metrics["select_in_hindsight"],
         "gate over spectra": metrics["gate"].get("mean_gain"),
         "gate over select": metrics["gate_over_select"],
         "select over the median guess": metrics["select"].get("mean_gain_over_guess"),
@@ -95,19 +94,14 @@ def _error_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def _worse_variables(metrics: Mapping[str, Any]) -> str:
-    """Name the variables that the gate predicts worse than a baseline, beyond the interval."""
-    guess = [
+    """Name the variables that the gate predicts worse than the median guess."""
+    worse = [
         name
         for name, entry in metrics["gate"]["variables"].items()
         if "gain_over_guess" in entry and entry["gain_over_guess"]["high"] < 0
     ]
-    expert = [name for name, gain in metrics["against_best_expert"].items() if gain["high"] < 0]
-    best = "the gate's best expert, chosen in hindsight on this split,"
-    return (
-        "The gate, variable by variable. "
-        f"{', '.join(guess) or 'None'}: worse than the median guess beyond the interval. "
-        f"{', '.join(expert) or 'None'}: worse than {best} beyond the interval."
-    )
+    names = ", ".join(worse) or "none"
+    return f"Variables that the gate predicts worse than the median guess (95 %): {names}."
 
 
 def _coverage_section(metrics: Mapping[str, Any], word: str) -> Section:
