@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,20 +11,23 @@ import numpy as np
 import pyarrow as pa
 
 from hf_specclip.errors import SpecCLIPError
+from hf_specclip.literature import TextEmbedder, embed_summaries
 
 from ..contract import (
     LIMITED_VARIABLES,
     N_BINS,
     SPLITS,
     contract_features,
+    list_array,
     spectra_features,
     variable_units,
 )
 from ..folder import TableStream
 from ..info import EMBEDDED, SPECTRA
 from ..splits import SURVEY_LIMIT, assign_groups, split_groups
+from .counts import spectra_columns
 from .services.products import detection_id
-from .work.parts import Parts
+from .work.store import Store
 
 PAIRS = "default"
 _AT_ONCE = 500
@@ -57,22 +60,24 @@ class Assembly:
     """Content of a dataset: detections, spectra, sources, papers, summaries and embeddings.
 
     Attributes:
+        store: of the build, with the spectra in bins.
         catalogue: rows of `catalogue.SCHEMA`, those that are usable.
-        spectra: rows of `counts.SCHEMA` by detection.
+        spectra: detections whose spectrum is in bins.
         sources: source -> what is known of it.
         papers: source -> the papers behind its summary, as `RankedPaper.as_dict` gives them.
         summaries: source -> the three sections.
-        embeddings: `text_embedding` by source, or None.
+        embedder: gives the embeddings of the summaries from its cache, or None.
         survey_limit: papers behind more sources link none.
         seed: of the splits.
     """
 
+    store: Store
     catalogue: pa.Table
-    spectra: Parts
+    spectra: Collection[str]
     sources: Mapping[str, SourceFacts]
     papers: Mapping[str, Sequence[Mapping[str, Any]]]
     summaries: Mapping[str, Mapping[str, str | None]]
-    embeddings: Parts | None = None
+    embedder: TextEmbedder | None = None
     survey_limit: int = SURVEY_LIMIT
     seed: int = 0
 
@@ -122,15 +127,15 @@ class Assembly:
     @property
     def configurations(self) -> tuple[str, ...]:
         """Names of the configurations: `default`, `spectra`, and `embedded` with vectors."""
-        return (PAIRS, *((EMBEDDED,) if self.embeddings is not None else ()), SPECTRA)
+        return (PAIRS, *((EMBEDDED,) if self.embedder is not None else ()), SPECTRA)
 
     def schema(self, configuration: str) -> pa.Schema:
         """Return the columns of a configuration."""
         if configuration == SPECTRA:
             return spectra_features(N_BINS).arrow_schema
         width = None
-        if configuration == EMBEDDED and self.embeddings is not None:
-            width = self.embeddings.schema.field("text_embedding").type.list_size // 3
+        if configuration == EMBEDDED and self.embedder is not None:
+            width = self.embedder.dimension
         return contract_features(N_BINS, width).arrow_schema
 
     def streams(self, configuration: str) -> dict[str, TableStream]:
@@ -154,7 +159,7 @@ class Assembly:
     def _table(self, some: np.ndarray, schema: pa.Schema) -> pa.Table:
         rows = self.rows
         catalogue = self.catalogue.take(pa.array(rows.places[some]))
-        spectra = self.spectra.take([rows.detections[row] for row in some])
+        spectra = spectra_columns(self.store, [rows.detections[row] for row in some])
         names = [rows.names[row] for row in some]
         mjd = catalogue["gti_mjd_obs"].to_numpy()
         year = 2000.0 + (mjd.astype(float) - _MJD_2000) / _DAYS_A_YEAR
@@ -172,12 +177,13 @@ class Assembly:
             ]
             columns["summary"] = [dict(self.summaries[name]) for name in names]
             columns["writer"] = pa.nulls(len(names))
-        if "text_embedding" in schema.names and self.embeddings is not None:
-            columns["text_embedding"] = self.embeddings.take(names)["text_embedding"]
+        if "text_embedding" in schema.names and self.embedder is not None:
+            vectors = embed_summaries([self.summaries[name] for name in names], self.embedder)
+            columns["text_embedding"] = list_array(vectors)
         plain = ["obsid", "obi", "region_id", "ra", "dec", "detector", "theta", *variable_units()]
         plain += [f"{name}_{end}" for name in LIMITED_VARIABLES for end in ("lolim", "hilim")]
         columns |= {name: catalogue[name] for name in plain}
-        columns |= {name: spectra[name] for name in spectra.column_names if name != "detection"}
+        columns |= spectra
         arrays = []
         for field in schema:
             values = columns[field.name]
@@ -198,7 +204,7 @@ class AssembledRows:
         places: (n,) rows of the catalogue.
         detections: `obsid.obi.region_id`.
         names: of their sources.
-        paired: (n,) bool, whether their source has a summary.
+        paired: (n,) bool, True where their source has a summary.
         groups, splits: (n,) of strings.
     """
 

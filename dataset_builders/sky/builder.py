@@ -19,6 +19,7 @@ from ..info import CONFIGURATIONS, SpecCLIPDatasetInfo
 from ..splits import describe_splits
 from .assemble import PAIRS
 from .finished import read_finished
+from .work.store import FILE
 
 VERSION = "0.2.0"
 
@@ -64,8 +65,8 @@ class CSCPapers(datasets.ArrowBasedBuilder):
             )
         self.folder = Path(work)
         # Without a name and a hash of its own, `datasets` hands out another builder's rows.
-        # What decides the rows stands in the queue.
-        state = (self.folder / "queue.sqlite").stat()
+        # All that decides the rows is in the store.
+        state = (self.folder / FILE).stat()
         facts = [VERSION, str(self.folder.resolve()), state.st_size, state.st_mtime_ns]
         super().__init__(
             cache_dir=None if cache_dir is None else str(cache_dir),

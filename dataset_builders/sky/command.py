@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import os
 import re
 import sys
 from pathlib import Path
@@ -14,18 +13,20 @@ from hf_specclip.hub.publish import publish
 
 from ..splits import SURVEY_LIMIT
 from .build import STAGES, Build
-from .literature.answers import AnswerCache
 from .literature.bibliography import PAPERS_EACH
+from .literature.chat_model import DEFAULT_MODEL, ChatModel
 from .literature.summaries import ModelSummariser
 from .literature.texts import STAGE as TEXTS_STAGE
 from .literature.texts import ExtractiveSummariser, Summariser
 from .plan.dry_run import FIRST_STAGES, DryRun
+from .services.ads import OBJECTS_STAGE, PAPERS_STAGE
 from .services.archive import STAGE as SPECTRA_STAGE
 from .services.catalogue import Limits
 from .services.full_texts import STAGE as FULL_TEXTS_STAGE
 from .services.products import KINDS
 from .services.sources import names_of
 from .settings import BuildError, Options, Selection, Services
+from .work.store import Store
 
 EPILOG = """\
 examples:
@@ -35,9 +36,6 @@ examples:
   specclip dataset build --source csc --names names.txt --output runs/mine \\
       --summariser openai --model-batches --embedder openai --push user/name
   specclip dataset build --source csc --everything --output runs/csc --dry-run
-
-Several processes on one machine: give the command several times, or launch it with accelerate
-(`accelerate launch … -m specclip_datasets build …`).
 
 ADS needs a token: ADS_DEV_KEY or ~/.ads/dev_key (ui.adsabs.harvard.edu, Account, API Token).
 Everything fetched lies in the work folder (OUTPUT.work): a build that was stopped, however it was,
@@ -105,6 +103,7 @@ def add_command(commands: Any) -> None:
     add("--papers-each", type=int, default=PAPERS_EACH, help="behind a summary (%(default)s)")
     add("--survey-limit", type=int, default=SURVEY_LIMIT, help="see `tables --help`")
     add("--summariser", default="extractive", help="extractive (no key), openai, openai:MODEL")
+    add("--prompt", default="v1", help="version of the model's prompts (default %(default)s)")
     add("--llm-url", help="of an OpenAI-compatible server, ending in /v1")
     add(
         "--model-batches",
@@ -186,14 +185,11 @@ def _run(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     work = options.work or options.output.with_name(f"{options.output.name}.work")
-    # Of the processes that accelerate starts, the first speaks and writes the dataset.
-    first = os.environ.get("RANK", "0") == "0"
-    build = Build(
-        work, selection, services, settings, summariser=_summariser(options, work), progress=first
-    )
-    if options.retry and first:
-        for stage in (SPECTRA_STAGE, FULL_TEXTS_STAGE, TEXTS_STAGE):
-            build.queue.retry(stage)
+    summariser = _summariser(options, work)
+    build = Build(work, selection, services, settings, summariser=summariser, progress=True)
+    if options.retry:
+        for stage in (OBJECTS_STAGE, PAPERS_STAGE, SPECTRA_STAGE, FULL_TEXTS_STAGE, TEXTS_STAGE):
+            build.store.want_again(stage)
     if options.dry_run:
         dry = DryRun(build)
         if not selection.everything:
@@ -203,14 +199,9 @@ def _run(options: argparse.Namespace) -> int:
         print(dry.forecast())
         return 0
     stages = options.stages.split(",") if options.stages else list(STAGES)
-    if not first:
-        stages = [stage for stage in stages if stage != "dataset"]
     build.run(stages, options.output, overwrite=options.overwrite)
-    if first:
-        print(build.account())
-        if options.push and "dataset" in stages:
-            return _push(options)
-    return 0
+    print(build.account())
+    return _push(options) if options.push and "dataset" in stages else 0
 
 
 def _push(options: argparse.Namespace) -> int:
@@ -227,14 +218,15 @@ def _summariser(options: argparse.Namespace, work: Path) -> Summariser:
         return ExtractiveSummariser()
     if kind != "openai":
         raise BuildError(f"--summariser {options.summariser}: extractive, openai or openai:MODEL")
-    return ModelSummariser(
-        AnswerCache(work / "answers.sqlite"),
-        **({"model": model} if model else {}),
+    chat = ChatModel(
+        Store(work),
+        model or DEFAULT_MODEL,
         base_url=options.llm_url,
         max_dollars=options.max_dollars,
         prices=tuple(options.token_prices) if options.token_prices else None,
         may_ask=not options.dry_run or options.sample_summaries > 0,
     )
+    return ModelSummariser(chat, options.prompt)
 
 
 def _bytes(text: str) -> int:

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from hf_specclip.storage import write_bytes
+from hf_specclip.literature import CachedEmbedder
+from hf_specclip.storage import write_json
 
 from ..info import SpecCLIPDatasetInfo
 from . import counts
 from .assemble import AssembleError, Assembly, SourceFacts
+from .literature import texts
 from .literature.bibliography import Literature
-from .literature.embeddings import read_embeddings
-from .literature.texts import read_summaries, read_summary_papers
-from .services.archive import read_spectra_index
+from .services.archive import spectrum_paths
 from .services.catalogue import read_catalogue
 from .services.products import detection_id
 from .services.simbad import STAGE as SIMBAD_STAGE
-from .work.queue import WorkQueue
+from .work.store import Store
 
-QUEUE_FILE = "queue.sqlite"
 FINISHED_FILE = "finished.json"
+EMBEDDINGS_FOLDER = "embeddings"
 
 
 def usable_detections(work: str | Path) -> pa.Table:
@@ -33,15 +35,15 @@ def usable_detections(work: str | Path) -> pa.Table:
     return table.filter(table["masked"].is_null())
 
 
-def spectrum_files(queue: WorkQueue, work: str | Path) -> dict[str, tuple[str, str]]:
+def spectrum_files(store: Store, work: str | Path) -> dict[str, tuple[str, str]]:
     """Map each detection to its source and its spectrum's file below the work folder."""
     work = Path(work)
-    index = read_spectra_index(queue, work)
+    paths = spectrum_paths(store, work)
     found = {}
-    for row in usable_detections(work).select(["name", *_DETECTION]).to_pylist():
+    for row in usable_detections(work).select(["name", "obsid", "obi", "region_id"]).to_pylist():
         detection = detection_id(row["obsid"], row["obi"], row["region_id"])
-        if detection in index:
-            found[detection] = (row["name"], index[detection].relative_to(work).as_posix())
+        if detection in paths:
+            found[detection] = (row["name"], paths[detection].relative_to(work).as_posix())
     return found
 
 
@@ -52,18 +54,11 @@ def write_finished(
     record = asdict(info)
     del record["domain"]  # always that of an X-ray spectrum
     content = {"info": record, "survey_limit": survey_limit, "embedder": embedder}
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    write_bytes(Path(work) / FINISHED_FILE, text.encode())
+    write_json(Path(work) / FINISHED_FILE, content)
 
 
 def read_finished(work: str | Path) -> tuple[Assembly, SpecCLIPDatasetInfo]:
-    """Open a finished work folder.
-
-    Args:
-        work: the folder.
-
-    Returns:
-        What goes into the dataset, and what made it.
+    """Open the content of the dataset, and its description.
 
     Raises:
         AssembleError: when the build has not come that far.
@@ -79,53 +74,60 @@ def read_finished(work: str | Path) -> tuple[Assembly, SpecCLIPDatasetInfo]:
             f"{work} is no finished work folder ({FINISHED_FILE}: {type(error).__name__}): run "
             "`specclip dataset build` to its end first"
         ) from None
-    queue = WorkQueue(work / QUEUE_FILE)
-    spectra, _ = counts.read_counts(queue, work, spectrum_files(queue, work))
-    summaries = read_summaries(queue)
-    embeddings = None
+    store = Store(work)
+    stored = None
     if embedder is not None:
-        embeddings = read_embeddings(queue, work, summaries, embedder)
-        lacking = sum(name not in embeddings for name in summaries)
-        if lacking:
-            raise AssembleError(
-                f"{lacking:,} of {len(summaries):,} summaries in {work} are not embedded: run the "
-                "stage `embeddings` first"
-            )
+        stored = CachedEmbedder(_Stored(embedder), work / EMBEDDINGS_FOLDER)
     assembly = Assembly(
+        store=store,
         catalogue=usable_detections(work),
-        spectra=spectra,
+        spectra=store.ids(counts.STAGE) & spectrum_files(store, work).keys(),
         sources={
-            item.id: SourceFacts(item.result["otype"] or None, item.result["host"])
-            for item in queue.items(SIMBAD_STAGE, ["got"])
+            name: SourceFacts(result["otype"] or None, result["host"])
+            for name, result in store.got(SIMBAD_STAGE)
         },
-        papers=_papers(queue, survey_limit),
-        summaries=summaries,
-        embeddings=embeddings,
+        papers=_papers(store, survey_limit),
+        summaries=texts.read_summaries(store),
+        embedder=stored,
         survey_limit=survey_limit,
         seed=info.seed or 0,
     )
     return assembly, info
 
 
-def _papers(queue: WorkQueue, survey_limit: int) -> dict[str, list[dict[str, Any]]]:
+class _Stored:
+    """Embedder of a name that computes nothing: its vectors are in the cache or nowhere."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def dimension(self) -> int:
+        return self.embed(()).shape[1]
+
+    def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
+        raise AssembleError(
+            "some summaries are not embedded: run the stage `embeddings` first (specclip dataset "
+            "build --stages embeddings)"
+        )
+
+
+def _papers(store: Store, survey_limit: int) -> dict[str, list[dict[str, Any]]]:
     """Look up the papers behind each summary, in the order in which it was made of them."""
-    known = Literature(queue, survey_limit=survey_limit)
+    known = Literature(store, survey_limit=survey_limit)
     found = {}
-    for name, codes in read_summary_papers(queue).items():
+    for name, result in store.got(texts.STAGE):
         source = known.of(name)
         by_id = {paper.id: paper for paper in source.papers} if source else {}
-        kept = [by_id[code] for code in codes if code in by_id]
+        kept = [by_id[code] for code in result["papers"] if code in by_id]
         found[name] = [
             {"id": p.id, "id_type": p.id_type, "title": p.title, "year": p.year} for p in kept
         ]
     return found
 
 
-_DETECTION = ("obsid", "obi", "region_id")
-
 __all__ = [
-    "FINISHED_FILE",
-    "QUEUE_FILE",
+    "EMBEDDINGS_FOLDER",
     "read_finished",
     "spectrum_files",
     "usable_detections",

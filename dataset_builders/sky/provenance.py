@@ -1,11 +1,20 @@
-"""Provenance of a dataset, for its card: services, queries, dates, terms."""
+"""Provenance of a dataset, for its card: services, queries, dates, terms, and an account."""
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from . import counts
+from .literature import texts
 from .literature.texts import Summariser
+from .services import full_texts, simbad, sources
+from .services.ads import PAPERS_STAGE
+from .services.archive import STAGE as SPECTRA_STAGE
+from .services.catalogue import read_catalogue
 from .settings import Selection, Services
+from .work.store import Store
 
 DESCRIPTION = """\
 Detections of the Chandra Source Catalog 2.1 with their spectra from the Chandra archive, and the
@@ -41,18 +50,18 @@ def provenance(
     """Format services, queries, versions, licence and citations in Markdown.
 
     Args:
-        selection: which sources were asked for.
-        services: where.
-        date: when the build began.
-        summariser: what wrote the summaries.
-        embedder: name of what embedded them, or None.
+        selection: sources asked for.
+        services: their addresses.
+        date: of the beginning of the build.
+        summariser: writer of the summaries.
+        embedder: its name, or None.
     """
     asked = ", ".join(f"{name} {value}" for name, value in selection.facts().items())
     rows = [
         ("detections", _address(services.csc_tap), f"TAP: {asked}", "CSC 2.1"),
         ("spectra", _address(services.archive), "files of these detections", "rel2.1"),
         ("identifiers, references", _address(services.simbad_tap), "by name, else position", "—"),
-        ("papers, abstracts", _address(services.ads), "by bibcode and object", "v1"),
+        ("papers, abstracts", _address(services.ads), "by bibcode and SIMBAD number", "v1"),
         ("summaries", "—", "papers most about the source", summariser.name),
     ]
     if embedder:
@@ -61,6 +70,38 @@ def provenance(
     lines += ["| what | service | question | version |", "|---|---|---|---|"]
     lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
     return "\n".join([*lines, "", _TERMS])
+
+
+def describe_account(store: Store, work: Path) -> str:
+    """Count in sentences where each name, detection, source, paper and spectrum ended."""
+    table = read_catalogue(work)
+    masked = Counter(reason for reason in table["masked"].to_pylist() if reason)
+    of = {
+        stage: store.counts(stage)
+        for stage in (sources.STAGE, SPECTRA_STAGE, simbad.STAGE, texts.STAGE, PAPERS_STAGE)
+    }
+    full, unreadable = store.counts(full_texts.STAGE), store.counts(counts.STAGE)["absent"]
+    total = {stage: sum(states.values()) for stage, states in of.items()}
+    reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(masked.items()))
+    names, spectra = of[sources.STAGE], of[SPECTRA_STAGE]
+    sentences = [
+        f"Of {total[sources.STAGE]:,} names, {names['got']:,} are sources of the catalogue."
+        if total[sources.STAGE]
+        else "",
+        f"Of {len(table):,} ACIS detections, {sum(masked.values()):,} are masked"
+        + (f" ({reasons})." if reasons else "."),
+        f"SIMBAD knows {of[simbad.STAGE]['got']:,} of {total[simbad.STAGE]:,} sources; "
+        f"{of[texts.STAGE]['got']:,} have a summary.",
+        f"ADS knows {of[PAPERS_STAGE]['got']:,} of {total[PAPERS_STAGE]:,} papers.",
+        f"Of {sum(full.values()):,} full texts asked for, {full['got']:,} are open and "
+        f"{full['failed']:,} failed."
+        if sum(full.values())
+        else "",
+        f"Of {total[SPECTRA_STAGE]:,} spectra asked for, {spectra['got']:,} came, "
+        f"{spectra['absent']:,} are not in the archive and {spectra['failed']:,} failed; "
+        f"{unreadable:,} could not be read.",
+    ]
+    return " ".join(filter(None, sentences))
 
 
 def _address(url: str) -> str:
@@ -75,4 +116,4 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-__all__ = ["DESCRIPTION", "provenance"]
+__all__ = ["DESCRIPTION", "describe_account", "provenance"]

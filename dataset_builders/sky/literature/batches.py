@@ -1,43 +1,42 @@
 """Client of OpenAI's Batch API: half the price, answers within a day.
 
-All questions that are open at a time go up as one file; the answers go into the cache that single
-questions use, too, and are checked like theirs. What an answer leads to (a summary of notes, a
-second try) is in the file of the next round. The number of a batch is on the disk as soon as the
-server has said it, and a batch whose number was lost with a killed process is found again by what
-was written on it.
+The questions that are open at a time go up as one file, or as many as the account may have waiting;
+the answers go into the store that single questions use, too, and are checked like theirs. An answer
+may lead to a further question (a summary of notes, a second try), which is in the next file. The
+number of a batch is on the disk as soon as the server has said it, and a batch whose number was
+lost with a killed process is found again by its label.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from hf_specclip.storage import write_bytes
-
-from ..work.queue import Item, WorkQueue
-from .answers import Answer
+from ..work.store import Store
 from .bibliography import SourceLiterature
+from .chat_model import FEWEST_BYTES_A_TOKEN, Answer, Messages, ModelError
+from .questions import size_of
 from .ranking import RankedPaper
-from .summaries import CapReachedError, ModelError, ModelSummariser
+from .summaries import ModelSummariser
 
 STAGE = "batches"
-FOLDER = "batches"
 ENDPOINT = "/v1/chat/completions"
 WINDOW = "24h"
 # Limits of the interface: questions in a file, and its bytes.
 MAX_QUESTIONS = 50_000
 MAX_BYTES = 190_000_000
 POLL_SECONDS = 60.0
-# What is set aside for a batch is free again when it can run no longer.
-_LONGEST_SECONDS = 30 * 3600.0
+# Longest wait for others to leave room in the queue of the account, s.
+LONGEST_WAIT = 86_400.0
 _ENDED = frozenset(("completed", "failed", "expired", "cancelled"))
+_FULL = re.compile(r"enqueued token|token_limit_exceeded", re.IGNORECASE)
+_LIMIT = re.compile(r"limit:?\s*([\d,]+)\s*enqueued", re.IGNORECASE)
 _LABEL = "specclip"
 _LOOK_BACK = 100
-_LOOK_SECONDS = 0.5
 
 Pairs = Iterable[tuple[SourceLiterature, Sequence[RankedPaper]]]
 
@@ -46,9 +45,8 @@ class BatchRunner:
     """Sender of a summariser's questions in batches.
 
     Args:
-        summariser: whose questions they are, and whose cache the answers go to.
-        queue: of the build.
-        folder: of the build; files go to its `batches`.
+        summariser: asks the questions; the answers go to its model's store.
+        store: of the build.
         poll: s, between looks at a batch under way.
         most: questions in a batch.
     """
@@ -56,17 +54,18 @@ class BatchRunner:
     def __init__(
         self,
         summariser: ModelSummariser,
-        queue: WorkQueue,
-        folder: str | Path,
+        store: Store,
         *,
         poll: float = POLL_SECONDS,
         most: int = MAX_QUESTIONS,
     ) -> None:
         self.summariser = summariser
-        self.queue = queue
-        self.folder = Path(folder) / FOLDER
+        self.model = summariser.model
+        self.store = store
         self.poll = poll
         self.most = most
+        # Tokens that a batch may have: as the account's limit says, or found by halving.
+        self._max_tokens = float("inf")
 
     def run(
         self, sources: Callable[[], Pairs], progress: Callable[[int], object] = lambda n: None
@@ -81,167 +80,163 @@ class BatchRunner:
             CapReachedError: when not one more question may be asked.
             ModelError: when the server refuses, cannot be reached, or answers nothing.
         """
-        self._finish_all(progress)
+        for name, state in list(self.store.got(STAGE)):
+            if "ended" not in state:
+                progress(self._finish(name, state, b"")[0])
+        waited = 0.0
         while questions := self._open_questions(sources()):
-            before = self.summariser.cache.spent().answers
-            self._want(questions)
-            self._finish_all(progress)
-            if self.summariser.cache.spent().answers == before:
+            content = b"".join(line for line, _ in questions.values())
+            name = hashlib.sha256(content).hexdigest()[:24]
+            state = {"sizes": {key: size_of(asked) for key, (_, asked) in questions.items()}}
+            worst = sum(self.model.worst(asked, batched=True) for _, asked in questions.values())
+            refused = set(self.model.refused)
+            with self.model.set_aside(worst, f"batch {name}"):
+                answers, problem = self._finish(name, state, content)
+            progress(answers)
+            if answers:
+                waited = 0.0
+            elif problem and _FULL.search(problem):
+                waited += self._make_smaller(problem, state["sizes"], waited)
+            elif self.model.refused == refused:
                 raise ModelError(
                     f"{self.summariser.name}: a batch of {len(questions):,} questions brought no "
-                    f"answer ({self._last_problem()}). Check the account's limits, and run again"
+                    f"answer ({problem or 'nothing is said of why'}). Check the account's limits, "
+                    "and run again"
                 )
 
-    # -- what to ask
-
-    def _open_questions(self, sources: Pairs) -> dict[str, bytes]:
-        """Collect the lines of a batch's file by key, as many as the file and the cap allow."""
-        asking = self.summariser
-        left = asking.money_left()
-        lines: dict[str, bytes] = {}
-        size, unaffordable = 0, ""
+    def _open_questions(self, sources: Pairs) -> dict[str, tuple[bytes, Messages]]:
+        """Collect lines of a batch's file by key, as many as the file, limit and cap allow."""
+        left = self.model.money_left
+        found: dict[str, tuple[bytes, Messages]] = {}
+        size, tokens, unaffordable = 0, 0.0, ""
         for source, papers in sources:
-            for messages in asking.unanswered(source, papers):
-                worst = asking.worst(messages, batched=True)
+            for messages in self.summariser.unanswered(source, papers):
+                worst = self.model.worst(messages, batched=True)
                 if left is not None and worst > left:
                     unaffordable = unaffordable or source.name
                     continue
-                key = asking.key(messages).hex()
-                body = asking.body(messages)
+                key, body = self.model.key(messages), self.model.body(messages)
                 line = {"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body}
                 data = json.dumps(line, ensure_ascii=True).encode() + b"\n"
-                if size + len(data) > MAX_BYTES:
-                    return lines
-                lines[key] = data
-                size += len(data)
+                size, tokens = size + len(data), tokens + _tokens(size_of(messages))
+                if found and (size > MAX_BYTES or tokens > self._max_tokens):
+                    return found
+                found[key] = (data, messages)
                 left = None if left is None else left - worst
-                if len(lines) == self.most:
-                    return lines
-        if unaffordable and not lines:
-            raise CapReachedError(
-                f"{asking.name}, {unaffordable}: the next question could go over the cap of "
-                f"${asking.max_dollars:.2f}; every answer is kept: run again with a higher cap to "
-                "go on"
-            )
-        return lines
+                if len(found) == self.most:
+                    return found
+        if unaffordable and not found:
+            raise self.model.cap_reached(unaffordable)
+        return found
 
-    def _want(self, questions: Mapping[str, bytes]) -> None:
-        content = b"".join(questions[key] for key in sorted(questions))
-        name = hashlib.sha256(content).hexdigest()[:24]
-        path = self.folder / f"{name}.jsonl"
-        if not path.is_file():
-            write_bytes(path, content)
-        # A batch that came to nothing is sent again under the same name.
-        if not self.queue.add(STAGE, {name: {"questions": len(questions)}}):
-            (self.folder / f"{name}.json").unlink(missing_ok=True)
-            self.queue.again(STAGE, [name])
+    def _make_smaller(self, problem: str, sizes: Mapping[str, int], waited: float) -> float:
+        """Take fewer tokens in the next batch, or wait for others' to end; return the wait, s.
+
+        Raises:
+            ModelError: when the queue stays full.
+        """
+        if len(sizes) == 1:
+            if waited >= LONGEST_WAIT:
+                raise ModelError(f"{self.summariser.name}: {problem}. Run again when there is room")
+            time.sleep(self.poll)
+            return self.poll
+        tokens = sum(map(_tokens, sizes.values()))
+        stated = _LIMIT.search(problem)
+        limit = float(stated[1].replace(",", "")) if stated else tokens
+        self._max_tokens = limit if limit < tokens else tokens / 2
+        return 0.0
 
     # -- a batch
 
-    def _finish_all(self, progress: Callable[[int], object]) -> None:
-        """See every batch to its end, with this process or another."""
-        while True:
-            while items := self.queue.claim(STAGE, 1):
-                [item] = items
-                with self.queue.held(items):
-                    answers, problem = self._finish(item)
-                    self.queue.finish(STAGE, {item.id: {"answers": answers, "problem": problem}})
-                progress(answers)
-            if not self.queue.counts(STAGE)["claimed"]:
-                return
-            time.sleep(_LOOK_SECONDS)
-
-    def _finish(self, item: Item) -> tuple[int, str | None]:
+    def _finish(self, name: str, state: dict[str, Any], content: bytes) -> tuple[int, str | None]:
         """Send a batch unless it was, wait for it and keep its answers.
 
         Returns:
-            How many there are, and what went wrong with the others, or None.
+            Number of answers, and the problem of the others, or None.
         """
-        path = self.folder / f"{item.id}.jsonl"
-        questions = dict(_questions(path))
-        state = self._state(item.id)
-        batch = self._batch(item.id, path, questions, state)
-        client, number = self.summariser.client, batch.id
-        while batch.status not in _ENDED:
+        client = self.model.client
+        batch, problem = self._batch(name, state, content)
+        while batch is not None and batch.status not in _ENDED:
             time.sleep(self.poll)
-            batch = self._call("batch", lambda: client.batches.retrieve(number))
-        answers: dict[bytes, Answer] = {}
-        problem = None
-        for place in (batch.output_file_id, batch.error_file_id):
-            if place:
-                content = self._call("answers", lambda p=place: client.files.content(p).read())
-                found, wrong = self._answers(content, questions)
+            batch = self._call("batch", lambda number=batch.id: client.batches.retrieve(number))
+        answers: dict[str, Answer] = {}
+        if batch is not None:
+            for place in filter(None, (batch.output_file_id, batch.error_file_id)):
+                lines = self._call("answers", lambda p=place: client.files.content(p).read())
+                found, wrong = self._answers(lines, state["sizes"])
                 answers |= found
                 problem = problem or wrong
-        if not answers and batch.errors and batch.errors.data:
-            problem = problem or str(batch.errors.data[0].message)
-        if batch.status != "completed":
-            problem = problem or f"it ended as {batch.status}"
-        self.summariser.cache.put_all(answers)
-        self.summariser.cache.release(state.get("aside"))
-        return len(answers), None if problem is None else self.summariser.scrub(problem)[:300]
+            if batch.errors and batch.errors.data:
+                error = batch.errors.data[0]
+                problem = problem or f"{error.code}: {error.message}"
+            if batch.status != "completed":
+                problem = problem or f"it ended as {batch.status}"
+        self.model.keep(answers)
+        problem = None if problem is None else self.model.scrub(problem)[:300]
+        self.store.put(STAGE, {name: {"ended": problem}})
+        return len(answers), problem
 
-    def _batch(
-        self,
-        name: str,
-        path: Path,
-        questions: Mapping[str, Sequence[Mapping[str, str]]],
-        state: dict[str, Any],
-    ) -> Any:
-        client = self.summariser.client
+    def _batch(self, name: str, state: dict[str, Any], content: bytes) -> tuple[Any, str | None]:
+        """Return the batch of a state, made where there is none, or the problem in making it."""
+        client = self.model.client
+
+        def keep(**facts: Any) -> None:
+            state.update(facts)
+            self.store.put(STAGE, {name: state})
+
         if "batch" in state:
-            return self._call("batch", lambda: client.batches.retrieve(state["batch"]))
+            return self._call("batch", lambda: client.batches.retrieve(state["batch"])), None
         if "file" in state:
             # Killed between the request for the batch and its answer: it may be running.
             recent = self._call("batches", lambda: client.batches.list(limit=_LOOK_BACK))
             for batch in recent.data:
                 if (batch.metadata or {}).get(_LABEL) == name:
-                    self._keep(name, state, batch=batch.id)
-                    return batch
-        else:
-            self.summariser.cache.release(state.get("aside"))  # of an earlier attempt
-            worst = sum(self.summariser.worst(m, batched=True) for m in questions.values())
-            aside = self.summariser.set_aside(worst, f"batch {name}", _LONGEST_SECONDS)
-            self._keep(name, state, aside=aside)
-            with path.open("rb") as file:
-                sent = self._call(
-                    "file",
-                    lambda: client.files.create(file=(path.name, file.read()), purpose="batch"),
-                )
-            self._keep(name, state, file=sent.id)
-        batch = self._call(
-            "batch",
-            lambda: client.batches.create(
-                input_file_id=state["file"],
-                endpoint=ENDPOINT,
-                completion_window=WINDOW,
-                metadata={_LABEL: name},
-            ),
-        )
-        self._keep(name, state, batch=batch.id)
-        return batch
+                    keep(batch=batch.id)
+                    return batch, None
+        if not content:
+            return None, "it was never sent"
+        if "file" not in state:
+            file = (f"{name}.jsonl", content)
+            keep(
+                file=self._call("file", lambda: client.files.create(file=file, purpose="batch")).id
+            )
+        settings = {"endpoint": ENDPOINT, "completion_window": WINDOW, "metadata": {_LABEL: name}}
+        try:
+            batch = self._call(
+                "batch",
+                lambda: client.batches.create(input_file_id=state["file"], **settings),
+            )
+        except ModelError as error:
+            if _FULL.search(str(error)):
+                return None, str(error)
+            raise
+        keep(batch=batch.id)
+        return batch, None
 
     def _answers(
-        self, content: bytes, questions: Mapping[str, Sequence[Mapping[str, str]]]
-    ) -> tuple[dict[bytes, Answer], str | None]:
+        self, content: bytes, sizes: Mapping[str, int]
+    ) -> tuple[dict[str, Answer], str | None]:
         from openai.types.chat import ChatCompletion
 
-        found: dict[bytes, Answer] = {}
-        problem = None
+        found: dict[str, Answer] = {}
+        problem, body = None, self.model.body([])
         for line in content.splitlines():
             try:
                 entry = json.loads(line)
                 key = entry["custom_id"]
-                if key not in questions:
+                if key not in sizes:
                     continue
                 response = entry.get("response") or {}
                 if response.get("status_code") != 200:
-                    problem = problem or json.dumps(entry.get("error") or response.get("body"))
+                    error = entry.get("error") or response.get("body") or {}
+                    error = error.get("error", error)
+                    problem = problem or json.dumps(error)
+                    if response.get("status_code") in (400, 422):
+                        self.model.note_refusal(json.dumps(error), body, error.get("param"))
                     continue
                 completion = ChatCompletion.model_validate(response["body"])
-                answer = self.summariser.answer_of(completion, questions[key])
-                found[bytes.fromhex(key)] = Answer(**{**vars(answer), "batched": True})
-            except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+                found[key] = self.model.answer_of(completion, sizes[key], batched=True)
+            except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
                 problem = problem or f"a line in another form than OpenAI's ({error})"
         return found, problem
 
@@ -251,37 +246,17 @@ class BatchRunner:
         try:
             return ask()
         except openai.OpenAIError as error:
-            message = str(error)[:400]
+            message = self.model.scrub(str(error))[:400]
         # Outside the handler: the client's error holds the request and with it the key.
         raise ModelError(
-            self.summariser.scrub(
-                f"{self.summariser.name}, {what}: {message}. What was sent and answered is kept: "
-                "check key, limits and network, and run again"
-            )
+            f"{self.summariser.name}, {what}: {message}. What was sent and answered is kept: check "
+            "key, limits and network, and run again"
         )
 
-    # -- what is known of a batch
 
-    def _state(self, name: str) -> dict[str, Any]:
-        try:
-            return json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-
-    def _keep(self, name: str, state: dict[str, Any], **facts: Any) -> None:
-        state.update(facts)
-        write_bytes(self.folder / f"{name}.json", json.dumps(state).encode())
-
-    def _last_problem(self) -> str:
-        problems = [i.result["problem"] for i in self.queue.items(STAGE, ["got"])]
-        return next((p for p in reversed(problems) if p), "nothing is said of why")
-
-
-def _questions(path: Path) -> Iterator[tuple[str, Sequence[Mapping[str, str]]]]:
-    with path.open("rb") as file:
-        for line in file:
-            entry = json.loads(line)
-            yield entry["custom_id"], entry["body"]["messages"]
+def _tokens(size: float) -> float:
+    """Bound the tokens of so many bytes."""
+    return size / FEWEST_BYTES_A_TOKEN
 
 
 __all__ = ["BatchRunner"]

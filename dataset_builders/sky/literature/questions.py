@@ -78,7 +78,7 @@ def parse_answer(content: str) -> Any:
     fenced = _FENCED.fullmatch(content)
     try:
         return json.loads(fenced[1] if fenced else content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

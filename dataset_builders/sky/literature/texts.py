@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Event
 from typing import Any, Protocol
 
 from hf_specclip.literature import SECTIONS, extractive_summary
 
-from ..work.queue import WorkQueue
+from ..work.store import Absent, Failed, Item, Store
 from .bibliography import SourceLiterature
 from .ranking import RankedPaper
 from .summaries import SummaryError
 
 STAGE = "summaries"
-AT_ONCE = 20
 
 
 class Summariser(Protocol):
@@ -23,14 +21,12 @@ class Summariser(Protocol):
 
     @property
     def name(self) -> str:
-        """Name of the summariser and of all that changes its texts, for the card and the queue."""
-        ...
+        """Name of the summariser and of all that changes its texts, for the card and the store."""
 
     def summarise(
         self, source: SourceLiterature, papers: Sequence[RankedPaper]
     ) -> Mapping[str, str | None]:
         """Write the sections of a source; all None where its papers say nothing."""
-        ...
 
 
 class ExtractiveSummariser:
@@ -52,7 +48,7 @@ class ExtractiveSummariser:
 
 
 def write_summaries(
-    queue: WorkQueue,
+    store: Store,
     sources: Iterable[SourceLiterature],
     summariser: Summariser,
     *,
@@ -65,15 +61,15 @@ def write_summaries(
     A source whose papers have changed since is summarised anew.
 
     Args:
-        queue: of the build.
+        store: of the build.
         sources: with their papers; read once, one at a time.
-        summariser: what writes.
+        summariser: writes the sections.
         papers_each: papers behind a summary, at most.
         find: gives one of the sources again; without it, all are held in memory.
         progress: called with the number of sources finished.
 
     Raises:
-        whatever the summariser raises to stop; what it has written is kept.
+        Exception: whatever the summariser raises to stop; what it has written is kept.
     """
     if find is None:
         held = {source.name: source for source in sources}
@@ -82,82 +78,44 @@ def write_summaries(
     for source in sources:
         ids = [paper.id for paper in source.behind_summary(papers_each)]
         wanted[source.name] = {"papers": ids, "summariser": summariser.name}
-    stale = [
-        item.id
-        for item in queue.items(STAGE)
-        if item.id in wanted and item.payload != wanted[item.id] and item.state != "claimed"
-    ]
-    queue.remove(STAGE, stale)
-    queue.add(STAGE, wanted)
-    workers = max(1, getattr(summariser, "workers", 1))
+    store.add(STAGE, wanted)
     # A refused key stops all threads at once: each further question would be asked in vain.
     stopped = Event()
 
-    def write(source: SourceLiterature | None) -> dict[str, Any] | str | None:
+    def write(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
+        [item] = items
         if stopped.is_set():
-            return None
+            return
         try:
-            return _summarise(summariser, source, papers_each)
-        except SummaryError:
-            raise
+            outcome = _summarise(summariser, find(item.id), papers_each)
+        except SummaryError as error:
+            outcome = Failed(error, service=False)
         except BaseException:
             stopped.set()
             raise
+        yield {item.id: outcome}
 
-    with ThreadPoolExecutor(workers) as pool:
-        while items := queue.claim(STAGE, AT_ONCE):
-            waiting = {pool.submit(write, find(item.id)): item.id for item in items}
-            try:
-                for future in as_completed(waiting):
-                    name = waiting[future]
-                    try:
-                        result = future.result()
-                    except SummaryError as error:
-                        queue.finish(STAGE, failed={name: str(error)})
-                    else:
-                        if result is None:
-                            continue
-                        if isinstance(result, str):
-                            queue.finish(STAGE, absent={name: result})
-                        else:
-                            queue.finish(STAGE, {name: result})
-                    progress(1)
-            finally:
-                for future in waiting:
-                    future.cancel()
-                queue.release(STAGE, waiting.values())
+    store.work(STAGE, write, progress, workers=max(1, getattr(summariser, "workers", 1)))
 
 
 def _summarise(
     summariser: Summariser, source: SourceLiterature | None, papers_each: int
-) -> dict[str, Any] | str:
-    """Summarise a source; return the record, or the reason why there is none."""
+) -> dict[str, Any] | Absent:
     papers = () if source is None else source.behind_summary(papers_each)
     if source is None or not papers:
-        return "no paper but surveys"
+        return Absent("no paper but surveys")
     sections = summariser.summarise(source, papers)
     if not any(sections.get(name) for name in SECTIONS):
-        return "its papers say nothing"
+        return Absent("its papers say nothing")
     return {
         "sections": {name: sections.get(name) for name in SECTIONS},
         "papers": [paper.id for paper in papers],
     }
 
 
-def read_summary_papers(queue: WorkQueue) -> dict[str, list[str]]:
-    """Read the ids of the papers behind each source's summary."""
-    return {item.id: item.result["papers"] for item in queue.items(STAGE, ["got"])}
-
-
-def read_summaries(queue: WorkQueue) -> dict[str, dict[str, str | None]]:
+def read_summaries(store: Store) -> dict[str, dict[str, str | None]]:
     """Read the three sections of every source that has any."""
-    return {item.id: item.result["sections"] for item in queue.items(STAGE, ["got"])}
+    return {name: result["sections"] for name, result in store.got(STAGE)}
 
 
-__all__ = [
-    "ExtractiveSummariser",
-    "Summariser",
-    "read_summaries",
-    "read_summary_papers",
-    "write_summaries",
-]
+__all__ = ["ExtractiveSummariser", "Summariser", "read_summaries", "write_summaries"]

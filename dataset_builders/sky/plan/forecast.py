@@ -10,30 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from ..literature.summaries import BATCH_SHARE, BYTES_A_TOKEN, CostForecast
+from ..literature.chat_model import BATCH_SHARE, BYTES_A_TOKEN
+from ..literature.summaries import CostForecast
 from ..services.ads import PAPERS_AT_ONCE
 from ..services.catalogue import NAMES_AT_ONCE, SLICE_DEGREES
 from ..services.products import USUAL_BYTES
 from ..services.simbad import AT_ONCE as OBJECTS_AT_ONCE
+from ..settings import Options, Services
 from .row_sizes import RowSizes
 
-if TYPE_CHECKING:
-    from ..settings import Options, Services
-
 ADS_A_DAY = 5000
-_STAGES = (
-    "catalogue",
-    "objects",
-    "papers",
-    "full texts",
-    "spectra",
-    "counts",
-    "summaries",
-    "embeddings",
-    "dataset",
-)
 # Seconds of one core for an item of each stage (detections, sources, papers, rows of the dataset),
 # measured on a build of 330 detections from local services, on a shared x86 machine.
 CORE_SECONDS: Mapping[str, float] = {
@@ -64,30 +51,35 @@ ASSUMED_SUMMARIES = 0.7  # of the known sources, those with a paper that is no s
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """Amounts of work that a build has to do.
+class Forecast:
+    """Amounts of work that a build has to do, and what they take.
 
     Attributes:
-        sources: of the catalogue.
-        detections: of the catalogue, all.
+        options, services: of the build.
+        sources, detections: of the catalogue.
         known: sources that SIMBAD knows.
         searches: sources whose papers ADS is still to be asked for.
         papers: that SIMBAD lists, each once.
         papers_left: of those, still to be fetched.
         full_texts: to be asked for.
         spectra: detections whose files are still to be fetched.
-        spectra_bytes: of one detection's files.
+        bytes_each: of one detection's files.
         stored: bytes of files already there.
         rows: pairs of the dataset, at most.
         alone: spectra of the dataset, with or without a pair.
-        summaries: what a model will take; None for the extractive summariser.
+        summaries: cost of a model; None for the extractive summariser.
         told: sources with a summary, once all is done.
-        sizes: of rows in Parquet.
         texts: summaries to embed.
         text_tokens: of one of them.
         text_dim: numbers of one section's embedding; 0 for none.
+        sizes: of rows in Parquet.
+        workers: questions to the model at once.
+        everything: True when the catalogue comes in slices of the sky rather than by name.
+        title: first line of the text.
     """
 
+    options: Options
+    services: Services
     sources: int
     detections: int
     known: int
@@ -96,43 +88,95 @@ class Numbers:
     papers_left: int
     full_texts: int
     spectra: int
-    spectra_bytes: float
+    bytes_each: float
     stored: int
     rows: int
     alone: int
     summaries: CostForecast | None
     told: int
-    sizes: RowSizes
     texts: int
     text_tokens: float
     text_dim: int
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """Forecast of a build: requests, bytes, tokens, dollars and seconds.
-
-    Attributes:
-        numbers: how much there is to do.
-        archive_requests, ads_requests: to come.
-        spectra_bytes: that are still to come.
-        dataset_bytes: of all configurations.
-        embedding_tokens, embedding_dollars: dollars are None where the price is not known.
-        seconds: of each stage, with one process.
-        core_seconds: of them, how long the processor works.
-        title: what it is of.
-    """
-
-    numbers: Numbers
-    archive_requests: int
-    ads_requests: int
-    spectra_bytes: float
-    dataset_bytes: float
-    embedding_tokens: float
-    embedding_dollars: float | None
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    core_seconds: float = 0.0
+    sizes: RowSizes = field(default_factory=RowSizes)
+    workers: int = 4
+    everything: bool = False
     title: str = ""
+
+    @property
+    def archive_requests(self) -> int:
+        """Requests to the archive."""
+        return -(-self.spectra // self.options.batch)
+
+    @property
+    def ads_requests(self) -> int:
+        """Requests to ADS: fifty papers each, and one a source."""
+        return -(-self.papers_left // PAPERS_AT_ONCE) + self.searches
+
+    @property
+    def spectra_bytes(self) -> float:
+        """Bytes of spectra that are still to come."""
+        return self.spectra * self.bytes_each
+
+    @property
+    def dataset_bytes(self) -> float:
+        """Bytes of all configurations of the dataset."""
+        return self.sizes.dataset(self.rows, self.alone, self.told, self.text_dim)
+
+    @property
+    def embedding_tokens(self) -> float:
+        """Tokens to embed."""
+        return self.texts * self.text_tokens if self.text_dim else 0.0
+
+    @property
+    def embedding_dollars(self) -> float | None:
+        """Price of the embeddings; None where it is not known."""
+        model = (self.options.embedder or "").partition("+")[0]
+        if not model.startswith("openai"):
+            return 0.0
+        priced = model in ("openai", "openai:text-embedding-ada-002")
+        return self.embedding_tokens * ADA_DOLLARS / 1e6 if priced else None
+
+    @property
+    def core_seconds(self) -> Mapping[str, float]:
+        """Seconds that the processor works, by stage."""
+        items = {
+            "catalogue": self.detections,
+            "objects": self.sources,
+            "papers": self.papers_left,
+            "spectra": self.spectra,
+            "counts": self.spectra,
+            "summaries": self.texts,
+            "dataset": (3 if self.text_dim else 2) * self.rows,
+        }
+        return {stage: CORE_SECONDS[stage] * number for stage, number in items.items()}
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Seconds by stage: of the processor, or those that a service makes it wait."""
+        services, requests = self.services, self.ads_requests
+        pages = -(-self.detections // self.options.page_rows)
+        pages += 360 // SLICE_DEGREES if self.everything else -(-self.sources // NAMES_AT_ONCE)
+        objects = _SIMBAD_REQUESTS * -(-self.sources // OBJECTS_AT_ONCE)
+        days = max(0, math.ceil(requests / ADS_A_DAY) - 1)
+        asking = 0.0
+        if self.summaries is not None:
+            asking = self.summaries.questions * ANSWER_SECONDS / self.workers
+        waits = {
+            "catalogue": pages / services.csc_per_second,
+            "objects": objects / services.simbad_per_second,
+            "papers": max(requests / services.ads_per_second, days * 86_400.0),
+            "full texts": self.full_texts / services.arxiv_per_second,
+            "spectra": self.archive_requests / services.archive_per_second,
+            "counts": 0.0,
+            "summaries": min(asking, 86_400.0) if self.options.model_batches else asking,
+            "embeddings": 3 * self.texts / _TEXTS_A_REQUEST * _VECTORS_SECONDS
+            if self.text_dim
+            else 0.0,
+            "dataset": 0.0,
+        }
+        work = self.core_seconds
+        longest = {stage: max(wait, work.get(stage, 0.0)) for stage, wait in waits.items()}
+        return {stage: s for stage, s in longest.items() if s or stage in work}
 
     @property
     def hours(self) -> float:
@@ -140,131 +184,59 @@ class Forecast:
         return sum(self.seconds.values()) / 3600
 
     def __str__(self) -> str:
-        n = self.numbers
         lines = [self.title] if self.title else []
         lines.append(
-            f"detections: {n.detections:,} of {n.sources:,} sources; {n.known:,} in SIMBAD"
+            f"detections: {self.detections:,} of {self.sources:,} sources; {self.known:,} in SIMBAD"
         )
         lines.append(
-            f"papers: {n.papers:,} that SIMBAD lists, {n.papers - n.papers_left:,} of them are "
-            f"there; about {self.ads_requests:,} requests to ADS "
+            f"papers: {self.papers:,} that SIMBAD lists, {self.papers - self.papers_left:,} of "
+            f"them are there; about {self.ads_requests:,} requests to ADS "
             f"({self.ads_requests / ADS_A_DAY:.2f} days of its allowance)"
         )
-        if n.full_texts:
-            lines.append(f"full texts: {n.full_texts:,} to ask arXiv for")
+        if self.full_texts:
+            lines.append(f"full texts: {self.full_texts:,} to ask arXiv for")
         lines.append(
-            f"spectra: {n.spectra:,} detections, about {_size(self.spectra_bytes)} "
-            f"({n.spectra_bytes / 1e3:.0f} kB each) beside the {_size(n.stored)} that are there, "
-            f"in {self.archive_requests:,} requests"
+            f"spectra: {self.spectra:,} detections, about {_size(self.spectra_bytes)} "
+            f"({self.bytes_each / 1e3:.0f} kB each) beside the {_size(self.stored)} that are "
+            f"there, in {self.archive_requests:,} requests"
         )
-        lines.append(f"summaries: {n.summaries or 'extractive, no cost'}")
-        if n.text_dim:
+        lines.append(f"summaries: {self.summaries or 'extractive, no cost'}")
+        if self.text_dim:
             cost = self.embedding_dollars
             price = "at an unknown price" if cost is None else f"about ${cost:,.2f}"
             lines.append(
-                f"embeddings: {3 * n.texts:,} texts, about {self.embedding_tokens:,.0f} tokens, "
+                f"embeddings: {3 * self.texts:,} texts, about {self.embedding_tokens:,.0f} tokens, "
                 f"{price}"
             )
         lines.append(
-            f"dataset: at most {n.rows:,} pairs and {n.alone:,} spectra, about "
+            f"dataset: at most {self.rows:,} pairs and {self.alone:,} spectra, about "
             f"{_size(self.dataset_bytes)}"
         )
         lines.append(
-            f"time: about {_duration(sum(self.seconds.values()))} with one process, of which the "
-            f"processor works {_duration(self.core_seconds)}: "
+            f"time: about {_duration(self.hours * 3600)}, of which the processor works "
+            f"{_duration(sum(self.core_seconds.values()))}: "
             + ", ".join(f"{stage} {_duration(s)}" for stage, s in self.seconds.items())
         )
         return "\n".join(lines)
 
 
-def forecast_of(
-    numbers: Numbers,
-    options: Options,
-    services: Services,
-    *,
-    model_workers: int = 4,
-    everything: bool = False,
-    title: str = "",
-) -> Forecast:
-    """Compute requests, bytes, dollars and hours from the amounts of work.
-
-    Args:
-        numbers: amounts of work.
-        options, services: of the build.
-        model_workers: questions to the model at once.
-        everything: True when the catalogue comes in slices of the sky rather than by name.
-        title: first line of the text.
-    """
-    n = numbers
-    archive_requests = -(-n.spectra // options.batch)
-    ads_requests = -(-n.papers_left // PAPERS_AT_ONCE) + 2 * n.searches
-    tokens = n.texts * n.text_tokens if n.text_dim else 0.0
-    dollars: float | None = 0.0
-    if n.text_dim and options.embedder and options.embedder.startswith("openai"):
-        model = options.embedder.partition("+")[0]
-        priced = model in ("openai", "openai:text-embedding-ada-002")
-        dollars = tokens * ADA_DOLLARS / 1e6 if priced else None
-    pages = -(-n.detections // options.page_rows)
-    pages += 360 // SLICE_DEGREES if everything else -(-n.sources // NAMES_AT_ONCE)
-    objects_requests = _SIMBAD_REQUESTS * -(-n.sources // OBJECTS_AT_ONCE)
-    # Seconds that the services, or their allowances, make a stage wait.
-    waits = {
-        "catalogue": pages / services.csc_per_second,
-        "objects": objects_requests / services.simbad_per_second,
-        "papers": max(
-            ads_requests / services.ads_per_second,
-            (math.ceil(ads_requests / ADS_A_DAY) - 1) * 86_400.0,
-        ),
-        "spectra": archive_requests / services.archive_per_second,
-    }
-    if n.full_texts:
-        waits["full texts"] = n.full_texts / services.arxiv_per_second
-    if n.summaries is not None:
-        asking = n.summaries.questions * ANSWER_SECONDS / model_workers
-        waits["summaries"] = min(asking, 86_400.0) if options.model_batches else asking
-    if n.text_dim:
-        waits["embeddings"] = 3 * n.texts / _TEXTS_A_REQUEST * _VECTORS_SECONDS
-    items = {
-        "catalogue": n.detections,
-        "objects": n.sources,
-        "papers": n.papers_left,
-        "spectra": n.spectra,
-        "counts": n.spectra,
-        "summaries": n.texts,
-        "dataset": (3 if n.text_dim else 2) * n.rows,
-    }
-    work = {stage: CORE_SECONDS[stage] * number for stage, number in items.items()}
-    stages = [stage for stage in _STAGES if stage in waits or stage in work]
-    return Forecast(
-        numbers=n,
-        archive_requests=archive_requests,
-        ads_requests=ads_requests,
-        spectra_bytes=n.spectra * n.spectra_bytes,
-        dataset_bytes=n.sizes.dataset(n.rows, n.alone, n.told, n.text_dim),
-        embedding_tokens=tokens,
-        embedding_dollars=dollars,
-        seconds={stage: max(waits.get(stage, 0.0), work.get(stage, 0.0)) for stage in stages},
-        core_seconds=sum(work.values()),
-        title=title,
-    )
-
-
 def whole_catalogue(
     options: Options,
+    services: Services,
     *,
     prices: tuple[float, float] | None,
     usual_abstract: int,
     usual_output: float,
     fixed_input: int,
     text_dim: int,
-) -> Numbers:
-    """Estimate the amounts of work for the whole catalogue, before anything was fetched.
+) -> Forecast:
+    """Forecast the whole catalogue, before anything was fetched.
 
     Sources, detections and files are counted; what share of them the literature knows is assumed
     (`ASSUMED_…`).
 
     Args:
-        options: of the build.
+        options, services: of the build.
         prices: of the model for a million tokens in and out; None for no model.
         usual_abstract: bytes.
         usual_output: tokens of an answer.
@@ -273,7 +245,6 @@ def whole_catalogue(
     """
     known = round(CSC_SOURCES * ASSUMED_KNOWN)
     texts = round(known * ASSUMED_SUMMARIES)
-    each = float(sum(USUAL_BYTES[kind] for kind in options.kinds))
     wanted = CSC_DETECTIONS if options.unpaired else round(CSC_DETECTIONS * ASSUMED_KNOWN)
     papers = round(known * ASSUMED_PAPERS)
     cost = None
@@ -281,10 +252,11 @@ def whole_catalogue(
         tokens_in = texts * (fixed_input + ASSUMED_BEHIND * usual_abstract) / BYTES_A_TOKEN
         tokens_out = texts * usual_output
         dollars = (tokens_in * prices[0] + tokens_out * prices[1]) / 1e6
-        cost = CostForecast(
-            texts, tokens_in, tokens_out, dollars * (BATCH_SHARE if options.model_batches else 1.0)
-        )
-    return Numbers(
+        dollars *= BATCH_SHARE if options.model_batches else 1.0
+        cost = CostForecast(texts, tokens_in, tokens_out, dollars)
+    return Forecast(
+        options,
+        services,
         sources=CSC_SOURCES,
         detections=CSC_DETECTIONS,
         known=known,
@@ -293,16 +265,18 @@ def whole_catalogue(
         papers_left=papers,
         full_texts=papers if options.full_texts else 0,
         spectra=wanted,
-        spectra_bytes=each,
+        bytes_each=float(sum(USUAL_BYTES[kind] for kind in options.kinds)),
         stored=0,
         rows=round(CSC_DETECTIONS * ASSUMED_KNOWN * ASSUMED_SUMMARIES),
         alone=wanted,
         summaries=cost,
         told=texts,
-        sizes=RowSizes(),
         texts=texts,
         text_tokens=text_tokens(usual_output),
         text_dim=text_dim,
+        everything=True,
+        title="The whole Chandra Source Catalog 2.1, before it was fetched (its size is known, "
+        "what the literature says of it assumed)",
     )
 
 
@@ -323,4 +297,4 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
-__all__ = ["Forecast", "Numbers", "forecast_of", "text_tokens", "whole_catalogue"]
+__all__ = ["Forecast", "text_tokens", "whole_catalogue"]

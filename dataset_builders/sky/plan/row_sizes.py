@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...folder import ROWS_PER_GROUP, compact_storage
 from ...splits import FRACTIONS
-from ..counts import read_counts
-from ..finished import spectrum_files
-from ..work.queue import WorkQueue
+from ..counts import STAGE as COUNTS_STAGE
+from ..counts import spectra_columns
+from ..work.store import Store
 
 # A row group's footer and dictionaries, with texts and without; the columns of the catalogue in a
 # row. Measured on builds of 60 and 220 detections from local services.
@@ -58,20 +57,20 @@ class RowSizes:
         return 2 * pairs + spectra + 3 * text_dim * sources * NUMBER_BYTES
 
 
-def measure_sizes(
-    queue: WorkQueue, work: str | Path, texts: Sequence[str], papers: Sequence[str]
-) -> RowSizes:
+def measure_sizes(store: Store, texts: Sequence[str], papers: Sequence[str]) -> RowSizes:
     """Measure the rows that a build has so far; parts without any get usual values.
 
     Args:
-        queue, work: of the build.
+        store: of the build.
         texts: summaries that are there.
         papers: for some sources, identifiers and titles of the papers behind the summary.
     """
     usual = RowSizes()
-    parts, _ = read_counts(queue, work, spectrum_files(queue, work))
-    table = parts.take(sorted(parts.place_of)[:SAMPLE]).select(_SPECTRUM_COLUMNS)
-    spectrum = usual.spectrum if len(table) < _FEWEST else _each(table)
+    some = sorted(store.ids(COUNTS_STAGE))[:SAMPLE]
+    spectrum = usual.spectrum
+    if len(some) >= _FEWEST:
+        columns = spectra_columns(store, some)
+        spectrum = _each(pa.table({name: columns[name] for name in _SPECTRUM_COLUMNS}))
     if min(len(texts), len(papers)) < 2:
         return RowSizes(spectrum, usual.text)
     return RowSizes(spectrum, _each(_column(texts)) + _each(_column(papers)))

@@ -1,16 +1,21 @@
-"""Client of NASA's Astrophysics Data System (ADS): papers and their abstracts."""
+"""Client of NASA's Astrophysics Data System (ADS): papers and their abstracts.
+
+Papers about an object are asked for by SIMBAD's number of it (`simbid:`): the translation of names
+(`/objects/query`) has an allowance of 1,000 a day of its own, and answers 200 to every trouble.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..work.queue import Item, WorkQueue
-from ..work.response_cache import ResponseCache
-from .polite_session import AbsentError, Patience, Service, ServiceError
+from ..work.store import Absent, Failed, Item, Store
+from .plain_text import plain_text
+from .polite_session import Patience, RefusedError, Service, ServiceError
 
 ADS = "https://api.adsabs.harvard.edu/v1"
 PER_SECOND = 3.0
@@ -18,9 +23,7 @@ OBJECTS_STAGE = "ads-objects"
 PAPERS_STAGE = "papers"
 # Bibcodes in a question: the address stays below what proxies take.
 PAPERS_AT_ONCE = 50
-# Sources taken on together; each is finished by itself.
-OBJECTS_AT_ONCE = 20
-# ADS sends at most 2,000 rows; a source's own papers are far fewer.
+# ADS sends at most 2,000 rows; a source's own papers are far fewer. Of more, the latest are read.
 ROWS = 200
 MAX_PAPERS = 2000
 FIELDS = ("bibcode", "identifier", "title", "abstract", "year", "doctype", "citation_count")
@@ -41,73 +44,49 @@ def ads_token() -> str | None:
     return token or None
 
 
-def ads_service(
-    token: str | None = None,
-    *,
-    patience: Patience | None = None,
-    pace_file: str | Path | None = None,
-    per_second: float = PER_SECOND,
-) -> Service:
-    """Make the session with ADS.
-
-    Args:
-        token: by default the one of `ads_token`.
-        patience: how long to wait.
-        pace_file: where processes of one machine share the pace.
-        per_second: requests.
-
-    Raises:
-        ServiceError: when there is no token.
-    """
-    token = token or ads_token()
-    if token is None:
-        raise ServiceError(f"ADS needs a token, and there is none. {ADVICE}")
-    return Service(
-        "ADS",
-        per_second=per_second,
-        token=token,
-        advice=ADVICE,
-        patience=patience,
-        pace_file=pace_file,
-    )
-
-
 class Ads:
     """Client of ADS: papers about objects, and papers by their bibcode.
 
     Args:
-        service: see `ads_service`.
-        queue: of the build.
+        store: of the build.
         url: of the interface.
+        token: by default that of `ads_token`.
+        patience, per_second: of its session.
         rows: in an answer.
+
+    Raises:
+        ServiceError: when there is no token.
     """
 
     def __init__(
-        self, service: Service, queue: WorkQueue, *, url: str = ADS, rows: int = ROWS
+        self,
+        store: Store,
+        url: str = ADS,
+        *,
+        token: str | None = None,
+        patience: Patience | None = None,
+        per_second: float = PER_SECOND,
+        rows: int = ROWS,
     ) -> None:
-        self.cache = ResponseCache(queue)
-        self.service = service
-        self.queue = queue
+        token = token or ads_token()
+        if token is None:
+            raise ServiceError(f"ADS needs a token, and there is none. {ADVICE}")
+        self.service = Service(
+            "ADS", per_second=per_second, token=token, advice=ADVICE, patience=patience
+        )
+        self.store = store
         self.url = url.rstrip("/")
         self.rows = rows
 
-    def want_objects(self, names: Mapping[str, Sequence[str]]) -> int:
-        """Queue the papers about sources.
-
-        Args:
-            names: source -> names to look for.
-
-        Returns:
-            How many sources are new.
-        """
-        return self.queue.add(OBJECTS_STAGE, {s: {"names": list(of)} for s, of in names.items()})
+    def want_objects(self, numbers: Mapping[str, int]) -> int:
+        """Want the papers about sources: name -> SIMBAD's number; return how many are new."""
+        return self.store.add(OBJECTS_STAGE, {s: {"simbid": n} for s, n in numbers.items()})
 
     def want_papers(self, bibcodes: Iterable[str]) -> int:
-        """Queue title and abstract of papers; return how many are new."""
-        wanted: dict[str, Any] = {code: {} for code in bibcodes}
-        return self.queue.add(PAPERS_STAGE, wanted)
+        """Want title and abstract of papers; return how many are new."""
+        return self.store.add(PAPERS_STAGE, {code: {} for code in bibcodes})
 
-    def fetch_objects(self, progress: Callable[[int], None] = lambda n: None) -> None:
+    def fetch_objects(self, progress: Callable[[int], object] = lambda n: None) -> None:
         """Look for papers about every wanted source; their bibcodes are the source's result.
 
         What ADS says of each paper is kept with the papers.
@@ -116,121 +95,102 @@ class Ads:
             ServiceError: when ADS fails for good, refuses the token, or the day's allowance is
                 used up; what was found is kept.
         """
-        while items := self.queue.claim(OBJECTS_STAGE, OBJECTS_AT_ONCE):
-            with self.queue.held(items):
-                for item in items:
-                    papers = self._about(item)
-                    self.queue.put(PAPERS_STAGE, papers)
-                    none = {} if papers else {item.id: "ADS has no paper about it"}
-                    got = {item.id: sorted(papers)} if papers else {}
-                    self.queue.finish(OBJECTS_STAGE, got, absent=none)
-                    self.cache.forget()
-                    progress(1)
+
+        def fetch(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
+            [item] = items
+            query = f"simbid:{int(item.payload['simbid'])} database:astronomy"
+            try:
+                papers = {paper["bibcode"]: paper for paper, _ in self._search(query, item.id)}
+            except RefusedError as error:
+                yield {item.id: Failed(error, service=False)}
+                return
+            self.store.put(PAPERS_STAGE, papers)
+            yield {item.id: sorted(papers) or Absent("ADS has no paper about it")}
+            self.store.forget()
+
+        self.store.work(OBJECTS_STAGE, fetch, progress)
 
     def fetch_papers(
-        self, progress: Callable[[int], None] = lambda n: None, *, most: int | None = None
+        self, progress: Callable[[int], object] = lambda n: None, *, most: int | None = None
     ) -> None:
-        """Get what ADS says of every wanted paper; raises as `fetch_objects`.
+        """Get what ADS says of every wanted paper, or of `most`; raises as `fetch_objects`."""
 
-        Args:
-            progress: called with the number of papers done.
-            most: papers to get now, or None for all.
-        """
-        done = 0
-        while most is None or done < most:
-            items = self.queue.claim(PAPERS_STAGE, PAPERS_AT_ONCE)
-            if not items:
-                return
-            done += len(items)
-            codes = [item.id for item in items]
-            with self.queue.held(items):
-                got = self._papers(codes)
-                absent = {code: "ADS has no such bibcode" for code in codes if code not in got}
-                self.queue.finish(PAPERS_STAGE, got, absent=absent)
-            self.cache.forget()
-            progress(len(codes))
+        def fetch(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
+            yield self._papers([item.id for item in items])
+            self.store.forget()
 
-    def _about(self, item: Item) -> dict[str, Any]:
-        """Search papers about a source by its resolved name: `object:` is no search field."""
-        names = [name.replace('"', "") for name in item.payload["names"]]
-        if not names:
-            return {}
-        asked = " OR ".join(f'object:"{name}"' for name in names)
-        try:
-            answer = self._json(
-                "POST", f"{self.url}/objects/query", item.id, json={"query": [asked]}
-            )
-        except AbsentError:
-            return {}
-        query = answer.get("query") if isinstance(answer, dict) else None
-        query = query[0] if isinstance(query, list) and query else query
-        # What it does not know it hands back as it was, or says so.
-        if not isinstance(query, str) or "object:" in query or not query.strip():
-            return {}
-        papers = {}
-        for paper, _ in self._search(query, item.id):
-            papers[paper["bibcode"]] = paper
-        return papers
+        self.store.work(PAPERS_STAGE, fetch, progress, at_once=PAPERS_AT_ONCE, most=most)
 
     def _papers(self, codes: Sequence[str]) -> dict[str, Any]:
-        query = "identifier:(" + " OR ".join(f'"{code}"' for code in codes) + ")"
-        wanted, found = set(codes), {}
-        for paper, identifiers in self._search(query, f"{len(codes)} papers from {codes[0]}"):
-            # A preprint's code finds the journal's paper: it is kept under the code asked for.
-            for code in wanted & {paper["bibcode"], *identifiers}:
-                found[code] = paper
+        """Look up papers, in halves where the question is refused: one code may spoil it."""
+        quoted = " OR ".join('"' + code.replace('"', "").replace("\\", "") + '"' for code in codes)
+        found: dict[str, Any] = {code: Absent("ADS has no such bibcode") for code in codes}
+        try:
+            about = f"{len(codes)} papers from {codes[0]}"
+            for paper, identifiers in self._search(f"identifier:({quoted})", about):
+                # A preprint's code finds the journal's paper: it is kept under the code asked for.
+                for code in found.keys() & {paper["bibcode"], *identifiers}:
+                    found[code] = paper
+        except RefusedError as error:
+            if len(codes) == 1:
+                return {codes[0]: Failed(error, service=False)}
+            half = len(codes) // 2
+            return self._papers(codes[:half]) | self._papers(codes[half:])
         return found
-
-    def _json(self, method: str, url: str, item: str, **options: Any) -> Any:
-        """Get an answer's JSON, asked for once while the item is worked on."""
-        question = [method, url, options]
-        answer = self.cache.get(question)
-        if answer is None:
-            answer = self.service.json(method, url, item, **options)
-            self.cache.put(question, answer)
-        return answer
 
     def _search(self, query: str, item: str) -> Iterator[tuple[dict[str, Any], list[str]]]:
         """Yield the papers that match, at most `MAX_PAPERS`, with their identifiers."""
         start, total = 0, 1
         while start < min(total, MAX_PAPERS):
-            answer = self._json(
-                "GET",
-                f"{self.url}/search/query",
-                item,
-                params={
-                    "q": query,
-                    "fl": ",".join(FIELDS),
-                    "rows": self.rows,  # left out, it would be 10
-                    "start": start,
-                    "sort": "bibcode asc",
-                },
-            )
-            try:
-                total = int(answer["response"]["numFound"])
-                papers = [_paper(entry) for entry in answer["response"]["docs"]]
-            except (KeyError, TypeError, ValueError, IndexError):
-                raise self.service.error(
-                    "answered in a form that is not that of its search",
-                    item,
-                    "Run again; if it stays, report it.",
-                ) from None
-            yield from papers
-            if not papers:
+            params = {
+                "q": query,
+                "fl": ",".join(FIELDS),
+                "rows": self.rows,  # left out, it would be 10
+                "start": start,
+                "sort": "date desc,bibcode asc",
+            }
+            answer = self.store.recall([self.url, params], partial(self._ask, item, params))
+            total, docs = answer["response"]["numFound"], answer["response"]["docs"]
+            yield from (_paper(entry) for entry in docs if entry.get("bibcode"))
+            if not docs:
                 return
-            start += len(papers)
+            start += len(docs)
+
+    def _ask(self, item: str, params: Mapping[str, Any]) -> Any:
+        check = partial(_fault, start=params["start"], rows=params["rows"])
+        return self.service.get_json(f"{self.url}/search/query", item, check, params=params)
+
+
+def _fault(answer: Any, start: int, rows: int) -> str | None:
+    """Name the fault of an answer with status 200 that is an error or not the whole answer."""
+    if not isinstance(answer, dict):
+        return "answered in a form that is not that of its search"
+    header, response = answer.get("responseHeader"), answer.get("response")
+    said = next((answer[key] for key in ("error", "Error", "msg") if answer.get(key)), None)
+    if said:
+        return f"answered with an error ({said})"
+    if isinstance(header, dict) and header.get("partialResults"):
+        return "answered with partial results"
+    try:
+        docs = response["docs"]
+        expected = min(rows, max(0, response["numFound"] - start))
+        if isinstance(docs, list) and all(isinstance(entry, dict) for entry in docs):
+            n = len(docs)
+            return None if n >= expected else f"sent {n} of {expected} papers"
+    except (KeyError, TypeError):
+        pass
+    return "answered in a form that is not that of its search"
 
 
 def _paper(entry: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     identifiers = [str(name) for name in entry.get("identifier") or []]
-    title = entry.get("title") or []
+    title = entry.get("title") or ""
+    title = title[0] if isinstance(title, list) else title
     year = str(entry.get("year") or "")
     paper = {
         "bibcode": str(entry["bibcode"]),
-        "title": " ".join(str(title[0] if isinstance(title, list) else title).split()) or None
-        if title
-        else None,
-        "abstract": " ".join(str(entry.get("abstract") or "").split()) or None,
+        "title": plain_text(str(title or "")) or None,
+        "abstract": plain_text(str(entry.get("abstract") or "")) or None,
         "year": int(year) if year.isdigit() else None,
         "doctype": entry.get("doctype"),
         "citations": entry.get("citation_count"),
@@ -247,4 +207,4 @@ def arxiv_identifier(identifiers: Iterable[str]) -> str | None:
     return None
 
 
-__all__ = ["ADS", "OBJECTS_STAGE", "PAPERS_STAGE", "Ads", "ads_service", "ads_token"]
+__all__ = ["ADS", "OBJECTS_STAGE", "PAPERS_STAGE", "Ads", "ads_token"]

@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from hf_specclip.errors import SpecCLIPError
 from hf_specclip.storage import write_bytes
 
 from ...contract import LIMITED_VARIABLES, SENTINELS, variable_units
-from ..work.queue import Item, WorkQueue
+from ..work.store import Item, Store
 from .polite_session import ServiceError
 from .positions import Position, box_condition, separation
 from .tap import Row, TapClient, quoted, quoted_list
@@ -74,34 +74,27 @@ class CatalogueColumn:
 
 def _columns() -> tuple[CatalogueColumn, ...]:
     whole, real, text = pa.int32(), pa.float64(), pa.string()
-    columns = [
-        CatalogueColumn("m", "name", text, True),
-        CatalogueColumn("o", "obsid", whole, True),
-        CatalogueColumn("o", "obi", whole, True),
-        CatalogueColumn("o", "region_id", whole, True),
-        CatalogueColumn("m", "ra", real, True),
-        CatalogueColumn("m", "dec", real, True),
-        CatalogueColumn("m", "err_ellipse_r0", real),
-        CatalogueColumn("m", "err_ellipse_r1", real),
-        CatalogueColumn("m", "err_ellipse_ang", real),
-        CatalogueColumn("o", "instrument", text, True),
-        CatalogueColumn("o", "detector", text),
-        CatalogueColumn("o", "theta", real),
-        CatalogueColumn("o", "livetime", real),
-        CatalogueColumn("o", "gti_mjd_obs", real),
-        CatalogueColumn("o", "src_cnts_aper_b", real),
-        *(CatalogueColumn(table, name, pa.bool_()) for table, name in FLAGS.values()),
-    ]
+    required = (
+        ("m", "name", text), ("o", "obsid", whole), ("o", "obi", whole), ("o", "region_id", whole),
+        ("m", "ra", real), ("m", "dec", real), ("o", "instrument", text),
+    )  # fmt: skip
+    columns = [CatalogueColumn(*column, required=True) for column in required]
+    columns.append(CatalogueColumn("o", "detector", text))
+    for table, names in (
+        ("m", "err_ellipse_r0 err_ellipse_r1 err_ellipse_ang"),
+        ("o", "theta livetime gti_mjd_obs src_cnts_aper_b"),
+    ):
+        columns += [CatalogueColumn(table, name, real) for name in names.split()]
+    columns += [CatalogueColumn(table, name, pa.bool_()) for table, name in FLAGS.values()]
     for name in variable_units():
         # Variability between observations is a property of the source.
         table = "m" if name.startswith("var_inter_") else "o"
-        columns.append(CatalogueColumn(table, name, real))
-        if name in LIMITED_VARIABLES:
-            columns += [CatalogueColumn(table, f"{name}_{end}", real) for end in ("lolim", "hilim")]
+        ends = ("", "_lolim", "_hilim") if name in LIMITED_VARIABLES else ("",)
+        columns += [CatalogueColumn(table, f"{name}{end}", real) for end in ends]
     return tuple(columns)
 
 
-# What makes a spectrum unusable, and where the catalogue says so.
+# Reasons against a spectrum: table and column that state them.
 FLAGS: Mapping[str, tuple[str, str]] = {
     "pileup": ("m", "pileup_flag"),
     "saturated": ("o", "sat_src_flag"),
@@ -141,11 +134,13 @@ class Limits:
 class Catalogue:
     """Fetcher of the catalogue's detections into a folder, in pages.
 
+    An item of its stage is a page; a page that is not the last one wants the next.
+
     Args:
         client: the TAP service.
-        queue: where each part's state is kept.
+        store: of the build.
         folder: of the build; pages go to its `catalogue`.
-        limits: which detections are wanted.
+        limits: on the detections.
         page_rows: rows in a page.
         slice_degrees: of right ascension, in a part of the whole catalogue.
     """
@@ -153,7 +148,7 @@ class Catalogue:
     def __init__(
         self,
         client: TapClient,
-        queue: WorkQueue,
+        store: Store,
         folder: str | Path,
         *,
         limits: Limits | None = None,
@@ -161,98 +156,66 @@ class Catalogue:
         slice_degrees: int = SLICE_DEGREES,
     ) -> None:
         self.client = client
-        self.queue = queue
+        self.store = store
         self.folder = Path(folder) / FOLDER
         self.limits = limits or Limits()
         self.page_rows = page_rows
         self.slice_degrees = slice_degrees
         self._select: str | None = None
 
-    # -- what is wanted
-
     def want_sources(self, names: Iterable[str]) -> int:
-        """Queue every detection of these sources; return how many parts are new.
+        """Want every detection of these sources; return how many parts are new.
 
         Sources that an earlier run has wanted are in its parts.
         """
-        known = {n for i in self.queue.items(STAGE) for n in i.payload.get("names", ())}
+        known = {n for i in self.store.items(STAGE) for n in i.payload.get("names", ())}
         names = sorted(set(names) - known)
         parts = {}
         for start in range(0, len(names), NAMES_AT_ONCE):
             some = names[start : start + NAMES_AT_ONCE]
             digest = hashlib.sha256("\n".join(some).encode()).hexdigest()[:12]
-            parts[f"names-{digest}"] = {"names": some}
-        return self.queue.add(STAGE, parts)
+            parts[f"names-{digest}.0000"] = {"names": some}
+        return self.store.add(STAGE, parts)
 
     def want_cone(self, ra: float, dec: float, radius: float) -> int:
-        """Queue the detections of every source within `radius` degrees of a position.
-
-        Args:
-            ra, dec: of the place, degrees.
-            radius: degrees.
-        """
+        """Want the detections of every source within `radius` degrees of a position, degrees."""
         if not (0 <= ra < 360 and abs(dec) <= 90 and 0 < radius <= 180):
             raise ValueError(
                 f"cone {ra} {dec} {radius}: give right ascension (0 to 360), declination (−90 to "
                 "90) and a radius, in degrees"
             )
-        name = f"cone-{ra:.6f}{dec:+.6f}-{radius:.6f}"
-        return self.queue.add(STAGE, {name: {"cone": [ra, dec, radius]}})
+        name = f"cone-{ra:.6f}{dec:+.6f}-{radius:.6f}.0000"
+        return self.store.add(STAGE, {name: {"cone": [ra, dec, radius]}})
 
     def want_everything(self) -> int:
-        """Queue the whole catalogue, in slices of right ascension."""
+        """Want the whole catalogue, in slices of right ascension."""
         width = self.slice_degrees
-        return self.queue.add(
-            STAGE, {f"ra-{west:03d}": {"ra": [west, west + width]} for west in range(0, 360, width)}
-        )
+        slices = {f"ra-{w:03d}.0000": {"ra": [w, w + width]} for w in range(0, 360, width)}
+        return self.store.add(STAGE, slices)
 
-    # -- fetching
-
-    def fetch(self, progress: Callable[[int], None] = lambda rows: None) -> None:
-        """Fetch every wanted part; what earlier runs have fetched is not asked for again.
-
-        Args:
-            progress: called with the number of rows of each page.
+    def fetch(self, progress: Callable[[int], object] = lambda n: None) -> None:
+        """Fetch every wanted page; those of earlier runs are not asked for again.
 
         Raises:
-            ServiceError: when the service fails for good; the part is then wanted again.
+            ServiceError: when the service fails for good; the page stays wanted.
         """
-        while items := self.queue.claim(STAGE, 1):
-            [part] = items
-            with self.queue.held(items):
-                self.queue.finish(STAGE, {part.id: self._fetch_part(part, progress)})
+        self.store.work(STAGE, self._fetch, progress)
 
-    def _fetch_part(self, part: Item, progress: Callable[[int], None]) -> dict[str, Any]:
-        where, keep = _condition(part.payload)
-        pages = self._pages(part.id)
-        rows, last, after = 0, False, None
-        for page in pages:
-            schema = pq.read_schema(page)
-            about = json.loads(schema.metadata[b"page"])
-            rows, last, after = rows + about["rows"], about["last"], about["after"]
-        while not last:
-            answer = self.client.query(
-                self._adql(where, after),
-                f"{part.id}, page {len(pages)}",
-                max_rows=self.page_rows,
-                remember=False,
-            )
-            found = [_checked(row, self.client.url) for row in answer.rows]
-            # A service that sends fewer rows than it may has no more, unless it says so.
-            last = not found or (len(found) < self.page_rows and not answer.overflow)
-            after = [found[-1][name] for name in KEY] if found else after
-            kept = [row for row in found if keep(row)]
-            path = self.folder / f"{part.id}.{len(pages):04d}.parquet"
-            about = {"rows": len(kept), "last": last, "after": after, "units": answer.units}
-            write_bytes(path, _parquet(kept, about))
-            pages.append(path)
-            rows += len(kept)
-            progress(len(kept))
-        return {"rows": rows, "pages": len(pages)}
-
-    def _pages(self, part: str) -> list[Path]:
-        pages = sorted(self.folder.glob(f"{part}.????.parquet"))
-        return [p for n, p in enumerate(pages) if p.name == f"{part}.{n:04d}.parquet"]
+    def _fetch(self, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
+        [page] = items
+        part, number = page.id.rsplit(".", 1)
+        where, keep = _condition(page.payload)
+        adql = self._adql(where, page.payload.get("after"))
+        about = f"{part}, page {number}"
+        answer = self.client.query(adql, about, max_rows=self.page_rows, remember=False)
+        found = [_checked(row, self.client.url) for row in answer.rows]
+        kept = [row for row in found if keep(row)]
+        write_bytes(self.folder / f"{page.id}.parquet", _parquet(kept, answer.units))
+        # A service that sends fewer rows than it may has no more, unless it says so.
+        if found and (len(found) == self.page_rows or answer.overflow):
+            after = {**page.payload, "after": [found[-1][name] for name in KEY]}
+            self.store.add(STAGE, {f"{part}.{int(number) + 1:04d}": after})
+        yield {page.id: {"rows": len(kept)}}
 
     def _adql(self, where: str, after: Sequence[Any] | None) -> str:
         """Write the query of the page that follows a key: nothing shifts when rows come and go."""
@@ -374,8 +337,8 @@ def _typed(value: Any, kind: pa.DataType) -> Any:
 _TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
 
-def _parquet(rows: list[Row], about: Mapping[str, Any]) -> bytes:
-    schema = SCHEMA.with_metadata({"page": json.dumps(about, sort_keys=True)})
+def _parquet(rows: list[Row], units: Mapping[str, str]) -> bytes:
+    schema = SCHEMA.with_metadata({"units": json.dumps(units, sort_keys=True)})
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd")
     return sink.getvalue()

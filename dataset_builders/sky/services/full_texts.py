@@ -8,15 +8,27 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from requests import Response
 
 from hf_specclip.storage import write_bytes
 
-from ..work.queue import Item, WorkQueue
+from ..work.store import Absent, Failed, Item, Store
 from .ads import PAPERS_STAGE
-from .polite_session import AbsentError, ExhaustedError, Service, ServiceError
+from .polite_session import (
+    AbsentError,
+    DeniedError,
+    ExhaustedError,
+    RefusedError,
+    Service,
+    ServiceError,
+)
 
 # The second has what the first lacks, older papers above all.
 ARXIV = ("https://arxiv.org/html", "https://ar5iv.labs.arxiv.org/html")
@@ -26,168 +38,206 @@ STAGE = "full_texts"
 FOLDER = "full_texts"
 # About fifty pages; what lies behind are tables and appendices.
 MAX_TEXT_BYTES = 200_000
-# Fewer words than an abstract has are no paper, but a page that says why there is none.
+# A document with fewer words than an abstract is the notice of a withdrawn paper.
 _FEWEST_WORDS = 400
-LOST = 3
-_BLOCKS = frozenset(
-    ("p", "div", "section", "article", "li", "figcaption", "td", "th", "tr", "br", "blockquote")
-    + tuple(f"h{n}" for n in range(1, 7))
-)
-_SKIPPED = frozenset(("script", "style", "nav", "footer", "header", "svg", "form", "head"))
-_VOID = frozenset(
-    ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "wbr")
-)
-_SKIPPED_CLASSES = ("ltx_bibliography", "ltx_page_navbar", "ltx_page_footer", "ltx_authors")
-
-
-class ArxivService:
-    """Addresses that serve full texts.
-
-    Args:
-        service: how to ask.
-        urls: addresses that take an arXiv identifier at their end, in the order of trying.
-    """
-
-    def __init__(self, service: Service, urls: Iterable[str] = ARXIV) -> None:
-        self.service = service
-        self.urls = tuple(url.rstrip("/") for url in urls)
-
-    def text(self, identifier: str) -> str | None:
-        """Get the words of a paper; None where no address has it in this form.
-
-        Raises:
-            ServiceError: when an address fails for good.
-        """
-        for url in self.urls:
-            try:
-                answer = self.service.get(
-                    f"{url}/{identifier}", f"arXiv:{identifier}", kinds=("text/html",)
-                )
-            except AbsentError:
-                continue
-            text = text_of_html(answer.content.decode("utf-8", "replace"))
-            # ar5iv answers with the page of the abstract where it has no more.
-            if len(text.split()) >= _FEWEST_WORDS:
-                return text
-        return None
+_DOCUMENT = "ltx_document"
+_FATAL = re.compile(r"conversion to html had a fatal error", re.IGNORECASE)
+_LIST = re.compile(r"the following files are available", re.IGNORECASE)
+_BLOCKS = {
+    "p", "div", "section", "article", "li", "figcaption", "td", "th", "tr", "br", "blockquote",
+    "h1", "h2", "h3", "h4", "h5", "h6",
+}  # fmt: skip
+_SKIPPED = {"script", "style", "nav", "footer", "header", "svg", "form", "head", "math"}
+_VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "wbr"}
+_SKIPPED_CLASSES = {
+    "ltx_bibliography", "ltx_page_navbar", "ltx_page_footer", "ltx_authors", "ltx_ERROR",
+    "ltx_note_mark", "ltx_tag_note",
+}  # fmt: skip
 
 
 class FullTexts:
     """Fetcher of the full texts of a build's papers.
 
     Args:
-        arxiv: where they come from.
-        queue: of the build, with what ADS says of the papers.
+        service: session to ask with.
+        store: of the build, with what ADS says of the papers.
         folder: of the build; texts go to its `full_texts`.
+        urls: addresses that take an arXiv identifier at their end, in the order of trying.
     """
 
-    def __init__(self, arxiv: ArxivService, queue: WorkQueue, folder: str | Path) -> None:
-        self.arxiv = arxiv
-        self.queue = queue
+    def __init__(
+        self, service: Service, store: Store, folder: str | Path, urls: Iterable[str] = ARXIV
+    ) -> None:
+        self.service = service
+        self.store = store
         self.folder = Path(folder) / FOLDER
+        self.urls = tuple(url.rstrip("/") for url in urls)
 
     def want(self, bibcodes: Iterable[str]) -> int:
-        """Queue the full texts of papers; return how many are new."""
+        """Want the full texts of papers; return how many are new."""
         codes = list(dict.fromkeys(bibcodes))
-        known = self.queue.results(PAPERS_STAGE, codes)
-        by_code = {paper["bibcode"]: paper for paper in known.values()}
-        return self.queue.add(
-            STAGE, {code: {"arxiv": by_code.get(code, {}).get("arxiv")} for code in codes}
-        )
+        known = self.store.results(PAPERS_STAGE, codes).values()
+        number = {paper["bibcode"]: paper.get("arxiv") for paper in known}
+        return self.store.add(STAGE, {code: {"arxiv": number.get(code)} for code in codes})
 
     def fetch(self, progress: Callable[[int], object] = lambda n: None) -> None:
         """Fetch every wanted text.
 
-        Args:
-            progress: called with the number of papers done.
-
         Raises:
-            ServiceError: when several papers in a row cannot be had: the service is down.
+            ServiceError: when several papers in a row cannot be had: the service is down, or holds
+                us for a robot.
         """
-        in_a_row = 0
-        while items := self.queue.claim(STAGE, 1):
-            [item] = items
-            with self.queue.held(items):
+
+        def fetch(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
+            for item in items:
                 try:
-                    self._fetch(item)
-                    in_a_row = 0
+                    yield {item.id: self._fetch(item)}
                 except ExhaustedError:
                     raise
                 except ServiceError as error:
-                    in_a_row += 1
-                    if in_a_row == LOST:
-                        raise
-                    self.queue.finish(STAGE, failed={item.id: str(error)})
-            progress(1)
+                    yield {item.id: Failed(error, service=not isinstance(error, RefusedError))}
 
-    def _fetch(self, item: Item) -> None:
-        identifier = item.payload["arxiv"]
-        text = self.arxiv.text(identifier) if identifier else None
-        if text is None:
-            why = "arXiv has no HTML of it" if identifier else "ADS knows no preprint of it"
-            self.queue.finish(STAGE, absent={item.id: why})
-            return
-        content = gzip.compress(text.encode("utf-8", "replace"), mtime=0)
-        write_bytes(self.folder / _path_of(item.id), content)
-        self.queue.finish(STAGE, {item.id: {"arxiv": identifier, "bytes": len(text)}})
+        self.store.work(STAGE, fetch, progress)
 
     def of(self, bibcode: str) -> str | None:
         """Read the text of a paper; None where there is none."""
-        if not self.queue.results(STAGE, [bibcode]):
+        if not self.store.results(STAGE, [bibcode]):
             return None
         try:
             return gzip.decompress((self.folder / _path_of(bibcode)).read_bytes()).decode()
         except (OSError, EOFError, ValueError):
             return None
 
+    def _fetch(self, item: Item) -> Any:
+        identifier = item.payload["arxiv"]
+        if not identifier:
+            return Absent("ADS knows no preprint of it")
+        text = self._text(identifier)
+        if text is None:
+            return Absent("arXiv has no HTML of it")
+        content = gzip.compress(text.encode("utf-8", "replace"), mtime=0)
+        write_bytes(self.folder / _path_of(item.id), content)
+        return {"arxiv": identifier, "bytes": len(text)}
 
-def text_of_html(html: str) -> str:
-    """Extract the words of a paper's page, a paragraph a line, at most `MAX_TEXT_BYTES`.
+    def _text(self, identifier: str) -> str | None:
+        """Get the words of a paper; None where no address has it.
 
-    Formulae become what their source says; references and what frames the page are left out.
-    """
-    reader = _Reader()
-    reader.feed(html)
-    reader.close()
-    lines = (" ".join(line.split()) for line in "".join(reader.pieces).split("\n"))
-    text = "\n".join(line for line in lines if line)
-    short = text.encode("utf-8", "replace")[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
-    return short if len(short) == len(text) else short.rsplit(maxsplit=1)[0]
+        Raises:
+            RefusedError: an address has a conversion that broke off, and none a whole one.
+            ServiceError: an address sends a page that is neither a paper nor says that there is
+                none, such as a test for robots.
+        """
+        about, failure = f"arXiv:{identifier}", None
+        for url in self.urls:
+            try:
+                answer = self.service.request(
+                    "GET", f"{url}/{identifier}", item=about, check=_page_fault
+                )
+            except AbsentError:
+                continue
+            except (ExhaustedError, DeniedError):
+                raise
+            except ServiceError as error:
+                failure = error
+                continue
+            page = _text(answer)
+            reader = read_page(page)
+            if reader.is_cut or _FATAL.search(page):
+                way = "A later run with --retry may find it whole."
+                problem = "the conversion of it broke off"
+                failure = failure or self.service.error(problem, about, way, RefusedError)
+            elif len(reader.text.split()) >= _FEWEST_WORDS:
+                return reader.text
+        if failure is not None:
+            raise failure
+        return None
+
+
+def _text(answer: Response) -> str:
+    return answer.content.decode("utf-8", "replace")
+
+
+def _page_fault(answer: Response) -> str | None:
+    """Name the fault of a page that is neither a paper nor says that there is none."""
+    page = _text(answer)
+    # ar5iv sends to the page of the abstract where it has no more.
+    elsewhere = "/html/" not in urlsplit(answer.url).path
+    if elsewhere or _LIST.search(page) or read_page(page).is_document:
+        return None
+    title = re.search(r"<title[^>]*>(.*?)</title", page, re.DOTALL | re.IGNORECASE)
+    said = f" ({' '.join(title[1].split())[:80]})" if title else ""
+    return f"sent a page that is no paper{said}: it may take us for a robot"
 
 
 class _Reader(HTMLParser):
-    """HTML parser that gathers the words of a page."""
+    """HTML parser that gathers the words of a LaTeXML document.
+
+    Attributes:
+        is_document: True when there is an element of the class `ltx_document`.
+        is_cut: True when the document does not end.
+    """
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.pieces: list[str] = []
-        self._skipping: str | None = None
-        self._depth = 0
+        self.is_document = self.is_cut = False
+        self._pieces: list[str] = []
+        self._within: tuple[str, int] | None = None
+        self._skipping: tuple[str, int] | None = None
+
+    @property
+    def text(self) -> str:
+        """The words, a paragraph a line, at most `MAX_TEXT_BYTES`."""
+        lines = (" ".join(line.split()) for line in "".join(self._pieces).split("\n"))
+        text = "\n".join(line for line in lines if line)
+        short = text.encode("utf-8", "replace")[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
+        return short if len(short) == len(text) else short.rsplit(maxsplit=1)[0]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self._skipping is not None:
-            self._depth += tag == self._skipping
-            return
         of = {name: value or "" for name, value in attrs}
+        classes = set(of.get("class", "").split())
+        if self._within is None:
+            if _DOCUMENT in classes and not self.is_document:
+                self.is_document = self.is_cut = True
+                self._within = (tag, 1)
+            return
+        name, depth = self._within
+        self._within = (name, depth + (tag == name))
+        if self._skipping is not None:
+            name, depth = self._skipping
+            self._skipping = (name, depth + (tag == name))
+            return
         if tag == "math":
-            self.pieces.append(f" {of.get('alttext', '')} ")
+            self._pieces.append(f" {of.get('alttext', '')} ")
         if tag in _BLOCKS:
-            self.pieces.append("\n")
-        frame = any(name in of.get("class", "") for name in _SKIPPED_CLASSES)
-        if (frame or tag in ("math", *_SKIPPED)) and tag not in _VOID:
-            self._skipping, self._depth = tag, 1
+            self._pieces.append("\n")
+        if (classes & _SKIPPED_CLASSES or tag in _SKIPPED) and tag not in _VOID:
+            self._skipping = (tag, 1)
 
     def handle_endtag(self, tag: str) -> None:
-        if self._skipping is not None:
-            self._depth -= tag == self._skipping
-            if not self._depth:
-                self._skipping = None
+        if self._within is None:
+            return
+        name, depth = self._within
+        self._within = (name, depth - (tag == name))
+        if self._within[1] == 0:
+            self._within, self._skipping, self.is_cut = None, None, False
+        elif self._skipping is not None:
+            name, depth = self._skipping
+            depth -= tag == name
+            self._skipping = (name, depth) if depth else None
         elif tag in _BLOCKS:
-            self.pieces.append("\n")
+            self._pieces.append("\n")
 
     def handle_data(self, data: str) -> None:
-        if self._skipping is None:
-            self.pieces.append(data.replace("\n", " "))
+        if self._within is not None and self._skipping is None:
+            self._pieces.append(data.replace("\n", " "))
+
+
+def read_page(html: str) -> _Reader:
+    """Read a page: formulae become what their source says; references and marks are left out."""
+    reader = _Reader()
+    reader.feed(html)
+    reader.close()
+    return reader
 
 
 def _path_of(bibcode: str) -> Path:
@@ -195,4 +245,4 @@ def _path_of(bibcode: str) -> Path:
     return Path(digest[:2]) / f"{digest[:24]}.txt.gz"
 
 
-__all__ = ["ARXIV", "ArxivService", "FullTexts", "text_of_html"]
+__all__ = ["ARXIV", "FullTexts", "read_page"]

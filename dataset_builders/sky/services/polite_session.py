@@ -1,9 +1,8 @@
-"""HTTP session with request rate, retries, size limits and a hidden token.
+"""HTTP session with request rate, retries, bounds on answers and a hidden token.
 
-Everything goes through `requests`, which is well kept and reuses connections. What is added here is
-what every service asks of its users: no more requests a second than agreed, waiting as long as an
-answer says (Retry-After, X-RateLimit-*), trying again after failures that pass, and not trusting
-the size or kind of an answer.
+`requests` reads and `tenacity` retries. Added here is what every service asks of its users: no more
+requests a second than agreed, waiting as long as an answer says (Retry-After, X-RateLimit-*), and
+trusting neither the size nor the kind of an answer.
 """
 
 from __future__ import annotations
@@ -14,30 +13,39 @@ import email.utils
 import io
 import json
 import logging
-import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from filelock import FileLock
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity.wait import wait_random_exponential
 
 from hf_specclip.errors import SpecCLIPError
 
 logger = logging.getLogger(__name__)
 
-# Statuses of failures that pass: the same question may be answered the next time.
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+# Failures that pass: 499 is ADS's "server too busy", 520 to 524 are those of gateways.
+PASSING = frozenset({408, 425, 429, 499, 500, 502, 503, 504, *range(520, 525)})
 ABSENT = frozenset({404, 410})
 _CHUNK = 1 << 16
-_BEARER = re.compile(r"(?i:bearer|token|api[_-]?key)[\s:=]+\S+")
-# What `requests` raises where the way there or back broke.
+_QUOTED = 1 << 17
+_SECRETS = re.compile(
+    r"sk-[\w-]{6,}|hf_\w{6,}|(?i:bearer)\s+\S+|(?i:token|api[_-]?key|password)[\"']?\s*[:=]\s*\S+"
+)
+# A refusal that names the state of the service rather than the question.
+_STATE = re.compile(
+    r"unable to check|no connection|tim(?:ed?|e) ?-?out|execution time|too busy|server (?:is )?"
+    r"busy|overload|maintenance|temporar|try again|unavailable|shut(?:ting)? ?down|"
+    r"connection (?:refused|reset|closed|lost)|database (?:is )?(?:down|locked)",
+    re.IGNORECASE,
+)
+# Raised by `requests` where the way there or back broke.
 _BROKEN = (
     requests.ConnectionError,
     requests.Timeout,
@@ -45,6 +53,7 @@ _BROKEN = (
     requests.exceptions.ContentDecodingError,
     urllib3.exceptions.HTTPError,
 )
+Check = Callable[[requests.Response], "str | None"]
 USER_AGENT = "hf-specclip (https://pypi.org/project/hf-specclip)"
 
 
@@ -57,11 +66,19 @@ class AbsentError(ServiceError):
 
 
 class RefusedError(ServiceError):
-    """A refused question or token: asking again changes nothing."""
+    """A refused question: asking it again changes nothing."""
+
+
+class DeniedError(ServiceError):
+    """A refused token or account (status 401 or 403)."""
 
 
 class ExhaustedError(ServiceError):
     """An allowance of requests that is used up for longer than is worth waiting for."""
+
+
+class SlowError(ServiceError):
+    """No answer in time, from a service that has another way for long questions."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +87,11 @@ class Patience:
 
     Attributes:
         attempts: of one question.
-        first_wait, longest_wait: s, between attempts; it doubles from the first to the longest and
-            each is drawn between half of it and all of it, so that processes do not move in step.
+        first_wait, longest_wait: s, between attempts; random waits whose bound doubles from the
+            first to the longest, so that processes do not move in step.
         longest_asked: s, the longest wait that a service may ask for.
         connect, read: s, until a connection stands, and between two pieces of an answer.
+        total: s, for a whole answer: one that drips is given up.
     """
 
     attempts: int = 6
@@ -82,74 +100,54 @@ class Patience:
     longest_asked: float = 600.0
     connect: float = 15.0
     read: float = 120.0
+    total: float = 900.0
 
 
-class Pace:
-    """Limit of requests a second, over all threads and, with a file, all processes.
+class Passing(Exception):
+    """A failure that may pass; `wait` is the wait that the service asked for, s."""
 
-    Args:
-        per_second: requests.
-        path: file in which processes of one machine share the pace, or None.
-    """
-
-    def __init__(self, per_second: float, path: str | Path | None = None) -> None:
-        if not per_second > 0:
-            raise ValueError(f"per_second must be positive, not {per_second}")
-        self.interval = 1.0 / per_second
-        self.path = None if path is None else Path(path)
-        self._next = 0.0
-        self._lock = threading.Lock()
-
-    def wait(self) -> None:
-        """Sleep until this request's turn."""
-        with self._lock:
-            turn = self._take_turn()
-        delay = turn - time.time()
-        if delay > 0:
-            time.sleep(delay)
-
-    def hold(self, seconds: float) -> None:
-        """Let nobody's turn come before so many seconds have passed."""
-        with self._lock:
-            self._take_turn(time.time() + seconds)
-
-    def _take_turn(self, not_before: float = 0.0) -> float:
-        if self.path is None:
-            turn = max(time.time(), self._next, not_before)
-            self._next = turn + (0.0 if not_before else self.interval)
-            return turn
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path.with_name(self.path.name + ".lock")):
-            now = time.time()
-            try:
-                stored = float(self.path.read_text())
-            except (OSError, ValueError):
-                stored = 0.0
-            # A clock that was set back must not stop everything.
-            stored = stored if stored < now + 3600 else 0.0
-            turn = max(now, stored, not_before)
-            self.path.write_text(repr(turn + (0.0 if not_before else self.interval)))
-            return turn
+    def __init__(self, problem: str, wait: float | None = None) -> None:
+        super().__init__(problem)
+        self.wait = wait
 
 
-class Service:
-    """Service on the network, with its request rate, retries and token.
+class _Bearer(requests.auth.AuthBase):
+    """Authorization header with a token that no representation shows."""
 
-    `session` is a `requests.Session` that behaves so by itself; clients such as pyvo take it.
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a token is not pickled")
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+
+class Service(requests.Session):
+    """Service on the network: a session that keeps the rate, retries and bounds answers.
+
+    Clients such as pyvo take it as their session.
 
     Args:
         name: for messages.
-        per_second: requests at most.
+        per_second: requests at most, over all threads.
         token: sent as `Authorization: Bearer`; it appears in no message, log or representation.
-        advice: what to do where the token is refused or the allowance used up.
-        patience: how long to wait and how often to try.
-        pace_file: where processes of one machine share the pace.
+        advice: way out where the token is refused or the allowance used up.
+        patience: waits and attempts.
+        check: of every answer with status 200: names its fault or returns None. Faulty answers are
+            asked for again.
         max_bytes: the largest answer.
-        connections: kept open at once.
 
     Attributes:
-        requests: sent so far, repeats included.
-        remaining: requests left of the allowance, as the service last said, or None.
+        sent: number of requests so far, repeats and redirects included.
+        remaining: path -> requests left of its allowance, as the service last said.
+        item: subject of the requests of clients that cannot say it themselves.
+        gives_up_slow: raise `SlowError` at the first answer that does not come in time.
     """
 
     def __init__(
@@ -160,287 +158,280 @@ class Service:
         token: str | None = None,
         advice: str = "",
         patience: Patience | None = None,
-        pace_file: str | Path | None = None,
+        check: Check | None = None,
         max_bytes: int = 256 << 20,
-        connections: int = 8,
     ) -> None:
+        super().__init__()
         self.name = name
         self.advice = advice
-        self.patience = Patience() if patience is None else patience
-        self.pace = Pace(per_second, pace_file)
+        self.patience = patience or Patience()
+        self.check = check
         self.max_bytes = max_bytes
-        self.requests = 0
-        self.remaining: int | None = None
-        self._token = _Secret(token)
-        self._context = threading.local()
-        self._count = threading.Lock()
-        self.session: requests.Session = _PoliteSession(self, connections)
+        self.sent = 0
+        self.remaining: dict[str, int] = {}
+        self.item = ""
+        self.gives_up_slow = False
+        self._interval = 1.0 / per_second
+        self._next = 0.0
+        self._holds: dict[str, float] = {}
+        self._lock = threading.Lock()
+        # A gzipped file must arrive so, not unpacked on the way.
+        self.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
+        self.auth = _Bearer(token) if token else None
 
     def __repr__(self) -> str:
         return f"Service({self.name!r})"
 
-    @contextlib.contextmanager
-    def about(
+    def get_json(
+        self, url: str, item: str, check: Callable[[Any], str | None] | None = None, **options: Any
+    ) -> Any:
+        """Get the JSON of an answer, as `request`; `check` names the fault of the parsed value."""
+        parsed = []
+
+        def parse(answer: requests.Response) -> str | None:
+            try:
+                parsed[:] = [json.loads(answer.content)]
+            except (ValueError, RecursionError) as error:
+                return f"sent damaged JSON ({type(error).__name__})"
+            return check(parsed[0]) if check else None
+
+        self.request("GET", url, item=item, check=parse, **options)
+        return parsed[0]
+
+    def request(  # type: ignore[override]
         self,
-        item: str,
-        *,
-        kinds: Sequence[str] = (),
-        check: Callable[[bytes], str | None] | None = None,
-    ) -> Iterator[None]:
-        """Label the requests of this thread, for messages and checks.
-
-        Args:
-            item: what is asked for.
-            kinds: content types that an answer may have, by their beginning; none allows all.
-            check: given an answer's bytes, says what is wrong with them or None; what is wrong is
-                asked for again.
-        """
-        before = dict(self._context.__dict__)
-        self._context.__dict__.update(item=item, kinds=tuple(kinds), check=check)
-        try:
-            yield
-        finally:
-            self._context.__dict__.clear()
-            self._context.__dict__.update(before)
-
-    def get(self, url: str, item: str, **options: Any) -> requests.Response:
+        method: str,
+        url: str,
+        *args: Any,
+        item: str = "",
+        check: Check | None = None,
+        **options: Any,
+    ) -> requests.Response:
         """Get an answer with status 200, read to its end.
 
         Args:
-            url: what to get.
-            item: what it is about, for messages.
-            **options: `kinds` and `check` of `about`, the rest goes to `requests`.
+            method, url, options: as `requests` takes them.
+            item: subject, for messages.
+            check: in place of that of the service.
 
         Raises:
             AbsentError: status 404 or 410.
             RefusedError: another status of 400 to 499 that does not pass.
+            DeniedError: status 401 or 403.
             ExhaustedError: the allowance is used up.
+            SlowError: see `gives_up_slow`.
             ServiceError: it failed as often as `Patience` allows.
         """
-        return self._ask("GET", url, item, **options)
+        item, check = item or self.item, check or self.check
+        options |= {"stream": True, "timeout": (self.patience.connect, self.patience.read)}
+        ask = super().request
+        problem = ""
 
-    def json(self, method: str, url: str, item: str, **options: Any) -> Any:
-        """Get the JSON of an answer; raises as `get`."""
-
-        def check(content: bytes) -> str | None:
+        def once() -> requests.Response:
+            for file in (options.get("files") or {}).values():
+                if hasattr(file, "seek"):
+                    file.seek(0)
+            self._take_turn(url)
             try:
-                json.loads(content)
-            except ValueError as error:
-                return f"sent damaged JSON ({error})"
-            return None
+                answer = ask(method, url, *args, **options)
+                self._note_allowance(answer, item)
+                self._read(answer)
+                self._judge(answer, check)
+                return answer
+            except _BROKEN as error:
+                raise Passing(self._in_words(error)) from None
 
-        kinds = ("application/json", "text/json")
-        return self._ask(method, url, item, kinds=kinds, check=check, **options).json()
+        retrying = Retrying(
+            stop=stop_after_attempt(self.patience.attempts),
+            wait=self._wait,
+            retry=retry_if_exception_type(Passing),
+            reraise=True,
+        )
+        answer = None
+        try:
+            answer = retrying(once)
+        except Passing as failure:
+            problem = f"{failure} ({self.patience.attempts} attempts at {urlsplit(url).netloc})"
+        except requests.RequestException as error:
+            problem = type(error).__name__
+        # Outside the handlers: an error of `requests` holds the request and with it the token.
+        if answer is None:
+            way = "Check the network and whether the service is up, then run again: nothing that "
+            raise self.error(problem, item, way + "was fetched is lost.")
+        if answer.status_code != 200:
+            raise self._refusal(answer, item)
+        return answer
 
     def error(self, problem: str, item: str, way: str, kind: type = ServiceError) -> ServiceError:
-        """Format an error as all others; secrets are taken out."""
+        """Format an error as all others, without secrets."""
         where = f"{self.name}, {item}" if item else self.name
         return kind(self.scrub(f"{where}: {problem}. {way}".strip()))
 
     def scrub(self, text: str) -> str:
         """Remove the token from a text, and what looks like one."""
-        if self._token.value:
-            text = text.replace(self._token.value, "***")
-        return _BEARER.sub("***", text)
+        return scrub(text, getattr(self.auth, "token", ""))
 
-    def _ask(
-        self,
-        method: str,
-        url: str,
-        item: str,
-        *,
-        kinds: Sequence[str] = (),
-        check: Callable[[bytes], str | None] | None = None,
-        **options: Any,
-    ) -> requests.Response:
-        with self.about(item, kinds=kinds, check=check):
-            answer = self.session.request(method, url, **options)
-        status = answer.status_code
-        if status == 200:
-            return answer
-        said = f"answered {status}{self._quoted(answer)}"
-        if status in ABSENT:
-            raise self.error(said, item, "It has no such thing.", AbsentError)
-        if status in (401, 403):
-            way = self.advice or "Check the token or account, then run again."
-            raise self.error(said, item, way, RefusedError)
-        way = "This is a question it does not take: run again with a newer version, or report it."
-        raise self.error(said, item, way, RefusedError)
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Find the next address; the body of a redirect is not read, and the next request waits."""
+        target = super().get_redirect_target(resp)
+        if target:
+            resp.close()
+            resp._content, resp._content_consumed = b"", True
+            self._take_turn(target)
+        return target
 
-    def _quoted(self, answer: requests.Response) -> str:
-        text = " ".join(answer.text[:2000].split()) if answer.content else ""
-        return f" ({self.scrub(text)[:200]})" if text and not text.startswith("<") else ""
+    # -- one attempt
 
+    def _take_turn(self, url: str) -> None:
+        with self._lock:
+            now = time.monotonic()
+            turn = max(now, self._next, self._holds.get(_path(url), 0.0))
+            self._next = max(now, self._next) + self._interval
+            self.sent += 1
+        time.sleep(max(0.0, turn - now))
 
-class _Secret:
-    """A string that no representation shows."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: str | None) -> None:
-        self.value = value
-
-    def __repr__(self) -> str:
-        return "***"
-
-
-class _Passing(Exception):
-    """A failure that may pass; `wait` is what the service asked for, s."""
-
-    def __init__(self, problem: str, wait: float | None = None) -> None:
-        super().__init__(problem)
-        self.wait = wait
-
-
-class _Bearer(requests.auth.AuthBase):
-    def __init__(self, secret: _Secret) -> None:
-        self._secret = secret
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._secret.value:
-            request.headers["Authorization"] = f"Bearer {self._secret.value}"
-        return request
-
-
-class _PoliteSession(requests.Session):
-    """Session that keeps the rate, retries, and reads each answer to its end within bounds."""
-
-    def __init__(self, service: Service, connections: int) -> None:
-        super().__init__()
-        self._service = service
-        self.headers["User-Agent"] = USER_AGENT
-        # A file that is gzipped must arrive so, not unpacked on the way.
-        self.headers["Accept-Encoding"] = "identity"
-        adapter = requests.adapters.HTTPAdapter(pool_connections=2, pool_maxsize=connections)
-        self.mount("http://", adapter)
-        self.mount("https://", adapter)
-        if service._token.value:
-            self.auth = _Bearer(service._token)
-
-    def request(self, method: Any, url: Any, *args: Any, **options: Any) -> requests.Response:
-        service, patience = self._service, self._service.patience
-        item = getattr(service._context, "item", "")
-        options["stream"] = True
-        options["timeout"] = (patience.connect, patience.read)
-        body = options.get("files") or {}
-        problem, asked = "", None
-        for attempt in range(patience.attempts):
-            if attempt:
-                waited = _wait_before(attempt, patience) if asked is None else asked
-                logger.info("%s: %s; again in %.1f s", service.name, problem, waited)
-                time.sleep(waited)
-            for file in body.values():
-                if hasattr(file, "seek"):
-                    file.seek(0)
-            service.pace.wait()
-            with service._count:
-                service.requests += 1
-            asked = None
-            try:
-                answer = super().request(method, url, *args, **options)
-                self._note_allowance(answer, item)
-                self._read(answer)
-                return answer
-            except _Passing as failure:
-                problem, asked = str(failure), failure.wait
-            except _BROKEN as error:
-                problem = _in_words(error, patience)
-            except requests.RequestException as error:
-                problem = type(error).__name__
-                break
-        # Outside the handlers: what `requests` raised holds the request and with it the token.
-        host = urlsplit(str(url)).netloc
-        raise service.error(
-            f"{problem} ({patience.attempts} attempts at {host})",
-            item,
-            "Check the network and whether the service is up, then run again: nothing that was "
-            "fetched is lost.",
-        )
+    def _wait(self, state: RetryCallState) -> float:
+        failure = state.outcome.exception() if state.outcome else None
+        patience, asked = self.patience, getattr(failure, "wait", None)
+        drawn = wait_random_exponential(multiplier=patience.first_wait, max=patience.longest_wait)
+        waited = drawn(state) if asked is None else asked
+        logger.info("%s: %s; again in %.1f s", self.name, failure, waited)
+        return waited
 
     def _note_allowance(self, answer: requests.Response, item: str) -> None:
-        """Read the rate-limit headers; wait or stop where the allowance is used up."""
-        service, patience = self._service, self._service.patience
+        """Read the rate-limit headers; wait or stop where the allowance is used up.
+
+        Each path has an allowance of its own.
+        """
+        path = _path(answer.url)
         left = _number(answer.headers.get("X-RateLimit-Remaining"))
-        service.remaining = service.remaining if left is None else int(left)
-        if answer.status_code not in PASSING and left != 0:
-            return
-        wait = _retry_after(answer.headers)
+        if left is not None:
+            self.remaining[path] = int(left)
+        passing = answer.status_code in PASSING
+        wait = _retry_after(answer.headers) if passing or left == 0 else None
         reset = _number(answer.headers.get("X-RateLimit-Reset"))
         if wait is None and left == 0 and reset is not None:
             wait = reset - time.time() if reset > 1e9 else reset
         wait = None if wait is None else max(0.0, wait)
-        if wait is not None and wait > patience.longest_asked and answer.status_code in PASSING:
-            answer.close()
+        if wait is not None and wait <= self.patience.longest_asked:
+            with self._lock:  # the other threads wait as well
+                self._holds[path] = time.monotonic() + wait
+        if not passing:
+            return
+        answer.close()
+        if wait is not None and wait > self.patience.longest_asked:
             until = datetime.datetime.fromtimestamp(time.time() + wait).strftime("%Y-%m-%d %H:%M")
-            raise service.error(
+            raise self.error(
                 f"its allowance of requests is used up until {until}",
                 item,
-                f"Run again then; what was fetched is kept. {service.advice}",
+                f"Run again then; what was fetched is kept. {self.advice}",
                 ExhaustedError,
             )
-        if answer.status_code in PASSING:
-            status = answer.status_code
-            answer.close()
-            if wait is not None:
-                service.pace.hold(wait)  # the other threads wait as well
-            raise _Passing(f"answered {status}", wait)
-        if wait is not None and wait <= patience.longest_asked:
-            service.pace.hold(wait)
+        raise Passing(f"answered {answer.status_code}", wait)
 
     def _read(self, answer: requests.Response) -> None:
-        """Read the answer whole and check it; it can then be read again, as a stream too."""
-        service = self._service
-        context = service._context
-        limit = service.max_bytes
+        """Read the answer whole, within bounds of size and time; it can then be read again."""
         claimed = _number(answer.headers.get("Content-Length"))
-        if claimed is not None and claimed > limit:
+        content, end = bytearray(), time.monotonic() + self.patience.total
+        if claimed is not None and claimed > self.max_bytes:
             answer.close()
-            raise _Passing(f"sends {claimed:.0f} bytes, more than the {limit} allowed")
-        content = bytearray()
-        for chunk in answer.iter_content(_CHUNK):
+            raise Passing(f"sends {claimed:.0f} bytes, more than the {self.max_bytes} allowed")
+        # `read1` returns what is there: waiting for whole pieces would let an answer drip for ever.
+        while chunk := answer.raw.read1(_CHUNK, decode_content=True):
             content += chunk
-            if len(content) > limit:
+            if len(content) > self.max_bytes:
                 answer.close()
-                raise _Passing(f"sends more than the {limit} bytes allowed")
+                raise Passing(f"sends more than the {self.max_bytes} bytes allowed")
+            if time.monotonic() > end:
+                answer.close()
+                raise Passing(f"its answer did not end within {self.patience.total:g} s")
         encoded = answer.headers.get("Content-Encoding", "identity") != "identity"
         if claimed is not None and not encoded and len(content) != claimed:
-            raise _Passing(f"sent {len(content)} of {claimed:.0f} bytes")
+            raise Passing(f"sent {len(content)} of {claimed:.0f} bytes")
         data = bytes(content)
-        if answer.status_code == 200:
-            kind = answer.headers.get("Content-Type", "").split(";")[0].strip().lower()
-            kinds = getattr(context, "kinds", ())
-            if kinds and not kind.startswith(tuple(kinds)):
-                raise _Passing(f"sent {kind or 'no content type'} in place of {kinds[0]}")
-            check = getattr(context, "check", None)
-            wrong = None if check is None else check(data)
-            if wrong:
-                raise _Passing(wrong)
-        answer._content = data
-        answer._content_consumed = True
+        answer._content, answer._content_consumed = data, True
         # Clients that stream read here, and find it decoded.
         answer.raw = urllib3.HTTPResponse(
             body=io.BytesIO(data), status=answer.status_code, preload_content=False
         )
 
+    def _judge(self, answer: requests.Response, check: Check | None) -> None:
+        """Ask again for a faulty answer, and after a refusal for the service's own state."""
+        status = answer.status_code
+        if status == 200:
+            if check and (fault := check(answer)):
+                raise Passing(self.scrub(fault)[:400])
+        elif status not in (401, 403, *ABSENT) and names_state(said := _words(answer)):
+            raise Passing(f"answered {status} ({self.scrub(said)[:200]})")
 
-def _wait_before(attempt: int, patience: Patience) -> float:
-    longest = min(patience.first_wait * 2.0 ** (attempt - 1), patience.longest_wait)
-    return random.uniform(0.5, 1.0) * longest
+    def _refusal(self, answer: requests.Response, item: str) -> ServiceError:
+        status, said = answer.status_code, self.scrub(_words(answer))[:300]
+        problem = f"answered {status}" + (f" ({said})" if said else "")
+        if status in ABSENT:
+            return self.error(problem, item, "It has no such thing.", AbsentError)
+        if status in (401, 403):
+            way = self.advice or "Check the token or account, then run again."
+            return self.error(problem, item, way, DeniedError)
+        way = "This is a question it does not take: run again with a newer version, or report it."
+        return self.error(problem, item, way, RefusedError)
+
+    def _in_words(self, error: Exception) -> str:
+        """Describe a failed connection, without the address and its parameters.
+
+        Raises:
+            SlowError: see `gives_up_slow`.
+        """
+        text = str(error)
+        if isinstance(error, requests.ConnectTimeout):
+            return f"no connection within {self.patience.connect:g} s"
+        slow = (requests.Timeout, urllib3.exceptions.TimeoutError)
+        if isinstance(error, slow) or "Read timed out" in text:
+            problem = f"no answer within {self.patience.read:g} s"
+            if self.gives_up_slow:
+                raise SlowError(f"{self.name}: {problem}") from None
+            return problem
+        ways = {
+            "IncompleteRead": "the answer broke off",
+            "refused": "the connection was refused",
+            "resolve": "its name is not known: there is no network",
+            "Name or service": "its name is not known: there is no network",
+        }
+        said = (way for word, way in ways.items() if word in text)
+        return next(said, f"the connection broke ({type(error).__name__})")
+
+
+def scrub(text: str, *secrets: str) -> str:
+    """Remove secrets from a text, and what looks like one. Cut a text after this, never before."""
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    return _SECRETS.sub("***", text)
+
+
+def names_state(text: str) -> bool:
+    """Return True for an error that names the state of the service rather than the question."""
+    return _STATE.search(text) is not None
+
+
+def _words(answer: requests.Response) -> str:
+    """Return the words of an error, plain or in a VOTable; nothing of a web page."""
+    text = answer.content[:_QUOTED].decode("utf-8", "replace")
+    info = re.search(r"<(?:\w+:)?INFO\b[^>]*QUERY_STATUS[^>]*>(.*?)</", text, re.DOTALL)
+    text = " ".join((info[1] if info else text).split())
+    return "" if text.startswith("<") else text
+
+
+def _path(url: str) -> str:
+    return urlsplit(url).path or "/"
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Parse the seconds that a Retry-After asks for, a number or a date."""
     value = headers.get("Retry-After")
-    if value is None:
-        return None
     seconds = _number(value)
-    if seconds is not None:
-        return seconds
-    try:
-        date = email.utils.parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return date.timestamp() - time.time()
+    if value is not None and seconds is None:
+        with contextlib.suppress(ValueError):
+            return email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+    return seconds
 
 
 def _number(value: str | None) -> float | None:
@@ -451,30 +442,16 @@ def _number(value: str | None) -> float | None:
     return number if number is None or abs(number) < 1e15 else None
 
 
-def _in_words(error: Exception, patience: Patience) -> str:
-    """Describe a failed connection, without the address and its parameters."""
-    if isinstance(error, requests.ConnectTimeout):
-        return f"no connection within {patience.connect:g} s"
-    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
-        return f"no answer within {patience.read:g} s"
-    text = str(error)
-    if "Read timed out" in text:
-        return f"no answer within {patience.read:g} s"
-    if "IncompleteRead" in text:
-        return "the answer broke off"
-    if "refused" in text:
-        return "the connection was refused"
-    if "resolve" in text or "Name or service" in text:
-        return "its name is not known: there is no network"
-    return f"the connection broke ({type(error).__name__})"
-
-
 __all__ = [
     "AbsentError",
+    "DeniedError",
     "ExhaustedError",
-    "Pace",
+    "Passing",
     "Patience",
     "RefusedError",
     "Service",
     "ServiceError",
+    "SlowError",
+    "names_state",
+    "scrub",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,16 +101,8 @@ def stored_products(folder: Path, detection: str) -> list[Product]:
     return newest(product for product in found if product and product.detection == detection)
 
 
-def store(folder: Path, product: Product, content: bytes) -> str | None:
-    """Write a file, if its content passes the checks.
-
-    Args:
-        folder: of spectra.
-        product: what it should be.
-        content: gzipped, or plain and then compressed here.
-
-    Returns:
-        None, or what is wrong with it; nothing is written then.
+def store_product(folder: Path, product: Product, content: bytes) -> str | None:
+    """Write a file, gzipped, if its content passes the checks; otherwise return its fault.
 
     Raises:
         DiskError: when there is no room.
@@ -128,6 +121,22 @@ def store(folder: Path, product: Product, content: bytes) -> str | None:
         return wrong
     finally:
         trial.unlink(missing_ok=True)
+
+
+def gunzip(content: bytes, limit: int) -> bytes:
+    """Decompress gzip to at most `limit` bytes.
+
+    Raises:
+        ValueError: for damaged or longer content.
+    """
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        data = unpacker.decompress(content, limit)
+    except zlib.error as error:
+        raise ValueError(f"the gzip stream is damaged: {error}") from None
+    if not unpacker.eof:
+        raise ValueError(f"the gzip stream breaks off, or holds more than {limit} bytes")
+    return data
 
 
 def unsound(path: Path, product: Product) -> str | None:
@@ -181,10 +190,11 @@ __all__ = [
     "Product",
     "detection_id",
     "digest_of",
+    "gunzip",
     "is_detection_id",
     "newest",
     "product_of",
-    "store",
+    "store_product",
     "stored_products",
     "unsound",
 ]

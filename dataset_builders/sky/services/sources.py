@@ -1,15 +1,14 @@
 """Resolution of a user's names into sources of the catalogue: by name, else by position.
 
-Whatever was asked for is accounted for: each name ends as a source, with how it was found, or as
-absent, with why.
+Each name ends as a source, with the way in which it was found, or as absent, with the reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..work.queue import Item, WorkQueue
+from ..work.store import Absent, Item, Store
 from .positions import (
     ARCSEC,
     Ellipse,
@@ -26,25 +25,15 @@ AT_ONCE = 100
 BOXES_AT_ONCE = 25
 # Around a stated position; the largest error ellipses, far off axis, reach about 15″.
 SEARCH_ARCSEC = 30.0
-
 _SELECT = (
     "SELECT m.name AS name, m.ra AS ra, m.dec AS dec, m.err_ellipse_r0 AS r0, "
     "m.err_ellipse_r1 AS r1, m.err_ellipse_ang AS angle FROM csc21.master_source m WHERE "
 )
-
-
-def want_names(queue: WorkQueue, names: Iterable[str]) -> int:
-    """Queue names in any spelling, or positions in degrees, to be resolved.
-
-    Args:
-        queue: of the build.
-        names: one of each source; blanks around it do not matter.
-
-    Returns:
-        How many are new.
-    """
-    wanted: dict[str, Any] = {name.strip(): {} for name in names if name.strip()}
-    return queue.add(STAGE, wanted)
+_NO_NAME = (
+    "is neither a name of the catalogue (2CXO J004243.9+411610) nor a position in degrees "
+    "(10.68 +41.27)"
+)
+_NO_SOURCE = "no source of that name, and no source's error ellipse holds its position"
 
 
 def names_of(text: str) -> list[str]:
@@ -53,8 +42,13 @@ def names_of(text: str) -> list[str]:
     return [line for line in lines if line]
 
 
+def want_names(store: Store, names: Iterable[str]) -> int:
+    """Want names in any spelling, or positions in degrees, resolved; return how many are new."""
+    return store.add(STAGE, {name.strip(): {} for name in names if name.strip()})
+
+
 def resolve_names(
-    client: TapClient, queue: WorkQueue, progress: Callable[[int], None] = lambda n: None
+    client: TapClient, store: Store, progress: Callable[[int], object] = lambda n: None
 ) -> None:
     """Find the source behind every wanted name.
 
@@ -63,66 +57,45 @@ def resolve_names(
     whose error ellipse, widened by what the name leaves open, holds it. The same goes for
     positions in degrees.
 
-    Args:
-        client: the catalogue's TAP service.
-        queue: of the build.
-        progress: called with the number of names finished.
-
     Raises:
-        ServiceError: when the service fails for good; the names at hand are then wanted again.
+        ServiceError: when the service fails for good; the names at hand stay wanted.
     """
-    while items := queue.claim(STAGE, AT_ONCE):
-        with queue.held(items):
-            got, absent = _resolve(client, items)
-            queue.finish(STAGE, got, absent=absent)
-        client.forget()
-        progress(len(items))
+
+    def resolve(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
+        yield _resolve(client, [item.id for item in items])
+        store.forget()
+
+    store.work(STAGE, resolve, progress, at_once=AT_ONCE)
 
 
-def _resolve(
-    client: TapClient, items: Sequence[Item]
-) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
-    spelling = {item.id: normalise_name(item.id) for item in items}
+def _resolve(client: TapClient, asked: Sequence[str]) -> dict[str, Any]:
+    spelling = {text: normalise_name(text) for text in asked}
     names = sorted({name for name in spelling.values() if name})
     known: set[str] = set()
     if names:
         adql = f"{_SELECT}m.name IN {quoted_list(names)}"
         what = f"{len(names)} names from {names[0]}"
         known = {row["name"] for row in client.query(adql, what, max_rows=len(names)).rows}
-    got: dict[str, Mapping[str, Any]] = {}
-    absent: dict[str, str] = {}
+    found: dict[str, Any] = {}
     places: dict[str, Position] = {}
-    for asked, name in spelling.items():
-        place = stated_position(asked)
+    for text, name in spelling.items():
+        place = stated_position(text)
         if name in known:
-            got[asked] = {"name": name, "how": "name"}
+            found[text] = {"name": name, "how": "name"}
         elif place is not None:
-            places[asked] = place
+            places[text] = place
         else:
-            absent[asked] = (
-                "is neither a name of the catalogue (2CXO J004243.9+411610) nor a position in "
-                "degrees (10.68 +41.27)"
-            )
-    order = sorted(places)
+            found[text] = Absent(_NO_NAME)
+    order, radius = sorted(places), SEARCH_ARCSEC * ARCSEC
     for start in range(0, len(order), BOXES_AT_ONCE):
         some = order[start : start + BOXES_AT_ONCE]
         boxes = " OR ".join(
-            box_condition(
-                places[asked].ra, places[asked].dec, SEARCH_ARCSEC * ARCSEC, "m.ra", "m.dec"
-            )
-            for asked in some
+            box_condition(places[text].ra, places[text].dec, radius, "m.ra", "m.dec")
+            for text in some
         )
-        what = f"{len(some)} positions from {some[0]}"
-        rows = client.query(f"{_SELECT}({boxes})", what).rows
-        for asked in some:
-            found = _nearest(places[asked], rows)
-            if found is None:
-                absent[asked] = (
-                    "no source of that name, and no source's error ellipse holds its position"
-                )
-            else:
-                got[asked] = found
-    return got, absent
+        rows = client.query(f"{_SELECT}({boxes})", f"{len(some)} positions from {some[0]}").rows
+        found.update({text: _nearest(places[text], rows) or Absent(_NO_SOURCE) for text in some})
+    return found
 
 
 def _nearest(place: Position, rows: Iterable[Row]) -> Mapping[str, Any] | None:
@@ -139,18 +112,12 @@ def _nearest(place: Position, rows: Iterable[Row]) -> Mapping[str, Any] | None:
     if not inside:
         return None
     depth, name, distance = min(inside)
-    return {
-        "name": name,
-        "how": "position",
-        "arcsec": round(distance, 3),
-        "ellipse": round(depth, 4),
-        "candidates": len(inside),
-    }
+    return {"name": name, "how": "position", "arcsec": round(distance, 3)}
 
 
-def matched_names(queue: WorkQueue) -> list[str]:
+def matched_names(store: Store) -> list[str]:
     """List the catalogue's names of all sources found so far, sorted."""
-    return sorted({item.result["name"] for item in queue.items(STAGE, ["got"])})
+    return sorted({result["name"] for _, result in store.got(STAGE)})
 
 
 __all__ = ["matched_names", "names_of", "resolve_names", "want_names"]

@@ -5,6 +5,7 @@ pyvo speaks the protocol; pacing, waiting and trying again are `Service`'s.
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import warnings
@@ -13,15 +14,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from requests import Response
 
-from ..work.response_cache import ResponseCache
-from .polite_session import RefusedError, Service, ServiceError
+from ..work.store import Store
+from .polite_session import AbsentError, RefusedError, Service, SlowError, names_state
 
 Row = dict[str, Any]
 
-_KINDS = ("application/x-votable+xml", "application/xml", "text/xml")
 _OPENED = re.compile(rb"<(?:\w+:)?VOTABLE[\s>]")
 _CLOSED = re.compile(rb"</(?:\w+:)?VOTABLE>\s*$")
+_ERROR = re.compile(
+    rb"""<(?:\w+:)?INFO\b(?=[^>]*["']QUERY_STATUS["'])(?=[^>]*["']ERROR["'])[^>]*>(.*?)</""",
+    re.DOTALL | re.IGNORECASE,
+)
+_ROWS = re.compile(rb"<(?:\w+:)?(?:TABLEDATA|BINARY2?|FITS)\b")
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class TapAnswer:
 
     Attributes:
         rows: column -> value; texts stripped, None where nothing was measured (null or nan).
-        overflow: whether the service left rows out because there were too many.
+        overflow: True when the service left rows out because there were too many.
         units: column -> unit, as the service states it.
     """
 
@@ -44,29 +50,22 @@ class TapClient:
 
     Args:
         url: its base.
-        service: how to ask it.
-        asynchronous: send questions as jobs, for services that cut long ones off.
-        cache: of the answers, until `forget`; or None.
+        service: session to ask it with.
+        store: keeps answers until its `forget`, or None.
     """
 
-    def __init__(
-        self,
-        url: str,
-        service: Service,
-        *,
-        asynchronous: bool = False,
-        cache: ResponseCache | None = None,
-    ) -> None:
+    def __init__(self, url: str, service: Service, store: Store | None = None) -> None:
         try:
             import pyvo
         except ImportError as error:
             raise ImportError('TAP needs pyvo: pip install "hf-specclip[build]"') from error
         self.url = url
         self.service = service
-        self.asynchronous = asynchronous
-        self.cache = cache
-        self._tap = pyvo.dal.TAPService(url, session=service.session)
+        self.store = store
+        self._tap = pyvo.dal.TAPService(url, session=service)
         self._columns: dict[str, set[str]] = {}
+        service.check = _table_fault
+        service.gives_up_slow = True
 
     def query(
         self,
@@ -77,33 +76,35 @@ class TapClient:
         max_rows: int | None = None,
         remember: bool = True,
     ) -> TapAnswer:
-        """Query, unless the answer is cached.
+        """Query, unless the store recalls the answer.
+
+        A question that is not answered in time is sent again as a job, and so are those after it.
 
         Args:
             adql: the question.
-            item: what it is about, for messages.
+            item: its subject, for messages.
             uploads: tables sent along: name -> column -> values; `TAP_UPLOAD.name` in the ADQL.
             max_rows: the most rows to send.
-            remember: keep the answer until `forget`; not for one that is stored at once.
+            remember: recall the answer; not for one that is stored at once.
 
         Raises:
             RefusedError: the service does not understand the question.
             ServiceError: it failed again and again.
         """
-        if self.cache is None or not remember:
+        if self.store is None or not remember:
             return self._ask(adql, item, uploads, max_rows)
         question = [self.url, adql, uploads, max_rows]
-        found = self.cache.get(question)
-        if found is not None:
-            return TapAnswer(**found)
-        answer = self._ask(adql, item, uploads, max_rows)
-        self.cache.put(question, vars(answer))
-        return answer
+        answer = self.store.recall(question, lambda: vars(self._ask(adql, item, uploads, max_rows)))
+        return TapAnswer(**answer)
 
-    def forget(self) -> None:
-        """Drop the cached answers: the items they were for are finished."""
-        if self.cache is not None:
-            self.cache.forget()
+    def columns(self, table: str) -> set[str]:
+        """List the lower-case names of a table's columns, unquoted; asked once."""
+        if table not in self._columns:
+            adql = f"SELECT column_name FROM TAP_SCHEMA.columns WHERE table_name = {quoted(table)}"
+            rows = self.query(adql, f"columns of {table}", max_rows=5000).rows
+            names = (row["column_name"].rsplit(".", 1)[-1] for row in rows)
+            self._columns[table] = {name.strip('"` ').lower() for name in names}
+        return self._columns[table]
 
     def _ask(
         self,
@@ -113,50 +114,49 @@ class TapClient:
         max_rows: int | None,
     ) -> TapAnswer:
         import pyvo
+        from astropy.io.votable import parse
         from astropy.table import Table
 
         tables = {name: Table(dict(columns)) for name, columns in (uploads or {}).items()}
-        ask = self._tap.run_async if self.asynchronous else self._tap.run_sync
-        failure: ServiceError | None = None
-        with self.service.about(item, kinds=_KINDS, check=_whole), warnings.catch_warnings():
+        question = {"query": adql, "maxrec": max_rows, "uploads": tables or None}
+        self.service.item = item
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of units and dates that VOTable does not know
             try:
-                found = ask(adql, maxrec=max_rows, uploads=tables or None)
+                if self.service.gives_up_slow:
+                    try:
+                        content = self._tap.create_query(**question).submit().content
+                    except SlowError:
+                        self.service.gives_up_slow = False
+                if not self.service.gives_up_slow:
+                    content = self._run_job(question)
+                found = pyvo.dal.TAPResults(parse(io.BytesIO(content)), url=self.url)
                 units = {field.name: str(field.unit) for field in found.fielddescs if field.unit}
                 overflow = found.query_status == "OVERFLOW"
                 return TapAnswer(_rows(found.to_table()), overflow, units)
-            except pyvo.dal.DALAccessError as error:
-                # pyvo wraps what the session raises while it reads an answer.
-                inner = error.__context__
-                failure = inner if isinstance(inner, ServiceError) else None
-                said = " ".join(str(error).split())[:400]
-        if failure is None:
-            failure = self.service.error(
-                f"does not answer the question: {said}",
-                item,
-                f"The question was: {' '.join(adql.split())[:600]}",
-                RefusedError,
-            )
-        raise failure
-
-    def columns(self, table: str) -> set[str]:
-        """List the lower-case names of a table's columns (asked once)."""
-        if table not in self._columns:
-            question = [self.url, "columns", table]
-            names = self.cache.get(question, permanent=True) if self.cache else None
-            if names is None:
-                answer = self._ask(
-                    "SELECT column_name FROM TAP_SCHEMA.columns "
-                    f"WHERE table_name = {quoted(table)}",
-                    f"columns of {table}",
-                    None,
-                    5000,
+            except RefusedError as error:
+                said = str(error)
+            except Exception as error:
+                if not isinstance(error, pyvo.dal.DALAccessError | ValueError):
+                    raise
+                said = f"{self.service.name}, {item}: does not answer the question: " + " ".join(
+                    str(error).split()
                 )
-                names = sorted({row["column_name"].lower() for row in answer.rows})
-                if self.cache:
-                    self.cache.put(question, names)
-            self._columns[table] = set(names)
-        return self._columns[table]
+        said = self.service.scrub(said)[:700]
+        raise RefusedError(f"{said} The question was: {' '.join(adql.split())[:600]}")
+
+    def _run_job(self, question: Mapping[str, Any]) -> bytes:
+        """Run a question as a job of its own; where the service has none, ask as before."""
+        try:
+            job = self._tap.submit_job(**question)
+        except AbsentError:
+            return self._tap.create_query(**question).submit().content
+        try:
+            job.run().wait()
+            job.raise_if_error()
+            return self.service.get(job.result_uri).content
+        finally:
+            job.delete()
 
 
 def quoted(text: str) -> str:
@@ -169,10 +169,21 @@ def quoted_list(texts: Iterable[str]) -> str:
     return "(" + ", ".join(map(quoted, texts)) + ")"
 
 
-def _whole(content: bytes) -> str | None:
-    """Name the fault of an answer's XML: a proxy may cut it and still give the right length."""
-    if _OPENED.search(content[:4000]) and not _CLOSED.search(content[-400:]):
+def _table_fault(answer: Response) -> str | None:
+    """Name the fault of an answer that passes; its bytes count, not its content type.
+
+    A proxy may cut a table and still give the right length; a service that runs out of time closes
+    the rows so far with an error.
+    """
+    content = answer.content
+    if not _OPENED.search(content[:4000]):
+        return None if not content or b"job" in content[:4000] else "sent no VOTable"
+    if not _CLOSED.search(content[-400:]):
         return "sent a table that breaks off"
+    said = _ERROR.search(content)
+    words = " ".join(said[1].decode("utf-8", "replace").split()) if said else ""
+    if said and (_ROWS.search(content) or names_state(words)):
+        return f"broke the answer off: {words}"
     return None
 
 
@@ -195,7 +206,7 @@ def _value(value: Any) -> Any:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
-        return value.strip()
+        return value.strip("\0 \t\r\n")
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

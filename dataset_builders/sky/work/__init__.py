@@ -1,1 +1,1 @@
-"""Work folder of a build: queue, and answers of services."""
+"""Work folder of a build: one store of items, answers and results."""

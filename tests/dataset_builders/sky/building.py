@@ -8,12 +8,13 @@ from typing import Any
 
 from specclip_datasets.folder import read_dataset
 from specclip_datasets.sky.build import Build
-from specclip_datasets.sky.literature.answers import AnswerCache
 from specclip_datasets.sky.literature.bibliography import SourceLiterature
+from specclip_datasets.sky.literature.chat_model import ChatModel
 from specclip_datasets.sky.literature.ranking import RankedPaper
 from specclip_datasets.sky.literature.summaries import ModelSummariser
 from specclip_datasets.sky.services.polite_session import Patience
 from specclip_datasets.sky.settings import Options, Selection, Services
+from specclip_datasets.sky.work.store import Store
 
 TOKEN = "MARKED-build-token-2342"
 KEY = "sk-MARKED-model-key-7151"
@@ -34,8 +35,8 @@ def build(world, work, names=None, *, model=False, whole=False, **options) -> Bu
         }
     summariser = None
     if model or whole:
-        cache = AnswerCache(Path(work) / "answers.sqlite")
-        summariser = ModelSummariser(cache, base_url=world.chat.base_url, workers=2)
+        chat = ChatModel(Store(work), base_url=world.chat.base_url)
+        summariser = ModelSummariser(chat, workers=2)
     return Build(
         work,
         Selection(names=tuple(world.names if names is None else names)),
@@ -65,6 +66,13 @@ def source(number=0, papers=None) -> SourceLiterature:
     """A source with its papers, by default one."""
     papers = [paper(number)] if papers is None else papers
     return SourceLiterature(f"2CXO J{number:06d}.0+000000", ("X-1",), "LXB", "M 31", tuple(papers))
+
+
+def summariser_of(server, folder, *, workers=4, **settings) -> ModelSummariser:
+    """A summariser whose answers come from a server and are kept in a folder."""
+    settings = {"max_retries": 2, **settings}
+    chat = ChatModel(Store(folder), base_url=server.base_url, **settings)
+    return ModelSummariser(chat, workers=workers)
 
 
 def digest(folder: Path) -> str:

@@ -11,13 +11,13 @@ from archive_server import ArchiveServer, detection_files
 
 from hf_specclip.spectra import read_spectrum
 from hf_specclip.storage import DiskError
-from specclip_datasets.sky.services.archive import SpectrumArchive, read_spectra_index
+from specclip_datasets.sky.services.archive import SpectrumArchive, spectrum_paths
 from specclip_datasets.sky.services.polite_session import (
     Service,
     ServiceError,
 )
 from specclip_datasets.sky.services.products import Product, product_of
-from specclip_datasets.sky.work.queue import WorkQueue
+from specclip_datasets.sky.work.store import Store
 
 NAMES = [f"{1000 + i // 3}.0.{i + 1}" for i in range(23)]
 
@@ -37,9 +37,8 @@ def server(files):
 def make(server, patience, tmp_path):
     def archive(folder=tmp_path, **settings):
         service = Service("Chandra archive", per_second=1000, patience=patience)
-        queue = WorkQueue(folder / "queue.sqlite")
         settings = {"batch": 5, "workers": 2, "url": f"{server.url}/csccli", **settings}
-        return SpectrumArchive(service, queue, folder, **settings)
+        return SpectrumArchive(service, Store(folder), folder, **settings)
 
     return archive
 
@@ -74,7 +73,7 @@ def test_what_lies_there_is_read_with_responses_and_background(make, tmp_path):
     archive = make()
     archive.want(NAMES)
     archive.fetch()
-    index = read_spectra_index(archive.queue, tmp_path)
+    index = spectrum_paths(archive.store, tmp_path)
     assert sorted(index) == sorted(NAMES)
     for name, path in index.items():
         spectrum = read_spectrum(path)
@@ -103,7 +102,7 @@ def test_versions_may_differ_and_the_newest_counts(make, server, tmp_path):
     assert "acisf00077_001N002_r0004_pha3.fits.gz" in names
     assert "acisf00077_001N003_r0004_arf3.fits.gz" in names
     assert not any("N001_r0001" in name for name in names)
-    index = read_spectra_index(archive.queue, tmp_path)
+    index = spectrum_paths(archive.store, tmp_path)
     assert read_spectrum(index["77.1.4"]).arf is not None
     assert "N004" in index["78.0.1"].name
 
@@ -117,7 +116,7 @@ def test_parts_of_interleaved_exposures_stay_apart(make, server, tmp_path):
     archive.want(server.files)
     assert archive.fetch()["got"] == 2
     assert len(stored(tmp_path)) == 9
-    index = read_spectra_index(archive.queue, tmp_path)
+    index = spectrum_paths(archive.store, tmp_path)
     assert "_e1_" in index["79.0.2"].name
     assert "_e2_" in index["80.0.2"].name
     assert read_spectrum(index["80.0.2"]).rmf is not None
@@ -150,8 +149,8 @@ def test_what_is_absent_is_told_from_what_failed(make, server, files):
     archive = make()
     archive.want(NAMES)
     counts = archive.fetch()
-    assert counts == {"wanted": 0, "claimed": 0, "got": 21, "absent": 1, "failed": 1}
-    found = {item.id: item for item in archive.queue.items("spectra")}
+    assert counts == {"wanted": 0, "got": 21, "absent": 1, "failed": 1}
+    found = {item.id: item for item in archive.store.items("spectra")}
     assert found[gone].why == "the archive has no spectrum of it"
     assert found[half].result["missing"] == ["arf"]
     assert found[NAMES[1]].result["missing"] == []
@@ -160,7 +159,7 @@ def test_what_is_absent_is_told_from_what_failed(make, server, files):
     # Mended at the archive, it comes with the next run, and nothing else is asked for.
     server.files[broken][pha] = files[broken][pha]
     server.asked.clear()
-    archive.queue.retry("spectra")
+    archive.store.want_again("spectra")
     assert archive.fetch()["got"] == 22
     assert set(server.asked) == {broken}
 
@@ -250,11 +249,9 @@ def test_disk_use_is_bounded_and_forecast(make, server, files, tmp_path):
     assert before.bytes_each == pytest.approx(1.103e6, rel=1e-3)  # nothing known yet
     # Room for the first batch as guessed, and for about half of all as they are.
     archive.max_disk = 5_600_000
-    archive.queue.claim("spectra", 18)  # elsewhere, for the time being
-    archive.fetch()
-    archive.queue.close()
+    archive.fetch(most=5)
     archive.max_disk = int(total * 0.6)
-    with pytest.raises(DiskError, match=r"of the .* MB allowed \(--max-disk\): \d+ detections"):
+    with pytest.raises(DiskError, match=r"MB allowed \(--max-disk\).* \d+ detections"):
         archive.fetch()
     used = sum(map(len, stored(tmp_path).values()))
     assert 0.3 * total < used <= archive.max_disk
@@ -288,8 +285,7 @@ def test_a_full_disk_stops_with_a_clear_message_and_loses_nothing(
     with pytest.raises(DiskError, match="is full: make room and run again"):
         archive.fetch()
     assert not list((tmp_path / "spectra").rglob(".partial-*"))
-    counts = archive.queue.counts("spectra")
-    assert counts["claimed"] == 0
+    counts = archive.store.counts("spectra")
     assert counts["got"] >= 5
     assert archive.fetch()["got"] == 23
     assert stored(tmp_path) == expected(files)
@@ -301,7 +297,7 @@ def test_an_archive_that_is_down_stops_the_run_and_blames_no_detection(make, ser
     archive.want(NAMES)
     with pytest.raises(ServiceError, match="answered 500"):
         archive.fetch()
-    assert archive.queue.counts("spectra")["wanted"] == 23
+    assert archive.store.counts("spectra")["wanted"] == 23
     server.plan = []
     assert archive.fetch()["got"] == 23
 

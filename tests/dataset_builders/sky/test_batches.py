@@ -4,15 +4,14 @@ import json
 import os
 
 import pytest
-from building import KEY, paper, source
+from building import KEY, paper, source, summariser_of
 from chat_server import ChatServer, plain_summary
+from faulty import Answer
 from worker import fork_worker
 
-from specclip_datasets.sky.literature.answers import AnswerCache
 from specclip_datasets.sky.literature.batches import BatchRunner
-from specclip_datasets.sky.literature.summaries import CapReachedError, ModelError, ModelSummariser
+from specclip_datasets.sky.literature.chat_model import CapReachedError, ModelError
 from specclip_datasets.sky.literature.texts import read_summaries, write_summaries
-from specclip_datasets.sky.work.queue import WorkQueue
 
 N = 12
 
@@ -26,16 +25,14 @@ def server(monkeypatch):
 
 
 def runner(server, folder, most=100, **settings):
-    cache = AnswerCache(folder / "answers.sqlite")
-    model = ModelSummariser(cache, base_url=server.base_url, **{"max_retries": 2, **settings})
-    queue = WorkQueue(folder / "queue.sqlite")
-    return BatchRunner(model, queue, folder, poll=0.01, most=most)
+    model = summariser_of(server, folder, **settings)
+    return BatchRunner(model, model.model.store, poll=0.01, most=most)
 
 
 def run(runner, sources):
     runner.run(lambda: [(s, s.papers) for s in sources])
-    write_summaries(runner.queue, sources, runner.summariser, papers_each=5)
-    return read_summaries(runner.queue)
+    write_summaries(runner.store, sources, runner.summariser, papers_each=5)
+    return read_summaries(runner.store)
 
 
 def test_all_questions_go_in_batches_and_none_alone(server, tmp_path):
@@ -47,8 +44,8 @@ def test_all_questions_go_in_batches_and_none_alone(server, tmp_path):
     assert set(server.asked.values()) == {1}
     alone = tmp_path / "alone"
     single = runner(server, alone)
-    write_summaries(single.queue, sources, single.summariser, papers_each=5)
-    assert read_summaries(single.queue) == found
+    write_summaries(single.store, sources, single.summariser, papers_each=5)
+    assert read_summaries(single.store) == found
     for line in server.files["file-0"].splitlines():
         entry = json.loads(line)
         assert (entry["method"], entry["url"]) == ("POST", "/v1/chat/completions")
@@ -60,8 +57,8 @@ def test_a_batch_costs_half(server, tmp_path):
     asking = runner(server, tmp_path, max_dollars=1.0)
     run(asking, sources)
     alone = runner(server, tmp_path / "alone", max_dollars=1.0)
-    write_summaries(alone.queue, sources, alone.summariser, papers_each=5)
-    paid = [1.0 - made.summariser.money_left() for made in (asking, alone)]
+    write_summaries(alone.store, sources, alone.summariser, papers_each=5)
+    paid = [1.0 - made.summariser.model.money_left for made in (asking, alone)]
     assert paid[0] == pytest.approx(paid[1] / 2)
     forecasts = [
         alone.summariser.forecast([(source(99), source(99).papers)], batches=b).dollars
@@ -119,15 +116,55 @@ def test_the_cap_counts_what_is_under_way(server, tmp_path):
     with pytest.raises(CapReachedError, match="every answer is kept"):
         run(made, sources)
     assert 0 < len(server.asked) < N
-    assert made.summariser.money_left() >= 0
+    assert made.summariser.model.money_left >= 0
     run(runner(server, tmp_path, max_dollars=100.0, prices=(500.0, 500.0)), sources)
     assert set(server.asked.values()) == {1}
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_limit_on_waiting_tokens_is_met_with_smaller_batches(server, tmp_path, stated):
+    """12 questions of 300 tokens and more, where 2,000 may wait."""
+    server.limit = 2000
+    if not stated:
+        respond = server.respond
+
+        def unsaid(request):
+            answer = respond(request)
+            text = answer.content.replace(b"Limit: 2,000 enqueued tokens", b"Enqueued token limit")
+            return Answer(text, answer.kind, answer.status, answer.headers)
+
+        server.respond = unsaid
+    assert len(run(runner(server, tmp_path), [source(n) for n in range(N)])) == N
+    assert set(server.asked.values()) == {1}
+    assert not [r for r in server.requests if r.path.endswith("/chat/completions")]
+
+
+def test_a_queue_that_others_fill_is_waited_for(server, tmp_path):
+    full = {"error": {"message": "Enqueued token limit reached", "code": "token_limit_exceeded"}}
+    respond, left = server.respond, [1] * 4
+
+    def filled(request):
+        if request.path == "/v1/batches" and request.method == "POST" and left:
+            left.pop()
+            return Answer.json(full, 400)
+        return respond(request)
+
+    server.respond = filled
+    assert len(run(runner(server, tmp_path), [source(n) for n in range(2)])) == 2
+    assert not left
+
+
+def test_fields_that_a_model_refuses_are_left_out_of_the_next_batch(server, tmp_path):
+    server.refused = {"temperature", "seed"}
+    assert len(run(runner(server, tmp_path), [source(n) for n in range(N)])) == N
+    assert {"temperature", "seed"} & set(server.bodies[-1]) == set()
+    assert "response_format" in server.bodies[-1]
 
 
 def test_a_kill_after_the_request_costs_no_second_batch(server, tmp_path):
     def die_after_the_request():
         made = runner(server, tmp_path)
-        batches = made.summariser.client.batches
+        batches = made.summariser.model.client.batches
         create = batches.create
         batches.create = lambda **request: (create(**request), os.kill(os.getpid(), 9))
         run(made, [source(n) for n in range(N)])

@@ -2,12 +2,13 @@
 
 import pytest
 from ads_server import AdsServer
+from faulty import Answer
 from simbad_tables import load_simbad
 from tap_server import TapServer
 
 from specclip_datasets.sky.literature.bibliography import Literature, want_papers
 from specclip_datasets.sky.literature.ranking import name_pattern, rank_papers
-from specclip_datasets.sky.services.ads import Ads, ads_service, ads_token
+from specclip_datasets.sky.services.ads import Ads, ads_token
 from specclip_datasets.sky.services.polite_session import (
     ExhaustedError,
     Service,
@@ -15,7 +16,7 @@ from specclip_datasets.sky.services.polite_session import (
 )
 from specclip_datasets.sky.services.simbad import fetch_objects, names_of_type, want_sources
 from specclip_datasets.sky.services.tap import TapClient
-from specclip_datasets.sky.work.queue import WorkQueue
+from specclip_datasets.sky.work.store import Store
 
 TOKEN = "MARKED-ads-token-0815-do-not-show"
 N = 30
@@ -97,14 +98,13 @@ def ads_server():
     # The journal took one paper that SIMBAD knows as a preprint.
     known[0] = {**known[0], "bibcode": "2001Natur.111..222A", "identifier": [bibcode(0)]}
     about = {100: [paper["bibcode"] for paper in extra], 101: [bibcode(3), extra[0]["bibcode"]]}
-    objects = {"Source Number 0": 100, "Source Number 1": 101}
-    with AdsServer([*known, *extra], objects, about, TOKEN) as running:
+    with AdsServer([*known, *extra], about, TOKEN) as running:
         yield running
 
 
 @pytest.fixture
-def queue(tmp_path):
-    return WorkQueue(tmp_path / "queue.sqlite")
+def store(tmp_path):
+    return Store(tmp_path)
 
 
 @pytest.fixture
@@ -114,12 +114,11 @@ def client(simbad_server, patience):
 
 
 @pytest.fixture
-def ads(ads_server, queue, patience):
-    service = ads_service(TOKEN, patience=patience, per_second=1000)
-    return Ads(service, queue, url=ads_server.url, rows=10)
+def ads(ads_server, store, patience):
+    return Ads(store, ads_server.url, token=TOKEN, patience=patience, per_second=1000, rows=10)
 
 
-def want_all(queue):
+def want_all(store):
     rows = [
         {
             "name": name,
@@ -131,23 +130,23 @@ def want_all(queue):
         }
         for i, name in enumerate(NAMES)
     ]
-    return want_sources(queue, rows)
+    return want_sources(store, rows)
 
 
-def everything(client, queue, ads):
-    want_all(queue)
-    fetch_objects(client, queue)
-    want_papers(queue, ads)
+def everything(client, store, ads):
+    want_all(store)
+    fetch_objects(client, store)
+    want_papers(store, ads)
     ads.fetch_objects()
     ads.fetch_papers()
-    return {source.name: source for source in Literature(queue)}
+    return {source.name: source for source in Literature(store)}
 
 
-def test_sources_are_found_by_name_and_by_place(client, queue, simbad_server):
-    assert want_all(queue) == N
-    want_sources(queue, [{"name": "2CXO J110000.0-200000", "ra": 165.0, "dec": -20.0}])
-    fetch_objects(client, queue)
-    found = {item.id: item for item in queue.items("simbad")}
+def test_sources_are_found_by_name_and_by_place(client, store, simbad_server):
+    assert want_all(store) == N
+    want_sources(store, [{"name": "2CXO J110000.0-200000", "ra": 165.0, "dec": -20.0}])
+    fetch_objects(client, store)
+    found = {item.id: item for item in store.items("simbad")}
     assert found["2CXO J110000.0-200000"].state == "absent"
     assert "no object of that name" in found["2CXO J110000.0-200000"].why
     for i, name in enumerate(NAMES):
@@ -169,15 +168,15 @@ def test_sources_are_found_by_name_and_by_place(client, queue, simbad_server):
     assert simbad_server.uploads[0] == N + 1
 
 
-def test_a_place_outside_the_ellipse_is_not_taken(client, queue, simbad_server):
+def test_a_place_outside_the_ellipse_is_not_taken(client, store, simbad_server):
     simbad_server.database.execute("UPDATE basic SET dec = dec + 3.0 / 3600")
-    want_all(queue)
-    fetch_objects(client, queue)
-    states = {item.id: item.state for item in queue.items("simbad")}
+    want_all(store)
+    fetch_objects(client, store)
+    states = {item.id: item.state for item in store.items("simbad")}
     assert {i for i, name in enumerate(NAMES) if states[name] == "absent"} == set(range(2, N, 3))
 
 
-def test_answers_that_overflow_are_asked_for_in_parts(patience, queue):
+def test_answers_that_overflow_are_asked_for_in_parts(patience, store):
     # Fewer rows than one object has references.
     with load_simbad(TapServer(max_rows=2), *world()) as server:
         server.database.execute("DELETE FROM TAP_SCHEMA_columns")
@@ -185,9 +184,9 @@ def test_answers_that_overflow_are_asked_for_in_parts(patience, queue):
             f"{server.url}/tap", Service("SIMBAD", per_second=1000, patience=patience)
         )
         rows = [{"name": name, "ra": 0.25 * i, "dec": 10.0} for i, name in enumerate(NAMES[:4])]
-        want_sources(queue, rows)
-        fetch_objects(client, queue)
-    for i, item in enumerate(queue.items("simbad")):
+        want_sources(store, rows)
+        fetch_objects(client, store)
+    for i, item in enumerate(store.items("simbad")):
         codes = {reference["bibcode"] for reference in item.result["references"]}
         assert codes == {*(bibcode(3 * i + k) for k in range(3)), SURVEY, FAMOUS}
 
@@ -198,8 +197,8 @@ def test_names_of_a_type_come_in_pages(client, simbad_server):
     assert len(simbad_server.queries) >= 3
 
 
-def test_papers_are_ranked_and_surveys_set_apart(client, queue, ads, ads_server):
-    sources = everything(client, queue, ads)
+def test_papers_are_ranked_and_surveys_set_apart(client, store, ads, ads_server):
+    sources = everything(client, store, ads)
     assert list(sources) == NAMES
     fifth = sources[NAMES[5]]
     assert fifth.papers[0].id == bibcode(15)  # it names the source, and often
@@ -219,54 +218,123 @@ def test_papers_are_ranked_and_surveys_set_apart(client, queue, ads, ads_server)
     assert (fifth.source_class, fifth.host) == ("LXB", "M 31")
 
 
-def test_the_object_is_resolved_first_and_all_pages_are_read(client, queue, ads, ads_server):
-    sources = everything(client, queue, ads)
+def test_objects_are_asked_for_by_number_and_all_pages_are_read(client, store, ads, ads_server):
+    sources = everything(client, store, ads)
     zero = {paper.id for paper in sources[NAMES[0]].papers}
     assert sum(code.startswith("2024MNRAS") for code in zero) == 25
     assert ads_server.largest_rows == 10  # so there were three pages
-    paths = [request.path for request in ads_server.requests]
-    assert paths.count("/objects/query") == N
-    assert queue.counts("ads-objects")["absent"] == N - 2
-    assert queue.counts("papers")["wanted"] == 0
+    # A number is asked for once, and no name is translated: that has 1,000 requests a day.
+    assert {*ads_server.searched} == {100 + i for i in range(N)}
+    assert {request.path for request in ads_server.requests} == {"/search/query"}
+    assert store.counts("ads-objects")["absent"] == N - 2
+    assert store.counts("papers")["wanted"] == 0
 
 
-def test_a_preprint_and_its_journal_are_one_paper(client, queue, ads):
-    sources = everything(client, queue, ads)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"Error": "Unable to get results!", "Error Info": "x"},
+        {"error": {"msg": "timed out"}},
+        {"responseHeader": {"partialResults": True}, "response": {"numFound": 1, "docs": []}},
+        {"response": {"numFound": 7, "docs": []}},
+        {"response": {"docs": "none"}},
+        {"query": ["=abs:X"]},
+        ["nothing"],
+    ],
+)
+def test_an_answer_that_is_an_error_or_a_part_is_asked_for_again(store, ads, ads_server, fault):
+    ads_server.plan = [Answer.json(fault)]
+    ads.want_papers([bibcode(1)])
+    ads.fetch_papers()
+    assert store.ids("papers") == {bibcode(1)}
+    ads_server.plan = [Answer.json(fault)] * 9
+    ads.want_papers([bibcode(2)])
+    with pytest.raises(ServiceError, match=r"answered with|in a form|papers"):
+        ads.fetch_papers()
+    assert store.ids("papers", "wanted") == {bibcode(2)}
+
+
+def test_a_question_that_is_refused_fails_alone(store, ads, ads_server):
+    ads_server.refused = "simbid:101 "
+    ads.want_objects({"a": 100, "b": 101, "c": 102})
+    ads.fetch_objects()
+    assert store.ids("ads-objects", "failed") == {"b"}
+    assert store.ids("ads-objects") == {"a"}
+    ads_server.refused = bibcode(4)
+    ads.want_papers(bibcode(n) for n in range(8))
+    ads.fetch_papers()
+    assert store.ids("papers", "failed") == {bibcode(4)}
+    assert store.counts("papers")["wanted"] == 0
+
+
+@pytest.mark.parametrize(
+    ("sent", "plain"),
+    [
+        (
+            "N<SUB>H</SUB> = 5 × 10<SUP>21</SUP> cm<SUP>-2</SUP>, z &gt; 0.1, <inline-formula>"
+            "<mml:math><mml:mi>L</mml:mi></mml:math></inline-formula>, <ASTROBJ>XYZ 12</ASTROBJ>"
+            "<P />Next",
+            "N_H = 5 × 10^21 cm^-2, z > 0.1, L, XYZ 12. Next",
+        ),
+        ("0.1 < z < 0.3, a<b and c>d, R&amp;amp;D", "0.1 < z < 0.3, a<b and c>d, R&D"),
+        (
+            "<mml:msup><mml:mn>10</mml:mn><mml:mrow><mml:mo>-</mml:mo><mml:mn>12</mml:mn>"
+            "</mml:mrow></mml:msup>",
+            "10^-12",
+        ),
+        ("<sub>0.5-2 keV</sub> 10<SUP>N<SUB>x</SUB></SUP>", "_{0.5-2 keV} 10^{N_x}"),
+        ("10<sup>21 cm", "10^21 cm"),
+        ("<A href='x'>link</A>.<BR/>x&lt;SUP&gt;2&lt;/SUP&gt;", "link. x^2"),
+        (
+            "<tex-math>$L_X$</tex-math><mml:msub><mml:mi>L</mml:mi> <mml:mi>X</mml:mi></mml:msub>",
+            "L_X",
+        ),
+    ],
+)
+def test_marks_of_abstracts_become_plain_text(store, ads, ads_server, sent, plain):
+    ads_server.papers[bibcode(1)] |= {"abstract": sent, "title": sent}
+    ads.want_papers([bibcode(1)])
+    ads.fetch_papers()
+    paper = store.results("papers", [bibcode(1)])[bibcode(1)]
+    assert paper["abstract"] == paper["title"] == plain
+
+
+def test_a_preprint_and_its_journal_are_one_paper(client, store, ads):
+    sources = everything(client, store, ads)
     codes = [paper.id for paper in sources[NAMES[0]].papers]
     assert "2001Natur.111..222A" in codes
     assert bibcode(0) not in codes
     assert len(codes) == len(set(codes))
 
 
-def test_bibcodes_that_ads_does_not_have_are_accounted_for(client, queue, ads, ads_server):
+def test_bibcodes_that_ads_does_not_have_are_accounted_for(client, store, ads, ads_server):
     del ads_server.papers[bibcode(7)]
-    sources = everything(client, queue, ads)
-    absent = list(queue.items("papers", ["absent"]))
+    sources = everything(client, store, ads)
+    absent = list(store.items("papers", ["absent"]))
     assert [item.id for item in absent] == [bibcode(7)]
     paper = next(paper for paper in sources[NAMES[2]].papers if paper.id == bibcode(7))
     assert paper.title == "Sources of field 1"  # SIMBAD's
     assert paper.abstract is None
 
 
-def test_an_allowance_used_up_stops_and_goes_on_the_next_day(client, queue, ads, ads_server):
+def test_an_allowance_used_up_stops_and_goes_on_the_next_day(client, store, ads, ads_server):
     ads_server.allowance = 12
     with pytest.raises(ExhaustedError, match=r"used up until .*Run again then"):
-        everything(client, queue, ads)
-    counts = queue.counts("ads-objects")
-    assert counts["claimed"] == 0
+        everything(client, store, ads)
+    counts = store.counts("ads-objects")
     done = counts["got"] + counts["absent"]
     assert 3 < done < N
     ads_server.allowance = 5000
     ads_server.searched.clear()
     ads.fetch_objects()
     assert sum(ads_server.searched.values()) == N - done
-    assert ads.service.remaining < 5000
+    assert ads.service.remaining["/search/query"] < 5000
 
 
-def test_the_token_comes_from_the_environment_or_the_file(monkeypatch, tmp_path):
+def test_the_token_comes_from_the_environment_or_the_file(store, monkeypatch, tmp_path):
     assert ads_token() is None
     with pytest.raises(ServiceError, match=r"there is none\. Check ADS_DEV_KEY"):
-        ads_service()
+        Ads(store)
     path = tmp_path / "home" / ".ads" / "dev_key"
     path.parent.mkdir(parents=True)
     path.write_text("from-the-file\n")
@@ -277,14 +345,6 @@ def test_the_token_comes_from_the_environment_or_the_file(monkeypatch, tmp_path)
     with pytest.raises(ValueError, match="characters that no token has") as caught:
         ads_token()
     assert "rked" not in str(caught.value)
-
-
-def test_an_answer_in_another_form_is_refused(queue, ads, ads_server):
-    ads_server.search = lambda query: {"docs": "none"}
-    ads.want_papers([bibcode(1)])
-    with pytest.raises(ServiceError, match="in a form that is not that of its search"):
-        ads.fetch_papers()
-    assert queue.counts("papers")["wanted"] == 1
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,7 @@ def test_what_is_lost_on_the_way_is_told(world, tmp_path):
     key = f"{first['obsid']}.{first['obi']}.{first['region_id']}"
     del world.archive.files[key]
     world.csc.database.execute(
-        "UPDATE csc21_observation_source SET sat_src_flag = 'TRUE' "
-        "WHERE obsid = ? AND region_id = ?",
+        "UPDATE csc21_observation_source SET sat_src_flag = 'T' WHERE obsid = ? AND region_id = ?",
         (second["obsid"], second["region_id"]),
     )
     world.simbad.database.execute("DELETE FROM ident WHERE oidref = 105")
@@ -119,8 +118,7 @@ def test_stages_out_of_order_are_refused(built, keys, tmp_path):
     world, root = built
     shutil.copytree(root / "work", tmp_path / "work")
     made = build(world, tmp_path / "work")
-    parts = [item.id for item in made.queue.items("counts")]
-    made.queue.remove("counts", parts)
+    made.store.remove("counts")
     with pytest.raises(BuildError, match="run the stage `counts` first"):
         made.run(("dataset",), tmp_path / "c")
     with pytest.raises(BuildError, match="are not among"):
@@ -180,7 +178,7 @@ def test_a_model_writes_the_summaries(world, tmp_path, capfd, monkeypatch):
     assert main(arguments) == 0
     assert len(world.chat.bodies) == 12
     rows, info = rows_of(tmp_path / "one", tmp_path)
-    assert info.knobs["summaries"].startswith("openai:gpt-4o-mini, prompt v1")
+    assert info.knobs["summaries"].startswith("openai:gpt-4o-mini, http://127.0.0.1")
     assert info.text_model.startswith("openai:text-embedding-ada-002@http://127.0.0.1")
     assert all("is an X-ray binary in the field" in row["summary"]["identity"] for row in rows)
     for path in tmp_path.rglob("*"):

@@ -86,7 +86,7 @@ def test_the_card_says_where_everything_comes_from(built):
         "- config_name: spectra",
         "| `spectra` | 24 |",
         f"| detections | {world.csc.url}/tap | TAP: names 12 | CSC 2.1 |",
-        "openai:gpt-4o-mini, prompt v1",
+        "openai:gpt-4o-mini, http://",
         "openai:text-embedding-ada-002@",
         "Evans et al. 2024, ApJS 274, 22",
         "Wenger et al. 2000",

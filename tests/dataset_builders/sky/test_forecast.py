@@ -1,5 +1,7 @@
 """Forecast of a dry run, beside the cost of the run itself."""
 
+from dataclasses import replace
+
 import pytest
 from building import TOKEN, build
 from world import World
@@ -24,12 +26,12 @@ def test_the_forecast_is_within_a_tenth(keys, tmp_path, batches):
         dry.run(FIRST_STAGES, tmp_path / "none")
         ahead = DryRun(dry)
         ahead.sample()
-        assert ahead.forecast().numbers.summaries.questions == n
+        assert ahead.forecast().summaries.questions == n
         assert not world.chat.requests
         # How long a model's answers are shows when it has given some.
         ahead.sample(questions=3)
         said = ahead.forecast()
-        before = dry.summariser.cache.spent()
+        before = replace(dry.summariser.model.spent)
         paid = before.input_tokens * 0.15e-6 + before.output_tokens * 0.6e-6
         assert before.answers == len(world.chat.bodies) == 3
         assert not world.vectors.requests
@@ -38,25 +40,24 @@ def test_the_forecast_is_within_a_tenth(keys, tmp_path, batches):
         retrieved = [r for r in world.archive.requests if r.path.endswith("/retrieve")]
         assert len(retrieved) == 1
         real = build(world, tmp_path / "work", **options)
-        real.summariser.max_dollars = 100.0
+        real.summariser.model.max_dollars = 100.0
         real.run(STAGES, tmp_path / "one")
-        numbers = said.numbers
-        assert numbers.detections == numbers.rows == 2 * n
-        assert numbers.known == numbers.sources == n
+        assert said.detections == said.rows == 2 * n
+        assert said.known == said.sources == n
         files = (tmp_path / "work" / "spectra").rglob("*.gz")
         stored = sum(path.stat().st_size for path in files)
-        assert numbers.stored + said.spectra_bytes == pytest.approx(stored, rel=0.1)
+        assert said.stored + said.spectra_bytes == pytest.approx(stored, rel=0.1)
         retrieved = [r for r in world.archive.requests if r.path.endswith("/retrieve")]
         assert said.archive_requests == pytest.approx(len(retrieved) - 1, rel=0.1)
         assert said.ads_requests == pytest.approx(len(world.ads.requests) - asked, rel=0.1)
-        spent = real.summariser.cache.spent()
-        asked_for = numbers.summaries
+        spent = real.summariser.model.spent
+        asked_for = said.summaries
         assert asked_for.questions == len(world.chat.bodies) - 3
         tokens_in = spent.input_tokens - before.input_tokens
         tokens_out = spent.output_tokens - before.output_tokens
         assert asked_for.input_tokens == pytest.approx(tokens_in, rel=0.1)
         assert asked_for.output_tokens == pytest.approx(tokens_out, rel=0.1)
-        paid = 100.0 - real.summariser.money_left() - paid
+        paid = 100.0 - real.summariser.model.money_left - paid
         assert asked_for.dollars == pytest.approx(paid, rel=0.1)
         embedded = sum(len(text) / 4 * times for text, times in world.vectors.asked.items())
         assert said.embedding_tokens == pytest.approx(embedded, rel=0.1)
@@ -65,7 +66,7 @@ def test_the_forecast_is_within_a_tenth(keys, tmp_path, batches):
         # Afterwards nothing is left to do.
         left = DryRun(real).forecast()
         assert (left.archive_requests, left.ads_requests, left.spectra_bytes) == (0, 0, 0)
-        assert left.numbers.summaries.questions == left.embedding_tokens == 0
+        assert left.summaries.questions == left.embedding_tokens == 0
 
 
 def test_the_whole_catalogue_has_a_plan_without_the_network(tmp_path, capfd):

@@ -1,17 +1,17 @@
 """Open full texts: read where they are open, bounded, and never a stage's end."""
 
 import pytest
-from arxiv_server import PAGE, ArxivServer
+from arxiv_server import FATAL, PAGE, WALL, ArxivServer
+from faulty import Answer
 
 from specclip_datasets.sky.services.ads import arxiv_identifier
 from specclip_datasets.sky.services.full_texts import (
     MAX_TEXT_BYTES,
-    ArxivService,
     FullTexts,
-    text_of_html,
+    read_page,
 )
 from specclip_datasets.sky.services.polite_session import Service, ServiceError
-from specclip_datasets.sky.work.queue import WorkQueue
+from specclip_datasets.sky.work.store import Store
 
 WORDS = ["The source is bright in X-rays. " * 100, "It varies within hours &amp; days."]
 
@@ -25,7 +25,7 @@ def server():
 
 
 def full_texts(server, folder, patience):
-    queue = WorkQueue(folder / "queue.sqlite")
+    store = Store(folder)
     papers = {
         "a": "2001.00001",
         "b": "2001.00002",
@@ -33,17 +33,36 @@ def full_texts(server, folder, patience):
         "d": "astro-ph/0101001",
         "e": "2001.00009",
     }
-    queue.put("papers", {k: {"bibcode": k, "arxiv": v} for k, v in papers.items()})
+    store.put("papers", {k: {"bibcode": k, "arxiv": v} for k, v in papers.items()})
     service = Service("arXiv", per_second=1000, patience=patience)
-    return FullTexts(ArxivService(service, [f"{server.url}/html"]), queue, folder)
+    return FullTexts(service, store, folder, server.urls)
 
 
 def test_a_page_becomes_its_words():
-    text = text_of_html(PAGE.format(title="A &lt;paper", paragraphs="<p>One<br>two</p>"))
-    assert text.splitlines() == ["A <paper", "One", "two", "The index is \\Gamma=1.7 ."]
-    long = text_of_html("<p>" + "word " * 100_000 + "</p>")
+    page = PAGE.format(title="A &lt;paper", paragraphs="<p>One<br>two</p>")
+    assert read_page(page).text.splitlines() == [
+        "A <paper",
+        "One",
+        "two",
+        "The index is \\Gamma=1.7 .",
+    ]
+    long = read_page("<div class=ltx_document><p>" + "word " * 100_000 + "</p>").text
     assert MAX_TEXT_BYTES - 10 < len(long) <= MAX_TEXT_BYTES
-    assert text_of_html("<p>unclosed <b>tags <script>never") == "unclosed tags"
+
+
+@pytest.mark.parametrize(
+    ("classes", "read"),
+    [
+        ("ltx_document ltx_authors_1line", True),
+        ("ltx_authors_multiline\n ltx_document", True),
+        ("ltx_document ltx_bibliography_x", True),
+        ("ltx_documents", False),
+        ("my_ltx_document", False),
+    ],
+)
+def test_classes_are_compared_as_whole_words(classes, read):
+    page = read_page(f'<article class="{classes}"><p class>one two</p><i class="ltx_authors">x</i>')
+    assert (page.is_document, page.text) == ((True, "one two") if read else (False, ""))
 
 
 def test_each_paper_is_accounted_for(server, patience, tmp_path):
@@ -54,7 +73,7 @@ def test_each_paper_is_accounted_for(server, patience, tmp_path):
     assert "within hours & days" in texts.of("d")
     assert "never to be read" not in texts.of("a")
     assert texts.of("b") is texts.of("c") is texts.of("e") is texts.of("unheard of") is None
-    why = {item.id: item.why for item in texts.queue.items("full_texts", ["absent"])}
+    why = {item.id: item.why for item in texts.store.items("full_texts", ["absent"])}
     assert set(why) == {"b", "c", "e"}
     assert why["c"] == "ADS knows no preprint of it"
     texts.want("abcde")
@@ -67,19 +86,51 @@ def test_one_that_fails_stops_nobody_and_a_dead_service_does(server, patience, t
     server.plan = [500] * patience.attempts
     texts.want("abd")
     texts.fetch()
-    assert texts.queue.counts("full_texts") == {
-        "wanted": 0, "claimed": 0, "got": 1, "absent": 1, "failed": 1,
+    assert texts.store.counts("full_texts") == {
+        "wanted": 0, "got": 1, "absent": 1, "failed": 1,
     }  # fmt: skip
-    texts.queue.retry("full_texts")
+    texts.store.want_again("full_texts")
     texts.fetch()
     assert texts.of("a")
-    texts.queue.again("full_texts", "abd")
+    texts.store.want_again("full_texts", "abd")
     server.rate = 1.0
     server.plan = [500] * 100
     with pytest.raises(ServiceError, match="arXiv"):
         texts.fetch()
-    assert texts.queue.counts("full_texts")["claimed"] == 0
-    assert texts.queue.counts("full_texts")["wanted"] == 1
+    assert texts.store.counts("full_texts")["wanted"] == 3
+
+
+CUT = PAGE.format(title="A", paragraphs="<p>" + "word " * 500 + "</p>")
+
+
+@pytest.mark.parametrize(
+    ("page", "state"),
+    [
+        (CUT, "got"),
+        (CUT.replace("</article>", FATAL + "</article>"), "failed"),
+        (CUT[: CUT.index("</article>")], "failed"),
+        (WALL.decode(), "failed"),
+        ("<html><body>" + "Some other page. " * 300 + "</body></html>", "failed"),
+        ("<html>The following files are available for 2001.00001</html>", "absent"),
+        ("<html><article class='ltx_document'>This paper was withdrawn.</article>", "absent"),
+    ],
+)
+def test_pages_that_are_no_whole_paper_are_not_kept(server, patience, tmp_path, page, state):
+    server.texts["2001.00001"] = page
+    texts = full_texts(server, tmp_path, patience)
+    texts.want("a")
+    texts.fetch()
+    assert texts.store.counts("full_texts")[state] == 1
+    assert (texts.of("a") is not None) == (state == "got")
+
+
+def test_a_test_for_robots_stops_the_stage(server, patience, tmp_path):
+    server.respond = lambda request: Answer(WALL, "text/html")
+    texts = full_texts(server, tmp_path, patience)
+    texts.want("abde")
+    with pytest.raises(ServiceError, match=r"no paper \(arXiv reCAPTCHA\)"):
+        texts.fetch()
+    assert texts.store.counts("full_texts")["wanted"] == 4
 
 
 def test_identifiers_of_arxiv_are_found():

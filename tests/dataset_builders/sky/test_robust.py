@@ -1,12 +1,10 @@
-"""Several processes, kills, failing services, expired keys: nothing is lost or asked for twice."""
+"""Kills, failing services, expired keys: nothing is lost or asked for twice."""
 
 import logging
 import os
-import sys
 import time
 import traceback
 from collections import Counter
-from functools import partial
 
 import pytest
 from building import KEY, TOKEN, build, digest
@@ -14,7 +12,6 @@ from worker import fork_worker
 from world import World
 
 from hf_specclip.errors import SpecCLIPError
-from specclip_datasets.__main__ import main
 from specclip_datasets.sky.build import STAGES
 
 # Requests that each stage may have under way.
@@ -72,36 +69,6 @@ def test_killed_in_the_costly_stages_it_ends_with_the_same_bytes(calm, keys, tmp
     assert digest(output) == digest(calmly)
     # Only what was under way at a kill is asked for twice.
     assert world.requests() - requests <= sum(IN_FLIGHT[stage] for stage in killed)
-
-
-def test_two_processes_share_one_build(calm, keys, tmp_path):
-    world, calmly, _ = calm
-    forget(world, 0.02)
-    for server in (world.archive, world.ads, world.arxiv, world.chat, world.vectors):
-        server.asked.clear()
-    names, output = tmp_path / "names.txt", tmp_path / "one"
-    names.write_text("\n".join(world.names))
-    words = ["build", "--names", str(names), "--output", str(output)]
-    words += ["--kinds", "spectrum,arf", "--survey-limit", "5", "--full-texts", *world.arguments]
-    words += ["--summariser", "openai", "--llm-url", world.chat.base_url]
-    words += ["--embedder", "openai", "--embedder-url", world.vectors.base_url]
-
-    def run(rank):
-        # As accelerate starts them: the first speaks and writes the dataset.
-        os.environ["RANK"] = str(rank)
-        sys.exit(main(words))
-
-    both = [fork_worker(partial(run, rank)) for rank in range(2)]
-    said = [process.stdout.read() for process in both]
-    for process in both:
-        process.join(240)
-    forget(world, 0.0)
-    assert [process.exitcode for process in both] == [0, 0], said
-    assert ["Of 12 names, 12 are sources" in text for text in said] == [True, False]
-    for folder in ("data", "embedded", "spectra"):  # the card tells options and addresses
-        assert digest(output / folder) == digest(calmly / folder)
-    for server in (world.archive, world.ads, world.arxiv, world.chat, world.vectors):
-        assert set(server.asked.values()) == {1}
 
 
 def forget(world, delay):

@@ -3,26 +3,24 @@
 import json
 import threading
 import time
+from dataclasses import replace
+from functools import partial
 
 import pytest
-from building import paper, source
+from building import paper, source, summariser_of
 from chat_server import ChatServer, plain_summary
+from faulty import Answer
 
-from specclip_datasets.sky.literature.answers import AnswerCache
+from specclip_datasets.sky.literature.chat_model import CapReachedError, ChatModel, ModelError
 from specclip_datasets.sky.literature.questions import problem_of
 from specclip_datasets.sky.literature.ranking import RankedPaper
-from specclip_datasets.sky.literature.summaries import (
-    CapReachedError,
-    ModelError,
-    ModelSummariser,
-    SummaryError,
-)
+from specclip_datasets.sky.literature.summaries import SummaryError
 from specclip_datasets.sky.literature.texts import (
     ExtractiveSummariser,
     read_summaries,
     write_summaries,
 )
-from specclip_datasets.sky.work.queue import WorkQueue
+from specclip_datasets.sky.work.store import Store
 
 KEY = "sk-MARKED-model-key-31337"
 ID = "2010ApJ...700..100A"
@@ -37,11 +35,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def make(server, tmp_path):
-    def summariser(**settings):
-        cache = AnswerCache(tmp_path / "answers.sqlite")
-        return ModelSummariser(cache, base_url=server.base_url, **{"max_retries": 2, **settings})
-
-    return summariser
+    return partial(summariser_of, server, tmp_path)
 
 
 def test_three_sections_through_the_real_client(make, server):
@@ -143,19 +137,18 @@ def test_no_answer_is_asked_for_twice(make, server, tmp_path):
 
 
 def test_the_cap_stops_before_it_is_passed_and_keeps_what_was_answered(make, server, tmp_path):
-    queue = WorkQueue(tmp_path / "queue.sqlite")
+    store = Store(tmp_path)
     sources = [source(n) for n in range(30)]
     prices = (1000.0, 1000.0)
     model = make(max_dollars=8.0, prices=prices, workers=1)
     with pytest.raises(CapReachedError, match="every answer is kept"):
-        write_summaries(queue, sources, model, papers_each=5)
-    spent = model.cache.spent()
+        write_summaries(store, sources, model, papers_each=5)
+    spent = replace(model.model.spent)
     assert 0 < (spent.input_tokens + spent.output_tokens) / 1000 <= 8.0
-    counts = queue.counts("summaries")
-    assert counts["claimed"] == 0
+    counts = store.counts("summaries")
     assert 5 < counts["got"] == len(server.bodies) < 30
-    write_summaries(queue, sources, make(workers=3), papers_each=5)
-    assert len(read_summaries(queue)) == 30
+    write_summaries(store, sources, make(workers=3), papers_each=5)
+    assert len(read_summaries(store)) == 30
     assert len(server.bodies) == 30
     with pytest.raises(ValueError, match="price of other is not known"):
         make(model="other", max_dollars=1.0)
@@ -163,13 +156,13 @@ def test_the_cap_stops_before_it_is_passed_and_keeps_what_was_answered(make, ser
 
 def test_the_cap_holds_while_an_answer_is_being_stored(make, server, monkeypatch):
     """Threads that wait for the disk have paid: others must not spend that money again."""
-    store = AnswerCache.put
+    keep = ChatModel.keep
 
-    def slowly(cache, key, answer):
+    def slowly(model, answers):
         time.sleep(0.5)
-        store(cache, key, answer)
+        keep(model, answers)
 
-    monkeypatch.setattr(AnswerCache, "put", slowly)
+    monkeypatch.setattr(ChatModel, "keep", slowly)
     model = make(max_dollars=1.6, prices=(1000.0, 1000.0))  # an answer costs 0.35, at most 1.37
     first = threading.Thread(target=model.summarise, args=(source(0), [paper(0)]))
     first.start()
@@ -179,8 +172,84 @@ def test_the_cap_holds_while_an_answer_is_being_stored(make, server, monkeypatch
     with pytest.raises(CapReachedError):
         model.summarise(source(1), [paper(1)])
     first.join()
-    assert model.cache.get(model.key(server.bodies[0]["messages"])) is not None
-    assert model.cache.set_aside() == 0
+    assert model.model.answer(server.bodies[0]["messages"]) is not None
+    assert 1.6 - model.model.money_left == pytest.approx(0.35, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"temperature"},
+        {"seed"},
+        {"max_completion_tokens"},
+        {"max_completion_tokens", "max_tokens"},
+        {"temperature", "seed"},
+        {"response_format"},
+    ],
+)
+def test_fields_that_a_model_refuses_are_left_out_and_the_others_kept(make, server, fields):
+    server.refused = fields
+    model = make()
+    assert model.summarise(source(), [paper()])["spectrum"]
+    [body] = server.bodies
+    sent = {"temperature", "seed", "max_completion_tokens", "response_format"}
+    more = {"max_tokens"} if fields == {"max_completion_tokens"} else set()
+    assert set(body) - {"model", "messages"} == (sent | more) - fields
+    # A model without a form for its answers is told it in words.
+    assert ("JSON object that has the keys" in str(body["messages"])) == (
+        "response_format" in fields
+    )
+    model.summarise(source(1), [paper(1)])
+    assert len(server.requests) == len(fields) + 2
+
+
+def test_refusals_end_a_question_and_cut_answers_are_asked_for_shorter(make, server):
+    server.end = lambda messages: "refusal"
+    model = make()
+    for _ in range(2):  # paid for, and not asked again
+        with pytest.raises(SummaryError, match=r"the model refused \(refusal: I will not"):
+            model.summarise(source(), [paper()])
+    assert len(server.bodies) == 1
+    server.end = lambda messages: "length" if len(messages) == 2 else "stop"
+    assert model.summarise(source(1), [paper(1)])["identity"]
+    assert "cut off after" in server.bodies[-1]["messages"][-1]["content"]
+    server.end = lambda messages: "content_filter"
+    with pytest.raises(SummaryError, match="content_filter"):
+        model.summarise(source(2), [paper(2)])
+    server.plan = [Answer.json({"error": {"message": "filtered", "code": "content_filter"}}, 400)]
+    with pytest.raises(SummaryError, match="content_filter"):
+        model.summarise(source(3), [paper(3)])
+
+
+def test_the_wait_that_openai_asks_for_is_kept(make, server):
+    limited = {"error": {"message": "Rate limit reached"}}
+    server.plan = [Answer.json(limited, 429, **{"retry-after-ms": "40", "x-should-retry": "true"})]
+    start = time.monotonic()
+    make().summarise(source(), [paper()])
+    assert time.monotonic() - start < 0.5
+
+
+def test_a_key_at_the_edge_of_a_cut_message_is_removed(make, server):
+    for before in (300, 350, 380, 390):
+        server.plan = [Answer.json({"error": {"message": "y" * before + f" {KEY} z"}}, 401)]
+        with pytest.raises(ModelError) as caught:
+            make().summarise(source(), [paper()])
+        assert "sk-MA" not in str(caught.value)
+
+
+def test_a_summariser_that_stops_is_asked_no_further_question(tmp_path):
+    class Refused:
+        name, asked = "refused", 0
+
+        def summarise(self, source, papers):
+            self.asked += 1
+            raise PermissionError("the key is known no more")
+
+    store, model = Store(tmp_path), Refused()
+    with pytest.raises(PermissionError):
+        write_summaries(store, [source(n) for n in range(20)], model, papers_each=5)
+    assert model.asked == 1
+    assert store.counts("summaries")["wanted"] == 20
 
 
 def test_the_forecast_is_near_what_is_then_used(make, server):
@@ -188,12 +257,12 @@ def test_the_forecast_is_near_what_is_then_used(make, server):
     model = make()
     for known, papers in pairs[:3]:
         model.summarise(known, papers)
-    before = model.cache.spent()
+    before = replace(model.model.spent)
     forecast = model.forecast(pairs)
     assert forecast.questions == 17
     for known, papers in pairs:
         model.summarise(known, papers)
-    used = model.cache.spent()
+    used = replace(model.model.spent)
     tokens_in, tokens_out = (
         used.input_tokens - before.input_tokens,
         used.output_tokens - before.output_tokens,
@@ -206,7 +275,7 @@ def test_the_forecast_is_near_what_is_then_used(make, server):
 
 def test_without_a_key_openai_is_not_asked(tmp_path):
     with pytest.raises(ModelError, match="--summariser extractive"):
-        ModelSummariser(AnswerCache(tmp_path / "a.sqlite"))
+        ChatModel(Store(tmp_path))
 
 
 def test_a_source_whose_answers_fail_is_marked_and_others_go_on(make, server, tmp_path):
@@ -214,23 +283,23 @@ def test_a_source_whose_answers_fail_is_marked_and_others_go_on(make, server, tm
     server.write = lambda messages: (
         "nonsense" if bad in messages[1]["content"] else plain_summary(messages)
     )
-    queue = WorkQueue(tmp_path / "queue.sqlite")
+    store = Store(tmp_path)
     surveys = RankedPaper(**{**paper(9).as_dict(), "survey": True, "sources": 30})
     sources = [*(source(n) for n in range(6)), source(7, [surveys])]
-    write_summaries(queue, sources, make(), papers_each=5)
-    counts = queue.counts("summaries")
+    write_summaries(store, sources, make(), papers_each=5)
+    counts = store.counts("summaries")
     assert (counts["got"], counts["failed"], counts["absent"]) == (5, 1, 1)
-    found = {item.id: item for item in queue.items("summaries")}
+    found = {item.id: item for item in store.items("summaries")}
     assert "3 answers refused" in found[bad].why
     assert found[source(7).name].why == "no paper but surveys"
 
 
 def test_sources_with_new_papers_are_summarised_anew(tmp_path):
-    queue = WorkQueue(tmp_path / "queue.sqlite")
+    store = Store(tmp_path)
     first, second = source(0), source(1)
-    write_summaries(queue, [first, second], ExtractiveSummariser(), papers_each=5)
+    write_summaries(store, [first, second], ExtractiveSummariser(), papers_each=5)
     more = source(0, [paper(0), paper(5, "The neutron star is a pulsar with a period of 3 s.")])
-    write_summaries(queue, [more, second], ExtractiveSummariser(), papers_each=5)
-    items = {item.id: item for item in queue.items("summaries")}
+    write_summaries(store, [more, second], ExtractiveSummariser(), papers_each=5)
+    items = {item.id: item for item in store.items("summaries")}
     assert len(items[more.name].result["papers"]) == 2
-    assert items[second.name].attempts == 1
+    assert len(items[second.name].result["papers"]) == 1

@@ -1,8 +1,10 @@
-"""An endpoint that answers as ADS does: object resolution, search with paging, rate limits."""
+"""An endpoint that answers as ADS does: search with paging, partial results, a limit for each path.
+
+Documents follow andycasey/ads' stubdata/solr.py: fields that are missing are left out.
+"""
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections import Counter
@@ -17,22 +19,17 @@ class AdsServer(FaultyServer):
 
     Attributes:
         papers: `bibcode`, `title`, `abstract`, `year`, and `identifier` (other codes).
-        objects: name -> SIMBAD's number.
         about: SIMBAD's number -> bibcodes.
         token: the one that is taken; it is "expired" when changed.
-        allowance: requests left today.
+        allowance: requests left today to the search.
         asked: how often each bibcode was asked for; searched: each object.
+        refused: part of a query that the search cannot parse (status 400).
     """
 
     def __init__(
-        self,
-        papers: Iterable[Mapping[str, Any]],
-        objects: Mapping[str, int],
-        about: Mapping[int, Iterable[str]],
-        token: str,
+        self, papers: Iterable[Mapping[str, Any]], about: Mapping[int, Iterable[str]], token: str
     ) -> None:
         self.papers = {paper["bibcode"]: dict(paper) for paper in papers}
-        self.objects = dict(objects)
         self.about = {number: list(codes) for number, codes in about.items()}
         self.token = token
         self.allowance = 5000
@@ -40,6 +37,7 @@ class AdsServer(FaultyServer):
         self.asked: Counter = Counter()
         self.searched: Counter = Counter()
         self.largest_rows = 0
+        self.refused = ""
         super().__init__()
 
     def respond(self, request: Request) -> Answer:
@@ -47,6 +45,8 @@ class AdsServer(FaultyServer):
             # As a careless service might, it says which one it was given.
             given = request.headers.get("Authorization", "")
             return Answer.json({"error": f"Unauthorized: {given}"}, 401)
+        if not request.path.endswith("/search/query"):
+            return Answer(b"no such path", "text/plain", 404)
         with self.lock:
             self.allowance -= 1
             left = self.allowance
@@ -57,28 +57,18 @@ class AdsServer(FaultyServer):
         }
         if left < 0:
             return Answer.json({"error": "Too many requests"}, 429, **headers)
-        if request.path.endswith("/objects/query"):
-            [query] = json.loads(request.body)["query"]
-            names = re.findall(r'object:"([^"]*)"', query)
-            known = [f"simbid:{self.objects[name]}" for name in names if name in self.objects]
-            with self.lock:
-                self.searched.update(names[:1])
-            if not known:
-                return Answer.json({"query": query}, **headers)
-            return Answer.json(
-                {"query": "((" + " OR ".join(known) + ") database:astronomy)"}, **headers
-            )
-        if request.path.endswith("/search/query"):
-            return Answer.json({"response": self.search(request.query)}, **headers)
-        return Answer(b"no such path", "text/plain", 404)
+        if self.refused and self.refused in request.query["q"]:
+            error = {"msg": "org.apache.solr.search.SyntaxError", "code": 400}
+            return Answer.json({"responseHeader": {"status": 400}, "error": error}, 400)
+        answer = {"responseHeader": {"status": 0}, "response": self.search(request.query)}
+        return Answer.json(answer, **headers)
 
     def search(self, query: Mapping[str, str]) -> dict[str, Any]:
         text = query["q"]
-        if "object:" in text:  # the search itself does not know it
-            return {"numFound": 0, "docs": []}
+        start, rows = int(query.get("start", 0)), int(query.get("rows", 10))
         if text.startswith("identifier:"):
             codes = re.findall(r'"([^"]+)"', text)
-            if query.get("start", "0") == "0":
+            if start == 0:
                 with self.lock:
                     self.asked.update(codes)
             found = [
@@ -87,19 +77,20 @@ class AdsServer(FaultyServer):
                 if {paper["bibcode"], *paper.get("identifier", [])} & set(codes)
             ]
         else:
-            numbers = [int(number) for number in re.findall(r"simbid:(\d+)", text)]
-            wanted = {code for number in numbers for code in self.about.get(number, [])}
+            [number] = re.fullmatch(r"simbid:(\d+) database:astronomy", text).groups()
+            with self.lock:
+                self.searched[int(number)] += 1
+            wanted = set(self.about.get(int(number), []))
             found = [paper for code, paper in self.papers.items() if code in wanted]
-        found.sort(key=lambda paper: paper["bibcode"])
-        rows = int(query.get("rows", 10))
+        assert query["sort"] == "date desc,bibcode asc"
+        found.sort(key=lambda paper: (-int(paper.get("year") or 0), paper["bibcode"]))
         self.largest_rows = max(self.largest_rows, rows)
-        start = int(query.get("start", 0))
         fields = query["fl"].split(",")
         docs = [
             {
                 key: [value] if key == "title" else value
-                for key, value in {"identifier": [], **paper}.items()
-                if key in fields
+                for key, value in paper.items()
+                if key in fields and value is not None
             }
             for paper in found[start : start + rows]
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import re
 import tarfile
 from collections import Counter
@@ -28,7 +29,8 @@ class ArchiveServer(FaultyServer):
         extra: members that every tar has besides: (TarInfo, content).
         asked: how often a batch asked for each detection.
         sent: how often each file was sent by itself.
-        plain: whether the members of a tar are not gzipped.
+        plain: members of a tar are not gzipped.
+        kind: content type of every answer: the real one's are not documented.
     """
 
     def __init__(self, files: Mapping[str, Mapping[str, bytes]]) -> None:
@@ -40,6 +42,7 @@ class ArchiveServer(FaultyServer):
         self.sent: Counter = Counter()
         self.browsed: Counter = Counter()
         self.plain = False
+        self.kind = "text/html;charset=utf-8"
         super().__init__()
 
     def respond(self, request: Request) -> Answer:
@@ -51,20 +54,22 @@ class ArchiveServer(FaultyServer):
                 self.asked.update(list(wanted))
             if self.spoiled & set(wanted):
                 return Answer(b"internal error", "text/plain", 500)
-            return Answer(self._tar(wanted, kinds), "application/x-tar")
+            return Answer(self._tar(wanted, kinds), self.kind)
         if request.path.endswith("/csccli/browse"):
             detection, kind = re.fullmatch(r"([\d.]+)/(\w+)/", query["packageset"]).groups()
             with self.lock:
                 self.browsed[detection, kind] += 1
             names = [n for n in self.files.get(detection, {}) if _kind(n) == kind]
-            return Answer.json([{"filename": name, "version": query["version"]} for name in names])
+            if names:
+                listed = [{"filename": name, "version": query["version"]} for name in names]
+                return Answer(json.dumps(listed).encode(), self.kind)
         if request.path.endswith("/csccli/retrieveFile"):
             for of in self.files.values():
                 if query["filename"] in of and _kind(query["filename"]) == query["filetype"]:
                     with self.lock:
                         self.sent[query["filename"]] += 1
-                    return Answer(of[query["filename"]], "application/gzip")
-        return Answer(b"no such thing", "text/plain", 404)
+                    return Answer(of[query["filename"]], self.kind)
+        return Answer(b"No file found matching these parameters", "text/plain", 404)
 
     def _tar(self, wanted: Iterable[str], kinds: set[str]) -> bytes:
         sink = io.BytesIO()
@@ -74,7 +79,7 @@ class ArchiveServer(FaultyServer):
                     if name in self.hidden or _kind(name) not in kinds:
                         continue
                     data = gzip.decompress(content) if self.plain else content
-                    member = tarfile.TarInfo(f"./{name}" + ("" if self.plain else ".gz"))
+                    member = tarfile.TarInfo(f"pkg/{name}" + ("" if self.plain else ".gz"))
                     member.size = len(data)
                     archive.addfile(member, io.BytesIO(data))
             for member, content in self.extra:

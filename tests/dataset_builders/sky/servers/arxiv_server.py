@@ -1,4 +1,8 @@
-"""Papers in HTML as arXiv gives them, under `/html/IDENTIFIER`."""
+"""Papers in HTML as arXiv (`/html/ID`) and ar5iv (`/ar5iv/html/ID`) give them.
+
+Pages have the elements and classes that LaTeXML writes (brucemiller/LaTeXML, t/daemon); ar5iv sends
+to the page of the abstract where it has no more (dginev/ar5iv, src/main.rs).
+"""
 
 from __future__ import annotations
 
@@ -8,32 +12,46 @@ from collections.abc import Mapping
 from faulty import Answer, FaultyServer, Request
 
 PAGE = """<!DOCTYPE html><html><head><title>x</title><style>p {{}}</style></head><body>
-<nav class="ltx_page_navbar">Sign in</nav><div class="ltx_page_main"><article class="ltx_document">
+<nav class="ltx_page_navbar">Sign in</nav><div class="package-alerts">Licence: CC</div>
+<div class="ltx_page_main"><article class="ltx_document\tltx_authors_1line">
 <h1 class="ltx_title">{title}</h1><div class="ltx_authors"><img src="orcid.png" alt="o">A. Nobody
 </div><section class="ltx_section">{paragraphs}
 <p>The index is <math alttext="\\Gamma=1.7"><mi>G</mi><mn>17</mn></math>.</p></section>
 <section class="ltx_bibliography"><ul><li>Someone 1999, never to be read</li></ul></section>
 </article></div><script>alert("hi")</script></body></html>"""
+ABSTRACT = (
+    "<html><title>[{0}] A paper</title><body><p>" + "abstract words " * 300 + "</p></body></html>"
+)
+FATAL = "<p>Conversion to HTML had a Fatal error and exited abruptly.</p>"
+WALL = b"<html><head><title>arXiv reCAPTCHA</title></head><body>Are you a robot?</body></html>"
 
 
 class ArxivServer(FaultyServer):
     """Full texts.
 
     Attributes:
-        texts: identifier -> paragraphs.
-        asked: how often each identifier was asked for.
+        texts: identifier -> paragraphs; a page as it is where it is a string.
+        asked: how often each identifier was asked for at the first address.
     """
 
-    def __init__(self, texts: Mapping[str, list[str]]) -> None:
+    def __init__(self, texts: Mapping[str, list[str] | str]) -> None:
         self.texts = dict(texts)
         self.asked: Counter = Counter()
         super().__init__()
+        self.urls = (f"{self.url}/html", f"{self.url}/ar5iv/html")
 
     def respond(self, request: Request) -> Answer:
-        identifier = request.path.removeprefix("/html/")
+        place, _, identifier = request.path.partition("/html/")
+        if place == "/ar5iv":
+            return Answer(b"moved", status=307, headers={"Location": f"/abs/{identifier}"})
+        if request.path.startswith("/abs/"):
+            return Answer(ABSTRACT.format(request.path[5:]).encode(), "text/html; charset=utf-8")
         with self.lock:
             self.asked[identifier] += 1
-        if identifier not in self.texts:
-            return Answer(b"no HTML for it", "text/html", 404)
-        paragraphs = "".join(f'<p class="ltx_p">{text}</p>' for text in self.texts[identifier])
-        return Answer(PAGE.format(title="A paper", paragraphs=paragraphs).encode(), "text/html")
+        text = self.texts.get(identifier)
+        if text is None:
+            return Answer(f"No HTML for '{identifier}'".encode(), "text/html", 404)
+        if isinstance(text, list):
+            paragraphs = "".join(f'<p class="ltx_p">{part}</p>' for part in text)
+            text = PAGE.format(title="A paper", paragraphs=paragraphs)
+        return Answer(text.encode(), "text/html; charset=utf-8")

@@ -22,7 +22,10 @@ class ChatServer(FaultyServer):
         bodies: the JSON of every question, in whatever way it came.
         asked: how often each question was asked for an answer.
         key: the one that is demanded, or None.
+        refused: fields of a question that are refused (status 400), as newer models do.
         plain: refuse questions with a form for the answer, as servers do that know none.
+        end: `finish_reason` of an answer; "refusal" for a refusal in place of one.
+        limit: tokens that batches may have waiting; more, and a batch fails.
         files, batches: of the batch interface, by their ids.
         looks: how many looks at a batch find it still running.
         spoil: custom_id -> whether that line of a batch fails.
@@ -34,7 +37,10 @@ class ChatServer(FaultyServer):
         self.bodies: list[dict[str, Any]] = []
         self.asked: Counter = Counter()
         self.key: str | None = None
+        self.refused: set[str] = set()
         self.plain = False
+        self.end: Callable[[list[dict[str, str]]], str] = lambda messages: "stop"
+        self.limit: int | None = None
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
         self.looks = 1
@@ -53,6 +59,8 @@ class ChatServer(FaultyServer):
             refused = [name for name in UNSUPPORTED if name in body]
             if self.plain and refused:
                 return Answer.json({"detail": f"Unsupported fields in the request: {refused}"}, 422)
+            if refusal := self.refusal(body):
+                return Answer.json({"error": refusal}, 400)
             return Answer.json(self.complete(body))
         if path == "/files" and request.method == "POST":
             return self._file(request)
@@ -67,10 +75,20 @@ class ChatServer(FaultyServer):
             batch = self.batches[path.split("/")[2]]
             with self.lock:
                 batch["looks"] -= 1
-                if batch["looks"] < 0 and batch["status"] == "in_progress":
+                if batch["looks"] < 0 and batch["status"] == "finalizing":
                     self._end(batch)
+                elif batch["status"] in ("validating", "in_progress"):
+                    batch["status"] = "finalizing" if batch["looks"] <= 0 else "in_progress"
             return Answer.json(self._shown(batch))
         return Answer.json({"error": {"message": f"no such path {path}"}}, 404)
+
+    def refusal(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        """The error of a field that is refused, as OpenAI's models word it."""
+        for name in sorted(self.refused & set(body)):
+            other = ", use 'max_completion_tokens' instead" if name == "max_tokens" else ""
+            message = f"Unsupported parameter: '{name}' is not supported with this model{other}."
+            return {"message": message, "param": name, "code": "unsupported_parameter"}
+        return None
 
     def complete(self, body: dict[str, Any]) -> dict[str, Any]:
         """The completion of a question."""
@@ -81,11 +99,14 @@ class ChatServer(FaultyServer):
         text = content if isinstance(content, str) else json.dumps(content)
         size = sum(len(message["content"]) for message in body["messages"])
         usage = {"prompt_tokens": size // 4, "completion_tokens": len(text) // 4}
-        choice = {
-            "index": 0,
-            "finish_reason": "stop",
-            "message": {"role": "assistant", "content": text},
+        end = self.end(body["messages"])
+        message = {
+            "role": "assistant",
+            "content": text[: len(text) // 2] if end == "length" else text,
         }
+        if end == "refusal":
+            message, end = {"role": "assistant", "content": None, "refusal": "I will not."}, "stop"
+        choice = {"index": 0, "finish_reason": end, "message": message}
         return {
             "id": "chat-1",
             "object": "chat.completion",
@@ -131,7 +152,7 @@ class ChatServer(FaultyServer):
             "created_at": int(time.time()),
             "input_file_id": body["input_file_id"],
             "metadata": body.get("metadata"),
-            "status": "in_progress",
+            "status": "validating",
             "looks": self.looks,
         }
         return Answer.json(self._shown(self.batches[name]))
@@ -140,8 +161,26 @@ class ChatServer(FaultyServer):
         status, share = self.end_as.pop(0) if self.end_as else ("completed", 1.0)
         lines = [json.loads(line) for line in self.files[batch["input_file_id"]].splitlines()]
         good, bad = [], []
+        tokens = sum(len(m["content"]) for line in lines for m in line["body"]["messages"]) // 4
+        if self.limit is not None and tokens > self.limit:
+            message = (
+                f"Enqueued token limit reached for gpt-4o-mini in organization org. Limit: "
+                f"{self.limit:,} enqueued tokens. Please try again later."
+            )
+            error = {
+                "code": "token_limit_exceeded",
+                "message": message,
+                "line": None,
+                "param": None,
+            }
+            batch |= {"status": "failed", "errors": {"object": "list", "data": [error]}}
+            return
         for line in lines[: round(share * len(lines))]:
             entry = {"id": "r", "custom_id": line["custom_id"]}
+            if refusal := self.refusal(line["body"]):
+                answer = {"status_code": 400, "request_id": "q", "body": {"error": refusal}}
+                bad.append({**entry, "response": answer, "error": None})
+                continue
             if self.spoil(line["custom_id"]):
                 error = {"code": "server_error", "message": "it failed"}
                 bad.append({**entry, "response": None, "error": error})

@@ -81,7 +81,7 @@ class Sky:
                     "err_ellipse_r0": float(random.uniform(0.5, 3)),
                     "err_ellipse_r1": float(random.uniform(0.3, 0.5)),
                     "err_ellipse_ang": float(random.uniform(0, 180)),
-                    "pileup_flag": "FALSE",
+                    "pileup_flag": "F ",
                     "var_inter_prob_b": float(random.uniform(0, 1)),
                 }
             )
@@ -103,8 +103,8 @@ class Sky:
             "livetime": 1e4,
             "gti_mjd_obs": 52000.0 + obsid,
             "src_cnts_aper_b": float(random.uniform(20, 900)),
-            "sat_src_flag": "FALSE",
-            "streak_src_flag": "FALSE",
+            "sat_src_flag": "F ",
+            "streak_src_flag": "F ",
         }
         for column, kind in OBSERVATION.items():
             if column not in row and kind == "REAL":

@@ -49,7 +49,7 @@ class FaultyServer:
         url: where it listens.
         requests: all of them, in order, answered well or not.
         plan: faults of the next requests, taken from the front: a status, "drop", "truncate",
-            "html", "slow" (`slow` seconds), or None.
+            "html", "slow" (`slow` seconds), "drip" (a byte every 20 ms), an `Answer`, or None.
         rate: share of further requests that fail, drawn from `FAULTS` (the same for a seed).
         delay: s before every answer.
         retry_after: what a 429 asks for, s.
@@ -120,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
             fault = state.next_fault()
             state.requests.append(request)
             if fault is not None:
-                state.failures[fault] += 1
+                state.failures[fault if isinstance(fault, int | str) else "answer"] += 1
         if state.delay:
             time.sleep(state.delay)
         try:
@@ -142,9 +142,18 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "html":
             self.send(Answer(b"<html>please log in</html>", "text/html"))
             return
+        if isinstance(fault, Answer):
+            self.send(fault)
+            return
         if fault == "slow":
             time.sleep(self.state.slow)
         answer = self.state.respond(request)
+        if fault == "drip":
+            self.send(answer, 0)
+            for byte in answer.content:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.02)
+            return
         self.send(answer, len(answer.content) // 2 if fault == "truncate" else None)
 
     def send(self, answer: Answer, cut: int | None = None) -> None:

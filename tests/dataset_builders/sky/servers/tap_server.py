@@ -1,7 +1,10 @@
 """A TAP service over SQLite: VOTables out, uploads in, synchronous and asynchronous.
 
 ADQL as the builders write it is SQL that SQLite understands, but for TOP, schemas in table names
-and geometry, which are seen to here.
+and geometry, which are seen to here. What the real services refuse is refused: SIMBAD's grammar
+(gmantele/vollt, adqlGrammar.jj) sorts by output names alone; CSC's has neither geometry nor JOIN
+with several conditions, and answers `/sync` with a redirect. Tables follow astropy/pyvo's
+overflowstatus.xml and errorstatus.xml, and VOTables.jl's tap_results_and_error.
 """
 
 from __future__ import annotations
@@ -37,12 +40,14 @@ class TapServer(FaultyServer):
     """Tables that answer ADQL.
 
     Attributes:
+        kind: grammar and manners: "simbad" or "csc".
         queries: every ADQL text received, answered well or not.
         max_rows: the most rows that are ever sent; what is left out is an overflow.
         uploads: number of rows of each upload.
     """
 
-    def __init__(self, max_rows: int = 100_000) -> None:
+    def __init__(self, max_rows: int = 100_000, kind: str = "simbad") -> None:
+        self.kind = kind
         self.tables: dict[str, tuple[list[str], dict[str, str]]] = {}
         self.queries: list[str] = []
         self.uploads: list[int] = []
@@ -90,6 +95,13 @@ class TapServer(FaultyServer):
 
     def respond(self, request: Request) -> Answer:
         fields, files = _form(request)
+        if request.path.endswith("/sync") and self.kind == "csc":
+            name = f"r{len(self.jobs)}"
+            self.jobs[name] = {"phase": "EXECUTING", "fields": fields, "files": files}
+            return Answer(b"see there", status=303, headers={"Location": f"/tap/run/{name}"})
+        if "/tap/run/" in request.path:
+            job = self.jobs.pop(request.path.rsplit("/", 1)[1])
+            return self.run(job["fields"], job["files"])
         if request.path.endswith("/sync"):
             return self.run(fields, files)
         if "/async" not in request.path:
@@ -135,6 +147,8 @@ class TapServer(FaultyServer):
         query = fields["QUERY"]
         with self.busy:
             self.queries.append(query)
+            if refusal := self.refusal(query):
+                return Answer(_error(refusal), XML, 400)
             try:
                 for part in filter(None, fields.get("UPLOAD", "").split(";")):
                     name, source = part.split(",", 1)
@@ -153,7 +167,17 @@ class TapServer(FaultyServer):
                 for (table,) in tables:
                     self.database.execute(f"DROP TABLE {table}")
         units = {c: u for columns, known in self.tables.values() for c, u in known.items()}
-        return Answer(_votable(names, rows[:limit], len(rows) > limit, units), XML)
+        version = "1.2" if self.kind == "csc" else "1.4"
+        return Answer(_votable(names, rows[:limit], len(rows) > limit, units, version), XML)
+
+    def refusal(self, query: str) -> str | None:
+        """The words in which the real service refuses a query; None where it does not."""
+        if self.kind == "csc":
+            several = re.search(r"\bON\b[^()]*\bAND\b", query)
+            geometry = re.search(r"\b(CIRCLE|CONTAINS|POINT)\s*\(", query)
+            return "not found" if several or geometry else None
+        key = re.search(r"ORDER BY\s+(\w+\.\w+|\w+\()", query)
+        return f'Incorrect ADQL query: Encountered "." in {key[1]}' if key else None
 
     def upload(self, name: str, content: bytes) -> None:
         table = parse_single_table(io.BytesIO(content)).to_table()
@@ -214,7 +238,9 @@ def _form(request: Request) -> tuple[dict[str, str], dict[str, bytes]]:
     return {key.upper(): value for key, value in found.items()}, {}
 
 
-def _votable(names: list[str], rows: list[tuple], overflow: bool, units: dict[str, str]) -> bytes:
+def _votable(
+    names: list[str], rows: list[tuple], overflow: bool, units: dict[str, str], version: str
+) -> bytes:
     fields = []
     for place, name in enumerate(names):
         kinds = {type(row[place]) for row in rows} - {type(None)}
@@ -231,14 +257,16 @@ def _votable(names: list[str], rows: list[tuple], overflow: bool, units: dict[st
     )
     last = '<INFO name="QUERY_STATUS" value="OVERFLOW"/>' if overflow else ""
     return (
-        '<?xml version="1.0"?><VOTABLE version="1.3" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">'
-        '<RESOURCE type="results"><INFO name="QUERY_STATUS" value="OK"/><TABLE>'
+        f'<?xml version="1.0"?><VOTABLE version="{version}" '
+        f'xmlns="http://www.ivoa.net/xml/VOTable/v{version.replace("1.4", "1.3")}">'
+        '<RESOURCE type="results"><INFO name="QUERY_STATUS" value="OK"/><TABLE name="results">'
         f"{''.join(fields)}<DATA><TABLEDATA>{body}</TABLEDATA></DATA></TABLE>{last}</RESOURCE>"
         "</VOTABLE>"
     ).encode()
 
 
 def _error(message: str) -> bytes:
+    """An error as `errorstatus.xml` of pyvo has it."""
     return (
         '<?xml version="1.0"?><VOTABLE version="1.3" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">'
         '<RESOURCE type="results"><INFO name="QUERY_STATUS" value="ERROR">'

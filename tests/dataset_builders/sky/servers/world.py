@@ -40,7 +40,7 @@ class World:
                 for row in self.sky.detections
             }
         )
-        self.csc = self.sky.load(TapServer())
+        self.csc = self.sky.load(TapServer(kind="csc"))
         objects, papers, references = [], [], []
         for i, row in enumerate(self.sky.master):
             name = f"XYZ {1000 + i}"
@@ -83,8 +83,7 @@ class World:
         about = {
             100 + i: [paper["bibcode"] for paper in papers[2 * i : 2 * i + 2]] for i in range(n)
         }
-        resolved = {f"XYZ {1000 + i}": 100 + i for i in range(n)}
-        self.ads = AdsServer(known, resolved, about, token)
+        self.ads = AdsServer(known, about, token)
         # Every second paper is open.
         self.arxiv = ArxivServer(
             {
@@ -127,7 +126,7 @@ class World:
             "simbad_tap": f"{self.simbad.url}/tap",
             "archive": f"{self.archive.url}/csccli",
             "ads": self.ads.url,
-            "arxiv": (f"{self.arxiv.url}/html",),
+            "arxiv": self.arxiv.urls,
         }
 
     @property

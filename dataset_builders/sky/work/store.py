@@ -1,0 +1,365 @@
+"""Store of a build: items of work, their results and the answers of services in one SQLite file.
+
+Every item ends as got, absent or failed; none is forgotten. A commit is complete or absent,
+whatever kills the process, and a build that is started again takes up the items that are still
+wanted. The file keeps its rollback journal: the write-ahead log is unsafe on the network file
+systems where home folders of clusters live.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from hf_specclip.errors import SpecCLIPError
+
+FILE = "build.sqlite"
+FORMAT_VERSION = 2
+STATES = ("wanted", "got", "absent", "failed")
+ANSWERS = "recalled"
+# So many failures of a service one after another are taken for a service that is down.
+LOST = 3
+# Values in one SQL statement; builds of SQLite allow 999 at the least.
+_AT_ONCE = 400
+_BUSY_SECONDS = 120.0
+_SCHEMA = """CREATE TABLE items (
+    stage TEXT NOT NULL, id TEXT NOT NULL, state TEXT NOT NULL, why TEXT, payload TEXT NOT NULL,
+    result, PRIMARY KEY (stage, id)) WITHOUT ROWID"""
+_COLUMNS = "SELECT id, state, why, payload, result FROM items"
+
+
+class StoreError(SpecCLIPError, RuntimeError):
+    """A store that cannot be used; the message names the file and the way out."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item of work.
+
+    Attributes:
+        id: its name, unique in the stage.
+        state: one of `STATES`.
+        why: for absent and failed ones, the reason.
+        payload: the input of the work (JSON).
+        result: the outcome (JSON or bytes), None until got.
+    """
+
+    id: str
+    state: str
+    why: str | None
+    payload: Any
+    result: Any
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Outcome of an item that does not exist, with the reason."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Outcome of an item that failed; the fault of the `service`, or of the item itself."""
+
+    error: Exception
+    service: bool = True
+
+
+class Store:
+    """Items to fetch or make, stage by stage, and their results.
+
+    Args:
+        folder: of the build; the file is made where it is absent.
+
+    Raises:
+        StoreError: when the file is damaged, of another version or cannot be written; so do all
+            methods.
+
+    Examples:
+        >>> store = Store(folder)  # doctest: +SKIP
+        >>> store.add("spectra", {"1575.1.85": {}})  # doctest: +SKIP
+        >>> store.work("spectra", lambda items: ({i.id: fetch(i)} for i in items))
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.path = Path(folder) / FILE
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise self._unusable(problem) from None
+        with self._writing() as connection:
+            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                connection.execute(_SCHEMA)
+                connection.execute("CREATE INDEX items_by_state ON items (stage, state)")
+                connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+            stored = connection.execute("PRAGMA user_version").fetchone()[0]
+        if stored != FORMAT_VERSION:
+            raise StoreError(
+                f"{self.path} has format {stored}, this version writes {FORMAT_VERSION}: name "
+                "another work folder"
+            )
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes out of the folder; the system ends the lock with the process.
+
+        Raises:
+            StoreError: when another process is at work.
+        """
+        try:
+            with FileLock(self.path.with_suffix(".lock"), timeout=0):
+                yield
+        except Timeout:
+            raise StoreError(
+                f"another process works in {self.path.parent}: the services' rates are for all of "
+                "one user's processes, a second one would not be faster"
+            ) from None
+
+    def add(self, stage: str, items: Mapping[str, Any]) -> int:
+        """Want items; those there stay as they are, unless their payload has changed.
+
+        Args:
+            stage: kind of work.
+            items: id -> payload (JSON).
+
+        Returns:
+            Number of items that are new or changed.
+        """
+        with self._writing() as connection:
+            before = connection.total_changes
+            connection.executemany(
+                "INSERT INTO items VALUES (?, ?, 'wanted', NULL, ?, NULL) ON CONFLICT DO UPDATE "
+                "SET state = 'wanted', why = NULL, payload = excluded.payload, result = NULL "
+                "WHERE payload != excluded.payload",
+                [(stage, name, json.dumps(payload)) for name, payload in items.items()],
+            )
+            return connection.total_changes - before
+
+    def put(self, stage: str, outcomes: Mapping[str, Any]) -> None:
+        """Record outcomes in one commit: id -> result (JSON or bytes), `Absent` or `Failed`."""
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT INTO items VALUES (?, ?, ?, ?, '{}', ?) ON CONFLICT DO UPDATE "
+                "SET state = excluded.state, why = excluded.why, result = excluded.result",
+                [(stage, name, *_row(outcome)) for name, outcome in outcomes.items()],
+            )
+
+    def want_again(
+        self, stage: str, ids: Iterable[str] | None = None, state: str = "failed"
+    ) -> None:
+        """Want items again: those named, or all in a state."""
+        where, values = (
+            ("state = ?", [(state,)]) if ids is None else ("id = ?", [(i,) for i in ids])
+        )
+        with self._writing() as connection:
+            connection.executemany(
+                f"UPDATE items SET state = 'wanted', why = NULL WHERE stage = ? AND {where}",
+                [(stage, *value) for value in values],
+            )
+
+    def remove(self, stage: str, ids: Iterable[str] | None = None) -> None:
+        """Delete items: those named, or the whole stage."""
+        with self._writing() as connection:
+            if ids is None:
+                connection.execute("DELETE FROM items WHERE stage = ?", (stage,))
+            else:
+                rows = [(stage, name) for name in ids]
+                connection.executemany("DELETE FROM items WHERE stage = ? AND id = ?", rows)
+
+    def counts(self, stage: str) -> dict[str, int]:
+        """Count the items in each state, zeros included."""
+        query = "SELECT state, count(*) FROM items WHERE stage = ? GROUP BY state"
+        with self._open() as connection:
+            found = connection.execute(query, (stage,)).fetchall()
+        return {**dict.fromkeys(STATES, 0), **dict(found)}
+
+    def sums(self, stage: str, *keys: str) -> list[float]:
+        """Count the items got and sum numbers of their results: [count, sum, …]."""
+        columns = ["count(*)", *(f"total(json_extract(result, '$.{key}'))" for key in keys)]
+        query = f"SELECT {', '.join(columns)} FROM items WHERE stage = ? AND state = 'got'"
+        with self._open() as connection:
+            return [float(value) for value in connection.execute(query, (stage,)).fetchone()]
+
+    def items(self, stage: str, states: Sequence[str] = STATES) -> Iterator[Item]:
+        """Yield items in the order of their ids."""
+        last = ""
+        while found := self._after(stage, states, last, _AT_ONCE):
+            yield from found
+            last = found[-1].id
+
+    def got(self, stage: str) -> Iterator[tuple[str, Any]]:
+        """Yield id and result of the items got, in the order of their ids."""
+        return ((item.id, item.result) for item in self.items(stage, ("got",)))
+
+    def ids(self, stage: str, state: str = "got") -> set[str]:
+        """Return the ids of the items in a state."""
+        query = "SELECT id FROM items WHERE stage = ? AND state = ?"
+        with self._open() as connection:
+            return {name for (name,) in connection.execute(query, (stage, state))}
+
+    def results(self, stage: str, ids: Iterable[str]) -> dict[str, Any]:
+        """Return the results of those of these items that were got."""
+        names, found = list(dict.fromkeys(ids)), {}
+        with self._open() as connection:
+            for start in range(0, len(names), _AT_ONCE):
+                part = names[start : start + _AT_ONCE]
+                query = (
+                    f"{_COLUMNS} WHERE stage = ? AND state = 'got' AND id IN ({_marks(part)}) "
+                    "ORDER BY id"
+                )
+                rows = connection.execute(query, (stage, *part)).fetchall()
+                found.update({item.id: item.result for item in map(_item, rows)})
+        return found
+
+    def recall(self, question: Any, ask: Callable[[], Any]) -> Any:
+        """Return the answer to a question (JSON), asked once until `forget`.
+
+        An item may take several questions: killed after the third, a build asks the fourth next.
+        """
+        text = json.dumps(question, sort_keys=True)
+        key = hashlib.sha256(text.encode()).hexdigest()
+        found = self.results(ANSWERS, [key])
+        if key not in found:
+            found[key] = ask()
+            self.put(ANSWERS, found)
+        return found[key]
+
+    def forget(self) -> None:
+        """Drop the recalled answers: the items they were for are finished."""
+        self.remove(ANSWERS)
+
+    def work(
+        self,
+        stage: str,
+        do: Callable[[Sequence[Item]], Iterable[Mapping[str, Any]]],
+        progress: Callable[[int], object] = lambda n: None,
+        *,
+        at_once: int = 1,
+        workers: int = 1,
+        most: int | None = None,
+    ) -> None:
+        """Work on the wanted items of a stage, in the order of their ids.
+
+        Args:
+            stage: kind of work.
+            do: takes items and yields outcomes as `put` takes them; each yield is one commit.
+                Items without an outcome stay wanted.
+            progress: called with the number of items finished.
+            at_once: items handed out together.
+            workers: calls of `do` at once.
+            most: items to take, or None for all.
+
+        Raises:
+            Exception: whatever `do` raises, and the error of the service that failed `LOST` times
+                in a row; those items are wanted again. Calls under way end first.
+        """
+        streak: list[str] = []
+        lock = threading.Lock()
+
+        def run(items: Sequence[Item]) -> None:
+            for outcomes in do(items):
+                troubles = [
+                    name for name, o in outcomes.items() if isinstance(o, Failed) and o.service
+                ]
+                with lock:
+                    streak[:] = [*streak, *troubles] if troubles else []
+                    if len(streak) >= LOST:
+                        self.want_again(stage, streak)
+                        raise outcomes[troubles[-1]].error
+                self.put(stage, outcomes)
+                progress(len(outcomes))
+
+        last, taken = "", 0
+        running: set[Future[None]] = set()
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                while True:
+                    while len(running) < workers and (most is None or taken < most):
+                        items = self._after(stage, ("wanted",), last, at_once)
+                        if not items:
+                            break
+                        last, taken = items[-1].id, taken + len(items)
+                        running.add(pool.submit(run, items))
+                    if not running:
+                        return
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
+            finally:
+                wait(running)
+
+    # -- the file
+
+    def _after(self, stage: str, states: Sequence[str], last: str, n: int) -> list[Item]:
+        query = f"{_COLUMNS} WHERE stage = ? AND state IN ({_marks(states)}) AND id > ?"
+        with self._open() as connection:
+            values = (stage, *states, last, n)
+            rows = connection.execute(f"{query} ORDER BY id LIMIT ?", values).fetchall()
+        return [_item(row) for row in rows]
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """Open the file for a moment: a connection may cross neither threads nor forks."""
+        try:
+            connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+        except sqlite3.Error as error:
+            raise self._unusable(error) from None
+        try:
+            yield connection
+        except sqlite3.DatabaseError as error:
+            raise self._unusable(error) from None
+        finally:
+            connection.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Commit the writes of the block, or roll them back after an error."""
+        with self._open() as connection:
+            # IMMEDIATE takes the write lock at once: two writers cannot wait for each other.
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection  # an error closes the connection, which rolls back
+            connection.execute("COMMIT")
+
+    def _unusable(self, error: Exception) -> StoreError:
+        text = str(error)
+        ways = {
+            "malformed|not a database": "move it away; files that were fetched are found again",
+            "full|disk I/O": "make room on the disk and run again; nothing is lost",
+            "locked": "another process holds it: wait for that one, then run again",
+        }
+        for words, way in ways.items():
+            if any(word in text for word in words.split("|")):
+                return StoreError(f"store {self.path}: {text}; {way}")
+        return StoreError(f"store {self.path}: {text}; name a work folder that you may write to")
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ",".join("?" * len(values))
+
+
+def _row(outcome: Any) -> tuple[str, str | None, Any]:
+    if isinstance(outcome, Absent):
+        return "absent", outcome.why, None
+    if isinstance(outcome, Failed):
+        return "failed", str(outcome.error), None
+    return "got", None, outcome if isinstance(outcome, bytes) else json.dumps(outcome)
+
+
+def _item(row: Sequence[Any]) -> Item:
+    name, state, why, payload, result = row
+    result = json.loads(result) if isinstance(result, str) else result
+    return Item(name, state, why, json.loads(payload), result)
+
+
+__all__ = ["ANSWERS", "LOST", "STATES", "Absent", "Failed", "Item", "Store", "StoreError"]

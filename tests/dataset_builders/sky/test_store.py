@@ -1,0 +1,111 @@
+"""The store: nothing is done twice, nothing is forgotten, whatever is killed."""
+
+import os
+import sqlite3
+import threading
+
+import pytest
+from worker import fork_worker
+
+from specclip_datasets.sky.services.polite_session import ServiceError
+from specclip_datasets.sky.work.store import Absent, Failed, Store, StoreError
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "work")
+
+
+def test_items_end_in_one_of_three_ways(store):
+    assert store.add("spectra", {str(i): {"n": i} for i in range(5)}) == 5
+    assert store.add("spectra", {"0": {"n": 0}, "5": {"n": 5}}) == 1
+    error = ServiceError("answered 500")
+    taken = []
+
+    def do(items):
+        taken.append([(item.id, item.payload["n"]) for item in items])
+        yield {"0": ["file"], "1": Absent("no such file"), "2": Failed(error), "3": b"\0bytes"}
+
+    store.work("spectra", do, at_once=4, most=4)
+    assert taken == [[(str(i), i) for i in range(4)]]
+    assert store.counts("spectra") == {"wanted": 2, "got": 2, "absent": 1, "failed": 1}
+    by_id = {item.id: item for item in store.items("spectra")}
+    assert (by_id["0"].result, by_id["3"].result) == (["file"], b"\0bytes")
+    assert (by_id["1"].why, by_id["2"].why) == ("no such file", "answered 500")
+    store.want_again("spectra")
+    assert store.ids("spectra", "wanted") == {"2", "4", "5"}
+    # A changed payload is wanted again, an equal one is not.
+    assert store.add("spectra", {"0": {"n": "other"}, "3": {"n": 3}}) == 1
+    assert store.ids("spectra") == {"3"}
+
+
+def test_threads_take_each_item_once(store):
+    store.add("s", {f"{i:03d}": i for i in range(60)})
+    seen, lock = [], threading.Lock()
+
+    def do(items):
+        with lock:
+            seen.extend(item.id for item in items)
+        yield {item.id: 1 for item in items}
+
+    store.work("s", do, at_once=2, workers=4)
+    assert sorted(seen) == [f"{i:03d}" for i in range(60)]
+    assert store.sums("s") == [60.0]
+
+
+def test_a_service_that_fails_in_a_row_stops_the_stage_and_blames_no_item(store):
+    store.add("s", {f"{i}": {} for i in range(9)})
+
+    def do(items):
+        for item in items:
+            fine = item.id in "02"
+            yield {item.id: 1 if fine else Failed(ServiceError("down"), service=item.id != "1")}
+
+    with pytest.raises(ServiceError, match="down"):
+        store.work("s", do, at_once=9)
+    assert store.counts("s") == {"wanted": 6, "got": 2, "absent": 0, "failed": 1}
+
+
+def test_answers_are_recalled_until_they_are_forgotten(store):
+    asked = []
+
+    def ask():
+        asked.append(1)
+        return {"rows": len(asked)}
+
+    assert store.recall(["q", 1], ask) == Store(store.path.parent).recall(["q", 1], ask)
+    store.forget()
+    assert store.recall(["q", 1], ask) == {"rows": 2}
+
+
+def test_a_killed_process_leaves_what_it_committed(store):
+    store.add("s", {f"{i}": {} for i in range(9)})
+
+    def die():
+        def do(items):
+            yield {items[0].id: 1}
+            yield {items[1].id: 1}
+            os.kill(os.getpid(), 9)
+
+        with store.alone():
+            store.work("s", do, at_once=3)
+
+    worker = fork_worker(die)
+    worker.join(60)
+    assert worker.exitcode == -9
+    assert store.ids("s") == {"0", "1"}
+    with store.alone():  # its lock went with it
+        store.work("s", lambda items: ({item.id: 1} for item in items), at_once=4)
+        with pytest.raises(StoreError, match="another process works in"), store.alone():
+            pass
+    assert store.counts("s")["got"] == 9
+
+
+def test_files_that_cannot_be_used_are_named_with_the_way_out(store, tmp_path):
+    (tmp_path / "build.sqlite").write_bytes(b"no database, but long enough to be looked at" * 50)
+    with pytest.raises(StoreError, match=r"build\.sqlite: .*move it away"):
+        Store(tmp_path)
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("PRAGMA user_version = 9")
+    with pytest.raises(StoreError, match="has format 9"):
+        Store(store.path.parent)
