@@ -161,10 +161,10 @@ def _read(folder: Path) -> XRaySpectrum:
 
 def _side_files(
     source: Path, spectra: dict[Path, list[XRaySpectrum]], responses: dict[Path, str]
-) -> dict[str, Path]:
+) -> dict[str, Any]:
     """Return the side files that the header does not name, where there is one of each type."""
     read = spectra[source]
-    side_files = {}
+    side_files: dict[str, Any] = {}
     for response_type in ("arf", "rmf"):
         paths = [path for path, type_ in responses.items() if type_ == response_type]
         if len(paths) == 1 and getattr(read[0], response_type) is None:

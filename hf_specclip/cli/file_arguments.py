@@ -33,6 +33,11 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
     sides.add_argument("--arf", help="effective area (only with a single FILE)")
     sides.add_argument("--rmf", help="redistribution matrix (only with a single FILE)")
     sides.add_argument("--background", help="background spectrum (only with a single FILE)")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse files whose checksums or TOTCTS do not hold (default: note it)",
+    )
 
 
 class SpectrumReader:
@@ -56,6 +61,7 @@ class SpectrumReader:
     ):
         self.files, self.is_name, self.need_energies = arguments.files, is_name, need_energies
         self.sides = {name: getattr(arguments, name) for name in ("arf", "rmf", "background")}
+        self.strict = arguments.strict
         if len(self.files) > 1 and any(self.sides.values()):
             raise ValueError("--arf, --rmf and --background go with a single FILE")
         self.status = 0
@@ -70,7 +76,7 @@ class SpectrumReader:
                 yield file, Origin(file)
                 continue
             try:
-                spectra = iter_spectra(file, **self.sides)
+                spectra = iter_spectra(file, **self.sides, strict=self.strict)
                 first = list(islice(spectra, 2))
                 for row, spectrum in enumerate(chain(first, spectra)):
                     origin = Origin(file, row if len(first) > 1 else None)

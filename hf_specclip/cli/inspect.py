@@ -73,7 +73,8 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if any(parts):
         yield "instrument", " ".join(part for part in parts if part)
     yield "exposure", f"{facts['exposure_s']:,.1f} s"
-    yield "channels", f"{facts['channels']:,}, {_energies(facts)}"
+    bad = f", {facts['bad_channels']:,} bad (QUALITY) left out" if facts["bad_channels"] else ""
+    yield "channels", f"{facts['channels']:,}{bad}, {_energies(facts)}"
     known = facts["energy_range_kev"] is not None
     band = f", {facts['counts_0.5_8kev']:,} at 0.5–8 keV" if known else ""
     yield "counts", f"{facts['total_counts']:,} in all{band}"

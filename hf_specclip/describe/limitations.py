@@ -21,6 +21,7 @@ TRAINED_COUNTS = (20, 60_000)
 TRAINED_EXPOSURE = (1_500.0, 190_000.0)
 TRAINED_AREA = (340.0, 750.0)
 TRAINED_ENERGIES = (0.5, 7.0)
+_MOST_BAD_KEV = 0.5
 _FEW_COUNTS = 100
 # Frame of six ACIS chips, s, where a file does not state it.
 _ACIS_FRAME = 3.2
@@ -63,7 +64,8 @@ def find_limitations(
         needs_area: the model divides counts by the effective area.
     """
     radius, camera = _aperture_radius(spectrum), spectrum.camera
-    found = [*instrument_limitations(spectrum, needs_area=needs_area), *_energies(facts)]
+    found = [*instrument_limitations(spectrum, needs_area=needs_area), *_content(spectrum)]
+    found += _energies(facts, spectrum)
     found += [*_amount(facts, camera), *_pile_up(facts, camera, radius)]
     return (*found, *_extent(facts, radius))
 
@@ -120,13 +122,28 @@ def instrument_limitations(
         yield Limitation(text, () if spectrum.has_area else INFERRED)
 
 
-def _energies(facts: Mapping[str, Any]) -> Iterator[Limitation]:
+def _content(spectrum: XRaySpectrum) -> Iterator[Limitation]:
+    if spectrum.hduclas2 == "BKG":
+        yield Limitation("the file marks itself as a background (HDUCLAS2 = BKG)")
+    elif not spectrum.are_poisson:
+        net = spectrum.hduclas2 == "NET"
+        why = "the background is subtracted already (HDUCLAS2 = NET)" if net else "POISSERR = F"
+        text = f"no Poisson counts ({why}), as the model needs: give the spectrum before that"
+        yield Limitation(text, INFERRED)
+
+
+def _energies(facts: Mapping[str, Any], spectrum: XRaySpectrum) -> Iterator[Limitation]:
     low, high = facts["energy_range_kev"]
     if low > TRAINED_ENERGIES[0] + 0.1 or high < TRAINED_ENERGIES[1] - 0.5:
         text = (
             f"the channels cover {low:.2g}–{high:.2g} keV, not "
             f"{TRAINED_ENERGIES[0]:g}–{TRAINED_ENERGIES[1]:g} keV"
         )
+        yield Limitation(text, EVERYTHING)
+    share = 1.0 - float(spectrum.good_share(np.array(TRAINED_ENERGIES))[0])
+    lost = share * (TRAINED_ENERGIES[1] - TRAINED_ENERGIES[0])
+    if lost > _MOST_BAD_KEV:
+        text = f"bad channels (QUALITY) take {lost:.2g} keV of 0.5–7 keV, which the model needs"
         yield Limitation(text, EVERYTHING)
 
 

@@ -219,7 +219,7 @@ def _response_of(spectrum: XRaySpectrum) -> tuple[np.ndarray, np.ndarray]:
     matrix: np.ndarray = rmf.dense()[rows] * np.asarray(spectrum.areascal, np.float32)
     if spectrum.arf is not None:
         matrix = matrix * spectrum.arf.on(rmf.energy_edges)[rows, None]
-    shares = overlap_fractions(spectrum.channel_edges, grid)
+    shares = overlap_fractions(spectrum.channel_edges, grid) * spectrum.good[:, None]
     return edges[: len(matrix) + 1], matrix.astype(np.float64) @ shares
 
 
@@ -239,7 +239,7 @@ def nominal_response(spectrum: XRaySpectrum, grid: np.ndarray) -> tuple[np.ndarr
     area = spectrum.arf.at(np.clip(centres, grid[0] + 0.01, grid[-1] - 0.01))
     sigma = torch.from_numpy(_resolution(centres) / 2.3548)[:, None]
     below = torch.special.ndtr((torch.tensor(grid) - torch.from_numpy(centres)[:, None]) / sigma)
-    return edges, area[:, None] * np.diff(below.numpy(), axis=1)
+    return edges, area[:, None] * np.diff(below.numpy(), axis=1) * spectrum.good_share(grid)
 
 
 @lru_cache(maxsize=16)

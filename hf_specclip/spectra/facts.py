@@ -26,7 +26,7 @@ def spectrum_facts(spectrum: XRaySpectrum) -> dict[str, Any]:
     not to publish.
     """
     background = spectrum.background_counts
-    edges = spectrum.energy_edges
+    edges, good = spectrum.energy_edges, spectrum.good
     return {
         **{name: getattr(spectrum, name) for name in _OBSERVATION},
         "target_ra": None if spectrum.target is None else spectrum.target[0],
@@ -36,8 +36,9 @@ def spectrum_facts(spectrum: XRaySpectrum) -> dict[str, Any]:
         "channels": len(spectrum.counts),
         "energy_range_kev": None if edges is None else [float(edges[0]), float(edges[-1])],
         "energy_from": spectrum.energy_from,
-        "total_counts": int(spectrum.counts.sum()),
-        "background_total_counts": None if background is None else int(background.sum()),
+        "bad_channels": int((~good).sum()),
+        "total_counts": int(spectrum.counts[good].sum()),
+        "background_total_counts": None if background is None else int(background[good].sum()),
         **_facts_of_band(spectrum),
         "arf": _name(spectrum.arf),
         "rmf": _name(spectrum.rmf),

@@ -86,15 +86,17 @@ def group_rates(
     if not inside.size:
         raise ValueError(f"no channel lies in {low:g}–{high:g} keV")
     part = slice(inside[0], inside[-1] + 1)
-    starts = group_channels(spectrum.counts[part], _least(spectrum.counts[part], group_counts))
+    good = spectrum.good[part]
+    observed = np.where(good, spectrum.counts[part], 0)
+    starts = group_channels(observed, _least(observed, group_counts))
     group_edges = edges[part.start : part.stop + 1][np.append(starts, inside.size)]
-    per_rate = spectrum.exposure * np.diff(group_edges)
+    per_rate = spectrum.exposure * _good_widths(spectrum, part, starts)
 
-    counts = np.add.reduceat(spectrum.counts[part], starts)
+    counts = np.add.reduceat(observed, starts)
     lower, upper = poisson_errors(counts)
     expected, variance = np.zeros(counts.size), np.zeros(counts.size)
     if spectrum.background_counts is not None:
-        region = spectrum.background_counts[part]
+        region = np.where(good, spectrum.background_counts[part], 0)
         scale = np.broadcast_to(spectrum.background_scale, spectrum.counts.shape)[part]
         expected = np.add.reduceat(region * scale, starts)
         variance = np.add.reduceat(region * scale**2, starts)
@@ -141,11 +143,22 @@ def _background(
     spectrum: XRaySpectrum, part: slice, asked: int | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     assert spectrum.background_counts is not None
-    region = spectrum.background_counts[part]
+    region = np.where(spectrum.good[part], spectrum.background_counts[part], 0)
     scaled = region * np.broadcast_to(spectrum.background_scale, spectrum.counts.shape)[part]
     starts = group_channels(region, _least(region, asked))
     edges = spectrum.channel_edges[part.start : part.stop + 1][np.append(starts, region.size)]
-    return edges, np.add.reduceat(scaled, starts) / (spectrum.exposure * np.diff(edges))
+    return edges, np.add.reduceat(scaled, starts) / (
+        spectrum.exposure * _good_widths(spectrum, part, starts)
+    )
+
+
+def _good_widths(
+    spectrum: XRaySpectrum, part: slice, starts: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the widths (keV) of groups without their bad channels; infinite for none but bad."""
+    widths = np.diff(spectrum.channel_edges)[part] * spectrum.good[part]
+    total = np.add.reduceat(widths, starts)
+    return np.where(total > 0, total, np.inf)
 
 
 def _least(counts: NDArray[np.int64], asked: int | None) -> int:
@@ -167,7 +180,8 @@ def _default_range(spectrum: XRaySpectrum) -> tuple[float, float]:
     edges = spectrum.channel_edges
     if spectrum.camera.chandra and edges[0] < 8 and edges[-1] > 0.5:
         return max(0.5, edges[0]), min(8.0, edges[-1])
-    share = np.cumsum(spectrum.counts) / max(spectrum.counts.sum(), 1)
+    counts = np.where(spectrum.good, spectrum.counts, 0)
+    share = np.cumsum(counts) / max(counts.sum(), 1)
     first = int(np.searchsorted(share, 0.005))
     last = int(np.searchsorted(share, 0.995))
     if last <= first:

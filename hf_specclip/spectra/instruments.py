@@ -129,16 +129,16 @@ def identify(
         (_UNKNOWN,),
     )
     # A detector may be named by either keyword; the one that resolves least decides.
-    found = [_camera_of(known, word) for word in (camera_word, detector_word) if word]
-    found = found or [_camera_of(known, "")]
-    entry = next((each for each in found if each.band is None), found[0])
+    named = [(_camera_of(known, word), word) for word in (camera_word, detector_word) if word]
+    named = named or [(_camera_of(known, ""), "")]
+    entry, camera = next((each for each in named if each[0].band is None), named[0])
     in_beam = None if grating_word in _NO_GRATING else grating_word
     wide = chandra and in_beam is not None and (channels or 0) > ACIS_CHANNELS
     dispersed = order is not None or entry.dispersive or wide
     acis = (chandra or not telescope_word) and entry.band is not None
     if camera_word or detector_word:
         acis = acis and any(word.startswith("ACIS") for word in (camera_word, detector_word))
-    name = [telescope, instrument or detector, in_beam, order if order != DISPERSED else None]
+    name = [telescope, camera, in_beam, order if order != DISPERSED else None]
     return Instrument(
         name=" ".join(str(part).strip() for part in name if part),
         chandra=chandra,

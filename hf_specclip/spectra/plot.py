@@ -184,7 +184,7 @@ def _dress(
         parts.append(f"region {spectrum.region_id}")
     kiloseconds = spectrum.exposure / 1e3
     parts.append(f"{kiloseconds:,.0f} ks" if kiloseconds >= 100 else f"{kiloseconds:.3g} ks")
-    parts.append(f"{int(spectrum.counts.sum()):,} counts")
+    parts.append(f"{int(spectrum.counts[spectrum.good].sum()):,} counts")
     title = plain(" · ".join(p for p in parts if p))
     ax.set_title(title, loc="left", fontsize="medium", color=_INK)
     handles, labels = ax.get_legend_handles_labels()

@@ -36,7 +36,7 @@ def draw_fit(spectrum: XRaySpectrum, result: FitResult, figure: Any) -> Any:
         energy_range=result.energy_range,
         group_counts=result.group_counts,
     )
-    groups, edges, rate, error = noticed.rates(0, spectrum.energy_edges)
+    groups, edges, rate, error = noticed.rates(0, spectrum.channel_edges)
     centre = np.sqrt(edges[:, 0] * edges[:, 1])
     sides = np.array([centre - edges[:, 0], edges[:, 1] - centre])
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))

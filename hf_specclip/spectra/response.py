@@ -36,6 +36,7 @@ class EffectiveArea:
         area: (n,) cm², not negative; an astropy quantity is converted.
         exposure: s, where the file states one.
         path: file it was read from, or None.
+        notes: what is wrong with that file although it can be used, such as its checksums.
 
     Raises:
         ValueError: shapes that do not fit, edges that do not ascend, an area that is negative,
@@ -46,6 +47,7 @@ class EffectiveArea:
     area: NDArray[np.float64]
     exposure: float | None = None
     path: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         edges, area = self.energy_edges, self.area
@@ -106,6 +108,7 @@ class RedistributionMatrix:
             leaves it to the sums of the rows.
         channels: (n_channels,) channel numbers, descending where energies do; None where unknown.
         path: file it was read from, or None.
+        notes: what is wrong with that file although it can be used.
 
     Raises:
         ValueError: shapes that do not fit, edges that do not ascend, elements that are not finite
@@ -121,7 +124,9 @@ class RedistributionMatrix:
         includes_area: bool | None = None,
         channels: ArrayLike | None = None,
         path: str | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
+        self.notes = notes
         self.energy_edges = ascending_edges(energy_edges, "energy_edges").copy()
         self.channel_edges = ascending_edges(channel_edges, "channel_edges").copy()
         self.channels = None if channels is None else np.array(channels, dtype=np.int64)
@@ -267,6 +272,12 @@ class RedistributionMatrix:
             row, column = np.nonzero(dense)
             matrix = SparseRows(row.astype(np.int32), column.astype(np.int32), dense[row, column])
         largest = matrix.value.max(initial=0)
+        for name, index, size in (
+            ("rows", matrix.row, self.n_energies),
+            ("columns", matrix.column, self.n_channels),
+        ):
+            if index.size and not (index.min() >= 0 and index.max() < size):
+                raise ValueError(f"{name} of the matrix must be from 0 to {size - 1}")
         if not ((matrix.value >= -largest) & (matrix.value < _LARGEST_AREA)).all():
             raise ValueError(f"matrix elements must be from 0 to {_LARGEST_AREA:g}")
         return matrix

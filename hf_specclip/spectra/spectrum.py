@@ -12,13 +12,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from .instruments import Instrument, identify
 from .ogip.errors import SpectrumFileError
-from .rebin import ascending_edges, background_seed, deal_counts, detection_seed, energy_grid
+from .rebin import (
+    ascending_edges,
+    background_seed,
+    deal_counts,
+    detection_seed,
+    energy_grid,
+    overlap_fractions,
+)
 
 if TYPE_CHECKING:
     from .response import EffectiveArea, RedistributionMatrix
 
 __all__ = ["XRaySpectrum"]
 
+_ARRAYS = dict.fromkeys(("quality", "background_quality", "grouping", "channels"), np.int64) | (
+    dict.fromkeys(("stat_error", "systematic_error"), np.float64)
+)
+# OGIP 92-007: bad by the software, bad by the user.
+_BAD = (1, 5)
 _OBSERVATION = ("source_name", "obsid", "obi", "region_id", "ra", "dec", "detector")
 # The contract keeps counts as int32; no X-ray observation comes near it.
 MAX_TOTAL_COUNTS = 2**31 - 1
@@ -44,9 +56,14 @@ class XRaySpectrum:
         background_backscal, background_areascal: the same for the background.
         arf: effective area, or None.
         rmf: redistribution matrix, or None.
-        quality, grouping: (n,) OGIP flags, or None; kept, never applied.
+        quality, background_quality: (n,) OGIP flags, or None. Channels of quality 1 or 5 (bad) are
+            left out of all that is made of the counts, see `good`; the counts are kept.
+        grouping: (n,) OGIP flags, or None; kept, never applied.
         stat_error: (n,) statistical error in counts where the file states one, or None.
+        systematic_error: (n,) error as a fraction of the counts, or None.
         poisson_errors: the file's POISSERR, or None.
+        hduclas2: ``NET`` where the background is subtracted from the counts already, ``BKG`` for
+            a background, else None.
         channels: (n,) channel numbers of the file (descending where energies descend), or None.
         source_name: the catalogue's name, or the header's OBJECT (often the target's), or None.
         obsid, obi, region_id: the detection in the Chandra Source Catalog, or None.
@@ -82,9 +99,12 @@ class XRaySpectrum:
     arf: EffectiveArea | None = None
     rmf: RedistributionMatrix | None = None
     quality: NDArray[np.int64] | None = None
+    background_quality: NDArray[np.int64] | None = None
     grouping: NDArray[np.int64] | None = None
     stat_error: NDArray[np.float64] | None = None
+    systematic_error: NDArray[np.float64] | None = None
     poisson_errors: bool | None = None
+    hduclas2: str | None = None
     channels: NDArray[np.int64] | None = None
     source_name: str | None = None
     obsid: int | None = None
@@ -131,9 +151,8 @@ class XRaySpectrum:
         if np.max(self.background_scale) > MAX_RATIO:
             raise ValueError(f"a background_scale of {np.max(self.background_scale):g} is no area")
 
-        for name in ("quality", "grouping", "channels", "stat_error"):
+        for name, dtype in _ARRAYS.items():
             if getattr(self, name) is not None:
-                dtype = np.float64 if name == "stat_error" else np.int64
                 values = np.array(getattr(self, name), dtype=dtype)
                 if values.shape != (n,):
                     raise ValueError(f"{name} must have shape ({n},), not {values.shape}")
@@ -150,7 +169,7 @@ class XRaySpectrum:
     def __repr__(self) -> str:
         edges = self.energy_edges
         parts = [
-            f"{int(self.counts.sum())} counts in {self.counts.size} channels",
+            f"{int(self.counts[self.good].sum())} counts in {self.counts.size} channels",
             "energies unknown" if edges is None else f"{edges[0]:.4g}–{edges[-1]:.4g} keV",
             f"{self.exposure:.6g} s",
         ]
@@ -195,6 +214,32 @@ class XRaySpectrum:
             self.order,
             self.counts.size,
         )
+
+    @property
+    def are_poisson(self) -> bool:
+        """True for counts with the errors of Poisson counts.
+
+        Not where the background is subtracted already, nor where the file denies it (POISSERR = F)
+        and states other errors than those of its counts: √N, or those of Gehrels (1986), which
+        CIAO writes beside counts.
+        """
+        if self.hduclas2 == "NET":
+            return False
+        if self.poisson_errors is not False or self.stat_error is None:
+            return True
+        usual = np.sqrt(self.counts), 1.0 + np.sqrt(self.counts + 0.75)
+        used = self.good & (self.counts > 0)
+        stated = self.stat_error[used]
+        return any(np.allclose(stated, errors[used], rtol=0.02) for errors in usual)
+
+    @property
+    def good(self) -> NDArray[np.bool_]:
+        """True for channels that neither source nor background flags bad (QUALITY 1, 5), (n,)."""
+        good = np.ones(self.counts.size, dtype=bool)
+        for flags in (self.quality, self.background_quality):
+            if flags is not None:
+                good &= ~np.isin(flags, _BAD)
+        return good
 
     @property
     def has_area(self) -> bool:
@@ -246,8 +291,9 @@ class XRaySpectrum:
             `deal_counts` (zeros where there is no background); ``background_scale`` float (where
             it varies with the channel, the mean weighted by the background's counts; 0 without a
             background); ``exposure`` s; ``effective_area`` (n_bins,) float32 cm² at the bin
-            centres (AREASCAL included), or None; ``source_name``, ``obsid``, ``obi``,
-            ``region_id``, ``ra``, ``dec``, ``detector``, None where unknown.
+            centres (AREASCAL included, less the share of bad channels), or None;
+            ``source_name``, ``obsid``, ``obi``, ``region_id``, ``ra``, ``dec``, ``detector``, None
+            where unknown.
 
         Raises:
             ValueError: a grid that is not ascending, or unknown energies of the channels.
@@ -258,13 +304,15 @@ class XRaySpectrum:
         background = np.zeros(n_bins, dtype=np.int64)
         if self.background_counts is not None:
             region_seed = background_seed(seed)
-            background = deal_counts(self.background_counts, self.channel_edges, edges, region_seed)
+            region = np.where(self.good, self.background_counts, 0)
+            background = deal_counts(region, self.channel_edges, edges, region_seed)
+        counts = np.where(self.good, self.counts, 0)
         return {
-            "counts": deal_counts(self.counts, self.channel_edges, edges, seed).astype(np.int32),
+            "counts": deal_counts(counts, self.channel_edges, edges, seed).astype(np.int32),
             "background_counts": background.astype(np.int32),
             "background_scale": self._mean_background_scale(edges),
             "exposure": self.exposure,
-            "effective_area": self._effective_area(centres),
+            "effective_area": self._effective_area(centres, edges),
             **{name: getattr(self, name) for name in _OBSERVATION},
         }
 
@@ -289,18 +337,28 @@ class XRaySpectrum:
         if isinstance(scale, float) or self.background_counts is None:
             return float(scale)
         inside = (self.channel_edges[1:] > edges[0]) & (self.channel_edges[:-1] < edges[-1])
+        inside &= self.good
         weights = np.where(inside, self.background_counts, 0)
         if not weights.any():
             weights = np.where(inside.any(), inside, True).astype(np.int64)
         return float(np.average(scale, weights=weights))
 
-    def _effective_area(self, energies: NDArray[Any]) -> NDArray[np.float32] | None:
+    def good_share(self, edges: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the share of each bin (m,) of `edges` (m + 1,) that no bad channel covers."""
+        bad = np.diff(self.channel_edges) * ~self.good
+        return 1.0 - bad @ overlap_fractions(self.channel_edges, edges) / np.diff(edges)
+
+    def _effective_area(
+        self, energies: NDArray[Any], edges: NDArray[Any]
+    ) -> NDArray[np.float32] | None:
         if self.arf is not None:
             area = self.arf.at(energies)
         elif self.rmf is not None and self.has_area:
             area = self.rmf.effective_area.at(energies)
         else:
             return None
+        if not self.good.all():
+            area = area * self.good_share(edges)
         if isinstance(self.areascal, np.ndarray):
             centres = (self.channel_edges[:-1] + self.channel_edges[1:]) / 2
             return (area * np.interp(energies, centres, self.areascal)).astype(np.float32)

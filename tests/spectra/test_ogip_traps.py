@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.io import fits
 from ogip_writer import (
     AREA,
     CHANNEL_EDGES,
@@ -31,6 +32,8 @@ from hf_specclip.spectra import (
     read_spectra,
     read_spectrum,
 )
+from hf_specclip.spectra.facts import spectrum_facts
+from hf_specclip.spectra.grouped_rates import group_rates
 
 CHANDRA = {"TELESCOP": "CHANDRA", "INSTRUME": "ACIS", "CHANTYPE": "PI", "DETCHANS": 1024}
 
@@ -177,7 +180,11 @@ def test_catalogue_file_with_its_background_inside(tmp_path):
         if not file.exists():
             continue
         spectrum = read_spectrum(file)
-        assert_is_the_set(spectrum)
+        # Neither response is that of the header, which is said.
+        assert [re.findall(r"N\d{3}", note) for note in spectrum.notes] == [
+            ["N002", "N001"], ["N002", "N003"]
+        ]  # fmt: skip
+        assert_is_the_set(spectrum.replace(notes=()))
         assert (spectrum.obsid, spectrum.obi, spectrum.region_id) == (1575, 1, 85)
         assert (spectrum.ra, spectrum.dec) == (10.63, 41.33)
         assert spectrum.source_name is None  # OBJECT is 'CSC' in all of them
@@ -205,11 +212,35 @@ def test_hdu_order_is_arbitrary(tmp_path):
     assert_is_the_set(read_spectrum(path))
 
 
-def test_a_background_file_is_a_spectrum_too(tmp_path):
+def test_a_background_taken_for_a_source_is_noted(tmp_path):
     path = write(tmp_path / "b.pha", spectrum_hdu(background=True, header=CHANDRA))
     spectrum = read_spectrum(path)
     assert spectrum.counts.sum() == COUNTS.sum()
     assert spectrum.background_counts is None
+    assert "HDUCLAS2 = BKG" in spectrum.notes[0]
+
+
+def test_a_named_response_that_is_replaced_is_noted(tmp_path):
+    write_set(tmp_path)
+    header = {"ANCRFILE": "best.arf", "RESPFILE": "src.rmf", "BACKFILE": "src_bg.pha"}
+    spectrum = read_spectrum(write(tmp_path / "src.pha", spectrum_hdu(header=header)))
+    [note] = spectrum.notes
+    assert note == "ARF 'best.arf' (ANCRFILE) is not beside the file: 'src.arf' is taken for it"
+    assert_is_the_set(spectrum.replace(notes=()))
+
+
+def test_the_matrix_is_that_of_the_file_that_was_read(tmp_path, monkeypatch):
+    """Its elements are unpacked later: from the same file, wherever the process has gone."""
+    path = write_set(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    spectrum = read_spectrum(path.name)
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir("other")
+    assert np.allclose(spectrum.rmf.dense(), matrix())
+    spectrum = read_spectrum(path)
+    write(tmp_path / "src.rmf", matrix_hdu(GROUPS[::-1]), ebounds_hdu())
+    with pytest.raises(SpectrumFileError, match=r"src.rmf: has changed since"):
+        spectrum.rmf.dense()
 
 
 def test_background_file_that_marks_its_background(tmp_path):
@@ -431,9 +462,119 @@ def test_scalings_per_channel(tmp_path):
     assert np.allclose(spectrum.fold(photons), source * (AREA @ matrix()))
 
 
-def test_scalings_default_to_one(tmp_path):
+def test_absent_scalings_are_one_and_noted(tmp_path):
     spectrum = read_spectrum(write_set(tmp_path, BACKSCAL=None, AREASCAL=None))
     assert (spectrum.backscal, spectrum.areascal) == (1.0, 1.0)
+    assert [note.split()[0] for note in spectrum.notes] == ["BACKSCAL", "AREASCAL"]
+    write(tmp_path / "src_bg.pha", spectrum_hdu(COUNTS * 4, header={"BACKSCAL": None}))
+    assert "BACKSCAL of the background" in read_spectrum(tmp_path / "src.pha").notes[-1]
+
+
+@pytest.mark.parametrize("side", ["src.pha", "src_bg.pha"])
+@pytest.mark.parametrize("name", ["BACKSCAL", "AREASCAL", "EXPOSURE"])
+@pytest.mark.parametrize(
+    "card", ["{:<8}= ", "{:<8}  2.0", "{:<8}=2.0", "{:<8}=                 / none"]
+)
+def test_a_scaling_without_a_readable_value_is_no_default(tmp_path, side, name, card):
+    """One bad byte in a card of 1e-6 would scale a background by a million."""
+    path = write_set(tmp_path)
+    data = (tmp_path / side).read_bytes()
+    at = data.index(f"{name:<8}=".encode())
+    damaged = card.format(name).ljust(80).encode()
+    (tmp_path / side).write_bytes(data[:at] + damaged + data[at + 80 :])
+    with pytest.raises(SpectrumFileError, match=rf"{side}.*{name}"):
+        read_spectrum(path)
+
+
+# -- flags, errors and sums
+
+
+@pytest.mark.parametrize("bad", [1, 5])
+def test_bad_channels_enter_nothing(tmp_path, bad):
+    """OGIP 92-007: quality 1 is bad by the software, 5 by the user; 2 is dubious and stays."""
+    write_set(tmp_path)
+    flags = np.array([0, bad, 2, 0, 0, 0, 0, 0], dtype=np.int16)
+    behind = np.array([0, 0, 0, bad, 0, 0, 0, 0], dtype=np.int16)
+    names = {"BACKFILE": "src_bg.pha"}
+    source = spectrum_hdu(columns={"QUALITY": flags}, header=names)
+    region = spectrum_hdu(COUNTS * 4, columns={"QUALITY": behind}, header={"BACKSCAL": 8.0})
+    write(tmp_path / "src_bg.pha", region)
+    spectrum = read_spectrum(write(tmp_path / "src.pha", source))
+    assert np.flatnonzero(~spectrum.good).tolist() == [1, 3]
+    facts = spectrum_facts(spectrum)
+    left = COUNTS.sum() - COUNTS[1] - COUNTS[3]
+    assert (facts["bad_channels"], facts["total_counts"]) == (2, left)
+    assert facts["background_total_counts"] == 4 * left
+    row = spectrum.rebinned(8, (0.4, 8.4))  # the bins are the channels
+    assert row["counts"].tolist() == np.where(spectrum.good, COUNTS, 0).tolist()
+    assert row["background_counts"].sum() == 4 * left
+    assert (row["effective_area"][[1, 3]] < 1e-3).all()
+    # Nothing is observed in a bad channel, so its width is in no rate: 6 of 8 keV.
+    rates = group_rates(
+        spectrum, group_counts=12, energy_range=(0.3, 8.5), subtract_background=False
+    )
+    assert rates.rate == pytest.approx([left / 1000 / 6])
+
+
+@pytest.mark.parametrize(("keyword", "good"), [(0, 8), (2, 8), (5, 0), (1, 0)])
+def test_quality_of_all_channels_in_one_keyword(tmp_path, keyword, good):
+    spectrum = read_spectrum(write_set(tmp_path, QUALITY=keyword))
+    assert spectrum.good.sum() == good
+
+
+def test_net_counts_are_not_subtracted_again(tmp_path):
+    errors = {"STAT_ERR": np.sqrt(COUNTS * 2.0), "SYS_ERR": np.full(8, 0.05)}
+    hdu = spectrum_hdu(columns=errors, header={"HDUCLAS2": "NET", "BACKFILE": "src_bg.pha"})
+    write_set(tmp_path)
+    spectrum = read_spectrum(write(tmp_path / "src.pha", hdu))
+    assert spectrum.background_counts is None
+    assert spectrum.background_scale == 0
+    assert not spectrum.are_poisson
+    assert "HDUCLAS2 = NET" in spectrum.notes[0]
+    assert np.allclose(spectrum.systematic_error, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("errors", "are_poisson"),
+    [(np.sqrt(COUNTS), True), (1 + np.sqrt(COUNTS + 0.75), True), (2 * np.sqrt(COUNTS), False)],
+)
+def test_errors_of_counts_that_are_denied_to_be_poisson(tmp_path, errors, are_poisson):
+    """CIAO writes POISSERR = F beside plain counts with the errors of Gehrels (1986)."""
+    write_set(tmp_path)
+    hdu = spectrum_hdu(columns={"STAT_ERR": errors}, header={"POISSERR": False})
+    assert read_spectrum(write(tmp_path / "src.pha", hdu)).are_poisson is are_poisson
+
+
+def _with_sums(path):
+    with fits.open(path) as hdus:
+        hdus.writeto(path, overwrite=True, checksum=True)
+
+
+@pytest.mark.parametrize("side", ["src.pha", "src.rmf", "src.arf", "src_bg.pha"])
+def test_checksums_that_do_not_hold_are_said(tmp_path, side):
+    path = write_set(tmp_path)
+    for name in ("src.pha", "src.rmf", "src.arf", "src_bg.pha"):
+        _with_sums(tmp_path / name)
+    assert_is_the_set(read_spectrum(path, strict=True))
+    data = bytearray((tmp_path / side).read_bytes())
+    data[data.rindex(b"HDUCLAS1") + 40] = ord("x")  # in a comment: the header alone
+    (tmp_path / side).write_bytes(bytes(data))
+    [note] = read_spectrum(path).notes
+    assert "CHECKSUM" in note
+    assert "DATASUM" not in note
+    data[-1] ^= 1
+    (tmp_path / side).write_bytes(bytes(data))
+    [note] = read_spectrum(path).notes
+    assert "DATASUM and CHECKSUM" in note
+    assert side == "src.pha" or side in note
+    with pytest.raises(SpectrumFileError, match=r"DATASUM.*get the file again|DATASUM.*Get the"):
+        read_spectrum(path, strict=True)
+
+
+def test_total_counts_that_do_not_add_up_are_said(tmp_path):
+    [note] = read_spectrum(write_set(tmp_path, TOTCTS=29)).notes
+    assert note == f"TOTCTS is 29, the counts add up to {COUNTS.sum()}"
+    assert read_spectrum(write_set(tmp_path, TOTCTS=int(COUNTS.sum()))).notes == ()
 
 
 # -- channels
@@ -532,7 +673,8 @@ def test_without_energies_counts_are_read_and_energies_refused(tmp_path, header)
     assert (spectrum.exposure, spectrum.background_scale) == (1000.0, 0.25)
     assert spectrum.energy_edges is None
     for needs_energies in (spectrum.rebinned, lambda: spectrum.channel_edges):
-        with pytest.raises(SpectrumFileError, match=r"a.pha, .*RESPFILE.*x.rmf.*give rmf="):
+        reason = "HRC.* resolves no energies" if "HRC" in str(header) else "x.rmf.*give rmf="
+        with pytest.raises(SpectrumFileError, match=rf"a.pha, keyword .*{reason}"):
             needs_energies()
 
 
@@ -587,6 +729,46 @@ def test_group_arrays(tmp_path, kind):
     rmf = read_rmf(write(tmp_path / "a.rmf", matrix_hdu(groups, kind=kind), ebounds_hdu()))
     assert np.allclose(rmf.dense(), matrix(groups))
     assert np.allclose(rmf.row_sums, matrix(groups).sum(axis=1))
+
+
+def test_several_matrices_add_up(tmp_path):
+    """CAL/GEN/92-002 (2020): a line core and the rest, here on coarser energies of its own."""
+    share = [[(start, [0.7 * v for v in values]) for start, values in row] for row in GROUPS]
+    rest = [[(start, [0.3 * v for v in values]) for start, values in row] for row in GROUPS]
+    core, tail = matrix_hdu(share), matrix_hdu(rest)
+    core.header["EXTVER"], tail.header["EXTVER"] = 1, 2
+    rmf = read_rmf(write(tmp_path / "a.rmf", core, tail, ebounds_hdu()))
+    assert np.allclose(rmf.dense(), matrix(), atol=1e-6)
+    assert np.allclose(rmf.row_sums, matrix().sum(axis=1), atol=1e-6)
+    coarse = matrix_hdu(GROUPS[:3], edges=ENERGY_EDGES[::2])
+    rmf = read_rmf(write(tmp_path / "b.rmf", core, coarse, ebounds_hdu()))
+    assert np.allclose(rmf.energy_edges, ENERGY_EDGES)
+    photons = np.arange(1.0, 7.0)
+    expected = photons @ matrix(share) + (photons[::2] + photons[1::2]) @ matrix(GROUPS[:3])
+    assert np.allclose(rmf.fold(photons), expected, rtol=1e-6)
+
+
+def test_alternatives_are_chosen_by_the_pointer_of_the_header(tmp_path):
+    """Responses for time intervals do not add up; XSPEC's {2}, CFITSIO's [MATRIX,2]."""
+    write_set(tmp_path)
+    parts = [matrix_hdu(GROUPS), matrix_hdu(GROUPS[::-1])]
+    areas = [arf_hdu(AREA), arf_hdu(AREA * 2)]
+    for pair in (parts, areas):
+        for number, hdu in enumerate(pair, 1):
+            hdu.header["EXTVER"], hdu.header["TSTART"] = number, 100.0 * number
+    write(tmp_path / "src.rmf", ebounds_hdu(), *parts)
+    write(tmp_path / "src.arf", *areas)
+    for name, reader in (("src.rmf", read_rmf), ("src.arf", read_arf)):
+        with pytest.raises(SpectrumFileError, match=rf"{name}: holds 2 .*TSTART.*\{{2\}}"):
+            reader(tmp_path / name)
+    for second in ("{2}", "[MATRIX,2]", "[3]"):
+        area = second.replace("MATRIX", "SPECRESP").replace("3", "2")
+        header = {"RESPFILE": f"src.rmf{second}", "ANCRFILE": f"src.arf{area}"}
+        spectrum = read_spectrum(write(tmp_path / "src.pha", spectrum_hdu(header=header)))
+        assert np.allclose(spectrum.rmf.dense(), matrix(GROUPS[::-1]))
+        assert np.allclose(spectrum.arf.area, AREA * 2)
+        given = read_spectrum(tmp_path / "src.pha", rmf=f"{tmp_path}/src.rmf{{1}}", arf="none")
+        assert np.allclose(given.rmf.dense(), matrix())
 
 
 def test_groups_that_overlap_add_up(tmp_path):

@@ -144,7 +144,7 @@ def choose_statistic(
     spectrum: XRaySpectrum, band: tuple[float, float], group_counts: int | None
 ) -> str:
     """Return `chi2datavar` where its errors hold, else `cstat`."""
-    channels = noticed_channels(spectrum.energy_edges, band)
+    channels = noticed_channels(spectrum.channel_edges, band)
     net = spectrum.counts[channels].astype(float)
     if spectrum.background_counts is not None:
         scale = np.broadcast_to(np.asarray(spectrum.background_scale), spectrum.counts.shape)

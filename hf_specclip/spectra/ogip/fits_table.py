@@ -118,6 +118,11 @@ class Header:
             raise self._bad(key, f"must be finite, not {value!r}")
         return float(value)
 
+    def require_value(self, key: str) -> None:
+        """Raise SpectrumFileError for a keyword that is there without a readable value."""
+        if key in self and self.get(key) is None:
+            raise self._bad(key, "has no readable value")
+
     def _bad(self, key: str, problem: str) -> SpectrumFileError:
         place = f"HDU {self._name}, keyword {key}"
         return SpectrumFileError(problem, path=self._path, place=place, mend="correct the header")
@@ -487,6 +492,8 @@ class FitsFile:
         self.data = read_bytes(Path(path))
         self.tables: list[Table] = []
         self.primary: Header | None = None
+        self.hdus: list[tuple[Header, int, int, int]] = []
+        """Header of each HDU, and where the HDU, its data and the next HDU begin."""
         self._header_blocks = 0
         position, index = 0, 0
         while index == 0 or position < len(self.data):
@@ -558,4 +565,6 @@ class FitsFile:
             if axes != 2 or bits != 8:
                 raise self._error(f"HDU {index} is no binary table", mend=TRUNCATED)
             self.tables.append(Table(self, index, header, data_start, data_start + size))
-        return data_start + -(-size // _BLOCK) * _BLOCK
+        end_of_data = data_start + -(-size // _BLOCK) * _BLOCK
+        self.hdus.append((header, position, data_start, end_of_data))
+        return end_of_data

@@ -24,6 +24,7 @@ _PER_CHANNEL = ("COUNTS", "RATE", "CHANNEL", "STAT_ERR", "QUALITY", "GROUPING", 
 _PER_SECOND = re.compile(r"/ *s|\bs(ec)?(\*\*|\^)?\(?-1")
 # Arms of Chandra's gratings by TG_PART.
 _ARMS: dict[int | None, str] = {1: "HEG", 2: "MEG", 3: "LEG"}
+_LARGEST_FRACTION = 100.0
 _ABSENT = {"", "none", "null", "n/a", "unknown", "not available"}
 
 
@@ -41,7 +42,10 @@ class RawSpectrum:
     quality: NDArray[np.int64] | None
     grouping: NDArray[np.int64] | None
     stat_error: NDArray[np.float64] | None
+    systematic_error: NDArray[np.float64] | None = None
     wavelengths: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    assumed: tuple[str, ...] = ()
+    """Scalings that the file does not state, taken as 1."""
 
     def name(self, keyword: str) -> str | None:
         """Return a file name from the row (type II) or the header; None for ``none``."""
@@ -65,11 +69,14 @@ class RawSpectrum:
             new[at] = values
             return new
 
-        # Quality 5 is OGIP's for "bad, set by the user".
-        fills = {"quality": 5, "grouping": 1} | dict.fromkeys(
-            ("counts", "backscal", "areascal", "stat_error"), 0
-        )
-        values = {name: moved(getattr(self, name), fill) for name, fill in fills.items()}
+        names = ("counts", "backscal", "areascal", "stat_error", "systematic_error")
+        values = {name: moved(getattr(self, name), 0) for name in names}
+        # Channels left out between others hold no counts, those beyond were not recorded: 5 is
+        # OGIP's quality for "bad, set by the user".
+        quality = np.full(channels.size, 5)
+        quality[at[0] : at[-1] + 1] = 0
+        quality[at] = 0 if self.quality is None else self.quality
+        values |= {"quality": quality, "grouping": moved(self.grouping, 1)}
         return replace(self, channels=channels, **values)
 
 
@@ -111,6 +118,11 @@ def rows_of(tables: list[Table]) -> list[tuple[Table, int | None]]:
 def is_background(table: Table) -> bool:
     """Return True for an HDU that declares itself a background."""
     return any(table.hduclas(number) == "BKG" for number in (2, 3))
+
+
+def is_net(table: Table) -> bool:
+    """Return True for an HDU from whose counts the background was subtracted already."""
+    return any(table.hduclas(number) == "NET" for number in (2, 3))
 
 
 def is_type_two(table: Table) -> bool:
@@ -164,17 +176,20 @@ def read_raw(table: Table, row: int | None) -> RawSpectrum:
         exposure=float(exposure),
         backscal=_scaling(table, row, "BACKSCAL"),
         areascal=_scaling(table, row, "AREASCAL"),
-        quality=_flags(table, row, "QUALITY"),
+        quality=_quality(table, row, counts.size),
         grouping=_flags(table, row, "GROUPING"),
         stat_error=stat_error,
+        systematic_error=_systematic_error(table, row, counts.size),
+        assumed=_assumed(table, "BACKSCAL", "AREASCAL"),
         wavelengths=_wavelengths(table, row, counts.size),
     )
-    for label in ("backscal", "areascal", "quality", "grouping", "stat_error"):
+    columns = {"stat_error": "STAT_ERR", "systematic_error": "SYS_ERR"}
+    for label in ("backscal", "areascal", "quality", "grouping", *columns):
         values = getattr(raw, label)
         if isinstance(values, np.ndarray) and values.size != counts.size:
             raise table.error(
                 f"has {values.size} values for {counts.size} channels",
-                column=label.upper().replace("STAT_ERROR", "STAT_ERR"),
+                column=columns.get(label, label.upper()),
                 mend=mend,
             )
     return raw
@@ -215,6 +230,7 @@ def _per_row(
     (II).
     """
     if name not in table or table.is_text(name):
+        table.header.require_value(name)
         return table.header.number(name, default)
     values = _cell(table, row, name)
     if not np.isfinite(values).all():
@@ -236,13 +252,38 @@ def _scaling(table: Table, row: int | None, name: str) -> float | NDArray[np.flo
 
 
 def _flags(table: Table, row: int | None, name: str) -> NDArray[np.int64] | None:
-    """Return QUALITY or GROUPING: a column, or None where one keyword speaks for all channels."""
+    """Return QUALITY or GROUPING of each channel, None without such a column."""
     if name not in table:
         return None
     values = _cell(table, row, name)
     if not (np.abs(values) < 2**31).all() or (values != np.rint(values)).any():
         raise table.error("must hold whole numbers", column=name, mend="see OGIP 92-007")
     return values.astype(np.int64)
+
+
+def _quality(table: Table, row: int | None, n: int) -> NDArray[np.int64] | None:
+    """Return QUALITY of each channel, also where one keyword speaks for all; None where good."""
+    flags = _flags(table, row, "QUALITY")
+    if flags is None:
+        stated = table.header.integer("QUALITY")
+        flags = None if not stated else np.array([stated], dtype=np.int64)
+    return np.repeat(flags, n) if flags is not None and flags.size == 1 else flags
+
+
+def _systematic_error(table: Table, row: int | None, n: int) -> NDArray[np.float64] | None:
+    """Return SYS_ERR of each channel, a fraction of the counts; None where there is none."""
+    values = np.asarray(_per_row(table, row, "SYS_ERR", 0.0))
+    if not np.any(values):
+        return None
+    if np.min(values) < 0 or np.max(values) > _LARGEST_FRACTION:
+        mend = "give the fraction of the counts, see OGIP 92-007"
+        raise table.error("must be a fraction", column="SYS_ERR", mend=mend)
+    return np.repeat(values, n) if values.size == 1 else values
+
+
+def _assumed(table: Table, *names: str) -> tuple[str, ...]:
+    """Return those of some scalings that are neither a keyword nor a column."""
+    return tuple(name for name in names if name not in table and name not in table.header)
 
 
 def _pha_channels(table: Table, row: int | None, n: int) -> NDArray[np.int64] | None:
@@ -296,6 +337,11 @@ def _order(raw: RawSpectrum) -> str | None:
     return " ".join(filter(None, words)) or (None if raw.wavelengths is None else DISPERSED)
 
 
+def total_of(raw: RawSpectrum) -> int | None:
+    """Return TOTCTS, the counts that the header states; None where it states none."""
+    return None if raw.row is not None else _whole_number(raw, "TOTCTS")
+
+
 def _whole_number(raw: RawSpectrum, name: str) -> int | None:
     """Return a column of a row, or a keyword, as a whole number; None where it is none."""
     table = raw.table
@@ -336,13 +382,21 @@ def background_columns(raw: RawSpectrum) -> RawSpectrum | None:
         raw,
         counts=total.astype(np.int64),
         backscal=float(area) if area.ndim == 0 else area,
+        assumed=_assumed(table, *(scale for _, scale in strips), "AREASCAL"),
     )
 
 
 def basename(name: str) -> str:
-    """Return the last part of a name in a header, without a row or an extension in brackets."""
-    name = re.split(r"[\[{]", name, maxsplit=1)[0].strip()
-    return re.split(r"[/\\]", name)[-1].strip()
+    """Return the last part of a name in a header, with the extension it points to, if any."""
+    name, pointer = split_pointer(name)
+    return re.split(r"[/\\]", name)[-1].strip() + (pointer or "")
+
+
+def split_pointer(name: str) -> tuple[str, str | None]:
+    """Split a file name from the extension in brackets, or the row in braces, behind it."""
+    pointer = re.search(r"\[[^\]]*\]|\{\d{1,6}\}", name)
+    head = re.split(r"[\[{]", name, maxsplit=1)[0].strip()
+    return head, None if pointer is None else pointer[0]
 
 
 def observation_of(table: Table, raw: RawSpectrum) -> dict[str, Any]:
@@ -392,5 +446,6 @@ def observation_of(table: Table, raw: RawSpectrum) -> dict[str, Any]:
         "ra": ra,
         "dec": dec,
         "target": targets[0] or targets[1],
+        "hduclas2": "NET" if is_net(table) else "BKG" if is_background(table) else None,
         "poisson_errors": poisson if isinstance(poisson, bool) else None,
     }

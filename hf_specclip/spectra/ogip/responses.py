@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..response import EffectiveArea, RedistributionMatrix, SparseRows
+from .checksums import wrong_checksums
 from .errors import SpectrumFileError
-from .fits_table import FitsFile, Ragged, Table
+from .fits_table import MAX_ELEMENTS, FitsFile, Ragged, Table
 
 __all__ = ["MAX_CHANNELS", "contiguous_bins", "read_arf", "read_rmf"]
 
@@ -20,26 +23,39 @@ __all__ = ["MAX_CHANNELS", "contiguous_bins", "read_arf", "read_rmf"]
 MAX_CHANNELS = 1 << 18
 
 _REMAKE = "make the RMF again"
+# Keywords that say for what a response is valid: matrices that differ in them are alternatives.
+_VALIDITY = ("TELESCOP", "INSTRUME", "DETNAM", "FILTER", "GRATING", "TG_M", "TG_PART", "RFLORDER",
+             "HDUCLAS3", "OBS_ID", "PHAFILE", "TSTART", "TSTOP", "DATE-OBS", "TIME-OBS", "DATE-END",
+             "TIME-END", "MJD-OBS", "CCNM0001", "CVSD0001", "CVST0001", "CBD10001", "CBD20001",
+             "CBD30001")  # fmt: skip
+# Edges that differ by less than this share, of single precision, are one.
+_SAME_EDGE = 1e-6
 # Largest share of a row of the matrix that may lie below zero.
 _MOST_BELOW_ZERO = 1e-3
 
 
-def read_arf(path: str | os.PathLike[str]) -> EffectiveArea:
+def read_arf(path: str | os.PathLike[str], extension: str | None = None) -> EffectiveArea:
     """Read an effective area (ARF); bins are returned in ascending order of energy.
 
     Args:
         path: plain or gzipped FITS file.
+        extension: which of several areas, as headers point to it: ``[2]`` for the second HDU
+            behind the primary, ``[SPECRESP,2]`` by name and EXTVER, ``{2}`` for the second.
 
     Raises:
         SpectrumFileError: naming the file, the HDU, column or keyword, and the mend.
     """
     file = FitsFile(path)
-    table = _table(
+    found = _tables(
         file,
         lambda t: t.name == "SPECRESP" or t.hduclas(2) == "SPECRESP",
         lambda t: "SPECRESP" in t,
         "an ARF (no SPECRESP extension)",
+        extension,
     )
+    table = found[0]
+    if len(found) > 1:
+        raise _several(found, "effective areas", "x.arf")
     edges, order = _energy_bins(table)
     area = table.vector("SPECRESP")
     unit = (table.unit("SPECRESP") or "cm**2").replace(" ", "").lower()
@@ -48,49 +64,91 @@ def read_arf(path: str | os.PathLike[str]) -> EffectiveArea:
     exposure = table.header.number("EXPOSURE")
     try:
         return EffectiveArea(
-            energy_edges=edges, area=area[order], exposure=exposure, path=file.path
+            energy_edges=edges,
+            area=area[order],
+            exposure=exposure,
+            path=file.path,
+            notes=wrong_checksums(file),
         )
     except ValueError as error:
         raise table.error(str(error), column="SPECRESP", mend="make the ARF again") from None
 
 
-def read_rmf(path: str | os.PathLike[str]) -> RedistributionMatrix:
+def read_rmf(path: str | os.PathLike[str], extension: str | None = None) -> RedistributionMatrix:
     """Read a redistribution matrix (RMF, or RSP with the area folded in).
 
     The energies are read and checked at once, the matrix itself when it is first used (the file is
-    then read again). Channels and energies come out in ascending order of energy.
+    then read again, and must be the same). Channels and energies come out in ascending order of
+    energy. Several matrices of one file add up (CAL/GEN/92-002 of 2020), unless their keywords say
+    that each is for something else.
 
     Args:
         path: plain or gzipped FITS file.
+        extension: which of several matrices, see `read_arf`.
 
     Raises:
         SpectrumFileError: naming the file, the HDU, column or keyword, and the mend; on first use
             for what is wrong with the elements.
     """
-    tables = _Rmf(FitsFile(path))
-    edges, _ = _energy_bins(tables.matrix)
+    file = FitsFile(Path(path).absolute())
+    tables = _Rmf(file, extension)
     return RedistributionMatrix(
-        edges,
+        tables.edges,
         tables.channel_edges,
-        _LazyMatrix(tables.file.path),
-        includes_area=True if tables.matrix.hduclas(3) == "FULL" else None,
+        _LazyMatrix(file.path, extension, _digest(file)),
+        includes_area=True if tables.parts[0].hduclas(3) == "FULL" else None,
         channels=(tables.first_channel() + np.arange(tables.ebounds.n_rows))[tables.channel_order],
-        path=tables.file.path,
+        path=file.path,
+        notes=wrong_checksums(file),
     )
 
 
-def _table(
-    file: FitsFile, named: Callable[[Table], bool], shaped: Callable[[Table], bool], what: str
-) -> Table:
-    """Return the first table of the declared class, else the first that has the columns."""
+def _tables(
+    file: FitsFile,
+    named: Callable[[Table], bool],
+    shaped: Callable[[Table], bool],
+    what: str,
+    extension: str | None = None,
+) -> list[Table]:
+    """Return the tables of the declared class, else those that have the columns; of these the ones
+    that `extension` points to, where it points to any.
+    """
     for test in (named, shaped):
-        for table in file.tables:
-            if test(table):
-                return table
+        found = [table for table in file.tables if test(table)]
+        if found:
+            return _pointed_at(found, extension) or found
     raise SpectrumFileError(
         f"is not {what}; it holds {file.contents()}",
         path=file.path,
         mend="check which file is the spectrum, which the ARF and which the RMF",
+    )
+
+
+def _pointed_at(tables: list[Table], extension: str | None) -> list[Table]:
+    inner = (extension or "")[1:-1].strip()
+    if not inner:
+        return []
+    if extension is not None and extension.startswith("{"):
+        by_version = [t for t in tables if t.header.integer("EXTVER") == int(inner)]
+        return by_version or tables[int(inner) - 1 : int(inner)]
+    if inner.isdigit():
+        return [table for table in tables if table.index == int(inner)]
+    name, _, version = inner.upper().partition(",")
+    return [
+        table
+        for table in tables
+        if table.name == name.strip()
+        and (not version.strip() or table.header.text("EXTVER") == version.strip())
+    ]
+
+
+def _several(tables: list[Table], what: str, example: str) -> SpectrumFileError:
+    differing = [k for k in _VALIDITY if len({str(t.header.get(k)) for t in tables}) > 1]
+    reason = f", which differ in {', '.join(differing)}" if differing else ""
+    return SpectrumFileError(
+        f"holds {len(tables)} {what}{reason}",
+        path=tables[0].file.path,
+        mend=f"name the one that belongs to the spectrum, such as {example}{{2}}",
     )
 
 
@@ -152,11 +210,10 @@ def _energy_bins(table: Table) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 class _Rmf:
-    """Tables of an RMF file: MATRIX and EBOUNDS."""
+    """Tables of an RMF file: the parts of the matrix, which add up, and EBOUNDS."""
 
-    def __init__(self, file: FitsFile) -> None:
-        self.file = file
-        self.matrix = _table(
+    def __init__(self, file: FitsFile, extension: str | None = None) -> None:
+        self.parts = _tables(
             file,
             lambda t: (
                 t.name in ("MATRIX", "RSP_MATRIX", "SPECRESP MATRIX", "SPECRESPMATRIX")
@@ -164,36 +221,43 @@ class _Rmf:
             ),
             lambda t: "MATRIX" in t and "F_CHAN" in t,
             "an RMF (no MATRIX, RSP_MATRIX or SPECRESP MATRIX extension)",
+            extension,
         )
-        self.ebounds = _table(
+        if any(len({str(t.header.get(key)) for t in self.parts}) > 1 for key in _VALIDITY):
+            raise _several(self.parts, "matrices", "x.rsp")
+        bounds = _tables(
             file,
             lambda t: t.name == "EBOUNDS" or t.hduclas(2) in ("EBOUNDS", "PI_EBOUNDS"),
             lambda t: "E_MIN" in t and "E_MAX" in t,
             "an RMF (no EBOUNDS extension)",
         )
-        if self.ebounds.n_rows > MAX_CHANNELS or self.matrix.n_rows > MAX_CHANNELS:
-            table = max(self.ebounds, self.matrix, key=lambda t: t.n_rows)
-            raise table.error(
-                f"{table.n_rows:,} rows are more than {MAX_CHANNELS:,}", mend="is it a response?"
-            )
+        version = self.parts[0].header.get("EXTVER")
+        self.ebounds = next((t for t in bounds if t.header.get("EXTVER") == version), bounds[0])
+        for table in (self.ebounds, *self.parts):
+            if table.n_rows > MAX_CHANNELS:
+                raise table.error(
+                    f"{table.n_rows:,} rows are more than {MAX_CHANNELS:,}",
+                    mend="is it a response?",
+                )
         low, high = _energies(self.ebounds, "E_MIN"), _energies(self.ebounds, "E_MAX")
         self.channel_edges, self.channel_order = contiguous_bins(
             self.ebounds, low, high, ("E_MIN", "E_MAX")
         )
+        self.edges = _common_edges([_energy_bins(table)[0] for table in self.parts])
 
     def first_channel(self) -> int:
         """Return the channel of the first row of EBOUNDS: its own, else the matrix's, else 1."""
-        for first in (self._first_number(), *self._stated()):
+        for first in (self._first_number(), *self._stated(self.parts[0])):
             if first is not None:
                 return first
-        groups, f_chan, n_chan, _ = self._groups()
+        groups, f_chan, n_chan, _ = self._groups(self.parts[0])
         return 0 if groups.size and (f_chan[n_chan > 0] == 0).any() else 1
 
-    def _stated(self) -> tuple[int | None, int | None]:
+    def _stated(self, table: Table) -> tuple[int | None, int | None]:
         """Return TLMIN of F_CHAN, and of CHANNEL in EBOUNDS."""
         ebounds = self.ebounds
         return (
-            self.matrix.limit("F_CHAN"),
+            table.limit("F_CHAN"),
             ebounds.limit("CHANNEL") if "CHANNEL" in ebounds else None,
         )
 
@@ -212,17 +276,48 @@ class _Rmf:
             return None  # a column nobody filled
         if np.isfinite(values).all() and (np.diff(values) == 1).all() and abs(values[0]) < 2**31:
             return int(values[0])
-        if self._stated() == (None, None):
+        if self._stated(self.parts[0]) == (None, None):
             raise table.error("must count up by one", column="CHANNEL", mend="sort the channels")
         return None
 
     def elements(self) -> SparseRows:
-        """Unpack the matrix, without a loop over rows or groups."""
-        table = self.matrix
-        group_row, f_chan, n_chan, n_rows = self._groups()
+        """Unpack the matrix and add up its parts."""
+        unpacked = [self._on_common_edges(table, self._unpack(table)) for table in self.parts]
+        if len(unpacked) == 1:
+            return unpacked[0]
+        row, column, value = (
+            np.concatenate([getattr(part, name) for part in unpacked])
+            for name in ("row", "column", "value")
+        )
+        order = np.argsort(row, kind="stable")
+        return SparseRows(row[order], column[order], value[order])
+
+    def _on_common_edges(self, table: Table, rows: SparseRows) -> SparseRows:
+        """Repeat the rows of a part for the finer energies that it shares with others.
+
+        A bin of a part takes the photons of all finer bins inside it, and spreads them alike.
+        """
+        edges, _ = _energy_bins(table)
+        if edges.size == self.edges.size:
+            return rows
+        first = np.searchsorted((self.edges[1:] + self.edges[:-1]) / 2, edges)
+        finer = np.diff(first)[rows.row]
+        total = int(finer.sum())
+        if total > MAX_ELEMENTS:
+            problem = f"{total:,} elements on the energies of all matrices are too many"
+            raise table.error(problem, mend="use the matrices one by one, such as x.rmf{1}")
+        within = np.arange(total) - np.repeat(np.cumsum(finer) - finer, finer)
+        row = np.repeat(first[rows.row], finer) + within
+        order = np.argsort(row, kind="stable")
+        column, value = np.repeat(rows.column, finer), np.repeat(rows.value, finer)
+        return SparseRows(row[order].astype(np.int32), column[order], value[order])
+
+    def _unpack(self, table: Table) -> SparseRows:
+        """Unpack one part of the matrix, without a loop over rows or groups."""
+        group_row, f_chan, n_chan, n_rows = self._groups(table)
         n_channels = self.ebounds.n_rows
         used = n_chan > 0
-        offset = self._offset(f_chan[used])
+        offset = self._offset(table, f_chan[used])
         start = f_chan - offset
         if (start[used] < 0).any() or (start[used] >= n_channels).any():
             where = int(group_row[used][np.argmax((start[used] < 0) | (start[used] >= n_channels))])
@@ -232,7 +327,7 @@ class _Rmf:
                 mend=_REMAKE,
             )
         per_row = np.bincount(group_row, weights=n_chan, minlength=n_rows).astype(np.int64)
-        value = self._first("MATRIX", per_row, "N_CHAN")
+        value = _first(table, "MATRIX", per_row, "N_CHAN")
         ends = np.cumsum(n_chan)
         within = np.arange(value.size) - np.repeat(ends - n_chan, n_chan)
         column = np.repeat(start, n_chan) + within
@@ -265,50 +360,78 @@ class _Rmf:
             row, column, value = row[::-1], column[::-1], value[::-1]
         return SparseRows(row.astype(np.int32), column.astype(np.int32), value.astype(np.float32))
 
-    def _groups(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], int]:
+    def _groups(self, table: Table) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], int]:
         """Return row, first channel and number of channels of each group; and how many rows."""
-        table = self.matrix
-        n_grp = self._whole("N_GRP", table.vector("N_GRP"))
+        n_grp = _whole(table, "N_GRP", table.vector("N_GRP"))
         if (n_grp < 0).any() or n_grp.max() > MAX_CHANNELS:
             raise table.error("is no number of groups", column="N_GRP", mend=_REMAKE)
         f_chan, n_chan = (
-            self._whole(name, self._first(name, n_grp, "N_GRP")) for name in ("F_CHAN", "N_CHAN")
+            _whole(table, name, _first(table, name, n_grp, "N_GRP"))
+            for name in ("F_CHAN", "N_CHAN")
         )
         if (n_chan < 0).any() or (n_chan.size and n_chan.max() > MAX_CHANNELS):
             raise table.error("is no number of channels", column="N_CHAN", mend=_REMAKE)
         return np.repeat(np.arange(n_grp.size), n_grp), f_chan, n_chan, n_grp.size
 
-    def _first(self, name: str, numbers: NDArray[np.int64], counter: str) -> NDArray[Any]:
-        """Return the first values of each row of a column, as many as another column says."""
-        try:
-            return Ragged.of(self.matrix.column(name)).first(numbers)
-        except SpectrumFileError:
-            raise
-        except ValueError as error:
-            problem = f"does not fit {counter} ({error})"
-            raise self.matrix.error(problem, column=name, mend=_REMAKE) from None
-
-    def _whole(self, name: str, values: NDArray[Any]) -> NDArray[np.int64]:
-        if values.dtype.kind == "f" and (
-            not (np.abs(values) < 2**31).all() or (values != np.rint(values)).any()
-        ):
-            raise self.matrix.error("must hold whole numbers", column=name, mend=_REMAKE)
-        return values.astype(np.int64)
-
-    def _offset(self, f_chan: NDArray[np.int64]) -> int:
+    def _offset(self, table: Table, f_chan: NDArray[np.int64]) -> int:
         """Return the number F_CHAN counts from: TLMIN, else EBOUNDS, else 0 or 1 by occurrence."""
-        f_chan_limit, channel_limit = self._stated()
+        f_chan_limit, channel_limit = self._stated(table)
         choices = [f_chan_limit, self._first_number(), channel_limit, 1, 0]
         lowest = int(f_chan.min()) if f_chan.size else 1
         # A TLMIN above the channels that occur is a slip of the writer (seen in Swift files).
         return next((c for c in choices if c is not None and c <= lowest), 0)
 
 
+def _first(table: Table, name: str, numbers: NDArray[np.int64], counter: str) -> NDArray[Any]:
+    """Return the first values of each row of a column, as many as another column says."""
+    try:
+        return Ragged.of(table.column(name)).first(numbers)
+    except SpectrumFileError:
+        raise
+    except ValueError as error:
+        problem = f"does not fit {counter} ({error})"
+        raise table.error(problem, column=name, mend=_REMAKE) from None
+
+
+def _whole(table: Table, name: str, values: NDArray[Any]) -> NDArray[np.int64]:
+    if values.dtype.kind == "f" and (
+        not (np.abs(values) < 2**31).all() or (values != np.rint(values)).any()
+    ):
+        raise table.error("must hold whole numbers", column=name, mend=_REMAKE)
+    return values.astype(np.int64)
+
+
+def _common_edges(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return edges of bins that lie in one bin of each part at most."""
+    first = parts[0]
+    if all(p.size == first.size and np.allclose(p, first, rtol=_SAME_EDGE) for p in parts):
+        return first
+    merged = np.sort(np.concatenate(parts))
+    return merged[np.append(True, np.diff(merged) > 2 * _SAME_EDGE * merged[1:])]
+
+
+def _digest(file: FitsFile) -> bytes:
+    return hashlib.blake2b(file.data, digest_size=16).digest()
+
+
 @dataclass(frozen=True)
 class _LazyMatrix:
-    """Matrix of a file, unpacked when called; small, and survives pickling."""
+    """Matrix of a file, unpacked when called; small, and survives pickling.
+
+    Attributes:
+        path: absolute.
+        extension: see `read_rmf`.
+        digest: of the file when its energies were read.
+    """
 
     path: str
+    extension: str | None
+    digest: bytes
 
     def __call__(self) -> SparseRows:
-        return _Rmf(FitsFile(self.path)).elements()
+        file = FitsFile(self.path)
+        if _digest(file) != self.digest:
+            raise SpectrumFileError(
+                "has changed since the spectrum was read", path=self.path, mend="read it again"
+            )
+        return _Rmf(file, self.extension).elements()

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..instruments import ACIS_CHANNELS, ACIS_PI_CHANNEL_KEV, Instrument, identify
 from ..response import EffectiveArea, RedistributionMatrix
 from ..spectrum import XRaySpectrum
+from .checksums import wrong_checksums
 from .errors import FractionalCountsError, SpectrumFileError
 from .fits_table import FitsFile, Table
 from .pha_table import (
@@ -28,11 +29,14 @@ from .pha_table import (
     background_columns,
     basename,
     is_background,
+    is_net,
     is_type_two,
     observation_of,
     read_raw,
     rows_of,
     spectra_in,
+    split_pointer,
+    total_of,
 )
 from .responses import MAX_CHANNELS, contiguous_bins, read_arf, read_rmf
 
@@ -46,8 +50,8 @@ KEV_ANGSTROM = 12.398419843
 _CSC_NAME = re.compile(r"(?P<before>.+N)(?P<version>\d{3})(?P<after>(?:_.+)?_)pha3$")
 _CSC_VERSIONS = 60
 # Quantities of a spectrum and of its background, and those of the spectrum alone.
-_SCALED = ("counts", "exposure", "backscal", "areascal")
-_PER_CHANNEL = ("quality", "grouping", "stat_error", "channels")
+_OF_BACKGROUND = ("counts", "exposure", "backscal", "areascal", "quality")
+_OF_SOURCE = ("grouping", "stat_error", "systematic_error", "channels")
 
 
 def read_spectrum(
@@ -57,6 +61,7 @@ def read_spectrum(
     rmf: FilePath | RedistributionMatrix | None = None,
     background: FilePath | XRaySpectrum | None = None,
     row: int | None = None,
+    strict: bool = False,
 ) -> XRaySpectrum:
     """Read one spectrum with its responses and its background.
 
@@ -70,6 +75,8 @@ def read_spectrum(
         arf, rmf, background: file or object to use in place of what the header names; ``"none"``
             for none. An ``.rsp`` goes to `rmf`.
         row: which spectrum, from 0, where the file holds several.
+        strict: refuse files whose checksums (DATASUM, CHECKSUM) or total of counts (TOTCTS) do not
+            hold; they are noted otherwise.
 
     Returns:
         the spectrum. Without an RMF the energies of the channels come from the wavelengths of a
@@ -98,7 +105,7 @@ def read_spectrum(
         raise SpectrumFileError(
             f"has no row {row}", path=file.path, mend=f"give row=0…{len(entries) - 1}"
         )
-    return _Assembler(file, arf, rmf, background).spectrum(*entries[number])
+    return _Assembler(file, arf, rmf, background, strict).spectrum(*entries[number])
 
 
 def read_spectra(
@@ -107,12 +114,13 @@ def read_spectra(
     arf: FilePath | EffectiveArea | None = None,
     rmf: FilePath | RedistributionMatrix | None = None,
     background: FilePath | XRaySpectrum | None = None,
+    strict: bool = False,
 ) -> list[XRaySpectrum]:
     """Read every spectrum of a file (type II: one for each row), as `read_spectrum` does.
 
     Args:
         path: PHA file, type I or II, plain or gzipped.
-        arf, rmf, background: see `read_spectrum`; used for all of them.
+        arf, rmf, background, strict: see `read_spectrum`; used for all of them.
 
     Returns:
         the spectra in the file's order, at least one; backgrounds do not count.
@@ -120,7 +128,7 @@ def read_spectra(
     Raises:
         SpectrumFileError: naming the file, the HDU, column or keyword, and the mend.
     """
-    return list(iter_spectra(path, arf=arf, rmf=rmf, background=background))
+    return list(iter_spectra(path, arf=arf, rmf=rmf, background=background, strict=strict))
 
 
 def iter_spectra(
@@ -129,10 +137,11 @@ def iter_spectra(
     arf: FilePath | EffectiveArea | None = None,
     rmf: FilePath | RedistributionMatrix | None = None,
     background: FilePath | XRaySpectrum | None = None,
+    strict: bool = False,
 ) -> Iterator[XRaySpectrum]:
     """Read the spectra of a file one by one, as `read_spectra` does, holding one at a time."""
     file = FitsFile(path)
-    assembler = _Assembler(file, arf, rmf, background)
+    assembler = _Assembler(file, arf, rmf, background, strict)
     for entry in spectra_in(file):
         yield assembler.spectrum(*entry)
 
@@ -146,26 +155,25 @@ class _Assembler:
         arf: FilePath | EffectiveArea | None,
         rmf: FilePath | RedistributionMatrix | None,
         background: FilePath | XRaySpectrum | None,
+        strict: bool,
     ) -> None:
-        self.file = file
+        self.file, self.strict = file, strict
         self.given = {"arf": arf, "rmf": rmf, "background": background}
         self.path = Path(file.path)
-        self._read: dict[tuple[str, Path], Any] = {}
+        self._read: dict[Any, Any] = {}
+        self._damage = list(wrong_checksums(file))
 
     def spectrum(self, table: Table, row: int | None) -> XRaySpectrum:
         raw = read_raw(table, row)
-        notes: list[str] = []
+        notes = [f"{name} is not stated: taken as 1" for name in raw.assumed]
+        if is_background(table):
+            notes.append("the file marks itself as a background (HDUCLAS2 = BKG)")
         rmf = self._response("rmf", "RESPFILE", raw, notes)
         arf = self._response("arf", "ANCRFILE", raw, notes)
         unnamed = self.given["arf"] is None and raw.name("ANCRFILE") is None
         if unnamed and rmf is not None and rmf.path and ".rsp" in Path(rmf.path).name.lower():
             arf = None  # an ARF that happens to lie beside an .rsp is not meant to go with it
-        try:
-            background = self._background(raw, notes)
-        except FractionalCountsError as error:
-            background = None
-            name = Path(str(error.path)).name
-            notes.append(f"background of {name} left out, not observed counts: {error.problem}")
+        background = self._checked_background(raw, notes)
         about = observation_of(table, raw)
         named = ("telescope", "instrument", "detector", "grating", "order")
         keywords = {name: about[name] for name in named}
@@ -178,12 +186,13 @@ class _Assembler:
             flip = isinstance(values, np.ndarray) and not ascending
             return values[::-1] if flip else values
 
-        values = {name: sort(getattr(raw, name)) for name in (*_SCALED, *_PER_CHANNEL)}
+        values = {name: sort(getattr(raw, name)) for name in (*_OF_BACKGROUND, *_OF_SOURCE)}
         if isinstance(background, RawSpectrum):
             background = self._aligned(background, channels, notes)
-            values |= {f"background_{name}": sort(getattr(background, name)) for name in _SCALED}
+            values |= {f"background_{n}": sort(getattr(background, n)) for n in _OF_BACKGROUND}
         elif background is not None:
-            values |= {f"background_{name}": getattr(background, name) for name in _SCALED}
+            values |= {f"background_{name}": getattr(background, name) for name in _OF_BACKGROUND}
+        notes += self._damage_of(raw, background, arf, rmf)
         try:
             return XRaySpectrum(
                 energy_edges=sort(edges),
@@ -200,6 +209,29 @@ class _Assembler:
         except ValueError as error:
             raise table.error(str(error), mend="check the files that belong together") from None
 
+    def _damage_of(self, raw: RawSpectrum, background: Any, *responses: Any) -> list[str]:
+        """Return what the checksums and totals of the files say against them.
+
+        Raises:
+            SpectrumFileError: if anything, where reading is strict.
+        """
+        found = list(self._damage)
+        total = total_of(raw)
+        if total is not None and total != raw.counts.sum():
+            found.append(f"TOTCTS is {total:,}, the counts add up to {raw.counts.sum():,}")
+        if isinstance(background, RawSpectrum) and background.table.file is not self.file:
+            name = Path(background.table.file.path).name
+            sums = self._once("sums", name, lambda _: wrong_checksums(background.table.file))
+            found += [f"{name}: {problem}" for problem in sums]
+        for response in responses:
+            name = Path(getattr(response, "path", None) or "response").name
+            found += [f"{name}: {problem}" for problem in getattr(response, "notes", ())]
+        if found and self.strict:
+            raise SpectrumFileError(
+                "; ".join(found), path=self.file.path, mend="get the file again"
+            )
+        return found
+
     # -- side files
 
     def _response(self, kind: str, keyword: str, raw: RawSpectrum, notes: list[str]) -> Any:
@@ -210,14 +242,48 @@ class _Assembler:
         if given is not None:
             if str(given).lower() == "none":
                 return None
-            return self._once(kind, Path(given), read)
+            path, pointer = Path(given), None
+            if not path.exists():  # unless that is its name, as headers point to an extension
+                name, pointer = split_pointer(str(given))
+                path = Path(name)
+            return self._once((kind, pointer), path, lambda path: read(path, pointer))
         named = raw.name(keyword)
-        for candidate in self._candidates(kind, named):
-            if candidate.is_file():
-                return self._once(kind, candidate, read)
-        if named is not None:
-            notes.append(f"{kind.upper()} {basename(named)!r} ({keyword}) is not beside the file")
+        file_name, pointer = (None, None) if named is None else split_pointer(basename(named))
+        for candidate in self._candidates(kind, file_name):
+            if not candidate.is_file():
+                continue
+            if file_name is None or candidate in self._variants(file_name):
+                return self._once((kind, pointer), candidate, lambda path: read(path, pointer))
+            notes.append(
+                f"{kind.upper()} {file_name!r} ({keyword}) is not beside the file: "
+                f"{candidate.name!r} is taken for it"
+            )
+            return self._once((kind, None), candidate, read)
+        if file_name is not None:
+            notes.append(f"{kind.upper()} {file_name!r} ({keyword}) is not beside the file")
         return None
+
+    def _checked_background(
+        self, raw: RawSpectrum, notes: list[str]
+    ) -> RawSpectrum | XRaySpectrum | None:
+        """Find the background, None where it is subtracted already or no counts; note why."""
+        try:
+            background = self._background(raw, notes)
+        except FractionalCountsError as error:
+            name = Path(str(error.path)).name
+            notes.append(f"background of {name} left out, not observed counts: {error.problem}")
+            return None
+        if is_net(raw.table):
+            notes.append(
+                "the background is subtracted already (HDUCLAS2 = NET): it is not subtracted "
+                "again, and the counts are not Poisson"
+            )
+            return None
+        if isinstance(background, RawSpectrum):
+            notes += [
+                f"{name} of the background is not stated: taken as 1" for name in background.assumed
+            ]
+        return background
 
     def _background(self, raw: RawSpectrum, notes: list[str]) -> RawSpectrum | XRaySpectrum | None:
         given: Any = self.given["background"]
@@ -236,14 +302,16 @@ class _Assembler:
         if named is not None:
             wanted = re.search(r"\{(\d{1,6})\}\s*$", named)
             row = int(wanted[1]) - 1 if wanted else None  # XSPEC counts rows from 1
-            for candidate in self._variants(basename(named)):
+            for candidate in self._variants(split_pointer(basename(named))[0]):
                 if candidate.name in (self.path.name, self.path.name.removesuffix(".gz")):
                     break  # the file itself: its background HDU is looked for below
                 if candidate.is_file():
                     return self._background_of(candidate, row)
         inside = self._background_hdu(raw)
         if inside is None and named is not None:
-            notes.append(f"background {basename(named)!r} (BACKFILE) was not found")
+            notes.append(
+                f"background {split_pointer(basename(named))[0]!r} (BACKFILE) was not found"
+            )
         return inside
 
     def _background_of(self, path: Path, row: int | None = None) -> RawSpectrum:
@@ -279,7 +347,7 @@ class _Assembler:
     def _candidates(self, kind: str, named: str | None) -> Iterator[Path]:
         """List paths of an ARF or RMF, best first; always in the spectrum's own folder."""
         if named is not None:
-            yield from self._variants(basename(named))
+            yield from self._variants(named)
         stem = self.path.name.removesuffix(".gz")
         stem = stem.rpartition(".")[0] or stem
         csc = _CSC_NAME.match(stem)
@@ -300,7 +368,7 @@ class _Assembler:
                 name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
             )
 
-    def _once(self, kind: str, path: Path, read: Any) -> Any:
+    def _once(self, kind: Any, path: Any, read: Any) -> Any:
         if (kind, path) not in self._read:
             self._read[kind, path] = read(path)
         return self._read[kind, path]
@@ -340,7 +408,11 @@ class _Assembler:
             edges = ACIS_PI_CHANNEL_KEV * np.append(numbers - 1, numbers[-1])
             return numbers, edges, "ACIS PI channels of 14.6 eV (no RMF)"
         named = raw.name("RESPFILE")
-        looked = "the header names none" if named is None else f"{basename(named)!r} was not found"
+        looked = (
+            "the header names none"
+            if named is None
+            else f"{split_pointer(basename(named))[0]!r} was not found"
+        )
         if numbers.size > MAX_CHANNELS:
             raise raw.table.error(f"{numbers.size:,} channels are too many", mend="give rmf=")
         return numbers, None, looked
