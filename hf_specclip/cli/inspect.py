@@ -21,6 +21,9 @@ Read spectra (PHA I or II) with their responses and background, and print their 
 The ARF, RMF and background are found through the header of the file and beside it; the catalogue's
 names (…_pha3 → …_arf3, …_rmf3) and gzipped files are understood.
 
+Position, date and grating are the header's; links to what SIMBAD, NED, ADS and the Chandra Source
+Catalog know there are written and not followed.
+
   specclip inspect source.pi
   specclip inspect --json source.pi | jq '.[].exposure_s'
   specclip inspect --plot source.png source.pi
@@ -38,19 +41,21 @@ def add_command(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the content of the files; return the exit status."""
+    from ..describe.neighbours import position_links
     from ..spectra.facts import spectrum_facts
 
     reader = SpectrumReader(arguments, need_energies=False)
     answers = []
     for spectrum, origin in reader:
         facts = spectrum_facts(spectrum)
+        facts["links"] = position_links(facts)
         answers.append({**origin._asdict(), **facts})
         if arguments.plot:
             _plot(spectrum, numbered_path(arguments.plot, len(answers)))
         if not arguments.json:
             print(origin)
             for label, text in _lines(facts):
-                print(f"  {label:<14}{text}")
+                print(f"  {label:<13} {text}")
     if arguments.json:
         print_json(answers)
     return reader.status
@@ -72,6 +77,11 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     parts = [facts["telescope"], camera.strip(), facts["grating"], facts["order"]]
     if any(parts):
         yield "instrument", " ".join(part for part in parts if part)
+    for label, prefix in (("position", ""), ("target", "target_")):
+        if facts[f"{prefix}ra"] is not None and facts[f"{prefix}dec"] is not None:
+            yield label, _position(facts[f"{prefix}ra"], facts[f"{prefix}dec"])
+    if facts["date"]:
+        yield "date", facts["date"]
     yield "exposure", f"{facts['exposure_s']:,.1f} s"
     bad = f", {facts['bad_channels']:,} bad (QUALITY) left out" if facts["bad_channels"] else ""
     yield "channels", f"{facts['channels']:,}{bad}, {_energies(facts)}"
@@ -94,8 +104,18 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     area = "" if peak is None else f" (up to {format_number(peak)} cm² at 0.5–8 keV)"
     yield "ARF", f"{facts['arf'] or 'none found'}{area}"
     yield "RMF", facts["rmf"] or "none found"
+    for name, link in facts["links"].items():
+        yield name.replace("Chandra Source Catalog", "CSC"), link
     for note in facts["notes"]:
         yield "note", note
+
+
+def _position(ra: float, dec: float) -> str:
+    """Write degrees (ICRS), and hours, minutes and seconds."""
+    from astropy.coordinates import SkyCoord
+
+    sexagesimal = SkyCoord(ra, dec, unit="deg").to_string("hmsdms", sep=":", precision=1)
+    return f"{ra:.5f} {dec:+.5f} deg ({sexagesimal})"
 
 
 def _energies(facts: dict[str, Any]) -> str:

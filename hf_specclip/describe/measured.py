@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..formatting import format_number, format_range
@@ -66,21 +67,31 @@ def fit_lines(result: FitResult) -> list[str]:
             f"{title:<15} {'  '.join(f'{part:<38}' for part in shown)}"
             f"{symbol}/dof {fit.statistic:.1f}/{fit.dof}"
         )
-        lines += [f"{'':<16}{line}" for line in _flux_lines(fit)]
-        lines += [f"{'':<16}! {warning}" for warning in fit.warnings]
+        if fit.fluxes:
+            details = [*_flux_lines(fit), *(f"! {warning}" for warning in fit.warnings)]
+            lines += [f"{'':<16}{line}" for line in details]
     return lines + [f"! {warning}" for warning in result.warnings]
 
 
+def fit_values(result: FitResult | None) -> dict[str, str]:
+    """Return a fit under the names of the catalogue's variables: `1.67 (1.56 – 1.8)`, no units."""
+    values = {}
+    for name, fit in ({} if result is None else result.models).items():
+        for short, parameter in fit.parameters.items():
+            values[f"{name}_{short}"] = _parameter(replace(parameter, unit=""))
+        if fit.reduced is not None:
+            values[f"{name}_stat"] = format_number(fit.reduced)
+    return values
+
+
 def _flux_lines(fit: ModelFit) -> list[str]:
-    """Write normalisations and fluxes, where the fit has limits of them."""
-    lines = []
-    if fit.fluxes:
-        norms = [
-            f"{short} {_parameter(parameter)}"
-            for short, parameter in fit.parameters.items()
-            if short.rpartition("_")[2] not in _SYMBOLS
-        ]
-        lines.append("  ".join(norms))
+    """Write normalisations and fluxes."""
+    norms = [
+        f"{short} {_parameter(parameter)}"
+        for short, parameter in fit.parameters.items()
+        if short.rpartition("_")[2] not in _SYMBOLS
+    ]
+    lines = ["  ".join(norms)]
     for flux in fit.fluxes:
         low, high = flux.band
         lines.append(
@@ -105,4 +116,4 @@ def _parameter(parameter: FittedParameter) -> str:
     return f"{format_number(parameter.value)}{limits}{unit}{' (fixed)' if parameter.fixed else ''}"
 
 
-__all__ = ["MODEL_TITLES", "fit_as_catalogue", "fit_lines"]
+__all__ = ["MODEL_TITLES", "fit_as_catalogue", "fit_lines", "fit_values"]

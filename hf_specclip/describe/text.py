@@ -6,7 +6,7 @@ from ..formatting import format_number, format_range
 from .answers import Answer, FoundSource
 from .description import Description, LiteratureHit, SimilarSource, Variable
 from .limitations import VARIABILITY
-from .measured import fit_lines
+from .measured import fit_lines, fit_values
 from .neighbours import position_name
 
 _FAMILIES_SHOWN, _CLASSES_SHOWN = 3, 3
@@ -51,7 +51,10 @@ def _inferred_lines(description: Description) -> list[str]:
     lines = []
     if description.variables:
         lines.append("\n  inferred: what the catalogue would give (68 %) (90 %)")
-        lines += [f"    {_variable_line(variable)}" for variable in description.variables]
+        fitted = fit_values(description.fit)
+        for variable in description.variables:
+            beside = f"fit {fitted[variable.name]}" if variable.name in fitted else ""
+            lines.append(f"    {_variable_line(variable):<79} {beside}".rstrip())
         if hidden := [name for name in VARIABILITY if name in description.withheld]:
             lines.append(f"    not given: {', '.join(hidden)} ({description.withheld[hidden[0]]})")
     if "check" in description.sections and description.check is not None:

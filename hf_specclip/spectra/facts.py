@@ -11,7 +11,7 @@ __all__ = ["spectrum_facts"]
 
 _OBSERVATION = (
     *("source_name", "obsid", "obi", "region_id"),
-    *("telescope", "instrument", "detector", "grating", "order", "ra", "dec"),
+    *("telescope", "instrument", "detector", "grating", "order", "date", "ra", "dec"),
 )
 _OF_BAND = (
     *("background_scale", "counts_0.5_8kev", "net_counts_0.5_8kev", "net_counts_error_0.5_8kev"),

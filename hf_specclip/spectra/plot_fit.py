@@ -30,6 +30,8 @@ def draw_fit(spectrum: XRaySpectrum, result: FitResult, figure: Any) -> Any:
     Returns:
         The two axes.
     """
+    assert spectrum.rmf is not None
+    assert spectrum.energy_edges is not None
     noticed = NoticedCounts(
         **arrays_of([spectrum]),
         statistic=result.statistic,
@@ -45,7 +47,6 @@ def draw_fit(spectrum: XRaySpectrum, result: FitResult, figure: Any) -> Any:
         label=plain(spectrum.source_name or "data"), zorder=3,
     )  # fmt: skip
     borders = np.append(edges[:, 0], edges[-1:, 1])
-    assert spectrum.rmf is not None
     fitted = [fit for fit in result.models.values() if fit.converged]
     for fit, colour in zip(fitted, _COLOURS, strict=False):
         folded = spectrum.fold(fit.photons(spectrum.rmf.energy_edges))[noticed.channels]

@@ -70,6 +70,7 @@ class XRaySpectrum:
         telescope, instrument, detector: as the header has them, or None.
         grating: `GRATING` of the header, None without one.
         order: arm and order of a dispersed spectrum, such as ``HEG -1``; None for others.
+        date: start of the observation (`DATE-OBS`), as the header has it, or None.
         frame_time: s between two readouts (`TIMEDEL`), or None.
         ra, dec: position of the source, degrees ICRS, or None.
         target: position of the observation's target (`RA_TARG` or `RA_OBJ`), or None.
@@ -115,6 +116,7 @@ class XRaySpectrum:
     detector: str | None = None
     grating: str | None = None
     order: str | None = None
+    date: str | None = None
     frame_time: float | None = None
     ra: float | None = None
     dec: float | None = None

@@ -64,6 +64,26 @@ def test_inspect_equals_the_file(spectra, capsys):
     assert facts["arf"] is None
 
 
+def test_inspect_names_position_date_grating_and_links(spectra, capsys):
+    with fits.open(spectra[0], mode="update") as hdus:
+        hdus[1].header.update(
+            {"RA": 83.6331, "DEC": -5.3911, "DATE-OBS": "2001-10-05T00:33:43", "GRATING": "HETG"}
+        )
+    assert main(["inspect", "--json", str(spectra[0])]) == 0
+    (facts,) = json.loads(capsys.readouterr().out)
+    assert (facts["ra"], facts["date"], facts["grating"]) == (
+        83.6331,
+        "2001-10-05T00:33:43",
+        "HETG",
+    )
+    assert {"SIMBAD", "NED", "ADS"} <= set(facts["links"])
+    assert main(["inspect", str(spectra[0])]) == 0
+    printed = capsys.readouterr().out
+    place = "83.63310 -5.39110 deg (05:34:31.9 -05:23:28.0)"
+    for text in (place, "2001-10-05", "HETG", "simbad/sim-coo?Coord=83.633100+-5.391100"):
+        assert text in printed
+
+
 def test_inspect_reports_a_bad_file_and_goes_on(spectra, tmp_path, capsys):
     bad = tmp_path / "bad.pha"
     bad.write_bytes(spectra[0].read_bytes()[:4000])

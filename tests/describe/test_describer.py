@@ -27,6 +27,7 @@ from hf_specclip import (
 )
 from hf_specclip.describe.html import render_page
 from hf_specclip.describe.table import descriptions_table
+from hf_specclip.spectra.fitting.result import FitResult, FittedParameter, ModelFit
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +191,18 @@ def test_json_and_text(description):
     assert "times of arrival" in again["withheld"]["var_prob_b"]
     assert "not given: var_prob_b" in words
     assert "simulated" in words  # the model's papers are invented, and it says so
+
+
+def test_the_fit_stands_beside_the_prediction(description):
+    pytest.importorskip("matplotlib")
+    parameters = {"gamma": FittedParameter(1.71, 1.6, 1.82), "nh": FittedParameter(0.0, None, 3.0)}
+    fit = ModelFit("powlaw", parameters, 30.0, 25, converged=True)
+    inferred = dataclasses.replace(description.variables[0], name="powlaw_gamma")
+    described = dataclasses.replace(description, variables=(inferred,))
+    described.__dict__["fit"] = FitResult(300.0, 28, "chi2datavar", (0.5, 7.0), {"powlaw": fit})
+    line = next(line for line in str(described).splitlines() if "powlaw_gamma" in line)
+    assert line.endswith("fit 1.71 (1.6 – 1.82)")
+    assert "<td>1.71 (1.6 – 1.82)</td>" in described.to_html()
 
 
 @pytest.mark.parametrize("kind", ["ascii.ecsv", "votable"])

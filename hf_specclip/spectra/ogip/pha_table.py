@@ -442,6 +442,7 @@ def observation_of(table: Table, raw: RawSpectrum) -> dict[str, Any]:
         "detector": text("DETNAM"),
         "grating": text("GRATING"),
         "order": _order(raw),
+        "date": text("DATE-OBS"),
         "frame_time": seconds("TIMEDEL"),
         "ra": ra,
         "dec": dec,
