@@ -31,7 +31,6 @@ def draw_fit(spectrum: XRaySpectrum, result: FitResult, figure: Any) -> Any:
         The two axes.
     """
     assert spectrum.rmf is not None
-    assert spectrum.energy_edges is not None
     noticed = NoticedCounts(
         **arrays_of([spectrum]),
         statistic=result.statistic,
