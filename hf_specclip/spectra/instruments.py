@@ -50,7 +50,7 @@ _TELESCOPES: Mapping[tuple[str, ...], tuple[_Camera, ...]] = {
     ),
     ("NUSTAR",): (_Camera(("",), (3.0, 79.0)),),
     ("SUZAKU", "ASTRO-E2"): (_Camera(("HXD",), (12.0, 70.0)), _Camera(("",), (0.5, 10.0))),
-    ("ASCA", "ASTRO-D"): (_Camera(("",), (0.7, 10.0)),),
+    ("ASCA", "ASTRO-D"): (_Camera(("",), (0.6, 10.0)),),
     ("BEPPOSAX", "SAX"): (_Camera(("PDS",), (15.0, 200.0)), _Camera(("",), (0.6, 10.0))),
     ("XTE", "RXTE"): (_Camera(("HEXTE",), (20.0, 200.0)), _Camera(("",), (3.0, 25.0))),
     ("XRISM", "HITOMI", "ASTRO-H"): (_Camera(("",), (0.4, 12.0)),),

@@ -38,6 +38,7 @@ def draw_fit(spectrum: XRaySpectrum, result: FitResult, figure: Any) -> Any:
         group_counts=result.group_counts,
     )
     groups, edges, rate, error = noticed.rates(0, spectrum.channel_edges)
+    widths = groups.sum(np.diff(spectrum.channel_edges)[noticed.channels][None])[0]
     centre = np.sqrt(edges[:, 0] * edges[:, 1])
     sides = np.array([centre - edges[:, 0], edges[:, 1] - centre])
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -49,7 +50,7 @@ def draw_fit(spectrum: XRaySpectrum, result: FitResult, figure: Any) -> Any:
     fitted = [fit for fit in result.models.values() if fit.converged]
     for fit, colour in zip(fitted, _COLOURS, strict=False):
         folded = spectrum.fold(fit.photons(spectrum.rmf.energy_edges))[noticed.channels]
-        model = groups.sum(folded[None])[0] / np.diff(edges, axis=1)[:, 0]
+        model = groups.sum(folded[None])[0] / widths
         label = f"{fit.name}, {fit.statistic:.1f}/{fit.dof}"
         upper.stairs(model, borders, baseline=None, color=colour, linewidth=1.3, label=label)
         away = np.divide(rate - model, error, out=np.zeros_like(rate), where=error > 0)

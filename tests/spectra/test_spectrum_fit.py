@@ -10,7 +10,6 @@ from known_spectra import CHANNELS, ENERGIES, NOTICED, RESPONSE, absorbed_power_
 from hf_specclip.spectra import RedistributionMatrix, XRaySpectrum, fit_spectra, fit_spectrum
 from hf_specclip.spectra import emission as models
 from hf_specclip.spectra.fitting.groups import group_channels
-from hf_specclip.spectra.fitting.spectrum_fit import default_band
 
 RMF = RedistributionMatrix(ENERGIES, CHANNELS, RESPONSE, includes_area=True)
 ERG = u.keV.to(u.erg)
@@ -133,19 +132,10 @@ def test_bounds_and_hopeless_fits_are_named():
     assert idle.models["powlaw+bb"].parameters["bb_ampl"].low is None
 
 
-@pytest.mark.parametrize(
-    ("about", "band"),
-    [
-        ({"telescope": "NuSTAR", "instrument": "FPMA"}, (3.0, 79.0)),
-        ({"telescope": "XMM", "instrument": "EPN"}, (0.3, 10.0)),
-        ({"telescope": "SWIFT", "instrument": "XRT"}, (0.3, 10.0)),
-        ({"telescope": "CHANDRA", "instrument": "ACIS"}, (0.5, 7.0)),
-        ({}, (0.5, 7.0)),
-    ],
-)
-def test_the_band_follows_the_instrument(about, band):
+def test_the_band_follows_the_instrument():
     counts = draw(absorbed_power_law(), 400, 1, seed=2)[0][0]
-    assert default_band(spectrum_of(counts=counts, **about)) == band
+    soft = spectrum_of(counts=counts, telescope="ROSAT", instrument="PSPCB")
+    assert fit_spectrum(soft, ["powlaw"], bands=()).energy_range[1] == pytest.approx(2.4, abs=0.03)
 
 
 @pytest.mark.parametrize(
@@ -161,3 +151,66 @@ def test_the_band_follows_the_instrument(about, band):
 def test_what_cannot_be_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         fit_spectrum(spectrum_of(counts=np.ones(400, int)), **options)
+
+
+@pytest.mark.parametrize("statistic", ["chi2datavar", "cstat"])
+def test_bad_channels_of_source_and_background_enter_no_fit(statistic):
+    """Garbage in channels of quality 1 and 5 leaves the parameters of the truth."""
+    flux = 1e-3 * absorbed_power_law(1.8, 0.3)
+    counts = np.rint(flux @ RESPONSE * 5e6).astype(int)
+    region, flags, behind = np.full(400, 50), np.zeros(400, int), np.zeros(400, int)
+    counts += 5  # what the region gives in the aperture
+    for quality, part in ((1, slice(60, 75)), (5, slice(200, 230))):
+        counts[part], flags[part] = 10 * counts.max(), quality
+    region[100:130], behind[100:130] = 10**6, 5
+    spectrum = spectrum_of(
+        counts=counts, exposure=5e6, quality=flags, background_quality=behind,
+        background_counts=region, background_backscal=10.0,
+    )  # fmt: skip
+    fit = fit_spectra(spectrum, ["powlaw"], statistic=statistic)[0].models["powlaw"]
+    assert fit.parameters["gamma"].value == pytest.approx(1.8, rel=2e-3)
+    assert fit.parameters["nh"].value == pytest.approx(30.0, rel=1e-2)
+    assert fit.reduced < 0.1
+
+
+@pytest.mark.parametrize("statistic", ["chi2datavar", "cstat"])
+def test_background_scale_that_changes_inside_a_group(statistic):
+    """Neighbours of scale 0.02 and 0.2 give 4 counts each in the aperture: Σ scale · counts."""
+    scale = np.where(np.arange(400) % 2, 0.02, 0.2)
+    flux = 1e-3 * absorbed_power_law(1.8, 0.3)
+    counts = np.rint(flux @ RESPONSE * 1e5 + 4).astype(int)
+    spectrum = spectrum_of(
+        counts=counts, exposure=1e5, background_counts=np.rint(4 / scale).astype(int),
+        backscal=scale,
+    )  # fmt: skip
+    fit = fit_spectra(spectrum, ["powlaw"], statistic=statistic, group_counts=40)[0]
+    assert fit.models["powlaw"].parameters["gamma"].value == pytest.approx(1.8, abs=0.02)
+
+
+def test_chi2_takes_the_errors_that_are_given():
+    """Errors twice those of the data: limits twice as far. Systematic ones add in quadrature."""
+    counts = np.rint(1e-3 * absorbed_power_law(1.8, 0.3) @ RESPONSE * 1e5).astype(int)
+    about = {"counts": counts, "exposure": 1e5}
+
+    def width(spectrum):
+        gamma = fit_spectra(spectrum, ["powlaw"])[0].models["powlaw"].parameters["gamma"]
+        return gamma.high - gamma.low
+
+    plain = width(spectrum_of(**about))
+    net = spectrum_of(**about, stat_error=2 * np.sqrt(counts), hduclas2="NET")
+    assert width(net) == pytest.approx(2 * plain, rel=0.02)
+    # Where √N of every channel is its own systematic error, too, variances double.
+    fraction = 1 / np.sqrt(np.maximum(counts, 1))
+    assert width(spectrum_of(**about, systematic_error=fraction)) == pytest.approx(
+        np.sqrt(2) * plain, rel=0.02
+    )
+    with pytest.raises(ValueError, match=r"not Poisson.*chi2datavar"):
+        fit_spectra(net, statistic="cstat")
+    assert fit_spectrum(net, ["powlaw"], bands=()).statistic == "chi2datavar"
+    with pytest.raises(ValueError, match="STAT_ERR"):
+        fit_spectra(net.replace(stat_error=None))
+
+
+def test_a_detector_without_energies_is_not_fitted():
+    with pytest.raises(ValueError, match="HRC resolves no energies"):
+        fit_spectra(spectrum_of(counts=np.ones(400, int), telescope="CHANDRA", instrument="HRC"))

@@ -51,7 +51,15 @@ from .models import (
     column_to_internal,
     model_definitions,
 )
-from .noticed import STATISTICS, NoticedCounts, arrays_of, label_of, require_response, response_key
+from .noticed import (
+    STATISTICS,
+    NoticedCounts,
+    arrays_of,
+    label_of,
+    require_errors,
+    require_response,
+    response_key,
+)
 from .result import FitResult, FittedParameter, ModelFit, result_of_row
 
 __all__ = [
@@ -111,6 +119,7 @@ def fit_spectra(
     by_response: dict[Any, list[int]] = {}
     for index, spectrum in enumerate(items):
         require_response(spectrum)
+        require_errors(spectrum, statistic)
         by_response.setdefault(response_key(spectrum), []).append(index)
     results: dict[int, FitResult] = {}
     for indices in by_response.values():
@@ -151,6 +160,8 @@ def fit_counts(
     keep_incomplete: bool | None = None,
     min_net_counts: float = 150.0,
     limits: bool = True,
+    good: ArrayLike | None = None,
+    variance: ArrayLike | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Fit many spectra of one detector, as arrays; the defaults are the catalogue's.
 
@@ -165,6 +176,8 @@ def fit_counts(
         channel_edges: (n + 1,) keV, of the channels.
         effective_area: cm², (m,) for all or (B, m) for each; left out where it is folded in.
         limits: find the 68 % limits (three quarters of the time).
+        good: (n,) True for channels that may be used; all by default.
+        variance: (B, n) of the net counts in each channel, for χ²; by default that of the data.
         models and the rest: see `fit_spectra`.
 
     Returns:
@@ -181,7 +194,7 @@ def fit_counts(
         counts, background_counts, background_scale, exposure,
         redistribution=redistribution, energy_edges=energy_edges, channel_edges=channel_edges,
         effective_area=effective_area, statistic=statistic, energy_range=energy_range,
-        group_counts=group_counts, keep_incomplete=keep_incomplete,
+        group_counts=group_counts, keep_incomplete=keep_incomplete, good=good, variance=variance,
     )  # fmt: skip
     groups, net = noticed.groups, noticed.net
     table = _empty_table(definitions, net, groups.number)

@@ -79,27 +79,36 @@ class Folding:
         rows: NDArray[np.int64],
         groups: Groups,
         statistic: str,
-        data: tuple[Any, Any, Any],
+        data: tuple[Any, ...],
         seen: tuple[Tensor | None, Tensor],
     ) -> SpectraBatch:
-        """Return the response and statistic of some spectra."""
+        """Return the response and statistic of some spectra.
+
+        Args:
+            rows: which spectra.
+            groups: of these spectra.
+            statistic: `chi2datavar` or `cstat`.
+            data: counts, background counts, background scale and variance of all spectra, (B, n).
+            seen: of the model.
+        """
         components, below = seen
         response = below[torch.from_numpy(groups.stops)]
         response -= below[torch.from_numpy(groups.starts)]
         response *= self.exposure[rows][:, None, None]
         area = None if self.area is None else self.area[rows]
-        source, region, scale = (values[rows] for values in data)
-        counts = groups.sum(source)
+        source, region, scale, variances = (values[rows] for values in data)
+        counts, scaled = groups.sum(source), groups.sum(scale * region)
         if statistic == "chi2datavar":
-            net = counts - groups.sum(scale * region)
-            variance = counts + groups.sum(scale**2 * region)
+            variance = groups.sum(variances)
             variance[variance <= 0] = np.inf
-            chi2 = Chi2DataVar(float_tensor(net), float_tensor(variance))
+            chi2 = Chi2DataVar(float_tensor(counts - scaled), float_tensor(variance))
             return SpectraBatch(response, chi2, components, area)
         behind = groups.sum(region)
-        # Where the factor changes inside a group, its mean over the group's channels.
+        # Where the factor changes inside a group, that of its background counts: W then has the
+        # same background in the aperture as χ². Without counts, the mean over its channels.
         width = np.maximum(groups.stops - groups.starts, 1)
         factor = groups.sum(scale) / width
+        factor = np.divide(scaled, behind, out=factor, where=behind > 0)
         deviance = PoissonDeviance(float_tensor(counts), float_tensor(behind), float_tensor(factor))
         return SpectraBatch(response, deviance, components, area)
 

@@ -20,6 +20,7 @@ __all__ = [
     "NoticedCounts",
     "arrays_of",
     "label_of",
+    "require_errors",
     "require_response",
     "response_key",
 ]
@@ -33,7 +34,7 @@ class NoticedCounts:
     The arguments are those of `fit_counts`.
 
     Attributes:
-        channels: noticed channels.
+        channels: indices of the noticed channels.
         groups: groups of them.
         net: (B,) net counts.
         statistic: `chi2datavar` or `cstat`.
@@ -54,6 +55,8 @@ class NoticedCounts:
         energy_range: tuple[float, float] = (0.5, 7.0),
         group_counts: int = 16,
         keep_incomplete: bool | None = None,
+        good: ArrayLike | None = None,
+        variance: ArrayLike | None = None,
     ) -> None:
         if statistic not in STATISTICS:
             raise ValueError(f"statistic {statistic!r} is unknown: {' or '.join(STATISTICS)}")
@@ -69,10 +72,17 @@ class NoticedCounts:
         _check_shape("counts", observed, (n_spectra, n_channels))
         _check_shape("redistribution", matrix, (n_energies, n_channels))
         _check_shape("effective_area", area, (n_energies,), (n_spectra, n_energies))
-        self.channels = noticed_channels(channels, energy_range)
+        in_range = noticed_channels(channels, energy_range)
+        self.channels = np.arange(n_channels)[in_range]
+        if good is not None:
+            usable = np.asarray(good, dtype=bool)
+            _check_shape("good", usable, (n_channels,))
+            self.channels = self.channels[usable[in_range]]
         self._matrix, self._area = matrix[:, self.channels], area
-        self._data = _noticed_data(observed, background_counts, background_scale, self.channels)
-        source, region, scale = self._data
+        self._data = _noticed_data(
+            observed, background_counts, background_scale, variance, self.channels
+        )
+        source, region, scale, _ = self._data
         self._seconds = np.broadcast_to(np.asarray(exposure, dtype=np.float64), (n_spectra,))
         self.groups = group_channels(source, group_counts, keep_incomplete=keep)
         self.net = (source - scale * region).sum(axis=1)
@@ -99,13 +109,12 @@ class NoticedCounts:
             their errors.
         """
         groups = self.groups.take(np.array([row]))
-        source, region, scale = (values[[row]] for values in self._data)
+        source, region, scale, variances = (values[[row]] for values in self._data)
         net = groups.sum(source - scale * region)[0]
-        variance = groups.sum(source + scale**2 * region)[0]
-        noticed = channel_edges[self.channels.start :]
-        edges = np.stack([noticed[groups.starts[0]], noticed[groups.stops[0]]], 1)
-        per_rate = self._seconds[row] * np.diff(edges, axis=1)[:, 0]
-        return groups, edges, net / per_rate, np.sqrt(variance) / per_rate
+        lower, upper = channel_edges[self.channels], channel_edges[self.channels + 1]
+        edges = np.stack([lower[groups.starts[0]], upper[groups.stops[0] - 1]], 1)
+        per_rate = self._seconds[row] * groups.sum((upper - lower)[None])[0]
+        return groups, edges, net / per_rate, np.sqrt(groups.sum(variances)[0]) / per_rate
 
     def batch(
         self, folding: Folding, rows: NDArray[np.int64], seen: tuple[Tensor | None, Tensor]
@@ -128,7 +137,42 @@ def arrays_of(spectra: Sequence[XRaySpectrum]) -> dict[str, Any]:
         "effective_area": None if first.arf is None else first.arf.on(rmf.energy_edges),
         "energy_edges": rmf.energy_edges,
         "channel_edges": first.channel_edges,
+        "good": first.good,
+        "variance": _variances(spectra),
     }
+
+
+def _variances(spectra: Sequence[XRaySpectrum]) -> NDArray[np.float64] | None:
+    """Return the variance of the net counts in each channel, None where all have that of data.
+
+    STAT_ERR counts where counts are not Poisson; SYS_ERR adds in quadrature (OGIP 92-007).
+    """
+    if all(each.are_poisson and each.systematic_error is None for each in spectra):
+        return None
+    variances = []
+    for each in spectra:
+        own = each.counts if each.are_poisson or each.stat_error is None else each.stat_error**2
+        behind = _scale(each) ** 2 * _background(each)
+        systematic = 0.0 if each.systematic_error is None else each.systematic_error * each.counts
+        variances.append(own + behind + systematic**2)
+    return np.stack(variances)
+
+
+def require_errors(spectrum: XRaySpectrum, statistic: str) -> None:
+    """Raise ValueError for a spectrum whose errors are not those that a statistic needs."""
+    if spectrum.are_poisson:
+        return
+    what = "net counts" if spectrum.hduclas2 == "NET" else "counts with errors of their own"
+    if statistic == "cstat":
+        raise ValueError(
+            f"{label_of(spectrum)}: {what} are not Poisson, as the C-statistic needs. Take χ² "
+            "(--statistic chi2datavar)"
+        )
+    if spectrum.stat_error is None:
+        raise ValueError(
+            f"{label_of(spectrum)}: χ² of {what} needs their errors. Give the spectrum with "
+            "STAT_ERR, or before the background was subtracted"
+        )
 
 
 def _check_shape(name: str, values: NDArray[Any], *shapes: tuple[int, ...]) -> None:
@@ -139,21 +183,31 @@ def _check_shape(name: str, values: NDArray[Any], *shapes: tuple[int, ...]) -> N
 
 
 def _noticed_data(
-    counts: NDArray[Any], background: ArrayLike | None, scale: ArrayLike, noticed: slice
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return counts, background counts and background scale of the noticed channels, (B, n)."""
+    counts: NDArray[Any],
+    background: ArrayLike | None,
+    scale: ArrayLike,
+    variance: ArrayLike | None,
+    noticed: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], ...]:
+    """Return counts, background counts and scale, and variance of the noticed channels, (B, n)."""
     source = counts[:, noticed].astype(np.float64)
-    if background is None:
-        return source, np.zeros_like(source), np.zeros_like(source)
-    region = np.asarray(background)
-    _check_shape("background_counts", region, counts.shape)
-    factor = np.asarray(scale, dtype=np.float64)
-    factor = factor[:, noticed] if factor.ndim == 2 else factor
-    factor = np.broadcast_to(factor[:, None] if factor.ndim == 1 else factor, source.shape)
-    return source, region[:, noticed].astype(np.float64), factor
+    region, factor = np.zeros_like(source), np.zeros_like(source)
+    if background is not None:
+        behind = np.asarray(background)
+        _check_shape("background_counts", behind, counts.shape)
+        region = behind[:, noticed].astype(np.float64)
+        factor = np.asarray(scale, dtype=np.float64)
+        factor = factor[:, noticed] if factor.ndim == 2 else factor
+        factor = np.broadcast_to(factor[:, None] if factor.ndim == 1 else factor, source.shape)
+    if variance is None:
+        return source, region, factor, source + factor**2 * region
+    errors = np.asarray(variance, dtype=np.float64)
+    _check_shape("variance", errors, counts.shape)
+    return source, region, factor, errors[:, noticed]
 
 
 def label_of(spectrum: XRaySpectrum) -> str:
+    """Return the name under which errors mention a spectrum."""
     return str(spectrum.path or spectrum.source_name or "spectrum")
 
 
@@ -180,7 +234,8 @@ def response_key(spectrum: XRaySpectrum) -> Any:
     """Return a key; spectra of equal key are folded together."""
     areascal = spectrum.areascal
     scaling = areascal if isinstance(areascal, float) else areascal.tobytes()
-    return id(spectrum.rmf), id(spectrum.arf), scaling, spectrum.channel_edges.tobytes()
+    edges, good = spectrum.channel_edges.tobytes(), spectrum.good.tobytes()
+    return id(spectrum.rmf), id(spectrum.arf), scaling, edges, good
 
 
 def _background(spectrum: XRaySpectrum) -> NDArray[np.int64]:

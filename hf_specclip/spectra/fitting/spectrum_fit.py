@@ -35,20 +35,8 @@ from .result import (
     parameter_units,
 )
 
-__all__ = ["default_band", "fit_spectrum"]
+__all__ = ["fit_spectrum"]
 
-# Bands that observers of each telescope use, keV, and that of the Chandra Source Catalog.
-_BANDS = {
-    "NUSTAR": (3.0, 79.0),
-    "XMM": (0.3, 10.0),
-    "SWIFT": (0.3, 10.0),
-    "NICER": (0.3, 10.0),
-    "SUZAKU": (0.5, 10.0),
-    "ASCA": (0.6, 10.0),
-    "XRISM": (0.4, 12.0),
-    "EROSITA": (0.2, 8.0),
-    "ROSAT": (0.1, 2.4),
-}
 _CATALOGUE_BAND = (0.5, 7.0)
 # The catalogue fits spectra with more net counts, by χ² in groups of 16. With fewer, or in smaller
 # groups, the data's own errors mislead: the C-statistic in groups of 5.
@@ -56,16 +44,6 @@ CATALOGUE_COUNTS, _CHI2_GROUP = 150.0, 16
 _LEAST_COUNTS, _LIKELIHOOD_GROUP = 20.0, 5
 # A normalisation this small against that of all counts in it stands for none.
 _NO_COUNTS = 1e-5
-
-
-def default_band(spectrum: XRaySpectrum) -> tuple[float, float]:
-    """Return the band, keV, in which spectra of an instrument are usually fitted."""
-    telescope = (spectrum.telescope or "").upper().replace("-", "").replace(" ", "")
-    names = (telescope, (spectrum.instrument or "").upper())
-    for name, band in _BANDS.items():
-        if any(each.startswith(name) for each in names):
-            return band
-    return _CATALOGUE_BAND
 
 
 def fit_spectrum(
@@ -88,7 +66,7 @@ def fit_spectrum(
             share one column.
         statistic: `chi2datavar`, `cstat` (W where there is a background), or `auto`: χ² where there
             are more than 150 net counts in groups of 16 or more, else `cstat`.
-        energy_range: keV; the instrument's usual band by default (`default_band`).
+        energy_range: keV; the usual band of the instrument by default (`XRaySpectrum.camera`).
         group_counts: counts in a group, background included; 16 for χ² and 5 for `cstat` by
             default.
         min_net_counts: a spectrum is fitted when it has more net counts than this; 150 for χ² and
@@ -111,7 +89,7 @@ def fit_spectrum(
     _check(nh, redshift, bands)
     for name in models:
         component_names(name)
-    band = energy_range or default_band(spectrum)
+    band = energy_range or spectrum.camera.band
     if statistic == "auto":
         statistic = choose_statistic(spectrum, band, group_counts)
     chi2 = statistic == "chi2datavar"
@@ -144,11 +122,13 @@ def choose_statistic(
     spectrum: XRaySpectrum, band: tuple[float, float], group_counts: int | None
 ) -> str:
     """Return `chi2datavar` where its errors hold, else `cstat`."""
+    if not spectrum.are_poisson:
+        return "chi2datavar"
     channels = noticed_channels(spectrum.channel_edges, band)
-    net = spectrum.counts[channels].astype(float)
+    net = np.where(spectrum.good, spectrum.counts, 0)[channels].astype(float)
     if spectrum.background_counts is not None:
         scale = np.broadcast_to(np.asarray(spectrum.background_scale), spectrum.counts.shape)
-        net = net - (scale * spectrum.background_counts)[channels]
+        net = net - (spectrum.good * scale * spectrum.background_counts)[channels]
     full = group_counts is None or group_counts >= _CHI2_GROUP
     return "chi2datavar" if full and net.sum() > CATALOGUE_COUNTS else "cstat"
 

@@ -194,7 +194,7 @@ class _Assembler:
             values |= {f"background_{name}": getattr(background, name) for name in _OF_BACKGROUND}
         notes += self._damage_of(raw, background, arf, rmf)
         try:
-            return XRaySpectrum(
+            spectrum = XRaySpectrum(
                 energy_edges=sort(edges),
                 arf=arf,
                 rmf=rmf,
@@ -208,6 +208,8 @@ class _Assembler:
             raise
         except ValueError as error:
             raise table.error(str(error), mend="check the files that belong together") from None
+        more = _notes_on_errors(spectrum)
+        return spectrum.replace(notes=(*notes, *more)) if more else spectrum
 
     def _damage_of(self, raw: RawSpectrum, background: Any, *responses: Any) -> list[str]:
         """Return what the checksums and totals of the files say against them.
@@ -441,6 +443,17 @@ class _Assembler:
             column="CHANNEL",
             mend="give the RMF that belongs to this spectrum: rmf=",
         )
+
+
+def _notes_on_errors(spectrum: XRaySpectrum) -> list[str]:
+    """Say where errors that the file states are used, and where not."""
+    notes = []
+    if spectrum.systematic_error is not None:
+        most = 100 * spectrum.systematic_error.max()
+        notes.append(f"systematic errors (SYS_ERR) of up to {most:.3g} % enter χ² alone")
+    if not spectrum.are_poisson and spectrum.hduclas2 != "NET":
+        notes.append("errors other than Poisson (POISSERR = F, STAT_ERR): χ² alone takes them")
+    return notes
 
 
 def _energies_of(raw: RawSpectrum) -> NDArray[np.float64]:
