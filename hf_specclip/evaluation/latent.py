@@ -7,21 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from .bootstrap import GroupBootstrap
 
-METHODS = ("pearson", "spearman")
 # Below this many rows the best of 64 dimensions correlates with anything.
 MIN_ROWS = 20
 
 
 @dataclass(frozen=True)
 class Correlations:
-    """Correlation of each dimension of a latent space with each variable.
+    """Pearson correlation of each dimension of a latent space with each variable.
 
     Attributes:
-        method: `"pearson"` or `"spearman"`.
         variables: (V,) names.
         rho: (V, K) over the rows with a value; nan for too few rows, or for a variable or
             dimension that does not vary.
@@ -35,7 +32,6 @@ class Correlations:
             and `null`, the mean and the 95 % quantile of the same under permutation.
     """
 
-    method: str
     variables: tuple[str, ...]
     rho: np.ndarray
     n: np.ndarray
@@ -67,7 +63,6 @@ def correlate(
     variables: Mapping[str, np.ndarray],
     groups: Sequence[Any] | np.ndarray,
     *,
-    method: str = "pearson",
     n_bootstrap: int = 1000,
     n_permutations: int = 200,
     seed: int = 0,
@@ -78,24 +73,20 @@ def correlate(
     chance. Rows of one source resemble each other, so groups are permuted as blocks: permuting
     single rows would put that level too low.
 
-    Intervals hold for the chosen dimension: they do not include the bias of choosing it. Ranks are
-    taken once, not in each draw.
+    Intervals hold for the chosen dimension: they do not include the bias of choosing it.
 
     Args:
         points: (n, K) finite.
         variables: name -> (n,), nan where unknown; each is compared over its known rows.
         groups: (n,) the unit of resampling.
-        method: `"pearson"` or `"spearman"`.
         n_bootstrap: draws behind the intervals.
         n_permutations: permutations behind the chance level.
         seed: of both.
 
     Raises:
-        ValueError: for another method, points that are not finite, or lengths that differ.
+        ValueError: for points that are not finite, or lengths that differ.
     """
     points, groups = _check_points(points), np.asarray(groups)
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     if groups.shape != (len(points),):
         raise ValueError(f"{len(points)} points need as many groups, not shape {groups.shape}")
     names = tuple(variables)
@@ -108,16 +99,12 @@ def correlate(
     _, group = np.unique(groups, return_inverse=True)
     weights = np.concatenate(list(bootstrap.weights())).astype(np.float64)
     permutations = _permute_groups(group, n_permutations, seed)
-    ranked = rankdata(points, axis=0) if method == "spearman" else points
-    standard = _standardise(ranked)
+    standard = _standardise(points)
     for v, y in enumerate(values):
         rows = np.isfinite(y)
         if rows.sum() < MIN_ROWS:
             continue
-        x, z = points[rows], y[rows]
-        if method == "spearman":
-            x, z = rankdata(x, axis=0), rankdata(z)
-        x, z = _standardise(x), _standardise(z)
+        x, z = _standardise(points[rows]), _standardise(y[rows])
         rho[v] = np.where(x.any(axis=0) & z.any(), np.clip(z @ x / len(z), -1.0, 1.0), np.nan)
         if np.isfinite(rho[v]).any():
             best[v] = int(np.nanargmax(np.abs(rho[v])))
@@ -128,7 +115,7 @@ def correlate(
     if bootstrap.n_groups < 2:
         draws[:] = np.nan
     return Correlations(
-        method, names, rho, np.array([int(np.isfinite(y).sum()) for y in values]), best, strength,
+        names, rho, np.array([int(np.isfinite(y).sum()) for y in values]), best, strength,
         *_summarise(strength, draws, chance),
     )  # fmt: skip
 
@@ -230,4 +217,4 @@ def _permuted_best(
     return np.asarray(np.abs(rho).max(axis=1))
 
 
-__all__ = ["METHODS", "MIN_ROWS", "Correlations", "correlate"]
+__all__ = ["MIN_ROWS", "Correlations", "correlate"]

@@ -71,8 +71,7 @@ def plot_correlations(
         panel.set_xticks([])
         panel.set_facecolor("#dddddd")  # cells without a correlation
     panels[0].set_yticks(range(len(variables)), variables, fontsize=8)
-    method = next(iter(correlations.values())).method.capitalize()
-    figure.colorbar(image, ax=panels.tolist(), label=f"{method} ρ", shrink=0.8)
+    figure.colorbar(image, ax=panels.tolist(), label="Pearson ρ", shrink=0.8)
     if path is not None:
         figure.savefig(path)
     return figure
@@ -82,9 +81,6 @@ def plot_map_variables(
     positions: np.ndarray,
     variables: Mapping[str, np.ndarray],
     path: str | os.PathLike[str] | None = None,
-    *,
-    title: str | None = None,
-    columns: int = 4,
 ) -> Any:
     """Draw one map, coloured by one variable in each panel.
 
@@ -95,8 +91,6 @@ def plot_map_variables(
         positions: (n, 2) of `map_points`.
         variables: label -> (n,), nan where unknown.
         path: file to write, or None.
-        title: title of the figure.
-        columns: panels in a row.
 
     Returns:
         The matplotlib figure.
@@ -105,7 +99,7 @@ def plot_map_variables(
 
     if not variables:
         raise ValueError("no variables to colour by")
-    columns = min(columns, len(variables))
+    columns = min(4, len(variables))
     rows = -(-len(variables) // columns)
     figure = Figure(figsize=(3.1 * columns, 2.9 * rows), layout="constrained", dpi=130)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -128,24 +122,22 @@ def plot_map_variables(
         bar.ax.set_yticklabels([f"{np.quantile(edges, q):.3g}" for q in (0, 0.5, 1)], fontsize=7)
     for panel in panels[len(variables) :]:
         panel.set_visible(False)
-    if title:
-        figure.suptitle(title, fontsize=10, x=0.01, ha="left", color=_INK)
     if path is not None:
         figure.savefig(path)
     return figure
 
 
 def plot_map_classes(
-    maps: Mapping[str, np.ndarray],
+    positions: np.ndarray,
     classes: Sequence[Any],
     path: str | os.PathLike[str] | None = None,
     *,
     most: int = 12,
 ) -> Any:
-    """Draw maps side by side, coloured by class; rarer and unknown classes are grey.
+    """Draw a map coloured by class; rarer and unknown classes are grey.
 
     Args:
-        maps: title -> (n, 2) of `map_points`.
+        positions: (n, 2) of `map_points`.
         classes: (n,) class or None.
         path: file to write, or None.
         most: number of classes with a colour and a mark, at most 36.
@@ -155,32 +147,28 @@ def plot_map_classes(
     """
     from matplotlib.figure import Figure
 
-    if not maps:
-        raise ValueError("no maps to draw")
     labels = np.array(["" if label is None else str(label) for label in classes])
     names, counts = np.unique(labels[labels != ""], return_counts=True)
     shown = names[np.argsort(-counts, kind="stable")][: min(most, len(COLOURS) * len(_MARKS))]
-    figure = Figure(figsize=(1.8 + 4.2 * len(maps), 4.3), layout="constrained", dpi=130)
-    panels = figure.subplots(1, len(maps), squeeze=False)[0]
-    for panel, (title, positions) in zip(panels, maps.items(), strict=True):
-        _hide_axes(panel)
-        rest = np.flatnonzero(~np.isin(labels, shown))
-        panel.scatter(*positions[rest].T, s=3, color="#d0d0d0", linewidths=0, rasterized=True)
-        for i, name in enumerate(shown):
-            rows = np.flatnonzero(labels == name)
-            panel.scatter(
-                *positions[rows].T,
-                s=11,
-                color=COLOURS[i % len(COLOURS)],
-                marker=_MARKS[i // len(COLOURS)],
-                linewidths=0,
-                alpha=0.85,
-                label=f"{name} ({len(rows):,})",
-                rasterized=True,
-            )
-        panel.set_title(title, fontsize=10, loc="left", color=_INK)
+    figure = Figure(figsize=(6.0, 4.3), layout="constrained", dpi=130)
+    panel = figure.subplots()
+    _hide_axes(panel)
+    rest = np.flatnonzero(~np.isin(labels, shown))
+    panel.scatter(*positions[rest].T, s=3, color="#d0d0d0", linewidths=0, rasterized=True)
+    for i, name in enumerate(shown):
+        rows = np.flatnonzero(labels == name)
+        panel.scatter(
+            *positions[rows].T,
+            s=11,
+            color=COLOURS[i % len(COLOURS)],
+            marker=_MARKS[i // len(COLOURS)],
+            linewidths=0,
+            alpha=0.85,
+            label=f"{name} ({len(rows):,})",
+            rasterized=True,
+        )
     if len(shown):
-        panels[-1].legend(
+        panel.legend(
             loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, markerscale=1.6
         )
     if path is not None:

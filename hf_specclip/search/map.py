@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .nearest import nearest
@@ -32,8 +34,6 @@ def lay_out(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
     if len(points) < _MIN_TSNE_POINTS:
         return _principal_axes(points)
     try:
-        from ..evaluation.latent_maps import map_points, sample_rows
-
         rows = sample_rows(len(points), MAP_POINTS, seed)
         layout = map_points(points[rows], seed=seed)
     except ImportError:
@@ -43,6 +43,47 @@ def lay_out(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
     result = place_among(points, points[rows], layout)
     result[rows] = layout
     return result
+
+
+def map_points(points: Any, *, seed: int = 0) -> np.ndarray:
+    """Map points of a latent space to a plane by t-SNE, which keeps neighbours together.
+
+    Distances between clusters, their sizes and the axes mean nothing. A pass takes about a second
+    for each 150 points; thin out larger sets with `sample_rows`.
+
+    Args:
+        points: (n, K) finite, at least 10 rows; compared by their cosine.
+        seed: of the layout.
+
+    Returns:
+        (n, 2) float32.
+
+    Raises:
+        ImportError: where scikit-learn is not installed.
+        ValueError: for too few points, or some that are not finite.
+    """
+    values = np.asarray(points, np.float64)
+    if values.ndim != 2 or len(values) < 10 or not np.isfinite(values).all():
+        raise ValueError(
+            f"a map needs at least 10 finite points of shape (n, K), not {values.shape}"
+        )
+    from sklearn.manifold import TSNE
+
+    layout = TSNE(
+        perplexity=min(30.0, (len(values) - 1) / 3),
+        metric="cosine",
+        init="pca",
+        random_state=seed,
+        n_jobs=1,
+    )
+    return np.asarray(layout.fit_transform(values), np.float32)
+
+
+def sample_rows(n: int, most: int, seed: int = 0) -> np.ndarray:
+    """Draw at most `most` of n rows without replacement, in ascending order."""
+    if n <= most:
+        return np.arange(n)
+    return np.sort(np.random.default_rng([seed, 3]).choice(n, most, replace=False))
 
 
 def place_among(vectors: np.ndarray, bank: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -81,4 +122,6 @@ def _principal_axes(points: np.ndarray) -> np.ndarray:
     return result
 
 
-__all__ = ["MAP_POINTS", "lay_out", "place_among", "place_between"]
+__all__ = [
+    "MAP_POINTS", "lay_out", "map_points", "place_among", "place_between", "sample_rows",
+]  # fmt: skip

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from hf_specclip.evaluation.latent import correlate
-from hf_specclip.evaluation.latent_maps import map_points, sample_rows
 from hf_specclip.evaluation.latent_plots import (
     plot_correlations,
     plot_map_classes,
     plot_map_variables,
 )
+from hf_specclip.search.map import map_points, sample_rows
 
 
 @pytest.fixture(scope="module")
@@ -32,24 +32,7 @@ def test_tsne_keeps_neighbours_and_is_repeatable(clusters):
     np.testing.assert_array_equal(places, map_points(points, seed=3))
 
 
-@pytest.mark.slow
-def test_umap_keeps_neighbours_and_is_repeatable(clusters):
-    pytest.importorskip("umap")
-    points, labels = clusters
-    places = map_points(points, "UMAP", seed=3)
-    assert purity(places, labels) > 0.95
-    np.testing.assert_array_equal(places, map_points(points, "UMAP", seed=3))
-
-
-def test_umap_says_what_to_install(clusters, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "umap", None)
-    with pytest.raises(ImportError, match="umap-learn"):
-        map_points(clusters[0], "UMAP")
-
-
 def test_what_cannot_be_mapped_is_refused(clusters):
-    with pytest.raises(ValueError, match="t-SNE, UMAP"):
-        map_points(clusters[0], "PCA")
     with pytest.raises(ValueError, match="at least 10"):
         map_points(clusters[0][:5])
     with pytest.raises(ValueError, match="finite"):
@@ -86,7 +69,7 @@ def test_maps_are_coloured_by_rank_and_unknown_rows_are_apart(clusters, tmp_path
     points, _ = clusters
     values = np.exp(points[:, 0])
     values[:10] = np.nan
-    figure = plot_map_variables(points[:, :2], {"x": values}, tmp_path / "v.png", title="T")
+    figure = plot_map_variables(points[:, :2], {"x": values}, tmp_path / "v.png")
     grey, dots = figure.axes[0].collections
     assert len(grey.get_offsets()) == 10
     ranks = np.asarray(dots.get_array())
@@ -99,7 +82,7 @@ def test_classes_have_a_colour_each_and_rare_ones_share_grey(clusters, tmp_path)
     points, labels = clusters
     names = np.array(["a", "b", "c"], dtype=object)[labels]
     names[0], names[1] = None, "rare"
-    figure = plot_map_classes({"map": points[:, :2]}, names, tmp_path / "c.png", most=3)
+    figure = plot_map_classes(points[:, :2], names, tmp_path / "c.png", most=3)
     grey, *dots = figure.axes[0].collections
     assert len(grey.get_offsets()) == 2
     assert sorted(len(d.get_offsets()) for d in dots) == [28, 30, 30]

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from study_rows import invented, invented_run, invented_split
 
 import specclip_training.studies.latent_space as latent_space
@@ -11,17 +10,11 @@ from hf_specclip.storage import to_json, write_json
 from specclip_training.reports.blocks import Figure, to_markdown, write_report
 
 
-@pytest.fixture(autouse=True)
-def no_umap(monkeypatch):
-    """Skip UMAP, whose import compiles for seconds; test_latent_maps covers it."""
-    monkeypatch.setattr(latent_space, "MAPS", ("t-SNE",))
-
-
 def test_study_finds_planted_correlations_classes_and_metadata(tmp_path):
     run = invented_run(tmp_path)
     study = latent_space.study_latent_space(run, invented(), simulated=True)
     write_json(tmp_path / "metrics.json", study.metrics)
-    found = study.metrics["correlations"]["spectrum"]["pearson"]["variables"]
+    found = study.metrics["correlations"]["spectrum"]["variables"]
     assert found["hard_hs"]["dimension"] == 0
     assert found["hard_hs"]["low"] > 0.7 > found["hard_hs"]["null"]
     assert found["powlaw_gamma"]["value"] < 2 * found["powlaw_gamma"]["null"]
@@ -31,7 +24,7 @@ def test_study_finds_planted_correlations_classes_and_metadata(tmp_path):
     assert metadata["exposure (log)"]["verdict"].startswith("above the bound")
     assert metadata["year"]["verdict"].startswith("below the bound")
     figures = [b.path for s in study.sections for b in s.blocks if isinstance(b, Figure)]
-    assert len(figures) == 4
+    assert len(figures) == 3
     assert all(path.is_file() and path.parent == tmp_path / "figures" for path in figures)
     markdown, _ = write_report(tmp_path, "T", study.sections)
     text = markdown.read_text()

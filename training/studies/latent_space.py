@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hf_specclip.evaluation.latent import METHODS, MIN_ROWS, correlate
-from hf_specclip.evaluation.latent_maps import MAPS, map_points, sample_rows
+from hf_specclip.evaluation.latent import MIN_ROWS, correlate
 from hf_specclip.evaluation.latent_plots import (
     plot_correlations,
     plot_map_classes,
@@ -20,6 +19,7 @@ from hf_specclip.evaluation.latent_plots import (
 )
 from hf_specclip.evaluation.latent_probes import ProbeError, class_probe, value_probe
 from hf_specclip.formatting import format_with_interval
+from hf_specclip.search.map import map_points, sample_rows
 from specclip_training.engine.commands import Run
 from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table
 from specclip_training.studies.representations import SplitRepresentations
@@ -126,44 +126,35 @@ def _spaces(rows: _Rows) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
 
 def _correlations(rows: _Rows, spaces: Mapping[str, np.ndarray]) -> tuple[Section, dict[str, Any]]:
     results = {
-        name: {
-            method: correlate(
-                points, rows.test.targets, rows.test.groups, method=method, **rows.options
-            )
-            for method in METHODS
-        }
+        name: correlate(points, rows.test.targets, rows.test.groups, **rows.options)
         for name, points in spaces.items()
     }
     metrics = {
-        "correlations": {
-            name: {method: result.to_dict() for method, result in methods.items()}
-            for name, methods in results.items()
-        },
+        "correlations": {name: result.to_dict() for name, result in results.items()},
         "paper": {"mean": PAPER_MEAN, "variables": PAPER},
     }
     summary = Table(
-        ["space", "dimensions", "Pearson, mean of the best", "chance", "paper", "Spearman"],
+        ["space", "dimensions", "Pearson, mean of the best", "chance", "paper"],
         [
             [
                 _TITLES[name],
                 str(spaces[name].shape[1]),
-                _with_interval(methods["pearson"].mean),
-                _decimals(methods["pearson"].mean["chance"]),
+                _with_interval(result.mean),
+                _decimals(result.mean["chance"]),
                 _decimals(PAPER_MEAN.get(name)),
-                _with_interval(methods["spearman"].mean),
             ]
-            for name, methods in results.items()
+            for name, result in results.items()
         ],
     )
     shown = ("spectrum", "text", "shared_spectrum", "shared_text")
     cells = []
     for v, variable in enumerate(rows.test.targets):
-        cells.append([variable, f"{results['spectrum']['pearson'].n[v]:,}"])
-        for result in (results[name]["pearson"] for name in shown):
+        cells.append([variable, f"{results['spectrum'].n[v]:,}"])
+        for result in (results[name] for name in shown):
             figure = {"value": result.strength[v], "low": result.low[v], "high": result.high[v]}
             note = "" if result.strength[v] > result.null[v] else " within chance"
             cells[-1].append(_with_interval(figure) + note if result.best[v] >= 0 else "–")
-        null = results["shared_spectrum"]["pearson"].null[v]
+        null = results["shared_spectrum"].null[v]
         cells[-1] += [_decimals(null), _decimals(PAPER.get(variable))]
     head = ["variable", "rows", *[_TITLES[name] for name in shown], "chance (95 %)", "paper"]
     text = (
@@ -178,11 +169,11 @@ def _correlations(rows: _Rows, spaces: Mapping[str, np.ndarray]) -> tuple[Sectio
         "not mean that a variable is absent."
     )
     blocks: list[Any] = [Paragraph(text), summary, Table(head, cells)]
-    for method in METHODS if rows.figures else ():
-        path = rows.figures / f"latent_{method}.png"
-        plot_correlations({_TITLES[n]: results[n][method] for n in shown}, path)
+    if rows.figures:
+        path = rows.figures / "latent_pearson.png"
+        plot_correlations({_TITLES[n]: results[n] for n in shown}, path)
         caption = (
-            f"{method.capitalize()} correlation of each dimension with each variable "
+            "Pearson correlation of each dimension with each variable "
             f"({rows.word}rows), before and after alignment; rings mark the best dimension."
         )
         blocks.append(Figure(path, caption))
@@ -261,37 +252,27 @@ def _metadata(rows: _Rows) -> tuple[Section, dict[str, Any]]:
 
 
 def _maps(rows: _Rows) -> tuple[Section, dict[str, Any]]:
-    title, test = "Latent space: maps", rows.test
+    title, test = "Latent space: map", rows.test
     drawn = sample_rows(len(test), MAP_POINTS, rows.options["seed"])
     metrics: dict[str, Any] = {"points": len(drawn)}
     if not rows.figures:
         return Section(title), {"maps": metrics}
-    maps: dict[str, np.ndarray] = {}
-    for method in MAPS:
-        try:
-            maps[method] = map_points(
-                test.shared_spectrum[drawn], method, seed=rows.options["seed"]
-            )
-        except ImportError as error:
-            metrics["skipped"] = str(error)
+    positions = map_points(test.shared_spectrum[drawn], seed=rows.options["seed"])
     text = (
-        f"Maps of {len(drawn):,} {rows.word}spectra in the shared space. Only nearness has a "
-        "meaning: not the axes, nor the size of a cluster, nor the gap between two."
+        f"Map of {len(drawn):,} {rows.word}spectra in the shared space by t-SNE. Only nearness has "
+        "a meaning: not the axes, nor the size of a cluster, nor the gap between two."
     )
-    note = f" {metrics['skipped']}." if "skipped" in metrics else ""
-    blocks: list[Any] = [Paragraph(text + note)]
+    blocks: list[Any] = [Paragraph(text)]
     variables = {
         f"{name} [{test.units[name]}]" if test.units[name] else name: test.targets[name][drawn]
         for name in [v for v in MAP_VARIABLES if v in test.targets] or list(test.targets)[:8]
     }
-    for method, positions in maps.items():
-        path = rows.figures / f"map_{method.lower().replace('-', '')}.png"
-        plot_map_variables(positions, variables, path, title=f"{method} of the shared space")
-        caption = f"{method} of {rows.word}spectra in the shared space, coloured by variables."
-        blocks.append(Figure(path, caption))
+    path = rows.figures / "map_tsne.png"
+    plot_map_variables(positions, variables, path)
+    blocks.append(Figure(path, f"Map of {rows.word}spectra, coloured by variables."))
     if any(label is not None for label in test.classes):
         path = rows.figures / "map_classes.png"
-        plot_map_classes(maps, test.classes[drawn], path)
+        plot_map_classes(positions, test.classes[drawn], path)
         blocks.append(Figure(path, f"The same {rows.word}spectra, coloured by class."))
     return Section(title, blocks), {"maps": metrics}
 
