@@ -23,6 +23,8 @@ import numpy as np
 from .errors import FileFormatError, SpecCLIPError
 
 PARTIAL = ".partial-"
+MAX_JSON_BYTES = 1 << 24
+_MEND = "fetch or build it again"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -148,21 +150,46 @@ def remove_partial(folder: str | os.PathLike[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def map_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Open the tensors of a safetensors file, memory-mapped: pages are read when used.
+def read_json(path: str | os.PathLike[str], max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """Read a JSON object from a file of bounded size.
 
     Raises:
-        FileFormatError: for a damaged file, or one that asks for more than it holds.
+        FileFormatError: for a larger file, or one that is no JSON object.
+        OSError: for a file that cannot be read.
+    """
+    path = Path(path)
+    if path.stat().st_size > max_bytes:
+        raise FileFormatError(f"{path} is larger than {max_bytes:,} bytes: {_MEND}")
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path} is not JSON ({error}): {_MEND}") from error
+    if not isinstance(content, dict):
+        raise FileFormatError(f"{path} is not a JSON object: {_MEND}")
+    return content
+
+
+def map_tensors(path: str | os.PathLike[str], *needed: str) -> dict[str, np.ndarray]:
+    """Open the tensors of a safetensors file, memory-mapped: pages are read when used.
+
+    Args:
+        path: the file.
+        needed: names of tensors that must be there.
+
+    Raises:
+        FileFormatError: for a damaged file, one that asks for more than it holds, or one without a
+            tensor that is needed.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        return {name: tensor.numpy() for name, tensor in load_file(path).items()}
+        tensors = {name: tensor.numpy() for name, tensor in load_file(path).items()}
     except (SafetensorError, ValueError, TypeError, OverflowError) as error:
-        raise FileFormatError(
-            f"{path} holds no readable tensors ({error}): fetch or build it again"
-        ) from error
+        raise FileFormatError(f"{path} holds no readable tensors ({error}): {_MEND}") from error
+    if missing := set(needed) - set(tensors):
+        raise FileFormatError(f"{path} lacks the tensor {min(missing)}: {_MEND}")
+    return tensors
 
 
 def _sync(path: Path) -> None:
@@ -187,6 +214,7 @@ __all__ = [
     "atomic_file",
     "atomic_folder",
     "map_tensors",
+    "read_json",
     "remove_partial",
     "replace_folder",
     "to_json",

@@ -7,7 +7,6 @@ of classes below which none stands out.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import FileFormatError
-from ..storage import atomic_folder, map_tensors, write_json
+from ..models.checkpoint_specclip import refuse_links_out
+from ..storage import atomic_folder, map_tensors, read_json, write_json
 from .families import family_matrix, family_name, fit_least_probability
 from .prompts import TEMPLATES, class_prompts
 
@@ -181,9 +181,8 @@ class ZeroShotClasses:
                     "dataset has a source_class"
                 )
         try:
-            if (path / CONFIG_FILE).stat().st_size > MAX_CONFIG_BYTES:
-                raise ValueError(f"larger than {MAX_CONFIG_BYTES} bytes")
-            config = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
+            refuse_links_out(path, FileFormatError)
+            config = read_json(path / CONFIG_FILE, MAX_CONFIG_BYTES)
             if config["format"] != FORMAT or config["version"] != VERSION:
                 raise ValueError(f"not {FORMAT} version {VERSION}: update hf_specclip")
             classes = config["classes"]
@@ -193,9 +192,11 @@ class ZeroShotClasses:
                 or not all(isinstance(name, str) and 0 < len(name) <= MAX_NAME for name in classes)
             ):
                 raise ValueError("`classes` must be a list of short names")
-            vectors = map_tensors(path / TENSORS_FILE)["embeddings"]
+            vectors = map_tensors(path / TENSORS_FILE, "embeddings")["embeddings"]
             numbers = config["temperature"], config.get("about"), config["least_probability"]
             return cls(classes, vectors, *numbers)
+        except FileFormatError:
+            raise
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FileFormatError(
                 f"{path / CONFIG_FILE} cannot be used ({error}): fetch the model again, or train it"

@@ -15,6 +15,7 @@ from ..models.variables_specclip import VARIABLES
 from ..search.build import AREA, build_index, detections_of, stored_area
 from ..search.index import SpecCLIPIndex
 from ..search.map import place_among
+from ..storage import read_json
 from .read_dataset import read_splits
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ _IDENTITY_COLUMNS = (
     "source_name", "obsid", "obi", "region_id", "ra", "dec", "source_class", "group"
 )  # fmt: skip
 _INFO_FILE = "specclip_dataset.json"
-_MAX_INFO_BYTES = 1 << 20
 
 
 class _Texts:
@@ -191,9 +191,9 @@ def _open(
 
 def _dataset_info(folder: Path) -> dict[str, Any]:
     path = folder / _INFO_FILE
-    if not path.is_file() or path.stat().st_size > _MAX_INFO_BYTES:
+    if not path.is_file():
         return {}
-    info = json.loads(path.read_text(encoding="utf-8"))
+    info = read_json(path)
     return {"simulated": bool(info.get("simulated")), "text_model": info.get("text_model")}
 
 

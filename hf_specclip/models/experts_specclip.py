@@ -55,6 +55,10 @@ class StoredTensors(nn.Module):
                 )
             target.copy_(value)
 
+    def unknown(self) -> dict[str, Any]:
+        """Return where tensors may hold NaN or infinity, by name: True, or a mask."""
+        return {name: True for name, fill in self.initial.items() if not math.isfinite(fill)}
+
     def reset(self) -> None:
         """Fill the tensors with their initial values."""
         for name, value in self.initial.items():
@@ -76,6 +80,10 @@ class SpecCLIPMoEScale(StoredTensors):
         self.declare(1.0, knee=shape, spread=shape)
         self.declare(-math.inf, low=shape)
         self.declare(math.inf, high=shape)
+
+    def unknown(self) -> dict[str, Any]:
+        """Return where tensors may hold NaN or infinity: where no value was known in training."""
+        return {**super().unknown(), "location": self.low.isinf() & self.high.isinf()}
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Convert from catalogue units (…, variables); nan stays nan."""

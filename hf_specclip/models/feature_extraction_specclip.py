@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
 
+from .checkpoint_specclip import CheckedLoading
 from .spectrum_features_specclip import compute_features, normalise_min_max
 from .spectrum_input_specclip import INPUT_FORMAT, check_input_settings, input_signature
 from .variables_specclip import AXIS, HARDNESS_BANDS, WINDOWS
@@ -24,7 +25,7 @@ _USUAL_AREA = (
 _MAX_ENERGY = 12.0
 
 
-class SpecCLIPFeatureExtractor(FeatureExtractionMixin):
+class SpecCLIPFeatureExtractor(CheckedLoading, FeatureExtractionMixin):
     r"""
     Feature extractor of X-ray spectra: integer counts in equal energy bins to the tensors that the
     SpecCLIP models take.

@@ -14,7 +14,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import ModelOutput, can_return_tuple, logging
 
-from .checkpoint_specclip import refuse_unsafe_folder
+from .checkpoint_specclip import CheckedLoading, refuse_damaged_tensors
 from .configuration_specclip import SpecCLIPConfig, SpecCLIPSpectrumConfig
 from .layers_specclip import (
     SpecCLIPLayer,
@@ -32,7 +32,7 @@ logger = logging.get_logger(__name__)
 MAX_NUMBERS = 2**31
 
 
-class SpecCLIPPreTrainedModel(PreTrainedModel):
+class SpecCLIPPreTrainedModel(CheckedLoading, PreTrainedModel):
     """Base of the models: initial weights, and loading from safetensors only, never a pickle."""
 
     config: SpecCLIPConfig
@@ -57,8 +57,9 @@ class SpecCLIPPreTrainedModel(PreTrainedModel):
         """Load a model; see `PreTrainedModel.from_pretrained`.
 
         Raises:
-            ValueError: pickled weights were asked for, or the folder or its configuration leads
-                elsewhere.
+            ValueError: pickled weights were asked for, the folder or its configuration leads
+                elsewhere or is damaged, or a tensor is missing, of another shape than configured
+                or not finite; the message names it.
             OSError: there are no safetensors weights; a `pytorch_model.bin` is not read, because
                 unpickling a file runs what is written in it.
         """
@@ -68,14 +69,16 @@ class SpecCLIPPreTrainedModel(PreTrainedModel):
                 "use_safetensors out, and convert the weights with safetensors.torch.save_file"
             )
         kwargs["use_safetensors"] = True
-        if pretrained_model_name_or_path is not None:
-            refuse_unsafe_folder(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
-        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        with_info = kwargs.pop("output_loading_info", False)
+        # Other shapes are refused below, by name.
+        kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        model, info = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        refuse_damaged_tensors(model, info, pretrained_model_name_or_path)
         # Loading replaces parameters by new ones, all of them trainable.
-        for module in (loaded[0] if isinstance(loaded, tuple) else loaded).modules():
+        for module in model.modules():
             if isinstance(module, SpecCLIPPreTrainedModel):
                 module._set_trainable()
-        return loaded
+        return (model, info) if with_info else model
 
     def post_init(self) -> None:
         """Initialise the weights; see `PreTrainedModel.post_init`.

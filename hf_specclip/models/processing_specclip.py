@@ -10,10 +10,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
+from .checkpoint_specclip import CheckedLoading
 from .variables_specclip import SECTIONS
 
 
-class SpecCLIPProcessor(ProcessorMixin):
+class SpecCLIPProcessor(CheckedLoading, ProcessorMixin):
     r"""
     Processor of a [`SpecCLIPFeatureExtractor`] and, where the model reads tokens, a tokenizer.
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import FileFormatError
 from ..models.checkpoint_specclip import refuse_links_out
 from ..models.variables_specclip import HARDNESS_BANDS
-from ..storage import atomic_folder, map_tensors, write_json
+from ..storage import atomic_folder, map_tensors, read_json, write_json
 from ..version import __version__
 from .isolation_forest import ARRAYS, IsolationForestArrays
 from .rows import DETECTORS, Reference
@@ -28,6 +28,12 @@ FORMAT, VERSION = "specclip-outliers", 3
 MAX_ROWS, MAX_WIDTH = 200_000, 16_384
 _MAX_BYTES = {CONFIG_FILE: 1 << 20, ROWS_FILE: 1 << 28, TENSORS_FILE: 1 << 32}
 _BANK = ("spectrum", "text", "variables", "band_fluxes")
+_NEEDED = (
+    *(f"reference.{name}" for name in _BANK),
+    *(f"levels.{name}" for name in DETECTORS),
+    *(f"forest.{name}" for name in ARRAYS),
+    "variable_spread",
+)
 
 
 def write_detector(
@@ -114,7 +120,7 @@ def _assemble(folder: Path) -> dict[str, Any]:
     names, classes, groups = _read_rows(folder / ROWS_FILE, n)
     tensors = {
         name: array.astype(np.float32) if array.dtype == np.float16 else array
-        for name, array in map_tensors(folder / TENSORS_FILE).items()
+        for name, array in map_tensors(folder / TENSORS_FILE, *_NEEDED).items()
     }
     width = tensors["reference.spectrum"].shape[-1]
     expected = {
@@ -126,6 +132,8 @@ def _assemble(folder: Path) -> dict[str, Any]:
     }
     for name, (dtype, shape) in expected.items():
         array = tensors[name]
+        if np.isinf(array).any():  # NaN is an unknown value
+            raise ValueError(f"{name} holds infinity")
         if array.shape != shape or array.dtype != dtype:
             raise ValueError(
                 f"{name} is {array.dtype} {array.shape}, it must be {np.dtype(dtype)} {shape}"
@@ -154,11 +162,8 @@ def _assemble(folder: Path) -> dict[str, Any]:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path} is not JSON: {error}") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+    config = read_json(path)
+    if config.get("format") != FORMAT:
         raise FileFormatError(f"{path} does not say that it is a {FORMAT}")
     version = config.get("version")
     if version != VERSION:

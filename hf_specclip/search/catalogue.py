@@ -7,7 +7,7 @@ of similar vectors (FAISS IVF) for approximate search.
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import FileFormatError
-from ..storage import atomic_folder, write_json
+from ..models.checkpoint_specclip import refuse_links_out
+from ..storage import atomic_folder, read_json, write_json
 from .build import detection_id
 from .nearest import VECTORS_AT_ONCE, as_queries, nearest
 
@@ -61,10 +62,14 @@ class CatalogueIndex:
         if not (path / ABOUT_FILE).is_file():
             raise FileNotFoundError(f"{path} is not there: call CatalogueIndex.build first")
         try:
-            about = json.loads((path / ABOUT_FILE).read_text(encoding="utf-8"))
+            refuse_links_out(path, FileFormatError)
+            about = read_json(path / ABOUT_FILE)
             self.probes, self.recall = about["probes"], about["recall"]
+            self._digest = about["cells"]
             self.vectors = np.load(path / VECTORS_FILE, mmap_mode="r", allow_pickle=False)
             same = about["files"] == _sizes(self._files) and len(self.vectors) == self._starts[-1]
+        except FileFormatError:
+            raise
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise FileFormatError(f"{path} is damaged ({error}): build it again") from error
         if not same:
@@ -92,7 +97,8 @@ class CatalogueIndex:
             sum(file.count_rows() for file in files),
             files[0].physical_schema.field("embedding").type.list_size,
         )
-        about: dict[str, Any] = {"files": _sizes(files), "probes": None, "recall": None}
+        about: dict[str, Any] = dict.fromkeys(("probes", "recall", "cells"))
+        about["files"] = _sizes(files)
         with atomic_folder(target / INDEX_FOLDER) as partial:
             path = partial / VECTORS_FILE
             vectors = np.lib.format.open_memmap(path, "w+", np.float16, shape)
@@ -107,6 +113,7 @@ class CatalogueIndex:
                 cells = _build_cells(faiss, vectors)
                 about["probes"], about["recall"] = _choose_probes(cells, vectors)
                 faiss.write_index(cells, str(partial / FAISS_FILE))
+                about["cells"] = _digest(partial / FAISS_FILE)
             write_json(partial / ABOUT_FILE, about)
         return cls(target)
 
@@ -140,6 +147,8 @@ class CatalogueIndex:
                     'approximate search needs FAISS: pip install "hf-specclip[index]" and build '
                     "again, or search with exact=True"
                 )
+            if _digest(path) != self._digest:
+                raise FileFormatError(f"{path} is damaged, or was not made here: build it again")
             self._cells = faiss.read_index(str(path))
         self._cells.nprobe = max(1, min(probes or self.probes, self._cells.nlist))
         return self._cells.search(np.ascontiguousarray(unit_queries), min(top_k, len(self)))
@@ -199,6 +208,12 @@ def _open_files(folder: Path) -> list[Any]:
 def _sizes(files: Sequence[Any]) -> list[list[Any]]:
     paths = [Path(file.path) for file in files]
     return [[path.name, path.stat().st_size] for path in paths]
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file: FAISS does not check what it reads."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _build_cells(faiss: Any, vectors: np.ndarray) -> Any:

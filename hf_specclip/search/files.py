@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import FileFormatError
 from ..models.variables_specclip import VARIABLES
-from ..storage import atomic_folder, map_tensors, write_json
+from ..storage import atomic_folder, map_tensors, read_json, write_json
 
 ENTRIES_FILE = "entries.jsonl"
 EMBEDDINGS_FILE = "embeddings.safetensors"
@@ -125,9 +125,7 @@ def _read_part(folder: Path, lines_name: str, tensors_name: str) -> Part:
                 "SpecCLIPIndex(entries, embeddings).save(folder)"
             )
     path = folder / tensors_name
-    tensors = map_tensors(path)
-    if "embeddings" not in tensors:
-        raise FileFormatError(f"{path} holds no readable `embeddings`: {_MEND}")
+    tensors = map_tensors(path, "embeddings")
     entries = _read_entries(folder / lines_name)
     for name, values in tensors.items():
         if values.ndim == 0 or len(values) != len(entries):
@@ -192,9 +190,7 @@ def _check_columns(columns: Mapping[str, np.ndarray], path: Path) -> None:
 def _read_about(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    if path.stat().st_size > MAX_ABOUT_BYTES:
-        raise FileFormatError(f"{path} is larger than {MAX_ABOUT_BYTES} bytes")
-    about = _json_object(path.read_bytes(), str(path))
+    about = read_json(path, MAX_ABOUT_BYTES)
     edges = about.get("energy_range", [0.5, 8.0])
     if not (
         isinstance(edges, list)

@@ -6,7 +6,6 @@ neither do words that are like no sentence.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter
@@ -18,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FileFormatError
-from ..storage import atomic_folder, map_tensors, write_json
+from ..models.checkpoint_specclip import refuse_links_out
+from ..storage import atomic_folder, map_tensors, read_json, write_json
 from .nearest import unit_rows
 
 VOCABULARY_FOLDER = "vocabulary"
@@ -155,17 +155,18 @@ class Vocabulary:
         if not path.is_file():
             raise FileNotFoundError(f"{path} is not there: training leaves it beside a model")
         try:
-            if path.stat().st_size > MAX_FILE_BYTES:
-                raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
-            content = json.loads(path.read_text(encoding="utf-8"))
+            refuse_links_out(path.parent, FileFormatError)
+            content = read_json(path, MAX_FILE_BYTES)
             if content["format"] != FORMAT or content["version"] != VERSION:
                 raise ValueError(f"not {FORMAT} version {VERSION}: update hf_specclip")
             words, vectors = content["words"], None
             if not all(type(count) is int for count in words.values()):
                 raise ValueError("a count is no integer")
             if (path.parent / VECTORS_FILE).is_file():
-                vectors = map_tensors(path.parent / VECTORS_FILE)["vectors"]
+                vectors = map_tensors(path.parent / VECTORS_FILE, "vectors")["vectors"]
             return cls(words, content["texts"], vectors)
+        except FileFormatError:
+            raise
         except (
             ValueError,
             LookupError,

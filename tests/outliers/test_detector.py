@@ -202,6 +202,7 @@ def test_percentiles_can_be_taken_from_rows_no_training_saw():
 def edit(folder, name, change):
     tensors = load_file(folder / "detector.safetensors")
     tensors[name] = change(tensors[name].copy())
+    tensors = {key: array for key, array in tensors.items() if array is not None}
     save_file(tensors, folder / "detector.safetensors")
 
 
@@ -224,6 +225,8 @@ def put(place, value):
         ("variable_spread", put(0, 0.0), "above 0"),
         ("levels.combined", put(0, 1e9), "rise"),
         ("reference.text", lambda x: x[:-1], "it must be float32"),
+        ("reference.text", put((0, 0), np.inf), "reference.text holds infinity"),
+        ("levels.combined", lambda x: None, "lacks the tensor levels.combined"),
         ("reference.variables", lambda x: x.astype(np.float32), "float64"),
     ],
 )

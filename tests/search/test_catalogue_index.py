@@ -93,6 +93,16 @@ def test_an_absent_or_stale_index_asks_to_be_built(folder, vectors):
     assert len(CatalogueIndex.build(folder)) == 900
 
 
+def test_cells_of_another_hand_are_not_read(folder, vectors):
+    """FAISS trusts the sizes in its files."""
+    pytest.importorskip("faiss")
+    index = CatalogueIndex.build(folder)
+    cells = index.folder / "_index" / "cells.faiss"
+    cells.write_bytes(cells.read_bytes()[:-1] + b"x")
+    with pytest.raises(FileFormatError, match=r"cells\.faiss is damaged"):
+        index.search(vectors[:2], exact=False)
+
+
 def test_bad_calls_and_folders_are_refused(folder, vectors, tmp_path):
     index = CatalogueIndex.build(folder)
     with pytest.raises(ValueError, match="this index has 8 dimensions"):

@@ -452,9 +452,10 @@ class Table:
             result = native
         elif scale == 1.0 and zero.is_integer() and native.dtype.kind in "iu":
             # Unsigned integers are stored with an offset; they must not pass through floats.
-            result = _shifted(native, int(zero))
-            if result is None:
+            shifted = _shifted(native, int(zero))
+            if shifted is None:
                 raise self.error(f"TZERO{spec.number} = {zero:g} leaves 64 bits", mend="see OGIP")
+            result = shifted
         else:
             result = native.astype(np.float64) * scale + zero
         if missing is not None and missing.any():
