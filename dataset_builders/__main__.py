@@ -10,6 +10,7 @@ from hf_specclip.errors import SpecCLIPError
 
 from .simulation.command import add_commands as add_simulation_commands
 from .sky.command import add_command as add_build_command
+from .sky.literature.compare_prompts import add_command as add_prompts_command
 from .tables.command import add_command as add_tables_command
 
 EPILOG = """\
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_simulation_commands(commands)
     add_tables_command(commands)
     add_build_command(commands)
+    add_prompts_command(commands)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)

@@ -70,7 +70,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Sources:
+class SourceTable:
     """Columns of the table of sources, checked."""
 
     path: Path
@@ -108,7 +108,7 @@ def make_plan(
     Raises:
         LocalTablesError: naming file, column, row and mend.
     """
-    sources = _read_sources(sources_path)
+    sources = read_sources(sources_path)
     detections = read_columns(detections_path, ("name", "obsid"), ())
     of_source = _match_sources(detections, detections_path, sources)
     ids = sources.paper_ids
@@ -162,7 +162,7 @@ def make_plan(
 
 def classes_and_groups(sources_path: Path, detections_path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the class and the group of each detection, (n,) of strings; a class may be None."""
-    sources = _read_sources(sources_path)
+    sources = read_sources(sources_path)
     detections = read_columns(detections_path, ("name", "obsid"), ())
     of_source = _match_sources(detections, detections_path, sources)
     group, _ = _groups(sources, of_source, detections["obsid"].to_numpy(), SURVEY_LIMIT)
@@ -187,14 +187,19 @@ def identify(identifier: str) -> tuple[str, int | None]:
     return "arxiv", 1900 + short if short >= 91 else 2000 + short
 
 
-def _read_sources(path: Path) -> _Sources:
+def read_sources(path: Path) -> SourceTable:
+    """Read and check the table of sources.
+
+    Raises:
+        LocalTablesError: naming file, column, row and mend.
+    """
     table = read_columns(path, ("name", "papers"), ("aliases", "host", "source_class", "group"))
     names = required_texts(table, "name", path)
     repeated = [name for name, number in Counter(names).items() if number > 1]
     if repeated:
         row = len(names) - 1 - names[::-1].index(repeated[0])
         refuse(path, "name", row, f"{repeated[0]!r} is there twice", "keep one row a source")
-    return _Sources(
+    return SourceTable(
         path=path,
         names=names,
         aliases=[aliases or [] for aliases in cells(table, "aliases")],
@@ -205,7 +210,7 @@ def _read_sources(path: Path) -> _Sources:
     )
 
 
-def _match_sources(detections: pa.Table, path: Path, sources: _Sources) -> np.ndarray:
+def _match_sources(detections: pa.Table, path: Path, sources: SourceTable) -> np.ndarray:
     """Return the row of each detection's source, (n,)."""
     row_of = {name: row for row, name in enumerate(sources.names)}
     of_source = np.empty(len(detections), dtype=np.int64)
@@ -218,7 +223,7 @@ def _match_sources(detections: pa.Table, path: Path, sources: _Sources) -> np.nd
 
 
 def _groups(
-    sources: _Sources, of_source: np.ndarray, obsids: np.ndarray, survey_limit: int
+    sources: SourceTable, of_source: np.ndarray, obsids: np.ndarray, survey_limit: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the group of each row, and the component that no split may cut.
 
@@ -245,7 +250,7 @@ def _groups(
     return (connected if table_groups is None else table_groups), connected
 
 
-def _summarise(sources: _Sources, source: int, surveys: set[str]) -> dict[str, str | None]:
+def _summarise(sources: SourceTable, source: int, surveys: set[str]) -> dict[str, str | None]:
     # Imported here: sentences are split with tools that a look at the columns need not wait for.
     from hf_specclip.literature import extractive_summary
 
@@ -291,4 +296,4 @@ def _paper_row(paper: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-__all__ = ["BuildCounts", "Plan", "classes_and_groups", "identify", "make_plan"]
+__all__ = ["BuildCounts", "Plan", "classes_and_groups", "identify", "make_plan", "read_sources"]

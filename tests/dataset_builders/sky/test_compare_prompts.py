@@ -1,0 +1,63 @@
+"""The measure of prompt versions: purity of clusters and recall of stated quantities."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from building import paper, source, summariser_of
+from chat_server import ChatServer
+
+from specclip_datasets.__main__ import main
+from specclip_datasets.sky.literature.compare_prompts import compare, format_comparison
+from specclip_datasets.sky.literature.summaries import ModelSummariser
+
+TABLES = Path("/work/shared/data/csc_semireal")
+N = 20
+
+
+class OneHot:
+    """Embedder of a text as its photon index."""
+
+    name, dimension = "one hot", 2
+
+    def embed(self, texts, *, progress=False):
+        return np.array([[float("index of 1" in text), 1.0] for text in texts], np.float32)
+
+
+def write(messages):
+    """An answer that states the index where the prompt asks for it, and one value of its own."""
+    data = json.loads(messages[1]["content"])
+    asked = "best model; photon index" in messages[0]["content"]
+    index = data["papers"][0]["text"].split()[-1].rstrip(".")
+    spectrum = f"The photon index is an index of {index}." if asked else "The distance is 777 kpc."
+    return {"identity": None, "spectrum": spectrum, "context": None, "papers": []}
+
+
+def test_a_prompt_that_asks_for_numbers_recalls_them_and_sorts_sources(tmp_path, keys):
+    index = np.where(np.arange(N) % 2, 1.5, 2.5)
+    sources = [
+        source(n, [paper(n, f"It has a photon index of {value}.")]) for n, value in enumerate(index)
+    ]
+    with ChatServer(write) as server:
+        first = summariser_of(server, tmp_path)
+        writers = [first, ModelSummariser(first.model, "v2")]
+        values = dict.fromkeys(("hard_hs", "powlaw_gamma", "var_prob_b"), index)
+        rows = compare(sources, values, writers, OneHot())
+        compare(sources, values, writers, OneHot())
+        assert len(server.bodies) == 2 * N  # no answer is paid for twice
+    v1, v2 = rows
+    assert (v1["n"], v1["recall"], v1["invented"]) == (N, 0.0, 1.0)
+    assert (v2["recall"], v2["invented"], v2["purity_powlaw_gamma"]) == (1.0, 0.0, 1.0)
+    assert v1["purity_powlaw_gamma"] < 0.7
+    assert "1.000 ± 0.000" in format_comparison(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not TABLES.is_dir(), reason="the shared tables are not here")
+def test_baselines_without_a_model_say_so(capfd):
+    words = ["prompts", "compare", str(TABLES), "--prompts", "extractive", "abstracts"]
+    assert main([*words, "--sources", "60"]) == 0
+    said = capfd.readouterr().out
+    assert "60 sources" in said
+    assert "No model was asked" in said
