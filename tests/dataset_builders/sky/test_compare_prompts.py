@@ -12,7 +12,7 @@ from specclip_datasets.__main__ import main
 from specclip_datasets.sky.literature.compare_prompts import compare, format_comparison
 from specclip_datasets.sky.literature.summaries import ModelSummariser
 
-TABLES = Path("/work/shared/data/csc_semireal")
+TABLES = Path(__file__).resolve().parents[4] / "shared" / "data" / "csc_semireal"
 N = 20
 
 
