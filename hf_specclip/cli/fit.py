@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,7 @@ COLUMNS: dict[str, type] = {
     "energy_high": float,
     "redshift": float,
     "warnings": str,
+    "notes": str,
 }
 
 
@@ -143,7 +145,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.plot:
             _plot(spectrum, result, numbered_path(arguments.plot, len(answers)))
         if not arguments.json:
-            print(_text(result, origin))
+            print(_text(result, answers[-1]["notes"], origin))
     if rows and arguments.output is not None:
         types = COLUMNS | {name: _type(name) for name in rows[0] if name not in COLUMNS}
         write_table(rows, arguments.output, types, units)
@@ -156,6 +158,8 @@ def _facts(
     result: FitResult, spectrum: XRaySpectrum, origin: Origin, redshift: float
 ) -> dict[str, Any]:
     """Return the catalogue's columns of one spectrum, with the settings of the fit."""
+    from ..spectra.facts import notes_of, spectrum_facts
+
     facts: dict[str, Any] = {
         **origin._asdict(),
         "source_name": spectrum.source_name,
@@ -166,6 +170,7 @@ def _facts(
         "energy_range_kev": list(result.energy_range),
         "redshift": redshift,
         "warnings": list(result.warnings),
+        "notes": notes_of(spectrum_facts(spectrum)),
         **result.columns(),
     }
     for name, fit in result.models.items():
@@ -191,12 +196,13 @@ def _type(name: str) -> type:
     return int if name.endswith("_dof") else float
 
 
-def _text(result: FitResult, origin: Origin) -> str:
+def _text(result: FitResult, notes: Sequence[str], origin: Origin) -> str:
     low, high = result.energy_range
     lines = [
         f"{result.net_counts:,.1f} net counts in {result.n_groups} groups, "
         f"{low:.2f}–{high:.2f} keV",
         *fit_lines(result),
+        *(f"note: {note}" for note in notes),
     ]
     return "\n".join([str(origin), *(f"  {line}" for line in lines)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,12 @@ def _add(arguments: argparse.Namespace) -> int:
     reader = SpectrumReader(arguments)
     spectra = []
     for spectrum, origin in reader:
+        reasons = describer.reasons_to_withhold(spectrum)
+        if "similar" in reasons:
+            reader.report(ValueError(reasons["similar"]), origin.file)
+            continue
+        if "variables" in reasons:
+            print(f"note: {origin}: {reasons['variables']}", file=sys.stderr)
         row = "" if origin.row is None else f"#{origin.row}"
         spectra.append((f"{Path(origin.file).name}{row}", spectrum))
     added, skipped = add_spectra(index, describer, spectra)

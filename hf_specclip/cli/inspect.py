@@ -51,7 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
         facts["links"] = position_links(facts)
         answers.append({**origin._asdict(), **facts})
         if arguments.plot:
-            _plot(spectrum, numbered_path(arguments.plot, len(answers)))
+            try:
+                _plot(spectrum, numbered_path(arguments.plot, len(answers)))
+            except ValueError as error:  # unknown energies, or no counts to draw
+                reader.report(error, origin.file)
         if not arguments.json:
             print(origin)
             for label, text in _lines(facts):
@@ -63,6 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Give the label and text of each line."""
+    from ..spectra.facts import notes_of
+
     if facts["source_name"]:
         yield "source", facts["source_name"]
     observation = [
@@ -106,7 +111,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "RMF", facts["rmf"] or "none found"
     for name, link in facts["links"].items():
         yield name.replace("Chandra Source Catalog", "CSC"), link
-    for note in facts["notes"]:
+    for note in notes_of(facts):
         yield "note", note
 
 

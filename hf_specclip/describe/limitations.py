@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, log, pi, sqrt
+from math import pi, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..formatting import format_number
+from ..spectra.facts import ACIS_FRAME, PILE_UP_NOTED
 
 if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
@@ -23,10 +24,8 @@ TRAINED_AREA = (340.0, 750.0)
 TRAINED_ENERGIES = (0.5, 7.0)
 _MOST_BAD_KEV = 0.5
 _FEW_COUNTS = 100
-# Frame of six ACIS chips, s, where a file does not state it.
-_ACIS_FRAME = 3.2
-# Piled-up share of the events from which it is mentioned, and from which it spoils the spectrum.
-_PILE_UP_NOTED, _PILE_UP_SPOILS = 0.03, 0.10
+# Piled-up share of the events from which it spoils the spectrum.
+_PILE_UP_SPOILS = 0.10
 # Radius of a circle as large as the aperture, arcsec: below the first the source is near the axis,
 # beyond the second it is extended or far off axis. BACKSCAL of CIAO is a share of the 8192 × 8192
 # sky pixels of 0.492″.
@@ -66,7 +65,7 @@ def find_limitations(
     radius, camera = _aperture_radius(spectrum), spectrum.camera
     found = [*instrument_limitations(spectrum, needs_area=needs_area), *_content(spectrum)]
     found += _energies(facts, spectrum)
-    found += [*_amount(facts, camera), *_pile_up(facts, camera, radius)]
+    found += [*_amount(facts, camera), *_pile_up(facts, radius)]
     return (*found, *_extent(facts, radius))
 
 
@@ -178,18 +177,12 @@ def _amount(facts: Mapping[str, Any], camera: Instrument) -> Iterator[Limitation
         )
 
 
-def _pile_up(
-    facts: Mapping[str, Any], camera: Instrument, radius: float | None
-) -> Iterator[Limitation]:
-    """Estimate pile-up from the counts of a frame, as if all fell in one 3 × 3 pixel island."""
-    if not (camera.imaging_ccd and camera.stated_camera):
+def _pile_up(facts: Mapping[str, Any], radius: float | None) -> Iterator[Limitation]:
+    share, stated = facts["pile_up_share"], facts["frame_time_s"]
+    if share is None or share < PILE_UP_NOTED:
         return
-    stated = facts["frame_time_s"]
-    per_frame = facts["counts_0.5_8kev"] / facts["exposure_s"] * (stated or _ACIS_FRAME)
-    share = pile_up_share(per_frame)
-    if share < _PILE_UP_NOTED:
-        return
-    frame = f"a frame of {stated:.2g} s" if stated else f"an assumed frame of {_ACIS_FRAME:g} s"
+    per_frame = facts["counts_0.5_8kev"] / facts["exposure_s"] * (stated or ACIS_FRAME)
+    frame = f"a frame of {stated:.2g} s" if stated else f"an assumed frame of {ACIS_FRAME:g} s"
     # Off axis an aperture is large, and the counts are spread over many islands.
     compact = radius is None or radius < _COMPACT_RADIUS
     yield Limitation(
@@ -197,19 +190,6 @@ def _pile_up(
         "if the source is near the axis, and the spectrum is then harder than the source",
         INFERRED if share >= _PILE_UP_SPOILS and compact else (),
     )
-
-
-def pile_up_share(detected: float) -> float:
-    """Return the share of recorded events that hold two photons or more.
-
-    Args:
-        detected: events in a frame. With μ photons in a frame, 1 − exp(−μ) events are recorded,
-            of which μ exp(−μ) are of a single photon.
-    """
-    photons = -log(max(1.0 - detected, exp(-20.0)))
-    if photons <= 0:
-        return 0.0
-    return 1.0 - photons * exp(-photons) / (1.0 - exp(-photons))
 
 
 def _aperture_radius(spectrum: XRaySpectrum) -> float | None:
@@ -239,6 +219,5 @@ __all__ = [
     "Limitation",
     "find_limitations",
     "instrument_limitations",
-    "pile_up_share",
     "reasons_to_withhold",
 ]

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import exp, log
 from pathlib import Path
 from typing import Any
 
 from .spectrum import XRaySpectrum
 
-__all__ = ["spectrum_facts"]
+__all__ = ["ACIS_FRAME", "PILE_UP_NOTED", "notes_of", "pile_up_share", "spectrum_facts"]
+
+# Frame of six ACIS chips, s, where a file does not state it.
+ACIS_FRAME = 3.2
+# Piled-up share of the events from which it is mentioned.
+PILE_UP_NOTED = 0.03
 
 _OBSERVATION = (
     *("source_name", "obsid", "obi", "region_id"),
@@ -15,7 +22,7 @@ _OBSERVATION = (
 )
 _OF_BAND = (
     *("background_scale", "counts_0.5_8kev", "net_counts_0.5_8kev", "net_counts_error_0.5_8kev"),
-    *("net_rate_0.5_8kev_per_s", "effective_area_max_cm2"),
+    *("net_rate_0.5_8kev_per_s", "effective_area_max_cm2", "pile_up_share"),
 )
 
 
@@ -23,7 +30,8 @@ def spectrum_facts(spectrum: XRaySpectrum) -> dict[str, Any]:
     """Return plain values under names that carry their units; None where unknown.
 
     Net counts have the error of two Poisson counts by Gaussian propagation: good enough to read,
-    not to publish.
+    not to publish. `pile_up_share` of ACIS is estimated as if all counts fell in one 3 × 3 pixel
+    island, from rate and frame time (3.2 s where the file states none).
     """
     background = spectrum.background_counts
     edges, good = spectrum.energy_edges, spectrum.good
@@ -58,6 +66,8 @@ def _facts_of_band(spectrum: XRaySpectrum) -> dict[str, Any]:
     region = int(binned["background_counts"].sum())
     net = counts - scale * region
     area = binned["effective_area"]
+    per_frame = counts / spectrum.exposure * (spectrum.frame_time or ACIS_FRAME)
+    imaged = spectrum.camera.imaging_ccd and spectrum.camera.stated_camera
     values = (
         None if spectrum.background_counts is None else scale,
         counts,
@@ -65,8 +75,31 @@ def _facts_of_band(spectrum: XRaySpectrum) -> dict[str, Any]:
         (counts + scale**2 * region) ** 0.5,
         net / spectrum.exposure,
         None if area is None else float(area.max()),
+        pile_up_share(per_frame) if imaged else None,
     )
     return dict(zip(_OF_BAND, values, strict=True))
+
+
+def notes_of(facts: Mapping[str, Any]) -> list[str]:
+    """Return the notes of the reader, and one on pile-up."""
+    share = facts["pile_up_share"] or 0.0
+    if share < PILE_UP_NOTED:
+        return list(facts["notes"])
+    text = f"about {share:.0%} of the events are piled up, if the source is near the axis"
+    return [*facts["notes"], text]
+
+
+def pile_up_share(detected: float) -> float:
+    """Return the share of recorded events that hold two photons or more.
+
+    Args:
+        detected: events in a frame. With μ photons in a frame, 1 − exp(−μ) events are recorded,
+            of which μ exp(−μ) are of a single photon.
+    """
+    photons = -log(max(1.0 - detected, exp(-20.0)))
+    if photons <= 0:
+        return 0.0
+    return 1.0 - photons * exp(-photons) / (1.0 - exp(-photons))
 
 
 def _name(response: Any) -> str | None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hf_specclip import XRaySpectrum
-from hf_specclip.describe.limitations import EVERYTHING, INFERRED, find_limitations, pile_up_share
-from hf_specclip.spectra.facts import spectrum_facts
+from hf_specclip.describe.limitations import EVERYTHING, INFERRED, find_limitations
+from hf_specclip.spectra.facts import pile_up_share, spectrum_facts
 from hf_specclip.spectra.response import EffectiveArea
 
 EDGES = np.linspace(0.3, 10.0, 501)
@@ -44,6 +44,13 @@ def test_a_spectrum_like_the_training_spectra_has_none():
         ({"exposure": 4e6}, "4,000 ks", ()),
         ({"counts": 4000, "frame_time": 3.2}, "piled up", INFERRED),
         ({"counts": 4000, "backscal": 5e-5}, "assumed frame of 3.2 s", ()),
+        (
+            {"quality": np.repeat([0, 5, 0], [60, 60, 380])},
+            "bad channels (QUALITY) take",
+            EVERYTHING,
+        ),
+        ({"hduclas2": "NET"}, "HDUCLAS2 = NET", INFERRED),
+        ({"hduclas2": "BKG"}, "marks itself as a background", ()),
         ({"source_name": "2CXO J004722.6-252050X"}, "extended", ()),
         ({"backscal": 5e-4}, "aperture as large", ()),
     ],

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hf_specclip.spectra.ogip.checksums import wrong_checksums
 from hf_specclip.spectra.ogip.errors import SpectrumFileError
 from hf_specclip.spectra.ogip.fits_table import FitsFile, Table
 from hf_specclip.storage import write_bytes
@@ -166,7 +167,7 @@ def unsound(path: Path, product: Product) -> str | None:
     expected = product.detection.split(".")[0]
     if obsid is not None and obsid.isdigit() and int(obsid) != int(expected):
         return f"is of observation {obsid}, not {expected}"
-    return None
+    return next((f"is damaged: {fault}" for fault in wrong_checksums(file)), None)
 
 
 def _table_problem(table: Table | None, name: str, columns: tuple[str, ...]) -> str | None:

@@ -1,6 +1,7 @@
 """The archive: every detection is accounted for, whatever fails and whoever is killed."""
 
 import gzip
+import io
 import tarfile
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from archive_server import ArchiveServer, detection_files
+from astropy.io import fits
 
 from hf_specclip.spectra import read_spectrum
 from hf_specclip.storage import DiskError
@@ -182,7 +184,7 @@ def test_one_detection_that_spoils_batches_costs_only_itself(make, server, files
     assert stored(tmp_path) == expected(files)
 
 
-@pytest.mark.parametrize("damage", ["crc", "cut", "other tables", "other observation"])
+@pytest.mark.parametrize("damage", ["crc", "cut", "checksum", "other tables", "other observation"])
 def test_files_that_are_not_sound_are_asked_for_again(make, server, files, tmp_path, damage):
     victim = NAMES[4]
     names = sorted(files[victim])
@@ -192,6 +194,13 @@ def test_files_that_are_not_sound_are_asked_for_again(make, server, files, tmp_p
         bad[pha] = bad[pha][:-6] + bytes([bad[pha][-6] ^ 1]) + bad[pha][-5:]
     elif damage == "cut":
         bad[pha] = gzip.compress(gzip.decompress(bad[pha])[:-2880])
+    elif damage == "checksum":  # one bit of the counts, before the archive compressed them
+        summed = io.BytesIO()
+        with fits.open(io.BytesIO(gzip.decompress(bad[pha]))) as hdus:
+            hdus.writeto(summed, checksum=True)
+        content = bytearray(summed.getvalue())
+        content[-1] ^= 1
+        bad[pha] = gzip.compress(bytes(content))
     elif damage == "other tables":
         bad[pha] = bad[names[0]]
     else:
