@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         # Read when Gradio is imported: its temporary files go with this process.
         os.environ["GRADIO_TEMP_DIR"] = folder
         from ..app.page import build_app
-        from ..describe.describer import PARTS
+        from ..describe.load_model import PARTS
 
         page = build_app(load_describer(arguments, PARTS))
         page.launch(

@@ -84,6 +84,8 @@ class SpectrumReader:
                         yield spectrum, origin
             except (OSError, ValueError) as error:
                 self.report(error, file)
+            except MemoryError:
+                self.report(ValueError("reading it takes more memory than there is"), file)
 
     def _is_usable(self, spectrum: XRaySpectrum, origin: Origin) -> bool:
         """Return True for a spectrum that has what is needed of it; report others."""

@@ -19,7 +19,7 @@ from .description import Description, LiteratureHit, OutlierScore, SimilarSource
 from .hits import literature_hit, papers_of_source, similar_source
 from .inputs import SpectrumInput, find_source, read_input, stored_spectrum
 from .limitations import find_limitations, instrument_limitations, reasons_to_withhold
-from .load_model import load_dual_encoder, load_parts
+from .load_model import PARTS, load_dual_encoder, load_parts
 from .neighbours import (
     group_of,
     hits_at_position,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
     from .answers import Answer
 
-PARTS = ("index", "moe", "outliers", "classes")
 BATCH_SIZE = 64
 # Spectra asked for beyond those shown: a source may have many, and few have papers.
 _SPARE_HITS = 200
@@ -489,11 +488,12 @@ class Describer:
     def _notes(self, facts: Mapping[str, Any]) -> Iterator[str]:
         if self.bundled:
             yield f"answered by the {self.name}: --model names another"
-        if self.index is None:
-            yield "the model has no index: no similar sources and no papers are named"
-        elif self.index.about.get("simulated"):
+        absent = [part for part in PARTS if getattr(self, part) is None]
+        yield from (f"the model has no {PARTS[part]}" for part in absent)
+        about = {} if self.index is None else self.index.about
+        if about.get("simulated"):
             yield "the model was trained on simulated sources: its papers and sources are invented"
-        if self.index is not None and (caveat := self.index.about.get("caveat")):
+        if caveat := about.get("caveat"):
             yield str(caveat)
         if facts["background_scale"] is None:
             yield "no background spectrum, so none was subtracted"

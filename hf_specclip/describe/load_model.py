@@ -12,6 +12,14 @@ from ..models.trained_run import MODEL_TYPES, TrainedRun, model_type
 from ..search.files import ENTRIES_FILE
 from ..search.index import GALLERY_FOLDER, SpecCLIPIndex
 
+# Parts of a model, and the answers that are missing where it comes without.
+PARTS = {
+    "index": "index: no similar sources and no papers are named",
+    "moe": "experts: no variables are inferred",
+    "outliers": "outlier detector: no score is given",
+    "classes": "classes: no class is told",
+}
+
 
 def load_dual_encoder(run: TrainedRun) -> tuple[Any, Any]:
     """Load the dual encoder of a run, in evaluation mode, and its feature extractor."""

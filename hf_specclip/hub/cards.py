@@ -19,7 +19,7 @@ from typing import Any
 from ..errors import SpecCLIPError
 from ..formatting import format_metric, format_number
 from ..models.variables_specclip import AXIS, SECTIONS
-from ..storage import write_text
+from ..storage import read_json, write_text
 
 CARD_FILE = "README.md"
 METRICS_FILE = "metrics.json"
@@ -215,7 +215,7 @@ def dataset_card(folder: Path, name: str) -> str:
     if (folder / CARD_FILE).is_file():
         return (folder / CARD_FILE).read_text(encoding="utf-8")
     path = folder / "specclip_dataset.json"
-    info = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    info = read_json(path) if path.is_file() else {}
     splits = sorted({file.name.split("-")[0] for file in folder.glob("data/*-*.parquet")})
     if not splits:
         raise PublishError(f"{folder}/data has no SPLIT-*.parquet: name the files by their splits")

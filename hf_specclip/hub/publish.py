@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import SpecCLIPError
 from ..models.checkpoint_specclip import stays_inside
+from ..storage import read_json
 from ..version import __version__
 from .cards import CARD_FILE, METRICS_FILE, PublishError, dataset_card, make_card, with_tag
 from .spaces import metric_files, space_files
@@ -239,6 +240,7 @@ def _check_config(kind: str, folder: Path) -> None:
 
 def _without_local_paths(path: Path) -> bytes:
     """Return a `config.json` without the folders of the machine it was made on."""
+    read_json(path)  # refuses what is no configuration
     text = path.read_text(encoding="utf-8")
     config = json.loads(
         text, object_hook=lambda pairs: {k: v for k, v in pairs.items() if k != "_name_or_path"}

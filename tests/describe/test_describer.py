@@ -311,6 +311,13 @@ def test_few_counts_and_a_missing_background_are_noted(describer):
     assert any("no background" in note for note in description.notes)
 
 
+def test_absent_parts_are_noted(tiny_run):
+    describer = Describer.from_pretrained(tiny_run, parts=[])
+    notes = describer.describe({"counts": np.ones(400, int), "exposure": 1e4}).notes
+    for part in ("index", "experts", "outlier detector", "classes"):
+        assert any(note.startswith(f"the model has no {part}: no") for note in notes)
+
+
 def test_malformed_index_entries_count_as_unknown(tiny_run, tmp_path, files):
     """Entries of the wrong kind are not known, and never break or run anything."""
     shutil.copytree(tiny_run / "model" / "gallery", tmp_path / "index")
