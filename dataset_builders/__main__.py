@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from hf_specclip.cli.run_command import run_command
 from hf_specclip.errors import SpecCLIPError
 
 from .simulation.command import add_commands as add_simulation_commands
@@ -47,11 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_build_command(commands)
     add_prompts_command(commands)
     options = parser.parse_args(arguments)
-    try:
-        return options.run(options)
-    except (SpecCLIPError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return run_command(
+        "error", lambda: options.run(options), failed=2, expected=(SpecCLIPError, ValueError)
+    )
 
 
 if __name__ == "__main__":

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 MISSING = "–"
+# Control characters (a terminal obeys them) but tab and line feed, marks that turn the direction of
+# writing, and bytes of file names that are not UTF-8.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 # Shares are written as percentages; these figures are not shares.
 _METRIC_FORMATS = {"median_rank": ".1f", "mean_log_rank": ".3f", "loss": ".3f"}
 
@@ -61,4 +67,23 @@ def format_with_interval(
     return value if MISSING in (value, low, high) else f"{value} ({low} to {high})"
 
 
-__all__ = ["MISSING", "format_metric", "format_number", "format_range", "format_with_interval"]
+def plain(text: str) -> str:
+    r"""Return a text as any terminal shows it: what is no character is written `\u009b`."""
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def format_cell(text: str) -> str:
+    """Return a text as a table holds it: no spreadsheet takes it for a formula."""
+    text = plain(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
+
+
+__all__ = [
+    "MISSING",
+    "format_cell",
+    "format_metric",
+    "format_number",
+    "format_range",
+    "format_with_interval",
+    "plain",
+]

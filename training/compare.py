@@ -20,6 +20,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from hf_specclip.cli.run_command import run_command
 from hf_specclip.errors import SpecCLIPError
 from hf_specclip.evaluation import GroupBootstrap
 from hf_specclip.evaluation.ranks import MatchRanks
@@ -449,7 +450,4 @@ the preset of the first run. Leaves DIR/comparison.json, report.md, report.html,
 
 
 if __name__ == "__main__":
-    try:
-        main(options().parse_args())
-    except ComparisonError as problem:
-        sys.exit(f"error: {problem}")
+    sys.exit(run_command("error", lambda: main(options().parse_args())))

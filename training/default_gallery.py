@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from hf_specclip.cli.run_command import run_command
 from hf_specclip.describe.describer import Describer
 from hf_specclip.search.index import SpecCLIPIndex
 from hf_specclip.search.map import lay_out
@@ -197,7 +199,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command("error", main))
 
 
 __all__ = ["build_real_gallery"]

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from hf_specclip import Describer
 from hf_specclip.cli.arguments import positive_int
+from hf_specclip.cli.run_command import run_command
 from hf_specclip.describe.limitations import VARIABILITY
 from hf_specclip.describe.posterior_check import PosteriorCheck, check_counts
 from hf_specclip.describe.read_dataset import split_files
@@ -292,4 +293,4 @@ def options() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main(options().parse_args()))
+    sys.exit(run_command("error", lambda: main(options().parse_args())))

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_specclip.cli.run_command import run_command
 from hf_specclip.describe.describer import Describer
 from hf_specclip.describe.inputs import read_input
 from hf_specclip.describe.outlier_scores import score_outliers
@@ -258,7 +259,7 @@ def _retrieval(model: str, texts: str, n_bootstrap: int) -> tuple[dict[str, Any]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("error", main))
 
 
 __all__ = ["load_rows", "measure_outliers", "measure_transfer", "sections_of"]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -127,25 +125,11 @@ def run(options: argparse.Namespace) -> int:
     """Run the build.
 
     Returns:
-        0, or 2 where the disk is full (the message says what to do).
+        0.
 
     Raises:
         SpecCLIPError: where the build had to stop; all that was fetched is kept.
     """
-    try:
-        return _run(options)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        print(
-            f"error: the disk is full ({error.filename or options.output}): make room and run "
-            "again; nothing that was fetched is lost",
-            file=sys.stderr,
-        )
-    return 2
-
-
-def _run(options: argparse.Namespace) -> int:
     names = names_of(options.names.read_text(encoding="utf-8")) if options.names else []
     selection = Selection(
         names=tuple(names),

@@ -20,6 +20,7 @@ is known by name, position and class only.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -30,6 +31,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_specclip.cli.run_command import run_command
 from hf_specclip.literature.source_classes import find_class
 from hf_specclip.models.variables_specclip import BANDS
 from hf_specclip.storage import atomic_file
@@ -244,7 +246,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command("error", main))
 
 
 __all__ = ["CITATION", "VALUES", "class_label", "read_real_sources", "write_real_sources"]

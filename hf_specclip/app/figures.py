@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,7 @@ def spectrum_figure(spectrum: XRaySpectrum, label: str) -> Any:
     """
     import plotly.graph_objects as go
 
+    label = escape(label)  # plotly reads markup
     points = group_rates(spectrum)
     figure = go.Figure()
     if points.has_background:
@@ -81,9 +83,13 @@ def map_figure(
     """
     import plotly.graph_objects as go
 
+    label = escape(label)
     positions = np.asarray(points["positions"], np.float64)
-    classes = np.array([name or "unknown" for name in points["classes"]], dtype=object)
-    names, ids = np.array(points["names"], object), np.array(points["ids"], object)
+    classes = np.array([escape(name or "unknown") for name in points["classes"]], dtype=object)
+    names, ids = (
+        np.array([escape(name) for name in points["names"]], object),
+        np.array(points["ids"], object),
+    )
     trace_type = go.Scattergl if len(ids) > _MAX_ELEMENTS else go.Scatter
     frequent = [name for name, _ in Counter(classes.tolist()).most_common() if name != "unknown"]
     coloured = frequent[: len(_CLASS_COLOURS)]

@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
+
+from ..errors import SpecCLIPError
 
 
 def add_parser(
@@ -61,6 +65,14 @@ def choices_of(names: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
         return tuple(chosen)
 
     return parse
+
+
+def keep_inputs(outputs: Iterable[Any], inputs: Iterable[Any]) -> None:
+    """Raise SpecCLIPError where a path to write is one that is read; None is no path."""
+    for output, source in product(outputs, inputs):
+        with suppress(OSError, TypeError):
+            if Path(output).samefile(source):
+                raise SpecCLIPError(f"{output} is an input, and stays: write to another file")
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .arguments import add_json_option
+from ..formatting import plain
+from .arguments import add_json_option, keep_inputs
 
 if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
@@ -64,6 +65,8 @@ class SpectrumReader:
         self.strict = arguments.strict
         if len(self.files) > 1 and any(self.sides.values()):
             raise ValueError("--arf, --rmf and --background go with a single FILE")
+        self.outputs = [getattr(arguments, name, None) for name in ("output", "plot")]
+        keep_inputs(self.outputs, [*self.files, *self.sides.values()])
         self.status = 0
 
     def __iter__(self) -> Iterator[tuple[XRaySpectrum | Any, Origin]]:
@@ -89,6 +92,7 @@ class SpectrumReader:
 
     def _is_usable(self, spectrum: XRaySpectrum, origin: Origin) -> bool:
         """Return True for a spectrum that has what is needed of it; report others."""
+        keep_inputs(self.outputs, [getattr(p, "path", None) for p in (spectrum.arf, spectrum.rmf)])
         try:
             _ = self.need_energies and spectrum.channel_edges
         except ValueError as error:
@@ -105,5 +109,6 @@ class SpectrumReader:
     def report(self, error: Exception, file: str) -> None:
         """Print an error with the file it is about, and set the exit status to 1."""
         message = str(error)
-        print(f"specclip: {'' if file in message else f'{file}: '}{message}", file=sys.stderr)
+        sentence = f"specclip: {'' if file in message else f'{file}: '}{message}"
+        print(plain(sentence), file=sys.stderr)
         self.status = 1

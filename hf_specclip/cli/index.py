@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from .arguments import add_json_option, add_parser, print_json
+from .arguments import add_json_option, add_parser, keep_inputs, print_json
 from .file_arguments import SpectrumReader, add_file_arguments
 from .model_arguments import add_embedder_option, add_model_arguments, load_describer
 
@@ -95,6 +95,7 @@ def _info(arguments: argparse.Namespace) -> int:
 def _build(arguments: argparse.Namespace) -> int:
     from ..describe.index_dataset import index_dataset
 
+    keep_inputs([arguments.output], [arguments.dataset, arguments.model])
     index = index_dataset(
         load_describer(arguments, ("moe",)),
         arguments.dataset,
@@ -110,8 +111,8 @@ def _build(arguments: argparse.Namespace) -> int:
 def _add(arguments: argparse.Namespace) -> int:
     from ..describe.index_dataset import add_spectra
     from ..search.index import SpecCLIPIndex
+    from ..storage import exclusive
 
-    index = SpecCLIPIndex.load(arguments.folder)
     describer = load_describer(arguments, ("moe",))
     reader = SpectrumReader(arguments)
     spectra = []
@@ -124,9 +125,12 @@ def _add(arguments: argparse.Namespace) -> int:
             print(f"note: {origin}: {reasons['variables']}", file=sys.stderr)
         row = "" if origin.row is None else f"#{origin.row}"
         spectra.append((f"{Path(origin.file).name}{row}", spectrum))
-    added, skipped = add_spectra(index, describer, spectra)
-    if added:
-        index.save(arguments.folder)
+    # Another process may be adding to it: each reads what the one before has written.
+    with exclusive(arguments.folder):
+        index = SpecCLIPIndex.load(arguments.folder)
+        added, skipped = add_spectra(index, describer, spectra)
+        if added:
+            index.save(arguments.folder)
     if not arguments.json:
         for name in skipped:
             print(f"{name} is in the index already")

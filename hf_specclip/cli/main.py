@@ -25,6 +25,7 @@ from . import (
     publish,
     search,
 )
+from .run_command import run_command
 
 COMMANDS = (
     describe, classify, search, outliers, inspect, fit, embed, index, app, publish, dataset
@@ -50,23 +51,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        The exit status: 0 done, 1 a file or the command failed, 2 wrong usage.
+        The exit status: 0 done, 1 a file or the command failed, 2 wrong usage, 130 stopped.
     """
-    argv = sys.argv[1:] if argv is None else argv
-    try:
-        if argv[:1] == [dataset.NAME]:
-            return dataset.run(argv[1:])
-        arguments = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+
+    def work() -> int:
+        if words[:1] == [dataset.NAME]:
+            return dataset.run(words[1:])
+        arguments = build_parser().parse_args(words)
         return arguments.run(arguments)
-    except BrokenPipeError:  # the reader of the pipe has closed it
-        sys.stderr.close()
-        return 0
-    except KeyboardInterrupt:
-        print("specclip: stopped", file=sys.stderr)
-        return 130
-    except (SpecCLIPError, OSError, ValueError, ImportError) as error:
-        print(f"specclip: {error}", file=sys.stderr)
-        return 1
+
+    expected = (SpecCLIPError, OSError, ValueError, ImportError)
+    return run_command("specclip", work, expected=expected)
 
 
 def build_parser() -> argparse.ArgumentParser:

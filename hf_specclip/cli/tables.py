@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..formatting import format_cell
+
 FORMATS = (".parquet", ".fits", ".ecsv")
 
 
@@ -43,7 +45,10 @@ def write_table(
     check_format(path)
     if not rows:
         raise ValueError(f"{path}: no rows to write")
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    columns = {
+        name: [format_cell(v) if isinstance(v, str) else v for v in (row[name] for row in rows)]
+        for name in rows[0]
+    }
     with atomic_file(path) as partial:
         if partial.suffix == ".parquet":
             _write_parquet(columns, partial, types)

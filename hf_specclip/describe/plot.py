@@ -29,9 +29,9 @@ def draw(description: Description, axes: Any = None) -> Any:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError('drawing needs matplotlib: pip install "hf-specclip[plot]"') from error
-    from ..spectra import plot_spectrum
+    from ..spectra.plot import literal, plot_spectrum
 
-    label = description.source.get("source_name") or "source"
+    label = literal(str(description.source.get("source_name") or "source"))
     if axes is not None:
         plot_spectrum(description.spectrum, axes, label=label)
         return axes.figure
@@ -59,7 +59,9 @@ def to_svg(description: Description) -> str:
 
 def _draw_classes(axes: Any, description: Description) -> None:
     shown = list(description.classes.items())[:_CLASSES_SHOWN][::-1]
-    axes.barh([name for name, _ in shown], [share for _, share in shown], color=_BAR)
+    from ..spectra.plot import literal
+
+    axes.barh([literal(name) for name, _ in shown], [share for _, share in shown], color=_BAR)
     for bar, (_, share) in enumerate(shown):
         axes.text(share, bar, f" {share:.0%}", va="center", color=_INK, fontsize=9)
     axes.set_xlim(0, 1.12 * max(share for _, share in shown))

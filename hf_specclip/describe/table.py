@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..formatting import format_cell
 from .description import Description
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _column(values: list[Any]) -> Any:
 
     present = [value for value in values if value is not None]
     if any(isinstance(value, str) for value in present):
-        return np.array(["" if value is None else value for value in values])
+        return np.array(["" if value is None else format_cell(value) for value in values])
     integers = present and all(isinstance(value, int) for value in present)
     filled = np.array(
         [0 if value is None else value for value in values], np.int64 if integers else np.float64

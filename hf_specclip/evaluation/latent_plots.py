@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..spectra.plot import literal
 from .latent import Correlations
 from .plots import COLOURS
 
@@ -164,7 +165,7 @@ def plot_map_classes(
             marker=_MARKS[i // len(COLOURS)],
             linewidths=0,
             alpha=0.85,
-            label=f"{name} ({len(rows):,})",
+            label=literal(f"{name} ({len(rows):,})"),
             rasterized=True,
         )
     if len(shown):

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import FileFormatError
 from ..models.variables_specclip import VARIABLES
-from ..storage import atomic_folder, map_tensors, read_json, write_json
+from ..storage import atomic_folder, map_tensors, read_json, recover_folder, write_json
 
 ENTRIES_FILE = "entries.jsonl"
 EMBEDDINGS_FILE = "embeddings.safetensors"
@@ -92,6 +92,7 @@ def read_index(
         FileNotFoundError: when the folder or one of its files is absent.
         FileFormatError: when a file is damaged, or two do not belong together.
     """
+    recover_folder(folder)
     texts = _read_part(folder, ENTRIES_FILE, EMBEDDINGS_FILE)
     spectra, sources = None, []
     lines = _lines_file(folder, SPECTRA_FILE)

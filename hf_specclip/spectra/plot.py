@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .spectrum import XRaySpectrum
 
-__all__ = ["label_energies", "plain", "plot_spectrum"]
+__all__ = ["label_energies", "literal", "plot_spectrum"]
 
 _INK, _SOURCE, _BACKGROUND, _MODEL = "#26323f", "#1f5fa8", "#9aa5b1", "#d1495b"
 
@@ -72,7 +72,7 @@ def plot_spectrum(
 
     found, weak = points.found, points.weak
     if label is None:
-        label = plain(spectrum.source_name or "source")
+        label = literal(spectrum.source_name or "source")
         label += ", net" if subtract_background and points.has_background else ""
     ax.errorbar(
         points.centre[found],
@@ -110,7 +110,7 @@ def plot_spectrum(
     return ax
 
 
-def plain(text: str) -> str:
+def literal(text: str) -> str:
     """Return a text that matplotlib draws as it is: a dollar sign begins no formula."""
     return text.replace("$", r"\$")
 
@@ -185,7 +185,7 @@ def _dress(
     kiloseconds = spectrum.exposure / 1e3
     parts.append(f"{kiloseconds:,.0f} ks" if kiloseconds >= 100 else f"{kiloseconds:.3g} ks")
     parts.append(f"{int(spectrum.counts[spectrum.good].sum()):,} counts")
-    title = plain(" · ".join(p for p in parts if p))
+    title = literal(" · ".join(p for p in parts if p))
     ax.set_title(title, loc="left", fontsize="medium", color=_INK)
     handles, labels = ax.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda n: labels[n].startswith(("background", "1σ")))

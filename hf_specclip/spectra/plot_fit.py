@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .fitting.noticed import NoticedCounts, arrays_of
-from .plot import label_energies, plain
+from .plot import label_energies, literal
 
 if TYPE_CHECKING:
     from .fitting.result import FitResult
@@ -44,7 +44,7 @@ def draw_fit(spectrum: XRaySpectrum, result: FitResult, figure: Any) -> Any:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.errorbar(
         centre, rate, yerr=error, xerr=sides, fmt="o", color=_DATA, markersize=3, elinewidth=1,
-        label=plain(spectrum.source_name or "data"), zorder=3,
+        label=literal(spectrum.source_name or "data"), zorder=3,
     )  # fmt: skip
     borders = np.append(edges[:, 0], edges[-1:, 1])
     fitted = [fit for fit in result.models.values() if fit.converged]

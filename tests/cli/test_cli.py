@@ -1,6 +1,7 @@
 """The command line on files and on a small trained model."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -82,6 +83,24 @@ def test_inspect_names_position_date_grating_and_links(spectra, capsys):
     place = "83.63310 -5.39110 deg (05:34:31.9 -05:23:28.0)"
     for text in (place, "2001-10-05", "HETG", "simbad/sim-coo?Coord=83.633100+-5.391100"):
         assert text in printed
+
+
+def test_an_input_is_never_overwritten(spectra, capsys):
+    content = spectra[0].read_bytes()
+    for words in (["inspect", "--plot"], ["fit", "--plot"]):
+        assert main([*words, str(spectra[0]), "--rmf", "none", str(spectra[0])]) == 1
+        assert "is an input" in capsys.readouterr().err
+    assert spectra[0].read_bytes() == content
+
+
+def test_a_file_name_that_is_not_utf_8_loses_no_output(spectra, tmp_path, capsys):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9\x1b[31m.pha")
+    spectra[0].rename(name)
+    assert main(["inspect", "--json", name]) == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed)[0]["file"] == name
+    assert main(["inspect", name]) == 0
+    assert "caf\\udce9\\u001b[31m.pha" in capsys.readouterr().out
 
 
 def test_inspect_reports_a_bad_file_and_goes_on(spectra, tmp_path, capsys):

@@ -120,3 +120,9 @@ def test_what_cannot_be_drawn(spectrum):
         plot_spectrum(spectrum, energy_range=(100, 200))
     with pytest.raises(ValueError, match="model must have shape"):
         plot_spectrum(spectrum, model=[1.0, 2.0])
+
+
+def test_names_are_drawn_as_they_are_and_begin_no_formula(spectrum):
+    ax = plot_spectrum(spectrum.replace(source_name=r"$\frac{1}$ source"))
+    ax.figure.canvas.draw()  # a formula that cannot be parsed would end here
+    assert any(r"\$" in text.get_text() for text in ax.get_legend().get_texts())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 from accelerate import Accelerator
 from tqdm.auto import tqdm
 
+from hf_specclip.cli.run_command import run_command
 from hf_specclip.errors import SpecCLIPError
 from hf_specclip.storage import atomic_file, remove_partial, write_json
 from specclip_training.engine.checkpoint import CheckpointError, check_identity
@@ -76,14 +76,13 @@ def call_job(
     Returns:
         0, or 2 after an error that the user can mend, which is printed as one line.
     """
-    try:
+
+    def work() -> None:
         accelerator = main(arguments)
-    except (SpecCLIPError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return 2
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
-    return 0
+        accelerator.wait_for_everyone()
+        accelerator.end_training()
+
+    return run_command("error", work, failed=2, expected=(SpecCLIPError, OSError, ImportError))
 
 
 def _check_folder(folder: Path, identity: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_specclip.cli.arguments import positive_int
-from hf_specclip.errors import SpecCLIPError
+from hf_specclip.cli.run_command import run_command
 from hf_specclip.storage import remove_partial
 from specclip_training.engine.presets import Preset, PresetError, load_preset
 
@@ -226,17 +226,14 @@ def call(main: Callable[[argparse.Namespace, Preset], None], arguments: argparse
     """Read the preset and run a command.
 
     Returns:
-        0, or 2 after a `SpecCLIPError`, which is printed as one line.
+        0, or 2 after a `SpecCLIPError` or on a full disk, which is printed as one line.
     """
-    try:
-        preset = load_preset(arguments.config, arguments.overrides)
-        main(arguments, preset)
-    except SpecCLIPError as error:
-        process = int(os.environ.get("RANK", "0"))
-        prefix = f"[process {process}] " if process else ""
-        print(f"{prefix}error: {error}", file=sys.stderr, flush=True)
-        return 2
-    return 0
+
+    def work() -> None:
+        main(arguments, load_preset(arguments.config, arguments.overrides))
+
+    process = int(os.environ.get("RANK", "0"))
+    return run_command(f"[process {process}] error" if process else "error", work, failed=2)
 
 
 def command_line(processes: int) -> str:

@@ -1,0 +1,106 @@
+"""Command lines: output as plain text, and a sentence at every end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import SpecCLIPError
+from ..formatting import plain
+
+__all__ = ["PlainOutput", "run_command"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+# Writers in other languages name a full disk in words only.
+_FULL_IN_WORDS = re.compile(r"no space left|os error (28|122)\b|disk quota exceeded", re.IGNORECASE)
+_STOPPED = 130
+
+
+class PlainOutput:
+    """Stream that writes plain text, in the characters that its encoding has.
+
+    Args:
+        stream: such as `sys.stdout`.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        self._stream.write(plain(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def run_command(
+    name: str,
+    work: Callable[[], int | None],
+    *,
+    failed: int = 1,
+    expected: tuple[type[Exception], ...] = (SpecCLIPError,),
+) -> int:
+    """Run a command; whatever ends it, standard error gets a sentence and no traceback.
+
+    Args:
+        name: that begins the sentence.
+        work: returns the exit status, None for 0.
+        failed: exit status after an error or on a full disk.
+        expected: errors whose message is for the user; others are a fault of ours and pass.
+
+    Returns:
+        The exit status; 130 after Ctrl-C.
+    """
+    output = sys.stdout
+    sys.stdout = PlainOutput(output)  # type: ignore[assignment]
+    try:
+        status = work() or 0
+        output.flush()
+        return status
+    except BrokenPipeError:  # the reader of the pipe has closed it
+        _discard(output)
+        return 0
+    except KeyboardInterrupt:
+        _tell(f"{name}: stopped")
+        return _STOPPED
+    except Exception as error:
+        if _is_full(error):
+            _discard(output)
+            file = getattr(error, "filename", None)
+            where = f" ({file})" if file else ""
+            _tell(f"{name}: the disk is full{where}: make room and run again")
+        elif isinstance(error, expected):
+            _tell(f"{name}: {error}")
+        else:
+            raise
+        return failed
+    finally:
+        sys.stdout = output
+
+
+def _is_full(error: Exception) -> bool:
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    return not isinstance(error, SpecCLIPError) and bool(_FULL_IN_WORDS.search(str(error)))
+
+
+def _tell(sentence: str) -> None:
+    print(plain(sentence), file=sys.stderr, flush=True)
+
+
+def _discard(output: Any) -> None:
+    """Let what a stream still holds go nowhere: Python flushes it once more when it ends."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, output.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):  # no stream of the system's
+        pass
