@@ -136,7 +136,8 @@ def identify(
     wide = chandra and in_beam is not None and (channels or 0) > ACIS_CHANNELS
     dispersed = order is not None or entry.dispersive or wide
     acis = (chandra or not telescope_word) and entry.band is not None
-    if camera_word or detector_word:
+    # A detector alone is a column of a dataset: a chip in the words of whoever made it.
+    if camera_word or (telescope_word and detector_word):
         acis = acis and any(word.startswith("ACIS") for word in (camera_word, detector_word))
     name = [telescope, camera, in_beam, order if order != DISPERSED else None]
     return Instrument(

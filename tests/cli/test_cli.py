@@ -103,6 +103,20 @@ def test_a_file_name_that_is_not_utf_8_loses_no_output(spectra, tmp_path, capsys
     assert "caf\\udce9\\u001b[31m.pha" in capsys.readouterr().out
 
 
+def test_inspect_shows_what_needs_no_energies(tmp_path, capsys):
+    """XMM without its RMF: counts, background and bad channels, and how to get the rest."""
+    header = {"TELESCOP": "XMM", "INSTRUME": "EPN", "DETNAM": "", "QUALITY": 2}
+    path = write_pha(tmp_path / "pn.pha", np.ones(CHANNELS, int), **header)
+    assert main(["inspect", "--plot", str(tmp_path / "pn.png"), str(path)]) == 1
+    printed = capsys.readouterr()
+    assert "give rmf=" in printed.err
+    for text in ("XMM EPN", "energies unknown", "1,024 in all", "× 0.05", "20,000.0 s"):
+        assert text in printed.out
+    assert main(["inspect", "--strict", "--json", str(path)]) == 0
+    (facts,) = json.loads(capsys.readouterr().out)
+    assert (facts["counts_0.5_8kev"], facts["bad_channels"]) == (None, 0)
+
+
 def test_inspect_reports_a_bad_file_and_goes_on(spectra, tmp_path, capsys):
     bad = tmp_path / "bad.pha"
     bad.write_bytes(spectra[0].read_bytes()[:4000])

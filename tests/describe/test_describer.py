@@ -303,6 +303,20 @@ def test_bad_input_is_named(describer, tmp_path):
         Describer.from_pretrained(tmp_path, parts=["moo"])
 
 
+def test_answers_in_python_are_withheld_alike(describer, files):
+    spectrum = read_spectrum(files[0])
+    other = spectrum.replace(telescope="XMM", instrument="EPN", detector=None)
+    first, second = describer.classify([spectrum, other])
+    assert first
+    assert second == {}
+    assert "XMM EPN" in describer.reasons_to_withhold(other)["classes"]
+    points, variables = describer.embed_with_variables([spectrum, other])
+    assert np.isfinite(points).all()
+    assert np.isfinite(variables["hard_hs"]).tolist() == [True, False]
+    with pytest.raises(ValueError, match=r"0\.pha: CHANDRA HRC resolves no energies"):
+        describer.embed([spectrum.replace(instrument="HRC")])
+
+
 def test_few_counts_and_a_missing_background_are_noted(describer):
     description = describer.describe({"counts": np.eye(400, dtype=int)[5] * 3, "exposure": 1e4})
     assert "3 net counts" in str(description).split("measured")[0]

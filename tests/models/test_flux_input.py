@@ -1,13 +1,15 @@
 """The input kind "flux": numbers that the telescope has been taken out of."""
 
 import math
+import warnings
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from hf_specclip import SpecCLIPFeatureExtractor
+from hf_specclip import SpecCLIPFeatureExtractor, XRaySpectrum
 from hf_specclip.models.spectrum_input_specclip import GLOBALS
+from hf_specclip.spectra import EffectiveArea
 
 EDGES = np.linspace(0.5, 8.0, 401)
 CENTRES = (EDGES[1:] + EDGES[:-1]) / 2
@@ -190,3 +192,19 @@ def test_a_spectrum_brings_its_area():
     rows = [{name: values[i] for name, values in batch.items()} for i in range(4)]
     found = extractor([Spectrum(row) for row in rows])["spectrum_globals"]
     assert np.array_equal(found, extractor(batch)["spectrum_globals"])
+
+
+def test_spectra_of_other_instruments_and_without_area_are_not_taken_in_silence():
+    counts = np.ones(400, int)
+    acis = XRaySpectrum(counts=counts, energy_edges=EDGES, exposure=1e4, telescope="CHANDRA")
+    extract = SpecCLIPFeatureExtractor("flux")
+    with pytest.warns(UserWarning, match="no effective area"):
+        extract(acis)
+    area = EffectiveArea(energy_edges=EDGES, area=NEW)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        extract(acis.replace(arf=area))
+    with pytest.warns(UserWarning, match="XMM EPN"):
+        extract(acis.replace(arf=area, telescope="XMM", instrument="EPN"))
+    with pytest.raises(ValueError, match="HRC-I resolves no energies"):
+        extract(acis.replace(arf=area, detector="HRC-I"))

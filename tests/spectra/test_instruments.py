@@ -30,7 +30,8 @@ ACIS = ("CHANDRA", "ACIS", "ACIS-7")
         (("NuSTAR", "FPMA"), False, False, True),
         (("MARS", "EYE"), False, False, True),
         ((None, "EPN"), False, False, True),
-        ((), True, False, True),  # a row of a dataset names nothing
+        ((), True, False, True),  # a row of a dataset names nothing, or its chip
+        ((None, None, "S3"), True, False, True),
     ],
 )
 def test_what_a_model_of_acis_images_may_take(keywords, imaging_ccd, dispersed, resolves):
