@@ -22,34 +22,24 @@ class GroupBootstrap:
         groups: (n,) the group of each row; anything `numpy.unique` takes.
         n_bootstrap: number of draws.
         seed: of the draws; the same seed and groups give the same intervals.
-        level: probability inside the interval.
 
     Attributes:
         n_groups: number of distinct groups.
 
     Raises:
-        ValueError: for no rows, fewer than one draw, or a level outside (0, 1).
+        ValueError: for no rows, or fewer than one draw.
     """
 
-    def __init__(
-        self,
-        groups: Sequence[Any] | np.ndarray,
-        n_bootstrap: int = 1000,
-        seed: int = 0,
-        level: float = 0.95,
-    ):
+    def __init__(self, groups: Sequence[Any] | np.ndarray, n_bootstrap: int = 1000, seed: int = 0):
         labels = np.asarray(groups)
         if labels.ndim != 1 or len(labels) == 0:
             raise ValueError(f"groups must be one label for each row, not shape {labels.shape}")
         if n_bootstrap < 1:
             raise ValueError(f"n_bootstrap must be at least 1, not {n_bootstrap}")
-        if not 0 < level < 1:
-            raise ValueError(f"level must lie between 0 and 1, not {level}")
         names, index = np.unique(labels, return_inverse=True)
         self.n_groups = len(names)
         self.n_bootstrap = n_bootstrap
         self.seed = seed
-        self.level = level
         self._index = index.astype(np.int64)
         self._sizes = np.bincount(self._index, minlength=self.n_groups).astype(np.float64)
 
@@ -103,9 +93,8 @@ class GroupBootstrap:
         return np.array(result)
 
     def interval(self, draws: np.ndarray) -> tuple[Any, Any]:
-        """Return the lower and upper percentile over draws (n_bootstrap, …)."""
-        tail = (1 - self.level) / 2
-        low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+        """Return the 95 % interval over draws (n_bootstrap, …)."""
+        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
         return low, high
 
 

@@ -152,7 +152,7 @@ def plot_map_classes(
     names, counts = np.unique(labels[labels != ""], return_counts=True)
     shown = names[np.argsort(-counts, kind="stable")][: min(most, len(COLOURS) * len(_MARKS))]
     figure = Figure(figsize=(6.0, 4.3), layout="constrained", dpi=130)
-    panel = figure.subplots()
+    panel: Any = figure.subplots()
     _hide_axes(panel)
     rest = np.flatnonzero(~np.isin(labels, shown))
     panel.scatter(*positions[rest].T, s=3, color="#d0d0d0", linewidths=0, rasterized=True)

@@ -27,8 +27,6 @@ def evaluate_regression(
     baseline: Any = None,
     guess: Any = None,
     n_bootstrap: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
 ) -> dict[str, Any]:
     """Compute the mean absolute error of each variable, and the gain over a baseline.
 
@@ -40,8 +38,6 @@ def evaluate_regression(
         baseline: (n, v) predictions to compare with, such as those from spectra alone; or None.
         guess: (v,) a constant estimate to compare with, such as the training median; or None.
         n_bootstrap: draws of the bootstrap.
-        seed: of the draws.
-        level: probability inside the intervals.
 
     Returns:
         `{"variables": {name: …}, "mean_gain": …, "mean_gain_over_guess": …}`. For each variable
@@ -69,7 +65,7 @@ def evaluate_regression(
     labels = np.arange(len(truth)) if groups is None else np.asarray(groups)
     if labels.shape != (len(truth),):
         raise ValueError(f"groups are {labels.shape}, they must be one label for each row")
-    bootstrap = GroupBootstrap(labels, n_bootstrap=n_bootstrap, seed=seed, level=level)
+    bootstrap = GroupBootstrap(labels, n_bootstrap)
     # Every method and variable sees the same draws; the mean of a variable is over the rows of the
     # draw where it is known.
     share = bootstrap.means(known.astype(np.float64))
@@ -114,15 +110,13 @@ def evaluate_coverage(
     nominal: float,
     by: Mapping[str, np.ndarray] | None = None,
     n_bootstrap: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
 ) -> dict[str, Any]:
     """Compute how often intervals contain the truth, overall, by variable and by subset.
 
     Args:
         lower, upper: (n, v) ends of the intervals, inclusive.
         targets: (n, v), nan where a variable is unknown.
-        groups, n_bootstrap, seed, level: as for `evaluate_regression`.
+        groups, n_bootstrap: as for `evaluate_regression`.
         variables: (v,) names.
         nominal: nominal coverage, between 0 and 1.
         by: name -> (n,) bool, subsets of the rows (bright and faint, say).
@@ -150,7 +144,7 @@ def evaluate_coverage(
         raise ValueError("a lower end is above its upper end, or one of them is nan")
     inside = known & (low <= truth) & (truth <= high)
     labels = np.arange(len(truth)) if groups is None else np.asarray(groups)
-    bootstrap = GroupBootstrap(labels, n_bootstrap=n_bootstrap, seed=seed, level=level)
+    bootstrap = GroupBootstrap(labels, n_bootstrap)
     masks = {name: np.asarray(rows, bool) for name, rows in (by or {}).items()}
     # Column by column: each variable, then everything, then the subsets.
     pairs = [(inside[:, c], known[:, c]) for c in range(len(variables))]

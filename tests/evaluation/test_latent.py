@@ -71,15 +71,6 @@ def test_dimensions_and_variables_that_do_not_vary():
     assert np.isfinite(found.mean["value"])
 
 
-def test_same_seed_same_figures_and_others_for_another():
-    points, variables, groups = planted()
-    one, two, three = (
-        correlate(points, variables, groups, n_bootstrap=40, seed=s).to_dict() for s in (0, 0, 1)
-    )
-    assert one == two
-    assert one != three
-
-
 def test_wrong_input_is_refused_with_a_word_on_it():
     points, variables, groups = planted(n=40)
     with pytest.raises(ValueError, match="as many groups"):

@@ -296,11 +296,6 @@ def test_what_is_refused(spectra, message):
         SpecCLIPFeatureExtractor("physics")(spectra)
 
 
-def test_keywords_go_with_arrays_only():
-    with pytest.raises(ValueError, match="exposure as keyword goes with an array"):
-        SpecCLIPFeatureExtractor("physics")(columns(), exposure=3.0)
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -326,10 +321,3 @@ def test_other_energies_and_bins(energy_range):
     fractions = features["spectrum_globals"][:, 5:18].sum(axis=1)
     total = np.arange(14).reshape(2, 7).sum(axis=1)
     np.testing.assert_allclose(fractions, total / np.sqrt(total**2 + total + 1), rtol=1e-5)
-
-
-def test_signature_marks_every_row():
-    extractor = SpecCLIPFeatureExtractor()
-    features = extractor(columns(), return_tensors="pt")
-    assert features["input_signature"].tolist() == [extractor.input_signature] * 5
-    assert features["input_signature"].dtype == torch.int64

@@ -8,7 +8,7 @@ import pytest
 import torch
 from run_chain import read_record, run_plan
 
-from specclip_training.ensemble import joined, select
+from specclip_training.ensemble import select
 from specclip_training.stages.embedding import EmbeddedPairs
 
 
@@ -41,14 +41,6 @@ def test_selection_stops_at_the_largest_and_where_nothing_helps():
     # A perfect ensemble cannot improve.
     perfect = [noisy(1, 1.0), noisy(2, 0.0)]
     assert [step.added for step in select(perfect, "recall@1%", 5)] == [1]
-
-
-def test_repeats_weigh_more():
-    candidates = [noisy(1, 1.0), noisy(2, 1.0)]
-    ensemble = joined(candidates, [0, 1, 0])
-    cosines = [c.spectra @ c.texts.T for c in candidates]
-    expected = (2 * cosines[0] + cosines[1]) / 3
-    assert torch.allclose(ensemble.spectra @ ensemble.texts.T, expected)
 
 
 @pytest.fixture(scope="module")

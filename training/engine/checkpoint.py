@@ -53,13 +53,11 @@ class CheckpointFolder:
         folder: its path.
         identity: all that decides the stage's weights (preset, dataset, seed, …) as plain values. A
             checkpoint of another identity is refused.
-        keep: number of checkpoints kept.
     """
 
-    def __init__(self, folder: str | Path, identity: Mapping[str, Any], keep: int = KEEP):
+    def __init__(self, folder: str | Path, identity: Mapping[str, Any]):
         self.folder = Path(folder)
         self.identity = to_json(identity)
-        self.keep = keep
 
     def save(self, state: TrainingState) -> Path:
         """Write a checkpoint and drop the oldest; only one process may call this."""
@@ -77,7 +75,7 @@ class CheckpointFolder:
                 "values": state.values,
             }
             write_json(partial / STATE_FILE, content)
-        for old in self._steps()[: -self.keep]:
+        for old in self._steps()[:-KEEP]:
             shutil.rmtree(old, ignore_errors=True)
         return target
 

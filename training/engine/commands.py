@@ -80,9 +80,7 @@ class Run:
         return self.output / CHECKPOINTS / stage
 
 
-def parser(
-    description: str, epilog: str, *, dataset_help: str | None = None
-) -> argparse.ArgumentParser:
+def parser(description: str, epilog: str) -> argparse.ArgumentParser:
     """Return a parser with the options of all training commands."""
     options = argparse.ArgumentParser(
         description=description,
@@ -99,8 +97,7 @@ def parser(
         "--dataset",
         required=True,
         metavar="FOLDER|HUB_ID",
-        help=dataset_help
-        or "a dataset on the Hub (user/name), a folder that `specclip dataset` wrote, or "
+        help="a dataset on the Hub (user/name), a folder that `specclip dataset` wrote, or "
         "a folder with detections.parquet and sources.parquet. Texts are embedded where it has no "
         "column text_embedding",
     )
@@ -128,17 +125,11 @@ def parser(
         help="cache of text embeddings and built datasets "
         "(default: HF_SPECCLIP_CACHE, else ~/.cache)",
     )
-    again = options.add_mutually_exclusive_group()
-    again.add_argument(
-        "--resume",
-        action="store_true",
-        help="continue an earlier run of the same command and skip its finished stages. This is "
-        "the default; a run with other settings is refused",
-    )
-    again.add_argument(
+    options.add_argument(
         "--overwrite",
         action="store_true",
-        help="remove the results of an earlier run of this stage, and start again",
+        help="remove the results of an earlier run of this stage, and start again; else a run of "
+        "the same settings is continued, and one of others refused",
     )
     return options
 
