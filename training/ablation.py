@@ -38,6 +38,7 @@ from specclip_training.reports.blocks import (
     metric_title,
     to_markdown,
 )
+from specclip_training.reports.run import run_facts
 from specclip_training.stages.alignment import MODEL, build
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import identity_of as spectrum_identity
@@ -273,16 +274,9 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     with run.stage("ablation") as summary:
         run_trials(run, pairs, trials)
         metrics = {
-            "dataset": pairs.info.name if pairs.info.simulated else pairs.name,
-            "dataset_fingerprint": pairs.fingerprint,
-            "simulated": pairs.info.simulated,
-            "preset": preset.name,
-            "settings": preset.to_dict(),
+            **run_facts(run, pairs),
             "criterion": criterion,
-            "seed": arguments.seed,
             "seeds": arguments.seeds,
-            "max_steps": run.max_steps,
-            "command": run.command,
             "entries": results_of(run.output, trials, criterion),
         }
         write_json(run.output / RESULTS, metrics)

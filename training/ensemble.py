@@ -27,6 +27,7 @@ from specclip_training.engine.checkpoint import TRAINING_FILE, CheckpointError, 
 from specclip_training.engine.commands import LOGS, Run, call, finish, parser, start
 from specclip_training.engine.loop import is_better
 from specclip_training.engine.presets import Preset
+from specclip_training.reports.run import run_facts
 from specclip_training.stages.alignment import MODEL, rank_figures
 from specclip_training.stages.companions import build_companions, save_model
 from specclip_training.stages.embedding import EmbeddedPairs, embed_pairs
@@ -140,10 +141,7 @@ def combine(
     accelerator.wait_for_everyone()
     labels = [_label(folder, run.output) for folder in candidates]
     return {
-        "dataset": pairs.info.name if pairs.info.simulated else pairs.name,
-        "dataset_fingerprint": pairs.fingerprint,
-        "simulated": pairs.info.simulated,
-        "text_model": pairs.texts.model,
+        **run_facts(run, pairs),
         "criterion": criterion,
         "candidates": len(candidates),
         "members": [
@@ -152,8 +150,6 @@ def combine(
         "selection": [{"added": labels[step.added], **step.figures} for step in steps],
         **_measure_on_test(run, pairs, ensemble, models[0], extractor),
         "shared_dim": ensemble.config.shared_dim,
-        "command": run.command,
-        "processes": accelerator.num_processes,
     }
 
 

@@ -39,6 +39,7 @@ from specclip_training.reports.retrieval import (
 from specclip_training.reports.run import (
     command_section,
     data_section,
+    run_facts,
     texts_section,
     training_section,
 )
@@ -264,20 +265,10 @@ def _closing_sections(
 
 
 def _run_metrics(run: Run, pairs: PairData) -> dict[str, Any]:
-    """Collect what identifies the run in `metrics.json`: data, settings, command, versions."""
     return {
-        "dataset": pairs.info.name if pairs.info.simulated else pairs.name,
-        "preset": run.preset.name,
-        "seed": run.seed,
+        **run_facts(run, pairs),
         "splits": pairs.sizes,
-        "simulated": pairs.info.simulated,
-        "text_model": pairs.texts.model,
         "text_embedded_here": pairs.embedded_here,
-        "dataset_fingerprint": pairs.fingerprint,
-        "max_steps": run.max_steps,
-        "settings": run.preset.to_dict(),
-        "command": run.command,
-        "processes": run.accelerator.num_processes,
         "compute": {"device": _device_name(run), "cores": os.cpu_count()},
         "versions": {
             "python": platform.python_version(),

@@ -32,6 +32,7 @@ from specclip_training.engine.grid import Trial, plan_trials, read_grid
 from specclip_training.engine.loop import TrainingError, is_better
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import Code, Paragraph, Section, to_markdown
+from specclip_training.reports.run import run_facts
 from specclip_training.reports.sweep import effects_table, trials_table
 from specclip_training.stages.alignment import build
 from specclip_training.stages.embedding import embed_spectra
@@ -170,19 +171,11 @@ def write_results(
             f"{results['failed'][0]['trials'][0].get('failed')}"
         )
     metrics = {
-        "dataset": pairs.info.name if pairs.info.simulated else pairs.name,
-        "dataset_fingerprint": pairs.fingerprint,
-        "simulated": pairs.info.simulated,
-        "text_model": pairs.texts.model,
-        "preset": run.preset.name,
-        "settings": run.preset.to_dict(),
+        **run_facts(run, pairs),
         "criterion": arguments.criterion,
         "grid": grid,
-        "seed": arguments.seed,
         "seeds": arguments.seeds,
-        "max_steps": run.max_steps,
         "processes": processes,
-        "command": run.command,
         **results,
     }
     write_json(run.output / RESULTS, metrics)

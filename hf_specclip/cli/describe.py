@@ -121,7 +121,7 @@ def _require(describer: Describer, section: str) -> None:
         index = describer.required_index()
         if section == "literature" and not len(index.papers):
             raise ValueError(
-                f"the index of {describer.name} holds no texts, for literature: ask for similar, "
+                f"{describer.name} has no texts in its index, for literature: ask for similar, "
                 "whose sources come with the papers about them"
             )
     elif getattr(describer, part) is None:

@@ -25,7 +25,7 @@ from .files import FILES, read_index, write_index
 from .filter import IndexFilter
 from .nearest import as_queries
 from .places import place_names
-from .sources import SourcePosition, SourceTable, declinations, sources_within
+from .sources import SourcePosition, SourceTable, counts_of, declinations, sources_within
 
 if TYPE_CHECKING:
     from .milvus import MilvusIndex
@@ -248,7 +248,7 @@ class SpecCLIPIndex:
                 for key in {plain_name(str(name)) for name in names}:
                     self._rows_by_name.setdefault(key, []).append(row)
             for rows in self._rows_by_name.values():
-                rows.sort(key=lambda row: -_counts(self.spectra.entries[row]))
+                rows.sort(key=lambda row: -counts_of(self.spectra.entries[row]))
         rows = self._rows_by_name.get(plain_name(name), [])
         if not rows:
             n = len({entry.get("source_name") for entry in self.spectra.entries})
@@ -378,11 +378,6 @@ class SpecCLIPIndex:
             if len(self.part(kind))
         }
         return write_milvus(parts, uri, collection=collection, token=token)
-
-
-def _counts(entry: Mapping[str, Any]) -> float:
-    counts = entry.get("counts")
-    return float(counts) if isinstance(counts, int | float) else 0.0
 
 
 def plain_name(name: str) -> str:

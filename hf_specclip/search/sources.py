@@ -76,12 +76,13 @@ def sources_within(
             continue
         name = str(entries[row].get("source_name") or entries[row].get("id"))
         other = nearest.get(name)
-        if other is None or _counts(entries[row]) > _counts(other.entry):
+        if other is None or counts_of(entries[row]) > counts_of(other.entry):
             nearest[name] = SourcePosition(gap, entries[row], row)
     return sorted(nearest.values(), key=lambda match: match.separation)
 
 
-def _counts(entry: Mapping[str, Any]) -> float:
+def counts_of(entry: Mapping[str, Any]) -> float:
+    """Return the counts of a spectrum, 0 where unknown."""
     counts = entry.get("counts")
     return float(counts) if isinstance(counts, int | float) else 0.0
 
@@ -94,4 +95,11 @@ def usual_label(name: str) -> str:
     return source_class.label if source_class else name
 
 
-__all__ = ["SourcePosition", "SourceTable", "declinations", "sources_within", "usual_label"]
+__all__ = [
+    "SourcePosition",
+    "SourceTable",
+    "counts_of",
+    "declinations",
+    "sources_within",
+    "usual_label",
+]

@@ -14,6 +14,22 @@ from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import Code, Figure, Paragraph, Section, Table
 
 
+def run_facts(run: Run, pairs: PairData) -> dict[str, Any]:
+    """Collect what identifies a run in its `metrics.json`: data, settings, command."""
+    return {
+        "dataset": pairs.info.name if pairs.info.simulated else pairs.name,
+        "dataset_fingerprint": pairs.fingerprint,
+        "simulated": pairs.info.simulated,
+        "text_model": pairs.texts.model,
+        "preset": run.preset.name,
+        "settings": run.preset.to_dict(),
+        "seed": run.seed,
+        "max_steps": run.max_steps,
+        "command": run.command,
+        "processes": run.accelerator.num_processes,
+    }
+
+
 def data_section(pairs: PairData) -> Section:
     """Describe the dataset and the size of each split."""
     where = f"`{pairs.info.name}`" + (f" from `{pairs.name}`" if not pairs.info.simulated else "")
@@ -125,4 +141,7 @@ def _plot_losses(
     canvas.savefig(path)
 
 
-__all__ = ["command_section", "data_section", "text_model", "texts_section", "training_section"]
+__all__ = [
+    "command_section", "data_section", "run_facts", "text_model", "texts_section",
+    "training_section",
+]  # fmt: skip
