@@ -20,14 +20,16 @@ def wrong_checksums(file: FitsFile) -> tuple[str, ...]:
     """
     found = []
     for index, (header, start, data, end) in enumerate(file.hdus):
-        name = header.text("EXTNAME") or ("primary" if index == 0 else "unnamed")
-        keywords = []
         stated, whole = header.text("DATASUM"), header.text("CHECKSUM")
-        if stated and not (stated.isdigit() and _same(int(stated), _sum32(file, data, end))):
+        keywords = []
+        of_data = _sum32(file, data, end) if stated or whole else 0
+        if stated and not (stated.isdigit() and _same(int(stated), of_data)):
             keywords.append("DATASUM")
-        if whole and whole != _NOT_COMPUTED and not _same(_sum32(file, start, end), _FULL):
+        computed = whole is not None and whole != _NOT_COMPUTED
+        if computed and not _same(_sum32(file, start, data) + of_data, _FULL):
             keywords.append("CHECKSUM")
         if keywords:
+            name = header.text("EXTNAME") or ("primary" if index == 0 else "unnamed")
             found.append(f"{' and '.join(keywords)} of HDU {index} ({name}) not those of the file")
     return tuple(found)
 
@@ -37,10 +39,7 @@ def _sum32(file: FitsFile, start: int, end: int) -> int:
     data = memoryview(file.data)[start:end]
     missing = -len(data) % 4  # of padding that was cut off
     words = np.frombuffer(bytes(data) + b"\0" * missing if missing else data, dtype=">u4")
-    total = int(words.sum(dtype=np.uint64))
-    while total >> 32:
-        total = (total & _FULL) + (total >> 32)
-    return total
+    return int(words.sum(dtype=np.uint64)) % _FULL
 
 
 def _same(one: int, other: int) -> bool:
