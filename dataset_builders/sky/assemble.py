@@ -39,20 +39,7 @@ class AssembleError(SpecCLIPError, RuntimeError):
     """Work that no dataset can be made of; the message says what is missing."""
 
 
-@dataclass(frozen=True)
-class SourceFacts:
-    """Facts of a source from SIMBAD that rows need.
-
-    Attributes:
-        source_class: SIMBAD's type, or None.
-        host: what it lies in, or None.
-    """
-
-    source_class: str | None = None
-    host: str | None = None
-
-
-_UNKNOWN = SourceFacts()
+_UNKNOWN: tuple[str | None, str | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -63,7 +50,7 @@ class Assembly:
         store: of the build, with the spectra in bins.
         catalogue: rows of `catalogue.SCHEMA`, those that are usable.
         spectra: detections whose spectrum is in bins.
-        sources: source -> what is known of it.
+        sources: source -> SIMBAD's type and host, or None.
         papers: source -> the papers behind its summary, as `RankedPaper.as_dict` gives them.
         summaries: source -> the three sections.
         embedder: gives the embeddings of the summaries from its cache, or None.
@@ -74,7 +61,7 @@ class Assembly:
     store: Store
     catalogue: pa.Table
     spectra: Collection[str]
-    sources: Mapping[str, SourceFacts]
+    sources: Mapping[str, tuple[str | None, str | None]]
     papers: Mapping[str, Sequence[Mapping[str, Any]]]
     summaries: Mapping[str, Mapping[str, str | None]]
     embedder: TextEmbedder | None = None
@@ -103,7 +90,7 @@ class Assembly:
         groups = assign_groups(
             names,
             [keys[place][1] for place in places],
-            [self.sources.get(name, _UNKNOWN).host for name in names],
+            [self.sources.get(name, _UNKNOWN)[1] for name in names],
             [[str(paper["id"]) for paper in self.papers.get(name, ())] for name in names],
             survey_limit=self.survey_limit,
         )
@@ -165,7 +152,7 @@ class Assembly:
         year = 2000.0 + (mjd.astype(float) - _MJD_2000) / _DAYS_A_YEAR
         columns: dict[str, Any] = {
             "source_name": names,
-            "source_class": [self.sources.get(name, _UNKNOWN).source_class for name in names],
+            "source_class": [self.sources.get(name, _UNKNOWN)[0] for name in names],
             "group": list(rows.groups[some]),
             "year": pa.array(year, from_pandas=True),
             "paired": pa.array(rows.paired[some]),
@@ -214,6 +201,3 @@ class AssembledRows:
     paired: np.ndarray
     groups: np.ndarray
     splits: np.ndarray
-
-
-__all__ = ["PAIRS", "AssembleError", "AssembledRows", "Assembly", "SourceFacts"]

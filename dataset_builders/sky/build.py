@@ -67,14 +67,6 @@ _EMBEDDED_AT_ONCE = 250
 class Build:
     """A build in a work folder.
 
-    Args:
-        work: the folder; made where it is absent.
-        selection: sources wanted.
-        services: addresses and request rates.
-        options: choices in the making of the dataset.
-        summariser: writer of the summaries; the extractive one where None.
-        progress: show bars.
-
     Raises:
         BuildError: when the folder holds the work of another selection.
     """
@@ -105,8 +97,6 @@ class Build:
 
         Args:
             stages: some of `STAGES`.
-            output: folder of the dataset.
-            overwrite: replace a dataset that is already there.
         """
         unknown = sorted(set(stages) - set(STAGES))
         if unknown:
@@ -407,6 +397,3 @@ class Build:
         done = total - states["wanted"]
         with tqdm(total=total, initial=done, desc=title, disable=not self.progress) as bar:
             yield bar.update
-
-
-__all__ = ["STAGES", "Build"]

@@ -31,7 +31,6 @@ class CSCPapers(datasets.ArrowBasedBuilder):
     fetched.
 
     Args:
-        work: the folder (`OUTPUT.work` by default of the command).
         config_name: `default` (counts and summaries), `embedded` (with text embeddings, where the
             build made them) or `spectra` (detections by themselves, for pretraining: those of
             sources without a summary, too).
@@ -50,11 +49,7 @@ class CSCPapers(datasets.ArrowBasedBuilder):
     VERSION = datasets.Version(VERSION)
 
     def __init__(
-        self,
-        work: str | Path,
-        config_name: str = PAIRS,
-        *,
-        cache_dir: str | Path | None = None,
+        self, work: str | Path, config_name: str = PAIRS, *, cache_dir: str | Path | None = None
     ) -> None:
         self.assembly, self._description = read_finished(work)
         there = self.assembly.configurations
@@ -82,11 +77,6 @@ class CSCPapers(datasets.ArrowBasedBuilder):
 
     def write(self, output: str | Path, *, overwrite: bool = False, progress: bool = False) -> str:
         """Write every configuration into one folder, as a repository of the Hub holds them.
-
-        Args:
-            output: the folder.
-            overwrite: replace a dataset that is already there.
-            progress: show a bar.
 
         Returns:
             Sizes of the splits, for people.
@@ -141,6 +131,3 @@ class CSCPapers(datasets.ArrowBasedBuilder):
     def _generate_tables(self, split: str) -> Iterator[tuple[int | datasets.builder.Key, pa.Table]]:
         for number, table in enumerate(self.assembly.stream(self.config.name, split).tables):
             yield datasets.builder.Key(number, 0), table
-
-
-__all__ = ["CSCPapers"]

@@ -31,11 +31,8 @@ def make_counts(
     """Read every spectrum that is not yet in bins and deal its counts over them.
 
     Args:
-        store: of the build.
-        folder: of the build.
         detections: `obsid.obi.region_id` -> name of the source, and the spectrum's file below the
             folder.
-        progress: called with the number of spectra done.
     """
     store.add(STAGE, {d: {"name": name, "path": path} for d, (name, path) in detections.items()})
 
@@ -81,6 +78,3 @@ def spectra_columns(store: Store, detections: Sequence[str]) -> dict[str, pa.Arr
         place = pa.array(np.arange(len(rows)), mask=np.array([name not in row for row in rows]))
         columns[name] = list_array(full).take(place)
     return columns
-
-
-__all__ = ["STAGE", "make_counts", "spectra_columns"]

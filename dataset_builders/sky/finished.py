@@ -16,7 +16,7 @@ from hf_specclip.storage import write_json
 
 from ..info import SpecCLIPDatasetInfo
 from . import counts
-from .assemble import AssembleError, Assembly, SourceFacts
+from .assemble import AssembleError, Assembly
 from .literature import texts
 from .literature.bibliography import Literature
 from .services.archive import spectrum_paths
@@ -83,7 +83,7 @@ def read_finished(work: str | Path) -> tuple[Assembly, SpecCLIPDatasetInfo]:
         catalogue=usable_detections(work),
         spectra=store.ids(counts.STAGE) & spectrum_files(store, work).keys(),
         sources={
-            name: SourceFacts(result["otype"] or None, result["host"])
+            name: (result["otype"] or None, result["host"])
             for name, result in store.got(SIMBAD_STAGE)
         },
         papers=_papers(store, survey_limit),
@@ -124,12 +124,3 @@ def _papers(store: Store, survey_limit: int) -> dict[str, list[dict[str, Any]]]:
             {"id": p.id, "id_type": p.id_type, "title": p.title, "year": p.year} for p in kept
         ]
     return found
-
-
-__all__ = [
-    "EMBEDDINGS_FOLDER",
-    "read_finished",
-    "spectrum_files",
-    "usable_detections",
-    "write_finished",
-]

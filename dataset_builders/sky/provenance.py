@@ -50,11 +50,7 @@ def provenance(
     """Format services, queries, versions, licence and citations in Markdown.
 
     Args:
-        selection: sources asked for.
         services: their addresses.
-        date: of the beginning of the build.
-        summariser: writer of the summaries.
-        embedder: its name, or None.
     """
     asked = ", ".join(f"{name} {value}" for name, value in selection.facts().items())
     rows = [
@@ -114,6 +110,3 @@ def _address(url: str) -> str:
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
-
-
-__all__ = ["DESCRIPTION", "describe_account", "provenance"]

@@ -111,6 +111,3 @@ class Options:
     model_batches: bool = False
     seed: int = 0
     page_rows: int = PAGE_ROWS
-
-
-__all__ = ["BuildError", "Options", "Selection", "Services"]

@@ -46,9 +46,6 @@ class BatchRunner:
 
     Args:
         summariser: asks the questions; the answers go to its model's store.
-        store: of the build.
-        poll: s, between looks at a batch under way.
-        most: questions in a batch.
     """
 
     def __init__(
@@ -74,7 +71,6 @@ class BatchRunner:
 
         Args:
             sources: gives those to summarise with their papers, anew for each round.
-            progress: called with the number of answers of each batch.
 
         Raises:
             CapReachedError: when not one more question may be asked.
@@ -203,8 +199,7 @@ class BatchRunner:
         settings = {"endpoint": ENDPOINT, "completion_window": WINDOW, "metadata": {_LABEL: name}}
         try:
             batch = self._call(
-                "batch",
-                lambda: client.batches.create(input_file_id=state["file"], **settings),
+                "batch", lambda: client.batches.create(input_file_id=state["file"], **settings)
             )
         except ModelError as error:
             if _FULL.search(str(error)):
@@ -257,6 +252,3 @@ class BatchRunner:
 def _tokens(size: float) -> float:
     """Bound the tokens of so many bytes."""
     return size / FEWEST_BYTES_A_TOKEN
-
-
-__all__ = ["BatchRunner"]

@@ -44,7 +44,6 @@ def want_papers(store: Store, ads: Ads, *, search_objects: bool = True) -> None:
     """Want the papers that SIMBAD's answers lead to.
 
     Args:
-        store: of the build, with SIMBAD's answers.
         ads: client that fetches them.
         search_objects: look for papers about each object, too: a request a source, of 5,000 a day.
     """
@@ -59,12 +58,7 @@ def want_papers(store: Store, ads: Ads, *, search_objects: bool = True) -> None:
 
 
 class Literature:
-    """Literature of the sources that SIMBAD knows, assembled source by source on demand.
-
-    Args:
-        store: of the build.
-        survey_limit: a paper behind more sources is a survey.
-    """
+    """Literature of the sources that SIMBAD knows, assembled source by source on demand."""
 
     def __init__(self, store: Store, *, survey_limit: int = SURVEY_LIMIT) -> None:
         self.store = store
@@ -107,6 +101,3 @@ class Literature:
         return SourceLiterature(
             name, tuple(aliases), known["otype"] or None, known["host"], tuple(ranked)
         )
-
-
-__all__ = ["PAPERS_EACH", "Literature", "SourceLiterature", "want_papers"]

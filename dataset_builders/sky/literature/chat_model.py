@@ -98,7 +98,6 @@ class ChatModel:
     (`base_url`) may need none.
 
     Args:
-        store: keeps the answers.
         model: name at the server.
         base_url: of an OpenAI-compatible server; by default OPENAI_BASE_URL, else OpenAI.
         max_dollars: stop before more could be spent (answers in the store count).
@@ -153,10 +152,7 @@ class ChatModel:
                 "--summariser extractive, which needs none"
             )
         self.client = openai.OpenAI(
-            api_key=key or "none",
-            base_url=self.base_url,
-            timeout=timeout,
-            max_retries=max_retries,
+            api_key=key or "none", base_url=self.base_url, timeout=timeout, max_retries=max_retries
         )
 
     def __repr__(self) -> str:
@@ -346,14 +342,3 @@ def _way_out(status: int | None) -> str:
     if status == 429:
         return "The rate or the quota is used up: check the account's limits, and run again"
     return "Check the network and the server, then run again: every answer is kept"
-
-
-__all__ = [
-    "Answer",
-    "CapReachedError",
-    "ChatModel",
-    "FieldRefused",
-    "FilteredError",
-    "Messages",
-    "ModelError",
-]

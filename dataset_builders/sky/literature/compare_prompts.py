@@ -68,9 +68,6 @@ def compare(
         values: variable -> (n,) catalogue values, nan where there is none.
         writers: summarisers.
         embedder: of the summaries that are clustered.
-        papers_each: papers behind a summary, at most.
-        seed: of clusterings and shuffles.
-        progress: called with a line after each writer.
 
     Returns:
         For each writer: `name`, `n` sources that all writers could summarise, `recall` of the

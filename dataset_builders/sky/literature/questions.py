@@ -136,15 +136,3 @@ def _pieces(text: str | None, limit: int) -> Iterator[str | None]:
 def size_of(messages: Sequence[Mapping[str, str]]) -> int:
     """Count the bytes of a question's messages."""
     return sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
-
-
-__all__ = [
-    "MAX_BYTES",
-    "SCHEMA",
-    "notes_documents",
-    "parse_answer",
-    "portions_of",
-    "problem_of",
-    "sections_of",
-    "size_of",
-]

@@ -80,7 +80,6 @@ def rank_papers(
             `objects`), where it does.
         papers: bibcode -> what ADS says of it (`title`, `abstract`, `year`), where it does.
         sources_of: bibcode -> behind how many sources it is.
-        survey_limit: a paper behind more of them is a survey.
     """
     named = name_pattern(names)
     ranked = {}
@@ -136,6 +135,3 @@ def name_pattern(names: Sequence[str]) -> re.Pattern[str] | None:
 
 def _dash(token: str) -> str:
     return "[-−–]" if token in "-−–" else re.escape(token)
-
-
-__all__ = ["RankedPaper", "name_pattern", "rank_papers"]

@@ -80,7 +80,6 @@ class ModelSummariser:
     Args:
         model: answers the questions.
         prompt: version of the prompts, a file of `prompts/`.
-        workers: questions at once.
 
     Attributes:
         full_text: gives the text of a paper by its id, or None; without it, abstracts are read.
@@ -141,7 +140,6 @@ class ModelSummariser:
         Tokens for a byte, and tokens of an answer, are those counted so far where there are any.
 
         Args:
-            sources: each with the papers behind its summary.
             batches: True when the questions go in batches.
         """
         spent, model = self.model.spent, self.model
@@ -217,10 +215,7 @@ class ModelSummariser:
         data = json.dumps({"source": about, "papers": list(documents)}, ensure_ascii=False)
         plain = "response_format" in self.model.refused
         task = [*self.prompt[kind], *([self.prompt["form"]] if plain else [])]
-        return [
-            {"role": "system", "content": " ".join(task)},
-            {"role": "user", "content": data},
-        ]
+        return [{"role": "system", "content": " ".join(task)}, {"role": "user", "content": data}]
 
     def _ask(
         self,
@@ -256,6 +251,3 @@ class ModelSummariser:
                 {"role": "user", "content": self.prompt["again"].format(problem=problem)},
             ]
         raise SummaryError(f"{who}: {ATTEMPTS} answers refused: {problem}")
-
-
-__all__ = ["CostForecast", "ModelSummariser", "SummaryError"]

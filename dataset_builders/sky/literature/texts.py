@@ -61,12 +61,8 @@ def write_summaries(
     A source whose papers have changed since is summarised anew.
 
     Args:
-        store: of the build.
-        sources: with their papers; read once, one at a time.
         summariser: writes the sections.
-        papers_each: papers behind a summary, at most.
         find: gives one of the sources again; without it, all are held in memory.
-        progress: called with the number of sources finished.
 
     Raises:
         Exception: whatever the summariser raises to stop; what it has written is kept.
@@ -116,6 +112,3 @@ def _summarise(
 def read_summaries(store: Store) -> dict[str, dict[str, str | None]]:
     """Read the three sections of every source that has any."""
     return {name: result["sections"] for name, result in store.got(STAGE)}
-
-
-__all__ = ["ExtractiveSummariser", "Summariser", "read_summaries", "write_summaries"]

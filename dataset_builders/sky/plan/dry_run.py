@@ -88,7 +88,7 @@ class DryRun:
     def _count(self) -> Forecast:
         store, build, options = self.build.store, self.build, self.build.options
         build.archive.want(build.wanted_detections())
-        disk = build.archive.forecast()
+        left, bytes_each, stored = build.archive.forecast()
         names = usable_detections(build.work)["name"].to_pylist()
         codes: set[str] = set()
         for _, known in store.got(simbad.STAGE):
@@ -131,11 +131,11 @@ class DryRun:
             papers=len(codes),
             papers_left=len(codes - store.ids(PAPERS_STAGE)),
             full_texts=len(behind - read) if options.full_texts else 0,
-            spectra=disk.detections,
-            bytes_each=disk.bytes_each,
-            stored=disk.bytes_stored,
+            spectra=left,
+            bytes_each=bytes_each,
+            stored=stored,
             rows=sum(name in with_text for name in names),
-            alone=disk.detections + store.counts(SPECTRA_STAGE)["got"],
+            alone=left + store.counts(SPECTRA_STAGE)["got"],
             summaries=cost,
             told=len(with_text),
             texts=0 if store.ids(EMBEDDINGS_STAGE) else len(with_text),
@@ -173,6 +173,3 @@ class DryRun:
             return _USUAL_ABSTRACT
         mean = round(sum(lengths) / len(lengths))
         return (_USUAL_ABSTRACT * (mean // len(_USUAL_ABSTRACT) + 1))[:mean]
-
-
-__all__ = ["FIRST_STAGES", "DryRun"]

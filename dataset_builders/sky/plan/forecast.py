@@ -236,7 +236,6 @@ def whole_catalogue(
     (`ASSUMED_…`).
 
     Args:
-        options, services: of the build.
         prices: of the model for a million tokens in and out; None for no model.
         usual_abstract: bytes.
         usual_output: tokens of an answer.
@@ -295,6 +294,3 @@ def _duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
-
-
-__all__ = ["Forecast", "text_tokens", "whole_catalogue"]

@@ -61,7 +61,6 @@ def measure_sizes(store: Store, texts: Sequence[str], papers: Sequence[str]) -> 
     """Measure the rows that a build has so far; parts without any get usual values.
 
     Args:
-        store: of the build.
         texts: summaries that are there.
         papers: for some sources, identifiers and titles of the papers behind the summary.
     """
@@ -95,6 +94,3 @@ def _size(table: pa.Table) -> int:
 
 def _groups(rows: int) -> int:
     return sum(math.ceil(share * rows / ROWS_PER_GROUP) for share in FRACTIONS.values())
-
-
-__all__ = ["SAMPLE", "RowSizes", "measure_sizes"]

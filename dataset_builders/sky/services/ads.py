@@ -48,11 +48,7 @@ class Ads:
     """Client of ADS: papers about objects, and papers by their bibcode.
 
     Args:
-        store: of the build.
-        url: of the interface.
         token: by default that of `ads_token`.
-        patience, per_second: of its session.
-        rows: in an answer.
 
     Raises:
         ServiceError: when there is no token.
@@ -205,6 +201,3 @@ def arxiv_identifier(identifiers: Iterable[str]) -> str | None:
         if name.lower().startswith("arxiv:") and _ARXIV.fullmatch(name[6:]):
             return name[6:]
     return None
-
-
-__all__ = ["ADS", "OBJECTS_STAGE", "PAPERS_STAGE", "Ads", "ads_token"]

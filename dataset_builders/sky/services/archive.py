@@ -13,7 +13,6 @@ import shutil
 import tarfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from .products import (
     MAX_BYTES,
     USUAL_BYTES,
     Product,
-    digest_of,
     gunzip,
     is_detection_id,
     newest,
@@ -49,35 +47,14 @@ MAX_TAR_BYTES = 256 << 20
 SPARE_BYTES = 200 << 20
 
 
-@dataclass(frozen=True)
-class DiskForecast:
-    """Forecast of the disk that fetching will take.
-
-    Attributes:
-        detections: still to fetch.
-        bytes_each: of one detection: the mean so far, or the usual one where nothing is there yet.
-        bytes_stored: already on the disk.
-    """
-
-    detections: int
-    bytes_each: float
-    bytes_stored: int
-
-
 class SpectrumArchive:
     """Fetcher of the archive's files of detections into a folder.
 
     Args:
-        service: session to ask the archive with.
-        store: of the build.
         folder: of the build; files go to its `spectra`, those of a detection beside each other,
             as `hf_specclip.spectra.read_spectrum` looks for them.
-        url: of the interface.
-        kinds: some of `spectrum`, `arf` and `rmf`; a response matrix takes fifty times the disk
-            of all others.
         max_disk: bytes that all files may take, or None for what the disk has.
         batch: detections in a request.
-        workers: requests at once.
     """
 
     def __init__(
@@ -114,11 +91,11 @@ class SpectrumArchive:
                 raise ValueError(f"{name!r} is no detection: write obsid.obi.region_id")
         return self.store.add(STAGE, wanted)
 
-    def forecast(self) -> DiskForecast:
-        """Forecast the disk that the remaining files will take."""
+    def forecast(self) -> tuple[int, float, int]:
+        """Count detections to fetch, the bytes of one (mean, or usual), and bytes on the disk."""
         self._stored = (*self.store.sums(STAGE, "bytes"),)
         left = self.store.counts(STAGE)["wanted"]
-        return DiskForecast(left, self._bytes_each, int(self._stored[1]))
+        return left, self._bytes_each, int(self._stored[1])
 
     @property
     def _bytes_each(self) -> float:
@@ -238,23 +215,14 @@ class SpectrumArchive:
         return unsound(self.folder / product.path, product) is None
 
     def _result(self, products: Sequence[Product]) -> dict[str, Any]:
-        files = []
-        for product in products:
-            digest, size = digest_of(self.folder / product.path)
-            files.append(
-                {"path": product.path, "kind": product.kind, "sha256": digest, "bytes": size}
-            )
-        kinds, size = {p.kind for p in products}, sum(file["bytes"] for file in files)
+        size = sum((self.folder / product.path).stat().st_size for product in products)
         with self._lock:
             self._stored = (self._stored[0] + 1, self._stored[1] + size)
-        spectra = sorted((p.part, p.path) for p in products if p.kind == "spectrum")
-        return {
-            # Of interleaved exposures the first part stands for the detection.
-            "spectrum": spectra[0][1],
-            "files": files,
-            "bytes": size,
-            "missing": [kind for kind in self.kinds if kind not in kinds],
-        }
+        there = {product.kind for product in products}
+        # Of interleaved exposures the first part stands for the detection.
+        spectrum = min((p.part, p.path) for p in products if p.kind == "spectrum")[1]
+        missing = [kind for kind in self.kinds if kind not in there]
+        return {"spectrum": spectrum, "bytes": size, "missing": missing}
 
     @contextlib.contextmanager
     def _room(self, n: int) -> Iterator[None]:
@@ -304,6 +272,3 @@ def _tar_fault(answer: Response) -> str | None:
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         return f"sent a damaged tar file ({error})"
     return None if last <= size else "sent a tar file that breaks off"
-
-
-__all__ = ["CSCCLI", "DiskForecast", "SpectrumArchive", "spectrum_paths"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +47,6 @@ AND s.detect_stack_id = a.detect_stack_id AND s.region_id = a.region_id
 AND s.detect_stack_id = b.detect_stack_id AND s.region_id = b.region_id
 AND o.obsid = b.obsid AND o.obi = b.obi AND o.region_id = b.region_id
 AND o.instrument LIKE 'ACIS%'"""
-_TABLES = {"m": "csc21.master_source", "o": "csc21.observation_source"}
 
 
 class CatalogueError(SpecCLIPError, RuntimeError):
@@ -101,6 +99,9 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "on a readout streak": ("o", "streak_src_flag"),
 }
 COLUMNS = _columns()
+_SELECT = ", ".join(
+    [*(f"{c.table}.{c.name} AS {c.name}" for c in COLUMNS), "a.match_type AS match_type"]
+)
 KEY = ("obsid", "obi", "region_id", "name")
 # `masked` says why a detection is left out, null where it is not.
 SCHEMA = pa.schema([(c.name, c.type) for c in COLUMNS] + [("masked", pa.string())])
@@ -137,11 +138,7 @@ class Catalogue:
     An item of its stage is a page; a page that is not the last one wants the next.
 
     Args:
-        client: the TAP service.
-        store: of the build.
         folder: of the build; pages go to its `catalogue`.
-        limits: on the detections.
-        page_rows: rows in a page.
         slice_degrees: of right ascension, in a part of the whole catalogue.
     """
 
@@ -161,7 +158,6 @@ class Catalogue:
         self.limits = limits or Limits()
         self.page_rows = page_rows
         self.slice_degrees = slice_degrees
-        self._select: str | None = None
 
     def want_sources(self, names: Iterable[str]) -> int:
         """Want every detection of these sources; return how many parts are new.
@@ -210,7 +206,7 @@ class Catalogue:
         answer = self.client.query(adql, about, max_rows=self.page_rows, remember=False)
         found = [_checked(row, self.client.url) for row in answer.rows]
         kept = [row for row in found if keep(row)]
-        write_bytes(self.folder / f"{page.id}.parquet", _parquet(kept, answer.units))
+        write_bytes(self.folder / f"{page.id}.parquet", _parquet(kept))
         # A service that sends fewer rows than it may has no more, unless it says so.
         if found and (len(found) == self.page_rows or answer.overflow):
             after = {**page.payload, "after": [found[-1][name] for name in KEY]}
@@ -228,31 +224,9 @@ class Catalogue:
                 f"(o.region_id = {region} AND m.name > {name}))))))"
             )
         return (
-            f"SELECT TOP {self.page_rows} {self.select} {_JOINS} AND {where}{self.limits.adql}"
+            f"SELECT TOP {self.page_rows} {_SELECT} {_JOINS} AND {where}{self.limits.adql}"
             f"{paged} ORDER BY o.obsid, o.obi, o.region_id, m.name"
         )
-
-    @property
-    def select(self) -> str:
-        """Columns of the query.
-
-        Raises:
-            CatalogueError: when the service lists the tables without one of them.
-        """
-        if self._select is None:
-            for alias, table in _TABLES.items():
-                there = self.client.columns(table)
-                missing = [
-                    c.name for c in COLUMNS if c.table == alias and c.name.lower() not in there
-                ]
-                if missing and there:
-                    raise CatalogueError(
-                        f"{self.client.url}: {table} has no {', '.join(missing)}; is this "
-                        f"{RELEASE}? Give --csc-tap the address of that release"
-                    )
-            names = [f"{c.table}.{c.name} AS {c.name}" for c in COLUMNS]
-            self._select = ", ".join([*names, "a.match_type AS match_type"])
-        return self._select
 
 
 def read_catalogue(folder: str | Path) -> pa.Table:
@@ -262,7 +236,7 @@ def read_catalogue(folder: str | Path) -> pa.Table:
         Rows of `SCHEMA`, each detection of a source once, sorted by source and detection.
     """
     paths = sorted((Path(folder) / FOLDER).glob("*.parquet"))
-    tables = [pq.read_table(path).replace_schema_metadata() for path in paths]
+    tables = [pq.read_table(path) for path in paths]
     table = pa.concat_tables([SCHEMA.empty_table(), *tables])
     # Parts may overlap: a cone and a list of names, or two builds in one folder.
     table = table.sort_by([(name, "ascending") for name in ("name", "obsid", "obi", "region_id")])
@@ -337,20 +311,7 @@ def _typed(value: Any, kind: pa.DataType) -> Any:
 _TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
 
-def _parquet(rows: list[Row], units: Mapping[str, str]) -> bytes:
-    schema = SCHEMA.with_metadata({"units": json.dumps(units, sort_keys=True)})
+def _parquet(rows: list[Row]) -> bytes:
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), sink, compression="zstd")
     return sink.getvalue()
-
-
-__all__ = [
-    "COLUMNS",
-    "CSC_TAP",
-    "SCHEMA",
-    "Catalogue",
-    "CatalogueColumn",
-    "CatalogueError",
-    "Limits",
-    "read_catalogue",
-]

@@ -59,8 +59,6 @@ class FullTexts:
     """Fetcher of the full texts of a build's papers.
 
     Args:
-        service: session to ask with.
-        store: of the build, with what ADS says of the papers.
         folder: of the build; texts go to its `full_texts`.
         urls: addresses that take an arXiv identifier at their end, in the order of trying.
     """
@@ -243,6 +241,3 @@ def read_page(html: str) -> _Reader:
 def _path_of(bibcode: str) -> Path:
     digest = hashlib.sha256(bibcode.encode("utf-8", "surrogatepass")).hexdigest()
     return Path(digest[:2]) / f"{digest[:24]}.txt.gz"
-
-
-__all__ = ["ARXIV", "FullTexts", "read_page"]

@@ -84,6 +84,3 @@ def _content(name: str, pieces: list[str], *, whole: bool) -> str:
 def _group(text: str) -> str:
     text = " ".join(text.split())
     return f"{{{text}}}" if re.search(r"[\s_^]", text) else text
-
-
-__all__ = ["plain_text"]

@@ -134,7 +134,6 @@ class Service(requests.Session):
     Clients such as pyvo take it as their session.
 
     Args:
-        name: for messages.
         per_second: requests at most, over all threads.
         token: sent as `Authorization: Bearer`; it appears in no message, log or representation.
         advice: way out where the token is refused or the allowance used up.
@@ -210,8 +209,6 @@ class Service(requests.Session):
         """Get an answer with status 200, read to its end.
 
         Args:
-            method, url, options: as `requests` takes them.
-            item: subject, for messages.
             check: in place of that of the service.
 
         Raises:
@@ -440,18 +437,3 @@ def _number(value: str | None) -> float | None:
     except ValueError:
         return None
     return number if number is None or abs(number) < 1e15 else None
-
-
-__all__ = [
-    "AbsentError",
-    "DeniedError",
-    "ExhaustedError",
-    "Passing",
-    "Patience",
-    "RefusedError",
-    "Service",
-    "ServiceError",
-    "SlowError",
-    "names_state",
-    "scrub",
-]

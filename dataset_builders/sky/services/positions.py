@@ -147,14 +147,3 @@ def box_condition(ra: float, dec: float, radius: float, ra_name: str, dec_name: 
 
 def _signed(text: str) -> float:
     return float(re.sub("[−–]", "-", text))
-
-
-__all__ = [
-    "Ellipse",
-    "Position",
-    "box_condition",
-    "normalise_name",
-    "offsets",
-    "separation",
-    "stated_position",
-]

@@ -8,7 +8,6 @@ responses, and the spectra of interleaved exposures carry a part: `…N002_e2_r0
 from __future__ import annotations
 
 import gzip
-import hashlib
 import re
 import zlib
 from collections.abc import Iterable
@@ -177,25 +176,3 @@ def _table_problem(table: Table | None, name: str, columns: tuple[str, ...]) -> 
     if missing:
         return f"its {name} table has no {', '.join(missing)}"
     return None if table.n_rows else f"its {name} table is empty"
-
-
-def digest_of(path: Path) -> tuple[str, int]:
-    """Compute SHA-256 and length of a file."""
-    content = path.read_bytes()
-    return hashlib.sha256(content).hexdigest(), len(content)
-
-
-__all__ = [
-    "KINDS",
-    "USUAL_BYTES",
-    "Product",
-    "detection_id",
-    "digest_of",
-    "gunzip",
-    "is_detection_id",
-    "newest",
-    "product_of",
-    "store_product",
-    "stored_products",
-    "unsound",
-]

@@ -172,12 +172,10 @@ def _details(client: TapClient, oids: Sequence[int]) -> dict[int, Row]:
     hosts = sorted(
         (-(row["membership"] or 0), _name(row["name"]), row["oid"], row["otype"]) for row in parents
     )
-    there = client.columns("ref")
-    objects = "r.nbobject" if not there or "nbobject" in there else "NULL"
     papers = query(
         # `year` is a word of ADQL's own.
         'SELECT u.object AS oid, r.bibcode AS bibcode, r."year" AS published, r.title AS title, '
-        f"h.obj_freq AS frequency, {objects} AS objects FROM TAP_UPLOAD.objects AS u "
+        "h.obj_freq AS frequency, r.nbobject AS objects FROM TAP_UPLOAD.objects AS u "
         "JOIN has_ref AS h ON h.oidref = u.object JOIN ref AS r ON r.oidbib = h.oidbibref",
         "references",
         key="bibcode",
@@ -206,11 +204,6 @@ def _all_rows(
     """Query every row for an uploaded table, in halves where the service sends no more.
 
     Args:
-        client: of the service.
-        adql: question without WHERE.
-        name: of the uploaded table.
-        table: its columns.
-        about: for messages.
         key: output column of `r` that rows of a single uploaded row are paged by.
     """
     answer = client.query(adql, about, uploads={name: table})
@@ -231,6 +224,3 @@ def _all_rows(
         rows += answer.rows
         if not answer.overflow or not answer.rows:
             return rows
-
-
-__all__ = ["HOST_TYPES", "SIMBAD_TAP", "fetch_objects", "names_of_type", "want_sources"]

@@ -118,6 +118,3 @@ def _nearest(place: Position, rows: Iterable[Row]) -> Mapping[str, Any] | None:
 def matched_names(store: Store) -> list[str]:
     """List the catalogue's names of all sources found so far, sorted."""
     return sorted({result["name"] for _, result in store.got(STAGE)})
-
-
-__all__ = ["matched_names", "names_of", "resolve_names", "want_names"]

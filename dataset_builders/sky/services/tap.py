@@ -27,32 +27,26 @@ _ERROR = re.compile(
     rb"""<(?:\w+:)?INFO\b(?=[^>]*["']QUERY_STATUS["'])(?=[^>]*["']ERROR["'])[^>]*>(.*?)</""",
     re.DOTALL | re.IGNORECASE,
 )
+# Before VOTable 1.3 astropy reads an empty cell of whole numbers as 0.
+_OLD = re.compile(rb"""(<(?:\w+:)?VOTABLE\b[^>]*?\bversion=)["']1\.[0-2]["']""")
 _ROWS = re.compile(rb"<(?:\w+:)?(?:TABLEDATA|BINARY2?|FITS)\b")
 
 
 @dataclass(frozen=True)
 class TapAnswer:
-    """Rows of an answer, with units and a flag of overflow.
+    """Rows of an answer, with a flag of overflow.
 
     Attributes:
         rows: column -> value; texts stripped, None where nothing was measured (null or nan).
         overflow: True when the service left rows out because there were too many.
-        units: column -> unit, as the service states it.
     """
 
     rows: list[Row]
     overflow: bool
-    units: dict[str, str]
 
 
 class TapClient:
-    """Client of a TAP service.
-
-    Args:
-        url: its base.
-        service: session to ask it with.
-        store: keeps answers until its `forget`, or None.
-    """
+    """Client of a TAP service."""
 
     def __init__(self, url: str, service: Service, store: Store | None = None) -> None:
         try:
@@ -63,7 +57,6 @@ class TapClient:
         self.service = service
         self.store = store
         self._tap = pyvo.dal.TAPService(url, session=service)
-        self._columns: dict[str, set[str]] = {}
         service.check = _table_fault
         service.gives_up_slow = True
 
@@ -81,8 +74,6 @@ class TapClient:
         A question that is not answered in time is sent again as a job, and so are those after it.
 
         Args:
-            adql: the question.
-            item: its subject, for messages.
             uploads: tables sent along: name -> column -> values; `TAP_UPLOAD.name` in the ADQL.
             max_rows: the most rows to send.
             remember: recall the answer; not for one that is stored at once.
@@ -96,15 +87,6 @@ class TapClient:
         question = [self.url, adql, uploads, max_rows]
         answer = self.store.recall(question, lambda: vars(self._ask(adql, item, uploads, max_rows)))
         return TapAnswer(**answer)
-
-    def columns(self, table: str) -> set[str]:
-        """List the lower-case names of a table's columns, unquoted; asked once."""
-        if table not in self._columns:
-            adql = f"SELECT column_name FROM TAP_SCHEMA.columns WHERE table_name = {quoted(table)}"
-            rows = self.query(adql, f"columns of {table}", max_rows=5000).rows
-            names = (row["column_name"].rsplit(".", 1)[-1] for row in rows)
-            self._columns[table] = {name.strip('"` ').lower() for name in names}
-        return self._columns[table]
 
     def _ask(
         self,
@@ -130,10 +112,9 @@ class TapClient:
                         self.service.gives_up_slow = False
                 if not self.service.gives_up_slow:
                     content = self._run_job(question)
+                content = _OLD.sub(rb'\1"1.3"', content, count=1)
                 found = pyvo.dal.TAPResults(parse(io.BytesIO(content)), url=self.url)
-                units = {field.name: str(field.unit) for field in found.fielddescs if field.unit}
-                overflow = found.query_status == "OVERFLOW"
-                return TapAnswer(_rows(found.to_table()), overflow, units)
+                return TapAnswer(_rows(found.to_table()), found.query_status == "OVERFLOW")
             except RefusedError as error:
                 said = str(error)
             except Exception as error:
@@ -210,6 +191,3 @@ def _value(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-__all__ = ["Row", "TapAnswer", "TapClient", "quoted", "quoted_list"]

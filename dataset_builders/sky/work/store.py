@@ -255,9 +255,7 @@ class Store:
             stage: kind of work.
             do: takes items and yields outcomes as `put` takes them; each yield is one commit.
                 Items without an outcome stay wanted.
-            progress: called with the number of items finished.
             at_once: items handed out together.
-            workers: calls of `do` at once.
             most: items to take, or None for all.
 
         Raises:
@@ -360,6 +358,3 @@ def _item(row: Sequence[Any]) -> Item:
     name, state, why, payload, result = row
     result = json.loads(result) if isinstance(result, str) else result
     return Item(name, state, why, json.loads(payload), result)
-
-
-__all__ = ["ANSWERS", "LOST", "STATES", "Absent", "Failed", "Item", "Store", "StoreError"]

@@ -14,10 +14,7 @@ from astropy.io import fits
 from hf_specclip.spectra import read_spectrum
 from hf_specclip.storage import DiskError
 from specclip_datasets.sky.services.archive import SpectrumArchive, spectrum_paths
-from specclip_datasets.sky.services.polite_session import (
-    Service,
-    ServiceError,
-)
+from specclip_datasets.sky.services.polite_session import Service, ServiceError
 from specclip_datasets.sky.services.products import Product, product_of
 from specclip_datasets.sky.work.store import Store
 

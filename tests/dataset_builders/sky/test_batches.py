@@ -96,10 +96,7 @@ def test_lines_that_fail_and_batches_that_expire_are_sent_again(server, tmp_path
     # Six lines of the first ended, three of them badly; the second had nine.
     assert [
         len(server.files[b["input_file_id"]].splitlines()) for b in server.batches.values()
-    ] == [
-        12,
-        9,
-    ]
+    ] == [12, 9]
 
 
 def test_a_batch_that_brings_nothing_stops_it_with_the_reason(server, tmp_path):

@@ -9,11 +9,7 @@ from tap_server import TapServer
 from specclip_datasets.sky.literature.bibliography import Literature, want_papers
 from specclip_datasets.sky.literature.ranking import name_pattern, rank_papers
 from specclip_datasets.sky.services.ads import Ads, ads_token
-from specclip_datasets.sky.services.polite_session import (
-    ExhaustedError,
-    Service,
-    ServiceError,
-)
+from specclip_datasets.sky.services.polite_session import ExhaustedError, Service, ServiceError
 from specclip_datasets.sky.services.simbad import fetch_objects, names_of_type, want_sources
 from specclip_datasets.sky.services.tap import TapClient
 from specclip_datasets.sky.work.store import Store
@@ -163,8 +159,8 @@ def test_sources_are_found_by_name_and_by_place(client, store, simbad_server):
         assert (first["frequency"], first["objects"]) == (9, 1)
     by_place = found[NAMES[2]].result
     assert by_place["arcsec"] == pytest.approx(0.5, abs=0.01)
-    # All sources went up together: names, places, then three questions and one about columns.
-    assert len(simbad_server.queries) == 6
+    # All sources went up together: names, places, then three questions.
+    assert len(simbad_server.queries) == 5
     assert simbad_server.uploads[0] == N + 1
 
 
@@ -179,7 +175,6 @@ def test_a_place_outside_the_ellipse_is_not_taken(client, store, simbad_server):
 def test_answers_that_overflow_are_asked_for_in_parts(patience, store):
     # Fewer rows than one object has references.
     with load_simbad(TapServer(max_rows=2), *world()) as server:
-        server.database.execute("DELETE FROM TAP_SCHEMA_columns")
         client = TapClient(
             f"{server.url}/tap", Service("SIMBAD", per_second=1000, patience=patience)
         )

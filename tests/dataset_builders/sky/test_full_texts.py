@@ -5,11 +5,7 @@ from arxiv_server import FATAL, PAGE, WALL, ArxivServer
 from faulty import Answer
 
 from specclip_datasets.sky.services.ads import arxiv_identifier
-from specclip_datasets.sky.services.full_texts import (
-    MAX_TEXT_BYTES,
-    FullTexts,
-    read_page,
-)
+from specclip_datasets.sky.services.full_texts import MAX_TEXT_BYTES, FullTexts, read_page
 from specclip_datasets.sky.services.polite_session import Service, ServiceError
 from specclip_datasets.sky.work.store import Store
 

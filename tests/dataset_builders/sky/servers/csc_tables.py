@@ -114,7 +114,6 @@ class Sky:
 
     def load(self, server: TapServer) -> TapServer:
         """Put everything into a TAP service."""
-        nh = {name: "10**20 cm**-2" for name in OBSERVATION if name.endswith("_nh")}
         server.add_table("csc21.master_source", self.master, MASTER)
         stacks = [
             {
@@ -133,5 +132,5 @@ class Sky:
             for row in self.detections
         ]
         server.add_table("csc21.stack_observation_assoc", rows, STACK_OBSERVATION)
-        server.add_table("csc21.observation_source", self.detections, OBSERVATION, units=nh)
+        server.add_table("csc21.observation_source", self.detections, OBSERVATION)
         return server

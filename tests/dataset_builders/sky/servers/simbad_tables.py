@@ -52,8 +52,6 @@ def load_simbad(
         HAS_REF,
     )
     server.add_table(
-        "h_link",
-        [{"parent": p, "child": c, "membership": share} for p, c, share in links],
-        H_LINK,
+        "h_link", [{"parent": p, "child": c, "membership": share} for p, c, share in links], H_LINK
     )
     return server

@@ -48,7 +48,6 @@ class TapServer(FaultyServer):
 
     def __init__(self, max_rows: int = 100_000, kind: str = "simbad") -> None:
         self.kind = kind
-        self.tables: dict[str, tuple[list[str], dict[str, str]]] = {}
         self.queries: list[str] = []
         self.uploads: list[int] = []
         self.max_rows = max_rows
@@ -58,31 +57,15 @@ class TapServer(FaultyServer):
         self.database.create_function("CIRCLE", 4, lambda frame, ra, dec, r: f"{ra} {dec} {r}")
         self.database.create_function("CONTAINS", 2, _contains)
         self.busy = threading.Lock()
-        self.add_table(
-            "TAP_SCHEMA.columns", [], {"table_name": "TEXT", "column_name": "TEXT"}, listed=False
-        )
         super().__init__()
 
     def add_table(
-        self,
-        name: str,
-        rows: Iterable[Mapping[str, Any]],
-        types: Mapping[str, str],
-        *,
-        units: Mapping[str, str] | None = None,
-        listed: bool = True,
+        self, name: str, rows: Iterable[Mapping[str, Any]], types: Mapping[str, str]
     ) -> None:
-        """Make a table, in `TAP_SCHEMA` too where it is `listed`."""
+        """Make a table."""
         columns = ", ".join(f'"{column}" {kind}' for column, kind in types.items())
         self.database.execute(f"CREATE TABLE {_plain(name)} ({columns})")
         self.insert(name, rows, types)
-        self.tables[name.lower()] = (list(types), dict(units or {}))
-        if listed:
-            self.insert(
-                "TAP_SCHEMA.columns",
-                [{"table_name": name, "column_name": column} for column in types],
-                {"table_name": "TEXT", "column_name": "TEXT"},
-            )
 
     def insert(
         self, name: str, rows: Iterable[Mapping[str, Any]], types: Mapping[str, str]
@@ -166,9 +149,8 @@ class TapServer(FaultyServer):
                 ).fetchall()
                 for (table,) in tables:
                     self.database.execute(f"DROP TABLE {table}")
-        units = {c: u for columns, known in self.tables.values() for c, u in known.items()}
         version = "1.2" if self.kind == "csc" else "1.4"
-        return Answer(_votable(names, rows[:limit], len(rows) > limit, units, version), XML)
+        return Answer(_votable(names, rows[:limit], len(rows) > limit, version), XML)
 
     def refusal(self, query: str) -> str | None:
         """The words in which the real service refuses a query; None where it does not."""
@@ -203,7 +185,7 @@ def _plain(name: str) -> str:
 def _sql(adql: str) -> str:
     pieces = adql.split("'")  # every other one is a text, which stays as it is
     pieces[::2] = [
-        re.sub(r"\b(csc21|TAP_SCHEMA|TAP_UPLOAD)\.", r"\1_", piece, flags=re.IGNORECASE)
+        re.sub(r"\b(csc21|TAP_UPLOAD)\.", r"\1_", piece, flags=re.IGNORECASE)
         for piece in pieces[::2]
     ]
     sql = "'".join(pieces)
@@ -238,17 +220,14 @@ def _form(request: Request) -> tuple[dict[str, str], dict[str, bytes]]:
     return {key.upper(): value for key, value in found.items()}, {}
 
 
-def _votable(
-    names: list[str], rows: list[tuple], overflow: bool, units: dict[str, str], version: str
-) -> bytes:
+def _votable(names: list[str], rows: list[tuple], overflow: bool, version: str) -> bytes:
     fields = []
     for place, name in enumerate(names):
         kinds = {type(row[place]) for row in rows} - {type(None)}
         kind = (
             KINDS[kinds.pop()] if len(kinds) == 1 else "REAL" if kinds <= {int, float} else "TEXT"
         )
-        unit = f' unit="{units[name]}"' if name in units else ""
-        fields.append(f'<FIELD name="{name}" {TYPES[kind]}{unit}/>')
+        fields.append(f'<FIELD name="{name}" {TYPES[kind]}/>')
     body = "".join(
         "<TR>"
         + "".join("<TD/>" if cell is None else f"<TD>{escape(str(cell))}</TD>" for cell in row)
