@@ -14,9 +14,9 @@ from world import World
 from hf_specclip.errors import SpecCLIPError
 from specclip_datasets.sky.build import STAGES
 
-# Requests that each stage may have under way.
+# Requests that each stage may have under way, redirects included.
 IN_FLIGHT = {
-    "names": 1, "catalogue": 1, "objects": 1, "papers": 1, "full_texts": 1, "spectra": 2,
+    "names": 2, "catalogue": 2, "objects": 1, "papers": 1, "full_texts": 3, "spectra": 2,
     "counts": 0, "summaries": 2, "embeddings": 1, "dataset": 0,
 }  # fmt: skip
 
@@ -57,12 +57,19 @@ def kill_in(world, work, output, stage, seconds):
     return None if lines[-1] == "done" else lines[-1]
 
 
-def test_killed_in_the_costly_stages_it_ends_with_the_same_bytes(calm, keys, tmp_path):
+@pytest.mark.parametrize(
+    "stages",
+    [("papers", "summaries"), pytest.param(STAGES * 2, marks=pytest.mark.slow)],
+    ids=["2 kills", "20 kills"],
+)
+def test_a_build_that_was_killed_ends_with_the_same_bytes(calm, keys, tmp_path, stages):
     world, calmly, requests = calm
     forget(world, 0.05)
     work, output = tmp_path / "work", tmp_path / "one"
-    killed = [kill_in(world, work, output, stage, 0.12) for stage in ("papers", "summaries")]
-    assert all(killed)
+    killed = [kill_in(world, work, output, stage, 0.12) for stage in stages]
+    # A stage of the second ten may be over before the kill.
+    killed = [stage for stage in killed if stage]
+    assert len(killed) >= (2 if len(stages) == 2 else 10)
     for server in world.servers:
         server.delay = 0.0
     build(world, work, whole=True).run(STAGES, output, overwrite=True)
