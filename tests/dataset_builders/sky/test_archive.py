@@ -3,7 +3,6 @@
 import gzip
 import io
 import tarfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -232,18 +231,6 @@ def test_names_in_a_tar_are_data(make, server, files, tmp_path):
     # The newer one that climbs is no sound file: what is sound was asked for by itself.
     assert set(stored(tmp_path)) == set(expected({NAMES[0]: files[NAMES[0]]}))
     assert not list(tmp_path.parent.glob("acisf*"))
-
-
-def test_members_that_are_not_gzipped_are_compressed_alike_each_time(make, server, tmp_path):
-    server.plain = True
-    for folder, wait in ((tmp_path / "a", 1.1), (tmp_path / "b", 0.0)):
-        archive = make(folder)
-        archive.want(NAMES[:3])
-        archive.fetch()
-        time.sleep(wait)  # a time stamp in the gzip header would differ
-    first, second = stored(tmp_path / "a"), stored(tmp_path / "b")
-    assert first == second
-    assert len(first) == 9
 
 
 def test_disk_use_is_bounded_and_forecast(make, server, files, tmp_path):

@@ -2,12 +2,10 @@
 
 import shutil
 
-import numpy as np
 import pytest
 from building import FAST, KEY, QUICK, TOKEN, build, digest, rows_of
 from world import SURVEY, World
 
-from hf_specclip.spectra.rebin import deal_counts, detection_seed, energy_grid
 from specclip_datasets.__main__ import main
 from specclip_datasets.sky.build import STAGES, Build
 from specclip_datasets.sky.settings import BuildError, Selection, Services
@@ -64,22 +62,6 @@ def test_names_become_a_dataset(built, tmp_path):
     card = (output / "README.md").read_text()
     assert "Of 12 names, 12 are sources" in card
     assert "Of 24 spectra asked for, 24 came" in card
-
-
-def test_counts_are_dealt_with_the_catalogues_identity(built, tmp_path):
-    _, root = built
-    rows, _ = rows_of(root / "dataset", tmp_path)
-    row = rows[0]
-    detection = f"{row['obsid']}.{row['obi']}.{row['region_id']}"
-    from hf_specclip.spectra import read_spectrum
-
-    [path] = (root / "work" / "spectra").rglob(
-        f"*{row['obsid']:05d}*_r{row['region_id']:04d}_pha3*"
-    )
-    spectrum = read_spectrum(path)
-    seed = detection_seed(*map(int, detection.split(".")), row["source_name"])
-    expected = deal_counts(spectrum.counts, spectrum.energy_edges, energy_grid(), seed)
-    np.testing.assert_array_equal(row["counts"], expected)
 
 
 def test_what_is_lost_on_the_way_is_told(world, tmp_path):

@@ -1,7 +1,5 @@
 """The catalogue over TAP: joins, pages, flags, names; spoken to by the real pyvo."""
 
-import dataclasses
-
 import pyarrow.parquet as pq
 import pytest
 from csc_tables import Sky
@@ -15,7 +13,6 @@ from specclip_datasets.sky.services.catalogue import (
 )
 from specclip_datasets.sky.services.polite_session import (
     Patience,
-    RefusedError,
     Service,
     ServiceError,
 )
@@ -244,28 +241,6 @@ def test_every_name_is_accounted_for(server, client, store, sky, tmp_path):
     assert names == set(matched_names(store))
 
 
-def test_outside_the_ellipse_is_another_source(server, client, store, sky):
-    source = sky.master[2]
-    server.database.execute(
-        "UPDATE csc21_master_source SET err_ellipse_r0 = 6, err_ellipse_r1 = 1, "
-        "err_ellipse_ang = 0 WHERE name = ?",
-        (source["name"],),
-    )
-    north = f"{source['ra']:.6f} {source['dec'] + 4 / 3600:+.6f}"
-    south = f"{source['ra']:.6f} {source['dec'] - 7 / 3600:+.6f}"
-    want_names(store, [north, south])
-    resolve_names(client, store)
-    found = {item.id: item.state for item in store.items("names")}
-    assert found == {north: "got", south: "absent"}
-
-
-def test_many_names_go_in_few_questions(server, client, store, sky):
-    want_names(store, [row["name"] for row in sky.master] + [f"{ra}.5 80" for ra in range(60)])
-    resolve_names(client, store)
-    assert sum(store.counts("names").values()) == 100
-    assert len(server.queries) <= 1 + 3
-
-
 def test_quotes_in_names_stay_in_the_name(client, store):
     want_names(store, ["x' OR '1'='1", "2CXO J000000.0+000000' --"])
     resolve_names(client, store)
@@ -275,29 +250,6 @@ def test_quotes_in_names_stay_in_the_name(client, store):
 def test_names_of_a_file():
     text = "# my list\n2CXO J1\n\n  J2  # the second\n"
     assert names_of(text) == ["2CXO J1", "J2"]
-
-
-def test_a_question_that_is_not_understood_is_shown(client):
-    with pytest.raises(
-        RefusedError, match=r"no such table.*The question was: SELECT x FROM nowhere"
-    ):
-        client.query("SELECT x FROM nowhere", "a test")
-
-
-def test_a_table_that_breaks_off_is_asked_for_again(server, client):
-    whole = server.respond
-    answers = []
-
-    def respond(request):
-        answer = whole(request)
-        answers.append(answer)
-        if len(answers) == 1:
-            answer = dataclasses.replace(answer, content=answer.content[:-40])
-        return answer
-
-    server.respond = respond
-    assert client.query("SELECT COUNT(*) AS n FROM csc21.master_source", "x").rows == [{"n": 40}]
-    assert len(answers) == 2
 
 
 def test_missing_numbers_are_null_whatever_stands_for_them(server, client, store, sky, tmp_path):

@@ -12,7 +12,6 @@ from chat_server import ChatServer, plain_summary
 from faulty import Answer
 
 from specclip_datasets.sky.literature.chat_model import CapReachedError, ChatModel, ModelError
-from specclip_datasets.sky.literature.questions import problem_of
 from specclip_datasets.sky.literature.ranking import RankedPaper
 from specclip_datasets.sky.literature.summaries import SummaryError
 from specclip_datasets.sky.literature.texts import (
@@ -97,18 +96,6 @@ def test_answers_that_cannot_be_used_are_asked_for_again(make, server, answer, p
     server.write = lambda messages: answer
     with pytest.raises(SummaryError, match="3 answers refused"):
         make().summarise(source(1), [paper(0)])
-
-
-def test_a_good_answer_has_no_problem():
-    good = {
-        "identity": None,
-        "spectrum": "It is hard, with kT of 2 keV.",
-        "context": " ",
-        "papers": [ID],
-    }
-    assert problem_of(good, [ID], 110) is None
-    nothing = {"identity": None, "spectrum": None, "context": None, "papers": []}
-    assert problem_of(nothing, [ID], 110) is None
 
 
 def test_long_papers_are_read_in_pieces(make, server):
@@ -250,27 +237,6 @@ def test_a_summariser_that_stops_is_asked_no_further_question(tmp_path):
         write_summaries(store, [source(n) for n in range(20)], model, papers_each=5)
     assert model.asked == 1
     assert store.counts("summaries")["wanted"] == 20
-
-
-def test_the_forecast_is_near_what_is_then_used(make, server):
-    pairs = [(source(n), [paper(n, "A long abstract, " * (10 + n))]) for n in range(20)]
-    model = make()
-    for known, papers in pairs[:3]:
-        model.summarise(known, papers)
-    before = replace(model.model.spent)
-    forecast = model.forecast(pairs)
-    assert forecast.questions == 17
-    for known, papers in pairs:
-        model.summarise(known, papers)
-    used = replace(model.model.spent)
-    tokens_in, tokens_out = (
-        used.input_tokens - before.input_tokens,
-        used.output_tokens - before.output_tokens,
-    )
-    assert forecast.input_tokens == pytest.approx(tokens_in, rel=0.1)
-    assert forecast.output_tokens == pytest.approx(tokens_out, rel=0.1)
-    assert forecast.dollars == pytest.approx((tokens_in * 0.15 + tokens_out * 0.6) / 1e6, rel=0.1)
-    assert model.forecast(pairs).questions == 0
 
 
 def test_without_a_key_openai_is_not_asked(tmp_path):

@@ -29,7 +29,6 @@ class ArchiveServer(FaultyServer):
         extra: members that every tar has besides: (TarInfo, content).
         asked: how often a batch asked for each detection.
         sent: how often each file was sent by itself.
-        plain: members of a tar are not gzipped.
         kind: content type of every answer: the real one's are not documented.
     """
 
@@ -41,7 +40,6 @@ class ArchiveServer(FaultyServer):
         self.asked: Counter = Counter()
         self.sent: Counter = Counter()
         self.browsed: Counter = Counter()
-        self.plain = False
         self.kind = "text/html;charset=utf-8"
         super().__init__()
 
@@ -78,10 +76,9 @@ class ArchiveServer(FaultyServer):
                 for name, content in self.files.get(detection, {}).items():
                     if name in self.hidden or _kind(name) not in kinds:
                         continue
-                    data = gzip.decompress(content) if self.plain else content
-                    member = tarfile.TarInfo(f"pkg/{name}" + ("" if self.plain else ".gz"))
-                    member.size = len(data)
-                    archive.addfile(member, io.BytesIO(data))
+                    member = tarfile.TarInfo(f"pkg/{name}.gz")
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
             for member, content in self.extra:
                 archive.addfile(member, io.BytesIO(content))
         return sink.getvalue()
