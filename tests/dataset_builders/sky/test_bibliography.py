@@ -164,6 +164,17 @@ def test_sources_are_found_by_name_and_by_place(client, store, simbad_server):
     assert simbad_server.uploads[0] == N + 1
 
 
+def test_names_of_extended_sources_padded_bracketed_and_greek_are_found(
+    client, store, simbad_server
+):
+    simbad_server.database.execute("INSERT INTO ident VALUES ('[BZZ2009] α  12  ', 100)")
+    want_sources(store, [{"name": f"{NAMES[0]}X", "ra": 200.0, "dec": -60.0}])
+    fetch_objects(client, store)
+    [item] = store.items("simbad")
+    assert (item.result["oid"], item.result["how"]) == (100, "name")
+    assert {"[BZZ2009] α 12", "[ABC2001] 0"} <= set(item.result["aliases"])
+
+
 def test_a_place_outside_the_ellipse_is_not_taken(client, store, simbad_server):
     simbad_server.database.execute("UPDATE basic SET dec = dec + 3.0 / 3600")
     want_all(store)
