@@ -3,6 +3,7 @@
 import gzip
 import io
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -231,6 +232,24 @@ def test_names_in_a_tar_are_data(make, server, files, tmp_path):
     # The newer one that climbs is no sound file: what is sound was asked for by itself.
     assert set(stored(tmp_path)) == set(expected({NAMES[0]: files[NAMES[0]]}))
     assert not list(tmp_path.parent.glob("acisf*"))
+
+
+@pytest.mark.parametrize(("limit", "alone"), [(256 << 20, 0), (5000, 6)])
+def test_a_gzipped_tar_is_unpacked_within_bounds(make, server, monkeypatch, limit, alone):
+    monkeypatch.setattr("specclip_datasets.sky.services.archive.MAX_TAR_BYTES", limit)
+    original = server.respond
+
+    def respond(request):
+        answer = original(request)
+        if request.path.endswith("/retrieve"):
+            answer = replace(answer, content=gzip.compress(answer.content))
+        return answer
+
+    server.respond = respond
+    archive = make()
+    archive.want(NAMES[:2])
+    assert archive.fetch()["got"] == 2
+    assert len(server.sent) == alone  # file by file, where the tar is too large
 
 
 def test_disk_use_is_bounded_and_forecast(make, server, files, tmp_path):
