@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import tempfile
 from typing import Any
 
 from .arguments import add_parser
@@ -15,8 +14,9 @@ Serve a web page on this machine: drop a spectrum to see the nearest literature,
 physical variables, its position on the map of the catalogue and its outlier score; search in words;
 export the results.
 
-The page needs no network. Uploaded files are removed once they are read. Only this machine can
-reach it, unless --host says otherwise: it has no password.
+The page needs no network. Uploaded files are removed once they are read, and when the page ends.
+Only this machine can reach it, unless --host says otherwise: it has no password. Requests from
+pages of other sites are refused.
 
   specclip app
   specclip app --model user/name --port 8080
@@ -32,19 +32,34 @@ def add_command(subparsers: Any) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: this machine alone)"
     )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="host name that requests may ask for, such as that of a proxy (repeat)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve the page until it is stopped; return the exit status."""
-    with tempfile.TemporaryDirectory(prefix="specclip-app-") as folder:
+    from ..app.guard import PageGuard, allowed_hosts, uploads_folder
+
+    with uploads_folder() as folder:
         # Read when Gradio is imported: its temporary files go with this process.
-        os.environ["GRADIO_TEMP_DIR"] = folder
+        os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
+        from starlette.middleware import Middleware
+
         from ..app.page import build_app
         from ..describe.load_model import PARTS
 
         page = build_app(load_describer(arguments, PARTS))
+        is_allowed = allowed_hosts(arguments.host, arguments.allow_host)
         page.launch(
-            server_name=arguments.host, server_port=arguments.port, prevent_thread_lock=True
+            server_name=arguments.host,
+            server_port=arguments.port,
+            prevent_thread_lock=True,
+            app_kwargs={"middleware": [Middleware(PageGuard, is_allowed, folder)]},
         )
         print(f"http://{arguments.host}:{arguments.port} (Ctrl+C to stop)", flush=True)
         page.block_thread()
