@@ -212,7 +212,6 @@ def label_of(spectrum: XRaySpectrum) -> str:
 
 
 def require_response(spectrum: XRaySpectrum) -> None:
-    """Raise ValueError, by name, for a spectrum without RMF or area."""
     """Raise ValueError for a spectrum that cannot be fitted for want of energies or responses."""
     if not spectrum.camera.resolves_energies:
         raise ValueError(
