@@ -24,8 +24,10 @@ from hf_specclip import (
     SpecCLIPOutlierDetector,
     SpecCLIPProcessor,
 )
+from hf_specclip.classify.zero_shot import ZeroShotClasses
 from hf_specclip.hub.cards import PublishError, write_card
 from hf_specclip.hub.publish import files_to_publish, publish
+from hf_specclip.search.vocabulary import Vocabulary
 
 CLASSES = {
     "model": SpecCLIPModel,
@@ -180,16 +182,26 @@ def test_an_index_of_the_hub_leads_nowhere_either(local_hub, stored_run, tmp_pat
     assert secret.stat().st_nlink == 1
 
 
-@pytest.mark.parametrize("part", ["gallery", "outliers"])
-def test_links_out_of_galleries_and_detectors(stored_run, tmp_path, part):
-    folder = stored_run / ("outliers" if part == "outliers" else "model/gallery")
-    name = "reference.jsonl" if part == "outliers" else "entries.jsonl"
-    outside = tmp_path / "outside.jsonl"
-    shutil.move(folder / name, outside)
-    (folder / name).symlink_to(outside)
-    load = SpecCLIPOutlierDetector if part == "outliers" else SpecCLIPIndex
+@pytest.mark.parametrize(
+    ("load", "file"),
+    [
+        (SpecCLIPIndex, "model/gallery/entries.jsonl"),
+        (SpecCLIPOutlierDetector, "outliers/reference.jsonl"),
+        (ZeroShotClasses, "model/zero_shot/classes.safetensors"),
+        (Vocabulary, "model/vocabulary/words.json"),
+        (SpecCLIPFeatureExtractor, "model/processor_config.json"),
+        (SpecCLIPMoEForRegression, "moe/config.json"),
+    ],
+)
+def test_links_out_of_a_folder(stored_run, tmp_path, load, file):
+    path = stored_run / file
+    if not path.exists():
+        pytest.skip("the stored run has none")
+    outside = tmp_path / "outside"
+    shutil.move(path, outside)
+    path.symlink_to(outside)
     with pytest.raises(ValueError, match="leads out of"):
-        load.from_pretrained(folder if part == "outliers" else stored_run / "model")
+        load.from_pretrained(stored_run / file.split("/")[0])
 
 
 def test_headers_that_ask_for_more_than_there_is(stored_run):
