@@ -79,6 +79,10 @@ def run_command(
             _tell(f"{name}: the disk is full{where}: make room and run again")
         elif isinstance(error, expected):
             _tell(f"{name}: {error}")
+        elif isinstance(error, MemoryError):
+            _tell(f"{name}: out of memory: give fewer or smaller files")
+        elif isinstance(error, RecursionError):
+            _tell(f"{name}: data nested too deeply: fetch or write the files again")
         else:
             raise
         return failed

@@ -33,6 +33,8 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/mine")
         (FULL, 2, "train: the disk is full (runs/mine): make room and run again"),
         (SafetensorError("I/O error: No space left on device (os error 28)"), 2, "disk is full"),
         (RuntimeError("PytorchStreamWriter failed: No space left on device"), 2, "disk is full"),
+        (MemoryError(), 2, "train: out of memory: give fewer or smaller files"),
+        (RecursionError(), 2, "train: data nested too deeply"),
         (SpecCLIPError("no \x1b[31msuch model"), 2, "train: no \\u001b[31msuch model"),
     ],
 )

@@ -90,3 +90,10 @@ def test_text_that_is_no_number(card):
     for read in (header.number, header.integer):
         with pytest.raises(SpectrumFileError, match="KEY"):
             read("KEY")
+
+
+@pytest.mark.parametrize("card", ["9223372036854775808", "-1E30", "'99999999999999999999'"])
+def test_whole_numbers_beyond_64_bits(card):
+    header = Header([f"KEY     = {card}".ljust(80)], "file", "1")
+    with pytest.raises(SpectrumFileError, match="64 bits"):
+        header.integer("KEY")

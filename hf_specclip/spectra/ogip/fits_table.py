@@ -105,6 +105,8 @@ class Header:
             return default
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
             raise self._bad(key, f"must be a whole number, not {value!r}")
+        if not -(2**63) <= value < 2**63:
+            raise self._bad(key, f"must fit into 64 bits, not {value!r}")
         return int(value)
 
     def number(self, key: str, default: float | None = None) -> float | None:
