@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import glob
 import json
 import math
 import os
@@ -18,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     partial = path.with_name(f"{PARTIAL}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(path)
+        _remove_abandoned(path.parent)
         yield partial
         # Without this, a crash of the machine can leave the name on an empty file.
         _sync(partial)
@@ -96,7 +96,7 @@ def atomic_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         recover_folder(target)
-        _remove_abandoned(target)
+        _remove_abandoned(target.parent)
         prefix = f"{PARTIAL}{os.getpid()}-"
         partial = Path(tempfile.mkdtemp(f"-{target.name}", prefix, target.parent))
         yield partial
@@ -170,9 +170,13 @@ def _is_device(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def _remove_abandoned(target: Path) -> None:
-    """Remove what processes left half-written of a file or folder, an hour or more ago."""
-    for path in target.parent.glob(f"{PARTIAL}*-{glob.escape(target.name)}"):
+@cache
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what dead processes left half-written in a folder an hour or more ago.
+
+    Once a process: a folder may hold many files.
+    """
+    for path in folder.glob(f"{PARTIAL}*"):
         with suppress(OSError, ValueError):
             if time.time() - path.stat().st_mtime < _ABANDONED_SECONDS:
                 continue
