@@ -24,7 +24,6 @@ from .layers_specclip import (
     SpecCLIPStatistics,
 )
 from .loss_specclip import at_least_float32, poisson_nll
-from .spectrum_input_specclip import describe_input_signature
 
 logger = logging.get_logger(__name__)
 
@@ -281,14 +280,13 @@ class SpecCLIPSpectrumModel(SpecCLIPPreTrainedModel):
                 "prepared as it needs. Pass everything the SpecCLIPFeatureExtractor returns."
             )
         else:
-            expected = self.config.input_signature
-            others = signature[signature != expected]
-            if len(others):
+            config = self.config
+            if (signature != config.input_signature).any():
+                settings = {"input_kind": config.input_kind, **config.grid}
                 raise ValueError(
-                    "these spectra were prepared for another model: they come with "
-                    f"{describe_input_signature(int(others[0]))}, the model needs "
-                    f"{describe_input_signature(expected)}. Use the SpecCLIPFeatureExtractor "
-                    "saved with the model"
+                    "these spectra were prepared for another model, this one needs "
+                    f"{', '.join(f'{name}={value!r}' for name, value in settings.items())}. Use "
+                    "the SpecCLIPFeatureExtractor saved with the model"
                 )
         if not self._checked_fit and self.config.input_kind != "minmax" and not self.training:
             self._checked_fit = True  # once: reading the buffer makes an accelerator wait

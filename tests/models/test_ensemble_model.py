@@ -58,18 +58,6 @@ def test_cosines_are_the_weighted_mean_of_the_members(members, small_batch, weig
     assert torch.equal(output.spectrum_embeds, spectra)
 
 
-def test_an_ensemble_of_one_is_its_member(members, small_batch):
-    inputs = small_batch(6)
-    ensemble = SpecCLIPEnsembleModel.from_members(members[:1])
-    for ours, theirs in zip(
-        embed_both(ensemble, inputs), embed_both(members[0], inputs), strict=True
-    ):
-        assert torch.equal(ours, theirs)
-    ours, theirs = ensemble(**inputs), members[0](**inputs)
-    assert torch.allclose(ours.logits_per_spectrum, theirs.logits_per_spectrum, atol=1e-5)
-    assert torch.equal(ours.spectrum_latent, theirs.spectrum_latent)
-
-
 def test_tensors_made_for_another_input_are_refused(members):
     ensemble = SpecCLIPEnsembleModel.from_members(members)
     counts = np.ones((2, 40), int)
@@ -136,18 +124,6 @@ def test_saved_and_loaded_it_is_the_same_and_fills_a_gallery(members, small_batc
     scores = spectra @ texts.T
     for row, found in enumerate(hits):
         assert [int(hit.entry["id"]) for hit in found] == scores[row].argsort().flip(0).tolist()
-
-
-def test_lower_precision_keeps_the_temperatures(members, tmp_path):
-    ensemble = SpecCLIPEnsembleModel.from_members(members)
-    ensemble.save_pretrained(tmp_path)
-    loaded = SpecCLIPEnsembleModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
-    for copy, member in zip(loaded.members, members, strict=True):
-        assert copy.logit_scale.dtype == torch.float32
-        assert torch.equal(copy.logit_scale, member.logit_scale)
-    embeds = loaded.get_text_features(torch.randn(3, 18)).pooler_output
-    assert embeds.dtype == torch.float32
-    assert torch.allclose(embeds.norm(dim=1), torch.ones(3), atol=1e-6)
 
 
 def test_it_loads_where_the_package_is_not_installed(members, small_batch, tmp_path):
