@@ -26,7 +26,7 @@ def test_it_says_what_it_is(hub_server, tmp_path):
         process.wait(10)
 
 
-def test_xet_is_tried_and_the_local_server_cannot_speak_it(hub_server, tmp_path, monkeypatch):
+def test_xet_is_tried_and_the_local_server_cannot_speak_it(local_hub, tmp_path, monkeypatch):
     """Large files go to the real Hub by Xet, which needs a token and a store of chunks.
 
     Xet's store speaks a protocol of its own (`hf_xet`, compiled) that no server we know of answers
@@ -36,7 +36,7 @@ def test_xet_is_tried_and_the_local_server_cannot_speak_it(hub_server, tmp_path,
     from huggingface_hub import HfApi, constants
 
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
-    api = HfApi(endpoint=hub_server.url, token="hf_ada")
+    api = HfApi(endpoint=local_hub.url, token="hf_ada")
     api.create_repo("ada/x")
     file = tmp_path / "a.safetensors"
     file.write_bytes(bytes(range(256)) * 100)

@@ -210,10 +210,10 @@ def test_refusals_end_a_question_and_cut_answers_are_asked_for_shorter(make, ser
 
 def test_the_wait_that_openai_asks_for_is_kept(make, server):
     limited = {"error": {"message": "Rate limit reached"}}
-    server.plan = [Answer.json(limited, 429, **{"retry-after-ms": "40", "x-should-retry": "true"})]
+    server.plan = [Answer.json(limited, 429, **{"retry-after-ms": "40", "retry-after": "50"})]
     start = time.monotonic()
     make().summarise(source(), [paper()])
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 30
 
 
 def test_a_key_at_the_edge_of_a_cut_message_is_removed(make, server):
