@@ -276,7 +276,8 @@ class RedistributionMatrix:
             ("rows", matrix.row, self.n_energies),
             ("columns", matrix.column, self.n_channels),
         ):
-            if index.size and not (index.min() >= 0 and index.max() < size):
+            # As unsigned numbers, those below zero are the largest.
+            if index.size and int(index.astype(np.int32, copy=False).view(np.uint32).max()) >= size:
                 raise ValueError(f"{name} of the matrix must be from 0 to {size - 1}")
         if not ((matrix.value >= -largest) & (matrix.value < _LARGEST_AREA)).all():
             raise ValueError(f"matrix elements must be from 0 to {_LARGEST_AREA:g}")

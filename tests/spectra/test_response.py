@@ -9,6 +9,7 @@ from hf_specclip.spectra import (
     RedistributionMatrix,
     XRaySpectrum,
 )
+from hf_specclip.spectra.response import SparseRows
 
 ENERGIES = np.linspace(0.3, 9.0, 88)
 CHANNELS = 0.0146 * np.arange(1025)
@@ -112,6 +113,10 @@ def test_matrices_that_are_none():
         RedistributionMatrix([1, 2, 3], [1, 2], np.ones((1, 1)))
     with pytest.raises(ValueError, match="elements"):
         RedistributionMatrix([1, 2], [1, 2], -np.ones((1, 1)))
+    for row, column in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        index = (np.array([each], np.int32) for each in (row, column))
+        with pytest.raises(ValueError, match="of the matrix must be from 0 to 0"):
+            RedistributionMatrix([1, 2], [1, 2], SparseRows(*index, np.ones(1, np.float32)))
     with pytest.raises(ValueError, match="energy_edges"):
         RedistributionMatrix([2, 1], [1, 2], np.ones((1, 1)))
     with pytest.raises(ValueError, match="no effective area"):

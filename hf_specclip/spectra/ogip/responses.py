@@ -247,7 +247,8 @@ class _Rmf:
         self.channel_edges, self.channel_order = contiguous_bins(
             self.ebounds, low, high, ("E_MIN", "E_MAX")
         )
-        self.edges = _common_edges([_energy_bins(table)[0] for table in self.parts])
+        self._bins = {table.index: _energy_bins(table) for table in self.parts}
+        self.edges = _common_edges([edges for edges, _ in self._bins.values()])
 
     def first_channel(self) -> int:
         """Return the channel of the first row of EBOUNDS: its own, else the matrix's, else 1."""
@@ -301,7 +302,7 @@ class _Rmf:
 
         A bin of a part takes the photons of all finer bins inside it, and spreads them alike.
         """
-        edges, _ = _energy_bins(table)
+        edges, _ = self._bins[table.index]
         if edges.size == self.edges.size:
             return rows
         first = np.searchsorted((self.edges[1:] + self.edges[:-1]) / 2, edges)
@@ -354,7 +355,7 @@ class _Rmf:
         row, column, value = row[keep], column[keep], value[keep]
         if self.channel_order[0] != 0:
             column = n_channels - 1 - column
-        _, energy_order = _energy_bins(table)
+        _, energy_order = self._bins[table.index]
         bin_of = np.full(n_rows, -1)
         bin_of[energy_order] = np.arange(energy_order.size)
         row = bin_of[row]
