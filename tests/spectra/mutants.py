@@ -215,7 +215,8 @@ def _checksum_tells(data: bytes) -> bool:
     except Exception:  # what astropy cannot open
         return False
     ends = [(place["hdrLoc"], place["datLoc"] + place["datSpan"]) for place in places]
-    words = [np.frombuffer(data[start : end - end % 4], ">u4") for start, end in ends]
+    parts = [data[start:end] for start, end in ends]
+    words = [np.frombuffer(part + b"\0" * (-len(part) % 4), ">u4") for part in parts]
     return any(int(each.sum(dtype=np.uint64)) % (2**32 - 1) for each in words)
 
 
