@@ -43,18 +43,6 @@ def test_batches_give_what_the_library_gives(module):
     assert result["spectrum_to_text"]["n_gallery"] == 25
 
 
-def test_compute_in_one_call(module):
-    spectra, texts, owner = pairs()
-    result = module.compute(
-        predictions=spectra,
-        references=texts[owner],
-        text_ids=[str(i) for i in owner],
-        groups=[str(i) for i in owner],
-        n_bootstrap=10,
-    )
-    assert set(result) == {"spectrum_to_text", "text_to_spectrum"}
-
-
 def test_nan_is_refused_here_too(module):
     module.add_batch(
         predictions=[[1.0, float("nan")]], references=[[1.0, 0.0]], text_ids=["a"], groups=["a"]

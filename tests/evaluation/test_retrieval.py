@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from hf_specclip.evaluation import (
-    GroupBootstrap,
     evaluate_ranks,
     evaluate_retrieval,
     match_ranks,
@@ -140,15 +139,6 @@ def test_chunks_change_nothing_even_among_ties(chunk_size):
     assert (whole["spectrum_to_text"].tied[np.isin(owner, [3, 7, 21])] == 3).all()
 
 
-def test_scores_do_not_depend_on_the_order_of_rows_or_dimensions():
-    spectra, texts, owner = shared_space(n=40, m=40, dimension=64, seed=8)
-    shuffle = np.random.default_rng(0).permutation(64)
-    one = match_ranks(spectra, texts, owner)["spectrum_to_text"]
-    other = match_ranks(spectra[::-1, shuffle], texts[:, shuffle], owner[::-1])["spectrum_to_text"]
-    np.testing.assert_array_equal(one.greater, other.greater[::-1])
-    np.testing.assert_array_equal(one.tied, other.tied[::-1])
-
-
 def test_memory_is_bounded_by_the_chunk():
     import tracemalloc
 
@@ -208,28 +198,6 @@ def test_intervals_equal_a_plain_bootstrap():
         low, high = np.quantile(draws, [0.025, 0.975])
         assert (figure["low"], figure["high"]) == pytest.approx((low, high))
         assert figure["low"] <= figure["value"] <= figure["high"]
-
-
-def test_bootstrap_covers_the_truth_when_groups_differ():
-    # Ten rows of a group share one value: an interval over rows would be far too narrow.
-    rng = np.random.default_rng(0)
-    covered = 0
-    for seed in range(200):
-        values = np.repeat(rng.normal(size=30), 10)
-        bootstrap = GroupBootstrap(np.repeat(np.arange(30), 10), 300, seed)
-        low, high = bootstrap.interval(bootstrap.means(values))
-        covered += low <= 0 <= high
-    assert 0.88 <= covered / 200 <= 0.99
-
-
-def test_blocks_of_draws_change_nothing():
-    bootstrap = GroupBootstrap(np.arange(50) % 7, 40, 3)
-    whole = np.concatenate(list(bootstrap.weights()))
-    assert (whole.sum(axis=1) == 7).all()
-    for entries in (1, 20, 100):
-        blocks = list(bootstrap.weights(entries))
-        assert len(blocks) > 1
-        np.testing.assert_array_equal(np.concatenate(blocks), whole)
 
 
 def test_one_group_claims_nothing():

@@ -71,10 +71,6 @@ def test_many_texts_and_odd_ones(tmp_path):
     np.testing.assert_array_equal(CachedEmbedder(Counting(), tmp_path).embed(texts), first)
 
 
-def test_no_texts_give_an_empty_array(tmp_path):
-    assert CachedEmbedder(Counting(), tmp_path).embed([]).shape == (0, 12)
-
-
 def test_embedders_of_different_names_never_share(tmp_path):
     one, other = Counting("m@1"), Counting("m@2", dimension=5)
     CachedEmbedder(one, tmp_path).embed(["a"])
@@ -222,31 +218,3 @@ def test_processes_that_start_together_pay_once(server, tmp_path):
     for out in outputs:
         np.testing.assert_array_equal(np.load(out), expected(texts))
     assert sorted(server.texts) == sorted(texts)
-
-
-def test_processes_with_other_texts_do_not_wait_for_each_other(tmp_path):
-    script = """
-        import sys, time
-        from pathlib import Path
-        import numpy as np
-        from hf_specclip.literature import CachedEmbedder
-
-        folder, text, other = sys.argv[1:]
-
-        class Meeting:
-            name, dimension = "meeting", 2
-            def embed(self, texts, *, progress=False):
-                Path(folder, text).touch()
-                deadline = time.monotonic() + 60
-                while not Path(folder, other).exists():
-                    assert time.monotonic() < deadline, "the other never came this far"
-                    time.sleep(0.01)
-                return np.ones((len(texts), 2))
-
-        CachedEmbedder(Meeting(), folder).embed([text])
-    """
-    # Each is done only when the other is at work too. These texts fall on different locks.
-    running = [start(script, tmp_path, *texts) for texts in (("one", "two"), ("two", "one"))]
-    for process in running:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors

@@ -1,8 +1,5 @@
 """Three sections, embedded apart and joined."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -68,26 +65,3 @@ def test_nothing_to_embed_asks_nothing():
 def test_a_section_that_is_no_text_is_refused():
     with pytest.raises(TypeError, match="summary 0: spectrum is a float"):
         section_mask([{"spectrum": float("nan")}])
-
-
-def test_ada_width_is_that_of_the_paper(tmp_path):
-    class Ada(Letters):
-        dimension = 1536
-
-        def embed(self, texts, *, progress=False):
-            return np.ones((len(texts), 1536), dtype=np.float32)
-
-    assert embed_summaries(SUMMARIES, Ada()).shape == (4, 4608)
-
-
-def test_importing_loads_no_heavy_library():
-    heavy = "torch transformers sentence_transformers openai matplotlib evaluate datasets pandas"
-    script = (
-        "import sys, hf_specclip.literature as l, hf_specclip.evaluation as e;"
-        "l.embed_summaries, l.section_mask, l.CachedEmbedder, l.get_embedder, e.evaluate_retrieval;"
-        f"print([m for m in {heavy.split()!r} if m in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"

@@ -9,10 +9,12 @@ import pytest
 FILES = (
     "configuration_specclip",
     "configuration_specclip_ensemble",
+    "configuration_specclip_moe",
     "feature_extraction_specclip",
     "loss_specclip",
     "modeling_specclip",
     "modeling_specclip_ensemble",
+    "modeling_specclip_moe",
     "modeling_specclip_spectrum",
     "processing_specclip",
 )

@@ -178,22 +178,6 @@ def test_areas_that_cannot_be(area, message):
         SpecCLIPFeatureExtractor("flux")({**columns(NEW), "effective_area": area})
 
 
-def test_a_spectrum_brings_its_area():
-    class Spectrum:
-        def __init__(self, row):
-            self.row = row
-
-        def rebinned(self, n_bins, energy_range):
-            assert (n_bins, energy_range) == (400, (0.5, 8.0))
-            return self.row
-
-    batch = columns(OLD)
-    extractor = SpecCLIPFeatureExtractor("flux")
-    rows = [{name: values[i] for name, values in batch.items()} for i in range(4)]
-    found = extractor([Spectrum(row) for row in rows])["spectrum_globals"]
-    assert np.array_equal(found, extractor(batch)["spectrum_globals"])
-
-
 def test_spectra_of_other_instruments_and_without_area_are_not_taken_in_silence():
     counts = np.ones(400, int)
     acis = XRaySpectrum(counts=counts, energy_edges=EDGES, exposure=1e4, telescope="CHANDRA")

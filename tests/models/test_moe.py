@@ -1,8 +1,5 @@
 """Mixture of experts: outputs, rows without text, saving and loading, refused inputs."""
 
-import doctest
-import re
-
 import numpy as np
 import pytest
 import torch
@@ -16,8 +13,6 @@ from hf_specclip import (
     SpecCLIPMoEConfig,
     SpecCLIPMoEForRegression,
 )
-from hf_specclip.models import configuration_specclip_moe as configuration
-from hf_specclip.models import modeling_specclip_moe as modeling
 from hf_specclip.models.experts_specclip import weighted_median
 from hf_specclip.models.modeling_specclip_moe import text_view
 from hf_specclip.models.spectrum_input_specclip import GLOBALS
@@ -304,18 +299,3 @@ def test_the_median_of_a_distribution():
     said = expert.median(random / random.sum(dim=2, keepdim=True))
     assert ((said >= 0) & (said <= 4)).all()
     assert len(said.unique()) > 200
-
-
-@pytest.mark.parametrize("module", [configuration, modeling])
-def test_examples(module):
-    tried = 0
-    for name in module.__all__:
-        text = re.sub(r"^\s*```(python)?\s*$", "", getattr(module, name).__doc__ or "",
-                      flags=re.MULTILINE)  # fmt: skip
-        if ">>>" not in text:
-            continue
-        runner = doctest.DocTestRunner()
-        runner.run(doctest.DocTestParser().get_doctest(text, {}, name, None, 0))
-        assert runner.summarize(verbose=False).failed == 0
-        tried += 1
-    assert tried

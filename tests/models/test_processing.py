@@ -110,13 +110,6 @@ def test_unknown_sections_are_refused(with_tokenizer):
         with_tokenizer(text=["a star", {"spectra": "soft"}])
 
 
-def test_parts_of_another_kind_are_refused(extractor):
-    with pytest.raises(TypeError, match="tokenizer"):
-        SpecCLIPProcessor(extractor, tokenizer=extractor)
-    with pytest.raises(TypeError, match="feature_extractor"):
-        SpecCLIPProcessor(None)
-
-
 def test_saved_and_loaded(extractor, with_tokenizer, tmp_path):
     SpecCLIPProcessor(extractor).save_pretrained(tmp_path / "without")
     loaded = SpecCLIPProcessor.from_pretrained(tmp_path / "without")

@@ -70,33 +70,6 @@ def test_a_failed_write_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     assert not list(tmp_path.glob(".partial-*"))
 
 
-@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
-def test_an_optimizer_goes_on_from_its_tensors(kind):
-    def make():
-        torch.manual_seed(0)
-        model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 1))
-        return model, kind(model.parameters(), lr=0.1)
-
-    def step(model, optimizer):
-        model(torch.ones(2, 3)).square().sum().backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    model, optimizer = make()
-    for _ in range(3):
-        step(model, optimizer)
-    weights = {k: v.clone() for k, v in model.state_dict().items()}
-    kept = {k: v.clone() for k, v in checkpoint.flatten_optimizer(optimizer).items()}
-    step(model, optimizer)
-
-    other, fresh = make()
-    other.load_state_dict(weights)
-    checkpoint.restore_optimizer(fresh, kept)
-    step(other, fresh)
-    for one, two in zip(model.parameters(), other.parameters(), strict=True):
-        assert torch.equal(one, two)
-
-
 def test_fingerprints_tell_values_shapes_and_types_apart():
     base = {"a": torch.zeros(2, 3)}
     prints = {

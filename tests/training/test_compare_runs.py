@@ -164,16 +164,6 @@ def test_errors_are_compared_on_rows_common_to_all_methods(tmp_path):
     assert "62.5% (62.5% to 62.5%)" in text
 
 
-def test_without_errors_only_retrieval_is_compared(tmp_path):
-    study = compare(
-        tmp_path,
-        make_run(tmp_path / "a", "one", errors={"moe": {"gamma": ERROR}}),
-        make_run(tmp_path / "b", "two"),
-    )
-    assert study.metrics["regression"] is None
-    assert [section.title for section in study.sections][-1] == "Retrieval, text → spectrum"
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [

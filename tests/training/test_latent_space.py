@@ -6,7 +6,7 @@ import numpy as np
 from study_rows import invented, invented_run, invented_split
 
 import specclip_training.studies.latent_space as latent_space
-from hf_specclip.storage import to_json, write_json
+from hf_specclip.storage import write_json
 from specclip_training.reports.blocks import Figure, to_markdown, write_report
 
 
@@ -53,9 +53,3 @@ def test_a_split_of_a_few_rows_is_not_measured(tmp_path):
     reps = {**invented(), "test": invented_split(8, "test")}
     study = latent_space.study_latent_space(invented_run(tmp_path), reps)
     assert "8 rows" in study.metrics["skipped"]
-
-
-def test_nan_becomes_null_all_the_way_down():
-    assert to_json({"a": [1.0, float("nan")], "b": (float("inf"), "x", 2)}) == {
-        "a": [1.0, None], "b": [None, "x", 2],
-    }  # fmt: skip

@@ -123,14 +123,6 @@ def test_a_finished_run_takes_no_step_again(tmp_path):
     assert result.steps == 20
 
 
-def test_another_number_of_processes_is_told(tmp_path):
-    train(tmp_path, max_steps=3)
-    path = tmp_path / "step-00000003" / "state.json"
-    path.write_text(path.read_text().replace('"processes": 1', '"processes": 4'))
-    with pytest.warns(RuntimeWarning, match=r"toy goes on with 1 process\(es\) after 4"):
-        train(tmp_path)
-
-
 def test_two_processes_train_as_one_does(runs, tmp_path):
     shared, weights = result_of(runs / "two")
     assert shared["processes"] == 2

@@ -1,8 +1,5 @@
 """Streamed spectra: the same batches on any number of processes, each reading its own files."""
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -99,55 +96,6 @@ def test_each_process_reads_its_part_alone(files, processes):
     # Together each group once, and again where a lane ends within one.
     assert sum(read) <= groups + 2 * 8
     assert max(read) <= groups / processes + 2 * 8 / processes + 2
-
-
-@pytest.fixture
-def served(tmp_path):
-    """A larger file over HTTP, with ranges, and the bytes that were asked for."""
-    file = tmp_path / "train-0.parquet"
-    pq.write_table(rows(1500, "train", embedded=False), file, row_group_size=50)
-    content, sent = file.read_bytes(), []
-
-    class Ranges(BaseHTTPRequestHandler):
-        def do_HEAD(self):
-            self.send_response(200)
-            self.send_header("Accept-Ranges", "bytes")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-
-        def do_GET(self):
-            first, last = 0, len(content) - 1
-            if "Range" in self.headers:
-                first, last = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
-                last = min(last, len(content) - 1)
-            part = content[first : last + 1]
-            sent.append(len(part))
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
-            self.send_header("Content-Length", str(len(part)))
-            self.end_headers()
-            self.wfile.write(part)
-
-        def log_message(self, *arguments):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Ranges)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/train-0.parquet", sent, file
-    server.shutdown()
-    server.server_close()
-
-
-def test_from_afar_only_what_is_needed_is_fetched(served, monkeypatch):
-    monkeypatch.setattr("specclip_training.data.parquet_rows.READ_AHEAD", 1024)
-    url, sent, file = served
-    afar = ParquetRows([url], SPECTRUM_COLUMNS)
-    found = afar.take(np.array([3, 1450]))
-    near = ParquetRows([str(file)], SPECTRUM_COLUMNS).take(np.array([3, 1450]))
-    for name, values in near.items():
-        np.testing.assert_array_equal(found[name], values)
-    assert afar.groups_read == 2  # of thirty
-    assert sum(sent) < 0.4 * file.stat().st_size
 
 
 def test_pretraining_from_a_stream_trains_and_resumes(tmp_path, tiny_preset):
