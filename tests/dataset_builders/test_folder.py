@@ -9,24 +9,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import Dataset, DatasetDict, load_dataset
+from datasets import DatasetDict, load_dataset
 
 from specclip_datasets import (
     ContractError,
     DatasetFolderError,
     SpecCLIPDatasetInfo,
-    is_dataset_folder,
     load,
     read_dataset,
     write_dataset,
 )
 from specclip_datasets.contract import (
-    LIMITED_VARIABLES,
     SPLITS,
     conform_table,
     contract_features,
     list_array,
-    variable_units,
 )
 from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.knobs import Knobs
@@ -55,21 +52,6 @@ def replaced(table, column, values):
     place = table.schema.get_field_index(column)
     kind = table.schema.field(column).type
     return table.set_column(place, table.schema.field(column), pa.array(values, kind))
-
-
-def test_the_contract_has_the_columns_and_types_of_the_design():
-    features = contract_features(400, 384)
-    schema = features.arrow_schema
-    assert str(schema.field("counts").type).endswith("[400]")
-    assert schema.field("counts").type.value_type == pa.int32()
-    assert schema.field("text_embedding").type.list_size == 3 * 384
-    assert schema.field("ra").type == pa.float64()
-    assert schema.field("obsid").type == pa.int32()
-    assert len(variable_units()) == 20
-    limited = {name for name in variable_units() if f"{name}_lolim" in features}
-    assert limited == set(LIMITED_VARIABLES)
-    assert not any(name.endswith("_stat") or name.startswith("var_") for name in limited)
-    assert "text_embedding" not in contract_features()
 
 
 def test_what_is_written_comes_back(folder, splits, tmp_path):
@@ -115,11 +97,6 @@ def test_the_card_names_the_splits_and_says_what_is_simulated(folder):
     assert content["text_model"] is None
 
 
-def test_parquet_is_compressed_and_in_groups(folder):
-    file = pq.ParquetFile(folder / "data" / "train-00000-of-00001.parquet")
-    assert file.metadata.row_group(0).column(0).compression == "ZSTD"
-
-
 def test_null_areas_and_variables_survive(splits, tmp_path):
     table = splits["train"]
     nulls = pa.nulls(len(table), table.schema.field("effective_area").type)
@@ -151,15 +128,6 @@ def test_a_text_embedding_travels_along(splits, tmp_path):
     some = {**with_text, "test": splits["test"]}
     with pytest.raises(DatasetFolderError, match="embed all or none"):
         write_dataset(tmp_path / "other", some, INFO)
-
-
-def test_datasets_can_be_written_as_tables_are(folder, splits, tmp_path):
-    parts = {name: Dataset(table) for name, table in splits.items()}
-    info = replace(INFO, knobs={"pairs": 90}, simulated=True)
-    again = write_dataset(tmp_path / "set", parts, info)
-    for name in SPLITS:
-        file = f"data/{name}-00000-of-00001.parquet"
-        assert (again / file).read_bytes() == (folder / file).read_bytes()
 
 
 def test_columns_that_may_be_null_may_be_absent(splits, tmp_path):
@@ -304,11 +272,6 @@ def test_too_few_groups_for_four_splits_still_load(splits, tmp_path):
     assert list(load_dataset(str(out), cache_dir=str(tmp_path / "cache"))) == ["train"]
     with pytest.raises(DatasetFolderError, match="no rows"):
         write_dataset(tmp_path / "none", {}, INFO)
-
-
-def test_is_dataset_folder(folder, tmp_path):
-    assert is_dataset_folder(folder)
-    assert not is_dataset_folder(tmp_path)
 
 
 def test_overwriting_deletes_nothing_of_others(splits, tmp_path):

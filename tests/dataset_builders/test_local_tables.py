@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from astropy.io import fits
+from ogip_writer import arf_hdu, write
 
 from specclip_datasets import LocalTables, LocalTablesError, load, read_dataset
 from specclip_datasets.__main__ import main
@@ -70,18 +70,8 @@ def make_tables(folder, n_sources=24, group=None, papers=None, **columns):
     rows = {name: values for name, values in rows.items() if values is not None}
     pq.write_table(pa.table(rows), folder / "detections.parquet")
     (folder / "responses").mkdir(exist_ok=True)
-    low = np.linspace(0.3, 9.9, 97)
-    columns = [
-        fits.Column("ENERG_LO", "E", unit="keV", array=low),
-        fits.Column("ENERG_HI", "E", unit="keV", array=low + 0.1),
-        fits.Column("SPECRESP", "E", unit="cm**2", array=100.0 * (low + 0.05)),
-    ]
-    table = fits.BinTableHDU.from_columns(columns, name="SPECRESP")
-    table.header["HDUCLASS"], table.header["HDUCLAS1"] = "OGIP", "RESPONSE"
-    table.header["HDUCLAS2"] = "SPECRESP"
-    fits.HDUList([fits.PrimaryHDU(), table]).writeto(
-        folder / "responses" / "here.arf", overwrite=True
-    )
+    edges = np.linspace(0.3, 10.0, 98)
+    write(folder / "responses" / "here.arf", arf_hdu(100 * (edges[:-1] + 0.05), edges))
     (folder / "responses.json").write_text(json.dumps({"here": {"arf": "here.arf"}}))
     return folder
 

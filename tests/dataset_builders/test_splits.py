@@ -7,7 +7,6 @@ from specclip_datasets.contract import SPLITS
 from specclip_datasets.splits import (
     assign_groups,
     count_sources_of_papers,
-    describe_splits,
     split_groups,
 )
 
@@ -106,11 +105,6 @@ def test_splits_depend_on_groups_and_not_on_the_order_of_rows():
 def test_no_split_is_empty_where_there_are_groups_enough(n):
     splits = split_groups(np.repeat([f"G{i}" for i in range(n)], 40))
     assert set(splits) == set(SPLITS)
-
-
-def test_no_rows_give_no_splits():
-    assert len(split_groups([])) == 0
-    assert "train" in describe_splits([], [])
 
 
 def test_shares_must_name_the_four_splits_and_add_up():

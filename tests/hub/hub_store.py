@@ -1,8 +1,4 @@
-"""Repositories on disk for the local Hub: contents by hash, commits and references as JSON.
-
-A commit is one file that is renamed into place, and a branch points at it only afterwards: whatever
-stops in between, the branch still shows what it showed before.
-"""
+"""Repositories of the local Hub: contents on disk by their hash, commits and branches in memory."""
 
 from __future__ import annotations
 
@@ -88,7 +84,7 @@ class HubStore:
     """All repositories under a folder.
 
     Args:
-        root: where they lie; what is there already is served again.
+        root: where contents lie.
         quota: bytes that one owner may store, or None.
     """
 
@@ -97,14 +93,6 @@ class HubStore:
         self.lock = threading.RLock()
         self.repositories: dict[tuple[str, str], Repository] = {}
         (root / "objects").mkdir(parents=True, exist_ok=True)
-        for path in sorted(root.glob("repositories/*/*/*.json")):
-            found = json.loads(path.read_text())
-            commits = {
-                oid: Commit(**{**c, "files": {n: Blob(**b) for n, b in c["files"].items()}})
-                for oid, c in found.pop("commits").items()
-            }
-            repository = Repository(**found, commits=commits)
-            self.repositories[repository.kind, repository.name] = repository
 
     def object_path(self, sha256: str) -> Path:
         if not re.fullmatch(r"[0-9a-f]{64}", sha256):
@@ -117,9 +105,7 @@ class HubStore:
         git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
         path = self.object_path(sha256)
         if not path.exists():
-            partial = path.with_name(f".{sha256}-{threading.get_ident()}")
-            partial.write_bytes(content)
-            partial.replace(path)
+            path.write_bytes(content)
         return Blob(sha256, len(content), git, lfs=False)
 
     def create(self, kind: str, name: str, private: bool, sdk: str | None) -> Repository:
@@ -169,7 +155,6 @@ class HubStore:
         commit = Commit(oid, tip, title, repository.owner, _now(), files)
         repository.commits[oid] = commit
         repository.branches[branch] = oid
-        self.save(repository)
         return commit
 
     def check_quota(self, repository: Repository, more: Any) -> None:
@@ -199,16 +184,6 @@ class HubStore:
         name = PurePosixPath(path).name
         matched = any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
         return matched or size > LFS_FROM_BYTES or b"\0" in sample
-
-    def save(self, repository: Repository) -> None:
-        path = self._file(repository)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(repository, default=lambda item: item.__dict__))
-        partial.replace(path)
-
-    def _file(self, repository: Repository) -> Path:
-        return self.root / "repositories" / repository.kind / f"{repository.name}.json"
 
 
 def _now() -> str:

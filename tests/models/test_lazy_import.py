@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from transformers import AutoConfig, AutoModel, AutoModelForPreTraining
 
 import hf_specclip
 
@@ -46,16 +47,15 @@ def test_every_public_name_exists(name):
     assert getattr(hf_specclip, name) is not None
 
 
-def test_the_first_model_name_registers_the_auto_classes():
-    run("""
-import hf_specclip
-config = hf_specclip.SpecCLIPConfig(
-    spectrum_config={"num_hidden_layers": 1}, text_config={"embedding_dim": 4}
-)
-from transformers import AutoConfig, AutoModel, AutoModelForPreTraining
-assert type(AutoConfig.for_model("specclip")) is hf_specclip.SpecCLIPConfig
-assert type(AutoModel.from_config(config)) is hf_specclip.SpecCLIPModel
-assert type(AutoModel.from_config(config.spectrum_config)) is hf_specclip.SpecCLIPSpectrumModel
-pretraining = AutoModelForPreTraining.from_config(config.spectrum_config)
-assert type(pretraining) is hf_specclip.SpecCLIPForSpectrumPreTraining
-""")
+def test_the_auto_classes_know_the_models():
+    config = hf_specclip.SpecCLIPConfig(
+        spectrum_config={"num_hidden_layers": 1}, text_config={"embedding_dim": 4}
+    )
+    spectrum = config.spectrum_config
+    assert type(AutoConfig.for_model("specclip")) is hf_specclip.SpecCLIPConfig
+    for auto, given, kind in (
+        (AutoModel, config, hf_specclip.SpecCLIPModel),
+        (AutoModel, spectrum, hf_specclip.SpecCLIPSpectrumModel),
+        (AutoModelForPreTraining, spectrum, hf_specclip.SpecCLIPForSpectrumPreTraining),
+    ):
+        assert type(auto.from_config(given)) is kind

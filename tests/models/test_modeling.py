@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from hf_specclip import (
-    SpecCLIPConfig,
     SpecCLIPFeatureExtractor,
     SpecCLIPForSpectrumPreTraining,
     SpecCLIPModel,
@@ -65,18 +64,6 @@ def test_dual_encoder(small_model, small_batch, kind):
     torch.testing.assert_close(output.logits_per_text, output.logits_per_spectrum.t())
 
 
-def test_features_are_the_embeddings(small_model, small_batch):
-    model, batch = small_model(), small_batch()
-    output = model(**batch)
-    spectra = model.get_spectrum_features(**spectra_of(batch))
-    texts = model.get_text_features(text_embeds=batch["text_embeds"])
-    assert type(spectra).__name__ == type(texts).__name__ == "BaseModelOutputWithPooling"
-    torch.testing.assert_close(spectra.pooler_output, output.spectrum_embeds)
-    torch.testing.assert_close(texts.pooler_output, output.text_embeds)
-    latent = model.spectrum_model(**spectra_of(batch)).pooler_output
-    torch.testing.assert_close(latent, output.spectrum_latent)
-
-
 def test_one_side_alone(small_model, small_batch):
     model, batch = small_model(), small_batch()
     spectra, texts = model(**spectra_of(batch)), model(text_embeds=batch["text_embeds"])
@@ -122,9 +109,12 @@ def test_loss_is_that_of_the_loss_file(small_model, small_batch, loss, shared):
     assert torch.equal(output.loss, other) != shared
 
 
-def test_the_scale_is_bounded(small_model, small_batch):
+def test_the_scale_is_bounded_and_comes_back(small_model, small_batch):
+    """A clamp has no gradient beyond the bound: the parameter would be stuck there."""
     model = small_model(logit_scale_init_value=50.0)
     assert model(**small_batch()).logits_per_spectrum.abs().max() <= 100.0 + 1e-3
+    model.inverse_temperature().backward()
+    assert model.logit_scale.grad.item() > 0
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -184,9 +174,6 @@ def test_masks_follow_torchs_generator(autoencoder, small_batch):
     model.train()
     assert torch.equal(latent(1), latent(1))
     assert not torch.equal(latent(1), latent(2))
-    masked = model._draw_mask(torch.empty(50, 1, 40))
-    assert (masked.sum(dim=1) == 2).all()  # half of four patches
-    assert 0.3 < masked.float().mean(dim=0).min() < 0.7
 
 
 def test_masked_patches_are_hidden(autoencoder, small_batch):
@@ -212,44 +199,31 @@ def test_poisson_starts_from_the_mean_rate(autoencoder, small_batch):
     assert torch.isfinite(model.log_rate_offset).all()
 
 
-@pytest.mark.parametrize(("kind", "loss"), [("minmax", "mae"), ("physics", "poisson")])
-def test_the_autoencoder_learns(small_spectrum, small_batch, loss, kind):
-    torch.manual_seed(0)
-    settings = small_spectrum(input_kind=kind, reconstruction_loss=loss, dropout=0.0)
-    model = SpecCLIPForSpectrumPreTraining(SpecCLIPSpectrumConfig(**settings)).train()
-    generator = np.random.default_rng(0)
-    slopes = generator.uniform(-1, 1, 64)
-    shape = np.exp(slopes[:, None] * np.linspace(-2, 2, 40))
-    counts = generator.poisson(10 * shape / shape.mean(axis=1, keepdims=True))
-    inputs = SpecCLIPFeatureExtractor(kind, n_bins=40)(
-        counts, exposure=np.full(64, 1e3), return_tensors="pt"
-    )
+def test_the_autoencoder_learns(autoencoder):
+    """Better than what is right on average and for none: the mean spectrum."""
+    model = autoencoder(input_kind="physics", reconstruction_loss="poisson", dropout=0.0).train()
+    random = np.random.default_rng(0)
+    shape = np.exp(random.uniform(-1, 1, (64, 1)) * np.linspace(-2, 2, 40))
+    counts = random.poisson(10 * shape / shape.mean(axis=1, keepdims=True))
+    extractor = SpecCLIPFeatureExtractor("physics", n_bins=40)
+    inputs = extractor(counts, exposure=np.full(64, 1e3), return_tensors="pt")
     target = torch.from_numpy(counts)
-    model.fit_statistics(inputs["spectrum_values"], inputs.get("spectrum_globals"), target)
-    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
-    losses = []
-    for _ in range(150):
+    model.fit_statistics(inputs["spectrum_values"], inputs["spectrum_globals"], target)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(60):
         optimizer.zero_grad()
         loss = model(**inputs, target_counts=target).loss
         loss.backward()
         optimizer.step()
-        losses.append(loss.item())
-    # Better than what is right on average and for none: the mean spectrum.
-    if model.config.reconstruction_loss == "mae":
-        values = inputs["spectrum_values"]
-        average = (values - values.median(dim=0).values).abs().mean().item()
-    else:
-        mean = target.float().mean(dim=0)
-        average = (mean - target * mean.log()).mean().item()
-    assert losses[-1] < average < losses[0] + 0.5
+    mean = target.float().mean(dim=0)
+    assert loss < (mean - target * mean.log()).mean()
 
 
-@pytest.mark.parametrize("loss", ["infonce", "sigmoid"])
-def test_the_dual_encoder_learns(small_model, small_batch, loss):
-    model = small_model(contrastive_loss=loss, dropout=0.0, spectrum={"dropout": 0.0}).train()
+def test_the_dual_encoder_learns(small_model, small_batch):
+    model = small_model(dropout=0.0, spectrum={"dropout": 0.0}).train()
     batch = small_batch(8)
-    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
-    for _ in range(150):
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(60):
         optimizer.zero_grad()
         model(**batch, return_loss=True).loss.backward()
         optimizer.step()
@@ -467,13 +441,6 @@ def test_half_precision(small_model, small_batch, tmp_path, dtype, loss):
     )
     output.loss.backward()
     assert torch.isfinite(half.spectrum_projection.out.weight.grad).all()
-
-
-def test_half_precision_keeps_scale_and_statistics_exact(small_model, small_batch, tmp_path):
-    model, batch = small_model(), small_batch(20)
-    model.spectrum_model.fit_statistics(batch["spectrum_values"])
-    model.save_pretrained(tmp_path)
-    half = SpecCLIPModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
     for name in ("logit_scale", "spectrum_model.value_statistics.mean"):
         before, after = model.state_dict()[name], half.state_dict()[name]
         assert after.dtype == torch.float32, name
@@ -564,13 +531,3 @@ def test_torch_compile(small_model, small_batch):
     torch.testing.assert_close(output.loss, expected.loss)
     torch.testing.assert_close(output.spectrum_latent, expected.spectrum_latent)
     torch.testing.assert_close(model.spectrum_model.latent_head.weight.grad, gradient)
-
-
-def test_the_temperature_comes_back_from_its_bound():
-    """A clamp has no gradient beyond the bound: the parameter would be stuck there."""
-    model = SpecCLIPModel(SpecCLIPConfig())
-    model.logit_scale.data.fill_(4.7)  # exp(4.7) = 110, the bound is 100
-    scale = model.inverse_temperature()
-    assert scale.item() == pytest.approx(100.0)
-    scale.backward()
-    assert model.logit_scale.grad.item() > 0

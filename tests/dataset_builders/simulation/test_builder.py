@@ -1,10 +1,5 @@
 """The simulated catalogue: physics, determinism, honesty."""
 
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -63,64 +58,28 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_processes(
     assert (other / name).read_bytes() != one[name]
 
 
-KILLED = """
-import sys
-from specclip_datasets.simulation import rows
-from specclip_datasets.__main__ import main
-
-rows.BATCH = 8
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
-"""
-
-
-def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(tmp_path, monkeypatch, capsys):
-    (tmp_path / "run.py").write_text(KILLED)
-    arguments = ["simulate", "--set", "fits=0", "--pairs", "60", "--seed", "4", "--output"]
-    command = [sys.executable, str(tmp_path / "run.py"), *arguments, str(tmp_path / "set")]
-    process = subprocess.Popen([*command, "--processes", "1"], cwd=Path(__file__).parents[3],
-                               stderr=subprocess.DEVNULL)  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not (made := sorted(tmp_path.glob(".set-rows-*/*.arrow"))):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.kill()
-    process.wait()
-    assert not (tmp_path / "set").exists()
-    folder = made[0].parent
-    while alive(folder / "lock"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    before = {path: path.stat().st_mtime_ns for path in folder.glob("*.arrow")}
+def test_a_run_that_was_stopped_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr("specclip_datasets.simulation.rows.BATCH", 8)
-    again = simulate(tmp_path / "set", "--set", "fits=0")
-    assert not folder.exists()
-    assert 0 < len(before) < 9
-    assert again == simulate(tmp_path / "whole", "--set", "fits=0")
-
-
-def alive(lock):
-    """Return True while a worker of the killed run is left; it soon follows its parent."""
-    pgrep = ["pgrep", "-f", str(lock.parent)]
-    return subprocess.run(pgrep, capture_output=True, check=False).returncode == 0
-
-
-def test_batches_that_exist_are_not_made_again(tmp_path):
-    universe, first = Universe(Knobs(pairs=40, seed=1)), None
-    for _ in range(2):
-        with simulated_splits(universe, tmp_path / "rows") as splits:
-            assert [len(splits[split]) for split in SPLITS] == [
-                sum(len(table) for table in splits[split].tables) for split in SPLITS
-            ]
-            with (
-                pytest.raises(DatasetFolderError, match="another run"),
-                simulated_splits(universe, tmp_path / "rows"),
-            ):
-                pass
-        times = {path: path.stat().st_mtime_ns for path in (tmp_path / "rows").glob("*.arrow")}
-        assert first in (None, times)
-        first = times
+    universe, folder = Universe(Knobs(pairs=40, seed=1, fits=False)), tmp_path / "rows"
+    with simulated_splits(universe, folder) as splits:
+        next(iter(splits["train"].tables))
+        with (
+            pytest.raises(DatasetFolderError, match="another run"),
+            simulated_splits(universe, folder),
+        ):
+            pass
+    kept, *others = sorted(folder.glob("*.arrow"))
+    made = kept.stat().st_mtime_ns
+    for path in others:
+        path.unlink()
+    with simulated_splits(universe, folder) as splits:
+        tables = [table for split in SPLITS for table in splits[split].tables]
+    assert kept.stat().st_mtime_ns == made
+    batches = [b for split in SPLITS for b in universe.batches(8) if b.split == split]
+    expected = universe.rows(np.concatenate([batch.rows for batch in batches]))
+    for name in ("source_name", "counts", "summary"):
+        found = [value for table in tables for value in table[name].to_pylist()]
+        assert found == expected[name].to_pylist()
 
 
 def test_batches_hold_every_row_once_and_cut_no_source(universe):

@@ -25,16 +25,6 @@ def test_quantiles_leave_out_what_is_not_known():
     assert found["apec_kt"] == {"known": 0.0, "quantiles": None}
 
 
-def test_shipped_numbers_are_quantiles_and_nothing_else():
-    shipped = catalogue_marginals()
-    assert "Evans" in shipped["citation"]
-    for sample in shipped["samples"].values():
-        for name, entry in sample["marginals"].items():
-            assert name in QUANTITIES
-            assert set(entry) == {"known", "quantiles"}
-            assert entry["quantiles"] is None or len(entry["quantiles"]) == 5
-
-
 @pytest.mark.slow
 def test_shipped_numbers_come_from_the_tables(real_data):
     """Two tables of the real catalogue, outside of the repository, give them."""

@@ -200,16 +200,6 @@ def test_ceiling_has_figures_for_everything(ceiling, table):
     assert "Recall@5%" in to_text(describe_ceiling(metrics))
 
 
-def test_texts_keep_the_order_they_are_given_in(info, table, ceiling):
-    known = recognise(info, table)
-    backwards = len(known.sources) - 1 - known.text_of_spectrum
-    again = measure_ceiling(info, table, text_of_spectrum=backwards, members=2500, n_bootstrap=5)
-    np.testing.assert_allclose(
-        again.ranks["text_to_spectrum"], ceiling.ranks["text_to_spectrum"][::-1]
-    )
-    np.testing.assert_allclose(again.ranks["spectrum_to_text"], ceiling.ranks["spectrum_to_text"])
-
-
 def test_command_prints_a_table_and_refuses_other_data(tmp_path, capsys, info, table):
     folder, output = tmp_path / "dataset", tmp_path / "oracle.json"
     write_dataset(folder, {"validation": table}, info)

@@ -64,8 +64,13 @@ def test_a_writer_writes_about_every_class(writer, universe):
         text = write_summary(facts, [writer], lambda name, n=number: Random(f"{name}{n}"))
         assert text.writer == writer.name
         assert text.wrong == writer.wrong
+        stated = [one.quantity for one in text.statements]
         if not text.mistaken:
             assert min(one.log_likelihood(facts) for one in text.statements) > -25
+        if writer.unseen:
+            assert all(stated.count(label) <= 1 for label in LABELS)
+            assert "shape" not in stated or "model" in stated
+            assert "luminosity" not in stated or {"host", "redshift"} & set(stated)
         assert set(text.sections) <= {"identity", "spectrum", "context"}
         for section in text.sections.values():
             assert section == section.strip()
