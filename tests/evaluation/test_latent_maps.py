@@ -7,7 +7,6 @@ from hf_specclip.evaluation.latent import correlate
 from hf_specclip.evaluation.latent_plots import (
     plot_correlations,
     plot_map_classes,
-    plot_map_variables,
 )
 from hf_specclip.search.map import map_points, sample_rows
 
@@ -63,19 +62,6 @@ def test_heat_map_shows_the_coefficients_with_a_ring_on_the_best(clusters, tmp_p
     assert f"{found.mean['value']:.2f}" in panel.get_title(loc="left")
     with pytest.raises(ValueError, match="same variables"):
         plot_correlations({})
-
-
-def test_maps_are_coloured_by_rank_and_unknown_rows_are_apart(clusters, tmp_path):
-    points, _ = clusters
-    values = np.exp(points[:, 0])
-    values[:10] = np.nan
-    figure = plot_map_variables(points[:, :2], {"x": values}, tmp_path / "v.png")
-    grey, dots = figure.axes[0].collections
-    assert len(grey.get_offsets()) == 10
-    ranks = np.asarray(dots.get_array())
-    assert ranks.max() == 1.0
-    assert ranks.min() == pytest.approx(1 / 80)
-    assert (tmp_path / "v.png").stat().st_size > 5000
 
 
 def test_classes_have_a_colour_each_and_rare_ones_share_grey(clusters, tmp_path):

@@ -132,13 +132,6 @@ def test_spellings_of_one_name_are_given_once():
     )
 
 
-def test_formulas_become_readable():
-    assert _plain(r"$10^{38}$ erg\,s$^{-1}$ at 10\,GeV, NGC~6362, ~8 %") == (
-        "10^38 erg s^-1 at 10 GeV, NGC 6362, ~8 %"
-    )
-    assert _plain(r"$\gamma$-ray, $\sim 3\,M_{\odot}$, 5\% \emph{hard}") == "γ-ray, ~3 M_⊙, 5% hard"
-
-
 def test_real_sources_get_real_sentences(real_data):
     import pyarrow.parquet as pq
 

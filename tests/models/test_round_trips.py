@@ -4,7 +4,6 @@ The processes have nothing of this one: no network, a code cache of their own, a
 blocked although it is installed here.
 """
 
-import ast
 import json
 import os
 import subprocess
@@ -17,7 +16,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
-from transformers.dynamic_module_utils import get_relative_import_files
 
 from hf_specclip import (
     SpecCLIPFeatureExtractor,
@@ -29,7 +27,6 @@ from hf_specclip import (
     SpecCLIPTextConfig,
     SpecCLIPTextModel,
 )
-from hf_specclip.models import pipeline_specclip
 
 COUNTS = np.random.default_rng(0).poisson(1.0, (4, 40))
 
@@ -260,21 +257,3 @@ for place in (folder, again):
     bare(code, tmp_path, folder, again, tmp_path / "inputs.safetensors")
     for place in (folder, again):
         assert_same(place / "results.out", expected)
-
-
-def test_pipeline_code_is_a_flat_folder_that_imports_only_itself():
-    folder = Path(pipeline_specclip.__file__).parent
-    saved = get_relative_import_files(folder / "pipeline_specclip.py")
-    files = {Path(file) for file in saved} | set(folder.glob("*_specclip.py"))
-    names = {file.stem for file in files}
-    assert len(files) >= 5
-    assert all(file.parent == folder for file in files)
-    for file in files:
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Import):
-                assert all(not alias.name.startswith("hf_specclip") for alias in node.names), file
-            elif isinstance(node, ast.ImportFrom) and node.level:
-                assert node.level == 1, file
-                assert node.module in names, file
-            elif isinstance(node, ast.ImportFrom):
-                assert not node.module.startswith("hf_specclip"), file

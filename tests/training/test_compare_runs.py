@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from hf_specclip.evaluation import GroupBootstrap, evaluate_retrieval, match_ranks
+from hf_specclip.evaluation import GroupBootstrap
 from specclip_training.compare import ComparisonError, comparison_study, main, options
 
 N, GALLERY = 200, 100
@@ -97,33 +97,6 @@ def test_differences_are_paired_by_query(tmp_path):
     assert log["high"] - log["low"] < 0.5 * (alone["high"] - alone["low"])
     median = retrieval["differences"]["best"]["median_rank"]["value"]
     assert median == np.median(BETTER) - np.median(PAPER)
-
-
-def test_ties_count_as_in_evaluate_retrieval(tmp_path):
-    rng = np.random.default_rng(3)
-    # Few directions for many texts: most right answers tie with wrong ones.
-    texts = np.eye(8)[rng.integers(8, size=N)]
-    spectra = texts[rng.permutation(N)]
-    given = (spectra, texts, np.arange(N), GROUPS)
-    measured = evaluate_retrieval(*given, ks=(1, 5), n_bootstrap=1000)
-    ranks_of = match_ranks(*given[:3])
-    folders = [make_run(tmp_path / name, name) for name in ("paper", "best")]
-    for folder in folders:
-        tensors = {}
-        for direction, ranks in ranks_of.items():
-            parts = {
-                name: getattr(ranks, name) for name in ("greater", "tied", "tied_right", "right")
-            }
-            parts["gallery"] = np.array([N])
-            tensors |= {f"test.{direction}.{name}": values for name, values in parts.items()}
-        save_file(tensors, folder / "evaluation" / "ranks.safetensors")
-    study = compare(tmp_path, *folders)
-    for direction, figures in measured.items():
-        compared = study.metrics["retrieval"][direction]["presets"]["best"]
-        for name in ("recall@1%", "recall@5%"):
-            assert 0 < figures[name]["value"] < 1
-            assert compared[name]["value"] == pytest.approx(figures[name]["value"])
-            assert compared[name]["low"] == pytest.approx(figures[name]["low"])
 
 
 def test_several_seeds_are_given_by_their_median(tmp_path):

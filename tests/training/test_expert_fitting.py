@@ -1,7 +1,5 @@
 """Fit of the mixture of experts: folds, scales, weights, neighbours, gates and coverage."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -137,39 +135,6 @@ def test_a_variable_without_data_stays_nan_and_leaves_the_others_alone(gate, dat
     assert output.predictions[:, 4].isnan().all()
     assert output.predictions[:, :4].isfinite().all()
     assert output.lower_90[:, :4].isfinite().all()
-
-
-@pytest.mark.slow
-def test_a_distribution_predicts_rare_values_where_the_median_network_does_not():
-    """Three in four rows are 0; the others, which a view tells with some doubt, are about 8."""
-    parts = []
-    for n, seed in ((1500, 1), (300, 2), (900, 3)):
-        part, random = make(n, seed), np.random.default_rng(seed)
-        seldom = part.views["spectrum"][:, 0] + random.normal(size=n) > 1.2
-        value = np.where(seldom, 8 + random.normal(size=n).round(), 0.0)
-        targets = np.stack([value, np.full(n, np.nan)], axis=1)
-        parts.append(dataclasses.replace(part, targets=targets, lower=targets, upper=targets))
-    settings = dataclasses.replace(
-        QUICK, network_hidden=(32,), network_epochs=60, distribution_bins=16
-    )
-    model = fit_gate(parts[0], parts[1], ["seldom", "unknown"], settings)
-    with torch.no_grad():
-        output = model(**model_inputs(parts[2]))
-    names = [expert["name"] for expert in model.config.experts]
-    error = {
-        name: np.abs(output.expert_predictions[:, place, 0].numpy() - parts[2].targets[:, 0]).mean()
-        for place, name in enumerate(names)
-    }
-    assert error["distribution"] < 0.85 * error["median"], error
-    assert error["distribution"] < error["network"], error
-    gate = np.abs(output.predictions[:, 0].numpy() - parts[2].targets[:, 0]).mean()
-    assert gate < 1.05 * min(error.values())
-    assert output.predictions[:, 1].isnan().all()
-    expert = model.experts[names.index("distribution")]
-    assert expert.atom[0, 0]
-    assert not expert.used[1].any()
-    # Three in four values are one: of 16 bins, those inside it are not used.
-    assert 2 < expert.used[0].sum() < 8
 
 
 def test_a_fit_is_reproducible(gate, data):

@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from accelerate import Accelerator
 from expert_data import QUICK
+from study_rows import invented_split
 
 from hf_specclip import VARIABLES, SpecCLIPMoEForRegression
 from hf_specclip.models.spectrum_input_specclip import GLOBALS
@@ -24,43 +24,19 @@ SIZES = {"train": 160, "calibration": 10, "validation": 60, "test": 80}
 
 
 def split(name: str, n: int) -> SplitRepresentations:
-    """Rows that four hidden numbers lie behind; the rarer variables are known for half of them."""
-    random, fixed = np.random.default_rng([3, len(name), n]), np.random.default_rng(4)
-    group = np.arange(n) // 2
-    hidden = random.normal(size=(n // 2 + 1, 4))[group]
-
-    def seen(width: int, unit: bool = False, shared: bool = False) -> np.ndarray:
-        noise = random.normal(size=(n // 2 + 1, width))[group] if shared else random.normal(
-            size=(n, width))  # fmt: skip
-        values = hidden @ fixed.normal(size=(4, width)) + 0.5 * noise
-        if unit:
-            values /= np.linalg.norm(values, axis=1, keepdims=True)
-        return values.astype(np.float32)
-
-    spectrum, text = seen(8), seen(12, shared=True)
-    features = seen(len(GLOBALS["physics"]))
-    features[:, GLOBALS["physics"].index("log_counts")] = random.uniform(1, 3, n)
-    targets = {v: hidden[:, i % 4] + 0.3 * random.normal(size=n) for i, v in enumerate(VARIABLES)}
+    """Rows with every variable but one; the rarer ones are known for half of the rows."""
+    rows, random = invented_split(n, name), np.random.default_rng([3, len(name), n])
+    targets = {
+        variable: rows.spectrum[:, number % 4] + 0.3 * random.normal(size=n)
+        for number, variable in enumerate(VARIABLES)
+    }
     for variable in list(VARIABLES)[10:]:
         targets[variable][random.random(n) < 0.5] = np.nan
     targets["var_inter_prob_b"][:] = np.nan
-    return SplitRepresentations(
-        spectrum=spectrum,
-        encoder=spectrum,
-        text=text,
-        has_text=np.ones(n, bool),
-        shared_spectrum=seen(5, unit=True),
-        shared_text=seen(5, unit=True, shared=True),
-        features=features,
-        targets=targets,
-        lower={v: t - 0.3 for v, t in targets.items()},
-        upper={v: t + 0.3 for v, t in targets.items()},
-        groups=np.array([f"{name}-{g}" for g in group]),
-        text_ids=group + 1000 * len(name),
-        classes=np.array([None if g % 5 == 0 else "AGN" if g % 2 else "LMXB" for g in group],
-                         dtype=object),
-        table=pa.table({"row": np.arange(n)}),
-    )  # fmt: skip
+    features = random.normal(size=(n, len(GLOBALS["physics"]))).astype(np.float32)
+    features[:, GLOBALS["physics"].index("log_counts")] = random.uniform(1, 3, n)
+    lower, upper = ({v: t + step for v, t in targets.items()} for step in (-0.3, 0.3))
+    return dataclasses.replace(rows, features=features, targets=targets, lower=lower, upper=upper)
 
 
 def run_in(folder: Path, name: str = "best", seed: int = 0) -> Run:

@@ -98,31 +98,18 @@ def test_each_process_reads_its_part_alone(files, processes):
     assert max(read) <= groups / processes + 2 * 8 / processes + 2
 
 
-def test_pretraining_from_a_stream_trains_and_resumes(tmp_path, tiny_preset):
+def test_pretraining_reads_a_stream(tmp_path, tiny_preset):
     dataset = make_dataset(tmp_path / "dataset", embedded=False)
     pairs = stream_spectra(dataset)
     assert {name: len(split) for name, split in pairs.splits.items()} == {
         "train": 60,
         "validation": 20,
     }
-    arguments = ["--config", str(tiny_preset), "--dataset", str(dataset), "--stream"]
-
-    def run(output, *more):
-        options = pretrain_spectrum.options()
-        given = [*arguments, "--output", str(tmp_path / output), *more]
-        return call(pretrain_spectrum.main, options.parse_args(given))
-
-    assert run("one") == 0
-    assert (tmp_path / "one" / "spectrum" / "model.safetensors").is_file()
-    assert run("two", "--set", "pretrain.mini_batch=5", "--set", "spectrum.dropout=0.0") == 0
-    assert run("three", "--set", "spectrum.dropout=0.0") == 0
-    from safetensors.torch import load_file
-
-    two, three = (
-        load_file(tmp_path / name / "spectrum" / "model.safetensors") for name in ("two", "three")
-    )
-    for name, value in two.items():  # mini-batches change the memory, not the result
-        np.testing.assert_allclose(value.numpy(), three[name].numpy(), atol=2e-5, err_msg=name)
+    words = ["--config", tiny_preset, "--dataset", dataset, "--output", tmp_path / "run"]
+    options = pretrain_spectrum.options().parse_args([*map(str, words), "--stream"])
+    for _ in range(2):  # a finished run is left as it is
+        assert call(pretrain_spectrum.main, options) == 0
+    assert (tmp_path / "run" / "spectrum" / "model.safetensors").is_file()
 
 
 def test_what_cannot_be_read_is_named(tmp_path, files):

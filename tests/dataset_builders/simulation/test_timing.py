@@ -10,7 +10,6 @@ from specclip_datasets.simulation.timing import (
     N_TIMES,
     LightCurves,
     between_observations,
-    chi_square_cdf,
     variability_index,
     within_observation,
 )
@@ -80,18 +79,6 @@ def test_index_is_the_catalogues_table():
     odds = np.array([0.0, 0.2, 0.6, 0.1, 0.2, 0.4, 1.3, 3.0, 5.0, 12.0, 40.0])
     quiet = np.array([False, True, True] + [False] * 8)
     np.testing.assert_array_equal(variability_index(probability, odds, quiet), np.arange(11))
-
-
-@pytest.mark.parametrize(
-    ("degrees", "value", "expected"),
-    # scipy.stats.chi2.cdf(1.3 d, d)
-    [(1, 1.3, 0.7457867763960359), (2, 2.6, 0.7274682069659875), (3, 3.9, 0.7275332416820113),
-     (4, 5.2, 0.7326151184283981), (7, 9.1, 0.7544440011033255)],
-)  # fmt: skip
-def test_chi_square(degrees, value, expected):
-    assert chi_square_cdf(value, degrees) == pytest.approx(expected, abs=1e-12)
-    assert chi_square_cdf(0.0, degrees) == 0.0
-    assert chi_square_cdf(1e4, degrees) == 1.0
 
 
 def test_between_observations_is_flat_for_constant_sources():
