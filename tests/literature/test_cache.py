@@ -184,7 +184,7 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(server, tmp_path):
     output = tmp_path / "vectors.npy"
     # Moments: how many requests the server has had, and a wait that reaches before, into and
     # after the answer and the commit.
-    moments = [(1, 0.0), (2, 0.02), (2, 0.035), (3, 0.04), (1, 0.06)]
+    moments = [(1, 0.0), (2, 0.035), (3, 0.06)]
     for requests, wait in moments:
         before = len(server.requests)
         process = start(EMBED_OVER_HTTP, server.base_url, tmp_path, len(texts), output)
@@ -202,7 +202,7 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(server, tmp_path):
     assert set(server.texts) == set(texts)
     # Each kill repeats at most the batch in flight.
     assert len(server.texts) - len(texts) <= 8 * len(moments)
-    assert sum(map(len, server.requests[:9])) < len(texts)  # the kills came in the middle
+    assert sum(map(len, server.requests[:6])) < len(texts)  # the kills came in the middle
 
 
 def test_processes_that_start_together_pay_once(server, tmp_path):

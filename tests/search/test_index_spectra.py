@@ -43,45 +43,34 @@ def rows():
     }
 
 
-@pytest.fixture
-def index(rows):
-    half = N // 2
-    cut = {
-        "train": {name: values[:half] for name, values in rows["columns"].items()},
-        "test": {name: values[half:] for name, values in rows["columns"].items()},
-        "calibration": {name: values[:0] for name, values in rows["columns"].items()},
-    }
+def build(rows, columns, cuts):
+    """Index of rows, each split a slice of them."""
     entries = [
         {"id": f"t{i}", "source_names": [], "papers": [], "summary": {}, "split": "train"}
         for i in range(N // 4)
     ]
-    return build_index(
-        entries,
-        rows["texts"],
-        cut,
-        {"train": rows["vectors"][:half], "test": rows["vectors"][half:]},
-        {"train": rows["text_of"][:half], "test": rows["text_of"][half:]},
-        energy_range=(0.5, 8.0),
-        about={"simulated": True},
+    cut = {
+        split: {name: values[some] for name, values in columns.items()}
+        for split, some in cuts.items()
+    }
+    parts = (
+        {split: rows[name][some] for split, some in cuts.items()} for name in ("vectors", "text_of")
     )
+    return build_index(
+        entries, rows["texts"], cut, *parts, energy_range=(0.5, 8.0), about={"simulated": True}
+    )
+
+
+@pytest.fixture
+def index(rows):
+    cuts = {"train": slice(N // 2), "test": slice(N // 2, N), "calibration": slice(0)}
+    return build(rows, rows["columns"], cuts)
 
 
 def test_effective_areas_are_stored_for_models_that_use_them(rows, tmp_path):
     area = np.linspace(10.0, 700.0, 20, dtype=np.float32).repeat(N).reshape(20, N).T.copy()
     area[3] = np.nan  # not known
-    columns = {**rows["columns"], "effective_area": area}
-    entries = [
-        {"id": f"t{i}", "source_names": [], "papers": [], "summary": {}, "split": "train"}
-        for i in range(N // 4)
-    ]
-    built = build_index(
-        entries,
-        rows["texts"],
-        {"train": columns},
-        {"train": rows["vectors"]},
-        {"train": rows["text_of"]},
-        energy_range=(0.5, 8.0),
-    )
+    built = build(rows, {**rows["columns"], "effective_area": area}, {"train": slice(N)})
     built.save(tmp_path / "index")
     loaded = SpecCLIPIndex.load(tmp_path / "index")
     _, known = stored_spectrum(loaded, 2)

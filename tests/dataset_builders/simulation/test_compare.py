@@ -1,7 +1,6 @@
 """Comparison with the catalogue, and variety of texts."""
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from specclip_datasets.__main__ import main
@@ -23,50 +22,6 @@ def test_quantiles_leave_out_what_is_not_known():
     found = quantiles_of({"hard_hs": values, "apec_kt": np.full(3, np.nan)})
     assert found["hard_hs"] == {"known": 0.505, "quantiles": [0.1, 0.25, 0.5, 0.75, 0.9]}
     assert found["apec_kt"] == {"known": 0.0, "quantiles": None}
-
-
-@pytest.mark.slow
-def test_shipped_numbers_come_from_the_tables(real_data):
-    """Two tables of the real catalogue, outside of the repository, give them."""
-    shipped = catalogue_marginals()["samples"]
-    names = ["pi_counts", "pi_background", "background_scale", "livetime", "theta"]
-    table = read(real_data / "csc_semireal" / "detections.parquet", names)
-    channels = slice(int(0.5 / 0.0146), int(7.0 / 0.0146))
-    for name in ("pi_counts", "pi_background"):
-        rows = table[name].to_pylist()
-        table[name] = np.array([sum(row[channels]) for row in rows], dtype=float)
-    values = numbers(table) | {"counts": table["pi_counts"], "exposure": numbers(table)["livetime"]}
-    values["background"] = table["pi_background"] * values["background_scale"]
-    assert quantiles_of(only_compared(values)) == shipped["literature"]["marginals"]
-
-    names = ["instrument", "src_cnts_aper_b", "cnts_aper_b", "livetime", "theta", "pileup_flag"]
-    table = read(real_data / "csc_catalogue" / "csc20_observations.parquet", names)
-    acis = np.array([str(value).strip() == "ACIS" for value in table.pop("instrument").to_pylist()])
-    values = numbers(table)
-    values |= {"counts": values["cnts_aper_b"], "exposure": values["livetime"]}
-    for sample, least in (("everything", 18.0), ("fitted", 150.0)):
-        keep = acis & (values["src_cnts_aper_b"] > least) & ~(values["pileup_flag"] > 0)
-        kept = {name: column[keep] for name, column in only_compared(values).items()}
-        assert quantiles_of(kept) == shipped[sample]["marginals"]
-
-
-def read(path, names):
-    available = set(pq.read_schema(path).names)
-    columns = [*names, *(name for name in CATALOGUE_COLUMNS if name in available)]
-    table = pq.read_table(path, columns=list(dict.fromkeys(columns)))
-    return {name: table[name] for name in table.column_names}
-
-
-def numbers(columns):
-    return {
-        name: column.cast("float64").to_numpy()
-        for name, column in columns.items()
-        if hasattr(column, "cast")
-    }
-
-
-def only_compared(values):
-    return {name: column for name, column in values.items() if name in QUANTITIES}
 
 
 def test_simulated_distributions_are_near_the_catalogues():

@@ -11,14 +11,12 @@ from scipy.special import logsumexp
 from scipy.stats import poisson
 
 from hf_specclip.evaluation import score_ranks
-from hf_specclip.spectra.rebin import energy_grid, overlap_fractions
-from specclip_datasets.contract import ENERGY_RANGE, N_BINS
 from specclip_datasets.simulation import instrument, populations, source_classes
 from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.knobs import Knobs
 from specclip_datasets.simulation.oracle.bank import draw_bank
 from specclip_datasets.simulation.oracle.observer import observe
-from specclip_datasets.simulation.oracle.prior import LOG_EXPOSURE, count_prior
+from specclip_datasets.simulation.oracle.prior import count_prior
 from specclip_datasets.simulation.oracle.spectra import (
     Spectra,
     background_shapes,
@@ -183,43 +181,6 @@ def test_without_statements_nothing_is_known(universe, prior, seen):
     np.testing.assert_allclose(ranks.expected, (len(sources) + 1) / 2, rtol=0.15)
 
 
-def exact_summary(facts):
-    """A text that states everything almost without error."""
-    said = [
-        Statement("class", label=facts.class_name),
-        Statement("host", label=facts.field_kind),
-        Statement("model", label=source_classes.COMPONENTS[int(facts.first)]),
-    ]
-    for name, error, scale in (
-        ("flux", 0.05, "log"),
-        ("photons", 0.05, "log"),
-        ("hardness", 0.03, "linear"),
-        ("medium_soft", 0.03, "linear"),
-        ("nh", 0.05, "log"),
-    ):
-        value = getattr(facts, name)
-        width = 0.02 * (value if scale == "log" else 1.0)
-        said.append(Statement(name, value - width, value + width, error, scale))
-    return summary_of(*said)
-
-
-def test_exact_statements_and_bright_sources_leave_no_doubt(universe, prior, seen):
-    """Everything stated almost without error, and counts ten times as many: nearly all first."""
-    _, sources, text, _ = seen
-    summaries = [exact_summary(facts) for facts in universe.facts(sources)]
-    source, behind = universe.expected(np.arange(N))
-    dealt = overlap_fractions(instrument.CHANNEL_EDGES, energy_grid(N_BINS, ENERGY_RANGE))
-    spectra = spectra_of(
-        universe,
-        np.rint(source @ dealt + behind @ dealt),
-        behind @ dealt / universe.detections.background_scale[:, None],
-    )
-    bank = bank_for(universe, prior, summaries, 8000)
-    ranks = score_ranks(observe(prior, bank, spectra).scores, text)["spectrum_to_text"]
-    assert np.mean(ranks.expected <= 2) > 0.7
-    assert np.median(ranks.expected) == 1.0
-
-
 def test_an_open_text_is_the_mean_over_the_classes_that_it_allows(universe, prior, seen):
     """p(spectrum | a or b) is the mean of p(spectrum | a) and p(spectrum | b) by their shares."""
     spectra, *_ = seen
@@ -263,20 +224,3 @@ def test_confidence_in_open_texts_is_justified(universe, prior, seen):
         some = (chance >= low) & (chance < high)
         error = np.sqrt(chance[some].sum()) / some.sum()
         assert right[some].mean() == pytest.approx(chance[some].mean(), abs=3 * error)
-
-
-@pytest.mark.slow
-def test_weights_of_the_bank_are_the_population(universe, prior, seen):
-    """However a bank was drawn, weighted means over it are those of the population."""
-    _, sources, _, _ = seen
-    bank = bank_for(universe, prior, universe.write_summaries(sources), 100_000)
-    weights = np.exp(bank.log_prior)
-    assert weights.sum() == pytest.approx(1.0, abs=0.15)
-    by_stratum = np.bincount(bank.stratum, weights, minlength=len(prior.share))
-    large = prior.share > 0.03
-    # A bank of 6,000 would scatter by a fifth in each stratum.
-    np.testing.assert_allclose(by_stratum[large], prior.share[large], rtol=0.25)
-    for row in np.flatnonzero(large):
-        members = bank.members(row)
-        mean = np.average(bank.log_usual[members], weights=weights[members])
-        assert mean == pytest.approx(prior.exposure[row] @ LOG_EXPOSURE, abs=0.25)
