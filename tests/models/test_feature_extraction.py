@@ -48,6 +48,16 @@ def overlap(low, high):
     ]
 
 
+def hardness_by_hand(soft, medium, hard):
+    """Three ratios and their errors from (net counts, variance) of three bands."""
+    ratios, errors = [], []
+    for x, y in ((hard, medium), (hard, soft), (medium, soft)):
+        a, b = max(x[0], 0) + 0.5, max(y[0], 0) + 0.5
+        ratios.append((a - b) / (a + b))
+        errors.append(min(1, 2 * math.sqrt(b**2 * x[1] + a**2 * y[1]) / (a + b) ** 2))
+    return ratios + errors
+
+
 def physics_by_hand(counts, exposure, background, scale):
     """Compute the docstring of the feature extractor in float64 and loops."""
 
@@ -80,12 +90,7 @@ def physics_by_hand(counts, exposure, background, scale):
     ]
     edges = [0.5 * 16 ** (k / 13) for k in range(14)]
     bands = [net_and_variance(edges[k], edges[k + 1]) for k in range(13)]
-    s, m, h = (net_and_variance(*band) for band in ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0)))
-    ratios, errors = [], []
-    for x, y in ((h, m), (h, s), (m, s)):
-        a, b = max(x[0], 0) + 0.5, max(y[0], 0) + 0.5
-        ratios.append((a - b) / (a + b))
-        errors.append(min(1, 2 * math.sqrt(b**2 * x[1] + a**2 * y[1]) / (a + b) ** 2))
+    wide = [net_and_variance(*band) for band in ((0.5, 1.2), (1.2, 2.0), (2.0, 7.0))]
     numbers = [
         math.log10((max(net, 0) + 1) / exposure),
         math.log10(total + 1),
@@ -94,8 +99,7 @@ def physics_by_hand(counts, exposure, background, scale):
         math.asinh(net / math.sqrt(variance)),
         *(band[0] / norm for band in bands),
         *(math.sqrt(band[1]) / norm for band in bands),
-        *ratios,
-        *errors,
+        *hardness_by_hand(*wide),
     ]
     return np.array(channels), np.array(numbers)
 

@@ -6,12 +6,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from test_feature_extraction import EDGES, hardness_by_hand, overlap
 
 from hf_specclip import SpecCLIPFeatureExtractor, XRaySpectrum
 from hf_specclip.models.spectrum_input_specclip import GLOBALS
 from hf_specclip.spectra import EffectiveArea
 
-EDGES = np.linspace(0.5, 8.0, 401)
 CENTRES = (EDGES[1:] + EDGES[:-1]) / 2
 NAMES = GLOBALS["flux"]
 # Areas as those of ACIS-S in 2001 and ACIS-I in 2016: contamination takes the low energies.
@@ -41,10 +41,7 @@ def by_hand(counts, exposure, background, scale, area):
     steps = [0.5 * 16 ** (k / 13) for k in range(14)]
     bands, middles = [], []
     for low, high in pairwise(steps):
-        shares = [
-            max(0.0, min(high, EDGES[i + 1]) - max(low, EDGES[i])) / (EDGES[i + 1] - EDGES[i])
-            for i in range(400)
-        ]
+        shares = overlap(low, high)
         n, b = (sum(s * x for s, x in zip(shares, xs, strict=True)) for xs in (counts, background))
         mean = sum(s * a for s, a in zip(shares, area, strict=True)) / sum(shares)
         bands.append(
@@ -72,18 +69,14 @@ def by_hand(counts, exposure, background, scale, area):
         value = sum(s * flux for s, (flux, _, _) in zip(shares, bands, strict=True))
         variance = sum(s**2 * v for s, (_, v, _) in zip(shares, bands, strict=True))
         wide.append((value * sensitivity, variance * sensitivity**2))
-    ratios, errors = [], []
-    for x, y in ((wide[2], wide[1]), (wide[2], wide[0]), (wide[1], wide[0])):
-        a, b = max(x[0], 0) + 0.5, max(y[0], 0) + 0.5
-        ratios.append((a - b) / (a + b))
-        errors.append(min(1, 2 * math.sqrt(b**2 * x[1] + a**2 * y[1]) / (a + b) ** 2))
+    ratios = [f"hard_{pair}" for pair in ("hm", "hs", "ms")]
+    names = [*ratios, *(f"{ratio}_error" for ratio in ratios)]
     return {
         "log_flux": math.log10(norm),
         "log_energy_flux": math.log10(total(middles)),
         **{f"band_fraction_{k + 1}": band[0] / norm for k, band in enumerate(bands)},
         **{f"band_fraction_error_{k + 1}": band[1] ** 0.5 / norm for k, band in enumerate(bands)},
-        **dict(zip(("hard_hm", "hard_hs", "hard_ms"), ratios, strict=True)),
-        **dict(zip(("hard_hm_error", "hard_hs_error", "hard_ms_error"), errors, strict=True)),
+        **dict(zip(names, hardness_by_hand(*wide), strict=True)),
     }
 
 
