@@ -264,9 +264,3 @@ def test_command_line(tables, tmp_path, capsys):
 )
 def test_identifiers_tell_their_kind_and_year(identifier, kind, year):
     assert identify(identifier) == (kind, year)
-
-
-def test_another_code_builds_again(tables, tmp_path, monkeypatch):
-    key = LocalTables(tables).key
-    monkeypatch.setattr("specclip_datasets.tables.builder.code_fingerprint", lambda: "other")
-    assert LocalTables(tables).key != key

@@ -49,14 +49,3 @@ def test_nan_is_refused_here_too(module):
     )
     with pytest.raises(ValueError, match="NaN"):
         module.compute()
-
-
-def test_card_has_what_a_space_needs():
-    import yaml
-
-    text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    _, head, body = text.split("---\n", 2)
-    card = yaml.safe_load(head)
-    assert {"title", "sdk", "tags", "license", "colorFrom", "colorTo"} <= set(card)
-    assert {"evaluate", "metric"} <= set(card["tags"])
-    assert "pip install" in body

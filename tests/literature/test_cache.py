@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from embeddings_server import true_vector
+from embeddings_server import DIMENSION, true_vector
 
 from hf_specclip.literature import CachedEmbedder, CacheError, EmbeddingError, default_cache_dir
 from hf_specclip.literature.embedders.cache import CACHE_FILE
@@ -23,7 +23,7 @@ ROOT = HERE.parent.parent
 class Counting:
     """An embedder that remembers what it was asked; vectors as of the test server."""
 
-    def __init__(self, name="counting", dimension=12):
+    def __init__(self, name="counting", dimension=DIMENSION):
         self.name, self.dimension, self.asked = name, dimension, []
 
     def embed(self, texts, *, progress=False):
@@ -31,7 +31,7 @@ class Counting:
         return np.stack([true_vector(text, self.dimension) for text in texts])
 
 
-def expected(texts, dimension=12):
+def expected(texts, dimension=DIMENSION):
     return np.stack([true_vector(text, dimension) for text in texts]).astype(np.float16)
 
 
@@ -64,10 +64,10 @@ def test_a_text_is_computed_once_in_a_call_and_over_calls(tmp_path):
 def test_many_texts_and_odd_ones(tmp_path):
     texts = [f"text {i}" for i in range(3000)] + ["Γ\0null", "\udcff lone surrogate", "x" * 100_000]
     inner = Counting()
-    inner.embed = lambda given, progress=False: np.ones((len(given), 12)) * len(given[0])
+    inner.embed = lambda given, progress=False: np.ones((len(given), DIMENSION)) * len(given[0])
     cached = CachedEmbedder(inner, tmp_path)
     first = cached.embed(texts)
-    assert first.shape == (3003, 12)
+    assert first.shape == (3003, DIMENSION)
     np.testing.assert_array_equal(CachedEmbedder(Counting(), tmp_path).embed(texts), first)
 
 
@@ -89,7 +89,7 @@ def test_stored_dimension_needs_no_embedder(tmp_path):
     CachedEmbedder(Counting(), tmp_path).embed(["a"])
     lazy = Counting()
     del lazy.dimension
-    assert CachedEmbedder(lazy, tmp_path).dimension == 12
+    assert CachedEmbedder(lazy, tmp_path).dimension == DIMENSION
 
 
 def test_bad_answers_are_not_stored(tmp_path):
@@ -202,7 +202,9 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(server, tmp_path):
     assert set(server.texts) == set(texts)
     # Each kill repeats at most the batch in flight.
     assert len(server.texts) - len(texts) <= 8 * len(moments)
-    assert sum(map(len, server.requests[:6])) < len(texts)  # the kills came in the middle
+    assert sum(len(body["input"]) for body in server.bodies[:6]) < len(
+        texts
+    )  # the kills came in the middle
 
 
 def test_processes_that_start_together_pay_once(server, tmp_path):

@@ -69,16 +69,7 @@ def test_bands_hold_the_counts_of_their_bins():
 def test_a_run_that_is_not_finished_is_refused(tmp_path):
     preset = tmp_path / "tiny.yaml"
     preset.write_text(TINY)
-    arguments = options().parse_args(
-        [
-            "outliers",
-            "--config",
-            str(preset),
-            "--dataset",
-            "nowhere",
-            "--output",
-            str(tmp_path / "run"),
-        ]
-    )
+    words = ["outliers", "--config", preset, "--dataset", "nowhere", "--output", tmp_path / "run"]
+    arguments = options().parse_args([str(word) for word in words])
     with pytest.raises(ValueError, match=r"has no spectrum/.*reproduce.py"):
         main(arguments, load_preset(preset))

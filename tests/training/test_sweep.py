@@ -171,11 +171,10 @@ def test_two_processes_make_the_same_table(searched):
 
 def test_the_grid_of_the_paper_reads_and_each_point_is_a_preset():
     grid = read_grid("sweep")
-    assert (min(grid["align.lr"]), max(grid["align.lr"])) == (1e-4, 1e-3)
-    assert (min(grid["model.shared_dim"]), max(grid["model.shared_dim"])) == (16, 128)
-    assert (min(grid["model.dropout"]), max(grid["model.dropout"])) == (0.1, 0.5)
-    hidden = grid["model.projection_hidden_size"]
-    assert (min(hidden), max(hidden)) == (16, 1024)
+    for name, ends in (("align.lr", (1e-4, 1e-3)), ("model.shared_dim", (16, 128)),
+                       ("model.dropout", (0.1, 0.5)),
+                       ("model.projection_hidden_size", (16, 1024))):  # fmt: skip
+        assert (min(grid[name]), max(grid[name])) == ends
     trials = plan_trials("paper", [], grid, trials=24)
     assert len({trial.name for trial in trials}) == 24
     for trial in trials:

@@ -358,15 +358,6 @@ def test_iron_lines_have_their_equivalent_width():
     assert excess * 0.01 * 1.1 == pytest.approx(0.3, rel=0.02)
 
 
-def test_temperatures_stay_inside_the_plasma_table():
-    low, high = models.plasma_temperatures()[[0, -1]]
-    for kind in source_classes.CLASSES.values():
-        for component in (kind.first, kind.second):
-            if component is not None and component.kind == source_classes.PLASMA:
-                assert low < component.shape.low
-                assert component.shape.high < high
-
-
 def test_knobs_are_checked():
     wrong = {"pairs": 0, "seed": -1, "writers": ("mute",), "faintest_counts": 0.0, "held_out": 0.5}
     for name, value in wrong.items():
