@@ -206,7 +206,6 @@ def test_only_datasets_are_replaced(folder, splits, tmp_path):
 
 
 def test_damaged_folders_are_named(folder, splits, tmp_path):
-    train = "data/train-00000-of-00001.parquet"
     with pytest.raises(DatasetFolderError, match="no folder"):
         read_dataset(tmp_path / "absent")
     with pytest.raises(DatasetFolderError, match="neither"):
@@ -215,32 +214,25 @@ def test_damaged_folders_are_named(folder, splits, tmp_path):
         load("runs/demo/dataset-with-a-typo")
     with pytest.raises(DatasetFolderError, match="no folder here, and as a dataset on the Hub"):
         load("nobody/nothing", tmp_path / "cache")
-    for number, (edit, message) in enumerate(
-        [
-            (lambda f: (f / "specclip_dataset.json").write_text("{"), "no JSON"),
-            (lambda f: (f / "specclip_dataset.json").write_text("[]"), "no JSON object"),
-            (
-                lambda f: (f / "specclip_dataset.json").write_text('{"format_version": 99}'),
-                "reads 1",
-            ),
-            (
-                lambda f: (f / "specclip_dataset.json").write_text('{"energy_edges": [2, 1]}'),
-                "equal bins",
-            ),
-            (lambda f: (f / "data" / "test-00000-of-00001.parquet").write_bytes(b"PAR1"), "loaded"),
-            (lambda f: (f / "data" / "test-00000-of-00001.parquet").unlink(), "test"),
-            (
-                lambda f: (f / "specclip_dataset.json").write_text('{"simulated": "no"}'),
-                "simulated",
-            ),
-            (lambda f: pq.write_table(splits["train"].slice(1), f / train), "incomplete"),
-        ]
+    about, test = "specclip_dataset.json", "data/test-00000-of-00001.parquet"
+    copy = tmp_path / "copy"
+    for name, content, message in (
+        (about, b"{", "no JSON"),
+        (about, b"[]", "no JSON object"),
+        (about, b'{"format_version": 99}', "reads 1"),
+        (about, b'{"energy_edges": [2, 1]}', "equal bins"),
+        (about, b'{"simulated": "no"}', "simulated"),
+        (test, b"PAR1", "loaded"),
+        (test, None, "test"),
     ):
-        copy = tmp_path / str(number)
-        shutil.copytree(folder, copy)
-        edit(copy)
+        shutil.copytree(folder, copy, dirs_exist_ok=True)
+        (copy / name).unlink() if content is None else (copy / name).write_bytes(content)
         with pytest.raises(DatasetFolderError, match=message):
             read_dataset(copy)
+    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    pq.write_table(splits["train"].slice(1), copy / "data" / "train-00000-of-00001.parquet")
+    with pytest.raises(DatasetFolderError, match="incomplete"):
+        read_dataset(copy)
 
 
 def test_spectra_of_another_length_need_their_description(splits, tmp_path):

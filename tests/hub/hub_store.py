@@ -46,12 +46,9 @@ class Blob:
 
 @dataclass
 class Commit:
-    """A state of the files, and what came before it."""
+    """A state of the files."""
 
     oid: str
-    parent: str | None
-    title: str
-    author: str
     date: str
     files: dict[str, Blob]
 
@@ -152,7 +149,7 @@ class HubStore:
             self.check_quota(repository, files.values())
         body = json.dumps([tip, title, _now(), {n: b.sha256 for n, b in sorted(files.items())}])
         oid = hashlib.sha1(body.encode()).hexdigest()
-        commit = Commit(oid, tip, title, repository.owner, _now(), files)
+        commit = Commit(oid, _now(), files)
         repository.commits[oid] = commit
         repository.branches[branch] = oid
         return commit
