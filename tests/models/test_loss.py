@@ -129,6 +129,15 @@ def test_half_precision_is_widened(dtype):
         assert loss == reference
 
 
+def test_autocast_does_not_narrow():
+    spectra, texts = (x.detach().float() for x in pair())
+    outside = info_nce_loss(spectra, texts, 14.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = info_nce_loss(spectra, texts, 14.0)
+    assert inside.dtype == torch.float32
+    assert inside == outside
+
+
 def test_extreme_similarities_stay_finite():
     spectra = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], requires_grad=True)
     texts = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
