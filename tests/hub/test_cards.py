@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 import yaml
@@ -19,7 +18,6 @@ from hf_specclip.hub.cards import (
     read_metrics,
     write_card,
 )
-from hf_specclip.hub.spaces import metric_files, package_requirements
 
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
@@ -146,12 +144,6 @@ def test_words_may_be_edited(stored_run):
     assert ModelCard(text).data.license == "mit"
 
 
-def test_an_untouched_card_gets_its_name(stored_run):
-    text, _ = make_card("moe", stored_run / "moe", "ada/experts")
-    assert 'from_pretrained("ada/experts")' in text
-    assert "this folder" not in text
-
-
 def test_paths_of_the_machine_stay_at_home(stored_run, metrics):
     metrics["dataset"] = "/home/somebody/sky"
     metrics["command"] = (
@@ -226,18 +218,3 @@ def test_a_dataset_without_a_card_gets_one(tmp_path):
     shutil.rmtree(tmp_path / "data")
     with pytest.raises(PublishError, match="name the files by their splits"):
         dataset_card(tmp_path, "ada/sky")
-
-
-def test_requirements_of_a_space_are_those_of_the_package():
-    core, app = package_requirements(""), package_requirements("app")
-    assert any(line.startswith("transformers>=") for line in core)
-    assert not any(line.startswith("matplotlib") for line in core)
-    assert any(line.startswith("matplotlib>=") for line in app)
-    assert not any(line.startswith("hf-specclip") for line in app)
-
-
-def test_a_metric_gets_the_name_of_its_repository(tmp_path):
-    files = metric_files(Path("specclip_retrieval"), "ada/recall")
-    assert set(files) == {"README.md", "recall.py", "requirements.txt"}
-    with pytest.raises(PublishError, match="no metric"):
-        metric_files(tmp_path / "nothing", "ada/recall")

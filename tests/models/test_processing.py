@@ -20,15 +20,6 @@ def with_tokenizer(extractor, tiny_bert):
     return SpecCLIPProcessor(extractor, AutoTokenizer.from_pretrained(tiny_bert))
 
 
-def test_spectra_are_the_feature_extractors(extractor):
-    processor = SpecCLIPProcessor(extractor)
-    expected = extractor(COUNTS, exposure=[1.0, 2.0], return_tensors="pt")
-    found = processor(COUNTS, exposure=[1.0, 2.0])
-    assert set(found) == set(expected)
-    for name in expected:
-        assert torch.equal(found[name], expected[name])
-
-
 def test_summaries_become_tokens(with_tokenizer):
     summaries = [
         {"identity": "a black hole", "spectrum": "soft", "context": None},

@@ -47,17 +47,6 @@ def test_every_model_is_a_row_with_chance_and_the_ideal_observer(measured, tmp_p
     assert "exact likelihood" in text
 
 
-def test_without_an_ideal_observer_none_is_mentioned(measured, tmp_path):
-    models, curves = measured
-    one = {direction: {"paper": found["paper"]} for direction, found in curves.items()}
-    sections = retrieval_sections(
-        {"paper": models["paper"]}, one, tmp_path, simulated=False, split="validation"
-    )
-    assert "ideal observer" not in str(sections)
-    assert "simulated" not in str(sections)
-    assert "`validation` split" in sections[0].blocks[0].text
-
-
 def test_figures_consistent_with_chance_are_named(tmp_path):
     random = np.random.default_rng(1)
     figures = evaluate_retrieval(
