@@ -5,7 +5,6 @@ import os
 import pytest
 import torch
 
-from specclip_training.engine import checkpoint
 from specclip_training.engine.checkpoint import CheckpointError, CheckpointFolder, TrainingState
 
 IDENTITY = {"seed": 0, "align": {"lr": 1e-3, "ks": (1, 5)}}
@@ -68,19 +67,3 @@ def test_a_failed_write_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert folder.latest().step == 1
     assert not list(tmp_path.glob(".partial-*"))
-
-
-def test_fingerprints_tell_values_shapes_and_types_apart():
-    base = {"a": torch.zeros(2, 3)}
-    prints = {
-        checkpoint.fingerprint(tensors)
-        for tensors in (
-            base,
-            {"b": torch.zeros(2, 3)},
-            {"a": torch.zeros(3, 2)},
-            {"a": torch.zeros(2, 3, dtype=torch.int32)},
-            {"a": torch.tensor([[0.0, 0, 0], [0, 0, 1]])},
-        )
-    }
-    assert len(prints) == 5
-    assert checkpoint.fingerprint({"a": torch.zeros(2, 3)}) == checkpoint.fingerprint(base)
