@@ -6,7 +6,6 @@ import pytest
 from hf_specclip.evaluation.latent import correlate
 from hf_specclip.evaluation.latent_plots import (
     plot_correlations,
-    plot_map_classes,
 )
 from hf_specclip.search.map import map_points, sample_rows
 
@@ -62,15 +61,3 @@ def test_heat_map_shows_the_coefficients_with_a_ring_on_the_best(clusters, tmp_p
     assert f"{found.mean['value']:.2f}" in panel.get_title(loc="left")
     with pytest.raises(ValueError, match="same variables"):
         plot_correlations({})
-
-
-def test_classes_have_a_colour_each_and_rare_ones_share_grey(clusters, tmp_path):
-    points, labels = clusters
-    names = np.array(["a", "b", "c"], dtype=object)[labels]
-    names[0], names[1] = None, "rare"
-    figure = plot_map_classes(points[:, :2], names, tmp_path / "c.png", most=3)
-    grey, *dots = figure.axes[0].collections
-    assert len(grey.get_offsets()) == 2
-    assert sorted(len(d.get_offsets()) for d in dots) == [28, 30, 30]
-    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert legend == ["b (30)", "c (30)", "a (28)"]
