@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPModel
-from hf_specclip.literature.quantities import QUANTITY_WIDTH
+from hf_specclip.literature import SENTENCE_NUMBERS
 from hf_specclip.search.vocabulary import words_of
 
 
@@ -27,7 +27,7 @@ class StubEmbedder:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def tiny_model(reads="sentences", numbers=QUANTITY_WIDTH):
+def tiny_model(reads="sentences", numbers=SENTENCE_NUMBERS):
     """Build an untrained model of a shared space of 8 dimensions."""
     torch.manual_seed(0)
     config = SpecCLIPConfig(

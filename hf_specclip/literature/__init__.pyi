@@ -17,6 +17,7 @@ from .sections import SECTIONS as SECTIONS
 from .sections import embed_summaries as embed_summaries
 from .sections import section_mask as section_mask
 from .sentence_sets import MAX_SENTENCES as MAX_SENTENCES
+from .sentence_sets import SENTENCE_NUMBERS as SENTENCE_NUMBERS
 from .sentence_sets import SentenceSets as SentenceSets
 from .sentence_sets import embed_sentences as embed_sentences
 from .sentence_sets import summary_sentences as summary_sentences

@@ -56,8 +56,10 @@ _THINGS = {kind: _compile(pattern) for kind, pattern in _TABLES["things"].items(
 _KELVIN = 8.61733e-8  # keV
 # Units that need a name or a thing beside the number, and the kind they may state.
 _DIMENSIONS = {"energy": "temperature", "length": "distance", "time": "period"}
+# Kinds without a unit, and of these the linear ones.
+_UNITLESS = ("photon_index", "redshift", "abundance", "hardness")
+_LINEAR = ("photon_index", "hardness")
 # Kinds that may be stated without a unit, and those that may in powers of ten.
-_UNITLESS = ("photon_index", "redshift", "abundance")
 _BARE = {kind: _NAMED[kind] for kind in _UNITLESS} | {
     kind: _compile(rf"(?P<name>{name}){{filler}}") for kind, name in _TABLES["bare"].items()
 }
@@ -110,7 +112,7 @@ def find_quantities(text: str) -> list[Quantity]:
     Returns:
         Quantities of `KINDS`: flux erg/cm²/s, luminosity erg/s, column cm⁻², temperature keV,
         photon_index, redshift, distance pc, abundance (solar), counts, count_rate counts/s,
-        mass (solar), period s.
+        mass (solar), period s, hardness.
 
     Examples:
         >>> [(q.kind, q.low, q.high) for q in find_quantities("Γ = 1.8 ± 0.1 and kT < 0.5 keV")]
@@ -269,8 +271,11 @@ def _interpret(
         low, high, value = number.low, number.high, number.value
         if is_upper and previous and plain[previous.stop : start].strip() == "<":
             low, value, is_upper, start = previous.value, math.nan, False, previous.start
+        sign = -1.0 if before.rstrip().endswith("-") else 1.0
+        if kind == "hardness" and sign < 0:
+            value = -value
+            low, high = sorted((-low, high if math.isnan(value) else -high))
         if logged:
-            sign = -1.0 if before.rstrip().endswith("-") else 1.0
             low, high = sorted(_power(sign * end) for end in (low, high))
             value = math.nan if math.isnan(value) else _power(sign * value)
         factor = logged or number.factor
@@ -356,10 +361,10 @@ def _numbers(quantity: Quantity) -> tuple[float, ...]:
 
 
 def scaled(kind: str, value: float) -> float:
-    """Scale a value to order 1: logarithm (photon index: itself; redshift: of 1 + z) less a typical
-    one, over its spread."""
+    """Scale a value to order 1: logarithm (photon index and hardness: itself; redshift: of 1 + z)
+    less a typical one, over its spread."""
     _, _, centre, spread = _LIMITS[kind]
-    if kind == "photon_index":
+    if kind in _LINEAR:
         return (value - centre) / spread
     return (math.log10(value + (kind == "redshift")) - centre) / spread
 

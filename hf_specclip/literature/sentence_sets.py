@@ -9,14 +9,18 @@ from itertools import chain
 import numpy as np
 
 from .embedders.base import TextEmbedder
-from .quantities import quantity_numbers
+from .quantities import QUANTITY_WIDTH, quantity_numbers
 from .sections import SECTIONS, section_mask
 from .sentences import split_sentences
+from .source_names import names_source
 
 # Sentences read of a text; later ones are dropped.
 MAX_SENTENCES = 64
 # Key of a text without sections, such as an abstract or a question.
 UNSPECIFIED = "text"
+# Numbers of a sentence: its quantities, 1 where it names the source that the text is of, and 1
+# where the text names it in several sentences, so that the others may be about other sources.
+SENTENCE_NUMBERS = QUANTITY_WIDTH + 2
 # Texts averaged and sentences embedded at a time, to bound memory.
 _CHUNK, _AT_ONCE = 4096, 1 << 16
 
@@ -32,6 +36,7 @@ class SentenceSets:
         sections: (k,) int8, section of each entry; `n_sections` where it is unspecified.
         offsets: (n + 1,) int64; text i has the entries `offsets[i]:offsets[i + 1]`.
         n_sections: number of named sections.
+        named: (k,) bool, True for an entry that names the source of its text; None for none.
     """
 
     vectors: np.ndarray
@@ -40,6 +45,7 @@ class SentenceSets:
     sections: np.ndarray
     offsets: np.ndarray
     n_sections: int = len(SECTIONS)
+    named: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -48,6 +54,11 @@ class SentenceSets:
     def lengths(self) -> np.ndarray:
         """Number of sentences of each text, (n,) int64."""
         return np.diff(self.offsets)
+
+    @property
+    def numbers_dim(self) -> int:
+        """Numbers of each sentence in `batch`: 0 where the quantities are left out."""
+        return self.numbers.shape[1] and self.numbers.shape[1] + 2
 
     def take(self, rows: Sequence[int] | np.ndarray) -> SentenceSets:
         """Select texts by their numbers or a bool mask, with only the sentences they hold."""
@@ -61,6 +72,7 @@ class SentenceSets:
             self.sections[entries],
             np.concatenate([[0], np.cumsum(self.lengths[rows])]),
             self.n_sections,
+            None if self.named is None else self.named[entries],
         )
 
     def batch(
@@ -77,23 +89,26 @@ class SentenceSets:
             unlabelled: (B,) bool; the sections of these texts become unspecified.
 
         Returns:
-            `sentence_embeds` (B, S, d) float32, `sentence_numbers` (B, S, Q) float32,
-            `sentence_sections` (B, S) int64 and `sentence_mask` (B, S) bool; zeros where the mask
+            `sentence_embeds` (B, S, d) float32, `sentence_numbers` (B, S, Q + 1) float32, the
+            last of them 1 for a sentence that names the source, `sentence_sections` (B, S) int64 and `sentence_mask` (B, S) bool; zeros where the mask
             is False.
         """
         rows = np.asarray(rows, np.int64)
         entries, owner = self._entries(rows), np.repeat(np.arange(len(rows)), self.lengths[rows])
+        named = np.zeros(len(entries), bool) if self.named is None else self.named[entries]
+        several = (np.bincount(owner[named], minlength=len(rows)) > 1)[owner]
         if keep is not None:
-            entries, owner = entries[keep], owner[keep]
+            entries, owner, named, several = (v[keep] for v in (entries, owner, named, several))
         count = np.bincount(owner, minlength=len(rows))
         column = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
         shape = (len(rows), max(1, int(count.max(initial=0))))
         ids, sections = self.ids[entries], self.sections[entries].astype(np.int64)
         if unlabelled is not None:
             sections[np.asarray(unlabelled, bool)[owner]] = self.n_sections
+        numbers = np.column_stack([self.numbers[ids], named, several])[:, : self.numbers_dim]
         values = {
             "sentence_embeds": self.vectors[ids].astype(np.float32),
-            "sentence_numbers": self.numbers[ids],
+            "sentence_numbers": numbers.astype(np.float32),
             "sentence_sections": sections,
             "sentence_mask": np.ones(len(ids), bool),
         }
@@ -106,10 +121,10 @@ class SentenceSets:
         """Average vectors and numbers over the sentences of each text.
 
         Returns:
-            (n, d + Q) float32; zeros for a text without sentences.
+            (n, d + Q + 2) float32; zeros for a text without sentences.
         """
         width = self.vectors.shape[1]
-        result = np.zeros((len(self), width + self.numbers.shape[1]), np.float32)
+        result = np.zeros((len(self), width + self.numbers_dim), np.float32)
         for start in range(0, len(self), _CHUNK):
             batch = self.batch(np.arange(start, min(start + _CHUNK, len(self))))
             count = np.maximum(batch["sentence_mask"].sum(1), 1)[:, None]
@@ -151,6 +166,7 @@ def embed_sentences(
     embedder: TextEmbedder,
     *,
     sections: Sequence[str] = SECTIONS,
+    names: Sequence[Sequence[str]] | None = None,
     progress: bool = False,
 ) -> SentenceSets:
     """Split texts into sentences and embed each distinct sentence once.
@@ -159,6 +175,7 @@ def embed_sentences(
         summaries: mappings from `sections`, or from `"text"` (no section), to text or None.
         embedder: see `get_embedder`.
         sections: names of the sections.
+        names: of the source of each text, to mark the sentences that name it.
         progress: show a progress bar.
 
     Returns:
@@ -178,8 +195,13 @@ def embed_sentences(
         [(number.setdefault(sentence, len(number)), section) for sentence, section in split]
         for split in (summary_sentences(summary, sections) for summary in summaries)
     ]
-    ids, labels = np.array([*chain(*entries)], np.int32).reshape(-1, 2).T
     sentences = list(number)
+    named = [
+        mark
+        for split, own in zip(entries, names or [[]] * len(entries), strict=True)
+        for mark in names_source([sentences[number] for number, _ in split], own)
+    ]
+    ids, labels = np.array([*chain(*entries)], np.int32).reshape(-1, 2).T
     vectors = np.zeros((len(sentences), embedder.dimension), np.float16)
     for start in range(0, len(sentences), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
@@ -191,7 +213,14 @@ def embed_sentences(
         labels.astype(np.int8),
         np.cumsum([0, *map(len, entries)], dtype=np.int64),
         len(sections),
+        np.array(named, bool),
     )
 
 
-__all__ = ["MAX_SENTENCES", "SentenceSets", "embed_sentences", "summary_sentences"]
+__all__ = [
+    "MAX_SENTENCES",
+    "SENTENCE_NUMBERS",
+    "SentenceSets",
+    "embed_sentences",
+    "summary_sentences",
+]

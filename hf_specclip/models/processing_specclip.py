@@ -146,12 +146,12 @@ class SpecCLIPProcessor(CheckedLoading, ProcessorMixin):
         longest = max(1, max(map(len, rows), default=1))
         mask = np.zeros((len(rows), longest), dtype=bool)
         sections = np.full(mask.shape, len(self.sections), dtype=np.int64)
-        numbers = np.zeros((*mask.shape, literature.QUANTITY_WIDTH), dtype=np.float32)
+        numbers = np.zeros((*mask.shape, literature.SENTENCE_NUMBERS), dtype=np.float32)
         for row, sentences in enumerate(rows):
             if n := len(sentences):
                 mask[row, :n] = True
                 sections[row, :n] = [index for _, index in sentences]
-                numbers[row, :n] = literature.quantity_numbers([each for each, _ in sentences])
+                numbers[row, :n, :-2] = literature.quantity_numbers([each for each, _ in sentences])
         parts = [[s for s, _ in row] + [""] * (longest - len(row)) for row in rows]
         return {
             **self._encode(parts, max_length),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hf_specclip.literature import QUANTITY_WIDTH, SentenceSets, embed_sentences
+from hf_specclip.literature import SENTENCE_NUMBERS, SentenceSets, embed_sentences
 from hf_specclip.literature.sentence_sets import MAX_SENTENCES
 
 SUMMARIES = [
@@ -52,7 +52,7 @@ def test_a_batch_is_padded_to_its_longest_text(sets):
     batch = sets.batch([3, 0, 2])
     assert batch["sentence_mask"].sum(axis=1).tolist() == [2, 3, 0]
     assert batch["sentence_embeds"].shape == (3, 3, 2)
-    assert batch["sentence_numbers"].shape == (3, 3, QUANTITY_WIDTH)
+    assert batch["sentence_numbers"].shape == (3, 3, SENTENCE_NUMBERS)
     assert batch["sentence_embeds"][1, :, 0].tolist() == [9, 11, 8]
     assert batch["sentence_sections"][0].tolist() == [1, 1, 0]
     assert not batch["sentence_embeds"][~batch["sentence_mask"]].any()
@@ -74,10 +74,10 @@ def test_texts_are_selected_with_their_sentences_alone(sets):
 
 def test_features_are_means_over_the_sentences(sets):
     features = sets.features()
-    assert (features.shape, features.dtype) == ((4, 2 + QUANTITY_WIDTH), np.float32)
+    assert (features.shape, features.dtype) == ((4, 2 + SENTENCE_NUMBERS), np.float32)
     assert features[0, 0] == pytest.approx((9 + 11 + 8) / 3)
     assert not features[2].any()
-    np.testing.assert_allclose(features[0, 2:], sets.numbers[:3].mean(axis=0))
+    np.testing.assert_allclose(features[0, 2:-2], sets.numbers[:3].mean(axis=0))
 
 
 def test_a_section_may_be_called_text():
@@ -90,4 +90,13 @@ def test_long_texts_end_at_a_limit_and_no_text_is_no_problem():
     assert embed_sentences([{"text": long}], Lengths()).lengths.tolist() == [MAX_SENTENCES]
     nothing = embed_sentences([{}, {"text": None}], Lengths())
     assert nothing.batch([0, 1])["sentence_mask"].tolist() == [[False], [False]]
-    assert nothing.features().shape == (2, 2 + QUANTITY_WIDTH)
+    assert nothing.features().shape == (2, 2 + SENTENCE_NUMBERS)
+
+
+def test_sentences_that_name_the_source_are_marked():
+    text = "Our survey has 80 sources. J0642+4904 is hard, as is CXO J1844−3523. 3C 273 is bright."
+    names = [["2CXO J064225.1+490403"], ["2CXO J184401.2-352311", "3C 273"], []]
+    sets = embed_sentences([{"text": text}] * 3, Lengths(), names=names)
+    marks = sets.take([1, 2, 0]).batch([0, 1, 2])["sentence_numbers"][..., -2:]
+    assert marks[..., 0].tolist() == [[0, 1, 1], [0, 0, 0], [0, 1, 0]]
+    assert marks[..., 1].tolist() == [[1, 1, 1], [0, 0, 0], [0, 0, 0]]  # one names it twice

@@ -8,7 +8,7 @@ from datasets import Dataset, DatasetDict
 from tiny_dataset import SIZES, TEXT_DIM, make_dataset, rows
 
 import specclip_datasets
-from hf_specclip.literature.quantities import QUANTITY_WIDTH
+from hf_specclip.literature import SENTENCE_NUMBERS
 from specclip_datasets.info import SpecCLIPDatasetInfo
 from specclip_training.data.pairs import (
     TrainingDataError,
@@ -106,7 +106,7 @@ def test_sentences_are_embedded_anew(tiny_dataset, tmp_path, counting):
     assert "text_embedding of the dataset is ignored" in describe_texts(pairs)[1]
     known = pairs.texts.section_mask.sum(axis=1)
     assert np.array_equal(pairs.texts.sentences.lengths, known)  # a section is one sentence here
-    assert pairs.texts.features(np.arange(3)).shape == (3, TEXT_DIM + QUANTITY_WIDTH)
+    assert pairs.texts.features(np.arange(3)).shape == (3, TEXT_DIM + SENTENCE_NUMBERS)
 
 
 def test_rows_by_writer(pairs):

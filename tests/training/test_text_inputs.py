@@ -10,6 +10,7 @@ from specclip_training.engine.presets import AlignSettings
 from specclip_training.stages.text_inputs import augmented_inputs, hide_sections, text_inputs
 
 ROWS = np.arange(40) % 8
+KNOWN = np.arange(8)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def shown(inputs) -> list[set]:
 
 
 def test_without_dropout_a_text_is_whole(texts):
-    inputs = augmented_inputs(texts, ROWS, AlignSettings(), Draws(0, "align", 0))
+    inputs = augmented_inputs(texts, ROWS, AlignSettings(), Draws(0, "align", 0), KNOWN)
     for name, values in text_inputs(texts, ROWS).items():
         assert values.equal(inputs[name]), name
 
@@ -46,7 +47,7 @@ def test_a_text_is_shown_as_one_to_all_but_one_of_its_sentences(texts):
     settings, whole = AlignSettings(sentence_dropout=1.0), shown(text_inputs(texts, ROWS))
     sizes = {n: set() for n in range(1, 9)}
     for step in range(50):
-        subsets = shown(augmented_inputs(texts, ROWS, settings, Draws(0, "align", step)))
+        subsets = shown(augmented_inputs(texts, ROWS, settings, Draws(0, "align", step), KNOWN))
         for subset, every in zip(subsets, whole, strict=True):
             assert subset <= every
             sizes[len(every)].add(len(subset))
@@ -55,7 +56,7 @@ def test_a_text_is_shown_as_one_to_all_but_one_of_its_sentences(texts):
 
 def test_whole_sections_are_hidden_and_one_stays(texts):
     settings = AlignSettings(section_dropout=0.9)
-    inputs = augmented_inputs(texts, ROWS, settings, Draws(0, "align", 0))
+    inputs = augmented_inputs(texts, ROWS, settings, Draws(0, "align", 0), KNOWN)
     whole = text_inputs(texts, ROWS)
     for row in range(len(ROWS)):
         sections, mask = inputs["sentence_sections"][row], inputs["sentence_mask"][row]
@@ -67,7 +68,7 @@ def test_whole_sections_are_hidden_and_one_stays(texts):
 
 def test_the_sections_of_some_texts_are_not_told(texts):
     settings = AlignSettings(unlabelled=0.5)
-    inputs = augmented_inputs(texts, ROWS, settings, Draws(0, "align", 0))
+    inputs = augmented_inputs(texts, ROWS, settings, Draws(0, "align", 0), KNOWN)
     told = [
         bool((sections[mask] < 3).any())
         for sections, mask, row in zip(
@@ -79,12 +80,31 @@ def test_the_sections_of_some_texts_are_not_told(texts):
 
 
 def test_a_row_has_the_same_subset_on_any_number_of_processes(texts):
-    settings = AlignSettings(sentence_dropout=0.7, section_dropout=0.3, unlabelled=0.3)
-    one = shown(augmented_inputs(texts, ROWS, settings, Draws(1, "align", 5)))
-    second = shown(augmented_inputs(texts, ROWS[17:], settings, Draws(1, "align", 5, first=17)))
+    settings = AlignSettings(sentence_dropout=0.7, section_dropout=0.3, other_sentences=0.5)
+    one = shown(augmented_inputs(texts, ROWS, settings, Draws(1, "align", 5), KNOWN))
+    later = Draws(1, "align", 5, first=17)
+    second = shown(augmented_inputs(texts, ROWS[17:], settings, later, KNOWN))
     assert one[17:] == second
-    other_step = shown(augmented_inputs(texts, ROWS, settings, Draws(1, "align", 6)))
+    other_step = shown(augmented_inputs(texts, ROWS, settings, Draws(1, "align", 6), KNOWN))
     assert one != other_step
+
+
+def test_sentences_of_other_texts_are_added(texts):
+    known, whole = np.array([6, 7]), shown(text_inputs(texts, ROWS))
+    others = set().union(*shown(text_inputs(texts, known)))
+    settings = AlignSettings(other_sentences=0.5)
+    inputs = augmented_inputs(texts, ROWS, settings, Draws(2, "align", 0), known)
+    added = [row - own for row, own in zip(shown(inputs), whole, strict=True)]
+    assert set().union(*added) <= others
+    assert {len(sentences) for sentences in added} >= {0, 3, 5}
+    assert 0 < sum(map(bool, added)) < len(ROWS)
+    width = text_inputs(texts, ROWS)["sentence_mask"].shape[1]
+    for row, mask, more in zip(
+        inputs["sentence_numbers"], inputs["sentence_mask"], added, strict=True
+    ):
+        marks, there = row[:, -2:], mask[:width]
+        assert (marks[:width][there] == bool(more)).all()
+        assert (marks[width:][mask[width:]][:, 0] == 0).all()
 
 
 def test_hidden_sections_of_a_joined_text(texts):

@@ -129,7 +129,7 @@ class Texts:
         """Return a hash of the vectors that the model reads."""
         arrays = [self.embeddings]
         if self.sentences is not None:
-            names = ("vectors", "numbers", "ids", "sections", "offsets")
+            names = ("vectors", "numbers", "ids", "sections", "offsets", "named")
             arrays = [getattr(self.sentences, name) for name in names]
         digest = hashlib.sha256()
         for array in arrays:
@@ -303,7 +303,8 @@ def embed_texts(
     if as_sections:
         texts.embeddings = embed_summaries(summaries, source, **options)
     else:
-        texts.sentences = embed_sentences(summaries, source, **options)
+        names = [entry["source_names"] for entry in texts.entries]
+        texts.sentences = embed_sentences(summaries, source, names=names, **options)
         if not settings.quantities:
             texts.sentences.numbers = texts.sentences.numbers[:, :0]
     texts.model = source.name

@@ -192,6 +192,8 @@ class AlignSettings(StageSettings):
         section_dropout: chance that a section of a text is hidden from a step; at least one stays.
         sentence_dropout: chance that a text of n sentences is shown as 1 to n − 1 of them.
         unlabelled: chance that the sections of a text's sentences are not told.
+        other_sentences: chance that sentences of another text are added, and a text's own marked
+            as naming the source.
         criterion: figure of `validation` that picks the best weights: the contrastive `loss`, or
             one of spectrum-to-text retrieval.
     """
@@ -201,6 +203,7 @@ class AlignSettings(StageSettings):
     section_dropout: Dropout = 0.0
     sentence_dropout: Chance = 0.0
     unlabelled: Chance = 0.0
+    other_sentences: Chance = 0.0
     criterion: Literal[
         "loss", "mean_log_rank", "median_rank_fraction", "recall@1%", "recall@5%"
     ] = "loss"

@@ -116,7 +116,7 @@ class AlignTask:
             spectra = thin(split.spectra(rows), self.settings.thinning, draws)
             inputs = dict(self.extractor(spectra, return_tensors="pt"))
         ids = split.text_ids[rows]
-        texts = augmented_inputs(self.pairs.texts, ids, self.settings, draws)
+        texts = augmented_inputs(self.pairs.texts, ids, self.settings, draws, split.text_ids)
         return {**inputs, **texts, "text_ids": torch.from_numpy(ids)}
 
     def validate(self, accelerator: Accelerator) -> dict[str, float]:
@@ -337,7 +337,7 @@ def _text_config(preset: Preset, pairs: PairData) -> dict[str, Any]:
     return {
         **config,
         "embedding_dim": texts.sentences.vectors.shape[1],
-        "numbers_dim": texts.sentences.numbers.shape[1],
+        "numbers_dim": texts.sentences.numbers_dim,
         "hidden_size": settings.text_hidden_size,
         "num_attention_heads": settings.text_heads,
         "dropout": dropout,

@@ -16,7 +16,9 @@ TEXT_INPUTS = (
     "sentence_embeds", "sentence_numbers", "sentence_sections", "sentence_mask",
 )  # fmt: skip
 # Each augmentation has random numbers of its own (`Draws.uniform`).
-_SECTIONS, _SUBSETS, _ORDER, _LABELS = range(4)
+_SECTIONS, _SUBSETS, _ORDER, _LABELS, _OTHERS = range(5)
+# Sentences of another text that are added at most.
+_MOST_ADDED = 6
 
 
 def text_inputs(texts: Texts, rows: np.ndarray) -> dict[str, torch.Tensor]:
@@ -34,23 +36,28 @@ def text_inputs(texts: Texts, rows: np.ndarray) -> dict[str, torch.Tensor]:
 
 
 def augmented_inputs(
-    texts: Texts, rows: np.ndarray, settings: AlignSettings, draws: Draws
+    texts: Texts, rows: np.ndarray, settings: AlignSettings, draws: Draws, known: np.ndarray
 ) -> dict[str, torch.Tensor]:
     """Make the inputs of some texts for a training step; see `text_inputs`.
 
     Where the model reads sections, `section_dropout` hides some. Where it reads sentences, a text
     first loses sections that way, then with the chance `sentence_dropout` all but 1 to n − 1 of the
     n sentences left, and with the chance `unlabelled` it is not told their sections. One section
-    or sentence always stays.
+    or sentence always stays. With the chance `other_sentences` a text is shown as one about many
+    sources: each of its sentences counts as naming the source, and 1 to 6 of another text do not.
 
     Args:
         texts: embedded.
         rows: of the texts, (B,).
         settings: chances of each.
         draws: of the step.
+        known: texts to take other sentences from, (k,).
     """
     if texts.sentences is not None:
-        return _tensors(_subsets(texts.sentences, rows, settings, draws))
+        inputs = _subsets(texts.sentences, rows, settings, draws)
+        if settings.other_sentences:
+            inputs = _among_others(inputs, texts.sentences, known, settings.other_sentences, draws)
+        return _tensors(inputs)
     mask = hide_sections(texts.section_mask[rows], settings.section_dropout, draws)
     return _tensors({"text_embeds": texts.embeddings[rows], "section_mask": mask})
 
@@ -94,6 +101,28 @@ def _subsets(
     keep &= place < size[:, None]
     unlabelled = draws.uniform(len(rows), 1, use=_LABELS)[:, 0] < settings.unlabelled
     return texts.batch(rows, keep[present], unlabelled)
+
+
+def _among_others(
+    inputs: dict[str, np.ndarray],
+    texts: SentenceSets,
+    known: np.ndarray,
+    chance: float,
+    draws: Draws,
+) -> dict[str, np.ndarray]:
+    """Add up to `_MOST_ADDED` sentences of another text to some texts, and mark their own."""
+    chances = draws.uniform(len(inputs["sentence_mask"]), 3, use=_OTHERS)
+    chosen = chances[:, 0] < chance
+    size = np.where(chosen, 1 + np.floor(chances[:, 1] * _MOST_ADDED), 0)
+    rows = known[np.floor(chances[:, 2] * len(known)).astype(np.int64)]
+    place = np.concatenate([np.arange(length) for length in texts.lengths[rows]])
+    added = texts.batch(rows, place < np.repeat(size, texts.lengths[rows]))
+    if texts.numbers_dim:
+        inputs["sentence_numbers"][chosen, :, -2:] = 1.0
+        added["sentence_numbers"][..., -2:] = (0.0, 1.0)
+    result = {key: np.concatenate([v, added[key]], axis=1) for key, v in inputs.items()}
+    result["sentence_numbers"][~result["sentence_mask"]] = 0.0
+    return result
 
 
 def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
