@@ -90,8 +90,8 @@ class SentenceSets:
 
         Returns:
             `sentence_embeds` (B, S, d) float32, `sentence_numbers` (B, S, Q + 1) float32, the
-            last of them 1 for a sentence that names the source, `sentence_sections` (B, S) int64 and `sentence_mask` (B, S) bool; zeros where the mask
-            is False.
+            last of them 1 for a sentence that names the source, `sentence_sections` (B, S) int64
+            and `sentence_mask` (B, S) bool; zeros where the mask is False.
         """
         rows = np.asarray(rows, np.int64)
         entries, owner = self._entries(rows), np.repeat(np.arange(len(rows)), self.lengths[rows])
