@@ -89,9 +89,10 @@ class SentenceSets:
             unlabelled: (B,) bool; the sections of these texts become unspecified.
 
         Returns:
-            `sentence_embeds` (B, S, d) float32, `sentence_numbers` (B, S, Q + 1) float32, the
-            last of them 1 for a sentence that names the source, `sentence_sections` (B, S) int64
-            and `sentence_mask` (B, S) bool; zeros where the mask is False.
+            `sentence_embeds` (B, S, d) float32, `sentence_numbers` (B, S, Q + 2) float32 (the last
+            two: 1 for a sentence that names the source, 1 for each of a text that does so in
+            several), `sentence_sections` (B, S) int64 and `sentence_mask` (B, S) bool; zeros where
+            the mask is False.
         """
         rows = np.asarray(rows, np.int64)
         entries, owner = self._entries(rows), np.repeat(np.arange(len(rows)), self.lengths[rows])

@@ -90,15 +90,16 @@ def test_a_row_has_the_same_subset_on_any_number_of_processes(texts):
 
 
 def test_sentences_of_other_texts_are_added(texts):
-    known, whole = np.array([6, 7]), shown(text_inputs(texts, ROWS))
+    rows, known = np.arange(36) % 6, np.array([6, 7])
+    whole = shown(text_inputs(texts, rows))
     others = set().union(*shown(text_inputs(texts, known)))
     settings = AlignSettings(other_sentences=0.5)
-    inputs = augmented_inputs(texts, ROWS, settings, Draws(2, "align", 0), known)
+    inputs = augmented_inputs(texts, rows, settings, Draws(2, "align", 0), known)
     added = [row - own for row, own in zip(shown(inputs), whole, strict=True)]
     assert set().union(*added) <= others
     assert {len(sentences) for sentences in added} >= {0, 3, 5}
-    assert 0 < sum(map(bool, added)) < len(ROWS)
-    width = text_inputs(texts, ROWS)["sentence_mask"].shape[1]
+    assert 0 < sum(map(bool, added)) < len(rows)
+    width = text_inputs(texts, rows)["sentence_mask"].shape[1]
     for row, mask, more in zip(
         inputs["sentence_numbers"], inputs["sentence_mask"], added, strict=True
     ):
