@@ -76,8 +76,9 @@ _DESIGNATIONS = tuple(
 _WORD = re.compile(r"[^\W_]+")
 # A word that more of the texts use tells no source from another.
 _COMMON = 0.5
-# Ranges meant by a bare value: ± of a photon index, factors of the others.
-_INDEX_ERROR, _TEMPERATURE_FACTOR, _FACTOR = 0.2, 1.5, 2.0
+# Ranges meant by a bare value: ± of linear quantities, factors of the others.
+_ERRORS = {"photon_index": 0.2, "hardness": 0.1}
+_TEMPERATURE_FACTOR, _FACTOR = 1.5, 2.0
 _BLACK_BODY = re.compile(r"black[\s-]?bod|\bBB\b|surface|dis[ck]\b", re.IGNORECASE)
 _BREMSSTRAHLUNG = re.compile(r"brems", re.IGNORECASE)
 _NH_UNIT = 1e20
@@ -302,6 +303,7 @@ def _conditions(
             "column": nh,
             "temperature": temperatures.get(id(quantity), ""),
             "counts": "counts",
+            "hardness": "hard_hs",
         }.get(quantity.kind, quantity.kind)
         if name in _FILTERED and (variables is None or name in variables):
             conditions.append(Condition(name, *_range(quantity)))
@@ -326,8 +328,8 @@ def _range(quantity: Quantity) -> tuple[float, float]:
     """Return the range meant, in the unit of the catalogue; a bare value is widened."""
     low, high = quantity.low, quantity.high
     if low == high:
-        if quantity.kind == "photon_index":
-            low, high = low - _INDEX_ERROR, high + _INDEX_ERROR
+        if error := _ERRORS.get(quantity.kind):
+            low, high = low - error, high + error
         else:
             factor = _TEMPERATURE_FACTOR if quantity.kind == "temperature" else _FACTOR
             low, high = low / factor, high * factor

@@ -42,6 +42,8 @@ def test_a_kind_that_says_where_a_source_is_is_not_asked_for(vocabulary):
     ("text", "condition"),
     [
         ("photon index 2.1", Condition("powlaw_gamma", 1.9, 2.3)),
+        ("HR > -0.3", Condition("hard_hs", -0.3, INF)),
+        ("a hardness ratio of 0.5", Condition("hard_hs", 0.4, 0.6)),
         ("a column density of 4e21 cm^-2", Condition("powlaw_nh", 20, 80)),
         ("thermal plasma, kT = 0.6 keV", Condition("apec_kt", 0.4, 0.9)),
         ("a black body with kT = 0.6 keV", Condition("bb_kt", 0.4, 0.9)),
