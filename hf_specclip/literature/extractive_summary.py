@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from .sentences import split_sentences
 from .source_classes import FAMILIES, class_names, find_class, with_article
+from .source_names import names_any, squeezed
 
 MAX_WORDS = 100
 # Shorter sentences say nothing; longer ones are lists, or lack a full stop.
@@ -98,14 +99,14 @@ def extractive_summary(
         return {"identity": None, "spectrum": None, "context": None}
     names = [_text(alias) for alias in aliases if _text(alias)] if aliases is not None else []
     # Catalogues repeat one name in several spellings: "V* V1033 Sco", "V1033 SCO".
-    spellings = {_squeezed(re.sub(r"^(?:V\*|\*+|NAME)\s+", "", n)): n for n in reversed(names)}
+    spellings = {squeezed(re.sub(r"^(?:V\*|\*+|NAME)\s+", "", n)): n for n in reversed(names)}
     names = [n for n in spellings.values() if n != name][::-1]
     host_name = _readable_host(_text(host))
     ranked = sorted(
         zip(papers, surveys, strict=True),
         key=lambda pair: (pair[0].get("about") != "source", not pair[0].get("xray")),
     )
-    sentences = _sentences(ranked, _name_pattern([name, *names]))
+    sentences = _sentences(ranked, names_any([name, *names]))
     titles = [_plain(_text(p.get("title"))).rstrip(".") for p, survey in ranked if not survey]
     used: set[str] = set()
     return {
@@ -194,14 +195,14 @@ def _compose(
 
 
 def _sentences(
-    ranked: list[tuple[Mapping[str, Any], bool]], named: re.Pattern[str]
+    ranked: list[tuple[Mapping[str, Any], bool]], named: Callable[[str], bool]
 ) -> list[_Sentence]:
     """Return every sentence fit to be quoted; of a survey, those that name the source."""
     fewest, longest = _SENTENCE_WORDS
     result: dict[str, _Sentence] = {}
     for number, (paper, is_survey) in enumerate(ranked):
         for position, text in enumerate(_plain_sentences(_text(paper.get("abstract")))):
-            names_it = bool(named.search(_squeezed(text)))
+            names_it = named(text)
             if text in result or not fewest <= len(text.split()) <= longest:
                 continue
             if names_it or not (is_survey or _ABOUT_THE_PAPER.search(text)):
@@ -252,19 +253,6 @@ def _readable_host(host: str) -> str:
     """Write `NGC0224` as `NGC 224`."""
     match = re.fullmatch(r"(NGC|IC|UGC|PGC)\s*0*(\d+\w?)", host.strip())
     return f"{match.group(1)} {match.group(2)}" if match else _plain(host)
-
-
-def _name_pattern(names: Sequence[str]) -> re.Pattern[str]:
-    """Return a pattern for any of the names in `_squeezed` text; short names are left out."""
-    squeezed = [_squeezed(name) for name in names]
-    long = [re.escape(name) for name in squeezed if len(name) >= 5]
-    return re.compile("|".join(rf"(?<!\d){name}(?!\d)" for name in long) or r"(?!)")
-
-
-@lru_cache(maxsize=65536)
-def _squeezed(text: str) -> str:
-    """Return lower case without spaces, dashes or formula marks, so that spellings agree."""
-    return re.sub(r"[\s~$\\{}_,()-]+", "", text.lower().replace("−", "-").replace("–", "-"))
 
 
 def _text(value: Any) -> str:

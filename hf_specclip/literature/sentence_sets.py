@@ -12,7 +12,7 @@ from .embedders.base import TextEmbedder
 from .quantities import QUANTITY_WIDTH, quantity_numbers
 from .sections import SECTIONS, section_mask
 from .sentences import split_sentences
-from .source_names import names_source
+from .source_names import names_any
 
 # Sentences read of a text; later ones are dropped.
 MAX_SENTENCES = 64
@@ -197,11 +197,11 @@ def embed_sentences(
         for split in (summary_sentences(summary, sections) for summary in summaries)
     ]
     sentences = list(number)
-    named = [
-        mark
-        for split, own in zip(entries, names or [[]] * len(entries), strict=True)
-        for mark in names_source([sentences[number] for number, _ in split], own)
-    ]
+    named: list[bool] = []
+    for split, own in zip(entries, names or [()] * len(entries), strict=True):
+        named += (
+            map(names_any(own), [sentences[n] for n, _ in split]) if own else [False] * len(split)
+        )
     ids, labels = np.array([*chain(*entries)], np.int32).reshape(-1, 2).T
     vectors = np.zeros((len(sentences), embedder.dimension), np.float16)
     for start in range(0, len(sentences), _AT_ONCE):
