@@ -46,7 +46,7 @@ from specclip_training.studies.representations import SplitRepresentations, repr
 # Rows of `validation` that the card measures, and that the test of the package computes again.
 MEASURED_ROWS, CHECKED_ROWS = 2000, 128
 # Sources and trees of the outlier detector; sentences of the vocabulary.
-REFERENCE_ROWS, CALIBRATION_ROWS, TREES, SENTENCES = 1500, 1500, 50, 1000
+REFERENCE_ROWS, CALIBRATION_ROWS, TREES, SENTENCES = 1500, 1500, 50, 900
 MOST_BYTES = 8_000_000
 CHECK = Path(__file__).resolve().parent.parent / "tests" / "describe" / "bundled_check.parquet"
 # Settings of the folder's own code, which the package brings.
