@@ -24,7 +24,7 @@ def test_a_model_is_measured_on_another_dataset(tiny_run, tmp_path, capsys):
 
 
 def test_a_split_without_rows_is_refused(tiny_run, tmp_path, capsys):
-    other = make_dataset(tmp_path / "other", sizes={"test": 24})
+    other = make_dataset(tmp_path / "other", embedded=False, sizes={"test": 24})
     words = ["--model", str(tiny_run), "--dataset", str(other), "--split", "validation"]
     assert call_job(retrieval.main, retrieval.options().parse_args(words)) == 2
     assert "has no rows in validation" in capsys.readouterr().err
