@@ -4,7 +4,7 @@ import pytest
 from astropy.io.fits import Card
 
 from hf_specclip.spectra.ogip.errors import SpectrumFileError
-from hf_specclip.spectra.ogip.fits_table import _PLAIN_VALUE, Header
+from hf_specclip.spectra.ogip.fits_header import _PLAIN_VALUE, Header
 
 PLAIN = [
     "KEY     =                    7 / a number",

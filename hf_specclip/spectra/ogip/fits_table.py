@@ -4,8 +4,6 @@ Sizes in a header are claims. Here every claim (rows, row length, repeat counts,
 variable-length arrays) is checked against the bytes that are there before anything is allocated,
 and what is made of them is bounded: headers, columns once converted, rows that share their bytes.
 Variable-length arrays come out flat, without a Python loop over rows.
-
-Header cards are parsed by astropy.
 """
 
 from __future__ import annotations
@@ -17,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.io.fits import Card
 from numpy.typing import NDArray
 
 from .errors import SpectrumFileError
+from .fits_header import CARD, Header, readable
 from .read_bytes import TRUNCATED, read_bytes
 
-__all__ = ["FitsFile", "Header", "Ragged", "Table"]
+__all__ = ["FitsFile", "Ragged", "Table"]
 
 MAX_HEADER_BLOCKS = 10_000  # 360,000 cards in all HDUs
 MAX_HDUS = 2_000
@@ -32,134 +30,12 @@ MAX_ROWS = 1 << 22
 MAX_ELEMENTS = 1 << 25  # of one column once its variable-length rows are unpacked
 MAX_SHARED = 1 << 22  # the same where rows share their bytes
 
-_BLOCK, _CARD, _CHUNK = 2880, 80, 1 << 20
+_BLOCK, _CHUNK = 2880, 1 << 20
 
-# Cards whose value leaves no question: text without a colon (which may make it a record of several
-# values) that no CONTINUE can follow, whole and real numbers, T and F. Others are astropy's to
-# parse.
-_PLAIN_VALUE = re.compile(
-    r" *(?:'(?P<text>(?:[^':&]|'')*)'|(?P<whole>[+-]?\d{1,18})"
-    r"|(?P<real>[+-]?\d{1,17}\.\d{0,17}(?:E[+-]?\d{1,2})?)|(?P<logical>[TF])) *(?:/.*)?",
-    re.ASCII | re.DOTALL,
-)
-_NUMERAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[DEde][+-]?\d+)?", re.ASCII)
 _TFORM = re.compile(r"\s*(\d{0,10})([LXBIJKAEDCMPQ])(.*)")
 _RAGGED_TFORM = re.compile(r"([LXBIJKAEDCM])(?:\((\d{0,12})\))?")
 _TYPES = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
 _BYTES = {**{code: int(kind[-1]) for code, kind in _TYPES.items()}, "A": 1, "L": 1, "C": 8, "M": 16}
-
-
-class Header:
-    """Cards of one HDU; values are parsed (by astropy) when asked for."""
-
-    def __init__(self, cards: list[str], path: str, name: str) -> None:
-        self._cards = cards
-        self._path, self._name = path, name
-        self._index: dict[str, int] = {}
-        self._values: dict[str, Any] = {}
-        for number, card in enumerate(cards):
-            self._index.setdefault(card[:8].rstrip().upper(), number)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._index
-
-    def get(self, key: str) -> Any:
-        """Return the value of a keyword, None where absent or empty.
-
-        Raises:
-            SpectrumFileError: a card that is not FITS.
-        """
-        if key not in self._values:
-            self._values[key] = self._parse(key)
-        return self._values[key]
-
-    def _parse(self, key: str) -> Any:
-        number = self._index.get(key)
-        if number is None or self._cards[number][8:10] != "= ":
-            return None
-        text = self._cards[number]
-        plain = _PLAIN_VALUE.fullmatch(text, 10)
-        if plain is not None and (plain["text"] is None or len(text.rstrip()) < _CARD):
-            return _plain_value(plain)
-        for more in self._cards[number + 1 : number + 1 + 64]:
-            if not more.startswith("CONTINUE"):
-                break
-            text += more
-        try:
-            value = Card.fromstring(text.encode("ascii", "replace").decode()).value
-        except Exception as error:  # astropy raises many kinds on damaged cards
-            raise self._bad(key, f"cannot be parsed ({error})") from None
-        if value is None or type(value).__name__ == "Undefined":
-            return None
-        return readable(value.encode()) if isinstance(value, str) else value
-
-    def text(self, key: str) -> str | None:
-        """Return a keyword as text; None where absent or blank."""
-        value = self.get(key)
-        return None if value is None or str(value) == "" else str(value)
-
-    def integer(self, key: str, default: int | None = None) -> int | None:
-        """Return a keyword as a whole number. Raises SpectrumFileError for anything else."""
-        value = _as_number(self.get(key))
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
-            raise self._bad(key, f"must be a whole number, not {value!r}")
-        if not -(2**63) <= value < 2**63:
-            raise self._bad(key, f"must fit into 64 bits, not {value!r}")
-        return int(value)
-
-    def number(self, key: str, default: float | None = None) -> float | None:
-        """Return a keyword as a finite number. Raises SpectrumFileError for anything else."""
-        value = _as_number(self.get(key))
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self._bad(key, f"must be a number, not {value!r}")
-        if not np.isfinite(value):
-            raise self._bad(key, f"must be finite, not {value!r}")
-        return float(value)
-
-    def require_value(self, key: str) -> None:
-        """Raise SpectrumFileError for a keyword that is there without a readable value."""
-        if key in self and self.get(key) is None:
-            raise self._bad(key, "has no readable value")
-
-    def _bad(self, key: str, problem: str) -> SpectrumFileError:
-        place = f"HDU {self._name}, keyword {key}"
-        return SpectrumFileError(problem, path=self._path, place=place, mend="correct the header")
-
-
-def _plain_value(card: re.Match[str]) -> Any:
-    """Parse an unambiguous card value as astropy does, in a tenth of the time."""
-    if card["text"] is not None:
-        return readable(card["text"].replace("''", "'").encode("latin-1"))
-    if card["whole"] is not None:
-        return int(card["whole"])
-    if card["real"] is not None:
-        return float(card["real"])
-    return card["logical"] == "T"
-
-
-def _as_number(value: Any) -> Any:
-    """Return the number that a text spells (some writers quote them); else the value itself."""
-    if not isinstance(value, str) or _NUMERAL.fullmatch(value) is None:
-        return value
-    return int(value) if value.lstrip("+-").isdigit() else float(re.sub("[Dd]", "e", value))
-
-
-def readable(text: bytes) -> str:
-    """Decode text of a file (ASCII by the standard, UTF-8 or Latin-1 in practice), stripped.
-
-    Control characters, which could steer a terminal, become question marks.
-    """
-    try:
-        decoded = text.decode()
-    except UnicodeDecodeError:
-        decoded = text.decode("latin-1")
-    if not decoded.isprintable():
-        decoded = "".join(each if each.isprintable() else "?" for each in decoded)
-    return decoded.strip()
 
 
 @dataclass(frozen=True, eq=False)
@@ -528,15 +404,15 @@ class FitsFile:
                 break
             self._header_blocks += 1
             text = raw.decode("latin-1")
-            cards += [text[at : at + _CARD] for at in range(0, _BLOCK, _CARD)]
-            if any(card.rstrip() == "END" for card in cards[-_BLOCK // _CARD :]):
+            cards += [text[at : at + CARD] for at in range(0, _BLOCK, CARD)]
+            if any(card.rstrip() == "END" for card in cards[-_BLOCK // CARD :]):
                 break
         else:
             raise self._error(f"headers of more than {MAX_HEADER_BLOCKS:,} blocks", mend=TRUNCATED)
         end = next((n for n, card in enumerate(cards) if card.rstrip() == "END"), None)
         if end is None:
             raise self._error(f"the header of HDU {index} has no end", mend=TRUNCATED)
-        data_start = position + -(-len(cards) // (_BLOCK // _CARD)) * _BLOCK
+        data_start = position + -(-len(cards) // (_BLOCK // CARD)) * _BLOCK
         header = Header(cards[:end], self.path, str(index))
 
         axes = header.integer("NAXIS", 0) or 0
