@@ -23,10 +23,12 @@ from hf_specclip.describe.describer import Describer
 from hf_specclip.describe.inputs import read_input
 from hf_specclip.describe.outlier_scores import score_outliers
 from hf_specclip.describe.read_dataset import split_files
-from hf_specclip.storage import write_json
+from hf_specclip.models.trained_run import BUNDLED_CARD
+from hf_specclip.storage import read_json, write_json, write_text
 from specclip_datasets.tables.builder import LocalTables, is_tables_folder
 from specclip_datasets.tables.real_sources import read_real_sources
 from specclip_training.reports.blocks import Paragraph, Section, Table, to_markdown
+from specclip_training.reports.bundled import card_text
 from specclip_training.studies.transfer import (
     JUDGED,
     RealRows,
@@ -218,6 +220,9 @@ def options() -> argparse.ArgumentParser:
     command.add_argument("--texts", metavar="FOLDER", help="pairs whose texts are retrieved")
     command.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="draws")
     command.add_argument("--output", metavar="FILE", help="also write the figures as JSON")
+    command.add_argument(
+        "--record", action="store_true", help="write the coverage into the card of a bundled model"
+    )
     return command
 
 
@@ -240,7 +245,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(to_markdown(f"Transfer of {given.model} to real rows", sections, Path()))
     if given.output:
         write_json(Path(given.output), result)
+    if given.record:
+        record(Path(given.model), result["variables"])
     return 0
+
+
+def record(bundle: Path, variables: Mapping[str, Any]) -> None:
+    """Write the coverage of real values into the card of the bundled model."""
+    card = read_json(bundle / BUNDLED_CARD)
+    levels = variables["coverage"]["model"]
+    shares = {level: levels[level]["overall"]["value"] for level in ("68", "90")}
+    card["real"] = {"rows": variables["rows"], "groups": variables["groups"], **shares}
+    write_json(bundle / BUNDLED_CARD, card)
+    write_text(bundle / "README.md", card_text(card))
 
 
 def _retrieval(model: str, texts: str, n_bootstrap: int) -> tuple[dict[str, Any], Section]:

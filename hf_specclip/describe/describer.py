@@ -64,7 +64,7 @@ class Describer:
         classes: zero-shot classes.
         queries: embeds texts.
         name: of the model, for messages.
-        bundled: True for the model that comes with the package.
+        notes: on the model, for every answer.
 
     Examples:
         >>> describer = Describer.from_pretrained()
@@ -83,11 +83,11 @@ class Describer:
         classes: ZeroShotClasses | None = None,
         queries: TextQueries | None = None,
         name: str = "model",
-        bundled: bool = False,
+        notes: Sequence[str] = (),
     ):
         self.model, self.extractor, self.index = model, extractor, index
         self.moe, self.outliers, self.classes = moe, outliers, classes
-        self.name, self.bundled, self._queries = name, bundled, queries
+        self.name, self.notes, self._queries = name, notes, queries
         self._needs_area = extractor.input_kind == "flux"
 
     @classmethod
@@ -136,7 +136,7 @@ class Describer:
             extractor,
             queries=TextQueries(network, embedder, run.model),
             name=run.name,
-            bundled=run.bundled,
+            notes=run.notes,
             **load_parts(run, network, parts, paths, shared),
         )
 
@@ -486,8 +486,7 @@ class Describer:
         ]
 
     def _notes(self, facts: Mapping[str, Any]) -> Iterator[str]:
-        if self.bundled:
-            yield f"answered by the {self.name}: --model names another"
+        yield from self.notes
         absent = [part for part in PARTS if getattr(self, part) is None]
         yield from (f"the model has no {PARTS[part]}" for part in absent)
         about = {} if self.index is None else self.index.about

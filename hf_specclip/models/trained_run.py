@@ -31,13 +31,13 @@ class TrainedRun:
         model: the dual encoder.
         root: the run around it, or the same.
         name: name or path that was asked for; of the bundled model, what it was trained on.
-        bundled: True for the model that comes with the package.
+        notes: on the model, for every answer.
     """
 
     model: Path
     root: Path
     name: str
-    bundled: bool = False
+    notes: tuple[str, ...] = ()
 
     def folder(self, part: str, needed_file: str = "config.json") -> Path | None:
         """Return `moe/`, `outliers/`, … inside the model or beside it, or None."""
@@ -97,8 +97,15 @@ def _bundled_run() -> TrainedRun:
             "no model named, and this installation has no bundled one: name a model, or install "
             "hf-specclip again"
         )
-    pairs = json.loads(path.read_text(encoding="utf-8"))["training"]["pairs"]
-    return TrainedRun(BUNDLED, BUNDLED, f"bundled model ({pairs:,} simulated pairs)", bundled=True)
+    card = json.loads(path.read_text(encoding="utf-8"))
+    name = f"bundled model ({card['training']['pairs']:,} simulated pairs)"
+    notes = [f"answered by the {name}: --model names another"]
+    if real := card.get("real"):
+        notes.append(
+            f"of {real['rows']:,} real detections its 68 % intervals hold {real['68']:.0%} of the "
+            f"catalogue's values and its 90 % intervals {real['90']:.0%}: take them for too narrow"
+        )
+    return TrainedRun(BUNDLED, BUNDLED, name, tuple(notes))
 
 
 def refuse_missing_folder(name: str) -> None:

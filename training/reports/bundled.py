@@ -60,6 +60,13 @@ def card_text(card: Mapping[str, Any]) -> str:
         f"percentile: {measured['median_outlier_percentile']:.0f}.",
         "",
     ]
+    if real := card.get("real"):
+        lines += [
+            f"Of {real['rows']:,} real detections in {real['groups']} groups (real rows, redrawn "
+            "counts; `training/transfer.py --record`), over ten variables, 68 % intervals hold "
+            f"{real['68']:.0%} of the catalogue's values and 90 % intervals {real['90']:.0%}.",
+            "",
+        ]
     return "\n".join(lines)
 
 
