@@ -204,7 +204,7 @@ class Build:
                 some = summaries[start : start + _EMBEDDED_AT_ONCE]
                 embed_summaries(some, self.embedder)
                 bar.update(len(some))
-        self.store.put(EMBEDDINGS_STAGE, {self.embedder.name: {"summaries": len(summaries)}})
+        self.store.put(EMBEDDINGS_STAGE, {self.options.embedder: self.embedded})
 
     def dataset(self, output: str | Path, *, overwrite: bool = False) -> None:
         """Write the dataset folder."""
@@ -303,12 +303,17 @@ class Build:
         """Want the papers that SIMBAD's answers lead to."""
         want_papers(self.store, self.ads, search_objects=self.options.search_objects)
 
+    @property
+    def embedded(self) -> dict[str, str | None]:
+        """Server and summariser of the embeddings, stored under the embedder that was asked for."""
+        return {"url": self.options.embedder_url, "summariser": self.summariser.name}
+
     def to_summarise(self, known: Literature) -> Iterator[tuple[Any, Sequence[Any]]]:
-        """Yield the sources without a summary, with the papers it would be made of."""
-        done = self.store.ids(texts.STAGE)
+        """Yield the sources without a summary of this summariser, with the papers behind it."""
+        made = {item.id: item.payload for item in self.store.items(texts.STAGE, ("got",))}
         for source in known:
             papers = source.behind_summary(self.options.papers_each)
-            if papers and source.name not in done:
+            if papers and made.get(source.name) != texts.payload_of(papers, self.summariser):
                 yield source, papers
 
     def wanted_detections(self) -> list[str]:

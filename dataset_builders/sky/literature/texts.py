@@ -70,11 +70,9 @@ def write_summaries(
     if find is None:
         held = {source.name: source for source in sources}
         sources, find = held.values(), held.get
-    wanted: dict[str, Any] = {}
-    for source in sources:
-        ids = [paper.id for paper in source.behind_summary(papers_each)]
-        wanted[source.name] = {"papers": ids, "summariser": summariser.name}
-    store.add(STAGE, wanted)
+    store.add(
+        STAGE, {s.name: payload_of(s.behind_summary(papers_each), summariser) for s in sources}
+    )
     # A refused key stops all threads at once: each further question would be asked in vain.
     stopped = Event()
 
@@ -92,6 +90,11 @@ def write_summaries(
         yield {item.id: outcome}
 
     store.work(STAGE, write, progress, workers=max(1, getattr(summariser, "workers", 1)))
+
+
+def payload_of(papers: Iterable[RankedPaper], summariser: Summariser) -> dict[str, Any]:
+    """Name all that a summary is made of: one made of something else is made anew."""
+    return {"papers": [paper.id for paper in papers], "summariser": summariser.name}
 
 
 def _summarise(

@@ -10,10 +10,10 @@ from hf_specclip.literature.embedders.openai import DEFAULT_MODEL, DIMENSIONS
 
 from ..build import EMBEDDINGS_STAGE, Build
 from ..finished import usable_detections
+from ..literature import texts
 from ..literature.bibliography import Literature
 from ..literature.chat_model import BYTES_A_TOKEN
 from ..literature.summaries import USUAL_OUTPUT_TOKENS, ModelSummariser, SummaryError
-from ..literature.texts import read_summaries
 from ..services import catalogue, full_texts, simbad
 from ..services.ads import OBJECTS_STAGE, PAPERS_STAGE, ads_token
 from ..services.archive import STAGE as SPECTRA_STAGE
@@ -114,8 +114,15 @@ class DryRun:
                 for source, papers in build.to_summarise(literature)
             )
             cost = self.summariser.forecast(pairs, batches=options.model_batches)
-        done = read_summaries(store).values()
-        made = [" ".join(filter(None, sections.values())) for sections in done]
+        made = [
+            " ".join(filter(None, item.result["sections"].values()))
+            for item in store.items(texts.STAGE, ("got",))
+            if item.payload["summariser"] == build.summariser.name
+        ]
+        embedded = store.results(EMBEDDINGS_STAGE, [options.embedder]).get(options.embedder)
+        to_embed = len(with_text)
+        if embedded == build.embedded:
+            to_embed = sum(1 for _ in build.to_summarise(literature))
         answer = cost.output_tokens / cost.questions if cost and cost.questions else None
         usual = text_tokens(USUAL_OUTPUT_TOKENS if answer is None else answer)
         read = store.ids(full_texts.STAGE) | store.ids(full_texts.STAGE, "absent")
@@ -138,7 +145,7 @@ class DryRun:
             alone=left + store.counts(SPECTRA_STAGE)["got"],
             summaries=cost,
             told=len(with_text),
-            texts=0 if store.ids(EMBEDDINGS_STAGE) else len(with_text),
+            texts=to_embed,
             text_tokens=sum(map(len, made)) / len(made) / BYTES_A_TOKEN if made else usual,
             text_dim=self._vector_length(),
             sizes=measure_sizes(store, made or self._sampled_texts(literature), titles),

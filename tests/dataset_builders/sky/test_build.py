@@ -8,6 +8,7 @@ from world import SURVEY, World
 
 from specclip_datasets.__main__ import main
 from specclip_datasets.sky.build import STAGES, Build
+from specclip_datasets.sky.plan.dry_run import DryRun
 from specclip_datasets.sky.settings import BuildError, Selection, Services
 
 
@@ -117,6 +118,23 @@ def test_stages_out_of_order_are_refused(built, keys, tmp_path):
         path.unlink()
     build(world, tmp_path / "work").run(STAGES, tmp_path / "dataset", overwrite=True)
     assert digest(tmp_path / "dataset") == digest(root / "dataset")
+
+
+def test_another_summariser_begins_anew(built, keys, tmp_path):
+    """Summaries and embeddings of the extractive one count as nothing for a model."""
+    world, root = built
+    shutil.copytree(root / "work", tmp_path / "work")
+    options = {"embedder": "openai", "embedder_url": world.vectors.base_url}
+    build(world, tmp_path / "work", **options).run(["embeddings"], tmp_path)
+    made = build(world, tmp_path / "work", model=True, model_batches=True, **options)
+    ahead = DryRun(made)
+    ahead.sample(questions=2)
+    said = ahead.forecast()
+    assert (len(world.chat.bodies), said.summaries.questions, said.texts) == (2, 10, 12)
+    made.run(["summaries"], tmp_path)
+    assert len(world.chat.batches) == 1
+    alone = [r for r in world.chat.requests if r.path.endswith("/chat/completions")]
+    assert len(alone) == 2
 
 
 def test_the_command_forecasts_builds_and_shows_no_token(world, tmp_path, capfd):
