@@ -5,22 +5,35 @@ pyvo speaks the protocol; pacing, waiting and trying again are `Service`'s.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import re
+import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from requests import Response
 
 from ..work.store import Store
-from .polite_session import AbsentError, RefusedError, Service, SlowError, names_state
+from .polite_session import (
+    AbsentError,
+    RefusedError,
+    Service,
+    ServiceError,
+    SlowError,
+    names_state,
+)
 
 Row = dict[str, Any]
 
+# Seconds between two looks at a job, and the longest that one may take.
+JOB_POLL, LONGEST_JOB = 10.0, 7200.0
+_ENDED = frozenset(("COMPLETED", "ERROR", "ABORTED", "ARCHIVED"))
 _OPENED = re.compile(rb"<(?:\w+:)?VOTABLE[\s>]")
 _CLOSED = re.compile(rb"</(?:\w+:)?VOTABLE>\s*$")
 _ERROR = re.compile(
@@ -128,16 +141,27 @@ class TapClient:
 
     def _run_job(self, question: Mapping[str, Any]) -> bytes:
         """Run a question as a job of its own; where the service has none, ask as before."""
+        import pyvo
+
         try:
             job = self._tap.submit_job(**question)
         except AbsentError:
             return self._tap.create_query(**question).submit().content
+        end = time.monotonic() + LONGEST_JOB
         try:
-            job.run().wait()
+            job.run()
+            # pyvo's `wait` asks for answers that come when the job ends, later than we read.
+            while job.phase not in _ENDED:
+                if time.monotonic() > end:
+                    problem = f"a job did not end within {LONGEST_JOB / 3600:g} h"
+                    raise self.service.error(problem, self.service.item, "Run again later.")
+                time.sleep(JOB_POLL)
             job.raise_if_error()
             return self.service.get(job.result_uri).content
         finally:
-            job.delete()
+            # UWS answers with a redirect, which is no answer here; an old job ends by itself.
+            with contextlib.suppress(ServiceError, pyvo.dal.DALAccessError):
+                job.delete()
 
 
 def quoted(text: str) -> str:
@@ -158,7 +182,8 @@ def _table_fault(answer: Response) -> str | None:
     """
     content = answer.content
     if not _OPENED.search(content[:4000]):
-        return None if not content or b"job" in content[:4000] else "sent no VOTable"
+        is_job = "/async" in urlsplit(answer.url).path and (not content or b"job" in content[:4000])
+        return None if is_job else "sent no VOTable"
     if not _CLOSED.search(content[-400:]):
         return "sent a table that breaks off"
     said = _ERROR.search(content)

@@ -65,7 +65,8 @@ def keys(rows):
 
 
 @pytest.mark.parametrize("slow", [False, True])
-def test_detections_come_with_their_sources(server, store, sky, tmp_path, slow):
+def test_detections_come_with_their_sources(server, store, sky, tmp_path, slow, monkeypatch):
+    monkeypatch.setattr("specclip_datasets.sky.services.tap.JOB_POLL", 0.01)
     client = client_of(server, Patience(attempts=3, first_wait=0.01, read=0.3 if slow else 5.0))
     server.plan = ["slow"] if slow else []  # a question not answered in time is sent as a job
     rows = fetched(client, store, tmp_path, lambda c: c.want_everything())
@@ -92,6 +93,8 @@ def test_detections_come_with_their_sources(server, store, sky, tmp_path, slow):
     assert not any("TAP_SCHEMA" in query for query in server.queries)
     assert any("/async" in request.path for request in server.requests) == slow
     assert not [name for name in server.jobs if name.startswith("job")]  # none is left there
+    # A look that waits for the end of the job would be taken for a lost answer.
+    assert not any("WAIT" in request.query for request in server.requests)
 
 
 def test_other_instruments_and_other_matches_are_left_out(server, client, store, sky, tmp_path):

@@ -81,6 +81,7 @@ def test_tables_are_read_in_every_form_whatever_their_content_type(
         (votable(error("No connection available for the moment.")), 503),
         (votable(error("Service in maintenance")), 200),
         (b"<html>please log in</html>", 200),
+        (b"", 200),
         (votable(OK + TABLE)[:-30], 200),
     ],
 )
