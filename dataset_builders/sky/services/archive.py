@@ -192,7 +192,10 @@ class SpectrumArchive:
                 lambda answer: None if isinstance(answer, list) else "sent no list of files",
                 params={"packageset": f"{detection}/{kind}/", "version": VERSION},
             )
-        except AbsentError:
+        except AbsentError as error:
+            # A broken archive says 404, too, and not in these words.
+            if "no file found" not in str(error).lower():
+                raise
             return []
         names = [str(entry.get("filename", "")) for entry in answer if isinstance(entry, dict)]
         found = (product_of(name) for name in names)

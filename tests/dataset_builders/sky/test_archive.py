@@ -303,11 +303,12 @@ def test_a_full_disk_stops_with_a_clear_message_and_loses_nothing(
     assert stored(tmp_path) == expected(files)
 
 
-def test_an_archive_that_is_down_stops_the_run_and_blames_no_detection(make, server):
-    server.plan = [500] * 1000
+@pytest.mark.parametrize("status", [500, 404])
+def test_an_archive_that_is_down_stops_the_run_and_blames_no_detection(make, server, status):
+    server.plan = [status] * 1000
     archive = make()
     archive.want(NAMES)
-    with pytest.raises(ServiceError, match="answered 500"):
+    with pytest.raises(ServiceError, match=f"answered {status}"):
         archive.fetch()
     assert archive.store.counts("spectra")["wanted"] == 23
     server.plan = []
