@@ -73,10 +73,10 @@ class FullTexts:
 
     def want(self, bibcodes: Iterable[str]) -> int:
         """Want the full texts of papers; return how many are new."""
-        codes = list(dict.fromkeys(bibcodes))
-        known = self.store.results(PAPERS_STAGE, codes).values()
+        # Papers are stored under the code that was asked for, perhaps a superseded one.
+        known = (paper for _, paper in self.store.got(PAPERS_STAGE))
         number = {paper["bibcode"]: paper.get("arxiv") for paper in known}
-        return self.store.add(STAGE, {code: {"arxiv": number.get(code)} for code in codes})
+        return self.store.add(STAGE, {code: {"arxiv": number.get(code)} for code in bibcodes})
 
     def fetch(self, progress: Callable[[int], object] = lambda n: None) -> None:
         """Fetch every wanted text.
@@ -159,11 +159,11 @@ def _page_fault(answer: Response) -> str | None:
     """Name the fault of a page that is neither a paper nor says that there is none."""
     page = _text(answer)
     # ar5iv sends to the page of the abstract where it has no more.
-    elsewhere = "/html/" not in urlsplit(answer.url).path
+    elsewhere = "/abs/" in urlsplit(answer.url).path
     if elsewhere or _LIST.search(page) or read_page(page).is_document:
         return None
     title = re.search(r"<title[^>]*>(.*?)</title", page, re.DOTALL | re.IGNORECASE)
-    said = f" ({' '.join(title[1].split())[:80]})" if title else ""
+    said = f" ({' '.join(title[1].split())})" if title else ""
     return f"sent a page that is no paper{said}: it may take us for a robot"
 
 

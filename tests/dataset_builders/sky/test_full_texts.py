@@ -29,7 +29,8 @@ def full_texts(server, folder, patience):
         "d": "astro-ph/0101001",
         "e": "2001.00009",
     }
-    store.put("papers", {k: {"bibcode": k, "arxiv": v} for k, v in papers.items()})
+    # ADS finds a paper by a superseded code, too.
+    store.put("papers", {f"old {k}": {"bibcode": k, "arxiv": v} for k, v in papers.items()})
     service = Service("arXiv", per_second=1000, patience=patience)
     return FullTexts(service, store, folder, server.urls)
 
@@ -120,8 +121,11 @@ def test_pages_that_are_no_whole_paper_are_not_kept(server, patience, tmp_path, 
     assert (texts.of("a") is not None) == (state == "got")
 
 
-def test_a_test_for_robots_stops_the_stage(server, patience, tmp_path):
-    server.respond = lambda request: Answer(WALL, "text/html")
+@pytest.mark.parametrize("path", ["/html/", "/captcha"])
+def test_a_test_for_robots_stops_the_stage(server, patience, tmp_path, path):
+    sent_there = Answer(b"", status=302, headers={"Location": path})
+    wall = Answer(WALL, "text/html")
+    server.respond = lambda request: wall if path in request.path else sent_there
     texts = full_texts(server, tmp_path, patience)
     texts.want("abde")
     with pytest.raises(ServiceError, match=r"no paper \(arXiv reCAPTCHA\)"):
