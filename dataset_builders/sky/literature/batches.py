@@ -14,11 +14,12 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ..work.store import Store
 from .bibliography import SourceLiterature
-from .chat_model import FEWEST_BYTES_A_TOKEN, Answer, Messages, ModelError
+from .chat_model import FEWEST_BYTES_A_TOKEN, FILTERED, Answer, Messages, ModelError
 from .questions import size_of
 from .ranking import RankedPaper
 from .summaries import ModelSummariser
@@ -62,20 +63,22 @@ class BatchRunner:
         self.poll = poll
         self.most = most
         # Tokens that a batch may have: as the account's limit says, or found by halving.
-        self._max_tokens = float("inf")
+        self._max_tokens = self._limit = float("inf")
+        self._uploaded: dict[str, str] = {}  # batch -> its file at the server
 
     def run(
         self, sources: Callable[[], Pairs], progress: Callable[[int], object] = lambda n: None
     ) -> None:
-        """Ask until no question is open.
+        """Ask until no question is open, or those left bring no answer in a batch.
 
         Args:
             sources: gives those to summarise with their papers, anew for each round.
 
         Raises:
             CapReachedError: when not one more question may be asked.
-            ModelError: when the server refuses, cannot be reached, or answers nothing.
+            ModelError: when the server refuses, cannot be reached, or answers nothing at all.
         """
+        answered = 0
         for name, state in list(self.store.got(STAGE)):
             if "ended" not in state:
                 progress(self._finish(name, state, b"")[0])
@@ -89,11 +92,14 @@ class BatchRunner:
             with self.model.set_aside(worst, f"batch {name}"):
                 answers, problem = self._finish(name, state, content)
             progress(answers)
+            answered += answers
             if answers:
-                waited = 0.0
+                waited, self._max_tokens = 0.0, min(2 * self._max_tokens, self._limit)
             elif problem and _FULL.search(problem):
                 waited += self._make_smaller(problem, state["sizes"], waited)
             elif self.model.refused == refused:
+                if answered:
+                    return  # asked singly, the rest says what is wrong with it
                 raise ModelError(
                     f"{self.summariser.name}: a batch of {len(questions):,} questions brought no "
                     f"answer ({problem or 'nothing is said of why'}). Check the account's limits, "
@@ -138,8 +144,8 @@ class BatchRunner:
             return self.poll
         tokens = sum(map(_tokens, sizes.values()))
         stated = _LIMIT.search(problem)
-        limit = float(stated[1].replace(",", "")) if stated else tokens
-        self._max_tokens = limit if limit < tokens else tokens / 2
+        self._limit = float(stated[1].replace(",", "")) if stated else self._limit
+        self._max_tokens = self._limit if self._limit < tokens else tokens / 2
         return 0.0
 
     # -- a batch
@@ -154,11 +160,14 @@ class BatchRunner:
         batch, problem = self._batch(name, state, content)
         while batch is not None and batch.status not in _ENDED:
             time.sleep(self.poll)
-            batch = self._call("batch", lambda number=batch.id: client.batches.retrieve(number))
+            batch = self._look(batch.id)
+        if batch is None:
+            problem = problem or "the server no longer has it"
         answers: dict[str, Answer] = {}
         if batch is not None:
             for place in filter(None, (batch.output_file_id, batch.error_file_id)):
-                lines = self._call("answers", lambda p=place: client.files.content(p).read())
+                read = partial(lambda name: client.files.content(name).read(), place)
+                lines = self._call("answers", read, may_lack=True) or b""
                 found, wrong = self._answers(lines, state["sizes"])
                 answers |= found
                 problem = problem or wrong
@@ -181,7 +190,7 @@ class BatchRunner:
             self.store.put(STAGE, {name: state})
 
         if "batch" in state:
-            return self._call("batch", lambda: client.batches.retrieve(state["batch"])), None
+            return self._look(state["batch"]), None
         if "file" in state:
             # Killed between the request for the batch and its answer: it may be running.
             recent = self._call("batches", lambda: client.batches.list(limit=_LOOK_BACK))
@@ -192,10 +201,10 @@ class BatchRunner:
         if not content:
             return None, "it was never sent"
         if "file" not in state:
-            file = (f"{name}.jsonl", content)
-            keep(
-                file=self._call("file", lambda: client.files.create(file=file, purpose="batch")).id
-            )
+            if name not in self._uploaded:
+                sent = {"file": (f"{name}.jsonl", content), "purpose": "batch"}
+                self._uploaded[name] = self._call("file", lambda: client.files.create(**sent)).id
+            keep(file=self._uploaded[name])
         settings = {"endpoint": ENDPOINT, "completion_window": WINDOW, "metadata": {_LABEL: name}}
         try:
             batch = self._call(
@@ -226,7 +235,9 @@ class BatchRunner:
                     error = entry.get("error") or response.get("body") or {}
                     error = error.get("error", error)
                     problem = problem or json.dumps(error)
-                    if response.get("status_code") in (400, 422):
+                    if response.get("status_code") == 400 and error.get("code") == FILTERED:
+                        found[key] = Answer("", FILTERED, 0, 0, 0, 0.0, 0.0)
+                    elif response.get("status_code") in (400, 422):
                         self.model.note_refusal(json.dumps(error), body, error.get("param"))
                     continue
                 completion = ChatCompletion.model_validate(response["body"])
@@ -235,12 +246,19 @@ class BatchRunner:
                 problem = problem or f"a line in another form than OpenAI's ({error})"
         return found, problem
 
-    def _call(self, what: str, ask: Callable[[], Any]) -> Any:
+    def _look(self, batch: str) -> Any:
+        """Look at a batch; None where the server no longer has it."""
+        client = self.model.client
+        return self._call("batch", lambda: client.batches.retrieve(batch), may_lack=True)
+
+    def _call(self, what: str, ask: Callable[[], Any], *, may_lack: bool = False) -> Any:
         import openai
 
         try:
             return ask()
         except openai.OpenAIError as error:
+            if may_lack and isinstance(error, openai.NotFoundError):
+                return None
             message = self.model.scrub(str(error))[:400]
         # Outside the handler: the client's error holds the request and with it the key.
         raise ModelError(

@@ -34,6 +34,8 @@ BYTES_A_TOKEN = 4.0
 FEWEST_BYTES_A_TOKEN = 2.5
 MAX_OUTPUT_TOKENS = 900
 ATTEMPTS = 3
+# End of an answer, or code of an error, where a filter of the server refuses.
+FILTERED = "content_filter"
 # Optional fields of a question; models refuse some of them.
 _OPTIONAL = ("temperature", "seed", "max_completion_tokens", "max_tokens", "response_format")
 _UNSUPPORTED = re.compile(r"unsupported|not supported|unrecognized|unknown|extra", re.IGNORECASE)
@@ -252,7 +254,7 @@ class ChatModel:
         """
         import openai
 
-        message, body = "", self.body(messages)
+        message, filtered, refused, body = "", False, False, self.body(messages)
         with self.set_aside(self.worst(messages), item):
             try:
                 for _ in range(ATTEMPTS):
@@ -270,18 +272,15 @@ class ChatModel:
                 status = getattr(error, "status_code", None)
                 message = f"{self.scrub(str(error))[:400]}. {_way_out(status)}"
                 param, code = getattr(error, "param", None), getattr(error, "code", None)
-                filtered = status == 400 and code == "content_filter"
+                filtered = status == 400 and code == FILTERED
                 refused = status in (400, 404, 422, 501) and self.note_refusal(
                     str(error), body, param
                 )
             except (ValueError, TypeError, RecursionError) as error:  # no answer of such a server
                 message = f"sent an answer in another form than OpenAI's ({error}). Check base_url"
-                filtered = refused = False
-            else:
-                filtered = refused = False
         # Outside the handlers: the client's error holds the request and with it the key.
         if filtered:
-            raise FilteredError(f"{self.name}, {item}: the model refused (content_filter)")
+            raise FilteredError(f"{self.name}, {item}: the model refused ({FILTERED})")
         if refused:
             raise FieldRefused
         raise ModelError(f"{self.name}, {item}: {self.scrub(message)}")

@@ -19,6 +19,7 @@ from .chat_model import (
     ATTEMPTS,
     BATCH_SHARE,
     BYTES_A_TOKEN,
+    FILTERED,
     ChatModel,
     FieldRefused,
     FilteredError,
@@ -236,7 +237,7 @@ class ModelSummariser:
                 answer = answer or self.model.send(messages, source.name)
             except FilteredError as error:
                 raise SummaryError(f"{who}: {error}") from None
-            if answer.end.startswith(("refusal", "content_filter")):
+            if answer.end.startswith(("refusal", FILTERED)):
                 raise SummaryError(f"{who}: the model refused ({answer.end})")
             found = parse_answer(answer.content)
             wrong = problem_of(found, ids, self.prompt["max_words"])

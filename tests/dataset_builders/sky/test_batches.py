@@ -88,7 +88,7 @@ def test_long_papers_and_bad_answers_take_further_rounds(server, tmp_path):
 
 def test_lines_that_fail_and_batches_that_expire_are_sent_again(server, tmp_path):
     seen = []
-    server.spoil = lambda name: seen.append(name) or len(seen) <= 3
+    server.spoil = lambda name: seen.append(name) or "server_error" * (len(seen) <= 3)
     server.end_as = [("expired", 0.5)]
     found = run(runner(server, tmp_path), [source(n) for n in range(N)])
     assert len(found) == N
@@ -99,11 +99,25 @@ def test_lines_that_fail_and_batches_that_expire_are_sent_again(server, tmp_path
     ] == [12, 9]
 
 
+@pytest.mark.parametrize(("code", "alone"), [("content_filter", 0), ("server_error", 1)])
+def test_a_line_that_never_succeeds_keeps_back_no_other(server, tmp_path, code, alone):
+    first = []
+    server.spoil = lambda name: code * (name in first or not (first or first.append(name)))
+    found = run(runner(server, tmp_path), [source(n) for n in range(N)])
+    assert len(found) == N - 1 + alone  # a single question has its own fate
+    assert len([r for r in server.requests if r.path.endswith("/chat/completions")]) == alone
+
+
 def test_a_batch_that_brings_nothing_stops_it_with_the_reason(server, tmp_path):
-    server.spoil = lambda name: True
+    server.spoil = lambda name: "server_error"
+    asking = runner(server, tmp_path)
+    asking.store.put("batches", {"lost": {"sizes": {}, "file": "file-9", "batch": "batch_9"}})
     with pytest.raises(ModelError, match=r"brought no answer .*it failed"):
-        run(runner(server, tmp_path), [source(0)])
-    server.spoil = lambda name: False
+        run(asking, [source(0)])
+    assert asking.store.results("batches", ["lost"])["lost"] == {
+        "ended": "the server no longer has it"
+    }
+    server.spoil = lambda name: ""
     assert len(run(runner(server, tmp_path), [source(0)])) == 1
 
 
@@ -147,8 +161,12 @@ def test_a_queue_that_others_fill_is_waited_for(server, tmp_path):
         return respond(request)
 
     server.respond = filled
-    assert len(run(runner(server, tmp_path), [source(n) for n in range(2)])) == 2
+    assert len(run(runner(server, tmp_path), [source(n) for n in range(6)])) == 6
     assert not left
+    # Refused: 6, 3, and one twice. Answered, in ever larger ones: 1, 3, 2.
+    assert len(server.batches) == 3
+    sent = [r for r in server.requests if (r.method, r.path) == ("POST", "/v1/files")]
+    assert len(sent) == 5
 
 
 def test_fields_that_a_model_refuses_are_left_out_of_the_next_batch(server, tmp_path):

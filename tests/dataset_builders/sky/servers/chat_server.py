@@ -28,7 +28,7 @@ class ChatServer(FaultyServer):
         limit: tokens that batches may have waiting; more, and a batch fails.
         files, batches: of the batch interface, by their ids.
         looks: how many looks at a batch find it still running.
-        spoil: custom_id -> whether that line of a batch fails.
+        spoil: custom_id -> the code of the error of that line of a batch, or nothing.
         end_as: status in which batches end, and the share of their lines that is then answered.
     """
 
@@ -44,7 +44,7 @@ class ChatServer(FaultyServer):
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
         self.looks = 1
-        self.spoil: Callable[[str], bool] = lambda name: False
+        self.spoil: Callable[[str], str] = lambda name: ""
         self.end_as: list[tuple[str, float]] = []
         super().__init__()
         self.base_url = f"{self.url}/v1"
@@ -72,7 +72,9 @@ class ChatServer(FaultyServer):
             data = [self._shown(batch) for batch in reversed(self.batches.values())]
             return Answer.json({"object": "list", "data": data, "has_more": False})
         if path.startswith("/batches/"):
-            batch = self.batches[path.split("/")[2]]
+            batch = self.batches.get(path.split("/")[2])
+            if batch is None:
+                return Answer.json({"error": {"message": "No such batch"}}, 404)
             with self.lock:
                 batch["looks"] -= 1
                 if batch["looks"] < 0 and batch["status"] == "finalizing":
@@ -181,9 +183,13 @@ class ChatServer(FaultyServer):
                 answer = {"status_code": 400, "request_id": "q", "body": {"error": refusal}}
                 bad.append({**entry, "response": answer, "error": None})
                 continue
-            if self.spoil(line["custom_id"]):
-                error = {"code": "server_error", "message": "it failed"}
-                bad.append({**entry, "response": None, "error": error})
+            if code := self.spoil(line["custom_id"]):
+                error = {"code": code, "message": "it failed"}
+                refusal = {"status_code": 400, "request_id": "q", "body": {"error": error}}
+                if code == "content_filter":
+                    bad.append({**entry, "response": refusal, "error": None})
+                else:
+                    bad.append({**entry, "response": None, "error": error})
                 continue
             self.lock.release()  # `complete` takes it
             try:
