@@ -15,7 +15,7 @@ from typing import Any
 
 from ..work.store import Absent, Failed, Item, Store
 from .plain_text import plain_text
-from .polite_session import Patience, RefusedError, Service, ServiceError
+from .polite_session import Patience, RefusedError, Service, ServiceError, StopError
 
 ADS = "https://api.adsabs.harvard.edu/v1"
 PER_SECOND = 3.0
@@ -88,8 +88,8 @@ class Ads:
         What ADS says of each paper is kept with the papers.
 
         Raises:
-            ServiceError: when ADS fails for good, refuses the token, or the day's allowance is
-                used up; what was found is kept.
+            ServiceError: when ADS fails again and again, refuses the token, or the day's allowance
+                is used up; what was found is kept.
         """
 
         def fetch(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
@@ -97,8 +97,10 @@ class Ads:
             query = f"simbid:{int(item.payload['simbid'])} database:astronomy"
             try:
                 papers = {paper["bibcode"]: paper for paper, _ in self._search(query, item.id)}
-            except RefusedError as error:
-                yield {item.id: Failed(error, service=False)}
+            except StopError:
+                raise
+            except ServiceError as error:
+                yield {item.id: Failed(error, service=not isinstance(error, RefusedError))}
                 return
             self.store.put(PAPERS_STAGE, papers)
             yield {item.id: sorted(papers) or Absent("ADS has no paper about it")}
@@ -112,13 +114,13 @@ class Ads:
         """Get what ADS says of every wanted paper, or of `most`; raises as `fetch_objects`."""
 
         def fetch(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
-            yield self._papers([item.id for item in items])
+            yield from self._papers([item.id for item in items])
             self.store.forget()
 
         self.store.work(PAPERS_STAGE, fetch, progress, at_once=PAPERS_AT_ONCE, most=most)
 
-    def _papers(self, codes: Sequence[str]) -> dict[str, Any]:
-        """Look up papers, in halves where the question is refused: one code may spoil it."""
+    def _papers(self, codes: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Look up papers, in halves where the question fails: one code may spoil it."""
         quoted = " OR ".join('"' + code.replace('"', "").replace("\\", "") + '"' for code in codes)
         found: dict[str, Any] = {code: Absent("ADS has no such bibcode") for code in codes}
         try:
@@ -127,12 +129,15 @@ class Ads:
                 # A preprint's code finds the journal's paper: it is kept under the code asked for.
                 for code in found.keys() & {paper["bibcode"], *identifiers}:
                     found[code] = paper
-        except RefusedError as error:
-            if len(codes) == 1:
-                return {codes[0]: Failed(error, service=False)}
-            half = len(codes) // 2
-            return self._papers(codes[:half]) | self._papers(codes[half:])
-        return found
+        except StopError:
+            raise
+        except ServiceError as error:
+            if half := len(codes) // 2:
+                yield from self._papers(codes[:half])
+                yield from self._papers(codes[half:])
+                return
+            found[codes[0]] = Failed(error, service=not isinstance(error, RefusedError))
+        yield found
 
     def _search(self, query: str, item: str) -> Iterator[tuple[dict[str, Any], list[str]]]:
         """Yield the papers that match, at most `MAX_PAPERS`, with their identifiers."""

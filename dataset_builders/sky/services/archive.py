@@ -21,7 +21,7 @@ from requests import Response
 from hf_specclip.storage import DiskError
 
 from ..work.store import Absent, Failed, Item, Store
-from .polite_session import AbsentError, DeniedError, ExhaustedError, Service, ServiceError
+from .polite_session import AbsentError, Service, ServiceError, StopError
 from .products import (
     KINDS,
     MAX_BYTES,
@@ -137,7 +137,7 @@ class SpectrumArchive:
             for name in wanted:
                 try:
                     yield {name: self._complete(name)}
-                except (ExhaustedError, DeniedError):
+                except StopError:
                     raise
                 except ServiceError as error:
                     yield {name: Failed(error)}
@@ -153,7 +153,7 @@ class SpectrumArchive:
                 params={"version": VERSION, "packageset": packages},
                 check=_tar_fault,
             )
-        except (ExhaustedError, DeniedError):
+        except StopError:
             raise
         except ServiceError:
             return  # one by one, then: a single detection may spoil the batch

@@ -204,7 +204,7 @@ class Catalogue:
         adql = self._adql(where, page.payload.get("after"))
         about = f"{part}, page {number}"
         answer = self.client.query(adql, about, max_rows=self.page_rows, remember=False)
-        found = [_checked(row, self.client.url) for row in answer.rows]
+        found = [_checked(row, self.client.service.name) for row in answer.rows]
         kept = [row for row in found if keep(row)]
         write_bytes(self.folder / f"{page.id}.parquet", _parquet(kept))
         # A service that sends fewer rows than it may has no more, unless it says so.
@@ -261,7 +261,7 @@ def _condition(payload: Mapping[str, Any]) -> tuple[str, Callable[[Row], bool]]:
     return f"m.ra >= {int(west)} AND m.ra < {int(east)}", lambda row: True
 
 
-def _checked(row: Row, url: str) -> Row:
+def _checked(row: Row, service: str) -> Row:
     """Convert a row to the types of `SCHEMA`; None where nothing was measured."""
     found: Row = {}
     for column in COLUMNS:
@@ -270,18 +270,18 @@ def _checked(row: Row, url: str) -> Row:
             found[column.name] = _typed(value, column.type)
         except (TypeError, ValueError):
             raise CatalogueError(
-                f"{url}: {column.name} of {row.get('name')} is {value!r}, not {column.type}; "
+                f"{service}: {column.name} of {row.get('name')} is {value!r}, not {column.type}; "
                 "report it with this message"
             ) from None
         if column.required and found[column.name] is None:
             raise CatalogueError(
-                f"{url}: {column.name} of {row.get('name') or 'a detection'} is missing; report it "
-                "with this message"
+                f"{service}: {column.name} of {row.get('name') or 'a detection'} is missing; "
+                "report it with this message"
             )
     # Services pad texts with blanks, and may compare them so; what came back must still be right.
     if str(row.get("match_type", "u")).strip() != "u" or found["instrument"] != "ACIS":
         raise ServiceError(
-            f"{url} answered with a detection of {found['name']} that was not asked for "
+            f"{service}: answered with a detection of {found['name']} that was not asked for "
             f"(match_type {row.get('match_type')!r}, {found['instrument']})"
         )
     reasons = [reason for reason, (_, name) in FLAGS.items() if found[name]]

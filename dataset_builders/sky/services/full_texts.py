@@ -23,11 +23,11 @@ from ..work.store import Absent, Failed, Item, Store
 from .ads import PAPERS_STAGE
 from .polite_session import (
     AbsentError,
-    DeniedError,
     ExhaustedError,
     RefusedError,
     Service,
     ServiceError,
+    StopError,
 )
 
 # The second has what the first lacks, older papers above all.
@@ -133,7 +133,7 @@ class FullTexts:
                 )
             except AbsentError:
                 continue
-            except (ExhaustedError, DeniedError):
+            except StopError:
                 raise
             except ServiceError as error:
                 failure = error

@@ -30,13 +30,15 @@ from hf_specclip.errors import SpecCLIPError
 
 logger = logging.getLogger(__name__)
 
-# Failures that pass: 499 is ADS's "server too busy", 520 to 524 are those of gateways.
-PASSING = frozenset({408, 425, 429, 499, 500, 502, 503, 504, *range(520, 525)})
+# Failures that pass: 499 is ADS's "server too busy"; gateways have many above 504.
+PASSING = frozenset({408, 425, 429, 499, *range(500, 600)} - {501, 505})
 ABSENT = frozenset({404, 410})
 _CHUNK = 1 << 16
+_YEAR = 366 * 86_400.0
 _QUOTED = 1 << 17
 _SECRETS = re.compile(
-    r"sk-[\w-]{6,}|hf_\w{6,}|(?i:bearer)\s+\S+|(?i:token|api[_-]?key|password)[\"']?\s*[:=]\s*\S+"
+    r"sk-[\w-]{6,}|hf_\w{6,}|(?i:bearer)\s+\S+|(?i:basic)\s+[\w+/]{8,}=*|(?<=://)[^/\s@]+(?=@)|"
+    r"(?i:token|api[_-]?key|password)[\"']?\s*[:=]\s*\S+"
 )
 # A refusal that names the state of the service rather than the question.
 _STATE = re.compile(
@@ -69,11 +71,15 @@ class RefusedError(ServiceError):
     """A refused question: asking it again changes nothing."""
 
 
-class DeniedError(ServiceError):
+class StopError(ServiceError):
+    """A service that would answer no other question either, for now."""
+
+
+class DeniedError(StopError):
     """A refused token or account (status 401 or 403)."""
 
 
-class ExhaustedError(ServiceError):
+class ExhaustedError(StopError):
     """An allowance of requests that is used up for longer than is worth waiting for."""
 
 
@@ -144,7 +150,6 @@ class Service(requests.Session):
 
     Attributes:
         sent: number of requests so far, repeats and redirects included.
-        remaining: path -> requests left of its allowance, as the service last said.
         item: subject of the requests of clients that cannot say it themselves.
         gives_up_slow: raise `SlowError` at the first answer that does not come in time.
     """
@@ -167,7 +172,6 @@ class Service(requests.Session):
         self.check = check
         self.max_bytes = max_bytes
         self.sent = 0
-        self.remaining: dict[str, int] = {}
         self.item = ""
         self.gives_up_slow = False
         self._interval = 1.0 / per_second
@@ -271,7 +275,7 @@ class Service(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Find the next address; the body of a redirect is not read, and the next request waits."""
         target = super().get_redirect_target(resp)
-        if target:
+        if target and not resp._content_consumed:  # `requests` asks twice in a chain
             resp.close()
             resp._content, resp._content_consumed = b"", True
             self._take_turn(target)
@@ -302,8 +306,6 @@ class Service(requests.Session):
         """
         path = _path(answer.url)
         left = _number(answer.headers.get("X-RateLimit-Remaining"))
-        if left is not None:
-            self.remaining[path] = int(left)
         passing = answer.status_code in PASSING
         wait = _retry_after(answer.headers) if passing or left == 0 else None
         reset = _number(answer.headers.get("X-RateLimit-Reset"))
@@ -317,9 +319,11 @@ class Service(requests.Session):
             return
         answer.close()
         if wait is not None and wait > self.patience.longest_asked:
-            until = datetime.datetime.fromtimestamp(time.time() + wait).strftime("%Y-%m-%d %H:%M")
+            end = datetime.datetime.fromtimestamp(time.time() + min(wait, _YEAR))
+            limited = answer.status_code == 429
+            said = "its allowance of requests is used up" if limited else "it asks to be left alone"
             raise self.error(
-                f"its allowance of requests is used up until {until}",
+                f"{said} until {end:%Y-%m-%d %H:%M}",
                 item,
                 f"Run again then; what was fetched is kept. {self.advice}",
                 ExhaustedError,
@@ -365,7 +369,7 @@ class Service(requests.Session):
         status, said = answer.status_code, self.scrub(_words(answer))[:300]
         problem = f"answered {status}" + (f" ({said})" if said else "")
         if status in ABSENT:
-            return self.error(problem, item, "It has no such thing.", AbsentError)
+            return self.error(problem, item, "It has none: check the address.", AbsentError)
         if status in (401, 403):
             way = self.advice or "Check the token or account, then run again."
             return self.error(problem, item, way, DeniedError)

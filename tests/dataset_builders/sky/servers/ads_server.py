@@ -23,7 +23,7 @@ class AdsServer(FaultyServer):
         token: the one that is taken; it is "expired" when changed.
         allowance: requests left today to the search.
         asked: how often each bibcode was asked for; searched: each object.
-        refused: part of a query that the search cannot parse (status 400).
+        refused: part of a query that the search cannot answer (status `refusal`).
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class AdsServer(FaultyServer):
         self.asked: Counter = Counter()
         self.searched: Counter = Counter()
         self.largest_rows = 0
-        self.refused = ""
+        self.refused, self.refusal = "", 400
         super().__init__()
 
     def respond(self, request: Request) -> Answer:
@@ -58,8 +58,8 @@ class AdsServer(FaultyServer):
         if left < 0:
             return Answer.json({"error": "Too many requests"}, 429, **headers)
         if self.refused and self.refused in request.query["q"]:
-            error = {"msg": "org.apache.solr.search.SyntaxError", "code": 400}
-            return Answer.json({"responseHeader": {"status": 400}, "error": error}, 400)
+            error = {"msg": "org.apache.solr.search.SyntaxError", "code": self.refusal}
+            return Answer.json({"responseHeader": {}, "error": error}, self.refusal)
         answer = {"responseHeader": {"status": 0}, "response": self.search(request.query)}
         return Answer.json(answer, **headers)
 
