@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from threading import Event
 from typing import Any, Protocol
 
 from hf_specclip.literature import SECTIONS, extractive_summary
@@ -73,21 +72,13 @@ def write_summaries(
     store.add(
         STAGE, {s.name: payload_of(s.behind_summary(papers_each), summariser) for s in sources}
     )
-    # A refused key stops all threads at once: each further question would be asked in vain.
-    stopped = Event()
 
     def write(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
         [item] = items
-        if stopped.is_set():
-            return
         try:
-            outcome = _summarise(summariser, find(item.id), papers_each)
+            yield {item.id: _summarise(summariser, find(item.id), papers_each)}
         except SummaryError as error:
-            outcome = Failed(error, service=False)
-        except BaseException:
-            stopped.set()
-            raise
-        yield {item.id: outcome}
+            yield {item.id: Failed(error, service=False)}
 
     store.work(STAGE, write, progress, workers=max(1, getattr(summariser, "workers", 1)))
 

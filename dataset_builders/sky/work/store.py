@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from hf_specclip.errors import SpecCLIPError
+
+logger = logging.getLogger(__name__)
 
 FILE = "build.sqlite"
 FORMAT_VERSION = 2
@@ -260,23 +263,29 @@ class Store:
 
         Raises:
             Exception: whatever `do` raises, and the error of the service that failed `LOST` times
-                in a row; those items are wanted again. Calls under way end first.
+                in a row; those items are wanted again. Outcomes under way are put first.
         """
         streak: list[str] = []
-        lock = threading.Lock()
+        lock, stopped = threading.Lock(), threading.Event()
+
+        def commit(outcomes: Mapping[str, Any]) -> None:
+            troubles = [n for n, o in outcomes.items() if isinstance(o, Failed) and o.service]
+            with lock:  # what a slower thread puts must not follow the end of a streak
+                streak[:] = [*streak, *troubles] if troubles else []
+                if len(streak) >= LOST:
+                    self.want_again(stage, streak)
+                    raise outcomes[troubles[-1]].error
+                self.put(stage, outcomes)
+            progress(len(outcomes))
 
         def run(items: Sequence[Item]) -> None:
-            for outcomes in do(items):
-                troubles = [
-                    name for name, o in outcomes.items() if isinstance(o, Failed) and o.service
-                ]
-                with lock:
-                    streak[:] = [*streak, *troubles] if troubles else []
-                    if len(streak) >= LOST:
-                        self.want_again(stage, streak)
-                        raise outcomes[troubles[-1]].error
-                self.put(stage, outcomes)
-                progress(len(outcomes))
+            steps = iter(do(items))
+            try:
+                while not stopped.is_set() and (outcomes := next(steps, None)) is not None:
+                    commit(outcomes)
+            except BaseException:
+                stopped.set()  # each further question would be asked in vain
+                raise
 
         last, taken = "", 0
         running: set[Future[None]] = set()
@@ -294,7 +303,11 @@ class Store:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         future.result()
+            except KeyboardInterrupt:
+                logger.warning("stopping after the requests under way")
+                raise
             finally:
+                stopped.set()
                 wait(running)
 
     # -- the file

@@ -1,8 +1,10 @@
 """The store: nothing is done twice, nothing is forgotten, whatever is killed."""
 
 import os
+import signal
 import sqlite3
 import threading
+import time
 
 import pytest
 from worker import fork_worker
@@ -64,6 +66,42 @@ def test_a_service_that_fails_in_a_row_stops_the_stage_and_blames_no_item(store)
     with pytest.raises(ServiceError, match="down"):
         store.work("s", do, at_once=9)
     assert store.counts("s") == {"wanted": 6, "got": 2, "absent": 0, "failed": 1}
+
+
+def test_a_slow_thread_blames_no_item_after_the_service_is_given_up(store, monkeypatch):
+    store.add("s", {f"{i}": {} for i in range(3)})
+    put, two = store.put, threading.Barrier(2)
+
+    def slowly(stage, outcomes):
+        time.sleep(0.1 * ("1" in outcomes))
+        put(stage, outcomes)
+
+    def do(items):
+        two.wait()
+        time.sleep(0.05 * (items[0].id == "2"))
+        for item in items:
+            yield {item.id: Failed(ServiceError("down"))}
+
+    monkeypatch.setattr(store, "put", slowly)
+    with pytest.raises(ServiceError, match="down"):
+        store.work("s", do, at_once=2, workers=2)
+    assert store.ids("s", "wanted") == set("012")
+
+
+def test_an_interrupt_ends_what_is_under_way_and_not_the_batch(store, caplog):
+    store.add("s", {f"{i}": {} for i in range(9)})
+
+    def do(items):
+        for item in items:
+            if item.id == "1":
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+                time.sleep(0.1)
+            yield {item.id: 1}
+
+    with pytest.raises(KeyboardInterrupt):
+        store.work("s", do, at_once=9)
+    assert store.ids("s") == {"0", "1"}
+    assert "stopping after the requests under way" in caplog.text
 
 
 def test_answers_are_recalled_until_they_are_forgotten(store):
