@@ -13,6 +13,7 @@ from ..describe.answers import FoundSource
 from ..describe.describer import Describer
 from ..describe.description import Description
 from ..describe.inputs import keeps_counts
+from ..describe.measured import fit_values
 from .figures import map_figure, spectrum_figure
 from .html import render, render_exports
 from .upload import UploadError, read_upload
@@ -131,7 +132,9 @@ class PageEvents:
             "spectrum": spectrum_figure(description.spectrum, _label(description)),
             "classes": part("classes", description.families, description.class_stands_out),
             "literature": part("literature", description.literature, description.gallery["papers"]),
-            "variables": render("variables", description.variables, description.withheld)
+            "variables": render(
+                "variables", description.variables, description.withheld, fit_values(description.fit)
+            )
             + render("check", description.check),
             "map": self._map(description),
             "outlier": part("outlier", description.outlier),

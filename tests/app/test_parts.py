@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from chandra_pha import write_pha
+from chandra_pha import write_arf, write_pha
 from ogip_writer import arf_hdu, ebounds_hdu, matrix_hdu, spectrum_hdu, write, write_set
 
 from hf_specclip.app import upload
@@ -105,6 +105,26 @@ def test_a_model_without_experts_or_spectra_says_so(tiny_run, uploads, tmp_path)
         assert f"This model has {words}" in text
     assert events.examples() == []
     assert not path.exists()  # what was dropped is gone
+
+
+def test_the_own_fit_stands_beside_what_is_inferred(uploads, tmp_path):
+    from hf_specclip.app.events import RESULTS, PageEvents
+    from hf_specclip.describe.describer import Describer
+    from hf_specclip.describe.measured import fit_values
+
+    counts = np.random.default_rng(0).poisson(5 * np.exp(-np.arange(1024) / 200))
+    edges = 0.0146 * np.arange(1025)
+    groups = [[(channel, [1.0])] for channel in range(21, 621)]
+    files = [
+        write_pha(tmp_path / "source.pi", counts),
+        write_arf(tmp_path / "source.arf"),
+        write(tmp_path / "a.rmf", matrix_hdu(groups, edges=edges[20:621]), ebounds_hdu(edges)),
+    ]
+    events = PageEvents(Describer.from_pretrained(parts=("moe",)), 8 << 20, 60.0)
+    parts = dict(zip(RESULTS, events.upload(list(map(str, files))), strict=True))
+    fitted = fit_values(parts["description"].fit)["powlaw_gamma"]
+    [row] = [row for row in parts["variables"].split("<tr>") if "<th>powlaw_gamma " in row]
+    assert f"<td>{fitted}</td>" in row
 
 
 def test_a_model_of_another_axis_is_refused(tiny_run, uploads):
