@@ -133,7 +133,10 @@ class PageEvents:
             "classes": part("classes", description.families, description.class_stands_out),
             "literature": part("literature", description.literature, description.gallery["papers"]),
             "variables": render(
-                "variables", description.variables, description.withheld, fit_values(description.fit)
+                "variables",
+                description.variables,
+                description.withheld,
+                fit_values(description.fit),
             )
             + render("check", description.check),
             "map": self._map(description),
