@@ -26,7 +26,7 @@ from hf_specclip.spectra.rebin import (
 
 from ..contract import ENERGY_RANGE, N_BINS, SPLITS, contract_features, list_array
 from ..splits import assign_groups, split_groups
-from . import instrument, populations, prose, spectral_fits, timing
+from . import instrument, light_curves, populations, prose, spectral_fits
 from .detections import (
     REFERENCE_AREA,
     Batch,
@@ -277,20 +277,20 @@ class Universe:
         seen, n = self.detections.take(detections), len(detections)
         source, behind = self.expected(detections)
         channels = np.empty((2, *source.shape), dtype=np.int64)
-        noise = np.empty((n, 2, timing.N_OCTAVES))
+        noise = np.empty((n, 2, light_curves.N_OCTAVES))
         draws = detections if draws is None else draws
         streams = [stream(self.knobs.seed, "counts", int(draw)) for draw in draws]
         for row, random in enumerate(streams):
             channels[0, row] = random.poisson(source[row] + behind[row])
             channels[1, row] = random.poisson(behind[row] / seen.background_scale[row])
-            noise[row] = random.random((2, timing.N_OCTAVES))
+            noise[row] = random.random((2, light_curves.N_OCTAVES))
         bins = energy_grid(N_BINS, ENERGY_RANGE)
         counts, background = self._deal(seen, channels)
         # Given their number, events of a Poisson process fall independently, as the rate has it;
         # colours do not change meanwhile.
         rates = seen.light.rates(seen.exposure, noise)
         constant = _background_over_source(source, behind)
-        rates = (rates + constant[:, None]) / (timing.N_TIMES * (1.0 + constant[:, None]))
+        rates = (rates + constant[:, None]) / (light_curves.N_TIMES * (1.0 + constant[:, None]))
         rates /= rates.sum(axis=1, keepdims=True)
         in_band = counts[:, bins_within("b")].sum(axis=1)
         times = np.stack(

@@ -17,10 +17,11 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from hf_specclip.models.variables_specclip import BANDS, VARIABLES
+from hf_specclip.spectra import timing
 from hf_specclip.spectra.rebin import energy_grid
 
 from ..contract import ENERGY_RANGE, N_BINS
-from . import photometry, timing
+from . import photometry
 from .detections import bins_within
 from .instrument import MAP_ENERGIES
 

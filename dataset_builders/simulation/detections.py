@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hf_specclip.models.variables_specclip import BANDS
-from hf_specclip.spectra import emission
+from hf_specclip.spectra import emission, timing
 from hf_specclip.spectra.rebin import energy_grid
 
 from ..contract import ENERGY_RANGE, N_BINS
-from . import instrument, photometry, populations, timing
+from . import instrument, light_curves, photometry, populations
 
 # A typical response, counts per absorbed photon/cm² in 0.5–7 keV: turns counts into a flux.
 REFERENCE_AREA = 430.0
@@ -76,7 +76,7 @@ class Detections:
     hardening: np.ndarray
     background: np.ndarray
     background_scale: np.ndarray
-    light: timing.LightCurves
+    light: light_curves.LightCurves
 
     def take(self, rows: np.ndarray) -> Detections:
         """Return some detections, in the order of `rows`."""

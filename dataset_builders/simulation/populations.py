@@ -13,6 +13,7 @@ import numpy as np
 from hf_specclip.spectra import emission as models
 
 from .instrument import PHOTON_CENTRES, PHOTON_EDGES, photons_within
+from .light_curves import LightCurves
 from .source_classes import (
     BLACK_BODY,
     BREMSSTRAHLUNG,
@@ -26,7 +27,6 @@ from .source_classes import (
     PLASMA,
     POWER_LAW,
 )
-from .timing import LightCurves
 
 
 @dataclass(frozen=True)
