@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from .batches import batches
 from .encoder import encoder
 from .loss import contrastive_loss
 from .retrieval import questions, search
@@ -26,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[bool], Iterable[Comparison]]] = {
     "rebinning": rebinning,
     "folding": folding,
     "fitting": fitting,
+    "batches": batches,
     "encoder": encoder,
     "loss": contrastive_loss,
     "search": search,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .arguments import add_parser, comma_separated, positive_int, print_json
 from .file_arguments import add_file_arguments
 from .model_arguments import (
+    BATCH_SIZE,
     DescribedFiles,
     add_embedder_option,
     add_model_arguments,
@@ -52,7 +53,7 @@ def add_command(subparsers: Any) -> None:
         metavar="K",
         help="number of families of classes to print (default 3)",
     )
-    add_file_arguments(parser)
+    add_file_arguments(parser, BATCH_SIZE)
 
 
 def run(arguments: argparse.Namespace) -> int:

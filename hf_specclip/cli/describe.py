@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import add_parser, choices_of, numbered_path, positive_int, print_json
 from .file_arguments import add_file_arguments
-from .model_arguments import DescribedFiles, add_model_arguments, load_describer
+from .model_arguments import BATCH_SIZE, DescribedFiles, add_model_arguments, load_describer
 
 if TYPE_CHECKING:
     from ..describe.describer import Describer
@@ -76,7 +76,7 @@ def add_command(subparsers: Any) -> None:
     parser.add_argument(
         "--online", action="store_true", help="fetch the titles of the papers from arXiv"
     )
-    add_file_arguments(parser)
+    add_file_arguments(parser, BATCH_SIZE)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from .arguments import add_parser, print_json
 from .file_arguments import SpectrumReader, add_file_arguments
 from .model_arguments import add_model_arguments, load_describer
 
-BATCH_SIZE = 256
+_BATCH_SIZE = 256
 # Columns of the table beside the vectors.
 COLUMNS = {
     "file": str,
@@ -34,6 +34,7 @@ instrument.
 
   specclip embed --model runs/demo *.pha -o embeddings.parquet
   specclip embed --model user/name source.pi -o embeddings.fits
+  specclip embed --jobs 4 spectra/ @more.txt "old/*.pi" -o embeddings.parquet
 """
 
 
@@ -49,7 +50,7 @@ def add_command(subparsers: Any) -> None:
         help="table to write: .parquet, .fits or .ecsv",
     )
     add_model_arguments(parser)
-    add_file_arguments(parser)
+    add_file_arguments(parser, _BATCH_SIZE)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     describer = load_describer(arguments, ())
     reader = SpectrumReader(arguments)
     rows: list[dict[str, Any]] = []
-    for read in reader.batches(BATCH_SIZE):
+    for read in reader.batches(arguments.batch_size):
         batch = []
         for spectrum, origin in read:
             reasons = describer.reasons_to_withhold(spectrum)

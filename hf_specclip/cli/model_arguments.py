@@ -73,7 +73,7 @@ class DescribedFiles:
 
     def __init__(self, arguments: argparse.Namespace, describer: Describer, top_k: int = 5):
         self.reader = SpectrumReader(arguments, is_name=describer.has_source)
-        self.describer, self.top_k = describer, top_k
+        self.describer, self.top_k, self.size = describer, top_k, arguments.batch_size
 
     @property
     def status(self) -> int:
@@ -81,10 +81,12 @@ class DescribedFiles:
         return self.reader.status
 
     def __iter__(self) -> Iterator[Description]:
-        for batch in self.reader.batches(BATCH_SIZE):
+        for batch in self.reader.batches(self.size):
             spectra = [spectrum for spectrum, _ in batch]
             try:
-                described = list(self.describer.describe_many(spectra, top_k=self.top_k))
+                described = list(
+                    self.describer.describe_many(spectra, top_k=self.top_k, batch_size=self.size)
+                )
             except ValueError:  # of one of them, which is found by describing each
                 yield from self._one_by_one(batch)
                 continue

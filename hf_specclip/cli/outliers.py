@@ -8,7 +8,7 @@ from typing import Any
 
 from .arguments import add_parser, print_json
 from .file_arguments import add_file_arguments
-from .model_arguments import DescribedFiles, add_model_arguments, load_describer
+from .model_arguments import BATCH_SIZE, DescribedFiles, add_model_arguments, load_describer
 
 DESCRIPTION = """\
 Score spectra as outliers, highest score first. The score is the mean distance to the nearest
@@ -31,7 +31,7 @@ def add_command(subparsers: Any) -> None:
         metavar="P",
         help="only spectra of this percentile or higher",
     )
-    add_file_arguments(parser)
+    add_file_arguments(parser, BATCH_SIZE)
 
 
 def run(arguments: argparse.Namespace) -> int:

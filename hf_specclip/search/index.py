@@ -240,6 +240,7 @@ class SpecCLIPIndex:
         """
         if self._rows_by_name is None:
             self._rows_by_name = {}
+            self._n_sources = len({entry.get("source_name") for entry in self.spectra.entries})
             for row, entry in enumerate(self.spectra.entries):
                 names = [
                     str(entry.get("source_name") or entry["id"]),
@@ -251,7 +252,7 @@ class SpecCLIPIndex:
                 rows.sort(key=lambda row: -counts_of(self.spectra.entries[row]))
         rows = self._rows_by_name.get(plain_name(name), [])
         if not rows:
-            n = len({entry.get("source_name") for entry in self.spectra.entries})
+            n = self._n_sources
             content = f"{n:,} sources" if n else "no spectra"
             raise KeyError(f"{name!r} is not among the {content} of this index")
         return rows
