@@ -20,9 +20,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 from hf_specclip import Describer
 from hf_specclip.models.trained_run import BUNDLED, BUNDLED_CARD
@@ -38,8 +35,16 @@ from specclip_training.engine.presets import Preset
 from specclip_training.reports.bundled import card_text
 from specclip_training.stages.alignment import MODEL
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
-from specclip_training.studies.bundled import least_cosine, measure, measured_columns
-from specclip_training.studies.experts.study import COMPACT, MOE, load_or_fit
+from specclip_training.studies.bundled import (
+    CHECK,
+    drop_code,
+    halve,
+    least_cosine,
+    measure,
+    measured_columns,
+    save_experts,
+)
+from specclip_training.studies.experts.study import COMPACT, load_or_fit
 from specclip_training.studies.outliers import OUTLIERS, K, outlier_rows
 from specclip_training.studies.representations import SplitRepresentations, representations_of
 
@@ -48,13 +53,8 @@ MEASURED_ROWS, CHECKED_ROWS = 2000, 128
 # Sources and trees of the outlier detector; sentences of the vocabulary.
 REFERENCE_ROWS, CALIBRATION_ROWS, TREES, SENTENCES = 1500, 1500, 50, 900
 MOST_BYTES = 8_000_000
-CHECK = Path(__file__).resolve().parent.parent / "tests" / "describe" / "bundled_check.parquet"
-# Settings of the folder's own code, which the package brings.
-_CODE = ("auto_map", "custom_pipelines")
 # Facts of a gallery that the card repeats.
 _GALLERY = ("citation", "caveat")
-# Smaller tensors (statistics, scales) stay as they are.
-_LEAST_HALVED = 1024
 
 
 def bundle(run: Run, target: Path, check: Path) -> dict[str, Any]:
@@ -84,8 +84,7 @@ def bundle(run: Run, target: Path, check: Path) -> dict[str, Any]:
         experts = load_or_fit(run, reps, COMPACT)
     with run.stage("bundle") as summary, atomic_folder(target) as folder:
         _write_model(run.output / MODEL, folder)
-        experts.save_pretrained(folder / MOE)
-        _drop_code(folder / MOE)
+        save_experts(experts, folder)
         _outlier_detector(reps, run.seed).save_pretrained(folder / OUTLIERS)
         for path in folder.rglob("*.safetensors"):
             halve(path)
@@ -99,23 +98,9 @@ def bundle(run: Run, target: Path, check: Path) -> dict[str, Any]:
         if size > MOST_BYTES:
             raise TrainingDataError(f"the bundle has {size:,} bytes, over {MOST_BYTES:,}")
         summary.append(f"{target}: {size:,} bytes")
+        summary.append("its intervals hold on simulated rows: `training/transfer.py --calibrate` "
+                       "makes them hold on real ones")  # fmt: skip
     return card
-
-
-def halve(path: Path) -> None:
-    """Store the large float32 tensors of a safetensors file as float16, in place.
-
-    Loading turns them back into float32. A tensor that float16 cannot hold stays as it is.
-    """
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-    tensors = load_file(path)
-    for name, values in tensors.items():
-        if values.dtype == torch.float32 and values.numel() >= _LEAST_HALVED:
-            half = values.half()
-            if (half.isinf() == values.isinf()).all():
-                tensors[name] = half
-    save_file(tensors, path, metadata)
 
 
 def _write_model(source: Path, folder: Path) -> None:
@@ -129,21 +114,7 @@ def _write_model(source: Path, folder: Path) -> None:
         if vectors is not None and len(vectors) > SENTENCES:
             vectors = vectors[_sample(len(vectors), SENTENCES, 0)]
         Vocabulary(words.words, words.n_texts, vectors).save_pretrained(folder)
-    _drop_code(folder)
-
-
-def _drop_code(folder: Path) -> None:
-    """Remove the copies of the package's code beside weights, and the settings that name them."""
-
-    def without(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: without(inner) for key, inner in value.items() if key not in _CODE}
-        return value
-
-    for path in folder.glob("*.py"):
-        path.unlink()
-    for path in folder.glob("*config.json"):
-        write_json(path, without(json.loads(path.read_text(encoding="utf-8"))))
+    drop_code(folder)
 
 
 def _outlier_detector(

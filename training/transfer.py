@@ -29,9 +29,11 @@ from specclip_datasets.tables.builder import LocalTables, is_tables_folder
 from specclip_datasets.tables.real_sources import read_real_sources
 from specclip_training.reports.blocks import Paragraph, Section, Table, to_markdown
 from specclip_training.reports.bundled import card_text
+from specclip_training.studies.bundled import CHECK, measure, save_experts
 from specclip_training.studies.transfer import (
     JUDGED,
     RealRows,
+    calibrate_intervals,
     estimates_of,
     measure_variables,
     measured_estimates,
@@ -221,7 +223,10 @@ def options() -> argparse.ArgumentParser:
     command.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="draws")
     command.add_argument("--output", metavar="FILE", help="also write the figures as JSON")
     command.add_argument(
-        "--record", action="store_true", help="write the coverage into the card of a bundled model"
+        "--calibrate",
+        action="store_true",
+        help="first make the intervals of a bundled model hold for the rows outside the test "
+        "groups; the model and its card are written back",
     )
     return command
 
@@ -231,9 +236,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = options().parse_args(arguments)
     describer = Describer.from_pretrained(given.model, parts=("moe", "classes", "outliers"))
     others = dict(item.partition("=")[::2] for item in given.compare)
+    rows = load_rows(given.dataset)
+    if given.calibrate:
+        calibration = calibrate_intervals(describer, rows)
     result = measure_transfer(
         describer,
-        load_rows(given.dataset),
+        rows,
         others={n: Describer.from_pretrained(run, parts=("moe",)) for n, run in others.items()},
         typed=given.typed,
         n_bootstrap=given.bootstrap,
@@ -245,19 +253,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(to_markdown(f"Transfer of {given.model} to real rows", sections, Path()))
     if given.output:
         write_json(Path(given.output), result)
-    if given.record:
-        record(Path(given.model), result["variables"])
+    if given.calibrate:
+        save_experts(describer.moe, Path(given.model))
+        record(Path(given.model), calibration, result["variables"])
     return 0
 
 
-def record(bundle: Path, variables: Mapping[str, Any]) -> None:
-    """Write the coverage of real values into the card of the bundled model."""
+def record(bundle: Path, calibration: Mapping[str, int], variables: Mapping[str, Any]) -> None:
+    """Write the coverage of real values into the card of the bundled model.
+
+    What it says of intervals on simulated rows, which were others, is measured again or dropped.
+    """
     card = read_json(bundle / BUNDLED_CARD)
-    levels = variables["coverage"]["model"]
-    shares = {level: levels[level]["overall"]["value"] for level in ("68", "90")}
-    card["real"] = {"rows": variables["rows"], "groups": variables["groups"], **shares}
+    levels = variables["coverage"][MODEL]
+    card["real"] = {
+        "calibration": dict(calibration),
+        "rows": variables["rows"],
+        "groups": variables["groups"],
+        **{f"coverage_{level}": _interval(entry["overall"]) for level, entry in levels.items()},
+        "variables": {
+            name: {f"coverage_{level}": entry["variables"][name]["value"]
+                   for level, entry in levels.items()}
+            for name in JUDGED
+        },
+    }  # fmt: skip
+    for row in card["validation"]["variables"].values():
+        for level in levels:
+            row.pop(f"coverage_{level}", None)
+    describer = Describer.from_pretrained(bundle, parts=("moe", "outliers", "classes"))
+    card["check"] = measure(describer, pq.read_table(CHECK), card["guess"])
     write_json(bundle / BUNDLED_CARD, card)
     write_text(bundle / "README.md", card_text(card))
+
+
+def _interval(figure: Mapping[str, Any]) -> dict[str, float]:
+    return {key: figure[key] for key in ("value", "low", "high")}
 
 
 def _retrieval(model: str, texts: str, n_bootstrap: int) -> tuple[dict[str, Any], Section]:

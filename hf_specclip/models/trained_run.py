@@ -101,9 +101,12 @@ def _bundled_run() -> TrainedRun:
     name = f"bundled model ({card['training']['pairs']:,} simulated pairs)"
     notes = [f"answered by the {name}: --model names another"]
     if real := card.get("real"):
+        shares = {level: real[f"coverage_{level}"] for level in (68, 90)}
+        narrow = any(100 * share["high"] < level for level, share in shares.items())
         notes.append(
-            f"of {real['rows']:,} real detections its 68 % intervals hold {real['68']:.0%} of the "
-            f"catalogue's values and its 90 % intervals {real['90']:.0%}: take them for too narrow"
+            f"of {real['rows']:,} real detections its 68 % intervals hold "
+            f"{shares[68]['value']:.0%} of the catalogue's values and its 90 % intervals "
+            f"{shares[90]['value']:.0%}" + (": take them for too narrow" if narrow else "")
         )
     return TrainedRun(BUNDLED, BUNDLED, name, tuple(notes))
 

@@ -77,7 +77,9 @@ def test_the_command_line_uses_it_and_says_so(tmp_path, capsys, monkeypatch, car
     [answer] = json.loads(capsys.readouterr().out)
     assert answer["model"] == f"bundled model ({card['training']['pairs']:,} simulated pairs)"
     assert any("bundled model" in note for note in answer["notes"])
-    assert any(f"hold {card['real']['68']:.0%}" in note for note in answer["notes"])
+    assert any(
+        f"hold {card['real']['coverage_68']['value']:.0%}" in note for note in answer["notes"]
+    )
     assert answer["classes"]
     assert answer["variables"]
     # Real sources by name; nothing of the simulated sky.

@@ -1,10 +1,21 @@
 """Measures on real rows, of estimates and answers that are known."""
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from hf_specclip import Describer
 from specclip_datasets.splits import hash_splits
-from specclip_training.studies.transfer import JUDGED, Estimates, RealRows, measure_variables
+from specclip_training.data.parquet_rows import to_arrays
+from specclip_training.studies.bundled import CHECK
+from specclip_training.studies.transfer import (
+    JUDGED,
+    Estimates,
+    RealRows,
+    calibrate_intervals,
+    estimates_of,
+    measure_variables,
+)
 from specclip_training.studies.transfer_classes import is_judged, kind_of, measure_answers, summed
 
 
@@ -34,6 +45,33 @@ def test_goals_are_met_by_the_truth_and_missed_by_a_bias(rows):
     other = measured["methods"]["other"]["variables"]["hard_hm"]
     assert other["median_bias"] == pytest.approx(0.2)
     assert measured["rows"] == len(test)
+
+
+def test_calibrated_intervals_hold_where_the_truth_scatters_more():
+    describer = Describer.from_pretrained(parts=("moe",))
+    table = pq.read_table(CHECK)
+    columns = ["counts", "background_counts", "background_scale", "exposure", "effective_area"]
+    spectra = {
+        name: np.concatenate([v] * 4) for name, v in to_arrays(table.select(columns)).items()
+    }
+    groups = np.array([f"g{i}" for i in range(len(spectra["counts"]))], dtype=object)
+    rows = RealRows(spectra, {}, groups, groups, groups)
+    every = np.arange(len(rows))
+    estimates = estimates_of(describer, rows.records(every))
+    low, high = (ends["powlaw_gamma"] for ends in estimates.ends[90])
+    # Errors three times as large as the intervals allow for.
+    noise = np.random.default_rng(0).normal(size=len(rows)) * (high - low) / 2 / 1.645
+    truth = estimates.value["powlaw_gamma"] + 3 * noise
+    targets = {"powlaw_gamma": truth, "apec_kt": np.where(every < 20, 1.0, np.nan)}
+    made = calibrate_intervals(describer, RealRows(spectra, targets, groups, groups, groups))
+    assert made["rows"] == made["groups"] < len(rows)
+    after = estimates_of(describer, rows.records(every))
+    np.testing.assert_array_equal(after.value["powlaw_gamma"], estimates.value["powlaw_gamma"])
+    test = rows.is_test
+    low, high = (ends["powlaw_gamma"][test] for ends in after.ends[90])
+    assert 0.75 < ((low <= truth[test]) & (truth[test] <= high)).mean() < 1
+    for before, now in zip(estimates.ends[90], after.ends[90], strict=True):
+        np.testing.assert_array_equal(before["apec_kt"], now["apec_kt"])
 
 
 def test_splits_by_hash_depend_on_the_name_alone():

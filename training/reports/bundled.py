@@ -11,7 +11,7 @@ from hf_specclip.formatting import format_number
 def card_text(card: Mapping[str, Any]) -> str:
     """Write the README of the bundled model; every number is of `card.json`."""
     made, measured = card["training"], card["validation"]
-    families, reduced = measured["families"], card["reduced"]
+    families, reduced, real = measured["families"], card["reduced"], card.get("real")
     splits = ", ".join(f"{name} {rows:,}" for name, rows in made["splits"].items())
     lines = [
         "# The model that comes with hf_specclip",
@@ -41,16 +41,19 @@ def card_text(card: Mapping[str, Any]) -> str:
         "",
         f"On {measured['rows']:,} simulated rows of `validation`, which chose the weights, by the "
         "spectrum alone. Errors are mean absolute errors, relative to those of the median of the "
-        "training rows; intervals should hold 68 and 90 %.",
+        f"training rows; {_about_intervals(real)}",
         "",
         "| variable | rows | error | relative | in 68 % | in 90 % |",
         "|---|---|---|---|---|---|",
     ]
     for name, row in measured["variables"].items():
+        held = real["variables"].get(name, {}) if real else row
+        shares = (held.get(f"coverage_{level}") for level in (68, 90))
         lines.append(
             f"| `{name}` | {row['n']:,} | {format_number(row['error'])} | "
-            f"{row['error'] / row['guess']:.2f} | {row['coverage_68']:.0%} | "
-            f"{row['coverage_90']:.0%} |"
+            f"{row['error'] / row['guess']:.2f} | "
+            + " | ".join("–" if share is None else f"{share:.0%}" for share in shares)
+            + " |"
         )
     lines += [
         "",
@@ -60,14 +63,26 @@ def card_text(card: Mapping[str, Any]) -> str:
         f"percentile: {measured['median_outlier_percentile']:.0f}.",
         "",
     ]
-    if real := card.get("real"):
-        lines += [
-            f"Of {real['rows']:,} real detections in {real['groups']} groups (real rows, redrawn "
-            "counts; `training/transfer.py --record`), over ten variables, 68 % intervals hold "
-            f"{real['68']:.0%} of the catalogue's values and 90 % intervals {real['90']:.0%}.",
-            "",
-        ]
     return "\n".join(lines)
+
+
+def _about_intervals(real: Mapping[str, Any] | None) -> str:
+    """Say of which rows the shares in the intervals are."""
+    if real is None:
+        return "intervals should hold 68 and 90 %."
+    made = real["calibration"]
+    shares = " and ".join(
+        f"{entry['value']:.1%} ({entry['low']:.1%} to {entry['high']:.1%}) for {level} %"
+        for level in (68, 90)
+        for entry in [real[f"coverage_{level}"]]
+    )
+    return (
+        f"intervals are calibrated on {made['rows']:,} real detections of {made['groups']} groups "
+        "(real rows, redrawn counts; `training/transfer.py --calibrate`; predictions have seen "
+        f"none of them; those of variables without real values on simulated ones) and "
+        f"measured on {real['rows']:,} of {real['groups']} other groups: they "
+        f"hold {shares}, over ten variables."
+    )
 
 
 __all__ = ["card_text"]

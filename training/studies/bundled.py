@@ -1,17 +1,30 @@
-"""Figures of the bundled model on simulated rows, for its card and the test that checks it."""
+"""Files of the bundled model, and its figures on simulated rows for the card and its test."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
-from hf_specclip import VARIABLES, Describer
+from hf_specclip import VARIABLES, Describer, SpecCLIPMoEForRegression
 from hf_specclip.classify.families import family_name
 from hf_specclip.outliers.rows import OutlierRows
+from hf_specclip.storage import write_json
+from specclip_training.studies.experts.study import MOE
 
+# Rows that the test of the package measures again.
+CHECK = Path(__file__).resolve().parents[2] / "tests" / "describe" / "bundled_check.parquet"
+# Settings of the folder's own code, which the package brings.
+_CODE = ("auto_map", "custom_pipelines")
+# Smaller tensors (statistics, scales) stay as they are.
+_LEAST_HALVED = 1024
 _SPECTRUM = ("counts", "exposure", "background_counts", "background_scale", "effective_area")
 # Variability between times cannot be told from a spectrum, and is not measured.
 MEASURED = tuple(name for name in VARIABLES if not name.startswith("var_"))
@@ -86,6 +99,43 @@ def measure(describer: Describer, rows: pa.Table, guess: Mapping[str, float]) ->
     return result
 
 
+def save_experts(moe: SpecCLIPMoEForRegression, bundle: Path) -> None:
+    """Write a mixture of experts into the folder of a bundled model."""
+    moe.save_pretrained(bundle / MOE)
+    drop_code(bundle / MOE)
+    halve(bundle / MOE / "model.safetensors")
+
+
+def halve(path: Path) -> None:
+    """Store the large float32 tensors of a safetensors file as float16, in place.
+
+    Loading turns them back into float32. A tensor that float16 cannot hold stays as it is.
+    """
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    for name, values in tensors.items():
+        if values.dtype == torch.float32 and values.numel() >= _LEAST_HALVED:
+            half = values.half()
+            if (half.isinf() == values.isinf()).all():
+                tensors[name] = half
+    save_file(tensors, path, metadata)
+
+
+def drop_code(folder: Path) -> None:
+    """Remove the copies of the package's code beside weights, and the settings that name them."""
+
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: without(inner) for key, inner in value.items() if key not in _CODE}
+        return value
+
+    for path in folder.glob("*.py"):
+        path.unlink()
+    for path in folder.glob("*config.json"):
+        write_json(path, without(json.loads(path.read_text(encoding="utf-8"))))
+
+
 def least_cosine(one: Describer, other: Describer, rows: pa.Table) -> float:
     """Return the smallest cosine between the points of the same spectra by two models."""
     spectra = _spectra(rows)
@@ -118,4 +168,13 @@ def _number(value: float | None, key: str) -> float:
     return value
 
 
-__all__ = ["MEASURED", "least_cosine", "measure", "measured_columns"]
+__all__ = [
+    "CHECK",
+    "MEASURED",
+    "drop_code",
+    "halve",
+    "least_cosine",
+    "measure",
+    "measured_columns",
+    "save_experts",
+]

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from hf_specclip.evaluation import evaluate_coverage, evaluate_regression
+from hf_specclip.models.configuration_specclip_moe import TEXT_VIEWS
 from hf_specclip.models.variables_specclip import VARIABLES
 from hf_specclip.spectra.fitting.fit import fit_counts
 from hf_specclip.spectra.rebin import overlap_fractions
@@ -25,9 +27,13 @@ from specclip_datasets.tables.reconstruct import (
     band_sums,
     bin_edges,
 )
+from specclip_training.data.pairs import TrainingDataError
 from specclip_training.data.parquet_rows import to_arrays
+from specclip_training.studies.experts.compact import RETRIEVED, thin_scores
 
 FEWEST_COUNTS = 150
+# Real values of a variable, for its intervals to be calibrated on them.
+FEWEST_CALIBRATING = 200
 # Variables that the catalogue and a spectrum both hold.
 JUDGED = (
     "hard_hm", "hard_hs", "hard_ms", "powlaw_gamma", "powlaw_nh", "bb_kt", "bb_nh", "brems_kt",
@@ -179,6 +185,54 @@ def test_rows(rows: RealRows) -> np.ndarray:
     return np.flatnonzero(rows.is_test & (rows.net_counts > FEWEST_COUNTS))
 
 
+@torch.no_grad()
+def calibrate_intervals(describer: Any, rows: RealRows, batch: int = 512) -> dict[str, int]:
+    """Replace the conformal scores of compact experts by those of real rows, in place.
+
+    Rows of the test groups are left out. Predictions and expected errors stay as they are, as do
+    the scores of variables that few rows know.
+
+    Returns:
+        Number of `rows` and `groups` of the scores.
+
+    Raises:
+        TrainingDataError: for experts that read texts.
+    """
+    moe, model = describer.moe, describer.model
+    if any(set(expert["inputs"]) & set(TEXT_VIEWS) for expert in moe.config.experts):
+        raise TrainingDataError(
+            "intervals are calibrated for experts on the spectrum alone, as those of the model "
+            "that comes with the package"
+        )
+    chosen = np.flatnonzero(~rows.is_test & (rows.net_counts > FEWEST_COUNTS))
+    panel, scores = moe.panels[RETRIEVED], []
+    truth = np.stack([rows.targets.get(name, np.full(len(rows), np.nan))
+                      for name in moe.config.variables], axis=1)  # fmt: skip
+    for start in range(0, len(chosen), batch):
+        part = chosen[start : start + batch]
+        inputs = describer.extractor(rows.records(part), return_tensors="pt")
+        output = model(**inputs)
+        views = moe.retrieve_text(
+            moe.prepare(
+                spectrum=output.spectrum_latent,
+                shared_spectrum=output.spectrum_embeds,
+                features=inputs["spectrum_globals"],
+            )
+        )
+        answers, gate_inputs = moe.answers(views).nan_to_num(0.0), moe.gate_inputs(views)
+        mixed, _ = panel.mix(answers, gate_inputs)
+        expected = panel.difficulty(
+            panel.difficulty_inputs(views["features"], gate_inputs, answers, mixed)
+        )
+        scores.append((moe.scale(torch.from_numpy(truth[part]).float()) - mixed) / expected)
+    ordered = thin_scores(torch.cat(scores).sort(dim=0).values, len(panel.scores))
+    unknown = np.isfinite(truth[chosen]).sum(axis=0) < FEWEST_CALIBRATING
+    ordered[:, unknown] = panel.scores[:, unknown]
+    for each in moe.panels.values():
+        each.put(scores=ordered)
+    return {"rows": len(chosen), "groups": len(set(rows.groups[chosen]))}
+
+
 def check_goals(method: Mapping[str, Any], coverage: Mapping[int, Any]) -> dict[str, Any]:
     """Compare figures with `GOALS`, over the variables of `JUDGED`."""
     entries = {n: method["variables"][n] for n in JUDGED if method["variables"][n]["n"]}
@@ -282,6 +336,7 @@ __all__ = [
     "RATIOS",
     "Estimates",
     "RealRows",
+    "calibrate_intervals",
     "check_goals",
     "estimates_of",
     "measure_variables",

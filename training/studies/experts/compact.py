@@ -25,7 +25,7 @@ from specclip_training.studies.experts.pool import FitPool
 HIDDEN, BINS = (192, 96), 40
 # Conformal scores that are kept: evenly spaced quantiles of all.
 SCORES = 1000
-_RETRIEVED = PANELS[1]
+RETRIEVED = PANELS[1]
 
 
 def fit_compact(
@@ -40,14 +40,14 @@ def fit_compact(
     for number in range(len(model.experts)):
         fit_expert(pool, number)
     with torch.no_grad():
-        answers = pool.cross_fitted_answers()[_RETRIEVED]
+        answers = pool.cross_fitted_answers()[RETRIEVED]
         views = model.retrieve_text(model.prepare(**validation.tensors()))
         held = HeldRows(
             model.answers(views).nan_to_num(0.0),
             model.gate_inputs(views),
             torch.from_numpy(validation.targets).float(),
         )
-    calibrate(pool, _RETRIEVED, answers, fit_panel_gate(pool, _RETRIEVED, answers, held))
+    calibrate(pool, RETRIEVED, answers, fit_panel_gate(pool, RETRIEVED, answers, held))
     return without_bank(model)
 
 
@@ -77,10 +77,10 @@ def without_bank(model: SpecCLIPMoEForRegression) -> SpecCLIPMoEForRegression:
     small = SpecCLIPMoEForRegression(SpecCLIPMoEConfig(**config)).eval()
     state = {name: value for name, value in model.state_dict().items()
              if not name.startswith("bank.")}  # fmt: skip
-    scores = _thinned(model.panels[_RETRIEVED].scores, n_scores)
+    scores = thin_scores(model.panels[RETRIEVED].scores, n_scores)
     for panel in PANELS:
-        for name in model.panels[_RETRIEVED].state_dict():
-            state[f"panels.{panel}.{name}"] = state[f"panels.{_RETRIEVED}.{name}"]
+        for name in model.panels[RETRIEVED].state_dict():
+            state[f"panels.{panel}.{name}"] = state[f"panels.{RETRIEVED}.{name}"]
         state[f"panels.{panel}.scores"] = scores
     state |= {f"bank.{name}": value for name, value in small.bank.state_dict().items()}
     state["bank.text_given"] = torch.zeros_like(small.bank.text_given)
@@ -88,7 +88,7 @@ def without_bank(model: SpecCLIPMoEForRegression) -> SpecCLIPMoEForRegression:
     return small
 
 
-def _thinned(scores: torch.Tensor, count: int) -> torch.Tensor:
+def thin_scores(scores: torch.Tensor, count: int) -> torch.Tensor:
     """Return evenly spaced quantiles (count, variables) of scores in ascending columns that end
     with nan; all of a column that has fewer."""
     result = torch.full((count, scores.shape[1]), torch.nan)
@@ -112,4 +112,4 @@ def _without_texts(data: ExpertData) -> ExpertData:
     )
 
 
-__all__ = ["compact_settings", "fit_compact"]
+__all__ = ["RETRIEVED", "compact_settings", "fit_compact", "thin_scores"]
