@@ -7,6 +7,7 @@ from .arrays import write_arrays
 from .contract import SPLITS, ContractError, contract_features, spectra_features
 from .domain import Domain
 from .folder import is_dataset_folder, read_dataset, write_dataset
+from .from_table.build import from_files, from_table
 from .info import DatasetFolderError, SpecCLIPDatasetInfo
 from .open_dataset import load
 from .simulation.builder import SimulatedCSC
@@ -28,6 +29,8 @@ __all__ = [
     "assign_groups",
     "contract_features",
     "describe_splits",
+    "from_files",
+    "from_table",
     "is_dataset_folder",
     "is_tables_folder",
     "load",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from hf_specclip.cli.run_command import run_command
 from hf_specclip.errors import SpecCLIPError
 
+from .from_table.command import add_commands as add_own_commands
 from .simulation.command import add_commands as add_simulation_commands
 from .sky.command import add_command as add_build_command
 from .sky.literature.compare_prompts import add_command as add_prompts_command
@@ -16,6 +17,8 @@ from .tables.command import add_command as add_tables_command
 
 EPILOG = """\
 examples:
+  specclip dataset from-table sources.csv --spectra spectra/ --text abstract -o runs/mine
+  specclip dataset from-files spectra/*.pha --text-dir notes/ -o runs/mine
   specclip dataset simulate --config demo --output runs/simulated
   specclip dataset simulate --config custom --pairs 5000 --seed 3 --output runs/mine
   specclip dataset tables my_tables --output runs/mine
@@ -43,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_own_commands(commands)
     add_simulation_commands(commands)
     add_tables_command(commands)
     add_build_command(commands)

@@ -46,7 +46,8 @@ def write_arrays(
         papers: (n,) lists of `{id, id_type, title, year}`; none where None.
         overwrite: replace a dataset that is there already.
         **columns: (n,) further columns of the contract: the variables of the domain (nan where
-            unknown), their `_lolim` and `_hilim`, `ra`, `dec`, `source_class`, …
+            unknown), their `_lolim` and `_hilim`, `ra`, `dec`, `obsid`, `source_class`, …; (n, m)
+            `effective_area` and `text_embedding` (a row of nan where unknown).
 
     Returns:
         The folder.
@@ -63,7 +64,7 @@ def write_arrays(
     groups = list(source_name if group is None else group)
     content: dict[str, Any] = {
         "source_name": list(source_name),
-        "obsid": np.arange(n, dtype=np.int32),
+        "obsid": unknown_observations(n),
         "obi": np.zeros(n, dtype=np.int32),
         "region_id": np.ones(n, dtype=np.int32),
         "group": groups,
@@ -78,10 +79,7 @@ def write_arrays(
                 f"{name} are {matrix.dtype} {matrix.shape}: give whole numbers (rows, bins)"
             )
         content[name] = list_array(matrix.astype(np.int32))
-    for name, values in columns.items():
-        array = np.asarray(values)
-        missing = ~np.isfinite(array) if array.dtype.kind == "f" else None
-        content[name] = pa.array(array, mask=missing)
+    content |= {name: _column(values) for name, values in columns.items()}
     for name, values in content.items():
         if len(values) != n:
             raise ContractError(f"{len(values)} values of {name} beside {n} of source_name")
@@ -91,4 +89,21 @@ def write_arrays(
     return write_dataset(folder, parts, info, overwrite=overwrite)
 
 
-__all__ = ["write_arrays"]
+def unknown_observations(n: int) -> np.ndarray:
+    """Return numbers (n,) int32 of observations that are not known: −1, −2, …
+
+    Each row is an observation of its own then, and none is taken for an archive's.
+    """
+    return -1 - np.arange(n, dtype=np.int32)
+
+
+def _column(values: Any) -> pa.Array:
+    """Return values (n,) or (n, m) as a column; nan is null, a list where all of it is."""
+    array = np.asarray(values)
+    missing = ~np.isfinite(array) if array.dtype.kind == "f" else None
+    if array.ndim == 2:
+        return list_array(array, None if missing is None else np.isnan(array).all(axis=1))
+    return pa.array(array, mask=missing)
+
+
+__all__ = ["unknown_observations", "write_arrays"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from .contract import SPLITS, contract_columns, contract_features
 from .domain import XRAY, Domain
@@ -49,7 +50,7 @@ def _header(info: SpecCLIPDatasetInfo) -> list[str]:
     total = sum(info.rows.values())
     size = next((name for name, limit in _SIZES if total < limit), "100K<n<1M")
     tags = ["astronomy", "specclip"]
-    tags[1:1] = ["x-ray", "chandra", "spectra"] if info.domain == XRAY else []
+    tags[1:1] = ["x-ray", "chandra", "spectra"] if _is_xray(info) else []
     tags += ["simulated"] if info.simulated else []
     lines = ["---", f"license: {info.license}", f"pretty_name: {json.dumps(info.name)}"]
     lines += ["task_categories:", "- feature-extraction", "tags:", *(f"- {tag}" for tag in tags)]
@@ -71,7 +72,7 @@ def _body(info: SpecCLIPDatasetInfo, groups: Mapping[str, int], text_dim: int | 
             "`specclip dataset simulate`. Nothing in it is a measurement of the sky.",
             "",
         ]
-    observation = "an X-ray spectrum" if info.domain == XRAY else f"counts along {info.domain.axis}"
+    observation = "an X-ray spectrum" if _is_xray(info) else f"counts along {info.domain.axis}"
     lines += [
         f"{sum(info.rows.values()):,} pairs of {observation} ({info.n_bins} bins, "
         f"{info.energy_range[0]:g} to {info.energy_range[1]:g} {info.domain.axis_unit}) and what "
@@ -106,6 +107,11 @@ def _body(info: SpecCLIPDatasetInfo, groups: Mapping[str, int], text_dim: int | 
     columns = contract_features(info.n_bins, text_dim, info.domain)
     described = describe_columns(columns, info.n_bins, text_dim, info.domain)
     return [*lines, "## Columns", "", described, ""]
+
+
+def _is_xray(info: SpecCLIPDatasetInfo) -> bool:
+    """Return True for X-ray spectra, with or without positions."""
+    return replace(info.domain, on_sky=XRAY.on_sky) == XRAY
 
 
 def _configurations(info: SpecCLIPDatasetInfo) -> list[str]:

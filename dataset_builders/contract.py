@@ -131,7 +131,7 @@ def contract_columns(
     counts, curve = List(Value("int32"), length=n_bins), List(real, length=n_bins)
     columns = {
         "source_name": Column(words, "", "name of the source, `2CXO J…`"),
-        "obsid": Column(Value("int32"), "", "observation"),
+        "obsid": Column(Value("int32"), "", "observation; negative where it is not known"),
         "obi": Column(Value("int32"), "", "observation interval within it"),
         "region_id": Column(Value("int32"), "", "source region within the observation"),
         "ra": Column(Value("float64"), "deg", "right ascension, ICRS", domain.on_sky),
@@ -324,17 +324,30 @@ def validate_table(
     Raises:
         ContractError: for the first broken rule, naming row, column and mend.
     """
+    for row, problem in broken_rows(table, n_bins=n_bins, domain=domain):
+        raise ContractError(f"row {first_row + row}, {problem}")
+
+
+def broken_rows(
+    table: pa.Table, *, n_bins: int = N_BINS, domain: Domain = XRAY
+) -> Iterator[tuple[int, str]]:
+    """Yield the rows of a table that break a rule, and the column, problem and mend of each.
+
+    Args:
+        table: rows of a dataset, with the contract's schema.
+        n_bins: number of energy bins.
+        domain: axis, sections and variables.
+    """
     rules = itertools.chain(
         _identity_rules(table, n_bins, domain),
         _spectrum_rules(table, n_bins),
         _value_rules(table, domain),
     )
     for bad, name, problem, mend in rules:
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
+        for row in map(int, np.flatnonzero(bad)):
             value = table[name][row].as_py()
             shown = f" ({value!r})" if np.isscalar(value) else ""
-            raise ContractError(f"row {first_row + row}, column {name!r}: {problem}{shown}; {mend}")
+            yield row, f"column {name!r}: {problem}{shown}; {mend}"
 
 
 # Rows (n,) that break a rule, the column, the problem and the mend.
@@ -423,14 +436,18 @@ def _matrix(column: pa.ChunkedArray, width: int) -> np.ndarray:
     return np.concatenate(rows) if rows else np.zeros((0, width))
 
 
-def list_array(values: np.ndarray) -> pa.FixedSizeListArray:
+def list_array(values: np.ndarray, missing: np.ndarray | None = None) -> pa.FixedSizeListArray:
     """Wrap a matrix as an Arrow column of lists of fixed length, without a copy.
 
     Args:
         values: array (n, m).
+        missing: (n,) bool, True for a list that is null; None for none.
     """
     values = np.ascontiguousarray(values)
-    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+    mask = None if missing is None else pa.array(missing)
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(values.reshape(-1)), values.shape[1], mask=mask
+    )
 
 
 __all__ = [
@@ -441,6 +458,7 @@ __all__ = [
     "SPLITS",
     "Column",
     "ContractError",
+    "broken_rows",
     "conform_table",
     "contract_columns",
     "contract_features",

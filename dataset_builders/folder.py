@@ -143,7 +143,7 @@ def write_dataset(
         raise DatasetFolderError(f"there are no rows to write to {folder}")
     total = sum(len(part) for parts in (splits, *more.values()) for part in parts.values())
     with atomic_folder(folder) as partial:
-        with tqdm(total=total, unit="row", desc="writing", disable=not progress) as bar:
+        with tqdm(total=total, unit="row", desc="writing", delay=2, disable=not progress) as bar:
 
             def write(name: str, parts: Mapping[str, Rows]) -> tuple[dict[str, int], _Groups]:
                 return _write_splits(partial / name, parts, info, rows_per_file, bar.update)

@@ -42,8 +42,12 @@ class _Components:
             name = parent[name]
         return name
 
-    def join(self, first: Hashable, second: Hashable) -> None:
-        self._parent[self.find(first)] = self.find(second)
+    def join(self, first: Hashable, second: Hashable) -> bool:
+        """Join two names; return True where this joined two components that both were there."""
+        new = first not in self._parent or second not in self._parent
+        roots = self.find(first), self.find(second)
+        self._parent[roots[0]] = roots[1]
+        return not new and roots[0] != roots[1]
 
 
 def count_sources_of_papers(
@@ -71,7 +75,9 @@ def assign_groups(
     papers: Sequence[Sequence[str]],
     *,
     survey_limit: int = SURVEY_LIMIT,
-    catalogue_groups: Sequence[str] | None = None,
+    catalogue_groups: Sequence[str | None] | None = None,
+    more: Mapping[str, Sequence[Sequence[Hashable]]] | None = None,
+    reasons: Counter[tuple[str, str]] | None = None,
 ) -> np.ndarray:
     """Find the connected components over source, shared observation, host and linking paper.
 
@@ -85,28 +91,39 @@ def assign_groups(
         papers: identifiers of the papers behind the summary, per row (n).
         survey_limit: the most sources that a linking paper has.
         catalogue_groups: groups that the table brings, per row (n), not to be cut either.
+        more: further kinds of links; for each, the keys of each row (n) that link it to others.
+        reasons: filled with the number of joins by (group, kind of link).
 
     Returns:
         Array (n,) of strings: the group of each row, named after its first source by name.
     """
     sources_of = count_sources_of_papers(source_names, papers)
-    components = _Components()
     outer = [None] * len(source_names) if catalogue_groups is None else catalogue_groups
-    rows = zip(source_names, obsids, hosts, papers, outer, strict=True)
-    for source, obsid, host, ids, group in rows:
-        node = ("source", source)
-        components.join(("observation", int(obsid)), node)
-        if host is not None:  # NGC5139 is NGC 5139
-            components.join(("host", "".join(host.split()).casefold()), node)
-        if group is not None:
-            components.join(("group", group), node)
-        for paper in ids:
-            if sources_of[paper] <= survey_limit:
-                components.join(("paper", paper), node)
+    links: dict[str, Sequence[Sequence[Hashable]]] = {
+        "observation": [[int(obsid)] for obsid in obsids],
+        # NGC5139 is NGC 5139
+        "host": [[] if host is None else ["".join(host.split()).casefold()] for host in hosts],
+        "group": [[] if group is None else [group] for group in outer],
+        "paper": [[paper for paper in ids if sources_of[paper] <= survey_limit] for ids in papers],
+        **(more or {}),
+    }
+    components = _Components()
+    for source in source_names:
+        components.find(("source", source))
+    joins = [
+        (source, kind)
+        for kind, keys_of_rows in links.items()
+        for source, keys in zip(source_names, keys_of_rows, strict=True)
+        for key in keys
+        if components.join((kind, key), ("source", source))
+    ]
     roots = [components.find(("source", source)) for source in source_names]
     name_of: dict[Hashable, str] = {}
     for root, source in zip(roots, source_names, strict=True):
         name_of[root] = min(name_of.get(root, source), source)
+    if reasons is not None:
+        for source, kind in joins:
+            reasons[name_of[components.find(("source", source))], kind] += 1
     return np.array([name_of[root] for root in roots], dtype=object)
 
 

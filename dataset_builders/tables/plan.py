@@ -146,7 +146,7 @@ def make_plan(
         group=group,
         source=index[of_source],
         summaries=summaries,
-        papers=[[_paper_row(paper) for paper in sources.papers[source]] for source in order],
+        papers=[[paper_row(paper) for paper in sources.papers[source]] for source in order],
         classes=[sources.classes[source] for source in order],
         writer="title and abstract" if abstracts else "extractive summary",
         counts=BuildCounts(
@@ -285,7 +285,8 @@ def _papers(cell: Any, path: Path, row: int) -> list[dict[str, Any]]:
     return list(papers.values())
 
 
-def _paper_row(paper: dict[str, Any]) -> dict[str, Any]:
+def paper_row(paper: dict[str, Any]) -> dict[str, Any]:
+    """Return a paper in the contract's columns; type and year are those its identifier states."""
     id_type, id_year = identify(paper["id"])
     year = paper.get("year")
     return {
@@ -296,4 +297,12 @@ def _paper_row(paper: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-__all__ = ["BuildCounts", "Plan", "classes_and_groups", "identify", "make_plan", "read_sources"]
+__all__ = [
+    "BuildCounts",
+    "Plan",
+    "classes_and_groups",
+    "identify",
+    "make_plan",
+    "paper_row",
+    "read_sources",
+]

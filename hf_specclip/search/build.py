@@ -101,6 +101,9 @@ def detections_of(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
         for row, value in zip(rows, columns.get(column) or (), strict=False):
             if value is not None and value == value:
                 row[key] = value.item() if hasattr(value, "item") else value
+    for row in rows:
+        if row.get("obsid", 0) < 0:  # not known
+            row |= dict.fromkeys(("obsid", "obi", "region_id"))
     return rows
 
 

@@ -54,6 +54,21 @@ def test_a_dataset_of_another_domain_comes_back(tmp_path):
     assert "chandra" not in card
 
 
+def test_plain_matrices_are_columns_of_lists(tmp_path):
+    rows = curves()
+    area = np.linspace(1.0, 2.0, 40 * 40).reshape(40, 40)
+    area[5] = np.nan
+    rows["source_name"] = [f"star {i}" for i in range(40)]
+    write_arrays(
+        tmp_path / "a", INFO, **rows, effective_area=area, text_embedding=np.zeros((40, 6))
+    )
+    splits, _ = read_dataset(tmp_path / "a")
+    areas = {row["source_name"]: row["effective_area"] for s in splits.values() for row in s}
+    assert areas.pop("star 5") is None
+    np.testing.assert_allclose(areas["star 39"], area[39], rtol=1e-6)
+    assert max(row["obsid"] for split in splits.values() for row in split) < 0
+
+
 def test_what_the_domain_lacks_is_refused(tmp_path):
     rows = curves()
     with pytest.raises(ContractError, match=r"'hard_hs'.* not in the contract"):
