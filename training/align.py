@@ -23,7 +23,7 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     run = start(arguments, preset, [f"{CHECKPOINTS}/{STAGE}", MODEL, LOGS])
     pairs = load_embedded_pairs(run)
     with run.stage("alignment") as summary:
-        result = align(run, pairs, arguments.spectrum, arguments.start)
+        result = align(run, pairs, arguments.spectrum)
         summary.append(f"{run.output / MODEL}: {describe(result)}")
     finish(run)
 
@@ -47,13 +47,6 @@ that a question may use. A rerun of the same command goes on where the last one 
         type=Path,
         metavar="DIR",
         help="the pretrained autoencoder (default: spectrum in the output folder)",
-    )
-    command.add_argument(
-        "--start",
-        type=Path,
-        metavar="DIR",
-        help="a model of the same settings whose weights training starts from, such as "
-        "runs/best/model (fine-tuning)",
     )
     return command
 

@@ -45,6 +45,7 @@ from specclip_training.reports.run import (
 )
 from specclip_training.stages.alignment import MODEL, align
 from specclip_training.stages.alignment import STAGE as ALIGN
+from specclip_training.stages.fine_tuning import find_start, fine_tune, preset_like
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import describe, pretrain
 from specclip_training.studies.ceiling import Ceiling, ceiling_of, ceiling_section
@@ -72,6 +73,7 @@ def reproduce(
     *,
     beside: Sequence[Path] = (),
     also_pair_split: bool = False,
+    start_from: str | None = None,
 ) -> dict[str, Any]:
     """Run the chain of stages; finished stages are kept.
 
@@ -80,6 +82,7 @@ def reproduce(
         studies: names of `STUDIES`, and `ceiling`, that follow retrieval.
         beside: folders of finished runs on the same data to compare with.
         also_pair_split: train and measure once more on a random split over pairs, as a warning.
+        start_from: aligned model to train further, in place of the two stages (`find_start`).
 
     Returns:
         The content of `metrics.json`.
@@ -90,9 +93,11 @@ def reproduce(
             f"{pairs.name} has no rows in test: there is nothing to measure on. Split it over "
             "its groups (specclip_datasets.split_groups)"
         )
-    stages = train(run, pairs)
+    stages = train(run, pairs, start_from)
     ceiling = _ideal_observer(run, pairs) if CEILING in studies else None
     metrics, sections = _measure_retrieval(run, pairs, ceiling)
+    if start_from is not None:
+        metrics["started_from"] = start_from
     metrics["training"] = {
         name: {"steps": fitted.steps, "best_step": fitted.best_step, "best": fitted.best}
         for name, fitted in stages.items()
@@ -124,8 +129,16 @@ def reproduce(
     return metrics
 
 
-def train(run: Run, pairs: PairData) -> dict[str, FitResult]:
-    """Pretrain the encoder of spectra and align it with the texts; finished stages are kept."""
+def train(run: Run, pairs: PairData, start_from: str | None = None) -> dict[str, FitResult]:
+    """Pretrain the encoder of spectra and align it with the texts; finished stages are kept.
+
+    With `start_from`, train that aligned model further instead.
+    """
+    if start_from is not None:
+        with run.stage("fine-tuning") as summary:
+            tuned = fine_tune(run, pairs, find_start(start_from))
+            summary.append(f"{run.output / MODEL}: {describe(tuned)}")
+        return {ALIGN: tuned}
     with run.stage("pretraining") as summary:
         pretrained = pretrain(run, pairs)
         summary.append(f"{run.output / SPECTRUM}: {describe(pretrained)}")
@@ -321,12 +334,15 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     ]  # fmt: skip
     if arguments.push:
         check_login(arguments.push)  # before the work, not after it
+    if arguments.start_from is not None:
+        preset = preset_like(find_start(arguments.start_from), preset, arguments.overrides)
     run = start(arguments, preset, outputs)
     reproduce(
         run,
         arguments.studies,
         beside=arguments.beside,
         also_pair_split=arguments.also_pair_split,
+        start_from=arguments.start_from,
     )
     if arguments.push and run.is_main:
         push(run, arguments.push, private=arguments.private)
@@ -360,8 +376,15 @@ The presets `paper` and `best`, compared:
       --beside runs/paper""",
     )
     command.add_argument(
+        "--from",
+        dest="start_from",
+        metavar="MODEL",
+        help="train this aligned model further, with --config fine_tune: a run, user/name, or "
+        "default, the bundled one",
+    )
+    command.add_argument(
         "--studies",
-        type=_studies,
+        type=parse_studies,
         default=(CEILING, *STUDIES),
         metavar="NAME,…",
         help="studies after retrieval: all (the default), none, or some of "
@@ -393,7 +416,8 @@ The presets `paper` and `best`, compared:
     return command
 
 
-def _studies(text: str) -> tuple[str, ...]:
+def parse_studies(text: str) -> tuple[str, ...]:
+    """Parse names of studies with commas between them, `all` or `none`."""
     choices = (CEILING, *STUDIES)
     if text in ("all", "none"):
         return choices if text == "all" else ()

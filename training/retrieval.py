@@ -29,10 +29,11 @@ from specclip_training.data.pairs import (
 )
 from specclip_training.data.shard_job import call_job
 from specclip_training.data.writers import unseen_writers
-from specclip_training.engine.presets import EvaluationSettings, TextSettings
+from specclip_training.engine.presets import EvaluationSettings
 from specclip_training.reports.blocks import Paragraph, Section, Table, to_markdown
 from specclip_training.reports.retrieval import TITLES, writers_section
 from specclip_training.stages.embedding import EmbeddedPairs, embed_pairs
+from specclip_training.stages.fine_tuning import text_settings
 from specclip_training.studies.measure import measure_by_writer
 from specclip_training.studies.pair_split import join_splits
 
@@ -70,9 +71,7 @@ def measure_model(
     model, extractor = load_dual_encoder(find_run(name))
     texts = model.config.text_config
     require_texts(pairs)
-    settings_of_texts = TextSettings(
-        embedder or texts.embedder_name or "offline", texts.reads, bool(texts.numbers_dim)
-    )
+    settings_of_texts = text_settings(model.config, embedder)
     with accelerator.main_process_first():
         try:
             embed_texts(

@@ -15,9 +15,10 @@ from specclip_training.engine.commands import CHECKPOINTS, call, finish, parser,
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import Study, write_report
 from specclip_training.stages.alignment import MODEL
-from specclip_training.stages.pretraining import STAGE as SPECTRUM
+from specclip_training.stages.trials import TRIALS
 from specclip_training.studies.experts.measures import MODES
 from specclip_training.studies.experts.study import MOE, study_experts
+from specclip_training.studies.fine_tuning import study_fine_tuning
 from specclip_training.studies.latent_space import study_latent_space
 from specclip_training.studies.outliers import OUTLIERS, study_outliers
 from specclip_training.studies.questions import study_questions
@@ -32,10 +33,13 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "zero_shot": study_zero_shot,
     "questions": study_questions,
 }
+# Each trains models of its own on the dataset, and needs no finished run.
+OF_A_DATASET: dict[str, Callable[..., Study]] = {"fine_tuning": study_fine_tuning}
 # Names that a study leaves in the run beside its report, the published one first.
 ARTIFACTS = {
     "experts": [MOE, *(f"{CHECKPOINTS}/{MOE}_{mode}" for mode in MODES)],
     "outliers": [OUTLIERS],
+    "fine_tuning": [TRIALS],
 }
 REPORTS = "studies"
 
@@ -48,19 +52,22 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     """
     name, split = arguments.study, arguments.split
     run = start(arguments, preset, [f"{REPORTS}/{name}", *ARTIFACTS.get(name, ())])
-    for folder in (SPECTRUM, MODEL):
-        if not (run.output / folder / "config.json").is_file():
-            raise TrainingDataError(
-                f"{run.output} has no {folder}/: a study needs a finished run, so run "
-                "training/reproduce.py with the same --config, --dataset and --output first"
-            )
+    if name in STUDIES and not (run.output / MODEL / "config.json").is_file():
+        raise TrainingDataError(
+            f"{run.output} has no {MODEL}/: a study needs a finished run, so run "
+            "training/reproduce.py with the same --config, --dataset and --output first"
+        )
     pairs = load_embedded_pairs(run)
     if not len(pairs.splits[split]):
         raise TrainingDataError(f"{pairs.name} has no rows in {split}")
-    with run.stage("representations"):
-        reps = representations_of(run, pairs)
+    if name in STUDIES:
+        with run.stage("representations"):
+            studied = representations_of(run, pairs)
+    else:
+        studied = pairs
     with run.stage(name) as summary:
-        result = STUDIES[name](run, reps, split=split, simulated=pairs.info.simulated)
+        study = {**STUDIES, **OF_A_DATASET}[name]
+        result = study(run, studied, split=split, simulated=pairs.info.simulated)
         if run.is_main:
             report = run.output / REPORTS / name
             write_json(report / "metrics.json", result.metrics)
@@ -73,16 +80,23 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
 def options() -> argparse.ArgumentParser:
     """Return the parser of the command."""
     command = parser(
-        "Study a finished run: " + ", ".join(STUDIES).replace("_", " ") + ".",
+        "Study a finished run: "
+        + ", ".join(STUDIES).replace("_", " ")
+        + "; or a dataset: fine tuning.",
         """\
 Leaves DIR/studies/STUDY/: metrics.json, report.html and report.md; experts also DIR/moe/ (a
 SpecCLIPMoEForRegression) and outliers DIR/outliers/ (a SpecCLIPOutlierDetector). Questions are
 those of training/configs/questions.yaml.
 
   accelerate launch training/study.py latent_space --config paper --dataset DATASET \\
-      --output runs/paper""",
+      --output runs/paper
+
+fine_tuning trains the bundled model further, and the preset from scratch, on more and more of the
+pairs; trials/ keeps what was trained, and a rerun resumes:
+  python training/study.py fine_tuning --config best --dataset DATASET --output runs/tuning""",
     )
-    command.add_argument("study", choices=STUDIES, metavar="STUDY", help=", ".join(STUDIES))
+    names = [*STUDIES, *OF_A_DATASET]
+    command.add_argument("study", choices=names, metavar="STUDY", help=", ".join(names))
     command.add_argument(
         "--split",
         default="test",

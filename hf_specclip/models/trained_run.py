@@ -19,6 +19,7 @@ MAX_CONFIG_BYTES = 1 << 24
 # weights has none.
 BUNDLED = Path(__file__).resolve().parent.parent / "default_model"
 BUNDLED_CARD = "card.json"
+DEFAULT = "default"
 # No code: that of a repository is neither fetched nor run.
 _FETCHED = ("*.json", "*.jsonl", "*.jsonl.gz", "*.safetensors", "*.txt", "*.model")
 
@@ -51,15 +52,15 @@ def find_run(name_or_path: str | os.PathLike[str] | None = None, **hub: Any) -> 
     """Find the parts of a trained run.
 
     Args:
-        name_or_path: a run, a model folder, or `user/name` on the Hub; None for the model bundled
-            with the package.
+        name_or_path: a run, a model folder, or `user/name` on the Hub; None or `default` for the
+            model bundled with the package (`./default` for a folder of that name).
         hub: passed to `huggingface_hub.snapshot_download` (`revision`, `token`, …).
 
     Raises:
         ValueError: where there is no dual encoder; the message says what there is.
         OSError: where the Hub does not give it.
     """
-    if name_or_path is None:
+    if name_or_path in (None, DEFAULT):
         return _bundled_run()
     name = os.fspath(name_or_path)
     folder = Path(name)

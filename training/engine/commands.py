@@ -104,6 +104,12 @@ def parser(description: str, epilog: str) -> argparse.ArgumentParser:
     options.add_argument(
         "--output", required=True, metavar="DIR", help="folder of the run; made where absent"
     )
+    add_run_options(options)
+    return options
+
+
+def add_run_options(options: argparse.ArgumentParser) -> None:
+    """Add the options of a run beside its preset, dataset and output."""
     options.add_argument("--seed", type=_seed, default=0, help="random seed (default: %(default)s)")
     options.add_argument(
         "--set",
@@ -131,7 +137,6 @@ def parser(description: str, epilog: str) -> argparse.ArgumentParser:
         help="remove the results of an earlier run of this stage, and start again; else a run of "
         "the same settings is continued, and one of others refused",
     )
-    return options
 
 
 def start(arguments: argparse.Namespace, preset: Preset, made: Sequence[str]) -> Run:
@@ -229,6 +234,8 @@ def call(main: Callable[[argparse.Namespace, Preset], None], arguments: argparse
 
 def command_line(processes: int) -> str:
     """Return the command line that started this run."""
+    if Path(sys.argv[0]).name == "specclip":
+        return shlex.join(["specclip", *sys.argv[1:]])
     launch = "accelerate launch" + (f" --num_processes {processes}" if processes > 1 else "")
     return shlex.join([*launch.split(), *sys.argv])
 
@@ -250,6 +257,7 @@ __all__ = [
     "LOGS",
     "RUN_MARK",
     "Run",
+    "add_run_options",
     "call",
     "command_line",
     "finish",

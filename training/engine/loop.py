@@ -110,6 +110,7 @@ def fit(
     checkpoints: CheckpointFolder,
     max_steps: int | None = None,
     progress: bool = True,
+    trained: bool = False,
 ) -> FitResult:
     """Train a stage, from its newest checkpoint if there is one, and load its best weights.
 
@@ -121,6 +122,8 @@ def fit(
         checkpoints: folder they are kept in.
         max_steps: stop after so many, for a smoke test.
         progress: show a bar on the main process.
+        trained: the model is one already: it is validated before the first step, and its weights
+            are kept where no step makes them better.
 
     Raises:
         CheckpointError: for a checkpoint of another run.
@@ -131,6 +134,8 @@ def fit(
         return FitResult()
     training.prepare()
     training.resume()
+    if trained and not training.result.history:
+        training.validate()
     with _explain_lost_process(accelerator, task.stage):
         training.run(progress)
     load_full(task.model, training.best_weights)
@@ -163,6 +168,7 @@ class _Training:
         self.result, self.finished = FitResult(), False
         self.best_weights: dict[str, torch.Tensor] = {}
         self.train_loss = _RunningLoss(accelerator)
+        self.rate = 0.0
 
     def prepare(self) -> None:
         """Make the optimizer, and place the model on its device."""
@@ -224,7 +230,8 @@ class _Training:
                 bar.update()
                 last = result.steps == self.total
                 if last or result.steps % settings.validate_every == 0:
-                    self.validate(bar)
+                    self.validate()
+                    _show(bar, result.history[-1], self.task.criterion)
                     last = last or _out_of_patience(result, settings)
                 if last or result.steps % settings.checkpoint_every == 0:
                     self.train_loss.collect(result.steps)
@@ -260,14 +267,12 @@ class _Training:
         self.average.update(step)
         self.result.steps += 1
 
-    def validate(self, bar: tqdm) -> None:
+    def validate(self) -> None:
         """Measure the model on `validation`, and keep its weights where they are the best."""
         task, result, step = self.task, self.result, self.result.steps
-        entry = {
-            "step": step,
-            "epoch": step / self.steps_per_epoch,
-            "train_loss": self.train_loss.mean(step),
-        }
+        entry = {"step": step, "epoch": step / self.steps_per_epoch}
+        if step:
+            entry["train_loss"] = self.train_loss.mean(step)
         self.average.swap()
         weights = gather_tensors(self.model.state_dict())
         if self.sharded:
@@ -291,7 +296,6 @@ class _Training:
         self.average.swap()
         figures = {f"{task.stage}/{name}": entry[name] for name in entry if name != "step"}
         self.accelerator.log({**figures, f"{task.stage}/lr": self.rate}, step=step)
-        bar.set_postfix({"loss": f"{entry['train_loss']:.4g}", task.criterion: f"{value:.4g}"})
 
     def save(self, finished: bool) -> None:
         """Write a checkpoint; all processes must call."""
@@ -446,6 +450,11 @@ def _out_of_patience(result: FitResult, settings: StageSettings) -> bool:
     if settings.patience is None:
         return False
     return sum(entry["step"] > result.best_step for entry in result.history) >= settings.patience
+
+
+def _show(bar: tqdm, entry: dict[str, float], criterion: str) -> None:
+    values = {"loss": entry["train_loss"], criterion: entry[criterion]}
+    bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()})
 
 
 def metric_history(

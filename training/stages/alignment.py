@@ -211,27 +211,40 @@ def rank_figures(pairs: EmbeddedPairs) -> dict[str, float]:
     }
 
 
-def align(
-    run: Run, pairs: PairData, spectrum: Path | None = None, start: Path | None = None
-) -> FitResult:
+def align(run: Run, pairs: PairData, spectrum: Path | None = None) -> FitResult:
     """Train the dual encoder, unless the run has it already, and save it in `model/`.
 
     Args:
         run: settings and output.
         pairs: with embedded texts.
         spectrum: folder of the pretrained autoencoder; `spectrum/` of the run where None.
-        start: folder of a model of the same settings, whose weights training starts from.
 
     Raises:
         CheckpointError: when the output holds another run's, or there is no autoencoder.
         TrainingError: when training cannot go on.
     """
-    target = run.output / MODEL
     model, extractor, identity = build(run, pairs, spectrum or run.output / SPECTRUM)
-    if start is not None:
-        weights = SpecCLIPModel.from_pretrained(start).state_dict()
-        model.load_state_dict(weights)
-        identity["start_weights"] = fingerprint(weights)
+    return train_model(run, pairs, model, extractor, identity)
+
+
+def train_model(
+    run: Run,
+    pairs: PairData,
+    model: SpecCLIPModel,
+    extractor: SpecCLIPFeatureExtractor,
+    identity: dict[str, Any],
+    *,
+    trained: bool = False,
+) -> FitResult:
+    """Train a dual encoder, unless the run has it already, and save it in `model/`.
+
+    Args:
+        run: settings and output.
+        pairs: with embedded texts.
+        model, extractor, identity: of `build`.
+        trained: see `fit`.
+    """
+    target = run.output / MODEL
     if result := load_result(target, identity):
         return result
     task = AlignTask(model, extractor, pairs, run.preset.align, run.accelerator)
@@ -242,6 +255,7 @@ def align(
         seed=run.seed,
         checkpoints=CheckpointFolder(run.checkpoints(STAGE), identity),
         max_steps=run.max_steps,
+        trained=trained,
     )
     model.to(run.accelerator.device).eval()
     companions = build_companions(model, extractor, pairs, run)
@@ -366,4 +380,5 @@ __all__ = [
     "align",
     "build",
     "rank_figures",
+    "train_model",
 ]

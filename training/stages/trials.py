@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from hf_specclip import SpecCLIPProcessor
+from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel, SpecCLIPProcessor
 from hf_specclip.evaluation import GroupBootstrap, evaluate_ranks
 from hf_specclip.storage import atomic_folder, remove_partial, write_json
 from specclip_training.data.pairs import PairData
@@ -62,9 +62,7 @@ def train_trial(
     latents: dict[str, torch.Tensor] | None,
     process: int = 0,
 ) -> None:
-    """Train one trial, and save its model and its figures on `validation`.
-
-    A trial that diverges is a result of the search, too: it is recorded and the search goes on.
+    """Train one trial on a pretrained encoder; see `fit_trial`.
 
     Args:
         run: of this process alone (see `single_process_run`).
@@ -74,11 +72,36 @@ def train_trial(
         latents: see `AlignTask`.
         process: number of this process, for the record.
     """
+    trial_run = dataclasses.replace(run, preset=trial.preset, seed=trial.seed)
+    built = build(trial_run, pairs, spectrum)
+    fit_trial(run, pairs, trial, *built, latents=latents, process=process)
+
+
+def fit_trial(
+    run: Run,
+    pairs: PairData,
+    trial: Trial,
+    model: SpecCLIPModel,
+    extractor: SpecCLIPFeatureExtractor,
+    identity: dict[str, Any],
+    *,
+    latents: dict[str, torch.Tensor] | None = None,
+    process: int = 0,
+    trained: bool = False,
+) -> None:
+    """Train a model as one trial, and save it and its figures on `validation`.
+
+    A trial that diverges is a result of the search, too: it is recorded and the search goes on.
+
+    Args:
+        run, pairs, trial, latents, process: see `train_trial`.
+        model, extractor, identity: of `build`.
+        trained: see `fit`.
+    """
     folder = run.output / TRIALS / trial.name
     folder.mkdir(parents=True, exist_ok=True)
     remove_partial(folder)
     trial_run = dataclasses.replace(run, preset=trial.preset, seed=trial.seed, output=folder)
-    model, extractor, identity = build(trial_run, pairs, spectrum)
     settings, accelerator = trial.preset.align, run.accelerator
     task = AlignTask(model, extractor, pairs, settings, accelerator, latents)
     record = {
@@ -95,6 +118,7 @@ def train_trial(
             checkpoints=CheckpointFolder(trial_run.checkpoints(STAGE), identity),
             max_steps=run.max_steps,
             progress=False,
+            trained=trained,
         )
     except TrainingError as error:
         write_json(folder / METRICS, {**record, "failed": str(error)})
@@ -159,6 +183,7 @@ def load_trial(folder: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
 __all__ = [
     "METRICS",
     "TRIALS",
+    "fit_trial",
     "load_trial",
     "measure_trial",
     "single_process_run",

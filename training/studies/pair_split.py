@@ -40,7 +40,7 @@ def leaky_split(pairs: PairData, seed: int = 0) -> PairData:
     splits, start = {}, 0
     for name in SPLITS:
         # In order within the split, as a dataset would be.
-        splits[name] = _take(all_rows, np.sort(order[start : start + sizes[name]]))
+        splits[name] = take_rows(all_rows, np.sort(order[start : start + sizes[name]]))
         start += sizes[name]
     split_of_text: dict[int, str] = {}
     for name, split in splits.items():
@@ -119,7 +119,8 @@ def leaky_section(
     return Section("Random split over pairs (a warning)", [Paragraph(text), Table(head, rows)])
 
 
-def _take(arrays: SplitArrays, rows: np.ndarray) -> SplitArrays:
+def take_rows(arrays: SplitArrays, rows: np.ndarray) -> SplitArrays:
+    """Return some rows of a split."""
     return SplitArrays(
         **{
             field.name: None if (values := getattr(arrays, field.name)) is None else values[rows]
@@ -143,4 +144,4 @@ def _share_in(train: np.ndarray, values: np.ndarray) -> float:
     return float(np.isin(values, train).mean()) if len(values) else 0.0
 
 
-__all__ = ["LEAKY", "join_splits", "leaky_section", "leaky_split", "shared_with_train"]
+__all__ = ["LEAKY", "join_splits", "leaky_section", "leaky_split", "shared_with_train", "take_rows"]

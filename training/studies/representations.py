@@ -45,7 +45,8 @@ class SplitRepresentations:
     """The rows of one split, all arrays in their order.
 
     Attributes:
-        spectrum: (n, latent_dim) latent of the pretrained autoencoder, before alignment.
+        spectrum: (n, latent_dim) latent of the pretrained autoencoder, before alignment; that of
+            the aligned model where the run has no autoencoder of its own (fine-tuning).
         encoder: (n, latent_dim) latent of the aligned model; the same where it was frozen.
         text: (n, W) text before alignment, see `Texts.features`; zeros where there is none.
         has_text: (n,) bool, True where there is a text.
@@ -99,18 +100,19 @@ def representations_of(run: Run, pairs: PairData) -> dict[str, SplitRepresentati
     """Compute the representations of every split by the models in the output folder.
 
     Args:
-        run: a run with `spectrum/` and `model/`.
+        run: a run with `model/`, and `spectrum/` unless it was fine-tuned.
         pairs: its dataset, with embedded texts.
 
     Returns:
         Representations by split; a split without rows has empty arrays.
     """
     device = run.accelerator.device
-    pretrained = SpecCLIPForSpectrumPreTraining.from_pretrained(run.output / SPECTRUM)
-    model = SpecCLIPModel.from_pretrained(run.output / MODEL)
+    model = SpecCLIPModel.from_pretrained(run.output / MODEL).to(device).eval()
     extractor = SpecCLIPFeatureExtractor.from_pretrained(run.output / MODEL)
-    pretrained.to(device).eval()
-    model.to(device).eval()
+    pretrained = None
+    if (run.output / SPECTRUM / "config.json").is_file():
+        pretrained = SpecCLIPForSpectrumPreTraining.from_pretrained(run.output / SPECTRUM)
+        pretrained.to(device).eval()
     return {
         split: _of_split(pretrained, model, extractor, pairs, split, run.accelerator)
         for split in SPLITS
@@ -118,7 +120,7 @@ def representations_of(run: Run, pairs: PairData) -> dict[str, SplitRepresentati
 
 
 def _of_split(
-    pretrained: SpecCLIPForSpectrumPreTraining,
+    pretrained: SpecCLIPForSpectrumPreTraining | None,
     model: SpecCLIPModel,
     extractor: SpecCLIPFeatureExtractor,
     pairs: PairData,
@@ -130,12 +132,12 @@ def _of_split(
     arrays, texts = pairs.splits[split], pairs.texts
     ids, owner = pairs.texts_of(split)
     settings = (extractor, pairs, split, accelerator)
-    before = embed_spectra(pretrained, *settings, latents=True).numpy()
-    frozen = model.config.freeze_spectrum_encoder
+    before = embed_spectra(pretrained or model, *settings, latents=True).numpy()
+    same = pretrained is None or model.config.freeze_spectrum_encoder
     units = variable_units(pairs.info.domain)
     return SplitRepresentations(
         spectrum=before,
-        encoder=before if frozen else embed_spectra(model, *settings, latents=True).numpy(),
+        encoder=before if same else embed_spectra(model, *settings, latents=True).numpy(),
         text=texts.features(arrays.text_ids),
         has_text=texts.section_mask[arrays.text_ids].any(axis=1),
         shared_spectrum=embed_spectra(model, *settings).numpy(),

@@ -1,0 +1,229 @@
+"""Fine-tuning of the bundled model beside training from scratch, on more and more pairs.
+
+Every training has the same steps, batches and early stopping (`configs/fine_tune.yaml`); one from
+scratch has the architecture and learning rate of the preset, and an encoder pretrained on the same
+pairs. `validation`, whole at every size, picks the weights; the split measured on is read once,
+when all is trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
+from hf_specclip.evaluation import GroupBootstrap
+from hf_specclip.formatting import format_metric, format_with_interval
+from hf_specclip.models.trained_run import DEFAULT
+from specclip_training.data.pairs import PairData
+from specclip_training.engine.commands import Run
+from specclip_training.engine.draws import Draws
+from specclip_training.engine.grid import Trial
+from specclip_training.engine.presets import Preset, load_preset
+from specclip_training.reports.blocks import Paragraph, Section, Study, Table, metric_title
+from specclip_training.stages.alignment import MODEL, build
+from specclip_training.stages.embedding import EmbeddedPairs, embed_pairs
+from specclip_training.stages.fine_tuning import find_start, load_start, preset_like
+from specclip_training.stages.pretraining import STAGE as SPECTRUM
+from specclip_training.stages.pretraining import pretrain
+from specclip_training.stages.trials import TRIALS, fit_trial, load_trial, trial_identity
+from specclip_training.studies.measure import embed_split
+from specclip_training.studies.pair_split import take_rows
+
+SIZES, SEEDS = (100, 300, 1000), 3
+UNTRAINED, TUNED, FROZEN, SCRATCH = (
+    "bundled model", "fine-tuned", "fine-tuned, encoder frozen", "from scratch"
+)  # fmt: skip
+METHODS = (TUNED, SCRATCH, FROZEN)
+FIGURES = ("recall@1%", "recall@5%", "median_rank_fraction")
+
+
+def study_fine_tuning(
+    run: Run, pairs: PairData, *, split: str = "test", simulated: bool = False
+) -> Study:
+    """Train by each of `METHODS` on parts of `train`, and measure retrieval.
+
+    Args:
+        run: its preset is that of the models from scratch; trials are kept in its `trials/`.
+        pairs: with embedded texts.
+        split: measured on beside `validation`.
+        simulated: True for simulated rows, which the report then says.
+    """
+    total = len(pairs.splits["train"])
+    sizes = [*(size for size in SIZES if size < total), total]
+    for seed in range(run.seed, run.seed + SEEDS):
+        for size in sizes:
+            part = part_of(pairs, size, seed)
+            for method in METHODS:
+                _train(run, part, method, size, seed)
+                run.say(f"   {method}, {size:,} pairs, seed {seed}: done")
+    seeds = range(run.seed, run.seed + SEEDS)
+    metrics: dict[str, Any] = {"sizes": [0, *sizes], "seeds": list(seeds), "simulated": simulated}
+    n_bootstrap = run.preset.evaluation.n_bootstrap
+    for name in dict.fromkeys(("validation", split)):
+        bootstrap = GroupBootstrap(pairs.splits[name].groups, n_bootstrap)
+        entries = {(UNTRAINED, 0): _Figures([_embed_start(run, pairs, name)], bootstrap)}
+        for method in METHODS:
+            for size in sizes:
+                embedded = [
+                    embed_split(_folder(run, method, size, seed) / MODEL, pairs, name,
+                                run.accelerator)
+                    for seed in seeds
+                ]  # fmt: skip
+                entries[method, size] = _Figures(embedded, bootstrap)
+        metrics[name] = _compare(entries, pairs, name)
+    return Study(
+        metrics, [_section(metrics, name) for name in dict.fromkeys((split, "validation"))]
+    )
+
+
+def part_of(pairs: PairData, size: int, seed: int) -> PairData:
+    """Return a dataset whose `train` has `size` pairs, taken from its groups in turn.
+
+    A smaller part of the same seed lies within a larger one.
+    """
+    train = pairs.splits["train"]
+    order = Draws(seed, "part of train", 0).permutation(len(train))
+    _, group = np.unique(train.groups[order], return_inverse=True)
+    turn = np.zeros(len(order), np.int64)
+    for number in range(group.max() + 1):
+        rows = np.flatnonzero(group == number)
+        turn[rows] = np.arange(len(rows))
+    rows = np.sort(order[np.argsort(turn, kind="stable")[:size]])
+    digest = hashlib.sha256(rows.tobytes()).hexdigest()[:8]
+    return dataclasses.replace(
+        pairs,
+        splits={**pairs.splits, "train": take_rows(train, rows)},
+        fingerprint=f"{pairs.fingerprint}-{digest}",
+    )
+
+
+def _train(run: Run, pairs: PairData, method: str, size: int, seed: int) -> None:
+    """Train and save one model, unless it is there."""
+    preset = _preset(run.preset, method)
+    trial = Trial(_folder(run, method, size, seed).name, {"pairs": size}, seed, preset)
+    own = dataclasses.replace(
+        run, preset=preset, seed=seed, output=_folder(run, method, size, seed)
+    )
+    if method == SCRATCH:
+        own.output.mkdir(parents=True, exist_ok=True)
+        pretrain(own, pairs)
+        built = build(own, pairs, own.output / SPECTRUM)
+    else:
+        built = load_start(own, pairs, find_start(DEFAULT))
+    if load_trial(own.output, trial_identity(built[2], trial)) is None:
+        fit_trial(run, pairs, trial, *built, trained=method != SCRATCH)
+
+
+def _preset(scratch: Preset, method: str) -> Preset:
+    tuned = load_preset("fine_tune")
+    if method == SCRATCH:
+        align = dataclasses.replace(tuned.align, lr=scratch.align.lr, encoder_lr_scale=1.0)
+        return dataclasses.replace(scratch, align=align)
+    align = dataclasses.replace(tuned.align, freeze_spectrum=method == FROZEN)
+    return dataclasses.replace(preset_like(find_start(DEFAULT), tuned), align=align)
+
+
+def _folder(run: Run, method: str, size: int, seed: int) -> Any:
+    name = method.replace(",", "").replace(" ", "-")
+    return run.output / TRIALS / f"{name}-{size}-{seed}"
+
+
+@torch.no_grad()
+def _embed_start(run: Run, pairs: PairData, split: str) -> EmbeddedPairs:
+    start = find_start(DEFAULT)
+    model = SpecCLIPModel.from_pretrained(start).to(run.accelerator.device).eval()
+    extractor = SpecCLIPFeatureExtractor.from_pretrained(start)
+    return embed_pairs(model, extractor, pairs, split, run.accelerator)
+
+
+class _Figures:
+    """Retrieval from spectrum to text by the models of several seeds.
+
+    Attributes:
+        values: figure -> (seeds,).
+        chance: figure -> a gallery in random order.
+        draws: figure -> (n_bootstrap,), the mean over the seeds in each draw of groups.
+    """
+
+    def __init__(self, models: Sequence[EmbeddedPairs], bootstrap: GroupBootstrap):
+        self.bootstrap = bootstrap
+        self.values: dict[str, list[float]] = {name: [] for name in FIGURES}
+        drawn: dict[str, list[np.ndarray]] = {name: [] for name in FIGURES}
+        for embedded in models:
+            ranks = embedded.ranks()["spectrum_to_text"]
+            n = ranks.n_gallery
+            self.chance = {"median_rank_fraction": ranks.chance_median() / n}
+            for k in (1, 5):
+                hits, name = ranks.hits(math.ceil(k * n / 100)), f"recall@{k}%"
+                self.values[name].append(float(hits.mean()))
+                drawn[name].append(bootstrap.means(hits))
+                self.chance[name] = float(ranks.chance_hits(math.ceil(k * n / 100)).mean())
+            self.values[FIGURES[2]].append(float(np.median(ranks.expected)) / n)
+            drawn[FIGURES[2]].append(bootstrap.medians(ranks.expected) / n)
+        self.draws = {name: np.mean(draws, axis=0) for name, draws in drawn.items()}
+
+    def figure(self, name: str, less: _Figures | None = None) -> dict[str, Any]:
+        """Return the mean over the seeds with its interval over groups, less that of others."""
+        draws = self.draws[name] - (0 if less is None else less.draws[name])
+        value = np.mean(self.values[name]) - (0 if less is None else np.mean(less.values[name]))
+        low, high = self.bootstrap.interval(draws)
+        return {"value": float(value), "low": float(low), "high": float(high)}
+
+
+def _compare(
+    entries: Mapping[tuple[str, int], _Figures], pairs: PairData, split: str
+) -> dict[str, Any]:
+    rows = []
+    for (method, size), figures in entries.items():
+        row: dict[str, Any] = {"method": method, "pairs": size}
+        for name in FIGURES:
+            row[name] = figures.figure(name) | {"values": figures.values[name]}
+        if method != UNTRAINED:
+            row["over_bundled"] = figures.figure(FIGURES[2], entries[UNTRAINED, 0])
+        if method not in (UNTRAINED, SCRATCH):
+            row["over_scratch"] = figures.figure(FIGURES[2], entries[SCRATCH, size])
+        rows.append(row)
+    return {
+        "spectra": len(pairs.splits[split]),
+        "texts": len(pairs.texts_of(split)[0]),
+        "groups": len(set(pairs.splits[split].groups.tolist())),
+        "chance": next(iter(entries.values())).chance,
+        "rows": rows,
+    }
+
+
+def _section(metrics: Mapping[str, Any], split: str) -> Section:
+    measured, seeds = metrics[split], metrics["seeds"]
+    word = "simulated " if metrics["simulated"] else ""
+    about = (
+        f"Spectrum → text on {word}`{split}`: {measured['spectra']:,} spectra, "
+        f"{measured['texts']:,} texts, {measured['groups']} groups. Means over "
+        f"{len(seeds)} seeds (parts of `train`, batches and, from scratch, weights) with 95 % "
+        "bootstrap intervals over groups; the last two columns are differences of the median rank, "
+        "paired on the same draws of groups, negative where better."
+    )
+    if split == "validation":
+        about += " It picked the weights, so that these figures are biased."
+    rows = [
+        [
+            row["method"],
+            f"{row['pairs']:,}",
+            *(format_with_interval(row[name], name) for name in FIGURES),
+            *(format_with_interval(row[name], sign="+") if name in row else ""
+              for name in ("over_bundled", "over_scratch")),
+        ]
+        for row in measured["rows"]
+    ]  # fmt: skip
+    rows.append(["chance", "", *(format_metric(measured["chance"][n], n) for n in FIGURES), "", ""])
+    head = ["model", "pairs", *map(metric_title, FIGURES), "less bundled", "less from scratch"]
+    return Section(f"Fine-tuning, {split}", [Paragraph(about), Table(head, rows)])
+
+
+__all__ = ["study_fine_tuning"]
