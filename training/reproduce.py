@@ -246,7 +246,9 @@ def _run_studies(run: Run, pairs: PairData, names: Sequence[str]) -> dict[str, S
     for name, study in selected.items():
         with run.stage(name.replace("_", " ")) as summary:
             results[name] = study(run, reps, simulated=pairs.info.simulated)
-            if name in ARTIFACTS:
+            if isinstance(skipped := results[name].metrics.get("skipped"), str):
+                summary.append(f"none: {skipped}")
+            elif name in ARTIFACTS:
                 summary.append(f"{run.output / ARTIFACTS[name][0]}")
             if name == "experts":
                 summary += _experts_lines(results[name].metrics)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,26 @@ def choices_of(names: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
         return tuple(chosen)
 
     return parse
+
+
+def run_elsewhere(module: str, arguments: Sequence[str], extra: str) -> int:
+    """Run a command that lies outside this package, by the name of its module.
+
+    Args:
+        module: with a function `main` of the arguments that returns the exit status.
+        arguments: after the name of the command.
+        extra: of this package, that brings what the command needs.
+
+    Raises:
+        SpecCLIPError: where a package is absent; the message says what to install.
+    """
+    try:
+        return import_module(module).main(arguments)
+    except ModuleNotFoundError as error:
+        raise SpecCLIPError(
+            f"{error.name} is not installed: this command needs the extra {extra!r}, "
+            f'pip install "hf-specclip[{extra}]"'
+        ) from error
 
 
 def keep_inputs(outputs: Iterable[Any], inputs: Iterable[Any]) -> None:

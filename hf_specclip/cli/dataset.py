@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
+
+from .arguments import run_elsewhere
 
 NAME = "dataset"
 
@@ -18,4 +19,4 @@ def add_command(subparsers: Any) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line of the dataset builders; return the exit status."""
-    return import_module("specclip_datasets.__main__").main(arguments)
+    return run_elsewhere("specclip_datasets.__main__", arguments, "data")

@@ -18,18 +18,23 @@ from . import (
     dataset,
     describe,
     embed,
+    evaluate,
     fit,
     index,
     inspect,
     outliers,
     publish,
     search,
+    train,
 )
 from .run_command import run_command
 
 COMMANDS = (
-    describe, classify, search, outliers, inspect, fit, embed, index, app, publish, dataset
+    describe, classify, search, outliers, inspect, fit, embed, index, app, publish, dataset, train,
+    evaluate,
 )  # fmt: skip
+# These read their own arguments.
+ELSEWHERE = (dataset, train, evaluate)
 DESCRIPTION = """\
 X-ray spectra and the literature about their sources in one embedding space.
 
@@ -41,6 +46,7 @@ X-ray spectra and the literature about their sources in one embedding space.
   specclip embed    *.pha -o embeddings.parquet              vectors for your own analysis
   specclip inspect  spectrum.pha                             content of a spectrum file
   specclip fit      spectrum.pha                             spectral fits as in the catalogue
+  specclip train    my_pairs -o runs/mine --from default     fine-tune the model to your own pairs
 
 The first six ask a trained model: --model DIR or user/name (default: the model that comes with the
 package).
@@ -56,8 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
 
     def work() -> int:
-        if words[:1] == [dataset.NAME]:
-            return dataset.run(words[1:])
+        for command in ELSEWHERE:
+            if words[:1] == [command.NAME]:
+                return command.run(words[1:])
         arguments = build_parser().parse_args(words)
         return arguments.run(arguments)
 

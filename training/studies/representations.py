@@ -8,7 +8,7 @@ and everything together.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import pyarrow as pa
@@ -94,6 +94,14 @@ class SplitRepresentations:
         """
         return np.concatenate([getattr(self, part) for part in REPRESENTATION_VIEWS[name]], axis=1)
 
+    def no_rows(self) -> SplitRepresentations:
+        """Return the same without rows."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        cut: dict = {n: v[:0] for n, v in values.items() if isinstance(v, np.ndarray | pa.Table)}
+        for name in ("targets", "lower", "upper"):
+            cut[name] = {variable: known[:0] for variable, known in values[name].items()}
+        return replace(self, **cut)
+
 
 @torch.no_grad()
 def representations_of(run: Run, pairs: PairData) -> dict[str, SplitRepresentations]:
@@ -113,10 +121,12 @@ def representations_of(run: Run, pairs: PairData) -> dict[str, SplitRepresentati
     if (run.output / SPECTRUM / "config.json").is_file():
         pretrained = SpecCLIPForSpectrumPreTraining.from_pretrained(run.output / SPECTRUM)
         pretrained.to(device).eval()
-    return {
+    reps = {
         split: _of_split(pretrained, model, extractor, pairs, split, run.accelerator)
         for split in SPLITS
+        if len(pairs.splits[split])
     }
+    return {split: reps[split] if split in reps else reps["train"].no_rows() for split in SPLITS}
 
 
 def _of_split(
@@ -166,8 +176,6 @@ def _features(extractor: SpecCLIPFeatureExtractor, arrays: SplitArrays) -> np.nd
     describing = SpecCLIPFeatureExtractor(
         describing_kind(extractor.input_kind), **{name: getattr(extractor, name) for name in grid}
     )
-    if not len(arrays):
-        return np.zeros((0, 0), np.float32)
     tensors = describing(arrays.spectra(slice(None)), return_tensors="np")
     return np.asarray(tensors["spectrum_globals"], np.float32)
 

@@ -55,6 +55,10 @@ def study_experts(
     if not any(np.isfinite(rows.targets[name]).any() for name in fitted):
         why = f"No variable is known for {FEWEST} rows of train and any of {split}."
         return Study({"skipped": why}, [Section("Physical variables", [Paragraph(why)])])
+    folds, groups = FitSettings().n_folds, len(np.unique(train.groups))
+    if groups < folds:
+        why = f"{groups} groups in train: a mixture of experts is fitted over {folds} or more."
+        return Study({"skipped": why}, [Section("Physical variables", [Paragraph(why)])])
     headline = run.preset.moe.mode
     models = {mode: load_or_fit(run, reps, mode) for mode in MODES}
     outputs = {mode: _predict(model, rows) for mode, model in models.items()}
