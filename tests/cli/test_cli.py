@@ -12,7 +12,9 @@ from astropy.io import fits
 from astropy.table import Table
 from chandra_pha import CHANNELS, write_pha
 
+from hf_specclip.cli.arguments import run_elsewhere
 from hf_specclip.cli.main import main
+from hf_specclip.errors import SpecCLIPError
 from hf_specclip.search.index import SpecCLIPIndex
 
 
@@ -48,6 +50,13 @@ def test_help_answers_without_the_heavy_imports():
     assert done.stdout.endswith("set()\n")
     for command in ("describe", "inspect", "embed", "dataset"):
         assert command in done.stdout
+
+
+def test_a_command_without_its_packages_says_what_to_install():
+    with pytest.raises(
+        SpecCLIPError, match=r'no_such_package .*pip install "hf-specclip\[train\]"'
+    ):
+        run_elsewhere("no_such_package", [], "train")
 
 
 def test_inspect_equals_the_file(spectra, capsys):

@@ -76,7 +76,9 @@ def rare_source_test(
         injected[WRONG_TEXT] = detector.score(_swap_texts(rows, ordinary, n, random)).raw
     base = {d: scored[d][ordinary] for d in DETECTORS}
     if table is not None and describer is not None:
-        drawn = random.choice(ordinary, min(n, len(ordinary)), replace=False)
+        has_area = table["effective_area"].is_valid().to_numpy()
+        drawn = ordinary[has_area[ordinary]]
+        drawn = random.choice(drawn, min(n, len(drawn)), replace=False)
         columns = table.select(_SPECTRUM).take(drawn).to_pylist()
         base[CHECK] = check_scores(describer, columns)
         for name in (SUPERSOFT, STRONG_LINE):

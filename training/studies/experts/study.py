@@ -55,7 +55,7 @@ def study_experts(
     if not any(np.isfinite(rows.targets[name]).any() for name in fitted):
         why = f"No variable is known for {FEWEST} rows of train and any of {split}."
         return Study({"skipped": why}, [Section("Physical variables", [Paragraph(why)])])
-    folds, groups = FitSettings().n_folds, len(np.unique(train.groups))
+    folds, groups = FitSettings(seed=run.seed).n_folds, len(np.unique(train.groups))
     if groups < folds:
         why = f"{groups} groups in train: a mixture of experts is fitted over {folds} or more."
         return Study({"skipped": why}, [Section("Physical variables", [Paragraph(why)])])
