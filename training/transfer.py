@@ -54,10 +54,7 @@ What the simulation is worth: three models measured on the same test groups.
   specclip dataset tables TABLES --hash-splits --output runs/real-pairs
   accelerate launch training/reproduce.py --config best --dataset SIMULATED --output runs/best
   accelerate launch training/reproduce.py --config best --dataset runs/real-pairs --output runs/real
-  accelerate launch training/align.py --config best --dataset runs/real-pairs --output runs/tuned \\
-      --spectrum runs/best/spectrum --start runs/best/model
-  accelerate launch training/study.py experts --config best --dataset runs/real-pairs \\
-      --output runs/tuned
+  specclip train runs/real-pairs -o runs/tuned --from runs/best
   python -m specclip_training.transfer --model runs/best --dataset TABLES \\
       --compare real=runs/real --compare tuned=runs/tuned"""
 
