@@ -32,7 +32,10 @@ def find_start(name: str) -> Path:
     Raises:
         CheckpointError: when it holds no single dual encoder that reads embedded texts.
     """
-    folder = find_run(name).model
+    try:
+        folder = find_run(name).model
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"--from {name}: {error}") from error
     if model_type(folder) != MODEL_TYPES[0]:
         raise CheckpointError(f"{name} holds an ensemble: start from one of its members")
     if SpecCLIPConfig.from_pretrained(folder).text_config.text_encoder_config is not None:
