@@ -29,8 +29,8 @@ from specclip_training.studies.transfer import estimates_of
 
 DESCRIPTION = """\
 Measure a finished model on a dataset: retrieval in both directions, and the physical variables
-where the model has experts. Intervals are 95 % bootstrap intervals over groups; chance is a
-gallery in random order, and a variable is compared with the median of `train`.
+that a spectrum tells where the model has experts. Intervals are 95 % bootstrap intervals over
+groups; chance is a gallery in random order, and a variable is compared with the median of `train`.
 
   specclip evaluate runs/mine --dataset my_pairs
   specclip evaluate default   --dataset my_pairs -o bundled.json
@@ -50,7 +50,12 @@ def measure_variables(
         of the intervals); None where no variable is known.
     """
     table, train = pairs.splits[split].table, pairs.splits["train"].table
-    columns = [name for name in describer.moe.config.variables if name in table.column_names]
+    columns = [
+        name
+        for name in describer.moe.config.variables
+        # A spectrum holds no times of arrival.
+        if name in table.column_names and not name.startswith("var_")
+    ]
     targets = {name: _numbers(table, name) for name in columns}
     names = [name for name in columns if np.isfinite(targets[name]).any()]
     if not names:
