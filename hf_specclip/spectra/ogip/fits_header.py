@@ -45,15 +45,17 @@ class Header:
         Raises:
             SpectrumFileError: a card that is not FITS.
         """
+        if key not in self._index:
+            return None
         if key not in self._values:
             self._values[key] = self._parse(key)
         return self._values[key]
 
     def _parse(self, key: str) -> Any:
-        number = self._index.get(key)
-        if number is None or self._cards[number][8:10] != "= ":
-            return None
+        number = self._index[key]
         text = self._cards[number]
+        if text[8:10] != "= ":
+            return None
         plain = _PLAIN_VALUE.fullmatch(text, 10)
         if plain is not None and (plain["text"] is None or len(text.rstrip()) < CARD):
             return _plain_value(plain)
@@ -79,6 +81,8 @@ class Header:
         value = _as_number(self.get(key))
         if value is None:
             return default
+        if type(value) is int and abs(value) < 2**63:
+            return value
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
             raise self._bad(key, f"must be a whole number, not {value!r}")
         if not -(2**63) <= value < 2**63:
@@ -108,13 +112,13 @@ class Header:
 
 def _plain_value(card: re.Match[str]) -> Any:
     """Parse an unambiguous card value as astropy does, in a tenth of the time."""
-    if card["text"] is not None:
-        return readable(card["text"].replace("''", "'").encode("latin-1"))
-    if card["whole"] is not None:
-        return int(card["whole"])
-    if card["real"] is not None:
-        return float(card["real"])
-    return card["logical"] == "T"
+    kind = card.lastgroup
+    value = card[kind or "text"]
+    if kind == "text":
+        return readable(value.replace("''", "'").encode("latin-1"))
+    if kind == "logical":
+        return value == "T"
+    return int(value) if kind == "whole" else float(value)
 
 
 def _as_number(value: Any) -> Any:

@@ -31,6 +31,7 @@ MAX_ELEMENTS = 1 << 25  # of one column once its variable-length rows are unpack
 MAX_SHARED = 1 << 22  # the same where rows share their bytes
 
 _BLOCK, _CHUNK = 2880, 1 << 20
+_END = b"END".ljust(CARD)
 
 _TFORM = re.compile(r"\s*(\d{0,10})([LXBIJKAEDCMPQ])(.*)")
 _RAGGED_TFORM = re.compile(r"([LXBIJKAEDCM])(?:\((\d{0,12})\))?")
@@ -70,6 +71,9 @@ class Ragged:
         if total > MAX_ELEMENTS:
             raise ValueError(f"{total:,} values are more than {MAX_ELEMENTS:,}")
         ends = np.cumsum(numbers)
+        begin = int(self.starts[0]) if self.starts.size else 0
+        if (self.starts[1:] == begin + ends[:-1]).all():
+            return self.flat[begin : begin + total]
         offsets = np.arange(total) - np.repeat(ends - numbers, numbers)
         return self.flat[np.repeat(self.starts, numbers) + offsets]
 
@@ -397,23 +401,19 @@ class FitsFile:
             if not any(self.data[at : at + _CHUNK].strip(b" \0") for at in chunks):
                 return len(self.data)  # padding some writers leave at the end
             raise self._error(f"HDU {index} does not begin with a FITS header", mend=TRUNCATED)
-        cards: list[str] = []
-        for block in range(MAX_HEADER_BLOCKS - self._header_blocks):
-            raw = self.data[position + block * _BLOCK : position + (block + 1) * _BLOCK]
-            if len(raw) < _BLOCK:
-                break
-            self._header_blocks += 1
-            text = raw.decode("latin-1")
-            cards += [text[at : at + CARD] for at in range(0, _BLOCK, CARD)]
-            if any(card.rstrip() == "END" for card in cards[-_BLOCK // CARD :]):
-                break
-        else:
+        last = position + (MAX_HEADER_BLOCKS - self._header_blocks) * _BLOCK
+        end = self.data.find(_END, position, last)
+        while end >= 0 and (end - position) % CARD:
+            end = self.data.find(_END, end + 1, last)
+        data_start = position + ((end - position) // _BLOCK + 1) * _BLOCK
+        if end < 0 and last <= len(self.data):
             raise self._error(f"headers of more than {MAX_HEADER_BLOCKS:,} blocks", mend=TRUNCATED)
-        end = next((n for n, card in enumerate(cards) if card.rstrip() == "END"), None)
-        if end is None:
+        if end < 0 or data_start > len(self.data):
             raise self._error(f"the header of HDU {index} has no end", mend=TRUNCATED)
-        data_start = position + -(-len(cards) // (_BLOCK // CARD)) * _BLOCK
-        header = Header(cards[:end], self.path, str(index))
+        self._header_blocks += (data_start - position) // _BLOCK
+        text = self.data[position:end].decode("latin-1")
+        cards = [text[at : at + CARD] for at in range(0, len(text), CARD)]
+        header = Header(cards, self.path, str(index))
 
         axes = header.integer("NAXIS", 0) or 0
         if not 0 <= axes <= 999:

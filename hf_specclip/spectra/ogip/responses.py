@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,8 @@ def read_arf(path: str | os.PathLike[str], extension: str | None = None) -> Effe
     Args:
         path: plain or gzipped FITS file.
         extension: which of several areas, as headers point to it: ``[2]`` for the second HDU
-            behind the primary, ``[SPECRESP,2]`` by name and EXTVER, ``{2}`` for the second.
+            behind the primary, ``[SPECRESP,2]`` by name and EXTVER, ``{2}`` for the second, also
+            of the rows of a type II table.
 
     Raises:
         SpectrumFileError: naming the file, the HDU, column or keyword, and the mend.
@@ -56,8 +58,9 @@ def read_arf(path: str | os.PathLike[str], extension: str | None = None) -> Effe
     table = found[0]
     if len(found) > 1:
         raise _several(found, "effective areas", "x.arf")
-    edges, order = _energy_bins(table)
-    area = table.vector("SPECRESP")
+    row = _row_of_areas(table, extension)
+    edges, order = _energy_bins(table, row)
+    area = _values(table, "SPECRESP", row)
     unit = (table.unit("SPECRESP") or "cm**2").replace(" ", "").lower()
     if unit in ("m**2", "m^2", "m2"):
         area = area * 1e4
@@ -77,10 +80,10 @@ def read_arf(path: str | os.PathLike[str], extension: str | None = None) -> Effe
 def read_rmf(path: str | os.PathLike[str], extension: str | None = None) -> RedistributionMatrix:
     """Read a redistribution matrix (RMF, or RSP with the area folded in).
 
-    The energies are read and checked at once, the matrix itself when it is first used (the file is
-    then read again, and must be the same). Channels and energies come out in ascending order of
-    energy. Several matrices of one file add up (CAL/GEN/92-002 of 2020), unless their keywords say
-    that each is for something else.
+    The energies are read and checked at once, the matrix itself when it is first used: where others
+    were read meanwhile, the file is read again, and must be the same. Channels and energies come
+    out in ascending order of energy. Several matrices of one file add up (CAL/GEN/92-002 of 2020),
+    unless their keywords say that each is for something else.
 
     Args:
         path: plain or gzipped FITS file.
@@ -92,10 +95,12 @@ def read_rmf(path: str | os.PathLike[str], extension: str | None = None) -> Redi
     """
     file = FitsFile(Path(path).absolute())
     tables = _Rmf(file, extension)
+    matrix = _LazyMatrix(file.path, extension, _digest(file))
+    _latest[:] = [(matrix, tables)]
     return RedistributionMatrix(
         tables.edges,
         tables.channel_edges,
-        _LazyMatrix(file.path, extension, _digest(file)),
+        matrix,
         includes_area=True if tables.parts[0].hduclas(3) == "FULL" else None,
         channels=(tables.first_channel() + np.arange(tables.ebounds.n_rows))[tables.channel_order],
         path=file.path,
@@ -142,6 +147,25 @@ def _pointed_at(tables: list[Table], extension: str | None) -> list[Table]:
     ]
 
 
+def _row_of_areas(table: Table, extension: str | None) -> int | None:
+    """Return the row that is pointed to of a table with an area in each (type II); None for type I.
+
+    Raises:
+        SpectrumFileError: several rows, and none of them pointed to.
+    """
+    if not table.is_vector("SPECRESP"):
+        return None
+    pointer = re.fullmatch(r"\{(\d{1,6})\}", extension or "")
+    row = int(pointer[1]) - 1 if pointer else 0
+    if (pointer is None and table.n_rows != 1) or not 0 <= row < table.n_rows:
+        raise table.error(
+            f"holds {table.n_rows} effective areas (type II)",
+            column="SPECRESP",
+            mend="name the row that belongs to the spectrum, from 1, such as x.arf{2}",
+        )
+    return row
+
+
 def _differing(tables: list[Table]) -> list[str]:
     return [k for k in _VALIDITY if len({str(t.header.get(k)) for t in tables}) > 1]
 
@@ -172,10 +196,10 @@ def contiguous_bins(
         raise table.error("energies must be finite", column=label, mend=mend)
     low, high = np.minimum(low, high), np.maximum(low, high)
     order = np.arange(low.size)
-    if low.size > 1 and low[-1] < low[0]:  # gratings count channels in wavelength
-        order = order[::-1]
     if names[0] == "ENERG_LO":
-        order = order[high[order] > low[order]]
+        order = order[high > low]
+    if order.size > 1 and low[order[-1]] < low[order[0]]:  # gratings count channels in wavelength
+        order = order[::-1]
     low, high = low[order], high[order]
     edges = np.append(low, high[-1:])
     widths = high - low
@@ -196,16 +220,29 @@ def contiguous_bins(
 _TO_KEV = {"kev": 1.0, "ev": 1e-3, "mev": 1e3, "gev": 1e6}
 
 
-def _energies(table: Table, name: str) -> NDArray[np.float64]:
+def _values(table: Table, name: str, row: int | None) -> NDArray[np.float64]:
+    """Return a column, or the vector of a row, as long as all others of that row."""
+    if row is None:
+        return table.vector(name)
+    sizes = {each: table.cell(each, row).size for each in ("ENERG_LO", "ENERG_HI", "SPECRESP")}
+    if len(set(sizes.values())) > 1 or not sizes[name]:
+        raise table.error(f"vectors of row {row + 1} hold {sizes} values", mend="make it again")
+    with np.errstate(invalid="ignore"):  # signalling NaNs; what is not finite is refused later
+        return table.cell(name, row).astype(np.float64)
+
+
+def _energies(table: Table, name: str, row: int | None = None) -> NDArray[np.float64]:
     """Return a column of energies in keV (the OGIP unit, assumed where none is given)."""
     unit = (table.unit(name) or "keV").strip().lower()
     if unit not in _TO_KEV:
         raise table.error(f"has the unit {unit!r}", column=name, mend="convert it to keV")
-    return table.vector(name) * _TO_KEV[unit]
+    return _values(table, name, row) * _TO_KEV[unit]
 
 
-def _energy_bins(table: Table) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    low, high = _energies(table, "ENERG_LO"), _energies(table, "ENERG_HI")
+def _energy_bins(
+    table: Table, row: int | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    low, high = _energies(table, "ENERG_LO", row), _energies(table, "ENERG_HI", row)
     edges, order = contiguous_bins(table, low, high, ("ENERG_LO", "ENERG_HI"))
     if edges[0] == 0:
         # Power laws diverge at zero; XSPEC and Sherpa lift the edge as well.
@@ -333,9 +370,7 @@ class _Rmf:
             )
         per_row = np.bincount(group_row, weights=n_chan, minlength=n_rows).astype(np.int64)
         value = _first(table, "MATRIX", per_row, "N_CHAN")
-        ends = np.cumsum(n_chan)
-        within = np.arange(value.size) - np.repeat(ends - n_chan, n_chan)
-        column = np.repeat(start, n_chan) + within
+        column = np.arange(value.size) + np.repeat(start - np.cumsum(n_chan) + n_chan, n_chan)
         row = np.repeat(group_row, n_chan)
         wrong = ~(np.abs(value) < 1e10)  # cm² at most
         below = np.minimum(value, 0)
@@ -352,7 +387,8 @@ class _Rmf:
             )
         # Some writers overrun the last channel; no detector records what lies there.
         keep = (column < n_channels) & (value != 0)
-        row, column, value = row[keep], column[keep], value[keep]
+        if not keep.all():
+            row, column, value = row[keep], column[keep], value[keep]
         if self.channel_order[0] != 0:
             column = n_channels - 1 - column
         _, energy_order = self._bins[table.index]
@@ -435,9 +471,17 @@ class _LazyMatrix:
     digest: bytes
 
     def __call__(self) -> SparseRows:
+        for matrix, tables in _latest:
+            if matrix == self:
+                _latest.clear()
+                return tables.elements()
         file = FitsFile(self.path)
         if _digest(file) != self.digest:
             raise SpectrumFileError(
                 "has changed since the spectrum was read", path=self.path, mend="read it again"
             )
         return _Rmf(file, self.extension).elements()
+
+
+# The RMF read last, which as a rule is the next to be unpacked.
+_latest: list[tuple[_LazyMatrix, _Rmf]] = []
