@@ -176,6 +176,8 @@ def _facts(
     for name, fit in result.models.items():
         facts[f"{name}_dof"] = fit.dof
         facts[f"{name}_probability"] = fit.probability
+        expected = fit.expected or (None, None)
+        facts[f"{name}_expected"], facts[f"{name}_expected_error"] = expected
         facts[f"{name}_reason"] = fit.reason
         facts[f"{name}_warnings"] = list(fit.warnings)
     return facts

@@ -66,6 +66,7 @@ def fit_lines(result: FitResult) -> list[str]:
         lines.append(
             f"{title:<15} {'  '.join(f'{part:<38}' for part in shown)}"
             f"{symbol}/dof {fit.statistic:.1f}/{fit.dof}"
+            + (", {:.1f} ± {:.1f} expected".format(*fit.expected) if fit.expected else "")
         )
         if fit.fluxes:
             details = [*_flux_lines(fit), *(f"! {warning}" for warning in fit.warnings)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from astropy import units as u
 from known_spectra import CHANNELS, ENERGIES, NOTICED, RESPONSE, absorbed_power_law, draw
 
 from hf_specclip.spectra import RedistributionMatrix, XRaySpectrum, fit_spectra, fit_spectrum
 from hf_specclip.spectra import emission as models
+from hf_specclip.spectra.fitting.engine import PoissonDeviance
 from hf_specclip.spectra.fitting.groups import group_channels
 
 RMF = RedistributionMatrix(ENERGIES, CHANNELS, RESPONSE, includes_area=True)
@@ -214,3 +216,35 @@ def test_chi2_takes_the_errors_that_are_given():
 def test_a_detector_without_energies_is_not_fitted():
     with pytest.raises(ValueError, match="HRC resolves no energies"):
         fit_spectra(spectrum_of(counts=np.ones(400, int), telescope="CHANDRA", instrument="HRC"))
+
+
+def test_the_expected_c_statistic_is_that_of_poisson_counts():
+    """Kaastra (2017), equations 5 to 7: the sums over all counts k that a mean may give."""
+    means = np.repeat([0.3, 2.0, 20.0], 40)
+    k = np.arange(1, 100)[:, None]
+    log_factorial = np.cumsum(np.log(k), axis=0)
+    weight = np.exp(k * np.log(means) - means - log_factorial)
+    terms = 2 * (means - k + k * np.log(k / means))
+    mean = np.exp(-means) * 2 * means + (weight * terms).sum(axis=0)
+    square = np.exp(-means) * (2 * means) ** 2 + (weight * terms**2).sum(axis=0)
+    zero = torch.zeros(1, means.size, dtype=torch.float64)
+    found = PoissonDeviance(zero, zero, zero).expected(torch.from_numpy(means))
+    variance = (square - mean**2).sum()
+    assert found[0] == pytest.approx(mean.sum(), abs=0.2 * np.sqrt(variance))
+    assert found[1] == pytest.approx(variance, rel=0.2)
+
+
+@pytest.mark.parametrize("background", [0.0, 20.0])
+def test_few_counts_that_no_model_explains_are_said(background):
+    """W and C tell it too, although χ² has too few counts to."""
+    lines = np.where(np.abs((ENERGIES[1:] + ENERGIES[:-1]) / 2 - 3.0) < 0.1, 1e-5, 1e-9)
+    for photons, warned in ((absorbed_power_law(), False), (lines, True)):
+        counts, region = draw(photons, 80, 1, seed=5, background=background)
+        behind = {"background_counts": region[0], "background_backscal": 10.0}
+        spectrum = spectrum_of(counts=counts[0], **(behind if background else {}))
+        result = fit_spectrum(spectrum, ["powlaw", "bb"], bands=())
+        assert result.statistic == "cstat"
+        assert bool(result.warnings) is warned
+        fit = result.models["powlaw"]
+        mean, deviation = fit.expected
+        assert (fit.statistic > mean + 3 * deviation) is warned

@@ -21,6 +21,8 @@ __all__ = ["Chi2DataVar", "Minimum", "PoissonDeviance", "SpectraBatch", "minimis
 
 # Smallest model counts in a group whose logarithm is taken.
 _TINY = 1e-30
+# Draws from which the mean and variance of C and W are estimated: 5 % of the standard deviation.
+_DRAWS = 400
 # A search whose later half has gained less than this has arrived.
 _STALLED = 0.01
 
@@ -144,6 +146,26 @@ class PoissonDeviance:
         # Padding has no model counts and no data: it must not weigh.
         curvature = torch.where(model > 0, curvature, 0.0)
         return 2.0 * value.sum(-1) + self._constant, slope, curvature
+
+    def expected(self, model: Tensor) -> tuple[float, float]:
+        """Return mean and variance of C or W of one spectrum (as `self`) if a model were right.
+
+        By draws, as in Kaastra (2017, A&A 605, A51) by sums: in groups of few counts they are not
+        those of χ². The background, where there is one, is drawn too.
+
+        Args:
+            model: (G,) counts of the source.
+        """
+        generator = torch.Generator().manual_seed(0)
+        behind = self._behind(model[None, None])[0, 0]
+        region = torch.where(self.measured[0, 0], behind * (self._per_count[0, 0] - 1.0), 0.0)
+        source, region = (
+            torch.poisson(mean.expand(_DRAWS, -1), generator=generator)
+            for mean in (model + behind, region)
+        )
+        drawn = PoissonDeviance(source, region, self.scale.expand(_DRAWS, -1))
+        values = drawn.terms(model.expand(_DRAWS, 1, -1))[0]
+        return float(values.mean()), float(values.var())
 
 
 class SpectraBatch:

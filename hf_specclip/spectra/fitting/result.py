@@ -26,7 +26,7 @@ __all__ = [
 
 _ENDS = (("", "value"), ("_lolim", "low"), ("_hilim", "high"))
 FLUX_UNIT = "erg cm-2 s-1"
-# A χ² that a right model exceeds less often than this is named.
+# A statistic that a right model exceeds less often than this is named.
 _IMPROBABLE = 1e-3
 
 
@@ -79,7 +79,9 @@ class ModelFit:
         redshift: of the source.
         fluxes: in the bands asked for.
         warnings: sentences on what the values do not show.
-        probability: of a χ² this high or higher if the model were right; None with C or W.
+        probability: of a statistic this high or higher if the model were right.
+        expected: mean and standard deviation of C or W if the model were right; None with χ², whose
+            are the degrees of freedom and the root of twice them.
     """
 
     name: str
@@ -92,6 +94,7 @@ class ModelFit:
     fluxes: tuple[BandFlux, ...] = ()
     warnings: tuple[str, ...] = ()
     probability: float | None = None
+    expected: tuple[float, float] | None = None
 
     @property
     def reduced(self) -> float | None:
@@ -180,9 +183,14 @@ class FitResult:
         best = max(fitted, key=lambda fit: fit.probability or 0.0, default=None)
         if best is None or best.probability is None or best.probability >= _IMPROBABLE:
             return ()
+        value = f"is {best.statistic:.1f}"
+        if best.expected is None:
+            value = f"χ² {value} with {best.dof} degrees of freedom"
+        else:
+            value = f"C {value}, {best.expected[0]:.0f} ± {best.expected[1]:.0f} expected,"
         return (
-            f"no model explains this spectrum: χ²/dof is {best.statistic:.1f}/{best.dof} at best "
-            f"({best.name}, probability {best.probability:.1g}), and the limits are too narrow",
+            f"no model explains this spectrum: {value} at best ({best.name}, probability "
+            f"{best.probability:.1g}), and the limits are too narrow",
         )
 
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..spectrum import XRaySpectrum
+from .engine import PoissonDeviance
 from .fit import CATALOGUE_MODELS, fit_spectra
 from .groups import noticed_channels
 from .models import COLUMN_UNIT, LARGEST_COLUMN, MODELS, column_from_internal, column_to_internal
@@ -109,12 +110,14 @@ def fit_spectrum(
         reason = next(iter(base.models.values())).reason
         if fit is None and reason is not None and "did not converge" not in reason:
             fit = ModelFit(name, reason=reason)
-        if (fit is None or bands) and (fit is None or fit.converged):
+        # The catalogue's own fits need nothing more; limits of normalisations, and C, do.
+        if fit is None or (fit.converged and (bands or not chi2)):
             shared = shared or _SharedCounts(spectrum, settings)
             with _one_thread():
-                fit = shared.fit(name, fit, nh, redshift, bands)
-        assert fit is not None
-        fits[name] = _with_warnings(fit, chi2)
+                if fit is None or bands:
+                    fit = shared.fit(name, fit, nh, redshift, bands)
+                fit = replace(fit, expected=shared.expected(fit))
+        fits[name] = _with_warnings(fit)
     return replace(base, models=fits)
 
 
@@ -125,10 +128,8 @@ def choose_statistic(
     if not spectrum.are_poisson:
         return "chi2datavar"
     channels = noticed_channels(spectrum.channel_edges, band)
-    net = np.where(spectrum.good, spectrum.counts, 0)[channels].astype(float)
-    if spectrum.background_counts is not None:
-        scale = np.broadcast_to(np.asarray(spectrum.background_scale), spectrum.counts.shape)
-        net = net - (spectrum.good * scale * spectrum.background_counts)[channels]
+    region, scale = spectrum.background_observed
+    net = np.where(spectrum.good, spectrum.counts - scale * region, 0.0)[channels]
     full = group_counts is None or group_counts >= _CHI2_GROUP
     return "chi2datavar" if full and net.sum() > CATALOGUE_COUNTS else "cstat"
 
@@ -166,6 +167,7 @@ class _SharedCounts:
         self.batch = noticed.batch(folding, np.array([0]), (folding.components, folding.below))
         self.edges = folding.edges
         self.n_groups = int(noticed.groups.number[0])
+        self.spectrum, self.noticed = spectrum, noticed
 
     def fit(
         self,
@@ -238,6 +240,18 @@ class _SharedCounts:
             warnings=_idle_components(name, components, best),
         )
 
+    def expected(self, fit: ModelFit) -> tuple[float, float] | None:
+        """Return mean and standard deviation of C or W if the model of a fit were right."""
+        statistic, rmf = self.batch.statistic, self.spectrum.rmf
+        if not isinstance(statistic, PoissonDeviance) or not fit.dof or rmf is None:
+            return None
+        rates = self.spectrum.fold(fit.photons(rmf.energy_edges))[self.noticed.channels]
+        counts = self.noticed.groups.sum(self.spectrum.exposure * rates[None])
+        mean, variance = statistic.expected(torch.from_numpy(counts[0]))
+        # Each free parameter takes from them what it takes from those of χ².
+        left = max(mean - (self.n_groups - fit.dof), 0.1 * mean)
+        return left, float(np.sqrt(variance * left / mean))
+
 
 def _coordinates(components: SumOfComponents, fit: ModelFit) -> Coordinates:
     """Return the point of a fit of one component."""
@@ -262,7 +276,7 @@ def _idle_components(name: str, components: SumOfComponents, best: Coordinates) 
     return tuple(f"{part} has no counts: the other component alone fits as well" for part in idle)
 
 
-def _with_warnings(fit: ModelFit, chi2: bool) -> ModelFit:
+def _with_warnings(fit: ModelFit) -> ModelFit:
     """Return a fit with its probability, and the parameters that met a bound named."""
     if fit.statistic is None or not fit.dof:
         return fit
@@ -277,8 +291,9 @@ def _with_warnings(fit: ModelFit, chi2: bool) -> ModelFit:
         for side, bound, near in (("lower", low, reach[0]), ("upper", high, reach[1])):
             if abs(parameter.value - bound) <= near:
                 warnings.append(f"{short} is at its {side} bound, {bound:g}")
-    probability = None
-    if chi2:
-        half = torch.tensor([fit.dof / 2, fit.statistic / 2], dtype=torch.float64)
-        probability = float(torch.special.gammaincc(half[0], half[1]))
+    # The gamma distribution of these moments: that of χ² where they are those of χ².
+    mean, deviation = fit.expected or (float(fit.dof), np.sqrt(2.0 * fit.dof))
+    scale = deviation**2 / mean
+    at = torch.tensor([mean / scale, fit.statistic / scale], dtype=torch.float64)
+    probability = float(torch.special.gammaincc(at[0], at[1]))
     return replace(fit, warnings=tuple(warnings), probability=probability)
