@@ -1,13 +1,16 @@
 """The commands that ask a trained model."""
 
 import json
+import os
 import shutil
 
 import numpy as np
 import pytest
+import torch
 from astropy.io import fits
 from astropy.table import Table
 from chandra_pha import CHANNELS, write_pha, write_spectra
+from forks import run_forked
 
 from hf_specclip import SpecCLIPIndex
 from hf_specclip.cli.main import main
@@ -225,6 +228,19 @@ def test_spectra_are_added_once(ask, files, tiny_run, tmp_path):
     [found] = json.loads(out)
     assert found["similar"][0]["id"] == "1.pha"
     assert found["similar"][0]["score"] == pytest.approx(1, abs=1e-3)
+
+
+def test_spectra_that_two_processes_add_at_once_are_all_kept(files, tiny_run, tmp_path):
+    shutil.copytree(tiny_run / "model" / "gallery", tmp_path / "index")
+
+    def add():
+        torch.set_num_threads(1)
+        own = files[int(os.environ["RANK"])]
+        return main(["index", "add", "--model", str(tiny_run), str(tmp_path / "index"), own])
+
+    assert run_forked(add, processes=2) == [0, 0]
+    entries = SpecCLIPIndex.load(tmp_path / "index").spectra.entries
+    assert {"0.pha", "1.pha"} <= {entry["id"] for entry in entries}
 
 
 def test_index_info(ask, tiny_run):
