@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SpecCLIPError
+from ..storage import to_json
 
 
 def add_parser(
@@ -103,6 +104,7 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
+    value = to_json(value)
     json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False, default=str)
     print()
 

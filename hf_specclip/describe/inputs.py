@@ -61,13 +61,20 @@ def read_input(
         from ..spectra import read_spectrum
 
         spectrum = read_spectrum(label)
-        return SpectrumInput(label, spectrum, spectrum.rebinned(**grid))
+        return SpectrumInput(label, spectrum, _columns_of(spectrum, grid))
     if not hasattr(item, "rebinned"):
         raise ValueError(
             f"cannot describe a {type(item).__name__}: give the path of a PHA file, an "
             "XRaySpectrum, a mapping with counts and exposure, or the name of a source of the index"
         )
-    return SpectrumInput(item.path, item, item.rebinned(**grid))
+    return SpectrumInput(item.path, item, _columns_of(item, grid))
+
+
+def _columns_of(spectrum: XRaySpectrum, grid: Mapping[str, Any]) -> dict[str, Any]:
+    """Rebin a spectrum; one without whole counts, of which a model can say nothing, as empty."""
+    if not spectrum.counted:
+        spectrum = spectrum.replace(counts=np.zeros(spectrum.counts.size, np.int64))
+    return spectrum.rebinned(**grid)
 
 
 def find_source(index: SpecCLIPIndex | None, name: str) -> int | None:

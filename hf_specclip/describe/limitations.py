@@ -63,7 +63,9 @@ def find_limitations(
         needs_area: the model divides counts by the effective area.
     """
     radius, camera = _aperture_radius(spectrum), spectrum.camera
-    found = [*instrument_limitations(spectrum, needs_area=needs_area), *_content(spectrum)]
+    found = [*instrument_limitations(spectrum, needs_area=needs_area)]
+    if spectrum.hduclas2 == "BKG":
+        found.append(Limitation("the file marks itself as a background (HDUCLAS2 = BKG)"))
     found += _energies(facts, spectrum)
     found += [*_amount(facts, camera), *_pile_up(facts, radius)]
     return (*found, *_extent(facts, radius))
@@ -84,7 +86,7 @@ def reasons_to_withhold(limitations: Sequence[Limitation]) -> dict[str, str]:
 def instrument_limitations(
     spectrum: XRaySpectrum, *, needs_area: bool = True
 ) -> Iterator[Limitation]:
-    """List what the instrument of a spectrum and its effective area rule out.
+    """List what the instrument of a spectrum, its effective area and its errors rule out.
 
     Args:
         spectrum: the spectrum.
@@ -119,16 +121,11 @@ def instrument_limitations(
         if spectrum.has_area:
             text += ": zeroth order taken, its area divided out"
         yield Limitation(text, () if spectrum.has_area else INFERRED)
-
-
-def _content(spectrum: XRaySpectrum) -> Iterator[Limitation]:
-    if spectrum.hduclas2 == "BKG":
-        yield Limitation("the file marks itself as a background (HDUCLAS2 = BKG)")
-    elif not spectrum.are_poisson:
+    if not spectrum.are_poisson:
         net = spectrum.hduclas2 == "NET"
         why = "the background is subtracted already (HDUCLAS2 = NET)" if net else "POISSERR = F"
         text = f"no Poisson counts ({why}), as the model needs: give the spectrum before that"
-        yield Limitation(text, INFERRED)
+        yield Limitation(text, EVERYTHING)
 
 
 def _energies(facts: Mapping[str, Any], spectrum: XRaySpectrum) -> Iterator[Limitation]:
@@ -154,7 +151,7 @@ def _amount(facts: Mapping[str, Any], camera: Instrument) -> Iterator[Limitation
         yield Limitation(text, INFERRED)
     elif counts < _FEW_COUNTS:
         yield Limitation(
-            f"only {counts} counts at 0.5–8 keV: the estimates mostly reflect typical sources"
+            f"only {counts:.0f} counts at 0.5–8 keV: the estimates mostly reflect typical sources"
         )
     elif net > high:
         yield Limitation(

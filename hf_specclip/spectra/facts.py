@@ -7,6 +7,9 @@ from math import exp, log
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from .rebin import overlap_fractions
 from .spectrum import XRaySpectrum
 
 __all__ = ["ACIS_FRAME", "PILE_UP_NOTED", "notes_of", "pile_up_share", "spectrum_facts"]
@@ -15,6 +18,8 @@ __all__ = ["ACIS_FRAME", "PILE_UP_NOTED", "notes_of", "pile_up_share", "spectrum
 ACIS_FRAME = 3.2
 # Piled-up share of the events from which it is mentioned.
 PILE_UP_NOTED = 0.03
+
+_BAND = (0.5, 8.0)  # keV
 
 _OBSERVATION = (
     *("source_name", "obsid", "obi", "region_id"),
@@ -29,9 +34,10 @@ _OF_BAND = (
 def spectrum_facts(spectrum: XRaySpectrum) -> dict[str, Any]:
     """Return plain values under names that carry their units; None where unknown.
 
-    Net counts have the error of two Poisson counts by Gaussian propagation: good enough to read,
-    not to publish. `pile_up_share` of ACIS is estimated as if all counts fell in one 3 × 3 pixel
-    island, from rate and frame time (3.2 s where the file states none).
+    Net counts have the error of two Poisson counts by Gaussian propagation, or that of errors which
+    the file states instead: good enough to read, not to publish. `pile_up_share` of ACIS is
+    estimated as if all counts fell in one 3 × 3 pixel island, from rate and frame time (3.2 s where
+    the file states none).
     """
     background = spectrum.background_counts
     edges, good = spectrum.energy_edges, spectrum.good
@@ -45,8 +51,8 @@ def spectrum_facts(spectrum: XRaySpectrum) -> dict[str, Any]:
         "energy_range_kev": None if edges is None else [float(edges[0]), float(edges[-1])],
         "energy_from": spectrum.energy_from,
         "bad_channels": int((~good).sum()),
-        "total_counts": int(spectrum.counts[good].sum()),
-        "background_total_counts": None if background is None else int(background[good].sum()),
+        "total_counts": spectrum.counts[good].sum().item(),
+        "background_total_counts": None if background is None else background[good].sum().item(),
         **_facts_of_band(spectrum),
         "arf": _name(spectrum.arf),
         "rmf": _name(spectrum.rmf),
@@ -57,9 +63,9 @@ def spectrum_facts(spectrum: XRaySpectrum) -> dict[str, Any]:
 def _facts_of_band(spectrum: XRaySpectrum) -> dict[str, Any]:
     """Return the values at 0.5–8 keV; None where the energies of the channels are unknown."""
     if spectrum.energy_edges is None:
-        scale = spectrum.background_scale
-        known = isinstance(scale, float) and spectrum.background_counts is not None
-        return dict.fromkeys(_OF_BAND) | {"background_scale": scale if known else None}
+        return dict.fromkeys(_OF_BAND) | {"background_scale": _scale_of(spectrum)}
+    if not spectrum.counted:
+        return dict.fromkeys(_OF_BAND) | _net_of_band(spectrum)
     binned = spectrum.rebinned()
     counts = int(binned["counts"].sum())
     scale = float(binned["background_scale"] or 0.0)
@@ -69,7 +75,7 @@ def _facts_of_band(spectrum: XRaySpectrum) -> dict[str, Any]:
     per_frame = counts / spectrum.exposure * (spectrum.frame_time or ACIS_FRAME)
     imaged = spectrum.camera.imaging_ccd and spectrum.camera.stated_camera
     values = (
-        None if spectrum.background_counts is None else scale,
+        _scale_of(spectrum, scale),
         counts,
         net,
         (counts + scale**2 * region) ** 0.5,
@@ -78,6 +84,31 @@ def _facts_of_band(spectrum: XRaySpectrum) -> dict[str, Any]:
         pile_up_share(per_frame) if imaged else None,
     )
     return dict(zip(_OF_BAND, values, strict=True))
+
+
+def _scale_of(spectrum: XRaySpectrum, mean: float | None = None) -> float | None:
+    """Return the one factor of a background, `mean` where it varies; None without a background."""
+    scale = spectrum.background_scale
+    if spectrum.background_counts is None:
+        return None
+    return scale if isinstance(scale, float) else mean
+
+
+def _net_of_band(spectrum: XRaySpectrum) -> dict[str, Any]:
+    """Return net counts at 0.5–8 keV of a spectrum without whole counts, their error and rate."""
+    inside = overlap_fractions(spectrum.channel_edges, np.array(_BAND))[:, 0] * spectrum.good
+    region, scale = spectrum.background_observed
+    net = float(inside @ (spectrum.counts - scale * region))
+    error = float("nan")
+    if spectrum.stat_error is not None:
+        error = float(inside @ (spectrum.stat_error**2 + scale**2 * region)) ** 0.5
+    return {
+        "background_scale": _scale_of(spectrum),
+        "counts_0.5_8kev": float(inside @ spectrum.counts),
+        "net_counts_0.5_8kev": net,
+        "net_counts_error_0.5_8kev": error,
+        "net_rate_0.5_8kev_per_s": net / spectrum.exposure,
+    }
 
 
 def notes_of(facts: Mapping[str, Any]) -> list[str]:

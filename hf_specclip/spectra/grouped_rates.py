@@ -88,16 +88,20 @@ def group_rates(
     part = slice(inside[0], inside[-1] + 1)
     good = spectrum.good[part]
     observed = np.where(good, spectrum.counts[part], 0)
-    starts = group_channels(observed, _least(observed, group_counts))
+    weights = np.maximum(observed, 0)
+    starts = group_channels(weights, _least(weights, group_counts))
     group_edges = edges[part.start : part.stop + 1][np.append(starts, inside.size)]
     per_rate = spectrum.exposure * _good_widths(spectrum, part, starts)
 
     counts = np.add.reduceat(observed, starts)
     lower, upper = poisson_errors(counts)
+    if not spectrum.are_poisson and spectrum.stat_error is not None:
+        lower = np.sqrt(np.add.reduceat(np.where(good, spectrum.stat_error[part] ** 2, 0), starts))
+        upper = lower
     expected, variance = np.zeros(counts.size), np.zeros(counts.size)
     if spectrum.background_counts is not None:
-        region = np.where(good, spectrum.background_counts[part], 0)
-        scale = np.broadcast_to(spectrum.background_scale, spectrum.counts.shape)[part]
+        region, scale = (values[part] for values in spectrum.background_observed)
+        region = np.where(good, region, 0)
         expected = np.add.reduceat(region * scale, starts)
         variance = np.add.reduceat(region * scale**2, starts)
     drawn = counts.astype(np.float64)
@@ -130,13 +134,13 @@ def group_channels(counts: NDArray[np.int64], least: int) -> NDArray[np.int64]:
     # Groups end where the running sum since the last end reaches `least`; a jump from end to end
     # by bisection, so the loop runs once a group and not once a channel.
     total = np.cumsum(counts)
-    starts, begun = [0], 0
+    starts, begun = [0], total[0] * 0
     while True:
         end = int(np.searchsorted(total, begun + least))
         if end >= total.size - 1 or total[-1] - total[end] < least:
             return np.array(starts)
         starts.append(end + 1)
-        begun = int(total[end])
+        begun = total[end]
 
 
 def _background(
@@ -170,7 +174,7 @@ def _least(counts: NDArray[np.int64], asked: int | None) -> int:
 
 def poisson_errors(counts: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return 1σ errors down and up of Poisson counts (Gehrels 1986, ApJ 303, 336)."""
-    upper = 1 + np.sqrt(counts + 0.75)
+    upper = 1 + np.sqrt(np.maximum(counts, 0) + 0.75)
     with np.errstate(divide="ignore", invalid="ignore"):
         least = counts * (1 - 1 / (9 * counts) - 1 / (3 * np.sqrt(counts))) ** 3
     return np.where(counts > 0, counts - least, 0.0), upper
@@ -180,7 +184,7 @@ def _default_range(spectrum: XRaySpectrum) -> tuple[float, float]:
     edges = spectrum.channel_edges
     if spectrum.camera.chandra and edges[0] < 8 and edges[-1] > 0.5:
         return max(0.5, edges[0]), min(8.0, edges[-1])
-    counts = np.where(spectrum.good, spectrum.counts, 0)
+    counts = np.where(spectrum.good, np.maximum(spectrum.counts, 0), 0)
     share = np.cumsum(counts) / max(counts.sum(), 1)
     first = int(np.searchsorted(share, 0.005))
     last = int(np.searchsorted(share, 0.995))

@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 __all__ = ["XRaySpectrum"]
 
 _ARRAYS = dict.fromkeys(("quality", "background_quality", "grouping", "channels"), np.int64) | (
-    dict.fromkeys(("stat_error", "systematic_error"), np.float64)
+    dict.fromkeys(("stat_error", "systematic_error", "background_error"), np.float64)
 )
 # OGIP 92-007: bad by the software, bad by the user.
 _BAD = (1, 5)
 _OBSERVATION = ("source_name", "obsid", "obi", "region_id", "ra", "dec", "detector")
 # The contract keeps counts as int32; no X-ray observation comes near it.
 MAX_TOTAL_COUNTS = 2**31 - 1
+# Error of expected counts without one, as a share of them.
+_EXACT = 1e-4
 # Exposures, areas and their ratios beyond this are damage; products of them stay finite.
 MAX_RATIO = 1e15
 
@@ -47,10 +49,15 @@ class XRaySpectrum:
     quantities of any fitting unit.
 
     Attributes:
-        counts: (n,) int64, counts in each channel (the whole aperture, background included).
+        counts: (n,) int64, counts in each channel (the whole aperture, background included). Those
+            with errors of their own (`are_poisson`) may be float64: fractions, and numbers below
+            zero where a background was subtracted.
         energy_edges: (n + 1,) keV, ascending (EBOUNDS); None where unknown.
         exposure: live time, s.
-        background_counts: (n,) int64, counts of the background region, or None.
+        background_counts: (n,) int64, counts of the background region, or None. Where they are
+            float64, they are expected counts: those of a model of the background.
+        background_error: (n,) error of the background counts where it is another than that of
+            Poisson counts, or None; expected counts are exact without.
         background_exposure: s; the source's where None is given with background counts.
         backscal, areascal: OGIP scalings of the source, a number or (n,).
         background_backscal, background_areascal: the same for the background.
@@ -79,8 +86,8 @@ class XRaySpectrum:
         notes: what the reader had to make up for (a side file that was not found, …).
 
     Raises:
-        ValueError: shapes that do not fit, negative or fractional counts, edges that do not ascend,
-            an exposure or scaling that is not a positive number.
+        ValueError: shapes that do not fit, Poisson counts that are negative or fractional, edges
+            that do not ascend, an exposure or scaling that is not a positive number.
 
     Examples:
         >>> spectrum = XRaySpectrum(counts=[3, 1], energy_edges=[0.5, 1.0, 2.0], exposure=1e4)
@@ -88,10 +95,11 @@ class XRaySpectrum:
         np.int64(4)
     """
 
-    counts: NDArray[np.int64]
+    counts: NDArray[Any]
     energy_edges: NDArray[np.float64] | None
     exposure: float
-    background_counts: NDArray[np.int64] | None = None
+    background_counts: NDArray[Any] | None = None
+    background_error: NDArray[np.float64] | None = None
     background_exposure: float | None = None
     backscal: float | NDArray[np.float64] = 1.0
     areascal: float | NDArray[np.float64] = 1.0
@@ -127,8 +135,13 @@ class XRaySpectrum:
 
     def __post_init__(self) -> None:
         counts = _counts(self.counts, "counts")
-        n = counts.size
         self._set(counts=counts)
+        n = counts.size
+        if self.hduclas2 is None and self.poisson_errors is not False:
+            if counts.min() < 0:
+                raise ValueError(f"counts must not be negative (channel {int(counts.argmin())} is)")
+            if not self.counted:
+                raise ValueError("counts must be whole numbers")
         if self.energy_edges is not None:
             edges = ascending_edges(_in_unit(self.energy_edges, "keV"), "energy_edges")
             if edges.size != n + 1:
@@ -142,6 +155,8 @@ class XRaySpectrum:
 
         if self.background_counts is not None:
             background = _counts(self.background_counts, "background_counts", n)
+            if background.min() < 0:
+                raise ValueError("background_counts must not be negative")
             exposure = self.background_exposure
             exposure = self.exposure if exposure is None else _in_unit(exposure, "s")
             self._set(background_counts=background)
@@ -171,12 +186,12 @@ class XRaySpectrum:
     def __repr__(self) -> str:
         edges = self.energy_edges
         parts = [
-            f"{int(self.counts[self.good].sum())} counts in {self.counts.size} channels",
+            f"{self.counts[self.good].sum():.10g} counts in {self.counts.size} channels",
             "energies unknown" if edges is None else f"{edges[0]:.4g}–{edges[-1]:.4g} keV",
             f"{self.exposure:.6g} s",
         ]
         if self.background_counts is not None:
-            parts.append(f"{int(self.background_counts.sum())} background counts")
+            parts.append(f"{self.background_counts.sum():.10g} background counts")
         parts += [name.upper() for name in ("arf", "rmf") if getattr(self, name) is not None]
         label = self.source_name or (Path(self.path).name if self.path else None)
         return f"<XRaySpectrum {label + ': ' if label else ''}{', '.join(parts)}>"
@@ -218,21 +233,42 @@ class XRaySpectrum:
         )
 
     @property
+    def counted(self) -> bool:
+        """True for whole numbers of counts, none below zero."""
+        return self.counts.dtype.kind != "f" and bool(self.counts.min() >= 0)
+
+    @property
     def are_poisson(self) -> bool:
         """True for counts with the errors of Poisson counts.
 
-        Not where the background is subtracted already, nor where the file denies it (POISSERR = F)
-        and states other errors than those of its counts: √N, or those of Gehrels (1986), which
-        CIAO writes beside counts.
+        Not where the background is subtracted already, where counts are no whole numbers, nor where
+        the file denies it (POISSERR = F) and states other errors than those of its counts: √N, or
+        those of Gehrels (1986), which CIAO writes beside counts.
         """
-        if self.hduclas2 == "NET":
+        if self.hduclas2 == "NET" or not self.counted:
             return False
         if self.poisson_errors is not False or self.stat_error is None:
             return True
-        usual = np.sqrt(self.counts), 1.0 + np.sqrt(self.counts + 0.75)
-        used = self.good & (self.counts > 0)
-        stated = self.stat_error[used]
-        return any(np.allclose(stated, errors[used], rtol=0.02) for errors in usual)
+        return has_usual_errors(self.counts[self.good], self.stat_error[self.good])
+
+    @property
+    def background_observed(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Background as Poisson counts (n,) and their factor to the aperture (n,).
+
+        Counts with errors of their own, σ of b, are those that (b / σ)² Poisson counts would give
+        with the factor σ² / b: both have the same mean and the same variance.
+        """
+        scale = np.broadcast_to(np.asarray(self.background_scale), self.counts.shape)
+        if self.background_counts is None:
+            return np.zeros(self.counts.size), scale
+        counts = self.background_counts.astype(np.float64)
+        if self.background_error is None and self.background_counts.dtype.kind != "f":
+            return counts, scale
+        error = np.zeros_like(counts) if self.background_error is None else self.background_error
+        error = np.maximum(error, _EXACT * counts)
+        observed = np.divide(counts, error, out=np.zeros_like(counts), where=counts > 0) ** 2
+        share = np.divide(counts, observed, out=np.ones_like(counts), where=counts > 0)
+        return observed, scale * share
 
     @property
     def good(self) -> NDArray[np.bool_]:
@@ -298,21 +334,24 @@ class XRaySpectrum:
             where unknown.
 
         Raises:
-            ValueError: a grid that is not ascending, or unknown energies of the channels.
+            ValueError: a grid that is not ascending, unknown energies of the channels, or counts
+                that are no whole numbers.
         """
         edges = energy_grid(n_bins, energy_range)
         centres = (edges[:-1] + edges[1:]) / 2
         seed = self.seed
-        background = np.zeros(n_bins, dtype=np.int64)
-        if self.background_counts is not None:
-            region_seed = background_seed(seed)
-            region = np.where(self.good, self.background_counts, 0)
-            background = deal_counts(region, self.channel_edges, edges, region_seed)
+        background, more = self._background_in(edges, background_seed(seed))
         counts = np.where(self.good, self.counts, 0)
+        if not self.counted:
+            raise SpectrumFileError(
+                "its counts are no whole numbers, which bins could share",
+                path=self.path,
+                mend="give the spectrum before background subtraction or weighting",
+            )
         return {
             "counts": deal_counts(counts, self.channel_edges, edges, seed).astype(np.int32),
             "background_counts": background.astype(np.int32),
-            "background_scale": self._mean_background_scale(edges),
+            "background_scale": self._mean_background_scale(edges) / more,
             "exposure": self.exposure,
             "effective_area": self._effective_area(centres, edges),
             **{name: getattr(self, name) for name in _OBSERVATION},
@@ -334,6 +373,21 @@ class XRaySpectrum:
             raise ValueError("folding needs an RMF: give rmf= to read_spectrum")
         return self.rmf.fold(photons, arf=self.arf) * self.areascal
 
+    def _background_in(self, edges: NDArray[Any], seed: int) -> tuple[NDArray[np.int64], float]:
+        """Return background counts in bins, and how many times those that `background_scale` takes.
+
+        Expected counts become those of a larger region, whose Poisson error is theirs.
+        """
+        if self.background_counts is None:
+            return np.zeros(edges.size - 1, dtype=np.int64), 1.0
+        region = np.where(self.good, self.background_counts, 0)
+        if region.dtype.kind != "f":
+            return deal_counts(region, self.channel_edges, edges, seed), 1.0
+        observed, total = self.background_observed[0][self.good].sum(), region.sum()
+        more = np.clip(observed, 100.0, 1 / _EXACT**2) / total if total > 0 else 1.0
+        below = np.cumsum(region @ overlap_fractions(self.channel_edges, edges)) * more
+        return np.diff(np.rint(below), prepend=0.0).astype(np.int64), more
+
     def _mean_background_scale(self, edges: NDArray[Any]) -> float:
         scale = self.background_scale
         if isinstance(scale, float) or self.background_counts is None:
@@ -342,7 +396,7 @@ class XRaySpectrum:
         inside &= self.good
         weights = np.where(inside, self.background_counts, 0)
         if not weights.any():
-            weights = np.where(inside.any(), inside, True).astype(np.int64)
+            weights = np.where(inside.any(), inside, True).astype(np.float64)
         return float(np.average(scale, weights=weights))
 
     def good_share(self, edges: NDArray[Any]) -> NDArray[np.float64]:
@@ -377,7 +431,15 @@ def _in_unit(value: Any, unit: str) -> Any:
     return value.to_value(unit) if hasattr(value, "to_value") else value
 
 
-def _counts(values: ArrayLike, name: str, n: int | None = None) -> NDArray[np.int64]:
+def has_usual_errors(counts: NDArray[Any], errors: NDArray[Any]) -> bool:
+    """Return True for errors that are √N, or those of Gehrels (1986), wherever there are counts."""
+    used = counts > 0
+    usual = np.sqrt(counts[used]), 1.0 + np.sqrt(counts[used] + 0.75)
+    return any(np.allclose(errors[used], each, rtol=0.02) for each in usual)
+
+
+def _counts(values: ArrayLike, name: str, n: int | None = None) -> NDArray[Any]:
+    """Return whole numbers as int64, others as float64."""
     given = np.asarray(values)
     if given.ndim != 1 or not given.size or (n is not None and given.size != n):
         wanted = "(n,)" if n is None else f"({n},)"
@@ -386,13 +448,10 @@ def _counts(values: ArrayLike, name: str, n: int | None = None) -> NDArray[np.in
         raise ValueError(f"{name} must be numbers, not {given.dtype}")
     if not np.isfinite(given).all():
         raise ValueError(f"{name} must be finite")
-    if given.min() < 0:
-        raise ValueError(f"{name} must not be negative (channel {int(given.argmin())} is)")
-    if given.dtype.kind == "f" and (given != np.rint(given)).any():
-        raise ValueError(f"{name} must be whole numbers")
-    if given.sum(dtype=np.float64) > MAX_TOTAL_COUNTS:
+    if np.abs(given).sum(dtype=np.float64) > MAX_TOTAL_COUNTS:
         raise ValueError(f"{name} add up to more than {MAX_TOTAL_COUNTS:,}")
-    return given.astype(np.int64)
+    whole = given.dtype.kind != "f" or (given == np.rint(given)).all()
+    return given.astype(np.int64 if whole else np.float64)
 
 
 def _positive(value: Any, name: str) -> float:

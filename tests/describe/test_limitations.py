@@ -49,7 +49,7 @@ def test_a_spectrum_like_the_training_spectra_has_none():
             "bad channels (QUALITY) take",
             EVERYTHING,
         ),
-        ({"hduclas2": "NET"}, "HDUCLAS2 = NET", INFERRED),
+        ({"hduclas2": "NET"}, "HDUCLAS2 = NET", EVERYTHING),
         ({"hduclas2": "BKG"}, "marks itself as a background", ()),
         ({"source_name": "2CXO J004722.6-252050X"}, "extended", ()),
         ({"backscal": 5e-4}, "aperture as large", ()),

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from hf_specclip.spectra import XRaySpectrum
+
 N_CHANNELS = 8
 N_ENERGIES = 6
 CHANNEL_EDGES = np.linspace(0.4, 8.4, N_CHANNELS + 1)
@@ -193,6 +195,17 @@ def write_set(folder: Path, stem: str = "src", **header: Any) -> Path:
         "ANCRFILE": f"{stem}.arf",
     }
     return write(folder / f"{stem}.pha", spectrum_hdu(header={**names, **header}))
+
+
+def assert_is_the_set(spectrum: XRaySpectrum) -> None:
+    """Assert that a spectrum is that of `write_set`, read without a note."""
+    assert spectrum.counts.tolist() == COUNTS.tolist()
+    assert np.allclose(spectrum.energy_edges, CHANNEL_EDGES)
+    assert spectrum.background_counts.tolist() == (COUNTS * 4).tolist()
+    assert np.isclose(spectrum.background_scale, 0.25)
+    assert np.allclose(spectrum.arf.area, AREA)
+    assert np.allclose(spectrum.rmf.dense(), matrix())
+    assert spectrum.notes == ()
 
 
 def compress(path: Path) -> Path:

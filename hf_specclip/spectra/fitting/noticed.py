@@ -128,10 +128,11 @@ def arrays_of(spectra: Sequence[XRaySpectrum]) -> dict[str, Any]:
     first = spectra[0]
     rmf = first.rmf
     assert rmf is not None
+    regions, scales = zip(*(spectrum.background_observed for spectrum in spectra), strict=True)
     return {
         "counts": np.stack([spectrum.counts for spectrum in spectra]),
-        "background_counts": np.stack([_background(spectrum) for spectrum in spectra]),
-        "background_scale": np.stack([_scale(spectrum) for spectrum in spectra]),
+        "background_counts": np.stack(regions),
+        "background_scale": np.stack(scales),
         "exposure": np.array([spectrum.exposure for spectrum in spectra]),
         "redistribution": rmf.dense() * np.asarray(first.areascal, dtype=np.float32),
         "effective_area": None if first.arf is None else first.arf.on(rmf.energy_edges),
@@ -152,9 +153,9 @@ def _variances(spectra: Sequence[XRaySpectrum]) -> NDArray[np.float64] | None:
     variances = []
     for each in spectra:
         own = each.counts if each.are_poisson or each.stat_error is None else each.stat_error**2
-        behind = _scale(each) ** 2 * _background(each)
+        region, scale = each.background_observed
         systematic = 0.0 if each.systematic_error is None else each.systematic_error * each.counts
-        variances.append(own + behind + systematic**2)
+        variances.append(own + scale**2 * region + systematic**2)
     return np.stack(variances)
 
 
@@ -236,12 +237,3 @@ def response_key(spectrum: XRaySpectrum) -> Any:
     scaling = areascal if isinstance(areascal, float) else areascal.tobytes()
     edges, good = spectrum.channel_edges.tobytes(), spectrum.good.tobytes()
     return id(spectrum.rmf), id(spectrum.arf), scaling, edges, good
-
-
-def _background(spectrum: XRaySpectrum) -> NDArray[np.int64]:
-    counts = spectrum.background_counts
-    return np.zeros_like(spectrum.counts) if counts is None else counts
-
-
-def _scale(spectrum: XRaySpectrum) -> NDArray[np.float64]:
-    return np.broadcast_to(np.asarray(spectrum.background_scale), spectrum.counts.shape)

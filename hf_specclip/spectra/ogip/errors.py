@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...errors import SpecCLIPError
 
-__all__ = ["FractionalCountsError", "SpectrumFileError"]
+__all__ = ["NoCountsError", "SpectrumFileError"]
 
 
 class SpectrumFileError(SpecCLIPError, ValueError):
@@ -38,5 +38,5 @@ class SpectrumFileError(SpecCLIPError, ValueError):
         super().__init__(message)
 
 
-class FractionalCountsError(SpectrumFileError):
-    """Counts that are no whole numbers: of a model, weighted, or after a subtraction."""
+class NoCountsError(SpectrumFileError):
+    """Numbers that cannot be counts: below zero, or fractions without errors of their own."""

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..instruments import DISPERSED
-from .errors import FractionalCountsError, SpectrumFileError
+from ..spectrum import has_usual_errors
+from .errors import NoCountsError, SpectrumFileError
 from .fits_table import FitsFile, Table
 from .responses import MAX_CHANNELS
 
@@ -34,7 +35,7 @@ class RawSpectrum:
 
     table: Table
     row: int | None
-    counts: NDArray[np.int64]
+    counts: NDArray[Any]
     channels: NDArray[np.int64] | None
     exposure: float
     backscal: float | NDArray[np.float64]
@@ -133,8 +134,18 @@ def is_type_two(table: Table) -> bool:
     raise table.error("has neither COUNTS nor RATE", mend="give a PHA file")
 
 
-def read_raw(table: Table, row: int | None) -> RawSpectrum:
-    """Read one spectrum from its table and check it."""
+def read_raw(table: Table, row: int | None, *, behind: bool = False) -> RawSpectrum:
+    """Read one spectrum from its table and check it.
+
+    Args:
+        table: that holds it.
+        row: of a type II table.
+        behind: it is a background, which may hold the expected counts of a model.
+
+    Raises:
+        NoCountsError: for numbers that cannot be counts.
+        SpectrumFileError: for all else.
+    """
     mend = "make the spectrum again"
     exposure = _per_row(table, row, "EXPOSURE", None)
     if exposure is None or isinstance(exposure, np.ndarray) or not exposure > 0:
@@ -149,17 +160,14 @@ def read_raw(table: Table, row: int | None) -> RawSpectrum:
     values = _cell(table, row, name)
     if not np.isfinite(values).all():
         raise table.error("must be finite", column=name, mend=mend)
-    if values.min() < 0:
-        raise table.error(
-            f"is negative in channel row {int(values.argmin())}",
-            column=name,
-            mend="give the spectrum before background subtraction",
-        )
     if not 1 <= values.size <= MAX_CHANNELS:
         raise table.error(f"{values.size:,} channels are too many", column=name, mend=mend)
     expected = values if name == "COUNTS" else values * exposure
-    counts = _whole(table, name, expected)
-    if counts.sum() > 2**31 - 1:
+    behind = behind or is_background(table)
+    other_errors = table.header.get("POISSERR") is False and "STAT_ERR" in table
+    other_errors = not behind and (is_net(table) or other_errors)
+    counts = _whole(table, name, expected, fractions=behind or other_errors, negative=other_errors)
+    if np.abs(counts).sum(dtype=np.float64) > 2**31 - 1:
         raise table.error(f"{counts.sum():.3g} counts are too many", column=name, mend=mend)
 
     stat_error = None
@@ -171,7 +179,7 @@ def read_raw(table: Table, row: int | None) -> RawSpectrum:
     raw = RawSpectrum(
         table=table,
         row=row,
-        counts=counts.astype(np.int64),
+        counts=counts,
         channels=_pha_channels(table, row, counts.size),
         exposure=float(exposure),
         backscal=_scaling(table, row, "BACKSCAL"),
@@ -195,21 +203,52 @@ def read_raw(table: Table, row: int | None) -> RawSpectrum:
     return raw
 
 
-def _whole(table: Table, name: str, expected: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return expected counts of a column as whole numbers. Raises FractionalCountsError."""
+def _whole(
+    table: Table,
+    name: str,
+    expected: NDArray[np.float64],
+    *,
+    fractions: bool = False,
+    negative: bool = False,
+) -> NDArray[Any]:
+    """Return expected counts of a column as whole numbers, unless they may be fractions.
+
+    Raises:
+        NoCountsError: for fractions, or numbers below zero, that may not be.
+    """
     counts = np.rint(expected)
     # Rates in single precision miss whole counts by 6e-8 of them.
-    off = np.abs(expected - counts) > 0.01 + 2e-7 * counts
-    if off.any():
-        channel = int(np.flatnonzero(off)[0])
+    off = np.abs(expected - counts) > 0.01 + 2e-7 * np.abs(counts)
+    wrong = (off & (not fractions)) | ((expected < 0) & (not negative))
+    if wrong.any():
+        channel = int(np.flatnonzero(wrong)[0])
         what = "RATE × EXPOSURE" if name == "RATE" else name
-        raise FractionalCountsError(
-            f"{what} is {expected[channel]:.6g} in row {channel}, not a whole number",
+        said = "negative" if expected[channel] < 0 else "not a whole number"
+        raise NoCountsError(
+            f"{what} is {expected[channel]:.6g} in row {channel}, {said}",
             path=table.file.path,
             place=f"{table.label}, column {name}",
             mend="give the spectrum of counts, before background subtraction or weighting",
         )
-    return counts
+    return expected if off.any() else counts.astype(np.int64)
+
+
+def own_errors(raw: RawSpectrum) -> NDArray[np.float64] | None:
+    """Return the errors of background counts where they are others than those of Poisson counts.
+
+    Expected counts have those that the file states, none otherwise; SYS_ERR adds to either.
+    """
+    expected = raw.counts.dtype.kind == "f"
+    errors = raw.stat_error
+    if not expected:
+        denied = raw.table.header.get("POISSERR") is False
+        usual = errors is None or not denied or has_usual_errors(raw.counts, errors)
+        if usual and raw.systematic_error is None:
+            return None
+        errors = np.sqrt(raw.counts) if usual else errors
+    if raw.systematic_error is None:
+        return errors
+    return np.hypot(0.0 if errors is None else errors, raw.systematic_error * raw.counts)
 
 
 def _cell(table: Table, row: int | None, name: str) -> NDArray[np.float64]:
@@ -366,21 +405,25 @@ def background_columns(raw: RawSpectrum) -> RawSpectrum | None:
     ]
     if not strips:
         return None
-    total, area = np.zeros(raw.counts.size), np.zeros(())
+    total: NDArray[Any] = np.zeros(raw.counts.size, dtype=np.int64)
+    area = np.zeros(())
     for counts, scale in strips:
         values = _cell(table, raw.row, counts)
-        if values.size != raw.counts.size or not np.isfinite(values).all() or values.min() < 0:
+        if values.size != raw.counts.size or not np.isfinite(values).all():
             raise table.error(
                 "must hold one number of counts for each channel", column=counts, mend="see OGIP"
             )
         per_second = _PER_SECOND.search((table.unit(counts) or "").lower())
-        values = _whole(table, counts, values * raw.exposure if per_second else values)
+        values = values * raw.exposure if per_second else values
+        values = _whole(table, counts, values, fractions=True)
         total, area = total + values, area + np.asarray(_scaling(table, raw.row, scale))
     if total.sum() > 2**31 - 1:
         raise table.error("counts are too many", column=strips[0][0], mend="see OGIP")
     return replace(
         raw,
-        counts=total.astype(np.int64),
+        counts=total,
+        stat_error=np.sqrt(total),  # strips are observed, whatever the precision of their rates
+        systematic_error=None,
         backscal=float(area) if area.ndim == 0 else area,
         assumed=_assumed(table, *(scale for _, scale in strips), "AREASCAL"),
     )

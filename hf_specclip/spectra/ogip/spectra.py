@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ..instruments import ACIS_CHANNELS, ACIS_PI_CHANNEL_KEV, Instrument, identi
 from ..response import EffectiveArea, RedistributionMatrix
 from ..spectrum import XRaySpectrum
 from .checksums import wrong_checksums
-from .errors import FractionalCountsError, SpectrumFileError
+from .errors import NoCountsError, SpectrumFileError
 from .fits_table import FitsFile, Table
 from .pha_table import (
     RawSpectrum,
@@ -32,6 +33,7 @@ from .pha_table import (
     is_net,
     is_type_two,
     observation_of,
+    own_errors,
     read_raw,
     rows_of,
     spectra_in,
@@ -190,8 +192,11 @@ class _Assembler:
         if isinstance(background, RawSpectrum):
             background = self._aligned(background, channels, notes)
             values |= {f"background_{n}": sort(getattr(background, n)) for n in _OF_BACKGROUND}
+            values["background_error"] = sort(own_errors(background))
         elif background is not None:
             values |= {f"background_{name}": getattr(background, name) for name in _OF_BACKGROUND}
+            if not background.are_poisson:
+                values["background_error"] = background.stat_error
         notes += self._damage_of(raw, background, arf, rmf)
         try:
             spectrum = XRaySpectrum(
@@ -219,8 +224,9 @@ class _Assembler:
         """
         found = list(self._damage)
         total = total_of(raw)
-        if total is not None and total != raw.counts.sum():
-            found.append(f"TOTCTS is {total:,}, the counts add up to {raw.counts.sum():,}")
+        counted = raw.counts.sum().item()
+        if total is not None and total != round(counted):
+            found.append(f"TOTCTS is {total:,}, the counts add up to {counted:,}")
         if isinstance(background, RawSpectrum) and background.table.file is not self.file:
             name = Path(background.table.file.path).name
             sums = self._once("sums", name, lambda _: wrong_checksums(background.table.file))
@@ -271,9 +277,9 @@ class _Assembler:
         """Find the background, None where it is subtracted already or no counts; note why."""
         try:
             background = self._background(raw, notes)
-        except FractionalCountsError as error:
+        except NoCountsError as error:
             name = Path(str(error.path)).name
-            notes.append(f"background of {name} left out, not observed counts: {error.problem}")
+            notes.append(f"background of {name} left out, no counts: {error.problem}")
             return None
         if is_net(raw.table):
             notes.append(
@@ -285,6 +291,12 @@ class _Assembler:
             notes += [
                 f"{name} of the background is not stated: taken as 1" for name in background.assumed
             ]
+            if background.counts.dtype.kind == "f":
+                errors = "of STAT_ERR and SYS_ERR" if own_errors(background) is not None else "none"
+                notes.append(
+                    "the background is no whole counts: taken as expected counts, with errors "
+                    f"{errors}"
+                )
         return background
 
     def _background(self, raw: RawSpectrum, notes: list[str]) -> RawSpectrum | XRaySpectrum | None:
@@ -331,7 +343,8 @@ class _Assembler:
             raise SpectrumFileError(
                 f"has no row {(row or 0) + 1}", path=path, mend="correct BACKFILE"
             )
-        return self._once(f"background {row}", path, lambda _: read_raw(*entries[row or 0]))
+        read = partial(read_raw, *entries[row or 0], behind=True)
+        return self._once(f"background {row}", path, lambda _: read())
 
     def _background_hdu(self, raw: RawSpectrum) -> RawSpectrum | None:
         """Find a background in the same file; where there are several, the next after the

@@ -1,0 +1,158 @@
+"""Counts that were not counted: models of backgrounds, and spectra after a subtraction."""
+
+import numpy as np
+import pytest
+from known_spectra import CHANNELS, ENERGIES, RESPONSE, absorbed_power_law, expected
+from ogip_writer import COUNTS, spectrum_hdu, write, write_set
+
+from hf_specclip.spectra import RedistributionMatrix, SpectrumFileError, XRaySpectrum, read_spectrum
+from hf_specclip.spectra.facts import spectrum_facts
+from hf_specclip.spectra.fitting.noticed import NoticedCounts, arrays_of
+from hf_specclip.spectra.fitting.spectrum_fit import fit_spectrum
+from hf_specclip.spectra.grouped_rates import group_rates
+
+MODEL = COUNTS * 0.37
+BAND = (0.4, 8.4)
+
+
+def write_model(folder, where, errors=None):
+    """Write a set whose background is a model of `MODEL` counts in four times the aperture."""
+    write_set(folder)
+    header, columns = {"BACKSCAL": 8.0, "POISSERR": False}, {}
+    if where == "strips":
+        strips = {"BACKGROUND_UP": MODEL[None], "BACKSCUP": np.array([8.0])}
+        return write(folder / "src.pha", spectrum_hdu(COUNTS[None], columns=strips))
+    if where == "RATE":
+        columns["RATE"] = MODEL / 1000.0
+    if errors is not None:
+        columns["STAT_ERR"] = errors / (1000.0 if where == "RATE" else 1.0)
+    drop = ("COUNTS",) if where == "RATE" else ()
+    hdu = spectrum_hdu(MODEL, columns=columns, drop=drop, header=header)
+    write(folder / "src_bg.pha", hdu)
+    return folder / "src.pha"
+
+
+@pytest.mark.parametrize("where", ["COUNTS", "RATE", "strips"])
+def test_a_model_background_is_read_as_expected_counts(tmp_path, where):
+    """HXMT's models are fractions of counts: the mean of the background, not a draw of it."""
+    spectrum = read_spectrum(write_model(tmp_path, where, errors=0.1 * MODEL))
+    assert np.allclose(spectrum.background_counts, MODEL)
+    assert spectrum.background_scale == pytest.approx(0.25)
+    error = np.sqrt(MODEL) if where == "strips" else 0.1 * MODEL  # strips are observed
+    assert np.allclose(spectrum.background_error, error)
+    assert "taken as expected counts" in spectrum.notes[-1]
+    facts = spectrum_facts(spectrum)
+    assert facts["background_scale"] == pytest.approx(0.25)
+    assert facts["background_total_counts"] == pytest.approx(MODEL.sum())
+    # The last channel ends at 8.4 keV, half of it beyond the band; counts are dealt to the band.
+    inside = np.append(np.ones(7), 0.6)
+    net = facts["counts_0.5_8kev"] - 0.25 * inside @ MODEL
+    assert facts["net_counts_0.5_8kev"] == pytest.approx(net, abs=0.02)
+
+
+def test_a_negative_background_is_left_out_with_a_note(tmp_path):
+    write_set(tmp_path)
+    write(tmp_path / "src_bg.pha", spectrum_hdu(MODEL - 1.0))
+    spectrum = read_spectrum(tmp_path / "src.pha")
+    assert spectrum.background_counts is None
+    assert spectrum.notes[-1].startswith("background of src_bg.pha left out, no counts: COUNTS is")
+
+
+@pytest.mark.parametrize("error", [0.0, 0.3])
+def test_expected_counts_are_subtracted_with_their_own_error(tmp_path, error):
+    spectrum = read_spectrum(write_model(tmp_path, "COUNTS", errors=error * MODEL))
+    noticed = NoticedCounts(**arrays_of([spectrum]), energy_range=BAND, group_counts=5)
+    groups, _, rate, errors = noticed.rates(0, spectrum.channel_edges)
+    parts = [slice(*ends) for ends in zip(groups.starts[0], groups.stops[0], strict=True)]
+    widths = np.array([part.stop - part.start for part in parts])  # 1 keV a channel
+    net = [COUNTS[part].sum() - 0.25 * MODEL[part].sum() for part in parts]
+    variance = [COUNTS[p].sum() + (0.25 * error) ** 2 * (MODEL[p] ** 2).sum() for p in parts]
+    assert rate * 1000 * widths == pytest.approx(net)
+    assert errors * 1000 * widths == pytest.approx(np.sqrt(variance), rel=1e-6)
+
+
+def test_the_c_statistic_adds_expected_counts_to_the_model(tmp_path):
+    """Cash (1979) with a background that is known: 2 Σ m + b − S + S ln S / (m + b)."""
+    spectrum = read_spectrum(write_model(tmp_path, "COUNTS"))
+    noticed = NoticedCounts(
+        **arrays_of([spectrum]), statistic="cstat", energy_range=BAND, group_counts=1
+    )
+    folding = noticed.folding(1)
+    batch = noticed.batch(folding, np.array([0]), (folding.components, folding.below))
+    groups = noticed.groups
+    source, behind = groups.sum(COUNTS[None]), groups.sum(0.25 * MODEL[None])
+    model = source + 0.5
+    mean = model + behind
+    hand = 2 * (mean - source + source * np.log(np.maximum(source, 1e-300) / mean)).sum()
+    import torch
+
+    value = batch.statistic.terms(torch.from_numpy(model)[None])[0]
+    assert float(value) == pytest.approx(hand, rel=1e-5)
+
+
+def test_a_model_background_in_the_bins_of_the_contract(tmp_path):
+    """Whole numbers: those of a region whose Poisson error is that of the model."""
+    spectrum = read_spectrum(write_model(tmp_path, "COUNTS", errors=np.sqrt(MODEL) / 30))
+    row = spectrum.rebinned(8, BAND)
+    assert row["background_counts"].dtype == np.int32
+    expectation = row["background_counts"] * row["background_scale"]
+    assert expectation == pytest.approx(0.25 * MODEL, abs=0.25 / 900)
+    variance = row["background_counts"].sum() * row["background_scale"] ** 2
+    assert variance == pytest.approx(0.25**2 * MODEL.sum() / 900, rel=1e-2)
+
+
+NET = np.array([-1.5, 2.25, 10.5, 7.0, -0.5, 1.0, 0.0, 5.0])
+ERRORS = np.full(8, 1.5)
+
+
+@pytest.mark.parametrize("rate", [False, True])
+def test_net_spectra_are_read_with_the_errors_given(tmp_path, rate):
+    write_set(tmp_path)
+    header = {"HDUCLAS2": "NET", "POISSERR": False, "BACKFILE": "src_bg.pha"}
+    columns = {"STAT_ERR": ERRORS / (1000.0 if rate else 1.0)}
+    if rate:
+        columns["RATE"] = NET / 1000.0
+    drop = ("COUNTS",) if rate else ()
+    hdu = spectrum_hdu(NET, columns=columns, drop=drop, header=header)
+    spectrum = read_spectrum(write(tmp_path / "src.pha", hdu))
+    assert np.allclose(spectrum.counts, NET)
+    assert np.allclose(spectrum.stat_error, ERRORS)
+    assert spectrum.background_counts is None
+    assert not spectrum.are_poisson
+    facts = spectrum_facts(spectrum)
+    inside = np.append(np.append(0.9, np.ones(6)), 0.6)
+    assert facts["net_counts_0.5_8kev"] == pytest.approx(inside @ NET)
+    assert facts["net_counts_error_0.5_8kev"] == pytest.approx(np.sqrt(inside @ ERRORS**2))
+    with pytest.raises(SpectrumFileError, match=r"src.pha: .*no whole numbers.*before background"):
+        spectrum.rebinned()
+    rates = group_rates(spectrum, energy_range=BAND, group_counts=100)
+    assert rates.rate == pytest.approx([NET.sum() / 1000 / 8])
+    assert rates.errors[0] == pytest.approx([np.sqrt(8) * 1.5 / 1000 / 8])
+
+
+@pytest.mark.parametrize("header", [{}, {"POISSERR": False}, {"HDUCLAS2": "BKG"}])
+def test_fractions_without_errors_of_their_own_are_no_counts(tmp_path, header):
+    write_set(tmp_path)
+    path = write(tmp_path / "src.pha", spectrum_hdu(NET, header=header))
+    with pytest.raises(SpectrumFileError, match=r"COUNTS is -1.5 in row 0, negative"):
+        read_spectrum(path)
+
+
+def test_net_counts_are_fitted_by_chi_square_alone():
+    flux, rng = absorbed_power_law(), np.random.default_rng(3)
+    mean = expected(flux, 20_000)
+    errors = np.sqrt(2.0 * mean + 5.0)
+    edges = {"energy_edges": ENERGIES, "channel_edges": CHANNELS}
+    spectrum = XRaySpectrum(
+        counts=mean + errors * rng.standard_normal(mean.size), stat_error=errors, hduclas2="NET",
+        energy_edges=CHANNELS, exposure=1e4,
+        rmf=RedistributionMatrix(matrix=RESPONSE, includes_area=True, **edges),
+    )  # fmt: skip
+    result = fit_spectrum(spectrum, ["powlaw"])
+    assert result.statistic == "chi2datavar"
+    fit = result.models["powlaw"]
+    gamma = fit.parameters["gamma"]
+    assert abs(gamma.value - 1.8) < 2.5 * (gamma.high - gamma.low) / 2
+    assert 0.8 < fit.reduced < 1.25
+    with pytest.raises(ValueError, match=r"net counts are not Poisson, as the C-statistic needs"):
+        fit_spectrum(spectrum, ["powlaw"], statistic="cstat")
