@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -96,6 +97,8 @@ class SumOfComponents:
         self.total = max(total, 1.0)
         bounds += [(_NONE * self.total, 1e3 * self.total)] * n
         self.lower, self.upper = np.array(bounds).T
+        # A point is asked for by the statistic, by a pull on it, and by the next minimisation.
+        self._unit_at = lru_cache(maxsize=16)(self._unit_of)
 
     def unit(self, component: int, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (P, 3, G) counts of a component and their slopes, scaled to 1 count in all,
@@ -111,14 +114,17 @@ class SumOfComponents:
         slopes = folded[:, 1:] / whole - share * (sums[:, 1:, None] / whole)
         return torch.cat([share, slopes], 1), sums, shift
 
+    def _unit_of(self, component: int, shape: float, column: float) -> tuple[Tensor, ...]:
+        return self.unit(component, torch.tensor([[shape, column]], dtype=torch.float64))
+
+    def unit_at(self, component: int, point: Coordinates) -> tuple[Tensor, ...]:
+        """Return `unit` of a component at a point."""
+        return self._unit_at(component, float(point.values[component]), point.column)
+
     def evaluate(self, point: Coordinates) -> tuple[float, NDArray, NDArray]:
         """Return the statistic, its gradient (2K + 1,) and expected curvature."""
         n = point.n_components
-        units = []
-        for k in range(n):
-            at = torch.tensor([[point.values[k], point.column]], dtype=torch.float64)
-            units.append(self.unit(k, at)[0][0])
-        unit = torch.stack(units)  # (K, 3, G)
+        unit = torch.stack([self.unit_at(k, point)[0][0] for k in range(n)])  # (K, 3, G)
         scaled = unit * torch.tensor(point.values[n + 1 :])[:, None, None]
         value, slope, curvature = self.batch.statistic.terms(scaled[:, 0].sum(0)[None, None])
         jacobian = torch.cat([scaled[:, 1], scaled[:, 2].sum(0)[None], unit[:, 0]])
@@ -133,8 +139,7 @@ class SumOfComponents:
         """Return the logarithm of a component's normalisation."""
 
         def quantity(point: Coordinates) -> tuple[float, NDArray]:
-            at = torch.tensor([[point.values[component], point.column]], dtype=torch.float64)
-            _, sums, shift = self.unit(component, at)
+            _, sums, shift = self.unit_at(component, point)
             slope = np.zeros(len(point.values))
             slope[component] = -float(sums[0, 1] / sums[0, 0])
             slope[point.n_components] = -float(sums[0, 2] / sums[0, 0])
