@@ -91,14 +91,15 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     bad = f", {facts['bad_channels']:,} bad (QUALITY) left out" if facts["bad_channels"] else ""
     yield "channels", f"{facts['channels']:,}{bad}, {_energies(facts)}"
     known = facts["energy_range_kev"] is not None
-    band = f", {facts['counts_0.5_8kev']:,} at 0.5–8 keV" if known else ""
-    yield "counts", f"{facts['total_counts']:,} in all{band}"
+    band = f", {_count(facts['counts_0.5_8kev'])} at 0.5–8 keV" if known else ""
+    yield "counts", f"{_count(facts['total_counts'])} in all{band}"
     if facts["background_total_counts"] is None:
         yield "background", "none found"
     else:
         scale = facts["background_scale"]
         factor = "" if scale is None else f", × {scale:.4g} in the aperture"
-        yield "background", f"{facts['background_total_counts']:,} counts in its region{factor}"
+        counts = _count(facts["background_total_counts"])
+        yield "background", f"{counts} counts in its region{factor}"
     if known:
         yield (
             "net",
@@ -113,6 +114,11 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield name.replace("Chandra Source Catalog", "CSC"), link
     for note in notes_of(facts):
         yield "note", note
+
+
+def _count(value: float) -> str:
+    """Write whole numbers as they are, others with one decimal."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
 
 
 def _position(ra: float, dec: float) -> str:

@@ -422,7 +422,7 @@ class Describer:
                 variables=variables[row],
                 outlier=outliers[row],
                 map_position=map_position(self.index, neighbours[row]),
-                notes=tuple(self._notes(facts)),
+                notes=tuple(self._notes(spectrum, facts)),
                 gallery=gallery,
                 spectrum=spectrum,
                 links={} if invented and spectrum.path is None else position_links(facts),
@@ -485,7 +485,7 @@ class Describer:
             similar_source(hit, None if positions is None else positions[hit.row]) for hit in hits
         ]
 
-    def _notes(self, facts: Mapping[str, Any]) -> Iterator[str]:
+    def _notes(self, spectrum: XRaySpectrum, facts: Mapping[str, Any]) -> Iterator[str]:
         yield from self.notes
         absent = [part for part in PARTS if getattr(self, part) is None]
         yield from (f"the model has no {PARTS[part]}" for part in absent)
@@ -494,6 +494,6 @@ class Describer:
             yield "the model was trained on simulated sources: its papers and sources are invented"
         if caveat := about.get("caveat"):
             yield str(caveat)
-        if facts["background_scale"] is None:
+        if spectrum.background_counts is None and spectrum.hduclas2 != "NET":
             yield "no background spectrum, so none was subtracted"
         yield from facts["notes"]

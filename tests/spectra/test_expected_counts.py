@@ -156,3 +156,6 @@ def test_net_counts_are_fitted_by_chi_square_alone():
     assert 0.8 < fit.reduced < 1.25
     with pytest.raises(ValueError, match=r"net counts are not Poisson, as the C-statistic needs"):
         fit_spectrum(spectrum, ["powlaw"], statistic="cstat")
+    empty = spectrum.replace(stat_error=np.zeros_like(errors))  # a column that nobody filled
+    with pytest.raises(ValueError, match="STAT_ERR is no positive number"):
+        fit_spectrum(empty, ["powlaw"])

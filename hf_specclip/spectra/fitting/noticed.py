@@ -174,6 +174,12 @@ def require_errors(spectrum: XRaySpectrum, statistic: str) -> None:
             f"{label_of(spectrum)}: χ² of {what} needs their errors. Give the spectrum with "
             "STAT_ERR, or before the background was subtracted"
         )
+    used = spectrum.good & (spectrum.counts != 0)
+    if not (spectrum.stat_error[used] > 0).all():
+        raise ValueError(
+            f"{label_of(spectrum)}: STAT_ERR is no positive number in some channels with counts. "
+            "Flag them (QUALITY), or make the spectrum again"
+        )
 
 
 def _check_shape(name: str, values: NDArray[Any], *shapes: tuple[int, ...]) -> None:

@@ -240,6 +240,8 @@ def own_errors(raw: RawSpectrum) -> NDArray[np.float64] | None:
     """
     expected = raw.counts.dtype.kind == "f"
     errors = raw.stat_error
+    if errors is not None and not (np.isfinite(errors) & (errors >= 0)).all():
+        raise raw.table.error("must not be negative", column="STAT_ERR", mend="see OGIP 92-007")
     if not expected:
         denied = raw.table.header.get("POISSERR") is False
         usual = errors is None or not denied or has_usual_errors(raw.counts, errors)

@@ -120,15 +120,8 @@ def read_spectra(
 ) -> list[XRaySpectrum]:
     """Read every spectrum of a file (type II: one for each row), as `read_spectrum` does.
 
-    Args:
-        path: PHA file, type I or II, plain or gzipped.
-        arf, rmf, background, strict: see `read_spectrum`; used for all of them.
-
     Returns:
         the spectra in the file's order, at least one; backgrounds do not count.
-
-    Raises:
-        SpectrumFileError: naming the file, the HDU, column or keyword, and the mend.
     """
     return list(iter_spectra(path, arf=arf, rmf=rmf, background=background, strict=strict))
 
