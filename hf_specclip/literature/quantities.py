@@ -59,6 +59,12 @@ _DIMENSIONS = {"energy": "temperature", "length": "distance", "time": "period"}
 # Kinds without a unit, and of these the linear ones.
 _UNITLESS = ("photon_index", "redshift", "abundance", "hardness")
 _LINEAR = ("photon_index", "hardness")
+# Hardness ratio of bands that the catalogue has no ratio of.
+OTHER_HARDNESS = "other_hardness"
+# The catalogue's bands in keV, and its ratios of them: hard_hs, hard_hm, hard_ms.
+_BANDS = {(0.5, 1.2): "s", (1.2, 2.0): "m", (2.0, 7.0): "h", (0.5, 7.0): "hs"}
+_RATIOS = ("hs", "hm", "ms")
+_SIGNED = _compile(rf"\b[Ll]og|{_TABLES['names']['hardness']}")
 # Kinds that may be stated without a unit, and those that may in powers of ten.
 _BARE = {kind: _NAMED[kind] for kind in _UNITLESS} | {
     kind: _compile(rf"(?P<name>{name}){{filler}}") for kind, name in _TABLES["bare"].items()
@@ -71,12 +77,13 @@ class Quantity:
     """Quantity that a text states.
 
     Attributes:
-        kind: one of `KINDS`.
+        kind: one of `KINDS`, or `OTHER_HARDNESS`.
         value: in the unit of the kind; the limit of a limit; nan for a range.
         low: smallest value stated; -inf for an upper limit.
         high: largest value stated; inf for a lower limit.
         start: position in the text, of its name where it has one.
         stop: end in the text.
+        bands: `hs`, `hm` or `ms` of a hardness ratio, as in `hard_hs`; else empty.
     """
 
     kind: str
@@ -85,11 +92,16 @@ class Quantity:
     high: float
     start: int
     stop: int
+    bands: str = ""
 
 
 @dataclass
 class _Number:
-    """Number of a text, before its kind is known: value, range and unit."""
+    """Number of a text, before its kind is known: value, range and unit.
+
+    `signed` holds value, low and high if a dash before a number is its sign, as it is in hardness
+    ratios and logarithms; for other kinds it is punctuation.
+    """
 
     value: float
     low: float
@@ -99,6 +111,7 @@ class _Number:
     exponent: float | None
     unit: str | None
     factor: float
+    signed: tuple[float, float, float]
 
 
 def find_quantities(text: str) -> list[Quantity]:
@@ -112,7 +125,8 @@ def find_quantities(text: str) -> list[Quantity]:
     Returns:
         Quantities of `KINDS`: flux erg/cm²/s, luminosity erg/s, column cm⁻², temperature keV,
         photon_index, redshift, distance pc, abundance (solar), counts, count_rate counts/s,
-        mass (solar), period s, hardness.
+        mass (solar), period s, hardness (of two of the catalogue's bands, hard and soft where
+        none are named); and `OTHER_HARDNESS`, of other bands.
 
     Examples:
         >>> [(q.kind, q.low, q.high) for q in find_quantities("Γ = 1.8 ± 0.1 and kT < 0.5 keV")]
@@ -121,6 +135,7 @@ def find_quantities(text: str) -> list[Quantity]:
     if not _DIGIT.search(text):
         return []
     plain, origin = _to_plain(text)
+    stated = plain
     numbers = [_read_number(plain, match) for match in _WORDS["value"].finditer(plain)]
     found: list[Quantity] = []
     end, previous = 0, None
@@ -128,6 +143,8 @@ def find_quantities(text: str) -> list[Quantity]:
         start, stop = run[0].start, run[-1].stop
         lead = plain[max(end, start - 72) : start]
         quantities = list(_interpret(plain, lead, run, previous))
+        if quantities and quantities[0].kind == "hardness":
+            quantities = _with_bands(quantities, stated, start, stop)
         previous = run[-1]
         if found and quantities and found[-1].stop > quantities[0].start:
             found.pop()  # the lower end of 0.1 < z < 0.5, read again with the upper
@@ -180,7 +197,8 @@ def _read_number(plain: str, match: re.Match[str]) -> _Number:
             unit, factor, stop = name, scale, stop if name == "other" else behind.end()
             break
     power_of_ten = float(exponent) if exponent else None
-    return _Number(value, low, high, match.start(), stop, power_of_ten, unit, factor)
+    ends = value, low, high
+    return _Number(*ends, match.start(), stop, power_of_ten, unit, factor, ends)
 
 
 def _error_of(groups: dict[str, str | None], names: Sequence[str], power: float) -> float:
@@ -195,20 +213,35 @@ def _join_ranges(plain: str, numbers: Sequence[_Number]) -> Iterator[_Number]:
     """Join the ends of ranges: "2-4", "0.3 to 1.1", "between 0.6 and 0.9"."""
     last: _Number | None = None
     for number in numbers:
-        link = _WORDS["link"].fullmatch(plain, last.stop, number.start) if last else None
+        link = _link(plain, last, number) if last else None
+        if link["sign"] if link else plain[: number.start].rstrip().endswith("-"):
+            # Errors keep their directions.
+            value, low, high = number.signed
+            number.signed = -value, low - 2 * value, high - 2 * value
         if last and link:
             between = _WORDS["between"].search(plain, max(0, last.start - 18), last.start)
-            if link["range"] or (between and "and" in link.group()):
+            if link["range"] or (between and ("[" in between.group() or "and" in link.group())):
                 _share(last, number)
                 if last.unit == number.unit:
                     low, high = min(last.low, number.low), max(last.high, number.high)
-                    number = replace(number, value=math.nan, low=low, high=high, start=last.start)
+                    ends = sorted((*last.signed[1:], *number.signed[1:]))
+                    signed = math.nan, ends[0], ends[-1]
+                    number = replace(number, value=math.nan, low=low, high=high,
+                                     start=last.start, signed=signed)  # fmt: skip
                     last = None
         if last:
             yield last
         last = number
     if last:
         yield last
+
+
+def _link(plain: str, first: _Number, second: _Number) -> re.Match[str] | None:
+    """Match the words that link two numbers; a negative one only where kinds have signs."""
+    link = _WORDS["link"].fullmatch(plain, first.stop, second.start)
+    if link and link["sign"] and not _SIGNED.search(plain, max(0, first.start - 72), first.start):
+        return None
+    return link
 
 
 def _runs(plain: str, numbers: Iterable[_Number]) -> Iterator[list[_Number]]:
@@ -225,7 +258,7 @@ def _runs(plain: str, numbers: Iterable[_Number]) -> Iterator[list[_Number]]:
 
 def _may_share(plain: str, first: _Number, second: _Number) -> bool:
     """Return True if two numbers are linked and may be of one kind; share the unit if so."""
-    if not _WORDS["link"].fullmatch(plain, first.stop, second.start):
+    if not _link(plain, first, second):
         return False
     if first.unit is None and second.unit is not None:
         before = max(0, first.start - 48)
@@ -268,16 +301,14 @@ def _interpret(
             start = min(start, number.start - len(lead) + limit.start())
         is_upper = bool(upper or _WORDS["or_less"].match(plain, number.stop))
         is_lower = bool(lower or _WORDS["or_more"].match(plain, number.stop))
-        low, high, value = number.low, number.high, number.value
+        has_sign = bool(logged or kind == "hardness")
+        value, low, high = number.signed if has_sign else (number.value, number.low, number.high)
         if is_upper and previous and plain[previous.stop : start].strip() == "<":
-            low, value, is_upper, start = previous.value, math.nan, False, previous.start
-        sign = -1.0 if before.rstrip().endswith("-") else 1.0
-        if kind == "hardness" and sign < 0:
-            value = -value
-            low, high = sorted((-low, high if math.isnan(value) else -high))
+            low = previous.signed[0] if has_sign else previous.value
+            value, is_upper, start = math.nan, False, previous.start
         if logged:
-            low, high = sorted(_power(sign * end) for end in (low, high))
-            value = math.nan if math.isnan(value) else _power(sign * value)
+            low, high = _power(low), _power(high)
+            value = math.nan if math.isnan(value) else _power(value)
         factor = logged or number.factor
         low, high, value = low * factor, high * factor, value * factor
         if is_upper or is_lower:
@@ -332,6 +363,35 @@ def _kind_of(plain: str, lead: str, run: list[_Number]) -> tuple[str | None, flo
     return None, 0.0, -1
 
 
+def _with_bands(quantities: Sequence[Quantity], text: str, start: int, stop: int) -> list[Quantity]:
+    """Add the bands that the words around hardness ratios name; hard and soft where none are.
+
+    The numbers lie at `text[start:stop]`, their name before them.
+    """
+    name = min(start, quantities[0].start)
+    before = _WORDS["bands_before"].search(text, max(0, name - 48), name)
+    behind = _WORDS["bands_behind"].match(text, stop)
+    words = f"{before[0] if before else ''} {text[name:start]} {behind[0] if behind else ''}"
+    bands = "hs"
+    if letters := _WORDS["letters"].search(words):
+        bands = "".join(letters.groups()).lower()
+    elif energies := _WORDS["energies"].findall(words):
+        found = [_BANDS.get((float(low), float(high)), "?") for low, high in energies]
+        bands = "".join(sorted(found, key="hms".find))
+    elif names := _WORDS["band_names"].search(words):
+        bands = "".join(sorted((name[0].lower() for name in names.groups()), key="hms".find))
+    elif colour := _WORDS["colours"].search(words):
+        bands = {"soft": "ms", "hard": "hm"}.get((colour[1] or "").lower(), "?")
+    if behind and _WORDS["energies"].search(behind[0]):
+        quantities = [*quantities[:-1], replace(quantities[-1], stop=behind.end())]
+    if bands[::-1] in _RATIOS:  # (S-H)/(S+H)
+        bands = bands[::-1]
+        quantities = [replace(q, value=-q.value, low=-q.high, high=-q.low) for q in quantities]
+    if bands not in _RATIOS:
+        return [replace(q, kind=OTHER_HARDNESS) for q in quantities]
+    return [replace(q, bands=bands) for q in quantities]
+
+
 def quantity_numbers(sentences: Sequence[str]) -> np.ndarray:
     """Write the quantities that sentences state as numbers of order 1.
 
@@ -343,7 +403,7 @@ def quantity_numbers(sentences: Sequence[str]) -> np.ndarray:
     numbers = np.zeros((len(sentences), len(KINDS), _KEPT, _PER_VALUE), np.float32)
     for row, sentence in enumerate(sentences):
         count = dict.fromkeys(KINDS, 0)
-        for quantity in find_quantities(sentence):
+        for quantity in (q for q in find_quantities(sentence) if q.kind in KINDS):
             kind, slot = KINDS.index(quantity.kind), count[quantity.kind]
             if slot < _KEPT:
                 numbers[row, kind, slot] = _numbers(quantity)

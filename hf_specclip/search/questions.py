@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..literature.quantities import Quantity, find_quantities
+from ..literature.quantities import OTHER_HARDNESS, Quantity, find_quantities
 from ..literature.source_classes import ClassMention, mentioned_classes
 from ..models.variables_specclip import VARIABLES
 from .coordinates import find_cone
@@ -303,12 +303,13 @@ def _conditions(
             "column": nh,
             "temperature": temperatures.get(id(quantity), ""),
             "counts": "counts",
-            "hardness": "hard_hs",
+            "hardness": f"hard_{quantity.bands}",
         }.get(quantity.kind, quantity.kind)
         if name in _FILTERED and (variables is None or name in variables):
             conditions.append(Condition(name, *_range(quantity)))
         else:
-            label = quantity.kind.replace("_", " ")
+            other = quantity.kind == OTHER_HARDNESS
+            label = "hardness ratios of these bands" if other else quantity.kind.replace("_", " ")
             phrase = text[quantity.start : quantity.stop]
             unstored.append(f"“{phrase}” (the index has no values of {label})")
     return conditions, unstored

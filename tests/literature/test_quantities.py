@@ -21,6 +21,15 @@ INF, NAN = math.inf, math.nan
         ("a hardness ratio (hard against soft) of -0.14", "hardness", -0.14, -0.14, -0.14),
         (r"(M-S)/(M+S) = $0.6\pm0.1$", "hardness", 0.6, 0.5, 0.7),
         ("sources with HR > −0.2", "hardness", -0.2, -0.2, INF),
+        ("a hardness ratio of -0.5 to -0.2", "hardness", NAN, -0.5, -0.2),
+        ("HR between −0.6 and 0.3", "hardness", NAN, -0.6, 0.3),
+        ("hardness ratio -0.5--0.2", "hardness", NAN, -0.5, -0.2),
+        ("-0.5 < HR < -0.2", "hardness", NAN, -0.5, -0.2),
+        ("HR in the range [-0.5, -0.2]", "hardness", NAN, -0.5, -0.2),
+        ("HR = $-0.4^{+0.1}_{-0.2}$", "hardness", -0.4, -0.6, -0.3),
+        ("(S-H)/(S+H) = 0.3±0.1", "hardness", -0.3, -0.4, -0.2),
+        ("log F_X between -14 and -13", "flux", NAN, 1e-14, 1e-13),
+        ("log F_X = -13.2^{+0.1}_{-0.3}", "flux", 10**-13.2, 10**-13.5, 10**-13.1),
         ("log F_X = -13.2", "flux", 10**-13.2, 10**-13.2, 10**-13.2),
         ("log F(0.5-7) = -13.2", "flux", 10**-13.2, 10**-13.2, 10**-13.2),
         ("L_X ~ 10³⁸ erg s⁻¹", "luminosity", 1e38, 1e38, 1e38),
@@ -86,6 +95,27 @@ def test_several_quantities_are_kept_in_order(text, values):
     found = [(quantity.kind, quantity.value) for quantity in find_quantities(text)]
     assert [kind for kind, _ in found] == [kind for kind, _ in values]
     assert [value for _, value in found] == pytest.approx([value for _, value in values])
+
+
+@pytest.mark.parametrize(
+    ("text", "bands"),
+    [
+        ("hardness ratio 0.3", "hs"),
+        ("a hard-to-soft hardness ratio of 0.3", "hs"),
+        ("the hardness ratio (2-7 keV against 0.5-1.2 keV) is 0.3", "hs"),
+        ("HR1 = 0.3 (M-S)", "ms"),
+        ("a medium-to-soft colour of 0.3", "ms"),
+        ("a hardness ratio of 0.3 between 1.2-2 keV and 2-7 keV", "hm"),
+        ("HR1 = 0.3", None),
+        ("HR = 0.2 and 0.3 (0.5-2 vs 2-10 keV)", None),
+        ("the 2-10/0.5-2 keV hardness ratio is 0.3", None),
+        ("(C-B)/(C+B) hardness ratio of 0.3", None),
+    ],
+)
+def test_only_ratios_of_the_catalogues_bands_are_its_hardness(text, bands):
+    kinds = {(quantity.kind, quantity.bands) for quantity in find_quantities(text)}
+    assert kinds == {("hardness", bands) if bands else ("other_hardness", "")}
+    assert quantity_numbers([text]).any() == bool(bands)
 
 
 @pytest.mark.parametrize(

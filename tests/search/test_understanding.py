@@ -44,6 +44,8 @@ def test_a_kind_that_says_where_a_source_is_is_not_asked_for(vocabulary):
         ("photon index 2.1", Condition("powlaw_gamma", 1.9, 2.3)),
         ("HR > -0.3", Condition("hard_hs", -0.3, INF)),
         ("a hardness ratio of 0.5", Condition("hard_hs", 0.4, 0.6)),
+        ("HR between -0.6 and -0.3", Condition("hard_hs", -0.6, -0.3)),
+        ("(M-S)/(M+S) > 0.2", Condition("hard_ms", 0.2, INF)),
         ("a column density of 4e21 cm^-2", Condition("powlaw_nh", 20, 80)),
         ("thermal plasma, kT = 0.6 keV", Condition("apec_kt", 0.4, 0.9)),
         ("a black body with kT = 0.6 keV", Condition("bb_kt", 0.4, 0.9)),
@@ -68,6 +70,9 @@ def test_quantities_that_the_index_lacks_are_said_to_be_unused(vocabulary):
     question = understand("quasars with photon index 2", vocabulary, variables=["counts"])
     assert not question.conditions
     assert any("photon index" in item for item in question.unused)
+    question = understand("quasars with HR > 0.3 (0.5-2 vs 2-10 keV)", vocabulary)
+    assert not question.conditions
+    assert any("of these bands" in item for item in question.unused)
     question = understand("quasars, bb_kt < 1", vocabulary, variables=["counts"])
     assert not question.conditions
     assert question.unused == ("bb_kt (the index has no values of it)",)
