@@ -21,14 +21,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hf_specclip.literature.source_names import names_any
+
 _XRAY = re.compile(
     r"X-?ray|\bkeV\b|Chandra|XMM|NuSTAR|NICER|ROSAT|Suzaku|\bASCA\b|RXTE|Swift|eROSITA|Einstein "
     r"Observatory",
     re.IGNORECASE,
 )
-_PREFIX = re.compile(r"^(?:V\*|EM\*|NAME|Cl\*|\*+|\[[^\]]*\])\s*")
-# Shorter ones, such as `M 1` or `b`, stand in too many abstracts by chance.
-_SHORTEST = 4
 # So few objects, and a paper is about each of them.
 _FEW_OBJECTS = 5
 
@@ -81,15 +80,15 @@ def rank_papers(
         papers: bibcode -> what ADS says of it (`title`, `abstract`, `year`), where it does.
         sources_of: bibcode -> behind how many sources it is.
     """
-    named = name_pattern(names)
+    named = names_any(names)
     ranked = {}
     for reference in references:
         code = reference["bibcode"]
         known = papers.get(code, {})
         title = known.get("title") or reference.get("title")
         abstract = known.get("abstract")
-        in_title = named is not None and bool(named.search(title or ""))
-        in_abstract = named is not None and bool(named.search(abstract or ""))
+        in_title = named(title or "")
+        in_abstract = named(abstract or "")
         objects = reference.get("objects")
         frequency = reference.get("frequency") or 0
         xray = bool(_XRAY.search(f"{title or ''} {abstract or ''}"))
@@ -114,24 +113,3 @@ def rank_papers(
         ranked.values(),
         key=lambda paper: (paper.survey, -paper.score, -(paper.year or 0), paper.id),
     )
-
-
-def name_pattern(names: Sequence[str]) -> re.Pattern[str] | None:
-    """Compile a pattern of a source's names, however they are spaced; None where none will do."""
-    pieces = set()
-    for name in names:
-        name = _PREFIX.sub("", name.strip())
-        squeezed = re.sub(r"\s+", "", name)
-        numbered = len(squeezed) >= _SHORTEST and re.search(r"\d", squeezed)
-        # A name without a number is one only if it has two words: "Crab Pulsar".
-        if not numbered and (len(name.split()) < 2 or len(squeezed) < 2 * _SHORTEST):
-            continue
-        tokens = re.findall(r"[A-Za-z]+|\d+(?:\.\d+)?|[^\sA-Za-z\d]", name)
-        pieces.add(r"[\s~]*".join(_dash(token) for token in tokens))
-    if not pieces:
-        return None
-    return re.compile(rf"(?<![\w.])(?:{'|'.join(sorted(pieces))})(?![\d])", re.IGNORECASE)
-
-
-def _dash(token: str) -> str:
-    return "[-−–]" if token in "-−–" else re.escape(token)

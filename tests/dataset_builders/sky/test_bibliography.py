@@ -7,7 +7,7 @@ from simbad_tables import load_simbad
 from tap_server import TapServer
 
 from specclip_datasets.sky.literature.bibliography import Literature, want_papers
-from specclip_datasets.sky.literature.ranking import name_pattern, rank_papers
+from specclip_datasets.sky.literature.ranking import rank_papers
 from specclip_datasets.sky.services.ads import Ads, ads_token
 from specclip_datasets.sky.services.polite_session import ExhaustedError, Service, ServiceError
 from specclip_datasets.sky.services.simbad import fetch_objects, names_of_type, want_sources
@@ -352,26 +352,6 @@ def test_the_token_comes_from_the_environment_or_the_file(store, monkeypatch, tm
     with pytest.raises(ValueError, match="characters that no token has") as caught:
         ads_token()
     assert "rked" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "found"),
-    [
-        ("NGC 300 X-1", "Observations of NGC300 X-1.", True),
-        ("NGC 300 X-1", "Observations of NGC 300 X–1 in outburst", True),
-        ("NGC 300 X-1", "Observations of NGC 300 X-12", False),
-        ("NGC 300 X-1", "Observations of NGC 3001", False),
-        ("M 31", "the galaxy M 31", False),  # too short to be sure
-        ("NAME Crab Pulsar", "the crab pulsar wind", True),
-        ("V* V404 Cyg", "V404  Cyg and others", True),
-        ("2CXO J004243.9+411610", "CXO J004243.9+411610", False),
-        ("2CXO J004243.9+411610", "2CXO J004243.9+411610 is", True),
-        ("a (b[c", "a (b[c", False),
-    ],
-)
-def test_names_in_texts(name, text, found):
-    pattern = name_pattern([name])
-    assert bool(pattern and pattern.search(text)) == found
 
 
 def test_the_rank_grows_with_each_sign():
