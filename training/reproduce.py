@@ -58,12 +58,17 @@ from specclip_training.studies.measure import (
 )
 from specclip_training.studies.pair_split import leaky_section, leaky_split, shared_with_train
 from specclip_training.studies.representations import representations_of
-from specclip_training.study import ARTIFACTS, STUDIES
+from specclip_training.study import ARTIFACTS, REPORTS, STUDIES
 
 METRICS = "metrics.json"
 FIGURES = "figures"
 PAIR_SPLIT = "pair_split"
 CEILING = "ceiling"
+# Everything that a run leaves, of this command and of studies of it.
+OUTPUTS = [
+    CHECKPOINTS, LOGS, SPECTRUM, MODEL, FIGURES, EVALUATION, METRICS, PAIR_SPLIT, REPORTS,
+    "report.md", "report.html", *chain(*ARTIFACTS.values()),
+]  # fmt: skip
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "scikit-learn", "numpy")
 
 
@@ -330,15 +335,11 @@ def _experts_lines(metrics: Mapping[str, Any]) -> list[str]:
 
 def main(arguments: argparse.Namespace, preset: Preset) -> None:
     """Run the command."""
-    outputs = [
-        CHECKPOINTS, LOGS, SPECTRUM, MODEL, FIGURES, EVALUATION, METRICS, PAIR_SPLIT,
-        "report.md", "report.html", *chain(*ARTIFACTS.values()),
-    ]  # fmt: skip
     if arguments.push:
         check_login(arguments.push)  # before the work, not after it
     if arguments.start_from is not None:
         preset = preset_like(find_start(arguments.start_from), preset, arguments.overrides)
-    run = start(arguments, preset, outputs)
+    run = start(arguments, preset, OUTPUTS)
     reproduce(
         run,
         arguments.studies,

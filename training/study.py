@@ -51,7 +51,9 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
         TrainingDataError: when the run is not finished, or the split has no rows.
     """
     name, split = arguments.study, arguments.split
-    run = start(arguments, preset, [f"{REPORTS}/{name}", *ARTIFACTS.get(name, ())])
+    # A study of `validation` leaves what the run holds as it is.
+    made = ARTIFACTS.get(name, ()) if split == "test" or name in OF_A_DATASET else ()
+    run = start(arguments, preset, [f"{REPORTS}/{name}", *made])
     if name in STUDIES and not (run.output / MODEL / "config.json").is_file():
         raise TrainingDataError(
             f"{run.output} has no {MODEL}/: a study needs a finished run, so run "

@@ -20,7 +20,8 @@ MAX_SENTENCES = 64
 UNSPECIFIED = "text"
 # Numbers of a sentence: its quantities, 1 where it names the source that the text is of, and 1
 # where the text names it in several sentences, so that the others may be about other sources.
-SENTENCE_NUMBERS = QUANTITY_WIDTH + 2
+_MARKS = 2
+SENTENCE_NUMBERS = QUANTITY_WIDTH + _MARKS
 # Texts averaged and sentences embedded at a time, to bound memory.
 _CHUNK, _AT_ONCE = 4096, 1 << 16
 
@@ -57,8 +58,12 @@ class SentenceSets:
 
     @property
     def numbers_dim(self) -> int:
-        """Numbers of each sentence in `batch`: 0 where the quantities are left out."""
-        return self.numbers.shape[1] and self.numbers.shape[1] + 2
+        """Numbers of each sentence in `batch`: the two marks where quantities are left out."""
+        return self.numbers.shape[1] + _MARKS
+
+    def leave_out_quantities(self) -> None:
+        """Drop the stated quantities and keep the marks of sentences that name the source."""
+        self.numbers = self.numbers[:, :0]
 
     def take(self, rows: Sequence[int] | np.ndarray) -> SentenceSets:
         """Select texts by their numbers or a bool mask, with only the sentences they hold."""
@@ -106,7 +111,7 @@ class SentenceSets:
         ids, sections = self.ids[entries], self.sections[entries].astype(np.int64)
         if unlabelled is not None:
             sections[np.asarray(unlabelled, bool)[owner]] = self.n_sections
-        numbers = np.column_stack([self.numbers[ids], named, several])[:, : self.numbers_dim]
+        numbers = np.column_stack([self.numbers[ids], named, several])
         values = {
             "sentence_embeds": self.vectors[ids].astype(np.float32),
             "sentence_numbers": numbers.astype(np.float32),

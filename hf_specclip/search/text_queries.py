@@ -16,7 +16,7 @@ from ..literature import (
     embedder_named,
     section_mask,
 )
-from ..literature.sentence_sets import UNSPECIFIED
+from ..literature.sentence_sets import SENTENCE_NUMBERS, UNSPECIFIED
 from ..literature.source_classes import find_class
 from .questions import Question
 from .vocabulary import VOCABULARY_FOLDER, Vocabulary
@@ -136,8 +136,8 @@ class TextQueries:
             return self._processor(text=list(summaries), return_tensors="pt")
         if self._config.reads == "sentences":
             sets = embed_sentences(summaries, self._embedder, sections=self.sections)
-            if not self._config.numbers_dim:
-                sets.numbers = sets.numbers[:, :0]
+            if self._config.numbers_dim < SENTENCE_NUMBERS:
+                sets.leave_out_quantities()
             width = sets.vectors.shape[1]
             inputs: Mapping[str, Any] = sets.batch(np.arange(len(sets)))
         else:

@@ -100,3 +100,5 @@ def test_sentences_that_name_the_source_are_marked():
     marks = sets.take([1, 2, 0]).batch([0, 1, 2])["sentence_numbers"][..., -2:]
     assert marks[..., 0].tolist() == [[0, 1, 1], [0, 0, 0], [0, 1, 0]]
     assert marks[..., 1].tolist() == [[1, 1, 1], [0, 0, 0], [0, 0, 0]]  # one names it twice
+    sets.leave_out_quantities()
+    np.testing.assert_array_equal(sets.take([1, 2, 0]).batch([0, 1, 2])["sentence_numbers"], marks)

@@ -52,5 +52,5 @@ def test_another_embedder_is_refused(queries):
 
 
 def test_a_model_without_quantities_reads_questions():
-    queries = TextQueries(tiny_model(numbers=0), StubEmbedder())
+    queries = TextQueries(tiny_model(numbers=2), StubEmbedder())
     assert queries.embed([{"text": "NH = 1e22"}]).shape == (1, 8)

@@ -4,20 +4,21 @@ import pytest
 
 from specclip_training.engine.commands import prepare_output
 from specclip_training.engine.presets import PresetError
-
-MADE = ["checkpoints", "logs", "figures", "report.md"]
+from specclip_training.reproduce import OUTPUTS as MADE
 
 
 def test_overwriting_removes_what_training_made_and_nothing_else(tmp_path):
     prepare_output(tmp_path, MADE, overwrite=False)
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "recall.png").write_text("x")
+    (tmp_path / "studies" / "outliers").mkdir(parents=True)
     (tmp_path / "report.md").write_text("x")
     (tmp_path / "notes.txt").write_text("mine")
     prepare_output(tmp_path, MADE, overwrite=False)
     assert (tmp_path / "report.md").exists()
     prepare_output(tmp_path, MADE, overwrite=True)
     assert not (tmp_path / "figures").exists()
+    assert not (tmp_path / "studies").exists()
     assert not (tmp_path / "report.md").exists()
     assert (tmp_path / "notes.txt").read_text() == "mine"
 

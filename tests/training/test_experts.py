@@ -128,6 +128,10 @@ def test_a_rerun_loads_fitted_mixtures_and_refuses_other_settings(done, reps, mo
     monkeypatch.setattr(experts, "fit_select", never)
     again = experts.study_experts(run_in(folder), reps, simulated=True)
     assert again.metrics["gate"] == study.metrics["gate"]
+    errors = folder / "evaluation" / "errors.safetensors"
+    before = errors.read_bytes()
+    experts.study_experts(run_in(folder), reps, split="validation", simulated=True)
+    assert errors.read_bytes() == before
     assert again.metrics["coverage"] == study.metrics["coverage"]
     with pytest.raises(CheckpointError, match="other settings"):
         experts.study_experts(run_in(folder, seed=1), reps)

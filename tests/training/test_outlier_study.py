@@ -42,7 +42,8 @@ def test_study_leaves_a_detector_and_finds_the_rare_kind(tmp_path):
 
 def test_without_classes_the_reason_is_given(tmp_path):
     reps = {n: replace(one, classes=np.full(len(one), None)) for n, one in invented().items()}
-    study = study_outliers(invented_run(tmp_path), reps)
+    study = study_outliers(invented_run(tmp_path), reps, split="validation")
+    assert not (tmp_path / "outliers").exists()  # that of the run, for `test`
     assert "no row of this split" in study.metrics["injection"]["skipped"]
     assert study.metrics["by_class"] == {"isolation_forest": {}, "combined": {}}
 

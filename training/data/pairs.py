@@ -306,7 +306,7 @@ def embed_texts(
         names = [entry["source_names"] for entry in texts.entries]
         texts.sentences = embed_sentences(summaries, source, names=names, **options)
         if not settings.quantities:
-            texts.sentences.numbers = texts.sentences.numbers[:, :0]
+            texts.sentences.leave_out_quantities()
     texts.model = source.name
     pairs.embedded_here = True
 

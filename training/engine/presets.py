@@ -49,7 +49,8 @@ class TextSettings:
         reads: `sections`: the sections of a summary, embedded apart and joined (the paper), or the
             dataset's own `text_embedding`; `sentences`: a text as a set of its sentences, with the
             quantities that each states.
-        quantities: give a sentence the numbers that it states, beside its embedding.
+        quantities: give a sentence the numbers that it states, beside its embedding; the marks of
+            sentences that name the source are there without them, too.
     """
 
     embedder: Text = "offline"

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPFeatureExtractor, SpecCLIPModel
+from hf_specclip.literature import SENTENCE_NUMBERS
 from hf_specclip.models.trained_run import MODEL_TYPES, find_run, model_type
 from hf_specclip.storage import to_json
 from specclip_training.data.pairs import PairData, TrainingDataError
@@ -86,9 +87,8 @@ def preset_like(start: Path, preset: Preset, overrides: Sequence[str] = ()) -> P
 def text_settings(config: SpecCLIPConfig, embedder: str | None = None) -> TextSettings:
     """Return the settings of the texts that a model reads; `embedder` replaces its own."""
     texts = config.text_config
-    return TextSettings(
-        embedder or texts.embedder_name or "offline", texts.reads, bool(texts.numbers_dim)
-    )
+    quantities = texts.numbers_dim >= SENTENCE_NUMBERS
+    return TextSettings(embedder or texts.embedder_name or "offline", texts.reads, quantities)
 
 
 def fine_tune(run: Run, pairs: PairData, start: Path) -> FitResult:

@@ -117,9 +117,8 @@ def _among_others(
     rows = known[np.floor(chances[:, 2] * len(known)).astype(np.int64)]
     place = np.concatenate([np.arange(length) for length in texts.lengths[rows]])
     added = texts.batch(rows, place < np.repeat(size, texts.lengths[rows]))
-    if texts.numbers_dim:
-        inputs["sentence_numbers"][chosen, :, -2:] = 1.0
-        added["sentence_numbers"][..., -2:] = (0.0, 1.0)
+    inputs["sentence_numbers"][chosen, :, -2:] = 1.0
+    added["sentence_numbers"][..., -2:] = (0.0, 1.0)
     result = {key: np.concatenate([v, added[key]], axis=1) for key, v in inputs.items()}
     result["sentence_numbers"][~result["sentence_mask"]] = 0.0
     return result

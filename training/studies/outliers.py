@@ -56,7 +56,7 @@ def study_outliers(
     split: str = "test",
     simulated: bool = False,
 ) -> Study:
-    """Fit a detector on `train`, save it in `OUTPUT/outliers`, and study a split with it.
+    """Fit a detector on `train` and study a split with it; for `test` it is left in `outliers/`.
 
     Args:
         run: its output folder holds the detector.
@@ -75,7 +75,7 @@ def study_outliers(
     except ValueError as error:
         text = f"No detector: {error}."
         return Study({"skipped": str(error)}, [Section("Outliers", [Paragraph(text)])])
-    if run.is_main:
+    if run.is_main and split == "test":
         detector.save_pretrained(run.output / OUTLIERS)
     scores = detector.score(rows)
     metrics: dict[str, Any] = {
@@ -171,11 +171,10 @@ def _injection_section(
     )  # fmt: skip
     blocks: list[Any] = [
         Paragraph(
-            f"Detectors are fitted to the {len(train):,} {word}rows of `train` (saved in "
-            f"`{OUTLIERS}/`). Percentiles are among {reference}. The paper's Isolation Forest uses "
-            "spectrum and text in the shared space; the combined score is the mean logarithm of "
-            "the ranks by the forest, by the distance to the nearest spectra and by the "
-            "disagreement of spectrum and text."
+            f"Detectors are fitted to the {len(train):,} {word}rows of `train`. Percentiles are "
+            f"among {reference}. The paper's Isolation Forest uses spectrum and text in the shared "
+            "space; the combined score is the mean logarithm of the ranks by the forest, by the "
+            "distance to the nearest spectra and by the disagreement of spectrum and text."
         )
     ]
     classes = np.asarray(rows.classes, object)

@@ -64,7 +64,7 @@ def study_experts(
     outputs = {mode: _predict(model, rows) for mode, model in models.items()}
     metrics = measure_experts(outputs, rows, train, run.preset.evaluation.n_bootstrap)
     metrics |= {"split": split, "simulated": simulated, "headline": headline}
-    if run.is_main:
+    if run.is_main and split == "test":
         _save_errors(run, outputs, rows, split)
     return Study(metrics, expert_sections(metrics))
 
