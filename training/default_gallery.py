@@ -200,6 +200,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     sys.exit(run_command("error", main))
-
-
-__all__ = ["build_real_gallery"]

@@ -46,7 +46,7 @@ from specclip_training.studies.bundled import (
 )
 from specclip_training.studies.experts.study import COMPACT, load_or_fit
 from specclip_training.studies.outliers import OUTLIERS, K, outlier_rows
-from specclip_training.studies.representations import SplitRepresentations, representations_of
+from specclip_training.studies.representations import RunRepresentations, SplitRepresentations
 
 # Rows of `validation` that the card measures, and that the test of the package computes again.
 MEASURED_ROWS, CHECKED_ROWS = 2000, 128
@@ -78,8 +78,7 @@ def bundle(run: Run, target: Path, check: Path) -> dict[str, Any]:
     pairs = load_embedded_pairs(run)
     if not pairs.info.simulated:
         raise TrainingDataError(f"{pairs.name} is not simulated: the bundled card would not hold")
-    with run.stage("representations"):
-        reps = representations_of(run, pairs)
+    reps = RunRepresentations(run, pairs)
     with run.stage("compact experts"):
         experts = load_or_fit(run, reps, COMPACT)
     with run.stage("bundle") as summary, atomic_folder(target) as folder:

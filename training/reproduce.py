@@ -57,7 +57,7 @@ from specclip_training.studies.measure import (
     save_ranks,
 )
 from specclip_training.studies.pair_split import leaky_section, leaky_split, shared_with_train
-from specclip_training.studies.representations import representations_of
+from specclip_training.studies.representations import RunRepresentations
 from specclip_training.study import ARTIFACTS, REPORTS, STUDIES
 
 METRICS = "metrics.json"
@@ -243,11 +243,7 @@ def _measure_retrieval(
 
 def _run_studies(run: Run, pairs: PairData, names: Sequence[str]) -> dict[str, Study]:
     selected = {name: study for name, study in STUDIES.items() if name in names}
-    if not selected:
-        return {}
-    with run.stage("representations"):
-        reps = representations_of(run, pairs)
-    results = {}
+    reps, results = RunRepresentations(run, pairs), {}
     for name, study in selected.items():
         with run.stage(name.replace("_", " ")) as summary:
             results[name] = study(run, reps, simulated=pairs.info.simulated)

@@ -22,7 +22,7 @@ from specclip_training.studies.fine_tuning import study_fine_tuning
 from specclip_training.studies.latent_space import study_latent_space
 from specclip_training.studies.outliers import OUTLIERS, study_outliers
 from specclip_training.studies.questions import study_questions
-from specclip_training.studies.representations import representations_of
+from specclip_training.studies.representations import RunRepresentations
 from specclip_training.studies.zero_shot import study_zero_shot
 
 # Each reads the representations of a run and writes its own artifacts.
@@ -62,11 +62,7 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     pairs = load_embedded_pairs(run)
     if not len(pairs.splits[split]):
         raise TrainingDataError(f"{pairs.name} has no rows in {split}")
-    if name in STUDIES:
-        with run.stage("representations"):
-            studied = representations_of(run, pairs)
-    else:
-        studied = pairs
+    studied = RunRepresentations(run, pairs) if name in STUDIES else pairs
     with run.stage(name) as summary:
         study = {**STUDIES, **OF_A_DATASET}[name]
         result = study(run, studied, split=split, simulated=pairs.info.simulated)

@@ -304,6 +304,3 @@ def _retrieval(model: str, texts: str, n_bootstrap: int) -> tuple[dict[str, Any]
 
 if __name__ == "__main__":
     sys.exit(run_command("error", main))
-
-
-__all__ = ["load_rows", "measure_outliers", "measure_transfer", "sections_of"]

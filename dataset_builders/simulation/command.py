@@ -260,6 +260,3 @@ def _shown(value: Any) -> str:
 def _settable() -> dict[str, Any]:
     """Return the knobs that `--set` takes, with their defaults."""
     return {item.name: item.default for item in fields(Knobs)}
-
-
-__all__ = ["add_commands"]

@@ -145,6 +145,3 @@ def _truth(universe: Universe, source: int) -> str:
         f"a simulated source of class {label}: {COMPONENTS[first].replace('_', ' ')}, "
         f"{shape_words}, column density {100 * spectrum.nh[0]:.3g}e20 cm⁻²"
     )
-
-
-__all__ = ["write_example"]

@@ -182,6 +182,3 @@ def _make_batch(rows: np.ndarray, path: Path) -> int:
     ):
         writer.write_table(table)
     return len(table)
-
-
-__all__ = ["BATCH", "LOCK_FILE", "prepare_processes", "simulated_splits"]

@@ -10,7 +10,7 @@ from specclip_training.engine.commands import Run
 from specclip_training.engine.presets import load_preset
 from specclip_training.stages.alignment import align
 from specclip_training.stages.pretraining import pretrain
-from specclip_training.studies.representations import REPRESENTATIONS, representations_of
+from specclip_training.studies.representations import REPRESENTATIONS, RunRepresentations
 
 
 @pytest.fixture(scope="module", params=[[], RICH], ids=["frozen", "trained along"])
@@ -29,7 +29,7 @@ def representations(request, tiny_dataset, tiny_preset, tmp_path_factory):
     embed_texts(pairs, run.preset.text)
     pretrain(run, pairs)
     align(run, pairs)
-    return run, pairs, representations_of(run, pairs)
+    return run, pairs, RunRepresentations(run, pairs)
 
 
 def test_every_split_has_all_parts_in_the_order_of_its_rows(representations):

@@ -459,18 +459,3 @@ def fingerprint_of(arrays: dict[str, SplitArrays], entries: list[dict]) -> str:
     for entry in entries:
         digest.update(entry["id"].encode())
     return digest.hexdigest()[:16]
-
-
-__all__ = [
-    "PairData",
-    "SplitArrays",
-    "Texts",
-    "TrainingDataError",
-    "describe_texts",
-    "embed_texts",
-    "fingerprint_of",
-    "load_embedded_pairs",
-    "load_pairs",
-    "require_texts",
-    "thin",
-]

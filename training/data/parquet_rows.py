@@ -215,6 +215,3 @@ def _read_footer(file: str) -> pq.FileMetaData:
 
 def _open(file: str) -> Any:
     return fsspec.open(file, "rb", block_size=READ_AHEAD).open()
-
-
-__all__ = ["Lanes", "ParquetRows", "to_arrays"]

@@ -104,6 +104,3 @@ def _check_folder(folder: Path, identity: Mapping[str, Any]) -> None:
             f"{job} cannot be read ({error}): remove {folder} to start again"
         ) from None
     check_identity(saved, identity, folder)
-
-
-__all__ = ["JOB_FILE", "call_job", "run_units"]

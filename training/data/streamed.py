@@ -96,6 +96,3 @@ def stream_spectra(
         info=info or SpecCLIPDatasetInfo(name=Path(dataset).name),
         fingerprint="-".join(split.source.fingerprint for split in splits.values()),
     )
-
-
-__all__ = ["AREA_COLUMNS", "LANES", "SPECTRUM_COLUMNS", "StreamedSpectra", "stream_spectra"]

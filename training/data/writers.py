@@ -54,6 +54,3 @@ def _writers(pairs: PairData, split: str) -> set[str]:
 
 def _writer(pairs: PairData, text: int) -> str:
     return pairs.texts.entries[text]["writer"] or ""
-
-
-__all__ = ["ALL", "SEEN", "rows_by_writer", "rows_of_choice", "unseen_writers"]

@@ -175,17 +175,3 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flatten(inner, f"{path}.{key}" if path else str(key))
     else:
         yield path or "identity", value
-
-
-__all__ = [
-    "KEEP",
-    "STATE_FILE",
-    "TRAINING_FILE",
-    "CheckpointError",
-    "CheckpointFolder",
-    "TrainingState",
-    "check_identity",
-    "fingerprint",
-    "flatten_optimizer",
-    "restore_optimizer",
-]

@@ -250,19 +250,3 @@ def _seed(text: str) -> int:
     if not 0 <= value < 2**63:
         raise argparse.ArgumentTypeError(f"{text} must be from 0 to 2**63 - 1")
     return value
-
-
-__all__ = [
-    "CHECKPOINTS",
-    "LOGS",
-    "RUN_MARK",
-    "Run",
-    "add_run_options",
-    "call",
-    "command_line",
-    "finish",
-    "format_seconds",
-    "parser",
-    "prepare_output",
-    "start",
-]

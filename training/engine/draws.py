@@ -100,6 +100,3 @@ class Shuffled:
 def process_slice(size: int, process: int, processes: int) -> slice:
     """Return the rows of a batch that a process takes."""
     return slice(process * size // processes, (process + 1) * size // processes)
-
-
-__all__ = ["Draws", "Order", "Shuffled", "process_slice"]

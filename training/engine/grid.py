@@ -100,6 +100,3 @@ def plan_trials(
 def _name(settings: Mapping[str, Any], seed: int) -> str:
     content = json.dumps([sorted(settings.items()), seed])
     return hashlib.sha256(content.encode()).hexdigest()[:12]
-
-
-__all__ = ["SEARCHED", "Trial", "plan_trials", "read_grid"]

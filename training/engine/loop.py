@@ -463,16 +463,3 @@ def metric_history(
     """Return the steps and values of one figure of a history, for a curve."""
     entries = [entry for entry in history if name in entry]
     return [entry["step"] for entry in entries], [entry[name] for entry in entries]
-
-
-__all__ = [
-    "FitResult",
-    "Task",
-    "TrainingError",
-    "batch_plan",
-    "fit",
-    "is_better",
-    "learning_rate_at",
-    "map_rows",
-    "metric_history",
-]

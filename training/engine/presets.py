@@ -378,20 +378,3 @@ def _explain(problem: Any, file: str, overrides: Sequence[str]) -> str:
     if problem["type"] == "value_error":
         return f"{source}: {key}.{message}"
     return f"{source}: {key} is {problem['input']!r}: {message[0].lower()}{message[1:]}"
-
-
-__all__ = [
-    "CONFIGS",
-    "AlignSettings",
-    "EvaluationSettings",
-    "MoESettings",
-    "ModelSettings",
-    "Preset",
-    "PresetError",
-    "PretrainSettings",
-    "SpectrumSettings",
-    "StageSettings",
-    "TextSettings",
-    "load_preset",
-    "read_yaml",
-]

@@ -104,14 +104,3 @@ def shard_like(value: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 def _is_shard(value: torch.Tensor) -> bool:
     return hasattr(value, "full_tensor")
-
-
-__all__ = [
-    "gather_optimizer",
-    "gather_tensors",
-    "is_sharded",
-    "load_full",
-    "load_full_optimizer",
-    "shard_like",
-    "sharded_copy",
-]

@@ -47,6 +47,3 @@ class WeightAverage:
         """Continue from the mean in a checkpoint."""
         for name, parameter in self._parameters.items():
             self.weights[name] = shard_like(weights[name], parameter).clone()
-
-
-__all__ = ["WeightAverage"]

@@ -131,16 +131,3 @@ def _render(template: str, **values: Any) -> str:
 def _marked(text: str) -> Markup:
     html = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
     return Markup(re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", html))
-
-
-__all__ = [
-    "Code",
-    "Figure",
-    "Paragraph",
-    "Section",
-    "Study",
-    "Table",
-    "metric_title",
-    "to_markdown",
-    "write_report",
-]

@@ -124,6 +124,3 @@ def _difference(figure: Mapping[str, Any], name: str) -> str:
     text = format_with_interval(figure, name, sign="+")
     excludes_zero = figure["low"] > 0 or figure["high"] < 0
     return f"**{text}**" if excludes_zero else text
-
-
-__all__ = ["comparison_sections"]

@@ -151,13 +151,3 @@ def _at_chance(models: Mapping[str, Mapping[str, Any]], direction: str) -> list[
 def _cell(figure: Mapping[str, Any], name: str) -> str:
     value, _, interval = format_with_interval(figure, name).partition(" ")
     return f"**{value}** {interval}".rstrip()
-
-
-__all__ = [
-    "IDEAL",
-    "TITLES",
-    "plot_curves",
-    "retrieval_sections",
-    "retrieval_table",
-    "writers_section",
-]

@@ -139,9 +139,3 @@ def _plot_losses(
         panel.legend(frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     canvas.savefig(path)
-
-
-__all__ = [
-    "command_section", "data_section", "run_facts", "text_model", "texts_section",
-    "training_section",
-]  # fmt: skip

@@ -68,6 +68,3 @@ def _cell(point: Mapping[str, Any], name: str) -> str:
 def _setting(value: Any) -> str:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return f"{value:g}" if is_number else str(value)
-
-
-__all__ = ["effects_table", "trials_table"]

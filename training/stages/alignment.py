@@ -371,14 +371,3 @@ def _check_encoder(preset: Preset, config: dict[str, Any], folder: Path) -> None
             f"{folder} was trained with {', '.join(differences)}: pretrain with this preset, or "
             "name the preset it was trained with"
         )
-
-
-__all__ = [
-    "MODEL",
-    "STAGE",
-    "AlignTask",
-    "align",
-    "build",
-    "rank_figures",
-    "train_model",
-]

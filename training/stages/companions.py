@@ -83,6 +83,3 @@ def save_model(
         companions.classes.save_pretrained(folder)
     if (vocabulary := train_vocabulary(pairs)) is not None:
         vocabulary.save_pretrained(folder)
-
-
-__all__ = ["Companions", "build_companions", "save_model"]

@@ -118,12 +118,3 @@ def extract_numbers(
             values.append(extracted[name])
     joined = {name: torch.cat(values) for name, values in parts.items()}
     return {"spectrum_values": torch.zeros(()).expand(shape), **joined}
-
-
-__all__ = [
-    "EmbeddedPairs",
-    "embed_pairs",
-    "embed_spectra",
-    "embed_text_rows",
-    "extract_numbers",
-]

@@ -143,6 +143,3 @@ def _columns(split: SplitArrays, with_area: bool) -> dict[str, Any]:
     if not with_area:
         spectra.pop("effective_area", None)
     return {**spectra, **names, **variables}
-
-
-__all__ = ["build_gallery", "fit_classes", "train_vocabulary"]

@@ -52,6 +52,3 @@ def in_mini_batches(
     # The tensors are arguments, not in the closure: checkpoint keeps the random numbers of the
     # devices of its arguments alone, and other dropout in the second pass is another gradient.
     return torch.cat([checkpoint(encode, *values, use_reentrant=False) for values in mini_batches])
-
-
-__all__ = ["in_mini_batches"]

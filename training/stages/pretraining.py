@@ -241,17 +241,3 @@ class _MeanLoss(torch.nn.Module):
             return self.model(**rows).loss.expand(len(rows["spectrum_values"]))
 
         return in_mini_batches(row_losses, inputs, self.mini_batch).mean()
-
-
-__all__ = [
-    "STAGE",
-    "STATISTICS_ROWS",
-    "SpectrumTask",
-    "build",
-    "check_bins",
-    "describe",
-    "identity_of",
-    "load_result",
-    "pretrain",
-    "stage_settings",
-]

@@ -126,6 +126,3 @@ def _among_others(
 
 def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(values) for name, values in arrays.items()}
-
-
-__all__ = ["TEXT_INPUTS", "augmented_inputs", "hide_sections", "text_inputs"]

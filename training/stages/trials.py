@@ -178,15 +178,3 @@ def load_trial(folder: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
         raise CheckpointError(f"{path} cannot be read ({error}): remove {folder}") from None
     check_identity(content.get("identity"), identity, folder)
     return content
-
-
-__all__ = [
-    "METRICS",
-    "TRIALS",
-    "fit_trial",
-    "load_trial",
-    "measure_trial",
-    "single_process_run",
-    "train_trial",
-    "trial_identity",
-]

@@ -83,6 +83,3 @@ def ceiling_section(metrics: Mapping[str, Any]) -> Section:
     for title, head, rows in parts.tables:
         section.blocks += [Paragraph(title), Table(head, rows)]
     return section
-
-
-__all__ = ["ceiling_of", "ceiling_section"]

@@ -21,7 +21,7 @@ from hf_specclip.evaluation.latent_probes import ProbeError, class_probe, value_
 from hf_specclip.formatting import format_with_interval
 from hf_specclip.search.map import map_points, sample_rows
 from specclip_training.engine.commands import Run
-from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table
+from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table, skipped_study
 from specclip_training.studies.representations import SplitRepresentations
 
 FIGURES = "figures"
@@ -84,8 +84,7 @@ def study_latent_space(
     """
     test = reps[split]
     if len(test) < MIN_ROWS or len(set(test.groups.tolist())) < 2:
-        reason = f"{split} has {len(test)} rows: too few to study a latent space."
-        return Study({"skipped": reason}, [Section("Latent space", [Paragraph(reason)])])
+        return skipped_study("Latent space", f"{split} has {len(test)} rows, too few")
     folder = run.output / FIGURES if run.is_main else None
     if folder:
         folder.mkdir(parents=True, exist_ok=True)

@@ -134,16 +134,3 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     """Write arrays as safetensors, atomically."""
     with atomic_file(path) as partial:
         save_file({name: np.ascontiguousarray(values) for name, values in tensors.items()}, partial)
-
-
-__all__ = [
-    "ERRORS",
-    "EVALUATION",
-    "QUERIES",
-    "RANKS",
-    "embed_split",
-    "measure",
-    "measure_by_writer",
-    "save_ranks",
-    "write_tensors",
-]

@@ -137,10 +137,3 @@ def percentiles_by_class(
                    "upper": upper}  # fmt: skip
         result[name] = {"n": len(rows), **{key: float(x) for key, x in figures.items()}}
     return dict(sorted(result.items(), key=lambda item: -item[1]["value"]))
-
-
-__all__ = [
-    "detection_figures",
-    "injection_test",
-    "percentiles_by_class",
-]

@@ -16,7 +16,7 @@ from hf_specclip.outliers.explain import OutlierExplanation, explain_outliers
 from hf_specclip.outliers.rows import BAND_ENERGIES, DETECTORS, OutlierRows, OutlierScores
 from specclip_training.data.parquet_rows import to_arrays
 from specclip_training.engine.commands import Run
-from specclip_training.reports.blocks import Paragraph, Section, Study, Table
+from specclip_training.reports.blocks import Paragraph, Section, Study, Table, skipped_study
 from specclip_training.studies.outlier_figures import (
     injection_test,
     percentiles_by_class,
@@ -73,8 +73,7 @@ def study_outliers(
     try:
         detector = SpecCLIPOutlierDetector.fit(train, calibration, k=K, seed=run.seed)
     except ValueError as error:
-        text = f"No detector: {error}."
-        return Study({"skipped": str(error)}, [Section("Outliers", [Paragraph(text)])])
+        return skipped_study("Outliers", f"no detector: {error}")
     if run.is_main and split == "test":
         detector.save_pretrained(run.output / OUTLIERS)
     scores = detector.score(rows)

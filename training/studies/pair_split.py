@@ -142,6 +142,3 @@ def _sources(split: SplitArrays) -> np.ndarray:
 
 def _share_in(train: np.ndarray, values: np.ndarray) -> float:
     return float(np.isin(values, train).mean()) if len(values) else 0.0
-
-
-__all__ = ["LEAKY", "join_splits", "leaky_section", "leaky_split", "shared_with_train", "take_rows"]

@@ -170,6 +170,3 @@ def _recalls(base: Mapping[str, np.ndarray], injected: Mapping[str, np.ndarray])
     n = len(next(iter(injected.values())))
     found = best is not None and recall[best] >= TIMES_CHANCE * INSPECTED
     return {"n": n, "recall": recall, "best": best, "found": found}
-
-
-__all__ = ["INSPECTED", "KINDS", "TIMES_CHANCE", "rare_source_test", "simulate_like", "thin_rare"]

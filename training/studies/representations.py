@@ -7,8 +7,10 @@ and everything together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -103,32 +105,47 @@ class SplitRepresentations:
         return replace(self, **cut)
 
 
-@torch.no_grad()
-def representations_of(run: Run, pairs: PairData) -> dict[str, SplitRepresentations]:
-    """Compute the representations of every split by the models in the output folder.
+class RunRepresentations(Mapping[str, SplitRepresentations]):
+    """Representations by split, computed by the models of a run when they are first asked for.
+
+    A split without rows has empty arrays.
 
     Args:
         run: a run with `model/`, and `spectrum/` unless it was fine-tuned.
         pairs: its dataset, with embedded texts.
-
-    Returns:
-        Representations by split; a split without rows has empty arrays.
     """
-    device = run.accelerator.device
-    model = SpecCLIPModel.from_pretrained(run.output / MODEL).to(device).eval()
-    extractor = SpecCLIPFeatureExtractor.from_pretrained(run.output / MODEL)
-    pretrained = None
-    if (run.output / SPECTRUM / "config.json").is_file():
-        pretrained = SpecCLIPForSpectrumPreTraining.from_pretrained(run.output / SPECTRUM)
-        pretrained.to(device).eval()
-    reps = {
-        split: _of_split(pretrained, model, extractor, pairs, split, run.accelerator)
-        for split in SPLITS
-        if len(pairs.splits[split])
-    }
-    return {split: reps[split] if split in reps else reps["train"].no_rows() for split in SPLITS}
+
+    def __init__(self, run: Run, pairs: PairData):
+        self._run, self._pairs = run, pairs
+        self._computed: dict[str, SplitRepresentations] = {}
+
+    @cached_property
+    def _models(self) -> tuple[Any, ...]:
+        output, device = self._run.output, self._run.accelerator.device
+        model = SpecCLIPModel.from_pretrained(output / MODEL).to(device).eval()
+        extractor = SpecCLIPFeatureExtractor.from_pretrained(output / MODEL)
+        pretrained = None
+        if (output / SPECTRUM / "config.json").is_file():
+            pretrained = SpecCLIPForSpectrumPreTraining.from_pretrained(output / SPECTRUM)
+            pretrained.to(device).eval()
+        return pretrained, model, extractor
+
+    def __getitem__(self, split: str) -> SplitRepresentations:
+        if not len(self._pairs.splits[split]):
+            return self["train"].no_rows()
+        if split not in self._computed:
+            accelerator = self._run.accelerator
+            self._computed[split] = _of_split(*self._models, self._pairs, split, accelerator)
+        return self._computed[split]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(SPLITS)
+
+    def __len__(self) -> int:
+        return len(SPLITS)
 
 
+@torch.no_grad()
 def _of_split(
     pretrained: SpecCLIPForSpectrumPreTraining | None,
     model: SpecCLIPModel,
@@ -185,6 +202,3 @@ def _numbers(table: pa.Table, column: str) -> np.ndarray:
     if column not in table.column_names:
         return np.full(table.num_rows, np.nan)
     return np.asarray(table[column].cast(pa.float64()).to_numpy(), np.float64)
-
-
-__all__ = ["REPRESENTATIONS", "REPRESENTATION_VIEWS", "SplitRepresentations", "representations_of"]

@@ -248,14 +248,3 @@ def _probabilities(
     ]
     classes = describer.classes
     return classes.probabilities(np.concatenate(points)), list(classes.classes)
-
-
-__all__ = [
-    "is_judged",
-    "kind_of",
-    "measure_answers",
-    "measure_labelled",
-    "measure_literature_classes",
-    "measure_typed",
-    "probe_answers",
-]

@@ -158,6 +158,3 @@ def _normalise(
         whole[some] = np.logaddexp(whole[some], log_total)
     for some, (weights, log_total) in zip(texts, parts, strict=True):
         weights *= np.exp(log_total - whole[some])[:, None].astype(np.float32)
-
-
-__all__ = ["Bank", "draw_bank"]

@@ -123,6 +123,3 @@ def _differs(info: SpecCLIPDatasetInfo, difference: str) -> DatasetFolderError:
 def _matrix(table: pa.Table, name: str) -> np.ndarray:
     column = table[name].combine_chunks()
     return np.asarray(column.flatten()).reshape(len(table), N_BINS)
-
-
-__all__ = ["KnownRows", "recognise", "reopen"]

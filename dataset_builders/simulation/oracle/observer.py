@@ -172,6 +172,3 @@ def _log_mean(weights: torch.Tensor, log_values: torch.Tensor) -> np.ndarray:
         gentle = (weights[rows] @ (_GENTLE * values).exp()).log() / _GENTLE
         result[rows] = torch.where(lost[rows], gentle, result[rows])
     return (result + top).numpy()
-
-
-__all__ = ["Observation", "observe"]

@@ -161,6 +161,3 @@ def _chance_to_be_seen(log_counts: np.ndarray, seen: np.ndarray) -> np.ndarray:
     known = everyone > 5.0
     share = np.interp(LOG_COUNTS, LOG_COUNTS[known], those[known] / everyone[known])
     return np.maximum(share, _LEAST_CHANCE)
-
-
-__all__ = ["LOG_COUNTS", "LOG_EXPOSURE", "STEP", "Prior", "count_prior"]

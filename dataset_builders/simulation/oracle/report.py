@@ -94,6 +94,3 @@ def _writers(figures: Mapping[str, Any]) -> tuple[str, list[str], list[list[str]
 
 def _title(name: str) -> str:
     return name.replace("recall@", "Recall@").replace("_fraction", " / gallery").replace("_", " ")
-
-
-__all__ = ["Description", "describe_ceiling", "to_text"]

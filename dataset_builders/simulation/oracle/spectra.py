@@ -264,12 +264,3 @@ def _prepare(spectra: Spectra, row: int, rates: torch.Tensor) -> tuple[_Likeliho
     share = (curve / slope.clamp(min=1e-6)).clamp(1e-6, 1.0 - 1e-6)
     level = level - expected - float(behind.sum())
     return _Likelihood(level, slope / share, share, expected), scale
-
-
-__all__ = [
-    "Spectra",
-    "bin_starts",
-    "fold_all",
-    "log_likelihoods",
-    "observed_spectra",
-]

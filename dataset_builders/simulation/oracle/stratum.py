@@ -321,6 +321,3 @@ def true_colours(photons: np.ndarray) -> dict[str, np.ndarray]:
     usual = np.full(len(photons), instrument.USUAL_EPOCH)
     ratios = instrument.hardness_ratios(photons, usual)
     return {"log_ergs": np.log(ergs * ERG_PER_KEV), **ratios}
-
-
-__all__ = ["Target", "aim_at_strata", "draw_stratum", "systematic_draws", "true_colours"]

@@ -145,6 +145,3 @@ def _monte_carlo(
             name: full[name]["value"] - half[name]["value"] for name in _HEADLINES if name in full
         },
     }
-
-
-__all__ = ["MEMBERS", "Ceiling", "measure_ceiling", "read_texts"]

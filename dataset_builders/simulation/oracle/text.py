@@ -381,6 +381,3 @@ def _product(statements: Sequence[Statement], truth: np.ndarray) -> np.ndarray:
     for statement in statements:
         result *= _normal(statement, truth)
     return result
-
-
-__all__ = ["MISTAKABLE", "Mistakes", "TextTables", "learn_mistakes", "tabulate"]

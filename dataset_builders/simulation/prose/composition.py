@@ -123,6 +123,3 @@ def distance(facts: Facts, reporter: Reporter, error: float) -> str:
     found = reporter.measure("distance_mpc", facts.distance_mpc, error, LOG)
     unit, name = length_unit(found.value, kpc_below=0.3)
     return f"{reporter.plain(found, 2, unit)} {name}"
-
-
-__all__ = ["FILLERS", "Composition", "distance", "is_background"]

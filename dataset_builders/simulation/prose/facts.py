@@ -76,6 +76,3 @@ class Facts:
     def luminosity(self) -> float:
         """Return 4πd² times the flux, erg/s; nan without a distance."""
         return 4 * pi * (self.distance_mpc * MPC_IN_CM) ** 2 * self.flux
-
-
-__all__ = ["MPC_IN_CM", "Facts", "Paper"]

@@ -100,6 +100,3 @@ def _sequence(template: str, start: int, *, within: bool) -> tuple[_Parts, int]:
             text += letter
         place += 1
     return (*parts, text), place
-
-
-__all__ = ["below", "capitalized", "expand", "with_article"]

@@ -47,6 +47,3 @@ def name_fields(kinds: Sequence[str], random: Random) -> list[str]:
         taken.add(name)
         names.append(name)
     return names
-
-
-__all__ = ["AUTHORS", "name_fields"]

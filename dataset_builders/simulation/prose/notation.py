@@ -186,6 +186,3 @@ def _digits(key: str, value: float, sigma: float) -> int:
         return 1 if sigma > 0.12 else 2
     least = max(sigma, 0.02 * abs(value), 1e-3)
     return min(max(0, ceil(-log10(least))), 2)
-
-
-__all__ = ["Notation", "Numerals", "length_unit", "luminosity_over_flux"]

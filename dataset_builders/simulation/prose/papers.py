@@ -53,6 +53,3 @@ def write_paper(subject: Subject, class_name: str, source: str, host: str, rando
     initial = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[random.randrange(26)]
     bibcode = f"{year}{JOURNAL}{volume:.>4d}.{page:.>4d}{initial}"
     return Paper(bibcode, title[0].upper() + title[1:], year)
-
-
-__all__ = ["JOURNAL", "Subject", "write_paper"]

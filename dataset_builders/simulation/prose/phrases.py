@@ -45,6 +45,3 @@ def read_phrases(module: str) -> SimpleNamespace:
     """
     file = resources.files(__package__) / f"{module}.yaml"
     return SimpleNamespace(**yaml.load(file.read_text("utf-8"), _Loader))
-
-
-__all__ = ["read_phrases"]

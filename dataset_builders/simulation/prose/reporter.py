@@ -232,6 +232,3 @@ class LabelTable:
         labels, template = options[below(reporter.random, len(options))]
         reporter.label(self.quantity, labels)
         return expand(template, reporter.random).format(**slots)
-
-
-__all__ = ["LINEAR", "LOG", "LabelTable", "Measurement", "Reporter", "WordScale"]

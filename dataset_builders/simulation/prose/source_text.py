@@ -170,6 +170,3 @@ class SourceText(ABC):
             write, sentences = self.numerals.state, self.phrases.luminosity
         number = write("luminosity", found, scale=scale)
         self.add("spectrum", sentences, band=band, number=number, distance=at)
-
-
-__all__ = ["SourceText"]

@@ -111,6 +111,3 @@ def label_of(facts: Facts, quantity: str) -> str:
 
 def _normal(deviation: float) -> float:
     return 0.5 * (1.0 + erf(deviation / sqrt(2.0)))
-
-
-__all__ = ["LABELS", "LEAST_SHARE", "Statement", "Summary", "label_of"]

@@ -83,6 +83,3 @@ def mistaken(facts: Facts, random: Random) -> Facts:
 
 def _by_weight(writers: Sequence[Writer], random: Random) -> Writer:
     return random.choices(writers, [writer.weight for writer in writers])[0]
-
-
-__all__ = ["SECTIONS", "choose_writers", "mistaken", "write_summary"]

@@ -30,6 +30,3 @@ class Writer:
     wrong: float = 0.02
     errors: float = 1.0
     weight: float = 1.0
-
-
-__all__ = ["Writer"]

@@ -118,6 +118,3 @@ def group_folds(groups: np.ndarray, n_folds: int, seed: int = 0) -> np.ndarray:
     for fold, (_, held) in enumerate(GroupKFold(n_folds).split(groups, groups=label[group])):
         folds[held] = fold
     return folds
-
-
-__all__ = ["FEWEST", "ExpertData", "FitSettings", "expert_data", "group_folds"]

@@ -117,6 +117,3 @@ def _panel_views(
     """Panel -> the views that its experts are given."""
     views = model.prepare(**data.tensors())
     return dict(zip(PANELS, (views, model.retrieve_text(views)), strict=True))
-
-
-__all__ = ["fit_gate", "fit_select", "gate_experts"]

@@ -156,6 +156,3 @@ def expert_errors(
 def one_hot_bias(experts: torch.Tensor, count: int) -> torch.Tensor:
     """Return gate biases (variables, count) that let one expert answer alone."""
     return 50.0 * nn.functional.one_hot(experts, count).float()
-
-
-__all__ = ["HeldRows", "calibrate", "expert_errors", "fit_panel_gate", "one_hot_bias"]

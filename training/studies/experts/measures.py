@@ -143,6 +143,3 @@ def _information(
         low, high = bootstrap.interval(bootstrap.means(gain[known]))
         result[name] = {"value": float(gain[known].mean()), "low": low, "high": high}
     return result
-
-
-__all__ = ["COUNT_EDGES", "MODES", "measure_experts", "representation_predictions"]

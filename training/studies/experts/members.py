@@ -261,6 +261,3 @@ def _train(
         optimizer.step()
         schedule.step()
     network.eval()
-
-
-__all__ = ["fit_difficulty", "fit_expert", "tune_neighbours"]

@@ -208,6 +208,3 @@ def _spread(values: torch.Tensor) -> torch.Tensor:
     """Standard deviation of each column, 1 where it never varies."""
     std = values.std(dim=0, correction=0)
     return torch.where(std > 1e-6, std, torch.ones_like(std))
-
-
-__all__ = ["FitPool", "fit_scale", "limit_weights"]

@@ -169,6 +169,3 @@ def _missing_text_section(metrics: Mapping[str, Any]) -> Section:
                    "price (95 % interval)"], rows),
         ],
     )  # fmt: skip
-
-
-__all__ = ["expert_sections"]

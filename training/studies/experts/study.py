@@ -15,7 +15,7 @@ from hf_specclip.models.configuration_specclip_moe import PANELS
 from hf_specclip.storage import atomic_folder, write_json
 from specclip_training.engine.checkpoint import TRAINING_FILE, check_identity, fingerprint
 from specclip_training.engine.commands import CHECKPOINTS, Run
-from specclip_training.reports.blocks import Paragraph, Section, Study
+from specclip_training.reports.blocks import Study, skipped_study
 from specclip_training.studies.experts.compact import compact_settings, fit_compact
 from specclip_training.studies.experts.data import FEWEST, ExpertData, FitSettings, expert_data
 from specclip_training.studies.experts.fit import fit_gate, fit_select
@@ -53,12 +53,12 @@ def study_experts(
     train, rows = reps["train"], reps[split]
     fitted = [name for name in rows.targets if np.isfinite(train.targets[name]).sum() >= FEWEST]
     if not any(np.isfinite(rows.targets[name]).any() for name in fitted):
-        why = f"No variable is known for {FEWEST} rows of train and any of {split}."
-        return Study({"skipped": why}, [Section("Physical variables", [Paragraph(why)])])
+        why = f"no variable is known for {FEWEST} rows of train and any of {split}"
+        return skipped_study("Physical variables", why)
     folds, groups = FitSettings(seed=run.seed).n_folds, len(np.unique(train.groups))
     if groups < folds:
-        why = f"{groups} groups in train: a mixture of experts is fitted over {folds} or more."
-        return Study({"skipped": why}, [Section("Physical variables", [Paragraph(why)])])
+        why = f"{groups} groups in train: a mixture of experts is fitted over {folds} or more"
+        return skipped_study("Physical variables", why)
     headline = run.preset.moe.mode
     models = {mode: load_or_fit(run, reps, mode) for mode in MODES}
     outputs = {mode: _predict(model, rows) for mode, model in models.items()}
@@ -152,6 +152,3 @@ def _save_errors(
         for column, name in enumerate(rows.targets)
     }
     write_tensors(run.output / EVALUATION / ERRORS, tensors)
-
-
-__all__ = ["COMPACT", "MOE", "STAGE", "load_or_fit", "study_experts"]

@@ -207,5 +207,3 @@ def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
 
 
 WRITER = Writer("catalogue_note", write, wrong=0.03, errors=1.1)
-
-__all__ = ["WRITER"]

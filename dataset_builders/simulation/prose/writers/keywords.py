@@ -296,5 +296,3 @@ _SLOTS: dict[str, Callable[[Facts, Reporter], str]] = {
 }
 
 WRITER = Writer("keywords", write)
-
-__all__ = ["WRITER"]

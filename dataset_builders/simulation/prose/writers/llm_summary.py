@@ -301,5 +301,3 @@ def _environment(facts: Facts, reporter: Reporter) -> str:
 
 
 WRITER = Writer("llm_summary", write, weight=1.3)
-
-__all__ = ["WRITER"]

@@ -365,5 +365,3 @@ def _write(facts: Facts, reporter: Reporter) -> dict[str, str]:
 
 
 WRITER = Writer("notice", _write, unseen=True)
-
-__all__ = ["WRITER"]

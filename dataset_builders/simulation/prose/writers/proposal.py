@@ -143,5 +143,3 @@ def _write(facts: Facts, reporter: Reporter) -> dict[str, str]:
 
 
 WRITER = Writer("proposal", _write, wrong=0.03, errors=1.2)
-
-__all__ = ["WRITER"]

@@ -160,5 +160,3 @@ def _write(facts: Facts, reporter: Reporter) -> dict[str, str]:
 
 
 WRITER = Writer("source_paper", _write, wrong=0.015)
-
-__all__ = ["WRITER"]

@@ -182,12 +182,3 @@ def coordinates(name: str) -> tuple[str, ...]:
     """Return the numbers of a name `2CXO JHHMMSS.s±DDMMSS`: h, m, s, tenths, sign, d, m, s."""
     found = _NAME.search(name)
     return found.groups() if found else ("00", "00", "00", "0", "+", "00", "00", "00")
-
-
-__all__ = [
-    "Slots",
-    "SourceSlots",
-    "coordinates",
-    "error_of",
-    "round_limit",
-]

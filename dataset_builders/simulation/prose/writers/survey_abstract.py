@@ -236,5 +236,3 @@ def _write(facts: Facts, reporter: Reporter) -> dict[str, str]:
 
 
 WRITER = Writer("survey_abstract", _write, unseen=True)
-
-__all__ = ["WRITER"]

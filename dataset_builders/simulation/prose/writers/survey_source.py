@@ -372,6 +372,3 @@ class Source(SourceSlots):
             text = self.reporter.decimal(self.second(), 1)
             return self.style.number(f"{self.style.gamma} = {text}")
         return f"kT = {self.style.number(self.reporter.plain(self.second(), 2))} keV"
-
-
-__all__ = ["FAMILY", "PHRASES", "Source", "Typeset"]

@@ -232,5 +232,3 @@ def _sentence(
 
 
 WRITER = Writer("table_row", write)
-
-__all__ = ["WRITER"]

@@ -331,5 +331,3 @@ def _method(reporter: Reporter, template: str) -> str:
 
 
 WRITER = Writer("talkative", write)
-
-__all__ = ["WRITER"]
