@@ -24,7 +24,7 @@ from scipy.stats import t as student
 from hf_specclip.cli.arguments import positive_int
 from hf_specclip.formatting import format_metric
 from hf_specclip.storage import to_json, write_json, write_text
-from specclip_training.data.pairs import PairData, embed_texts, load_pairs, require_texts
+from specclip_training.data.pairs import PairData, embed_texts, load_run_pairs
 from specclip_training.data.writers import unseen_writers
 from specclip_training.engine.commands import LOGS, Run, call, parser, start
 from specclip_training.engine.grid import Trial
@@ -261,11 +261,7 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
         ablations = {name: ablations[name] for name in ablations if name in arguments.only}
     trials = plan(arguments.config, arguments.overrides, ablations, arguments.seed, arguments.seeds)
     run = start(arguments, preset, [TRIALS, SPECTRA, RESULTS, REPORT, LOGS])
-    with run.stage("data") as summary:
-        with run.accelerator.main_process_first():
-            pairs = load_pairs(run.dataset, run.cache_dir)
-        require_texts(pairs)
-        summary.append(pairs.describe())
+    pairs = load_run_pairs(run)
     is_main = run.is_main
     run = single_process_run(run)
     if not is_main:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from hf_specclip.cli.run_command import run_command
 from hf_specclip.describe.describer import Describer
@@ -44,7 +43,6 @@ def build_real_gallery(
     model: str | os.PathLike[str] | Describer,
     output: str | os.PathLike[str],
     *,
-    table: pa.Table | None = None,
     seed: int = 0,
 ) -> SpecCLIPIndex:
     """Embed the real sources by a model, and write them as its gallery.
@@ -53,7 +51,6 @@ def build_real_gallery(
         model: a run, a model folder, or a describer. Its experts, where it has any, give the values
             that the catalogue has not.
         output: folder of the index; replaced.
-        table: of facts; the one in the repository where None.
         seed: of the reconstructed spectra and the map.
 
     Returns:
@@ -61,7 +58,7 @@ def build_real_gallery(
     """
     if not isinstance(model, Describer):
         model = Describer.from_pretrained(model, parts=("moe",))
-    table = read_real_sources() if table is None else table
+    table = read_real_sources()
     facts = table.to_pylist()
     rows = [row for row, entry in enumerate(facts) if entry["model"] is not None]
     columns = {name: table[name].take(rows).to_numpy().astype(np.float32) for name in VALUES}

@@ -16,24 +16,25 @@ from .source_classes import COMPONENTS, POWER_LAW, class_values
 # Channels of an ACIS spectrum; the simulation makes those below 8.2 keV.
 ACIS_CHANNELS = 1024
 _PAIRS = 60
+# The detection nearest to so many counts is taken.
+_NET_COUNTS = 1000.0
 # Smaller elements of the redistribution are left out of the RMF.
 _LEAST_REDISTRIBUTED = 1e-6
 
 
-def write_example(path: Path, seed: int = 0, net_counts: float = 1000.0) -> str:
+def write_example(path: Path, seed: int = 0) -> str:
     """Write a simulated detection as a PHA file, with its ARF and RMF beside it.
 
     Args:
         path: the PHA file; the others have the suffixes `.arf` and `.rmf`.
         seed: seed of the simulation.
-        net_counts: the detection whose counts are nearest to this is taken.
 
     Returns:
         A sentence on the source, with its true class and spectrum.
     """
     universe = Universe(Knobs(pairs=_PAIRS, seed=seed, fits=0.0))
     expected, _ = universe.expected(np.arange(_PAIRS))
-    row = int(np.abs(np.log(expected.sum(axis=1) / net_counts)).argmin())
+    row = int(np.abs(np.log(expected.sum(axis=1) / _NET_COUNTS)).argmin())
     rows = np.array([row])
     seen, observed = universe.detections.take(rows), universe.observe(rows)
     area = instrument.effective_area(seen.response, seen.theta, instrument.PHOTON_CENTRES)[0]

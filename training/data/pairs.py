@@ -245,6 +245,21 @@ def load_embedded_pairs(run: Run) -> PairData:
     """Read the dataset of a run and embed its texts, as two reported stages.
 
     Raises:
+        TrainingDataError: see `load_run_pairs`.
+    """
+    pairs = load_run_pairs(run)
+    with run.stage("text embeddings") as summary:
+        with run.accelerator.main_process_first():
+            settings = run.preset.text
+            embed_texts(pairs, settings, cache_dir=run.cache_dir, progress=run.is_main)
+        summary += describe_texts(pairs)
+    return pairs
+
+
+def load_run_pairs(run: Run) -> PairData:
+    """Read the dataset of a run, as a reported stage.
+
+    Raises:
         TrainingDataError: see `load_pairs`; also when no summary holds any text.
     """
     with run.stage("data") as summary:
@@ -252,11 +267,6 @@ def load_embedded_pairs(run: Run) -> PairData:
             pairs = load_pairs(run.dataset, run.cache_dir)
         require_texts(pairs)
         summary.append(pairs.describe())
-    with run.stage("text embeddings") as summary:
-        with run.accelerator.main_process_first():
-            settings = run.preset.text
-            embed_texts(pairs, settings, cache_dir=run.cache_dir, progress=run.is_main)
-        summary += describe_texts(pairs)
     return pairs
 
 

@@ -27,7 +27,6 @@ def retrieval_sections(
     *,
     simulated: bool,
     ideal: Mapping[str, Any] | None = None,
-    split: str = "test",
 ) -> list[Section]:
     """Write the paper's table 1 and figure 2, one section for each direction.
 
@@ -39,11 +38,10 @@ def retrieval_sections(
         simulated: True where the data are.
         ideal: the ideal observer's figures, in the form of `models`' values; None where the data
             have none.
-        split: the split measured on.
     """
     word = "simulated " if simulated else ""
     about = (
-        f"Measured on the {word}`{split}` split. A hit is a rank within the top k % of the "
+        f"Measured on the {word}`test` split. A hit is a rank within the top k % of the "
         "gallery, rounded up to whole entries; each distinct text stands in it once. Intervals "
         "are 95 % bootstrap intervals over groups; chance is a gallery in random order."
     )
@@ -63,7 +61,7 @@ def retrieval_sections(
             path = figures / f"recall_{direction}.png"
             plot_curves(drawn, path, f"{word}{title}")
             lines = "chance and the ideal observer" if IDEAL in drawn else "chance"
-            caption = f"Recall@k% against k with its 95 % band, beside {lines} ({word}{split})."
+            caption = f"Recall@k% against k with its 95 % band, beside {lines} ({word}test)."
             section.blocks.append(Figure(path, caption))
         sections.append(section)
     return sections

@@ -72,9 +72,9 @@ def join_splits(pairs: PairData) -> SplitArrays:
     )
 
 
-def shared_with_train(pairs: PairData, split: str = "test") -> dict[str, float]:
-    """Measure the share of a split's rows whose source, text or group is also in `train`."""
-    train, rows = pairs.splits["train"], pairs.splits[split]
+def shared_with_train(pairs: PairData) -> dict[str, float]:
+    """Measure the share of the rows of `test` whose source, text or group is also in `train`."""
+    train, rows = pairs.splits["train"], pairs.splits["test"]
     return {
         "source": _share_in(_sources(train), _sources(rows)),
         "text": _share_in(train.text_ids, rows.text_ids),

@@ -22,6 +22,8 @@ SCARCITY = {"LensedQ": 3, "ULX_pulsar": 1, "TDE": 3}
 SUPERSOFT, STRONG_LINE, WRONG_TEXT = "supersoft source", "strong 6.4 keV line", "wrong text"
 KINDS = (*SCARCITY, SUPERSOFT, STRONG_LINE, WRONG_TEXT)
 INSPECTED = 0.01
+# Injected spectra of a kind, and ordinary ones that are checked.
+_INJECTED = 200
 # A score finds a kind if its recall among the inspected is so many times that of chance.
 TIMES_CHANCE = 10.0
 CHECK = "posterior check"
@@ -37,7 +39,6 @@ def rare_source_test(
     *,
     table: pa.Table | None = None,
     describer: Describer | None = None,
-    n: int = 200,
     seed: int = 0,
     **options: Any,
 ) -> dict[str, Any]:
@@ -54,7 +55,6 @@ def rare_source_test(
         table: its columns, for injected spectra; without it, or without `describer`, supersoft
             sources and lines are left out.
         describer: with experts, for the posterior check.
-        n: injected spectra of a kind, and ordinary ones that are checked.
         seed: of the draws.
         options: passed to `SpecCLIPOutlierDetector.fit`.
 
@@ -73,12 +73,12 @@ def rare_source_test(
     scored = detector.score(rows).raw
     injected = {name: {d: scored[d][classes == name] for d in DETECTORS} for name in SCARCITY}
     if rows.text is not None:
-        injected[WRONG_TEXT] = detector.score(_swap_texts(rows, ordinary, n, random)).raw
+        injected[WRONG_TEXT] = detector.score(_swap_texts(rows, ordinary, random)).raw
     base = {d: scored[d][ordinary] for d in DETECTORS}
     if table is not None and describer is not None:
         has_area = table["effective_area"].is_valid().to_numpy()
         drawn = ordinary[has_area[ordinary]]
-        drawn = random.choice(drawn, min(n, len(drawn)), replace=False)
+        drawn = random.choice(drawn, min(_INJECTED, len(drawn)), replace=False)
         columns = table.select(_SPECTRUM).take(drawn).to_pylist()
         base[CHECK] = check_scores(describer, columns)
         for name in (SUPERSOFT, STRONG_LINE):
@@ -143,14 +143,14 @@ def check_scores(describer: Describer, columns: list[dict[str, Any]]) -> np.ndar
 
 
 def _swap_texts(
-    rows: OutlierRows, ordinary: np.ndarray, n: int, random: np.random.Generator
+    rows: OutlierRows, ordinary: np.ndarray, random: np.random.Generator
 ) -> OutlierRows:
     assert rows.text is not None
     with_text = ordinary[np.isfinite(np.asarray(rows.text)[ordinary]).all(axis=1)]
-    chosen = random.permutation(with_text)[:n]
+    chosen = random.permutation(with_text)[:_INJECTED]
     taken = rows.take(chosen)
     return OutlierRows(
-        spectrum=taken.spectrum, text=np.roll(np.asarray(taken.text), n // 2, axis=0),
+        spectrum=taken.spectrum, text=np.roll(np.asarray(taken.text), _INJECTED // 2, axis=0),
         groups=taken.groups,
     )  # fmt: skip
 

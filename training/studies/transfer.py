@@ -110,13 +110,11 @@ class Estimates:
     ends: Mapping[int, tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]]
 
 
-def estimates_of(
-    describer: Any, records: Sequence[Mapping[str, Any]], batch: int = 256
-) -> Estimates:
+def estimates_of(describer: Any, records: Sequence[Mapping[str, Any]]) -> Estimates:
     """Ask the experts of a model for the variables of spectra."""
     parts: list[list[dict[str, Any]]] = []
-    for start in range(0, len(records), batch):
-        output = describer.moe.predict(describer.model, list(records[start : start + batch]))
+    for start in range(0, len(records), 256):
+        output = describer.moe.predict(describer.model, list(records[start : start + 256]))
         parts.append(describer.moe.to_records(output))
     rows = [row for part in parts for row in part]
 

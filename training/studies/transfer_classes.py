@@ -236,15 +236,15 @@ def _families(
 
 
 def _probabilities(
-    describer: Any, spectra: Mapping[str, np.ndarray], batch: int = 256
+    describer: Any, spectra: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, list[str]]:
     n = len(spectra["exposure"])
     points = [
         describer.embed(
             {name: values[row] for name, values in spectra.items()}
-            for row in range(start, min(n, start + batch))
+            for row in range(start, min(n, start + 256))
         )
-        for start in range(0, n, batch)
+        for start in range(0, n, 256)
     ]
     classes = describer.classes
     return classes.probabilities(np.concatenate(points)), list(classes.classes)

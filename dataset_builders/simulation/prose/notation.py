@@ -78,11 +78,9 @@ class Numerals:
         relation = "=" if error else self._one_of(self.notation.about)
         return self._equation(key, relation, self.number(key, found, error=error, scale=scale))
 
-    def value(
-        self, key: str, found: Measurement, *, error: bool = False, scale: float | None = None
-    ) -> str:
+    def value(self, key: str, found: Measurement, *, error: bool = False) -> str:
         """Write a number and its unit, without symbol."""
-        text = self.number(key, found, error=error, scale=scale)
+        text = self.number(key, found, error=error)
         number = f"{self.notation.quote}{text}{self.notation.quote}"
         unit = self.notation.units.get(key, "")
         return f"{number} {unit}" if unit else number

@@ -26,9 +26,9 @@ class _Abstract(SourceText):
     shape_error, colour_error = 0.15, 0.08
     power_lots, log_chance = (0.2, 0.55), 0.25
 
-    def number(self, key: str, found: Measurement, chance: float = 0.6) -> str:
-        """State a quantity, with this chance of a printed error."""
-        return self.numerals.state(key, found, error=self.reporter.chance(chance))
+    def number(self, key: str, found: Measurement) -> str:
+        """State a quantity, in six of ten cases with its error."""
+        return self.numerals.state(key, found, error=self.reporter.chance(0.6))
 
     def open(self) -> None:
         """Write the opening: name, class or family, surroundings."""
