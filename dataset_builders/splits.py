@@ -13,6 +13,8 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
+from hf_specclip.literature.source_names import name_key
+
 from .contract import SPLITS
 
 SURVEY_LIMIT = 20
@@ -101,8 +103,7 @@ def assign_groups(
     outer = [None] * len(source_names) if catalogue_groups is None else catalogue_groups
     links: dict[str, Sequence[Sequence[Hashable]]] = {
         "observation": [[int(obsid)] for obsid in obsids],
-        # NGC5139 is NGC 5139
-        "host": [[] if host is None else ["".join(host.split()).casefold()] for host in hosts],
+        "host": [[] if host is None else [name_key(host)] for host in hosts],
         "group": [[] if group is None else [group] for group in outer],
         "paper": [[paper for paper in ids if sources_of[paper] <= survey_limit] for ids in papers],
         **(more or {}),

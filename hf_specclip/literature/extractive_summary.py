@@ -16,7 +16,7 @@ from typing import Any
 
 from .sentences import split_sentences
 from .source_classes import FAMILIES, class_names, find_class, with_article
-from .source_names import names_any, squeezed
+from .source_names import name_key, names_any
 
 MAX_WORDS = 100
 # Shorter sentences say nothing; longer ones are lists, or lack a full stop.
@@ -99,7 +99,7 @@ def extractive_summary(
         return {"identity": None, "spectrum": None, "context": None}
     names = [_text(alias) for alias in aliases if _text(alias)] if aliases is not None else []
     # Catalogues repeat one name in several spellings: "V* V1033 Sco", "V1033 SCO".
-    spellings = {squeezed(re.sub(r"^(?:V\*|\*+|NAME)\s+", "", n)): n for n in reversed(names)}
+    spellings = {name_key(re.sub(r"^(?:V\*|\*+|NAME)\s+", "", n)): n for n in reversed(names)}
     names = [n for n in spellings.values() if n != name][::-1]
     host_name = _readable_host(_text(host))
     ranked = sorted(

@@ -26,9 +26,11 @@ _ASTROMETRY = 2 / 3600
 _Box = tuple[float, float, float, float]
 
 
-def squeezed(text: str) -> str:
-    """Return lower case without spaces, formula marks and brackets, so that spellings agree."""
-    return re.sub(r"[\s~$\\{}_,()]+", "", re.sub("[−–]", "-", text.lower()))
+@lru_cache(maxsize=65536)
+def name_key(name: str) -> str:
+    """Return a name in one form, so that `NGC0253`, `NGC 253` and `ngc-253` are equal."""
+    key = re.sub(r"[\s~$\\{}_,()−–-]+", "", name).casefold()
+    return re.sub(r"(?<=[a-z])0+(?=[1-9])", "", key)
 
 
 def names_any(names: Sequence[str]) -> Callable[[str], bool]:
@@ -101,4 +103,4 @@ def _agree(one: _Box, other: _Box) -> bool:
     return all(gap < _ASTROMETRY * by for gap, by in zip(gaps, (stretch, 1.0), strict=True))
 
 
-__all__ = ["names_any", "squeezed"]
+__all__ = ["name_key", "names_any"]

@@ -18,6 +18,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ..errors import FileFormatError
+from ..literature.source_names import name_key
 from ..models.checkpoint_specclip import refuse_links_out
 from ..models.variables_specclip import VARIABLES
 from .entries import Hit, IndexPart
@@ -387,7 +388,7 @@ def plain_name(name: str) -> str:
     match = _CSC_NAME.match(short)
     if match:
         return f"{match[1]}{match[2].upper()}"
-    return short.replace(" ", "").lower()
+    return name_key(short)
 
 
 def paper_url(paper: Mapping[str, Any]) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from ..literature.source_names import name_key
+
 # Messier number and NGC number, in turns.
 _MESSIER = """\
 1 1952 2 7089 3 5272 4 6121 5 5904 6 6405 7 6475 8 6523 9 6333 10 6254 11 6705 12 6218 13 6205
@@ -35,14 +37,8 @@ _NO_PLACE = re.compile(r"\s+(?:U?LX|X)-?\d|[\d.]*\s*(?:e?V\b|dwarf|star|type|gia
 _MOST_WORDS, _FEWEST_LETTERS = 3, 2
 
 
-def place_key(name: str) -> str:
-    """Return a name in one form, so that `NGC0253`, `NGC 253` and `ngc253` are equal."""
-    squeezed = re.sub(r"[\s_–-]+", "", name).casefold()
-    return re.sub(r"(?<=[a-z])0+(?=[1-9])", "", squeezed)
-
-
 def place_names(hosts: Iterable[str]) -> dict[str, str]:
-    """Map every name of some hosts, in the form of `place_key`, to the host.
+    """Map every name of some hosts, in the form of `name_key`, to the host.
 
     Examples:
         >>> place_names(["NGC 224"])["m31"]
@@ -50,14 +46,14 @@ def place_names(hosts: Iterable[str]) -> dict[str, str]:
     """
     numbers = iter(_MESSIER.split())
     messier = {f"ngc{ngc}": f"M{number}" for number, ngc in zip(numbers, numbers, strict=True)}
-    nicknames = {place_key(host): names for host, names in _NICKNAMES.items()}
+    nicknames = {name_key(host): names for host, names in _NICKNAMES.items()}
     names: dict[str, str] = {}
     for host in hosts:
-        key = place_key(host)
+        key = name_key(host)
         others = nicknames.get(key, ())
         for name in (host, *others, *([messier[key]] if key in messier else [])):
-            if len(place_key(name)) > _FEWEST_LETTERS or key in messier:
-                names.setdefault(place_key(name), host)
+            if len(name_key(name)) > _FEWEST_LETTERS or key in messier:
+                names.setdefault(name_key(name), host)
     return names
 
 
@@ -78,7 +74,7 @@ def find_places(text: str, names: Mapping[str, str]) -> list[tuple[tuple[int, in
         for number in range(min(_MOST_WORDS, len(words) - start), 0, -1):
             span = (words[start].start(), words[start + number - 1].end())
             phrase = text[slice(*span)]
-            host = names.get(place_key(phrase))
+            host = names.get(name_key(phrase))
             if host and re.fullmatch(r"[\w\s+–-]+", phrase) and not _NO_PLACE.match(text, span[1]):
                 found.append((span, host))
                 start += number
@@ -88,4 +84,4 @@ def find_places(text: str, names: Mapping[str, str]) -> list[tuple[tuple[int, in
     return found
 
 
-__all__ = ["find_places", "place_key", "place_names"]
+__all__ = ["find_places", "place_names"]

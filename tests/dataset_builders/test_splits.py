@@ -116,7 +116,7 @@ def test_shares_must_name_the_four_splits_and_add_up():
 
 
 def test_spellings_of_a_host_are_one_host():
-    groups = assign_groups(["A", "B"], [1, 2], ["NGC5139", "ngc 5139"], [[], []])
+    groups = assign_groups(["A", "B"], [1, 2], ["NGC0253", "ngc 253"], [[], []])
     assert groups[0] == groups[1]
 
 
