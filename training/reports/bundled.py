@@ -83,6 +83,3 @@ def _about_intervals(real: Mapping[str, Any] | None) -> str:
         f"measured on {real['rows']:,} of {real['groups']} other groups: they "
         f"hold {shares}, over ten variables."
     )
-
-
-__all__ = ["card_text"]

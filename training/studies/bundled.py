@@ -166,15 +166,3 @@ def _number(value: float | None, key: str) -> float:
     if value is None:
         return -np.inf if key.startswith("lower") else np.inf
     return value
-
-
-__all__ = [
-    "CHECK",
-    "MEASURED",
-    "drop_code",
-    "halve",
-    "least_cosine",
-    "measure",
-    "measured_columns",
-    "save_experts",
-]

@@ -326,18 +326,3 @@ def _coverage(
 def _median(values: np.ndarray) -> float:
     known = values[np.isfinite(values)]
     return float(np.median(known)) if len(known) else float("nan")
-
-
-__all__ = [
-    "GOALS",
-    "JUDGED",
-    "RATIOS",
-    "Estimates",
-    "RealRows",
-    "calibrate_intervals",
-    "check_goals",
-    "estimates_of",
-    "measure_variables",
-    "measured_estimates",
-    "test_rows",
-]

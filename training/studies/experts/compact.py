@@ -110,6 +110,3 @@ def _without_texts(data: ExpertData) -> ExpertData:
         has_text=np.zeros(n, bool),
         text_ids=np.zeros(n, np.int64),
     )
-
-
-__all__ = ["RETRIEVED", "compact_settings", "fit_compact", "thin_scores"]
