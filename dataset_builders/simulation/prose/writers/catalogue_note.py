@@ -180,12 +180,7 @@ class _Note:
 
 
 def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
-    """Write the note, each fragment under the section it belongs to.
-
-    Args:
-        facts: what the literature has as true.
-        reporter: writes and notes.
-    """
+    """Write the note, each fragment under the section it belongs to."""
     source = _Note(facts, reporter)
     sections = {"identity": source.identity(), "context": source.context()}
     sections["spectrum"] = source.spectrum()

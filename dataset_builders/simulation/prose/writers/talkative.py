@@ -42,12 +42,7 @@ def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
 
 
 def _write_identity(facts: Facts, reporter: Reporter) -> str:
-    """Write the section `identity`: class, brightness and colour, and at times the evidence.
-
-    Args:
-        facts: what the literature has as true.
-        reporter: writes and notes.
-    """
+    """Write the section `identity`: class, brightness and colour, and at times the evidence."""
     label = reporter.pick(PHRASES.class_labels[facts.class_name])
     reporter.label("class", facts.class_name)
     a_label = with_article(label)
@@ -117,12 +112,7 @@ def _evidence(facts: Facts, reporter: Reporter) -> str:
 
 
 def _write_spectrum(facts: Facts, reporter: Reporter) -> str:
-    """Write the section `spectrum`: the model, further components, and the shape of the continuum.
-
-    Args:
-        facts: what the literature has as true.
-        reporter: writes and notes.
-    """
+    """Write the section `spectrum`: model, further components, shape of the continuum."""
     if reporter.chance(_SILENCE):
         return reporter.pick(PHRASES.silent)
     kind = int(facts.first)
@@ -249,12 +239,7 @@ def _metals(facts: Facts, reporter: Reporter) -> str:
 
 
 def _write_context(facts: Facts, reporter: Reporter) -> str:
-    """Write the section `context`: surroundings, motive and references.
-
-    Args:
-        facts: what the literature has as true.
-        reporter: writes and notes.
-    """
+    """Write the section `context`: surroundings, motive and references."""
     reporter.label("host", facts.field_kind)
     places = PHRASES.context[facts.field_kind]
     place = places[reporter.random.randrange(len(places))]
