@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..contract import N_BINS
 from .columns import read_table
-from .detections import bins_within
+from .compare import contract_quantities
 
 RATIOS = ("hard_hm", "hard_hs", "hard_ms")
 # Real types, and the simulated classes that they are compared with.
@@ -45,15 +44,9 @@ class ClassHardness:
 
     def add(self, table: pa.Table) -> None:
         """Take rows in the contract's columns that have counts enough."""
-        broad = bins_within("b")
-
-        def total(name: str) -> np.ndarray:
-            flat = table[name].combine_chunks().flatten().to_numpy()
-            return flat.reshape(len(table), N_BINS)[:, broad].sum(axis=1)
-
-        scale = table["background_scale"].to_numpy()
-        bright = total("counts") - scale * total("background_counts") > LEAST_NET_COUNTS
-        columns = _numbers(table) | {"type": np.array(table["source_class"].to_pylist(), object)}
+        columns = contract_quantities(table)
+        bright = columns["counts"] - columns["background"] > LEAST_NET_COUNTS
+        columns["type"] = np.array(table["source_class"].to_pylist(), object)
         self._parts.append({name: values[bright] for name, values in columns.items()})
 
     def columns(self) -> dict[str, np.ndarray]:
@@ -81,7 +74,8 @@ def read_types(path: Path) -> dict[str, np.ndarray]:
         for name in table["name"].to_pylist()
     ]
     kinds = np.array(table["main_type"].to_pylist(), object)
-    return _numbers(table) | {"type": kinds, "half": np.array(digits)}
+    ratios = {name: table[name].cast(pa.float64()).to_numpy() for name in RATIOS}
+    return ratios | {"type": kinds, "half": np.array(digits)}
 
 
 def class_table(here: Mapping[str, np.ndarray], real: Mapping[str, np.ndarray]) -> str:
@@ -130,7 +124,3 @@ def _failures(name: str, expected: np.ndarray, found: np.ndarray) -> list[str]:
     if not 1.0 / _WIDTH <= ratio <= _WIDTH:
         failures.append(f"{name} range × {ratio:.2f}")
     return failures
-
-
-def _numbers(table: pa.Table) -> dict[str, np.ndarray]:
-    return {name: table[name].cast(pa.float64()).to_numpy() for name in RATIOS}

@@ -95,16 +95,6 @@ def test_what_is_not_known_is_none(unknown):
     }
 
 
-def test_names_are_found_however_written_but_not_inside_longer_ones():
-    def spectrum_of(sentence):
-        paper = {"abstract": f"{sentence} has a hard X-ray spectrum above 2 keV.", "about": "host"}
-        return extractive_summary("2CXO J1", ["PSR J1838-0655"], papers=[paper])["spectrum"]
-
-    assert spectrum_of("PSR~J1838$-$0655")
-    assert spectrum_of("The pulsar PSR J1838–0655")
-    assert spectrum_of("PSR J1838-06551") is None
-
-
 @pytest.mark.parametrize(
     ("code", "words"),
     [
