@@ -148,6 +148,3 @@ def _check_rows(config: SpecCLIPConfig, pairs: PairData) -> None:
             f"{pairs.name} does not fit the model: {'; '.join(differ)}. Build the dataset in the "
             "model's form, or train from scratch (without --from)"
         )
-
-
-__all__ = ["find_start", "fine_tune", "load_start", "preset_like", "text_settings"]

@@ -224,6 +224,3 @@ def _section(metrics: Mapping[str, Any], split: str) -> Section:
     rows.append(["chance", "", *(format_metric(measured["chance"][n], n) for n in FIGURES), "", ""])
     head = ["model", "pairs", *map(metric_title, FIGURES), "less bundled", "less from scratch"]
     return Section(f"Fine-tuning, {split}", [Paragraph(about), Table(head, rows)])
-
-
-__all__ = ["study_fine_tuning"]
