@@ -72,5 +72,5 @@ def test_a_run_that_is_not_finished_is_refused(tmp_path):
     preset.write_text(TINY)
     words = ["outliers", "--config", preset, "--dataset", "nowhere", "--output", tmp_path / "run"]
     arguments = options().parse_args([str(word) for word in words])
-    with pytest.raises(ValueError, match=r"has no spectrum/.*reproduce.py"):
+    with pytest.raises(ValueError, match=r"has no model/.*reproduce.py"):
         main(arguments, load_preset(preset))
