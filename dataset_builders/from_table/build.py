@@ -96,7 +96,10 @@ def from_table(
     path = Path(path)
     check_may_write(output, overwrite=overwrite)
     roles = assign_roles(read_table(path), columns or {}, text)
-    files = SpectrumFiles(path.parent if spectra is None else Path(spectra))
+    folder = path.parent if spectra is None else Path(spectra)
+    if not folder.is_dir():
+        raise OwnTableError(f"{folder} is no folder: give that of the spectra")
+    files, of_source = SpectrumFiles(folder), {}
     sides = {kind: Path(file) for kind, file in (("arf", arf), ("rmf", rmf)) if file}
     if "file" not in roles and "counts" not in roles:
         if spectra is None:
@@ -105,9 +108,9 @@ def from_table(
                 "(--columns file=COLUMN), or give --spectra FOLDER to match files by source"
             )
         names = [as_text(roles.cell("source_name", row)) for row in range(roles.table.n_rows)]
-        if unmatched := files.match_sources(names):
-            roles.notes.append(f"{unmatched} spectrum files match no row")
-    rows = RowReader(roles, files, sides)
+        of_source, unmatched = files.match(names)
+        roles.notes += [f"{unmatched} spectrum files match no row"] if unmatched else []
+    rows = RowReader(roles, files, of_source, sides)
     return _write(rows, Path(output), seed=seed, overwrite=overwrite, progress=progress)
 
 
@@ -144,7 +147,7 @@ def from_files(
             texts.append(None)
             table.broken[row] = str(error)
     table.columns["text"] = texts
-    rows = RowReader(assign_roles(table, {}), SpectrumFiles(Path("/")), {})
+    rows = RowReader(assign_roles(table, {}), SpectrumFiles(Path("/")))
     return _write(rows, Path(output), seed=seed, overwrite=overwrite, progress=progress)
 
 

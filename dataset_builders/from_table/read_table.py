@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 import sys
 import warnings
@@ -24,6 +23,7 @@ _ASTROPY = {
 _DELIMITERS = {".csv": ",;\t|", ".tsv": "\t"}
 _PARQUET = (".parquet", ".pq")
 _FORMATS = "CSV, TSV, Parquet, FITS, VOTable (.vot, .xml) or ECSV"
+_DECIMAL_COMMA = re.compile(r"^\s*([+-]?\d+),(\d+)\s*$")
 # `exposure [ks]` and `nh (1e22 cm-2)`, as people write units where a format has no place for them.
 _UNIT_IN_NAME = re.compile(r"(.+?)\s*[\[(]([^\])]+)[\])]\s*")
 
@@ -87,25 +87,32 @@ def _read_csv(path: Path, delimiters: str) -> OwnTable:
     except UnicodeDecodeError:
         text = content.decode("latin-1")
         notes.append("the file is not UTF-8: its letters were read as Latin-1")
-    header = text.lstrip("# \r\n").partition("\n")[0]
-    delimiter = max(delimiters, key=header.count)
+    lines = text.splitlines(keepends=True)
+    first = next((n for n, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    delimiter = max(delimiters, key="".join(lines[first : first + 1]).count)
+    # `# name,ra` above the first row is a header; comments hold no delimiters.
+    if first and lines[first - 1].count(delimiter) > 0:
+        first -= 1
     csv.field_size_limit(sys.maxsize)
-    lines = csv.reader(io.StringIO(text.lstrip("# \r\n"), newline=""), delimiter=delimiter)
-    names = [cell.strip() for cell in next(lines, [])]
-    rows = [line for line in lines if any(cell.strip() for cell in line)]
+    header, *rows = [
+        row
+        for row in csv.reader(lines[first:], delimiter=delimiter)
+        if any(cell.strip() for cell in row)
+    ] or [[]]
     broken = {
-        row: f"has {len(line)} cells where the header has {len(names)}"
-        for row, line in enumerate(rows)
-        if len(line) != len(names)
+        number: f"has {len(row)} cells where the header has {len(header)} (a text with "
+        f"{delimiter!r} in it goes in quotes)"
+        for number, row in enumerate(rows)
+        if len(row) != len(header)
     }
-    for row in broken:
-        rows[row] = [""] * len(names)
-    table = _table(
-        path,
-        names,
-        [[row[place] for row in rows] for place in range(len(names))],
-        [None] * len(names),
-    )
+    columns = [
+        [None if number in broken else row[place] for number, row in enumerate(rows)]
+        for place in range(len(header))
+    ]
+    if delimiter == ";":
+        columns = [[_DECIMAL_COMMA.sub(r"\1.\2", cell or "") for cell in c] for c in columns]
+    names = [name.strip(" \t\r\n#") for name in header]
+    table = _table(path, names, columns, [None] * len(names))
     table.notes, table.broken = notes, broken
     return table
 

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from ..contract import N_BINS
 from ..tables.plan import paper_row
 from .cells import as_counts, as_degrees, as_integer, as_number, as_text
 from .roles import OPTIONAL_NUMBERS, Roles, summary_of
-from .spectra import SpectrumFiles, bin_row, read_row, read_side, stem
+from .spectra import SpectrumFiles, bin_row, read_row, stem
 
-_NUMBERS_OF_OBSERVATION = ("obsid", "obi", "region_id")
+_OBSERVATION = ("obsid", "obi", "region_id")
 _SEPARATORS = re.compile(r"[\s,;]+")
 
 
-@dataclass(frozen=True)
-class LeftOut:
-    """A row that became no pair.
-
-    Attributes:
-        row: number of the row, from 1; of the file among those given, for `from_files`.
-        file: spectrum file, empty where there is none.
-        source: name of the source, empty where it has none.
-        reason: one sentence.
-    """
+class LeftOut(NamedTuple):
+    """Row of a table that became none of the dataset: its number from 1, and the reason."""
 
     row: int
     file: str
@@ -42,20 +36,28 @@ class RowReader:
 
     Args:
         roles: columns of the table by role.
-        files: spectrum files that cells name, or that `match_sources` has matched.
+        files: spectrum files that cells name.
+        of_source: spectrum files by source, for a table that neither names files nor has counts.
         sides: `arf` and `rmf` of all rows, in place of those that files lead to.
     """
 
-    def __init__(self, roles: Roles, files: SpectrumFiles, sides: dict[str, Path]) -> None:
-        self.roles, self.files, self.sides = roles, files, sides
+    def __init__(
+        self,
+        roles: Roles,
+        files: SpectrumFiles,
+        of_source: Mapping[str, Sequence[Path]] | None = None,
+        sides: Mapping[str, Path] | None = None,
+    ) -> None:
+        self.roles, self.files = roles, files
+        self.of_source, self.sides = of_source or {}, dict(sides or {})
         self._no_numbers: dict[str, list[str]] = {}
         self._unknown_observations = 0
 
     def rows_of(self, number: int) -> list[dict[str, Any]]:
         """Return the rows of the contract that a row of the table gives.
 
-        Names that begin with `_` are no columns: `_row` (number), `_file`, `_field` (whatever names
-        the observation), `_host` and `_group` (the table's own, or None).
+        Names that begin with `_` are no columns: `_row` (number), `_file`, `_energies`, `_field`
+        (what names the observation), `_host` and `_group` (the table's own, or None).
 
         Args:
             number: of the row, from 0.
@@ -64,12 +66,40 @@ class RowReader:
             ValueError: naming what is wrong.
             OSError: for a file that cannot be read.
         """
-        if number in self.roles.table.broken:
-            raise ValueError(self.roles.table.broken[number])
-        known = self._known(number)
-        return [
-            self._joined(number, file, row, known) for file, row in self._spectra(number, known)
-        ]
+        roles = self.roles
+        if number in roles.table.broken:
+            raise ValueError(roles.table.broken[number])
+        stated: dict[str, Any] = {
+            **{name: self._text(name, number) for name in ("source_class", "writer", "detector")},
+            **{name: self._number(name, number) for name in OPTIONAL_NUMBERS},
+            **{name: self._number(name, number, as_integer) for name in _OBSERVATION},
+            **{name: self._angle(name, number) for name in ("ra", "dec")},
+        }
+        identity = {name: stated[name] for name in _OBSERVATION}
+        # Not the header's, which is often the name of the target.
+        identity["source_name"] = self._name(number)
+        about = {
+            "source_name": identity["source_name"],
+            "summary": summary_of(roles, number),
+            "papers": _papers(roles.cell("papers", number)),
+            "group": "-",  # found when all rows are known
+            "_row": number,
+            "_host": self._text("host", number),
+            "_group": self._text("group", number),
+        }
+        stated = {name: value for name, value in stated.items() if value is not None}
+        rows = []
+        for file, spectrum in self._spectra(number, identity):
+            row = spectrum | stated | about | {"_file": file}
+            if row["ra"] is None or row["dec"] is None:
+                row |= {"ra": None, "dec": None}
+            if row["obsid"] is None:
+                self._unknown_observations += 1
+                row["obsid"] = -self._unknown_observations
+            row["obi"], row["region_id"] = row["obi"] or 0, row["region_id"] or 1
+            row["_field"] = self._text("obsid", number) or str(row["obsid"])
+            rows.append(row)
+        return rows
 
     def left_out(self, number: int, reason: str, file: str | None = None) -> LeftOut:
         """Describe a row of the table that becomes none of the dataset."""
@@ -83,73 +113,37 @@ class RowReader:
             for name, cells in self._no_numbers.items()
         ]
 
-    def _known(self, number: int) -> dict[str, Any]:
-        """Return what the table itself says of a row."""
-        roles = self.roles
-        row: dict[str, Any] = {
-            "source_name": self._name(number),
-            "summary": summary_of(roles, number),
-            "papers": _papers(roles.cell("papers", number)),
-            **{name: self._text(name, number) for name in ("source_class", "writer", "detector")},
-            **{name: self._number(name, number) for name in OPTIONAL_NUMBERS},
-            **{name: self._whole(name, number) for name in _NUMBERS_OF_OBSERVATION},
-        }
-        for name in ("ra", "dec"):
-            try:
-                factor = roles.factors.get(name, 1.0)
-                row[name] = as_degrees(roles.cell(name, number), factor, is_ra=name == "ra")
-            except ValueError as error:
-                raise ValueError(f"column {roles.column_of[name]!r}: {error}") from None
-        return row
-
-    def _joined(
-        self, number: int, file: str, spectrum: dict[str, Any], known: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Return a row of the contract: what the table says, and what only the file says."""
-        row = spectrum | {name: value for name, value in known.items() if value is not None}
-        row["source_name"] = known["source_name"]  # not the header's, which is often the target's
-        if row["ra"] is None or row["dec"] is None:
-            row["ra"] = row["dec"] = None
-        if row["obsid"] is None:
-            self._unknown_observations += 1
-            row["obsid"] = -self._unknown_observations
-        row |= {name: row[name] or default for name, default in (("obi", 0), ("region_id", 1))}
-        field = self._text("obsid", number) or row["obsid"]
-        return row | {
-            "group": "-",
-            "_row": number,
-            "_file": file,
-            "_field": str(field),
-            "_host": self._text("host", number),
-            "_group": self._text("group", number),
-        }
-
-    def _spectra(self, number: int, known: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _spectra(
+        self, number: int, identity: dict[str, Any]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the file, if any, and the columns of the spectrum of each detection."""
-        roles = self.roles
-        identity = {name: known[name] for name in ("source_name", *_NUMBERS_OF_OBSERVATION)}
-        sides: dict[str, Any] = dict(self.sides)
+        sides = dict(self.sides)
         for kind in ("arf", "rmf", "background"):
             if cell := self._text(kind, number):
                 sides[kind] = self.files.find(cell)
-        cell = self._text("file", number)
-        counts = as_counts(roles.cell("counts", number)) if cell is None else None
-        if counts is not None:
-            exposure = self._exposure(number)
-            background = as_counts(roles.cell("background_counts", number))
+        if cell := self._text("file", number):
+            yield cell, read_row(self.files.find(cell), identity, sides)
+        elif (counts := as_counts(self.roles.cell("counts", number))) is not None:
+            exposure = self._number("exposure", number)
+            if exposure is None:
+                raise ValueError("has counts and no exposure (live time in seconds)")
+            background = as_counts(self.roles.cell("background_counts", number))
             scale = self._number("background_scale", number)
-            sides = {kind: read_side(kind, path) for kind, path in sides.items()}
             row = bin_row(counts, background, scale, exposure, identity, sides)
-            if (area := roles.cell("effective_area", number)) is not None:
+            if (area := self.roles.cell("effective_area", number)) is not None:
+                if np.shape(area) != (N_BINS,):
+                    raise ValueError(f"effective_area is no list of {N_BINS} numbers")
                 row["effective_area"] = area
             yield "", row
-        elif cell is not None:
-            yield cell, read_row(self.files.find(cell), identity, sides)
-        elif "file" in roles or "counts" in roles:
-            raise ValueError("has no spectrum")
-        else:
-            for path in self.files.of_source(known["source_name"]):
+        elif files := self.of_source.get(identity["source_name"] or ""):
+            for path in files:
                 yield path.name, read_row(path, identity, sides)
+        else:
+            raise ValueError(
+                "has no spectrum"
+                if "file" in self.roles or "counts" in self.roles
+                else f"no spectrum below {self.files.folder} has a name that begins as the source's"
+            )
 
     def _name(self, number: int) -> str | None:
         """Return the source's name; without a column of names, that of the file or the row."""
@@ -161,27 +155,21 @@ class RowReader:
     def _text(self, role: str, number: int) -> str | None:
         return as_text(self.roles.cell(role, number))
 
-    def _number(self, role: str, number: int) -> float | None:
+    def _number(self, role: str, number: int, read: Any = as_number) -> Any:
         """Return a number in the contract's unit; None, with a note, where a cell holds none."""
         try:
-            value = as_number(self.roles.cell(role, number))
+            value = read(self.roles.cell(role, number))
         except ValueError as error:
             self._no_numbers.setdefault(role, []).append(str(error))
             return None
-        return None if value is None else value * self.roles.factors.get(role, 1.0)
+        return None if value is None else value * self.roles.factors.get(role, 1)
 
-    def _whole(self, role: str, number: int) -> int | None:
+    def _angle(self, role: str, number: int) -> float | None:
+        factor, cell = self.roles.factors.get(role, 1.0), self.roles.cell(role, number)
         try:
-            return as_integer(self.roles.cell(role, number))
+            return as_degrees(cell, factor, is_ra=role == "ra")
         except ValueError as error:
-            self._no_numbers.setdefault(role, []).append(str(error))
-            return None
-
-    def _exposure(self, number: int) -> float:
-        exposure = self._number("exposure", number)
-        if exposure is None:
-            raise ValueError("has counts and no exposure (live time in seconds)")
-        return exposure
+            raise ValueError(f"column {self.roles.column_of[role]!r}: {error}") from None
 
 
 def _papers(cell: Any) -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from functools import cache
+from datetime import date
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from hf_specclip.spectra import XRaySpectrum, energy_grid, read_arf, read_rmf, r
 from ..contract import ENERGY_RANGE, N_BINS
 from ..tables.columns import CHANNEL_EDGES, N_CHANNELS
 
+_SUFFIXES = (".pha", ".pha2", ".pi", ".fits", ".fit", ".fts")
 _SIDE = re.compile(r"(^|[_.-])(arf|rmf|rsp|bkg|bg|back|background)\d?$", re.IGNORECASE)
-_SPECTRUM = (".pha", ".pi", ".fits", ".fit", ".fts", ".pha2")
 
 
 class SpectrumFiles:
-    """Spectrum files below a folder, found by path, name or source.
+    """Spectrum files below a folder, found by path, by name or by source.
 
     Args:
         folder: root of the paths; a cell may not point out of it.
@@ -29,19 +30,13 @@ class SpectrumFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
-        self._by_name: dict[str, list[Path]] | None = None
-        self._of_source: dict[str, list[Path]] = {}
 
-    @property
-    def by_name(self) -> dict[str, list[Path]]:
-        """Files by name, and by name without suffixes; read once."""
-        if self._by_name is None:
-            self._by_name = {}
-            for path in sorted(self.folder.rglob("*")):
-                if path.is_file():
-                    for name in {path.name, stem(path)}:
-                        self._by_name.setdefault(name, []).append(path)
-        return self._by_name
+    @cached_property
+    def _by_name(self) -> dict[str, list[Path]]:
+        by_name: dict[str, list[Path]] = {}
+        for path in sorted(self.folder.rglob("*")):
+            by_name.setdefault(path.name, []).append(path)
+        return by_name
 
     def find(self, cell: str) -> Path:
         """Return the file that a cell names, relative to the folder or by its name alone.
@@ -54,85 +49,73 @@ class SpectrumFiles:
             raise ValueError(f"lies outside {self.folder}: give a folder above it as --spectra")
         if path.is_file():
             return path
-        same = self.by_name.get(cell) or [
-            path for path in self.by_name.get(stem(Path(cell)), []) if is_spectrum(path)
-        ]
+        same = self._by_name.get(cell, [])
         if len(same) > 1:
             raise ValueError(f"is there {len(same)} times below {self.folder}: give its path")
-        if not same or "/" in cell:
+        if not same:
             raise ValueError(f"is not in {self.folder}: is --spectra the right folder?")
         return same[0]
 
-    def match_sources(self, names: Sequence[str | None]) -> int:
+    def match(self, names: Sequence[str | None]) -> tuple[dict[str, list[Path]], int]:
         """Give each file to the source whose name its own begins with; the longest one wins.
 
         Returns:
-            Number of spectrum files that match no source.
+            Files of each source that has some, and the number of spectra that match none.
         """
         of_key = {_compact(name): name for name in names if name}
-        unmatched = 0
-        files = {path for paths in self.by_name.values() for path in paths if is_spectrum(path)}
-        for path in sorted(files):
+        of_source: dict[str, list[Path]] = {}
+        spectra = [path for paths in self._by_name.values() for path in paths if _is_spectrum(path)]
+        for path in spectra:
             parts = re.split(r"([_\s]+)", stem(path))
             beginnings = (_compact("".join(parts[:n])) for n in range(len(parts), 0, -1))
             source = next((of_key[key] for key in beginnings if key in of_key), None)
-            if source is None:
-                unmatched += 1
-            else:
-                self._of_source.setdefault(source, []).append(path)
-        return unmatched
-
-    def of_source(self, name: str) -> list[Path]:
-        """Return the files of a source, after `match_sources`.
-
-        Raises:
-            ValueError: where there are none.
-        """
-        if name not in self._of_source:
-            raise ValueError(f"no spectrum in {self.folder} has a name that begins with {name!r}")
-        return self._of_source[name]
+            if source is not None:
+                of_source.setdefault(source, []).append(path)
+        return of_source, len(spectra) - sum(map(len, of_source.values()))
 
 
 def stem(path: Path) -> str:
     """Return a file's name without `.gz` and the suffix of its format."""
-    name = path.name.removesuffix(".gz")
-    return Path(name).stem if Path(name).suffix.lower() in _SPECTRUM else name
+    name = Path(path.name.removesuffix(".gz"))
+    return name.stem if name.suffix.lower() in _SUFFIXES else name.name
 
 
-def is_spectrum(path: Path) -> bool:
+def _is_spectrum(path: Path) -> bool:
     """Return True for the name of a spectrum, and not of a response or background."""
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-    return suffix in _SPECTRUM and not _SIDE.search(stem(path))
+    name = path.name.removesuffix(".gz").lower()
+    return name.endswith(_SUFFIXES) and not _SIDE.search(stem(path)) and path.is_file()
 
 
 def _compact(name: str) -> str:
     return re.sub(r"[\s_]+", "", name).casefold()
 
 
-def read_row(path: Path, identity: dict[str, Any], sides: dict[str, Any]) -> dict[str, Any]:
+def read_row(path: Path, identity: dict[str, Any], sides: dict[str, Path]) -> dict[str, Any]:
     """Read a spectrum file into the contract's bins.
 
     Args:
         path: PHA file.
-        identity: `source_name`, and `obsid`, `obi`, `region_id` where the table has them.
+        identity: `source_name`, and `obsid`, `obi`, `region_id`; None where the table has none.
         sides: `arf`, `rmf`, `background` in place of those that the file leads to.
 
     Returns:
-        The contract's columns of a spectrum, see `XRaySpectrum.rebinned`; `year`, or None; and
-        `_energies`, where those of the channels come from, None for an RMF.
+        The contract's columns of a spectrum, see `XRaySpectrum.rebinned`, with `year`; and
+        `_energies`, what the energies of the channels were taken from, None for an RMF.
 
     Raises:
         SpectrumFileError: naming the file, the HDU, column or keyword, and the mend.
-        ValueError: for a background, or a net spectrum.
+        ValueError: for a background.
     """
     spectrum = read_spectrum(path, **sides)
     if spectrum.hduclas2 == "BKG":
         raise ValueError("is a background spectrum (HDUCLAS2 = BKG)")
-    date = re.match(r"(\d{4})-(\d\d)-(\d\d)", spectrum.date or "")
-    found = {name: value for name, value in identity.items() if value is not None}
-    row = _rebinned(spectrum.replace(**found))
-    year, month, day = map(int, date.groups()) if date else (None, 0, 0)
-    row["year"] = year and year + (month - 1) / 12 + (day - 1) / 365.25
+    stated = {name: value for name, value in identity.items() if value is not None}
+    row = _rebinned(spectrum.replace(**stated))
+    try:
+        day = date.fromisoformat((spectrum.date or "")[:10])
+        row["year"] = day.year + day.timetuple().tm_yday / 365.25
+    except ValueError:  # none, or one of another form
+        row["year"] = None
     return row
 
 
@@ -142,7 +125,7 @@ def bin_row(
     scale: float | None,
     exposure: float,
     identity: dict[str, Any],
-    sides: dict[str, Any],
+    sides: dict[str, Path],
 ) -> dict[str, Any]:
     """Put lists of counts into the contract's bins.
 
@@ -151,16 +134,14 @@ def bin_row(
         background: (m,) of the background region, or None.
         scale: from background region to aperture.
         exposure: s.
-        identity, sides: as for `read_row`; `sides` holds objects.
+        identity, sides: as for `read_row`, which says what is returned.
 
     Raises:
         ValueError: for another number of channels, or a background without its scale.
     """
-    arf, rmf = sides.get("arf"), sides.get("rmf")
     if background is not None and background.any() and not scale:
         raise ValueError("background counts need a background_scale (factor to aperture counts)")
-    if background is not None and background.shape != counts.shape:
-        raise ValueError(f"{counts.size} channels, and {background.size} of the background")
+    rmf = _read_side(read_rmf, sides["rmf"]) if "rmf" in sides else None
     if rmf is not None:
         edges, energies = rmf.channel_edges, None
     elif counts.size == N_BINS:  # each count stays in its bin
@@ -170,15 +151,14 @@ def bin_row(
     else:
         raise ValueError(f"{counts.size} counts are neither {N_BINS} bins of 0.5 to 8 keV nor "
                          f"{N_CHANNELS} PI channels of ACIS: give --rmf")  # fmt: skip
-    none = background is None or not scale
     spectrum = XRaySpectrum(
         counts=counts,
         energy_edges=edges,
         energy_from=energies,
         exposure=exposure,
-        background_counts=None if none else background,
-        backscal=1.0 if none else scale,
-        arf=arf,
+        background_counts=background if scale else None,
+        backscal=scale or 1.0,
+        arf=_read_side(read_arf, sides["arf"]) if "arf" in sides else None,
         rmf=rmf,
         **identity,
     )
@@ -186,19 +166,15 @@ def bin_row(
 
 
 def _rebinned(spectrum: XRaySpectrum) -> dict[str, Any]:
-    """Return the contract's columns; detections without an observation draw by their counts."""
-    name = spectrum.source_name
-    if spectrum.obsid is None:
+    if spectrum.obsid is None:  # detections of one source would share their draws
         spectrum = spectrum.replace(source_name=None, region_id=None)
     row = spectrum.rebinned(N_BINS, ENERGY_RANGE)
-    assumed = None if spectrum.rmf is not None else spectrum.energy_from
-    return {**row, "source_name": name, "_energies": assumed}
+    return row | {"_energies": None if spectrum.rmf is not None else spectrum.energy_from}
 
 
 @cache
-def read_side(kind: str, path: Path) -> Any:
-    """Read an ARF or RMF once."""
-    return (read_arf if kind == "arf" else read_rmf)(path)
+def _read_side(read: Any, path: Path) -> Any:
+    return read(path)
 
 
-__all__ = ["SpectrumFiles", "bin_row", "is_spectrum", "read_row", "read_side", "stem"]
+__all__ = ["SpectrumFiles", "bin_row", "read_row", "stem"]

@@ -61,7 +61,7 @@ def test_a_csv_of_files_and_what_is_left_out_of_it(spectra, tmp_path, capsys):
             "DEC": "-60:50:02", "kind": "Star", "powlaw_nh": "<5", "more": "x"}  # fmt: skip
     table = write_csv(tmp_path / "t.csv", [
         good,
-        good | {"Source": "B", "pha": "1", "RA": "-10.5", "DEC": "+60d", "powlaw_nh": "12"},
+        good | {"Source": "B", "pha": "1.pha", "RA": "-10.5", "DEC": "+60d", "powlaw_nh": "12"},
         good | {"Source": "C", "pha": "missing.pha"},
         good | {"Source": "D", "abstract": ""},
         good | {"Source": "E", "DEC": "91"},
@@ -165,7 +165,7 @@ def test_files_are_matched_by_the_beginning_of_their_names(tmp_path):
     ])  # fmt: skip
     report = from_table(table, tmp_path / "mine", spectra=tmp_path)
     assert (report.rows, sorted(rows_of(report))) == (3, ["NGC 1", "NGC 10"])
-    assert "begins with 'NGC 2'" in report.left_out[0].reason
+    assert "begins as the source's" in report.left_out[0].reason
     assert "1 spectrum files match no row" in report.notes
 
 
@@ -214,6 +214,17 @@ def test_texts_lie_beside_their_spectra_or_in_a_folder(spectra, tmp_path):
     assert ["no text: 2.txt" in report.left_out[0].reason, report.left_out[1].reason] == [
         True, "is not there"
     ]  # fmt: skip
+
+
+def test_a_csv_of_a_spreadsheet_or_with_comments(spectra, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("name;pha;text;ra;dec\nA;0.pha;Soft, near;187,5;-2,25\nB;1.pha\n")
+    report = from_table(table, tmp_path / "a", spectra=spectra)
+    row = rows_of(report)["A"]
+    assert (row["ra"], row["dec"], row["summary"]["identity"]) == (187.5, -2.25, "Soft, near")
+    assert report.left_out[0].reason.startswith("has 2 cells where the header has 5")
+    table.write_text("# made by hand\n# name,pha,text\nA,0.pha,Soft\n")
+    assert list(rows_of(from_table(table, tmp_path / "b", spectra=spectra))) == ["A"]
 
 
 @pytest.mark.parametrize(
