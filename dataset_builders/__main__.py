@@ -52,9 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_build_command(commands)
     add_prompts_command(commands)
     options = parser.parse_args(arguments)
-    return run_command(
-        "error", lambda: options.run(options), failed=2, expected=(SpecCLIPError, ValueError)
-    )
+    expected = (SpecCLIPError, OSError, ValueError, ImportError)
+    return run_command("error", lambda: options.run(options), failed=2, expected=expected)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
-"""Rows of a finished build in the contract's columns, for each configuration of a dataset."""
+"""Rows of a finished work folder in the contract's columns, for each configuration of a dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hf_specclip.errors import SpecCLIPError
-from hf_specclip.literature import TextEmbedder, embed_summaries
+from hf_specclip.literature import CachedEmbedder, embed_summaries
 
 from ..contract import (
     LIMITED_VARIABLES,
@@ -23,93 +24,107 @@ from ..contract import (
     variable_units,
 )
 from ..folder import TableStream
-from ..info import EMBEDDED, SPECTRA
-from ..splits import SURVEY_LIMIT, assign_groups, split_groups
-from .counts import spectra_columns
-from .services.products import detection_id
-from .work.store import Store
+from ..info import EMBEDDED, SPECTRA, SpecCLIPDatasetInfo
+from ..splits import assign_groups, split_groups
+from . import counts
+from .literature.bibliography import Literature
+from .literature.texts import STAGE as TEXTS_STAGE
+from .services.catalogue import usable_detections
+from .services.simbad import STAGE as SIMBAD_STAGE
+from .work.store import FILE, Store
 
 PAIRS = "default"
+STAGE = "dataset"
+EMBEDDINGS_FOLDER = "embeddings"
 _AT_ONCE = 500
 _DAYS_A_YEAR, _MJD_2000 = 365.25, 51544.5
-_KEY = ("name", "obsid", "obi", "region_id")
 
 
 class AssembleError(SpecCLIPError, RuntimeError):
     """Work that no dataset can be made of; the message says what is missing."""
 
 
-_UNKNOWN: tuple[str | None, str | None] = (None, None)
-
-
-@dataclass(frozen=True)
 class Assembly:
-    """Content of a dataset: detections, spectra, sources, papers, summaries and embeddings.
+    """Content of a dataset, in a finished work folder.
 
     Attributes:
+        info: description of the dataset.
         store: of the build, with the spectra in bins.
-        catalogue: rows of `catalogue.SCHEMA`, those that are usable.
-        spectra: detections whose spectrum is in bins.
         sources: source -> SIMBAD's type and host, or None.
-        papers: source -> the papers behind its summary, as `RankedPaper.as_dict` gives them.
+        papers: source -> the papers behind its summary, in the order in which it was made of them.
         summaries: source -> the three sections.
-        embedder: gives the embeddings of the summaries from its cache, or None.
-        survey_limit: papers behind more sources link none.
-        seed: of the splits.
+        embedder: gives the embeddings of the summaries from their cache, or None.
+
+    Raises:
+        AssembleError: when the build has not come that far.
     """
 
-    store: Store
-    catalogue: pa.Table
-    spectra: Collection[str]
-    sources: Mapping[str, tuple[str | None, str | None]]
-    papers: Mapping[str, Sequence[Mapping[str, Any]]]
-    summaries: Mapping[str, Mapping[str, str | None]]
-    embedder: TextEmbedder | None = None
-    survey_limit: int = SURVEY_LIMIT
-    seed: int = 0
+    def __init__(self, work: str | Path) -> None:
+        self.work = Path(work)
+        stored = {}
+        if (self.work / FILE).is_file():
+            self.store = Store(self.work)
+            stored = dict(self.store.got(STAGE))
+        if "info" not in stored:
+            raise AssembleError(
+                f"{work} is no finished work folder: run `specclip dataset build` to its end first"
+            )
+        self.info = SpecCLIPDatasetInfo(**stored["info"])
+        self.sources = {
+            name: (result["otype"] or None, result["host"])
+            for name, result in self.store.got(SIMBAD_STAGE)
+        }
+        self._survey_limit = int(self.info.knobs["survey_limit"])
+        known = Literature(self.store, survey_limit=self._survey_limit)
+        self.papers: dict[str, list[dict[str, Any]]] = {}
+        self.summaries: dict[str, dict[str, str | None]] = {}
+        for name, result in self.store.got(TEXTS_STAGE):
+            source = known.of(name)
+            by_id = {paper.id: paper for paper in source.papers} if source else {}
+            kept = [by_id[code] for code in result["papers"] if code in by_id]
+            self.papers[name] = [
+                {"id": p.id, "id_type": p.id_type, "title": p.title, "year": p.year} for p in kept
+            ]
+            self.summaries[name] = result["sections"]
+        self.embedder = None
+        if self.info.text_model is not None:
+            vectors = _Stored(self.info.text_model)
+            self.embedder = CachedEmbedder(vectors, self.work / EMBEDDINGS_FOLDER)
 
     @cached_property
-    def rows(self) -> AssembledRows:
-        """Detections that become rows, with their groups and splits.
+    def rows(self) -> pa.Table:
+        """Detections with a spectrum: the catalogue's columns, and `paired`, `group` and `split`.
 
         Raises:
             AssembleError: when there is not one pair.
         """
-        keys = list(zip(*(self.catalogue[c].to_pylist() for c in _KEY), strict=True))
-        ids = [detection_id(*key[1:]) for key in keys]
-        places = [place for place, detection in enumerate(ids) if detection in self.spectra]
-        names = [keys[place][0] for place in places]
+        catalogue = usable_detections(self.work)
+        binned = pa.array(sorted(self.store.ids(counts.STAGE)), pa.string())
+        table = catalogue.filter(pc.is_in(catalogue["detection"], binned))
+        names = table["name"].to_pylist()
         paired = np.array([name in self.summaries for name in names], dtype=bool)
         if not paired.any():
             raise AssembleError(
-                f"of {len(keys):,} detections none has both a spectrum ({len(places):,} do) and a "
-                f"summary ({len(self.summaries):,} sources have one): nothing can be written"
+                f"of {len(catalogue):,} detections none has both a spectrum ({len(table):,} do) "
+                f"and a summary ({len(self.summaries):,} sources have one): nothing can be written"
             )
         # Detections without a text link fields and hosts as well: pretraining on them must not
         # show the encoder what it is measured on.
         groups = assign_groups(
             names,
-            [keys[place][1] for place in places],
-            [self.sources.get(name, _UNKNOWN)[1] for name in names],
+            table["obsid"].to_pylist(),
+            [self._about(name)[1] for name in names],
             [[str(paper["id"]) for paper in self.papers.get(name, ())] for name in names],
-            survey_limit=self.survey_limit,
+            survey_limit=self._survey_limit,
         )
-        splits = np.full(len(places), "", dtype=object)
-        splits[paired] = split_groups(list(groups[paired]), seed=self.seed)
-        split_of = dict(zip(groups[paired], splits[paired], strict=True))
-        alone = np.array([group not in split_of for group in groups], dtype=bool)
-        if alone.any():
-            fresh = split_groups(list(groups[alone]), seed=self.seed)
-            split_of.update(zip(groups[alone], fresh, strict=True))
-        splits = np.array([split_of[group] for group in groups], dtype=object)
-        return AssembledRows(
-            np.array(places, dtype=np.int64),
-            [ids[place] for place in places],
-            names,
-            paired,
-            groups,
-            splits,
-        )
+        seed, split_of = self.info.seed or 0, {}
+        for chosen in (paired, ~np.isin(groups, groups[paired].tolist())):
+            some = list(groups[chosen])
+            split_of |= dict(zip(some, split_groups(some, seed=seed) if some else [], strict=True))
+        columns = {"paired": paired, "group": groups, "split": [split_of[g] for g in groups]}
+        for name, values in columns.items():
+            table = table.append_column(name, pa.array(values))
+        return table
 
     @property
     def configurations(self) -> tuple[str, ...]:
@@ -120,57 +135,45 @@ class Assembly:
         """Return the columns of a configuration."""
         if configuration == SPECTRA:
             return spectra_features(N_BINS).arrow_schema
-        width = None
-        if configuration == EMBEDDED and self.embedder is not None:
-            width = self.embedder.dimension
-        return contract_features(N_BINS, width).arrow_schema
+        with_vectors = configuration == EMBEDDED and self.embedder is not None
+        return contract_features(
+            N_BINS, self.embedder.dimension if with_vectors else None
+        ).arrow_schema
 
     def streams(self, configuration: str) -> dict[str, TableStream]:
-        """Make the rows of each split of a configuration while they are read."""
-        return {split: self.stream(configuration, split) for split in SPLITS}
+        """Make the rows of each split, in the order of detections, while they are read."""
+        streams, schema = {}, self.schema(configuration)
+        for split in SPLITS:
+            chosen = pc.equal(self.rows["split"], split)
+            if configuration != SPECTRA:
+                chosen = pc.and_(chosen, self.rows["paired"])
+            rows = self.rows.filter(chosen)
+            streams[split] = TableStream(len(rows), schema, self._tables(rows, schema))
+        return streams
 
-    def stream(self, configuration: str, split: str) -> TableStream:
-        """Make the rows of one split, in the order of sources and detections."""
-        chosen = self.rows.splits == split
-        if configuration != SPECTRA:
-            chosen = chosen & self.rows.paired
-        rows = np.flatnonzero(chosen)
-        return TableStream(
-            len(rows), self.schema(configuration), self._tables(rows, self.schema(configuration))
-        )
-
-    def _tables(self, rows: np.ndarray, schema: pa.Schema) -> Iterator[pa.Table]:
+    def _tables(self, rows: pa.Table, schema: pa.Schema) -> Iterator[pa.Table]:
         for start in range(0, len(rows), _AT_ONCE):
-            yield self._table(rows[start : start + _AT_ONCE], schema)
+            yield self._table(rows.slice(start, _AT_ONCE), schema)
 
-    def _table(self, some: np.ndarray, schema: pa.Schema) -> pa.Table:
-        rows = self.rows
-        catalogue = self.catalogue.take(pa.array(rows.places[some]))
-        spectra = spectra_columns(self.store, [rows.detections[row] for row in some])
-        names = [rows.names[row] for row in some]
-        mjd = catalogue["gti_mjd_obs"].to_numpy()
-        year = 2000.0 + (mjd.astype(float) - _MJD_2000) / _DAYS_A_YEAR
+    def _table(self, rows: pa.Table, schema: pa.Schema) -> pa.Table:
+        names = rows["name"].to_pylist()
+        year = 2000.0 + (rows["gti_mjd_obs"].to_numpy().astype(float) - _MJD_2000) / _DAYS_A_YEAR
         columns: dict[str, Any] = {
-            "source_name": names,
-            "source_class": [self.sources.get(name, _UNKNOWN)[0] for name in names],
-            "group": list(rows.groups[some]),
+            "source_name": rows["name"],
+            "source_class": [self._about(name)[0] for name in names],
             "year": pa.array(year, from_pandas=True),
-            "paired": pa.array(rows.paired[some]),
         }
         if "summary" in schema.names:
-            columns["papers"] = [
-                [{key: paper[key] for key in ("id", "id_type", "title", "year")} for paper in of]
-                for of in (self.papers[name] for name in names)
-            ]
-            columns["summary"] = [dict(self.summaries[name]) for name in names]
+            columns["papers"] = [self.papers[name] for name in names]
+            columns["summary"] = [self.summaries[name] for name in names]
             columns["writer"] = pa.nulls(len(names))
         if "text_embedding" in schema.names and self.embedder is not None:
             vectors = embed_summaries([self.summaries[name] for name in names], self.embedder)
             columns["text_embedding"] = list_array(vectors)
         plain = ["obsid", "obi", "region_id", "ra", "dec", "detector", "theta", *variable_units()]
         plain += [f"{name}_{end}" for name in LIMITED_VARIABLES for end in ("lolim", "hilim")]
-        columns |= {name: catalogue[name] for name in plain}
-        columns |= spectra
+        columns |= {name: rows[name] for name in ("group", "paired", *plain)}
+        columns |= counts.spectra_columns(self.store, rows["detection"].to_pylist())
         arrays = []
         for field in schema:
             values = columns[field.name]
@@ -182,22 +185,22 @@ class Assembly:
                 arrays.append(pa.array(values, field.type))
         return pa.Table.from_arrays(arrays, schema=schema)
 
+    def _about(self, name: str) -> tuple[str | None, str | None]:
+        return self.sources.get(name, (None, None))
 
-@dataclass(frozen=True)
-class AssembledRows:
-    """The detections that have a spectrum, n of them.
 
-    Attributes:
-        places: (n,) rows of the catalogue.
-        detections: `obsid.obi.region_id`.
-        names: of their sources.
-        paired: (n,) bool, True where their source has a summary.
-        groups, splits: (n,) of strings.
-    """
+class _Stored:
+    """Embedder of a name that computes nothing: its vectors are in the cache or nowhere."""
 
-    places: np.ndarray
-    detections: Sequence[str]
-    names: Sequence[str]
-    paired: np.ndarray
-    groups: np.ndarray
-    splits: np.ndarray
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def dimension(self) -> int:
+        return self.embed(()).shape[1]
+
+    def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
+        raise AssembleError(
+            "some summaries are not embedded: run the stage `embeddings` first (specclip dataset "
+            "build --stages embeddings)"
+        )

@@ -1,8 +1,9 @@
 """Stages of a build, each of which can be run alone, killed, and run again.
 
 A work folder holds the store and the fetched files; the dataset is made of it at the end. Stages
-read from the store what earlier ones wrote, so that they agree on their order alone. One process
-works in a folder: the rates agreed with the services are for all processes of a user together.
+read from the store what earlier ones wrote, so that they agree on their order alone. Several
+processes may work in a folder, each on stages of its own: the rates agreed with the services are
+for all processes of a user together.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,28 +19,22 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from hf_specclip.literature import TextEmbedder, embed_summaries
-from hf_specclip.storage import write_json
 
 from ..folder import check_may_write
-from ..info import SpecCLIPDatasetInfo
+from . import assemble, counts
 from .builder import VERSION, CSCPapers
-from .counts import STAGE as COUNTS_STAGE
-from .counts import make_counts
-from .finished import EMBEDDINGS_FOLDER, spectrum_files, usable_detections, write_finished
 from .literature import texts
 from .literature.batches import BatchRunner
-from .literature.bibliography import Literature, want_papers
+from .literature.bibliography import Literature
 from .literature.summaries import ModelSummariser
 from .literature.texts import ExtractiveSummariser, Summariser, read_summaries, write_summaries
-from .provenance import DESCRIPTION, describe_account, provenance
-from .services import catalogue, full_texts, simbad, sources
-from .services.ads import OBJECTS_STAGE, PAPERS_STAGE, Ads
-from .services.archive import STAGE as SPECTRA_STAGE
+from .provenance import DESCRIPTION, describe_account, list_lost, provenance
+from .services import archive, catalogue, simbad, sources
+from .services.ads import OBJECTS_STAGE, Ads
 from .services.archive import SpectrumArchive
-from .services.catalogue import Catalogue
+from .services.catalogue import Catalogue, usable_detections
 from .services.full_texts import FullTexts
 from .services.polite_session import Service
-from .services.products import detection_id
 from .services.tap import TapClient
 from .settings import BuildError, Options, Selection, Services
 from .work.store import Item, Store
@@ -57,7 +51,8 @@ STAGES = (
     "embeddings",
     "dataset",
 )
-BEGUN_FILE = "begun.json"
+# They ask the same two services. Each of the others has its own, and may have its own process.
+ONE_AFTER_ANOTHER = ("names", "catalogue", "objects")
 SELECTION_STAGE = "selection"
 EMBEDDINGS_STAGE = "embeddings"
 # Summaries embedded between two looks of the progress bar.
@@ -87,7 +82,7 @@ class Build:
         self.options = options or Options()
         self.summariser = summariser or ExtractiveSummariser()
         self.progress = progress
-        self.store = Store(self.work)
+        self.store = Store(self.work, progress=progress)
         self.begun = self._begin()
         if self.options.full_texts and isinstance(self.summariser, ModelSummariser):
             self.summariser.full_text = self.open_texts.of
@@ -103,123 +98,104 @@ class Build:
             raise BuildError(f"stages {unknown} are not among {', '.join(STAGES)}")
         if "dataset" in stages:
             check_may_write(output, overwrite=overwrite)  # said now, not after days
-        with self.store.alone():
-            for stage in STAGES:
-                if stage in stages and stage == "dataset":
+        for stage in (stage for stage in STAGES if stage in stages):
+            with self.alone(stage):
+                if stage == "dataset":
                     self.dataset(output, overwrite=overwrite)
-                elif stage in stages:
+                else:
                     getattr(self, stage)()
+
+    def alone(self, *stages: str) -> contextlib.AbstractContextManager[None]:
+        """Keep other processes out of stages, and of those that ask the same services."""
+        stages = STAGES if "dataset" in stages else stages  # it reads what all have left
+        return self.store.alone("catalogue" if s in ONE_AFTER_ANOTHER else s for s in stages)
 
     # -- the stages
 
     def names(self) -> None:
         """Resolve the names asked for into sources of the catalogue."""
-        sources.want_names(self.store, [*self.selection.names, *self._selected()])
-        with self._bar(sources.STAGE, "names") as bar:
-            sources.resolve_names(self.csc, self.store, bar)
+        sources.resolve_names(self.csc, self.store, [*self.selection.names, *self._selected()])
 
     def catalogue(self) -> None:
         """Fetch every detection of the sources, in pages."""
-        fetching = Catalogue(
-            self.csc,
-            self.store,
-            self.work,
-            limits=self.selection.limits,
-            page_rows=self.options.page_rows,
-        )
+        fetching = Catalogue(self.csc, self.store, self.work, limits=self.selection.limits)
         fetching.want_sources(sources.matched_names(self.store))
         if self.selection.cone is not None:
             fetching.want_cone(*self.selection.cone)
         if self.selection.everything:
             fetching.want_everything()
-        with self._bar(catalogue.STAGE, "catalogue") as bar:
-            fetching.fetch(bar)
+        fetching.fetch()
 
     def objects(self) -> None:
         """Fetch identifiers, types and references of every source from SIMBAD."""
-        columns = ("name", "ra", "dec", "err_ellipse_r0", "err_ellipse_r1", "err_ellipse_ang")
-        table = usable_detections(self.work).select(columns)
-        simbad.want_sources(self.store, {row["name"]: row for row in table.to_pylist()}.values())
-        with self._bar(simbad.STAGE, "SIMBAD") as bar:
-            simbad.fetch_objects(self.simbad, self.store, bar)
+        table = usable_detections(self.work).select(["name", *simbad.COLUMNS.values()])
+        simbad.fetch_objects(self.simbad, self.store, table.to_pylist())
 
     def papers(self) -> None:
         """Fetch papers and abstracts from ADS."""
         self.want_papers()
-        with self._bar(OBJECTS_STAGE, "ADS objects") as bar:
-            self.ads.fetch_objects(bar)
-        with self._bar(PAPERS_STAGE, "ADS papers") as bar:
-            self.ads.fetch_papers(bar)
+        self.ads.fetch_objects()
+        self.ads.fetch_papers()
 
     def full_texts(self) -> None:
         """Fetch open full texts of the papers behind summaries, where the options ask for them."""
-        if not self.options.full_texts:
-            return
-        self.open_texts.want(
-            paper.id
-            for source in self.literature()
-            for paper in source.behind_summary(self.options.papers_each)
-        )
-        with self._bar(full_texts.STAGE, "full texts") as bar:
-            self.open_texts.fetch(bar)
+        if self.options.full_texts:
+            self.open_texts.want(
+                paper.id
+                for source in self.literature()
+                for paper in source.behind_summary(self.options.papers_each)
+            )
+            self.open_texts.fetch()
 
     def spectra(self) -> None:
         """Fetch files from the archive, for detections whose sources have papers."""
         self.archive.want(self.wanted_detections())
-        with self._bar(SPECTRA_STAGE, "spectra") as bar:
-            self.archive.fetch(bar)
+        self.archive.fetch()
 
     def counts(self) -> None:
         """Bring the spectra into the contract's bins."""
-        files = spectrum_files(self.store, self.work)
-        with self._bar(COUNTS_STAGE, "counts") as bar:
-            make_counts(self.store, self.work, files, bar)
+        table = usable_detections(self.work)
+        names = dict(zip(table["detection"].to_pylist(), table["name"].to_pylist(), strict=True))
+        counts.make_counts(self.store, self.work, names)
 
     def summaries(self) -> None:
         """Write three sections for every source."""
         known = self.literature()
-        if self.options.model_batches and isinstance(self.summariser, ModelSummariser):
-            with tqdm(desc="batches", unit="answer", disable=not self.progress) as bar:
+        if isinstance(self.summariser, ModelSummariser):
+            self.summariser.model.recount()
+            if self.options.model_batches:
                 runner = BatchRunner(self.summariser, self.store, poll=self.services.model_poll)
-                runner.run(lambda: self.to_summarise(known), bar.update)
-        with self._bar(texts.STAGE, "summaries") as bar:
-            write_summaries(
-                self.store,
-                known,
-                self.summariser,
-                papers_each=self.options.papers_each,
-                find=known.of,
-                progress=bar,
-            )
+                runner.run(lambda: self.to_summarise(known))
+        write_summaries(
+            self.store, known, self.summariser, papers_each=self.options.papers_each, find=known.of
+        )
 
     def embeddings(self) -> None:
         """Embed the summaries into the cache of the work folder, where an embedder was named."""
         if self.embedder is None:
             return
         summaries = list(read_summaries(self.store).values())
-        with tqdm(
-            total=len(summaries), desc="embeddings", unit="source", disable=not self.progress
-        ) as bar:
+        with tqdm(total=len(summaries), desc="embeddings", disable=not self.progress) as bar:
             for start in range(0, len(summaries), _EMBEDDED_AT_ONCE):
                 some = summaries[start : start + _EMBEDDED_AT_ONCE]
                 embed_summaries(some, self.embedder)
                 bar.update(len(some))
-        self.store.put(EMBEDDINGS_STAGE, {self.options.embedder: self.embedded})
+        self.store.put(EMBEDDINGS_STAGE, {str(self.options.embedder): self.embedded})
 
     def dataset(self, output: str | Path, *, overwrite: bool = False) -> None:
         """Write the dataset folder."""
-        ended = self.store.ids(COUNTS_STAGE) | self.store.ids(COUNTS_STAGE, "absent")
-        if spectrum_files(self.store, self.work).keys() - ended:
+        ended = self.store.ids(counts.STAGE) | self.store.ids(counts.STAGE, "absent")
+        if self.store.ids(archive.STAGE) - ended:
             raise BuildError("spectra are not yet in bins: run the stage `counts` first")
         embedder = None if self.embedder is None else self.embedder.name
         date = self.begun["date"]
         terms = provenance(self.selection, self.services, date, self.summariser, embedder)
-        info = SpecCLIPDatasetInfo(
-            name=Path(output).resolve().name,
-            builder="csc",
-            builder_version=VERSION,
-            seed=self.options.seed,
-            knobs={
+        info = {
+            "name": Path(output).resolve().name,
+            "builder": "csc",
+            "builder_version": VERSION,
+            "seed": self.options.seed,
+            "knobs": {
                 "release": catalogue.RELEASE,
                 "begun": date,
                 "selection": self.selection.facts(),
@@ -228,10 +204,10 @@ class Build:
                 "survey_limit": self.options.survey_limit,
                 "full_texts": self.options.full_texts,
             },
-            text_model=embedder,
-            description="\n\n".join((DESCRIPTION, self.account(), terms)),
-        )
-        write_finished(self.work, info, self.options.survey_limit, embedder)
+            "text_model": embedder,
+            "description": "\n\n".join((DESCRIPTION, self.account(), terms)),
+        }
+        self.store.put(assemble.STAGE, {"info": info})
         sizes = CSCPapers(self.work).write(output, overwrite=overwrite, progress=self.progress)
         if self.progress:
             print(sizes)
@@ -240,25 +216,29 @@ class Build:
         """Count in sentences where everything ended; see `describe_account`."""
         return describe_account(self.store, self.work)
 
+    def lost(self) -> str:
+        """Name some of the items that did not come, with the reasons; see `list_lost`."""
+        return list_lost(self.store, self.work)
+
     # -- clients, each made when it is first used
 
     @cached_property
     def csc(self) -> TapClient:
         """Client of the Chandra Source Catalog."""
-        service = self._service("Chandra Source Catalog", self.services.csc_per_second)
+        service = self._service("Chandra Source Catalog", "csc")
         return TapClient(self.services.csc_tap, service, self.store)
 
     @cached_property
     def simbad(self) -> TapClient:
         """Client of SIMBAD."""
-        service = self._service("SIMBAD", self.services.simbad_per_second)
+        service = self._service("SIMBAD", "simbad")
         return TapClient(self.services.simbad_tap, service, self.store)
 
     @cached_property
     def archive(self) -> SpectrumArchive:
         """Client of the Chandra archive."""
         return SpectrumArchive(
-            self._service("Chandra archive", self.services.archive_per_second),
+            self._service("Chandra archive", "archive"),
             self.store,
             self.work,
             url=self.services.archive,
@@ -277,7 +257,7 @@ class Build:
     @cached_property
     def open_texts(self) -> FullTexts:
         """Client of arXiv."""
-        service = self._service("arXiv", self.services.arxiv_per_second)
+        service = self._service("arXiv", "arxiv")
         return FullTexts(service, self.store, self.work, self.services.arxiv)
 
     @cached_property
@@ -287,11 +267,12 @@ class Build:
             return None
         from hf_specclip.literature import get_embedder
 
-        cache, url = self.work / EMBEDDINGS_FOLDER, self.options.embedder_url
+        cache, url = self.work / assemble.EMBEDDINGS_FOLDER, self.options.embedder_url
         return get_embedder(self.options.embedder, cache_dir=cache, base_url=url)
 
-    def _service(self, name: str, per_second: float) -> Service:
-        return Service(name, per_second=per_second, patience=self.services.patience)
+    def _service(self, name: str, key: str) -> Service:
+        rate = getattr(self.services, f"{key}_per_second")
+        return Service(name, per_second=rate, patience=self.services.patience)
 
     # -- shared by stages
 
@@ -300,8 +281,12 @@ class Build:
         return Literature(self.store, survey_limit=self.options.survey_limit)
 
     def want_papers(self) -> None:
-        """Want the papers that SIMBAD's answers lead to."""
-        want_papers(self.store, self.ads, search_objects=self.options.search_objects)
+        """Want the papers that SIMBAD's answers lead to, and where asked for a search of each."""
+        known = dict(self.store.got(simbad.STAGE))
+        if self.options.search_objects:
+            self.ads.want_objects({name: result["oid"] for name, result in known.items()})
+        references = (r["bibcode"] for result in known.values() for r in result["references"])
+        self.ads.want_papers(references)
 
     @property
     def embedded(self) -> dict[str, str | None]:
@@ -321,17 +306,14 @@ class Build:
 
         Surveys count as papers here: only the complete build shows which papers are surveys.
         """
-        table = usable_detections(self.work).select(["name", "obsid", "obi", "region_id"])
-        with_papers = set(table["name"].to_pylist())
-        if not self.options.unpaired:
-            with_papers = self.store.ids(OBJECTS_STAGE)
-            known = self.store.got(simbad.STAGE)
-            with_papers |= {name for name, result in known if result["references"]}
-        return sorted(
-            detection_id(row["obsid"], row["obi"], row["region_id"])
-            for row in table.to_pylist()
-            if row["name"] in with_papers
-        )
+        table = usable_detections(self.work)
+        names, ids = table["name"].to_pylist(), table["detection"].to_pylist()
+        if self.options.unpaired:
+            return ids
+        with_papers = self.store.ids(OBJECTS_STAGE)
+        known = self.store.got(simbad.STAGE)
+        with_papers |= {name for name, result in known if result["references"]}
+        return [i for name, i in zip(names, ids, strict=True) if name in with_papers]
 
     def _selected(self) -> list[str]:
         """Query the names of a SIMBAD type or an ADQL query, each once."""
@@ -346,7 +328,7 @@ class Build:
         def select(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
             for item in items:
                 yield {item.id: self._names_of(item.payload)}
-                self.store.forget()
+                self.store.forget(self.simbad.url)
 
         self.store.work(SELECTION_STAGE, select)
         found = self.store.results(SELECTION_STAGE, wanted)
@@ -355,7 +337,7 @@ class Build:
     def _names_of(self, payload: Mapping[str, str]) -> list[str]:
         if "otype" in payload:
             return simbad.names_of_type(self.simbad, payload["otype"])
-        answer = self.csc.query(payload["adql"], "the ADQL given")
+        answer = self.csc.query(payload["adql"], "the ADQL given", remember=False)
         if answer.rows and "name" not in answer.rows[0]:
             raise BuildError("the ADQL's answer has no column `name`: select m.name AS name")
         if answer.overflow:
@@ -366,8 +348,7 @@ class Build:
         return sorted({str(row["name"]) for row in answer.rows})
 
     def _begin(self) -> dict[str, Any]:
-        """Read the settings that the first run wrote into the work folder, and compare them."""
-        path = self.work / BEGUN_FILE
+        """Recall the settings of the first run in the work folder, and compare them."""
         settings = {
             "selection": {**self.selection.facts(), "names": sorted(self.selection.names)},
             "kinds": list(self.options.kinds),
@@ -375,17 +356,8 @@ class Build:
         }
         if self.selection.adql:
             settings["selection"]["adql"] = self.selection.adql
-        if not path.is_file():
-            today = datetime.datetime.now(datetime.UTC).date().isoformat()
-            write_json(path, {**settings, "date": today})
-        try:
-            begun = json.loads(path.read_text(encoding="utf-8"))
-            begun = {key: begun[key] for key in ("selection", "kinds", "date")}
-        except (ValueError, KeyError, TypeError) as error:
-            raise BuildError(
-                f"{path} is damaged ({type(error).__name__}): delete it, and run the same command "
-                "again; nothing else is lost"
-            ) from None
+        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        begun = self.store.recall("build", "settings", lambda: {**settings, "date": today})
         changed = [key for key in ("selection", "kinds") if begun[key] != settings[key]]
         if changed:
             raise BuildError(
@@ -393,12 +365,3 @@ class Build:
                 "another --work folder"
             )
         return begun
-
-    @contextlib.contextmanager
-    def _bar(self, stage: str, title: str) -> Iterator[Callable[[int], object]]:
-        """Show a progress bar over a stage of the store."""
-        states = self.store.counts(stage)
-        total = sum(states.values())
-        done = total - states["wanted"]
-        with tqdm(total=total, initial=done, desc=title, disable=not self.progress) as bar:
-            yield bar.update

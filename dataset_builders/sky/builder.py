@@ -17,8 +17,7 @@ from ..contract import SPLITS
 from ..folder import write_dataset
 from ..info import CONFIGURATIONS, SpecCLIPDatasetInfo
 from ..splits import describe_splits
-from .assemble import PAIRS
-from .finished import read_finished
+from .assemble import PAIRS, Assembly
 from .work.store import FILE
 
 VERSION = "0.2.0"
@@ -51,7 +50,7 @@ class CSCPapers(datasets.ArrowBasedBuilder):
     def __init__(
         self, work: str | Path, config_name: str = PAIRS, *, cache_dir: str | Path | None = None
     ) -> None:
-        self.assembly, self._description = read_finished(work)
+        self.assembly = Assembly(work)
         there = self.assembly.configurations
         if config_name not in there:
             way = "; build with --embedder for it" if config_name in CONFIGURATIONS else ""
@@ -73,7 +72,7 @@ class CSCPapers(datasets.ArrowBasedBuilder):
 
     def description(self) -> SpecCLIPDatasetInfo:
         """Describe the dataset."""
-        return self._description
+        return self.assembly.info
 
     def write(self, output: str | Path, *, overwrite: bool = False, progress: bool = False) -> str:
         """Write every configuration into one folder, as a repository of the Hub holds them.
@@ -88,13 +87,13 @@ class CSCPapers(datasets.ArrowBasedBuilder):
         write_dataset(
             output,
             assembly.streams(PAIRS),
-            self._description,
+            assembly.info,
             more={name: assembly.streams(name) for name in assembly.configurations[1:]},
             overwrite=overwrite,
             progress=progress,
         )
-        rows = assembly.rows
-        return describe_splits(list(rows.groups[rows.paired]), list(rows.splits[rows.paired]))
+        pairs = assembly.rows.filter(assembly.rows["paired"])
+        return describe_splits(pairs["group"].to_pylist(), pairs["split"].to_pylist())
 
     def push_to_hub(
         self, repo_id: str, *, private: bool = False, token: str | None = None
@@ -110,14 +109,14 @@ class CSCPapers(datasets.ArrowBasedBuilder):
             PublishError: when the Hub refuses or cannot be reached.
         """
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".push-") as scratch:
-            folder = Path(scratch) / self._description.name
+            folder = Path(scratch) / self.assembly.info.name
             self.write(folder)
             return publish("dataset", folder, repo_id, private=private, token=token)
 
     def _info(self) -> datasets.DatasetInfo:
         schema = self.assembly.schema(self.config.name)
         return datasets.DatasetInfo(
-            description=self._description.description,
+            description=self.assembly.info.description,
             features=datasets.Features.from_arrow_schema(schema),
         )
 
@@ -129,5 +128,5 @@ class CSCPapers(datasets.ArrowBasedBuilder):
         ]
 
     def _generate_tables(self, split: str) -> Iterator[tuple[int | datasets.builder.Key, pa.Table]]:
-        for number, table in enumerate(self.assembly.stream(self.config.name, split).tables):
+        for number, table in enumerate(self.assembly.streams(self.config.name)[split].tables):
             yield datasets.builder.Key(number, 0), table

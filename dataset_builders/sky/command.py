@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from hf_specclip.cli.arguments import choices_of, comma_separated
 from hf_specclip.hub.publish import publish
 
 from ..splits import SURVEY_LIMIT
@@ -16,7 +18,7 @@ from .literature.chat_model import DEFAULT_MODEL, ChatModel
 from .literature.summaries import ModelSummariser
 from .literature.texts import STAGE as TEXTS_STAGE
 from .literature.texts import ExtractiveSummariser, Summariser
-from .plan.dry_run import FIRST_STAGES, DryRun
+from .plan import FIRST_STAGES, forecast, sample
 from .services.ads import OBJECTS_STAGE, PAPERS_STAGE
 from .services.archive import STAGE as SPECTRA_STAGE
 from .services.catalogue import Limits
@@ -65,6 +67,7 @@ def add_command(commands: Any) -> None:
     add("--overwrite", action="store_true", help="replace a dataset that is already there")
     add(
         "--stages",
+        type=choices_of((*STAGES, "push")),
         help=f"some of {','.join(STAGES)} (default: all), or push, to publish a dataset "
         "that is there",
     )
@@ -96,8 +99,18 @@ def add_command(commands: Any) -> None:
         action="store_true",
         help="give open full texts to the model, beside abstracts",
     )
-    add("--kinds", default=",".join(KINDS), help="files to fetch (default %(default)s)")
-    add("--no-object-search", action="store_true", help="use only SIMBAD's references")
+    add(
+        "--kinds",
+        type=choices_of(tuple(KINDS)),
+        default=",".join(KINDS),
+        help="files to fetch (%(default)s)",
+    )
+    add(
+        "--no-object-search",
+        dest="search_objects",
+        action="store_false",
+        help="use only SIMBAD's references",
+    )
     add("--papers-each", type=int, default=PAPERS_EACH, help="behind a summary (%(default)s)")
     add("--survey-limit", type=int, default=SURVEY_LIMIT, help="see `tables --help`")
     add("--summariser", default="extractive", help="extractive (no key), openai, openai:MODEL")
@@ -113,8 +126,9 @@ def add_command(commands: Any) -> None:
     add("--embedder", help="embed the summaries: offline, openai, openai:MODEL, local:PATH")
     add("--embedder-url", help="of an OpenAI-compatible server for --embedder openai")
     add("--seed", type=int, default=0, help="of the splits (default 0)")
-    for name in ("csc-tap", "archive", "simbad-tap", "ads", "arxiv"):
+    for name in ("csc-tap", "archive", "simbad-tap", "ads"):
         add(f"--{name}", help=argparse.SUPPRESS)  # another address of the service
+    add("--arxiv", type=comma_separated, help=argparse.SUPPRESS)
     # Services of one's own need no politeness.
     add("--per-second", type=float, help=argparse.SUPPRESS)
     add("--model-poll", type=float, help=argparse.SUPPRESS)
@@ -130,6 +144,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         SpecCLIPError: where the build had to stop; all that was fetched is kept.
     """
+    if options.stages == ("push",):
+        return _push(options)
     names = names_of(options.names.read_text(encoding="utf-8")) if options.names else []
     selection = Selection(
         names=tuple(names),
@@ -139,34 +155,15 @@ def run(options: argparse.Namespace) -> int:
         everything=options.everything,
         limits=Limits(options.min_significance, options.min_counts, options.max_theta),
     )
-    if options.stages == "push":
-        return _push(options)
     if not selection.facts():
         raise BuildError("say which sources: --names, --cone, --class, --adql or --everything")
-    addresses: dict[str, Any] = {
-        "csc_tap": options.csc_tap,
-        "archive": options.archive,
-        "simbad_tap": options.simbad_tap,
-        "ads": options.ads,
-        "arxiv": (options.arxiv,) if options.arxiv else None,
-        "model_poll": options.model_poll,
-    }
+    given = {name: value for name, value in vars(options).items() if value is not None}
     if options.per_second:
         paces = ("csc", "archive", "simbad", "ads", "arxiv")
-        addresses |= {f"{name}_per_second": options.per_second for name in paces}
-    services = Services(**{name: value for name, value in addresses.items() if value})
-    settings = Options(
-        kinds=tuple(options.kinds.split(",")),
-        max_disk=options.max_disk,
-        search_objects=not options.no_object_search,
-        papers_each=options.papers_each,
-        survey_limit=options.survey_limit,
-        full_texts=options.full_texts,
-        unpaired=options.unpaired,
-        embedder=options.embedder,
-        embedder_url=options.embedder_url,
-        model_batches=options.model_batches,
-        seed=options.seed,
+        given |= {f"{name}_per_second": options.per_second for name in paces}
+    services, settings = (
+        kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
+        for kind in (Services, Options)
     )
     work = options.work or options.output.with_name(f"{options.output.name}.work")
     summariser = _summariser(options, work)
@@ -175,16 +172,15 @@ def run(options: argparse.Namespace) -> int:
         for stage in (OBJECTS_STAGE, PAPERS_STAGE, SPECTRA_STAGE, FULL_TEXTS_STAGE, TEXTS_STAGE):
             build.store.want_again(stage)
     if options.dry_run:
-        dry = DryRun(build)
         if not selection.everything:
             build.run(FIRST_STAGES, options.output)
-            dry.sample(options.sample_summaries)
-            print(build.account())
-        print(dry.forecast())
+            sample(build, options.sample_summaries)
+            print("\n".join(filter(None, (build.account(), build.lost()))))
+        print(forecast(build))
         return 0
-    stages = options.stages.split(",") if options.stages else list(STAGES)
+    stages = options.stages or STAGES
     build.run(stages, options.output, overwrite=options.overwrite)
-    print(build.account())
+    print("\n".join(filter(None, (build.account(), build.lost()))))
     return _push(options) if options.push and "dataset" in stages else 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from safetensors.numpy import load, save
 from hf_specclip.spectra import SpectrumFileError, read_spectrum
 
 from ..contract import ENERGY_RANGE, N_BINS, list_array
+from .services.archive import FOLDER
+from .services.archive import STAGE as SPECTRA_STAGE
 from .work.store import Absent, Item, Store
 
 STAGE = "counts"
@@ -22,24 +24,20 @@ _SCALARS = ("exposure", "background_scale")
 _ARRAYS = {"counts": np.int32, "background_counts": np.int32, "effective_area": np.float32}
 
 
-def make_counts(
-    store: Store,
-    folder: str | Path,
-    detections: Mapping[str, tuple[str, str]],
-    progress: Callable[[int], object] = lambda n: None,
-) -> None:
-    """Read every spectrum that is not yet in bins and deal its counts over them.
+def make_counts(store: Store, folder: Path, names: Mapping[str, str]) -> None:
+    """Read every fetched spectrum that is not yet in bins and deal its counts over them.
 
     Args:
-        detections: `obsid.obi.region_id` -> name of the source, and the spectrum's file below the
-            folder.
+        names: `obsid.obi.region_id` -> name of the source.
     """
-    store.add(STAGE, {d: {"name": name, "path": path} for d, (name, path) in detections.items()})
+    fetched = ((d, result) for d, result in store.got(SPECTRA_STAGE) if d in names)
+    wanted = {d: {"name": names[d], "path": result["spectrum"]} for d, result in fetched}
+    store.add(STAGE, wanted)
 
     def make(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
-        yield {item.id: _bin(item, Path(folder)) for item in items}
+        yield {item.id: _bin(item, folder / FOLDER) for item in items}
 
-    store.work(STAGE, make, progress, at_once=AT_ONCE)
+    store.work(STAGE, make, at_once=AT_ONCE)
 
 
 def _bin(item: Item, folder: Path) -> bytes | Absent:

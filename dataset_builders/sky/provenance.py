@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
 from collections import Counter
 from pathlib import Path
-from urllib.parse import urlsplit
+
+from hf_specclip.storage import atomic_file
 
 from . import counts
 from .literature import texts
 from .literature.texts import Summariser
 from .services import full_texts, simbad, sources
-from .services.ads import PAPERS_STAGE
+from .services.ads import OBJECTS_STAGE, PAPERS_STAGE
 from .services.archive import STAGE as SPECTRA_STAGE
 from .services.catalogue import read_catalogue
+from .services.polite_session import public_address
 from .settings import Selection, Services
 from .work.store import Store
 
+LOST_FILE = "lost.tsv"
+_ITEMS = (
+    sources.STAGE, simbad.STAGE, OBJECTS_STAGE, PAPERS_STAGE, full_texts.STAGE, SPECTRA_STAGE,
+    counts.STAGE, texts.STAGE,
+)  # fmt: skip
 DESCRIPTION = """\
 Detections of the Chandra Source Catalog 2.1 with their spectra from the Chandra archive, and the
 papers that SIMBAD and NASA's Astrophysics Data System list for their sources. HRC detections are
@@ -54,10 +63,15 @@ def provenance(
     """
     asked = ", ".join(f"{name} {value}" for name, value in selection.facts().items())
     rows = [
-        ("detections", _address(services.csc_tap), f"TAP: {asked}", "CSC 2.1"),
-        ("spectra", _address(services.archive), "files of these detections", "rel2.1"),
-        ("identifiers, references", _address(services.simbad_tap), "by name, else position", "—"),
-        ("papers, abstracts", _address(services.ads), "by bibcode and SIMBAD number", "v1"),
+        ("detections", public_address(services.csc_tap), f"TAP: {asked}", "CSC 2.1"),
+        ("spectra", public_address(services.archive), "files of these detections", "rel2.1"),
+        (
+            "identifiers, references",
+            public_address(services.simbad_tap),
+            "by name, else position",
+            "—",
+        ),
+        ("papers, abstracts", public_address(services.ads), "by bibcode and SIMBAD number", "v1"),
         ("summaries", "—", "papers most about the source", summariser.name),
     ]
     if embedder:
@@ -77,6 +91,7 @@ def describe_account(store: Store, work: Path) -> str:
         for stage in (sources.STAGE, SPECTRA_STAGE, simbad.STAGE, texts.STAGE, PAPERS_STAGE)
     }
     full, unreadable = store.counts(full_texts.STAGE), store.counts(counts.STAGE)["absent"]
+    left = [f"{states['wanted']:,} {stage}" for stage, states in of.items() if states["wanted"]]
     total = {stage: sum(states.values()) for stage, states in of.items()}
     reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(masked.items()))
     names, spectra = of[sources.STAGE], of[SPECTRA_STAGE]
@@ -96,16 +111,23 @@ def describe_account(store: Store, work: Path) -> str:
         f"Of {total[SPECTRA_STAGE]:,} spectra asked for, {spectra['got']:,} came, "
         f"{spectra['absent']:,} are not in the archive and {spectra['failed']:,} failed; "
         f"{unreadable:,} could not be read.",
+        f"Still to come: {', '.join(left)}." if left else "",
     ]
     return " ".join(filter(None, sentences))
 
 
-def _address(url: str) -> str:
-    """Without user, password and query, which may be secrets."""
-    parts = urlsplit(url)
-    return (
-        f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "") + parts.path
-    )
+def list_lost(store: Store, work: Path, shown: int = 3) -> str:
+    """Name some items of each stage that failed or are absent, and list all in a file."""
+    listing, lines = work / LOST_FILE, []
+    with atomic_file(listing) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, delimiter="\t")
+        table.writerow(("stage", "state", "item", "reason"))
+        for stage, state in itertools.product(_ITEMS, ("failed", "absent")):
+            for number, item in enumerate(store.items(stage, (state,))):
+                table.writerow((stage, state, item.id, item.why))
+                if number < shown:
+                    lines.append(f"  {stage}, {state}: {item.id}: {item.why}")
+    return "\n".join([f"Not all came; {listing} lists them, such as", *lines]) if lines else ""
 
 
 def _cell(text: str) -> str:

@@ -13,7 +13,7 @@ from .literature.bibliography import PAPERS_EACH
 from .services import full_texts, simbad
 from .services.ads import ADS
 from .services.archive import CSCCLI
-from .services.catalogue import CSC_TAP, PAGE_ROWS, Limits
+from .services.catalogue import CSC_TAP, Limits
 from .services.polite_session import Patience
 from .services.products import KINDS
 
@@ -94,7 +94,6 @@ class Options:
         embedder_url: of an OpenAI-compatible server for it, or None.
         model_batches: send questions to the model as batches (half the price, within a day).
         seed: of the splits.
-        page_rows: rows in a page of the catalogue.
     """
 
     kinds: tuple[str, ...] = tuple(KINDS)
@@ -110,4 +109,3 @@ class Options:
     embedder_url: str | None = None
     model_batches: bool = False
     seed: int = 0
-    page_rows: int = PAGE_ROWS

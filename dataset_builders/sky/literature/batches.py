@@ -17,9 +17,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from tqdm.auto import tqdm
+
 from ..work.store import Store
 from .bibliography import SourceLiterature
-from .chat_model import FEWEST_BYTES_A_TOKEN, FILTERED, Answer, Messages, ModelError
+from .chat_model import (
+    FEWEST_BYTES_A_TOKEN,
+    FILTERED,
+    FILTERED_ANSWER,
+    Answer,
+    Messages,
+    ModelError,
+)
 from .questions import size_of
 from .ranking import RankedPaper
 from .summaries import ModelSummariser
@@ -66,9 +75,7 @@ class BatchRunner:
         self._max_tokens = self._limit = float("inf")
         self._uploaded: dict[str, str] = {}  # batch -> its file at the server
 
-    def run(
-        self, sources: Callable[[], Pairs], progress: Callable[[int], object] = lambda n: None
-    ) -> None:
+    def run(self, sources: Callable[[], Pairs]) -> None:
         """Ask until no question is open, or those left bring no answer in a batch.
 
         Args:
@@ -78,11 +85,14 @@ class BatchRunner:
             CapReachedError: when not one more question may be asked.
             ModelError: when the server refuses, cannot be reached, or answers nothing at all.
         """
-        answered = 0
+        with tqdm(desc=STAGE, unit="answer", disable=not self.store.progress) as bar:
+            self._run(sources, bar)
+
+    def _run(self, sources: Callable[[], Pairs], bar: Any) -> None:
+        answered, waited = 0, 0.0
         for name, state in list(self.store.got(STAGE)):
             if "ended" not in state:
-                progress(self._finish(name, state, b"")[0])
-        waited = 0.0
+                bar.update(self._finish(name, state, b"")[0])
         while questions := self._open_questions(sources()):
             content = b"".join(line for line, _ in questions.values())
             name = hashlib.sha256(content).hexdigest()[:24]
@@ -91,7 +101,7 @@ class BatchRunner:
             refused = set(self.model.refused)
             with self.model.set_aside(worst, f"batch {name}"):
                 answers, problem = self._finish(name, state, content)
-            progress(answers)
+            bar.update(answers)
             answered += answers
             if answers:
                 waited, self._max_tokens = 0.0, min(2 * self._max_tokens, self._limit)
@@ -236,7 +246,7 @@ class BatchRunner:
                     error = error.get("error", error)
                     problem = problem or json.dumps(error)
                     if response.get("status_code") == 400 and error.get("code") == FILTERED:
-                        found[key] = Answer("", FILTERED, 0, 0, 0, 0.0, 0.0)
+                        found[key] = FILTERED_ANSWER
                     elif response.get("status_code") in (400, 422):
                         self.model.note_refusal(json.dumps(error), body, error.get("param"))
                     continue

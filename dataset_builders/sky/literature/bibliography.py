@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...splits import SURVEY_LIMIT, count_sources_of_papers
-from ..services.ads import OBJECTS_STAGE, PAPERS_STAGE, Ads
+from ..services.ads import OBJECTS_STAGE, PAPERS_STAGE
 from ..services.simbad import STAGE as SIMBAD_STAGE
 from ..work.store import Store
 from .ranking import RankedPaper, rank_papers
@@ -38,23 +38,6 @@ class SourceLiterature:
         """Choose the papers that a summary is made of; none where all are surveys."""
         own = [paper for paper in self.papers if not paper.survey]
         return tuple(own[:limit])
-
-
-def want_papers(store: Store, ads: Ads, *, search_objects: bool = True) -> None:
-    """Want the papers that SIMBAD's answers lead to.
-
-    Args:
-        ads: client that fetches them.
-        search_objects: look for papers about each object, too: a request a source, of 5,000 a day.
-    """
-    numbers: dict[str, int] = {}
-    codes: set[str] = set()
-    for name, known in store.got(SIMBAD_STAGE):
-        codes.update(reference["bibcode"] for reference in known["references"])
-        numbers[name] = known["oid"]
-    if search_objects:
-        ads.want_objects(numbers)
-    ads.want_papers(sorted(codes))
 
 
 class Literature:

@@ -8,14 +8,14 @@ import json
 import os
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from hf_specclip.errors import SpecCLIPError
 
-from ..services.polite_session import scrub
+from ..services.polite_session import public_address, scrub
 from ..work.store import Store
 from .questions import SCHEMA, size_of
 
@@ -49,10 +49,6 @@ class ModelError(SpecCLIPError, RuntimeError):
     """A model that refuses or cannot be reached; the message says what to do and holds no key."""
 
 
-class FilteredError(SpecCLIPError, RuntimeError):
-    """A question that a filter of the server refuses."""
-
-
 class FieldRefused(Exception):
     """A refused optional field of a question, which is asked again without it."""
 
@@ -78,18 +74,7 @@ class Answer:
     paid_output: float
 
 
-@dataclass
-class Spent:
-    """Sums over answers: their number, and tokens and bytes as in `Answer`."""
-
-    answers: float = 0
-    input_tokens: float = 0
-    output_tokens: float = 0
-    input_bytes: float = 0
-    paid_input: float = 0
-    paid_output: float = 0
-
-
+FILTERED_ANSWER = Answer("", FILTERED, 0, 0, 0, 0.0, 0.0)
 _SUMMED = ("input_tokens", "output_tokens", "input_bytes", "paid_input", "paid_output")
 
 
@@ -110,7 +95,7 @@ class ChatModel:
 
     Attributes:
         client: of OpenAI.
-        spent: sums over the answers.
+        spent: sums over the answers: their number (`answers`), tokens and bytes as in `Answer`.
         refused: optional fields that the model does not take.
 
     Raises:
@@ -143,7 +128,7 @@ class ChatModel:
         if max_dollars is not None and self.prices is None:
             raise ValueError(f"the price of {model} is not known: give prices, or no cap")
         self.max_dollars = max_dollars
-        self.spent = Spent(*store.sums(STAGE, *_SUMMED))
+        self.recount()
         self.refused: set[str] = set()
         self._aside = 0.0
         self._lock = threading.Lock()
@@ -160,14 +145,17 @@ class ChatModel:
     def __repr__(self) -> str:
         return f"ChatModel({self.name!r})"
 
+    def recount(self) -> None:
+        """Sum up the answers in the store: another process may have asked since."""
+        sums = self.store.sums(STAGE, *_SUMMED)
+        self.spent = Counter(dict(zip(("answers", *_SUMMED), sums, strict=True)))
+
     @property
     def name(self) -> str:
         """Name of the model, and of the server where it is not OpenAI."""
         if self.base_url.rstrip("/") == DEFAULT_BASE_URL:
             return f"openai:{self.model}"
-        parts = urlsplit(self.base_url)  # user, password and query may be secrets
-        port = f":{parts.port}" if parts.port else ""
-        return f"openai:{self.model}, {parts.scheme}://{parts.hostname}{port}"
+        return f"openai:{self.model}, {public_address(self.base_url)}"
 
     def key(self, messages: Messages) -> str:
         """Return the id of a question's answer in the store."""
@@ -185,10 +173,7 @@ class ChatModel:
         self.store.put(STAGE, {key: asdict(answer) for key, answer in answers.items()})
         with self._lock:
             for answer in answers.values():
-                self.spent.answers += 1
-                for name in _SUMMED:
-                    total = getattr(self.spent, name) + getattr(answer, name)
-                    setattr(self.spent, name, total)
+                self.spent.update({"answers": 1, **{n: getattr(answer, n) for n in _SUMMED}})
 
     def body(self, messages: Messages) -> dict[str, Any]:
         """Build the request for a question, without the fields that the model refuses."""
@@ -248,13 +233,12 @@ class ChatModel:
 
         Raises:
             FieldRefused: the question is to be asked again, without the fields now noted.
-            FilteredError: a filter of the server refuses it.
             CapReachedError: it could exceed the cap.
             ModelError: the server refuses or cannot be reached.
         """
         import openai
 
-        message, filtered, refused, body = "", False, False, self.body(messages)
+        message, refused, body = "", False, self.body(messages)
         with self.set_aside(self.worst(messages), item):
             try:
                 for _ in range(ATTEMPTS):
@@ -264,26 +248,30 @@ class ChatModel:
                     except (ValueError, TypeError, AttributeError, IndexError) as error:
                         message = f"sent an answer in another form than OpenAI's ({error})."
                         continue
-                    # Paid for, it is kept, whether it can be used or not; before its money is
-                    # given back, as another thread could spend it again in between.
-                    self.keep({self.key(messages): answer})
-                    return answer
+                    return self._kept(messages, answer)
             except openai.OpenAIError as error:
                 status = getattr(error, "status_code", None)
+                if status == 400 and getattr(error, "code", None) == FILTERED:
+                    return self._kept(messages, FILTERED_ANSWER)
                 message = f"{self.scrub(str(error))[:400]}. {_way_out(status)}"
-                param, code = getattr(error, "param", None), getattr(error, "code", None)
-                filtered = status == 400 and code == FILTERED
+                param = getattr(error, "param", None)
                 refused = status in (400, 404, 422, 501) and self.note_refusal(
                     str(error), body, param
                 )
             except (ValueError, TypeError, RecursionError) as error:  # no answer of such a server
                 message = f"sent an answer in another form than OpenAI's ({error}). Check base_url"
         # Outside the handlers: the client's error holds the request and with it the key.
-        if filtered:
-            raise FilteredError(f"{self.name}, {item}: the model refused ({FILTERED})")
         if refused:
             raise FieldRefused
         raise ModelError(f"{self.name}, {item}: {self.scrub(message)}")
+
+    def _kept(self, messages: Messages, answer: Answer) -> Answer:
+        """Keep an answer, whether it can be used or not: it is paid for.
+
+        This is done before its money is given back, as another thread could spend it in between.
+        """
+        self.keep({self.key(messages): answer})
+        return answer
 
     # -- money
 
@@ -292,7 +280,7 @@ class ChatModel:
         """Dollars that may still be spent; None without a cap."""
         if self.max_dollars is None:
             return None
-        paid = self.dollars(self.spent.paid_input, self.spent.paid_output) or 0.0
+        paid = self.dollars(self.spent["paid_input"], self.spent["paid_output"]) or 0.0
         return self.max_dollars - paid - self._aside
 
     @contextlib.contextmanager
@@ -315,7 +303,7 @@ class ChatModel:
 
     def cap_reached(self, item: str) -> CapReachedError:
         """Format the error of a question that may not be asked."""
-        paid = self.dollars(self.spent.paid_input, self.spent.paid_output) or 0.0
+        paid = self.dollars(self.spent["paid_input"], self.spent["paid_output"]) or 0.0
         return CapReachedError(
             f"{self.name}, {item}: ${paid:.4f} are spent, and the next question could go over the "
             f"cap of ${self.max_dollars or 0:.2f}; every answer is kept: run again with a higher "

@@ -22,7 +22,6 @@ from .chat_model import (
     FILTERED,
     ChatModel,
     FieldRefused,
-    FilteredError,
     Messages,
 )
 from .questions import (
@@ -145,9 +144,11 @@ class ModelSummariser:
         """
         spent, model = self.model.spent, self.model
         per_byte = (
-            spent.input_tokens / spent.input_bytes if spent.input_bytes else 1 / BYTES_A_TOKEN
+            spent["input_tokens"] / spent["input_bytes"]
+            if spent["input_bytes"]
+            else 1 / BYTES_A_TOKEN
         )
-        out = spent.output_tokens / spent.answers if spent.answers else USUAL_OUTPUT_TOKENS
+        out = spent["output_tokens"] / spent["answers"] if spent["answers"] else USUAL_OUTPUT_TOKENS
         questions, size = 0, 0
         for source, papers in sources:
             portions = list(portions_of(self._documents(papers), MAX_BYTES))
@@ -233,10 +234,7 @@ class ModelSummariser:
             answer = self.model.answer(messages)
             if answer is None and not may_send:
                 raise _Unanswered(messages)
-            try:
-                answer = answer or self.model.send(messages, source.name)
-            except FilteredError as error:
-                raise SummaryError(f"{who}: {error}") from None
+            answer = answer or self.model.send(messages, source.name)
             if answer.end.startswith(("refusal", FILTERED)):
                 raise SummaryError(f"{who}: the model refused ({answer.end})")
             found = parse_answer(answer.content)

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from hf_specclip.literature import SECTIONS, extractive_summary
 
 from ..work.store import Absent, Failed, Item, Store
 from .bibliography import SourceLiterature
 from .ranking import RankedPaper
-from .summaries import SummaryError
+from .summaries import ModelSummariser, SummaryError
 
 STAGE = "summaries"
-
-
-class Summariser(Protocol):
-    """Writer of the three sections; with an attribute `workers`, in so many threads."""
-
-    @property
-    def name(self) -> str:
-        """Name of the summariser and of all that changes its texts, for the card and the store."""
-
-    def summarise(
-        self, source: SourceLiterature, papers: Sequence[RankedPaper]
-    ) -> Mapping[str, str | None]:
-        """Write the sections of a source; all None where its papers say nothing."""
 
 
 class ExtractiveSummariser:
@@ -46,6 +33,9 @@ class ExtractiveSummariser:
         )
 
 
+Summariser = ExtractiveSummariser | ModelSummariser
+
+
 def write_summaries(
     store: Store,
     sources: Iterable[SourceLiterature],
@@ -53,7 +43,6 @@ def write_summaries(
     *,
     papers_each: int,
     find: Callable[[str], SourceLiterature | None] | None = None,
-    progress: Callable[[int], object] = lambda n: None,
 ) -> None:
     """Summarise every source that has papers of its own; those done before are kept.
 
@@ -80,7 +69,7 @@ def write_summaries(
         except SummaryError as error:
             yield {item.id: Failed(error, service=False)}
 
-    store.work(STAGE, write, progress, workers=max(1, getattr(summariser, "workers", 1)))
+    store.work(STAGE, write, workers=max(1, getattr(summariser, "workers", 1)))
 
 
 def payload_of(papers: Iterable[RankedPaper], summariser: Summariser) -> dict[str, Any]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..work.store import Absent, Failed, Item, Store
 from .plain_text import plain_text
-from .polite_session import Patience, RefusedError, Service, ServiceError, StopError
+from .polite_session import Patience, Service, ServiceError, outcome
 
 ADS = "https://api.adsabs.harvard.edu/v1"
 PER_SECOND = 3.0
@@ -82,7 +82,7 @@ class Ads:
         """Want title and abstract of papers; return how many are new."""
         return self.store.add(PAPERS_STAGE, {code: {} for code in bibcodes})
 
-    def fetch_objects(self, progress: Callable[[int], object] = lambda n: None) -> None:
+    def fetch_objects(self) -> None:
         """Look for papers about every wanted source; their bibcodes are the source's result.
 
         What ADS says of each paper is kept with the papers.
@@ -92,52 +92,45 @@ class Ads:
                 is used up; what was found is kept.
         """
 
-        def fetch(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
-            [item] = items
+        def find(item: Item) -> Any:
             query = f"simbid:{int(item.payload['simbid'])} database:astronomy"
-            try:
-                papers = {paper["bibcode"]: paper for paper, _ in self._search(query, item.id)}
-            except StopError:
-                raise
-            except ServiceError as error:
-                yield {item.id: Failed(error, service=not isinstance(error, RefusedError))}
-                return
+            papers = {paper["bibcode"]: paper for paper, _ in self._search(query, item.id)}
             self.store.put(PAPERS_STAGE, papers)
-            yield {item.id: sorted(papers) or Absent("ADS has no paper about it")}
-            self.store.forget()
+            return sorted(papers) or Absent("ADS has no paper about it")
 
-        self.store.work(OBJECTS_STAGE, fetch, progress)
+        def fetch(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
+            yield {item.id: outcome(partial(find, item)) for item in items}
+            self.store.forget(self.url)
 
-    def fetch_papers(
-        self, progress: Callable[[int], object] = lambda n: None, *, most: int | None = None
-    ) -> None:
+        self.store.work(OBJECTS_STAGE, fetch)
+
+    def fetch_papers(self, most: int | None = None) -> None:
         """Get what ADS says of every wanted paper, or of `most`; raises as `fetch_objects`."""
 
         def fetch(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
             yield from self._papers([item.id for item in items])
-            self.store.forget()
+            self.store.forget(self.url)
 
-        self.store.work(PAPERS_STAGE, fetch, progress, at_once=PAPERS_AT_ONCE, most=most)
+        self.store.work(PAPERS_STAGE, fetch, at_once=PAPERS_AT_ONCE, most=most)
 
     def _papers(self, codes: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Look up papers, in halves where the question fails: one code may spoil it."""
         quoted = " OR ".join('"' + code.replace('"', "").replace("\\", "") + '"' for code in codes)
-        found: dict[str, Any] = {code: Absent("ADS has no such bibcode") for code in codes}
-        try:
-            about = f"{len(codes)} papers from {codes[0]}"
-            for paper, identifiers in self._search(f"identifier:({quoted})", about):
+        about = f"{len(codes)} papers from {codes[0]}"
+        answer = outcome(lambda: list(self._search(f"identifier:({quoted})", about)))
+        half = len(codes) // 2
+        if isinstance(answer, Failed) and half:
+            yield from self._papers(codes[:half])
+            yield from self._papers(codes[half:])
+        elif isinstance(answer, Failed):
+            yield {codes[0]: answer}
+        else:
+            found: dict[str, Any] = {code: Absent("ADS has no such bibcode") for code in codes}
+            for paper, identifiers in answer:
                 # A preprint's code finds the journal's paper: it is kept under the code asked for.
                 for code in found.keys() & {paper["bibcode"], *identifiers}:
                     found[code] = paper
-        except StopError:
-            raise
-        except ServiceError as error:
-            if half := len(codes) // 2:
-                yield from self._papers(codes[:half])
-                yield from self._papers(codes[half:])
-                return
-            found[codes[0]] = Failed(error, service=not isinstance(error, RefusedError))
-        yield found
+            yield found
 
     def _search(self, query: str, item: str) -> Iterator[tuple[dict[str, Any], list[str]]]:
         """Yield the papers that match, at most `MAX_PAPERS`, with their identifiers."""
@@ -150,7 +143,7 @@ class Ads:
                 "start": start,
                 "sort": "date desc,bibcode asc",
             }
-            answer = self.store.recall([self.url, params], partial(self._ask, item, params))
+            answer = self.store.recall(self.url, params, partial(self._ask, item, params))
             total, docs = answer["response"]["numFound"], answer["response"]["docs"]
             yield from (_paper(entry) for entry in docs if entry.get("bibcode"))
             if not docs:

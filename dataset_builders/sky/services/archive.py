@@ -12,7 +12,8 @@ import io
 import shutil
 import tarfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from requests import Response
 from hf_specclip.storage import DiskError
 
 from ..work.store import Absent, Failed, Item, Store
-from .polite_session import AbsentError, Service, ServiceError, StopError
+from .polite_session import AbsentError, Service, outcome
 from .products import (
     KINDS,
     MAX_BYTES,
@@ -102,9 +103,7 @@ class SpectrumArchive:
         usual = float(sum(USUAL_BYTES[kind] for kind in self.kinds))
         return self._stored[1] / self._stored[0] if self._stored[0] else usual
 
-    def fetch(
-        self, progress: Callable[[int], object] = lambda n: None, *, most: int | None = None
-    ) -> dict[str, int]:
+    def fetch(self, most: int | None = None) -> dict[str, int]:
         """Fetch every wanted detection, or `most` in whole batches.
 
         Returns:
@@ -116,9 +115,7 @@ class SpectrumArchive:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.forecast()
-        self.store.work(
-            STAGE, self._fetch, progress, at_once=self.batch, workers=self.workers, most=most
-        )
+        self.store.work(STAGE, self._fetch, at_once=self.batch, workers=self.workers, most=most)
         return self.store.counts(STAGE)
 
     # -- a batch
@@ -135,27 +132,21 @@ class SpectrumArchive:
             if wanted:
                 self._retrieve(wanted)
             for name in wanted:
-                try:
-                    yield {name: self._complete(name)}
-                except StopError:
-                    raise
-                except ServiceError as error:
-                    yield {name: Failed(error)}
+                yield {name: outcome(partial(self._complete, name))}
 
     def _retrieve(self, detections: Sequence[str]) -> None:
         """Ask for all files of some detections at once, and store what is sound."""
         packages = ",".join(f"{name}/{kind}/b" for name in detections for kind in self.kinds)
-        try:
-            answer = self.service.request(
+        answer = outcome(
+            lambda: self.service.request(
                 "GET",
                 f"{self.url}/retrieve",
                 item=f"{len(detections)} detections from {detections[0]}",
                 params={"version": VERSION, "packageset": packages},
                 check=_tar_fault,
             )
-        except StopError:
-            raise
-        except ServiceError:
+        )
+        if isinstance(answer, Failed):
             return  # one by one, then: a single detection may spoil the batch
         with _open_tar(answer.content) as archive:
             members: dict[Product, tarfile.TarInfo] = {}
@@ -252,12 +243,6 @@ class SpectrumArchive:
         finally:
             with self._lock:
                 self._coming -= n
-
-
-def spectrum_paths(store: Store, folder: str | Path) -> dict[str, Path]:
-    """Map each fetched detection `obsid.obi.region_id` to the file of its spectrum."""
-    root = Path(folder) / FOLDER
-    return {name: root / result["spectrum"] for name, result in store.got(STAGE)}
 
 
 def _open_tar(content: bytes) -> tarfile.TarFile:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hf_specclip.errors import SpecCLIPError
@@ -53,43 +54,22 @@ class CatalogueError(SpecCLIPError, RuntimeError):
     """A catalogue that is not as expected; the message names table, column and way out."""
 
 
-@dataclass(frozen=True)
-class CatalogueColumn:
-    """A column of the catalogue to fetch.
-
-    Attributes:
-        table: `m` (master_source) or `o` (observation_source).
-        name: in the catalogue and in the rows.
-        type: of its values in the rows.
-        required: whether a row without it is refused.
-    """
-
-    table: str
-    name: str
-    type: pa.DataType
-    required: bool = False
-
-
-def _columns() -> tuple[CatalogueColumn, ...]:
+def _columns() -> dict[str, tuple[str, pa.DataType]]:
+    """List the columns to fetch, with their table (`m`, `o`) and the type of their values."""
     whole, real, text = pa.int32(), pa.float64(), pa.string()
-    required = (
-        ("m", "name", text), ("o", "obsid", whole), ("o", "obi", whole), ("o", "region_id", whole),
-        ("m", "ra", real), ("m", "dec", real), ("o", "instrument", text),
-    )  # fmt: skip
-    columns = [CatalogueColumn(*column, required=True) for column in required]
-    columns.append(CatalogueColumn("o", "detector", text))
-    for table, names in (
-        ("m", "err_ellipse_r0 err_ellipse_r1 err_ellipse_ang"),
-        ("o", "theta livetime gti_mjd_obs src_cnts_aper_b"),
-    ):
-        columns += [CatalogueColumn(table, name, real) for name in names.split()]
-    columns += [CatalogueColumn(table, name, pa.bool_()) for table, name in FLAGS.values()]
+    columns: dict[str, tuple[str, pa.DataType]] = {"name": ("m", text)}
+    columns |= dict.fromkeys(("obsid", "obi", "region_id"), ("o", whole))
+    columns |= dict.fromkeys(("instrument", "detector"), ("o", text))
+    ellipse = ("ra", "dec", "err_ellipse_r0", "err_ellipse_r1", "err_ellipse_ang")
+    columns |= dict.fromkeys(ellipse, ("m", real))
+    columns |= dict.fromkeys(("theta", "livetime", "gti_mjd_obs", "src_cnts_aper_b"), ("o", real))
+    columns |= {name: (table, pa.bool_()) for table, name in FLAGS.values()}
     for name in variable_units():
         # Variability between observations is a property of the source.
         table = "m" if name.startswith("var_inter_") else "o"
         ends = ("", "_lolim", "_hilim") if name in LIMITED_VARIABLES else ("",)
-        columns += [CatalogueColumn(table, f"{name}{end}", real) for end in ends]
-    return tuple(columns)
+        columns |= {f"{name}{end}": (table, real) for end in ends}
+    return columns
 
 
 # Reasons against a spectrum: table and column that state them.
@@ -99,12 +79,13 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "on a readout streak": ("o", "streak_src_flag"),
 }
 COLUMNS = _columns()
+_REQUIRED = frozenset(("name", "obsid", "obi", "region_id", "ra", "dec", "instrument"))
 _SELECT = ", ".join(
-    [*(f"{c.table}.{c.name} AS {c.name}" for c in COLUMNS), "a.match_type AS match_type"]
+    [*(f"{table}.{n} AS {n}" for n, (table, _) in COLUMNS.items()), "a.match_type AS match_type"]
 )
 KEY = ("obsid", "obi", "region_id", "name")
 # `masked` says why a detection is left out, null where it is not.
-SCHEMA = pa.schema([(c.name, c.type) for c in COLUMNS] + [("masked", pa.string())])
+SCHEMA = pa.schema([(n, kind) for n, (_, kind) in COLUMNS.items()] + [("masked", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -189,13 +170,13 @@ class Catalogue:
         slices = {f"ra-{w:03d}.0000": {"ra": [w, w + width]} for w in range(0, 360, width)}
         return self.store.add(STAGE, slices)
 
-    def fetch(self, progress: Callable[[int], object] = lambda n: None) -> None:
+    def fetch(self) -> None:
         """Fetch every wanted page; those of earlier runs are not asked for again.
 
         Raises:
             ServiceError: when the service fails for good; the page stays wanted.
         """
-        self.store.work(STAGE, self._fetch, progress)
+        self.store.work(STAGE, self._fetch)
 
     def _fetch(self, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
         [page] = items
@@ -245,6 +226,14 @@ def read_catalogue(folder: str | Path) -> pa.Table:
     return table.take(pa.array(first, pa.int64()))
 
 
+def usable_detections(folder: str | Path) -> pa.Table:
+    """Read the detections that are not masked, with their ids (`detection`) as a further column."""
+    table = read_catalogue(folder)
+    table = table.filter(table["masked"].is_null())
+    parts = [table[name].cast(pa.string()) for name in ("obsid", "obi", "region_id")]
+    return table.append_column("detection", pc.binary_join_element_wise(*parts, "."))
+
+
 def _condition(payload: Mapping[str, Any]) -> tuple[str, Callable[[Row], bool]]:
     """Return the ADQL of a part, and the test that its rows must pass."""
     if "names" in payload:
@@ -264,20 +253,17 @@ def _condition(payload: Mapping[str, Any]) -> tuple[str, Callable[[Row], bool]]:
 def _checked(row: Row, service: str) -> Row:
     """Convert a row to the types of `SCHEMA`; None where nothing was measured."""
     found: Row = {}
-    for column in COLUMNS:
-        value = row.get(column.name)
+    for name, (_, kind) in COLUMNS.items():
+        value = row.get(name)
         try:
-            found[column.name] = _typed(value, column.type)
-        except (TypeError, ValueError):
+            found[name] = _typed(value, kind)
+            if name in _REQUIRED and found[name] is None:
+                raise ValueError
+        except (TypeError, ValueError, LookupError):
             raise CatalogueError(
-                f"{service}: {column.name} of {row.get('name')} is {value!r}, not {column.type}; "
-                "report it with this message"
+                f"{service}: {name} of {row.get('name') or 'a detection'} is {value!r}, not "
+                f"{kind}; report it with this message"
             ) from None
-        if column.required and found[column.name] is None:
-            raise CatalogueError(
-                f"{service}: {column.name} of {row.get('name') or 'a detection'} is missing; "
-                "report it with this message"
-            )
     # Services pad texts with blanks, and may compare them so; what came back must still be right.
     if str(row.get("match_type", "u")).strip() != "u" or found["instrument"] != "ACIS":
         raise ServiceError(
@@ -293,11 +279,7 @@ def _typed(value: Any, kind: pa.DataType) -> Any:
     if value is None or value == "":
         return None
     if pa.types.is_boolean(kind):
-        if isinstance(value, str):
-            if value.lower() not in _TRUTHS:
-                raise ValueError(value)
-            return _TRUTHS[value.lower()]
-        return bool(value)
+        return _TRUTHS[str(value).lower()]
     if pa.types.is_integer(kind):
         if int(value) != value:
             raise ValueError(value)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from requests import Response
 
 from hf_specclip.storage import write_bytes
 
-from ..work.store import Absent, Failed, Item, Store
+from ..work.store import Absent, Item, Store
 from .ads import PAPERS_STAGE
 from .polite_session import (
     AbsentError,
@@ -28,6 +29,7 @@ from .polite_session import (
     Service,
     ServiceError,
     StopError,
+    outcome,
 )
 
 # The second has what the first lacks, older papers above all.
@@ -78,7 +80,7 @@ class FullTexts:
         number = {paper["bibcode"]: paper.get("arxiv") for paper in known}
         return self.store.add(STAGE, {code: {"arxiv": number.get(code)} for code in bibcodes})
 
-    def fetch(self, progress: Callable[[int], object] = lambda n: None) -> None:
+    def fetch(self) -> None:
         """Fetch every wanted text.
 
         Raises:
@@ -88,14 +90,9 @@ class FullTexts:
 
         def fetch(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
             for item in items:
-                try:
-                    yield {item.id: self._fetch(item)}
-                except ExhaustedError:
-                    raise
-                except ServiceError as error:
-                    yield {item.id: Failed(error, service=not isinstance(error, RefusedError))}
+                yield {item.id: outcome(partial(self._fetch, item), stop=ExhaustedError)}
 
-        self.store.work(STAGE, fetch, progress)
+        self.store.work(STAGE, fetch)
 
     def of(self, bibcode: str) -> str | None:
         """Read the text of a paper; None where there is none."""
@@ -230,6 +227,7 @@ class _Reader(HTMLParser):
             self._pieces.append(data.replace("\n", " "))
 
 
+@lru_cache(maxsize=1)
 def read_page(html: str) -> _Reader:
     """Read a page: formulae become what their source says; references and marks are left out."""
     reader = _Reader()

@@ -28,6 +28,8 @@ from tenacity.wait import wait_random_exponential
 
 from hf_specclip.errors import SpecCLIPError
 
+from ..work.store import Failed
+
 logger = logging.getLogger(__name__)
 
 # Failures that pass: 499 is ADS's "server too busy"; gateways have many above 504.
@@ -394,11 +396,24 @@ class Service(requests.Session):
         ways = {
             "IncompleteRead": "the answer broke off",
             "refused": "the connection was refused",
-            "resolve": "its name is not known: there is no network",
-            "Name or service": "its name is not known: there is no network",
+            "resolve|Name or service": "its name is not known: there is no network",
+            "": f"the connection broke ({type(error).__name__})",
         }
-        said = (way for word, way in ways.items() if word in text)
-        return next(said, f"the connection broke ({type(error).__name__})")
+        return next(way for words, way in ways.items() if re.search(words, text))
+
+
+def outcome(make: Callable[[], Any], *, stop: type = StopError) -> Any:
+    """Make an item's outcome, which is `Failed` where its service or the item is at fault.
+
+    Raises:
+        StopError: (or `stop`) the service would do no better for the other items.
+    """
+    try:
+        return make()
+    except stop:
+        raise
+    except ServiceError as error:
+        return Failed(error, service=not isinstance(error, RefusedError))
 
 
 def scrub(text: str, *secrets: str) -> str:
@@ -406,6 +421,13 @@ def scrub(text: str, *secrets: str) -> str:
     for secret in filter(None, secrets):
         text = text.replace(secret, "***")
     return _SECRETS.sub("***", text)
+
+
+def public_address(url: str) -> str:
+    """Return an address without user, password and query, which may be secrets."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
 
 
 def names_state(text: str) -> bool:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from hf_specclip.search.filter import separation as sky_separation
 
@@ -117,6 +119,23 @@ def offsets(origin: Position | Ellipse, position: Position) -> tuple[float, floa
 def separation(one: Position | Ellipse, other: Position | Ellipse) -> float:
     """Compute the angle between two positions, degrees."""
     return sky_separation(one.ra, one.dec, other.ra, other.dec)
+
+
+def deepest(candidates: Iterable[tuple[Ellipse, Position, Any]]) -> tuple[Any, float] | None:
+    """Choose the candidate whose ellipse holds its position most deeply; None where none does.
+
+    Args:
+        candidates: ellipse, position and a key, which decides between equals.
+
+    Returns:
+        The key, and the distance of position and ellipse, arcsec.
+    """
+    inside = [
+        (depth, key, round(separation(ellipse, place) / ARCSEC, 3))
+        for ellipse, place, key in candidates
+        if (depth := ellipse.distance(place)) <= 1.0
+    ]
+    return min(inside)[1:] if inside else None
 
 
 def box_condition(ra: float, dec: float, radius: float, ra_name: str, dec_name: str) -> str:

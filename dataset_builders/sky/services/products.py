@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hf_specclip.spectra.ogip.checksums import wrong_checksums
 from hf_specclip.spectra.ogip.errors import SpectrumFileError
-from hf_specclip.spectra.ogip.fits_table import FitsFile, Table
+from hf_specclip.spectra.ogip.fits_table import FitsFile
 from hf_specclip.storage import write_bytes
 
 # What the archive calls them, and how their files end. The spectrum holds its background.
@@ -24,6 +24,15 @@ KINDS = {"spectrum": "pha3", "arf": "arf3", "rmf": "rmf3"}
 # The mean of real files, which a forecast begins with.
 USUAL_BYTES = {"spectrum": 21_000, "arf": 19_000, "rmf": 1_063_000}
 MAX_BYTES = 64 << 20
+# Tables of each kind: the names that they go by, and the columns that are needed.
+_TABLES: dict[str, tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = {
+    "spectrum": ((("SPECTRUM",), ("CHANNEL", "COUNTS")),),
+    "arf": ((("SPECRESP",), ("ENERG_LO", "ENERG_HI", "SPECRESP")),),
+    "rmf": (
+        (("MATRIX", "RSP_MATRIX", "SPECRESP MATRIX"), ("ENERG_LO", "MATRIX")),
+        (("EBOUNDS",), ("E_MIN", "E_MAX")),
+    ),
+}
 _NAME = re.compile(
     r"acisf(?P<obsid>\d{5,6})_(?P<obi>\d{3})N(?P<version>\d{3})(?:_e(?P<part>\d{1,2}))?"
     r"_r(?P<region>\d{4,5})_(?P<kind>pha3|arf3|rmf3)\.fits(?:\.gz)?"
@@ -141,38 +150,22 @@ def gunzip(content: bytes, limit: int) -> bytes:
 
 def unsound(path: Path, product: Product) -> str | None:
     """Name the fault of a file's compression, FITS structure or OGIP tables; None without one."""
+    obsids = []
     try:
         file = FitsFile(path)
-        tables = {table.name: table for table in file.tables}
-        if product.kind == "spectrum":
-            found = [t for t in file.tables if t.name == "SPECTRUM"]
-            needed: list[tuple[str, tuple[str, ...]]] = [("SPECTRUM", ("CHANNEL", "COUNTS"))]
-        elif product.kind == "arf":
-            found = [t for t in file.tables if t.name == "SPECRESP"]
-            needed = [("SPECRESP", ("ENERG_LO", "ENERG_HI", "SPECRESP"))]
-        else:
-            matrix = next(
-                (n for n in ("MATRIX", "RSP_MATRIX", "SPECRESP MATRIX") if n in tables), "MATRIX"
-            )
-            found = [t for t in file.tables if t.name in (matrix, "EBOUNDS")]
-            needed = [(matrix, ("ENERG_LO", "MATRIX")), ("EBOUNDS", ("E_MIN", "E_MAX"))]
-        for name, columns in needed:
-            problem = _table_problem(tables.get(name), name, columns)
-            if problem:
-                return problem
-        obsid = found[0].header.text("OBS_ID")
+        for names, columns in _TABLES[product.kind]:
+            table = next((table for table in file.tables if table.name in names), None)
+            if table is None:
+                return f"holds no {names[0]} table"
+            if missing := [column for column in columns if column not in table]:
+                return f"its {table.name} table has no {', '.join(missing)}"
+            if not table.n_rows:
+                return f"its {table.name} table is empty"
+            obsids.append(table.header.text("OBS_ID"))
     except SpectrumFileError as error:
         return error.problem
+    obsid = obsids[0]
     expected = product.detection.split(".")[0]
     if obsid is not None and obsid.isdigit() and int(obsid) != int(expected):
         return f"is of observation {obsid}, not {expected}"
     return next((f"is damaged: {fault}" for fault in wrong_checksums(file)), None)
-
-
-def _table_problem(table: Table | None, name: str, columns: tuple[str, ...]) -> str | None:
-    if table is None:
-        return f"holds no {name} table"
-    missing = [column for column in columns if column not in table]
-    if missing:
-        return f"its {name} table has no {', '.join(missing)}"
-    return None if table.n_rows else f"its {name} table is empty"

@@ -6,11 +6,11 @@ than five to ten queries a second.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..work.store import Absent, Item, Store
-from .positions import ARCSEC, Ellipse, Position, separation
+from .positions import ARCSEC, Ellipse, Position, deepest
 from .tap import Row, TapClient, quoted
 
 SIMBAD_TAP = "https://simbad.cds.unistra.fr/simbad/sim-tap"
@@ -26,26 +26,23 @@ HOST_TYPES = {
     "AGN", "SyG", "Sy1", "Sy2", "LIN", "rG", "QSO", "Bla", "BLL",
     "ClG", "GrG", "CGG", "PCG", "SCG", "Cl*", "GlC", "OpC", "As*", "SFR", "HII", "SNR", "MoC",
 }  # fmt: skip
+COLUMNS = {
+    "ra": "ra", "dec": "dec", "r0": "err_ellipse_r0", "r1": "err_ellipse_r1",
+    "angle": "err_ellipse_ang",
+}  # fmt: skip
 _OBJECT = "b.oid AS oid, b.main_id AS main_id, b.otype AS otype, b.ra AS ra, b.dec AS dec"
 _NOBODY = "SIMBAD has no object of that name or inside the error ellipse"
 
 
-def want_sources(store: Store, sources: Iterable[Mapping[str, Any]]) -> int:
-    """Want sources looked up: rows with `name`, `ra`, `dec` and the catalogue's error ellipse."""
-    keys = {"ra": "ra", "dec": "dec", "r0": "err_ellipse_r0", "r1": "err_ellipse_r1"}
-    keys["angle"] = "err_ellipse_ang"
-    rows = {row["name"]: {key: row.get(name) for key, name in keys.items()} for row in sources}
-    return store.add(STAGE, rows)
-
-
-def fetch_objects(
-    client: TapClient, store: Store, progress: Callable[[int], object] = lambda n: None
-) -> None:
-    """Find the object behind every wanted source, by its name, else by its position.
+def fetch_objects(client: TapClient, store: Store, sources: Iterable[Mapping[str, Any]]) -> None:
+    """Find the object behind every source, by its name, else by its position.
 
     The result of a source holds `oid`, `main_id`, `otype`, `how` it was found, `aliases`, `host`
     (or None) and `references`: `bibcode`, `year`, `title`, `frequency` (how often the paper
     mentions the object) and `objects` (how many it mentions), None where SIMBAD does not say.
+
+    Args:
+        sources: rows with `name` and the catalogue's position and error ellipse (`COLUMNS`).
 
     Raises:
         ServiceError: when the service fails for good; the sources at hand stay wanted.
@@ -57,9 +54,11 @@ def fetch_objects(
         outcomes: dict[str, Any] = {item.id: Absent(_NOBODY) for item in items}
         outcomes |= {name: {**row, **details[row["oid"]]} for name, row in found.items()}
         yield outcomes
-        store.forget()
+        store.forget(client.url)
 
-    store.work(STAGE, fetch, progress, at_once=AT_ONCE)
+    wanted = {row["name"]: {key: row.get(of) for key, of in COLUMNS.items()} for row in sources}
+    store.add(STAGE, wanted)
+    store.work(STAGE, fetch, at_once=AT_ONCE)
 
 
 def names_of_type(client: TapClient, otype: str, page: int = 5000) -> list[str]:
@@ -116,14 +115,16 @@ def _identify(client: TapClient, items: Sequence[Item]) -> dict[str, Row]:
         table,
         f"positions of {about}",
     )
-    deepest: dict[int, tuple[float, int, Row]] = {}
-    for row in answer:
-        ellipse, place = ellipses[row["num"]], Position(row["ra"], row["dec"])
-        depth = ellipse.distance(place)
-        if depth <= 1.0:
-            fresh = (depth, row["oid"], _object(row, "position", separation(ellipse, place)))
-            deepest[row["num"]] = min(deepest.get(row["num"], fresh), fresh, key=lambda t: t[:2])
-    return found | {names[number]: row for number, (_, _, row) in deepest.items()}
+    rows = {(row["num"], row["oid"]): row for row in answer}
+    for n in left:
+        near = (
+            (ellipses[n], Position(row["ra"], row["dec"]), oid)
+            for (number, oid), row in rows.items()
+            if number == n
+        )
+        if (best := deepest(near)) is not None:
+            found[names[n]] = _object(rows[n, best[0]], "position", best[1])
+    return found
 
 
 def _ellipse(payload: Mapping[str, Any]) -> Ellipse:
@@ -132,13 +133,13 @@ def _ellipse(payload: Mapping[str, Any]) -> Ellipse:
     return Ellipse(payload["ra"], payload["dec"], major, minor, payload["angle"] or 0.0)
 
 
-def _object(row: Row, how: str, degrees: float | None) -> Row:
+def _object(row: Row, how: str, arcsec: float | None) -> Row:
     return {
         "oid": row["oid"],
         "main_id": _name(row["main_id"]),
         "otype": row["otype"],
         "how": how,
-        "arcsec": None if degrees is None else round(degrees / ARCSEC, 3),
+        "arcsec": arcsec,
     }
 
 

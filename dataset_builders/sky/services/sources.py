@@ -5,7 +5,7 @@ Each name ends as a source, with the way in which it was found, or as absent, wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..work.store import Absent, Item, Store
@@ -14,8 +14,8 @@ from .positions import (
     Ellipse,
     Position,
     box_condition,
+    deepest,
     normalise_name,
-    separation,
     stated_position,
 )
 from .tap import Row, TapClient, quoted_list
@@ -42,15 +42,8 @@ def names_of(text: str) -> list[str]:
     return [line for line in lines if line]
 
 
-def want_names(store: Store, names: Iterable[str]) -> int:
-    """Want names in any spelling, or positions in degrees, resolved; return how many are new."""
-    return store.add(STAGE, {name.strip(): {} for name in names if name.strip()})
-
-
-def resolve_names(
-    client: TapClient, store: Store, progress: Callable[[int], object] = lambda n: None
-) -> None:
-    """Find the source behind every wanted name.
+def resolve_names(client: TapClient, store: Store, names: Iterable[str]) -> None:
+    """Find the source behind every name.
 
     A name of the catalogue (in any spelling) is looked up. One that the catalogue does not have,
     such as an older release's, is taken for the position it states: the nearest source is meant
@@ -63,9 +56,10 @@ def resolve_names(
 
     def resolve(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
         yield _resolve(client, [item.id for item in items])
-        store.forget()
+        store.forget(client.url)
 
-    store.work(STAGE, resolve, progress, at_once=AT_ONCE)
+    store.add(STAGE, {name.strip(): {} for name in names if name.strip()})
+    store.work(STAGE, resolve, at_once=AT_ONCE)
 
 
 def _resolve(client: TapClient, asked: Sequence[str]) -> dict[str, Any]:
@@ -100,19 +94,17 @@ def _resolve(client: TapClient, asked: Sequence[str]) -> dict[str, Any]:
 
 def _nearest(place: Position, rows: Iterable[Row]) -> Mapping[str, Any] | None:
     """Find the source whose ellipse holds a position most deeply."""
-    inside = []
-    for row in rows:
+    best = deepest(
+        (
+            Ellipse(row["ra"], row["dec"], row["r0"], row["r1"], row["angle"] or 0.0),
+            place,
+            row["name"],
+        )
+        for row in rows
         # Without an ellipse there is no telling how near is near enough.
-        if None in (row["ra"], row["dec"], row["r0"], row["r1"]):
-            continue
-        ellipse = Ellipse(row["ra"], row["dec"], row["r0"], row["r1"], row["angle"] or 0.0)
-        depth = ellipse.distance(place)
-        if depth <= 1.0:
-            inside.append((depth, row["name"], separation(ellipse, place) / ARCSEC))
-    if not inside:
-        return None
-    depth, name, distance = min(inside)
-    return {"name": name, "how": "position", "arcsec": round(distance, 3)}
+        if None not in (row["ra"], row["dec"], row["r0"], row["r1"])
+    )
+    return best and {"name": best[0], "how": "position", "arcsec": best[1]}
 
 
 def matched_names(store: Store) -> list[str]:

@@ -97,8 +97,10 @@ class TapClient:
         """
         if self.store is None or not remember:
             return self._ask(adql, item, uploads, max_rows)
-        question = [self.url, adql, uploads, max_rows]
-        answer = self.store.recall(question, lambda: vars(self._ask(adql, item, uploads, max_rows)))
+        question = [adql, uploads, max_rows]
+        answer = self.store.recall(
+            self.url, question, lambda: vars(self._ask(adql, item, uploads, max_rows))
+        )
         return TapAnswer(**answer)
 
     def _ask(

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from tqdm.auto import tqdm
 
 from hf_specclip.errors import SpecCLIPError
 
@@ -84,6 +86,7 @@ class Store:
 
     Args:
         folder: of the build; the file is made where it is absent.
+        progress: show a bar over each stage.
 
     Raises:
         StoreError: when the file is damaged, of another version or cannot be written; so do all
@@ -95,8 +98,9 @@ class Store:
         >>> store.work("spectra", lambda items: ({i.id: fetch(i)} for i in items))
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, progress: bool = False) -> None:
         self.path = Path(folder) / FILE
+        self.progress = progress
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
@@ -114,20 +118,23 @@ class Store:
             )
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep other processes out of the folder; the system ends the lock with the process.
+    def alone(self, stages: Iterable[str]) -> Iterator[None]:
+        """Keep other processes out of stages; the system ends the locks with the process.
 
         Raises:
-            StoreError: when another process is at work.
+            StoreError: when another process is at work on one of them.
         """
-        try:
-            with FileLock(self.path.with_suffix(".lock"), timeout=0):
-                yield
-        except Timeout:
-            raise StoreError(
-                f"another process works in {self.path.parent}: the services' rates are for all of "
-                "one user's processes, a second one would not be faster"
-            ) from None
+        with contextlib.ExitStack() as locks:
+            for stage in sorted(set(stages)):
+                try:
+                    lock = FileLock(self.path.with_name(f"{stage}.lock"), timeout=0)
+                    locks.enter_context(lock)
+                except Timeout:
+                    raise StoreError(
+                        f"another process works on {stage} in {self.path.parent}: a service's rate "
+                        "is for all of one user's processes; wait, or name other --stages"
+                    ) from None
+            yield
 
     def add(self, stage: str, items: Mapping[str, Any]) -> int:
         """Want items; those there stay as they are, unless their payload has changed.
@@ -158,41 +165,30 @@ class Store:
                 [(stage, name, *_row(outcome)) for name, outcome in outcomes.items()],
             )
 
-    def want_again(
-        self, stage: str, ids: Iterable[str] | None = None, state: str = "failed"
-    ) -> None:
-        """Want items again: those named, or all in a state."""
-        where, values = (
-            ("state = ?", [(state,)]) if ids is None else ("id = ?", [(i,) for i in ids])
-        )
+    def want_again(self, stage: str, ids: Iterable[str] | None = None) -> None:
+        """Want items again: those named, or all that failed."""
+        where, values = ("state = 'failed'", [()]) if ids is None else ("id = ?", zip(ids))
         with self._writing() as connection:
             connection.executemany(
                 f"UPDATE items SET state = 'wanted', why = NULL WHERE stage = ? AND {where}",
                 [(stage, *value) for value in values],
             )
 
-    def remove(self, stage: str, ids: Iterable[str] | None = None) -> None:
-        """Delete items: those named, or the whole stage."""
+    def remove(self, stage: str) -> None:
+        """Delete the items of a stage."""
         with self._writing() as connection:
-            if ids is None:
-                connection.execute("DELETE FROM items WHERE stage = ?", (stage,))
-            else:
-                rows = [(stage, name) for name in ids]
-                connection.executemany("DELETE FROM items WHERE stage = ? AND id = ?", rows)
+            connection.execute("DELETE FROM items WHERE stage = ?", (stage,))
 
     def counts(self, stage: str) -> dict[str, int]:
         """Count the items in each state, zeros included."""
         query = "SELECT state, count(*) FROM items WHERE stage = ? GROUP BY state"
-        with self._open() as connection:
-            found = connection.execute(query, (stage,)).fetchall()
-        return {**dict.fromkeys(STATES, 0), **dict(found)}
+        return {**dict.fromkeys(STATES, 0), **dict(self._rows(query, stage))}
 
     def sums(self, stage: str, *keys: str) -> list[float]:
         """Count the items got and sum numbers of their results: [count, sum, …]."""
         columns = ["count(*)", *(f"total(json_extract(result, '$.{key}'))" for key in keys)]
         query = f"SELECT {', '.join(columns)} FROM items WHERE stage = ? AND state = 'got'"
-        with self._open() as connection:
-            return [float(value) for value in connection.execute(query, (stage,)).fetchone()]
+        return [float(value) for value in self._rows(query, stage)[0]]
 
     def items(self, stage: str, states: Sequence[str] = STATES) -> Iterator[Item]:
         """Yield items in the order of their ids."""
@@ -208,45 +204,43 @@ class Store:
     def ids(self, stage: str, state: str = "got") -> set[str]:
         """Return the ids of the items in a state."""
         query = "SELECT id FROM items WHERE stage = ? AND state = ?"
-        with self._open() as connection:
-            return {name for (name,) in connection.execute(query, (stage, state))}
+        return {name for (name,) in self._rows(query, stage, state)}
 
     def results(self, stage: str, ids: Iterable[str]) -> dict[str, Any]:
         """Return the results of those of these items that were got."""
         names, found = list(dict.fromkeys(ids)), {}
-        with self._open() as connection:
-            for start in range(0, len(names), _AT_ONCE):
-                part = names[start : start + _AT_ONCE]
-                query = (
-                    f"{_COLUMNS} WHERE stage = ? AND state = 'got' AND id IN ({_marks(part)}) "
-                    "ORDER BY id"
-                )
-                rows = connection.execute(query, (stage, *part)).fetchall()
-                found.update({item.id: item.result for item in map(_item, rows)})
+        for start in range(0, len(names), _AT_ONCE):
+            part = names[start : start + _AT_ONCE]
+            where = f"stage = ? AND state = 'got' AND id IN ({_marks(part)})"
+            rows = self._rows(f"{_COLUMNS} WHERE {where} ORDER BY id", stage, *part)
+            found.update({item.id: item.result for item in map(_item, rows)})
         return found
 
-    def recall(self, question: Any, ask: Callable[[], Any]) -> Any:
+    def recall(self, whose: str, question: Any, ask: Callable[[], Any]) -> Any:
         """Return the answer to a question (JSON), asked once until `forget`.
 
         An item may take several questions: killed after the third, a build asks the fourth next.
+        Of two processes that ask at once, both get the answer that was stored first.
         """
         text = json.dumps(question, sort_keys=True)
-        key = hashlib.sha256(text.encode()).hexdigest()
-        found = self.results(ANSWERS, [key])
-        if key not in found:
-            found[key] = ask()
-            self.put(ANSWERS, found)
+        stage, key = f"{ANSWERS} {whose}", hashlib.sha256(text.encode()).hexdigest()
+        if key not in (found := self.results(stage, [key])):
+            row = (stage, key, *_row(ask()))
+            with self._writing() as connection:
+                connection.execute(
+                    "INSERT INTO items VALUES (?, ?, ?, ?, '{}', ?) ON CONFLICT DO NOTHING", row
+                )
+            found = self.results(stage, [key])
         return found[key]
 
-    def forget(self) -> None:
-        """Drop the recalled answers: the items they were for are finished."""
-        self.remove(ANSWERS)
+    def forget(self, whose: str) -> None:
+        """Drop recalled answers: the items they were for are finished."""
+        self.remove(f"{ANSWERS} {whose}")
 
     def work(
         self,
         stage: str,
         do: Callable[[Sequence[Item]], Iterable[Mapping[str, Any]]],
-        progress: Callable[[int], object] = lambda n: None,
         *,
         at_once: int = 1,
         workers: int = 1,
@@ -265,31 +259,35 @@ class Store:
             Exception: whatever `do` raises, and the error of the service that failed `LOST` times
                 in a row; those items are wanted again. Outcomes under way are put first.
         """
+        states = self.counts(stage)
+        total, wanted = sum(states.values()), states["wanted"]
         streak: list[str] = []
         lock, stopped = threading.Lock(), threading.Event()
 
-        def commit(outcomes: Mapping[str, Any]) -> None:
-            troubles = [n for n, o in outcomes.items() if isinstance(o, Failed) and o.service]
-            with lock:  # what a slower thread puts must not follow the end of a streak
-                streak[:] = [*streak, *troubles] if troubles else []
-                if len(streak) >= LOST:
-                    self.want_again(stage, streak)
-                    raise outcomes[troubles[-1]].error
-                self.put(stage, outcomes)
-            progress(len(outcomes))
-
         def run(items: Sequence[Item]) -> None:
-            steps = iter(do(items))
             try:
-                while not stopped.is_set() and (outcomes := next(steps, None)) is not None:
-                    commit(outcomes)
+                for outcomes in do(items):
+                    errors = {n: o for n, o in outcomes.items() if isinstance(o, Failed)}
+                    troubles = [name for name, outcome in errors.items() if outcome.service]
+                    with lock:  # what a slower thread puts must not follow the end of a streak
+                        streak[:] = [*streak, *troubles] if troubles else []
+                        if len(streak) >= LOST:
+                            self.want_again(stage, streak)
+                            raise errors[troubles[-1]].error
+                        self.put(stage, outcomes)
+                    bar.update(len(outcomes))
+                    if stopped.is_set():
+                        return
             except BaseException:
                 stopped.set()  # each further question would be asked in vain
                 raise
 
         last, taken = "", 0
         running: set[Future[None]] = set()
-        with ThreadPoolExecutor(workers) as pool:
+        with (
+            tqdm(total=total, initial=total - wanted, desc=stage, disable=not self.progress) as bar,
+            ThreadPoolExecutor(workers) as pool,
+        ):
             try:
                 while True:
                     while len(running) < workers and (most is None or taken < most):
@@ -313,25 +311,23 @@ class Store:
     # -- the file
 
     def _after(self, stage: str, states: Sequence[str], last: str, n: int) -> list[Item]:
-        query = f"{_COLUMNS} WHERE stage = ? AND state IN ({_marks(states)}) AND id > ?"
+        where = f"stage = ? AND state IN ({_marks(states)}) AND id > ?"
+        query = f"{_COLUMNS} WHERE {where} ORDER BY id LIMIT ?"
+        return [_item(row) for row in self._rows(query, stage, *states, last, n)]
+
+    def _rows(self, query: str, *values: Any) -> list[Any]:
         with self._open() as connection:
-            values = (stage, *states, last, n)
-            rows = connection.execute(f"{query} ORDER BY id LIMIT ?", values).fetchall()
-        return [_item(row) for row in rows]
+            return connection.execute(query, values).fetchall()
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         """Open the file for a moment: a connection may cross neither threads nor forks."""
         try:
             connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+            with contextlib.closing(connection):
+                yield connection
         except sqlite3.Error as error:
             raise self._unusable(error) from None
-        try:
-            yield connection
-        except sqlite3.DatabaseError as error:
-            raise self._unusable(error) from None
-        finally:
-            connection.close()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -348,11 +344,10 @@ class Store:
             "malformed|not a database": "move it away; files that were fetched are found again",
             "full|disk I/O": "make room on the disk and run again; nothing is lost",
             "locked": "another process holds it: wait for that one, then run again",
+            "": "name a work folder that you may write to",
         }
-        for words, way in ways.items():
-            if any(word in text for word in words.split("|")):
-                return StoreError(f"store {self.path}: {text}; {way}")
-        return StoreError(f"store {self.path}: {text}; name a work folder that you may write to")
+        way = next(way for words, way in ways.items() if re.search(words, text))
+        return StoreError(f"store {self.path}: {text}; {way}")
 
 
 def _marks(values: Sequence[Any]) -> str:

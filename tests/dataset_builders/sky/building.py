@@ -84,7 +84,7 @@ def digest(folder: Path) -> str:
     return found.hexdigest()
 
 
-def rows_of(folder: Path, tmp_path: Path):
+def rows_of(folder: Path):
     """All pairs of a dataset, and what made it."""
     splits, info = read_dataset(folder)
     return [row for part in splits.values() for row in part], info

@@ -13,7 +13,7 @@ from astropy.io import fits
 
 from hf_specclip.spectra import read_spectrum
 from hf_specclip.storage import DiskError
-from specclip_datasets.sky.services.archive import SpectrumArchive, spectrum_paths
+from specclip_datasets.sky.services.archive import SpectrumArchive
 from specclip_datasets.sky.services.polite_session import Service, ServiceError
 from specclip_datasets.sky.services.products import Product, product_of
 from specclip_datasets.sky.work.store import Store
@@ -50,6 +50,13 @@ def stored(folder):
     }
 
 
+def spectrum_paths(archive):
+    """The spectrum of every detection that was fetched."""
+    return {
+        name: archive.folder / found["spectrum"] for name, found in archive.store.got("spectra")
+    }
+
+
 def expected(files):
     return {product_of(name).path: content for of in files.values() for name, content in of.items()}
 
@@ -59,9 +66,7 @@ def test_the_first_and_the_last_come_too(make, server, files, tmp_path, batch):
     archive = make(batch=batch)
     assert archive.want(NAMES) == 23
     assert archive.want(NAMES[:3]) == 0
-    seen = []
-    counts = archive.fetch(seen.append)
-    assert counts["got"] == sum(seen) == 23
+    assert archive.fetch()["got"] == 23
     assert set(server.asked) == set(NAMES)
     assert set(server.asked.values()) == {1}
     assert len(server.requests) == -(-23 // batch)
@@ -72,7 +77,7 @@ def test_what_lies_there_is_read_with_responses_and_background(make, tmp_path):
     archive = make()
     archive.want(NAMES)
     archive.fetch()
-    index = spectrum_paths(archive.store, tmp_path)
+    index = spectrum_paths(archive)
     assert sorted(index) == sorted(NAMES)
     for name, path in index.items():
         spectrum = read_spectrum(path)
@@ -101,7 +106,7 @@ def test_versions_may_differ_and_the_newest_counts(make, server, tmp_path):
     assert "acisf00077_001N002_r0004_pha3.fits.gz" in names
     assert "acisf00077_001N003_r0004_arf3.fits.gz" in names
     assert not any("N001_r0001" in name for name in names)
-    index = spectrum_paths(archive.store, tmp_path)
+    index = spectrum_paths(archive)
     assert read_spectrum(index["77.1.4"]).arf is not None
     assert "N004" in index["78.0.1"].name
 
@@ -115,7 +120,7 @@ def test_parts_of_interleaved_exposures_stay_apart(make, server, tmp_path):
     archive.want(server.files)
     assert archive.fetch()["got"] == 2
     assert len(stored(tmp_path)) == 9
-    index = spectrum_paths(archive.store, tmp_path)
+    index = spectrum_paths(archive)
     assert "_e1_" in index["79.0.2"].name
     assert "_e2_" in index["80.0.2"].name
     assert read_spectrum(index["80.0.2"]).rmf is not None

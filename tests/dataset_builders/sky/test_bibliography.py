@@ -2,15 +2,17 @@
 
 import pytest
 from ads_server import AdsServer
+from building import QUICK
 from faulty import Answer
 from simbad_tables import load_simbad
 from tap_server import TapServer
 
-from specclip_datasets.sky.literature.bibliography import Literature, want_papers
+from specclip_datasets.sky.literature.bibliography import Literature
 from specclip_datasets.sky.literature.ranking import rank_papers
 from specclip_datasets.sky.services.ads import Ads, ads_token
+from specclip_datasets.sky.services.plain_text import plain_text
 from specclip_datasets.sky.services.polite_session import ExhaustedError, Service, ServiceError
-from specclip_datasets.sky.services.simbad import fetch_objects, names_of_type, want_sources
+from specclip_datasets.sky.services.simbad import fetch_objects, names_of_type
 from specclip_datasets.sky.services.tap import TapClient
 from specclip_datasets.sky.work.store import Store
 
@@ -73,8 +75,7 @@ def simbad_server():
         yield running
 
 
-@pytest.fixture
-def ads_server():
+def ads_of_world():
     _, papers, _, _ = world()
     known = []
     for n, paper in enumerate(papers):
@@ -82,19 +83,21 @@ def ads_server():
         entry["abstract"] = f"We study {paper['title']} with Chandra. Photon index 1.{n}."
         entry["year"] = str(paper["year"])
         known.append(entry)
-    extra = [
-        {
-            "bibcode": f"2024MNRAS.{n:03d}...{n:02d}Z",
-            "title": f"Another view {n}",
-            "abstract": "x",
-            "year": "2024",
-        }
-        for n in range(25)
-    ]
+    another = {"title": "Another view", "abstract": "x", "year": "2024"}
+    extra = [{"bibcode": f"2024MNRAS.{n:03d}...{n:02d}Z", **another} for n in range(25)]
     # The journal took one paper that SIMBAD knows as a preprint.
     known[0] = {**known[0], "bibcode": "2001Natur.111..222A", "identifier": [bibcode(0)]}
     about = {100: [paper["bibcode"] for paper in extra], 101: [bibcode(3), extra[0]["bibcode"]]}
-    with AdsServer([*known, *extra], about, TOKEN) as running:
+    return AdsServer([*known, *extra], about, TOKEN)
+
+
+def ads_of(server, store):
+    return Ads(store, server.url, token=TOKEN, patience=QUICK, per_second=1000, rows=10)
+
+
+@pytest.fixture
+def ads_server():
+    with ads_of_world() as running:
         yield running
 
 
@@ -110,38 +113,28 @@ def client(simbad_server, patience):
 
 
 @pytest.fixture
-def ads(ads_server, store, patience):
-    return Ads(store, ads_server.url, token=TOKEN, patience=patience, per_second=1000, rows=10)
+def ads(ads_server, store):
+    return ads_of(ads_server, store)
 
 
-def want_all(store):
-    rows = [
-        {
-            "name": name,
-            "ra": 0.25 * i,
-            "dec": 10.0,
-            "err_ellipse_r0": 0.8,
-            "err_ellipse_r1": 0.6,
-            "err_ellipse_ang": 30.0,
-        }
-        for i, name in enumerate(NAMES)
-    ]
-    return want_sources(store, rows)
+def all_sources():
+    ellipse = {"err_ellipse_r0": 0.8, "err_ellipse_r1": 0.6, "err_ellipse_ang": 30.0}
+    return [{"name": name, "ra": 0.25 * i, "dec": 10.0, **ellipse} for i, name in enumerate(NAMES)]
 
 
 def everything(client, store, ads):
-    want_all(store)
-    fetch_objects(client, store)
-    want_papers(store, ads)
+    fetch_objects(client, store, all_sources())
+    known = dict(store.got("simbad"))
+    ads.want_objects({name: found["oid"] for name, found in known.items()})
+    ads.want_papers(r["bibcode"] for found in known.values() for r in found["references"])
     ads.fetch_objects()
     ads.fetch_papers()
     return {source.name: source for source in Literature(store)}
 
 
 def test_sources_are_found_by_name_and_by_place(client, store, simbad_server):
-    assert want_all(store) == N
-    want_sources(store, [{"name": "2CXO J110000.0-200000", "ra": 165.0, "dec": -20.0}])
-    fetch_objects(client, store)
+    unknown = {"name": "2CXO J110000.0-200000", "ra": 165.0, "dec": -20.0}
+    fetch_objects(client, store, [*all_sources(), unknown])
     found = {item.id: item for item in store.items("simbad")}
     assert found["2CXO J110000.0-200000"].state == "absent"
     assert "no object of that name" in found["2CXO J110000.0-200000"].why
@@ -168,8 +161,7 @@ def test_names_of_extended_sources_padded_bracketed_and_greek_are_found(
     client, store, simbad_server
 ):
     simbad_server.database.execute("INSERT INTO ident VALUES ('[BZZ2009] α  12  ', 100)")
-    want_sources(store, [{"name": f"{NAMES[0]}X", "ra": 200.0, "dec": -60.0}])
-    fetch_objects(client, store)
+    fetch_objects(client, store, [{"name": f"{NAMES[0]}X", "ra": 200.0, "dec": -60.0}])
     [item] = store.items("simbad")
     assert (item.result["oid"], item.result["how"]) == (100, "name")
     assert {"[BZZ2009] α 12", "[ABC2001] 0"} <= set(item.result["aliases"])
@@ -177,8 +169,7 @@ def test_names_of_extended_sources_padded_bracketed_and_greek_are_found(
 
 def test_a_place_outside_the_ellipse_is_not_taken(client, store, simbad_server):
     simbad_server.database.execute("UPDATE basic SET dec = dec + 3.0 / 3600")
-    want_all(store)
-    fetch_objects(client, store)
+    fetch_objects(client, store, all_sources())
     states = {item.id: item.state for item in store.items("simbad")}
     assert {i for i, name in enumerate(NAMES) if states[name] == "absent"} == set(range(2, N, 3))
 
@@ -190,8 +181,7 @@ def test_answers_that_overflow_are_asked_for_in_parts(patience, store):
             f"{server.url}/tap", Service("SIMBAD", per_second=1000, patience=patience)
         )
         rows = [{"name": name, "ra": 0.25 * i, "dec": 10.0} for i, name in enumerate(NAMES[:4])]
-        want_sources(store, rows)
-        fetch_objects(client, store)
+        fetch_objects(client, store, rows)
     for i, item in enumerate(store.items("simbad")):
         codes = {reference["bibcode"] for reference in item.result["references"]}
         assert codes == {*(bibcode(3 * i + k) for k in range(3)), SURVEY, FAMOUS}
@@ -203,8 +193,19 @@ def test_names_of_a_type_come_in_pages(client, simbad_server):
     assert len(simbad_server.queries) >= 3
 
 
-def test_papers_are_ranked_and_surveys_set_apart(client, store, ads, ads_server):
-    sources = everything(client, store, ads)
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """All sources with their literature, their store and ADS, which lacks one of the papers."""
+    store = Store(tmp_path_factory.mktemp("found"))
+    with load_simbad(TapServer(), *world()) as simbad, ads_of_world() as server:
+        del server.papers[bibcode(7)]
+        service = Service("SIMBAD", per_second=1000, patience=QUICK)
+        client = TapClient(f"{simbad.url}/tap", service)
+        yield everything(client, store, ads_of(server, store)), store, server
+
+
+def test_papers_are_ranked_and_surveys_set_apart(found):
+    sources, _, _ = found
     assert list(sources) == NAMES
     fifth = sources[NAMES[5]]
     assert fifth.papers[0].id == bibcode(15)  # it names the source, and often
@@ -224,8 +225,8 @@ def test_papers_are_ranked_and_surveys_set_apart(client, store, ads, ads_server)
     assert (fifth.source_class, fifth.host) == ("LXB", "M 31")
 
 
-def test_objects_are_asked_for_by_number_and_all_pages_are_read(client, store, ads, ads_server):
-    sources = everything(client, store, ads)
+def test_objects_are_asked_for_by_number_and_all_pages_are_read(found):
+    sources, store, ads_server = found
     zero = {paper.id for paper in sources[NAMES[0]].papers}
     assert sum(code.startswith("2024MNRAS") for code in zero) == 25
     assert ads_server.largest_rows == 10  # so there were three pages
@@ -299,25 +300,20 @@ def test_a_question_that_ads_cannot_answer_fails_alone(store, ads, ads_server, s
         ),
     ],
 )
-def test_marks_of_abstracts_become_plain_text(store, ads, ads_server, sent, plain):
-    ads_server.papers[bibcode(1)] |= {"abstract": sent, "title": sent}
-    ads.want_papers([bibcode(1)])
-    ads.fetch_papers()
-    paper = store.results("papers", [bibcode(1)])[bibcode(1)]
-    assert paper["abstract"] == paper["title"] == plain
+def test_marks_of_abstracts_become_plain_text(sent, plain):
+    assert plain_text(sent) == plain
 
 
-def test_a_preprint_and_its_journal_are_one_paper(client, store, ads):
-    sources = everything(client, store, ads)
+def test_a_preprint_and_its_journal_are_one_paper(found):
+    sources, _, _ = found
     codes = [paper.id for paper in sources[NAMES[0]].papers]
     assert "2001Natur.111..222A" in codes
     assert bibcode(0) not in codes
     assert len(codes) == len(set(codes))
 
 
-def test_bibcodes_that_ads_does_not_have_are_accounted_for(client, store, ads, ads_server):
-    del ads_server.papers[bibcode(7)]
-    sources = everything(client, store, ads)
+def test_bibcodes_that_ads_does_not_have_are_accounted_for(found):
+    sources, store, _ = found
     absent = list(store.items("papers", ["absent"]))
     assert [item.id for item in absent] == [bibcode(7)]
     paper = next(paper for paper in sources[NAMES[2]].papers if paper.id == bibcode(7))

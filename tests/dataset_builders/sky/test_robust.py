@@ -12,7 +12,8 @@ from worker import fork_worker
 from world import World
 
 from hf_specclip.errors import SpecCLIPError
-from specclip_datasets.sky.build import STAGES
+from specclip_datasets.sky.build import ONE_AFTER_ANOTHER, STAGES
+from specclip_datasets.sky.work.store import StoreError
 
 # Requests that each stage may have under way, redirects included.
 IN_FLIGHT = {
@@ -57,25 +58,52 @@ def kill_in(world, work, output, stage, seconds):
     return None if lines[-1] == "done" else lines[-1]
 
 
-@pytest.mark.parametrize(
-    "stages",
-    [("papers", "summaries"), pytest.param(STAGES * 2, marks=pytest.mark.slow)],
-    ids=["2 kills", "20 kills"],
-)
-def test_a_build_that_was_killed_ends_with_the_same_bytes(calm, keys, tmp_path, stages):
+@pytest.mark.slow
+def test_a_build_that_was_killed_twenty_times_ends_with_the_same_bytes(calm, keys, tmp_path):
     world, calmly, requests = calm
     forget(world, 0.05)
     work, output = tmp_path / "work", tmp_path / "one"
-    killed = [kill_in(world, work, output, stage, 0.12) for stage in stages]
+    killed = [kill_in(world, work, output, stage, 0.12) for stage in STAGES * 2]
     # A stage of the second ten may be over before the kill.
     killed = [stage for stage in killed if stage]
-    assert len(killed) >= (2 if len(stages) == 2 else 10)
+    assert len(killed) >= 10
     for server in world.servers:
         server.delay = 0.0
     build(world, work, whole=True).run(STAGES, output, overwrite=True)
     assert digest(output) == digest(calmly)
     # Only what was under way at a kill is asked for twice.
     assert world.requests() - requests <= sum(IN_FLIGHT[stage] for stage in killed)
+
+
+def test_two_processes_share_the_stages_and_both_are_killed(calm, keys, tmp_path):
+    """The archive's stages in one process, those of papers and models in another."""
+    world, calmly, requests = calm
+    forget(world, 0.0)
+    work, output = tmp_path / "work", tmp_path / "one"
+    build(world, work, whole=True).run(ONE_AFTER_ANOTHER, output)
+    shares = (("spectra", "counts"), ("papers", "full_texts", "summaries", "embeddings"))
+
+    def start(stages):
+        return fork_worker(lambda: build(world, work, whole=True).run(stages, output))
+
+    world.archive.delay = world.chat.delay = 0.1
+    killed = [start(stages) for stages in shares]
+    for worker, server in zip(killed, (world.archive, world.chat), strict=True):
+        while not server.requests:
+            time.sleep(0.005)
+        if server is world.archive:
+            with pytest.raises(StoreError, match="another process works on spectra in"):
+                build(world, work, whole=True).run(["spectra"], output)
+        worker.kill()
+        worker.join(60)
+    again = [start(stages) for stages in shares]
+    for worker in again:
+        worker.join(120)
+    assert [worker.exitcode for worker in (*killed, *again)] == [-9, -9, 0, 0]
+    world.archive.delay = world.chat.delay = 0.0
+    build(world, work, whole=True).run(["dataset"], output)
+    assert digest(output) == digest(calmly)
+    assert world.requests() - requests <= IN_FLIGHT["spectra"] + IN_FLIGHT["summaries"]
 
 
 def forget(world, delay):

@@ -27,7 +27,7 @@ def test_three_hundred_detections_train_a_model(keys, tmp_path):
         words += ["--kinds", "spectrum,arf", "--survey-limit", "5", *world.arguments]
         words += ["--summariser", "openai", "--llm-url", world.chat.base_url]
         assert main([*words, "--embedder", "offline"]) == 0
-    rows, info = rows_of(output, tmp_path)
+    rows, info = rows_of(output)
     assert len(rows) == 330
     assert info.text_model.startswith("all-MiniLM-L6-v2@")
     assert len({row["group"] for row in rows}) == 110

@@ -12,6 +12,7 @@ from archive_server import N_ACIS_CHANNELS, ArchiveServer, acis_files
 from arxiv_server import ArxivServer
 from chat_server import ChatServer, full_summary
 from csc_tables import Sky
+from faulty import FaultyServer
 from simbad_tables import load_simbad
 from tap_server import TapServer
 from vectors_server import VectorsServer
@@ -44,28 +45,15 @@ class World:
         objects, papers, references = [], [], []
         for i, row in enumerate(self.sky.master):
             name = f"XYZ {1000 + i}"
-            objects.append(
-                {
-                    "oid": 100 + i,
-                    "main_id": name,
-                    "otype": TYPES[i % len(TYPES)],
-                    "ra": row["ra"],
-                    "dec": row["dec"],
-                    "names": [row["name"], name],
-                }
-            )
-            for k in range(2):
+            about = {"oid": 100 + i, "main_id": name, "otype": TYPES[i % len(TYPES)]}
+            place = {key: row[key] for key in ("ra", "dec")}
+            objects.append({**about, **place, "names": [row["name"], name]})
+            for k, title in enumerate(
+                (f"{name} in optical light", f"The X-ray spectrum of {name}")
+            ):
                 code = f"{2001 + i % 20}ApJ...{100 + i}..{100 + k}A"
-                papers.append(
-                    {
-                        "bibcode": code,
-                        "year": int(code[:4]),
-                        "title": f"The X-ray spectrum of {name}"
-                        if k
-                        else f"{name} in optical light",
-                        "nbobject": 1 + k,
-                    }
-                )
+                paper = {"bibcode": code, "year": int(code[:4]), "title": title}
+                papers.append({**paper, "nbobject": 1 + k})
                 references.append((100 + i, code, 3))
             references.append((100 + i, SURVEY, 1))
         survey = {"bibcode": SURVEY, "year": 2019, "title": "A survey", "nbobject": 90_000}
@@ -95,15 +83,9 @@ class World:
             }
         )
         self.chat, self.vectors = ChatServer(full_summary), VectorsServer()
-        self.servers = (
-            self.csc,
-            self.simbad,
-            self.archive,
-            self.ads,
-            self.arxiv,
-            self.chat,
-            self.vectors,
-        )
+        self.servers = [
+            server for server in vars(self).values() if isinstance(server, FaultyServer)
+        ]
 
     def __enter__(self) -> World:
         return self

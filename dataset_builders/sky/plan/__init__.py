@@ -1,1 +1,0 @@
-"""Forecasts and dry runs of a build."""
