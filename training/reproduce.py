@@ -58,6 +58,7 @@ from specclip_training.studies.measure import (
 )
 from specclip_training.studies.pair_split import leaky_section, leaky_split, shared_with_train
 from specclip_training.studies.representations import RunRepresentations
+from specclip_training.studies.subject import Subject
 from specclip_training.study import ARTIFACTS, REPORTS, STUDIES
 
 METRICS = "metrics.json"
@@ -243,10 +244,11 @@ def _measure_retrieval(
 
 def _run_studies(run: Run, pairs: PairData, names: Sequence[str]) -> dict[str, Study]:
     selected = {name: study for name, study in STUDIES.items() if name in names}
-    reps, results = RunRepresentations(run, pairs), {}
+    subject = Subject(run, RunRepresentations(run, pairs), simulated=pairs.info.simulated)
+    results = {}
     for name, study in selected.items():
         with run.stage(name.replace("_", " ")) as summary:
-            results[name] = study(run, reps, simulated=pairs.info.simulated)
+            results[name] = study(subject)
             if isinstance(skipped := results[name].metrics.get("skipped"), str):
                 summary.append(f"none: {skipped}")
             elif name in ARTIFACTS:

@@ -23,10 +23,11 @@ from specclip_training.studies.latent_space import study_latent_space
 from specclip_training.studies.outliers import OUTLIERS, study_outliers
 from specclip_training.studies.questions import study_questions
 from specclip_training.studies.representations import RunRepresentations
+from specclip_training.studies.subject import Subject
 from specclip_training.studies.zero_shot import study_zero_shot
 
 # Each reads the representations of a run and writes its own artifacts.
-STUDIES: dict[str, Callable[..., Study]] = {
+STUDIES: dict[str, Callable[[Subject], Study]] = {
     "experts": study_experts,
     "latent_space": study_latent_space,
     "outliers": study_outliers,
@@ -62,10 +63,13 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     pairs = load_embedded_pairs(run)
     if not len(pairs.splits[split]):
         raise TrainingDataError(f"{pairs.name} has no rows in {split}")
-    studied = RunRepresentations(run, pairs) if name in STUDIES else pairs
     with run.stage(name) as summary:
-        study = {**STUDIES, **OF_A_DATASET}[name]
-        result = study(run, studied, split=split, simulated=pairs.info.simulated)
+        simulated = pairs.info.simulated
+        if name in STUDIES:
+            reps = RunRepresentations(run, pairs)
+            result = STUDIES[name](Subject(run, reps, split, simulated))
+        else:
+            result = OF_A_DATASET[name](run, pairs, split=split, simulated=simulated)
         if run.is_main:
             report = run.output / REPORTS / name
             write_json(report / "metrics.json", result.metrics)

@@ -19,6 +19,7 @@ from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import to_markdown
 from specclip_training.studies.experts import study as experts
 from specclip_training.studies.representations import SplitRepresentations
+from specclip_training.studies.subject import Subject
 
 SIZES = {"train": 160, "calibration": 10, "validation": 60, "test": 80}
 
@@ -60,7 +61,7 @@ def done(reps, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experts, "FitSettings", _quick)
-        study = experts.study_experts(run_in(folder), reps, simulated=True)
+        study = experts.study_experts(Subject(run_in(folder), reps, simulated=True))
     return folder, study
 
 
@@ -126,12 +127,12 @@ def test_a_rerun_loads_fitted_mixtures_and_refuses_other_settings(done, reps, mo
     monkeypatch.setattr(experts, "FitSettings", _quick)
     monkeypatch.setattr(experts, "fit_gate", never)
     monkeypatch.setattr(experts, "fit_select", never)
-    again = experts.study_experts(run_in(folder), reps, simulated=True)
+    again = experts.study_experts(Subject(run_in(folder), reps, simulated=True))
     assert again.metrics["gate"] == study.metrics["gate"]
     errors = folder / "evaluation" / "errors.safetensors"
     before = errors.read_bytes()
-    experts.study_experts(run_in(folder), reps, split="validation", simulated=True)
+    experts.study_experts(Subject(run_in(folder), reps, split="validation", simulated=True))
     assert errors.read_bytes() == before
     assert again.metrics["coverage"] == study.metrics["coverage"]
     with pytest.raises(CheckpointError, match="other settings"):
-        experts.study_experts(run_in(folder, seed=1), reps)
+        experts.study_experts(Subject(run_in(folder, seed=1), reps))

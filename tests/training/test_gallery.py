@@ -13,6 +13,7 @@ from hf_specclip import SECTIONS, SpecCLIPIndex, ZeroShotClasses
 from hf_specclip.literature import get_embedder
 from specclip_training.data.pairs import load_pairs
 from specclip_training.stages.gallery import build_gallery, fit_classes
+from specclip_training.studies.subject import Subject
 from specclip_training.studies.zero_shot import study_zero_shot
 
 NAME = get_embedder("offline").name
@@ -127,14 +128,14 @@ def test_a_reason_is_given_where_there_are_no_classes(pairs):
 def test_the_study_compares_class_names_with_a_probe(tmp_path):
     reps = {name: invented_split(n, name) for name, n in (("train", 400), ("test", 200))}
     run = invented_run(tmp_path)
-    study = study_zero_shot(run, reps, simulated=True)
+    study = study_zero_shot(Subject(run, reps, simulated=True))
     assert "skipped" in study.metrics
     kinds = sorted(set(reps["train"].classes.tolist()))
     centres = np.stack(
         [reps["train"].shared_spectrum[reps["train"].classes == k].mean(axis=0) for k in kinds]
     )
     ZeroShotClasses(kinds, centres, 0.2).save_pretrained(tmp_path / "model")
-    study = study_zero_shot(run, reps, simulated=True)
+    study = study_zero_shot(Subject(run, reps, simulated=True))
     metrics = study.metrics
     known = ZeroShotClasses.from_pretrained(tmp_path / "model")
     shares = known.probabilities(reps["test"].shared_spectrum)

@@ -8,11 +8,12 @@ from study_rows import invented, invented_run, invented_split
 import specclip_training.studies.latent_space as latent_space
 from hf_specclip.storage import write_json
 from specclip_training.reports.blocks import Figure, to_markdown, write_report
+from specclip_training.studies.subject import Subject
 
 
 def test_study_finds_planted_correlations_classes_and_metadata(tmp_path):
     run = invented_run(tmp_path)
-    study = latent_space.study_latent_space(run, invented(), simulated=True)
+    study = latent_space.study_latent_space(Subject(run, invented(), simulated=True))
     write_json(tmp_path / "metrics.json", study.metrics)
     found = study.metrics["correlations"]["spectrum"]["variables"]
     assert found["hard_hs"]["dimension"] == 0
@@ -40,7 +41,7 @@ def test_missing_classes_and_metadata_are_reported(tmp_path):
     }
     run = invented_run(tmp_path)
     run.is_main = False  # another process draws the figures
-    study = latent_space.study_latent_space(run, reps)
+    study = latent_space.study_latent_space(Subject(run, reps))
     assert not (tmp_path / "figures").exists()
     assert len(study.metrics["metadata"]["skipped"]) == 2
     assert "skipped" in study.metrics["class_probe"]
@@ -51,5 +52,5 @@ def test_missing_classes_and_metadata_are_reported(tmp_path):
 
 def test_a_split_of_a_few_rows_is_not_measured(tmp_path):
     reps = {**invented(), "test": invented_split(8, "test")}
-    study = latent_space.study_latent_space(invented_run(tmp_path), reps)
+    study = latent_space.study_latent_space(Subject(invented_run(tmp_path), reps))
     assert "8 rows" in study.metrics["skipped"]

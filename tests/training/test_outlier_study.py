@@ -13,12 +13,13 @@ from hf_specclip.storage import write_json
 from specclip_training.engine.presets import load_preset
 from specclip_training.reports.blocks import write_report
 from specclip_training.studies.outliers import band_counts, outlier_rows, study_outliers
+from specclip_training.studies.subject import Subject
 from specclip_training.study import main, options
 
 
 def test_study_leaves_a_detector_and_finds_the_rare_kind(tmp_path):
     run, reps = invented_run(tmp_path), invented()
-    study = study_outliers(run, reps, simulated=True)
+    study = study_outliers(Subject(run, reps, simulated=True))
     write_json(tmp_path / "metrics.json", study.metrics)
     detector = SpecCLIPOutlierDetector.from_pretrained(tmp_path)
     rows = outlier_rows(reps["test"])
@@ -42,7 +43,7 @@ def test_study_leaves_a_detector_and_finds_the_rare_kind(tmp_path):
 
 def test_without_classes_the_reason_is_given(tmp_path):
     reps = {n: replace(one, classes=np.full(len(one), None)) for n, one in invented().items()}
-    study = study_outliers(invented_run(tmp_path), reps, split="validation")
+    study = study_outliers(Subject(invented_run(tmp_path), reps, split="validation"))
     assert not (tmp_path / "outliers").exists()  # that of the run, for `test`
     assert "no row of this split" in study.metrics["injection"]["skipped"]
     assert study.metrics["by_class"] == {"isolation_forest": {}, "combined": {}}

@@ -17,6 +17,7 @@ from specclip_training.studies.questions import (
     read_questions,
     study_questions,
 )
+from specclip_training.studies.subject import Subject
 
 
 @pytest.fixture(scope="module")
@@ -89,5 +90,5 @@ def test_answers_are_measured_against_what_is_fair(gallery, tmp_path):
 
 
 def test_the_reason_of_a_skipped_study_is_given(tmp_path):
-    study = study_questions(invented_run(tmp_path), {})
+    study = study_questions(Subject(invented_run(tmp_path), {}))
     assert "could not be asked" in study.metrics["skipped"]

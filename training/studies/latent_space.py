@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,11 +18,10 @@ from hf_specclip.evaluation.latent_plots import (
 from hf_specclip.evaluation.latent_probes import ProbeError, class_probe, value_probe
 from hf_specclip.formatting import format_with_interval
 from hf_specclip.search.map import map_points, sample_rows
-from specclip_training.engine.commands import Run
 from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table, skipped_study
 from specclip_training.studies.representations import SplitRepresentations
+from specclip_training.studies.subject import Subject
 
-FIGURES = "figures"
 # arXiv 2603.04516, section on the latent space: Pearson |ρ| of the best dimension.
 PAPER = {"hard_hs": 0.82, "apec_kt": 0.74, "powlaw_gamma": 0.68, "bb_kt": 0.68}
 PAPER_MEAN = {"spectrum": 0.43, "text": 0.30, "shared_both": 0.55}
@@ -49,70 +46,36 @@ _TITLES = {
 }
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Rows of the study: `train`, the split measured on, and what every section needs of the run.
-
-    Attributes:
-        train, test: representations of `train` and of the split measured on.
-        word: `"simulated "` for simulated rows, else empty.
-        figures: folder of the figures, None on processes that draw none.
-        options: `n_bootstrap` and `seed`.
-    """
-
-    train: SplitRepresentations
-    test: SplitRepresentations
-    word: str
-    figures: Path | None
-    options: dict[str, int]
-
-
-def study_latent_space(
-    run: Run,
-    reps: Mapping[str, SplitRepresentations],
-    *,
-    split: str = "test",
-    simulated: bool = False,
-) -> Study:
-    """Measure correlations, probes and maps of the latent spaces of a run.
-
-    Args:
-        run: the finished run.
-        reps: representations by split; probes are fitted on `train`.
-        split: the split measured on.
-        simulated: True for simulated rows, which every sentence then says.
-    """
-    test = reps[split]
+def study_latent_space(subject: Subject) -> Study:
+    """Measure correlations, probes and maps of the latent spaces of a run."""
+    test, split = subject.rows, subject.split
     if len(test) < MIN_ROWS or len(set(test.groups.tolist())) < 2:
         return skipped_study("Latent space", f"{split} has {len(test)} rows, too few")
-    folder = run.output / FIGURES if run.is_main else None
-    if folder:
+    if folder := subject.figure(""):
         folder.mkdir(parents=True, exist_ok=True)
-    options = {"n_bootstrap": run.preset.evaluation.n_bootstrap, "seed": run.seed}
-    rows = _Rows(reps["train"], test, "simulated " if simulated else "", folder, options)
-    spaces, train_spaces = _spaces(rows)
+    spaces, train_spaces = _spaces(subject)
     sections, metrics = [], {"split": split, "rows": len(test)}
     for section, part in (
-        _correlations(rows, spaces),
-        _classes(rows, spaces, train_spaces),
-        _metadata(rows),
-        _maps(rows),
+        _correlations(subject, spaces),
+        _classes(subject, spaces, train_spaces),
+        _metadata(subject),
+        _maps(subject),
     ):
         sections.append(section)
         metrics |= part
     return Study(metrics, sections)
 
 
-def _spaces(rows: _Rows) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def _spaces(subject: Subject) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the spaces by name, of the split and of `train`; texts at the width of the spectra."""
     from sklearn.decomposition import PCA
 
-    _, first = np.unique(rows.train.text_ids, return_index=True)
-    distinct = rows.train.text[first]
+    _, first = np.unique(subject.train.text_ids, return_index=True)
+    distinct = subject.train.text[first]
     width = min(TEXT_DIMENSIONS, *distinct.shape)
     pca = PCA(width, svd_solver="covariance_eigh").fit(distinct)
     names = ["spectrum", "encoder", "text", "shared_spectrum", "shared_text", "shared_both"]
-    if np.array_equal(rows.test.encoder, rows.test.spectrum):
+    if np.array_equal(subject.rows.encoder, subject.rows.spectrum):
         names.remove("encoder")
 
     def space(split: SplitRepresentations, name: str) -> np.ndarray:
@@ -120,12 +83,14 @@ def _spaces(rows: _Rows) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
             return pca.transform(split.text)
         return split.encoder if name == "encoder" else split.matrix(name)
 
-    return {n: space(rows.test, n) for n in names}, {n: space(rows.train, n) for n in names}
+    return {n: space(subject.rows, n) for n in names}, {n: space(subject.train, n) for n in names}
 
 
-def _correlations(rows: _Rows, spaces: Mapping[str, np.ndarray]) -> tuple[Section, dict[str, Any]]:
+def _correlations(
+    subject: Subject, spaces: Mapping[str, np.ndarray]
+) -> tuple[Section, dict[str, Any]]:
     results = {
-        name: correlate(points, rows.test.targets, rows.test.groups, **rows.options)
+        name: correlate(points, subject.rows.targets, subject.rows.groups, **subject.draws)
         for name, points in spaces.items()
     }
     metrics = {
@@ -147,7 +112,7 @@ def _correlations(rows: _Rows, spaces: Mapping[str, np.ndarray]) -> tuple[Sectio
     )
     shown = ("spectrum", "text", "shared_spectrum", "shared_text")
     cells = []
-    for v, variable in enumerate(rows.test.targets):
+    for v, variable in enumerate(subject.rows.targets):
         cells.append([variable, f"{results['spectrum'].n[v]:,}"])
         for result in (results[name] for name in shown):
             figure = {"value": result.strength[v], "low": result.low[v], "high": result.high[v]}
@@ -157,7 +122,7 @@ def _correlations(rows: _Rows, spaces: Mapping[str, np.ndarray]) -> tuple[Sectio
         cells[-1] += [_decimals(null), _decimals(PAPER.get(variable))]
     head = ["variable", "rows", *[_TITLES[name] for name in shown], "chance (95 %)", "paper"]
     text = (
-        f"Correlation of single dimensions with each variable on the {rows.word}rows of this "
+        f"Correlation of single dimensions with each variable on the {subject.word}rows of this "
         "split: the best |ρ| of all dimensions, over the rows where the variable is known, "
         "averaged over the variables. The best of 64 dimensions correlates with anything, so "
         "chance stands beside it: values permuted between groups. Intervals (95 %) come from "
@@ -168,27 +133,26 @@ def _correlations(rows: _Rows, spaces: Mapping[str, np.ndarray]) -> tuple[Sectio
         "not mean that a variable is absent."
     )
     blocks: list[Any] = [Paragraph(text), summary, Table(head, cells)]
-    if rows.figures:
-        path = rows.figures / "latent_pearson.png"
+    if path := subject.figure("latent_pearson.png"):
         plot_correlations({_TITLES[n]: results[n] for n in shown}, path)
         caption = (
             "Pearson correlation of each dimension with each variable "
-            f"({rows.word}rows), before and after alignment; rings mark the best dimension."
+            f"({subject.word}rows), before and after alignment; rings mark the best dimension."
         )
         blocks.append(Figure(path, caption))
     return Section("Latent space: correlations with the variables", blocks), metrics
 
 
 def _classes(
-    rows: _Rows, spaces: Mapping[str, np.ndarray], train_spaces: Mapping[str, np.ndarray]
+    subject: Subject, spaces: Mapping[str, np.ndarray], train_spaces: Mapping[str, np.ndarray]
 ) -> tuple[Section, dict[str, Any]]:
     title, cells = "Latent space: the class of a source", []
     metrics: dict[str, Any] = {}
     for name, points in spaces.items():
         try:
             probe = class_probe(
-                train_spaces[name], rows.train.classes, points, rows.test.classes,
-                rows.test.groups, **rows.options,
+                train_spaces[name], subject.train.classes, points, subject.rows.classes,
+                subject.rows.groups, **subject.draws,
             )  # fmt: skip
         except ProbeError as error:
             section = Section(title, [Paragraph(f"No probe: {error}.")])
@@ -199,15 +163,15 @@ def _classes(
             cells[-1] += [format_with_interval(probe[key]), f"{probe[key]['chance']:.1%}"]
     text = (
         f"Logistic regression learns {probe['n_classes']} classes on the {probe['n_train']:,} "
-        f"{rows.word}rows of `train` and classifies {probe['n']:,} rows of other groups. Chance is "
-        "always naming the commonest class, and one over the number of classes. Texts often state "
-        "the class outright, so a high figure for texts is no achievement."
+        f"{subject.word}rows of `train` and classifies {probe['n']:,} rows of other groups. Chance "
+        "is always naming the commonest class, and one over the number of classes. Texts often "
+        "state the class outright, so a high figure for texts is no achievement."
     )
     head = ["space", "accuracy", "majority", "balanced accuracy", "chance"]
     return Section(title, [Paragraph(text), Table(head, cells)]), {"class_probe": metrics}
 
 
-def _metadata(rows: _Rows) -> tuple[Section, dict[str, Any]]:
+def _metadata(subject: Subject) -> tuple[Section, dict[str, Any]]:
     embeddings = ("shared_spectrum", "encoder", "features")
     metrics: dict[str, Any] = {"bound": METADATA_BOUND}
     cells, skipped, verdicts = [], [], []
@@ -216,12 +180,12 @@ def _metadata(rows: _Rows) -> tuple[Section, dict[str, Any]]:
         ("off-axis angle", "theta"),
         ("year", "year"),
     ):
-        train, test = (_column(split.table, column) for split in (rows.train, rows.test))
+        train, test = (_column(split.table, column) for split in (subject.train, subject.rows))
         try:
             probes = {
                 name: value_probe(
-                    getattr(rows.train, name), train, getattr(rows.test, name), test,
-                    rows.test.groups, **rows.options,
+                    getattr(subject.train, name), train, getattr(subject.rows, name), test,
+                    subject.rows.groups, **subject.draws,
                 )
                 for name in embeddings
             }  # fmt: skip
@@ -236,7 +200,7 @@ def _metadata(rows: _Rows) -> tuple[Section, dict[str, Any]]:
         "Exposure, off-axis angle and year belong to the observation: an embedding that predicts "
         "them offers a shortcut to the field, and through the field to its papers. None of them "
         "is an input, but the number of counts and the flux of a spectrum give the exposure "
-        f"away. Ridge regression is fitted on `train` and predicts {rows.word}rows of other "
+        f"away. Ridge regression is fitted on `train` and predicts {subject.word}rows of other "
         f"groups. The bound is an R² of {METADATA_BOUND:g} for the spectrum in the shared space; "
         "the summary features of the counts show how much any use of rate and counts gives away."
     )
@@ -250,29 +214,28 @@ def _metadata(rows: _Rows) -> tuple[Section, dict[str, Any]]:
     return Section("Latent space: metadata of the observation", blocks), {"metadata": metrics}
 
 
-def _maps(rows: _Rows) -> tuple[Section, dict[str, Any]]:
-    title, test = "Latent space: map", rows.test
-    drawn = sample_rows(len(test), MAP_POINTS, rows.options["seed"])
+def _maps(subject: Subject) -> tuple[Section, dict[str, Any]]:
+    title, test = "Latent space: map", subject.rows
+    drawn = sample_rows(len(test), MAP_POINTS, subject.draws["seed"])
     metrics: dict[str, Any] = {"points": len(drawn)}
-    if not rows.figures:
+    if not (path := subject.figure("map_tsne.png")):
         return Section(title), {"maps": metrics}
-    positions = map_points(test.shared_spectrum[drawn], seed=rows.options["seed"])
+    positions = map_points(test.shared_spectrum[drawn], seed=subject.draws["seed"])
     text = (
-        f"Map of {len(drawn):,} {rows.word}spectra in the shared space by t-SNE. Only nearness has "
-        "a meaning: not the axes, nor the size of a cluster, nor the gap between two."
+        f"Map of {len(drawn):,} {subject.word}spectra in the shared space by t-SNE. Only nearness "
+        "has a meaning: not the axes, nor the size of a cluster, nor the gap between two."
     )
     blocks: list[Any] = [Paragraph(text)]
     variables = {
         f"{name} [{test.units[name]}]" if test.units[name] else name: test.targets[name][drawn]
         for name in [v for v in MAP_VARIABLES if v in test.targets] or list(test.targets)[:8]
     }
-    path = rows.figures / "map_tsne.png"
     plot_map_variables(positions, variables, path)
-    blocks.append(Figure(path, f"Map of {rows.word}spectra, coloured by variables."))
+    blocks.append(Figure(path, f"Map of {subject.word}spectra, coloured by variables."))
     if any(label is not None for label in test.classes):
-        path = rows.figures / "map_classes.png"
+        path = path.with_name("map_classes.png")
         plot_map_classes(positions, test.classes[drawn], path)
-        blocks.append(Figure(path, f"The same {rows.word}spectra, coloured by class."))
+        blocks.append(Figure(path, f"The same {subject.word}spectra, coloured by class."))
     return Section(title, blocks), {"maps": metrics}
 
 

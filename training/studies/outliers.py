@@ -15,7 +15,6 @@ from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
 from hf_specclip.outliers.explain import OutlierExplanation, explain_outliers
 from hf_specclip.outliers.rows import BAND_ENERGIES, DETECTORS, OutlierRows, OutlierScores
 from specclip_training.data.parquet_rows import to_arrays
-from specclip_training.engine.commands import Run
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table, skipped_study
 from specclip_training.studies.outlier_figures import (
     injection_test,
@@ -28,6 +27,7 @@ from specclip_training.studies.rare_sources import (
     rare_source_test,
 )
 from specclip_training.studies.representations import SplitRepresentations
+from specclip_training.studies.subject import Subject
 
 OUTLIERS = "outliers"
 # Classes that an injection test hides: of the simulated catalogue, and as SIMBAD names them.
@@ -49,24 +49,11 @@ _SCORES = (*DETECTORS, CHECK)
 _SHOWN = ("isolation_forest", "combined")
 
 
-def study_outliers(
-    run: Run,
-    reps: Mapping[str, SplitRepresentations],
-    *,
-    split: str = "test",
-    simulated: bool = False,
-) -> Study:
-    """Fit a detector on `train` and study a split with it; for `test` it is left in `outliers/`.
-
-    Args:
-        run: its output folder holds the detector.
-        reps: by split.
-        split: the split to study.
-        simulated: True for simulated rows, which every sentence then says.
-    """
-    word = "simulated " if simulated else ""
-    train, rows = outlier_rows(reps["train"]), outlier_rows(reps[split])
-    unseen = [reps[name] for name in ("calibration", "validation") if name != split]
+def study_outliers(subject: Subject) -> Study:
+    """Fit a detector on `train` and study a split with it; for `test` it is left in `outliers/`."""
+    run, split = subject.run, subject.split
+    train, rows = outlier_rows(subject.train), outlier_rows(subject.rows)
+    unseen = [subject.reps[name] for name in ("calibration", "validation") if name != split]
     calibration = _join([outlier_rows(part) for part in unseen if len(part)])
     if split != "test" or calibration is None or len(calibration) < FEWEST_CALIBRATION:
         calibration = None
@@ -84,10 +71,10 @@ def study_outliers(
         "reference_rows": len(train if calibration is None else calibration),
     }
     sections = [
-        _injection_section(run, train, rows, word, metrics),
-        _rare_section(run, (train, calibration, rows), reps[split].table, metrics),
-        _class_section(run, scores, rows, word, metrics),
-        _top_section(detector, rows, scores, reps[split].bands, word, metrics),
+        _injection_section(subject, train, rows, metrics),
+        _rare_section(subject, (train, calibration, rows), metrics),
+        _class_section(subject, scores, rows, metrics),
+        _top_section(subject, detector, rows, scores, metrics),
     ]
     return Study(metrics, sections)
 
@@ -161,7 +148,7 @@ def _join(parts: list[OutlierRows]) -> OutlierRows | None:
 
 
 def _injection_section(
-    run: Run, train: OutlierRows, rows: OutlierRows, word: str, metrics: dict[str, Any]
+    subject: Subject, train: OutlierRows, rows: OutlierRows, metrics: dict[str, Any]
 ) -> Section:
     title = "Outliers: rare classes among the others"
     reference = f"the {metrics['reference_rows']:,} rows of {metrics['reference']}" + (
@@ -170,10 +157,11 @@ def _injection_section(
     )  # fmt: skip
     blocks: list[Any] = [
         Paragraph(
-            f"Detectors are fitted to the {len(train):,} {word}rows of `train`. Percentiles are "
-            f"among {reference}. The paper's Isolation Forest uses spectrum and text in the shared "
-            "space; the combined score is the mean logarithm of the ranks by the forest, by the "
-            "distance to the nearest spectra and by the disagreement of spectrum and text."
+            f"Detectors are fitted to the {len(train):,} {subject.word}rows of `train`. "
+            f"Percentiles are among {reference}. The paper's Isolation Forest uses spectrum and "
+            "text in the shared space; the combined score is the mean logarithm of the ranks by "
+            "the forest, by the distance to the nearest spectra and by the disagreement of "
+            "spectrum and text."
         )
     ]
     classes = np.asarray(rows.classes, object)
@@ -184,14 +172,12 @@ def _injection_section(
         return Section(title, [*blocks, Paragraph(f"No injection test: {reason}.")])
     blocks.append(
         Paragraph(
-            f"Rare classes are hidden one at a time among the other {word}sources of this split. "
-            "Chance is an AUC of 0.5. Detectors are fitted without any of them; the embedding "
-            "itself was trained with them."
+            f"Rare classes are hidden one at a time among the other {subject.word}sources of this "
+            "split. Chance is an AUC of 0.5. Detectors are fitted without any of them; the "
+            "embedding itself was trained with them."
         )
     )
-    results = injection_test(
-        train, rows, rare, n_bootstrap=run.preset.evaluation.n_bootstrap, seed=run.seed, k=K
-    )
+    results = injection_test(train, rows, rare, k=K, **subject.draws)
     metrics["injection"] = {"new": results}
     head = ["class and detector", "ROC-AUC"]
     lines = [
@@ -204,22 +190,20 @@ def _injection_section(
 
 
 def _rare_section(
-    run: Run,
+    subject: Subject,
     parts: tuple[OutlierRows, OutlierRows | None, OutlierRows],
-    table: pa.Table,
     metrics: dict[str, Any],
 ) -> Section:
     """Write the recall of rare kinds at their real scarcity.
 
     Args:
-        run: with `model/`, and `moe/` for the injected spectra.
+        subject: its run has `model/`, and `moe/` for the injected spectra.
         parts: rows of `train`, for the ranks (or None), and of the split.
-        table: columns of the split.
         metrics: filled.
     """
     from hf_specclip import Describer
 
-    describer = None
+    run, table, describer = subject.run, subject.rows.table, None
     if (run.output / "moe" / "config.json").is_file() and "effective_area" in table.column_names:
         describer = Describer.from_pretrained(run.output, parts=("moe",))
     train, calibration, rows = parts
@@ -256,16 +240,13 @@ def _injection_line(name: str, result: Mapping[str, Any], detector: str) -> list
 
 
 def _class_section(
-    run: Run,
-    scores: OutlierScores,
-    rows: OutlierRows,
-    word: str,
-    metrics: dict[str, Any],
+    subject: Subject, scores: OutlierScores, rows: OutlierRows, metrics: dict[str, Any]
 ) -> Section:
     title = "Outliers: percentiles by class"
-    options = {"n_bootstrap": run.preset.evaluation.n_bootstrap, "seed": run.seed}
     by_class = {
-        name: percentiles_by_class(scores.percentile(name), rows.classes, rows.groups, **options)
+        name: percentiles_by_class(
+            scores.percentile(name), rows.classes, rows.groups, **subject.draws
+        )
         for name in _SHOWN
     }
     metrics["by_class"] = by_class
@@ -287,8 +268,8 @@ def _class_section(
     forest = scores.percentile("isolation_forest")
     blocks: list[Any] = [
         Paragraph(
-            f"Median percentile of the {word}rows of each class, 50 for a class like the "
-            f"reference. {_compare_quasars(forest, rows, options, metrics)}"
+            f"Median percentile of the {subject.word}rows of each class, 50 for a class like the "
+            f"reference. {_compare_quasars(forest, rows, subject.draws, metrics)}"
         ),
         Table(head, lines),
     ]
@@ -296,7 +277,7 @@ def _class_section(
 
 
 def _compare_quasars(
-    percentile: np.ndarray, rows: OutlierRows, options: dict[str, Any], metrics: dict[str, Any]
+    percentile: np.ndarray, rows: OutlierRows, draws_of: dict[str, int], metrics: dict[str, Any]
 ) -> str:
     """Make the paper's comparison: quasars score above other active nuclei."""
     classes, groups = np.asarray(rows.classes, object), np.asarray(rows.groups, object).astype(str)
@@ -305,7 +286,7 @@ def _compare_quasars(
         chosen = np.flatnonzero(np.isin(classes, names) & np.isfinite(percentile))
         if len(set(groups[chosen].tolist())) < 2:
             return "There are not both quasars and other active nuclei to compare."
-        bootstrap = GroupBootstrap(groups[chosen], options["n_bootstrap"], options["seed"])
+        bootstrap = GroupBootstrap(groups[chosen], **draws_of)
         medians.append(float(np.median(percentile[chosen])))
         draws.append(bootstrap.medians(percentile[chosen]))
     low, high = (float(q) for q in np.quantile(draws[0] - draws[1], [0.025, 0.975]))
@@ -320,24 +301,24 @@ def _compare_quasars(
 
 
 def _top_section(
+    subject: Subject,
     detector: SpecCLIPOutlierDetector,
     rows: OutlierRows,
     scores: OutlierScores,
-    bands: Sequence[Sequence[float]],
-    word: str,
     metrics: dict[str, Any],
 ) -> Section:
     raw = np.nan_to_num(scores.raw["combined"], nan=-np.inf)
     order = np.argsort(-raw, kind="stable")[: int(np.ceil(TOP * len(rows)))]
     explanations = explain_outliers(detector, rows, scores, order)
     metrics["top"] = [asdict(each) for each in explanations]
+    bands = subject.rows.bands
     text = (
-        f"The top 1 % of the {word}rows ({len(explanations)}), highest score first. The band is "
-        f"the one of s, m and h ({', '.join(f'{low:g}–{high:g}' for low, high in bands)} along the "
-        "spectrum) whose net counts depart most from the mean shape of the ten nearest sources at "
-        "this brightness; the variable is the one that departs most from the neighbours' median, "
-        "in robust standard deviations of the reference; the last column is the percentile of the "
-        "disagreement of spectrum and text."
+        f"The top 1 % of the {subject.word}rows ({len(explanations)}), highest score first. The "
+        f"band is the one of s, m and h ({', '.join(f'{low:g}–{high:g}' for low, high in bands)} "
+        "along the spectrum) whose net counts depart most from the mean shape of the ten nearest "
+        "sources at this brightness; the variable is the one that departs most from the "
+        "neighbours' median, in robust standard deviations of the reference; the last column is "
+        "the percentile of the disagreement of spectrum and text."
     )
     head = ["source", "class", "score", "percentile", "highest in", "nearest", "band", "variable",
             "spectrum against text"]  # fmt: skip

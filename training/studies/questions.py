@@ -17,11 +17,10 @@ from hf_specclip.literature import EmbeddingError
 from hf_specclip.search.filter import Condition, separation
 from hf_specclip.search.index import GALLERY_FOLDER
 from hf_specclip.search.text_queries import TextQueries
-from specclip_training.engine.commands import Run
 from specclip_training.engine.presets import CONFIGS
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table, skipped_study
 from specclip_training.stages.alignment import MODEL
-from specclip_training.studies.representations import SplitRepresentations
+from specclip_training.studies.subject import Subject
 
 TITLE = "Questions in words"
 QUESTIONS = CONFIGS / "questions.yaml"
@@ -40,29 +39,18 @@ MEASURES = {
 }
 
 
-def study_questions(
-    run: Run,
-    reps: Mapping[str, SplitRepresentations],
-    *,
-    split: str = "test",
-    simulated: bool = False,
-) -> Study:
-    """Measure the answers to the questions of `questions.yaml` among the sources of a split.
-
-    Args:
-        run: run whose `model/` is asked.
-        reps: not used; every study takes it.
-        split: split whose sources are searched.
-        simulated: True where they are simulated, which the report then says.
-    """
-    folder = run.output / MODEL
+def study_questions(subject: Subject) -> Study:
+    """Measure the answers to the questions of `questions.yaml` among the sources of a split."""
+    folder = subject.run.output / MODEL
     try:
         index = SpecCLIPIndex.load(folder / GALLERY_FOLDER)
         queries = TextQueries(SpecCLIPModel.from_pretrained(folder).eval(), folder=folder)
-        metrics = measure_questions(index, queries, read_questions(), split, run.seed)
+        metrics = measure_questions(
+            index, queries, read_questions(), subject.split, subject.run.seed
+        )
     except (FileNotFoundError, ImportError, EmbeddingError, ValueError) as error:
         return skipped_study(TITLE, f"questions could not be asked ({error})")
-    return Study(metrics, [_section(metrics, "simulated " if simulated else "")])
+    return Study(metrics, [_section(metrics, subject.word)])
 
 
 def read_questions() -> list[dict[str, Any]]:

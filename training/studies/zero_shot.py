@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,32 +14,20 @@ from hf_specclip.evaluation.bootstrap import GroupBootstrap
 from hf_specclip.evaluation.latent_probes import ProbeError, balanced_accuracy, class_probe
 from hf_specclip.evaluation.roc import weighted_figure
 from hf_specclip.formatting import format_with_interval
-from specclip_training.engine.commands import Run
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table, skipped_study
 from specclip_training.stages.alignment import MODEL
-from specclip_training.studies.representations import SplitRepresentations
+from specclip_training.studies.subject import Subject
 
 TITLE = "Zero-shot classes"
 
 
-def study_zero_shot(
-    run: Run,
-    reps: Mapping[str, SplitRepresentations],
-    *,
-    split: str = "test",
-    simulated: bool = False,
-) -> Study:
+def study_zero_shot(subject: Subject) -> Study:
     """Measure accuracy and calibration of the model's zero-shot classes.
 
-    Args:
-        run: run with `model/`, which holds the classes.
-        reps: representations by split; the probe learns on `train`.
-        split: split measured on. The temperature was fitted to `calibration` and `validation`.
-        simulated: True where the rows are simulated, which every sentence then says.
+    The probe learns on `train`; the temperature was fitted to `calibration` and `validation`.
     """
-    word = "simulated " if simulated else ""
-    folder = run.output / MODEL
-    measured, train = reps[split], reps["train"]
+    folder = subject.run.output / MODEL
+    measured, train = subject.rows, subject.train
     if not (folder / ZERO_SHOT_FOLDER / CONFIG_FILE).is_file():
         return skipped_study(
             TITLE,
@@ -50,14 +38,13 @@ def study_zero_shot(
     index_of = {name: index for index, name in enumerate(zero_shot.classes)}
     rows = np.array([name in index_of for name in measured.classes], dtype=bool)
     if not rows.any() or len(set(measured.groups[rows].tolist())) < 2:
-        return skipped_study(TITLE, f"{split} has no two groups with one of the classes")
+        return skipped_study(TITLE, f"{subject.split} has no two groups with one of the classes")
     truth = np.array([index_of[name] for name in measured.classes[rows]])
     points, groups = measured.shared_spectrum[rows], measured.groups[rows]
-    draws = {"n_bootstrap": run.preset.evaluation.n_bootstrap, "seed": run.seed}
-    bootstrap = GroupBootstrap(groups, draws["n_bootstrap"], draws["seed"])
+    bootstrap = GroupBootstrap(groups, **subject.draws)
     probabilities = zero_shot.probabilities(points)
     metrics: dict[str, Any] = {
-        "split": split,
+        "split": subject.split,
         "rows": int(rows.sum()),
         "classes": list(zero_shot.classes),
         "temperature": zero_shot.temperature,
@@ -67,12 +54,17 @@ def study_zero_shot(
     }
     try:
         probe = class_probe(
-            train.shared_spectrum, train.classes, points, measured.classes[rows], groups, **draws
+            train.shared_spectrum,
+            train.classes,
+            points,
+            measured.classes[rows],
+            groups,
+            **subject.draws,
         )
         metrics["probe"] = {name: probe[name] for name in ("accuracy", "balanced_accuracy")}
     except ProbeError as error:
         metrics["probe"] = {"skipped": str(error)}
-    return Study(metrics, [_section(metrics, word)])
+    return Study(metrics, [_section(metrics, subject.word)])
 
 
 def _confidence(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, float]:

@@ -27,6 +27,7 @@ from specclip_training.studies.experts.measures import (
 from specclip_training.studies.experts.report import expert_sections
 from specclip_training.studies.measure import ERRORS, EVALUATION, write_tensors
 from specclip_training.studies.representations import SplitRepresentations
+from specclip_training.studies.subject import Subject
 
 STAGE = "experts"
 MOE = "moe"
@@ -34,23 +35,13 @@ MOE = "moe"
 COMPACT = "compact"
 
 
-def study_experts(
-    run: Run,
-    reps: Mapping[str, SplitRepresentations],
-    *,
-    split: str = "test",
-    simulated: bool = False,
-) -> Study:
+def study_experts(subject: Subject) -> Study:
     """Fit both mixtures of experts and measure them; the preset's own one is left in `moe/`.
 
-    Args:
-        run: its output folder holds the models and errors.
-        reps: by split; experts learn on train and calibration, validation makes the paper's choice
-            and counts in the kind of gate, and `split` is measured on.
-        split: measured on.
-        simulated: True for simulated data, which the report then says.
+    Experts learn on train and calibration; validation makes the paper's choice and counts in the
+    kind of gate.
     """
-    train, rows = reps["train"], reps[split]
+    run, split, train, rows = subject.run, subject.split, subject.train, subject.rows
     fitted = [name for name in rows.targets if np.isfinite(train.targets[name]).sum() >= FEWEST]
     if not any(np.isfinite(rows.targets[name]).any() for name in fitted):
         why = f"no variable is known for {FEWEST} rows of train and any of {split}"
@@ -60,10 +51,10 @@ def study_experts(
         why = f"{groups} groups in train: a mixture of experts is fitted over {folds} or more"
         return skipped_study("Physical variables", why)
     headline = run.preset.moe.mode
-    models = {mode: load_or_fit(run, reps, mode) for mode in MODES}
+    models = {mode: load_or_fit(run, subject.reps, mode) for mode in MODES}
     outputs = {mode: _predict(model, rows) for mode, model in models.items()}
     metrics = measure_experts(outputs, rows, train, run.preset.evaluation.n_bootstrap)
-    metrics |= {"split": split, "simulated": simulated, "headline": headline}
+    metrics |= {"split": split, "simulated": subject.simulated, "headline": headline}
     if run.is_main and split == "test":
         _save_errors(run, outputs, rows, split)
     return Study(metrics, expert_sections(metrics))
