@@ -19,6 +19,7 @@ from . import (
     describe,
     embed,
     evaluate,
+    export,
     fit,
     index,
     inspect,
@@ -30,8 +31,8 @@ from . import (
 from .run_command import run_command
 
 COMMANDS = (
-    describe, classify, search, outliers, inspect, fit, embed, index, app, publish, dataset, train,
-    evaluate,
+    describe, classify, search, outliers, inspect, fit, embed, index, app, export, publish, dataset,
+    train, evaluate,
 )  # fmt: skip
 # These read their own arguments.
 ELSEWHERE = (dataset, train, evaluate)

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
     from .describer import Describer
 
-_BATCH_ROWS = 256
+BATCH_ROWS = 256
 _REQUIRED_COLUMNS = ("counts", "exposure", "summary", "source_name")
-_TEXT_COLUMNS = ("summary", "source_name", "papers", "writer")
+TEXT_COLUMNS = ("summary", "source_name", "papers", "writer")
 _IDENTITY_COLUMNS = (
     "source_name", "obsid", "obi", "region_id", "ra", "dec", "source_class", "group"
 )  # fmt: skip
 _INFO_FILE = "specclip_dataset.json"
 
 
-class _Texts:
+class DistinctTexts:
     """Distinct texts of a dataset, in the order of their first rows."""
 
     def __init__(self, sections: Sequence[str]):
@@ -89,9 +89,9 @@ def index_dataset(
         ImportError: where `datasets` is not installed.
         ValueError: for a dataset that lacks a column, or has no rows.
     """
-    splits, about = _open(dataset, revision)
+    splits, about = open_splits(dataset, revision)
     settings = describer.model.config.spectrum_config
-    texts = _Texts(describer.queries.sections)
+    texts = DistinctTexts(describer.queries.sections)
     columns: dict[str, dict[str, Any]] = {}
     points: dict[str, np.ndarray] = {}
     text_of: dict[str, np.ndarray] = {}
@@ -100,7 +100,7 @@ def index_dataset(
             raise ValueError(f"{name} of the dataset lacks {', '.join(missing)}")
         if not len(rows):
             continue
-        others = [column for column in rows.column_names if column not in _TEXT_COLUMNS]
+        others = [column for column in rows.column_names if column not in TEXT_COLUMNS]
         numbers = [texts.add(row, name) for row in rows.remove_columns(others)]
         text_of[name] = np.array(numbers, np.int64)
         columns[name], points[name] = _embed_rows(describer, rows, settings.n_bins, progress)
@@ -171,7 +171,7 @@ def add_spectra(
     return len(new), skipped
 
 
-def _open(
+def open_splits(
     dataset: str | os.PathLike[str] | Mapping[str, Any], revision: str | None
 ) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """Return the splits of a dataset, and plain values on it for the index."""
@@ -202,7 +202,7 @@ def _embed_texts(describer: Describer, entries: Sequence[Mapping[str, Any]]) -> 
     written = [i for i, entry in enumerate(entries) if any(entry["summary"].values())]
     if not written:
         raise ValueError("no row of the dataset has a text")
-    batches = [written[i : i + _BATCH_ROWS] for i in range(0, len(written), _BATCH_ROWS)]
+    batches = [written[i : i + BATCH_ROWS] for i in range(0, len(written), BATCH_ROWS)]
     embedded = np.concatenate(
         [describer.queries.embed([entries[i]["summary"] for i in batch]) for batch in batches]
     )
@@ -220,9 +220,9 @@ def _embed_rows(
     arrays = rows.with_format("numpy")
     with_area = describer.extractor.input_kind == "flux"
     batches, points, predicted = [], [], []
-    steps = range(0, len(rows), _BATCH_ROWS)
+    steps = range(0, len(rows), BATCH_ROWS)
     for start in tqdm(steps, "embedding", leave=False, disable=None if progress else True):
-        batch = _spectrum_columns(arrays[start : start + _BATCH_ROWS], n_bins, with_area)
+        batch = spectrum_columns(arrays[start : start + BATCH_ROWS], n_bins, with_area)
         batches.append(batch)
         n_rows = len(batch["counts"])
         spectra = [{name: values[i] for name, values in batch.items()} for i in range(n_rows)]
@@ -252,9 +252,14 @@ def _variables(
     return {name: values.astype(np.float32) for name, values in columns.items()}
 
 
-def _spectrum_columns(
+def spectrum_columns(
     rows: Mapping[str, Any], n_bins: int, with_area: bool
 ) -> dict[str, np.ndarray]:
+    """Return counts, background, exposure and, where asked for, area of rows, as arrays.
+
+    Raises:
+        ValueError: for rows of another number of bins.
+    """
     counts = np.stack(list(rows["counts"])).astype(np.int32)
     if counts.shape[1] != n_bins:
         raise ValueError(

@@ -136,6 +136,14 @@ class SpecCLIPFeatureExtractor(CheckedLoading, FeatureExtractionMixin):
             windows=self.windows,
         )
 
+    def usual_area(self) -> np.ndarray:
+        """Return the area that replaces an unknown one, cm² in each bin, float32 (n_bins,)."""
+        low, high = self.energy_range
+        edges = np.linspace(low, high, self.n_bins + 1)
+        if tuple(self.axis) != AXIS or high > _MAX_ENERGY:
+            return np.ones(self.n_bins, dtype=np.float32)
+        return np.interp((edges[1:] + edges[:-1]) / 2, *_USUAL_AREA).astype(np.float32)
+
     def __call__(
         self,
         spectra: Any,
@@ -313,11 +321,7 @@ class SpecCLIPFeatureExtractor(CheckedLoading, FeatureExtractionMixin):
 
     def _area(self, column: Any, batch: int) -> np.ndarray:
         """Return the effective area in each bin, float32 (B, n_bins)."""
-        low, high = self.energy_range
-        edges = np.linspace(low, high, self.n_bins + 1)
-        usual = np.ones(self.n_bins, dtype=np.float32)
-        if tuple(self.axis) == AXIS and high <= _MAX_ENERGY:
-            usual = np.interp((edges[1:] + edges[:-1]) / 2, *_USUAL_AREA).astype(np.float32)
+        usual = self.usual_area()
         if isinstance(column, list | tuple):
             column = [usual if row is None else row for row in column]
         elif column is None:

@@ -47,7 +47,7 @@ def compute_features(
     low, high = energy_range
     n_bins = counts.shape[1]
     width = (high - low) / n_bins
-    bands = _band_matrix(n_bins, low, high, tuple(map(tuple, hardness_bands)))
+    bands = band_matrix(n_bins, low, high, tuple(map(tuple, hardness_bands)))
     # Columns of `bands`: all bins, then the 13 bands, then soft, medium and hard.
     source, region = counts @ bands, background @ bands
     net = source - scale * region
@@ -83,7 +83,7 @@ def compute_features(
             net[:, parts] / areas,
             variance[:, parts] / areas**2,
             areas.mean(axis=1),
-            _band_edges(low, high),
+            band_edges(low, high),
             hardness_bands,
         )
     numbers = np.concatenate(
@@ -126,7 +126,7 @@ def _flux_numbers(
     )
     # A flux that is constant within each band is divided among s, m and h. As counts of a detector
     # of one area at all energies, the half count of the ratios keeps its meaning.
-    shared = _overlaps(edges[:-1], edges[1:], hardness_bands)
+    shared = overlaps(edges[:-1], edges[1:], hardness_bands)
     counts = (flux @ shared) * sensitivity[:, None]
     errors = (variance @ shared**2) * sensitivity[:, None] ** 2
     return (
@@ -168,18 +168,18 @@ def _hardness(net: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 @lru_cache(maxsize=16)
-def _band_matrix(
+def band_matrix(
     n_bins: int, low: float, high: float, compared: tuple[tuple[float, ...], ...]
 ) -> np.ndarray:
     """Return each bin's share in: all, the 13 bands, s, m and h; (n_bins, 17) float32."""
     edges = np.linspace(low, high, n_bins + 1)
-    bands = [(low, high), *pairwise(_band_edges(low, high)), *compared]
-    matrix = _overlaps(edges[:-1], edges[1:], bands).astype(np.float32)
+    bands = [(low, high), *pairwise(band_edges(low, high)), *compared]
+    matrix = overlaps(edges[:-1], edges[1:], bands).astype(np.float32)
     matrix.setflags(write=False)
     return matrix
 
 
-def _band_edges(low: float, high: float) -> np.ndarray:
+def band_edges(low: float, high: float) -> np.ndarray:
     """Return the edges of the 13 bands of equal ratio, (14,)."""
     start = max(low, high / 1000)  # they cannot begin at 0 keV
     steps = np.geomspace(start, high, N_BANDS + 1)
@@ -187,7 +187,7 @@ def _band_edges(low: float, high: float) -> np.ndarray:
     return steps
 
 
-def _overlaps(lower: np.ndarray, upper: np.ndarray, bands: Sequence[Sequence[float]]) -> np.ndarray:
+def overlaps(lower: np.ndarray, upper: np.ndarray, bands: Sequence[Sequence[float]]) -> np.ndarray:
     """Return the share of each interval (n) that lies in each band (m), (n, m)."""
     shares = [
         np.clip(np.minimum(upper, top) - np.maximum(lower, bottom), 0, None)
@@ -196,4 +196,11 @@ def _overlaps(lower: np.ndarray, upper: np.ndarray, bands: Sequence[Sequence[flo
     return np.stack(shares, axis=1) / (upper - lower)[:, None]
 
 
-__all__ = ["MIN_AREA", "compute_features", "normalise_min_max"]
+__all__ = [
+    "MIN_AREA",
+    "band_edges",
+    "band_matrix",
+    "compute_features",
+    "normalise_min_max",
+    "overlaps",
+]

@@ -76,13 +76,39 @@ class TextQueries:
                 {first if key == UNSPECIFIED else key: text for key, text in summary.items()}
                 for summary in summaries
             ]
-        inputs = self._inputs(summaries)
+        inputs = self.inputs(summaries)
         with torch.inference_mode():
             tensors = {name: torch.as_tensor(values) for name, values in inputs.items()}
             features = self.model.get_text_features(
                 **{name: values.to(self.model.device) for name, values in tensors.items()}
             )
         return features.pooler_output.float().cpu().numpy()
+
+    def inputs(self, summaries: Sequence[Mapping[str, str | None]]) -> Mapping[str, Any]:
+        """Return the tensors of summaries (section -> text) that the model's text side takes.
+
+        Raises:
+            ValueError: see `embedder_named`; for vectors of another width than the model's.
+        """
+        if self._config.text_encoder_config is not None:
+            return self._processor(text=list(summaries), return_tensors="pt")
+        if self._config.reads == "sentences":
+            sets = embed_sentences(summaries, self._embedder, sections=self.sections)
+            if self._config.numbers_dim < SENTENCE_NUMBERS:
+                sets.leave_out_quantities()
+            width = sets.vectors.shape[1]
+            inputs: Mapping[str, Any] = sets.batch(np.arange(len(sets)))
+        else:
+            vectors = embed_summaries(summaries, self._embedder, sections=self.sections)
+            width = vectors.shape[1] // len(self.sections)
+            mask = section_mask(summaries, self.sections)
+            inputs = {"text_embeds": vectors, "section_mask": mask}
+        if width != self._config.embedding_dim:
+            raise ValueError(
+                f"the texts are embedded in {width} numbers, the model needs "
+                f"{self._config.embedding_dim}: use the embedder it was trained with"
+            )
+        return inputs
 
     def embed_question(self, question: Question) -> np.ndarray:
         """Embed a question that was understood, as a unit vector (D,).
@@ -130,27 +156,6 @@ class TextQueries:
         if self._folder is None:
             raise ValueError("this model reads tokens: give the folder of its tokenizer")
         return SpecCLIPProcessor.from_pretrained(self._folder)
-
-    def _inputs(self, summaries: Sequence[Mapping[str, str | None]]) -> Mapping[str, Any]:
-        if self._config.text_encoder_config is not None:
-            return self._processor(text=list(summaries), return_tensors="pt")
-        if self._config.reads == "sentences":
-            sets = embed_sentences(summaries, self._embedder, sections=self.sections)
-            if self._config.numbers_dim < SENTENCE_NUMBERS:
-                sets.leave_out_quantities()
-            width = sets.vectors.shape[1]
-            inputs: Mapping[str, Any] = sets.batch(np.arange(len(sets)))
-        else:
-            vectors = embed_summaries(summaries, self._embedder, sections=self.sections)
-            width = vectors.shape[1] // len(self.sections)
-            mask = section_mask(summaries, self.sections)
-            inputs = {"text_embeds": vectors, "section_mask": mask}
-        if width != self._config.embedding_dim:
-            raise ValueError(
-                f"the texts are embedded in {width} numbers, the model needs "
-                f"{self._config.embedding_dim}: use the embedder it was trained with"
-            )
-        return inputs
 
 
 __all__ = ["TextQueries"]
