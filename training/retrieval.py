@@ -16,6 +16,7 @@ from accelerate import Accelerator
 
 from hf_specclip.describe.load_model import load_dual_encoder
 from hf_specclip.evaluation import GroupBootstrap
+from hf_specclip.literature.embedders.identity import check_embedder
 from hf_specclip.models.trained_run import find_run
 from hf_specclip.storage import write_json
 from specclip_training.data.pairs import (
@@ -79,14 +80,14 @@ def measure_model(
                 settings_of_texts,
                 cache_dir=cache_dir,
                 progress=accelerator.is_main_process,
+                named=embedder is None and texts.embedder_name is not None,
+            )
+            check_embedder(
+                pairs.texts.model, texts.embedder_name, pairs.texts.probe, texts.embedder_probe
             )
         except ValueError as error:
-            raise TrainingDataError(f"{error}; or name --embedder") from error
-    if texts.embedder_name not in (None, pairs.texts.model):
-        raise TrainingDataError(
-            f"the texts of {pairs.name} are embedded by {pairs.texts.model}, the model reads those "
-            f"of {texts.embedder_name}: drop text_embedding, or name its --embedder"
-        )
+            own = "" if pairs.embedded_here else f"; or drop text_embedding of {pairs.name}"
+            raise TrainingDataError(f"{error}{own}") from error
     if split == EVERY:
         pairs.splits[EVERY] = join_splits(pairs)
     if not len(pairs.splits[split]):

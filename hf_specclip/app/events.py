@@ -14,6 +14,7 @@ from ..describe.describer import Describer
 from ..describe.description import Description
 from ..describe.inputs import keeps_counts
 from ..describe.measured import fit_values
+from ..errors import SpecCLIPError
 from .figures import map_figure, spectrum_figure
 from .html import render, render_exports
 from .upload import UploadError, read_upload
@@ -101,7 +102,7 @@ class PageEvents:
             return [render("message", f"Ask in at most {MAX_QUESTION} characters."), ""]
         try:
             answer = self.describer.search(question, top_k=_SEARCH_RESULTS, kind=kind)
-        except (ValueError, OSError, ImportError) as error:
+        except (SpecCLIPError, ValueError, OSError, ImportError) as error:
             return [render("message", _sentence(error)), ""]
         lines = [line for line in [*answer.question.lines(), *answer.notes] if line]
         if not answer.hits and answer.question.refusal is None:

@@ -56,10 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("--dataset measures the loss of --int8: give both")
     keep_inputs([arguments.output], [arguments.model, arguments.dataset])
     options: dict[str, Any] = {} if arguments.revision is None else {"revision": arguments.revision}
-    if arguments.embedder:
-        from ..literature import get_embedder
-
-        options["embedder"] = get_embedder(arguments.embedder)
+    options["embedder"] = arguments.embedder
     model = None if arguments.model == DEFAULT else arguments.model
     describer = Describer.from_pretrained(model, parts=(), **options)
     pairs = read_pairs(describer, arguments.dataset) if arguments.dataset else None

@@ -38,8 +38,8 @@ def add_embedder_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--embedder",
         metavar="NAME",
-        help="embedder of texts: offline, openai[:MODEL] or local:DIR (default: the one the model "
-        "was trained with)",
+        help="embedder of texts: offline, local:DIR or openai[:MODEL[@URL]] (default: the one the "
+        "model was trained with, where it is found; another is refused)",
     )
 
 
@@ -51,10 +51,7 @@ def load_describer(arguments: argparse.Namespace, parts: Collection[str]) -> Des
     options = {name: getattr(arguments, name, None) for name in _PARTS}
     if arguments.revision is not None:
         options["revision"] = arguments.revision
-    if embedder := getattr(arguments, "embedder", None):
-        from ..literature import get_embedder
-
-        options["embedder"] = get_embedder(embedder)
+    options["embedder"] = getattr(arguments, "embedder", None)
     name = arguments.model or os.environ.get(MODEL_VARIABLE) or None
     return Describer.from_pretrained(name, parts=parts, **options)
 

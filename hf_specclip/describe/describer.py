@@ -98,7 +98,7 @@ class Describer:
         moe: str | os.PathLike[str] | None = None,
         outliers: str | os.PathLike[str] | None = None,
         index: str | os.PathLike[str] | None = None,
-        embedder: TextEmbedder | None = None,
+        embedder: TextEmbedder | str | None = None,
         device: str | None = None,
         parts: Collection[str] = PARTS,
         **hub: Any,
@@ -111,13 +111,14 @@ class Describer:
                 (`outliers/`), index (`gallery/`) and classes (`zero_shot/`) are optional: the
                 answers of an absent part are left out.
             moe, outliers, index: folder or `user/name` of a part kept elsewhere.
-            embedder: of the texts, in place of the one the model names.
+            embedder: of the texts, or its specification (`get_embedder`): the one the model was
+                trained with, where it is not found by its name.
             device: such as `"cuda"`; the CPU by default.
             parts: those of `PARTS` to load.
             hub: for the model's repository: `revision`, `token`, `local_files_only`, …
 
         Raises:
-            ValueError: where there is no dual encoder.
+            ValueError: where there is no dual encoder, or the embedder is another than the model's.
             FileFormatError, OSError: for damaged files.
         """
         from ..search.text_queries import TextQueries

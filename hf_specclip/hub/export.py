@@ -170,7 +170,7 @@ def _write_onnx(graph: Graph, path: Path) -> None:
 
 
 def _strip_traces(path: Path) -> None:
-    """Remove what the exporter notes on each node, such as paths of this machine, but for scopes."""
+    """Remove what the exporter notes on nodes, such as paths of this machine, but for scopes."""
     import onnx
 
     model = onnx.load(path)

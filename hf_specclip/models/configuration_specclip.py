@@ -251,6 +251,8 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
             there are three and nothing is said.
         embedder_name (`str`, *optional*):
             Embedder of the texts the model was trained on. Others must come from the same.
+        embedder_probe (`list[float]`, *optional*):
+            First numbers of its unit vector for a fixed sentence, where it is a server.
         text_encoder (`str`, *optional*):
             Hub id or path of a transformers encoder that reads tokens. Its configuration is copied
             into this one and its weights are saved with the model, so that both load without it.
@@ -282,6 +284,7 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
     n_sections: int = len(SECTIONS)
     sections: list[str] | tuple[str, ...] | None = None
     embedder_name: str | None = None
+    embedder_probe: list[float] | None = None
     text_encoder: str | None = None
     text_encoder_config: dict | PreTrainedConfig | None = None
     max_length: int = 256

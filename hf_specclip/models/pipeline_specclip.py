@@ -205,14 +205,19 @@ class ZeroShotSpectrumClassificationPipeline(SpectrumPipeline):
     """Pipeline from spectra to classes, by class names (zero-shot):
     `pipeline("zero-shot-spectrum-classification", model=…)`.
 
+    Args:
+        embedder: of the names of other classes, or its specification (such as `"local:DIR"`), where
+            the one that the model records is not found by itself.
+
     Call arguments: `candidate_labels` (by default the classes the model came with; others need
     `hf_specclip` installed, to embed their names), `top_k` (all).
 
     Returns a list of `{"label", "score"}`, likeliest first; scores sum to 1 over all labels.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any):
+    def __init__(self, *args: Any, embedder: Any = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        self._embedder = embedder
         self._model_classes: Any = None
         self._other_classes: dict[tuple[str, ...], Any] = {}
 
@@ -246,7 +251,7 @@ class ZeroShotSpectrumClassificationPipeline(SpectrumPipeline):
         if labels not in self._other_classes:
             queries = _package_module("search.text_queries", "embedding the names of classes")
             run = self._run()
-            embed = queries.TextQueries(self.model, None, run and run.model).embed
+            embed = queries.TextQueries(self.model, self._embedder, run and run.model).embed
             self._other_classes[labels] = zero_shot.from_prompts(
                 labels, embed, self._model_classes.temperature
             )

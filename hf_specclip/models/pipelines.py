@@ -14,7 +14,7 @@ def pipeline(task: str, model: Any = None, **kwargs: Any) -> Any:
             on to transformers.
         model: a model folder, `user/name` on the Hub, or a model in memory (then also
             `feature_extractor=`).
-        kwargs: see `transformers.pipeline`, and `index` or `moe` of the task's class.
+        kwargs: see `transformers.pipeline`, and `index`, `moe` or `embedder` of the task's class.
 
     Examples:
         >>> pipe = pipeline("spectrum-retrieval", model="runs/demo/model")

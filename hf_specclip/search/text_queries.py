@@ -14,8 +14,10 @@ from ..literature import (
     embed_sentences,
     embed_summaries,
     embedder_named,
+    get_embedder,
     section_mask,
 )
+from ..literature.embedders.identity import check_embedder, fresh_probe
 from ..literature.sentence_sets import SENTENCE_NUMBERS, UNSPECIFIED
 from ..literature.source_classes import find_class
 from .questions import Question
@@ -29,16 +31,24 @@ class TextQueries:
 
     Args:
         model: a dual encoder.
-        embedder: by default the one the model was trained with, loaded when it is first needed.
+        embedder: or its specification (`get_embedder`); by default the one the model was trained
+            with, loaded when it is first needed.
         folder: of the model, for its vocabulary and tokenizer; by default the one it was loaded
             from.
+
+    Raises:
+        ValueError: for an embedder other than the one the model was trained with.
     """
 
-    def __init__(self, model: Any, embedder: TextEmbedder | None = None, folder: Any = None):
+    def __init__(self, model: Any, embedder: TextEmbedder | str | None = None, folder: Any = None):
         home = getattr(model, "name_or_path", "")
         if folder is None and home and Path(home).is_dir():
             folder = home
+        if isinstance(embedder, str):
+            embedder = get_embedder(embedder)
         self.model, self._given = model, embedder
+        if embedder is not None:
+            check_embedder(embedder.name, self._config.embedder_name)
         self._folder = None if folder is None else Path(folder)
 
     @property
@@ -147,7 +157,13 @@ class TextQueries:
 
     @cached_property
     def _embedder(self) -> TextEmbedder:
-        return self._given or embedder_named(self._config.embedder_name)
+        recorded = self._config.embedder_name
+        # Code saved beside older weights has no such setting.
+        probe = getattr(self._config, "embedder_probe", None)
+        embedder = self._given or embedder_named(recorded)
+        if probe is not None:
+            check_embedder(embedder.name, recorded, fresh_probe(embedder), probe)
+        return embedder
 
     @cached_property
     def _processor(self) -> Any:

@@ -11,6 +11,7 @@ from hf_specclip.app.upload import MAX_FILES, UploadError, read_upload
 from hf_specclip.classify.families import group_by_family
 from hf_specclip.describe.answers import FoundSource
 from hf_specclip.describe.description import Description, LiteratureHit, Paper, SimilarSource
+from hf_specclip.literature import EmbeddingError
 
 EVIL = '<img src=x onerror="alert(1)">'
 
@@ -105,6 +106,12 @@ def test_a_model_without_experts_or_spectra_says_so(tiny_run, uploads, tmp_path)
         assert f"This model has {words}" in text
     assert events.examples() == []
     assert not path.exists()  # what was dropped is gone
+
+    def unreachable(*_, **__):
+        raise EmbeddingError("no answer from the server")
+
+    events.describer.search = unreachable
+    assert "No answer from the server." in events.search("a quasar", "spectra")[0]
 
 
 def test_the_own_fit_stands_beside_what_is_inferred(uploads, tmp_path):

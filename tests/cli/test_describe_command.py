@@ -145,7 +145,7 @@ def test_every_command_withholds_what_the_instrument_rules_out(ask, files, tmp_p
         assert "resolves no energies" in said
 
 
-def test_search(ask, tiny_run):
+def test_search(ask, tiny_run, tmp_path):
     status, out, _ = ask("search", "--json", "--top", "3", "a", "quasar")
     assert status == 0
     answer = json.loads(out)
@@ -169,6 +169,13 @@ def test_search(ask, tiny_run):
     assert name in ask("search", "--cone", *cone, "LMXB")[1]
     assert "nothing meets" in ask("search", "--class", "none", "a star")[1]
     assert ask("search")[0] == 1
+    moved = shutil.copytree(tiny_run.with_name("encoder"), tmp_path / "renamed")
+    found = ask("search", "--json", "--top", "3", "--embedder", f"local:{moved}", "a quasar")[1]
+    assert json.loads(found) == answer
+    status, _, error = ask("search", "--embedder", "offline", "a quasar")
+    assert status == 1
+    assert "not by 'all-MiniLM-L6-v2@" in error
+    assert "--embedder local:DIR" in error
     assert ask("search", "--like", "2CXO J000000.0+000000")[0] == 1
 
 

@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 from embeddings_server import DIMENSION, EmbeddingsServer, true_vector
 
-from hf_specclip.literature import CachedEmbedder, EmbeddingError, OpenAIEmbedder, get_embedder
+from hf_specclip.literature import (
+    CachedEmbedder,
+    EmbeddingError,
+    OpenAIEmbedder,
+    embedder_named,
+    get_embedder,
+)
 from hf_specclip.literature.embedders import openai
+from hf_specclip.literature.embedders.identity import check_embedder, fresh_probe, probe_vector
 
 KEY = "sk-proj-Marked0123456789abcdefSECRET"
 TEXTS = [f"A source of kind {i}." for i in range(7)]
@@ -188,8 +195,29 @@ def test_a_server_is_found_again_by_name_where_it_was_used_before(server, tmp_pa
     again = get_embedder(embedder.name, cache_dir=tmp_path / "here")
     np.testing.assert_array_equal(again.embed(TEXTS), vectors)
     assert len(server.requests) == 1
-    with pytest.raises(ValueError, match="unknown embedder"):
-        get_embedder(embedder.name, cache_dir=tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="this server was never used here"):
+        embedder_named(embedder.name, tmp_path / "elsewhere")
+
+
+def test_a_server_is_given_with_its_address(server, tmp_path):
+    embedder = get_embedder(f"openai:tiny@{server.base_url}", cache_dir=tmp_path)
+    assert embedder.name == f"openai:tiny@{server.base_url}"
+    np.testing.assert_allclose(embedder.embed(TEXTS), expected(), atol=2e-3)  # float16
+    assert embedder_named(embedder.name, tmp_path).name == embedder.name
+
+
+def test_another_model_behind_the_name_of_a_server_is_recognised(server, tmp_path, monkeypatch):
+    embedder = get_embedder(f"openai:tiny@{server.base_url}", cache_dir=tmp_path)
+    recorded = probe_vector(embedder)
+    check_embedder(embedder.name, embedder.name, fresh_probe(embedder), recorded)
+    moved = "openai:tiny@http://elsewhere/v1"
+    check_embedder(moved, embedder.name, recorded, recorded)
+    swapped = lambda text, dimension: true_vector(text[::-1], dimension)  # noqa: E731
+    monkeypatch.setattr("vectors_server.true_vector", swapped)
+    with pytest.raises(ValueError, match="another model is behind this name"):
+        check_embedder(embedder.name, embedder.name, fresh_probe(embedder), recorded)
+    with pytest.raises(ValueError, match="not by 'openai:other'"):
+        check_embedder("openai:other", embedder.name, recorded, recorded)
 
 
 @pytest.mark.parametrize(

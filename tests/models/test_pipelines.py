@@ -102,11 +102,15 @@ def test_vectors_are_those_of_the_model(pipes, tiny_run, file):
     assert pipe(str(file), space="latent") == pytest.approx(output.spectrum_latent[0].tolist())
 
 
-def test_other_labels(pipes, file):
+def test_other_labels(pipes, file, tiny_run, tmp_path):
     pipe = pipes["zero-shot-spectrum-classification"]
     found = pipe(str(file), candidate_labels="LMXB, a star with a planet", top_k=2)
     assert {one["label"] for one in found} == {"LMXB", "a star with a planet"}
     assert sum(one["score"] for one in found) == pytest.approx(1)
+    moved = shutil.copytree(tiny_run.with_name("encoder"), tmp_path / "renamed")
+    settings = {"model": str(tiny_run / "model"), "embedder": f"local:{moved}"}
+    pipe = pipeline("zero-shot-spectrum-classification", **settings)
+    assert pipe(str(file), candidate_labels="LMXB, a star with a planet") == found
 
 
 def test_conditions_and_choices(pipes, file):

