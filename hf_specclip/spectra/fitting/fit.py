@@ -149,35 +149,19 @@ def fit_counts(
     background_scale: ArrayLike = 0.0,
     exposure: ArrayLike = 1.0,
     *,
-    redistribution: ArrayLike,
-    energy_edges: ArrayLike,
-    channel_edges: ArrayLike,
-    effective_area: ArrayLike | None = None,
     models: Sequence[str] = CATALOGUE_MODELS,
-    statistic: str = "chi2datavar",
     energy_range: tuple[float, float] = (0.5, 7.0),
     group_counts: int = 16,
-    keep_incomplete: bool | None = None,
     min_net_counts: float = 150.0,
     limits: bool = True,
-    good: ArrayLike | None = None,
-    variance: ArrayLike | None = None,
+    **settings: Any,
 ) -> dict[str, NDArray[Any]]:
     """Fit many spectra of one detector, as arrays; the defaults are the catalogue's.
 
     Args:
-        counts: (B, n) counts in the aperture, background included.
-        background_counts: (B, n) counts of the background region, or None.
-        background_scale: (B,) or (B, n) factor from the background region to the aperture.
-        exposure: (B,) s.
-        redistribution: (m, n) probability that a photon of an energy is recorded in a channel (or
-            cm², with the area folded in).
-        energy_edges: (m + 1,) keV, of the photons.
-        channel_edges: (n + 1,) keV, of the channels.
-        effective_area: cm², (m,) for all or (B, m) for each; left out where it is folded in.
+        counts, background_counts, background_scale, exposure, settings: see `NoticedCounts`, whose
+            arguments they are.
         limits: find the 68 % limits (three quarters of the time).
-        good: (n,) True for channels that may be used; all by default.
-        variance: (B, n) of the net counts in each channel, for χ²; by default that of the data.
         models and the rest: see `fit_spectra`.
 
     Returns:
@@ -192,9 +176,7 @@ def fit_counts(
     definitions = model_definitions(models)
     noticed = NoticedCounts(
         counts, background_counts, background_scale, exposure,
-        redistribution=redistribution, energy_edges=energy_edges, channel_edges=channel_edges,
-        effective_area=effective_area, statistic=statistic, energy_range=energy_range,
-        group_counts=group_counts, keep_incomplete=keep_incomplete, good=good, variance=variance,
+        energy_range=energy_range, group_counts=group_counts, **settings,
     )  # fmt: skip
     groups, net = noticed.groups, noticed.net
     table = _empty_table(definitions, net, groups.number)

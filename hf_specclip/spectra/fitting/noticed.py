@@ -31,7 +31,19 @@ STATISTICS = ("chi2datavar", "cstat")
 class NoticedCounts:
     """Grouped counts of B spectra with what folds models for them.
 
-    The arguments are those of `fit_counts`.
+    Args:
+        counts: (B, n) counts in the aperture, background included.
+        background_counts: (B, n) counts of the background region, or None.
+        background_scale: (B,) or (B, n) factor from the background region to the aperture.
+        exposure: (B,) s.
+        redistribution: (m, n) probability that a photon of an energy is recorded in a channel (or
+            cm², with the area folded in).
+        energy_edges: (m + 1,) keV, of the photons.
+        channel_edges: (n + 1,) keV, of the channels.
+        effective_area: cm², (m,) for all or (B, m) for each; left out where it is folded in.
+        good: (n,) True for channels that may be used; all by default.
+        variance: (B, n) of the net counts in each channel, for χ²; by default that of the data.
+        statistic, energy_range, group_counts, keep_incomplete: see `fit_spectra`.
 
     Attributes:
         channels: indices of the noticed channels.
