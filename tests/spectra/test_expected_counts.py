@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from known_spectra import CHANNELS, ENERGIES, RESPONSE, absorbed_power_law, expected
 from ogip_writer import COUNTS, spectrum_hdu, write, write_set
 
@@ -56,6 +57,11 @@ def test_a_negative_background_is_left_out_with_a_note(tmp_path):
     spectrum = read_spectrum(tmp_path / "src.pha")
     assert spectrum.background_counts is None
     assert spectrum.notes[-1].startswith("background of src_bg.pha left out, no counts: COUNTS is")
+    with fits.open(tmp_path / "src_bg.pha", mode="update", checksum=False) as hdus:
+        hdus[1].header["DATASUM"] = "1"
+    assert "src_bg.pha: DATASUM of HDU 1" in read_spectrum(tmp_path / "src.pha").notes[-1]
+    with pytest.raises(SpectrumFileError, match=r"src_bg.pha, .*COUNTS is -1 in row 0"):
+        read_spectrum(tmp_path / "src.pha", strict=True)
 
 
 @pytest.mark.parametrize("error", [0.0, 0.3])

@@ -25,5 +25,5 @@ def test_mutants_of_real_files(real_data):
             found += [
                 fault for part in pool.map(faults, [folder] * workers, parts) for fault in part
             ]
-        print(f"{stop:,} of {MUTANTS:,} mutants, {len(found)} faults", flush=True)
+        print(f"{stop:,} of {MUTANTS:,} mutants", *found[-1:], flush=True)
     assert not found, f"{len(found)} of {MUTANTS}:\n" + "\n".join(found[:5])

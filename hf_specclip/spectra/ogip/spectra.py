@@ -271,8 +271,12 @@ class _Assembler:
         try:
             background = self._background(raw, notes)
         except NoCountsError as error:
+            if self.strict:
+                raise
             name = Path(str(error.path)).name
             notes.append(f"background of {name} left out, no counts: {error.problem}")
+            if error.path is not None and error.path != self.file.path:
+                notes += [f"{name}: {each}" for each in wrong_checksums(FitsFile(error.path))]
             return None
         if is_net(raw.table):
             notes.append(
