@@ -33,17 +33,20 @@ def fit_as_catalogue(spectrum: XRaySpectrum) -> FitResult | None:
     Spectra with too few counts for that are fitted by the C-statistic.
 
     Returns:
-        The result, None without RMF and ARF.
+        The result, with the reason in each model where a fit is refused; None without RMF and ARF.
     """
     rmf = spectrum.rmf
     if rmf is None or (spectrum.arf is None and not rmf.includes_area):
         return None
+    from ..spectra.fitting.fit import CATALOGUE_MODELS, FitResult, ModelFit
     from ..spectra.fitting.spectrum_fit import fit_spectrum
 
     try:
         return fit_spectrum(spectrum, bands=())
-    except ValueError:  # a response that records nothing, or is too large
-        return None
+    except ValueError as error:  # no energies, no errors, a response that records nothing
+        reason = str(error).removeprefix(f"{spectrum.path}: ")
+        models = {name: ModelFit(name, reason=reason) for name in CATALOGUE_MODELS}
+        return FitResult(float("nan"), 0, "chi2datavar", spectrum.camera.band, models)
 
 
 def fit_lines(result: FitResult) -> list[str]:

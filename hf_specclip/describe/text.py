@@ -45,7 +45,7 @@ def _measured_lines(description: Description) -> list[str]:
     if description.fit is None:
         return [
             *lines,
-            "    not fitted: a fit needs a camera that resolves energies, its ARF and RMF",
+            "    not fitted: a fit needs the ARF and the RMF",
         ]
     return lines + [f"    {line}" for line in fit_lines(description.fit)]
 

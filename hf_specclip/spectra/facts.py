@@ -83,7 +83,8 @@ def _facts_of_band(spectrum: XRaySpectrum) -> dict[str, Any]:
         None if area is None else float(area.max()),
         pile_up_share(per_frame) if imaged else None,
     )
-    return dict(zip(_OF_BAND, values, strict=True))
+    facts = dict(zip(_OF_BAND, values, strict=True))
+    return facts if spectrum.are_poisson else facts | _net_of_band(spectrum)
 
 
 def _scale_of(spectrum: XRaySpectrum, mean: float | None = None) -> float | None:
@@ -95,7 +96,7 @@ def _scale_of(spectrum: XRaySpectrum, mean: float | None = None) -> float | None
 
 
 def _net_of_band(spectrum: XRaySpectrum) -> dict[str, Any]:
-    """Return net counts at 0.5–8 keV of a spectrum without whole counts, their error and rate."""
+    """Return net counts at 0.5–8 keV with the errors given, those errors, and the rate."""
     inside = overlap_fractions(spectrum.channel_edges, np.array(_BAND))[:, 0] * spectrum.good
     region, scale = spectrum.background_observed
     net = float(inside @ (spectrum.counts - scale * region))

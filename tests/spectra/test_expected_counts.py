@@ -136,6 +136,14 @@ def test_net_spectra_are_read_with_the_errors_given(tmp_path, rate):
     assert rates.errors[0] == pytest.approx([np.sqrt(8) * 1.5 / 1000 / 8])
 
 
+def test_net_counts_without_errors_have_none(tmp_path):
+    """Whole numbers, too, are no Poisson counts once a background is subtracted from them."""
+    write_set(tmp_path, HDUCLAS2="NET")
+    assert np.isnan(
+        spectrum_facts(read_spectrum(tmp_path / "src.pha"))["net_counts_error_0.5_8kev"]
+    )
+
+
 @pytest.mark.parametrize("header", [{}, {"POISSERR": False}, {"HDUCLAS2": "BKG"}])
 def test_fractions_without_errors_of_their_own_are_no_counts(tmp_path, header):
     write_set(tmp_path)
