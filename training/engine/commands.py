@@ -237,6 +237,9 @@ def command_line(processes: int) -> str:
     if Path(sys.argv[0]).name == "specclip":
         return shlex.join(["specclip", *sys.argv[1:]])
     launch = "accelerate launch" + (f" --num_processes {processes}" if processes > 1 else "")
+    module = getattr(sys.modules["__main__"].__spec__, "name", "")
+    if module.startswith(f"{__name__.partition('.')[0]}."):  # python -m
+        return shlex.join([*launch.split(), "-m", module, *sys.argv[1:]])
     return shlex.join([*launch.split(), *sys.argv])
 
 
