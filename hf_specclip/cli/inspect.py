@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..describe.measured import variability_lines
 from ..formatting import format_number
 from .arguments import add_parser, numbered_path, print_json
 from .file_arguments import SpectrumReader, add_file_arguments
@@ -110,6 +111,8 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     area = "" if peak is None else f" (up to {format_number(peak)} cm² at 0.5–8 keV)"
     yield "ARF", f"{facts['arf'] or 'none found'}{area}"
     yield "RMF", facts["rmf"] or "none found"
+    for number, line in enumerate(variability_lines(facts)):
+        yield "" if number else "variability", line.removeprefix("variability of ")
     for name, link in facts["links"].items():
         yield name.replace("Chandra Source Catalog", "CSC"), link
     for note in notes_of(facts):

@@ -20,6 +20,7 @@ from . import (
     embed,
     evaluate,
     export,
+    extract,
     fit,
     index,
     inspect,
@@ -31,8 +32,8 @@ from . import (
 from .run_command import run_command
 
 COMMANDS = (
-    describe, classify, search, outliers, inspect, fit, embed, index, app, export, publish, dataset,
-    train, evaluate,
+    describe, classify, search, outliers, inspect, fit, extract, embed, index, app, export, publish,
+    dataset, train, evaluate,
 )  # fmt: skip
 # These read their own arguments.
 ELSEWHERE = (dataset, train, evaluate)
@@ -47,6 +48,7 @@ X-ray spectra and the literature about their sources in one embedding space.
   specclip embed    *.pha -o embeddings.parquet              vectors for your own analysis
   specclip inspect  spectrum.pha                             content of a spectrum file
   specclip fit      spectrum.pha                             spectral fits as in the catalogue
+  specclip extract  evt2.fits --at 150.1163,2.2058 --radius 3   spectrum and variability of events
   specclip train    my_pairs -o runs/mine --from default     fine-tune the model to your own pairs
 
 The first six ask a trained model: --model DIR or user/name (default: the model that comes with the

@@ -235,7 +235,9 @@ class Description:
         reasons = reasons_to_withhold(self.limitations)
         variables = tuple(v for v in self.variables if v.name not in reasons)
         place = None if "similar" in reasons else self.map_position
-        limited = replace(self, variables=variables, withheld=reasons, map_position=place)
+        measured = self.source.get("variability") or {}
+        withheld = {name: why for name, why in reasons.items() if name not in measured}
+        limited = replace(self, variables=variables, withheld=withheld, map_position=place)
         return limited.without(reasons)
 
     def select(self, sections: Collection[str]) -> Description:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..formatting import format_number, format_range
 from .description import Description
 from .limitations import VARIABILITY
-from .measured import fit_lines, fit_values
+from .measured import fit_lines, fit_values, variability_lines
 from .neighbours import position_name
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def template_environment(*packages: str) -> Environment:
         "range_of": _range,
         "fit_lines": fit_lines,
         "fit_values": fit_values,
+        "variability_lines": variability_lines,
         "position_name": position_name,
         "variability": VARIABILITY,
     }

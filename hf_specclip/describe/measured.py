@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..formatting import format_number, format_range
 
@@ -25,6 +26,22 @@ _UNITS = {
     "erg cm-2 s-1": " erg/cm²/s",
     "ph keV-1 cm-2 s-1": " ph/keV/cm²/s",
 }
+
+
+def variability_lines(facts: Mapping[str, Any]) -> list[str]:
+    """Write the variability that a spectrum file states, measured by `specclip extract`."""
+    measured = facts.get("variability")
+    if not measured:
+        return []
+    lines = [
+        f"variability of {measured['counts']:,.0f} events at 0.5–7 keV in "
+        f"{measured['length_s']:,.0f} s, measured"
+    ]
+    names = [name for name in measured if name not in ("counts", "length_s")]
+    for some in (names[:4], names[4:]):
+        shown = (f"{name} {format_number(measured[name])}" for name in some)
+        lines.append("  " + "  ".join(f"{each:<22}" for each in shown).rstrip())
+    return lines
 
 
 def fit_as_catalogue(spectrum: XRaySpectrum) -> FitResult | None:
@@ -120,4 +137,4 @@ def _parameter(parameter: FittedParameter) -> str:
     return f"{format_number(parameter.value)}{limits}{unit}{' (fixed)' if parameter.fixed else ''}"
 
 
-__all__ = ["MODEL_TITLES", "fit_as_catalogue", "fit_lines", "fit_values"]
+__all__ = ["MODEL_TITLES", "fit_as_catalogue", "fit_lines", "fit_values", "variability_lines"]

@@ -6,7 +6,7 @@ from ..formatting import format_number, format_range
 from .answers import Answer, FoundSource
 from .description import Description, LiteratureHit, SimilarSource, Variable
 from .limitations import VARIABILITY
-from .measured import fit_lines, fit_values
+from .measured import fit_lines, fit_values, variability_lines
 from .neighbours import position_name
 
 _FAMILIES_SHOWN, _CLASSES_SHOWN = 3, 3
@@ -40,6 +40,7 @@ def render_text(description: Description) -> str:
 
 def _measured_lines(description: Description) -> list[str]:
     lines = ["  measured", f"    {', '.join(_observation(description))}"]
+    lines += [f"    {line}" for line in variability_lines(description.source)]
     if "fit" not in description.sections:
         return lines
     if description.fit is None:

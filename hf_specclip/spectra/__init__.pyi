@@ -1,3 +1,4 @@
+from .events.extract import extract_events as extract_events
 from .fitting.fit import fit_counts as fit_counts
 from .fitting.fit import fit_spectra as fit_spectra
 from .fitting.result import FitResult as FitResult

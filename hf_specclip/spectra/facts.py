@@ -54,6 +54,7 @@ def spectrum_facts(spectrum: XRaySpectrum) -> dict[str, Any]:
         "total_counts": spectrum.counts[good].sum().item(),
         "background_total_counts": None if background is None else background[good].sum().item(),
         **_facts_of_band(spectrum),
+        "variability": None if spectrum.variability is None else dict(spectrum.variability),
         "arf": _name(spectrum.arf),
         "rmf": _name(spectrum.rmf),
         "notes": list(spectrum.notes),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,8 @@ class XRaySpectrum:
         frame_time: s between two readouts (`TIMEDEL`), or None.
         ra, dec: position of the source, degrees ICRS, or None.
         target: position of the observation's target (`RA_TARG` or `RA_OBJ`), or None.
+        variability: columns of the Chandra Source Catalog measured from the arrival times of its
+            events, with `counts` and `length_s`, where the file states them (`specclip extract`).
         path: file it was read from, or None.
         energy_from: where the channel energies come from, such as ``EBOUNDS of x.rmf``.
         notes: what the reader had to make up for (a side file that was not found, …).
@@ -129,6 +132,7 @@ class XRaySpectrum:
     ra: float | None = None
     dec: float | None = None
     target: tuple[float, float] | None = None
+    variability: Mapping[str, float] | None = None
     path: str | None = None
     energy_from: str | None = None
     notes: tuple[str, ...] = ()

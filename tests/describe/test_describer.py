@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from astropy.table import Table
-from chandra_pha import write_spectra
+from chandra_pha import write_pha, write_spectra
 
 from hf_specclip import (
     Describer,
@@ -349,3 +349,17 @@ def test_malformed_index_entries_count_as_unknown(tiny_run, tmp_path, files):
     json.dumps(description.to_dict(), allow_nan=False)
     assert str(description)
     assert description.to_html()
+
+
+def test_measured_variability_stands_in_place_of_the_predicted(describer, tmp_path):
+    header = {"VAR_PROB": 0.998, "VAR_INDX": 7.0, "VAR_MEAN": 0.02, "VAR_SIGM": 0.01}
+    header |= {"KS_PROB": 0.9, "KP_PROB": 0.95, "VAR_CNTS": 400, "VAR_LEN": 2e4}
+    path = write_pha(tmp_path / "a.pha", np.full(1024, 1), **header)
+    description = describer.describe(path)
+    assert description.source["variability"]["var_prob_b"] == 0.998
+    assert "var_inter_prob_b" in description.withheld
+    assert "var_prob_b" not in description.withheld
+    assert "var_prob_b" not in {variable.name for variable in description.variables}
+    for text in (description.to_text(), description.to_html()):
+        assert "variability of 400 events at 0.5–7 keV in 20,000 s, measured" in text
+        assert "var_index_b 7" in text

@@ -8,6 +8,7 @@ import pytest
 from hf_specclip.spectra.timing import (
     N_TIMES,
     between_observations,
+    gregory_loredo,
     variability_index,
     within_observation,
 )
@@ -50,6 +51,28 @@ def test_variable_sources_are_found_and_their_light_curve_is_theirs():
     assert (found["var_index_b"] >= 8).all()
     # Rates of 0.5 and 1.5 of the mean: a standard deviation of half of it.
     assert np.median(found["var_sigma_b"]) == pytest.approx(0.5 * 1000 / 3e4, rel=0.1)
+
+
+def test_gaps_are_no_variability():
+    random = np.random.default_rng(0)
+    live = random.uniform(0.2, 1.0, N_TIMES) * (np.arange(N_TIMES) % 60 < 40)
+    for number in (20, 1000):
+        counts = random.multinomial(number, live / live.sum(), size=100)
+        found = gregory_loredo(counts, np.full(100, 3e4), np.tile(live, (100, 1)))
+        assert (found.index >= 6).mean() < 0.05
+        assert (found.index <= 2).mean() > 0.9
+        np.testing.assert_allclose(found.mean, number / (3e4 * live.mean()), rtol=0.02)
+    rate = live * np.where(np.arange(N_TIMES) < 120, 1.0, 3.0)
+    counts = random.multinomial(1000, rate / rate.sum(), size=5)
+    assert (gregory_loredo(counts, np.full(5, 3e4), np.tile(live, (5, 1))).index >= 8).all()
+
+
+def test_no_gap_is_the_test_without_gaps():
+    counts = np.random.default_rng(0).poisson(2.0, (3, N_TIMES))
+    length = np.array([300.0, 1e4, 1e5])
+    whole, live = gregory_loredo(counts, length), np.ones((3, N_TIMES))
+    for name, values in vars(gregory_loredo(counts, length, live)).items():
+        np.testing.assert_allclose(values, getattr(whole, name), rtol=1e-9)
 
 
 def test_too_few_counts_have_no_light_curve():

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .errors import SpectrumFileError
 from .fits_header import CARD, Header, readable
-from .read_bytes import TRUNCATED, read_bytes
+from .read_bytes import TRUNCATED, map_bytes, read_bytes
 
 __all__ = ["FitsFile", "Ragged", "Table"]
 
@@ -117,8 +117,9 @@ class Table:
     def columns(self) -> dict[str, _Column]:
         """Layout of the columns by upper-case name, in the table's order."""
         if self._columns is None:
-            if self.n_rows > MAX_ROWS:
-                raise self.error(f"{self.n_rows:,} rows are more than {MAX_ROWS:,}", mend=TRUNCATED)
+            most = self.file.max_rows
+            if self.n_rows > most:
+                raise self.error(f"{self.n_rows:,} rows are more than {most:,}", mend=TRUNCATED)
             self._columns = self._layout()
         return self._columns
 
@@ -195,6 +196,10 @@ class Table:
     def is_text(self, name: str) -> bool:
         """Return True where a column of that name exists and holds strings."""
         return name in self.columns and self.columns[name].code == "A"
+
+    def number(self, name: str) -> int:
+        """Return the number of a column, from 1, as in its keywords."""
+        return self._find(name).number
 
     def limit(self, name: str) -> int | None:
         """Return TLMIN of a column as a whole number, None where absent."""
@@ -365,14 +370,17 @@ class FitsFile:
 
     Args:
         path: plain or gzipped; up to `MAX_FILE_BYTES` once decompressed.
+        mapped: map a plain file into memory instead, and take tables of up to `MAX_ELEMENTS` rows:
+            for event lists, of which a few columns are used.
 
     Raises:
         SpectrumFileError: no such file, not FITS, too large, truncated.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, mapped: bool = False) -> None:
         self.path = str(path)
-        self.data = read_bytes(Path(path))
+        self.data = map_bytes(Path(path)) if mapped else read_bytes(Path(path))
+        self.max_rows = MAX_ELEMENTS if mapped else MAX_ROWS
         self.tables: list[Table] = []
         self.primary: Header | None = None
         self.hdus: list[tuple[Header, int, int, int]] = []
@@ -396,7 +404,7 @@ class FitsFile:
         first = self.data[position : position + 10]
         if first != (b"XTENSION= " if index else b"SIMPLE  = "):
             if index == 0:
-                raise self._error("is not a FITS file", mend="give a PHA, ARF or RMF file")
+                raise self._error("is not a FITS file", mend="give a PHA, ARF, RMF or event file")
             chunks = range(position, len(self.data), _CHUNK)
             if not any(self.data[at : at + _CHUNK].strip(b" \0") for at in chunks):
                 return len(self.data)  # padding some writers leave at the end

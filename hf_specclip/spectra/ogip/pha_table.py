@@ -14,6 +14,7 @@ from ..spectrum import has_usual_errors
 from .errors import NoCountsError, SpectrumFileError
 from .fits_table import FitsFile, Table
 from .responses import MAX_CHANNELS
+from .variability import measured_variability
 
 # Type II files of gratings hold 12 spectra of 8,192 channels, those of time-resolved detectors some
 # thousands of fewer channels.
@@ -492,6 +493,7 @@ def observation_of(table: Table, raw: RawSpectrum) -> dict[str, Any]:
         "ra": ra,
         "dec": dec,
         "target": targets[0] or targets[1],
+        "variability": measured_variability(table),
         "hduclas2": "NET" if is_net(table) else "BKG" if is_background(table) else None,
         "poisson_errors": poisson if isinstance(poisson, bool) else None,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import stat
 import zlib
 from pathlib import Path
@@ -58,6 +59,18 @@ def read_bytes(path: Path) -> bytes | bytearray:
     return data
 
 
+def map_bytes(path: Path) -> bytes | bytearray | mmap.mmap:
+    """Map a plain file of any size into memory; read others as `read_bytes` does."""
+    try:
+        if stat.S_ISREG(path.stat().st_mode):
+            with path.open("rb") as stream:
+                if stream.read(len(_GZIP)) != _GZIP:
+                    return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):  # an empty file cannot be mapped
+        pass
+    return read_bytes(path)
+
+
 def _gunzip(stream: Any, path: Path, most: int) -> bytearray:
     found, members = bytearray(), 1
     inflater = zlib.decompressobj(wbits=31)
@@ -91,5 +104,7 @@ def _gunzip(stream: Any, path: Path, most: int) -> bytearray:
 
 def _too_large(path: Path, most: int) -> SpectrumFileError:
     return SpectrumFileError(
-        f"holds more than {most >> 20} MiB", path=path, mend="is it a spectrum at all?"
+        f"holds more than {most >> 20} MiB",
+        path=path,
+        mend="unpack it (gunzip), or is it no such file at all?",
     )

@@ -1,0 +1,1 @@
+"""Event lists: regions, good times, spectra and light curves."""
