@@ -336,7 +336,9 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     if arguments.push:
         check_login(arguments.push)  # before the work, not after it
     if arguments.start_from is not None:
-        preset = preset_like(find_start(arguments.start_from), preset, arguments.overrides)
+        embedder = getattr(arguments, "embedder", None)
+        folder = find_start(arguments.start_from)
+        preset = preset_like(folder, preset, arguments.overrides, embedder)
     run = start(arguments, preset, OUTPUTS)
     reproduce(
         run,

@@ -80,7 +80,6 @@ def measure_model(
                 settings_of_texts,
                 cache_dir=cache_dir,
                 progress=accelerator.is_main_process,
-                named=embedder is None and texts.embedder_name is not None,
             )
             check_embedder(
                 pairs.texts.model, texts.embedder_name, pairs.texts.probe, texts.embedder_probe

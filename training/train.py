@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given.config = given.preset or (FINE_TUNE if given.start_from else SCRATCH)
     if given.freeze:
         given.overrides = [*given.overrides, "align.freeze_spectrum=true"]
+    if given.embedder and not given.start_from:
+        given.overrides = [*given.overrides, f"text.embedder={given.embedder}"]
 
     def work(given: argparse.Namespace, preset: reproduce.Preset) -> None:
         if given.start_from and given.preset in PRESETS:
@@ -82,6 +84,12 @@ def options() -> argparse.ArgumentParser:
         "--preset",
         metavar="NAME",
         help=f"{', '.join(PRESETS)}, or a YAML file (default: {SCRATCH}; {FINE_TUNE} with --from)",
+    )
+    command.add_argument(
+        "--embedder",
+        metavar="NAME",
+        help="embedder of texts: offline, local:DIR or openai[:MODEL[@URL]]; with --from the "
+        "model's own, where it is not found by its name (default: that, or the preset's)",
     )
     command.add_argument(
         "--freeze",

@@ -20,7 +20,6 @@ from hf_specclip.literature import (
     SentenceSets,
     embed_sentences,
     embed_summaries,
-    embedder_named,
     get_embedder,
     section_mask,
 )
@@ -292,7 +291,6 @@ def embed_texts(
     *,
     cache_dir: str | Path | None = None,
     progress: bool = False,
-    named: bool = False,
 ) -> None:
     """Embed the texts of a dataset, as sections or as sentences.
 
@@ -303,18 +301,19 @@ def embed_texts(
         settings: embedder and form of the texts.
         cache_dir: cache of embeddings; the default cache where None.
         progress: show a bar.
-        named: the embedder is a name that a model records (`embedder_named`).
 
     Raises:
-        TrainingDataError: when `text_embedding` has nulls.
+        TrainingDataError: when `text_embedding` has nulls, or there is no such embedder.
     """
     texts, sections = pairs.texts, pairs.info.domain.sections
     as_sections = settings.reads == "sections"
     if as_sections and "text_embedding" in pairs.splits["train"].table.column_names:
         texts.embeddings = _embedding_of_texts(pairs)
         return
-    find = embedder_named if named else get_embedder
-    source = find(settings.embedder, cache_dir=cache_dir)
+    try:
+        source = get_embedder(settings.embedder, cache_dir=cache_dir)
+    except ValueError as error:
+        raise TrainingDataError(str(error)) from error
     summaries = [entry["summary"] for entry in texts.entries]
     options = {"sections": sections, "progress": progress}
     if as_sections:

@@ -44,8 +44,8 @@ class TextSettings:
     """Text side.
 
     Attributes:
-        embedder: `offline`, `openai[:MODEL]` or `local:PATH_OR_HUB_ID` (see
-            `hf_specclip.literature.get_embedder`).
+        embedder: `offline`, `openai[:MODEL[@URL]]`, `local:PATH_OR_HUB_ID`, or `recorded:NAME` of
+            a model that is trained further (see `hf_specclip.literature.get_embedder`).
         reads: `sections`: the sections of a summary, embedded apart and joined (the paper), or the
             dataset's own `text_embedding`; `sentences`: a text as a set of its sentences, with the
             quantities that each states.

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPFeatureExtractor, SpecCLIPModel
 from hf_specclip.literature import SENTENCE_NUMBERS
+from hf_specclip.literature.embedders.identity import check_embedder
 from hf_specclip.models.trained_run import MODEL_TYPES, find_run, model_type
 from hf_specclip.storage import to_json
 from specclip_training.data.pairs import PairData, TrainingDataError
@@ -47,13 +48,16 @@ def find_start(name: str) -> Path:
     return folder
 
 
-def preset_like(start: Path, preset: Preset, overrides: Sequence[str] = ()) -> Preset:
+def preset_like(
+    start: Path, preset: Preset, overrides: Sequence[str] = (), embedder: str | None = None
+) -> Preset:
     """Return a preset whose texts, spectra and model are those of a trained model.
 
     Args:
         start: folder of the model.
         preset: gives everything else.
         overrides: of the command line.
+        embedder: where the one that the model records is not found by its name.
 
     Raises:
         PresetError: for a setting of the model among `overrides`.
@@ -68,7 +72,7 @@ def preset_like(start: Path, preset: Preset, overrides: Sequence[str] = ()) -> P
     spectrum, texts = config.spectrum_config, config.text_config
     names = [field.name for field in dataclasses.fields(preset.model)]
     content = preset.to_dict() | {
-        "text": dataclasses.asdict(text_settings(config)),
+        "text": dataclasses.asdict(text_settings(config, embedder)),
         "spectrum": {
             each.name: getattr(spectrum, each.name) for each in dataclasses.fields(SpectrumSettings)
         },
@@ -88,7 +92,8 @@ def text_settings(config: SpecCLIPConfig, embedder: str | None = None) -> TextSe
     """Return the settings of the texts that a model reads; `embedder` replaces its own."""
     texts = config.text_config
     quantities = texts.numbers_dim >= SENTENCE_NUMBERS
-    return TextSettings(embedder or texts.embedder_name or "offline", texts.reads, quantities)
+    recorded = f"recorded:{texts.embedder_name}" if texts.embedder_name else "offline"
+    return TextSettings(embedder or recorded, texts.reads, quantities)
 
 
 def fine_tune(run: Run, pairs: PairData, start: Path) -> FitResult:
@@ -132,13 +137,16 @@ def load_start(
 def _check_rows(config: SpecCLIPConfig, pairs: PairData) -> None:
     """Refuse spectra and texts of another form than the model's."""
     spectrum, texts, info = config.spectrum_config, config.text_config, pairs.info
-    embedder = pairs.texts.model if texts.embedder_name else None
+    try:
+        probes = (pairs.texts.probe, texts.embedder_probe)
+        check_embedder(pairs.texts.model, texts.embedder_name, *probes)
+    except ValueError as error:
+        raise TrainingDataError(f"{pairs.name} does not fit the model: {error}") from error
     forms = {
         "bins": (spectrum.n_bins, info.n_bins),
         "axis": (tuple(spectrum.axis), (info.domain.axis, info.domain.axis_unit)),
         "range of the axis": (tuple(spectrum.energy_range), tuple(info.energy_range)),
         "sections of the texts": (tuple(texts.sections), tuple(info.domain.sections)),
-        "embedder of the texts": (texts.embedder_name, embedder),
     }
     differ = [
         f"{what} {theirs}, not {own}" for what, (own, theirs) in forms.items() if own != theirs

@@ -24,7 +24,8 @@ def get_embedder(
             `/v1` as a rule), `"local:PATH_OR_HUB_ID"` (any
             sentence-transformers model), or the name that a model recorded: of the offline
             embedder, or of one that was used on this machine before. A name that others have
-            written goes to `embedder_named`, which sends no key to a server it does not know.
+            written is given as `"recorded:NAME"` (`embedder_named`): no server is asked, and sent
+            the key, that was not used on this machine before.
         cache_dir: folder of the cache; by default `HF_SPECCLIP_CACHE`, else
             `~/.cache/hf_specclip`.
         base_url: the same URL, e.g. `http://localhost:8000/v1`; only with `"openai…"`. By default
@@ -53,6 +54,8 @@ def get_embedder(
 
         model, _, address = model.partition("@")
         embedder = OpenAIEmbedder(model or DEFAULT_MODEL, base_url=base_url or address or None)
+    elif service == "recorded" and model:
+        return embedder_named(model, cache_dir)
     elif spec == "offline":
         embedder = offline_embedder()
     elif service == "local" and model:
