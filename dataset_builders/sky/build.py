@@ -82,6 +82,8 @@ class Build:
         self.options = options or Options()
         self.summariser = summariser or ExtractiveSummariser()
         self.progress = progress
+        if "spectrum" not in self.options.kinds:  # said now, not after days
+            raise BuildError(f"kinds {list(self.options.kinds)}: give spectrum, too")
         self.store = Store(self.work, progress=progress)
         self.begun = self._begin()
         if self.options.full_texts and isinstance(self.summariser, ModelSummariser):

@@ -70,8 +70,6 @@ class SpectrumArchive:
         batch: int = BATCH,
         workers: int = WORKERS,
     ) -> None:
-        if set(kinds) - set(KINDS) or "spectrum" not in kinds:
-            raise ValueError(f"kinds {list(kinds)}: give spectrum, and arf and rmf as needed")
         self.service = service
         self.store = store
         self.folder = Path(folder) / FOLDER

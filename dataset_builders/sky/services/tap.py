@@ -95,27 +95,20 @@ class TapClient:
             RefusedError: the service does not understand the question.
             ServiceError: it failed again and again.
         """
+        question = {"query": adql, "maxrec": max_rows, "uploads": uploads}
         if self.store is None or not remember:
-            return self._ask(adql, item, uploads, max_rows)
-        question = [adql, uploads, max_rows]
-        answer = self.store.recall(
-            self.url, question, lambda: vars(self._ask(adql, item, uploads, max_rows))
-        )
+            return self._ask(question, item)
+        answer = self.store.recall(self.url, question, lambda: vars(self._ask(question, item)))
         return TapAnswer(**answer)
 
-    def _ask(
-        self,
-        adql: str,
-        item: str,
-        uploads: Mapping[str, Mapping[str, Sequence[Any]]] | None,
-        max_rows: int | None,
-    ) -> TapAnswer:
+    def _ask(self, question: Mapping[str, Any], item: str) -> TapAnswer:
         import pyvo
         from astropy.io.votable import parse
         from astropy.table import Table
 
-        tables = {name: Table(dict(columns)) for name, columns in (uploads or {}).items()}
-        question = {"query": adql, "maxrec": max_rows, "uploads": tables or None}
+        adql, uploads = question["query"], question["uploads"] or {}
+        tables = {name: Table(dict(columns)) for name, columns in uploads.items()}
+        question = {**question, "uploads": tables or None}
         self.service.item = item
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of units and dates that VOTable does not know

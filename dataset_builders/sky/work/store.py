@@ -261,6 +261,7 @@ class Store:
         """
         states = self.counts(stage)
         total, wanted = sum(states.values()), states["wanted"]
+        hidden = not (self.progress and wanted)
         streak: list[str] = []
         lock, stopped = threading.Lock(), threading.Event()
 
@@ -285,7 +286,7 @@ class Store:
         last, taken = "", 0
         running: set[Future[None]] = set()
         with (
-            tqdm(total=total, initial=total - wanted, desc=stage, disable=not self.progress) as bar,
+            tqdm(total=total, initial=total - wanted, desc=stage, disable=hidden) as bar,
             ThreadPoolExecutor(workers) as pool,
         ):
             try:
