@@ -166,7 +166,7 @@ class Assembly:
         if "summary" in schema.names:
             columns["papers"] = [self.papers[name] for name in names]
             columns["summary"] = [self.summaries[name] for name in names]
-            columns["writer"] = pa.nulls(len(names))
+            columns["writer"] = [self.info.knobs["summaries"]] * len(names)
         if "text_embedding" in schema.names and self.embedder is not None:
             vectors = embed_summaries([self.summaries[name] for name in names], self.embedder)
             columns["text_embedding"] = list_array(vectors)
