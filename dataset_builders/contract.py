@@ -122,7 +122,8 @@ def contract_columns(
             `text_embedding`. The column then holds d numbers for each section.
         domain: axis, sections and variables.
         text: True when rows are pairs. Spectra without texts (`spectra_features`) have no
-            `papers`, `summary` and `writer`; their `paired` is true when a pair holds them.
+            `aliases`, `papers`, `summary` and `writer`; their `paired` is true when a pair holds
+            them.
 
     Returns:
         Mapping of column name to `Column`.
@@ -154,6 +155,9 @@ def contract_columns(
     if not text:
         columns["paired"] = Column(Value("bool"), "", "true when a row of `default` holds it, too")
     else:
+        columns["aliases"] = Column(
+            List(words), "", "other names by which a text may call the source", False
+        )
         columns["papers"] = Column(
             List({"id": words, "id_type": words, "title": words, "year": Value("int32")}),
             "",

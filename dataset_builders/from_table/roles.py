@@ -34,6 +34,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "dec": ("dec", "dej2000", "decj2000", "de_icrs", "dec_icrs", "dec_j2000", "dec_deg",
             "declination"),
     "source_class": ("source_class", "class", "label", "main_type", "otype"),
+    "aliases": ("aliases", "alias", "other_names", "ids"),
     "host": ("host", "host_galaxy"),
     "group": ("group",),
     "papers": ("papers", "bibcode", "bibcodes", "arxiv", "doi"),

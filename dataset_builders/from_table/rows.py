@@ -81,6 +81,7 @@ class RowReader:
         about = {
             "source_name": identity["source_name"],
             "summary": summary_of(roles, number),
+            "aliases": _names(roles.cell("aliases", number)),
             "papers": _papers(roles.cell("papers", number)),
             "group": "-",  # found when all rows are known
             "_row": number,
@@ -170,6 +171,13 @@ class RowReader:
             return as_degrees(cell, factor, is_ra=role == "ra")
         except ValueError as error:
             raise ValueError(f"column {self.roles.column_of[role]!r}: {error}") from None
+
+
+def _names(cell: Any) -> list[str]:
+    """Return names of a list, or of a text with `;` or `|` between them."""
+    if isinstance(cell, str | bytes):
+        cell = re.split(r"[;|]", as_text(cell) or "")
+    return [name for each in (() if cell is None else cell) if (name := as_text(each))]
 
 
 def _papers(cell: Any) -> list[dict[str, Any]]:

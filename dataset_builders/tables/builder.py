@@ -214,6 +214,7 @@ class LocalTables:
             of_source = {
                 "source_class": [self.plan.classes[index] for index in source],
                 "group": self.plan.group[rows],
+                "aliases": [self.plan.aliases[index] for index in source],
                 "papers": [self.plan.papers[index] for index in source],
                 "summary": [self.plan.summaries[index] for index in source],
                 "writer": [self.plan.writer] * len(source),

@@ -64,6 +64,7 @@ class Plan:
     source: np.ndarray
     summaries: list[dict[str, str | None]]
     papers: list[list[dict[str, Any]]]
+    aliases: list[list[str]]
     classes: list[str | None]
     writer: str
     counts: BuildCounts
@@ -147,6 +148,7 @@ def make_plan(
         source=index[of_source],
         summaries=summaries,
         papers=[[paper_row(paper) for paper in sources.papers[source]] for source in order],
+        aliases=[sources.aliases[source] for source in order],
         classes=[sources.classes[source] for source in order],
         writer="title and abstract" if abstracts else "extractive summary",
         counts=BuildCounts(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 256
 _REQUIRED_COLUMNS = ("counts", "exposure", "summary", "source_name")
-TEXT_COLUMNS = ("summary", "source_name", "papers", "writer")
+TEXT_COLUMNS = ("summary", "source_name", "aliases", "papers", "writer")
 _IDENTITY_COLUMNS = (
     "source_name", "obsid", "obi", "region_id", "ra", "dec", "source_class", "group"
 )  # fmt: skip
@@ -53,6 +53,7 @@ class DistinctTexts:
                 {
                     "id": key,
                     "source_names": [],
+                    "aliases": [],
                     "papers": [],
                     "summary": summary,
                     "split": split,
@@ -62,6 +63,7 @@ class DistinctTexts:
         entry = self.entries[number]
         if row["source_name"] not in entry["source_names"]:
             entry["source_names"].append(row["source_name"])
+            entry["aliases"] += row.get("aliases") or []
         ids = {paper["id"] for paper in entry["papers"]}
         entry["papers"] += [paper for paper in row.get("papers") or [] if paper["id"] not in ids]
         return number
@@ -204,7 +206,13 @@ def _embed_texts(describer: Describer, entries: Sequence[Mapping[str, Any]]) -> 
         raise ValueError("no row of the dataset has a text")
     batches = [written[i : i + BATCH_ROWS] for i in range(0, len(written), BATCH_ROWS)]
     embedded = np.concatenate(
-        [describer.queries.embed([entries[i]["summary"] for i in batch]) for batch in batches]
+        [
+            describer.queries.embed(
+                [entries[i]["summary"] for i in batch],
+                names=[entries[i]["source_names"] + entries[i]["aliases"] for i in batch],
+            )
+            for batch in batches
+        ]
     )
     points = np.tile(embedded.mean(axis=0), (len(entries), 1))
     points[written] = embedded

@@ -63,12 +63,17 @@ class TextQueries:
             return None
         return Vocabulary.from_pretrained(self._folder)
 
-    def embed(self, summaries: Sequence[Mapping[str, str | None]]) -> np.ndarray:
+    def embed(
+        self,
+        summaries: Sequence[Mapping[str, str | None]],
+        names: Sequence[Sequence[str]] | None = None,
+    ) -> np.ndarray:
         """Embed summaries (section -> text) as unit vectors (n, D) float32.
 
         Args:
             summaries: the key `"text"` takes a text without sections, such as a question; a model
                 of three sections reads it as its first.
+            names: names of the sources that each is about; none, as of a question, where left out.
 
         Raises:
             ValueError: for a summary that says nothing, or is too long; else see `embedder_named`.
@@ -86,7 +91,7 @@ class TextQueries:
                 {first if key == UNSPECIFIED else key: text for key, text in summary.items()}
                 for summary in summaries
             ]
-        inputs = self.inputs(summaries)
+        inputs = self.inputs(summaries, names)
         with torch.inference_mode():
             tensors = {name: torch.as_tensor(values) for name, values in inputs.items()}
             features = self.model.get_text_features(
@@ -94,7 +99,11 @@ class TextQueries:
             )
         return features.pooler_output.float().cpu().numpy()
 
-    def inputs(self, summaries: Sequence[Mapping[str, str | None]]) -> Mapping[str, Any]:
+    def inputs(
+        self,
+        summaries: Sequence[Mapping[str, str | None]],
+        names: Sequence[Sequence[str]] | None = None,
+    ) -> Mapping[str, Any]:
         """Return the tensors of summaries (section -> text) that the model's text side takes.
 
         Raises:
@@ -103,7 +112,7 @@ class TextQueries:
         if self._config.text_encoder_config is not None:
             return self._processor(text=list(summaries), return_tensors="pt")
         if self._config.reads == "sentences":
-            sets = embed_sentences(summaries, self._embedder, sections=self.sections)
+            sets = embed_sentences(summaries, self._embedder, sections=self.sections, names=names)
             if self._config.numbers_dim < SENTENCE_NUMBERS:
                 sets.leave_out_quantities()
             width = sets.vectors.shape[1]

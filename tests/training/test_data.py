@@ -119,6 +119,17 @@ def test_sentences_are_embedded_anew(tiny_dataset, tmp_path, counting):
     assert pairs.texts.features(np.arange(3)).shape == (3, TEXT_DIM + SENTENCE_NUMBERS)
 
 
+def test_sentences_that_name_the_source_by_another_name_are_marked(
+    tiny_dataset, tmp_path, counting
+):
+    pairs = load_pairs(tiny_dataset, tmp_path)
+    entry = pairs.texts.entries[0]
+    entry["summary"]["identity"] = "Cyg X-1 is bright. Cyg X-10 is not."
+    entry["aliases"] = ["Cyg X-1"]
+    embed_texts(pairs, TextSettings(reads="sentences"), cache_dir=tmp_path)
+    assert pairs.texts.sentences.named[:2].tolist() == [True, False]
+
+
 def test_rows_by_writer(pairs):
     entries = [dict(entry) for entry in pairs.texts.entries]
     for entry, writer in zip(entries, ["a", "b", "a + b"] * len(entries), strict=False):

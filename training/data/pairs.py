@@ -100,8 +100,8 @@ class Texts:
 
     Attributes:
         section_mask: (m, sections) bool, True for sections that are not empty.
-        entries: `id`, `source_names`, `papers`, `summary`, `split` and `writer` of each, as in a
-            gallery.
+        entries: `id`, `source_names`, `aliases`, `papers`, `summary`, `split` and `writer` of each,
+            as in a gallery.
         embeddings: (m, sections·d) float32, where the model reads sections; see `embed_texts`.
         sentences: sentences of each text, where the model reads sentences; see `embed_texts`.
         model: name of the embedder; None where the dataset does not say.
@@ -319,7 +319,7 @@ def embed_texts(
     if as_sections:
         texts.embeddings = embed_summaries(summaries, source, **options)
     else:
-        names = [entry["source_names"] for entry in texts.entries]
+        names = [entry["source_names"] + entry["aliases"] for entry in texts.entries]
         texts.sentences = embed_sentences(summaries, source, names=names, **options)
         if not settings.quantities:
             texts.sentences.leave_out_quantities()
@@ -395,15 +395,14 @@ def _text_ids(
     entries: list[dict],
 ) -> np.ndarray:
     """Return the number of each row's text; new texts are added to `numbers` and `entries`."""
-    papers, writers = (
+    papers, writers, aliases = (
         table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
-        for name in ("papers", "writer")
+        for name in ("papers", "writer", "aliases")
     )
     ids = np.empty(table.num_rows, dtype=np.int64)
-    rows = zip(
-        table["summary"].to_pylist(), table["source_name"].to_pylist(), papers, writers, strict=True
-    )
-    for row, (summary, source, source_papers, writer) in enumerate(rows):
+    sources = table["source_name"].to_pylist()
+    rows = zip(table["summary"].to_pylist(), sources, aliases, papers, writers, strict=True)
+    for row, (summary, source, other_names, source_papers, writer) in enumerate(rows):
         key = tuple((summary.get(s) or "").strip() for s in sections)
         if key not in numbers:
             numbers[key] = len(entries)
@@ -411,6 +410,7 @@ def _text_ids(
                 {
                     "id": "",
                     "source_names": [],
+                    "aliases": [],
                     "papers": [],
                     "summary": {s: t or None for s, t in zip(sections, key, strict=True)},
                     "split": split,
@@ -421,6 +421,7 @@ def _text_ids(
         entry = entries[numbers[key]]
         if source not in entry["source_names"]:
             entry["source_names"].append(source)
+            entry["aliases"] += other_names or []
         listed = {paper["id"] for paper in entry["papers"]}
         entry["papers"] += [paper for paper in source_papers or [] if paper["id"] not in listed]
     return ids
