@@ -1,3 +1,4 @@
+from .classify.probe import SpecCLIPProbe as SpecCLIPProbe
 from .classify.zero_shot import ZeroShotClasses as ZeroShotClasses
 from .describe.describer import Describer as Describer
 from .describe.description import Description as Description

@@ -131,7 +131,8 @@ class PageEvents:
                 "facts", description, description.source.get("source_name") or description.title
             ),
             "spectrum": spectrum_figure(description.spectrum, _label(description)),
-            "classes": part("classes", description.families, description.class_stands_out),
+            "classes": part("classes", description.families, description.class_stands_out)
+            + render("probes", description.probes),
             "literature": part("literature", description.literature, description.gallery["papers"]),
             "variables": render(
                 "variables",

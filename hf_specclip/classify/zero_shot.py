@@ -203,12 +203,15 @@ class ZeroShotClasses:
             ) from error
 
 
-def fit_temperature(similarities: np.ndarray, truth: np.ndarray) -> float:
+def fit_temperature(
+    similarities: np.ndarray, truth: np.ndarray, weights: np.ndarray | None = None
+) -> float:
     """Fit the temperature that maximises the likelihood of the true classes (Guo et al. 2017).
 
     Args:
         similarities: (n, C).
         truth: (n,) column of the true class.
+        weights: (n,) of the rows.
 
     Raises:
         ValueError: without rows.
@@ -221,14 +224,19 @@ def fit_temperature(similarities: np.ndarray, truth: np.ndarray) -> float:
     a, b = low, high
     for _ in range(60):
         left, right = b - ratio * (b - a), a + ratio * (b - a)
-        if _loss(similarities, truth, left) < _loss(similarities, truth, right):
+        if _loss(similarities, truth, left, weights) < _loss(similarities, truth, right, weights):
             b = right
         else:
             a = left
     return float(np.exp((a + b) / 2))
 
 
-def calibration_error(probabilities: np.ndarray, truth: np.ndarray, bins: int = 10) -> float:
+def calibration_error(
+    probabilities: np.ndarray,
+    truth: np.ndarray,
+    bins: int = 10,
+    weights: np.ndarray | None = None,
+) -> float:
     """Compute the expected calibration error (Naeini et al. 2015): the mean distance of confidence
     and accuracy, over bins of equal numbers of rows.
 
@@ -236,20 +244,27 @@ def calibration_error(probabilities: np.ndarray, truth: np.ndarray, bins: int = 
         probabilities: (n, C).
         truth: (n,) column of the true class.
         bins: largest number of bins.
+        weights: (n,) of the rows.
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == truth
     order = np.argsort(confidence, kind="stable")
     parts = np.array_split(order, min(bins, len(order)))
-    gaps = [len(p) * abs(float(confidence[p].mean()) - float(right[p].mean())) for p in parts]
-    return sum(gaps) / len(order)
+    weights = np.ones(len(order)) if weights is None else weights
+    return float(sum(abs(weights[p] @ (confidence - right)[p]) for p in parts) / weights.sum())
 
 
-def _loss(similarities: np.ndarray, truth: np.ndarray, log_temperature: float) -> float:
+def _loss(
+    similarities: np.ndarray,
+    truth: np.ndarray,
+    log_temperature: float,
+    weights: np.ndarray | None = None,
+) -> float:
     scaled = similarities.astype(np.float64) / np.exp(log_temperature)
     top = scaled.max(axis=1, keepdims=True)
     log_sum = np.log(np.exp(scaled - top).sum(axis=1)) + top[:, 0]
-    return float((log_sum - scaled[np.arange(len(truth)), truth]).mean())
+    losses = log_sum - scaled[np.arange(len(truth)), truth]
+    return float(np.average(losses, weights=weights))
 
 
 def _softmax(values: np.ndarray) -> np.ndarray:

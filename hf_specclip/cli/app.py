@@ -7,7 +7,12 @@ import os
 from typing import Any
 
 from .arguments import add_parser
-from .model_arguments import add_embedder_option, add_model_arguments, load_describer
+from .model_arguments import (
+    add_embedder_option,
+    add_model_arguments,
+    add_probe_option,
+    load_describer,
+)
 
 DESCRIPTION = """\
 Serve a web page on this machine: drop a spectrum to see the nearest literature, its class, its
@@ -28,6 +33,7 @@ def add_command(subparsers: Any) -> None:
     parser = add_parser(subparsers, "app", "web page to drop spectra on", DESCRIPTION, run)
     add_model_arguments(parser)
     add_embedder_option(parser)
+    add_probe_option(parser)
     parser.add_argument("--port", type=_port, default=7860, help="default 7860")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: this machine alone)"

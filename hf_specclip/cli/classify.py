@@ -1,9 +1,10 @@
-"""The `specclip classify` command: classify spectra by class names (zero-shot)."""
+"""The `specclip classify` command: classify by class names (zero-shot) or by one's own labels."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .arguments import add_parser, comma_separated, positive_int, print_json
@@ -13,6 +14,7 @@ from .model_arguments import (
     DescribedFiles,
     add_embedder_option,
     add_model_arguments,
+    add_probe_option,
     load_describer,
 )
 
@@ -29,13 +31,22 @@ where the largest family would be right less than half of the time.
 
   specclip classify source.pi
   specclip classify --model runs/demo --classes "LMXB,HMXB,a background quasar" *.pha
+
+Or by your own labels, from 5 spectra a class. The table has the columns file (or the name of a
+source of the index) and label, and may have group: spectra that are not independent. Without it,
+spectra of one position or name are one group.
+
+  specclip classify --fit labels.csv -o my_classes
+  specclip classify --probe my_classes *.pha
+  specclip classify --fit table.csv --target log_mass -o my_mass        a number of your own
+  specclip describe --probe my_classes --probe my_mass source.pi
 """
 
 
 def add_command(subparsers: Any) -> None:
     """Add the `classify` command."""
     parser = add_parser(
-        subparsers, "classify", "classify spectra by class names (zero-shot)", DESCRIPTION, run
+        subparsers, "classify", "classify spectra, by names or your own labels", DESCRIPTION, run
     )
     add_model_arguments(parser)
     add_embedder_option(parser)
@@ -53,11 +64,24 @@ def add_command(subparsers: Any) -> None:
         metavar="K",
         help="number of families of classes to print (default 3)",
     )
+    own = parser.add_argument_group("your own labels")
+    add_probe_option(own)
+    own.add_argument("--fit", type=Path, metavar="TABLE", help="learn the labels of this table")
+    own.add_argument("--target", metavar="COLUMN", help="learn this number in place of a label")
+    own.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder that --fit writes")
     add_file_arguments(parser, BATCH_SIZE)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Classify the files; return the exit status."""
+    if arguments.fit is not None:
+        from .own_labels import fit_own_labels
+
+        return fit_own_labels(arguments)
+    if arguments.output is not None or arguments.target is not None:
+        raise ValueError("-o and --target go with --fit")
+    if arguments.probe:
+        return _classify_by_labels(arguments)
     # The index resolves names of sources.
     describer = load_describer(arguments, ("index", "classes"))
     describer.classes = describer.zero_shot_classes(arguments.classes)
@@ -79,6 +103,26 @@ def run(arguments: argparse.Namespace) -> int:
             caveat = caveat if withheld is None else [f"withheld: {withheld}"]
             families = (_family_words(each) for each in description.families[: arguments.top])
             print("\t".join([str(description.file), *caveat, *families]))
+    if arguments.json:
+        print_json(answers)
+    return files.status
+
+
+def _classify_by_labels(arguments: argparse.Namespace) -> int:
+    """Answer by the probes of the command line; return the exit status."""
+    from ..describe.text import probe_lines
+
+    if arguments.classes:
+        raise ValueError("--classes names classes, --probe has its own: give one of them")
+    files = DescribedFiles(arguments, load_describer(arguments, ("index",)), top_k=1)
+    answers = []
+    for description in files:
+        withheld = description.withheld.get("similar")
+        probes = [asdict(answer) for answer in description.probes]
+        answers.append({"file": description.file, "probes": probes, "withheld": withheld})
+        if not arguments.json:
+            words = [" ".join(map(str.strip, probe_lines(each))) for each in description.probes]
+            print("\t".join([str(description.file), *(words or [f"withheld: {withheld}"])]))
     if arguments.json:
         print_json(answers)
     return files.status

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import add_parser, choices_of, numbered_path, positive_int, print_json
 from .file_arguments import add_file_arguments
-from .model_arguments import BATCH_SIZE, DescribedFiles, add_model_arguments, load_describer
+from .model_arguments import (
+    BATCH_SIZE,
+    DescribedFiles,
+    add_model_arguments,
+    add_probe_option,
+    load_describer,
+)
 
 if TYPE_CHECKING:
     from ..describe.describer import Describer
@@ -42,6 +48,7 @@ PART_OF_SECTION = {
     "variables": "moe",
     "check": "moe",
     "classes": "classes",
+    "probes": "probes",
     "outlier": "outliers",
     "similar": "index",
     "literature": "index",
@@ -56,6 +63,7 @@ def add_command(subparsers: Any) -> None:
         DESCRIPTION, run,
     )  # fmt: skip
     add_model_arguments(parser, ("moe", "outliers", "index"))
+    add_probe_option(parser)
     parser.add_argument(
         "--only",
         type=choices_of(sections),
@@ -86,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..describe.titles import with_titles
 
     # The index also resolves names of sources.
-    parts = {"index"} | {PART_OF_SECTION[section] for section in sections}
+    parts = {"index"} | {PART_OF_SECTION[section] for section in sections} - {"probes"}
     describer = load_describer(arguments, parts)
     for section in arguments.only or ():
         if section != "fit":
@@ -124,6 +132,8 @@ def _require(describer: Describer, section: str) -> None:
                 f"{describer.name} has no texts in its index, for literature: ask for similar, "
                 "whose sources come with the papers about them"
             )
+    elif part == "probes" and not describer.probes:
+        raise ValueError("--only probes needs --probe DIR (see specclip classify --fit)")
     elif getattr(describer, part) is None:
         raise ValueError(f"{describer.name} has no {part} inside or beside it, for {section}")
 

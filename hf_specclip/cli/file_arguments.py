@@ -76,6 +76,7 @@ class SpectrumReader:
         is_name: returns True for a word that names a spectrum without being a file; it is then
             passed on as it is.
         need_energies: report spectra whose channels have no energies, too.
+        expand: take folders, patterns and lists for what they stand for.
     """
 
     def __init__(
@@ -83,12 +84,13 @@ class SpectrumReader:
         arguments: argparse.Namespace,
         is_name: Callable[[str], bool] = lambda word: False,
         need_energies: bool = True,
+        expand: bool = True,
     ):
         if not arguments.files:
             raise ValueError("name a FILE, a folder, a pattern or - (see --help)")
         self.status = 0
         self.is_name, self.need_energies = is_name, need_energies
-        self.files = list_files(arguments.files, self.report)
+        self.files = list_files(arguments.files, self.report) if expand else arguments.files
         self.sides = {name: getattr(arguments, name) for name in ("arf", "rmf", "background")}
         self.strict, self.jobs = arguments.strict, arguments.jobs
         if len(self.files) > 1 and any(self.sides.values()):

@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .file_arguments import Origin, SpectrumReader
 
@@ -33,6 +33,17 @@ def add_model_arguments(parser: argparse.ArgumentParser, parts: Collection[str] 
         )
 
 
+def add_probe_option(parser: argparse._ActionsContainer) -> None:
+    """Add `--probe`, for commands that answer by one's own labels."""
+    parser.add_argument(
+        "--probe",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="your own classes or number, as specclip classify --fit has written them (repeat)",
+    )
+
+
 def add_embedder_option(parser: argparse.ArgumentParser) -> None:
     """Add `--embedder`, for commands that read text."""
     parser.add_argument(
@@ -48,7 +59,8 @@ def load_describer(arguments: argparse.Namespace, parts: Collection[str]) -> Des
     its parts."""
     from ..describe.describer import Describer
 
-    options = {name: getattr(arguments, name, None) for name in _PARTS}
+    options: dict[str, Any] = {name: getattr(arguments, name, None) for name in _PARTS}
+    options["probes"] = getattr(arguments, "probe", ())
     if arguments.revision is not None:
         options["revision"] = arguments.revision
     options["embedder"] = getattr(arguments, "embedder", None)

@@ -6,13 +6,13 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..classify.families import group_by_family
+from ..classify.probe import SpecCLIPProbe, load_probes
 from ..classify.zero_shot import ZeroShotClasses
-from ..models.spectrum_input_specclip import describing_kind
 from ..models.trained_run import find_run
 from ..search.index import GALLERY_FOLDER, Hit, IndexFilter, SpecCLIPIndex
 from .description import Description, LiteratureHit, OutlierScore, SimilarSource, Variable
@@ -28,6 +28,7 @@ from .neighbours import (
     position_links,
     stored_map,
 )
+from .represent import Representations, represent
 
 if TYPE_CHECKING:
     from ..literature import TextEmbedder
@@ -43,15 +44,6 @@ _SPARE_HITS = 200
 _DEFAULT_TEMPERATURE = 0.2
 
 
-class _Representations(NamedTuple):
-    """Representations of a batch: points (B, D), the model's output, and the numbers (B, F) of the
-    feature extractor where the model's input has any."""
-
-    points: np.ndarray
-    output: Any
-    features: Any
-
-
 class Describer:
     """A trained model with the parts that travel with it.
 
@@ -62,6 +54,7 @@ class Describer:
         moe: experts for the physical variables.
         outliers: outlier detector.
         classes: zero-shot classes.
+        probes: one's own labels.
         queries: embeds texts.
         name: of the model, for messages.
         notes: on the model, for every answer.
@@ -81,12 +74,14 @@ class Describer:
         moe: Any = None,
         outliers: SpecCLIPOutlierDetector | None = None,
         classes: ZeroShotClasses | None = None,
+        probes: Sequence[SpecCLIPProbe] = (),
         queries: TextQueries | None = None,
         name: str = "model",
         notes: Sequence[str] = (),
     ):
         self.model, self.extractor, self.index = model, extractor, index
         self.moe, self.outliers, self.classes = moe, outliers, classes
+        self.probes = tuple(probes)
         self.name, self.notes, self._queries = name, notes, queries
         self._needs_area = extractor.input_kind == "flux"
 
@@ -98,6 +93,7 @@ class Describer:
         moe: str | os.PathLike[str] | None = None,
         outliers: str | os.PathLike[str] | None = None,
         index: str | os.PathLike[str] | None = None,
+        probes: Sequence[str | os.PathLike[str]] = (),
         embedder: TextEmbedder | str | None = None,
         device: str | None = None,
         parts: Collection[str] = PARTS,
@@ -111,6 +107,7 @@ class Describer:
                 (`outliers/`), index (`gallery/`) and classes (`zero_shot/`) are optional: the
                 answers of an absent part are left out.
             moe, outliers, index: folder or `user/name` of a part kept elsewhere.
+            probes: folders of one's own labels, as `specclip classify --fit` writes them.
             embedder: of the texts, or its specification (`get_embedder`): the one the model was
                 trained with, where it is not found by its name.
             device: such as `"cuda"`; the CPU by default.
@@ -135,6 +132,7 @@ class Describer:
         return cls(
             network,
             extractor,
+            probes=load_probes(probes, network, run.name),
             queries=TextQueries(network, embedder, run.model),
             name=run.name,
             notes=run.notes,
@@ -206,6 +204,14 @@ class Describer:
         """Embed spectra; return the points (n, D) and the latents of the encoder (n, L)."""
         representations = self._represent(self._read_embeddable(spectra))
         return representations.points, representations.output.spectrum_latent.float().cpu().numpy()
+
+    def probe_inputs(self, spectra: Iterable[Any]) -> dict[str, np.ndarray]:
+        """Return the representations that a probe reads, name -> (n, width).
+
+        Raises:
+            ValueError: for a spectrum that has no place in the shared space.
+        """
+        return self._represent(self._read_embeddable(spectra)).probe_inputs()
 
     def classify(
         self, spectra: Iterable[Any], classes: Sequence[str] | None = None
@@ -372,17 +378,8 @@ class Describer:
                 raise ValueError(f"{each.label or 'spectrum'}: {reason}")
         return batch
 
-    def _represent(self, batch: Sequence[SpectrumInput]) -> _Representations:
-        import torch
-
-        tensors = self.extractor([each.columns for each in batch], return_tensors="pt")
-        inputs = {name: values.to(self.model.device) for name, values in tensors.items()}
-        with torch.inference_mode():
-            output = self.model(**inputs)
-        points = output.spectrum_embeds.float().cpu().numpy()
-        kind = self.extractor.input_kind
-        features = inputs["spectrum_globals"] if kind == describing_kind(kind) else None
-        return _Representations(points, output, features)
+    def _represent(self, batch: Sequence[SpectrumInput]) -> Representations:
+        return represent(self.model, self.extractor, batch)
 
     def _describe(self, batch: list[SpectrumInput], top_k: int) -> Iterator[Description]:
         from ..spectra.facts import spectrum_facts
@@ -399,6 +396,7 @@ class Describer:
         if self.classes is not None:
             classes = self.classes.ranked(points)
         variables = self._variables(batch, representations)
+        own = [probe.answers(representations.probe_inputs()) for probe in self.probes]
         outliers = self._outlier_scores(batch, representations)
         gallery = {
             "papers": 0 if self.index is None else len(self.index.papers),
@@ -422,6 +420,7 @@ class Describer:
                 class_stands_out=self._stands_out(classes[row]),
                 variables=variables[row],
                 outlier=outliers[row],
+                probes=tuple(answers[row] for answers in own),
                 map_position=map_position(self.index, neighbours[row]),
                 notes=tuple(self._notes(spectrum, facts)),
                 gallery=gallery,
@@ -437,7 +436,7 @@ class Describer:
         return group_by_family(classes)[0].probability >= self.classes.least_probability
 
     def _variables(
-        self, batch: list[SpectrumInput], representations: _Representations
+        self, batch: list[SpectrumInput], representations: Representations
     ) -> list[tuple[Variable, ...]]:
         if self.moe is None:
             return [()] * len(batch)
@@ -463,7 +462,7 @@ class Describer:
         ]
 
     def _outlier_scores(
-        self, batch: list[SpectrumInput], representations: _Representations
+        self, batch: list[SpectrumInput], representations: Representations
     ) -> Sequence[OutlierScore | None]:
         if self.outliers is None:
             return [None] * len(batch)

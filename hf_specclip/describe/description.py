@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ..classify.families import FamilyProbability, group_by_family
+from ..classify.probe import ProbeAnswer
 from ..storage import to_json
 from .limitations import Limitation, reasons_to_withhold
 
@@ -26,12 +27,15 @@ _ABSENT: dict[str, Any] = {
     "outlier": None,
     "similar": (),
     "literature": (),
+    "probes": (),
 }
 # What is measured comes first; the check compares what is inferred with it.
-SECTIONS = ("fit", "variables", "check", "classes", "outlier", "similar", "literature")
+SECTIONS = (
+    *("fit", "variables", "check", "classes", "probes", "outlier", "similar", "literature"),
+)
 _FIELDS_OF_A_DICT = (
     *("file", "model", "limitations", "source", "fit", "variables", "withheld", "check"),
-    *("families", "classes", "class_stands_out", "outlier", "at_position", "similar"),
+    *("families", "classes", "class_stands_out", "probes", "outlier", "at_position", "similar"),
     *("literature", "map_position", "links", "notes", "gallery"),
 )
 
@@ -160,6 +164,7 @@ class Description:
         literature: nearest texts.
         at_position: sources of the index at the position of the spectrum, nearest first.
         similar: nearest sources of the index, one entry each; those at the position left out.
+        probes: answers of one's own labels.
         classes: class -> probability, largest first; empty without zero-shot classes.
         class_stands_out: the largest family is probable enough to be right more often than not.
         variables: physical variables; empty without experts.
@@ -187,6 +192,7 @@ class Description:
     gallery: Mapping[str, int]
     spectrum: XRaySpectrum = field(repr=False, compare=False)
     class_stands_out: bool = True
+    probes: tuple[ProbeAnswer, ...] = ()
     at_position: tuple[SimilarSource, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
     limitations: tuple[Limitation, ...] = ()
@@ -238,7 +244,8 @@ class Description:
         measured = self.source.get("variability") or {}
         withheld = {name: why for name, why in reasons.items() if name not in measured}
         limited = replace(self, variables=variables, withheld=withheld, map_position=place)
-        return limited.without(reasons)
+        # Labels may be of this instrument: their probe says itself what it has not seen.
+        return limited.without([*reasons, "probes"] if "similar" in reasons else reasons)
 
     def select(self, sections: Collection[str]) -> Description:
         """Return a description with some of the `SECTIONS` alone; the others are empty."""
@@ -261,6 +268,7 @@ class Description:
             "similar",
             "variables",
             "families",
+            "probes",
         ):
             values[name] = [asdict(item) for item in values[name]]
         for name in ("outlier", "check"):

@@ -75,6 +75,11 @@ def _row(description: Description) -> dict[str, tuple[Any, str]]:
         "limitations": ("; ".join(each.text for each in description.limitations), ""),
         "unexplained": (unexplained, ""),
     }
+    for answer in description.probes:
+        name = next(iter(answer.probabilities), None) or answer.value
+        row[answer.probe] = (name, "")
+        row[f"{answer.probe}_none_of_these"] = (int(answer.none_of_these), "")
+        row[f"{answer.probe}_probability"] = (answer.probabilities.get(str(name)), "")
     for variable in description.variables:
         unit = _VOUNIT.get(variable.unit, variable.unit)
         row[variable.name] = (variable.value, unit)

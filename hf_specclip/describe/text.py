@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..classify.probe import ProbeAnswer
 from ..formatting import format_number, format_range
 from .answers import Answer, FoundSource
 from .description import Description, LiteratureHit, SimilarSource, Variable
@@ -71,6 +72,25 @@ def _inferred_lines(description: Description) -> list[str]:
             lines.append(f"    {family.probability:6.1%}  {family.name}")
             for name, probability in list(family.classes.items())[:_CLASSES_SHOWN]:
                 lines.append(f"            {probability:6.1%}  {name}")
+    for answer in description.probes:
+        lines += ["", *(f"  {line}" for line in probe_lines(answer))]
+    return lines
+
+
+def probe_lines(answer: ProbeAnswer) -> list[str]:
+    """Write the answer of one's own labels as lines."""
+    lines = []
+    if answer.value is not None:
+        ends = (answer.lower_68, answer.upper_68), (answer.lower_90, answer.upper_90)
+        intervals = "  ".join(f"({format_range(*each)})" for each in ends)
+        lines.append(f"{answer.probe} (own labels)  {format_number(answer.value)}  {intervals}")
+    else:
+        lines.append(f"{answer.probe} (own labels)")
+        ranked = list(answer.probabilities.items())[:_CLASSES_SHOWN]
+        lines += [f"  {probability:6.1%}  {name}" for name, probability in ranked]
+    if answer.none_of_these:
+        far = f"farther out than {answer.distance_percentile:.0f} % of the labelled spectra"
+        lines.append(f"  none of these, perhaps: {far}")
     return lines
 
 

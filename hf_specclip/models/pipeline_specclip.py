@@ -323,11 +323,54 @@ class SpectrumParametersPipeline(SpectrumPipeline):
         return {name: record[name] for name in wanted}
 
 
+class SpectrumClassificationPipeline(SpectrumPipeline):
+    """Pipeline from spectra to classes, or a number, of one's own labels:
+    `pipeline("spectrum-classification", model=…, probe="my_classes")`.
+
+    Args:
+        probe: folder that `specclip classify --fit` has written, for this model.
+
+    Call arguments: `top_k` (all).
+
+    Returns a list of `{"label", "score"}`, likeliest first, each with `none_of_these`: whether the
+    spectrum is unlike all that were labelled. Of a number: `value`, `lower_68`, … in place of it.
+    """
+
+    def __init__(self, *args: Any, probe: Any = None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        probes = _package_module("classify.probe", "classification by one's own labels")
+        folder = self._folder("probe", "probe.json", probe)
+        [self.probe] = probes.load_probes([folder], self.model, str(self.model.name_or_path))
+
+    def _sanitize_parameters(self, top_k: int | None = None) -> tuple[dict, dict, dict]:
+        if top_k is not None and top_k < 1:
+            raise ValueError(f"top_k must be at least 1, not {top_k}")
+        return {}, {}, {} if top_k is None else {"top_k": top_k}
+
+    def _forward(self, inputs: Any) -> dict[str, torch.Tensor]:
+        numbers = inputs.get("spectrum_globals")
+        features = {} if numbers is None or not numbers.shape[-1] else {"features": numbers}
+        outputs = super()._forward(inputs)
+        return {"embedding": outputs["embeds"], "latent": outputs["latent"], **features}
+
+    def postprocess(self, outputs: Any, top_k: int | None = None) -> Any:
+        """Return the answer of the probe to a spectrum."""
+        arrays = {name: values.float().numpy() for name, values in outputs.items()}
+        [answer] = self.probe.answers(arrays)
+        far = {"none_of_these": answer.none_of_these}
+        if answer.value is not None:
+            names = ("value", "lower_68", "upper_68", "lower_90", "upper_90")
+            return {**{name: getattr(answer, name) for name in names}, **far}
+        ranked = list(answer.probabilities.items())[:top_k]
+        return [{"label": label, "score": score, **far} for label, score in ranked]
+
+
 TASKS: dict[str, type[SpectrumPipeline]] = {
     "spectrum-feature-extraction": SpectrumFeatureExtractionPipeline,
     "spectrum-retrieval": SpectrumRetrievalPipeline,
     "zero-shot-spectrum-classification": ZeroShotSpectrumClassificationPipeline,
     "spectrum-parameters": SpectrumParametersPipeline,
+    "spectrum-classification": SpectrumClassificationPipeline,
 }
 
 
@@ -431,6 +474,7 @@ def _with_links(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 __all__ = [
     "TASKS",
+    "SpectrumClassificationPipeline",
     "SpectrumFeatureExtractionPipeline",
     "SpectrumParametersPipeline",
     "SpectrumPipeline",

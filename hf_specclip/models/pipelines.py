@@ -10,11 +10,13 @@ def pipeline(task: str, model: Any = None, **kwargs: Any) -> Any:
 
     Args:
         task: `"spectrum-feature-extraction"`, `"spectrum-retrieval"`,
-            `"zero-shot-spectrum-classification"` or `"spectrum-parameters"`; other tasks are handed
-            on to transformers.
+            `"zero-shot-spectrum-classification"`, `"spectrum-parameters"` or
+            `"spectrum-classification"` (one's own labels); other tasks are handed on to
+            transformers.
         model: a model folder, `user/name` on the Hub, or a model in memory (then also
             `feature_extractor=`).
-        kwargs: see `transformers.pipeline`, and `index`, `moe` or `embedder` of the task's class.
+        kwargs: see `transformers.pipeline`, and `index`, `moe`, `embedder` or `probe` of the task's
+            class.
 
     Examples:
         >>> pipe = pipeline("spectrum-retrieval", model="runs/demo/model")

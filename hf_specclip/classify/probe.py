@@ -1,0 +1,288 @@
+"""Probe: classes or a number of one's own, learned from labelled spectra on a frozen model.
+
+Classes are Gaussians of one covariance around their means (linear discriminant analysis), alike in
+number; a number is a ridge regression. Both read representations that the model has made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import FileFormatError, SpecCLIPError
+from ..models.checkpoint_specclip import refuse_links_out
+from ..storage import atomic_folder, map_tensors, read_json, write_json
+
+CONFIG_FILE, TENSORS_FILE = "probe.json", "probe.safetensors"
+FORMAT, VERSION = "specclip-probe", 1
+MAX_CONFIG_BYTES, MAX_CLASSES, MAX_NAME, MAX_WIDTH = 1 << 22, 10_000, 200, 65_536
+# Representations of a spectrum that a probe may read, in the order of its columns.
+INPUTS = ("embedding", "latent", "features")
+# Share of held-out labelled spectra beyond which a spectrum is none of the classes.
+FAR_PERCENTILE = 95.0
+_TENSORS = ("mean", "scale", "centres", "precision", "distances", "weight")
+
+
+class SpecCLIPProbeError(SpecCLIPError, ValueError):
+    """A probe that does not go with a model, or labels that none can be fitted to."""
+
+
+@dataclass(frozen=True)
+class ProbeAnswer:
+    """Answer of a probe to one spectrum.
+
+    Attributes:
+        probe: name of the probe.
+        probabilities: class -> probability, largest first, for classes of equal number; empty for
+            a number.
+        value: the number; None for classes.
+        lower_68, upper_68, lower_90, upper_90: intervals that held so often across held-out groups.
+        distance_percentile: share of held-out labelled spectra that are nearer to the others, 0 to
+            100.
+        none_of_these: the spectrum is unlike the labelled ones: beyond 95 % of them.
+    """
+
+    probe: str
+    probabilities: Mapping[str, float]
+    value: float | None
+    lower_68: float | None
+    upper_68: float | None
+    lower_90: float | None
+    upper_90: float | None
+    distance_percentile: float
+    none_of_these: bool
+
+
+_Interval = tuple[float | None, float | None, float | None, float | None, float | None]
+
+
+@dataclass
+class SpecCLIPProbe:
+    """Classes or a number on the representations of a frozen model; made by `fit_probe`.
+
+    Attributes:
+        name: of the probe; that of its folder when it is read.
+        classes: labels; empty for a number.
+        inputs: representation -> its width, in the order of `INPUTS`.
+        fingerprint: of the model, see `model_fingerprint`.
+        mean, scale: (d,) of the inputs.
+        centres, precision: (C, d) means of the classes and (d, d) inverse covariance, standardised.
+        distances: quantiles of the squared distance of held-out labelled spectra, ascending.
+        temperature: divisor of the log densities.
+        weight: (d + 1,) coefficients of a number and its constant; (0,) for classes.
+        log10: the number's logarithm is what is fitted.
+        half_68, half_90: half widths of the intervals of a number.
+        report: measurements across held-out groups, see `fit_probe`.
+
+    Examples:
+        >>> probe = SpecCLIPProbe.from_pretrained("my_classes")
+        >>> probe.answers(describer.probe_inputs(["source.pi"]))
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    inputs: dict[str, int]
+    fingerprint: str
+    mean: np.ndarray
+    scale: np.ndarray
+    centres: np.ndarray
+    precision: np.ndarray
+    distances: np.ndarray
+    temperature: float = 1.0
+    weight: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    log10: bool = False
+    half_68: float = 0.0
+    half_90: float = 0.0
+    report: dict[str, Any] = field(default_factory=dict)
+
+    def answers(self, inputs: Mapping[str, np.ndarray]) -> list[ProbeAnswer]:
+        """Answer for each row of the inputs, representation -> (n, width).
+
+        Raises:
+            SpecCLIPProbeError: for inputs that the probe was not fitted on.
+        """
+        x = (stack_inputs(inputs, self.inputs) - self.mean) / self.scale
+        squares = squared_distances(x, self.centres, self.precision)
+        nearest = squares.min(axis=1)
+        percentiles = 100.0 * np.searchsorted(self.distances, nearest) / len(self.distances)
+        shares = class_probabilities(squares, self.temperature)
+        values = x @ self.weight[:-1] + self.weight[-1] if len(self.weight) else None
+        answers = []
+        for row, percentile in enumerate(percentiles.tolist()):
+            ranked: dict[str, float] = {}
+            if self.classes:
+                order = np.argsort(-shares[row], kind="stable")
+                ranked = {self.classes[i]: float(shares[row, i]) for i in order}
+            numbers = self._with_interval(None if values is None else float(values[row]))
+            far = percentile >= FAR_PERCENTILE
+            answers.append(ProbeAnswer(self.name, ranked, *numbers, percentile, far))
+        return answers
+
+    def _with_interval(self, value: float | None) -> _Interval:
+        """Return a number and the ends of its intervals in the unit of the column."""
+        if value is None:
+            return None, None, None, None, None
+        ends = value + np.array([0.0, -1.0, 1.0, 0.0, 0.0]) * self.half_68
+        ends += np.array([0.0, 0.0, 0.0, -1.0, 1.0]) * self.half_90
+        middle, *others = (10.0**ends if self.log10 else ends).tolist()
+        return middle, others[0], others[1], others[2], others[3]
+
+    def check_model(self, fingerprint: str, name: str = "this model") -> None:
+        """Raise SpecCLIPProbeError for a model other than that of the fit."""
+        if fingerprint != self.fingerprint:
+            made = self.report.get("model") or "another model"
+            raise SpecCLIPProbeError(
+                f"the probe {self.name} reads the embeddings of {made}, whose weights are not "
+                f"those of {name}: give that --model, or fit the labels again"
+            )
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
+        """Write `probe.json` and `probe.safetensors` in a folder, atomically."""
+        from safetensors.numpy import save_file
+
+        target = Path(folder)
+        if target.exists() and not (target / CONFIG_FILE).is_file() and any(target.iterdir()):
+            raise SpecCLIPProbeError(
+                f"{target} holds other things than a probe: give another folder"
+            )
+        config = {
+            "format": FORMAT,
+            "version": VERSION,
+            **{name: getattr(self, name) for name in (*_CONFIG, "report")},
+        }
+        tensors = {name: np.ascontiguousarray(getattr(self, name), "<f8") for name in _TENSORS}
+        with atomic_folder(target) as partial:
+            write_json(partial / CONFIG_FILE, config)
+            save_file(tensors, str(partial / TENSORS_FILE))
+        return target
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike[str]) -> SpecCLIPProbe:
+        """Read a probe.
+
+        Raises:
+            FileNotFoundError: for a folder without one.
+            FileFormatError: for damaged files.
+        """
+        path = Path(folder)
+        for name in (CONFIG_FILE, TENSORS_FILE):
+            if not (path / name).is_file():
+                raise FileNotFoundError(
+                    f"{path} has no {name}: give a folder that specclip classify --fit has written"
+                )
+        try:
+            refuse_links_out(path, FileFormatError)
+            config = read_json(path / CONFIG_FILE, MAX_CONFIG_BYTES)
+            if config["format"] != FORMAT or config["version"] != VERSION:
+                raise ValueError(f"not {FORMAT} version {VERSION}: fit the labels again")
+            read: dict[str, Any] = map_tensors(path / TENSORS_FILE, *_TENSORS)
+            values = {name: config[name] for name in _CONFIG}
+            values |= {name: read[name] for name in _TENSORS}
+            values["name"] = path.resolve().name[:MAX_NAME]
+            values["classes"] = tuple(values["classes"])
+            probe = cls(**values, report=dict(config["report"]))
+            probe._check()
+            return probe
+        except FileFormatError:
+            raise
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise FileFormatError(
+                f"{path / CONFIG_FILE} cannot be used ({error}): fit the labels again"
+            ) from error
+
+    def _check(self) -> None:
+        """Raise ValueError for contents that do not fit each other."""
+        names, classes = tuple(self.inputs), self.classes
+        if not names or names != tuple(n for n in INPUTS if n in names):
+            raise ValueError(f"`inputs` must be some of {', '.join(INPUTS)}")
+        width = sum(self.inputs.values())
+        if not all(isinstance(w, int) and w > 0 for w in self.inputs.values()) or width > MAX_WIDTH:
+            raise ValueError("`inputs` must have widths of a few thousand")
+        if not all(isinstance(n, str) and 0 < len(n) <= MAX_NAME for n in classes):
+            raise ValueError("`classes` must be short names")
+        rows = len(classes) or 1
+        shapes = [(width,), (width,), (rows, width), (width, width), (len(self.distances),)]
+        shapes.append((0,) if classes else (width + 1,))
+        for name, shape in zip(_TENSORS, shapes, strict=True):
+            values = getattr(self, name)
+            if values.shape != shape or not np.isfinite(values).all():
+                raise ValueError(f"`{name}` must be {shape} finite numbers")
+        numbers = (self.temperature, self.half_68, self.half_90)
+        if len(classes) > MAX_CLASSES or len(set(classes)) < len(classes) or len(classes) == 1:
+            raise ValueError("`classes` must be two or more different names")
+        if not len(self.distances) or not (self.scale > 0).all():
+            raise ValueError("no distances, or a scale that is not above 0")
+        if not all(isinstance(n, int | float) and np.isfinite(n) and n >= 0 for n in numbers):
+            raise ValueError("temperature and half widths must be numbers from 0")
+        if not self.temperature > 0 or not isinstance(self.fingerprint, str):
+            raise ValueError("temperature must be above 0, and fingerprint a text")
+
+
+_CONFIG = ("classes", "inputs", "fingerprint", "temperature", "log10", "half_68", "half_90")
+
+
+def stack_inputs(inputs: Mapping[str, np.ndarray], widths: Mapping[str, int]) -> np.ndarray:
+    """Join representations to one matrix (n, d), in float64.
+
+    Raises:
+        SpecCLIPProbeError: for one that is absent, or of another width.
+    """
+    for name, width in widths.items():
+        if name not in inputs or np.shape(inputs[name])[1:] != (width,):
+            there = {n: np.shape(values)[1] for n, values in inputs.items()}
+            raise SpecCLIPProbeError(f"the probe reads {dict(widths)}, and here there is {there}")
+    return np.concatenate([np.asarray(inputs[name], np.float64) for name in widths], axis=1)
+
+
+def squared_distances(x: np.ndarray, centres: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """Compute the squared Mahalanobis distances (n, C) of rows (n, d) from centres (C, d)."""
+    squares = np.einsum("nd,nd->n", x @ precision, x)[:, None]
+    own = np.einsum("cd,cd->c", centres @ precision, centres)
+    return np.maximum(squares - 2.0 * x @ precision @ centres.T + own, 0.0)
+
+
+def class_probabilities(squares: np.ndarray, temperature: float) -> np.ndarray:
+    """Return probabilities (n, C) of classes of equal number from squared distances (n, C)."""
+    logits = -0.5 * squares / temperature
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def model_fingerprint(model: Any) -> str:
+    """Return a digest of the weights of a model, 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def load_probes(
+    folders: Sequence[str | os.PathLike[str]], model: Any, name: str
+) -> tuple[SpecCLIPProbe, ...]:
+    """Read probes, and check that they are of a model; `name` is the model's, for messages."""
+    probes = tuple(SpecCLIPProbe.from_pretrained(folder) for folder in folders)
+    fingerprint = model_fingerprint(model) if probes else ""
+    for probe in probes:
+        probe.check_model(fingerprint, name)
+    return probes
+
+
+__all__ = [
+    "FAR_PERCENTILE",
+    "INPUTS",
+    "ProbeAnswer",
+    "SpecCLIPProbe",
+    "SpecCLIPProbeError",
+    "class_probabilities",
+    "load_probes",
+    "model_fingerprint",
+    "squared_distances",
+    "stack_inputs",
+]
