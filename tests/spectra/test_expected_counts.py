@@ -136,6 +136,16 @@ def test_net_spectra_are_read_with_the_errors_given(tmp_path, rate):
     assert rates.errors[0] == pytest.approx([np.sqrt(8) * 1.5 / 1000 / 8])
 
 
+@pytest.mark.parametrize("damage", [-1.0, np.nan, 1e300])
+@pytest.mark.parametrize("header", [{"HDUCLAS2": "NET"}, {"HDUCLAS2": "BKG"}, {"POISSERR": False}])
+def test_errors_beyond_reason_are_refused(tmp_path, damage, header):
+    write_set(tmp_path)
+    errors = {"STAT_ERR": np.where(COUNTS == 7, damage, np.sqrt(COUNTS))}
+    path = write(tmp_path / "src.pha", spectrum_hdu(COUNTS, columns=errors, header=header))
+    with pytest.raises(SpectrumFileError, match="column STAT_ERR: must be errors of the counts"):
+        read_spectrum(path)
+
+
 def test_net_counts_without_errors_have_none(tmp_path):
     """Whole numbers, too, are no Poisson counts once a background is subtracted from them."""
     write_set(tmp_path, HDUCLAS2="NET")

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from known_spectra import ENERGIES, TRUTHS, draw, fit
+from known_spectra import CHANNELS, ENERGIES, RESPONSE, TRUTHS, absorbed_power_law, draw, fit
 
+from hf_specclip.spectra import RedistributionMatrix, XRaySpectrum, fit_spectrum
 from hf_specclip.spectra import emission as models
 from hf_specclip.spectra.fitting.fit import CATALOGUE_MODELS
 
 COLUMN = 0.5  # 1e22 cm⁻²
+RMF = RedistributionMatrix(ENERGIES, CHANNELS, RESPONSE, includes_area=True)
 
 
 def inside(name, counts, statistic, n_spectra, seed=11):
@@ -58,3 +60,25 @@ def test_limits_cover_the_truth_as_often_as_they_say(name, statistic, counts, n_
     assert column == pytest.approx(0.683, abs=0.05)
     # Variances taken from the data bias χ² where counts are few.
     assert abs(shift) < (0.15 if statistic == "cstat" else 0.25)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("counts", "background"), [(40, 20.0), (100, 5.0)])
+def test_a_right_model_is_seldom_called_improbable(counts, background):
+    """A probability below 5 % comes in 5 % of right fits, or in fewer."""
+    source, region = draw(absorbed_power_law(), counts, 60, 7, background)
+    behind = {"background_backscal": 10.0, "energy_edges": CHANNELS, "exposure": 1e4, "rmf": RMF}
+    spectra = [
+        XRaySpectrum(counts=own, background_counts=other, **behind)
+        for own, other in zip(source, region, strict=True)
+    ]
+    fits = [
+        fit_spectrum(spectrum, ["powlaw"], bands=(), statistic="cstat").models["powlaw"]
+        for spectrum in spectra
+    ]
+    probabilities = np.array([fit.probability for fit in fits if fit.converged])
+    print(f"{counts} counts: {(probabilities < 0.05).mean():.3f} below 5 %, median "
+          f"{np.median(probabilities):.2f}")  # fmt: skip
+    assert len(probabilities) > 55
+    assert (probabilities < 0.05).mean() < 0.12
+    assert 0.3 < np.median(probabilities) < 0.75

@@ -26,7 +26,7 @@ _PER_CHANNEL = ("COUNTS", "RATE", "CHANNEL", "STAT_ERR", "QUALITY", "GROUPING", 
 _PER_SECOND = re.compile(r"/ *s|\bs(ec)?(\*\*|\^)?\(?-1")
 # Arms of Chandra's gratings by TG_PART.
 _ARMS: dict[int | None, str] = {1: "HEG", 2: "MEG", 3: "LEG"}
-_LARGEST_FRACTION = 100.0
+_LARGEST_FRACTION, _MOST_COUNTS = 100.0, 2**31 - 1
 _ABSENT = {"", "none", "null", "n/a", "unknown", "not available"}
 
 
@@ -136,16 +136,10 @@ def is_type_two(table: Table) -> bool:
 
 
 def read_raw(table: Table, row: int | None, *, behind: bool = False) -> RawSpectrum:
-    """Read one spectrum from its table and check it.
+    """Read one spectrum from its table (type II: from a row) and check it.
 
-    Args:
-        table: that holds it.
-        row: of a type II table.
-        behind: it is a background, which may hold the expected counts of a model.
-
-    Raises:
-        NoCountsError: for numbers that cannot be counts.
-        SpectrumFileError: for all else.
+    One that is `behind` others, a background, may hold the expected counts of a model. Raises
+    NoCountsError for numbers that cannot be counts, SpectrumFileError for all else.
     """
     mend = "make the spectrum again"
     exposure = _per_row(table, row, "EXPOSURE", None)
@@ -163,17 +157,18 @@ def read_raw(table: Table, row: int | None, *, behind: bool = False) -> RawSpect
         raise table.error("must be finite", column=name, mend=mend)
     if not 1 <= values.size <= MAX_CHANNELS:
         raise table.error(f"{values.size:,} channels are too many", column=name, mend=mend)
-    expected = values if name == "COUNTS" else values * exposure
+    with np.errstate(over="ignore"):  # what is too large is refused
+        expected = values if name == "COUNTS" else values * exposure
     behind = behind or is_background(table)
     other_errors = table.header.get("POISSERR") is False and "STAT_ERR" in table
     other_errors = not behind and (is_net(table) or other_errors)
     counts = _whole(table, name, expected, fractions=behind or other_errors, negative=other_errors)
-    if np.abs(counts).sum(dtype=np.float64) > 2**31 - 1:
-        raise table.error(f"{counts.sum():.3g} counts are too many", column=name, mend=mend)
-
     stat_error = None
     if "STAT_ERR" in table:
-        stat_error = _cell(table, row, "STAT_ERR") * (1.0 if name == "COUNTS" else exposure)
+        with np.errstate(over="ignore", invalid="ignore"):
+            stat_error = _cell(table, row, "STAT_ERR") * (1.0 if name == "COUNTS" else exposure)
+        if other_errors or behind:  # those of Poisson counts are not looked at
+            _check_errors(table, stat_error)
     detchans = table.header.integer("DETCHANS")
     if detchans is not None and not 0 < detchans <= MAX_CHANNELS:
         raise table.error(f"DETCHANS = {detchans} is no number of channels", mend=mend)
@@ -217,6 +212,10 @@ def _whole(
     Raises:
         NoCountsError: for fractions, or numbers below zero, that may not be.
     """
+    with np.errstate(over="ignore"):
+        total = np.abs(expected).sum()
+    if total > _MOST_COUNTS:
+        raise table.error(f"{total:.3g} counts are too many", column=name, mend="make it again")
     counts = np.rint(expected)
     # Rates in single precision miss whole counts by 6e-8 of them.
     off = np.abs(expected - counts) > 0.01 + 2e-7 * np.abs(counts)
@@ -234,6 +233,12 @@ def _whole(
     return expected if off.any() else counts.astype(np.int64)
 
 
+def _check_errors(table: Table, errors: NDArray[np.float64]) -> None:
+    if not ((errors >= 0) & (errors < 2**31)).all():
+        problem = "must be errors of the counts, none below zero or beyond reason"
+        raise table.error(problem, column="STAT_ERR", mend="see OGIP 92-007")
+
+
 def own_errors(raw: RawSpectrum) -> NDArray[np.float64] | None:
     """Return the errors of background counts where they are others than those of Poisson counts.
 
@@ -241,8 +246,6 @@ def own_errors(raw: RawSpectrum) -> NDArray[np.float64] | None:
     """
     expected = raw.counts.dtype.kind == "f"
     errors = raw.stat_error
-    if errors is not None and not (np.isfinite(errors) & (errors >= 0)).all():
-        raise raw.table.error("must not be negative", column="STAT_ERR", mend="see OGIP 92-007")
     if not expected:
         denied = raw.table.header.get("POISSERR") is False
         usual = errors is None or not denied or has_usual_errors(raw.counts, errors)
@@ -420,7 +423,7 @@ def background_columns(raw: RawSpectrum) -> RawSpectrum | None:
         values = values * raw.exposure if per_second else values
         values = _whole(table, counts, values, fractions=True)
         total, area = total + values, area + np.asarray(_scaling(table, raw.row, scale))
-    if total.sum() > 2**31 - 1:
+    if total.sum() > _MOST_COUNTS:
         raise table.error("counts are too many", column=strips[0][0], mend="see OGIP")
     return replace(
         raw,
