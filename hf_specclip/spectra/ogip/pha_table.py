@@ -423,8 +423,6 @@ def background_columns(raw: RawSpectrum) -> RawSpectrum | None:
         values = values * raw.exposure if per_second else values
         values = _whole(table, counts, values, fractions=True)
         total, area = total + values, area + np.asarray(_scaling(table, raw.row, scale))
-    if total.sum() > _MOST_COUNTS:
-        raise table.error("counts are too many", column=strips[0][0], mend="see OGIP")
     return replace(
         raw,
         counts=total,
