@@ -124,5 +124,5 @@ def test_refused_overrides_say_which(overrides, message):
 
 
 def test_an_unknown_preset_lists_the_known(tmp_path):
-    with pytest.raises(PresetError, match=r"best, demo, paper"):
+    with pytest.raises(PresetError, match=r"best, demo, fine_tune, paper"):
         load_preset(tmp_path / "absent.yaml")
