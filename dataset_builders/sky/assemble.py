@@ -53,6 +53,7 @@ class Assembly:
         sources: source -> SIMBAD's type and host, or None.
         papers: source -> the papers behind its summary, in the order in which it was made of them.
         summaries: source -> the three sections.
+        aliases: source -> its other names.
         embedder: gives the embeddings of the summaries from their cache, or None.
 
     Raises:
@@ -78,6 +79,7 @@ class Assembly:
         known = Literature(self.store, survey_limit=self._survey_limit)
         self.papers: dict[str, list[dict[str, Any]]] = {}
         self.summaries: dict[str, dict[str, str | None]] = {}
+        self.aliases: dict[str, list[str]] = {}
         for name, result in self.store.got(TEXTS_STAGE):
             source = known.of(name)
             by_id = {paper.id: paper for paper in source.papers} if source else {}
@@ -86,6 +88,7 @@ class Assembly:
                 {"id": p.id, "id_type": p.id_type, "title": p.title, "year": p.year} for p in kept
             ]
             self.summaries[name] = result["sections"]
+            self.aliases[name] = list(source.aliases) if source else []
         self.embedder = None
         if self.info.text_model is not None:
             vectors = _Stored(self.info.text_model)
@@ -164,6 +167,7 @@ class Assembly:
             "year": pa.array(year, from_pandas=True),
         }
         if "summary" in schema.names:
+            columns["aliases"] = [self.aliases[name] for name in names]
             columns["papers"] = [self.papers[name] for name in names]
             columns["summary"] = [self.summaries[name] for name in names]
             columns["writer"] = [self.info.knobs["summaries"]] * len(names)

@@ -53,6 +53,7 @@ def test_names_become_a_dataset(built):
         assert row["effective_area"][50] > 100
         assert {paper["id_type"] for paper in row["papers"]} == {"bibcode"}
         assert len(row["papers"]) == 2
+        assert row["aliases"]
         assert f"XYZ {1000 + number}" in row["summary"]["identity"]
         assert "photon index" in row["summary"]["spectrum"]
         assert SURVEY not in {paper["id"] for paper in row["papers"]}
