@@ -94,6 +94,17 @@ def test_a_rerun_keeps_the_run_and_other_settings_are_refused(tuned, capsys):
     assert "another --output" in capsys.readouterr().err
 
 
+def test_no_text_and_no_key_goes_to_the_server_that_a_model_names(tmp_path, capsys):
+    dataset, strange = small_dataset(tmp_path / "dataset"), tmp_path / "strange"
+    shutil.copytree(BUNDLED, strange)
+    config = json.loads((strange / "config.json").read_text())
+    config["text_config"]["embedder_name"] = "openai:some-model@http://127.0.0.1:9/v1"
+    (strange / "config.json").write_text(json.dumps(config))
+    words = ["train", str(dataset), "-o", str(tmp_path / "run"), "--from", str(strange)]
+    assert main(words) == 2
+    assert "never used here" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
