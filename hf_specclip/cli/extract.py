@@ -29,8 +29,8 @@ Kuiper; 0.5–7 keV).
 Radii are in arcsec; a unit may follow (0.5arcmin). Usual ones: 2–3 on the axis of Chandra, and more
 off it; 20–30 for XMM-Newton, 47 for Swift. Regions are circles and annuli of DS9 or CIAO (fk5, icrs
 or physical; -circle(…) takes out). The file is the cleaned one of the archive: Chandra's level 2,
-XMM's EVLI (PATTERN ≤ 4 or 12 and FLAG = 0 are kept), Swift's _cl.evt. Chandra's are filtered by
-CCD.
+XMM's EVLI (PATTERN ≤ 4 or 12 and FLAG = 0 are kept), Swift's _cl.evt. Good times are those of the
+CCD that the source is on.
 
 It makes no effective area and no RMF, which the observatory's software makes; without them describe
 infers nothing. Whether a source varied between observations (var_inter_prob_b) needs areas, too.
@@ -88,7 +88,7 @@ def _source(arguments: argparse.Namespace) -> Callable[[SkyPixels], Region]:
             raise ValueError("--radius goes with --at, not with --region")
         return lambda sky: read_region(arguments.region, sky)
     if arguments.radius is None:
-        raise ValueError("--at needs --radius, such as 3 (arcsec)")
+        raise ValueError("--at needs --radius, such as --radius 3 (arcsec)")
     words = arguments.at.split(",")
     if len(words) != 2:
         raise ValueError(f"--at {arguments.at}: give RA,DEC with one comma")
