@@ -248,6 +248,9 @@ def report_lines(probe: SpecCLIPProbe) -> list[str]:
             f"(90 %); half widths {format_number(probe.half_68)} and {format_number(probe.half_90)}"
             f"{unit}",
         ]
+    figure = report["balanced_accuracy" if probe.classes else "r_squared"]
+    if not figure["low"] > figure["guess"]:
+        lines.append("  no better than a guess, as far as these labels tell")
     lines.append(f"  none of these      {report['beyond']:.1%} of the labelled spectra")
     if probe.classes:
         unknown = report["left_out"]
