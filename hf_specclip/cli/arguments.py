@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SpecCLIPError
-from ..storage import to_json
 
 
 def add_parser(
@@ -104,6 +103,8 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
+    from ..storage import to_json
+
     value = to_json(value)
     json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False, default=str)
     print()
