@@ -88,6 +88,15 @@ def test_a_slow_thread_blames_no_item_after_the_service_is_given_up(store, monke
     assert store.ids("s", "wanted") == set("012")
 
 
+@pytest.fixture
+def interrupts():
+    """Interrupts as in a terminal: a shell starts background jobs with them ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_an_interrupt_ends_what_is_under_way_and_not_the_batch(store, caplog):
     store.add("s", {f"{i}": {} for i in range(9)})
 

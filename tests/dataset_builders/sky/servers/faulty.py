@@ -109,12 +109,16 @@ class _Handler(BaseHTTPRequestHandler):
         state = self.state
         parts = urlsplit(self.path)
         length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client was killed in between
+            self.close_connection = True
+            return
         request = Request(
             self.command,
             parts.path,
             {key: values[0] for key, values in parse_qs(parts.query).items()},
             {name.title(): value for name, value in self.headers.items()},
-            self.rfile.read(length),
+            body,
         )
         with state.lock:
             fault = state.next_fault()
