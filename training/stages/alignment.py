@@ -314,19 +314,22 @@ def build(
         model.text_model.fit_statistics(torch.from_numpy(vectors.astype(np.float32)))
     else:
         model.text_model.fit_statistics(**text_inputs(texts, known))
-    identity = {
+    weights = {"spectrum_weights": fingerprint(pretrained.state_dict()), "model": asdict(settings)}
+    return model, extractor, identity_of(run, pairs) | weights
+
+
+def identity_of(run: Run, pairs: PairData) -> dict[str, Any]:
+    """Return what a checkpoint of the stage must agree on, but for the weights it starts from."""
+    return {
         "stage": STAGE,
         "seed": run.seed,
         "max_steps": run.max_steps,
         "precision": run.preset.precision,
         "dataset": pairs.fingerprint,
-        "text_model": texts.model,
-        "text_embeddings": texts.fingerprint(),
-        "spectrum_weights": fingerprint(pretrained.state_dict()),
-        "model": asdict(settings),
+        "text_model": pairs.texts.model,
+        "text_embeddings": pairs.texts.fingerprint(),
         "align": stage_settings(run.preset.align),
     }
-    return model, extractor, identity
 
 
 def _embed_spectra(

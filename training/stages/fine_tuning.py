@@ -21,8 +21,7 @@ from specclip_training.engine.checkpoint import CheckpointError, fingerprint
 from specclip_training.engine.commands import Run
 from specclip_training.engine.loop import FitResult
 from specclip_training.engine.presets import Preset, PresetError, SpectrumSettings, TextSettings
-from specclip_training.stages.alignment import STAGE, train_model
-from specclip_training.stages.pretraining import stage_settings
+from specclip_training.stages.alignment import identity_of, train_model
 
 # Sections of a preset that the model decides, and one that is not used.
 _OF_THE_MODEL = ("text", "spectrum", "model", "pretrain")
@@ -120,18 +119,8 @@ def load_start(
     extractor = SpecCLIPFeatureExtractor.from_pretrained(start)
     _check_rows(model.config, pairs)
     model.freeze_spectrum_encoder(run.preset.align.freeze_spectrum)
-    identity = {
-        "stage": STAGE,
-        "seed": run.seed,
-        "max_steps": run.max_steps,
-        "precision": run.preset.precision,
-        "dataset": pairs.fingerprint,
-        "text_model": pairs.texts.model,
-        "text_embeddings": pairs.texts.fingerprint(),
-        "start_weights": fingerprint(model.state_dict()),
-        "align": stage_settings(run.preset.align),
-    }
-    return model, extractor, identity
+    weights = {"start_weights": fingerprint(model.state_dict())}
+    return model, extractor, identity_of(run, pairs) | weights
 
 
 def _check_rows(config: SpecCLIPConfig, pairs: PairData) -> None:
