@@ -42,6 +42,7 @@ from specclip_training.studies.transfer import (
 from specclip_training.studies.transfer_classes import (
     measure_labelled,
     measure_literature_classes,
+    measure_reconstruction,
     measure_typed,
 )
 
@@ -77,6 +78,7 @@ def measure_transfer(
     *,
     others: Mapping[str, Describer] | None = None,
     typed: str | Path | None = None,
+    simulated: str | Path | None = None,
     n_bootstrap: int = 1000,
 ) -> dict[str, Any]:
     """Measure a model on real rows.
@@ -86,6 +88,7 @@ def measure_transfer(
         rows: real rows.
         others: further models, by name, for the variables.
         typed: table of sources with types and hardness ratios.
+        simulated: dataset whose `test` rows show what the spectra of typed sources lose.
         n_bootstrap: draws behind the intervals.
     """
     test = test_rows(rows)
@@ -103,6 +106,12 @@ def measure_transfer(
         }
         if typed is not None:
             result["classes"]["typed"] = measure_typed(describer, typed, n_bootstrap)
+            if simulated is not None:
+                families = list(result["classes"]["typed"]["all_families"]["right"])
+                table = pq.read_table(split_files(str(simulated))["test"])
+                result["classes"]["simulated"] = measure_reconstruction(
+                    describer, table, families, n_bootstrap
+                )
     if describer.outliers is not None:
         result["outliers"] = measure_outliers(describer, rows, test)
     return result
@@ -216,6 +225,11 @@ def options() -> argparse.ArgumentParser:
     command.add_argument(
         "--typed", metavar="FILE", help="table of sources with main_type and hardness ratios"
     )
+    command.add_argument(
+        "--simulated",
+        metavar="FOLDER",
+        help="simulated dataset that shows, with --typed, what reconstruction from ratios loses",
+    )
     command.add_argument("--texts", metavar="FOLDER", help="pairs whose texts are retrieved")
     command.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="draws")
     command.add_argument("--output", metavar="FILE", help="also write the figures as JSON")
@@ -241,6 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows,
         others={n: Describer.from_pretrained(run, parts=("moe",)) for n, run in others.items()},
         typed=given.typed,
+        simulated=given.simulated,
         n_bootstrap=given.bootstrap,
     )
     sections = sections_of(result)

@@ -16,7 +16,13 @@ from specclip_training.studies.transfer import (
     estimates_of,
     measure_variables,
 )
-from specclip_training.studies.transfer_classes import is_judged, kind_of, measure_answers, summed
+from specclip_training.studies.transfer_classes import (
+    is_judged,
+    kind_of,
+    measure_answers,
+    measure_reconstruction,
+    summed,
+)
 
 
 @pytest.fixture
@@ -72,6 +78,21 @@ def test_calibrated_intervals_hold_where_the_truth_scatters_more():
     assert 0.75 < ((low <= truth[test]) & (truth[test] <= high)).mean() < 1
     for before, now in zip(estimates.ends[90], after.ends[90], strict=True):
         np.testing.assert_array_equal(before["apec_kt"], now["apec_kt"])
+
+
+def test_reconstruction_from_ratios_is_measured_on_the_same_sources():
+    table = pq.read_table(CHECK)
+    # Two rows a source: the first of usable ones counts.
+    names = [f"s{i // 2}" for i in range(len(table))]
+    table = table.append_column("source_name", [names]).append_column("group", [names])
+    star, nucleus = "star or young star", "active galactic nucleus"
+    describer = Describer.from_pretrained(parts=("classes",))
+    measured = measure_reconstruction(describer, table, [star, nucleus], 20)
+    own, reconstructed = measured["own_spectra"], measured["reconstructed"]
+    assert own["sources"] == reconstructed["sources"]
+    assert set(own["sources"]) <= {star, nucleus}
+    # Lines of hot plasma, by which stars are told, are not in a power law.
+    assert reconstructed["right"][star] < own["right"][star]
 
 
 def test_splits_by_hash_depend_on_the_name_alone():
