@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import json
 import re
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,8 +25,7 @@ from hf_specclip.formatting import format_metric
 from hf_specclip.storage import to_json, write_json, write_text
 from specclip_training.data.pairs import PairData, embed_texts, load_run_pairs
 from specclip_training.data.writers import unseen_writers
-from specclip_training.engine.commands import LOGS, Run, call, parser, start
-from specclip_training.engine.grid import Trial
+from specclip_training.engine.commands import LOGS, Run, call, finish, parser, start
 from specclip_training.engine.loop import is_better
 from specclip_training.engine.presets import Preset, PresetError, load_preset, read_yaml
 from specclip_training.reports.blocks import (
@@ -39,18 +37,11 @@ from specclip_training.reports.blocks import (
     to_markdown,
 )
 from specclip_training.reports.run import run_facts
-from specclip_training.stages.alignment import MODEL, build
+from specclip_training.stages.alignment import build
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import identity_of as spectrum_identity
 from specclip_training.stages.pretraining import pretrain
-from specclip_training.stages.trials import (
-    METRICS,
-    TRIALS,
-    load_trial,
-    single_process_run,
-    train_trial,
-    trial_identity,
-)
+from specclip_training.stages.trials import METRICS, TRIALS, Trial, run_trial
 
 RESULTS, REPORT, SPECTRA = "ablation.json", "ablation.md", "spectra"
 FULL = "full preset"
@@ -125,11 +116,7 @@ def run_trials(run: Run, pairs: PairData, trials: Sequence[tuple[str, Trial]]) -
         folder = run.output / SPECTRA / hashlib.sha256(encoder.encode()).hexdigest()[:12]
         trial_run = dataclasses.replace(trial_run, output=folder)
         pretrain(trial_run, pairs)
-        _, _, identity = build(trial_run, embedded, folder / SPECTRUM)
-        if not load_trial(run.output / TRIALS / trial.name, trial_identity(identity, trial)):
-            train_trial(run, embedded, trial, folder / SPECTRUM, None)
-            # Only the figures are needed; some hundred models would fill a disk.
-            shutil.rmtree(run.output / TRIALS / trial.name / MODEL, ignore_errors=True)
+        run_trial(run, embedded, trial, *build(trial_run, embedded, folder / SPECTRUM))
         run.say(f"   {number} of {len(trials)}: {name}, seed {trial.seed}")
 
 
@@ -253,20 +240,10 @@ def _spread(values: Sequence[float]) -> float:
 def main(arguments: argparse.Namespace, preset: Preset) -> None:
     """Run the command."""
     ablations = read_ablations(arguments.ablations)
-    if unknown := sorted(set(arguments.only) - set(ablations)):
-        raise PresetError(
-            f"--only {unknown[0]!r}: the ablations are {', '.join(map(repr, ablations))}"
-        )
-    if arguments.only:
-        ablations = {name: ablations[name] for name in ablations if name in arguments.only}
     trials = plan(arguments.config, arguments.overrides, ablations, arguments.seed, arguments.seeds)
     run = start(arguments, preset, [TRIALS, SPECTRA, RESULTS, REPORT, LOGS])
     pairs = load_run_pairs(run)
-    is_main = run.is_main
-    run = single_process_run(run)
-    if not is_main:
-        return
-    criterion = arguments.criterion or (UNSEEN[-1] if unseen_writers(pairs) else SEEN[-1])
+    criterion = UNSEEN[-1] if unseen_writers(pairs) else SEEN[-1]
     with run.stage("ablation") as summary:
         run_trials(run, pairs, trials)
         metrics = {
@@ -275,10 +252,12 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
             "seeds": arguments.seeds,
             "entries": results_of(run.output, trials, criterion),
         }
-        write_json(run.output / RESULTS, metrics)
-        report = to_markdown("Ablation", ablation_sections(metrics), run.output)
-        write_text(run.output / REPORT, report)
+        if run.is_main:
+            write_json(run.output / RESULTS, metrics)
+            report = to_markdown("Ablation", ablation_sections(metrics), run.output)
+            write_text(run.output / REPORT, report)
         summary.append(f"{run.output / REPORT}, {run.output / RESULTS}")
+    finish(run)
 
 
 def options() -> argparse.ArgumentParser:
@@ -288,7 +267,8 @@ def options() -> argparse.ArgumentParser:
         """\
 Trains the preset and, for each entry of --ablations, the preset with those settings, with the same
 seeds. Leaves ablation.md, ablation.json and trials/ in DIR. A rerun of the same command resumes;
-more --seeds or a longer list add to it. It runs on one process.
+more --seeds or a longer list add to it. The verdict is by the writers that `train` lacks, or by
+all where there are none.
 
   accelerate launch training/ablation.py --config best --dataset DATASET --output runs/ablation""",
     )
@@ -300,24 +280,11 @@ more --seeds or a longer list add to it. It runs on one process.
         "training/configs/ablations.yaml)",
     )
     command.add_argument(
-        "--only",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="run this ablation only; may be repeated",
-    )
-    command.add_argument(
         "--seeds",
         type=positive_int,
         default=3,
         metavar="N",
         help="trainings of each, with seeds from --seed on (default: %(default)s)",
-    )
-    command.add_argument(
-        "--criterion",
-        choices=FIGURES,
-        help=f"figure that decides the verdict (default: {UNSEEN[-1]}, or {SEEN[-1]} for a "
-        "dataset without unseen writers)",
     )
     return command
 

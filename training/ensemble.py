@@ -1,8 +1,7 @@
-"""Command `ensemble`: combine the best trials of a search into one model.
+"""Command `ensemble`: combine trained models into one, as for the paper's retrieval curve.
 
-    accelerate launch training/ensemble.py --config paper --dataset DIR --output runs/search
-
-The paper's retrieval curve is that of an ensemble.
+    accelerate launch training/ensemble.py --config paper --dataset DIR --output runs/ensemble \\
+        --members runs/search/*/model
 """
 
 from __future__ import annotations
@@ -18,26 +17,24 @@ from typing import Any
 import torch
 
 from hf_specclip import SpecCLIPEnsembleModel, SpecCLIPFeatureExtractor, SpecCLIPModel
-from hf_specclip.cli.arguments import positive_int
 from hf_specclip.formatting import format_with_interval
 from hf_specclip.storage import atomic_folder, write_json
 from specclip_training.data.pairs import PairData, TrainingDataError, load_embedded_pairs
 from specclip_training.data.writers import rows_of_choice
 from specclip_training.engine.checkpoint import TRAINING_FILE, CheckpointError, check_identity
 from specclip_training.engine.commands import LOGS, Run, call, finish, parser, start
-from specclip_training.engine.loop import is_better
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.run import run_facts
-from specclip_training.stages.alignment import MODEL, rank_figures
+from specclip_training.stages.alignment import rank_figures
 from specclip_training.stages.companions import build_companions, save_model
 from specclip_training.stages.embedding import EmbeddedPairs, embed_pairs
-from specclip_training.stages.trials import TRIALS
 from specclip_training.studies.measure import measure
-from specclip_training.sweep import RESULTS as SEARCH
 
 ENSEMBLE = "ensemble"
 METRICS = "ensemble.json"
-CRITERIA = ("mean_log_rank", "median_rank_fraction", "recall@1%", "recall@5%")
+CRITERION = "mean_log_rank"
+# Additions at the most, repeats included.
+LARGEST = 8
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Step:
     figures: dict[str, float]
 
 
-def select(candidates: Sequence[EmbeddedPairs], criterion: str, largest: int) -> list[Step]:
+def select(candidates: Sequence[EmbeddedPairs]) -> list[Step]:
     """Select members by greedy forward selection with repeats (Caruana et al. 2004).
 
     The best candidate comes first; then the one that improves the ensemble most is added, repeats
@@ -61,23 +58,16 @@ def select(candidates: Sequence[EmbeddedPairs], criterion: str, largest: int) ->
 
     Args:
         candidates: `validation` in the space of each candidate.
-        criterion: one of `CRITERIA`.
-        largest: maximum number of additions.
     """
     steps: list[Step] = []
-    while len(steps) < largest:
+    while len(steps) < LARGEST:
         members = [step.added for step in steps]
-        best: Step | None = None
-        for index in range(len(candidates)):
-            trial = Step(index, rank_figures(joined(candidates, [*members, index])))
-            if best is None or is_better(
-                trial.figures[criterion], best.figures[criterion], criterion
-            ):
-                best = trial
-        assert best is not None
-        if steps and not is_better(
-            best.figures[criterion], steps[-1].figures[criterion], criterion
-        ):
+        trials = [
+            Step(index, rank_figures(joined(candidates, [*members, index])))
+            for index in range(len(candidates))
+        ]
+        best = min(trials, key=lambda step: step.figures[CRITERION])
+        if steps and best.figures[CRITERION] >= steps[-1].figures[CRITERION]:
             break
         steps.append(best)
     return steps
@@ -98,9 +88,6 @@ def combine(
     run: Run,
     pairs: PairData,
     candidates: Sequence[Path],
-    *,
-    criterion: str = CRITERIA[0],
-    largest: int = 8,
 ) -> dict[str, Any]:
     """Choose members on `validation`, save the ensemble in `ensemble/`, measure it on `test`.
 
@@ -110,8 +97,6 @@ def combine(
         run: output folder and processes.
         pairs: with embedded texts.
         candidates: folders of trained models on this dataset.
-        criterion: criterion of the selection.
-        largest: maximum number of additions.
 
     Raises:
         CheckpointError: for a folder without a model, or a model of another dataset.
@@ -127,7 +112,7 @@ def combine(
         extractor = SpecCLIPFeatureExtractor.from_pretrained(folder)
         points = embed_pairs(candidate, extractor, pairs, "validation", accelerator)
         embedded.append(points.subset(chosen_by))
-    steps = select(embedded, criterion, largest)
+    steps = select(embedded)
     added = [step.added for step in steps]
     weights = {index: added.count(index) / len(added) for index in added}
     models = [SpecCLIPModel.from_pretrained(candidates[index]).eval() for index in weights]
@@ -142,7 +127,7 @@ def combine(
     labels = [_label(folder, run.output) for folder in candidates]
     return {
         **run_facts(run, pairs),
-        "criterion": criterion,
+        "criterion": CRITERION,
         "candidates": len(candidates),
         "members": [
             {"model": labels[index], "weight": weight} for index, weight in weights.items()
@@ -165,32 +150,10 @@ def check_dataset(folder: Path, pairs: PairData) -> None:
         recorded = {key: identity[key] for key in ("dataset", "text_embeddings")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{path} cannot be read ({error}): name folders that training/align.py or "
-            "training/sweep.py left"
+            f"{path} cannot be read ({error}): name folders that training/align.py left"
         ) from None
     texts = pairs.texts.fingerprint()
     check_identity(recorded, {"dataset": pairs.fingerprint, "text_embeddings": texts}, folder)
-
-
-def best_trials(output: Path, pairs: PairData, criterion: str, top: int) -> list[Path]:
-    """Return the model folders of the best trials of a search, best first.
-
-    Raises:
-        CheckpointError: when there is no search, or it was on another dataset.
-    """
-    path = output / SEARCH
-    sign = -1 if is_better(1, 0, criterion) else 1
-    try:
-        search = json.loads(path.read_text(encoding="utf-8"))
-        trials = [trial for point in search["points"] for trial in point["trials"]]
-        trials.sort(key=lambda trial: (sign * trial["validation"][criterion], trial["name"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({error}): run training/sweep.py with this --output first, or "
-            "name models with --members"
-        ) from None
-    check_identity({"dataset": search["dataset_fingerprint"]}, {"dataset": pairs.fingerprint}, path)
-    return [output / TRIALS / trial["name"] / MODEL for trial in trials[:top]]
 
 
 def _measure_on_test(
@@ -221,10 +184,7 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     run = start(arguments, preset, [ENSEMBLE, METRICS, LOGS])
     pairs = load_embedded_pairs(run)
     with run.stage("ensemble") as summary:
-        criterion = arguments.criterion
-        candidates = [Path(folder) for folder in arguments.members or ()]
-        candidates = candidates or best_trials(run.output, pairs, criterion, arguments.candidates)
-        metrics = combine(run, pairs, candidates, criterion=criterion, largest=arguments.largest)
+        metrics = combine(run, pairs, [Path(folder) for folder in arguments.members])
         if run.is_main:
             write_json(run.output / METRICS, metrics)
         summary.append(f"{run.output / ENSEMBLE}: {len(metrics['members'])} members")
@@ -241,40 +201,16 @@ def options() -> argparse.ArgumentParser:
     command = parser(
         "Combine trained models into one whose similarity is the mean of theirs.",
         """\
-Takes the best trials of training/sweep.py in DIR (or the models named), adds one after the other
-while `validation` improves, and writes to DIR:
+Adds one model after the other, repeats included, while the mean logarithm of the rank on
+`validation` improves, and writes to DIR:
   ensemble/        a SpecCLIPEnsembleModel with its processor and gallery, for from_pretrained
   ensemble.json    its members, the gain of each, and retrieval on test beside the single best model
 
-  accelerate launch training/ensemble.py --config paper --dataset DATASET --output runs/search
   accelerate launch training/ensemble.py --config best --dataset DATASET --output runs/three \\
       --members runs/best-0/model runs/best-1/model runs/best-2/model""",
     )
     command.add_argument(
-        "--members",
-        nargs="+",
-        metavar="MODEL_DIR",
-        help="models to choose from (default: the best trials of the search in the output folder)",
-    )
-    command.add_argument(
-        "--candidates",
-        type=positive_int,
-        default=12,
-        metavar="N",
-        help="number of a search's trials to choose from (default: %(default)s)",
-    )
-    command.add_argument(
-        "--largest",
-        type=positive_int,
-        default=8,
-        metavar="N",
-        help="maximum number of additions, repeats included (default: %(default)s)",
-    )
-    command.add_argument(
-        "--criterion",
-        choices=CRITERIA,
-        default=CRITERIA[0],
-        help="criterion of the selection on validation (default: %(default)s)",
+        "--members", nargs="+", required=True, metavar="MODEL_DIR", help="models to choose from"
     )
     return command
 

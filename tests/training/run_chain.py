@@ -1,8 +1,7 @@
 """Runs of the training commands, each in a process of its own; some are killed on the way.
 
 A run has a `command` and its `arguments`. `kill` names a stage and the step whose batch is never
-finished; where the command trains a stage several times, a third entry says in which of them.
-`processes` starts several, as accelerate does.
+finished. `processes` starts several, as accelerate does.
 """
 
 import importlib
@@ -59,14 +58,12 @@ def _command(run: dict) -> int:
     return commands.call(module.main, module.options().parse_args(run["arguments"]))
 
 
-def _kill_at(stage: str, step: int, times: int = 1) -> None:
+def _kill_at(stage: str, step: int) -> None:
     task = TASKS[stage]
-    real, seen = task.batch, []
+    real = task.batch
 
     def batch(self, rows, draws):
         if draws.step == step:
-            seen.append(step)
-        if len(seen) == times:
             os.kill(os.getpid(), signal.SIGKILL)
         return real(self, rows, draws)
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from run_chain import read_record, run_plan
 
 from specclip_training.ablation import (
     FIGURES,
@@ -79,3 +80,26 @@ def test_a_wrong_list_is_refused(tmp_path, content):
 def test_an_unknown_setting_stops_before_training():
     with pytest.raises(PresetError, match="colour"):
         plan("best", [], {"odd": ["align.colour=red"]}, seed=0, seeds=1)
+
+
+def test_a_rerun_trains_only_what_is_new_and_a_diverged_training_is_a_result(
+    tiny_dataset, tiny_preset, tmp_path
+):
+    short, longer = tmp_path / "short.yaml", tmp_path / "longer.yaml"
+    short.write_text("narrow: [model.shared_dim=4]\n")
+    longer.write_text("narrow: [model.shared_dim=4]\nwild: [align.lr=1.0e+30]\n")
+    words = ["--config", tiny_preset, "--dataset", tiny_dataset, "--output", tmp_path / "run"]
+    words += ["--cache-dir", tmp_path / "cache", "--seeds", "1", "--ablations"]
+    trials, written = tmp_path / "run" / "trials", []
+    for path in (short, longer):
+        run = {"command": "ablation", "arguments": [str(word) for word in (*words, path)]}
+        run_plan({"ablation": run}, tmp_path)
+        codes, _, errors = read_record(tmp_path)
+        assert codes == {"ablation": 0}, errors[-3000:]
+        written.append({p.parent.name: p.stat().st_mtime_ns for p in trials.glob("*/*")})
+    assert written[0].items() < written[1].items()
+    assert {path.name for path in trials.glob("*/*")} == {"metrics.json"}
+    full, narrow, wild = json.loads((tmp_path / "run" / "ablation.json").read_text())["entries"]
+    assert full["figures"]["recall@1%"]["mean"] >= 0
+    assert narrow["figures"]["mean_log_rank"]["pairs"] == 1
+    assert "finite" in wild["failed"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -56,8 +55,6 @@ class AlignTask:
         pairs: with embedded texts.
         settings: of the stage.
         accelerator: of the run.
-        latents: `train` and `validation`, each (n, latent_dim), for a frozen encoder, which gives
-            the same at every step; computed here where None.
     """
 
     stage = STAGE
@@ -70,15 +67,15 @@ class AlignTask:
         pairs: PairData,
         settings: AlignSettings,
         accelerator: Accelerator,
-        latents: Mapping[str, torch.Tensor] | None = None,
     ):
         self.model, self.extractor, self.pairs, self.settings = model, extractor, pairs, settings
         self.criterion = settings.criterion
         self.n_rows = len(pairs.splits["train"])
-        self.latents = dict(latents or {}) if settings.freeze_spectrum else {}
+        # Of a frozen encoder, which gives the same at every step.
+        self.latents: dict[str, torch.Tensor] = {}
         self.numbers: dict[str, dict[str, torch.Tensor]] = {}
         splits = {name: pairs.splits[name] for name in ("train", "validation")}
-        if settings.freeze_spectrum and not self.latents:
+        if settings.freeze_spectrum:
             model.to(accelerator.device).eval()
             with torch.no_grad():
                 self.latents = {

@@ -24,7 +24,6 @@ from hf_specclip.models.trained_run import DEFAULT
 from specclip_training.data.pairs import PairData
 from specclip_training.engine.commands import Run
 from specclip_training.engine.draws import Draws
-from specclip_training.engine.grid import Trial
 from specclip_training.engine.presets import Preset, load_preset
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table, metric_title
 from specclip_training.stages.alignment import MODEL, build
@@ -32,7 +31,7 @@ from specclip_training.stages.embedding import EmbeddedPairs, embed_pairs
 from specclip_training.stages.fine_tuning import find_start, load_start, preset_like
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import pretrain
-from specclip_training.stages.trials import TRIALS, fit_trial, load_trial, trial_identity
+from specclip_training.stages.trials import TRIALS, Trial, run_trial
 from specclip_training.studies.measure import embed_split
 from specclip_training.studies.pair_split import take_rows
 
@@ -117,8 +116,7 @@ def _train(run: Run, pairs: PairData, method: str, size: int, seed: int) -> None
         built = build(own, pairs, own.output / SPECTRUM)
     else:
         built = load_start(own, pairs, find_start(DEFAULT))
-    if load_trial(own.output, trial_identity(built[2], trial)) is None:
-        fit_trial(run, pairs, trial, *built, trained=method != SCRATCH)
+    run_trial(run, pairs, trial, *built, trained=method != SCRATCH, keep_model=True)
 
 
 def _preset(scratch: Preset, method: str) -> Preset:
