@@ -12,31 +12,114 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 
 from hf_specclip.cli.arguments import choices_of, positive_int
 from hf_specclip.describe.describer import Describer
-from hf_specclip.evaluation import evaluate_coverage, evaluate_regression
+from hf_specclip.describe.load_model import load_dual_encoder
+from hf_specclip.evaluation import GroupBootstrap, evaluate_coverage, evaluate_regression
 from hf_specclip.formatting import format_metric, format_number, format_with_interval
+from hf_specclip.literature.embedders.identity import check_embedder
+from hf_specclip.models.trained_run import find_run
 from hf_specclip.storage import write_json
-from specclip_training.data.pairs import SPLITS, PairData, TrainingDataError, load_pairs
+from specclip_training.data.pairs import (
+    SPLITS,
+    PairData,
+    SplitArrays,
+    TrainingDataError,
+    embed_texts,
+    load_pairs,
+    require_texts,
+)
 from specclip_training.data.shard_job import call_job
+from specclip_training.data.writers import unseen_writers
 from specclip_training.engine.presets import EvaluationSettings
 from specclip_training.reports.blocks import Paragraph, Section, Table, metric_title, to_markdown
-from specclip_training.reports.retrieval import TITLES
-from specclip_training.retrieval import measure_model
+from specclip_training.reports.retrieval import TITLES, writers_section
+from specclip_training.stages.embedding import EmbeddedPairs, embed_pairs
+from specclip_training.stages.fine_tuning import text_settings
+from specclip_training.studies.measure import measure_by_writer
+from specclip_training.studies.pair_split import join_splits
 from specclip_training.studies.transfer import estimates_of
 
 DESCRIPTION = """\
 Measure a finished model on a dataset: retrieval in both directions, and the physical variables
 that a spectrum tells where the model has experts. Intervals are 95 % bootstrap intervals over
 groups; chance is a gallery in random order, and a variable is compared with the median of `train`.
+Where the dataset names the writers of its texts, each has a gallery of its own, too.
 
   specclip evaluate runs/mine --dataset my_pairs
   specclip evaluate default   --dataset my_pairs -o bundled.json
+  specclip evaluate default   --dataset my_pairs --split all
 """
-LEVELS = (68, 90)
+LEVELS, EVERY = (68, 90), "all"
 _FIGURES = ("recall@1%", "recall@5%", "median_rank_fraction")
+
+
+@torch.no_grad()
+def measure_model(
+    name: str, pairs: PairData, accelerator: Accelerator, *, embedder: str | None,
+    cache_dir: Path | None, splits: Sequence[str], settings: EvaluationSettings,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """Measure retrieval of a finished model on splits of a dataset, whose texts are embedded here.
+
+    Args:
+        name: a run, a model folder, or `user/name` on the Hub.
+        pairs: the dataset.
+        accelerator: device and processes.
+        embedder: of the texts; the model's own where None.
+        cache_dir: cache of embeddings.
+        splits: splits with rows.
+        settings: percentages and draws of the bootstrap.
+
+    Returns:
+        Split -> `measure_by_writer`'s figures; those of `all` have `over_sources`.
+
+    Raises:
+        TrainingDataError: for texts by another embedder than the model's.
+    """
+    model, extractor = load_dual_encoder(find_run(name))
+    texts = model.config.text_config
+    require_texts(pairs)
+    text_options = {"cache_dir": cache_dir, "progress": accelerator.is_main_process}
+    with accelerator.main_process_first():
+        try:
+            embed_texts(pairs, text_settings(model.config, embedder), **text_options)
+            check_embedder(
+                pairs.texts.model, texts.embedder_name, pairs.texts.probe, texts.embedder_probe
+            )
+        except ValueError as error:
+            own = "" if pairs.embedded_here else f"; or drop text_embedding of {pairs.name}"
+            raise TrainingDataError(f"{error}{own}") from error
+    model.to(accelerator.device)
+    result = {}
+    for split in splits:
+        embedded = embed_pairs(model, extractor, pairs, split, accelerator)
+        result[split] = measure_by_writer(embedded, pairs, split, settings)
+        result[split]["all"]["over_sources"] = median_over_sources(
+            embedded, pairs.splits[split], settings.n_bootstrap
+        )
+    return result
+
+
+def median_over_sources(
+    embedded: EmbeddedPairs, rows: SplitArrays, n_bootstrap: int
+) -> dict[str, Any]:
+    """Measure the median rank of the right text, each source counted once.
+
+    A source's rank is the median over its spectra, as a share of the gallery.
+
+    Returns:
+        `value`, `low`, `high` (95 %, over groups) and `n`, the number of sources.
+    """
+    ranks = embedded.ranks()["spectrum_to_text"]
+    names = np.asarray(rows.table["source_name"].to_pylist())
+    sources, first, owner = np.unique(names, return_index=True, return_inverse=True)
+    values = [np.median(ranks.expected[owner == i]) / ranks.n_gallery for i in range(len(sources))]
+    bootstrap = GroupBootstrap(rows.groups[first], n_bootstrap)
+    low, high = bootstrap.interval(bootstrap.medians(np.array(values)))
+    return {"value": float(np.median(values)), "low": low, "high": high, "n": len(sources)}
 
 
 def measure_variables(
@@ -90,17 +173,19 @@ def evaluate(given: argparse.Namespace) -> Accelerator:
     cache_dir = None if given.cache_dir is None else Path(given.cache_dir)
     with accelerator.main_process_first():
         pairs = load_pairs(given.dataset, cache_dir, needed=())
+    if EVERY in given.split:
+        pairs.splits[EVERY] = join_splits(pairs)
     splits = [name for name in given.split if len(pairs.splits[name])]
     if not splits:
         raise TrainingDataError(f"{pairs.name} has no rows in {' or '.join(given.split)}")
-    settings = EvaluationSettings(n_bootstrap=given.bootstrap)
     describer = Describer.from_pretrained(given.model, parts=("moe",))
-    metrics: dict[str, Any] = {"dataset_fingerprint": pairs.fingerprint}
-    metrics["splits"] = {}
-    for split in splits:
-        options = {"embedder": given.embedder, "cache_dir": cache_dir, "settings": settings}
-        figures = measure_model(given.model, pairs, split, accelerator, **options)
-        metrics["splits"][split] = {"retrieval": figures["all"]}
+    retrieval = measure_model(
+        given.model, pairs, accelerator, embedder=given.embedder, cache_dir=cache_dir,
+        splits=splits, settings=EvaluationSettings(n_bootstrap=given.bootstrap),
+    )  # fmt: skip
+    metrics: dict[str, Any] = {"dataset_fingerprint": pairs.fingerprint, "splits": {}}
+    for split, figures in retrieval.items():
+        metrics["splits"][split] = {"retrieval": figures["all"], "by_writer": figures}
         if describer.moe is not None:
             variables = measure_variables(describer, pairs, split, given.bootstrap)
             metrics["splits"][split]["variables"] = variables
@@ -132,16 +217,26 @@ def _sections(model: str, pairs: PairData, metrics: Mapping[str, Any]) -> list[S
             cells = (f"{format_with_interval(figures[n], n)}, chance "
                      f"{format_metric(figures[n]['chance'], n)}" for n in _FIGURES)  # fmt: skip
             rows.append([split, *cells])
-        sections.append(
-            Section(f"Retrieval, {title}", [Table(["split", *map(metric_title, _FIGURES)], rows)])
-        )
+        block = Table(["split", *map(metric_title, _FIGURES)], rows)
+        sections.append(Section(f"Retrieval, {title}", [block]))
+    for split, measured in metrics["splits"].items():
+        once = measured["retrieval"]["over_sources"]
+        sections[1].blocks.append(Paragraph(
+            f"{split}, each of {once['n']:,} sources counted once: median rank "
+            f"{format_with_interval(once)} of the gallery."
+        ))  # fmt: skip
+        if len(measured["by_writer"]) > 1:
+            options = (measured["by_writer"], {}, unseen_writers(pairs))
+            sections += [writers_section(*options, direction) for direction in TITLES]
+            sections[-2].title += f", {split}"
+            sections[-1].title += f", {split}"
     for split, measured in metrics["splits"].items():
         if "variables" not in measured:
             continue
-        block: Paragraph | Table = Paragraph("The rows know no variable that the experts estimate.")
+        part: Paragraph | Table = Paragraph("The rows know no variable that the experts estimate.")
         if measured["variables"] is not None:
-            block = _variables_table(measured["variables"])
-        sections.append(Section(f"Physical variables, {split}", [block]))
+            part = _variables_table(measured["variables"])
+        sections.append(Section(f"Physical variables, {split}", [part]))
     if not any("variables" in measured for measured in metrics["splits"].values()):
         sections.append(Section("Physical variables", [Paragraph("The model has no experts.")]))
     return sections
@@ -185,10 +280,10 @@ def options() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--split",
-        type=choices_of(tuple(SPLITS)),
+        type=choices_of((*SPLITS, EVERY)),
         default=("validation", "test"),
         metavar="NAME,…",
-        help=f"some of {','.join(SPLITS)} (default: validation,test)",
+        help=f"some of {','.join(SPLITS)},{EVERY} (default: validation,test)",
     )
     command.add_argument(
         "--embedder", metavar="NAME", help="embedder of the texts (default: the model's own)"

@@ -230,7 +230,6 @@ def options() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="simulated dataset that shows, with --typed, what reconstruction from ratios loses",
     )
-    command.add_argument("--texts", metavar="FOLDER", help="pairs whose texts are retrieved")
     command.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="draws")
     command.add_argument("--output", metavar="FILE", help="also write the figures as JSON")
     command.add_argument(
@@ -259,9 +258,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         n_bootstrap=given.bootstrap,
     )
     sections = sections_of(result)
-    if given.texts:
-        result["retrieval"], section = _retrieval(given.model, given.texts, given.bootstrap)
-        sections.append(section)
     print(to_markdown(f"Transfer of {given.model} to real rows", sections, Path()))
     if given.output:
         write_json(Path(given.output), result)
@@ -300,21 +296,6 @@ def record(bundle: Path, calibration: Mapping[str, int], variables: Mapping[str,
 
 def _interval(figure: Mapping[str, Any]) -> dict[str, float]:
     return {key: figure[key] for key in ("value", "low", "high")}
-
-
-def _retrieval(model: str, texts: str, n_bootstrap: int) -> tuple[dict[str, Any], Section]:
-    from accelerate import Accelerator
-
-    from specclip_training.data.pairs import load_pairs
-    from specclip_training.engine.presets import EvaluationSettings
-    from specclip_training.reports.retrieval import writers_section
-    from specclip_training.retrieval import EVERY, measure_model
-
-    figures = measure_model(
-        model, load_pairs(texts, None, needed=()), EVERY, Accelerator(),
-        settings=EvaluationSettings(n_bootstrap=n_bootstrap),
-    )  # fmt: skip
-    return figures, writers_section(figures, {}, (), "spectrum_to_text")
 
 
 if __name__ == "__main__":

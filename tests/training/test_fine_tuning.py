@@ -9,6 +9,7 @@ import pytest
 from accelerate import Accelerator
 from safetensors.torch import load_file
 from tiny_dataset import rows
+from tiny_run import PAIRS
 from toy import SETTINGS, Toy
 
 from hf_specclip import Describer
@@ -132,9 +133,13 @@ def test_weights_that_no_step_makes_better_are_kept(tmp_path):
 
 def test_evaluate_gives_what_training_measured(tiny_run, tmp_path, capsys):
     file = tmp_path / "figures.json"
-    words = ["evaluate", tiny_run, "--dataset", tiny_run / "dataset", "--split", "test"]
+    words = ["evaluate", tiny_run, "--dataset", tiny_run / "dataset", "--split", "test,all"]
     assert main([str(word) for word in (*words, "--bootstrap", "20", "-o", file)]) == 0
-    measured = json.loads(file.read_text())["splits"]["test"]
+    splits = json.loads(file.read_text())["splits"]
+    measured = splits["test"]
+    assert splits["all"]["retrieval"]["spectrum_to_text"]["n_queries"] == PAIRS
+    assert 0 < splits["all"]["retrieval"]["over_sources"]["value"] <= 1
+    assert "seen writers" in splits["all"]["by_writer"]
     expected = json.loads((tiny_run / "metrics.json").read_text())["retrieval"]
     for direction, figures in expected.items():
         found = measured["retrieval"][direction]
@@ -144,6 +149,7 @@ def test_evaluate_gives_what_training_measured(tiny_run, tmp_path, capsys):
     assert 0 < measured["variables"]["coverage"]["90"]["overall"]["value"] <= 1
     printed = capsys.readouterr().out
     assert "simulated" in printed
+    assert "Retrieval by writer, text → spectrum, all" in printed
     assert "chance" in printed
 
 
