@@ -1,7 +1,5 @@
 """Gallery of real sources: a table of facts, embedded by a model.
 
-    python -m specclip_training.default_gallery --model runs/best --output runs/best/model/gallery
-
 Sources come from `specclip_datasets.tables.real_sources`; their spectra are reconstructed from
 counts in bands and fits of the catalogue, or from fluxes in bands. The gallery has names,
 positions, classes, values and identifiers of papers, and no texts.
@@ -9,16 +7,12 @@ positions, classes, values and identifiers of papers, and no texts.
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hf_specclip.cli.run_command import run_command
 from hf_specclip.describe.describer import Describer
 from hf_specclip.search.index import SpecCLIPIndex
 from hf_specclip.search.map import lay_out
@@ -175,25 +169,3 @@ def _from_bands(
         "background_scale": rows["scale"].astype(np.float32),
         "exposure": np.array([entry["exposure"] for entry in facts], np.float32),
     }
-
-
-def main() -> None:
-    """Run the command."""
-    command = argparse.ArgumentParser(
-        description="Embed real sources of the Chandra Source Catalog as a model's gallery.",
-        epilog="python -m specclip_training.default_gallery --model runs/best --output GALLERY",
-    )
-    command.add_argument("--model", required=True, metavar="RUN|FOLDER", help="a finished model")
-    command.add_argument("--output", required=True, metavar="FOLDER", help="the gallery")
-    command.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
-    options = command.parse_args()
-    index = build_real_gallery(options.model, options.output, seed=options.seed)
-    size = sum(file.stat().st_size for file in Path(options.output).iterdir())
-    print(
-        f"{options.output}: {len(index.spectra):,} sources with spectra, "
-        f"{len(index.other_sources):,} without, {size:,} bytes"
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(run_command("error", main))

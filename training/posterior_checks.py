@@ -25,7 +25,6 @@ from hf_specclip.describe.limitations import VARIABILITY
 from hf_specclip.describe.posterior_check import PosteriorCheck, check_counts
 from hf_specclip.describe.read_dataset import split_files
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
-from hf_specclip.evaluation.information import information_gain
 from hf_specclip.evaluation.roc import roc_auc
 from hf_specclip.formatting import format_with_interval
 from hf_specclip.models.variables_specclip import VARIABLES
@@ -35,7 +34,6 @@ from hf_specclip.storage import write_json
 from specclip_datasets.contract import ENERGY_RANGE, N_BINS
 from specclip_datasets.simulation import instrument
 from specclip_training.reports.blocks import Paragraph, Section, Table, write_report
-from specclip_training.studies.experts.measures import QUANTILE_LEVELS
 
 COUNTS = (300, 1_000, 3_000, 10_000)
 # Rows of the test split with counts within this factor of these are compared with the intervals.
@@ -117,8 +115,7 @@ def scores_of(checks: Sequence[PosteriorCheck]) -> dict[str, np.ndarray]:
 
     Returns:
         `line` (−ln p of the window at 6.4 keV), `any_line` (of the least likely window), `whole`
-        (of the whole spectrum), `worst` (of the least likely band or window), and `alarm` (1 where
-        `describe` would speak).
+        (of the whole spectrum), and `alarm` (1 where `describe` would speak).
     """
 
     def least(items: Any) -> float:
@@ -129,7 +126,6 @@ def scores_of(checks: Sequence[PosteriorCheck]) -> dict[str, np.ndarray]:
         "line": np.array([least(windows) for windows in at_line]),
         "any_line": np.array([least(check.lines) for check in checks]),
         "whole": np.array([-np.log(check.p_value) for check in checks]),
-        "worst": np.array([least((*check.bands, *check.lines)) for check in checks]),
         "alarm": np.array([float(bool(check.unexplained)) for check in checks]),
     }
 
@@ -169,20 +165,14 @@ def _compare(scores: dict[str, dict[str, np.ndarray]], seed: int) -> dict[str, A
         both = {name: np.concatenate([clean[name], scores[kind][name]]) for name in clean}
         labels = np.arange(len(both["whole"])) >= len(clean["whole"])
         bootstrap = GroupBootstrap(np.arange(len(labels)), 500, seed)
-        names = ("line", "any_line", "whole", "worst")
+        names = ("line", "any_line", "whole")
         result[kind] = {name: roc_auc(both[name], labels, bootstrap) for name in names}
         result[kind]["alarms"] = float(scores[kind]["alarm"].mean())
     return result
 
 
-def measure_intervals(describer: Describer, rows: Any, train: Any) -> dict[str, Any]:
-    """Measure coverage by counts, and the information gain over the population.
-
-    Args:
-        describer: with experts.
-        rows: table of the rows to predict.
-        train: table of the population.
-    """
+def measure_intervals(describer: Describer, rows: Any) -> dict[str, Any]:
+    """Measure coverage by counts of the rows of a table, by a model with experts."""
     counts = np.array([np.sum(each) for each in rows["counts"].to_numpy()])
     spectrum = [
         "counts", "exposure", "background_counts", "background_scale", "effective_area",
@@ -212,12 +202,7 @@ def measure_intervals(describer: Describer, rows: Any, train: Any) -> dict[str, 
             coverage[str(level)][share] = float(np.concatenate(held).mean())
             by_variable = {n: float(h.mean()) for n, h in zip(names, held, strict=True) if len(h)}
             coverage[str(level)][f"{share} by variable"] = by_variable
-    gain = {
-        n: float(np.nanmean(information_gain(ends[n], QUANTILE_LEVELS, truth[n],
-                                             train[n].to_numpy().astype(float))))
-        for n in names
-    }  # fmt: skip
-    return {"coverage": coverage, "information_nats": gain}
+    return {"coverage": coverage}
 
 
 def report_sections(metrics: dict[str, Any]) -> list[Section]:
@@ -248,19 +233,13 @@ def report_sections(metrics: dict[str, Any]) -> list[Section]:
     sections.append(
         Section("Intervals by counts", [Table(["test rows", "68 % hold", "90 % hold"], rows)])
     )
-    gains = [[name, f"{nats:.2f}"] for name, nats in metrics["information_nats"].items()]
-    sections.append(
-        Section("Information gain over the population", [Table(["variable", "nats"], gains)])
-    )
     return sections
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Measure, write and print."""
     describer = Describer.from_pretrained(arguments.model, parts=("moe",))
-    files = split_files(arguments.dataset)
-    tables = {split: pq.read_table(files[split]) for split in ("train", "test")}
-    rows = tables["test"]
+    rows = pq.read_table(split_files(arguments.dataset)["test"])
     is_nucleus = np.isin(rows["source_class"].to_numpy(zero_copy_only=False).astype(str), NUCLEI)
     truth = np.stack(
         [rows[f"powlaw_{name}"].to_numpy().astype(float) for name in ("gamma", "nh")], 1
@@ -271,7 +250,7 @@ def main(arguments: argparse.Namespace) -> int:
         "n": arguments.n,
         "seed": arguments.seed,
         "checks": measure_checks(describer, truth, arguments.n, arguments.seed),
-        **measure_intervals(describer, rows, tables["train"]),
+        **measure_intervals(describer, rows),
     }
     output = arguments.output or Path(arguments.model) / "posterior_checks"
     write_json(output / "metrics.json", metrics)

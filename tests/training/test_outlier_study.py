@@ -1,4 +1,4 @@
-"""Study of outliers: the saved detector, the injection test, percentiles by class, the top 1 %."""
+"""Study of outliers: the saved detector, rare sources, percentiles by class, the top 1 %."""
 
 from dataclasses import replace
 
@@ -12,7 +12,12 @@ from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
 from hf_specclip.storage import write_json
 from specclip_training.engine.presets import load_preset
 from specclip_training.reports.blocks import write_report
-from specclip_training.studies.outliers import band_counts, outlier_rows, study_outliers
+from specclip_training.studies.outliers import (
+    band_counts,
+    outlier_rows,
+    percentiles_by_class,
+    study_outliers,
+)
 from specclip_training.studies.subject import Subject
 from specclip_training.study import main, options
 
@@ -27,11 +32,9 @@ def test_study_leaves_a_detector_and_finds_the_rare_kind(tmp_path):
     assert study.metrics["reference"] == "calibration and validation"
     assert study.metrics["top"][0]["percentile"] == pytest.approx(percentile.max())
     assert len(study.metrics["top"]) == 2
-    injected = study.metrics["injection"]["new"]["TDE"]
-    assert injected["n"] == int((reps["test"].classes == "TDE").sum())
-    assert injected["detectors"]["combined"]["auc"]["value"] > 0.95
     rare = study.metrics["rare_sources"]
     assert rare["TDE"]["found"]
+    assert rare["TDE"]["n"] == int((reps["test"].classes == "TDE").sum())
     assert rare["wrong text"]["recall"]["disagreement"] > rare["wrong text"]["recall"].get(
         "spectrum_neighbours", 0
     )
@@ -45,7 +48,7 @@ def test_without_classes_the_reason_is_given(tmp_path):
     reps = {n: replace(one, classes=np.full(len(one), None)) for n, one in invented().items()}
     study = study_outliers(Subject(invented_run(tmp_path), reps, split="validation"))
     assert not (tmp_path / "outliers").exists()  # that of the run, for `test`
-    assert "no row of this split" in study.metrics["injection"]["skipped"]
+    assert study.metrics["rare_sources"]["TDE"]["best"] is None
     assert study.metrics["by_class"] == {"isolation_forest": {}, "combined": {}}
 
 
@@ -66,6 +69,17 @@ def test_bands_hold_the_counts_of_their_bins():
     source, behind = counts[:, medium].sum(axis=1), background[:, medium].sum(axis=1)
     np.testing.assert_allclose(net[:, 1], source - 0.1 * behind, rtol=1e-6)
     np.testing.assert_allclose(error[:, 1], np.sqrt(source + 0.01 * behind), rtol=1e-6)
+
+
+def test_percentiles_by_class_are_medians_in_descending_order():
+    percentile = np.r_[np.full(10, 90.0), np.linspace(0, 60, 11), [np.nan, 99.0]]
+    classes = ["odd"] * 10 + ["plain"] * 11 + ["plain", "few"]
+    found = percentiles_by_class(percentile, [*classes], np.arange(23) // 2, n_bootstrap=50)
+    assert list(found) == ["odd", "plain"]
+    assert found["plain"]["value"] == pytest.approx(30.0)
+    assert found["plain"]["n"] == 11
+    assert found["plain"]["low"] < 30 < found["plain"]["high"]
+    assert found["odd"]["low"] == found["odd"]["high"] == 90.0
 
 
 def test_a_run_that_is_not_finished_is_refused(tmp_path):

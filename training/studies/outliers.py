@@ -1,8 +1,8 @@
-"""Outliers of a finished run: detector, injection test, percentiles by class and the top 1 %."""
+"""Outliers of a finished run: detector, rare sources, percentiles by class and the top 1 %."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,10 +16,6 @@ from hf_specclip.outliers.explain import OutlierExplanation, explain_outliers
 from hf_specclip.outliers.rows import BAND_ENERGIES, DETECTORS, OutlierRows, OutlierScores
 from specclip_training.data.parquet_rows import to_arrays
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table, skipped_study
-from specclip_training.studies.outlier_figures import (
-    injection_test,
-    percentiles_by_class,
-)
 from specclip_training.studies.rare_sources import (
     CHECK,
     SCARCITY,
@@ -30,14 +26,14 @@ from specclip_training.studies.representations import SplitRepresentations
 from specclip_training.studies.subject import Subject
 
 OUTLIERS = "outliers"
-# Classes that an injection test hides: of the simulated catalogue, and as SIMBAD names them.
-RARE = ("LensedQ", "LensedQ_Candidate", "ULX_pulsar", "TDE", "TDE_Candidate")
 QUASARS, ACTIVE = ("QSO",), ("AGN", "Seyfert", "Seyfert_1", "Seyfert_2", "Seyfert1", "Seyfert2")
 TOP = 0.01
 MOST_LISTED = 40
 K = 10
 # Fewer reference rows make percentiles too coarse.
 FEWEST_CALIBRATION = 200
+# A class with fewer rows has no meaningful median.
+FEWEST_ROWS = 5
 _TITLES = {
     "isolation_forest": "Isolation Forest (the paper)",
     "spectrum_neighbours": "distance to the nearest spectra",
@@ -71,7 +67,6 @@ def study_outliers(subject: Subject) -> Study:
         "reference_rows": len(train if calibration is None else calibration),
     }
     sections = [
-        _injection_section(subject, train, rows, metrics),
         _rare_section(subject, (train, calibration, rows), metrics),
         _class_section(subject, scores, rows, metrics),
         _top_section(subject, detector, rows, scores, metrics),
@@ -147,48 +142,6 @@ def _join(parts: list[OutlierRows]) -> OutlierRows | None:
     )
 
 
-def _injection_section(
-    subject: Subject, train: OutlierRows, rows: OutlierRows, metrics: dict[str, Any]
-) -> Section:
-    title = "Outliers: rare classes among the others"
-    reference = f"the {metrics['reference_rows']:,} rows of {metrics['reference']}" + (
-        ", each without its own group" if metrics["reference"] == "train" else
-        ", on which nothing was trained"
-    )  # fmt: skip
-    blocks: list[Any] = [
-        Paragraph(
-            f"Detectors are fitted to the {len(train):,} {subject.word}rows of `train`. "
-            f"Percentiles are among {reference}. The paper's Isolation Forest uses spectrum and "
-            "text in the shared space; the combined score is the mean logarithm of the ranks by "
-            "the forest, by the distance to the nearest spectra and by the disagreement of "
-            "spectrum and text."
-        )
-    ]
-    classes = np.asarray(rows.classes, object)
-    rare = [name for name in RARE if (classes == name).any()]
-    if not rare:
-        reason = f"no row of this split is of a rare class ({', '.join(RARE)})"
-        metrics["injection"] = {"skipped": reason}
-        return Section(title, [*blocks, Paragraph(f"No injection test: {reason}.")])
-    blocks.append(
-        Paragraph(
-            f"Rare classes are hidden one at a time among the other {subject.word}sources of this "
-            "split. Chance is an AUC of 0.5. Detectors are fitted without any of them; the "
-            "embedding itself was trained with them."
-        )
-    )
-    results = injection_test(train, rows, rare, k=K, **subject.draws)
-    metrics["injection"] = {"new": results}
-    head = ["class and detector", "ROC-AUC"]
-    lines = [
-        _injection_line(name, result, detector)
-        for name, result in results.items()
-        for detector in (DETECTORS if name == "together" else _SHOWN)
-        if detector in result["detectors"]
-    ]
-    return Section(title, [*blocks, Table(head, lines)])
-
-
 def _rare_section(
     subject: Subject,
     parts: tuple[OutlierRows, OutlierRows | None, OutlierRows],
@@ -215,6 +168,14 @@ def _rare_section(
          _TITLES[entry["best"]] if entry["found"] else "cannot be told"]
         for name, entry in results.items() if entry["best"]
     ]  # fmt: skip
+    about = Paragraph(
+        f"Detectors are fitted to the {len(train):,} {subject.word}rows of `train`. Percentiles "
+        f"are among the {metrics['reference_rows']:,} rows of {metrics['reference']}"
+        + (", each without its own group" if calibration is None else ", on which nothing was "
+           "trained") + ". The paper's Isolation Forest uses spectrum and text in the shared "
+        "space; the combined score is the mean logarithm of the ranks by the forest, by the "
+        "distance to the nearest spectra and by the disagreement of spectrum and text."
+    )  # fmt: skip
     text = (
         "Share of the injected sources that lie above the threshold of the top 1 % of the ordinary "
         "sources; by chance it is 1 %. Rare classes are in the fitted rows as scarce as in the sky "
@@ -224,19 +185,49 @@ def _rare_section(
         "chance by one of the scores."
     )
     head = ["kind (number)", *(_TITLES[score] for score in _SCORES), "found by"]
-    return Section("Outliers: rare sources", [Paragraph(text), Table(head, lines)])
+    return Section("Outliers: rare sources", [about, Paragraph(text), Table(head, lines)])
 
 
 def _recall(value: float | None) -> str:
     return "–" if value is None else f"{value:.0%}"
 
 
-def _injection_line(name: str, result: Mapping[str, Any], detector: str) -> list[str]:
-    label = (
-        f"{'all' if name == 'together' else name} ({result['n']} of {result['n_groups']} groups "
-        f"among {result['n_others']:,}): {_TITLES[detector]}"
-    )
-    return [label, format_with_interval(result["detectors"][detector]["auc"], spec=".2f")]
+def percentiles_by_class(
+    percentiles: np.ndarray,
+    classes: Sequence[Any],
+    groups: Sequence[Any] | np.ndarray,
+    *,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """Compute the median outlier percentile of each class with an interval, and its spread.
+
+    Args:
+        percentiles: (n,) 0 to 100, nan where a row cannot be scored.
+        classes: (n,) class, None where unknown.
+        groups: (n,).
+        n_bootstrap, seed: of the intervals.
+
+    Returns:
+        class -> `n`, `value` (median), `low`, `high`, `lower`, `upper` (16th and 84th percentile
+        of its rows), the highest median first.
+    """
+    labels, names = np.asarray(groups), np.array([str(c) if c else "" for c in classes])
+    result = {}
+    for name in sorted(set(names[names != ""].tolist())):
+        rows = np.flatnonzero((names == name) & np.isfinite(percentiles))
+        if len(rows) < FEWEST_ROWS:
+            continue
+        values = percentiles[rows]
+        bootstrap = GroupBootstrap(labels[rows], n_bootstrap, seed)
+        low = high = float("nan")
+        if bootstrap.n_groups > 1:
+            low, high = bootstrap.interval(bootstrap.medians(values))
+        lower, upper = np.quantile(values, [0.16, 0.84])
+        figures = {"value": np.median(values), "low": low, "high": high, "lower": lower,
+                   "upper": upper}  # fmt: skip
+        result[name] = {"n": len(rows), **{key: float(x) for key, x in figures.items()}}
+    return dict(sorted(result.items(), key=lambda item: -item[1]["value"]))
 
 
 def _class_section(
