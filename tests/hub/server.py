@@ -26,17 +26,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-import yaml
+from card_rules import card_errors, front_matter
 from hub_store import Blob, Commit, HubStore, Refusal, Repository
-from huggingface_hub import ModelCard
 
 NOT_THE_HUB = "a local stand-in for tests of hf_specclip; this is not the Hugging Face Hub"
 USERS = {"hf_ada": "ada", "hf_bob": "bob"}
-LICENSES = ("apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0", "cc0-1.0", "other", "unknown")
-COLOURS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
-SDKS = ("gradio", "docker", "static", "streamlit")
-# What a fault does to the next request of a route: a status, or one of these.
-FAULTS = ("drop", "drop_after")
 
 
 @dataclass
@@ -67,7 +61,7 @@ class HubServer:
         requests: (method, path) of all that was asked.
         faults: (route, fault) of requests to come; the first that names a request's route is taken
             from the list and happens to it. Routes are the names of `_Handler`'s methods without
-            `on_`; for faults see `FAULTS`, or give a status.
+            `on_`; a fault is a status, `drop` or `drop_after`.
     """
 
     def __init__(self, root: Path, users: dict[str, str] | None = None, port: int = 0):
@@ -125,7 +119,6 @@ _ROUTES = [
         ("POST", "/api/repos/create", "create"),
         ("GET", rf"{_API}(?:/revision/(?P<revision>[^/]+))?", "info"),
         ("GET", rf"{_API}/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?", "tree"),
-        ("POST", rf"{_API}/paths-info/(?P<revision>[^/]+)", "paths_info"),
         ("GET", rf"{_API}/refs", "refs"),
         ("POST", rf"{_API}/branch/(?P<revision>[^/]+)", "add_branch"),
         ("POST", rf"{_API}/preupload/(?P<revision>[^/]+)", "preupload"),
@@ -238,7 +231,6 @@ class _Handler(BaseHTTPRequestHandler):
             for path, blob in sorted(commit.files.items())
         ]
         info = {
-            "_id": name,
             "id": name,
             "author": repository.owner,
             "sha": commit.oid,
@@ -250,8 +242,6 @@ class _Handler(BaseHTTPRequestHandler):
             "tags": card.get("tags") or [],
             "cardData": card,
             "siblings": siblings,
-            "downloads": 0,
-            "likes": 0,
         }
         if kind == "models":
             info |= {"modelId": name, "library_name": card.get("library_name")}
@@ -276,21 +266,6 @@ class _Handler(BaseHTTPRequestHandler):
             if recursive or len(parts) == 1:
                 found[file] = {"type": "file", **self._entry(file, blob)}
         return as_json([found[name] for name in sorted(found)])
-
-    def on_paths_info(self, kind: str, name: str, revision: str) -> Answer:
-        commit = self._repository(kind, name).commit(revision)
-        if self.headers.get("Content-Type", "").startswith("application/json"):
-            paths = json.loads(self.body)["paths"]
-        else:
-            paths = parse_qs(self.body.decode()).get("paths", [])
-        found = []
-        for path in paths:
-            if path in commit.files:
-                found.append({"type": "file", **self._entry(path, commit.files[path])})
-            elif any(file.startswith(f"{path}/") for file in commit.files):
-                oid = hashlib.sha1(path.encode()).hexdigest()
-                found.append({"type": "directory", "path": path, "oid": oid, "size": 0})
-        return as_json(found)
 
     def on_refs(self, kind: str, name: str) -> Answer:
         branches = [
@@ -468,16 +443,9 @@ class _Handler(BaseHTTPRequestHandler):
         if blob is None:
             return {}
         text = self.hub.store.object_path(blob.sha256).read_text(encoding="utf-8")
-        return _front_matter(text) or {}
+        return front_matter(text) or {}
 
     def _read(self) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            parts = []
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                parts.append(self.rfile.read(size))
-                self.rfile.readline()
-            self.rfile.readline()
-            return b"".join(parts)
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
     def _refused(self, refusal: Refusal) -> Answer:
@@ -502,9 +470,6 @@ class _Handler(BaseHTTPRequestHandler):
                 stop = min(int(wanted[2] or len(body) - 1), len(body) - 1)
                 headers["Content-Range"] = f"bytes {start}-{stop}/{len(body)}"
                 status, body = (206, body[start : stop + 1])
-                if start > stop:
-                    headers["Content-Range"] = f"bytes */{len(answer.file.read_bytes())}"
-                    status = 416
         self.send_response(status)
         self.send_header("Content-Type", answer.kind)
         self.send_header("Content-Length", str(len(body)))
@@ -513,48 +478,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-
-
-def _front_matter(text: str) -> dict[str, Any] | None:
-    found = re.match(r"^---\r?\n(.*?)\r?\n---(\r?\n|$)", text, re.DOTALL)
-    if not found:
-        return {}
-    try:
-        values = yaml.safe_load(found[1]) or {}
-    except yaml.YAMLError:
-        return None
-    return json.loads(json.dumps(values, default=str)) if isinstance(values, dict) else None
-
-
-def card_errors(text: str, kind: str) -> Any:
-    """Yield the errors that the Hub would find in a card."""
-    card = _front_matter(text)
-    if card is None:
-        yield "the metadata is not YAML, or no mapping"
-        return
-    if card.get("license") not in (None, *LICENSES):
-        yield f'"license" must be one of [{", ".join(LICENSES)}]'
-    tags = card.get("tags")
-    if tags is not None and not (
-        isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)
-    ):
-        yield '"tags" must be an array of strings'
-    if kind == "space":
-        if card.get("sdk") not in SDKS:
-            yield f'"sdk" must be one of [{", ".join(SDKS)}]'
-        for name in ("colorFrom", "colorTo"):
-            if card.get(name) not in (None, *COLOURS):
-                yield f'"{name}" must be one of [{", ".join(COLOURS)}]'
-        if len(str(card.get("short_description", ""))) > 60:
-            yield '"short_description" must be at most 60 characters'
-    if kind == "model":
-        try:
-            results = ModelCard(text).data.eval_results or []
-        except (KeyError, TypeError, ValueError) as error:
-            yield f'"model-index" lacks {error}'
-        else:
-            if any(result.metric_value is None for result in results):
-                yield '"model-index": a metric has no value'
 
 
 def main() -> None:
@@ -571,8 +494,6 @@ def main() -> None:
         except KeyboardInterrupt:
             pass
 
-
-__all__ = ["NOT_THE_HUB", "HubServer", "card_errors"]
 
 if __name__ == "__main__":
     main()

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 import yaml
+from card_rules import card_errors
 from huggingface_hub import ModelCard
-from server import card_errors
 
 from hf_specclip.formatting import format_number
 from hf_specclip.hub.cards import (

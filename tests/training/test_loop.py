@@ -2,11 +2,8 @@
 
 import dataclasses
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -34,14 +31,6 @@ from specclip_training.engine.loop import (
 from specclip_training.engine.presets import StageSettings
 from specclip_training.engine.weight_average import WeightAverage
 
-TOY = Path(__file__).with_name("toy.py")
-CONFIGS = TOY.parents[2] / "training" / "configs" / "accelerate"
-LAUNCH = [
-    "-m", "accelerate.commands.launch", "--num_processes", "2", "--main_process_port", "0",
-    "--config_file", str(CONFIGS / "fsdp.yaml"), str(TOY.with_name("fsdp_on_cpu.py")),
-]  # fmt: skip
-
-ENVIRONMENT = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
 KILLED = -signal.SIGKILL
 # Checkpoints come after steps 3, 6, …; looks at validation, and new epochs, after 5, 10, …
 KILL_STEPS = (7, 19)
@@ -160,29 +149,6 @@ def test_a_run_goes_on_with_other_processes(runs, tmp_path):
     for name, value in task.model.state_dict().items():
         assert torch.allclose(value, weights[name], atol=1e-5), name
     assert result.steps == 20
-
-
-@pytest.mark.slow
-def test_sharded_weights_train_and_resume_as_full_ones(runs, tmp_path):
-    folder = tmp_path / "parts"
-
-    def launch(*options: str) -> subprocess.CompletedProcess:
-        words = [*LAUNCH, str(TOY), str(folder), "--batch-size", "9", *options]
-        return subprocess.run(
-            [sys.executable, *words], env=ENVIRONMENT, capture_output=True, text=True, timeout=240
-        )
-
-    killed = launch("--kill-at-step", "7", "--kill-process", "1")
-    assert killed.returncode != 0
-    resumed = launch()
-    assert resumed.returncode == 0, resumed.stderr
-    assert resumed.stderr.count("models in parts: 1\n") == 2
-    summary, weights = result_of(folder)
-    assert summary["processes"] == 2
-    assert summary["taken_here"] == 20 - 6
-    _, expected = result_of(runs / "two")
-    for name, value in weights.items():
-        assert torch.allclose(value, expected[name], atol=1e-5), name
 
 
 def test_parts_of_a_batch_are_whole_and_even():

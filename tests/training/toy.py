@@ -1,9 +1,6 @@
 """A small regression task for the loop, and a program that trains it and may kill itself.
 
-    python toy.py FOLDER [--kill-at-step N [--kill-process P] | --kill-in-write N] [--dropout X]
-        [--batch-size N]
-
-leaves `weights.safetensors` and `summary.json` in FOLDER.
+It leaves `weights.safetensors` and `summary.json` in its folder.
 """
 
 import argparse
@@ -135,7 +132,3 @@ def main(arguments: list[str]) -> None:
         (options.folder / "summary.json").write_text(json.dumps(summary))
     accelerator.wait_for_everyone()
     accelerator.end_training()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
