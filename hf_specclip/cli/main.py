@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from ..errors import SpecCLIPError
 from ..version import __version__
@@ -75,9 +76,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command("specclip", work, expected=expected)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Parser whose errors on unknown options show the usage of the command they were given to."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return namespace, unknown
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Make the parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         "specclip",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -35,16 +35,18 @@ class FoundSource:
 
     Attributes:
         rank: 1 for the best.
-        score: mean cosine of the question with a spectrum of the source and with the text about it.
+        score: mean cosine of the question with a spectrum of the source and with the text about
+            it; None for a question of conditions alone.
         name, source_class: of the source.
         ra, dec: degrees, ICRS.
         asked_class: the catalogue gives it a class that the question asks for.
         values: variables that the question states, of the nearest observation.
         observations: its spectra, nearest first.
+        separation_arcsec: from the position asked for.
     """
 
     rank: int
-    score: float
+    score: float | None
     name: str
     source_class: str | None
     ra: float | None
@@ -52,6 +54,7 @@ class FoundSource:
     asked_class: bool
     values: Mapping[str, float | None]
     observations: tuple[SimilarSource, ...]
+    separation_arcsec: float | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ def _papers_of_sources(
     entries = index.spectra.entries
     found = [each for each in ranked if entries[each.rows[0]].get("papers")][:top_k]
     return tuple(
-        papers_of_source(Hit(rank, each.score, entries[each.rows[0]], each.rows[0]))
+        papers_of_source(Hit(rank, each.score or 0.0, entries[each.rows[0]], each.rows[0]))
         for rank, each in enumerate(found, 1)
     )
 
@@ -187,9 +190,9 @@ def found_source(
     index: SpecCLIPIndex, question: Question, ranked: RankedSource, rank: int
 ) -> FoundSource:
     """Convert a source of the index."""
-    score = round(ranked.score, 4)
+    score = None if ranked.score is None else round(ranked.score, 4)
     observations = tuple(
-        similar_source(Hit(number, score, index.spectra.entries[row], row))
+        similar_source(Hit(number, score or 0.0, index.spectra.entries[row], row))
         for number, row in enumerate(ranked.rows, start=1)
     )
     first, variables = observations[0], [c.variable for c in question.conditions]
@@ -203,6 +206,7 @@ def found_source(
         asked_class=ranked.labelled,
         values={name: as_float(float(index.values(name)[ranked.rows[0]])) for name in variables},
         observations=observations,
+        separation_arcsec=None if ranked.separation is None else 3600 * ranked.separation,
     )
 
 

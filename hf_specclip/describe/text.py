@@ -144,11 +144,18 @@ def source_line(source: SimilarSource, coordinates: bool = False) -> str:
     if coordinates and source.ra is not None and source.dec is not None:
         position = f"  {source.ra:9.5f} {source.dec:+9.5f}"
     gap = source.separation_arcsec
-    score = f"{source.score:+.3f}" if gap is None else f"{gap:5.1f}″"
     return (
-        f"    {source.rank:>2}. {score}  {source.name:<26}"
+        f"    {source.rank:>2}. {_score(source.score if gap is None else None, gap)}  "
+        f"{source.name:<26}"
         f"{source.source_class or '–':<14}{counts}{position}"
     )
+
+
+def _score(score: float | None, separation_arcsec: float | None) -> str:
+    """Write a cosine, else a separation, six characters wide; nothing without either."""
+    if score is not None:
+        return f"{score:+.3f}"
+    return " " * 6 if separation_arcsec is None else f"{separation_arcsec:5.1f}″"
 
 
 def answer_lines(answer: Answer) -> list[str]:
@@ -171,13 +178,14 @@ def _source_lines(source: FoundSource) -> list[str]:
         if name != "counts"
     )
     lines = [
-        f"    {source.rank:>2}. {source.score:+.3f}  {source.name:<26}"
-        f"{source.source_class or '–':<14}{position}{values}"
+        f"    {source.rank:>2}. {_score(source.score, source.separation_arcsec)}  "
+        f"{source.name:<26}{source.source_class or '–':<14}{position}{values}"
     ]
     for observation in source.observations[:_OBSERVATIONS_SHOWN]:
         counts = "" if observation.counts is None else f"{observation.counts:,} counts"
         number = "" if observation.obsid is None else f"ObsID {observation.obsid}"
-        lines.append(f"        {'  '.join(part for part in (number, counts) if part)}".rstrip())
+        if number or counts:  # known for spectra, not for fluxes of a catalogue
+            lines.append(f"        {'  '.join(part for part in (number, counts) if part)}")
     if (more := len(source.observations) - _OBSERVATIONS_SHOWN) > 0:
         lines.append(f"        and {more} more")
     return lines

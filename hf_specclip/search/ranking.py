@@ -22,14 +22,17 @@ class RankedSource:
     """Source of an index that answers a question.
 
     Attributes:
-        score: mean cosine of the question with a spectrum of the source and with the text about it.
-        rows: its spectra, nearest first.
+        score: mean cosine of the question with a spectrum of the source and with the text about
+            it; None for a question of conditions alone.
+        rows: its spectra, best first.
         labelled: the catalogue gives it a class that the question asks for.
+        separation: from the position asked for, degrees.
     """
 
-    score: float
+    score: float | None
     rows: tuple[int, ...]
     labelled: bool
+    separation: float | None = None
 
 
 def question_filter(question: Question, where: IndexFilter | None = None) -> IndexFilter:
@@ -57,8 +60,8 @@ def rank_sources(
     Args:
         index: texts and spectra.
         question: see `understand`; its conditions must hold.
-        point: (D,) the question in the shared space; without one, sources are in order of their
-            distance from the position asked for.
+        point: (D,) the question in the shared space; without one, sources are ordered by their
+            separation from the position asked for, else by their counts.
         top_k: number of sources.
         where: further conditions.
         by_class: let classes of the catalogue precede similarity.
@@ -71,14 +74,17 @@ def rank_sources(
     if not len(rows):
         return []
     table = index.sources
-    if point is None:
-        score = -_distances(index, rows, only.cone)
-    else:
+    separations = None if only.cone is None else _separations(index, rows, only.cone)
+    if point is not None:
         score = index.spectra.embeddings[rows] @ point
         texts = table.text[rows]
         has_text = texts >= 0
         about = index.papers.embeddings[texts[has_text]] @ point
         score[has_text] = (score[has_text] + about) / 2
+    elif separations is not None:
+        score = -separations
+    else:
+        score = np.nan_to_num(index.values("counts")[rows])
     labelled = np.zeros(len(rows), bool)
     if by_class and question.labels:
         labelled = np.isin(table.label[rows], sorted(question.labels))
@@ -87,10 +93,15 @@ def rank_sources(
     _, firsts = np.unique(numbers, return_index=True)
     ranked = []
     for first in np.sort(firsts)[:top_k]:
-        places = order[numbers == numbers[first]]
-        best = places[0]
+        of_source = order[numbers == numbers[first]]
+        best = of_source[0]
         ranked.append(
-            RankedSource(float(score[best]), tuple(rows[places].tolist()), bool(labelled[best]))
+            RankedSource(
+                None if point is None else float(score[best]),
+                tuple(rows[of_source].tolist()),
+                bool(labelled[best]),
+                None if separations is None else float(separations[best]),
+            )
         )
     return ranked
 
@@ -129,16 +140,12 @@ def _labels(entry: Mapping[str, Any]) -> set[str]:
     return {usual_label(name) for name in names_of(entry, "class", "classes")}
 
 
-def _distances(
-    index: SpecCLIPIndex, rows: np.ndarray, cone: tuple[float, float, float] | None
+def _separations(
+    index: SpecCLIPIndex, rows: np.ndarray, cone: tuple[float, float, float]
 ) -> np.ndarray:
-    """Return the distances of spectra from the centre of a cone, degrees; 0 where unknown."""
-    distances = np.zeros(len(rows))
-    for place, row in enumerate(rows if cone is not None else ()):
-        positions = positions_of(index.spectra.entries[row])
-        if cone is not None and positions:
-            distances[place] = min(separation(*position, *cone[:2]) for position in positions)
-    return distances
+    """Return the separations of spectra inside a cone from its centre, degrees."""
+    positions = (positions_of(index.spectra.entries[row]) for row in rows)
+    return np.array([min(separation(*each, *cone[:2]) for each in entry) for entry in positions])
 
 
 __all__ = ["RankedSource", "question_filter", "rank_sources", "rank_texts", "relative_spread"]

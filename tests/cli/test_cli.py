@@ -221,6 +221,15 @@ def test_wrong_use_is_reported_in_a_sentence(
     assert "Traceback" not in said
 
 
+def test_an_unknown_option_shows_the_usage_of_its_command(capsys):
+    with pytest.raises(SystemExit) as error:
+        main(["search", "blazar", "--top-k", "3"])
+    assert error.value.code == 2
+    said = capsys.readouterr().err
+    assert "usage: specclip search" in said
+    assert "--top K" in said
+
+
 def test_an_autoencoder_is_no_dual_encoder(spectra, tmp_path, capsys):
     from hf_specclip import SpecCLIPForSpectrumPreTraining, SpecCLIPSpectrumConfig
 

@@ -74,6 +74,10 @@ def test_stated_numbers_are_conditions(asked):
 def test_a_position_alone_gives_the_sources_around_it(asked):
     answer = asked("within 1.5 degrees of 11.00 +0.10")
     assert [hit.name for hit in answer] == ["Q2", "Q1", "S1"]
+    # No words were compared: separations stand in place of cosines.
+    assert [hit.score for hit in answer] == [None] * 3
+    assert answer.hits[0].separation_arcsec == pytest.approx(360, rel=1e-3)
+    assert "1. 360.0″  Q2" in "\n".join(answer_lines(answer))
     assert not asked("within 1 arcmin of 200.0 +10.0").hits
 
 

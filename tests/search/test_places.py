@@ -16,7 +16,7 @@ PLACES = place_names(["NGC 224", "NGC 104", "Terzan 9"])
 def index():
     spectra = [
         {"id": f"S{i}", "source_name": f"S{i}", "ra": 10.0 + i, "dec": 41.0, "class": "LMXB",
-         "host": "NGC 224" if i % 2 else "NGC 104", "aliases": [f"4U {i}"]}
+         "host": "NGC 224" if i % 2 else "NGC 104", "aliases": [f"4U {i}"], "counts": 10 * i}
         for i in range(6)
     ]  # fmt: skip
     vectors = np.random.default_rng(0).normal(size=(6, 8))
@@ -40,6 +40,9 @@ def test_a_host_in_a_question_is_a_condition(index):
     assert {row for each in ranked for row in each.rows} == {1, 3, 5}
     alone = understand("47 Tuc", places=index.places)
     assert alone.refusal is None
+    brightest_first = rank_sources(index, alone, None, top_k=10)
+    assert [each.rows for each in brightest_first] == [(4,), (2,), (0,)]
+    assert {each.score for each in brightest_first} == {None}
     for phrase in (
         "beyond M31",
         "behind the Andromeda galaxy",
