@@ -56,8 +56,8 @@ class StoredTensors(nn.Module):
             target.copy_(value)
 
     def unknown(self) -> dict[str, Any]:
-        """Return where tensors may hold NaN or infinity, by name: True, or a mask."""
-        return {name: True for name, fill in self.initial.items() if not math.isfinite(fill)}
+        """Return masks of the places where tensors may hold NaN or infinity, by name."""
+        return {name: getattr(self, name).isnan() for name, v in self.initial.items() if v != v}
 
     def reset(self) -> None:
         """Fill the tensors with their initial values."""
@@ -83,7 +83,8 @@ class SpecCLIPMoEScale(StoredTensors):
 
     def unknown(self) -> dict[str, Any]:
         """Return where tensors may hold NaN or infinity: where no value was known in training."""
-        return {**super().unknown(), "location": self.low.isinf() & self.high.isinf()}
+        unknown = (self.low == -math.inf) & (self.high == math.inf)
+        return dict.fromkeys(("low", "high", "location"), unknown)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Convert from catalogue units (…, variables); nan stays nan."""

@@ -4,6 +4,7 @@
 # mypy: disable-error-code="arg-type, assignment, operator, union-attr, index, misc"
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +34,10 @@ class SpecCLIPMoEPanel(StoredTensors):
         )
         # Ascending for each variable, nan at the end.
         self.declare(math.nan, scores=(config.n_scores, variables))
+
+    def unknown(self) -> dict[str, Any]:
+        """Return where tensors may hold NaN: behind the last score of a variable."""
+        return {"scores": self.scores.isnan().flip(0).cumprod(0).flip(0).bool()}
 
     def gate(self, inputs: torch.Tensor) -> torch.Tensor:
         """Compute weights (batch, variables, experts) from gate inputs (batch, gate)."""

@@ -67,6 +67,7 @@ def write_detector(
         "rows": len(reference.groups),
         "forest_width": forest.n_features,
         "forest_expected": forest.expected,
+        "levels": {name: len(array) for name, array in levels.items()},
     }
     with atomic_folder(target) as partial:
         write_json(partial / CONFIG_FILE, config)
@@ -134,6 +135,8 @@ def _assemble(folder: Path) -> dict[str, Any]:
         array = tensors[name]
         if np.isinf(array).any():  # NaN is an unknown value
             raise ValueError(f"{name} holds infinity")
+        if name == "reference.text" and (np.isnan(array).any(1) != np.isnan(array).all(1)).any():
+            raise ValueError(f"{name} holds NaN in a part of a row")
         if array.shape != shape or array.dtype != dtype:
             raise ValueError(
                 f"{name} is {array.dtype} {array.shape}, it must be {np.dtype(dtype)} {shape}"
@@ -145,8 +148,11 @@ def _assemble(folder: Path) -> dict[str, Any]:
     if not (np.isfinite(spread) & (spread > 0)).all():
         raise ValueError("variable_spread must be finite and above 0")
     levels = {name: tensors[f"levels.{name}"] for name in DETECTORS}
+    numbers = dict(config.get("levels", {}))
     for name, level in levels.items():
-        if level.ndim != 1 or not np.isfinite(level).all() or (np.diff(level) < 0).any():
+        if level.shape != (number := numbers.get(name, level.size),):
+            raise ValueError(f"levels.{name} is {level.shape}, it must be ({number},)")
+        if not np.isfinite(level).all() or (np.diff(level) < 0).any():
             raise ValueError(f"levels.{name} must be finite and rise")
     forest = IsolationForestArrays.from_tensors(
         {name: tensors[f"forest.{name}"] for name in ARRAYS},

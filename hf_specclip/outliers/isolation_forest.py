@@ -122,8 +122,9 @@ class IsolationForestArrays:
         """
         parts = {name: np.asarray(tensors[name]) for name in ARRAYS}
         shape = parts["left"].shape
-        if {part.shape for part in parts.values()} != {shape}:
-            raise ValueError("the five arrays of the forest must have one shape")
+        for name, part in parts.items():
+            if part.shape != shape:
+                raise ValueError(f"forest.{name} is {part.shape}, forest.left is {shape}")
         if len(shape) != 2 or not (0 < shape[0] <= MAX_TREES and 0 < shape[1] <= MAX_NODES):
             raise ValueError(f"the forest is {shape}, it must be (trees, nodes)")
         for name in ("left", "right", "feature"):

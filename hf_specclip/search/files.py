@@ -37,6 +37,8 @@ MAX_ENTRY_BYTES = 1 << 20
 MAX_ENTRIES = 20_000_000
 MAX_ABOUT_BYTES = 1 << 20
 _MEND = "fetch or build the gallery again"
+# Names of the tensors of the spectra, kept in `index.json`.
+_COLUMNS = "columns"
 
 # Entries, and tensors by name; `embeddings` is one.
 Part = tuple[list[dict[str, Any]], dict[str, np.ndarray]]
@@ -65,6 +67,7 @@ def write_index(
         parts = [(ENTRIES_FILE, EMBEDDINGS_FILE, texts)]
         if spectra is not None:
             parts.append((SPECTRA_FILE + suffix, SPECTRUM_TENSORS_FILE, spectra))
+            about = {**about, _COLUMNS: sorted(spectra[1])}
         for lines_name, tensors_name, (entries, tensors) in parts:
             _write_entries(partial / lines_name, entries)
             contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
@@ -94,14 +97,16 @@ def read_index(
     """
     recover_folder(folder)
     texts = _read_part(folder, ENTRIES_FILE, EMBEDDINGS_FILE)
+    about = _read_about(folder / ABOUT_FILE)
+    columns = about.pop(_COLUMNS, [])
     spectra, sources = None, []
     lines = _lines_file(folder, SPECTRA_FILE)
-    if lines.is_file() or (folder / SPECTRUM_TENSORS_FILE).is_file():
-        spectra = _read_part(folder, lines.name, SPECTRUM_TENSORS_FILE)
+    if columns or lines.is_file() or (folder / SPECTRUM_TENSORS_FILE).is_file():
+        spectra = _read_part(folder, lines.name, SPECTRUM_TENSORS_FILE, columns)
         _check_columns(spectra[1], folder / SPECTRUM_TENSORS_FILE)
     if (lines := _lines_file(folder, SOURCES_FILE)).is_file():
         sources = _read_entries(lines)
-    return texts, spectra, sources, _read_about(folder / ABOUT_FILE)
+    return texts, spectra, sources, about
 
 
 def _lines_file(folder: Path, name: str) -> Path:
@@ -118,7 +123,9 @@ def _write_entries(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
             file.write(f"{line}\n".encode())
 
 
-def _read_part(folder: Path, lines_name: str, tensors_name: str) -> Part:
+def _read_part(
+    folder: Path, lines_name: str, tensors_name: str, columns: Sequence[str] = ()
+) -> Part:
     for name in (lines_name, tensors_name):
         if not (folder / name).is_file():
             raise FileNotFoundError(
@@ -126,7 +133,7 @@ def _read_part(folder: Path, lines_name: str, tensors_name: str) -> Part:
                 "SpecCLIPIndex(entries, embeddings).save(folder)"
             )
     path = folder / tensors_name
-    tensors = map_tensors(path, "embeddings")
+    tensors = map_tensors(path, "embeddings", *columns)
     entries = _read_entries(folder / lines_name)
     for name, values in tensors.items():
         if values.ndim == 0 or len(values) != len(entries):
@@ -181,7 +188,8 @@ def _check_columns(columns: Mapping[str, np.ndarray], path: Path) -> None:
         fits = values.dtype.kind in dtypes and values.shape[1:] == shape
         if name == "counts":
             fits = fits and values.ndim == 2 and "exposure" in columns
-        finite = dtypes != "f" or name in VARIABLES or np.isfinite(values).all()
+        unknown = np.isnan(values) & (name in VARIABLES) if dtypes == "f" else True
+        finite = (np.isfinite(values) | unknown).all()
         if not (fits and finite):
             raise FileFormatError(
                 f"{path}: {name} is {values.dtype} {values.shape}, or not finite: {_MEND}"
@@ -200,6 +208,9 @@ def _read_about(path: Path) -> dict[str, Any]:
         and 0 <= edges[0] < edges[1] < math.inf
     ):
         raise FileFormatError(f"{path}: energy_range is {edges!r}, it must be two energies in keV")
+    columns = about.get(_COLUMNS, [])
+    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+        raise FileFormatError(f"{path}: {_COLUMNS} must be a list of names: {_MEND}")
     return about
 
 

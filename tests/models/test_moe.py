@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassClassValidationError
+from safetensors.torch import load_file, save_file
 from test_round_trips import check_round_trip
 
 from hf_specclip import (
@@ -222,6 +223,35 @@ def test_inputs_that_do_not_fit_are_refused():
         model(**{**given, "features": given["features"] * torch.nan})
     with pytest.raises(ValueError, match="it must be"):
         model.scale.put(spread=torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("scale.spread", lambda t: None, "lacks the tensor scale.spread"),
+        ("bank.targets", lambda t: t[:-1].clone(), r"bank.targets of shape \(29, 2\)"),
+        ("bank.targets", lambda t: t / 0, "NaN or infinity in bank.targets"),
+        (
+            "panels.full.scores",
+            lambda t: t.index_fill(0, torch.tensor(0), torch.nan),
+            "full.scores",
+        ),
+        ("scale.low", lambda t: t.neg(), "infinity in scale.low"),
+        ("scale.high", lambda t: t - t, "infinity in scale.low"),  # one end of a range alone
+    ],
+)
+def test_damaged_tensors_are_refused_by_name(name, change, message, tmp_path):
+    """NaN is an unknown target, or fills up scores at their end; elsewhere it is damage."""
+    model = build()
+    model.panels["full"].scores[-3:, 0] = torch.nan
+    model.save_pretrained(tmp_path)
+    assert SpecCLIPMoEForRegression.from_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors[name] = change(tensors[name])
+    kept = {key: value for key, value in tensors.items() if value is not None}
+    save_file(kept, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=message):
+        SpecCLIPMoEForRegression.from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize(

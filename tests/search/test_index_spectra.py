@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from hf_specclip import IndexFilter, SpecCLIPIndex
 from hf_specclip.describe.inputs import stored_spectrum
@@ -281,6 +282,29 @@ def test_values_of_another_form_are_refused(index, tmp_path):
     spectra = {"spectra": entries, "spectrum_embeddings": vectors, "spectrum_columns": columns}
     SpecCLIPIndex(index.entries, index.papers.embeddings, **spectra).save(tmp_path / "index")
     with pytest.raises(FileFormatError, match="powlaw_gamma is"):
+        SpecCLIPIndex.load(tmp_path / "index")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: tensors.pop("exposure"), "lacks the tensor exposure"),
+        (lambda tensors: tensors["map"].fill(np.nan), "map is .* not finite"),
+        (lambda tensors: tensors["powlaw_gamma"].fill(np.inf), "powlaw_gamma is .* not finite"),
+    ],
+)
+def test_damaged_columns_are_refused_by_name(index, tmp_path, change, message):
+    columns = dict(index.spectra.columns)
+    columns |= {"map": np.zeros((N, 2), np.float32), "powlaw_gamma": np.full(N, np.nan, np.float32)}
+    parts = {"spectra": index.spectra.entries, "spectrum_embeddings": index.spectra.embeddings}
+    SpecCLIPIndex(index.entries, index.papers.embeddings, **parts, spectrum_columns=columns).save(
+        tmp_path / "index"
+    )
+    assert np.isnan(SpecCLIPIndex.load(tmp_path / "index").spectra.columns["powlaw_gamma"]).all()
+    tensors = load_file(tmp_path / "index" / "spectra.safetensors")
+    change(tensors)
+    save_file(tensors, tmp_path / "index" / "spectra.safetensors")
+    with pytest.raises(FileFormatError, match=message):
         SpecCLIPIndex.load(tmp_path / "index")
 
 
