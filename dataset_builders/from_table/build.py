@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm.auto import tqdm
 
-from hf_specclip.formatting import format_cell
+from hf_specclip.formatting import format_cell, plain
 from hf_specclip.storage import write_text
 
 from ..contract import SPLITS, broken_rows, contract_features
@@ -138,7 +138,7 @@ def from_files(
     check_may_write(output, overwrite=overwrite)
     paths = [Path(file).absolute() for file in files]
     table = OwnTable("files", len(paths), {"file": [str(path) for path in paths]})
-    table.columns["name"] = [stem(path) for path in paths]
+    table.columns["name"] = [plain(stem(path)) for path in paths]
     texts: list[str | None] = []
     for row, path in enumerate(paths):
         try:

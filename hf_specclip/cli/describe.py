@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..formatting import plain
 from .arguments import add_parser, choices_of, numbered_path, positive_int, print_json
 from .file_arguments import add_file_arguments
 from .model_arguments import (
@@ -167,4 +168,4 @@ def _write(text: str, output: Path | None) -> None:
         return
     from ..storage import write_text
 
-    write_text(output, text)
+    write_text(output, plain(text))

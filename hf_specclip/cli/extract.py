@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..formatting import format_number
 from .arguments import add_json_option, add_parser, keep_inputs, print_json
+from .run_command import tell
 
 if TYPE_CHECKING:
     from ..spectra.events.extract import Extraction
@@ -197,4 +197,4 @@ def _plot(found: Extraction, path: Path) -> None:
     figure = Figure(figsize=(7, 4), layout="constrained")
     plot_light_curve(found.variability, figure.subplots())
     figure.savefig(path, dpi=150)
-    print(f"drew {path}", file=sys.stderr)
+    tell(f"drew {path}")

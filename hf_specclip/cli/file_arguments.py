@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import SpecCLIPError
-from ..formatting import plain
 from .arguments import add_json_option, keep_inputs, positive_int
 from .file_list import HELP, list_files
+from .run_command import tell
 
 if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
@@ -175,7 +174,7 @@ class SpectrumReader:
         """Print an error with the file it is about, and set the exit status to 1."""
         message = str(error)
         sentence = f"specclip: {'' if file in message else f'{file}: '}{message}"
-        print(plain(sentence), file=sys.stderr)
+        tell(sentence)
         self.status = 1
 
 

@@ -10,6 +10,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from .run_command import tell
+
 HELP = (
     "PHA file (may be gzipped), folder (the spectra in it and below), pattern in quotes ('*.pi'), "
     "@LIST (a file with one of these a line), or - (the same from standard input)"
@@ -37,7 +39,7 @@ def _files_of(word: str, report: Callable[[Exception, str], None]) -> Iterator[s
     elif path.is_dir():
         spectra, backgrounds = spectra_below(path)
         if backgrounds:
-            print(f"{word}: {backgrounds} background files left out", file=sys.stderr)
+            tell(f"{word}: {backgrounds} background files left out")
         if not spectra:
             report(ValueError("no spectrum in this folder (name the files, or a pattern)"), word)
         yield from spectra

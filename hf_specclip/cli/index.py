@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from ..formatting import plain
 from .arguments import add_json_option, add_parser, keep_inputs, print_json
 from .file_arguments import SpectrumReader, add_file_arguments
 from .model_arguments import add_embedder_option, add_model_arguments, load_describer
+from .run_command import tell
 
 DESCRIPTION = """\
 The index that a model searches: texts and spectra with their positions in the shared space.
@@ -122,9 +123,9 @@ def _add(arguments: argparse.Namespace) -> int:
             reader.report(ValueError(reasons["similar"]), origin.file)
             continue
         if "variables" in reasons:
-            print(f"note: {origin}: {reasons['variables']}", file=sys.stderr)
+            tell(f"note: {origin}: {reasons['variables']}")
         row = "" if origin.row is None else f"#{origin.row}"
-        spectra.append((f"{Path(origin.file).name}{row}", spectrum))
+        spectra.append((plain(f"{Path(origin.file).name}{row}"), spectrum))
     # Another process may be adding to it: each reads what the one before has written.
     with exclusive(arguments.folder):
         index = SpecCLIPIndex.load(arguments.folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from ..describe.measured import variability_lines
 from ..formatting import format_number
 from .arguments import add_parser, numbered_path, print_json
 from .file_arguments import SpectrumReader, add_file_arguments
+from .run_command import tell
 
 if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
@@ -152,4 +152,4 @@ def _plot(spectrum: XRaySpectrum, path: Path) -> None:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     plot_spectrum(spectrum, figure.subplots())
     figure.savefig(path, dpi=150)
-    print(f"drew {path}", file=sys.stderr)
+    tell(f"drew {path}")

@@ -48,7 +48,13 @@ def read_labels(path: Path, target: str | None) -> dict[str, Label]:
     Raises:
         LabelsError: for absent columns, or a file with two labels.
     """
-    rows = _read_rows(path)
+    try:
+        rows = _read_rows(path)
+    except OSError:
+        raise
+    except Exception as error:  # the readers of these formats raise whatever they like
+        reason = str(error).partition("\n")[0]
+        raise LabelsError(f"{path} cannot be read as a table: {reason}") from error
     columns = {name.strip().lower(): name for name in rows[0]} if rows else {}
     file = next((columns[name] for name in _FILE_COLUMNS if name in columns), None)
     wanted = _LABEL_COLUMNS if target is None else (target.lower(),)
@@ -79,7 +85,7 @@ def read_labels(path: Path, target: str | None) -> dict[str, Label]:
 
 def _read_rows(path: Path) -> list[Mapping[str, Any]]:
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             head = file.readline()
             file.seek(0)
             delimiter = max("\t;,", key=head.count)

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import SpecCLIPError
 from ..formatting import plain
 
-__all__ = ["PlainOutput", "run_command"]
+__all__ = ["PlainOutput", "run_command", "tell"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # Writers in other languages name a full disk in words only.
@@ -69,20 +69,20 @@ def run_command(
         _discard(output)
         return 0
     except KeyboardInterrupt:
-        _tell(f"{name}: stopped")
+        tell(f"{name}: stopped")
         return _STOPPED
     except Exception as error:
         if _is_full(error):
             _discard(output)
             file = getattr(error, "filename", None)
             where = f" ({file})" if file else ""
-            _tell(f"{name}: the disk is full{where}: make room and run again")
+            tell(f"{name}: the disk is full{where}: make room and run again")
         elif isinstance(error, expected):
-            _tell(f"{name}: {error}")
+            tell(f"{name}: {error}")
         elif isinstance(error, MemoryError):
-            _tell(f"{name}: out of memory: give fewer or smaller files")
+            tell(f"{name}: out of memory: give fewer or smaller files")
         elif isinstance(error, RecursionError):
-            _tell(f"{name}: data nested too deeply: fetch or write the files again")
+            tell(f"{name}: data nested too deeply: fetch or write the files again")
         else:
             raise
         return failed
@@ -96,7 +96,8 @@ def _is_full(error: Exception) -> bool:
     return not isinstance(error, SpecCLIPError) and bool(_FULL_IN_WORDS.search(str(error)))
 
 
-def _tell(sentence: str) -> None:
+def tell(sentence: str) -> None:
+    """Write a sentence to standard error, as plain text."""
     print(plain(sentence), file=sys.stderr, flush=True)
 
 

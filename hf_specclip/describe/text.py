@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..classify.probe import ProbeAnswer
-from ..formatting import format_number, format_range
+from ..formatting import format_number, format_range, plain
 from .answers import Answer, FoundSource
 from .description import Description, LiteratureHit, SimilarSource, Variable
 from .limitations import VARIABILITY
@@ -36,7 +36,7 @@ def render_text(description: Description) -> str:
     if description.notes:
         lines.append("")
         lines += [f"  note: {note}" for note in description.notes]
-    return "\n".join(lines)
+    return plain("\n".join(lines))
 
 
 def _measured_lines(description: Description) -> list[str]:

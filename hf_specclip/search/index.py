@@ -243,10 +243,9 @@ class SpecCLIPIndex:
             self._rows_by_name = {}
             self._n_sources = len({entry.get("source_name") for entry in self.spectra.entries})
             for row, entry in enumerate(self.spectra.entries):
-                names = [
-                    str(entry.get("source_name") or entry["id"]),
-                    *(entry.get("aliases") or ()),
-                ]
+                aliases = entry.get("aliases")
+                names = [entry.get("source_name") or entry["id"]]
+                names += aliases if isinstance(aliases, list) else []
                 for key in {plain_name(str(name)) for name in names}:
                     self._rows_by_name.setdefault(key, []).append(row)
             for rows in self._rows_by_name.values():

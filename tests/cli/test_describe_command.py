@@ -237,6 +237,20 @@ def test_spectra_are_added_once(ask, files, tiny_run, tmp_path):
     assert found["similar"][0]["score"] == pytest.approx(1, abs=1e-3)
 
 
+def test_file_names_that_are_no_text_enter_texts_and_indexes_as_text(
+    ask, files, tiny_run, tmp_path
+):
+    shutil.copytree(tiny_run / "model" / "gallery", tmp_path / "index")
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9\x1b[31m.pha")
+    shutil.copy(files[0], name)
+    assert ask("describe", "--only", "similar", "-o", tmp_path / "out.txt", name)[0] == 0
+    assert "caf\\udce9\\u001b[31m.pha\n" in (tmp_path / "out.txt").read_text()
+    words = ("index", "add", "--model", tiny_run, tmp_path / "index", name)
+    assert ask(*words, model=None)[0] == 0
+    added = SpecCLIPIndex.load(tmp_path / "index").spectra.entries[-1]
+    assert added["id"] == "caf\\udce9\\u001b[31m.pha"
+
+
 def test_spectra_that_two_processes_add_at_once_are_all_kept(files, tiny_run, tmp_path):
     shutil.copytree(tiny_run / "model" / "gallery", tmp_path / "index")
 

@@ -22,7 +22,11 @@ def folder(tmp_path_factory):
         write_arf(folder / f"s{number}.arf")
         if number < 20:
             rows.append(f"s{number}.pha;{'soft' if number % 2 == 0 else 'hard'};{1000 / slope}")
-    (folder / "labels.csv").write_text("\n".join([*rows, "s21.pha;;", "gone.pha;soft;1"]))
+    text = "\n".join([*rows, "s21.pha;;", "gone.pha;soft;1"])
+    for suffix in ("pha", "arf"):
+        (folder / f"s19.{suffix}").rename(folder / f"caf\udce9.{suffix}")  # no UTF-8
+    text = text.replace("s19", "caf\udce9")
+    (folder / "labels.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
     return folder
 
 
@@ -93,6 +97,7 @@ def test_another_model_is_refused(probe, folder, capsys):
         ("object,kind\na,b\n", "needs the columns file"),
         ("file,label\na.pha,soft\na.pha,hard\n", "two labels, soft and hard"),
         ("file,label\n", "no rows"),
+        ("file,label\n" + "x" * 200_000, "cannot be read as a table"),
         ("file,label\ngone.pha,soft\n", "could be read"),
         ("file,label,mass\na.pha,soft,heavy\n", "no finite number"),
     ],

@@ -1,6 +1,7 @@
 """A dataset of one's own table or files: what is taken, what is left out, and how it is told."""
 
 import csv
+import shutil
 import warnings
 
 import numpy as np
@@ -205,11 +206,13 @@ def test_texts_lie_beside_their_spectra_or_in_a_folder(spectra, tmp_path):
     notes.mkdir()
     (notes / "0.txt").write_text("A soft source.")
     (notes / "1.md").write_bytes("\ufeffA *hard* source.".encode())
-    files = [spectra / "0.pha", spectra / "1.pha", spectra / "2.pha", spectra / "3.pha"]
+    (notes / "caf\udce9.txt").write_text("No UTF-8 in its name.")
+    shutil.copy(spectra / "0.pha", notes / "caf\udce9.pha")
+    files = [*(spectra / f"{number}.pha" for number in range(4)), notes / "caf\udce9.pha"]
     report = from_files(files, tmp_path / "mine", text_folder=notes)
     rows = rows_of(report)
     assert {name: row["summary"]["identity"] for name, row in rows.items()} == {
-        "0": "A soft source.", "1": "A *hard* source."
+        "0": "A soft source.", "1": "A *hard* source.", r"caf\udce9": "No UTF-8 in its name."
     }  # fmt: skip
     assert ["no text: 2.txt" in report.left_out[0].reason, report.left_out[1].reason] == [
         True, "is not there"

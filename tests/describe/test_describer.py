@@ -335,7 +335,7 @@ def test_absent_parts_are_noted(tiny_run):
 def test_malformed_index_entries_count_as_unknown(tiny_run, tmp_path, files):
     """Entries of the wrong kind are not known, and never break or run anything."""
     shutil.copytree(tiny_run / "model" / "gallery", tmp_path / "index")
-    odd = {"counts": "many", "ra": "1h", "dec": None, "obsid": 1.5}
+    odd = {"counts": "many", "ra": "1h", "dec": None, "obsid": 1.5, "aliases": 3}
     for name, change in (
         ("spectra.jsonl", odd),
         ("entries.jsonl", {"papers": [{"id": 3, "year": "old", "title": {}}, 5], "summary": [1]}),
@@ -343,7 +343,9 @@ def test_malformed_index_entries_count_as_unknown(tiny_run, tmp_path, files):
         lines = (tmp_path / "index" / name).read_text().splitlines()
         changed = [json.dumps(json.loads(line) | change) for line in lines]
         (tmp_path / "index" / name).write_text("\n".join(changed) + "\n")
-    description = Describer.from_pretrained(tiny_run, index=tmp_path / "index").describe(files[0])
+    reader = Describer.from_pretrained(tiny_run, index=tmp_path / "index")
+    assert not reader.has_source("no such name")
+    description = reader.describe(files[0])
     assert description.similar[0].counts is None
     assert description.literature[0].papers[0].year is None
     json.dumps(description.to_dict(), allow_nan=False)
