@@ -14,14 +14,16 @@ Search the index of a model for sources or papers, by words or near a source.
 
   specclip search "heavily absorbed pulsating ULX"
   specclip search "soft thermal emission, kT < 0.5 keV"
+  specclip search "T Pyx"
+  specclip search "LMXB like UY Vol"
   specclip search --where "powlaw_gamma<1.9" --cone 83.6 22.0 1.5 "hard and bright"
   specclip search --kind papers --like "2CXO J004722.6-252050"
 
 The answer begins with what was understood of the words: kinds of sources, numbers, which are
-conditions on the catalogue's values, positions, and other words; and with what was not. Sources
-whose class in the catalogue is the one asked for come first, then the most similar. The score is a
-cosine similarity in the shared space, −1 to 1: it ranks, it is no probability. Words that say
-nothing about a source get no list, and the exit status is 1.
+conditions on the catalogue's values, positions, sources and hosts of the index by name, and other
+words; and with what was not. Sources whose class in the catalogue is the one asked for come first,
+then the most similar. The score is a cosine similarity in the shared space, −1 to 1: it ranks, it
+is no probability. Words that say nothing about a source get no list, and the exit status is 1.
 """
 
 

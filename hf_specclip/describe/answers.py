@@ -116,8 +116,7 @@ def answer_question(
     question = understand_for(index, queries, text)
     if question.refusal is not None:
         return Answer(question)
-    stated = question.kinds or question.words or question.conditions
-    point = queries.embed_question(question) if stated else None
+    point = _query_point(index, queries, question)
     missing = missing_values(index, question_filter(question, where))
     if kind == "papers" and not len(index.papers):
         papers = _papers_of_sources(index, question, point, top_k, where)
@@ -125,9 +124,26 @@ def answer_question(
     if kind == "papers":
         texts = rank_texts(index, question, point, top_k, where)
         return Answer(question, tuple(literature_hit(hit) for hit in texts), missing)
-    ranked = rank_sources(index, question, point, top_k, where, by_class=by_class)
+    ranked = rank_sources(
+        index, question, point, top_k + len(question.like), where, by_class=by_class
+    )
+    ranked = [each for each in ranked if _name(index, each) not in question.like][:top_k]
     sources = (found_source(index, question, each, rank) for rank, each in enumerate(ranked, 1))
     return Answer(question, tuple(sources), (*missing, *_order(question, ranked)))
+
+
+def _query_point(index: SpecCLIPIndex, queries: TextQueries, question: Question) -> Any:
+    """Return the point (D,) that hits are to be near: that of the sources to resemble, else that
+    of the words; None for a question of names, hosts or a position alone."""
+    if question.like:
+        brightest = [index.find(name)[0] for name in question.like]
+        return np.asarray(index.spectra.embeddings[brightest], np.float32).mean(axis=0)
+    stated = question.kinds or question.words or question.conditions
+    return queries.embed_question(question) if stated else None
+
+
+def _name(index: SpecCLIPIndex, ranked: RankedSource) -> str:
+    return str(index.spectra.entries[ranked.rows[0]].get("source_name"))
 
 
 def missing_values(index: SpecCLIPIndex, where: IndexFilter) -> tuple[str, ...]:
@@ -169,10 +185,11 @@ def understand_for(index: SpecCLIPIndex, queries: TextQueries, text: str) -> Que
     Words alone are a question where a training sentence is like them, and where they lie nearer to
     some sources than to others.
     """
-    question = understand(text, queries.vocabulary, index.variables, index.places)
+    question = understand(text, queries.vocabulary, index.variables, index.places, index.names)
     if question.refusal or question.kinds or question.conditions or question.cone:
         return question
-    if question.hosts:  # their sources answer, whatever the other words say
+    # Their sources answer, whatever the other words say.
+    if question.hosts or question.sources or question.like:
         return question
     if queries.likeness(question.text) < LEAST_LIKENESS:
         reason = "Not understood: the texts of the model say nothing like this."

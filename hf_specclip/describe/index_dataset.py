@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..models.variables_specclip import VARIABLES
-from ..search.build import AREA, build_index, detections_of, stored_area
+from ..search.build import (
+    AREA,
+    IDENTITY_COLUMNS,
+    build_index,
+    detections_of,
+    stored_area,
+)
 from ..search.index import SpecCLIPIndex
 from ..search.map import place_among
 from ..storage import read_json
@@ -25,9 +31,6 @@ if TYPE_CHECKING:
 BATCH_ROWS = 256
 _REQUIRED_COLUMNS = ("counts", "exposure", "summary", "source_name")
 TEXT_COLUMNS = ("summary", "source_name", "aliases", "papers", "writer")
-_IDENTITY_COLUMNS = (
-    "source_name", "obsid", "obi", "region_id", "ra", "dec", "source_class", "group"
-)  # fmt: skip
 _INFO_FILE = "specclip_dataset.json"
 
 
@@ -154,7 +157,7 @@ def add_spectra(
     unknown_area = np.zeros(settings.n_bins, np.float32)
     areas = [unknown_area if row[AREA] is None else row[AREA] for row in rows]
     columns[AREA] = stored_area(np.stack(areas))
-    identity = {name: [row.get(name) for row in rows] for name in _IDENTITY_COLUMNS}
+    identity = {name: [row.get(name) for row in rows] for name in IDENTITY_COLUMNS}
     entries = [
         {"id": name, **detection, "split": None}
         for name, detection in zip(new, detections_of({**columns, **identity}), strict=True)
@@ -241,7 +244,7 @@ def _embed_rows(
         name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]
     }
     plain = rows.with_format(None)
-    columns |= {name: plain[name][:] for name in _IDENTITY_COLUMNS if name in rows.column_names}
+    columns |= {name: plain[name][:] for name in IDENTITY_COLUMNS if name in rows.column_names}
     catalogue = {name: plain[name][:] for name in VARIABLES if name in rows.column_names}
     joined = {name: np.concatenate([b[name] for b in predicted]) for name in predicted[0]}
     columns |= _variables(catalogue, joined, len(rows))

@@ -126,7 +126,11 @@ def literature_lines(hit: LiteratureHit) -> list[str]:
 
 def source_card(source: SimilarSource) -> list[str]:
     """Write a source of the index with its names, host and papers, as lines."""
-    lines = [source_line(source)]
+    return [source_line(source), *_detail_lines(source)]
+
+
+def _detail_lines(source: SimilarSource) -> list[str]:
+    lines = []
     parts = [f"in {source.host}" if source.host else "", ", ".join(source.aliases[:3])]
     if any(parts):
         lines.append(f"        {'; '.join(part for part in parts if part)}")
@@ -164,7 +168,12 @@ def answer_lines(answer: Answer) -> list[str]:
     if answer.question.refusal is None and not answer.hits:
         lines.append("nothing meets these conditions")
     for hit in answer.hits:
-        lines += literature_lines(hit) if isinstance(hit, LiteratureHit) else _source_lines(hit)
+        if isinstance(hit, LiteratureHit):
+            lines += literature_lines(hit)
+            continue
+        lines += _source_lines(hit)
+        if answer.question.sources:  # asked for by name
+            lines += _detail_lines(hit.observations[0])
     return lines
 
 

@@ -33,6 +33,11 @@ def name_key(name: str) -> str:
     return re.sub(r"(?<=[a-z])0+(?=[1-9])", "", key)
 
 
+def without_prefix(name: str) -> str:
+    """Return a name without the words that SIMBAD puts before it, such as `V*` or `NAME`."""
+    return _PREFIX.sub("", name.strip())
+
+
 def names_any(names: Sequence[str]) -> Callable[[str], bool]:
     """Return a function that is True for a sentence with one of the names.
 
@@ -42,7 +47,7 @@ def names_any(names: Sequence[str]) -> Callable[[str], bool]:
     """
     boxes = [box for name in names for box in _positions(name)]
     literal = [pattern for name in names if not _POSITION.search(name)
-               and (pattern := _pattern(_PREFIX.sub("", name.strip())))]  # fmt: skip
+               and (pattern := _pattern(without_prefix(name)))]  # fmt: skip
     others = re.compile(
         rf"(?<![\w.])(?:{'|'.join(literal) or '(?!)'})(?![-−–]?\w|\s(?:U?L?X|CX)-?\d)",
         re.IGNORECASE,

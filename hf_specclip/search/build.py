@@ -14,8 +14,9 @@ from .map import lay_out
 # Dataset column -> key of an entry.
 _KEYS = {
     "source_name": "source_name", "obsid": "obsid", "obi": "obi", "region_id": "region_id",
-    "ra": "ra", "dec": "dec", "source_class": "class", "group": "group",
+    "ra": "ra", "dec": "dec", "source_class": "class", "group": "group", "aliases": "aliases",
 }  # fmt: skip
+IDENTITY_COLUMNS = tuple(_KEYS)
 # Sources of a text that filters look at: enough for any field, but not for a whole survey.
 _MAX_SOURCES = 500
 # Above this, counts (a kilobyte a spectrum) are left out: spectra can be searched, not described.
@@ -47,7 +48,7 @@ def build_index(
         splits: columns of the data contract by split: `counts` and `background_counts` (m, bins),
             `background_scale` and `exposure` (m,), for models that use it `effective_area`
             (m, bins), and where there are `source_name`, `obsid`, `obi`, `region_id`, `ra`, `dec`,
-            `source_class`, `group` as lists, and variables of the catalogue (m,).
+            `source_class`, `group`, `aliases` as lists, and variables of the catalogue (m,).
         spectrum_vectors: (m, D) by split.
         text_of: (m,) row of each spectrum's text in `texts`, by split.
         energy_range: lower and upper energy of the bins, keV.
@@ -99,7 +100,7 @@ def detections_of(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
     for column, key in _KEYS.items():
         for row, value in zip(rows, columns.get(column) or (), strict=False):
-            if value is not None and value == value:
+            if value is not None and value == value and value != []:
                 row[key] = value.item() if hasattr(value, "item") else value
     for row in rows:
         if row.get("obsid", 0) < 0:  # not known
@@ -155,4 +156,7 @@ def detection_id(detection: Mapping[str, Any]) -> str:
     return "/".join(str(part) for part in parts if part is not None) or "spectrum"
 
 
-__all__ = ["AREA", "MAX_COUNTS", "build_index", "detection_id", "detections_of", "stored_area"]
+__all__ = [
+    "AREA", "IDENTITY_COLUMNS", "MAX_COUNTS", "build_index", "detection_id", "detections_of",
+    "stored_area",
+]  # fmt: skip

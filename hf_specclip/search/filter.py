@@ -76,6 +76,7 @@ class IndexFilter:
         counts: smallest and largest number of counts in the aperture, None for no bound. For a text
             those of the brightest detection of its sources.
         cone: right ascension, declination and radius, degrees (ICRS).
+        names: of sources, as the index has them (`SpecCLIPIndex.names`).
         hosts: names of the galaxies or star clusters that the sources lie in.
         splits: splits of the dataset the index was made from, such as `("train",)`. An evaluation
             must ask for those whose answers the model may know.
@@ -90,6 +91,7 @@ class IndexFilter:
     classes: Sequence[str] | None = None
     counts: tuple[float | None, float | None] | None = None
     cone: tuple[float, float, float] | None = None
+    names: Sequence[str] = ()
     hosts: Sequence[str] = ()
     splits: Sequence[str] | None = None
     without_groups: Sequence[str] = ()
@@ -101,7 +103,7 @@ class IndexFilter:
         return tuple(Condition.parse(c) if isinstance(c, str) else c for c in self.where)
 
     def __post_init__(self) -> None:
-        for name in ("classes", "hosts", "splits", "without_groups", "where"):
+        for name in ("classes", "names", "hosts", "splits", "without_groups", "where"):
             if isinstance(getattr(self, name), str):
                 raise ValueError(f"{name} must be a list, not one string")
         _ = self.conditions  # refuses a text that is none
@@ -120,6 +122,8 @@ class IndexFilter:
     def keeps(self, entry: Mapping[str, Any]) -> bool:
         """Return True for an entry of an index that meets the conditions, `where` aside."""
         if self.splits is not None and entry.get("split") not in self.splits:
+            return False
+        if self.names and not names_of(entry, "source_name", "source_names") & set(self.names):
             return False
         if self.hosts and not names_of(entry, "host", "hosts") & set(self.hosts):
             return False

@@ -7,7 +7,6 @@ nothing in them is executed, and no path in them is opened.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -18,14 +17,14 @@ from urllib.parse import quote
 import numpy as np
 
 from ..errors import FileFormatError
-from ..literature.source_names import name_key
+from ..literature.source_names import without_prefix
 from ..models.checkpoint_specclip import refuse_links_out
 from ..models.variables_specclip import VARIABLES
 from .entries import Hit, IndexPart
 from .files import FILES, read_index, write_index
 from .filter import IndexFilter
 from .nearest import as_queries
-from .places import place_names
+from .places import place_names, plain_name
 from .sources import SourcePosition, SourceTable, counts_of, declinations, sources_within
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 GALLERY_FOLDER = "gallery"
 KINDS = ("papers", "spectra")
-_CSC_NAME = re.compile(r"^(?:2CXO)?\s*J?(\d{6}(?:\.\d)?[+-]\d{6})\s*([A-Z]?)$", re.IGNORECASE)
 
 
 class SpecCLIPIndex:
@@ -94,7 +92,6 @@ class SpecCLIPIndex:
             )
         self.other_sources = [dict(entry) for entry in other_sources]
         self.about = dict(about or {})
-        self._rows_by_name: dict[str, list[int]] | None = None
         self._sources: SourceTable | None = None
         self._declinations: np.ndarray | None = None
         self._values: dict[str, np.ndarray] | None = None
@@ -239,23 +236,31 @@ class SpecCLIPIndex:
         Raises:
             KeyError: for a source that is not in the index.
         """
-        if self._rows_by_name is None:
-            self._rows_by_name = {}
-            self._n_sources = len({entry.get("source_name") for entry in self.spectra.entries})
-            for row, entry in enumerate(self.spectra.entries):
-                aliases = entry.get("aliases")
-                names = [entry.get("source_name") or entry["id"]]
-                names += aliases if isinstance(aliases, list) else []
-                for key in {plain_name(str(name)) for name in names}:
-                    self._rows_by_name.setdefault(key, []).append(row)
-            for rows in self._rows_by_name.values():
-                rows.sort(key=lambda row: -counts_of(self.spectra.entries[row]))
         rows = self._rows_by_name.get(plain_name(name), [])
         if not rows:
-            n = self._n_sources
+            n = len({entry.get("source_name") for entry in self.spectra.entries})
             content = f"{n:,} sources" if n else "no spectra"
             raise KeyError(f"{name!r} is not among the {content} of this index")
         return rows
+
+    @cached_property
+    def _rows_by_name(self) -> dict[str, list[int]]:
+        rows_by_name: dict[str, list[int]] = {}
+        for row, entry in enumerate(self.spectra.entries):
+            aliases = entry.get("aliases")
+            names = [_source_name(entry), *(map(str, aliases) if isinstance(aliases, list) else ())]
+            keys = {plain_name(form) for name in names for form in (name, without_prefix(name))}
+            for key in keys - {""}:
+                rows_by_name.setdefault(key, []).append(row)
+        for rows in rows_by_name.values():
+            rows.sort(key=lambda row: -counts_of(self.spectra.entries[row]))
+        return rows_by_name
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Names and aliases of the sources of the spectra, as `plain_name`, with the source's."""
+        entries = self.spectra.entries
+        return {key: _source_name(entries[rows[0]]) for key, rows in self._rows_by_name.items()}
 
     def search_name(
         self,
@@ -295,8 +300,9 @@ class SpecCLIPIndex:
             ValueError: see the class.
         """
         self.part(kind).add(entries, embeddings, columns)
-        self._rows_by_name = self._sources = self._values = self._declinations = None
-        self.__dict__.pop("places", None)
+        self._sources = self._values = self._declinations = None
+        for name in ("places", "names", "_rows_by_name"):
+            self.__dict__.pop(name, None)
 
     def save(self, folder: str | os.PathLike[str], *, compact: bool = False) -> Path:
         """Write the index atomically; an older one stays until the new one is complete.
@@ -381,13 +387,8 @@ class SpecCLIPIndex:
         return write_milvus(parts, uri, collection=collection, token=token)
 
 
-def plain_name(name: str) -> str:
-    """Return a source's name in one form, so that `2CXO J…`, `2cxoj…` and `J…` are equal."""
-    short = " ".join(name.split())
-    match = _CSC_NAME.match(short)
-    if match:
-        return f"{match[1]}{match[2].upper()}"
-    return name_key(short)
+def _source_name(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("source_name") or entry["id"])
 
 
 def paper_url(paper: Mapping[str, Any]) -> str | None:
@@ -410,5 +411,4 @@ __all__ = [
     "IndexFilter",
     "SpecCLIPIndex",
     "paper_url",
-    "plain_name",
 ]

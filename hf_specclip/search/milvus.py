@@ -153,7 +153,7 @@ def filter_expression(where: IndexFilter) -> str:
     Raises:
         ValueError: for ranges of variables, which the database does not hold.
     """
-    if where.where or where.hosts:
+    if where.where or where.hosts or where.names:
         raise ValueError(
             "an index in Milvus holds no variables and no hosts: filter them in the folder"
         )

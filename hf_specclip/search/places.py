@@ -1,4 +1,4 @@
-"""Places that sources lie in, such as galaxies and star clusters, by the names in use."""
+"""Names in questions: of sources, and of the galaxies and star clusters that they lie in."""
 
 from __future__ import annotations
 
@@ -31,10 +31,23 @@ _NICKNAMES = {
     "NGC 6611": ("Eagle nebula",),
     "ESO097-013": ("Circinus", "Circinus galaxy"),
 }
+_CSC_NAME = re.compile(r"^(?:2CXO)?\s*J?(\d{6}(?:\.\d)?[+-]\d{6})\s*([A-Z]?)$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+(?:[+-]\d+)?")
 # "M15 X-2" is a source; "an M5 dwarf" and "M4.5 V" have a spectral type.
 _NO_PLACE = re.compile(r"\s+(?:U?LX|X)-?\d|[\d.]*\s*(?:e?V\b|dwarf|star|type|giant)", re.IGNORECASE)
-_MOST_WORDS, _FEWEST_LETTERS = 3, 2
+_MOST_WORDS, _MOST_WORDS_OF_NAME, _FEWEST_LETTERS = 3, 4, 2
+
+# Span of a name in a text, and the source or host it names.
+Named = tuple[tuple[int, int], str]
+
+
+def plain_name(name: str) -> str:
+    """Return a source's name in one form, so that `2CXO J…`, `2cxoj…` and `J…` are equal."""
+    short = " ".join(name.split())
+    match = _CSC_NAME.match(short)
+    if match:
+        return f"{match[1]}{match[2].upper()}"
+    return name_key(short)
 
 
 def place_names(hosts: Iterable[str]) -> dict[str, str]:
@@ -57,7 +70,35 @@ def place_names(hosts: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def find_places(text: str, names: Mapping[str, str]) -> list[tuple[tuple[int, int], str]]:
+def find_names(text: str, names: Mapping[str, str]) -> list[Named]:
+    """Find the sources that a text names.
+
+    Args:
+        text: question.
+        names: of `SpecCLIPIndex.names`.
+
+    Returns:
+        Span and source of each, the longest name where several overlap. A single word without a
+        digit is no name.
+    """
+    found: list[Named] = []
+    words = list(re.finditer(r"\S+", text))
+    start = 0
+    while start < len(words):
+        for number in range(min(_MOST_WORDS_OF_NAME, len(words) - start), 0, -1):
+            first, last = words[start].start(), words[start + number - 1].end()
+            phrase = text[first:last].rstrip(",.;:?!”\"'")
+            is_name = any(c.isdigit() for c in phrase) or (number > 1 and phrase[0].isupper())
+            if is_name and (source := names.get(plain_name(phrase))):
+                found.append(((first, first + len(phrase)), source))
+                start += number
+                break
+        else:
+            start += 1
+    return found
+
+
+def find_places(text: str, names: Mapping[str, str]) -> list[Named]:
     """Find the hosts that a text names.
 
     Args:
@@ -68,7 +109,7 @@ def find_places(text: str, names: Mapping[str, str]) -> list[tuple[tuple[int, in
         Span and host of each, the longest name where several overlap.
     """
     words = list(_WORD.finditer(text))
-    found: list[tuple[tuple[int, int], str]] = []
+    found: list[Named] = []
     start = 0
     while start < len(words):
         for number in range(min(_MOST_WORDS, len(words) - start), 0, -1):
@@ -84,4 +125,4 @@ def find_places(text: str, names: Mapping[str, str]) -> list[tuple[tuple[int, in
     return found
 
 
-__all__ = ["find_places", "place_names"]
+__all__ = ["find_names", "find_places", "place_names", "plain_name"]

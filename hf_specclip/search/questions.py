@@ -16,10 +16,11 @@ from typing import Any
 
 from ..literature.quantities import OTHER_HARDNESS, Quantity, find_quantities
 from ..literature.source_classes import ClassMention, mentioned_classes
+from ..literature.source_names import name_key
 from ..models.variables_specclip import VARIABLES
 from .coordinates import find_cone
 from .filter import NUMBER, Condition
-from .places import find_places
+from .places import find_names, find_places
 from .vocabulary import Vocabulary
 
 MAX_QUESTION = 2_000
@@ -61,12 +62,14 @@ _LINK = re.compile(r"\s*(?:and|or|&|/)\s+(?:an?\s+|the\s+)?", re.IGNORECASE)
 _GALACTIC_CENTRE = re.compile(r"\bSgr A\*?(?!\w)")
 _BY_POSITION = re.compile(r"\b[A-Z]{2,6}\s[BJ]?\d{4,}(?:\.\d+)?[+\-−–]\d+(?:\.\d+)?[A-Z]?\b")
 _X_NUMBER = r"(?:\s+(?:X|ULX)-?\d+)"
+_X_SOURCE = re.compile(rf"\b[A-Z]\w+(?:\s[IVXL]+)?{_X_NUMBER}\b")
+# Before a source: those asked for resemble it.
+_LIKE = re.compile(r"\b(?:like|similar to|resembl(?:e|es|ing))\s+(?:the\s+)?$", re.IGNORECASE)
 _DESIGNATIONS = tuple(
     re.compile(pattern)
     for pattern in (
         r"\b(?:\d[A-Z]{1,5}|[A-Z]{1,6}[a-z]?\d?)\s?[BJ]?\d+(?:\.\d+)?(?:[+\-−–]\d+(?:\.\d+)?)?"
         rf"[A-Za-z]?{_X_NUMBER}?\b(?![.\d])",
-        rf"\b[A-Z]\w+(?:\s[IVXL]+)?{_X_NUMBER}\b",
         r"\b\d+\s[A-Z][a-z]{2}\b",
         r"\b[A-Z][a-z]{2}\s[A-Z]\*?(?!\w)",
         r"\b[A-Z][a-z]+\s(?:\d+|[IVXL]+)\b(?![.\d])",
@@ -98,6 +101,8 @@ class Question:
         conditions: ranges of variables.
         cone: right ascension, declination and radius, degrees.
         hosts: places that the sources lie in, by their names in the index.
+        sources: that are asked for by name, by their names in the index.
+        like: sources that those asked for are to resemble, in the same way.
         words: other words that the training texts use.
         unused: names of sources and of places that the index lacks, and quantities that it holds
             no values of.
@@ -114,6 +119,8 @@ class Question:
     conditions: tuple[Condition, ...] = ()
     cone: tuple[float, float, float] | None = None
     hosts: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    like: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
@@ -137,6 +144,10 @@ class Question:
             lines.append(f"position: within {60 * radius:.3g}′ of {ra:.5f} {dec:+.5f}")
         if self.hosts:
             lines.append(f"in: {', '.join(self.hosts)}")
+        if self.sources:
+            lines.append(f"source: {', '.join(self.sources)}")
+        if self.like:
+            lines.append(f"like: {', '.join(self.like)}")
         if self.words:
             lines.append(f"words: {', '.join(self.words)}")
         if self.unused:
@@ -158,6 +169,8 @@ class Question:
             "conditions": [str(condition) for condition in self.conditions],
             "cone": None if self.cone is None else list(self.cone),
             "hosts": list(self.hosts),
+            "sources": list(self.sources),
+            "like": list(self.like),
             "words": list(self.words),
             "unused": list(self.unused),
             "not_understood": list(self.unknown),
@@ -171,6 +184,7 @@ def understand(
     vocabulary: Vocabulary | None = None,
     variables: Collection[str] | None = None,
     places: Mapping[str, str] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Question:
     """Read a question.
 
@@ -179,6 +193,7 @@ def understand(
         vocabulary: of the training texts; every word counts as known where None.
         variables: that the index holds values of; every one where None.
         places: of `SpecCLIPIndex.places`: names of hosts that may be asked for.
+        names: of `SpecCLIPIndex.names`: names of sources that may be asked for.
 
     Raises:
         ValueError: for a text longer than `MAX_QUESTION` characters.
@@ -198,6 +213,14 @@ def understand(
     left.remove(*spans)
     ranges = [Condition.parse(match[0]) for match in left.find(_CONDITION)]
     lacking = {c.variable for c in ranges if variables is not None and c.variable not in variables}
+    sources = [
+        (span, source)
+        for span, source in find_names(left.text, names or {})
+        if name_key(text[slice(*span)]) not in (places or {})
+    ]
+    likes = {source: match.span() for span, source in sources
+             if (match := _LIKE.search(text[: span[0]]))}  # fmt: skip
+    left.remove(*(span for span, _ in sources), *likes.values())
     hosts = find_places(left.text, places or {})
     for (start, stop), _ in hosts:
         if match := _NOT_IN.search(text[:start]):
@@ -209,12 +232,12 @@ def understand(
             )
     left.remove(*(span for span, _ in hosts))
     # Before "PSR" is read as a pulsar.
-    names = [match[0] for match in left.find(_BY_POSITION, _GALACTIC_CENTRE)]
+    unused = [match[0] for match in left.find(_BY_POSITION, _GALACTIC_CENTRE, _X_SOURCE)]
     quantities = find_quantities(left.text)
     mentions = mentioned_classes(left.without(quantities))
     left.remove(*((q.start, q.stop) for q in quantities), *((m.start, m.stop) for m in mentions))
-    names += [match[0] for match in left.find(*_DESIGNATIONS, keep=_is_designation(vocabulary))]
-    in_words = [*names, *(text[slice(*span)] for span, _ in hosts)]
+    unused += [match[0] for match in left.find(*_DESIGNATIONS, keep=_is_designation(vocabulary))]
+    in_words = [*unused, *(text[slice(*span)] for span, _ in (*hosts, *sources))]
     stated, unstored = _conditions(text, quantities, variables)
     kinds = _asked_for(text, mentions)
     known, common, unknown = _sort_words(left.text, vocabulary)
@@ -225,9 +248,11 @@ def understand(
         conditions=(*(c for c in ranges if c.variable not in lacking), *stated),
         cone=cone,
         hosts=tuple(dict.fromkeys(host for _, host in hosts)),
+        sources=tuple(dict.fromkeys(source for _, source in sources if source not in likes)),
+        like=tuple(likes),
         words=tuple(known),
         unused=(
-            *names,
+            *unused,
             *unstored,
             *(f"{name} (the index has no values of it)" for name in lacking),
         ),
@@ -380,12 +405,12 @@ def _refuse(question: Question, mentions: list[ClassMention], common: list[str])
     named = sum(len(mention.phrase.split()) for mention in mentions)
     understood = named + len(question.words) + 2 * len(question.conditions)
     placed = question.cone is not None or question.hosts
-    if placed or len(question.unknown) <= understood != 0:
+    if placed or question.sources or question.like or len(question.unknown) <= understood != 0:
         return question
     if question.unused and not question.unknown:
         reason = (
-            "Names, places and values that the index lacks are not searched for: say what the "
-            "source is like."
+            "The index lacks these names, places or values: say what the source is like, or give "
+            "its position (RA 187.278 Dec +2.052)."
         )
     elif question.unknown:
         reason = "Not understood: ask in English for a kind of source, a spectrum or a value."

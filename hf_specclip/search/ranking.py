@@ -36,13 +36,14 @@ class RankedSource:
 
 
 def question_filter(question: Question, where: IndexFilter | None = None) -> IndexFilter:
-    """Add the conditions, the position and the hosts of a question to a filter."""
+    """Add the conditions, position, hosts and sources of a question to a filter."""
     where = where or IndexFilter()
     return replace(
         where,
         where=(*where.where, *question.conditions),
         cone=where.cone or question.cone,
         hosts=where.hosts or question.hosts,
+        names=where.names or question.sources,
     )
 
 

@@ -35,7 +35,8 @@ def asked(tmp_path_factory):
     columns = {
         "counts": np.array(counts)[:, None], "background_counts": np.zeros((5, 1), int),
         "background_scale": np.zeros(5), "exposure": np.ones(5), "source_name": names,
-        "source_class": classes, "powlaw_gamma": np.array(gamma), "ra": [10.0, 10.0, 11, 12, 13],
+        "aliases": [[f"J1 {name}"] for name in names], "source_class": classes,
+        "powlaw_gamma": np.array(gamma), "ra": [10.0, 10.0, 11, 12, 13],
         "dec": [0.0] * 5,
     }  # fmt: skip
     index = build_index(
@@ -69,6 +70,17 @@ def test_stated_numbers_are_conditions(asked):
     assert [hit.id for hit in papers] == ["Q1"]
     with pytest.raises(ValueError, match="no values of 'apec_kt', only of counts, powlaw_gamma"):
         asked("quasar", where=IndexFilter(where=["apec_kt<1"]))
+
+
+def test_a_source_asked_for_by_name_or_as_a_likeness(asked):
+    [hit] = asked("J1 Q2")
+    assert hit.name == "Q2"
+    assert hit.score is None
+    assert "1.         Q2" in "\n".join(answer_lines(asked("J1 Q2")))
+    like = asked("like J1 Q2")
+    assert "Q2" not in [hit.name for hit in like]
+    scores = [hit.score for hit in like]
+    assert scores == sorted(scores, reverse=True)
 
 
 def test_a_position_alone_gives_the_sources_around_it(asked):

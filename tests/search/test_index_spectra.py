@@ -11,8 +11,8 @@ from hf_specclip import IndexFilter, SpecCLIPIndex
 from hf_specclip.describe.inputs import stored_spectrum
 from hf_specclip.errors import FileFormatError
 from hf_specclip.search.build import build_index
-from hf_specclip.search.index import plain_name
 from hf_specclip.search.map import lay_out, place_among
+from hf_specclip.search.places import plain_name
 
 N, D = 40, 6
 

@@ -50,7 +50,25 @@ def test_a_host_in_a_question_is_a_condition(index):
         "outside of M31",
     ):
         assert f"“{phrase}”" in (understand(f"sources {phrase}", places=index.places).refusal or "")
+    # A name that holds a host's is the source's own.
+    assert understand("the LMXB 4U 3", places=index.places, names=index.names).sources == ("S3",)
     assert "NGC 253" in understand("an LMXB in NGC 253", places=index.places).unused
+
+
+def test_sources_are_asked_for_by_any_of_their_names(index):
+    index.spectra.entries[3]["aliases"] = ["NGC 224-X7", "V* T Pyx"]
+    names = {"places": index.places, "names": index.names}
+    for name in ("NGC 224-X7", "ngc224 x7", "T Pyx", "V* T Pyx?"):
+        question = understand(f"What is {name}", **names)
+        assert (question.sources, question.hosts, question.refusal) == (("S3",), (), None)
+    assert "source: S3" in question.lines()
+    [ranked] = rank_sources(index, question, None, top_k=10)
+    assert ranked.rows == (3,)
+    like = understand("LMXB similar to T Pyx in M31", **names)
+    assert (like.like, like.sources, like.hosts, like.words) == (("S3",), (), ("NGC 224",), ())
+    absent = understand("M82 X-1", **names)
+    assert absent.unused == ("M82 X-1",)
+    assert "or give its position" in absent.refusal
 
 
 def test_sources_within_a_radius_come_nearest_first(index):

@@ -11,7 +11,7 @@ import numpy as np
 
 from hf_specclip import VARIABLES, SpecCLIPIndex, ZeroShotClasses
 from hf_specclip.literature import EmbeddingError, TextEmbedder, embedder_named, get_embedder
-from hf_specclip.search.build import build_index
+from hf_specclip.search.build import IDENTITY_COLUMNS, build_index
 from hf_specclip.search.text_queries import TextQueries
 from hf_specclip.search.vocabulary import Vocabulary
 from specclip_training.data.pairs import PairData, SplitArrays
@@ -20,9 +20,6 @@ from specclip_training.data.pairs import PairData, SplitArrays
 MIN_ROWS = 5
 # Splits whose rows no weight was fitted to; `test` stays unseen.
 FITTED_ON = ("calibration", "validation")
-_COLUMNS = (
-    "source_name", "obsid", "obi", "region_id", "ra", "dec", "source_class", "group"
-)  # fmt: skip
 
 
 def build_gallery(
@@ -134,7 +131,9 @@ def _classes(split: SplitArrays) -> list[str | None]:
 
 def _columns(split: SplitArrays, with_area: bool) -> dict[str, Any]:
     names = {
-        name: split.table[name].to_pylist() for name in _COLUMNS if name in split.table.column_names
+        name: split.table[name].to_pylist()
+        for name in IDENTITY_COLUMNS
+        if name in split.table.column_names
     }
     variables = {
         name: split.table[name].to_numpy() for name in VARIABLES if name in split.table.column_names
