@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 
 from hf_specclip.evaluation import evaluate_coverage, evaluate_regression
+from hf_specclip.evaluation.bootstrap import GroupBootstrap
+from hf_specclip.evaluation.information import information_gain
 from hf_specclip.models.configuration_specclip_moe import PANELS
 from specclip_training.studies.representations import REPRESENTATIONS, SplitRepresentations
 
 MODES = ("select", "gate")
 COUNT_EDGES = (0, 50, 150, 500, np.inf)
+# Of the ends of the 90 and 68 % intervals, and of the estimate between them.
+QUANTILE_LEVELS = np.array([0.05, 0.16, 0.5, 0.84, 0.95])
 
 Outputs = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]
 
@@ -67,6 +71,10 @@ def measure_experts(
         for mode in MODES
     }  # fmt: skip
     metrics["coverage"] = _coverage(outputs, targets, rows, names, n_bootstrap)
+    metrics["information"] = {
+        panel: _information(output, targets, train, rows.groups, names, n_bootstrap)
+        for panel, output in outputs["gate"].items()
+    }
     return metrics
 
 
@@ -111,3 +119,27 @@ def _coverage(
         }
         for mode, panels in outputs.items()
     }  # fmt: skip
+
+
+def _information(
+    output: Mapping[str, np.ndarray],
+    targets: np.ndarray,
+    train: SplitRepresentations,
+    groups: np.ndarray,
+    names: Sequence[str],
+    n_bootstrap: int,
+) -> dict[str, dict[str, float]]:
+    """Mean information gain in nats over the distribution of each variable in `train`."""
+    ends = ("lower_90", "lower_68", "predictions", "upper_68", "upper_90")
+    result = {}
+    for column, name in enumerate(names):
+        quantiles = np.stack([output[end][:, column] for end in ends], axis=1)
+        population = np.asarray(train.targets[name], np.float64)
+        gain = information_gain(quantiles, QUANTILE_LEVELS, targets[:, column], population)
+        known = np.isfinite(gain)
+        if not known.any():
+            continue
+        bootstrap = GroupBootstrap(np.asarray(groups)[known], n_bootstrap, 0)
+        low, high = bootstrap.interval(bootstrap.means(gain[known]))
+        result[name] = {"value": float(gain[known].mean()), "low": low, "high": high}
+    return result

@@ -62,6 +62,7 @@ def expert_sections(metrics: Mapping[str, Any]) -> list[Section]:
     sections = [Section("Physical variables", blocks)]
     sections += [
         _coverage_section(metrics, word),
+        _information_section(metrics, word),
         _missing_text_section(metrics),
     ]
     return sections
@@ -133,6 +134,20 @@ def _coverage_section(metrics: Mapping[str, Any], word: str) -> Section:
         ),
     ]  # fmt: skip
     return Section("Intervals", blocks)
+
+
+def _information_section(metrics: Mapping[str, Any], word: str) -> Section:
+    panels = metrics["information"]
+    nats = partial(format_with_interval, spec=".2f")
+    rows = [[name, *(nats(panels[panel][name]) for panel in PANELS)] for name in panels[PANELS[0]]]
+    text = (
+        "Mean logarithm of the predicted density of the catalogue's value over the density of the "
+        f"{word}training rows, both over the rank among these: 0 nats for a prediction that says "
+        "no more than the population, 0.7 for one that halves it. The density is constant between "
+        "the ends of the intervals of the gate."
+    )
+    head = ["nats (95 % interval)", *(_PANEL_TITLES[panel] for panel in PANELS)]
+    return Section("Information gain over the population", [Paragraph(text), Table(head, rows)])
 
 
 def _missing_text_section(metrics: Mapping[str, Any]) -> Section:
