@@ -16,22 +16,18 @@ import torch
 from .batches import batches
 from .encoder import encoder
 from .loss import contrastive_loss
-from .retrieval import questions, search
+from .retrieval import search
 from .side_by_side import Comparison
-from .spectra import fitting, folding, reading, rebinning
-from .start import cold_start
+from .spectra import fitting, folding, reading
 
 BENCHMARKS: dict[str, Callable[[bool], Iterable[Comparison]]] = {
-    "start": cold_start,
     "reading": reading,
-    "rebinning": rebinning,
     "folding": folding,
     "fitting": fitting,
     "batches": batches,
     "encoder": encoder,
     "loss": contrastive_loss,
     "search": search,
-    "questions": questions,
 }
 
 

@@ -77,21 +77,6 @@ def encoder(small: bool = False) -> Iterator[Comparison]:
 
         return run
 
-    def step(model: torch.nn.Module, call: Callable[[], torch.Tensor]) -> Callable[[], object]:
-        def run() -> None:
-            model.train()
-            call().square().mean().backward()
-
-        return run
-
     sizes = {name: rows for name, (_, _, rows) in runs.items()}
-    repeats = 1 if small else 3
-    for task, make in (("inference", infer), ("training step", step)):
-        rivals = {name: make(model, call) for name, (model, call, _) in runs.items()}
-        yield compare(f"encoder, {task}", (n, "spectra"), rivals, repeats, sizes)
-    yield compare(
-        "feature extraction",
-        (n, "spectra"),
-        {"SpecCLIPFeatureExtractor(physics)": lambda: extractor(columns, return_tensors="pt")},
-        repeats,
-    )
+    rivals = {name: infer(model, call) for name, (model, call, _) in runs.items()}
+    yield compare("encoder, inference", (n, "spectra"), rivals, 1 if small else 3, sizes)

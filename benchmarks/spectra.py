@@ -1,4 +1,4 @@
-"""Reading OGIP files, rebinning, folding, faking and fitting, beside Sherpa where installed."""
+"""Reading OGIP files, folding and fitting, beside Sherpa where installed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import numpy as np
 from hf_specclip.spectra import read_spectrum
 from hf_specclip.spectra.emission import phabs, power_law
 from hf_specclip.spectra.fitting.fit import fit_spectra
-from hf_specclip.spectra.rebin import deal_counts_batch, energy_grid, overlap_fractions
 
 from .peers import installed
 from .side_by_side import Comparison, compare
@@ -49,36 +48,8 @@ def reading(small: bool = False) -> Iterator[Comparison]:
         yield compare("reading PHA sets", (ours, "sets"), rivals, 3, {"Sherpa read_pha": theirs})
 
 
-def rebinning(small: bool = False) -> Iterator[Comparison]:
-    """Compare rebinning with numpy's multinomial, channel by channel."""
-    n = 20 if small else 2_000
-    rng = np.random.default_rng(0)
-    channels, bins = 0.0146 * np.arange(1025), energy_grid()
-    counts = rng.poisson(rng.lognormal(4.5, 1.2, (n, 1)) * np.exp(-channels[:-1] / 2) / 140)
-    fractions = np.asarray(overlap_fractions(channels, bins))
-    outside = np.clip(1 - fractions.sum(axis=1, keepdims=True), 0, 1)
-    chances = np.hstack([fractions, outside])
-
-    def by_multinomial() -> np.ndarray:
-        dealt = np.zeros((n, 400), dtype=np.int64)
-        for row, spectrum in enumerate(counts):
-            filled = np.flatnonzero(spectrum)
-            dealt[row] = rng.multinomial(spectrum[filled], chances[filled]).sum(axis=0)[:-1]
-        return dealt
-
-    yield compare(
-        "counts of 1,024 channels into 400 bins",
-        (n, "spectra"),
-        {
-            "deal_counts_batch": lambda: deal_counts_batch(counts, channels, bins, np.arange(n)),
-            "numpy multinomial, spectrum by spectrum": by_multinomial,
-        },
-        3,
-    )
-
-
 def folding(small: bool = False) -> Iterator[Comparison]:
-    """Compare folding many models through one response, and drawing counts from them."""
+    """Compare folding many models through one response."""
     n, few = (64, 4) if small else (10_000, 100)
     sherpa = _sherpa()
     with tempfile.TemporaryDirectory() as folder:
@@ -99,16 +70,6 @@ def folding(small: bool = False) -> Iterator[Comparison]:
         for row in photons[:few]:
             response.apply_rmf(area.apply_arf(row.astype(np.float64)))
 
-    def fake_sherpa() -> None:
-        response, area = theirs.get_rmf(), theirs.get_arf()
-        for row in photons[:few]:
-            rng.poisson(3e4 * response.apply_rmf(area.apply_arf(row.astype(np.float64))))
-
-    def fake() -> None:
-        for start in range(0, n, 1000):
-            rng.poisson(3e4 * rmf.fold(photons[start : start + 1000], arf))
-
-    absent = theirs is None
     name = "Sherpa, one by one"
     yield compare(
         "folding, 1,070 energies to 1,024 channels",
@@ -116,16 +77,9 @@ def folding(small: bool = False) -> Iterator[Comparison]:
         {
             "RedistributionMatrix.fold": lambda: rmf.fold(photons, arf, out),
             "the matrix product alone": lambda: np.matmul(photons, dense, out=out),
-            name: None if absent else fold_sherpa,
+            name: None if theirs is None else fold_sherpa,
         },
         5,
-        {name: few},
-    )
-    yield compare(
-        "faking counts",
-        (n, "spectra"),
-        {"fold and poisson": fake, name: None if absent else fake_sherpa},
-        3,
         {name: few},
     )
 
