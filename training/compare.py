@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -24,12 +23,20 @@ from hf_specclip.cli.run_command import run_command
 from hf_specclip.errors import SpecCLIPError
 from hf_specclip.evaluation import GroupBootstrap
 from hf_specclip.evaluation.ranks import MatchRanks
-from hf_specclip.evaluation.retrieval import DIRECTIONS, places
+from hf_specclip.evaluation.retrieval import DIRECTIONS
 from hf_specclip.storage import write_json
 from specclip_training.reports.blocks import Code, Section, Study, write_report
 from specclip_training.reports.compare import comparison_sections
 from specclip_training.reports.retrieval import IDEAL, TITLES, plot_curves
-from specclip_training.studies.measure import ERRORS, EVALUATION, QUERIES, RANKS
+from specclip_training.studies.measure import (
+    ERRORS,
+    EVALUATION,
+    QUERIES,
+    RANKS,
+    Sample,
+    figure_of,
+    sample_ranks,
+)
 
 METRICS, RESULTS = "metrics.json", "comparison.json"
 SPLIT = "test"
@@ -85,18 +92,6 @@ class Arm:
         """Regression methods common to all runs."""
         first, *others = self.runs
         return [name for name in first.errors if all(name in run.errors for run in others)]
-
-
-class Sample(NamedTuple):
-    """A figure for each seed (s,), and its median over the seeds in each bootstrap draw (b,)."""
-
-    seeds: np.ndarray
-    draws: np.ndarray
-
-    @property
-    def value(self) -> float:
-        """Median over the seeds."""
-        return float(np.median(self.seeds))
 
 
 def read_run(folder: str | Path) -> FinishedRun:
@@ -233,7 +228,7 @@ def compare_retrieval(
     ks = [float(k) for k in first.metrics["settings"]["evaluation"]["ks"]]
     ranks = {arm.label: [run.match_ranks(direction) for run in arm.runs] for arm in arms}
     reference = ranks[arms[0].label][0]
-    samples = {label: _samples(seeds, ks, bootstrap) for label, seeds in ranks.items()}
+    samples = {label: sample_ranks(seeds, ks, bootstrap) for label, seeds in ranks.items()}
     chance = first.metrics["retrieval"][direction]
     result: dict[str, Any] = {
         "n_queries": len(reference),
@@ -241,7 +236,7 @@ def compare_retrieval(
         "presets": {
             label: {
                 name: {
-                    **_figure(sample.value, sample.draws, bootstrap),
+                    **figure_of(sample.value, sample.draws, bootstrap),
                     "seeds": sample.seeds.tolist(),
                     "chance": chance[name]["chance"] if name in chance else None,
                 }
@@ -252,9 +247,9 @@ def compare_retrieval(
     }
     if "ideal" in first.ranks[direction]:
         ranks[IDEAL] = [_one_answer(first.ranks[direction]["ideal"], reference.n_gallery)]
-        ideal = _samples(ranks[IDEAL], ks, bootstrap)
+        ideal = sample_ranks(ranks[IDEAL], ks, bootstrap)
         result["ideal"] = {
-            name: _figure(sample.value, sample.draws, bootstrap) for name, sample in ideal.items()
+            name: figure_of(sample.value, sample.draws, bootstrap) for name, sample in ideal.items()
         }
     result["differences"] = {
         arm.label: _differences(samples[arms[0].label], samples[arm.label], bootstrap)
@@ -297,7 +292,7 @@ def compare_regression(arms: Sequence[Arm]) -> dict[str, Any] | None:
     for (label, method), values in medians.items():
         mae[label][method] = {
             name: {
-                **_figure(float(values[0, i]), values[1:, i], bootstrap),
+                **figure_of(float(values[0, i]), values[1:, i], bootstrap),
                 "seeds": errors[label, method][:, 0, i].tolist(),
             }
             for i, name in enumerate(rows)
@@ -325,31 +320,13 @@ def _one_answer(rank: np.ndarray, n_gallery: int) -> MatchRanks:
     return MatchRanks(np.arange(len(rank)), rank - 1.0, ones, ones, ones, n_gallery)
 
 
-def _samples(
-    seeds: Sequence[MatchRanks], ks: Sequence[float], bootstrap: GroupBootstrap
-) -> dict[str, Sample]:
-    """Measure each retrieval figure for each seed and in each draw."""
-    values: dict[str, list[float]] = {}
-    draws: dict[str, list[np.ndarray]] = {}
-    for ranks in seeds:
-        rank, n = ranks.expected, ranks.n_gallery
-        columns = {f"recall@{k:g}%": ranks.hits(places(k, n)) for k in ks}
-        columns["mean_log_rank"] = np.log(rank)
-        for name, column in columns.items():
-            values.setdefault(name, []).append(float(column.mean()))
-            draws.setdefault(name, []).append(bootstrap.means(column))
-        medians = bootstrap.medians(rank)
-        for name, scale in (("median_rank", 1), ("median_rank_fraction", n)):
-            values.setdefault(name, []).append(float(np.median(rank)) / scale)
-            draws.setdefault(name, []).append(medians / scale)
-    return {name: Sample(np.array(values[name]), np.median(draws[name], axis=0)) for name in values}
-
-
 def _differences(
     reference: Mapping[str, Sample], other: Mapping[str, Sample], bootstrap: GroupBootstrap
 ) -> dict[str, Any]:
     return {
-        name: _figure(other[name].value - before.value, other[name].draws - before.draws, bootstrap)
+        name: figure_of(
+            other[name].value - before.value, other[name].draws - before.draws, bootstrap
+        )
         for name, before in reference.items()
     }
 
@@ -405,16 +382,8 @@ def _gain(
         gain = np.where(before > 0, 1 - after / before, np.nan)
     columns = {"mean": np.nanmean(gain, axis=1), **dict(zip(variables, gain.T, strict=True))}
     return {
-        name: _figure(float(column[0]), column[1:], bootstrap) for name, column in columns.items()
+        name: figure_of(float(column[0]), column[1:], bootstrap) for name, column in columns.items()
     }
-
-
-def _figure(value: float, draws: np.ndarray, bootstrap: GroupBootstrap) -> dict[str, float | None]:
-    """A value with its interval over the finite draws; None in place of nan."""
-    finite = draws[np.isfinite(draws)]
-    low, high = bootstrap.interval(finite) if len(finite) else (math.nan, math.nan)
-    numbers = {"value": value, "low": float(low), "high": float(high)}
-    return {name: x if math.isfinite(x) else None for name, x in numbers.items()}
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -40,7 +40,7 @@ class DistinctTexts:
     def __init__(self, sections: Sequence[str]):
         self.sections = sections
         self.entries: list[dict[str, Any]] = []
-        self._number_of: dict[str, int] = {}
+        self._number_of: dict[tuple[str | None, ...], int] = {}
 
     def add(self, row: Mapping[str, Any], split: str) -> int:
         """Add the text of a row with its source and papers; return the number of the text."""
@@ -48,13 +48,12 @@ class DistinctTexts:
             section: (row["summary"].get(section) or "").strip() or None
             for section in self.sections
         }
-        content = json.dumps(summary, sort_keys=True, ensure_ascii=False)
-        key = hashlib.sha256(content.encode()).hexdigest()[:16]
-        number = self._number_of.setdefault(key, len(self.entries))
+        number = self._number_of.setdefault(tuple(summary.values()), len(self.entries))
         if number == len(self.entries):
+            content = json.dumps(summary, sort_keys=True, ensure_ascii=False)
             self.entries.append(
                 {
-                    "id": key,
+                    "id": hashlib.sha256(content.encode()).hexdigest()[:16],
                     "source_names": [],
                     "aliases": [],
                     "papers": [],

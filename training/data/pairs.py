@@ -6,7 +6,6 @@ The Hub, a folder and local tables all arrive in the columns of `specclip_datase
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from hf_specclip.describe.index_dataset import TEXT_COLUMNS, DistinctTexts
 from hf_specclip.errors import SpecCLIPError
 from hf_specclip.literature import (
     SentenceSets,
@@ -220,16 +220,12 @@ def load_pairs(
     tables = {
         name: reference.slice(0, 0) if table is None else table for name, table in tables.items()
     }
-    sections = info.domain.sections
-    numbers: dict[tuple[str | None, ...], int] = {}
-    entries: list[dict[str, Any]] = []
-    arrays = {
-        name: _arrays(table, _text_ids(table, name, sections, numbers, entries))
-        for name, table in tables.items()
-    }
+    sections, distinct = info.domain.sections, DistinctTexts(info.domain.sections)
+    arrays, entries = {}, distinct.entries
+    for name, table in tables.items():
+        rows = table.select([c for c in TEXT_COLUMNS if c in table.column_names]).to_pylist()
+        arrays[name] = _arrays(table, np.array([distinct.add(row, name) for row in rows], np.int64))
     _refuse_cut_groups(arrays, dataset)
-    for entry in entries:
-        entry["id"] = _text_id(entry["summary"])
     texts = Texts(
         section_mask=section_mask([entry["summary"] for entry in entries], sections),
         entries=entries,
@@ -385,51 +381,6 @@ def _arrays(table: pa.Table, text_ids: np.ndarray) -> SplitArrays:
 
 def _embedding_column(table: pa.Table) -> np.ndarray:
     return to_arrays(table.select(["text_embedding"]))["text_embedding"]
-
-
-def _text_ids(
-    table: pa.Table,
-    split: str,
-    sections: Sequence[str],
-    numbers: dict[tuple[str | None, ...], int],
-    entries: list[dict],
-) -> np.ndarray:
-    """Return the number of each row's text; new texts are added to `numbers` and `entries`."""
-    papers, writers, aliases = (
-        table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
-        for name in ("papers", "writer", "aliases")
-    )
-    ids = np.empty(table.num_rows, dtype=np.int64)
-    sources = table["source_name"].to_pylist()
-    rows = zip(table["summary"].to_pylist(), sources, aliases, papers, writers, strict=True)
-    for row, (summary, source, other_names, source_papers, writer) in enumerate(rows):
-        key = tuple((summary.get(s) or "").strip() for s in sections)
-        if key not in numbers:
-            numbers[key] = len(entries)
-            entries.append(
-                {
-                    "id": "",
-                    "source_names": [],
-                    "aliases": [],
-                    "papers": [],
-                    "summary": {s: t or None for s, t in zip(sections, key, strict=True)},
-                    "split": split,
-                    "writer": writer,
-                }
-            )
-        ids[row] = numbers[key]
-        entry = entries[numbers[key]]
-        if source not in entry["source_names"]:
-            entry["source_names"].append(source)
-            entry["aliases"] += other_names or []
-        listed = {paper["id"] for paper in entry["papers"]}
-        entry["papers"] += [paper for paper in source_papers or [] if paper["id"] not in listed]
-    return ids
-
-
-def _text_id(summary: Mapping[str, str | None]) -> str:
-    content = json.dumps(summary, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _embedding_of_texts(pairs: PairData) -> np.ndarray:

@@ -18,6 +18,7 @@ from hf_specclip.classify.families import family_name
 from hf_specclip.outliers.rows import OutlierRows
 from hf_specclip.storage import write_json
 from specclip_training.studies.experts.study import MOE
+from specclip_training.studies.transfer import estimates_of
 
 # Rows that the test of the package measures again.
 CHECK = Path(__file__).resolve().parents[2] / "tests" / "describe" / "bundled_check.parquet"
@@ -56,33 +57,25 @@ def measure(describer: Describer, rows: pa.Table, guess: Mapping[str, float]) ->
         of classes; the median outlier percentile.
     """
     spectra = _spectra(rows)
-    records = describer.moe.to_records(describer.moe.predict(describer.model, spectra))
+    estimates = estimates_of(describer, spectra)
     variables = {}
     for name, usual in guess.items():
         if name not in MEASURED:
             continue
         truth = np.asarray(rows[name].to_pylist(), np.float64)
-        known = np.flatnonzero(np.isfinite(truth))
-        if not len(known):
+        known = np.isfinite(truth)
+        if not known.any():
             continue
         truth = truth[known]
-        columns = {
-            key: np.array([_number(records[row][name][key], key) for row in known])
-            for key in ("value", "lower_68", "upper_68", "lower_90", "upper_90")
-        }
         variables[name] = {
-            "n": len(known),
-            "error": float(np.abs(columns["value"] - truth).mean()),
+            "n": len(truth),
+            "error": float(np.abs(estimates.value[name][known] - truth).mean()),
             "guess": float(np.abs(usual - truth).mean()),
-            **{
-                f"coverage_{level}": float(
-                    (
-                        (columns[f"lower_{level}"] <= truth) & (truth <= columns[f"upper_{level}"])
-                    ).mean()
-                )
-                for level in (68, 90)
-            },
         }
+        for level, (lower, upper) in estimates.ends.items():
+            # An open end (nan) holds all that lies beyond.
+            outside = (lower[name][known] > truth) | (truth > upper[name][known])
+            variables[name][f"coverage_{level}"] = float(1 - outside.mean())
     points = describer.embed(spectra)
     relative = [row["error"] / row["guess"] for row in variables.values()]
     result = {
@@ -159,10 +152,3 @@ def _families(describer: Describer, points: np.ndarray, labels: list[str]) -> di
 
 def _spectra(rows: pa.Table) -> list[dict[str, Any]]:
     return rows.select([name for name in _SPECTRUM if name in rows.column_names]).to_pylist()
-
-
-def _number(value: float | None, key: str) -> float:
-    """Return a value of a record, infinity for an open end of an interval."""
-    if value is None:
-        return -np.inf if key.startswith("lower") else np.inf
-    return value

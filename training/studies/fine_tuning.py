@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ import torch
 
 from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
 from hf_specclip.evaluation import GroupBootstrap
+from hf_specclip.evaluation.retrieval import places
 from hf_specclip.formatting import format_metric, format_with_interval
 from hf_specclip.models.trained_run import DEFAULT
 from specclip_training.data.pairs import PairData
@@ -32,7 +32,7 @@ from specclip_training.stages.fine_tuning import find_start, load_start, preset_
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import pretrain
 from specclip_training.stages.trials import TRIALS, Trial, run_trial
-from specclip_training.studies.measure import embed_split
+from specclip_training.studies.measure import Sample, embed_split, figure_of, sample_ranks
 from specclip_training.studies.pair_split import take_rows
 
 SIZES, SEEDS = (100, 300, 1000), 3
@@ -40,6 +40,7 @@ UNTRAINED, TUNED, FROZEN, SCRATCH = (
     "bundled model", "fine-tuned", "fine-tuned, encoder frozen", "from scratch"
 )  # fmt: skip
 METHODS = (TUNED, SCRATCH, FROZEN)
+KS = (1, 5)
 FIGURES = ("recall@1%", "recall@5%", "median_rank_fraction")
 
 
@@ -67,16 +68,18 @@ def study_fine_tuning(
     n_bootstrap = run.preset.evaluation.n_bootstrap
     for name in dict.fromkeys(("validation", split)):
         bootstrap = GroupBootstrap(pairs.splits[name].groups, n_bootstrap)
-        entries = {(UNTRAINED, 0): _Figures([_embed_start(run, pairs, name)], bootstrap)}
+        start = _embed_start(run, pairs, name).ranks()["spectrum_to_text"]
+        entries = {(UNTRAINED, 0): sample_ranks([start], KS, bootstrap, np.mean)}
         for method in METHODS:
             for size in sizes:
-                embedded = [
-                    embed_split(_folder(run, method, size, seed) / MODEL, pairs, name,
-                                run.accelerator)
-                    for seed in seeds
-                ]  # fmt: skip
-                entries[method, size] = _Figures(embedded, bootstrap)
-        metrics[name] = _compare(entries, pairs, name)
+                folders = [_folder(run, method, size, seed) / MODEL for seed in seeds]
+                embedded = [embed_split(each, pairs, name, run.accelerator) for each in folders]
+                ranks = [each.ranks()["spectrum_to_text"] for each in embedded]
+                entries[method, size] = sample_ranks(ranks, KS, bootstrap, np.mean)
+        n = start.n_gallery
+        chance = {f"recall@{k}%": float(start.chance_hits(places(k, n)).mean()) for k in KS}
+        chance[FIGURES[2]] = start.chance_median() / n
+        metrics[name] = _compare(entries, chance, pairs, name, bootstrap)
     return Study(
         metrics, [_section(metrics, name) for name in dict.fromkeys((split, "validation"))]
     )
@@ -141,58 +144,30 @@ def _embed_start(run: Run, pairs: PairData, split: str) -> EmbeddedPairs:
     return embed_pairs(model, extractor, pairs, split, run.accelerator)
 
 
-class _Figures:
-    """Retrieval from spectrum to text by the models of several seeds.
-
-    Attributes:
-        values: figure -> (seeds,).
-        chance: figure -> a gallery in random order.
-        draws: figure -> (n_bootstrap,), the mean over the seeds in each draw of groups.
-    """
-
-    def __init__(self, models: Sequence[EmbeddedPairs], bootstrap: GroupBootstrap):
-        self.bootstrap = bootstrap
-        self.values: dict[str, list[float]] = {name: [] for name in FIGURES}
-        drawn: dict[str, list[np.ndarray]] = {name: [] for name in FIGURES}
-        for embedded in models:
-            ranks = embedded.ranks()["spectrum_to_text"]
-            n = ranks.n_gallery
-            self.chance = {"median_rank_fraction": ranks.chance_median() / n}
-            for k in (1, 5):
-                hits, name = ranks.hits(math.ceil(k * n / 100)), f"recall@{k}%"
-                self.values[name].append(float(hits.mean()))
-                drawn[name].append(bootstrap.means(hits))
-                self.chance[name] = float(ranks.chance_hits(math.ceil(k * n / 100)).mean())
-            self.values[FIGURES[2]].append(float(np.median(ranks.expected)) / n)
-            drawn[FIGURES[2]].append(bootstrap.medians(ranks.expected) / n)
-        self.draws = {name: np.mean(draws, axis=0) for name, draws in drawn.items()}
-
-    def figure(self, name: str, less: _Figures | None = None) -> dict[str, Any]:
-        """Return the mean over the seeds with its interval over groups, less that of others."""
-        draws = self.draws[name] - (0 if less is None else less.draws[name])
-        value = np.mean(self.values[name]) - (0 if less is None else np.mean(less.values[name]))
-        low, high = self.bootstrap.interval(draws)
-        return {"value": float(value), "low": float(low), "high": float(high)}
-
-
 def _compare(
-    entries: Mapping[tuple[str, int], _Figures], pairs: PairData, split: str
+    entries: Mapping[tuple[str, int], dict[str, Sample]],
+    chance: Mapping[str, float],
+    pairs: PairData,
+    split: str,
+    bootstrap: GroupBootstrap,
 ) -> dict[str, Any]:
     rows = []
-    for (method, size), figures in entries.items():
+    for (method, size), samples in entries.items():
         row: dict[str, Any] = {"method": method, "pairs": size}
         for name in FIGURES:
-            row[name] = figures.figure(name) | {"values": figures.values[name]}
-        if method != UNTRAINED:
-            row["over_bundled"] = figures.figure(FIGURES[2], entries[UNTRAINED, 0])
-        if method not in (UNTRAINED, SCRATCH):
-            row["over_scratch"] = figures.figure(FIGURES[2], entries[SCRATCH, size])
+            values = {"values": samples[name].seeds.tolist()}
+            row[name] = figure_of(*samples[name][1:], bootstrap) | values
+        others = {"over_bundled": (UNTRAINED, 0), "over_scratch": (SCRATCH, size)}
+        for key, other in others.items():
+            if method not in (UNTRAINED, other[0]):
+                one, two = samples[FIGURES[2]], entries[other][FIGURES[2]]
+                row[key] = figure_of(one.value - two.value, one.draws - two.draws, bootstrap)
         rows.append(row)
     return {
         "spectra": len(pairs.splits[split]),
         "texts": len(pairs.texts_of(split)[0]),
         "groups": len(set(pairs.splits[split].groups.tolist())),
-        "chance": next(iter(entries.values())).chance,
+        "chance": dict(chance),
         "rows": rows,
     }
 

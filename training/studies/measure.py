@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,9 +12,9 @@ from accelerate import Accelerator
 from safetensors.numpy import save_file
 
 from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
-from hf_specclip.evaluation import evaluate_ranks, recall_curve
-from hf_specclip.evaluation.retrieval import DIRECTIONS
-from hf_specclip.storage import atomic_file, write_json
+from hf_specclip.evaluation import GroupBootstrap, MatchRanks, evaluate_ranks, recall_curve
+from hf_specclip.evaluation.retrieval import DIRECTIONS, places
+from hf_specclip.storage import atomic_file, to_json, write_json
 from specclip_training.data.pairs import PairData
 from specclip_training.data.writers import rows_by_writer
 from specclip_training.engine.commands import Run
@@ -42,6 +42,51 @@ def measure(
         for direction in DIRECTIONS
     }
     return figures, curves
+
+
+class Sample(NamedTuple):
+    """A figure for each seed (s,), and what it is on average over them: `value`, and `draws` (b,)
+    in each bootstrap draw."""
+
+    seeds: np.ndarray
+    value: float
+    draws: np.ndarray
+
+
+def sample_ranks(
+    seeds: Sequence[MatchRanks],
+    ks: Sequence[float],
+    bootstrap: GroupBootstrap,
+    average: Callable[..., Any] = np.median,
+) -> dict[str, Sample]:
+    """Measure retrieval by models of several seeds, in one direction, as `recall@k%`,
+    `mean_log_rank`, `median_rank` and `median_rank_fraction`."""
+    values: dict[str, list[float]] = {}
+    draws: dict[str, list[np.ndarray]] = {}
+    for ranks in seeds:
+        rank, n = ranks.expected, ranks.n_gallery
+        columns = {f"recall@{k:g}%": ranks.hits(places(k, n)) for k in ks}
+        columns["mean_log_rank"] = np.log(rank)
+        for name, column in columns.items():
+            values.setdefault(name, []).append(float(column.mean()))
+            draws.setdefault(name, []).append(bootstrap.means(column))
+        medians = bootstrap.medians(rank)
+        for name, scale in (("median_rank", 1), ("median_rank_fraction", n)):
+            values.setdefault(name, []).append(float(np.median(rank)) / scale)
+            draws.setdefault(name, []).append(medians / scale)
+    return {
+        name: Sample(np.array(each), float(average(each)), average(draws[name], axis=0))
+        for name, each in values.items()
+    }
+
+
+def figure_of(
+    value: float, draws: np.ndarray, bootstrap: GroupBootstrap
+) -> dict[str, float | None]:
+    """Return a value with its interval over the finite draws; None in place of nan."""
+    finite = draws[np.isfinite(draws)]
+    low, high = bootstrap.interval(finite) if len(finite) else (np.nan, np.nan)
+    return to_json({"value": float(value), "low": float(low), "high": float(high)})
 
 
 def measure_by_writer(
