@@ -10,50 +10,39 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 
-from hf_specclip.literature import TextEmbedder, embed_summaries
+from hf_specclip.literature import TextEmbedder, embed_summaries, get_embedder
 
 from ..folder import check_may_write
-from . import assemble, counts
+from . import builder, counts
 from .builder import VERSION, CSCPapers
-from .literature import texts
+from .literature import summaries
 from .literature.batches import BatchRunner
 from .literature.bibliography import Literature
-from .literature.summaries import ModelSummariser
-from .literature.texts import ExtractiveSummariser, Summariser, read_summaries, write_summaries
-from .provenance import DESCRIPTION, describe_account, list_lost, provenance
-from .services import archive, catalogue, simbad, sources
-from .services.ads import OBJECTS_STAGE, Ads
+from .literature.summaries import ExtractiveSummariser, ModelSummariser, Pairs, Summariser
+from .provenance import describe
+from .services import catalogue, simbad, sources
+from .services.ads import ADVICE, OBJECTS_STAGE, Ads, ads_token
+from .services.archive import STAGE as SPECTRA_STAGE
 from .services.archive import SpectrumArchive
-from .services.catalogue import Catalogue, usable_detections
 from .services.full_texts import FullTexts
 from .services.polite_session import Service
 from .services.tap import TapClient
 from .settings import BuildError, Options, Selection, Services
-from .work.store import Item, Store
+from .work.store import Store
 
 STAGES = (
-    "names",
-    "catalogue",
-    "objects",
-    "papers",
-    "full_texts",
-    "spectra",
-    "counts",
-    "summaries",
-    "embeddings",
-    "dataset",
-)
+    "names", "catalogue", "objects", "papers", "full_texts", "spectra", "counts", "summaries",
+    "embeddings", "dataset",
+)  # fmt: skip
 # They ask the same two services. Each of the others has its own, and may have its own process.
 ONE_AFTER_ANOTHER = ("names", "catalogue", "objects")
-SELECTION_STAGE = "selection"
 EMBEDDINGS_STAGE = "embeddings"
 # Summaries embedded between two looks of the progress bar.
 _EMBEDDED_AT_ONCE = 250
@@ -92,8 +81,8 @@ class Build:
     def run(self, stages: Sequence[str], output: str | Path, *, overwrite: bool = False) -> None:
         """Run stages in their order.
 
-        Args:
-            stages: some of `STAGES`.
+        Raises:
+            BuildError: for another stage than `STAGES`.
         """
         unknown = sorted(set(stages) - set(STAGES))
         if unknown:
@@ -120,34 +109,31 @@ class Build:
 
     def catalogue(self) -> None:
         """Fetch every detection of the sources, in pages."""
-        fetching = Catalogue(self.csc, self.store, self.work, limits=self.selection.limits)
-        fetching.want_sources(sources.matched_names(self.store))
+        parts = catalogue.parts_by_name(sources.matched_names(self.store))
         if self.selection.cone is not None:
-            fetching.want_cone(*self.selection.cone)
+            parts |= catalogue.part_of_cone(*self.selection.cone)
         if self.selection.everything:
-            fetching.want_everything()
-        fetching.fetch()
+            parts |= catalogue.parts_of_sky()
+        limits = self.selection.limits
+        catalogue.fetch_detections(self.csc, self.store, self.work, parts, limits)
 
     def objects(self) -> None:
         """Fetch identifiers, types and references of every source from SIMBAD."""
-        table = usable_detections(self.work).select(["name", *simbad.COLUMNS.values()])
+        table = catalogue.usable_detections(self.work).select(["name", *simbad.COLUMNS])
         simbad.fetch_objects(self.simbad, self.store, table.to_pylist())
 
     def papers(self) -> None:
-        """Fetch papers and abstracts from ADS."""
-        self.want_papers()
-        self.ads.fetch_objects()
-        self.ads.fetch_papers()
+        """Fetch papers and abstracts from ADS: a search of each object, and SIMBAD's references."""
+        if self.options.search_objects:
+            known = self.store.got(simbad.STAGE)
+            self.ads.fetch_objects({name: result["oid"] for name, result in known})
+        self.ads.fetch_papers(self.references())
 
     def full_texts(self) -> None:
         """Fetch open full texts of the papers behind summaries, where the options ask for them."""
         if self.options.full_texts:
-            self.open_texts.want(
-                paper.id
-                for source in self.literature()
-                for paper in source.behind_summary(self.options.papers_each)
-            )
-            self.open_texts.fetch()
+            pairs = self.pairs(self.literature())
+            self.open_texts.fetch(paper.id for _, papers in pairs for paper in papers)
 
     def spectra(self) -> None:
         """Fetch files from the archive, for detections whose sources have papers."""
@@ -156,9 +142,7 @@ class Build:
 
     def counts(self) -> None:
         """Bring the spectra into the contract's bins."""
-        table = usable_detections(self.work)
-        names = dict(zip(table["detection"].to_pylist(), table["name"].to_pylist(), strict=True))
-        counts.make_counts(self.store, self.work, names)
+        counts.make_counts(self.store, self.work, self._sources_of_detections())
 
     def summaries(self) -> None:
         """Write three sections for every source."""
@@ -168,30 +152,24 @@ class Build:
             if self.options.model_batches:
                 runner = BatchRunner(self.summariser, self.store, poll=self.services.model_poll)
                 runner.run(lambda: self.to_summarise(known))
-        write_summaries(
-            self.store, known, self.summariser, papers_each=self.options.papers_each, find=known.of
-        )
+        summaries.write_summaries(self.store, known, self.summariser, self.options.papers_each)
 
     def embeddings(self) -> None:
         """Embed the summaries into the cache of the work folder, where an embedder was named."""
         if self.embedder is None:
             return
-        summaries = list(read_summaries(self.store).values())
-        with tqdm(total=len(summaries), desc="embeddings", disable=not self.progress) as bar:
-            for start in range(0, len(summaries), _EMBEDDED_AT_ONCE):
-                some = summaries[start : start + _EMBEDDED_AT_ONCE]
-                embed_summaries(some, self.embedder)
-                bar.update(len(some))
+        written = list(summaries.read_summaries(self.store).values())
+        starts = range(0, len(written), _EMBEDDED_AT_ONCE)
+        for start in tqdm(starts, desc="embeddings", disable=not self.progress):
+            embed_summaries(written[start : start + _EMBEDDED_AT_ONCE], self.embedder)
         self.store.put(EMBEDDINGS_STAGE, {str(self.options.embedder): self.embedded})
 
     def dataset(self, output: str | Path, *, overwrite: bool = False) -> None:
         """Write the dataset folder."""
-        ended = self.store.ids(counts.STAGE) | self.store.ids(counts.STAGE, "absent")
-        if self.store.ids(archive.STAGE) - ended:
+        if self.store.ids(SPECTRA_STAGE) - self.store.ids(counts.STAGE, "got", "absent"):
             raise BuildError("spectra are not yet in bins: run the stage `counts` first")
         embedder = None if self.embedder is None else self.embedder.name
-        date = self.begun["date"]
-        terms = provenance(self.selection, self.services, date, self.summariser, embedder)
+        date, of = self.begun["date"], (self.selection, self.services)
         info = {
             "name": Path(output).resolve().name,
             "builder": "csc",
@@ -207,20 +185,12 @@ class Build:
                 "full_texts": self.options.full_texts,
             },
             "text_model": embedder,
-            "description": "\n\n".join((DESCRIPTION, self.account(), terms)),
+            "description": describe(self.store, self.work, *of, date, self.summariser, embedder),
         }
-        self.store.put(assemble.STAGE, {"info": info})
+        self.store.put(builder.STAGE, {"info": info})
         sizes = CSCPapers(self.work).write(output, overwrite=overwrite, progress=self.progress)
         if self.progress:
             print(sizes)
-
-    def account(self) -> str:
-        """Count in sentences where everything ended; see `describe_account`."""
-        return describe_account(self.store, self.work)
-
-    def lost(self) -> str:
-        """Name some of the items that did not come, with the reasons; see `list_lost`."""
-        return list_lost(self.store, self.work)
 
     # -- clients, each made when it is first used
 
@@ -253,8 +223,11 @@ class Build:
     @cached_property
     def ads(self) -> Ads:
         """Client of NASA's Astrophysics Data System."""
-        patience, rate = self.services.patience, self.services.ads_per_second
-        return Ads(self.store, self.services.ads, patience=patience, per_second=rate)
+        token = ads_token()
+        if token is None:
+            raise BuildError(f"ADS needs a token, and there is none. {ADVICE}")
+        service = self._service("ADS", "ads", token=token, advice=ADVICE)
+        return Ads(service, self.store, self.services.ads)
 
     @cached_property
     def open_texts(self) -> FullTexts:
@@ -267,14 +240,12 @@ class Build:
         """Embedder that the options name, behind a cache in the work folder; None for none."""
         if self.options.embedder is None:
             return None
-        from hf_specclip.literature import get_embedder
-
-        cache, url = self.work / assemble.EMBEDDINGS_FOLDER, self.options.embedder_url
+        cache, url = self.work / builder.EMBEDDINGS_FOLDER, self.options.embedder_url
         return get_embedder(self.options.embedder, cache_dir=cache, base_url=url)
 
-    def _service(self, name: str, key: str) -> Service:
+    def _service(self, name: str, key: str, **settings: Any) -> Service:
         rate = getattr(self.services, f"{key}_per_second")
-        return Service(name, per_second=rate, patience=self.services.patience)
+        return Service(name, per_second=rate, patience=self.services.patience, **settings)
 
     # -- shared by stages
 
@@ -282,64 +253,58 @@ class Build:
         """Open the literature found so far, source by source."""
         return Literature(self.store, survey_limit=self.options.survey_limit)
 
-    def want_papers(self) -> None:
-        """Want the papers that SIMBAD's answers lead to, and where asked for a search of each."""
-        known = dict(self.store.got(simbad.STAGE))
-        if self.options.search_objects:
-            self.ads.want_objects({name: result["oid"] for name, result in known.items()})
-        references = (r["bibcode"] for result in known.values() for r in result["references"])
-        self.ads.want_papers(references)
+    def pairs(self, known: Literature) -> Pairs:
+        """Yield the sources that have papers of their own, with those behind the summary."""
+        pairs = ((source, source.behind_summary(self.options.papers_each)) for source in known)
+        return ((source, papers) for source, papers in pairs if papers)
+
+    def to_summarise(self, known: Literature) -> Pairs:
+        """Yield those of `pairs` that have no summary of this summariser."""
+        made = {item.id: item.payload for item in self.store.items(summaries.STAGE, ("got",))}
+        for source, papers in self.pairs(known):
+            if made.get(source.name) != summaries.payload_of(papers, self.summariser):
+                yield source, papers
+
+    def references(self) -> set[str]:
+        """Return the bibcodes that SIMBAD's answers lead to."""
+        known = self.store.got(simbad.STAGE)
+        return {r["bibcode"] for _, result in known for r in result["references"]}
 
     @property
     def embedded(self) -> dict[str, str | None]:
         """Server and summariser of the embeddings, stored under the embedder that was asked for."""
         return {"url": self.options.embedder_url, "summariser": self.summariser.name}
 
-    def to_summarise(self, known: Literature) -> Iterator[tuple[Any, Sequence[Any]]]:
-        """Yield the sources without a summary of this summariser, with the papers behind it."""
-        made = {item.id: item.payload for item in self.store.items(texts.STAGE, ("got",))}
-        for source in known:
-            papers = source.behind_summary(self.options.papers_each)
-            if papers and made.get(source.name) != texts.payload_of(papers, self.summariser):
-                yield source, papers
-
     def wanted_detections(self) -> list[str]:
         """List the detections of sources with a paper, or all with the option `unpaired`.
 
         Surveys count as papers here: only the complete build shows which papers are surveys.
         """
-        table = usable_detections(self.work)
-        names, ids = table["name"].to_pylist(), table["detection"].to_pylist()
+        detections = self._sources_of_detections()
         if self.options.unpaired:
-            return ids
-        with_papers = self.store.ids(OBJECTS_STAGE)
+            return [*detections]
         known = self.store.got(simbad.STAGE)
-        with_papers |= {name for name, result in known if result["references"]}
-        return [i for name, i in zip(names, ids, strict=True) if name in with_papers]
+        with_papers = {name for name, result in known if result["references"]}
+        with_papers |= self.store.ids(OBJECTS_STAGE)
+        return [detection for detection, name in detections.items() if name in with_papers]
+
+    def _sources_of_detections(self) -> dict[str, str]:
+        table = catalogue.usable_detections(self.work)
+        ids, names = table["detection"].to_pylist(), table["name"].to_pylist()
+        return dict(zip(ids, names, strict=True))
 
     def _selected(self) -> list[str]:
-        """Query the names of a SIMBAD type or an ADQL query, each once."""
-        wanted = {}
-        if self.selection.otype:
-            wanted[f"type {self.selection.otype}"] = {"otype": self.selection.otype}
-        if self.selection.adql:
-            digest = hashlib.sha256(self.selection.adql.encode()).hexdigest()[:16]
-            wanted[f"question {digest}"] = {"adql": self.selection.adql}
-        self.store.add(SELECTION_STAGE, wanted)
+        """Query the names of a SIMBAD type and of an ADQL query, each once."""
+        names: list[str] = []
+        if otype := self.selection.otype:
+            ask = partial(simbad.names_of_type, self.simbad, otype)
+            names += self.store.recall("selection", {"otype": otype}, ask)
+        if adql := self.selection.adql:
+            names += self.store.recall("selection", {"adql": adql}, partial(self._names_of, adql))
+        return names
 
-        def select(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
-            for item in items:
-                yield {item.id: self._names_of(item.payload)}
-                self.store.forget(self.simbad.url)
-
-        self.store.work(SELECTION_STAGE, select)
-        found = self.store.results(SELECTION_STAGE, wanted)
-        return [name for key in wanted for name in found[key]]
-
-    def _names_of(self, payload: Mapping[str, str]) -> list[str]:
-        if "otype" in payload:
-            return simbad.names_of_type(self.simbad, payload["otype"])
-        answer = self.csc.query(payload["adql"], "the ADQL given", remember=False)
+    def _names_of(self, adql: str) -> list[str]:
+        answer = self.csc.query(adql, "the ADQL given", remember=False)
         if answer.rows and "name" not in answer.rows[0]:
             raise BuildError("the ADQL's answer has no column `name`: select m.name AS name")
         if answer.overflow:
@@ -356,8 +321,6 @@ class Build:
             "kinds": list(self.options.kinds),
             "version": VERSION,
         }
-        if self.selection.adql:
-            settings["selection"]["adql"] = self.selection.adql
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         begun = self.store.recall("build", "settings", lambda: {**settings, "date": today})
         changed = [key for key in ("selection", "kinds") if begun[key] != settings[key]]

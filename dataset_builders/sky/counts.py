@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -33,11 +32,8 @@ def make_counts(store: Store, folder: Path, names: Mapping[str, str]) -> None:
     fetched = ((d, result) for d, result in store.got(SPECTRA_STAGE) if d in names)
     wanted = {d: {"name": names[d], "path": result["spectrum"]} for d, result in fetched}
     store.add(STAGE, wanted)
-
-    def make(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
-        yield {item.id: _bin(item, folder / FOLDER) for item in items}
-
-    store.work(STAGE, make, at_once=AT_ONCE)
+    spectra = folder / FOLDER
+    store.work(STAGE, lambda items: [{i.id: _bin(i, spectra) for i in items}], at_once=AT_ONCE)
 
 
 def _bin(item: Item, folder: Path) -> bytes | Absent:
@@ -68,11 +64,9 @@ def spectra_columns(store: Store, detections: Sequence[str]) -> dict[str, pa.Arr
     rows = [load(zlib.decompress(found[name])) for name in detections]
     columns: dict[str, pa.Array] = {}
     for name in _SCALARS:
-        columns[name] = pa.array(
-            [float(r[name]) if name in r else None for r in rows], pa.float32()
-        )
+        values = [float(row[name]) if name in row else None for row in rows]
+        columns[name] = pa.array(values, pa.float32())
     for name, kind in _ARRAYS.items():
         full = np.stack([row.get(name, np.zeros(N_BINS, kind)) for row in rows])
-        place = pa.array(np.arange(len(rows)), mask=np.array([name not in row for row in rows]))
-        columns[name] = list_array(full).take(place)
+        columns[name] = list_array(full, np.array([name not in row for row in rows]))
     return columns

@@ -11,26 +11,22 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+
+from tqdm import tqdm
 
 from .build import EMBEDDINGS_STAGE, Build
-from .literature import texts
-from .literature.chat_model import BATCH_SHARE, BYTES_A_TOKEN
-from .literature.ranking import RankedPaper
-from .literature.summaries import (
-    USUAL_OUTPUT_TOKENS,
-    CostForecast,
-    ModelSummariser,
-    SummaryError,
-)
+from .literature import summaries
+from .literature.bibliography import RankedPaper
+from .literature.chat_model import BYTES_A_TOKEN
+from .literature.summaries import USUAL_OUTPUT_TOKENS, CostForecast, ModelSummariser, SummaryError
 from .services import catalogue, full_texts, simbad
 from .services.ads import OBJECTS_STAGE, PAPERS_AT_ONCE, PAPERS_STAGE, ads_token
 from .services.archive import STAGE as SPECTRA_STAGE
+from .services.archive import USUAL_BYTES
 from .services.catalogue import usable_detections
-from .services.products import USUAL_BYTES
-from .settings import Options, Services
 
-# The first stages cost nothing and tell most.
-FIRST_STAGES = ("names", "catalogue", "objects")
 ADS_A_DAY = 5000
 # A page of the catalogue, which is answered with a redirect; a portion of sources at SIMBAD (by
 # name, by position, identifiers, hosts, references); a full text: one where arXiv has it, else
@@ -45,6 +41,7 @@ _FORM_TOKENS = 22.0
 _ADA_DOLLARS = 0.10  # a million tokens (openai.com/api/pricing)
 # Abstracts of papers on X-ray sources have about 200 words.
 _USUAL_ABSTRACT = "emission " * 160
+_size = partial(tqdm.format_sizeof, suffix="B")
 
 # Evans et al. 2024, ApJS 274, 22.
 CSC_SOURCES, CSC_DETECTIONS = 407_806, 1_304_376
@@ -58,43 +55,36 @@ ASSUMED_SUMMARIES = 0.7  # of the known sources, those with a paper that is no s
 
 @dataclass(frozen=True)
 class Forecast:
-    """Amounts of work that a build has to do, and what they take.
+    """Amounts of work that a build has to do, and what they take."""
 
-    Attributes:
-        options, services: of the build.
-        sources, detections: of the catalogue.
-        known: sources that SIMBAD knows.
-        papers, papers_left: that SIMBAD lists, each once, and those still to be fetched.
-        requests: still to be sent, by service: csc, simbad, ads, arxiv, archive.
-        full_texts: to be asked for.
-        spectra: detections whose files are still to be fetched.
-        bytes_each, stored: bytes of one detection's files, and of those already there.
-        rows: pairs of the dataset, at most.
-        summaries: cost of a model; None for the extractive summariser.
-        texts: summaries to embed.
-        text_tokens: of one of them.
-        workers: questions to the model at once.
-        title: first line of the text.
-    """
-
-    options: Options
-    services: Services
-    sources: int
+    build: Build
+    sources: int  # of the catalogue, and their detections
     detections: int
-    known: int
-    papers: int
+    known: int  # sources that SIMBAD knows
+    papers: int  # that SIMBAD lists, each once, and those still to be fetched
     papers_left: int
-    requests: Mapping[str, int]
-    full_texts: int
-    spectra: int
+    searches: int  # of objects at ADS
+    full_texts: int  # to be asked for, in so many requests each
+    text_requests: float
+    spectra: int  # detections whose files are still to be fetched, and bytes of each
     bytes_each: float
-    stored: int
-    rows: int
-    summaries: CostForecast | None
-    texts: int
+    stored: int  # bytes of the spectra that are there
+    rows: int  # pairs of the dataset, at most
+    summaries: CostForecast | None  # None for the extractive summariser
+    texts: int  # summaries to embed, and tokens of each
     text_tokens: float
-    workers: int = 1
+    more_requests: Mapping[str, int]  # of the first stages, by service
     title: str = ""
+
+    @property
+    def requests(self) -> dict[str, int]:
+        """Requests still to be sent, by service: csc, simbad, ads, arxiv, archive."""
+        return {
+            **self.more_requests,
+            "ads": -(-self.papers_left // PAPERS_AT_ONCE) + self.searches,
+            "arxiv": round(self.full_texts * self.text_requests),
+            "archive": -(-self.spectra // self.build.options.batch),
+        }
 
     @property
     def spectra_bytes(self) -> float:
@@ -104,36 +94,26 @@ class Forecast:
     @property
     def embedding_tokens(self) -> float:
         """Tokens to embed."""
-        return self.texts * self.text_tokens if self.options.embedder else 0.0
-
-    @property
-    def embedding_dollars(self) -> float | None:
-        """Price of the embeddings; None where it is not known."""
-        model = (self.options.embedder or "").partition("+")[0]
-        if not model.startswith("openai"):
-            return 0.0
-        priced = model in ("openai", "openai:text-embedding-ada-002")
-        return self.embedding_tokens * _ADA_DOLLARS / 1e6 if priced else None
+        return self.texts * self.text_tokens if self.build.options.embedder else 0.0
 
     @property
     def seconds(self) -> dict[str, float]:
         """Seconds for which each service makes the build wait."""
+        options, services, requests = self.build.options, self.build.services, self.requests
         seconds = {
-            name: n / getattr(self.services, f"{name}_per_second")
-            for name, n in self.requests.items()
+            name: n / getattr(services, f"{name}_per_second") for name, n in requests.items()
         }
-        days = max(0, math.ceil(self.requests["ads"] / ADS_A_DAY) - 1)
+        days = max(0, math.ceil(requests["ads"] / ADS_A_DAY) - 1)
         seconds["ads"] = max(seconds["ads"], days * 86_400.0)
         asked = self.summaries.questions if self.summaries else 0
-        answers = asked * _ANSWER_SECONDS / self.workers
-        seconds["model"] = min(answers, 86_400.0) if self.options.model_batches else answers
-        texts = 3 * self.texts if self.options.embedder else 0
+        answers = asked * _ANSWER_SECONDS / getattr(self.build.summariser, "workers", 1)
+        seconds["model"] = min(answers, 86_400.0) if options.model_batches else answers
+        texts = 3 * self.texts if options.embedder else 0
         seconds["embeddings"] = texts / _TEXTS_A_REQUEST * _VECTORS_SECONDS
         return {name: value for name, value in seconds.items() if value}
 
     def __str__(self) -> str:
-        ads, cost = self.requests["ads"], self.embedding_dollars
-        price = "at an unknown price" if cost is None else f"about ${cost:,.2f}"
+        ads, arxiv, archive = (self.requests[name] for name in ("ads", "arxiv", "archive"))
         lines = [
             self.title,
             f"detections: {self.detections:,} of {self.sources:,} sources; {self.known:,} in "
@@ -141,29 +121,36 @@ class Forecast:
             f"papers: {self.papers:,} that SIMBAD lists, {self.papers - self.papers_left:,} of "
             f"them are there; about {ads:,} requests to ADS ({ads / ADS_A_DAY:.2f} days of its "
             "allowance)",
-            f"full texts: {self.full_texts:,}, in about {self.requests['arxiv']:,} requests"
+            f"full texts: {self.full_texts:,}, in about {arxiv:,} requests"
             if self.full_texts
             else "",
             f"spectra: {self.spectra:,} detections, about {_size(self.spectra_bytes)} "
             f"({self.bytes_each / 1e3:.0f} kB each) beside the {_size(self.stored)} that are "
-            f"there, in {self.requests['archive']:,} requests",
+            f"there, in {archive:,} requests",
             f"summaries: {self.summaries or 'extractive, no cost'}",
-            f"embeddings: {3 * self.texts:,} texts, about {self.embedding_tokens:,.0f} tokens, "
-            f"{price}"
-            if self.options.embedder
-            else "",
+            self._embeddings(),
             f"dataset: at most {self.rows:,} pairs",
             f"time: about {_duration(sum(self.seconds.values()))} at the services' pace: "
             + ", ".join(f"{name} {_duration(s)}" for name, s in self.seconds.items()),
         ]
         return "\n".join(filter(None, lines))
 
+    def _embeddings(self) -> str:
+        tokens, model = self.embedding_tokens, self.build.options.embedder or ""
+        price = "at no cost"
+        if model in ("openai", "openai:text-embedding-ada-002"):
+            price = f"about ${tokens * _ADA_DOLLARS / 1e6:,.2f}"
+        elif model.startswith("openai"):
+            price = "at an unknown price"
+        text = f"embeddings: {3 * self.texts:,} texts, about {tokens:,.0f} tokens, {price}"
+        return text if model else ""
+
 
 def sample(build: Build, questions: int = 0) -> None:
     """Fetch a little of the spectra and papers, to know how large they are; it is kept.
 
     Args:
-        build: after `FIRST_STAGES`.
+        build: after `ONE_AFTER_ANOTHER`.
         questions: to ask the model, too: how long its answers are cannot be known otherwise.
     """
     with build.alone("spectra", "counts", "papers", "full_texts", "summaries"):
@@ -172,22 +159,16 @@ def sample(build: Build, questions: int = 0) -> None:
             build.archive.fetch(most=build.options.batch)
         if ads_token() is None:
             return  # papers are then taken to be as long as usual
-        build.want_papers()
         if not build.store.ids(PAPERS_STAGE):
-            build.ads.fetch_papers(most=1)
+            build.ads.fetch_papers(build.references(), most=1)
+        known = build.literature()
         if build.options.full_texts and not build.store.ids(full_texts.STAGE):
-            behind = (
-                paper.id
-                for source in build.literature()
-                for paper in source.behind_summary(build.options.papers_each)
-                if paper.abstract
-            )
-            build.open_texts.want(itertools.islice(behind, _SAMPLED_TEXTS))
-            build.open_texts.fetch()
+            behind = (p.id for _, papers in build.pairs(known) for p in papers if p.abstract)
+            build.open_texts.fetch(itertools.islice(behind, _SAMPLED_TEXTS))
         if questions and isinstance(build.summariser, ModelSummariser):
-            pairs = build.to_summarise(build.literature())
-            known = ((s, p) for s, p in pairs if any(paper.abstract for paper in p))
-            for source, papers in itertools.islice(known, questions):
+            pairs = build.to_summarise(known)
+            with_text = (pair for pair in pairs if any(paper.abstract for paper in pair[1]))
+            for source, papers in itertools.islice(with_text, questions):
                 with contextlib.suppress(SummaryError):
                     build.summariser.summarise(source, papers)
 
@@ -199,28 +180,22 @@ def forecast(build: Build) -> Forecast:
     """
     states = [build.store.counts(stage) for stage in (catalogue.STAGE, simbad.STAGE)]
     complete = all(of["got"] and not of["wanted"] for of in states)
-    plan = _whole_catalogue if build.selection.everything and not complete else _count
-    return replace(plan(build), workers=getattr(build.summariser, "workers", 1))
+    whole = build.selection.everything and not complete
+    return _whole_catalogue(build) if whole else _count(build)
 
 
 def _count(build: Build) -> Forecast:
-    store, options = build.store, build.options
+    store, options, summariser = build.store, build.options, build.summariser
     build.archive.want(build.wanted_detections())
     left, bytes_each, stored = build.archive.forecast()
     names = usable_detections(build.work)["name"].to_pylist()
-    codes = {r["bibcode"] for _, known in store.got(simbad.STAGE) for r in known["references"]}
     known, searched = store.counts(simbad.STAGE)["got"], store.counts(OBJECTS_STAGE)
     searches = known - sum(searched.values()) + searched["wanted"] if options.search_objects else 0
-    literature = build.literature()
-    with_text: set[str] = set()
-    behind: set[str] = set()
-    for source in literature:
-        papers = source.behind_summary(options.papers_each)
-        with_text.update([source.name] if papers else [])
-        behind.update(paper.id for paper in papers)
+    literature, codes = build.literature(), build.references()
+    behind = {source.name: {p.id for p in papers} for source, papers in build.pairs(literature)}
     read, is_open, text_bytes, text_requests = _full_texts(build)
     cost = None
-    if isinstance(build.summariser, ModelSummariser):
+    if isinstance(summariser, ModelSummariser):
         got = (paper["abstract"] for _, paper in store.got(PAPERS_STAGE))
         lengths = [len(abstract.encode()) for abstract in got if abstract]
         mean = sum(lengths) / len(lengths) if lengths else float(len(_USUAL_ABSTRACT))
@@ -235,43 +210,38 @@ def _count(build: Build) -> Forecast:
             return replace(paper, abstract=(_USUAL_ABSTRACT * repeats)[: round(size)])
 
         pairs = ((s, [*map(expected, papers)]) for s, papers in build.to_summarise(literature))
-        cost = build.summariser.forecast(pairs, batches=options.model_batches)
+        cost = summariser.forecast(pairs, batches=options.model_batches)
     made = [
         " ".join(filter(None, item.result["sections"].values()))
-        for item in store.items(texts.STAGE, ("got",))
-        if item.payload["summariser"] == build.summariser.name
+        for item in store.items(summaries.STAGE, ("got",))
+        if item.payload["summariser"] == summariser.name
     ]
+    answer = cost.output_tokens / cost.questions if cost and cost.questions else USUAL_OUTPUT_TOKENS
+    text_tokens = max(0.0, answer - _FORM_TOKENS)
+    if made:
+        text_tokens = sum(map(len, made)) / len(made) / BYTES_A_TOKEN
     embedded = store.results(EMBEDDINGS_STAGE, [str(options.embedder)])
-    to_embed = len(with_text)
+    to_embed = len(behind)
     if build.embedded in embedded.values():
         to_embed = sum(1 for _ in build.to_summarise(literature))
-    answer = cost.output_tokens / cost.questions if cost and cost.questions else USUAL_OUTPUT_TOKENS
-    to_read = len(behind - read) if options.full_texts else 0
-    states = ("got", "absent", "failed")
-    papers_left = len(codes.difference(*(store.ids(PAPERS_STAGE, state) for state in states)))
     return Forecast(
-        options,
-        build.services,
+        build,
         sources=len(set(names)),
         detections=len(names),
         known=known,
         papers=len(codes),
-        papers_left=papers_left,
-        requests={
-            "ads": -(-papers_left // PAPERS_AT_ONCE) + searches,
-            "arxiv": round(to_read * text_requests),
-            "archive": -(-left // options.batch),
-        },
-        full_texts=to_read,
+        papers_left=len(codes - store.ids(PAPERS_STAGE, "got", "absent", "failed")),
+        searches=searches,
+        full_texts=len(set().union(*behind.values()) - read) if options.full_texts else 0,
+        text_requests=text_requests,
         spectra=left,
         bytes_each=bytes_each,
         stored=stored,
-        rows=sum(name in with_text for name in names),
+        rows=sum(name in behind for name in names),
         summaries=cost,
         texts=to_embed,
-        text_tokens=sum(map(len, made)) / len(made) / BYTES_A_TOKEN
-        if made
-        else max(0.0, answer - _FORM_TOKENS),
+        text_tokens=text_tokens,
+        more_requests={},
     )
 
 
@@ -299,56 +269,39 @@ def _whole_catalogue(build: Build) -> Forecast:
     """
     options, summariser = build.options, build.summariser
     known = round(CSC_SOURCES * ASSUMED_KNOWN)
-    summaries = round(known * ASSUMED_SUMMARIES)
-    wanted = CSC_DETECTIONS if options.unpaired else round(CSC_DETECTIONS * ASSUMED_KNOWN)
-    papers = round(known * ASSUMED_PAPERS)
+    n_summaries, papers = round(known * ASSUMED_SUMMARIES), round(known * ASSUMED_PAPERS)
     cost = None
     if isinstance(summariser, ModelSummariser):
-        text = ASSUMED_OPEN * ASSUMED_TEXT if options.full_texts else 0.0
-        text += (1 - ASSUMED_OPEN * options.full_texts) * len(_USUAL_ABSTRACT)
+        is_open = ASSUMED_OPEN if options.full_texts else 0.0
+        text = is_open * ASSUMED_TEXT + (1 - is_open) * len(_USUAL_ABSTRACT)
         size = summariser.fixed_bytes + ASSUMED_BEHIND * text
-        tokens = summaries * size / BYTES_A_TOKEN, float(summaries * USUAL_OUTPUT_TOKENS)
-        dollars = summariser.model.dollars(*tokens)
-        if dollars is not None and options.model_batches:
-            dollars *= BATCH_SHARE
-        cost = CostForecast(summaries, *tokens, dollars)
+        tokens = n_summaries * size / BYTES_A_TOKEN, float(n_summaries * USUAL_OUTPUT_TOKENS)
+        dollars = summariser.model.dollars(*tokens, batched=options.model_batches)
+        cost = CostForecast(n_summaries, *tokens, dollars)
     pages = -(-CSC_DETECTIONS // catalogue.PAGE_ROWS) + 360 // catalogue.SLICE_DEGREES
-    texts_wanted = papers if options.full_texts else 0
+    portions = -(-CSC_SOURCES // simbad.AT_ONCE)
     return Forecast(
-        options,
-        build.services,
+        build,
         sources=CSC_SOURCES,
         detections=CSC_DETECTIONS,
         known=known,
         papers=papers,
         papers_left=papers,
-        requests={
-            "csc": _CSC_REQUESTS * pages,
-            "simbad": _SIMBAD_REQUESTS * -(-CSC_SOURCES // simbad.AT_ONCE),
-            "ads": -(-papers // PAPERS_AT_ONCE) + (known if options.search_objects else 0),
-            "arxiv": round(texts_wanted * _full_texts(build)[3]),
-            "archive": -(-wanted // options.batch),
-        },
-        full_texts=texts_wanted,
-        spectra=wanted,
+        searches=known if options.search_objects else 0,
+        full_texts=papers if options.full_texts else 0,
+        text_requests=_full_texts(build)[3],
+        spectra=round(CSC_DETECTIONS * (1.0 if options.unpaired else ASSUMED_KNOWN)),
         bytes_each=float(sum(USUAL_BYTES[kind] for kind in options.kinds)),
         stored=0,
         rows=round(CSC_DETECTIONS * ASSUMED_KNOWN * ASSUMED_SUMMARIES),
         summaries=cost,
-        texts=summaries,
+        texts=n_summaries,
         text_tokens=USUAL_OUTPUT_TOKENS - _FORM_TOKENS,
+        more_requests={"csc": _CSC_REQUESTS * pages, "simbad": _SIMBAD_REQUESTS * portions},
         title="The whole Chandra Source Catalog 2.1, before it was fetched (its size is known, "
         "what the literature says of it assumed)",
     )
 
 
-def _size(n: float) -> str:
-    return f"{n / 1e9:,.1f} GB" if n >= 1e9 else f"{n / 1e6:,.1f} MB"
-
-
 def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
+    return str(timedelta(seconds=round(seconds)))

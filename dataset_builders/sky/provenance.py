@@ -7,11 +7,13 @@ import itertools
 from collections import Counter
 from pathlib import Path
 
+from jinja2 import Template
+
 from hf_specclip.storage import atomic_file
 
 from . import counts
-from .literature import texts
-from .literature.texts import Summariser
+from .literature import summaries
+from .literature.summaries import Summariser
 from .services import full_texts, simbad, sources
 from .services.ads import OBJECTS_STAGE, PAPERS_STAGE
 from .services.archive import STAGE as SPECTRA_STAGE
@@ -21,99 +23,65 @@ from .settings import Selection, Services
 from .work.store import Store
 
 LOST_FILE = "lost.tsv"
-_ITEMS = (
+ITEM_STAGES = (
     sources.STAGE, simbad.STAGE, OBJECTS_STAGE, PAPERS_STAGE, full_texts.STAGE, SPECTRA_STAGE,
-    counts.STAGE, texts.STAGE,
+    counts.STAGE, summaries.STAGE,
 )  # fmt: skip
-DESCRIPTION = """\
-Detections of the Chandra Source Catalog 2.1 with their spectra from the Chandra archive, and the
-papers that SIMBAD and NASA's Astrophysics Data System list for their sources. HRC detections are
-not among them; neither are those that the catalogue flags as piled up, saturated or on a readout
-streak. Counts are dealt over the energy bins by a multinomial draw seeded by the detection. What
-was not measured is null."""
-
-_TERMS = """\
-### Licence
-
-Chandra data and the catalogue are in the public domain (please cite them as below). Titles and
-bibcodes are bibliographic facts from SIMBAD and ADS. Summaries by extraction quote sentences of
-abstracts, which are their publishers'; summaries by a model are in its words, and may be mistaken.
-That is why the card says `other`: check what your use needs before passing the texts on.
-
-### Citations
-
-* Evans et al. 2024, ApJS 274, 22: the Chandra Source Catalog, release 2.
-* Wenger et al. 2000, A&AS 143, 9: SIMBAD, operated at CDS, Strasbourg, France.
-* This dataset has made use of NASA's Astrophysics Data System Bibliographic Services.
-* arXiv:2603.04516: the pairing of spectra with summaries of the literature.
-* The papers behind a summary are in the column `papers`."""
+TEMPLATE = Path(__file__).with_name("card.md")
 
 
-def provenance(
+def describe(
+    store: Store,
+    work: Path,
     selection: Selection,
     services: Services,
     date: str,
     summariser: Summariser,
     embedder: str | None,
 ) -> str:
-    """Format services, queries, versions, licence and citations in Markdown.
-
-    Args:
-        services: their addresses.
-    """
+    """Describe a dataset for its card: account, services, queries, versions, licence, citations."""
     asked = ", ".join(f"{name} {value}" for name, value in selection.facts().items())
     rows = [
-        ("detections", public_address(services.csc_tap), f"TAP: {asked}", "CSC 2.1"),
-        ("spectra", public_address(services.archive), "files of these detections", "rel2.1"),
-        (
-            "identifiers, references",
-            public_address(services.simbad_tap),
-            "by name, else position",
-            "—",
-        ),
-        ("papers, abstracts", public_address(services.ads), "by bibcode and SIMBAD number", "v1"),
-        ("summaries", "—", "papers most about the source", summariser.name),
+        ("detections", services.csc_tap, f"TAP: {asked}", "CSC 2.1"),
+        ("spectra", services.archive, "files of these detections", "rel2.1"),
+        ("identifiers, references", services.simbad_tap, "by name, else position", "—"),
+        ("papers, abstracts", services.ads, "by bibcode and SIMBAD number", "v1"),
+        ("summaries", "", "papers most about the source", summariser.name),
+        ("text_embedding", "", "the three sections apart", embedder or ""),
     ]
-    if embedder:
-        rows.append(("text_embedding", "—", "the three sections apart", embedder))
-    lines = ["### Provenance", "", f"The build began on {date}.", ""]
-    lines += ["| what | service | question | version |", "|---|---|---|---|"]
-    lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
-    return "\n".join([*lines, "", _TERMS])
+    cells = [(w, public_address(url) if url else "—", q, v) for w, url, q, v in rows if v]
+    folded = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in cells]
+    card = Template(TEMPLATE.read_text(encoding="utf-8"))
+    return card.render(account=describe_account(store, work), date=date, rows=folded)
 
 
 def describe_account(store: Store, work: Path) -> str:
     """Count in sentences where each name, detection, source, paper and spectrum ended."""
-    table = read_catalogue(work)
-    masked = Counter(reason for reason in table["masked"].to_pylist() if reason)
-    of = {
-        stage: store.counts(stage)
-        for stage in (sources.STAGE, SPECTRA_STAGE, simbad.STAGE, texts.STAGE, PAPERS_STAGE)
-    }
-    full, unreadable = store.counts(full_texts.STAGE), store.counts(counts.STAGE)["absent"]
-    left = [f"{states['wanted']:,} {stage}" for stage, states in of.items() if states["wanted"]]
-    total = {stage: sum(states.values()) for stage, states in of.items()}
+    masks = read_catalogue(work)["masked"].to_pylist()
+    masked = Counter(reason for reason in masks if reason)
     reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(masked.items()))
-    names, spectra = of[sources.STAGE], of[SPECTRA_STAGE]
-    sentences = [
-        f"Of {total[sources.STAGE]:,} names, {names['got']:,} are sources of the catalogue."
-        if total[sources.STAGE]
-        else "",
-        f"Of {len(table):,} ACIS detections, {sum(masked.values()):,} are masked"
-        + (f" ({reasons})." if reasons else "."),
-        f"SIMBAD knows {of[simbad.STAGE]['got']:,} of {total[simbad.STAGE]:,} sources; "
-        f"{of[texts.STAGE]['got']:,} have a summary.",
-        f"ADS knows {of[PAPERS_STAGE]['got']:,} of {total[PAPERS_STAGE]:,} papers.",
-        f"Of {sum(full.values()):,} full texts asked for, {full['got']:,} are open and "
-        f"{full['failed']:,} failed."
-        if sum(full.values())
-        else "",
+    of = {stage: store.counts(stage) for stage in ITEM_STAGES}
+    total = {stage: sum(states.values()) for stage, states in of.items()}
+    names, spectra, known = of[sources.STAGE], of[SPECTRA_STAGE], of[simbad.STAGE]
+    papers, full = of[PAPERS_STAGE], of[full_texts.STAGE]
+    asked = (sources.STAGE, SPECTRA_STAGE, simbad.STAGE, summaries.STAGE, PAPERS_STAGE)
+    left = [f"{of[stage]['wanted']:,} {stage}" for stage in asked if of[stage]["wanted"]]
+    sentences = {
+        f"Of {total[sources.STAGE]:,} names, {names['got']:,} are sources of the catalogue.":
+            total[sources.STAGE],
+        f"Of {len(masks):,} ACIS detections, {sum(masked.values()):,} are masked"
+        + (f" ({reasons})." if reasons else "."): True,
+        f"SIMBAD knows {known['got']:,} of {total[simbad.STAGE]:,} sources; "
+        f"{of[summaries.STAGE]['got']:,} have a summary.": True,
+        f"ADS knows {papers['got']:,} of {total[PAPERS_STAGE]:,} papers.": True,
+        f"Of {total[full_texts.STAGE]:,} full texts asked for, {full['got']:,} are open and "
+        f"{full['failed']:,} failed.": total[full_texts.STAGE],
         f"Of {total[SPECTRA_STAGE]:,} spectra asked for, {spectra['got']:,} came, "
         f"{spectra['absent']:,} are not in the archive and {spectra['failed']:,} failed; "
-        f"{unreadable:,} could not be read.",
-        f"Still to come: {', '.join(left)}." if left else "",
-    ]
-    return " ".join(filter(None, sentences))
+        f"{of[counts.STAGE]['absent']:,} could not be read.": True,
+        f"Still to come: {', '.join(left)}.": left,
+    }  # fmt: skip
+    return " ".join(sentence for sentence, said in sentences.items() if said)
 
 
 def list_lost(store: Store, work: Path, shown: int = 3) -> str:
@@ -122,13 +90,9 @@ def list_lost(store: Store, work: Path, shown: int = 3) -> str:
     with atomic_file(listing) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, delimiter="\t")
         table.writerow(("stage", "state", "item", "reason"))
-        for stage, state in itertools.product(_ITEMS, ("failed", "absent")):
+        for stage, state in itertools.product(ITEM_STAGES, ("failed", "absent")):
             for number, item in enumerate(store.items(stage, (state,))):
                 table.writerow((stage, state, item.id, item.why))
                 if number < shown:
                     lines.append(f"  {stage}, {state}: {item.id}: {item.why}")
     return "\n".join([f"Not all came; {listing} lists them, such as", *lines]) if lines else ""
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")

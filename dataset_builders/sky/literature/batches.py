@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tqdm.auto import tqdm
 
 from ..work.store import Store
-from .bibliography import SourceLiterature
 from .chat_model import (
     FEWEST_BYTES_A_TOKEN,
     FILTERED,
@@ -28,10 +27,11 @@ from .chat_model import (
     Answer,
     Messages,
     ModelError,
+    size_of,
 )
-from .questions import size_of
-from .ranking import RankedPaper
-from .summaries import ModelSummariser
+from .summaries import ModelSummariser, Pairs
+
+logger = logging.getLogger(__name__)
 
 STAGE = "batches"
 ENDPOINT = "/v1/chat/completions"
@@ -40,15 +40,11 @@ WINDOW = "24h"
 MAX_QUESTIONS = 50_000
 MAX_BYTES = 190_000_000
 POLL_SECONDS = 60.0
-# Longest wait for others to leave room in the queue of the account, s.
-LONGEST_WAIT = 86_400.0
 _ENDED = frozenset(("completed", "failed", "expired", "cancelled"))
 _FULL = re.compile(r"enqueued token|token_limit_exceeded", re.IGNORECASE)
 _LIMIT = re.compile(r"limit:?\s*([\d,]+)\s*enqueued", re.IGNORECASE)
 _LABEL = "specclip"
 _LOOK_BACK = 100
-
-Pairs = Iterable[tuple[SourceLiterature, Sequence[RankedPaper]]]
 
 
 class BatchRunner:
@@ -73,7 +69,6 @@ class BatchRunner:
         self.most = most
         # Tokens that a batch may have: as the account's limit says, or found by halving.
         self._max_tokens = self._limit = float("inf")
-        self._uploaded: dict[str, str] = {}  # batch -> its file at the server
 
     def run(self, sources: Callable[[], Pairs]) -> None:
         """Ask until no question is open, or those left bring no answer in a batch.
@@ -82,21 +77,19 @@ class BatchRunner:
             sources: gives those to summarise with their papers, anew for each round.
 
         Raises:
-            CapReachedError: when not one more question may be asked.
-            ModelError: when the server refuses, cannot be reached, or answers nothing at all.
+            CapReachedError, ModelError: see `ChatModel.send`.
         """
-        with tqdm(desc=STAGE, unit="answer", disable=not self.store.progress) as bar:
-            self._run(sources, bar)
-
-    def _run(self, sources: Callable[[], Pairs], bar: Any) -> None:
-        answered, waited = 0, 0.0
+        answered = 0
+        bar = tqdm(desc=STAGE, unit="answer", disable=not self.store.progress)
         for name, state in list(self.store.got(STAGE)):
             if "ended" not in state:
                 bar.update(self._finish(name, state, b"")[0])
         while questions := self._open_questions(sources()):
             content = b"".join(line for line, _ in questions.values())
             name = hashlib.sha256(content).hexdigest()[:24]
-            state = {"sizes": {key: size_of(asked) for key, (_, asked) in questions.items()}}
+            state = self.store.results(STAGE, [name]).get(name, {"ended": None})
+            if "ended" in state:
+                state = {"sizes": {key: size_of(asked) for key, (_, asked) in questions.items()}}
             worst = sum(self.model.worst(asked, batched=True) for _, asked in questions.values())
             refused = set(self.model.refused)
             with self.model.set_aside(worst, f"batch {name}"):
@@ -104,59 +97,54 @@ class BatchRunner:
             bar.update(answers)
             answered += answers
             if answers:
-                waited, self._max_tokens = 0.0, min(2 * self._max_tokens, self._limit)
+                self._max_tokens = min(2 * self._max_tokens, self._limit)
             elif problem and _FULL.search(problem):
-                waited += self._make_smaller(problem, state["sizes"], waited)
+                self._make_smaller(problem, state["sizes"])
             elif self.model.refused == refused:
                 if answered:
-                    return  # asked singly, the rest says what is wrong with it
+                    break  # asked singly, the rest says what is wrong with it
                 raise ModelError(
                     f"{self.summariser.name}: a batch of {len(questions):,} questions brought no "
                     f"answer ({problem or 'nothing is said of why'}). Check the account's limits, "
                     "and run again"
                 )
+        bar.close()
 
     def _open_questions(self, sources: Pairs) -> dict[str, tuple[bytes, Messages]]:
         """Collect lines of a batch's file by key, as many as the file, limit and cap allow."""
         left = self.model.money_left
         found: dict[str, tuple[bytes, Messages]] = {}
         size, tokens, unaffordable = 0, 0.0, ""
-        for source, papers in sources:
-            for messages in self.summariser.unanswered(source, papers):
-                worst = self.model.worst(messages, batched=True)
-                if left is not None and worst > left:
-                    unaffordable = unaffordable or source.name
-                    continue
-                key, body = self.model.key(messages), self.model.body(messages)
-                line = {"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body}
-                data = json.dumps(line, ensure_ascii=True).encode() + b"\n"
-                size, tokens = size + len(data), tokens + _tokens(size_of(messages))
-                if found and (size > MAX_BYTES or tokens > self._max_tokens):
-                    return found
-                found[key] = (data, messages)
-                left = None if left is None else left - worst
-                if len(found) == self.most:
-                    return found
+        for source, _, messages in self.summariser.unanswered(sources):
+            worst = self.model.worst(messages, batched=True)
+            if left is not None and worst > left:
+                unaffordable = unaffordable or source.name
+                continue
+            key, body = self.model.key(messages), self.model.body(messages)
+            line = {"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body}
+            data = json.dumps(line, ensure_ascii=True).encode() + b"\n"
+            size += len(data)
+            tokens += size_of(messages) / FEWEST_BYTES_A_TOKEN
+            if found and (size > MAX_BYTES or tokens > self._max_tokens):
+                return found
+            found[key] = (data, messages)
+            left = None if left is None else left - worst
+            if len(found) == self.most:
+                return found
         if unaffordable and not found:
             raise self.model.cap_reached(unaffordable)
         return found
 
-    def _make_smaller(self, problem: str, sizes: Mapping[str, int], waited: float) -> float:
-        """Take fewer tokens in the next batch, or wait for others' to end; return the wait, s.
-
-        Raises:
-            ModelError: when the queue stays full.
-        """
+    def _make_smaller(self, problem: str, sizes: Mapping[str, int]) -> None:
+        """Take fewer tokens in the next batch, or wait for others' to leave the queue."""
         if len(sizes) == 1:
-            if waited >= LONGEST_WAIT:
-                raise ModelError(f"{self.summariser.name}: {problem}. Run again when there is room")
+            logger.info("%s: %s; waiting for room", self.summariser.name, problem)
             time.sleep(self.poll)
-            return self.poll
-        tokens = sum(map(_tokens, sizes.values()))
-        stated = _LIMIT.search(problem)
-        self._limit = float(stated[1].replace(",", "")) if stated else self._limit
+            return
+        tokens = sum(sizes.values()) / FEWEST_BYTES_A_TOKEN
+        if stated := _LIMIT.search(problem):
+            self._limit = float(stated[1].replace(",", ""))
         self._max_tokens = self._limit if self._limit < tokens else tokens / 2
-        return 0.0
 
     # -- a batch
 
@@ -166,19 +154,22 @@ class BatchRunner:
         Returns:
             Number of answers, and the problem of the others, or None.
         """
-        client = self.model.client
-        batch, problem = self._batch(name, state, content)
+        client, problem = self.model.client, "the server no longer has it"
+        answers: dict[str, Answer] = {}
+        try:
+            batch = self._batch(name, state, content)
+        except ModelError as error:
+            if not _FULL.search(str(error)):
+                raise
+            return 0, str(error)
         while batch is not None and batch.status not in _ENDED:
             time.sleep(self.poll)
-            batch = self._look(batch.id)
-        if batch is None:
-            problem = problem or "the server no longer has it"
-        answers: dict[str, Answer] = {}
+            batch = self._call(client.batches.retrieve, batch.id)
         if batch is not None:
+            problem = None
             for place in filter(None, (batch.output_file_id, batch.error_file_id)):
-                read = partial(lambda name: client.files.content(name).read(), place)
-                lines = self._call("answers", read, may_lack=True) or b""
-                found, wrong = self._answers(lines, state["sizes"])
+                lines = self._call(client.files.content, place)
+                found, wrong = self._answers(lines.read() if lines else b"", state["sizes"])
                 answers |= found
                 problem = problem or wrong
             if batch.errors and batch.errors.data:
@@ -191,8 +182,8 @@ class BatchRunner:
         self.store.put(STAGE, {name: {"ended": problem}})
         return len(answers), problem
 
-    def _batch(self, name: str, state: dict[str, Any], content: bytes) -> tuple[Any, str | None]:
-        """Return the batch of a state, made where there is none, or the problem in making it."""
+    def _batch(self, name: str, state: dict[str, Any], content: bytes) -> Any:
+        """Return the batch of a state, made where there is none; None where it is lost."""
         client = self.model.client
 
         def keep(**facts: Any) -> None:
@@ -200,32 +191,28 @@ class BatchRunner:
             self.store.put(STAGE, {name: state})
 
         if "batch" in state:
-            return self._look(state["batch"]), None
+            return self._call(client.batches.retrieve, state["batch"])
+        batch = None
         if "file" in state:
             # Killed between the request for the batch and its answer: it may be running.
-            recent = self._call("batches", lambda: client.batches.list(limit=_LOOK_BACK))
-            for batch in recent.data:
-                if (batch.metadata or {}).get(_LABEL) == name:
-                    keep(batch=batch.id)
-                    return batch, None
-        if not content:
-            return None, "it was never sent"
+            recent = self._call(client.batches.list, limit=_LOOK_BACK)
+            with_label = (b for b in recent.data if (b.metadata or {}).get(_LABEL) == name)
+            batch = next(with_label, None)
+        if batch is None and not content:
+            return None
         if "file" not in state:
-            if name not in self._uploaded:
-                sent = {"file": (f"{name}.jsonl", content), "purpose": "batch"}
-                self._uploaded[name] = self._call("file", lambda: client.files.create(**sent)).id
-            keep(file=self._uploaded[name])
-        settings = {"endpoint": ENDPOINT, "completion_window": WINDOW, "metadata": {_LABEL: name}}
-        try:
+            sent = (f"{name}.jsonl", content)
+            keep(file=self._call(client.files.create, file=sent, purpose="batch").id)
+        if batch is None:
             batch = self._call(
-                "batch", lambda: client.batches.create(input_file_id=state["file"], **settings)
+                client.batches.create,
+                input_file_id=state["file"],
+                endpoint=ENDPOINT,
+                completion_window=WINDOW,
+                metadata={_LABEL: name},
             )
-        except ModelError as error:
-            if _FULL.search(str(error)):
-                return None, str(error)
-            raise
         keep(batch=batch.id)
-        return batch, None
+        return batch
 
     def _answers(
         self, content: bytes, sizes: Mapping[str, int]
@@ -237,46 +224,34 @@ class BatchRunner:
         for line in content.splitlines():
             try:
                 entry = json.loads(line)
-                key = entry["custom_id"]
-                if key not in sizes:
-                    continue
-                response = entry.get("response") or {}
-                if response.get("status_code") != 200:
-                    error = entry.get("error") or response.get("body") or {}
-                    error = error.get("error", error)
+                key, response = entry["custom_id"], entry.get("response") or {}
+                status, answer = response.get("status_code"), response.get("body") or {}
+                if key in sizes and status == 200:
+                    completion = ChatCompletion.model_validate(answer)
+                    found[key] = self.model.answer_of(completion, sizes[key], batched=True)
+                elif key in sizes:
+                    error = entry.get("error") or answer.get("error", answer)
                     problem = problem or json.dumps(error)
-                    if response.get("status_code") == 400 and error.get("code") == FILTERED:
+                    if status == 400 and error.get("code") == FILTERED:
                         found[key] = FILTERED_ANSWER
-                    elif response.get("status_code") in (400, 422):
+                    elif status in (400, 422):
                         self.model.note_refusal(json.dumps(error), body, error.get("param"))
-                    continue
-                completion = ChatCompletion.model_validate(response["body"])
-                found[key] = self.model.answer_of(completion, sizes[key], batched=True)
             except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
                 problem = problem or f"a line in another form than OpenAI's ({error})"
         return found, problem
 
-    def _look(self, batch: str) -> Any:
-        """Look at a batch; None where the server no longer has it."""
-        client = self.model.client
-        return self._call("batch", lambda: client.batches.retrieve(batch), may_lack=True)
-
-    def _call(self, what: str, ask: Callable[[], Any], *, may_lack: bool = False) -> Any:
+    def _call(self, ask: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Call a method of the client; None where the server has no such thing."""
         import openai
 
         try:
-            return ask()
+            return ask(*arguments, **options)
         except openai.OpenAIError as error:
-            if may_lack and isinstance(error, openai.NotFoundError):
+            if arguments and isinstance(error, openai.NotFoundError):
                 return None
             message = self.model.scrub(str(error))[:400]
         # Outside the handler: the client's error holds the request and with it the key.
         raise ModelError(
-            f"{self.summariser.name}, {what}: {message}. What was sent and answered is kept: check "
-            "key, limits and network, and run again"
+            f"{self.summariser.name}, batches: {message}. What was sent and answered is kept: "
+            "check key, limits and network, and run again"
         )
-
-
-def _tokens(size: float) -> float:
-    """Bound the tokens of so many bytes."""
-    return size / FEWEST_BYTES_A_TOKEN

@@ -1,12 +1,18 @@
-"""Chat model behind an OpenAI-compatible server: questions, kept answers, and a cap on money."""
+"""Chat model behind an OpenAI-compatible server: questions, checked answers, and a cap on money.
+
+An answer that is not three sections of English about the papers given is refused, whatever made it
+so.
+"""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import hashlib
 import json
 import os
 import re
+import textwrap
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +20,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hf_specclip.errors import SpecCLIPError
+from hf_specclip.literature import SECTIONS
 
 from ..services.polite_session import public_address, scrub
 from ..work.store import Store
-from .questions import SCHEMA, size_of
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -34,19 +40,45 @@ BYTES_A_TOKEN = 4.0
 FEWEST_BYTES_A_TOKEN = 2.5
 MAX_OUTPUT_TOKENS = 900
 ATTEMPTS = 3
+TIMEOUT = 120.0  # s, for an answer
 # End of an answer, or code of an error, where a filter of the server refuses.
 FILTERED = "content_filter"
 # Optional fields of a question; models refuse some of them.
 _OPTIONAL = ("temperature", "seed", "max_completion_tokens", "max_tokens", "response_format")
+WAYS_OUT = {
+    401: "The key was refused: check OPENAI_API_KEY",
+    403: "The key was refused: check OPENAI_API_KEY",
+    404: "Check the model's name and base_url (it ends in /v1 as a rule)",
+    429: "The rate or the quota is used up: check the account's limits, and run again",
+    0: "Check the network and the server, then run again: every answer is kept",
+}
 _UNSUPPORTED = re.compile(r"unsupported|not supported|unrecognized|unknown|extra", re.IGNORECASE)
-
-
-class CapReachedError(SpecCLIPError, RuntimeError):
-    """A question that could cost more than is allowed; everything answered is kept."""
+# Of papers in one question: far inside a window of 128,000 tokens, where models still read well.
+MAX_BYTES = 60_000
+_BIBCODE = re.compile(r"\b[12]\d{3}[A-Za-z][A-Za-z0-9.&]{13}[A-Z]\b")
+_WORD = re.compile(r"[^\W\d_]+")
+_COMMON = {
+    "the", "of", "and", "a", "an", "in", "is", "are", "to", "with", "as", "from", "by", "at", "for",
+    "its", "it", "that", "was", "on",
+}  # fmt: skip
+_FENCED = re.compile(r"\s*```(?:json)?\s*(.*?)\s*```\s*", re.DOTALL)
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        **{name: {"type": ["string", "null"]} for name in SECTIONS},
+        "papers": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": [*SECTIONS, "papers"],
+    "additionalProperties": False,
+}
 
 
 class ModelError(SpecCLIPError, RuntimeError):
     """A model that refuses or cannot be reached; the message says what to do and holds no key."""
+
+
+class CapReachedError(ModelError):
+    """A question that could cost more than is allowed; everything answered is kept."""
 
 
 class FieldRefused(Exception):
@@ -55,22 +87,14 @@ class FieldRefused(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """Answer of a language model.
-
-    Attributes:
-        content: its text.
-        end: `stop`, `length` (cut off), `content_filter`, or `refusal` and its words.
-        input_tokens, output_tokens: as the server counted them.
-        input_bytes: of the question.
-        paid_input, paid_output: tokens at their full price; half as many in a batch.
-    """
+    """Answer of a language model."""
 
     content: str
-    end: str
-    input_tokens: int
+    end: str  # `stop`, `length` (cut off), `content_filter`, or `refusal` and its words
+    input_tokens: int  # as the server counted them
     output_tokens: int
-    input_bytes: int
-    paid_input: float
+    input_bytes: int  # of the question
+    paid_input: float  # tokens at their full price; half as many in a batch
     paid_output: float
 
 
@@ -89,7 +113,6 @@ class ChatModel:
         base_url: of an OpenAI-compatible server; by default OPENAI_BASE_URL, else OpenAI.
         max_dollars: stop before more could be spent (answers in the store count).
         prices: dollars for a million tokens in and out, for models that are not in `PRICES`.
-        timeout: s, for an answer.
         max_retries: of the client, after failures that pass.
         may_ask: False for a forecast, which needs no key.
 
@@ -111,16 +134,11 @@ class ChatModel:
         base_url: str | None = None,
         max_dollars: float | None = None,
         prices: tuple[float, float] | None = None,
-        timeout: float = 120.0,
         max_retries: int = 5,
         may_ask: bool = True,
     ) -> None:
-        try:
-            import openai
-        except ImportError as error:
-            raise ImportError(
-                'summaries by a model need openai: pip install "hf-specclip[openai]"'
-            ) from error
+        import openai
+
         self.store = store
         self.model = model
         self.base_url = base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
@@ -139,11 +157,22 @@ class ChatModel:
                 "--summariser extractive, which needs none"
             )
         self.client = openai.OpenAI(
-            api_key=key or "none", base_url=self.base_url, timeout=timeout, max_retries=max_retries
+            api_key=key or "none", base_url=self.base_url, timeout=TIMEOUT, max_retries=max_retries
         )
 
-    def __repr__(self) -> str:
-        return f"ChatModel({self.name!r})"
+    @classmethod
+    def of_options(
+        cls, store: Store, model: str, options: argparse.Namespace, *, may_ask: bool = True
+    ) -> ChatModel:
+        """Make a model of the options of `add_model_options`."""
+        return cls(
+            store,
+            model or DEFAULT_MODEL,
+            base_url=options.llm_url,
+            max_dollars=options.max_dollars,
+            prices=tuple(options.token_prices) if options.token_prices else None,
+            may_ask=may_ask,
+        )
 
     def recount(self) -> None:
         """Sum up the answers in the store: another process may have asked since."""
@@ -190,12 +219,10 @@ class ChatModel:
         return {"model": self.model, "messages": list(messages), **fields}
 
     def note_refusal(self, said: str, body: Mapping[str, Any], param: str | None = None) -> bool:
-        """Note the optional fields that a refusal names; return True where there are any.
+        """Note the optional fields of a question that an error names (`param` is the one blamed).
 
-        Args:
-            said: words of the error.
-            body: of the question.
-            param: field that the error blames, or None.
+        Returns:
+            True where there are any.
         """
         sent = [name for name in _OPTIONAL if name in body]
         named = [name for name in sent if param and param.startswith(name)]
@@ -208,8 +235,8 @@ class ChatModel:
 
     def worst(self, messages: Messages, *, batched: bool = False) -> float:
         """Bound the dollars that a question can cost; 0 where the price is not known."""
-        most = self.dollars(size_of(messages) / FEWEST_BYTES_A_TOKEN, MAX_OUTPUT_TOKENS) or 0.0
-        return most * BATCH_SHARE if batched else most
+        size = size_of(messages) / FEWEST_BYTES_A_TOKEN
+        return self.dollars(size, MAX_OUTPUT_TOKENS, batched=batched) or 0.0
 
     def answer_of(self, completion: Any, size: int, *, batched: bool = False) -> Answer:
         """Read the answer to a question of `size` bytes out of a chat completion of the client.
@@ -239,6 +266,7 @@ class ChatModel:
         import openai
 
         message, refused, body = "", False, self.body(messages)
+        form = "sent an answer in another form than OpenAI's"
         with self.set_aside(self.worst(messages), item):
             try:
                 for _ in range(ATTEMPTS):
@@ -246,42 +274,39 @@ class ChatModel:
                     try:
                         answer = self.answer_of(completion, size_of(messages))
                     except (ValueError, TypeError, AttributeError, IndexError) as error:
-                        message = f"sent an answer in another form than OpenAI's ({error})."
+                        message = f"{form} ({error})."
                         continue
-                    return self._kept(messages, answer)
+                    # Kept before its money is given back, which another thread could spend.
+                    self.keep({self.key(messages): answer})
+                    return answer
             except openai.OpenAIError as error:
                 status = getattr(error, "status_code", None)
                 if status == 400 and getattr(error, "code", None) == FILTERED:
-                    return self._kept(messages, FILTERED_ANSWER)
-                message = f"{self.scrub(str(error))[:400]}. {_way_out(status)}"
-                param = getattr(error, "param", None)
+                    self.keep({self.key(messages): FILTERED_ANSWER})
+                    return FILTERED_ANSWER
+                way = WAYS_OUT.get(status or 0, WAYS_OUT[0])
+                message = f"{self.scrub(str(error))[:400]}. {way}"
                 refused = status in (400, 404, 422, 501) and self.note_refusal(
-                    str(error), body, param
+                    str(error), body, getattr(error, "param", None)
                 )
             except (ValueError, TypeError, RecursionError) as error:  # no answer of such a server
-                message = f"sent an answer in another form than OpenAI's ({error}). Check base_url"
+                message = f"{form} ({error}). Check base_url"
         # Outside the handlers: the client's error holds the request and with it the key.
         if refused:
             raise FieldRefused
         raise ModelError(f"{self.name}, {item}: {self.scrub(message)}")
 
-    def _kept(self, messages: Messages, answer: Answer) -> Answer:
-        """Keep an answer, whether it can be used or not: it is paid for.
-
-        This is done before its money is given back, as another thread could spend it in between.
-        """
-        self.keep({self.key(messages): answer})
-        return answer
-
     # -- money
+
+    @property
+    def money_spent(self) -> float:
+        """Dollars paid so far; 0 where the price is not known."""
+        return self.dollars(self.spent["paid_input"], self.spent["paid_output"]) or 0.0
 
     @property
     def money_left(self) -> float | None:
         """Dollars that may still be spent; None without a cap."""
-        if self.max_dollars is None:
-            return None
-        paid = self.dollars(self.spent["paid_input"], self.spent["paid_output"]) or 0.0
-        return self.max_dollars - paid - self._aside
+        return self.max_dollars and self.max_dollars - self.money_spent - self._aside
 
     @contextlib.contextmanager
     def set_aside(self, dollars: float, item: str) -> Iterator[None]:
@@ -303,29 +328,107 @@ class ChatModel:
 
     def cap_reached(self, item: str) -> CapReachedError:
         """Format the error of a question that may not be asked."""
-        paid = self.dollars(self.spent["paid_input"], self.spent["paid_output"]) or 0.0
         return CapReachedError(
-            f"{self.name}, {item}: ${paid:.4f} are spent, and the next question could go over the "
-            f"cap of ${self.max_dollars or 0:.2f}; every answer is kept: run again with a higher "
-            "cap to go on"
+            f"{self.name}, {item}: ${self.money_spent:.4f} are spent, and the next question could "
+            f"go over the cap of ${self.max_dollars or 0:.2f}; every answer is kept: run again "
+            "with a higher cap to go on"
         )
 
-    def dollars(self, tokens_in: float, tokens_out: float) -> float | None:
-        """Price tokens, outside batches; None where the price is not known."""
+    def dollars(
+        self, tokens_in: float, tokens_out: float, *, batched: bool = False
+    ) -> float | None:
+        """Price tokens, in batches or outside; None where the price is not known."""
         if self.prices is None:
             return None
-        return (tokens_in * self.prices[0] + tokens_out * self.prices[1]) / 1e6
+        full = (tokens_in * self.prices[0] + tokens_out * self.prices[1]) / 1e6
+        return full * BATCH_SHARE if batched else full
 
     def scrub(self, text: str) -> str:
         """Remove the key from a text, and what looks like one."""
         return scrub(text, os.environ.get("OPENAI_API_KEY", "").strip())
 
 
-def _way_out(status: int | None) -> str:
-    if status in (401, 403):
-        return "The key was refused: check OPENAI_API_KEY"
-    if status == 404:
-        return "Check the model's name and base_url (it ends in /v1 as a rule)"
-    if status == 429:
-        return "The rate or the quota is used up: check the account's limits, and run again"
-    return "Check the network and the server, then run again: every answer is kept"
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a model to a parser."""
+    add = parser.add_argument
+    add("--llm-url", help="of an OpenAI-compatible server, ending in /v1")
+    add("--max-dollars", type=float, help="that summaries may cost")
+    add("--token-prices", type=float, nargs=2, metavar=("IN", "OUT"), help="$ a million tokens")
+
+
+def problem_of(answer: Any, ids: Sequence[str], max_words: int) -> str | None:
+    """Name the fault of a parsed answer, or return None where it can be used.
+
+    Args:
+        ids: of the papers that it may name.
+        max_words: in a section.
+    """
+    if not isinstance(answer, dict) or any(name not in answer for name in (*SECTIONS, "papers")):
+        return f"it is no JSON object with {', '.join(SECTIONS)} and papers"
+    if not isinstance(answer["papers"], list):
+        return "papers is no list"
+    if unknown := [str(code) for code in answer["papers"] if code not in ids]:
+        return f"{unknown[0][:40]!r} is none of the papers"
+    if wrong := [n for n in SECTIONS if not isinstance(answer[n], str | None)]:
+        return f"{wrong[0]} is neither text nor null"
+    texts = {name: answer[name] for name in SECTIONS if (answer[name] or "").strip()}
+    if not texts and answer["papers"]:
+        return "every section is empty"
+    for name, text in texts.items():
+        words = _WORD.findall(text.lower())
+        if len(text.split()) > max_words:
+            return f"{name} has {len(text.split())} words, more than {max_words}"
+        if len(words) < 3:
+            return f"{name} is too short to say anything"
+        if len(words) >= 8 and sum(word in _COMMON for word in words) < 0.1 * len(words):
+            return f"{name} is not English prose"
+        if strange := [code for code in _BIBCODE.findall(text) if code not in ids]:
+            return f"{name} names {strange[0]}, which is none of the papers"
+    return None
+
+
+def parse_answer(content: str) -> Any:
+    """Parse an answer's JSON, fenced or not; None where it is none."""
+    fenced = _FENCED.fullmatch(content)
+    try:
+        return json.loads(fenced[1] if fenced else content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def notes_documents(notes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Turn notes into the documents of the question that follows."""
+    return [
+        {
+            "id": ", ".join(answer["papers"]) or "notes",
+            "text": " ".join(answer[name] or "" for name in SECTIONS),
+        }
+        for answer in notes
+    ]
+
+
+def portions_of(documents: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield documents in portions of about `MAX_BYTES` at most; longer ones are cut at words."""
+    portion: list[Mapping[str, Any]] = []
+    size, longest = 0, MAX_BYTES // 2
+    for document in documents:
+        text = document["text"]
+        pieces = [text] if len(text or "") <= longest else textwrap.wrap(text, longest)
+        for piece in ({**document, "text": text} for text in pieces):
+            length = _n_bytes(json.dumps(piece, ensure_ascii=False))
+            if portion and size + length > MAX_BYTES:
+                yield portion
+                portion, size = [], 0
+            portion.append(piece)
+            size += length
+    if portion:
+        yield portion
+
+
+def size_of(messages: Sequence[Mapping[str, str]]) -> int:
+    """Count the bytes of a question's messages."""
+    return sum(_n_bytes(message["content"]) for message in messages)
+
+
+def _n_bytes(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))

@@ -9,29 +9,21 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hf_specclip.literature import (
-    SECTIONS,
-    TextEmbedder,
-    embed_summaries,
-    find_quantities,
-    get_embedder,
-)
+from hf_specclip.literature import TextEmbedder, embed_summaries, find_quantities, get_embedder
 
 from ...tables.builder import DETECTIONS_FILE, SOURCES_FILE
 from ...tables.columns import read_columns
 from ...tables.plan import read_sources
 from ..work.store import Store
-from .bibliography import SourceLiterature
-from .chat_model import DEFAULT_MODEL, ChatModel
-from .ranking import rank_papers
-from .summaries import ModelSummariser, SummaryError
-from .texts import ExtractiveSummariser
+from .bibliography import SourceLiterature, rank_papers
+from .chat_model import DEFAULT_MODEL, ChatModel, add_model_options
+from .summaries import ExtractiveSummariser, ModelSummariser, SummaryError
 
 VARIABLES = ("hard_hs", "powlaw_gamma", "var_prob_b")
 _CLUSTERINGS, _SHUFFLES = 5, 20
@@ -59,7 +51,6 @@ def compare(
     *,
     papers_each: int = 12,
     seed: int = 0,
-    progress: Callable[[str], object] = lambda line: None,
 ) -> list[dict[str, Any]]:
     """Summarise sources with each writer and measure the summaries.
 
@@ -75,19 +66,18 @@ def compare(
         summary's quantities that no paper states), and for each variable `purity_NAME` and
         `chance_NAME`, the purity of shuffled values.
     """
-    written: list[list[Sections | None]] = []
+    written: list[list[Sections]] = []
     for writer in writers:
         written.append([_written(writer, source, papers_each) for source in sources])
-        progress(f"{writer.name}: {sum(map(bool, written[-1]))} of {len(sources)} summaries")
-    kept = [n for n in range(len(sources)) if all(of[n] for of in written)]
-    stated = []
-    for n in kept:
-        papers = sources[n].behind_summary(papers_each)
-        stated.append(_quantities(" ".join(paper.abstract or "" for paper in papers)))
+        n = sum(any(sections.values()) for sections in written[-1])
+        print(f"{writer.name}: {n} of {len(sources)} summaries")
+    kept = [n for n in range(len(sources)) if all(any(of[n].values()) for of in written)]
+    abstracts = AbstractsAsTheyAre()
+    stated = [_quantities(_written(abstracts, sources[n], papers_each)) for n in kept]
     rows = []
     for writer, of in zip(writers, written, strict=True):
-        summaries = [of[n] or {} for n in kept]
-        said = [_quantities(" ".join(filter(None, each.values()))) for each in summaries]
+        summaries = [of[n] for n in kept]
+        said = [_quantities(sections) for sections in summaries]
         row = {"name": writer.name, "n": len(kept), **_recall(stated, said)}
         vectors = embed_summaries(summaries, embedder)
         for name, column in values.items():
@@ -96,16 +86,15 @@ def compare(
     return rows
 
 
-def _written(writer: Any, source: SourceLiterature, papers_each: int) -> Sections | None:
+def _written(writer: Any, source: SourceLiterature, papers_each: int) -> Sections:
     try:
-        sections = writer.summarise(source, source.behind_summary(papers_each))
+        return writer.summarise(source, source.behind_summary(papers_each))
     except SummaryError:
-        return None
-    return sections if any(sections.get(name) for name in SECTIONS) else None
+        return {}
 
 
-def _quantities(text: str) -> list[tuple[str, float]]:
-    found = find_quantities(text)
+def _quantities(sections: Sections) -> list[tuple[str, float]]:
+    found = find_quantities(" ".join(filter(None, sections.values())))
     return sorted({(q.kind, q.value) for q in found if np.isfinite(q.value) and q.value})
 
 
@@ -128,6 +117,7 @@ def _recall(stated: Sequence[Any], said: Sequence[Any]) -> dict[str, float]:
 def _purity(name: str, vectors: np.ndarray, values: np.ndarray, seed: int) -> dict[str, float]:
     """Measure the share of sources in the commonest third of the values in their cluster."""
     from sklearn.cluster import KMeans
+    from sklearn.metrics.cluster import contingency_matrix
 
     measured = np.isfinite(values)
     if measured.sum() < 6:
@@ -141,8 +131,7 @@ def _purity(name: str, vectors: np.ndarray, values: np.ndarray, seed: int) -> di
         clusters = KMeans(n_clusters, n_init=4, random_state=seed + n).fit_predict(vectors)
 
         def purity(labels: np.ndarray, clusters: np.ndarray = clusters) -> float:
-            commonest = (np.bincount(labels[clusters == c]).max() for c in np.unique(clusters))
-            return sum(commonest) / len(labels)
+            return contingency_matrix(labels, clusters).max(axis=0).sum() / len(labels)
 
         purities.append(purity(thirds))
         chances += [purity(random.permutation(thirds)) for _ in range(_SHUFFLES)]
@@ -207,9 +196,7 @@ def add_command(commands: Any) -> None:
     add("--sources", type=int, default=200, metavar="N", help="sources (default %(default)s)")
     add("--work", type=Path, help="folder that keeps the answers; none are paid for twice")
     add("--model", default=DEFAULT_MODEL, help="name at the server (default %(default)s)")
-    add("--llm-url", help="of an OpenAI-compatible server, ending in /v1")
-    add("--max-dollars", type=float, help="that the summaries may cost")
-    add("--token-prices", type=float, nargs=2, metavar=("IN", "OUT"), help="$ a million tokens")
+    add_model_options(parser)
     add("--embedder", default="offline", help="of the summaries (default %(default)s)")
     add("--seed", type=int, default=0, help="of sources and clusters (default 0)")
     parser.set_defaults(run=run)
@@ -222,19 +209,13 @@ def run(options: argparse.Namespace) -> int:
         offline = {"extractive": ExtractiveSummariser(), "abstracts": AbstractsAsTheyAre()}
         model = None
         if set(options.prompts) - set(offline):
-            model = ChatModel(
-                Store(options.work or scratch),
-                options.model,
-                base_url=options.llm_url,
-                max_dollars=options.max_dollars,
-                prices=tuple(options.token_prices) if options.token_prices else None,
-            )
+            model = ChatModel.of_options(Store(options.work or scratch), options.model, options)
         writers = [
             offline[name] if name in offline or model is None else ModelSummariser(model, name)
             for name in options.prompts
         ]
         embedder = get_embedder(options.embedder)
-        rows = compare(sources, values, writers, embedder, seed=options.seed, progress=print)
+        rows = compare(sources, values, writers, embedder, seed=options.seed)
     print(format_comparison(rows))
     if model is None:
         print("No model was asked: these are baselines, no evidence about a prompt.")

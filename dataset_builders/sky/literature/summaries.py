@@ -1,76 +1,84 @@
-"""Summaries by a language model, GPT-4o-mini as in arXiv 2603.04516.
+"""Stage that summarises a build's sources: by extraction, or by a language model.
 
-Every answer is checked, kept, and paid for once. Papers are data: they go into the user's message
-as JSON and nowhere else, and the task stands in the system's message alone.
+The model is GPT-4o-mini, as in arXiv 2603.04516, or another. Every answer is checked, kept, and
+paid for once. Papers are data: they go into the user's message as JSON and nowhere else, and the
+task stands in the system's message alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_specclip.errors import SpecCLIPError
+from hf_specclip.literature import SECTIONS, extractive_summary
 
-from .bibliography import SourceLiterature
+from ..work.store import Absent, Item, Store, WorkError
+from .bibliography import Literature, RankedPaper, SourceLiterature
 from .chat_model import (
     ATTEMPTS,
-    BATCH_SHARE,
     BYTES_A_TOKEN,
     FILTERED,
+    Answer,
     ChatModel,
     FieldRefused,
     Messages,
-)
-from .questions import (
-    MAX_BYTES,
     notes_documents,
     parse_answer,
     portions_of,
     problem_of,
-    sections_of,
     size_of,
 )
-from .ranking import RankedPaper
 
+STAGE = "summaries"
 PROMPTS = Path(__file__).parent / "prompts"
 USUAL_OUTPUT_TOKENS = 350
+Pairs = Iterable[tuple[SourceLiterature, Sequence[RankedPaper]]]
+# Takes the kind of a question (`notes`, `summary`) and the question; None where it stays open.
+Ask = Callable[[str, Messages], Answer | None]
 
 
-class SummaryError(SpecCLIPError, RuntimeError):
+class SummaryError(WorkError):
     """A source whose answers could not be used; others may go on."""
 
-
-class _Unanswered(Exception):
-    """A question without an answer, where none may be asked."""
-
-    def __init__(self, messages: Messages) -> None:
-        super().__init__()
-        self.messages = messages
+    blames_service = False
 
 
 @dataclass(frozen=True)
 class CostForecast:
-    """Cost of the summaries still to be asked for.
-
-    Attributes:
-        questions: to ask.
-        input_tokens, output_tokens: all together.
-        dollars: None where the model's price is not known.
-    """
+    """Cost of the summaries still to be asked for."""
 
     questions: int
     input_tokens: float
     output_tokens: float
-    dollars: float | None
+    dollars: float | None  # None where the model's price is not known
 
     def __str__(self) -> str:
         cost = "at an unknown price" if self.dollars is None else f"about ${self.dollars:,.2f}"
         return (
             f"{self.questions:,} questions, about {self.input_tokens:,.0f} tokens in and "
             f"{self.output_tokens:,.0f} out, {cost}"
+        )
+
+
+class ExtractiveSummariser:
+    """Summariser that takes sentences of the papers' abstracts: no key, no cost, no invention."""
+
+    name = "extractive"
+
+    def summarise(
+        self, source: SourceLiterature, papers: Sequence[RankedPaper]
+    ) -> Mapping[str, str | None]:
+        """Choose sentences; see `hf_specclip.literature.extractive_summary`."""
+        return extractive_summary(
+            name=source.name,
+            aliases=source.aliases,
+            host=source.host,
+            source_class=source.source_class,
+            papers=[asdict(paper) for paper in papers],
         )
 
 
@@ -107,61 +115,53 @@ class ModelSummariser:
     def summarise(
         self, source: SourceLiterature, papers: Sequence[RankedPaper]
     ) -> Mapping[str, str | None]:
-        """Ask for the three sections of a source, and check them.
-
-        Long papers are read in pieces: notes on each portion first, then a summary of the notes.
+        """Ask for the three sections of a source, and check them; raises as `ChatModel.send`.
 
         Raises:
             SummaryError: no answer could be used.
-            CapReachedError: the next question could exceed the cap.
-            ModelError: the server refuses or cannot be reached.
         """
+
+        def ask(kind: str, messages: Messages) -> Answer:
+            return self.model.answer(messages) or self.model.send(messages, source.name)
+
         while True:
-            try:
-                return self._follow(source, papers, may_send=True)[0]
-            except FieldRefused:
-                continue
+            with contextlib.suppress(FieldRefused):
+                return self._read(source, papers, ask)
 
-    def unanswered(self, source: SourceLiterature, papers: Sequence[RankedPaper]) -> list[Messages]:
-        """List the questions to ask next for a source; none where all is answered."""
-        try:
-            return self._follow(source, papers, may_send=False)[1]
-        except SummaryError:
-            return []
+    def unanswered(self, pairs: Pairs) -> Iterable[tuple[SourceLiterature, str, Messages]]:
+        """Yield the questions to ask next for each source with their kind; nothing is asked."""
+        for source, papers in pairs:
+            questions: list[tuple[str, Messages]] = []
 
-    def forecast(
-        self,
-        sources: Iterable[tuple[SourceLiterature, Sequence[RankedPaper]]],
-        *,
-        batches: bool = False,
-    ) -> CostForecast:
-        """Forecast the cost of sources without answers; nothing is asked.
+            def look(kind: str, messages: Messages, found: Any = questions) -> Answer | None:
+                answer = self.model.answer(messages)
+                if answer is None:
+                    found.append((kind, messages))
+                return answer
+
+            with contextlib.suppress(SummaryError):
+                self._read(source, papers, look)
+                yield from ((source, *question) for question in questions)
+
+    def forecast(self, pairs: Pairs, *, batches: bool = False) -> CostForecast:
+        """Forecast the cost of sources without answers, perhaps in batches; nothing is asked.
 
         Tokens for a byte, and tokens of an answer, are those counted so far where there are any.
-
-        Args:
-            batches: True when the questions go in batches.
         """
-        spent, model = self.model.spent, self.model
-        per_byte = (
-            spent["input_tokens"] / spent["input_bytes"]
-            if spent["input_bytes"]
-            else 1 / BYTES_A_TOKEN
-        )
+        spent = self.model.spent
+        per_byte = 1 / BYTES_A_TOKEN
+        if spent["input_bytes"]:
+            per_byte = spent["input_tokens"] / spent["input_bytes"]
         out = spent["output_tokens"] / spent["answers"] if spent["answers"] else USUAL_OUTPUT_TOKENS
-        questions, size = 0, 0
-        for source, papers in sources:
-            portions = list(portions_of(self._documents(papers), MAX_BYTES))
-            kind = "notes" if len(portions) > 1 else "summary"
-            asked = [self._messages(kind, source, portion) for portion in portions]
-            left = [size_of(messages) for messages in asked if model.answer(messages) is None]
-            if len(portions) > 1:  # the summary of the notes
-                left.append(len(portions) * round(out * BYTES_A_TOKEN))
-            questions, size = questions + len(left), size + sum(left)
+        questions, size, summed = 0, 0.0, set()
+        for source, kind, messages in self.unanswered(pairs):
+            questions, size = questions + 1, size + size_of(messages)
+            if kind == "notes":  # they are read in their turn
+                questions += source.name not in summed
+                size += round(out * BYTES_A_TOKEN)
+                summed.add(source.name)
         tokens_in, tokens_out = size * per_byte, questions * out
-        dollars = model.dollars(tokens_in, tokens_out)
-        if dollars is not None and batches:
-            dollars *= BATCH_SHARE
+        dollars = self.model.dollars(tokens_in, tokens_out, batched=batches)
         return CostForecast(questions, tokens_in, tokens_out, dollars)
 
     @property
@@ -172,38 +172,25 @@ class ModelSummariser:
 
     # -- questions about a source
 
-    def _follow(
-        self, source: SourceLiterature, papers: Sequence[RankedPaper], *, may_send: bool
-    ) -> tuple[dict[str, str | None], list[Messages]]:
-        """Go through the questions of a source; return its sections and the open questions."""
-        documents = self._documents(papers)
-        ids = [document["id"] for document in documents]
-        open_questions: list[Messages] = []
-
-        def ask(kind: str, portion: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-            try:
-                return self._ask(kind, source, portion, ids, may_send=may_send)
-            except _Unanswered as question:
-                open_questions.append(question.messages)
-                return {}
-
-        portions = list(portions_of(documents, MAX_BYTES))
-        if len(portions) > 1:
-            notes = [ask("notes", portion) for portion in portions]
-            portions = [] if open_questions else [notes_documents(notes)]
-        found = [ask("summary", portion) for portion in portions]
-        return (sections_of(found[0]) if found and found[0] else {}), open_questions
-
-    def _documents(self, papers: Sequence[RankedPaper]) -> list[dict[str, Any]]:
+    def _read(
+        self, source: SourceLiterature, papers: Sequence[RankedPaper], ask: Ask
+    ) -> dict[str, str | None]:
+        """Read papers, long ones in pieces: notes on each portion, then a summary of the notes."""
         documents = []
         for paper in papers:
-            text = self.full_text(paper.id) if self.full_text is not None else None
-            text = text or paper.abstract
+            text = (self.full_text(paper.id) if self.full_text else None) or paper.abstract
             if paper.title or text:
                 documents.append(
                     {"id": paper.id, "year": paper.year, "title": paper.title, "text": text}
                 )
-        return documents
+        ids = [document["id"] for document in documents]
+        portions: list[Sequence[Mapping[str, Any]]] = [*portions_of(documents)]
+        if len(portions) > 1:
+            notes = [self._ask("notes", source, portion, ids, ask) for portion in portions]
+            portions = [notes_documents([*filter(None, notes)])] if all(notes) else []
+        answers = [self._ask("summary", source, portion, ids, ask) for portion in portions]
+        found = answers[0] if answers else None
+        return {name: found[name] for name in SECTIONS} if found else {}
 
     def _messages(
         self, kind: str, source: SourceLiterature, documents: Sequence[Mapping[str, Any]]
@@ -225,28 +212,58 @@ class ModelSummariser:
         source: SourceLiterature,
         documents: Sequence[Mapping[str, Any]],
         ids: Sequence[str],
-        *,
-        may_send: bool,
-    ) -> dict[str, Any]:
+        ask: Ask,
+    ) -> dict[str, Any] | None:
+        """Ask until an answer can be used; None where the question stays open."""
         messages = self._messages(kind, source, documents)
         who, problem = f"{self.name}, {source.name}", ""
         for _ in range(ATTEMPTS):
-            answer = self.model.answer(messages)
-            if answer is None and not may_send:
-                raise _Unanswered(messages)
-            answer = answer or self.model.send(messages, source.name)
+            answer = ask(kind, messages)
+            if answer is None:
+                return None
             if answer.end.startswith(("refusal", FILTERED)):
                 raise SummaryError(f"{who}: the model refused ({answer.end})")
             found = parse_answer(answer.content)
-            wrong = problem_of(found, ids, self.prompt["max_words"])
-            if wrong is None and found is not None:
+            if (wrong := problem_of(found, ids, self.prompt["max_words"])) is None:
                 return found
-            problem = wrong or "it is no JSON object"
-            if answer.end == "length":
-                problem = f"it was cut off after {answer.output_tokens} tokens; write less"
+            cut = f"it was cut off after {answer.output_tokens} tokens; write less"
+            problem = cut if answer.end == "length" else wrong
             messages = [
                 *messages[:2],
                 {"role": "assistant", "content": answer.content[:4000]},
                 {"role": "user", "content": self.prompt["again"].format(problem=problem)},
             ]
         raise SummaryError(f"{who}: {ATTEMPTS} answers refused: {problem}")
+
+
+Summariser = ExtractiveSummariser | ModelSummariser
+
+
+def write_summaries(
+    store: Store, known: Literature, summariser: Summariser, papers_each: int
+) -> None:
+    """Summarise every source that has papers of its own, and anew those whose papers changed."""
+
+    def write(item: Item) -> dict[str, Any] | Absent:
+        source = known.of(item.id)
+        papers = source.behind_summary(papers_each) if source else ()
+        if source is None or not papers:
+            return Absent("no paper but surveys")
+        found = summariser.summarise(source, papers)
+        sections = {name: found.get(name) for name in SECTIONS}
+        if not any(sections.values()):
+            return Absent("its papers say nothing")
+        return {"sections": sections, "papers": [paper.id for paper in papers]}
+
+    store.add(STAGE, {s.name: payload_of(s.behind_summary(papers_each), summariser) for s in known})
+    store.each(STAGE, write, workers=getattr(summariser, "workers", 1))
+
+
+def payload_of(papers: Iterable[RankedPaper], summariser: Summariser) -> dict[str, Any]:
+    """Name all that a summary is made of: one made of something else is made anew."""
+    return {"papers": [paper.id for paper in papers], "summariser": summariser.name}
+
+
+def read_summaries(store: Store) -> dict[str, dict[str, str | None]]:
+    """Read the three sections of every source that has any."""
+    return {name: result["sections"] for name, result in store.got(STAGE)}

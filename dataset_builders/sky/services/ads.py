@@ -13,24 +13,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..work.store import Absent, Failed, Item, Store
+from ..work.store import Absent, Item, Store, WorkError, outcome
 from .plain_text import plain_text
-from .polite_session import Patience, Service, ServiceError, outcome
+from .polite_session import Service
 
 ADS = "https://api.adsabs.harvard.edu/v1"
-PER_SECOND = 3.0
-OBJECTS_STAGE = "ads-objects"
-PAPERS_STAGE = "papers"
+OBJECTS_STAGE, PAPERS_STAGE = "ads-objects", "papers"
 # Bibcodes in a question: the address stays below what proxies take.
 PAPERS_AT_ONCE = 50
 # ADS sends at most 2,000 rows; a source's own papers are far fewer. Of more, the latest are read.
-ROWS = 200
-MAX_PAPERS = 2000
-FIELDS = ("bibcode", "identifier", "title", "abstract", "year", "doctype", "citation_count")
-_ARXIV = re.compile(r"(?:\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?")
+ROWS, MAX_PAPERS = 200, 2000
+FIELDS = ("bibcode", "identifier", "title", "abstract", "year")
+_ARXIV = re.compile(r"arxiv:((?:\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?)", re.I)
 ADVICE = (
     "Check ADS_DEV_KEY or ~/.ads/dev_key (a new token: ui.adsabs.harvard.edu, Account, API Token)."
 )
+_OTHER_FORM = "answered in a form that is not that of its search"
 
 
 def ads_token() -> str | None:
@@ -48,48 +46,20 @@ class Ads:
     """Client of ADS: papers about objects, and papers by their bibcode.
 
     Args:
-        token: by default that of `ads_token`.
-
-    Raises:
-        ServiceError: when there is no token.
+        service: with the token.
+        rows: papers in an answer.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        url: str = ADS,
-        *,
-        token: str | None = None,
-        patience: Patience | None = None,
-        per_second: float = PER_SECOND,
-        rows: int = ROWS,
-    ) -> None:
-        token = token or ads_token()
-        if token is None:
-            raise ServiceError(f"ADS needs a token, and there is none. {ADVICE}")
-        self.service = Service(
-            "ADS", per_second=per_second, token=token, advice=ADVICE, patience=patience
-        )
+    def __init__(self, service: Service, store: Store, url: str = ADS, *, rows: int = ROWS) -> None:
+        self.service = service
         self.store = store
         self.url = url.rstrip("/")
         self.rows = rows
 
-    def want_objects(self, numbers: Mapping[str, int]) -> int:
-        """Want the papers about sources: name -> SIMBAD's number; return how many are new."""
-        return self.store.add(OBJECTS_STAGE, {s: {"simbid": n} for s, n in numbers.items()})
+    def fetch_objects(self, numbers: Mapping[str, int]) -> None:
+        """Look for papers about sources (name -> SIMBAD's number), and keep them with the papers.
 
-    def want_papers(self, bibcodes: Iterable[str]) -> int:
-        """Want title and abstract of papers; return how many are new."""
-        return self.store.add(PAPERS_STAGE, {code: {} for code in bibcodes})
-
-    def fetch_objects(self) -> None:
-        """Look for papers about every wanted source; their bibcodes are the source's result.
-
-        What ADS says of each paper is kept with the papers.
-
-        Raises:
-            ServiceError: when ADS fails again and again, refuses the token, or the day's allowance
-                is used up; what was found is kept.
+        The result of a source is a list of bibcodes.
         """
 
         def find(item: Item) -> Any:
@@ -98,31 +68,30 @@ class Ads:
             self.store.put(PAPERS_STAGE, papers)
             return sorted(papers) or Absent("ADS has no paper about it")
 
-        def fetch(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
-            yield {item.id: outcome(partial(find, item)) for item in items}
-            self.store.forget(self.url)
+        self.store.add(OBJECTS_STAGE, {s: {"simbid": n} for s, n in numbers.items()})
+        self.store.each(OBJECTS_STAGE, find, recalls=self.url)
 
-        self.store.work(OBJECTS_STAGE, fetch)
-
-    def fetch_papers(self, most: int | None = None) -> None:
-        """Get what ADS says of every wanted paper, or of `most`; raises as `fetch_objects`."""
-
-        def fetch(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
-            yield from self._papers([item.id for item in items])
-            self.store.forget(self.url)
-
-        self.store.work(PAPERS_STAGE, fetch, at_once=PAPERS_AT_ONCE, most=most)
+    def fetch_papers(self, bibcodes: Iterable[str], most: int | None = None) -> None:
+        """Get title, abstract and more of papers, or of `most` of them."""
+        self.store.add(PAPERS_STAGE, {code: {} for code in bibcodes})
+        self.store.work(
+            PAPERS_STAGE,
+            lambda items: self._papers([item.id for item in items]),
+            at_once=PAPERS_AT_ONCE,
+            most=most,
+            recalls=self.url,
+        )
 
     def _papers(self, codes: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Look up papers, in halves where the question fails: one code may spoil it."""
-        quoted = " OR ".join('"' + code.replace('"', "").replace("\\", "") + '"' for code in codes)
+        quoted = " OR ".join('"' + re.sub(r'["\\]', "", code) + '"' for code in codes)
         about = f"{len(codes)} papers from {codes[0]}"
         answer = outcome(lambda: list(self._search(f"identifier:({quoted})", about)))
         half = len(codes) // 2
-        if isinstance(answer, Failed) and half:
+        if isinstance(answer, WorkError) and half:
             yield from self._papers(codes[:half])
             yield from self._papers(codes[half:])
-        elif isinstance(answer, Failed):
+        elif isinstance(answer, WorkError):
             yield {codes[0]: answer}
         else:
             found: dict[str, Any] = {code: Absent("ADS has no such bibcode") for code in codes}
@@ -143,37 +112,32 @@ class Ads:
                 "start": start,
                 "sort": "date desc,bibcode asc",
             }
-            answer = self.store.recall(self.url, params, partial(self._ask, item, params))
+            check = partial(_fault, start=start, rows=self.rows)
+            ask = partial(self.service.get_json, f"{self.url}/search/query", item, check)
+            answer = self.store.recall(self.url, params, partial(ask, params=params))
             total, docs = answer["response"]["numFound"], answer["response"]["docs"]
             yield from (_paper(entry) for entry in docs if entry.get("bibcode"))
             if not docs:
                 return
             start += len(docs)
 
-    def _ask(self, item: str, params: Mapping[str, Any]) -> Any:
-        check = partial(_fault, start=params["start"], rows=params["rows"])
-        return self.service.get_json(f"{self.url}/search/query", item, check, params=params)
-
 
 def _fault(answer: Any, start: int, rows: int) -> str | None:
     """Name the fault of an answer with status 200 that is an error or not the whole answer."""
-    if not isinstance(answer, dict):
-        return "answered in a form that is not that of its search"
-    header, response = answer.get("responseHeader"), answer.get("response")
-    said = next((answer[key] for key in ("error", "Error", "msg") if answer.get(key)), None)
-    if said:
-        return f"answered with an error ({said})"
-    if isinstance(header, dict) and header.get("partialResults"):
-        return "answered with partial results"
     try:
-        docs = response["docs"]
-        expected = min(rows, max(0, response["numFound"] - start))
-        if isinstance(docs, list) and all(isinstance(entry, dict) for entry in docs):
-            n = len(docs)
-            return None if n >= expected else f"sent {n} of {expected} papers"
-    except (KeyError, TypeError):
-        pass
-    return "answered in a form that is not that of its search"
+        if said := next(
+            (answer[key] for key in ("error", "Error", "msg") if answer.get(key)), None
+        ):
+            return f"answered with an error ({said})"
+        if (answer.get("responseHeader") or {}).get("partialResults"):
+            return "answered with partial results"
+        docs, total = answer["response"]["docs"], answer["response"]["numFound"]
+        expected = min(rows, max(0, total - start))
+        if not isinstance(docs, list) or not all(isinstance(entry, dict) for entry in docs):
+            return _OTHER_FORM
+        return None if len(docs) >= expected else f"sent {len(docs)} of {expected} papers"
+    except (AttributeError, KeyError, TypeError):
+        return _OTHER_FORM
 
 
 def _paper(entry: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -186,8 +150,6 @@ def _paper(entry: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         "title": plain_text(str(title or "")) or None,
         "abstract": plain_text(str(entry.get("abstract") or "")) or None,
         "year": int(year) if year.isdigit() else None,
-        "doctype": entry.get("doctype"),
-        "citations": entry.get("citation_count"),
         "arxiv": arxiv_identifier(identifiers),
     }
     return paper, identifiers
@@ -195,7 +157,4 @@ def _paper(entry: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 def arxiv_identifier(identifiers: Iterable[str]) -> str | None:
     """Find the arXiv number among a paper's identifiers, as ADS lists them."""
-    for name in identifiers:
-        if name.lower().startswith("arxiv:") and _ARXIV.fullmatch(name[6:]):
-            return name[6:]
-    return None
+    return next((match[1] for match in map(_ARXIV.fullmatch, identifiers) if match), None)

@@ -7,11 +7,10 @@ stack_source – stack_observation_assoc – observation_source (Evans et al. 20
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hf_specclip.errors import SpecCLIPError
 from hf_specclip.storage import write_bytes
 
 from ...contract import LIMITED_VARIABLES, SENTINELS, variable_units
 from ..work.store import Item, Store
 from .polite_session import ServiceError
-from .positions import Position, box_condition, separation
+from .sources import Position, box_condition, separation
 from .tap import Row, TapClient, quoted, quoted_list
 
 CSC_TAP = "http://cda.cfa.harvard.edu/csc21tap"
@@ -50,8 +48,20 @@ AND o.obsid = b.obsid AND o.obi = b.obi AND o.region_id = b.region_id
 AND o.instrument LIKE 'ACIS%'"""
 
 
-class CatalogueError(SpecCLIPError, RuntimeError):
-    """A catalogue that is not as expected; the message names table, column and way out."""
+# Reasons against a spectrum: table and column that state them.
+FLAGS: Mapping[str, tuple[str, str]] = {
+    "pileup": ("m", "pileup_flag"),
+    "saturated": ("o", "sat_src_flag"),
+    "on a readout streak": ("o", "streak_src_flag"),
+}
+KEY = ("obsid", "obi", "region_id", "name")
+# Limits on the detections: significance of the broad-band flux, aperture counts of the source in
+# the broad band, off-axis angle in arcmin.
+LIMITS = {
+    "min_significance": "o.flux_significance_b >=",
+    "min_counts": "o.src_cnts_aper_b >=",
+    "max_theta": "o.theta <=",
+}
 
 
 def _columns() -> dict[str, tuple[str, pa.DataType]]:
@@ -72,142 +82,115 @@ def _columns() -> dict[str, tuple[str, pa.DataType]]:
     return columns
 
 
-# Reasons against a spectrum: table and column that state them.
-FLAGS: Mapping[str, tuple[str, str]] = {
-    "pileup": ("m", "pileup_flag"),
-    "saturated": ("o", "sat_src_flag"),
-    "on a readout streak": ("o", "streak_src_flag"),
-}
 COLUMNS = _columns()
 _REQUIRED = frozenset(("name", "obsid", "obi", "region_id", "ra", "dec", "instrument"))
-_SELECT = ", ".join(
-    [*(f"{table}.{n} AS {n}" for n, (table, _) in COLUMNS.items()), "a.match_type AS match_type"]
-)
-KEY = ("obsid", "obi", "region_id", "name")
+_SELECT = ", ".join(f"{table}.{name} AS {name}" for name, (table, _) in COLUMNS.items())
+_SELECT += ", a.match_type AS match_type"
 # `masked` says why a detection is left out, null where it is not.
 SCHEMA = pa.schema([(n, kind) for n, (_, kind) in COLUMNS.items()] + [("masked", pa.string())])
+_TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Limits on the detections; None for no limit.
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) and number not in SENTINELS else None
 
-    Attributes:
-        min_significance: of the broad-band flux.
-        min_counts: aperture counts of the source, broad band.
-        max_theta: off-axis angle, arcmin.
-    """
 
-    min_significance: float | None = None
-    min_counts: float | None = None
-    max_theta: float | None = None
+_CONVERTERS: Mapping[pa.DataType, Callable[[Any], Any]] = {
+    pa.string(): str,
+    pa.int32(): lambda value: pa.scalar(value).cast(pa.int32()).as_py(),
+    pa.float64(): _number,
+    pa.bool_(): lambda value: _TRUTHS[str(value).lower()],
+}
 
-    @property
-    def adql(self) -> str:
-        """ADQL conditions that begin with AND, or nothing."""
-        parts = (
-            ("o.flux_significance_b >=", self.min_significance),
-            ("o.src_cnts_aper_b >=", self.min_counts),
-            ("o.theta <=", self.max_theta),
+
+def parts_by_name(names: Sequence[str]) -> dict[str, Any]:
+    """List the parts that hold these sources."""
+    parts = (names[n : n + NAMES_AT_ONCE] for n in range(0, len(names), NAMES_AT_ONCE))
+    return {
+        f"names-{sha256(' '.join(some).encode()).hexdigest()[:12]}": {"names": some}
+        for some in parts
+    }
+
+
+def part_of_cone(ra: float, dec: float, radius: float) -> dict[str, Any]:
+    """Name the part of all sources within `radius` degrees of a position, degrees."""
+    if not (0 <= ra < 360 and abs(dec) <= 90 and 0 < radius <= 180):
+        raise ValueError(
+            f"cone {ra} {dec} {radius}: give right ascension (0 to 360), declination (−90 to 90) "
+            "and a radius, in degrees"
         )
-        return "".join(f" AND {left} {value:g}" for left, value in parts if value is not None)
+    return {f"cone-{ra:.6f}{dec:+.6f}-{radius:.6f}": {"cone": [ra, dec, radius]}}
 
 
-class Catalogue:
-    """Fetcher of the catalogue's detections into a folder, in pages.
+def parts_of_sky() -> dict[str, Any]:
+    """List the parts of the whole catalogue, slices of right ascension."""
+    starts = range(0, 360, SLICE_DEGREES)
+    return {f"ra-{west:03d}": {"ra": [west, west + SLICE_DEGREES]} for west in starts}
 
-    An item of its stage is a page; a page that is not the last one wants the next.
+
+def fetch_detections(
+    client: TapClient,
+    store: Store,
+    folder: str | Path,
+    parts: Mapping[str, Any],
+    limits: Mapping[str, float] | None = None,
+) -> None:
+    """Fetch the detections of parts into a folder, in pages; those that are there stay.
+
+    An item of the stage is a page; a page that is not the last one wants the next.
 
     Args:
         folder: of the build; pages go to its `catalogue`.
-        slice_degrees: of right ascension, in a part of the whole catalogue.
+        limits: some of `LIMITS`, with their values.
     """
 
-    def __init__(
-        self,
-        client: TapClient,
-        store: Store,
-        folder: str | Path,
-        *,
-        limits: Limits | None = None,
-        page_rows: int = PAGE_ROWS,
-        slice_degrees: int = SLICE_DEGREES,
-    ) -> None:
-        self.client = client
-        self.store = store
-        self.folder = Path(folder) / FOLDER
-        self.limits = limits or Limits()
-        self.page_rows = page_rows
-        self.slice_degrees = slice_degrees
-
-    def want_sources(self, names: Iterable[str]) -> int:
-        """Want every detection of these sources; return how many parts are new.
-
-        Sources that an earlier run has wanted are in its parts.
-        """
-        known = {n for i in self.store.items(STAGE) for n in i.payload.get("names", ())}
-        names = sorted(set(names) - known)
-        parts = {}
-        for start in range(0, len(names), NAMES_AT_ONCE):
-            some = names[start : start + NAMES_AT_ONCE]
-            digest = hashlib.sha256("\n".join(some).encode()).hexdigest()[:12]
-            parts[f"names-{digest}.0000"] = {"names": some}
-        return self.store.add(STAGE, parts)
-
-    def want_cone(self, ra: float, dec: float, radius: float) -> int:
-        """Want the detections of every source within `radius` degrees of a position, degrees."""
-        if not (0 <= ra < 360 and abs(dec) <= 90 and 0 < radius <= 180):
-            raise ValueError(
-                f"cone {ra} {dec} {radius}: give right ascension (0 to 360), declination (−90 to "
-                "90) and a radius, in degrees"
-            )
-        name = f"cone-{ra:.6f}{dec:+.6f}-{radius:.6f}.0000"
-        return self.store.add(STAGE, {name: {"cone": [ra, dec, radius]}})
-
-    def want_everything(self) -> int:
-        """Want the whole catalogue, in slices of right ascension."""
-        width = self.slice_degrees
-        slices = {f"ra-{w:03d}.0000": {"ra": [w, w + width]} for w in range(0, 360, width)}
-        return self.store.add(STAGE, slices)
-
-    def fetch(self) -> None:
-        """Fetch every wanted page; those of earlier runs are not asked for again.
-
-        Raises:
-            ServiceError: when the service fails for good; the page stays wanted.
-        """
-        self.store.work(STAGE, self._fetch)
-
-    def _fetch(self, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
-        [page] = items
+    def fetch(page: Item) -> dict[str, int]:
         part, number = page.id.rsplit(".", 1)
-        where, keep = _condition(page.payload)
-        adql = self._adql(where, page.payload.get("after"))
+        adql = _adql(page.payload, limits or {})
         about = f"{part}, page {number}"
-        answer = self.client.query(adql, about, max_rows=self.page_rows, remember=False)
-        found = [_checked(row, self.client.service.name) for row in answer.rows]
-        kept = [row for row in found if keep(row)]
-        write_bytes(self.folder / f"{page.id}.parquet", _parquet(kept))
+        answer = client.query(adql, about, max_rows=PAGE_ROWS, remember=False)
+        found = [_checked(row, client.service.name) for row in answer.rows]
+        kept = found
+        if "cone" in page.payload:  # the question was for a box around it
+            ra, dec, radius = page.payload["cone"]
+            centre = Position(ra, dec)
+            kept = [r for r in found if separation(centre, Position(r["ra"], r["dec"])) <= radius]
+        sink = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(kept, schema=SCHEMA), sink, compression="zstd")
+        write_bytes(Path(folder) / FOLDER / f"{page.id}.parquet", sink.getvalue())
         # A service that sends fewer rows than it may has no more, unless it says so.
-        if found and (len(found) == self.page_rows or answer.overflow):
+        if found and (len(found) == PAGE_ROWS or answer.overflow):
             after = {**page.payload, "after": [found[-1][name] for name in KEY]}
-            self.store.add(STAGE, {f"{part}.{int(number) + 1:04d}": after})
-        yield {page.id: {"rows": len(kept)}}
+            store.add(STAGE, {f"{part}.{int(number) + 1:04d}": after})
+        return {"rows": len(kept)}
 
-    def _adql(self, where: str, after: Sequence[Any] | None) -> str:
-        """Write the query of the page that follows a key: nothing shifts when rows come and go."""
-        paged = ""
-        if after is not None:
-            obsid, obi, region, name = int(after[0]), int(after[1]), int(after[2]), quoted(after[3])
-            paged = (
-                f" AND (o.obsid > {obsid} OR (o.obsid = {obsid} AND (o.obi > {obi} OR "
-                f"(o.obi = {obi} AND (o.region_id > {region} OR "
-                f"(o.region_id = {region} AND m.name > {name}))))))"
-            )
-        return (
-            f"SELECT TOP {self.page_rows} {_SELECT} {_JOINS} AND {where}{self.limits.adql}"
-            f"{paged} ORDER BY o.obsid, o.obi, o.region_id, m.name"
-        )
+    store.add(STAGE, {f"{name}.0000": payload for name, payload in parts.items()})
+    store.work(STAGE, lambda items: ({page.id: fetch(page)} for page in items))
+
+
+def _adql(payload: Mapping[str, Any], limits: Mapping[str, float]) -> str:
+    """Write the query of a page, after a key: nothing shifts when rows come and go."""
+    if "names" in payload:
+        where = f"m.name IN {quoted_list(payload['names'])}"
+    elif "cone" in payload:
+        ra, dec, radius = payload["cone"]
+        where = box_condition(Position(ra, dec), radius)
+    else:
+        west, east = payload["ra"]
+        where = f"m.ra >= {int(west)} AND m.ra < {int(east)}"
+    for name, value in limits.items():
+        where += f" AND {LIMITS[name]} {value:g}"
+    if "after" in payload:
+        *numbers, name = payload["after"]
+        last = f"m.name > {quoted(name)}"
+        for column, value in zip(("region_id", "obi", "obsid"), numbers[::-1], strict=True):
+            last = f"o.{column} > {int(value)} OR (o.{column} = {int(value)} AND ({last}))"
+        where += f" AND ({last})"
+    return (
+        f"SELECT TOP {PAGE_ROWS} {_SELECT} {_JOINS} AND {where} "
+        "ORDER BY o.obsid, o.obi, o.region_id, m.name"
+    )
 
 
 def read_catalogue(folder: str | Path) -> pa.Table:
@@ -234,33 +217,17 @@ def usable_detections(folder: str | Path) -> pa.Table:
     return table.append_column("detection", pc.binary_join_element_wise(*parts, "."))
 
 
-def _condition(payload: Mapping[str, Any]) -> tuple[str, Callable[[Row], bool]]:
-    """Return the ADQL of a part, and the test that its rows must pass."""
-    if "names" in payload:
-        return f"m.name IN {quoted_list(payload['names'])}", lambda row: True
-    if "cone" in payload:
-        ra, dec, radius = payload["cone"]
-        centre = Position(ra, dec)
-
-        def inside(row: Row) -> bool:
-            return separation(centre, Position(row["ra"], row["dec"])) <= radius
-
-        return box_condition(ra, dec, radius, "m.ra", "m.dec"), inside
-    west, east = payload["ra"]
-    return f"m.ra >= {int(west)} AND m.ra < {int(east)}", lambda row: True
-
-
 def _checked(row: Row, service: str) -> Row:
     """Convert a row to the types of `SCHEMA`; None where nothing was measured."""
     found: Row = {}
     for name, (_, kind) in COLUMNS.items():
         value = row.get(name)
         try:
-            found[name] = _typed(value, kind)
+            found[name] = None if value in (None, "") else _CONVERTERS[kind](value)
             if name in _REQUIRED and found[name] is None:
                 raise ValueError
         except (TypeError, ValueError, LookupError):
-            raise CatalogueError(
+            raise ServiceError(
                 f"{service}: {name} of {row.get('name') or 'a detection'} is {value!r}, not "
                 f"{kind}; report it with this message"
             ) from None
@@ -273,27 +240,3 @@ def _checked(row: Row, service: str) -> Row:
     reasons = [reason for reason, (_, name) in FLAGS.items() if found[name]]
     found["masked"] = ", ".join(reasons) or None
     return found
-
-
-def _typed(value: Any, kind: pa.DataType) -> Any:
-    if value is None or value == "":
-        return None
-    if pa.types.is_boolean(kind):
-        return _TRUTHS[str(value).lower()]
-    if pa.types.is_integer(kind):
-        if int(value) != value:
-            raise ValueError(value)
-        return int(value)
-    if pa.types.is_floating(kind):
-        number = float(value)
-        return number if math.isfinite(number) and number not in SENTINELS else None
-    return str(value)
-
-
-_TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
-
-
-def _parquet(rows: list[Row]) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), sink, compression="zstd")
-    return sink.getvalue()

@@ -9,28 +9,20 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache, partial
-from html.parser import HTMLParser
+from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from bs4 import BeautifulSoup
 from requests import Response
 
 from hf_specclip.storage import write_bytes
 
 from ..work.store import Absent, Item, Store
 from .ads import PAPERS_STAGE
-from .polite_session import (
-    AbsentError,
-    ExhaustedError,
-    RefusedError,
-    Service,
-    ServiceError,
-    StopError,
-    outcome,
-)
+from .polite_session import AbsentError, RefusedError, Service, ServiceError
 
 # The second has what the first lacks, older papers above all.
 ARXIV = ("https://arxiv.org/html", "https://ar5iv.labs.arxiv.org/html")
@@ -45,16 +37,16 @@ _FEWEST_WORDS = 400
 _DOCUMENT = "ltx_document"
 _FATAL = re.compile(r"conversion to html had a fatal error", re.IGNORECASE)
 _LIST = re.compile(r"the following files are available", re.IGNORECASE)
-_BLOCKS = {
+_BLOCKS = [
     "p", "div", "section", "article", "li", "figcaption", "td", "th", "tr", "br", "blockquote",
     "h1", "h2", "h3", "h4", "h5", "h6",
-}  # fmt: skip
-_SKIPPED = {"script", "style", "nav", "footer", "header", "svg", "form", "head", "math"}
-_VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "wbr"}
+]  # fmt: skip
+_SKIPPED = {"script", "style", "nav", "footer", "header", "svg", "form", "head"}
 _SKIPPED_CLASSES = {
     "ltx_bibliography", "ltx_page_navbar", "ltx_page_footer", "ltx_authors", "ltx_ERROR",
     "ltx_note_mark", "ltx_tag_note",
 }  # fmt: skip
+_BREAK = "\x1e"
 
 
 class FullTexts:
@@ -73,26 +65,13 @@ class FullTexts:
         self.folder = Path(folder) / FOLDER
         self.urls = tuple(url.rstrip("/") for url in urls)
 
-    def want(self, bibcodes: Iterable[str]) -> int:
-        """Want the full texts of papers; return how many are new."""
+    def fetch(self, bibcodes: Iterable[str]) -> None:
+        """Fetch the texts of papers."""
         # Papers are stored under the code that was asked for, perhaps a superseded one.
         known = (paper for _, paper in self.store.got(PAPERS_STAGE))
         number = {paper["bibcode"]: paper.get("arxiv") for paper in known}
-        return self.store.add(STAGE, {code: {"arxiv": number.get(code)} for code in bibcodes})
-
-    def fetch(self) -> None:
-        """Fetch every wanted text.
-
-        Raises:
-            ServiceError: when several papers in a row cannot be had: the service is down, or holds
-                us for a robot.
-        """
-
-        def fetch(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
-            for item in items:
-                yield {item.id: outcome(partial(self._fetch, item), stop=ExhaustedError)}
-
-        self.store.work(STAGE, fetch)
+        self.store.add(STAGE, {code: {"arxiv": number.get(code)} for code in bibcodes})
+        self.store.each(STAGE, self._fetch)
 
     def of(self, bibcode: str) -> str | None:
         """Read the text of a paper; None where there is none."""
@@ -130,110 +109,67 @@ class FullTexts:
                 )
             except AbsentError:
                 continue
-            except StopError:
-                raise
             except ServiceError as error:
+                if error.stops:
+                    raise
                 failure = error
                 continue
-            page = _text(answer)
-            reader = read_page(page)
-            if reader.is_cut or _FATAL.search(page):
+            page = read_page(answer.content)
+            if page.is_cut:
                 way = "A later run with --retry may find it whole."
                 problem = "the conversion of it broke off"
                 failure = failure or self.service.error(problem, about, way, RefusedError)
-            elif len(reader.text.split()) >= _FEWEST_WORDS:
-                return reader.text
+            elif len(page.text.split()) >= _FEWEST_WORDS:
+                return page.text
         if failure is not None:
             raise failure
         return None
 
 
-def _text(answer: Response) -> str:
-    return answer.content.decode("utf-8", "replace")
-
-
 def _page_fault(answer: Response) -> str | None:
     """Name the fault of a page that is neither a paper nor says that there is none."""
-    page = _text(answer)
+    page = answer.content.decode("utf-8", "replace")
     # ar5iv sends to the page of the abstract where it has no more.
     elsewhere = "/abs/" in urlsplit(answer.url).path
-    if elsewhere or _LIST.search(page) or read_page(page).is_document:
+    if elsewhere or _LIST.search(page) or read_page(answer.content).is_document:
         return None
     title = re.search(r"<title[^>]*>(.*?)</title", page, re.DOTALL | re.IGNORECASE)
     said = f" ({' '.join(title[1].split())})" if title else ""
     return f"sent a page that is no paper{said}: it may take us for a robot"
 
 
-class _Reader(HTMLParser):
-    """HTML parser that gathers the words of a LaTeXML document.
+class Page(NamedTuple):
+    """Page of arXiv."""
 
-    Attributes:
-        is_document: True when there is an element of the class `ltx_document`.
-        is_cut: True when the document does not end.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.is_document = self.is_cut = False
-        self._pieces: list[str] = []
-        self._within: tuple[str, int] | None = None
-        self._skipping: tuple[str, int] | None = None
-
-    @property
-    def text(self) -> str:
-        """The words, a paragraph a line, at most `MAX_TEXT_BYTES`."""
-        lines = (" ".join(line.split()) for line in "".join(self._pieces).split("\n"))
-        text = "\n".join(line for line in lines if line)
-        short = text.encode("utf-8", "replace")[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
-        return short if len(short) == len(text) else short.rsplit(maxsplit=1)[0]
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        of = {name: value or "" for name, value in attrs}
-        classes = set(of.get("class", "").split())
-        if self._within is None:
-            if _DOCUMENT in classes and not self.is_document:
-                self.is_document = self.is_cut = True
-                self._within = (tag, 1)
-            return
-        name, depth = self._within
-        self._within = (name, depth + (tag == name))
-        if self._skipping is not None:
-            name, depth = self._skipping
-            self._skipping = (name, depth + (tag == name))
-            return
-        if tag == "math":
-            self._pieces.append(f" {of.get('alttext', '')} ")
-        if tag in _BLOCKS:
-            self._pieces.append("\n")
-        if (classes & _SKIPPED_CLASSES or tag in _SKIPPED) and tag not in _VOID:
-            self._skipping = (tag, 1)
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._within is None:
-            return
-        name, depth = self._within
-        self._within = (name, depth - (tag == name))
-        if self._within[1] == 0:
-            self._within, self._skipping, self.is_cut = None, None, False
-        elif self._skipping is not None:
-            name, depth = self._skipping
-            depth -= tag == name
-            self._skipping = (name, depth) if depth else None
-        elif tag in _BLOCKS:
-            self._pieces.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        if self._within is not None and self._skipping is None:
-            self._pieces.append(data.replace("\n", " "))
+    is_document: bool = False  # there is an element of the class `ltx_document`
+    is_cut: bool = False  # the document does not end, or its conversion has failed
+    text: str = ""  # a paragraph a line, at most `MAX_TEXT_BYTES`
 
 
 @lru_cache(maxsize=1)
-def read_page(html: str) -> _Reader:
+def read_page(content: bytes) -> Page:
     """Read a page: formulae become what their source says; references and marks are left out."""
-    reader = _Reader()
-    reader.feed(html)
-    reader.close()
-    return reader
+    html = content.decode("utf-8", "replace")
+    document = BeautifulSoup(html, "html.parser").find(class_=_DOCUMENT)
+    if document is None:
+        return Page()
+    opened, closed = (
+        len(re.findall(rf"<{mark}{document.name}\b", html, re.IGNORECASE)) for mark in ("", "/")
+    )
+    for formula in document.find_all("math"):
+        formula.replace_with(f" {formula.get('alttext', '')} ")
+    for tag in document.find_all(
+        lambda tag: tag.name in _SKIPPED or _SKIPPED_CLASSES.intersection(tag.get("class", ()))
+    ):
+        tag.decompose()
+    for block in document.find_all(_BLOCKS):
+        block.insert_before(_BREAK)
+        block.insert_after(_BREAK)
+    lines = (" ".join(line.split()) for line in document.get_text().split(_BREAK))
+    text = "\n".join(line for line in lines if line)
+    short = text.encode("utf-8", "replace")[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
+    text = text if len(short) == len(text) else short.rsplit(maxsplit=1)[0]
+    return Page(True, opened > closed or bool(_FATAL.search(html)), text)
 
 
 def _path_of(bibcode: str) -> Path:

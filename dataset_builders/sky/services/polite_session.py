@@ -16,7 +16,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,15 +26,13 @@ import urllib3
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
-from hf_specclip.errors import SpecCLIPError
-
-from ..work.store import Failed
+from ..work.store import WorkError
 
 logger = logging.getLogger(__name__)
 
 # Failures that pass: 499 is ADS's "server too busy"; gateways have many above 504.
 PASSING = frozenset({408, 425, 429, 499, *range(500, 600)} - {501, 505})
-ABSENT = frozenset({404, 410})
+ABSENT, DENIED = frozenset({404, 410}), frozenset({401, 403})
 _CHUNK = 1 << 16
 _YEAR = 366 * 86_400.0
 _QUOTED = 1 << 17
@@ -43,7 +41,7 @@ _SECRETS = re.compile(
     r"(?i:token|api[_-]?key|password)[\"']?\s*[:=]\s*\S+"
 )
 # A refusal that names the state of the service rather than the question.
-_STATE = re.compile(
+STATE_WORDS = re.compile(
     r"unable to check|no connection|tim(?:ed?|e) ?-?out|execution time|too busy|server (?:is )?"
     r"busy|overload|maintenance|temporar|try again|unavailable|shut(?:ting)? ?down|"
     r"connection (?:refused|reset|closed|lost)|database (?:is )?(?:down|locked)",
@@ -61,7 +59,7 @@ Check = Callable[[requests.Response], "str | None"]
 USER_AGENT = "hf-specclip (https://pypi.org/project/hf-specclip)"
 
 
-class ServiceError(SpecCLIPError, RuntimeError):
+class ServiceError(WorkError):
     """A service that did not do what was asked; the message names it, the item and the way out."""
 
 
@@ -72,17 +70,13 @@ class AbsentError(ServiceError):
 class RefusedError(ServiceError):
     """A refused question: asking it again changes nothing."""
 
+    blames_service = False
+
 
 class StopError(ServiceError):
-    """A service that would answer no other question either, for now."""
+    """A refused token or account (401, 403), or an allowance used up for too long to wait."""
 
-
-class DeniedError(StopError):
-    """A refused token or account (status 401 or 403)."""
-
-
-class ExhaustedError(StopError):
-    """An allowance of requests that is used up for longer than is worth waiting for."""
+    stops = True
 
 
 class SlowError(ServiceError):
@@ -91,24 +85,18 @@ class SlowError(ServiceError):
 
 @dataclass(frozen=True)
 class Patience:
-    """Waits and numbers of attempts.
+    """Number of attempts, and times in s.
 
-    Attributes:
-        attempts: of one question.
-        first_wait, longest_wait: s, between attempts; random waits whose bound doubles from the
-            first to the longest, so that processes do not move in step.
-        longest_asked: s, the longest wait that a service may ask for.
-        connect, read: s, until a connection stands, and between two pieces of an answer.
-        total: s, for a whole answer: one that drips is given up.
+    Waits between attempts are random, so that processes do not move in step.
     """
 
-    attempts: int = 6
-    first_wait: float = 1.0
+    attempts: int = 6  # of one question
+    first_wait: float = 1.0  # at most, before the second attempt; this bound doubles with each
     longest_wait: float = 60.0
-    longest_asked: float = 600.0
+    longest_asked: float = 600.0  # that a service may ask for
     connect: float = 15.0
-    read: float = 120.0
-    total: float = 900.0
+    read: float = 120.0  # between two pieces of an answer
+    total: float = 900.0  # for a whole answer: one that drips is given up
 
 
 class Passing(Exception):
@@ -151,7 +139,6 @@ class Service(requests.Session):
         max_bytes: the largest answer.
 
     Attributes:
-        sent: number of requests so far, repeats and redirects included.
         item: subject of the requests of clients that cannot say it themselves.
         gives_up_slow: raise `SlowError` at the first answer that does not come in time.
     """
@@ -173,7 +160,6 @@ class Service(requests.Session):
         self.patience = patience or Patience()
         self.check = check
         self.max_bytes = max_bytes
-        self.sent = 0
         self.item = ""
         self.gives_up_slow = False
         self._interval = 1.0 / per_second
@@ -212,23 +198,18 @@ class Service(requests.Session):
         check: Check | None = None,
         **options: Any,
     ) -> requests.Response:
-        """Get an answer with status 200, read to its end.
-
-        Args:
-            check: in place of that of the service.
+        """Get an answer with status 200, read to its end; `check` is in place of the service's.
 
         Raises:
             AbsentError: status 404 or 410.
             RefusedError: another status of 400 to 499 that does not pass.
-            DeniedError: status 401 or 403.
-            ExhaustedError: the allowance is used up.
+            StopError: status 401 or 403, or the allowance is used up.
             SlowError: see `gives_up_slow`.
             ServiceError: it failed as often as `Patience` allows.
         """
         item, check = item or self.item, check or self.check
         options |= {"stream": True, "timeout": (self.patience.connect, self.patience.read)}
         ask = super().request
-        problem = ""
 
         def once() -> requests.Response:
             for file in (options.get("files") or {}).values():
@@ -250,7 +231,7 @@ class Service(requests.Session):
             retry=retry_if_exception_type(Passing),
             reraise=True,
         )
-        answer = None
+        answer, problem = None, ""
         try:
             answer = retrying(once)
         except Passing as failure:
@@ -261,9 +242,15 @@ class Service(requests.Session):
         if answer is None:
             way = "Check the network and whether the service is up, then run again: nothing that "
             raise self.error(problem, item, way + "was fetched is lost.")
-        if answer.status_code != 200:
-            raise self._refusal(answer, item)
-        return answer
+        if (status := answer.status_code) == 200:
+            return answer
+        said = self.scrub(_words(answer))[:300]
+        way, kind = "This is a question it does not take: use a newer version.", RefusedError
+        if status in ABSENT:
+            way, kind = "It has none: check the address.", AbsentError
+        elif status in DENIED:
+            way, kind = self.advice or "Check the token or account, then run again.", StopError
+        raise self.error(f"answered {status}" + (f" ({said})" if said else ""), item, way, kind)
 
     def error(self, problem: str, item: str, way: str, kind: type = ServiceError) -> ServiceError:
         """Format an error as all others, without secrets."""
@@ -288,9 +275,8 @@ class Service(requests.Session):
     def _take_turn(self, url: str) -> None:
         with self._lock:
             now = time.monotonic()
-            turn = max(now, self._next, self._holds.get(_path(url), 0.0))
+            turn = max(now, self._next, self._holds.get(urlsplit(url).path or "/", 0.0))
             self._next = max(now, self._next) + self._interval
-            self.sent += 1
         time.sleep(max(0.0, turn - now))
 
     def _wait(self, state: RetryCallState) -> float:
@@ -302,81 +288,64 @@ class Service(requests.Session):
         return waited
 
     def _note_allowance(self, answer: requests.Response, item: str) -> None:
-        """Read the rate-limit headers; wait or stop where the allowance is used up.
-
-        Each path has an allowance of its own.
-        """
-        path = _path(answer.url)
-        left = _number(answer.headers.get("X-RateLimit-Remaining"))
-        passing = answer.status_code in PASSING
-        wait = _retry_after(answer.headers) if passing or left == 0 else None
-        reset = _number(answer.headers.get("X-RateLimit-Reset"))
-        if wait is None and left == 0 and reset is not None:
+        """Read the rate-limit headers of a path; wait or stop where its allowance is used up."""
+        header, passing = answer.headers.get, answer.status_code in PASSING
+        used_up = _number(header("X-RateLimit-Remaining")) == 0
+        wait = _number(header("Retry-After")) if passing or used_up else None
+        reset = _number(header("X-RateLimit-Reset"))
+        if wait is None and used_up and reset is not None:
             wait = reset - time.time() if reset > 1e9 else reset
         wait = None if wait is None else max(0.0, wait)
-        if wait is not None and wait <= self.patience.longest_asked:
+        too_long = wait is not None and wait > self.patience.longest_asked
+        if wait is not None and not too_long:
             with self._lock:  # the other threads wait as well
-                self._holds[path] = time.monotonic() + wait
+                self._holds[urlsplit(answer.url).path] = time.monotonic() + wait
         if not passing:
             return
         answer.close()
-        if wait is not None and wait > self.patience.longest_asked:
-            end = datetime.datetime.fromtimestamp(time.time() + min(wait, _YEAR))
-            limited = answer.status_code == 429
-            said = "its allowance of requests is used up" if limited else "it asks to be left alone"
-            raise self.error(
-                f"{said} until {end:%Y-%m-%d %H:%M}",
-                item,
-                f"Run again then; what was fetched is kept. {self.advice}",
-                ExhaustedError,
-            )
-        raise Passing(f"answered {answer.status_code}", wait)
+        if not too_long or wait is None:
+            raise Passing(f"answered {answer.status_code}", wait)
+        end = datetime.datetime.fromtimestamp(time.time() + min(wait, _YEAR))
+        limited = answer.status_code == 429
+        said = "its allowance of requests is used up" if limited else "it asks to be left alone"
+        way = f"Run again then; what was fetched is kept. {self.advice}"
+        raise self.error(f"{said} until {end:%Y-%m-%d %H:%M}", item, way, StopError)
 
     def _read(self, answer: requests.Response) -> None:
         """Read the answer whole, within bounds of size and time; it can then be read again."""
         claimed = _number(answer.headers.get("Content-Length"))
         content, end = bytearray(), time.monotonic() + self.patience.total
+        fault = ""
         if claimed is not None and claimed > self.max_bytes:
-            answer.close()
-            raise Passing(f"sends {claimed:.0f} bytes, more than the {self.max_bytes} allowed")
+            fault = f"sends {claimed:.0f} bytes, more than the {self.max_bytes} allowed"
         # `read1` returns what is there: waiting for whole pieces would let an answer drip for ever.
-        while chunk := answer.raw.read1(_CHUNK, decode_content=True):
+        while not fault and (chunk := answer.raw.read1(_CHUNK, decode_content=True)):
             content += chunk
             if len(content) > self.max_bytes:
-                answer.close()
-                raise Passing(f"sends more than the {self.max_bytes} bytes allowed")
-            if time.monotonic() > end:
-                answer.close()
-                raise Passing(f"its answer did not end within {self.patience.total:g} s")
+                fault = f"sends more than the {self.max_bytes} bytes allowed"
+            elif time.monotonic() > end:
+                fault = f"its answer did not end within {self.patience.total:g} s"
         encoded = answer.headers.get("Content-Encoding", "identity") != "identity"
-        if claimed is not None and not encoded and len(content) != claimed:
-            raise Passing(f"sent {len(content)} of {claimed:.0f} bytes")
-        data = bytes(content)
-        answer._content, answer._content_consumed = data, True
+        if not (fault or encoded or claimed is None or len(content) == claimed):
+            fault = f"sent {len(content)} of {claimed:.0f} bytes"
+        if fault:
+            answer.close()
+            raise Passing(fault)
+        answer._content, answer._content_consumed = bytes(content), True
         # Clients that stream read here, and find it decoded.
         answer.raw = urllib3.HTTPResponse(
-            body=io.BytesIO(data), status=answer.status_code, preload_content=False
+            body=io.BytesIO(content), status=answer.status_code, preload_content=False
         )
 
     def _judge(self, answer: requests.Response, check: Check | None) -> None:
         """Ask again for a faulty answer, and after a refusal for the service's own state."""
-        status = answer.status_code
+        status, fault = answer.status_code, None
         if status == 200:
-            if check and (fault := check(answer)):
-                raise Passing(self.scrub(fault)[:400])
-        elif status not in (401, 403, *ABSENT) and names_state(said := _words(answer)):
-            raise Passing(f"answered {status} ({self.scrub(said)[:200]})")
-
-    def _refusal(self, answer: requests.Response, item: str) -> ServiceError:
-        status, said = answer.status_code, self.scrub(_words(answer))[:300]
-        problem = f"answered {status}" + (f" ({said})" if said else "")
-        if status in ABSENT:
-            return self.error(problem, item, "It has none: check the address.", AbsentError)
-        if status in (401, 403):
-            way = self.advice or "Check the token or account, then run again."
-            return self.error(problem, item, way, DeniedError)
-        way = "This is a question it does not take: run again with a newer version, or report it."
-        return self.error(problem, item, way, RefusedError)
+            fault = check and check(answer)
+        elif status not in DENIED | ABSENT and STATE_WORDS.search(said := _words(answer)):
+            fault = f"answered {status} ({said})"
+        if fault:
+            raise Passing(self.scrub(fault)[:400])
 
     def _in_words(self, error: Exception) -> str:
         """Describe a failed connection, without the address and its parameters.
@@ -385,10 +354,10 @@ class Service(requests.Session):
             SlowError: see `gives_up_slow`.
         """
         text = str(error)
+        slow = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
         if isinstance(error, requests.ConnectTimeout):
             return f"no connection within {self.patience.connect:g} s"
-        slow = (requests.Timeout, urllib3.exceptions.TimeoutError)
-        if isinstance(error, slow) or "Read timed out" in text:
+        if slow or "Read timed out" in text:
             problem = f"no answer within {self.patience.read:g} s"
             if self.gives_up_slow:
                 raise SlowError(f"{self.name}: {problem}") from None
@@ -400,20 +369,6 @@ class Service(requests.Session):
             "": f"the connection broke ({type(error).__name__})",
         }
         return next(way for words, way in ways.items() if re.search(words, text))
-
-
-def outcome(make: Callable[[], Any], *, stop: type = StopError) -> Any:
-    """Make an item's outcome, which is `Failed` where its service or the item is at fault.
-
-    Raises:
-        StopError: (or `stop`) the service would do no better for the other items.
-    """
-    try:
-        return make()
-    except stop:
-        raise
-    except ServiceError as error:
-        return Failed(error, service=not isinstance(error, RefusedError))
 
 
 def scrub(text: str, *secrets: str) -> str:
@@ -430,11 +385,6 @@ def public_address(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
 
 
-def names_state(text: str) -> bool:
-    """Return True for an error that names the state of the service rather than the question."""
-    return _STATE.search(text) is not None
-
-
 def _words(answer: requests.Response) -> str:
     """Return the words of an error, plain or in a VOTable; nothing of a web page."""
     text = answer.content[:_QUOTED].decode("utf-8", "replace")
@@ -443,23 +393,11 @@ def _words(answer: requests.Response) -> str:
     return "" if text.startswith("<") else text
 
 
-def _path(url: str) -> str:
-    return urlsplit(url).path or "/"
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Parse the seconds that a Retry-After asks for, a number or a date."""
-    value = headers.get("Retry-After")
-    seconds = _number(value)
-    if value is not None and seconds is None:
-        with contextlib.suppress(ValueError):
-            return email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-    return seconds
-
-
 def _number(value: str | None) -> float | None:
-    try:
-        number = float(value) if value is not None else None
-    except ValueError:
-        return None
-    return number if number is None or abs(number) < 1e15 else None
+    """Parse a number of a header, or the seconds until a date."""
+    with contextlib.suppress(TypeError, ValueError):
+        number = float(value or "")
+        return number if abs(number) < 1e15 else None
+    with contextlib.suppress(TypeError, ValueError):
+        return email.utils.parsedate_to_datetime(value or "").timestamp() - time.time()
+    return None

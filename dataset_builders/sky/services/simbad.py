@@ -6,11 +6,11 @@ than five to ten queries a second.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..work.store import Absent, Item, Store
-from .positions import ARCSEC, Ellipse, Position, deepest
+from .sources import ARCSEC, Ellipse, Position, deepest
 from .tap import Row, TapClient, quoted
 
 SIMBAD_TAP = "https://simbad.cds.unistra.fr/simbad/sim-tap"
@@ -26,12 +26,27 @@ HOST_TYPES = {
     "AGN", "SyG", "Sy1", "Sy2", "LIN", "rG", "QSO", "Bla", "BLL",
     "ClG", "GrG", "CGG", "PCG", "SCG", "Cl*", "GlC", "OpC", "As*", "SFR", "HII", "SNR", "MoC",
 }  # fmt: skip
-COLUMNS = {
-    "ra": "ra", "dec": "dec", "r0": "err_ellipse_r0", "r1": "err_ellipse_r1",
-    "angle": "err_ellipse_ang",
-}  # fmt: skip
-_OBJECT = "b.oid AS oid, b.main_id AS main_id, b.otype AS otype, b.ra AS ra, b.dec AS dec"
-_NOBODY = "SIMBAD has no object of that name or inside the error ellipse"
+COLUMNS = ("ra", "dec", "err_ellipse_r0", "err_ellipse_r1", "err_ellipse_ang")
+_OBJECT = (
+    "SELECT u.num AS num, b.oid AS oid, b.main_id AS main_id, b.otype AS otype, b.ra AS ra, "
+    "b.dec AS dec FROM TAP_UPLOAD.t AS u JOIN"
+)
+# Not `oid`: PostgreSQL, behind many services, has columns of that name of its own. `year` is a word
+# of ADQL's own.
+_NAMES = (
+    "SELECT u.object AS oid, i.id AS id FROM TAP_UPLOAD.t AS u JOIN ident AS i "
+    "ON i.oidref = u.object"
+)
+_HOSTS = (
+    "SELECT u.object AS oid, p.main_id AS name, p.otype AS otype, h.membership AS membership "
+    "FROM TAP_UPLOAD.t AS u JOIN h_link AS h ON h.child = u.object JOIN basic AS p "
+    "ON p.oid = h.parent"
+)
+_PAPERS = (
+    'SELECT u.object AS oid, r.bibcode AS bibcode, r."year" AS published, r.title AS title, '
+    "h.obj_freq AS frequency, r.nbobject AS objects FROM TAP_UPLOAD.t AS u "
+    "JOIN has_ref AS h ON h.oidref = u.object JOIN ref AS r ON r.oidbib = h.oidbibref"
+)
 
 
 def fetch_objects(client: TapClient, store: Store, sources: Iterable[Mapping[str, Any]]) -> None:
@@ -43,22 +58,17 @@ def fetch_objects(client: TapClient, store: Store, sources: Iterable[Mapping[str
 
     Args:
         sources: rows with `name` and the catalogue's position and error ellipse (`COLUMNS`).
-
-    Raises:
-        ServiceError: when the service fails for good; the sources at hand stay wanted.
     """
 
-    def fetch(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
+    def fetch(items: Sequence[Item]) -> list[dict[str, Any]]:
         found = _identify(client, items)
         details = _details(client, sorted({row["oid"] for row in found.values()}))
-        outcomes: dict[str, Any] = {item.id: Absent(_NOBODY) for item in items}
-        outcomes |= {name: {**row, **details[row["oid"]]} for name, row in found.items()}
-        yield outcomes
-        store.forget(client.url)
+        nobody = Absent("SIMBAD has no object of that name or inside the error ellipse")
+        known = {name: {**row, **details[row["oid"]]} for name, row in found.items()}
+        return [{item.id: known.get(item.id, nobody) for item in items}]
 
-    wanted = {row["name"]: {key: row.get(of) for key, of in COLUMNS.items()} for row in sources}
-    store.add(STAGE, wanted)
-    store.work(STAGE, fetch, at_once=AT_ONCE)
+    store.add(STAGE, {row["name"]: {key: row.get(key) for key in COLUMNS} for row in sources})
+    store.work(STAGE, fetch, at_once=AT_ONCE, recalls=client.url)
 
 
 def names_of_type(client: TapClient, otype: str, page: int = 5000) -> list[str]:
@@ -81,69 +91,48 @@ def names_of_type(client: TapClient, otype: str, page: int = 5000) -> list[str]:
 def _identify(client: TapClient, items: Sequence[Item]) -> dict[str, Row]:
     """Find the object of each source: by name, else the one deepest in its ellipse."""
     about = f"{len(items)} sources from {items[0].id}"
-    names = [item.id for item in items]
     # An extended source's name ends in X, which SIMBAD may leave out.
-    spelled = [(n, name) for n, name in enumerate(names)]
-    spelled += [(n, name[:-1]) for n, name in enumerate(names) if name.endswith("X")]
-    answer = _all_rows(
-        client,
-        f"SELECT u.num AS num, {_OBJECT} FROM TAP_UPLOAD.sources AS u "
-        "JOIN ident AS i ON i.id = u.name JOIN basic AS b ON b.oid = i.oidref",
-        "sources",
-        {"num": [n for n, _ in spelled], "name": [name for _, name in spelled]},
-        about,
-    )
-    found: dict[str, Row] = {}
-    for row in sorted(answer, key=lambda row: (row["num"], row["oid"])):
-        found.setdefault(names[row["num"]], _object(row, "name", None))
-    left = [n for n, name in enumerate(names) if name not in found]
-    if not left:
-        return found
-    ellipses = {n: _ellipse(items[n].payload) for n in left}
-    # Half as far again: a position of SIMBAD has an error, too; the ellipse decides.
-    table = {
-        "num": left,
-        "ra": [ellipses[n].ra for n in left],
-        "dec": [ellipses[n].dec for n in left],
-        "radius": [1.5 * ellipses[n].major * ARCSEC for n in left],
-    }
-    answer = _all_rows(
-        client,
-        f"SELECT u.num AS num, {_OBJECT} FROM TAP_UPLOAD.sources AS u JOIN basic AS b ON "
-        "CONTAINS(POINT('ICRS', b.ra, b.dec), CIRCLE('ICRS', u.ra, u.dec, u.radius)) = 1",
-        "sources",
-        table,
-        f"positions of {about}",
-    )
-    rows = {(row["num"], row["oid"]): row for row in answer}
-    for n in left:
-        near = (
-            (ellipses[n], Position(row["ra"], row["dec"]), oid)
-            for (number, oid), row in rows.items()
-            if number == n
+    spelled = [(n, item.id) for n, item in enumerate(items)]
+    spelled += [(n, name[:-1]) for n, name in spelled if name.endswith("X")]
+    table: dict[str, Any] = {"num": [n for n, _ in spelled], "name": [name for _, name in spelled]}
+    adql = f"{_OBJECT} ident AS i ON i.id = u.name JOIN basic AS b ON b.oid = i.oidref"
+    found: dict[int, Row] = {}
+    for row in sorted(_all_rows(client, adql, table, about), key=lambda r: (r["num"], r["oid"])):
+        found.setdefault(row["num"], {**row, "how": "name", "arcsec": None})
+    if ellipses := {n: _ellipse(i.payload) for n, i in enumerate(items) if n not in found}:
+        # Half as far again: a position of SIMBAD has an error, too; the ellipse decides.
+        table = {"num": [*ellipses], "radius": [1.5 * e.major * ARCSEC for e in ellipses.values()]}
+        table |= {name: [getattr(e, name) for e in ellipses.values()] for name in ("ra", "dec")}
+        adql = (
+            f"{_OBJECT} basic AS b ON "
+            "CONTAINS(POINT('ICRS', b.ra, b.dec), CIRCLE('ICRS', u.ra, u.dec, u.radius)) = 1"
         )
-        if (best := deepest(near)) is not None:
-            found[names[n]] = _object(rows[n, best[0]], "position", best[1])
-    return found
+        rows = {
+            (row["num"], row["oid"]): row
+            for row in _all_rows(client, adql, table, f"positions of {about}")
+        }
+        for n, ellipse in ellipses.items():
+            near = [
+                (ellipse, Position(r["ra"], r["dec"]), key)
+                for key, r in rows.items()
+                if key[0] == n
+            ]
+            if (best := deepest(near)) is not None:
+                found[n] = {**rows[best[0]], "how": "position", "arcsec": best[1]}
+    kept = ("oid", "otype", "how", "arcsec")
+    return {
+        items[n].id: {"main_id": _folded(row["main_id"]), **{name: row[name] for name in kept}}
+        for n, row in found.items()
+    }
 
 
 def _ellipse(payload: Mapping[str, Any]) -> Ellipse:
-    major, minor = payload["r0"] or 1.0, payload["r1"] or payload["r0"] or 1.0
-    major, minor = (min(r + SYSTEMATIC_ARCSEC, FARTHEST_ARCSEC) for r in (major, minor))
-    return Ellipse(payload["ra"], payload["dec"], major, minor, payload["angle"] or 0.0)
+    ra, dec, major, minor, angle = (payload[name] for name in COLUMNS)
+    axes = (min((r or 1.0) + SYSTEMATIC_ARCSEC, FARTHEST_ARCSEC) for r in (major, minor or major))
+    return Ellipse(ra, dec, *axes, angle or 0.0)
 
 
-def _object(row: Row, how: str, arcsec: float | None) -> Row:
-    return {
-        "oid": row["oid"],
-        "main_id": _name(row["main_id"]),
-        "otype": row["otype"],
-        "how": how,
-        "arcsec": arcsec,
-    }
-
-
-def _name(text: str) -> str:
+def _folded(text: str) -> str:
     return " ".join(text.split())
 
 
@@ -154,74 +143,46 @@ def _details(client: TapClient, oids: Sequence[int]) -> dict[int, Row]:
         return details
 
     def query(adql: str, what: str, key: str | None = None) -> list[Row]:
-        # Not `oid`: PostgreSQL, behind many services, has columns of that name of its own.
         about = f"{what} of {len(oids)} objects from {oids[0]}"
-        return _all_rows(client, adql, "objects", {"object": list(oids)}, about, key)
+        return _all_rows(client, adql, {"object": list(oids)}, about, key)
 
-    names = query(
-        "SELECT u.object AS oid, i.id AS id FROM TAP_UPLOAD.objects AS u "
-        "JOIN ident AS i ON i.oidref = u.object",
-        "identifiers",
-    )
-    parents = query(
-        "SELECT u.object AS oid, p.main_id AS name, p.otype AS otype, h.membership AS membership "
-        "FROM TAP_UPLOAD.objects AS u JOIN h_link AS h ON h.child = u.object "
-        "JOIN basic AS p ON p.oid = h.parent",
-        "hosts",
-    )
+    names = {(row["oid"], _folded(row["id"])) for row in query(_NAMES, "identifiers")}
+    for oid, name in sorted(names):
+        details[oid]["aliases"].append(name)
     # The surest membership; by name where two are alike, so that it is always the same.
-    hosts = sorted(
-        (-(row["membership"] or 0), _name(row["name"]), row["oid"], row["otype"]) for row in parents
-    )
-    papers = query(
-        # `year` is a word of ADQL's own.
-        'SELECT u.object AS oid, r.bibcode AS bibcode, r."year" AS published, r.title AS title, '
-        "h.obj_freq AS frequency, r.nbobject AS objects FROM TAP_UPLOAD.objects AS u "
-        "JOIN has_ref AS h ON h.oidref = u.object JOIN ref AS r ON r.oidbib = h.oidbibref",
-        "references",
-        key="bibcode",
-    )
-    for _, name, oid, otype in hosts:
-        if otype in HOST_TYPES and details[oid]["host"] is None:
-            details[oid]["host"] = name
-    references: dict[int, dict[str, Row]] = {oid: {} for oid in oids}
-    for row in papers:
-        oid, year = row.pop("oid"), row.pop("published")
-        references[oid][row["bibcode"]] = {**row, "year": year}
-    for oid, detail in details.items():
-        detail["aliases"] = sorted({_name(row["id"]) for row in names if row["oid"] == oid})
-        detail["references"] = [references[oid][code] for code in sorted(references[oid])]
+    hosts = [row for row in query(_HOSTS, "hosts") if row["otype"] in HOST_TYPES]
+    for row in sorted(hosts, key=lambda r: (-(r["membership"] or 0), _folded(r["name"]))):
+        details[row["oid"]]["host"] = details[row["oid"]]["host"] or _folded(row["name"])
+    papers = {(r["oid"], r["bibcode"]): r for r in query(_PAPERS, "references", "bibcode")}
+    for (oid, _), row in sorted(papers.items(), key=lambda pair: pair[0]):
+        kept = {name: row[name] for name in ("bibcode", "title", "frequency", "objects")}
+        details[oid]["references"].append({**kept, "year": row["published"]})
     return details
 
 
 def _all_rows(
     client: TapClient,
     adql: str,
-    name: str,
     table: Mapping[str, Sequence[Any]],
     about: str,
     key: str | None = None,
 ) -> list[Row]:
-    """Query every row for an uploaded table, in halves where the service sends no more.
+    """Query every row for an uploaded table `t`, in halves where the service sends no more.
 
     Args:
         key: output column of `r` that rows of a single uploaded row are paged by.
     """
-    answer = client.query(adql, about, uploads={name: table})
-    if not answer.overflow:
-        return answer.rows
+    answer = client.query(adql, about, uploads={"t": table})
     n = len(next(iter(table.values())))
-    if n > 1:
-        halves = (
-            {c: v[half] for c, v in table.items()} for half in (slice(n // 2), slice(n // 2, n))
-        )
-        return [row for half in halves for row in _all_rows(client, adql, name, half, about, key)]
-    if key is None:
+    if answer.overflow and n > 1:
+        parts = (slice(n // 2), slice(n // 2, n))
+        halves = ({name: column[part] for name, column in table.items()} for part in parts)
+        return [row for half in halves for row in _all_rows(client, adql, half, about, key)]
+    if not answer.overflow or key is None:
         return answer.rows  # one object with more names than a service sends: enough of them
     rows: list[Row] = []
-    while True:
+    while answer.overflow and answer.rows:
         where = f" WHERE r.{key} > {quoted(rows[-1][key])}" if rows else ""
-        answer = client.query(f"{adql}{where} ORDER BY {key}", about, uploads={name: table})
+        answer = client.query(f"{adql}{where} ORDER BY {key}", about, uploads={"t": table})
         rows += answer.rows
-        if not answer.overflow or not answer.rows:
-            return rows
+    return rows

@@ -12,22 +12,14 @@ import re
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
 from requests import Response
 
 from ..work.store import Store
-from .polite_session import (
-    AbsentError,
-    RefusedError,
-    Service,
-    ServiceError,
-    SlowError,
-    names_state,
-)
+from .polite_session import STATE_WORDS, AbsentError, RefusedError, Service, ServiceError, SlowError
 
 Row = dict[str, Any]
 
@@ -45,27 +37,19 @@ _OLD = re.compile(rb"""(<(?:\w+:)?VOTABLE\b[^>]*?\bversion=)["']1\.[0-2]["']""")
 _ROWS = re.compile(rb"<(?:\w+:)?(?:TABLEDATA|BINARY2?|FITS)\b")
 
 
-@dataclass(frozen=True)
-class TapAnswer:
-    """Rows of an answer, with a flag of overflow.
-
-    Attributes:
-        rows: column -> value; texts stripped, None where nothing was measured (null or nan).
-        overflow: True when the service left rows out because there were too many.
-    """
+class TapAnswer(NamedTuple):
+    """Rows of an answer: column -> value; None where nothing was measured (null or nan)."""
 
     rows: list[Row]
-    overflow: bool
+    overflow: bool  # the service left rows out because there were too many
 
 
 class TapClient:
     """Client of a TAP service."""
 
     def __init__(self, url: str, service: Service, store: Store | None = None) -> None:
-        try:
-            import pyvo
-        except ImportError as error:
-            raise ImportError('TAP needs pyvo: pip install "hf-specclip[build]"') from error
+        import pyvo
+
         self.url = url
         self.service = service
         self.store = store
@@ -90,57 +74,47 @@ class TapClient:
             uploads: tables sent along: name -> column -> values; `TAP_UPLOAD.name` in the ADQL.
             max_rows: the most rows to send.
             remember: recall the answer; not for one that is stored at once.
-
-        Raises:
-            RefusedError: the service does not understand the question.
-            ServiceError: it failed again and again.
         """
         question = {"query": adql, "maxrec": max_rows, "uploads": uploads}
         if self.store is None or not remember:
             return self._ask(question, item)
-        answer = self.store.recall(self.url, question, lambda: vars(self._ask(question, item)))
-        return TapAnswer(**answer)
+        return TapAnswer(*self.store.recall(self.url, question, lambda: self._ask(question, item)))
 
     def _ask(self, question: Mapping[str, Any], item: str) -> TapAnswer:
         import pyvo
         from astropy.io.votable import parse
         from astropy.table import Table
 
-        adql, uploads = question["query"], question["uploads"] or {}
-        tables = {name: Table(dict(columns)) for name, columns in uploads.items()}
-        question = {**question, "uploads": tables or None}
+        uploads = {name: Table(dict(of)) for name, of in (question["uploads"] or {}).items()}
         self.service.item = item
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of units and dates that VOTable does not know
             try:
-                if self.service.gives_up_slow:
-                    try:
-                        content = self._tap.create_query(**question).submit().content
-                    except SlowError:
-                        self.service.gives_up_slow = False
-                if not self.service.gives_up_slow:
-                    content = self._run_job(question)
+                content = self._send({**question, "uploads": uploads or None})
                 content = _OLD.sub(rb'\1"1.3"', content, count=1)
                 found = pyvo.dal.TAPResults(parse(io.BytesIO(content)), url=self.url)
                 return TapAnswer(_rows(found.to_table()), found.query_status == "OVERFLOW")
             except RefusedError as error:
                 said = str(error)
-            except Exception as error:
-                if not isinstance(error, pyvo.dal.DALAccessError | ValueError):
-                    raise
-                said = f"{self.service.name}, {item}: does not answer the question: " + " ".join(
-                    str(error).split()
-                )
-        said = self.service.scrub(said)[:700]
-        raise RefusedError(f"{said} The question was: {' '.join(adql.split())[:600]}")
+            except (pyvo.dal.DALAccessError, ValueError) as error:
+                words = " ".join(str(error).split())
+                said = f"{self.service.name}, {item}: does not answer the question: {words}"
+        asked = " ".join(question["query"].split())[:600]
+        raise RefusedError(f"{self.service.scrub(said)[:700]} The question was: {asked}")
 
-    def _run_job(self, question: Mapping[str, Any]) -> bytes:
-        """Run a question as a job of its own; where the service has none, ask as before."""
+    def _send(self, question: Mapping[str, Any]) -> bytes:
+        """Send a question; as a job where one was not answered in time and the service has jobs."""
         import pyvo
 
-        try:
+        job = None
+        if self.service.gives_up_slow:
+            try:
+                return self._tap.create_query(**question).submit().content
+            except SlowError:
+                self.service.gives_up_slow = False
+        with contextlib.suppress(AbsentError):
             job = self._tap.submit_job(**question)
-        except AbsentError:
+        if job is None:
             return self._tap.create_query(**question).submit().content
         end = time.monotonic() + LONGEST_JOB
         try:
@@ -183,24 +157,15 @@ def _table_fault(answer: Response) -> str | None:
         return "sent a table that breaks off"
     said = _ERROR.search(content)
     words = " ".join(said[1].decode("utf-8", "replace").split()) if said else ""
-    if said and (_ROWS.search(content) or names_state(words)):
+    if said and (_ROWS.search(content) or STATE_WORDS.search(words)):
         return f"broke the answer off: {words}"
     return None
 
 
 def _rows(table: Any) -> list[Row]:
-    columns = {name: _values(table[name]) for name in table.colnames}
-    return [
-        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
-    ]
-
-
-def _values(column: Any) -> list[Any]:
-    mask = np.broadcast_to(np.ma.getmaskarray(np.ma.asarray(column)), (len(column),))
-    return [
-        None if missing else _value(value)
-        for value, missing in zip(np.ma.getdata(column).tolist(), mask, strict=True)
-    ]
+    columns = [np.ma.asarray(table[name]).tolist() for name in table.colnames]
+    rows = zip(*columns, strict=True)
+    return [dict(zip(table.colnames, map(_value, row), strict=True)) for row in rows]
 
 
 def _value(value: Any) -> Any:
@@ -208,6 +173,4 @@ def _value(value: Any) -> Any:
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
         return value.strip("\0 \t\r\n")
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

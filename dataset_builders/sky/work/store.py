@@ -16,7 +16,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,39 +31,26 @@ logger = logging.getLogger(__name__)
 FILE = "build.sqlite"
 FORMAT_VERSION = 2
 STATES = ("wanted", "got", "absent", "failed")
-ANSWERS = "recalled"
 # So many failures of a service one after another are taken for a service that is down.
 LOST = 3
-# Values in one SQL statement; builds of SQLite allow 999 at the least.
-_AT_ONCE = 400
+_AT_ONCE = 400  # items read together
 _BUSY_SECONDS = 120.0
 _SCHEMA = """CREATE TABLE items (
     stage TEXT NOT NULL, id TEXT NOT NULL, state TEXT NOT NULL, why TEXT, payload TEXT NOT NULL,
     result, PRIMARY KEY (stage, id)) WITHOUT ROWID"""
-_COLUMNS = "SELECT id, state, why, payload, result FROM items"
+_COLUMNS = "SELECT id, state, why, payload, result FROM items WHERE stage = ? AND"
+_AMONG = "IN (SELECT value FROM json_each(?))"
 
 
 class StoreError(SpecCLIPError, RuntimeError):
     """A store that cannot be used; the message names the file and the way out."""
 
 
-@dataclass(frozen=True)
-class Item:
-    """An item of work.
+class WorkError(SpecCLIPError, RuntimeError):
+    """Failure of an item of work, which is also the item's outcome."""
 
-    Attributes:
-        id: its name, unique in the stage.
-        state: one of `STATES`.
-        why: for absent and failed ones, the reason.
-        payload: the input of the work (JSON).
-        result: the outcome (JSON or bytes), None until got.
-    """
-
-    id: str
-    state: str
-    why: str | None
-    payload: Any
-    result: Any
+    blames_service = True  # False where the item itself is at fault
+    stops = False  # True where the other items would fare no better
 
 
 @dataclass(frozen=True)
@@ -74,11 +61,24 @@ class Absent:
 
 
 @dataclass(frozen=True)
-class Failed:
-    """Outcome of an item that failed; the fault of the `service`, or of the item itself."""
+class Item:
+    """An item of work."""
 
-    error: Exception
-    service: bool = True
+    id: str  # unique in the stage
+    state: str  # one of `STATES`
+    why: str | None  # the reason, where it is absent or failed
+    payload: Any  # input of the work (JSON)
+    result: Any  # outcome (JSON or bytes), None until got
+
+
+def outcome(make: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what `make` returns, or the `WorkError` that it raises and that stops no other."""
+    try:
+        return make(*arguments)
+    except WorkError as error:
+        if error.stops:
+            raise
+        return error
 
 
 class Store:
@@ -89,13 +89,8 @@ class Store:
         progress: show a bar over each stage.
 
     Raises:
-        StoreError: when the file is damaged, of another version or cannot be written; so do all
-            methods.
-
-    Examples:
-        >>> store = Store(folder)  # doctest: +SKIP
-        >>> store.add("spectra", {"1575.1.85": {}})  # doctest: +SKIP
-        >>> store.work("spectra", lambda items: ({i.id: fetch(i)} for i in items))
+        StoreError: (also by the methods) when the file is damaged, of another version or cannot
+            be written.
     """
 
     def __init__(self, folder: str | Path, *, progress: bool = False) -> None:
@@ -136,43 +131,34 @@ class Store:
                     ) from None
             yield
 
-    def add(self, stage: str, items: Mapping[str, Any]) -> int:
-        """Want items; those there stay as they are, unless their payload has changed.
+    # -- items
 
-        Args:
-            stage: kind of work.
-            items: id -> payload (JSON).
-
-        Returns:
-            Number of items that are new or changed.
-        """
+    def add(self, stage: str, items: Mapping[str, Any]) -> None:
+        """Want items: id -> payload (JSON); those there stay, unless their payload has changed."""
         with self._writing() as connection:
-            before = connection.total_changes
             connection.executemany(
                 "INSERT INTO items VALUES (?, ?, 'wanted', NULL, ?, NULL) ON CONFLICT DO UPDATE "
                 "SET state = 'wanted', why = NULL, payload = excluded.payload, result = NULL "
                 "WHERE payload != excluded.payload",
                 [(stage, name, json.dumps(payload)) for name, payload in items.items()],
             )
-            return connection.total_changes - before
 
-    def put(self, stage: str, outcomes: Mapping[str, Any]) -> None:
-        """Record outcomes in one commit: id -> result (JSON or bytes), `Absent` or `Failed`."""
+    def put(self, stage: str, outcomes: Mapping[str, Any], *, replace: bool = True) -> None:
+        """Record outcomes in one commit: id -> result (JSON or bytes), `Absent` or `WorkError`."""
+        update = "UPDATE SET state = excluded.state, why = excluded.why, result = excluded.result"
         with self._writing() as connection:
             connection.executemany(
-                "INSERT INTO items VALUES (?, ?, ?, ?, '{}', ?) ON CONFLICT DO UPDATE "
-                "SET state = excluded.state, why = excluded.why, result = excluded.result",
+                "INSERT INTO items VALUES (?, ?, ?, ?, '{}', ?) ON CONFLICT DO "
+                + (update if replace else "NOTHING"),
                 [(stage, name, *_row(outcome)) for name, outcome in outcomes.items()],
             )
 
     def want_again(self, stage: str, ids: Iterable[str] | None = None) -> None:
         """Want items again: those named, or all that failed."""
-        where, values = ("state = 'failed'", [()]) if ids is None else ("id = ?", zip(ids))
+        where, value = ("state = ?", "failed") if ids is None else (f"id {_AMONG}", _json(ids))
+        query = f"UPDATE items SET state = 'wanted', why = NULL WHERE stage = ? AND {where}"
         with self._writing() as connection:
-            connection.executemany(
-                f"UPDATE items SET state = 'wanted', why = NULL WHERE stage = ? AND {where}",
-                [(stage, *value) for value in values],
-            )
+            connection.execute(query, (stage, value))
 
     def remove(self, stage: str) -> None:
         """Delete the items of a stage."""
@@ -192,50 +178,44 @@ class Store:
 
     def items(self, stage: str, states: Sequence[str] = STATES) -> Iterator[Item]:
         """Yield items in the order of their ids."""
-        last = ""
-        while found := self._after(stage, states, last, _AT_ONCE):
-            yield from found
-            last = found[-1].id
+        return (item for portion in self._portions(stage, states, _AT_ONCE) for item in portion)
 
     def got(self, stage: str) -> Iterator[tuple[str, Any]]:
         """Yield id and result of the items got, in the order of their ids."""
         return ((item.id, item.result) for item in self.items(stage, ("got",)))
 
-    def ids(self, stage: str, state: str = "got") -> set[str]:
-        """Return the ids of the items in a state."""
-        query = "SELECT id FROM items WHERE stage = ? AND state = ?"
-        return {name for (name,) in self._rows(query, stage, state)}
+    def ids(self, stage: str, *states: str) -> set[str]:
+        """Return the ids of the items in some states, by default of those got."""
+        query = f"SELECT id FROM items WHERE stage = ? AND state {_AMONG}"
+        return {name for (name,) in self._rows(query, stage, _json(states or ("got",)))}
 
     def results(self, stage: str, ids: Iterable[str]) -> dict[str, Any]:
         """Return the results of those of these items that were got."""
-        names, found = list(dict.fromkeys(ids)), {}
-        for start in range(0, len(names), _AT_ONCE):
-            part = names[start : start + _AT_ONCE]
-            where = f"stage = ? AND state = 'got' AND id IN ({_marks(part)})"
-            rows = self._rows(f"{_COLUMNS} WHERE {where} ORDER BY id", stage, *part)
-            found.update({item.id: item.result for item in map(_item, rows)})
-        return found
+        rows = self._rows(f"{_COLUMNS} state = 'got' AND id {_AMONG}", stage, _json(ids))
+        return {item.id: item.result for item in map(_item, rows)}
 
     def recall(self, whose: str, question: Any, ask: Callable[[], Any]) -> Any:
-        """Return the answer to a question (JSON), asked once until `forget`.
+        """Return the answer to a question (JSON), asked once until `work` has finished its items.
 
         An item may take several questions: killed after the third, a build asks the fourth next.
         Of two processes that ask at once, both get the answer that was stored first.
         """
         text = json.dumps(question, sort_keys=True)
-        stage, key = f"{ANSWERS} {whose}", hashlib.sha256(text.encode()).hexdigest()
+        stage, key = f"recalled {whose}", hashlib.sha256(text.encode()).hexdigest()
         if key not in (found := self.results(stage, [key])):
-            row = (stage, key, *_row(ask()))
-            with self._writing() as connection:
-                connection.execute(
-                    "INSERT INTO items VALUES (?, ?, ?, ?, '{}', ?) ON CONFLICT DO NOTHING", row
-                )
+            self.put(stage, {key: ask()}, replace=False)
             found = self.results(stage, [key])
         return found[key]
 
-    def forget(self, whose: str) -> None:
-        """Drop recalled answers: the items they were for are finished."""
-        self.remove(f"{ANSWERS} {whose}")
+    # -- work
+
+    def each(self, stage: str, make: Callable[[Item], Any], **settings: Any) -> None:
+        """Work on the wanted items of a stage one by one; settings are those of `work`.
+
+        Args:
+            make: returns the outcome of an item, or raises the `WorkError` that is its outcome.
+        """
+        self.work(stage, lambda items: ({i.id: outcome(make, i)} for i in items), **settings)
 
     def work(
         self,
@@ -245,15 +225,16 @@ class Store:
         at_once: int = 1,
         workers: int = 1,
         most: int | None = None,
+        recalls: str | None = None,
     ) -> None:
         """Work on the wanted items of a stage, in the order of their ids.
 
         Args:
-            stage: kind of work.
             do: takes items and yields outcomes as `put` takes them; each yield is one commit.
                 Items without an outcome stay wanted.
             at_once: items handed out together.
             most: items to take, or None for all.
+            recalls: whose recalled answers are dropped when items are finished.
 
         Raises:
             Exception: whatever `do` raises, and the error of the service that failed `LOST` times
@@ -262,59 +243,63 @@ class Store:
         states = self.counts(stage)
         total, wanted = sum(states.values()), states["wanted"]
         hidden = not (self.progress and wanted)
+        portions = self._portions(stage, ("wanted",), at_once, most)
         streak: list[str] = []
         lock, stopped = threading.Lock(), threading.Event()
 
-        def run(items: Sequence[Item]) -> None:
+        def put(outcomes: Mapping[str, Any]) -> None:
+            failures = {n: o for n, o in outcomes.items() if isinstance(o, WorkError)}
+            troubles = [name for name, error in failures.items() if error.blames_service]
+            with lock:  # what a slower thread puts must not follow the end of a streak
+                streak[:] = [*streak, *troubles] if troubles else []
+                if len(streak) >= LOST:
+                    self.want_again(stage, streak)
+                    raise failures[troubles[-1]]
+                self.put(stage, outcomes)
+            bar.update(len(outcomes))
+
+        def run() -> None:
             try:
-                for outcomes in do(items):
-                    errors = {n: o for n, o in outcomes.items() if isinstance(o, Failed)}
-                    troubles = [name for name, outcome in errors.items() if outcome.service]
-                    with lock:  # what a slower thread puts must not follow the end of a streak
-                        streak[:] = [*streak, *troubles] if troubles else []
-                        if len(streak) >= LOST:
-                            self.want_again(stage, streak)
-                            raise errors[troubles[-1]].error
-                        self.put(stage, outcomes)
-                    bar.update(len(outcomes))
-                    if stopped.is_set():
+                while not stopped.is_set():
+                    with lock:
+                        items = next(portions, None)
+                    if items is None:
                         return
+                    for outcomes in do(items):
+                        put(outcomes)
+                        if stopped.is_set():
+                            return
+                    if recalls is not None:
+                        self.remove(f"recalled {recalls}")
             except BaseException:
                 stopped.set()  # each further question would be asked in vain
                 raise
 
-        last, taken = "", 0
-        running: set[Future[None]] = set()
         with (
             tqdm(total=total, initial=total - wanted, desc=stage, disable=hidden) as bar,
             ThreadPoolExecutor(workers) as pool,
         ):
             try:
-                while True:
-                    while len(running) < workers and (most is None or taken < most):
-                        items = self._after(stage, ("wanted",), last, at_once)
-                        if not items:
-                            break
-                        last, taken = items[-1].id, taken + len(items)
-                        running.add(pool.submit(run, items))
-                    if not running:
-                        return
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        future.result()
+                for done in as_completed([pool.submit(run) for _ in range(workers)]):
+                    done.result()
             except KeyboardInterrupt:
                 logger.warning("stopping after the requests under way")
                 raise
             finally:
                 stopped.set()
-                wait(running)
 
     # -- the file
 
-    def _after(self, stage: str, states: Sequence[str], last: str, n: int) -> list[Item]:
-        where = f"stage = ? AND state IN ({_marks(states)}) AND id > ?"
-        query = f"{_COLUMNS} WHERE {where} ORDER BY id LIMIT ?"
-        return [_item(row) for row in self._rows(query, stage, *states, last, n)]
+    def _portions(
+        self, stage: str, states: Sequence[str], n: int, most: int | None = None
+    ) -> Iterator[list[Item]]:
+        """Read items as they are needed, those that were added meanwhile, too."""
+        query, last, taken = f"{_COLUMNS} state {_AMONG} AND id > ? ORDER BY id LIMIT ?", "", 0
+        while most is None or taken < most:
+            if not (rows := self._rows(query, stage, _json(states), last, n)):
+                return
+            last, taken = rows[-1][0], taken + len(rows)
+            yield [*map(_item, rows)]
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
         with self._open() as connection:
@@ -351,15 +336,15 @@ class Store:
         return StoreError(f"store {self.path}: {text}; {way}")
 
 
-def _marks(values: Sequence[Any]) -> str:
-    return ",".join("?" * len(values))
+def _json(values: Iterable[str]) -> str:
+    return json.dumps([*values])
 
 
 def _row(outcome: Any) -> tuple[str, str | None, Any]:
     if isinstance(outcome, Absent):
         return "absent", outcome.why, None
-    if isinstance(outcome, Failed):
-        return "failed", str(outcome.error), None
+    if isinstance(outcome, WorkError):
+        return "failed", str(outcome), None
     return "got", None, outcome if isinstance(outcome, bytes) else json.dumps(outcome)
 
 

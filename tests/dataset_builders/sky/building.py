@@ -8,9 +8,8 @@ from typing import Any
 
 from specclip_datasets.folder import read_dataset
 from specclip_datasets.sky.build import Build
-from specclip_datasets.sky.literature.bibliography import SourceLiterature
+from specclip_datasets.sky.literature.bibliography import RankedPaper, SourceLiterature
 from specclip_datasets.sky.literature.chat_model import ChatModel
-from specclip_datasets.sky.literature.ranking import RankedPaper
 from specclip_datasets.sky.literature.summaries import ModelSummariser
 from specclip_datasets.sky.services.polite_session import Patience
 from specclip_datasets.sky.settings import Options, Selection, Services
@@ -50,7 +49,6 @@ def paper(number=0, abstract="The source is a neutron star with a photon index o
     """A paper about one source."""
     return RankedPaper(
         id=f"2010ApJ...700..{100 + number}A",
-        id_type="bibcode",
         title=f"On X-{number}",
         abstract=abstract,
         year=2010,
@@ -66,6 +64,13 @@ def source(number=0, papers=None) -> SourceLiterature:
     """A source with its papers, by default one."""
     papers = [paper(number)] if papers is None else papers
     return SourceLiterature(f"2CXO J{number:06d}.0+000000", ("X-1",), "LXB", "M 31", tuple(papers))
+
+
+class Sources(list):
+    """Literature of some sources, as `bibliography.Literature` gives it."""
+
+    def of(self, name):
+        return next((each for each in self if each.name == name), None)
 
 
 def summariser_of(server, folder, *, workers=4, **settings) -> ModelSummariser:

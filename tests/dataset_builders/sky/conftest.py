@@ -2,8 +2,10 @@
 
 import pytest
 from building import KEY, TOKEN
+from faulty import FaultyServer
 
 from specclip_datasets.sky.services.polite_session import Patience
+from specclip_datasets.sky.work.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +20,19 @@ def no_keys(monkeypatch, tmp_path):
 def patience():
     """Impatient: tests wait for nothing."""
     return Patience(attempts=5, first_wait=0.01, longest_wait=0.05, read=5.0)
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Store of a build."""
+    return Store(tmp_path)
+
+
+@pytest.fixture
+def server():
+    """Server that answers and fails as told."""
+    with FaultyServer() as running:
+        yield running
 
 
 @pytest.fixture

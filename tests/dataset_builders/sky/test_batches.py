@@ -4,14 +4,14 @@ import json
 import os
 
 import pytest
-from building import KEY, paper, source, summariser_of
+from building import KEY, Sources, paper, source, summariser_of
 from chat_server import ChatServer, plain_summary
 from faulty import Answer
 from worker import fork_worker
 
 from specclip_datasets.sky.literature.batches import BatchRunner
 from specclip_datasets.sky.literature.chat_model import CapReachedError, ModelError
-from specclip_datasets.sky.literature.texts import read_summaries, write_summaries
+from specclip_datasets.sky.literature.summaries import read_summaries, write_summaries
 
 N = 12
 
@@ -31,7 +31,7 @@ def runner(server, folder, most=100, **settings):
 
 def run(runner, sources):
     runner.run(lambda: [(s, s.papers) for s in sources])
-    write_summaries(runner.store, sources, runner.summariser, papers_each=5)
+    write_summaries(runner.store, Sources(sources), runner.summariser, 5)
     return read_summaries(runner.store)
 
 
@@ -44,7 +44,7 @@ def test_all_questions_go_in_batches_and_none_alone(server, tmp_path):
     assert set(server.asked.values()) == {1}
     alone = tmp_path / "alone"
     single = runner(server, alone)
-    write_summaries(single.store, sources, single.summariser, papers_each=5)
+    write_summaries(single.store, Sources(sources), single.summariser, 5)
     assert read_summaries(single.store) == found
     for line in server.files["file-0"].splitlines():
         entry = json.loads(line)
@@ -57,7 +57,7 @@ def test_a_batch_costs_half(server, tmp_path):
     asking = runner(server, tmp_path, max_dollars=1.0)
     run(asking, sources)
     alone = runner(server, tmp_path / "alone", max_dollars=1.0)
-    write_summaries(alone.store, sources, alone.summariser, papers_each=5)
+    write_summaries(alone.store, Sources(sources), alone.summariser, 5)
     paid = [1.0 - made.summariser.model.money_left for made in (asking, alone)]
     assert paid[0] == pytest.approx(paid[1] / 2)
     forecasts = [

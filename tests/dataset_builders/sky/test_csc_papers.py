@@ -12,8 +12,8 @@ from world import World
 from specclip_datasets import CSCPapers, load
 from specclip_datasets.contract import SPLITS, contract_features, spectra_features
 from specclip_datasets.info import read_info
-from specclip_datasets.sky.assemble import AssembleError
 from specclip_datasets.sky.build import STAGES
+from specclip_datasets.sky.settings import BuildError
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_two_works_are_never_mixed_up(built, tmp_path):
     first = CSCPapers(root / "work", cache_dir=tmp_path)
     second = CSCPapers(tmp_path / "work", cache_dir=tmp_path)
     assert first.cache_dir != second.cache_dir
-    with pytest.raises(AssembleError, match="run `specclip dataset build` to its end"):
+    with pytest.raises(BuildError, match="run `specclip dataset build` to its end"):
         CSCPapers(tmp_path)
 
 

@@ -5,8 +5,8 @@ from building import TOKEN, build
 from world import World
 
 from specclip_datasets.__main__ import main
-from specclip_datasets.sky.build import STAGES
-from specclip_datasets.sky.plan import FIRST_STAGES, forecast, sample
+from specclip_datasets.sky.build import ONE_AFTER_ANOTHER, STAGES
+from specclip_datasets.sky.plan import forecast, sample
 
 
 @pytest.mark.parametrize("batches", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -21,7 +21,7 @@ def test_the_forecast_is_within_a_tenth(keys, tmp_path, batches):
             "full_texts": True,
         }
         dry = build(world, tmp_path / "work", **options)
-        dry.run(FIRST_STAGES, tmp_path / "none")
+        dry.run(ONE_AFTER_ANOTHER, tmp_path / "none")
         sample(dry)
         assert forecast(dry).summaries.questions == n
         assert not world.chat.requests

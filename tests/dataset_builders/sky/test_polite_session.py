@@ -13,12 +13,11 @@ from faulty import Answer, FaultyServer
 
 from specclip_datasets.sky.services.polite_session import (
     AbsentError,
-    DeniedError,
-    ExhaustedError,
     Patience,
     RefusedError,
     Service,
     ServiceError,
+    StopError,
 )
 
 TOKEN = "MARKED-secret-4711-do-not-show"
@@ -32,12 +31,6 @@ REFUSED_FOR_NOW = Answer(
 
 
 @pytest.fixture
-def server():
-    with FaultyServer() as running:
-        yield running
-
-
-@pytest.fixture
 def service(patience):
     return Service("Archive", per_second=1000, patience=patience)
 
@@ -48,7 +41,7 @@ def service(patience):
 def test_failures_that_pass_are_tried_again(server, service, fault):
     server.plan = [fault, fault]
     assert service.get_json(f"{server.url}/x", "item 7") == {"path": "/x"}
-    assert len(server.requests) == service.sent == 3
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize(
@@ -72,7 +65,7 @@ def test_lasting_failures_name_service_item_and_way_out(server, service, fault, 
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(404, AbsentError), (410, AbsentError), (400, RefusedError), (403, DeniedError)],
+    [(404, AbsentError), (410, AbsentError), (400, RefusedError), (403, StopError)],
 )
 def test_answers_that_last_are_not_tried_again(server, service, status, kind):
     server.plan = [status]
@@ -114,7 +107,7 @@ def test_a_wait_that_is_too_long_stops_at_once_and_says_until_when(
 ):
     server.plan = [Answer(b"", status=status, headers={"Retry-After": wait})]
     start = time.monotonic()
-    with pytest.raises(ExhaustedError, match=said + r" until 20\d\d-.*Run again then"):
+    with pytest.raises(StopError, match=said + r" until 20\d\d-.*Run again then"):
         service.get_json(server.url, "x")
     assert time.monotonic() - start < 1
     assert len(server.requests) == 1
@@ -188,7 +181,6 @@ def test_the_body_of_a_redirect_is_not_read_and_the_next_request_waits(server, p
 
     server.respond = respond
     assert service.get_json(server.url, "x") == {"a": 1}
-    assert service.sent == 3
     first, second, third = (request.at for request in server.requests)
     assert min(second - first, third - second) >= 0.09
 
@@ -254,7 +246,7 @@ def test_the_token_reaches_the_service_and_nothing_else(server, patience, caplog
         return Answer.json({"error": f"bad token {TOKEN}", "given": f"Bearer {TOKEN}"}, 401)
 
     server.respond = respond
-    with caplog.at_level(logging.DEBUG), pytest.raises(DeniedError, match="ADS_DEV_KEY") as caught:
+    with caplog.at_level(logging.DEBUG), pytest.raises(StopError, match="ADS_DEV_KEY") as caught:
         service.get_json(f"{server.url}/search", "query 3")
     shown = [str(caught.value), "".join(traceback.format_exception(caught.value))]
     error = caught.value

@@ -9,8 +9,8 @@ import time
 import pytest
 from worker import fork_worker
 
-from specclip_datasets.sky.services.polite_session import ServiceError
-from specclip_datasets.sky.work.store import Absent, Failed, Store, StoreError
+from specclip_datasets.sky.services.polite_session import RefusedError, ServiceError
+from specclip_datasets.sky.work.store import Absent, Store, StoreError
 
 
 @pytest.fixture
@@ -19,14 +19,14 @@ def store(tmp_path):
 
 
 def test_items_end_in_one_of_three_ways(store):
-    assert store.add("spectra", {str(i): {"n": i} for i in range(5)}) == 5
-    assert store.add("spectra", {"0": {"n": 0}, "5": {"n": 5}}) == 1
+    store.add("spectra", {str(i): {"n": i} for i in range(5)})
+    store.add("spectra", {"0": {"n": 0}, "5": {"n": 5}})
     error = ServiceError("answered 500")
     taken = []
 
     def do(items):
         taken.append([(item.id, item.payload["n"]) for item in items])
-        yield {"0": ["file"], "1": Absent("no such file"), "2": Failed(error), "3": b"\0bytes"}
+        yield {"0": ["file"], "1": Absent("no such file"), "2": error, "3": b"\0bytes"}
 
     store.work("spectra", do, at_once=4, most=4)
     assert taken == [[(str(i), i) for i in range(4)]]
@@ -37,7 +37,7 @@ def test_items_end_in_one_of_three_ways(store):
     store.want_again("spectra")
     assert store.ids("spectra", "wanted") == {"2", "4", "5"}
     # A changed payload is wanted again, an equal one is not.
-    assert store.add("spectra", {"0": {"n": "other"}, "3": {"n": 3}}) == 1
+    store.add("spectra", {"0": {"n": "other"}, "3": {"n": 3}})
     assert store.ids("spectra") == {"3"}
 
 
@@ -60,8 +60,8 @@ def test_a_service_that_fails_in_a_row_stops_the_stage_and_blames_no_item(store)
 
     def do(items):
         for item in items:
-            fine = item.id in "02"
-            yield {item.id: 1 if fine else Failed(ServiceError("down"), service=item.id != "1")}
+            kind = RefusedError if item.id == "1" else ServiceError
+            yield {item.id: 1 if item.id in "02" else kind("down")}
 
     with pytest.raises(ServiceError, match="down"):
         store.work("s", do, at_once=9)
@@ -80,7 +80,7 @@ def test_a_slow_thread_blames_no_item_after_the_service_is_given_up(store, monke
         two.wait()
         time.sleep(0.05 * (items[0].id == "2"))
         for item in items:
-            yield {item.id: Failed(ServiceError("down"))}
+            yield {item.id: ServiceError("down")}
 
     monkeypatch.setattr(store, "put", slowly)
     with pytest.raises(ServiceError, match="down"):
@@ -122,9 +122,11 @@ def test_answers_are_recalled_until_they_are_forgotten(store):
 
     other = Store(store.path.parent)
     assert store.recall("ads", ["q", 1], ask) == other.recall("ads", ["q", 1], ask)
-    other.forget("simbad")  # another process forgets its own
+    store.add("s", {"a": {}})
+    other.each("s", lambda item: 1, recalls="simbad")  # another process forgets its own
     assert store.recall("ads", ["q", 1], ask) == {"rows": 1}
-    store.forget("ads")
+    store.want_again("s", ["a"])
+    store.each("s", lambda item: 1, recalls="ads")
     # Another process answers meanwhile: both go by what was stored first.
     assert store.recall("ads", ["q", 1], lambda: other.recall("ads", ["q", 1], ask) and 0) == {
         "rows": 2

@@ -3,18 +3,18 @@
 import json
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 
 import pytest
-from building import paper, source, summariser_of
+from building import Sources, paper, source, summariser_of
 from chat_server import ChatServer, plain_summary
 from faulty import Answer
 
 from specclip_datasets.sky.literature.chat_model import CapReachedError, ChatModel, ModelError
-from specclip_datasets.sky.literature.ranking import RankedPaper
-from specclip_datasets.sky.literature.summaries import SummaryError
-from specclip_datasets.sky.literature.texts import (
+from specclip_datasets.sky.literature.summaries import (
     ExtractiveSummariser,
+    SummaryError,
     read_summaries,
     write_summaries,
 )
@@ -124,16 +124,16 @@ def test_no_answer_is_asked_for_twice(make, server, tmp_path):
 
 def test_the_cap_stops_before_it_is_passed_and_keeps_what_was_answered(make, server, tmp_path):
     store = Store(tmp_path)
-    sources = [source(n) for n in range(30)]
+    sources = Sources(source(n) for n in range(30))
     prices = (1000.0, 1000.0)
     model = make(max_dollars=8.0, prices=prices, workers=1)
     with pytest.raises(CapReachedError, match="every answer is kept"):
-        write_summaries(store, sources, model, papers_each=5)
+        write_summaries(store, sources, model, 5)
     spent = model.model.spent
     assert 0 < (spent["input_tokens"] + spent["output_tokens"]) / 1000 <= 8.0
     counts = store.counts("summaries")
     assert 5 < counts["got"] == len(server.bodies) < 30
-    write_summaries(store, sources, make(workers=3), papers_each=5)
+    write_summaries(store, sources, make(workers=3), 5)
     assert len(read_summaries(store)) == 30
     assert len(server.bodies) == 30
     with pytest.raises(ValueError, match="price of other is not known"):
@@ -233,7 +233,7 @@ def test_a_summariser_that_stops_is_asked_no_further_question(tmp_path):
 
     store, model = Store(tmp_path), Refused()
     with pytest.raises(PermissionError):
-        write_summaries(store, [source(n) for n in range(20)], model, papers_each=5)
+        write_summaries(store, Sources(source(n) for n in range(20)), model, 5)
     assert model.asked == 1
     assert store.counts("summaries")["wanted"] == 20
 
@@ -249,9 +249,9 @@ def test_a_source_whose_answers_fail_is_marked_and_others_go_on(make, server, tm
         "nonsense" if bad in messages[1]["content"] else plain_summary(messages)
     )
     store = Store(tmp_path)
-    surveys = RankedPaper(**{**paper(9).as_dict(), "survey": True, "sources": 30})
-    sources = [*(source(n) for n in range(6)), source(7, [surveys])]
-    write_summaries(store, sources, make(), papers_each=5)
+    surveys = replace(paper(9), survey=True, sources=30)
+    sources = Sources([*(source(n) for n in range(6)), source(7, [surveys])])
+    write_summaries(store, sources, make(), 5)
     counts = store.counts("summaries")
     assert (counts["got"], counts["failed"], counts["absent"]) == (5, 1, 1)
     found = {item.id: item for item in store.items("summaries")}
@@ -262,9 +262,9 @@ def test_a_source_whose_answers_fail_is_marked_and_others_go_on(make, server, tm
 def test_sources_with_new_papers_are_summarised_anew(tmp_path):
     store = Store(tmp_path)
     first, second = source(0), source(1)
-    write_summaries(store, [first, second], ExtractiveSummariser(), papers_each=5)
+    write_summaries(store, Sources([first, second]), ExtractiveSummariser(), 5)
     more = source(0, [paper(0), paper(5, "The neutron star is a pulsar with a period of 3 s.")])
-    write_summaries(store, [more, second], ExtractiveSummariser(), papers_each=5)
+    write_summaries(store, Sources([more, second]), ExtractiveSummariser(), 5)
     items = {item.id: item for item in store.items("summaries")}
     assert len(items[more.name].result["papers"]) == 2
     assert len(items[second.name].result["papers"]) == 1

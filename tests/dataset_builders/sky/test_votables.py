@@ -4,7 +4,7 @@ import base64
 import struct
 
 import pytest
-from faulty import Answer, FaultyServer
+from faulty import Answer
 
 from specclip_datasets.sky.services.polite_session import RefusedError, Service, ServiceError
 from specclip_datasets.sky.services.tap import TapClient
@@ -33,12 +33,6 @@ def binary2():
     stream = base64.b64encode(rows).decode()
     data = f'<DATA><BINARY2><STREAM encoding="base64">{stream}</STREAM></BINARY2></DATA>'
     return votable(f"{OK}<TABLE>{fields}{data}</TABLE>")
-
-
-@pytest.fixture
-def server():
-    with FaultyServer() as running:
-        yield running
 
 
 @pytest.fixture
