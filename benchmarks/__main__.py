@@ -16,11 +16,13 @@ import torch
 from .batches import batches
 from .encoder import encoder
 from .loss import contrastive_loss
-from .retrieval import search
+from .retrieval import questions, search
 from .side_by_side import Comparison
 from .spectra import fitting, folding, reading
+from .start import cold_start
 
 BENCHMARKS: dict[str, Callable[[bool], Iterable[Comparison]]] = {
+    "start": cold_start,
     "reading": reading,
     "folding": folding,
     "fitting": fitting,
@@ -28,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[bool], Iterable[Comparison]]] = {
     "encoder": encoder,
     "loss": contrastive_loss,
     "search": search,
+    "questions": questions,
 }
 
 

@@ -1,17 +1,23 @@
-"""Nearest-neighbour search."""
+"""Nearest-neighbour search, and questions in words."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_specclip import SpecCLIPConfig, SpecCLIPModel
+from hf_specclip.describe.answers import answer_question
+from hf_specclip.literature import get_embedder
+from hf_specclip.literature.sentence_sets import SENTENCE_NUMBERS
 from hf_specclip.search.catalogue import CatalogueIndex
 from hf_specclip.search.index import SpecCLIPIndex
+from hf_specclip.search.text_queries import TextQueries
 
 from .peers import installed
 from .side_by_side import Comparison, compare
@@ -68,6 +74,46 @@ def search(small: bool = False) -> Iterator[Comparison]:
                 },
                 5,
             )
+
+
+def questions(small: bool = False) -> Iterator[Comparison]:
+    """Time a question in words, from its text to ten sources, beside embedding alone."""
+    n = 200 if small else 20_000
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        embedder = get_embedder("offline", cache_dir=folder)
+        config = SpecCLIPConfig(
+            text_config={
+                "reads": "sentences",
+                "embedding_dim": 384,
+                "numbers_dim": SENTENCE_NUMBERS,
+            },
+            shared_dim=WIDTH,
+        )  # fmt: skip
+        queries = TextQueries(SpecCLIPModel(config).eval(), embedder)
+        classes = ("QSO", "Seyfert_2", "LMXB", "Star", "YSO")
+        index = SpecCLIPIndex(
+            [{"id": str(i), "summary": {}} for i in range(n)],
+            rng.normal(size=(n, WIDTH)),
+            spectra=[
+                {"id": f"s{i}", "source_name": f"S{i}", "class": classes[i % 5], "text": str(i)}
+                for i in range(n)
+            ],
+            spectrum_embeddings=rng.normal(size=(n, WIDTH)),
+            spectrum_columns={"powlaw_gamma": rng.normal(1.8, 0.3, n)},
+        )
+        numbers = count()  # each question is new, so that no cache answers
+        yield compare(
+            f"a question among {n:,} sources",
+            (1, "questions"),
+            {
+                "answer_question": lambda: answer_question(
+                    index, queries, f"obscured AGN with a photon index below 1.{next(numbers)}"
+                ),
+                "the sentence encoder alone": lambda: embedder.embed([f"AGN, {next(numbers)}"]),
+            },
+            9,
+        )
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
