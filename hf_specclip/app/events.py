@@ -96,17 +96,17 @@ class PageEvents:
         """Search in words: what was understood, and the results."""
         question = (question or "").strip()
         if not question:
-            hint = "Write what to look for, such as an absorbed binary."
+            hint = "Enter a query, such as “absorbed binary”."
             return [render("message", hint, "note"), ""]
         if len(question) > MAX_QUESTION:
-            return [render("message", f"Ask in at most {MAX_QUESTION} characters."), ""]
+            return [render("message", f"The query is longer than {MAX_QUESTION} characters."), ""]
         try:
             answer = self.describer.search(question, top_k=_SEARCH_RESULTS, kind=kind)
         except (SpecCLIPError, ValueError, OSError, ImportError) as error:
             return [render("message", _sentence(error)), ""]
         lines = [line for line in [*answer.question.lines(), *answer.notes] if line]
         if not answer.hits and answer.question.refusal is None:
-            lines.append("nothing meets these conditions")
+            lines.append("no results match these conditions")
         message = render("understood", lines, not answer.hits)
         if not answer.hits:
             return [message, ""]

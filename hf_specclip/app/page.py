@@ -1,10 +1,10 @@
-"""Web page around a trained model: drop a spectrum, see its description; search in words.
+"""Web app for a trained model: upload a spectrum and see its description; search by text.
 
 page = build_app("runs/demo")
 page.launch()
 
-The page lays out the answers of `Describer`. It needs no network and keeps nothing: an uploaded
-file is read, removed, and held in memory for the session alone.
+The app shows the results of `Describer`. It needs no network, and stores no uploads: a file is
+read, deleted, and kept in memory for the session only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 try:
     import gradio as gr
 except ImportError as error:
-    raise ImportError('the page needs Gradio: pip install "hf-specclip[app]"') from error
+    raise ImportError('the web app needs Gradio: pip install "hf-specclip[app]"') from error
 
 from ..describe.describer import Describer
 from .events import MAX_QUESTION, RESULTS, PageEvents
@@ -82,8 +82,8 @@ def build_app(
     axis, unit = describer.model.config.spectrum_config.axis
     if unit != "keV":
         raise ValueError(
-            f"{describer.name} reads counts along {axis} in {unit}, and the page shows X-ray "
-            "spectra: ask it from Python"
+            f"{describer.name} reads counts along {axis} in {unit}, but the web app only shows "
+            "X-ray spectra: use it from Python"
         )
     page = Page(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=_CACHE_SECONDS)
     page.max_bytes = max_bytes
@@ -99,9 +99,9 @@ def _lay_out(page: Page, events: PageEvents) -> None:
     components: dict[str, Any] = {}
     gr.HTML(render("header", events.describer.name, papers, spectra, simulated), padding=False)
     with gr.Tabs() as tabs:
-        with gr.Tab("A spectrum", id="spectrum"):
+        with gr.Tab("Spectrum", id="spectrum"):
             example = _lay_out_spectrum(events, components)
-        with gr.Tab("Search in words", id="search", visible=index is not None):
+        with gr.Tab("Text search", id="search", visible=index is not None):
             _lay_out_search(events, has_spectra=spectra > 0)
     # A click on a point or a button sets this; see page.js.
     components["open"] = gr.Textbox(visible="hidden", elem_id="sc-open")
@@ -131,7 +131,7 @@ def _lay_out_spectrum(events: PageEvents, components: dict[str, Any]) -> gr.Drop
         example = gr.Dropdown(
             events.examples(),
             value=None,
-            label="or a source of the catalogue",
+            label="or a catalogue source",
             elem_id="sc-examples",
             visible=events.can_open,
             min_width=280,

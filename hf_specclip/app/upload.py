@@ -79,7 +79,7 @@ def _read_within(seconds: float, folder: Path) -> Any:
             )
         except subprocess.TimeoutExpired:
             raise UploadError(
-                f"Reading took longer than {seconds:g} seconds and was given up: try a smaller "
+                f"Reading took longer than {seconds:g} seconds and was stopped: try a smaller "
                 "response file, or the PHA file alone."
             ) from None
         if done.returncode != 0:
@@ -108,17 +108,17 @@ def _read_in_child(folder: str, seconds: str, memory: str) -> None:
 
 def _copy(files: Sequence[str | Path], folder: Path, max_bytes: int) -> None:
     if not files:
-        raise UploadError("No file arrived: drop a PHA file.")
+        raise UploadError("No file received: upload a PHA file.")
     if len(files) > MAX_FILES:
         raise UploadError(
-            f"{len(files)} files are too many: drop one spectrum with its ARF, RMF and background."
+            f"Too many files ({len(files)}): upload one spectrum with its ARF, RMF and background."
         )
     for file in map(Path, files):
         size = file.stat().st_size
         if size > max_bytes:
             raise UploadError(
-                f"{file.name} has {size / 1e6:,.0f} MB, more than the {max_bytes / 1e6:,.0f} MB "
-                "that are read here: on your own machine, specclip describe reads it."
+                f"{file.name} has {size / 1e6:,.0f} MB; the limit is {max_bytes / 1e6:,.0f} MB. "
+                "Use specclip describe on your own machine."
             )
         if (folder / file.name).exists():
             raise UploadError(f"Two files are called {file.name}: rename one of them.")
@@ -140,9 +140,7 @@ def _read(folder: Path) -> XRaySpectrum:
                 raise
     if not spectra:
         names = ", ".join(f"{path.name} ({type_})" for path, type_ in responses.items())
-        raise UploadError(
-            f"There is no spectrum among the files, only {names}: drop the PHA file too."
-        )
+        raise UploadError(f"No spectrum among the files, only {names}: upload the PHA file too.")
     source = _source_file(spectra)
     side_files = _side_files(source, spectra, responses)
     read = spectra[source]
@@ -150,8 +148,8 @@ def _read(folder: Path) -> XRaySpectrum:
         read = read_spectra(source, **side_files)
     if len(read) > 1:
         raise UploadError(
-            f"{source.name} holds {len(read)} spectra, and one is shown at a time: specclip "
-            "describe takes them all."
+            f"{source.name} holds {len(read)} spectra; the web app shows one at a time. Use "
+            "specclip describe for all of them."
         )
     if read[0].rmf is not None:
         # Read when first used, as a rule, but the file is about to go.
@@ -202,7 +200,7 @@ def _source_file(spectra: dict[Path, list[XRaySpectrum]]) -> Path:
         if len(candidates) == 1:
             return candidates[0]
     names = " and ".join(path.name for path in spectra)
-    raise UploadError(f"{names} all hold a spectrum: drop one source at a time.")
+    raise UploadError(f"{names} all contain a spectrum: upload one source at a time.")
 
 
 def _without_folder(message: str, folder: Path) -> str:

@@ -110,4 +110,4 @@ def _hit_lines(hits: Any) -> list[str]:
     for hit in hits:
         is_text = isinstance(hit, LiteratureHit)
         lines += literature_lines(hit) if is_text else [source_line(hit, coordinates=True)]
-    return lines or ["nothing meets these conditions"]
+    return lines or ["no results match these conditions"]

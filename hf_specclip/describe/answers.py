@@ -26,7 +26,7 @@ from .hits import as_float, literature_hit, papers_of_source, similar_source
 # the similarities, over that of usual texts, below which they tell no source from another. Chosen
 # on phrases that are not in training/configs/questions.yaml.
 LEAST_LIKENESS, LEAST_SPREAD = 0.375, 0.5
-NO_TEXTS = "the index holds no texts: the papers about the sources found"
+NO_TEXTS = "the index contains no texts: listing the papers of the sources found"
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def missing_values(index: SpecCLIPIndex, where: IndexFilter) -> tuple[str, ...]:
     n = len(np.unique(index.sources.source))
     known = {k: len(np.unique(index.sources.source[has])) for k, has in has_value.items()}
     return tuple(
-        f"{name}: known for {count:,} of {n:,} sources; the other {n - count:,} are left out"
+        f"{name}: known for {count:,} of {n:,} sources; the other {n - count:,} are excluded"
         for name, count in known.items()
         if count < n
     )
@@ -192,11 +192,11 @@ def understand_for(index: SpecCLIPIndex, queries: TextQueries, text: str) -> Que
     if question.hosts or question.sources or question.like:
         return question
     if queries.likeness(question.text) < LEAST_LIKENESS:
-        reason = "Not understood: the texts of the model say nothing like this."
+        reason = "Not understood: nothing similar occurs in the training texts."
     elif relative_spread(index, queries.embed_question(question)) < LEAST_SPREAD:
         reason = (
-            f"“{question.content}” tells no source from another: ask for a kind of source, a "
-            "spectrum or a value."
+            f"“{question.content}” does not distinguish sources: add a source class, a spectral "
+            "property or a value."
         )
     else:
         return question
@@ -232,11 +232,11 @@ def _order(question: Question, ranked: list[RankedSource]) -> Iterator[str]:
         return
     labelled = sum(each.labelled for each in ranked)
     if labelled == len(ranked):
-        yield "all have a class asked for in the catalogue"
+        yield "all results have a requested catalogue class"
     elif labelled == 0:
-        yield "none has a class asked for in the catalogue: in order of similarity"
+        yield "no result has a requested catalogue class; ranked by similarity"
     else:
-        yield f"the first {labelled} have a class asked for in the catalogue, others are similar"
+        yield f"the first {labelled} have a requested catalogue class; the others are similar"
 
 
 __all__ = [

@@ -254,7 +254,7 @@ class Describer:
         """
         if classes is not None:
             if not classes:
-                raise ValueError("no classes to tell apart: name two or more")
+                raise ValueError("no classes given: name two or more")
             temperature = _DEFAULT_TEMPERATURE
             if self.classes is not None:
                 temperature = self.classes.temperature
@@ -491,9 +491,9 @@ class Describer:
         yield from (f"the model has no {PARTS[part]}" for part in absent)
         about = {} if self.index is None else self.index.about
         if about.get("simulated"):
-            yield "the model was trained on simulated sources: its papers and sources are invented"
+            yield "the model was trained on simulated data: its papers and sources are invented"
         if caveat := about.get("caveat"):
             yield str(caveat)
         if spectrum.background_counts is None and spectrum.hduclas2 != "NET":
-            yield "no background spectrum, so none was subtracted"
+            yield "no background spectrum: none subtracted"
         yield from facts["notes"]

@@ -34,7 +34,7 @@ _SKY_ARCSEC2 = (8192 * 0.492) ** 2
 _LARGEST_BACKSCAL = 1e-2
 
 VARIABILITY = ("var_prob_b", "var_index_b", "var_sigma_b", "var_inter_prob_b")
-NO_TIMES = "a spectrum holds no times of arrival"
+NO_TIMES = "a spectrum contains no arrival times"
 INFERRED = ("classes", "variables", "outlier")
 EVERYTHING = ("literature", "similar", *INFERRED)
 
@@ -65,7 +65,7 @@ def find_limitations(
     radius, camera = _aperture_radius(spectrum), spectrum.camera
     found = [*instrument_limitations(spectrum, needs_area=needs_area)]
     if spectrum.hduclas2 == "BKG":
-        found.append(Limitation("the file marks itself as a background (HDUCLAS2 = BKG)"))
+        found.append(Limitation("the file is marked as a background spectrum (HDUCLAS2 = BKG)"))
     found += _energies(facts, spectrum)
     found += [*_amount(facts, camera), *_pile_up(facts, radius)]
     return (*found, *_extent(facts, radius))
@@ -94,37 +94,40 @@ def instrument_limitations(
     """
     camera = spectrum.camera
     if not camera.resolves_energies:
-        text = f"{camera.name} resolves no energies: its counts are no spectrum; take one of ACIS"
+        text = (
+            f"{camera.name} has no energy resolution: this is not a spectrum; use an ACIS "
+            "observation"
+        )
         yield Limitation(text, EVERYTHING)
     elif camera.dispersed:
         text = (
-            f"a dispersed spectrum ({camera.name}): the model was trained on images of Chandra "
-            "ACIS; fit it with its RMF and ARF (specclip fit)"
+            f"dispersed spectrum ({camera.name}): the model was trained on Chandra ACIS imaging "
+            "spectra; fit it with its RMF and ARF (specclip fit)"
         )
         yield Limitation(text, INFERRED)
     elif not camera.imaging_ccd:
         text = (
-            f"recorded by {camera.name}: the model was trained on Chandra ACIS, whose area, "
-            "resolution and catalogue differ; fit it with its RMF and ARF (specclip fit)"
+            f"observed with {camera.name}: the model was trained on Chandra ACIS, which differs in "
+            "effective area, resolution and catalogue; fit it with its RMF and ARF (specclip fit)"
         )
         yield Limitation(text, INFERRED)
     elif spectrum.path is not None and not camera.stated_camera:
-        yield Limitation("the file names no instrument: it is taken for Chandra ACIS")
+        yield Limitation("the file does not state the instrument: Chandra ACIS is assumed")
     if needs_area and not spectrum.has_area:
         text = (
-            "the effective area is unknown (no ARF), and all that the model says depends on it: "
-            "put the ARF beside the spectrum or name it (--arf)"
+            "the effective area is unknown (no ARF), and all model results depend on it: place "
+            "the ARF next to the spectrum or pass --arf"
         )
         yield Limitation(text, EVERYTHING)
     elif camera.grating and camera.imaging_ccd:
-        text = f"taken behind {camera.grating}, which the training spectra were not"
+        text = f"observed with {camera.grating}, unlike the training spectra"
         if spectrum.has_area:
-            text += ": zeroth order taken, its area divided out"
+            text += ": zeroth order is assumed, and its effective area is corrected for"
         yield Limitation(text, () if spectrum.has_area else INFERRED)
     if not spectrum.are_poisson:
         net = spectrum.hduclas2 == "NET"
-        why = "the background is subtracted already (HDUCLAS2 = NET)" if net else "POISSERR = F"
-        text = f"no Poisson counts ({why}), as the model needs: give the spectrum before that"
+        why = "background already subtracted, HDUCLAS2 = NET" if net else "POISSERR = F"
+        text = f"not Poisson counts ({why}): the model needs the original counts"
         yield Limitation(text, EVERYTHING)
 
 
@@ -139,7 +142,7 @@ def _energies(facts: Mapping[str, Any], spectrum: XRaySpectrum) -> Iterator[Limi
     share = 1.0 - float(spectrum.good_share(np.array(TRAINED_ENERGIES))[0])
     lost = share * (TRAINED_ENERGIES[1] - TRAINED_ENERGIES[0])
     if lost > _MOST_BAD_KEV:
-        text = f"bad channels (QUALITY) take {lost:.2g} keV of 0.5–7 keV, which the model needs"
+        text = f"bad channels (QUALITY) cover {lost:.2g} keV of the 0.5–7 keV that the model needs"
         yield Limitation(text, EVERYTHING)
 
 
@@ -151,25 +154,25 @@ def _amount(facts: Mapping[str, Any], camera: Instrument) -> Iterator[Limitation
         yield Limitation(text, INFERRED)
     elif counts < _FEW_COUNTS:
         yield Limitation(
-            f"only {counts:.0f} counts at 0.5–8 keV: the estimates mostly reflect typical sources"
+            f"only {counts:.0f} counts at 0.5–8 keV: estimates are dominated by the prior"
         )
     elif net > high:
         yield Limitation(
-            f"{net:,.0f} net counts: the model was trained on up to {high:,}, and its intervals "
-            "are too wide here: trust the fit"
+            f"{net:,.0f} net counts: the model was trained on up to {high:,}; its intervals are "
+            "too wide here, use the fit"
         )
     shortest, longest = TRAINED_EXPOSURE
     if not shortest <= facts["exposure_s"] <= longest:
         exposure = format_number(facts["exposure_s"] / 1000)
         yield Limitation(
-            f"an exposure of {exposure} ks: the model was trained on "
+            f"exposure of {exposure} ks: the model was trained on "
             f"{shortest / 1000:g}–{longest / 1000:g} ks"
         )
     area = facts["effective_area_max_cm2"]
     plain = camera.imaging_ccd and not camera.grating
     if area is not None and plain and not TRAINED_AREA[0] <= area <= TRAINED_AREA[1]:
         yield Limitation(
-            f"an effective area of {area:,.0f} cm² at most: the model was trained on "
+            f"maximum effective area of {area:,.0f} cm²: the model was trained on "
             f"{TRAINED_AREA[0]:g}–{TRAINED_AREA[1]:g} cm²"
         )
 
@@ -179,12 +182,12 @@ def _pile_up(facts: Mapping[str, Any], radius: float | None) -> Iterator[Limitat
     if share is None or share < PILE_UP_NOTED:
         return
     per_frame = facts["counts_0.5_8kev"] / facts["exposure_s"] * (stated or ACIS_FRAME)
-    frame = f"a frame of {stated:.2g} s" if stated else f"an assumed frame of {ACIS_FRAME:g} s"
+    frame = f"{stated:.2g} s" if stated else f"{ACIS_FRAME:g} s assumed"
     # Off axis an aperture is large, and the counts are spread over many islands.
     compact = radius is None or radius < _COMPACT_RADIUS
     yield Limitation(
-        f"{per_frame:.2g} counts in {frame}: about {100 * share:.0f} % of the events are piled up "
-        "if the source is near the axis, and the spectrum is then harder than the source",
+        f"{per_frame:.2g} counts per frame ({frame}): about {100 * share:.0f} % of the events are "
+        "piled up if the source is near the optical axis, which hardens the spectrum",
         INFERRED if share >= _PILE_UP_SPOILS and compact else (),
     )
 
@@ -200,11 +203,13 @@ def _aperture_radius(spectrum: XRaySpectrum) -> float | None:
 def _extent(facts: Mapping[str, Any], radius: float | None) -> Iterator[Limitation]:
     name = str(facts["source_name"] or "")
     if name.upper().startswith(("2CXO", "CXO")) and name.upper().endswith("X"):
-        yield Limitation("the catalogue calls the source extended: its variability and flux differ")
+        yield Limitation(
+            "extended source in the catalogue: flux and variability are measured differently"
+        )
     if radius is not None and radius > _LARGE_RADIUS:
         yield Limitation(
-            f"an aperture as large as a circle of {radius:.0f}″: an extended source or one far "
-            "off axis, of which the model was shown few"
+            f"large aperture (equivalent radius {radius:.0f}″): extended or far off-axis sources "
+            "are rare in the training data"
         )
 
 

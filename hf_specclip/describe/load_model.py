@@ -14,10 +14,10 @@ from ..search.index import GALLERY_FOLDER, SpecCLIPIndex
 
 # Parts of a model, and the answers that are missing where it comes without.
 PARTS = {
-    "index": "index: no similar sources and no papers are named",
-    "moe": "experts: no variables are inferred",
-    "outliers": "outlier detector: no score is given",
-    "classes": "classes: no class is told",
+    "index": "index: no similar sources or papers are listed",
+    "moe": "mixture of experts: no variables are inferred",
+    "outliers": "outlier detector: no score is computed",
+    "classes": "classes: no classification",
 }
 
 

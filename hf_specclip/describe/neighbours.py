@@ -59,7 +59,7 @@ def position_of(facts: Mapping[str, Any]) -> tuple[float, float, float] | None:
 def position_name(facts: Mapping[str, Any]) -> str:
     """Name the position of a spectrum, which the header gives of the source or of the target."""
     of_source = as_float(facts.get("ra")) is not None and as_float(facts.get("dec")) is not None
-    return "the source's position" if of_source else "the position of the observation's target"
+    return "the source position" if of_source else "the target position"
 
 
 def position_links(facts: Mapping[str, Any]) -> dict[str, str]:

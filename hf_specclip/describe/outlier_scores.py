@@ -53,8 +53,8 @@ def score_outliers(
         ):
             more = "more" if sigma > 0 else "fewer"
             reasons.append(
-                f"{more} counts at {_BAND_NAMES[explanation.band]} than the nearest sources would "
-                f"give ({sigma:+.1f} σ, their own scatter included)"
+                f"{more} counts at {_BAND_NAMES[explanation.band]} than expected from the nearest "
+                f"sources ({sigma:+.1f} σ, including their scatter)"
             )
         results.append(OutlierScore(score, explanation.percentile, tuple(reasons)))
     return results

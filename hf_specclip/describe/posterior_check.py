@@ -95,17 +95,16 @@ class PosteriorCheck:
     def lines_of_text(self) -> list[str]:
         """Write the verdict, and what is not explained."""
         title = f"{MODEL_TITLES[self.model]} within the inferred intervals"
-        verdict = "explains the counts" if self.p_value >= _ALARM else "does not explain the counts"
-        lines = [f"{title} {verdict} (posterior-predictive p = {_p(self.p_value)})"]
+        verdict = "consistent" if self.p_value >= _ALARM else "inconsistent"
+        lines = [f"{title}: {verdict} with the counts (p = {_p(self.p_value)})"]
         for each in self.unexplained:
             near = f", near {each.name}" if each.name else ""
             lines.append(
-                f"the model's description does not explain {each.low:.2g}–{each.high:.2g} keV: "
-                f"{each.observed:,} counts where {format_number(each.expected)} are expected "
-                f"(p = {_p(each.p_value)}{near})"
+                f"unexplained at {each.low:.2g}–{each.high:.2g} keV: {each.observed:,} counts, "
+                f"{format_number(each.expected)} expected (p = {_p(each.p_value)}{near})"
             )
         if self.counts < GAIN_COUNTS:
-            lines.append("a gain shifted by 3 % cannot be detected with so few counts")
+            lines.append("too few counts to detect a gain shift of 3 %")
         return lines
 
 

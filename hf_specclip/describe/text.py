@@ -18,10 +18,10 @@ def render_text(description: Description) -> str:
     """Write a description as text: limits of the model, measured, inferred, similar."""
     lines = [description.title]
     if description.limitations:
-        lines.append("  beyond the range of the model")
+        lines.append("  outside the training range")
         lines += [f"    ! {limitation.text}" for limitation in description.limitations]
         if withheld := description.withheld_sections:
-            lines.append(f"    withheld for that: {', '.join(withheld)}")
+            lines.append(f"    withheld: {', '.join(withheld)}")
     lines += _measured_lines(description)
     lines += _inferred_lines(description)
     if description.outlier:
@@ -45,25 +45,24 @@ def _measured_lines(description: Description) -> list[str]:
     if "fit" not in description.sections:
         return lines
     if description.fit is None:
-        return [
-            *lines,
-            "    not fitted: a fit needs the ARF and the RMF",
-        ]
+        return [*lines, "    not fitted: ARF and RMF are required"]
     return lines + [f"    {line}" for line in fit_lines(description.fit)]
 
 
 def _inferred_lines(description: Description) -> list[str]:
     lines = []
     if description.variables:
-        lines.append("\n  inferred: what the catalogue would give (68 %) (90 %)")
+        lines.append("\n  inferred catalogue variables (68 %) (90 % intervals)")
         fitted = fit_values(description.fit)
         for variable in description.variables:
             beside = f"fit {fitted[variable.name]}" if variable.name in fitted else ""
             lines.append(f"    {_variable_line(variable):<79} {beside}".rstrip())
         if hidden := [name for name in VARIABILITY if name in description.withheld]:
-            lines.append(f"    not given: {', '.join(hidden)} ({description.withheld[hidden[0]]})")
+            lines.append(
+                f"    not inferred: {', '.join(hidden)} ({description.withheld[hidden[0]]})"
+            )
     if "check" in description.sections and description.check is not None:
-        lines.append("\n  check of the inferred variables against the counts")
+        lines.append("\n  posterior-predictive check")
         lines += [f"    {line}" for line in description.check.lines_of_text()]
     if description.classes:
         caveat = "" if description.class_stands_out else ": no class stands out"
@@ -89,8 +88,8 @@ def probe_lines(answer: ProbeAnswer) -> list[str]:
         ranked = list(answer.probabilities.items())[:_CLASSES_SHOWN]
         lines += [f"  {probability:6.1%}  {name}" for name, probability in ranked]
     if answer.none_of_these:
-        far = f"farther out than {answer.distance_percentile:.0f} % of the labelled spectra"
-        lines.append(f"  none of these, perhaps: {far}")
+        far = f"farther away than {answer.distance_percentile:.0f} % of the labelled spectra"
+        lines.append(f"  possibly none of these classes: {far}")
     return lines
 
 
@@ -98,13 +97,13 @@ def catalogue_lines(description: Description) -> list[str]:
     """Write the sources at the position of a spectrum, those like it, and links by position."""
     lines = []
     if description.at_position:
-        lines.append(f"\n  in the catalogue at {position_name(description.source)}")
+        lines.append(f"\n  catalogue sources at {position_name(description.source)}")
         lines += [line for source in description.at_position for line in source_card(source)]
     if description.similar:
         lines.append(f"\n  similar sources (of {description.gallery['spectra']:,} spectra)")
         lines += [line for source in description.similar for line in source_card(source)]
     if description.links:
-        lines.append(f"\n  look up {position_name(description.source)}")
+        lines.append(f"\n  catalogue links for {position_name(description.source)}")
         lines += [f"    {name:<24} {link}" for name, link in description.links.items()]
     return lines
 
@@ -135,7 +134,7 @@ def _detail_lines(source: SimilarSource) -> list[str]:
     if any(parts):
         lines.append(f"        {'; '.join(part for part in parts if part)}")
     for paper in source.papers[:3]:
-        about = f" (on its {paper.about})" if paper.about in ("host", "class") else ""
+        about = f" (about its {paper.about})" if paper.about in ("host", "class") else ""
         title = f"{paper.title}  " if paper.title else ""
         lines.append(f"        · {title}{paper.link or paper.id}{about}")
     return lines
@@ -166,7 +165,7 @@ def answer_lines(answer: Answer) -> list[str]:
     """Write an answer: what was understood, and the sources or papers found, as lines."""
     lines = [f"  {line}" for line in (*answer.question.lines(), *answer.notes)]
     if answer.question.refusal is None and not answer.hits:
-        lines.append("nothing meets these conditions")
+        lines.append("no results match these conditions")
     for hit in answer.hits:
         if isinstance(hit, LiteratureHit):
             lines += literature_lines(hit)

@@ -343,15 +343,20 @@ def _check_instrument(spectrum: Any, row: int, needs_area: bool) -> None:
     """Warn of a spectrum that the models were not made for.
 
     Raises:
-        ValueError: for an instrument that resolves no energies.
+        ValueError: for an instrument without energy resolution.
     """
     camera = getattr(spectrum, "camera", None)
     if camera is None:
         return
     if not camera.resolves_energies:
-        raise ValueError(f"row {row}: {camera.name} resolves no energies: it gives no spectrum")
+        raise ValueError(
+            f"row {row}: {camera.name} has no energy resolution: this is not a spectrum"
+        )
     if not camera.imaging_ccd:
-        text = f"row {row}: recorded by {camera.name}, models are trained on images of Chandra ACIS"
+        text = (
+            f"row {row}: observed with {camera.name}; models are trained on Chandra ACIS imaging "
+            "spectra"
+        )
         warnings.warn(text, stacklevel=5)
     if needs_area and not spectrum.has_area:
         text = f"row {row}: no effective area (ARF), that of a usual ACIS observation is assumed"

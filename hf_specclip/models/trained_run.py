@@ -73,7 +73,7 @@ def find_run(name_or_path: str | os.PathLike[str] | None = None, **hub: Any) -> 
             folder = Path(snapshot_download(name, allow_patterns=list(_FETCHED), **hub))
         except (OSError, ValueError) as error:
             raise OSError(
-                f"{name} is no folder here, and the Hub does not give it: {error}"
+                f"{name} is not a local folder, and cannot be loaded from the Hub: {error}"
             ) from error
     inside = [folder / each for each in MODEL_FOLDERS]
     for model in (folder, *inside):
@@ -83,31 +83,31 @@ def find_run(name_or_path: str | os.PathLike[str] | None = None, **hub: Any) -> 
             return TrainedRun(model, root, name)
     if (folder / "config.json").is_file():
         raise ValueError(
-            f"{name} holds a {model_type(folder)} model; this needs a dual encoder "
-            f"({' or '.join(MODEL_TYPES)}), as training leaves it in model/ and ensemble/"
+            f"{name} contains a {model_type(folder)} model; a dual encoder is required "
+            f"({' or '.join(MODEL_TYPES)}), see model/ or ensemble/ of a run"
         )
     below = sorted(path.parent.name for path in folder.glob("*/config.json"))
     hint = f"; below it: {', '.join(below)}" if below else ""
-    raise ValueError(f"{name} is no model folder (no config.json){hint}")
+    raise ValueError(f"{name} is not a model folder (no config.json){hint}")
 
 
 def _bundled_run() -> TrainedRun:
     path = BUNDLED / BUNDLED_CARD
     if not path.is_file():
         raise ValueError(
-            "no model named, and this installation has no bundled one: name a model, or install "
-            "hf-specclip again"
+            "no model given, and this installation lacks the bundled one: name a model, or "
+            "reinstall hf-specclip"
         )
     card = json.loads(path.read_text(encoding="utf-8"))
     name = f"bundled model ({card['training']['pairs']:,} simulated pairs)"
-    notes = [f"answered by the {name}: --model names another"]
+    notes = [f"{name}; choose another with --model"]
     if real := card.get("real"):
         shares = {level: real[f"coverage_{level}"] for level in (68, 90)}
         narrow = any(100 * share["high"] < level for level, share in shares.items())
         notes.append(
-            f"of {real['rows']:,} real detections its 68 % intervals hold "
-            f"{shares[68]['value']:.0%} of the catalogue's values and its 90 % intervals "
-            f"{shares[90]['value']:.0%}" + (": take them for too narrow" if narrow else "")
+            f"coverage of its intervals on {real['rows']:,} real detections: "
+            f"{shares[68]['value']:.0%} (68 %) and {shares[90]['value']:.0%} (90 %)"
+            + ("; they are too narrow" if narrow else "")
         )
     return TrainedRun(BUNDLED, BUNDLED, name, tuple(notes))
 

@@ -136,7 +136,7 @@ class Question:
             labels = sorted(self.labels)
             more = ", …" if len(labels) > _LABELS_SHOWN else ""
             shown = ", ".join(labels[:_LABELS_SHOWN])
-            lines.append(f"kind: {', '.join(self.kinds)} ({shown}{more})")
+            lines.append(f"class: {', '.join(self.kinds)} ({shown}{more})")
         if self.conditions:
             lines.append(f"conditions: {', '.join(map(_with_unit, self.conditions))}")
         if self.cone:
@@ -200,13 +200,13 @@ def understand(
     """
     text = " ".join(text.encode("utf-8", "replace").decode().split())  # no lone surrogates
     if len(text) > MAX_QUESTION:
-        raise ValueError(f"the question is longer than {MAX_QUESTION:,} characters: shorten it")
+        raise ValueError(f"the query is longer than {MAX_QUESTION:,} characters: shorten it")
     left = _Remainder(text)
     if match := _NEGATION.search(_NEGATED_LIMIT.sub(" ", text)):
         return Question(
             text,
-            refusal=f"“{match[0]}”: what a source is not cannot be searched for. Say what it is "
-            "(“unabsorbed”, “NH < 1e21”), or give --class or --where.",
+            refusal=f"“{match[0]}”: negations are not supported. Use a positive term "
+            "(“unabsorbed”, “NH < 1e21”), --class or --where.",
             negated=True,
         )
     cone, spans = find_cone(text)
@@ -226,8 +226,8 @@ def understand(
         if match := _NOT_IN.search(text[:start]):
             return Question(
                 text,
-                refusal=f"“{text[match.start() : stop]}”: only sources in a place can be searched "
-                "for. Say in which, or give a position and a radius.",
+                refusal=f"“{text[match.start() : stop]}”: only sources inside a host can be "
+                "searched for. Name the host, or give a position and a radius.",
                 negated=True,
             )
     left.remove(*(span for span, _ in hosts))
@@ -254,7 +254,7 @@ def understand(
         unused=(
             *unused,
             *unstored,
-            *(f"{name} (the index has no values of it)" for name in lacking),
+            *(f"{name} (not in the index)" for name in lacking),
         ),
         unknown=tuple(unknown),
         suggestions=_suggestions(unknown, vocabulary),
@@ -336,7 +336,7 @@ def _conditions(
             other = quantity.kind == OTHER_HARDNESS
             label = "hardness ratios of these bands" if other else quantity.kind.replace("_", " ")
             phrase = text[quantity.start : quantity.stop]
-            unstored.append(f"“{phrase}” (the index has no values of {label})")
+            unstored.append(f"“{phrase}” ({label} not in the index)")
     return conditions, unstored
 
 
@@ -409,14 +409,14 @@ def _refuse(question: Question, mentions: list[ClassMention], common: list[str])
         return question
     if question.unused and not question.unknown:
         reason = (
-            "The index lacks these names, places or values: say what the source is like, or give "
-            "its position (RA 187.278 Dec +2.052)."
+            "The index lacks these names, places or values: describe the source by its class or "
+            "spectrum, or give its position (RA 187.278 Dec +2.052)."
         )
     elif question.unknown:
-        reason = "Not understood: ask in English for a kind of source, a spectrum or a value."
+        reason = "Not understood: use English, and a source class, spectral property or value."
     else:
-        what = f"“{' '.join(common)}” tells no source from another" if common else "Nothing asked"
-        reason = f"{what}: ask for a kind of source, a spectrum or a value."
+        what = f"“{' '.join(common)}” does not distinguish sources" if common else "Empty query"
+        reason = f"{what}: add a source class, a spectral property or a value."
     return replace(question, refusal=reason)
 
 

@@ -118,7 +118,7 @@ def notes_of(facts: Mapping[str, Any]) -> list[str]:
     share = facts["pile_up_share"] or 0.0
     if share < PILE_UP_NOTED:
         return list(facts["notes"])
-    text = f"about {share:.0%} of the events are piled up, if the source is near the axis"
+    text = f"about {share:.0%} of the events are piled up if the source is near the optical axis"
     return [*facts["notes"], text]
 
 

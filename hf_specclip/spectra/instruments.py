@@ -21,7 +21,7 @@ class _Camera(NamedTuple):
 
     Attributes:
         names: beginnings of INSTRUME or DETNAM, in upper case; "" for any.
-        band: keV; None for a detector that resolves no energies by itself.
+        band: keV; None for a detector without energy resolution of its own.
         dispersive: a grating stands before it always.
     """
 

@@ -209,7 +209,7 @@ class XRaySpectrum:
         """
         if self.energy_edges is None and not self.camera.resolves_energies:
             raise SpectrumFileError(
-                f"{self.camera.name} resolves no energies: its counts are no spectrum",
+                f"{self.camera.name} has no energy resolution: this is not a spectrum",
                 path=self.path,
                 place="keyword INSTRUME",
                 mend="take an observation by another camera",

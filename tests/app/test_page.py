@@ -102,7 +102,7 @@ def test_a_phone_needs_no_sideways_scroll(visit, folder):
     box = page.locator("#sc-map").bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 390
-    page.get_by_role("tab", name="Search in words").click()
+    page.get_by_role("tab", name="Text search").click()
     page.wait_for_selector("#sc-ask")
     assert width_of(page) <= 390
 
@@ -116,9 +116,9 @@ def test_bad_files_get_a_sentence(visit, folder):
         (["empty.pi"], "empty.pi: is not a FITS file"),
         (["cut.pi"], "cut.pi"),
         (["broken.pi.gz"], "broken.pi.gz"),
-        (["area.arf"], "There is no spectrum among the files, only area.arf (arf)"),
+        (["area.arf"], "No spectrum among the files, only area.arf (arf)"),
         (["image.fits"], "image.fits: holds no SPECTRUM extension"),
-        (["source.pi", "other.pi"], "all hold a spectrum: drop one source at a time"),
+        (["source.pi", "other.pi"], "all contain a spectrum: upload one source at a time"),
     ]
     for names, expected in cases:
         drop(page, *(folder / name for name in names))
@@ -147,7 +147,7 @@ def test_a_file_over_the_bound_is_refused_before_it_is_read(visit, folder, uploa
 
 def test_words_find_spectra_and_papers(visit):
     page = visit(1280)
-    page.get_by_role("tab", name="Search in words").click()
+    page.get_by_role("tab", name="Text search").click()
     page.fill("#sc-question textarea, #sc-question input", "heavily absorbed pulsating ULX")
     page.click("#sc-ask")
     page.wait_for_selector(".sc-answer")
@@ -161,10 +161,10 @@ def test_words_find_spectra_and_papers(visit):
     cards.first.locator("[data-open]").click()
     described(page)
     assert name in page.inner_text("#sc-results")
-    page.get_by_role("tab", name="Search in words").click()
+    page.get_by_role("tab", name="Text search").click()
     page.fill("#sc-question textarea, #sc-question input", "   ")
     page.click("#sc-ask")
-    page.wait_for_selector("text=Write what to look for")
+    page.wait_for_selector("text=Enter a query")
     page.fill("#sc-question textarea, #sc-question input", "marmalade")
     page.click("#sc-ask")
     page.wait_for_selector("text=not understood: marmalade")

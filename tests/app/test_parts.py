@@ -35,13 +35,13 @@ def test_side_files_are_found_by_their_header_and_by_what_they_are(tmp_path):
 
 def test_bounds(tmp_path, monkeypatch):
     path = write_pha(tmp_path / "source.pi", np.ones(1024, int))
-    with pytest.raises(UploadError, match=r"source.pi has .* MB, more than the"):
+    with pytest.raises(UploadError, match=r"source.pi has .* MB; the limit is"):
         read_upload([path], max_bytes=100)
-    with pytest.raises(UploadError, match="too many"):
+    with pytest.raises(UploadError, match="Too many"):
         read_upload([path] * (MAX_FILES + 1))
     with pytest.raises(UploadError, match=r"Two files are called source.pi"):
         read_upload([path, path])
-    with pytest.raises(UploadError, match="No file arrived"):
+    with pytest.raises(UploadError, match="No file received"):
         read_upload([])
     with pytest.raises(UploadError, match=r"longer than 0.05 seconds"):
         read_upload([path], max_seconds=0.05)
@@ -102,7 +102,13 @@ def test_a_model_without_experts_or_spectra_says_so(tiny_run, uploads, tmp_path)
     path = write_pha(tmp_path / "source.pi", np.ones(1024, int))
     parts = events.upload([str(path)])
     text = " ".join(part for part in parts if isinstance(part, str))
-    for words in ("no classes", "no literature", "no experts", "no outlier detector", "no spectra"):
+    for words in (
+        "no classes",
+        "no texts",
+        "no mixture of experts",
+        "no outlier detector",
+        "no gallery",
+    ):
         assert f"This model has {words}" in text
     assert events.examples() == []
     assert not path.exists()  # what was dropped is gone

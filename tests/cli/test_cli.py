@@ -205,7 +205,7 @@ def test_an_ensemble_answers_as_a_model_does(spectra, model_folder, tmp_path, ca
     ("arguments", "message"),
     [
         (["describe", "--model", "{tmp}/none", "{file}"], "no folder"),
-        (["describe", "--model", "{tmp}", "{file}"], "no model folder"),
+        (["describe", "--model", "{tmp}", "{file}"], "not a model folder"),
         (["describe", "--model", "{model}", "--only", "variables", "{file}"], "has no moe"),
         (["embed", "--model", "{model}", "{file}", "-o", "{tmp}/out.pkl"], r".parquet"),
         (["inspect", "--arf", "x.arf", "{file}", "{file}"], "single FILE"),
@@ -236,7 +236,7 @@ def test_an_autoencoder_is_no_dual_encoder(spectra, tmp_path, capsys):
     config = SpecCLIPSpectrumConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
     SpecCLIPForSpectrumPreTraining(config).save_pretrained(tmp_path / "spectrum")
     assert main(["describe", "--model", str(tmp_path / "spectrum"), str(spectra[0])]) == 1
-    assert "needs a dual encoder" in capsys.readouterr().err
+    assert "a dual encoder is required" in capsys.readouterr().err
 
 
 def test_a_response_that_is_named_but_absent_is_noted(spectra, capsys):

@@ -128,7 +128,7 @@ def test_every_command_withholds_what_the_instrument_rules_out(ask, files, tmp_p
     assert "dispersed spectrum" in ask("describe", dispersed)[1].split("measured")[0]
     status, out, _ = ask("classify", "--json", good, dispersed)
     assert [each["withheld"] is None for each in json.loads(out)] == [True, False]
-    assert "withheld: a dispersed spectrum" in ask("classify", dispersed)[1]
+    assert "withheld: dispersed spectrum" in ask("classify", dispersed)[1]
     status, out, _ = ask("outliers", "--json", good, dispersed)
     assert [each["score"] is None for each in json.loads(out)] == [False, True]
     assert "specclip fit" in ask("outliers", dispersed)[1]
@@ -142,7 +142,7 @@ def test_every_command_withholds_what_the_instrument_rules_out(ask, files, tmp_p
         status, _, said = ask(command, hrc)
         assert status == 1
         assert "hrc.pha" in said
-        assert "resolves no energies" in said
+        assert "has no energy resolution" in said
 
 
 def test_search(ask, tiny_run, tmp_path):
@@ -151,7 +151,7 @@ def test_search(ask, tiny_run, tmp_path):
     answer = json.loads(out)
     assert len(answer["hits"]) == 3
     assert answer["question"]["kinds"] == ["quasar"]
-    assert "kind: quasar" in ask("search", "a quasar")[1]
+    assert "class: quasar" in ask("search", "a quasar")[1]
     status, out, _ = ask("search", "--json", "--kind", "papers", "a quasar")
     assert json.loads(out)["hits"][0]["papers"]
     out = ask("search", "--json", "--class", "LMXB", "--where", "counts>200", "binary star")[1]
@@ -167,7 +167,7 @@ def test_search(ask, tiny_run, tmp_path):
     assert name not in {one["name"] for one in near}
     cone = [str(found[0]["ra"]), str(found[0]["dec"]), "0.1"]
     assert name in ask("search", "--cone", *cone, "LMXB")[1]
-    assert "nothing meets" in ask("search", "--class", "none", "a star")[1]
+    assert "no results match" in ask("search", "--class", "none", "a star")[1]
     assert ask("search")[0] == 1
     moved = shutil.copytree(tiny_run.with_name("encoder"), tmp_path / "renamed")
     found = ask("search", "--json", "--top", "3", "--embedder", f"local:{moved}", "a quasar")[1]

@@ -51,10 +51,10 @@ def test_sources_of_the_class_come_first_each_once(asked):
     assert [hit.name for hit in answer][:2] in (["Q1", "Q2"], ["Q2", "Q1"])
     assert [hit.asked_class for hit in answer] == [True, True, False, False]
     assert {hit.name: len(hit.observations) for hit in answer}["Q1"] == 2
-    assert "first 2 have a class asked for" in answer.notes[0]
+    assert "first 2 have a requested" in answer.notes[0]
     scores = [hit.score for hit in asked("quasar", by_class=False)]
     assert scores == sorted(scores, reverse=True)
-    assert "kind: quasar" in answer_lines(answer)[0]
+    assert "class: quasar" in answer_lines(answer)[0]
 
 
 def test_stated_numbers_are_conditions(asked):
@@ -65,7 +65,7 @@ def test_stated_numbers_are_conditions(asked):
         assert len(hit.observations) == 1
     where = IndexFilter(where=["powlaw_gamma>2"])
     assert [hit.name for hit in asked("quasar", where=where)] == ["Q1"]
-    assert "powlaw_gamma: known for 3 of 4 sources; the other 1 are left out" in answer.notes
+    assert "powlaw_gamma: known for 3 of 4 sources; the other 1 are excluded" in answer.notes
     papers = asked("quasar", where=where, kind="papers")
     assert [hit.id for hit in papers] == ["Q1"]
     with pytest.raises(ValueError, match="no values of 'apec_kt', only of counts, powlaw_gamma"):

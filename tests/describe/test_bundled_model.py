@@ -77,9 +77,8 @@ def test_the_command_line_uses_it_and_says_so(tmp_path, capsys, monkeypatch, car
     [answer] = json.loads(capsys.readouterr().out)
     assert answer["model"] == f"bundled model ({card['training']['pairs']:,} simulated pairs)"
     assert any("bundled model" in note for note in answer["notes"])
-    assert any(
-        f"hold {card['real']['coverage_68']['value']:.0%}" in note for note in answer["notes"]
-    )
+    coverage = card["real"]["coverage_68"]["value"]
+    assert any(f"{coverage:.0%} (68 %)" in note for note in answer["notes"])
     assert answer["classes"]
     assert answer["variables"]
     # Real sources by name; nothing of the simulated sky.
@@ -90,6 +89,6 @@ def test_the_command_line_uses_it_and_says_so(tmp_path, capsys, monkeypatch, car
     name = answer["similar"][0]["name"]
     assert main(["search", "--kind", "papers", "--like", name, "--where", "powlaw_nh>1"]) == 0
     out = capsys.readouterr().out
-    assert "holds no texts" in out
+    assert "contains no texts" in out
     assert "arxiv.org" in out
     assert re.search(r"powlaw_nh: known for [\d,]+ of [\d,]+ sources", out)

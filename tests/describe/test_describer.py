@@ -188,8 +188,8 @@ def test_json_and_text(description):
     assert places == sorted(places)  # measured, then inferred, then similar
     names = {variable["name"] for variable in again["variables"]}
     assert not any(name.startswith("var_") for name in names)
-    assert "times of arrival" in again["withheld"]["var_prob_b"]
-    assert "not given: var_prob_b" in words
+    assert "arrival times" in again["withheld"]["var_prob_b"]
+    assert "not inferred: var_prob_b" in words
     assert "simulated" in words  # the model's papers are invented, and it says so
 
 
@@ -313,7 +313,7 @@ def test_answers_in_python_are_withheld_alike(describer, files):
     points, variables = describer.embed_with_variables([spectrum, other])
     assert np.isfinite(points).all()
     assert np.isfinite(variables["hard_hs"]).tolist() == [True, False]
-    with pytest.raises(ValueError, match=r"0\.pha: CHANDRA HRC resolves no energies"):
+    with pytest.raises(ValueError, match=r"0\.pha: CHANDRA HRC has no energy resolution"):
         describer.embed([spectrum.replace(instrument="HRC")])
 
 
@@ -328,7 +328,7 @@ def test_few_counts_and_a_missing_background_are_noted(describer):
 def test_absent_parts_are_noted(tiny_run):
     describer = Describer.from_pretrained(tiny_run, parts=[])
     notes = describer.describe({"counts": np.ones(400, int), "exposure": 1e4}).notes
-    for part in ("index", "experts", "outlier detector", "classes"):
+    for part in ("index", "mixture of experts", "outlier detector", "classes"):
         assert any(note.startswith(f"the model has no {part}: no") for note in notes)
 
 

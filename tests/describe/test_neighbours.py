@@ -44,13 +44,13 @@ def test_a_source_at_the_position_is_named_with_its_distance():
     assert "0.4″" in card[0]
     assert not hits_at_position(index, {"ra": 10.0, "dec": 2.0})
     assert "target" in position_name(facts)
-    assert position_name({"ra": 10.0, "dec": 2.0}) == "the source's position"
+    assert position_name({"ra": 10.0, "dec": 2.0}) == "the source position"
     assert set(position_links(facts)) == {"SIMBAD", "NED", "ADS", "Chandra Source Catalog"}
 
 
 def test_papers_without_titles_are_named_by_their_links():
     card = source_card(similar_source(hit(1, "A", host="NGC 224", papers=[PAPER])))
-    assert any("https://arxiv.org/abs/1801.05839 (on its host)" in line for line in card)
+    assert any("https://arxiv.org/abs/1801.05839 (about its host)" in line for line in card)
     assert any("in NGC 224" in line for line in card)
 
 

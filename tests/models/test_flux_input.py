@@ -183,5 +183,5 @@ def test_spectra_of_other_instruments_and_without_area_are_not_taken_in_silence(
         extract(acis.replace(arf=area))
     with pytest.warns(UserWarning, match="XMM EPN"):
         extract(acis.replace(arf=area, telescope="XMM", instrument="EPN"))
-    with pytest.raises(ValueError, match="HRC-I resolves no energies"):
+    with pytest.raises(ValueError, match="HRC-I has no energy resolution"):
         extract(acis.replace(arf=area, detector="HRC-I"))

@@ -27,7 +27,7 @@ def test_kinds_are_understood_by_name(vocabulary):
     assert {"QSO", "Magnetar"} <= question.labels
     assert "Star" not in question.labels
     assert question.refusal is None
-    assert question.lines()[0].startswith("kind: ")
+    assert question.lines()[0].startswith("class: ")
 
 
 def test_a_kind_that_says_where_a_source_is_is_not_asked_for(vocabulary):
@@ -75,7 +75,7 @@ def test_quantities_that_the_index_lacks_are_said_to_be_unused(vocabulary):
     assert any("of these bands" in item for item in question.unused)
     question = understand("quasars, bb_kt < 1", vocabulary, variables=["counts"])
     assert not question.conditions
-    assert question.unused == ("bb_kt (the index has no values of it)",)
+    assert question.unused == ("bb_kt (not in the index)",)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_designations_are_unused(vocabulary, name):
     assert question.unused == (name,)
     assert name not in question.content
     alone = understand(name, vocabulary)
-    assert "say what the source is like" in alone.refusal
+    assert "describe the source" in alone.refusal
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_coordinates_are_a_cone(vocabulary, text, cone):
 def test_negation_is_refused_with_a_way_out(vocabulary, text):
     question = understand(text, vocabulary)
     assert question.negated
-    assert "Say what it is" in question.refusal
+    assert "Use a positive term" in question.refusal
     assert not understand("no more than 100 counts", vocabulary).negated
 
 

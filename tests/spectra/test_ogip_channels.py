@@ -105,7 +105,7 @@ def test_without_energies_counts_are_read_and_energies_refused(tmp_path, header)
     assert (spectrum.exposure, spectrum.background_scale) == (1000.0, 0.25)
     assert spectrum.energy_edges is None
     for needs_energies in (spectrum.rebinned, lambda: spectrum.channel_edges):
-        reason = "HRC.* resolves no energies" if "HRC" in str(header) else "x.rmf.*give rmf="
+        reason = "HRC.* has no energy resolution" if "HRC" in str(header) else "x.rmf.*give rmf="
         with pytest.raises(SpectrumFileError, match=rf"a.pha, keyword .*{reason}"):
             needs_energies()
 

@@ -214,7 +214,7 @@ def test_chi2_takes_the_errors_that_are_given():
 
 
 def test_a_detector_without_energies_is_not_fitted():
-    with pytest.raises(ValueError, match="HRC resolves no energies"):
+    with pytest.raises(ValueError, match="HRC has no energy resolution"):
         fit_spectra(spectrum_of(counts=np.ones(400, int), telescope="CHANDRA", instrument="HRC"))
 
 

@@ -234,8 +234,8 @@ def require_response(spectrum: XRaySpectrum) -> None:
     """Raise ValueError for a spectrum that cannot be fitted for want of energies or responses."""
     if not spectrum.camera.resolves_energies:
         raise ValueError(
-            f"{label_of(spectrum)}: {spectrum.camera.name} resolves no energies, so there is no "
-            "spectrum to fit. Take an observation of the source by another camera"
+            f"{label_of(spectrum)}: {spectrum.camera.name} has no energy resolution, so there is "
+            "no spectrum to fit. Use an observation with another camera"
         )
     if spectrum.rmf is None:
         raise ValueError(

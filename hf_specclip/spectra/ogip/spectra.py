@@ -162,7 +162,7 @@ class _Assembler:
         raw = read_raw(table, row)
         notes = [f"{name} is not stated: taken as 1" for name in raw.assumed]
         if is_background(table):
-            notes.append("the file marks itself as a background (HDUCLAS2 = BKG)")
+            notes.append("the file is marked as a background spectrum (HDUCLAS2 = BKG)")
         rmf = self._response("rmf", "RESPFILE", raw, notes)
         arf = self._response("arf", "ANCRFILE", raw, notes)
         unnamed = self.given["arf"] is None and raw.name("ANCRFILE") is None
