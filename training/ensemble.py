@@ -28,7 +28,7 @@ from specclip_training.reports.run import run_facts
 from specclip_training.stages.alignment import rank_figures
 from specclip_training.stages.companions import build_companions, save_model
 from specclip_training.stages.embedding import EmbeddedPairs, embed_pairs
-from specclip_training.studies.measure import measure
+from specclip_training.studies.measure import embed_split, measure
 
 ENSEMBLE = "ensemble"
 METRICS = "ensemble.json"
@@ -108,10 +108,7 @@ def combine(
     chosen_by = rows_of_choice(pairs)
     for folder in candidates:
         check_dataset(folder, pairs)
-        candidate = SpecCLIPModel.from_pretrained(folder).to(accelerator.device).eval()
-        extractor = SpecCLIPFeatureExtractor.from_pretrained(folder)
-        points = embed_pairs(candidate, extractor, pairs, "validation", accelerator)
-        embedded.append(points.subset(chosen_by))
+        embedded.append(embed_split(folder, pairs, "validation", accelerator).subset(chosen_by))
     steps = select(embedded)
     added = [step.added for step in steps]
     weights = {index: added.count(index) / len(added) for index in added}

@@ -11,13 +11,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
-from hf_specclip.evaluation import GroupBootstrap
+from hf_specclip.evaluation import GroupBootstrap, MatchRanks
 from hf_specclip.evaluation.retrieval import places
 from hf_specclip.formatting import format_metric, format_with_interval
 from hf_specclip.models.trained_run import DEFAULT
@@ -27,7 +26,6 @@ from specclip_training.engine.draws import Draws
 from specclip_training.engine.presets import Preset, load_preset
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table, metric_title
 from specclip_training.stages.alignment import MODEL, build
-from specclip_training.stages.embedding import EmbeddedPairs, embed_pairs
 from specclip_training.stages.fine_tuning import find_start, load_start, preset_like
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import pretrain
@@ -68,14 +66,16 @@ def study_fine_tuning(
     n_bootstrap = run.preset.evaluation.n_bootstrap
     for name in dict.fromkeys(("validation", split)):
         bootstrap = GroupBootstrap(pairs.splits[name].groups, n_bootstrap)
-        start = _embed_start(run, pairs, name).ranks()["spectrum_to_text"]
+
+        def ranks(folder: Path, name: str = name) -> MatchRanks:
+            return embed_split(folder, pairs, name, run.accelerator).ranks()["spectrum_to_text"]
+
+        start = ranks(find_start(DEFAULT))
         entries = {(UNTRAINED, 0): sample_ranks([start], KS, bootstrap, np.mean)}
         for method in METHODS:
             for size in sizes:
-                folders = [_folder(run, method, size, seed) / MODEL for seed in seeds]
-                embedded = [embed_split(each, pairs, name, run.accelerator) for each in folders]
-                ranks = [each.ranks()["spectrum_to_text"] for each in embedded]
-                entries[method, size] = sample_ranks(ranks, KS, bootstrap, np.mean)
+                models = [ranks(_folder(run, method, size, seed) / MODEL) for seed in seeds]
+                entries[method, size] = sample_ranks(models, KS, bootstrap, np.mean)
         n = start.n_gallery
         chance = {f"recall@{k}%": float(start.chance_hits(places(k, n)).mean()) for k in KS}
         chance[FIGURES[2]] = start.chance_median() / n
@@ -131,17 +131,9 @@ def _preset(scratch: Preset, method: str) -> Preset:
     return dataclasses.replace(preset_like(find_start(DEFAULT), tuned), align=align)
 
 
-def _folder(run: Run, method: str, size: int, seed: int) -> Any:
+def _folder(run: Run, method: str, size: int, seed: int) -> Path:
     name = method.replace(",", "").replace(" ", "-")
     return run.output / TRIALS / f"{name}-{size}-{seed}"
-
-
-@torch.no_grad()
-def _embed_start(run: Run, pairs: PairData, split: str) -> EmbeddedPairs:
-    start = find_start(DEFAULT)
-    model = SpecCLIPModel.from_pretrained(start).to(run.accelerator.device).eval()
-    extractor = SpecCLIPFeatureExtractor.from_pretrained(start)
-    return embed_pairs(model, extractor, pairs, split, run.accelerator)
 
 
 def _compare(
