@@ -378,14 +378,12 @@ class SpecCLIPConfig(SpecCLIPPreTrainedConfig):
             End each hidden layer of the two networks in a layer norm.
         contrastive_loss (`str`, defaults to `"infonce_text_to_spectrum"`):
             `"infonce_text_to_spectrum"`: the paper's, each text chooses among the spectra.
-            `"infonce"`: the mean of both directions. `"sigmoid"`: every pair by itself.
+            `"infonce"`: the mean of both directions.
         multi_positive (`bool`, defaults to `True`):
             Treat detections that share a text as positives of each other. `False`: only a
             spectrum and its own text are, and equal texts count as negatives.
         logit_scale_init_value (`float`, defaults to 2.6593):
             Logarithm of the inverse temperature at the start; the default is a temperature of 0.07.
-        logit_bias_init_value (`float`, defaults to -10.0):
-            Bias of the sigmoid loss at the start.
         learn_logit_scale (`bool`, defaults to `True`):
             Learn the temperature.
         freeze_spectrum_encoder (`bool`, defaults to `False`):
@@ -417,16 +415,14 @@ class SpecCLIPConfig(SpecCLIPPreTrainedConfig):
     dropout: float | int = 0.2
     text_dropout: float | int | None = None
     projection_norm: bool = False
-    contrastive_loss: Literal["infonce_text_to_spectrum", "infonce", "sigmoid"] = (
-        "infonce_text_to_spectrum"
-    )
+    contrastive_loss: Literal["infonce_text_to_spectrum", "infonce"] = "infonce_text_to_spectrum"
     multi_positive: bool = True
     logit_scale_init_value: float | int = math.log(1 / 0.07)
-    logit_bias_init_value: float | int = -10.0
     learn_logit_scale: bool = True
     freeze_spectrum_encoder: bool = False
 
     def __post_init__(self, **kwargs: Any):
+        kwargs.pop("logit_bias_init_value", None)  # of a loss that earlier versions had
         _refuse_typing_errors(self, kwargs)
         super().__post_init__(**kwargs)
 

@@ -91,57 +91,6 @@ def info_nce_loss(
         return batch.sum_over_processes(log_sums - similarity * scale) / len(batch.all_spectra)
 
 
-def sigmoid_loss(
-    spectrum_embeds: torch.Tensor,
-    text_embeds: torch.Tensor,
-    logit_scale: torch.Tensor | float,
-    logit_bias: torch.Tensor | float,
-    text_ids: torch.Tensor | None = None,
-    across_processes: bool = False,
-) -> torch.Tensor:
-    r"""
-    Compute the sigmoid loss (Zhai et al. 2023, SigLIP): a binary classification of each of the
-    n × n pairs by itself.
-
-    .. math:: -\frac{1}{n} \sum_{ij} \log \sigma\left(z_{ij} (t\, x_{ij} + b)\right)
-
-    with the cosine similarity x, z = 1 for pairs that share a text and −1 for others.
-
-    Args:
-        spectrum_embeds: `(n, d)` embeddings of the spectra; normalised here.
-        text_embeds: `(n, d)` embeddings of the texts, row i belonging to spectrum i.
-        logit_scale: t, the inverse temperature (not its logarithm).
-        logit_bias: b; start near −10, since nearly all pairs do not belong together.
-        text_ids: `(n,)` integers, equal where texts are equal. `None`: row i goes with row i alone.
-        across_processes: see `info_nce_loss`.
-
-    Returns:
-        The sum over the pairs divided by n, a scalar in float32 or better.
-
-    When to use:
-        Small batches, or many detections for each text: it needs no softmax over the batch, and
-        any number of positives is natural.
-
-    Examples:
-
-    ```python
-    >>> import torch
-    >>> from hf_specclip.models.loss_specclip import sigmoid_loss
-
-    >>> spectra, texts = torch.randn(8, 64), torch.randn(8, 64)
-    >>> loss = sigmoid_loss(spectra, texts, logit_scale=10.0, logit_bias=-10.0)
-    ```"""
-    with _no_autocast(spectrum_embeds):
-        batch = _Batch(spectrum_embeds, text_embeds, text_ids, across_processes)
-        scale, bias = _as_scalar(logit_scale, batch.texts), _as_scalar(logit_bias, batch.texts)
-        # As if all pairs were negatives; positives then differ by their logit alone, since
-        # −log σ(x) = −log σ(−x) − x.
-        negatives = F.softplus((batch.texts * scale) @ batch.all_spectra.t() + bias).sum()
-        total, count = batch.sum_of_positives()
-        positives = (batch.texts * total).sum() * scale + count.sum() * bias
-        return batch.sum_over_processes(negatives - positives) / len(batch.all_spectra)
-
-
 def poisson_nll(
     log_source_rate: torch.Tensor,
     counts: torch.Tensor,
@@ -363,7 +312,7 @@ def _no_autocast(tensor: torch.Tensor) -> torch.autocast:
 
 
 def _as_scalar(value: torch.Tensor | float, like: torch.Tensor) -> torch.Tensor:
-    """Return a temperature or bias as a scalar of the type that the loss is computed in."""
+    """Return a temperature as a scalar of the type that the loss is computed in."""
     return torch.as_tensor(value, dtype=like.dtype, device=like.device).reshape(())
 
 
@@ -371,5 +320,4 @@ __all__ = [
     "at_least_float32",
     "info_nce_loss",
     "poisson_nll",
-    "sigmoid_loss",
 ]

@@ -21,7 +21,7 @@ from .layers_specclip import (
     SpecCLIPSentencePooling,
     SpecCLIPStatistics,
 )
-from .loss_specclip import at_least_float32, info_nce_loss, sigmoid_loss
+from .loss_specclip import at_least_float32, info_nce_loss
 from .modeling_specclip_spectrum import SpecCLIPPreTrainedModel, SpecCLIPSpectrumModel
 
 # CLIP's bound: beyond it the softmax over a batch is as good as a maximum and gradients vanish.
@@ -312,9 +312,6 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         text_size = config.text_config.output_size
         self.text_projection = SpecCLIPProjection(config, text_size, config.text_dropout)
         self.logit_scale = nn.Parameter(torch.empty(()))
-        # A parameter that no loss uses would hang a distributed run.
-        sigmoid = config.contrastive_loss == "sigmoid"
-        self.logit_bias = nn.Parameter(torch.empty(())) if sigmoid else None
         self._set_trainable()
         self.post_init()
         self.train()
@@ -414,8 +411,6 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
             points = _unit(self.text_projection(encoded.pooler_output))
         if has_spectra and has_texts:
             logits = spectra @ points.t() * self.inverse_temperature()
-            if self.logit_bias is not None:
-                logits = logits + at_least_float32(self.logit_bias)
         if return_loss:
             if logits is None:
                 raise ValueError("return_loss needs spectra and texts")
@@ -450,8 +445,6 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
             text_ids = None
         across_processes = torch.is_grad_enabled()
         pairs = (spectrum_embeds, text_embeds, self.inverse_temperature())
-        if self.config.contrastive_loss == "sigmoid":
-            return sigmoid_loss(*pairs, self.logit_bias, text_ids, across_processes)
         both = self.config.contrastive_loss == "infonce"
         direction = "both" if both else "text_to_spectrum"
         return info_nce_loss(*pairs, text_ids, direction, across_processes)
@@ -460,8 +453,6 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         if module is self:
             init.constant_(self.logit_scale, self.config.logit_scale_init_value)
-            if self.logit_bias is not None:
-                init.constant_(self.logit_bias, self.config.logit_bias_init_value)
         else:
             super()._init_weights(module)
 

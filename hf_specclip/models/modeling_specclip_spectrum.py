@@ -44,7 +44,6 @@ class SpecCLIPPreTrainedModel(CheckedLoading, PreTrainedModel):
     # A temperature or a mean in bfloat16 would be another one.
     _keep_in_fp32_modules_strict = [  # noqa: RUF012
         "logit_scale",
-        "logit_bias",
         "value_statistics",
         "global_statistics",
         "text_statistics",

@@ -21,7 +21,7 @@ from hf_specclip.spectra.fitting.fit import fit_counts, fit_spectra
         SpecCLIPConfig(
             spectrum_config={"input_kind": "physics", "n_bins": 200},
             text_config={"embedding_dim": 7},
-            contrastive_loss="sigmoid",
+            contrastive_loss="infonce",
             freeze_spectrum_encoder=True,
         ),
     ],

@@ -8,7 +8,6 @@ import torch
 from hf_specclip.models.loss_specclip import (
     info_nce_loss,
     poisson_nll,
-    sigmoid_loss,
 )
 
 IDS = {"distinct": None, "shared": [0, 1, 0, 2, 1, 0]}
@@ -66,19 +65,6 @@ def test_info_nce_agrees_with_plain_loops(name, scale):
         assert loss.item() == pytest.approx(value, rel=1e-10)
 
 
-@pytest.mark.parametrize("name", IDS)
-def test_sigmoid_agrees_with_plain_loops(name):
-    spectra, texts = pair()
-    scale, bias = 4.0, -1.5
-    total = 0.0
-    for i, row in enumerate(similarities(texts, spectra, scale)):
-        for j, value in enumerate(row):
-            sign = 1 if j in positives(name, i) else -1
-            total += math.log1p(math.exp(-sign * (value + bias)))
-    loss = sigmoid_loss(spectra, texts, scale, bias, text_ids(name))
-    assert loss.item() == pytest.approx(total / 6, rel=1e-10)
-
-
 def test_poisson_agrees_with_plain_loops():
     generator = torch.Generator().manual_seed(0)
     log_rate = torch.randn(3, 5, generator=generator, dtype=torch.float64)
@@ -117,10 +103,6 @@ def test_half_precision_is_widened(dtype):
             info_nce_loss(spectra.float(), texts.float(), 14.0),
         ),
         (
-            sigmoid_loss(spectra, texts, torch.tensor(14.0, dtype=dtype), -10.0),
-            sigmoid_loss(spectra.float(), texts.float(), 14.0, -10.0),
-        ),
-        (
             poisson_nll(spectra, torch.ones(6, 4)),
             poisson_nll(spectra.float(), torch.ones(6, 4)),
         ),
@@ -141,13 +123,10 @@ def test_autocast_does_not_narrow():
 def test_extreme_similarities_stay_finite():
     spectra = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], requires_grad=True)
     texts = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
-    for loss in (
-        info_nce_loss(spectra, texts, 100.0, direction="both"),
-        sigmoid_loss(spectra, texts, 100.0, -10.0),
-    ):
-        assert torch.isfinite(loss)
-        (gradient,) = torch.autograd.grad(loss, spectra)
-        assert torch.isfinite(gradient).all()
+    loss = info_nce_loss(spectra, texts, 100.0, direction="both")
+    assert torch.isfinite(loss)
+    (gradient,) = torch.autograd.grad(loss, spectra)
+    assert torch.isfinite(gradient).all()
 
 
 def test_bad_arguments_are_refused():

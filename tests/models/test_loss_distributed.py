@@ -14,7 +14,6 @@ from hf_specclip.models import loss_specclip
 from hf_specclip.models.loss_specclip import (
     info_nce_loss,
     poisson_nll,
-    sigmoid_loss,
 )
 from specclip_training.stages.mini_batches import in_mini_batches
 
@@ -24,7 +23,7 @@ SPLITS = {
     2: {"uneven": (5, 3)},
 }
 CASES = [(n, split) for n, splits in SPLITS.items() for split in splits]
-FUNCTIONS = ("text_to_spectrum", "spectrum_to_text", "both", "sigmoid", "poisson")
+FUNCTIONS = ("text_to_spectrum", "spectrum_to_text", "both", "poisson")
 # Rows of a mini-batch, and the largest scale for which both directions share one exponential.
 WAYS = {"shared exponential": (None, 400.0), "mini-batches": (2, 400.0), "any scale": (3, 0.0)}
 # Texts shared within a process and across them, wherever the batch is cut.
@@ -46,7 +45,6 @@ class Small(torch.nn.Module):
         self.loss = loss
         self.spectra, self.texts = torch.nn.Linear(40, 5), torch.nn.Linear(18, 5)
         self.scale = torch.nn.Parameter(torch.tensor(3.0))
-        self.bias = torch.nn.Parameter(torch.tensor(-2.0))
         self.double()
 
     def forward(self, spectrum_values, text_embeds, text_ids, mini_batch, **_):
@@ -56,8 +54,6 @@ class Small(torch.nn.Module):
         texts = in_mini_batches(self.texts, {"input": text_embeds}, mini_batch)
         if self.loss == "poisson":
             return poisson_nll(spectra, text_embeds[:, :5].abs().round(), background=texts.exp())
-        if self.loss == "sigmoid":
-            return sigmoid_loss(spectra, texts, self.scale, self.bias, text_ids, True)
         return info_nce_loss(spectra, texts, self.scale, text_ids, self.loss, True)
 
 

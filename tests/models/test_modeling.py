@@ -14,7 +14,7 @@ from hf_specclip import (
 )
 
 KINDS = ("minmax", "physics")
-LOSSES = ("infonce_text_to_spectrum", "infonce", "sigmoid")
+LOSSES = ("infonce_text_to_spectrum", "infonce")
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_spectra_do_not_see_each_other(small_model, small_batch, kind):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("shared", [False, True])
 def test_loss_is_that_of_the_loss_file(small_model, small_batch, loss, shared):
-    from hf_specclip.models.loss_specclip import info_nce_loss, sigmoid_loss
+    from hf_specclip.models.loss_specclip import info_nce_loss
 
     ids = torch.tensor([0, 1, 0, 2, 3, 1])
     model, batch = small_model(contrastive_loss=loss, multi_positive=shared), small_batch()
@@ -97,7 +97,6 @@ def test_loss_is_that_of_the_loss_file(small_model, small_batch, loss, shared):
     expected = {
         "infonce_text_to_spectrum": lambda: info_nce_loss(*arguments, used),
         "infonce": lambda: info_nce_loss(*arguments, used, "both"),
-        "sigmoid": lambda: sigmoid_loss(*arguments, model.logit_bias, used),
     }
     torch.testing.assert_close(output.loss, expected[loss]())
     again = model.contrastive_loss(output.spectrum_embeds, output.text_embeds, ids)
@@ -378,7 +377,7 @@ def test_gradient_checkpointing(small_model, small_batch):
 
 @pytest.mark.parametrize("cls", [SpecCLIPModel, SpecCLIPForSpectrumPreTraining])
 def test_initial_weights(cls, small_config):
-    config = small_config(contrastive_loss="sigmoid", spectrum={"input_kind": "physics"})
+    config = small_config(spectrum={"input_kind": "physics"})
     config.spectrum_config.mask_ratio = 0.5
     models = []
     for _ in range(2):

@@ -143,7 +143,7 @@ for place in (folder, again):
 
 def test_dual_encoder_and_processor(small_model, tmp_path):
     extractor, inputs = spectrum_inputs()
-    model = small_model(spectrum={"input_kind": "physics"}, contrastive_loss="sigmoid")
+    model = small_model(spectrum={"input_kind": "physics"}, contrastive_loss="infonce")
     texts = torch.randn(4, 18)
     model.spectrum_model.fit_statistics(inputs["spectrum_values"], inputs["spectrum_globals"])
     model.text_model.fit_statistics(texts)

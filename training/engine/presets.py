@@ -129,9 +129,7 @@ class ModelSettings:
     text_hidden_size: Count = 256
     text_heads: Count = 4
     projection_norm: bool = False
-    contrastive_loss: Literal["infonce_text_to_spectrum", "infonce", "sigmoid"] = (
-        "infonce_text_to_spectrum"
-    )
+    contrastive_loss: Literal["infonce_text_to_spectrum", "infonce"] = "infonce_text_to_spectrum"
     multi_positive: bool = True
     temperature: Positive = 0.07
     learn_temperature: bool = True
