@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-import textwrap
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,6 +54,7 @@ WAYS_OUT = {
 _UNSUPPORTED = re.compile(r"unsupported|not supported|unrecognized|unknown|extra", re.IGNORECASE)
 # Of papers in one question: far inside a window of 128,000 tokens, where models still read well.
 MAX_BYTES = 60_000
+_PIECE = re.compile(r".{1,30000}(?:\s|$)|.{1,30000}", re.DOTALL)
 _BIBCODE = re.compile(r"\b[12]\d{3}[A-Za-z][A-Za-z0-9.&]{13}[A-Z]\b")
 _WORD = re.compile(r"[^\W\d_]+")
 _COMMON = {
@@ -410,11 +410,10 @@ def notes_documents(notes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
 def portions_of(documents: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
     """Yield documents in portions of about `MAX_BYTES` at most; longer ones are cut at words."""
     portion: list[Mapping[str, Any]] = []
-    size, longest = 0, MAX_BYTES // 2
+    size = 0
     for document in documents:
-        text = document["text"]
-        pieces = [text] if len(text or "") <= longest else textwrap.wrap(text, longest)
-        for piece in ({**document, "text": text} for text in pieces):
+        pieces = [piece.strip() for piece in _PIECE.findall(document["text"] or "")]
+        for piece in ({**document, "text": text} for text in pieces or [document["text"]]):
             length = _n_bytes(json.dumps(piece, ensure_ascii=False))
             if portion and size + length > MAX_BYTES:
                 yield portion

@@ -191,8 +191,9 @@ def test_a_model_writes_the_summaries(world, tmp_path, capfd, monkeypatch):
 
 def test_the_command_stops_with_one_line(world, tmp_path, capfd, monkeypatch):
     output = ["--output", str(tmp_path / "one")]
-    assert main(["build", *output]) == 2
-    assert "say which sources" in capfd.readouterr().err
+    for limits in ([], ["--min-counts", "20"]):
+        assert main(["build", *limits, *output]) == 2
+        assert "say which sources" in capfd.readouterr().err
     assert main(["build", "--cone", "10", "41", "1", "--kinds", "arf", *output]) == 2
     assert "give spectrum, too" in capfd.readouterr().err
     assert main(["build", "--names", str(tmp_path / "nowhere.txt"), *output]) == 2

@@ -33,7 +33,6 @@ class AdsServer(FaultyServer):
         self.about = {number: list(codes) for number, codes in about.items()}
         self.token = token
         self.allowance = 5000
-        self.reset = 3600.0
         self.asked: Counter = Counter()
         self.searched: Counter = Counter()
         self.largest_rows = 0
@@ -53,7 +52,7 @@ class AdsServer(FaultyServer):
         headers = {
             "X-RateLimit-Limit": "5000",
             "X-RateLimit-Remaining": str(max(left, 0)),
-            "X-RateLimit-Reset": str(int(time.time() + self.reset)),
+            "X-RateLimit-Reset": str(int(time.time() + 3600)),
         }
         if left < 0:
             return Answer.json({"error": "Too many requests"}, 429, **headers)

@@ -39,7 +39,6 @@ class ArchiveServer(FaultyServer):
         self.extra: list[tuple[tarfile.TarInfo, bytes]] = []
         self.asked: Counter = Counter()
         self.sent: Counter = Counter()
-        self.browsed: Counter = Counter()
         self.kind = "text/html;charset=utf-8"
         super().__init__()
 
@@ -55,8 +54,6 @@ class ArchiveServer(FaultyServer):
             return Answer(self._tar(wanted, kinds), self.kind)
         if request.path.endswith("/csccli/browse"):
             detection, kind = re.fullmatch(r"([\d.]+)/(\w+)/", query["packageset"]).groups()
-            with self.lock:
-                self.browsed[detection, kind] += 1
             names = [n for n in self.files.get(detection, {}) if _kind(n) == kind]
             if names:
                 listed = [{"filename": name, "version": query["version"]} for name in names]

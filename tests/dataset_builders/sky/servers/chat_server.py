@@ -11,8 +11,6 @@ from typing import Any
 
 from faulty import Answer, FaultyServer, Request
 
-UNSUPPORTED = ("response_format", "seed", "max_completion_tokens")
-
 
 class ChatServer(FaultyServer):
     """Answers each question through `write(messages)`.
@@ -23,11 +21,9 @@ class ChatServer(FaultyServer):
         asked: how often each question was asked for an answer.
         key: the one that is demanded, or None.
         refused: fields of a question that are refused (status 400), as newer models do.
-        plain: refuse questions with a form for the answer, as servers do that know none.
         end: `finish_reason` of an answer; "refusal" for a refusal in place of one.
         limit: tokens that batches may have waiting; more, and a batch fails.
         files, batches: of the batch interface, by their ids.
-        looks: how many looks at a batch find it still running.
         spoil: custom_id -> the code of the error of that line of a batch, or nothing.
         end_as: status in which batches end, and the share of their lines that is then answered.
     """
@@ -38,12 +34,10 @@ class ChatServer(FaultyServer):
         self.asked: Counter = Counter()
         self.key: str | None = None
         self.refused: set[str] = set()
-        self.plain = False
         self.end: Callable[[list[dict[str, str]]], str] = lambda messages: "stop"
         self.limit: int | None = None
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
-        self.looks = 1
         self.spoil: Callable[[str], str] = lambda name: ""
         self.end_as: list[tuple[str, float]] = []
         super().__init__()
@@ -56,9 +50,6 @@ class ChatServer(FaultyServer):
         path = request.path.removeprefix("/v1")
         if path == "/chat/completions":
             body = json.loads(request.body)
-            refused = [name for name in UNSUPPORTED if name in body]
-            if self.plain and refused:
-                return Answer.json({"detail": f"Unsupported fields in the request: {refused}"}, 422)
             if refusal := self.refusal(body):
                 return Answer.json({"error": refusal}, 400)
             return Answer.json(self.complete(body))
@@ -102,10 +93,9 @@ class ChatServer(FaultyServer):
         size = sum(len(message["content"]) for message in body["messages"])
         usage = {"prompt_tokens": size // 4, "completion_tokens": len(text) // 4}
         end = self.end(body["messages"])
-        message = {
-            "role": "assistant",
-            "content": text[: len(text) // 2] if end == "length" else text,
-        }
+        message = {"role": "assistant", "content": text}
+        if end == "length":
+            message["content"] = text[: len(text) // 2]
         if end == "refusal":
             message, end = {"role": "assistant", "content": None, "refusal": "I will not."}, "stop"
         choice = {"index": 0, "finish_reason": end, "message": message}
@@ -130,17 +120,9 @@ class ChatServer(FaultyServer):
         content = parts["file"].get_payload(decode=True)
         name = f"file-{len(self.files)}"
         self.files[name] = content
-        return Answer.json(
-            {
-                "id": name,
-                "object": "file",
-                "bytes": len(content),
-                "created_at": int(time.time()),
-                "filename": parts["file"].get_filename(),
-                "purpose": "batch",
-                "status": "processed",
-            }
-        )
+        about = {"id": name, "object": "file", "bytes": len(content), "purpose": "batch"}
+        about |= {"created_at": int(time.time()), "filename": parts["file"].get_filename()}
+        return Answer.json({**about, "status": "processed"})
 
     def _batch(self, body: dict[str, Any]) -> Answer:
         assert body["endpoint"] == "/v1/chat/completions"
@@ -155,59 +137,47 @@ class ChatServer(FaultyServer):
             "input_file_id": body["input_file_id"],
             "metadata": body.get("metadata"),
             "status": "validating",
-            "looks": self.looks,
+            "looks": 1,
         }
         return Answer.json(self._shown(self.batches[name]))
 
     def _end(self, batch: dict[str, Any]) -> None:
         status, share = self.end_as.pop(0) if self.end_as else ("completed", 1.0)
         lines = [json.loads(line) for line in self.files[batch["input_file_id"]].splitlines()]
-        good, bad = [], []
         tokens = sum(len(m["content"]) for line in lines for m in line["body"]["messages"]) // 4
         if self.limit is not None and tokens > self.limit:
             message = (
                 f"Enqueued token limit reached for gpt-4o-mini in organization org. Limit: "
                 f"{self.limit:,} enqueued tokens. Please try again later."
             )
-            error = {
-                "code": "token_limit_exceeded",
-                "message": message,
-                "line": None,
-                "param": None,
-            }
+            error = {"code": "token_limit_exceeded", "message": message, "line": None}
             batch |= {"status": "failed", "errors": {"object": "list", "data": [error]}}
             return
+        found: dict[str, list[bytes]] = {"output_file_id": [], "error_file_id": []}
         for line in lines[: round(share * len(lines))]:
-            entry = {"id": "r", "custom_id": line["custom_id"]}
+            status_code, body, error = 400, None, None
             if refusal := self.refusal(line["body"]):
-                answer = {"status_code": 400, "request_id": "q", "body": {"error": refusal}}
-                bad.append({**entry, "response": answer, "error": None})
-                continue
-            if code := self.spoil(line["custom_id"]):
+                body = {"error": refusal}
+            elif code := self.spoil(line["custom_id"]):
                 error = {"code": code, "message": "it failed"}
-                refusal = {"status_code": 400, "request_id": "q", "body": {"error": error}}
                 if code == "content_filter":
-                    bad.append({**entry, "response": refusal, "error": None})
-                else:
-                    bad.append({**entry, "response": None, "error": error})
-                continue
-            self.lock.release()  # `complete` takes it
-            try:
-                answer = {
-                    "status_code": 200,
-                    "request_id": "q",
-                    "body": self.complete(line["body"]),
-                }
-            finally:
-                self.lock.acquire()
-            good.append({**entry, "response": answer, "error": None})
+                    body, error = {"error": error}, None
+            else:
+                self.lock.release()  # `complete` takes it
+                try:
+                    status_code, body = 200, self.complete(line["body"])
+                finally:
+                    self.lock.acquire()
+            answer = {"status_code": status_code, "request_id": "q", "body": body}
+            entry = {"id": "r", "custom_id": line["custom_id"], "error": error}
+            entry["response"] = None if body is None else answer
+            where = "output_file_id" if status_code == 200 else "error_file_id"
+            found[where].append(json.dumps(entry).encode())
         batch["status"] = status
-        for kind, found in (("output_file_id", good), ("error_file_id", bad)):
-            if found:
-                name = f"file-{len(self.files)}"
-                # Lines come in any order.
-                self.files[name] = b"\n".join(json.dumps(e).encode() for e in reversed(found))
-                batch[kind] = name
+        for where, entries in found.items():
+            if entries:
+                batch[where] = f"file-{len(self.files)}"
+                self.files[batch[where]] = b"\n".join(reversed(entries))  # in any order
 
     @staticmethod
     def _shown(batch: dict[str, Any]) -> dict[str, Any]:

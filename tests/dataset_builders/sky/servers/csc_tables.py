@@ -14,16 +14,9 @@ MASTER = {
     "err_ellipse_r1": "REAL", "err_ellipse_ang": "REAL", "pileup_flag": "TEXT",
     "var_inter_prob_b": "REAL",
 }  # fmt: skip
-MASTER_STACK = {
-    "name": "TEXT",
-    "detect_stack_id": "TEXT",
-    "region_id": "INTEGER",
-    "match_type": "TEXT",
-}
 STACK = {"detect_stack_id": "TEXT", "region_id": "INTEGER"}
-STACK_OBSERVATION = {
-    "detect_stack_id": "TEXT", "region_id": "INTEGER", "obsid": "INTEGER", "obi": "INTEGER",
-}  # fmt: skip
+MASTER_STACK = {"name": "TEXT", **STACK, "match_type": "TEXT"}
+STACK_OBSERVATION = {**STACK, "obsid": "INTEGER", "obi": "INTEGER"}
 OBSERVATION = {
     "obsid": "INTEGER", "obi": "INTEGER", "region_id": "INTEGER", "instrument": "TEXT",
     "detector": "TEXT", "theta": "REAL", "livetime": "REAL", "gti_mjd_obs": "REAL",
@@ -73,23 +66,16 @@ class Sky:
         for source in range(n):
             ra = float((source * 9.0 + random.uniform(0, 4)) % 360)
             dec = float(random.uniform(-80, 80))
-            self.master.append(
-                {
-                    "name": csc_name(ra, dec),
-                    "ra": ra,
-                    "dec": dec,
-                    "err_ellipse_r0": float(random.uniform(0.5, 3)),
-                    "err_ellipse_r1": float(random.uniform(0.3, 0.5)),
-                    "err_ellipse_ang": float(random.uniform(0, 180)),
-                    "pileup_flag": "F ",
-                    "var_inter_prob_b": float(random.uniform(0, 1)),
-                }
-            )
+            row = {"name": csc_name(ra, dec), "ra": ra, "dec": dec, "pileup_flag": "F "}
+            row["err_ellipse_r0"] = float(random.uniform(0.5, 3))
+            row["err_ellipse_r1"] = float(random.uniform(0.3, 0.5))
+            row["err_ellipse_ang"] = float(random.uniform(0, 180))
+            row["var_inter_prob_b"] = float(random.uniform(0, 1))
+            self.master.append(row)
             for visit in range(per_source):
                 fields = observations // per_source
                 obsid = 1000 + source % fields + visit * fields
                 self.detections.append(self._detection(source, obsid, random))
-        self.match_types = ["u"] * n
 
     def _detection(self, source: int, obsid: int, random: np.random.Generator) -> dict[str, Any]:
         row: dict[str, Any] = {
@@ -120,7 +106,7 @@ class Sky:
                 "name": row["name"],
                 "detect_stack_id": f"stack{number // 4}   ",
                 "region_id": number + 1,
-                "match_type": f"{self.match_types[number]} ",
+                "match_type": "u ",
             }
             for number, row in enumerate(self.master)
         ]

@@ -7,14 +7,14 @@ from typing import Any
 
 from tap_server import TapServer
 
-BASIC = {"oid": "BIGINT", "main_id": "TEXT", "otype": "TEXT", "ra": "REAL", "dec": "REAL"}
-IDENT = {"id": "TEXT", "oidref": "BIGINT"}
-HAS_REF = {"oidref": "BIGINT", "oidbibref": "BIGINT", "obj_freq": "INTEGER"}
-REF = {
-    "oidbib": "BIGINT", "bibcode": "TEXT", "year": "INTEGER", "title": "TEXT",
-    "nbobject": "INTEGER",
+TYPES = {
+    "basic": {"oid": "BIGINT", "main_id": "TEXT", "otype": "TEXT", "ra": "REAL", "dec": "REAL"},
+    "ident": {"id": "TEXT", "oidref": "BIGINT"},
+    "has_ref": {"oidref": "BIGINT", "oidbibref": "BIGINT", "obj_freq": "INTEGER"},
+    "ref": {"oidbib": "BIGINT", "bibcode": "TEXT", "year": "INTEGER", "title": "TEXT",
+            "nbobject": "INTEGER"},
+    "h_link": {"parent": "BIGINT", "child": "BIGINT", "membership": "INTEGER"},
 }  # fmt: skip
-H_LINK = {"parent": "BIGINT", "child": "BIGINT", "membership": "INTEGER"}
 
 
 def load_simbad(
@@ -33,25 +33,15 @@ def load_simbad(
         references: oid, bibcode, how often the paper mentions the object.
         links: oid of the parent, of the child, membership in per cent.
     """
-    objects, papers = list(objects), list(papers)
-    server.add_table("basic", objects, BASIC)
-    server.add_table(
-        "ident",
-        [{"id": name, "oidref": row["oid"]} for row in objects for name in row["names"]],
-        IDENT,
-    )
+    objects = list(objects)
     numbered = [{**paper, "oidbib": 900 + n} for n, paper in enumerate(papers)]
-    server.add_table("ref", numbered, REF)
     number = {paper["bibcode"]: paper["oidbib"] for paper in numbered}
-    server.add_table(
-        "has_ref",
-        [
-            {"oidref": oid, "oidbibref": number[code], "obj_freq": times}
-            for oid, code, times in references
-        ],
-        HAS_REF,
-    )
-    server.add_table(
-        "h_link", [{"parent": p, "child": c, "membership": share} for p, c, share in links], H_LINK
-    )
+    names = [{"id": name, "oidref": row["oid"]} for row in objects for name in row["names"]]
+    has_ref = [
+        {"oidref": oid, "oidbibref": number[code], "obj_freq": n} for oid, code, n in references
+    ]
+    h_link = [{"parent": p, "child": c, "membership": share} for p, c, share in links]
+    tables = {"basic": objects, "ident": names, "ref": numbered, "has_ref": has_ref}
+    for name, rows in {**tables, "h_link": h_link}.items():
+        server.add_table(name, rows, TYPES[name])
     return server
