@@ -37,6 +37,10 @@ def read_pairs(describer: Describer, dataset: str | os.PathLike[str]) -> Measure
         ImportError: where `datasets` is not installed.
         ValueError: for a dataset without such rows.
     """
+    if describer.model.config.text_config.text_encoder_config is not None:
+        raise ValueError(
+            "this model embeds tokens itself, its text graph takes vectors: leave --dataset out"
+        )
     rows = open_splits(dataset, None)[0].get(SPLIT)
     texts = DistinctTexts(describer.queries.sections)
     numbers = np.zeros(0, np.int64)

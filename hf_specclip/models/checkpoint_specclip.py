@@ -47,6 +47,12 @@ def refuse_foreign_settings(config: Any, place: str = "config.json") -> None:
         if bare in _ELSEWHERE and value is not None:
             raise ValueError(f"{place}: {name} is nothing that SpecCLIP saves: remove it")
         refuse_foreign_settings(value, f"{place}, {name}")
+    if config.get("text_encoder") is not None and config.get("text_encoder_config") is None:
+        raise ValueError(
+            f"{place}: text_encoder {config['text_encoder']!r} is without its "
+            "text_encoder_config, so that loading would read elsewhere: save the model again with "
+            "save_pretrained"
+        )
 
 
 def refuse_unsafe_folder(name_or_path: Any, subfolder: str = "") -> None:

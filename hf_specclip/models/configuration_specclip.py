@@ -9,7 +9,7 @@ import math
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from .checkpoint_specclip import refuse_foreign_settings
 from .spectrum_input_specclip import (
@@ -222,16 +222,17 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
 @strict
 class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
     r"""
-    Configuration of the text side ([`SpecCLIPTextModel`]), which takes embeddings.
+    Configuration of the text side ([`SpecCLIPTextModel`]). Embeddings are given, or made by a text
+    encoder inside the model.
 
     Args:
         reads (`str`, defaults to `"sections"`):
             `"sections"`: the sections of a summary, embedded apart and joined (the paper).
             `"sentences"`: a text as a set of sentences, pooled by attention: a question, an
             abstract and a summary are inputs of one kind.
-        embedding_dim (`int`, defaults to 1536):
+        embedding_dim (`int`, *optional*, defaults to 1536):
             Size of the embedding of one section or sentence: 1,536 for OpenAI's Ada-002 (the
-            paper), 384 for all-MiniLM-L6-v2.
+            paper), 384 for all-MiniLM-L6-v2. With a text encoder it follows from that.
         numbers_dim (`int`, defaults to 0):
             Numbers of the quantities that a sentence states, beside its embedding.
         hidden_size (`int`, defaults to 256):
@@ -252,6 +253,15 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
             Embedder of the texts the model was trained on. Others must come from the same.
         embedder_probe (`list[float]`, *optional*):
             First numbers of its unit vector for a fixed sentence, where it is a server.
+        text_encoder (`str`, *optional*):
+            Hub id or path of a transformers encoder that reads tokens. Its configuration is copied
+            into this one and its weights are saved with the model, so that both load without it.
+        text_encoder_config (`dict` or `PreTrainedConfig`, *optional*):
+            That configuration; read from `text_encoder` where it is left out.
+        max_length (`int`, defaults to 256):
+            Tokens of one section or sentence, the rest is cut off.
+        freeze_text_encoder (`bool`, defaults to `False`):
+            Keep the text encoder fixed in training.
 
     Examples:
 
@@ -265,7 +275,7 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
     base_config_key = "text_config"
 
     reads: Literal["sections", "sentences"] = "sections"
-    embedding_dim: int = 1536
+    embedding_dim: int | None = None
     numbers_dim: int = 0
     hidden_size: int = 256
     num_attention_heads: int = 4
@@ -275,13 +285,12 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
     sections: list[str] | tuple[str, ...] | None = None
     embedder_name: str | None = None
     embedder_probe: list[float] | None = None
+    text_encoder: str | None = None
+    text_encoder_config: dict | PreTrainedConfig | None = None
+    max_length: int = 256
+    freeze_text_encoder: bool = False
 
     def __post_init__(self, **kwargs: Any):
-        # Of a text encoder inside the model, which earlier versions could have.
-        former = ("text_encoder", "text_encoder_config", "max_length", "freeze_text_encoder")
-        found = {name: kwargs.pop(name, None) for name in former}
-        if found["text_encoder"] or found["text_encoder_config"]:
-            raise ValueError("this version has no text encoder inside: give embeddings of texts")
         _refuse_typing_errors(self, kwargs)
         if max(self.n_sections, len(self.sections or ())) > MAX_SECTIONS:
             raise ValueError(f"there can be at most {MAX_SECTIONS} sections, not {self.n_sections}")
@@ -295,11 +304,35 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
                 "leave it out"
             )
         self.sections, self.n_sections = list(self.sections), len(self.sections)
+        encoder = self.text_encoder_config
+        if encoder is None and self.text_encoder is not None:
+            encoder = AutoConfig.from_pretrained(self.text_encoder)
+        elif isinstance(encoder, dict):
+            model_type = str(encoder.get("model_type"))
+            if model_type not in CONFIG_MAPPING:
+                raise ValueError(
+                    f"text_encoder_config has model_type {model_type!r}, which transformers does "
+                    "not know: choose a text encoder that transformers has code for"
+                )
+            encoder = CONFIG_MAPPING[model_type](**encoder)
+        self.text_encoder_config = encoder
+        if encoder is not None:
+            size = encoder.get_text_config().hidden_size
+            if self.embedding_dim not in (None, size):
+                raise ValueError(
+                    f"embedding_dim is {self.embedding_dim}, but the text encoder gives {size}: "
+                    "leave it out"
+                )
+            self.embedding_dim = size
+        elif self.embedding_dim is None:
+            self.embedding_dim = 1536
         super().__post_init__(**kwargs)
 
     def validate_architecture(self):
         """Part of `@strict`-powered validation."""
-        _check_positive(self, "embedding_dim", "n_sections", "hidden_size", "num_attention_heads")
+        _check_positive(
+            self, "embedding_dim", "n_sections", "max_length", "hidden_size", "num_attention_heads"
+        )
         _check_share(self, "dropout", "embedding_dropout")
         names = self.sections or ()
         if len(set(names)) != len(names) or not all(names):

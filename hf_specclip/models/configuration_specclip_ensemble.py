@@ -20,6 +20,7 @@ _SAME_TEXT = (
     "numbers_dim",
     "n_sections",
     "embedder_name",
+    "text_encoder",
 )
 # Keys that record how a file was written.
 _RECORDS = ("transformers_version", "architectures", "auto_map", "_name_or_path")

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import ModelOutput, can_return_tuple
@@ -60,6 +61,9 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
     states and its section, and pools any number of them by attention; or as the sections of a
     summary, embedded apart, normalised and joined (the paper), where a learned vector replaces an
     absent one.
+
+    The embeddings are given, or made from tokens where the configuration names a text encoder:
+    tokens are averaged over each sentence or section and the result L2-normalised.
     """
 
     config: SpecCLIPTextConfig
@@ -69,7 +73,7 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
     def __init__(self, config: SpecCLIPTextConfig):
         super().__init__(config)
         self.sentence_pooling: Any = None
-        self.absent_sections = None
+        self.absent_sections = self.text_encoder = None
         if config.reads == "sentences":
             self.text_statistics = SpecCLIPStatistics((config.embedding_dim,))
             self.sentence_pooling = SpecCLIPSentencePooling(config)
@@ -77,7 +81,29 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
             shape = (config.n_sections, config.embedding_dim)
             self.text_statistics = SpecCLIPStatistics(shape)
             self.absent_sections = nn.Parameter(torch.empty(shape))
+        if config.text_encoder_config is not None:
+            encoder = AutoModel.from_config(config.text_encoder_config)
+            self.text_encoder = _without_pooler(encoder)
+        self._set_trainable()
         self.post_init()
+
+    def load_text_encoder(self, name: str | None = None) -> None:
+        """Load the pretrained weights of the text encoder (a new model starts from random ones).
+
+        Args:
+            name: Hub id or path; the configuration's `text_encoder` where left out.
+
+        Raises:
+            ValueError: no text encoder is configured, or another architecture is loaded.
+        """
+        name = name or self.config.text_encoder
+        if self.text_encoder is None or name is None:
+            raise ValueError("no text encoder: set text_encoder in SpecCLIPTextConfig")
+        loaded = _without_pooler(AutoModel.from_pretrained(name, use_safetensors=True))
+        try:
+            self.text_encoder.load_state_dict(loaded.state_dict())
+        except RuntimeError as error:
+            raise ValueError(f"{name} is another architecture than configured: {error}") from None
 
     @property
     def statistics_fitted(self) -> bool:
@@ -118,6 +144,8 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
         self,
         text_embeds: torch.Tensor | None = None,
         section_mask: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
         sentence_embeds: torch.Tensor | None = None,
         sentence_numbers: torch.Tensor | None = None,
         sentence_sections: torch.Tensor | None = None,
@@ -128,7 +156,10 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
         text_embeds (`torch.FloatTensor` of shape `(batch, n_sections * d)`, *optional*):
             Joined embeddings of the sections, for a model that reads those.
         section_mask (`torch.BoolTensor` of shape `(batch, n_sections)`, *optional*):
-            True where a section is present. Left out, a section of zeros is absent.
+            True where a section is present. Left out, a section of zeros (or without tokens) is
+            absent.
+        input_ids, attention_mask (`torch.LongTensor` of shape `(batch, parts, length)`):
+            Tokens of the sections or sentences, where a text encoder is configured.
         sentence_embeds (`torch.FloatTensor` of shape `(batch, sentences, d)`, *optional*):
             Embeddings of the sentences, for a model that reads those.
         sentence_numbers (`torch.FloatTensor` of shape `(batch, sentences, numbers_dim)`):
@@ -136,26 +167,41 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
         sentence_sections (`torch.LongTensor` of shape `(batch, sentences)`, *optional*):
             Index of each sentence's section; `n_sections`, as where left out, for none.
         sentence_mask (`torch.BoolTensor` of shape `(batch, sentences)`, *optional*):
-            True where there is a sentence. Left out, one of zeros is absent.
+            True where there is a sentence. Left out, one of zeros (or without tokens) is absent.
 
         Returns `pooler_output` `(batch, config.output_size)`.
         """
         reads_sentences = self.sentence_pooling is not None
         embeds = sentence_embeds if reads_sentences else text_embeds
-        if embeds is None:
+        if (embeds is None) == (input_ids is None):
             name = "sentence_embeds" if reads_sentences else "text_embeds"
-            raise ValueError(
-                f"this model reads {self.config.reads}: give {name}, embedded with "
-                f"{self.config.embedder_name or 'the embedder it was trained on'}"
-            )
+            raise ValueError(f"this model reads {self.config.reads}: give {name} or input_ids")
+        mask = sentence_mask if reads_sentences else section_mask
+        if input_ids is not None:
+            if attention_mask is None:
+                attention_mask = torch.ones_like(input_ids)
+            mask = attention_mask.any(dim=-1) if mask is None else mask.bool()
+            embeds = self._encode(input_ids, attention_mask, mask)
+            embeds = embeds if reads_sentences else embeds.flatten(1)
         if reads_sentences:
-            pooled = self._pool(embeds, sentence_numbers, sentence_sections, sentence_mask)
+            pooled = self._pool(embeds, sentence_numbers, sentence_sections, mask)
             return BaseModelOutputWithPooling(pooler_output=pooled)
-        mask = self._mask(embeds, section_mask)
+        mask = self._mask(embeds, mask)
         sections = self.text_statistics.normalise(self._sections(embeds))
         dtype = self.absent_sections.dtype
         joined = torch.where(mask[:, :, None], sections.to(dtype), self.absent_sections)
         return BaseModelOutputWithPooling(pooler_output=joined.flatten(1))
+
+    def train(self, mode: bool = True):
+        """Set the mode; a frozen text encoder stays in evaluation mode."""
+        super().train(mode)
+        if self.text_encoder is not None and self.config.freeze_text_encoder:
+            self.text_encoder.eval()
+        return self
+
+    def _set_trainable(self) -> None:
+        if self.text_encoder is not None:
+            self.text_encoder.requires_grad_(not self.config.freeze_text_encoder)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -163,6 +209,27 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
             super()._init_weights(module)
         elif self.absent_sections is not None:
             init.normal_(self.absent_sections, std=0.02)
+
+    def _encode(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, present: torch.Tensor
+    ) -> torch.Tensor:
+        """Embed the parts of texts that are present, (batch, parts, d); zeros elsewhere."""
+        if self.text_encoder is None:
+            raise ValueError(
+                "this model takes embeddings: it was built without a text encoder. Embed the "
+                f"texts with {self.config.embedder_name or 'the embedder it was trained on'}"
+            )
+        rows = present & attention_mask.any(dim=-1)
+        result = attention_mask.new_zeros((*rows.shape, self.config.embedding_dim)).float()
+        if rows.any():
+            mask = attention_mask[rows]
+            hidden = self.text_encoder(
+                input_ids=input_ids[rows], attention_mask=mask
+            ).last_hidden_state.float()
+            weights = mask[:, :, None].float()
+            pooled = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+            result[rows] = F.normalize(pooled, dim=-1)
+        return result
 
     def _pool(
         self,
@@ -309,6 +376,7 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         spectrum_globals: torch.Tensor | None = None,
         input_signature: torch.Tensor | None = None,
         text_embeds: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
         sentence_embeds: torch.Tensor | None = None,
         text_ids: torch.Tensor | None = None,
         return_loss: bool | None = None,
@@ -317,7 +385,7 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         r"""
         spectrum_values, spectrum_globals, input_signature:
             See [`SpecCLIPSpectrumModel`]. Left out, only texts are embedded.
-        text_embeds, sentence_embeds, texts:
+        text_embeds, input_ids, sentence_embeds, texts:
             The arguments of [`SpecCLIPTextModel`] by name. Left out, only spectra are embedded.
         text_ids (`torch.LongTensor` of shape `(batch,)`, *optional*):
             Equal where texts are equal: these are positives of each other (`multi_positive`).
@@ -327,16 +395,19 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
             all processes together (see `info_nce_loss`, `across_processes`).
         """
         has_spectra = spectrum_values is not None
-        has_texts = text_embeds is not None or sentence_embeds is not None
+        inputs = (text_embeds, input_ids, sentence_embeds)
+        has_texts = any(each is not None for each in inputs)
         if not has_spectra and not has_texts:
-            raise ValueError("give spectrum_values, text_embeds or sentence_embeds")
+            raise ValueError("give spectrum_values, text_embeds, sentence_embeds or input_ids")
         latent = spectra = points = logits = loss = None
         if has_spectra:
             encoded = self._encode_spectra(spectrum_values, spectrum_globals, input_signature)
             latent = encoded.pooler_output
             spectra = _unit(self.spectrum_projection(latent))
         if has_texts:
-            encoded = self.text_model(text_embeds, sentence_embeds=sentence_embeds, **texts)
+            encoded = self.text_model(
+                text_embeds, input_ids=input_ids, sentence_embeds=sentence_embeds, **texts
+            )
             points = _unit(self.text_projection(encoded.pooler_output))
         if has_spectra and has_texts:
             logits = spectra @ points.t() * self.inverse_temperature()
@@ -402,6 +473,13 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
 def _unit(embeds: torch.Tensor) -> torch.Tensor:
     """L2-normalise in float32: cosines of near neighbours differ by less than bfloat16 resolves."""
     return F.normalize(at_least_float32(embeds), dim=-1)
+
+
+def _without_pooler(encoder: PreTrainedModel) -> PreTrainedModel:
+    """Remove the pooler: tokens are averaged, and unused parameters would hang distributed runs."""
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None
+    return encoder
 
 
 SpecCLIPTextModel.register_for_auto_class("AutoModel")

@@ -1,9 +1,12 @@
 """Processor: spectra and texts to the tensors of the SpecCLIP models."""
 
-from collections.abc import Sequence
+import importlib
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
@@ -13,10 +16,11 @@ from .variables_specclip import SECTIONS
 
 class SpecCLIPProcessor(CheckedLoading, ProcessorMixin):
     r"""
-    Processor of a [`SpecCLIPFeatureExtractor`] and of embedded texts.
+    Processor of a [`SpecCLIPFeatureExtractor`] and, where the model reads tokens, a tokenizer.
 
     Args:
         feature_extractor (`SpecCLIPFeatureExtractor`): for the spectra.
+        tokenizer (`PreTrainedTokenizerBase`, *optional*): of the model's text encoder.
         sections (`list[str]`, defaults to `identity`, `spectrum` and `context`): of a summary, in
             the order of the embeddings.
         reads (`str`, defaults to `"sections"`): what the model reads, as in its
@@ -38,20 +42,26 @@ class SpecCLIPProcessor(CheckedLoading, ProcessorMixin):
     def __init__(
         self,
         feature_extractor: Any = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
         sections: Sequence[str] = SECTIONS,
         reads: str = "sections",
     ):
         super().__init__(feature_extractor)
+        if tokenizer is not None:
+            self.check_argument_for_proper_class("tokenizer", tokenizer)
+        self.tokenizer = tokenizer
         self.sections = list(sections)
         self.reads = reads
 
     def __call__(
         self,
         spectra: Any = None,
+        text: Any = None,
         *,
         text_embeds: Any = None,
         sentences: Any = None,
         section: str | None = None,
+        max_length: int = 256,
         return_tensors: str | None = "pt",
         **spectrum_arguments: Any,
     ) -> BatchFeature:
@@ -59,32 +69,35 @@ class SpecCLIPProcessor(CheckedLoading, ProcessorMixin):
 
         Args:
             spectra: whatever [`SpecCLIPFeatureExtractor`] takes.
-            text_embeds: of whole summaries (B, 3·d), in which zeros stand for an absent section;
-                or, where `section` is given, of plain texts, (B, d) or (d,).
+            text: a summary (a mapping of sections to texts, absent or None where there is none), a
+                plain text, or a list of these. A plain text fills one section; where the model
+                reads sentences, it has none. Needs a tokenizer.
+            text_embeds: embeddings in place of text: of whole summaries (B, 3·d), in which zeros
+                stand for an absent section; or, where `section` is given, of plain texts, (B, d)
+                or (d,).
             sentences: embedded texts for a model that reads sentences: the `SentenceSets` of
                 `hf_specclip.literature.embed_sentences`.
-            section: the section plain texts fill.
+            section: the section plain texts fill; where left out `"spectrum"`, or the first
+                where none is called that.
+            max_length: tokens of one section or sentence, the rest is cut off.
             return_tensors: `"pt"` (the default) or `"np"`.
             **spectrum_arguments: `exposure` and others beside an array of counts.
 
         Returns:
             `BatchFeature`: of spectra, what the feature extractor gives; of texts `text_embeds`
             (B, 3·d) float32 with `section_mask`, or `sentence_embeds` (B, S, d),
-            `sentence_numbers`, `sentence_sections` and `sentence_mask`.
+            `sentence_numbers`, `sentence_sections` and `sentence_mask`; tokens are `input_ids` and
+            `attention_mask` (B, 3 or S, L) in place of embeddings.
 
         Raises:
-            ValueError: nothing given, text that is not embedded, an unknown section, embeddings of
+            ValueError: nothing given, text without a tokenizer, an unknown section, embeddings of
                 another shape or not finite.
         """
-        if "text" in spectrum_arguments:
-            raise ValueError(
-                "this processor takes embeddings: embed the text with the embedder the model was "
-                "trained with (text_config.embedder_name) and pass text_embeds or sentences"
-            )
-        if spectra is None and text_embeds is None and sentences is None:
-            raise ValueError("give spectra, text_embeds or sentences")
-        if text_embeds is not None and sentences is not None:
-            raise ValueError("give one of text_embeds and sentences")
+        texts = [each for each in (text, text_embeds, sentences) if each is not None]
+        if spectra is None and not texts:
+            raise ValueError("give spectra, text, text_embeds or sentences")
+        if len(texts) > 1:
+            raise ValueError("give one of text, text_embeds and sentences")
         if section is not None and section not in self.sections:
             raise ValueError(
                 f"section is {section!r}, it must be one of {', '.join(self.sections)}"
@@ -94,13 +107,76 @@ class SpecCLIPProcessor(CheckedLoading, ProcessorMixin):
             data.update(self.feature_extractor(spectra, **spectrum_arguments))
         if sentences is not None:
             data.update(sentences.batch(np.arange(len(sentences))))
+        if text is not None:
+            data.update(self._tokens(text, section, max_length))
         if text_embeds is not None:
             data.update(_embeddings(text_embeds, section, self.sections))
         return BatchFeature(data, tensor_type=return_tensors)
 
+    def _tokens(self, text: Any, section: str | None, max_length: int) -> dict[str, np.ndarray]:
+        if self.tokenizer is None:
+            raise ValueError(
+                "this processor has no tokenizer, its model takes embeddings: embed the text with "
+                "the embedder the model was trained with (text_config.embedder_name) and pass "
+                "text_embeds or sentences"
+            )
+        texts = [text] if isinstance(text, str | Mapping) else list(text)
+        plain = section
+        if plain is None:
+            usual = "spectrum" if "spectrum" in self.sections else self.sections[0]
+            plain = "text" if self.reads == "sentences" else usual
+        summaries = [{plain: each} if isinstance(each, str) else each for each in texts]
+        for row, summary in enumerate(summaries):
+            if unknown := set(summary) - {*self.sections, plain}:
+                raise ValueError(
+                    f"row {row}: unknown section {min(unknown)!r}, there are "
+                    f"{', '.join(self.sections)}"
+                )
+        if self.reads == "sentences":
+            return self._sentence_tokens(summaries, max_length)
+        parts = [[(s.get(name) or "").strip() for name in self.sections] for s in summaries]
+        tokens = self._encode(parts, max_length)
+        return {**tokens, "section_mask": np.array([[bool(p) for p in row] for row in parts])}
+
+    def _sentence_tokens(
+        self, summaries: Sequence[Mapping[str, str | None]], max_length: int
+    ) -> dict[str, np.ndarray]:
+        literature = _package("literature", "reading sentences")
+        rows = [literature.summary_sentences(each, self.sections) for each in summaries]
+        longest = max(1, max(map(len, rows), default=1))
+        mask = np.zeros((len(rows), longest), dtype=bool)
+        sections = np.full(mask.shape, len(self.sections), dtype=np.int64)
+        numbers = np.zeros((*mask.shape, literature.SENTENCE_NUMBERS), dtype=np.float32)
+        for row, sentences in enumerate(rows):
+            if n := len(sentences):
+                mask[row, :n] = True
+                sections[row, :n] = [index for _, index in sentences]
+                numbers[row, :n, :-2] = literature.quantity_numbers([each for each, _ in sentences])
+        parts = [[s for s, _ in row] + [""] * (longest - len(row)) for row in rows]
+        return {
+            **self._encode(parts, max_length),
+            "sentence_numbers": numbers,
+            "sentence_sections": sections,
+            "sentence_mask": mask,
+        }
+
+    def _encode(self, parts: Sequence[Sequence[str]], max_length: int) -> dict[str, np.ndarray]:
+        """Tokenize the parts of texts, all texts with as many, to (texts, parts, length)."""
+        encoded = self.tokenizer(
+            [part for row in parts for part in row],
+            padding=True,
+            truncation=True,
+            max_length=max_length,
+            return_tensors="np",
+        )
+        return {
+            name: encoded[name].reshape(len(parts), len(parts[0]), -1)
+            for name in ("input_ids", "attention_mask")
+        }
+
     @classmethod
     def get_attributes(cls) -> list[str]:
-        """Return the parts that `ProcessorMixin` loads."""
+        """Return the parts that `ProcessorMixin` loads: not the tokenizer, which is optional."""
         return ["feature_extractor"]
 
     @property
@@ -109,13 +185,15 @@ class SpecCLIPProcessor(CheckedLoading, ProcessorMixin):
         sentences = ["sentence_numbers", "sentence_sections", "sentence_mask"]
         by_reads = {"sections": ("text_embeds", ["section_mask"])}
         embeds, others = by_reads.get(self.reads, ("sentence_embeds", sentences))
-        return [*self.feature_extractor.model_input_names, embeds, *others]
+        texts = ["input_ids", "attention_mask"] if self.tokenizer is not None else [embeds]
+        return [*self.feature_extractor.model_input_names, *texts, *others]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of `processor_config.json`."""
+        """Return the content of `processor_config.json`; the tokenizer has files of its own."""
         settings: dict[str, Any] = {
             "processor_class": type(self).__name__,
             "feature_extractor": self.feature_extractor.to_dict(),
+            "has_tokenizer": self.tokenizer is not None,
             "sections": self.sections,
             "reads": self.reads,
         }
@@ -123,6 +201,34 @@ class SpecCLIPProcessor(CheckedLoading, ProcessorMixin):
         if auto_map is not None:
             settings["auto_map"] = auto_map
         return settings
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any
+    ) -> Any:
+        """Save the processor, with its tokenizer in the same folder; see `ProcessorMixin`."""
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(save_directory)
+        return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+
+    @classmethod
+    def _get_arguments_from_pretrained(
+        cls, pretrained_model_name_or_path: Any, processor_dict: dict | None = None, **kwargs: Any
+    ) -> list[Any]:
+        arguments = super()._get_arguments_from_pretrained(
+            pretrained_model_name_or_path, processor_dict, **kwargs
+        )
+        if (processor_dict or {}).get("has_tokenizer"):
+            tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)
+            arguments.append(tokenizer)
+        return arguments
+
+
+def _package(room: str, purpose: str) -> Any:
+    """Import a package of hf_specclip, which need not be installed to load a model."""
+    try:
+        return importlib.import_module(f"hf_specclip.{room}")
+    except ImportError as error:
+        raise ImportError(f"{purpose} needs the package: pip install hf-specclip") from error
 
 
 def _embeddings(

@@ -33,7 +33,7 @@ class TextQueries:
         model: a dual encoder.
         embedder: or its specification (`get_embedder`); by default the one the model was trained
             with, loaded when it is first needed.
-        folder: of the model, for its vocabulary; by default the one it was loaded
+        folder: of the model, for its vocabulary and tokenizer; by default the one it was loaded
             from.
 
     Raises:
@@ -109,6 +109,8 @@ class TextQueries:
         Raises:
             ValueError: see `embedder_named`; for vectors of another width than the model's.
         """
+        if self._config.text_encoder_config is not None:
+            return self._processor(text=list(summaries), return_tensors="pt")
         if self._config.reads == "sentences":
             sets = embed_sentences(summaries, self._embedder, sections=self.sections, names=names)
             if self._config.numbers_dim < SENTENCE_NUMBERS:
@@ -171,6 +173,14 @@ class TextQueries:
         if probe is not None:
             check_embedder(embedder.name, recorded, fresh_probe(embedder), probe)
         return embedder
+
+    @cached_property
+    def _processor(self) -> Any:
+        from ..models.processing_specclip import SpecCLIPProcessor
+
+        if self._folder is None:
+            raise ValueError("this model reads tokens: give the folder of its tokenizer")
+        return SpecCLIPProcessor.from_pretrained(self._folder)
 
 
 __all__ = ["TextQueries"]

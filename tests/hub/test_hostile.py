@@ -99,11 +99,15 @@ def test_pickles_are_refused_from_the_hub_too(local_hub, stored_run, bomb):
         (lambda c: c["spectrum_config"].update(attn_implementation="m/k"), "spectrum_config"),
         (lambda c: c.update(quantization_config={"quant_method": "gptq"}), "quantization_config"),
         (lambda c: c.update(transformers_weights="../x.safetensors"), "transformers_weights"),
-        (lambda c: c["text_config"].update(text_encoder="/etc"), "no text encoder inside"),
+        (lambda c: c["text_config"].update(text_encoder="/etc"), "read elsewhere"),
         (lambda c: c["spectrum_config"].update(hidden_size=10**9), "asks for .* numbers"),
         (lambda c: c["spectrum_config"].update(num_hidden_layers=10**9), "must be 0 to 1000"),
         (lambda c: c.update(projection_layers=10**9), "projection_layers"),
         (lambda c: c["text_config"].update(embedding_dim=10**9), "asks for .* numbers"),
+        (lambda c: c["text_config"].update(text_encoder_config={
+            "model_type": "bert", "hidden_size": c["text_config"]["embedding_dim"],
+            "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 10**9,
+        }), "asks for .* numbers"),
         (lambda c: c.update(padding=["x" * 1000] * 5000), "larger than"),
     ],
 )  # fmt: skip

@@ -1,13 +1,17 @@
 """Small models that every test can afford."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from transformers import BertConfig, BertModel, BertTokenizer
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPFeatureExtractor, SpecCLIPModel
 
 N_BINS = 40
 TEXT_DIM = 6
+TEXT = "a soft hard bright faint galaxy star binary black hole in the cluster of x ray ultra"
 
 
 @pytest.fixture
@@ -65,3 +69,23 @@ def small_batch():
         return {**inputs, "text_embeds": texts}
 
     return build
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory) -> Path:
+    """A folder with a random text encoder of one layer and its tokenizer."""
+    folder = tmp_path_factory.mktemp("bert")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *TEXT.split()]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    torch.manual_seed(1)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=32,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder

@@ -65,7 +65,7 @@ TEXT = [
     ({"sections": ["a", "b"], "n_sections": 4}, "2 sections are named"),
     ({"n_sections": 2**40}, "at most 100 sections"),
     ({"sections": ["a", "a", "b"]}, "must be different"),
-    ({"text_encoder": "bert"}, "no text encoder inside"),
+    ({"text_encoder_config": {"model_type": "no_such_model"}}, "transformers does not know"),
 ]
 
 
@@ -82,6 +82,16 @@ TEXT = [
 def test_impossible_settings_are_refused(kind, settings, message):
     with pytest.raises(Exception, match=message):
         kind(**settings)
+
+
+def test_text_encoder_settings(tiny_bert, tmp_path):
+    config = SpecCLIPTextConfig(text_encoder=str(tiny_bert))
+    assert config.embedding_dim == 8  # follows from the encoder
+    config.save_pretrained(tmp_path)
+    loaded = SpecCLIPTextConfig.from_pretrained(tmp_path)
+    assert loaded.text_encoder_config.to_dict() == config.text_encoder_config.to_dict()
+    with pytest.raises(ValueError, match="the text encoder gives 8"):
+        SpecCLIPTextConfig(text_encoder=str(tiny_bert), embedding_dim=9)
 
 
 def test_each_setting_of_the_input_makes_another_signature():

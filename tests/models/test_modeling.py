@@ -215,36 +215,6 @@ def test_the_dual_encoder_learns(small_model, small_batch):
     assert (logits.argmax(dim=1) == torch.arange(8)).all()
 
 
-# Texts
-
-
-def test_absent_sections_are_replaced(small_model, small_batch):
-    model = small_model().text_model
-    texts = small_batch(3)["text_embeds"]
-    absent = texts.clone()
-    absent[:, 6:12] = 0
-    mask = torch.tensor([[True, False, True]] * 3)
-    by_mask = model(texts, section_mask=mask).pooler_output
-    by_zeros = model(absent).pooler_output
-    assert torch.equal(by_mask, by_zeros)
-    assert torch.equal(by_mask[:, 6:12], model.absent_sections[1].expand(3, 6))
-    assert torch.equal(by_mask[:, :6], model(texts).pooler_output[:, :6])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"text_embeds": torch.ones(2, 17)}, r"needs \(batch, 18\), 3 sections of 6.*ada-002"),
-        ({"text_embeds": torch.ones(2, 18), "section_mask": torch.ones(2, 2)}, r"must be \(2, 3\)"),
-        ({}, "give text_embeds, embedded with .*ada-002"),
-    ],
-)
-def test_texts_that_do_not_fit(small_model, arguments, message):
-    model = small_model(text={"embedder_name": "openai/text-embedding-ada-002"})
-    with pytest.raises(ValueError, match=message):
-        model.text_model(**arguments)
-
-
 # Statistics and settings
 
 

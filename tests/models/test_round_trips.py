@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from hf_specclip import (
     SpecCLIPFeatureExtractor,
@@ -226,27 +227,31 @@ saved = [("", model), ("", extractor)]
     check_round_trip(body, tmp_path, folder, {"counts": torch.from_numpy(COUNTS)}, expected)
 
 
-def test_spectrum_and_text_models_alone(small_spectrum, tmp_path):
+def test_spectrum_and_text_models_alone(small_spectrum, tiny_bert, tmp_path):
     extractor, inputs = spectrum_inputs("minmax")
     torch.manual_seed(0)
     spectrum = SpecCLIPSpectrumModel(SpecCLIPSpectrumConfig(**small_spectrum())).eval()
-    text = SpecCLIPTextModel(SpecCLIPTextConfig(embedding_dim=6)).eval()
+    text = SpecCLIPTextModel(SpecCLIPTextConfig(text_encoder=str(tiny_bert))).eval()
     folder = tmp_path / "sides"
     spectrum.save_pretrained(folder / "spectrum")
     text.save_pretrained(folder / "text")
-    processor = SpecCLIPProcessor(extractor)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    processor = SpecCLIPProcessor(extractor, tokenizer)
     processor.save_pretrained(folder / "text")
-    texts = torch.randn(4, 18)
-    expected = {"latent": spectrum(**inputs).pooler_output, "text": text(texts).pooler_output}
+    # The text encoder is saved inside: the folder it came from is not looked for again.
+    config = json.loads((folder / "text" / "config.json").read_text())
+    config["text_encoder"] = str(tmp_path / "gone")
+    (folder / "text" / "config.json").write_text(json.dumps(config))
+    tokens = processor(text=["a soft star", "hard"])
+    expected = {"latent": spectrum(**inputs).pooler_output, "text": text(**tokens).pooler_output}
     body = """
 spectrum = AutoModel.from_pretrained(place / "spectrum", **trust)
 text = AutoModel.from_pretrained(place / "text", **trust)
 processor = AutoProcessor.from_pretrained(place / "text", **trust)
 results = {
     "latent": spectrum(**processor(given["counts"])).pooler_output,
-    "text": text(**processor(text_embeds=given["texts"])).pooler_output,
+    "text": text(**processor(text=["a soft star", "hard"])).pooler_output,
 }
 saved = [("spectrum", spectrum), ("text", text), ("text", processor)]
 """
-    given = {"counts": torch.from_numpy(COUNTS), "texts": texts}
-    check_round_trip(body, tmp_path, folder, given, expected)
+    check_round_trip(body, tmp_path, folder, {"counts": torch.from_numpy(COUNTS)}, expected)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hf_specclip import SpecCLIPModel
+from hf_specclip import SpecCLIPModel, SpecCLIPTextModel
 
 NUMBERS = 3
 
@@ -91,6 +91,24 @@ def test_the_normalisation_is_of_the_training_sentences(model, texts, tmp_path):
     model.save_pretrained(tmp_path)
     loaded = SpecCLIPModel.from_pretrained(tmp_path).eval()
     assert torch.equal(embed(loaded, **texts), embed(model, **texts))
+
+
+def test_tokens_of_sentences_go_through_an_encoder_trained_along(small_model):
+    encoder = {
+        "model_type": "bert", "vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "intermediate_size": 8, "max_position_embeddings": 16,
+    }  # fmt: skip
+    text = {"reads": "sentences", "hidden_size": 16, "text_encoder_config": encoder}
+    model = small_model(text={**text, "embedding_dim": None}).text_model
+    assert isinstance(model, SpecCLIPTextModel)
+    tokens = torch.randint(1, 30, (2, 3, 5))
+    mask = torch.ones_like(tokens)
+    mask[1, 2] = 0
+    pooled = model(input_ids=tokens, attention_mask=mask).pooler_output
+    pooled.sum().backward()
+    assert model.text_encoder.embeddings.word_embeddings.weight.grad.abs().sum() > 0
+    fewer = model(input_ids=tokens[1:, :2], attention_mask=mask[1:, :2]).pooler_output
+    torch.testing.assert_close(fewer, pooled[1:])
 
 
 def test_dropout_hides_parts_of_embeddings_but_no_quantity(small_model, texts):

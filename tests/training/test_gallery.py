@@ -63,7 +63,7 @@ class _Model(torch.nn.Module):
     def __init__(self):
         super().__init__()
         texts = SimpleNamespace(
-            embedder_name=NAME, sections=SECTIONS, reads="sections",
+            text_encoder_config=None, embedder_name=NAME, sections=SECTIONS, reads="sections",
             embedding_dim=384,
         )  # fmt: skip
         self.config = SimpleNamespace(text_config=texts)

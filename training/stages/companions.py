@@ -77,7 +77,7 @@ def save_model(
     model.save_pretrained(folder)
     save_code(folder)
     texts = model.config.text_config
-    SpecCLIPProcessor(extractor, texts.sections, texts.reads).save_pretrained(folder)
+    SpecCLIPProcessor(extractor, None, texts.sections, texts.reads).save_pretrained(folder)
     companions.gallery.save(folder / GALLERY_FOLDER)
     if companions.classes is not None:
         companions.classes.save_pretrained(folder)

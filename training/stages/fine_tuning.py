@@ -39,6 +39,11 @@ def find_start(name: str) -> Path:
         raise CheckpointError(f"--from {name}: {error}") from error
     if model_type(folder) != MODEL_TYPES[0]:
         raise CheckpointError(f"{name} holds an ensemble: start from one of its members")
+    if SpecCLIPConfig.from_pretrained(folder).text_config.text_encoder_config is not None:
+        raise CheckpointError(
+            f"{name} has a text encoder inside, which training does not train: start from a model "
+            "that reads embedded texts"
+        )
     return folder
 
 

@@ -108,7 +108,7 @@ def run_trial(
             with atomic_folder(folder / MODEL) as partial:
                 model.save_pretrained(partial)
                 texts = model.config.text_config
-                processor = SpecCLIPProcessor(extractor, texts.sections, texts.reads)
+                processor = SpecCLIPProcessor(extractor, None, texts.sections, texts.reads)
                 processor.save_pretrained(partial)
                 training = {"identity": identity, "result": result.to_dict()}
                 write_json(partial / TRAINING_FILE, training)
