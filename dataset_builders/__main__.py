@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from hf_specclip.cli.run_command import run_command
 from hf_specclip.errors import SpecCLIPError
 
 from .from_table.command import add_commands as add_own_commands
 from .simulation.command import add_commands as add_simulation_commands
-from .sky.command import add_command as add_build_command
-from .sky.literature.compare_prompts import add_command as add_prompts_command
 from .tables.command import add_command as add_tables_command
 
+# These need the packages that reach the archives, and are read where they are asked for.
+FROM_THE_SKY = {
+    "build": (".sky.command", "build from the Chandra Source Catalog, archive and literature"),
+    "prompts": (".sky.literature.compare_prompts", "measure the prompts of summaries"),
+}
 EPILOG = """\
 examples:
   specclip dataset from-table sources.csv --spectra spectra/ --text abstract -o runs/mine
@@ -49,8 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_own_commands(commands)
     add_simulation_commands(commands)
     add_tables_command(commands)
-    add_build_command(commands)
-    add_prompts_command(commands)
+    words = sys.argv[1:] if arguments is None else arguments
+    for name, (module, summary) in FROM_THE_SKY.items():
+        if name in words[:1]:
+            import_module(module, __package__).add_command(commands)
+        else:
+            commands.add_parser(name, help=summary)
     options = parser.parse_args(arguments)
     expected = (SpecCLIPError, OSError, ValueError, ImportError)
     return run_command("error", lambda: options.run(options), failed=2, expected=expected)

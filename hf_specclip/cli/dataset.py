@@ -8,6 +8,7 @@ from typing import Any
 from .arguments import run_elsewhere
 
 NAME = "dataset"
+FROM_THE_SKY = ("build", "prompts")
 
 
 def add_command(subparsers: Any) -> None:
@@ -19,4 +20,5 @@ def add_command(subparsers: Any) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line of the dataset builders; return the exit status."""
-    return run_elsewhere("specclip_datasets.__main__", arguments, "data")
+    extra = "build" if arguments and arguments[0] in FROM_THE_SKY else "data"
+    return run_elsewhere("specclip_datasets.__main__", arguments, extra)

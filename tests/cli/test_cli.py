@@ -59,6 +59,28 @@ def test_a_command_without_its_packages_says_what_to_install():
         run_elsewhere("no_such_package", [], "train")
 
 
+def test_own_data_needs_the_extra_data_alone(spectra, tmp_path):
+    for file in spectra:
+        file.with_suffix(".txt").write_text("An X-ray binary.")
+    code = (
+        "import sys\n"
+        "others = 'requests tenacity pyvo openai sklearn accelerate sentence_transformers'\n"
+        "sys.modules.update(dict.fromkeys(others.split()))  # as if they were not installed\n"
+        "from hf_specclip.cli.main import main\n"
+        "assert main(['dataset', 'build', '--help']) == 1\n"
+        "sys.exit(main(['dataset', 'from-files', *sys.argv[1:], '-o', 'mine']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, spectra)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'pip install "hf-specclip[build]"' in done.stderr
+    assert (tmp_path / "mine" / "specclip_dataset.json").is_file()
+
+
 def test_inspect_equals_the_file(spectra, capsys):
     assert main(["inspect", "--json", str(spectra[2])]) == 0
     (facts,) = json.loads(capsys.readouterr().out)

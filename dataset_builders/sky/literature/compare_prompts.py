@@ -182,7 +182,7 @@ def format_comparison(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def add_command(commands: Any) -> None:
     """Add `prompts compare` to the commands."""
-    prompts = commands.add_parser("prompts", help="measure the prompts of summaries")
+    prompts = commands.add_parser("prompts")
     parser = prompts.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "compare",
         help="summarise the same sources with several prompts and compare the summaries",
