@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ def write_arrays(
     *,
     source_name: Sequence[str],
     counts: np.ndarray,
-    exposure: np.ndarray,
-    summary: Sequence[Mapping[str, str | None]],
+    exposure: np.ndarray | float,
+    summary: Sequence[str | Mapping[str, str | None]],
     group: Sequence[str] | None = None,
     background_counts: np.ndarray | None = None,
     background_scale: np.ndarray | float = 0.0,
@@ -37,8 +38,8 @@ def write_arrays(
         info: name, bins, range and domain; its seed draws the splits.
         source_name: (n,) name of the source of each row.
         counts: (n, n_bins) whole numbers.
-        exposure: (n,) exposure time, s.
-        summary: (n,) texts by section of the domain.
+        exposure: (n,) or one number, exposure time, s.
+        summary: (n,) texts, or texts by section of the domain.
         group: (n,) groups that no split may cut (see `specclip_datasets.assign_groups`); the source
             alone where None, which is right only where sources share nothing.
         background_counts: (n, n_bins) whole numbers; none where None.
@@ -46,8 +47,9 @@ def write_arrays(
         papers: (n,) lists of `{id, id_type, title, year}`; none where None.
         overwrite: replace a dataset that is there already.
         **columns: (n,) further columns of the contract: the variables of the domain (nan where
-            unknown), their `_lolim` and `_hilim`, `ra`, `dec`, `obsid`, `source_class`, …; (n, m)
-            `effective_area` and `text_embedding` (a row of nan where unknown).
+            unknown), their `_lolim` and `_hilim`, `ra` and `dec` (not needed: the dataset then
+            says that it is not on the sky), `obsid`, `source_class`, …; (n, m) `effective_area`
+            and `text_embedding` (a row of nan where unknown).
 
     Returns:
         The folder.
@@ -62,16 +64,18 @@ def write_arrays(
         background_counts = np.zeros_like(counts)
     background = np.asarray(background_counts)
     groups = list(source_name if group is None else group)
+    sections = info.domain.sections
+    texts = [{sections[0]: each} if isinstance(each, str) else each for each in summary]
     content: dict[str, Any] = {
         "source_name": list(source_name),
         "obsid": unknown_observations(n),
         "obi": np.zeros(n, dtype=np.int32),
         "region_id": np.ones(n, dtype=np.int32),
         "group": groups,
-        "exposure": np.asarray(exposure, dtype=np.float32),
-        "background_scale": np.broadcast_to(np.float32(background_scale), (n,)).copy(),
+        "exposure": _for_rows(exposure, n),
+        "background_scale": _for_rows(background_scale, n),
         "papers": [[]] * n if papers is None else [list(some) for some in papers],
-        "summary": [{name: each.get(name) for name in info.domain.sections} for each in summary],
+        "summary": [{name: each.get(name) for name in sections} for each in texts],
     }
     for name, matrix in (("counts", counts), ("background_counts", background)):
         if matrix.ndim != 2 or matrix.dtype.kind not in "iu":
@@ -84,6 +88,8 @@ def write_arrays(
         if len(values) != n:
             raise ContractError(f"{len(values)} values of {name} beside {n} of source_name")
     table = pa.table(content)
+    if "ra" not in table.column_names or table["ra"].null_count:
+        info = replace(info, domain=replace(info.domain, on_sky=False))
     splits = split_groups(groups, seed=info.seed or 0)
     parts = {split: table.filter(pa.array(splits == split)) for split in SPLITS}
     return write_dataset(folder, parts, info, overwrite=overwrite)
@@ -95,6 +101,11 @@ def unknown_observations(n: int) -> np.ndarray:
     Each row is an observation of its own then, and none is taken for an archive's.
     """
     return -1 - np.arange(n, dtype=np.int32)
+
+
+def _for_rows(values: np.ndarray | float, n: int) -> np.ndarray:
+    values = np.asarray(values, dtype=np.float32)
+    return values if values.ndim else np.full(n, values)
 
 
 def _column(values: Any) -> pa.Array:

@@ -105,7 +105,8 @@ def from_table(
         if spectra is None:
             raise OwnTableError(
                 f"{path.name} has no column of spectrum files or lists of counts: name it "
-                "(--columns file=COLUMN), or give --spectra FOLDER to match files by source"
+                "(--columns file=COLUMN or counts=COLUMN), or give --spectra FOLDER to match "
+                "files by source"
             )
         names = [as_text(roles.cell("source_name", row)) for row in range(roles.table.n_rows)]
         of_source, unmatched = files.match(names)

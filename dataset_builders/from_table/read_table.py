@@ -173,13 +173,18 @@ def _table(path: Path, names: list[str], cells: list[Any], units: list[str | Non
         raise OwnTableError(f"{path}: column {repeated[0]!r} is there twice: rename one of them")
     table = OwnTable(path.name, len(cells[0]) if cells else 0, {})
     for name, values, unit in zip(names, cells, units, strict=True):
-        match = _UNIT_IN_NAME.fullmatch(name)
-        if match and unit is None:
-            name, unit = match[1], match[2]
+        if unit is None:
+            name, unit = split_unit(name)
         table.columns[name] = list(values)
         if unit:
             table.units[name] = unit
     return table
 
 
-__all__ = ["OwnTable", "OwnTableError", "read_table"]
+def split_unit(name: str) -> tuple[str, str | None]:
+    """Return a column's name and the unit in brackets behind it, None where it has none."""
+    match = _UNIT_IN_NAME.fullmatch(name)
+    return (match[1], match[2]) if match else (name, None)
+
+
+__all__ = ["OwnTable", "OwnTableError", "read_table", "split_unit"]

@@ -12,7 +12,7 @@ import numpy as np
 from ..contract import LIMITED_VARIABLES, variable_units
 from ..domain import XRAY
 from .cells import as_text, is_number, unit_factor
-from .read_table import OwnTable, OwnTableError
+from .read_table import OwnTable, OwnTableError, split_unit
 
 SECTIONS = XRAY.sections
 # Names of columns by role, the likeliest first; case and punctuation do not matter.
@@ -31,7 +31,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "effective_area": ("effective_area",),
     "exposure": ("exposure", "livetime", "exposure_time", "exptime", "ontime"),
     "ra": ("ra", "raj2000", "ra_icrs", "ra_j2000", "ra_deg", "right_ascension"),
-    "dec": ("dec", "dej2000", "decj2000", "de_icrs", "dec_icrs", "dec_j2000", "dec_deg",
+    "dec": ("dec", "dej2000", "decj2000", "de_icrs", "dec_icrs", "dec_j2000", "dec_deg", "de_deg",
             "declination"),
     "source_class": ("source_class", "class", "label", "main_type", "otype"),
     "aliases": ("aliases", "alias", "other_names", "ids"),
@@ -101,9 +101,10 @@ def assign_roles(table: OwnTable, given: Mapping[str, str], text: Sequence[str] 
             not fit, or a table without any text.
     """
     roles = {**NAMES, **{name: (name,) for name in UNITS if name not in NAMES}}
-    if unknown := sorted(set(given) - set(roles)):
+    usual = {name: role for role, names in roles.items() for name in names}
+    if unknown := sorted(set(given) - set(usual)):
         raise OwnTableError(f"{unknown[0]!r} is no role of a column: take {', '.join(roles)}")
-    chosen = {role: _column(table, name) for role, name in given.items()}
+    chosen = {usual[role]: _column(table, name) for role, name in given.items()}
     sections = _choose_texts(table, text)
     taken = {*chosen.values(), *sections.values()}
     by_key = {_key(name): name for name in reversed(table.columns) if name not in taken}
@@ -115,7 +116,8 @@ def assign_roles(table: OwnTable, given: Mapping[str, str], text: Sequence[str] 
     _drop_totals(found)
     _choose_factors(found)
     used = {*found.column_of.values(), *found.sections.values()}
-    if ignored := [name for name in table.columns if name not in used]:
+    # pandas writes its row numbers as a column without a name.
+    if ignored := [name for name in table.columns if name and name not in used]:
         found.notes.append(f"columns not used: {', '.join(ignored)}")
     return found
 
@@ -172,10 +174,11 @@ def _choose_factors(roles: Roles) -> None:
 
 
 def _column(table: OwnTable, name: str) -> str:
-    """Return the column that a user named; upper and lower case do not matter."""
+    """Return the column that a user named, with its unit or without; case does not matter."""
     if name in table.columns:
         return name
-    same = [column for column in table.columns if _key(column) == _key(name)]
+    keys = {_key(name), _key(split_unit(name)[0])}
+    same = [column for column in table.columns if _key(column) in keys]
     if len(same) != 1:
         raise OwnTableError(
             f"{table.name} has no column {name!r}: it has {', '.join(table.columns)}"

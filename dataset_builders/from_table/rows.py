@@ -69,6 +69,9 @@ class RowReader:
         roles = self.roles
         if number in roles.table.broken:
             raise ValueError(roles.table.broken[number])
+        summary = summary_of(roles, number)
+        if not any(summary.values()):
+            raise ValueError(f"has no text in {', '.join(roles.sections.values())}")
         stated: dict[str, Any] = {
             **{name: self._text(name, number) for name in ("source_class", "writer", "detector")},
             **{name: self._number(name, number) for name in OPTIONAL_NUMBERS},
@@ -80,7 +83,7 @@ class RowReader:
         identity["source_name"] = self._name(number)
         about = {
             "source_name": identity["source_name"],
-            "summary": summary_of(roles, number),
+            "summary": summary,
             "aliases": _names(roles.cell("aliases", number)),
             "papers": _papers(roles.cell("papers", number)),
             "group": "-",  # found when all rows are known

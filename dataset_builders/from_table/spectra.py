@@ -66,7 +66,7 @@ class SpectrumFiles:
         of_source: dict[str, list[Path]] = {}
         spectra = [path for paths in self._by_name.values() for path in paths if _is_spectrum(path)]
         for path in spectra:
-            parts = re.split(r"([_\s]+)", stem(path))
+            parts = re.split(r"([-._\s]+)", stem(path))
             beginnings = (_compact("".join(parts[:n])) for n in range(len(parts), 0, -1))
             source = next((of_key[key] for key in beginnings if key in of_key), None)
             if source is not None:

@@ -77,11 +77,23 @@ def test_what_the_domain_lacks_is_refused(tmp_path):
         write_arrays(tmp_path / "b", INFO, **rows | {"depth": np.zeros(39)})
     with pytest.raises(ContractError, match=r"counts are float64.*whole numbers"):
         write_arrays(tmp_path / "c", INFO, **rows | {"counts": np.ones((40, 40))})
-    sky = SpecCLIPDatasetInfo("x", n_bins=40, energy_range=(0.5, 8.0))
-    plain = {name: rows[name] for name in ("source_name", "counts", "exposure")}
-    with pytest.raises(ContractError, match=r"'ra'.*is missing"):
-        write_arrays(tmp_path / "d", sky, **plain, summary=[{"identity": "A star."}] * 40)
     assert not list(tmp_path.iterdir())
+
+
+def test_spectra_and_texts_alone_are_a_dataset(tmp_path):
+    folder = write_arrays(
+        tmp_path / "mine",
+        SpecCLIPDatasetInfo("mine"),
+        source_name=[f"S{i}" for i in range(40)],
+        counts=np.ones((40, 400), dtype=int),
+        exposure=2e4,
+        summary=[f"Star {i}." for i in range(40)],
+    )
+    splits, info = read_dataset(folder)
+    assert not info.domain.on_sky
+    for row in splits["train"]:
+        assert row["exposure"] == 2e4
+        assert row["summary"]["identity"] == f"Star {row['source_name'][1:]}."
 
 
 @pytest.mark.parametrize(

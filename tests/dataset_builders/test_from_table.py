@@ -70,21 +70,27 @@ def test_a_csv_of_files_and_what_is_left_out_of_it(spectra, tmp_path, capsys):
         good | {"Source": "=cmd()", "pha": "0.arf"},
     ])  # fmt: skip
     words = ["from-table", str(table), "--spectra", str(spectra), "-o", str(tmp_path / "mine")]
-    words += ["--text", "abstract", "--name", "source", "--columns", "source_class=kind"]
+    words += ["--text", "abstract", "--name", "source", "--columns", "label=kind"]
 
     assert main(words) == 0
 
     printed = capsys.readouterr()
     assert "Source → source_name, pha → file" in printed.out
     assert "columns not used: more" in printed.out
-    assert "6 cells of powlaw_nh are no numbers ('<5' is no number): left empty" in printed.out
+    assert "5 cells of powlaw_nh are no numbers ('<5' is no number): left empty" in printed.out
     assert "powlaw_nh in 1e20 cm-2" in printed.out
     assert "2 rows: energies taken as ACIS PI channels of 14.6 eV (no RMF)" in printed.out
     assert "left out: row 3, missing.pha: is not in" in printed.err
     with (tmp_path / "mine.left_out.csv").open(newline="") as file:
         left_out = list(csv.DictReader(file))
     assert [line["row"] for line in left_out] == ["3", "4", "5", "6", "7"]
-    reasons = ["is not in", "has no text", "is no such angle", "lies outside", "no SPECTRUM"]
+    reasons = [
+        "is not in",
+        "has no text in abstract",
+        "is no such angle",
+        "lies outside",
+        "no SPECTRUM",
+    ]
     for line, reason in zip(left_out, reasons, strict=True):
         assert reason in line["reason"]
     assert left_out[4]["source"] == "'=cmd()"
@@ -159,7 +165,7 @@ def columns_of(rows):
 
 
 def test_files_are_matched_by_the_beginning_of_their_names(tmp_path):
-    for name in ("NGC1.pha", "ngc_1_b.pha", "ngc_10.pha", "ngc_1_bkg.pha", "other.pha"):
+    for name in ("NGC1-ep2.pha", "ngc_1_b.pha", "ngc_10.pha", "ngc_1_bkg.pha", "other.pha"):
         write_pha(tmp_path / name, np.arange(1024) % 5)
     table = write_csv(tmp_path / "t.csv", [
         {"name": name, "text": f"About {name}."} for name in ("NGC 1", "NGC 10", "NGC 2")
@@ -221,8 +227,8 @@ def test_texts_lie_beside_their_spectra_or_in_a_folder(spectra, tmp_path):
 
 def test_a_csv_of_a_spreadsheet_or_with_comments(spectra, tmp_path):
     table = tmp_path / "t.csv"
-    table.write_text("name;pha;text;ra;dec\nA;0.pha;Soft, near;187,5;-2,25\nB;1.pha\n")
-    report = from_table(table, tmp_path / "a", spectra=spectra)
+    table.write_text("name;pha;Text (ADS);ra;DE_deg\nA;0.pha;Soft, near;187,5;-2,25\nB;1.pha\n")
+    report = from_table(table, tmp_path / "a", spectra=spectra, text=["Text (ADS)"])
     row = rows_of(report)["A"]
     assert (row["ra"], row["dec"], row["summary"]["identity"]) == (187.5, -2.25, "Soft, near")
     assert report.left_out[0].reason.startswith("has 2 cells where the header has 5")
