@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from study_rows import invented, invented_run
 from tiny_dataset import TINY
@@ -18,6 +19,7 @@ from specclip_training.studies.outliers import (
     percentiles_by_class,
     study_outliers,
 )
+from specclip_training.studies.rare_sources import SCARCITY, WRONG_TEXT, rare_source_test
 from specclip_training.studies.subject import Subject
 from specclip_training.study import main, options
 
@@ -50,6 +52,15 @@ def test_without_classes_the_reason_is_given(tmp_path):
     assert not (tmp_path / "outliers").exists()  # that of the run, for `test`
     assert study.metrics["rare_sources"]["TDE"]["best"] is None
     assert study.metrics["by_class"] == {"isolation_forest": {}, "combined": {}}
+
+
+def test_rows_without_an_area_leave_out_the_kinds_that_are_simulated_with_one():
+    reps = invented()
+    train, rows = (outlier_rows(reps[name]) for name in ("train", "test"))
+    no_area = pa.nulls(len(rows), pa.list_(pa.float32(), 400))
+    table = reps["test"].table.append_column("effective_area", no_area)
+    results = rare_source_test(train, None, rows, table=table, describer=object())
+    assert set(results) == {*SCARCITY, WRONG_TEXT}
 
 
 def test_a_row_without_text_has_no_point_of_one():

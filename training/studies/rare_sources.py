@@ -52,8 +52,8 @@ def rare_source_test(
         train: rows to fit on, with classes.
         calibration: for the ranks that the combined score joins; see the detector's `fit`.
         rows: the split, with classes.
-        table: its columns, for injected spectra; without it, or without `describer`, supersoft
-            sources and lines are left out.
+        table: its columns, for injected spectra; without it, without an effective area, or without
+            `describer`, supersoft sources and lines are left out.
         describer: with experts, for the posterior check.
         seed: of the draws.
         options: passed to `SpecCLIPOutlierDetector.fit`.
@@ -75,9 +75,10 @@ def rare_source_test(
     if rows.text is not None:
         injected[WRONG_TEXT] = detector.score(_swap_texts(rows, ordinary, random)).raw
     base = {d: scored[d][ordinary] for d in DETECTORS}
+    drawn = ordinary[:0]
     if table is not None and describer is not None:
-        has_area = table["effective_area"].is_valid().to_numpy()
-        drawn = ordinary[has_area[ordinary]]
+        drawn = ordinary[table["effective_area"].is_valid().to_numpy()[ordinary]]
+    if len(drawn):
         drawn = random.choice(drawn, min(_INJECTED, len(drawn)), replace=False)
         columns = table.select(_SPECTRUM).take(drawn).to_pylist()
         base[CHECK] = check_scores(describer, columns)
