@@ -18,13 +18,12 @@ _METRIC_FORMATS = {"median_rank": ".1f", "mean_log_rank": ".3f", "loss": ".3f"}
 
 
 def format_number(value: float | None, digits: int = 3) -> str:
-    """Write a number with some significant digits: `1.67`, `12,300`, `2.13e-5`; `–` for none."""
+    """Write a number: `1.67`, `12,345`, `2.13e-5`, `3.85e31`; `–` for none."""
     if value is None or not math.isfinite(value):
         return MISSING
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    text = f"{value:.{digits}g}" if value == 0 or abs(value) >= 1e-3 else f"{value:.{digits - 1}e}"
-    return text.replace("e-0", "e-")
+    if value and not 1e-3 <= abs(value) < 1e9:
+        return f"{value:.{digits - 1}e}".replace("e-0", "e-").replace("e+", "e").replace("e0", "e")
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 def format_range(low: float | None, high: float | None, digits: int = 3) -> str:

@@ -89,17 +89,18 @@ def fit_classes(
         A probe whose report has `balanced_accuracy` and `accuracy` (`value`, `low`, `high`,
         `guess`: always the commonest class), `calibration_error` (classes of equal weight),
         `beyond` (share of held-out rows called none of these), `left_out` (class -> share called
-        so where the fit did not know the class), `recall`, and `dropped`: classes too small to fit.
+        so where the fit did not know the class), `recall`, and `dropped`: classes too small to fit,
+        with their number of spectra `n` and of groups `n_groups`.
 
     Raises:
         SpecCLIPProbeError: for fewer than two classes with 5 spectra in 3 groups.
     """
     names, group = np.asarray(labels, str), _codes(groups)
     counts = Counter(names.tolist())
+    n_groups = {label: len(set(group[names == label])) for label in counts}
     enough = {
-        label for label, n in counts.items()
-        if n >= MIN_EXAMPLES and len(set(group[names == label])) >= MIN_GROUPS
-    }  # fmt: skip
+        label for label, n in counts.items() if n >= MIN_EXAMPLES and n_groups[label] >= MIN_GROUPS
+    }
     if len(enough) < 2:
         raise SpecCLIPProbeError(
             f"{len(enough)} classes have {MIN_EXAMPLES} spectra in {MIN_GROUPS} groups (there are "
@@ -112,7 +113,11 @@ def fit_classes(
     classes = sorted(enough)
     truth = np.array([classes.index(label) for label in names])
     report = _measure_classes(x, truth, group, classes, _settings(x, widths), n_bootstrap)
-    report["dropped"] = {label: n for label, n in counts.items() if label not in enough}
+    report["dropped"] = {
+        label: {"n": n, "n_groups": n_groups[label]}
+        for label, n in counts.items()
+        if label not in enough
+    }
     fit = _fit_gaussians(x, truth, group, len(classes), _settings(x, widths))
     # The embedding comes first, and may be all that is read.
     widths = widths if len(fit.mean) == x.shape[1] else {INPUTS[0]: widths[INPUTS[0]]}

@@ -54,12 +54,12 @@ def run(arguments: argparse.Namespace) -> int:
     with uploads_folder() as folder:
         # Read when Gradio is imported: its temporary files go with this process.
         os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
-        from starlette.middleware import Middleware
-
         from ..app.page import build_app
         from ..describe.load_model import PARTS
 
         page = build_app(load_describer(arguments, PARTS))
+        from starlette.middleware import Middleware  # comes with Gradio
+
         is_allowed = allowed_hosts(arguments.host, arguments.allow_host)
         page.launch(
             server_name=arguments.host,

@@ -187,14 +187,10 @@ def _values(found: Extraction, written: list[Path]) -> dict[str, Any]:
 
 
 def _plot(found: Extraction, path: Path) -> None:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('drawing needs matplotlib: pip install "hf-specclip[plot]"') from error
-
     from ..spectra.events.plot import plot_light_curve
+    from ..spectra.plot import make_figure
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = make_figure(7, 4)
     plot_light_curve(found.variability, figure.subplots())
     figure.savefig(path, dpi=150)
     tell(f"drew {path}")

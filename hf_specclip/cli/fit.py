@@ -210,13 +210,10 @@ def _text(result: FitResult, notes: Sequence[str], origin: Origin) -> str:
 
 
 def _plot(spectrum: XRaySpectrum, result: FitResult, path: Path) -> None:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('drawing needs matplotlib: pip install "hf-specclip[plot]"') from error
+    from ..spectra.plot import make_figure
     from ..spectra.plot_fit import draw_fit
 
-    figure = Figure(figsize=(7.2, 5.6), layout="constrained")
+    figure = make_figure(7.2, 5.6)
     draw_fit(spectrum, result, figure)
     figure.savefig(path, dpi=150)
 

@@ -142,14 +142,9 @@ def _energies(facts: dict[str, Any]) -> str:
 
 
 def _plot(spectrum: XRaySpectrum, path: Path) -> None:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('drawing needs matplotlib: pip install "hf-specclip[plot]"') from error
+    from ..spectra.plot import make_figure, plot_spectrum
 
-    from ..spectra import plot_spectrum
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = make_figure(7, 4.5)
     plot_spectrum(spectrum, figure.subplots())
     figure.savefig(path, dpi=150)
     tell(f"drew {path}")

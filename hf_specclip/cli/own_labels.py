@@ -230,8 +230,8 @@ def report_lines(probe: SpecCLIPProbe) -> list[str]:
         f"by their {', '.join(probe.inputs)}"
     ]
     lines += [
-        f"left out: {label}, of which {n} are labelled (5 in 3 groups are needed)"
-        for label, n in report.get("dropped", {}).items()
+        f"left out: {label} (spectra: {of['n']}, groups: {of['n_groups']}; 5 in 3 are needed)"
+        for label, of in report.get("dropped", {}).items()
     ]
     lines.append("held-out groups (95 % interval over groups):")
     if probe.classes:

@@ -25,17 +25,13 @@ def draw(description: Description, axes: Any = None) -> Any:
     Raises:
         ImportError: where matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('drawing needs matplotlib: pip install "hf-specclip[plot]"') from error
-    from ..spectra.plot import literal, plot_spectrum
+    from ..spectra.plot import literal, make_figure, plot_spectrum
 
     label = literal(str(description.source.get("source_name") or "source"))
     if axes is not None:
         plot_spectrum(description.spectrum, axes, label=label)
         return axes.figure
-    figure = Figure(figsize=(9.6, 4.2), layout="constrained")
+    figure = make_figure(9.6, 4.2)
     if not description.classes:
         plot_spectrum(description.spectrum, figure.subplots(), label=label)
         return figure
@@ -47,12 +43,12 @@ def draw(description: Description, axes: Any = None) -> Any:
 
 def to_svg(description: Description) -> str:
     """Draw a description as an SVG element to place inside a page."""
+    figure, buffer = draw(description), io.StringIO()
     import matplotlib
 
-    buffer = io.StringIO()
     # Text stays text, and ids do not change from one page to the next.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "hf_specclip"}):
-        draw(description).savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 

@@ -88,7 +88,7 @@ def _style_axes(ax: Any, longest: Mapping[str, Any], lowest: float) -> None:
     from matplotlib.ticker import FuncFormatter, PercentFormatter
 
     ax.set_xscale("log")
-    ax.set_xlim(lowest, 100)
+    ax.set_xlim(min(lowest, 50), 100)  # a gallery of one text has no other percentage than 100
     ax.set_ylim(0, 1)
     ticks = [k for k in (0.01, 0.1, 1, 2, 5, 10, 25, 50, 100) if k >= lowest]
     if lowest < 0.5:

@@ -14,7 +14,7 @@ def pipeline(task: str, model: Any = None, **kwargs: Any) -> Any:
             `"spectrum-classification"` (one's own labels); other tasks are handed on to
             transformers.
         model: a model folder, `user/name` on the Hub, or a model in memory (then also
-            `feature_extractor=`).
+            `feature_extractor=`); None or `default` for the one bundled with the package.
         kwargs: see `transformers.pipeline`, and `index`, `moe`, `embedder` or `probe` of the task's
             class.
 
@@ -25,9 +25,12 @@ def pipeline(task: str, model: Any = None, **kwargs: Any) -> Any:
     import transformers
 
     from .pipeline_specclip import TASKS
+    from .trained_run import DEFAULT, find_run
 
     register_pipelines()
     if task in TASKS:
+        if model is None or model == DEFAULT:
+            model = str(find_run().model)
         # Named, so that the code saved beside the weights is not asked for.
         kwargs.setdefault("pipeline_class", TASKS[task])
     make: Any = transformers.pipeline

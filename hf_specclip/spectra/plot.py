@@ -12,12 +12,26 @@ from .rebin import ascending_edges
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from .spectrum import XRaySpectrum
 
-__all__ = ["label_energies", "literal", "plot_spectrum"]
+__all__ = ["label_energies", "literal", "make_figure", "plot_spectrum"]
 
 _INK, _SOURCE, _BACKGROUND, _MODEL = "#26323f", "#1f5fa8", "#9aa5b1", "#d1495b"
+
+
+def make_figure(width: float, height: float) -> Figure:
+    """Make an empty figure of a size in inches.
+
+    Raises:
+        ImportError: where matplotlib is not installed; says what to install.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('drawing needs matplotlib: pip install "hf-specclip[plot]"') from error
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def plot_spectrum(

@@ -77,7 +77,7 @@ def test_five_spectra_a_class_are_enough_and_fewer_are_left_out():
     inputs["embedding"][:5, 0] += 6
     probe = fit_classes(inputs, labels, range(14), MODEL, n_bootstrap=50)
     assert probe.classes == ("hard", "soft")
-    assert probe.report["dropped"] == {"rare": 4}
+    assert probe.report["dropped"] == {"rare": {"n": 4, "n_groups": 4}}
     assert probe.report["balanced_accuracy"]["value"] > 0.8
     with pytest.raises(SpecCLIPProbeError, match="column `group`"):
         fit_classes(inputs, labels, [0] * 14, MODEL)

@@ -49,7 +49,6 @@ def test_the_fit_reports_and_leaves_a_probe(probe, capsys):
 def test_classify_describe_the_page_and_the_pipeline_read_it(probe, folder, capsys):
     from hf_specclip import Describer, pipeline
     from hf_specclip.app.html import render
-    from hf_specclip.models.trained_run import BUNDLED
 
     files = [str(folder / "s22.pha"), str(folder / "s23.pha")]
     assert main(["classify", "--probe", str(probe), "--json", *files]) == 0
@@ -62,7 +61,7 @@ def test_classify_describe_the_page_and_the_pipeline_read_it(probe, folder, caps
     assert description.to_table()["my_classes"][0] == "soft"
     assert "own labels" in description.to_html()
     assert "soft" in render("probes", description.probes)
-    classify = pipeline("spectrum-classification", model=str(BUNDLED), probe=str(probe))
+    classify = pipeline("spectrum-classification", probe=str(probe))
     of_pipeline = classify(files)
     assert [each[0]["label"] for each in of_pipeline] == ["soft", "hard"]
     assert of_pipeline[0][0]["score"] == pytest.approx(max(answers[0]["probabilities"].values()))
