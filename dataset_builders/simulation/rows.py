@@ -10,8 +10,10 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import pickle
+import signal
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -91,7 +93,7 @@ def simulated_splits(
                 if not future.cancelled() and future.exception() is None:
                     bar.update(future.result())
 
-            with _one_thread():
+            with _one_thread(), _interrupts_later():
                 for number in missing:
                     futures[number] = pool.submit(_make_batch, batches[number].rows, paths[number])
                     futures[number].add_done_callback(count)
@@ -118,7 +120,7 @@ def prepare_processes(fits: bool) -> None:
         fits: True when the processes will fit spectra.
     """
     if _context(fits).get_start_method() == "forkserver":
-        with _one_thread():
+        with _one_thread(), _interrupts_later():
             multiprocessing.forkserver.ensure_running()
 
 
@@ -129,6 +131,17 @@ def _context(fits: bool) -> multiprocessing.context.BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, *(["torch"] if fits else [])])
     return context
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Keep Ctrl-C for the end of the block, also from processes that are started meanwhile."""
+    multiprocessing.resource_tracker.ensure_running()  # its start would end the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -156,6 +169,9 @@ def _start_worker(universe: bytes) -> None:
     _universe = pickle.loads(universe)  # from the parent process
     gc.freeze()
     gc.enable()
+    # The process that started it says that the work is stopped.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(1))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     assert _universe is not None
     if _universe.knobs.fits:
         import torch

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
+from threading import current_thread, main_thread
 from typing import Any
 
 from ..errors import SpecCLIPError
@@ -59,9 +61,20 @@ def run_command(
     Returns:
         The exit status; 130 after Ctrl-C.
     """
+
+    def stop(*_: Any) -> None:
+        # An exception inside the import of torch would abort the process.
+        if getattr(getattr(sys.modules.get("torch"), "__spec__", None), "_initializing", False):
+            tell(f"{name}: stopped")
+            os._exit(_STOPPED)
+        raise KeyboardInterrupt
+
     output = sys.stdout
     sys.stdout = PlainOutput(output)  # type: ignore[assignment]
+    on_interrupt = signal.getsignal(signal.SIGINT)
     try:
+        if on_interrupt is signal.default_int_handler and current_thread() is main_thread():
+            signal.signal(signal.SIGINT, stop)
         status = work() or 0
         output.flush()
         return status
@@ -88,6 +101,8 @@ def run_command(
         return failed
     finally:
         sys.stdout = output
+        if signal.getsignal(signal.SIGINT) is stop:
+            signal.signal(signal.SIGINT, on_interrupt)
 
 
 def _is_full(error: Exception) -> bool:

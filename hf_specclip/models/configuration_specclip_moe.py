@@ -97,6 +97,8 @@ class SpecCLIPMoEConfig(SpecCLIPPreTrainedConfig):
             raise ValueError("variables must be a list of different names")
         if set(self.views or ()) != set(VIEWS):
             raise ValueError(f"views must give the width of {', '.join(VIEWS)}")
+        if self.retrieved_texts < 1:
+            raise ValueError(f"retrieved_texts must be at least 1, not {self.retrieved_texts}")
         names = [expert.get("name") for expert in self.experts or ()]
         if not names or len(set(names)) != len(names):
             raise ValueError("experts must be a list of settings with different names")

@@ -48,6 +48,24 @@ def test_faults_of_ours_are_not_hidden():
         run_command("train", raising(ZeroDivisionError()))
 
 
+def test_an_interrupt_while_torch_is_imported(tmp_path):
+    """The import calls Python from C++, where an exception aborts the process."""
+    (tmp_path / "torch.py").write_text(
+        "import os, signal\n"
+        "try: os.kill(os.getpid(), signal.SIGINT)\n"
+        "except KeyboardInterrupt: os.abort()"
+    )
+    code = (
+        "import signal, sys; from hf_specclip.cli.run_command import run_command\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.exit(run_command('specclip', lambda: __import__('torch')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, cwd=tmp_path, text=True
+    )
+    assert (done.returncode, done.stderr) == (130, "specclip: stopped\n")
+
+
 def test_a_full_disk_behind_standard_output():
     device = Path("/dev/full")
     if not device.exists():

@@ -262,6 +262,7 @@ def test_damaged_tensors_are_refused_by_name(name, change, message, tmp_path):
         ({"variables": ["a", "a"]}, "different names"),
         ({"views": {"text": 3}}, "must give the width of"),
         ({"gate_features": [3]}, "must be indices among"),
+        ({"retrieved_texts": -1}, "must be at least 1"),
     ],
 )
 def test_invalid_configurations_are_refused(settings, message):

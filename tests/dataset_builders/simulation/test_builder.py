@@ -1,5 +1,10 @@
 """The simulated catalogue: physics, determinism, honesty."""
 
+import os
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -80,6 +85,21 @@ def test_a_run_that_was_stopped_goes_on(tmp_path, monkeypatch):
     for name in ("source_name", "counts", "summary"):
         found = [value for table in tables for value in table[name].to_pylist()]
         assert found == expected[name].to_pylist()
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_every_process_with_one_sentence(tmp_path):
+    words = ["simulate", "--config", "demo", "--pairs", "1000", "--output", str(tmp_path / "sky")]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "specclip_datasets", *words],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    bar = running.stderr.read(len("\rsimulating"))  # its processes are still importing
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+    _, said = running.communicate(timeout=60)
+    assert (running.returncode, bar) == (130, "\nsimulating")
+    assert said.endswith("error: stopped\n")
+    assert "Traceback" not in said
 
 
 def test_batches_hold_every_row_once_and_cut_no_source(universe):
