@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ from .run_command import tell
 
 if TYPE_CHECKING:
     from ..spectra.events.extract import Extraction
-    from ..spectra.events.regions import Region, SkyPixels
 
 DESCRIPTION = """\
 Extract the spectrum of a source from an event file of Chandra ACIS, XMM-Newton EPIC or Swift XRT,
@@ -64,7 +63,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     inputs = [arguments.file, arguments.region, arguments.background]
     keep_inputs([arguments.output, arguments.plot], [each for each in inputs if each is not None])
-    found = extract_events(arguments.file, _source(arguments), _background(arguments))
+    found = extract_events(
+        arguments.file,
+        at=arguments.at,
+        radius=arguments.radius,
+        region=arguments.region,
+        background=arguments.background,
+    )
     written = [] if arguments.output is None else write_extraction(found, arguments.output)
     if arguments.plot is not None:
         _plot(found, arguments.plot)
@@ -77,45 +82,6 @@ def run(arguments: argparse.Namespace) -> int:
     if written:
         print(f"wrote {', '.join(str(path) for path in written)}")
     return 0
-
-
-def _source(arguments: argparse.Namespace) -> Callable[[SkyPixels], Region]:
-    """Return what makes the source region."""
-    from ..spectra.events.regions import parse_position, parse_radius, read_region, ring_at
-
-    if arguments.region is not None:
-        if arguments.radius is not None:
-            raise ValueError("--radius goes with --at, not with --region")
-        return lambda sky: read_region(arguments.region, sky)
-    if arguments.radius is None:
-        raise ValueError("--at needs --radius, such as --radius 3 (arcsec)")
-    words = arguments.at.split(",")
-    if len(words) != 2:
-        raise ValueError(f"--at {arguments.at}: give RA,DEC with one comma")
-    position, radius = parse_position(*words), parse_radius(arguments.radius)
-    return lambda sky: ring_at(sky, position, 0 * radius, radius)
-
-
-def _background(arguments: argparse.Namespace) -> Callable[[SkyPixels], Region] | None:
-    """Return what makes the background region, None for none."""
-    from ..spectra.events.regions import parse_radius, read_region, ring_at
-
-    if arguments.background is None:
-        return None
-    kind, _, radii = arguments.background.partition(":")
-    if kind.lower() != "annulus":
-        return lambda sky: read_region(arguments.background, sky)
-    words = radii.split(",")
-    if len(words) != 2:
-        raise ValueError(f"--background {arguments.background}: give annulus:IN,OUT")
-    inner, outer = (parse_radius(word) for word in words)
-    source = _source(arguments)
-
-    def annulus(sky: SkyPixels) -> Region:
-        ring = source(sky).include[0]
-        return ring_at(sky, sky.position(ring.x, ring.y), inner, outer)
-
-    return annulus
 
 
 def _lines(found: Extraction) -> Iterator[tuple[str, str]]:
@@ -148,9 +114,6 @@ def _lines(found: Extraction) -> Iterator[tuple[str, str]]:
         yield "", f"{name:<12} {format_number(value)}{unit}"
     for note in found.notes:
         yield "note", note
-    yield "note", "areas are geometric: chip edges, gaps and bad columns are not taken off"
-    if header.text("INSTRUME") == "ACIS":
-        yield "note", "not corrected for dither: near a chip's edge it can look like variability"
     yield "missing", f"effective area (ARF) and redistribution (RMF): {camera.responses}"
 
 
@@ -182,6 +145,7 @@ def _values(found: Extraction, written: list[Path]) -> dict[str, Any]:
             **measured.columns,
         },
         "notes": list(found.notes),
+        "missing": f"ARF and RMF: {found.events.camera.responses}",
         "written": [str(path) for path in written],
     }
 

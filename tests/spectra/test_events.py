@@ -13,7 +13,7 @@ from hf_specclip.cli.main import main
 from hf_specclip.describe.measured import variability_lines
 from hf_specclip.spectra import read_spectrum
 from hf_specclip.spectra.events.extract import extract_events
-from hf_specclip.spectra.events.regions import parse_radius, read_region, ring_at
+from hf_specclip.spectra.events.regions import parse_radius
 from hf_specclip.spectra.events.variability import measure_variability
 from hf_specclip.spectra.events.write import write_extraction
 from hf_specclip.spectra.facts import spectrum_facts
@@ -28,7 +28,8 @@ def draw(seed=0):
 
 
 def extract(path, radius=3.0, position=SOURCE):
-    return extract_events(path, lambda sky: ring_at(sky, position, 0 * u.deg, radius * u.arcsec))
+    at = f"{position.ra.deg:.7f},{position.dec.deg:.7f}"
+    return extract_events(path, at=at, radius=radius)
 
 
 def events(tmp_path, times=None, **settings):
@@ -72,6 +73,9 @@ def test_background_goes_with_its_area(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "specextract of CIAO" in text
     assert "var_prob_b" in text
+    assert "overlaps" not in text
+    assert main([*words[:-1], "annulus:0.1,20"]) == 0
+    assert "the background overlaps the source" in capsys.readouterr().out
     assert main([*words, "-o", str(path)]) == 1  # never over the event file
     assert fits.getheader(path, 1)["EXTNAME"] == "EVENTS"
 
@@ -127,7 +131,7 @@ def test_regions_of_ds9_and_ciao_hold_the_same_events(tmp_path, text):
             deg=AT, xy=f"{ring.x:.4f},{ring.y:.4f}", far=f"{far.ra.deg},{far.dec.deg}",
         )
     )  # fmt: skip
-    found = extract_events(path, lambda sky: read_region(region, sky))
+    found = extract_events(path, region=region)
     assert found.source.counts.sum() == expected.source.counts.sum()
     assert found.source.region.area == pytest.approx(np.pi * (3 / 0.492) ** 2, rel=2e-3)
 
@@ -146,7 +150,7 @@ def test_other_regions_are_refused(tmp_path, text, reason):
     path, region = events(tmp_path), tmp_path / "src.reg"
     region.write_text(text)
     with pytest.raises(ValueError, match=reason):
-        extract_events(path, lambda sky: read_region(region, sky))
+        extract_events(path, region=region)
 
 
 @pytest.mark.parametrize("at", ["400,20", "150.1,95", "abc,def", "150.1,nan", "330.1,-60", "1 2"])
@@ -158,6 +162,9 @@ def test_positions_that_are_none_are_refused(tmp_path, at, capsys):
 def test_radii_have_units():
     for text in ("30", '30"', "0.5'", "30arcsec", "0.5 arcmin"):
         assert parse_radius(text).to_value("arcsec") == pytest.approx(30)
+    for text in ("3px", "nan", ""):
+        with pytest.raises(ValueError, match="no radius: give arcsec"):
+            parse_radius(text)
 
 
 @pytest.mark.parametrize(

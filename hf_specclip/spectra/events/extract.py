@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from astropy.coordinates import SkyCoord
 from numpy.typing import NDArray
 
 from .event_file import BAND, EventFile, within
-from .regions import Region, SkyPixels
+from .regions import Region, background_region, source_region
 from .variability import Variability, measure_variability
 
 # An event farther from the source than this says that the position is off the detector.
@@ -77,26 +77,33 @@ class Extraction:
 
 def extract_events(
     path: str | os.PathLike[str],
-    source: Callable[[SkyPixels], Region],
-    background: Callable[[SkyPixels], Region] | None = None,
+    *,
+    at: str | None = None,
+    radius: str | float | None = None,
+    region: str | Path | None = None,
+    background: str | Path | None = None,
 ) -> Extraction:
     """Extract the spectrum of a region, and measure its variability.
 
     Args:
         path: event file of Chandra ACIS, XMM-Newton EPIC or Swift XRT.
-        source: returns the source region in the sky pixels of the file.
-        background: the same of the background, None for none.
+        at: `RA,DEC` of a circle (ICRS), in degrees or sexagesimal.
+        radius: of that circle, arcsec, or with a unit such as `0.5arcmin`.
+        region: region file of DS9 or CIAO instead.
+        background: `annulus:IN,OUT` around the source (arcsec), or a region file; None for none.
 
     Raises:
         SpectrumFileError: a file that cannot be used, or no event in the source region.
+        ValueError: a position or radius that is not understood.
 
     Examples:
-        >>> from hf_specclip.spectra.events.regions import read_region  # doctest: +SKIP
-        >>> extract_events("evt2.fits", lambda sky: read_region("src.reg", sky))  # doctest: +SKIP
+        >>> extract_events("evt2.fits", at="150.1163,2.2058", radius=3)  # doctest: +SKIP
     """
     events = EventFile(path)
     camera, table, sky = events.camera, events.table, events.sky
-    regions = [source(sky)] + ([] if background is None else [background(sky)])
+    regions = [source_region(sky, at, radius, region)]
+    if background is not None:
+        regions.append(background_region(sky, background, regions[0]))
     x, y = (np.asarray(table.vector(axis)) for axis in ("X", "Y"))
     inside = [region.holds(x, y) for region in regions]
     rows = np.flatnonzero(np.logical_or.reduce(inside))
@@ -146,8 +153,15 @@ def extract_events(
                 f"{(ccds[chosen] != ccd).mean():.0%} of the events of the {region.text} are on "
                 f"other CCDs than {ccd}, whose exposure is taken"
             )
+    if len(spectra) > 1 and (both := int((good & inside[0] & inside[1]).sum())):
+        events.notes.append(f"the background overlaps the source: {both:,} events are in both")
     if len(spectra) > 1 and spectra[1].ccd != main:
         events.notes.append(f"the background is mostly on CCD {spectra[1].ccd}: not the source's")
+    events.notes.append("areas are geometric: chip edges, gaps and bad columns are not taken off")
+    if events.header.text("INSTRUME") == "ACIS":
+        events.notes.append(
+            "not corrected for dither: near a chip's edge it can look like variability"
+        )
     energy = (pi - first + 0.5) * camera.kev
     broad = good & inside[0] & (energy >= BAND[0]) & (energy <= BAND[1])
     share = events.exposure(main, good_times)[1]

@@ -114,11 +114,45 @@ def ring_at(sky: SkyPixels, position: SkyCoord, inner: Angle, outer: Angle) -> R
         ValueError: radii that do not grow.
     """
     radii = [float(angle.to_value("arcsec")) for angle in (inner, outer)]
-    if not 0 <= radii[0] < radii[1] < 7200:
-        raise ValueError(f"radii of {radii[0]:g}″ and {radii[1]:g}″ make no region")
-    ring = Ring(*sky.pixels(position), *(radius / sky.scale for radius in radii))
     name = f"circle of {radii[1]:g}″" if not radii[0] else f"annulus of {radii[0]:g}–{radii[1]:g}″"
+    if not 0 <= radii[0] < radii[1] < 7200:
+        raise ValueError(f"{name}: no region (radii grow, from 0 to 2 degrees at most)")
+    ring = Ring(*sky.pixels(position), *(radius / sky.scale for radius in radii))
     return Region((ring,), (), name)
+
+
+def source_region(
+    sky: SkyPixels, at: str | None, radius: str | float | None, region: str | Path | None
+) -> Region:
+    """Make the source region: a circle around a position, or of a region file.
+
+    Raises:
+        ValueError: neither or both, or words that are not understood.
+    """
+    if region is not None:
+        if at is not None or radius is not None:
+            raise ValueError("a position and radius go without a region file")
+        return read_region(region, sky)
+    words = (at or "").split(",")
+    if len(words) != 2:
+        raise ValueError(f"{at!r}: give the position as RA,DEC with one comma")
+    if radius is None:
+        raise ValueError("a position needs a radius, such as --radius 3 (arcsec)")
+    return ring_at(sky, parse_position(*words), Angle(0, "deg"), parse_radius(str(radius)))
+
+
+def background_region(sky: SkyPixels, text: str | Path, source: Region) -> Region:
+    """Make the background region: `annulus:IN,OUT` around the source, or of a region file."""
+    kind, _, radii = str(text).partition(":")
+    if kind.lower() != "annulus":
+        if not Path(text).exists():
+            raise ValueError(f"{text} is neither annulus:IN,OUT nor a region file")
+        return read_region(text, sky)
+    words = radii.split(",")
+    if len(words) != 2:
+        raise ValueError(f"{text}: give annulus:IN,OUT")
+    ring = source.include[0]
+    return ring_at(sky, sky.position(ring.x, ring.y), *map(parse_radius, words))
 
 
 def read_region(path: str | Path, sky: SkyPixels) -> Region:
@@ -156,19 +190,19 @@ def read_region(path: str | Path, sky: SkyPixels) -> Region:
     if not shapes[True]:
         raise SpectrumFileError("holds no circle or annulus", path=path, mend=_MEND)
     number = len(shapes[True]) + len(shapes[False])
-    text = f"{path.name} ({number} shape{'s' if number > 1 else ''})"
+    text = f"region of {path.name} ({number} shape{'s' if number > 1 else ''})"
     return Region(tuple(shapes[True]), tuple(shapes[False]), text)
 
 
 def parse_radius(text: str) -> Angle:
     """Parse a radius: arcsec, or with a unit such as `0.5'` or `30arcsec`. Raises ValueError."""
-    text = text.strip().replace("″", '"').replace("′", "'").replace("''", '"')
-    if text[-1:] in _UNITS:
-        return Angle(float(text[:-1]), _UNITS[text[-1]])
+    word = text.strip().replace("″", '"').replace("′", "'").replace("''", '"')
     try:
-        return Angle(float(text), "arcsec")
+        if word[-1:] in _UNITS:
+            return Angle(float(word[:-1]), _UNITS[word[-1]])
+        return Angle(word, "arcsec")
     except ValueError:
-        return Angle(text)
+        raise ValueError(f"{text!r} is no radius: give arcsec, or 0.5arcmin") from None
 
 
 def parse_position(longitude: str, latitude: str, frame: str = "icrs") -> SkyCoord:
