@@ -59,8 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
     from .tables import check_format, write_table
 
     check_format(arguments.output)  # before the work, not after it
-    describer = load_describer(arguments, ())
     reader = SpectrumReader(arguments)
+    describer = load_describer(arguments, ())
     rows: list[dict[str, Any]] = []
     for read in reader.batches(arguments.batch_size):
         batch = []

@@ -14,7 +14,7 @@ from .run_command import tell
 
 HELP = (
     "PHA file (may be gzipped), folder (the spectra in it and below), pattern in quotes ('*.pi'), "
-    "@LIST (a file with one of these a line), or - (the same from standard input)"
+    "@LIST (a file with one of these a line, # for comments), or - (the same from standard input)"
 )
 # Bytes of a file that its first headers lie in.
 _HEAD = 1 << 16
@@ -39,7 +39,8 @@ def _files_of(word: str, report: Callable[[Exception, str], None]) -> Iterator[s
     elif path.is_dir():
         spectra, backgrounds = spectra_below(path)
         if backgrounds:
-            tell(f"{word}: {backgrounds} background files left out")
+            noun = "file" if backgrounds == 1 else "files"
+            tell(f"{word}: {backgrounds} background {noun} left out")
         if not spectra:
             report(ValueError("no spectrum in this folder (name the files, or a pattern)"), word)
         yield from spectra
@@ -47,14 +48,18 @@ def _files_of(word: str, report: Callable[[Exception, str], None]) -> Iterator[s
         yield word
     elif word.startswith("@"):
         try:
-            text = Path(word[1:]).read_text(encoding="utf-8", errors="surrogateescape")
+            text = Path(word[1:]).read_text(encoding="utf-8-sig", errors="surrogateescape")
         except OSError as error:
-            report(error, word)
+            report(ValueError(f"list of files: {error.strerror}"), word)
         else:
             yield from _files_of_lines(text, report)
     elif glob.has_magic(word):
-        matches = sorted(glob.glob(word, recursive=True))  # noqa: PTH207, it may be absolute
-        if not matches:
+        # A folder may have brackets in its name.
+        for pattern in (word, word.replace("[", "[[]")):
+            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207, maybe absolute
+            if matches:
+                break
+        else:
             report(ValueError("no file matches this pattern"), word)
         yield from matches
     else:
@@ -63,6 +68,8 @@ def _files_of(word: str, report: Callable[[Exception, str], None]) -> Iterator[s
 
 def _files_of_lines(text: str, report: Callable[[Exception, str], None]) -> Iterator[str]:
     for word in filter(None, map(str.strip, text.splitlines())):
+        if word.startswith("#"):
+            continue
         if word == "-" or word.startswith("@"):  # it could name itself
             report(ValueError("a list cannot name a list"), word)
         else:
@@ -72,17 +79,19 @@ def _files_of_lines(text: str, report: Callable[[Exception, str], None]) -> Iter
 def spectra_below(folder: Path) -> tuple[list[str], int]:
     """Return the spectra in a folder and below, and the number of backgrounds left out.
 
-    A spectrum has a SPECTRUM extension; a background says so in its header (HDUCLAS2) or by its
-    name (`…_bg.pi`, `…_bkg.pha`).
+    A spectrum has a SPECTRUM extension, or a name in .pha or .pi and something else in it, which is
+    left to the reader to say. A background says so in its header (HDUCLAS2) or by its name
+    (`…_bg.pi`, `…_bkg.pha`).
     """
     spectra, backgrounds = [], 0
     for path in sorted(folder.rglob("*")):
-        if not _SUFFIXES.search(path.name) or not path.is_file():
+        suffix = _SUFFIXES.search(path.name)
+        if suffix is None or path.is_dir():
             continue
         cards = _spectrum_header(path)
-        if cards is None:
+        if cards is None and not suffix[1].lower().startswith("p"):
             continue
-        if re.search(rb"HDUCLAS2= 'BKG", cards) or _BACKGROUND_NAME.search(path.name):
+        if re.search(rb"HDUCLAS2= 'BKG", cards or b"") or _BACKGROUND_NAME.search(path.name):
             backgrounds += 1
         else:
             spectra.append(str(path))

@@ -147,7 +147,9 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.json:
             print(_text(result, answers[-1]["notes"], origin))
     if rows and arguments.output is not None:
-        types = COLUMNS | {name: _type(name) for name in rows[0] if name not in COLUMNS}
+        names = dict.fromkeys(name for row in rows for name in row)  # no fit, no fluxes
+        types = {name: COLUMNS.get(name) or _type(name) for name in names}
+        rows = [{name: row.get(name) for name in names} for row in rows]
         write_table(rows, arguments.output, types, units)
     if arguments.json:
         print_json(answers)

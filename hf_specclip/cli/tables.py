@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ FORMATS = (".parquet", ".fits", ".ecsv")
 
 
 def check_format(path: str | os.PathLike[str]) -> None:
-    """Raise ValueError for a file name whose suffix is none of `FORMATS`."""
+    """Raise ValueError for a suffix that is none of `FORMATS`, ImportError without pyarrow."""
     suffix = Path(path).suffix
     if suffix not in FORMATS:
         raise ValueError(f"{path}: cannot write {suffix!r}; use {', '.join(FORMATS)}")
+    if suffix == ".parquet" and find_spec("pyarrow") is None:
+        raise ImportError(
+            "writing Parquet needs pyarrow: pip install pyarrow, or write .fits or .ecsv"
+        )
 
 
 def write_table(
@@ -57,13 +62,9 @@ def write_table(
 
 
 def _write_parquet(columns: Mapping[str, list[Any]], path: Path, types: Mapping[str, type]) -> None:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise ImportError(
-            "writing Parquet needs pyarrow: pip install pyarrow, or write .fits or .ecsv"
-        ) from error
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     arrow_types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
     arrays = {}
     for name, values in columns.items():

@@ -72,6 +72,14 @@ def test_a_table_and_a_figure_of_a_sum_with_a_held_column(specclip, spectra, tmp
     assert image.stat().st_size > 10_000
 
 
+def test_a_table_holds_spectra_too_faint_to_fit(specclip, spectra, tmp_path):
+    faint, good = spectra / "obs1" / "obs1.pi", spectra / "3c273" / "3c273.pi"
+    words = ("--model", "bb", "--min-counts", 100, "-o", tmp_path / "fits.ecsv")
+    assert specclip(faint, good, *words) == 0
+    flux = Table.read(tmp_path / "fits.ecsv")["bb_flux_0.5_7kev"]
+    assert flux.mask.tolist() == [True, False]
+
+
 def test_a_spectrum_without_response_is_named_and_the_mend_told(
     specclip, spectra, tmp_path, capsys
 ):

@@ -42,7 +42,8 @@ def test_folders_patterns_lists_and_standard_input_name_files(folder, capsys, mo
     assert "2 background files left out" in said
     assert inspected(folder / "s[23].pha", capsys=capsys)[:2] == (0, [2, 3])
     names = folder / "names.txt"
-    names.write_text(f"{folder}/s3.pha\n\n{folder}/far\n@{names}\n")
+    lines = ["# two", f"{folder}/s3.pha", "", f"{folder}/far", f"@{names}"]
+    names.write_bytes("\r\n".join(lines).encode("utf-8-sig"))
     assert inspected(f"@{names}", capsys=capsys)[:2] == (1, [3, 4])
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{folder}/s2.pha\n{folder}/**/s4.pha\n"))
     assert inspected("-", folder / "s0.pha", capsys=capsys)[:2] == (0, [2, 4, 0])
@@ -51,10 +52,14 @@ def test_folders_patterns_lists_and_standard_input_name_files(folder, capsys, mo
 def test_what_names_no_file_is_reported_and_the_others_go_on(folder, capsys):
     empty = folder / "empty"
     empty.mkdir()
-    words = [folder / "*.pi", f"@{folder}/none.txt", empty, folder / "s2.pha"]
-    status, levels, said = inspected(*words, capsys=capsys)
-    assert (status, levels) == (1, [2])
-    for text in ("no file matches", "none.txt", "no spectrum in this folder"):
+    damaged = folder / "damaged [1]"
+    damaged.mkdir()
+    (damaged / "s9.pha").touch()
+    (damaged / "image.fits").touch()
+    words = [folder / "*.pi", f"@{folder}/none.txt", empty, damaged, damaged / "*.pha"]
+    status, levels, said = inspected(*words, folder / "s2.pha", capsys=capsys)
+    assert (status, levels, said.count("s9.pha: is not a FITS file")) == (1, [2], 2)
+    for text in ("no file matches", "none.txt: list of files", "no spectrum in this folder"):
         assert text in said
     assert main(["inspect"]) == 1
     assert "name a FILE" in capsys.readouterr().err
