@@ -79,6 +79,21 @@ def test_requests_hold_no_more_texts_than_the_api_takes(server):
         OpenAIEmbedder("tiny", base_url=server.base_url, batch_size=2049)
 
 
+def test_requests_that_a_server_finds_too_large_are_halved(server):
+    server.plan = [413, "well"]
+    embedder = OpenAIEmbedder("tiny", base_url=server.base_url)
+    np.testing.assert_array_equal(embedder.embed(TEXTS), expected())
+    assert [len(body["input"]) for body in server.bodies] == [7, 3, 3, 1]
+    server.plan = [413, 413]
+    with pytest.raises(EmbeddingError, match="refuses this text"):
+        embedder.embed(TEXTS[:2])
+
+
+def test_an_address_without_its_protocol_is_refused_before_any_request():
+    with pytest.raises(ValueError, match="begins with http"):
+        OpenAIEmbedder("tiny", base_url="localhost:8000/v1")
+
+
 @pytest.mark.parametrize("failure", [429, 500, 503, "drop"])
 def test_passing_failures_are_retried_by_the_client(server, failure):
     server.plan = [failure, failure, "well"]

@@ -77,7 +77,10 @@ class LocalEmbedder:
             return Path(snapshot_download(self._source, ignore_patterns=["onnx/*", "openvino/*"]))
         except Exception as error:
             # The library raises a dozen types: for the network, the name, the access.
-            raise self._unusable(error) from error
+            raise EmbeddingError(
+                f"{self._source} is no folder here, and as a sentence-transformers model on the "
+                f"Hub it gave: {str(error).partition(chr(10))[0]}"
+            ) from error
 
     @cached_property
     def _model(self) -> Any:
@@ -91,12 +94,9 @@ class LocalEmbedder:
             return SentenceTransformer(str(self._folder))
         except Exception as error:
             # The library raises a dozen types here, too: for the files and the weights.
-            raise self._unusable(error) from error
-
-    def _unusable(self, error: Exception) -> EmbeddingError:
-        return EmbeddingError(
-            f"{self._source} cannot be loaded as a sentence-transformers model: {error}"
-        )
+            raise EmbeddingError(
+                f"{self._source} cannot be loaded as a sentence-transformers model: {error}"
+            ) from error
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
         """Embed texts (n, none empty); float32 (n, d)."""

@@ -32,10 +32,14 @@ _HINTS = {
     401: "The key was refused: check OPENAI_API_KEY",
     403: "The key was refused: check OPENAI_API_KEY",
     404: "Check the model's name and base_url (it ends in /v1 as a rule)",
-    413: "The server refuses these texts: try a smaller batch_size, or shorter texts",
+    413: "The server refuses this text: give shorter ones",
     429: "The rate or the quota is used up even after retries: wait, or check the account's limits "
     "and billing, and run again",
 }
+
+
+class _TooLargeError(EmbeddingError):
+    """Request of several texts that a server finds too large."""
 
 
 class OpenAIEmbedder:
@@ -49,12 +53,14 @@ class OpenAIEmbedder:
         model: name at the server.
         base_url: of an OpenAI-compatible server, ending in `/v1` as a rule; by default
             OPENAI_BASE_URL, else OpenAI.
-        batch_size: texts in a request, at most 2,048; a kill loses one request at most.
+        batch_size: texts in a request, at most 2,048, and halved where the server answers that
+            they are too many (413); a kill loses one request at most.
 
     Raises:
         ImportError: when the package `openai` is absent.
         EmbeddingError: when OpenAI itself is asked and there is no key.
-        ValueError: for a batch size out of range or a key that cannot be sent.
+        ValueError: for a batch size out of range, an address without http:// or https://, or a key
+            that cannot be sent.
     """
 
     def __init__(
@@ -70,6 +76,8 @@ class OpenAIEmbedder:
             raise ValueError(f"batch_size must be 1 to {MAX_INPUTS}, not {batch_size}")
         self.model, self.batch_size = model, batch_size
         self.base_url = base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
+        if not self.base_url.startswith(("http://", "https://")):
+            raise ValueError(f"{self.base_url} is no address: it begins with http:// or https://")
         self._width = DIMENSIONS.get(model) if self._is_openai else None
         self._find_key()
 
@@ -105,15 +113,20 @@ class OpenAIEmbedder:
         texts = check_texts(texts)
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
-        answers = []
-        for start in range(0, len(texts), self.batch_size):
-            answers.append(self._request(texts[start : start + self.batch_size]))
-            self._width = answers[0].shape[1]
+        answers: list[np.ndarray] = []
+        while rest := texts[sum(map(len, answers)) :]:
+            try:
+                answers.append(self._request(rest[: self.batch_size]))
+            except _TooLargeError:
+                self.batch_size = min(len(rest), self.batch_size) // 2
+            else:
+                self._width = answers[0].shape[1]
         return np.concatenate(answers)
 
     def _request(self, texts: list[str]) -> np.ndarray:
         import openai
 
+        failure = EmbeddingError
         try:
             client = _connect(self.base_url, self._find_key(), TIMEOUT, MAX_RETRIES)
             answer = client.embeddings.create(model=self.model, input=texts)
@@ -123,6 +136,8 @@ class OpenAIEmbedder:
             message = str(error)
         except openai.OpenAIError as error:
             message = self._explain(error)
+            if getattr(error, "status_code", None) == 413 and len(texts) > 1:
+                failure = _TooLargeError
         except (ValueError, TypeError, AttributeError) as error:
             # The client raises these for an answer it cannot parse.
             message = (
@@ -131,7 +146,7 @@ class OpenAIEmbedder:
             )
         # Raised outside the handlers, so that the client's error, which holds the request and with
         # it the key, is not carried along.
-        raise EmbeddingError(_scrub(message))
+        raise failure(_scrub(message))
 
     def _in_order(self, answer: Any, n: int) -> np.ndarray:
         data = sorted(answer.data or [], key=lambda item: item.index)
