@@ -28,6 +28,4 @@ session = onnxruntime.InferenceSession(folder / graph["file"])
 inputs = {each["name"]: np.float32(columns[each["name"]])[None] for each in graph["inputs"]}
 [vector] = session.run(["embeddings"], inputs)[0]
 np.save(output, vector)
-print(
-    f"{settings['model']}: {len(vector)} numbers of length {np.linalg.norm(vector):.3f} → {output}"
-)
+print(f"{len(vector)} numbers of length {np.linalg.norm(vector):.3f} → {output}")
