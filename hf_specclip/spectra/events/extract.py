@@ -105,7 +105,7 @@ def extract_events(
     if background is not None:
         regions.append(background_region(sky, background, regions[0]))
     x, y = (np.asarray(table.vector(axis)) for axis in ("X", "Y"))
-    inside = [region.holds(x, y) for region in regions]
+    inside = [each.holds(x, y) for each in regions]
     rows = np.flatnonzero(np.logical_or.reduce(inside))
     inside = [mask[rows] for mask in inside]
     if not inside[0].any():
@@ -140,17 +140,17 @@ def extract_events(
         )
 
     spectra = []
-    for region, mask in zip(regions, inside, strict=True):
+    for each, mask in zip(regions, inside, strict=True):
         chosen = good & mask
         ccd = _usual(ccds, chosen)
         ccd = main if ccd is None else ccd
         channels = (pi[chosen].astype(np.int64) - first) // camera.group
         counts = np.bincount(channels, minlength=(last - first) // camera.group + 1)
         live, share, text = events.exposure(ccd, events.good_times(ccd))
-        spectra.append(RegionSpectrum(region, counts, ccd, live, text))
+        spectra.append(RegionSpectrum(each, counts, ccd, live, text))
         if ccds is not None and (ccds[chosen] != ccd).mean() > _MOST_ELSEWHERE:
             events.notes.append(
-                f"{(ccds[chosen] != ccd).mean():.0%} of the events of the {region.text} are on "
+                f"{(ccds[chosen] != ccd).mean():.0%} of the events of the {each.text} are on "
                 f"other CCDs than {ccd}, whose exposure is taken"
             )
     if len(spectra) > 1 and (both := int((good & inside[0] & inside[1]).sum())):
