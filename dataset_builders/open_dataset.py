@@ -64,7 +64,10 @@ def load(
         )
     name = str(dataset)
     if folder.is_absolute() or name.startswith(".") or name.count("/") != 1:
-        raise DatasetFolderError(f"{dataset} is neither a folder nor a dataset id 'user/name'")
+        raise DatasetFolderError(
+            f"{dataset} is neither a folder nor a dataset id 'user/name'; "
+            "`specclip dataset from-table` makes a folder of a table"
+        )
     return _load_from_hub(name, None if cache_dir is None else str(cache_dir))
 
 
