@@ -115,6 +115,3 @@ def _column(values: Any) -> pa.Array:
     if array.ndim == 2:
         return list_array(array, None if missing is None else np.isnan(array).all(axis=1))
     return pa.array(array, mask=missing)
-
-
-__all__ = ["unknown_observations", "write_arrays"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from .contract import SPLITS, contract_columns, contract_features
-from .domain import XRAY, Domain
+from .domain import XRAY
 from .info import CONFIGURATIONS, SpecCLIPDatasetInfo
 
 _SIZES = (("n<1K", 1_000), ("1K<n<10K", 10_000), ("10K<n<100K", 100_000))
@@ -24,26 +24,15 @@ def dataset_card(info: SpecCLIPDatasetInfo, groups: Mapping[str, int], text_dim:
     return "\n".join([*_header(info), *_body(info, groups, text_dim)])
 
 
-def describe_columns(
-    names: Iterable[str], n_bins: int, text_dim: int | None, domain: Domain = XRAY
-) -> str:
-    """Format columns of the contract as a Markdown table.
-
-    Args:
-        names: the columns to describe.
-        n_bins: number of energy bins.
-        text_dim: dimension of one section's embedding, or None.
-        domain: axis, sections and variables.
-    """
-    columns = contract_columns(n_bins, text_dim, domain)
-    schema = contract_features(n_bins, text_dim, domain).arrow_schema
+def _columns(info: SpecCLIPDatasetInfo, text_dim: int | None) -> list[str]:
+    """Format the columns of a dataset as a Markdown table."""
+    schema = contract_features(info.n_bins, text_dim, info.domain).arrow_schema
     lines = ["| column | type | unit | meaning |", "|---|---|---|---|"]
-    for name in names:
-        column = columns[name]
+    for name, column in contract_columns(info.n_bins, text_dim, info.domain).items():
         data_type = str(schema.field(name).type).replace("|", "\\|").replace("element: ", "")
         null = "" if column.required else " or null"
         lines.append(f"| `{name}` | {data_type}{null} | {column.unit} | {column.meaning} |")
-    return "\n".join(lines)
+    return lines
 
 
 def _header(info: SpecCLIPDatasetInfo) -> list[str]:
@@ -104,9 +93,7 @@ def _body(info: SpecCLIPDatasetInfo, groups: Mapping[str, int], text_dim: int | 
         lines += ["| knob | value |", "|---|---|"]
         lines += [f"| `{name}` | {json.dumps(value)} |" for name, value in info.knobs.items()]
         lines += [""]
-    columns = contract_features(info.n_bins, text_dim, info.domain)
-    described = describe_columns(columns, info.n_bins, text_dim, info.domain)
-    return [*lines, "## Columns", "", described, ""]
+    return [*lines, "## Columns", "", *_columns(info, text_dim), ""]
 
 
 def _is_xray(info: SpecCLIPDatasetInfo) -> bool:
@@ -123,6 +110,3 @@ def _configurations(info: SpecCLIPDatasetInfo) -> list[str]:
     for name, rows in info.configurations.items():
         lines += [f"| `{name}` | {sum(rows.values()):,} | {CONFIGURATIONS[name]} |"]
     return [*lines, ""]
-
-
-__all__ = ["dataset_card", "describe_columns"]

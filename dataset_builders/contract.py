@@ -28,18 +28,10 @@ SPLITS = ("train", "calibration", "validation", "test")
 
 # Variables for which the catalogue gives a 68 % interval. Fit statistics, significance and the
 # variability columns are numbers without one.
-LIMITED_VARIABLES = (
-    "hard_hm",
-    "hard_hs",
-    "hard_ms",
-    "powlaw_gamma",
-    "powlaw_nh",
-    "bb_kt",
-    "bb_nh",
-    "brems_kt",
-    "brems_nh",
-    "apec_kt",
-    "apec_nh",
+LIMITED_VARIABLES = tuple(
+    name
+    for name in VARIABLES
+    if name.startswith("hard_") or name.endswith(("_gamma", "_kt", "_nh"))
 )
 # What catalogues and hand-made tables write where they mean "not measured".
 SENTINELS = (-99.0, -999.0, -9999.0)
@@ -49,23 +41,23 @@ _VARIABLE_MEANINGS = {
     "hard_hs": "hardness ratio, (hard − soft) / (hard + soft) of aperture photon fluxes",
     "hard_ms": "hardness ratio, (medium − soft) / (medium + soft) of aperture photon fluxes",
     "powlaw_gamma": "photon index of the absorbed power-law fit; positive is soft",
-    "powlaw_nh": "hydrogen column of the power-law fit",
-    "powlaw_stat": "reduced χ² of the power-law fit",
-    "bb_kt": "temperature of the absorbed black-body fit",
-    "bb_nh": "hydrogen column of the black-body fit",
-    "bb_stat": "reduced χ² of the black-body fit",
-    "brems_kt": "temperature of the absorbed bremsstrahlung fit",
-    "brems_nh": "hydrogen column of the bremsstrahlung fit",
-    "brems_stat": "reduced χ² of the bremsstrahlung fit",
-    "apec_kt": "temperature of the absorbed thermal-plasma fit",
-    "apec_nh": "hydrogen column of the thermal-plasma fit",
-    "apec_stat": "reduced χ² of the thermal-plasma fit",
     "flux_significance_b": "signal to noise of the broad-band (0.5–7 keV) flux",
     "var_prob_b": "probability that the source varied within the observation",
     "var_index_b": "variability index within the observation, 0 to 10",
     "var_sigma_b": "standard deviation of the count rate within the observation",
     "var_inter_prob_b": "probability that the source varied between observations",
 }
+for _model, _title in (
+    ("powlaw", "power-law"),
+    ("bb", "black-body"),
+    ("brems", "bremsstrahlung"),
+    ("apec", "thermal-plasma"),
+):
+    _VARIABLE_MEANINGS |= {
+        f"{_model}_kt": f"temperature of the absorbed {_title} fit",
+        f"{_model}_nh": f"hydrogen column of the {_title} fit",
+        f"{_model}_stat": f"reduced χ² of the {_title} fit",
+    }
 
 
 class ContractError(SpecCLIPError, ValueError):
@@ -189,45 +181,33 @@ def contract_columns(
 
 
 def contract_features(
-    n_bins: int = N_BINS, text_dim: int | None = None, domain: Domain = XRAY
+    n_bins: int = N_BINS,
+    text_dim: int | None = None,
+    domain: Domain = XRAY,
+    *,
+    text: bool = True,
 ) -> Features:
-    """Return the contract's columns and types as `datasets.Features`.
-
-    Args:
-        n_bins: number of equal energy bins of a spectrum.
-        text_dim: dimension d of one section's embedding, or None where the dataset has no
-            `text_embedding` (its length is d for each section).
-        domain: axis, sections and variables.
-
-    Returns:
-        The features, in the order of the columns.
-    """
-    columns = contract_columns(n_bins, text_dim, domain)
+    """Return the columns of `contract_columns`, which has the arguments, as `datasets.Features`."""
+    columns = contract_columns(n_bins, text_dim, domain, text=text)
     return Features({name: column.feature for name, column in columns.items()})
 
 
 def spectra_features(n_bins: int = N_BINS) -> Features:
-    """Return the columns of spectra without texts, for pretraining.
-
-    Args:
-        n_bins: number of equal energy bins of a spectrum.
-    """
-    columns = contract_columns(n_bins, text=False)
-    return Features({name: column.feature for name, column in columns.items()})
+    """Return the columns of spectra without texts, for pretraining."""
+    return contract_features(n_bins, text=False)
 
 
-def text_dim_of(features: Features | pa.Schema, domain: Domain = XRAY) -> int | None:
+def text_dim_of(schema: pa.Schema, domain: Domain = XRAY) -> int | None:
     """Return the dimension of one section's embedding, None where there are no embeddings.
 
     Args:
-        features: features or Arrow schema of the dataset.
+        schema: of the dataset.
         domain: its sections count.
 
     Raises:
         ContractError: when `text_embedding` is no list of a fixed length that the number of
             sections divides.
     """
-    schema = features if isinstance(features, pa.Schema) else features.arrow_schema
     if "text_embedding" not in schema.names:
         return None
     column_type = schema.field("text_embedding").type
@@ -244,16 +224,12 @@ def text_dim_of(features: Features | pa.Schema, domain: Domain = XRAY) -> int | 
     return column_type.list_size // n
 
 
-def n_bins_of(features: Features | pa.Schema) -> int:
+def n_bins_of(schema: pa.Schema) -> int:
     """Return the number of energy bins of a dataset's spectra.
-
-    Args:
-        features: features or Arrow schema of the dataset.
 
     Raises:
         ContractError: when there is no column `counts` of lists of a fixed length.
     """
-    schema = features if isinstance(features, pa.Schema) else features.arrow_schema
     if "counts" not in schema.names:
         raise ContractError("there is no column 'counts'; is this a SpecCLIP dataset?")
     column_type = schema.field("counts").type
@@ -289,11 +265,12 @@ def conform_table(
     Raises:
         ContractError: naming row, column and mend.
     """
-    columns = contract_columns(n_bins, text_dim_of(table.schema, domain), domain, text=text)
+    text_dim = text_dim_of(table.schema, domain)
+    columns = contract_columns(n_bins, text_dim, domain, text=text)
     extra = sorted(set(table.column_names) - set(columns))
     if extra:
         raise ContractError(f"columns {extra} are not in the contract: drop or rename them")
-    schema = Features({name: column.feature for name, column in columns.items()}).arrow_schema
+    schema = contract_features(n_bins, text_dim, domain, text=text).arrow_schema
     arrays = []
     for name, column in columns.items():
         column_type = schema.field(name).type
@@ -452,25 +429,3 @@ def list_array(values: np.ndarray, missing: np.ndarray | None = None) -> pa.Fixe
     return pa.FixedSizeListArray.from_arrays(
         pa.array(values.reshape(-1)), values.shape[1], mask=mask
     )
-
-
-__all__ = [
-    "ENERGY_RANGE",
-    "LIMITED_VARIABLES",
-    "N_BINS",
-    "SENTINELS",
-    "SPLITS",
-    "Column",
-    "ContractError",
-    "broken_rows",
-    "conform_table",
-    "contract_columns",
-    "contract_features",
-    "limited_variables",
-    "list_array",
-    "n_bins_of",
-    "spectra_features",
-    "text_dim_of",
-    "validate_table",
-    "variable_units",
-]

@@ -82,5 +82,3 @@ class Domain:
 
 
 XRAY = Domain()
-
-__all__ = ["SECTIONS", "XRAY", "Domain"]

@@ -52,7 +52,7 @@ from .info import (
 
 # About 5 MB of spectra: small enough to stream, large enough to compress.
 ROWS_PER_GROUP = 1000
-# A file of pairs with embeddings of 4,608 numbers then stays below 2 GB.
+# Whole row groups; a file of pairs with embeddings of 4,608 numbers then stays below 2 GB.
 ROWS_PER_FILE = 100_000
 
 
@@ -105,7 +105,6 @@ def write_dataset(
     remarks: Callable[[], str] | None = None,
     overwrite: bool = False,
     progress: bool = False,
-    rows_per_file: int = ROWS_PER_FILE,
 ) -> Path:
     """Write a dataset: all of it or, when anything fails, nothing.
 
@@ -119,7 +118,6 @@ def write_dataset(
         remarks: called when all rows are written; its text is added to the description.
         overwrite: replace a dataset that is already there. Anything else is never replaced.
         progress: show a bar.
-        rows_per_file: rows in a Parquet file, at most.
 
     Returns:
         The folder.
@@ -146,7 +144,7 @@ def write_dataset(
         with tqdm(total=total, unit="row", desc="writing", delay=2, disable=not progress) as bar:
 
             def write(name: str, parts: Mapping[str, Rows]) -> tuple[dict[str, int], _Groups]:
-                return _write_splits(partial / name, parts, info, rows_per_file, bar.update)
+                return _write_splits(partial / name, parts, info, bar.update)
 
             rows, groups_of = write(DATA_FOLDER, splits)
             written = {name: write(name, parts) for name, parts in more.items()}
@@ -226,31 +224,24 @@ def _write_splits(
     folder: Path,
     splits: Mapping[str, Rows],
     info: SpecCLIPDatasetInfo,
-    rows_per_file: int,
     progress: Callable[[int], object],
 ) -> tuple[dict[str, int], _Groups]:
     """Write the splits of one configuration; return rows and groups of each."""
     folder.mkdir()
-    if rows_per_file > ROWS_PER_GROUP:
-        rows_per_file -= rows_per_file % ROWS_PER_GROUP  # files end where row groups end
     rows = dict.fromkeys(SPLITS, 0)
     groups_of: _Groups = {split: set() for split in SPLITS}
     for split in SPLITS:
         # `datasets` loads nothing at all where one split has no row: an empty one (there were
         # fewer than four groups) has no file, and is known by its count of 0.
         if part := splits.get(split):
-            tables = _conformed(part, rows_per_file, info, split)
-            rows[split] = _write_files(
-                folder, split, tables, len(part), rows_per_file, groups_of[split], progress
-            )
+            tables = _conformed(part, info, split)
+            rows[split] = _write_files(folder, split, tables, len(part), groups_of[split], progress)
     return rows, groups_of
 
 
-def _conformed(
-    part: Rows, rows_per_file: int, info: SpecCLIPDatasetInfo, split: str
-) -> Iterator[pa.Table]:
+def _conformed(part: Rows, info: SpecCLIPDatasetInfo, split: str) -> Iterator[pa.Table]:
     count = 0
-    for table in _tables(part, rows_per_file):
+    for table in _tables(part):
         try:
             yield conform_table(
                 table,
@@ -269,18 +260,17 @@ def _write_files(
     split: str,
     tables: Iterable[pa.Table],
     n_rows: int,
-    rows_per_file: int,
     groups: set[str],
     progress: Callable[[int], object],
 ) -> int:
-    n_files = -(-n_rows // rows_per_file)
+    n_files = -(-n_rows // ROWS_PER_FILE)
     count, writer = 0, None
     try:
         for table in tables:
-            if count % rows_per_file == 0:
+            if count % ROWS_PER_FILE == 0:
                 if writer is not None:
                     writer.close()
-                name = f"{split}-{count // rows_per_file:05d}-of-{n_files:05d}.parquet"
+                name = f"{split}-{count // ROWS_PER_FILE:05d}-of-{n_files:05d}.parquet"
                 storage = compact_storage(table.schema)
                 writer = pq.ParquetWriter(folder / name, table.schema, **storage)
             writer.write_table(table, row_group_size=ROWS_PER_GROUP)
@@ -304,9 +294,9 @@ def _schema(part: Rows) -> pa.Schema:
     return part.features.arrow_schema if isinstance(part, Dataset) else part.schema
 
 
-def _tables(part: Rows, most: int = ROWS_PER_GROUP) -> Iterator[pa.Table]:
+def _tables(part: Rows) -> Iterator[pa.Table]:
     """Yield rows in tables of one row group, so that the bytes do not depend on their source."""
-    size = min(ROWS_PER_GROUP, most)
+    size = ROWS_PER_GROUP
     if isinstance(part, Dataset):
         yield from part.with_format("arrow").iter(size)
     elif isinstance(part, pa.Table):
@@ -438,16 +428,3 @@ def _conform_split(part: Dataset, n_bins: int, features: Features, domain: Domai
         tables.append(conform_table(table, n_bins=n_bins, first_row=first, domain=domain))
         first += len(table)
     return Dataset(pa.concat_tables(tables) if tables else features.arrow_schema.empty_table())
-
-
-__all__ = [
-    "ROWS_PER_FILE",
-    "ROWS_PER_GROUP",
-    "TableStream",
-    "check_may_write",
-    "compact_storage",
-    "conform_splits",
-    "is_dataset_folder",
-    "read_dataset",
-    "write_dataset",
-]

@@ -176,16 +176,3 @@ def code_fingerprint() -> str:
         for path in sorted(folder.rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-__all__ = [
-    "CONFIGURATIONS",
-    "EMBEDDED",
-    "FORMAT_VERSION",
-    "INFO_FILE",
-    "SPECTRA",
-    "DatasetFolderError",
-    "SpecCLIPDatasetInfo",
-    "code_fingerprint",
-    "read_info",
-]

@@ -109,6 +109,3 @@ def _build_once(tables: LocalTables, cache_dir: str | Path | None, progress: boo
         if progress:
             print(tables.plan.counts)
     return built
-
-
-__all__ = ["load"]

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
+from scipy.cluster.hierarchy import DisjointSet
 
 from hf_specclip.literature.source_names import name_key
 
@@ -28,28 +29,6 @@ FRACTIONS: Mapping[str, float] = {
 LARGEST_SHARE = 0.05
 # Draws tried; the one closest to the wanted shares is kept.
 ATTEMPTS = 4
-
-
-class _Components:
-    """Union-find over hashable names, with path halving."""
-
-    def __init__(self) -> None:
-        self._parent: dict[Hashable, Hashable] = {}
-
-    def find(self, name: Hashable) -> Hashable:
-        parent = self._parent
-        parent.setdefault(name, name)
-        while parent[name] != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
-    def join(self, first: Hashable, second: Hashable) -> bool:
-        """Join two names; return True where this joined two components that both were there."""
-        new = first not in self._parent or second not in self._parent
-        roots = self.find(first), self.find(second)
-        self._parent[roots[0]] = roots[1]
-        return not new and roots[0] != roots[1]
 
 
 def count_sources_of_papers(
@@ -108,23 +87,21 @@ def assign_groups(
         "paper": [[paper for paper in ids if sources_of[paper] <= survey_limit] for ids in papers],
         **(more or {}),
     }
-    components = _Components()
-    for source in source_names:
-        components.find(("source", source))
+    components = DisjointSet(dict.fromkeys(source_names))
+    first_of: dict[tuple[str, Hashable], str] = {}
     joins = [
         (source, kind)
         for kind, keys_of_rows in links.items()
         for source, keys in zip(source_names, keys_of_rows, strict=True)
         for key in keys
-        if components.join((kind, key), ("source", source))
+        if components.merge(first_of.setdefault((kind, key), source), source)
     ]
-    roots = [components.find(("source", source)) for source in source_names]
+    roots = [components[source] for source in source_names]
     name_of: dict[Hashable, str] = {}
     for root, source in zip(roots, source_names, strict=True):
         name_of[root] = min(name_of.get(root, source), source)
     if reasons is not None:
-        for source, kind in joins:
-            reasons[name_of[components.find(("source", source))], kind] += 1
+        reasons.update((name_of[components[source]], kind) for source, kind in joins)
     return np.array([name_of[root] for root in roots], dtype=object)
 
 
@@ -133,11 +110,10 @@ def split_groups(
     *,
     seed: int = 0,
     fractions: Mapping[str, float] = FRACTIONS,
-    largest_share: float = LARGEST_SHARE,
 ) -> np.ndarray:
     """Give every row a split, keeping groups whole and the shares close to `fractions`.
 
-    A group with more than `largest_share` of the rows goes to `train`. The others are drawn in a
+    A group with more than `LARGEST_SHARE` of the rows goes to `train`. The others are drawn in a
     seeded order; each goes to a split with a chance in proportion to what that split still lacks.
     Where there are groups enough, no split stays empty.
 
@@ -145,7 +121,6 @@ def split_groups(
         groups: group of each row (n).
         seed: of the draw.
         fractions: share of the rows for each of the four splits; their sum is 1.
-        largest_share: above this share of the rows a group goes to `train`.
 
     Returns:
         Array (n,) of strings out of `SPLITS`.
@@ -162,8 +137,7 @@ def split_groups(
     targets = np.array([fractions[split] for split in SPLITS]) * len(row_group)
     random = np.random.Generator(np.random.Philox(key=[seed, 0x5711]))
     attempts = [
-        _draw_splits(sizes, targets, largest_share, random)
-        for _ in range(ATTEMPTS if len(names) < 20_000 else 1)
+        _draw_splits(sizes, targets, random) for _ in range(ATTEMPTS if len(names) < 20_000 else 1)
     ]
 
     def misfit(choice: np.ndarray) -> float:
@@ -195,15 +169,12 @@ def hash_splits(groups: Sequence[str]) -> np.ndarray:
     return np.array([chosen[group] for group in groups], dtype=object)
 
 
-def _draw_splits(
-    sizes: np.ndarray, targets: np.ndarray, largest_share: float, random: np.random.Generator
-) -> np.ndarray:
+def _draw_splits(sizes: np.ndarray, targets: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Draw a split (index into `SPLITS`) for each group.
 
     Args:
         sizes: rows of each group, (g).
         targets: rows wanted in each split, (4).
-        largest_share: above this share of the rows a group goes to `train`.
         random: generator.
     """
     choice, lacking = np.full(len(sizes), -1), targets.astype(float)
@@ -212,7 +183,7 @@ def _draw_splits(
         choice[group] = split
         lacking[split] -= sizes[group]
 
-    for group in np.flatnonzero(sizes > largest_share * sizes.sum()):
+    for group in np.flatnonzero(sizes > LARGEST_SHARE * sizes.sum()):
         put(int(group), 0)
     order = random.permutation(np.flatnonzero(choice < 0))
     # The smallest split goes first: later, no group left may be small enough for it.
@@ -265,14 +236,3 @@ def describe_splits(groups: Sequence[str], splits: Sequence[str]) -> str:
         name, size = Counter(groups).most_common(1)[0]
         lines.append(f"largest group: {size} rows ({size / len(groups):.1%}), {name}")
     return "\n".join(lines)
-
-
-__all__ = [
-    "FRACTIONS",
-    "SURVEY_LIMIT",
-    "assign_groups",
-    "count_sources_of_papers",
-    "describe_splits",
-    "hash_splits",
-    "split_groups",
-]
