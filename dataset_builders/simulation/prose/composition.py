@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from .facts import Facts
-from .grammar import below, capitalized, expand
-from .notation import length_unit
-from .reporter import LOG, Reporter
+from .grammar import capitalized, expand
+from .reporter import Reporter
 
 # Fillers of slots that no caller fills in.
 FILLERS: Mapping[str, Callable[[float], object]] = {
@@ -55,13 +54,12 @@ class Composition:
             options: templates as for `Reporter.pick`; slots without a value get a filler.
             slots: values of the slots.
         """
-        random = self._reporter.random
-        template = options[int(len(options) * random.random())]
+        random, template = self._reporter.random, self._reporter.choose(options)
         if template in self.used:
             unused = [option for option in options if option not in self.used]
             if not unused:
                 return ""
-            template = unused[int(len(unused) * random.random())]
+            template = self._reporter.choose(unused)
         self.used.add(template)
         return expand(template, random).format_map(_Slots(random, slots))
 
@@ -85,9 +83,9 @@ class Composition:
     def unused(self, options: Sequence[str]) -> str:
         """Return one of the templates that were not used yet, of which there must be one."""
         random = self._reporter.random
-        template = options[below(random, len(options))]
+        template = random.choice(options)
         while template in self.used:
-            template = options[below(random, len(options))]
+            template = random.choice(options)
         self.used.add(template)
         return template
 
@@ -110,16 +108,3 @@ class _Slots(dict[str, object]):
 def is_background(facts: Facts) -> bool:
     """Return True for sources at redshifts of their own, which do not belong to a host."""
     return facts.redshift > 0.0 and facts.class_name != "cluster"
-
-
-def distance(facts: Facts, reporter: Reporter, error: float) -> str:
-    """Return the distance of the host as measured once more, with its unit.
-
-    Args:
-        facts: what the literature has as true.
-        reporter: writes and notes.
-        error: of its natural logarithm.
-    """
-    found = reporter.measure("distance_mpc", facts.distance_mpc, error, LOG)
-    unit, name = length_unit(found.value, kpc_below=0.3)
-    return f"{reporter.plain(found, 2, unit)} {name}"

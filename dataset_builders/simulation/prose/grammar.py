@@ -43,26 +43,12 @@ def with_article(noun: str) -> str:
     return f"{'an' if vowel else 'a'} {noun}"
 
 
-def below(random: Random, n: int) -> int:
-    """Return `random.randrange(n)`, the same numbers without its checks: texts ask a hundred times.
-
-    Args:
-        random: chooses.
-        n: above 0.
-    """
-    bits = n.bit_length()
-    number = random.getrandbits(bits)
-    while number >= n:
-        number = random.getrandbits(bits)
-    return number
-
-
 def _written(parts: _Parts, random: Random) -> str:
     if len(parts) == 1:
         return parts[0]  # type: ignore[return-value]  # a text ends in plain text
     text = ""
     for part in parts:
-        text += part if part.__class__ is str else _written(part[below(random, len(part))], random)
+        text += part if part.__class__ is str else _written(random.choice(part), random)
     return text
 
 

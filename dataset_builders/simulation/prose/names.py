@@ -25,7 +25,7 @@ def name_fields(kinds: Sequence[str], random: Random) -> list[str]:
     for kind in kinds:
         while True:
             number = random.randrange(1, most)
-            place = _NAMES.constellations[random.randrange(len(_NAMES.constellations))]
+            place = random.choice(_NAMES.constellations)
             if kind == "galaxy":
                 # NGC ends at 7840, IC at 5386, UGC at 12921.
                 catalogue, first = (("NGC", 7841), ("IC", 5387), ("UGC", 12922))[number % 3]

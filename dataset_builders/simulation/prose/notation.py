@@ -14,8 +14,6 @@ UNITS = {
     "column": 1e-22,
     "ev": 1e-3,
     "mk": 1.0 / 11.6,
-    "kpc": 1e-3,
-    "pc": 1e-6,
 }
 _POWERS = ("column", "flux", "luminosity")
 # Steps within a decade to which limits are rounded.
@@ -75,7 +73,7 @@ class Numerals:
             error: whether its error is printed.
             scale: one printed unit in that of the measurement, where it is not that of `UNITS`.
         """
-        relation = "=" if error else self._one_of(self.notation.about)
+        relation = "=" if error else self._reporter.choose(self.notation.about)
         return self._equation(key, relation, self.number(key, found, error=error, scale=scale))
 
     def value(self, key: str, found: Measurement, *, error: bool = False) -> str:
@@ -89,7 +87,7 @@ class Numerals:
         """Write the logarithm of a quantity, such as `log NH = 22.3`."""
         text = self._reporter.logarithm(found, 1, scale or UNITS.get(key, 1.0))
         notation = self.notation
-        relation = self._one_of(notation.about)
+        relation = self._reporter.choose(notation.about)
         relation = f"{notation.gap}{relation}{notation.gap}" if relation else " "
         symbol = f"{notation.log}{notation.symbols[key]}"
         return f"{notation.quote}{symbol}{relation}{text}{notation.quote}"
@@ -132,7 +130,7 @@ class Numerals:
         text = self._reporter.decimal(found, digits, unit)
         if not error:
             return text
-        return self._with_error(text, sigma, digits, self._one_of(self.notation.errors))
+        return self._with_error(text, sigma, digits, self._reporter.choose(self.notation.errors))
 
     def _equation(self, key: str, relation: str, number: str) -> str:
         notation = self.notation
@@ -149,21 +147,6 @@ class Numerals:
         sizes = (max(sigma * factor, 10.0**-digits) for factor in (1.0, 1.1, 0.9))
         e, a, b = (f"{size:.{digits}f}" for size in sizes)
         return form.format(v=text, e=e, a=a, b=b)
-
-    def _one_of(self, options: Sequence[str]) -> str:
-        return options[int(self._reporter.random.random() * len(options))]
-
-
-def length_unit(length: float, kpc_below: float = 0.1, pc_below: float = 1e-3) -> tuple[float, str]:
-    """Return the unit in which a length is written, in Mpc, and its name.
-
-    Args:
-        length: Mpc.
-        kpc_below, pc_below: from where on it is kpc or pc, Mpc.
-    """
-    if length >= kpc_below:
-        return 1.0, "Mpc"
-    return (1e-3, "kpc") if length >= pc_below else (1e-6, "pc")
 
 
 def luminosity_over_flux(redshift: float) -> float:

@@ -41,7 +41,7 @@ def write_paper(subject: Subject, class_name: str, source: str, host: str, rando
     year = random.randrange(2001, 2025)
     label = _PHRASES.labels[class_name]
     options = _PHRASES.titles[subject.kind]
-    title = options[random.randrange(len(options))].format(
+    title = random.choice(options).format(
         label=label,
         a_label=with_article(label),
         short=source.removeprefix("2CXO "),
@@ -50,6 +50,6 @@ def write_paper(subject: Subject, class_name: str, source: str, host: str, rando
         number=subject.number % 90 + 1,
     )
     volume, page = 1 + subject.number // 9000, 1 + subject.number % 9000
-    initial = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[random.randrange(26)]
+    initial = random.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     bibcode = f"{year}{JOURNAL}{volume:.>4d}.{page:.>4d}{initial}"
     return Paper(bibcode, title[0].upper() + title[1:], year)

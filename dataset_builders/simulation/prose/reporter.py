@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, inf, log10
 from random import Random
+from typing import TypeVar
 
+from ..source_classes import COMPONENTS, POWER_LAW
 from .facts import Facts
-from .grammar import below, capitalized, expand
+from .grammar import capitalized, expand
 from .statements import Statement, label_of
 
 LINEAR, LOG = "linear", "log"
+T = TypeVar("T")
+# Errors of the other quantities, and of temperatures, are of their natural logarithms.
+_LINEAR = ("redshift", "hardness", "medium_soft")
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class Reporter:
     """Measurements, wordings and statements of one text.
 
     Args:
+        facts: what the literature has as true.
         random: generator of this text.
         errors: factor on the errors of all measurements.
 
@@ -68,7 +74,8 @@ class Reporter:
         statements: what has been stated so far.
     """
 
-    def __init__(self, random: Random, errors: float = 1.0) -> None:
+    def __init__(self, facts: Facts, random: Random, errors: float = 1.0) -> None:
+        self.facts = facts
         self.random = random
         self.errors = errors
         self.statements: list[Statement] = []
@@ -89,42 +96,79 @@ class Reporter:
 
     def fill(self, options: Sequence[str], slots: Mapping[str, object]) -> str:
         """Return the same with slots that may make their values when they are asked."""
-        return expand(options[below(self.random, len(options))], self.random).format_map(slots)
+        return expand(self.random.choice(options), self.random).format_map(slots)
 
     def say(self, options: Sequence[str], found: Measurement, scale: WordScale) -> str:
         """Return one of several templates with a measurement in words, as `word` or `Word`."""
         word = self.word(found, scale)
         return self.pick(options, word=word, Word=capitalized(word))
 
+    def tell(self, quantity: str, error: float, scale: WordScale, options: Sequence[str]) -> str:
+        """Measure a quantity and `say` it."""
+        return self.say(options, self.measure(quantity, error), scale)
+
+    def power(
+        self,
+        options: Sequence[str],
+        found: Measurement,
+        digits: int,
+        unit: float = 1.0,
+        **slots: object,
+    ) -> str:
+        """Return one of several templates with mantissa `m` and exponent `e` of a measurement."""
+        mantissa, exponent = self.significant(found, digits, unit)
+        return self.pick(options, m=mantissa, e=exponent, **slots)
+
+    def choose(self, options: Sequence[T]) -> T:
+        """Return one of several things, each as likely."""
+        return options[int(self.random.random() * len(options))]
+
     def shuffled(self, sentences: Sequence[str]) -> list[str]:
         """Return sentences in random order."""
         return self.random.sample(sentences, len(sentences))
 
-    def measure(
-        self, quantity: str, truth: float, error: float, scale: str = LINEAR
-    ) -> Measurement:
-        """Observe a quantity at another time, with an error of its own."""
+    def measure(self, quantity: str, error: float) -> Measurement:
+        """Observe a quantity at another time, with an error of its own.
+
+        Args:
+            quantity: attribute of `Facts`.
+            error: standard deviation of redshifts, colours and photon indices, and of the natural
+                logarithm of everything else.
+        """
+        truth = getattr(self.facts, quantity)
         error *= self.errors
         deviation = error * self.random.gauss(0.0, 1.0)
-        value = truth * exp(deviation) if scale == LOG else truth + deviation
-        return Measurement(quantity, value, error, scale)
+        if quantity in _LINEAR or self.is_photon_index(quantity):
+            return Measurement(quantity, truth + deviation, error, LINEAR)
+        return Measurement(quantity, truth * exp(deviation), error, LOG)
 
-    def again(self, found: Measurement, quantity: str, value: float) -> Measurement:
-        """Return the same measurement as another quantity that is proportional to it."""
-        return Measurement(quantity, value, found.error, found.scale)
+    def is_photon_index(self, quantity: str) -> bool:
+        """Return True for the shape of a power law."""
+        component = {"shape": self.facts.first, "shape2": self.facts.second}.get(quantity)
+        return component == POWER_LAW
+
+    def luminosity(self, flux: Measurement) -> Measurement:
+        """Return a flux as a luminosity, erg/s, at the distance of the host."""
+        value = flux.value * self.facts.luminosity / self.facts.flux
+        return replace(flux, quantity="luminosity", value=value)
 
     def label(self, quantity: str, label: str) -> None:
         """Record a label, or several joined by `|` that the words allow."""
         self.statements.append(Statement(quantity, label=label))
 
-    def tells_second(self, facts: Facts, chance: float) -> bool:
+    def label_shape(self) -> None:
+        """Record what a photon index or a temperature says of the model."""
+        thermal = [name for kind, name in enumerate(COMPONENTS) if kind != POWER_LAW]
+        is_index = self.facts.first == POWER_LAW
+        self.label("model", COMPONENTS[POWER_LAW] if is_index else "|".join(thermal))
+
+    def tells_second(self, chance: float) -> bool:
         """Decide whether a second component is told of, and record it or the silence about it.
 
         Args:
-            facts: what the literature has as true.
             chance: that this writer tells of a second component where there is one.
         """
-        component = label_of(facts, "second")
+        component = label_of(self.facts, "second")
         told = bool(component) and self.chance(chance)
         label = component if told else ""
         self.statements.append(Statement("second", label=label, chance=chance))
@@ -192,6 +236,21 @@ class Reporter:
         mantissa, exponent = self.significant(found, digits, unit)
         return f"{float(mantissa) * 10.0**exponent:.{max(0, digits - 1 - exponent)}f}"
 
+    def length(
+        self, found: Measurement, digits: int, *, kpc_below: float = 0.1, pc_below: float = 1e-3
+    ) -> str:
+        """Write a distance with its unit.
+
+        Args:
+            found: measured, Mpc.
+            digits: significant ones.
+            kpc_below, pc_below: Mpc, below which it is kpc or pc.
+        """
+        if found.value >= kpc_below:
+            return f"{self.plain(found, digits)} Mpc"
+        unit, name = (1e-3, "kpc") if found.value >= pc_below else (1e-6, "pc")
+        return f"{self.plain(found, digits, unit)} {name}"
+
     def logarithm(self, found: Measurement, digits: int, unit: float = 1.0) -> str:
         """Write the decimal logarithm of a positive measurement with so many decimal places.
 
@@ -226,9 +285,9 @@ class LabelTable:
                 options = self._options.setdefault(label, [])
                 options += [(labels, template) for template in templates]
 
-    def pick(self, facts: Facts, reporter: Reporter, **slots: object) -> str:
+    def pick(self, reporter: Reporter, **slots: object) -> str:
         """Return a phrase that is true of a source, and record the labels that it allows."""
-        options = self._options[label_of(facts, self.quantity)]
-        labels, template = options[below(reporter.random, len(options))]
+        options = self._options[label_of(reporter.facts, self.quantity)]
+        labels, template = reporter.random.choice(options)
         reporter.label(self.quantity, labels)
         return expand(template, reporter.random).format(**slots)

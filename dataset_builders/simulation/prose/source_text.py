@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 from ..source_classes import COMPONENTS, POWER_LAW
 from .composition import Composition
-from .facts import Facts
 from .grammar import with_article
 from .notation import Numerals, luminosity_over_flux
-from .reporter import LOG, Measurement, Reporter
+from .reporter import Measurement, Reporter
+
+_AGN = ("qso", "seyfert1", "seyfert2", "lensed_qso")
 
 
 class SourceText(ABC):
     """Text about one source, each sentence under the section it belongs to.
 
     A part is a method of its name, or a sentence of the table of its name; of a table by class
-    only where the class was told. `open`, `shape` and `at` are written by each writer.
+    only where the class was told.
 
     Args:
-        facts: what the literature has as true.
         reporter: writes and notes.
 
     Attributes:
@@ -30,9 +31,13 @@ class SourceText(ABC):
         length: fewest and most words.
         skew: of the wanted length towards few words.
         slack: number of words before the most at which no part is begun.
+        noun_lots: below the first the class is told, below the second its family.
+        noun_chances: of telling the family of active nuclei by their absorption, of telling the
+            hardness of a source without a family, and of naming the field.
         fit_chances: of a shape in numbers, of one in words otherwise, of telling a second
             component, and of its shape.
-        shape_error, colour_error: of shapes in words, and of hardness.
+        shape_error, colour_error, nucleus_error: of shapes in words, of hardness, and of the
+            column of an active nucleus.
         power_lots: below the first a flux is told in words, below the second as a luminosity.
         log_chance: of a logarithm of a luminosity.
         class_known, has_redshift, hosted: what the text has told.
@@ -42,36 +47,39 @@ class SourceText(ABC):
     length: tuple[int, int]
     skew: float
     slack: int
+    noun_lots: tuple[float, float]
+    noun_chances: tuple[float, float, float]
     fit_chances: tuple[float, float, float, float]
     shape_error: float
     colour_error: float
+    nucleus_error: float
     power_lots: tuple[float, float]
     log_chance: float
 
-    def __init__(self, facts: Facts, reporter: Reporter) -> None:
-        self.facts, self.reporter = facts, reporter
+    def __init__(self, reporter: Reporter) -> None:
+        self.facts, self.reporter = reporter.facts, reporter
         self.composition = Composition(reporter)
         self.add = self.composition.add
         self.class_known = self.has_redshift = self.hosted = False
-        notations = self.phrases.notations
-        notation = notations[int(len(notations) * reporter.random.random())]
-        self.numerals = Numerals(reporter, notation)
+        self.numerals = Numerals(reporter, reporter.choose(self.phrases.notations))
 
-    def write(self) -> dict[str, str]:
-        """Write the text, and return its sections."""
-        reporter, phrases, composition = self.reporter, self.phrases, self.composition
-        fewest, most = self.length
-        wanted = fewest + (most - fewest) * reporter.random.random() ** self.skew
-        self.open()
+    @classmethod
+    def write(cls, reporter: Reporter) -> dict[str, str]:
+        """Write a text, and return its sections."""
+        text = cls(reporter)
+        phrases, composition = text.phrases, text.composition
+        fewest, most = text.length
+        wanted = fewest + (most - fewest) * reporter.random.random() ** text.skew
+        text.open()
         parts = list(phrases.parts)
         if reporter.chance(0.6):
             first, last = phrases.spectral
             parts[first:last] = reporter.shuffled(parts[first:last])
         for chance, part in parts:
-            if composition.words < most - self.slack and reporter.chance(chance):
-                self._tell(part)
+            if composition.words < most - text.slack and reporter.chance(chance):
+                text._tell(part)
         while composition.words < wanted:
-            self._tell(phrases.padding[int(len(phrases.padding) * reporter.random.random())])
+            text._tell(reporter.choose(phrases.padding))
         return composition.sections()
 
     def _tell(self, part: str) -> None:
@@ -85,12 +93,50 @@ class SourceText(ABC):
         elif self.class_known:
             self.add(section, sentences[self.facts.class_name])
 
-    @abstractmethod
     def open(self) -> None:
         """Write the opening: name, class or family, surroundings."""
+        lot = self.reporter.random.random()
+        noun = self.noun(lot)
+        slots = {"name": self.name(), "noun": noun, "a_noun": with_article(noun)}
+        self.add("identity", self.phrases.opening, **slots, place=self._place())
+
+    def noun(self, lot: float) -> str:
+        """Name the class, the family or the hardness of the source; empty for none of them."""
+        facts, reporter, phrases = self.facts, self.reporter, self.phrases
+        class_lot, family_lot = self.noun_lots
+        nucleus_chance, nameless_chance, _ = self.noun_chances
+        if lot < class_lot:
+            self.class_known = True
+            reporter.label("class", facts.class_name)
+            return reporter.pick(phrases.nouns[facts.class_name])
+        if lot < family_lot and facts.class_name in _AGN and reporter.chance(nucleus_chance):
+            reporter.label("class", "|".join(_AGN))
+            return reporter.word(reporter.measure("nh", self.nucleus_error), phrases.nucleus)
+        if lot < family_lot:
+            return phrases.families.pick(reporter)
+        if reporter.chance(nameless_chance):
+            found = reporter.measure("hardness", self.colour_error)
+            return reporter.word(found, phrases.nameless)
+        return ""
+
+    def _place(self) -> str:
+        facts, reporter = self.facts, self.reporter
+        if not facts.host or not reporter.chance(self.noun_chances[2]):
+            return ""
+        self.hosted = True
+        reporter.label("host", facts.field_kind)
+        return f" {reporter.pick(self.places(), host=facts.host)}"
 
     @abstractmethod
-    def shape(self, quantity: str, kind: int, truth: float) -> str:
+    def name(self) -> str:
+        """Return the name of the source, as the text has it."""
+
+    @abstractmethod
+    def places(self) -> Sequence[str]:
+        """Return templates of the place of the source in its field."""
+
+    @abstractmethod
+    def shape(self, quantity: str, kind: int) -> str:
         """Return a photon index or temperature, with its introduction."""
 
     @abstractmethod
@@ -105,37 +151,36 @@ class SourceText(ABC):
         reporter.label("model", COMPONENTS[kind])
         model = with_article(reporter.pick(self.phrases.models[COMPONENTS[kind]]))
         numbered = reporter.chance(shape_chance)
-        shape = self.shape("shape", kind, facts.shape) if numbered else ""
+        shape = self.shape("shape", kind) if numbered else ""
         self.add("spectrum", self.phrases.fit, a_model=model, shape=shape)
         if not numbered and reporter.chance(words_chance):
             self._shape_in_words(kind)
-        if reporter.tells_second(facts, second_chance):
+        if reporter.tells_second(second_chance):
             kind = int(facts.second)
-            told = reporter.chance(shape2_chance)
-            shape = self.shape("shape2", kind, facts.shape2) if told else ""
+            shape = self.shape("shape2", kind) if reporter.chance(shape2_chance) else ""
             model = reporter.pick(self.phrases.models[COMPONENTS[kind]])
             slots = {"model": model, "a_model": with_article(model), "shape": shape}
             self.add("spectrum", self.phrases.second, **slots)
 
     def _shape_in_words(self, kind: int) -> None:
-        if kind == POWER_LAW:
-            sentences, scale = self.phrases.slope, self.phrases.slope_scale
-            found = self.reporter.measure("shape", self.facts.shape, self.shape_error)
-        else:
-            sentences, scale = self.phrases.heat, self.phrases.heat_scale
-            found = self.reporter.measure("shape", self.facts.shape, self.shape_error, LOG)
-        word = self.reporter.word(found, scale)
+        phrases = self.phrases
+        sentences, scale = (
+            (phrases.slope, phrases.slope_scale)
+            if kind == POWER_LAW
+            else (phrases.heat, phrases.heat_scale)
+        )
+        word = self.reporter.word(self.reporter.measure("shape", self.shape_error), scale)
         self.add("spectrum", sentences, word=word, a_word=with_article(word))
 
     def hardness(self) -> None:
         """Write the hardness in words."""
-        found = self.reporter.measure("hardness", self.facts.hardness, self.colour_error)
+        found = self.reporter.measure("hardness", self.colour_error)
         word = self.reporter.word(found, self.phrases.hardness)
         self.add("spectrum", self.phrases.hard, word=word)
 
     def low_energies(self) -> None:
         """Write in words how the spectrum goes on below 1 keV."""
-        found = self.reporter.measure("medium_soft", self.facts.medium_soft, self.colour_error)
+        found = self.reporter.measure("medium_soft", self.colour_error)
         word = self.reporter.word(found, self.phrases.soft_end)
         self.add("spectrum", self.phrases.low, word=word)
 
@@ -154,9 +199,7 @@ class SourceText(ABC):
             word = self.reporter.word(flux, self.phrases.brightness)
             self.add(section, self.phrases.bright, word=word)
         elif lot < luminosity and self.hosted and facts.is_at_known_distance:
-            value = flux.value * facts.luminosity / facts.flux
-            found = self.reporter.again(flux, "luminosity", value)
-            self._luminosity(found, None, band, self.at())
+            self._luminosity(self.reporter.luminosity(flux), None, band, self.at())
         elif lot < luminosity and self.has_redshift:
             self._luminosity(flux, 1.0 / luminosity_over_flux(facts.redshift), band, "")
         else:

@@ -51,8 +51,8 @@ def write_summary(
     texts: list[dict[str, str]] = []
     statements: list[Statement] = []
     for writer in writers:
-        reporter = Reporter(stream(writer.name), writer.errors)
-        texts.append(writer.write(facts, reporter))
+        reporter = Reporter(facts, stream(writer.name), writer.errors)
+        texts.append(writer.write(reporter))
         statements += reporter.statements
     joined = {
         section: " ".join(text[section] for text in texts if text.get(section))

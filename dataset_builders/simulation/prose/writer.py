@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .facts import Facts
 from .reporter import Reporter
 
 
@@ -25,7 +24,7 @@ class Writer:
     """
 
     name: str
-    write: Callable[[Facts, Reporter], dict[str, str]]
+    write: Callable[[Reporter], dict[str, str]]
     unseen: bool = False
     wrong: float = 0.02
     errors: float = 1.0

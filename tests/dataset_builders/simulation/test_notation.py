@@ -29,7 +29,7 @@ COLUMN = Measurement("nh", 2.34, 0.1, LOG)
 
 @pytest.fixture
 def reporter():
-    return Reporter(Random(1))
+    return Reporter(None, Random(1))
 
 
 def interval(reporter):

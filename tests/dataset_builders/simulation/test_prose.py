@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -148,14 +149,14 @@ def test_likelihood_of_a_statement(universe):
 def test_rounding_intervals_hold_what_rounds_to_them():
     random = Random(1)
     for _ in range(300):
-        reporter = Reporter(random)
-        found = reporter.measure("flux", 10.0 ** random.uniform(-17, 3), 0.5, LOG)
+        reporter = Reporter(SimpleNamespace(flux=10.0 ** random.uniform(-17, 3)), random)
+        found = reporter.measure("flux", 0.5)
         mantissa, exponent = reporter.significant(found, 1 + random.randrange(3))
         one = reporter.statements[0]
         assert one.low <= found.value <= one.high
         assert one.low < float(mantissa) * 10.0**exponent < one.high
-    reporter = Reporter(random)
-    found = reporter.measure("flux", 9.96e-15, 1e-9, LOG)
+    reporter = Reporter(SimpleNamespace(flux=9.96e-15), random)
+    found = reporter.measure("flux", 1e-9)
     assert reporter.significant(found, 2) == ("1.0", -14)
     assert reporter.statements[0].low == pytest.approx(9.95e-15)
 

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
-from ..composition import Composition, distance
-from ..facts import Facts
+from ..composition import Composition
 from ..notation import Numerals, luminosity_over_flux
 from ..phrases import read_phrases
-from ..reporter import LOG, Reporter
+from ..reporter import Reporter
 from ..writer import Writer
 
 PHRASES = read_phrases("writers/catalogue_note")
 _FEWEST = 8
-_THERMAL = "|".join(name for kind, name in enumerate(COMPONENTS) if kind != POWER_LAW)
 
 
 class _Note:
     """Fragments of one note, by section."""
 
-    def __init__(self, facts: Facts, reporter: Reporter) -> None:
-        self.facts, self.reporter = facts, reporter
+    def __init__(self, reporter: Reporter) -> None:
+        self.facts, self.reporter = reporter.facts, reporter
         self.phrase = Composition(reporter).phrase
-        self.numerals = Numerals(
-            reporter, PHRASES.notations[int(len(PHRASES.notations) * reporter.random.random())]
-        )
+        self.numerals = Numerals(reporter, reporter.choose(PHRASES.notations))
         self.class_known = self.has_redshift = self.hosted = False
 
     def identity(self) -> list[str]:
@@ -33,7 +29,7 @@ class _Note:
         notes = []
         if lot < 0.62:
             self.class_known = True
-            label = PHRASES.labels.pick(facts, reporter)
+            label = PHRASES.labels.pick(reporter)
             if reporter.chance(0.55):
                 why = self.phrase(PHRASES.evidence[facts.class_name])
                 notes.append(self.phrase(PHRASES.why, label=label, why=why))
@@ -42,14 +38,14 @@ class _Note:
             if reporter.chance(0.25):
                 notes.append(self.phrase(PHRASES.evidence[facts.class_name]))
         elif lot < 0.85:
-            label = PHRASES.families.pick(facts, reporter)
+            label = PHRASES.families.pick(reporter)
             notes.append(self.phrase(PHRASES.identified, label=label))
         elif lot < 0.95:
             notes.append(self.phrase(PHRASES.unidentified))
         if facts.redshift > 0.0 and reporter.chance(0.5):
             photometric = reporter.chance(0.35)
             error = 0.05 * (1.0 + facts.redshift) if photometric else 1e-3
-            found = reporter.measure("redshift", facts.redshift, error)
+            found = reporter.measure("redshift", error)
             if found.value > 0.0:
                 self.has_redshift = True
                 number = self.numerals.state("z", found)
@@ -58,26 +54,25 @@ class _Note:
 
     def spectrum(self) -> list[str]:
         """Return some of: model, column, hardness, soft end, brightness, behaviour."""
-        facts, reporter = self.facts, self.reporter
+        reporter = self.reporter
         notes = []
         if reporter.chance(0.6):
             notes.append(self._model())
         if reporter.chance(0.5):
             notes.append(self._column())
         if reporter.chance(0.45):
-            found = reporter.measure("hardness", facts.hardness, 0.1)
+            found = reporter.measure("hardness", 0.1)
             if reporter.chance(0.25):
                 sign = "+" if found.value > 0.0 else ""
                 notes.append(f"HR={sign}{reporter.decimal(found, 2)}")
             else:
                 notes.append(reporter.word(found, PHRASES.hardness))
         if reporter.chance(0.15):
-            found = reporter.measure("medium_soft", facts.medium_soft, 0.1)
-            notes.append(reporter.word(found, PHRASES.soft_end))
+            notes.append(reporter.word(reporter.measure("medium_soft", 0.1), PHRASES.soft_end))
         if reporter.chance(0.6):
             notes.append(self._power())
         if self.class_known and reporter.chance(0.4):
-            notes.append(self.phrase(PHRASES.behaviour[facts.class_name]))
+            notes.append(self.phrase(PHRASES.behaviour[self.facts.class_name]))
         return reporter.shuffled(notes)
 
     def context(self) -> list[str]:
@@ -87,14 +82,14 @@ class _Note:
         if facts.host and reporter.chance(0.35):
             self.hosted = True
             reporter.label("host", facts.field_kind)
-            place = self.phrase(
-                PHRASES.places[facts.field_kind], host=facts.host.removeprefix("the ")
-            )
+            host = facts.host.removeprefix("the ")
+            place = self.phrase(PHRASES.places[facts.field_kind], host=host)
             if facts.is_at_known_distance and reporter.chance(0.4):
-                place = f"{place}, D={distance(facts, reporter, 0.1)}"
+                found = reporter.measure("distance_mpc", 0.1)
+                place = f"{place}, D={reporter.length(found, 2, kpc_below=0.3)}"
             notes.append(place)
         if reporter.chance(0.3):
-            found = reporter.measure("photons", facts.photons, 0.25, LOG)
+            found = reporter.measure("photons", 0.25)
             if reporter.chance(0.5):
                 notes.append(f"{reporter.plain(found, 2)} cts")
             else:
@@ -111,36 +106,36 @@ class _Note:
         kind = int(facts.first)
         lot = reporter.random.random()
         if lot < 0.2:
-            # In words, or as a temperature alone: any thermal model.
-            reporter.label("model", "power_law" if kind == POWER_LAW else _THERMAL)
-            scale = reporter.measure("shape", facts.shape, 0.2, LOG)
+            reporter.label_shape()
+            found = reporter.measure("shape", 0.2)
             if kind == POWER_LAW:
-                scale = reporter.measure("shape", facts.shape, 0.2)
-            text = reporter.word(scale, PHRASES.slope if kind == POWER_LAW else PHRASES.heat)
+                # The first is not used; without it all texts would change.
+                found = reporter.measure("shape", 0.2)
+            text = reporter.word(found, PHRASES.slope if kind == POWER_LAW else PHRASES.heat)
         elif lot < 0.45:
-            reporter.label("model", "power_law" if kind == POWER_LAW else _THERMAL)
-            text = self._shape("shape", kind, facts.shape)
+            reporter.label_shape()
+            text = self._shape("shape", kind)
         else:
             reporter.label("model", COMPONENTS[kind])
             text = reporter.pick(PHRASES.models[COMPONENTS[kind]])
             if reporter.chance(0.7):
                 gap = ", " if reporter.chance(0.3) else " "
-                text = f"{text}{gap}{self._shape('shape', kind, facts.shape)}"
-        if reporter.tells_second(facts, 0.4):
+                text = f"{text}{gap}{self._shape('shape', kind)}"
+        if reporter.tells_second(0.4):
             kind = int(facts.second)
             model = reporter.pick(PHRASES.models[COMPONENTS[kind]])
             if reporter.chance(0.4):
-                model = f"{model} {self._shape('shape2', kind, facts.shape2)}"
+                model = f"{model} {self._shape('shape2', kind)}"
             text = f"{text}{self.phrase(PHRASES.second, model=model)}"
         return text
 
-    def _shape(self, quantity: str, kind: int, truth: float) -> str:
+    def _shape(self, quantity: str, kind: int) -> str:
         reporter = self.reporter
         key = "gamma"
         if kind == POWER_LAW:
-            found = reporter.measure(quantity, truth, 0.1 * 3.0 ** reporter.random.random())
+            found = reporter.measure(quantity, 0.1 * 3.0 ** reporter.random.random())
         else:
-            found = reporter.measure(quantity, truth, 0.08 * 2.5 ** reporter.random.random(), LOG)
+            found = reporter.measure(quantity, 0.08 * 2.5 ** reporter.random.random())
             if found.value > 5.0 and reporter.chance(0.5):
                 return self.numerals.limit("kt", found, upper=False)
             key = "ev" if found.value < 0.2 and reporter.chance(0.2) else "kt"
@@ -150,7 +145,7 @@ class _Note:
 
     def _column(self) -> str:
         reporter = self.reporter
-        found = reporter.measure("nh", self.facts.nh, 0.15 * 2.5 ** reporter.random.random(), LOG)
+        found = reporter.measure("nh", 0.15 * 2.5 ** reporter.random.random())
         lot = reporter.random.random()
         if lot < 0.4:
             return reporter.word(found, PHRASES.absorption)
@@ -162,16 +157,13 @@ class _Note:
 
     def _power(self) -> str:
         facts, reporter = self.facts, self.reporter
-        found = reporter.measure("flux", facts.flux, 0.25 + 0.2 * reporter.random.random(), LOG)
+        found = reporter.measure("flux", 0.25 + 0.2 * reporter.random.random())
         lot = reporter.random.random()
         if lot < 0.3:
             return reporter.word(found, PHRASES.brightness)
-        scale = None
-        key = "flux"
+        key, scale = "flux", None
         if lot < 0.55 and self.hosted and facts.is_at_known_distance:
-            key = "luminosity"
-            value = found.value * facts.luminosity / facts.flux
-            found = reporter.again(found, "luminosity", value)
+            key, found = "luminosity", reporter.luminosity(found)
         elif lot < 0.55 and self.has_redshift:
             key, scale = "luminosity", 1.0 / luminosity_over_flux(facts.redshift)
         if reporter.chance(0.35):
@@ -179,14 +171,14 @@ class _Note:
         return self.numerals.state(key, found, scale=scale)
 
 
-def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
+def write(reporter: Reporter) -> dict[str, str]:
     """Write the note, each fragment under the section it belongs to."""
-    source = _Note(facts, reporter)
+    source = _Note(reporter)
     sections = {"identity": source.identity(), "context": source.context()}
     sections["spectrum"] = source.spectrum()
     while sum(len(text.split()) for notes in sections.values() for text in notes) < _FEWEST:
         sections["context"].append(source.remark())
-    separator = PHRASES.separators[int(len(PHRASES.separators) * reporter.random.random())]
+    separator = reporter.choose(PHRASES.separators)
     end = "." if reporter.chance(0.4) else ""
     capital = reporter.chance(0.4)
     texts: dict[str, str] = {}

@@ -11,10 +11,9 @@ from string import Formatter
 from hf_specclip.literature import FAMILIES, find_class, mentioned_classes
 
 from ...source_classes import CLASSES, COMPONENTS, POWER_LAW
-from ..facts import Facts
-from ..grammar import below, capitalized
+from ..grammar import capitalized
 from ..phrases import read_phrases
-from ..reporter import LINEAR, LOG, Measurement, Reporter, WordScale
+from ..reporter import LINEAR, Measurement, Reporter, WordScale
 from ..writer import Writer
 
 PHRASES = read_phrases("writers/keywords")
@@ -62,35 +61,35 @@ def _slots(template: str) -> frozenset[str]:
     return frozenset(name for _, name, _, _ in Formatter().parse(template) if name)
 
 
-def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
+def write(reporter: Reporter) -> dict[str, str]:
     """Write one phrase, or at times two."""
     kind = reporter.random.random()
     if kind < 0.22:
-        phrase = _class_phrase(facts, reporter)
+        phrase = _class_phrase(reporter)
         texts = {"identity": _plural(phrase) if reporter.chance(0.15) else phrase}
     elif kind < 0.29:
-        texts = {"identity": PHRASES.keyword_lines.pick(facts, reporter)}
+        texts = {"identity": PHRASES.keyword_lines.pick(reporter)}
     elif kind < 0.64:
-        texts = {"identity": _fill(PHRASES.labelled, facts, reporter)}
+        texts = {"identity": _fill(PHRASES.labelled, reporter)}
     elif kind < 0.78:
-        texts = {"identity": _fill(PHRASES.titles, facts, reporter)}
+        texts = {"identity": _fill(PHRASES.titles, reporter)}
     else:
-        texts = {"spectrum": _fill(PHRASES.unlabelled, facts, reporter)}
+        texts = {"spectrum": _fill(PHRASES.unlabelled, reporter)}
     if reporter.chance(0.15):
         if "spectrum" in texts:
-            texts["context"] = PHRASES.host_words.pick(facts, reporter, host=facts.host)
+            texts["context"] = _where(reporter)
         else:
-            texts["spectrum"] = _fill(PHRASES.unlabelled, facts, reporter)
+            texts["spectrum"] = _fill(PHRASES.unlabelled, reporter)
     capital = reporter.chance(0.35)
     return {name: capitalized(text) if capital else text for name, text in texts.items()}
 
 
-def _fill(templates: tuple[str, ...], facts: Facts, reporter: Reporter) -> str:
+def _fill(templates: tuple[str, ...], reporter: Reporter) -> str:
     """Fill in one of the templates for which something can be said in each slot."""
     mark = len(reporter.statements)
     for _ in range(20):
-        template = templates[below(reporter.random, len(templates))]
-        values = {name: _SLOTS[name.lower()](facts, reporter) for name in sorted(_slots(template))}
+        template = reporter.random.choice(templates)
+        values = {name: _SLOTS[name.lower()](reporter) for name in sorted(_slots(template))}
         if all(values.values()):
             values = {
                 name: capitalized(value) if name[0].isupper() else value
@@ -100,13 +99,13 @@ def _fill(templates: tuple[str, ...], facts: Facts, reporter: Reporter) -> str:
             if text.count(" ") < _MOST_WORDS:
                 return text
         del reporter.statements[mark:]
-    return _class_phrase(facts, reporter)
+    return _class_phrase(reporter)
 
 
-def _class_phrase(facts: Facts, reporter: Reporter) -> str:
+def _class_phrase(reporter: Reporter) -> str:
     chosen = reporter.random.random()
-    options = _NAMES[facts.class_name][0 if chosen < 0.4 else 1 if chosen < 0.82 else 2]
-    labels, phrase = options[below(reporter.random, len(options))]
+    options = _NAMES[reporter.facts.class_name][0 if chosen < 0.4 else 1 if chosen < 0.82 else 2]
+    labels, phrase = reporter.random.choice(options)
     reporter.label("class", labels)
     return phrase
 
@@ -117,59 +116,52 @@ def _plural(phrase: str) -> str:
     return f"{phrase}s" if phrase[-1] in "rkNVXE" else phrase
 
 
-def _model(facts: Facts, reporter: Reporter) -> str:
-    text = PHRASES.models.pick(facts, reporter)
-    if reporter.tells_second(facts, 0.15):
-        text = f"{text} {PHRASES.second[COMPONENTS[int(facts.second)]]}"
+def _model(reporter: Reporter) -> str:
+    text = PHRASES.models.pick(reporter)
+    if reporter.tells_second(0.15):
+        text = f"{text} {PHRASES.second[COMPONENTS[int(reporter.facts.second)]]}"
     return text
 
 
-def _adjective(facts: Facts, reporter: Reporter) -> str:
+def _adjective(reporter: Reporter) -> str:
     """Return a word on absorption, colour, brightness, slope or temperature; `` for none."""
-    chosen = below(reporter.random, 7)
+    chosen = reporter.random.randrange(7)
     if chosen < 3:
-        found, scale = reporter.measure("nh", facts.nh, 0.25, LOG), PHRASES.obscured
+        found, scale = reporter.measure("nh", 0.25), PHRASES.obscured
     elif chosen < 5:
-        found, scale = reporter.measure("hardness", facts.hardness, 0.08), PHRASES.colours
+        found, scale = reporter.measure("hardness", 0.08), PHRASES.colours
     elif chosen < 6:
-        found, scale = reporter.measure("flux", facts.flux, 0.4, LOG), PHRASES.bright
+        found, scale = reporter.measure("flux", 0.4), PHRASES.bright
     else:
-        found, scale = _measure_shape(facts, reporter)
+        found, scale = _measure_shape(reporter)
     if not scale.step(found.value)[2]:
         return ""
     if found.quantity == "shape":
-        _label_shape(facts, reporter)
+        reporter.label_shape()
     return reporter.word(found, scale)
 
 
-def _measure_shape(facts: Facts, reporter: Reporter) -> tuple[Measurement, WordScale]:
-    if facts.first == POWER_LAW:
-        return reporter.measure("shape", facts.shape, 0.15, LINEAR), PHRASES.slopes
-    return reporter.measure("shape", facts.shape, 0.12, LOG), PHRASES.heats
+def _measure_shape(reporter: Reporter) -> tuple[Measurement, WordScale]:
+    if reporter.facts.first == POWER_LAW:
+        return reporter.measure("shape", 0.15), PHRASES.slopes
+    return reporter.measure("shape", 0.12), PHRASES.heats
 
 
-def _label_shape(facts: Facts, reporter: Reporter) -> None:
-    """Record what a photon index or a temperature says of the model."""
-    power_law = facts.first == POWER_LAW
-    thermal = "black_body|bremsstrahlung|plasma|disk"
-    reporter.label("model", "power_law" if power_law else thermal)
-
-
-def _quantity(facts: Facts, reporter: Reporter) -> str:
-    chosen = below(reporter.random, 10)
+def _quantity(reporter: Reporter) -> str:
+    chosen = reporter.random.randrange(10)
     if chosen < 2:
-        return _redshift(facts, reporter)
+        return _redshift(reporter)
     if chosen < 6:
-        return _shape(facts, reporter)
+        return _shape(reporter)
     if chosen < 9:
-        return _column(facts, reporter)
-    return _flux(facts, reporter)
+        return _column(reporter)
+    return _flux(reporter)
 
 
-def _redshift(facts: Facts, reporter: Reporter) -> str:
-    if facts.redshift <= 0.0:
+def _redshift(reporter: Reporter) -> str:
+    if reporter.facts.redshift <= 0.0:
         return ""
-    found = reporter.measure("redshift", facts.redshift, 1e-3)
+    found = reporter.measure("redshift", 1e-3)
     condition = _condition(found, _Z, "z", "", reporter)
     if condition:
         return condition
@@ -180,9 +172,9 @@ def _redshift(facts: Facts, reporter: Reporter) -> str:
     return reporter.pick(("z={v}", "z = {v}", "redshift {v}", "redshift of {v}"), v=value)
 
 
-def _shape(facts: Facts, reporter: Reporter) -> str:
-    found, _ = _measure_shape(facts, reporter)
-    _label_shape(facts, reporter)
+def _shape(reporter: Reporter) -> str:
+    found, _ = _measure_shape(reporter)
+    reporter.label_shape()
     if found.scale == LINEAR:
         name = reporter.pick(("Gamma", "Γ", "photon index", r"\Gamma"))
         condition = _condition(found, _INDEX, name, "", reporter)
@@ -200,39 +192,35 @@ def _shape(facts: Facts, reporter: Reporter) -> str:
     )
 
 
-def _column(facts: Facts, reporter: Reporter) -> str:
-    found = reporter.measure("nh", facts.nh, 0.25, LOG)
+def _column(reporter: Reporter) -> str:
+    found = reporter.measure("nh", 0.25)
     name = reporter.pick(("NH", "N_H", "nH", "column"))
     if reporter.chance(0.2):
         return f"log {name} ~ {reporter.logarithm(found, 1, 1e-22)}"
     condition = _condition(found, _NH, name, " cm^-2", reporter, 1e22)
     if condition:
         return condition
-    mantissa, exponent = reporter.significant(found, 1, 1e-22)
-    return reporter.pick(
-        ("{n} {m}e{e}", "{n} ~ {m}e{e} cm^-2", "{n} = {m} x 10^{e}", "{n} of {m}e{e} cm-2"),
-        n=name,
-        m=mantissa,
-        e=exponent,
-    )
+    forms = ("{n} {m}e{e}", "{n} ~ {m}e{e} cm^-2", "{n} = {m} x 10^{e}", "{n} of {m}e{e} cm-2")
+    return reporter.power(forms, found, 1, 1e-22, n=name)
 
 
-def _flux(facts: Facts, reporter: Reporter) -> str:
-    flux = reporter.measure("flux", facts.flux, 0.35, LOG)
-    if facts.is_at_known_distance and reporter.chance(0.6):
-        where = PHRASES.host_words.pick(facts, reporter, host=facts.host)
-        reporter.label("host", facts.field_kind)
-        found = reporter.again(flux, "luminosity", flux.value * facts.luminosity / facts.flux)
+def _flux(reporter: Reporter) -> str:
+    flux = reporter.measure("flux", 0.35)
+    if reporter.facts.is_at_known_distance and reporter.chance(0.6):
+        where = _where(reporter)
+        reporter.label("host", reporter.facts.field_kind)
+        found = reporter.luminosity(flux)
         if reporter.chance(0.4):
             return f"log LX ~ {reporter.logarithm(found, 1)} {where}"
         mantissa, exponent = reporter.significant(found, 1)
         value = "" if mantissa == "1" else f"{mantissa}x"
         return f"L_X ~ {value}10^{exponent} erg/s {where}"
     condition = _condition(flux, _FLUX, "flux", " erg/cm2/s", reporter)
-    if condition:
-        return condition
-    mantissa, exponent = reporter.significant(flux, 1)
-    return reporter.pick(("flux ~ {m}e{e}", "F_X ~ {m}e{e} erg/s/cm2"), m=mantissa, e=exponent)
+    return condition or reporter.power(("flux ~ {m}e{e}", "F_X ~ {m}e{e} erg/s/cm2"), flux, 1)
+
+
+def _where(reporter: Reporter) -> str:
+    return PHRASES.host_words.pick(reporter, host=reporter.facts.host)
 
 
 def _condition(
@@ -262,36 +250,30 @@ def _condition(
         return f"{value * factor:.0e}".replace("+", "") if large else f"{value:g}"
 
     if form < 0.22 and lower:
-        limit = lower[below(reporter.random, len(lower))]
+        limit = reporter.random.choice(lower)
         reporter.limit(found, limit, upper=False)
         sign = reporter.pick((r" \> ", r"\>", " above ", " at least ", " of more than "))
     elif form < 0.44 and upper:
-        limit = upper[below(reporter.random, len(upper))]
+        limit = reporter.random.choice(upper)
         reporter.limit(found, limit, upper=True)
         sign = reporter.pick((r" \< ", r"\<", " below ", " at most ", " under "))
     elif form < 0.52 and lower and upper:
         reporter.between(found, lower[-1], upper[0])
-        ends = number(lower[-1]), number(upper[0])
-        return reporter.pick(
-            ("{n} between {a} and {b}{u}", "{n} = {a}-{b}{u}", "{n} from {a} to {b}{u}"),
-            n=name,
-            a=ends[0],
-            b=ends[1],
-            u=unit,
-        )
+        forms = ("{n} between {a} and {b}{u}", "{n} = {a}-{b}{u}", "{n} from {a} to {b}{u}")
+        return reporter.pick(forms, n=name, a=number(lower[-1]), b=number(upper[0]), u=unit)
     else:
         return ""
     return f"{name}{sign}{number(limit)}{unit}"
 
 
 _KEV_IN_MK = 11.6045
-_SLOTS: dict[str, Callable[[Facts, Reporter], str]] = {
+_SLOTS: dict[str, Callable[[Reporter], str]] = {
     "adjective": _adjective,
     "c": _class_phrase,
     "model": _model,
     "other": _quantity,
     "quantity": _quantity,
-    "where": lambda facts, reporter: PHRASES.host_words.pick(facts, reporter, host=facts.host),
+    "where": _where,
     "z": _redshift,
 }
 

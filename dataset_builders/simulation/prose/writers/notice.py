@@ -13,20 +13,12 @@ from random import Random
 
 from ...source_classes import COMPONENTS, POWER_LAW
 from ..composition import Composition
-from ..facts import Facts
-from ..grammar import below, capitalized
+from ..grammar import capitalized
 from ..names import AUTHORS
-from ..notation import length_unit
 from ..phrases import read_phrases
 from ..reporter import Measurement, Reporter
 from ..writer import Writer
-from .source_slots import (
-    Slots,
-    SourceSlots,
-    coordinates,
-    error_of,
-    round_limit,
-)
+from .source_slots import Slots, SourceSlots, coordinates, format_error, round_limit
 
 PHRASES = read_phrases("writers/notice")
 _FEWEST_WORDS, _MOST_WORDS = 58, 150
@@ -41,8 +33,8 @@ _SENTENCE = re.compile(r"(?!bbodyrad|bremsstrahlung )[a-z]+[ ,]")
 class _Source(SourceSlots):
     """Statements on the source of a notice."""
 
-    def __init__(self, facts: Facts, reporter: Reporter) -> None:
-        super().__init__(facts, reporter, PHRASES)
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__(reporter, PHRASES)
         self._is_named = self._located = False
         self._flux_band = self.choose(PHRASES.bands)
         self._flux_unit = self.choose(PHRASES.flux_units)
@@ -75,7 +67,7 @@ class _Source(SourceSlots):
         return ""
 
     def _cls(self) -> str:
-        return PHRASES.classes.pick(self.facts, self.reporter).strip()
+        return PHRASES.classes.pick(self.reporter).strip()
 
     def place_known(self) -> bool:
         """Return True where a luminosity can be stated."""
@@ -109,8 +101,7 @@ class _Source(SourceSlots):
         return mantissa + self._exponent.format(exponent)
 
     def _error(self, found: Measurement, unit: float, digits: int) -> str:
-        error = self._confidence * error_of(found) / unit
-        return f"{max(error, 10.0**-digits):.{digits}f}"
+        return format_error(found, digits, unit, self._confidence)
 
     def _with_error(self, found: Measurement, unit: float = 1.0) -> str:
         """Write a number with a power of ten, at times with its error."""
@@ -138,8 +129,7 @@ class _Source(SourceSlots):
             self.redshift = max(float(text), 0.001)
             return f"{self.choose(('z =', 'a redshift of', 'z ='))} {text}"
         found = self.measured["distance_mpc"]
-        unit, name = length_unit(found.value, kpc_below=1.0)
-        text = f"{reporter.plain(found, 1 + reporter.chance(0.5), unit)} {name}"
+        text = reporter.length(found, 1 + reporter.chance(0.5), kpc_below=1.0)
         return f"{self.choose(('a distance of', 'd =', 'D ~'))} {text}"
 
     def _lum(self) -> str:
@@ -159,8 +149,8 @@ class _Source(SourceSlots):
     def _shape(self) -> str:
         """Write the photon index or the temperature of the model."""
         if int(self.facts.first) == POWER_LAW:
-            return self._index(self.first())
-        return self._temperature(self.first())
+            return self._index(self.measured["shape"])
+        return self._temperature(self.measured["shape"])
 
     def _index(self, found: Measurement) -> str:
         text = self.reporter.decimal(found, 1)
@@ -190,11 +180,11 @@ class _Source(SourceSlots):
 
     def _slope(self) -> str:
         self.reporter.label("model", "power_law")
-        return self.reporter.word(self.first(), PHRASES.slope)
+        return self.reporter.word(self.measured["shape"], PHRASES.slope)
 
     def _slope_beside(self) -> str:
         self.reporter.label("model", "power_law")
-        return self.reporter.aside(self.first(), PHRASES.slope)
+        return self.reporter.aside(self.measured["shape"], PHRASES.slope)
 
     def _nh(self) -> str:
         """Write the column in front of the source."""
@@ -225,8 +215,8 @@ class _Source(SourceSlots):
 
     def _shape2(self) -> str:
         if int(self.facts.second) == POWER_LAW:
-            return self._index(self.second())
-        return self._temperature(self.second())
+            return self._index(self.measured["shape2"])
+        return self._temperature(self.measured["shape2"])
 
 
 class _Circumstances:
@@ -239,7 +229,7 @@ class _Circumstances:
         self._style = self._between(0, 5)
 
     def _between(self, low: int, high: int) -> int:
-        return low + below(self.random, high - low)
+        return self.random.randrange(low, high)
 
     def _date(self) -> str:
         year, month, day = self._latest, self._between(0, 12), self._between(1, 29)
@@ -282,10 +272,9 @@ class _Circumstances:
 class _Notice:
     """Sentences of one notice, each under its section."""
 
-    def __init__(self, facts: Facts, reporter: Reporter) -> None:
-        self.facts = facts
-        self.reporter = reporter
-        self.source = _Source(facts, reporter)
+    def __init__(self, reporter: Reporter) -> None:
+        self.facts, self.reporter = reporter.facts, reporter
+        self.source = _Source(reporter)
         self.slots = Slots(reporter, PHRASES.fillers, self.source, _Circumstances(reporter.random))
         self.source.slots = self.slots
         self.text = Composition(reporter)
@@ -297,7 +286,7 @@ class _Notice:
         if counted:
             self.source.expose()
         self._add("identity", PHRASES.detection)
-        for _ in range(below(self.reporter.random, 4)):
+        for _ in range(self.reporter.random.randrange(4)):
             self._add("context", PHRASES.details)
         self._describe(counted)
         if not extended and chance(0.35):
@@ -335,7 +324,7 @@ class _Notice:
 
     def _fit(self) -> None:
         self._add("spectrum", PHRASES.fit)
-        if self.reporter.tells_second(self.facts, _SECOND_TOLD):
+        if self.reporter.tells_second(_SECOND_TOLD):
             self._add("spectrum", PHRASES.second)
 
     def _characterise(self) -> None:
@@ -345,7 +334,7 @@ class _Notice:
             self._add("spectrum", PHRASES.colour_words)
         elif int(self.facts.first) == POWER_LAW:
             self._add("spectrum", PHRASES.slope_words)
-            if self.reporter.tells_second(self.facts, 0.1):
+            if self.reporter.tells_second(0.1):
                 self._add("spectrum", PHRASES.second)
         if self.reporter.chance(0.45):
             self._add("spectrum", PHRASES.absorption_words)
@@ -360,8 +349,4 @@ class _Notice:
         self.text.append(section, sentence)
 
 
-def _write(facts: Facts, reporter: Reporter) -> dict[str, str]:
-    return _Notice(facts, reporter).write()
-
-
-WRITER = Writer("notice", _write, unseen=True)
+WRITER = Writer("notice", lambda reporter: _Notice(reporter).write(), unseen=True)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...source_classes import PLASMA, POWER_LAW
-from ..composition import distance, is_background
-from ..facts import Facts
-from ..grammar import with_article
+from ..composition import is_background
 from ..phrases import read_phrases
-from ..reporter import LOG, Reporter
 from ..source_text import SourceText
 from ..writer import Writer
 
 PHRASES = read_phrases("writers/proposal")
-_AGN = ("qso", "seyfert1", "seyfert2", "lensed_qso")
 
 
 class _Justification(SourceText):
@@ -20,43 +18,25 @@ class _Justification(SourceText):
 
     phrases = PHRASES
     length, skew, slack = (60, 165), 1.5, 15
+    noun_lots, noun_chances = (0.72, 0.92), (0.5, 0.4, 0.5)
     fit_chances = (0.65, 0.7, 0.55, 0.5)
-    shape_error, colour_error = 0.2, 0.12
+    shape_error, colour_error, nucleus_error = 0.2, 0.12, 0.35
     power_lots, log_chance = (0.25, 0.6), 0.3
 
-    def open(self) -> None:
-        """Write the opening: name, class or family, surroundings."""
-        facts, reporter = self.facts, self.reporter
-        lot = reporter.random.random()
-        if lot < 0.72:
-            self.class_known = True
-            reporter.label("class", facts.class_name)
-            noun = reporter.pick(PHRASES.nouns[facts.class_name])
-        elif lot < 0.92 and facts.class_name in _AGN and reporter.chance(0.5):
-            reporter.label("class", "|".join(_AGN))
-            noun = reporter.word(reporter.measure("nh", facts.nh, 0.35, LOG), PHRASES.nucleus)
-        elif lot < 0.92:
-            noun = PHRASES.families.pick(facts, reporter)
-        elif reporter.chance(0.4):
-            found = reporter.measure("hardness", facts.hardness, 0.12)
-            noun = reporter.word(found, PHRASES.nameless)
-        else:
-            noun = reporter.pick(PHRASES.unknown)
-        name = facts.name.removeprefix("2CXO ").rstrip("X")
-        if reporter.chance(0.5):
-            name = f"CXO {name[:5]}{name[9:14]}"
-        slots = {"name": name, "noun": noun, "a_noun": with_article(noun)}
-        self.add("identity", PHRASES.opening, **slots, place=self._place())
+    def name(self) -> str:
+        """Return the position in one of two forms."""
+        name = self.facts.name.removeprefix("2CXO ").rstrip("X")
+        return f"CXO {name[:5]}{name[9:14]}" if self.reporter.chance(0.5) else name
 
-    def _place(self) -> str:
-        facts, reporter = self.facts, self.reporter
-        if not facts.host or not reporter.chance(0.5):
-            return ""
-        self.hosted = True
-        reporter.label("host", facts.field_kind)
-        fitting = self.class_known and (facts.field_kind == "survey" or not is_background(facts))
-        place = PHRASES.places[facts.field_kind] if fitting else PHRASES.neutral_place
-        return f" {reporter.pick(place, host=facts.host)}"
+    def noun(self, lot: float) -> str:
+        """Name the class, the family or the hardness of the source, or call it unknown."""
+        return super().noun(lot) or self.reporter.pick(PHRASES.unknown)
+
+    def places(self) -> Sequence[str]:
+        """Return templates of the place of the source in its field."""
+        kind, background = self.facts.field_kind, is_background(self.facts)
+        fitting = self.class_known and (kind == "survey" or not background)
+        return PHRASES.places[kind] if fitting else PHRASES.neutral_place
 
     def redshift(self) -> None:
         """Write the redshift, from lines or from photometry."""
@@ -65,7 +45,7 @@ class _Justification(SourceText):
             self.has_redshift = True
             photometric = reporter.chance(0.2)
             error = 0.04 * (1.0 + facts.redshift) if photometric else 1e-3
-            found = reporter.measure("redshift", facts.redshift, error)
+            found = reporter.measure("redshift", error)
             if found.value > 0.0:
                 number = self.numerals.state("z", found)
                 options = PHRASES.photometric if photometric else PHRASES.redshift
@@ -78,14 +58,14 @@ class _Justification(SourceText):
             if goal:
                 self.add("context", PHRASES.goal, goal=goal)
 
-    def shape(self, quantity: str, kind: int, truth: float) -> str:
+    def shape(self, quantity: str, kind: int) -> str:
         """Return a photon index or temperature, with its introduction."""
         reporter = self.reporter
         key = "gamma"
         if kind == POWER_LAW:
-            found = reporter.measure(quantity, truth, 0.1 * 3.0 ** reporter.random.random())
+            found = reporter.measure(quantity, 0.1 * 3.0 ** reporter.random.random())
         else:
-            found = reporter.measure(quantity, truth, 0.08 * 3.0 ** reporter.random.random(), LOG)
+            found = reporter.measure(quantity, 0.08 * 3.0 ** reporter.random.random())
             if found.value > 6.0 and reporter.chance(0.35):
                 return f" with {self.numerals.limit('kt', found, upper=False)}"
             key = "ev" if found.value < 0.2 and reporter.chance(0.5) else "kt"
@@ -96,8 +76,8 @@ class _Justification(SourceText):
 
     def column(self) -> None:
         """Write the absorbing column, roughly in words, as a number or as a limit."""
-        facts, reporter = self.facts, self.reporter
-        found = reporter.measure("nh", facts.nh, 0.2 * 2.0 ** reporter.random.random(), LOG)
+        reporter = self.reporter
+        found = reporter.measure("nh", 0.2 * 2.0 ** reporter.random.random())
         lot = reporter.random.random()
         if found.value < 0.1 and lot < 0.4:
             number = self.numerals.limit("column", found)
@@ -114,22 +94,23 @@ class _Justification(SourceText):
 
     def power(self) -> None:
         """Write the flux or luminosity, in words or as a number."""
-        facts, reporter = self.facts, self.reporter
+        reporter = self.reporter
         band, widening = (("0.5-7 keV", 0.0), ("0.3-10 keV", 0.2))[reporter.chance(0.4)]
         error = 0.25 + 0.3 * reporter.random.random() + widening
-        found = reporter.measure("flux", facts.flux, error, LOG)
+        found = reporter.measure("flux", error)
         self.tell_power(found, reporter.random.random(), "spectrum", band)
 
     def at(self) -> str:
         """Return the distance behind a luminosity; may be empty."""
         if not self.reporter.chance(0.5):
             return ""
-        return f" ({distance(self.facts, self.reporter, 0.1)} away)"
+        found = self.reporter.measure("distance_mpc", 0.1)
+        return f" ({self.reporter.length(found, 2, kpc_below=0.3)} away)"
 
     def counts(self) -> None:
         """Write the counts that are expected."""
         reporter = self.reporter
-        found = reporter.measure("photons", self.facts.photons, 0.3, LOG)
+        found = reporter.measure("photons", 0.3)
         if reporter.chance(0.5):
             sign = "~" if reporter.chance(0.6) else "about "
             text = f"{sign}{reporter.plain(found, 1 + reporter.chance(0.5))} counts"
@@ -138,8 +119,4 @@ class _Justification(SourceText):
         self.add("context", PHRASES.counts, counts=text)
 
 
-def _write(facts: Facts, reporter: Reporter) -> dict[str, str]:
-    return _Justification(facts, reporter).write()
-
-
-WRITER = Writer("proposal", _write, wrong=0.03, errors=1.2)
+WRITER = Writer("proposal", _Justification.write, wrong=0.03, errors=1.2)

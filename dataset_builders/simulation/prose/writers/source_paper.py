@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...source_classes import PLASMA, POWER_LAW
-from ..composition import distance, is_background
-from ..facts import Facts
-from ..grammar import with_article
+from ..composition import is_background
 from ..phrases import read_phrases
-from ..reporter import LOG, Measurement, Reporter
+from ..reporter import Measurement
 from ..source_text import SourceText
 from ..writer import Writer
 
 PHRASES = read_phrases("writers/source_paper")
-_AGN = ("qso", "seyfert1", "seyfert2", "lensed_qso")
 
 
 class _Abstract(SourceText):
@@ -22,57 +19,43 @@ class _Abstract(SourceText):
 
     phrases = PHRASES
     length, skew, slack = (80, 200), 2.0, 25
+    noun_lots, noun_chances = (0.84, 0.95), (0.6, 0.5, 0.6)
     fit_chances = (0.72, 0.8, 0.8, 0.6)
-    shape_error, colour_error = 0.15, 0.08
+    shape_error, colour_error, nucleus_error = 0.15, 0.08, 0.25
     power_lots, log_chance = (0.2, 0.55), 0.25
 
     def number(self, key: str, found: Measurement) -> str:
         """State a quantity, in six of ten cases with its error."""
         return self.numerals.state(key, found, error=self.reporter.chance(0.6))
 
-    def open(self) -> None:
-        """Write the opening: name, class or family, surroundings."""
-        facts, reporter = self.facts, self.reporter
-        lot = reporter.random.random()
-        noun = reporter.pick(PHRASES.unknown)
-        if lot < 0.84:
-            self.class_known = True
-            reporter.label("class", facts.class_name)
-            noun = reporter.pick(PHRASES.nouns[facts.class_name])
-        elif lot < 0.95 and facts.class_name in _AGN and reporter.chance(0.6):
-            reporter.label("class", "|".join(_AGN))
-            noun = reporter.word(reporter.measure("nh", facts.nh, 0.25, LOG), PHRASES.nucleus)
-        elif lot < 0.95:
-            noun = PHRASES.families.pick(facts, reporter)
-        elif reporter.chance(0.5):
-            found = reporter.measure("hardness", facts.hardness, 0.08)
-            noun = reporter.word(found, PHRASES.nameless)
-        name = facts.name if reporter.chance(0.4) else facts.name.split()[-1]
-        slots = {"name": name.rstrip("X"), "noun": noun, "a_noun": with_article(noun)}
-        self.add("identity", PHRASES.opening, **slots, place=self._place())
+    def name(self) -> str:
+        """Return the name of the catalogue, or the position alone."""
+        name = self.facts.name if self.reporter.chance(0.4) else self.facts.name.split()[-1]
+        return name.rstrip("X")
 
-    def _place(self) -> str:
-        facts, reporter = self.facts, self.reporter
-        if not facts.host or not reporter.chance(0.6):
-            return ""
-        self.hosted = True
-        reporter.label("host", facts.field_kind)
+    def noun(self, lot: float) -> str:
+        """Name the class, the family or the hardness of the source, or call it unknown."""
+        unknown = self.reporter.pick(PHRASES.unknown)
+        return super().noun(lot) or unknown
+
+    def places(self) -> Sequence[str]:
+        """Return templates of the place of the source in its field."""
         options: Sequence[str] = ("in the <field|direction> of {host}", "<near|towards> {host}")
-        if self.class_known:
-            places = PHRASES.far_places if is_background(facts) else PHRASES.galactic_places
-            options = places.get(facts.field_kind, options)
-        return f" {reporter.pick(options, host=facts.host)}"
+        if not self.class_known:
+            return options
+        places = PHRASES.far_places if is_background(self.facts) else PHRASES.galactic_places
+        return places.get(self.facts.field_kind, options)
 
     def redshift(self) -> None:
         """Write the redshift of lines in the optical."""
         if self.facts.redshift > 0.0:
             self.has_redshift = True
-            found = self.reporter.measure("redshift", self.facts.redshift, 5e-4)
+            found = self.reporter.measure("redshift", 5e-4)
             self.add("identity", PHRASES.redshift, z=self.numerals.state("z", found))
 
     def counts(self) -> None:
         """Write the number of counts, in words or as a number."""
-        found = self.reporter.measure("photons", self.facts.photons, 0.25, LOG)
+        found = self.reporter.measure("photons", 0.25)
         if found.value > 40.0 and self.reporter.chance(0.4):
             text = f"about {self.reporter.plain(found, 2)} counts"
         else:
@@ -83,14 +66,14 @@ class _Abstract(SourceText):
         """Write the model of the spectrum, its shape, a second component and the metals."""
         super().fit()
         if self.facts.first == PLASMA and self.reporter.chance(0.3):
-            found = self.reporter.measure("abundance", self.facts.abundance, 0.2, LOG)
+            found = self.reporter.measure("abundance", 0.2)
             self.add("spectrum", PHRASES.metals, number=self.number("abundance", found))
 
-    def shape(self, quantity: str, kind: int, truth: float) -> str:
+    def shape(self, quantity: str, kind: int) -> str:
         """Return a photon index or temperature, with its introduction."""
         reporter = self.reporter
         if kind == POWER_LAW:
-            found = reporter.measure(quantity, truth, 0.05 * 6.0 ** reporter.random.random())
+            found = reporter.measure(quantity, 0.05 * 6.0 ** reporter.random.random())
             value = self.numerals.value("gamma", found, error=reporter.chance(0.6))
             if reporter.chance(0.3):
                 return f" of photon index {value}"
@@ -100,7 +83,7 @@ class _Abstract(SourceText):
                 f"{symbol} = {value}"
             )  # fmt: skip
             return f" with {equation}" if reporter.chance(0.6) else f" ({equation})"
-        found = reporter.measure(quantity, truth, 0.05 * 4.0 ** reporter.random.random(), LOG)
+        found = reporter.measure(quantity, 0.05 * 4.0 ** reporter.random.random())
         if found.value > 8.0 and reporter.chance(0.4):
             return f" with {self.numerals.limit('kt', found, upper=False)}"
         key = "ev" if found.value < 0.25 and reporter.chance(0.4) else "kt"
@@ -114,8 +97,8 @@ class _Abstract(SourceText):
 
     def column(self) -> None:
         """Write the absorbing column: in words, as a number or as a limit."""
-        facts, reporter = self.facts, self.reporter
-        found = reporter.measure("nh", facts.nh, 0.1 * 3.5 ** reporter.random.random(), LOG)
+        reporter = self.reporter
+        found = reporter.measure("nh", 0.1 * 3.5 ** reporter.random.random())
         if found.value < 0.06 and reporter.chance(0.5):
             self.add("spectrum", PHRASES.column_limit, number=self.numerals.limit("column", found))
         elif reporter.chance(0.35):
@@ -132,31 +115,27 @@ class _Abstract(SourceText):
 
     def power(self) -> None:
         """Write the flux or luminosity, in words or as a number."""
-        facts, reporter = self.facts, self.reporter
+        reporter = self.reporter
         section = "context" if reporter.chance(0.2) else "spectrum"
         lot = reporter.random.random()
-        band, widening = (("0.5-7 keV", 0.0), ("0.5-8 keV", 0.1), ("0.3-8 keV", 0.15))[
-            int(3.0 * reporter.random.random())
-        ]
+        bands = (("0.5-7 keV", 0.0), ("0.5-8 keV", 0.1), ("0.3-8 keV", 0.15))
+        band, widening = reporter.choose(bands)
         error = 0.2 + 0.25 * reporter.random.random() ** 2 + widening
-        found = reporter.measure("flux", facts.flux, error, LOG)
+        found = reporter.measure("flux", error)
         self.tell_power(found, lot, section, band)
 
     def at(self) -> str:
         """Return the distance behind a luminosity; may be empty."""
         if not self.reporter.chance(0.6):
             return ""
-        number = distance(self.facts, self.reporter, 0.08)
+        found = self.reporter.measure("distance_mpc", 0.08)
+        number = self.reporter.length(found, 2, kpc_below=0.3)
         return self.reporter.pick((" at {d}", " for a distance of {d}"), d=number)
 
     def sightline(self) -> None:
         """Write the Galactic column."""
-        found = self.reporter.measure("foreground_nh", self.facts.foreground_nh, 0.12, LOG)
+        found = self.reporter.measure("foreground_nh", 0.12)
         self.add("context", PHRASES.sightline, number=self.numerals.value("column", found))
 
 
-def _write(facts: Facts, reporter: Reporter) -> dict[str, str]:
-    return _Abstract(facts, reporter).write()
-
-
-WRITER = Writer("source_paper", _write, wrong=0.015)
+WRITER = Writer("source_paper", _Abstract.write, wrong=0.015)

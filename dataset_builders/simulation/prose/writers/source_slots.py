@@ -8,14 +8,11 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from math import exp, floor, log, log10, pi, sqrt
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
-from ...source_classes import COMPONENTS, POWER_LAW
-from ..facts import MPC_IN_CM, Facts
-from ..grammar import below
+from ...source_classes import COMPONENTS
+from ..facts import MPC_IN_CM
 from ..reporter import LOG, Measurement, Reporter
-
-T = TypeVar("T")
 
 _NAME = re.compile(r"J(\d\d)(\d\d)(\d\d)\.(\d)([+-])(\d\d)(\d\d)(\d\d)")
 _LIMITS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
@@ -51,39 +48,26 @@ class Slots(dict[str, str]):
         random = self._reporter.random
         if digits:
             return f"{random.uniform(low, high):.{digits[0]}f}"
-        return str(low + below(random, high - low))
+        return str(random.randrange(low, high))
 
 
-class Measured:
+class Measured(dict[str, Measurement]):
     """Measurements of one source, made once each for a text.
 
     Args:
-        facts: the truth.
         reporter: of the text.
-        errors: for some quantities, the least and the largest error of such a text, and the scale
-            (`linear` or `log`).
+        errors: least and largest error of quantities in such a text; `index` for photon indices.
     """
 
-    def __init__(
-        self, facts: Facts, reporter: Reporter, errors: dict[str, tuple[float, float, str]]
-    ) -> None:
-        self.facts = facts
-        self.reporter = reporter
-        self._errors = errors
-        self._found: dict[str, Measurement] = {}
+    def __init__(self, reporter: Reporter, errors: Mapping[str, tuple[float, float]]) -> None:
+        super().__init__()
+        self._reporter, self._errors = reporter, errors
 
-    def __getitem__(self, quantity: str) -> Measurement:
-        return self.draw(quantity, quantity)
-
-    def draw(self, quantity: str, errors: str) -> Measurement:
-        """Return the measurement of a quantity, made now with the errors of a name, or before."""
-        found = self._found.get(quantity)
-        if found is None:
-            low, high, scale = self._errors[errors]
-            error = low * exp(self.reporter.random.random() * log(high / low))
-            truth = getattr(self.facts, quantity)
-            found = self.reporter.measure(quantity, truth, error, scale)
-            self._found[quantity] = found
+    def __missing__(self, quantity: str) -> Measurement:
+        name = "index" if self._reporter.is_photon_index(quantity) else quantity
+        low, high = self._errors[name]
+        error = low * exp(self._reporter.random.random() * log(high / low))
+        found = self[quantity] = self._reporter.measure(quantity, error)
         return found
 
 
@@ -91,7 +75,6 @@ class SourceSlots:
     """Slots on the source of a text, in the words of its writer.
 
     Args:
-        facts: what the literature has as true.
         reporter: of the text.
         phrases: tables of the writer.
         host_told: whether the text names the host.
@@ -103,31 +86,18 @@ class SourceSlots:
     """
 
     def __init__(
-        self, facts: Facts, reporter: Reporter, phrases: SimpleNamespace, host_told: bool = False
+        self, reporter: Reporter, phrases: SimpleNamespace, host_told: bool = False
     ) -> None:
-        self.facts, self.reporter, self.phrases = facts, reporter, phrases
+        self.facts, self.reporter, self.phrases = reporter.facts, reporter, phrases
+        self.choose = reporter.choose
         self.host_told = host_told
-        self.measured = Measured(facts, reporter, phrases.errors)
+        self.measured = Measured(reporter, phrases.errors)
         self.slots = Slots(reporter, {}, self)
         self.redshift: float | None = None
-
-    def choose(self, options: Sequence[T]) -> T:
-        """Return one of several things, each as likely."""
-        return options[int(self.reporter.random.random() * len(options))]
 
     def fill(self, options: Sequence[str]) -> str:
         """Return one of several templates, filled in."""
         return self.reporter.fill(options, self.slots)
-
-    def first(self) -> Measurement:
-        """Return the shape of the first component; errors of photon indices are absolute."""
-        power_law = int(self.facts.first) == POWER_LAW
-        return self.measured.draw("shape", "index" if power_law else "shape")
-
-    def second(self) -> Measurement:
-        """Return the shape of the second component."""
-        power_law = int(self.facts.second) == POWER_LAW
-        return self.measured.draw("shape2", "index" if power_law else "shape2")
 
     def power(self) -> tuple[Measurement, float]:
         """Return the measurement behind a luminosity, and one erg/s in its units: the flux at the
@@ -136,8 +106,7 @@ class SourceSlots:
         flux = self.measured["flux"]
         if self.redshift:
             return flux, 1.0 / luminosity_factor(self.redshift)
-        factor = self.facts.luminosity / self.facts.flux
-        return self.reporter.again(flux, "luminosity", flux.value * factor), 1.0
+        return self.reporter.luminosity(flux), 1.0
 
     def _colour(self) -> str:
         return self.reporter.word(self.measured["hardness"], self.phrases.colour)
@@ -158,6 +127,11 @@ class SourceSlots:
 def error_of(found: Measurement) -> float:
     """Return the standard deviation of a measurement in the units of its value."""
     return found.error * found.value if found.scale == LOG else found.error
+
+
+def format_error(found: Measurement, digits: int, unit: float = 1.0, sigmas: float = 1.0) -> str:
+    """Write the error of a measurement with so many decimal places, at least one in the last."""
+    return f"{max(sigmas * error_of(found) / unit, 10.0**-digits):.{digits}f}"
 
 
 def round_limit(value: float, *, upper: bool) -> float:

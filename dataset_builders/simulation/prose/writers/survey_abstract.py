@@ -10,8 +10,7 @@ from functools import partial
 from random import Random
 
 from ..composition import Composition
-from ..facts import Facts
-from ..grammar import below, capitalized
+from ..grammar import capitalized
 from ..reporter import Reporter
 from ..writer import Writer
 from .source_slots import Slots
@@ -99,7 +98,7 @@ class _Sample:
         return f"source {between(1, 400)}" if lot == 2 else f"X{between(1, 90)}"
 
     def _between(self, low: int, high: int) -> int:
-        return low + below(self.random, high - low)
+        return self.random.randrange(low, high)
 
     def _decimal(self, low: float, high: float) -> str:
         return f"{self.random.uniform(low, high):.1f}"
@@ -125,13 +124,13 @@ def _whole(number: float) -> str:
 class _Abstract:
     """Sentences of one abstract, each under its section."""
 
-    def __init__(self, facts: Facts, reporter: Reporter) -> None:
-        self.facts = facts
+    def __init__(self, reporter: Reporter) -> None:
+        facts = self.facts = reporter.facts
         self.reporter = reporter
         lot = reporter.random.random()
         self.kind = facts.field_kind if facts.host and lot < _FIELD else ""
         self.family = FAMILY[facts.class_name] if 1.0 - lot < _SAMPLE else ""
-        self.source = Source(facts, reporter, host_told=bool(self.kind))
+        self.source = Source(reporter, host_told=bool(self.kind))
         size = PHRASES.sizes.get(self.kind, (1.3, 2.4) if self.family else (2.8, 5.2))
         self.sample = _Sample(reporter.random, self.source.style, size)
         self.slots = Slots(reporter, PHRASES.fillers, self.source, self.sample, self)
@@ -221,7 +220,7 @@ class _Abstract:
             size = min(len(groups), 1 + reporter.chance(0.6))
             self._groups, groups = groups[:size], groups[size:]
             self._add("spectrum", PHRASES.frames[size])
-        if source.model_told and reporter.tells_second(self.facts, _SECOND_TOLD):
+        if source.model_told and reporter.tells_second(_SECOND_TOLD):
             self._add("spectrum", PHRASES.second)
 
     def _beyond(self) -> str:
@@ -231,8 +230,4 @@ class _Abstract:
         return self._pick(PHRASES.phrases[self._groups[group]][form])
 
 
-def _write(facts: Facts, reporter: Reporter) -> dict[str, str]:
-    return _Abstract(facts, reporter).write()
-
-
-WRITER = Writer("survey_abstract", _write, unseen=True)
+WRITER = Writer("survey_abstract", lambda reporter: _Abstract(reporter).write(), unseen=True)

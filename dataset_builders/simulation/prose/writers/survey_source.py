@@ -8,17 +8,10 @@ from functools import partial
 from math import ceil, floor
 
 from ...source_classes import COMPONENTS, POWER_LAW
-from ..facts import Facts
 from ..grammar import expand
-from ..notation import length_unit
 from ..phrases import read_phrases
 from ..reporter import Reporter
-from .source_slots import (
-    SourceSlots,
-    coordinates,
-    error_of,
-    round_limit,
-)
+from .source_slots import SourceSlots, coordinates, error_of, format_error, round_limit
 
 PHRASES = read_phrases("writers/survey_abstract")
 # Family of each class: the classes of its name, joined by `|`.
@@ -78,8 +71,8 @@ class Source(SourceSlots):
         column_told: whether the class was named by its column.
     """
 
-    def __init__(self, facts: Facts, reporter: Reporter, host_told: bool) -> None:
-        super().__init__(facts, reporter, PHRASES, host_told)
+    def __init__(self, reporter: Reporter, host_told: bool) -> None:
+        super().__init__(reporter, PHRASES, host_told)
         self.style = self.choose(_TYPESETS)
         self.label = ""
         self.model_told = False
@@ -152,15 +145,11 @@ class Source(SourceSlots):
             return self.fill(PHRASES.places)
         return ""
 
-    def _error(self, quantity: str, unit: float, digits: int) -> str:
-        error = error_of(self.measured[quantity]) / unit
-        return f"{max(error, 10.0**-digits):.{digits}f}"
-
     def _scientific(self, quantity: str, unit: float, units: Sequence[str]) -> str:
         style, found = self.style, self.measured[quantity]
         if self.reporter.chance(0.4):
             mantissa, exponent = self.reporter.significant(found, 2, unit)
-            error = self._error(quantity, unit * 10.0**exponent, 1)
+            error = format_error(found, 1, unit * 10.0**exponent)
             number = style.ten(f"({mantissa}{style.plus_minus}{error})", exponent)
         else:
             number = style.ten(
@@ -188,14 +177,12 @@ class Source(SourceSlots):
         return self.style.number(f"{log}{symbol} = {text}")
 
     def _dist(self) -> str:
-        found = self.measured["distance_mpc"]
-        unit, name = length_unit(found.value, kpc_below=1.0)
-        return f"{self.reporter.plain(found, 2, unit)} {name}"
+        return self.reporter.length(self.measured["distance_mpc"], 2, kpc_below=1.0)
 
     def _z(self) -> str:
         reporter, redshift = self.reporter, self.facts.redshift
         if redshift > 0.25 and reporter.chance(0.35):
-            found = reporter.measure("redshift", redshift, 0.04 * (1.0 + redshift))
+            found = reporter.measure("redshift", 0.04 * (1.0 + redshift))
             text = reporter.decimal(found, 1 if redshift > 0.8 else 2)
             self.redshift = max(float(text), 0.05)
             return text
@@ -237,7 +224,7 @@ class Source(SourceSlots):
             return self._column_limit(upper=upper)
         if group == "slope":
             self._tell_model()
-            quantity, symbol, step = self.first(), style.gamma, 0.5
+            quantity, symbol, step = self.measured["shape"], style.gamma, 0.5
         elif group == "colour":
             quantity, symbol, step = self.measured["hardness"], "HR", 0.25
         else:
@@ -293,32 +280,30 @@ class Source(SourceSlots):
 
     def _gamma(self) -> str:
         self._tell_model()
-        reporter, style, found = self.reporter, self.style, self.first()
+        reporter, style, found = self.reporter, self.style, self.measured["shape"]
         if reporter.chance(0.5):
             digits = 2 if error_of(found) < 0.12 and reporter.chance(0.5) else 1
             text = reporter.decimal(found, digits)
-            error = f"{max(error_of(found), 10.0**-digits):.{digits}f}"
-            return style.number(f"{text}{style.plus_minus}{error}")
+            return style.number(f"{text}{style.plus_minus}{format_error(found, digits)}")
         return style.number(reporter.decimal(found, 1))
 
     def _gamma_eq(self) -> str:
         return self._equation(self.style.gamma, self._gamma())
 
     def _slope(self) -> str:
-        return self.reporter.word(self.first(), PHRASES.slope)
+        return self.reporter.word(self.measured["shape"], PHRASES.slope)
 
     def _kt(self) -> str:
         self._tell_model()
-        reporter, found = self.reporter, self.first()
+        reporter, found = self.reporter, self.measured["shape"]
         if found.value < 2.0 and reporter.chance(0.2):
             return f"{reporter.plain(found, 2, 1 / 11.6045)} MK"
         if found.value < 0.25 and reporter.chance(0.4):
             return f"{reporter.plain(found, 2, 1e-3)} eV"
         if reporter.chance(0.4):
             digits = 2 if found.value < 1.0 else 1
-            text = reporter.decimal(found, digits)
-            error = f"{max(error_of(found), 10.0**-digits):.{digits}f}"
-            return f"{self.style.number(text + self.style.plus_minus + error)} keV"
+            text = reporter.decimal(found, digits) + self.style.plus_minus
+            return f"{self.style.number(text + format_error(found, digits))} keV"
         return f"{self.style.number(reporter.plain(found, 1 + reporter.chance(0.5)))} keV"
 
     def _kt_eq(self) -> str:
@@ -326,7 +311,7 @@ class Source(SourceSlots):
         return self._equation("T" if value.endswith("MK") else "kT", value)
 
     def _warmth(self) -> str:
-        return self.reporter.word(self.first(), PHRASES.warmth)
+        return self.reporter.word(self.measured["shape"], PHRASES.warmth)
 
     def _band(self) -> str:
         return f"{self._band_name} keV"
@@ -369,6 +354,6 @@ class Source(SourceSlots):
 
     def _shape2(self) -> str:
         if int(self.facts.second) == POWER_LAW:
-            text = self.reporter.decimal(self.second(), 1)
+            text = self.reporter.decimal(self.measured["shape2"], 1)
             return self.style.number(f"{self.style.gamma} = {text}")
-        return f"kT = {self.style.number(self.reporter.plain(self.second(), 2))} keV"
+        return f"kT = {self.style.number(self.reporter.plain(self.measured['shape2'], 2))} keV"

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from math import isfinite
 
 from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
-from ..facts import Facts
 from ..grammar import capitalized
-from ..notation import length_unit
 from ..phrases import read_phrases
-from ..reporter import LINEAR, LOG, Reporter
+from ..reporter import Reporter
 from ..writer import Writer
 
 PHRASES = read_phrases("writers/table_row")
@@ -20,94 +18,76 @@ _KEV_IN_MK = 11.6045
 _COLUMN_LIMITS = (0.03, 0.1, 0.3, 1.0, 3.0)
 
 
-def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
+def write(reporter: Reporter) -> dict[str, str]:
     """Write one to four sentences of columns, as symbols or in words."""
     style = "words" if reporter.chance(0.5) else "symbols"
-    texts = {"identity": _identity(facts, reporter, style)}
+    texts = {"identity": _identity(reporter, style)}
     if reporter.chance(0.85):
-        texts["spectrum"] = _fit(facts, reporter, style)
+        texts["spectrum"] = _fit(reporter, style)
     if reporter.chance(0.75 if "spectrum" in texts else 1.0):
-        items = _photometry(facts, reporter, style)
+        items = _photometry(reporter, style)
         text = _sentence(PHRASES.photometry[style], items, reporter)
         texts["spectrum"] = f"{texts.get('spectrum', '')} {text}".strip()
     if reporter.chance(0.55):
-        texts["context"] = _sentence(PHRASES.context, _notes(facts, reporter), reporter)
+        texts["context"] = _sentence(PHRASES.context, _notes(reporter), reporter)
     return texts
 
 
-def _identity(facts: Facts, reporter: Reporter, style: str) -> str:
+def _identity(reporter: Reporter, style: str) -> str:
     items = []
     if reporter.chance(0.9):
-        label = PHRASES.classes.pick(facts, reporter)
+        label = PHRASES.classes.pick(reporter)
         items.append(reporter.pick(PHRASES.class_name[style], c=label))
-    if facts.redshift > 0.0 and reporter.chance(0.7):
-        found = reporter.measure("redshift", facts.redshift, 5e-4)
+    if reporter.facts.redshift > 0.0 and reporter.chance(0.7):
+        found = reporter.measure("redshift", 5e-4)
         z = reporter.decimal(found, 2 + reporter.random.randrange(2))
         items.append(reporter.pick(PHRASES.redshift[style], z=z))
     if not items or reporter.chance(0.3):
         items.append(_plain(reporter))
-    frames = PHRASES.identity[style]
-    return _sentence(frames, reporter.shuffled(items), reporter, facts)
+    return _sentence(PHRASES.identity[style], reporter.shuffled(items), reporter)
 
 
-def _fit(facts: Facts, reporter: Reporter, style: str) -> str:
-    kind = int(facts.first)
-    model = PHRASES.model_names.pick(facts, reporter)
-    if reporter.tells_second(facts, 0.5):
-        model = f"{model} {reporter.pick(PHRASES.seconds[COMPONENTS[int(facts.second)]])}"
+def _fit(reporter: Reporter, style: str) -> str:
+    kind = int(reporter.facts.first)
+    model = PHRASES.model_names.pick(reporter)
+    if reporter.tells_second(0.5):
+        second = COMPONENTS[int(reporter.facts.second)]
+        model = f"{model} {reporter.pick(PHRASES.seconds[second])}"
     items = [reporter.pick(PHRASES.model[style], m=model)]
     more = []
     if reporter.chance(0.85):
-        more.append(_shape(kind, facts, reporter, style))
+        more.append(_shape(kind, reporter, style))
     if reporter.chance(0.75):
-        more.append(_column(facts, reporter, style))
+        more.append(_column(reporter, style))
     if kind == PLASMA and reporter.chance(0.35):
-        found = reporter.measure("abundance", facts.abundance, 0.25, LOG)
+        found = reporter.measure("abundance", 0.25)
         value = reporter.decimal(found, 2)
         more.append(reporter.pick(PHRASES.abundance[style], v=value))
     if reporter.chance(0.35):
-        more.append(
-            reporter.pick(
-                PHRASES.statistic,
-                a=reporter.random.randrange(20, 180),
-                b=reporter.random.randrange(20, 180),
-                c=reporter.random.uniform(0.7, 1.4),
-            )
-        )
-    return _sentence(
-        PHRASES.spectrum[style],
-        [*items, *reporter.shuffled(more)],
-        reporter,
-    )
+        a, b = (reporter.random.randrange(20, 180) for _ in range(2))
+        ratio = reporter.random.uniform(0.7, 1.4)
+        more.append(reporter.pick(PHRASES.statistic, a=a, b=b, c=ratio))
+    return _sentence(PHRASES.spectrum[style], [*items, *reporter.shuffled(more)], reporter)
 
 
-def _shape(kind: int, facts: Facts, reporter: Reporter, style: str) -> str:
+def _shape(kind: int, reporter: Reporter, style: str) -> str:
     random = reporter.random
     if kind == POWER_LAW:
-        found = reporter.measure("shape", facts.shape, random.uniform(0.06, 0.35), LINEAR)
+        found = reporter.measure("shape", random.uniform(0.06, 0.35))
         digits = 2 if found.error < 0.2 else 1
-        return reporter.pick(
-            PHRASES.photon_index[style],
-            v=reporter.decimal(found, digits),
-            e=found.error,
-            d=digits,
-        )
-    found = reporter.measure("shape", facts.shape, random.uniform(0.06, 0.25), LOG)
-    error = found.value * found.error
+        value = reporter.decimal(found, digits)
+        return reporter.pick(PHRASES.photon_index[style], v=value, e=found.error, d=digits)
+    found = reporter.measure("shape", random.uniform(0.06, 0.25))
     if reporter.chance(0.15):
         value = reporter.plain(found, 2, 1.0 / _KEV_IN_MK)
         return f"a temperature of {value} million kelvin" if style == "words" else f"T = {value} MK"
     digits = 1 if found.value >= 3.0 else 2
-    return reporter.pick(
-        PHRASES.temperature[style],
-        v=reporter.decimal(found, digits),
-        e=max(error, 10.0**-digits),
-        d=digits,
-    )
+    value, error = reporter.decimal(found, digits), max(found.value * found.error, 10.0**-digits)
+    return reporter.pick(PHRASES.temperature[style], v=value, e=error, d=digits)
 
 
-def _column(facts: Facts, reporter: Reporter, style: str) -> str:
-    found = reporter.measure("nh", facts.nh, reporter.random.uniform(0.12, 0.4), LOG)
+def _column(reporter: Reporter, style: str) -> str:
+    found = reporter.measure("nh", reporter.random.uniform(0.12, 0.4))
     form = reporter.random.random()
     if form < 0.2:
         return f"log NH = {reporter.logarithm(found, 2, 1e-22)}"
@@ -122,81 +102,73 @@ def _column(facts: Facts, reporter: Reporter, style: str) -> str:
     return reporter.pick(PHRASES.column[style], v=reporter.plain(found, 2))
 
 
-def _photometry(facts: Facts, reporter: Reporter, style: str) -> list[str]:
-    columns: tuple[tuple[float, Callable[[Facts, Reporter, str], str]], ...] = (
+def _photometry(reporter: Reporter, style: str) -> list[str]:
+    columns: tuple[tuple[float, Callable[[Reporter, str], str]], ...] = (
         (0.6, _counts),
         (0.75, _flux),
         (0.5, _hardness),
         (0.25, _medium),
         (0.2, _colour),
     )
-    items = [write(facts, reporter, style) for chance, write in columns if reporter.chance(chance)]
-    return reporter.shuffled(items or [_flux(facts, reporter, style)])
+    items = [write(reporter, style) for chance, write in columns if reporter.chance(chance)]
+    return reporter.shuffled(items or [_flux(reporter, style)])
 
 
-def _colour(facts: Facts, reporter: Reporter, style: str) -> str:
-    word = reporter.word(reporter.measure("hardness", facts.hardness, 0.07), PHRASES.colour)
+def _colour(reporter: Reporter, style: str) -> str:
+    word = reporter.word(reporter.measure("hardness", 0.07), PHRASES.colour)
     return f"{_ARTICLE[style]}{word}"
 
 
-def _counts(facts: Facts, reporter: Reporter, style: str) -> str:
-    found = reporter.measure("photons", facts.photons, 0.25, LOG)
+def _counts(reporter: Reporter, style: str) -> str:
+    found = reporter.measure("photons", 0.25)
     if reporter.chance(0.25):
         word = reporter.word(found, PHRASES.count_flag)
         return f"{_ARTICLE[style]}{word}"
     return reporter.pick(PHRASES.counts[style], v=reporter.plain(found, 2))
 
 
-def _flux(facts: Facts, reporter: Reporter, style: str) -> str:
-    flux = reporter.measure("flux", facts.flux, 0.3, LOG)
+def _flux(reporter: Reporter, style: str) -> str:
+    facts, flux = reporter.facts, reporter.measure("flux", 0.3)
     if facts.is_at_known_distance and reporter.chance(0.4):
         reporter.label("host", facts.field_kind)
-        found = reporter.again(flux, "luminosity", flux.value * facts.luminosity / facts.flux)
+        found = reporter.luminosity(flux)
         place = reporter.pick(PHRASES.scales_of_hosts[facts.field_kind])
         if reporter.chance(0.6):
             value = reporter.logarithm(found, 1 + reporter.random.randrange(2))
             return reporter.pick(PHRASES.log_luminosity, v=value, p=place)
-        mantissa, exponent = reporter.significant(found, 2)
-        return reporter.pick(PHRASES.luminosity, m=mantissa, e=exponent, p=place)
+        return reporter.power(PHRASES.luminosity, found, 2, p=place)
     form = reporter.random.random()
     if form < 0.15:
         return f"{_ARTICLE[style]}{reporter.word(flux, PHRASES.bright_flag)}"
     if form < 0.35:
         value = reporter.logarithm(flux, 2)
         return reporter.pick(PHRASES.log_flux[style], v=value)
-    mantissa, exponent = reporter.significant(flux, 2 + reporter.random.randrange(2))
-    return reporter.pick(PHRASES.flux[style], m=mantissa, e=exponent)
+    return reporter.power(PHRASES.flux[style], flux, 2 + reporter.random.randrange(2))
 
 
-def _hardness(facts: Facts, reporter: Reporter, style: str) -> str:
-    found = reporter.measure("hardness", facts.hardness, reporter.random.uniform(0.03, 0.1))
-    return reporter.pick(
-        PHRASES.hardness[style],
-        v=reporter.decimal(found, 2),
-        e=found.error,
-    )
+def _hardness(reporter: Reporter, style: str) -> str:
+    found = reporter.measure("hardness", reporter.random.uniform(0.03, 0.1))
+    value = reporter.decimal(found, 2)
+    return reporter.pick(PHRASES.hardness[style], v=value, e=found.error)
 
 
-def _medium(facts: Facts, reporter: Reporter, style: str) -> str:
-    found = reporter.measure("medium_soft", facts.medium_soft, reporter.random.uniform(0.03, 0.1))
-    return reporter.pick(
-        PHRASES.medium[style],
-        v=reporter.decimal(found, 2),
-    )
+def _medium(reporter: Reporter, style: str) -> str:
+    found = reporter.measure("medium_soft", reporter.random.uniform(0.03, 0.1))
+    return reporter.pick(PHRASES.medium[style], v=reporter.decimal(found, 2))
 
 
-def _notes(facts: Facts, reporter: Reporter) -> list[str]:
+def _notes(reporter: Reporter) -> list[str]:
+    facts = reporter.facts
     items = [_plain(reporter) for _ in range(1 + reporter.random.randrange(2))]
     if reporter.chance(0.65):
         reporter.label("host", facts.field_kind)
         place = reporter.pick(PHRASES.hosts[facts.field_kind], host=facts.host.removeprefix("the "))
         if isfinite(facts.distance_mpc) and reporter.chance(0.4):
-            found = reporter.measure("distance_mpc", facts.distance_mpc, 0.07, LOG)
-            unit, name = length_unit(found.value, pc_below=0.0)
-            place = f"{place}, d = {reporter.plain(found, 2, unit)} {name}"
+            found = reporter.measure("distance_mpc", 0.07)
+            place = f"{place}, d = {reporter.length(found, 2, pc_below=0.0)}"
         items.append(place)
     if facts.field_kind == "plane" and reporter.chance(0.3):
-        found = reporter.measure("foreground_nh", facts.foreground_nh, 0.15, LOG)
+        found = reporter.measure("foreground_nh", 0.15)
         items.append(f"NH(Gal) {reporter.plain(found, 2, 1e-2)}e20")
     return reporter.shuffled(items)
 
@@ -211,14 +183,12 @@ def _plain(reporter: Reporter) -> str:
         m=random.randrange(9, 20),
         mag=random.uniform(11.0, 24.0),
         per=random.randrange(1, 99),
-        letter="abcdefgh"[random.randrange(8)],
+        letter=random.choice("abcdefgh"),
     )
 
 
-def _sentence(
-    frames: tuple[str, ...], items: list[str], reporter: Reporter, facts: Facts | None = None
-) -> str:
-    joint = (", ", "; ", ", ")[reporter.random.randrange(3)]
+def _sentence(frames: tuple[str, ...], items: list[str], reporter: Reporter) -> str:
+    joint = reporter.random.choice((", ", "; ", ", "))
     text = joint.join(items)
     if len(items) > 1 and reporter.chance(0.3):
         text = f"{joint.join(items[:-1])}{' and ' if joint == ', ' else '; '}{items[-1]}"
@@ -226,8 +196,8 @@ def _sentence(
         frames,
         items=text,
         Items=capitalized(text),
-        name="" if facts is None else facts.name,
-        number=0 if facts is None else facts.place + 1,
+        name=reporter.facts.name,
+        number=reporter.facts.place + 1,
     )
 
 

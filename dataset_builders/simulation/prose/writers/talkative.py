@@ -6,12 +6,10 @@ from collections.abc import Callable
 from math import isfinite
 
 from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
-from ..facts import Facts
 from ..grammar import capitalized, with_article
 from ..names import AUTHORS
-from ..notation import length_unit
 from ..phrases import read_phrases
-from ..reporter import LOG, Reporter
+from ..reporter import Reporter
 from ..writer import Writer
 
 PHRASES = read_phrases("writers/talkative")
@@ -28,11 +26,11 @@ _KEV_IN_MK = 11.6
 _NUMBERS, _WORDS, _SECOND_TOLD, _SILENCE = 0.6, 0.97, 0.7, 0.02
 
 
-def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
+def write(reporter: Reporter) -> dict[str, str]:
     """Write the three sections, with remarks on methods until there are words enough."""
-    identity = _write_identity(facts, reporter)
-    spectrum = _write_spectrum(facts, reporter)
-    context = _write_context(facts, reporter)
+    identity = _write_identity(reporter)
+    spectrum = _write_spectrum(reporter)
+    context = _write_context(reporter)
     methods = reporter.shuffled(PHRASES.methods)
     wanted = reporter.random.randrange(3)
     while wanted > 0 or len(f"{identity} {spectrum} {context}".split()) < _FEWEST_WORDS:
@@ -41,8 +39,9 @@ def write(facts: Facts, reporter: Reporter) -> dict[str, str]:
     return {"identity": identity, "spectrum": spectrum, "context": context}
 
 
-def _write_identity(facts: Facts, reporter: Reporter) -> str:
+def _write_identity(reporter: Reporter) -> str:
     """Write the section `identity`: class, brightness and colour, and at times the evidence."""
+    facts = reporter.facts
     label = reporter.pick(PHRASES.class_labels[facts.class_name])
     reporter.label("class", facts.class_name)
     a_label = with_article(label)
@@ -50,7 +49,7 @@ def _write_identity(facts: Facts, reporter: Reporter) -> str:
     if facts.redshift > 0.0 and reporter.chance(0.75):
         digits = 3 if facts.redshift < 0.3 else 2
         # From lines in optical spectra.
-        found = reporter.measure("redshift", facts.redshift, 3e-4)
+        found = reporter.measure("redshift", 3e-4)
         where = f" at redshift {reporter.decimal(found, digits)}"
     elif facts.field_kind in ("galaxy", "globular", "nursery") and reporter.chance(0.6):
         where = reporter.pick(PHRASES.where, host=facts.host)
@@ -65,35 +64,25 @@ def _write_identity(facts: Facts, reporter: Reporter) -> str:
         )
     ]
     if reporter.chance(0.8):
-        sentences.append(_evidence(facts, reporter))
+        sentences.append(_evidence(reporter))
     if reporter.chance(_PORTRAYED):
-        sentences.append(_portrait(facts, reporter))
+        flux, hardness = reporter.measure("flux", 0.2), reporter.measure("hardness", 0.06)
+        brightness = reporter.word(flux, PHRASES.brightness)
+        colour = reporter.word(hardness, PHRASES.hardness)
+        sentences.append(reporter.pick(PHRASES.portrait, brightness=brightness, colour=colour))
     if reporter.chance(_PORTRAYED):
-        found = reporter.measure("photons", facts.photons, 0.2, LOG)
-        sentences.append(
-            reporter.pick(PHRASES.depth, photons=reporter.word(found, PHRASES.photons))
-        )
+        photons = reporter.word(reporter.measure("photons", 0.2), PHRASES.photons)
+        sentences.append(reporter.pick(PHRASES.depth, photons=photons))
     if reporter.chance(0.2):
         sentences.append(reporter.pick(PHRASES.verdict))
     return " ".join([sentences[0], *reporter.shuffled(sentences[1:])])
 
 
-def _portrait(facts: Facts, reporter: Reporter) -> str:
-    """Write one sentence on the source's appearance in X-rays, as introductions have it."""
-    flux = reporter.measure("flux", facts.flux, 0.2, LOG)
-    hardness = reporter.measure("hardness", facts.hardness, 0.06)
-    return reporter.pick(
-        PHRASES.portrait,
-        brightness=reporter.word(flux, PHRASES.brightness),
-        colour=reporter.word(hardness, PHRASES.hardness),
-    )
-
-
-def _evidence(facts: Facts, reporter: Reporter) -> str:
+def _evidence(reporter: Reporter) -> str:
     """Write the evidence for the class, with numbers that carry no information."""
     random = reporter.random
     return reporter.pick(
-        PHRASES.evidence[facts.class_name],
+        PHRASES.evidence[reporter.facts.class_name],
         magnitude=random.uniform(17.0, 25.0),
         bright=random.uniform(7.0, 14.0),
         mass=random.randrange(2, 90),
@@ -103,7 +92,7 @@ def _evidence(facts: Facts, reporter: Reporter) -> str:
         kyr=random.randrange(1, 30),
         period=random.randrange(2, 400),
         edot=random.randrange(33, 38),
-        images=(2, 4)[random.randrange(2)],
+        images=random.choice((2, 4)),
         days=random.randrange(5, 160),
         years=random.randrange(1, 9),
         spin=random.uniform(0.8, 11.0),
@@ -111,54 +100,51 @@ def _evidence(facts: Facts, reporter: Reporter) -> str:
     )
 
 
-def _write_spectrum(facts: Facts, reporter: Reporter) -> str:
+def _write_spectrum(reporter: Reporter) -> str:
     """Write the section `spectrum`: model, further components, shape of the continuum."""
     if reporter.chance(_SILENCE):
         return reporter.pick(PHRASES.silent)
+    facts, tell = reporter.facts, reporter.tell
     kind = int(facts.first)
     reporter.label("model", COMPONENTS[kind])
-    number = reporter.chance(_NUMBERS)
-    shape = f" {_shape('shape', kind, facts.shape, reporter)}" if number else ""
-    sentences = [
-        reporter.pick(PHRASES.opening, model=reporter.pick(PHRASES.model_names[COMPONENTS[kind]]))
-        + f"{shape}."
-    ]
-    if reporter.tells_second(facts, _SECOND_TOLD):
+    shape = f" {_shape('shape', kind, reporter)}" if reporter.chance(_NUMBERS) else ""
+    model = reporter.pick(PHRASES.model_names[COMPONENTS[kind]])
+    sentences = [reporter.pick(PHRASES.opening, model=model) + f"{shape}."]
+    if reporter.tells_second(_SECOND_TOLD):
         second = int(facts.second)
         other = reporter.pick(PHRASES.model_names[COMPONENTS[second]])
-        stated = reporter.chance(0.5)
-        sentences.append(
-            reporter.pick(
-                PHRASES.second,
-                other=other,
-                shape=f" {_shape('shape2', second, facts.shape2, reporter)}" if stated else "",
-            )
-        )
+        shape = f" {_shape('shape2', second, reporter)}" if reporter.chance(0.5) else ""
+        sentences.append(reporter.pick(PHRASES.second, other=other, shape=shape))
+    slopes = (
+        (PHRASES.slopes, PHRASES.slope_words)
+        if kind == POWER_LAW
+        else (PHRASES.heats, PHRASES.heat_words)
+    )
     parts: tuple[tuple[float, Callable[[], str]], ...] = (
-        (0.7 * _WORDS, lambda: _shape_in_words(kind, facts, reporter)),
-        (_WORDS, lambda: _hardness(facts, reporter)),
-        (_WORDS, lambda: _soft_end(facts, reporter)),
-        (_WORDS, lambda: _absorption(facts, reporter)),
-        (_WORDS, lambda: _brightness(facts, reporter)),
-        (_WORDS, lambda: _statistics(facts, reporter)),
+        (0.7 * _WORDS, lambda: tell("shape", 0.1, *slopes)),
+        (_WORDS, lambda: tell("hardness", 0.06, PHRASES.hardness, PHRASES.colours)),
+        (_WORDS, lambda: tell("medium_soft", 0.06, PHRASES.low_energies, PHRASES.soft_end)),
+        (_WORDS, lambda: _absorption(reporter)),
+        (_WORDS, lambda: _brightness(reporter)),
+        (_WORDS, lambda: tell("photons", 0.2, PHRASES.photons, PHRASES.statistics)),
         (0.25, lambda: reporter.pick(PHRASES.behaviour[facts.class_name])),
-        (0.3 if kind == PLASMA else 0.0, lambda: _metals(facts, reporter)),
+        (0.3 if kind == PLASMA else 0.0, lambda: _metals(reporter)),
     )
     details = [write() for chance, write in parts if reporter.chance(chance)]
     return " ".join([*sentences, *reporter.shuffled(details)])
 
 
-def _shape(quantity: str, kind: int, value: float, reporter: Reporter) -> str:
+def _shape(quantity: str, kind: int, reporter: Reporter) -> str:
     relative = 10.0 ** reporter.random.uniform(-1.7, -0.8)
     if kind == POWER_LAW:
         error = max(0.03, 1.8 * relative)
-        found = reporter.measure(quantity, value, error)
+        found = reporter.measure(quantity, error)
         digits = 1 if error > 0.1 else 2
         form = reporter.random.randrange(4)
         return PHRASES.photon_indices[form].format(
             value=reporter.decimal(found, 1 if form == 2 else digits), error=error, digits=digits
         )
-    found = reporter.measure(quantity, value, relative, LOG)
+    found = reporter.measure(quantity, relative)
     if reporter.chance(0.25):
         return f"at about {reporter.plain(found, 2, 1.0 / _KEV_IN_MK)} million K"
     digits = 0 if found.value >= 10 else 1 if found.value >= 1 else 2
@@ -170,100 +156,70 @@ def _shape(quantity: str, kind: int, value: float, reporter: Reporter) -> str:
     )
 
 
-def _shape_in_words(kind: int, facts: Facts, reporter: Reporter) -> str:
-    if kind == POWER_LAW:
-        found = reporter.measure("shape", facts.shape, 0.1)
-        return reporter.say(PHRASES.slope_words, found, PHRASES.slopes)
-    found = reporter.measure("shape", facts.shape, 0.1, LOG)
-    return reporter.say(PHRASES.heat_words, found, PHRASES.heats)
-
-
-def _hardness(facts: Facts, reporter: Reporter) -> str:
-    found = reporter.measure("hardness", facts.hardness, 0.06)
-    return reporter.say(PHRASES.colours, found, PHRASES.hardness)
-
-
-def _soft_end(facts: Facts, reporter: Reporter) -> str:
-    found = reporter.measure("medium_soft", facts.medium_soft, 0.06)
-    return reporter.say(PHRASES.soft_end, found, PHRASES.low_energies)
-
-
-def _statistics(facts: Facts, reporter: Reporter) -> str:
-    found = reporter.measure("photons", facts.photons, 0.2, LOG)
-    return reporter.say(PHRASES.statistics, found, PHRASES.photons)
-
-
-def _absorption(facts: Facts, reporter: Reporter) -> str:
+def _absorption(reporter: Reporter) -> str:
     error = 10.0 ** reporter.random.uniform(-1.2, -0.6)
-    column = reporter.measure("nh", facts.nh, error, LOG)
+    column = reporter.measure("nh", error)
     if not reporter.chance(_NUMBERS):
         return reporter.say(PHRASES.absorbed, column, PHRASES.absorption)
     form = reporter.random.randrange(len(PHRASES.column))
-    mantissa, exponent = reporter.significant(column, 1 if form == 2 else 2, 1e-22)
-    return reporter.pick(
-        PHRASES.column[form : form + 1],
-        mantissa=mantissa,
-        exponent=exponent,
-        word=reporter.aside(column, PHRASES.absorption),
+    word = reporter.aside(column, PHRASES.absorption)
+    return reporter.power(
+        PHRASES.column[form : form + 1], column, 1 if form == 2 else 2, 1e-22, word=word
     )
 
 
-def _brightness(facts: Facts, reporter: Reporter) -> str:
+def _brightness(reporter: Reporter) -> str:
     # Other observations caught it at another time.
-    flux = reporter.measure("flux", facts.flux, 0.2, LOG)
+    flux = reporter.measure("flux", 0.2)
     if not reporter.chance(_NUMBERS):
         return reporter.say(PHRASES.bright, flux, PHRASES.brightness)
+    facts, found = reporter.facts, flux
     luminous = isfinite(facts.distance_mpc) and facts.field_kind != "cluster"
     if luminous and reporter.chance(0.4):
-        frames: tuple[str, ...] = PHRASES.luminosity
+        frames, found = PHRASES.luminosity, reporter.luminosity(flux)
         form = reporter.random.randrange(len(frames))
-        found = reporter.again(flux, "luminosity", flux.value * facts.luminosity / facts.flux)
-        mantissa, exponent = reporter.significant(found, 2 if form == 0 else 1)
+        digits = 2 if form == 0 else 1
     else:
         frames = PHRASES.flux
         form = reporter.random.randrange(len(frames))
-        mantissa, exponent = reporter.significant(flux, 1 if form == 1 else 2)
-    return reporter.pick(
-        frames[form : form + 1],
-        mantissa=mantissa,
-        exponent=exponent,
-        word=reporter.aside(flux, PHRASES.brightness),
-    )
+        digits = 1 if form == 1 else 2
+    word = reporter.aside(flux, PHRASES.brightness)
+    return reporter.power(frames[form : form + 1], found, digits, word=word)
 
 
-def _metals(facts: Facts, reporter: Reporter) -> str:
-    found = reporter.measure("abundance", facts.abundance, 0.15, LOG)
+def _metals(reporter: Reporter) -> str:
+    found = reporter.measure("abundance", 0.15)
     return reporter.pick(
         PHRASES.metals, value=reporter.decimal(found, 1 + reporter.random.randrange(2))
     )
 
 
-def _write_context(facts: Facts, reporter: Reporter) -> str:
+def _write_context(reporter: Reporter) -> str:
     """Write the section `context`: surroundings, motive and references."""
+    facts = reporter.facts
     reporter.label("host", facts.field_kind)
     places = PHRASES.context[facts.field_kind]
-    place = places[reporter.random.randrange(len(places))]
+    place = reporter.random.choice(places)
     sentences = [
         place.format(
             host=facts.host,
             host_cap=facts.host[0].upper() + facts.host[1:],
-            distance=_distance(facts, reporter) if "{distance}" in place else "",
+            distance=_distance(reporter) if "{distance}" in place else "",
         )
     ]
     if reporter.chance(0.8):
         sentences.append(reporter.pick(PHRASES.motive[facts.class_name]))
     if reporter.chance(_REMARKED):
-        sentences.append(_remark(facts, reporter))
+        sentences.append(_remark(reporter))
     if facts.field_kind == "plane" and reporter.chance(0.5):
         # From maps of gas and dust, which are good to a tenth.
-        found = reporter.measure("foreground_nh", facts.foreground_nh, 0.1, LOG)
-        sentences.append(reporter.say(PHRASES.sightline, found, PHRASES.absorption))
+        sentences.append(reporter.tell("foreground_nh", 0.1, PHRASES.absorption, PHRASES.sightline))
     if reporter.chance(0.6) and facts.papers:
-        paper = facts.papers[reporter.random.randrange(len(facts.papers))]
+        paper = reporter.random.choice(facts.papers)
         sentences.append(
             reporter.pick(
                 PHRASES.backed_by,
-                author=AUTHORS[reporter.random.randrange(len(AUTHORS))],
+                author=reporter.random.choice(AUTHORS),
                 year=paper.year,
                 title=paper.title,
             )
@@ -271,11 +227,11 @@ def _write_context(facts: Facts, reporter: Reporter) -> str:
     return " ".join([sentences[0], *reporter.shuffled(sentences[1:])])
 
 
-def _remark(facts: Facts, reporter: Reporter) -> str:
+def _remark(reporter: Reporter) -> str:
     """Write why it was easy or hard to study, its colour, or the gas in front of it."""
     about = reporter.random.random()
     if about < 0.4:
-        found = reporter.measure("photons", facts.photons, 0.2, LOG)
+        found = reporter.measure("photons", 0.2)
         # The choice follows from the step of the scale, so it says nothing more.
         easy = PHRASES.photons.step(found.value)[0] >= _MANY
         return reporter.pick(
@@ -284,31 +240,26 @@ def _remark(facts: Facts, reporter: Reporter) -> str:
             word=reporter.word(found, PHRASES.photons),
         )
     if about < 0.8:
-        found = reporter.measure("hardness", facts.hardness, 0.06)
-        return reporter.say(PHRASES.coloured, found, PHRASES.hardness)
-    column = reporter.measure("nh", facts.nh, 0.15, LOG)
-    return reporter.say(PHRASES.veiled, column, PHRASES.absorption)
+        return reporter.tell("hardness", 0.06, PHRASES.hardness, PHRASES.coloured)
+    return reporter.tell("nh", 0.15, PHRASES.absorption, PHRASES.veiled)
 
 
-def _distance(facts: Facts, reporter: Reporter) -> str:
-    if not isfinite(facts.distance_mpc):
+def _distance(reporter: Reporter) -> str:
+    if not isfinite(reporter.facts.distance_mpc):
         return "an unknown distance"
-    # One ladder or another.
-    found = reporter.measure("distance_mpc", facts.distance_mpc, 0.05, LOG)
-    unit, name = length_unit(found.value)
-    return f"{reporter.plain(found, 2, unit)} {name}"
+    return reporter.length(reporter.measure("distance_mpc", 0.05), 2)
 
 
 def _method(reporter: Reporter, template: str) -> str:
     """Fill a sentence on methods with numbers that carry no information."""
     random = reporter.random
     return template.format(
-        survey=PHRASES.surveys[random.randrange(len(PHRASES.surveys))],
+        survey=random.choice(PHRASES.surveys),
         tenth=random.uniform(0.1, 1.5),
         few=random.randrange(2, 9),
         percent=random.randrange(1, 95),
-        ghz=(1.4, 3, 5.5, 9)[random.randrange(4)],
-        metres=(2.5, 4, 6.5, 8, 10)[random.randrange(5)],
+        ghz=random.choice((1.4, 3, 5.5, 9)),
+        metres=random.choice((2.5, 4, 6.5, 8, 10)),
         decades=random.randrange(2, 10),
         score=random.uniform(0.5, 0.99),
         arcsec=random.randrange(2, 40),
