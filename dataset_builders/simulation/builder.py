@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -193,12 +193,11 @@ def simulate(
     prepare_processes(knobs.fits > 0)
     universe = Universe(knobs)
     info = describe(config_name, knobs)
-    marginals = Marginals()
+    marginals, texts = Marginals(), SummaryTexts()
 
-    texts = SummaryTexts()
-
-    def follow(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-        for table in marginals.follow(tables):
+    def follow(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        for table in tables:
+            marginals.add(table)
             texts.add(table)
             yield table
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hf_specclip.models.variables_specclip import BANDS
 from hf_specclip.spectra.rebin import (
     background_seed,
     deal_counts_batch,
@@ -320,7 +319,7 @@ class Universe:
 
 def _background_over_source(source: np.ndarray, behind: np.ndarray) -> np.ndarray:
     """Return the expected background over the source's counts in 0.5–7 keV, (n)."""
-    inside = instrument.channels_within(BANDS["b"])
+    inside = instrument.channels_within("b")
     return behind[:, inside].sum(axis=1) / source[:, inside].sum(axis=1)
 
 

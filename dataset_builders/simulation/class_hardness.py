@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 
 from .columns import read_table
-from .compare import contract_quantities
 
 RATIOS = ("hard_hm", "hard_hs", "hard_ms")
 # Real types, and the simulated classes that they are compared with.
@@ -34,26 +33,6 @@ LEAST_NET_COUNTS = 150.0
 LEAST_SOURCES = 50
 _PERCENTILES = (16.0, 50.0, 84.0)
 _MEDIAN, _WIDTH = 0.1, 1.3
-
-
-class ClassHardness:
-    """Collector of hardness ratios by class while rows of a dataset pass."""
-
-    def __init__(self) -> None:
-        self._parts: list[dict[str, np.ndarray]] = []
-
-    def add(self, table: pa.Table) -> None:
-        """Take rows in the contract's columns that have counts enough."""
-        columns = contract_quantities(table)
-        bright = columns["counts"] - columns["background"] > LEAST_NET_COUNTS
-        columns["type"] = np.array(table["source_class"].to_pylist(), object)
-        self._parts.append({name: values[bright] for name, values in columns.items()})
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """Return `RATIOS` and `type` of all rows taken, (n) each."""
-        return {
-            name: np.concatenate([part[name] for part in self._parts]) for name in (*RATIOS, "type")
-        }
 
 
 def read_types(path: Path) -> dict[str, np.ndarray]:
@@ -84,14 +63,15 @@ def class_table(here: Mapping[str, np.ndarray], real: Mapping[str, np.ndarray]) 
     A ratio passes where the medians differ by 0.1 at most and the ranges by a factor of 1.3.
 
     Args:
-        here: columns of a dataset, `ClassHardness.columns`.
+        here: columns of a dataset, `Marginals.columns`; faint rows are left out.
         real: columns of a real table, `read_types`.
     """
+    bright = here["counts"] - here["background"] > LEAST_NET_COUNTS
     lines = ["| class | real, here |" + "".join(f" `{name}` real | here |" for name in RATIOS)]
     lines[0] += " verdict |"
     lines.append("|---|---|" + "---|" * (2 * len(RATIOS) + 1))
     for title, (types, classes) in TYPES.items():
-        theirs, ours = np.isin(real["type"], types), np.isin(here["type"], classes)
+        theirs, ours = np.isin(real["type"], types), bright & np.isin(here["source_class"], classes)
         if theirs.sum() < LEAST_SOURCES or not ours.any():
             continue
         cells, failures = [], []

@@ -13,21 +13,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hf_specclip.cli.arguments import comma_separated
+from hf_specclip.describe.read_dataset import DATA_FOLDER
 from hf_specclip.storage import write_json
 
 from ..contract import SPLITS
-from ..folder import DATA_FOLDER
 from ..info import DatasetFolderError
 from ..open_dataset import load
 from ..splits import describe_splits
 from .builder import CONFIGS, simulate
-from .class_hardness import ClassHardness, both_halves, read_types
+from .class_hardness import both_halves, read_types
 from .columns import bands_of_rows, bands_of_table, columns_report, read_table
 from .compare import Marginals, comparison_table
 from .example import write_example
 from .knobs import Knobs
 from .prose import WRITERS
 from .variety import SummaryTexts
+
+# Knobs that `--set` takes.
+_DEFAULTS: dict[str, Any] = {item.name: item.default for item in fields(Knobs)}
 
 
 def add_commands(commands: Any) -> None:
@@ -89,7 +93,7 @@ def _add_simulate(commands: Any) -> None:
         action="append",
         default=[],
         help="change one setting; repeat for more. Knobs: "
-        + ", ".join(f"{name}={_shown(value)}" for name, value in _settable().items())
+        + ", ".join(f"{name}={_shown(value)}" for name, value in _DEFAULTS.items())
         + ". writers: names joined by commas, all where empty, of "
         + ", ".join(writer.name + " (unseen)" * writer.unseen for writer in WRITERS)
         + "; unseen ones write for sources of validation and test only",
@@ -164,7 +168,7 @@ def _example(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    marginals, texts, classes = Marginals(), SummaryTexts(), ClassHardness()
+    marginals, texts = Marginals(), SummaryTexts()
     files = sorted((options.folder / DATA_FOLDER).glob("*.parquet"))
     if not files:
         raise DatasetFolderError(f"{options.folder} holds no {DATA_FOLDER}/*.parquet")
@@ -174,12 +178,11 @@ def _compare(options: argparse.Namespace) -> int:
             table = file.read_row_group(group)
             marginals.add(table)
             texts.add(table)
-            classes.add(table)
     print(comparison_table(marginals.quantiles()))
     print()
     print(texts.describe())
     if options.types is not None:
-        for text in both_halves(classes.columns(), read_types(options.types)):
+        for text in both_halves(marginals.columns(), read_types(options.types)):
             print(f"\n{text}")
     return 0
 
@@ -229,34 +232,21 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ValueError: for an unknown knob, or a value that it does not take.
     """
-    defaults = _settable()
     changes: dict[str, Any] = {}
     for text in options.set:
         name, separator, value = text.partition("=")
-        if not separator or name not in defaults:
-            raise ValueError(f"--set {text}: write KNOB=VALUE with one of {', '.join(defaults)}")
+        if not separator or name not in _DEFAULTS:
+            raise ValueError(f"--set {text}: write KNOB=VALUE with one of {', '.join(_DEFAULTS)}")
+        default = _DEFAULTS[name]
         try:
-            changes[name] = _parse(value, type(defaults[name]))
-        except (KeyError, ValueError):
-            raise ValueError(
-                f"--set {text}: {name} takes a value like {_shown(defaults[name])}"
-            ) from None
+            changes[name] = tuple(comma_separated(value)) if default == () else type(default)(value)
+        except ValueError:
+            raise ValueError(f"--set {text}: {name} takes a value like {default}") from None
     for name in ("pairs", "seed"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
     return changes
 
 
-def _parse(value: str, expected: type) -> Any:
-    if expected is tuple:
-        return tuple(filter(None, value.split(",")))
-    return {"true": True, "false": False}[value] if expected is bool else expected(value)
-
-
 def _shown(value: Any) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value).lower()
-
-
-def _settable() -> dict[str, Any]:
-    """Return the knobs that `--set` takes, with their defaults."""
-    return {item.name: item.default for item in fields(Knobs)}
+    return "" if value == () else str(value)

@@ -9,7 +9,7 @@ with more than 150, which the catalogue fits.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..contract import ENERGY_RANGE, LIMITED_VARIABLES, N_BINS
+from ..contract import LIMITED_VARIABLES
+from .detections import bins_within
 
 PERCENTILES = (10, 25, 50, 75, 90)
 CATALOGUE_COLUMNS = (
@@ -37,47 +38,40 @@ class Marginals:
     """Collector of marginal distributions while rows pass."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, list[np.ndarray]] = {name: [] for name in QUANTITIES}
+        self._parts: list[dict[str, np.ndarray]] = []
 
     def add(self, table: pa.Table) -> None:
         """Take rows in the contract's columns."""
-        for name, values in contract_quantities(table).items():
-            self._parts[name].append(values)
+        self._parts.append(_quantities(table))
 
-    def follow(self, tables: Iterable[pa.Table]) -> Iterable[pa.Table]:
-        """Yield rows unchanged, taking each."""
-        for table in tables:
-            self.add(table)
-            yield table
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return `QUANTITIES` and `source_class` of all rows taken, (n) each, nan where null.
+
+        Counts are those of the aperture in 0.5–7 keV, background those expected among them.
+        """
+        return {
+            name: np.concatenate([part[name] for part in self._parts])
+            for name in (*QUANTITIES, "source_class")
+        }
 
     def quantiles(self) -> dict[str, dict[str, Any]]:
         """Return quantiles of all rows taken, as `quantiles_of`."""
-        return quantiles_of({n: np.concatenate([[], *p]) for n, p in self._parts.items()})
+        columns = self.columns()
+        return quantiles_of({name: columns[name] for name in QUANTITIES})
 
 
-def contract_quantities(table: pa.Table) -> dict[str, np.ndarray]:
-    """Return the quantities compared, of rows in the contract's columns.
-
-    Counts are those of the aperture in 0.5–7 keV, background those expected among them.
-
-    Args:
-        table: n rows.
-
-    Returns:
-        Arrays (n), nan where null.
-    """
-    width = (ENERGY_RANGE[1] - ENERGY_RANGE[0]) / N_BINS
-    broad = round((7.0 - ENERGY_RANGE[0]) / width)
+def _quantities(table: pa.Table) -> dict[str, np.ndarray]:
+    broad = bins_within("b")
 
     def total(name: str) -> np.ndarray:
         flat = pc.list_flatten(table[name]).to_numpy()
-        return flat.reshape(len(table), -1)[:, :broad].sum(axis=1).astype(float)
+        return flat.reshape(len(table), -1)[:, broad].sum(axis=1).astype(float)
 
     scale = table["background_scale"].to_numpy()
     values = {"counts": total("counts"), "background": total("background_counts") * scale}
     for name in QUANTITIES[2:]:
         values[name] = table[name].cast(pa.float64()).to_numpy()
-    return values
+    return values | {"source_class": np.array(table["source_class"].to_pylist(), object)}
 
 
 def quantiles_of(values: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:

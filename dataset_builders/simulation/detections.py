@@ -128,8 +128,7 @@ def noise_free_quantities(spectra: populations.Spectra, flux: np.ndarray) -> dic
         flux: absorbed photons/cm²/s in 0.5–7 keV, (n).
     """
     photons = populations.photon_spectra(spectra)
-    usual = np.full(len(photons), instrument.USUAL_EPOCH)
-    colours = instrument.hardness_ratios(photons, usual)
+    colours = instrument.hardness_ratios(photons)
     broad = instrument.photons_within("b")
     stated = ("first", "second", "shape", "shape2", "share2", "nh", "abundance", "redshift", "line")
     return {
@@ -169,10 +168,7 @@ def is_detected(net: np.ndarray, behind: np.ndarray) -> np.ndarray:
 
 def bins_within(band: str) -> np.ndarray:
     """Return the contract's bins that lie in a band, (400,) of booleans."""
-    edges = energy_grid(N_BINS, ENERGY_RANGE)
-    centres = (edges[1:] + edges[:-1]) / 2
-    low, high = BANDS[band]
-    return (centres > low) & (centres < high)
+    return instrument.within(band, energy_grid(N_BINS, ENERGY_RANGE))
 
 
 def source_names(ra: np.ndarray, dec: np.ndarray, extended: np.ndarray) -> np.ndarray:

@@ -45,96 +45,94 @@ def write_example(path: Path, seed: int = 0) -> str:
         "OBJECT": f"Simulated {universe.sources.names[source]}",
         "EXPOSURE": float(seen.exposure[0]),
     }  # fmt: skip
+    beside = {"BACKFILE": path.name, "ANCRFILE": arf.name, "RESPFILE": rmf.name}
     scale = float(seen.background_scale[0])
     spectra = [
-        _spectrum(observed.channels[0], "TOTAL", 1.0, shared,
-                  BACKFILE=path.name, ANCRFILE=arf.name, RESPFILE=rmf.name),
-        _spectrum(observed.background_channels[0], "BKG", 1.0 / scale, shared,
-                  BACKFILE="none", ANCRFILE="none", RESPFILE="none"),
-    ]  # fmt: skip
+        _spectrum(observed.channels[0], HDUCLAS2="TOTAL", BACKSCAL=1.0, **beside, **shared),
+        _spectrum(
+            observed.background_channels[0],
+            HDUCLAS2="BKG",
+            BACKSCAL=1.0 / scale,
+            **dict.fromkeys(beside, "none"),
+            **shared,
+        ),
+    ]
     redistribution = instrument.load_epochs()[int(seen.response[0])].redistribution
     path.parent.mkdir(parents=True, exist_ok=True)
-    fits.HDUList([fits.PrimaryHDU(), *spectra]).writeto(path, overwrite=True)
-    fits.HDUList([fits.PrimaryHDU(), _area(area, shared)]).writeto(arf, overwrite=True)
-    fits.HDUList([fits.PrimaryHDU(), *_matrix(redistribution, shared)]).writeto(rmf, overwrite=True)
+    for file, tables in (
+        (path, spectra),
+        (arf, [_area(area, shared)]),
+        (rmf, _matrix(redistribution, shared)),
+    ):
+        fits.HDUList([fits.PrimaryHDU(), *tables]).writeto(file, overwrite=True)
     return _truth(universe, source)
 
 
-def _spectrum(
-    channels: np.ndarray,
-    kind: str,
-    backscal: float,
-    header: dict[str, Any],
-    **files: str,
+def _table(
+    name: str, columns: list[tuple[str, str, str | None, np.ndarray]], **header: Any
 ) -> fits.BinTableHDU:
-    counts = np.zeros(ACIS_CHANNELS, np.int32)
-    counts[: len(channels)] = channels
+    """Return an OGIP table of columns: name, FITS format, unit and values."""
     hdu = fits.BinTableHDU.from_columns(
         [
-            fits.Column("CHANNEL", "J", array=np.arange(1, ACIS_CHANNELS + 1)),
-            fits.Column("COUNTS", "J", unit="count", array=counts),
+            fits.Column(label, form, unit=unit, array=values)
+            for label, form, unit, values in columns
         ],
-        name="SPECTRUM",
+        name=name,
     )
-    hdu.header.update(
-        HDUCLASS="OGIP", HDUCLAS1="SPECTRUM", HDUCLAS2=kind, HDUCLAS3="COUNT", BACKSCAL=backscal,
-        AREASCAL=1.0, DETCHANS=ACIS_CHANNELS, TLMIN1=1, TLMAX1=ACIS_CHANNELS, POISSERR=True,
-        **files, **header,
-    )  # fmt: skip
+    hdu.header.update(HDUCLASS="OGIP", **header)
     return hdu
+
+
+def _spectrum(channels: np.ndarray, **header: Any) -> fits.BinTableHDU:
+    counts = np.zeros(ACIS_CHANNELS, np.int32)
+    counts[: len(channels)] = channels
+    return _table(
+        "SPECTRUM",
+        [
+            ("CHANNEL", "J", None, np.arange(1, ACIS_CHANNELS + 1)),
+            ("COUNTS", "J", "count", counts),
+        ],
+        HDUCLAS1="SPECTRUM", HDUCLAS3="COUNT", AREASCAL=1.0, DETCHANS=ACIS_CHANNELS,
+        TLMIN1=1, TLMAX1=ACIS_CHANNELS, POISSERR=True, **header,
+    )  # fmt: skip
+
+
+def _energies(edges: np.ndarray) -> list[tuple[str, str, str | None, np.ndarray]]:
+    return [("ENERG_LO", "E", "keV", edges[:-1]), ("ENERG_HI", "E", "keV", edges[1:])]
 
 
 def _area(area: np.ndarray, header: dict[str, Any]) -> fits.BinTableHDU:
-    edges = instrument.PHOTON_EDGES
-    columns = {"ENERG_LO": (edges[:-1], "keV"), "ENERG_HI": (edges[1:], "keV"),
-               "SPECRESP": (area, "cm**2")}  # fmt: skip
-    hdu = fits.BinTableHDU.from_columns(
-        [
-            fits.Column(name, "E", unit=unit, array=values)
-            for name, (values, unit) in columns.items()
-        ],
-        name="SPECRESP",
-    )
-    hdu.header.update(HDUCLASS="OGIP", HDUCLAS1="RESPONSE", HDUCLAS2="SPECRESP", **header)
-    return hdu
+    columns = [*_energies(instrument.PHOTON_EDGES), ("SPECRESP", "E", "cm**2", area)]
+    return _table("SPECRESP", columns, HDUCLAS1="RESPONSE", HDUCLAS2="SPECRESP", **header)
 
 
 def _matrix(redistribution: np.ndarray, header: dict[str, Any]) -> list[fits.BinTableHDU]:
     """Write a redistribution (photon energies, channels below 8.2 keV), one group in a row."""
-    edges = instrument.PHOTON_EDGES
     held = redistribution > _LEAST_REDISTRIBUTED
     first = held.argmax(axis=1)
     count = np.where(held.any(axis=1), held.shape[1] - held[:, ::-1].argmax(axis=1) - first, 0)
     rows = np.empty(len(first), object)
     for number, (start, width) in enumerate(zip(first, count, strict=True)):
         rows[number] = redistribution[number, start : start + width].astype(np.float32)
-    matrix = fits.BinTableHDU.from_columns(
+    header = {"HDUCLAS1": "RESPONSE", "DETCHANS": ACIS_CHANNELS, **header}
+    matrix = _table(
+        "MATRIX",
         [
-            fits.Column("ENERG_LO", "E", unit="keV", array=edges[:-1]),
-            fits.Column("ENERG_HI", "E", unit="keV", array=edges[1:]),
-            fits.Column("N_GRP", "I", array=(count > 0).astype(np.int16)),
-            fits.Column("F_CHAN", "I", array=first + 1),
-            fits.Column("N_CHAN", "I", array=count),
-            fits.Column("MATRIX", f"PE({count.max()})", array=rows),
+            *_energies(instrument.PHOTON_EDGES),
+            ("N_GRP", "I", None, (count > 0).astype(np.int16)),
+            ("F_CHAN", "I", None, first + 1),
+            ("N_CHAN", "I", None, count),
+            ("MATRIX", f"PE({count.max()})", None, rows),
         ],
-        name="MATRIX",
-    )
-    width = instrument.CHANNEL_EDGES[1]
-    channels = np.arange(ACIS_CHANNELS)
-    bounds = fits.BinTableHDU.from_columns(
-        [
-            fits.Column("CHANNEL", "I", array=channels + 1),
-            fits.Column("E_MIN", "E", unit="keV", array=channels * width),
-            fits.Column("E_MAX", "E", unit="keV", array=(channels + 1) * width),
-        ],
-        name="EBOUNDS",
-    )
-    for hdu, kind in ((matrix, "RSP_MATRIX"), (bounds, "EBOUNDS")):
-        hdu.header.update(
-            HDUCLASS="OGIP", HDUCLAS1="RESPONSE", HDUCLAS2=kind, DETCHANS=ACIS_CHANNELS, **header
-        )
-    matrix.header.update(HDUCLAS3="REDIST", TLMIN4=1)
-    return [matrix, bounds]
+        **header, HDUCLAS2="RSP_MATRIX", HDUCLAS3="REDIST", TLMIN4=1,
+    )  # fmt: skip
+    bounds = instrument.CHANNEL_EDGES[1] * np.arange(ACIS_CHANNELS + 1)
+    channels = [
+        ("CHANNEL", "I", None, np.arange(1, ACIS_CHANNELS + 1)),
+        ("E_MIN", "E", "keV", bounds[:-1]),
+        ("E_MAX", "E", "keV", bounds[1:]),
+    ]
+    return [matrix, _table("EBOUNDS", channels, **header, HDUCLAS2="EBOUNDS")]
 
 
 def _truth(universe: Universe, source: int) -> str:

@@ -96,16 +96,29 @@ def _background_shape(family: str) -> np.ndarray:
     return counts @ overlap_fractions(edges, CHANNEL_EDGES) / band.sum()
 
 
-def channels_within(band: tuple[float, float]) -> np.ndarray:
-    """Select the channels whose middle lies in an energy range (keV), (560,) of booleans."""
-    middle = (CHANNEL_EDGES[1:] + CHANNEL_EDGES[:-1]) / 2
-    return (middle > band[0]) & (middle < band[1])
+def within(band: str, edges: np.ndarray) -> np.ndarray:
+    """Select the bins whose middle lies in a band of the catalogue.
+
+    Args:
+        band: `b`, `s`, `m` or `h`.
+        edges: of n bins, keV, (n + 1).
+
+    Returns:
+        (n) of booleans.
+    """
+    middle = (edges[1:] + edges[:-1]) / 2
+    low, high = BANDS[band]
+    return (middle > low) & (middle < high)
+
+
+def channels_within(band: str) -> np.ndarray:
+    """Select the channels in a band of the catalogue, (560,) of booleans."""
+    return within(band, CHANNEL_EDGES)
 
 
 def photons_within(band: str) -> np.ndarray:
-    """Select the photon energies of `PHOTON_CENTRES` in a band of the catalogue, (870,)."""
-    low, high = BANDS[band]
-    return (low < PHOTON_CENTRES) & (high > PHOTON_CENTRES)
+    """Select the photon energies in a band of the catalogue, (870,) of booleans."""
+    return within(band, PHOTON_EDGES)
 
 
 def nearest_epochs(family: np.ndarray, year: np.ndarray) -> np.ndarray:
@@ -215,39 +228,28 @@ def fold(photons: np.ndarray, epoch: np.ndarray, theta: np.ndarray) -> np.ndarra
 @cache
 def _fluxes_per_photon() -> np.ndarray:
     """Return the photon flux of each band that the catalogue finds for one photon/cm²/s of each
-    energy, per epoch, (6, 870, 4).
+    energy at `USUAL_EPOCH`, (870, 4).
     """
-    return np.stack(
-        [
-            np.stack(
-                [
-                    item.area
-                    * item.redistribution[:, channels_within(BANDS[band])].sum(axis=1)
-                    / np.interp(energy, PHOTON_CENTRES, item.area)
-                    for band, energy in MAP_ENERGIES.items()
-                ],
-                axis=1,
-            )
-            for item in load_epochs()
-        ]
-    )
+    item = load_epochs()[USUAL_EPOCH]
+    fluxes = [
+        item.area
+        * item.redistribution[:, channels_within(band)].sum(axis=1)
+        / np.interp(energy, PHOTON_CENTRES, item.area)
+        for band, energy in MAP_ENERGIES.items()
+    ]
+    return np.stack(fluxes, axis=1)
 
 
-def hardness_ratios(photons: np.ndarray, epoch: np.ndarray) -> dict[str, np.ndarray]:
+def hardness_ratios(photons: np.ndarray) -> dict[str, np.ndarray]:
     """Return the catalogue's hardness ratios of a measurement on axis without noise.
 
     Args:
         photons: photons/cm²/s on `PHOTON_EDGES`, (B, 870).
-        epoch: index into `load_epochs()`, (B).
 
     Returns:
-        `hard_hm`, `hard_hs` and `hard_ms`, (B) each.
+        `hard_hm`, `hard_hs` and `hard_ms` at `USUAL_EPOCH`, (B) each.
     """
-    fluxes = np.empty((len(photons), len(MAP_ENERGIES)))
-    for index in np.unique(epoch):
-        rows = epoch == index
-        fluxes[rows] = photons[rows] @ _fluxes_per_photon()[index]
-    band = dict(zip(MAP_ENERGIES, fluxes.T, strict=True))
+    band = dict(zip(MAP_ENERGIES, (photons @ _fluxes_per_photon()).T, strict=True))
     return {
         f"hard_{hard}{soft}": (band[hard] - band[soft]) / (band[hard] + band[soft])
         for hard, soft in ("hm", "hs", "ms")

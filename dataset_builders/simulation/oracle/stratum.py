@@ -318,6 +318,4 @@ def true_colours(photons: np.ndarray) -> dict[str, np.ndarray]:
     """Return `log_ergs` (erg per photon) and the hardness ratios of photon spectra (n, 870)."""
     broad = instrument.photons_within("b")
     ergs = photons[:, broad] @ instrument.PHOTON_CENTRES[broad] / photons[:, broad].sum(axis=1)
-    usual = np.full(len(photons), instrument.USUAL_EPOCH)
-    ratios = instrument.hardness_ratios(photons, usual)
-    return {"log_ergs": np.log(ergs * ERG_PER_KEV), **ratios}
+    return {"log_ergs": np.log(ergs * ERG_PER_KEV), **instrument.hardness_ratios(photons)}

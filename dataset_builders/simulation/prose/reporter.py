@@ -144,8 +144,8 @@ class Reporter:
 
     def is_photon_index(self, quantity: str) -> bool:
         """Return True for the shape of a power law."""
-        component = {"shape": self.facts.first, "shape2": self.facts.second}.get(quantity)
-        return component == POWER_LAW
+        component = {"shape": "first", "shape2": "second"}.get(quantity)
+        return component is not None and getattr(self.facts, component) == POWER_LAW
 
     def luminosity(self, flux: Measurement) -> Measurement:
         """Return a flux as a luminosity, erg/s, at the distance of the host."""

@@ -45,7 +45,11 @@ def test_classes_pass_where_their_ratios_are_real(tmp_path):
     pa.parquet.write_table(pa.table(types | values), tmp_path / "types.parquet")
     real = read_types(tmp_path / "types.parquet")
     assert 150 < real["half"].sum() < 250
-    here = values | {"type": np.array(["QSO"] * 400, object)}
+    here = values | {
+        "source_class": np.array(["QSO"] * 400, object),
+        "counts": np.full(400, 500.0),
+        "background": np.zeros(400),
+    }
     assert class_table(here, real).endswith("| passes |")
     harder = here | {"hard_ms": here["hard_ms"] + 0.15, "hard_hs": 2 * here["hard_hs"] + 0.2}
     assert class_table(harder, real).endswith("| hard_hs range × 2.00; hard_ms median +0.15 |")

@@ -14,7 +14,7 @@ def simulated(n, counts, photon_index, column, random):
     spectra = power_laws(n, shape=photon_index, nh=column, galactic_nh=column)
     epoch, theta, exposure = np.zeros(n, dtype=int), np.full(n, 2.0), np.full(n, 3e4)
     rate = instrument.fold(populations.photon_spectra(spectra), epoch, theta)
-    expected = rate * counts / rate[:, instrument.channels_within((0.5, 7.0))].sum(axis=1)[:, None]
+    expected = rate * counts / rate[:, instrument.channels_within("b")].sum(axis=1)[:, None]
     behind = instrument.background_rates(epoch, theta, np.full(n, 3.0)) * exposure[:, None]
     scale = np.full(n, 0.05)
     channels = random.poisson(expected + behind)
