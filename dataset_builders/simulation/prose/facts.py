@@ -68,6 +68,16 @@ class Facts:
     photons: float = nan
 
     @property
+    def position(self) -> str:
+        """Return the part of the name that is a position, `JHHMMSS.s±DDMMSS`."""
+        return self.name.removeprefix("2CXO ").rstrip("X")
+
+    @property
+    def short_position(self) -> str:
+        """Return the position to minutes, `JHHMM±DDMM`."""
+        return self.position[:5] + self.position[9:14]
+
+    @property
     def is_at_known_distance(self) -> bool:
         """Return True for a source that lies at its host's distance, which is known."""
         return self.redshift == 0.0 and self.field_kind != "cluster" and isfinite(self.distance_mpc)

@@ -95,7 +95,7 @@ def _write_spectrum(reporter: Reporter) -> str:
     """Write the model with its parameters, and remarks in varying order."""
     if reporter.chance(0.04):
         return reporter.pick(PHRASES.nothing)
-    form = reporter.random.random()
+    form, tell = reporter.random.random(), reporter.tell
     if form < 0.2:
         leads, told = [_impression(reporter)], (_absorption, _colour)
     elif form < 0.45:
@@ -112,12 +112,12 @@ def _write_spectrum(reporter: Reporter) -> str:
         for chance, write in (
             (0.7, _absorption),
             (0.5, _colour),
-            (0.25, _soft_end),
+            (0.25, lambda _: tell("medium_soft", 0.08, PHRASES.soft_end, PHRASES.low)),
             (0.65, _power),
-            (0.3, _quality),
+            (0.3, lambda _: tell("photons", 0.25, PHRASES.depth, PHRASES.quality)),
             (0.3, PHRASES.behaviour.pick),
             (0.25 if reporter.facts.first == PLASMA else 0.0, _metals),
-            (0.2, lambda reporter: reporter.pick(PHRASES.generic)),
+            (0.2, lambda _: reporter.pick(PHRASES.generic)),
         )
         if write not in told and reporter.chance(chance)
     ]
@@ -204,10 +204,6 @@ def _colour(reporter: Reporter) -> str:
     return reporter.tell("hardness", 0.08, PHRASES.colour, PHRASES.coloured)
 
 
-def _soft_end(reporter: Reporter) -> str:
-    return reporter.tell("medium_soft", 0.08, PHRASES.soft_end, PHRASES.low)
-
-
 def _power(reporter: Reporter) -> str:
     facts, flux = reporter.facts, reporter.measure("flux", 0.35)
     if reporter.chance(0.35):
@@ -234,10 +230,6 @@ def _power(reporter: Reporter) -> str:
         return reporter.pick(PHRASES.luminosity_at, value=value, z=z)
     value = reporter.power(("{m} × 10^{e}", "{m}e{e}"), flux, digits)
     return reporter.pick(PHRASES.flux, value=value, word=reporter.aside(flux, PHRASES.brightness))
-
-
-def _quality(reporter: Reporter) -> str:
-    return reporter.tell("photons", 0.25, PHRASES.depth, PHRASES.quality)
 
 
 def _metals(reporter: Reporter) -> str:

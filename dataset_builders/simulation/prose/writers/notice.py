@@ -18,7 +18,7 @@ from ..names import AUTHORS
 from ..phrases import read_phrases
 from ..reporter import Measurement, Reporter
 from ..writer import Writer
-from .source_slots import Slots, SourceSlots, coordinates, format_error, round_limit
+from .source_slots import Slots, SourceSlots, format_error, round_limit
 
 PHRASES = read_phrases("writers/notice")
 _FEWEST_WORDS, _MOST_WORDS = 58, 150
@@ -49,16 +49,15 @@ class _Source(SourceSlots):
         if self._is_named and self.reporter.chance(0.5):
             return "the source"
         self._is_named = True
-        hours, minutes, seconds, tenth, sign, degrees, arcmin, arcsec = coordinates(self.facts.name)
-        return f"{self._name} J{hours}{minutes}{seconds}.{tenth}{sign}{degrees}{arcmin}{arcsec}"
+        return f"{self._name} {self.facts.position}"
 
     def _position(self) -> str:
-        hours, minutes, seconds, tenth, sign, degrees, arcmin, arcsec = coordinates(self.facts.name)
+        name = self.facts.position
+        hours, minutes, seconds = name[1:3], name[3:5], name[5:9]
+        degrees, arcmin, arcsec = name[9:12], name[12:14], name[14:16]
         if self.reporter.chance(0.5):
-            return (
-                f"RA = {hours}:{minutes}:{seconds}.{tenth}, Dec = {sign}{degrees}:{arcmin}:{arcsec}"
-            )
-        return f"{hours}h{minutes}m{seconds}.{tenth}s {sign}{degrees}d{arcmin}m{arcsec}s"
+            return f"RA = {hours}:{minutes}:{seconds}, Dec = {degrees}:{arcmin}:{arcsec}"
+        return f"{hours}h{minutes}m{seconds}s {degrees}d{arcmin}m{arcsec}s"
 
     def _place(self) -> str:
         if self.facts.host and self.reporter.chance(0.5):
@@ -224,31 +223,28 @@ class _Circumstances:
 
     def __init__(self, random: Random) -> None:
         self.random = random
-        self._latest = self._between(2021, 2026)
-        self._observation = str(self._between(23000, 31000))
-        self._style = self._between(0, 5)
-
-    def _between(self, low: int, high: int) -> int:
-        return self.random.randrange(low, high)
+        self._latest = random.randrange(2021, 2026)
+        self._observation = str(random.randrange(23000, 31000))
+        self._style = random.randrange(5)
 
     def _date(self) -> str:
-        year, month, day = self._latest, self._between(0, 12), self._between(1, 29)
+        year, month, day = self._latest, self.random.randrange(12), self.random.randrange(1, 29)
         name = PHRASES.months[month]
         if self._style == 0:
             return f"{year} {name} {day}"
         if self._style == 1:
-            hour, minute = self._between(0, 24), self._between(0, 60)
+            hour, minute = self.random.randrange(24), self.random.randrange(60)
             return f"{year}-{month + 1:02d}-{day:02d}T{hour:02d}:{minute:02d}"
         if self._style == 2:
             return f"{day} {name[:3]} {year}"
         if self._style == 3:
-            return f"MJD {59215 + 365 * (year - 2021) + self._between(0, 365)}"
-        return f"{year} {name[:3]} {day}.{self._between(0, 100):02d} UT"
+            return f"MJD {59215 + 365 * (year - 2021) + self.random.randrange(365)}"
+        return f"{year} {name[:3]} {day}.{self.random.randrange(100):02d} UT"
 
     _date2 = _date
 
     def _year(self) -> str:
-        return str(self._between(1999, self._latest - 1))
+        return str(self.random.randrange(1999, self._latest - 1))
 
     def _year2(self) -> str:
         return str(self._latest)
@@ -257,7 +253,7 @@ class _Circumstances:
         return self._observation
 
     def _pi(self) -> str:
-        return AUTHORS[self._between(0, len(AUTHORS))]
+        return self.random.choice(AUTHORS)
 
     _author = _pi
 
@@ -265,7 +261,7 @@ class _Circumstances:
         return f"{exp(self.random.uniform(0.5, 4.0)):.2g}"
 
     def _stat(self) -> str:
-        freedom = self._between(20, 400)
+        freedom = self.random.randrange(20, 400)
         return f"{freedom * self.random.uniform(0.85, 1.15):.0f}/{freedom}"
 
 

@@ -25,8 +25,8 @@ class _Justification(SourceText):
 
     def name(self) -> str:
         """Return the position in one of two forms."""
-        name = self.facts.name.removeprefix("2CXO ").rstrip("X")
-        return f"CXO {name[:5]}{name[9:14]}" if self.reporter.chance(0.5) else name
+        facts = self.facts
+        return f"CXO {facts.short_position}" if self.reporter.chance(0.5) else facts.position
 
     def noun(self, lot: float) -> str:
         """Name the class, the family or the hardness of the source, or call it unknown."""

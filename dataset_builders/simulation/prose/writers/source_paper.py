@@ -30,8 +30,7 @@ class _Abstract(SourceText):
 
     def name(self) -> str:
         """Return the name of the catalogue, or the position alone."""
-        name = self.facts.name if self.reporter.chance(0.4) else self.facts.name.split()[-1]
-        return name.rstrip("X")
+        return f"{'2CXO ' if self.reporter.chance(0.4) else ''}{self.facts.position}"
 
     def noun(self, lot: float) -> str:
         """Name the class, the family or the hardness of the source, or call it unknown."""

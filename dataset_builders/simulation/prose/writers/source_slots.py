@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -14,7 +13,6 @@ from ...source_classes import COMPONENTS
 from ..facts import MPC_IN_CM
 from ..reporter import LOG, Measurement, Reporter
 
-_NAME = re.compile(r"J(\d\d)(\d\d)(\d\d)\.(\d)([+-])(\d\d)(\d\d)(\d\d)")
 _LIMITS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
 
 
@@ -150,9 +148,3 @@ def luminosity_factor(redshift: float) -> float:
         width / sqrt(0.3 * (1.0 + (step + 0.5) * width) ** 3 + 0.7) for step in range(steps)
     )
     return 4.0 * pi * ((1.0 + redshift) * integral * 299792.458 / 70.0 * MPC_IN_CM) ** 2
-
-
-def coordinates(name: str) -> tuple[str, ...]:
-    """Return the numbers of a name `2CXO JHHMMSS.s±DDMMSS`: h, m, s, tenths, sign, d, m, s."""
-    found = _NAME.search(name)
-    return found.groups() if found else ("00", "00", "00", "0", "+", "00", "00", "00")

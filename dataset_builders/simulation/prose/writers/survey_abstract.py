@@ -7,7 +7,6 @@ own; a few state something about this one.
 from __future__ import annotations
 
 from functools import partial
-from random import Random
 
 from ..composition import Composition
 from ..grammar import capitalized
@@ -32,8 +31,9 @@ _FLUXES = ((0.0, 0.0), (0.4, 0.9), (1.1, 2.2), (3.2, 3.9))
 class _Sample:
     """Numbers about the survey and its sample, which no source has any part in."""
 
-    def __init__(self, random: Random, style: Typeset, size: tuple[float, float]) -> None:
-        self.random = random
+    def __init__(self, reporter: Reporter, style: Typeset, size: tuple[float, float]) -> None:
+        self.random, self.choose = reporter.random, reporter.choose
+        random = reporter.random
         self._size = 10.0 ** random.uniform(*size)
         self._faintest = random.uniform(-16.0, -14.2)
         self.style = style
@@ -50,7 +50,7 @@ class _Sample:
         return _whole(10.0 ** self.random.uniform(0.5, 2.5))
 
     def _cut(self) -> str:
-        return str(self._one_of(20, 30, 50, 100, 200, 500))
+        return str(self.choose((20, 30, 50, 100, 200, 500)))
 
     def _cut2(self) -> str:
         return _whole(10.0 ** self.random.uniform(3.2, 5.0))
@@ -70,7 +70,7 @@ class _Sample:
         return self.style.number(f"{value:.2f}{self.style.plus_minus}{error:.2f}")
 
     def _gone(self) -> str:
-        return self.style.number(("1.4", "1.7", "1.8", "1.9", "2")[self._between(0, 5)])
+        return self.style.number(self.random.choice(("1.4", "1.7", "1.8", "1.9", "2")))
 
     def _hlow(self) -> str:
         return self.style.number(self._decimal(-0.95, -0.5))
@@ -82,29 +82,23 @@ class _Sample:
         return self.style.number(f"{self.random.uniform(-0.4, 0.4):.2f}")
 
     def _nhcut(self) -> str:
-        number = self.style.ten(str(self._one_of(1, 2, 3, 5)), self._one_of(22, 23, 24))
+        number = self.style.ten(self.choose("1235"), self.choose((22, 23, 24)))
         return f"{self.style.number(number)} {self.style.units('cm-2')}"
 
     def _above(self) -> str:
         return self.style.number(">")
 
     def _other(self) -> str:
-        between = self._between
-        number = f"J{between(0, 24):02d}{between(0, 60):02d}{'+-'[between(0, 2)]}"
-        number += f"{between(0, 80):02d}{between(0, 60):02d}"
-        lot = between(0, 4)
+        below = self.random.randrange
+        number = f"J{below(24):02d}{below(60):02d}{self.random.choice('+-')}"
+        number += f"{below(80):02d}{below(60):02d}"
+        lot = below(4)
         if lot < 2:
             return f"CXO {number}" if lot else number
-        return f"source {between(1, 400)}" if lot == 2 else f"X{between(1, 90)}"
-
-    def _between(self, low: int, high: int) -> int:
-        return self.random.randrange(low, high)
+        return f"source {below(1, 400)}" if lot == 2 else f"X{below(1, 90)}"
 
     def _decimal(self, low: float, high: float) -> str:
         return f"{self.random.uniform(low, high):.1f}"
-
-    def _one_of(self, *values: int) -> int:
-        return values[int(self.random.random() * len(values))]
 
     def _share(self, low: float, high: float) -> str:
         return _whole(2 + min(self._size, 3e3) * self.random.uniform(low, high))
@@ -132,7 +126,7 @@ class _Abstract:
         self.family = FAMILY[facts.class_name] if 1.0 - lot < _SAMPLE else ""
         self.source = Source(reporter, host_told=bool(self.kind))
         size = PHRASES.sizes.get(self.kind, (1.3, 2.4) if self.family else (2.8, 5.2))
-        self.sample = _Sample(reporter.random, self.source.style, size)
+        self.sample = _Sample(reporter, self.source.style, size)
         self.slots = Slots(reporter, PHRASES.fillers, self.source, self.sample, self)
         self.text = Composition(reporter)
         self._groups: list[str] = []

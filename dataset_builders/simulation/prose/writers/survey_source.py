@@ -11,7 +11,7 @@ from ...source_classes import COMPONENTS, POWER_LAW
 from ..grammar import expand
 from ..phrases import read_phrases
 from ..reporter import Reporter
-from .source_slots import SourceSlots, coordinates, error_of, format_error, round_limit
+from .source_slots import SourceSlots, error_of, format_error, round_limit
 
 PHRASES = read_phrases("writers/survey_abstract")
 # Family of each class: the classes of its name, joined by `|`.
@@ -83,9 +83,7 @@ class Source(SourceSlots):
         self._band_name, self._band_unit = PHRASES.bands[reporter.chance(0.5)]
 
     def _name(self) -> str:
-        hours, minutes, seconds, tenth, sign, degrees, arcmin, arcsec = coordinates(self.facts.name)
-        full = f"J{hours}{minutes}{seconds}.{tenth}{sign}{degrees}{arcmin}{arcsec}"
-        short = f"J{hours}{minutes}{sign}{degrees}{arcmin}"
+        full, short = self.facts.position, self.facts.short_position
         source = f"source {1 + int(self.reporter.random.random() * 300)}"
         forms = (f"2CXO {full}", f"CXO {full}", f"CXO {short}", short, f"{source} ({full})")
         return self.choose(forms)
