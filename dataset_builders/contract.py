@@ -358,7 +358,7 @@ def _identity_rules(table: pa.Table, n_bins: int, domain: Domain) -> Iterator[_R
 
 def _spectrum_rules(table: pa.Table, n_bins: int) -> Iterator[_Rule]:
     for name in ("counts", "background_counts"):
-        bad = (_matrix(table[name], n_bins) < 0).any(axis=1)
+        bad = (list_matrix(table[name], n_bins) < 0).any(axis=1)
         mend = "counts are integers from 0 on; subtract no background"
         yield bad, name, "holds negative counts", mend
     exposure = _numbers(table["exposure"])
@@ -368,7 +368,7 @@ def _spectrum_rules(table: pa.Table, n_bins: int) -> Iterator[_Rule]:
     bad = ~(np.isfinite(scale) & (scale >= 0))
     mend = "give source over background extraction scaling, 0 where there is no background region"
     yield bad, "background_scale", "is not a factor", mend
-    area = _matrix(table["effective_area"], n_bins)
+    area = list_matrix(table["effective_area"], n_bins)
     present = ~_mask(pc.is_null(table["effective_area"]))
     bad = present & ~(np.isfinite(area) & (area >= 0)).all(axis=1)
     mend = "give cm² at the bin centres, or null"
@@ -387,7 +387,7 @@ def _value_rules(table: pa.Table, domain: Domain) -> Iterator[_Rule]:
     if "text_embedding" in table.column_names:
         width = table.schema.field("text_embedding").type.list_size
         present = ~_mask(pc.is_null(table["text_embedding"]))
-        bad = present & ~np.isfinite(_matrix(table["text_embedding"], width)).all(axis=1)
+        bad = present & ~np.isfinite(list_matrix(table["text_embedding"], width)).all(axis=1)
         mend = "embed the summary again"
         yield bad, "text_embedding", "holds a number that is not finite", mend
 
@@ -401,8 +401,12 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
-def _matrix(column: pa.ChunkedArray, width: int) -> np.ndarray:
-    """Return values (n, width) of a column of lists; rows that are null become zeros."""
+def list_matrix(column: pa.ChunkedArray, width: int) -> np.ndarray:
+    """Return values (n, width) of a column of lists; rows that are null become zeros.
+
+    Raises:
+        ContractError: when there are nulls within a list.
+    """
     rows = []
     for chunk in column.chunks:
         missing = pc.is_null(chunk).to_numpy(zero_copy_only=False)

@@ -20,7 +20,7 @@ from hf_specclip.models.variables_specclip import BANDS, VARIABLES
 from hf_specclip.spectra import timing
 from hf_specclip.spectra.rebin import energy_grid
 
-from ..contract import ENERGY_RANGE, N_BINS
+from ..contract import ENERGY_RANGE, N_BINS, list_matrix
 from . import photometry
 from .detections import bins_within
 from .instrument import MAP_ENERGIES
@@ -67,7 +67,7 @@ def bands_of_rows(table: pa.Table) -> dict[str, photometry.Band]:
     edges = energy_grid(N_BINS, ENERGY_RANGE)
     centres = (edges[1:] + edges[:-1]) / 2
     counts, background, areas = (
-        np.stack(table[name].to_numpy())
+        list_matrix(table[name], N_BINS)
         for name in ("counts", "background_counts", "effective_area")
     )
     exposure, scale = (table[name].to_numpy() for name in ("exposure", "background_scale"))

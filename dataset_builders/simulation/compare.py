@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from ..contract import LIMITED_VARIABLES
+from ..contract import LIMITED_VARIABLES, N_BINS, list_matrix
 from .detections import bins_within
 
 PERCENTILES = (10, 25, 50, 75, 90)
@@ -64,8 +63,7 @@ def _quantities(table: pa.Table) -> dict[str, np.ndarray]:
     broad = bins_within("b")
 
     def total(name: str) -> np.ndarray:
-        flat = pc.list_flatten(table[name]).to_numpy()
-        return flat.reshape(len(table), -1)[:, broad].sum(axis=1).astype(float)
+        return list_matrix(table[name], N_BINS)[:, broad].sum(axis=1).astype(float)
 
     scale = table["background_scale"].to_numpy()
     values = {"counts": total("counts"), "background": total("background_counts") * scale}

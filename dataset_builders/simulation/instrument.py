@@ -3,6 +3,9 @@
 Three epochs of the S array and three of the I array come from the tables of
 `hf_specclip.spectra`. The growing contamination is in the areas; the redistribution is a Gaussian
 of the tabulated width. What is approximate is said where it is used.
+
+Throughout, `epoch` is an index into `load_epochs()` and `theta` an off-axis angle in arcmin, (B)
+each.
 """
 
 from __future__ import annotations
@@ -141,7 +144,7 @@ def vignetting(theta: np.ndarray, energy: np.ndarray) -> np.ndarray:
     the mirror's curves in the Proposers' Observatory Guide (0.82 and 0.65 at 10′).
 
     Args:
-        theta: off-axis angle, arcmin, (B).
+        theta: see the module.
         energy: keV, (n).
 
     Returns:
@@ -155,9 +158,6 @@ def aperture_area(theta: np.ndarray) -> np.ndarray:
     """Return the area of a source aperture, arcsec², which grows with the point-spread function.
 
     A circle of radius 1.5″ + 0.11″ (θ/1′)², close to the 90 % radius at 1.5 keV.
-
-    Args:
-        theta: off-axis angle, arcmin.
     """
     return np.pi * (1.5 + 0.11 * np.asarray(theta) ** 2) ** 2
 
@@ -170,7 +170,7 @@ def local_background(theta: np.ndarray, normal: np.ndarray) -> np.ndarray:
     scatter follow the rates in the catalogue's apertures at angles from 0 to 15′.
 
     Args:
-        theta: off-axis angle, arcmin, (B).
+        theta: see the module.
         normal: standard normal numbers, (B).
     """
     median = 1.3 + 24.0 * np.exp(-theta / 2.2)
@@ -178,27 +178,13 @@ def local_background(theta: np.ndarray, normal: np.ndarray) -> np.ndarray:
 
 
 def effective_area(epoch: np.ndarray, theta: np.ndarray, energy: np.ndarray) -> np.ndarray:
-    """Return the effective area of each detection.
-
-    Args:
-        epoch: index into `load_epochs()`, (B).
-        theta: off-axis angle, arcmin, (B).
-        energy: keV, (n).
-
-    Returns:
-        cm², (B, n).
-    """
+    """Return the effective area of each detection at energies (n), keV: cm², (B, n)."""
     on_axis = np.stack([np.interp(energy, PHOTON_CENTRES, item.area) for item in load_epochs()])
     return on_axis[epoch] * vignetting(theta, energy)
 
 
 def map_areas(epoch: np.ndarray, theta: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the effective area at each band's `MAP_ENERGIES`, cm², (B) each.
-
-    Args:
-        epoch: index into `load_epochs()`, (B).
-        theta: off-axis angle, arcmin, (B).
-    """
+    """Return the effective area at each band's `MAP_ENERGIES`, cm², (B) each."""
     area = effective_area(epoch, theta, np.array(list(MAP_ENERGIES.values())))
     return dict(zip(MAP_ENERGIES, area.T, strict=True))
 
@@ -211,8 +197,7 @@ def fold(photons: np.ndarray, epoch: np.ndarray, theta: np.ndarray) -> np.ndarra
 
     Args:
         photons: photons/cm²/s on `PHOTON_EDGES`, (B, 870).
-        epoch: index into `load_epochs()`, (B).
-        theta: off-axis angle, arcmin, (B).
+        epoch, theta: see the module.
 
     Returns:
         Counts/s in each channel, (B, 560).
@@ -260,8 +245,7 @@ def background_rates(epoch: np.ndarray, theta: np.ndarray, brightness: np.ndarra
     """Return the expected background in the source aperture.
 
     Args:
-        epoch: index into `load_epochs()`, (B).
-        theta: off-axis angle, arcmin, (B).
+        epoch, theta: see the module.
         brightness: local background over the quiescent one (host's glow, flares), (B).
 
     Returns:

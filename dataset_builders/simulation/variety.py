@@ -13,6 +13,13 @@ from hf_specclip.literature.sentences import split_sentences
 # Summaries compared with each other; all pairs of more would take long and say the same.
 SAMPLE = 500
 _DISTINCT = tuple(f"distinct_{n}" for n in (1, 2, 3, 4))
+_LEGEND = f"""\
+Different summaries and the median of their words; the share of different sentences and n-grams in
+{SAMPLE} of them, numbers and names masked; the Jaccard distance of word trigrams to the nearest
+other summary (0 the same, 1 none shared), in the median and at 10 %.
+
+| writer | summaries | words | sentences | 1-grams | 2-grams | 3-grams | 4-grams | nearest | 10 % |
+|---|{"---:|" * 9}"""
 _TOKEN = re.compile(r"[^\W\d_]+|#+|[^\w\s]")
 
 
@@ -29,10 +36,9 @@ def measure_variety(texts: Sequence[str]) -> dict[str, float]:
         `texts`; `sentences`, different sentences over all sentences of the sample; `distinct_1` to
         `distinct_4`, different n-grams over all n-grams of the sample;
         `neighbour_10`, `neighbour_50`, percentiles of the Jaccard distance of word trigrams to the
-        nearest other text (0 the same words, 1 none in common); `words_min`, `words_median`,
-        `words_max` of all texts.
+        nearest other text (0 the same words, 1 none in common); `words`, their median number.
     """
-    words = np.array([len(text.split()) for text in texts]) if len(texts) else np.zeros(1)
+    words = [len(text.split()) for text in texts] or [0]
     measured: dict[str, float] = {"texts": len(texts)}
     random = np.random.Generator(np.random.Philox(key=[0, 0x7E87]))
     chosen = random.permutation(len(texts))[:SAMPLE]
@@ -50,25 +56,7 @@ def measure_variety(texts: Sequence[str]) -> dict[str, float]:
     )
     for percent in (10, 50):
         measured[f"neighbour_{percent}"] = round(float(np.percentile(nearest, percent)), 4)
-    measured["words_min"] = int(words.min())
-    measured["words_median"] = int(np.median(words))
-    measured["words_max"] = int(words.max())
-    return measured
-
-
-def describe_variety(measured: dict[str, float]) -> str:
-    """Describe the measured variety in sentences."""
-    return (
-        f"{measured['texts']:,} different summaries of {measured['words_min']} to "
-        f"{measured['words_max']} words (median {measured['words_median']}). With numbers and "
-        "names masked, "
-        + ", ".join(f"{measured[f'distinct_{n}']:.1%}" for n in (1, 2, 3, 4))
-        + f" of the 1-, 2-, 3- and 4-grams in {min(int(measured['texts']), SAMPLE)} of them are "
-        f"different, and {measured['sentences']:.0%} of the sentences. The Jaccard distance of "
-        "word trigrams to the nearest other summary (0 the "
-        f"same, 1 none shared) is {measured['neighbour_50']:.2f} in the median and "
-        f"{measured['neighbour_10']:.2f} at the 10th percentile."
-    )
+    return measured | {"words": int(np.median(words))}
 
 
 class SummaryTexts:
@@ -96,21 +84,15 @@ class SummaryTexts:
         return {"all": measure_variety(everything), **of_writers}
 
     def describe(self) -> str:
-        """Describe the variety of all summaries in sentences, and of each writer's in a table."""
-        measured = self.measure()
-        lines = [describe_variety(measured["all"])]
-        if len(measured) > 1:
-            lines += ["", "| writer | summaries | words | sentences | 1-grams | 2-grams | 3-grams"]
-            lines[-1] += " | 4-grams | nearest | 10 % |"
-            lines.append("|---|" + "---:|" * 9)
-            lines += [_variety_row(name, each) for name, each in measured.items()]
-        return "\n".join(lines)
+        """Describe the variety of all summaries and of each writer's in a table."""
+        rows = [_variety_row(name, each) for name, each in self.measure().items()]
+        return "\n".join([_LEGEND, *rows])
 
 
 def _variety_row(name: str, measured: dict[str, float]) -> str:
     shares = [f"{measured[key]:.1%}" for key in ("sentences", *_DISTINCT)]
     distances = [f"{measured[f'neighbour_{percent}']:.2f}" for percent in (50, 10)]
-    cells = [name, f"{measured['texts']:,}", f"{measured['words_median']}", *shares, *distances]
+    cells = [name, f"{measured['texts']:,}", f"{measured['words']}", *shares, *distances]
     return f"| {' | '.join(cells)} |"
 
 

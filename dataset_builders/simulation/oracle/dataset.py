@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pyarrow as pa
 
-from ...contract import N_BINS
+from ...contract import N_BINS, list_matrix
 from ...info import DatasetFolderError, SpecCLIPDatasetInfo
 from ..catalogue import Universe
 from ..knobs import Knobs
@@ -43,8 +43,8 @@ class KnownRows:
         """Return the observed spectra as the observer takes them."""
         seen = self.universe.detections.take(self.detections)
         return observed_spectra(
-            _matrix(self.table, "counts"),
-            _matrix(self.table, "background_counts"),
+            list_matrix(self.table["counts"], N_BINS),
+            list_matrix(self.table["background_counts"], N_BINS),
             seen.background_scale,
             seen.exposure,
             seen.response,
@@ -85,22 +85,20 @@ def recognise(info: SpecCLIPDatasetInfo, table: pa.Table) -> KnownRows:
     """
     universe = reopen(info)
     seen = universe.detections
-    known = zip(seen.obsid, seen.obi, seen.region_id, strict=True)
+    names = universe.sources.names[seen.source]
+    known = zip(names, seen.obsid, seen.obi, seen.region_id, strict=True)
     number = {key: row for row, key in enumerate(known)}
-    keys = zip(*(table[name].to_pylist() for name in ("obsid", "obi", "region_id")), strict=True)
-    detections = np.array([number.get(key, -1) for key in keys], dtype=int)
-    if (detections < 0).any():
-        row = int(np.flatnonzero(detections < 0)[0])
-        raise _differs(info, f"row {row} ({table['source_name'][row]}) is not in it")
-    names = universe.sources.names[seen.source[detections]]
-    recorded = np.array(table["source_name"].to_pylist())
-    if (names != recorded).any():
-        row = int(np.flatnonzero(names != recorded)[0])
-        raise _differs(info, f"row {row} is {recorded[row]} there and {names[row]} here")
+    columns = (table[name].to_pylist() for name in ("source_name", "obsid", "obi", "region_id"))
+    keys = list(zip(*columns, strict=True))
+    lost = [key for key in keys if key not in number]
+    if lost:
+        raise _differs(info, f"{lost[0][0]}, observation {lost[0][1]}, is not in it")
+    detections = np.array([number[key] for key in keys], dtype=int)
     some = np.unique(
         np.linspace(0, len(detections) - 1, min(_CHECKED, len(detections))).astype(int)
     )
-    if (universe.observe(detections[some]).counts != _matrix(table.take(some), "counts")).any():
+    recorded = list_matrix(table["counts"].take(some), N_BINS)
+    if (universe.observe(detections[some]).counts != recorded).any():
         raise _differs(info, "the counts differ")
     sources, text_of_spectrum = np.unique(seen.source[detections], return_inverse=True)
     written = universe.write_summaries(sources)
@@ -108,7 +106,7 @@ def recognise(info: SpecCLIPDatasetInfo, table: pa.Table) -> KnownRows:
     for row, text in enumerate(text_of_spectrum):
         sections = {name: said for name, said in summaries[row].items() if said}
         if written[text].sections != sections:
-            raise _differs(info, f"the text of {recorded[row]} differs")
+            raise _differs(info, f"the text of {keys[row][0]} differs")
     return KnownRows(universe, detections, sources, written, text_of_spectrum, table)
 
 
@@ -118,8 +116,3 @@ def _differs(info: SpecCLIPDatasetInfo, difference: str) -> DatasetFolderError:
         f"recorded settings with this code: {difference}. Simulate it anew with this version, or "
         "use the version that made it"
     )
-
-
-def _matrix(table: pa.Table, name: str) -> np.ndarray:
-    column = table[name].combine_chunks()
-    return np.asarray(column.flatten()).reshape(len(table), N_BINS)
