@@ -234,8 +234,10 @@ def _write_splits(
         # `datasets` loads nothing at all where one split has no row: an empty one (there were
         # fewer than four groups) has no file, and is known by its count of 0.
         if part := splits.get(split):
-            tables = _conformed(part, info, split)
-            rows[split] = _write_files(folder, split, tables, len(part), groups_of[split], progress)
+            for table in _write_files(folder, split, part, info):
+                rows[split] += len(table)
+                groups_of[split].update(pc.unique(table["group"]).to_pylist())
+                progress(len(table))
     return rows, groups_of
 
 
@@ -256,31 +258,19 @@ def _conformed(part: Rows, info: SpecCLIPDatasetInfo, split: str) -> Iterator[pa
 
 
 def _write_files(
-    folder: Path,
-    split: str,
-    tables: Iterable[pa.Table],
-    n_rows: int,
-    groups: set[str],
-    progress: Callable[[int], object],
-) -> int:
-    n_files = -(-n_rows // ROWS_PER_FILE)
-    count, writer = 0, None
-    try:
-        for table in tables:
-            if count % ROWS_PER_FILE == 0:
-                if writer is not None:
-                    writer.close()
-                name = f"{split}-{count // ROWS_PER_FILE:05d}-of-{n_files:05d}.parquet"
-                storage = compact_storage(table.schema)
-                writer = pq.ParquetWriter(folder / name, table.schema, **storage)
-            writer.write_table(table, row_group_size=ROWS_PER_GROUP)
-            groups.update(pc.unique(table["group"]).to_pylist())
-            count += len(table)
-            progress(len(table))
-    finally:
-        if writer is not None:
-            writer.close()
-    return count
+    folder: Path, split: str, part: Rows, info: SpecCLIPDatasetInfo
+) -> Iterator[pa.Table]:
+    """Write the files of a split, and yield their tables as they are written."""
+    n_files = -(-len(part) // ROWS_PER_FILE)
+    tables = _conformed(part, info, split)
+    for number in range(n_files):
+        some = itertools.islice(tables, ROWS_PER_FILE // ROWS_PER_GROUP)
+        first = next(some)
+        path = folder / f"{split}-{number:05d}-of-{n_files:05d}.parquet"
+        with pq.ParquetWriter(path, first.schema, **compact_storage(first.schema)) as writer:
+            for table in itertools.chain([first], some):
+                writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+                yield table
 
 
 def _text_dim(splits: Mapping[str, Rows], domain: Domain) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from datasets import DatasetDict, config, load_dataset
 from datasets.exceptions import DatasetNotFoundError
@@ -20,13 +19,7 @@ from .tables.builder import LocalTables, is_tables_folder
 
 
 def load(
-    dataset: str | Path,
-    cache_dir: str | Path | None = None,
-    *,
-    survey_limit: int | None = None,
-    keep_survey_only: bool = False,
-    seed: int = 0,
-    progress: bool = True,
+    dataset: str | Path, cache_dir: str | Path | None = None
 ) -> tuple[DatasetDict, SpecCLIPDatasetInfo]:
     """Open a dataset.
 
@@ -34,12 +27,9 @@ def load(
 
     Args:
         dataset: folder in the contract's form, folder of local tables (built into the contract's
-            form once, under `cache_dir`), or id of a dataset on the Hub.
+            form once, under `cache_dir`, as `LocalTables` does by default), or id of a dataset on
+            the Hub.
         cache_dir: cache; that of `datasets` where None.
-        survey_limit: for local tables, see `LocalTables`.
-        keep_survey_only: for local tables, see `LocalTables`.
-        seed: of the splits, for local tables that bring none.
-        progress: show bars while building.
 
     Returns:
         The four splits, and the description of the dataset.
@@ -52,10 +42,7 @@ def load(
     folder = Path(dataset)
     if folder.is_dir():
         if is_tables_folder(folder):
-            settings: dict[str, Any] = {"keep_survey_only": keep_survey_only, "seed": seed}
-            settings |= {} if survey_limit is None else {"survey_limit": survey_limit}
-            tables = LocalTables(folder, **settings)
-            return read_dataset(_build_once(tables, cache_dir, progress))
+            return read_dataset(_build_once(LocalTables(folder), cache_dir))
         if is_dataset_folder(folder):
             return read_dataset(folder)
         raise DatasetFolderError(
@@ -95,17 +82,16 @@ def _not_on_hub(name: str, error: Exception) -> DatasetFolderError:
     )
 
 
-def _build_once(tables: LocalTables, cache_dir: str | Path | None, progress: bool) -> Path:
+def _build_once(tables: LocalTables, cache_dir: str | Path | None) -> Path:
     """Build tables into a folder named by the hash of their content, unless it is there."""
     root = Path(config.HF_DATASETS_CACHE if cache_dir is None else cache_dir) / "specclip"
     built = root / f"{tables.folder.resolve().name}-{tables.key[:16]}"
     if not is_dataset_folder(built):
         try:
-            tables.write(built, progress=progress)
+            tables.write(built, progress=True)
         except DatasetFolderError:
             # Another process was faster; its rows are the same.
             if not is_dataset_folder(built):
                 raise
-        if progress:
-            print(tables.plan.counts)
+        print(tables.plan.counts)
     return built

@@ -130,12 +130,12 @@ def noise_free_quantities(spectra: populations.Spectra, flux: np.ndarray) -> dic
     photons = populations.photon_spectra(spectra)
     colours = instrument.hardness_ratios(photons)
     broad = instrument.photons_within("b")
-    stated = ("first", "second", "shape", "shape2", "share2", "nh", "abundance", "redshift", "line")
+    stated = ("first", "second", "shape", "shape2", "share2", "nh", "abundance", "redshift")
     return {
         "flux": flux * (photons[:, broad] @ instrument.PHOTON_CENTRES[broad] * ERG_PER_KEV),
         "hardness": colours["hard_hs"],
         "medium_soft": colours["hard_ms"],
-        **{name: getattr(spectra, name) for name in (*stated, "covering")},
+        **{name: getattr(spectra, name) for name in stated},
     }
 
 

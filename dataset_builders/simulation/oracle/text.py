@@ -291,7 +291,7 @@ def _table(statement: Statement, scale: _Scale) -> np.ndarray:
     """Return p(interval | truth) at the nodes of a grid."""
     if scale.redshift:
         return _redshift(statement, scale.grid)
-    return _normal(statement, scale.truth)
+    return statement.likelihood(scale.truth)
 
 
 def _smeared(
@@ -316,16 +316,6 @@ def _smeared(
         np.add.at(smear, (at, lower + 1), place - lower)
         wrong[rows, number, :size] = right[rows, number, :size] @ smear.T / truth.shape[1]
     return wrong
-
-
-def _normal(statement: Statement, truth: np.ndarray) -> np.ndarray:
-    """Return p(interval | truth) of `Statement.log_likelihood`, for many values of the truth."""
-    low, high = statement.low, statement.high
-    if statement.scale == "log":
-        truth = np.log(np.maximum(truth, 1e-300))
-        low = log(low) if low > 0.0 else -inf
-        high = log(high) if high > 0.0 else -inf
-    return ndtr((high - truth) / statement.error) - ndtr((low - truth) / statement.error)
 
 
 def _redshift(statement: Statement, grid: np.ndarray) -> np.ndarray:
@@ -376,8 +366,8 @@ def _distances(
 
 
 def _product(statements: Sequence[Statement], truth: np.ndarray) -> np.ndarray:
-    """Return the product of `_normal` over statements."""
+    """Return the product of the likelihoods of statements."""
     result = np.ones_like(truth)
     for statement in statements:
-        result *= _normal(statement, truth)
+        result *= statement.likelihood(truth)
     return result

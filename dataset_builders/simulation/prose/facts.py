@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite, nan, pi
+from math import isfinite, pi
 
 MPC_IN_CM = 3.0857e24
 
@@ -40,8 +40,7 @@ class Facts:
         flux: absorbed, 0.5–7 keV, erg/cm²/s.
         photons: counts expected on axis from an exposure as long as is usual for its field.
         hardness, medium_soft: the catalogue's `hard_hs` and `hard_ms`, without noise.
-        first, second, shape, shape2, share2, nh, abundance, redshift, line, covering: see
-            `populations.Spectra`.
+        first, second, shape, shape2, share2, nh, abundance, redshift: see `populations.Spectra`.
     """
 
     name: str
@@ -53,6 +52,7 @@ class Facts:
     foreground_nh: float
     papers: Sequence[Paper]
     flux: float
+    photons: float
     hardness: float
     medium_soft: float
     first: float
@@ -63,9 +63,6 @@ class Facts:
     nh: float
     abundance: float
     redshift: float
-    line: float
-    covering: float
-    photons: float = nan
 
     @property
     def position(self) -> str:

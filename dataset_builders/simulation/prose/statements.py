@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import erf, inf, log, sqrt
+from math import inf, log
+
+import numpy as np
+from scipy.special import ndtr
 
 from ..source_classes import COMPONENTS
 from .facts import Facts
@@ -45,34 +48,17 @@ class Statement:
     label: str = ""
     chance: float = 1.0
 
-    def log_likelihood(self, facts: Facts) -> float:
-        """Return ln p of this statement if `facts` are true and nobody is mistaken.
+    def likelihood(self, truth: np.ndarray) -> np.ndarray:
+        """Return p(interval | truth) of a number or word, for values in the units of `Facts`.
 
-        For a label it is 0 or −inf (for a second component also ln of the chance that it is told
-        or not); for a number or word ln [Φ((high − q)/error) − Φ((low − q)/error)], with q the true
-        value, in `scale`.
+        Φ((high − q)/error) − Φ((low − q)/error), with q the true value, in `scale`.
         """
-        if self.quantity == "second":
-            return self._second_log_likelihood(label_of(facts, "second"))
-        if self.quantity in LABELS:
-            return 0.0 if label_of(facts, self.quantity) in self.label.split("|") else -inf
-        truth = float(getattr(facts, self.quantity))
         low, high = self.low, self.high
         if self.scale == "log":
-            if not truth > 0.0:
-                return -inf
-            truth = log(truth)
+            truth = np.log(np.maximum(truth, 1e-300))
             low = log(low) if low > 0.0 else -inf
             high = log(high) if high > 0.0 else -inf
-        share = _normal((high - truth) / self.error) - _normal((low - truth) / self.error)
-        return log(share) if share > 0.0 else -inf
-
-    def _second_log_likelihood(self, truth: str) -> float:
-        if self.label:
-            likelihood = self.chance if truth in self.label.split("|") else 0.0
-        else:
-            likelihood = 1.0 - self.chance if truth else 1.0
-        return log(likelihood) if likelihood > 0.0 else -inf
+        return ndtr((high - truth) / self.error) - ndtr((low - truth) / self.error)
 
 
 @dataclass(frozen=True)
@@ -107,7 +93,3 @@ def label_of(facts: Facts, quantity: str) -> str:
         return COMPONENTS[int(facts.first)]
     present = facts.second >= 0 and facts.share2 > LEAST_SHARE
     return COMPONENTS[int(facts.second)] if present else ""
-
-
-def _normal(deviation: float) -> float:
-    return 0.5 * (1.0 + erf(deviation / sqrt(2.0)))

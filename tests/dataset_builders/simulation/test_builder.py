@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from simulated_spectra import power_laws
+from simulated_truth import power_laws
 
 from hf_specclip.models.variables_specclip import BANDS
 from hf_specclip.spectra import emission as models
@@ -22,16 +22,6 @@ from specclip_datasets.simulation.detections import at_the_time, source_names
 from specclip_datasets.simulation.knobs import Knobs, text_stream
 from specclip_datasets.simulation.rows import simulated_splits
 from specclip_datasets.splits import count_sources_of_papers
-
-
-@pytest.fixture(scope="module")
-def universe():
-    return Universe(Knobs(pairs=600, seed=2, fits=False))
-
-
-@pytest.fixture(scope="module")
-def rows(universe):
-    return universe.rows(np.arange(600))
 
 
 def simulate(folder, *more):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from specclip_datasets.__main__ import main
-from specclip_datasets.simulation.catalogue import Universe
 from specclip_datasets.simulation.compare import (
     CATALOGUE_COLUMNS,
     QUANTITIES,
@@ -13,7 +12,6 @@ from specclip_datasets.simulation.compare import (
     comparison_table,
     quantiles_of,
 )
-from specclip_datasets.simulation.knobs import Knobs
 from specclip_datasets.simulation.variety import measure_variety
 
 
@@ -24,10 +22,10 @@ def test_quantiles_leave_out_what_is_not_known():
     assert found["apec_kt"] == {"known": 0.0, "quantiles": None}
 
 
-def test_simulated_distributions_are_near_the_catalogues():
+def test_simulated_distributions_are_near_the_catalogues(rows):
     """Medians within a quarter of the catalogue's spread from 10 to 90 % (more for rough ones)."""
     marginals = Marginals()
-    marginals.add(Universe(Knobs(pairs=800, seed=5, fits=False)).rows(np.arange(800)))
+    marginals.add(rows)
     here = marginals.quantiles()
     # The universe is one of spectra bright enough to be fitted.
     real = catalogue_marginals()["samples"]["fitted"]["marginals"]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+from simulated_truth import log_likelihood
 
 from specclip_datasets.__main__ import main
 from specclip_datasets.folder import write_dataset
@@ -64,7 +65,7 @@ def test_tables_are_the_statements_own_likelihood(universe):
         assert texts.allowed(np.array([stratum]))[row] > 0.0, summary.writer
         for name in ("shape", "shape2", "nh", "hardness", "medium_soft", "photons", "abundance"):
             about = [one for one in summary.statements if one.quantity == name]
-            exact = np.exp(sum(one.log_likelihood(facts) for one in about))
+            exact = np.exp(sum(log_likelihood(one, facts) for one in about))
             if not about or exact < 1e-3:
                 continue
             truth = np.array([getattr(facts, name)])
@@ -122,7 +123,7 @@ def test_mistaken_texts_are_a_mixture(universe):
     for truth in (0.05, 0.3, 1.0):
         exact = np.mean(
             [
-                np.exp(sum(one.log_likelihood(replace(facts, nh=truth * f)) for one in said[2:]))
+                np.exp(sum(log_likelihood(one, replace(facts, nh=truth * f)) for one in said[2:]))
                 for f in mistakes.factors["nh"]
             ]
         )

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from simulated_spectra import power_laws
+from simulated_truth import power_laws
 
 from specclip_datasets.simulation import instrument, populations, spectral_fits
 from specclip_datasets.simulation.catalogue import Universe
