@@ -80,11 +80,7 @@ _Groups = dict[str, set[str]]
 
 
 def is_dataset_folder(folder: str | Path) -> bool:
-    """Return True for a folder with a description, a card that names files, or our Parquet.
-
-    Args:
-        folder: the folder.
-    """
+    """Return True for a folder with a description, a card that names files, or our Parquet."""
     folder = Path(folder)
     return (folder / INFO_FILE).is_file() or names_data_files(folder) or _holds_splits(folder)
 

@@ -105,13 +105,7 @@ class SpecCLIPDatasetInfo:
 
 
 def read_info(folder: str | Path) -> SpecCLIPDatasetInfo | None:
-    """Read and check `specclip_dataset.json`.
-
-    Args:
-        folder: the dataset's folder.
-
-    Returns:
-        The description, or None where there is none.
+    """Read and check the `specclip_dataset.json` of a folder; return None where there is none.
 
     Raises:
         DatasetFolderError: when it is damaged or newer than this code.

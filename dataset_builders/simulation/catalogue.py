@@ -48,7 +48,7 @@ SEEN_SPLITS = ("train", "calibration")
 
 
 class Universe:
-    """Simulated catalogue.
+    """Simulated catalogue. Its methods take indices into `sources` or `detections`, (n).
 
     Args:
         knobs: its settings.
@@ -127,9 +127,6 @@ class Universe:
     def write_summaries(self, sources: np.ndarray) -> list[prose.Summary]:
         """Write the summaries of some sources, with their statements, from their truth and never
         from a row's counts.
-
-        Args:
-            sources: indices of sources, (n).
         """
         seed, writers = self.knobs.seed, self.knobs.chosen_writers
         summaries = []
@@ -144,11 +141,7 @@ class Universe:
         return summaries
 
     def facts(self, sources: np.ndarray) -> list[prose.Facts]:
-        """Return the truth about some sources, from which their summaries are drawn.
-
-        Args:
-            sources: indices of sources, (n).
-        """
+        """Return the truth about some sources, from which their summaries are drawn."""
         truth = noise_free_quantities(
             self.sources.spectra.take(sources), self.sources.flux[sources]
         )
@@ -172,16 +165,10 @@ class Universe:
         ]
 
     def rows(self, detections: np.ndarray) -> pa.Table:
-        """Return the rows of some detections.
+        """Return the rows of some detections, in the contract's columns.
 
         The result for a detection depends on it alone, but floating-point sums may depend on the
         size of the batch in the last digit: ask for the same batches to get the same bytes.
-
-        Args:
-            detections: indices into `detections`, (n).
-
-        Returns:
-            Table with the contract's columns.
         """
         seen = self.detections.take(detections)
         # Variability between observations takes all of a source's.
@@ -234,33 +221,15 @@ class Universe:
         share = self.knobs.fits
         return bool(share == 1 or stream(self.knobs.seed, "fits", detection).random() < share)
 
-    def photons(self, detections: np.ndarray) -> np.ndarray:
-        """Return photons arriving from the sources at the time of some detections.
-
-        Args:
-            detections: indices into `detections`, (n).
-
-        Returns:
-            Photons/cm²/s on `instrument.PHOTON_EDGES`, (n, 870).
+    def expected(self, detections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the expected instrument output, without noise: counts of the source and of the
+        background in the aperture, in PI channels, (n, 560) each.
         """
         seen = self.detections.take(detections)
         spectra = at_the_time(self.sources.spectra.take(seen.source), seen.hardening)
         photons = populations.photon_spectra(spectra)
         photons *= (self.sources.flux[seen.source] * seen.flux_factor)[:, None]
-        return photons
-
-    def expected(self, detections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the expected instrument output, without noise.
-
-        Args:
-            detections: indices into `detections`, (n).
-
-        Returns:
-            Counts of the source and of the background in the aperture, in PI channels, (n, 560)
-            each.
-        """
-        seen = self.detections.take(detections)
-        source = instrument.fold(self.photons(detections), seen.response, seen.theta)
+        source = instrument.fold(photons, seen.response, seen.theta)
         source *= seen.exposure[:, None]
         behind = instrument.background_rates(seen.response, seen.theta, seen.background)
         behind *= seen.exposure[:, None]
@@ -270,7 +239,7 @@ class Universe:
         """Simulate the instrument output for some detections.
 
         Args:
-            detections: indices into `detections`, (n).
+            detections: those observed.
             draws: numbers that fix the noise of each, (n); the catalogue's own where None.
         """
         seen, n = self.detections.take(detections), len(detections)
