@@ -40,6 +40,11 @@ class Typeset:
         """Set a number or a formula."""
         return f"{self.math}{text}{self.math}"
 
+    def log(self, symbol: str, text: str) -> str:
+        """Set the logarithm of a quantity."""
+        name = r"\log" if self.math else "log"
+        return self.number(f"{name} {symbol} = {text}")
+
     def ten(self, mantissa: str, exponent: int) -> str:
         """Return a number times a power of ten, not yet set."""
         power = self.power.format(exponent)
@@ -150,29 +155,21 @@ class Source(SourceSlots):
             error = format_error(found, 1, unit * 10.0**exponent)
             number = style.ten(f"({mantissa}{style.plus_minus}{error})", exponent)
         else:
-            number = style.ten(
-                *self.reporter.significant(found, 1 + self.reporter.chance(0.6), unit)
-            )
+            digits = 1 + self.reporter.chance(0.6)
+            number = style.ten(*self.reporter.significant(found, digits, unit))
         return f"{style.number(number)} {style.units(*units)}"
 
     def _equation(self, symbol: str, value: str) -> str:
         """Return symbol = value; a value that is set as a formula joins it."""
         style = self.style
-        sign = (
-            " = "
-            if "(" in value or style.plus_minus in value or self.reporter.chance(0.6)
-            else " ∼ "
-        )
-        if sign == " ∼ ":
-            sign = f" {style.about}"
+        exact = "(" in value or style.plus_minus in value or self.reporter.chance(0.6)
+        sign = " = " if exact else f" {style.about}"
         if style.math and value.startswith(style.math):
             return f"{style.math}{symbol}{sign}{value[1:]}"
         return f"{style.math}{symbol}{style.math}{sign.replace(style.about, '~ ')}{value}"
 
     def _log(self, quantity: str, symbol: str, unit: float) -> str:
-        text = self.reporter.logarithm(self.measured[quantity], 1, unit)
-        log = r"\log " if self.style.math else "log "
-        return self.style.number(f"{log}{symbol} = {text}")
+        return self.style.log(symbol, self.reporter.logarithm(self.measured[quantity], 1, unit))
 
     def _dist(self) -> str:
         return self.reporter.length(self.measured["distance_mpc"], 2, kpc_below=1.0)
@@ -209,41 +206,40 @@ class Source(SourceSlots):
             low = 10.0 ** (exponent - 22)
             if low <= value < 10.0 * low:
                 reporter.between(self.measured["nh"], low, 10.0 * low)
-                log = r"\log " if style.math else "log "
-                return style.number(f"{log}{symbol} = {exponent}-{exponent + 1}")
+                return style.log(symbol, f"{exponent}-{exponent + 1}")
         return self._equation(symbol, self._nh())
 
     def write_beyond(self, group: str) -> str:
         """Write on which side of a round value a quantity of a group is."""
         reporter, style = self.reporter, self.style
         upper = reporter.chance(0.4)
-        sign = "<" if upper else ">"
         if group == "nh":
             return self._column_limit(upper=upper)
+        if group == "flux":
+            units = ("erg", "cm-2", "s-1")
+            return self.write_limit("flux", style.flux, 1.0, units, upper=upper)
         if group == "slope":
             self._tell_model()
             quantity, symbol, step = self.measured["shape"], style.gamma, 0.5
-        elif group == "colour":
-            quantity, symbol, step = self.measured["hardness"], "HR", 0.25
         else:
-            limit = round_limit(self.measured["flux"].value, upper=upper)
-            reporter.limit(self.measured["flux"], limit, upper)
-            number = style.number(f"{style.flux} {sign} {self._ten(limit)}")
-            return f"{number} {style.units('erg', 'cm-2', 's-1')}"
+            quantity, symbol, step = self.measured["hardness"], "HR", 0.25
         limit = (ceil if upper else floor)(quantity.value / step) * step
         reporter.limit(quantity, limit, upper)
-        return style.number(f"{symbol} {sign} {limit:g}")
+        return style.number(f"{symbol} {'<' if upper else '>'} {limit:g}")
 
-    def _ten(self, number: float) -> str:
-        mantissa, exponent = f"{number:.1e}".split("e")
-        return self.style.ten(mantissa.removesuffix(".0"), int(exponent))
+    def write_limit(
+        self, quantity: str, symbol: str, factor: float, units: Sequence[str], *, upper: bool
+    ) -> str:
+        """Write on which side of a round number a quantity is, in units of 1/`factor`."""
+        style, found, sign = self.style, self.measured[quantity], "<" if upper else ">"
+        limit = round_limit(found.value, upper=upper)
+        self.reporter.limit(found, limit, upper)
+        mantissa, exponent = f"{limit * factor:.1e}".split("e")
+        number = style.ten(mantissa.removesuffix(".0"), int(exponent))
+        return f"{style.number(f'{symbol} {sign} {number}')} {style.units(*units)}"
 
     def _column_limit(self, *, upper: bool) -> str:
-        limit = round_limit(self.measured["nh"].value, upper=upper)
-        self.reporter.limit(self.measured["nh"], limit, upper)
-        sign = "<" if upper else ">"
-        number = self.style.number(f"{self.style.column} {sign} {self._ten(limit * 1e22)}")
-        return f"{number} {self.style.units('cm-2')}"
+        return self.write_limit("nh", self.style.column, 1e22, ("cm-2",), upper=upper)
 
     def _nh_aside(self) -> str:
         """Return the word beside a number, which adds no information."""
@@ -334,9 +330,7 @@ class Source(SourceSlots):
         """Write a luminosity: of the stated redshift, or as that of a source in its host."""
         reporter, (found, unit) = self.reporter, self.power()
         if log:
-            text = reporter.logarithm(found, 1, unit)
-            name = r"\log " if self.style.math else "log "
-            return self.style.number(f"{name}{self.style.luminosity} = {text}")
+            return self.style.log(self.style.luminosity, reporter.logarithm(found, 1, unit))
         number = self.style.ten(*reporter.significant(found, 1 + reporter.chance(0.5), unit))
         return f"{self.style.number(number)} {self.style.units('erg', 's-1')}"
 
