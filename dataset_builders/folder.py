@@ -285,12 +285,9 @@ def _tables(part: Rows) -> Iterator[pa.Table]:
     size = ROWS_PER_GROUP
     if isinstance(part, Dataset):
         yield from part.with_format("arrow").iter(size)
-    elif isinstance(part, pa.Table):
-        for start in range(0, len(part), size):
-            yield part.slice(start, size)
     else:
         waiting = part.schema.empty_table()
-        for table in part.tables:
+        for table in [part] if isinstance(part, pa.Table) else part.tables:
             waiting = pa.concat_tables([waiting, table])
             while len(waiting) >= size:
                 yield waiting.slice(0, size).combine_chunks()
@@ -387,30 +384,24 @@ def conform_splits(
     if n_bins != info.n_bins:
         raise ContractError(f"{name}: spectra have {n_bins} bins, expected {info.n_bins}")
     features = contract_features(n_bins, text_dim, domain)
-    conformed = all(splits[split].features == features for split in SPLITS)
     checked = {}
     for split in SPLITS:
         try:
-            if conformed:
-                _check_rows(splits[split], n_bins, domain)
-                checked[split] = splits[split]
-            else:
-                checked[split] = _conform_split(splits[split], n_bins, features, domain)
+            checked[split] = _conform_split(splits[split], n_bins, features, domain)
         except ContractError as error:
             raise ContractError(f"{name}, split {split!r}: {error}") from None
     return DatasetDict(checked), info
 
 
-def _check_rows(rows: Dataset, n_bins: int, domain: Domain) -> None:
-    first = 0
-    for table in _tables(rows):
-        validate_table(table, n_bins=n_bins, first_row=first, domain=domain)
-        first += len(table)
-
-
 def _conform_split(part: Dataset, n_bins: int, features: Features, domain: Domain) -> Dataset:
-    tables, first = [], 0
+    """Check the rows of a split, and cast them where they are not yet in the contract's columns."""
+    cast, tables, first = part.features != features, [], 0
     for table in _tables(part):
-        tables.append(conform_table(table, n_bins=n_bins, first_row=first, domain=domain))
+        if cast:
+            tables.append(conform_table(table, n_bins=n_bins, first_row=first, domain=domain))
+        else:
+            validate_table(table, n_bins=n_bins, first_row=first, domain=domain)
         first += len(table)
+    if not cast:
+        return part
     return Dataset(pa.concat_tables(tables) if tables else features.arrow_schema.empty_table())

@@ -31,7 +31,7 @@ class Bank:
     """Bank of m sources, observed once each.
 
     Attributes:
-        stratum: row of `Prior.strata`, (m).
+        n_texts: number of texts that it was drawn for.
         first_of: first member of each stratum, and m, (s + 1).
         log_prior: ln of each member's share of the population, (m); the shares add up to about one.
         log_flux: ln of the mean photon flux, 0.5–7 keV, (m).
@@ -45,7 +45,7 @@ class Bank:
             add up to one.
     """
 
-    stratum: np.ndarray
+    n_texts: int
     first_of: np.ndarray
     log_prior: np.ndarray
     log_flux: np.ndarray
@@ -58,16 +58,11 @@ class Bank:
     text_weights: tuple[np.ndarray, ...]
 
     def __len__(self) -> int:
-        return len(self.stratum)
+        return len(self.log_prior)
 
     def members(self, stratum: int) -> slice:
         """Return the members of a stratum."""
         return slice(int(self.first_of[stratum]), int(self.first_of[stratum + 1]))
-
-    @property
-    def n_texts(self) -> int:
-        """Number of texts."""
-        return 1 + max((int(texts.max()) for texts in self.texts if len(texts)), default=-1)
 
     def effective_numbers(self) -> np.ndarray:
         """Return for each text 1 / Σ p², the effective number of members; 0 without any."""
@@ -138,7 +133,7 @@ def draw_bank(
     first_of = np.concatenate([[0], np.cumsum([len(part["log_prior"]) for part in parts])])
     names = ("log_prior", "log_flux", "log_usual", "log_chance", "log_boost", "scatter")
     return Bank(
-        stratum=np.repeat(np.arange(len(parts)), np.diff(first_of)),
+        n_texts=len(texts),
         first_of=first_of,
         rates=torch.from_numpy(np.concatenate([part["rates"] for part in parts], axis=2)),
         texts=texts_of,

@@ -180,9 +180,7 @@ def test_an_open_text_is_the_mean_over_the_classes_that_it_allows(universe, prio
     galaxy = source_classes.FIELD_NAMES.index("galaxy")
     share = np.array(
         [
-            np.exp(bank.log_prior)[
-                bank.stratum == prior.strata.tolist().index([name, galaxy])
-            ].sum()
+            np.exp(bank.log_prior[bank.members(prior.strata.tolist().index([name, galaxy]))]).sum()
             for name in map(source_classes.CLASS_NAMES.index, ("lmxb", "snr"))
         ]
     )
