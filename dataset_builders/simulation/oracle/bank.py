@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from ..knobs import Knobs, stream
+from ..knobs import stream
 from ..source_classes import CLASS_NAMES, FIELD_NAMES
 from .prior import Prior
 from .stratum import Target, aim_at_strata, draw_stratum
@@ -77,7 +77,6 @@ def draw_bank(
     texts: TextTables,
     size: int,
     *,
-    knobs: Knobs,
     seed: int = 0,
     progress: bool = False,
 ) -> Bank:
@@ -87,7 +86,6 @@ def draw_bank(
         prior: what holds before anything is read.
         texts: what they state; the bank is drawn where they point.
         size: number of members, about.
-        knobs: of the universe.
         seed: of every draw.
         progress: show a bar.
 
@@ -105,7 +103,7 @@ def draw_bank(
             f"text {lost[0]} allows classes {names[0]} in fields of kind {names[1]}: "
             "the population has none"
         )
-    aim = aim_at_strata(prior, texts, allowed, knobs, seed)
+    aim = aim_at_strata(prior, texts, allowed, seed)
 
     def draw(row: int) -> dict[str, Any]:
         plain = _PLAIN * prior.share[row] + _EVEN / len(prior.strata)
@@ -114,7 +112,7 @@ def draw_bank(
         random = stream(seed, "oracle", row)
         share = plain / (plain + pointed)
         target = Target(prior, row, texts, allowed[:, row], aim[:, row], share)
-        return draw_stratum(target, number, knobs, random)
+        return draw_stratum(target, number, random)
 
     rows = range(len(prior.strata))
     with ThreadPoolExecutor(max(1, torch.get_num_threads())) as threads:
@@ -128,28 +126,25 @@ def draw_bank(
             leave=False,
         )
         parts = list(bar)
-    texts_of = tuple(np.flatnonzero(allowed[:, row]) for row in rows)
-    _normalise(len(texts), texts_of, [(part["weights"], part["log_total"]) for part in parts])
+    _normalise(len(texts), parts)
     first_of = np.concatenate([[0], np.cumsum([len(part["log_prior"]) for part in parts])])
     names = ("log_prior", "log_flux", "log_usual", "log_chance", "log_boost", "scatter")
     return Bank(
         n_texts=len(texts),
         first_of=first_of,
         rates=torch.from_numpy(np.concatenate([part["rates"] for part in parts], axis=2)),
-        texts=texts_of,
+        texts=tuple(part["texts"] for part in parts),
         text_weights=tuple(part["weights"] for part in parts),
         **{name: np.concatenate([part[name] for part in parts]) for name in names},
     )
 
 
-def _normalise(
-    n_texts: int,
-    texts: tuple[np.ndarray, ...],
-    parts: list[tuple[np.ndarray, np.ndarray]],
-) -> None:
+def _normalise(n_texts: int, parts: list[dict[str, Any]]) -> None:
     """Scale the weights of all strata, in place, so that those of each text add up to one."""
-    whole = np.full(n_texts, -np.inf)
-    for some, (_, log_total) in zip(texts, parts, strict=True):
-        whole[some] = np.logaddexp(whole[some], log_total)
-    for some, (weights, log_total) in zip(texts, parts, strict=True):
-        weights *= np.exp(log_total - whole[some])[:, None].astype(np.float32)
+    log_sum = np.full(n_texts, -np.inf)
+    for part in parts:
+        texts = part["texts"]
+        log_sum[texts] = np.logaddexp(log_sum[texts], part["log_total"])
+    for part in parts:
+        factor = np.exp(part["log_total"] - log_sum[part["texts"]])
+        part["weights"] *= factor[:, None].astype(np.float32)

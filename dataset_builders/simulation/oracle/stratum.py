@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import instrument, populations
 from ..detections import ERG_PER_KEV, HARDENING, REFERENCE_AREA, at_the_time
-from ..knobs import Knobs, stream
+from ..knobs import stream
 from ..source_classes import CLASS_NAMES, CLASSES, FIELD_KINDS, FIELD_NAMES
 from .prior import LOG_COUNTS, LOG_EXPOSURE, STEP, Prior
 from .spectra import fold_all
@@ -75,7 +75,7 @@ class Target:
 
 
 def _draw_pool(
-    stratum: np.ndarray, number: int, knobs: Knobs, random: np.random.Generator
+    stratum: np.ndarray, number: int, random: np.random.Generator
 ) -> populations.Spectra:
     """Draw parameters of a stratum from the population."""
     of_class = np.full(number, stratum[0])
@@ -83,9 +83,7 @@ def _draw_pool(
     return populations.draw_spectra(of_class, foreground, random)
 
 
-def aim_at_strata(
-    prior: Prior, texts: TextTables, allowed: np.ndarray, knobs: Knobs, seed: int
-) -> np.ndarray:
+def aim_at_strata(prior: Prior, texts: TextTables, allowed: np.ndarray, seed: int) -> np.ndarray:
     """Return the share of each text's members in each stratum, (t, s): about p(stratum | text)."""
     blind = allowed * prior.share
     blind /= blind.sum(axis=1, keepdims=True)
@@ -93,7 +91,7 @@ def aim_at_strata(
     several = np.count_nonzero(allowed, axis=1) > 1
     for row, stratum in enumerate(prior.strata):
         some = np.flatnonzero(several & (allowed[:, row] > 0.0))
-        pool = _draw_pool(stratum, _PILOT, knobs, stream(seed, "oracle pilot", row))
+        pool = _draw_pool(stratum, _PILOT, stream(seed, "oracle pilot", row))
         for group in _groups(some):
             fit[group, row] = _agreement(texts, group, pool, stratum).mean(axis=1)
     fit *= blind
@@ -104,15 +102,12 @@ def aim_at_strata(
     return aim / aim.sum(axis=1, keepdims=True)
 
 
-def draw_stratum(
-    target: Target, number: int, knobs: Knobs, random: np.random.Generator
-) -> dict[str, Any]:
+def draw_stratum(target: Target, number: int, random: np.random.Generator) -> dict[str, Any]:
     """Draw the bank's members of one stratum.
 
     Args:
         target: the stratum.
         number: of members.
-        knobs: of the universe.
         random: generator of all draws.
     """
     prior, row = target.prior, target.row
@@ -122,7 +117,7 @@ def draw_stratum(
         _LARGEST_POOL,
         _LEAST_POOL + _POOL_PER_MEMBER * number,
     )
-    pool = _draw_pool(target.stratum, n_pool, knobs, random)
+    pool = _draw_pool(target.stratum, n_pool, random)
     favour, pull = _favour(target, pool)
     chosen = systematic_draws(favour, number, random)
     log_weight = -np.log(favour[chosen] * n_pool * number)
@@ -141,6 +136,7 @@ def draw_stratum(
         "log_boost": flares[random.integers(len(flares), size=number)],
         "scatter": np.full(number, source_class.variability * np.log(10.0)),
         "rates": rates,
+        "texts": np.flatnonzero(target.allowed),
         "weights": weights,
         "log_total": log_total,
     }

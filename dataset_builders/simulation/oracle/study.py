@@ -83,9 +83,7 @@ def measure_ceiling(
     known = recognise(info, table)
     texts = read_texts(known.universe, known.summaries)
     prior = count_prior(known.universe.knobs)
-    bank = draw_bank(
-        prior, texts, members, knobs=known.universe.knobs, seed=seed, progress=progress
-    )
+    bank = draw_bank(prior, texts, members, seed=seed, progress=progress)
     seen = observe(prior, bank, known.spectra(), progress=progress)
     labels = np.asarray(table["group"].to_pylist() if groups is None else groups)
     owner = _distinct_texts(known) if text_of_spectrum is None else np.asarray(text_of_spectrum)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
+from string import ascii_uppercase
 
 from .facts import Paper
 from .grammar import with_article
@@ -50,6 +51,6 @@ def write_paper(subject: Subject, class_name: str, source: str, host: str, rando
         number=subject.number % 90 + 1,
     )
     volume, page = 1 + subject.number // 9000, 1 + subject.number % 9000
-    initial = random.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    initial = random.choice(ascii_uppercase)
     bibcode = f"{year}{JOURNAL}{volume:.>4d}.{page:.>4d}{initial}"
     return Paper(bibcode, title[0].upper() + title[1:], year)

@@ -224,7 +224,7 @@ def test_contamination_eats_soft_photons_with_time():
     np.testing.assert_allclose(off_axis, [[1.0, 1.0], [0.82, 0.65]], atol=0.02)
 
 
-def test_a_known_line_lands_where_it_should(universe):
+def test_a_known_line_lands_where_it_should():
     photons = np.zeros((1, len(instrument.PHOTON_CENTRES)))
     photons[0, np.argmin(np.abs(instrument.PHOTON_CENTRES - 2.0))] = 1.0
     rate = instrument.fold(photons, np.array([0]), np.zeros(1))

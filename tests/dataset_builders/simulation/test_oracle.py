@@ -58,7 +58,7 @@ def spectra_of(universe, counts, background):
 
 
 def bank_for(universe, prior, summaries, members):
-    return draw_bank(prior, read_texts(universe, summaries), members, knobs=universe.knobs)
+    return draw_bank(prior, read_texts(universe, summaries), members)
 
 
 def summary_of(*statements):
