@@ -33,7 +33,7 @@ INFO = SpecCLIPDatasetInfo(name="test", builder="test", builder_version="1", see
 
 @pytest.fixture(scope="module")
 def universe():
-    return Universe(Knobs(pairs=90, seed=5))
+    return Universe(Knobs(pairs=90, seed=5, fits=False))
 
 
 @pytest.fixture(scope="module")

@@ -153,11 +153,11 @@ def _chance_to_be_seen(log_counts: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Return the share of sources that are detected, on `LOG_COUNTS`."""
     edges = _edges(LOG_COUNTS, STEP)
     kernel = np.exp(-0.5 * (np.arange(-4, 5) / 1.5) ** 2)
-    everyone, those = (
+    n_all, n_seen = (
         np.convolve(np.histogram(values, edges)[0], kernel, mode="same")
         for values in (log_counts, log_counts[seen])
     )
     # Where there are none, brighter ones are seen and fainter ones are not.
-    known = everyone > 5.0
-    share = np.interp(LOG_COUNTS, LOG_COUNTS[known], those[known] / everyone[known])
+    enough = n_all > 5.0
+    share = np.interp(LOG_COUNTS, LOG_COUNTS[enough], n_seen[enough] / n_all[enough])
     return np.maximum(share, _LEAST_CHANCE)

@@ -84,20 +84,20 @@ def measure_ceiling(
     texts = read_texts(known.universe, known.summaries)
     prior = count_prior(known.universe.knobs)
     bank = draw_bank(prior, texts, members, seed=seed, progress=progress)
-    seen = observe(prior, bank, known.spectra(), progress=progress)
+    observation = observe(prior, bank, known.spectra(), progress=progress)
     labels = np.asarray(table["group"].to_pylist() if groups is None else groups)
     owner = _distinct_texts(known) if text_of_spectrum is None else np.asarray(text_of_spectrum)
     _, first = np.unique(owner, return_index=True)
     column = known.text_of_spectrum[first]
-    ranks = score_ranks(seen.scores[:, column], owner)
-    half = score_ranks(seen.half_scores[:, column], owner)
+    ranks = score_ranks(observation.scores[:, column], owner)
+    half = score_ranks(observation.half_scores[:, column], owner)
     by_half = evaluate_ranks(half, owner, labels, ks, n_bootstrap=1, seed=0)
     settings = {"n_bootstrap": n_bootstrap, "seed": 0}
     by_writer = {}
     for name, rows in _rows_by_writer(known).items():
         texts_there, owner_there = np.unique(owner[rows], return_inverse=True)
-        found = score_ranks(seen.scores[np.ix_(rows, column[texts_there])], owner_there)
-        by_writer[name] = evaluate_ranks(found, owner_there, labels[rows], ks, **settings)
+        its_ranks = score_ranks(observation.scores[np.ix_(rows, column[texts_there])], owner_there)
+        by_writer[name] = evaluate_ranks(its_ranks, owner_there, labels[rows], ks, **settings)
     retrieval = by_writer[ALL]
     curves = {
         direction: recall_curve(ranks, owner, labels, direction=direction, **settings)
@@ -108,7 +108,7 @@ def measure_ceiling(
         "by_writer": by_writer,
         "curves": curves,
         "monte_carlo": _monte_carlo(
-            bank, seen, retrieval["spectrum_to_text"], by_half["spectrum_to_text"]
+            bank, observation, retrieval["spectrum_to_text"], by_half["spectrum_to_text"]
         ),
     }
     return Ceiling(metrics, {direction: each.expected for direction, each in ranks.items()})
@@ -132,13 +132,13 @@ def _rows_by_writer(known: KnownRows) -> dict[str, np.ndarray]:
 
 
 def _monte_carlo(
-    bank: Bank, seen: Observation, full: Mapping[str, Any], half: Mapping[str, Any]
+    bank: Bank, observation: Observation, full: Mapping[str, Any], half: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the Monte Carlo error of the sums over the bank."""
     return {
         "members": len(bank),
         "effective_per_text": float(np.median(bank.effective_numbers())),
-        "effective_per_spectrum": float(np.median(seen.effective)),
+        "effective_per_spectrum": float(np.median(observation.effective)),
         "gain_by_doubling": {
             name: full[name]["value"] - half[name]["value"] for name in _HEADLINES if name in full
         },
