@@ -257,7 +257,8 @@ class Universe:
         # Given their number, events of a Poisson process fall independently, as the rate has it;
         # colours do not change meanwhile.
         rates = seen.light.rates(seen.exposure, noise)
-        constant = _background_over_source(source, behind)
+        broad = instrument.channels_within("b")
+        constant = behind[:, broad].sum(axis=1) / source[:, broad].sum(axis=1)
         rates = (rates + constant[:, None]) / (light_curves.N_TIMES * (1.0 + constant[:, None]))
         rates /= rates.sum(axis=1, keepdims=True)
         in_band = counts[:, bins_within("b")].sum(axis=1)
@@ -284,12 +285,6 @@ class Universe:
         counts = deal_counts_batch(channels[0], edges, bins, seeds)
         other_seeds = [background_seed(seed) for seed in seeds]
         return counts, deal_counts_batch(channels[1], edges, bins, other_seeds)
-
-
-def _background_over_source(source: np.ndarray, behind: np.ndarray) -> np.ndarray:
-    """Return the expected background over the source's counts in 0.5–7 keV, (n)."""
-    inside = instrument.channels_within("b")
-    return behind[:, inside].sum(axis=1) / source[:, inside].sum(axis=1)
 
 
 def _to_table(columns: Mapping[str, Any], n: int) -> pa.Table:

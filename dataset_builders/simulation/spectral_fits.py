@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..contract import contract_columns
 from . import instrument
 
 # Energies of the fitted models: 10 eV below 2 keV, 30 eV above, where the detector's resolution is
 # above 80 eV. Half as many as the simulation's, and half the time.
 _BINS = np.concatenate([np.arange(170), np.arange(170, len(instrument.PHOTON_CENTRES), 3)])
-# Models, and the name of the parameter of their shape.
-MODELS = {"powlaw": "gamma", "bb": "kt", "brems": "kt", "apec": "kt"}
-_PARAMETERS = ("{}", "{}_lolim", "{}_hilim", "nh", "nh_lolim", "nh_hilim", "stat")
+# Number of the simulation's bins in one of the fit's.
+_WIDTHS = np.diff(np.append(_BINS, len(instrument.PHOTON_CENTRES)))
 COLUMNS = tuple(
-    f"{model}_{name.format(shape)}" for model, shape in MODELS.items() for name in _PARAMETERS
+    name for name in contract_columns() if name.startswith(("powlaw_", "bb_", "brems_", "apec_"))
 )
 
 
@@ -56,7 +56,7 @@ def fit_columns(
             background_scale[rows],
             exposure[rows],
             redistribution=_redistribution(item),
-            effective_area=np.add.reduceat(area, _BINS, axis=1) / _widths(),
+            effective_area=np.add.reduceat(area, _BINS, axis=1) / _WIDTHS,
             energy_edges=np.append(
                 instrument.PHOTON_EDGES[:-1][_BINS], instrument.PHOTON_EDGES[-1]
             ),
@@ -65,11 +65,6 @@ def fit_columns(
         for name, column in columns.items():
             column[rows] = table[name]
     return columns
-
-
-def _widths() -> np.ndarray:
-    """Return the number of the simulation's bins in one of the fit's."""
-    return np.diff(np.append(_BINS, len(instrument.PHOTON_CENTRES)))
 
 
 def _redistribution(item: instrument.Response) -> np.ndarray:
