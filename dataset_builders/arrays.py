@@ -68,7 +68,8 @@ def write_arrays(
     texts = [{sections[0]: each} if isinstance(each, str) else each for each in summary]
     content: dict[str, Any] = {
         "source_name": list(source_name),
-        "obsid": unknown_observations(n),
+        # Each row is an observation of its own then, and none is taken for an archive's.
+        "obsid": -1 - np.arange(n, dtype=np.int32),
         "obi": np.zeros(n, dtype=np.int32),
         "region_id": np.ones(n, dtype=np.int32),
         "group": groups,
@@ -93,14 +94,6 @@ def write_arrays(
     splits = split_groups(groups, seed=info.seed or 0)
     parts = {split: table.filter(pa.array(splits == split)) for split in SPLITS}
     return write_dataset(folder, parts, info, overwrite=overwrite)
-
-
-def unknown_observations(n: int) -> np.ndarray:
-    """Return numbers (n,) int32 of observations that are not known: −1, −2, …
-
-    Each row is an observation of its own then, and none is taken for an archive's.
-    """
-    return -1 - np.arange(n, dtype=np.int32)
 
 
 def _for_rows(values: np.ndarray | float, n: int) -> np.ndarray:

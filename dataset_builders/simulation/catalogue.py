@@ -201,7 +201,10 @@ class Universe:
             "writer": [texts[index].writer for index in of_source],
         }
         columns |= {name: values[place] for name, values in variables.items()}
-        fitted = np.flatnonzero([self._is_fitted(int(detection)) for detection in detections])
+        seed, share = self.knobs.seed, self.knobs.fits
+        fitted = np.flatnonzero(
+            [share == 1 or stream(seed, "fits", row).random() < share for row in detections]
+        )
         if len(fitted):
             fits = spectral_fits.fit_columns(
                 observed.channels[place][fitted],
@@ -215,11 +218,6 @@ class Universe:
                 columns[name] = np.full(len(detections), np.nan)
                 columns[name][fitted] = values
         return _to_table(columns, len(detections))
-
-    def _is_fitted(self, detection: int) -> bool:
-        """Return True for a detection that the catalogue's models are fitted to."""
-        share = self.knobs.fits
-        return bool(share == 1 or stream(self.knobs.seed, "fits", detection).random() < share)
 
     def expected(self, detections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the expected instrument output, without noise: counts of the source and of the
