@@ -24,4 +24,5 @@ def log_likelihood(statement, facts):
             # Silence about a second component that is there.
             return np.log(1.0 - statement.chance) if statement.label == "" else -np.inf
         return np.log(statement.chance) if truth else 0.0
-    return np.log(statement.likelihood(getattr(facts, statement.quantity)))
+    with np.errstate(divide="ignore"):
+        return np.log(statement.likelihood(getattr(facts, statement.quantity)))
