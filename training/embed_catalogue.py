@@ -39,7 +39,6 @@ def embed_catalogue(
     output: str | Path,
     *,
     batch_size: int = 512,
-    half: bool = False,
     progress: bool = True,
 ) -> list[Path]:
     """Embed the spectra of some Parquet files.
@@ -50,7 +49,6 @@ def embed_catalogue(
         files: Parquet files in the contract's columns.
         output: folder of the results; see `specclip_training.data.shard_job.run_units`.
         batch_size: spectra of a batch on each process.
-        half: keep vectors in float16 (half the size; cosines to 1e-3).
         progress: show a bar.
 
     Returns:
@@ -78,9 +76,9 @@ def embed_catalogue(
         for start in range(0, len(table), batch_size):
             batch = {name: values[start : start + batch_size] for name, values in spectra.items()}
             inputs = extractor(batch, return_tensors="pt").to(accelerator.device)
-            with torch.inference_mode(), accelerator.autocast():
+            with torch.inference_mode():
                 parts.append(model.get_spectrum_features(**inputs).pooler_output.float().cpu())
-        vectors = torch.cat(parts).numpy().astype(np.float16 if half else np.float32)
+        vectors = torch.cat(parts).numpy()
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
         return table.select(NAMES).append_column("embedding", column)
 
@@ -88,7 +86,6 @@ def embed_catalogue(
         "job": "embed_catalogue",
         "model": fingerprint(model.state_dict()),
         "rows": rows.fingerprint,
-        "half": half,
     }
     return run_units(
         accelerator, groups, output, embed_groups, identity=identity, progress=progress
@@ -97,7 +94,7 @@ def embed_catalogue(
 
 def main(arguments: argparse.Namespace) -> Accelerator:
     """Run the command."""
-    accelerator = Accelerator(mixed_precision="bf16" if arguments.bfloat16 else "no")
+    accelerator = Accelerator()
     files = split_files(arguments.dataset)
     wanted = arguments.split or list(files)
     unknown = sorted(set(wanted) - set(files))
@@ -114,7 +111,6 @@ def main(arguments: argparse.Namespace) -> Accelerator:
         [file for split in wanted for file in files[split]],
         arguments.output,
         batch_size=arguments.batch_size,
-        half=arguments.half,
     )
     if accelerator.is_main_process:
         print(f"{len(paths):,} files in {arguments.output}")
@@ -163,8 +159,6 @@ as one. A rerun makes what is missing, on any number of processes.
         metavar="N",
         help="spectra at once (default: 512)",
     )
-    command.add_argument("--half", action="store_true", help="keep vectors in float16")
-    command.add_argument("--bfloat16", action="store_true", help="run the encoder in bfloat16")
     command.add_argument(
         "--index",
         action="store_true",

@@ -1,7 +1,5 @@
 """Random split over pairs: leakage, labels, and everything else unchanged."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from tiny_dataset import SIZES
@@ -75,24 +73,3 @@ def test_the_report_warns_and_bolds_the_split_over_groups(pairs):
     assert table.rows == [
         ["Recall@1%", "**10.0% (5.0% to 15.0%)**", "30.0% (5.0% to 15.0%)", "20%", "1.0%"]
     ]
-
-
-def test_alignment_trains_on_the_leaky_split(pairs, tiny_preset, tmp_path):
-    from accelerate import Accelerator
-
-    from hf_specclip import SpecCLIPConfig, SpecCLIPFeatureExtractor, SpecCLIPModel
-    from specclip_training.engine.draws import Draws
-    from specclip_training.engine.presets import load_preset
-    from specclip_training.stages.alignment import AlignTask
-
-    preset = load_preset(tiny_preset)
-    settings = dataclasses.asdict(preset.spectrum)
-    model = SpecCLIPModel(
-        SpecCLIPConfig(spectrum_config=settings, text_config={"embedding_dim": 6}, shared_dim=4)
-    )
-    task = AlignTask(
-        model, SpecCLIPFeatureExtractor(), leaky_split(pairs), preset.align, Accelerator(cpu=True)
-    )
-    batch = task.batch(np.arange(8), Draws(0, "align", 0))
-    assert task.module()(**batch).isfinite()
-    assert 0 < task.validate(Accelerator(cpu=True))["median_rank_fraction"] <= 1

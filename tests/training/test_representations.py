@@ -75,11 +75,3 @@ def test_absent_sections_are_zero_and_absent_columns_nan(representations):
     assert not mask.all()
     assert (sections[~mask] == 0).all()
     assert (np.abs(sections[mask]).sum(axis=1) > 0).all()
-
-
-def test_features_follow_brightness(representations):
-    _, pairs, reps = representations
-    part, split = reps["train"], pairs.splits["train"]
-    counts = split.counts.sum(axis=1)
-    related = [abs(np.corrcoef(column, np.log(counts))[0, 1]) for column in part.features.T]
-    assert max(related) > 0.9
