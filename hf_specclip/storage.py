@@ -27,15 +27,15 @@ from .errors import FileFormatError, SpecCLIPError
 
 PARTIAL = ".partial-"
 MAX_JSON_BYTES = 1 << 24
-_MEND = "fetch or build it again"
-_ASIDE = ".replaced-"
+_REMEDY = "fetch or build it again"
+_BACKUP = ".replaced-"
 _SWAP = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
 _ABANDONED_SECONDS = 3600
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DiskError(SpecCLIPError, RuntimeError):
-    """The disk is full, or the allowance of it; the message says what to do."""
+    """The disk or the quota is full; the message says what to do."""
 
 
 @contextmanager
@@ -43,15 +43,15 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Write a file atomically.
 
     Args:
-        path: the file to make or replace; its folder is made. A link is followed, and what is
-            written goes into a device or pipe, which is never replaced.
+        path: file to create or replace; parent folders are created and links are followed. A device
+            or pipe is written to and never replaced.
 
     Yields:
-        The temporary path to write to. It has the same suffix, and replaces `path` when the block
-        ends; after an error it is removed and `path` is as it was.
+        Temporary path with the same suffix. It replaces `path` when the block ends; after an error
+        it is removed and `path` is unchanged.
 
     Raises:
-        DiskError: when there is no room.
+        DiskError: the disk is full.
     """
     path = Path(path)
     if _is_device(path):
@@ -82,14 +82,14 @@ def atomic_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
     """Write a folder atomically.
 
     Args:
-        target: the folder to make or replace; an older one stays until the new one is complete. A
-            link is followed.
+        target: folder to create or replace; the old one stays until the new one is complete. A link
+            is followed.
 
     Yields:
-        The temporary folder to fill.
+        Temporary folder to fill.
 
     Raises:
-        DiskError: when there is no room.
+        DiskError: the disk is full.
     """
     target = Path(os.path.realpath(target))
     partial = None
@@ -114,13 +114,14 @@ def atomic_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def replace_folder(folder: Path, target: Path) -> None:
-    """Rename a complete folder to `target`, and remove an older one there.
+    """Rename a complete folder to `target` and remove the folder that was there.
 
-    The two change places in one step where the system can. Elsewhere the old one steps aside, comes
-    back where the second step fails, and is found by `recover_folder` after a crash between them.
+    The two names are exchanged atomically where the system supports it. Elsewhere the old folder is
+    first renamed to a backup, which is restored if the second rename fails, or by `recover_folder`
+    after a crash in between.
 
     Raises:
-        OSError: when it cannot be renamed; `target` is then as it was.
+        OSError: the rename failed; `target` is unchanged.
     """
     if not target.exists():
         folder.replace(target)
@@ -128,38 +129,38 @@ def replace_folder(folder: Path, target: Path) -> None:
     if _exchange(folder, target):
         shutil.rmtree(folder, ignore_errors=True)
         return
-    aside = _aside(target)
-    target.replace(aside)
+    backup = _backup_of(target)
+    target.replace(backup)
     try:
         folder.replace(target)
     except OSError:
-        aside.replace(target)
+        backup.replace(target)
         raise
-    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(backup, ignore_errors=True)
 
 
 def recover_folder(target: Path) -> None:
-    """Bring a folder back that stepped aside for another which never came."""
-    aside = _aside(target)
-    if not aside.is_dir():
+    """Restore the backup of a folder whose replacement was interrupted; see `replace_folder`."""
+    backup = _backup_of(target)
+    if not backup.is_dir():
         return
     if target.exists():
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(backup, ignore_errors=True)
     else:
-        aside.replace(target)
+        backup.replace(target)
 
 
-def _aside(target: Path) -> Path:
-    return target.with_name(f"{_ASIDE}{target.name}")
+def _backup_of(target: Path) -> Path:
+    return target.with_name(f"{_BACKUP}{target.name}")
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Let two names change places; return False where the system cannot."""
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two names atomically; return False where the system does not support it."""
     library = ctypes.CDLL(None, use_errno=True)
-    names = (os.fsencode(one), os.fsencode(other))
+    names = (os.fsencode(first), os.fsencode(second))
     if hasattr(library, "renameat2"):  # Linux
-        here = -100  # AT_FDCWD
-        return library.renameat2(here, names[0], here, names[1], _SWAP) == 0
+        cwd = -100  # AT_FDCWD
+        return library.renameat2(cwd, names[0], cwd, names[1], _SWAP) == 0
     return hasattr(library, "renamex_np") and library.renamex_np(*names, _SWAP) == 0  # macOS
 
 
@@ -172,10 +173,7 @@ def _is_device(path: Path) -> bool:
 
 @cache
 def _remove_abandoned(folder: Path) -> None:
-    """Remove what dead processes left half-written in a folder an hour or more ago.
-
-    Once a process: a folder may hold many files.
-    """
+    """Remove partial files of dead processes older than an hour; scans a folder once a process."""
     for path in folder.glob(f"{PARTIAL}*"):
         with suppress(OSError, ValueError):
             if time.time() - path.stat().st_mtime < _ABANDONED_SECONDS:
@@ -190,7 +188,7 @@ def _is_running(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # another user's
+    except OSError:  # it belongs to another user
         return True
     return True
 
@@ -211,7 +209,7 @@ def _raise_if_full(error: OSError, folder: Path) -> None:
 
 @contextmanager
 def exclusive(target: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep other processes that ask for the same from a folder, until the block ends."""
+    """Hold the lock of a folder against other processes until the block ends."""
     from filelock import FileLock
 
     target = Path(os.path.realpath(target))
@@ -226,7 +224,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    r"""Write a UTF-8 text file atomically; bytes of file names that are no text become `\udcff`."""
+    r"""Write a UTF-8 text file atomically; undecodable bytes of file names become `\udcff`."""
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
@@ -237,22 +235,21 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
 
 def to_json(value: Any) -> Any:
-    """Return a tree of values as JSON gives it back: keys as text, tuples as lists, and None for
-    nan and infinity, which it lacks."""
+    """Convert nested values to JSON types: string keys, lists, and None for nan and infinity."""
     if isinstance(value, Mapping):
-        return {str(key): to_json(inner) for key, inner in value.items()}
+        return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [to_json(inner) for inner in value]
+        return [to_json(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def remove_partial(folder: str | os.PathLike[str]) -> None:
-    """Remove what killed processes left half-written in a folder and below.
+    """Remove partial files of killed processes below a folder, and restore backups of folders.
 
-    No other process may be writing there. A folder that stepped aside for a new one comes back.
+    No other process may be writing there.
     """
-    for path in [*Path(folder).rglob(f"{_ASIDE}*")]:
-        recover_folder(path.with_name(path.name.removeprefix(_ASIDE)))
+    for path in [*Path(folder).rglob(f"{_BACKUP}*")]:
+        recover_folder(path.with_name(path.name.removeprefix(_BACKUP)))
     for path in [*Path(folder).rglob(f"{PARTIAL}*")]:
         _remove(path)
 
@@ -261,31 +258,30 @@ def read_json(path: str | os.PathLike[str], max_bytes: int = MAX_JSON_BYTES) -> 
     """Read a JSON object from a file of bounded size.
 
     Raises:
-        FileFormatError: for a larger file, or one that is no JSON object.
-        OSError: for a file that cannot be read.
+        FileFormatError: the file is too large or is not a JSON object.
+        OSError: the file cannot be read.
     """
     path = Path(path)
     if path.stat().st_size > max_bytes:
-        raise FileFormatError(f"{path} is larger than {max_bytes:,} bytes: {_MEND}")
+        raise FileFormatError(f"{path} is larger than {max_bytes:,} bytes: {_REMEDY}")
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path} is not JSON ({error}): {_MEND}") from error
+        raise FileFormatError(f"{path} is not JSON ({error}): {_REMEDY}") from error
     if not isinstance(content, dict):
-        raise FileFormatError(f"{path} is not a JSON object: {_MEND}")
+        raise FileFormatError(f"{path} is not a JSON object: {_REMEDY}")
     return content
 
 
 def map_tensors(path: str | os.PathLike[str], *needed: str) -> dict[str, np.ndarray]:
-    """Open the tensors of a safetensors file, memory-mapped: pages are read when used.
+    """Open the tensors of a safetensors file, memory-mapped.
 
     Args:
         path: the file.
-        needed: names of tensors that must be there.
+        needed: names of required tensors.
 
     Raises:
-        FileFormatError: for a damaged file, one that asks for more than it holds, or one without a
-            tensor that is needed.
+        FileFormatError: the file is damaged or truncated, or lacks a required tensor.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -293,17 +289,17 @@ def map_tensors(path: str | os.PathLike[str], *needed: str) -> dict[str, np.ndar
     try:
         tensors = {name: tensor.numpy() for name, tensor in load_file(path).items()}
     except (SafetensorError, ValueError, TypeError, OverflowError) as error:
-        raise FileFormatError(f"{path} holds no readable tensors ({error}): {_MEND}") from error
+        raise FileFormatError(f"{path} has no readable tensors ({error}): {_REMEDY}") from error
     if missing := set(needed) - set(tensors):
-        raise FileFormatError(f"{path} lacks the tensor {min(missing)}: {_MEND}")
+        raise FileFormatError(f"{path} lacks the tensor {min(missing)}: {_REMEDY}")
     return tensors
 
 
 def _sync(path: Path) -> None:
-    """Force a file or folder to disk, where the file system can.
+    """Flush a file or folder to disk, where the file system supports it.
 
     Raises:
-        OSError: when the disk is full, which some file systems notice only now.
+        OSError: the disk is full; some file systems report it only here.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY)

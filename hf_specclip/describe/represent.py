@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..models.spectrum_input_specclip import describing_kind
+from ..models.spectrum_input_specclip import global_features_kind
 from .inputs import SpectrumInput
 
 
@@ -36,5 +36,5 @@ def represent(model: Any, extractor: Any, batch: Sequence[SpectrumInput]) -> Rep
         output = model(**inputs)
     points = output.spectrum_embeds.float().cpu().numpy()
     kind = extractor.input_kind
-    features = inputs["spectrum_globals"] if kind == describing_kind(kind) else None
+    features = inputs["spectrum_globals"] if kind == global_features_kind(kind) else None
     return Representations(points, output, features)

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def register_models() -> None:
-    """Register every SpecCLIP class, so that `AutoModel.from_pretrained` needs no remote code."""
+    """Register the SpecCLIP classes, so that `AutoModel.from_pretrained` needs no remote code."""
     from transformers import (
         AutoConfig,
         AutoFeatureExtractor,

@@ -1,7 +1,7 @@
-"""Configurations of the spectrum encoder, the text side and the dual encoder.
+"""Configurations of the spectrum encoder, the text encoder and the dual encoder.
 
-The model files are one flat folder that imports nothing of the package around it: they are saved
-beside the weights and load with `trust_remote_code=True` where the package is not installed.
+The files of this folder import only each other: they are saved with the weights and load with
+`trust_remote_code=True` where the package is not installed.
 """
 
 import difflib
@@ -21,19 +21,19 @@ from .spectrum_input_specclip import (
 )
 from .variables_specclip import AXIS, HARDNESS_BANDS, SECTIONS, WINDOWS
 
-# Layers are made one by one: a damaged number would keep a process busy for hours.
+# Layers are created one by one: a damaged number would keep a process busy for hours.
 MAX_LAYERS, MAX_SECTIONS = 1000, 100
 
 
 class SpecCLIPPreTrainedConfig(PreTrainedConfig):
-    """Base of the configurations; a saved one that leads to other code or files is refused."""
+    """Base class of the configurations; refuses saved settings that name other code or files."""
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any):
         """See `PreTrainedConfig.from_dict`.
 
         Raises:
-            ValueError: it names code or files that did not come with it.
+            ValueError: it names external code or files; see `refuse_foreign_settings`.
         """
         refuse_foreign_settings(config_dict)
         return super().from_dict(config_dict, **kwargs)
@@ -42,45 +42,45 @@ class SpecCLIPPreTrainedConfig(PreTrainedConfig):
 @strict
 class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
     r"""
-    Configuration of the spectrum encoder ([`SpecCLIPSpectrumModel`]) and of the autoencoder around
-    it ([`SpecCLIPForSpectrumPreTraining`]).
+    Configuration of the spectrum encoder ([`SpecCLIPSpectrumModel`]) and of the autoencoder that
+    contains it ([`SpecCLIPForSpectrumPreTraining`]).
 
     Args:
         n_bins (`int`, defaults to 400):
-            Number of equal energy bins; a multiple of `patch_size`.
+            Number of energy bins of equal width; a multiple of `patch_size`.
         energy_range (`tuple[float, float]`, defaults to `(0.5, 8.0)`):
             Lower and upper edge of the bins, in the unit of the axis (keV).
         axis (`tuple[str, str]`, defaults to `("energy", "keV")`):
-            Name and unit of the axis of the counts; a wavelength or a time will do, too.
+            Name and unit of the axis of the counts; may also be a wavelength or a time.
         bands (three pairs of floats, defaults to 0.5–1.2, 1.2–2 and 2–7):
-            Bands that `"physics"` and `"flux"` compare in three ratios, in the unit of the axis.
+            Bands of the hardness ratios of `"physics"` and `"flux"`, in the unit of the axis.
         windows (`tuple[float, float]`, defaults to `(0.3, 0.4)`):
-            Widths over which they average the shape and the background, in the same unit.
+            Widths of the running means of the shape and the background channel, in the same unit.
         input_kind (`str`, defaults to `"minmax"`):
-            `"minmax"`: the paper's input, count rates per bin, min-max normalised for each spectrum
-            by itself. `"physics"`: counts, background and shape along the bins, and numbers with
-            their uncertainties for the whole spectrum. `"flux"`: the same with the numbers made of
-            fluxes, for which the effective area is needed (see [`SpecCLIPFeatureExtractor`]).
+            `"minmax"`: count rate per bin, min-max normalised per spectrum (the paper).
+            `"physics"`: channels of counts, background and shape, and global features with their
+            uncertainties. `"flux"`: the same with global features of fluxes, which need the
+            effective area (see [`SpecCLIPFeatureExtractor`]).
         num_channels (`int`, *optional*):
-            Channels along the bins; follows from `input_kind`.
+            Number of channels per bin; follows from `input_kind`.
         num_globals (`int`, *optional*):
-            Numbers for the whole spectrum; follows from `input_kind`.
+            Number of global features per spectrum; follows from `input_kind`.
         encoder (`str`, defaults to `"transformer"`):
-            `"transformer"`: over patches of the bins (the paper). `"mlp"`: fully connected, on the
-            numbers for the whole spectrum alone; needs an `input_kind` that has them. Some tens of
-            counts say little more than their sums over bands, and it is some hundred times faster.
+            `"transformer"`: over patches of bins (the paper). `"mlp"`: fully connected, on the
+            global features only; about a hundred times faster, and sufficient for faint spectra,
+            which contain little more than their counts per band.
         patch_size (`int`, defaults to 20):
-            Bins in one token.
+            Number of bins per token.
         hidden_size (`int`, defaults to 128):
             Width of the tokens.
         num_hidden_layers (`int`, defaults to 4):
-            Layers of the encoder.
+            Number of encoder layers.
         num_attention_heads (`int`, defaults to 4):
-            Attention heads in every layer.
+            Number of attention heads per layer.
         intermediate_size (`int`, defaults to 256):
-            Width inside the feed-forward blocks.
+            Width of the feed-forward blocks.
         hidden_act (`str`, defaults to `"gelu"`):
-            Their activation.
+            Activation of the feed-forward blocks.
         dropout (`float`, defaults to 0.1):
             Dropout on tokens and attention weights.
         layer_norm_eps (`float`, defaults to 1e-5):
@@ -90,13 +90,12 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
         decoder_hidden_size (`int`, defaults to 128):
             Width of the decoder's tokens; a multiple of `num_attention_heads`.
         decoder_layers (`int`, defaults to 2):
-            Layers of the decoder.
+            Number of decoder layers.
         reconstruction_loss (`str`, defaults to `"mae"`):
-            `"mae"`: mean absolute error of the input (the paper). `"poisson"`: the decoder gives
-            the logarithm of the source's count rate in each bin and the loss is the Poisson
-            likelihood of the counts.
+            `"mae"`: mean absolute error of the input (the paper). `"poisson"`: Poisson likelihood
+            of the counts, where the decoder predicts the logarithm of the source count rate.
         mask_ratio (`float`, defaults to 0.0):
-            Share of the patches hidden from the encoder in training; all bins are reconstructed.
+            Fraction of the patches masked in training; all bins are reconstructed.
 
     Examples:
 
@@ -134,26 +133,23 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
     mask_ratio: float | int = 0.0
 
     def __post_init__(self, **kwargs: Any):
-        _refuse_typing_errors(self, kwargs)
-        if len(self.energy_range) == 2:  # else the validation says so
+        _refuse_typos(self, kwargs)
+        # A saved configuration is JSON, where tuples have become lists.
+        if len(self.energy_range) == 2:  # other lengths are refused by the validation
             low, high = self.energy_range
-            self.energy_range = (float(low), float(high))  # JSON has lists only
+            self.energy_range = (float(low), float(high))
         self.axis = tuple(self.axis)  # type: ignore[assignment]
         self.bands = tuple(tuple(map(float, band)) for band in self.bands)
         self.windows = tuple(map(float, self.windows))  # type: ignore[assignment]
         if self.input_kind in CHANNELS:
-            given = {"num_channels": self.num_channels, "num_globals": self.num_globals}
-            right = {
-                "num_channels": len(CHANNELS[self.input_kind]),
-                "num_globals": len(GLOBALS[self.input_kind]),
-            }
-            for name, value in right.items():
-                if given[name] not in (None, value):
+            for name, names in (("num_channels", CHANNELS), ("num_globals", GLOBALS)):
+                given, expected = getattr(self, name), len(names[self.input_kind])
+                if given not in (None, expected):
                     raise ValueError(
-                        f"{name} is {given[name]}, but input_kind {self.input_kind!r} has {value}: "
+                        f"{name} is {given}, but input_kind {self.input_kind!r} has {expected}: "
                         "leave it out"
                     )
-                setattr(self, name, value)
+                setattr(self, name, expected)
         super().__post_init__(**kwargs)
 
     def validate_architecture(self):
@@ -170,14 +166,14 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
             "latent_dim",
             "decoder_hidden_size",
         )
-        _check_share(self, "dropout", "mask_ratio")
+        _check_fraction(self, "dropout", "mask_ratio")
         if self.encoder == "mlp" and not self.num_globals:
             raise ValueError(
-                f'encoder "mlp" reads numbers for the whole spectrum, and input_kind '
-                f'{self.input_kind!r} has none: choose "flux" or "physics", or another encoder'
+                f'encoder "mlp" reads global features, and input_kind {self.input_kind!r} has '
+                'none: choose "flux" or "physics", or another encoder'
             )
         if self.encoder == "mlp" and self.mask_ratio:
-            raise ValueError('mask_ratio hides patches, and encoder "mlp" has none: set it to 0')
+            raise ValueError('mask_ratio masks patches, and encoder "mlp" has none: set it to 0')
         for name in ("num_hidden_layers", "decoder_layers"):
             if not 0 <= getattr(self, name) <= MAX_LAYERS:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be 0 to {MAX_LAYERS}")
@@ -185,30 +181,30 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
             divisors = (n for n in range(1, self.n_bins + 1) if self.n_bins % n == 0)
             closest = sorted(divisors, key=lambda n: abs(math.log(n / self.patch_size)))[:3]
             raise ValueError(
-                f"n_bins ({self.n_bins}) is no multiple of patch_size ({self.patch_size}): choose "
-                f"a patch_size that divides it, such as {', '.join(map(str, sorted(closest)))}"
+                f"n_bins ({self.n_bins}) is not a multiple of patch_size ({self.patch_size}): "
+                f"choose a divisor, such as {', '.join(map(str, sorted(closest)))}"
             )
         for name in ("hidden_size", "decoder_hidden_size"):
             if getattr(self, name) % self.num_attention_heads:
                 raise ValueError(
-                    f"{name} ({getattr(self, name)}) is no multiple of num_attention_heads "
+                    f"{name} ({getattr(self, name)}) is not a multiple of num_attention_heads "
                     f"({self.num_attention_heads})"
                 )
 
     @property
     def grid(self) -> dict[str, Any]:
-        """Settings that a `SpecCLIPFeatureExtractor` takes beside the input kind."""
+        """Arguments of the matching `SpecCLIPFeatureExtractor`, except `input_kind`."""
         names = ("n_bins", "energy_range", "axis", "bands", "windows")
         return {name: getattr(self, name) for name in names}
 
     @property
     def num_patches(self) -> int:
-        """Number of tokens along the bins."""
+        """Number of patch tokens."""
         return self.n_bins // self.patch_size
 
     @property
     def input_signature(self) -> int:
-        """Signature in the tensors of a feature extractor with these settings."""
+        """Signature of the inputs of a feature extractor with these settings."""
         return input_signature(
             self.input_kind,
             self.n_bins,
@@ -222,46 +218,47 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
 @strict
 class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
     r"""
-    Configuration of the text side ([`SpecCLIPTextModel`]). Embeddings are given, or made by a text
-    encoder inside the model.
+    Configuration of the text encoder ([`SpecCLIPTextModel`]). It takes embeddings, or tokens where
+    a transformers encoder is configured.
 
     Args:
         reads (`str`, defaults to `"sections"`):
-            `"sections"`: the sections of a summary, embedded apart and joined (the paper).
-            `"sentences"`: a text as a set of sentences, pooled by attention: a question, an
-            abstract and a summary are inputs of one kind.
+            `"sections"`: the sections of a summary, embedded separately and concatenated (the
+            paper). `"sentences"`: a set of sentences, pooled by attention, so that a query, an
+            abstract and a summary are the same type of input.
         embedding_dim (`int`, *optional*, defaults to 1536):
             Size of the embedding of one section or sentence: 1,536 for OpenAI's Ada-002 (the
-            paper), 384 for all-MiniLM-L6-v2. With a text encoder it follows from that.
+            paper), 384 for all-MiniLM-L6-v2. Follows from the text encoder where there is one.
         numbers_dim (`int`, defaults to 0):
-            Numbers of the quantities that a sentence states, beside its embedding.
+            Width of the encoded quantities (photon index, column density, …) of a sentence.
         hidden_size (`int`, defaults to 256):
-            Width of a sentence, and of a text pooled from sentences.
+            Width of a sentence, and of the pooled text.
         num_attention_heads (`int`, defaults to 4):
-            Heads that pool the sentences.
+            Number of heads of the attention pooling.
         dropout (`float`, defaults to 0.1):
-            Dropout on the sentences before they are pooled.
+            Dropout on the sentences before pooling.
         embedding_dropout (`float`, defaults to 0.0):
-            Dropout on their embeddings, which stated quantities do not have: how something is said
-            differs between authors, what is measured does not.
+            Dropout on the sentence embeddings. It is not applied to the encoded quantities, since
+            authors differ in their wording but not in what they measure.
         n_sections (`int`, defaults to 3):
-            Number of sections; follows from `sections` where those are named.
+            Number of sections; follows from `sections` where given.
         sections (`list[str]`, *optional*):
-            Their names, in the order of the embeddings; `identity`, `spectrum` and `context` where
-            there are three and nothing is said.
+            Names of the sections, in the order of the embeddings; `identity`, `spectrum` and
+            `context` by default if `n_sections` is 3.
         embedder_name (`str`, *optional*):
-            Embedder of the texts the model was trained on. Others must come from the same.
+            Embedder of the training texts; queries must be embedded by the same one.
         embedder_probe (`list[float]`, *optional*):
-            First numbers of its unit vector for a fixed sentence, where it is a server.
+            First components of its unit vector for a fixed sentence, to recognise the model behind
+            a server.
         text_encoder (`str`, *optional*):
-            Hub id or path of a transformers encoder that reads tokens. Its configuration is copied
-            into this one and its weights are saved with the model, so that both load without it.
+            Hub id or path of a transformers encoder that reads tokens. Its configuration and
+            weights are saved with the model.
         text_encoder_config (`dict` or `PreTrainedConfig`, *optional*):
-            That configuration; read from `text_encoder` where it is left out.
+            Configuration of the text encoder; read from `text_encoder` by default.
         max_length (`int`, defaults to 256):
-            Tokens of one section or sentence, the rest is cut off.
+            Maximum number of tokens per section or sentence; longer ones are truncated.
         freeze_text_encoder (`bool`, defaults to `False`):
-            Keep the text encoder fixed in training.
+            Freeze the text encoder in training.
 
     Examples:
 
@@ -291,12 +288,12 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
     freeze_text_encoder: bool = False
 
     def __post_init__(self, **kwargs: Any):
-        _refuse_typing_errors(self, kwargs)
+        _refuse_typos(self, kwargs)
         if max(self.n_sections, len(self.sections or ())) > MAX_SECTIONS:
             raise ValueError(f"there can be at most {MAX_SECTIONS} sections, not {self.n_sections}")
         if self.sections is None:
-            plain = self.n_sections == len(SECTIONS)
-            names = SECTIONS if plain else [f"section_{i + 1}" for i in range(self.n_sections)]
+            default = self.n_sections == len(SECTIONS)
+            names = SECTIONS if default else [f"section_{i + 1}" for i in range(self.n_sections)]
             self.sections = list(names)
         elif self.n_sections not in (len(SECTIONS), len(self.sections)):
             raise ValueError(
@@ -312,7 +309,7 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
             if model_type not in CONFIG_MAPPING:
                 raise ValueError(
                     f"text_encoder_config has model_type {model_type!r}, which transformers does "
-                    "not know: choose a text encoder that transformers has code for"
+                    "not support: choose another text encoder"
                 )
             encoder = CONFIG_MAPPING[model_type](**encoder)
         self.text_encoder_config = encoder
@@ -333,21 +330,21 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
         _check_positive(
             self, "embedding_dim", "n_sections", "max_length", "hidden_size", "num_attention_heads"
         )
-        _check_share(self, "dropout", "embedding_dropout")
+        _check_fraction(self, "dropout", "embedding_dropout")
         names = self.sections or ()
         if len(set(names)) != len(names) or not all(names):
-            raise ValueError(f"sections are {list(names)}, they must be different names")
+            raise ValueError(f"sections are {list(names)}, they must be unique, non-empty names")
         if self.numbers_dim < 0:
             raise ValueError(f"numbers_dim is {self.numbers_dim}, it must be at least 0")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
-                f"hidden_size ({self.hidden_size}) is no multiple of num_attention_heads "
+                f"hidden_size ({self.hidden_size}) is not a multiple of num_attention_heads "
                 f"({self.num_attention_heads})"
             )
 
     @property
     def output_size(self) -> int:
-        """Width of the numbers that stand for a text, before the projection."""
+        """Width of an encoded text, before the projection."""
         if self.reads == "sentences":
             return self.hidden_size
         return self.n_sections * int(self.embedding_dim or 0)
@@ -360,35 +357,35 @@ class SpecCLIPConfig(SpecCLIPPreTrainedConfig):
 
     Args:
         spectrum_config (`dict` or `SpecCLIPSpectrumConfig`, *optional*):
-            The spectrum side.
+            Configuration of the spectrum encoder.
         text_config (`dict` or `SpecCLIPTextConfig`, *optional*):
-            The text side.
+            Configuration of the text encoder.
         shared_dim (`int`, defaults to 64):
             Size of the shared space.
         projection_hidden_size (`int`, defaults to 512):
-            Width inside the two fully connected networks that lead into it.
+            Width of the hidden layers of the two projections.
         projection_layers (`int`, defaults to 2):
-            Linear layers in each of them.
+            Number of linear layers of each projection.
         dropout (`float`, defaults to 0.2):
-            Dropout between them.
+            Dropout between the layers of a projection.
         text_dropout (`float`, *optional*):
-            The same in the network of the texts, where it differs: a text is thousands of numbers
-            and is overlearned long before the spectra are learned.
+            Dropout of the text projection, if it differs: text embeddings are wide, and overfit
+            long before the spectra are learned.
         projection_norm (`bool`, defaults to `False`):
-            End each hidden layer of the two networks in a layer norm.
+            Add a layer norm to each hidden layer of the projections.
         contrastive_loss (`str`, defaults to `"infonce_text_to_spectrum"`):
-            `"infonce_text_to_spectrum"`: the paper's, each text chooses among the spectra.
-            `"infonce"`: the mean of both directions.
+            `"infonce_text_to_spectrum"`: InfoNCE from texts to spectra (the paper). `"infonce"`:
+            the mean of both directions (CLIP).
         multi_positive (`bool`, defaults to `True`):
-            Treat detections that share a text as positives of each other. `False`: only a
-            spectrum and its own text are, and equal texts count as negatives.
+            Treat detections that share a text as positives of each other. If `False`, equal texts
+            of different rows count as negatives.
         logit_scale_init_value (`float`, defaults to 2.6593):
-            Logarithm of the inverse temperature at the start; the default is a temperature of 0.07.
+            Initial logarithm of the inverse temperature; the default is a temperature of 0.07.
         learn_logit_scale (`bool`, defaults to `True`):
-            Learn the temperature.
+            Train the temperature.
         freeze_spectrum_encoder (`bool`, defaults to `False`):
-            Keep the spectrum encoder fixed (and in evaluation mode) in training: the paper aligns
-            the latents of a pretrained encoder.
+            Freeze the spectrum encoder, in evaluation mode, as in the paper, which aligns the
+            latents of a pretrained encoder.
 
     Examples:
 
@@ -422,8 +419,8 @@ class SpecCLIPConfig(SpecCLIPPreTrainedConfig):
     freeze_spectrum_encoder: bool = False
 
     def __post_init__(self, **kwargs: Any):
-        kwargs.pop("logit_bias_init_value", None)  # of a loss that earlier versions had
-        _refuse_typing_errors(self, kwargs)
+        kwargs.pop("logit_bias_init_value", None)  # setting of a loss of earlier versions
+        _refuse_typos(self, kwargs)
         super().__post_init__(**kwargs)
 
     def validate_architecture(self):
@@ -431,9 +428,9 @@ class SpecCLIPConfig(SpecCLIPPreTrainedConfig):
         _check_positive(self, "shared_dim", "projection_hidden_size", "projection_layers")
         if self.projection_layers > MAX_LAYERS:
             raise ValueError(f"projection_layers is {self.projection_layers}, above {MAX_LAYERS}")
-        _check_share(self, "dropout")
+        _check_fraction(self, "dropout")
         if self.text_dropout is not None:
-            _check_share(self, "text_dropout")
+            _check_fraction(self, "text_dropout")
 
 
 def _check_positive(config: PreTrainedConfig, *names: str) -> None:
@@ -442,14 +439,14 @@ def _check_positive(config: PreTrainedConfig, *names: str) -> None:
             raise ValueError(f"{name} is {getattr(config, name)}, it must be at least 1")
 
 
-def _check_share(config: PreTrainedConfig, *names: str) -> None:
+def _check_fraction(config: PreTrainedConfig, *names: str) -> None:
     for name in names:
         if not 0 <= getattr(config, name) < 1:
-            raise ValueError(f"{name} is {getattr(config, name)}, it must be from 0 up to below 1")
+            raise ValueError(f"{name} is {getattr(config, name)}, it must be in [0, 1)")
 
 
-def _refuse_typing_errors(config: PreTrainedConfig, unknown: dict[str, Any]) -> None:
-    """Refuse keys that resemble a setting; `PreTrainedConfig` would keep them silently."""
+def _refuse_typos(config: PreTrainedConfig, unknown: dict[str, Any]) -> None:
+    """Refuse misspelt settings, which `PreTrainedConfig` would keep silently."""
     names = list(type(config).__annotations__)
     for name in unknown:
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.8)

@@ -12,7 +12,7 @@ from .configuration_specclip import (
     SpecCLIPTextConfig,
 )
 
-# Members read the same tensors of the feature extractor and the embedder.
+# Settings in which the members agree, since they take the same inputs.
 _SAME_SPECTRUM = ("input_kind", "n_bins", "energy_range")
 _SAME_TEXT = (
     "reads",
@@ -22,22 +22,22 @@ _SAME_TEXT = (
     "embedder_name",
     "text_encoder",
 )
-# Keys that record how a file was written.
-_RECORDS = ("transformers_version", "architectures", "auto_map", "_name_or_path")
+# Keys that describe a saved file, not a model.
+_FILE_METADATA = ("transformers_version", "architectures", "auto_map", "_name_or_path")
 
 
 @strict
 class SpecCLIPEnsembleConfig(SpecCLIPPreTrainedConfig):
     r"""
-    Configuration of several dual encoders that answer together ([`SpecCLIPEnsembleModel`]).
+    Configuration of an ensemble of dual encoders ([`SpecCLIPEnsembleModel`]).
 
     Args:
         members (`list[dict]`):
-            Configuration of each member ([`SpecCLIPConfig`]) as a dictionary. All of them take the
-            same spectra and the same text embeddings.
+            Configurations of the members ([`SpecCLIPConfig`]) as dictionaries. All members take the
+            same spectra and text embeddings.
         weights (`list[float]`, *optional*):
-            Weight of each member's similarity, above 0; brought to a sum of 1. Equal where left
-            out.
+            Positive weights of the members' similarities, normalised to a sum of 1; equal by
+            default.
 
     Examples:
 
@@ -56,15 +56,15 @@ class SpecCLIPEnsembleConfig(SpecCLIPPreTrainedConfig):
     weights: list[float | int] | None = None
 
     def __post_init__(self, **kwargs: Any):
-        self.members = [_settings(member) for member in self.members or [{}]]
+        self.members = [_full_config(member) for member in self.members or [{}]]
         count = len(self.members)
         weights = [1.0] * count if self.weights is None else self.weights
         if len(weights) != count or not all(math.isfinite(w) and w > 0 for w in weights):
             raise ValueError(
-                f"weights are {weights}, they must be {count} numbers above 0, one for each member"
+                f"weights are {weights}, they must be {count} positive numbers, one per member"
             )
         total = math.fsum(weights)
-        # Unchanged where they add up already, so that saving and loading changes no bit.
+        # Normalised weights are kept bit for bit when a configuration is saved and loaded again.
         self.weights = [
             float(w) if math.isclose(total, 1.0, rel_tol=1e-12) else w / total for w in weights
         ]
@@ -78,34 +78,35 @@ class SpecCLIPEnsembleConfig(SpecCLIPPreTrainedConfig):
                 values = [getattr(getattr(config, side), name) for config in configs]
                 if any(value != values[0] for value in values):
                     raise ValueError(
-                        f"members differ in {side}.{name} ({values}): members of an ensemble read "
-                        "the same spectra and the same text embeddings"
+                        f"members differ in {side}.{name} ({values}): the members of an ensemble "
+                        "must take the same spectra and text embeddings"
                     )
 
     @property
     def member_configs(self) -> list[SpecCLIPConfig]:
-        """The members' configurations."""
+        """Configurations of the members."""
         return [SpecCLIPConfig(**member) for member in self.members or []]
 
     @property
     def spectrum_config(self) -> SpecCLIPSpectrumConfig:
-        """Settings of the spectrum input, those of the first member."""
+        """Configuration of the first member's spectrum encoder."""
         return self.member_configs[0].spectrum_config  # type: ignore[return-value]
 
     @property
     def text_config(self) -> SpecCLIPTextConfig:
-        """Settings of the text input, those of the first member."""
+        """Configuration of the first member's text encoder."""
         return self.member_configs[0].text_config  # type: ignore[return-value]
 
     @property
     def shared_dim(self) -> int:
-        """Size of the joined space: the members' sizes added up."""
+        """Size of the shared space: the sum over the members."""
         return sum(config.shared_dim for config in self.member_configs)
 
 
-def _settings(member: dict) -> dict:
-    """Return the full configuration of a member, without the records of its file."""
-    return {k: v for k, v in SpecCLIPConfig(**member).to_dict().items() if k not in _RECORDS}
+def _full_config(member: dict) -> dict:
+    """Return the configuration of a member with all defaults, without metadata of its file."""
+    config = SpecCLIPConfig(**member).to_dict()
+    return {key: value for key, value in config.items() if key not in _FILE_METADATA}
 
 
 SpecCLIPEnsembleConfig.register_for_auto_class()

@@ -7,12 +7,12 @@ from huggingface_hub.dataclasses import strict
 from .configuration_specclip import SpecCLIPPreTrainedConfig
 from .variables_specclip import VARIABLES
 
-# Inputs of the experts. `spectrum` is the latent of the aligned model's encoder; `text` the text
-# before alignment (see `text_view`); `features` are the feature extractor's numbers of a whole
-# spectrum, of kind "physics" where the model's has none.
+# Inputs of the experts: latent of the spectrum encoder, text embedding before the projection (see
+# `text_view`), embeddings in the shared space, and global features of the feature extractor (of
+# input kind "physics" if the model's own has none).
 VIEWS = ("spectrum", "text", "shared_spectrum", "shared_text", "features")
 TEXT_VIEWS = ("text", "shared_text")
-# Text given, or retrieved by the spectrum: each has its own gate and conformal scores.
+# Rows with a text, and rows for which texts are retrieved: each has a gate and conformal scores.
 PANELS = ("full", "retrieved")
 EXPERT_KINDS = ("median", "neighbours", "ridge", "network", "distribution")
 
@@ -20,37 +20,38 @@ EXPERT_KINDS = ("median", "neighbours", "ridge", "network", "distribution")
 @strict
 class SpecCLIPMoEConfig(SpecCLIPPreTrainedConfig):
     r"""
-    Configuration of [`SpecCLIPMoEForRegression`]. Most of it is the shape of the fitted tensors and
-    is written by the fit.
+    Configuration of [`SpecCLIPMoEForRegression`]. Most settings are shapes of fitted tensors and
+    are written by the fit.
 
     Args:
         variables (`list[str]`):
             Names of the variables, in the order of the predictions; the 20 of the paper by default.
         mode (`str`, defaults to `"gate"`):
-            `"select"`: one expert answers for a variable (the paper). `"gate"`: a gate weighs them.
+            `"select"`: one expert is selected per variable (the paper). `"gate"`: a gate mixes all
+            experts.
         views (`dict[str, int]`):
             Width of each input before standardisation: `spectrum`, `text`, `shared_spectrum`,
             `shared_text`, `features`.
         text_components (`int`, *optional*):
-            Number of principal components of the text; no reduction where `None`.
+            Number of principal components of the text; `None` for no reduction.
         bank_rows (`int`, defaults to 1), bank_texts (`int`, defaults to 1):
-            Pairs with known variables, and distinct texts among them.
+            Number of training pairs stored for the neighbours, and of their distinct texts.
         experts (`list[dict]`):
-            Each with `name`, `kind` (one of `median`, `neighbours`, `ridge`, `network`,
-            `distribution`) and `inputs`, the views it uses. `neighbours` also has `average`
-            (`"mean"` or `"median"`); `network` and `distribution` have `hidden`, the widths of
-            their layers, and the latter `bins`.
+            Settings of the experts: `name`, `kind` (`median`, `neighbours`, `ridge`, `network` or
+            `distribution`) and `inputs` (names of views). `neighbours` also has `average`
+            (`"mean"` or `"median"`), `network` and `distribution` have `hidden` (layer widths), and
+            `distribution` has `bins`.
         n_folds (`int`, defaults to 5):
-            Members of a fitted expert, each fitted without one fold of the groups.
+            Number of members of a fitted expert, each fitted without one fold of the groups.
         gate_features (`list[int]`):
-            Indices of the `features` that the gate uses, beside the agreement of spectrum and
+            Indices of the `features` that the gate uses, in addition to the cosine of spectrum and
             text.
         difficulty_hidden (`int`, defaults to 64):
-            Width of the network that estimates the error of an answer.
+            Width of the network that predicts the absolute error.
         n_scores (`int`, defaults to 1):
-            Conformal scores kept for each variable and panel.
+            Number of conformal scores stored per variable and panel.
         retrieved_texts (`int`, defaults to 32):
-            Number of texts averaged in place of an absent one.
+            Number of retrieved texts averaged for a row without a text.
         retrieval_scale (`float`, defaults to 14.3):
             Inverse temperature of their weights.
 
@@ -94,14 +95,14 @@ class SpecCLIPMoEConfig(SpecCLIPPreTrainedConfig):
     def validate_architecture(self):
         """Validate the fitted shapes (called by `@strict`)."""
         if not self.variables or len(set(self.variables)) != len(self.variables):
-            raise ValueError("variables must be a list of different names")
+            raise ValueError("variables must be a list of unique names")
         if set(self.views or ()) != set(VIEWS):
             raise ValueError(f"views must give the width of {', '.join(VIEWS)}")
         if self.retrieved_texts < 1:
             raise ValueError(f"retrieved_texts must be at least 1, not {self.retrieved_texts}")
         names = [expert.get("name") for expert in self.experts or ()]
         if not names or len(set(names)) != len(names):
-            raise ValueError("experts must be a list of settings with different names")
+            raise ValueError("experts must be a list of settings with unique names")
         for expert in self.experts or ():
             if expert.get("kind") not in EXPERT_KINDS:
                 raise ValueError(
@@ -111,12 +112,12 @@ class SpecCLIPMoEConfig(SpecCLIPPreTrainedConfig):
             unknown = set(expert.get("inputs", ())) - set(VIEWS)
             if unknown:
                 raise ValueError(
-                    f"expert {expert['name']!r} uses {sorted(unknown)}: there are only "
+                    f"expert {expert['name']!r} has unknown inputs {sorted(unknown)}: use "
                     f"{', '.join(VIEWS)}"
                 )
         features = (self.views or {})["features"]
         if any(not 0 <= index < features for index in self.gate_features or ()):
-            raise ValueError(f"gate_features must be indices among the {features} features")
+            raise ValueError(f"gate_features must be indices of the {features} features")
 
     @property
     def num_variables(self) -> int:

@@ -1,10 +1,10 @@
-"""Experts for physical variables, and the scales, views and known pairs they work with.
+"""Experts for physical variables, with their target scale, input views and bank of training pairs.
 
-Each expert is a module of stored tensors that answers for a batch of rows. Fitted experts have one
-member for each fold of the groups; their mean answers in use.
+Each expert is a module of fitted tensors. Ridge and network experts have one member per fold of the
+groups; predictions are averaged over the members.
 """
 
-# Buffers hide their types behind `__getattr__`; a type checker knows none of it.
+# The types of buffers are hidden from a type checker by `__getattr__`.
 # mypy: disable-error-code="arg-type, assignment, operator, union-attr, index, misc"
 
 import math
@@ -20,18 +20,18 @@ from transformers import initialization as init
 from .configuration_specclip_moe import TEXT_VIEWS, SpecCLIPMoEConfig
 
 LINEAR, LOG, ASINH = range(3)
-# Neighbours looked at beyond k, in place of those whose variable is not known.
-_SPARE = 16
+# Neighbours searched in addition to k, to replace those with an unknown variable.
+_EXTRA_NEIGHBOURS = 16
 
 
 class StoredTensors(nn.Module):
-    """Named tensors that are fitted once, saved with the model and never trained."""
+    """Base class of modules with fitted tensors that are saved but not trained."""
 
-    # Kept as parameters: transformers reads a model's device and type from these.
+    # Names of tensors that are parameters: transformers reads a model's device and dtype from them.
     weights: tuple[str, ...] = ()
 
     def declare(self, fill: float = 0, dtype: torch.dtype | None = None, **shapes: tuple) -> None:
-        """Declare tensors by name and shape, and their value until they are fitted."""
+        """Register tensors by name and shape with their initial value."""
         for name, shape in shapes.items():
             value = torch.full(shape, fill, dtype=dtype or torch.get_default_dtype())
             if name in self.weights:
@@ -45,7 +45,7 @@ class StoredTensors(nn.Module):
         """Copy values into the tensors.
 
         Raises:
-            ValueError: for a shape that the configuration does not announce.
+            ValueError: a shape differs from the configuration.
         """
         for name, value in tensors.items():
             target = getattr(self, name)
@@ -56,7 +56,7 @@ class StoredTensors(nn.Module):
             target.copy_(value)
 
     def unknown(self) -> dict[str, Any]:
-        """Return masks of the places where tensors may hold NaN or infinity, by name."""
+        """Return masks of the elements that may be NaN or infinity, by tensor name."""
         return {name: getattr(self, name).isnan() for name, v in self.initial.items() if v != v}
 
     def reset(self) -> None:
@@ -66,10 +66,10 @@ class StoredTensors(nn.Module):
 
 
 class SpecCLIPMoEScale(StoredTensors):
-    """Map between catalogue units and a scale with short tails and spreads near 1.
+    """Transform between catalogue units and a standardised scale with short tails.
 
-    A variable is used as it is, as its logarithm, or as asinh(y / knee), a logarithm with a sign
-    that passes through zero; then a location is subtracted and it is divided by a spread.
+    A variable is linear, logarithmic or asinh(y / knee), then shifted by a location and divided by
+    a spread.
     """
 
     def __init__(self, variables: int):
@@ -82,30 +82,33 @@ class SpecCLIPMoEScale(StoredTensors):
         self.declare(math.inf, high=shape)
 
     def unknown(self) -> dict[str, Any]:
-        """Return where tensors may hold NaN or infinity: where no value was known in training."""
+        """Mask the variables without a known training value."""
         unknown = (self.low == -math.inf) & (self.high == math.inf)
         return dict.fromkeys(("low", "high", "location"), unknown)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Convert from catalogue units (…, variables); nan stays nan."""
+        """Transform values in catalogue units (…, variables); nan stays nan."""
         values = values.clamp(self.low, self.high)
         positive = values.clamp(min=torch.finfo(values.dtype).tiny)
-        inner = torch.where(self.kind == LOG, positive.log(), values)
-        inner = torch.where(self.kind == ASINH, (values / self.knee).asinh(), inner)
-        return (inner - self.location) / self.spread
+        scaled = torch.where(self.kind == LOG, positive.log(), values)
+        scaled = torch.where(self.kind == ASINH, (values / self.knee).asinh(), scaled)
+        return (scaled - self.location) / self.spread
 
     def restore(self, values: torch.Tensor) -> torch.Tensor:
-        """Convert back to catalogue units, within the range of the fitted data."""
+        """Transform back to catalogue units, clipped to the range of the training data."""
         linear = values * self.spread + self.location
-        inner = linear.clamp(-80.0, 80.0)
-        result = torch.where(self.kind == LOG, inner.exp(), inner)
-        result = torch.where(self.kind == ASINH, self.knee * inner.sinh(), result)
+        exponent = linear.clamp(-80.0, 80.0)
+        result = torch.where(self.kind == LOG, exponent.exp(), exponent)
+        result = torch.where(self.kind == ASINH, self.knee * exponent.sinh(), result)
         result = torch.where(self.kind == LINEAR, linear, result)
         return result.clamp(self.low, self.high)
 
 
 class SpecCLIPMoEView(StoredTensors):
-    """Standardisation of one input, optionally with a reduction to principal components."""
+    """Standardisation of one input, optionally reduced to principal components.
+
+    `share` is the weight of this view in a distance over several views.
+    """
 
     def __init__(self, width: int, components: int | None = None):
         super().__init__()
@@ -123,15 +126,15 @@ class SpecCLIPMoEView(StoredTensors):
     def standardise(
         self, values: torch.Tensor, present: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Centre and divide `(batch, width)`; rows where `present` is False become zeros."""
+        """Standardise `(batch, width)` without reduction; rows with `present` False become zero."""
         scaled = (values.float() - self.mean) / self.std
         return scaled if present is None else scaled * present[:, None]
 
 
 class SpecCLIPMoEBank(StoredTensors):
-    """Pairs with known variables: the candidates for neighbours and for retrieved texts.
+    """Training pairs with known variables, searched for neighbours and for retrieved texts.
 
-    Views are on the scale of `SpecCLIPMoEView`.
+    Views are standardised by `SpecCLIPMoEView`.
     """
 
     def __init__(self, config: SpecCLIPMoEConfig):
@@ -149,14 +152,14 @@ class SpecCLIPMoEBank(StoredTensors):
         self.declare(dtype=torch.int64, **integers)
         self.declare(math.nan, targets=(rows, config.num_variables))
 
-    def patterns(self) -> list[tuple[list[int], torch.Tensor]]:
-        """Group the variables that are known on about the same rows.
+    def variable_groups(self) -> list[tuple[list[int], torch.Tensor]]:
+        """Group variables that are known for about the same rows.
 
-        The catalogue fits models to bright sources only, so most variables are absent together;
-        neighbours are then searched once for all of them.
+        The catalogue fits models to bright sources only, so most variables are missing together and
+        can share one neighbour search.
 
         Returns:
-            For each group, the indices of its variables and of its rows.
+            The indices of the variables and of the rows of each group.
         """
         groups: list[tuple[list[int], torch.Tensor]] = []
         for variable, mask in enumerate((~self.targets.isnan()).unbind(dim=1)):
@@ -171,15 +174,15 @@ class SpecCLIPMoEBank(StoredTensors):
 
 
 class ExpertQuery:
-    """A batch of rows, with the quantities that several experts need computed once.
+    """Batch of rows for the experts, which share its distances to the bank.
 
     Args:
-        views: of `SpecCLIPMoEForRegression.prepare`.
-        bank: pairs with known variables.
-        scale: of the variables.
-        shares: weight of each view in a distance over several.
-        patterns: of the bank.
-        fold: in fitting, the fold of the rows; nothing of it may answer.
+        views: standardised inputs; see `SpecCLIPMoEForRegression.prepare`.
+        bank: training pairs.
+        scale: scale of the variables.
+        shares: weight of each view in a distance over several views.
+        variable_groups: see `SpecCLIPMoEBank.variable_groups`.
+        fold: fold of the rows in cross-fitting, which is excluded from the bank.
     """
 
     def __init__(
@@ -188,22 +191,22 @@ class ExpertQuery:
         bank: SpecCLIPMoEBank,
         scale: SpecCLIPMoEScale,
         shares: dict[str, torch.Tensor],
-        patterns: list[tuple[list[int], torch.Tensor]],
+        variable_groups: list[tuple[list[int], torch.Tensor]],
         fold: int | None = None,
     ):
         self.views, self.bank, self.scale = views, bank, scale
-        self.shares, self.patterns, self.fold = shares, patterns, fold
+        self.shares, self.variable_groups, self.fold = shares, variable_groups, fold
         self._distances: dict[str, torch.Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.views["spectrum"])
 
     def joined(self, names: Sequence[str]) -> torch.Tensor:
-        """Join views (batch, width)."""
+        """Concatenate views to (batch, width)."""
         return torch.cat([self.views[name] for name in names], dim=1)
 
     def squared_distance(self, names: Sequence[str]) -> torch.Tensor:
-        """Compute distances to the bank (batch, rows); views of the same spread weigh alike."""
+        """Compute weighted squared distances to the bank (batch, rows)."""
         return torch.stack([self._distance(name) for name in names]).sum(dim=0)
 
     def _distance(self, name: str) -> torch.Tensor:
@@ -220,19 +223,19 @@ class ExpertQuery:
 
 
 class SpecCLIPMoEMedian(StoredTensors):
-    """Median of the known values: the guess that needs no data, always among the experts."""
+    """Median of the training values: the baseline expert, always present."""
 
     def __init__(self, config: SpecCLIPMoEConfig, settings: dict[str, Any]):
         super().__init__()
         self.declare(value=(config.num_variables,))
 
-    def answer(self, query: ExpertQuery, folds: Sequence[int]) -> torch.Tensor:
-        """Answer (batch, variables)."""
+    def predict(self, query: ExpertQuery, folds: Sequence[int]) -> torch.Tensor:
+        """Predict (batch, variables)."""
         return self.value.expand(len(query), -1)
 
 
 class SpecCLIPMoENeighbours(StoredTensors):
-    """k nearest neighbours: their mean (the paper, k = 3), or their weighted median."""
+    """k nearest neighbours: mean (the paper, k = 3) or weighted median of their values."""
 
     def __init__(self, config: SpecCLIPMoEConfig, settings: dict[str, Any]):
         super().__init__()
@@ -247,14 +250,14 @@ class SpecCLIPMoENeighbours(StoredTensors):
 
         Args:
             query: the rows.
-            rows: indices of the pairs that are candidates.
+            rows: candidate rows of the bank.
             targets: (bank rows, variables), nan where unknown.
             count: number of neighbours.
 
         Returns:
-            Targets (batch, count, variables) of the neighbours, 0 where unknown; True where they
-            are known; and closeness (batch, count, 1), relative to the nearest, so that no scale of
-            the distances overflows.
+            Targets of the neighbours (batch, count, variables), 0 where unknown; mask of the known
+            ones; and closeness (batch, count, 1): inverse squared distance relative to the nearest
+            neighbour, so that it cannot overflow.
         """
         distance = query.squared_distance(self.inputs)[:, rows]
         square, index = distance.topk(min(count, len(rows)), dim=1, largest=False)
@@ -263,16 +266,17 @@ class SpecCLIPMoENeighbours(StoredTensors):
         closeness = ((square[:, :1] + 1e-6) / (square + 1e-6))[:, :, None]
         return labels.nan_to_num(0.0), known, closeness
 
-    def answer(self, query: ExpertQuery, folds: Sequence[int]) -> torch.Tensor:
-        """Answer (batch, variables) from the bank, without the query's own fold."""
+    def predict(self, query: ExpertQuery, folds: Sequence[int]) -> torch.Tensor:
+        """Predict (batch, variables) from the bank, without the fold of the query."""
         result = self.power.new_zeros(len(query), len(self.k))
-        for variables, rows in query.patterns:
+        for variables, rows in query.variable_groups:
             if not len(rows):
                 continue
             k, targets = self.k[variables], query.bank.targets[:, variables]
-            labels, known, closeness = self.nearest(query, rows, targets, int(k.max()) + _SPARE)
-            chosen = known & (known.cumsum(dim=1) <= k)
-            weights = closeness ** (self.power[variables] / 2) * chosen
+            count = int(k.max()) + _EXTRA_NEIGHBOURS
+            labels, known, closeness = self.nearest(query, rows, targets, count)
+            is_used = known & (known.cumsum(dim=1) <= k)
+            weights = closeness ** (self.power[variables] / 2) * is_used
             if self.average == "mean":
                 total = weights.sum(dim=1).clamp(min=1e-12)
                 result[:, variables] = (labels * weights).sum(dim=1) / total
@@ -282,7 +286,7 @@ class SpecCLIPMoENeighbours(StoredTensors):
 
 
 class SpecCLIPMoERidge(StoredTensors):
-    """Ridge regression, one member for each fold."""
+    """Ridge regression with one member per fold."""
 
     def __init__(self, config: SpecCLIPMoEConfig, settings: dict[str, Any]):
         super().__init__()
@@ -291,15 +295,15 @@ class SpecCLIPMoERidge(StoredTensors):
         folds, variables = config.n_folds, config.num_variables
         self.declare(weight=(folds, width, variables), bias=(folds, variables))
 
-    def answer(self, query: ExpertQuery, folds: Sequence[int]) -> torch.Tensor:
-        """Answer (batch, variables) by the mean of the members of `folds`."""
+    def predict(self, query: ExpertQuery, folds: Sequence[int]) -> torch.Tensor:
+        """Predict (batch, variables) by the mean over the members of `folds`."""
         inputs = query.joined(self.inputs)
         members = [inputs @ self.weight[fold] + self.bias[fold] for fold in folds]
         return torch.stack(members).mean(dim=0)
 
 
 class SpecCLIPMoENetwork(StoredTensors):
-    """Small fully connected network for all variables together, one member for each fold."""
+    """Fully connected network for all variables, with one member per fold."""
 
     def __init__(self, config: SpecCLIPMoEConfig, settings: dict[str, Any], outputs: int = 1):
         super().__init__()
@@ -322,28 +326,28 @@ class SpecCLIPMoENetwork(StoredTensors):
                 hidden = F.gelu(hidden)
         return hidden
 
-    def answer(self, query: ExpertQuery, folds: Sequence[int]) -> torch.Tensor:
-        """Answer (batch, variables) by the mean of the members of `folds`."""
+    def predict(self, query: ExpertQuery, folds: Sequence[int]) -> torch.Tensor:
+        """Predict (batch, variables) by the mean over the members of `folds`."""
         return torch.stack([self.member(query, fold) for fold in folds]).mean(dim=0)
 
 
 class SpecCLIPMoEDistribution(SpecCLIPMoENetwork):
-    """Median of a distribution over bins that a network predicts for each variable.
+    """Network that predicts a histogram per variable, whose median is the estimate.
 
-    A network trained on the absolute error always answers the commonest value where most rows share
-    one, and falls between two peaks where there are two. The median of a predicted distribution has
-    the smallest expected error there, too. The members' probabilities are averaged.
+    The median minimises the expected absolute error. A network trained on that error directly
+    predicts the mode where most rows share one value, and a value between the peaks of a bimodal
+    distribution. Probabilities are averaged over the members.
     """
 
     def __init__(self, config: SpecCLIPMoEConfig, settings: dict[str, Any]):
         super().__init__(config, settings, settings["bins"])
         shape = (config.num_variables, settings["bins"])
-        # Median of each bin's values; True for a bin of one value; True for a bin in use.
+        # Median of the values in each bin; mask of bins with a single value; mask of used bins.
         self.declare(value=shape)
         self.declare(dtype=torch.bool, atom=shape, used=shape)
 
-    def answer(self, query: ExpertQuery, folds: Sequence[int]) -> torch.Tensor:
-        """Answer (batch, variables) by the mean distribution of the members of `folds`."""
+    def predict(self, query: ExpertQuery, folds: Sequence[int]) -> torch.Tensor:
+        """Predict (batch, variables) by the mean distribution over the members of `folds`."""
         total = torch.zeros((), device=self.value.device)
         for fold in folds:
             logits = self.member(query, fold).unflatten(1, self.value.shape)
@@ -351,18 +355,19 @@ class SpecCLIPMoEDistribution(SpecCLIPMoENetwork):
         return self.median(total / len(folds))
 
     def median(self, probabilities: torch.Tensor) -> torch.Tensor:
-        """Compute medians (batch, variables) of distributions (batch, variables, bins).
+        """Compute medians (batch, variables) of histograms (batch, variables, bins).
 
-        A bin of one value holds all its probability there. Any other has half of it on either side
-        of its value, and values between those of two bins are interpolated linearly.
+        The probability of an atom (a bin with a single value) lies at that value; that of another
+        bin lies half below and half above its median. Quantiles between the values of two bins are
+        interpolated linearly.
         """
-        above = probabilities.cumsum(dim=2)
+        cumulative = probabilities.cumsum(dim=2)
         half = torch.where(self.atom, 0.0, probabilities / 2)
-        start, end = above - probabilities + half, above - half
-        last = (self.used.sum(dim=1) - 1).clamp(min=0)[:, None].expand(len(above), -1, 1)
+        start, end = cumulative - probabilities + half, cumulative - half
+        last = (self.used.sum(dim=1) - 1).clamp(min=0)[:, None].expand(len(cumulative), -1, 1)
         index = (end < 0.5).sum(dim=2, keepdim=True).minimum(last)
         before = (index - 1).clamp(min=0)
-        value = self.value.expand(len(above), -1, -1)
+        value = self.value.expand(len(cumulative), -1, -1)
         low, high = value.gather(2, before), value.gather(2, index)
         from_, to = end.gather(2, before), start.gather(2, index)
         share = ((0.5 - from_) / (to - from_).clamp(min=1e-9)).clamp(0.0, 1.0)
@@ -381,9 +386,9 @@ EXPERTS = {
 def weighted_median(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Compute the weighted median over dim 1: values and weights (batch, k, …) to (batch, …).
 
-    Where the weights split evenly between two values it is their mean, as for an unweighted median.
+    Where the weights split evenly between two values, their mean is returned.
     """
-    # Values without weight go to the end, where they cannot stand in the middle.
+    # Values of zero weight are sorted to the end, so that they are never the median.
     ordered, order = values.masked_fill(weights <= 0, math.inf).sort(dim=1)
     total = weights.gather(1, order).cumsum(dim=1)
     half = total[:, -1:] / 2

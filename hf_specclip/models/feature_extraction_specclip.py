@@ -1,4 +1,4 @@
-"""Feature extractor: spectra to the tensors of the SpecCLIP models."""
+"""Feature extractor of X-ray spectra."""
 
 import importlib
 import os
@@ -15,72 +15,73 @@ from .spectrum_input_specclip import INPUT_FORMAT, check_input_settings, input_s
 from .variables_specclip import AXIS, HARDNESS_BANDS, WINDOWS
 
 _COLUMNS = ("counts", "exposure", "background_counts", "background_scale", "effective_area")
-# Replaces an unknown area: the mean of the six epochs of ACIS-S and ACIS-I, 1999 to 2016, on axis,
-# in `acis_effective_area.csv` of the simulation (Chandra calibration). keV, cm².
+# On-axis effective area assumed where it is unknown, keV and cm²: mean over ACIS-S and ACIS-I in
+# six epochs from 1999 to 2016 (`acis_effective_area.csv` of the simulation, Chandra calibration).
 _USUAL_AREA = (
     (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 1.8, 2.0, 2.1, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0),
     (96, 123, 182, 268, 346, 410, 514, 605, 568, 498, 295, 343, 366, 380, 308, 189, 94, 36),
 )
-# ACIS detects nothing beyond, keV: harder spectra are another telescope's.
+# Upper end of the ACIS band, keV; harder spectra come from another telescope.
 _MAX_ENERGY = 12.0
 
 
 class SpecCLIPFeatureExtractor(CheckedLoading, FeatureExtractionMixin):
     r"""
-    Feature extractor of X-ray spectra: integer counts in equal energy bins to the tensors that the
-    SpecCLIP models take.
+    Feature extractor of X-ray spectra: converts integer counts in energy bins of equal width to the
+    tensors of the SpecCLIP models.
 
-    With `input_kind="minmax"` (the paper) there is one channel, `rate`: the count rate in each bin,
-    min-max normalised for each spectrum by itself. The exposure cancels and need not be given. A
-    spectrum without any contrast (no counts at all, say) becomes zeros.
+    `input_kind="minmax"` (the paper) has one channel, `rate`: the count rate per bin, min-max
+    normalised per spectrum. The exposure cancels and is not needed. A constant spectrum (no counts,
+    for instance) becomes zeros.
 
-    With `input_kind="physics"` a spectrum of some tens of counts, whose 400 bins are mostly zeros
-    and ones, is given together with the significance of those counts. Along the bins:
+    `input_kind="physics"` is for faint spectra, where most of the 400 bins have no count or one. It
+    has the channels
 
-    - `counts`: \\(2\sqrt{n + 3/8} - 2\sqrt{3/8}\\), of nearly constant variance, 0 for no counts;
-    - `background`: the same of the background expected in the aperture (background counts times
-      their scale, averaged over 0.4 keV);
-    - `shape`: net counts averaged over 0.3 keV as a share of all, 1 for a flat spectrum, as
-      sign(x) log(1 + abs(x)).
+    - `counts`: \\(2\sqrt{n + 3/8} - 2\sqrt{3/8}\\) (Anscombe transform, nearly constant variance);
+    - `background`: the same of the expected background in the source aperture (background counts
+      times their scale), averaged over 0.4 keV;
+    - `shape`: sign(x) log(1 + abs(x)), where x are the net counts averaged over 0.3 keV and divided
+      by their mean over all bins (1 for a flat spectrum);
 
-    And for the spectrum as a whole, where N are all counts, B the background expected among them,
-    S = N − B, and σ² = N + scale · B + 1 (an estimate that stays above zero without counts):
+    and the global features below. N are the total counts, B the background counts expected among
+    them, S = N − B the net counts, and σ² = N + scale · B + 1 (positive without counts).
 
     - `log_net_rate` log10((max(S, 0) + 1) / exposure), `log_counts` log10(N + 1),
       `log_net_counts` log10(max(S, 0) + 1), `log_background` log10(B + 1);
     - `significance` asinh(S / σ);
-    - `band_fraction_1…13` and `band_fraction_error_1…13`: net counts and their σ in 13 bands of
-      equal ratio, divided by sqrt(max(S, 0)² + σ²), so that they fade where there is no signal
-      (`shape` likewise);
-    - `hard_hm`, `hard_hs`, `hard_ms` (x − y)/(x + y) of net counts plus one half in the bands
-      s 0.5–1.2, m 1.2–2 and h 2–7 keV, with propagated errors of at most 1.
+    - `band_fraction_1…13` and `band_fraction_error_1…13`: net counts and their σ in 13 logarithmic
+      bands, divided by sqrt(max(S, 0)² + σ²), so that they vanish without a signal (as does
+      `shape`);
+    - `hard_hm`, `hard_hs`, `hard_ms`: hardness ratios (x − y)/(x + y) of the net counts plus one
+      half in the bands s 0.5–1.2, m 1.2–2 and h 2–7 keV, with propagated errors of at most 1.
 
-    With `input_kind="flux"` the same channels come with numbers corrected for the telescope. The
-    effective area at 0.5 keV is 205 cm² for ACIS-S in 2001 and 7 cm² for ACIS-I in
-    2016, so that counts alone do not tell how soft a source is. In each of the 13 bands the net
-    counts and their σ are divided by exposure and mean effective area, and of these fluxes
-    (photons/cm²/s) come
+    `input_kind="flux"` has the same channels, and global features corrected for the effective area.
+    At 0.5 keV it was 205 cm² for ACIS-S in 2001 and 7 cm² for ACIS-I in 2016, so counts alone do
+    not determine how soft a source is. The net counts and their σ in the 13 bands are divided by
+    the exposure and the mean effective area. From these fluxes (photons/cm²/s) follow
 
     - `log_flux` and `log_energy_flux` (keV/cm²/s): log10(sqrt(max(F, 0)² + σ²)) of their sums;
-    - the fractions, ratios and errors as above, of fluxes in place of counts;
-    - `log_counts`, `log_net_counts`, `log_background` and `significance` as they are.
+    - the fractions, hardness ratios and errors above, of fluxes in place of counts;
+    - `log_counts`, `log_net_counts`, `log_background` and `significance`, unchanged.
 
-    Where `effective_area` is not given (or not a number throughout a row), that of a usual ACIS
-    observation is used, and 1 along another axis or beyond 12 keV.
+    Where `effective_area` is missing or NaN, the mean area of ACIS is assumed; on another axis than
+    energy, or beyond 12 keV, it is 1.
 
-    All are finite without counts. Exposure, effective area, detector, off-axis angle and date are
-    never given by themselves: they identify the pointing, and so the source.
+    All features are finite without counts. Exposure, effective area, detector, off-axis angle and
+    date are not features, because they identify the observation and thus the source.
 
     Args:
         input_kind (`str`, defaults to `"minmax"`): `"minmax"`, `"physics"` or `"flux"`.
-        n_bins (`int`, defaults to 400): number of equal energy bins.
-        energy_range (`tuple[float, float]`, defaults to `(0.5, 8.0)`): their outer edges, keV.
+        n_bins (`int`, defaults to 400): number of energy bins of equal width.
+        energy_range (`tuple[float, float]`, defaults to `(0.5, 8.0)`): outer edges of the bins,
+            keV.
         axis (`tuple[str, str]`, defaults to `("energy", "keV")`): name and unit of the axis of
-            the counts. `energy_range`, `bands` and `windows` are in this unit. Files and
-            `XRaySpectrum` are taken along the energy in keV only, counts along any axis.
-        bands (three pairs of floats, defaults to 0.5–1.2, 1.2–2, 2–7): s, m and h above.
-        windows (`tuple[float, float]`, defaults to `(0.3, 0.4)`): widths over which `shape` and
-            `background` are averaged.
+            the counts, also the unit of `energy_range`, `bands` and `windows`. With another axis
+            than energy in keV, only counts are accepted, not files or `XRaySpectrum`.
+        bands (three pairs of floats, defaults to 0.5–1.2, 1.2–2, 2–7): soft, medium and hard band
+            of the hardness ratios.
+        windows (`tuple[float, float]`, defaults to `(0.3, 0.4)`): widths of the running means of
+            `shape` and `background`.
 
     Examples:
 
@@ -110,9 +111,9 @@ class SpecCLIPFeatureExtractor(CheckedLoading, FeatureExtractionMixin):
         check_input_settings(input_kind, n_bins, energy_range, axis, bands, windows)
         if input_format != INPUT_FORMAT:
             raise ValueError(
-                f"this feature extractor was saved with input format {input_format}, the code here "
-                f"makes format {INPUT_FORMAT}: load it with the version of hf_specclip it was "
-                "saved with, or with trust_remote_code=True where the code is saved beside it"
+                f"this feature extractor was saved with input format {input_format}, this version "
+                f"has format {INPUT_FORMAT}: load it with the version of hf_specclip that saved "
+                "it, or with trust_remote_code=True if the code was saved with it"
             )
         self.input_kind = input_kind
         self.n_bins = n_bins
@@ -126,7 +127,7 @@ class SpecCLIPFeatureExtractor(CheckedLoading, FeatureExtractionMixin):
 
     @property
     def input_signature(self) -> int:
-        """Signature in the tensors, see `spectrum_input_specclip.input_signature`."""
+        """Signature of the settings; see `spectrum_input_specclip.input_signature`."""
         return input_signature(
             self.input_kind,
             self.n_bins,
@@ -137,7 +138,7 @@ class SpecCLIPFeatureExtractor(CheckedLoading, FeatureExtractionMixin):
         )
 
     def usual_area(self) -> np.ndarray:
-        """Return the area that replaces an unknown one, cm² in each bin, float32 (n_bins,)."""
+        """Return the effective area assumed where it is unknown, cm² per bin, float32 (n_bins,)."""
         low, high = self.energy_range
         edges = np.linspace(low, high, self.n_bins + 1)
         if tuple(self.axis) != AXIS or high > _MAX_ENERGY:
@@ -154,32 +155,32 @@ class SpecCLIPFeatureExtractor(CheckedLoading, FeatureExtractionMixin):
         effective_area: Any = None,
         return_tensors: str | None = None,
     ) -> BatchFeature:
-        """Turn spectra into tensors.
+        """Convert spectra to tensors.
 
         Args:
-            spectra: one spectrum or many, as
-                - a dict of columns: `counts` (B, n_bins) or (n_bins,), `exposure` (B,) s,
-                  `background_counts` like `counts`, `background_scale` (B,), the factor that turns
-                  them into counts of the source aperture, `effective_area` like `counts`, cm² in
-                  the middle of each bin; others are ignored. The fastest way;
-                - an array of counts (B, n_bins) or (n_bins,), the rest as keywords;
-                - anything with `.rebinned(n_bins=, energy_range=)`, such as an `XRaySpectrum`;
-                - the path of a PHA file, where `hf_specclip` is installed;
-                - a list of dicts, of spectra or of paths.
-                Without a background (absent or None) none is subtracted.
-            exposure: seconds, only beside an array of counts; likewise `background_counts`,
-                `background_scale` and `effective_area`.
+            spectra: one spectrum or several, as
+                - a dict of columns: `counts` (B, n_bins) or (n_bins,); `exposure` (B,), s;
+                  `background_counts` like `counts`; `background_scale` (B,), the ratio of expected
+                  background in the source aperture to `background_counts`; `effective_area` like
+                  `counts`, cm² at the bin centres. Other columns are ignored. This is the fastest;
+                - an array of counts (B, n_bins) or (n_bins,), with the other columns as keywords;
+                - an object with `.rebinned(n_bins=, energy_range=)`, such as an `XRaySpectrum`;
+                - the path of a PHA file (needs `hf_specclip` installed);
+                - a list of dicts, spectra or paths.
+                Missing backgrounds are taken as zero.
+            exposure, background_counts, background_scale, effective_area: columns for an array of
+                counts.
             return_tensors: `"pt"` for torch tensors, else numpy arrays.
 
         Returns:
             `BatchFeature` of `spectrum_values` (B, C, n_bins) float32, `input_signature` (B,) int64
-            and, but for `"minmax"`, `spectrum_globals` (B, G) float32; B = 1 for a single spectrum.
+            and, except for `"minmax"`, `spectrum_globals` (B, G) float32. B = 1 for one spectrum.
 
         Raises:
-            ValueError: counts that are negative, fractional or not finite, in the wrong number of
-                bins, or a missing or impossible exposure, background scale or effective area; the
-                message names the row and what to do.
-            ImportError: a path, where `hf_specclip` is not installed.
+            ValueError: counts are negative, fractional, not finite or of another number of bins, or
+                exposure, background scale or effective area is missing or out of range; the message
+                names the row and the remedy.
+            ImportError: a path is given and `hf_specclip` is not installed.
         """
         given = {
             "exposure": exposure,
@@ -213,12 +214,12 @@ class SpecCLIPFeatureExtractor(CheckedLoading, FeatureExtractionMixin):
         return BatchFeature(data, tensor_type=return_tensors)
 
     def _columns(self, spectra: Any, given: dict[str, Any]) -> dict[str, Any]:
-        """Return the contract's columns of any input; a single spectrum becomes a batch of 1."""
+        """Convert any input to columns; a single spectrum becomes a batch of 1."""
         if not isinstance(spectra, Mapping) and _is_counts(spectra):
             spectra = {"counts": spectra, **given}
         elif any(value is not None for value in given.values()):
             names = ", ".join(name for name, value in given.items() if value is not None)
-            raise ValueError(f"{names} as keyword goes with an array of counts only")
+            raise ValueError(f"{names} as keyword needs an array of counts")
         columns: dict[str, Any]
         if isinstance(spectra, Mapping):
             columns = {name: spectra.get(name) for name in _COLUMNS}
@@ -243,56 +244,54 @@ class SpecCLIPFeatureExtractor(CheckedLoading, FeatureExtractionMixin):
             return spectrum
         if tuple(self.axis) != AXIS:
             raise ValueError(
-                f"row {row}: this model's axis is {self.axis[0]} in {self.axis[1]}, so it takes no "
-                f"{type(spectrum).__name__}: give a dict with 'counts' in its {self.n_bins} bins"
+                f"row {row}: this model's axis is {self.axis[0]} in {self.axis[1]}, so it cannot "
+                f"take a {type(spectrum).__name__}: give a dict with 'counts' in {self.n_bins} bins"
             )
         if isinstance(spectrum, str | os.PathLike):
             spectrum = _read(spectrum)
         if not hasattr(spectrum, "rebinned"):
             raise ValueError(
-                f"row {row}: cannot take a {type(spectrum).__name__} for a spectrum: give counts, "
-                "a dict with 'counts', an XRaySpectrum or the path of a PHA file"
+                f"row {row}: a {type(spectrum).__name__} is not a spectrum: give counts, a dict "
+                "with 'counts', an XRaySpectrum or the path of a PHA file"
             )
         _check_instrument(spectrum, row, needs_area=self.input_kind == "flux")
         return spectrum.rebinned(n_bins=self.n_bins, energy_range=tuple(self.energy_range))
 
     def _counts(self, column: Any, name: str) -> np.ndarray:
-        """Check integer counts and return them as float32 (B, n_bins), always a new array."""
+        """Check integer counts and copy them to float32 (B, n_bins)."""
         counts = _array(column, name)
         if counts.ndim != 2 or counts.shape[1] != self.n_bins:
             low, high = self.energy_range
             shape = f"{counts.shape[-1]} bins" if counts.ndim == 2 else f"shape {counts.shape}"
             raise ValueError(
-                f"{name} come with {shape}, this feature extractor needs (batch, {self.n_bins}): "
-                f"rebin with XRaySpectrum.rebinned(n_bins={self.n_bins}, "
-                f"energy_range=({low:g}, {high:g})), or train a model with its own n_bins"
+                f"{name} have {shape}, this feature extractor needs (batch, {self.n_bins}): rebin "
+                f"with XRaySpectrum.rebinned(n_bins={self.n_bins}, "
+                f"energy_range=({low:g}, {high:g})), or train a model with another n_bins"
             )
         if counts.dtype.kind == "f":
             _refuse_rows(~np.isfinite(counts), name, "is not finite", counts)
             _refuse_rows(
                 counts != np.rint(counts),
                 name,
-                "is no whole number: give counts as detected, not rates or weighted counts",
+                "is not an integer: give detected counts, not rates or weighted counts",
                 counts,
             )
         elif counts.dtype.kind not in "iu":
-            raise ValueError(f"{name} are of type {counts.dtype}, they must be whole numbers")
+            raise ValueError(f"{name} are of type {counts.dtype}, they must be integers")
         if counts.size and counts.min() < 0:
-            _refuse_rows(
-                counts < 0, name, "is negative: do not subtract the background from them", counts
-            )
+            _refuse_rows(counts < 0, name, "is negative: do not subtract the background", counts)
         return counts.astype(np.float32)
 
     def _exposure(self, column: Any, batch: int) -> np.ndarray:
         if column is None:
             raise ValueError(
-                'input_kind="physics" needs the exposure (live time, s): give {"counts": …, '
-                '"exposure": …}, or exposure= beside an array of counts'
+                f'input_kind="{self.input_kind}" needs the exposure (live time, s): give '
+                '{"counts": …, "exposure": …}, or exposure= with an array of counts'
             )
         return _numbers(column, "exposure", batch, above_zero=True)
 
     def _background(self, columns: dict[str, Any], batch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return counts of the background (B, n_bins) and their scale (B, 1); zeros for none."""
+        """Return background counts (B, n_bins) and their scale (B, 1); zeros if missing."""
         column, scales = columns["background_counts"], columns["background_scale"]
         none = np.zeros(self.n_bins, dtype=np.int32)
         if column is None:
@@ -304,7 +303,7 @@ class SpecCLIPFeatureExtractor(CheckedLoading, FeatureExtractionMixin):
             absent = [False] * batch
         counts = self._counts(column, "background_counts")
         if len(counts) != batch:
-            raise ValueError(f"{len(counts)} rows of background_counts beside {batch} of counts")
+            raise ValueError(f"{len(counts)} rows of background_counts for {batch} rows of counts")
         if scales is None:
             scales = [None] * batch
         if any(absent) or isinstance(scales, list | tuple):
@@ -312,15 +311,15 @@ class SpecCLIPFeatureExtractor(CheckedLoading, FeatureExtractionMixin):
             for row, scale in enumerate(scales):
                 if scale is None and row < batch and not absent[row] and counts[row].any():
                     raise ValueError(
-                        f"row {row}: background_counts without background_scale (the factor that "
-                        "turns them into counts of the source aperture, such as the ratio of "
-                        "BACKSCAL times exposure): give it, or leave the background out"
+                        f"row {row}: background_counts without background_scale (the ratio of "
+                        "BACKSCAL times exposure of source and background): give it, or leave the "
+                        "background out"
                     )
             scales = [0.0 if scale is None else scale for scale in scales]
         return counts, _numbers(scales, "background_scale", batch, above_zero=False)[:, None]
 
     def _area(self, column: Any, batch: int) -> np.ndarray:
-        """Return the effective area in each bin, float32 (B, n_bins)."""
+        """Return the effective area per bin, cm², float32 (B, n_bins)."""
         usual = self.usual_area()
         if isinstance(column, list | tuple):
             column = [usual if row is None else row for row in column]
@@ -330,20 +329,20 @@ class SpecCLIPFeatureExtractor(CheckedLoading, FeatureExtractionMixin):
         if area.shape != (batch, self.n_bins):
             raise ValueError(
                 f"effective_area has the shape {area.shape}, the counts need "
-                f"{(batch, self.n_bins)}: give cm² in the middle of each bin, or leave it out"
+                f"{(batch, self.n_bins)}: give cm² at the bin centres, or leave it out"
             )
         area = np.where(np.isnan(area).all(axis=1, keepdims=True), usual, area)
         _refuse_rows(~np.isfinite(area), "effective_area", "is not finite", area)
         _refuse_rows(area < 0, "effective_area", "is negative", area)
-        _refuse_rows(area.max(axis=1)[:, None] <= 0, "effective_area", "as everywhere", area)
+        _refuse_rows(area.max(axis=1)[:, None] <= 0, "effective_area", "in all bins", area)
         return area
 
 
 def _check_instrument(spectrum: Any, row: int, needs_area: bool) -> None:
-    """Warn of a spectrum that the models were not made for.
+    """Warn about a spectrum unlike the training data.
 
     Raises:
-        ValueError: for an instrument without energy resolution.
+        ValueError: the instrument has no energy resolution.
     """
     camera = getattr(spectrum, "camera", None)
     if camera is None:
@@ -359,12 +358,12 @@ def _check_instrument(spectrum: Any, row: int, needs_area: bool) -> None:
         )
         warnings.warn(text, stacklevel=5)
     if needs_area and not spectrum.has_area:
-        text = f"row {row}: no effective area (ARF), that of a usual ACIS observation is assumed"
+        text = f"row {row}: no effective area (ARF), the mean area of Chandra ACIS is assumed"
         warnings.warn(text, stacklevel=5)
 
 
 def _is_counts(spectra: Any) -> bool:
-    """Return True for an array (numpy, torch, nested lists) of numbers."""
+    """Return True for numbers in an array, tensor or nested list."""
     while isinstance(spectra, list | tuple) and spectra:
         spectra = spectra[0]
     return isinstance(spectra, int | float) or (
@@ -377,13 +376,13 @@ def _array(column: Any, name: str) -> np.ndarray:
         missing = [row for row, value in enumerate(column) if value is None]
         if missing:
             raise ValueError(f"row {missing[0]}: no {name}")
-    if hasattr(column, "detach"):  # a torch tensor, wherever it is
+    if hasattr(column, "detach"):  # a torch tensor on any device
         column = column.detach().cpu().numpy()
     elif isinstance(column, list | tuple) and column and hasattr(column[0], "detach"):
         column = [row.detach().cpu().numpy() for row in column]
     try:
         array = np.asarray(column)
-        # A column of a data frame holds its rows as objects.
+        # A column of a data frame is an array of objects, one per row.
         return np.stack(list(array)) if array.dtype == object and array.ndim == 1 else array
     except ValueError:
         lengths = sorted({len(row) for row in column})
@@ -393,10 +392,10 @@ def _array(column: Any, name: str) -> np.ndarray:
 
 
 def _numbers(column: Any, name: str, batch: int, above_zero: bool) -> np.ndarray:
-    """Return one number for each spectrum, float32 (B,)."""
+    """Check a column of one number per spectrum; float32 (B,)."""
     numbers = _array(column, name).astype(np.float64).reshape(-1)
     if len(numbers) != batch:
-        raise ValueError(f"{len(numbers)} values of {name} beside {batch} spectra")
+        raise ValueError(f"{len(numbers)} values of {name} for {batch} spectra")
     bad = ~np.isfinite(numbers) | ((numbers <= 0) if above_zero else (numbers < 0))
     if bad.any():
         row = int(np.argmax(bad))
@@ -412,13 +411,13 @@ def _refuse_rows(bad: np.ndarray, name: str, reason: str, counts: np.ndarray) ->
 
 
 def _read(path: Any) -> Any:
-    # Not an import statement: transformers asks for every package that saved code imports.
+    # Not an import statement: transformers requires every package that saved code imports.
     try:
         spectra = importlib.import_module("hf_specclip.spectra")
     except ImportError as error:
         raise ImportError(
             f"reading the file {os.fspath(path)} needs the package: pip install hf-specclip, or "
-            'give the counts themselves, {"counts": …, "exposure": …}'
+            'give counts, {"counts": …, "exposure": …}'
         ) from error
     return spectra.read_spectrum(path)
 

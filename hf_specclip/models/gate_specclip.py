@@ -1,6 +1,6 @@
-"""Gate over the experts, expected error and conformal intervals of their answers."""
+"""Gate over the experts, with the predicted error and conformal scores of the mixture."""
 
-# Buffers hide their types behind `__getattr__`; a type checker knows none of it.
+# The types of buffers are hidden from a type checker by `__getattr__`.
 # mypy: disable-error-code="arg-type, assignment, operator, union-attr, index, misc"
 
 import math
@@ -36,19 +36,19 @@ class SpecCLIPMoEPanel(StoredTensors):
         self.declare(math.nan, scores=(config.n_scores, variables))
 
     def unknown(self) -> dict[str, Any]:
-        """Return where tensors may hold NaN: behind the last score of a variable."""
+        """Mask the padding after the last score of each variable."""
         return {"scores": self.scores.isnan().flip(0).cumprod(0).flip(0).bool()}
 
     def gate(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Compute weights (batch, variables, experts) from gate inputs (batch, gate)."""
+        """Compute weights (batch, variables, experts) from gate inputs (batch, inputs)."""
         logits = self.bias + torch.einsum("bg,veg->bve", inputs, self.weight)
         return logits.softmax(dim=2)
 
     def mix(
         self, answers: torch.Tensor, gate_inputs: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute predictions (batch, variables) and weights from answers (batch, experts,
-        variables)."""
+        """Mix expert predictions (batch, experts, variables) to (batch, variables); also return the
+        weights."""
         weights = self.gate(gate_inputs)
         return torch.einsum("bve,bev->bv", weights, answers), weights
 
@@ -59,18 +59,17 @@ class SpecCLIPMoEPanel(StoredTensors):
         answers: torch.Tensor,
         mixed: torch.Tensor,
     ) -> torch.Tensor:
-        """Join the inputs of the difficulty network, the experts' spread among them."""
+        """Concatenate the inputs of the difficulty network, with the spread of the experts."""
         spread = (answers - mixed[:, None]).abs().mean(dim=1)
-        # Far beyond the fitted range, a network extrapolates without limit.
-        parts = (features, gate_inputs, mixed, (spread + 1e-3).log())
-        return torch.cat([part.clamp(-8.0, 8.0) for part in parts], dim=1)
+        inputs = torch.cat([features, gate_inputs, mixed, (spread + 1e-3).log()], dim=1)
+        return inputs.clamp(-8.0, 8.0)  # a network extrapolates without bound
 
     def difficulty(self, inputs: torch.Tensor, fold: int | None = None) -> torch.Tensor:
-        """Estimate the absolute error (batch, variables), on the scale of the experts.
+        """Predict the absolute error (batch, variables), on the scale of the experts.
 
         Args:
-            inputs: of `difficulty_inputs`.
-            fold: of the one member to ask; the mean over all members by default.
+            inputs: see `difficulty_inputs`.
+            fold: use only the member of this fold, instead of the mean over all.
         """
         folds = range(len(self.difficulty_bias_0)) if fold is None else [fold]
         total = torch.zeros((), device=inputs.device)
@@ -84,7 +83,11 @@ class SpecCLIPMoEPanel(StoredTensors):
     def score_at(self, share: float) -> torch.Tensor:
         """Compute the conformal quantile of the scores (variables,), corrected for their number.
 
-        `share` below one half gives a lower end, above it an upper end.
+        Args:
+            share: level of the quantile; below 0.5 for a lower limit, above for an upper limit.
+
+        Returns:
+            -inf or inf for a variable with too few scores for the level.
         """
         lower = share < 0.5
         count = (~self.scores.isnan()).sum(dim=0)
@@ -93,9 +96,8 @@ class SpecCLIPMoEPanel(StoredTensors):
         inside = (index >= 0) & (index < count)
         index = index.clamp(min=0).minimum((count - 1).clamp(min=0))
         score = self.scores.gather(0, index[None])[0]
-        # Too few scores for the level: the interval is the full range.
-        beyond = torch.full_like(score, -math.inf if lower else math.inf)
-        return torch.where(inside & (count > 0), score, beyond)
+        unbounded = torch.full_like(score, -math.inf if lower else math.inf)
+        return torch.where(inside & (count > 0), score, unbounded)
 
 
 __all__ = ["SpecCLIPMoEPanel"]

@@ -1,7 +1,6 @@
-"""Layers of the SpecCLIP models: statistics, transformer, decoder, pooling, projections."""
+"""Layers of the SpecCLIP models: normalisation, transformer, decoder, pooling, projection."""
 
-# Configurations fill in their optional fields, modules hide their types behind `__getattr__`, and
-# the arguments of a forward pass depend on the configuration; a type checker knows none of it.
+# Optional fields of configurations and the types of submodules are unknown to a type checker.
 # mypy: disable-error-code="arg-type, assignment, operator, union-attr"
 
 from collections.abc import Callable
@@ -21,9 +20,9 @@ from .loss_specclip import at_least_float32
 
 
 class SpecCLIPStatistics(nn.Module):
-    """Mean and standard deviation of an input over the training data, saved with the weights.
+    """Normalisation of an input by its mean and standard deviation over the training data.
 
-    Before they are fitted they change nothing (mean 0, standard deviation 1).
+    The statistics are saved with the weights; until they are fitted they are 0 and 1.
     """
 
     def __init__(self, shape: tuple[int, ...]):
@@ -33,7 +32,7 @@ class SpecCLIPStatistics(nn.Module):
         self.register_buffer("fitted", torch.tensor(False))
 
     def reset(self) -> None:
-        """Return to mean 0 and standard deviation 1."""
+        """Reset to mean 0 and standard deviation 1."""
         init.zeros_(self.mean)
         init.ones_(self.std)
         init.copy_(self.fitted, torch.tensor(False))
@@ -43,20 +42,17 @@ class SpecCLIPStatistics(nn.Module):
         """Store fitted statistics.
 
         Raises:
-            ValueError: when they are not finite.
+            ValueError: they are not finite.
         """
         if not (torch.isfinite(mean).all() and torch.isfinite(std).all()):
             raise ValueError("the statistics are not finite: the data hold NaN or infinity")
         self.mean.copy_(mean)
-        # A constant input (a band no spectrum reaches) must not be blown up.
+        # A constant input, such as an energy band without counts, keeps its scale.
         self.std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
         self.fitted.fill_(True)
 
     def normalise(self, values: torch.Tensor) -> torch.Tensor:
-        """Subtract the mean and divide by the deviation, in float32 at least.
-
-        Large inputs with small differences need the precision.
-        """
+        """Subtract the mean and divide by the standard deviation, at least in float32."""
         wide = at_least_float32
         return (wide(values) - wide(self.mean)) / wide(self.std)
 
@@ -67,7 +63,7 @@ class SpecCLIPStatistics(nn.Module):
 
 
 class SpecCLIPSpectrumEmbeddings(nn.Module):
-    """Tokens of a spectrum: a class token, one for the global numbers (if any), one per patch."""
+    """Tokens of a spectrum: class token, token of the global features (if any), patch tokens."""
 
     def __init__(self, config: SpecCLIPSpectrumConfig):
         super().__init__()
@@ -91,16 +87,16 @@ class SpecCLIPSpectrumEmbeddings(nn.Module):
         global_values: torch.Tensor | None,
         masked: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Embed `(batch, channels, n_bins)` as `(batch, tokens, hidden_size)`."""
+        """Embed `(batch, channels, n_bins)` to `(batch, tokens, hidden_size)`."""
         batch, channels, _ = values.shape
         patches = values.view(batch, channels, self.config.num_patches, self.config.patch_size)
         tokens = self.patch_embedding(patches.transpose(1, 2).flatten(2))
         if masked is not None:
             tokens = torch.where(masked[:, :, None], self.mask_token.to(tokens.dtype), tokens)
-        parts = [self.class_token.expand(batch, 1, -1), tokens + self.position_embedding]
+        sequence = [self.class_token.expand(batch, 1, -1), tokens + self.position_embedding]
         if global_values is not None:
-            parts.insert(1, self.global_embedding(global_values)[:, None])
-        return self.dropout(torch.cat(parts, dim=1))
+            sequence.insert(1, self.global_embedding(global_values)[:, None])
+        return self.dropout(torch.cat(sequence, dim=1))
 
 
 def eager_attention_forward(
@@ -113,7 +109,7 @@ def eager_attention_forward(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attend as `sdpa` does, in plain operations; return the result and the weights."""
+    """Compute attention in plain operations; return the output and the weights."""
     weights = torch.matmul(query, key.transpose(-1, -2)) * scaling
     if attention_mask is not None:
         weights = weights + attention_mask
@@ -123,7 +119,7 @@ def eager_attention_forward(
 
 
 class SpecCLIPAttention(nn.Module):
-    """Multi-headed self-attention over all tokens."""
+    """Multi-head self-attention."""
 
     def __init__(self, config: SpecCLIPSpectrumConfig, hidden_size: int):
         super().__init__()
@@ -177,7 +173,7 @@ class SpecCLIPLayer(GradientCheckpointingLayer):
 
 
 class SpecCLIPNumbersEncoder(nn.Module):
-    """Fully connected network on the numbers for the whole spectrum."""
+    """Fully connected network on the global features of a spectrum."""
 
     def __init__(self, config: SpecCLIPSpectrumConfig):
         super().__init__()
@@ -191,14 +187,14 @@ class SpecCLIPNumbersEncoder(nn.Module):
         self.out_features = widths[-1]
 
     def forward(self, numbers: torch.Tensor) -> torch.Tensor:
-        """Encode numbers `(batch, globals)` as `(batch, hidden_size)`."""
+        """Encode global features `(batch, globals)` to `(batch, hidden_size)`."""
         for layer, norm in zip(self.layers, self.norms, strict=True):
             numbers = self.dropout(norm(self.activation(layer(numbers))))
         return numbers
 
 
 class SpecCLIPSpectrumDecoder(nn.Module):
-    """Decoder of the latent alone to the bins: the latent has to carry everything."""
+    """Decoder from the latent to the bins; it has no other input than the latent."""
 
     def __init__(self, config: SpecCLIPSpectrumConfig):
         super().__init__()
@@ -224,10 +220,10 @@ class SpecCLIPSpectrumDecoder(nn.Module):
 
 
 class SpecCLIPSentencePooling(nn.Module):
-    """Attention pooling of a set of sentences: one learned query for each head.
+    """Attention pooling of a set of sentences, with one learned query per head.
 
-    The quantities that a sentence states have layers of their own: among hundreds of dimensions of
-    an embedding a few numbers would count for nothing.
+    The quantities of a sentence have separate layers, because a few numbers concatenated to
+    hundreds of embedding dimensions would have little weight.
     """
 
     def __init__(self, config: SpecCLIPTextConfig):
@@ -237,11 +233,11 @@ class SpecCLIPSentencePooling(nn.Module):
         self.embedding = nn.Linear(config.embedding_dim, width)
         self.numbers_in = nn.Linear(config.numbers_dim, width) if config.numbers_dim else None
         self.numbers_out = nn.Linear(width, width) if config.numbers_dim else None
-        # The last one stands for a sentence of no named section.
+        # The last embedding is for sentences without a section.
         self.section_embedding = nn.Embedding(config.n_sections + 1, width)
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(config.dropout)
-        # Without a bias, which a softmax over the sentences would take out again.
+        # A bias would cancel in the softmax over the sentences.
         self.scores = nn.Linear(width, self.heads, bias=False)
         self.values = nn.Linear(width, width)
 
@@ -255,29 +251,28 @@ class SpecCLIPSentencePooling(nn.Module):
         """Pool the sentences of texts to `(batch, hidden_size)`.
 
         Args:
-            sentences: (batch, sentences, embedding_dim), each of length about 1.
-            numbers: (batch, sentences, numbers_dim), quantities that each states.
-            sections: (batch, sentences), index of each sentence's section.
-            mask: bool (batch, sentences), true where there is a sentence; a text without any
-                gives zeros.
+            sentences: embeddings (batch, sentences, embedding_dim), of norm about 1.
+            numbers: encoded quantities (batch, sentences, numbers_dim).
+            sections: index of the section (batch, sentences).
+            mask: bool (batch, sentences), False for padding; a text without sentences gives zeros.
         """
-        # Texts differ much in length: only the sentences that are there are computed.
+        # Texts differ much in length: padding is dropped before the layers.
         hidden = self.embedding(self.embedding_dropout(sentences[mask]))
         hidden = hidden + self.section_embedding(sections[mask])
         if self.numbers_in is not None and self.numbers_out is not None:
             hidden = hidden + self.numbers_out(F.gelu(self.numbers_in(numbers[mask])))
         hidden = self.dropout(self.norm(F.gelu(hidden)))
-        found = at_least_float32(self.scores(hidden))
-        scores = found.new_full((*mask.shape, self.heads), torch.finfo(found.dtype).min)
-        scores = scores.masked_scatter(mask[:, :, None], found)
-        weights = scores.softmax(dim=1)[mask].to(hidden.dtype)
+        scores = at_least_float32(self.scores(hidden))
+        padded = scores.new_full((*mask.shape, self.heads), torch.finfo(scores.dtype).min)
+        padded = padded.masked_scatter(mask[:, :, None], scores)
+        weights = padded.softmax(dim=1)[mask].to(hidden.dtype)
         values = self.values(hidden).unflatten(-1, (self.heads, -1)) * weights[:, :, None]
         pooled = values.new_zeros(len(mask), *values.shape[1:])
         return pooled.index_add(0, mask.nonzero()[:, 0], values).flatten(1)
 
 
 class SpecCLIPProjection(nn.Module):
-    """Fully connected network into the shared space."""
+    """Projection to the shared space by a fully connected network."""
 
     def __init__(self, config: SpecCLIPConfig, in_features: int, dropout: float | None = None):
         super().__init__()

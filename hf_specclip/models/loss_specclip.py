@@ -1,7 +1,7 @@
-"""Contrastive losses between spectra and texts, over one process's batch or that of all.
+"""Contrastive losses of spectra and texts, on one or several processes, and a Poisson likelihood.
 
-Pure functions of tensors. They compute in float32 whatever the model runs in (float64 stays
-float64), because temperatures and sums of exponentials do not survive bfloat16.
+The losses are computed in float32 or better, because bfloat16 is too coarse for temperatures and
+sums of exponentials.
 """
 
 from typing import Any, Literal
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 _DIRECTIONS = ("text_to_spectrum", "spectrum_to_text", "both")
-# Sums of exponentials of logits up to these neither overflow nor vanish.
+# Logits up to this size can be exponentiated without subtracting their maximum.
 _MAX_SHARED_SCALE = {torch.float32: 40.0, torch.float64: 400.0}
 
 
@@ -25,36 +25,36 @@ def info_nce_loss(
     across_processes: bool = False,
 ) -> torch.Tensor:
     r"""
-    Compute InfoNCE over cosine similarities: each text has to find its spectrum among all the
-    spectra of the batch (`"text_to_spectrum"`, the paper's loss), each spectrum its text
-    (`"spectrum_to_text"`), or the mean of the two (`"both"`, as in CLIP).
+    Compute the InfoNCE loss of cosine similarities: the cross-entropy of a text's spectrum among
+    all spectra of the batch (`"text_to_spectrum"`, the paper), of a spectrum's text among all texts
+    (`"spectrum_to_text"`), or the mean of both (`"both"`, as in CLIP).
 
-    Where several spectra share a text (detections of one source), each of them is a positive. The
-    loss of row i with its positives P(i) is the mean of their log-probabilities, as in supervised
-    contrastive learning (Khosla et al. 2020, eq. 2),
+    If several spectra share a text (detections of one source), all of them are positives. The loss
+    of row i with positives P(i) is, as in supervised contrastive learning (Khosla et al. 2020,
+    eq. 2),
 
     .. math:: -\frac{1}{|P(i)|} \sum_{p \in P(i)} \log \frac{\exp(s_{ip})}{\sum_j \exp(s_{ij})},
 
-    with s the similarities times `logit_scale`. Without shared texts this is plain InfoNCE.
+    where s are the similarities times `logit_scale`.
 
     Args:
         spectrum_embeds: `(n, d)` embeddings of the spectra; normalised here.
         text_embeds: `(n, d)` embeddings of the texts, row i belonging to spectrum i.
         logit_scale: inverse temperature (not its logarithm).
-        text_ids: `(n,)` integers, equal where texts are equal. `None`: row i goes with row i alone.
-        direction: which side chooses among the other.
-        across_processes: use the batches of all processes of `torch.distributed` together; each
-            gives its rows (numbers may differ, and be 0), and all must take part, forward and
-            backward. The loss is then the same on all, and a row's gradient the right one times
-            their number: averaged, as `DistributedDataParallel` and accelerate do, parameters have
-            exactly the gradients of one process with the whole batch.
+        text_ids: `(n,)` integers, equal for rows with equal texts. `None`: all texts differ.
+        direction: `"text_to_spectrum"`, `"spectrum_to_text"` or `"both"`.
+        across_processes: compute the loss of the joint batch of all `torch.distributed` processes.
+            All must take part, forward and backward; numbers of rows may differ and be 0. The loss
+            is the same on all processes. Gradients are multiplied by the number of processes, so
+            that their average (`DistributedDataParallel`, accelerate) is the gradient of the joint
+            batch.
 
     Returns:
         The mean over the rows, a scalar in float32 or better.
 
     When to use:
-        The default. With `text_ids` where a batch may hold a text twice: otherwise equal texts are
-        pushed apart. Larger batches give more negatives.
+        The default. Give `text_ids` if a batch may contain a text twice; otherwise equal texts are
+        negatives of each other. Larger batches give more negatives.
 
     Examples:
 
@@ -73,19 +73,19 @@ def info_nce_loss(
         batch = _Batch(spectrum_embeds, text_embeds, text_ids, across_processes)
         scale = _as_scalar(logit_scale, batch.texts)
         from_texts, from_spectra = direction != "spectrum_to_text", direction != "text_to_spectrum"
-        if not batch.shared:
+        if not batch.distributed:
             log_sums = _log_sum_exp(batch.texts, batch.spectra, scale, from_texts, from_spectra)
         else:
-            sides = []
+            directions = []
             if from_texts:
-                sides.append(_log_sum_exp(batch.texts, batch.all_spectra, scale))
+                directions.append(_log_sum_exp(batch.texts, batch.all_spectra, scale))
             if from_spectra:
-                sides.append(_log_sum_exp(batch.spectra, batch.all_texts, scale))
-            log_sums = torch.stack(sides).sum()
+                directions.append(_log_sum_exp(batch.spectra, batch.all_texts, scale))
+            log_sums = torch.stack(directions).sum()
         if direction == "both":
             log_sums = log_sums / 2
-        # The mean of a row's positive similarities is its similarity with the mean of its
-        # positives: no n × n mask is built. Summed over rows it is the same in both directions.
+        # The mean similarity with the positives is the similarity with their mean, which needs no
+        # n × n mask. Its sum over the rows is the same in both directions.
         total, count = batch.sum_of_positives()
         similarity = (batch.texts * (total / count)).sum()
         return batch.sum_over_processes(log_sums - similarity * scale) / len(batch.all_spectra)
@@ -98,21 +98,21 @@ def poisson_nll(
     background: torch.Tensor | None = None,
 ) -> torch.Tensor:
     r"""
-    Compute the negative log-likelihood of counts under a Poisson law, averaged over bins and
-    spectra: λ − n log λ with λ = exposure × rate + background, without the constant log n!.
+    Compute the Poisson negative log-likelihood of counts, averaged over bins and spectra:
+    λ − n log λ with λ = exposure × rate + background, without the constant log n!.
 
     Args:
-        log_source_rate: `(n, bins)` natural logarithm of the source's rate.
+        log_source_rate: `(n, bins)` natural logarithm of the source rate.
         counts: `(n, bins)` observed counts.
-        exposure: `(n,)` seconds; `None` stands for 1 (the rate is then counts per observation).
-        background: `(n, bins)` background counts expected in the aperture; `None` for none.
+        exposure: `(n,)`, s; `None` if the rate is in counts per observation.
+        background: `(n, bins)` expected background counts in the aperture.
 
     Returns:
         A scalar in float32 or better.
 
     When to use:
-        Counts with few in a bin, where the absolute or squared error of a rate misleads: most bins
-        are zero, and the median of what is mostly zero is zero.
+        Spectra with few counts per bin. The median of mostly empty bins is zero, which is what the
+        mean absolute error would lead to.
 
     Examples:
 
@@ -139,14 +139,15 @@ def _log_sum_exp(
     over_columns: bool = True,
     over_rows: bool = False,
 ) -> torch.Tensor:
-    """Sum log Σ_j exp(scale rᵢ·cⱼ) over the rows i, log Σ_i exp(scale rᵢ·cⱼ) over the columns j.
+    """Sum the log-sum-exp of scale rᵢ·cⱼ: over columns j for each row i, and over rows i for each
+    column j.
 
     Args:
         rows: (n, d) unit vectors.
         columns: (m, d) unit vectors.
         scale: scalar.
-        over_columns: include the sum over the rows i.
-        over_rows: include the sum over the columns j.
+        over_columns: include the log-sum-exp over the columns.
+        over_rows: include the log-sum-exp over the rows.
     """
     eager_cpu = rows.device.type == "cpu" and not torch.compiler.is_compiling()
     if eager_cpu and float(scale.detach()) <= _MAX_SHARED_SCALE[rows.dtype]:
@@ -159,9 +160,8 @@ def _log_sum_exp(
 class _LogSumExp(torch.autograd.Function):
     """`_log_sum_exp` on a CPU, with one exponential for both directions, forward and backward.
 
-    Plain `logsumexp` takes 1.3 times as long at 1,024 pairs of 512, and 1.6 times, with twice the
-    memory, at 4,096 and 8,192. By processor time transformers' loss takes 1.3, 2.1 and 2.2 times as
-    long, open_clip's 1.9, 2.3 and 2.2, one product with its gradients 0.9, 1.2 and 1.1.
+    `torch.logsumexp` takes 1.3 times as long for 1,024 pairs in 512 dimensions, and 1.6 times as
+    long, with twice the memory, for 4,096 and 8,192 pairs.
     """
 
     @staticmethod
@@ -174,17 +174,17 @@ class _LogSumExp(torch.autograd.Function):
         over_rows: bool,
     ) -> torch.Tensor:
         exponentials = torch.mm(rows * scale, columns.t()).exp_()
-        # A direction that is not wanted has no gradient: exp(-inf) = 0.
+        # A direction that is left out has no gradient: exp(-inf) = 0.
         row_logs, column_logs = rows.new_full((2, 1), torch.inf)
-        wanted = []
+        totals = []
         if over_columns:
             row_logs = exponentials.sum(dim=1).log()
-            wanted.append(row_logs.sum())
+            totals.append(row_logs.sum())
         if over_rows:
             column_logs = exponentials.sum(dim=0).double().log().to(rows.dtype)
-            wanted.append(column_logs.sum())
+            totals.append(column_logs.sum())
         ctx.save_for_backward(rows, columns, scale, exponentials, row_logs, column_logs)
-        return torch.stack(wanted).sum()
+        return torch.stack(totals).sum()
 
     @staticmethod
     @once_differentiable
@@ -192,19 +192,19 @@ class _LogSumExp(torch.autograd.Function):
         rows, columns, scale, exponentials, row_logs, column_logs = ctx.saved_tensors
         factors = gradient * torch.exp(-row_logs)[:, None] + gradient * torch.exp(-column_logs)
         in_place = factors.shape == exponentials.shape
-        by_logits = factors.mul_(exponentials) if in_place else factors * exponentials
-        by_rows, by_columns = by_logits @ columns, by_logits.t() @ rows
-        by_scale = (by_rows * rows).sum().to(scale.dtype)
-        return by_rows.mul_(scale), by_columns.mul_(scale), by_scale, None, None
+        grad_logits = factors.mul_(exponentials) if in_place else factors * exponentials
+        grad_rows, grad_columns = grad_logits @ columns, grad_logits.t() @ rows
+        grad_scale = (grad_rows * rows).sum().to(scale.dtype)
+        return grad_rows.mul_(scale), grad_columns.mul_(scale), grad_scale, None, None
 
 
 class _Batch:
-    """Unit vectors of this process's pairs, and those of all processes.
+    """Unit vectors of the local pairs and of the pairs of all processes.
 
     Attributes:
-        shared: the batch is spread over several processes.
-        spectra, texts: (rows, d) of this process.
-        all_spectra, all_texts: (n, d) of all processes.
+        distributed: True for a joint batch of several processes.
+        spectra, texts: local unit vectors (rows, d).
+        all_spectra, all_texts: unit vectors of all processes (n, d).
     """
 
     def __init__(
@@ -217,7 +217,7 @@ class _Batch:
         if texts.shape != spectra.shape or texts.ndim != 2:
             raise ValueError(
                 f"spectrum_embeds {tuple(spectra.shape)} and text_embeds {tuple(texts.shape)} must "
-                "be (n, d) alike, row by row"
+                "have the same shape (n, d)"
             )
         if text_ids is not None and text_ids.shape != (len(texts),):
             raise ValueError(f"text_ids are {tuple(text_ids.shape)}, they must be ({len(texts)},)")
@@ -225,8 +225,8 @@ class _Batch:
         self.spectra = F.normalize(at_least_float32(spectra), dim=-1)
         self.all_texts, self.all_spectra, self._ids = self.texts, self.spectra, text_ids
         self._local = slice(0, len(texts))
-        self.shared = across_processes and _several_processes()
-        if self.shared:
+        self.distributed = across_processes and _is_distributed()
+        if self.distributed:
             rows = _rows_of_processes(texts)
             start = sum(rows[: dist.get_rank()])
             self._local = slice(start, start + len(texts))
@@ -236,7 +236,7 @@ class _Batch:
                 self._ids = _GatherWithGradient.apply(text_ids, rows)
 
     def sum_of_positives(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sum the spectra that share each of this process's texts; also their counts (rows, 1)."""
+        """Sum the spectra that share the text of each local row; also count them (rows, 1)."""
         if self._ids is None:
             return self.spectra, torch.ones_like(self.spectra[:, :1])
         _, group, counts = torch.unique(self._ids, return_inverse=True, return_counts=True)
@@ -246,8 +246,8 @@ class _Batch:
         return sums[group], counts[group, None].to(sums.dtype)
 
     def sum_over_processes(self, value: torch.Tensor) -> torch.Tensor:
-        """Sum a value over all processes, where the batch is spread over them."""
-        return _SumOverProcesses.apply(value) if self.shared else value
+        """Sum a value over the processes of a joint batch."""
+        return _SumOverProcesses.apply(value) if self.distributed else value
 
 
 class _GatherWithGradient(torch.autograd.Function):
@@ -256,12 +256,12 @@ class _GatherWithGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx, local: torch.Tensor, rows: list[int]) -> torch.Tensor:  # type: ignore[override]
         ctx.start, ctx.rows = sum(rows[: dist.get_rank()]), local.shape[0]
-        # Collectives want equal shapes: pad to the longest, cut off afterwards.
+        # Collectives need equal shapes: pad to the longest and truncate afterwards.
         padded = local.new_zeros(max(rows), *local.shape[1:])
         padded[: local.shape[0]] = local
-        parts = [torch.empty_like(padded) for _ in rows]
-        dist.all_gather(parts, padded)
-        return torch.cat([part[:n] for part, n in zip(parts, rows, strict=True)])
+        gathered = [torch.empty_like(padded) for _ in rows]
+        dist.all_gather(gathered, padded)
+        return torch.cat([block[:n] for block, n in zip(gathered, rows, strict=True)])
 
     @staticmethod
     def backward(ctx, gradient: torch.Tensor):  # type: ignore[override]
@@ -271,9 +271,9 @@ class _GatherWithGradient(torch.autograd.Function):
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """Sum of a value over all processes; its gradient is multiplied by their number.
+    """Sum of a value over all processes, with its gradient multiplied by their number.
 
-    `DistributedDataParallel` averages gradients over the processes, which makes it the sum again.
+    This undoes the average over processes of `DistributedDataParallel`.
     """
 
     @staticmethod
@@ -287,8 +287,8 @@ class _SumOverProcesses(torch.autograd.Function):
         return gradient * dist.get_world_size()
 
 
-def _several_processes() -> bool:
-    """Return True where `torch.distributed` runs with more than one process."""
+def _is_distributed() -> bool:
+    """Return True if `torch.distributed` runs with more than one process."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
@@ -301,18 +301,18 @@ def _rows_of_processes(local: torch.Tensor) -> list[int]:
 
 
 def at_least_float32(value: Any) -> Any:
-    """Widen half precision to float32; return everything else, plain numbers included, as it is."""
+    """Convert float16 and bfloat16 tensors to float32; other values are returned unchanged."""
     half = isinstance(value, torch.Tensor) and value.dtype in (torch.float16, torch.bfloat16)
     return value.float() if half else value
 
 
 def _no_autocast(tensor: torch.Tensor) -> torch.autocast:
-    """Switch autocast off, which would bring bfloat16 back."""
+    """Disable autocast, which would return to bfloat16."""
     return torch.autocast(device_type=tensor.device.type, enabled=False)
 
 
 def _as_scalar(value: torch.Tensor | float, like: torch.Tensor) -> torch.Tensor:
-    """Return a temperature as a scalar of the type that the loss is computed in."""
+    """Convert a temperature to a scalar tensor like another tensor."""
     return torch.as_tensor(value, dtype=like.dtype, device=like.device).reshape(())
 
 

@@ -1,7 +1,6 @@
-"""Text side, and the dual encoder of spectra and texts."""
+"""Text encoder, and dual encoder of spectra and texts."""
 
-# Configurations fill in their optional fields, modules hide their types behind `__getattr__`, and
-# the arguments of a forward pass depend on the configuration; a type checker knows none of it.
+# Optional fields of configurations and the types of submodules are unknown to a type checker.
 # mypy: disable-error-code="arg-type, assignment, operator, union-attr"
 
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from .layers_specclip import (
 from .loss_specclip import at_least_float32, info_nce_loss
 from .modeling_specclip_spectrum import SpecCLIPPreTrainedModel, SpecCLIPSpectrumModel
 
-# CLIP's bound: beyond it the softmax over a batch is as good as a maximum and gradients vanish.
+# Upper limit as in CLIP: beyond it the softmax saturates and gradients vanish.
 MAX_LOGIT_SCALE = 100.0
 
 
@@ -38,11 +37,11 @@ class SpecCLIPOutput(ModelOutput):
     logits_per_spectrum (`torch.FloatTensor` of shape `(spectra, texts)`):
         Scaled cosine similarities, float32.
     logits_per_text (`torch.FloatTensor` of shape `(texts, spectra)`):
-        Its transpose.
+        Transpose of `logits_per_spectrum`.
     spectrum_embeds (`torch.FloatTensor` of shape `(spectra, shared_dim)`):
-        L2-normalised points of the spectra in the shared space, float32.
+        L2-normalised embeddings of the spectra in the shared space, float32.
     text_embeds (`torch.FloatTensor` of shape `(texts, shared_dim)`):
-        L2-normalised points of the texts.
+        L2-normalised embeddings of the texts, float32.
     spectrum_latent (`torch.FloatTensor` of shape `(spectra, latent_dim)`):
         Latents of the spectrum encoder, before the projection.
     """
@@ -57,13 +56,13 @@ class SpecCLIPOutput(ModelOutput):
 
 class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
     """
-    Text side. It reads a text as a set of sentences, each an embedding with the quantities it
-    states and its section, and pools any number of them by attention; or as the sections of a
-    summary, embedded apart, normalised and joined (the paper), where a learned vector replaces an
-    absent one.
+    Text encoder. With `reads="sentences"`, a text is a set of sentences, each given by its
+    embedding, encoded quantities and section, and pooled by attention. With `reads="sections"` (the
+    paper), the embeddings of the sections of a summary are normalised and concatenated, with a
+    learned vector for an absent section.
 
-    The embeddings are given, or made from tokens where the configuration names a text encoder:
-    tokens are averaged over each sentence or section and the result L2-normalised.
+    The input is embeddings, or tokens where a transformers encoder is configured; tokens are
+    averaged over each sentence or section and L2-normalised.
     """
 
     config: SpecCLIPTextConfig
@@ -88,13 +87,13 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
         self.post_init()
 
     def load_text_encoder(self, name: str | None = None) -> None:
-        """Load the pretrained weights of the text encoder (a new model starts from random ones).
+        """Load pretrained weights of the text encoder, which is randomly initialised otherwise.
 
         Args:
-            name: Hub id or path; the configuration's `text_encoder` where left out.
+            name: Hub id or path; `text_encoder` of the configuration by default.
 
         Raises:
-            ValueError: no text encoder is configured, or another architecture is loaded.
+            ValueError: no text encoder is configured, or the architecture differs.
         """
         name = name or self.config.text_encoder
         if self.text_encoder is None or name is None:
@@ -103,7 +102,7 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
         try:
             self.text_encoder.load_state_dict(loaded.state_dict())
         except RuntimeError as error:
-            raise ValueError(f"{name} is another architecture than configured: {error}") from None
+            raise ValueError(f"{name} has another architecture than configured: {error}") from None
 
     @property
     def statistics_fitted(self) -> bool:
@@ -114,17 +113,16 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
     def fit_statistics(
         self, text_embeds: torch.Tensor, section_mask: torch.Tensor | None = None
     ) -> None:
-        """Fit the normalisation of the embeddings to training texts, dimension by dimension,
-        absent sections left out. Saved with the weights.
+        """Fit the normalisation of each embedding dimension to training texts.
 
         Args:
-            text_embeds: (n, n_sections × d); or distinct sentences (n, d) for a model that reads
-                those.
-            section_mask: bool (n, n_sections), true where a section is present; taken from the
-                zeros in `text_embeds` where left out.
+            text_embeds: sections (n, n_sections × d), or distinct sentences (n, d) for a model that
+                reads sentences.
+            section_mask: bool (n, n_sections), False for absent sections; by default, sections of
+                zeros are absent.
 
         Raises:
-            ValueError: other shapes, or embeddings that are not finite.
+            ValueError: wrong shape, NaN or infinity.
         """
         if not torch.isfinite(text_embeds).all():
             raise ValueError("text_embeds hold NaN or infinity")
@@ -154,20 +152,19 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
     ) -> BaseModelOutputWithPooling:
         r"""
         text_embeds (`torch.FloatTensor` of shape `(batch, n_sections * d)`, *optional*):
-            Joined embeddings of the sections, for a model that reads those.
+            Concatenated embeddings of the sections, with `reads="sections"`.
         section_mask (`torch.BoolTensor` of shape `(batch, n_sections)`, *optional*):
-            True where a section is present. Left out, a section of zeros (or without tokens) is
-            absent.
-        input_ids, attention_mask (`torch.LongTensor` of shape `(batch, parts, length)`):
+            False for absent sections. By default, sections of zeros (or without tokens) are absent.
+        input_ids, attention_mask (`torch.LongTensor` of shape `(batch, sequences, length)`):
             Tokens of the sections or sentences, where a text encoder is configured.
         sentence_embeds (`torch.FloatTensor` of shape `(batch, sentences, d)`, *optional*):
-            Embeddings of the sentences, for a model that reads those.
+            Embeddings of the sentences, with `reads="sentences"`.
         sentence_numbers (`torch.FloatTensor` of shape `(batch, sentences, numbers_dim)`):
-            Quantities that each states (`hf_specclip.literature.quantity_numbers`).
+            Encoded quantities of the sentences (`hf_specclip.literature.quantity_numbers`).
         sentence_sections (`torch.LongTensor` of shape `(batch, sentences)`, *optional*):
-            Index of each sentence's section; `n_sections`, as where left out, for none.
+            Section of each sentence; `n_sections` (the default) for none.
         sentence_mask (`torch.BoolTensor` of shape `(batch, sentences)`, *optional*):
-            True where there is a sentence. Left out, one of zeros (or without tokens) is absent.
+            False for padding. By default, sentences of zeros (or without tokens) are padding.
 
         Returns `pooler_output` `(batch, config.output_size)`.
         """
@@ -213,11 +210,11 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
     def _encode(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, present: torch.Tensor
     ) -> torch.Tensor:
-        """Embed the parts of texts that are present, (batch, parts, d); zeros elsewhere."""
+        """Embed token sequences to (batch, sequences, d); zeros for absent ones."""
         if self.text_encoder is None:
             raise ValueError(
-                "this model takes embeddings: it was built without a text encoder. Embed the "
-                f"texts with {self.config.embedder_name or 'the embedder it was trained on'}"
+                "this model has no text encoder and takes embeddings: embed the texts with "
+                f"{self.config.embedder_name or 'the embedder it was trained with'}"
             )
         rows = present & attention_mask.any(dim=-1)
         result = attention_mask.new_zeros((*rows.shape, self.config.embedding_dim)).float()
@@ -252,7 +249,7 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
                 f"{tuple(sections.shape)} and sentence_mask {tuple(mask.shape)} must be "
                 f"{expected}, {tuple(shape)} and {tuple(shape)}"
             )
-        # Of length about 1, as the numbers are of order 1.
+        # Scaled to norm about 1, as the encoded quantities are of order 1.
         sentences = self.text_statistics.normalise(embeds) / embeds.shape[-1] ** 0.5
         dtype = self.sentence_pooling.embedding.weight.dtype
         return self.sentence_pooling(sentences.to(dtype), numbers.to(dtype), sections, mask)
@@ -288,7 +285,7 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
 
 class SpecCLIPModel(SpecCLIPPreTrainedModel):
     """
-    Dual encoder: spectra and the literature about their sources in one space.
+    Dual encoder of X-ray spectra and the literature about their sources.
 
     Examples:
 
@@ -317,9 +314,9 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         self.train()
 
     def freeze_spectrum_encoder(self, freeze: bool = True) -> None:
-        """Freeze the spectrum encoder, or train it again; recorded in the configuration.
+        """Freeze or unfreeze the spectrum encoder, also in the configuration.
 
-        A frozen encoder gets no gradients, and runs without dropout in training, too.
+        A frozen encoder has no gradients and no dropout.
         """
         self.config.freeze_spectrum_encoder = freeze
         self._set_trainable()
@@ -362,7 +359,7 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         """Embed texts: `pooler_output` (batch, shared_dim), L2-normalised float32.
 
         Args:
-            text_embeds, texts: the arguments of [`SpecCLIPTextModel`] by name.
+            text_embeds, texts: see [`SpecCLIPTextModel`].
         """
         encoded = self.text_model(text_embeds, **texts)
         return BaseModelOutputWithPooling(
@@ -384,22 +381,22 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
     ) -> SpecCLIPOutput:
         r"""
         spectrum_values, spectrum_globals, input_signature:
-            See [`SpecCLIPSpectrumModel`]. Left out, only texts are embedded.
+            See [`SpecCLIPSpectrumModel`]; without them, only texts are embedded.
         text_embeds, input_ids, sentence_embeds, texts:
-            The arguments of [`SpecCLIPTextModel`] by name. Left out, only spectra are embedded.
+            See [`SpecCLIPTextModel`]; without them, only spectra are embedded.
         text_ids (`torch.LongTensor` of shape `(batch,)`, *optional*):
-            Equal where texts are equal: these are positives of each other (`multi_positive`).
+            Equal for rows with equal texts, which are positives of each other (`multi_positive`).
         return_loss (`bool`, *optional*):
-            Compute the contrastive loss. Spectrum i then belongs to text i. In
-            `torch.distributed`, and while gradients are enabled, the loss is that of the batches of
-            all processes together (see `info_nce_loss`, `across_processes`).
+            Compute the contrastive loss, where text i belongs to spectrum i. While gradients are
+            enabled, it covers the batches of all processes (see `info_nce_loss`,
+            `across_processes`).
         """
         has_spectra = spectrum_values is not None
         inputs = (text_embeds, input_ids, sentence_embeds)
-        has_texts = any(each is not None for each in inputs)
+        has_texts = any(values is not None for values in inputs)
         if not has_spectra and not has_texts:
             raise ValueError("give spectrum_values, text_embeds, sentence_embeds or input_ids")
-        latent = spectra = points = logits = loss = None
+        latent = spectra = embedded_texts = logits = loss = None
         if has_spectra:
             encoded = self._encode_spectra(spectrum_values, spectrum_globals, input_signature)
             latent = encoded.pooler_output
@@ -408,19 +405,19 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
             encoded = self.text_model(
                 text_embeds, input_ids=input_ids, sentence_embeds=sentence_embeds, **texts
             )
-            points = _unit(self.text_projection(encoded.pooler_output))
+            embedded_texts = _unit(self.text_projection(encoded.pooler_output))
         if has_spectra and has_texts:
-            logits = spectra @ points.t() * self.inverse_temperature()
+            logits = spectra @ embedded_texts.t() * self.inverse_temperature()
         if return_loss:
             if logits is None:
                 raise ValueError("return_loss needs spectra and texts")
-            loss = self.contrastive_loss(spectra, points, text_ids)
+            loss = self.contrastive_loss(spectra, embedded_texts, text_ids)
         return SpecCLIPOutput(
             loss=loss,
             logits_per_spectrum=logits,
             logits_per_text=None if logits is None else logits.t(),
             spectrum_embeds=spectra,
-            text_embeds=points,
+            text_embeds=embedded_texts,
             spectrum_latent=latent,
         )
 
@@ -430,16 +427,15 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
         text_embeds: torch.Tensor,
         text_ids: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Compute the configured loss between points of the shared space, as `forward` does.
+        """Compute the configured contrastive loss of embeddings in the shared space.
 
         Args:
             spectrum_embeds: (batch, shared_dim).
             text_embeds: (batch, shared_dim), row i belonging to spectrum i.
-            text_ids: (batch,) integers, equal where texts are equal; used with `multi_positive`.
+            text_ids: see `forward`.
 
         Returns:
-            A scalar in float32 or better, over the batches of all processes while gradients are
-            enabled (see `info_nce_loss`, `across_processes`), else over this process's.
+            A scalar in float32 or better; see `forward` for several processes.
         """
         if not self.config.multi_positive:
             text_ids = None
@@ -457,26 +453,26 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
             super()._init_weights(module)
 
     def _encode_spectra(self, *inputs: torch.Tensor | None) -> BaseModelOutputWithPooling:
-        # Decided here and not by requires_grad alone, so that no graph is kept for nothing.
+        # Without this, autograd would store the graph of a frozen encoder.
         frozen = self.config.freeze_spectrum_encoder
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
             return self.spectrum_model(*inputs)
 
     def inverse_temperature(self) -> torch.Tensor:
-        """Return the factor of the cosines in the logits, at most `MAX_LOGIT_SCALE`."""
+        """Return the scale of the cosines in the logits, at most `MAX_LOGIT_SCALE`."""
         scale = at_least_float32(self.logit_scale).exp()
-        # The value is bounded, the gradient is not: beyond the bound a clamp's would be zero, and
-        # the temperature could never come back.
+        # Straight-through gradient: that of a clamp is zero beyond the limit, so that the
+        # temperature would stay there.
         return scale + (scale.clamp(max=MAX_LOGIT_SCALE) - scale).detach()
 
 
 def _unit(embeds: torch.Tensor) -> torch.Tensor:
-    """L2-normalise in float32: cosines of near neighbours differ by less than bfloat16 resolves."""
+    """L2-normalise in float32, since bfloat16 does not resolve the cosines of near neighbours."""
     return F.normalize(at_least_float32(embeds), dim=-1)
 
 
 def _without_pooler(encoder: PreTrainedModel) -> PreTrainedModel:
-    """Remove the pooler: tokens are averaged, and unused parameters would hang distributed runs."""
+    """Remove the unused pooler, whose parameters would hang a distributed run."""
     if getattr(encoder, "pooler", None) is not None:
         encoder.pooler = None
     return encoder

@@ -1,6 +1,6 @@
-"""Ensemble of dual encoders in one space."""
+"""Ensemble of dual encoders with one shared space."""
 
-# As in modeling_specclip.py: modules hide their types behind `__getattr__`.
+# The types of submodules are unknown to a type checker.
 # mypy: disable-error-code="arg-type, assignment, operator, union-attr"
 
 from collections.abc import Sequence
@@ -18,12 +18,10 @@ from .modeling_specclip_spectrum import SpecCLIPPreTrainedModel
 
 class SpecCLIPEnsembleModel(SpecCLIPPreTrainedModel):
     """
-    Ensemble of dual encoders. The members' unit vectors, each times the root of its weight, are
-    joined: the cosine of two joined vectors is the weighted mean of the members' cosines. So an
-    ensemble gives one point for each spectrum and text, and is used like a single model: for an
-    index, a gallery, an evaluation.
-
-    It is built from trained models by [`SpecCLIPEnsembleModel.from_members`] and is not trained.
+    Ensemble of dual encoders. Its embedding is the concatenation of the members' unit vectors, each
+    multiplied by the square root of its weight, so that a cosine is the weighted mean of the
+    members' cosines. An ensemble is used like a single model, but is not trained: it is built from
+    trained models by [`SpecCLIPEnsembleModel.from_members`].
 
     Examples:
 
@@ -55,15 +53,14 @@ class SpecCLIPEnsembleModel(SpecCLIPPreTrainedModel):
     def from_members(
         cls, members: Sequence[SpecCLIPModel], weights: Sequence[float] | None = None
     ) -> "SpecCLIPEnsembleModel":
-        """Build an ensemble from trained models; their weights are copied.
+        """Build an ensemble from copies of trained models.
 
         Args:
-            members: at least one.
-            weights: of each member's similarity, above 0; equal where left out.
+            members: one or more models.
+            weights: positive weights of the members' similarities; equal by default.
 
         Raises:
-            ValueError: no members, weights that do not fit, or members that take other spectra or
-                other text embeddings than the first.
+            ValueError: no members, invalid weights, or members with different inputs.
         """
         if not members:
             raise ValueError("an ensemble needs at least one member")
@@ -100,23 +97,23 @@ class SpecCLIPEnsembleModel(SpecCLIPPreTrainedModel):
         """Embed texts: `pooler_output` (batch, shared_dim), L2-normalised float32.
 
         Args:
-            text_embeds, texts: the arguments of [`SpecCLIPTextModel`] by name.
+            text_embeds, texts: see [`SpecCLIPTextModel`].
         """
         return self._join_outputs([m.get_text_features(text_embeds, **texts) for m in self.members])
 
     @can_return_tuple
     def forward(self, *args: Any, return_loss: bool | None = None, **kwargs: Any) -> SpecCLIPOutput:
         r"""
-        Embed spectra, texts or both; the arguments are those of [`SpecCLIPModel`].
+        Embed spectra, texts or both; see [`SpecCLIPModel`] for the arguments.
 
         return_loss (`bool`, *optional*):
-            Refused: the members are trained separately.
+            Must not be `True`: the members are trained separately.
 
         The logits are the cosines times the weighted mean of the members' inverse temperatures;
-        `spectrum_latent` joins the members' latents.
+        `spectrum_latent` is the concatenation of the members' latents.
         """
         if return_loss:
-            raise ValueError("an ensemble has no loss: train its members, each by itself")
+            raise ValueError("an ensemble has no loss: train its members separately")
         outputs = [member(*args, **kwargs) for member in self.members]
         spectra, texts = (
             None
@@ -145,7 +142,7 @@ class SpecCLIPEnsembleModel(SpecCLIPPreTrainedModel):
         return BaseModelOutputWithPooling(pooler_output=vectors)
 
     def _join(self, vectors: Sequence[Any]) -> torch.Tensor:
-        """Join the members' unit vectors (batch, D_i) to one unit vector (batch, ΣD_i)."""
+        """Concatenate the members' weighted unit vectors (batch, D_i) to (batch, ΣD_i)."""
         weights = self.config.weights
         return torch.cat([v * w**0.5 for v, w in zip(vectors, weights, strict=True)], dim=-1)
 

@@ -1,11 +1,10 @@
-"""Mixture of experts that estimates physical variables from spectra and texts.
+"""Mixture of experts that predicts physical variables from spectra and texts.
 
-Everything an answer needs is in the tensors of this model: the pairs with known variables (the
-bank), ridge and network weights, gates and conformal scores. Fitting is done elsewhere (the command
-`specclip_training.study`); nothing here needs scikit-learn.
+The tensors of this model are fitted by `specclip_training.study`: the bank of training pairs, ridge
+and network weights, gates and conformal scores. Inference does not need scikit-learn.
 """
 
-# Buffers hide their types behind `__getattr__`; a type checker knows none of it.
+# The types of buffers are hidden from a type checker by `__getattr__`.
 # mypy: disable-error-code="arg-type, assignment, operator, union-attr, index, misc"
 
 import math
@@ -30,12 +29,12 @@ from .experts_specclip import (
 from .feature_extraction_specclip import SpecCLIPFeatureExtractor
 from .gate_specclip import SpecCLIPMoEPanel
 from .modeling_specclip_spectrum import SpecCLIPPreTrainedModel
-from .spectrum_input_specclip import describing_kind
+from .spectrum_input_specclip import global_features_kind
 from .variables_specclip import VARIABLES
 
 LEVELS = {"68": 0.68, "90": 0.90}
-_ENDS = tuple(f"{end}_{level}" for level in LEVELS for end in ("lower", "upper"))
-# Rows per block: bounds the memory of the distances.
+_LIMITS = tuple(f"{end}_{level}" for level in LEVELS for end in ("lower", "upper"))
+# Rows per block, to bound the memory of the distances.
 _BLOCK_ROWS = 512
 
 
@@ -43,13 +42,13 @@ _BLOCK_ROWS = 512
 class SpecCLIPMoEOutput(ModelOutput):
     r"""
     predictions (`torch.FloatTensor` of shape `(batch, variables)`):
-        In catalogue units, in the order of `config.variables`.
+        Predictions in catalogue units, in the order of `config.variables`.
     lower_68, upper_68, lower_90, upper_90 (`torch.FloatTensor` of shape `(batch, variables)`):
-        Ends of the conformal intervals.
+        Limits of the conformal intervals.
     expert_predictions (`torch.FloatTensor` of shape `(batch, experts, variables)`):
-        Prediction of each expert of `config.experts`.
+        Predictions of the experts, in the order of `config.experts`.
     gate_weights (`torch.FloatTensor` of shape `(batch, variables, experts)`):
-        Their weights, which sum to 1 over the experts.
+        Weights of the experts; their sum is 1.
     panels (`torch.LongTensor` of shape `(batch,)`):
         Index in `PANELS`: 0 where the text was given, 1 where retrieved texts replaced it.
     """
@@ -66,12 +65,12 @@ class SpecCLIPMoEOutput(ModelOutput):
 
 class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
     """
-    Mixture of experts for the physical variables of X-ray sources, over the representations of a
+    Mixture of experts for the physical variables of X-ray sources, on the representations of a
     [`SpecCLIPModel`].
 
-    With `mode="select"` (the paper) one k-nearest-neighbour expert answers for each variable; with
-    `mode="gate"` a gate weighs stronger experts, row by row. Both give conformal intervals. Rows
-    without a text are answered from the texts of the bank nearest to their spectrum.
+    With `mode="select"` (the paper), one k-nearest-neighbour expert is selected per variable. With
+    `mode="gate"`, a gate mixes several experts per row. Both give conformal intervals. For rows
+    without a text, the nearest texts of the bank are retrieved by the spectrum.
 
     Examples:
 
@@ -90,13 +89,14 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
     config: SpecCLIPMoEConfig
     base_model_prefix = "moe"
     main_input_name = "spectrum"
-    # Nothing is left to a lower precision: see `from_pretrained`.
     _keep_in_fp32_modules_strict = None
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any):
-        """See `PreTrainedModel.from_pretrained`; always float32, whatever `dtype` says: distances
-        in bfloat16 would find other neighbours."""
+        """Load in float32 whatever `dtype` says, since bfloat16 distances change the neighbours.
+
+        See `PreTrainedModel.from_pretrained`.
+        """
         kwargs.pop("torch_dtype", None)
         kwargs["dtype"] = torch.float32
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
@@ -133,13 +133,10 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
         shared_text: torch.Tensor | None = None,
         text_mask: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
-        """Standardise the inputs; for the arguments see `forward`.
-
-        Returns:
-            The views on the scale of the experts.
+        """Standardise the inputs of the experts; see `forward` for the arguments.
 
         Raises:
-            ValueError: another width, batch or value than the model was fitted for.
+            ValueError: wrong shape, NaN or infinity.
         """
         inputs = {
             "spectrum": spectrum,
@@ -166,12 +163,14 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
     def retrieve_text(
         self, views: dict[str, torch.Tensor], fold: int | None = None
     ) -> dict[str, torch.Tensor]:
-        """Add the text retrieved by the spectrum: the mean of the nearest texts of the bank,
-        weighted by the softmax of their scaled cosines.
+        """Add the text views retrieved by the spectrum.
+
+        They are the mean over the nearest texts of the bank, weighted by the softmax of the scaled
+        cosines.
 
         Args:
-            views: of `prepare`.
-            fold: in fitting, the fold whose texts are left out.
+            views: see `prepare`.
+            fold: fold whose texts are excluded, in cross-fitting.
         """
         spectra = views["shared_spectrum"] * self.view_of["shared_spectrum"].std
         texts = self.bank.shared_text * self.view_of["shared_text"].std
@@ -185,37 +184,37 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
         return {**views, **means}
 
     def gate_inputs(self, views: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Join the inputs of the gate (batch, gate): some features, and the cosine of spectrum and
-        text in the shared space."""
+        """Compute the inputs of the gate (batch, inputs): selected features, and the cosine of
+        spectrum and text in the shared space."""
         features = views["features"][:, self.config.gate_features]
         pair = [views[name] * self.view_of[name].std for name in ("shared_spectrum", "shared_text")]
         cosine = F.cosine_similarity(*pair, dim=1)[:, None]
         return self.gate_scale(torch.cat([features, cosine], dim=1)).clamp(-5.0, 5.0)
 
-    def answers(
+    def expert_predictions(
         self,
         views: dict[str, torch.Tensor],
         fold: int | None = None,
         experts: Sequence[int] | None = None,
     ) -> torch.Tensor:
-        """Ask the experts (batch, experts, variables), on the scale of `self.scale`.
+        """Compute the predictions of the experts (batch, experts, variables), on `self.scale`.
 
         Args:
-            views: of `prepare` or `retrieve_text`.
-            fold: in fitting, the fold of the rows: only the member fitted without it answers, and
-                nothing of it is among the neighbours. The mean over all members by default.
-            experts: indices of the experts to ask, all by default.
+            views: see `prepare` and `retrieve_text`.
+            fold: fold of the rows in cross-fitting: only the member fitted without it is used, and
+                the fold is excluded from the neighbours. By default, members are averaged.
+            experts: indices of the experts; all by default.
         """
         experts = range(len(self.experts)) if experts is None else experts
         folds = range(self.config.n_folds) if fold is None else [fold]
-        patterns = self.bank.patterns()
+        groups = self.bank.variable_groups()
         shares = {name: view.share for name, view in self.view_of.items()}
         blocks = []
         for start in range(0, len(views["spectrum"]), _BLOCK_ROWS):
             block = {name: values[start : start + _BLOCK_ROWS] for name, values in views.items()}
-            query = ExpertQuery(block, self.bank, self.scale, shares, patterns, fold)
+            query = ExpertQuery(block, self.bank, self.scale, shares, groups, fold)
             blocks.append(
-                torch.stack([self.experts[n].answer(query, folds) for n in experts], dim=1)
+                torch.stack([self.experts[n].predict(query, folds) for n in experts], dim=1)
             )
         if not blocks:
             return views["spectrum"].new_zeros(0, len(experts), self.config.num_variables)
@@ -234,21 +233,21 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
     ) -> SpecCLIPMoEOutput:
         r"""
         spectrum (`torch.FloatTensor` of shape `(batch, latent_dim)`):
-            Latents of the model's spectrum encoder.
+            Latents of the spectrum encoder.
         text (`torch.FloatTensor` of shape `(batch, W)`, *optional*):
-            Texts before alignment, of the width the mixture was fitted with; see `text_view`.
+            Text embeddings before the projection; see `text_view`.
         text_mask (`torch.BoolTensor` of shape `(batch,)`, *optional*):
-            True where a text is given; derived from the zeros in `text` where left out.
+            True for rows with a text; by default, rows of zeros have none.
         shared_spectrum, shared_text (`torch.FloatTensor` of shape `(batch, shared_dim)`):
-            Points in the shared space; `shared_text` goes with `text`.
+            Embeddings in the shared space; `shared_text` is needed with `text`.
         features (`torch.FloatTensor` of shape `(batch, features)`):
-            `spectrum_globals` of a [`SpecCLIPFeatureExtractor`], of kind `"physics"` where the
+            `spectrum_globals` of a [`SpecCLIPFeatureExtractor`], of input kind `"physics"` if the
             model's own has none.
         """
-        needed = {
+        required = {
             "spectrum": spectrum, "shared_spectrum": shared_spectrum, "features": features
         }  # fmt: skip
-        missing = [name for name, values in needed.items() if values is None]
+        missing = [name for name, values in required.items() if values is None]
         if missing:
             raise ValueError(f"this mixture of experts needs {', '.join(missing)}")
         if (text is None) != (shared_text is None):
@@ -257,45 +256,41 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
             text_mask = torch.zeros(len(spectrum), dtype=torch.bool, device=spectrum.device)
         elif text_mask is None:
             text_mask = (text != 0).any(dim=1)
-        views = self.prepare(**needed, text=text, shared_text=shared_text, text_mask=text_mask)
+        views = self.prepare(**required, text=text, shared_text=shared_text, text_mask=text_mask)
         outputs: dict[str, torch.Tensor] = {}
-        for panel, chosen in zip(PANELS, (text_mask, ~text_mask), strict=True):
-            rows = chosen.nonzero()[:, 0]
+        for panel, in_panel in zip(PANELS, (text_mask, ~text_mask), strict=True):
+            rows = in_panel.nonzero()[:, 0]
             # An empty batch still needs outputs of the right shape.
             if not len(rows) and (len(spectrum) or panel == "full"):
                 continue
-            for key, values in self._answer(panel, {k: v[rows] for k, v in views.items()}).items():
-                if key not in outputs:
-                    outputs[key] = values.new_full((len(spectrum), *values.shape[1:]), math.nan)
-                outputs[key][rows] = values
+            panel_views = {name: values[rows] for name, values in views.items()}
+            for name, values in self._predict_panel(panel, panel_views).items():
+                if name not in outputs:
+                    outputs[name] = values.new_full((len(spectrum), *values.shape[1:]), math.nan)
+                outputs[name][rows] = values
         return SpecCLIPMoEOutput(panels=(~text_mask).long(), **outputs)
 
-    def _answer(self, panel: str, views: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def _predict_panel(self, panel: str, views: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Compute predictions, gate weights and intervals in catalogue units."""
         if panel == "retrieved":
             views = self.retrieve_text(views)
-        return self.combine(panel, views, self.answers(views))
-
-    def combine(
-        self, panel: str, views: dict[str, torch.Tensor], answers: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
-        """Compute predictions, gate weights and intervals from answers, in catalogue units."""
         gate = self.panels[panel]
-        filled = answers.nan_to_num(0.0)
+        predictions = self.expert_predictions(views)
+        known = predictions.nan_to_num(0.0)
         gate_inputs = self.gate_inputs(views)
-        mixed, weights = gate.mix(filled, gate_inputs)
-        expected = gate.difficulty(
-            gate.difficulty_inputs(views["features"], gate_inputs, filled, mixed)
+        mixed, weights = gate.mix(known, gate_inputs)
+        error = gate.difficulty(
+            gate.difficulty_inputs(views["features"], gate_inputs, known, mixed)
         )
-        result = {
+        outputs = {
             "predictions": self.scale.restore(mixed),
-            "expert_predictions": self.scale.restore(answers),
+            "expert_predictions": self.scale.restore(predictions),
             "gate_weights": weights,
         }
         for name, level in LEVELS.items():
             for end, share in (("lower", (1 - level) / 2), ("upper", (1 + level) / 2)):
-                edge = mixed + expected * gate.score_at(share)
-                result[f"{end}_{name}"] = self.scale.restore(edge)
-        return result
+                outputs[f"{end}_{name}"] = self.scale.restore(mixed + error * gate.score_at(share))
+        return outputs
 
     @torch.no_grad()
     def predict(
@@ -307,40 +302,38 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
         features: torch.Tensor | None = None,
         **texts: torch.Tensor,
     ) -> SpecCLIPMoEOutput:
-        """Predict the variables of spectra, straight from the model this was fitted with.
+        """Predict the variables of spectra with the model that the experts were fitted with.
 
         Args:
-            model: the [`SpecCLIPModel`] whose representations the experts know.
-            spectra: whatever [`SpecCLIPFeatureExtractor`] takes: the path of a PHA file, an
-                `XRaySpectrum`, columns with `counts` and `exposure`, or a list of such. Optional
-                where `output` and `features` are given.
-            output: of `model` for the spectra and texts, where it was computed already.
-            features: their numbers of the feature extractor, likewise.
-            texts: inputs of the model's text side, such as `sentence_embeds` and its companions;
-                without them retrieved texts answer.
+            model: the [`SpecCLIPModel`].
+            spectra: see [`SpecCLIPFeatureExtractor`]; not needed with `output` and `features`.
+            output: precomputed output of `model` for the spectra and texts.
+            features: precomputed global features of the spectra.
+            texts: inputs of the text encoder, such as `sentence_embeds` and `sentence_mask`. By
+                default, texts are retrieved from the bank.
 
         Returns:
-            See [`SpecCLIPMoEOutput`]; `to_records` makes plain values of it.
+            See [`SpecCLIPMoEOutput`]; `to_records` converts it to plain values.
 
         Raises:
-            ValueError: from the feature extractor or `forward`.
+            ValueError: see the feature extractor and `forward`.
         """
-        settings = model.config.spectrum_config
-        describing = describing_kind(settings.input_kind)
+        config = model.config.spectrum_config
+        features_kind = global_features_kind(config.input_kind)
 
         def extract(input_kind: str) -> dict[str, torch.Tensor]:
-            tensors = SpecCLIPFeatureExtractor(input_kind, **settings.grid)(
-                spectra, return_tensors="pt"
-            )
+            extractor = SpecCLIPFeatureExtractor(input_kind, **config.grid)
+            tensors = extractor(spectra, return_tensors="pt")
             return {name: values.to(model.device) for name, values in tensors.items()}
 
         inputs: dict[str, torch.Tensor] = {}
         if output is None:
-            inputs = extract(settings.input_kind)
+            inputs = extract(config.input_kind)
             output = model(**inputs, **texts)
         if features is None:
-            described = inputs if inputs and settings.input_kind == describing else None
-            features = (described or extract(describing))["spectrum_globals"]
+            if not inputs or config.input_kind != features_kind:
+                inputs = extract(features_kind)
+            features = inputs["spectrum_globals"]
         text, text_mask = text_view(**texts) if texts else (None, None)
         return self(
             spectrum=output.spectrum_latent,
@@ -356,9 +349,9 @@ class SpecCLIPMoEForRegression(SpecCLIPPreTrainedModel):
 
         Returns:
             For each row, variable -> `value`, `lower_68`, `upper_68`, `lower_90`, `upper_90` (None
-            where an interval is open or the variable was never fitted) and `unit`.
+            for an unbounded limit or a variable that was not fitted) and `unit`.
         """
-        columns = {"value": output.predictions, **{end: output[end] for end in _ENDS}}
+        columns = {"value": output.predictions, **{limit: output[limit] for limit in _LIMITS}}
         values = {name: tensor.tolist() for name, tensor in columns.items()}
         return [
             {
@@ -383,10 +376,10 @@ def text_view(
     sentence_mask: torch.Tensor | None = None,
     **kwargs: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Make the view `text` from the inputs of a text side.
+    """Compute the view `text` from the inputs of the text encoder.
 
-    It is the joined sections, absent ones zero, or the mean over the sentences of their embeddings
-    and stated quantities.
+    It is the concatenation of the sections, zero for absent ones, or the mean over the sentences of
+    their embeddings and encoded quantities.
 
     Args:
         text_embeds, section_mask, sentence_embeds, sentence_numbers, sentence_mask: see
@@ -396,7 +389,7 @@ def text_view(
         `text` (batch, W) and `text_mask` (batch,).
 
     Raises:
-        ValueError: for tokens, which have no embedding yet.
+        ValueError: the texts are not embedded.
     """
     if text_embeds is not None:
         if section_mask is None:
@@ -405,9 +398,11 @@ def text_view(
         return sections.flatten(1), section_mask.any(dim=1)
     if sentence_embeds is None or sentence_mask is None:
         raise ValueError("give embedded texts: text_embeds, or sentence_embeds and sentence_mask")
-    parts = [part for part in (sentence_embeds, sentence_numbers) if part is not None]
+    sentences = sentence_embeds
+    if sentence_numbers is not None:
+        sentences = torch.cat([sentences, sentence_numbers], dim=-1)
     weights = sentence_mask[..., None].float()
-    total = (torch.cat(parts, dim=-1) * weights).sum(dim=1)
+    total = (sentences * weights).sum(dim=1)
     return total / weights.sum(dim=1).clamp(min=1), sentence_mask.any(dim=1)
 
 

@@ -1,7 +1,6 @@
-"""Spectrum side: the base of all models, the spectrum encoder, and the autoencoder around it."""
+"""Base class of the models, spectrum encoder, and autoencoder for pretraining."""
 
-# Configurations fill in their optional fields, modules hide their types behind `__getattr__`, and
-# the arguments of a forward pass depend on the configuration; a type checker knows none of it.
+# Optional fields of configurations and the types of submodules are unknown to a type checker.
 # mypy: disable-error-code="arg-type, assignment, operator, union-attr"
 
 from dataclasses import dataclass
@@ -27,12 +26,12 @@ from .loss_specclip import at_least_float32, poisson_nll
 
 logger = logging.get_logger(__name__)
 
-# Ten times a text encoder of 200 million parameters; a larger model would fill the memory first.
-MAX_NUMBERS = 2**31
+# Ten times a text encoder of 200 million parameters.
+MAX_PARAMETERS = 2**31
 
 
 class SpecCLIPPreTrainedModel(CheckedLoading, PreTrainedModel):
-    """Base of the models: initial weights, and loading from safetensors only, never a pickle."""
+    """Base class of the models: weight initialisation, and loading from safetensors only."""
 
     config: SpecCLIPConfig
     base_model_prefix = "specclip"
@@ -41,7 +40,7 @@ class SpecCLIPPreTrainedModel(CheckedLoading, PreTrainedModel):
     _no_split_modules = ["SpecCLIPLayer"]  # noqa: RUF012
     _supports_sdpa = True
     _supports_attention_backend = True
-    # A temperature or a mean in bfloat16 would be another one.
+    # bfloat16 would change these scalars and statistics noticeably.
     _keep_in_fp32_modules_strict = [  # noqa: RUF012
         "logit_scale",
         "value_statistics",
@@ -55,11 +54,10 @@ class SpecCLIPPreTrainedModel(CheckedLoading, PreTrainedModel):
         """Load a model; see `PreTrainedModel.from_pretrained`.
 
         Raises:
-            ValueError: pickled weights were asked for, the folder or its configuration leads
-                elsewhere or is damaged, or a tensor is missing, of another shape than configured
-                or not finite; the message names it.
-            OSError: there are no safetensors weights; a `pytorch_model.bin` is not read, because
-                unpickling a file runs what is written in it.
+            ValueError: pickled weights are requested, the folder or its configuration is unsafe or
+                damaged, or a tensor is missing, of the wrong shape or not finite.
+            OSError: there are no safetensors weights. A `pytorch_model.bin` is not read, because a
+                pickle can run any code.
         """
         if kwargs.get("use_safetensors") is False:
             raise ValueError(
@@ -68,11 +66,11 @@ class SpecCLIPPreTrainedModel(CheckedLoading, PreTrainedModel):
             )
         kwargs["use_safetensors"] = True
         with_info = kwargs.pop("output_loading_info", False)
-        # Other shapes are refused below, by name.
+        # `refuse_damaged_tensors` names the tensors with other shapes.
         kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
         model, info = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         refuse_damaged_tensors(model, info, pretrained_model_name_or_path)
-        # Loading replaces parameters by new ones, all of them trainable.
+        # Loading creates new parameters, all of them trainable.
         for module in model.modules():
             if isinstance(module, SpecCLIPPreTrainedModel):
                 module._set_trainable()
@@ -82,19 +80,19 @@ class SpecCLIPPreTrainedModel(CheckedLoading, PreTrainedModel):
         """Initialise the weights; see `PreTrainedModel.post_init`.
 
         Raises:
-            ValueError: the model would be absurdly large. `from_pretrained` comes here before any
-                of the checkpoint is in memory.
+            ValueError: the model is too large. `from_pretrained` calls this before it reads
+                weights.
         """
         size = sum(value.numel() for value in (*self.parameters(), *self.buffers()))
-        if size > MAX_NUMBERS:
+        if size > MAX_PARAMETERS:
             raise ValueError(
-                f"this configuration asks for {size:,} numbers, more than {MAX_NUMBERS:,}: it is "
-                "damaged, or not of a SpecCLIP model"
+                f"this configuration asks for {size:,} numbers, more than {MAX_PARAMETERS:,}: it "
+                "is damaged, or not of a SpecCLIP model"
             )
         super().post_init()
 
     def _set_trainable(self) -> None:
-        """Freeze the parts that the configuration freezes."""
+        """Freeze the modules that the configuration freezes."""
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -110,13 +108,14 @@ class SpecCLIPPreTrainedModel(CheckedLoading, PreTrainedModel):
             init.ones_(module.weight)
             init.zeros_(module.bias)
         elif isinstance(module, SpecCLIPSpectrumEmbeddings):
-            # As long as other tokens: the first norm would blow up the gradients of a short one.
+            # With the norm of the other tokens: a short token would have large gradients at the
+            # first layer norm.
             init.normal_(module.class_token, std=1.0)
             init.normal_(module.position_embedding, std=0.02)
             if module.config.mask_ratio:
                 init.normal_(module.mask_token, std=1.0)
         elif isinstance(module, SpecCLIPSpectrumDecoder):
-            # These alone distinguish the bins.
+            # The position embeddings are the decoder's only information on the bins.
             init.normal_(module.position_embedding, std=1.0)
 
 
@@ -128,9 +127,9 @@ class SpecCLIPPreTrainingOutput(ModelOutput):
     loss (`torch.FloatTensor` of shape `()`, *optional*):
         Reconstruction loss; `None` for `"poisson"` without `target_counts`.
     reconstruction (`torch.FloatTensor`):
-        For `"mae"` the input `(batch, channels, n_bins)`; for `"poisson"` the natural logarithm of
-        the source's rate `(batch, n_bins)`, counts per second and bin where `target_exposure` was
-        given in training, else counts per observation and bin.
+        For `"mae"`, the reconstructed input `(batch, channels, n_bins)`. For `"poisson"`, the
+        natural logarithm of the source rate `(batch, n_bins)`, in counts per second and bin if
+        trained with `target_exposure`, else in counts per observation and bin.
     latent (`torch.FloatTensor` of shape `(batch, latent_dim)`):
         Input of the decoder.
     """
@@ -142,9 +141,9 @@ class SpecCLIPPreTrainingOutput(ModelOutput):
 
 class SpecCLIPSpectrumModel(SpecCLIPPreTrainedModel):
     """
-    Spectrum encoder: patches of energy bins, and a token of global numbers, through a pre-norm
-    transformer into one latent; or, with `encoder="mlp"`, the global numbers alone through a fully
-    connected network.
+    Spectrum encoder: a pre-norm transformer over patches of energy bins and a token of global
+    features, with the latent at the class token; or, with `encoder="mlp"`, a fully connected
+    network on the global features only.
 
     Examples:
 
@@ -190,15 +189,14 @@ class SpecCLIPSpectrumModel(SpecCLIPPreTrainedModel):
     def fit_statistics(
         self, values: torch.Tensor, global_values: torch.Tensor | None = None
     ) -> None:
-        """Fit the normalisation to training spectra: each channel and each global number is
-        brought to mean 0 and standard deviation 1. Saved with the weights.
+        """Fit the normalisation of the channels and global features to training spectra.
 
         Args:
             values: `spectrum_values` (n, channels, n_bins) of the feature extractor.
-            global_values: `spectrum_globals` (n, globals), where the input kind has them.
+            global_values: `spectrum_globals` (n, globals), if the input kind has global features.
 
         Raises:
-            ValueError: no rows, other shapes, or values that are not finite.
+            ValueError: no rows, wrong shape, NaN or infinity.
         """
         self._check_shapes(values, global_values)
         if not len(values):
@@ -224,11 +222,11 @@ class SpecCLIPSpectrumModel(SpecCLIPPreTrainedModel):
         spectrum_values (`torch.FloatTensor` of shape `(batch, channels, n_bins)`):
             From [`SpecCLIPFeatureExtractor`].
         spectrum_globals (`torch.FloatTensor` of shape `(batch, globals)`, *optional*):
-            From the same, where the input kind has global numbers.
+            From [`SpecCLIPFeatureExtractor`], if the input kind has global features.
         input_signature (`torch.LongTensor` of shape `(batch,)`, *optional*):
-            From the same: inputs made with other settings than the model's are refused.
+            From [`SpecCLIPFeatureExtractor`]; inputs with other settings are refused.
         masked_patches (`torch.BoolTensor` of shape `(batch, patches)`, *optional*):
-            Patches hidden from the encoder; needs `mask_ratio` above 0 in the configuration.
+            Patches to mask; needs a positive `mask_ratio` in the configuration.
 
         Returns `pooler_output`, the latents `(batch, latent_dim)`, and `last_hidden_state`.
         """
@@ -272,11 +270,11 @@ class SpecCLIPSpectrumModel(SpecCLIPPreTrainedModel):
             )
 
     def _check_settings(self, signature: torch.Tensor | None) -> None:
-        """Refuse input made for another model; warn when the normalisation is not fitted."""
+        """Refuse input for another model; warn if the normalisation is not fitted."""
         if signature is None:
             logger.warning_once(
-                "input_signature is missing: the model cannot tell whether these spectra were "
-                "prepared as it needs. Pass everything the SpecCLIPFeatureExtractor returns."
+                "input_signature is missing, so the preparation of these spectra cannot be "
+                "checked: pass everything that the SpecCLIPFeatureExtractor returns."
             )
         else:
             config = self.config
@@ -288,21 +286,21 @@ class SpecCLIPSpectrumModel(SpecCLIPPreTrainedModel):
                     "the SpecCLIPFeatureExtractor saved with the model"
                 )
         if not self._checked_fit and self.config.input_kind != "minmax" and not self.training:
-            self._checked_fit = True  # once: reading the buffer makes an accelerator wait
+            self._checked_fit = True  # once, since reading a buffer synchronises the accelerator
             if not self.statistics_fitted:
                 logger.warning_once(
-                    "the normalisation of this model was never fitted (fit_statistics): spectra "
-                    "enter it on another scale than it can use."
+                    "the normalisation of this model was never fitted: call fit_statistics before "
+                    "training."
                 )
 
 
 class SpecCLIPForSpectrumPreTraining(SpecCLIPPreTrainedModel):
     """
-    Autoencoder: the spectrum encoder and a decoder that sees the latent alone.
+    Autoencoder of spectra for pretraining.
 
     With `reconstruction_loss="mae"` (the paper) it reconstructs its input. With `"poisson"` it
-    gives the rate of the source in every bin, and the loss is the likelihood of `target_counts`;
-    the encoder's input may then be thinned or masked and the target complete.
+    predicts the source rate per bin, and the loss is the likelihood of `target_counts`; the
+    encoder may then see a thinned or masked spectrum.
 
     Examples:
 
@@ -323,15 +321,12 @@ class SpecCLIPForSpectrumPreTraining(SpecCLIPPreTrainedModel):
         super().__init__(config)
         self.spectrum_model = SpecCLIPSpectrumModel._from_config(config)
         self.decoder = SpecCLIPSpectrumDecoder(config)
-        # The mean rates, so that training need not climb to them: see fit_statistics.
+        # Mean rates of the training data, from which the decoder starts; see `fit_statistics`.
         self.register_buffer("log_rate_offset", torch.zeros(config.n_bins))
         self.post_init()
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
-        """Save the model so that `AutoModel` finds the encoder in the folder, too.
-
-        See `PreTrainedModel.save_pretrained`.
-        """
+        """Save the model so that `AutoModel` can load the encoder; see `PreTrainedModel`."""
         module = type(self).__module__.rsplit(".", 1)[-1]
         encoder = {"AutoModel": f"{module}.{SpecCLIPSpectrumModel.__name__}"}
         self.config.auto_map = {**(getattr(self.config, "auto_map", None) or {}), **encoder}
@@ -350,8 +345,8 @@ class SpecCLIPForSpectrumPreTraining(SpecCLIPPreTrainedModel):
         Args:
             values: `spectrum_values` (n, channels, n_bins).
             global_values: `spectrum_globals` (n, globals).
-            target_counts: counts (n, n_bins), as in the loss.
-            target_exposure: seconds (n,), where the loss has them.
+            target_counts: (n, n_bins); see `forward`.
+            target_exposure: (n,), s; see `forward`.
 
         Raises:
             ValueError: see `SpecCLIPSpectrumModel.fit_statistics`.
@@ -361,7 +356,7 @@ class SpecCLIPForSpectrumPreTraining(SpecCLIPPreTrainedModel):
             return
         counts = target_counts.double()
         time = len(counts) if target_exposure is None else target_exposure.double().sum()
-        # One count more, shared by all bins, keeps an empty bin's logarithm finite.
+        # One extra count, distributed over all bins, keeps the logarithm of empty bins finite.
         self.log_rate_offset.copy_(((counts.sum(dim=0) + 1 / counts.shape[1]) / time).log())
 
     @can_return_tuple
@@ -381,10 +376,9 @@ class SpecCLIPForSpectrumPreTraining(SpecCLIPPreTrainedModel):
         target_counts (`torch.Tensor` of shape `(batch, n_bins)`, *optional*):
             Counts whose likelihood is the loss; `"poisson"` only.
         target_exposure (`torch.Tensor` of shape `(batch,)`, *optional*):
-            Their exposure, s. Left out, the decoder gives counts per observation in place of a
-            rate.
+            Their exposure, s. By default, the decoder predicts counts per observation.
         target_background (`torch.Tensor` of shape `(batch, n_bins)`, *optional*):
-            Background counts expected among them; the decoder then gives the source alone.
+            Expected background counts, which the decoder then does not predict.
         """
         masked = None
         if self.config.mask_ratio and self.training:
@@ -398,7 +392,7 @@ class SpecCLIPForSpectrumPreTraining(SpecCLIPPreTrainedModel):
             reconstruction = at_least_float32(decoded[:, 0]) + at_least_float32(
                 self.log_rate_offset
             )
-            # A step beyond this rate would overflow; no detector counts so fast.
+            # Avoids overflow; no detector has such a rate.
             reconstruction = reconstruction.clamp(max=20.0)
             if target_counts is not None:
                 loss = poisson_nll(
@@ -417,11 +411,11 @@ class SpecCLIPForSpectrumPreTraining(SpecCLIPPreTrainedModel):
             super()._init_weights(module)
 
     def _draw_mask(self, values: torch.Tensor) -> torch.Tensor:
-        """Draw patches to hide, the same number (`mask_ratio` of all) in every spectrum."""
+        """Draw the masked patches, the same number in every spectrum."""
         patches = self.config.num_patches
-        hidden = round(self.config.mask_ratio * patches)
+        n_masked = round(self.config.mask_ratio * patches)
         order = torch.rand(values.shape[0], patches, device=values.device).argsort(dim=1)
-        return order < hidden
+        return order < n_masked
 
 
 SpecCLIPSpectrumModel.register_for_auto_class("AutoModel")

@@ -1,11 +1,11 @@
-"""Pipelines: spectra to vectors, to literature, to classes and to physical variables.
+"""Pipelines from spectra to embeddings, literature, classes and physical variables.
 
-With this package installed, `hf_specclip.pipeline(task, model=…)`; elsewhere
-`transformers.pipeline(task, model=…, trust_remote_code=True)`, with the code saved beside the
-weights. Literature and classes need the package.
+Use `hf_specclip.pipeline(task, model=…)`; without the package,
+`transformers.pipeline(task, model=…, trust_remote_code=True)` runs the code saved with the weights.
+Retrieval and classification need the package.
 """
 
-# A pipeline's parts are optional in its base class; a type checker cannot know which are set.
+# The model and feature extractor are optional in the base class.
 # mypy: disable-error-code="arg-type, union-attr, misc, override"
 # mypy: disable-error-code="assignment, operator, return-value"
 
@@ -13,6 +13,7 @@ import importlib
 import os
 import shutil
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +24,21 @@ from transformers.dynamic_module_utils import custom_object_save
 
 from .feature_extraction_specclip import SpecCLIPFeatureExtractor
 from .modeling_specclip_moe import SpecCLIPMoEForRegression, SpecCLIPMoEOutput
-from .spectrum_input_specclip import describing_kind
+from .spectrum_input_specclip import global_features_kind
 from .trained_run import find_run
 
 _COLUMNS = ("exposure", "background_counts", "background_scale", "effective_area")
-# Folders saved along with a model.
+# Folders saved with a model.
 _COMPANIONS = ("gallery", "zero_shot", "vocabulary", "moe", "outliers")
 
 
 class SpectrumPipeline(Pipeline):
     """Base class of the pipelines on spectra.
 
-    Inputs: the path of a PHA file (where `hf_specclip` is installed), an `XRaySpectrum`, an array
-    of counts (bins,) with `exposure=` (and `background_counts=`, `background_scale=`,
-    `effective_area=`), a mapping of these; or a list of such, an array (n, bins), or a mapping of
-    arrays, which give a list; or a generator or dataset of such, which give a generator.
+    A spectrum is the path of a PHA file (needs `hf_specclip` installed), an `XRaySpectrum`, an
+    array of counts (bins,) with `exposure=` (and `background_counts=`, `background_scale=`,
+    `effective_area=`), or a mapping of these columns. A list of spectra, an array (n, bins) or a
+    mapping of arrays gives a list of results; a generator or dataset gives a generator.
     """
 
     _load_processor = False
@@ -49,7 +50,7 @@ class SpectrumPipeline(Pipeline):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.model.eval()
-        self._source: Any = None
+        self._loaded_run: Any = None
 
     def __call__(self, spectra: Any, **kwargs: Any) -> Any:
         """Run the task on one spectrum or many.
@@ -60,7 +61,7 @@ class SpectrumPipeline(Pipeline):
         """
         columns = {name: kwargs.pop(name) for name in _COLUMNS if name in kwargs}
         items = _items(spectra, columns)
-        if items is None:  # a generator or a dataset, taken one by one
+        if items is None:  # a generator or a dataset
             if not isinstance(spectra, torch.utils.data.Dataset):
                 spectra = (spectrum for spectrum in spectra)
             return super().__call__(spectra, **kwargs)
@@ -69,7 +70,7 @@ class SpectrumPipeline(Pipeline):
         return super().__call__([items], **kwargs)[0]
 
     def preprocess(self, spectrum: Any) -> Any:
-        """Turn one spectrum into tensors."""
+        """Convert a spectrum to tensors."""
         return self.feature_extractor(spectrum, return_tensors="pt")
 
     def _forward(self, inputs: Any) -> dict[str, torch.Tensor]:
@@ -77,13 +78,10 @@ class SpectrumPipeline(Pipeline):
         return {"embeds": output.spectrum_embeds, "latent": output.spectrum_latent}
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
-        """Save the model with its texts, classes and experts, for all pipelines.
-
-        See `Pipeline.save_pretrained`.
-        """
+        """Save the model with its index, classes and experts; see `Pipeline.save_pretrained`."""
         target = Path(save_directory)
         if target.is_file():
-            raise ValueError(f"{target} is a file: give a folder")
+            raise ValueError(f"{target} is a file, not a folder")
         target.mkdir(parents=True, exist_ok=True)
         save_code(target)
         self.model.config.custom_pipelines = custom_pipelines()
@@ -91,43 +89,42 @@ class SpectrumPipeline(Pipeline):
         self.feature_extractor.save_pretrained(target, **kwargs)
         run = self._run()
         for name in _COMPANIONS if run is not None else ():
-            home = next((h / name for h in (run.model, run.root) if (h / name).is_dir()), None)
-            if home is not None and home.resolve() != (target / name).resolve():
-                shutil.copytree(home, target / name, dirs_exist_ok=True)
+            folders = (parent / name for parent in (run.model, run.root))
+            source = next(filter(Path.is_dir, folders), None)
+            if source is not None and source.resolve() != (target / name).resolve():
+                shutil.copytree(source, target / name, dirs_exist_ok=True)
 
     def _run(self) -> Any:
         """Return the run that the model was loaded from, or None."""
         name = self.model.name_or_path
-        if not name:
-            return None
-        if self._source is None:
+        if self._loaded_run is None and name:
             revision = getattr(self.model.config, "_commit_hash", None)
-            self._source = find_run(name, **({"revision": revision} if revision else {}))
-        return self._source
+            self._loaded_run = find_run(name, **({"revision": revision} if revision else {}))
+        return self._loaded_run
 
-    def _folder(self, part: str, file: str, given: Any) -> Path:
-        """Return the folder of a companion of the model, or the one given."""
-        if given is not None:
-            for folder in (Path(given), Path(given) / part):
+    def _folder(self, name: str, file: str, path: Any) -> Path:
+        """Return a folder with `file`: `path` or below it, by default `name` of the model's run."""
+        if path is not None:
+            for folder in (Path(path), Path(path) / name):
                 if (folder / file).is_file():
                     return folder
-            raise ValueError(f"{given} holds no {part} (no {file})")
+            raise ValueError(f"{path} has no {file}: give a folder {name}/")
         run = self._run()
-        folder = None if run is None else run.folder(part, file)
+        folder = None if run is None else run.folder(name, file)
         if folder is None:
             raise ValueError(
-                f"the model {self.model.name_or_path or '(in memory)'} comes without {part}/: name "
-                "its folder when you make the pipeline"
+                f"the model {self.model.name_or_path or '(in memory)'} has no {name}/: give its "
+                "folder when you create the pipeline"
             )
         return folder
 
 
 class SpectrumFeatureExtractionPipeline(SpectrumPipeline):
-    """Pipeline from spectra to vectors: `pipeline("spectrum-feature-extraction", model=…)`.
+    """Pipeline from spectra to embeddings: `pipeline("spectrum-feature-extraction", model=…)`.
 
-    Call arguments: `space`, `"shared"` (the default; unit vectors in the space shared with the
-    literature) or `"latent"` (the encoder's); `return_tensors`, True for torch tensors in place of
-    lists.
+    Call arguments: `space`, `"shared"` (default; unit vectors in the space shared with the
+    literature) or `"latent"` (latents of the encoder); `return_tensors`, True for torch tensors in
+    place of lists.
     """
 
     def _sanitize_parameters(
@@ -135,47 +132,43 @@ class SpectrumFeatureExtractionPipeline(SpectrumPipeline):
     ) -> tuple[dict, dict, dict]:
         if space not in (None, "shared", "latent"):
             raise ValueError(f"space is {space!r}, it must be shared or latent")
-        more: dict[str, Any] = {} if space is None else {"space": space}
-        if return_tensors is not None:
-            more["return_tensors"] = return_tensors
-        return {}, {}, more
+        arguments = {"space": space, "return_tensors": return_tensors}
+        return {}, {}, {name: value for name, value in arguments.items() if value is not None}
 
     def postprocess(self, outputs: Any, space: str = "shared", return_tensors: bool = False) -> Any:
-        """Return the vector of a spectrum."""
+        """Return the embedding of a spectrum."""
         vector = outputs["embeds" if space == "shared" else "latent"][0].float()
         return vector if return_tensors else vector.tolist()
 
 
 class SpectrumRetrievalPipeline(SpectrumPipeline):
-    """Pipeline from spectra to the closest literature, or the closest spectra:
+    """Pipeline from spectra to the nearest literature or spectra:
     `pipeline("spectrum-retrieval", model=…)`.
 
     Args:
-        index: folder of an index, in place of the one the model came with.
+        index: folder of an index; by default the index of the model.
 
-    Call arguments: `top_k` (5), `kind` (`"papers"` or `"spectra"`), `where`, a mapping of the
-    arguments of `IndexFilter`.
+    Call arguments: `top_k` (5), `kind` (`"papers"` or `"spectra"`), `where` (mapping of arguments
+    of `IndexFilter`).
 
-    Returns a list of hits, closest first: `score` (cosine), `id`, and for papers `source_names`,
+    Returns a list of hits, nearest first: `score` (cosine), `id`, and for papers `source_names`,
     `papers` (with `link`) and `summary`; for spectra the entry of the index.
     """
 
     def __init__(self, *args: Any, index: Any = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._index, self._given = None, index
+        self._index_path = index
 
-    @property
+    @cached_property
     def index(self) -> Any:
-        """The `SpecCLIPIndex` that is searched.
+        """The `SpecCLIPIndex` to search.
 
         Raises:
-            ImportError: where `hf_specclip` is not installed.
+            ImportError: `hf_specclip` is not installed.
         """
-        if self._index is None:
-            search = _package_module("search.index", "searching literature and spectra")
-            folder = self._folder("gallery", "entries.jsonl", self._given)
-            self._index = search.SpecCLIPIndex.load(folder)
-        return self._index
+        search = _package_module("search.index", "searching literature and spectra")
+        folder = self._folder("gallery", "entries.jsonl", self._index_path)
+        return search.SpecCLIPIndex.load(folder)
 
     def _sanitize_parameters(
         self,
@@ -183,8 +176,8 @@ class SpectrumRetrievalPipeline(SpectrumPipeline):
         kind: str | None = None,
         where: Mapping[str, Any] | None = None,
     ) -> tuple[dict, dict, dict]:
-        given = {"top_k": top_k, "kind": kind, "where": where}
-        return {}, {}, {name: value for name, value in given.items() if value is not None}
+        arguments = {"top_k": top_k, "kind": kind, "where": where}
+        return {}, {}, {name: value for name, value in arguments.items() if value is not None}
 
     def postprocess(
         self,
@@ -194,68 +187,60 @@ class SpectrumRetrievalPipeline(SpectrumPipeline):
         where: Mapping[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
         """Return the hits of a spectrum."""
-        index, only = self.index, None
+        index, index_filter = self.index, None
         if where is not None:
-            only = _package_module("search.filter", "filtering").IndexFilter(**where)
-        [hits] = index.search(outputs["embeds"], top_k, kind=kind, where=only)
+            index_filter = _package_module("search.filter", "filtering").IndexFilter(**where)
+        [hits] = index.search(outputs["embeds"], top_k, kind=kind, where=index_filter)
         return [{"score": hit.score, **_with_links(hit.entry)} for hit in hits]
 
 
 class ZeroShotSpectrumClassificationPipeline(SpectrumPipeline):
-    """Pipeline from spectra to classes, by class names (zero-shot):
+    """Zero-shot classification of spectra:
     `pipeline("zero-shot-spectrum-classification", model=…)`.
 
     Args:
-        embedder: of the names of other classes, or its specification (such as `"local:DIR"`), where
-            the one that the model records is not found by itself.
+        embedder: embedder of candidate labels, or its specification (such as `"local:DIR"`); by
+            default the embedder that the model records.
 
-    Call arguments: `candidate_labels` (by default the classes the model came with; others need
-    `hf_specclip` installed, to embed their names), `top_k` (all).
+    Call arguments: `candidate_labels` (default: the classes of the model), `top_k` (default: all).
 
-    Returns a list of `{"label", "score"}`, likeliest first; scores sum to 1 over all labels.
+    Returns a list of `{"label", "score"}`, most probable first; the scores of all labels sum to 1.
     """
 
     def __init__(self, *args: Any, embedder: Any = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self._embedder = embedder
-        self._model_classes: Any = None
-        self._other_classes: dict[tuple[str, ...], Any] = {}
+        self._classes: dict[tuple[str, ...] | None, Any] = {}
 
     def _sanitize_parameters(
         self, candidate_labels: Any = None, top_k: int | None = None
     ) -> tuple[dict, dict, dict]:
-        more: dict[str, Any] = {}
+        arguments: dict[str, Any] = _top_k_argument(top_k)
         if isinstance(candidate_labels, str):
             candidate_labels = [name.strip() for name in candidate_labels.split(",")]
         if candidate_labels is not None:
-            more["candidate_labels"] = tuple(candidate_labels)
-        if top_k is not None:
-            if top_k < 1:
-                raise ValueError(f"top_k must be at least 1, not {top_k}")
-            more["top_k"] = top_k
-        return {}, {}, more
+            arguments["candidate_labels"] = tuple(candidate_labels)
+        return {}, {}, arguments
 
     def classes(self, labels: tuple[str, ...] | None = None) -> Any:
-        """Return the model's `ZeroShotClasses`, or those of other labels at its temperature.
+        """Return the `ZeroShotClasses` of the model, or of other labels at the same temperature.
 
         Raises:
-            ImportError: where `hf_specclip` is not installed.
+            ImportError: `hf_specclip` is not installed.
         """
+        if labels in self._classes:
+            return self._classes[labels]
         zero_shot = _package_module("classify.zero_shot", "classification by name").ZeroShotClasses
-        if self._model_classes is None:
-            self._model_classes = zero_shot.from_pretrained(
-                self._folder("zero_shot", "zero_shot.json", None)
-            )
         if labels is None:
-            return self._model_classes
-        if labels not in self._other_classes:
+            folder = self._folder("zero_shot", "zero_shot.json", None)
+            classes = zero_shot.from_pretrained(folder)
+        else:
             queries = _package_module("search.text_queries", "embedding the names of classes")
             run = self._run()
             embed = queries.TextQueries(self.model, self._embedder, run and run.model).embed
-            self._other_classes[labels] = zero_shot.from_prompts(
-                labels, embed, self._model_classes.temperature
-            )
-        return self._other_classes[labels]
+            classes = zero_shot.from_prompts(labels, embed, self.classes().temperature)
+        self._classes[labels] = classes
+        return classes
 
     def postprocess(
         self,
@@ -264,10 +249,10 @@ class ZeroShotSpectrumClassificationPipeline(SpectrumPipeline):
         top_k: int | None = None,
     ) -> list[dict[str, Any]]:
         """Return the classes of a spectrum with their scores."""
-        known = self.classes(candidate_labels)
-        [shares] = known.probabilities(outputs["embeds"])
-        order = np.argsort(-shares, kind="stable")[:top_k]
-        return [{"label": known.classes[i], "score": float(shares[i])} for i in order]
+        zero_shot = self.classes(candidate_labels)
+        [scores] = zero_shot.probabilities(outputs["embeds"])
+        order = np.argsort(-scores, kind="stable")[:top_k]
+        return [{"label": zero_shot.classes[i], "score": float(scores[i])} for i in order]
 
 
 class SpectrumParametersPipeline(SpectrumPipeline):
@@ -275,21 +260,21 @@ class SpectrumParametersPipeline(SpectrumPipeline):
     `pipeline("spectrum-parameters", model=…)`.
 
     Args:
-        moe: folder of the mixture of experts, in place of the one the model came with.
+        moe: folder of the mixture of experts; by default that of the model.
 
-    Call arguments: `variables`, names of those to return.
+    Call arguments: `variables`, names of the variables to return (default: all).
 
-    Returns for each variable `value`, `lower_68`, `upper_68`, `lower_90`, `upper_90` (None where
-    nothing bounds that end) and `unit`.
+    Returns a mapping from variable to `value`, `lower_68`, `upper_68`, `lower_90`, `upper_90` (None
+    for an unbounded limit) and `unit`.
     """
 
     def __init__(self, *args: Any, moe: Any = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
         folder = self._folder("moe", "config.json", moe)
         self.moe = SpecCLIPMoEForRegression.from_pretrained(folder).eval().to(self.device)
-        settings = self.model.config.spectrum_config
-        self._describing = SpecCLIPFeatureExtractor(
-            describing_kind(settings.input_kind), **settings.grid
+        config = self.model.config.spectrum_config
+        self._global_extractor = SpecCLIPFeatureExtractor(
+            global_features_kind(config.input_kind), **config.grid
         )
 
     def _sanitize_parameters(self, variables: Any = None) -> tuple[dict, dict, dict]:
@@ -298,71 +283,69 @@ class SpectrumParametersPipeline(SpectrumPipeline):
         return {}, {}, {"variables": [variables] if isinstance(variables, str) else list(variables)}
 
     def preprocess(self, spectrum: Any) -> Any:
-        """Turn one spectrum into tensors, with the numbers that the experts read."""
+        """Convert a spectrum to tensors, with the global features for the experts."""
         inputs = super().preprocess(spectrum)
-        if self.feature_extractor.input_kind == self._describing.input_kind:
-            numbers = inputs["spectrum_globals"]
-        else:
-            numbers = self._describing(spectrum, return_tensors="pt")["spectrum_globals"]
-        return {**inputs, "features": numbers}
+        features = inputs
+        if self.feature_extractor.input_kind != self._global_extractor.input_kind:
+            features = self._global_extractor(spectrum, return_tensors="pt")
+        return {**inputs, "features": features["spectrum_globals"]}
 
     def _forward(self, inputs: Any) -> dict[str, torch.Tensor]:
         features = inputs.pop("features")
         output = self.model(**inputs)
-        found = self.moe.predict(self.model, output=output, features=features)
-        return {name: values for name, values in found.items() if values.dim() == 2}
+        prediction = self.moe.predict(self.model, output=output, features=features)
+        return {name: values for name, values in prediction.items() if values.dim() == 2}
 
     def postprocess(
         self, outputs: Any, variables: list[str] | None = None
     ) -> dict[str, dict[str, Any]]:
         """Return the variables of a spectrum with their intervals."""
         [record] = self.moe.to_records(SpecCLIPMoEOutput(**outputs))
-        wanted = list(record) if variables is None else variables
-        if unknown := [name for name in wanted if name not in record]:
-            raise ValueError(f"no variable {unknown[0]!r}: there are {', '.join(record)}")
-        return {name: record[name] for name in wanted}
+        names = list(record) if variables is None else variables
+        if unknown := [name for name in names if name not in record]:
+            raise ValueError(f"no variable {unknown[0]!r}: use {', '.join(record)}")
+        return {name: record[name] for name in names}
 
 
 class SpectrumClassificationPipeline(SpectrumPipeline):
-    """Pipeline from spectra to classes, or a number, of one's own labels:
+    """Classification or regression of spectra by a probe on user labels:
     `pipeline("spectrum-classification", model=…, probe="my_classes")`.
 
     Args:
-        probe: folder that `specclip classify --fit` has written, for this model.
+        probe: folder written by `specclip classify --fit` with this model.
 
-    Call arguments: `top_k` (all).
+    Call arguments: `top_k` (default: all).
 
-    Returns a list of `{"label", "score"}`, likeliest first, each with `none_of_these`: whether the
-    spectrum is unlike all that were labelled. Of a number: `value`, `lower_68`, … in place of it.
+    Returns a list of `{"label", "score", "none_of_these"}`, most probable first; `none_of_these` is
+    True for a spectrum unlike the labelled ones. For regression, a mapping of `value`, `lower_68`,
+    `upper_68`, `lower_90`, `upper_90` and `none_of_these`.
     """
 
     def __init__(self, *args: Any, probe: Any = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        probes = _package_module("classify.probe", "classification by one's own labels")
+        probes = _package_module("classify.probe", "classification by user labels")
         folder = self._folder("probe", "probe.json", probe)
         [self.probe] = probes.load_probes([folder], self.model, str(self.model.name_or_path))
 
     def _sanitize_parameters(self, top_k: int | None = None) -> tuple[dict, dict, dict]:
-        if top_k is not None and top_k < 1:
-            raise ValueError(f"top_k must be at least 1, not {top_k}")
-        return {}, {}, {} if top_k is None else {"top_k": top_k}
+        return {}, {}, _top_k_argument(top_k)
 
     def _forward(self, inputs: Any) -> dict[str, torch.Tensor]:
-        numbers = inputs.get("spectrum_globals")
-        features = {} if numbers is None or not numbers.shape[-1] else {"features": numbers}
+        features = inputs.get("spectrum_globals")
+        optional = {} if features is None or not features.shape[-1] else {"features": features}
         outputs = super()._forward(inputs)
-        return {"embedding": outputs["embeds"], "latent": outputs["latent"], **features}
+        return {"embedding": outputs["embeds"], "latent": outputs["latent"], **optional}
 
     def postprocess(self, outputs: Any, top_k: int | None = None) -> Any:
-        """Return the answer of the probe to a spectrum."""
+        """Return the prediction of the probe for a spectrum."""
         arrays = {name: values.float().numpy() for name, values in outputs.items()}
         [answer] = self.probe.answers(arrays)
-        far = {"none_of_these": answer.none_of_these}
+        none = {"none_of_these": answer.none_of_these}
         if answer.value is not None:
             names = ("value", "lower_68", "upper_68", "lower_90", "upper_90")
-            return {**{name: getattr(answer, name) for name in names}, **far}
+            return {**{name: getattr(answer, name) for name in names}, **none}
         ranked = list(answer.probabilities.items())[:top_k]
-        return [{"label": label, "score": score, **far} for label, score in ranked]
+        return [{"label": label, "score": score, **none} for label, score in ranked]
 
 
 TASKS: dict[str, type[SpectrumPipeline]] = {
@@ -375,10 +358,9 @@ TASKS: dict[str, type[SpectrumPipeline]] = {
 
 
 def _package_module(name: str, purpose: str) -> Any:
-    """Import a module of the installed package, which the files beside weights do not contain.
+    """Import a module of the installed package, which is not part of the saved code.
 
-    This is no import statement, because transformers asks for every package that saved code
-    imports.
+    Not an import statement, because transformers requires every package that saved code imports.
     """
     try:
         return importlib.import_module(f"hf_specclip.{name}")
@@ -390,43 +372,43 @@ def custom_pipelines() -> dict[str, dict[str, Any]]:
     """Return the entry of a model's configuration that names its pipelines."""
     module = Path(__file__).stem
     return {
-        task: {"impl": f"{module}.{kind.__name__}", "pt": ["AutoModel"]}
-        for task, kind in TASKS.items()
+        task: {"impl": f"{module}.{pipeline_class.__name__}", "pt": ["AutoModel"]}
+        for task, pipeline_class in TASKS.items()
     }
 
 
 def save_code(folder: str | os.PathLike) -> None:
-    """Put the code of the pipelines beside weights, for `trust_remote_code=True`."""
+    """Save the code of the pipelines with the weights, for `trust_remote_code=True`."""
     custom_object_save(SpectrumPipeline, folder)
 
 
 def _items(spectra: Any, columns: Mapping[str, Any]) -> Any:
-    """Return one spectrum, or a list, as the feature extractor takes them; None for an iterable."""
-    if isinstance(spectra, str | os.PathLike) or hasattr(spectra, "rebinned"):
-        _refuse(columns)
-        return spectra
-    if isinstance(spectra, Mapping):
-        _refuse(columns)
-        return _rows(spectra)
-    if isinstance(spectra, list | tuple):
-        if spectra and all(isinstance(each, int | float) for each in spectra):
-            return _rows({"counts": np.asarray(spectra), **columns})
-        if spectra and all(_is_array(each) for each in spectra):
-            return _rows({"counts": np.stack([_numpy(each) for each in spectra]), **columns})
-        _refuse(columns)
-        return [_items(each, {}) for each in spectra]
+    """Convert the input to one spectrum or a list of spectra; None for a generator or dataset."""
+    if isinstance(spectra, list | tuple) and spectra:
+        if all(isinstance(value, int | float) for value in spectra):
+            spectra = np.asarray(spectra)
+        elif all(_is_array(counts) for counts in spectra):
+            spectra = np.stack([_numpy(counts) for counts in spectra])
     if _is_array(spectra):
         return _rows({"counts": spectra, **columns})
-    _refuse(columns)
+    if columns:
+        raise ValueError(f"{', '.join(columns)} as keyword needs an array of counts")
+    if isinstance(spectra, str | os.PathLike) or hasattr(spectra, "rebinned"):
+        return spectra
+    if isinstance(spectra, Mapping):
+        return _rows(spectra)
+    if isinstance(spectra, list | tuple):
+        return [_items(spectrum, {}) for spectrum in spectra]
     if not hasattr(spectra, "__iter__") and not isinstance(spectra, torch.utils.data.Dataset):
         raise ValueError(
-            f"cannot take a {type(spectra).__name__} for spectra: give the path of a PHA file, an "
-            "XRaySpectrum, counts, a mapping with counts, or many of these"
+            f"a {type(spectra).__name__} is not a spectrum: give the path of a PHA file, an "
+            "XRaySpectrum, counts, a mapping with counts, or a list of these"
         )
     return None
 
 
 def _rows(columns: Mapping[str, Any]) -> Any:
+    """Split columns into one mapping per spectrum."""
     if columns.get("counts") is None:
         raise ValueError(f"no 'counts' among the columns {sorted(map(str, columns))}")
     arrays = {
@@ -453,13 +435,16 @@ def _numpy(value: Any) -> np.ndarray:
     return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
 
 
-def _refuse(columns: Mapping[str, Any]) -> None:
-    if columns:
-        raise ValueError(f"{', '.join(columns)} as keyword goes with an array of counts only")
+def _top_k_argument(top_k: int | None) -> dict[str, int]:
+    if top_k is None:
+        return {}
+    if top_k < 1:
+        raise ValueError(f"top_k must be at least 1, not {top_k}")
+    return {"top_k": top_k}
 
 
 def _with_links(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an entry of the index, with links to its papers."""
+    """Return an index entry with links to its papers."""
     if "papers" not in entry:
         return dict(entry)
     paper_url = _package_module("search.index", "links to papers").paper_url

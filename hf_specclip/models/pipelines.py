@@ -1,4 +1,4 @@
-"""`pipeline(task, model=…)` for spectra, by this package's code."""
+"""`pipeline(task, model=…)` for spectra, with the installed code instead of remote code."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from typing import Any
 
 
 def pipeline(task: str, model: Any = None, **kwargs: Any) -> Any:
-    """Make a pipeline on spectra, as `transformers.pipeline` does.
+    """Create a pipeline for spectra; see `transformers.pipeline`.
 
     Args:
         task: `"spectrum-feature-extraction"`, `"spectrum-retrieval"`,
             `"zero-shot-spectrum-classification"`, `"spectrum-parameters"` or
-            `"spectrum-classification"` (one's own labels); other tasks are handed on to
-            transformers.
-        model: a model folder, `user/name` on the Hub, or a model in memory (then also
-            `feature_extractor=`); None or `default` for the one bundled with the package.
-        kwargs: see `transformers.pipeline`, and `index`, `moe`, `embedder` or `probe` of the task's
-            class.
+            `"spectrum-classification"` (user labels), or a task of transformers.
+        model: a model folder, `user/name` on the Hub, or a model in memory (needs
+            `feature_extractor=`); None or `default` for the model bundled with the package.
+        kwargs: arguments of `transformers.pipeline`, and `index`, `moe`, `embedder` or `probe` of
+            the pipeline class.
 
     Examples:
         >>> pipe = pipeline("spectrum-retrieval", model="runs/demo/model")
@@ -31,14 +30,14 @@ def pipeline(task: str, model: Any = None, **kwargs: Any) -> Any:
     if task in TASKS:
         if model is None or model == DEFAULT:
             model = str(find_run().model)
-        # Named, so that the code saved beside the weights is not asked for.
+        # With a class given, transformers does not ask for the remote code of the model.
         kwargs.setdefault("pipeline_class", TASKS[task])
-    make: Any = transformers.pipeline
-    return make(task, model=model, **kwargs)
+    create: Any = transformers.pipeline
+    return create(task, model=model, **kwargs)
 
 
 def register_pipelines() -> None:
-    """Register the tasks with `transformers.pipeline`; a second call does nothing."""
+    """Register the models and tasks with transformers."""
     from transformers import AutoModel
     from transformers.pipelines import PIPELINE_REGISTRY
 
@@ -46,9 +45,9 @@ def register_pipelines() -> None:
     from .pipeline_specclip import TASKS
 
     register_models()
-    for task, kind in TASKS.items():
+    for task, pipeline_class in TASKS.items():
         if task not in PIPELINE_REGISTRY.supported_tasks:
-            PIPELINE_REGISTRY.register_pipeline(task, pipeline_class=kind, pt_model=AutoModel)
+            PIPELINE_REGISTRY.register_pipeline(task, pipeline_class, pt_model=AutoModel)
 
 
 __all__ = ["pipeline", "register_pipelines"]

@@ -1,4 +1,4 @@
-"""Processor: spectra and texts to the tensors of the SpecCLIP models."""
+"""Processor of spectra and texts."""
 
 import importlib
 import os
@@ -16,15 +16,16 @@ from .variables_specclip import SECTIONS
 
 class SpecCLIPProcessor(CheckedLoading, ProcessorMixin):
     r"""
-    Processor of a [`SpecCLIPFeatureExtractor`] and, where the model reads tokens, a tokenizer.
+    Processor that combines a [`SpecCLIPFeatureExtractor`] and, for models that read tokens, a
+    tokenizer.
 
     Args:
-        feature_extractor (`SpecCLIPFeatureExtractor`): for the spectra.
-        tokenizer (`PreTrainedTokenizerBase`, *optional*): of the model's text encoder.
-        sections (`list[str]`, defaults to `identity`, `spectrum` and `context`): of a summary, in
-            the order of the embeddings.
-        reads (`str`, defaults to `"sections"`): what the model reads, as in its
-            [`SpecCLIPTextConfig`]: `"sections"` or `"sentences"`.
+        feature_extractor (`SpecCLIPFeatureExtractor`): feature extractor of the spectra.
+        tokenizer (`PreTrainedTokenizerBase`, *optional*): tokenizer of the text encoder.
+        sections (`list[str]`, defaults to `identity`, `spectrum` and `context`): names of the
+            sections of a summary, in the order of the embeddings.
+        reads (`str`, defaults to `"sections"`): `"sections"` or `"sentences"`, as in the
+            [`SpecCLIPTextConfig`] of the model.
 
     Examples:
 
@@ -33,7 +34,7 @@ class SpecCLIPProcessor(CheckedLoading, ProcessorMixin):
     >>> from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPProcessor
 
     >>> processor = SpecCLIPProcessor(SpecCLIPFeatureExtractor())
-    >>> query = np.random.default_rng(0).normal(size=(2, 384))  # two embedded questions
+    >>> query = np.random.default_rng(0).normal(size=(2, 384))  # two embedded queries
     >>> inputs = processor(text_embeds=query, section="spectrum", return_tensors="pt")
     >>> tuple(inputs["text_embeds"].shape), inputs["section_mask"][0].tolist()
     ((2, 1152), [False, True, False])
@@ -65,35 +66,33 @@ class SpecCLIPProcessor(CheckedLoading, ProcessorMixin):
         return_tensors: str | None = "pt",
         **spectrum_arguments: Any,
     ) -> BatchFeature:
-        """Turn spectra, texts or both into tensors.
+        """Convert spectra, texts or both to tensors.
 
         Args:
-            spectra: whatever [`SpecCLIPFeatureExtractor`] takes.
-            text: a summary (a mapping of sections to texts, absent or None where there is none), a
-                plain text, or a list of these. A plain text fills one section; where the model
-                reads sentences, it has none. Needs a tokenizer.
-            text_embeds: embeddings in place of text: of whole summaries (B, 3·d), in which zeros
-                stand for an absent section; or, where `section` is given, of plain texts, (B, d)
-                or (d,).
-            sentences: embedded texts for a model that reads sentences: the `SentenceSets` of
-                `hf_specclip.literature.embed_sentences`.
-            section: the section plain texts fill; where left out `"spectrum"`, or the first
-                where none is called that.
-            max_length: tokens of one section or sentence, the rest is cut off.
+            spectra: see [`SpecCLIPFeatureExtractor`].
+            text: a summary (mapping of sections to texts or None), a plain text, or a list of
+                these; needs a tokenizer. A plain text is assigned to `section`, or to none for a
+                model that reads sentences.
+            text_embeds: embeddings of summaries (B, 3·d), with zeros for absent sections; or, with
+                `section`, of plain texts (B, d) or (d,).
+            sentences: `SentenceSets` of `hf_specclip.literature.embed_sentences`, for a model that
+                reads sentences.
+            section: section of plain texts; `"spectrum"` by default, else the first.
+            max_length: maximum number of tokens per section or sentence.
             return_tensors: `"pt"` (the default) or `"np"`.
-            **spectrum_arguments: `exposure` and others beside an array of counts.
+            **spectrum_arguments: `exposure` and other columns for an array of counts.
 
         Returns:
-            `BatchFeature`: of spectra, what the feature extractor gives; of texts `text_embeds`
-            (B, 3·d) float32 with `section_mask`, or `sentence_embeds` (B, S, d),
-            `sentence_numbers`, `sentence_sections` and `sentence_mask`; tokens are `input_ids` and
-            `attention_mask` (B, 3 or S, L) in place of embeddings.
+            `BatchFeature` with the tensors of the feature extractor and, for texts, `text_embeds`
+            (B, 3·d) and `section_mask`, or `sentence_embeds` (B, S, d), `sentence_numbers`,
+            `sentence_sections` and `sentence_mask`. With a tokenizer, `input_ids` and
+            `attention_mask` (B, 3 or S, L) replace the embeddings.
 
         Raises:
-            ValueError: nothing given, text without a tokenizer, an unknown section, embeddings of
-                another shape or not finite.
+            ValueError: no input, text without a tokenizer, an unknown section, or embeddings of the
+                wrong shape or not finite.
         """
-        texts = [each for each in (text, text_embeds, sentences) if each is not None]
+        texts = [values for values in (text, text_embeds, sentences) if values is not None]
         if spectra is None and not texts:
             raise ValueError("give spectra, text, text_embeds or sentences")
         if len(texts) > 1:
@@ -121,28 +120,27 @@ class SpecCLIPProcessor(CheckedLoading, ProcessorMixin):
                 "text_embeds or sentences"
             )
         texts = [text] if isinstance(text, str | Mapping) else list(text)
-        plain = section
-        if plain is None:
-            usual = "spectrum" if "spectrum" in self.sections else self.sections[0]
-            plain = "text" if self.reads == "sentences" else usual
-        summaries = [{plain: each} if isinstance(each, str) else each for each in texts]
+        if section is None:
+            default = "spectrum" if "spectrum" in self.sections else self.sections[0]
+            section = "text" if self.reads == "sentences" else default
+        summaries = [{section: item} if isinstance(item, str) else item for item in texts]
         for row, summary in enumerate(summaries):
-            if unknown := set(summary) - {*self.sections, plain}:
+            if unknown := set(summary) - {*self.sections, section}:
                 raise ValueError(
                     f"row {row}: unknown section {min(unknown)!r}, there are "
                     f"{', '.join(self.sections)}"
                 )
         if self.reads == "sentences":
             return self._sentence_tokens(summaries, max_length)
-        parts = [[(s.get(name) or "").strip() for name in self.sections] for s in summaries]
-        tokens = self._encode(parts, max_length)
-        return {**tokens, "section_mask": np.array([[bool(p) for p in row] for row in parts])}
+        rows = [[(s.get(name) or "").strip() for name in self.sections] for s in summaries]
+        mask = np.array([[bool(section) for section in row] for row in rows])
+        return {**self._encode(rows, max_length), "section_mask": mask}
 
     def _sentence_tokens(
         self, summaries: Sequence[Mapping[str, str | None]], max_length: int
     ) -> dict[str, np.ndarray]:
         literature = _package("literature", "reading sentences")
-        rows = [literature.summary_sentences(each, self.sections) for each in summaries]
+        rows = [literature.summary_sentences(summary, self.sections) for summary in summaries]
         longest = max(1, max(map(len, rows), default=1))
         mask = np.zeros((len(rows), longest), dtype=bool)
         sections = np.full(mask.shape, len(self.sections), dtype=np.int64)
@@ -151,45 +149,47 @@ class SpecCLIPProcessor(CheckedLoading, ProcessorMixin):
             if n := len(sentences):
                 mask[row, :n] = True
                 sections[row, :n] = [index for _, index in sentences]
-                numbers[row, :n, :-2] = literature.quantity_numbers([each for each, _ in sentences])
-        parts = [[s for s, _ in row] + [""] * (longest - len(row)) for row in rows]
+                texts = [text for text, _ in sentences]
+                numbers[row, :n, :-2] = literature.quantity_numbers(texts)
+        padded = [[text for text, _ in row] + [""] * (longest - len(row)) for row in rows]
         return {
-            **self._encode(parts, max_length),
+            **self._encode(padded, max_length),
             "sentence_numbers": numbers,
             "sentence_sections": sections,
             "sentence_mask": mask,
         }
 
-    def _encode(self, parts: Sequence[Sequence[str]], max_length: int) -> dict[str, np.ndarray]:
-        """Tokenize the parts of texts, all texts with as many, to (texts, parts, length)."""
+    def _encode(self, rows: Sequence[Sequence[str]], max_length: int) -> dict[str, np.ndarray]:
+        """Tokenize texts of equally many sequences to (texts, sequences, length)."""
         encoded = self.tokenizer(
-            [part for row in parts for part in row],
+            [sequence for row in rows for sequence in row],
             padding=True,
             truncation=True,
             max_length=max_length,
             return_tensors="np",
         )
         return {
-            name: encoded[name].reshape(len(parts), len(parts[0]), -1)
+            name: encoded[name].reshape(len(rows), len(rows[0]), -1)
             for name in ("input_ids", "attention_mask")
         }
 
     @classmethod
     def get_attributes(cls) -> list[str]:
-        """Return the parts that `ProcessorMixin` loads: not the tokenizer, which is optional."""
+        """Return the attributes that `ProcessorMixin` loads, without the optional tokenizer."""
         return ["feature_extractor"]
 
     @property
     def model_input_names(self) -> list[str]:
         """Names of the tensors."""
-        sentences = ["sentence_numbers", "sentence_sections", "sentence_mask"]
-        by_reads = {"sections": ("text_embeds", ["section_mask"])}
-        embeds, others = by_reads.get(self.reads, ("sentence_embeds", sentences))
+        embeds, others = "text_embeds", ["section_mask"]
+        if self.reads != "sections":
+            embeds = "sentence_embeds"
+            others = ["sentence_numbers", "sentence_sections", "sentence_mask"]
         texts = ["input_ids", "attention_mask"] if self.tokenizer is not None else [embeds]
         return [*self.feature_extractor.model_input_names, *texts, *others]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of `processor_config.json`; the tokenizer has files of its own."""
+        """Return the content of `processor_config.json`, without the tokenizer."""
         settings: dict[str, Any] = {
             "processor_class": type(self).__name__,
             "feature_extractor": self.feature_extractor.to_dict(),
@@ -205,7 +205,7 @@ class SpecCLIPProcessor(CheckedLoading, ProcessorMixin):
     def save_pretrained(
         self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any
     ) -> Any:
-        """Save the processor, with its tokenizer in the same folder; see `ProcessorMixin`."""
+        """Save the processor and its tokenizer to one folder; see `ProcessorMixin`."""
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(save_directory)
         return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
@@ -223,10 +223,10 @@ class SpecCLIPProcessor(CheckedLoading, ProcessorMixin):
         return arguments
 
 
-def _package(room: str, purpose: str) -> Any:
+def _package(name: str, purpose: str) -> Any:
     """Import a package of hf_specclip, which need not be installed to load a model."""
     try:
-        return importlib.import_module(f"hf_specclip.{room}")
+        return importlib.import_module(f"hf_specclip.{name}")
     except ImportError as error:
         raise ImportError(f"{purpose} needs the package: pip install hf-specclip") from error
 
@@ -248,7 +248,7 @@ def _embeddings(
         joined[:, sections.index(section)] = embeds
     elif embeds.shape[1] % n:
         raise ValueError(
-            f"text_embeds have {embeds.shape[1]} numbers, which are not {n} sections: give "
+            f"text_embeds have {embeds.shape[1]} dimensions, not a multiple of {n} sections: give "
             "section= for embeddings of plain texts"
         )
     else:

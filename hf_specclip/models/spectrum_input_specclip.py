@@ -1,4 +1,4 @@
-"""Input of the spectrum encoder: channels, global numbers, and the signature of their settings."""
+"""Input of the spectrum encoder: channels, global features, and the signature of their settings."""
 
 import hashlib
 import json
@@ -8,10 +8,10 @@ from typing import Literal
 
 from .variables_specclip import AXIS, HARDNESS_BANDS, WINDOWS
 
-# Bands of equal ratio of energies, whose counts or fluxes the global numbers give.
+# Number of logarithmic energy bands of the global features.
 N_BANDS = 13
-# Input of the encoder, by kind: channels along the energy bins, and global numbers for the whole
-# spectrum, in the order of the tensors. `SpecCLIPFeatureExtractor` explains each.
+# Channels per energy bin and global features per spectrum, by input kind and in the order of the
+# tensors; see `SpecCLIPFeatureExtractor`.
 CHANNELS = {
     "minmax": ("rate",),
     "physics": ("counts", "background", "shape"),
@@ -35,7 +35,7 @@ GLOBALS = {
         "hard_ms_error",
     ),
 }
-# The same numbers with fluxes in place of rates.
+# The same features with fluxes in place of rates.
 GLOBALS["flux"] = (
     "log_flux",
     "log_energy_flux",
@@ -44,13 +44,13 @@ GLOBALS["flux"] = (
 
 InputKind = Literal["minmax", "physics", "flux"]
 _KINDS = tuple(CHANNELS)
-# Raised whenever the meaning of a channel or a global number changes.
+# Version number, increased whenever the meaning of a channel or global feature changes.
 INPUT_FORMAT = 1
 _MAX_BINS = 2**16 - 1
 
 
-def describing_kind(input_kind: str) -> str:
-    """Return the input kind whose global numbers describe a model's spectra: its own, if any."""
+def global_features_kind(input_kind: str) -> str:
+    """Return an input kind with global features: the model's own, else `"physics"`."""
     return input_kind if GLOBALS[input_kind] else "physics"
 
 
@@ -65,16 +65,11 @@ def input_signature(
 ) -> int:
     """Hash the settings of a feature extractor to one integer.
 
-    The feature extractor writes it beside its tensors and the model compares it with its own, so
-    that tensors made for another model are refused.
+    The feature extractor returns it with its tensors, and a model refuses tensors with another
+    signature than its own.
 
     Args:
-        input_kind: `"minmax"`, `"physics"` or `"flux"`.
-        n_bins: number of bins.
-        energy_range: ends of the axis, in its unit.
-        axis: name and unit of the axis.
-        bands: the three bands that are compared, in its unit.
-        windows: widths over which shape and background are averaged, in its unit.
+        input_kind, n_bins, energy_range, axis, bands, windows: see `SpecCLIPFeatureExtractor`.
 
     Returns:
         A positive integer below 2**63.
@@ -93,26 +88,26 @@ def check_input_settings(
     bands: Sequence[Sequence[float]] = HARDNESS_BANDS,
     windows: Sequence[float] = WINDOWS,
 ) -> None:
-    """Check the settings of a feature extractor; the arguments are those of `input_signature`.
+    """Check the settings of a feature extractor; see `input_signature` for the arguments.
 
     Raises:
-        ValueError: for a setting that cannot be; the message says what it may be.
+        ValueError: a setting is out of range; the message gives the allowed values.
     """
     if input_kind not in _KINDS:
         raise ValueError(f"input_kind is {input_kind!r}, it must be one of {', '.join(_KINDS)}")
     if isinstance(n_bins, bool) or not isinstance(n_bins, int) or not 1 <= n_bins <= _MAX_BINS:
-        raise ValueError(f"n_bins is {n_bins!r}, it must be a whole number from 1 to {_MAX_BINS}")
+        raise ValueError(f"n_bins is {n_bins!r}, it must be an integer from 1 to {_MAX_BINS}")
     if len(energy_range) != 2:
         raise ValueError(f"energy_range is {energy_range}, it must be (low, high) in {axis[-1]}")
     low, high = energy_range
     if not 0 <= low < high < math.inf:
-        raise ValueError(f"energy_range is {(low, high)}, it must rise from at least 0")
+        raise ValueError(f"energy_range is {(low, high)}, it must be 0 ≤ low < high")
     if len(axis) != 2 or not all(isinstance(word, str) and word for word in axis):
-        raise ValueError(f"axis is {axis}, it must be a name and a unit, such as {AXIS}")
+        raise ValueError(f"axis is {axis}, it must be a name and a unit like {AXIS}")
     if len(bands) != 3 or any(len(band) != 2 or not band[0] < band[1] for band in bands):
         raise ValueError(f"bands are {bands}, they must be three pairs (low, high)")
     if len(windows) != 2 or not all(width > 0 for width in windows):
-        raise ValueError(f"windows are {windows}, they must be two widths above 0")
+        raise ValueError(f"windows are {windows}, they must be two positive widths")
 
 
 __all__ = [
@@ -122,6 +117,6 @@ __all__ = [
     "N_BANDS",
     "InputKind",
     "check_input_settings",
-    "describing_kind",
+    "global_features_kind",
     "input_signature",
 ]

@@ -1,7 +1,7 @@
-"""Locate the artifacts of a training run: local, on the Hub, or bundled with the package.
+"""Artifacts of a training run: local, on the Hub, or bundled with the package.
 
-A run is a folder with `model/`, `moe/`, `outliers/` and `spectrum/`; a model folder, or a
-repository on the Hub, may hold `moe/` and `outliers/` itself.
+A run is a folder with `model/`, `moe/`, `outliers/` and `spectrum/`. A model folder or a repository
+on the Hub may contain `moe/` and `outliers/` itself.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 MODEL_FOLDERS = ("model", "ensemble")
 MODEL_TYPES = ("specclip", "specclip_ensemble")
 MAX_CONFIG_BYTES = 1 << 24
-# Model that comes with the package: `make default-model` writes it. A copy of this file beside
-# weights has none.
+# Model bundled with the package, written by `make default-model`; copies of this file that are
+# saved with weights have none.
 BUNDLED = Path(__file__).resolve().parent.parent / "default_model"
 BUNDLED_CARD = "card.json"
 DEFAULT = "default"
-# No code: that of a repository is neither fetched nor run.
-_FETCHED = ("*.json", "*.jsonl", "*.jsonl.gz", "*.safetensors", "*.txt", "*.model")
+# Files fetched from the Hub: data only, no code.
+_HUB_PATTERNS = ("*.json", "*.jsonl", "*.jsonl.gz", "*.safetensors", "*.txt", "*.model")
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class TrainedRun:
     """Folders of a training run.
 
     Attributes:
-        model: the dual encoder.
-        root: the run around it, or the same.
-        name: name or path that was asked for; of the bundled model, what it was trained on.
-        notes: on the model, for every answer.
+        model: folder of the dual encoder.
+        root: folder of the run; the same as `model` without a run.
+        name: name or path of the request; for the bundled model, a description.
+        notes: remarks on the model, shown with its results.
     """
 
     model: Path
@@ -40,16 +40,16 @@ class TrainedRun:
     name: str
     notes: tuple[str, ...] = ()
 
-    def folder(self, part: str, needed_file: str = "config.json") -> Path | None:
-        """Return `moe/`, `outliers/`, … inside the model or beside it, or None."""
-        for home in (self.model, self.root):
-            if (home / part / needed_file).is_file():
-                return home / part
+    def folder(self, name: str, required_file: str = "config.json") -> Path | None:
+        """Return a folder such as `moe/` of the model or the run; None without the file in it."""
+        for parent in (self.model, self.root):
+            if (parent / name / required_file).is_file():
+                return parent / name
         return None
 
 
 def find_run(name_or_path: str | os.PathLike[str] | None = None, **hub: Any) -> TrainedRun:
-    """Find the parts of a trained run.
+    """Find the folders of a training run; download them from the Hub if necessary.
 
     Args:
         name_or_path: a run, a model folder, or `user/name` on the Hub; None or `default` for the
@@ -57,8 +57,8 @@ def find_run(name_or_path: str | os.PathLike[str] | None = None, **hub: Any) -> 
         hub: passed to `huggingface_hub.snapshot_download` (`revision`, `token`, …).
 
     Raises:
-        ValueError: where there is no dual encoder; the message says what there is.
-        OSError: where the Hub does not give it.
+        ValueError: there is no dual encoder; the message lists what was found.
+        OSError: the download failed.
     """
     if name_or_path in (None, DEFAULT):
         return _bundled_run()
@@ -70,15 +70,14 @@ def find_run(name_or_path: str | os.PathLike[str] | None = None, **hub: Any) -> 
         from huggingface_hub import snapshot_download
 
         try:
-            folder = Path(snapshot_download(name, allow_patterns=list(_FETCHED), **hub))
+            folder = Path(snapshot_download(name, allow_patterns=list(_HUB_PATTERNS), **hub))
         except (OSError, ValueError) as error:
             raise OSError(
                 f"{name} is not a local folder, and cannot be loaded from the Hub: {error}"
             ) from error
-    inside = [folder / each for each in MODEL_FOLDERS]
-    for model in (folder, *inside):
+    for model in (folder, *(folder / subfolder for subfolder in MODEL_FOLDERS)):
         if model_type(model) in MODEL_TYPES:
-            # Around a snapshot of the Hub lie other revisions, not the run.
+            # The parent of a Hub snapshot contains other revisions, not the run.
             root = folder if model != folder else folder.parent if local else folder
             return TrainedRun(model, root, name)
     if (folder / "config.json").is_file():
@@ -86,8 +85,8 @@ def find_run(name_or_path: str | os.PathLike[str] | None = None, **hub: Any) -> 
             f"{name} contains a {model_type(folder)} model; a dual encoder is required "
             f"({' or '.join(MODEL_TYPES)}), see model/ or ensemble/ of a run"
         )
-    below = sorted(path.parent.name for path in folder.glob("*/config.json"))
-    hint = f"; below it: {', '.join(below)}" if below else ""
+    subfolders = sorted(path.parent.name for path in folder.glob("*/config.json"))
+    hint = f"; it contains {', '.join(subfolders)}" if subfolders else ""
     raise ValueError(f"{name} is not a model folder (no config.json){hint}")
 
 
@@ -113,14 +112,14 @@ def _bundled_run() -> TrainedRun:
 
 
 def refuse_missing_folder(name: str) -> None:
-    """Raise ValueError for a path, which is no name on the Hub."""
+    """Raise ValueError for a path to a missing folder, which cannot be a name on the Hub."""
     path = Path(name)
     if path.is_absolute() or name.startswith(".") or name.count("/") > 1:
         raise ValueError(f"there is no folder {name}")
 
 
 def model_type(folder: Path) -> str:
-    """Return the `model_type` of a folder's configuration; "unknown" without one."""
+    """Return the `model_type` of a folder's configuration, or "unknown"."""
     path = folder / "config.json"
     if not path.is_file() or path.stat().st_size > MAX_CONFIG_BYTES:
         return "unknown"

@@ -1,10 +1,10 @@
 """Names and tables shared by models and datasets: variables, sections, energy axis and bands.
 
-The module imports nothing, so that building a dataset need not wait for transformers.
+The module imports nothing, so that building a dataset does not import transformers.
 """
 
-# The 20 variables that describe a source, named as in the Chandra Source Catalog, and their units
-# ("" where dimensionless). `*_stat` is a reduced chi square; `*_nh` counts 1e20 hydrogen atoms.
+# The 20 variables of the paper and their units ("" if dimensionless), named as in the Chandra
+# Source Catalog. `*_stat` is a reduced chi square; `*_nh` is in 1e20 hydrogen atoms per cm².
 VARIABLES = {
     "hard_hm": "",
     "hard_hs": "",
@@ -28,20 +28,18 @@ VARIABLES = {
     "var_inter_prob_b": "",
 }
 
-# The three texts of a summary, in the order in which their embeddings are joined.
+# Sections of a summary, in the order in which their embeddings are concatenated.
 SECTIONS = ("identity", "spectrum", "context")
 
-# Axis of a spectrum and its unit.
+# Name and unit of the default axis of a spectrum.
 AXIS = ("energy", "keV")
 
-# Soft, medium, hard and broad band of the Chandra Source Catalog, keV; hardness ratios compare the
-# first three.
+# Soft, medium, hard and broad band of the Chandra Source Catalog, keV.
 BANDS = {"s": (0.5, 1.2), "m": (1.2, 2.0), "h": (2.0, 7.0), "b": (0.5, 7.0)}
 HARDNESS_BANDS = (BANDS["s"], BANDS["m"], BANDS["h"])
 
-# Widths over which the shape of the counts and the background are averaged, keV. The detector blurs
-# narrower structure (ACIS resolves 0.1 to 0.2 keV), and the background, which has few counts in a
-# bin, changes slowly.
+# Widths of the running means of the shape and the background, keV. ACIS resolves 0.1 to 0.2 keV;
+# the background varies slowly with energy and has few counts per bin.
 WINDOWS = (0.3, 0.4)
 
 __all__ = ["AXIS", "BANDS", "HARDNESS_BANDS", "SECTIONS", "VARIABLES", "WINDOWS"]

@@ -34,12 +34,12 @@ def test_round_trip(config, tmp_path):
 
 
 SPECTRUM = [
-    ({"n_bins": 410}, r"no multiple of patch_size \(20\).*such as .*\b10\b"),
-    ({"hidden_size": 30}, "hidden_size .* no multiple of num_attention_heads"),
+    ({"n_bins": 410}, r"not a multiple of patch_size \(20\).*such as .*\b10\b"),
+    ({"hidden_size": 30}, "hidden_size .* not a multiple of num_attention_heads"),
     ({"input_kind": "fancy"}, "minmax.*physics"),
     ({"n_bins": 400.5}, "n_bins"),
     ({"n_bins": 0}, "n_bins"),
-    ({"energy_range": (8.0, 0.5)}, "energy_range .* must rise"),
+    ({"energy_range": (8.0, 0.5)}, "energy_range .* must be 0 ≤ low"),
     ({"energy_range": [1.0]}, "energy_range .* must be \\(low, high\\)|expected a tuple"),
     ({"dropout": 1.5}, "dropout is 1.5"),
     ({"mask_ratio": -0.1}, "mask_ratio"),
@@ -51,7 +51,7 @@ SPECTRUM = [
     ({"encoder": "mlp", "input_kind": "physics", "mask_ratio": 0.2}, "mask_ratio"),
     ({"bands": [[1, 2], [2, 3]]}, "bands are .* three pairs"),
     ({"bands": [[1, 2], [3, 2], [4, 5]]}, "bands are"),
-    ({"windows": [0, 1]}, "windows are .* above 0"),
+    ({"windows": [0, 1]}, "windows are .* positive"),
     ({"axis": ("energy", "")}, "axis is .* a name and a unit"),
 ]
 MODEL = [
@@ -59,13 +59,13 @@ MODEL = [
     ({"contrastive_loss": "triplet"}, "infonce"),
     ({"dropout": 1.0}, "dropout is 1.0"),
     ({"shared_dims": 3}, "did you mean 'shared_dim'"),
-    ({"spectrum_config": {"n_bins": 401}}, "no multiple"),
+    ({"spectrum_config": {"n_bins": 401}}, "not a multiple"),
 ]
 TEXT = [
     ({"sections": ["a", "b"], "n_sections": 4}, "2 sections are named"),
     ({"n_sections": 2**40}, "at most 100 sections"),
-    ({"sections": ["a", "a", "b"]}, "must be different"),
-    ({"text_encoder_config": {"model_type": "no_such_model"}}, "transformers does not know"),
+    ({"sections": ["a", "a", "b"]}, "must be unique"),
+    ({"text_encoder_config": {"model_type": "no_such_model"}}, "transformers does not support"),
 ]
 
 

@@ -269,13 +269,13 @@ def bad(name, row, value, column=None):
         (bad("counts", 3, np.nan, 7), r"row 3: counts\[7\] = nan is not finite"),
         (bad("counts", 1, np.inf, 0), r"row 1: counts\[0\] = inf is not finite"),
         (bad("counts", 2, -1, 5), r"row 2: counts\[5\] = -1 is negative"),
-        (bad("counts", 2, 0.5, 5), r"row 2: counts\[5\] = 0.5 is no whole number"),
+        (bad("counts", 2, 0.5, 5), r"row 2: counts\[5\] = 0.5 is not an integer"),
         (bad("background_counts", 4, np.nan, 9), r"row 4: background_counts\[9\]"),
         (bad("exposure", 2, np.nan), "row 2: exposure is nan"),
         (bad("exposure", 0, 0.0), "row 0: exposure is 0, it must be finite and above 0"),
         (bad("background_scale", 1, -0.1), "row 1: background_scale is -0.1"),
         ({"counts": np.ones((2, 400), int)}, "needs the exposure"),
-        ({"counts": np.ones((2, 400), int), "exposure": [1.0]}, "1 values of exposure beside 2"),
+        ({"counts": np.ones((2, 400), int), "exposure": [1.0]}, "1 values of exposure for 2"),
         ({"counts": np.ones((2, 400), int), "exposure": [1.0, None]}, "row 1: no exposure"),
         ({"counts": np.ones((2, 512), int), "exposure": [1, 1]}, r"512 bins.*rebinned\(n_bins=400"),
         ({"counts": [[1, 2], [1]], "exposure": [1, 1]}, "rows of different lengths"),
@@ -283,7 +283,7 @@ def bad(name, row, value, column=None):
         ({"exposure": [1.0]}, "no 'counts' among"),
         ({"counts": [np.ones(400, int), None], "exposure": [1.0, 1.0]}, "row 1: no counts"),
         ([{"counts": np.ones(400, int), "exposure": 1.0}, {"exposure": 1.0}], "row 1: no 'counts'"),
-        ([object()], "row 0: cannot take a object for a spectrum"),
+        ([object()], "row 0: a object is not a spectrum"),
         ([], "no spectra given"),
         (
             {
@@ -305,7 +305,7 @@ def test_what_is_refused(spectra, message):
     [
         ({"input_kind": "log"}, "input_kind is 'log'"),
         ({"n_bins": 0}, "n_bins"),
-        ({"energy_range": (8.0, 0.5)}, "must rise"),
+        ({"energy_range": (8.0, 0.5)}, "must be 0 ≤ low"),
         ({"energy_range": (1.0,)}, r"must be \(low, high\)"),
         ({"input_format": 99}, "saved with input format 99"),
     ],

@@ -163,7 +163,7 @@ def test_all_is_finite_without_counts_and_behind_no_area():
         (np.full((4, 300), 1.0), r"effective_area has the shape \(4, 300\)"),
         (np.where(np.arange(400) == 7, -1.0, NEW)[None].repeat(4, 0), r"effective_area\[7\] = -1"),
         (np.where(np.arange(400) == 7, np.nan, NEW)[None].repeat(4, 0), "nan is not finite"),
-        (np.zeros((4, 400)), r"row 0: effective_area\[0\] = 0 as everywhere"),
+        (np.zeros((4, 400)), r"row 0: effective_area\[0\] = 0 in all bins"),
     ],
 )
 def test_areas_that_cannot_be(area, message):

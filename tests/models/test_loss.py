@@ -131,7 +131,7 @@ def test_extreme_similarities_stay_finite():
 
 def test_bad_arguments_are_refused():
     spectra, texts = pair()
-    with pytest.raises(ValueError, match="must be \\(n, d\\) alike"):
+    with pytest.raises(ValueError, match="same shape \\(n, d\\)"):
         info_nce_loss(spectra[:3], texts, 1.0)
     with pytest.raises(ValueError, match="text_ids are \\(2,\\)"):
         info_nce_loss(spectra, texts, 1.0, torch.tensor([0, 1]))

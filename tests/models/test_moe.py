@@ -258,10 +258,10 @@ def test_damaged_tensors_are_refused_by_name(name, change, message, tmp_path):
     ("settings", "message"),
     [
         ({"experts": [{"name": "x", "kind": "oracle", "inputs": []}]}, "it must be one of"),
-        ({"experts": [{"name": "x", "kind": "ridge", "inputs": ["stars"]}]}, "uses"),
-        ({"variables": ["a", "a"]}, "different names"),
+        ({"experts": [{"name": "x", "kind": "ridge", "inputs": ["stars"]}]}, "unknown inputs"),
+        ({"variables": ["a", "a"]}, "unique names"),
         ({"views": {"text": 3}}, "must give the width of"),
-        ({"gate_features": [3]}, "must be indices among"),
+        ({"gate_features": [3]}, "must be indices of"),
         ({"retrieved_texts": -1}, "must be at least 1"),
     ],
 )

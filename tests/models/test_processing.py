@@ -85,7 +85,7 @@ def test_embeddings_of_summaries(extractor):
         ({}, "give spectra, text, text_embeds or sentences"),
         ({"text": "a star"}, r"no tokenizer.*text_embeds"),
         ({"text": "a", "text_embeds": [1.0]}, "give one of text, text_embeds"),
-        ({"text_embeds": np.ones((2, 7))}, "7 numbers, which are not 3 sections"),
+        ({"text_embeds": np.ones((2, 7))}, "7 dimensions, not a multiple of 3 sections"),
         ({"text_embeds": np.ones((1, 2, 3))}, r"must be \(batch, size\)"),
         ({"text_embeds": [[0.0] * 3, [0.0, np.nan, 0.0]]}, "row 1: .* NaN"),
         ({"text_embeds": [1.0], "section": "abstract"}, "section is 'abstract'.*identity"),

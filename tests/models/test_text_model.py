@@ -70,7 +70,7 @@ def test_a_text_encoder_may_be_frozen(small_config, tiny_bert, small_batch):
     [
         ({"text_embeds": torch.ones(2, 17)}, r"needs \(batch, 18\), 3 sections of 6.*ada-002"),
         ({"text_embeds": torch.ones(2, 18), "section_mask": torch.ones(2, 2)}, r"must be \(2, 3\)"),
-        ({"input_ids": torch.ones(2, 3, 4, dtype=torch.long)}, "Embed the texts with .*ada-002"),
+        ({"input_ids": torch.ones(2, 3, 4, dtype=torch.long)}, "embed the texts with .*ada-002"),
         ({}, "give text_embeds or input_ids"),
     ],
 )

@@ -23,7 +23,7 @@ from hf_specclip import (
     SpecCLIPForSpectrumPreTraining,
     SpecCLIPModel,
 )
-from hf_specclip.models.spectrum_input_specclip import GLOBALS, describing_kind
+from hf_specclip.models.spectrum_input_specclip import GLOBALS, global_features_kind
 from hf_specclip.models.variables_specclip import HARDNESS_BANDS
 from specclip_training.data.pairs import SPLITS, PairData, SplitArrays
 from specclip_training.engine.commands import Run
@@ -184,14 +184,15 @@ def _of_split(
         units=units,
         energy_range=pairs.info.energy_range,
         bands=tuple((low, high) for low, high in extractor.bands),
-        feature_names=GLOBALS[describing_kind(extractor.input_kind)],
+        feature_names=GLOBALS[global_features_kind(extractor.input_kind)],
     )
 
 
 def _features(extractor: SpecCLIPFeatureExtractor, arrays: SplitArrays) -> np.ndarray:
     grid = ("n_bins", "energy_range", "axis", "bands", "windows")
     describing = SpecCLIPFeatureExtractor(
-        describing_kind(extractor.input_kind), **{name: getattr(extractor, name) for name in grid}
+        global_features_kind(extractor.input_kind),
+        **{name: getattr(extractor, name) for name in grid},
     )
     tensors = describing(arrays.spectra(slice(None)), return_tensors="np")
     return np.asarray(tensors["spectrum_globals"], np.float32)

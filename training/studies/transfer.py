@@ -217,7 +217,7 @@ def calibrate_intervals(describer: Any, rows: RealRows, batch: int = 512) -> dic
                 features=inputs["spectrum_globals"],
             )
         )
-        answers, gate_inputs = moe.answers(views).nan_to_num(0.0), moe.gate_inputs(views)
+        answers, gate_inputs = moe.expert_predictions(views).nan_to_num(0.0), moe.gate_inputs(views)
         mixed, _ = panel.mix(answers, gate_inputs)
         expected = panel.difficulty(
             panel.difficulty_inputs(views["features"], gate_inputs, answers, mixed)

@@ -43,7 +43,7 @@ def fit_compact(
         answers = pool.cross_fitted_answers()[RETRIEVED]
         views = model.retrieve_text(model.prepare(**validation.tensors()))
         held = HeldRows(
-            model.answers(views).nan_to_num(0.0),
+            model.expert_predictions(views).nan_to_num(0.0),
             model.gate_inputs(views),
             torch.from_numpy(validation.targets).float(),
         )

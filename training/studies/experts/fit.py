@@ -47,7 +47,7 @@ def fit_select(
         raw = torch.from_numpy(validation.targets).float()
         known = torch.where(pool.known, pool.raw, torch.nan)
         for panel in PANELS:
-            error = expert_errors(model, model.answers(views[panel]), raw)
+            error = expert_errors(model, model.expert_predictions(views[panel]), raw)
             error = torch.where(error.isnan(), expert_errors(model, answers[panel], known), error)
             model.panels[panel].put(bias=one_hot_bias(error.argmin(dim=1), len(experts)))
             mixed, _ = model.panels[panel].mix(answers[panel], pool.gate_inputs[panel])
@@ -79,7 +79,7 @@ def fit_gate(
         views = _panel_views(model, validation)
         held = {
             panel: HeldRows(
-                model.answers(given).nan_to_num(0.0),
+                model.expert_predictions(given).nan_to_num(0.0),
                 model.gate_inputs(given),
                 torch.from_numpy(validation.targets).float(),
             )

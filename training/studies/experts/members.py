@@ -36,13 +36,13 @@ def tune_neighbours(pool: FitPool) -> None:
     folds."""
     model, bank = pool.model, pool.model.bank
     random = np.random.default_rng([pool.settings.seed, 2])
-    patterns = bank.patterns()
+    groups = bank.variable_groups()
     shares = {name: view.share for name, view in model.view_of.items()}
     candidates = [(k, power) for k in pool.settings.neighbours for power in (0.0, 2.0)]
     experts = [expert for expert, settings in zip(model.experts, pool.config.experts, strict=True)
                if settings["kind"] == "neighbours"]  # fmt: skip
     errors = torch.zeros(len(experts), len(candidates), pool.config.num_variables)
-    for variables, known_rows in patterns:
+    for variables, known_rows in groups:
         tuning = known_rows.numpy()
         if len(tuning) > _TUNING_ROWS:
             tuning = np.sort(random.choice(tuning, _TUNING_ROWS, replace=False))
@@ -51,7 +51,7 @@ def tune_neighbours(pool: FitPool) -> None:
             if not len(rows) or len(known_rows) < FEWEST:
                 continue
             views = {name: values[rows] for name, values in pool.views.items()}
-            query = ExpertQuery(views, bank, model.scale, shares, patterns, fold)
+            query = ExpertQuery(views, bank, model.scale, shares, groups, fold)
             truth = pool.targets[rows][:, variables]
             for expert, totals in zip(experts, errors, strict=True):
                 labels, valid, closeness = expert.nearest(

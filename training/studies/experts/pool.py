@@ -124,11 +124,11 @@ class FitPool:
             rows = self.rows(fold)
             views = {name: values[rows] for name, values in self.views.items()}
             replaced = self.model.retrieve_text(views, fold)
-            full[rows] = self.model.answers(views, fold)
+            full[rows] = self.model.expert_predictions(views, fold)
             retrieved[rows] = full[rows]
             if with_text:
-                retrieved[rows[:, None], torch.tensor(with_text)[None]] = self.model.answers(
-                    replaced, fold, with_text
+                retrieved[rows[:, None], torch.tensor(with_text)[None]] = (
+                    self.model.expert_predictions(replaced, fold, with_text)
                 )
             for panel, given in zip(PANELS, (views, replaced), strict=True):
                 gates[panel][rows] = self.model.gate_inputs(given)
