@@ -58,7 +58,7 @@ def _body(info: SpecCLIPDatasetInfo, groups: Mapping[str, int], text_dim: int | 
     if info.simulated:
         lines += [
             "> **Simulated.** Every source, spectrum, paper and name here is invented by "
-            "`specclip dataset simulate`. Nothing in it is a measurement of the sky.",
+            "`specclip dataset simulate`. None of the data are observations.",
             "",
         ]
     observation = "an X-ray spectrum" if _is_xray(info) else f"counts along {info.domain.axis}"

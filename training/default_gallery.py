@@ -25,8 +25,8 @@ BATCH = 256
 # Response of sources of which only fluxes are at hand.
 FLUX_EPOCH = ("ACIS-I", 2005.3)
 CAVEAT = (
-    "the sources named are real, their spectra reconstructed from the catalogue's counts or fluxes "
-    "in bands and its fits; a class with a question mark is a guess from X-ray properties"
+    "gallery sources are real, with spectra reconstructed from the catalogue's band counts or "
+    "fluxes and fits; a question mark denotes a class inferred from X-ray properties alone"
 )
 _NAME_KEYS = ("aliases", "host", "class", "class_from", "obsid", "exposure")
 # Columns of the catalogue that give the shape of each fitted model.

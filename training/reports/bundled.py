@@ -14,21 +14,20 @@ def card_text(card: Mapping[str, Any]) -> str:
     families, reduced, real = measured["families"], card["reduced"], card.get("real")
     splits = ", ".join(f"{name} {rows:,}" for name, rows in made["splits"].items())
     lines = [
-        "# The model that comes with hf_specclip",
+        "# Bundled model of hf_specclip",
         "",
-        f"Trained on **{made['pairs']:,} simulated pairs** of a spectrum and a text, and on no "
-        "real source. `specclip describe FILE` uses it where no model is named. "
-        "`training/default_model.py bundle` made it of a run; `make default-model` makes a "
-        "large one.",
+        f"Trained on **{made['pairs']:,} simulated spectrum–text pairs**; no real sources were "
+        "used in training. It is the default model of `specclip describe FILE`. Exported from a run "
+        "by `training/default_model.py bundle`; `make default-model` trains a large one.",
         "",
         f"- Data: {made['dataset']}, version {made['dataset_version']}, seed "
         f"{made['knobs']['seed']} ({splits}); fingerprint `{made['fingerprint']}`.",
         f"- Recipe: preset `{made['preset']}`, seed {made['seed']}, {made['steps']['run']:,} "
-        f"steps, the weights of step {made['steps']['best']:,}, best on `validation`. Texts by "
-        f"`{made['text_model']}`, which only questions in words need.",
-        "- Reduced from the run: weights in float16 (smallest cosine between a spectrum's points "
-        f"before and after: {reduced['embedding_cosine']:.6f}); experts on the spectrum alone, "
-        "without neighbours"
+        f"steps, weights of step {made['steps']['best']:,} (best on `validation`). Text embedder: "
+        f"`{made['text_model']}`, only needed for text search.",
+        "- Changes relative to the run: weights in float16 (smallest cosine similarity between "
+        f"the embeddings of a spectrum before and after: {reduced['embedding_cosine']:.6f}); "
+        "experts use the spectrum alone, without neighbours"
         + (
             f" (mean relative error {measured['relative_error']:.3f}, before "
             f"{reduced['relative_error_before']:.3f})"
@@ -39,11 +38,11 @@ def card_text(card: Mapping[str, Any]) -> str:
         f"- Gallery: {card['gallery']['spectra']:,} spectra of real sources, from "
         f"{card['gallery']['citation']}; {card['gallery']['caveat']}.",
         "",
-        f"On {measured['rows']:,} simulated rows of `validation`, which chose the weights, by the "
-        "spectrum alone. Errors are mean absolute errors, relative to those of the median of the "
-        f"training rows; {_about_intervals(real)}",
+        f"Evaluated on {measured['rows']:,} simulated rows of `validation`, which also selected "
+        "the weights, from the spectrum alone. Relative errors are mean absolute errors divided "
+        f"by those of the median of the training rows. {_about_intervals(real)}",
         "",
-        "| variable | rows | error | relative | in 68 % | in 90 % |",
+        "| variable | rows | MAE | relative | coverage of 68 % | coverage of 90 % |",
         "|---|---|---|---|---|---|",
     ]
     for name, row in measured["variables"].items():
@@ -57,29 +56,31 @@ def card_text(card: Mapping[str, Any]) -> str:
         )
     lines += [
         "",
-        f"Family of classes: right for {families['accuracy']:.0%} (balanced "
-        f"{families['balanced_accuracy']:.0%}); it stands out for {families['stands_out']:.0%}, "
-        f"and is right for {families['accuracy_where_it_stands_out']:.0%} of those. Median outlier "
-        f"percentile: {measured['median_outlier_percentile']:.0f}.",
+        f"Zero-shot accuracy for class families: {families['accuracy']:.0%} (balanced "
+        f"{families['balanced_accuracy']:.0%}). One family stands out for "
+        f"{families['stands_out']:.0%} of the rows, with an accuracy of "
+        f"{families['accuracy_where_it_stands_out']:.0%}. Median outlier percentile: "
+        f"{measured['median_outlier_percentile']:.0f}.",
         "",
     ]
     return "\n".join(lines)
 
 
 def _about_intervals(real: Mapping[str, Any] | None) -> str:
-    """Say of which rows the shares in the intervals are."""
+    """Describe the calibration of the intervals and the rows that coverage is measured on."""
     if real is None:
-        return "intervals should hold 68 and 90 %."
+        return "The nominal coverage of the intervals is 68 and 90 %."
     made = real["calibration"]
     shares = " and ".join(
-        f"{entry['value']:.1%} ({entry['low']:.1%} to {entry['high']:.1%}) for {level} %"
+        f"{entry['value']:.1%} ({entry['low']:.1%} to {entry['high']:.1%}) for the {level} % "
+        "intervals"
         for level in (68, 90)
         for entry in [real[f"coverage_{level}"]]
     )
     return (
-        f"intervals are calibrated on {made['rows']:,} real detections of {made['groups']} groups "
-        "(real rows, redrawn counts; `training/transfer.py --calibrate`; predictions have seen "
-        f"none of them; those of variables without real values on simulated ones) and "
-        f"measured on {real['rows']:,} of {real['groups']} other groups: they "
-        f"hold {shares}, over ten variables."
+        f"Intervals are calibrated on {made['rows']:,} real detections of {made['groups']} groups "
+        "(real rows, redrawn counts; `training/transfer.py --calibrate`), or on simulated rows "
+        "for variables without real values; the predictions themselves use no real rows. On "
+        f"{real['rows']:,} real detections of {real['groups']} other groups, coverage over ten "
+        f"variables is {shares}."
     )
