@@ -265,10 +265,10 @@ def options() -> argparse.ArgumentParser:
     command = parser(
         "Measure the value of each ingredient of a preset by removing it.",
         """\
-Trains the preset and, for each entry of --ablations, the preset with those settings, with the same
-seeds. Leaves ablation.md, ablation.json and trials/ in DIR. A rerun of the same command resumes;
-more --seeds or a longer list add to it. The verdict is by the writers that `train` lacks, or by
-all where there are none.
+Trains the preset and, for each entry of --ablations, the preset with those settings, using the same
+seeds. Writes ablation.md, ablation.json and trials/ to DIR. The same command resumes; more --seeds
+or a longer list extend it. The comparison uses the writers that are not in `train`, or all writers
+if there are none.
 
   accelerate launch training/ablation.py --config best --dataset DATASET --output runs/ablation""",
     )
@@ -276,15 +276,14 @@ all where there are none.
         "--ablations",
         default="ablations",
         metavar="YAML",
-        help="names with the settings that remove an ingredient (default: "
-        "training/configs/ablations.yaml)",
+        help="named settings that remove a component (default: training/configs/ablations.yaml)",
     )
     command.add_argument(
         "--seeds",
         type=positive_int,
         default=3,
         metavar="N",
-        help="trainings of each, with seeds from --seed on (default: %(default)s)",
+        help="runs per setting, with seeds from --seed on (default: %(default)s)",
     )
     return command
 

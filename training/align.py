@@ -33,10 +33,10 @@ def options() -> argparse.ArgumentParser:
     command = parser(
         "Align X-ray spectra with the texts about their sources in one shared space.",
         """\
-Starts from DIR/spectrum (training/pretrain_spectrum.py) and leaves DIR/model: a SpecCLIPModel
-with its processor, for from_pretrained, gallery/ with all texts and spectra of the dataset, the
-classes it tells apart, for `specclip describe --model DIR FILE`, and vocabulary/, the words
-that a question may use. A rerun of the same command goes on where the last one stopped.
+Starts from DIR/spectrum (training/pretrain_spectrum.py) and writes DIR/model: a SpecCLIPModel with
+its processor, the gallery of all texts and spectra of the dataset, the zero-shot classes, and the
+vocabulary of text queries. Use it with from_pretrained or `specclip describe --model DIR FILE`. The
+same command resumes an interrupted run.
 
   accelerate launch training/align.py --config best --dataset DATASET --output DIR
   accelerate launch training/align.py --config best --dataset DATASET --output DIR2 \\

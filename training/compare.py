@@ -404,8 +404,8 @@ def options() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(
         description="Compare finished runs, with paired intervals of the differences.",
         epilog="""\
-Runs of one preset with several seeds count as one, by their median. The others are measured against
-the preset of the first run. Leaves DIR/comparison.json, report.md, report.html, figures/.
+Runs of one preset with several seeds are combined by their median. Presets are compared with that
+of the first run. Writes comparison.json, report.md, report.html and figures/ to DIR.
 
   python training/compare.py runs/paper runs/best --output runs/comparison
   python training/compare.py runs/paper-* runs/best-* --output runs/comparison""",
@@ -414,7 +414,9 @@ the preset of the first run. Leaves DIR/comparison.json, report.md, report.html,
     command.add_argument(
         "runs", nargs="+", metavar="RUN", help="output folders of training/reproduce.py"
     )
-    command.add_argument("--output", required=True, metavar="DIR", help="made where absent")
+    command.add_argument(
+        "--output", required=True, metavar="DIR", help="folder to write; created if absent"
+    )
     return command
 
 

@@ -63,7 +63,7 @@ def bundle(run: Run, target: Path, check: Path) -> dict[str, Any]:
     Args:
         run: with `spectrum/` and `model/`; the compact experts are kept among its checkpoints.
         target: folder to make or replace.
-        check: Parquet file of the rows that the test measures again.
+        check: Parquet file of the reference rows for the regression test.
 
     Raises:
         TrainingDataError: for a run that is not finished, data that are not simulated, or a bundle
@@ -207,7 +207,7 @@ def options() -> argparse.ArgumentParser:
     command = parser(
         "Reduce a finished run to the model that comes with the package.",
         """\
-`make default-model` simulates, embeds, trains and bundles; each step resumes where it was stopped.
+`make default-model` simulates, embeds, trains and bundles; every step can be resumed.
 --output is the folder of the run.""",
     )
     command.add_argument(
@@ -223,7 +223,7 @@ def options() -> argparse.ArgumentParser:
         type=Path,
         default=CHECK,
         metavar="FILE",
-        help="rows that the test measures again",
+        help="reference rows for the regression test",
     )
     return command
 

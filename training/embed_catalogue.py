@@ -132,8 +132,8 @@ def options() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(
         description="Embed every spectrum of a dataset into a model's shared space.",
         epilog="""\
-Writes DIR/part-*.parquet: names and unit vectors, a table that pyarrow, pandas and datasets read
-as one. A rerun makes what is missing, on any number of processes.
+Writes DIR/part-*.parquet with names and unit vectors, readable as one table by pyarrow, pandas and
+datasets. Rerunning computes missing parts, with any number of processes.
 
   accelerate launch training/embed_catalogue.py --model runs/best/model --dataset DATASET \\
       --output DIR --index
@@ -146,7 +146,7 @@ as one. A rerun makes what is missing, on any number of processes.
         "--dataset",
         required=True,
         metavar="FOLDER|HUB_ID",
-        help="a dataset of Parquet files in the contract's columns; a row is read by one process",
+        help="dataset of Parquet files; each row is read by one process",
     )
     command.add_argument(
         "--split", action="append", metavar="NAME", help="may be repeated (default: all splits)"
@@ -162,7 +162,7 @@ as one. A rerun makes what is missing, on any number of processes.
     command.add_argument(
         "--index",
         action="store_true",
-        help="then build an index for search (approximate with faiss-cpu, else exact only)",
+        help="also build a search index (approximate search requires faiss-cpu)",
     )
     return command
 

@@ -1,4 +1,4 @@
-"""Command `evaluate`: a finished model measured on any dataset, split by split.
+"""Command `evaluate`: evaluation of a trained model on any dataset, by split.
 
 specclip evaluate runs/mine --dataset DATASET
 """
@@ -44,10 +44,10 @@ from specclip_training.studies.pair_split import join_splits
 from specclip_training.studies.transfer import estimates_of
 
 DESCRIPTION = """\
-Measure a finished model on a dataset: retrieval in both directions, and the physical variables
-that a spectrum tells where the model has experts. Intervals are 95 % bootstrap intervals over
-groups; chance is a gallery in random order, and a variable is compared with the median of `train`.
-Where the dataset names the writers of its texts, each has a gallery of its own, too.
+Evaluate a trained model on a dataset: retrieval in both directions and, if the model has a mixture
+of experts, the physical variables that a spectrum determines, with 95 % bootstrap intervals over
+groups. Baselines are a randomly ordered gallery and, for variables, the median of `train`. If the
+dataset names the writers of its texts, each writer is also evaluated in its own gallery.
 
   specclip evaluate runs/mine --dataset my_pairs
   specclip evaluate default   --dataset my_pairs -o bundled.json
@@ -289,9 +289,13 @@ def options() -> argparse.ArgumentParser:
         "--embedder", metavar="NAME", help="embedder of the texts (default: the model's own)"
     )
     command.add_argument(
-        "--bootstrap", type=positive_int, default=1000, metavar="N", help="draws (default 1000)"
+        "--bootstrap",
+        type=positive_int,
+        default=1000,
+        metavar="N",
+        help="bootstrap draws (default 1000)",
     )
-    command.add_argument("-o", "--output", metavar="FILE", help="also write the figures as JSON")
+    command.add_argument("-o", "--output", metavar="FILE", help="also write the results as JSON")
     command.add_argument("--cache-dir", metavar="DIR", help="cache of text embeddings")
     return command
 

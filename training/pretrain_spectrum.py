@@ -39,9 +39,9 @@ def options() -> argparse.ArgumentParser:
     command = parser(
         "Train the autoencoder of X-ray spectra on the spectra of a dataset, without its texts.",
         """\
-Leaves DIR/spectrum (a SpecCLIPForSpectrumPreTraining and its feature extractor, for
+Writes DIR/spectrum (a SpecCLIPForSpectrumPreTraining and its feature extractor, for
 from_pretrained), DIR/checkpoints, and DIR/logs for `tensorboard --logdir DIR/logs`.
-A rerun of the same command goes on where the last one stopped.
+The same command resumes an interrupted run.
 
   accelerate launch training/pretrain_spectrum.py --config paper --dataset DATASET --output DIR
   accelerate launch training/align.py --config paper --dataset DATASET --output DIR""",
@@ -49,8 +49,8 @@ A rerun of the same command goes on where the last one stopped.
     command.add_argument(
         "--stream",
         action="store_true",
-        help="read spectra while training, each process those it needs, in place of loading the "
-        "dataset first: for millions of them, here or on the Hub",
+        help="stream spectra during training, from disk or the Hub, instead of loading the dataset "
+        "first (for millions of spectra)",
     )
     return command
 

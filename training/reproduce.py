@@ -357,23 +357,23 @@ def options() -> argparse.ArgumentParser:
     command = parser(
         "Train SpecCLIP and measure it, from a dataset to a report by one command.",
         """\
-Leaves in DIR:
+Writes to DIR:
   model/         SpecCLIPModel with processor, for from_pretrained; gallery of texts and spectra,
                  zero-shot classes and a model card
   spectrum/      pretrained autoencoder of spectra
   moe/           mixture of experts that estimates the physical variables
   outliers/      outlier detectors
-  metrics.json   all figures, with intervals and baselines
-  report.html    the same as tables and figures (also report.md, figures/)
-  evaluation/    ranks and errors row by row, for paired comparisons between runs
-  checkpoints/   a rerun of the same command resumes from here
+  metrics.json   all results, with intervals and baselines
+  report.html    the results as tables and figures (also report.md, figures/)
+  evaluation/    ranks and errors per row, for paired comparisons between runs
+  checkpoints/   the same command resumes from here
 
   specclip dataset simulate --config demo --output runs/demo/dataset
   accelerate launch training/reproduce.py --config demo --dataset runs/demo/dataset \\
       --output runs/demo
   specclip describe --model runs/demo FILE.pha
 
-The presets `paper` and `best`, compared:
+Compare the presets `paper` and `best`:
   accelerate launch training/reproduce.py --config paper --dataset DATASET --output runs/paper
   accelerate launch training/reproduce.py --config best --dataset DATASET --output runs/best \\
       --beside runs/paper""",
@@ -382,8 +382,8 @@ The presets `paper` and `best`, compared:
         "--from",
         dest="start_from",
         metavar="MODEL",
-        help="train this aligned model further, with --config fine_tune: a run, user/name, or "
-        "default, the bundled one",
+        help="aligned model to fine-tune with --config fine_tune: a run, user/name, or default "
+        "(the bundled model)",
     )
     command.add_argument(
         "--studies",
@@ -399,7 +399,7 @@ The presets `paper` and `best`, compared:
         nargs="+",
         default=[],
         metavar="RUN",
-        help="finished runs on the same data to compare with, such as that of the paper's preset",
+        help="finished runs on the same data to compare with, such as one of the preset `paper`",
     )
     command.add_argument(
         "--push",
@@ -413,8 +413,8 @@ The presets `paper` and `best`, compared:
     command.add_argument(
         "--also-pair-split",
         action="store_true",
-        help="train and measure once more on a random split over pairs, which cuts sources and "
-        "fields: reported beside the result as a warning about leakage",
+        help="also train and evaluate on a random split over pairs, which ignores groups, to show "
+        "the effect of leakage",
     )
     return command
 

@@ -86,15 +86,15 @@ def options() -> argparse.ArgumentParser:
         + ", ".join(STUDIES).replace("_", " ")
         + "; or a dataset: fine tuning.",
         """\
-Leaves DIR/studies/STUDY/: metrics.json, report.html and report.md; experts also DIR/moe/ (a
+Writes DIR/studies/STUDY/: metrics.json, report.html and report.md; experts also DIR/moe/ (a
 SpecCLIPMoEForRegression) and outliers DIR/outliers/ (a SpecCLIPOutlierDetector). Questions are
 those of training/configs/questions.yaml.
 
   accelerate launch training/study.py latent_space --config paper --dataset DATASET \\
       --output runs/paper
 
-fine_tuning trains the bundled model further, and the preset from scratch, on more and more of the
-pairs; trials/ keeps what was trained, and a rerun resumes:
+fine_tuning fine-tunes the bundled model, and trains the preset from scratch, on subsets of
+increasing size; trials/ keeps the trained models, and the same command resumes:
   python training/study.py fine_tuning --config best --dataset DATASET --output runs/tuning""",
     )
     names = [*STUDIES, *OF_A_DATASET]
@@ -103,8 +103,8 @@ pairs; trials/ keeps what was trained, and a rerun resumes:
         "--split",
         default="test",
         choices=["validation", "test"],
-        help="split measured on (default: %(default)s); choose by validation only, to which the "
-        "temperature of zero-shot classes was fitted",
+        help="split to evaluate (default: %(default)s); use validation for model selection (the "
+        "temperature of the zero-shot classes is fitted to it)",
     )
     return command
 

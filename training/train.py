@@ -18,23 +18,24 @@ from specclip_training.study import STUDIES
 
 FINE_TUNE, SCRATCH = "fine_tune", "best"
 DESCRIPTION = """\
-Train a model on a dataset of spectra and texts, and measure it.
+Train a model on a dataset of spectra and texts, and evaluate it.
 
-  specclip train my_pairs -o runs/mine --from default       fine-tune the model of the package
+  specclip train my_pairs -o runs/mine --from default       fine-tune the bundled model
   specclip train my_pairs -o runs/more --from runs/mine     fine-tune your own, or user/name
   specclip train my_pairs -o runs/new --preset best         from scratch: thousands of pairs
 
   specclip evaluate runs/mine --dataset my_pairs
   specclip describe --model runs/mine source.pi
 
-Fine-tuning keeps the architecture and the embedder of texts, trains at a low learning rate, and
-ends where `validation` no longer improves; weights that no step made better stay as they were.
-Experts, classes, gallery and outlier detector are fitted to the dataset, or said to be absent.
+Fine-tuning keeps the architecture and the text embedder, uses a low learning rate, and stops early
+when `validation` no longer improves; if no step improves it, the original weights are kept. The
+mixture of experts, classes, gallery and outlier detector are refitted to the dataset if possible.
 """
 EPILOG = """\
 The dataset is a folder of `specclip dataset`, a folder of tables, or user/name on the Hub. `train`
-is learned from, `validation` chooses, `test` is measured once. RUN holds model/, moe/, outliers/,
-metrics.json and report.html afterwards; a run that was stopped goes on with the same command.
+is used for training, `validation` for model selection, `test` for the final evaluation. The results
+are model/, moe/, outliers/, metrics.json and report.html in RUN. The same command resumes an
+interrupted run.
 """
 
 
@@ -72,13 +73,13 @@ def options() -> argparse.ArgumentParser:
     )
     command.add_argument("dataset", metavar="DATASET", help="a dataset folder or Hub id")
     command.add_argument(
-        "-o", "--output", required=True, metavar="RUN", help="folder of the run; made where absent"
+        "-o", "--output", required=True, metavar="RUN", help="folder of the run; created if absent"
     )
     command.add_argument(
         "--from",
         dest="start_from",
         metavar="MODEL",
-        help="aligned model to fine-tune: a run, user/name, or default, the one of the package",
+        help="aligned model to fine-tune: a run, user/name, or default (the bundled model)",
     )
     command.add_argument(
         "--preset",
@@ -94,14 +95,14 @@ def options() -> argparse.ArgumentParser:
     command.add_argument(
         "--freeze",
         action="store_true",
-        help="keep the encoder of spectra as it is; its projection and the texts' side are trained",
+        help="freeze the spectral encoder; train its projection and the text side",
     )
     command.add_argument(
         "--studies",
         type=reproduce.parse_studies,
         default=("experts", "outliers", "zero_shot"),
         metavar="NAME,…",
-        help="what is fitted and measured after retrieval: all, none, or some of "
+        help="evaluations after retrieval: all, none, or some of "
         f"{', '.join(STUDIES)} (default: experts,outliers,zero_shot)",
     )
     add_run_options(command)

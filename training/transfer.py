@@ -211,11 +211,11 @@ def _class_section(classes: Mapping[str, Any]) -> Section:
 def options() -> argparse.ArgumentParser:
     """Return the parser of the command."""
     command = argparse.ArgumentParser(
-        description="Measure a finished model on real rows of a catalogue.",
+        description="Evaluate a trained model on real catalogue rows.",
         epilog=LADDER,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("--model", required=True, metavar="RUN|HUB_ID", help="a finished model")
+    command.add_argument("--model", required=True, metavar="RUN|HUB_ID", help="a trained model")
     command.add_argument(
         "--dataset", required=True, metavar="FOLDER", help="tables of real rows, or pairs of them"
     )
@@ -228,15 +228,16 @@ def options() -> argparse.ArgumentParser:
     command.add_argument(
         "--simulated",
         metavar="FOLDER",
-        help="simulated dataset that shows, with --typed, what reconstruction from ratios loses",
+        help="simulated dataset, to measure with --typed the effect of reconstructing spectra "
+        "from ratios",
     )
     command.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="draws")
-    command.add_argument("--output", metavar="FILE", help="also write the figures as JSON")
+    command.add_argument("--output", metavar="FILE", help="also write the results as JSON")
     command.add_argument(
         "--calibrate",
         action="store_true",
-        help="first make the intervals of a bundled model hold for the rows outside the test "
-        "groups; the model and its card are written back",
+        help="first calibrate the intervals of a bundled model on the rows outside the test "
+        "groups; overwrites the model and its card",
     )
     return command
 

@@ -86,12 +86,10 @@ def _add(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder to make"
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="output folder"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the splits (default 0)")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace a dataset that is already there"
-    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing dataset")
     parser.set_defaults(run=lambda options: _run(options, build))
     return parser
 

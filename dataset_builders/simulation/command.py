@@ -41,9 +41,9 @@ def add_commands(commands: Any) -> None:
     _add_oracle(commands)
     comparing = commands.add_parser(
         "compare",
-        help="print a dataset's distributions beside the real catalogue's",
-        description="Percentiles of a dataset's rows (all splits) beside those of the Chandra "
-        "Source Catalog, and the variety of its summaries.",
+        help="compare a dataset's distributions with the real catalogue",
+        description="Compare the percentiles of a dataset's columns (all splits) with those of the "
+        "Chandra Source Catalog, and measure the variety of its summaries.",
     )
     comparing.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the dataset")
     comparing.add_argument(
@@ -56,9 +56,9 @@ def add_commands(commands: Any) -> None:
     comparing.set_defaults(run=_compare)
     checking = commands.add_parser(
         "columns",
-        help="check the meaning of columns on real rows",
-        description="Measure the columns that follow from counts as the simulation does, and "
-        "compare them with those that real rows have.",
+        help="check column definitions against real rows",
+        description="Compute the columns that follow from counts as the simulation does, and "
+        "compare them with the catalogue values of real rows.",
     )
     checking.add_argument(
         "table",
@@ -75,18 +75,18 @@ def _add_simulate(commands: Any) -> None:
     parser = commands.add_parser(
         "simulate",
         help="simulate a Chandra catalogue with literature (no network)",
-        description="Simulate sources, Chandra spectra and papers. The truth is known, the same "
-        "seed gives the same bytes, and nothing is fetched.",
+        description="Simulate sources, Chandra spectra and papers with known true values. It is "
+        "reproducible byte for byte for a given seed, and needs no network.",
     )
     parser.add_argument(
         "--config",
         choices=sorted(CONFIGS),
         default="demo",
-        help="demo: 2,000 pairs; paper: the paper's 11,447; large: 210,000; custom: 2,000, to be "
-        "changed by --set",
+        help="demo: 2,000 pairs; paper: the paper's 11,447; large: 210,000; custom: 2,000, "
+        "changed with --set",
     )
-    parser.add_argument("--pairs", type=int, help="number of pairs, instead of the config's")
-    parser.add_argument("--seed", type=int, help="seed of every draw (default 0)")
+    parser.add_argument("--pairs", type=int, help="number of pairs (overrides --config)")
+    parser.add_argument("--seed", type=int, help="random seed (default 0)")
     parser.add_argument(
         "--set",
         metavar="KNOB=VALUE",
@@ -103,12 +103,11 @@ def _add_simulate(commands: Any) -> None:
         type=int,
         # More than eight would wait for the disk.
         default=min(os.cpu_count() or 1, 8),
-        help="processes; the bytes do not depend on it (default: the cores, here %(default)s)",
+        help="number of processes; does not affect the output (default: all cores, here "
+        "%(default)s)",
     )
-    parser.add_argument("--output", type=Path, required=True, help="folder to make")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace a dataset that is already there"
-    )
+    parser.add_argument("--output", type=Path, required=True, help="output folder")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing dataset")
     parser.set_defaults(run=_simulate)
 
 
@@ -119,7 +118,7 @@ def _add_example(commands: Any) -> None:
         description="Write a simulated Chandra spectrum as a PHA file with its background, and an "
         "ARF beside it; print the truth.",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of every draw (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
     parser.add_argument(
         "--output", type=Path, required=True, metavar="FILE", help="the PHA file to write"
     )

@@ -43,18 +43,20 @@ def add_command(commands: Any) -> None:
     add = parser.add_argument
     add("--source", choices=["csc"], default="csc", help="catalogue (default %(default)s)")
     add_options(parser, Selection)
-    add("--output", type=Path, required=True, help="folder to make")
-    add("--work", type=Path, help="folder of what is fetched (default OUTPUT.work)")
-    add("--overwrite", action="store_true", help="replace a dataset that is already there")
-    stages = f"some of {','.join(STAGES)} (default: all), or push, to publish a dataset"
+    add("--output", type=Path, required=True, help="output folder")
+    add("--work", type=Path, help="folder for downloads (default OUTPUT.work)")
+    add("--overwrite", action="store_true", help="replace an existing dataset")
+    stages = f"some of {','.join(STAGES)} (default: all), or push to publish a dataset"
     add("--stages", type=choices_of((*STAGES, "push")), help=stages)
-    add("--retry", action="store_true", help="ask again for what failed")
-    dry = "fetch catalogue, SIMBAD and a sample, forecast the rest; of --everything, only plan"
+    add("--retry", action="store_true", help="repeat failed requests")
+    dry = (
+        "fetch catalogue, SIMBAD and a sample, and estimate the rest; with --everything, only plan"
+    )
     add("--dry-run", action="store_true", help=dry)
-    answers = "with --dry-run, ask the model N questions, to know how long its answers are"
+    answers = "with --dry-run, request N summaries to measure their length"
     add("--sample-summaries", type=int, default=0, metavar="N", help=answers)
     add("--push", metavar="USER/NAME", help="publish the dataset on the Hub")
-    add("--private", action="store_true", help="publish it for yourself alone")
+    add("--private", action="store_true", help="publish as a private repository")
     add_options(parser, Options)
     add("--summariser", default="extractive", help="extractive (no key), openai, openai:MODEL")
     add("--prompt", default="v1", help="version of the model's prompts (default %(default)s)")

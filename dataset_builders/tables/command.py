@@ -1,4 +1,4 @@
-"""`specclip dataset tables`: turn local Parquet tables into a dataset."""
+"""Command `specclip dataset tables`: a dataset from local Parquet tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_command(commands: Any) -> None:
         help="turn local tables of detections and sources into a dataset",
         description="Turn tables of detections (PI counts and catalogue columns) and sources\n"
         "(papers, hosts) into a dataset. Summaries are sentences of the papers'\n"
-        "abstracts: no key and no network are needed.",
+        "abstracts; no API key or network is needed.",
         epilog=_columns(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -31,31 +31,29 @@ def add_command(commands: Any) -> None:
         "--survey-limit",
         type=int,
         default=SURVEY_LIMIT,
-        help="a paper behind more sources is a survey: it links none and feeds no summary alone "
-        "(default %(default)s)",
+        help="papers about more sources are surveys: they do not link sources, and no summary "
+        "rests on them alone (default %(default)s)",
     )
     parser.add_argument(
         "--keep-survey-only",
         action="store_true",
-        help="keep sources that only surveys are about; many will share one text",
+        help="keep sources with survey papers only (many will share one text)",
     )
     parser.add_argument(
         "--abstracts",
         action="store_true",
-        help="titles and abstracts as they are in place of summaries, of papers that are about the "
-        "source (about = source) and speak of X-rays (xray = true)",
+        help="use titles and abstracts instead of summaries, from X-ray papers (xray = true) about "
+        "the source itself (about = source)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the splits (default 0)")
     parser.add_argument(
         "--hash-splits",
         action="store_true",
-        help="splits by the sha256 of a group's name, in place of a draw: those that `python -m "
-        "specclip_training.transfer` measures on",
+        help="split by the sha256 of the group name instead of at random, as `python -m "
+        "specclip_training.transfer` does",
     )
-    parser.add_argument("--output", type=Path, required=True, help="folder to make")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace a dataset that is already there"
-    )
+    parser.add_argument("--output", type=Path, required=True, help="output folder")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing dataset")
     parser.set_defaults(run=run)
 
 

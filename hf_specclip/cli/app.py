@@ -15,13 +15,11 @@ from .model_arguments import (
 )
 
 DESCRIPTION = """\
-Serve a web page on this machine: drop a spectrum to see the nearest literature, its class, its
-physical variables, its position on the map of the catalogue and its outlier score; search in words;
-export the results.
+Start a local web app: upload a spectrum to see related literature, its class, physical variables,
+position on the map of the catalogue and outlier score; search by text; export the results.
 
-The page needs no network. Uploaded files are removed once they are read, and when the page ends.
-Only this machine can reach it, unless --host says otherwise: it has no password. Requests from
-pages of other sites are refused.
+The app works offline. Uploaded files are deleted once they are read. It has no password and, unless
+--host is given, only accepts connections from this machine. Cross-site requests are refused.
 
   specclip app
   specclip app --model user/name --port 8080
@@ -30,7 +28,9 @@ pages of other sites are refused.
 
 def add_command(subparsers: Any) -> None:
     """Add the `app` command."""
-    parser = add_parser(subparsers, "app", "web page to drop spectra on", DESCRIPTION, run)
+    parser = add_parser(
+        subparsers, "app", "web app for describing and searching spectra", DESCRIPTION, run
+    )
     add_model_arguments(parser)
     add_embedder_option(parser)
     add_probe_option(parser)

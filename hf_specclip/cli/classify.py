@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 _KINDS_SHOWN = 3
 DESCRIPTION = """\
-Classify spectra by class names (zero-shot). A class is the mean direction of sentences that name
-it; a spectrum gets the class nearest to it in the space shared with the literature. Probabilities
-are given for families of classes first, then for the classes of each. They were calibrated when the
-model was trained, and assume that the source belongs to one of the classes. No class stands out
-where the largest family would be right less than half of the time.
+Classify spectra by class names (zero-shot). Each class is represented by the mean embedding of
+sentences that name it; probabilities follow from the similarity of the spectrum to each class. They
+are listed by family of classes, were calibrated on validation data, and assume that the source
+belongs to one of the classes. "no class stands out" means that the most probable family is expected
+to be correct less than half of the time.
 
   specclip classify source.pi
   specclip classify --model runs/demo --classes "LMXB,HMXB,a background quasar" *.pha
 
-Or by your own labels, from 5 spectra a class. The table has the columns file (or the name of a
-source of the index) and label, and may have group: spectra that are not independent. Without it,
-spectra of one position or name are one group.
+Alternatively, train on your own labels, with at least 5 spectra per class. The table needs the
+columns file (or the name of a source in the index) and label. An optional column group marks
+spectra that are not independent; by default, spectra with the same position or name form a group.
 
   specclip classify --fit labels.csv -o my_classes
   specclip classify --probe my_classes *.pha
-  specclip classify --fit table.csv --target log_mass -o my_mass        a number of your own
+  specclip classify --fit table.csv --target log_mass -o my_mass        regression
   specclip describe --probe my_classes --probe my_mass source.pi
 """
 

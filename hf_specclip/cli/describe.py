@@ -24,12 +24,16 @@ if TYPE_CHECKING:
     from ..describe.description import Description
 
 DESCRIPTION = """\
-Describe spectra by a trained model. First comes what lies beyond the range of the model, with the
-answers withheld; then what is measured (counts, and a fit as in the catalogue); what is inferred
-(variables as the catalogue would give them, with 68 and 90 % intervals, their check against the
-counts, the class (zero-shot) and an outlier score); and what it resembles (similar sources and the
-nearest literature). FILE is a PHA file (ARF, RMF and background are found through its header or
-beside it), or the name of a source of the model's index.
+Describe spectra with a trained model. The output has four parts:
+
+  limitations  properties outside the model's training range, and the results withheld for them
+  measured     counts, and spectral fits as in the catalogue
+  inferred     catalogue variables with 68 and 90 % intervals, a posterior-predictive check, the
+               class (zero-shot) and an outlier score
+  retrieved    similar sources and the nearest literature
+
+FILE is a PHA file (ARF, RMF and background are located from its header or in the same folder), or
+the name of a source in the model's index.
 
   specclip describe acisf01575_001N001_r0085_pha3.fits.gz
   specclip describe --model user/name "2CXO J004722.6-252050"
@@ -37,10 +41,9 @@ beside it), or the name of a source of the model's index.
   specclip describe --format html -o report.html *.pha
   specclip describe --format ecsv -o sources.ecsv *.pha
 
-Scores are cosine similarities in the shared space, −1 to 1: they rank, they are no probabilities.
-Class probabilities assume that the source belongs to one of the classes. Variables are those of the
-Chandra Source Catalog. A model trained on simulated sources names invented papers and sources; a
-note says so.
+Scores are cosine similarities in the shared space (−1 to 1), not probabilities. Class probabilities
+assume that the source belongs to one of the classes. Variables follow the Chandra Source Catalog.
+Models with a simulated gallery return invented papers and sources; the output says so.
 """
 FORMATS = ("text", "json", "ecsv", "votable", "html")
 # Part of the model that each section of a description needs.

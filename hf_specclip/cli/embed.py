@@ -26,11 +26,10 @@ COLUMNS = {
     "limitations": str,
 }
 DESCRIPTION = """\
-Embed spectra: the unit vector in the space shared with the literature, and the latent of the
-spectral encoder. The table has one row for each spectrum; a file that cannot be read is reported on
-standard error and left out, as is a spectrum that the model has no place for, such as one of a
-detector without energies. The column "limitations" says where the model was not made for the
-instrument.
+Embed spectra: unit vectors in the shared space, and latents of the spectral encoder. The table has
+one row per spectrum. Files that cannot be read, and spectra that the model cannot embed (such as
+those of a detector without energy resolution), are reported on standard error and skipped. The
+column "limitations" marks instruments that the model was not trained on.
 
   specclip embed --model runs/demo *.pha -o embeddings.parquet
   specclip embed --model user/name source.pi -o embeddings.fits

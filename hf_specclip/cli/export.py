@@ -12,10 +12,10 @@ from .model_arguments import add_embedder_option
 
 DEFAULT = "default"
 DESCRIPTION = """\
-Export the spectral encoder and the text tower of a model, for programs without this package. The
-spectral graph takes counts, exposure, background and effective area: the features are inside. The
-text graph takes the vectors of sentences by the model's text embedder. Each file is compared with
-the model (1e-5); specclip_export.json beside them holds inputs, constants, versions and checks.
+Export the spectral encoder and the text encoder of a model for use without this package. The
+spectral graph takes counts, exposure, background and effective area, and includes the feature
+extraction. The text graph takes sentence embeddings of the model's text embedder. Each file is
+checked against the model (1e-5); specclip_export.json lists inputs, constants, versions and checks.
 
   specclip export onnx default -o exported
   specclip export onnx runs/best -o exported --int8 --dataset runs/best/dataset
@@ -26,7 +26,7 @@ the model (1e-5); specclip_export.json beside them holds inputs, constants, vers
 def add_command(subparsers: Any) -> None:
     """Add the `export` command."""
     parser = add_parser(subparsers, "export", "ONNX or TorchScript files", DESCRIPTION, run)
-    parser.add_argument("runtime", choices=("onnx", "torchscript"), help="form of the files")
+    parser.add_argument("runtime", choices=("onnx", "torchscript"), help="file format")
     parser.add_argument(
         "model", metavar="MODEL", help=f"a run, a model folder, user/name, or {DEFAULT}"
     )
@@ -35,12 +35,13 @@ def add_command(subparsers: Any) -> None:
         "-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write"
     )
     parser.add_argument(
-        "--int8", action="store_true", help="also files with weights of 8 bits, and their loss"
+        "--int8", action="store_true", help="also write 8-bit files and report the loss of accuracy"
     )
     parser.add_argument(
         "--dataset",
         metavar="DIR",
-        help="folder or user/name; measure that loss on its validation rows, with Recall@1%%",
+        help="dataset folder or user/name: measure the loss on its validation rows, with "
+        "Recall@1%%",
     )
     add_embedder_option(parser)
     add_json_option(parser)

@@ -43,7 +43,11 @@ def add_file_arguments(parser: argparse.ArgumentParser, batch_size: int | None =
     add_json_option(parser)
     many = parser.add_argument_group("many files")
     many.add_argument(
-        "--jobs", type=positive_int, default=1, metavar="N", help="processes that read (default 1)"
+        "--jobs",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="number of reading processes (default 1)",
     )
     if batch_size is not None:
         many.add_argument(
@@ -51,16 +55,16 @@ def add_file_arguments(parser: argparse.ArgumentParser, batch_size: int | None =
             type=positive_int,
             default=batch_size,
             metavar="N",
-            help=f"spectra that the model takes at once (default {batch_size})",
+            help=f"spectra per batch (default {batch_size})",
         )
-    sides = parser.add_argument_group("responses and background, where FILE does not lead to them")
+    sides = parser.add_argument_group("responses and background (default: located from FILE)")
     sides.add_argument("--arf", help="effective area (only with a single FILE)")
     sides.add_argument("--rmf", help="redistribution matrix (only with a single FILE)")
     sides.add_argument("--background", help="background spectrum (only with a single FILE)")
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="refuse files whose checksums or TOTCTS do not hold (default: note it)",
+        help="refuse files with wrong checksums or TOTCTS (default: print a note)",
     )
 
 

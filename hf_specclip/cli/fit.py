@@ -16,16 +16,14 @@ if TYPE_CHECKING:
     from ..spectra.fitting.result import FitResult
 
 DESCRIPTION = """\
-Fit spectral models behind cold gas to spectra, by default as the Chandra Source Catalog does: an
-absorbed power law, black body, bremsstrahlung and thermal plasma (solar abundance), 0.5–7 keV, at
-least 16 counts in a group, background subtracted, χ² with the variance of the data, phabs
-absorption with the abundances of Anders & Grevesse. Limits are 68 % for one parameter; a limit
-beyond the bounds of the parameter is left out (null in JSON).
+Fit absorbed spectral models. The defaults follow the Chandra Source Catalog: power law, black body,
+bremsstrahlung and thermal plasma (solar abundances); 0.5–7 keV; at least 16 counts per group;
+background subtracted; χ² with data variance; phabs with Anders & Grevesse abundances. Confidence
+limits are 68 % for one parameter; a limit outside the parameter bounds is omitted (null in JSON).
 
-A sum of two models shares one column (--model apec+powlaw). Spectra with 150 net counts or fewer,
-where χ² would be wrong, are fitted by the C-statistic (W with a background) in groups of 5, with
-more than 20 net counts. The band follows the instrument: 0.5–7 keV for Chandra, 0.3–10 for XMM and
-Swift, 3–79 for NuSTAR.
+The components of a sum share one column density (--model apec+powlaw). Spectra with 20 to 150 net
+counts, for which χ² is biased, are fitted with the C-statistic (W statistic with a background) in
+groups of 5. The default band is 0.5–7 keV for Chandra, 0.3–10 for XMM and Swift, 3–79 for NuSTAR.
 
   specclip fit acisf01575_001N001_r0085_pha3.fits.gz
   specclip fit --model apec+powlaw --nh 2.5e20 --redshift 0.1 --plot fit.png source.pi
@@ -76,7 +74,7 @@ def add_command(subparsers: Any) -> None:
         "--nh",
         type=_column,
         metavar="N",
-        help="hold the column at N cm⁻² (such as 2.5e20) instead of fitting it",
+        help="fix the column density at N cm⁻² (such as 2.5e20)",
     )
     parser.add_argument(
         "--redshift", type=float, default=0.0, metavar="Z", help="of the source (default 0)"
@@ -85,24 +83,24 @@ def add_command(subparsers: Any) -> None:
         "--statistic",
         choices=("auto", "chi2datavar", "cstat"),
         default="auto",
-        help="cstat is the W statistic if there is a background (default: by the counts)",
+        help="cstat is the W statistic if there is a background (default: depends on the counts)",
     )
     parser.add_argument(
         "--group",
         type=positive_int,
         metavar="N",
-        help="least counts in a group (default 16, 5 with cstat)",
+        help="minimum counts per group (default 16, 5 with cstat)",
     )
     energies: dict[str, Any] = {"nargs": 2, "type": float, "metavar": ("LOW", "HIGH")}
     parser.add_argument(
-        "--energy-range", **energies, help="keV to fit (default: by the instrument)"
+        "--energy-range", **energies, help="fitted band, keV (default: depends on the instrument)"
     )
     parser.add_argument(
         "--band",
         **energies,
         action="append",
         default=[],
-        help="keV of a further flux beside 0.5–7 (repeat)",
+        help="additional band for fluxes besides 0.5–7, keV (repeat)",
     )
     parser.add_argument(
         "--min-counts",

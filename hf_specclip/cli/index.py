@@ -14,14 +14,14 @@ from .model_arguments import add_embedder_option, add_model_arguments, load_desc
 from .run_command import tell
 
 DESCRIPTION = """\
-The index that a model searches: texts and spectra with their positions in the shared space.
+Manage the index that a model searches: texts and spectra with their embeddings.
 
   specclip index info  runs/demo/model
   specclip index build --model runs/demo --dataset runs/sky -o runs/sky-index
   specclip index add   --model runs/demo runs/sky-index *.pha
   specclip search      --model runs/demo --index runs/sky-index "a soft, bright star"
 
-An index is a folder of JSON lines and safetensors: data, never code.
+An index is a folder of JSON lines and safetensors files, without code.
 """
 
 

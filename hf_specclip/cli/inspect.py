@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Read spectra (PHA I or II) with their responses and background, and print their content.
 
-The ARF, RMF and background are found through the header of the file and beside it; the catalogue's
-names (…_pha3 → …_arf3, …_rmf3) and gzipped files are understood.
+ARF, RMF and background are located from the header or in the same folder; the file names of the
+Chandra Source Catalog (…_pha3 → …_arf3, …_rmf3) and gzipped files are supported.
 
-Position, date and grating are the header's; links to what SIMBAD, NED, ADS and the Chandra Source
-Catalog know there are written and not followed.
+Position, date and grating are taken from the header. Links to SIMBAD, NED, ADS and the Chandra
+Source Catalog at this position are printed; no request is sent.
 
   specclip inspect source.pi
   specclip inspect --json source.pi | jq '.[].exposure_s'

@@ -39,21 +39,20 @@ COMMANDS = (
 # These read their own arguments.
 ELSEWHERE = (dataset, train, evaluate)
 DESCRIPTION = """\
-X-ray spectra and the literature about their sources in one embedding space.
+A shared embedding space for X-ray spectra and the scientific literature.
 
   specclip describe acisf01575_001N001_r0085_pha3.fits.gz    literature, class, variables, outlier
-  specclip describe --format html -o report.html *.pha       the same of many spectra, as a page
-  specclip classify *.pha                                    class by class names (zero-shot)
-  specclip search   "heavily absorbed pulsating ULX"         spectra or papers by words
+  specclip describe --format html -o report.html *.pha       an HTML report on many spectra
+  specclip classify *.pha                                    zero-shot classification
+  specclip search   "heavily absorbed pulsating ULX"         text search for spectra or papers
   specclip outliers *.pha                                    outlier scores
-  specclip embed    *.pha -o embeddings.parquet              vectors for your own analysis
+  specclip embed    *.pha -o embeddings.parquet              embeddings for your own analysis
   specclip inspect  spectrum.pha                             content of a spectrum file
   specclip fit      spectrum.pha                             spectral fits as in the catalogue
-  specclip extract  evt2.fits --at 150.1163,2.2058 --radius 3   spectrum and variability of events
-  specclip train    my_pairs -o runs/mine --from default     fine-tune the model to your own pairs
+  specclip extract  evt2.fits --at 150.1163,2.2058 --radius 3   spectrum and variability from events
+  specclip train    my_pairs -o runs/mine --from default     fine-tune the model on your own pairs
 
-The first six ask a trained model: --model DIR or user/name (default: the model that comes with the
-package).
+The first six commands use a trained model: --model DIR or user/name (default: the bundled model).
 """
 
 

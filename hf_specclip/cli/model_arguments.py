@@ -24,12 +24,12 @@ def add_model_arguments(parser: argparse.ArgumentParser, parts: Collection[str] 
     parser.add_argument(
         "--model",
         help="a run (runs/demo), a model folder, or user/name on the Hub (default: the environment "
-        f"variable {MODEL_VARIABLE}, else the model that comes with the package)",
+        f"variable {MODEL_VARIABLE}, else the bundled model)",
     )
     parser.add_argument("--revision", help="branch, tag or commit of the model on the Hub")
     for part in parts:
         parser.add_argument(
-            f"--{part}", metavar="DIR", help=f"{_PARTS[part]}, if not inside or beside the model"
+            f"--{part}", metavar="DIR", help=f"{_PARTS[part]}, if stored elsewhere than the model"
         )
 
 
@@ -40,7 +40,7 @@ def add_probe_option(parser: argparse._ActionsContainer) -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="your own classes or number, as specclip classify --fit has written them (repeat)",
+        help="classifier or regressor written by specclip classify --fit (may be repeated)",
     )
 
 
@@ -49,8 +49,8 @@ def add_embedder_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--embedder",
         metavar="NAME",
-        help="embedder of texts: offline, local:DIR or openai[:MODEL[@URL]] (default: the one the "
-        "model was trained with, where it is found; another is refused)",
+        help="text embedder: offline, local:DIR or openai[:MODEL[@URL]] (default: the one the "
+        "model was trained with; a different one is refused)",
     )
 
 

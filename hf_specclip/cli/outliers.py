@@ -11,9 +11,8 @@ from .file_arguments import add_file_arguments
 from .model_arguments import BATCH_SIZE, DescribedFiles, add_model_arguments, load_describer
 
 DESCRIPTION = """\
-Score spectra as outliers, highest score first. The score is the mean distance to the nearest
-spectra in the shared space; the percentile is its rank among reference spectra, on which the model
-was not trained.
+Rank spectra by outlier score, highest first. The score is the mean distance to the nearest spectra
+in the shared space; the percentile compares it with held-out reference spectra.
 
   specclip outliers *.pha
   specclip outliers --model runs/demo --above 99 --json *.pha

@@ -11,21 +11,21 @@ from .arguments import print_json
 # Repeated here so that --help imports nothing heavy; a test compares the two.
 KINDS = ("model", "moe", "spectrum", "outliers", "dataset", "metric", "space")
 DESCRIPTION = """\
-Publish on the Hugging Face Hub, as one commit: readers see the earlier version until the new one is
-complete. After an error, run it again: only what is missing is sent.
+Publish on the Hugging Face Hub in a single commit, so that the previous version stays visible until
+the new one is complete. After an error, run the command again; only missing files are uploaded.
 
   model     dual encoder with its processor, gallery and code (model/ of a run)
   moe       mixture of experts with its reference bank (moe/)
   spectrum  spectral autoencoder (spectrum/)
   outliers  outlier detector (outliers/)
   dataset   dataset folder made by `specclip dataset`
-  metric    `evaluate` module, as a Space; specclip_retrieval is the package's own
-  space     page around a published model, as a Gradio Space; DIR is the run
+  metric    `evaluate` module, as a Space, such as specclip_retrieval of this package
+  space     web app for a published model, as a Gradio Space; DIR is the run
 
-The card is written from the run's metrics.json, which goes with it. A card that you have edited is
-kept, and refused if it holds a number that metrics.json does not. Weights are safetensors only.
+The card is generated from the run's metrics.json, which is uploaded too. An edited card is kept,
+but refused if it contains a number that is not in metrics.json. Weights are safetensors only.
 
-Log in first with `hf auth login`, or set HF_TOKEN to a token that may write.
+Log in first with `hf auth login`, or set HF_TOKEN to a token with write access.
 
   specclip publish model runs/demo/model ada/specclip-demo
   specclip publish moe runs/demo/moe ada/specclip-demo-moe --private
@@ -43,7 +43,7 @@ def add_command(subparsers: Any) -> argparse.ArgumentParser:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("kind", choices=KINDS, help="type of the artifact")
+    parser.add_argument("kind", choices=KINDS, help="type of artifact")
     parser.add_argument("folder", metavar="DIR", help="its folder")
     parser.add_argument("repo_id", metavar="USER/NAME", help="its name on the Hub")
     parser.add_argument("--private", action="store_true", help="make a new repository private")
@@ -56,7 +56,7 @@ def add_command(subparsers: Any) -> argparse.ArgumentParser:
         help="metrics.json of the run (default: in DIR, or in the folder above)",
     )
     parser.add_argument(
-        "--model", metavar="USER/NAME", help="the model that a space shows (default: its own name)"
+        "--model", metavar="USER/NAME", help="model shown by a space (default: its own name)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.set_defaults(run=run)

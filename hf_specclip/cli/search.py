@@ -10,7 +10,7 @@ from .arguments import add_json_option, add_parser, positive_int, print_json
 from .model_arguments import add_embedder_option, add_model_arguments, load_describer
 
 DESCRIPTION = """\
-Search the index of a model for sources or papers, by words or near a source.
+Search the index of a model for sources or papers, by text or by similarity to a source.
 
   specclip search "heavily absorbed pulsating ULX"
   specclip search "soft thermal emission, kT < 0.5 keV"
@@ -19,21 +19,23 @@ Search the index of a model for sources or papers, by words or near a source.
   specclip search --where "powlaw_gamma<1.9" --cone 83.6 22.0 1.5 "hard and bright"
   specclip search --kind papers --like "2CXO J004722.6-252050"
 
-The answer begins with what was understood of the words: kinds of sources, numbers, which are
-conditions on the catalogue's values, positions, sources and hosts of the index by name, and other
-words; and with what was not. Sources whose class in the catalogue is the one asked for come first,
-then the most similar. The score is a cosine similarity in the shared space, −1 to 1: it ranks, it
-is no probability. Words that say nothing about a source get no list, and the exit status is 1.
+The output starts with the interpretation of the query: source classes, conditions on catalogue
+values (from numbers), positions, names of sources and hosts in the index, other words, and anything
+that was not understood. Sources with a requested catalogue class come first, then the most similar
+ones. Scores are cosine similarities in the shared space (−1 to 1), not probabilities. A query that
+contains nothing usable returns no results and exit status 1.
 """
 
 
 def add_command(subparsers: Any) -> None:
     """Add the `search` command."""
-    parser = add_parser(subparsers, "search", "sources or papers by words", DESCRIPTION, run)
+    parser = add_parser(subparsers, "search", "text search for sources or papers", DESCRIPTION, run)
     add_model_arguments(parser, ("index",))
     add_embedder_option(parser)
-    parser.add_argument("text", nargs="*", metavar="WORD", help="words to search for")
-    parser.add_argument("--like", metavar="NAME", help="a source of the index, instead of words")
+    parser.add_argument("text", nargs="*", metavar="WORD", help="query in English")
+    parser.add_argument(
+        "--like", metavar="NAME", help="search by similarity to this source of the index"
+    )
     parser.add_argument(
         "--kind", choices=("spectra", "papers"), default="spectra", help="(default spectra)"
     )
@@ -47,18 +49,18 @@ def add_command(subparsers: Any) -> None:
         action="append",
         default=[],
         metavar="RANGE",
-        help='range of a variable of the catalogue, such as "powlaw_gamma<1.9" (repeat)',
+        help='range of a catalogue variable, such as "powlaw_gamma<1.9" (repeat)',
     )
     conditions.add_argument(
-        "--class", dest="classes", action="append", metavar="CLASS", help="of this class (repeat)"
+        "--class", dest="classes", action="append", metavar="CLASS", help="catalogue class (repeat)"
     )
-    conditions.add_argument("--counts", type=float, metavar="N", help="with at least N counts")
+    conditions.add_argument("--counts", type=float, metavar="N", help="minimum number of counts")
     conditions.add_argument(
         "--cone",
         nargs=3,
         type=float,
         metavar=("RA", "DEC", "RADIUS"),
-        help="within this cone, degrees (ICRS)",
+        help="cone search, degrees (ICRS)",
     )
 
 
@@ -70,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     text = " ".join(arguments.text).strip()
     if bool(text) == bool(arguments.like):
-        raise ValueError("give words to search for, or --like NAME")
+        raise ValueError("give a query, or --like NAME")
     where = IndexFilter(
         classes=arguments.classes,
         counts=None if arguments.counts is None else (arguments.counts, None),
@@ -98,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(lines))
         if hits and describer.required_index().about.get("simulated"):
-            print("note: the model was trained on simulated sources: these are invented")
+            print("note: the model was trained on simulated data: these sources are invented")
     return 0 if hits else 1
 
 

@@ -97,12 +97,12 @@ def parser(description: str, epilog: str) -> argparse.ArgumentParser:
         "--dataset",
         required=True,
         metavar="FOLDER|HUB_ID",
-        help="a dataset on the Hub (user/name), a folder that `specclip dataset` wrote, or "
-        "a folder with detections.parquet and sources.parquet. Texts are embedded where it has no "
-        "column text_embedding",
+        help="a dataset on the Hub (user/name), a folder written by `specclip dataset`, or "
+        "a folder with detections.parquet and sources.parquet. Texts are embedded unless it has "
+        "a column text_embedding",
     )
     options.add_argument(
-        "--output", required=True, metavar="DIR", help="folder of the run; made where absent"
+        "--output", required=True, metavar="DIR", help="folder of the run; created if absent"
     )
     add_run_options(options)
     return options
@@ -134,8 +134,8 @@ def add_run_options(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--overwrite",
         action="store_true",
-        help="remove the results of an earlier run of this stage, and start again; else a run of "
-        "the same settings is continued, and one of others refused",
+        help="discard earlier results of this stage and start again (default: continue a run with "
+        "the same settings, and refuse one with other settings)",
     )
 
 

@@ -17,8 +17,8 @@ def card_text(card: Mapping[str, Any]) -> str:
         "# Bundled model of hf_specclip",
         "",
         f"Trained on **{made['pairs']:,} simulated spectrum–text pairs**; no real sources were "
-        "used in training. It is the default model of `specclip describe FILE`. Exported from a run "
-        "by `training/default_model.py bundle`; `make default-model` trains a large one.",
+        "used in training. It is the default model of `specclip describe FILE`. Exported from a "
+        "run by `training/default_model.py bundle`; `make default-model` trains a large one.",
         "",
         f"- Data: {made['dataset']}, version {made['dataset_version']}, seed "
         f"{made['knobs']['seed']} ({splits}); fingerprint `{made['fingerprint']}`.",
