@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+import pyarrow.dataset
 
 from hf_specclip.cli.arguments import comma_separated
 from hf_specclip.describe.read_dataset import DATA_FOLDER
@@ -171,12 +171,10 @@ def _compare(options: argparse.Namespace) -> int:
     files = sorted((options.folder / DATA_FOLDER).glob("*.parquet"))
     if not files:
         raise DatasetFolderError(f"{options.folder} holds no {DATA_FOLDER}/*.parquet")
-    for path in files:
-        file = pq.ParquetFile(path)
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group)
-            marginals.add(table)
-            texts.add(table)
+    for batch in pyarrow.dataset.dataset(files).to_batches():
+        table = pa.Table.from_batches([batch])
+        marginals.add(table)
+        texts.add(table)
     print(comparison_table(marginals.quantiles()))
     print()
     print(texts.describe())

@@ -18,6 +18,7 @@ from math import erf
 import numpy as np
 
 from hf_specclip.models.variables_specclip import BANDS
+from hf_specclip.spectra.instruments import ACIS_PI_CHANNEL_KEV
 from hf_specclip.spectra.rebin import overlap_fractions
 
 # Photon energies: 10 eV bins, as the plasma table. Photons of 9 keV fall below 8 keV no more.
@@ -25,8 +26,7 @@ PHOTON_EDGES = np.round(np.linspace(0.3, 9.0, 871), 6)
 PHOTON_CENTRES = (PHOTON_EDGES[1:] + PHOTON_EDGES[:-1]) / 2
 # PI channels of 14.6 eV from 1 on, to just above the 8 keV where the rows end.
 N_CHANNELS = 560
-CHANNEL_WIDTH = 0.0146
-CHANNEL_EDGES = np.arange(N_CHANNELS + 1) * CHANNEL_WIDTH
+CHANNEL_EDGES = np.arange(N_CHANNELS + 1) * ACIS_PI_CHANNEL_KEV
 # A Gaussian's full width at half maximum, in standard deviations.
 FWHM_PER_SIGMA = 2.354820045
 
@@ -64,36 +64,26 @@ class Response:
 @cache
 def load_epochs() -> tuple[Response, ...]:
     """Load the six calibration epochs, in the order of the tables."""
-    area_names, areas = _table("acis_effective_area.csv")
-    width_names, widths = _table("acis_resolution.csv")
+    areas, widths = _table("acis_effective_area.csv"), _table("acis_resolution.csv")
     epochs = []
-    for name in area_names[1:]:
-        label = name.removesuffix("_cm2")
+    for column in areas.dtype.names[1:]:
+        label = column.removesuffix("_cm2")
         detector, year = label.split("_")
         family = {"aciss": "ACIS-S", "acisi": "ACIS-I"}[detector]
-        area = np.interp(PHOTON_CENTRES, areas[:, 0], areas[:, area_names.index(name)])
-        fwhm = np.interp(
-            PHOTON_CENTRES, widths[:, 0], widths[:, width_names.index(f"{label}_fwhm_kev")]
-        )
-        epochs.append(
-            Response(
-                family,
-                float(year),
-                area,
-                _redistribution(fwhm / FWHM_PER_SIGMA),
-                _background_shape(family),
-            )
-        )
+        area = np.interp(PHOTON_CENTRES, areas["energy_kev"], areas[column])
+        fwhm = np.interp(PHOTON_CENTRES, widths["energy_kev"], widths[f"{label}_fwhm_kev"])
+        redistribution = _redistribution(fwhm / FWHM_PER_SIGMA)
+        background = _background_shape(detector)
+        epochs.append(Response(family, float(year), area, redistribution, background))
     return tuple(epochs)
 
 
-def _background_shape(family: str) -> np.ndarray:
+def _background_shape(detector: str) -> np.ndarray:
     """Return the share of the 0.5–7 keV background in each channel, (560,); below 0.3 keV there is
     none.
     """
-    names, table = _table("acis_background.csv")
-    lower = table[:, 0]
-    counts = table[:, names.index("acisi_counts" if family == "ACIS-I" else "aciss_counts")]
+    table = _table("acis_background.csv")
+    lower, counts = table["energy_lo_kev"], table[f"{detector}_counts"]
     edges = np.append(lower, 2 * lower[-1] - lower[-2])
     band = ((lower > 0.499) & (lower < 6.999)) * counts
     return counts @ overlap_fractions(edges, CHANNEL_EDGES) / band.sum()
@@ -270,8 +260,8 @@ def _redistribution(sigma: np.ndarray) -> np.ndarray:
     return np.diff(below, axis=1)
 
 
-def _table(name: str) -> tuple[list[str], np.ndarray]:
+def _table(name: str) -> np.ndarray:
+    """Read a table of the package, with named columns."""
     path = resources.files("hf_specclip.spectra") / "tables" / name
     with path.open("r", encoding="ascii") as file:
-        names = file.readline().strip().split(",")
-        return names, np.loadtxt(file, delimiter=",")
+        return np.genfromtxt(file, delimiter=",", names=True, deletechars="")
