@@ -193,14 +193,6 @@ def test_counts_are_poisson_around_the_folded_spectrum(universe):
     assert net[:, bins].sum(axis=1).mean() == pytest.approx(expected, abs=0.06 * expected + error)
 
 
-def test_spectra_arrive_with_one_photon_in_the_band(universe):
-    photons = populations.photon_spectra(universe.sources.spectra)
-    energy = instrument.PHOTON_CENTRES
-    band = (energy > 0.5) & (energy < 7.0)
-    np.testing.assert_allclose(photons[:, band].sum(axis=1), 1.0)
-    assert (photons >= 0.0).all()
-
-
 def test_redistribution_keeps_photons_and_has_the_tabulated_width():
     for epoch in instrument.load_epochs():
         # Higher energies spread over the end of the channels.
