@@ -11,7 +11,7 @@ from event_writer import DEC, RA, flare, periodic, write_events
 
 from hf_specclip.cli.main import main
 from hf_specclip.describe.measured import variability_lines
-from hf_specclip.spectra import read_spectrum
+from hf_specclip.spectra import SpectrumFileError, read_spectrum
 from hf_specclip.spectra.events.extract import extract_events
 from hf_specclip.spectra.events.regions import parse_radius
 from hf_specclip.spectra.events.variability import measure_variability
@@ -189,8 +189,13 @@ def test_a_file_that_cannot_answer_says_why(tmp_path, settings, reason):
 def test_unknown_sky_coordinates_are_said(tmp_path):
     path = events(tmp_path)
     with fits.open(path, mode="update") as hdus:
-        del hdus[1].header["TCRVL2"]
-    with pytest.raises(ValueError, match="sky coordinates are unknown"):
+        number = hdus[1].columns.names.index("Y") + 1
+        hdus[1].header[f"TCRVL{number}"] = 1e38
+    with pytest.raises(SpectrumFileError, match="no tangent plane"):
+        extract(path)
+    with fits.open(path, mode="update") as hdus:
+        del hdus[1].header[f"TCRVL{number}"]
+    with pytest.raises(SpectrumFileError, match="sky coordinates are unknown"):
         extract(path)
 
 

@@ -18,6 +18,7 @@ from .regions import SkyPixels
 
 BAND = (0.5, 7.0)
 """Energies of the catalogue's broad band, keV."""
+_AGAIN = "give the file as the archive has it"
 _DISAGREE = 0.01  # good times and header: relative difference that is said
 _NO_IMAGE = re.compile("CONTINUOUS|CC\\d|WINDOWED|TIMING|BURST|PHOTODIODE|LOWRATE")
 
@@ -116,14 +117,18 @@ class EventFile:
                     raise self.table.error(
                         f"no {keys[0]}: its sky coordinates are unknown",
                         column=axis,
-                        mend="give the file as the archive has it",
+                        mend=_AGAIN,
                     )
                 read = self.header.text if name == "CTYP" else self.header.number
                 values.setdefault(name, []).append(read(key))
         if values["CTYP"] != ["RA---TAN", "DEC--TAN"] or 0 in values["CDLT"]:
-            raise self._error(f"coordinates {values['CTYP']}", "give the file of the archive")
+            raise self._error(f"coordinates {values['CTYP']}", _AGAIN)
         wcs.wcs.ctype, wcs.wcs.crval = values["CTYP"], values["CRVL"]
         wcs.wcs.crpix, wcs.wcs.cdelt = values["CRPX"], values["CDLT"]
+        try:
+            wcs.wcs.set()
+        except ValueError as error:
+            raise self._error("coordinates of no tangent plane", _AGAIN) from error
         system = (self.header.text("RADESYS") or self.header.text("RADECSYS") or "FK5").lower()
         if system not in ("icrs", "fk5"):
             raise self._error(f"coordinates in {system.upper()}", "give ICRS or FK5")
