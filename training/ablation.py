@@ -22,7 +22,7 @@ from scipy.stats import t as student
 
 from hf_specclip.cli.arguments import positive_int
 from hf_specclip.formatting import format_metric
-from hf_specclip.storage import to_json, write_json, write_text
+from hf_specclip.storage import read_json, to_json, write_json, write_text
 from specclip_training.data.pairs import PairData, embed_texts, load_run_pairs
 from specclip_training.data.writers import unseen_writers
 from specclip_training.engine.commands import LOGS, Run, call, finish, parser, start
@@ -136,7 +136,7 @@ def results_of(
     by_name: dict[str, dict[int, dict[str, Any]]] = {}
     settings: dict[str, Mapping[str, Any]] = {}
     for name, trial in trials:
-        content = json.loads((output / TRIALS / trial.name / METRICS).read_text(encoding="utf-8"))
+        content = read_json(output / TRIALS / trial.name / METRICS)
         by_name.setdefault(name, {})[trial.seed] = content
         settings[name] = trial.settings
     entries = []

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import shutil
 import sys
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ from hf_specclip.models.trained_run import BUNDLED, BUNDLED_CARD
 from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
 from hf_specclip.search.index import GALLERY_FOLDER, SpecCLIPIndex
 from hf_specclip.search.vocabulary import VOCABULARY_FOLDER, Vocabulary
-from hf_specclip.storage import atomic_folder, write_json, write_text
+from hf_specclip.storage import atomic_folder, read_json, write_json, write_text
 from hf_specclip.version import __version__
 from specclip_training.data.pairs import PairData, TrainingDataError, load_embedded_pairs
 from specclip_training.default_gallery import build_real_gallery
@@ -169,7 +168,7 @@ def gallery_record(index: SpecCLIPIndex) -> dict[str, Any]:
 
 
 def _training(run: Run, pairs: PairData) -> dict[str, Any]:
-    record = json.loads((run.output / MODEL / "training.json").read_text(encoding="utf-8"))
+    record = read_json(run.output / MODEL / "training.json")
     result = record["result"]
     return {
         "pairs": pairs.sizes["train"],

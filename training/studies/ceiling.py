@@ -14,7 +14,7 @@ from typing import Any
 from safetensors.numpy import load_file
 
 from hf_specclip.literature.embedders.cache import default_cache_dir
-from hf_specclip.storage import write_json
+from hf_specclip.storage import read_json, write_json
 from specclip_datasets.info import code_fingerprint
 from specclip_datasets.simulation.oracle.report import describe_ceiling
 from specclip_datasets.simulation.oracle.study import MEMBERS, Ceiling, measure_ceiling
@@ -72,7 +72,7 @@ def ceiling_of(run: Run, pairs: PairData, split: str, *, members: int = MEMBERS)
             write_tensors(paths[1], ceiling.ranks)
             write_json(paths[0], ceiling.metrics)
         return ceiling
-    metrics = json.loads(paths[0].read_text(encoding="utf-8"))
+    metrics = read_json(paths[0])
     return Ceiling(metrics, load_file(paths[1]))
 
 

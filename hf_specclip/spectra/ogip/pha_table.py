@@ -461,19 +461,14 @@ def observation_of(table: Table, raw: RawSpectrum) -> dict[str, Any]:
                 return int(value)
         return None
 
-    def seconds(key: str) -> float | None:
-        value = header.get(key)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return float(value) if number and 0 < value < 1e6 else None
-
-    def degrees(key: str, low: float, high: float) -> float | None:
+    def number(key: str, low: float, high: float) -> float | None:
         value = header.get(key)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return None
         return float(value) if low <= value <= high else None
 
     positions = [  # of the source, and two names for that of the observation's target
-        (degrees(f"RA{of}", 0, 360), degrees(f"DEC{of}", -90, 90)) for of in ("", "_TARG", "_OBJ")
+        (number(f"RA{of}", 0, 360), number(f"DEC{of}", -90, 90)) for of in ("", "_TARG", "_OBJ")
     ]
     source, *targets = [None if None in position else position for position in positions]
     ra, dec = source or (None, None)
@@ -490,7 +485,7 @@ def observation_of(table: Table, raw: RawSpectrum) -> dict[str, Any]:
         "grating": text("GRATING"),
         "order": _order(raw),
         "date": text("DATE-OBS"),
-        "frame_time": seconds("TIMEDEL"),
+        "frame_time": number("TIMEDEL", 1e-9, 1e6),
         "ra": ra,
         "dec": dec,
         "target": targets[0] or targets[1],

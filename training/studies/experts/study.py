@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 
 from hf_specclip import SpecCLIPMoEForRegression
 from hf_specclip.models.configuration_specclip_moe import PANELS
-from hf_specclip.storage import atomic_folder, write_json
+from hf_specclip.storage import atomic_folder, read_json, write_json
 from specclip_training.engine.checkpoint import TRAINING_FILE, check_identity, fingerprint
 from specclip_training.engine.commands import CHECKPOINTS, Run
 from specclip_training.reports.blocks import Study, skipped_study
@@ -83,7 +82,7 @@ def load_or_fit(
     }
     record = folder / TRAINING_FILE
     if record.is_file():
-        check_identity(json.loads(record.read_text(encoding="utf-8"))["identity"], identity, folder)
+        check_identity(read_json(record).get("identity"), identity, folder)
     elif run.is_main:
         names = list(reps["train"].targets)
         fit = {"select": fit_select, "gate": fit_gate, COMPACT: fit_compact}[mode]
