@@ -101,6 +101,18 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
+def add_plot_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add `--plot IMAGE`."""
+
+    def image(text: str) -> Path:
+        if not Path(text).suffix:  # matplotlib would write to another file
+            raise argparse.ArgumentTypeError(f"{text!r}: end it in .png, .pdf or .svg")
+        return Path(text)
+
+    told = f"also draw {what} (png, pdf, svg)"
+    parser.add_argument("--plot", type=image, metavar="IMAGE", help=told)
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
     from ..storage import to_json

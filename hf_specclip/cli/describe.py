@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..formatting import plain
-from .arguments import add_parser, choices_of, numbered_path, positive_int, print_json
+from .arguments import (
+    add_parser,
+    add_plot_option,
+    choices_of,
+    numbered_path,
+    positive_int,
+    print_json,
+)
 from .file_arguments import add_file_arguments
 from .model_arguments import (
     BATCH_SIZE,
@@ -77,7 +84,7 @@ def add_command(subparsers: Any) -> None:
     parser.add_argument("--format", choices=FORMATS, default="text", help="(default text)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write to a file")
     parser.add_argument("--title", help="of the page (--format html)")
-    parser.add_argument("--plot", type=Path, metavar="IMAGE", help="also draw it (png, pdf, svg)")
+    add_plot_option(parser, "it")
     parser.add_argument(
         "--top",
         type=positive_int,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..formatting import format_number
-from .arguments import add_json_option, add_parser, keep_inputs, print_json
+from .arguments import add_json_option, add_parser, add_plot_option, keep_inputs, print_json
 from .run_command import tell
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def add_command(subparsers: Any) -> None:
         help="annulus around the source (arcsec), or a region file",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="PHA", help="write the spectrum")
-    parser.add_argument("--plot", type=Path, metavar="IMAGE", help="also draw the light curve")
+    add_plot_option(parser, "the light curve")
     add_json_option(parser)
 
 

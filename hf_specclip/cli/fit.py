@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..describe.measured import MODEL_TITLES, fit_lines
-from .arguments import add_parser, comma_separated, numbered_path, positive_int, print_json
+from .arguments import (
+    add_parser,
+    add_plot_option,
+    comma_separated,
+    numbered_path,
+    positive_int,
+    print_json,
+)
 from .file_arguments import Origin, SpectrumReader, add_file_arguments
 
 if TYPE_CHECKING:
@@ -56,12 +63,7 @@ def add_command(subparsers: Any) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="write a table: .ecsv, .fits or .parquet"
     )
-    parser.add_argument(
-        "--plot",
-        type=Path,
-        metavar="IMAGE",
-        help="also draw data, folded models and residuals (png, pdf, svg)",
-    )
+    add_plot_option(parser, "data, folded models and residuals")
     parser.add_argument(
         "--model",
         type=_model_names,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..describe.measured import variability_lines
 from ..formatting import format_number
-from .arguments import add_parser, numbered_path, print_json
+from .arguments import add_parser, add_plot_option, numbered_path, print_json
 from .file_arguments import SpectrumReader, add_file_arguments
 from .run_command import tell
 
@@ -34,9 +34,7 @@ Source Catalog at this position are printed; no request is sent.
 def add_command(subparsers: Any) -> None:
     """Add the `inspect` command."""
     parser = add_parser(subparsers, "inspect", "content of spectrum files", DESCRIPTION, run)
-    parser.add_argument(
-        "--plot", type=Path, metavar="IMAGE", help="also draw the spectrum (png, pdf, svg)"
-    )
+    add_plot_option(parser, "the spectrum")
     add_file_arguments(parser)
 
 

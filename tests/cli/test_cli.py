@@ -252,6 +252,13 @@ def test_an_unknown_option_shows_the_usage_of_its_command(capsys):
     assert "--top K" in said
 
 
+def test_an_image_without_a_suffix_is_refused(capsys):
+    """Matplotlib adds one, and would write to another file than was named."""
+    with pytest.raises(SystemExit):
+        main(["inspect", "--plot", "/dev/null", "a.pha"])
+    assert "end it in .png" in capsys.readouterr().err
+
+
 def test_an_autoencoder_is_no_dual_encoder(spectra, tmp_path, capsys):
     from hf_specclip import SpecCLIPForSpectrumPreTraining, SpecCLIPSpectrumConfig
 
