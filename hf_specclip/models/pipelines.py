@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 
@@ -12,7 +14,7 @@ def pipeline(task: str, model: Any = None, **kwargs: Any) -> Any:
         task: `"spectrum-feature-extraction"`, `"spectrum-retrieval"`,
             `"zero-shot-spectrum-classification"`, `"spectrum-parameters"` or
             `"spectrum-classification"` (user labels), or a task of transformers.
-        model: a model folder, `user/name` on the Hub, or a model in memory (needs
+        model: a run, a model folder, `user/name` on the Hub, or a model in memory (needs
             `feature_extractor=`); None or `default` for the model bundled with the package.
         kwargs: arguments of `transformers.pipeline`, and `index`, `moe`, `embedder` or `probe` of
             the pipeline class.
@@ -28,8 +30,10 @@ def pipeline(task: str, model: Any = None, **kwargs: Any) -> Any:
 
     register_pipelines()
     if task in TASKS:
-        if model is None or model == DEFAULT:
-            model = str(find_run().model)
+        local = isinstance(model, (str, os.PathLike)) and Path(model).is_dir()
+        is_run = local and not Path(model, "config.json").is_file()
+        if model is None or model == DEFAULT or is_run:
+            model = str(find_run(model).model)
         # With a class given, transformers does not ask for the remote code of the model.
         kwargs.setdefault("pipeline_class", TASKS[task])
     create: Any = transformers.pipeline

@@ -28,7 +28,7 @@ def file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pipes(tiny_run):
-    return {task: pipeline(task, model=str(tiny_run / "model")) for task in TASKS}
+    return {task: pipeline(task, model=str(tiny_run)) for task in TASKS}
 
 
 def test_pipelines_agree_with_the_describer(pipes, tiny_run, file):
