@@ -346,20 +346,20 @@ def _identity_rules(table: pa.Table, n_bins: int, domain: Domain) -> Iterator[_R
     for name, low, high in (("ra", 0.0, 360.0), ("dec", -90.0, 90.0)):
         angle, absent = _numbers(table[name]), _mask(pc.is_null(table[name]))
         bad = ~absent & ~((angle >= low) & (angle <= high))
-        yield bad, name, "is no such angle", "give degrees, ICRS"
+        yield bad, name, "is out of range", "give degrees, ICRS"
     if text:
         sections = table["summary"].combine_chunks()
         empty = np.ones(len(table), dtype=bool)
         for section in domain.sections:
             length = pc.fill_null(pc.utf8_length(pc.struct_field(sections, section)), 0)
             empty &= _mask(pc.equal(length, 0))
-        yield empty, "summary", "has no text", "a row without a summary is no pair: leave it out"
+        yield empty, "summary", "has no text", "a row without a summary is not a pair: remove it"
 
 
 def _spectrum_rules(table: pa.Table, n_bins: int) -> Iterator[_Rule]:
     for name in ("counts", "background_counts"):
         bad = (list_matrix(table[name], n_bins) < 0).any(axis=1)
-        mend = "counts are integers from 0 on; subtract no background"
+        mend = "counts are integers from 0 on; do not subtract the background"
         yield bad, name, "holds negative counts", mend
     exposure = _numbers(table["exposure"])
     bad = ~(np.isfinite(exposure) & (exposure > 0))

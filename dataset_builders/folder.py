@@ -325,12 +325,12 @@ def read_dataset(folder: str | Path) -> tuple[DatasetDict, SpecCLIPDatasetInfo]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DatasetFolderError(f"{folder} is no folder")
+        raise DatasetFolderError(f"{folder} is not a folder")
     info = read_info(folder)
     if not names_data_files(folder) and not _holds_splits(folder):
         raise DatasetFolderError(
             f"{folder} holds neither a card that names its files nor "
-            f"'{DATA_FOLDER}/<split>-*.parquet': it is no SpecCLIP dataset"
+            f"'{DATA_FOLDER}/<split>-*.parquet': it is not a SpecCLIP dataset"
         )
     try:
         splits = read_splits(folder, info.pairs_configuration if info else None)

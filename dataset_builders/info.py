@@ -118,9 +118,9 @@ def read_info(folder: str | Path) -> SpecCLIPDatasetInfo | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError, RecursionError) as error:
-        raise DatasetFolderError(f"{path} is no JSON: {error}") from None
+        raise DatasetFolderError(f"{path} is not JSON: {error}") from None
     if not isinstance(content, dict):
-        raise DatasetFolderError(f"{path} holds no JSON object")
+        raise DatasetFolderError(f"{path} is not a JSON object")
     version = content.get("format_version", FORMAT_VERSION)
     if version != FORMAT_VERSION:
         raise DatasetFolderError(
@@ -153,7 +153,7 @@ def _energy_edges(values: Any, path: Path) -> np.ndarray:
     except (TypeError, ValueError):
         edges = np.zeros(0)
     if edges.ndim != 1 or len(edges) < 2 or not np.isfinite(edges).all():
-        raise DatasetFolderError(f"{path}: 'energy_edges' is no list of energies in keV")
+        raise DatasetFolderError(f"{path}: 'energy_edges' is not a list of energies in keV")
     even = np.linspace(edges[0], edges[-1], len(edges))
     if not (edges[-1] > edges[0] >= 0) or not np.allclose(edges, even, rtol=1e-6):
         raise DatasetFolderError(f"{path}: 'energy_edges' are not equal bins of rising energy")

@@ -46,8 +46,8 @@ def load(
         if is_dataset_folder(folder):
             return read_dataset(folder)
         raise DatasetFolderError(
-            f"{folder} is no dataset: it has neither {INFO_FILE} or a card with 'data/*.parquet', "
-            "nor detections.parquet and sources.parquet"
+            f"{folder} is not a dataset: it has neither {INFO_FILE} or a card with "
+            "'data/*.parquet', nor detections.parquet and sources.parquet"
         )
     name = str(dataset)
     if folder.is_absolute() or name.startswith(".") or name.count("/") != 1:
@@ -78,7 +78,7 @@ def _load_from_hub(name: str, cache_dir: str | None) -> tuple[DatasetDict, SpecC
 
 def _not_on_hub(name: str, error: Exception) -> DatasetFolderError:
     return DatasetFolderError(
-        f"{name} is no folder here, and as a dataset on the Hub it gave: {error}"
+        f"{name} is not a local folder, and loading it from the Hub failed: {error}"
     )
 
 

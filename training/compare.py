@@ -128,7 +128,7 @@ def read_run(folder: str | Path) -> FinishedRun:
         sizes = {len(queries[direction]["ids"]), len(queries[direction]["groups"])}
         sizes |= {len(values) for part, values in ranks[direction].items() if part != "gallery"}
         if len(sizes) > 1:
-            raise ComparisonError(f"{evaluation}: ranks and queries do not belong together")
+            raise ComparisonError(f"{evaluation}: ranks and queries do not match")
     return FinishedRun(folder, metrics, ranks, queries, errors)
 
 
@@ -150,7 +150,7 @@ def arms_of(runs: Sequence[FinishedRun]) -> list[Arm]:
                 )
         if run.queries != first.queries:
             raise ComparisonError(
-                f"{run.folder} and {first.folder} asked other queries: run reproduce.py again"
+                f"{run.folder} and {first.folder} used different queries: run reproduce.py again"
             )
     by_settings: dict[str, list[FinishedRun]] = {}
     for run in runs:

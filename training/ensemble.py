@@ -103,7 +103,7 @@ def combine(
         TrainingDataError: when the dataset has no `test`.
     """
     if not len(pairs.splits["test"]):
-        raise TrainingDataError(f"{pairs.name} has no rows in test: there is nothing to measure on")
+        raise TrainingDataError(f"{pairs.name} has no rows in test: evaluation needs them")
     accelerator, embedded = run.accelerator, []
     chosen_by = rows_of_choice(pairs)
     for folder in candidates:

@@ -96,8 +96,8 @@ def reproduce(
     pairs = load_embedded_pairs(run)
     if not len(pairs.splits["test"]):
         raise TrainingDataError(
-            f"{pairs.name} has no rows in test: there is nothing to measure on. Split it over "
-            "its groups (specclip_datasets.split_groups)"
+            f"{pairs.name} has no rows in test: evaluation needs them. Split it over its groups "
+            "(specclip_datasets.split_groups)"
         )
     stages = train(run, pairs, start_from)
     ceiling = _ideal_observer(run, pairs) if CEILING in studies else None

@@ -98,7 +98,7 @@ def from_table(
     roles = assign_roles(read_table(path), columns or {}, text)
     folder = path.parent if spectra is None else Path(spectra)
     if not folder.is_dir():
-        raise OwnTableError(f"{folder} is no folder: give that of the spectra")
+        raise OwnTableError(f"{folder} is not a folder: give the folder of the spectra")
     files, of_source = SpectrumFiles(folder), {}
     sides = {kind: Path(file) for kind, file in (("arf", arf), ("rmf", rmf)) if file}
     if "file" not in roles and "counts" not in roles:

@@ -39,7 +39,7 @@ def as_number(cell: Any) -> float | None:
     try:
         value = float(text)
     except ValueError:
-        raise ValueError(f"{text[:40]!r} is no number") from None
+        raise ValueError(f"{text[:40]!r} is not a number") from None
     return value if np.isfinite(value) and value not in SENTINELS else None
 
 
@@ -59,7 +59,7 @@ def as_integer(cell: Any) -> int | None:
     """
     value = as_number(cell)
     if value is not None and (value != int(value) or not 0 <= value < 2**31):
-        raise ValueError(f"{value:g} is no whole number from 0 on")
+        raise ValueError(f"{value:g} is not a non-negative integer")
     return None if value is None else int(value)
 
 
@@ -107,7 +107,7 @@ def as_degrees(cell: Any, factor: float, *, is_ra: bool) -> float | None:
         try:
             degrees = float(Angle(text, "hourangle" if is_ra else "deg").deg)
         except (ValueError, units.UnitsError) as error:
-            raise ValueError(f"{text[:40]!r} is no angle ({error})") from None
+            raise ValueError(f"{text[:40]!r} is not an angle ({error})") from None
     if is_ra and degrees is not None and -180.0 <= degrees < 0.0:
         degrees += 360.0
     return degrees
@@ -134,7 +134,9 @@ def as_counts(cell: Any) -> np.ndarray | None:
     if values.ndim != 1:
         raise ValueError(f"holds counts of shape {values.shape}, not one list")
     if not np.isfinite(values).all() or (values != np.rint(values)).any() or (values < 0).any():
-        raise ValueError("holds counts that are no whole numbers from 0 on: subtract no background")
+        raise ValueError(
+            "contains counts that are not non-negative integers: do not subtract the background"
+        )
     return values.astype(np.int64)
 
 

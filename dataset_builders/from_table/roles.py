@@ -103,7 +103,7 @@ def assign_roles(table: OwnTable, given: Mapping[str, str], text: Sequence[str] 
     roles = {**NAMES, **{name: (name,) for name in UNITS if name not in NAMES}}
     usual = {name: role for role, names in roles.items() for name in names}
     if unknown := sorted(set(given) - set(usual)):
-        raise OwnTableError(f"{unknown[0]!r} is no role of a column: take {', '.join(roles)}")
+        raise OwnTableError(f"{unknown[0]!r} is not a column role: use {', '.join(roles)}")
     chosen = {usual[role]: _column(table, name) for role, name in given.items()}
     sections = _choose_texts(table, text)
     taken = {*chosen.values(), *sections.values()}

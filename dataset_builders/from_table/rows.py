@@ -113,7 +113,7 @@ class RowReader:
     def notes(self) -> list[str]:
         """Return sentences on cells that were taken for nothing."""
         return [
-            f"{len(cells):,} cells of {name} are no numbers ({cells[0]}): left empty"
+            f"{len(cells):,} cells of {name} are not numbers ({cells[0]}): left empty"
             for name, cells in self._no_numbers.items()
         ]
 
@@ -136,7 +136,7 @@ class RowReader:
             row = bin_row(counts, background, scale, exposure, identity, sides)
             if (area := self.roles.cell("effective_area", number)) is not None:
                 if np.shape(area) != (N_BINS,):
-                    raise ValueError(f"effective_area is no list of {N_BINS} numbers")
+                    raise ValueError(f"effective_area is not a list of {N_BINS} numbers")
                 row["effective_area"] = area
             yield "", row
         elif files := self.of_source.get(identity["source_name"] or ""):

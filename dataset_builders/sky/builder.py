@@ -78,7 +78,8 @@ class CSCPapers(datasets.ArrowBasedBuilder):
             stored = dict(self.store.got(STAGE))
         if "info" not in stored:
             raise BuildError(
-                f"{work} is no finished work folder: run `specclip dataset build` to its end first"
+                f"{work} is not a finished work folder: run `specclip dataset build` to its end "
+                "first"
             )
         self.dataset_info = SpecCLIPDatasetInfo(**stored["info"])
         self.embedder = None

@@ -53,7 +53,9 @@ def settings_of(kind: type, given: Mapping[str, Any]) -> Any:
 def _bytes(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B?", text.strip())
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: write 500MB or 20GB")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a size: use a form such as 500MB or 20GB"
+        )
     return int(float(match[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[match[2]])
 
 

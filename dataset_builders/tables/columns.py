@@ -56,7 +56,7 @@ def required_texts(table: pa.Table, name: str, path: Path) -> list[str]:
     texts = cells(table, name)
     for row, text in enumerate(texts):
         if not isinstance(text, str) or not text.strip():
-            refuse(path, name, row, "is no text", "write the name")
+            refuse(path, name, row, "is not text", "write the name")
     return texts
 
 
@@ -115,7 +115,7 @@ def channel_counts(table: pa.Table, name: str, rows: np.ndarray, path: Path) -> 
     if wrong.any():
         first, channel = (int(index[0]) for index in np.nonzero(wrong))
         problem = f"channel {channel + 1} holds {values[first, channel]}"
-        mend = "counts are whole numbers from 0 on; subtract no background"
+        mend = "counts are whole numbers from 0 on; do not subtract the background"
         refuse(path, name, int(rows[first]), problem, mend)
     return values.astype(np.int64)
 

@@ -149,7 +149,7 @@ class SpecCLIPProbe:
         target = Path(folder)
         if target.exists() and not (target / CONFIG_FILE).is_file() and any(target.iterdir()):
             raise SpecCLIPProbeError(
-                f"{target} holds other things than a probe: give another folder"
+                f"{target} contains files that are not a probe: choose another folder"
             )
         config = {
             "format": FORMAT,

@@ -53,7 +53,7 @@ def class_prompts(
             }
             prompts.append({section: _fill(text, words) for section, text in template.items()})
     if not any("{name}" in t or "{Name}" in t for each in templates for t in each.values()):
-        raise ValueError("no template says {name}: the classes would not be told apart")
+        raise ValueError("no template contains {name}, so the classes would be indistinguishable")
     if not prompts:
         raise ValueError(f"every template needs the typical spectrum or context of {label!r}")
     return prompts

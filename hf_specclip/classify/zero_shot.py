@@ -60,10 +60,10 @@ class ZeroShotClasses:
         if vectors.ndim != 2 or len(vectors) != len(classes) or not len(classes):
             raise ValueError(f"{len(classes)} classes with embeddings of shape {vectors.shape}")
         if len(set(classes)) < len(classes):
-            raise ValueError("a class is named twice: name each once")
+            raise ValueError("duplicate class names")
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not (np.isfinite(length).all() and (length > 0).all()):
-            raise ValueError("a class has no direction: its embedding is zero or not finite")
+            raise ValueError("the embedding of a class is zero or not finite")
         if not (np.isfinite(temperature) and temperature > 0):
             raise ValueError(f"temperature must be above 0, not {temperature}")
         if not 0 <= least_probability <= 1:
@@ -177,7 +177,7 @@ class ZeroShotClasses:
         for name in (CONFIG_FILE, TENSORS_FILE):
             if not (path / name).is_file():
                 raise FileNotFoundError(
-                    f"{path} has no {name}: training/align.py leaves classes beside a model whose "
+                    f"{path} has no {name}: training/align.py writes classes for a model whose "
                     "dataset has a source_class"
                 )
         try:
@@ -217,7 +217,7 @@ def fit_temperature(
         ValueError: without rows.
     """
     if not len(similarities):
-        raise ValueError("no row has a class: there is nothing to fit a temperature to")
+        raise ValueError("no row has a class: the temperature cannot be fitted")
     low, high = np.log(TEMPERATURES)
     # The loss has one minimum in 1/T: golden section finds it.
     ratio = (np.sqrt(5.0) - 1) / 2

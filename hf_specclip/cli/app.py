@@ -75,5 +75,5 @@ def run(arguments: argparse.Namespace) -> int:
 def _port(text: str) -> int:
     value = int(text)
     if not 1 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port: give 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{text} is not a port: give 1 to 65535")
     return value

@@ -93,7 +93,7 @@ def keep_inputs(outputs: Iterable[Any], inputs: Iterable[Any]) -> None:
     for output, source in product(outputs, inputs):
         with suppress(OSError, TypeError):
             if Path(output).samefile(source):
-                raise SpecCLIPError(f"{output} is an input, and stays: write to another file")
+                raise SpecCLIPError(f"{output} is an input file: choose another output")
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         return fit_own_labels(arguments)
     if arguments.output is not None or arguments.target is not None:
-        raise ValueError("-o and --target go with --fit")
+        raise ValueError("-o and --target require --fit")
     if arguments.probe:
         return _classify_by_labels(arguments)
     # The index resolves names of sources.
@@ -113,7 +113,7 @@ def _classify_by_labels(arguments: argparse.Namespace) -> int:
     from ..describe.text import probe_lines
 
     if arguments.classes:
-        raise ValueError("--classes names classes, --probe has its own: give one of them")
+        raise ValueError("--classes and --probe are mutually exclusive")
     files = DescribedFiles(arguments, load_describer(arguments, ("index",)), top_k=1)
     answers = []
     for description in files:
@@ -140,5 +140,5 @@ def _family_words(family: FamilyProbability) -> str:
 def _class_names(text: str) -> list[str]:
     names = comma_separated(text)
     if len(names) < 2:
-        raise argparse.ArgumentTypeError("name two classes or more, with commas between")
+        raise argparse.ArgumentTypeError("give two or more classes, separated by commas")
     return names

@@ -97,7 +97,7 @@ class SpectrumReader:
         self.sides = {name: getattr(arguments, name) for name in ("arf", "rmf", "background")}
         self.strict, self.jobs = arguments.strict, arguments.jobs
         if len(self.files) > 1 and any(self.sides.values()):
-            raise ValueError("--arf, --rmf and --background go with a single FILE")
+            raise ValueError("--arf, --rmf and --background require a single FILE")
         self.outputs = [getattr(arguments, name, None) for name in ("output", "plot")]
         keep_inputs(self.outputs, [*self.files, *self.sides.values()])
 
@@ -152,8 +152,7 @@ class SpectrumReader:
                     yield file, _then_raise(spectra, error)
         except BrokenProcessPool as error:
             raise SpecCLIPError(
-                "a process that reads files has died, perhaps for want of memory: run again with "
-                "fewer --jobs"
+                "a reading process has died, possibly out of memory: run again with fewer --jobs"
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -243,9 +243,9 @@ def _column(text: str) -> float:
         quantity = Quantity(text)
         value = float(quantity.value if quantity.unit == "" else quantity.to_value("cm-2"))
     except (TypeError, ValueError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no column density in cm⁻²") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a column density in cm⁻²") from None
     if not (value == 0 or 1e16 <= value <= 1e25):
         raise argparse.ArgumentTypeError(
-            f"{text} cm⁻² is no column of gas: give it in full, such as 2.5e20"
+            f"{text} cm⁻² is not a plausible column density: give it in cm⁻², such as 2.5e20"
         )
     return value

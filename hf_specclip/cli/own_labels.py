@@ -108,7 +108,7 @@ def fit_own_labels(arguments: argparse.Namespace) -> int:
     if arguments.output is None:
         raise ValueError("--fit needs -o DIR, the folder to write the probe to")
     if arguments.files:
-        raise ValueError("--fit reads the files of its table: name no FILE beside it")
+        raise ValueError("--fit reads the files listed in its table: give no FILE")
     keep_inputs([arguments.output], [arguments.fit])
     labels = read_labels(arguments.fit, arguments.target)
     if arguments.target is not None:

@@ -63,7 +63,7 @@ def render_page(descriptions: Sequence[Description], title: str | None = None) -
     from .plot import to_svg
 
     if not descriptions:
-        raise ValueError("no descriptions to make a page of")
+        raise ValueError("no descriptions for a page")
     if title is None:
         several = len(descriptions) > 1
         title = f"{len(descriptions)} spectra" if several else file_name(descriptions[0].title)

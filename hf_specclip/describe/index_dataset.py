@@ -109,7 +109,7 @@ def index_dataset(
         text_of[name] = np.array(numbers, np.int64)
         columns[name], points[name] = _embed_rows(describer, rows, settings.n_bins, progress)
     if not texts.entries:
-        raise ValueError("the dataset has no rows to make an index of")
+        raise ValueError("the dataset has no rows to index")
     return build_index(
         texts.entries,
         _embed_texts(describer, texts.entries),

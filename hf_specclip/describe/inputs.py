@@ -99,8 +99,8 @@ def stored_spectrum(index: SpecCLIPIndex, row: int) -> tuple[XRaySpectrum, dict[
     entry, stored = index.spectra.entries[row], index.spectra.columns
     if not keeps_counts(index):
         raise ValueError(
-            f"the index keeps no counts of {entry.get('source_name')}: it can be searched for, not "
-            "described"
+            f"the index does not store the counts of {entry.get('source_name')}: it can be "
+            "searched for, not described"
         )
     columns: dict[str, Any] = {
         "counts": np.array(stored["counts"][row], np.int32),

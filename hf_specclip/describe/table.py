@@ -32,7 +32,7 @@ def descriptions_table(descriptions: Iterable[Description]) -> Table:
 
     rows = [_row(description) for description in descriptions]
     if not rows:
-        raise ValueError("no descriptions to make a table of")
+        raise ValueError("no descriptions for a table")
     table = Table()
     for name in dict.fromkeys(name for row in rows for name in row):
         table[name] = _column([row.get(name, (None, ""))[0] for row in rows])

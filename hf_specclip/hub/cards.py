@@ -104,7 +104,7 @@ def read_metrics(folder: Path, metrics: str | os.PathLike[str] | None = None) ->
     """Read the `metrics.json` of the run that an artifact belongs to.
 
     Raises:
-        PublishError: if there is none, or it is no JSON object.
+        PublishError: if there is none, or it is not a JSON object.
     """
     paths = [Path(metrics)] if metrics else [folder / METRICS_FILE, folder.parent / METRICS_FILE]
     path = next((path for path in paths if path.is_file()), None)
@@ -120,7 +120,7 @@ def read_metrics(folder: Path, metrics: str | os.PathLike[str] | None = None) ->
     except (ValueError, RecursionError) as error:
         raise PublishError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise PublishError(f"{path} is no JSON object")
+        raise PublishError(f"{path} is not a JSON object")
     return content
 
 

@@ -171,7 +171,7 @@ def check_login(repo_id: str, *, token: str | None = None) -> str:
         PublishError: for a malformed name, or a token that is missing or refused.
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id):
-        raise PublishError(f"{repo_id!r} is no name on the Hub: give user/name")
+        raise PublishError(f"{repo_id!r} is not a repository name: give user/name")
     with _hub_errors(repo_id):
         return str(_api(token).whoami()["name"])
 
@@ -225,7 +225,7 @@ def _check_config(kind: str, folder: Path) -> None:
         model_type, classes = config.get("model_type"), config.get("auto_map") or {}
         modules = sorted({f"{name.split('.')[0]}.py" for name in classes.values()})
     except (ValueError, AttributeError, RecursionError) as error:
-        raise PublishError(f"{folder}/config.json is no configuration: {error}") from error
+        raise PublishError(f"{folder}/config.json is not a configuration: {error}") from error
     if model_type not in KINDS[kind].model_types:
         right = [name for name, other in KINDS.items() if model_type in other.model_types]
         hint = f": specclip publish {right[0]}" if right else ""

@@ -97,7 +97,7 @@ def metric_files(folder: Path, repo_id: str) -> dict[str, Path | bytes]:
         folder = PACKAGE / "evaluation" / "modules" / folder.name
     module, card = folder / f"{folder.name}.py", folder / CARD_FILE
     if not (module.is_file() and card.is_file()):
-        raise PublishError(f"{folder} has no {module.name} and {CARD_FILE}: it is no metric")
+        raise PublishError(f"{folder} has no {module.name} and {CARD_FILE}: it is not a metric")
     text = card.read_text(encoding="utf-8").replace(f"path/to/{folder.name}", repo_id)
     requirements = f"{DISTRIBUTION}[evaluation]=={__version__}\ndatasets\n"
     return {

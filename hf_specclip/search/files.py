@@ -93,7 +93,7 @@ def read_index(
 
     Raises:
         FileNotFoundError: when the folder or one of its files is absent.
-        FileFormatError: when a file is damaged, or two do not belong together.
+        FileFormatError: when a file is damaged, or two do not match.
     """
     recover_folder(folder)
     texts = _read_part(folder, ENTRIES_FILE, EMBEDDINGS_FILE)
@@ -139,7 +139,7 @@ def _read_part(
         if values.ndim == 0 or len(values) != len(entries):
             raise FileFormatError(
                 f"{path}: {name} is {values.shape}, but {lines_name} has {len(entries)} lines: "
-                f"the two do not belong together; {_MEND}"
+                f"the two do not match; {_MEND}"
             )
     return entries, tensors
 
@@ -165,7 +165,7 @@ def _entry(line: bytes, name: str) -> dict[str, Any]:
     entry = _json_object(line, name)
     for key in ("class", "text", "source_name", "host"):
         if not isinstance(entry.get(key, ""), str | None):
-            raise FileFormatError(f"{name}: {key} is no text: {_MEND}")
+            raise FileFormatError(f"{name}: {key} is not a string: {_MEND}")
     return entry
 
 

@@ -47,7 +47,7 @@ class Condition:
         """
         match = _CONDITION.fullmatch(text.strip())
         if match is None:
-            raise ValueError(f"{text!r} is no condition: write such as powlaw_gamma<1.9")
+            raise ValueError(f"{text!r} is not a condition: use a form such as powlaw_gamma<1.9")
         low, high = -inf, inf
         bounds = [(match["second"], match["right"])]
         if match["left"] is not None:  # 1 < x says x > 1

@@ -326,7 +326,7 @@ class SpecCLIPIndex:
 
         Raises:
             FileNotFoundError: when the folder or one of its files is absent.
-            FileFormatError: when a file is damaged, or two do not belong together.
+            FileFormatError: when a file is damaged, or two do not match.
         """
         path = Path(folder)
         if path.is_dir():

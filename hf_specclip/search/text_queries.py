@@ -82,7 +82,7 @@ class TextQueries:
 
         for row, summary in enumerate(summaries):
             if not any((text or "").strip() for text in summary.values()):
-                raise ValueError(f"text {row} is empty: there is nothing to look for")
+                raise ValueError(f"text {row} is empty")
             if sum(len(text or "") for text in summary.values()) > MAX_QUERY:
                 raise ValueError(f"text {row} is longer than {MAX_QUERY:,} characters: shorten it")
         if self._config.reads == "sections":

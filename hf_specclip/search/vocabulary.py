@@ -153,7 +153,7 @@ class Vocabulary:
         """
         path = Path(folder) / VOCABULARY_FOLDER / WORDS_FILE
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is not there: training leaves it beside a model")
+            raise FileNotFoundError(f"{path} does not exist; training writes it next to the model")
         try:
             refuse_links_out(path.parent, FileFormatError)
             content = read_json(path, MAX_FILE_BYTES)
@@ -161,7 +161,7 @@ class Vocabulary:
                 raise ValueError(f"not {FORMAT} version {VERSION}: update hf_specclip")
             words, vectors = content["words"], None
             if not all(type(count) is int for count in words.values()):
-                raise ValueError("a count is no integer")
+                raise ValueError("a count is not an integer")
             if (path.parent / VECTORS_FILE).is_file():
                 vectors = map_tensors(path.parent / VECTORS_FILE, "vectors")["vectors"]
             return cls(words, content["texts"], vectors)

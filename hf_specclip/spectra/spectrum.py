@@ -170,7 +170,9 @@ class XRaySpectrum:
         for name in ("background_backscal", "background_areascal"):
             self._set(**{name: _scaling(getattr(self, name), name, n)})
         if np.max(self.background_scale) > MAX_RATIO:
-            raise ValueError(f"a background_scale of {np.max(self.background_scale):g} is no area")
+            raise ValueError(
+                f"a background_scale of {np.max(self.background_scale):g} is not valid"
+            )
 
         for name, dtype in _ARRAYS.items():
             if getattr(self, name) is not None:
@@ -348,7 +350,7 @@ class XRaySpectrum:
         counts = np.where(self.good, self.counts, 0)
         if not self.counted:
             raise SpectrumFileError(
-                "its counts are no whole numbers, which bins could share",
+                "its counts are not integers, so they cannot be rebinned",
                 path=self.path,
                 mend="give the spectrum before background subtraction or weighting",
             )
@@ -461,7 +463,7 @@ def _counts(values: ArrayLike, name: str, n: int | None = None) -> NDArray[Any]:
 def _positive(value: Any, name: str) -> float:
     number = float(value)
     if not 1 / MAX_RATIO <= number <= MAX_RATIO:
-        raise ValueError(f"{name} must be a positive number within reason, not {number:g}")
+        raise ValueError(f"{name} must be a positive number of plausible size, not {number:g}")
     return number
 
 
@@ -473,5 +475,5 @@ def _scaling(value: Any, name: str, n: int) -> float | NDArray[np.float64]:
         raise ValueError(f"{name} must be a number or have shape ({n},), not {values.shape}")
     used = values[values != 0]
     if not used.size or not ((used >= 1 / MAX_RATIO) & (used <= MAX_RATIO)).all():
-        raise ValueError(f"{name} must be positive and within reason, or zero in some channels")
+        raise ValueError(f"{name} must be positive and of plausible size, or zero in some channels")
     return values

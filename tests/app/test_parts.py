@@ -157,7 +157,7 @@ def test_the_command_says_what_it_lacks(capsys, tmp_path):
     assert "nowhere" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["app", "--port", "70000"])
-    assert "70000 is no port" in capsys.readouterr().err
+    assert "70000 is not a port" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -121,7 +121,7 @@ def test_a_saved_probe_answers_alike_and_for_its_model_alone(probe, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.tex").touch()
-    with pytest.raises(SpecCLIPProbeError, match="other things"):
+    with pytest.raises(SpecCLIPProbeError, match="not a probe"):
         probe.save_pretrained(other)
 
 

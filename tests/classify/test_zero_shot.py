@@ -61,7 +61,7 @@ def test_prompts_fill_sections_and_name_the_class():
     assert class_prompts("Some_Odd") == [{"identity": "The X-ray source is a Some Odd."}]
     with pytest.raises(ValueError, match="needs a name"):
         class_prompts(" ")
-    with pytest.raises(ValueError, match="told apart"):
+    with pytest.raises(ValueError, match="indistinguishable"):
         class_prompts("LMXB", [{"identity": "A source."}])
 
 

@@ -161,7 +161,7 @@ def test_search(ask, tiny_run, tmp_path):
     status, out, _ = ask("search", "marmalade")
     assert status == 1
     assert "not understood: marmalade" in out
-    assert "no condition" in ask("search", "--where", "counts=3", "a star")[2]
+    assert "not a condition" in ask("search", "--where", "counts=3", "a star")[2]
     name = found[0]["name"]
     near = json.loads(ask("search", "--json", "--like", name)[1])
     assert name not in {one["name"] for one in near}

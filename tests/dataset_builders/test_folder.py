@@ -158,7 +158,7 @@ BROKEN = [
     (
         "summary",
         lambda v: [{"identity": "", "spectrum": None, "context": None}, *v[1:]],
-        "row 0, column 'summary'.*leave it out",
+        "row 0, column 'summary'.*remove it",
     ),
     ("effective_area", lambda v: [[-1.0] * 400, *v[1:]], "column 'effective_area'"),
 ]
@@ -206,19 +206,21 @@ def test_only_datasets_are_replaced(folder, splits, tmp_path):
 
 
 def test_damaged_folders_are_named(folder, splits, tmp_path):
-    with pytest.raises(DatasetFolderError, match="no folder"):
+    with pytest.raises(DatasetFolderError, match="not a folder"):
         read_dataset(tmp_path / "absent")
     with pytest.raises(DatasetFolderError, match="neither"):
         load(tmp_path)
     with pytest.raises(DatasetFolderError, match="neither a folder nor a dataset id"):
         load("runs/demo/dataset-with-a-typo")
-    with pytest.raises(DatasetFolderError, match="no folder here, and as a dataset on the Hub"):
+    with pytest.raises(
+        DatasetFolderError, match="not a local folder, and loading it from the Hub failed"
+    ):
         load("nobody/nothing", tmp_path / "cache")
     about, test = "specclip_dataset.json", "data/test-00000-of-00001.parquet"
     copy = tmp_path / "copy"
     for name, content, message in (
-        (about, b"{", "no JSON"),
-        (about, b"[]", "no JSON object"),
+        (about, b"{", "not JSON"),
+        (about, b"[]", "not a JSON object"),
         (about, b'{"format_version": 99}', "reads 1"),
         (about, b'{"energy_edges": [2, 1]}', "equal bins"),
         (about, b'{"simulated": "no"}', "simulated"),

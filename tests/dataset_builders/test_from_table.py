@@ -77,7 +77,7 @@ def test_a_csv_of_files_and_what_is_left_out_of_it(spectra, tmp_path, capsys):
     printed = capsys.readouterr()
     assert "Source → source_name, pha → file" in printed.out
     assert "columns not used: more" in printed.out
-    assert "5 cells of powlaw_nh are no numbers ('<5' is no number): left empty" in printed.out
+    assert "5 cells of powlaw_nh are not numbers ('<5' is not a number): left empty" in printed.out
     assert "powlaw_nh in 1e20 cm-2" in printed.out
     assert "2 rows: energies taken as ACIS PI channels of 14.6 eV (no RMF)" in printed.out
     assert "left out: row 3, missing.pha: is not in" in printed.err
@@ -87,7 +87,7 @@ def test_a_csv_of_files_and_what_is_left_out_of_it(spectra, tmp_path, capsys):
     reasons = [
         "is not in",
         "has no text in abstract",
-        "is no such angle",
+        "is out of range",
         "lies outside",
         "no SPECTRUM",
     ]
@@ -241,7 +241,7 @@ def test_a_csv_of_a_spreadsheet_or_with_comments(spectra, tmp_path):
     [
         ({"text": ["words"]}, "has no column 'words': it has name, RAJ2000"),
         ({"text": ["name", "abstract"]}, "one column, or three"),
-        ({"columns": {"kind": "name"}}, "'kind' is no role of a column: take source_name"),
+        ({"columns": {"kind": "name"}}, "'kind' is not a column role: use source_name"),
         ({"columns": {"counts": "name"}}, "no column of spectrum files or lists of counts"),
         ({"columns": {"exposure": "RAJ2000"}}, "column 'RAJ2000' has the unit deg, which is no s"),
     ],

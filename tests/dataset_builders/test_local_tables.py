@@ -184,7 +184,7 @@ WRONG = {
     "missing column": ({"livetime": None}, r"detections\.parquet: columns \['livetime'\]"),
     "negative counts": (
         {"pi_counts": [[-1] + [0] * 1023] * 48},
-        r"row \d+, column 'pi_counts': channel 1 holds -1; .*subtract no background",
+        r"row \d+, column 'pi_counts': channel 1 holds -1; .*do not subtract the background",
     ),
     "fractional counts": (
         {"pi_counts": [[0.5] + [0.0] * 1023] * 48},

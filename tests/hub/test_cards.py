@@ -163,7 +163,11 @@ def test_what_is_missing_is_named(stored_run, metrics, tmp_path):
     with pytest.raises(PublishError, match="--metrics"):
         make_card("model", stored_run / "model", "ada/x")
     assert make_card("model", stored_run / "model", "ada/x", tmp_path / "elsewhere.json")
-    for text, message in (("[]", "no JSON object"), ("{", "not JSON"), ("[" * 99_999, "not JSON")):
+    for text, message in (
+        ("[]", "not a JSON object"),
+        ("{", "not JSON"),
+        ("[" * 99_999, "not JSON"),
+    ):
         (stored_run / "metrics.json").write_text(text)
         with pytest.raises(PublishError, match=message):
             read_metrics(stored_run / "model", None)

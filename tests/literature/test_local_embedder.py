@@ -126,7 +126,7 @@ def test_an_embedder_is_found_again_by_its_recorded_name(tmp_path, offline):
 @pytest.mark.parametrize(
     ("name", "message"),
     [(None, "does not record"), ("mine@0123456789abcdef", "cannot be found"),
-     ("openai:x@http://server", "cannot be found"), ("local:user/large", "names no files")],
+     ("openai:x@http://server", "cannot be found"), ("local:user/large", "are not followed")],
 )  # fmt: skip
 def test_unknown_embedder_names_are_refused(tmp_path, name, message):
     with pytest.raises(ValueError, match=message):

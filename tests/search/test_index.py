@@ -118,7 +118,7 @@ def _truncate(path):
         (
             "entries.jsonl",
             lambda p: p.write_text(json.dumps({"id": "only"}) + "\n"),
-            "do not belong together",
+            "do not match",
         ),
     ],
 )

@@ -275,7 +275,7 @@ def test_values_of_another_form_are_refused(index, tmp_path):
     index.save(tmp_path / "index")
     lines = tmp_path / "index" / "spectra.jsonl"
     lines.write_text(lines.read_text().replace('"text": "', '"text": 1, "t": "', 1))
-    with pytest.raises(FileFormatError, match="text is no text"):
+    with pytest.raises(FileFormatError, match="text is not a string"):
         SpecCLIPIndex.load(tmp_path / "index")
     columns = {"powlaw_gamma": np.ones((len(index.spectra), 2), np.float32)}
     entries, vectors = index.spectra.entries, index.spectra.embeddings

@@ -43,7 +43,7 @@ def test_a_saved_vocabulary_is_the_same(vocabulary, tmp_path):
     again = Vocabulary.from_pretrained(tmp_path)
     assert (again.words, again.n_texts) == (vocabulary.words, vocabulary.n_texts)
     np.testing.assert_array_equal(again.vectors, vocabulary.vectors)
-    with pytest.raises(FileNotFoundError, match="training leaves it"):
+    with pytest.raises(FileNotFoundError, match="training writes it"):
         Vocabulary.from_pretrained(tmp_path / "nowhere")
 
 

@@ -163,7 +163,7 @@ def test_radii_have_units():
     for text in ("30", '30"', "0.5'", "30arcsec", "0.5 arcmin"):
         assert parse_radius(text).to_value("arcsec") == pytest.approx(30)
     for text in ("3px", "nan", ""):
-        with pytest.raises(ValueError, match="no radius: give arcsec"):
+        with pytest.raises(ValueError, match="not a radius: give arcsec"):
             parse_radius(text)
 
 

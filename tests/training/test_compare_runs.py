@@ -141,7 +141,7 @@ def test_errors_are_compared_on_rows_common_to_all_methods(tmp_path):
     ("change", "words"),
     [
         ({"fingerprint": "other"}, "other data or splits"),
-        ({"ids": "x"}, "asked other queries"),
+        ({"ids": "x"}, "used different queries"),
         ({"preset": "paper", "seed": 0}, "second run of preset paper with seed 0"),
         ({"preset": "paper", "seed": 1}, "all runs are of one preset"),
     ],

@@ -53,7 +53,7 @@ def test_a_server_that_a_model_names_is_asked_for_nothing_where_it_is_unknown(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-never-sent-to-a-server-of-others")
     name = "openai:tiny@http://127.0.0.1:9/v1"
     settings = TextSettings(f"recorded:{name}", reads="sentences")
-    with pytest.raises(TrainingDataError, match="this server was never used here"):
+    with pytest.raises(TrainingDataError, match="this server has not been used on this machine"):
         embed_texts(load_pairs(tiny_dataset), settings, cache_dir=tmp_path)
 
 

@@ -103,7 +103,7 @@ def test_no_text_and_no_key_goes_to_the_server_that_a_model_names(tmp_path, caps
     (strange / "config.json").write_text(json.dumps(config))
     words = ["train", str(dataset), "-o", str(tmp_path / "run"), "--from", str(strange)]
     assert main(words) == 2
-    assert "never used here" in capsys.readouterr().err
+    assert "has not been used on this machine" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -276,9 +276,7 @@ def require_texts(pairs: PairData) -> None:
         TrainingDataError: in that case.
     """
     if not pairs.texts.section_mask.any():
-        raise TrainingDataError(
-            f"{pairs.name} has no text in any summary: there is nothing to align"
-        )
+        raise TrainingDataError(f"{pairs.name} has no text in any summary: nothing to align")
 
 
 def embed_texts(

@@ -93,7 +93,8 @@ def _check_folder(folder: Path, identity: Mapping[str, Any]) -> None:
         foreign = sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
         if foreign:
             raise CheckpointError(
-                f"{folder} holds {foreign[0]}, which no such job made: choose another --output"
+                f"{folder} holds {foreign[0]}, which were not written by this command: choose "
+                "another --output"
             )
         write_json(job, identity)
         return

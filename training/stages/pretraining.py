@@ -192,8 +192,8 @@ def load_result(folder: Path, identity: dict[str, Any]) -> FitResult | None:
     if not path.is_file():
         if folder.is_dir() and any(folder.iterdir()):
             raise CheckpointError(
-                f"{folder} holds something that training did not make: move it, or choose another "
-                "--output"
+                f"{folder} contains files that were not written by training: move it, or choose "
+                "another --output"
             )
         return None
     try:

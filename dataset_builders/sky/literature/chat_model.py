@@ -364,9 +364,9 @@ def problem_of(answer: Any, ids: Sequence[str], max_words: int) -> str | None:
         max_words: in a section.
     """
     if not isinstance(answer, dict) or any(name not in answer for name in (*SECTIONS, "papers")):
-        return f"it is no JSON object with {', '.join(SECTIONS)} and papers"
+        return f"it is not a JSON object with {', '.join(SECTIONS)} and papers"
     if not isinstance(answer["papers"], list):
-        return "papers is no list"
+        return "papers is not a list"
     if unknown := [str(code) for code in answer["papers"] if code not in ids]:
         return f"{unknown[0][:40]!r} is none of the papers"
     if wrong := [n for n in SECTIONS if not isinstance(answer[n], str | None)]:

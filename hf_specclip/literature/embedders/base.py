@@ -72,14 +72,14 @@ def check_vectors(vectors: np.ndarray, n: int, source: str, width: int | None = 
         )
     if width not in (None, vectors.shape[1]):
         raise EmbeddingError(
-            f"{source} answered with {vectors.shape[1]} dimensions, but gave {width} before: "
-            "another model is behind this name"
+            f"{source} answered with {vectors.shape[1]} dimensions, but gave {width} before: this "
+            "name now refers to a different model"
         )
     bad = ~np.isfinite(vectors).all(axis=1)
     if bad.any():
         raise EmbeddingError(
-            f"{source} answered with NaN or infinity for {int(bad.sum())} of {n} texts; nothing of "
-            "this answer was kept. Run again; if it stays, check the model or server"
+            f"{source} answered with NaN or infinity for {int(bad.sum())} of {n} texts; the "
+            "response was discarded. Run again; if the error persists, check the model or server"
         )
     return vectors
 

@@ -144,8 +144,8 @@ class CachedEmbedder:
         except EmbeddingError as error:
             # Not chained: the cause may hold the key.
             raise EmbeddingError(
-                f"{error} [{done} of {total} new texts are stored in {self.path}; a further run "
-                "goes on from there]"
+                f"{error} [{done} of {total} new texts are stored in {self.path}; rerun to "
+                "continue]"
             ) from None
 
 
@@ -238,8 +238,8 @@ class _File:
             ) from error
         except sqlite3.DatabaseError as error:
             raise CacheError(
-                f"{self.path} is damaged ({error}): delete or move it away and run again (what it "
-                "held is computed anew), or set HF_SPECCLIP_CACHE to another folder"
+                f"{self.path} is damaged ({error}): delete or move it away and run again (its "
+                "contents are recomputed), or set HF_SPECCLIP_CACHE to another folder"
             ) from error
 
     def _unwritable(self, error: Exception) -> CacheError:

@@ -90,17 +90,17 @@ def embedder_named(
     """
     if not name:
         raise ValueError(
-            "the model does not record what embedded its texts: give --embedder (embedder= in "
-            "Python), see hf_specclip.get_embedder"
+            "the model does not record its text embedder: give --embedder (embedder= in Python), "
+            "see hf_specclip.get_embedder"
         )
     from .cache import recorded_spec
 
     try:
         if name.startswith("local:"):  # no embedder's name; it would be fetched to find out
-            raise ValueError("a model names no files of this machine")
+            raise ValueError("local paths recorded in a model are not followed")
         # Only a server that was used on this machine before is sent texts and the key.
         if name.startswith("openai:") and "@" in name and not recorded_spec(name, cache_dir):
-            raise ValueError("this server was never used here")
+            raise ValueError("this server has not been used on this machine")
         embedder = get_embedder(name, cache_dir=cache_dir)
     except (ValueError, FileNotFoundError) as error:
         raise ValueError(

@@ -67,9 +67,10 @@ def check_embedder(
         same = name.partition("@")[0] == recorded.partition("@")[0]
     if not same:
         raise ValueError(
-            f"the model's texts were embedded by {recorded!r}, not by {name!r}: its vectors mean "
-            "nothing to the model. Use the embedder it was trained with (--embedder local:DIR "
-            "where its folder has moved), or train a model with this one (text.embedder)"
+            f"the model's texts were embedded by {recorded!r}, not by {name!r}: its embeddings "
+            "are incompatible with the model. Use the embedder it was trained with (--embedder "
+            "local:DIR where its folder has moved), or train a model with this one "
+            "(text.embedder)"
         )
     if probe is None or recorded_probe is None:
         return
@@ -78,7 +79,8 @@ def check_embedder(
     if here.shape != there.shape or not here @ there > _LEAST_COSINE * norms:
         raise ValueError(
             f"{name!r} gives another vector for a fixed sentence than when the model was trained: "
-            "another model is behind this name. Serve the one it was trained with, or train again"
+            "this name now refers to a different model. Serve the one it was trained with, or "
+            "train again"
         )
 
 

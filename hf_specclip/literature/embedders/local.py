@@ -78,8 +78,8 @@ class LocalEmbedder:
         except Exception as error:
             # The library raises a dozen types: for the network, the name, the access.
             raise EmbeddingError(
-                f"{self._source} is no folder here, and as a sentence-transformers model on the "
-                f"Hub it gave: {str(error).partition(chr(10))[0]}"
+                f"{self._source} is not a local folder, and as a sentence-transformers model on "
+                f"the Hub it gave: {str(error).partition(chr(10))[0]}"
             ) from error
 
     @cached_property

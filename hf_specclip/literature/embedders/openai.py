@@ -77,7 +77,9 @@ class OpenAIEmbedder:
         self.model, self.batch_size = model, batch_size
         self.base_url = base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
         if not self.base_url.startswith(("http://", "https://")):
-            raise ValueError(f"{self.base_url} is no address: it begins with http:// or https://")
+            raise ValueError(
+                f"{self.base_url} is not a URL: it must begin with http:// or https://"
+            )
         self._width = DIMENSIONS.get(model) if self._is_openai else None
         self._find_key()
 
@@ -142,7 +144,8 @@ class OpenAIEmbedder:
             # The client raises these for an answer it cannot parse.
             message = (
                 f"{self.name} sent an answer that is not in the form of OpenAI's embeddings "
-                f"({error}); nothing of it was kept. Run again; if it stays, check base_url"
+                f"({error}); nothing of it was kept. Run again; if the error persists, check "
+                "base_url"
             )
         # Raised outside the handlers, so that the client's error, which holds the request and with
         # it the key, is not carried along.
@@ -153,8 +156,8 @@ class OpenAIEmbedder:
         if [item.index for item in data] != list(range(n)):
             raise EmbeddingError(
                 f"{self.name} answered with {len(data)} vectors for {n} texts, or numbered them "
-                "wrongly; nothing of this answer was kept. Run again; if it stays, use a smaller "
-                "batch_size or check the server"
+                "wrongly; the response was discarded. Run again; if the error persists, use a "
+                "smaller batch_size or check the server"
             )
         return np.array([item.embedding for item in data], dtype=np.float32)
 

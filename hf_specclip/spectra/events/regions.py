@@ -167,7 +167,7 @@ def read_region(path: str | Path, sky: SkyPixels) -> Region:
             raise SpectrumFileError("is too large", path=path, mend=_MEND)
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is no text"
+        reason = getattr(error, "strerror", None) or "is not text"
         raise SpectrumFileError(f"region file: {reason}", path=path, mend=_MEND) from None
     shapes: dict[bool, list[Ring]] = {True: [], False: []}
     frame = "physical"
@@ -202,7 +202,7 @@ def parse_radius(text: str) -> Angle:
             return Angle(float(word[:-1]), _UNITS[word[-1]])
         return Angle(word, "arcsec")
     except ValueError:
-        raise ValueError(f"{text!r} is no radius: give arcsec, or 0.5arcmin") from None
+        raise ValueError(f"{text!r} is not a radius: give arcsec, or 0.5arcmin") from None
 
 
 def parse_position(longitude: str, latitude: str, frame: str = "icrs") -> SkyCoord:
@@ -214,7 +214,7 @@ def parse_position(longitude: str, latitude: str, frame: str = "icrs") -> SkyCoo
             raise ValueError("0 to 360 degrees")
         return SkyCoord(longitude.rstrip("d"), latitude.rstrip("d"), unit=unit, frame=frame)
     except ValueError as error:
-        why = f"{longitude},{latitude} is no position in degrees or hours and degrees ({error})"
+        why = f"{longitude},{latitude} is not a position in degrees or hours and degrees ({error})"
         raise ValueError(why) from None
 
 

@@ -31,7 +31,7 @@ def write_extraction(extraction: Extraction, path: Path) -> list[Path]:
         paths.append(path.with_name(f"{path.stem}_bkg{path.suffix}"))
     source = Path(extraction.events.file.path).resolve()
     if any(each.resolve() == source for each in paths):
-        raise SpecCLIPError(f"{source} is the event file, and stays: write to another file")
+        raise SpecCLIPError(f"{source} is the event file: choose another output")
     spectra = [each for each in (extraction.source, extraction.background) if each is not None]
     for target, spectrum in reversed(list(zip(paths, spectra, strict=True))):
         _write(extraction, spectrum, target, paths)

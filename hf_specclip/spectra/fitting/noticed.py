@@ -189,8 +189,8 @@ def require_errors(spectrum: XRaySpectrum, statistic: str) -> None:
     used = spectrum.good & (spectrum.counts != 0)
     if not (spectrum.stat_error[used] > 0).all():
         raise ValueError(
-            f"{label_of(spectrum)}: STAT_ERR is no positive number in some channels with counts. "
-            "Flag them (QUALITY), or make the spectrum again"
+            f"{label_of(spectrum)}: STAT_ERR is not positive in some channels with counts. Flag "
+            "them (QUALITY), or make the spectrum again"
         )
 
 

@@ -219,20 +219,20 @@ class Table:
     def _layout(self) -> dict[str, _Column]:
         count = self.header.integer("TFIELDS", 0) or 0
         if not 0 <= count <= MAX_COLUMNS:
-            raise self.error(f"TFIELDS = {count} is no number of columns", mend=TRUNCATED)
+            raise self.error(f"TFIELDS = {count} is not a valid number of columns", mend=TRUNCATED)
         found: dict[str, _Column] = {}
         offset = 0
         for number in range(1, count + 1):
             form = self.header.text(f"TFORM{number}") or ""
             match = _TFORM.match(form.upper())
             if match is None:
-                raise self.error(f"TFORM{number} = {form!r} is no FITS type", mend=TRUNCATED)
+                raise self.error(f"TFORM{number} = {form!r} is not a FITS type", mend=TRUNCATED)
             repeat, code = int(match[1] or 1), match[2]
             ragged = None
             if code in "PQ":
                 inner = _RAGGED_TFORM.match(match[3])
                 if inner is None or repeat > 1:
-                    raise self.error(f"TFORM{number} = {form!r} is no FITS type", mend=TRUNCATED)
+                    raise self.error(f"TFORM{number} = {form!r} is not a FITS type", mend=TRUNCATED)
                 ragged, width = inner[1], repeat * (8 if code == "P" else 16)
             elif code == "X":
                 width = (repeat + 7) // 8
@@ -450,7 +450,7 @@ class FitsFile:
             self.primary = header
         elif header.text("XTENSION") in ("BINTABLE", "A3DTABLE"):
             if axes != 2 or bits != 8:
-                raise self._error(f"HDU {index} is no binary table", mend=TRUNCATED)
+                raise self._error(f"HDU {index} is not a binary table", mend=TRUNCATED)
             self.tables.append(Table(self, index, header, data_start, data_start + size))
         end_of_data = data_start + -(-size // _BLOCK) * _BLOCK
         self.hdus.append((header, position, data_start, end_of_data))

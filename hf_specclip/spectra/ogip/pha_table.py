@@ -171,7 +171,7 @@ def read_raw(table: Table, row: int | None, *, behind: bool = False) -> RawSpect
             _check_errors(table, stat_error)
     detchans = table.header.integer("DETCHANS")
     if detchans is not None and not 0 < detchans <= MAX_CHANNELS:
-        raise table.error(f"DETCHANS = {detchans} is no number of channels", mend=mend)
+        raise table.error(f"DETCHANS = {detchans} is not a valid number of channels", mend=mend)
     raw = RawSpectrum(
         table=table,
         row=row,
@@ -235,7 +235,7 @@ def _whole(
 
 def _check_errors(table: Table, errors: NDArray[np.float64]) -> None:
     if not ((errors >= 0) & (errors < 2**31)).all():
-        problem = "must be errors of the counts, none below zero or beyond reason"
+        problem = "must be errors of the counts, none below zero or implausibly large"
         raise table.error(problem, column="STAT_ERR", mend="see OGIP 92-007")
 
 
@@ -291,7 +291,7 @@ def _scaling(table: Table, row: int | None, name: str) -> float | NDArray[np.flo
             "must be positive",
             path=table.file.path,
             place=f"{table.label}, {name}",
-            mend="write the area of the region (1 where it plays no part)",
+            mend="set it to the area of the region (1 if unused)",
         )
     return value
 

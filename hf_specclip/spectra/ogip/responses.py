@@ -381,7 +381,7 @@ class _Rmf:
         if wrong.any():
             bad = int(row[np.argmax(wrong)])
             raise table.error(
-                f"row {bad} holds elements that are negative, not finite or beyond reason",
+                f"row {bad} holds elements that are negative, not finite or too large",
                 column="MATRIX",
                 mend=_REMAKE,
             )
@@ -405,13 +405,13 @@ class _Rmf:
         """Return row, first channel and number of channels of each group; and how many rows."""
         n_grp = _whole(table, "N_GRP", table.vector("N_GRP"))
         if (n_grp < 0).any() or n_grp.max() > MAX_CHANNELS:
-            raise table.error("is no number of groups", column="N_GRP", mend=_REMAKE)
+            raise table.error("is not a valid number of groups", column="N_GRP", mend=_REMAKE)
         f_chan, n_chan = (
             _whole(table, name, _first(table, name, n_grp, "N_GRP"))
             for name in ("F_CHAN", "N_CHAN")
         )
         if (n_chan < 0).any() or (n_chan.size and n_chan.max() > MAX_CHANNELS):
-            raise table.error("is no number of channels", column="N_CHAN", mend=_REMAKE)
+            raise table.error("is not a valid number of channels", column="N_CHAN", mend=_REMAKE)
         return np.repeat(np.arange(n_grp.size), n_grp), f_chan, n_chan, n_grp.size
 
     def _offset(self, table: Table, f_chan: NDArray[np.int64]) -> int:

@@ -291,8 +291,8 @@ class _Assembler:
             if background.counts.dtype.kind == "f":
                 errors = "of STAT_ERR and SYS_ERR" if own_errors(background) is not None else "none"
                 notes.append(
-                    "the background is no whole counts: taken as expected counts, with errors "
-                    f"{errors}"
+                    "the background counts are not integers: used as expected counts, with "
+                    f"errors {errors}"
                 )
         return background
 

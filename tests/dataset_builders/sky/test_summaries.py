@@ -74,8 +74,8 @@ def answer_of(identity=None, papers=()):
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
-        ("HACKED", "no JSON object"),
-        ({"identity": "x"}, "no JSON object with"),
+        ("HACKED", "not a JSON object"),
+        ({"identity": "x"}, "not a JSON object with"),
         (answer_of("It is a star of M 31.", ["2099Fake...999..999Z"]), "none of the papers"),
         (answer_of("It is a star, see 2099Fake..999..999Z."), "names 2099Fake"),
         (answer_of("word " * 200), "200 words"),
@@ -83,7 +83,7 @@ def answer_of(identity=None, papers=()):
         (answer_of("Cette source est une étoile binaire située dans la galaxie"), "not English"),
         (answer_of(7), "neither text nor null"),
         (answer_of(papers=[ID]), "every section is empty"),
-        (answer_of(papers="none"), "no list"),
+        (answer_of(papers="none"), "not a list"),
     ],
 )
 def test_answers_that_cannot_be_used_are_asked_for_again(make, server, answer, problem):
