@@ -16,10 +16,8 @@ from ..version import __version__
 from . import (
     app,
     classify,
-    dataset,
     describe,
     embed,
-    evaluate,
     export,
     extract,
     fit,
@@ -28,16 +26,32 @@ from . import (
     outliers,
     publish,
     search,
-    train,
 )
+from .arguments import run_elsewhere
 from .run_command import run_command
 
 COMMANDS = (
     describe, classify, search, outliers, inspect, fit, extract, embed, index, app, export, publish,
-    dataset, train, evaluate,
 )  # fmt: skip
-# These read their own arguments.
-ELSEWHERE = (dataset, train, evaluate)
+# Commands of the other packages, which read their own arguments: module, extra and help.
+ELSEWHERE = {
+    "dataset": (
+        "specclip_datasets.__main__",
+        "data",
+        "build a dataset: simulated, from tables, or from the live catalogue",
+    ),
+    "train": (
+        "specclip_training.train",
+        "train",
+        "train a model on your pairs, from scratch or fine-tuning",
+    ),
+    "evaluate": (
+        "specclip_training.evaluate",
+        "train",
+        "measure a model on a dataset: retrieval and variables",
+    ),
+}
+FROM_THE_SKY = (["dataset", "build"], ["dataset", "prompts"])  # of the extra `build`
 DESCRIPTION = """\
 A shared embedding space for X-ray spectra and the scientific literature.
 
@@ -65,9 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
 
     def work() -> int:
-        for command in ELSEWHERE:
-            if words[:1] == [command.NAME]:
-                return command.run(words[1:])
+        if words and words[0] in ELSEWHERE:
+            module, extra, _ = ELSEWHERE[words[0]]
+            extra = "build" if list(words[:2]) in FROM_THE_SKY else extra
+            return run_elsewhere(module, words[1:], extra)
         arguments = build_parser().parse_args(words)
         return arguments.run(arguments)
 
@@ -96,6 +111,8 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_command(subparsers)
+    for name, (_, _, summary) in ELSEWHERE.items():
+        subparsers.add_parser(name, help=summary)
     return parser
 
 

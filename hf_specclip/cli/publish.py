@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from .arguments import print_json
+from .arguments import add_json_option, add_parser, print_json
 
 # Repeated here so that --help imports nothing heavy; a test compares the two.
 KINDS = ("model", "moe", "spectrum", "outliers", "dataset", "metric", "space")
@@ -35,14 +35,10 @@ Log in first with `hf auth login`, or set HF_TOKEN to a token with write access.
 """
 
 
-def add_command(subparsers: Any) -> argparse.ArgumentParser:
-    """Add the `publish` command; return its parser."""
-    parser = subparsers.add_parser(
-        "publish",
-        help="publish a model, head, dataset or page on the Hugging Face Hub",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_command(subparsers: Any) -> None:
+    """Add the `publish` command."""
+    summary = "publish a model, head, dataset or page on the Hugging Face Hub"
+    parser = add_parser(subparsers, "publish", summary, DESCRIPTION, run)
     parser.add_argument("kind", choices=KINDS, help="type of artifact")
     parser.add_argument("folder", metavar="DIR", help="its folder")
     parser.add_argument("repo_id", metavar="USER/NAME", help="its name on the Hub")
@@ -58,9 +54,7 @@ def add_command(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--model", metavar="USER/NAME", help="model shown by a space (default: its own name)"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.set_defaults(run=run)
-    return parser
+    add_json_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -82,6 +76,3 @@ def run(arguments: argparse.Namespace) -> int:
     content = f"{len(published.files)} files" if published.changed else "nothing new"
     print(f"{published.url}: {content}, {published.revision} at {published.commit[:7]}")
     return 0
-
-
-__all__ = ["add_command", "run"]

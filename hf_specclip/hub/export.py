@@ -6,9 +6,9 @@ import hashlib
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -274,19 +274,15 @@ def _recall_line(recalls: Mapping[str, Any], name: str) -> str:
 
 
 def _settings(model: Any, extractor: Any, runtime: str, name: str) -> dict[str, Any]:
-    config, libraries = model.config.text_config, {"hf_specclip": __version__}
-    for library in _LIBRARIES if runtime == "onnx" else _LIBRARIES[:1]:
-        try:
-            libraries[library] = version(library)
-        except PackageNotFoundError:
-            libraries[library] = "unknown"
+    config = model.config.text_config
+    libraries = _LIBRARIES if runtime == "onnx" else _LIBRARIES[:1]
     return {
         "format": FORMAT,
         "version": VERSION,
         "runtime": runtime,
         "model": name,
         "weights": _fingerprint(model),
-        "versions": libraries,
+        "versions": {"hf_specclip": __version__} | {each: version(each) for each in libraries},
         "features": {
             key: value
             for key, value in extractor.to_dict().items()
@@ -342,20 +338,16 @@ def _require(*packages: str) -> None:
 
 
 @contextmanager
-def _quiet() -> Any:
+def _quiet() -> Iterator[None]:
     """Silence notes of the exporters on torchvision, traces and their own deprecations."""
-    names = ("torch.onnx", "root", "transformers", "onnxscript", "onnx_ir")
-    loggers = [logging.getLogger(None if name == "root" else name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(level)
 
 
 __all__ = ["SETTINGS_FILE", "ExportError", "MeasuredPairs", "export_model", "run_graph"]
