@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -50,20 +51,6 @@ def _settings(x: np.ndarray, widths: Mapping[str, int]) -> list[_Setting]:
     """Return the settings to choose from: the embedding alone, or all representations."""
     choices = dict.fromkeys([widths.get(INPUTS[0], x.shape[1]), x.shape[1]])
     return [_Setting(width, shrinkage) for width in choices for shrinkage in SHRINKAGES]
-
-
-class _Fit(NamedTuple):
-    """Standardisation, Gaussians and what was chosen by folds, as in `SpecCLIPProbe`."""
-
-    mean: np.ndarray
-    scale: np.ndarray
-    centres: np.ndarray
-    precision: np.ndarray
-    distances: np.ndarray
-    temperature: float = 1.0
-    weight: np.ndarray = np.zeros(0)
-    halves: tuple[float, float] = (0.0, 0.0)
-    shrinkage: float = 0.1
 
 
 def fit_classes(
@@ -121,7 +108,8 @@ def fit_classes(
     fit = _fit_gaussians(x, truth, group, len(classes), _settings(x, widths))
     # The embedding comes first, and may be all that is read.
     widths = widths if len(fit.mean) == x.shape[1] else {INPUTS[0]: widths[INPUTS[0]]}
-    return _to_probe(fit, name, tuple(classes), widths, fingerprint, report)
+    about: dict[str, Any] = {"name": name, "inputs": widths, "fingerprint": fingerprint}
+    return replace(fit, **about, classes=tuple(classes), report=report | fit.report)
 
 
 def fit_number(
@@ -160,26 +148,8 @@ def fit_number(
     widths = {each: inputs[each].shape[1] for each in INPUTS if each in inputs}
     x = stack_inputs(inputs, widths)
     report = _measure_number(x, y, group, n_bootstrap)
-    fit = _fit_ridge(x, y, group)
-    return _to_probe(fit, name, (), widths, fingerprint, report, log10)
-
-
-def _to_probe(
-    fit: _Fit,
-    name: str,
-    classes: tuple[str, ...],
-    widths: dict[str, int],
-    fingerprint: str,
-    report: dict[str, Any],
-    log10: bool = False,
-) -> SpecCLIPProbe:
-    values = fit._asdict()
-    half_68, half_90 = values.pop("halves")
-    report["shrinkage"] = values.pop("shrinkage")
-    return SpecCLIPProbe(
-        name, classes, widths, fingerprint, **values,
-        log10=log10, half_68=half_68, half_90=half_90, report=report,
-    )  # fmt: skip
+    about: dict[str, Any] = {"name": name, "inputs": widths, "fingerprint": fingerprint}
+    return replace(_fit_ridge(x, y, group), **about, log10=log10, report=report)
 
 
 def _measure_classes(
@@ -197,14 +167,16 @@ def _measure_classes(
     folds = list(_folds(truth, group, _FOLDS))
     for train, held in tqdm(folds, "measuring", unit="fold", leave=False, delay=2, disable=None):
         fit = _fit_gaussians(x[train], truth[train], group[train], n_classes, settings)
-        shares[held] = class_probabilities(_squares(fit, x[held]), fit.temperature)
-        far[held] = _is_far(fit, x[held])
+        squares = fit.squares(x[held])
+        shares[held] = class_probabilities(squares, fit.temperature)
+        far[held] = fit.percentiles(squares) >= FAR_PERCENTILE
         for label in range(n_classes) if n_classes > 2 else ():
             others, own = train[truth[train] != label], held[truth[held] == label]
             if len(own):
                 known = x[others], truth[others], group[others], n_classes
-                without = _fit_gaussians(*known, [_Setting(len(fit.mean), fit.shrinkage)])
-                unknown[own] = _is_far(without, x[own])
+                setting = _Setting(len(fit.mean), fit.report["shrinkage"])
+                without = _fit_gaussians(*known, [setting])
+                unknown[own] = without.percentiles(without.squares(x[own])) >= FAR_PERCENTILE
     right = shares.argmax(axis=1) == truth
     bootstrap = GroupBootstrap(group, n_bootstrap, _SEED)
     commonest = np.bincount(truth).argmax()
@@ -236,11 +208,11 @@ def _measure_number(
     far, held_68, held_90 = (np.zeros(len(y), bool) for _ in range(3))
     for train, held in _folds(None, group, _FOLDS):
         fit = _fit_ridge(x[train], y[train], group[train])
-        predicted[held] = _predict(fit, x[held])
+        predicted[held] = fit.numbers(x[held])
         guess[held] = np.median(y[train])
         error = np.abs(y[held] - predicted[held])
-        held_68[held], held_90[held] = error <= fit.halves[0], error <= fit.halves[1]
-        far[held] = _is_far(fit, x[held])
+        held_68[held], held_90[held] = error <= fit.half_68, error <= fit.half_90
+        far[held] = fit.percentiles(fit.squares(x[held])) >= FAR_PERCENTILE
     bootstrap = GroupBootstrap(group, n_bootstrap, _SEED)
     figures = {}
     for name, estimate in (("value", predicted), ("guess", guess)):
@@ -267,7 +239,7 @@ def _fit_gaussians(
     group: np.ndarray,
     n_classes: int,
     settings: Sequence[_Setting],
-) -> _Fit:
+) -> SpecCLIPProbe:
     """Fit Gaussians; width, shrinkage, temperature and distances are those of folds over groups."""
     mean, scale = _standard(x)
     z = (x - mean) / scale
@@ -281,7 +253,7 @@ def _fit_gaussians(
             squares[held] = squared_distances(z[held, : setting.width], centres, precision)
         # A class that a fold did not see is as far as anything, and its rows say nothing.
         seen = weights * np.isfinite(squares[np.arange(len(z)), truth])
-        squares = np.where(np.isfinite(squares), squares, 1e3 + np.nanmax(squares))
+        squares = np.where(np.isfinite(squares), squares, 1e3 + squares[np.isfinite(squares)].max())
         logits = -0.5 * squares / _LOGIT_UNIT
         temperature = _LOGIT_UNIT * fit_temperature(logits, truth, seen)
         shares = class_probabilities(squares, temperature)
@@ -293,12 +265,11 @@ def _fit_gaussians(
     _, (width, shrinkage), temperature, nearest = best
     centres, precision = _gaussians(z, truth, n_classes, best[1])
     levels = np.quantile(nearest, np.linspace(0, 1, _QUANTILES))
-    return _Fit(
-        mean[:width], scale[:width], centres, precision, levels, temperature, shrinkage=shrinkage
-    )
+    fit = mean[:width], scale[:width], centres, precision, levels, temperature
+    return SpecCLIPProbe("", (), {}, "", *fit, report={"shrinkage": shrinkage})
 
 
-def _fit_ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> _Fit:
+def _fit_ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> SpecCLIPProbe:
     """Fit a ridge regression; penalty, intervals and distances are those of folds over groups."""
     mean, scale = _standard(x)
     z = (x - mean) / scale
@@ -311,11 +282,14 @@ def _fit_ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> _Fit:
         nearest[held] = squared_distances(z[held], centres, precision)[:, 0]
     best = int(((y[:, None] - predicted) ** 2).mean(axis=0).argmin())
     residuals = np.sort(np.abs(y - predicted[:, best]))
-    halves = [residuals[min(len(y), int(np.ceil((len(y) + 1) * s))) - 1] for s in (0.68, 0.9)]
+    halves = {
+        f"half_{level}": float(residuals[min(len(y), int(np.ceil((len(y) + 1) * level / 100))) - 1])
+        for level in (68, 90)
+    }
     centres, precision = _gaussians(z, one, 1, all_columns)
     levels = np.quantile(nearest, np.linspace(0, 1, _QUANTILES))
-    halves_of = float(halves[0]), float(halves[1])
-    return _Fit(mean, scale, centres, precision, levels, 1.0, _ridge(z, y)[best], halves_of)
+    fit = mean, scale, centres, precision, levels, 1.0, _ridge(z, y)[best]
+    return SpecCLIPProbe("", (), {}, "", *fit, **halves)
 
 
 def _ridge(z: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -349,21 +323,6 @@ def _weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _standard(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scale = x.std(axis=0)
     return x.mean(axis=0), np.where(scale > 1e-9, scale, 1.0)
-
-
-def _squares(fit: _Fit, x: np.ndarray) -> np.ndarray:
-    z = (x[:, : len(fit.mean)] - fit.mean) / fit.scale
-    squares = squared_distances(z, fit.centres, fit.precision)
-    return np.where(np.isfinite(squares), squares, np.inf)
-
-
-def _is_far(fit: _Fit, x: np.ndarray) -> np.ndarray:
-    level = np.quantile(fit.distances, FAR_PERCENTILE / 100)
-    return _squares(fit, x).min(axis=1) >= level
-
-
-def _predict(fit: _Fit, x: np.ndarray) -> np.ndarray:
-    return (x - fit.mean) / fit.scale @ fit.weight[:-1] + fit.weight[-1]
 
 
 def _folds(truth: np.ndarray | None, group: np.ndarray, n: int) -> Any:

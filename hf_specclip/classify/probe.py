@@ -107,14 +107,12 @@ class SpecCLIPProbe:
         Raises:
             SpecCLIPProbeError: for inputs that the probe was not fitted on.
         """
-        x = (stack_inputs(inputs, self.inputs) - self.mean) / self.scale
-        squares = squared_distances(x, self.centres, self.precision)
-        nearest = squares.min(axis=1)
-        percentiles = 100.0 * np.searchsorted(self.distances, nearest) / len(self.distances)
+        x = stack_inputs(inputs, self.inputs)
+        squares = self.squares(x)
         shares = class_probabilities(squares, self.temperature)
-        values = x @ self.weight[:-1] + self.weight[-1] if len(self.weight) else None
+        values = self.numbers(x) if len(self.weight) else None
         answers = []
-        for row, percentile in enumerate(percentiles.tolist()):
+        for row, percentile in enumerate(self.percentiles(squares).tolist()):
             ranked: dict[str, float] = {}
             if self.classes:
                 order = np.argsort(-shares[row], kind="stable")
@@ -123,6 +121,21 @@ class SpecCLIPProbe:
             far = percentile >= FAR_PERCENTILE
             answers.append(ProbeAnswer(self.name, ranked, *numbers, percentile, far))
         return answers
+
+    def squares(self, x: np.ndarray) -> np.ndarray:
+        """Compute the squared distances (n, C) of stacked inputs from the means of the classes."""
+        return squared_distances(self._standardise(x), self.centres, self.precision)
+
+    def numbers(self, x: np.ndarray) -> np.ndarray:
+        """Estimate the number, or its logarithm, of each row of stacked inputs, (n,)."""
+        return self._standardise(x) @ self.weight[:-1] + self.weight[-1]
+
+    def percentiles(self, squares: np.ndarray) -> np.ndarray:
+        """Return the percentage (n,) of held-out labelled spectra that are nearer to the others."""
+        return 100.0 * np.searchsorted(self.distances, squares.min(axis=1)) / len(self.distances)
+
+    def _standardise(self, x: np.ndarray) -> np.ndarray:
+        return (x[:, : len(self.mean)] - self.mean) / self.scale
 
     def _with_interval(self, value: float | None) -> _Interval:
         """Return a number and the ends of its intervals in the unit of the column."""
@@ -241,10 +254,14 @@ def stack_inputs(inputs: Mapping[str, np.ndarray], widths: Mapping[str, int]) ->
 
 
 def squared_distances(x: np.ndarray, centres: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """Compute the squared Mahalanobis distances (n, C) of rows (n, d) from centres (C, d)."""
+    """Compute the squared Mahalanobis distances (n, C) of rows (n, d) from centres (C, d).
+
+    Those from a centre of nan are infinite.
+    """
     squares = np.einsum("nd,nd->n", x @ precision, x)[:, None]
     own = np.einsum("cd,cd->c", centres @ precision, centres)
-    return np.maximum(squares - 2.0 * x @ precision @ centres.T + own, 0.0)
+    squares = squares - 2.0 * x @ precision @ centres.T + own
+    return np.where(np.isnan(squares), np.inf, np.maximum(squares, 0.0))
 
 
 def class_probabilities(squares: np.ndarray, temperature: float) -> np.ndarray:

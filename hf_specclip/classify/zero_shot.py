@@ -218,17 +218,15 @@ def fit_temperature(
     """
     if not len(similarities):
         raise ValueError("no row has a class: the temperature cannot be fitted")
-    low, high = np.log(TEMPERATURES)
-    # The loss has one minimum in 1/T: golden section finds it.
-    ratio = (np.sqrt(5.0) - 1) / 2
-    a, b = low, high
-    for _ in range(60):
-        left, right = b - ratio * (b - a), a + ratio * (b - a)
-        if _loss(similarities, truth, left, weights) < _loss(similarities, truth, right, weights):
-            b = right
-        else:
-            a = left
-    return float(np.exp((a + b) / 2))
+    from scipy.optimize import minimize_scalar
+
+    # The loss has one minimum in 1/T.
+    found = minimize_scalar(
+        lambda log_temperature: _loss(similarities, truth, log_temperature, weights),
+        bounds=np.log(TEMPERATURES),
+        options={"xatol": 1e-9},
+    )
+    return float(np.exp(found.x))
 
 
 def calibration_error(
