@@ -254,6 +254,19 @@ def remove_partial(folder: str | os.PathLike[str]) -> None:
         _remove(path)
 
 
+@contextmanager
+def refuse_damage(path: str | os.PathLike[str], mend: str = _MEND) -> Iterator[None]:
+    """Raise FileFormatError, with the path and the mend, for contents that cannot be used."""
+    try:
+        yield
+    except FileFormatError:
+        raise
+    except (
+        ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
+    ) as error:  # fmt: skip
+        raise FileFormatError(f"{path} cannot be used ({error}): {mend}") from error
+
+
 def read_json(path: str | os.PathLike[str], max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """Read a JSON object from a file of bounded size.
 
@@ -320,6 +333,7 @@ __all__ = [
     "map_tensors",
     "read_json",
     "recover_folder",
+    "refuse_damage",
     "remove_partial",
     "replace_folder",
     "to_json",

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import FileFormatError, SpecCLIPError
 from ..models.checkpoint_specclip import refuse_links_out
-from ..storage import atomic_folder, map_tensors, read_json, write_json
+from ..storage import atomic_folder, map_tensors, read_json, refuse_damage, write_json
 
 CONFIG_FILE, TENSORS_FILE = "probe.json", "probe.safetensors"
 FORMAT, VERSION = "specclip-probe", 1
@@ -189,7 +189,7 @@ class SpecCLIPProbe:
                 raise FileNotFoundError(
                     f"{path} has no {name}: give a folder that specclip classify --fit has written"
                 )
-        try:
+        with refuse_damage(path / CONFIG_FILE, "fit the labels again"):
             refuse_links_out(path, FileFormatError)
             config = read_json(path / CONFIG_FILE, MAX_CONFIG_BYTES)
             if config["format"] != FORMAT or config["version"] != VERSION:
@@ -202,12 +202,6 @@ class SpecCLIPProbe:
             probe = cls(**values, report=dict(config["report"]))
             probe._check()
             return probe
-        except FileFormatError:
-            raise
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise FileFormatError(
-                f"{path / CONFIG_FILE} cannot be used ({error}): fit the labels again"
-            ) from error
 
     def _check(self) -> None:
         """Raise ValueError for contents that do not fit each other."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import FileFormatError
 from ..models.checkpoint_specclip import refuse_links_out
-from ..storage import atomic_folder, map_tensors, read_json, write_json
+from ..storage import atomic_folder, map_tensors, read_json, refuse_damage, write_json
 from .families import family_matrix, family_name, fit_least_probability
 from .prompts import TEMPLATES, class_prompts
 
@@ -180,7 +180,7 @@ class ZeroShotClasses:
                     f"{path} has no {name}: training/align.py writes classes for a model whose "
                     "dataset has a source_class"
                 )
-        try:
+        with refuse_damage(path / CONFIG_FILE, "fetch the model again, or train it"):
             refuse_links_out(path, FileFormatError)
             config = read_json(path / CONFIG_FILE, MAX_CONFIG_BYTES)
             if config["format"] != FORMAT or config["version"] != VERSION:
@@ -195,12 +195,6 @@ class ZeroShotClasses:
             vectors = map_tensors(path / TENSORS_FILE, "embeddings")["embeddings"]
             numbers = config["temperature"], config.get("about"), config["least_probability"]
             return cls(classes, vectors, *numbers)
-        except FileFormatError:
-            raise
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise FileFormatError(
-                f"{path / CONFIG_FILE} cannot be used ({error}): fetch the model again, or train it"
-            ) from error
 
 
 def fit_temperature(

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import FileFormatError
 from ..models.checkpoint_specclip import refuse_links_out
-from ..storage import atomic_folder, map_tensors, read_json, write_json
+from ..storage import atomic_folder, map_tensors, read_json, refuse_damage, write_json
 from .nearest import unit_rows
 
 VOCABULARY_FOLDER = "vocabulary"
@@ -154,7 +154,7 @@ class Vocabulary:
         path = Path(folder) / VOCABULARY_FOLDER / WORDS_FILE
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist; training writes it next to the model")
-        try:
+        with refuse_damage(path, "fetch the model again, or train it"):
             refuse_links_out(path.parent, FileFormatError)
             content = read_json(path, MAX_FILE_BYTES)
             if content["format"] != FORMAT or content["version"] != VERSION:
@@ -165,19 +165,6 @@ class Vocabulary:
             if (path.parent / VECTORS_FILE).is_file():
                 vectors = map_tensors(path.parent / VECTORS_FILE, "vectors")["vectors"]
             return cls(words, content["texts"], vectors)
-        except FileFormatError:
-            raise
-        except (
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            ArithmeticError,
-            RecursionError,
-        ) as error:
-            raise FileFormatError(
-                f"{path} cannot be used ({error}): fetch the model again, or train it"
-            ) from error
 
 
 def _forms(word: str) -> tuple[str, ...]:
