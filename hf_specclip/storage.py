@@ -255,8 +255,8 @@ def remove_partial(folder: str | os.PathLike[str]) -> None:
 
 
 @contextmanager
-def refuse_damage(path: str | os.PathLike[str], mend: str = _MEND) -> Iterator[None]:
-    """Raise FileFormatError, with the path and the mend, for contents that cannot be used."""
+def refuse_damage(path: str | os.PathLike[str], remedy: str) -> Iterator[None]:
+    """Raise FileFormatError, with the path and the remedy, for contents that cannot be used."""
     try:
         yield
     except FileFormatError:
@@ -264,7 +264,7 @@ def refuse_damage(path: str | os.PathLike[str], mend: str = _MEND) -> Iterator[N
     except (
         ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
     ) as error:  # fmt: skip
-        raise FileFormatError(f"{path} cannot be used ({error}): {mend}") from error
+        raise FileFormatError(f"{path} cannot be used ({error}): {remedy}") from error
 
 
 def read_json(path: str | os.PathLike[str], max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
